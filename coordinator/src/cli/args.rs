@@ -1,0 +1,245 @@
+//! The command line's syntax. Settings are taken as plain texts and handed to
+//! [`shared::config::resolve`], which checks them together with the other layers; their help comes
+//! from the same table. Nothing behind `main` sees clap.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use shared::config::{self, FlagLayer};
+
+use super::examples;
+
+/// Cleans Redis and Redis Cluster of keys that nobody will ever need again: keys written without an
+/// expiry by mistake, and caches of users who no longer come.
+#[derive(Parser)]
+#[command(name = "keysweep", version, after_help = examples::MAIN, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// One cleanup, from start to result
+    #[command(after_help = examples::RUN)]
+    Run(RunArgs),
+    /// What a run would do, node by node; touches nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(JobArgs),
+    /// A throwaway cluster with sample data, one run, its result
+    #[command(after_help = examples::DEMO)]
+    Demo(DemoArgs),
+    /// Show the settings with their origin, or check a job file
+    #[command(after_help = examples::CONFIG)]
+    Config {
+        /// What to do with the configuration.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// The subcommands of `config`.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting, its value and where it comes from
+    Show(Box<JobArgs>),
+    /// Check a job file and list every problem
+    Check {
+        /// The job file
+        file: PathBuf,
+    },
+}
+
+/// Flags of `run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Which keys, where and how.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Delete without asking
+    #[arg(long, help_heading = SAFETY)]
+    pub yes: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Keys to make
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub keys: u64,
+    /// Share of them that has no TTL
+    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub stale_percent: u8,
+    /// Leave the servers running until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Flags of every command.
+#[derive(Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Print one JSON document; everything else goes to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How log lines look: text or json
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(hide_possible_values = true)]
+    pub log_format: LogFormat,
+    /// Log more; -vv logs most
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+const REDIS: &str = "Redis";
+const SELECTION: &str = "Selection";
+const ACTION: &str = "Action";
+const SAFETY: &str = "Safety";
+const PACE: &str = "Pace";
+
+/// Flags that settle a job: where Redis is, which keys, what happens to them.
+#[derive(Args, Default)]
+#[expect(missing_docs, reason = "each field is a flag of the settings table, which documents it")]
+pub struct JobArgs {
+    #[arg(long, value_name = "URL", help = about("--redis"), help_heading = REDIS)]
+    pub redis: Vec<String>,
+    #[arg(long, value_name = "NAME", help = about("--user"), help_heading = REDIS)]
+    pub user: Option<String>,
+    #[arg(long, value_name = "FILE", help = about("--password-file"), help_heading = REDIS)]
+    pub password_file: Option<String>,
+    #[arg(long, value_name = "N", help = about("--db"), help_heading = REDIS)]
+    pub db: Option<String>,
+    /// The job file [default: ./keysweep.toml if there is one]
+    #[arg(long, value_name = "FILE", help_heading = SELECTION)]
+    pub config: Option<String>,
+    #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
+    pub job: Option<String>,
+    #[arg(long, value_name = "GLOB", help = about("--pattern"), help_heading = SELECTION)]
+    pub pattern: Vec<String>,
+    #[arg(long, value_name = "GLOB", help = about("--protect"), help_heading = SELECTION)]
+    pub protect: Vec<String>,
+    #[arg(long, help = about("--aggressive"), help_heading = SELECTION)]
+    pub aggressive: bool,
+    #[arg(long, value_name = "N", help = about("--inactivity-days"), help_heading = SELECTION)]
+    pub inactivity_days: Option<String>,
+    #[arg(long, value_name = "ACTION", help = about("--action"), help_heading = ACTION)]
+    pub action: Option<String>,
+    #[arg(long, value_name = "DURATION", help = about("--expire-ttl"), help_heading = ACTION)]
+    pub expire_ttl: Option<String>,
+    #[arg(long, value_name = "DURATION", help = about("--jitter"), help_heading = ACTION)]
+    pub jitter: Option<String>,
+    #[arg(long, help = about("--dry-run"), help_heading = SAFETY)]
+    pub dry_run: bool,
+    #[arg(long, value_name = "DURATION", help = about("--grace"), help_heading = SAFETY)]
+    pub grace: Option<String>,
+    #[arg(long, value_name = "N", help = about("--max-delete-percent"), help_heading = SAFETY)]
+    pub max_delete_percent: Option<String>,
+    #[arg(long, value_name = "DURATION", help = about("--max-runtime"), help_heading = SAFETY)]
+    pub max_runtime: Option<String>,
+    #[arg(long, value_name = "DURATION", help = about("--lock-wait"), help_heading = SAFETY)]
+    pub lock_wait: Option<String>,
+    #[arg(long, value_name = "N", help = about("--scan-batch-size"), help_heading = PACE)]
+    pub scan_batch_size: Option<String>,
+    #[arg(long, value_name = "N", help = about("--delete-batch-size"), help_heading = PACE)]
+    pub delete_batch_size: Option<String>,
+}
+
+/// The help of a setting's flag with its default, from the settings table.
+fn about(flag: &str) -> String {
+    config::by_flag(flag).map_or_else(String::new, |spec| match spec.default_text() {
+        "none" | "false" => spec.help.to_owned(),
+        default => format!("{} [default: {default}]", spec.help),
+    })
+}
+
+impl JobArgs {
+    /// What was given, for [`shared::config::resolve`].
+    #[must_use]
+    pub fn flags(&self) -> FlagLayer {
+        let mut layer = FlagLayer::default();
+        layer
+            .values("--redis", &self.redis)
+            .value("--user", self.user.as_deref())
+            .value("--password-file", self.password_file.as_deref())
+            .value("--db", self.db.as_deref())
+            .value("--job", self.job.as_deref())
+            .values("--pattern", &self.pattern)
+            .values("--protect", &self.protect)
+            .switch("--aggressive", self.aggressive)
+            .value("--inactivity-days", self.inactivity_days.as_deref())
+            .value("--action", self.action.as_deref())
+            .value("--expire-ttl", self.expire_ttl.as_deref())
+            .value("--jitter", self.jitter.as_deref())
+            .switch("--dry-run", self.dry_run)
+            .value("--grace", self.grace.as_deref())
+            .value("--max-delete-percent", self.max_delete_percent.as_deref())
+            .value("--max-runtime", self.max_runtime.as_deref())
+            .value("--lock-wait", self.lock_wait.as_deref())
+            .value("--scan-batch-size", self.scan_batch_size.as_deref())
+            .value("--delete-batch-size", self.delete_batch_size.as_deref());
+        layer
+    }
+}
+
+impl Cli {
+    /// The flags that settle a job, for the commands that have them.
+    #[must_use]
+    pub fn job_args(&self) -> Option<&JobArgs> {
+        match &self.command {
+            Command::Run(run) => Some(&run.job),
+            Command::Plan(job) => Some(job),
+            Command::Config { command: ConfigCommand::Show(job) } => Some(job),
+            _ => None,
+        }
+    }
+
+    /// The flag layer; empty for commands without settings.
+    #[must_use]
+    pub fn flags(&self) -> FlagLayer {
+        self.job_args().map(JobArgs::flags).unwrap_or_default()
+    }
+
+    /// What `--config` names.
+    #[must_use]
+    pub fn config_file(&self) -> Option<&str> {
+        self.job_args().and_then(|job| job.config.as_deref())
+    }
+}
+
+/// The whole command line, for help texts, completions and the manual.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The command line and the settings table know the same flags, and every flag reaches its setting.
+
+use shared::config::{Environment, Kind, SETTINGS, resolve};
+
+use super::*;
+
+/// Flags of `run` that are no settings.
+const OTHER_FLAGS: [&str; 7] =
+    ["--config", "--yes", "--json", "--log-format", "--verbose", "--quiet", "--help"];
+
+fn flags_of(command: &str) -> Vec<String> {
+    let mut root = command_built();
+    let found = root.find_subcommand_mut(command).expect("a subcommand of that name");
+    found.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect()
+}
+
+fn command_built() -> clap::Command {
+    let mut root = command();
+    root.build();
+    root
+}
+
+/// The rows of resolved settings whose origin is the command line.
+#[track_caller]
+fn given(line: &[&str]) -> Vec<String> {
+    let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+    let settings = resolve(&cli.flags(), &Environment::default(), None).expect("good settings");
+    let from_flags = settings.rows().into_iter().filter(|row| row.origin.starts_with("flag"));
+    from_flags.map(|row| format!("{} = {} ({})", row.name, row.value, row.origin)).collect()
+}
+
+#[test]
+fn the_definition_is_sound() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_setting_with_a_flag_is_on_the_command_line_and_the_other_way_round() {
+    for command in ["run", "plan"] {
+        let flags = flags_of(command);
+        for flag in SETTINGS.iter().filter_map(|spec| spec.flag) {
+            assert!(flags.iter().any(|known| known == flag), "{command} has no {flag}");
+        }
+        for flag in &flags {
+            let known = config::by_flag(flag).is_some() || OTHER_FLAGS.contains(&flag.as_str());
+            assert!(known, "{flag} of {command} is neither a setting nor a known exception");
+        }
+    }
+}
+
+#[test]
+fn every_flag_reaches_its_setting() {
+    for spec in SETTINGS.iter().filter(|spec| !["name", "password_file"].contains(&spec.name)) {
+        let Some(flag) = spec.flag else { continue };
+        let text = match spec.kind {
+            Kind::Switch => None,
+            Kind::Whole { .. } => Some("7"),
+            Kind::Duration { .. } => Some("7s"),
+            Kind::Choice(words) => Some(words[0]),
+            Kind::Urls => Some("redis://h"),
+            _ => Some("some"),
+        };
+        let line: Vec<&str> = ["keysweep", "run", flag].into_iter().chain(text).collect();
+        let expected = format!("{} = {} (flag {flag})", spec.name, text.unwrap_or("true"));
+        assert!(given(&line).contains(&expected), "{line:?}: {:?}", given(&line));
+    }
+}
+
+#[test]
+fn repeatable_flags_repeat_and_others_do_not() {
+    let line = ["keysweep", "plan", "--pattern", "a:*", "--pattern", "b,c:*"];
+    assert_eq!(given(&line), ["patterns = a:*, b,c:* (flag --pattern)"]);
+    assert!(Cli::try_parse_from(["keysweep", "run", "--grace", "1s", "--grace", "2s"]).is_err());
+}
+
+#[test]
+fn output_flags_stand_before_or_after_the_command() {
+    for line in [["keysweep", "--json", "run"], ["keysweep", "run", "--json"]] {
+        let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+        assert!(cli.output.json);
+        assert!(cli.config_file().is_none());
+    }
+    assert!(Cli::try_parse_from(["keysweep", "run", "-v", "-q"]).is_err());
+    assert!(Cli::try_parse_from(["keysweep", "plan", "--yes"]).is_err());
+}

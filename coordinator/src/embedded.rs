@@ -1,0 +1,257 @@
+//! A run with all stages in this process: the default for a single user. The same loops as on many workers,
+//! over the queue and the store in memory.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use reaper::Reaper;
+use reporter::ReporterError;
+use scanner::Scanner;
+use shared::cluster::{Deployment, Fault, guard};
+use shared::crash::CrashPlan;
+use shared::env::Env;
+use shared::ids::{NodeId, RunId};
+use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
+use shared::records::{Record, RecordError, Records};
+use shared::result::CleanupResult;
+use shared::supervise::{Crew, Exit};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::drive::{DriveError, Guards, Progress, drive};
+use crate::estimate::Estimate;
+use crate::job_lock::{self, JobLock, LockError};
+use crate::options::Options;
+use crate::survey::{Survey, SurveyError, survey};
+
+/// Why there is no result.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The run could not start.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// Another run holds the lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The guard on deletions refused.
+    #[error(
+        "about {candidates} of {matching} matching keys ({percent:.1} %) would be deleted, more than the limit of \
+         {limit} %; look at them with `--dry-run`, and allow it with `--max-delete-percent {allow}`"
+    )]
+    TooMany {
+        /// Keys that would be deleted.
+        candidates: u64,
+        /// Matching keys.
+        matching: u64,
+        /// Their share.
+        percent: f64,
+        /// The limit.
+        limit: u8,
+        /// The limit that would allow it.
+        allow: u8,
+    },
+    /// The run could not be driven.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// The reporter failed.
+    #[error(transparent)]
+    Reporter(#[from] ReporterError),
+    /// A stage ended before the run did: a bug.
+    #[error("stage `{0}` {1}; this is a bug, please report it")]
+    Stage(String, Exit),
+}
+
+/// The time, in milliseconds since the epoch.
+#[must_use]
+pub fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
+/// Runs one cleanup in this process, from survey to result.
+///
+/// # Errors
+/// When it cannot start, or not be brought to a result. A run that has a gap is no error, but a result.
+pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunError> {
+    let survey = survey(options, RunId::new(), now_ms()).await?;
+    let env = env(options);
+    let (progress, _) = watch::channel(Progress::start(keys(&survey)));
+    run(&env, options, &survey, progress).await
+}
+
+/// The surroundings of an embedded run.
+#[must_use]
+pub fn env(options: &Options) -> Env {
+    let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
+    Env::in_process(access, shared::env::Timing::default())
+}
+
+/// Keys that a run of `survey` lists.
+#[must_use]
+pub fn keys(survey: &Survey) -> u64 {
+    survey.nodes.iter().map(|node| node.keys).sum()
+}
+
+/// Refuses a run that would delete more than its limit.
+///
+/// # Errors
+/// [`RunError::TooMany`].
+pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), RunError> {
+    let (limit, percent) = (options.max_delete_percent, estimate.percent());
+    if options.rules.action != shared::messages::Action::Delete || percent <= f64::from(limit) {
+        return Ok(());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 0 to 100")]
+    let allow = percent.ceil().min(100.0) as u8;
+    let (candidates, matching) = (estimate.candidates(), estimate.matching_keys);
+    Err(RunError::TooMany { candidates, matching, percent, limit, allow })
+}
+
+/// Runs what `survey` planned, in this process. The run is stopped by a cancel record in `env`.
+///
+/// # Errors
+/// See [`run_cleanup_now`].
+pub async fn run(
+    env: &Env,
+    options: &Options,
+    survey: &Survey,
+    progress: watch::Sender<Progress>,
+) -> Result<CleanupResult, RunError> {
+    check_deletions(options, &survey.estimate)?;
+    let records = env.records(survey.spec.run);
+    let lock = if options.rules.action.writes() {
+        Some(job_lock::take(options, survey.spec.run, &hostname()).await?)
+    } else {
+        None
+    };
+    let unlock = CancellationToken::new();
+    let mut keeper = Crew::default();
+    if let Some(lock) = lock {
+        let (job, records, done) = (options.job.clone(), records.clone(), unlock.clone());
+        keeper.start("lock", JobLock::keep(lock, job, records, done));
+    }
+    let result = stages(env, options, survey, progress).await;
+    if options.rules.action.writes()
+        && let Err(e) = drop_ledgers(options, &records).await
+    {
+        tracing::warn!(error = %e, "ledger keys stay behind; they expire by themselves");
+    }
+    unlock.cancel();
+    for (name, exit) in keeper.join().await {
+        tracing::warn!(name, %exit, "the lock stays behind until its lease ends");
+    }
+    result
+}
+
+/// Starts the stages, drives the run, and joins them all.
+async fn stages(
+    env: &Env,
+    options: &Options,
+    survey: &Survey,
+    progress: watch::Sender<Progress>,
+) -> Result<CleanupResult, RunError> {
+    let shutdown = CancellationToken::new();
+    let mut crew = Crew::default();
+    let scanner = Arc::new(Scanner::new(env.clone(), shutdown.clone()));
+    for n in 0..EMBEDDED_SCANS {
+        let scanner = Arc::clone(&scanner);
+        crew.start(format!("scanner {n}"), restarted(Arc::clone(&env.crash), move || {
+            let scanner = Arc::clone(&scanner);
+            async move { scanner.run(1).await }
+        }));
+    }
+    let reaper = Arc::new(Reaper::new(env.clone(), shutdown.clone()));
+    for n in 0..EMBEDDED_REAPS {
+        let reaper = Arc::clone(&reaper);
+        crew.start(format!("reaper {n}"), restarted(Arc::clone(&env.crash), move || {
+            let reaper = Arc::clone(&reaper);
+            async move { reaper.run(1).await }
+        }));
+    }
+    let (reporter_env, run) = (env.clone(), survey.spec.run);
+    crew.start("reporter", restarted(Arc::clone(&env.crash), move || {
+        let env = reporter_env.clone();
+        async move { reporter::report(&env, run, now_ms).await.map(|_| ()) }
+    }));
+    let guards = Guards {
+        deletions_max: survey.estimate.cap(options.max_delete_percent),
+        runtime_max: options.max_runtime,
+    };
+    let mut driving = Box::pin(drive(env, survey, guards, progress));
+    let result = loop {
+        tokio::select! {
+            result = &mut driving => break result?,
+            Some((name, exit)) = crew.next() => {
+                // The reporter ends when the result is stored; nobody else ends by himself.
+                if name != "reporter" || exit != Exit::Done {
+                    return Err(RunError::Stage(name, exit));
+                }
+            }
+        }
+    };
+    shutdown.cancel();
+    match crew.join().await.pop() {
+        Some((name, exit)) => Err(RunError::Stage(name, exit)),
+        None => Ok(result),
+    }
+}
+
+/// A worker that is dropped at the planned crash point, and started anew, as a supervisor would do.
+async fn restarted<E: Display, F: Future<Output = Result<(), E>>>(
+    crash: Arc<CrashPlan>,
+    start: impl Fn() -> F,
+) -> Result<(), E> {
+    loop {
+        tokio::select! {
+            exit = start() => return exit,
+            () = crash.fired() => tracing::warn!("worker cut off, as planned"),
+        }
+    }
+}
+
+/// Why ledger keys could not be removed.
+#[derive(Debug, Error)]
+enum LedgerError {
+    #[error(transparent)]
+    Redis(#[from] Fault),
+    #[error(transparent)]
+    Records(#[from] RecordError),
+}
+
+/// Removes the ledger keys of a run whose workers have all been joined: nobody can ask for them any more.
+async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), LedgerError> {
+    if records.spec().await?.is_none() {
+        return Ok(());
+    }
+    let deployment = Deployment::discover(options.access.clone(), "keysweep-coordinator").await?;
+    let topology = deployment.topology();
+    let mut ledgers: BTreeMap<NodeId, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut watch = records.watch().await?;
+    loop {
+        match watch.next().await? {
+            Record::Receipt(receipt) => {
+                for (number, group) in receipt.groups.iter().enumerate() {
+                    if let Some(owner) = topology.owner(group.slot) {
+                        let key = guard::ledger_key(receipt.run, receipt.batch, number, group.slot);
+                        ledgers.entry(owner.node.clone()).or_default().push(key);
+                    }
+                }
+            }
+            Record::Result(_) => break,
+            _ => {}
+        }
+    }
+    for (node, ledgers) in ledgers {
+        let dropped = guard::drop_ledgers(&deployment.conn(&node).await?, &ledgers).await?;
+        tracing::debug!(%node, dropped, "ledger keys removed");
+    }
+    Ok(())
+}
+
+/// The machine's name, for the lock's holder.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
+}

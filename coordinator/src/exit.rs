@@ -1,0 +1,61 @@
+//! Exit codes: a contract with scripts.
+
+use shared::cluster::{Fault, FaultKind};
+use shared::messages::CancelKind;
+use shared::result::{CleanupResult, Status};
+
+use crate::embedded::RunError;
+use crate::job_lock::LockError;
+use crate::survey::SurveyError;
+
+/// Everything was done.
+pub const DONE: u8 = 0;
+/// It failed.
+pub const FAILED: u8 = 1;
+/// The command line or the configuration is wrong.
+pub const USAGE: u8 = 2;
+/// Something was not covered, not reached or not confirmed.
+pub const PARTIAL: u8 = 3;
+/// A guard or a held lock refused.
+pub const REFUSED: u8 = 4;
+/// Redis cannot be reached.
+pub const UNREACHABLE: u8 = 5;
+/// Ended by SIGINT.
+pub const INTERRUPTED: u8 = 130;
+/// Ended by SIGTERM.
+pub const TERMINATED: u8 = 143;
+
+/// The code for a run that has a result; `cancel` says why it was stopped, if it was.
+#[must_use]
+pub fn of_result(result: &CleanupResult, cancel: Option<CancelKind>) -> u8 {
+    match (result.status, cancel) {
+        (Status::Completed, _) => DONE,
+        (_, Some(CancelKind::Guard)) => REFUSED,
+        (Status::Partial | Status::Cancelled, _) => PARTIAL,
+        (Status::Failed, _) => FAILED,
+    }
+}
+
+/// The code for a run that has none.
+#[must_use]
+pub fn of_error(error: &RunError) -> u8 {
+    match error {
+        RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => of_fault(fault),
+        RunError::Survey(SurveyError::DbOnCluster(_)) => USAGE,
+        RunError::Survey(SurveyError::Rights { .. }) | RunError::TooMany { .. } => REFUSED,
+        RunError::Lock(LockError::Held { .. }) => REFUSED,
+        RunError::Survey(SurveyError::Replica { .. } | SurveyError::NoSlots)
+        | RunError::Drive(_)
+        | RunError::Reporter(_)
+        | RunError::Stage(..) => FAILED,
+    }
+}
+
+fn of_fault(fault: &Fault) -> u8 {
+    match fault.kind {
+        FaultKind::Unreachable | FaultKind::Lost | FaultKind::Protocol | FaultKind::NotReady => UNREACHABLE,
+        FaultKind::Authentication => USAGE,
+        FaultKind::Forbidden => REFUSED,
+        FaultKind::Moved | FaultKind::NotWritable | FaultKind::NoScript | FaultKind::Refused => FAILED,
+    }
+}

@@ -1,0 +1,15 @@
+//! The coordinator: plans runs, drives them to their result, and is the command line. The only crate that
+//! knows the stages.
+
+pub mod cli;
+pub mod dispatch;
+pub mod drive;
+pub mod embedded;
+pub mod estimate;
+pub mod exit;
+pub mod job_lock;
+pub mod options;
+pub mod plan;
+mod sample;
+pub mod state;
+pub mod survey;

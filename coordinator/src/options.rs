@@ -1,0 +1,108 @@
+//! What a run is asked to do: settings, checked and turned into what the stages understand.
+
+use std::time::Duration;
+
+use shared::cluster::Access;
+use shared::config::{self, Secret, Settings};
+use shared::glob::{Pattern, PatternError};
+use shared::ids::Alias;
+use shared::messages::{Action, Rules};
+use thiserror::Error;
+
+/// Everything that one run needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The job's name; its lock is held under it.
+    pub job: String,
+    /// The job's name in log lines.
+    pub display_name: String,
+    /// The deployment.
+    pub alias: Alias,
+    /// The way to it.
+    pub access: Access,
+    /// What to look for and to do, a dry run considered.
+    pub rules: Rules,
+    /// Whether actions were turned into reports.
+    pub dry_run: bool,
+    /// The largest share of matching keys that may be deleted, 0 to 100.
+    pub max_delete_percent: u8,
+    /// After which time the run is stopped.
+    pub max_runtime: Option<Duration>,
+    /// How long to wait for another run of the job to end.
+    pub lock_wait: Duration,
+}
+
+/// Settings that cannot be carried out.
+#[derive(Debug, Error)]
+pub enum OptionsError {
+    /// A pattern that Redis would not take.
+    #[error("pattern `{pattern}` {source}")]
+    Pattern {
+        /// As given.
+        pattern: String,
+        /// What is wrong with it.
+        source: PatternError,
+    },
+    /// A setting of a later version.
+    #[error("`aggressiveCleanup` is on ({0}), but this version cannot find inactive users; set it to false")]
+    Aggressive(String),
+}
+
+impl Options {
+    /// The options that `settings` stand for.
+    ///
+    /// # Errors
+    /// When a setting cannot be carried out.
+    pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
+        if settings.aggressive_cleanup.value {
+            return Err(OptionsError::Aggressive(settings.aggressive_cleanup.origin.to_string()));
+        }
+        let rules = Rules {
+            patterns: patterns(&settings.patterns.value)?,
+            protect: patterns(&settings.protect.value)?,
+            action: action(settings),
+            grace_ms: millis(settings.grace.value),
+            scan_batch_keys: settings.scan_batch_size.value,
+            delete_batch_keys: settings.delete_batch_size.value,
+        };
+        let access = Access {
+            urls: settings.redis.value.iter().map(|url| url.expose().to_owned()).collect(),
+            username: settings.username.value.clone(),
+            password: settings.password.value.as_ref().map(Secret::expose).map(str::to_owned),
+            db: settings.db.value,
+        };
+        Ok(Self {
+            job: settings.job.value.clone(),
+            display_name: settings.display_name.value.clone(),
+            alias: settings.alias.value.clone(),
+            access,
+            rules,
+            dry_run: settings.dry_run.value,
+            max_delete_percent: settings.max_delete_percent.value,
+            max_runtime: settings.max_runtime.value,
+            lock_wait: settings.lock_wait.value,
+        })
+    }
+}
+
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {
+    let pattern = |text: &String| {
+        Pattern::new(text.as_bytes()).map_err(|source| OptionsError::Pattern { pattern: text.clone(), source })
+    };
+    texts.iter().map(pattern).collect()
+}
+
+fn action(settings: &Settings) -> Action {
+    match settings.effective_action() {
+        config::Action::Delete => Action::Delete,
+        config::Action::Expire => Action::Expire {
+            ttl_ms: millis(settings.expire_ttl.value).max(1),
+            jitter_ms: millis(settings.jitter.value),
+        },
+        config::Action::Report => Action::Report,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
+}

@@ -1,0 +1,221 @@
+//! The plan: from what the nodes hold to scan tasks, and from the rest of a task to those that follow it.
+//! Every slot or position asked for is in exactly one task. Pure.
+
+use shared::ids::{Alias, NodeId, RunId, TaskId};
+use shared::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS};
+use shared::messages::ScanTask;
+use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
+use shared::slot::SlotSet;
+
+/// The fewest keys for which a task of its own is made.
+const TASK_KEYS_MIN: u64 = 10_000;
+
+/// Tasks that a node's keys are cut into if they are few, so that progress shows.
+const TASKS_PER_NODE_MIN: u64 = 8;
+
+/// What planning needs to know of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeKeys {
+    /// The node.
+    pub node: NodeId,
+    /// Keys in its database.
+    pub keys: u64,
+    /// Its process (`run_id` of INFO).
+    pub process: String,
+    /// How it lists slots.
+    pub listing: SlotListing,
+    /// Its slots with their numbers of keys, in order; empty on a standalone server.
+    pub slots: Vec<(u16, u64)>,
+}
+
+/// Makes tasks of one run.
+#[derive(Clone, Debug)]
+pub struct Planner {
+    /// The run.
+    pub run: RunId,
+    /// The deployment.
+    pub alias: Alias,
+    /// How often the parts in question were planned before.
+    pub replans: u32,
+}
+
+impl Planner {
+    /// The tasks that read all keys of a standalone server.
+    #[must_use]
+    pub fn database(&self, node: &NodeKeys) -> Vec<ScanTask> {
+        self.pass(node, Table::Database, node.keys, None)
+    }
+
+    /// The tasks that read all keys in the slots of `node.slots`. Those in `giant` are read in ranges, as are
+    /// those with too many keys.
+    #[must_use]
+    pub fn slots(&self, node: &NodeKeys, giant: &SlotSet) -> Vec<ScanTask> {
+        let is_giant = |slot: u16, keys: u64| keys > SLOT_KEYS_MAX || giant.contains(slot);
+        let (giants, plain): (Vec<_>, Vec<_>) = node.slots.iter().partition(|(slot, keys)| is_giant(*slot, *keys));
+        let mut tasks = self.plain_slots(node, &plain);
+        match node.listing {
+            // One table for all slots: one pass over it for all giants.
+            SlotListing::KeysInSlot if !giants.is_empty() => {
+                let slots = giants.iter().map(|(slot, _)| *slot).collect();
+                tasks.extend(self.pass(node, Table::Database, node.keys, Some(slots)));
+            }
+            SlotListing::KeysInSlot => {}
+            SlotListing::OrderedScan => {
+                for (slot, keys) in giants {
+                    let only = std::iter::once(slot).collect();
+                    tasks.extend(self.pass(node, Table::Slot(slot), keys, Some(only)));
+                }
+            }
+        }
+        tasks
+    }
+
+    /// One task.
+    #[must_use]
+    pub fn task(&self, node: &NodeId, scope: Scope, keys: u64) -> ScanTask {
+        ScanTask {
+            run: self.run,
+            task: TaskId::new(),
+            alias: self.alias.clone(),
+            node: node.clone(),
+            scope,
+            keys,
+            replans: self.replans,
+        }
+    }
+
+    fn plain_slots(&self, node: &NodeKeys, slots: &[(u16, u64)]) -> Vec<ScanTask> {
+        let all: u64 = slots.iter().map(|(_, keys)| keys).sum();
+        let task_keys = (all / TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
+        let mut tasks = Vec::new();
+        let (mut here, mut keys_here) = (Vec::new(), 0);
+        for (slot, keys) in slots {
+            if keys_here > 0 && keys_here + keys > task_keys {
+                tasks.push(self.slot_task(node, &mut here, &mut keys_here));
+            }
+            here.push(*slot);
+            keys_here += keys;
+        }
+        if !here.is_empty() {
+            tasks.push(self.slot_task(node, &mut here, &mut keys_here));
+        }
+        tasks
+    }
+
+    fn slot_task(&self, node: &NodeKeys, slots: &mut Vec<u16>, keys: &mut u64) -> ScanTask {
+        let scope = Scope::Slots { slots: slots.drain(..).collect(), listing: node.listing };
+        self.task(&node.node, scope, std::mem::take(keys))
+    }
+
+    /// The tasks of one pass over `table`, in which `keys` keys are expected.
+    fn pass(&self, node: &NodeKeys, table: Table, keys: u64, slots: Option<SlotSet>) -> Vec<ScanTask> {
+        let (bits, tasks) = cut(keys);
+        let (pass, parts) = (TaskId::new(), 1_u64 << bits);
+        let per_task = parts / tasks;
+        let scope = |first: u64| CursorScope {
+            pass,
+            table,
+            ranges: (first..first + per_task).map(|part| CursorRange::part(part, bits)).collect(),
+            bits,
+            slots: slots.clone(),
+            process: node.process.clone(),
+        };
+        let starts = (0..tasks).map(|n| n * per_task);
+        starts.map(|first| self.task(&node.node, Scope::Cursors(scope(first)), keys / tasks)).collect()
+    }
+}
+
+/// Into how many parts (as a power of two) a table is cut, and how many tasks share them. There are far fewer
+/// parts than buckets, which is what exact ranges need.
+fn cut(keys: u64) -> (u32, u64) {
+    let task_keys = (keys / TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
+    let tasks = keys.div_ceil(task_keys).max(1).next_power_of_two();
+    let wanted = (tasks * u64::from(LANES_MAX)).ilog2();
+    let bits = (keys / KEYS_PER_PART_MIN).max(1).ilog2().min(wanted);
+    (bits, tasks.min(1 << bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn planner() -> Planner {
+        Planner { run: RunId::new(), alias: Alias::new("main"), replans: 0 }
+    }
+
+    fn node(slots: Vec<(u16, u64)>, listing: SlotListing) -> NodeKeys {
+        let keys = slots.iter().map(|(_, keys)| keys).sum();
+        NodeKeys { node: NodeId::new("n"), keys, process: "p".to_owned(), listing, slots }
+    }
+
+    /// Whether the ranges of `tasks`, all of one pass, cover every position once.
+    fn whole(tasks: &[&CursorScope]) -> bool {
+        let mut ranges: Vec<CursorRange> = tasks.iter().flat_map(|scope| scope.ranges.clone()).collect();
+        ranges.sort_unstable();
+        ranges[0].from == 0
+            && ranges[ranges.len() - 1].to.is_none()
+            && ranges.windows(2).all(|pair| pair[0].to == Some(pair[1].from))
+    }
+
+    proptest! {
+        #[test]
+        fn every_slot_is_in_one_task(
+            counts in prop::collection::btree_map(0_u16..16_384, prop_oneof![0_u64..200, 9_990_u64..30_000], 0..300),
+            ordered: bool,
+            forced in prop::collection::vec(0_u16..16_384, 0..3),
+        ) {
+            let listing = if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot };
+            let node = node(counts.clone().into_iter().collect(), listing);
+            let forced: SlotSet = forced.into_iter().collect();
+            let tasks = planner().slots(&node, &forced);
+            let mut seen = SlotSet::new();
+            let mut passes = std::collections::BTreeMap::<TaskId, Vec<&CursorScope>>::new();
+            for task in &tasks {
+                match &task.scope {
+                    Scope::Slots { slots, .. } => {
+                        prop_assert!(seen.intersection(slots).is_empty());
+                        seen.extend(slots);
+                    }
+                    Scope::Cursors(scope) => passes.entry(scope.pass).or_default().push(scope),
+                }
+            }
+            for scopes in passes.values() {
+                prop_assert!(whole(scopes));
+                let slots = scopes[0].slots.clone().unwrap();
+                prop_assert!(seen.intersection(&slots).is_empty());
+                seen.extend(&slots);
+            }
+            prop_assert_eq!(seen, counts.keys().copied().collect::<SlotSet>());
+            if !ordered {
+                prop_assert!(passes.len() <= 1, "one pass for all giants");
+            }
+        }
+
+        #[test]
+        fn a_database_is_cut_into_parts_that_are_larger_than_buckets(keys in 0_u64..1 << 40) {
+            let (bits, tasks) = cut(keys);
+            prop_assert!(bits == 0 || (1_u64 << bits) * KEYS_PER_PART_MIN <= keys);
+            prop_assert_eq!((1_u64 << bits) % tasks, 0);
+            if bits < 12 {
+                let mut node = node(Vec::new(), SlotListing::KeysInSlot);
+                node.keys = keys;
+                let tasks = planner().database(&node);
+                let scopes: Vec<&CursorScope> = tasks
+                    .iter()
+                    .map(|task| if let Scope::Cursors(scope) = &task.scope { scope } else { unreachable!() })
+                    .collect();
+                prop_assert!(whole(&scopes));
+            }
+        }
+    }
+
+    #[test]
+    fn tasks_stay_short() {
+        let slots = (0..16_384).map(|slot| (slot, 600)).collect();
+        let tasks = planner().slots(&node(slots, SlotListing::KeysInSlot), &SlotSet::new());
+        assert!(tasks.iter().all(|task| task.keys <= TASK_KEYS));
+        assert_eq!(tasks.iter().map(|task| task.keys).sum::<u64>(), 16_384 * 600);
+    }
+}

@@ -1,0 +1,249 @@
+//! The look around before a run: what is there, whether we may do what we are about to do, and how much that
+//! would be. Reads only; it is all that `keysweep plan` does.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use shared::cluster::{Deployment, Fault, FaultKind, Primary, node, preflight};
+use shared::ids::RunId;
+use shared::limits::NOT_READY_TIMEOUT;
+use shared::messages::{PlannedNode, RunSpec, ScanTask};
+use shared::slot::SlotSet;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use crate::estimate::Estimate;
+use crate::options::Options;
+use crate::plan::{NodeKeys, Planner};
+use crate::sample::sample;
+
+/// Why a run cannot start.
+#[derive(Debug, Error)]
+pub enum SurveyError {
+    /// A server failed.
+    #[error(transparent)]
+    Redis(#[from] Fault),
+    /// A cluster has only database 0.
+    #[error("`--db {0}`: a cluster has only database 0; leave `--db` out")]
+    DbOnCluster(u32),
+    /// The address is that of a replica.
+    #[error("redis at `{address}` is a replica and takes no writes; give the address of its primary, `{primary}`")]
+    Replica {
+        /// The replica.
+        address: String,
+        /// Its primary.
+        primary: String,
+    },
+    /// The user may not do what a run does.
+    #[error("user `{user}` lacks rights on redis at `{address}`: {commands}; allow them with `ACL SETUSER {user} {rules}`")]
+    Rights {
+        /// The server.
+        address: String,
+        /// Our user there.
+        user: String,
+        /// The commands, with what the server said.
+        commands: String,
+        /// The rules that are missing.
+        rules: String,
+    },
+    /// Nobody serves any slot.
+    #[error("the cluster serves no slot at all; see `redis-cli --cluster check`")]
+    NoSlots,
+}
+
+/// What a run would do, node by node.
+pub struct Survey {
+    /// The run as it would be started.
+    pub spec: RunSpec,
+    /// Its tasks.
+    pub tasks: Vec<ScanTask>,
+    /// One row per node.
+    pub nodes: Vec<NodeSurvey>,
+    /// Slots that nobody serves.
+    pub missing: SlotSet,
+    /// The sum over the nodes.
+    pub estimate: Estimate,
+}
+
+/// A node's part of a survey.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSurvey {
+    /// Its identity.
+    pub node: shared::ids::NodeId,
+    /// `host:port`.
+    pub address: String,
+    /// Version, for people.
+    pub version: String,
+    /// Slots that it serves.
+    pub slots: u64,
+    /// Keys in its database.
+    pub keys: u64,
+    /// Those without TTL, of whatever pattern.
+    pub keys_without_ttl: u64,
+    /// Scan tasks.
+    pub tasks: u64,
+    /// What the sample says.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+}
+
+/// Looks around for a run with `options`.
+///
+/// # Errors
+/// When the run cannot start.
+pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey, SurveyError> {
+    let deployment = discover(options).await?;
+    let topology = deployment.topology();
+    if topology.cluster && options.access.db != 0 {
+        return Err(SurveyError::DbOnCluster(options.access.db));
+    }
+    if topology.primaries.is_empty() {
+        return Err(SurveyError::NoSlots);
+    }
+    let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
+    let (mut planned, mut tasks, mut nodes, mut missing) = (Vec::new(), Vec::new(), Vec::new(), SlotSet::all());
+    for primary in &topology.primaries {
+        missing = missing.difference(&primary.slots);
+        match look_at(&deployment, primary, options, topology.cluster).await {
+            Ok((node, keys, mut row)) => {
+                let its_tasks =
+                    if topology.cluster { planner.slots(&keys, &SlotSet::new()) } else { planner.database(&keys) };
+                row.tasks = its_tasks.len() as u64;
+                planned.push(node);
+                nodes.push(row);
+                tasks.extend(its_tasks);
+            }
+            // A cluster goes on without a node that is down: its slots are missing, and the run says so.
+            Err(SurveyError::Redis(fault)) if topology.primaries.len() > 1 && fault.kind.transient() => {
+                tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
+                missing = missing.union(&primary.slots);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    if planned.is_empty() {
+        let detail = format!("none of the {} primaries that the cluster names can be used", topology.primaries.len());
+        return Err(Fault::new(FaultKind::Unreachable, options.alias.as_str(), detail).into());
+    }
+    let estimate = Estimate::sum(nodes.iter().map(|row| row.estimate));
+    let spec = RunSpec {
+        run,
+        job: options.job.clone(),
+        alias: options.alias.clone(),
+        cluster: topology.cluster,
+        db: options.access.db,
+        rules: options.rules.clone(),
+        dry_run: options.dry_run,
+        nodes: planned,
+        started_at_ms: now_ms,
+    };
+    let missing = if topology.cluster { missing } else { SlotSet::new() };
+    Ok(Survey { spec, tasks, nodes, missing, estimate })
+}
+
+/// Connects, waiting a while for servers that are still loading their data.
+async fn discover(options: &Options) -> Result<Deployment, Fault> {
+    let until = Instant::now() + NOT_READY_TIMEOUT;
+    let mut told = false;
+    loop {
+        match Deployment::discover(options.access.clone(), "keysweep-coordinator").await {
+            Err(fault) if fault.kind == FaultKind::NotReady && Instant::now() < until => {
+                if !told {
+                    tracing::warn!(error = %fault, "waiting for it, for {} s at most", NOT_READY_TIMEOUT.as_secs());
+                    told = true;
+                }
+                sleep(Duration::from_millis(500)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn look_at(
+    deployment: &Deployment,
+    primary: &Primary,
+    options: &Options,
+    cluster: bool,
+) -> Result<(PlannedNode, NodeKeys, NodeSurvey), SurveyError> {
+    let conn = deployment.conn(&primary.node).await?;
+    let writes = options.rules.action.writes();
+    let lacking = preflight::missing(&conn, cluster, writes, &options.rules.patterns).await?;
+    if !lacking.is_empty() {
+        let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
+            lacking.iter().map(part).collect::<Vec<_>>().join(by)
+        };
+        return Err(SurveyError::Rights {
+            address: conn.address().to_owned(),
+            user: preflight::whoami(&conn).await,
+            commands: all(|missing| &missing.detail, "; "),
+            rules: all(|missing| &missing.rule, " "),
+        });
+    }
+    // The baseline of the hit rate: before the first look-up of a key.
+    let status = node::status(&conn, options.access.db).await?;
+    if let (Some(primary), true) = (&status.replica_of, writes) {
+        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary: primary.clone() });
+    }
+    let counts = node::slot_counts(&conn, &primary.slots).await?;
+    let keys = NodeKeys {
+        node: primary.node.clone(),
+        keys: status.keys,
+        process: status.process.clone(),
+        listing: status.listing,
+        slots: counts,
+    };
+    let (sample, own) = sample(&conn, &keys, cluster, &options.rules).await?;
+    let mut baseline = status.lookups;
+    baseline += own;
+    let node = PlannedNode {
+        node: primary.node.clone(),
+        address: conn.address().to_owned(),
+        slots: primary.slots.clone(),
+        keys: status.keys,
+        process: status.process,
+        baseline,
+    };
+    let row = NodeSurvey {
+        node: primary.node.clone(),
+        address: conn.address().to_owned(),
+        version: status.version,
+        slots: primary.slots.len() as u64,
+        keys: status.keys,
+        keys_without_ttl: status.keys.saturating_sub(status.expires),
+        tasks: 0,
+        estimate: Estimate::of(&sample, status.keys),
+    };
+    Ok((node, keys, row))
+}
+
+/// The tasks that follow the rest of a task, with the slots' owners as they are now.
+pub(crate) async fn replan(
+    deployment: &Deployment,
+    planner: &Planner,
+    slots: &SlotSet,
+    giant: &SlotSet,
+    listing: Option<shared::range::SlotListing>,
+) -> Result<(Vec<ScanTask>, SlotSet), Fault> {
+    let topology = deployment.refresh().await?;
+    let mut left = slots.clone();
+    let mut tasks = Vec::new();
+    for primary in &topology.primaries {
+        let here = left.intersection(&primary.slots);
+        if here.is_empty() {
+            continue;
+        }
+        left = left.difference(&here);
+        let conn = deployment.conn(&primary.node).await?;
+        let status = node::status(&conn, deployment.db()).await?;
+        let keys = NodeKeys {
+            node: primary.node.clone(),
+            keys: status.keys,
+            process: status.process,
+            listing: listing.unwrap_or(status.listing),
+            slots: node::slot_counts(&conn, &here).await?,
+        };
+        tasks.extend(planner.slots(&keys, giant));
+    }
+    Ok((tasks, left))
+}

@@ -1,0 +1,59 @@
+//! Outcomes to receipts. Pure.
+
+use shared::cluster::guard::{self, Verdict};
+use shared::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
+use shared::outcome::Outcome;
+
+/// The outcomes that a verdict stands for; `None` if nothing was done because it is too early.
+/// `first` says that no earlier delivery of the batch was tried, and `keeps_ledgers` that the node does not
+/// evict keys: without either, a key that is missing may be one that we deleted.
+pub(crate) fn outcomes(verdict: Verdict, keys: usize, first: bool, keeps_ledgers: bool) -> Option<Vec<Outcome>> {
+    match verdict {
+        Verdict::Early(_) => None,
+        Verdict::Outcomes(outcomes) if first || keeps_ledgers => Some(outcomes),
+        Verdict::Outcomes(outcomes) => {
+            let doubt = |outcome| if outcome == Outcome::Vanished { Outcome::Unconfirmed } else { outcome };
+            Some(outcomes.into_iter().map(doubt).collect())
+        }
+        Verdict::Late if first => Some(vec![Outcome::Unreached; keys]),
+        Verdict::Late | Verdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
+    }
+}
+
+/// The receipt of `batch` whose groups had these outcomes.
+pub(crate) fn receipt(batch: &ReapBatch, outcomes: Vec<Vec<Outcome>>, cause: Option<String>) -> Receipt {
+    let mut lookups = Lookups::default();
+    for outcomes in &outcomes {
+        lookups += guard::lookups(outcomes);
+    }
+    let groups = batch.groups.iter().zip(outcomes);
+    let groups = groups.map(|(group, outcomes)| GroupReceipt { slot: group.slot, outcomes }).collect();
+    Receipt { run: batch.run, batch: batch.batch, node: batch.node.clone(), groups, lookups, cause }
+}
+
+/// The receipt that gives every candidate of `batch` the same outcome.
+pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: String) -> Receipt {
+    let outcomes = batch.groups.iter().map(|group| vec![outcome; group.keys.len()]).collect();
+    receipt(batch, outcomes, Some(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_claimed() {
+        let check = |verdict, first, keeps, expected: Option<&[Outcome]>| {
+            assert_eq!(outcomes(verdict, 2, first, keeps).as_deref(), expected);
+        };
+        use Outcome::{Deleted, Unconfirmed, Unreached, Vanished};
+        let found = || Verdict::Outcomes(vec![Deleted, Vanished]);
+        check(found(), true, false, Some(&[Deleted, Vanished]));
+        check(found(), false, true, Some(&[Deleted, Vanished]));
+        check(found(), false, false, Some(&[Deleted, Unconfirmed]));
+        check(Verdict::Late, true, true, Some(&[Unreached, Unreached]));
+        check(Verdict::Late, false, true, Some(&[Unconfirmed, Unconfirmed]));
+        check(Verdict::Incomplete, true, true, Some(&[Unconfirmed, Unconfirmed]));
+        check(Verdict::Early(5), true, true, None);
+    }
+}

@@ -1,0 +1,232 @@
+//! The reaper's loop: one batch from the check that it counts to the stored receipt.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shared::cluster::guard::{self, Mode, Verdict, Window};
+use shared::cluster::{Conn, Deployment, Fault, FaultKind, node};
+use shared::crash::CrashPoint;
+use shared::deployments::Deployments;
+use shared::env::Env;
+use shared::ids::{NodeId, RunId};
+use shared::limits::BATCHES_PER_NODE;
+use shared::messages::ReapBatch;
+use shared::outcome::Outcome;
+use shared::queue::{Delivery, QueueError, Topic};
+use shared::records::Records;
+use shared::specs::Specs;
+use shared::worker::{self, Disposition, Failure, Handler};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::chunks::{Chunk, by_node};
+use crate::receipt::{outcomes, receipt, uniform};
+
+/// How long a batch waits for the report that makes it count, before it is looked at again.
+const REPORT_WAIT: Duration = Duration::from_millis(20);
+
+/// A reaper: as many of them as wanted may work side by side.
+pub struct Reaper {
+    env: Env,
+    deployments: Deployments,
+    specs: Specs,
+    nodes: Mutex<BTreeMap<NodeId, Arc<AtNode>>>,
+    shutdown: CancellationToken,
+}
+
+/// What a reaper remembers of a node.
+struct AtNode {
+    /// One permit per batch at work there; dropping it lets the next one in.
+    permits: Semaphore,
+    /// The name of the script, once it is loaded there, and whether the node evicts keys.
+    script: tokio::sync::Mutex<Option<(Vec<u8>, bool)>>,
+}
+
+/// How far an attempt came.
+enum Acted {
+    /// It is too early by so many milliseconds; nothing was done.
+    Early(u64),
+    /// All groups have their outcomes.
+    Done(Vec<Vec<Outcome>>),
+}
+
+impl Reaper {
+    /// A reaper in `env`.
+    #[must_use]
+    pub fn new(env: Env, shutdown: CancellationToken) -> Self {
+        let deployments = Deployments::new(&env, "keysweep-reaper");
+        Self { specs: Specs::new(&env), deployments, nodes: Mutex::default(), env, shutdown }
+    }
+
+    /// Works on batches, `at_once` at a time, until told to shut down.
+    ///
+    /// # Errors
+    /// When the queue fails for good.
+    pub async fn run(&self, at_once: usize) -> Result<(), QueueError> {
+        worker::run(&self.env, self, at_once, self.shutdown.clone()).await
+    }
+
+    fn at_node(&self, node: &NodeId) -> Arc<AtNode> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), script: tokio::sync::Mutex::default() };
+        Arc::clone(nodes.entry(node.clone()).or_insert_with(|| Arc::new(new())))
+    }
+
+    async fn reap(&self, batch: &ReapBatch) -> Result<Disposition, Failure> {
+        let records = self.env.records(batch.run);
+        let Some(spec) = self.specs.get(batch.run).await? else { return Ok(Disposition::Done) };
+        if records.receipt(batch.batch).await?.is_some() || records.result().await?.is_some() {
+            return Ok(Disposition::Done);
+        }
+        // A batch counts if the report that counts lists it. Another attempt's batches do nothing.
+        let Some(report) = records.report(batch.task).await? else { return Ok(Disposition::Later(REPORT_WAIT)) };
+        if !report.batches.iter().any(|listed| listed.batch == batch.batch) {
+            return Ok(Disposition::Done);
+        }
+        let cancel = records.cancel().await?;
+        let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(spec.rules.action) };
+        match self.act(batch, mode, &records).await? {
+            Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms))),
+            Acted::Done(outcomes) => {
+                self.env.crash.pass(CrashPoint::ReceiptPending).await;
+                let cause = cancel.map(|cancel| cancel.cause);
+                records.create_receipt(&receipt(batch, outcomes, cause)).await?;
+                self.env.crash.pass(CrashPoint::ReceiptStored).await;
+                Ok(Disposition::Done)
+            }
+        }
+    }
+
+    async fn act(&self, batch: &ReapBatch, mode: Mode, records: &Records) -> Result<Acted, Failure> {
+        let deployment = self.deployments.get(&batch.alias).await?;
+        let topology = deployment.topology();
+        let owner = |slot| topology.owner(slot).map(|primary| primary.node.clone());
+        let nodes = match by_node(batch, owner) {
+            Ok(nodes) => nodes,
+            Err(slot) => {
+                deployment.refresh().await?;
+                return Err(Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}")).into());
+            }
+        };
+        let mut all = vec![Vec::new(); batch.groups.len()];
+        for (node, chunks) in nodes {
+            let acted = self.act_at(&deployment, &node, batch, mode, &chunks, records, &mut all).await;
+            match acted {
+                Ok(None) => {}
+                Ok(Some(early)) => return Ok(Acted::Early(early)),
+                Err(Failure::Redis(fault)) => {
+                    self.after_fault(&deployment, &node, &fault).await;
+                    return Err(fault.into());
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Acted::Done(all))
+    }
+
+    /// Runs the script for the chunks of one node. `Some(ms)` if it is too early.
+    #[expect(clippy::too_many_arguments, reason = "one step of `act`, which owns all of them")]
+    async fn act_at(
+        &self,
+        deployment: &Deployment,
+        node: &NodeId,
+        batch: &ReapBatch,
+        mode: Mode,
+        chunks: &[Chunk<'_>],
+        records: &Records,
+        all: &mut [Vec<Outcome>],
+    ) -> Result<Option<u64>, Failure> {
+        let at_node = self.at_node(node);
+        // The semaphore is never closed.
+        let _permit = at_node.permits.acquire().await;
+        let conn = deployment.conn(node).await?;
+        let (script, evicts) = at_node.script(&conn, deployment).await?;
+        let now_ms = node::time_ms(&conn).await?;
+        if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
+            return Ok(Some(batch.not_before_ms - now_ms));
+        }
+        let first = records.create_attempt(batch.batch).await?;
+        let window = Window {
+            run: batch.run,
+            batch: batch.batch,
+            not_before_ms: batch.not_before_ms,
+            not_after_ms: batch.not_after_ms,
+        };
+        for chunk in chunks {
+            let verdicts = guard::call(&conn, &script, window, mode, chunk).await?;
+            for ((number, group), verdict) in chunk.iter().zip(verdicts) {
+                let verdict = verdict?;
+                if let Verdict::Early(ms) = verdict {
+                    return Ok(Some(ms));
+                }
+                all[*number] = outcomes(verdict, group.keys.len(), first, !evicts).unwrap_or_default();
+            }
+            self.env.crash.pass(CrashPoint::ScriptsRun).await;
+        }
+        Ok(None)
+    }
+
+    async fn after_fault(&self, deployment: &Deployment, node: &NodeId, fault: &Fault) {
+        match fault.kind {
+            FaultKind::Lost | FaultKind::Unreachable => {
+                deployment.forget(node);
+                // It may come back without the script.
+                self.at_node(node).script.lock().await.take();
+            }
+            FaultKind::NoScript => {
+                self.at_node(node).script.lock().await.take();
+            }
+            FaultKind::Moved => {
+                // If this fails, the next attempt meets the same redirection and asks again.
+                let _ = deployment.refresh().await;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl AtNode {
+    async fn script(&self, conn: &Conn, deployment: &Deployment) -> Result<(Vec<u8>, bool), Fault> {
+        let mut script = self.script.lock().await;
+        if let Some(loaded) = &*script {
+            return Ok(loaded.clone());
+        }
+        let loaded = (guard::load(conn).await?, node::status(conn, deployment.db()).await?.evicts);
+        *script = Some(loaded.clone());
+        Ok(loaded)
+    }
+}
+
+impl Handler for Reaper {
+    type Message = ReapBatch;
+
+    const TOPIC: Topic = Topic::Batches;
+
+    fn identity(&self, batch: &ReapBatch) -> (RunId, String) {
+        (batch.run, format!("batch/{}", batch.batch))
+    }
+
+    async fn handle(&self, batch: &ReapBatch, _: &Delivery) -> Result<Disposition, Failure> {
+        self.env.crash.pass(CrashPoint::BatchTaken).await;
+        self.reap(batch).await
+    }
+
+    /// Seals the batch: what is recorded in the ledgers counts, everything else failed.
+    async fn give_up(&self, batch: &ReapBatch, failure: &Failure) -> Result<(), Failure> {
+        let records = self.env.records(batch.run);
+        let receipt = match self.act(batch, Mode::Seal(Outcome::Failed), &records).await {
+            Ok(Acted::Done(outcomes)) => receipt(batch, outcomes, Some(failure.to_string())),
+            // A server that answers, but refuses, has done nothing.
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => {
+                uniform(batch, Outcome::Failed, failure.to_string())
+            }
+            _ if records.attempted(batch.batch).await? => {
+                uniform(batch, Outcome::Unconfirmed, failure.to_string())
+            }
+            _ => uniform(batch, Outcome::Unreached, failure.to_string()),
+        };
+        records.create_receipt(&receipt).await?;
+        Ok(())
+    }
+}

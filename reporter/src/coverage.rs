@@ -1,0 +1,108 @@
+//! Which parts of the keyspace have been read. Nothing is taken for granted: a slot counts when a report says
+//! so, and a table when the ranges of one pass leave no gap. Pure.
+
+use std::collections::BTreeMap;
+
+use shared::ids::TaskId;
+use shared::messages::Covered;
+use shared::range::CursorRange;
+use shared::slot::SlotSet;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Covering {
+    slots: SlotSet,
+    passes: BTreeMap<TaskId, Pass>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Pass {
+    ranges: Vec<CursorRange>,
+    /// Slots that every part of the pass vouches for; `None` on a standalone server.
+    slots: Option<SlotSet>,
+}
+
+impl Covering {
+    pub(crate) fn add(&mut self, covered: &Covered) {
+        match covered {
+            Covered::Slots(slots) => self.slots.extend(slots),
+            Covered::Ranges { pass, slots, ranges } => {
+                let first = !self.passes.contains_key(pass);
+                let entry = self.passes.entry(*pass).or_default();
+                entry.ranges.extend(ranges);
+                entry.ranges.sort_unstable();
+                entry.slots = match (&entry.slots, slots) {
+                    (Some(before), Some(now)) if !first => Some(before.intersection(now)),
+                    (_, now) => now.clone(),
+                };
+            }
+        }
+    }
+
+    /// The slots read completely.
+    pub(crate) fn slots(&self) -> SlotSet {
+        let whole = self.passes.values().filter(|pass| pass.is_whole());
+        whole.filter_map(|pass| pass.slots.as_ref()).fold(self.slots.clone(), |all, slots| all.union(slots))
+    }
+
+    /// Whether the one table of a standalone server was read completely.
+    pub(crate) fn database(&self) -> bool {
+        self.passes.values().any(|pass| pass.slots.is_none() && pass.is_whole())
+    }
+}
+
+impl Pass {
+    /// Whether the ranges, which are sorted, leave no gap.
+    fn is_whole(&self) -> bool {
+        let mut end = Some(0);
+        for range in &self.ranges {
+            match end {
+                Some(end_at) if range.from > end_at => return false,
+                Some(end_at) => end = range.to.map(|to| to.max(end_at)),
+                None => break,
+            }
+        }
+        end.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(ranges: &[CursorRange]) -> bool {
+        let mut covering = Covering::default();
+        let pass = TaskId::new();
+        for range in ranges {
+            covering.add(&Covered::Ranges { pass, slots: None, ranges: vec![*range] });
+        }
+        covering.database()
+    }
+
+    #[test]
+    fn a_pass_is_whole_when_its_parts_leave_no_gap() {
+        let part = |n| CursorRange::part(n, 2);
+        assert!(!pass(&[]));
+        assert!(pass(&[CursorRange::WHOLE]));
+        assert!(pass(&[part(3), part(0), part(2), part(1)]));
+        assert!(pass(&[part(0), part(0), part(1), part(2), part(3)]));
+        for missing in 0..4 {
+            let parts: Vec<_> = (0..4).filter(|n| *n != missing).map(part).collect();
+            assert!(!pass(&parts), "without part {missing}");
+        }
+        let half = CursorRange { from: part(1).from, to: Some(part(1).from + 1) };
+        assert!(!pass(&[part(0), half, part(2), part(3)]));
+    }
+
+    #[test]
+    fn a_slot_counts_if_every_part_of_the_pass_vouches_for_it() {
+        let mut covering = Covering::default();
+        let (pass, set) = (TaskId::new(), |slots: &[u16]| slots.iter().copied().collect::<SlotSet>());
+        covering.add(&Covered::Slots(set(&[1])));
+        let ranges = |n| vec![CursorRange::part(n, 1)];
+        covering.add(&Covered::Ranges { pass, slots: Some(set(&[7, 8])), ranges: ranges(0) });
+        assert_eq!(covering.slots(), set(&[1]));
+        covering.add(&Covered::Ranges { pass, slots: Some(set(&[7])), ranges: ranges(1) });
+        assert_eq!(covering.slots(), set(&[1, 7]));
+    }
+}

@@ -1,0 +1,169 @@
+//! From the fold of a complete run to its result. Pure: time and traffic are arguments.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use shared::ids::NodeId;
+use shared::messages::{CancelKind, Lookups, RunSpec};
+use shared::result::{
+    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status,
+};
+use shared::slot::SlotSet;
+
+use crate::fold::Fold;
+
+/// What the nodes' own counters say now, for those that could be asked and were not restarted meanwhile.
+pub type Traffic = BTreeMap<NodeId, Lookups>;
+
+/// The result of the run that `fold` holds, or `None` if its spec was never seen.
+#[must_use]
+pub fn finish(fold: &Fold, traffic: &Traffic, now_ms: u64) -> Option<CleanupResult> {
+    let spec = fold.spec.as_ref()?;
+    let coverage = coverage(fold, spec);
+    let accounting = Accounting {
+        balanced: fold.totals.accounting.outcomes() == fold.totals.accounting.candidates,
+        ..fold.totals.accounting
+    };
+    let counts = fold.totals.counts;
+    Some(CleanupResult {
+        schema_version: SCHEMA_VERSION,
+        run_id: spec.run,
+        job: spec.job.clone(),
+        status: status(fold, &coverage, &accounting),
+        started_at: rfc3339(spec.started_at_ms),
+        finished_at: rfc3339(now_ms),
+        duration_ms: now_ms.saturating_sub(spec.started_at_ms),
+        dry_run: spec.dry_run,
+        action: spec.rules.action.name().to_owned(),
+        scanned_keys: counts.scanned,
+        scanned_keys_approximate: fold.approximate,
+        cleaned_keys: accounting.deleted,
+        stale_ttl_keys: counts.stale,
+        inactive_user_caches: 0,
+        current_metrics: metrics(fold, spec, traffic),
+        recommendations: Vec::new(),
+        issues: issues(fold, &coverage, &accounting),
+        accounting,
+        coverage,
+        nodes: nodes(fold, spec),
+    })
+}
+
+fn rfc3339(ms: u64) -> String {
+    let stamp = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    stamp.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
+    let causes = fold.losses.clone();
+    if !spec.cluster {
+        let complete = fold.covering.database();
+        let missing = (!complete).then(|| format!("database {}", spec.db));
+        return Coverage { complete, slots_covered: None, missing, causes };
+    }
+    let covered = fold.covering.slots();
+    let missing = SlotSet::all().difference(&covered);
+    Coverage {
+        complete: missing.is_empty(),
+        slots_covered: Some(covered.len() as u64),
+        missing: (!missing.is_empty()).then(|| missing.to_string()),
+        causes,
+    }
+}
+
+/// A run with a gap never reports success, and one that could do nothing at all has failed.
+fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
+    if let Some(cancel) = &fold.cancel {
+        return if cancel.kind == CancelKind::LockLost { Status::Failed } else { Status::Cancelled };
+    }
+    let undone = accounting.failed + accounting.unreached + accounting.unconfirmed;
+    if coverage.complete && undone == 0 && accounting.balanced {
+        return Status::Completed;
+    }
+    let nothing_read = coverage.slots_covered.map_or(!coverage.complete, |slots| slots == 0);
+    if nothing_read && fold.totals.counts.listed == 0 { Status::Failed } else { Status::Partial }
+}
+
+/// The application's look-ups: what the counters gained, less our own. Nodes whose counters started anew, or
+/// cannot be read, are left out.
+fn metrics(fold: &Fold, spec: &RunSpec, traffic: &Traffic) -> CurrentMetrics {
+    let mut application = Lookups::default();
+    for node in &spec.nodes {
+        let Some(now) = traffic.get(&node.node) else { continue };
+        let own = fold.nodes.get(&node.node).map(|totals| totals.lookups).unwrap_or_default();
+        application += Lookups {
+            hits: now.hits.saturating_sub(node.baseline.hits).saturating_sub(own.hits),
+            misses: now.misses.saturating_sub(node.baseline.misses).saturating_sub(own.misses),
+        };
+    }
+    let counts = fold.totals.counts;
+    let gone = fold.totals.accounting.deleted + fold.totals.accounting.vanished;
+    let with_ttl = counts.scanned - counts.stale;
+    CurrentMetrics {
+        hit_rate: share(application.hits, application.hits + application.misses).map(|rate| rate * 100.0),
+        hits: application.hits,
+        misses: application.misses,
+        total_keys: counts.scanned.saturating_sub(gone),
+        avg_ttl: share(counts.ttl_sum_ms, with_ttl).map(|ms| ms / 1_000.0),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shares and means need no more than 52 bits")]
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+fn issues(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Vec<String> {
+    let mut issues = Vec::new();
+    let stale = fold.totals.counts.stale;
+    if stale > 0 {
+        issues.push(format!("Found {stale} keys without TTL - this indicates a caching bug"));
+    }
+    if let Some(cancel) = &fold.cancel {
+        issues.push(format!("The run was stopped: {}", cancel.cause));
+    }
+    if let Some(missing) = &coverage.missing {
+        let what = if coverage.slots_covered.is_some() { "slots " } else { "" };
+        issues.push(format!("Not covered: {what}{missing}"));
+    }
+    issues.extend(fold.losses.iter().map(|(cause, tasks)| format!("{tasks} scan tasks were given up: {cause}")));
+    if fold.totals.counts.too_long > 0 {
+        let (n, named) = (fold.totals.counts.too_long, fold.long_keys.join(", "));
+        issues.push(format!("{n} keys are too long to be handled (key_too_long): {named}"));
+    }
+    for (n, what) in [
+        (accounting.failed - fold.totals.counts.too_long, "failed"),
+        (accounting.unreached, "were not reached"),
+        (accounting.unconfirmed, "are unconfirmed: they were tried, and no answer says whether it was done"),
+    ] {
+        if n > 0 {
+            issues.push(format!("{n} candidates {what}"));
+        }
+    }
+    if fold.cancel.is_none() {
+        issues.extend(fold.causes.iter().map(|(cause, batches)| format!("{batches} reap batches: {cause}")));
+    }
+    if fold.approximate {
+        issues.push("scannedKeys is approximate: a table was resized while it was read".to_owned());
+    }
+    issues
+}
+
+fn nodes(fold: &Fold, spec: &RunSpec) -> Vec<NodeRow> {
+    let row = |node: NodeId, address: String, slots: u64| {
+        let totals = fold.nodes.get(&node).copied().unwrap_or_default();
+        NodeRow {
+            node,
+            address,
+            slots,
+            listed_keys: totals.counts.listed,
+            scanned_keys: totals.counts.scanned,
+            stale_ttl_keys: totals.counts.stale,
+            cleaned_keys: totals.deleted,
+        }
+    };
+    let planned = spec.nodes.iter().map(|n| row(n.node.clone(), n.address.clone(), n.slots.len() as u64));
+    // Nodes that came to own slots after the plan.
+    let late = fold.nodes.keys().filter(|node| spec.nodes.iter().all(|planned| planned.node != **node));
+    planned.chain(late.map(|node| row(node.clone(), String::new(), 0))).collect()
+}

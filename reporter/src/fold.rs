@@ -1,0 +1,179 @@
+//! The fold over the records of a run. Every total is derived from records that exist once each, so neither
+//! their order nor their repetition matters. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::ids::{BatchId, NodeId, TaskId};
+use shared::limits::DETAILS_MAX;
+use shared::messages::{Cancel, Lookups, Receipt, RunSpec, ScanCounts, TaskReport};
+use shared::outcome::Outcome;
+use shared::records::Record;
+use shared::result::Accounting;
+
+use crate::coverage::Covering;
+
+/// What the records say so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fold {
+    pub(crate) spec: Option<RunSpec>,
+    pub(crate) cancel: Option<Cancel>,
+    /// Task lists seen, by the task that they follow; `None` is the plan's.
+    lists: BTreeSet<Option<TaskId>>,
+    /// Tasks, with how often their part was planned before.
+    tasks: BTreeMap<TaskId, u32>,
+    reports: BTreeSet<TaskId>,
+    /// Tasks whose rest must be followed by a list.
+    continued: BTreeSet<TaskId>,
+    /// Batches that reports list, with their candidates.
+    listed: BTreeMap<BatchId, u64>,
+    receipts: BTreeSet<BatchId>,
+    pub(crate) covering: Covering,
+    pub(crate) totals: Totals,
+    pub(crate) nodes: BTreeMap<NodeId, NodeTotals>,
+    /// Why tasks were given up, with how many.
+    pub(crate) losses: BTreeMap<String, u64>,
+    /// Why candidates were not reached, failed or are unconfirmed, with how many batches.
+    pub(crate) causes: BTreeMap<String, u64>,
+    pub(crate) long_keys: Vec<String>,
+    pub(crate) approximate: bool,
+}
+
+/// Sums over a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Of all covered parts.
+    pub counts: ScanCounts,
+    /// Of all candidates; `balanced` is not set here.
+    pub accounting: Accounting,
+    /// Tasks that have a report.
+    pub tasks_reported: u64,
+    /// Tasks that there are.
+    pub tasks: u64,
+}
+
+/// Sums over a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeTotals {
+    /// Of the parts read there.
+    pub counts: ScanCounts,
+    /// Keys deleted there.
+    pub deleted: u64,
+    /// Our look-ups there.
+    pub lookups: Lookups,
+}
+
+impl Fold {
+    /// Takes a record in. A record that was taken in before changes nothing.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Spec(spec) => self.spec = Some((**spec).clone()),
+            Record::Tasks { after, tasks } => {
+                self.lists.insert(*after);
+                self.tasks.extend(tasks.iter().map(|task| (task.task, task.replans)));
+                self.totals.tasks = self.tasks.len() as u64;
+            }
+            Record::Report(report) => self.report(report),
+            Record::Receipt(receipt) => self.receipt(receipt),
+            Record::Cancel(cancel) => self.cancel = Some(cancel.clone()),
+            Record::Result(_) => {}
+        }
+    }
+
+    fn report(&mut self, report: &TaskReport) {
+        if !self.reports.insert(report.task) {
+            return;
+        }
+        self.totals.tasks_reported += 1;
+        if let Some(loss) = &report.lost {
+            *self.losses.entry(loss.cause.clone()).or_default() += 1;
+        } else {
+            self.covering.add(&report.covered);
+        }
+        if !report.rest.is_empty() {
+            self.continued.insert(report.task);
+        }
+        for batch in &report.batches {
+            self.listed.insert(batch.batch, batch.keys);
+            self.totals.accounting.candidates += batch.keys;
+        }
+        let counts = report.counts;
+        let kept = counts.protected + counts.reported + counts.too_long;
+        self.totals.counts += counts;
+        self.totals.accounting.candidates += kept;
+        self.totals.accounting.protected += counts.protected;
+        self.totals.accounting.reported += counts.reported;
+        self.totals.accounting.failed += counts.too_long;
+        let node = self.nodes.entry(report.node.clone()).or_default();
+        node.counts += counts;
+        node.lookups += report.lookups;
+        self.long_keys.extend(report.long_keys.iter().cloned());
+        self.long_keys.sort();
+        self.long_keys.truncate(DETAILS_MAX);
+        self.approximate |= report.approximate;
+    }
+
+    fn receipt(&mut self, receipt: &Receipt) {
+        if !self.receipts.insert(receipt.batch) {
+            return;
+        }
+        let node = self.nodes.entry(receipt.node.clone()).or_default();
+        node.lookups += receipt.lookups;
+        let accounting = &mut self.totals.accounting;
+        for outcome in receipt.groups.iter().flat_map(|group| &group.outcomes) {
+            match outcome {
+                Outcome::Deleted => {
+                    accounting.deleted += 1;
+                    node.deleted += 1;
+                }
+                Outcome::Expired => accounting.expired += 1,
+                Outcome::Spared => accounting.spared += 1,
+                Outcome::Vanished => accounting.vanished += 1,
+                Outcome::Failed => accounting.failed += 1,
+                Outcome::Unreached => accounting.unreached += 1,
+                Outcome::Unconfirmed => accounting.unconfirmed += 1,
+            }
+        }
+        if let Some(cause) = &receipt.cause {
+            *self.causes.entry(cause.clone()).or_default() += 1;
+        }
+    }
+
+    /// Whether the plan's tasks and all that follow from them have a report.
+    #[must_use]
+    pub fn scanned(&self) -> bool {
+        self.lists.contains(&None)
+            && self.tasks.keys().all(|task| self.reports.contains(task))
+            && self.continued.iter().all(|task| self.lists.contains(&Some(*task)))
+    }
+
+    /// Whether nothing can be added to the run any more, but its result.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.scanned() && self.listed.keys().all(|batch| self.receipts.contains(batch))
+    }
+
+    /// Why the run is to stop, if it is.
+    #[must_use]
+    pub fn cancel(&self) -> Option<&Cancel> {
+        self.cancel.as_ref()
+    }
+
+    /// How often the part of the keyspace that `task` reads was planned before.
+    #[must_use]
+    pub fn replans(&self, task: TaskId) -> u32 {
+        self.tasks.get(&task).copied().unwrap_or_default()
+    }
+
+    /// Keys deleted, and those that may be at any moment because a report lists them.
+    #[must_use]
+    pub fn deletions_possible(&self) -> u64 {
+        let open = self.listed.iter().filter(|(batch, _)| !self.receipts.contains(batch));
+        self.totals.accounting.deleted + open.map(|(_, keys)| keys).sum::<u64>()
+    }
+
+    /// The sums so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+}

@@ -1,0 +1,12 @@
+//! The reporter stage: folds the records of a run into its result, and shows results to people.
+
+mod coverage;
+mod finish;
+mod fold;
+mod render;
+mod run;
+
+pub use finish::{Traffic, finish};
+pub use fold::{Fold, NodeTotals, Totals};
+pub use render::{grouped, render};
+pub use run::{ReporterError, report};

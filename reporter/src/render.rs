@@ -1,0 +1,201 @@
+//! A result as a page of text that reads well at 80 columns and without colour. Pure.
+
+use std::fmt::Write;
+
+use shared::result::{CleanupResult, Status};
+
+/// Widest line, in characters.
+const WIDTH: usize = 80;
+
+/// The page for `result`, headed by the job's display name.
+#[must_use]
+pub fn render(result: &CleanupResult, display_name: &str) -> String {
+    let mut page = String::new();
+    headline(&mut page, result, display_name);
+    figures(&mut page, result);
+    nodes(&mut page, result);
+    list(&mut page, "Issues", &result.issues);
+    list(&mut page, "Recommendations", &result.recommendations);
+    page
+}
+
+// Writing to a string cannot fail, so the results of `writeln!` are dropped throughout.
+
+fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
+    let status = match result.status {
+        Status::Completed => "completed",
+        Status::Partial => "PARTIAL: not everything was covered or done, see Issues",
+        Status::Failed => "FAILED, see Issues",
+        Status::Cancelled => "CANCELLED before its end",
+    };
+    let dry = if result.dry_run { ", dry run: nothing was changed" } else { "" };
+    let _ = writeln!(page, "{display_name} {status}{dry}");
+    let _ = writeln!(page, "run {} of job `{}`, {}\n", result.run_id, result.job, seconds(result.duration_ms));
+}
+
+fn figures(page: &mut String, result: &CleanupResult) {
+    let mut row = |name: &str, value: u64, note: &str| {
+        let _ = writeln!(page, "  {name:<14} {:>15}  {note}", grouped(value));
+    };
+    let approximate = if result.scanned_keys_approximate { " (approximate)" } else { "" };
+    row("scanned", result.scanned_keys, &format!("matching keys{approximate}"));
+    let percent = percent(result.stale_ttl_keys, result.scanned_keys);
+    row("stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them"));
+    for (name, value) in result.accounting.rows() {
+        if value > 0 || name == "deleted" {
+            row(name, value, note(name));
+        }
+    }
+    let metrics = &result.current_metrics;
+    let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!("mean TTL {ttl:.0} s"));
+    row("left", metrics.total_keys, &format!("matching keys after the run{}", prefixed(", ", &ttl)));
+    let _ = writeln!(page);
+    balance(page, result);
+    let covered = match (&result.coverage.missing, result.coverage.slots_covered) {
+        (None, Some(slots)) => format!("all {} slots", grouped(slots)),
+        (None, None) => "the whole database".to_owned(),
+        (Some(missing), _) => format!("everything but {}", shorten(missing, 50)),
+    };
+    let _ = writeln!(page, "  coverage    {covered}");
+    let hit_rate = match metrics.hit_rate {
+        Some(rate) => {
+            let lookups = grouped(metrics.hits + metrics.misses);
+            format!("{rate:.1}% of {lookups} look-ups by others during the run")
+        }
+        None => "no traffic by others during the run".to_owned(),
+    };
+    let _ = writeln!(page, "  hit rate    {hit_rate}");
+}
+
+fn note(outcome: &str) -> &'static str {
+    match outcome {
+        "expired" => "were given a TTL",
+        "spared" => "no longer qualified at the moment of deletion",
+        "vanished" => "were gone at the moment of deletion",
+        "protected" => "kept by a protected pattern",
+        "reported" => "only reported",
+        "failed" => "could not be done",
+        "unreached" => "not tried, because the run ended before",
+        "unconfirmed" => "tried, and no answer says whether it was done",
+        _ => "",
+    }
+}
+
+fn balance(page: &mut String, result: &CleanupResult) {
+    let accounting = &result.accounting;
+    let parts: Vec<String> = accounting
+        .rows()
+        .into_iter()
+        .filter(|(_, value)| *value > 0)
+        .map(|(name, value)| format!("{} {name}", grouped(value)))
+        .collect();
+    let sum = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(" + ") };
+    let verdict = if accounting.balanced { "balanced" } else { "NOT BALANCED" };
+    let line = format!("{} candidates = {sum}", grouped(accounting.candidates));
+    let _ = writeln!(page, "  {verdict:<11} {}", wrap(&line, 14));
+}
+
+fn nodes(page: &mut String, result: &CleanupResult) {
+    let _ = writeln!(
+        page,
+        "\n  {:<28} {:>6} {:>10} {:>10} {:>9} {:>9}",
+        "node", "slots", "keys", "matching", "stale", "deleted"
+    );
+    for node in &result.nodes {
+        let name = if node.address.is_empty() { node.node.as_str() } else { &node.address };
+        let _ = writeln!(
+            page,
+            "  {:<28} {:>6} {:>10} {:>10} {:>9} {:>9}",
+            shorten(name, 28),
+            node.slots,
+            grouped(node.listed_keys),
+            grouped(node.scanned_keys),
+            grouped(node.stale_ttl_keys),
+            grouped(node.cleaned_keys)
+        );
+    }
+}
+
+fn list(page: &mut String, title: &str, sentences: &[String]) {
+    if sentences.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "\n{title}");
+    for (n, sentence) in sentences.iter().enumerate() {
+        let _ = writeln!(page, "{:>3}. {}", n + 1, wrap(sentence, 5));
+    }
+}
+
+/// `text` broken at blanks, so that no line is longer than [`WIDTH`] when it is indented by `indent`.
+fn wrap(text: &str, indent: usize) -> String {
+    let (mut out, mut column) = (String::new(), indent);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > WIDTH {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if column > indent {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+fn shorten(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit - 1).chain(['…']).collect()
+}
+
+fn prefixed(prefix: &str, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{prefix}{text}") }
+}
+
+/// A number with its thousands apart: `1,234,567`.
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { "0.0%".to_owned() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
+}
+
+fn seconds(ms: u64) -> String {
+    let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
+    if seconds < 120 { format!("{seconds}.{tenths} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_for_people() {
+        assert_eq!([grouped(0), grouped(999), grouped(1_000), grouped(12_345_678)], ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!([seconds(1_940), seconds(200_000)], ["1.9 s", "3 min 20 s"]);
+        assert_eq!([percent(1, 8), percent(0, 0)], ["12.5%", "0.0%"]);
+    }
+
+    #[test]
+    fn long_sentences_are_wrapped() {
+        let wrapped = wrap(&"word ".repeat(40), 5);
+        assert!(wrapped.lines().all(|line| line.trim_end().chars().count() <= WIDTH));
+        assert_eq!(wrapped.split_whitespace().count(), 40);
+        assert_eq!(wrap(&"x".repeat(100), 5), "x".repeat(100));
+    }
+}

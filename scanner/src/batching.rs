@@ -1,0 +1,128 @@
+//! Reap batches out of candidates: by slot into groups, groups into messages that fit. Pure.
+
+use std::collections::BTreeMap;
+
+use shared::ids::BatchId;
+use shared::key::Key;
+use shared::limits::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, BATCH_LIFE};
+use shared::messages::{Group, ListedBatch, ReapBatch, Reason, ScanTask};
+
+/// Bytes that a key or a group costs in a message beside its own.
+const OVERHEAD_BYTES: usize = 48;
+
+/// Groups of candidates, each of one slot, of at most `group_keys_max` keys, and small enough for a message.
+fn groups(candidates: BTreeMap<u16, Vec<Key>>, group_keys_max: usize) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (slot, keys) in candidates {
+        let mut bytes = usize::MAX;
+        for key in keys {
+            let cost = key.len() + OVERHEAD_BYTES;
+            match groups.last_mut() {
+                Some(group)
+                    if group.slot == slot
+                        && group.keys.len() < group_keys_max
+                        && bytes.saturating_add(cost) <= BATCH_BYTES_MAX - OVERHEAD_BYTES =>
+                {
+                    bytes += cost;
+                    group.keys.push(key);
+                }
+                _ => {
+                    bytes = cost;
+                    groups.push(Group { slot, reason: Reason::Stale, keys: vec![key] });
+                }
+            }
+        }
+    }
+    groups
+}
+
+/// The batches of a task, made at `now_ms` of the node's clock.
+pub(crate) fn batches(
+    task: &ScanTask,
+    candidates: BTreeMap<u16, Vec<Key>>,
+    group_keys_max: usize,
+    grace_ms: u64,
+    now_ms: u64,
+) -> Vec<ReapBatch> {
+    let empty = || ReapBatch {
+        run: task.run,
+        batch: BatchId::new(),
+        task: task.task,
+        alias: task.alias.clone(),
+        node: task.node.clone(),
+        not_before_ms: now_ms + grace_ms,
+        not_after_ms: now_ms + grace_ms + u64::try_from(BATCH_LIFE.as_millis()).unwrap_or(u64::MAX / 4),
+        groups: Vec::new(),
+    };
+    let mut batches = Vec::new();
+    let (mut batch, mut bytes, mut keys) = (empty(), 0, 0);
+    for group in groups(candidates, group_keys_max) {
+        let cost: usize = group.keys.iter().map(|key| key.len() + OVERHEAD_BYTES).sum::<usize>() + OVERHEAD_BYTES;
+        if !batch.groups.is_empty() && (bytes + cost > BATCH_BYTES_MAX || keys + group.keys.len() > BATCH_KEYS_MAX) {
+            batches.push(std::mem::replace(&mut batch, empty()));
+            (bytes, keys) = (0, 0);
+        }
+        bytes += cost;
+        keys += group.keys.len();
+        batch.groups.push(group);
+    }
+    if !batch.groups.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+/// The batches as the report lists them.
+pub(crate) fn listed(batches: &[ReapBatch]) -> Vec<ListedBatch> {
+    batches.iter().map(|batch| ListedBatch { batch: batch.batch, keys: batch.keys() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::ids::{Alias, NodeId, RunId, TaskId};
+    use shared::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
+    use shared::range::{Scope, SlotListing};
+    use shared::slot::SlotSet;
+    use shared::wire;
+
+    use super::*;
+
+    fn task() -> ScanTask {
+        ScanTask {
+            run: RunId::new(),
+            task: TaskId::new(),
+            alias: Alias::new("main"),
+            node: NodeId::new("n"),
+            scope: Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot },
+            keys: 0,
+            replans: 0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_candidate_is_in_one_batch_and_every_batch_fits(
+            sizes in prop::collection::vec((0_u16..4, prop_oneof![0_usize..200, 100_000_usize..=KEY_BYTES_MAX]), 0..40),
+            group_keys_max in 1_usize..20,
+        ) {
+            let mut candidates: BTreeMap<u16, Vec<Key>> = BTreeMap::new();
+            for (n, (slot, size)) in sizes.iter().enumerate() {
+                candidates.entry(*slot).or_default().push(Key::new(vec![n as u8; *size]));
+            }
+            let batches = batches(&task(), candidates.clone(), group_keys_max, 1_000, 5);
+            let mut back: BTreeMap<u16, Vec<Key>> = BTreeMap::new();
+            for batch in &batches {
+                prop_assert!(!batch.groups.is_empty());
+                prop_assert!(wire::encode(batch).unwrap().len() <= MESSAGE_BYTES_MAX);
+                let bytes: usize = batch.groups.iter().flat_map(|g| &g.keys).map(Key::len).sum();
+                prop_assert!(batch.keys() == 1 || bytes <= BATCH_BYTES_MAX);
+                for group in &batch.groups {
+                    prop_assert!((1..=group_keys_max).contains(&group.keys.len()));
+                    back.entry(group.slot).or_default().extend(group.keys.clone());
+                }
+            }
+            prop_assert_eq!(back, candidates);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The scanner stage: lists the keys of a scan task, looks at their TTLs, selects candidates, and hands
+//! them to the reapers in batches. It writes nothing to Redis.
+
+mod batching;
+mod run;
+mod select;
+mod tally;
+pub mod walk;
+
+pub use run::Scanner;
+pub use select::Selector;

@@ -1,0 +1,165 @@
+//! What a task has counted and selected so far, slot by slot: a slot that turns out to have moved is dropped
+//! as if it had never been looked at. Pure.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+
+use shared::cluster::Ttl;
+use shared::key::Key;
+use shared::limits::DETAILS_MAX;
+use shared::messages::{Lookups, ScanCounts};
+use shared::slot::SlotSet;
+
+use crate::select::{Selector, Verdict};
+use crate::walk::Listed;
+
+/// One slot's share.
+#[derive(Debug, Default)]
+pub(crate) struct SlotTally {
+    pub(crate) counts: ScanCounts,
+    pub(crate) candidates: Vec<Key>,
+    long_keys: Vec<String>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Tally {
+    slots: BTreeMap<u16, SlotTally>,
+    seen: Seen,
+    /// Bytes of all candidates held.
+    pub(crate) candidate_bytes: usize,
+    /// Look-ups made, whatever became of their slots.
+    pub(crate) lookups: Lookups,
+    /// Slots of which a key was redirected: they are moving.
+    pub(crate) moved: SlotSet,
+}
+
+impl Tally {
+    /// Counts listed keys and returns those to look up. Keys listed twice are dropped if they `may_repeat`.
+    pub(crate) fn listed(&mut self, keys: Vec<Listed>, may_repeat: bool, selector: &Selector<'_>) -> Vec<Listed> {
+        let mut wanted = Vec::with_capacity(keys.len());
+        for listed in keys {
+            if may_repeat && !self.seen.first_time(listed.key.as_bytes()) {
+                continue;
+            }
+            self.slots.entry(listed.slot).or_default().counts.listed += 1;
+            if selector.wants(&listed.key) {
+                wanted.push(listed);
+            }
+        }
+        wanted
+    }
+
+    /// Counts the TTLs of keys that [`Tally::listed`] returned, and keeps the candidates among them.
+    pub(crate) fn looked_up(&mut self, slots: &[u16], keys: Vec<Key>, ttls: &[Ttl], selector: &Selector<'_>) {
+        for ((slot, key), ttl) in slots.iter().zip(keys).zip(ttls) {
+            match ttl {
+                Ttl::Moved => self.moved.extend(&std::iter::once(*slot).collect()),
+                Ttl::Gone => self.lookups.misses += 1,
+                Ttl::Left(_) | Ttl::Unlimited => self.lookups.hits += 1,
+            }
+            let verdict = selector.judge(&key, *ttl);
+            let tally = self.slots.entry(*slot).or_default();
+            tally.count(verdict);
+            match verdict {
+                Verdict::Candidate => {
+                    self.candidate_bytes += key.len();
+                    tally.candidates.push(key);
+                }
+                Verdict::TooLong => tally.long_keys.push(key.shortened(40)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Forgets everything but the look-ups made.
+    pub(crate) fn restart(&mut self) {
+        *self = Self { lookups: self.lookups, ..Self::default() };
+    }
+
+    /// The shares of the slots that `keep` accepts, with their totals and the beginnings of keys too long.
+    pub(crate) fn settle(self, keep: impl Fn(u16) -> bool) -> (ScanCounts, Vec<String>, BTreeMap<u16, Vec<Key>>) {
+        let (mut counts, mut long_keys, mut candidates) = (ScanCounts::default(), Vec::new(), BTreeMap::new());
+        for (slot, tally) in self.slots {
+            if keep(slot) {
+                counts += tally.counts;
+                long_keys.extend(tally.long_keys);
+                candidates.insert(slot, tally.candidates);
+            }
+        }
+        long_keys.truncate(DETAILS_MAX);
+        (counts, long_keys, candidates)
+    }
+}
+
+impl SlotTally {
+    fn count(&mut self, verdict: Verdict) {
+        let counts = &mut self.counts;
+        let stale = match verdict {
+            Verdict::Gone => return,
+            Verdict::Normal(ms) => {
+                counts.ttl_sum_ms = counts.ttl_sum_ms.saturating_add(ms);
+                false
+            }
+            Verdict::Protected | Verdict::Reported | Verdict::TooLong | Verdict::Candidate => true,
+        };
+        counts.scanned += 1;
+        counts.stale += u64::from(stale);
+        counts.protected += u64::from(verdict == Verdict::Protected);
+        counts.reported += u64::from(verdict == Verdict::Reported);
+        counts.too_long += u64::from(verdict == Verdict::TooLong);
+    }
+}
+
+/// Keys seen, by a 128-bit hash: a sixth of the memory of the keys themselves. With 100,000 keys a task, two
+/// different ones meet once in 10^28 tasks.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<u128>,
+    halves: (RandomState, RandomState),
+}
+
+impl Seen {
+    fn first_time(&mut self, key: &[u8]) -> bool {
+        let (low, high) = (self.halves.0.hash_one(key), self.halves.1.hash_one(key));
+        self.hashes.insert(u128::from(high) << 64 | u128::from(low))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::glob::Pattern;
+    use shared::messages::{Action, Rules};
+
+    use super::*;
+
+    fn rules() -> Rules {
+        let pattern = |text: &str| vec![Pattern::new(text).unwrap()];
+        Rules {
+            patterns: pattern("a*"),
+            protect: pattern("ap*"),
+            action: Action::Delete,
+            grace_ms: 0,
+            scan_batch_keys: 100,
+            delete_batch_keys: 100,
+        }
+    }
+
+    #[test]
+    fn counts_by_slot_and_drops_what_moved() {
+        let rules = rules();
+        let selector = Selector::new(&rules);
+        let mut tally = Tally::default();
+        let listed = |slot, key: &str| Listed { slot, key: Key::new(key) };
+        let keys = vec![listed(1, "a1"), listed(1, "ap"), listed(2, "a2"), listed(2, "b"), listed(1, "a1")];
+        let wanted = tally.listed(keys, true, &selector);
+        let (slots, keys): (Vec<u16>, Vec<Key>) = wanted.into_iter().map(|l| (l.slot, l.key)).unzip();
+        assert_eq!(slots, [1, 1, 2]);
+        tally.looked_up(&slots, keys, &[Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)], &selector);
+        assert_eq!(tally.lookups, Lookups { hits: 3, misses: 0 });
+        let (counts, _, candidates) = tally.settle(|slot| slot == 1);
+        let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };
+        assert_eq!(counts, expected);
+        assert_eq!(candidates.into_iter().collect::<Vec<_>>(), [(1, vec![Key::new(*b"a1")])]);
+    }
+}

@@ -1,0 +1,110 @@
+//! Walking through a scope: which listing commands to send next, and what their answers mean. Pure: time and
+//! servers are elsewhere. Whoever walks sends what [`Walk::ask`] says, and gives the answers, in the same
+//! order, to [`Walk::take`].
+
+mod cursors;
+mod ordered;
+mod slots;
+
+use shared::cluster::{Listing, Page};
+use shared::key::Key;
+use shared::range::{CursorRange, Scope, SlotListing};
+use shared::slot::SlotSet;
+
+use cursors::CursorWalk;
+use ordered::OrderedWalk;
+use slots::SlotWalk;
+
+/// A key that was listed, with its slot (0 on standalone servers).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The slot.
+    pub slot: u16,
+    /// The key.
+    pub key: Key,
+}
+
+/// What the answers to one write of listings meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// These keys belong to the scope.
+    Keys(Vec<Listed>),
+    /// The table turned out to have fewer buckets than parts. All that was listed so far is void: the walk
+    /// starts again over the whole table, and other tasks may count the same keys.
+    Restart,
+}
+
+/// What a walk has read when it ends, early or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Slots read completely.
+    pub slots: SlotSet,
+    /// Slots not read, or not completely.
+    pub unread: SlotSet,
+    /// Slots with more keys than are read in one piece.
+    pub giant: SlotSet,
+    /// Slots of which the server listed keys out of order.
+    pub unordered: SlotSet,
+    /// Ranges read completely.
+    pub ranges: Vec<CursorRange>,
+    /// Ranges not read.
+    pub unread_ranges: Vec<CursorRange>,
+}
+
+/// A walk through a scope.
+pub enum Walk {
+    /// Slot by slot.
+    Slots(SlotWalk),
+    /// Through slots in the order of one cursor.
+    Ordered(OrderedWalk),
+    /// Through ranges of a table.
+    Cursors(CursorWalk),
+}
+
+impl Walk {
+    /// A walk through `scope`, in which about `keys` keys are expected, with `count` as `COUNT` of a SCAN.
+    #[must_use]
+    pub fn new(scope: &Scope, keys: u64, count: u32) -> Self {
+        match scope {
+            Scope::Slots { slots, listing: SlotListing::KeysInSlot } => Self::Slots(SlotWalk::new(slots, keys)),
+            Scope::Slots { slots, listing: SlotListing::OrderedScan } => {
+                Self::Ordered(OrderedWalk::new(slots, count))
+            }
+            Scope::Cursors(cursors) => Self::Cursors(CursorWalk::new(cursors, count)),
+        }
+    }
+
+    /// The next listings; none at the end.
+    pub fn ask(&mut self) -> Vec<Listing> {
+        match self {
+            Self::Slots(walk) => walk.ask(),
+            Self::Ordered(walk) => walk.ask(),
+            Self::Cursors(walk) => walk.ask(),
+        }
+    }
+
+    /// What the answers to the last [`Walk::ask`] mean.
+    pub fn take(&mut self, pages: Vec<Page>) -> Taken {
+        match self {
+            Self::Slots(walk) => Taken::Keys(walk.take(pages)),
+            Self::Ordered(walk) => Taken::Keys(walk.take(pages)),
+            Self::Cursors(walk) => walk.take(pages),
+        }
+    }
+
+    /// Whether the same key may be listed twice, because a table may be resized while it is read.
+    #[must_use]
+    pub fn may_repeat(&self) -> bool {
+        !matches!(self, Self::Slots(_))
+    }
+
+    /// How far the walk has come. Keys of slots that are not in [`Reached::slots`] do not count.
+    #[must_use]
+    pub fn reached(&self) -> Reached {
+        match self {
+            Self::Slots(walk) => walk.reached(),
+            Self::Ordered(walk) => walk.reached(),
+            Self::Cursors(walk) => walk.reached(),
+        }
+    }
+}

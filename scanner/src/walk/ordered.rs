@@ -1,0 +1,128 @@
+//! Through slots with SCAN, on servers that keep one table per slot and scan them in order: the slot stands
+//! in the low 14 bits of the cursor. That is nowhere promised, so it is checked page by page; a lane that
+//! finds it untrue gives its slots back to be read with `CLUSTER GETKEYSINSLOT`.
+
+use std::collections::VecDeque;
+
+use shared::cluster::{Listing, Page};
+use shared::limits::{LANES_MAX, SLOT_KEYS_MAX};
+use shared::slot::{SLOTS, SlotSet, slot_of};
+
+use super::{Listed, Reached};
+
+const SLOT_MASK: u64 = SLOTS as u64 - 1;
+
+/// See the module.
+pub struct OrderedWalk {
+    /// Slot ranges that no lane follows yet.
+    todo: VecDeque<(u16, u16)>,
+    lanes: Vec<Lane>,
+    done: SlotSet,
+    giant: SlotSet,
+    unordered: SlotSet,
+    count: u32,
+}
+
+/// One cursor on its way through the slots `next_slot..=last`.
+struct Lane {
+    cursor: u64,
+    /// The slot in which the cursor stands; those before it are done.
+    slot: u16,
+    last: u16,
+    keys_in_slot: u64,
+}
+
+impl Lane {
+    fn at(slot: u16, last: u16) -> Self {
+        Self { cursor: u64::from(slot), slot, last, keys_in_slot: 0 }
+    }
+
+    fn rest(&self) -> impl Iterator<Item = u16> + use<> {
+        self.slot..=self.last
+    }
+}
+
+impl OrderedWalk {
+    pub(super) fn new(slots: &SlotSet, count: u32) -> Self {
+        Self {
+            todo: split(slots, LANES_MAX as usize),
+            lanes: Vec::new(),
+            done: SlotSet::new(),
+            giant: SlotSet::new(),
+            unordered: SlotSet::new(),
+            count,
+        }
+    }
+
+    pub(super) fn ask(&mut self) -> Vec<Listing> {
+        while self.lanes.len() < LANES_MAX as usize
+            && let Some((first, last)) = self.todo.pop_front()
+        {
+            self.lanes.push(Lane::at(first, last));
+        }
+        self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count: self.count }).collect()
+    }
+
+    pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(pages) {
+            self.advance(lane, page, &mut listed);
+        }
+        listed
+    }
+
+    fn advance(&mut self, mut lane: Lane, page: Page, listed: &mut Vec<Listed>) {
+        let next_slot = (page.next & SLOT_MASK) as u16;
+        let end = page.next == 0;
+        let keys: Vec<Listed> = page.keys.into_iter().map(|key| Listed { slot: slot_of(key.as_bytes()), key }).collect();
+        let in_order = |key: &Listed| key.slot >= lane.slot && (end || key.slot <= next_slot);
+        if !(end || next_slot >= lane.slot) || !keys.iter().all(in_order) {
+            self.unordered.extend(&lane.rest().collect());
+            return;
+        }
+        let here = keys.iter().filter(|key| key.slot == lane.slot).count() as u64;
+        listed.extend(keys.into_iter().filter(|key| key.slot <= lane.last));
+        if end || next_slot > lane.last {
+            self.done.extend(&lane.rest().collect());
+            return;
+        }
+        lane.cursor = page.next;
+        if next_slot > lane.slot {
+            self.done.extend(&(lane.slot..next_slot).collect());
+            (lane.slot, lane.keys_in_slot) = (next_slot, 0);
+        } else {
+            lane.keys_in_slot += here;
+        }
+        if lane.keys_in_slot <= SLOT_KEYS_MAX {
+            self.lanes.push(lane);
+            return;
+        }
+        self.giant.extend(&std::iter::once(lane.slot).collect());
+        if lane.slot < lane.last {
+            self.lanes.push(Lane::at(lane.slot + 1, lane.last));
+        }
+    }
+
+    pub(super) fn reached(&self) -> Reached {
+        let mut unread: SlotSet = self.lanes.iter().flat_map(Lane::rest).collect();
+        unread.extend(&self.todo.iter().flat_map(|(first, last)| *first..=*last).collect());
+        Reached {
+            slots: self.done.clone(),
+            unread,
+            giant: self.giant.clone(),
+            unordered: self.unordered.clone(),
+            ..Reached::default()
+        }
+    }
+}
+
+/// `slots` as ranges, each no longer than a `lanes`-th of all, so that the lanes end at about the same time.
+fn split(slots: &SlotSet, lanes: usize) -> VecDeque<(u16, u16)> {
+    let longest = slots.len().div_ceil(lanes).max(1);
+    let mut ranges = VecDeque::new();
+    for (first, last) in slots.ranges() {
+        let all: Vec<u16> = (*first..=*last).collect();
+        ranges.extend(all.chunks(longest).map(|chunk| (chunk[0], chunk[chunk.len() - 1])));
+    }
+    ranges
+}

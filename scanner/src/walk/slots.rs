@@ -1,0 +1,66 @@
+//! Slot by slot with `CLUSTER GETKEYSINSLOT`: one reply is an atomic snapshot of a slot, without duplicates.
+//! A full reply means that the slot holds more: it is giant, and read in another way.
+
+use std::collections::VecDeque;
+
+use shared::cluster::{Listing, Page};
+use shared::limits::{SLOT_KEYS_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
+use shared::slot::SlotSet;
+
+use super::{Listed, Reached};
+
+/// See the module.
+pub struct SlotWalk {
+    todo: VecDeque<u16>,
+    /// Slots asked for and not answered yet.
+    asked: Vec<u16>,
+    done: Vec<u16>,
+    giant: Vec<u16>,
+    /// Keys listed so far, starting with the plan's guess, to judge how many slots fill a write.
+    keys: u64,
+    slots: u64,
+}
+
+impl SlotWalk {
+    pub(super) fn new(slots: &SlotSet, keys: u64) -> Self {
+        Self {
+            todo: slots.iter().collect(),
+            asked: Vec::new(),
+            done: Vec::new(),
+            giant: Vec::new(),
+            keys,
+            slots: slots.len() as u64,
+        }
+    }
+
+    pub(super) fn ask(&mut self) -> Vec<Listing> {
+        let keys_per_slot = (self.keys / self.slots.max(1)).max(1);
+        let slots = (WINDOW_KEYS / keys_per_slot).clamp(1, WINDOW_LISTINGS_MAX as u64) as usize;
+        self.asked = self.todo.drain(..slots.min(self.todo.len())).collect();
+        self.asked.iter().map(|slot| Listing::KeysInSlot { slot: *slot, count: SLOT_KEYS_MAX + 1 }).collect()
+    }
+
+    pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(pages) {
+            if page.keys.len() as u64 > SLOT_KEYS_MAX {
+                self.giant.push(slot);
+                continue;
+            }
+            self.done.push(slot);
+            self.keys += page.keys.len() as u64;
+            self.slots += 1;
+            listed.extend(page.keys.into_iter().map(|key| Listed { slot, key }));
+        }
+        listed
+    }
+
+    pub(super) fn reached(&self) -> Reached {
+        Reached {
+            slots: self.done.iter().copied().collect(),
+            unread: self.todo.iter().chain(&self.asked).copied().collect(),
+            giant: self.giant.iter().copied().collect(),
+            ..Reached::default()
+        }
+    }
+}

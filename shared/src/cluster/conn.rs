@@ -1,0 +1,212 @@
+//! One multiplexed connection to one server: commands as bytes in, replies out, faults sorted.
+//! It never re-sends a command by itself: a command that timed out may have run.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline, Value};
+
+use super::fault::{Fault, FaultKind};
+use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+
+/// How to get at a Redis deployment. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct Access {
+    /// Seed addresses, as `redis://host:port` URLs.
+    pub urls: Vec<String>,
+    /// User name; wins over one in a URL.
+    pub username: Option<String>,
+    /// Password; wins over one in a URL.
+    pub password: Option<String>,
+    /// Logical database (0 on a cluster).
+    pub db: u32,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("seeds", &self.urls.len()).field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// Access without a password, for servers that we started ourselves.
+    #[must_use]
+    pub fn open(urls: Vec<String>) -> Self {
+        Self { urls, username: None, password: None, db: 0 }
+    }
+
+    fn info(&self, url: &str) -> Result<redis::ConnectionInfo, Fault> {
+        let bad = |e: redis::RedisError| {
+            Fault::new(FaultKind::Refused, crate::config::redact(url), format!("not a Redis address: {e}"))
+        };
+        let info = url.into_connection_info().map_err(bad)?;
+        let mut settings = info.redis_settings().clone();
+        if let Some(user) = &self.username {
+            settings = settings.set_username(user);
+        }
+        if let Some(password) = &self.password {
+            settings = settings.set_password(password);
+        }
+        let settings = settings.set_db(i64::from(self.db)).set_skip_set_lib_name();
+        Ok(info.set_redis_settings(settings))
+    }
+
+    /// Connects to the seed `url`.
+    pub async fn connect_seed(&self, url: &str, name: &str) -> Result<Conn, Fault> {
+        Conn::connect(self.info(url)?, name).await
+    }
+
+    /// Connects to a node of the deployment, with the credentials of the first seed.
+    pub async fn connect_node(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
+        let first = self.urls.first().map(String::as_str).unwrap_or_default();
+        let info = self.info(first)?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
+        Conn::connect(info, name).await
+    }
+}
+
+/// The address of a connection as `host:port`.
+fn address_of(info: &redis::ConnectionInfo) -> String {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
+        other => other.to_string(),
+    }
+}
+
+/// A connection to one server. Clones share it; requests of several clones are sent one behind the other
+/// without waiting for each other's answers.
+#[derive(Clone)]
+pub struct Conn {
+    address: String,
+    connection: MultiplexedConnection,
+}
+
+impl Conn {
+    async fn connect(info: redis::ConnectionInfo, name: &str) -> Result<Self, Fault> {
+        let address = address_of(&info);
+        let fault = |e: redis::RedisError| {
+            let mut fault = Fault::from_redis(&address, &e);
+            if fault.kind == FaultKind::Lost {
+                fault.kind = FaultKind::Unreachable;
+            }
+            fault
+        };
+        let client = Client::open(info).map_err(fault)?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(fault)?;
+        let conn = Self { address, connection };
+        conn.introduce(name).await?;
+        Ok(conn)
+    }
+
+    /// Names the connection, and asks that our look-ups leave the keys' idle times alone (Redis 7.2 and
+    /// newer). Servers or users that allow neither work as well, so refusals are ignored.
+    async fn introduce(&self, name: &str) -> Result<(), Fault> {
+        let mut pipe = Batch::new();
+        pipe.add(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
+        pipe.add(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
+        pipe.add(&[b"PING"]);
+        let replies = self.batch(pipe).await?;
+        match replies.last() {
+            Some(Value::ServerError(e)) => {
+                let fault = Fault::from_server(&self.address, e);
+                let tolerable = matches!(fault.kind, FaultKind::Forbidden | FaultKind::NotWritable);
+                if tolerable { Ok(()) } else { Err(fault) }
+            }
+            Some(Value::SimpleString(_)) => Ok(()),
+            _ => Err(Fault::unexpected(&self.address, "PING")),
+        }
+    }
+
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends one command. An error answered by the server is a [`Fault`].
+    pub async fn command(&self, args: &[&[u8]]) -> Result<Value, Fault> {
+        self.command_within(args, RESPONSE_TIMEOUT).await
+    }
+
+    /// [`Conn::command`] with another time limit for the answer.
+    pub async fn command_within(&self, args: &[&[u8]], limit: Duration) -> Result<Value, Fault> {
+        let mut connection = self.connection.clone();
+        connection.set_response_timeout(limit);
+        let cmd = packed(args);
+        let reply = connection.send_packed_command(&cmd).await;
+        reply.and_then(Value::extract_error).map_err(|e| Fault::from_redis(&self.address, &e))
+    }
+
+    /// Sends one command given as words separated by blanks.
+    pub async fn words(&self, command: &str) -> Result<Value, Fault> {
+        let args: Vec<&[u8]> = command.split_whitespace().map(str::as_bytes).collect();
+        self.command(&args).await
+    }
+
+    /// Sends a batch in one write and returns one reply per command; a command that failed answers
+    /// [`Value::ServerError`] in its place.
+    pub async fn batch(&self, batch: Batch) -> Result<Vec<Value>, Fault> {
+        let count = batch.0.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut connection = self.connection.clone();
+        let replies = connection.send_packed_commands(&batch.0, 0, count).await;
+        let replies = replies.map_err(|e| Fault::from_redis(&self.address, &e))?;
+        if replies.len() == count { Ok(replies) } else { Err(Fault::unexpected(&self.address, "a pipeline")) }
+    }
+
+    /// The fault that `reply` is, if it is one.
+    #[must_use]
+    pub fn fault(&self, reply: &Value) -> Option<Fault> {
+        match reply {
+            Value::ServerError(e) => Some(Fault::from_server(&self.address, e)),
+            _ => None,
+        }
+    }
+}
+
+/// Commands that travel in one write.
+pub struct Batch(Pipeline);
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Pipeline::new())
+    }
+
+    /// Adds one command.
+    pub fn add(&mut self, args: &[&[u8]]) {
+        self.0.add_command(packed(args));
+    }
+
+    /// How many commands there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn packed(args: &[&[u8]]) -> Cmd {
+    let bytes = args.iter().map(|a| a.len()).sum();
+    let mut cmd = Cmd::with_capacity(args.len(), bytes);
+    for arg in args {
+        cmd.arg(*arg);
+    }
+    cmd
+}

@@ -1,0 +1,175 @@
+//! A standalone server or a cluster as one thing: who serves what, and a connection to each node.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::Value;
+
+use super::conn::{Access, Conn};
+use super::fault::{Fault, FaultKind};
+use super::node::{self, NodeStatus};
+use super::shards::{self, Shard};
+use crate::ids::NodeId;
+use crate::slot::SlotSet;
+
+/// The one node of a standalone deployment.
+const STANDALONE: &str = "standalone";
+
+/// A primary, as the deployment's topology names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Primary {
+    /// Its identity.
+    pub node: NodeId,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The slots it serves; empty on a standalone server.
+    pub slots: SlotSet,
+}
+
+/// Who serves what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// Whether it is a cluster.
+    pub cluster: bool,
+    /// The primaries.
+    pub primaries: Vec<Primary>,
+}
+
+impl Topology {
+    /// The primary that serves `slot`.
+    #[must_use]
+    pub fn owner(&self, slot: u16) -> Option<&Primary> {
+        if self.cluster {
+            self.primaries.iter().find(|primary| primary.slots.contains(slot))
+        } else {
+            self.primaries.first()
+        }
+    }
+}
+
+/// A Redis deployment with our connections to it. Each worker has its own.
+pub struct Deployment {
+    access: Access,
+    name: &'static str,
+    state: Mutex<State>,
+}
+
+struct State {
+    topology: Arc<Topology>,
+    conns: BTreeMap<NodeId, Conn>,
+}
+
+impl Deployment {
+    /// Finds out, from the first seed that answers, what is there. `name` names our connections.
+    pub async fn discover(access: Access, name: &'static str) -> Result<Self, Fault> {
+        let (topology, conns) = explore(&access, name).await?;
+        let state = State { topology: Arc::new(topology), conns };
+        Ok(Self { access, name, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who serves what, as far as we know.
+    #[must_use]
+    pub fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.state().topology)
+    }
+
+    /// The logical database.
+    #[must_use]
+    pub fn db(&self) -> u32 {
+        self.access.db
+    }
+
+    /// Asks again who serves what.
+    pub async fn refresh(&self) -> Result<Arc<Topology>, Fault> {
+        let (topology, _) = explore(&self.access, self.name).await?;
+        let mut state = self.state();
+        state.topology = Arc::new(topology);
+        Ok(Arc::clone(&state.topology))
+    }
+
+    /// A connection to `node`.
+    pub async fn conn(&self, node: &NodeId) -> Result<Conn, Fault> {
+        let primary = {
+            let state = self.state();
+            if let Some(conn) = state.conns.get(node) {
+                return Ok(conn.clone());
+            }
+            state.topology.primaries.iter().find(|primary| primary.node == *node).cloned()
+        };
+        let gone = || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
+        let primary = primary.ok_or_else(gone)?;
+        let conn = self.access.connect_node(&primary.host, primary.port, self.name).await?;
+        self.state().conns.insert(node.clone(), conn.clone());
+        Ok(conn)
+    }
+
+    /// Forgets the connection to `node`, after it failed; the next use makes a new one.
+    pub fn forget(&self, node: &NodeId) {
+        self.state().conns.remove(node);
+    }
+
+    /// The status of `node`.
+    pub async fn status(&self, node: &NodeId) -> Result<NodeStatus, Fault> {
+        node::status(&self.conn(node).await?, self.access.db).await
+    }
+}
+
+async fn explore(access: &Access, name: &str) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
+    let mut last = Fault::new(FaultKind::Unreachable, "?", "no address given");
+    for url in &access.urls {
+        match explore_seed(access, url, name).await {
+            Ok(found) => return Ok(found),
+            Err(fault) => last = fault,
+        }
+    }
+    Err(last)
+}
+
+async fn explore_seed(access: &Access, url: &str, name: &str) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
+    // The topology is the same in every database, and a cluster has only the first.
+    let seed = Access { db: 0, ..access.clone() }.connect_seed(url, name).await?;
+    let (host, port) = seed.address().rsplit_once(':').unwrap_or((seed.address(), "0"));
+    let port = port.parse().unwrap_or_default();
+    if node::status(&seed, 0).await?.cluster {
+        let shards = ask_shards(&seed).await?;
+        let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host)).collect();
+        return Ok((Topology { cluster: true, primaries }, BTreeMap::new()));
+    }
+    let node = NodeId::new(STANDALONE);
+    let primary = Primary { node: node.clone(), host: host.to_owned(), port, slots: SlotSet::new() };
+    let conn = access.connect_seed(url, name).await?;
+    Ok((Topology { cluster: false, primaries: vec![primary] }, BTreeMap::from([(node, conn)])))
+}
+
+/// `CLUSTER SHARDS`, or `CLUSTER SLOTS` on servers older than 7.0.
+async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, Fault> {
+    let bad = |e: super::ParseError| Fault::new(FaultKind::Protocol, seed.address(), e.to_string());
+    match seed.words("CLUSTER SHARDS").await {
+        Ok(reply) => shards::parse_shards(&reply).map_err(bad),
+        Err(fault) if matches!(fault.kind, FaultKind::Refused | FaultKind::Forbidden) => {
+            let reply: Value = seed.words("CLUSTER SLOTS").await?;
+            shards::parse_slots(&reply).map_err(bad)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The primary of a shard that serves slots. `asked` is the host that we asked, for servers that know
+/// themselves by no address.
+fn primary_of(shard: Shard, asked: &str) -> Option<Primary> {
+    if shard.slots.is_empty() {
+        return None;
+    }
+    let mut primaries: Vec<_> = shard.nodes.into_iter().filter(|node| node.primary).collect();
+    primaries.sort_by_key(|node| !node.online);
+    let node = primaries.into_iter().next()?;
+    let port = node.port_for(false);
+    let host = if node.host.is_empty() { asked.to_owned() } else { node.host };
+    Some(Primary { node: node.id, host, port, slots: shard.slots })
+}

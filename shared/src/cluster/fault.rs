@@ -1,0 +1,120 @@
+//! What can go wrong between us and a Redis server, sorted by what has to be done about it.
+
+use std::fmt;
+
+use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
+
+/// What kind of failure it was. Code matches on this; people read [`Fault`]'s text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// No connection could be made: nothing was sent.
+    Unreachable,
+    /// The connection broke, or the answer did not come in time: the command may have run.
+    Lost,
+    /// What answers there does not speak Redis' protocol, or answered something unexpected.
+    Protocol,
+    /// User or password refused.
+    Authentication,
+    /// The user lacks a right (`NOPERM`).
+    Forbidden,
+    /// The slot is served elsewhere, or is being moved (`MOVED`, `ASK`, `TRYAGAIN`).
+    Moved,
+    /// The server cannot answer at the moment (`LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY`).
+    NotReady,
+    /// The server takes no writes (`READONLY`, `MISCONF`, `NOREPLICAS`, `OOM`).
+    NotWritable,
+    /// The script is not known there (`NOSCRIPT`).
+    NoScript,
+    /// Any other error that the server answered.
+    Refused,
+}
+
+impl FaultKind {
+    /// Whether the same request may succeed a little later.
+    #[must_use]
+    pub fn transient(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady)
+    }
+}
+
+/// A failure at one server: what, where, and what the server or the system said.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// The kind, for decisions.
+    pub kind: FaultKind,
+    /// `host:port` of the server, or the alias where no server is known yet.
+    pub address: String,
+    /// What the server or the operating system said.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A failure at `address`.
+    pub fn new(kind: FaultKind, address: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { kind, address: address.into(), detail: detail.into() }
+    }
+
+    /// An answer of a shape that the command cannot give.
+    pub fn unexpected(address: &str, command: &str) -> Self {
+        Self::new(FaultKind::Protocol, address, format!("an unexpected answer to `{command}`"))
+    }
+
+    pub(super) fn from_redis(address: &str, error: &RedisError) -> Self {
+        Self::new(kind_of(error), address, text_of(error))
+    }
+
+    pub(super) fn from_server(address: &str, error: &ServerError) -> Self {
+        let detail = format!("{} {}", error.code(), error.details().unwrap_or_default());
+        Self::new(kind_of_code(error.code()), address, detail.trim_end())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            FaultKind::Unreachable => "cannot be reached",
+            FaultKind::Lost => "did not answer",
+            FaultKind::Protocol => "does not answer as a Redis server does",
+            FaultKind::Authentication => "refused the user or the password",
+            FaultKind::Forbidden => "refused a command for lack of rights",
+            FaultKind::Moved => "no longer serves the slot",
+            FaultKind::NotReady => "is not ready",
+            FaultKind::NotWritable => "takes no writes",
+            FaultKind::NoScript | FaultKind::Refused => "answered with an error",
+        };
+        write!(f, "redis at `{}` {what}: {}", self.address, self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+fn text_of(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn kind_of(error: &RedisError) -> FaultKind {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => FaultKind::Authentication,
+        ErrorKind::Io if error.is_connection_refusal() => FaultKind::Unreachable,
+        ErrorKind::Io => FaultKind::Lost,
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => FaultKind::Protocol,
+        ErrorKind::Server(ServerErrorKind::NoScript) => FaultKind::NoScript,
+        _ => error.code().map_or(FaultKind::Refused, kind_of_code),
+    }
+}
+
+fn kind_of_code(code: &str) -> FaultKind {
+    match code {
+        "MOVED" | "ASK" | "TRYAGAIN" => FaultKind::Moved,
+        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => FaultKind::NotReady,
+        "READONLY" | "MISCONF" | "NOREPLICAS" | "OOM" => FaultKind::NotWritable,
+        "NOPERM" => FaultKind::Forbidden,
+        "NOAUTH" | "WRONGPASS" => FaultKind::Authentication,
+        "NOSCRIPT" => FaultKind::NoScript,
+        _ => FaultKind::Refused,
+    }
+}

@@ -1,0 +1,150 @@
+//! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact.
+
+use redis::Value;
+
+use super::conn::{Batch, Conn};
+use super::fault::Fault;
+use crate::ids::{BatchId, RunId};
+use crate::messages::{Action, Group, Lookups};
+use crate::outcome::Outcome;
+use crate::slot::tag_for;
+
+const SCRIPT: &str = include_str!("guard.lua");
+
+/// What a script call is to do with the candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Carry out the action on those that still qualify.
+    Act(Action),
+    /// Touch nothing; record this outcome for all, unless another one is recorded.
+    Seal(Outcome),
+}
+
+/// What a script call answered for one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// One outcome per candidate.
+    Outcomes(Vec<Outcome>),
+    /// The grace is not over: so many milliseconds remain. Nothing was done.
+    Early(u64),
+    /// The batch is too old to act. Nothing was done by this call.
+    Late,
+    /// A call died half-way on the server: what it did is not known.
+    Incomplete,
+}
+
+/// A batch's identity and its time window, in the server's own time.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// The run.
+    pub run: RunId,
+    /// The batch.
+    pub batch: BatchId,
+    /// See [`crate::messages::ReapBatch::not_before_ms`].
+    pub not_before_ms: u64,
+    /// See [`crate::messages::ReapBatch::not_after_ms`].
+    pub not_after_ms: u64,
+}
+
+/// The ledger key of a group of a batch: in the group's slot, one per group.
+#[must_use]
+pub fn ledger_key(run: RunId, batch: BatchId, group: usize, slot: u16) -> Vec<u8> {
+    format!("keysweep:ledger:{{{}}}:{run}:{batch}:{group}", tag_for(slot)).into_bytes()
+}
+
+/// Loads the script and returns the name by which calls refer to it.
+pub async fn load(conn: &Conn) -> Result<Vec<u8>, Fault> {
+    match conn.command(&[b"SCRIPT", b"LOAD", SCRIPT.as_bytes()]).await? {
+        Value::BulkString(sha) => Ok(sha),
+        Value::SimpleString(sha) => Ok(sha.into_bytes()),
+        _ => Err(Fault::unexpected(conn.address(), "SCRIPT LOAD")),
+    }
+}
+
+/// Calls the script for several groups in one write. A group whose call failed has its fault in its place.
+pub async fn call(
+    conn: &Conn,
+    script: &[u8],
+    window: Window,
+    mode: Mode,
+    groups: &[(usize, &Group)],
+) -> Result<Vec<Result<Verdict, Fault>>, Fault> {
+    let mut batch = Batch::new();
+    for (number, group) in groups {
+        add_call(&mut batch, script, window, mode, *number, group);
+    }
+    let replies = conn.batch(batch).await?;
+    Ok(replies.into_iter().zip(groups).map(|(reply, (_, group))| verdict(conn, &reply, group.keys.len())).collect())
+}
+
+fn add_call(batch: &mut Batch, script: &[u8], window: Window, mode: Mode, number: usize, group: &Group) {
+    let ledger = ledger_key(window.run, window.batch, number, group.slot);
+    let count = (group.keys.len() + 1).to_string();
+    let word = match mode {
+        Mode::Act(Action::Expire { .. }) => "expire".to_owned(),
+        // A run that only reports has no batches.
+        Mode::Act(Action::Delete | Action::Report) => "delete".to_owned(),
+        Mode::Seal(outcome) => format!("seal:{}", outcome.letter()),
+    };
+    let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
+    let ttls = ttls(mode, group.keys.len());
+    let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
+    args.extend(group.keys.iter().map(|key| key.as_bytes()));
+    args.extend([word.as_bytes(), before.as_bytes(), after.as_bytes()]);
+    args.extend(ttls.iter().map(String::as_bytes));
+    batch.add(&args);
+}
+
+/// The TTL of each candidate that is to be repaired; spread, so that they do not all expire together.
+fn ttls(mode: Mode, keys: usize) -> Vec<String> {
+    let Mode::Act(Action::Expire { ttl_ms, jitter_ms }) = mode else { return Vec::new() };
+    (0..keys).map(|_| (ttl_ms + fastrand::u64(0..=jitter_ms)).to_string()).collect()
+}
+
+fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
+    let unexpected = || Fault::unexpected(conn.address(), "EVALSHA");
+    let Value::BulkString(answer) = reply else {
+        return Err(conn.fault(reply).unwrap_or_else(unexpected));
+    };
+    if let Some(notice) = answer.strip_prefix(b"!") {
+        let notice = str::from_utf8(notice).map_err(|_| unexpected())?;
+        return match notice.split_once(' ') {
+            None if notice == "late" => Ok(Verdict::Late),
+            Some(("early", ms)) => ms.parse().map(Verdict::Early).map_err(|_| unexpected()),
+            _ => Err(unexpected()),
+        };
+    }
+    if answer.is_empty() {
+        return Ok(Verdict::Incomplete);
+    }
+    let outcomes: Option<Vec<Outcome>> = answer.iter().map(|letter| Outcome::from_letter(*letter)).collect();
+    match outcomes {
+        Some(outcomes) if outcomes.len() == keys => Ok(Verdict::Outcomes(outcomes)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The look-ups that the script made for these outcomes.
+#[must_use]
+pub fn lookups(outcomes: &[Outcome]) -> Lookups {
+    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
+    Lookups { hits: count(Outcome::Spared), misses: count(Outcome::Vanished) }
+}
+
+/// Removes ledger keys of one node. Returns how many there were.
+pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>]) -> Result<u64, Fault> {
+    let mut dropped = 0;
+    for chunk in ledgers.chunks(1_000) {
+        let mut batch = Batch::new();
+        for ledger in chunk {
+            batch.add(&[b"UNLINK", ledger]);
+        }
+        for reply in conn.batch(batch).await? {
+            match reply {
+                Value::Int(n) => dropped += n.unsigned_abs(),
+                other => return Err(conn.fault(&other).unwrap_or_else(|| Fault::unexpected(conn.address(), "UNLINK"))),
+            }
+        }
+    }
+    Ok(dropped)
+}

@@ -1,0 +1,145 @@
+//! Reads the reply of `INFO`. Nothing in it is required: a field the server does not know is absent, and
+//! lines that are none are skipped. The caller bounds the size of the text.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The fields of an `INFO` reply by name; where a name comes twice, the last one counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    fields: BTreeMap<String, String>,
+    sections: BTreeSet<String>,
+}
+
+/// One database as `INFO keyspace` counts it, logically expired keys included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyspaceCounts {
+    /// Keys in the database.
+    pub keys: u64,
+    /// Those of them that have a TTL.
+    pub expires: u64,
+    /// The server's running estimate of the mean TTL, in milliseconds; 0 if it has none.
+    pub avg_ttl_ms: u64,
+}
+
+impl Info {
+    /// Reads the reply; bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn parse(reply: impl AsRef<[u8]>) -> Self {
+        let mut info = Self::default();
+        for line in String::from_utf8_lossy(reply.as_ref()).lines() {
+            let line = line.trim_end();
+            if let Some(section) = line.strip_prefix('#') {
+                info.sections.insert(section.trim().to_ascii_lowercase());
+            } else if let Some((name, value)) = line.split_once(':') {
+                info.fields.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        info
+    }
+
+    /// Whether the reply has the section (`keyspace`, in lower case), be it empty: tells a server without
+    /// keys from one that did not answer the question.
+    #[must_use]
+    pub fn has_section(&self, name: &str) -> bool {
+        self.sections.contains(name)
+    }
+
+    /// The field as the server wrote it, such as `redis_version`.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+
+    /// The field as a whole number; also `None` where it is not one.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// The counts of database `db`. The server leaves out empty databases, so an absent one has zeros.
+    #[must_use]
+    pub fn keyspace(&self, db: u32) -> KeyspaceCounts {
+        self.text(&format!("db{db}")).and_then(counts).unwrap_or_default()
+    }
+
+    /// The databases that hold keys, by ascending number.
+    #[must_use]
+    pub fn databases(&self) -> Vec<(u32, KeyspaceCounts)> {
+        let mut databases: Vec<_> = self
+            .fields
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix("db")?.parse().ok()?, counts(value)?))
+            })
+            .collect();
+        databases.sort_unstable_by_key(|&(db, _)| db);
+        databases.dedup_by_key(|&mut (db, _)| db);
+        databases
+    }
+}
+
+/// Reads `keys=1,expires=0,avg_ttl=0`; newer servers append more. `None` without a number of keys.
+fn counts(value: &str) -> Option<KeyspaceCounts> {
+    let part = |name: &str| {
+        let text = value.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))?;
+        text.parse().ok()
+    };
+    Some(KeyspaceCounts {
+        keys: part("keys")?,
+        expires: part("expires").unwrap_or(0),
+        avg_ttl_ms: part("avg_ttl").unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// From redis-server 7.0.15, shortened; the last two databases come from 7.4 and from nowhere.
+    const CAPTURED: &str = "# Server\r\nredis_version:7.0.15\r\nredis_git_dirty:0\r\n\
+        os:Linux 6.18.44-fc-v657 x86_64\r\nmonotonic_clock:POSIX clock_gettime\r\nconfig_file:\r\n\
+        \r\n# Memory\r\nused_memory:1813088\r\nused_memory_human:1.73M\r\n\
+        \r\n# Keyspace\r\ndb10:keys=1,expires=0,avg_ttl=0\r\n\
+        db2:keys=30,expires=10,avg_ttl=5000,subexpiry=0\r\ndb3:nonsense\r\n";
+
+    #[test]
+    fn fields_of_a_captured_reply() {
+        let info = Info::parse(CAPTURED);
+        assert_eq!(info.text("redis_version"), Some("7.0.15"));
+        assert_eq!(info.text("config_file"), Some(""));
+        assert_eq!(info.text("no_such_field"), None);
+        assert_eq!(info.number("used_memory"), Some(1_813_088));
+        assert_eq!(info.number("used_memory_human"), None);
+        assert!(info.has_section("keyspace") && !info.has_section("replication"));
+    }
+
+    #[test]
+    fn databases_of_a_captured_reply() {
+        let info = Info::parse(CAPTURED);
+        let two = KeyspaceCounts { keys: 30, expires: 10, avg_ttl_ms: 5000 };
+        let ten = KeyspaceCounts { keys: 1, expires: 0, avg_ttl_ms: 0 };
+        assert_eq!(info.databases(), [(2, two), (10, ten)]);
+        assert_eq!(info.keyspace(2), two);
+        assert_eq!(info.keyspace(0), KeyspaceCounts::default());
+        assert_eq!(info.keyspace(3), KeyspaceCounts::default());
+    }
+
+    #[test]
+    fn an_empty_server_still_has_the_section() {
+        let info = Info::parse("# Keyspace\r\n");
+        assert!(info.has_section("keyspace"));
+        assert_eq!(info.databases(), []);
+        assert!(!Info::parse("").has_section("keyspace"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_harmless(bytes: Vec<u8>, lines in "(db[0-9+]{0,11}:[keys=,0-9]{0,30}|#|:|\r|\n|.){0,20}") {
+            for info in [Info::parse(bytes), Info::parse(&lines)] {
+                prop_assert!(info.databases().len() <= info.fields.len());
+            }
+        }
+    }
+}

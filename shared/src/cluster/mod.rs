@@ -1,0 +1,22 @@
+//! Everything that is said to Redis, and the only files that name the `redis` crate.
+
+mod conn;
+mod deployment;
+mod fault;
+pub mod guard;
+mod info;
+mod listing;
+pub mod lock;
+pub mod node;
+mod nodes_text;
+mod parse_error;
+pub mod preflight;
+mod shards;
+mod text;
+
+pub use conn::{Access, Batch, Conn};
+pub use deployment::{Deployment, Primary, Topology};
+pub use fault::{Fault, FaultKind};
+pub use listing::{Listing, Page, Ttl, window};
+pub use parse_error::ParseError;
+pub use redis::Value as Reply;

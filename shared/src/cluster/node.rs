@@ -1,0 +1,143 @@
+//! What one server says about itself: its process, its keys, its counters, and the slots it serves.
+
+use super::conn::{Batch, Conn};
+use super::fault::{Fault, FaultKind};
+use super::info::Info;
+use super::nodes_text;
+use super::text::{number, text};
+use crate::messages::Lookups;
+use crate::range::SlotListing;
+use crate::slot::SlotSet;
+
+/// A server's own account of itself, from one INFO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// `run_id`: names the process. Cursors and counters end with it.
+    pub process: String,
+    /// Version for people, such as `redis 7.0.15`.
+    pub version: String,
+    /// Whether it is part of a cluster.
+    pub cluster: bool,
+    /// The primary that it follows, if it is a replica.
+    pub replica_of: Option<String>,
+    /// Keys in the database asked for.
+    pub keys: u64,
+    /// Those of them that have a TTL.
+    pub expires: u64,
+    /// Keyspace counters since the process started.
+    pub lookups: Lookups,
+    /// Whether memory is limited and keys are evicted at the limit: then the ledger may go early.
+    pub evicts: bool,
+    /// How it lists the keys of a slot best.
+    pub listing: SlotListing,
+}
+
+/// Asks a server for its status, as to database `db`.
+pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
+    let info = Info::parse(text(conn, "INFO", conn.words("INFO").await?)?);
+    let process = info.text("run_id").ok_or_else(|| Fault::unexpected(conn.address(), "INFO"))?.to_owned();
+    if info.number("loading") == Some(1) {
+        return Err(Fault::new(FaultKind::NotReady, conn.address(), "it is loading its data set"));
+    }
+    let counts = info.keyspace(db);
+    let policy = info.text("maxmemory_policy").unwrap_or_default();
+    let limited = info.number("maxmemory").unwrap_or_default() > 0;
+    let replica_of = (info.text("role") == Some("slave")).then(|| {
+        let part = |name| info.text(name).unwrap_or("?");
+        format!("{}:{}", part("master_host"), part("master_port"))
+    });
+    Ok(NodeStatus {
+        process,
+        version: version(&info),
+        cluster: info.number("cluster_enabled") == Some(1),
+        replica_of,
+        keys: counts.keys,
+        expires: counts.expires,
+        lookups: Lookups {
+            hits: info.number("keyspace_hits").unwrap_or_default(),
+            misses: info.number("keyspace_misses").unwrap_or_default(),
+        },
+        evicts: limited && !policy.is_empty() && policy != "noeviction",
+        listing: listing(&info),
+    })
+}
+
+fn version(info: &Info) -> String {
+    match info.text("valkey_version") {
+        Some(version) => format!("valkey {version}"),
+        None => format!("redis {}", info.text("redis_version").unwrap_or("of unknown version")),
+    }
+}
+
+/// Redis 7.4 and Valkey 8 keep one table per slot and scan them in order. Valkey calls itself Redis 7.2
+/// for the sake of old clients, so it is asked first.
+fn listing(info: &Info) -> SlotListing {
+    let at_least = |name: &str, wanted: (u32, u32)| {
+        let mut parts = info.text(name).unwrap_or_default().split('.').map(|part| part.parse().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= wanted
+    };
+    let ordered = at_least("valkey_version", (8, 0)) || at_least("redis_version", (7, 4));
+    if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot }
+}
+
+/// The slots that a node serves at one moment, as it says itself: open slots show nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotView {
+    /// The node's config epoch: it changes when slots change hands.
+    pub epoch: u64,
+    /// Slots it serves; none if it is no primary.
+    pub owned: SlotSet,
+    /// Slots that are being moved from or to it.
+    pub open: SlotSet,
+}
+
+impl SlotView {
+    /// Of `slots`, those that were served here and closed both now and at an `earlier` look.
+    #[must_use]
+    pub fn stable_since(&self, earlier: &Self, slots: &SlotSet) -> SlotSet {
+        let both = slots.intersection(&earlier.owned).intersection(&self.owned);
+        both.difference(&earlier.open).difference(&self.open)
+    }
+}
+
+/// Asks a node of a cluster for the slots it serves.
+pub async fn slot_view(conn: &Conn) -> Result<SlotView, Fault> {
+    let lines = text(conn, "CLUSTER NODES", conn.words("CLUSTER NODES").await?)?;
+    let lines = nodes_text::parse(&lines)
+        .map_err(|e| Fault::new(FaultKind::Protocol, conn.address(), e.to_string()))?;
+    let myself = lines
+        .into_iter()
+        .find(|line| line.flags.myself)
+        .ok_or_else(|| Fault::unexpected(conn.address(), "CLUSTER NODES"))?;
+    let owned = if myself.flags.master { myself.slots } else { SlotSet::new() };
+    let open = myself.open.iter().map(|open| open.slot).collect();
+    Ok(SlotView { epoch: myself.config_epoch, owned, open })
+}
+
+/// Keys in each of `slots`, in their order.
+pub async fn slot_counts(conn: &Conn, slots: &SlotSet) -> Result<Vec<(u16, u64)>, Fault> {
+    let all: Vec<u16> = slots.iter().collect();
+    let mut counts = Vec::with_capacity(all.len());
+    for chunk in all.chunks(1_000) {
+        let mut batch = Batch::new();
+        for slot in chunk {
+            batch.add(&[b"CLUSTER", b"COUNTKEYSINSLOT", slot.to_string().as_bytes()]);
+        }
+        for (slot, reply) in chunk.iter().zip(conn.batch(batch).await?) {
+            counts.push((*slot, number(conn, "CLUSTER COUNTKEYSINSLOT", &reply)?));
+        }
+    }
+    Ok(counts)
+}
+
+/// The server's clock, in milliseconds since the epoch.
+pub async fn time_ms(conn: &Conn) -> Result<u64, Fault> {
+    let unexpected = || Fault::unexpected(conn.address(), "TIME");
+    let redis::Value::Array(parts) = conn.words("TIME").await? else { return Err(unexpected()) };
+    let part = |n: usize| match parts.get(n) {
+        Some(redis::Value::BulkString(digits)) => str::from_utf8(digits).ok()?.parse::<u64>().ok(),
+        _ => None,
+    };
+    let (Some(seconds), Some(micros)) = (part(0), part(1)) else { return Err(unexpected()) };
+    Ok(seconds * 1_000 + micros / 1_000)
+}

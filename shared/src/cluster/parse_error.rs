@@ -1,0 +1,47 @@
+//! The error of everything that reads what a server says about itself and its cluster.
+
+use redis::Value;
+
+/// How much of an offending text is shown, in characters.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Text or a reply that does not have the form it has on any known server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("parse {what} in `{shown}`")]
+pub struct ParseError {
+    what: &'static str,
+    shown: String,
+}
+
+impl ParseError {
+    /// `what` names the missing or broken part; of `text` the first 80 characters are kept, escaped.
+    pub(crate) fn new(what: &'static str, text: &str) -> Self {
+        let escaped = text.chars().flat_map(|char| {
+            let (plain, escaped) = if char.is_control() {
+                (None, Some(char.escape_default()))
+            } else {
+                (Some(char), None)
+            };
+            plain.into_iter().chain(escaped.into_iter().flatten())
+        });
+        Self { what, shown: escaped.take(SHOWN_CHARS_MAX).collect() }
+    }
+
+    /// The same for a reply, shown as the client decoded it.
+    pub(crate) fn of_value(what: &'static str, value: &Value) -> Self {
+        Self::new(what, &format!("{value:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_short_and_on_one_line() {
+        let error = ParseError::new("a node id", &format!("a\nb{}", "é".repeat(100)));
+        assert_eq!(error.to_string(), format!("parse a node id in `a\\nb{}`", "é".repeat(76)));
+        let error = ParseError::of_value("the slots", &Value::Int(3));
+        assert_eq!(error.to_string(), "parse the slots in `int(3)`");
+    }
+}

@@ -1,0 +1,24 @@
+//! Replies that are text or numbers.
+
+use redis::Value;
+
+use super::conn::Conn;
+use super::fault::Fault;
+
+/// The text that `command` answered.
+pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, Fault> {
+    match reply {
+        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(text),
+        Value::Okay => Ok("OK".to_owned()),
+        other => Err(conn.fault(&other).unwrap_or_else(|| Fault::unexpected(conn.address(), command))),
+    }
+}
+
+/// The number that `command` answered.
+pub(super) fn number(conn: &Conn, command: &str, reply: &Value) -> Result<u64, Fault> {
+    match reply {
+        Value::Int(n) if *n >= 0 => Ok(n.unsigned_abs()),
+        other => Err(conn.fault(other).unwrap_or_else(|| Fault::unexpected(conn.address(), command))),
+    }
+}

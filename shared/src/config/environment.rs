@@ -1,0 +1,93 @@
+//! The only place that reads the environment. Everything else is handed an [`Environment`], so tests
+//! pass their own and every value's origin can be shown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::error::ConfigError;
+use super::table::SETTINGS;
+
+/// Names the job file; see [`JobFile::find`](super::JobFile::find).
+pub const CONFIG_FILE_VARIABLE: &str = "KEYSWEEP_CONFIG";
+
+/// Variables that are read and are no settings.
+const OTHER_VARIABLES: [&str; 2] = [CONFIG_FILE_VARIABLE, "NO_COLOR"];
+
+/// The variables that keysweep knows, as they stood when the process started. An empty variable
+/// counts as one that is not set, because Compose files and unit files pass those on.
+#[derive(Clone, Default)]
+pub struct Environment {
+    values: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Reads the known variables of this process.
+    ///
+    /// # Errors
+    /// [`ConfigError::NotUtf8`] for a known variable that is no UTF-8: replacing the odd bytes could
+    /// turn a protected pattern into one that protects nothing.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    pub fn snapshot() -> Result<Self, ConfigError> {
+        let settings = SETTINGS.iter().flat_map(|spec| [Some(spec.env), spec.other_env]);
+        let mut values = BTreeMap::new();
+        for name in settings.flatten().chain(OTHER_VARIABLES) {
+            match std::env::var(name) {
+                Ok(value) => {
+                    values.insert(name.to_owned(), value);
+                }
+                Err(std::env::VarError::NotPresent) => {}
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    return Err(ConfigError::NotUtf8 { variable: name });
+                }
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// An environment made of these pairs.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        Self { values: pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect() }
+    }
+
+    /// The value of a variable that is set to something.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Whether colours are unwanted: `NO_COLOR` is set to anything but nothing.
+    #[must_use]
+    pub fn no_color(&self) -> bool {
+        self.get("NO_COLOR").is_some()
+    }
+}
+
+/// Shows names only: the values may hold passwords.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_is_not_set_and_values_stay_hidden() {
+        let env = Environment::from_pairs([("A", " "), ("B", " x "), ("REDISCLI_AUTH", "pw")]);
+        assert_eq!((env.get("A"), env.get("B"), env.get("C")), (None, Some("x"), None));
+        assert_eq!(format!("{env:?}"), r#"{"A", "B", "REDISCLI_AUTH"}"#);
+    }
+
+    #[test]
+    fn a_snapshot_holds_known_names_only() {
+        let env = Environment::snapshot().expect("the test's environment is UTF-8");
+        assert_eq!(env.get("PATH"), None);
+    }
+}

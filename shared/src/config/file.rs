@@ -1,0 +1,191 @@
+//! The job file: finding it, reading it, choosing a job in it, and checking all of it at once.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::environment::{CONFIG_FILE_VARIABLE, Environment};
+use super::error::{ConfigError, Place, quoted};
+use super::layers::{bad, bad_count};
+use super::origin::Origin;
+use super::parse;
+use super::shape::{self, Tables};
+use super::spec::Spec;
+use super::table;
+use super::tables::Table;
+
+/// The file that is taken from the working directory if nobody names one.
+pub const DEFAULT_FILE: &str = "keysweep.toml";
+
+/// No job file is longer; a wrong path should not fill the memory.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A job file whose shape is right. Its values are checked when they are resolved.
+#[derive(Clone)]
+pub struct JobFile {
+    path: PathBuf,
+    pub(super) tables: Tables,
+}
+
+impl JobFile {
+    /// The job file to use: `flag` (what `--config` names), else `KEYSWEEP_CONFIG`, else
+    /// `keysweep.toml` in the working directory if there is one, else none.
+    ///
+    /// # Errors
+    /// A file that was named and cannot be read, or whose shape is wrong.
+    pub fn find(flag: Option<&str>, env: &Environment) -> Result<Option<Self>, ConfigError> {
+        let variable = env.get(CONFIG_FILE_VARIABLE);
+        let (path, named_by) = match (flag, variable) {
+            (Some(path), _) => (path, "`--config`: ".to_owned()),
+            (None, Some(path)) => (path, format!("`{CONFIG_FILE_VARIABLE}`: ")),
+            (None, None) if !Path::new(DEFAULT_FILE).exists() => return Ok(None),
+            (None, None) => (DEFAULT_FILE, String::new()),
+        };
+        Self::load_named(Path::new(path), named_by).map(Some)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its shape is wrong; the first problem is given.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_named(path, String::new())
+    }
+
+    fn load_named(path: &Path, named_by: String) -> Result<Self, ConfigError> {
+        let text = read_text(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Unreadable {
+            named_by,
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads a file's text; `path` is for the messages, and relative paths start in its directory.
+    ///
+    /// # Errors
+    /// The first problem of syntax or shape.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let (tables, problems) = shape::read(path, text);
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(Self { path: path.to_owned(), tables }),
+        }
+    }
+
+    /// The file as it was named.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The jobs' names in the order of the file.
+    #[must_use]
+    pub fn job_names(&self) -> Vec<String> {
+        self.tables.jobs.iter().map(|job| job.name.clone()).collect()
+    }
+
+    pub(super) fn job(&self, name: &str) -> Option<&Table> {
+        self.tables.jobs.iter().find(|job| job.name == name)
+    }
+
+    pub(super) fn redis(&self, alias: &str) -> Option<&Table> {
+        self.tables.redis.iter().find(|table| table.name == alias)
+    }
+}
+
+/// Names only: the file may hold passwords.
+impl fmt::Debug for JobFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let jobs = self.job_names();
+        f.debug_struct("JobFile").field("path", &self.path).field("jobs", &jobs).finish()
+    }
+}
+
+/// Checks everything in a file, values included, and gives the jobs' names.
+///
+/// # Errors
+/// Every problem that was found, in the order of the lines; with a syntax error only those.
+pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigError>> {
+    let (tables, mut problems) = shape::read(path, text);
+    for table in tables.redis.iter().chain(&tables.jobs) {
+        check_values(table, &mut problems);
+    }
+    for table in &tables.redis {
+        check_alias(table, &mut problems);
+    }
+    for job in &tables.jobs {
+        check_reference(job, &tables, &mut problems);
+    }
+    problems.sort_by_key(line_of);
+    let names = tables.jobs.into_iter().map(|job| job.name).collect();
+    if problems.is_empty() { Ok(names) } else { Err(problems) }
+}
+
+fn check_values(table: &Table, problems: &mut Vec<ConfigError>) {
+    for (name, entry) in &table.entries {
+        let Some(spec) = table::by_name(name) else { continue };
+        if !spec.takes(entry.texts.len()) {
+            problems.push(bad_count(spec, &table.origin(entry.line), entry.texts.len()));
+            continue;
+        }
+        for (text, line) in &entry.texts {
+            let wrong = parse::check(spec.kind, text).err();
+            problems.extend(wrong.map(|right| bad(spec, &table.origin(*line), text, right)));
+        }
+    }
+}
+
+fn check_alias(table: &Table, problems: &mut Vec<ConfigError>) {
+    let Some(spec) = table::by_name("redis") else { return };
+    let wrong = parse::check(spec.kind, &table.name).err();
+    problems.extend(wrong.map(|right| bad(spec, &table.origin(table.line), &table.name, right)));
+}
+
+fn check_reference(job: &Table, tables: &Tables, problems: &mut Vec<ConfigError>) {
+    let Some(spec) = table::by_name("redis") else { return };
+    let Some((alias, line)) = job.entries.get(spec.name).and_then(|entry| entry.texts.first())
+    else {
+        return;
+    };
+    if !tables.redis.iter().any(|table| table.name == *alias) {
+        problems.push(no_such_alias(spec, &job.origin(*line), alias, &tables.redis));
+    }
+}
+
+/// The error for an alias without its table.
+pub(super) fn no_such_alias(
+    spec: &'static Spec,
+    origin: &Origin,
+    alias: &str,
+    known: &[Table],
+) -> ConfigError {
+    let names: Vec<String> = known.iter().map(|table| format!("[redis.{}]", table.name)).collect();
+    let expected = match names.as_slice() {
+        [] => format!("the alias of a table, and the file has no `[redis.{alias}]`"),
+        _ => format!("the alias of one of {}", quoted(&names)),
+    };
+    bad(spec, origin, alias, expected)
+}
+
+/// At most `bytes_max` bytes of a text file; a longer one is an error.
+pub(super) fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
+        return Ok(text);
+    }
+    Err(std::io::Error::other(format!("the file is longer than {bytes_max} bytes")))
+}
+
+/// The line of a problem in the file, to sort by.
+fn line_of(problem: &ConfigError) -> usize {
+    match problem {
+        ConfigError::BadValue { origin: Origin::File { line, .. }, .. } => *line,
+        ConfigError::UnknownKey { place: Place { line, .. }, .. }
+        | ConfigError::Syntax { place: Place { line, .. }, .. }
+        | ConfigError::Shape { place: Place { line, .. }, .. } => *line,
+        _ => 0,
+    }
+}

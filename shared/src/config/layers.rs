@@ -1,0 +1,204 @@
+//! The layers of configuration: flags over environment over job file over defaults. A layer answers
+//! with raw texts and their origins; reading them happens in one place, so every bad value gives the
+//! same kind of message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::environment::Environment;
+use super::error::ConfigError;
+use super::origin::{Origin, Setting};
+use super::parse::{self, Parsed};
+use super::spec::{Fallback, Kind, Section, Spec};
+use super::table;
+use super::tables::{Entry, Table};
+
+/// What the command line gave, by flag. The command line hands over plain texts; nothing is checked
+/// there.
+#[derive(Clone, Default)]
+pub struct FlagLayer {
+    values: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl FlagLayer {
+    /// Sets a flag (with its dashes) that takes one value; `None` leaves it out.
+    pub fn value(&mut self, flag: &'static str, text: Option<&str>) -> &mut Self {
+        self.values.extend(text.map(|text| (flag, vec![text.to_owned()])));
+        self
+    }
+
+    /// Sets a repeatable flag; no texts leave it out.
+    pub fn values(&mut self, flag: &'static str, texts: &[String]) -> &mut Self {
+        self.values.extend((!texts.is_empty()).then(|| (flag, texts.to_vec())));
+        self
+    }
+
+    /// Sets a flag without a value; `false` leaves it out, so that other layers may say `true`.
+    pub fn switch(&mut self, flag: &'static str, on: bool) -> &mut Self {
+        self.value(flag, on.then_some("true"))
+    }
+}
+
+/// Shows the flags' names only: a URL may hold a password.
+impl fmt::Debug for FlagLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+/// All layers, with the tables of the job file that apply.
+pub(super) struct Layers<'a> {
+    pub(super) flags: &'a FlagLayer,
+    pub(super) env: &'a Environment,
+    pub(super) job: Option<&'a Table>,
+    pub(super) redis: Option<&'a Table>,
+}
+
+/// What the highest layer that knows a setting says about it. A list may be spread over lines, so
+/// each text has an origin of its own.
+struct Raw {
+    texts: Vec<(String, Origin)>,
+    origin: Origin,
+}
+
+impl Layers<'_> {
+    /// A setting with one value; `None` if no layer gives one and there is no default text.
+    pub(super) fn one<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(Kind, &str) -> Parsed<T>,
+    ) -> Result<Option<Setting<T>>, ConfigError> {
+        let spec = row(name)?;
+        let Some(Raw { texts, origin }) = self.raw(spec) else { return Ok(None) };
+        let [(text, place)] = texts.as_slice() else {
+            return Err(bad_count(spec, &origin, texts.len()));
+        };
+        let value = read(spec.kind, text).map_err(|right| bad(spec, place, text, right))?;
+        Ok(Some(Setting { value, origin }))
+    }
+
+    /// A setting that always has a value, because the table has a default text.
+    pub(super) fn must<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(Kind, &str) -> Parsed<T>,
+    ) -> Result<Setting<T>, ConfigError> {
+        self.one(name, read)?.ok_or(ConfigError::Undefined(name))
+    }
+
+    /// A setting that may be left out altogether.
+    pub(super) fn optional<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(Kind, &str) -> Parsed<T>,
+    ) -> Result<Setting<Option<T>>, ConfigError> {
+        let none = Setting { value: None, origin: Origin::Default };
+        Ok(self.one(name, read)?.map_or(none, |setting| setting.map(Some)))
+    }
+
+    /// A setting with several values; an empty list without an origin but the default if no layer
+    /// gives any.
+    pub(super) fn list<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(Kind, &str) -> Parsed<T>,
+    ) -> Result<Setting<Vec<T>>, ConfigError> {
+        let spec = row(name)?;
+        let Some(Raw { texts, origin }) = self.raw(spec) else {
+            return Ok(Setting { value: Vec::new(), origin: Origin::Default });
+        };
+        if !spec.takes(texts.len()) {
+            return Err(bad_count(spec, &origin, texts.len()));
+        }
+        let read_one = |(text, place): &(String, Origin)| {
+            read(spec.kind, text).map_err(|right| bad(spec, place, text, right))
+        };
+        let value = texts.iter().map(read_one).collect::<Result<_, _>>()?;
+        Ok(Setting { value, origin })
+    }
+
+    fn raw(&self, spec: &'static Spec) -> Option<Raw> {
+        self.in_flags(spec)
+            .or_else(|| self.in_environment(spec))
+            .or_else(|| self.in_file(spec))
+            .or_else(|| match spec.default {
+                Fallback::Text(text) => Some(Raw::same_origin(spec, text, Origin::Default)),
+                Fallback::Derived(_) | Fallback::Absent => None,
+            })
+    }
+
+    fn in_flags(&self, spec: &'static Spec) -> Option<Raw> {
+        let flag = spec.flag?;
+        let texts = self.flags.values.get(flag)?;
+        let origin = Origin::Flag(flag);
+        let texts = texts.iter().map(|text| (text.clone(), origin.clone())).collect();
+        Some(Raw { texts, origin })
+    }
+
+    fn in_environment(&self, spec: &'static Spec) -> Option<Raw> {
+        let names = [Some(spec.env), spec.other_env];
+        let (name, text) =
+            names.into_iter().flatten().find_map(|name| Some((name, self.env.get(name)?)))?;
+        Some(Raw::same_origin(spec, text, Origin::Env(name)))
+    }
+
+    fn in_file(&self, spec: &'static Spec) -> Option<Raw> {
+        let table = match spec.section {
+            Section::Job => self.job?,
+            Section::Redis => self.redis?,
+        };
+        let Entry { texts, line } = table.entries.get(spec.name)?;
+        let texts = texts.iter().map(|(text, line)| (text.clone(), table.origin(*line))).collect();
+        Some(Raw { texts, origin: table.origin(*line) })
+    }
+}
+
+impl Raw {
+    /// One text from a layer without arrays: a list is separated by commas.
+    fn same_origin(spec: &Spec, text: &str, origin: Origin) -> Self {
+        let texts = match spec.kind {
+            Kind::Urls => split_urls(text),
+            Kind::Patterns => text.split(',').map(|part| part.trim().to_owned()).collect(),
+            _ => vec![text.to_owned()],
+        };
+        Self { texts: texts.into_iter().map(|text| (text, origin.clone())).collect(), origin }
+    }
+}
+
+/// Splits at commas that a new URL follows: a password may hold commas too, and half a password
+/// must not be taken for a URL and shown in a message.
+fn split_urls(text: &str) -> Vec<String> {
+    let mut urls: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match urls.last_mut() {
+            Some(url) if !part.contains("://") => {
+                url.push(',');
+                url.push_str(part);
+            }
+            _ => urls.push(part.to_owned()),
+        }
+    }
+    urls
+}
+
+fn row(name: &'static str) -> Result<&'static Spec, ConfigError> {
+    table::by_name(name).ok_or(ConfigError::Undefined(name))
+}
+
+/// The uniform error of a bad value.
+pub(super) fn bad(
+    spec: &'static Spec,
+    origin: &Origin,
+    text: &str,
+    expected: String,
+) -> ConfigError {
+    let shown = parse::shown(spec.kind, text);
+    ConfigError::BadValue { origin: origin.clone(), name: spec.name, shown, expected }
+}
+
+/// The error of too many or too few values.
+pub(super) fn bad_count(spec: &'static Spec, origin: &Origin, count: usize) -> ConfigError {
+    let (origin, name) = (origin.clone(), spec.name);
+    let shown = format!("a list of {count}");
+    ConfigError::BadValue { origin, name, shown, expected: spec.kind.expected() }
+}

@@ -1,0 +1,43 @@
+//! Configuration: what a run is told to do, and who said so.
+//!
+//! Flags win over the environment, the environment over the job file, the file over defaults. Each
+//! layer gives raw texts under the names of one table, [`SETTINGS`]; [`resolve`] reads them into
+//! [`Settings`], whose every value carries its [`Origin`]. Files are read here (the job file, a
+//! password file), and [`Environment::snapshot`] is the only reader of the environment. Not here:
+//! the command line's own syntax (`coordinator/src/cli/`), and whether a pattern, a schedule or a
+//! time zone means anything, which the code that uses them says.
+
+pub mod duration;
+mod environment;
+mod error;
+mod file;
+mod layers;
+mod login;
+mod nearest;
+mod origin;
+mod parse;
+mod redact;
+mod resolve;
+mod secret;
+mod settings;
+mod shape;
+mod spec;
+mod table;
+mod tables;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+pub use environment::{CONFIG_FILE_VARIABLE, Environment};
+pub use error::{ConfigError, Place};
+pub use file::{DEFAULT_FILE, JobFile, check_file};
+pub use layers::FlagLayer;
+pub use origin::{Origin, Setting};
+pub use redact::redact;
+pub use resolve::resolve;
+pub use secret::Secret;
+pub use settings::{Action, Row, Settings};
+pub use spec::{Fallback, Kind, Section, Spec};
+pub use table::{SETTINGS, by_flag, by_name};
+pub use url::RedisUrl;

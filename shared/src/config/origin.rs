@@ -1,0 +1,68 @@
+//! Where a value came from. Every resolved setting remembers it, so that `config show` and every
+//! error can say which flag, variable or line to change.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The place that gave a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A command-line flag, with its dashes: `--grace`.
+    Flag(&'static str),
+    /// An environment variable.
+    Env(&'static str),
+    /// A line of the job file.
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// Nobody gave one.
+    Default,
+}
+
+impl Origin {
+    /// Higher wins: flags over environment over file over defaults.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 3,
+            Self::Env(_) => 2,
+            Self::File { .. } => 1,
+            Self::Default => 0,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Env(name) => write!(f, "environment {name}"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A resolved value and its origin. A default that is derived from another setting carries the
+/// origin of that setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// What to use.
+    pub value: T,
+    /// Who said so.
+    pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    /// The same origin with another value.
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Setting<U> {
+        Setting { value: change(self.value), origin: self.origin }
+    }
+
+    /// Another value that was derived from this one.
+    pub(super) fn derive<U>(&self, value: U) -> Setting<U> {
+        Setting { value, origin: self.origin.clone() }
+    }
+}

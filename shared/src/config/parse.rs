@@ -1,0 +1,121 @@
+//! From text to typed values, one function per sort of value. `Err` holds what would be right, to
+//! follow "it takes" in a [`ConfigError::BadValue`](super::ConfigError::BadValue).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::duration;
+use super::redact::redact;
+use super::secret::{MASK, Secret};
+use super::spec::{Kind, NAME_BYTES_MAX, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
+use super::url::RedisUrl;
+
+/// A value, or what would be right.
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// The most of a bad text that a message repeats.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Tries a text without keeping the value: what `config check` does.
+pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
+    match kind {
+        Kind::Switch => switch(kind, text).map(drop),
+        Kind::Whole { .. } => whole::<u64>(kind, text).map(drop),
+        Kind::Duration { .. } => time(kind, text).map(drop),
+        Kind::Choice(_) => choice(kind, text).map(drop),
+        Kind::Name => name(kind, text).map(drop),
+        Kind::Text => line(kind, text).map(drop),
+        Kind::Path => path(kind, text).map(drop),
+        Kind::Secret => secret(kind, text).map(drop),
+        Kind::Urls => url(kind, text).map(drop),
+        Kind::Patterns => pattern(kind, text).map(drop),
+    }
+}
+
+/// A bad text as a message may repeat it: on one line, not too long, without secrets.
+pub(super) fn shown(kind: Kind, text: &str) -> String {
+    let safe = match kind {
+        Kind::Secret => MASK.to_owned(),
+        Kind::Urls => redact(text),
+        _ => text.to_owned(),
+    };
+    let mut shown: String = safe.chars().take(SHOWN_CHARS_MAX).flat_map(escape).collect();
+    if safe.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn escape(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}
+
+pub(super) fn switch(kind: Kind, text: &str) -> Parsed<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(kind.expected()),
+    }
+}
+
+pub(super) fn whole<T: TryFrom<u64>>(kind: Kind, text: &str) -> Parsed<T> {
+    let in_bounds = |number: &u64| match kind {
+        Kind::Whole { min, max } => (min..=max).contains(number),
+        _ => true,
+    };
+    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<u64>().ok().filter(|_| digits_only).filter(in_bounds);
+    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| kind.expected())
+}
+
+pub(super) fn time(kind: Kind, text: &str) -> Parsed<Duration> {
+    let value = match duration::parse(text) {
+        Err(error @ duration::DurationError::NoUnit(_)) => {
+            return Err(format!("{}; {error}", kind.expected()));
+        }
+        other => other.map_err(|_| kind.expected())?,
+    };
+    match kind {
+        Kind::Duration { min, max } if !(min..=max).contains(&value) => Err(kind.expected()),
+        _ => Ok(value),
+    }
+}
+
+/// The word as the table writes it.
+pub(super) fn choice(kind: Kind, text: &str) -> Parsed<&'static str> {
+    let found = match kind {
+        Kind::Choice(words) => words.iter().copied().find(|word| *word == text),
+        _ => None,
+    };
+    found.ok_or_else(|| kind.expected())
+}
+
+pub(super) fn name(kind: Kind, text: &str) -> Parsed<String> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if fits { Ok(text.to_owned()) } else { Err(kind.expected()) }
+}
+
+pub(super) fn line(kind: Kind, text: &str) -> Parsed<String> {
+    let fits =
+        (1..=TEXT_BYTES_MAX).contains(&text.trim().len()) && !text.contains(char::is_control);
+    if fits { Ok(text.trim().to_owned()) } else { Err(kind.expected()) }
+}
+
+pub(super) fn path(kind: Kind, text: &str) -> Parsed<PathBuf> {
+    if text.is_empty() { Err(kind.expected()) } else { Ok(PathBuf::from(text)) }
+}
+
+pub(super) fn secret(kind: Kind, text: &str) -> Parsed<Secret> {
+    if text.is_empty() { Err(kind.expected()) } else { Ok(Secret::new(text)) }
+}
+
+pub(super) fn url(kind: Kind, text: &str) -> Parsed<RedisUrl> {
+    RedisUrl::parse(text).ok_or_else(|| kind.expected())
+}
+
+/// Length only; whether it is a good pattern is the matcher's to say.
+pub(super) fn pattern(kind: Kind, text: &str) -> Parsed<String> {
+    let fits = (1..=PATTERN_BYTES_MAX).contains(&text.len());
+    if fits { Ok(text.to_owned()) } else { Err(kind.expected()) }
+}

@@ -1,0 +1,160 @@
+//! The resolved settings of one job: what everything behind the command line works with.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::duration;
+use super::origin::Setting;
+use super::secret::{MASK, Secret};
+use super::url::RedisUrl;
+use crate::ids::Alias;
+
+/// What happens to a stale key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is deleted.
+    Delete,
+    /// It gets a TTL: the repair.
+    Expire,
+    /// It is counted and left alone.
+    Report,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Delete => "delete",
+            Self::Expire => "expire",
+            Self::Report => "report",
+        })
+    }
+}
+
+/// One job's settings, each with its origin. All values are within the bounds of the table.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The job's name; it is part of lock keys and subjects.
+    pub job: Setting<String>,
+    /// Its name in log lines.
+    pub display_name: Setting<String>,
+    /// The name under which messages know the Redis deployment.
+    pub alias: Setting<Alias>,
+    /// Seeds, at least one. Their own user, password and database are overruled by the three below.
+    pub redis: Setting<Vec<RedisUrl>>,
+    /// The user to log in as.
+    pub username: Setting<Option<String>>,
+    /// Its password.
+    pub password: Setting<Option<Secret>>,
+    /// The database.
+    pub db: Setting<u32>,
+    /// Keys to clean, at least one pattern of 1 to 1024 bytes.
+    pub patterns: Setting<Vec<String>>,
+    /// Keys never to touch.
+    pub protect: Setting<Vec<String>>,
+    /// What happens to stale keys. A dry run turns it into [`Action::Report`]; see
+    /// [`Settings::effective_action`].
+    pub action: Setting<Action>,
+    /// The TTL that [`Action::Expire`] gives.
+    pub expire_ttl: Setting<Duration>,
+    /// A random time of up to this much is added to each such TTL, so that keys repaired together
+    /// do not expire together.
+    pub jitter: Setting<Duration>,
+    /// The least time between the two looks at a stale key.
+    pub grace: Setting<Duration>,
+    /// No write command is sent.
+    pub dry_run: Setting<bool>,
+    /// Inactive users' keys go as well.
+    pub aggressive_cleanup: Setting<bool>,
+    /// Days without activity that make a user inactive.
+    pub inactivity_threshold_days: Setting<u32>,
+    /// Metrics and recommendations are collected.
+    pub generate_report: Setting<bool>,
+    /// Keys to ask for per SCAN call.
+    pub scan_batch_size: Setting<u32>,
+    /// Keys per deletion call.
+    pub delete_batch_size: Setting<u32>,
+    /// The largest share of the matching keys that may be deleted, 0 to 100.
+    pub max_delete_percent: Setting<u8>,
+    /// The run is cancelled after this time.
+    pub max_runtime: Setting<Option<Duration>>,
+    /// How long to wait for another run of the job to end; zero refuses at once.
+    pub lock_wait: Setting<Duration>,
+    /// The cron schedule as text, unchecked.
+    pub schedule: Setting<String>,
+    /// The schedule's time zone as text, unchecked.
+    pub timezone: Setting<String>,
+    /// The TTL that the application sets.
+    pub configured_ttl: Setting<Duration>,
+}
+
+/// One line of `config show`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The setting's name in the job file.
+    pub name: &'static str,
+    /// Its value, without secrets.
+    pub value: String,
+    /// Who gave it.
+    pub origin: String,
+}
+
+impl Settings {
+    /// What the run does to stale keys, a dry run considered.
+    #[must_use]
+    pub fn effective_action(&self) -> Action {
+        if self.dry_run.value { Action::Report } else { self.action.value }
+    }
+
+    /// All settings in the table's order, for people. `password_file` shows as the origin of
+    /// `password`.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        vec![
+            row("name", &self.job, Clone::clone),
+            row("display_name", &self.display_name, Clone::clone),
+            row("redis", &self.alias, Alias::to_string),
+            row("urls", &self.redis, |urls| joined(urls)),
+            row("username", &self.username, |name| or_none(name.as_ref(), Clone::clone)),
+            row("password", &self.password, |word| or_none(word.as_ref(), |_| MASK.to_owned())),
+            row("db", &self.db, u32::to_string),
+            row("patterns", &self.patterns, |patterns| joined(patterns)),
+            row("protect", &self.protect, |patterns| joined(patterns)),
+            row("action", &self.action, Action::to_string),
+            row("expireTtl", &self.expire_ttl, time),
+            row("jitter", &self.jitter, time),
+            row("grace", &self.grace, time),
+            row("dryRun", &self.dry_run, bool::to_string),
+            row("aggressiveCleanup", &self.aggressive_cleanup, bool::to_string),
+            row("inactivityThresholdDays", &self.inactivity_threshold_days, u32::to_string),
+            row("generateReport", &self.generate_report, bool::to_string),
+            row("scanBatchSize", &self.scan_batch_size, u32::to_string),
+            row("deleteBatchSize", &self.delete_batch_size, u32::to_string),
+            row("maxDeletePercent", &self.max_delete_percent, u8::to_string),
+            row("maxRuntime", &self.max_runtime, |most| or_none(most.as_ref(), time)),
+            row("lockWait", &self.lock_wait, time),
+            row("schedule", &self.schedule, Clone::clone),
+            row("timezone", &self.timezone, Clone::clone),
+            row("configured_ttl", &self.configured_ttl, time),
+        ]
+    }
+}
+
+fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Row {
+    Row { name, value: show(&setting.value), origin: setting.origin.to_string() }
+}
+
+fn time(value: &Duration) -> String {
+    duration::show(*value)
+}
+
+fn or_none<T>(value: Option<&T>, show: impl Fn(&T) -> String) -> String {
+    value.map_or_else(|| "none".to_owned(), show)
+}
+
+fn joined<T: fmt::Display>(values: &[T]) -> String {
+    let shown: Vec<String> = values.iter().map(T::to_string).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}

@@ -1,0 +1,226 @@
+//! Checks the shape of a job file: which tables and keys there are, and that each value is a scalar
+//! or a list of scalars. Values become raw texts here; whether they are good is asked later, so that
+//! a file's values and those of other layers give the same messages.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::error::{ConfigError, Place};
+use super::nearest::nearest;
+use super::spec::Section;
+use super::table::{LATER_JOB_KEYS, NATS_KEYS, SETTINGS};
+use super::tables::{Entry, Lines, Table};
+
+/// The tables of a file, in the order of their lines.
+#[derive(Clone, Default)]
+pub(super) struct Tables {
+    pub(super) redis: Vec<Table>,
+    pub(super) jobs: Vec<Table>,
+}
+
+/// A key with its value, both with their places in the text.
+type Pair<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);
+
+/// Reads a file's text. Problems come in the order of their lines; with a syntax error there are no
+/// tables, as what follows an error is guesswork.
+pub(super) fn read(path: &Path, text: &str) -> (Tables, Vec<ConfigError>) {
+    let mut reader = Reader { path, lines: Lines::new(text), problems: Vec::new() };
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let byte = error.span().map_or(text.len(), |span| span.start);
+        let (place, column) = (reader.place(byte), reader.lines.column(byte));
+        let message = error.message().to_owned();
+        reader.problems.push((byte, ConfigError::Syntax { place, column, message }));
+    }
+    let tables = if reader.problems.is_empty() {
+        reader.document(document.get_ref())
+    } else {
+        Tables::default()
+    };
+    reader.problems.sort_by_key(|(byte, _)| *byte);
+    (tables, reader.problems.into_iter().map(|(_, problem)| problem).collect())
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    lines: Lines<'a>,
+    /// With the byte where each was found, to sort by.
+    problems: Vec<(usize, ConfigError)>,
+}
+
+impl Reader<'_> {
+    fn document(&mut self, document: &DeTable<'_>) -> Tables {
+        let mut tables = Tables::default();
+        for pair in document.iter() {
+            match pair.0.get_ref().as_ref() {
+                "redis" => tables.redis = self.redis(pair),
+                "job" => tables.jobs = self.jobs(pair),
+                "nats" => self.nats(pair),
+                _ => self.unknown(pair.0, &["redis", "nats", "job"], ""),
+            }
+        }
+        tables.redis.sort_by_key(|table| table.line);
+        tables
+    }
+
+    fn redis(&mut self, (key, value): Pair<'_, '_>) -> Vec<Table> {
+        let DeValue::Table(aliases) = value.get_ref() else {
+            self.shape(key, "`redis` takes tables with an alias: `[redis.main]`");
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (alias, value) in aliases.iter() {
+            let DeValue::Table(content) = value.get_ref() else {
+                let name = alias.get_ref();
+                self.shape(
+                    alias,
+                    &format!("`redis.{name}` needs an alias: put it under `[redis.main]`"),
+                );
+                continue;
+            };
+            if content.contains_key("password") && content.contains_key("password_file") {
+                self.shape(alias, "give either `password` or `password_file`, not both");
+            }
+            tables.push(Table {
+                name: alias.get_ref().to_string(),
+                path: self.path.to_owned(),
+                line: self.lines.line(alias.span().start),
+                entries: self.entries(content, Section::Redis, &[]),
+            });
+        }
+        tables
+    }
+
+    fn jobs(&mut self, (key, value): Pair<'_, '_>) -> Vec<Table> {
+        let DeValue::Array(jobs) = value.get_ref() else {
+            self.shape(key, "jobs are a list: write `[[job]]` with two brackets");
+            return Vec::new();
+        };
+        let mut tables: Vec<Table> = Vec::new();
+        for job in jobs.iter() {
+            let DeValue::Table(content) = job.get_ref() else {
+                self.shape(job, "jobs are tables: write `[[job]]`");
+                continue;
+            };
+            let entries = self.entries(content, Section::Job, LATER_JOB_KEYS);
+            let Some((name, line)) =
+                entries.get("name").and_then(|name| name.texts.first()).cloned()
+            else {
+                self.shape(job, "a job needs a `name`");
+                continue;
+            };
+            if let Some(other) = tables.iter().find(|other| other.name == name) {
+                let message = format!("the job `{name}` already stands in line {}", other.line);
+                self.shape(job, &message);
+            }
+            tables.push(Table { name, path: self.path.to_owned(), line, entries });
+        }
+        tables
+    }
+
+    fn nats(&mut self, (key, value): Pair<'_, '_>) {
+        let DeValue::Table(content) = value.get_ref() else {
+            self.shape(key, "`nats` takes a table: `[nats]`");
+            return;
+        };
+        for (key, value) in content.iter() {
+            if !NATS_KEYS.contains(&key.get_ref().as_ref()) {
+                self.unknown(key, NATS_KEYS, "");
+            } else if !value.get_ref().is_str() {
+                self.shape(key, &format!("`{}` takes a text", key.get_ref()));
+            }
+        }
+    }
+
+    /// The known keys of a job or a Redis table. `later` are allowed and left out.
+    fn entries(
+        &mut self,
+        content: &DeTable<'_>,
+        section: Section,
+        later: &[&'static str],
+    ) -> BTreeMap<String, Entry> {
+        let settings = SETTINGS.iter().filter(|spec| spec.section == section);
+        let known: Vec<&str> = settings.map(|spec| spec.name).collect();
+        let mut entries = BTreeMap::new();
+        for (key, value) in content.iter() {
+            let name = key.get_ref().as_ref();
+            if known.contains(&name) {
+                let entry = self.entry(key, value);
+                entries.extend(entry.map(|entry| (name.to_owned(), entry)));
+            } else if !later.contains(&name) {
+                let all: Vec<&str> = known.iter().chain(later).copied().collect();
+                self.unknown(key, &all, belongs_elsewhere(name, section));
+            }
+        }
+        entries
+    }
+
+    fn entry(
+        &mut self,
+        key: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Entry> {
+        let line = self.lines.line(key.span().start);
+        let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(text) = scalar(item.get_ref()) else {
+                self.shape(item, &format!("`{}` takes a value or a list of values", key.get_ref()));
+                return None;
+            };
+            texts.push((text, self.lines.line(item.span().start)));
+        }
+        Some(Entry { texts, line })
+    }
+
+    fn unknown(&mut self, key: &Spanned<DeString<'_>>, known: &[&str], belongs: &str) {
+        let name = key.get_ref().as_ref();
+        let hint = match nearest(name, known.iter().copied()) {
+            _ if !belongs.is_empty() => format!("; it belongs under {belongs}"),
+            Some(known) => format!("; did you mean `{known}`?"),
+            None => String::new(),
+        };
+        let byte = key.span().start;
+        let key = name.escape_debug().to_string();
+        let problem = ConfigError::UnknownKey { place: self.place(byte), key, hint };
+        self.problems.push((byte, problem));
+    }
+
+    fn shape<T>(&mut self, at: &Spanned<T>, message: &str) {
+        let byte = at.span().start;
+        let problem = ConfigError::Shape { place: self.place(byte), message: message.to_owned() };
+        self.problems.push((byte, problem));
+    }
+
+    fn place(&self, byte: usize) -> Place {
+        Place { path: self.path.to_owned(), line: self.lines.line(byte) }
+    }
+}
+
+/// The raw text of a value that is neither a list nor a table.
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(yes) => Some(yes.to_string()),
+        DeValue::Datetime(time) => Some(time.to_string()),
+        DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// Where a key that is unknown in `section` is known.
+fn belongs_elsewhere(name: &str, section: Section) -> &'static str {
+    let other = SETTINGS.iter().find(|spec| spec.name == name && spec.section != section);
+    match other.map(|spec| spec.section) {
+        Some(Section::Job) => "`[[job]]`",
+        Some(Section::Redis) => "`[redis.<alias>]`",
+        None => "",
+    }
+}

@@ -1,0 +1,204 @@
+//! What one row of the settings table says, and the bounds that values are held to.
+
+use std::time::Duration;
+
+use super::duration;
+
+/// One setting: its names in every layer, its default and the values it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The key in the job file and in JSON.
+    pub name: &'static str,
+    /// The table of the job file that holds the key.
+    pub section: Section,
+    /// The command-line flag with its dashes; settings of a schedule or of the output have none.
+    pub flag: Option<&'static str>,
+    /// The `KEYSWEEP_…` variable.
+    pub env: &'static str,
+    /// A second variable, from the source document or customary with Redis; `env` wins over it.
+    pub other_env: Option<&'static str>,
+    /// What holds when nobody gives a value.
+    pub default: Fallback,
+    /// The values it takes.
+    pub kind: Kind,
+    /// One line of help, without a full stop.
+    pub help: &'static str,
+}
+
+/// The part of the job file where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// `[[job]]`
+    Job,
+    /// `[redis.<alias>]`
+    Redis,
+}
+
+/// A default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This text, read like any other layer's.
+    Text(&'static str),
+    /// Derived from another setting, as described.
+    Derived(&'static str),
+    /// None at all.
+    Absent,
+}
+
+/// The values that a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`; a flag without a value.
+    Switch,
+    /// A whole number.
+    Whole {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// A duration with a unit.
+    Duration {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A name that becomes part of keys and subjects.
+    Name,
+    /// Any text that is not empty.
+    Text,
+    /// The path of a file.
+    Path,
+    /// A password, never shown.
+    Secret,
+    /// Redis URLs.
+    Urls,
+    /// Key patterns as in Redis' MATCH.
+    Patterns,
+}
+
+/// A pattern's length. Redis itself has no limit, but matching a long one with many stars against
+/// every key is slow.
+pub(super) const PATTERN_BYTES_MAX: usize = 1024;
+/// How many values a list has. Each pattern is tried on every key, so there should be few.
+pub(super) const LIST_ITEMS_MAX: usize = 100;
+/// A job's name or an alias: it becomes part of Redis keys, subjects and metrics.
+pub(super) const NAME_BYTES_MAX: usize = 64;
+/// Other texts, such as a display name or a schedule.
+pub(super) const TEXT_BYTES_MAX: usize = 1024;
+
+impl Spec {
+    /// A setting of `[[job]]`, without a flag and a default so far.
+    pub(super) const fn job(name: &'static str, env: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            section: Section::Job,
+            flag: None,
+            env,
+            other_env: None,
+            default: Fallback::Absent,
+            kind,
+            help: "",
+        }
+    }
+
+    /// A setting of `[redis.<alias>]`.
+    pub(super) const fn redis(name: &'static str, env: &'static str, kind: Kind) -> Self {
+        let mut spec = Self::job(name, env, kind);
+        spec.section = Section::Redis;
+        spec
+    }
+
+    pub(super) const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    pub(super) const fn other_env(mut self, name: &'static str) -> Self {
+        self.other_env = Some(name);
+        self
+    }
+
+    pub(super) const fn default(mut self, text: &'static str) -> Self {
+        self.default = Fallback::Text(text);
+        self
+    }
+
+    pub(super) const fn derived(mut self, from: &'static str) -> Self {
+        self.default = Fallback::Derived(from);
+        self
+    }
+
+    pub(super) const fn help(mut self, line: &'static str) -> Self {
+        self.help = line;
+        self
+    }
+
+    /// Whether so many values are right: exactly one, or for a list not too many, and at least one
+    /// where an empty list would leave nothing to do.
+    pub(super) fn takes(&self, count: usize) -> bool {
+        let must_not_be_empty = matches!(self.default, Fallback::Text(_));
+        match self.kind.is_list() {
+            true => count <= LIST_ITEMS_MAX && (count > 0 || !must_not_be_empty),
+            false => count == 1,
+        }
+    }
+
+    /// The default for people: `100`, `configured_ttl`, `none`.
+    #[must_use]
+    pub fn default_text(&self) -> &'static str {
+        match self.default {
+            Fallback::Text(text) | Fallback::Derived(text) => text,
+            Fallback::Absent => "none",
+        }
+    }
+}
+
+impl Kind {
+    /// Durations between two numbers of seconds.
+    pub(super) const fn seconds(min: u64, max: u64) -> Self {
+        Self::Duration { min: Duration::from_secs(min), max: Duration::from_secs(max) }
+    }
+
+    /// Whether several values may be given: a repeated flag, commas in a variable, an array.
+    #[must_use]
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Urls | Self::Patterns)
+    }
+
+    /// What would be right, to follow "it takes".
+    #[must_use]
+    pub fn expected(self) -> String {
+        match self {
+            Self::Switch => "`true` or `false`".to_owned(),
+            Self::Whole { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Duration { min, max } => format!(
+                "a duration such as `500ms`, `15m` or `6h`, from {} to {}",
+                duration::show(min),
+                duration::show(max)
+            ),
+            Self::Choice(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                format!("one of {}", quoted.join(", "))
+            }
+            Self::Name => {
+                format!("up to {NAME_BYTES_MAX} letters, digits, `-` and `_`, and at least one")
+            }
+            Self::Text => format!("a text of 1 to {TEXT_BYTES_MAX} bytes"),
+            Self::Path => "the path of a file".to_owned(),
+            Self::Secret => "a password that is not empty".to_owned(),
+            Self::Urls => {
+                "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
+                 `unix`), each with its scheme"
+                    .to_owned()
+            }
+            Self::Patterns => format!(
+                "up to {LIST_ITEMS_MAX} patterns of 1 to {PATTERN_BYTES_MAX} bytes, such as \
+                 `permissions:*`"
+            ),
+        }
+    }
+}

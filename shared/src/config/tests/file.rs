@@ -1,0 +1,188 @@
+//! The job file: choosing a job and its Redis deployment, the design's example, and checking it all.
+
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const DESIGN: &str = r#"
+[redis.main]
+urls = ["rediss://cache-1:6379", "rediss://cache-2:6379"]
+username = "keysweep"
+
+[nats]
+context = "prod"
+
+[[job]]
+name = "permission-cache-cleanup"
+display_name = "PermissionCacheCleanup"
+redis = "main"
+patterns = ["permissions:*"]
+protect = ["permissions:system:*"]
+schedule = "0 */6 * * *"
+timezone = "Europe/Berlin"
+action = "delete"
+scanBatchSize = 1_00
+aggressiveCleanup = false
+inactivityThresholdDays = 30
+generateReport = true
+configured_ttl = "15m"
+identity = "permissions:{user}:*"
+activity = { zset = "permissions:warming" }
+"#;
+
+const TWO_JOBS: &str =
+    "[[job]]\nname = \"a\"\ngrace = \"2s\"\n[[job]]\nname = \"b\"\ngrace = \"3s\"\n";
+
+#[test]
+fn the_designs_example_works() {
+    let check = |name, expected: &str| assert_eq!(shown(name, &[], &[], Some(DESIGN)), expected);
+    check("urls", "rediss://cache-1:6379, rediss://cache-2:6379 (keysweep.toml:3)");
+    check("username", "keysweep (keysweep.toml:4)");
+    check("redis", "main (keysweep.toml:12)");
+    check("timezone", "Europe/Berlin (keysweep.toml:16)");
+    check("scanBatchSize", "100 (keysweep.toml:18)");
+    check("generateReport", "true (keysweep.toml:21)");
+    let names = check_file(Path::new(FILE), DESIGN).expect("no problems");
+    assert_eq!(names, ["permission-cache-cleanup"]);
+}
+
+#[test]
+fn a_job_is_chosen_by_name_and_the_only_one_by_itself() {
+    assert_eq!(shown("grace", &[("--job", "b")], &[], Some(TWO_JOBS)), "3s (keysweep.toml:6)");
+    assert_eq!(
+        shown("grace", &[], &[("KEYSWEEP_JOB", "a")], Some(TWO_JOBS)),
+        "2s (keysweep.toml:3)"
+    );
+    assert_eq!(
+        shown("grace", &[], &[], Some(TWO_JOBS)),
+        "keysweep.toml has several jobs: name one with `--job`: `a`, `b`"
+    );
+    assert_eq!(
+        shown("grace", &[("--job", "c")], &[], Some(TWO_JOBS)),
+        "`--job` is `c`, but the jobs of keysweep.toml are `a`, `b`"
+    );
+    assert_eq!(
+        shown("grace", &[], &[("KEYSWEEP_JOB", "c")], None),
+        "`KEYSWEEP_JOB` is `c`, but there is no job file (`--config FILE`, or `keysweep.toml` here)"
+    );
+    let default_name = [("--job", "permission-cache-cleanup")];
+    assert_eq!(shown("name", &default_name, &[], None), "permission-cache-cleanup (flag --job)");
+    assert_eq!(shown("name", &[], &[], Some("")), "permission-cache-cleanup (default)");
+}
+
+#[test]
+fn the_redis_table_is_the_named_one_or_the_only_one() {
+    let one = "[redis.east]\nurls = [\"redis://e\"]\n";
+    let two = format!("{one}[redis.west]\nurls = [\"redis://w\"]\n");
+    let job = |alias: &str| format!("{two}[[job]]\nname = \"j\"\nredis = \"{alias}\"\n");
+    assert_eq!(shown("urls", &[], &[], Some(one)), "redis://e (keysweep.toml:2)");
+    assert_eq!(shown("redis", &[], &[], Some(one)), "east (keysweep.toml:1)");
+    assert_eq!(shown("urls", &[], &[], Some(&job("west"))), "redis://w (keysweep.toml:4)");
+    assert_eq!(
+        shown("urls", &[], &[], Some(&job("north"))),
+        "keysweep.toml:7: `redis` is `north`; it takes the alias of one of `[redis.east]`, `[redis.west]`"
+    );
+    assert_eq!(
+        shown("urls", &[], &[], Some(&two)),
+        "the default of `redis` is `main`; it takes the alias of one of `[redis.east]`, `[redis.west]`"
+    );
+    assert_eq!(
+        shown("redis", &[], &[("KEYSWEEP_REDIS_ALIAS", "x")], None),
+        "x (environment KEYSWEEP_REDIS_ALIAS)"
+    );
+}
+
+#[test]
+fn checking_reports_every_problem_in_order() {
+    let text = "[redis.main]\nurls = []\ncolour = 1\n[[job]]\nname = \"a b\"\ngrace = 5\n\
+                redis = \"x\"\nscanBatchsize = 3\n[[job]]\ndb = \"x\"\n";
+    let problems = check_file(Path::new(FILE), text).expect_err("problems");
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let starts: Vec<&str> = lines.iter().map(|line| line.split(';').next().unwrap_or("")).collect();
+    assert_eq!(
+        starts,
+        [
+            "keysweep.toml:2: `urls` is `a list of 0`",
+            "keysweep.toml:3: unknown key `colour`",
+            "keysweep.toml:5: `name` is `a b`",
+            "keysweep.toml:6: `grace` is `5`",
+            "keysweep.toml:7: `redis` is `x`",
+            "keysweep.toml:8: unknown key `scanBatchsize`",
+            "keysweep.toml:9: a job needs a `name`",
+        ],
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_file_is_found_by_flag_then_variable() {
+    let dir = std::env::temp_dir().join(format!("keysweep-config-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a temporary directory");
+    let path = |name: &str| dir.join(name).display().to_string();
+    for name in ["a", "b"] {
+        fs::write(dir.join(name), format!("[[job]]\nname = \"{name}\"\n")).expect("a test file");
+    }
+    let env = Environment::from_pairs([(CONFIG_FILE_VARIABLE, path("b"))]);
+    let names = |flag: Option<&str>, env: &Environment| {
+        JobFile::find(flag, env).map(|file| file.map(|file| file.job_names().concat()))
+    };
+    assert_eq!(names(Some(&path("a")), &env).expect("found").as_deref(), Some("a"));
+    assert_eq!(names(None, &env).expect("found").as_deref(), Some("b"));
+    assert_eq!(names(None, &Environment::default()).expect("no file is fine"), None);
+    let error = names(Some(&path("c")), &env).expect_err("no such file").to_string();
+    assert!(
+        error.starts_with(&format!("`--config`: cannot read `{}`: No such file", path("c"))),
+        "{error}"
+    );
+    fs::remove_dir_all(&dir).expect("it was ours");
+}
+
+fn toml_like() -> impl Strategy<Value = String> {
+    let pieces = [
+        "[redis.main]\n",
+        "[redis]\n",
+        "[[job]]\n",
+        "[job]\n",
+        "[nats]\n",
+        "name = \"a\"\n",
+        "urls = [\"redis://h\"]\n",
+        "patterns = [1, [2]]\n",
+        "grace = ",
+        "\"1s\"\n",
+        "5\n",
+        "redis.main = 1\n",
+        "activity = { a = 1 }\n",
+        "é",
+        "\"",
+        "\n",
+        "=",
+        "[",
+        "]",
+        "{",
+        "password = \"x\"\n",
+        "db = 0x1f\n",
+        "dryRun = 1979-05-27\n",
+        "name = []\n",
+    ];
+    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..20)
+        .prop_map(|all| all.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in prop_oneof![toml_like(), ".{0,200}"]) {
+        let checked = check_file(Path::new(FILE), &text);
+        if let Ok(file) = JobFile::parse(Path::new(FILE), &text) {
+            for job in file.job_names().iter().map(Some).chain([None]) {
+                let mut layer = FlagLayer::default();
+                layer.value("--job", job.map(String::as_str));
+                let resolved = resolve(&layer, &Environment::default(), Some(&file));
+                prop_assert!(job.is_none() || checked.is_err() || resolved.is_ok(), "{resolved:?}");
+            }
+        } else {
+            prop_assert!(checked.is_err());
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What people read when something is wrong.
+
+use super::*;
+
+/// The error of one line in a job.
+#[track_caller]
+fn check_job(line: &str, expected: &str) {
+    let text = format!("[[job]]\nname = \"j\"\n{line}\n");
+    assert_eq!(shown("grace", &[], &[], Some(&text)), expected, "{line}");
+}
+
+/// The error of one flag.
+#[track_caller]
+fn check_flag(flag: &'static str, text: &str, expected: &str) {
+    assert_eq!(shown("grace", &[(flag, text)], &[], None), expected);
+}
+
+/// The error of a whole file.
+#[track_caller]
+fn check_text(text: &str, expected: &str) {
+    assert_eq!(shown("grace", &[], &[], Some(text)), expected, "{text}");
+}
+
+const SCAN: &str = "it takes a whole number from 1 to 10000";
+
+#[test]
+fn a_bad_value_names_its_place_its_text_and_what_is_right() {
+    check_job(
+        "scanBatchSize = \"abc\"",
+        &format!("keysweep.toml:3: `scanBatchSize` is `abc`; {SCAN}"),
+    );
+    check_job("scanBatchSize = 0", &format!("keysweep.toml:3: `scanBatchSize` is `0`; {SCAN}"));
+    check_job(
+        "scanBatchSize = [1, 2]",
+        &format!("keysweep.toml:3: `scanBatchSize` is `a list of 2`; {SCAN}"),
+    );
+    check_flag("--scan-batch-size", "10001", &format!("`--scan-batch-size` is `10001`; {SCAN}"));
+    check_flag("--scan-batch-size", "+5", &format!("`--scan-batch-size` is `+5`; {SCAN}"));
+    let env = [("KEYSWEEP_SCAN_BATCH_SIZE", "-1")];
+    assert_eq!(
+        shown("grace", &[], &env, None),
+        format!("`KEYSWEEP_SCAN_BATCH_SIZE` is `-1`; {SCAN}")
+    );
+    check_flag(
+        "--action",
+        "drop",
+        "`--action` is `drop`; it takes one of `delete`, `expire`, `report`",
+    );
+    check_job(
+        "dryRun = \"maybe\"",
+        "keysweep.toml:3: `dryRun` is `maybe`; it takes `true` or `false`",
+    );
+    check_flag(
+        "--max-delete-percent",
+        "101",
+        "`--max-delete-percent` is `101`; it takes a whole number from 0 to 100",
+    );
+}
+
+#[test]
+fn a_duration_without_a_unit_gets_a_hint() {
+    let right = "it takes a duration such as `500ms`, `15m` or `6h`, from 0s to 5m";
+    check_flag(
+        "--grace",
+        "5",
+        &format!("`--grace` is `5`; {right}; a unit is missing: write `5s` or `5m`"),
+    );
+    check_flag("--grace", "1h", &format!("`--grace` is `1h`; {right}"));
+    check_job(
+        "grace = 5",
+        &format!("keysweep.toml:3: `grace` is `5`; {right}; a unit is missing: write `5s` or `5m`"),
+    );
+}
+
+#[test]
+fn patterns_have_a_length_and_name_their_own_line() {
+    let right = "it takes up to 100 patterns of 1 to 1024 bytes, such as `permissions:*`";
+    check_job("patterns = [\"a\",\n\"\"]", &format!("keysweep.toml:4: `patterns` is ``; {right}"));
+    check_job("patterns = []", &format!("keysweep.toml:3: `patterns` is `a list of 0`; {right}"));
+    let long = "x".repeat(1025);
+    check_flag("--protect", &long, &format!("`--protect` is `{}…`; {right}", &long[..80]));
+}
+
+#[test]
+fn a_bad_url_is_shown_without_its_password() {
+    let right = "it takes one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, \
+                 `valkeys`, `unix`), each with its scheme";
+    check_flag("--redis", "cache:6379", &format!("`--redis` is `cache:6379`; {right}"));
+    check_flag("--redis", "redis://me:p/w@h", &format!("`--redis` is `redis://me:***@h`; {right}"));
+    let env = [("REDIS_URL", "http://me:p,w@h")];
+    assert_eq!(
+        shown("grace", &[], &env, None),
+        format!("`REDIS_URL` is `http://me:***@h`; {right}")
+    );
+    check_text(
+        "[redis.main]\npassword = [\"a\", \"b\"]\n",
+        "keysweep.toml:2: `password` is `a list of 2`; it takes a password that is not empty",
+    );
+    check_text(
+        "[redis.main]\npassword = \"\"\n",
+        "keysweep.toml:2: `password` is `***`; it takes a password that is not empty",
+    );
+}
+
+#[test]
+fn control_characters_are_escaped() {
+    check_job(
+        "timezone = \"a\\u001b[2J\"",
+        "keysweep.toml:3: `timezone` is `a\\u{1b}[2J`; it takes a text of 1 to 1024 bytes",
+    );
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    check_job(
+        "scan_batch_size = 5",
+        "keysweep.toml:3: unknown key `scan_batch_size`; did you mean `scanBatchSize`?",
+    );
+    check_job("colour = 5", "keysweep.toml:3: unknown key `colour`");
+    check_job(
+        "urls = []",
+        "keysweep.toml:3: unknown key `urls`; it belongs under `[redis.<alias>]`",
+    );
+    check_text(
+        "[redis.main]\npatterns = []\n",
+        "keysweep.toml:2: unknown key `patterns`; it belongs under `[[job]]`",
+    );
+    check_text("[[jobs]]\n", "keysweep.toml:1: unknown key `jobs`; did you mean `job`?");
+    check_text(
+        "\n[nats]\ncontxt = \"x\"\n",
+        "keysweep.toml:3: unknown key `contxt`; did you mean `context`?",
+    );
+}
+
+#[test]
+fn a_wrong_shape_says_what_to_write() {
+    check_text(
+        "[job]\nname = \"x\"\n",
+        "keysweep.toml:1: jobs are a list: write `[[job]]` with two brackets",
+    );
+    check_text("job = [1]\n", "keysweep.toml:1: jobs are tables: write `[[job]]`");
+    check_text(
+        "redis = \"x\"\n",
+        "keysweep.toml:1: `redis` takes tables with an alias: `[redis.main]`",
+    );
+    check_text(
+        "[redis]\nurls = []\n",
+        "keysweep.toml:2: `redis.urls` needs an alias: put it under `[redis.main]`",
+    );
+    check_text("\n[[job]]\ngrace = \"1s\"\n", "keysweep.toml:2: a job needs a `name`");
+    check_text(
+        "[[job]]\nname = \"a\"\n[[job]]\nname = \"a\"\n",
+        "keysweep.toml:3: the job `a` already stands in line 2",
+    );
+    check_job("patterns = [[1]]", "keysweep.toml:3: `patterns` takes a value or a list of values");
+    check_text("[nats]\nurl = 1\n", "keysweep.toml:2: `url` takes a text");
+    check_text(
+        "[redis.main]\npassword = \"a\"\npassword_file = \"b\"\n",
+        "keysweep.toml:1: give either `password` or `password_file`, not both",
+    );
+}
+
+#[test]
+fn bad_toml_names_line_and_column() {
+    let problem = |text| shown("grace", &[], &[], Some(text));
+    assert!(
+        problem("[[job]]\nname = é\n").starts_with("keysweep.toml:2:8: "),
+        "{}",
+        problem("[[job]]\nname = é\n")
+    );
+    assert!(
+        problem("a = 1\na = 2\n").starts_with("keysweep.toml:2:1: duplicate key"),
+        "{}",
+        problem("a = 1\na = 2\n")
+    );
+    assert!(problem("[[job]").starts_with("keysweep.toml:1:"), "{}", problem("[[job]"));
+}

@@ -1,0 +1,122 @@
+//! Which layer wins, and what each setting's origin says.
+
+use super::*;
+
+const JOB: &str = "[[job]]\nname = \"nightly\"\n";
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let text = format!("{JOB}grace = \"4s\"\n");
+    let (flag, env) = ([("--grace", "2s")], [("KEYSWEEP_GRACE", "3s")]);
+    assert_eq!(shown("grace", &flag, &env, Some(&text)), "2s (flag --grace)");
+    assert_eq!(shown("grace", &[], &env, Some(&text)), "3s (environment KEYSWEEP_GRACE)");
+    assert_eq!(shown("grace", &[], &[], Some(&text)), "4s (keysweep.toml:3)");
+    assert_eq!(shown("grace", &[], &[], Some(JOB)), "1s (default)");
+    assert_eq!(shown("grace", &[], &[("KEYSWEEP_GRACE", "")], Some(JOB)), "1s (default)");
+}
+
+#[test]
+fn every_setting_can_be_given_by_its_variable_and_its_flag() {
+    for spec in
+        SETTINGS.iter().filter(|spec| !["name", "redis", "password_file"].contains(&spec.name))
+    {
+        let text = match spec.kind {
+            Kind::Switch => "true",
+            Kind::Whole { .. } => "7",
+            Kind::Duration { .. } => "7s",
+            Kind::Choice(words) => words[0],
+            Kind::Urls => "redis://h",
+            _ => "some",
+        };
+        for variable in [Some(spec.env), spec.other_env].into_iter().flatten() {
+            let row = shown(spec.name, &[], &[(variable, text)], None);
+            assert!(row.ends_with(&format!("(environment {variable})")), "{}: {row}", spec.name);
+        }
+        if let Some(flag) = spec.flag {
+            let row = shown(spec.name, &[(flag, text)], &[(spec.env, "x")], None);
+            assert!(row.ends_with(&format!("(flag {flag})")), "{}: {row}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn every_setting_has_a_row_and_a_good_default() {
+    let settings = resolve(&FlagLayer::default(), &Environment::default(), None).expect("defaults");
+    let rows = settings.rows();
+    let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    let expected: Vec<&str> =
+        SETTINGS.iter().map(|spec| spec.name).filter(|name| *name != "password_file").collect();
+    assert_eq!(names, expected);
+    assert!(rows.iter().all(|row| row.origin == "default"));
+}
+
+#[test]
+fn names_in_the_table_are_regular() {
+    for spec in SETTINGS {
+        let words = spec.flag.map(|flag| flag.trim_start_matches("--").replace('-', "_"));
+        let variable = words.map(|words| format!("KEYSWEEP_{}", words.to_uppercase()));
+        assert!(variable.is_none_or(|variable| variable == spec.env), "{}", spec.name);
+        assert!(spec.env.starts_with("KEYSWEEP_"), "{}", spec.name);
+        assert!(!spec.help.is_empty() && !spec.help.ends_with('.'), "{}", spec.name);
+    }
+    let mut variables: Vec<&str> = SETTINGS.iter().map(|spec| spec.env).collect();
+    variables.sort_unstable();
+    variables.dedup();
+    assert_eq!(variables.len(), SETTINGS.len());
+}
+
+#[test]
+fn the_documents_variables_work_as_they_are() {
+    let env = [
+        ("PERMISSION_CACHE_CLEANUP_CRON", "5 * * * *"),
+        ("AGGRESSIVE_CACHE_CLEANUP", "true"),
+        ("CACHE_INACTIVITY_THRESHOLD_DAYS", "60"),
+        ("REDIS_URL", "redis://a:1,redis://b:2"),
+    ];
+    let check = |name, expected: &str| assert_eq!(shown(name, &[], &env, None), expected);
+    check("schedule", "5 * * * * (environment PERMISSION_CACHE_CLEANUP_CRON)");
+    check("aggressiveCleanup", "true (environment AGGRESSIVE_CACHE_CLEANUP)");
+    check("inactivityThresholdDays", "60 (environment CACHE_INACTIVITY_THRESHOLD_DAYS)");
+    check("urls", "redis://a:1, redis://b:2 (environment REDIS_URL)");
+    let both = [("KEYSWEEP_REDIS", "redis://c"), ("REDIS_URL", "redis://a")];
+    assert_eq!(shown("urls", &[], &both, None), "redis://c (environment KEYSWEEP_REDIS)");
+}
+
+#[test]
+fn a_list_of_a_higher_layer_replaces_the_lower_one() {
+    let text = format!("{JOB}patterns = [\n  \"a:*\",\n  \"b:*\",\n]\nprotect = []\n");
+    assert_eq!(shown("patterns", &[], &[], Some(&text)), "a:*, b:* (keysweep.toml:3)");
+    assert_eq!(shown("protect", &[], &[], Some(&text)), "none (keysweep.toml:7)");
+    let env = [("KEYSWEEP_PATTERN", "c:*, d:*")];
+    assert_eq!(
+        shown("patterns", &[], &env, Some(&text)),
+        "c:*, d:* (environment KEYSWEEP_PATTERN)"
+    );
+    let mut layer = FlagLayer::default();
+    layer.values("--pattern", &["e,f:*".to_owned(), "g:*".to_owned()]).values("--protect", &[]);
+    let settings = resolve(&layer, &Environment::default(), None).expect("good flags");
+    assert_eq!(settings.patterns.value, ["e,f:*", "g:*"]);
+    assert_eq!(settings.protect.origin, Origin::Default);
+}
+
+#[test]
+fn derived_defaults_carry_the_origin_of_their_source() {
+    let text = format!("{JOB}configured_ttl = \"30m\"\n");
+    let check = |name, expected: &str| assert_eq!(shown(name, &[], &[], Some(&text)), expected);
+    check("expireTtl", "30m (keysweep.toml:3)");
+    check("jitter", "3m (keysweep.toml:3)");
+    check("display_name", "Nightly (keysweep.toml:2)");
+    assert_eq!(shown("expireTtl", &[], &[], None), "15m (default)");
+    assert_eq!(shown("jitter", &[("--expire-ttl", "1h")], &[], None), "6m (flag --expire-ttl)");
+    assert_eq!(shown("display_name", &[], &[], None), "PermissionCacheCleanup (default)");
+}
+
+#[test]
+fn a_switch_that_is_off_leaves_the_lower_layers_alone() {
+    let mut layer = FlagLayer::default();
+    layer.switch("--dry-run", false);
+    let env = Environment::from_pairs([("KEYSWEEP_DRY_RUN", "true")]);
+    let settings = resolve(&layer, &env, None).expect("good settings");
+    assert!(settings.dry_run.value);
+    assert_eq!(settings.effective_action(), Action::Report);
+}

@@ -1,0 +1,196 @@
+//! A Redis URL, checked as far as the settings need it: its scheme, and the user name, password and
+//! database that it may carry. Host and port are read by the Redis client.
+
+use std::fmt;
+
+use super::redact::redact;
+use super::secret::Secret;
+
+const TCP_SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
+const SOCKET_SCHEMES: [&str; 3] = ["unix", "redis+unix", "valkey+unix"];
+
+/// A URL of one seed node. It may hold a password, so it is shown redacted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl {
+    text: String,
+    pub(super) login: Option<Login>,
+    pub(super) db: Option<u32>,
+}
+
+/// The user information of a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) username: Option<String>,
+    pub(super) password: Option<Secret>,
+}
+
+impl RedisUrl {
+    /// Reads a URL; `None` if it has no known scheme, no host or path, or a port or database that
+    /// is no number.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://")?;
+        let parts = match scheme.to_ascii_lowercase().as_str() {
+            tcp if TCP_SCHEMES.contains(&tcp) => parse_tcp(rest)?,
+            socket if SOCKET_SCHEMES.contains(&socket) => parse_socket(rest)?,
+            _ => return None,
+        };
+        let (login, db) = parts;
+        Some(Self { text: text.to_owned(), login, db })
+    }
+
+    /// The whole URL, with its password, for the one place that connects. The user name, password
+    /// and database to use are those of [`Settings`](super::Settings), not those in here.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.text))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+type Parts = (Option<Login>, Option<u32>);
+
+/// `[user[:password]@]host[:port][/db][?query]`
+fn parse_tcp(rest: &str) -> Option<Parts> {
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(authority_end);
+    let (login, address) = match authority.rsplit_once('@') {
+        Some((user_info, address)) => (Some(parse_login(user_info)?), address),
+        None => (None, authority),
+    };
+    if !is_address(address) {
+        return None;
+    }
+    let path = tail.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
+    let db = if path.is_empty() { None } else { Some(path.parse().ok()?) };
+    Some((login, db))
+}
+
+/// `/path/of/socket[?db=1&user=me&pass=word]`
+fn parse_socket(rest: &str) -> Option<Parts> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if !path.starts_with('/') {
+        return None;
+    }
+    let (mut username, mut password, mut db) = (None, None, None);
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        match name {
+            "db" => db = Some(value.parse().ok()?),
+            "user" => username = Some(percent_decode(value)?),
+            "pass" => password = Some(Secret::new(percent_decode(value)?)),
+            _ => {}
+        }
+    }
+    let login = (username.is_some() || password.is_some()).then_some(Login { username, password });
+    Some((login, db))
+}
+
+fn parse_login(user_info: &str) -> Option<Login> {
+    let (name, word) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let username = Some(percent_decode(name)?).filter(|name| !name.is_empty());
+    let password = Some(percent_decode(word)?).filter(|word| !word.is_empty());
+    Some(Login { username, password: password.map(Secret::new) })
+}
+
+fn is_address(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("none"))),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    !host.is_empty() && !host.contains([' ', ',']) && port_fits
+}
+
+/// Resolves `%40` and the like; `None` for a broken escape or for bytes that are no UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let high = char::from(rest.next()?).to_digit(16)?;
+        let low = char::from(rest.next()?).to_digit(16)?;
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Shows user, password and database, or nothing for a URL that is refused.
+    #[track_caller]
+    fn check(input: &str, expected: Option<(&str, &str, Option<u32>)>) {
+        let url = RedisUrl::parse(input);
+        let seen = url.as_ref().map(|url| {
+            let login = url.login.as_ref();
+            let user = login.and_then(|login| login.username.as_deref()).unwrap_or_default();
+            let word = login.and_then(|login| login.password.as_ref()).map(Secret::expose);
+            (user, word.unwrap_or_default(), url.db)
+        });
+        assert_eq!(seen, expected, "{input:?}");
+    }
+
+    #[test]
+    fn reads_what_a_url_carries() {
+        check("redis://127.0.0.1:6379", Some(("", "", None)));
+        check("rediss://me:p%40w@cache:1/3", Some(("me", "p@w", Some(3))));
+        check("valkey://:pw@cache", Some(("", "pw", None)));
+        check("redis://me@[::1]:6379/", Some(("me", "", None)));
+        check("REDIS://cache?protocol=resp3", Some(("", "", None)));
+        check("unix:///run/r.sock?db=2&user=me&pass=pw", Some(("me", "pw", Some(2))));
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_read() {
+        for text in [
+            "",
+            "cache:6379",
+            "http://cache",
+            "redis://",
+            "redis://cache:port",
+            "redis://cache:0",
+            "redis://cache:70000",
+            "redis://cache/x",
+            "redis://a:1,b:1",
+            "redis://me:p/w@cache",
+            "redis://me:%zz@cache",
+            "redis://[::1]x",
+            "unix://",
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn debug_and_display_hide_the_password() {
+        let url = RedisUrl::parse("redis://me:pw@cache").expect("a good URL");
+        assert_eq!(format!("{url} {url:?}"), "redis://me:***@cache redis://me:***@cache");
+        assert_eq!(url.expose(), "redis://me:pw@cache");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(redis://)?.*") {
+            let _ = RedisUrl::parse(&text);
+        }
+    }
+}

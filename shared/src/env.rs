@@ -1,0 +1,84 @@
+//! What a stage needs of the outside world: queue, store, the way to Redis, and time limits. Built once per
+//! process; the only place where the modes differ.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::Access;
+use crate::crash::CrashPlan;
+use crate::ids::{Alias, RunId};
+use crate::limits;
+use crate::queue::{MemoryQueue, Queue};
+use crate::records::Records;
+use crate::store::{MemoryStore, Store};
+
+/// The surroundings of a stage. Clones share everything.
+#[derive(Clone)]
+pub struct Env {
+    /// The work queues.
+    pub queue: Arc<dyn Queue>,
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// How to reach each deployment. Never in a message.
+    pub access: Arc<BTreeMap<Alias, Access>>,
+    /// Time limits and retry rules.
+    pub timing: Timing,
+    /// Where a test cuts workers off.
+    pub crash: Arc<CrashPlan>,
+}
+
+/// Time limits that tests shorten.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// See [`limits::ACK_WAIT`].
+    pub ack_wait: Duration,
+    /// See [`limits::FAILURES_MAX`].
+    pub failures_max: u32,
+    /// See [`limits::RETRY_DELAY`].
+    pub retry_delay: Duration,
+    /// See [`limits::RETRY_DELAY_MAX`].
+    pub retry_delay_max: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ack_wait: limits::ACK_WAIT,
+            failures_max: limits::FAILURES_MAX,
+            retry_delay: limits::RETRY_DELAY,
+            retry_delay_max: limits::RETRY_DELAY_MAX,
+        }
+    }
+}
+
+impl Timing {
+    /// The pause after the `failures`-th failure (from 1).
+    #[must_use]
+    pub fn pause(&self, failures: u32) -> Duration {
+        let doubled = self.retry_delay.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        doubled.min(self.retry_delay_max)
+    }
+}
+
+impl Env {
+    /// Everything within this process.
+    #[must_use]
+    pub fn in_process(access: BTreeMap<Alias, Access>, timing: Timing) -> Self {
+        let queue =
+            MemoryQueue::new(timing.ack_wait, limits::TASKS_QUEUE_BYTES_MAX, limits::BATCHES_QUEUE_BYTES_MAX);
+        Self {
+            queue: Arc::new(queue),
+            store: Arc::new(MemoryStore::default()),
+            access: Arc::new(access),
+            timing,
+            crash: Arc::default(),
+        }
+    }
+
+    /// The records of `run`.
+    #[must_use]
+    pub fn records(&self, run: RunId) -> Records {
+        Records::new(Arc::clone(&self.store), run)
+    }
+}

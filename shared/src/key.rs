@@ -1,0 +1,78 @@
+//! A Redis key: bytes, never text.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything keysweep itself keeps in Redis starts with this; such keys are never scanned, counted or deleted.
+pub const OWN_PREFIX: &[u8] = b"keysweep:";
+
+/// A key as the server holds it. It travels as bytes; `Display` escapes what is no printable ASCII.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(#[serde(with = "serde_bytes")] Vec<u8>);
+
+impl Key {
+    /// Wraps the bytes of a key.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether this is the empty key (Redis allows it).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the key is one of keysweep's own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.0.starts_with(OWN_PREFIX)
+    }
+
+    /// The beginning of the key for people: at most `limit` bytes, then its length.
+    #[must_use]
+    pub fn shortened(&self, limit: usize) -> String {
+        if self.len() <= limit {
+            return self.to_string();
+        }
+        format!("{}… ({} bytes)", self.0[..limit].escape_ascii(), self.len())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{self}`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_shown_escaped_and_shortened() {
+        assert_eq!(Key::new(*b"a\xff\n").to_string(), r"a\xff\n");
+        assert_eq!(Key::new(vec![b'k'; 40]).shortened(4), "kkkk… (40 bytes)");
+        assert!(Key::new(*b"keysweep:lock:x").is_own());
+        assert!(!Key::new(*b"keysweeper").is_own());
+    }
+}

@@ -1,0 +1,25 @@
+//! What all stages of keysweep share: ids, keys, wire messages, limits, configuration, the queue and
+//! the store they talk through, and the access to Redis. It knows no stage.
+
+pub mod cluster;
+pub mod config;
+pub mod crash;
+pub mod deployments;
+pub mod env;
+pub mod glob;
+pub mod ids;
+pub mod key;
+pub mod limits;
+pub mod messages;
+pub mod outcome;
+pub mod queue;
+pub mod range;
+pub mod records;
+pub mod result;
+pub mod servers;
+pub mod slot;
+pub mod specs;
+pub mod store;
+pub mod supervise;
+pub mod wire;
+pub mod worker;

@@ -1,0 +1,100 @@
+//! Every limit that is no setting: its name, its unit and why it has this size.
+
+use std::time::Duration;
+
+/// How long making a connection may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one answer may take before the connection counts as lost. Far above what a healthy server
+/// needs, because a command that we give up on may still run.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a server that is loading its data set is waited for before a run gives up.
+pub const NOT_READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Keys that one scan task is planned to list: 5 to 10 seconds of work at most.
+pub const TASK_KEYS: u64 = 100_000;
+
+/// A slot with more keys than this is giant: it is read in cursor ranges, not in one reply.
+pub const SLOT_KEYS_MAX: u64 = 10_000;
+
+/// Keys that are listed and looked up in one write of a scan task. Enough to hide the round trip, few
+/// enough that other clients of the server get their turn.
+pub const WINDOW_KEYS: u64 = 1_000;
+
+/// Listing commands in one write of a scan task.
+pub const WINDOW_LISTINGS_MAX: usize = 64;
+
+/// Cursors that a task follows side by side, so that small pages still fill a write.
+pub const LANES_MAX: u32 = 8;
+
+/// A table is cut into at most one part per this many keys: parts must be fewer than buckets (see `walk`).
+pub const KEYS_PER_PART_MIN: u64 = 1_024;
+
+/// Bytes of candidates that one scan task holds before it commits what it has and returns the rest.
+pub const TASK_CANDIDATE_BYTES_MAX: usize = 4 << 20;
+
+/// Scan tasks of one node that are handed out at a time. A node is one thread: two hide the round trip.
+pub const TASKS_PER_NODE: usize = 2;
+
+/// Reap batches of one node that one reaper works on at a time.
+pub const BATCHES_PER_NODE: usize = 2;
+
+/// Bytes of keys in one reap batch, unless it is a single key.
+pub const BATCH_BYTES_MAX: usize = 512 << 10;
+
+/// Keys in one reap batch.
+pub const BATCH_KEYS_MAX: usize = 4_000;
+
+/// The longest key that is deleted, in bytes; a longer one does not fit a message and is counted failed.
+pub const KEY_BYTES_MAX: usize = 1_000_000;
+
+/// The largest message, in bytes: one key of [`KEY_BYTES_MAX`] and its envelope.
+pub const MESSAGE_BYTES_MAX: usize = KEY_BYTES_MAX + (40 << 10);
+
+/// Bytes that the in-memory queue of scan tasks may hold.
+pub const TASKS_QUEUE_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that the in-memory queue of reap batches may hold.
+pub const BATCHES_QUEUE_BYTES_MAX: usize = 24 << 20;
+
+/// Scan tasks that an embedded run works on at a time.
+pub const EMBEDDED_SCANS: usize = 4;
+
+/// Reap batches that an embedded run works on at a time.
+pub const EMBEDDED_REAPS: usize = 4;
+
+// Batches are inert until their task's report is stored, which happens after all of them are in the queue.
+// So the queue must hold those of all tasks at work at once, or they would wait for each other.
+const _: () = assert!(EMBEDDED_SCANS * TASK_CANDIDATE_BYTES_MAX * 5 / 4 <= BATCHES_QUEUE_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX < MESSAGE_BYTES_MAX);
+
+/// How long after it was made a batch may still act. The ledger in Redis lives as long.
+pub const BATCH_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// Failures after which a worker gives a message up.
+pub const FAILURES_MAX: u32 = 20;
+
+/// The first pause after a failure; it doubles up to [`RETRY_DELAY_MAX`].
+pub const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// The longest pause after a failure.
+pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// How often a slot that would not hold still is planned again before it is given up.
+pub const REPLANS_MAX: u32 = 20;
+
+/// How long a delivered message is invisible until somebody else gets it.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// The lease of the lock that an embedded run holds in Redis.
+pub const LOCK_LEASE: Duration = Duration::from_secs(30);
+
+/// Matching keys per node that the plan looks at to estimate the share of stale ones.
+pub const SAMPLE_KEYS: u64 = 10_000;
+
+/// How long a run that was told to stop may take to reach a safe point.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Details of one kind (long keys, causes) that a result names; the rest is only counted.
+pub const DETAILS_MAX: usize = 10;

@@ -1,0 +1,345 @@
+//! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
+
+use serde::{Deserialize, Serialize};
+
+use crate::glob::Pattern;
+use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use crate::key::Key;
+use crate::outcome::Outcome;
+use crate::range::{CursorRange, Scope};
+use crate::slot::SlotSet;
+
+/// What to do with a stale key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Delete it.
+    Delete,
+    /// Give it a TTL: `ttl_ms` plus up to `jitter_ms` at random.
+    Expire {
+        /// The TTL in milliseconds.
+        ttl_ms: u64,
+        /// The largest addition to it in milliseconds.
+        jitter_ms: u64,
+    },
+    /// Only report it.
+    Report,
+}
+
+impl Action {
+    /// The word for it in settings, logs and results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Expire { .. } => "expire",
+            Self::Report => "report",
+        }
+    }
+
+    /// Whether it changes anything in Redis.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self != Self::Report
+    }
+}
+
+/// Which keys a run looks at, and what it does with those that qualify.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Keys that match none of these are not looked at.
+    pub patterns: Vec<Pattern>,
+    /// Keys that match one of these are never touched.
+    pub protect: Vec<Pattern>,
+    /// What happens to stale keys; [`Action::Report`] in a dry run.
+    pub action: Action,
+    /// How long a key must have been without TTL before it counts as stale, in milliseconds.
+    pub grace_ms: u64,
+    /// `COUNT` of a listing command.
+    pub scan_batch_keys: u32,
+    /// Keys that one script call deletes at most.
+    pub delete_batch_keys: u32,
+}
+
+/// Keyspace counters of one node, in look-ups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookups {
+    /// Look-ups that found a key.
+    pub hits: u64,
+    /// Look-ups that found none.
+    pub misses: u64,
+}
+
+impl std::ops::AddAssign for Lookups {
+    fn add_assign(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+    }
+}
+
+/// A node as the plan saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedNode {
+    /// Its identity.
+    pub node: NodeId,
+    /// `host:port`, for people.
+    pub address: String,
+    /// The slots it owns; empty on a standalone server.
+    pub slots: SlotSet,
+    /// Keys in its database, of whatever pattern.
+    pub keys: u64,
+    /// The server's process id (`run_id` of INFO): cursors and counters belong to it.
+    pub process: String,
+    /// Its counters before the first look-up of this run.
+    pub baseline: Lookups,
+}
+
+/// A run as it was started. Stored once, before anything is handed out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The run.
+    pub run: RunId,
+    /// The job's name.
+    pub job: String,
+    /// The deployment.
+    pub alias: Alias,
+    /// Whether it is a cluster, so that coverage is counted in slots.
+    pub cluster: bool,
+    /// The logical database.
+    pub db: u32,
+    /// What to look for and to do.
+    pub rules: Rules,
+    /// Whether actions were turned into reports.
+    pub dry_run: bool,
+    /// The nodes.
+    pub nodes: Vec<PlannedNode>,
+    /// When the run started, in milliseconds since the epoch.
+    pub started_at_ms: u64,
+}
+
+/// One short unit of scanning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanTask {
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// The deployment.
+    pub alias: Alias,
+    /// The node that the plan expects to serve it.
+    pub node: NodeId,
+    /// What to read.
+    pub scope: Scope,
+    /// Keys expected there.
+    pub keys: u64,
+    /// How often this part of the keyspace was planned before.
+    pub replans: u32,
+}
+
+/// Why a key is a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reason {
+    /// It has no TTL.
+    Stale,
+}
+
+/// Candidates of one slot: what one script call acts upon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The slot of all keys (computed on standalone servers too, where it does not matter).
+    pub slot: u16,
+    /// Why they are candidates.
+    pub reason: Reason,
+    /// The keys.
+    pub keys: Vec<Key>,
+}
+
+/// Candidates of one node, by slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReapBatch {
+    /// The run.
+    pub run: RunId,
+    /// The batch.
+    pub batch: BatchId,
+    /// The task whose report must list it before it counts.
+    pub task: TaskId,
+    /// The deployment.
+    pub alias: Alias,
+    /// The node that held the keys when they were seen.
+    pub node: NodeId,
+    /// The node's own time (milliseconds since the epoch) before which nothing may be done: the grace.
+    pub not_before_ms: u64,
+    /// The node's own time from which on nothing may be done any more.
+    pub not_after_ms: u64,
+    /// The candidates.
+    pub groups: Vec<Group>,
+}
+
+impl ReapBatch {
+    /// Candidates in the batch.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.groups.iter().map(|g| g.keys.len() as u64).sum()
+    }
+}
+
+/// What was counted while scanning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanCounts {
+    /// Keys listed, of whatever pattern.
+    pub listed: u64,
+    /// Matching keys that existed when looked at.
+    pub scanned: u64,
+    /// Those without TTL.
+    pub stale: u64,
+    /// Stale keys that a protected pattern keeps.
+    pub protected: u64,
+    /// Stale keys that are only reported.
+    pub reported: u64,
+    /// Stale keys longer than [`crate::limits::KEY_BYTES_MAX`].
+    pub too_long: u64,
+    /// Sum of the TTLs of scanned keys that have one, in milliseconds.
+    pub ttl_sum_ms: u64,
+}
+
+impl std::ops::AddAssign for ScanCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.listed += other.listed;
+        self.scanned += other.scanned;
+        self.stale += other.stale;
+        self.protected += other.protected;
+        self.reported += other.reported;
+        self.too_long += other.too_long;
+        self.ttl_sum_ms = self.ttl_sum_ms.saturating_add(other.ttl_sum_ms);
+    }
+}
+
+/// Why a part of a task was not covered by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestReason {
+    /// The task held as many candidates as it may.
+    Full,
+    /// The slot moved, or was being moved.
+    Unstable,
+    /// The slot holds too many keys for one reply.
+    Giant,
+    /// The server did not list the slots in order.
+    Unordered,
+}
+
+/// A part of a task that must be planned again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rest {
+    /// Why.
+    pub reason: RestReason,
+    /// What.
+    pub scope: Scope,
+}
+
+/// Why a task was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// What happened, for people.
+    pub cause: String,
+    /// Whether the node itself failed, so that its other tasks would fail as well.
+    pub node_failed: bool,
+}
+
+/// A batch as the report of its task lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedBatch {
+    /// The batch.
+    pub batch: BatchId,
+    /// Candidates in it.
+    pub keys: u64,
+}
+
+/// What came of a scan task. Stored once per task: the first attempt that stores it counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// The node that was read.
+    pub node: NodeId,
+    /// What was read completely.
+    pub covered: Covered,
+    /// What must be planned again.
+    pub rest: Vec<Rest>,
+    /// Set if the task was given up; nothing is covered then.
+    pub lost: Option<Loss>,
+    /// Counts over what was covered.
+    pub counts: ScanCounts,
+    /// The batches that count.
+    pub batches: Vec<ListedBatch>,
+    /// Beginnings of keys that are too long, at most [`crate::limits::DETAILS_MAX`].
+    pub long_keys: Vec<String>,
+    /// Look-ups made, to be taken off the hit rate.
+    pub lookups: Lookups,
+    /// Whether keys may have been counted twice.
+    pub approximate: bool,
+}
+
+/// What a task read completely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Covered {
+    /// These slots.
+    Slots(SlotSet),
+    /// These parts of a table, as part of a pass over it.
+    Ranges {
+        /// The pass; all its parts together cover the table.
+        pass: TaskId,
+        /// The giant slots that the pass is for; none on a standalone server.
+        slots: Option<SlotSet>,
+        /// The parts.
+        ranges: Vec<CursorRange>,
+    },
+}
+
+/// What became of one group, key by key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupReceipt {
+    /// The slot.
+    pub slot: u16,
+    /// One outcome per key, in the group's order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// The recorded outcome of one reap batch. Stored once per batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The run.
+    pub run: RunId,
+    /// The batch.
+    pub batch: BatchId,
+    /// The node that the batch was for.
+    pub node: NodeId,
+    /// One per group, in the batch's order.
+    pub groups: Vec<GroupReceipt>,
+    /// Look-ups made, to be taken off the hit rate.
+    pub lookups: Lookups,
+    /// Why keys were not reached, failed or are unconfirmed, for people.
+    pub cause: Option<String>,
+}
+
+/// Why a run is to stop before its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// The sort of cause; it decides the exit code.
+    pub kind: CancelKind,
+    /// The cause, for people.
+    pub cause: String,
+}
+
+/// Who or what stops a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CancelKind {
+    /// Somebody asked for it.
+    Asked,
+    /// A guard refused to go on.
+    Guard,
+    /// The time allowed is over.
+    Runtime,
+    /// The lock was lost.
+    LockLost,
+}

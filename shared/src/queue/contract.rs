@@ -1,0 +1,140 @@
+//! What every [`Queue`] must do. An implementation calls each of these with a fresh queue.
+//! They panic where the contract is broken.
+#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests, called by tests")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Delivery, Queue, QueueError, Topic};
+
+const NOW: Duration = Duration::from_millis(20);
+
+async fn pull_one(queue: &dyn Queue, wait: Duration) -> Option<Delivery> {
+    queue.pull(Topic::Tasks, 1, wait).await.unwrap().pop()
+}
+
+/// First in, first out; what is acknowledged does not come back.
+pub async fn delivers_in_order_and_forgets_what_is_acknowledged(queue: &dyn Queue) {
+    for n in 0..10_u8 {
+        queue.publish(Topic::Tasks, vec![n]).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 10 {
+        for delivery in queue.pull(Topic::Tasks, 4, NOW).await.unwrap() {
+            assert_eq!(delivery.deliveries, 1);
+            seen.push(delivery.payload[0]);
+            delivery.handle.ack().await.unwrap();
+        }
+    }
+    assert_eq!(seen, (0..10).collect::<Vec<u8>>());
+    assert!(pull_one(queue, NOW).await.is_none());
+}
+
+/// A delivery that nobody answers comes back after the ack deadline, and not before.
+pub async fn redelivers_after_the_deadline(queue: &dyn Queue, ack_wait: Duration) {
+    queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+    let first = pull_one(queue, NOW).await.unwrap();
+    let since = Instant::now();
+    assert!(pull_one(queue, ack_wait / 2).await.is_none());
+    let second = pull_one(queue, ack_wait * 4).await.unwrap();
+    assert!(since.elapsed() >= ack_wait - NOW);
+    assert_eq!((second.payload.as_ref(), second.deliveries), (&b"x"[..], 2));
+    drop(first);
+    second.handle.ack().await.unwrap();
+    assert!(pull_one(queue, ack_wait * 2).await.is_none());
+}
+
+/// Progress keeps a message with its worker.
+pub async fn progress_moves_the_deadline(queue: &dyn Queue, ack_wait: Duration) {
+    queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+    let delivery = pull_one(queue, NOW).await.unwrap();
+    for _ in 0..6 {
+        sleep(ack_wait / 2).await;
+        delivery.handle.progress().await.unwrap();
+    }
+    assert!(pull_one(queue, ack_wait / 4).await.is_none());
+    delivery.handle.ack().await.unwrap();
+}
+
+/// A message that is put back comes again after the delay.
+pub async fn puts_back_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
+    queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+    let delivery = pull_one(queue, NOW).await.unwrap();
+    delivery.handle.put_back(ack_wait / 4).await.unwrap();
+    let since = Instant::now();
+    let again = pull_one(queue, ack_wait * 2).await.unwrap();
+    assert!(since.elapsed() >= ack_wait / 4 - NOW / 2);
+    assert_eq!(again.deliveries, 2);
+    again.handle.ack().await.unwrap();
+}
+
+/// A full queue refuses without losing anything, and takes again when there is room.
+pub async fn refuses_when_full_and_takes_again(queue: &dyn Queue, bytes_max: usize) {
+    let mut taken = 0;
+    let full = loop {
+        match queue.publish(Topic::Tasks, vec![0; 1_000]).await {
+            Ok(()) => taken += 1,
+            Err(e) => break e,
+        }
+        assert!(taken <= bytes_max / 1_000, "more bytes than the bound");
+    };
+    assert_eq!(full, QueueError::Full);
+    assert!(taken > 0);
+    pull_one(queue, NOW).await.unwrap().handle.ack().await.unwrap();
+    queue.publish(Topic::Tasks, vec![1; 1_000]).await.unwrap();
+    for _ in 0..taken {
+        pull_one(queue, NOW).await.unwrap().handle.ack().await.unwrap();
+    }
+    assert!(pull_one(queue, NOW).await.is_none());
+}
+
+/// What is published on one topic is not delivered on the other.
+pub async fn topics_are_apart(queue: &dyn Queue) {
+    queue.publish(Topic::Batches, b"b".to_vec()).await.unwrap();
+    assert!(pull_one(queue, NOW).await.is_none());
+    let batch = queue.pull(Topic::Batches, 5, NOW).await.unwrap().pop().unwrap();
+    batch.handle.ack().await.unwrap();
+}
+
+/// A pull on an empty queue waits, returns nothing, and is woken by a message.
+pub async fn an_empty_pull_waits_and_ends(queue: &dyn Queue) {
+    let since = Instant::now();
+    assert!(pull_one(queue, Duration::from_millis(100)).await.is_none());
+    assert!(since.elapsed() >= Duration::from_millis(90));
+    let (pulled, ()) = tokio::join!(pull_one(queue, Duration::from_secs(20)), async {
+        sleep(Duration::from_millis(50)).await;
+        queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+    });
+    pulled.unwrap().handle.ack().await.unwrap();
+}
+
+/// Several pullers, some of whom forget their messages: every message is acknowledged by exactly one.
+pub async fn loses_and_doubles_nothing(queue: &dyn Queue) {
+    for n in 0..100_u8 {
+        queue.publish(Topic::Tasks, vec![n]).await.unwrap();
+    }
+    let puller = |careless: bool| async move {
+        let mut done: BTreeMap<u8, u32> = BTreeMap::new();
+        loop {
+            let deliveries = queue.pull(Topic::Tasks, 7, Duration::from_secs(2)).await.unwrap();
+            if deliveries.is_empty() {
+                return done;
+            }
+            for delivery in deliveries {
+                let n = delivery.payload[0];
+                if careless && delivery.deliveries == 1 && n.is_multiple_of(3) {
+                    continue;
+                }
+                *done.entry(n).or_default() += 1;
+                delivery.handle.ack().await.unwrap();
+            }
+        }
+    };
+    let (a, b) = tokio::join!(puller(true), puller(false));
+    for n in 0..100_u8 {
+        let times = a.get(&n).unwrap_or(&0) + b.get(&n).unwrap_or(&0);
+        assert_eq!(times, 1, "message {n}");
+    }
+}

@@ -1,0 +1,204 @@
+//! The queue of an embedded run. It carries encoded bytes and keeps to the same deadlines, redeliveries and
+//! bounds as a server would, so that both modes take one path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Delivery, Handle, Queue, QueueError, Topic};
+
+/// A bounded queue in this process.
+pub struct MemoryQueue {
+    tasks: Arc<Lane>,
+    batches: Arc<Lane>,
+}
+
+impl MemoryQueue {
+    /// A queue whose deliveries are invisible for `ack_wait`, and which holds at most so many bytes per topic.
+    #[must_use]
+    pub fn new(ack_wait: Duration, tasks_bytes_max: usize, batches_bytes_max: usize) -> Self {
+        Self {
+            tasks: Arc::new(Lane::new(ack_wait, tasks_bytes_max)),
+            batches: Arc::new(Lane::new(ack_wait, batches_bytes_max)),
+        }
+    }
+
+    fn lane(&self, topic: Topic) -> &Arc<Lane> {
+        match topic {
+            Topic::Tasks => &self.tasks,
+            Topic::Batches => &self.batches,
+        }
+    }
+}
+
+impl Queue for MemoryQueue {
+    fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        let published = self.lane(topic).publish(payload);
+        async move { published }.boxed()
+    }
+
+    fn pull(&self, topic: Topic, max: usize, wait: Duration) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
+        let lane = Arc::clone(self.lane(topic));
+        async move { Ok(lane.pull(max, wait).await) }.boxed()
+    }
+}
+
+/// One topic.
+struct Lane {
+    ack_wait: Duration,
+    bytes_max: usize,
+    state: Mutex<State>,
+    /// Told when a message may have become visible.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    bytes: usize,
+    messages: BTreeMap<u64, Message>,
+    /// When each message can be pulled (again). A message in somebody's hands is simply one that becomes
+    /// visible at its ack deadline.
+    visible: BTreeSet<(Instant, u64)>,
+}
+
+struct Message {
+    payload: Arc<[u8]>,
+    deliveries: u32,
+    visible_at: Instant,
+}
+
+impl Lane {
+    fn new(ack_wait: Duration, bytes_max: usize) -> Self {
+        Self { ack_wait, bytes_max, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, payload: Vec<u8>) -> Result<(), QueueError> {
+        let mut state = self.state();
+        if state.bytes + payload.len() > self.bytes_max {
+            return Err(QueueError::Full);
+        }
+        let (id, visible_at) = (state.next, Instant::now());
+        state.next += 1;
+        state.bytes += payload.len();
+        state.messages.insert(id, Message { payload: payload.into(), deliveries: 0, visible_at });
+        state.visible.insert((visible_at, id));
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    async fn pull(self: &Arc<Self>, max: usize, wait: Duration) -> Vec<Delivery> {
+        let end = Instant::now() + wait;
+        loop {
+            let (taken, next) = self.take(max);
+            if !taken.is_empty() || Instant::now() >= end {
+                return taken;
+            }
+            let until = next.map_or(end, |next| next.min(end));
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// What is visible now, and when the next message will be.
+    fn take(self: &Arc<Self>, max: usize) -> (Vec<Delivery>, Option<Instant>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let ids: Vec<u64> =
+            state.visible.iter().take_while(|(at, _)| *at <= now).take(max).map(|(_, id)| *id).collect();
+        let taken = ids
+            .into_iter()
+            .filter_map(|id| {
+                state.show_at(id, now + self.ack_wait);
+                let message = state.messages.get_mut(&id)?;
+                message.deliveries += 1;
+                let handle = Arc::new(MemoryHandle { lane: Arc::clone(self), id });
+                Some(Delivery { payload: Arc::clone(&message.payload), deliveries: message.deliveries, handle })
+            })
+            .collect();
+        let next = state.visible.first().map(|(at, _)| *at);
+        if next.is_some_and(|at| at <= now) {
+            self.changed.notify_one();
+        }
+        (taken, next)
+    }
+}
+
+impl State {
+    fn show_at(&mut self, id: u64, at: Instant) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            self.visible.remove(&(message.visible_at, id));
+            message.visible_at = at;
+            self.visible.insert((at, id));
+        }
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Some(message) = self.messages.remove(&id) {
+            self.visible.remove(&(message.visible_at, id));
+            self.bytes -= message.payload.len();
+        }
+    }
+}
+
+struct MemoryHandle {
+    lane: Arc<Lane>,
+    id: u64,
+}
+
+impl MemoryHandle {
+    fn tell(&self, what: impl FnOnce(&mut State)) -> BoxFuture<'_, Result<(), QueueError>> {
+        what(&mut self.lane.state());
+        self.lane.changed.notify_one();
+        async { Ok(()) }.boxed()
+    }
+}
+
+impl Handle for MemoryHandle {
+    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.tell(|state| state.remove(self.id))
+    }
+
+    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.tell(|state| state.show_at(self.id, Instant::now() + delay))
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.tell(|state| state.show_at(self.id, Instant::now() + self.lane.ack_wait))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract;
+    use super::*;
+
+    const ACK_WAIT: Duration = Duration::from_millis(200);
+
+    fn queue() -> MemoryQueue {
+        MemoryQueue::new(ACK_WAIT, 10_000, 10_000)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_contract_holds() {
+        contract::delivers_in_order_and_forgets_what_is_acknowledged(&queue()).await;
+        contract::redelivers_after_the_deadline(&queue(), ACK_WAIT).await;
+        contract::progress_moves_the_deadline(&queue(), ACK_WAIT).await;
+        contract::puts_back_after_the_delay(&queue(), ACK_WAIT).await;
+        contract::refuses_when_full_and_takes_again(&queue(), 10_000).await;
+        contract::topics_are_apart(&queue()).await;
+        contract::an_empty_pull_waits_and_ends(&queue()).await;
+        contract::loses_and_doubles_nothing(&queue()).await;
+    }
+}

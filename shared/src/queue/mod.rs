@@ -1,0 +1,86 @@
+//! The work queue between stages: bounded, redelivering. The in-memory one is here; whatever implements
+//! [`Queue`] has to pass [`contract`].
+
+pub mod contract;
+mod memory;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+pub use memory::MemoryQueue;
+
+/// The two work queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Scan tasks, from the coordinator to the scanners.
+    Tasks,
+    /// Reap batches, from the scanners to the reapers.
+    Batches,
+}
+
+/// Why a queue did not take or give a message.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum QueueError {
+    /// The queue holds as many bytes as it may: back-pressure, try again later.
+    #[error("the queue is full")]
+    Full,
+    /// The queue cannot be used at the moment.
+    #[error("the queue is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// A queue of opaque messages. A message stays until it is acknowledged: whoever pulls it has it to himself
+/// for the ack deadline, after which somebody else gets it.
+pub trait Queue: Send + Sync {
+    /// Stores `payload`; when this returns `Ok`, it will be delivered at least once.
+    fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>>;
+
+    /// Up to `max` messages; waits up to `wait` for the first. Empty if there was none.
+    fn pull(&self, topic: Topic, max: usize, wait: Duration) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>>;
+}
+
+/// What can be said about a delivery to the queue that made it.
+pub trait Handle: Send + Sync {
+    /// The work is done and stored: forget the message. Not fenced: a late call ends a redelivery, too.
+    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+    /// Deliver it again after `delay`.
+    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>>;
+    /// The work goes on: the ack deadline starts anew.
+    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+}
+
+/// One delivery of a message. Dropping it leaves the message to its ack deadline.
+#[derive(Clone)]
+pub struct Delivery {
+    /// The message.
+    pub payload: Arc<[u8]>,
+    /// How often it has been delivered, this time included.
+    pub deliveries: u32,
+    /// To answer.
+    pub handle: Arc<dyn Handle>,
+}
+
+/// Publishes `payload`, waiting as long as the queue is full: that is how a stage slows down the one before
+/// it. `false` if `stop` came first.
+pub async fn publish_patiently(
+    queue: &dyn Queue,
+    topic: Topic,
+    payload: &[u8],
+    stop: &CancellationToken,
+) -> Result<bool, QueueError> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match queue.publish(topic, payload.to_vec()).await {
+            Err(QueueError::Full) => {}
+            done => return done.map(|()| true),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(200)),
+        }
+    }
+}

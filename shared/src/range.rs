@@ -1,0 +1,126 @@
+//! What a scan task reads: whole slots, or ranges of a table's cursors.
+//!
+//! SCAN visits the buckets of a hash table in the order of the bit-reversed cursor, whatever the table's
+//! size (redis `src/dict.c`, `dictScan`). So "how far" a scan has come is the reversed cursor, called its
+//! *position* here: positions only grow, and a range of positions holds the same keys before and after the
+//! table is resized.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::TaskId;
+use crate::slot::SlotSet;
+
+/// Positions `from..to` of a table; `to` is absent for "up to the end".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CursorRange {
+    /// The first position.
+    pub from: u64,
+    /// The position after the last.
+    pub to: Option<u64>,
+}
+
+impl CursorRange {
+    /// The whole table.
+    pub const WHOLE: Self = Self { from: 0, to: None };
+
+    /// Part `part` of `2^bits` equal parts of the table.
+    ///
+    /// # Panics
+    /// If there is no such part: that is a bug of the caller.
+    #[must_use]
+    pub fn part(part: u64, bits: u32) -> Self {
+        assert!(bits < 64 && part < 1 << bits, "part {part} of 2^{bits}");
+        if bits == 0 {
+            return Self::WHOLE;
+        }
+        let from = part << (64 - bits);
+        let to = (part + 1 < 1 << bits).then(|| (part + 1) << (64 - bits));
+        Self { from, to }
+    }
+}
+
+/// The cursor at which a scan of the table continues from `position`.
+#[must_use]
+pub fn cursor_at(position: u64) -> u64 {
+    position.reverse_bits()
+}
+
+/// How a server lists the keys of one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotListing {
+    /// `CLUSTER GETKEYSINSLOT`, slot by slot.
+    KeysInSlot,
+    /// `SCAN` goes through the slots in order; the slot stands in the low 14 bits of the cursor
+    /// (Redis 7.4, Valkey 8 and newer).
+    OrderedScan,
+}
+
+/// The hash table that cursors belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Table {
+    /// The one table of a database.
+    Database,
+    /// The table of one slot ([`SlotListing::OrderedScan`]).
+    Slot(u16),
+}
+
+/// What a scan task reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Scope {
+    /// All keys of these slots.
+    Slots {
+        /// The slots.
+        slots: SlotSet,
+        /// How to list them.
+        listing: SlotListing,
+    },
+    /// The keys in ranges of a table.
+    Cursors(CursorScope),
+}
+
+impl Scope {
+    /// The slots concerned; empty on a standalone server.
+    #[must_use]
+    pub fn slots(&self) -> SlotSet {
+        match self {
+            Self::Slots { slots, .. } => slots.clone(),
+            Self::Cursors(cursors) => cursors.slots.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Ranges of a table, as a part of a pass over all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CursorScope {
+    /// The pass: all its tasks together read the table once.
+    pub pass: TaskId,
+    /// The table.
+    pub table: Table,
+    /// The ranges, followed side by side.
+    pub ranges: Vec<CursorRange>,
+    /// The ranges are cut out of `2^bits` parts: the table must have at least so many buckets.
+    pub bits: u32,
+    /// Keys of other slots are left out; none on a standalone server.
+    pub slots: Option<SlotSet>,
+    /// The server process that the cursors belong to (`run_id` of INFO).
+    pub process: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_follow_each_other_without_a_gap() {
+        for bits in 0..10 {
+            let parts: Vec<_> = (0..1 << bits).map(|p| CursorRange::part(p, bits)).collect();
+            assert_eq!(parts[0].from, 0);
+            assert_eq!(parts[parts.len() - 1].to, None);
+            for pair in parts.windows(2) {
+                assert_eq!(pair[0].to, Some(pair[1].from));
+            }
+        }
+        assert_eq!(cursor_at(CursorRange::part(1, 1).from), 1);
+        assert_eq!(cursor_at(CursorRange::part(1, 3).from), 4);
+    }
+}

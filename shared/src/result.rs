@@ -1,0 +1,178 @@
+//! The result of a run: the document's `CacheCleanupResult` under its names, with more beside them.
+//! It is stored, published and printed as JSON, so its field names are a contract.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeId, RunId};
+
+/// The version of the shape below. It grows when a field changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Everything was covered and every candidate was dealt with.
+    Completed,
+    /// Something was not covered, not reached or not confirmed; `issues` and `coverage` say what.
+    Partial,
+    /// Nothing could be done.
+    Failed,
+    /// It was stopped before its end.
+    Cancelled,
+}
+
+/// The final record of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanupResult {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The run.
+    pub run_id: RunId,
+    /// The job's name.
+    pub job: String,
+    /// How it ended.
+    pub status: Status,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC.
+    pub finished_at: String,
+    /// Milliseconds from start to end.
+    pub duration_ms: u64,
+    /// Whether actions were turned into reports.
+    pub dry_run: bool,
+    /// The action on stale keys: `delete`, `expire` or `report`.
+    pub action: String,
+
+    /// Matching keys that existed when looked at, protected ones included.
+    pub scanned_keys: u64,
+    /// Whether `scanned_keys` may hold keys twice, because a table was resized while it was read.
+    pub scanned_keys_approximate: bool,
+    /// Keys deleted.
+    pub cleaned_keys: u64,
+    /// Keys without TTL found.
+    #[serde(rename = "staleTTLKeys")]
+    pub stale_ttl_keys: u64,
+    /// Keys deleted because their user was inactive.
+    pub inactive_user_caches: u64,
+    /// The cache as it is after the run.
+    pub current_metrics: CurrentMetrics,
+    /// Advice, as sentences.
+    pub recommendations: Vec<String>,
+    /// Problems, as sentences.
+    pub issues: Vec<String>,
+
+    /// What became of every candidate.
+    pub accounting: Accounting,
+    /// What was read.
+    pub coverage: Coverage,
+    /// One row per node.
+    pub nodes: Vec<NodeRow>,
+}
+
+/// The cache as the run saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CurrentMetrics {
+    /// Hits of the application, 0 to 100 % of its look-ups while the run went on; null without traffic.
+    pub hit_rate: Option<f64>,
+    /// Look-ups of the application that found a key, while the run went on.
+    pub hits: u64,
+    /// Look-ups of the application that found none, while the run went on.
+    pub misses: u64,
+    /// Matching keys after the run.
+    pub total_keys: u64,
+    /// Mean TTL of matching keys that have one, in seconds; null if none has.
+    #[serde(rename = "avgTTL")]
+    pub avg_ttl: Option<f64>,
+}
+
+/// The balance: `candidates` is the sum of all the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accounting {
+    /// Keys that a rule selected.
+    pub candidates: u64,
+    /// Deleted.
+    pub deleted: u64,
+    /// Given a TTL.
+    pub expired: u64,
+    /// No longer qualified at the moment of deletion.
+    pub spared: u64,
+    /// Were gone at the moment of deletion.
+    pub vanished: u64,
+    /// Kept by a protected pattern.
+    pub protected: u64,
+    /// Only reported.
+    pub reported: u64,
+    /// Could not be done.
+    pub failed: u64,
+    /// Not tried, because the run ended before.
+    pub unreached: u64,
+    /// Tried, and no answer says whether it was done.
+    pub unconfirmed: u64,
+    /// Whether the sum is right.
+    pub balanced: bool,
+}
+
+impl Accounting {
+    /// The sum of all outcomes.
+    #[must_use]
+    pub fn outcomes(&self) -> u64 {
+        self.rows().iter().map(|(_, n)| n).sum()
+    }
+
+    /// The outcomes by name, in the order in which they are shown.
+    #[must_use]
+    pub fn rows(&self) -> [(&'static str, u64); 9] {
+        [
+            ("deleted", self.deleted),
+            ("expired", self.expired),
+            ("spared", self.spared),
+            ("vanished", self.vanished),
+            ("protected", self.protected),
+            ("reported", self.reported),
+            ("failed", self.failed),
+            ("unreached", self.unreached),
+            ("unconfirmed", self.unconfirmed),
+        ]
+    }
+}
+
+/// What was read, and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Coverage {
+    /// Whether everything was read.
+    pub complete: bool,
+    /// Slots read; null on a standalone server.
+    pub slots_covered: Option<u64>,
+    /// What was not read: slot ranges such as `0-5460`, or `database 0`.
+    pub missing: Option<String>,
+    /// Why, with the number of tasks.
+    pub causes: BTreeMap<String, u64>,
+}
+
+/// A node's share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRow {
+    /// Its identity.
+    pub node: NodeId,
+    /// `host:port`.
+    pub address: String,
+    /// Slots that it owned when the run was planned.
+    pub slots: u64,
+    /// Keys listed there, of whatever pattern.
+    pub listed_keys: u64,
+    /// Matching keys there.
+    pub scanned_keys: u64,
+    /// Matching keys without TTL there.
+    #[serde(rename = "staleTTLKeys")]
+    pub stale_ttl_keys: u64,
+    /// Keys deleted there.
+    pub cleaned_keys: u64,
+}

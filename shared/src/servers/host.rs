@@ -1,0 +1,92 @@
+//! What one server takes from this machine: ports, a directory, arguments; and whether a process lives.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::ServersError;
+
+/// The arguments of every server of ours; what a caller adds comes after them and wins.
+pub(super) fn arguments(dir: &Path, port: u16, bus_port: Option<u16>) -> Vec<String> {
+    let fixed =
+        ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
+    let mut args: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
+    args.extend(["--daemonize".into(), "no".into(), "--dir".into(), dir.display().to_string()]);
+    args.extend(["--port".into(), port.to_string()]);
+    if let Some(bus_port) = bus_port {
+        // Without `cluster-port` (Redis 7.0) the bus would need port + 10000, which may not even exist.
+        args.extend([
+            "--cluster-enabled".into(),
+            "yes".into(),
+            "--cluster-port".into(),
+            bus_port.to_string(),
+        ]);
+    }
+    args
+}
+
+/// Two different ports that are free now. Someone may still take one before the server binds it.
+pub(super) fn free_ports() -> io::Result<[u16; 2]> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok([first.local_addr()?.port(), second.local_addr()?.port()])
+}
+
+/// A new directory that only we can read.
+pub(super) fn fresh_dir() -> Result<PathBuf, ServersError> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir =
+            std::env::temp_dir().join(format!("keysweep-server-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(ServersError::system(format!("create `{}`", dir.display()))(e)),
+        }
+    }
+}
+
+/// Whether the process has ended (a zombie has). Without /proc nobody knows, and the time limit decides.
+pub(super) fn is_gone(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')),
+        Err(_) => Path::new("/proc/self/stat").exists(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_node_gets_a_bus_port_and_a_standalone_server_none() {
+        let standalone = arguments(Path::new("/d"), 7000, None).join(" ");
+        assert!(
+            standalone.ends_with("--dir /d --port 7000") && !standalone.contains("cluster"),
+            "{standalone}"
+        );
+        let node = arguments(Path::new("/d"), 7000, Some(7001)).join(" ");
+        assert!(node.ends_with("--port 7000 --cluster-enabled yes --cluster-port 7001"), "{node}");
+    }
+
+    #[test]
+    fn ports_differ_and_directories_are_new() {
+        let [one, two] = free_ports().unwrap();
+        assert_ne!(one, two);
+        let (a, b) = (fresh_dir().unwrap(), fresh_dir().unwrap());
+        assert_ne!(a, b);
+        for dir in [a, b] {
+            fs::remove_dir(dir).unwrap();
+        }
+    }
+
+    #[test]
+    fn we_live() {
+        assert!(!is_gone(std::process::id()));
+        assert!(is_gone(u32::MAX));
+    }
+}

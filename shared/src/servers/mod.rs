@@ -1,0 +1,72 @@
+//! Redis servers that we start ourselves, on loopback and on free ports, and that end with us: for
+//! `keysweep demo`, the tests and xtask. Nothing here is used against a server of someone else.
+
+mod binary;
+mod cluster;
+mod host;
+mod mixture;
+mod process;
+mod seed;
+mod slots;
+
+use std::io;
+
+pub use binary::{find_program, redis_server};
+pub use cluster::ClusterServers;
+pub use mixture::{Entry, Mixture, Truth, Value, demo_mixture};
+pub use process::Server;
+pub use seed::Seeder;
+
+use crate::cluster::{Conn, Fault, Reply};
+
+/// Why a server of ours could not be started, steered or filled.
+#[derive(Debug, thiserror::Error)]
+pub enum ServersError {
+    /// No usable `redis-server`; the text says how to get one.
+    #[error("{0}")]
+    MissingBinary(String),
+    /// The operating system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried, with the path or the program.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A server ended, or was not ready in time; the end of its log says why.
+    #[error("{what}; the end of its log:\n{log}")]
+    NotReady {
+        /// Which server, and what it did not do.
+        what: String,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// No slot owner to send a key to, or an answer that makes no sense here.
+    #[error("{0}")]
+    Unusable(String),
+    /// A server answered with an error, or not at all.
+    #[error(transparent)]
+    Redis(#[from] Fault),
+}
+
+impl ServersError {
+    fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source }
+    }
+}
+
+/// A reply that is text, such as those of INFO and CLUSTER NODES.
+fn text(conn: &Conn, command: &str, reply: &Reply) -> Result<String, Fault> {
+    match reply {
+        Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Ok(text.clone()),
+        _ => Err(Fault::unexpected(conn.address(), command)),
+    }
+}
+
+/// Sends `command` (words separated by blanks) and returns its answer as text.
+async fn ask(conn: &Conn, command: &str) -> Result<String, Fault> {
+    let reply = conn.words(command).await?;
+    text(conn, command, &reply)
+}

@@ -1,0 +1,84 @@
+//! Moving slots between the nodes of a cluster of ours, in one go or half-way, as `redis-cli --cluster
+//! reshard` does it. Nodes are named by their index in [`ClusterServers::nodes`]; both must be primaries.
+
+use super::{ClusterServers, ServersError};
+use crate::cluster::{Conn, Fault, Reply};
+
+/// How many keys one MIGRATE takes along.
+const MIGRATE_KEYS: usize = 100;
+
+impl ClusterServers {
+    /// Moves `slot` with its keys from node `from` to node `to`, and tells all primaries.
+    pub async fn move_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+        self.open_slot(slot, from, to).await?;
+        self.move_keys(slot, from, to, usize::MAX).await?;
+        self.close_slot(slot, from, to).await
+    }
+
+    /// Begins to move `slot`: node `to` imports it, node `from` still owns it and migrates it. No key moves.
+    pub async fn open_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+        let (source, target) = (self.nodes()[from].conn().await?, self.nodes()[to].conn().await?);
+        target.words(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.id(from))).await?;
+        source.words(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.id(to))).await?;
+        Ok(())
+    }
+
+    /// Moves at most `keys_max` keys of an open slot, and returns how many there were to move.
+    pub async fn move_keys(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+        keys_max: usize,
+    ) -> Result<usize, ServersError> {
+        let source = self.nodes()[from].conn().await?;
+        let port = self.nodes()[to].port().to_string();
+        let mut moved = 0;
+        while moved < keys_max {
+            let keys = keys_in_slot(&source, slot, MIGRATE_KEYS.min(keys_max - moved)).await?;
+            if keys.is_empty() {
+                break;
+            }
+            let mut args: Vec<&[u8]> =
+                vec![b"MIGRATE", b"127.0.0.1", port.as_bytes(), b"", b"0", b"10000", b"KEYS"];
+            args.extend(keys.iter().map(Vec::as_slice));
+            source.command(&args).await?;
+            moved += keys.len();
+        }
+        Ok(moved)
+    }
+
+    /// Ends the move of an open slot whose keys have all been moved: `to` owns it from now on.
+    pub async fn close_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+        let owner = format!("CLUSTER SETSLOT {slot} NODE {}", self.id(to));
+        // The target first: should this stop in between, the slot has an owner that knows it.
+        let others = (0..self.primaries().len()).filter(|index| ![from, to].contains(index));
+        for index in [to, from].into_iter().chain(others) {
+            self.nodes()[index].conn().await?.words(&owner).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a half-way move back as far as the nodes are concerned: `from` owns the slot, which is open no
+    /// more. Keys that were moved stay where they are.
+    pub async fn calm_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+        for index in [to, from] {
+            self.nodes()[index]
+                .conn()
+                .await?
+                .words(&format!("CLUSTER SETSLOT {slot} STABLE"))
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn keys_in_slot(conn: &Conn, slot: u16, count: usize) -> Result<Vec<Vec<u8>>, Fault> {
+    let unexpected = || Fault::unexpected(conn.address(), "CLUSTER GETKEYSINSLOT");
+    let Reply::Array(keys) = conn.words(&format!("CLUSTER GETKEYSINSLOT {slot} {count}")).await?
+    else {
+        return Err(unexpected());
+    };
+    let key = |reply| if let Reply::BulkString(key) = reply { Ok(key) } else { Err(unexpected()) };
+    keys.into_iter().map(key).collect()
+}

@@ -1,0 +1,101 @@
+//! Hash slots of Redis Cluster: which slot a key has, a tag for any slot, and sets of slots.
+//! Who owns a slot is the business of [`crate::cluster`].
+
+mod set;
+
+use std::sync::LazyLock;
+
+pub use set::{SlotRangeError, SlotSet};
+
+/// How many slots a cluster has; slots are numbered from 0 to `SLOTS - 1`.
+pub const SLOTS: u16 = 16_384;
+
+/// CRC16 of each byte, polynomial 0x1021 (XMODEM), as the Redis Cluster specification prescribes.
+const CRC16: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+/// The slot of `key`. Where the key holds a hash tag (`{…}`, not empty), only the tag counts.
+#[must_use]
+pub fn slot_of(key: &[u8]) -> u16 {
+    crc16(hash_tag(key).unwrap_or(key)) % SLOTS
+}
+
+/// What stands between the first `{` and the first `}` after it, unless that is nothing.
+fn hash_tag(key: &[u8]) -> Option<&[u8]> {
+    let open = key.iter().position(|&byte| byte == b'{')? + 1;
+    let length = key[open..].iter().position(|&byte| byte == b'}')?;
+    (length > 0).then(|| &key[open..open + length])
+}
+
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, &byte| (crc << 8) ^ CRC16[usize::from((crc >> 8) ^ u16::from(byte))])
+}
+
+/// Four is the shortest length at which words of `[a-z0-9]` reach every slot.
+const TAG_BYTES: usize = 4;
+
+/// One tag per slot, end to end, so that the table is one allocation (64 KiB).
+static TAGS: LazyLock<String> = LazyLock::new(|| {
+    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut tags = vec![b' '; usize::from(SLOTS) * TAG_BYTES];
+    for number in (0..LETTERS.len().pow(4)).rev() {
+        // Backwards, so that the alphabetically first tag of a slot is the one that stays.
+        let letter = |place: u32| LETTERS[number / LETTERS.len().pow(place) % LETTERS.len()];
+        let tag = [letter(3), letter(2), letter(1), letter(0)];
+        let start = usize::from(slot_of(&tag)) * TAG_BYTES;
+        tags[start..start + TAG_BYTES].copy_from_slice(&tag);
+    }
+    tags.into_iter().map(char::from).collect()
+});
+
+/// A tag of four letters or digits that hashes to `slot`: a key with `{tag}` in it lives there.
+/// The same on every run and machine. `slot` is taken modulo [`SLOTS`].
+#[must_use]
+pub fn tag_for(slot: u16) -> &'static str {
+    let start = usize::from(slot % SLOTS) * TAG_BYTES;
+    &TAGS[start..start + TAG_BYTES]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_as_the_specification_says() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        // From `CLUSTER KEYSLOT` of redis-server 7.0.15.
+        for (key, slot) in
+            [("foo", 12_182), ("", 0), ("{}foo", 9500), ("a{foo}{bar}", 12_182), ("{foo", 13_308)]
+        {
+            assert_eq!(slot_of(key.as_bytes()), slot, "`{key}`");
+        }
+        assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
+        assert_eq!(slot_of(b"}{foo}"), slot_of(b"foo"));
+    }
+
+    #[test]
+    fn every_slot_has_a_tag() {
+        for slot in 0..SLOTS {
+            let tag = tag_for(slot);
+            assert!(
+                tag.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()),
+                "`{tag}`"
+            );
+            assert_eq!(slot_of(tag.as_bytes()), slot);
+            assert_eq!(slot_of(format!("x{{{tag}}}").as_bytes()), slot);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What stages remember: entries that are created once, and few that are replaced by revision. The
+//! in-memory one is here; whatever implements [`Store`] has to pass [`contract`].
+
+pub mod contract;
+mod memory;
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+
+pub use memory::MemoryStore;
+
+/// Why the store did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the store is unavailable: {0}")]
+pub struct StoreError(pub String);
+
+/// An entry: its key, its value, and the revision at which it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key: words joined by `/`.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
+    /// Revisions grow over the whole store.
+    pub revision: u64,
+}
+
+/// What came of an attempt to create an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is ours, at this revision.
+    Now(u64),
+    /// It was there before, with this content.
+    Before(Entry),
+}
+
+/// A store of small entries. What is written is kept when the call returns.
+pub trait Store: Send + Sync {
+    /// Writes the entry unless there is one: the first caller wins, for ever.
+    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>>;
+
+    /// The entry, if there is one.
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
+
+    /// Replaces the entry if its revision still is `revision`; the new revision, or `None` if it is not.
+    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
+
+    /// All entries whose key starts with `prefix`, those that are there and then those that come, each at
+    /// its latest revision, in the order of revisions.
+    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
+}
+
+/// A view on the entries below a prefix.
+pub trait Watch: Send {
+    /// The next entry; waits for it. Dropping the future loses nothing.
+    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>>;
+}

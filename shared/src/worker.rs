@@ -1,0 +1,152 @@
+//! The loop that scanners and reapers share: pull, handle, and answer the queue. Order is an invariant here:
+//! a message is acknowledged only after its handler has stored everything that it produced.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Fault;
+use crate::env::Env;
+use crate::ids::RunId;
+use crate::queue::{Delivery, QueueError, Topic};
+use crate::records::RecordError;
+use crate::wire;
+
+/// What a handler wants done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It is finished.
+    Done,
+    /// It is not its time yet; no failure.
+    Later(Duration),
+}
+
+/// Why a message could not be handled.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// A server failed.
+    #[error(transparent)]
+    Redis(#[from] Fault),
+    /// The records failed.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// The queue failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The message asks for something that cannot be done.
+    #[error("{0}")]
+    Message(String),
+}
+
+impl Failure {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Redis(fault) => fault.kind.transient(),
+            Self::Records(_) | Self::Queue(_) => true,
+            Self::Message(_) => false,
+        }
+    }
+}
+
+/// One stage's way with one kind of message.
+pub trait Handler: Send + Sync {
+    /// The message.
+    type Message: DeserializeOwned + Send + Sync;
+
+    /// The queue it comes from.
+    const TOPIC: Topic;
+
+    /// The run of a message, and its identity within the run.
+    fn identity(&self, message: &Self::Message) -> (RunId, String);
+
+    /// Does the work, and stores what it produced. Called more than once for the same message.
+    fn handle(
+        &self,
+        message: &Self::Message,
+        delivery: &Delivery,
+    ) -> impl Future<Output = Result<Disposition, Failure>> + Send;
+
+    /// Ends a message that failed for good: stores the record that says so.
+    fn give_up(
+        &self,
+        message: &Self::Message,
+        failure: &Failure,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Handles messages, `at_once` at a time, until `shutdown`; then finishes those in hand.
+///
+/// # Errors
+/// When the queue fails for good.
+pub async fn run<H: Handler>(
+    env: &Env,
+    handler: &H,
+    at_once: usize,
+    shutdown: CancellationToken,
+) -> Result<(), QueueError> {
+    let mut in_hand = FuturesUnordered::new();
+    loop {
+        let free = at_once - in_hand.len();
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(()) = in_hand.next() => {}
+            pulled = env.queue.pull(H::TOPIC, free, Duration::from_secs(1)), if free > 0 => {
+                for delivery in pulled? {
+                    in_hand.push(settle(env, handler, delivery));
+                }
+            }
+        }
+    }
+    while in_hand.next().await.is_some() {}
+    Ok(())
+}
+
+/// Handles one delivery and answers the queue. An answer that gets lost only means another delivery.
+async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery) {
+    let answered = match wire::decode::<H::Message>(&delivery.payload) {
+        Ok(message) => match attempt(env, handler, &message, &delivery).await {
+            Disposition::Done => delivery.handle.ack().await,
+            Disposition::Later(delay) => delivery.handle.put_back(delay).await,
+        },
+        Err(e) => {
+            tracing::error!(topic = ?H::TOPIC, error = %e, "dropped a message that cannot be read");
+            delivery.handle.ack().await
+        }
+    };
+    if let Err(e) = answered {
+        tracing::warn!(error = %e, "failed to answer the queue");
+    }
+}
+
+async fn attempt<H: Handler>(env: &Env, handler: &H, message: &H::Message, delivery: &Delivery) -> Disposition {
+    let failure = match handler.handle(message, delivery).await {
+        Ok(disposition) => return disposition,
+        Err(failure) => failure,
+    };
+    let (run, what) = handler.identity(message);
+    let count = match env.records(run).count_failure(&what).await {
+        Ok(count) => count,
+        Err(e) => {
+            tracing::warn!(error = %e, "failed to count a failure");
+            return Disposition::Later(env.timing.retry_delay_max);
+        }
+    };
+    if failure.transient() && count < env.timing.failures_max {
+        tracing::debug!(%run, what, error = %failure, count, "failed, will be tried again");
+        return Disposition::Later(env.timing.pause(count));
+    }
+    tracing::warn!(%run, what, error = %failure, count, "given up");
+    match handler.give_up(message, &failure).await {
+        Ok(()) => Disposition::Done,
+        Err(e) => {
+            tracing::warn!(%run, what, error = %e, "failed to give up");
+            Disposition::Later(env.timing.retry_delay_max)
+        }
+    }
+}

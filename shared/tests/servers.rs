@@ -1,0 +1,214 @@
+//! The servers that we start ourselves: they come up, they fill up, and they never stay behind.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use shared::cluster::{Access, Fault, Reply};
+use shared::servers::{ClusterServers, Seeder, Server, demo_mixture};
+use shared::slot::slot_of;
+
+fn alive(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn leftovers(of: u32) -> Vec<String> {
+    let prefix = format!("keysweep-server-{of}-");
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(&prefix)).collect()
+}
+
+#[tokio::test]
+async fn a_server_is_gone_when_it_is_dropped() {
+    let server = Server::start(&["--databases", "4"]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    assert!(matches!(conn.words("SET a b").await, Ok(Reply::Okay)));
+    assert!(conn.words("SELECT 5").await.is_err(), "our extra argument holds");
+    assert!(server.log_tail().contains("Ready to accept connections"), "{}", server.log_tail());
+    let pid = server.pid();
+    assert!(alive(pid));
+    drop(server);
+    assert!(!alive(pid));
+}
+
+#[tokio::test]
+async fn a_server_can_be_paused_resumed_and_killed() {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    let ping = || conn.command_within(&[b"PING"], Duration::from_millis(300));
+    server.pause().unwrap();
+    assert!(ping().await.is_err());
+    server.resume().unwrap();
+    assert!(server.conn().await.unwrap().words("PING").await.is_ok());
+    server.kill().unwrap();
+    assert!(!alive(server.pid()));
+    assert!(server.conn().await.is_err());
+    server.kill().unwrap();
+}
+
+#[tokio::test]
+async fn a_password_counts_as_an_answer() {
+    let server = Server::start(&["--requirepass", "secret"]).await.unwrap();
+    assert!(server.conn().await.is_err());
+    let access = Access { password: Some("secret".to_owned()), ..Access::open(vec![server.url()]) };
+    let mut seeder = Seeder::open(&access).await.unwrap();
+    seeder.set(b"a", b"b", None).await.unwrap();
+    seeder.finish().await.unwrap();
+    assert_eq!(seeder.keys().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_start_says_why() {
+    let Err(error) = Server::start(&["--no-such-setting", "1"]).await else { panic!("it started") };
+    let message = error.to_string();
+    assert!(message.contains("ended at once") && message.contains("no-such-setting"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_comes_up_with_replicas_is_filled_and_moves_a_slot() {
+    let cluster = ClusterServers::start(3, 1).await.unwrap();
+    assert_eq!(cluster.urls().len(), 6);
+    for replica in &cluster.nodes()[3..] {
+        let Ok(Reply::Array(role)) = replica.conn().await.unwrap().words("ROLE").await else {
+            panic!("no role")
+        };
+        assert_eq!(role[0], Reply::BulkString(b"slave".to_vec()));
+    }
+    let mixture = demo_mixture(5000, 10, 1);
+    let truth = mixture.truth();
+    let mut seeder = Seeder::connect(&cluster.urls()).await.unwrap();
+    for entry in mixture {
+        seeder.entry(&entry).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+    assert_eq!(seeder.keys().await.unwrap(), truth.total());
+
+    let slot = slot_of(b"{tag}");
+    for number in 0..250 {
+        seeder.set(format!("{{tag}}{number}").as_bytes(), b"", None).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+    let from = (0..3).find(|index| u32::from(slot) < [5461, 10_922, 16_384][*index]).unwrap();
+    let to = (from + 1) % 3;
+    cluster.open_slot(slot, from, to).await.unwrap();
+    assert_eq!(cluster.move_keys(slot, from, to, 120).await.unwrap(), 120);
+    assert_eq!(cluster.move_keys(slot, from, to, usize::MAX).await.unwrap(), 130);
+    cluster.close_slot(slot, from, to).await.unwrap();
+    let count = async |node: usize| {
+        let conn = cluster.nodes()[node].conn().await?;
+        Ok::<_, shared::servers::ServersError>(
+            conn.words(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await?,
+        )
+    };
+    assert_eq!(
+        (count(from).await.unwrap(), count(to).await.unwrap()),
+        (Reply::Int(0), Reply::Int(250))
+    );
+    cluster.move_slot(slot, to, from).await.unwrap();
+    assert_eq!(
+        (count(from).await.unwrap(), count(to).await.unwrap()),
+        (Reply::Int(250), Reply::Int(0))
+    );
+    let pids: Vec<u32> = cluster.nodes().iter().map(Server::pid).collect();
+    drop(cluster);
+    assert!(!pids.into_iter().any(alive));
+}
+
+#[tokio::test]
+async fn a_cluster_may_leave_slots_out() {
+    let part = ["--cluster-require-full-coverage", "no"];
+    let cluster = ClusterServers::start_with(2, 0, &part, Some((0, 99))).await.unwrap();
+    let mut seeder = Seeder::connect(&cluster.urls()).await.unwrap();
+    let (mut covered, mut refused) = (0, 0);
+    for number in 0..2000 {
+        let key = format!("key:{number}").into_bytes();
+        assert_eq!(seeder.covers(&key), slot_of(&key) > 99);
+        match seeder.set(&key, b"", Some(60_000)).await {
+            Ok(()) => covered += 1,
+            Err(error) => {
+                assert!(error.to_string().contains("has no owner"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    seeder.finish().await.unwrap();
+    assert_eq!((seeder.keys().await.unwrap(), covered + refused), (covered, 2000));
+    assert!(refused > 0);
+}
+
+#[tokio::test]
+async fn a_refused_write_is_reported() {
+    let server = Server::start(&[]).await.unwrap();
+    let mut seeder = Seeder::connect(&[server.url()]).await.unwrap();
+    seeder.command(b"a", &[b"NOSUCH", b"a"]).await.unwrap();
+    let message = seeder.finish().await.unwrap_err().to_string();
+    assert!(message.contains("NOSUCH"), "{message}");
+}
+
+/// Not a test by itself: what [`a_killed_parent_leaves_no_server`] runs as another process.
+#[tokio::test]
+async fn helper_that_waits_to_be_killed() {
+    if std::env::var_os("KEYSWEEP_TEST_HELPER").is_none() {
+        return;
+    }
+    let server = Server::start(&[]).await.unwrap();
+    println!("server {}", server.pid());
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn a_killed_parent_leaves_no_server() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
+        .env("KEYSWEEP_TEST_HELPER", "1");
+    let mut parent = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let pid = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.split("server ").nth(1)?.parse::<u32>().ok())
+        .unwrap();
+    assert!(alive(pid));
+    assert_eq!(leftovers(parent.id()).len(), 1);
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while alive(pid) || !leftovers(parent.id()).is_empty() {
+        assert!(Instant::now() < deadline, "server {pid} lives on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_missing_binary_is_an_error_that_says_how_to_install_it() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
+        .env("KEYSWEEP_TEST_HELPER", "1");
+    let output =
+        command.env("KEYSWEEP_REDIS_SERVER", "/nonexistent/redis-server").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("/nonexistent/redis-server"), "{text}");
+}
+
+/// `cargo test -p shared --test servers -- --ignored --nocapture soak`: how fast seeding is here.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure, not a check"]
+async fn soak_seeding_rate() -> Result<(), Fault> {
+    let cluster = ClusterServers::start(3, 0).await.unwrap();
+    let mut seeder = Seeder::connect(&cluster.urls()).await.unwrap();
+    let begin = Instant::now();
+    for number in 0..500_000_u32 {
+        let ttl = (number % 10 != 0).then_some(900_000);
+        seeder
+            .set(format!("permissions:{number}:documents").as_bytes(), b"read,write", ttl)
+            .await
+            .unwrap();
+    }
+    seeder.finish().await.unwrap();
+    println!("{:.0} keys/s", 500_000.0 / begin.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Running cargo, in the workspace's root and with our own output.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// The cargo that started us, in the workspace's root.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(args).current_dir(root());
+    command
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo tells in this variable which cargo runs")]
+fn program() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+/// Runs `command` with our terminal and returns how it ended.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+    command
+        .status()
+        .with_context(|| format!("failed to start `{}`", command.get_program().display()))
+}
+
+/// The exit code to end with after a child that ended so: its own, or failure if a signal ended it.
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Builds the binary `keysweep` (in release mode or not) and returns where it is.
+pub(crate) fn build_keysweep(release: bool) -> Result<PathBuf> {
+    let mut command =
+        cargo(&["build", "--locked", "--package", "coordinator", "--bin", "keysweep"]);
+    command.arg("--message-format=json-render-diagnostics").args(release.then_some("--release"));
+    let output =
+        command.stderr(Stdio::inherit()).output().context("failed to start `cargo build`")?;
+    if !output.status.success() {
+        bail!("failed to build keysweep: see the compiler's messages above");
+    }
+    executable(&output.stdout)
+        .context("cargo built no binary named `keysweep` in package `coordinator`")
+}
+
+/// The path of the binary in cargo's messages, one JSON document per line.
+fn executable(messages: &[u8]) -> Option<PathBuf> {
+    let lines = messages.split(|byte| *byte == b'\n');
+    let documents = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    let built = documents.filter(|document| document["target"]["name"] == "keysweep");
+    built.filter_map(|document| document["executable"].as_str().map(PathBuf::from)).next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_is_found_among_cargo_messages() {
+        let messages =
+            br#"{"reason":"compiler-artifact","target":{"name":"coordinator"},"executable":null}
+not json
+{"reason":"compiler-artifact","target":{"name":"keysweep"},"executable":"/t/debug/keysweep"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/debug/keysweep")));
+        assert_eq!(executable(b"{}"), None);
+    }
+
+    #[test]
+    fn the_root_holds_the_workspace() {
+        assert!(root().join("Cargo.lock").is_file());
+    }
+}

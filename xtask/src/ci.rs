@@ -1,0 +1,47 @@
+//! `cargo xtask ci`: what `.ci/run` runs, and nothing else. It ends at the first step that fails.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::cargo::{cargo, exit_code, status};
+use crate::install;
+
+/// Runs every step.
+pub(crate) fn run() -> Result<ExitCode> {
+    for component in ["fmt", "clippy"] {
+        let found = cargo(&[component, "--version"]).output();
+        if !found.is_ok_and(|output| output.status.success()) {
+            bail!(
+                "`cargo {component}` is missing: install it with `rustup component add rustfmt clippy`"
+            );
+        }
+    }
+    install::ensure(&[install::REDIS])?;
+    let lint = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    let doc = ["doc", "--workspace", "--no-deps", "--locked"];
+    let mut docs = cargo(&doc);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    let steps = [
+        ("format", cargo(&["fmt", "--all", "--check"])),
+        ("lints", cargo(&lint)),
+        ("tests", cargo(&["test", "--workspace", "--locked"])),
+        ("docs", docs),
+    ];
+    for (name, mut command) in steps {
+        if let Some(failed) = step(name, &mut command)? {
+            return Ok(failed);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn step(name: &str, command: &mut Command) -> Result<Option<ExitCode>> {
+    eprintln!("== {name}");
+    let begin = Instant::now();
+    let status = status(command)?;
+    let outcome = if status.success() { "ok" } else { "FAILED" };
+    eprintln!("== {name}: {outcome} after {:.1} s", begin.elapsed().as_secs_f64());
+    Ok((!status.success()).then(|| exit_code(status)))
+}

@@ -1,0 +1,16 @@
+//! `cargo xtask demo`: from a fresh checkout to a finished run. In the dev profile, because on a small
+//! machine the release build takes longer than the demo gains by it.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::cargo::{build_keysweep, exit_code, status};
+use crate::install;
+
+/// Installs a missing redis-server, builds keysweep and runs `keysweep demo` with `args` added.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    install::ensure(&[install::REDIS])?;
+    let keysweep = build_keysweep(false)?;
+    Ok(exit_code(status(Command::new(keysweep).arg("demo").args(args))?))
+}

@@ -1,0 +1,69 @@
+//! Developers' commands: `cargo xtask <command>`. Each is one file; what they share is `cargo.rs` (running
+//! cargo) and `install.rs` (programs that the system lacks).
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its terminal"
+)]
+
+mod baseline;
+mod bench;
+mod cargo;
+mod ci;
+mod demo;
+mod install;
+mod soak;
+mod sweep;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developers' commands of keysweep.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show keysweep at work: a throwaway cluster, sample data, one run, its result.
+    Demo {
+        /// Passed on to `keysweep demo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Install what the tests need, if it is missing, and run all tests.
+    Test {
+        /// Passed on to `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// What the continuous integration runs: format, lints, tests, docs.
+    Ci,
+    /// Compare keysweep's speed with a simple client's, on servers of its own.
+    Bench(bench::Options),
+    /// Run the tests with large counts (in release mode; takes minutes).
+    Soak {
+        /// How many keys.
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Demo { args } => demo::run(&args),
+        Command::Test { args } => test::run(&args),
+        Command::Ci => ci::run(),
+        Command::Bench(options) => bench::run(&options),
+        Command::Soak { keys } => soak::run(keys),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}

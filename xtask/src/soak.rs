@@ -1,0 +1,17 @@
+//! `cargo xtask soak`: the same checks as the tests, with the large counts.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, exit_code, status};
+use crate::install;
+
+/// Runs the ignored tests with `soak` in their names, in release mode, with `keys` keys.
+pub(crate) fn run(keys: u64) -> Result<ExitCode> {
+    install::ensure(&[install::REDIS])?;
+    let mut command = cargo(&["test", "--release", "--workspace", "--locked", "--"]);
+    // One after the other: they measure, and each fills the machine.
+    command.args(["--ignored", "--nocapture", "--test-threads=1", "soak"]);
+    Ok(exit_code(status(command.env("KEYSWEEP_SOAK_KEYS", keys.to_string()))?))
+}
