@@ -37,7 +37,9 @@ impl Dispatch {
             if line.at_work.len() >= TASKS_PER_NODE {
                 continue;
             }
-            let Some(due) = line.waiting.iter().position(|(not_before, _)| *not_before <= now) else { continue };
+            let Some(due) = line.waiting.iter().position(|(not_before, _)| *not_before <= now) else {
+                continue;
+            };
             let Some((_, task)) = line.waiting.remove(due) else { continue };
             line.at_work.insert(task.task);
             self.turn = Some(node);

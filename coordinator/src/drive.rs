@@ -9,7 +9,7 @@ use shared::env::Env;
 use shared::ids::NodeId;
 use shared::limits::REPLANS_MAX;
 use shared::messages::{
-    Action, Cancel, CancelKind, Covered, Loss, Lookups, Rest, RestReason, ScanCounts, ScanTask, TaskReport,
+    Action, Cancel, CancelKind, Covered, Lookups, Loss, Rest, RestReason, ScanCounts, ScanTask, TaskReport,
 };
 use shared::queue::{QueueError, Topic};
 use shared::range::{Scope, SlotListing};
@@ -118,7 +118,10 @@ pub async fn drive(
             }
             Event::Tick => driver.check_runtime().await?,
         }
-        progress.send_replace(Progress { state: driver.state, totals: driver.fold.totals(), ..*progress.borrow() });
+        progress.send_modify(|progress| {
+            progress.state = driver.state;
+            progress.totals = driver.fold.totals();
+        });
     }
 }
 
@@ -144,7 +147,11 @@ impl Driver<'_> {
             Record::Cancel(cancel) => {
                 tracing::warn!(cause = cancel.cause, "stopping");
                 let withdrawn = self.dispatch.withdraw(None);
-                self.seal(&withdrawn, &Loss { cause: "the run was cancelled".to_owned(), node_failed: false }).await?;
+                self.seal(
+                    &withdrawn,
+                    &Loss { cause: "the run was cancelled".to_owned(), node_failed: false },
+                )
+                .await?;
             }
             Record::Receipt(_) | Record::Spec(_) | Record::Result(_) => {}
         }
@@ -244,7 +251,12 @@ impl Driver<'_> {
         tasks
     }
 
-    async fn follow_rest(&mut self, planner: &Planner, node: &NodeId, rest: &Rest) -> Result<Vec<ScanTask>, Fault> {
+    async fn follow_rest(
+        &mut self,
+        planner: &Planner,
+        node: &NodeId,
+        rest: &Rest,
+    ) -> Result<Vec<ScanTask>, Fault> {
         if let (RestReason::Full, Scope::Cursors(_)) = (rest.reason, &rest.scope) {
             return Ok(vec![planner.task(node, rest.scope.clone(), 0)]);
         }
@@ -293,7 +305,9 @@ impl Driver<'_> {
     }
 
     async fn check_runtime(&mut self) -> Result<(), DriveError> {
-        if self.guards.runtime_max.is_some_and(|max| self.started.elapsed() > max) && self.fold.cancel().is_none() {
+        if self.guards.runtime_max.is_some_and(|max| self.started.elapsed() > max)
+            && self.fold.cancel().is_none()
+        {
             let cause = "the time that --max-runtime allows is over".to_owned();
             self.records.create_cancel(&Cancel { kind: CancelKind::Runtime, cause }).await?;
         }

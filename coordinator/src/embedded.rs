@@ -133,7 +133,9 @@ pub async fn run(
         keeper.start("lock", JobLock::keep(lock, job, records, done));
     }
     let result = stages(env, options, survey, progress).await;
-    if options.rules.action.writes()
+    // Without a result, the records have no end to read up to.
+    if result.is_ok()
+        && options.rules.action.writes()
         && let Err(e) = drop_ledgers(options, &records).await
     {
         tracing::warn!(error = %e, "ledger keys stay behind; they expire by themselves");
@@ -157,24 +159,33 @@ async fn stages(
     let scanner = Arc::new(Scanner::new(env.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_SCANS {
         let scanner = Arc::clone(&scanner);
-        crew.start(format!("scanner {n}"), restarted(Arc::clone(&env.crash), move || {
-            let scanner = Arc::clone(&scanner);
-            async move { scanner.run(1).await }
-        }));
+        crew.start(
+            format!("scanner {n}"),
+            restarted(Arc::clone(&env.crash), move || {
+                let scanner = Arc::clone(&scanner);
+                async move { scanner.run(1).await }
+            }),
+        );
     }
     let reaper = Arc::new(Reaper::new(env.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_REAPS {
         let reaper = Arc::clone(&reaper);
-        crew.start(format!("reaper {n}"), restarted(Arc::clone(&env.crash), move || {
-            let reaper = Arc::clone(&reaper);
-            async move { reaper.run(1).await }
-        }));
+        crew.start(
+            format!("reaper {n}"),
+            restarted(Arc::clone(&env.crash), move || {
+                let reaper = Arc::clone(&reaper);
+                async move { reaper.run(1).await }
+            }),
+        );
     }
     let (reporter_env, run) = (env.clone(), survey.spec.run);
-    crew.start("reporter", restarted(Arc::clone(&env.crash), move || {
-        let env = reporter_env.clone();
-        async move { reporter::report(&env, run, now_ms).await.map(|_| ()) }
-    }));
+    crew.start(
+        "reporter",
+        restarted(Arc::clone(&env.crash), move || {
+            let env = reporter_env.clone();
+            async move { reporter::report(&env, run, now_ms).await.map(|_| ()) }
+        }),
+    );
     let guards = Guards {
         deletions_max: survey.estimate.cap(options.max_delete_percent),
         runtime_max: options.max_runtime,
@@ -244,10 +255,19 @@ async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), Ledger
         }
     }
     for (node, ledgers) in ledgers {
-        let dropped = guard::drop_ledgers(&deployment.conn(&node).await?, &ledgers).await?;
-        tracing::debug!(%node, dropped, "ledger keys removed");
+        // A node that is down keeps nobody from cleaning up the others.
+        match drop_ledgers_of(&deployment, &node, &ledgers).await {
+            Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
+            Err(fault) => {
+                tracing::warn!(error = %fault, "ledger keys stay behind; they expire by themselves")
+            }
+        }
     }
     Ok(())
+}
+
+async fn drop_ledgers_of(deployment: &Deployment, node: &NodeId, ledgers: &[Vec<u8>]) -> Result<u64, Fault> {
+    guard::drop_ledgers(&deployment.conn(node).await?, ledgers).await
 }
 
 /// The machine's name, for the lock's holder.

@@ -71,9 +71,16 @@ impl Estimate {
 
     /// Those in percent of the matching keys.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal, and compared with whole percents")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "shown with one decimal, and compared with whole percents"
+    )]
     pub fn percent(&self) -> f64 {
-        if self.matching_keys == 0 { 0.0 } else { self.candidates() as f64 * 100.0 / self.matching_keys as f64 }
+        if self.matching_keys == 0 {
+            0.0
+        } else {
+            self.candidates() as f64 * 100.0 / self.matching_keys as f64
+        }
     }
 
     /// The number of keys at which a run that may delete `percent` of them is stopped; `None` at 100 %.

@@ -40,7 +40,9 @@ pub fn of_result(result: &CleanupResult, cancel: Option<CancelKind>) -> u8 {
 #[must_use]
 pub fn of_error(error: &RunError) -> u8 {
     match error {
-        RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => of_fault(fault),
+        RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
+            of_fault(fault)
+        }
         RunError::Survey(SurveyError::DbOnCluster(_)) => USAGE,
         RunError::Survey(SurveyError::Rights { .. }) | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. }) => REFUSED,

@@ -50,7 +50,8 @@ pub(crate) struct JobLock {
 /// Takes the lock of the job, waiting for it as long as the options say.
 pub(crate) async fn take(options: &Options, run: RunId, host: &str) -> Result<JobLock, LockError> {
     let deployment = Deployment::discover(options.access.clone(), "keysweep-lock").await?;
-    let holder = Holder { run, host: host.to_owned(), pid: std::process::id(), since: Timestamp::now().to_string() };
+    let holder =
+        Holder { run, host: host.to_owned(), pid: std::process::id(), since: Timestamp::now().to_string() };
     let until = Instant::now() + options.lock_wait;
     loop {
         let conn = conn(&deployment, &options.job).await?;
@@ -76,7 +77,8 @@ fn who(holder: &Holder) -> String {
 async fn conn(deployment: &Deployment, job: &str) -> Result<Conn, Fault> {
     let slot = slot_of(&lock::lock_key(job));
     let topology = deployment.topology();
-    let unserved = || Fault::new(FaultKind::NotReady, format!("slot {slot}"), "nobody serves the slot of the lock");
+    let unserved =
+        || Fault::new(FaultKind::NotReady, format!("slot {slot}"), "nobody serves the slot of the lock");
     let owner = topology.owner(slot).ok_or_else(unserved)?;
     deployment.conn(&owner.node).await
 }
@@ -84,7 +86,12 @@ async fn conn(deployment: &Deployment, job: &str) -> Result<Conn, Fault> {
 impl JobLock {
     /// Renews the lease until `done`, and frees the lock then. If it is lost, or cannot be renewed before the
     /// lease ends, the run is stopped.
-    pub(crate) async fn keep(self, job: String, records: Records, done: CancellationToken) -> Result<(), Fault> {
+    pub(crate) async fn keep(
+        self,
+        job: String,
+        records: Records,
+        done: CancellationToken,
+    ) -> Result<(), Fault> {
         let mut renewed = Instant::now();
         loop {
             tokio::select! {
@@ -117,7 +124,8 @@ impl JobLock {
     }
 
     async fn lost(&self, records: &Records, why: &str) -> Result<(), Fault> {
-        let cancel = Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {why}") };
+        let cancel =
+            Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {why}") };
         if let Err(e) = records.create_cancel(&cancel).await {
             tracing::error!(error = %e, "failed to stop a run whose lock is lost");
         }

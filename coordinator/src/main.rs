@@ -1,2 +1,117 @@
-//! placeholder
-fn main() {}
+//! The one binary, `keysweep`: parses the command line, resolves the settings, runs a command, and turns how
+//! that ended into an exit code.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use coordinator::cli::args::{Cli, Command, ConfigCommand};
+use coordinator::cli::run::Show;
+use coordinator::cli::{demo, log, run, show};
+use coordinator::exit;
+use coordinator::options::Options;
+use serde_json::json;
+use shared::config::{self, ConfigError, Environment, JobFile, Settings};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::init(&cli.output);
+    let (json, runtime) = (cli.output.json, tokio::runtime::Builder::new_multi_thread().enable_all().build());
+    let ended = match runtime {
+        Ok(runtime) => {
+            let ended = runtime.block_on(Box::pin(command(&cli)));
+            // A question on the terminal may still wait for its answer; nobody needs it any more.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(e) => Err(Ended::new(exit::FAILED, e)),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(ended) => {
+            tracing::error!("{}", ended.message);
+            if json {
+                // A program that reads stdout gets its one document in any case.
+                let _ =
+                    writeln!(io::stdout(), "{:#}", json!({ "error": ended.message, "exitCode": ended.code }));
+            }
+            ExitCode::from(ended.code)
+        }
+    }
+}
+
+/// A command that ended with an error.
+struct Ended {
+    code: u8,
+    message: String,
+}
+
+impl Ended {
+    fn new(code: u8, message: impl Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+impl From<ConfigError> for Ended {
+    fn from(e: ConfigError) -> Self {
+        Self::new(exit::USAGE, e)
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(e: io::Error) -> Self {
+        // A reader that has seen enough (`| head`) is no failure.
+        let code = if e.kind() == io::ErrorKind::BrokenPipe { exit::DONE } else { exit::FAILED };
+        Self::new(code, e)
+    }
+}
+
+impl From<run::CommandError> for Ended {
+    fn from(e: run::CommandError) -> Self {
+        Self::new(e.code(), e)
+    }
+}
+
+async fn command(cli: &Cli) -> Result<u8, Ended> {
+    let how = Show { json: cli.output.json, quiet: cli.output.quiet };
+    match &cli.command {
+        Command::Run(args) => Ok(run::run(&options(cli)?, args.yes, how).await?),
+        Command::Plan(_) => Ok(run::plan(&options(cli)?, how).await?),
+        Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
+        Command::Config { command: ConfigCommand::Show(_) } => {
+            let rows = settings(cli)?.rows();
+            let page = if how.json { show::settings_json(&rows) } else { show::settings(&rows) };
+            io::stdout().write_all(page.as_bytes())?;
+            Ok(exit::DONE)
+        }
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            let text = std::fs::read_to_string(file);
+            let text = text
+                .map_err(|e| Ended::new(exit::USAGE, format!("failed to read `{}`: {e}", file.display())))?;
+            let checked = config::check_file(file, &text);
+            let page =
+                if how.json { show::checked_json(file, &checked) } else { show::checked(file, &checked) };
+            io::stdout().write_all(page.as_bytes())?;
+            Ok(if checked.is_ok() { exit::DONE } else { exit::USAGE })
+        }
+        Command::Completions { shell } => {
+            show::completions(*shell, &mut io::stdout())?;
+            Ok(exit::DONE)
+        }
+        Command::Man => {
+            show::man(&mut io::stdout())?;
+            Ok(exit::DONE)
+        }
+    }
+}
+
+fn settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let environment = Environment::snapshot()?;
+    let file = JobFile::find(cli.config_file(), &environment)?;
+    config::resolve(&cli.flags(), &environment, file.as_ref())
+}
+
+fn options(cli: &Cli) -> Result<Options, Ended> {
+    Options::from_settings(&settings(cli)?).map_err(|e| Ended::new(exit::USAGE, e))
+}

@@ -87,7 +87,8 @@ impl Options {
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {
     let pattern = |text: &String| {
-        Pattern::new(text.as_bytes()).map_err(|source| OptionsError::Pattern { pattern: text.clone(), source })
+        Pattern::new(text.as_bytes())
+            .map_err(|source| OptionsError::Pattern { pattern: text.clone(), source })
     };
     texts.iter().map(pattern).collect()
 }

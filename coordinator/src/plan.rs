@@ -51,7 +51,8 @@ impl Planner {
     #[must_use]
     pub fn slots(&self, node: &NodeKeys, giant: &SlotSet) -> Vec<ScanTask> {
         let is_giant = |slot: u16, keys: u64| keys > SLOT_KEYS_MAX || giant.contains(slot);
-        let (giants, plain): (Vec<_>, Vec<_>) = node.slots.iter().partition(|(slot, keys)| is_giant(*slot, *keys));
+        let (giants, plain): (Vec<_>, Vec<_>) =
+            node.slots.iter().partition(|(slot, keys)| is_giant(*slot, *keys));
         let mut tasks = self.plain_slots(node, &plain);
         match node.listing {
             // One table for all slots: one pass over it for all giants.

@@ -33,7 +33,8 @@ pub(crate) async fn sample(
     cluster: bool,
     rules: &Rules,
 ) -> Result<(Sample, Lookups), Fault> {
-    let mut looking = Looking { rules, sample: Sample::default(), lookups: Lookups::default(), seen: HashSet::new() };
+    let mut looking =
+        Looking { rules, sample: Sample::default(), lookups: Lookups::default(), seen: HashSet::new() };
     if node.keys > 2 * SAMPLE_KEYS {
         for _ in 0..RANDOM_PAGES / PAGES_AT_ONCE {
             let cursors = (0..PAGES_AT_ONCE).map(|_| random_cursor(node, cluster));
@@ -88,7 +89,8 @@ impl Looking<'_> {
 
     /// Looks at the pages at `cursors`; the cursor after the last of them.
     async fn pages(&mut self, conn: &Conn, cursors: impl Iterator<Item = u64>) -> Result<u64, Fault> {
-        let listings: Vec<Listing> = cursors.map(|cursor| Listing::Scan { cursor, count: PAGE_KEYS }).collect();
+        let listings: Vec<Listing> =
+            cursors.map(|cursor| Listing::Scan { cursor, count: PAGE_KEYS }).collect();
         let (pages, _) = window(conn, &listings, &[]).await?;
         let next = pages.last().map_or(0, |page| page.next);
         let selector = Selector::new(self.rules);

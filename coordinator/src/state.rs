@@ -70,7 +70,11 @@ mod tests {
         for (s, state) in states.iter().enumerate() {
             for (e, event) in events.iter().enumerate() {
                 let expected = legal.iter().find(|(from, by, _)| (*from, *by) == (s, e));
-                assert_eq!(next(*state, *event).ok(), expected.map(|(_, _, to)| states[*to]), "{state:?} {event:?}");
+                assert_eq!(
+                    next(*state, *event).ok(),
+                    expected.map(|(_, _, to)| states[*to]),
+                    "{state:?} {event:?}"
+                );
             }
         }
     }

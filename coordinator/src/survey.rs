@@ -27,7 +27,9 @@ pub enum SurveyError {
     #[error("`--db {0}`: a cluster has only database 0; leave `--db` out")]
     DbOnCluster(u32),
     /// The address is that of a replica.
-    #[error("redis at `{address}` is a replica and takes no writes; give the address of its primary, `{primary}`")]
+    #[error(
+        "redis at `{address}` is a replica and takes no writes; give the address of its primary, `{primary}`"
+    )]
     Replica {
         /// The replica.
         address: String,
@@ -35,7 +37,9 @@ pub enum SurveyError {
         primary: String,
     },
     /// The user may not do what a run does.
-    #[error("user `{user}` lacks rights on redis at `{address}`: {commands}; allow them with `ACL SETUSER {user} {rules}`")]
+    #[error(
+        "user `{user}` lacks rights on redis at `{address}`: {commands}; allow them with `ACL SETUSER {user} {rules}`"
+    )]
     Rights {
         /// The server.
         address: String,
@@ -102,13 +106,17 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         return Err(SurveyError::NoSlots);
     }
     let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
-    let (mut planned, mut tasks, mut nodes, mut missing) = (Vec::new(), Vec::new(), Vec::new(), SlotSet::all());
+    let (mut planned, mut tasks, mut nodes, mut missing) =
+        (Vec::new(), Vec::new(), Vec::new(), SlotSet::all());
     for primary in &topology.primaries {
         missing = missing.difference(&primary.slots);
         match look_at(&deployment, primary, options, topology.cluster).await {
             Ok((node, keys, mut row)) => {
-                let its_tasks =
-                    if topology.cluster { planner.slots(&keys, &SlotSet::new()) } else { planner.database(&keys) };
+                let its_tasks = if topology.cluster {
+                    planner.slots(&keys, &SlotSet::new())
+                } else {
+                    planner.database(&keys)
+                };
                 row.tasks = its_tasks.len() as u64;
                 planned.push(node);
                 nodes.push(row);
@@ -123,7 +131,8 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         }
     }
     if planned.is_empty() {
-        let detail = format!("none of the {} primaries that the cluster names can be used", topology.primaries.len());
+        let detail =
+            format!("none of the {} primaries that the cluster names can be used", topology.primaries.len());
         return Err(Fault::new(FaultKind::Unreachable, options.alias.as_str(), detail).into());
     }
     let estimate = Estimate::sum(nodes.iter().map(|row| row.estimate));

@@ -7,7 +7,12 @@ use shared::outcome::Outcome;
 /// The outcomes that a verdict stands for; `None` if nothing was done because it is too early.
 /// `first` says that no earlier delivery of the batch was tried, and `keeps_ledgers` that the node does not
 /// evict keys: without either, a key that is missing may be one that we deleted.
-pub(crate) fn outcomes(verdict: Verdict, keys: usize, first: bool, keeps_ledgers: bool) -> Option<Vec<Outcome>> {
+pub(crate) fn outcomes(
+    verdict: Verdict,
+    keys: usize,
+    first: bool,
+    keeps_ledgers: bool,
+) -> Option<Vec<Outcome>> {
     match verdict {
         Verdict::Early(_) => None,
         Verdict::Outcomes(outcomes) if first || keeps_ledgers => Some(outcomes),

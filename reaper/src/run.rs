@@ -26,6 +26,10 @@ use crate::receipt::{outcomes, receipt, uniform};
 /// How long a batch waits for the report that makes it count, before it is looked at again.
 const REPORT_WAIT: Duration = Duration::from_millis(20);
 
+/// How long a batch whose grace is not over is put back at most: it is looked at again, however long the grace
+/// is, so that a cancelled run ends soon.
+const GRACE_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// A reaper: as many of them as wanted may work side by side.
 pub struct Reaper {
     env: Env,
@@ -69,7 +73,8 @@ impl Reaper {
 
     fn at_node(&self, node: &NodeId) -> Arc<AtNode> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), script: tokio::sync::Mutex::default() };
+        let new =
+            || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), script: tokio::sync::Mutex::default() };
         Arc::clone(nodes.entry(node.clone()).or_insert_with(|| Arc::new(new())))
     }
 
@@ -80,14 +85,17 @@ impl Reaper {
             return Ok(Disposition::Done);
         }
         // A batch counts if the report that counts lists it. Another attempt's batches do nothing.
-        let Some(report) = records.report(batch.task).await? else { return Ok(Disposition::Later(REPORT_WAIT)) };
+        let Some(report) = records.report(batch.task).await? else {
+            return Ok(Disposition::Later(REPORT_WAIT));
+        };
         if !report.batches.iter().any(|listed| listed.batch == batch.batch) {
             return Ok(Disposition::Done);
         }
         let cancel = records.cancel().await?;
-        let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(spec.rules.action) };
+        let mode =
+            if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(spec.rules.action) };
         match self.act(batch, mode, &records).await? {
-            Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms))),
+            Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
             Acted::Done(outcomes) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let cause = cancel.map(|cancel| cancel.cause);
@@ -106,7 +114,12 @@ impl Reaper {
             Ok(nodes) => nodes,
             Err(slot) => {
                 deployment.refresh().await?;
-                return Err(Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}")).into());
+                return Err(Fault::new(
+                    FaultKind::Moved,
+                    batch.alias.as_str(),
+                    format!("nobody serves slot {slot}"),
+                )
+                .into());
             }
         };
         let mut all = vec![Vec::new(); batch.groups.len()];

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use shared::ids::NodeId;
 use shared::messages::{CancelKind, Lookups, RunSpec};
-use shared::result::{
-    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status,
-};
+use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
 
 use crate::fold::Fold;
@@ -126,7 +124,9 @@ fn issues(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Vec<Stri
         let what = if coverage.slots_covered.is_some() { "slots " } else { "" };
         issues.push(format!("Not covered: {what}{missing}"));
     }
-    issues.extend(fold.losses.iter().map(|(cause, tasks)| format!("{tasks} scan tasks were given up: {cause}")));
+    issues.extend(
+        fold.losses.iter().map(|(cause, tasks)| format!("{tasks} scan tasks were given up: {cause}")),
+    );
     if fold.totals.counts.too_long > 0 {
         let (n, named) = (fold.totals.counts.too_long, fold.long_keys.join(", "));
         issues.push(format!("{n} keys are too long to be handled (key_too_long): {named}"));

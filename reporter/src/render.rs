@@ -30,7 +30,8 @@ fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
     };
     let dry = if result.dry_run { ", dry run: nothing was changed" } else { "" };
     let _ = writeln!(page, "{display_name} {status}{dry}");
-    let _ = writeln!(page, "run {} of job `{}`, {}\n", result.run_id, result.job, seconds(result.duration_ms));
+    let _ =
+        writeln!(page, "run {} of job `{}`, {}\n", result.run_id, result.job, seconds(result.duration_ms));
 }
 
 fn figures(page: &mut String, result: &CleanupResult) {
@@ -177,7 +178,11 @@ fn percent(part: u64, whole: u64) -> String {
 
 fn seconds(ms: u64) -> String {
     let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
-    if seconds < 120 { format!("{seconds}.{tenths} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+    if seconds < 120 {
+        format!("{seconds}.{tenths} s")
+    } else {
+        format!("{} min {} s", seconds / 60, seconds % 60)
+    }
 }
 
 #[cfg(test)]
@@ -186,7 +191,10 @@ mod tests {
 
     #[test]
     fn numbers_and_times_for_people() {
-        assert_eq!([grouped(0), grouped(999), grouped(1_000), grouped(12_345_678)], ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!(
+            [grouped(0), grouped(999), grouped(1_000), grouped(12_345_678)],
+            ["0", "999", "1,000", "12,345,678"]
+        );
         assert_eq!([seconds(1_940), seconds(200_000)], ["1.9 s", "3 min 20 s"]);
         assert_eq!([percent(1, 8), percent(0, 0)], ["12.5%", "0.0%"]);
     }

@@ -62,7 +62,9 @@ async fn traffic(env: &Env, spec: &RunSpec) -> Traffic {
             Ok(status) if status.process == planned.process => {
                 traffic.insert(planned.node.clone(), status.lookups);
             }
-            Ok(_) => tracing::warn!(node = %planned.node, "restarted during the run, left out of the hit rate"),
+            Ok(_) => {
+                tracing::warn!(node = %planned.node, "restarted during the run, left out of the hit rate")
+            }
             Err(fault) => tracing::warn!(error = %fault, "left out of the hit rate"),
         }
     }

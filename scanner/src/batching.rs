@@ -57,8 +57,11 @@ pub(crate) fn batches(
     let mut batches = Vec::new();
     let (mut batch, mut bytes, mut keys) = (empty(), 0, 0);
     for group in groups(candidates, group_keys_max) {
-        let cost: usize = group.keys.iter().map(|key| key.len() + OVERHEAD_BYTES).sum::<usize>() + OVERHEAD_BYTES;
-        if !batch.groups.is_empty() && (bytes + cost > BATCH_BYTES_MAX || keys + group.keys.len() > BATCH_KEYS_MAX) {
+        let cost: usize =
+            group.keys.iter().map(|key| key.len() + OVERHEAD_BYTES).sum::<usize>() + OVERHEAD_BYTES;
+        if !batch.groups.is_empty()
+            && (bytes + cost > BATCH_BYTES_MAX || keys + group.keys.len() > BATCH_KEYS_MAX)
+        {
             batches.push(std::mem::replace(&mut batch, empty()));
             (bytes, keys) = (0, 0);
         }

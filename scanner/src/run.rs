@@ -96,7 +96,8 @@ impl Scanner {
             return Ok(Some((report, Vec::new())));
         }
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
-        let mut reading = Reading { tally: Tally::default(), approximate: false, pulse: Pulse::new(&self.env) };
+        let mut reading =
+            Reading { tally: Tally::default(), approximate: false, pulse: Pulse::new(&self.env) };
         if !reading.go_through(&mut walk, &conn, spec, records, delivery).await? {
             return Ok(None);
         }
@@ -235,7 +236,8 @@ impl Reading {
     ) -> (TaskReport, Vec<ReapBatch>) {
         let lookups = self.tally.lookups;
         let settled = Settled::of(&task.scope, reached, before, after, &self.tally.moved);
-        let (counts, long_keys, candidates) = self.tally.settle(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
+        let (counts, long_keys, candidates) =
+            self.tally.settle(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
         let group_keys_max = spec.rules.delete_batch_keys as usize;
         let batches = batching::batches(task, candidates, group_keys_max, spec.rules.grace_ms, now_ms);
         let report = TaskReport {
@@ -295,9 +297,7 @@ impl Settled {
         };
         match scope {
             Scope::Slots { listing, .. } => Self::of_slots(*listing, reached, &stable(&reached.slots)),
-            Scope::Cursors(cursors) => {
-                Self::of_cursors(cursors, reached, cursors.slots.as_ref().map(stable))
-            }
+            Scope::Cursors(cursors) => Self::of_cursors(cursors, reached, cursors.slots.as_ref().map(stable)),
         }
     }
 
@@ -322,7 +322,11 @@ impl Settled {
     fn of_cursors(cursors: &CursorScope, reached: &Reached, stable: Option<SlotSet>) -> Self {
         let mut rest = Vec::new();
         if !reached.unread_ranges.is_empty() {
-            let scope = CursorScope { ranges: reached.unread_ranges.clone(), slots: stable.clone(), ..cursors.clone() };
+            let scope = CursorScope {
+                ranges: reached.unread_ranges.clone(),
+                slots: stable.clone(),
+                ..cursors.clone()
+            };
             rest.push(Rest { reason: RestReason::Full, scope: Scope::Cursors(scope) });
         }
         // A slot that moved during one part of a pass has to be read again as a whole; what other parts
@@ -336,7 +340,8 @@ impl Settled {
             let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
             rest.push(Rest { reason: RestReason::Unstable, scope });
         }
-        let covered = Covered::Ranges { pass: cursors.pass, slots: stable.clone(), ranges: reached.ranges.clone() };
+        let covered =
+            Covered::Ranges { pass: cursors.pass, slots: stable.clone(), ranges: reached.ranges.clone() };
         Self { covered, rest, keep: stable, approximate }
     }
 }
@@ -366,4 +371,3 @@ fn handed_back(task: &ScanTask) -> TaskReport {
     let rest = vec![Rest { reason: RestReason::Unstable, scope: task.scope.clone() }];
     TaskReport { rest, ..blank(task) }
 }
-

@@ -101,6 +101,11 @@ mod tests {
         check(Action::Delete, "permissions:system:1", Ttl::Left(9), Verdict::Normal(9));
         let long = format!("permissions:{}", "x".repeat(KEY_BYTES_MAX - 11));
         check(Action::Delete, &long, Ttl::Unlimited, Verdict::TooLong);
-        check(Action::Delete, &long[1..].replacen("ermissions", "permissions", 1), Ttl::Unlimited, Verdict::Candidate);
+        check(
+            Action::Delete,
+            &long[1..].replacen("ermissions", "permissions", 1),
+            Ttl::Unlimited,
+            Verdict::Candidate,
+        );
     }
 }

@@ -35,10 +35,19 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts listed keys and returns those to look up. Keys listed twice are dropped if they `may_repeat`.
-    pub(crate) fn listed(&mut self, keys: Vec<Listed>, may_repeat: bool, selector: &Selector<'_>) -> Vec<Listed> {
+    /// Counts listed keys and returns those to look up. Keys of our own are not even counted, and those listed
+    /// twice are dropped if they `may_repeat`.
+    pub(crate) fn listed(
+        &mut self,
+        keys: Vec<Listed>,
+        may_repeat: bool,
+        selector: &Selector<'_>,
+    ) -> Vec<Listed> {
         let mut wanted = Vec::with_capacity(keys.len());
         for listed in keys {
+            if listed.key.is_own() {
+                continue;
+            }
             if may_repeat && !self.seen.first_time(listed.key.as_bytes()) {
                 continue;
             }
@@ -78,8 +87,12 @@ impl Tally {
     }
 
     /// The shares of the slots that `keep` accepts, with their totals and the beginnings of keys too long.
-    pub(crate) fn settle(self, keep: impl Fn(u16) -> bool) -> (ScanCounts, Vec<String>, BTreeMap<u16, Vec<Key>>) {
-        let (mut counts, mut long_keys, mut candidates) = (ScanCounts::default(), Vec::new(), BTreeMap::new());
+    pub(crate) fn settle(
+        self,
+        keep: impl Fn(u16) -> bool,
+    ) -> (ScanCounts, Vec<String>, BTreeMap<u16, Vec<Key>>) {
+        let (mut counts, mut long_keys, mut candidates) =
+            (ScanCounts::default(), Vec::new(), BTreeMap::new());
         for (slot, tally) in self.slots {
             if keep(slot) {
                 counts += tally.counts;
@@ -151,7 +164,9 @@ mod tests {
         let selector = Selector::new(&rules);
         let mut tally = Tally::default();
         let listed = |slot, key: &str| Listed { slot, key: Key::new(key) };
-        let keys = vec![listed(1, "a1"), listed(1, "ap"), listed(2, "a2"), listed(2, "b"), listed(1, "a1")];
+        let own = listed(1, "keysweep:lock:a");
+        let keys =
+            vec![listed(1, "a1"), listed(1, "ap"), own, listed(2, "a2"), listed(2, "b"), listed(1, "a1")];
         let wanted = tally.listed(keys, true, &selector);
         let (slots, keys): (Vec<u16>, Vec<Key>) = wanted.into_iter().map(|l| (l.slot, l.key)).unzip();
         assert_eq!(slots, [1, 1, 2]);

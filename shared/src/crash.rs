@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio::task;
 
 /// The moments at which being cut off matters: before and after each thing that must happen once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,9 @@ impl CrashPoint {
 pub struct CrashPlan {
     armed: Option<(CrashPoint, u32)>,
     visits: AtomicU32,
-    fired: Notify,
+    /// The task that stands at the cut, until whoever runs it takes notice: many workers wait for this plan, and
+    /// only the one that was cut off may be dropped.
+    cut: watch::Sender<Option<task::Id>>,
 }
 
 impl CrashPlan {
@@ -64,7 +67,7 @@ impl CrashPlan {
             && armed == point
             && self.visits.fetch_add(1, Ordering::SeqCst) + 1 == visit
         {
-            self.fired.notify_one();
+            self.cut.send_replace(task::try_id());
             std::future::pending::<()>().await;
         }
     }
@@ -75,8 +78,45 @@ impl CrashPlan {
         self.armed.is_some_and(|(_, visit)| self.visits.load(Ordering::SeqCst) >= visit)
     }
 
-    /// Returns when a worker reached the planned point: whoever runs the workers drops them then.
+    /// Returns when the worker in the calling task has reached the planned point: whoever runs it there drops
+    /// it then.
     pub async fn fired(&self) {
-        self.fired.notified().await;
+        let ours = task::try_id();
+        // It cannot be closed: `self` holds the sender.
+        let _ = self.cut.subscribe().wait_for(|cut| cut.is_some() && *cut == ours).await;
+        self.cut.send_replace(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::supervise::Crew;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_worker_at_the_cut_hears_of_it_and_only_once() {
+        let plan = Arc::new(CrashPlan::at(CrashPoint::TaskTaken, 1));
+        let mut crew = Crew::default();
+        for worker in 0..3_u64 {
+            let plan = Arc::clone(&plan);
+            crew.start(worker.to_string(), async move {
+                // The last to wait is the first to be cut off.
+                tokio::time::sleep(Duration::from_secs(10 - worker)).await;
+                let mut cuts = 0;
+                loop {
+                    tokio::select! {
+                        () = async { plan.pass(CrashPoint::TaskTaken).await; tokio::time::sleep(Duration::from_secs(60)).await } => break,
+                        () = plan.fired() => cuts += 1,
+                    }
+                }
+                let expected = u64::from(worker == 2);
+                if cuts == expected { Ok(()) } else { Err(format!("worker {worker} was cut off {cuts} times")) }
+            });
+        }
+        assert_eq!(crew.join().await, []);
+        assert!(plan.has_fired());
     }
 }

@@ -30,7 +30,9 @@ impl Deployments {
         if let Some(deployment) = known.get(alias) {
             return Ok(Arc::clone(deployment));
         }
-        let unknown = || Fault::new(FaultKind::Refused, alias.as_str(), "this worker's configuration has no such alias");
+        let unknown = || {
+            Fault::new(FaultKind::Refused, alias.as_str(), "this worker's configuration has no such alias")
+        };
         let access = self.access.get(alias).ok_or_else(unknown)?;
         let deployment = Arc::new(Deployment::discover(access.clone(), self.name).await?);
         known.insert(alias.clone(), Arc::clone(&deployment));

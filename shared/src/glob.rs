@@ -143,8 +143,7 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
         [] => None,
         [b'?', after @ ..] => Some(after),
         [b'[', class @ ..] => {
-            let (negated, class) =
-                class.strip_prefix(b"^").map_or((false, class), |class| (true, class));
+            let (negated, class) = class.strip_prefix(b"^").map_or((false, class), |class| (true, class));
             let (found, after) = match_class(class, byte);
             (found != negated).then_some(after)
         }
@@ -247,9 +246,7 @@ mod tests {
             ([], _) => key.is_empty(),
             ([b'*', after @ ..], _) => (0..=key.len()).any(|skip| slow(after, &key[skip..])),
             (_, []) => false,
-            (_, [byte, rest @ ..]) => {
-                match_one(pattern, *byte).is_some_and(|after| slow(after, rest))
-            }
+            (_, [byte, rest @ ..]) => match_one(pattern, *byte).is_some_and(|after| slow(after, rest)),
         }
     }
 

@@ -90,10 +90,7 @@ mod tests {
     fn every_slot_has_a_tag() {
         for slot in 0..SLOTS {
             let tag = tag_for(slot);
-            assert!(
-                tag.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()),
-                "`{tag}`"
-            );
+            assert!(tag.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()), "`{tag}`");
             assert_eq!(slot_of(tag.as_bytes()), slot);
             assert_eq!(slot_of(format!("x{{{tag}}}").as_bytes()), slot);
         }

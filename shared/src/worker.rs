@@ -124,7 +124,12 @@ async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery) {
     }
 }
 
-async fn attempt<H: Handler>(env: &Env, handler: &H, message: &H::Message, delivery: &Delivery) -> Disposition {
+async fn attempt<H: Handler>(
+    env: &Env,
+    handler: &H,
+    message: &H::Message,
+    delivery: &Delivery,
+) -> Disposition {
     let failure = match handler.handle(message, delivery).await {
         Ok(disposition) => return disposition,
         Err(failure) => failure,

@@ -40,16 +40,7 @@ impl Server {
     fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("redis-server")
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--port",
-                &port.to_string(),
-            ])
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is on the path");
@@ -116,22 +107,14 @@ fn answers_as_the_server_does() {
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         connection.call(&[b"FLUSHALL"]);
-        let mut keys: BTreeSet<Vec<u8>> =
-            (0..KEYS_PER_SEED).map(|_| word(&mut random, 6)).collect();
+        let mut keys: BTreeSet<Vec<u8>> = (0..KEYS_PER_SEED).map(|_| word(&mut random, 6)).collect();
         keys.insert(Vec::new());
         for key in &keys {
             connection.call(&[b"SET", key, b""]);
         }
         for _ in 0..PATTERNS_PER_SEED {
             let pattern = Pattern::new(word(&mut random, 9)).unwrap();
-            let reply = connection.call(&[
-                b"SCAN",
-                b"0",
-                b"MATCH",
-                pattern.as_bytes(),
-                b"COUNT",
-                b"100000",
-            ]);
+            let reply = connection.call(&[b"SCAN", b"0", b"MATCH", pattern.as_bytes(), b"COUNT", b"100000"]);
             let (cursor, listed) = reply.split_first().unwrap();
             assert_eq!(cursor, b"0", "the whole database fits one page");
             let theirs: BTreeSet<&[u8]> = listed.iter().map(Vec::as_slice).collect();

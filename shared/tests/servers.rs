@@ -98,19 +98,11 @@ async fn a_cluster_comes_up_with_replicas_is_filled_and_moves_a_slot() {
     cluster.close_slot(slot, from, to).await.unwrap();
     let count = async |node: usize| {
         let conn = cluster.nodes()[node].conn().await?;
-        Ok::<_, shared::servers::ServersError>(
-            conn.words(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await?,
-        )
+        Ok::<_, shared::servers::ServersError>(conn.words(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await?)
     };
-    assert_eq!(
-        (count(from).await.unwrap(), count(to).await.unwrap()),
-        (Reply::Int(0), Reply::Int(250))
-    );
+    assert_eq!((count(from).await.unwrap(), count(to).await.unwrap()), (Reply::Int(0), Reply::Int(250)));
     cluster.move_slot(slot, to, from).await.unwrap();
-    assert_eq!(
-        (count(from).await.unwrap(), count(to).await.unwrap()),
-        (Reply::Int(250), Reply::Int(0))
-    );
+    assert_eq!((count(from).await.unwrap(), count(to).await.unwrap()), (Reply::Int(250), Reply::Int(0)));
     let pids: Vec<u32> = cluster.nodes().iter().map(Server::pid).collect();
     drop(cluster);
     assert!(!pids.into_iter().any(alive));
@@ -187,10 +179,9 @@ fn a_missing_binary_is_an_error_that_says_how_to_install_it() {
     command
         .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
         .env("KEYSWEEP_TEST_HELPER", "1");
-    let output =
-        command.env("KEYSWEEP_REDIS_SERVER", "/nonexistent/redis-server").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
+    let output = command.env("KEYSWEEP_REDIS_SERVER", "/nonexistent/redis-server").output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("/nonexistent/redis-server"), "{text}");
 }
 
@@ -203,10 +194,7 @@ async fn soak_seeding_rate() -> Result<(), Fault> {
     let begin = Instant::now();
     for number in 0..500_000_u32 {
         let ttl = (number % 10 != 0).then_some(900_000);
-        seeder
-            .set(format!("permissions:{number}:documents").as_bytes(), b"read,write", ttl)
-            .await
-            .unwrap();
+        seeder.set(format!("permissions:{number}:documents").as_bytes(), b"read,write", ttl).await.unwrap();
     }
     seeder.finish().await.unwrap();
     println!("{:.0} keys/s", 500_000.0 / begin.elapsed().as_secs_f64());

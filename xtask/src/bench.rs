@@ -110,9 +110,7 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
 
 fn print_table(options: &Options, rows: &[(&str, Vec<Sample>)]) {
     println!("{} keys, a tenth without TTL; medians of {REPEATS} runs", options.keys);
-    println!(
-        "wall: whole process from start to exit, grace included; own: durationMs of the result\n"
-    );
+    println!("wall: whole process from start to exit, grace included; own: durationMs of the result\n");
     println!(
         "{:<12} {:>15} {:>15} {:>7} {:>15} {:>7} {:>8} {:>9}",
         "", "simple keys/s", "wall keys/s", "ratio", "own keys/s", "ratio", "wall s", "peak MB"

@@ -25,9 +25,7 @@ fn program() -> String {
 
 /// Runs `command` with our terminal and returns how it ended.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
-    command
-        .status()
-        .with_context(|| format!("failed to start `{}`", command.get_program().display()))
+    command.status().with_context(|| format!("failed to start `{}`", command.get_program().display()))
 }
 
 /// The exit code to end with after a child that ended so: its own, or failure if a signal ended it.
@@ -38,16 +36,13 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
 
 /// Builds the binary `keysweep` (in release mode or not) and returns where it is.
 pub(crate) fn build_keysweep(release: bool) -> Result<PathBuf> {
-    let mut command =
-        cargo(&["build", "--locked", "--package", "coordinator", "--bin", "keysweep"]);
+    let mut command = cargo(&["build", "--locked", "--package", "coordinator", "--bin", "keysweep"]);
     command.arg("--message-format=json-render-diagnostics").args(release.then_some("--release"));
-    let output =
-        command.stderr(Stdio::inherit()).output().context("failed to start `cargo build`")?;
+    let output = command.stderr(Stdio::inherit()).output().context("failed to start `cargo build`")?;
     if !output.status.success() {
         bail!("failed to build keysweep: see the compiler's messages above");
     }
-    executable(&output.stdout)
-        .context("cargo built no binary named `keysweep` in package `coordinator`")
+    executable(&output.stdout).context("cargo built no binary named `keysweep` in package `coordinator`")
 }
 
 /// The path of the binary in cargo's messages, one JSON document per line.
@@ -64,8 +59,7 @@ mod tests {
 
     #[test]
     fn the_binary_is_found_among_cargo_messages() {
-        let messages =
-            br#"{"reason":"compiler-artifact","target":{"name":"coordinator"},"executable":null}
+        let messages = br#"{"reason":"compiler-artifact","target":{"name":"coordinator"},"executable":null}
 not json
 {"reason":"compiler-artifact","target":{"name":"keysweep"},"executable":"/t/debug/keysweep"}
 {"reason":"build-finished","success":true}"#;

@@ -13,9 +13,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     for component in ["fmt", "clippy"] {
         let found = cargo(&[component, "--version"]).output();
         if !found.is_ok_and(|output| output.status.success()) {
-            bail!(
-                "`cargo {component}` is missing: install it with `rustup component add rustfmt clippy`"
-            );
+            bail!("`cargo {component}` is missing: install it with `rustup component add rustfmt clippy`");
         }
     }
     install::ensure(&[install::REDIS])?;

@@ -68,8 +68,7 @@ fn install(tool: &Tool) -> Result<()> {
 }
 
 fn present(tool: &Tool) -> bool {
-    find_program(tool.program).is_some()
-        || (tool.program == REDIS.program && redis_server().is_ok())
+    find_program(tool.program).is_some() || (tool.program == REDIS.program && redis_server().is_ok())
 }
 
 fn way_out(tool: &Tool) -> String {
@@ -105,8 +104,7 @@ mod tests {
     fn a_missing_tool_is_named_with_its_package() {
         let text = way_out(&Tool { program: "nats-server", package: "nats-server" });
         assert!(
-            text.contains("`nats-server` is missing")
-                && text.contains("apt-get install nats-server"),
+            text.contains("`nats-server` is missing") && text.contains("apt-get install nats-server"),
             "{text}"
         );
     }

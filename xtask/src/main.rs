@@ -1,10 +1,6 @@
 //! Developers' commands: `cargo xtask <command>`. Each is one file; what they share is `cargo.rs` (running
 //! cargo) and `install.rs` (programs that the system lacks).
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line tool talks to its terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod baseline;
 mod bench;

@@ -27,17 +27,13 @@ pub(crate) fn sweep(keysweep: &Path, urls: &[String], args: &[String]) -> Result
     let child = child.with_context(|| format!("failed to start `{}`", keysweep.display()))?;
     let pid = child.id();
     // A thread reads what it prints, while we look at its memory.
-    let reader = std::thread::spawn(move || {
-        child.wait_with_output().map(|output| (output, begin.elapsed()))
-    });
+    let reader = std::thread::spawn(move || child.wait_with_output().map(|output| (output, begin.elapsed())));
     let mut rss_peak_kb = 0;
     while !reader.is_finished() {
         rss_peak_kb = rss_peak_kb.max(peak_memory_kb(pid).unwrap_or(0));
         std::thread::sleep(Duration::from_millis(5));
     }
-    let Ok(ended) = reader.join() else {
-        bail!("the thread that reads keysweep's output panicked")
-    };
+    let Ok(ended) = reader.join() else { bail!("the thread that reads keysweep's output panicked") };
     let (output, wall) = ended.context("failed to read keysweep's output")?;
     if !output.status.success() {
         bail!(
@@ -54,13 +50,7 @@ pub(crate) fn sweep(keysweep: &Path, urls: &[String], args: &[String]) -> Result
 /// The largest resident memory so far (`VmHWM`); nothing once the process has ended.
 fn peak_memory_kb(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
 }
 
 /// The number called `name`, wherever it stands in the document.
@@ -83,8 +73,7 @@ mod tests {
 
     #[test]
     fn a_field_is_found_at_any_depth() {
-        let document =
-            json!({ "a": [{ "durationMs": "no number" }, { "b": { "durationMs": 12 } }] });
+        let document = json!({ "a": [{ "durationMs": "no number" }, { "b": { "durationMs": 12 } }] });
         assert_eq!(find(&document, "durationMs"), Some(12.0));
         assert_eq!(find(&document, "absent"), None);
     }
@@ -97,9 +86,7 @@ mod tests {
     #[test]
     fn a_sweep_that_fails_or_prints_no_json_is_an_error() {
         let check = |program: &str, expected: &str| {
-            let Err(error) = sweep(Path::new(program), &[], &[]) else {
-                panic!("`{program}` passed")
-            };
+            let Err(error) = sweep(Path::new(program), &[], &[]) else { panic!("`{program}` passed") };
             assert!(error.to_string().contains(expected), "{error}");
         };
         check("false", "ended with exit status: 1");

@@ -106,10 +106,7 @@ mod tests {
         assert!(line("grace")[column..].starts_with("2s "), "{text}");
         assert!(line("grace").ends_with(" flag --grace"), "{text}");
         assert!(line("urls")[column..].starts_with("redis://me:***@cache "), "{text}");
-        assert!(
-            !text.contains("pw@") && lines.iter().all(|line| line.trim_end() == *line),
-            "{text}"
-        );
+        assert!(!text.contains("pw@") && lines.iter().all(|line| line.trim_end() == *line), "{text}");
     }
 
     #[test]
@@ -127,8 +124,7 @@ mod tests {
         assert_eq!(checked(path, &good), "k.toml: no problems, jobs: a\n");
         let bad = check_file(path, "x = 1\ny = 2\n");
         assert_eq!(checked(path, &bad), "k.toml:1: unknown key `x`\nk.toml:2: unknown key `y`\n");
-        let json: serde_json::Value =
-            serde_json::from_str(&checked_json(path, &bad)).expect("JSON");
+        let json: serde_json::Value = serde_json::from_str(&checked_json(path, &bad)).expect("JSON");
         assert_eq!(json["problems"][1], "k.toml:2: unknown key `y`");
     }
 

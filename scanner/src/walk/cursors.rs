@@ -137,9 +137,10 @@ impl CursorWalk {
 fn split(range: CursorRange, at: Option<u64>) -> (Option<CursorRange>, Option<CursorRange>) {
     match at {
         Some(at) if at <= range.from => (None, Some(range)),
-        Some(at) if range.to.is_none_or(|to| at < to) => {
-            (Some(CursorRange { from: range.from, to: Some(at) }), Some(CursorRange { from: at, to: range.to }))
-        }
+        Some(at) if range.to.is_none_or(|to| at < to) => (
+            Some(CursorRange { from: range.from, to: Some(at) }),
+            Some(CursorRange { from: at, to: range.to }),
+        ),
         _ => (Some(range), None),
     }
 }

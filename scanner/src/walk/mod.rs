@@ -66,7 +66,9 @@ impl Walk {
     #[must_use]
     pub fn new(scope: &Scope, keys: u64, count: u32) -> Self {
         match scope {
-            Scope::Slots { slots, listing: SlotListing::KeysInSlot } => Self::Slots(SlotWalk::new(slots, keys)),
+            Scope::Slots { slots, listing: SlotListing::KeysInSlot } => {
+                Self::Slots(SlotWalk::new(slots, keys))
+            }
             Scope::Slots { slots, listing: SlotListing::OrderedScan } => {
                 Self::Ordered(OrderedWalk::new(slots, count))
             }

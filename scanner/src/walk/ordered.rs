@@ -74,7 +74,8 @@ impl OrderedWalk {
     fn advance(&mut self, mut lane: Lane, page: Page, listed: &mut Vec<Listed>) {
         let next_slot = (page.next & SLOT_MASK) as u16;
         let end = page.next == 0;
-        let keys: Vec<Listed> = page.keys.into_iter().map(|key| Listed { slot: slot_of(key.as_bytes()), key }).collect();
+        let keys: Vec<Listed> =
+            page.keys.into_iter().map(|key| Listed { slot: slot_of(key.as_bytes()), key }).collect();
         let in_order = |key: &Listed| key.slot >= lane.slot && (end || key.slot <= next_slot);
         if !(end || next_slot >= lane.slot) || !keys.iter().all(in_order) {
             self.unordered.extend(&lane.rest().collect());

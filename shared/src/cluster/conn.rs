@@ -24,7 +24,10 @@ pub struct Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("seeds", &self.urls.len()).field("db", &self.db).finish_non_exhaustive()
+        f.debug_struct("Access")
+            .field("seeds", &self.urls.len())
+            .field("db", &self.db)
+            .finish_non_exhaustive()
     }
 }
 

@@ -102,7 +102,8 @@ impl Deployment {
             }
             state.topology.primaries.iter().find(|primary| primary.node == *node).cloned()
         };
-        let gone = || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
+        let gone =
+            || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
         let primary = primary.ok_or_else(gone)?;
         let conn = self.access.connect_node(&primary.host, primary.port, self.name).await?;
         self.state().conns.insert(node.clone(), conn.clone());
@@ -131,7 +132,11 @@ async fn explore(access: &Access, name: &str) -> Result<(Topology, BTreeMap<Node
     Err(last)
 }
 
-async fn explore_seed(access: &Access, url: &str, name: &str) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
+async fn explore_seed(
+    access: &Access,
+    url: &str,
+    name: &str,
+) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
     // The topology is the same in every database, and a cluster has only the first.
     let seed = Access { db: 0, ..access.clone() }.connect_seed(url, name).await?;
     let (host, port) = seed.address().rsplit_once(':').unwrap_or((seed.address(), "0"));

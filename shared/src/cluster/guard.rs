@@ -74,7 +74,11 @@ pub async fn call(
         add_call(&mut batch, script, window, mode, *number, group);
     }
     let replies = conn.batch(batch).await?;
-    Ok(replies.into_iter().zip(groups).map(|(reply, (_, group))| verdict(conn, &reply, group.keys.len())).collect())
+    Ok(replies
+        .into_iter()
+        .zip(groups)
+        .map(|(reply, (_, group))| verdict(conn, &reply, group.keys.len()))
+        .collect())
 }
 
 fn add_call(batch: &mut Batch, script: &[u8], window: Window, mode: Mode, number: usize, group: &Group) {
@@ -142,7 +146,11 @@ pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>]) -> Result<u64, Fault
         for reply in conn.batch(batch).await? {
             match reply {
                 Value::Int(n) => dropped += n.unsigned_abs(),
-                other => return Err(conn.fault(&other).unwrap_or_else(|| Fault::unexpected(conn.address(), "UNLINK"))),
+                other => {
+                    return Err(conn
+                        .fault(&other)
+                        .unwrap_or_else(|| Fault::unexpected(conn.address(), "UNLINK")));
+                }
             }
         }
     }

@@ -68,9 +68,7 @@ impl Info {
         let mut databases: Vec<_> = self
             .fields
             .iter()
-            .filter_map(|(name, value)| {
-                Some((name.strip_prefix("db")?.parse().ok()?, counts(value)?))
-            })
+            .filter_map(|(name, value)| Some((name.strip_prefix("db")?.parse().ok()?, counts(value)?)))
             .collect();
         databases.sort_unstable_by_key(|&(db, _)| db);
         databases.dedup_by_key(|&mut (db, _)| db);

@@ -49,7 +49,11 @@ pub enum Ttl {
 
 /// Sends listing commands together with TTL look-ups of keys seen before, in one write, so that the server
 /// reads on while we sort what it has sent.
-pub async fn window(conn: &Conn, listings: &[Listing], look_up: &[Key]) -> Result<(Vec<Page>, Vec<Ttl>), Fault> {
+pub async fn window(
+    conn: &Conn,
+    listings: &[Listing],
+    look_up: &[Key],
+) -> Result<(Vec<Page>, Vec<Ttl>), Fault> {
     let mut batch = Batch::new();
     for key in look_up {
         batch.add(&[b"PTTL", key.as_bytes()]);
@@ -66,7 +70,8 @@ pub async fn window(conn: &Conn, listings: &[Listing], look_up: &[Key]) -> Resul
         }
     }
     let mut replies = conn.batch(batch).await?.into_iter();
-    let ttls = replies.by_ref().take(look_up.len()).map(|reply| ttl(conn, &reply)).collect::<Result<_, _>>()?;
+    let ttls =
+        replies.by_ref().take(look_up.len()).map(|reply| ttl(conn, &reply)).collect::<Result<_, _>>()?;
     let pages = replies.map(|reply| page(conn, reply)).collect::<Result<_, _>>()?;
     Ok((pages, ttls))
 }
@@ -89,10 +94,12 @@ fn page(conn: &Conn, reply: Value) -> Result<Page, Fault> {
     match reply {
         Value::Array(parts) if matches!(parts[..], [Value::BulkString(_), Value::Array(_)]) => {
             let mut parts = parts.into_iter();
-            let (Some(Value::BulkString(next)), Some(Value::Array(list))) = (parts.next(), parts.next()) else {
+            let (Some(Value::BulkString(next)), Some(Value::Array(list))) = (parts.next(), parts.next())
+            else {
                 return Err(unexpected());
             };
-            let next = str::from_utf8(&next).ok().and_then(|digits| digits.parse().ok()).ok_or_else(unexpected)?;
+            let next =
+                str::from_utf8(&next).ok().and_then(|digits| digits.parse().ok()).ok_or_else(unexpected)?;
             Ok(Page { next, keys: keys(list).ok_or_else(unexpected)? })
         }
         Value::Array(list) => Ok(Page { next: 0, keys: keys(list).ok_or_else(unexpected)? }),
@@ -101,5 +108,7 @@ fn page(conn: &Conn, reply: Value) -> Result<Page, Fault> {
 }
 
 fn keys(list: Vec<Value>) -> Option<Vec<Key>> {
-    list.into_iter().map(|item| if let Value::BulkString(key) = item { Some(Key::new(key)) } else { None }).collect()
+    list.into_iter()
+        .map(|item| if let Value::BulkString(key) = item { Some(Key::new(key)) } else { None })
+        .collect()
 }

@@ -17,11 +17,8 @@ impl ParseError {
     /// `what` names the missing or broken part; of `text` the first 80 characters are kept, escaped.
     pub(crate) fn new(what: &'static str, text: &str) -> Self {
         let escaped = text.chars().flat_map(|char| {
-            let (plain, escaped) = if char.is_control() {
-                (None, Some(char.escape_default()))
-            } else {
-                (Some(char), None)
-            };
+            let (plain, escaped) =
+                if char.is_control() { (None, Some(char.escape_default())) } else { (Some(char), None) };
             plain.into_iter().chain(escaped.into_iter().flatten())
         });
         Self { what, shown: escaped.take(SHOWN_CHARS_MAX).collect() }

@@ -47,7 +47,10 @@ fn questions(cluster: bool, writes: bool, absent: &str) -> Vec<Question> {
         all.push(question(&format!("UNLINK {absent}"), "+unlink"));
         all.push((vec![b"EVAL".to_vec(), b"return 1".to_vec(), b"0".to_vec()], "+eval".to_owned()));
         all.push(question("EVALSHA 0000000000000000000000000000000000000000 0", "+evalsha"));
-        all.push((vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()], "+script|load".to_owned()));
+        all.push((
+            vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()],
+            "+script|load".to_owned(),
+        ));
     }
     all
 }
@@ -71,7 +74,12 @@ fn key_questions(patterns: &[Pattern], writes: bool) -> Vec<Question> {
 
 /// Asks `conn`. An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes,
 /// but for a server that takes no writes, which is a fault.
-pub async fn missing(conn: &Conn, cluster: bool, writes: bool, patterns: &[Pattern]) -> Result<Vec<Missing>, Fault> {
+pub async fn missing(
+    conn: &Conn,
+    cluster: bool,
+    writes: bool,
+    patterns: &[Pattern],
+) -> Result<Vec<Missing>, Fault> {
     let absent = format!("keysweep:preflight:{}", Uuid::now_v7());
     let mut questions = questions(cluster, writes, &absent);
     questions.extend(key_questions(patterns, writes));

@@ -56,10 +56,8 @@ pub fn parse_shards(reply: &Value) -> Result<Vec<Shard>, ParseError> {
 }
 
 fn parse_shard(value: &Value) -> Result<Shard, ParseError> {
-    let slots =
-        field(value, "slots").ok_or_else(|| ParseError::of_value("the slots of a shard", value))?;
-    let nodes =
-        field(value, "nodes").ok_or_else(|| ParseError::of_value("the nodes of a shard", value))?;
+    let slots = field(value, "slots").ok_or_else(|| ParseError::of_value("the slots of a shard", value))?;
+    let nodes = field(value, "nodes").ok_or_else(|| ParseError::of_value("the nodes of a shard", value))?;
     Ok(Shard {
         slots: parse_flat_ranges(slots)?,
         nodes: items(nodes, "the nodes of a shard")?
@@ -74,25 +72,17 @@ fn parse_flat_ranges(value: &Value) -> Result<SlotSet, ParseError> {
     let (pairs, rest) = items(value, "the slots of a shard")?.as_chunks::<2>();
     let mut slots = SlotSet::new();
     for [first, last] in pairs {
-        insert(&mut slots, first, last)
-            .ok_or_else(|| ParseError::of_value("a slot range", value))?;
+        insert(&mut slots, first, last).ok_or_else(|| ParseError::of_value("a slot range", value))?;
     }
-    if rest.is_empty() {
-        Ok(slots)
-    } else {
-        Err(ParseError::of_value("the slots of a shard", value))
-    }
+    if rest.is_empty() { Ok(slots) } else { Err(ParseError::of_value("the slots of a shard", value)) }
 }
 
 fn parse_shard_node(value: &Value) -> Result<ShardNode, ParseError> {
-    let part = |name, what| {
-        field(value, name).and_then(text).ok_or_else(|| ParseError::of_value(what, value))
-    };
+    let part =
+        |name, what| field(value, name).and_then(text).ok_or_else(|| ParseError::of_value(what, value));
     let port = |name| match field(value, name) {
         None => Ok(None),
-        Some(port) => {
-            number(port).map(Some).ok_or_else(|| ParseError::of_value("the port of a node", value))
-        }
+        Some(port) => number(port).map(Some).ok_or_else(|| ParseError::of_value("the port of a node", value)),
     };
     let tls_port = port("tls-port")?;
     let ip = field(value, "ip");
@@ -184,23 +174,14 @@ mod tests {
     }
 
     fn node(id: &str, host: &str, port: u16, primary: bool, online: bool) -> ShardNode {
-        ShardNode {
-            id: NodeId::new(id),
-            host: host.to_owned(),
-            port,
-            tls_port: None,
-            primary,
-            online,
-        }
+        ShardNode { id: NodeId::new(id), host: host.to_owned(), port, tls_port: None, primary, online }
     }
 
     #[track_caller]
     fn check(shards: Result<Vec<Shard>, ParseError>, expected: &[(&str, &[ShardNode])]) {
         let shards = shards.unwrap();
-        let found: Vec<_> =
-            shards.iter().map(|s| (s.slots.to_string(), s.nodes.as_slice())).collect();
-        let expected: Vec<_> =
-            expected.iter().map(|&(slots, nodes)| (slots.to_owned(), nodes)).collect();
+        let found: Vec<_> = shards.iter().map(|s| (s.slots.to_string(), s.nodes.as_slice())).collect();
+        let expected: Vec<_> = expected.iter().map(|&(slots, nodes)| (slots.to_owned(), nodes)).collect();
         assert_eq!(found, expected);
     }
 
@@ -213,10 +194,8 @@ mod tests {
         let at = |port| format!("$4 port :{port} $2 ip $9 127.0.0.1 $8 endpoint $9 127.0.0.1 ");
         let (a, b) = (at(17_561), at(17_563));
         let slots = "$5 slots *6 :0 :100 :200 :200 :300 :16383 $5 nodes *2";
-        let expected = [
-            node("aa", "127.0.0.1", 17_561, true, true),
-            node("bb", "127.0.0.1", 17_563, false, false),
-        ];
+        let expected =
+            [node("aa", "127.0.0.1", 17_561, true, true), node("bb", "127.0.0.1", 17_563, false, false)];
         let resp2 = format!("*1 *4 {slots} *14 $2 id $2 aa {a}{ONLINE}*14 $2 id $2 bb {b}{FAILED}");
         check(parse_shards(&reply(&resp2)), &[("0-100, 200, 300-16383", &expected)]);
         let resp3 = format!("*1 %2 {slots} %7 $2 id $2 aa {a}{ONLINE}%7 $2 id $2 bb {b}{FAILED}");
@@ -244,16 +223,10 @@ mod tests {
         let row = |range: &str, nodes: &str| format!("{range} {nodes} ");
         let a = "*4 $9 127.0.0.1 :17561 $2 aa *0 *4 $9 127.0.0.1 :17563 $2 cc *0";
         let b = "*4 $1 ? :17562 $2 bb *2 $2 ip $8 10.1.1.1";
-        let text = format!(
-            "*3 {}{}{}",
-            row("*4 :0 :8190", a),
-            row("*3 :8192 :16383", b),
-            row("*4 :8191 :8191", a)
-        );
-        let first = [
-            node("aa", "127.0.0.1", 17_561, true, true),
-            node("cc", "127.0.0.1", 17_563, false, true),
-        ];
+        let text =
+            format!("*3 {}{}{}", row("*4 :0 :8190", a), row("*3 :8192 :16383", b), row("*4 :8191 :8191", a));
+        let first =
+            [node("aa", "127.0.0.1", 17_561, true, true), node("cc", "127.0.0.1", 17_563, false, true)];
         let second = [node("bb", "10.1.1.1", 17_562, true, true)];
         check(parse_slots(&reply(&text)), &[("0-8191", &first), ("8192-16383", &second)]);
         check(parse_slots(&reply("*0 ")), &[]);
@@ -263,23 +236,15 @@ mod tests {
     fn broken_replies_are_refused() {
         let message = |resp: &str| parse_shards(&reply(resp)).unwrap_err().to_string();
         assert_eq!(message("$1 x "), "parse the shards in `bulk-string('\"x\"')`");
-        assert!(
-            message("*1 *4 $5 slots *1 :3 $5 nodes *0 ")
-                .starts_with("parse the slots of a shard in")
-        );
-        assert!(
-            message("*1 *4 $5 slots *2 :3 :2 $5 nodes *0 ").starts_with("parse a slot range in")
-        );
-        for resp in ["*1 *2 :0 :1 ", "*1 *3 :0 :16384 *3 $1 a :1 $1 b ", "*1 *3 :0 :1 *2 $1 a :1 "]
-        {
+        assert!(message("*1 *4 $5 slots *1 :3 $5 nodes *0 ").starts_with("parse the slots of a shard in"));
+        assert!(message("*1 *4 $5 slots *2 :3 :2 $5 nodes *0 ").starts_with("parse a slot range in"));
+        for resp in ["*1 *2 :0 :1 ", "*1 *3 :0 :16384 *3 $1 a :1 $1 b ", "*1 *3 :0 :1 *2 $1 a :1 "] {
             assert!(parse_slots(&reply(resp)).is_err(), "{resp}");
         }
     }
 
     fn any_reply() -> impl Strategy<Value = Value> {
-        let word = prop_oneof![
-            "slots", "nodes", "id", "port", "endpoint", "role", "master", "health", ".*"
-        ];
+        let word = prop_oneof!["slots", "nodes", "id", "port", "endpoint", "role", "master", "health", ".*"];
         let leaf = prop_oneof![
             Just(Value::Nil),
             (-1..17_000_i64).prop_map(Value::Int),

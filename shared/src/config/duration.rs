@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 /// The units, largest first, in milliseconds.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +34,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     if unit.is_empty() {
         return Err(DurationError::NoUnit(digits.to_owned()));
     }
-    let (_, unit_ms) =
-        UNITS.iter().find(|(name, _)| *name == unit).ok_or(DurationError::Malformed)?;
+    let (_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(DurationError::Malformed)?;
     let number: u64 = digits.parse().map_err(|_| DurationError::TooLong)?;
     let ms = number.checked_mul(*unit_ms).ok_or(DurationError::TooLong)?;
     Ok(Duration::from_millis(ms))
@@ -51,10 +49,7 @@ pub fn show(duration: Duration) -> String {
         return "0s".to_owned();
     }
     let exact = UNITS.iter().find(|(_, unit_ms)| ms.is_multiple_of(u128::from(*unit_ms)));
-    exact.map_or_else(
-        || format!("{ms}ms"),
-        |(unit, unit_ms)| format!("{}{unit}", ms / u128::from(*unit_ms)),
-    )
+    exact.map_or_else(|| format!("{ms}ms"), |(unit, unit_ms)| format!("{}{unit}", ms / u128::from(*unit_ms)))
 }
 
 #[cfg(test)]

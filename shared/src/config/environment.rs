@@ -26,10 +26,7 @@ impl Environment {
     /// # Errors
     /// [`ConfigError::NotUtf8`] for a known variable that is no UTF-8: replacing the odd bytes could
     /// turn a protected pattern into one that protects nothing.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn snapshot() -> Result<Self, ConfigError> {
         let settings = SETTINGS.iter().flat_map(|spec| [Some(spec.env), spec.other_env]);
         let mut values = BTreeMap::new();
@@ -48,9 +45,7 @@ impl Environment {
     }
 
     /// An environment made of these pairs.
-    pub fn from_pairs<N: Into<String>, V: Into<String>>(
-        pairs: impl IntoIterator<Item = (N, V)>,
-    ) -> Self {
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         Self { values: pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect() }
     }
 

@@ -145,8 +145,7 @@ fn check_alias(table: &Table, problems: &mut Vec<ConfigError>) {
 
 fn check_reference(job: &Table, tables: &Tables, problems: &mut Vec<ConfigError>) {
     let Some(spec) = table::by_name("redis") else { return };
-    let Some((alias, line)) = job.entries.get(spec.name).and_then(|entry| entry.texts.first())
-    else {
+    let Some((alias, line)) = job.entries.get(spec.name).and_then(|entry| entry.texts.first()) else {
         return;
     };
     if !tables.redis.iter().any(|table| table.name == *alias) {

@@ -118,13 +118,12 @@ impl Layers<'_> {
     }
 
     fn raw(&self, spec: &'static Spec) -> Option<Raw> {
-        self.in_flags(spec)
-            .or_else(|| self.in_environment(spec))
-            .or_else(|| self.in_file(spec))
-            .or_else(|| match spec.default {
+        self.in_flags(spec).or_else(|| self.in_environment(spec)).or_else(|| self.in_file(spec)).or_else(
+            || match spec.default {
                 Fallback::Text(text) => Some(Raw::same_origin(spec, text, Origin::Default)),
                 Fallback::Derived(_) | Fallback::Absent => None,
-            })
+            },
+        )
     }
 
     fn in_flags(&self, spec: &'static Spec) -> Option<Raw> {
@@ -137,8 +136,7 @@ impl Layers<'_> {
 
     fn in_environment(&self, spec: &'static Spec) -> Option<Raw> {
         let names = [Some(spec.env), spec.other_env];
-        let (name, text) =
-            names.into_iter().flatten().find_map(|name| Some((name, self.env.get(name)?)))?;
+        let (name, text) = names.into_iter().flatten().find_map(|name| Some((name, self.env.get(name)?)))?;
         Some(Raw::same_origin(spec, text, Origin::Env(name)))
     }
 
@@ -186,12 +184,7 @@ fn row(name: &'static str) -> Result<&'static Spec, ConfigError> {
 }
 
 /// The uniform error of a bad value.
-pub(super) fn bad(
-    spec: &'static Spec,
-    origin: &Origin,
-    text: &str,
-    expected: String,
-) -> ConfigError {
+pub(super) fn bad(spec: &'static Spec, origin: &Origin, text: &str, expected: String) -> ConfigError {
     let shown = parse::shown(spec.kind, text);
     ConfigError::BadValue { origin: origin.clone(), name: spec.name, shown, expected }
 }

@@ -42,10 +42,7 @@ pub(super) fn credentials(
 }
 
 /// Resolves the database.
-pub(super) fn db(
-    layers: &Layers<'_>,
-    urls: &Setting<Vec<RedisUrl>>,
-) -> Result<Setting<u32>, ConfigError> {
+pub(super) fn db(layers: &Layers<'_>, urls: &Setting<Vec<RedisUrl>>) -> Result<Setting<u32>, ConfigError> {
     let own = layers.must("db", parse::whole)?;
     let in_url = urls.value.iter().find_map(|url| url.db);
     Ok(in_url.map_or_else(|| own.clone(), |db| higher(own.clone(), urls.derive(db))))
@@ -74,11 +71,8 @@ fn read_password(file: Setting<PathBuf>) -> Result<Setting<Option<Secret>>, Conf
         Origin::File { path: job_file, .. } => directory(job_file).join(&value),
         _ => value,
     };
-    let failed = |source| ConfigError::Unreadable {
-        named_by: format!("{origin}: "),
-        path: path.clone(),
-        source,
-    };
+    let failed =
+        |source| ConfigError::Unreadable { named_by: format!("{origin}: "), path: path.clone(), source };
     let text = read_text(&path, PASSWORD_FILE_BYTES_MAX).map_err(failed)?;
     let word = text.trim_end_matches(['\r', '\n']);
     if word.is_empty() {

@@ -2,10 +2,7 @@
 
 /// The candidate with the smallest edit distance to `key`, if it is close enough to be a slip. Case,
 /// `_` and `-` are ignored, so `scan_batch_size` finds `scanBatchSize`.
-pub(super) fn nearest<'a>(
-    key: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(key: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let key = plain(key);
     // A long unknown key resembles nothing, and the table below has its length as one side.
     if key.len() > 64 {

@@ -97,8 +97,7 @@ pub(super) fn name(kind: Kind, text: &str) -> Parsed<String> {
 }
 
 pub(super) fn line(kind: Kind, text: &str) -> Parsed<String> {
-    let fits =
-        (1..=TEXT_BYTES_MAX).contains(&text.trim().len()) && !text.contains(char::is_control);
+    let fits = (1..=TEXT_BYTES_MAX).contains(&text.trim().len()) && !text.contains(char::is_control);
     if fits { Ok(text.trim().to_owned()) } else { Err(kind.expected()) }
 }
 

@@ -67,9 +67,7 @@ fn query(rest: &str) -> String {
 
 fn pair(text: &str) -> String {
     match text.split_once('=') {
-        Some((name, _))
-            if ["pass", "password", "auth"].iter().any(|s| name.eq_ignore_ascii_case(s)) =>
-        {
+        Some((name, _)) if ["pass", "password", "auth"].iter().any(|s| name.eq_ignore_ascii_case(s)) => {
             format!("{name}={MASK}")
         }
         _ => text.to_owned(),

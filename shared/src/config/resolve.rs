@@ -34,13 +34,11 @@ pub fn resolve(
     let login::Credentials { username, password } = login::credentials(&layers, &redis)?;
 
     let configured_ttl = layers.must("configured_ttl", parse::time)?;
-    let expire_ttl =
-        layers.one("expireTtl", parse::time)?.unwrap_or_else(|| configured_ttl.clone());
+    let expire_ttl = layers.one("expireTtl", parse::time)?.unwrap_or_else(|| configured_ttl.clone());
     let tenth = || expire_ttl.derive(expire_ttl.value / 10);
     let jitter = layers.one("jitter", parse::time)?.unwrap_or_else(tenth);
-    let display_name = layers
-        .one("display_name", parse::line)?
-        .unwrap_or_else(|| job.derive(pascal_case(&job.value)));
+    let display_name =
+        layers.one("display_name", parse::line)?.unwrap_or_else(|| job.derive(pascal_case(&job.value)));
 
     Ok(Settings {
         display_name,
@@ -73,10 +71,7 @@ pub fn resolve(
 
 /// The job that was named, or the file's only one; `None` for the built-in default job, which there
 /// is only where no file defines any.
-fn choose_job<'f>(
-    layers: &Layers<'_>,
-    file: Option<&'f JobFile>,
-) -> Result<Option<&'f Table>, ConfigError> {
+fn choose_job<'f>(layers: &Layers<'_>, file: Option<&'f JobFile>) -> Result<Option<&'f Table>, ConfigError> {
     let named = layers.must("name", parse::name)?;
     let jobs = file.map_or(&[][..], |file| &file.tables.jobs);
     match (&named.origin, file, jobs) {
@@ -120,8 +115,7 @@ fn choose_redis<'f>(
         (None, _) => Setting { value: DEFAULT_ALIAS.to_owned(), origin: Origin::Default },
     };
     layers.redis = file.and_then(|file| file.redis(&alias.value));
-    let needs_table =
-        if alias.origin == Origin::Default { !tables.is_empty() } else { file.is_some() };
+    let needs_table = if alias.origin == Origin::Default { !tables.is_empty() } else { file.is_some() };
     match table::by_name("redis") {
         Some(spec) if needs_table && layers.redis.is_none() => {
             Err(no_such_alias(spec, &alias.origin, &alias.value, tables))

@@ -35,11 +35,8 @@ pub(super) fn read(path: &Path, text: &str) -> (Tables, Vec<ConfigError>) {
         let message = error.message().to_owned();
         reader.problems.push((byte, ConfigError::Syntax { place, column, message }));
     }
-    let tables = if reader.problems.is_empty() {
-        reader.document(document.get_ref())
-    } else {
-        Tables::default()
-    };
+    let tables =
+        if reader.problems.is_empty() { reader.document(document.get_ref()) } else { Tables::default() };
     reader.problems.sort_by_key(|(byte, _)| *byte);
     (tables, reader.problems.into_iter().map(|(_, problem)| problem).collect())
 }
@@ -75,10 +72,7 @@ impl Reader<'_> {
         for (alias, value) in aliases.iter() {
             let DeValue::Table(content) = value.get_ref() else {
                 let name = alias.get_ref();
-                self.shape(
-                    alias,
-                    &format!("`redis.{name}` needs an alias: put it under `[redis.main]`"),
-                );
+                self.shape(alias, &format!("`redis.{name}` needs an alias: put it under `[redis.main]`"));
                 continue;
             };
             if content.contains_key("password") && content.contains_key("password_file") {
@@ -106,9 +100,7 @@ impl Reader<'_> {
                 continue;
             };
             let entries = self.entries(content, Section::Job, LATER_JOB_KEYS);
-            let Some((name, line)) =
-                entries.get("name").and_then(|name| name.texts.first()).cloned()
-            else {
+            let Some((name, line)) = entries.get("name").and_then(|name| name.texts.first()).cloned() else {
                 self.shape(job, "a job needs a `name`");
                 continue;
             };
@@ -158,11 +150,7 @@ impl Reader<'_> {
         entries
     }
 
-    fn entry(
-        &mut self,
-        key: &Spanned<DeString<'_>>,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Option<Entry> {
+    fn entry(&mut self, key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) -> Option<Entry> {
         let line = self.lines.line(key.span().start);
         let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
             DeValue::Array(items) => items.iter().collect(),

@@ -190,11 +190,9 @@ impl Kind {
             Self::Text => format!("a text of 1 to {TEXT_BYTES_MAX} bytes"),
             Self::Path => "the path of a file".to_owned(),
             Self::Secret => "a password that is not empty".to_owned(),
-            Self::Urls => {
-                "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
+            Self::Urls => "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
                  `unix`), each with its scheme"
-                    .to_owned()
-            }
+                .to_owned(),
             Self::Patterns => format!(
                 "up to {LIST_ITEMS_MAX} patterns of 1 to {PATTERN_BYTES_MAX} bytes, such as \
                  `permissions:*`"

@@ -66,15 +66,11 @@ pub const SETTINGS: &[Spec] = &[
         .other_env("AGGRESSIVE_CACHE_CLEANUP")
         .default("false")
         .help("Also remove the keys of inactive users"),
-    Spec::job(
-        "inactivityThresholdDays",
-        "KEYSWEEP_INACTIVITY_DAYS",
-        Kind::Whole { min: 1, max: 36_500 },
-    )
-    .flag("--inactivity-days")
-    .other_env("CACHE_INACTIVITY_THRESHOLD_DAYS")
-    .default("30")
-    .help("Days without activity that make a user inactive"),
+    Spec::job("inactivityThresholdDays", "KEYSWEEP_INACTIVITY_DAYS", Kind::Whole { min: 1, max: 36_500 })
+        .flag("--inactivity-days")
+        .other_env("CACHE_INACTIVITY_THRESHOLD_DAYS")
+        .default("30")
+        .help("Days without activity that make a user inactive"),
     Spec::job("generateReport", "KEYSWEEP_GENERATE_REPORT", Kind::Switch)
         .default("true")
         .help("Collect metrics and recommendations"),
@@ -101,9 +97,7 @@ pub const SETTINGS: &[Spec] = &[
         .other_env("PERMISSION_CACHE_CLEANUP_CRON")
         .default("0 */6 * * *")
         .help("Cron schedule"),
-    Spec::job("timezone", "KEYSWEEP_TIMEZONE", Kind::Text)
-        .default("UTC")
-        .help("Time zone of the schedule"),
+    Spec::job("timezone", "KEYSWEEP_TIMEZONE", Kind::Text).default("UTC").help("Time zone of the schedule"),
     Spec::job("configured_ttl", "KEYSWEEP_CONFIGURED_TTL", Kind::seconds(1, 3_650 * DAY_S))
         .default("15m")
         .help("TTL that the application sets; recommendations use it"),

@@ -41,7 +41,12 @@ impl Queue for MemoryQueue {
         async move { published }.boxed()
     }
 
-    fn pull(&self, topic: Topic, max: usize, wait: Duration) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
+    fn pull(
+        &self,
+        topic: Topic,
+        max: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
         let lane = Arc::clone(self.lane(topic));
         async move { Ok(lane.pull(max, wait).await) }.boxed()
     }
@@ -124,7 +129,11 @@ impl Lane {
                 let message = state.messages.get_mut(&id)?;
                 message.deliveries += 1;
                 let handle = Arc::new(MemoryHandle { lane: Arc::clone(self), id });
-                Some(Delivery { payload: Arc::clone(&message.payload), deliveries: message.deliveries, handle })
+                Some(Delivery {
+                    payload: Arc::clone(&message.payload),
+                    deliveries: message.deliveries,
+                    handle,
+                })
             })
             .collect();
         let next = state.visible.first().map(|(at, _)| *at);

@@ -40,7 +40,12 @@ pub trait Queue: Send + Sync {
     fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>>;
 
     /// Up to `max` messages; waits up to `wait` for the first. Empty if there was none.
-    fn pull(&self, topic: Topic, max: usize, wait: Duration) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>>;
+    fn pull(
+        &self,
+        topic: Topic,
+        max: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>>;
 }
 
 /// What can be said about a delivery to the queue that made it.

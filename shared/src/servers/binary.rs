@@ -22,10 +22,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     find_in(&environment("PATH")?, name)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "which test server to start is no setting of keysweep"
-)]
+#[expect(clippy::disallowed_methods, reason = "which test server to start is no setting of keysweep")]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

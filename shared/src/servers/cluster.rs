@@ -62,8 +62,7 @@ impl ClusterServers {
         }
         let ids = try_join_all(conns.iter().map(|conn| ask(conn, "CLUSTER MYID"))).await?;
         let cluster = Self { nodes, ids, primaries };
-        let mut wanted =
-            Wanted { nodes: count, replicas: 0, slots: slot_count(&shares), ok: false };
+        let mut wanted = Wanted { nodes: count, replicas: 0, slots: slot_count(&shares), ok: false };
         cluster.agree(&conns, &wanted).await?;
         for (number, replica) in conns[primaries..].iter().enumerate() {
             let primary = &cluster.ids[number / replicas_each];
@@ -81,10 +80,7 @@ impl ClusterServers {
         for (node, conn) in self.nodes.iter().zip(conns) {
             while !wanted.seen_by(conn).await? {
                 if Instant::now() > deadline {
-                    let what = format!(
-                        "the cluster did not agree within 30 s, seen from `{}`",
-                        node.url()
-                    );
+                    let what = format!("the cluster did not agree within 30 s, seen from `{}`", node.url());
                     return Err(ServersError::NotReady { what, log: node.log_tail() });
                 }
                 tokio::time::sleep(Duration::from_millis(25)).await;
@@ -142,9 +138,7 @@ impl Wanted {
         let flags = |line: &Vec<&str>| line.get(2).copied().unwrap_or_default().to_owned();
         let settled = lines.iter().all(|line| {
             let flags = flags(line);
-            !flags.contains("handshake")
-                && !flags.contains("fail")
-                && line.get(7) == Some(&"connected")
+            !flags.contains("handshake") && !flags.contains("fail") && line.get(7) == Some(&"connected")
         });
         let replicas = lines.iter().filter(|line| flags(line).contains("slave")).count();
         let says = |what: &str| info.lines().any(|line| line.trim_end() == what);
@@ -176,8 +170,7 @@ fn shares(primaries: usize, leave_out: Option<(u16, u16)>) -> Vec<Vec<(u16, u16)
 }
 
 fn without((first, last): (u16, u16), hole: Option<(u16, u16)>) -> Vec<(u16, u16)> {
-    let Some((hole_first, hole_last)) = hole.filter(|hole| hole.0 <= last && hole.1 >= first)
-    else {
+    let Some((hole_first, hole_last)) = hole.filter(|hole| hole.0 <= last && hole.1 >= first) else {
         return vec![(first, last)];
     };
     let mut rest = Vec::new();

@@ -11,8 +11,7 @@ use super::ServersError;
 
 /// The arguments of every server of ours; what a caller adds comes after them and wins.
 pub(super) fn arguments(dir: &Path, port: u16, bus_port: Option<u16>) -> Vec<String> {
-    let fixed =
-        ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
+    let fixed = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
     let mut args: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
     args.extend(["--daemonize".into(), "no".into(), "--dir".into(), dir.display().to_string()]);
     args.extend(["--port".into(), port.to_string()]);
@@ -40,8 +39,7 @@ pub(super) fn fresh_dir() -> Result<PathBuf, ServersError> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir =
-            std::env::temp_dir().join(format!("keysweep-server-{}-{number}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("keysweep-server-{}-{number}", std::process::id()));
         match DirBuilder::new().mode(0o700).create(&dir) {
             Ok(()) => return Ok(dir),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

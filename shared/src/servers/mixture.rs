@@ -79,12 +79,7 @@ pub fn demo_mixture(keys: u64, stale_percent: u8, seed: u64) -> Mixture {
     let cache = keys - protected - other;
     let stale = cache * u64::from(stale_percent.min(100)) / 100;
     let truth = Truth { matching: cache + protected, stale, protected, other };
-    Mixture {
-        rng: Rng::with_seed(seed),
-        truth,
-        left: [cache - stale, stale, protected, other],
-        made: 0,
-    }
+    Mixture { rng: Rng::with_seed(seed), truth, left: [cache - stale, stale, protected, other], made: 0 }
 }
 
 impl Mixture {
@@ -115,15 +110,9 @@ impl Mixture {
         let key = format!("permissions:{}:{resource}", 10_000 + number / 6).into_bytes();
         let value = match (number % LARGE_EVERY, number % 20) {
             (2500, _) => Value::Text(vec![b'x'; 64 * 1024]),
-            (4999, _) => {
-                Value::Set((0..10_000).map(|member| format!("document:{member}")).collect())
-            }
-            (_, 7) => Value::Hash(
-                RESOURCES.iter().map(|name| ((*name).to_owned(), self.grant())).collect(),
-            ),
-            (_, 13) => {
-                Value::Set((0..self.rng.u32(2..12)).map(|role| format!("role:{role}")).collect())
-            }
+            (4999, _) => Value::Set((0..10_000).map(|member| format!("document:{member}")).collect()),
+            (_, 7) => Value::Hash(RESOURCES.iter().map(|name| ((*name).to_owned(), self.grant())).collect()),
+            (_, 13) => Value::Set((0..self.rng.u32(2..12)).map(|role| format!("role:{role}")).collect()),
             _ => Value::Text(self.grant().into_bytes()),
         };
         Entry { key, value, ttl_ms }
@@ -137,11 +126,7 @@ impl Mixture {
         let id = self.rng.u64(1_000_000..10_000_000);
         let text = |text: String| Value::Text(text.into_bytes());
         let (key, value, ttl_ms) = match number % 5 {
-            0 => (
-                format!("product:{number}"),
-                text(format!(r#"{{"sku":{id},"stock":{}}}"#, id % 90)),
-                None,
-            ),
+            0 => (format!("product:{number}"), text(format!(r#"{{"sku":{id},"stock":{}}}"#, id % 90)), None),
             1 => (format!("product:{number}:views"), text(id.to_string()), None),
             2 => (
                 format!("feature:{number}"),
@@ -173,11 +158,7 @@ impl Iterator for Mixture {
             Class::Stale => self.permission(number, None),
             Class::Protected => {
                 let key = format!("permissions:system:{number}").into_bytes();
-                Entry {
-                    key,
-                    value: Value::Text(b"read,write,share,administer".to_vec()),
-                    ttl_ms: None,
-                }
+                Entry { key, value: Value::Text(b"read,write,share,administer".to_vec()), ttl_ms: None }
             }
             Class::Other => self.other(number),
         })
@@ -198,18 +179,19 @@ mod tests {
             let entries: Vec<Entry> = mixture.collect();
             let names: HashSet<&[u8]> = entries.iter().map(|entry| entry.key.as_slice()).collect();
             assert_eq!((names.len() as u64, truth.total()), (keys, keys), "every key once");
-            let count = |wanted: &dyn Fn(&Entry) -> bool| {
-                entries.iter().filter(|entry| wanted(entry)).count() as u64
-            };
+            let count =
+                |wanted: &dyn Fn(&Entry) -> bool| entries.iter().filter(|entry| wanted(entry)).count() as u64;
             let matches = |entry: &Entry| entry.key.starts_with(b"permissions:");
             let protected = |entry: &Entry| entry.key.starts_with(b"permissions:system:");
             assert_eq!(truth.matching, count(&matches));
             assert_eq!(truth.protected, count(&protected));
             assert_eq!(truth.stale, count(&|e| matches(e) && !protected(e) && e.ttl_ms.is_none()));
             assert_eq!(truth.other, count(&|e| !matches(e)));
-            assert!(entries.iter().all(
-                |e| !matches(e) || e.ttl_ms.is_none_or(|ttl| (30_000..900_000).contains(&ttl))
-            ));
+            assert!(
+                entries
+                    .iter()
+                    .all(|e| !matches(e) || e.ttl_ms.is_none_or(|ttl| (30_000..900_000).contains(&ttl)))
+            );
         }
     }
 
@@ -222,14 +204,9 @@ mod tests {
 
     #[test]
     fn all_kinds_of_values_occur_among_the_stale() {
-        let stale: Vec<Entry> =
-            demo_mixture(20_000, 50, 3).filter(|entry| entry.ttl_ms.is_none()).collect();
+        let stale: Vec<Entry> = demo_mixture(20_000, 50, 3).filter(|entry| entry.ttl_ms.is_none()).collect();
         assert!(stale.iter().any(|entry| matches!(entry.value, Value::Hash(_))));
         assert!(stale.iter().any(|entry| matches!(entry.value, Value::Set(_))));
-        assert!(
-            stale
-                .iter()
-                .any(|entry| matches!(&entry.value, Value::Text(text) if text.len() > 60_000))
-        );
+        assert!(stale.iter().any(|entry| matches!(&entry.value, Value::Text(text) if text.len() > 60_000)));
     }
 }

@@ -71,12 +71,8 @@ impl Server {
                 Ok(()) => return Ok(server),
                 Err(why) if why.port_taken => {}
                 Err(why) => {
-                    let what = format!(
-                        "redis-server (`{}`) at `{}` {}",
-                        binary.display(),
-                        server.url(),
-                        why.what
-                    );
+                    let what =
+                        format!("redis-server (`{}`) at `{}` {}", binary.display(), server.url(), why.what);
                     return Err(ServersError::NotReady { what, log: server.log_tail() });
                 }
             }
@@ -87,8 +83,7 @@ impl Server {
     }
 
     fn spawn(binary: &Path, extra_args: &[&str], in_cluster: bool) -> Result<Self, ServersError> {
-        let [port, other] =
-            free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
+        let [port, other] = free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
         let bus_port = in_cluster.then_some(other);
         let dir = fresh_dir()?;
         let mut command = Command::new("sh");
@@ -96,17 +91,15 @@ impl Server {
         command.args(arguments(&dir, port, bus_port)).args(extra_args);
         // A group of its own: Ctrl-C in the terminal is for us; the server ends after us, not before.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process =
-            command.spawn().map_err(ServersError::system("start `sh` to keep redis-server"))?;
+        let mut process = command.spawn().map_err(ServersError::system("start `sh` to keep redis-server"))?;
         let (orders, answers) = (process.stdin.take(), process.stdout.take());
         let Some(answers) = answers.map(BufReader::new) else {
             return Err(ServersError::Unusable("`sh` was started without its pipes".to_owned()));
         };
         let mut keeper = Keeper { process, orders, answers };
         let pid = keeper.hear().map_err(ServersError::system("start redis-server through `sh`"))?;
-        let pid = pid
-            .parse()
-            .map_err(|_| ServersError::Unusable(format!("`sh` named `{pid}` as a process id")))?;
+        let pid =
+            pid.parse().map_err(|_| ServersError::Unusable(format!("`sh` named `{pid}` as a process id")))?;
         Ok(Self { keeper: Mutex::new(keeper), pid, port, bus_port, dir })
     }
 

@@ -49,16 +49,13 @@ impl Seeder {
                 for slot in primary.slots.iter().flat_map(|&(first, last)| first..=last) {
                     owners[usize::from(slot)] = Some(conns.len());
                 }
-                conns.push(
-                    access.connect_node(&primary.host, primary.port, "keysweep-seeder").await?,
-                );
+                conns.push(access.connect_node(&primary.host, primary.port, "keysweep-seeder").await?);
             }
         } else {
             owners.fill(Some(0));
             conns.push(seed);
         }
-        let nodes =
-            conns.into_iter().map(|conn| Node { conn, batch: Batch::new(), bytes: 0 }).collect();
+        let nodes = conns.into_iter().map(|conn| Node { conn, batch: Batch::new(), bytes: 0 }).collect();
         Ok(Self { nodes, owners, in_flight: FuturesUnordered::new() })
     }
 
@@ -69,12 +66,7 @@ impl Seeder {
     }
 
     /// Adds `SET key value`, with `PX ttl_ms` if there is one.
-    pub async fn set(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        ttl_ms: Option<u64>,
-    ) -> Result<(), ServersError> {
+    pub async fn set(&mut self, key: &[u8], value: &[u8], ttl_ms: Option<u64>) -> Result<(), ServersError> {
         match ttl_ms.map(|ttl| ttl.to_string()) {
             Some(ttl) => self.command(key, &[b"SET", key, value, b"PX", ttl.as_bytes()]).await,
             None => self.command(key, &[b"SET", key, value]).await,
@@ -106,9 +98,7 @@ impl Seeder {
             Value::Text(text) => return self.set(key, text, entry.ttl_ms).await,
             Value::Hash(fields) => {
                 args.extend([b"HSET", key]);
-                args.extend(
-                    fields.iter().flat_map(|(field, value)| [field.as_bytes(), value.as_bytes()]),
-                );
+                args.extend(fields.iter().flat_map(|(field, value)| [field.as_bytes(), value.as_bytes()]));
             }
             Value::Set(members) => {
                 args.extend([b"SADD", key]);

@@ -63,11 +63,7 @@ impl ClusterServers {
     /// more. Keys that were moved stay where they are.
     pub async fn calm_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         for index in [to, from] {
-            self.nodes()[index]
-                .conn()
-                .await?
-                .words(&format!("CLUSTER SETSLOT {slot} STABLE"))
-                .await?;
+            self.nodes()[index].conn().await?.words(&format!("CLUSTER SETSLOT {slot} STABLE")).await?;
         }
         Ok(())
     }
@@ -75,8 +71,7 @@ impl ClusterServers {
 
 async fn keys_in_slot(conn: &Conn, slot: u16, count: usize) -> Result<Vec<Vec<u8>>, Fault> {
     let unexpected = || Fault::unexpected(conn.address(), "CLUSTER GETKEYSINSLOT");
-    let Reply::Array(keys) = conn.words(&format!("CLUSTER GETKEYSINSLOT {slot} {count}")).await?
-    else {
+    let Reply::Array(keys) = conn.words(&format!("CLUSTER GETKEYSINSLOT {slot} {count}")).await? else {
         return Err(unexpected());
     };
     let key = |reply| if let Reply::BulkString(key) = reply { Ok(key) } else { Err(unexpected()) };

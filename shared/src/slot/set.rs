@@ -37,9 +37,7 @@ impl SlotSet {
     ///
     /// # Errors
     /// [`SlotRangeError`] for the first range that is none.
-    pub fn from_ranges(
-        ranges: impl IntoIterator<Item = (u16, u16)>,
-    ) -> Result<Self, SlotRangeError> {
+    pub fn from_ranges(ranges: impl IntoIterator<Item = (u16, u16)>) -> Result<Self, SlotRangeError> {
         let mut set = Self::new();
         for (first, last) in ranges {
             set.insert_range(first, last)?;
@@ -229,10 +227,7 @@ mod tests {
     fn ranges() -> impl Strategy<Value = Ranges> {
         // Few slots, at both ends of the field, so that ranges often touch.
         let slot = prop_oneof![0..40_u16, SLOTS - 20..SLOTS];
-        proptest::collection::vec(
-            (slot, 0..6_u16).prop_map(|(a, n)| (a, (a + n).min(SLOTS - 1))),
-            0..12,
-        )
+        proptest::collection::vec((slot, 0..6_u16).prop_map(|(a, n)| (a, (a + n).min(SLOTS - 1))), 0..12)
     }
 
     fn model(ranges: &Ranges) -> BTreeSet<u16> {
@@ -244,9 +239,7 @@ mod tests {
         assert!(set.ranges().windows(2).all(|two| two[0].1 + 1 < two[1].0), "not merged: {set}");
         assert_eq!((set.len(), set.is_empty()), (expected.len(), expected.is_empty()));
         assert!(
-            (0..50)
-                .chain(SLOTS - 30..SLOTS + 2)
-                .all(|slot| set.contains(slot) == expected.contains(&slot))
+            (0..50).chain(SLOTS - 30..SLOTS + 2).all(|slot| set.contains(slot) == expected.contains(&slot))
         );
         assert_eq!(&expected.iter().rev().copied().collect::<SlotSet>(), set);
         let packed = rmp_serde::to_vec(set).unwrap();

@@ -1,6 +1,11 @@
 //! What every [`Store`] must do. An implementation calls each of these with a fresh store.
 //! They panic where the contract is broken.
-#![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::panic, reason = "these are tests, called by tests")]
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "these are tests, called by tests"
+)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -37,7 +42,9 @@ pub async fn updates_are_fenced_by_revision(store: &dyn Store) {
 
 /// A watch gives the entries below its prefix, those that were there first, each at its latest revision.
 pub async fn a_watch_shows_what_is_and_what_comes(store: &dyn Store) {
-    let Created::Now(first) = store.create("run/1", b"old".to_vec()).await.unwrap() else { panic!("not created") };
+    let Created::Now(first) = store.create("run/1", b"old".to_vec()).await.unwrap() else {
+        panic!("not created")
+    };
     store.create("other/1", b"x".to_vec()).await.unwrap();
     store.create("run/2", b"b".to_vec()).await.unwrap();
     store.update("run/1", b"new".to_vec(), first).await.unwrap().unwrap();

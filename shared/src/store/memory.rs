@@ -82,7 +82,12 @@ impl Store for MemoryStore {
         async move { Ok(entry) }.boxed()
     }
 
-    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+    fn update(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        revision: u64,
+    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
         let updated = self.0.write(key, value, Some(revision)).ok();
         async move { Ok(updated) }.boxed()
     }

@@ -43,7 +43,12 @@ pub trait Store: Send + Sync {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
 
     /// Replaces the entry if its revision still is `revision`; the new revision, or `None` if it is not.
-    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
+    fn update(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        revision: u64,
+    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
 
     /// All entries whose key starts with `prefix`, those that are there and then those that come, each at
     /// its latest revision, in the order of revisions.

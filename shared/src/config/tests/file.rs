@@ -32,8 +32,7 @@ identity = "permissions:{user}:*"
 activity = { zset = "permissions:warming" }
 "#;
 
-const TWO_JOBS: &str =
-    "[[job]]\nname = \"a\"\ngrace = \"2s\"\n[[job]]\nname = \"b\"\ngrace = \"3s\"\n";
+const TWO_JOBS: &str = "[[job]]\nname = \"a\"\ngrace = \"2s\"\n[[job]]\nname = \"b\"\ngrace = \"3s\"\n";
 
 #[test]
 fn the_designs_example_works() {
@@ -51,10 +50,7 @@ fn the_designs_example_works() {
 #[test]
 fn a_job_is_chosen_by_name_and_the_only_one_by_itself() {
     assert_eq!(shown("grace", &[("--job", "b")], &[], Some(TWO_JOBS)), "3s (keysweep.toml:6)");
-    assert_eq!(
-        shown("grace", &[], &[("KEYSWEEP_JOB", "a")], Some(TWO_JOBS)),
-        "2s (keysweep.toml:3)"
-    );
+    assert_eq!(shown("grace", &[], &[("KEYSWEEP_JOB", "a")], Some(TWO_JOBS)), "2s (keysweep.toml:3)");
     assert_eq!(
         shown("grace", &[], &[], Some(TWO_JOBS)),
         "keysweep.toml has several jobs: name one with `--job`: `a`, `b`"
@@ -132,10 +128,7 @@ fn a_file_is_found_by_flag_then_variable() {
     assert_eq!(names(None, &env).expect("found").as_deref(), Some("b"));
     assert_eq!(names(None, &Environment::default()).expect("no file is fine"), None);
     let error = names(Some(&path("c")), &env).expect_err("no such file").to_string();
-    assert!(
-        error.starts_with(&format!("`--config`: cannot read `{}`: No such file", path("c"))),
-        "{error}"
-    );
+    assert!(error.starts_with(&format!("`--config`: cannot read `{}`: No such file", path("c"))), "{error}");
     fs::remove_dir_all(&dir).expect("it was ours");
 }
 
@@ -166,8 +159,7 @@ fn toml_like() -> impl Strategy<Value = String> {
         "dryRun = 1979-05-27\n",
         "name = []\n",
     ];
-    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..20)
-        .prop_map(|all| all.concat())
+    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..20).prop_map(|all| all.concat())
 }
 
 proptest! {

@@ -25,10 +25,7 @@ const SCAN: &str = "it takes a whole number from 1 to 10000";
 
 #[test]
 fn a_bad_value_names_its_place_its_text_and_what_is_right() {
-    check_job(
-        "scanBatchSize = \"abc\"",
-        &format!("keysweep.toml:3: `scanBatchSize` is `abc`; {SCAN}"),
-    );
+    check_job("scanBatchSize = \"abc\"", &format!("keysweep.toml:3: `scanBatchSize` is `abc`; {SCAN}"));
     check_job("scanBatchSize = 0", &format!("keysweep.toml:3: `scanBatchSize` is `0`; {SCAN}"));
     check_job(
         "scanBatchSize = [1, 2]",
@@ -37,19 +34,9 @@ fn a_bad_value_names_its_place_its_text_and_what_is_right() {
     check_flag("--scan-batch-size", "10001", &format!("`--scan-batch-size` is `10001`; {SCAN}"));
     check_flag("--scan-batch-size", "+5", &format!("`--scan-batch-size` is `+5`; {SCAN}"));
     let env = [("KEYSWEEP_SCAN_BATCH_SIZE", "-1")];
-    assert_eq!(
-        shown("grace", &[], &env, None),
-        format!("`KEYSWEEP_SCAN_BATCH_SIZE` is `-1`; {SCAN}")
-    );
-    check_flag(
-        "--action",
-        "drop",
-        "`--action` is `drop`; it takes one of `delete`, `expire`, `report`",
-    );
-    check_job(
-        "dryRun = \"maybe\"",
-        "keysweep.toml:3: `dryRun` is `maybe`; it takes `true` or `false`",
-    );
+    assert_eq!(shown("grace", &[], &env, None), format!("`KEYSWEEP_SCAN_BATCH_SIZE` is `-1`; {SCAN}"));
+    check_flag("--action", "drop", "`--action` is `drop`; it takes one of `delete`, `expire`, `report`");
+    check_job("dryRun = \"maybe\"", "keysweep.toml:3: `dryRun` is `maybe`; it takes `true` or `false`");
     check_flag(
         "--max-delete-percent",
         "101",
@@ -60,11 +47,7 @@ fn a_bad_value_names_its_place_its_text_and_what_is_right() {
 #[test]
 fn a_duration_without_a_unit_gets_a_hint() {
     let right = "it takes a duration such as `500ms`, `15m` or `6h`, from 0s to 5m";
-    check_flag(
-        "--grace",
-        "5",
-        &format!("`--grace` is `5`; {right}; a unit is missing: write `5s` or `5m`"),
-    );
+    check_flag("--grace", "5", &format!("`--grace` is `5`; {right}; a unit is missing: write `5s` or `5m`"));
     check_flag("--grace", "1h", &format!("`--grace` is `1h`; {right}"));
     check_job(
         "grace = 5",
@@ -88,10 +71,7 @@ fn a_bad_url_is_shown_without_its_password() {
     check_flag("--redis", "cache:6379", &format!("`--redis` is `cache:6379`; {right}"));
     check_flag("--redis", "redis://me:p/w@h", &format!("`--redis` is `redis://me:***@h`; {right}"));
     let env = [("REDIS_URL", "http://me:p,w@h")];
-    assert_eq!(
-        shown("grace", &[], &env, None),
-        format!("`REDIS_URL` is `http://me:***@h`; {right}")
-    );
+    assert_eq!(shown("grace", &[], &env, None), format!("`REDIS_URL` is `http://me:***@h`; {right}"));
     check_text(
         "[redis.main]\npassword = [\"a\", \"b\"]\n",
         "keysweep.toml:2: `password` is `a list of 2`; it takes a password that is not empty",
@@ -117,10 +97,7 @@ fn an_unknown_key_names_the_nearest() {
         "keysweep.toml:3: unknown key `scan_batch_size`; did you mean `scanBatchSize`?",
     );
     check_job("colour = 5", "keysweep.toml:3: unknown key `colour`");
-    check_job(
-        "urls = []",
-        "keysweep.toml:3: unknown key `urls`; it belongs under `[redis.<alias>]`",
-    );
+    check_job("urls = []", "keysweep.toml:3: unknown key `urls`; it belongs under `[redis.<alias>]`");
     check_text(
         "[redis.main]\npatterns = []\n",
         "keysweep.toml:2: unknown key `patterns`; it belongs under `[[job]]`",
@@ -139,10 +116,7 @@ fn a_wrong_shape_says_what_to_write() {
         "keysweep.toml:1: jobs are a list: write `[[job]]` with two brackets",
     );
     check_text("job = [1]\n", "keysweep.toml:1: jobs are tables: write `[[job]]`");
-    check_text(
-        "redis = \"x\"\n",
-        "keysweep.toml:1: `redis` takes tables with an alias: `[redis.main]`",
-    );
+    check_text("redis = \"x\"\n", "keysweep.toml:1: `redis` takes tables with an alias: `[redis.main]`");
     check_text(
         "[redis]\nurls = []\n",
         "keysweep.toml:2: `redis.urls` needs an alias: put it under `[redis.main]`",

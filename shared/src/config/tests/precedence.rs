@@ -17,9 +17,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
-    for spec in
-        SETTINGS.iter().filter(|spec| !["name", "redis", "password_file"].contains(&spec.name))
-    {
+    for spec in SETTINGS.iter().filter(|spec| !["name", "redis", "password_file"].contains(&spec.name)) {
         let text = match spec.kind {
             Kind::Switch => "true",
             Kind::Whole { .. } => "7",
@@ -88,10 +86,7 @@ fn a_list_of_a_higher_layer_replaces_the_lower_one() {
     assert_eq!(shown("patterns", &[], &[], Some(&text)), "a:*, b:* (keysweep.toml:3)");
     assert_eq!(shown("protect", &[], &[], Some(&text)), "none (keysweep.toml:7)");
     let env = [("KEYSWEEP_PATTERN", "c:*, d:*")];
-    assert_eq!(
-        shown("patterns", &[], &env, Some(&text)),
-        "c:*, d:* (environment KEYSWEEP_PATTERN)"
-    );
+    assert_eq!(shown("patterns", &[], &env, Some(&text)), "c:*, d:* (environment KEYSWEEP_PATTERN)");
     let mut layer = FlagLayer::default();
     layer.values("--pattern", &["e,f:*".to_owned(), "g:*".to_owned()]).values("--protect", &[]);
     let settings = resolve(&layer, &Environment::default(), None).expect("good flags");

@@ -1,0 +1,113 @@
+//! `keysweep demo`: a throwaway cluster with sample data, one run, its result, and the truth beside it.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use reporter::grouped;
+use shared::cluster::Access;
+use shared::glob::{Pattern, PatternError};
+use shared::ids::Alias;
+use shared::messages::{Action, Rules};
+use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
+use thiserror::Error;
+
+use super::args::DemoArgs;
+use super::run::{CommandError, Show, run};
+use super::signals::Signals;
+use crate::exit;
+use crate::options::Options;
+
+/// The seed of the sample data: every demo shows the same.
+const SEED: u64 = 1;
+
+/// Why the demo ended early.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// The servers could not be started or filled.
+    #[error(transparent)]
+    Servers(#[from] ServersError),
+    /// The run has no result.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A pattern of the demo is wrong: a bug.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The terminal failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl DemoError {
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        if let Self::Command(e) = self { e.code() } else { exit::FAILED }
+    }
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When servers, seeding or the run fail.
+pub async fn demo(args: &DemoArgs, show: Show) -> Result<u8, DemoError> {
+    tracing::info!("Starting a throwaway cluster of three primaries...");
+    let servers = ClusterServers::start(3, 0).await?;
+    let mixture = demo_mixture(args.keys, args.stale_percent, SEED);
+    let truth = mixture.truth();
+    tracing::info!("Filling it with {} keys...", grouped(truth.total()));
+    seed(&servers, mixture).await?;
+    let code = run(&options(servers.urls())?, true, show).await?;
+    if !show.json {
+        let left = Seeder::connect(&servers.urls()).await?.keys().await?;
+        io::stdout().write_all(checked(&truth, left).as_bytes())?;
+    }
+    if args.keep {
+        tracing::info!("The servers stay until Ctrl-C: {}", servers.urls().join(" "));
+        Signals::catch()?.next().await;
+    }
+    Ok(code)
+}
+
+async fn seed(servers: &ClusterServers, mixture: Mixture) -> Result<(), ServersError> {
+    let mut seeder = Seeder::connect(&servers.urls()).await?;
+    for entry in mixture {
+        seeder.entry(&entry).await?;
+    }
+    seeder.finish().await
+}
+
+fn options(urls: Vec<String>) -> Result<Options, PatternError> {
+    Ok(Options {
+        job: "demo".to_owned(),
+        display_name: "Demo".to_owned(),
+        alias: Alias::new("demo"),
+        access: Access::open(urls),
+        rules: Rules {
+            patterns: vec![Pattern::new(*b"permissions:*")?],
+            protect: vec![Pattern::new(*b"permissions:system:*")?],
+            action: Action::Delete,
+            grace_ms: 1_000,
+            scan_batch_keys: 100,
+            delete_batch_keys: 100,
+        },
+        dry_run: false,
+        max_delete_percent: 100,
+        max_runtime: None,
+        lock_wait: Duration::ZERO,
+    })
+}
+
+/// The truth that the seeding knows, for comparison with the result above it.
+fn checked(truth: &Truth, left: u64) -> String {
+    let expected = truth.total() - truth.stale;
+    format!(
+        "\nWhat was put in: {} matching keys, {} of them stale, {} protected; {} others.\n\
+         Counted by the servers now: {} keys, {} expected.\n",
+        grouped(truth.matching),
+        grouped(truth.stale + truth.protected),
+        grouped(truth.protected),
+        grouped(truth.other),
+        grouped(left),
+        grouped(expected),
+    )
+}

@@ -1,0 +1,200 @@
+//! `keysweep run` and `keysweep plan`: from settings to the printed result.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use reporter::render;
+use shared::env::Env;
+use shared::ids::RunId;
+use shared::messages::Action;
+use shared::result::{CleanupResult, Status};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::signals::Signals;
+use super::{plan_page, progress};
+use crate::drive::Progress;
+use crate::embedded::{self, RunError, check_deletions, now_ms};
+use crate::exit;
+use crate::options::Options;
+use crate::survey::{Survey, survey};
+
+/// Why a command ends without a result.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The run has none.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Nobody agreed to the plan.
+    #[error("{0}")]
+    Consent(&'static str),
+    /// The run was left before it came to a safe point.
+    #[error("left before a safe point; ledgers and lock expire by themselves")]
+    Left(u8),
+    /// Signals or output failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl CommandError {
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Run(e) => exit::of_error(e),
+            Self::Consent(_) => exit::REFUSED,
+            Self::Left(code) => *code,
+            Self::Io(_) => exit::FAILED,
+        }
+    }
+}
+
+/// How a command shows what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Show {
+    /// One JSON document instead of a page.
+    pub json: bool,
+    /// No progress, and no log lines but errors.
+    pub quiet: bool,
+}
+
+/// `keysweep plan`.
+///
+/// # Errors
+/// When the survey fails.
+pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
+    let survey = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
+    let page = if show.json {
+        format!("{:#}\n", plan_page::json(&survey, options))
+    } else {
+        plan_page::text(&survey, options)
+    };
+    io::stdout().write_all(page.as_bytes())?;
+    Ok(if survey.missing.is_empty() { exit::DONE } else { exit::PARTIAL })
+}
+
+/// `keysweep run`.
+///
+/// # Errors
+/// When there is no result.
+pub async fn run(options: &Options, yes: bool, show: Show) -> Result<u8, CommandError> {
+    let mut signals = Signals::catch()?;
+    let run = RunId::new();
+    let look = async { survey(options, run, now_ms()).await.map_err(RunError::from) };
+    // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
+    let looked = tokio::select! {
+        looked = look => looked?,
+        (code, _) = signals.next() => return Ok(code),
+    };
+    check_deletions(options, &looked.estimate)?;
+    if options.rules.action.writes() && !yes {
+        let page = plan_page::text(&looked, options);
+        tokio::select! {
+            agreed = tokio::task::spawn_blocking(move || ask(&page)) => agreed.map_err(io::Error::other)??,
+            (code, _) = signals.next() => return Ok(code),
+        }
+    }
+    let name = &options.display_name;
+    tracing::info!("[{name}] Starting cleanup process...");
+    tracing::info!("[{name}] Scan batch size: {}", options.rules.scan_batch_keys);
+    tracing::info!("[{name}] Aggressive cleanup: false");
+    let env = embedded::env(options);
+    let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
+    tell(&result, options);
+    print(&result, options, show)?;
+    let cancel = env.records(run).cancel().await.ok().flatten();
+    Ok(match signal {
+        Some(code) if result.status == Status::Cancelled => code,
+        _ => exit::of_result(&result, cancel.map(|cancel| cancel.kind)),
+    })
+}
+
+/// Runs with a progress bar and an ear for signals. The result, and the exit code of a signal that came.
+async fn run_watched(
+    env: &Env,
+    options: &Options,
+    survey: &Survey,
+    signals: Signals,
+    show: Show,
+) -> Result<(CleanupResult, Option<u8>), CommandError> {
+    let (sender, receiver) = watch::channel(Progress::start(embedded::keys(survey)));
+    let (seen, signal) = watch::channel(None);
+    let (told, name) = (receiver.clone(), options.display_name.clone());
+    let running = Box::pin(embedded::run(env, options, survey, sender));
+    let watching = async {
+        let ((), ()) = tokio::join!(progress::show(receiver, show.quiet), announce(told, &name, options));
+    };
+    let done = async {
+        let (result, ()) = tokio::join!(running, watching);
+        result
+    };
+    tokio::select! {
+        result = done => Ok((result?, *signal.borrow())),
+        code = signals.stop_run(env.records(survey.spec.run), seen) => Err(CommandError::Left(code)),
+    }
+}
+
+/// The document's log lines that belong in the middle of a run.
+async fn announce(mut progress: watch::Receiver<Progress>, name: &str, options: &Options) {
+    // The document's own job speaks of permission keys.
+    let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };
+    while progress.changed().await.is_ok() {
+        let totals = progress.borrow_and_update().totals;
+        let state = progress.borrow().state;
+        if matches!(state, crate::state::RunState::Planned | crate::state::RunState::Scanning) {
+            continue;
+        }
+        tracing::info!("[{name}] Total {kind} keys found: {}", totals.counts.scanned);
+        if options.rules.action == Action::Delete {
+            let kept = totals.counts.protected + totals.counts.too_long;
+            tracing::info!("[{name}] Deleting {} keys...", totals.counts.stale - kept);
+        }
+        return;
+    }
+}
+
+/// The document's closing log lines.
+fn tell(result: &CleanupResult, options: &Options) {
+    let name = &options.display_name;
+    let metrics = &result.current_metrics;
+    let hit_rate = metrics.hit_rate.map_or("none".to_owned(), |rate| format!("{rate:.1}%"));
+    let ttl = metrics.avg_ttl.map_or("none".to_owned(), |ttl| format!("{ttl:.0}s"));
+    let (scanned, cleaned) = (result.scanned_keys, result.cleaned_keys);
+    let what = if result.status == Status::Completed { "complete" } else { "ended" };
+    tracing::info!(
+        "[{name}] Cleanup {what}: {{ scanned: {scanned}, cleaned: {cleaned}, hitRate: '{hit_rate}', avgTTL: '{ttl}' }}"
+    );
+    if !result.issues.is_empty() {
+        tracing::info!("[{name}Worker] Issues detected:");
+        for (n, issue) in result.issues.iter().enumerate() {
+            tracing::info!("  {}. {issue}", n + 1);
+        }
+    }
+}
+
+fn print(result: &CleanupResult, options: &Options, show: Show) -> io::Result<()> {
+    let page = if show.json {
+        serde_json::to_string_pretty(result).map_err(io::Error::other)? + "\n"
+    } else {
+        render(result, &options.display_name)
+    };
+    io::stdout().write_all(page.as_bytes())
+}
+
+/// Shows the plan and asks. Off a terminal nobody can answer.
+fn ask(page: &str) -> Result<(), CommandError> {
+    let (stdin, mut stderr) = (io::stdin(), io::stderr());
+    if !stdin.is_terminal() || !stderr.is_terminal() {
+        return Err(CommandError::Consent(
+            "this run changes keys, and there is no terminal to ask on: look at it with `keysweep plan`, then add `--yes`",
+        ));
+    }
+    write!(stderr, "{page}\nGo on? [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        Ok(())
+    } else {
+        Err(CommandError::Consent("nothing was changed, because the plan was not agreed to"))
+    }
+}

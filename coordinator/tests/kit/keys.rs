@@ -1,0 +1,87 @@
+//! Looking at keys one by one, wherever they are.
+
+use std::collections::BTreeMap;
+
+use shared::cluster::{Access, Batch, Conn, Deployment, Reply};
+use shared::slot::slot_of;
+
+/// Asks `command` about each key at the node that serves it; the answers are in the order of the keys.
+pub async fn ask(access: &Access, command: &str, keys: &[Vec<u8>]) -> Vec<i64> {
+    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let topology = deployment.topology();
+    let mut nodes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (index, key) in keys.iter().enumerate() {
+        let owner = topology.owner(slot_of(key)).expect("somebody serves the slot");
+        nodes.entry(owner.node.clone()).or_default().push(index);
+    }
+    let mut answers = vec![0; keys.len()];
+    for (node, indices) in nodes {
+        let conn = deployment.conn(&node).await.unwrap();
+        for chunk in indices.chunks(1_000) {
+            let mut batch = Batch::new();
+            for index in chunk {
+                batch.add(&[command.as_bytes(), &keys[*index]]);
+            }
+            for (index, reply) in chunk.iter().zip(conn.batch(batch).await.unwrap()) {
+                let Reply::Int(answer) = reply else { panic!("{command} answered {reply:?}") };
+                answers[*index] = answer;
+            }
+        }
+    }
+    answers
+}
+
+/// Those of `keys` that exist.
+pub async fn existing<'a>(access: &Access, keys: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
+    let answers = ask(access, "EXISTS", keys).await;
+    keys.iter().zip(answers).filter(|(_, there)| *there == 1).map(|(key, _)| key.as_slice()).collect()
+}
+
+/// A connection to each primary.
+pub async fn conns(access: &Access) -> Vec<Conn> {
+    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let mut conns = Vec::new();
+    for primary in &deployment.topology().primaries {
+        conns.push(deployment.conn(&primary.node).await.unwrap());
+    }
+    conns
+}
+
+/// All keys of the deployment that match `pattern`.
+pub async fn matching(access: &Access, pattern: &str) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for conn in conns(access).await {
+        let Reply::Array(keys) = conn.command(&[b"KEYS", pattern.as_bytes()]).await.unwrap() else {
+            panic!("KEYS answered no list")
+        };
+        found.extend(keys.into_iter().map(|key| match key {
+            Reply::BulkString(key) => key,
+            other => panic!("KEYS answered {other:?}"),
+        }));
+    }
+    found
+}
+
+/// How many keys there are, of whatever name.
+pub async fn count(access: &Access) -> u64 {
+    let mut keys = 0;
+    for conn in conns(access).await {
+        let Reply::Int(here) = conn.words("DBSIZE").await.unwrap() else {
+            panic!("DBSIZE answered no number")
+        };
+        keys += here.unsigned_abs();
+    }
+    keys
+}
+
+/// A section of INFO, from every primary.
+pub async fn info(access: &Access, section: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    for conn in conns(access).await {
+        match conn.words(&format!("INFO {section}")).await.unwrap() {
+            Reply::BulkString(text) => texts.push(String::from_utf8_lossy(&text).into_owned()),
+            other => panic!("INFO answered {other:?}"),
+        }
+    }
+    texts
+}

@@ -1,0 +1,148 @@
+//! What the tests of whole runs share: options, one cluster per test binary, runs that can be watched, and
+//! the truth that a run is held against.
+#![expect(clippy::allow_attributes, reason = "a test that uses all of the kit would not fulfil an `expect`")]
+#![allow(dead_code, reason = "every test file uses its own part of the kit")]
+
+pub mod keys;
+pub mod queues;
+pub mod truth;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use coordinator::drive::Progress;
+use coordinator::embedded::{self, RunError, now_ms};
+use coordinator::options::Options;
+use coordinator::survey::{Survey, survey};
+use shared::cluster::Access;
+use shared::crash::CrashPlan;
+use shared::env::{Env, Timing};
+use shared::glob::Pattern;
+use shared::ids::{Alias, RunId};
+use shared::messages::{Action, Rules};
+use shared::result::CleanupResult;
+use shared::servers::{ClusterServers, Server};
+use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
+
+/// Longer than anything here takes, however slow the machine: only a hang gets there.
+pub const HANG: Duration = Duration::from_secs(300);
+
+/// Patterns out of texts.
+pub fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    texts.iter().map(|text| Pattern::new(*text).unwrap()).collect()
+}
+
+/// Options of a run that deletes `permissions:*` without delay, but for `permissions:system:*`; every call
+/// names a job of its own, so that no two tests share a lock.
+pub fn options(urls: Vec<String>) -> Options {
+    static JOBS: AtomicU32 = AtomicU32::new(0);
+    let job = format!("test-{}-{}", std::process::id(), JOBS.fetch_add(1, Ordering::Relaxed));
+    Options {
+        display_name: job.clone(),
+        job,
+        alias: Alias::new("main"),
+        access: Access::open(urls),
+        rules: Rules {
+            patterns: patterns(&["permissions:*"]),
+            protect: patterns(&["permissions:system:*"]),
+            action: Action::Delete,
+            grace_ms: 0,
+            scan_batch_keys: 100,
+            delete_batch_keys: 100,
+        },
+        dry_run: false,
+        max_delete_percent: 50,
+        max_runtime: None,
+        lock_wait: Duration::ZERO,
+    }
+}
+
+/// Surroundings of a run with other time limits than usual.
+pub fn env(options: &Options, timing: Timing) -> Env {
+    Env::in_process(BTreeMap::from([(options.alias.clone(), options.access.clone())]), timing)
+}
+
+/// Time limits for tests in which something fails: it is tried again soon, and not often.
+pub fn hasty() -> Timing {
+    Timing {
+        ack_wait: Duration::from_millis(500),
+        failures_max: 3,
+        retry_delay: Duration::from_millis(20),
+        retry_delay_max: Duration::from_millis(200),
+    }
+}
+
+/// What a run of `options` would do.
+pub async fn look(options: &Options) -> Survey {
+    survey(options, RunId::new(), now_ms()).await.expect("the survey succeeds")
+}
+
+/// One run from survey to result, as `keysweep run` does it.
+pub async fn run(options: &Options) -> CleanupResult {
+    in_time(embedded::run_cleanup_now(options)).await.expect("the run has a result")
+}
+
+/// A run in `env` of what `survey` planned.
+pub async fn run_in(env: &Env, options: &Options, survey: &Survey) -> Result<CleanupResult, RunError> {
+    let (progress, _) = progress(survey);
+    in_time(embedded::run(env, options, survey, progress)).await
+}
+
+/// A channel on which a run tells how far it is.
+pub fn progress(survey: &Survey) -> (watch::Sender<Progress>, watch::Receiver<Progress>) {
+    watch::channel(Progress::start(embedded::keys(survey)))
+}
+
+/// `env` with a worker cut off as planned.
+pub fn with_crash(mut env: Env, plan: CrashPlan) -> (Env, Arc<CrashPlan>) {
+    env.crash = Arc::new(plan);
+    let plan = Arc::clone(&env.crash);
+    (env, plan)
+}
+
+/// `work`, which must not hang.
+pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    let work = Box::pin(work);
+    tokio::time::timeout(HANG, work).await.expect("it hangs")
+}
+
+/// The cluster of three primaries that the tests of this binary share, emptied, and ours until dropped.
+pub struct Ours {
+    cluster: &'static ClusterServers,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl std::ops::Deref for Ours {
+    type Target = ClusterServers;
+
+    fn deref(&self) -> &ClusterServers {
+        self.cluster
+    }
+}
+
+/// See [`Ours`].
+pub async fn cluster() -> Ours {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    static CLUSTER: OnceCell<ClusterServers> = OnceCell::const_new();
+    let turn = TURN.lock().await;
+    // The servers end with this process: nobody drops what is static, but their keepers notice.
+    let start = || async { ClusterServers::start(3, 0).await.expect("a cluster can be started") };
+    let cluster = CLUSTER.get_or_init(start).await;
+    for node in cluster.nodes() {
+        node.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    }
+    Ours { cluster, _turn: turn }
+}
+
+/// A standalone server of our own.
+pub async fn standalone() -> Server {
+    Server::start(&[]).await.expect("a server can be started")
+}
+
+/// A random generator, whose seed is printed so that a failure can be repeated.
+pub fn seeded(seed: u64) -> fastrand::Rng {
+    println!("seed {seed}");
+    fastrand::Rng::with_seed(seed)
+}
