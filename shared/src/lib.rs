@@ -8,6 +8,7 @@ pub mod deployments;
 pub mod env;
 pub mod glob;
 pub mod ids;
+pub mod invariants;
 pub mod key;
 pub mod limits;
 pub mod messages;

@@ -1,13 +1,12 @@
 //! Reads the reply of `INFO`. Nothing in it is required: a field the server does not know is absent, and
 //! lines that are none are skipped. The caller bounds the size of the text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The fields of an `INFO` reply by name; where a name comes twice, the last one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     fields: BTreeMap<String, String>,
-    sections: BTreeSet<String>,
 }
 
 /// One database as `INFO keyspace` counts it, logically expired keys included.
@@ -28,20 +27,13 @@ impl Info {
         let mut info = Self::default();
         for line in String::from_utf8_lossy(reply.as_ref()).lines() {
             let line = line.trim_end();
-            if let Some(section) = line.strip_prefix('#') {
-                info.sections.insert(section.trim().to_ascii_lowercase());
-            } else if let Some((name, value)) = line.split_once(':') {
+            if let Some((name, value)) = line.split_once(':')
+                && !line.starts_with('#')
+            {
                 info.fields.insert(name.to_owned(), value.to_owned());
             }
         }
         info
-    }
-
-    /// Whether the reply has the section (`keyspace`, in lower case), be it empty: tells a server without
-    /// keys from one that did not answer the question.
-    #[must_use]
-    pub fn has_section(&self, name: &str) -> bool {
-        self.sections.contains(name)
     }
 
     /// The field as the server wrote it, such as `redis_version`.
@@ -60,19 +52,6 @@ impl Info {
     #[must_use]
     pub fn keyspace(&self, db: u32) -> KeyspaceCounts {
         self.text(&format!("db{db}")).and_then(counts).unwrap_or_default()
-    }
-
-    /// The databases that hold keys, by ascending number.
-    #[must_use]
-    pub fn databases(&self) -> Vec<(u32, KeyspaceCounts)> {
-        let mut databases: Vec<_> = self
-            .fields
-            .iter()
-            .filter_map(|(name, value)| Some((name.strip_prefix("db")?.parse().ok()?, counts(value)?)))
-            .collect();
-        databases.sort_unstable_by_key(|&(db, _)| db);
-        databases.dedup_by_key(|&mut (db, _)| db);
-        databases
     }
 }
 
@@ -110,7 +89,6 @@ mod tests {
         assert_eq!(info.text("no_such_field"), None);
         assert_eq!(info.number("used_memory"), Some(1_813_088));
         assert_eq!(info.number("used_memory_human"), None);
-        assert!(info.has_section("keyspace") && !info.has_section("replication"));
     }
 
     #[test]
@@ -118,25 +96,17 @@ mod tests {
         let info = Info::parse(CAPTURED);
         let two = KeyspaceCounts { keys: 30, expires: 10, avg_ttl_ms: 5000 };
         let ten = KeyspaceCounts { keys: 1, expires: 0, avg_ttl_ms: 0 };
-        assert_eq!(info.databases(), [(2, two), (10, ten)]);
+        assert_eq!(info.keyspace(10), ten);
         assert_eq!(info.keyspace(2), two);
         assert_eq!(info.keyspace(0), KeyspaceCounts::default());
         assert_eq!(info.keyspace(3), KeyspaceCounts::default());
-    }
-
-    #[test]
-    fn an_empty_server_still_has_the_section() {
-        let info = Info::parse("# Keyspace\r\n");
-        assert!(info.has_section("keyspace"));
-        assert_eq!(info.databases(), []);
-        assert!(!Info::parse("").has_section("keyspace"));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_harmless(bytes: Vec<u8>, lines in "(db[0-9+]{0,11}:[keys=,0-9]{0,30}|#|:|\r|\n|.){0,20}") {
             for info in [Info::parse(bytes), Info::parse(&lines)] {
-                prop_assert!(info.databases().len() <= info.fields.len());
+                prop_assert!((0..20).map(|db| info.keyspace(db)).all(|counts| counts.expires < u64::MAX));
             }
         }
     }

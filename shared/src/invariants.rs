@@ -1,0 +1,33 @@
+//! The invariants of keysweep, numbered. Asserts, tests and `ARCHITECTURE.md` cite them by these names.
+
+/// What must hold at any moment, whatever fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invariant {
+    /// A run with a gap never reports success.
+    Coverage = 1,
+    /// A message is acknowledged only after everything that it produced is stored.
+    Order = 2,
+    /// Handling a delivery twice changes nothing.
+    Twice = 3,
+    /// Candidates are the sum of their outcomes.
+    Conservation = 4,
+    /// In a dry run no write command leaves the process.
+    DryRun = 5,
+    /// Nothing is changed without the confirmed plan.
+    Consent = 6,
+    /// Work in flight at a node never exceeds its named limit.
+    Bounds = 7,
+}
+
+impl Invariant {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Coverage,
+        Self::Order,
+        Self::Twice,
+        Self::Conservation,
+        Self::DryRun,
+        Self::Consent,
+        Self::Bounds,
+    ];
+}

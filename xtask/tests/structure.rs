@@ -1,0 +1,115 @@
+//! The rules of the architecture that a compiler does not check: who imports whom, which files name which
+//! library, that every file says what it is for, and that none grows beyond what one reads in one go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use shared::invariants::Invariant;
+
+const STAGES: [&str; 3] = ["scanner", "reaper", "reporter"];
+const CRATES: [&str; 6] = ["coordinator", "scanner", "reaper", "reporter", "shared", "xtask"];
+
+/// No file of ours is longer than this many lines, tests included.
+const LINES_MAX: usize = 400;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// All source files with their text, by path below the root.
+fn sources() -> Vec<(String, String)> {
+    let root = root();
+    let files = CRATES.iter().flat_map(|name| rust_files(&root.join(name)));
+    let named = files.map(|path| {
+        let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        (name, fs::read_to_string(&path).unwrap())
+    });
+    named.filter(|(name, _)| name != "xtask/tests/structure.rs").collect()
+}
+
+/// Code lines: comments do not import anything.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.starts_with("//"))
+}
+
+fn names(text: &str, library: &str) -> bool {
+    let (path, import) = (format!("{library}::"), format!("use {library};"));
+    let boundary = |line: &str, at: usize| {
+        !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+    };
+    code(text).any(|line| {
+        line.contains(&import) || line.match_indices(&path).any(|(at, _)| boundary(line, at))
+    })
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    for name in CRATES {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        let manifest: Vec<&str> = manifest.lines().collect();
+        let uses = |other: &str| manifest.iter().any(|line| line.starts_with(&format!("{other}.workspace")));
+        for other in CRATES {
+            let allowed = match name {
+                "shared" => false,
+                "coordinator" => other == "shared" || STAGES.contains(&other),
+                _ => other == "shared",
+            };
+            assert!(!uses(other) || allowed || other == name, "`{name}` must not depend on `{other}`");
+        }
+    }
+}
+
+#[test]
+fn libraries_stay_behind_their_files() {
+    let rules: [(&str, &[&str]); 4] = [
+        ("redis", &["shared/src/cluster/"]),
+        ("async_nats", &["shared/src/queue/nats", "shared/src/store/nats"]),
+        ("rmp_serde", &["shared/src/wire.rs"]),
+        ("clap", &["coordinator/src/cli/", "coordinator/src/main.rs", "coordinator/tests/help.rs", "xtask/src/"]),
+    ];
+    for (file, text) in sources() {
+        for (library, places) in rules {
+            let allowed = places.iter().any(|place| file.starts_with(place));
+            assert!(allowed || !names(&text, library), "`{file}` must not name `{library}`: it stays in {places:?}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_can_be_read_in_one_go() {
+    for (file, text) in sources() {
+        assert!(text.starts_with("//!"), "`{file}` does not begin with its purpose");
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "`{file}` has {lines} lines; split it by idea");
+    }
+}
+
+#[test]
+fn the_architecture_names_every_folder_and_invariant() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for name in CRATES {
+        assert!(page.contains(&format!("`{name}/")), "ARCHITECTURE.md does not name `{name}/`");
+    }
+    for invariant in Invariant::ALL {
+        let line = format!("**Invariant {}, {invariant:?}:**", invariant as u8);
+        assert!(page.contains(&line), "ARCHITECTURE.md does not say `{line}`");
+    }
+    for path in page.split('`').filter(|word| word.ends_with(".rs") && word.contains('/')) {
+        assert!(root().join(path).exists(), "ARCHITECTURE.md names `{path}`, which does not exist");
+    }
+}
