@@ -11,7 +11,7 @@ use shared::limits::REPLANS_MAX;
 use shared::messages::{
     Action, Cancel, CancelKind, Covered, Lookups, Loss, Rest, RestReason, ScanCounts, ScanTask, TaskReport,
 };
-use shared::queue::{QueueError, Topic};
+use shared::queue::{QueueError, Topic, publish_patiently};
 use shared::range::{Scope, SlotListing};
 use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
@@ -20,6 +20,7 @@ use shared::wire::{self, WireError};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
 use crate::plan::Planner;
@@ -153,7 +154,7 @@ impl Driver<'_> {
                 )
                 .await?;
             }
-            Record::Receipt(_) | Record::Spec(_) | Record::Result(_) => {}
+            Record::Receipt(_) | Record::Spec(_) | Record::Lookups { .. } | Record::Result(_) => {}
         }
         self.check_deletions().await?;
         if self.state == RunState::Scanning && self.fold.scanned() {
@@ -283,7 +284,9 @@ impl Driver<'_> {
 
     async fn release(&mut self) -> Result<(), DriveError> {
         while let Some(task) = self.dispatch.release(self.started.elapsed()) {
-            self.env.queue.publish(Topic::Tasks, wire::encode(&task)?).await?;
+            let payload = wire::encode(&task)?;
+            // Scanners make room without us, and nothing else can stop this wait.
+            publish_patiently(&*self.env.queue, Topic::Tasks, &payload, &CancellationToken::new()).await?;
         }
         Ok(())
     }

@@ -121,16 +121,11 @@ pub async fn run(
 ) -> Result<CleanupResult, RunError> {
     check_deletions(options, &survey.estimate)?;
     let records = env.records(survey.spec.run);
-    let lock = if options.rules.action.writes() {
-        Some(job_lock::take(options, survey.spec.run, &hostname()).await?)
-    } else {
-        None
-    };
     let unlock = CancellationToken::new();
     let mut keeper = Crew::default();
-    if let Some(lock) = lock {
-        let (job, records, done) = (options.job.clone(), records.clone(), unlock.clone());
-        keeper.start("lock", JobLock::keep(lock, job, records, done));
+    if options.rules.action.writes() {
+        let lock = job_lock::take(options, records.clone(), survey.spec.run, &survey.spec.nodes).await?;
+        keeper.start("lock", JobLock::keep(lock, unlock.clone()));
     }
     let result = stages(env, options, survey, progress).await;
     // Without a result, the records have no end to read up to.
@@ -268,10 +263,4 @@ async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), Ledger
 
 async fn drop_ledgers_of(deployment: &Deployment, node: &NodeId, ledgers: &[Vec<u8>]) -> Result<u64, Fault> {
     guard::drop_ledgers(&deployment.conn(node).await?, ledgers).await
-}
-
-/// The machine's name, for the lock's holder.
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
 }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::cluster::lock::{self, Holder, Lock, Taken};
+use shared::cluster::lock::{self, Holder, Lock};
 use shared::cluster::{Conn, Deployment, Fault, FaultKind};
-use shared::ids::RunId;
+use shared::ids::{NodeId, RunId};
 use shared::limits::LOCK_LEASE;
-use shared::messages::{Cancel, CancelKind};
+use shared::messages::{Cancel, CancelKind, PlannedNode};
 use shared::records::Records;
 use shared::slot::slot_of;
 use thiserror::Error;
@@ -45,27 +45,48 @@ pub enum LockError {
 pub(crate) struct JobLock {
     deployment: Deployment,
     lock: Lock,
+    records: Records,
 }
 
-/// Takes the lock of the job, waiting for it as long as the options say.
-pub(crate) async fn take(options: &Options, run: RunId, host: &str) -> Result<JobLock, LockError> {
+/// Takes the lock of the job, waiting for it as long as the options say. It lives at one of the `nodes` that
+/// the survey found usable.
+pub(crate) async fn take(
+    options: &Options,
+    records: Records,
+    run: RunId,
+    nodes: &[PlannedNode],
+) -> Result<JobLock, LockError> {
     let deployment = Deployment::discover(options.access.clone(), "keysweep-lock").await?;
-    let holder =
-        Holder { run, host: host.to_owned(), pid: std::process::id(), since: Timestamp::now().to_string() };
+    let since = Timestamp::now().to_string();
+    let holder = Holder { run, host: hostname(), pid: std::process::id(), since };
+    let key = key(&options.job, nodes);
     let until = Instant::now() + options.lock_wait;
     loop {
-        let conn = conn(&deployment, &options.job).await?;
-        match lock::take(&conn, &options.job, &holder, LOCK_LEASE).await? {
-            Taken::Ours(lock) => return Ok(JobLock { deployment, lock }),
-            Taken::Held { holder, lease_left } if Instant::now() >= until => {
-                return Err(LockError::Held {
-                    job: options.job.clone(),
-                    holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
-                    lease_left: lease_left.as_secs() + 1,
-                });
-            }
-            Taken::Held { .. } => sleep(ASK_AGAIN).await,
+        let (_, conn) = place(&deployment, slot_of(&key)).await?;
+        if let Some(lock) = lock::take(&conn, &key, &holder, LOCK_LEASE).await? {
+            return Ok(JobLock { deployment, lock, records });
         }
+        if Instant::now() >= until {
+            let (holder, left) = lock::holder(&conn, &key).await?;
+            return Err(LockError::Held {
+                job: options.job.clone(),
+                holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
+                lease_left: left.as_secs() + 1,
+            });
+        }
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// The key of the lock. In a cluster whose slot for it is not served, it stands in the first slot that is, so
+/// that what is left of the cluster can be cleaned; two runs that see the same cluster still meet.
+fn key(job: &str, nodes: &[PlannedNode]) -> Vec<u8> {
+    let plain = lock::lock_key(job, None);
+    let served = |slot| nodes.iter().any(|node| node.slots.contains(slot));
+    let first = nodes.iter().filter_map(|node| node.slots.iter().next()).min();
+    match first {
+        Some(first) if !served(slot_of(&plain)) => lock::lock_key(job, Some(first)),
+        _ => plain,
     }
 }
 
@@ -73,60 +94,64 @@ fn who(holder: &Holder) -> String {
     format!("by process {} on `{}` since {} (run {})", holder.pid, holder.host, holder.since, holder.run)
 }
 
-/// The connection to the server that has the lock.
-async fn conn(deployment: &Deployment, job: &str) -> Result<Conn, Fault> {
-    let slot = slot_of(&lock::lock_key(job));
+/// The machine's name.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
+}
+
+/// The server that serves `slot`.
+async fn place(deployment: &Deployment, slot: u16) -> Result<(NodeId, Conn), Fault> {
     let topology = deployment.topology();
     let unserved =
         || Fault::new(FaultKind::NotReady, format!("slot {slot}"), "nobody serves the slot of the lock");
     let owner = topology.owner(slot).ok_or_else(unserved)?;
-    deployment.conn(&owner.node).await
+    Ok((owner.node.clone(), deployment.conn(&owner.node).await?))
 }
 
 impl JobLock {
     /// Renews the lease until `done`, and frees the lock then. If it is lost, or cannot be renewed before the
     /// lease ends, the run is stopped.
-    pub(crate) async fn keep(
-        self,
-        job: String,
-        records: Records,
-        done: CancellationToken,
-    ) -> Result<(), Fault> {
+    pub(crate) async fn keep(self, done: CancellationToken) -> Result<(), Fault> {
         let mut renewed = Instant::now();
         loop {
             tokio::select! {
                 () = done.cancelled() => break,
                 () = sleep(LOCK_LEASE / 6) => {}
             }
-            match self.renew(&job).await {
+            match self.renew().await {
                 Ok(true) => renewed = Instant::now(),
-                Ok(false) => return self.lost(&records, "somebody else took it").await,
+                Ok(false) => return self.lost("somebody else took it").await,
                 Err(fault) if renewed.elapsed() > LOCK_LEASE * 2 / 3 => {
-                    return self.lost(&records, &fault.to_string()).await;
+                    return self.lost(&fault.to_string()).await;
                 }
                 Err(fault) => tracing::warn!(error = %fault, "failed to renew the lock, will try again"),
             }
         }
-        let freed = self.lock.free(&conn(&self.deployment, &job).await?).await?;
-        tracing::debug!(freed, "lock freed");
+        let (_, conn) = place(&self.deployment, self.lock.slot()).await?;
+        let freed = self.lock.free(&conn).await?;
+        tracing::debug!(freed, "lock given back");
         Ok(())
     }
 
-    async fn renew(&self, job: &str) -> Result<bool, Fault> {
-        let renewed = self.lock.renew(&conn(&self.deployment, job).await?).await;
+    async fn renew(&self) -> Result<bool, Fault> {
+        let (node, conn) = place(&self.deployment, self.lock.slot()).await?;
+        // The script looks at the lock, which counts as a hit.
+        if let Err(e) = self.records.count_hit("lock", &node).await {
+            tracing::warn!(error = %e, "the hit rate will be off by one look-up");
+        }
+        let renewed = self.lock.renew(&conn).await;
         if renewed.is_err() {
+            self.deployment.forget(&node);
             self.deployment.refresh().await?;
-            for primary in &self.deployment.topology().primaries {
-                self.deployment.forget(&primary.node);
-            }
         }
         renewed
     }
 
-    async fn lost(&self, records: &Records, why: &str) -> Result<(), Fault> {
+    async fn lost(&self, why: &str) -> Result<(), Fault> {
         let cancel =
             Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {why}") };
-        if let Err(e) = records.create_cancel(&cancel).await {
+        if let Err(e) = self.records.create_cancel(&cancel).await {
             tracing::error!(error = %e, "failed to stop a run whose lock is lost");
         }
         Ok(())

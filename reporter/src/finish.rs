@@ -88,7 +88,7 @@ fn metrics(fold: &Fold, spec: &RunSpec, traffic: &Traffic) -> CurrentMetrics {
     let mut application = Lookups::default();
     for node in &spec.nodes {
         let Some(now) = traffic.get(&node.node) else { continue };
-        let own = fold.nodes.get(&node.node).map(|totals| totals.lookups).unwrap_or_default();
+        let own = fold.own_lookups(&node.node);
         application += Lookups {
             hits: now.hits.saturating_sub(node.baseline.hits).saturating_sub(own.hits),
             misses: now.misses.saturating_sub(node.baseline.misses).saturating_sub(own.misses),

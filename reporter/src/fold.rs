@@ -7,7 +7,7 @@ use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{Cancel, Lookups, Receipt, RunSpec, ScanCounts, TaskReport};
 use shared::outcome::Outcome;
-use shared::records::Record;
+use shared::records::{NodeLookups, Record};
 use shared::result::Accounting;
 
 use crate::coverage::Covering;
@@ -34,6 +34,8 @@ pub struct Fold {
     pub(crate) losses: BTreeMap<String, u64>,
     /// Why candidates were not reached, failed or are unconfirmed, with how many batches.
     pub(crate) causes: BTreeMap<String, u64>,
+    /// Look-ups that no report or receipt speaks of, by who made them.
+    other_lookups: BTreeMap<String, NodeLookups>,
     pub(crate) long_keys: Vec<String>,
     pub(crate) approximate: bool,
 }
@@ -75,6 +77,9 @@ impl Fold {
             Record::Report(report) => self.report(report),
             Record::Receipt(receipt) => self.receipt(receipt),
             Record::Cancel(cancel) => self.cancel = Some(cancel.clone()),
+            Record::Lookups { who, lookups } => {
+                self.other_lookups.insert(who.clone(), lookups.clone());
+            }
             Record::Result(_) => {}
         }
     }
@@ -150,6 +155,15 @@ impl Fold {
     #[must_use]
     pub fn complete(&self) -> bool {
         self.scanned() && self.listed.keys().all(|batch| self.receipts.contains(batch))
+    }
+
+    /// Our own look-ups at `node`, to be taken off its counters.
+    pub(crate) fn own_lookups(&self, node: &NodeId) -> Lookups {
+        let mut own = self.nodes.get(node).map(|totals| totals.lookups).unwrap_or_default();
+        for other in self.other_lookups.values().filter(|other| other.node == *node) {
+            own += other.lookups;
+        }
+        own
     }
 
     /// Why the run is to stop, if it is.

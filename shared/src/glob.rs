@@ -181,6 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire;
 
     #[track_caller]
     fn check(pattern: impl AsRef<[u8]>, key: impl AsRef<[u8]>, expected: bool) {
@@ -234,10 +235,10 @@ mod tests {
         assert_eq!(Pattern::new([b'*'; 1025]), Err(PatternError::TooLong(1025)));
         let pattern = Pattern::new(b"a\xff\n\\*").unwrap();
         assert_eq!(pattern.to_string(), "a\\xff\\n\\*");
-        let packed = rmp_serde::to_vec(&pattern).unwrap();
-        assert_eq!(rmp_serde::from_slice::<Pattern>(&packed).unwrap(), pattern);
-        let long = rmp_serde::to_vec(&ByteBuf::from(vec![0; 1025])).unwrap();
-        assert!(rmp_serde::from_slice::<Pattern>(&long).is_err());
+        let packed = wire::encode(&pattern).unwrap();
+        assert_eq!(wire::decode::<Pattern>(&packed).unwrap(), pattern);
+        let long = wire::encode(&ByteBuf::from(vec![0; 1025])).unwrap();
+        assert!(wire::decode::<Pattern>(&long).is_err());
     }
 
     /// The definition, without any cleverness: exponential, so for short input only.

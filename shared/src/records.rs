@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::ids::{BatchId, RunId, TaskId};
-use crate::messages::{Cancel, Receipt, RunSpec, ScanTask, TaskReport};
+use crate::ids::{BatchId, NodeId, RunId, TaskId};
+use crate::messages::{Cancel, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
 use crate::store::{Created, Entry, Store, StoreError, Watch};
 use crate::wire::{self, WireError};
@@ -50,8 +50,24 @@ pub enum Record {
     Receipt(Box<Receipt>),
     /// The run is to stop.
     Cancel(Cancel),
+    /// Look-ups that no report or receipt speaks of, such as those of the lock.
+    Lookups {
+        /// Who made them, since the run started.
+        who: String,
+        /// Where and how many.
+        lookups: NodeLookups,
+    },
     /// The run has ended.
     Result(Box<CleanupResult>),
+}
+
+/// Look-ups at one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLookups {
+    /// The node.
+    pub node: NodeId,
+    /// Look-ups since the run started.
+    pub lookups: Lookups,
 }
 
 /// Typed access to the records of one run. Clones share the store.
@@ -121,6 +137,18 @@ impl Records {
         self.get(&self.key("cancel")).await
     }
 
+    /// Notes, before it is made, a look-up that found a key and that no report or receipt will speak of.
+    pub async fn count_hit(&self, who: &str, node: &NodeId) -> Result<(), RecordError> {
+        let key = self.key(&format!("lookups/{who}"));
+        let none = || NodeLookups { node: node.clone(), lookups: Lookups::default() };
+        let add = |before: Option<NodeLookups>| {
+            let mut noted = before.filter(|before| before.node == *node).unwrap_or_else(none);
+            noted.lookups.hits += 1;
+            noted
+        };
+        self.replace(&key, add).await.map(|_| ())
+    }
+
     /// Stores the result: the end of the run. `false` if somebody else was first.
     pub async fn create_result(&self, result: &CleanupResult) -> Result<bool, RecordError> {
         self.create(&self.key("result"), result).await
@@ -140,18 +168,7 @@ impl Records {
     /// Counts a failure to handle `what` and returns the new count.
     pub async fn count_failure(&self, what: &str) -> Result<u32, RecordError> {
         let key = format!("failures/{}/{what}", self.run);
-        loop {
-            let before = self.store.get(&key).await?;
-            let count = before.as_ref().map(decode::<u32>).transpose()?.unwrap_or_default() + 1;
-            let value = encode(&key, &count)?;
-            let written = match before {
-                Some(entry) => self.store.update(&key, value, entry.revision).await?.is_some(),
-                None => matches!(self.store.create(&key, value).await?, Created::Now(_)),
-            };
-            if written {
-                return Ok(count);
-            }
-        }
+        self.replace(&key, |count| count.unwrap_or(0_u32) + 1).await
     }
 
     /// Notes that a batch is about to be tried at its node. `false` if an earlier delivery came as far.
@@ -162,6 +179,26 @@ impl Records {
     /// Whether a delivery of the batch came as far as trying it.
     pub async fn attempted(&self, batch: BatchId) -> Result<bool, RecordError> {
         Ok(self.store.get(&format!("attempts/{}/{batch}", self.run)).await?.is_some())
+    }
+
+    /// Replaces a record by what `change` makes of it; the new one.
+    async fn replace<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+        change: impl Fn(Option<T>) -> T,
+    ) -> Result<T, RecordError> {
+        loop {
+            let before = self.store.get(key).await?;
+            let after = change(before.as_ref().map(decode).transpose()?);
+            let value = encode(key, &after)?;
+            let written = match before {
+                Some(entry) => self.store.update(key, value, entry.revision).await?.is_some(),
+                None => matches!(self.store.create(key, value).await?, Created::Now(_)),
+            };
+            if written {
+                return Ok(after);
+            }
+        }
     }
 
     async fn create<T: Serialize + Sync + ?Sized>(&self, key: &str, value: &T) -> Result<bool, RecordError> {
@@ -200,6 +237,7 @@ impl RecordWatch {
             "report" => Record::Report(Box::new(decode(entry)?)),
             "receipt" => Record::Receipt(Box::new(decode(entry)?)),
             "cancel" => Record::Cancel(decode(entry)?),
+            "lookups" => Record::Lookups { who: id.to_owned(), lookups: decode(entry)? },
             "result" => Record::Result(Box::new(decode(entry)?)),
             _ => return Ok(None),
         }))

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::Value;
+use tokio::time::Instant;
 
 use super::conn::{Access, Conn};
 use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
 use super::shards::{self, Shard};
 use crate::ids::NodeId;
+use crate::limits::DOWN_TIME;
 use crate::slot::SlotSet;
 
 /// The one node of a standalone deployment.
@@ -59,13 +61,16 @@ pub struct Deployment {
 struct State {
     topology: Arc<Topology>,
     conns: BTreeMap<NodeId, Conn>,
+    /// Nodes that could not be reached, since when, and how: they are not tried again for a while, so that
+    /// many messages for a dead node do not each wait for it.
+    down: BTreeMap<NodeId, (Instant, Fault)>,
 }
 
 impl Deployment {
     /// Finds out, from the first seed that answers, what is there. `name` names our connections.
     pub async fn discover(access: Access, name: &'static str) -> Result<Self, Fault> {
         let (topology, conns) = explore(&access, name).await?;
-        let state = State { topology: Arc::new(topology), conns };
+        let state = State { topology: Arc::new(topology), conns, down: BTreeMap::new() };
         Ok(Self { access, name, state: Mutex::new(state) })
     }
 
@@ -100,14 +105,29 @@ impl Deployment {
             if let Some(conn) = state.conns.get(node) {
                 return Ok(conn.clone());
             }
+            if let Some((since, fault)) = state.down.get(node)
+                && since.elapsed() < DOWN_TIME
+            {
+                return Err(fault.clone());
+            }
             state.topology.primaries.iter().find(|primary| primary.node == *node).cloned()
         };
         let gone =
             || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
         let primary = primary.ok_or_else(gone)?;
-        let conn = self.access.connect_node(&primary.host, primary.port, self.name).await?;
-        self.state().conns.insert(node.clone(), conn.clone());
-        Ok(conn)
+        let connected = self.access.connect_node(&primary.host, primary.port, self.name).await;
+        let mut state = self.state();
+        match connected {
+            Ok(conn) => {
+                state.down.remove(node);
+                state.conns.insert(node.clone(), conn.clone());
+                Ok(conn)
+            }
+            Err(fault) => {
+                state.down.insert(node.clone(), (Instant::now(), fault.clone()));
+                Err(fault)
+            }
+        }
     }
 
     /// Forgets the connection to `node`, after it failed; the next use makes a new one.

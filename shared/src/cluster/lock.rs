@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::conn::Conn;
 use super::fault::Fault;
 use crate::ids::RunId;
+use crate::slot::{slot_of, tag_for};
 
 const SCRIPT: &str = include_str!("lock.lua");
 
@@ -25,20 +26,6 @@ pub struct Holder {
     pub since: String,
 }
 
-/// What came of an attempt to take the lock.
-#[derive(Debug)]
-pub enum Taken {
-    /// It is ours.
-    Ours(Lock),
-    /// Somebody else has it; what could be read of who, and how long its lease still lasts.
-    Held {
-        /// The holder, unless the content is of another make.
-        holder: Option<Holder>,
-        /// Until the lease ends, unless it is renewed.
-        lease_left: Duration,
-    },
-}
-
 /// A lock that we hold.
 #[derive(Clone, Debug)]
 pub struct Lock {
@@ -47,33 +34,44 @@ pub struct Lock {
     lease: Duration,
 }
 
-/// The key of a job's lock.
+/// The key of a job's lock; in `slot`, if one is given.
 #[must_use]
-pub fn lock_key(job: &str) -> Vec<u8> {
-    format!("keysweep:lock:{job}").into_bytes()
+pub fn lock_key(job: &str, slot: Option<u16>) -> Vec<u8> {
+    match slot {
+        None => format!("keysweep:lock:{job}").into_bytes(),
+        Some(slot) => format!("keysweep:lock:{{{}}}:{job}", tag_for(slot)).into_bytes(),
+    }
 }
 
-/// Tries to take the lock of `job` at the server that serves [`lock_key`].
-pub async fn take(conn: &Conn, job: &str, holder: &Holder, lease: Duration) -> Result<Taken, Fault> {
-    let key = lock_key(job);
+/// Tries to take the lock `key` at the server that serves it; `None` if somebody has it.
+pub async fn take(conn: &Conn, key: &[u8], holder: &Holder, lease: Duration) -> Result<Option<Lock>, Fault> {
     let value = serde_json::to_vec(holder).map_err(|_| Fault::unexpected(conn.address(), "SET"))?;
     let lease_ms = lease.as_millis().to_string();
-    let set = conn.command(&[b"SET", &key, &value, b"NX", b"PX", lease_ms.as_bytes()]).await?;
-    if set != Value::Nil {
-        return Ok(Taken::Ours(Lock { key, value, lease }));
-    }
-    let holder = match conn.command(&[b"GET", &key]).await? {
+    let set = conn.command(&[b"SET", key, &value, b"NX", b"PX", lease_ms.as_bytes()]).await?;
+    Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease }))
+}
+
+/// Who holds the lock `key`, unless its content is of another make, and how long the lease still lasts unless
+/// it is renewed.
+pub async fn holder(conn: &Conn, key: &[u8]) -> Result<(Option<Holder>, Duration), Fault> {
+    let holder = match conn.command(&[b"GET", key]).await? {
         Value::BulkString(value) => serde_json::from_slice(&value).ok(),
         _ => None,
     };
-    let left = match conn.command(&[b"PTTL", &key]).await? {
+    let left = match conn.command(&[b"PTTL", key]).await? {
         Value::Int(ms) => Duration::from_millis(ms.max(0).unsigned_abs()),
         _ => Duration::ZERO,
     };
-    Ok(Taken::Held { holder, lease_left: left })
+    Ok((holder, left))
 }
 
 impl Lock {
+    /// The slot of the lock's key.
+    #[must_use]
+    pub fn slot(&self) -> u16 {
+        slot_of(&self.key)
+    }
+
     /// Starts the lease anew. `false`: the lock is lost, and whatever it guarded must stop.
     pub async fn renew(&self, conn: &Conn) -> Result<bool, Fault> {
         self.call(conn, &self.lease.as_millis().to_string()).await

@@ -207,6 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire;
 
     #[test]
     fn shown_and_refused() {
@@ -242,8 +243,8 @@ mod tests {
             (0..50).chain(SLOTS - 30..SLOTS + 2).all(|slot| set.contains(slot) == expected.contains(&slot))
         );
         assert_eq!(&expected.iter().rev().copied().collect::<SlotSet>(), set);
-        let packed = rmp_serde::to_vec(set).unwrap();
-        assert_eq!(&rmp_serde::from_slice::<SlotSet>(&packed).unwrap(), set);
+        let packed = wire::encode(set).unwrap();
+        assert_eq!(&wire::decode::<SlotSet>(&packed).unwrap(), set);
     }
 
     proptest! {
@@ -263,7 +264,7 @@ mod tests {
             if let Ok(set) = SlotSet::try_from(ranges) {
                 prop_assert!(set.len() <= 16_384);
             }
-            let _ = rmp_serde::from_slice::<SlotSet>(&bytes);
+            let _ = wire::decode::<SlotSet>(&[&[wire::FORMAT], bytes.as_slice()].concat());
         }
     }
 }
