@@ -89,8 +89,8 @@ mod tests {
         let check = |action, key: &str, ttl, expected| {
             let rules = rules(action);
             let (selector, key) = (Selector::new(&rules), Key::new(key));
-            assert!(selector.wants(&key), "{key}");
-            assert_eq!(selector.judge(&key, ttl), expected, "{key} {ttl:?}");
+            assert!(selector.wants(&key));
+            assert_eq!(selector.judge(&key, ttl), expected, "{} {ttl:?}", key.shortened(30));
         };
         check(Action::Delete, "permissions:1", Ttl::Unlimited, Verdict::Candidate);
         check(Action::Delete, "px", Ttl::Left(0), Verdict::Normal(0));
@@ -101,11 +101,6 @@ mod tests {
         check(Action::Delete, "permissions:system:1", Ttl::Left(9), Verdict::Normal(9));
         let long = format!("permissions:{}", "x".repeat(KEY_BYTES_MAX - 11));
         check(Action::Delete, &long, Ttl::Unlimited, Verdict::TooLong);
-        check(
-            Action::Delete,
-            &long[1..].replacen("ermissions", "permissions", 1),
-            Ttl::Unlimited,
-            Verdict::Candidate,
-        );
+        check(Action::Delete, &long[..KEY_BYTES_MAX], Ttl::Unlimited, Verdict::Candidate);
     }
 }

@@ -1,0 +1,196 @@
+//! The fold: neither the order of records nor their repetition matters (invariant 3), every total adds up
+//! (invariant 4), and nothing counts as complete or covered that is not (invariant 1).
+
+use std::collections::BTreeMap;
+
+use reporter::{Fold, finish};
+use shared::glob::Pattern;
+use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use shared::messages::{
+    Action, Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Loss, PlannedNode, Receipt, Rest,
+    RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
+};
+use shared::outcome::Outcome;
+use shared::range::{Scope, SlotListing};
+use shared::records::Record;
+use shared::result::{CleanupResult, Status};
+use shared::slot::SlotSet;
+
+const SEEDS: u64 = 40;
+
+fn slots(first: u16, last: u16) -> SlotSet {
+    (first..=last).collect()
+}
+
+fn spec(run: RunId) -> RunSpec {
+    RunSpec {
+        run,
+        job: "job".to_owned(),
+        alias: Alias::new("main"),
+        cluster: true,
+        db: 0,
+        rules: Rules {
+            patterns: vec![Pattern::new("*").unwrap()],
+            protect: Vec::new(),
+            action: Action::Delete,
+            grace_ms: 0,
+            scan_batch_keys: 100,
+            delete_batch_keys: 100,
+        },
+        dry_run: false,
+        nodes: vec![PlannedNode {
+            node: NodeId::new("n"),
+            address: "127.0.0.1:1".to_owned(),
+            slots: SlotSet::all(),
+            keys: 0,
+            process: "p".to_owned(),
+            baseline: Lookups { hits: 100, misses: 10 },
+        }],
+        started_at_ms: 1_000,
+    }
+}
+
+fn task(run: RunId, slots: &SlotSet) -> ScanTask {
+    ScanTask {
+        run,
+        task: TaskId::new(),
+        alias: Alias::new("main"),
+        node: NodeId::new("n"),
+        scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
+        keys: 0,
+        replans: 0,
+    }
+}
+
+fn report(task: &ScanTask, covered: &SlotSet, rest: Option<&SlotSet>, batches: &[(BatchId, u64)]) -> TaskReport {
+    let stale = batches.iter().map(|(_, keys)| keys).sum::<u64>() + 3;
+    TaskReport {
+        run: task.run,
+        task: task.task,
+        node: task.node.clone(),
+        covered: Covered::Slots(covered.clone()),
+        rest: rest
+            .map(|slots| Rest {
+                reason: RestReason::Full,
+                scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
+            })
+            .into_iter()
+            .collect(),
+        lost: None,
+        counts: ScanCounts { listed: stale + 9, scanned: stale + 7, stale, protected: 3, ..ScanCounts::default() },
+        batches: batches.iter().map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys }).collect(),
+        long_keys: Vec::new(),
+        lookups: Lookups { hits: stale + 7, misses: 1 },
+        approximate: false,
+    }
+}
+
+fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
+    let groups = vec![GroupReceipt { slot: 0, outcomes: outcomes.to_vec() }];
+    Receipt { run, batch, node: NodeId::new("n"), groups, lookups: Lookups::default(), cause: None }
+}
+
+/// The records of a whole run: two tasks, of which one is continued, and a batch each.
+fn whole_run() -> Vec<Record> {
+    use Outcome::{Deleted, Spared, Vanished};
+    let run = RunId::new();
+    let (low, high) = (slots(0, 8_000), slots(8_001, 16_383));
+    let (first, second) = (task(run, &low), task(run, &high));
+    let (high_now, high_later) = (slots(8_001, 9_000), slots(9_001, 16_383));
+    let third = task(run, &high_later);
+    let batches: Vec<BatchId> = (0..3).map(|_| BatchId::new()).collect();
+    vec![
+        Record::Spec(Box::new(spec(run))),
+        Record::Tasks { after: None, tasks: vec![first.clone(), second.clone()] },
+        Record::Report(Box::new(report(&first, &low, None, &[(batches[0], 2)]))),
+        Record::Report(Box::new(report(&second, &high_now, Some(&high_later), &[(batches[1], 1)]))),
+        Record::Tasks { after: Some(second.task), tasks: vec![third.clone()] },
+        Record::Report(Box::new(report(&third, &high_later, None, &[(batches[2], 3)]))),
+        Record::Receipt(Box::new(receipt(run, batches[0], &[Deleted, Spared]))),
+        Record::Receipt(Box::new(receipt(run, batches[1], &[Deleted]))),
+        Record::Receipt(Box::new(receipt(run, batches[2], &[Deleted, Vanished, Deleted]))),
+    ]
+}
+
+fn fold(records: &[Record]) -> Fold {
+    let mut fold = Fold::default();
+    records.iter().for_each(|record| fold.apply(record));
+    fold
+}
+
+fn result(records: &[Record]) -> CleanupResult {
+    let now = Lookups { hits: 100 + 33 + 3, misses: 10 + 3 + 1 };
+    finish(&fold(records), &BTreeMap::from([(NodeId::new("n"), now)]), 3_500).unwrap()
+}
+
+#[test]
+fn order_and_repetition_do_not_matter() {
+    let records = whole_run();
+    let expected = fold(&records);
+    for seed in 0..SEEDS {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut mixed = records.clone();
+        for _ in 0..rng.usize(0..20) {
+            mixed.push(records[rng.usize(..records.len())].clone());
+        }
+        rng.shuffle(&mut mixed);
+        assert_eq!(fold(&mixed), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn complete_only_when_nothing_is_missing() {
+    let records = whole_run();
+    assert!(fold(&records).complete());
+    for missing in 1..records.len() {
+        let without: Vec<Record> =
+            records.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, r)| r.clone()).collect();
+        assert!(!fold(&without).complete(), "complete without record {missing}");
+    }
+}
+
+#[test]
+fn a_whole_run_is_added_up() {
+    let result = result(&whole_run());
+    assert_eq!(result.status, Status::Completed);
+    assert!(result.accounting.balanced && result.coverage.complete);
+    assert_eq!((result.accounting.candidates, result.cleaned_keys, result.accounting.protected), (15, 4, 9));
+    assert_eq!((result.accounting.spared, result.accounting.vanished), (1, 1));
+    assert_eq!((result.stale_ttl_keys, result.scanned_keys, result.current_metrics.total_keys), (15, 36, 31));
+    // 136 − 100 before − 36 of our own would be 0 hits; see `result` for the counters.
+    assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (0, 1));
+    assert_eq!((result.current_metrics.hit_rate, result.duration_ms), (Some(0.0), 2_500));
+    assert_eq!(result.issues, ["Found 15 keys without TTL - this indicates a caching bug"]);
+}
+
+#[test]
+fn a_gap_is_named_and_never_completed() {
+    let mut records = whole_run();
+    let Record::Report(lost) = &mut records[5] else { unreachable!("the third report") };
+    lost.lost = Some(Loss { cause: "the node is gone".to_owned(), node_failed: true });
+    lost.batches.clear();
+    lost.counts = ScanCounts::default();
+    records.truncate(8);
+    let result = result(&records);
+    assert_eq!((result.status, result.coverage.complete), (Status::Partial, false));
+    assert_eq!(result.coverage.missing.as_deref(), Some("9001-16383"));
+    assert_eq!(result.coverage.causes, BTreeMap::from([("the node is gone".to_owned(), 1)]));
+    assert!(result.accounting.balanced);
+}
+
+#[test]
+fn what_was_not_done_makes_a_run_partial_and_a_stopped_one_cancelled() {
+    for outcome in [Outcome::Failed, Outcome::Unreached, Outcome::Unconfirmed] {
+        let mut records = whole_run();
+        let Record::Receipt(last) = &mut records[8] else { unreachable!("the third receipt") };
+        last.groups[0].outcomes[1] = outcome;
+        let result = result(&records);
+        assert_eq!(result.status, Status::Partial, "{outcome:?}");
+        assert!(result.accounting.balanced);
+    }
+    for (kind, status) in [(CancelKind::Asked, Status::Cancelled), (CancelKind::LockLost, Status::Failed)] {
+        let mut records = whole_run();
+        records.push(Record::Cancel(Cancel { kind, cause: "because".to_owned() }));
+        assert_eq!(result(&records).status, status);
+    }
+}

@@ -1,0 +1,236 @@
+//! Walks over simulated servers: every key that is there throughout is listed, once where the table keeps its
+//! size. (Live servers are asked in the coordinator's tests.)
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use scanner::walk::{Taken, Walk};
+use shared::cluster::{Listing, Page};
+use shared::ids::TaskId;
+use shared::key::Key;
+use shared::limits::SLOT_KEYS_MAX;
+use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
+use shared::slot::{SLOTS, SlotSet, slot_of, tag_for};
+
+/// A hash table as redis has it: a key lives in the bucket that the low bits of its hash name.
+struct SimTable {
+    buckets_log2: u32,
+    keys: BTreeMap<Key, u64>,
+}
+
+impl SimTable {
+    fn new(buckets_log2: u32, keys: impl IntoIterator<Item = (Key, u64)>) -> Self {
+        Self { buckets_log2, keys: keys.into_iter().collect() }
+    }
+
+    /// `SCAN cursor COUNT count`: buckets in the order of the bit-reversed cursor (`dictScan`).
+    fn scan(&self, cursor: u64, count: u32) -> Page {
+        let mask = (1_u64 << self.buckets_log2) - 1;
+        let (mut cursor, mut visits, mut keys) = (cursor, 0, Vec::new());
+        loop {
+            let bucket = cursor & mask;
+            keys.extend(self.keys.iter().filter(|(_, hash)| **hash & mask == bucket).map(|(key, _)| key.clone()));
+            cursor = (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits();
+            visits += 1;
+            if cursor == 0 || visits >= count * 10 || keys.len() >= count as usize {
+                return Page { next: cursor, keys };
+            }
+        }
+    }
+}
+
+/// Walks `scope`; `answer` is the server, told how many writes there were. The keys, each as often as it was
+/// listed since the walk last started.
+fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Page) -> (Vec<Key>, Walk) {
+    let mut walk = Walk::new(scope, 1_000, count);
+    let mut listed = Vec::new();
+    for write in 0..100_000 {
+        let listings = walk.ask();
+        if listings.is_empty() {
+            return (listed, walk);
+        }
+        match walk.take(listings.into_iter().map(|listing| answer(write, listing)).collect()) {
+            Taken::Restart => listed.clear(),
+            Taken::Keys(keys) => listed.extend(keys.into_iter().map(|listed| listed.key)),
+        }
+    }
+    panic!("the walk does not end");
+}
+
+fn cursors(bits: u32, parts: std::ops::Range<u64>) -> Scope {
+    Scope::Cursors(CursorScope {
+        pass: TaskId::new(),
+        table: Table::Database,
+        ranges: parts.map(|part| CursorRange::part(part, bits)).collect(),
+        bits,
+        slots: None,
+        process: "p".to_owned(),
+    })
+}
+
+fn scan_of(table: &SimTable) -> impl Fn(Listing) -> Page + '_ {
+    |listing| match listing {
+        Listing::Scan { cursor, count } => table.scan(cursor, count),
+        Listing::KeysInSlot { .. } => panic!("a cursor walk does not ask for slots"),
+    }
+}
+
+fn hashed(hashes: &BTreeSet<u64>) -> Vec<(Key, u64)> {
+    hashes.iter().map(|hash| (Key::new(hash.to_string()), *hash)).collect()
+}
+
+proptest! {
+    #[test]
+    fn ranges_list_every_key_once(
+        hashes in prop::collection::btree_set(any::<u64>(), 0..400),
+        buckets_log2 in 3_u32..9,
+        bits in 0_u32..4,
+        count in 1_u32..60,
+    ) {
+        let table = SimTable::new(buckets_log2, hashed(&hashes));
+        let mut listed = Vec::new();
+        let mut restarted = false;
+        for part in 0..1 << bits {
+            let (keys, walk) = walk(&cursors(bits, part..part + 1), count, |_, listing| scan_of(&table)(listing));
+            restarted |= keys.len() == hashes.len() && bits > 0;
+            prop_assert!(walk.reached().unread_ranges.is_empty());
+            listed.extend(keys);
+        }
+        let distinct: BTreeSet<Key> = listed.iter().cloned().collect();
+        prop_assert_eq!(distinct.len(), hashes.len(), "a key was missed");
+        // A nearly empty table looks like a small one; then a part is read as a whole.
+        prop_assert!(restarted || listed.len() == hashes.len(), "a key was listed twice");
+    }
+
+    #[test]
+    fn a_table_that_changes_its_size_hides_no_key(
+        hashes in prop::collection::btree_set(any::<u64>(), 1..200),
+        sizes in prop::collection::vec(1_u32..9, 1..40),
+        bits in 0_u32..5,
+        count in 1_u32..30,
+    ) {
+        let mut table = SimTable::new(sizes[0], hashed(&hashes));
+        let mut seen = BTreeSet::new();
+        for part in 0..1 << bits {
+            let (keys, _) = walk(&cursors(bits, part..part + 1), count, |write, listing| {
+                table.buckets_log2 = sizes[write % sizes.len()];
+                scan_of(&table)(listing)
+            });
+            seen.extend(keys);
+        }
+        prop_assert_eq!(seen.len(), hashes.len());
+    }
+
+    #[test]
+    fn lanes_side_by_side_list_what_they_list_alone(
+        hashes in prop::collection::btree_set(any::<u64>(), 200..400),
+        count in 1_u32..60,
+    ) {
+        let table = SimTable::new(8, hashed(&hashes));
+        let (keys, walk) = walk(&cursors(2, 0..4), count, |_, listing| scan_of(&table)(listing));
+        prop_assert_eq!(keys.into_iter().collect::<BTreeSet<_>>().len(), hashes.len());
+        prop_assert_eq!(walk.reached().ranges.len(), 4);
+    }
+}
+
+/// A server with one table per slot, scanned in the order of the slots, or not.
+struct SimSlots {
+    slots: BTreeMap<u16, SimTable>,
+    ordered: bool,
+}
+
+impl SimSlots {
+    fn new(counts: &BTreeMap<u16, usize>, ordered: bool) -> Self {
+        let table = |(slot, count): (&u16, &usize)| {
+            let keys = (0..*count).map(|n| {
+                let hash = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                (Key::new(format!("{{{}}}{n}", tag_for(*slot))), hash)
+            });
+            (*slot, SimTable::new(((*count).max(2) as u32).ilog2(), keys))
+        };
+        Self { slots: counts.iter().map(table).collect(), ordered }
+    }
+
+    fn answer(&self, listing: Listing) -> Page {
+        match listing {
+            Listing::KeysInSlot { slot, count } => {
+                let keys = self.slots.get(&slot).map(|table| table.keys.keys().take(count as usize).cloned());
+                Page { next: 0, keys: keys.into_iter().flatten().collect() }
+            }
+            Listing::Scan { cursor, count } => self.scan(cursor, count),
+        }
+    }
+
+    fn scan(&self, mut cursor: u64, count: u32) -> Page {
+        let mut keys = Vec::new();
+        loop {
+            let slot = (cursor % u64::from(SLOTS)) as u16;
+            let inner = self.slots.get(&slot).map_or(0, |table| {
+                let page = table.scan(cursor >> 14, count);
+                keys.extend(page.keys);
+                page.next
+            });
+            let following = self.slots.keys().find(|next| **next > slot);
+            cursor = match following {
+                _ if inner != 0 => inner << 14 | u64::from(slot),
+                // A server with another layout: the cursor says nothing about slots.
+                Some(_) if !self.ordered => 3,
+                Some(next) => u64::from(*next),
+                None => return Page { next: 0, keys },
+            };
+            if keys.len() >= count as usize || !self.ordered {
+                return Page { next: cursor, keys };
+            }
+        }
+    }
+}
+
+fn slot_scope(slots: &SlotSet, listing: SlotListing) -> Scope {
+    Scope::Slots { slots: slots.clone(), listing }
+}
+
+proptest! {
+    #[test]
+    fn slots_are_listed_completely_in_both_ways(
+        counts in prop::collection::btree_map(0..SLOTS, 0_usize..60, 1..40),
+        wanted in prop::collection::vec(0..SLOTS, 0..10),
+        count in 1_u32..200,
+    ) {
+        let server = SimSlots::new(&counts, true);
+        // Half of the slots that hold keys, and a few that hold none.
+        let wanted: SlotSet = counts.keys().step_by(2).copied().chain(wanted).collect();
+        let expected: usize = counts.iter().filter(|(slot, _)| wanted.contains(**slot)).map(|(_, n)| n).sum();
+        for listing in [SlotListing::KeysInSlot, SlotListing::OrderedScan] {
+            let (keys, walk) = walk(&slot_scope(&wanted, listing), count, |_, listing| server.answer(listing));
+            prop_assert_eq!(walk.reached().slots, wanted.clone(), "{:?}", listing);
+            prop_assert!(keys.iter().all(|key| wanted.contains(slot_of(key.as_bytes()))));
+            let distinct: BTreeSet<Key> = keys.iter().cloned().collect();
+            prop_assert_eq!((keys.len(), distinct.len()), (expected, expected), "{:?}", listing);
+        }
+    }
+}
+
+#[test]
+fn giant_slots_are_named_and_the_others_read() {
+    let giant = SLOT_KEYS_MAX as usize + 3_000;
+    let server = SimSlots::new(&BTreeMap::from([(5, 20), (6, giant), (7, 30)]), true);
+    let wanted: SlotSet = (4..=8).collect();
+    for listing in [SlotListing::KeysInSlot, SlotListing::OrderedScan] {
+        let (_, walk) = walk(&slot_scope(&wanted, listing), 1_000, |_, listing| server.answer(listing));
+        let reached = walk.reached();
+        assert_eq!(reached.giant, [6].into_iter().collect(), "{listing:?}");
+        assert_eq!(reached.slots, [4, 5, 7, 8].into_iter().collect(), "{listing:?}");
+    }
+}
+
+#[test]
+fn slots_out_of_order_are_given_back() {
+    let server = SimSlots::new(&BTreeMap::from([(100, 20), (200, 20), (300, 20)]), false);
+    let wanted: SlotSet = (100..=300).collect();
+    let scope = slot_scope(&wanted, SlotListing::OrderedScan);
+    let (_, walk) = walk(&scope, 100, |_, listing| server.answer(listing));
+    let reached = walk.reached();
+    assert!(!reached.unordered.is_empty());
+    assert_eq!(reached.slots.union(&reached.unordered), wanted);
+    assert!(reached.slots.intersection(&reached.unordered).is_empty());
+}

@@ -1,0 +1,236 @@
+//! The script that deletes, against a live server: what it answers, what it leaves behind, and that asking
+//! again changes nothing.
+
+use std::time::Duration;
+
+use shared::cluster::guard::{self, Mode, Verdict, Window};
+use shared::cluster::{Conn, Reply, node};
+use shared::ids::{BatchId, RunId};
+use shared::key::Key;
+use shared::messages::{Action, Group, Lookups, Reason};
+use shared::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
+use shared::servers::Server;
+use shared::slot::slot_of;
+
+const DELETE: Mode = Mode::Act(Action::Delete);
+
+/// A server with the script, and a batch that may act for a minute.
+struct Bench {
+    _server: Server,
+    conn: Conn,
+    script: Vec<u8>,
+    window: Window,
+    group: Group,
+}
+
+impl Bench {
+    /// With `keys` as the candidates, all of slot 0 as far as names go; a standalone server does not mind.
+    async fn new(keys: &[&[u8]]) -> Self {
+        let server = Server::start(&[]).await.expect("a server can be started");
+        let conn = server.conn().await.unwrap();
+        let script = guard::load(&conn).await.unwrap();
+        let now = node::time_ms(&conn).await.unwrap();
+        let window = Window {
+            run: RunId::new(),
+            batch: BatchId::new(),
+            not_before_ms: now,
+            not_after_ms: now + 60_000,
+        };
+        let keys = keys.iter().map(|key| Key::new(*key)).collect();
+        let group = Group { slot: slot_of(b""), reason: Reason::Stale, keys };
+        Self { _server: server, conn, script, window, group }
+    }
+
+    async fn call(&self, mode: Mode) -> Verdict {
+        self.call_in(self.window, mode).await
+    }
+
+    async fn call_in(&self, window: Window, mode: Mode) -> Verdict {
+        let groups = [(7, &self.group)];
+        guard::call(&self.conn, &self.script, window, mode, &groups).await.unwrap().remove(0).unwrap()
+    }
+
+    fn ledger(&self) -> Vec<u8> {
+        guard::ledger_key(self.window.run, self.window.batch, 7, self.group.slot)
+    }
+
+    async fn number(&self, args: &[&[u8]]) -> i64 {
+        match self.conn.command(args).await.unwrap() {
+            Reply::Int(number) => number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn set(&self, key: &[u8]) {
+        self.conn.command(&[b"SET", key, b"value"]).await.unwrap();
+    }
+
+    async fn exists(&self, key: &[u8]) -> bool {
+        self.number(&[b"EXISTS", key]).await == 1
+    }
+
+    async fn lookups(&self) -> Lookups {
+        node::status(&self.conn, 0).await.unwrap().lookups
+    }
+
+    async fn stat(&self, name: &str) -> u64 {
+        let Reply::BulkString(text) = self.conn.words("INFO stats").await.unwrap() else { panic!("no text") };
+        let text = String::from_utf8(text).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.expect("such a counter").trim().parse().unwrap()
+    }
+}
+
+fn outcomes(expected: &[Outcome]) -> Verdict {
+    Verdict::Outcomes(expected.to_vec())
+}
+
+#[tokio::test]
+async fn each_candidate_gets_its_letter_and_asking_again_changes_nothing() {
+    let bench = Bench::new(&[b"stale", b"fresh", b"gone", b"\xff\x00\r\n"]).await;
+    bench.set(b"stale").await;
+    bench.set(b"\xff\x00\r\n").await;
+    bench.conn.words("SET fresh value PX 3600000").await.unwrap();
+    let expected = outcomes(&[Deleted, Spared, Vanished, Deleted]);
+    assert_eq!(bench.call(DELETE).await, expected);
+    assert!(!bench.exists(b"stale").await && !bench.exists(b"\xff\x00\r\n").await && bench.exists(b"fresh").await);
+    assert!(bench.number(&[b"PTTL", b"fresh"]).await > 3_000_000, "its own TTL stays");
+    // Written again since: they are other keys now, which this batch has no business with.
+    for key in [b"stale".as_slice(), b"gone"] {
+        bench.set(key).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(bench.call(DELETE).await, expected);
+    }
+    assert!(bench.exists(b"stale").await && bench.exists(b"gone").await);
+    assert_eq!(bench.number(&[b"PTTL", b"stale"]).await, -1);
+}
+
+#[tokio::test]
+async fn the_ledger_lives_until_the_batch_may_no_longer_act() {
+    let bench = Bench::new(&[b"stale"]).await;
+    bench.set(b"stale").await;
+    bench.call(DELETE).await;
+    let ledger = bench.ledger();
+    let end = bench.number(&[b"PEXPIRETIME", &ledger]).await;
+    assert_eq!(end.unsigned_abs(), bench.window.not_after_ms);
+    assert_eq!(bench.conn.command(&[b"GET", &ledger]).await.unwrap(), Reply::BulkString(b"d".to_vec()));
+    assert_eq!(guard::drop_ledgers(&bench.conn, &[ledger.clone(), b"keysweep:none".to_vec()]).await.unwrap(), 1);
+    assert!(!bench.exists(&ledger).await);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_old_does_nothing_whatever_it_did_before() {
+    let mut bench = Bench::new(&[b"stale"]).await;
+    bench.set(b"stale").await;
+    let now = node::time_ms(&bench.conn).await.unwrap();
+    let past = Window { not_after_ms: now, ..bench.window };
+    for mode in [DELETE, Mode::Seal(Failed)] {
+        assert_eq!(bench.call_in(past, mode).await, Verdict::Late);
+    }
+    assert_eq!((bench.exists(b"stale").await, bench.exists(&bench.ledger()).await), (true, false));
+    // One that acts in time, and is asked again too late.
+    bench.window.not_after_ms = now + 400;
+    assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted]));
+    bench.set(b"stale").await;
+    while node::time_ms(&bench.conn).await.unwrap() < bench.window.not_after_ms {
+        assert!(bench.exists(b"stale").await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(bench.call(DELETE).await, Verdict::Late);
+    assert!(bench.exists(b"stale").await);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_early_does_nothing_and_says_how_long_to_wait() {
+    let bench = Bench::new(&[b"stale"]).await;
+    bench.set(b"stale").await;
+    let now = node::time_ms(&bench.conn).await.unwrap();
+    let window = Window { not_before_ms: now + 30_000, ..bench.window };
+    let Verdict::Early(ms) = bench.call_in(window, DELETE).await else { panic!("it acted") };
+    assert!((1..=30_000).contains(&ms), "{ms}");
+    assert_eq!((bench.exists(b"stale").await, bench.exists(&bench.ledger()).await), (true, false));
+    // Sealing need not wait.
+    assert_eq!(bench.call_in(window, Mode::Seal(Unreached)).await, outcomes(&[Unreached]));
+}
+
+#[tokio::test]
+async fn what_is_sealed_stays_sealed_and_what_is_done_stays_done() {
+    let bench = Bench::new(&[b"stale", b"gone"]).await;
+    bench.set(b"stale").await;
+    assert_eq!(bench.call(Mode::Seal(Unreached)).await, outcomes(&[Unreached; 2]));
+    assert_eq!(bench.call(DELETE).await, outcomes(&[Unreached; 2]), "sealed before it acted");
+    assert!(bench.exists(b"stale").await);
+    assert_eq!(bench.number(&[b"PTTL", b"stale"]).await, -1);
+
+    let other = Window { batch: BatchId::new(), ..bench.window };
+    assert_eq!(bench.call_in(other, DELETE).await, outcomes(&[Deleted, Vanished]));
+    assert_eq!(bench.call_in(other, Mode::Seal(Failed)).await, outcomes(&[Deleted, Vanished]), "acted before");
+}
+
+#[tokio::test]
+async fn expire_gives_each_stale_key_a_ttl_once() {
+    let bench = Bench::new(&[b"stale", b"fresh", b"gone"]).await;
+    bench.set(b"stale").await;
+    bench.conn.words("SET fresh value PX 3600000").await.unwrap();
+    let mode = Mode::Act(Action::Expire { ttl_ms: 600_000, jitter_ms: 60_000 });
+    let before = node::time_ms(&bench.conn).await.unwrap();
+    assert_eq!(bench.call(mode).await, outcomes(&[Expired, Spared, Vanished]));
+    let end = bench.number(&[b"PEXPIRETIME", b"stale"]).await.unsigned_abs();
+    let after = node::time_ms(&bench.conn).await.unwrap();
+    assert!((before + 600_000..=after + 660_000).contains(&end), "{end}");
+    assert_eq!(bench.call(mode).await, outcomes(&[Expired, Spared, Vanished]));
+    assert_eq!(bench.number(&[b"PEXPIRETIME", b"stale"]).await.unsigned_abs(), end, "the same TTL still");
+}
+
+#[tokio::test]
+async fn it_works_when_memory_is_used_up() {
+    let bench = Bench::new(&[b"stale", b"gone"]).await;
+    bench.set(b"stale").await;
+    for setting in ["maxmemory-policy noeviction", "maxmemory 1"] {
+        bench.conn.words(&format!("CONFIG SET {setting}")).await.unwrap();
+    }
+    let refused = bench.conn.words("SET other value").await.unwrap_err();
+    assert!(refused.to_string().contains("OOM"), "{refused}");
+    assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted, Vanished]));
+    assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted, Vanished]));
+    assert!(!bench.exists(b"stale").await && bench.exists(&bench.ledger()).await);
+}
+
+#[tokio::test]
+async fn deleting_stale_keys_leaves_no_trace_in_the_counters() {
+    let names: Vec<Vec<u8>> = (0..1_000).map(|n| format!("stale:{n}").into_bytes()).collect();
+    let bench = Bench::new(&names.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    for name in &names {
+        bench.set(name).await;
+    }
+    let before = bench.lookups().await;
+    // As many as one call may have; all go in one UNLINK.
+    assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted; 1_000]));
+    assert_eq!(bench.lookups().await, before, "no look-up is counted");
+    assert_eq!((bench.stat("expired_keys").await, bench.stat("evicted_keys").await), (0, 0));
+    assert_eq!(bench.number(&[b"DBSIZE"]).await, 1, "only the ledger");
+}
+
+#[tokio::test]
+async fn look_ups_of_other_candidates_are_known() {
+    let bench = Bench::new(&[b"stale", b"fresh", b"gone", b"gone too"]).await;
+    bench.set(b"stale").await;
+    bench.conn.words("SET fresh value PX 3600000").await.unwrap();
+    let before = bench.lookups().await;
+    let Verdict::Outcomes(done) = bench.call(DELETE).await else { panic!("no outcomes") };
+    let after = bench.lookups().await;
+    let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
+    assert_eq!(counted, guard::lookups(&done));
+    assert_eq!(counted, Lookups { hits: 1, misses: 2 });
+}
+
+#[tokio::test]
+async fn a_call_that_died_half_way_is_not_taken_for_done() {
+    let bench = Bench::new(&[b"stale"]).await;
+    bench.set(b"stale").await;
+    let end = bench.window.not_after_ms.to_string();
+    bench.conn.command(&[b"SET", &bench.ledger(), b"", b"PXAT", end.as_bytes()]).await.unwrap();
+    assert_eq!(bench.call(DELETE).await, Verdict::Incomplete);
+    assert!(bench.exists(b"stale").await);
+}
