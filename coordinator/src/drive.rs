@@ -8,9 +8,7 @@ use shared::cluster::{Deployment, Fault};
 use shared::env::Env;
 use shared::ids::NodeId;
 use shared::limits::REPLANS_MAX;
-use shared::messages::{
-    Action, Cancel, CancelKind, Covered, Lookups, Loss, Rest, RestReason, ScanCounts, ScanTask, TaskReport,
-};
+use shared::messages::{Action, Cancel, CancelKind, Loss, Rest, RestReason, ScanTask, TaskReport};
 use shared::queue::{QueueError, Topic, publish_patiently};
 use shared::range::{Scope, SlotListing};
 use shared::records::{Record, RecordError, Records};
@@ -211,19 +209,7 @@ impl Driver<'_> {
     /// Reports that tasks will not be read.
     async fn seal(&self, tasks: &[ScanTask], loss: &Loss) -> Result<(), DriveError> {
         for task in tasks {
-            let report = TaskReport {
-                run: task.run,
-                task: task.task,
-                node: task.node.clone(),
-                covered: Covered::Slots(SlotSet::new()),
-                rest: Vec::new(),
-                lost: Some(loss.clone()),
-                counts: ScanCounts::default(),
-                batches: Vec::new(),
-                long_keys: Vec::new(),
-                lookups: Lookups::default(),
-                approximate: false,
-            };
+            let report = TaskReport { lost: Some(loss.clone()), ..TaskReport::blank(task) };
             self.records.create_report(&report).await?;
         }
         Ok(())

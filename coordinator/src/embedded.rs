@@ -4,21 +4,24 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
-use shared::cluster::{Deployment, Fault, guard};
+use shared::cluster::{Deployment, Fault, FaultKind, guard};
 use shared::crash::CrashPlan;
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
+use shared::slot::SlotSet;
 use shared::supervise::{Crew, Exit};
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::{DriveError, Guards, Progress, drive};
@@ -26,6 +29,12 @@ use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::options::Options;
 use crate::survey::{Survey, SurveyError, survey};
+
+/// How often ledger keys are looked for again whose slots are just moving.
+const LEDGER_ROUNDS_MAX: u32 = 10;
+
+/// The pause before they are.
+const LEDGER_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why there is no result.
 #[derive(Debug, Error)]
@@ -232,35 +241,61 @@ async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), Ledger
         return Ok(());
     }
     let deployment = Deployment::discover(options.access.clone(), "keysweep-coordinator").await?;
-    let topology = deployment.topology();
-    let mut ledgers: BTreeMap<NodeId, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut left = ledgers(records).await?;
+    for _ in 0..LEDGER_ROUNDS_MAX {
+        left = drop_where_served(&deployment, left).await;
+        if left.is_empty() {
+            return Ok(());
+        }
+        sleep(LEDGER_PAUSE).await;
+        deployment.refresh().await?;
+    }
+    let slots: SlotSet = left.iter().map(|(slot, _)| *slot).collect();
+    tracing::warn!(%slots, "ledger keys stay behind in moving slots; they expire by themselves");
+    Ok(())
+}
+
+/// The ledger keys that a run may have left, with their slots.
+async fn ledgers(records: &Records) -> Result<Vec<(u16, Vec<u8>)>, RecordError> {
+    let mut ledgers = Vec::new();
     let mut watch = records.watch().await?;
     loop {
         match watch.next().await? {
             Record::Receipt(receipt) => {
-                for (number, group) in receipt.groups.iter().enumerate() {
-                    if let Some(owner) = topology.owner(group.slot) {
-                        let key = guard::ledger_key(receipt.run, receipt.batch, number, group.slot);
-                        ledgers.entry(owner.node.clone()).or_default().push(key);
-                    }
-                }
+                ledgers.extend(receipt.groups.iter().enumerate().map(|(number, group)| {
+                    (group.slot, guard::ledger_key(receipt.run, receipt.batch, number, group.slot))
+                }));
             }
-            Record::Result(_) => break,
+            Record::Result(_) => return Ok(ledgers),
             _ => {}
         }
     }
-    for (node, ledgers) in ledgers {
-        // A node that is down keeps nobody from cleaning up the others.
-        match drop_ledgers_of(&deployment, &node, &ledgers).await {
+}
+
+/// Removes ledger keys at the nodes that serve their slots. Returns those of nodes some of whose slots are moving.
+async fn drop_where_served(deployment: &Deployment, ledgers: Vec<(u16, Vec<u8>)>) -> Vec<(u16, Vec<u8>)> {
+    let topology = deployment.topology();
+    let mut nodes: BTreeMap<NodeId, Vec<(u16, Vec<u8>)>> = BTreeMap::new();
+    for (slot, ledger) in ledgers {
+        if let Some(owner) = topology.owner(slot) {
+            nodes.entry(owner.node.clone()).or_default().push((slot, ledger));
+        }
+    }
+    let mut left = Vec::new();
+    for (node, ledgers) in nodes {
+        let keys: Vec<Vec<u8>> = ledgers.iter().map(|(_, ledger)| ledger.clone()).collect();
+        let dropped = match deployment.conn(&node).await {
+            Ok(conn) => guard::drop_ledgers(&conn, &keys).await,
+            Err(fault) => Err(fault),
+        };
+        match dropped {
             Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
+            Err(fault) if fault.kind == FaultKind::Moved => left.extend(ledgers),
+            // A node that is down keeps nobody from cleaning up the others.
             Err(fault) => {
-                tracing::warn!(error = %fault, "ledger keys stay behind; they expire by themselves")
+                tracing::warn!(error = %fault, "ledger keys stay behind; they expire by themselves");
             }
         }
     }
-    Ok(())
-}
-
-async fn drop_ledgers_of(deployment: &Deployment, node: &NodeId, ledgers: &[Vec<u8>]) -> Result<u64, Fault> {
-    guard::drop_ledgers(&deployment.conn(node).await?, ledgers).await
+    left
 }

@@ -47,6 +47,7 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Survey(SurveyError::Rights { .. }) | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. }) => REFUSED,
         RunError::Survey(SurveyError::Replica { .. } | SurveyError::NoSlots)
+        | RunError::Lock(LockError::Records(_) | LockError::Stopped)
         | RunError::Drive(_)
         | RunError::Reporter(_)
         | RunError::Stage(..) => FAILED,

@@ -9,7 +9,7 @@ use shared::cluster::{Conn, Deployment, Fault, FaultKind};
 use shared::ids::{NodeId, RunId};
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Cancel, CancelKind, PlannedNode};
-use shared::records::Records;
+use shared::records::{RecordError, Records};
 use shared::slot::slot_of;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -26,6 +26,12 @@ pub enum LockError {
     /// A server failed.
     #[error(transparent)]
     Redis(#[from] Fault),
+    /// The records failed.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// The run was stopped while it waited.
+    #[error("stopped while waiting for the lock; nothing was changed")]
+    Stopped,
     /// Another run has it.
     #[error(
         "job `{job}` is being run {holder}; wait for it with `--lock-wait 10m`, or, if that process is gone, \
@@ -73,6 +79,9 @@ pub(crate) async fn take(
                 holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
                 lease_left: left.as_secs() + 1,
             });
+        }
+        if records.cancel().await?.is_some() {
+            return Err(LockError::Stopped);
         }
         sleep(ASK_AGAIN).await;
     }

@@ -1,11 +1,12 @@
 //! A quiet deployment: a run deletes every stale key and nothing else, and its numbers are the truth. CI does
 //! this with 50,000 keys; the `soak_` tests with `KEYSWEEP_SOAK_KEYS` (a million).
+#![cfg(test)]
 
 mod kit;
 
 use coordinator::options::Options;
 use kit::truth::{Class, Truth};
-use shared::limits::{KEY_BYTES_MAX, SLOT_KEYS_MAX};
+use shared::limits::{BATCHES_QUEUE_BYTES_MAX, KEY_BYTES_MAX, SLOT_KEYS_MAX};
 use shared::result::{CleanupResult, Status};
 
 /// Matching keys of a test in CI.
@@ -130,6 +131,23 @@ async fn a_name_that_is_too_long_is_counted_named_and_left_alone() {
             result.issues.iter().find(|issue| issue.contains("key_too_long")).expect("an issue names them");
         assert!(issue.contains("permissions:mmm") && issue.contains("(1000001 bytes)"), "{issue}");
         assert!(issue.contains("permissions:nnn") && issue.contains("(1000500 bytes)"), "{issue}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_long_names_than_the_queue_of_batches_holds() {
+    let names = BATCHES_QUEUE_BYTES_MAX / KEY_BYTES_MAX * 2;
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for (urls, tag) in [(vec![server.url()], ""), (cluster.urls(), ""), (cluster.urls(), "{x}")] {
+        let mut options = kit::options(urls);
+        options.max_delete_percent = 100;
+        let mut truth = Truth::default();
+        for n in 0..names {
+            let mut name = format!("permissions:{tag}{n}:").into_bytes();
+            name.resize(KEY_BYTES_MAX, b'x');
+            truth.add(Class::Stale, name);
+        }
+        check(&options, &truth).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Keys that change between the look that found them stale and their deletion: they are spared or gone, and
 //! counted as such. And actions that delete nothing.
+#![cfg(test)]
 
 mod kit;
 
@@ -111,10 +112,17 @@ async fn expire_gives_a_ttl_within_the_jitter_and_deletes_nothing() {
         let ends = keys::ask(&options.access, "PEXPIRETIME", &truth.stale).await;
         let ends: Vec<u64> = ends.into_iter().map(i64::unsigned_abs).collect();
         let (first, last) = (*ends.iter().min().unwrap(), *ends.iter().max().unwrap());
-        assert!(first >= before + TTL_MS && last <= after + TTL_MS + JITTER_MS, "{first} {last}, {before} {after}");
+        assert!(
+            first >= before + TTL_MS && last <= after + TTL_MS + JITTER_MS,
+            "{first} {last}, {before} {after}"
+        );
         assert!(last - first > JITTER_MS / 2, "the jitter spreads them: {first} to {last}");
         let again = kit::run(&options).await;
-        assert_eq!((again.accounting.expired, again.status), (0, Status::Completed), "nothing is left to repair");
+        assert_eq!(
+            (again.accounting.expired, again.status),
+            (0, Status::Completed),
+            "nothing is left to repair"
+        );
     }
 }
 
@@ -201,7 +209,11 @@ async fn an_application_that_sets_and_then_expires_loses_nothing() {
         }
         seeder.finish().await.unwrap();
         let result = kit::run(&options).await;
-        assert_eq!((result.status, result.cleaned_keys), (Status::Completed, truth.stale.len() as u64), "{result:#?}");
+        assert_eq!(
+            (result.status, result.cleaned_keys),
+            (Status::Completed, truth.stale.len() as u64),
+            "{result:#?}"
+        );
         runs += 1;
         spared += result.accounting.spared;
     }

@@ -1,5 +1,6 @@
 //! What keeps a run from doing harm: dry runs that only read, limits on deletions and time, cancelling, and
 //! the bound on what one node is asked at a time. The lock has a file of its own.
+#![cfg(test)]
 
 mod kit;
 
@@ -69,7 +70,10 @@ async fn a_dry_run_sends_no_write_command() {
         truth.check_numbers(&kit::run(&options).await, Action::Delete);
         let seen = commands(&options.access).await;
         let writes = writing(&options.access, &seen).await;
-        assert!(["evalsha", "unlink", "pexpire", "set"].iter().all(|name| writes.contains(*name)), "{writes:?}");
+        assert!(
+            ["evalsha", "unlink", "pexpire", "set"].iter().all(|name| writes.contains(*name)),
+            "{writes:?}"
+        );
     }
 }
 
@@ -85,7 +89,9 @@ async fn too_many_deletions_are_refused_before_the_first() {
         let text = refused.to_string();
         assert!(text.contains("3200 of 5020") && text.contains("--max-delete-percent 64"), "{text}");
         assert_eq!(exit::of_error(&refused), exit::REFUSED);
-        let RunError::TooMany { candidates, matching, limit: 50, allow: 64, .. } = refused else { panic!("{refused}") };
+        let RunError::TooMany { candidates, matching, limit: 50, allow: 64, .. } = refused else {
+            panic!("{refused}")
+        };
         assert_eq!((candidates, matching), (3_200, 5_020));
         truth.check_keys(&options.access, false).await;
         // The limit that it names is one that it accepts.

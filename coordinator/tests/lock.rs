@@ -1,4 +1,5 @@
 //! The lock of an embedded run: one run of a job at a time, whatever becomes of its holder.
+#![cfg(test)]
 
 mod kit;
 
@@ -28,7 +29,8 @@ fn lock_key(options: &Options) -> Vec<u8> {
 
 /// The connection to the server that has the lock.
 async fn keeper(options: &Options) -> Conn {
-    let deployment = shared::cluster::Deployment::discover(options.access.clone(), "keysweep-test").await.unwrap();
+    let deployment =
+        shared::cluster::Deployment::discover(options.access.clone(), "keysweep-test").await.unwrap();
     let slot = slot_of(&lock_key(options));
     deployment.conn(&deployment.topology().owner(slot).unwrap().node).await.unwrap()
 }
@@ -80,7 +82,12 @@ async fn the_lock_of_a_dead_holder_runs_out() {
     let mut options = kit::options(vec![server.url()]);
     let truth = Truth::mixture(1_000, "");
     truth.seed(&options.access).await;
-    let dead = Holder { run: RunId::new(), host: "gone".to_owned(), pid: 1, since: "2026-01-01T00:00:00Z".to_owned() };
+    let dead = Holder {
+        run: RunId::new(),
+        host: "gone".to_owned(),
+        pid: 1,
+        since: "2026-01-01T00:00:00Z".to_owned(),
+    };
     let conn = keeper(&options).await;
     for (content, named) in [
         (serde_json::to_vec(&dead).unwrap(), "process 1 on `gone` since 2026-01-01"),
@@ -117,7 +124,11 @@ async fn a_run_whose_lock_is_taken_away_stops_deleting() {
     let result = result.unwrap();
     let cancel = env.records(survey.spec.run).cancel().await.unwrap().unwrap();
     assert_eq!((result.status, cancel.kind), (Status::Failed, CancelKind::LockLost));
-    assert!(result.issues.iter().any(|issue| issue.contains("the lock of the job was lost")), "{:?}", result.issues);
+    assert!(
+        result.issues.iter().any(|issue| issue.contains("the lock of the job was lost")),
+        "{:?}",
+        result.issues
+    );
     let mut expected = truth.accounting(Action::Delete);
     (expected.deleted, expected.unreached) = (0, expected.deleted);
     assert_eq!(result.accounting, expected);

@@ -1,5 +1,6 @@
 //! Slots that move, or stay half-moved, and nodes that go away while a run is at work: no key is missed that
 //! was there throughout, and what could not be read is named.
+#![cfg(test)]
 
 mod kit;
 
@@ -147,7 +148,11 @@ async fn a_slot_that_stays_open_is_named_as_missing() {
     assert_eq!(result.status, Status::Partial, "{:?}", result.issues);
     assert_eq!(result.coverage.missing, Some(slot.to_string()));
     assert_eq!(result.coverage.slots_covered, Some(16_383));
-    assert!(result.coverage.causes.keys().any(|cause| cause.contains("did not hold still")), "{:?}", result.coverage);
+    assert!(
+        result.coverage.causes.keys().any(|cause| cause.contains("did not hold still")),
+        "{:?}",
+        result.coverage
+    );
     // What is in the slot was neither counted nor touched.
     let here: Vec<Vec<u8>> = truth.stale.extract_if(.., |key| slot_of(key) == slot).collect();
     assert_eq!(keys::existing(&options.access, &here).await.len(), here.len());
@@ -190,7 +195,11 @@ async fn a_node_that_goes_away_before_it_is_read_leaves_its_slots_uncovered() {
     let result = kit::run_in(&env, &options, &survey).await.unwrap();
     assert_eq!(result.status, Status::Partial, "{:?}", result.issues);
     assert_eq!(result.coverage.missing.as_deref(), Some("10922-16383"));
-    assert!(result.coverage.causes.keys().any(|cause| cause.contains("cannot be reached")), "{:?}", result.coverage);
+    assert!(
+        result.coverage.causes.keys().any(|cause| cause.contains("cannot be reached")),
+        "{:?}",
+        result.coverage
+    );
     let living = truth.stale.iter().filter(|key| owner(&cluster, slot_of(key)) != 2).count() as u64;
     assert_eq!((result.cleaned_keys, result.accounting.balanced), (living, true), "{:?}", result.accounting);
     nothing_is_left(&cluster.nodes()[..2]).await;

@@ -1,5 +1,6 @@
 //! A hash table that is resized while its cursor ranges are read: every key that was there throughout is seen.
 //! `KEYSWEEP_SOAK_SEEDS` sets how many seeds are tried.
+#![cfg(test)]
 
 mod kit;
 
@@ -107,13 +108,19 @@ async fn check(rng: &mut Rng, server: &Server, keys: u64, bits: u32, noise: usiz
     let mut truth = Truth::default();
     (0..keys).for_each(|n| truth.add(Class::Stale, format!("permissions:{n}")));
     truth.seed(&options.access).await;
-    println!("  {keys} keys in 2^{bits} parts, {noise} that come and go, COUNT {}", options.rules.scan_batch_keys);
+    println!(
+        "  {keys} keys in 2^{bits} parts, {noise} that come and go, COUNT {}",
+        options.rules.scan_batch_keys
+    );
     let mut seen = BTreeSet::new();
     for action in [Action::Report, Action::Delete] {
         options.rules.action = action;
         let (result, sizes) = run(server, &options, bits, noise).await;
         let (found, accounting) = (result.scanned_keys, result.accounting);
-        println!("    {}: {found} found, approximate {}, tables of {sizes:?}", result.action, result.scanned_keys_approximate);
+        println!(
+            "    {}: {found} found, approximate {}, tables of {sizes:?}",
+            result.action, result.scanned_keys_approximate
+        );
         seen.extend(sizes);
         assert!(result.coverage.complete && accounting.balanced, "{result:#?}");
         assert!(found >= keys, "{} keys were missed", keys - found);
@@ -131,7 +138,8 @@ async fn check(rng: &mut Rng, server: &Server, keys: u64, bits: u32, noise: usiz
 
 #[expect(clippy::disallowed_methods, reason = "how much a test does is no setting of keysweep")]
 fn seeds() -> u64 {
-    std::env::var("KEYSWEEP_SOAK_SEEDS").map_or(5, |seeds| seeds.parse().expect("KEYSWEEP_SOAK_SEEDS is a number"))
+    std::env::var("KEYSWEEP_SOAK_SEEDS")
+        .map_or(5, |seeds| seeds.parse().expect("KEYSWEEP_SOAK_SEEDS is a number"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! Nothing is counted or deleted twice, and nothing is lost, when every message is delivered twice and when
 //! workers are cut off at the worst moments.
+#![cfg(test)]
 
 mod kit;
 

@@ -7,8 +7,8 @@ use reporter::{Fold, finish};
 use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Action, Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Loss, PlannedNode, Receipt, Rest,
-    RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
+    Action, Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Loss, PlannedNode, Receipt,
+    Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
@@ -62,7 +62,12 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
     }
 }
 
-fn report(task: &ScanTask, covered: &SlotSet, rest: Option<&SlotSet>, batches: &[(BatchId, u64)]) -> TaskReport {
+fn report(
+    task: &ScanTask,
+    covered: &SlotSet,
+    rest: Option<&SlotSet>,
+    batches: &[(BatchId, u64)],
+) -> TaskReport {
     let stale = batches.iter().map(|(_, keys)| keys).sum::<u64>() + 3;
     TaskReport {
         run: task.run,
@@ -77,7 +82,13 @@ fn report(task: &ScanTask, covered: &SlotSet, rest: Option<&SlotSet>, batches: &
             .into_iter()
             .collect(),
         lost: None,
-        counts: ScanCounts { listed: stale + 9, scanned: stale + 7, stale, protected: 3, ..ScanCounts::default() },
+        counts: ScanCounts {
+            listed: stale + 9,
+            scanned: stale + 7,
+            stale,
+            protected: 3,
+            ..ScanCounts::default()
+        },
         batches: batches.iter().map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys }).collect(),
         long_keys: Vec::new(),
         lookups: Lookups { hits: stale + 7, misses: 1 },

@@ -2,6 +2,9 @@
 //! nothing half-done behind: what it published does not count until its report is stored, and only the first
 //! report of a task is.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use shared::cluster::node::{self, SlotView};
@@ -12,9 +15,7 @@ use shared::env::Env;
 use shared::ids::RunId;
 use shared::key::Key;
 use shared::limits::TASK_CANDIDATE_BYTES_MAX;
-use shared::messages::{
-    Covered, Loss, ReapBatch, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport,
-};
+use shared::messages::{Covered, ReapBatch, Rest, RestReason, RunSpec, ScanTask, TaskReport};
 use shared::queue::{Delivery, QueueError, Topic, publish_patiently};
 use shared::range::{CursorScope, Scope, SlotListing};
 use shared::records::Records;
@@ -66,7 +67,11 @@ impl Scanner {
         let scanned = self.read(task, &spec, &records, delivery).await;
         let (report, batches) = match scanned {
             Ok(Some(scanned)) => scanned,
-            Ok(None) => return self.store(&records, &lost(task, "the run was cancelled", false), &[]).await,
+            Ok(None) => {
+                return self
+                    .store(&records, &TaskReport::lost(task, "the run was cancelled", false), &[])
+                    .await;
+            }
             Err(fault) if fault.kind == FaultKind::Moved => {
                 self.deployments.get(&task.alias).await?.refresh().await?;
                 (handed_back(task), Vec::new())
@@ -146,7 +151,10 @@ impl Handler for Scanner {
 
     async fn give_up(&self, task: &ScanTask, failure: &Failure) -> Result<(), Failure> {
         let node_failed = matches!(failure, Failure::Redis(_));
-        self.env.records(task.run).create_report(&lost(task, &failure.to_string(), node_failed)).await?;
+        self.env
+            .records(task.run)
+            .create_report(&TaskReport::lost(task, failure.to_string(), node_failed))
+            .await?;
         Ok(())
     }
 }
@@ -199,7 +207,9 @@ impl Reading {
         let selector = Selector::new(&spec.rules);
         let (mut slots, mut keys): (Vec<u16>, Vec<Key>) = (Vec::new(), Vec::new());
         loop {
-            let full = self.tally.candidate_bytes >= TASK_CANDIDATE_BYTES_MAX;
+            // Those that are about to be looked up may all become candidates.
+            let pending: usize = keys.iter().map(Key::len).sum();
+            let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
             let listings = if full { Vec::new() } else { walk.ask() };
             if listings.is_empty() && keys.is_empty() {
                 return Ok(true);
@@ -248,7 +258,7 @@ impl Reading {
             long_keys,
             lookups,
             approximate: self.approximate || settled.approximate,
-            ..blank(task)
+            ..TaskReport::blank(task)
         };
         (report, batches)
     }
@@ -276,7 +286,7 @@ impl Look {
     fn restarted(&self, task: &ScanTask) -> Option<TaskReport> {
         let (Scope::Cursors(cursors), Some(process)) = (&task.scope, &self.process) else { return None };
         let cause = "the server was restarted or replaced, and its cursors with it";
-        (cursors.process != *process).then(|| lost(task, cause, true))
+        (cursors.process != *process).then(|| TaskReport::lost(task, cause, true))
     }
 }
 
@@ -346,28 +356,10 @@ impl Settled {
     }
 }
 
-fn blank(task: &ScanTask) -> TaskReport {
-    TaskReport {
-        run: task.run,
-        task: task.task,
-        node: task.node.clone(),
-        covered: Covered::Slots(SlotSet::new()),
-        rest: Vec::new(),
-        lost: None,
-        counts: ScanCounts::default(),
-        batches: Vec::new(),
-        long_keys: Vec::new(),
-        lookups: shared::messages::Lookups::default(),
-        approximate: false,
-    }
-}
-
-fn lost(task: &ScanTask, cause: &str, node_failed: bool) -> TaskReport {
-    TaskReport { lost: Some(Loss { cause: cause.to_owned(), node_failed }), ..blank(task) }
-}
-
 /// A report that covers nothing and asks for the whole task to be planned again.
 fn handed_back(task: &ScanTask) -> TaskReport {
     let rest = vec![Rest { reason: RestReason::Unstable, scope: task.scope.clone() }];
-    TaskReport { rest, ..blank(task) }
+    // What other parts of its pass have counted stays counted, and is read again with all of its slots.
+    let approximate = matches!(task.scope, Scope::Cursors(_));
+    TaskReport { rest, approximate, ..TaskReport::blank(task) }
 }

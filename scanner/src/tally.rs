@@ -13,6 +13,9 @@ use shared::slot::SlotSet;
 use crate::select::{Selector, Verdict};
 use crate::walk::Listed;
 
+/// Bytes that a candidate costs in a message beside its own, if it is alone in its group.
+const CANDIDATE_OVERHEAD_BYTES: usize = 40;
+
 /// One slot's share.
 #[derive(Debug, Default)]
 pub(crate) struct SlotTally {
@@ -26,7 +29,7 @@ pub(crate) struct SlotTally {
 pub(crate) struct Tally {
     slots: BTreeMap<u16, SlotTally>,
     seen: Seen,
-    /// Bytes of all candidates held.
+    /// Bytes that all candidates held take in messages, at the most.
     pub(crate) candidate_bytes: usize,
     /// Look-ups made, whatever became of their slots.
     pub(crate) lookups: Lookups,
@@ -72,7 +75,7 @@ impl Tally {
             tally.count(verdict);
             match verdict {
                 Verdict::Candidate => {
-                    self.candidate_bytes += key.len();
+                    self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
                     tally.candidates.push(key);
                 }
                 Verdict::TooLong => tally.long_keys.push(key.shortened(40)),

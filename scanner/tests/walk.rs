@@ -29,7 +29,9 @@ impl SimTable {
         let (mut cursor, mut visits, mut keys) = (cursor, 0, Vec::new());
         loop {
             let bucket = cursor & mask;
-            keys.extend(self.keys.iter().filter(|(_, hash)| **hash & mask == bucket).map(|(key, _)| key.clone()));
+            keys.extend(
+                self.keys.iter().filter(|(_, hash)| **hash & mask == bucket).map(|(key, _)| key.clone()),
+            );
             cursor = (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits();
             visits += 1;
             if cursor == 0 || visits >= count * 10 || keys.len() >= count as usize {

@@ -34,8 +34,12 @@ pub const LANES_MAX: u32 = 8;
 /// A table is cut into at most one part per this many keys: parts must be fewer than buckets (see `walk`).
 pub const KEYS_PER_PART_MIN: u64 = 1_024;
 
-/// Bytes of candidates that one scan task holds before it commits what it has and returns the rest.
+/// Bytes of candidates, as they travel, that one scan task holds before it commits what it has and returns the rest.
 pub const TASK_CANDIDATE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of names that one write of a scan task may list; what is beyond is asked for again. Names are short
+/// nearly always, so this only matters where very long ones are kept.
+pub const WINDOW_BYTES_MAX: usize = 2 << 20;
 
 /// Scan tasks of one node that are handed out at a time. A node is one thread: two hide the round trip.
 pub const TASKS_PER_NODE: usize = 2;
@@ -59,7 +63,7 @@ pub const MESSAGE_BYTES_MAX: usize = KEY_BYTES_MAX + (40 << 10);
 pub const TASKS_QUEUE_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes that the in-memory queue of reap batches may hold.
-pub const BATCHES_QUEUE_BYTES_MAX: usize = 24 << 20;
+pub const BATCHES_QUEUE_BYTES_MAX: usize = 32 << 20;
 
 /// Scan tasks that an embedded run works on at a time.
 pub const EMBEDDED_SCANS: usize = 4;
@@ -69,7 +73,10 @@ pub const EMBEDDED_REAPS: usize = 4;
 
 // Batches are inert until their task's report is stored, which happens after all of them are in the queue.
 // So the queue must hold those of all tasks at work at once, or they would wait for each other.
-const _: () = assert!(EMBEDDED_SCANS * TASK_CANDIDATE_BYTES_MAX * 5 / 4 <= BATCHES_QUEUE_BYTES_MAX);
+// A task may hold one write more than its limit.
+const _: () = assert!(
+    EMBEDDED_SCANS * (TASK_CANDIDATE_BYTES_MAX + WINDOW_BYTES_MAX) * 5 / 4 <= BATCHES_QUEUE_BYTES_MAX
+);
 const _: () = assert!(BATCH_BYTES_MAX < MESSAGE_BYTES_MAX);
 
 /// How long after it was made a batch may still act. The ledger in Redis lives as long.

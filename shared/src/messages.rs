@@ -280,6 +280,32 @@ pub struct TaskReport {
     pub approximate: bool,
 }
 
+impl TaskReport {
+    /// A report on `task` that covers nothing.
+    #[must_use]
+    pub fn blank(task: &ScanTask) -> Self {
+        Self {
+            run: task.run,
+            task: task.task,
+            node: task.node.clone(),
+            covered: Covered::Slots(SlotSet::new()),
+            rest: Vec::new(),
+            lost: None,
+            counts: ScanCounts::default(),
+            batches: Vec::new(),
+            long_keys: Vec::new(),
+            lookups: Lookups::default(),
+            approximate: false,
+        }
+    }
+
+    /// The report that gives `task` up.
+    #[must_use]
+    pub fn lost(task: &ScanTask, cause: impl Into<String>, node_failed: bool) -> Self {
+        Self { lost: Some(Loss { cause: cause.into(), node_failed }), ..Self::blank(task) }
+    }
+}
+
 /// What a task read completely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Covered {

@@ -1,5 +1,6 @@
 //! The script that deletes, against a live server: what it answers, what it leaves behind, and that asking
 //! again changes nothing.
+#![cfg(test)]
 
 use std::time::Duration;
 
@@ -93,7 +94,9 @@ async fn each_candidate_gets_its_letter_and_asking_again_changes_nothing() {
     bench.conn.words("SET fresh value PX 3600000").await.unwrap();
     let expected = outcomes(&[Deleted, Spared, Vanished, Deleted]);
     assert_eq!(bench.call(DELETE).await, expected);
-    assert!(!bench.exists(b"stale").await && !bench.exists(b"\xff\x00\r\n").await && bench.exists(b"fresh").await);
+    assert!(
+        !bench.exists(b"stale").await && !bench.exists(b"\xff\x00\r\n").await && bench.exists(b"fresh").await
+    );
     assert!(bench.number(&[b"PTTL", b"fresh"]).await > 3_000_000, "its own TTL stays");
     // Written again since: they are other keys now, which this batch has no business with.
     for key in [b"stale".as_slice(), b"gone"] {
@@ -115,7 +118,10 @@ async fn the_ledger_lives_until_the_batch_may_no_longer_act() {
     let end = bench.number(&[b"PEXPIRETIME", &ledger]).await;
     assert_eq!(end.unsigned_abs(), bench.window.not_after_ms);
     assert_eq!(bench.conn.command(&[b"GET", &ledger]).await.unwrap(), Reply::BulkString(b"d".to_vec()));
-    assert_eq!(guard::drop_ledgers(&bench.conn, &[ledger.clone(), b"keysweep:none".to_vec()]).await.unwrap(), 1);
+    assert_eq!(
+        guard::drop_ledgers(&bench.conn, &[ledger.clone(), b"keysweep:none".to_vec()]).await.unwrap(),
+        1
+    );
     assert!(!bench.exists(&ledger).await);
 }
 
@@ -165,7 +171,11 @@ async fn what_is_sealed_stays_sealed_and_what_is_done_stays_done() {
 
     let other = Window { batch: BatchId::new(), ..bench.window };
     assert_eq!(bench.call_in(other, DELETE).await, outcomes(&[Deleted, Vanished]));
-    assert_eq!(bench.call_in(other, Mode::Seal(Failed)).await, outcomes(&[Deleted, Vanished]), "acted before");
+    assert_eq!(
+        bench.call_in(other, Mode::Seal(Failed)).await,
+        outcomes(&[Deleted, Vanished]),
+        "acted before"
+    );
 }
 
 #[tokio::test]

@@ -49,12 +49,10 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 fn names(text: &str, library: &str) -> bool {
     let (path, import) = (format!("{library}::"), format!("use {library};"));
-    let boundary = |line: &str, at: usize| {
-        !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-    };
-    code(text).any(|line| {
-        line.contains(&import) || line.match_indices(&path).any(|(at, _)| boundary(line, at))
-    })
+    let boundary =
+        |line: &str, at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+    code(text)
+        .any(|line| line.contains(&import) || line.match_indices(&path).any(|(at, _)| boundary(line, at)))
 }
 
 #[test]
@@ -80,12 +78,18 @@ fn libraries_stay_behind_their_files() {
         ("redis", &["shared/src/cluster/"]),
         ("async_nats", &["shared/src/queue/nats", "shared/src/store/nats"]),
         ("rmp_serde", &["shared/src/wire.rs"]),
-        ("clap", &["coordinator/src/cli/", "coordinator/src/main.rs", "coordinator/tests/help.rs", "xtask/src/"]),
+        (
+            "clap",
+            &["coordinator/src/cli/", "coordinator/src/main.rs", "coordinator/tests/help.rs", "xtask/src/"],
+        ),
     ];
     for (file, text) in sources() {
         for (library, places) in rules {
             let allowed = places.iter().any(|place| file.starts_with(place));
-            assert!(allowed || !names(&text, library), "`{file}` must not name `{library}`: it stays in {places:?}");
+            assert!(
+                allowed || !names(&text, library),
+                "`{file}` must not name `{library}`: it stays in {places:?}"
+            );
         }
     }
 }

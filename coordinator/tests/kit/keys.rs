@@ -1,20 +1,45 @@
 //! Looking at keys one by one, wherever they are.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use shared::cluster::{Access, Batch, Conn, Deployment, Reply};
+use shared::cluster::{Access, Batch, Conn, Deployment, FaultKind, Reply};
 use shared::slot::slot_of;
+
+/// How often a key is asked for again whose slot has just moved: nodes take a moment to agree on it.
+const REDIRECTIONS_MAX: u32 = 50;
 
 /// Asks `command` about each key at the node that serves it; the answers are in the order of the keys.
 pub async fn ask(access: &Access, command: &str, keys: &[Vec<u8>]) -> Vec<i64> {
     let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let mut answers = vec![0; keys.len()];
+    let mut open: Vec<usize> = (0..keys.len()).collect();
+    for _ in 0..REDIRECTIONS_MAX {
+        open = ask_once(&deployment, command, keys, &open, &mut answers).await;
+        if open.is_empty() {
+            return answers;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        deployment.refresh().await.unwrap();
+    }
+    panic!("{} keys are redirected for ever", open.len());
+}
+
+/// Asks about the keys at `indices`, and returns the indices of those that were redirected.
+async fn ask_once(
+    deployment: &Deployment,
+    command: &str,
+    keys: &[Vec<u8>],
+    indices: &[usize],
+    answers: &mut [i64],
+) -> Vec<usize> {
     let topology = deployment.topology();
     let mut nodes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (index, key) in keys.iter().enumerate() {
-        let owner = topology.owner(slot_of(key)).expect("somebody serves the slot");
-        nodes.entry(owner.node.clone()).or_default().push(index);
+    for index in indices {
+        let owner = topology.owner(slot_of(&keys[*index])).expect("somebody serves the slot");
+        nodes.entry(owner.node.clone()).or_default().push(*index);
     }
-    let mut answers = vec![0; keys.len()];
+    let mut redirected = Vec::new();
     for (node, indices) in nodes {
         let conn = deployment.conn(&node).await.unwrap();
         for chunk in indices.chunks(1_000) {
@@ -23,12 +48,15 @@ pub async fn ask(access: &Access, command: &str, keys: &[Vec<u8>]) -> Vec<i64> {
                 batch.add(&[command.as_bytes(), &keys[*index]]);
             }
             for (index, reply) in chunk.iter().zip(conn.batch(batch).await.unwrap()) {
-                let Reply::Int(answer) = reply else { panic!("{command} answered {reply:?}") };
-                answers[*index] = answer;
+                match (&reply, conn.fault(&reply)) {
+                    (Reply::Int(answer), _) => answers[*index] = *answer,
+                    (_, Some(fault)) if fault.kind == FaultKind::Moved => redirected.push(*index),
+                    _ => panic!("{command} answered {reply:?}"),
+                }
             }
         }
     }
-    answers
+    redirected
 }
 
 /// Those of `keys` that exist.

@@ -1,6 +1,5 @@
 //! What the tests of whole runs share: options, one cluster per test binary, runs that can be watched, and
 //! the truth that a run is held against.
-#![expect(clippy::allow_attributes, reason = "a test that uses all of the kit would not fulfil an `expect`")]
 #![allow(dead_code, reason = "every test file uses its own part of the kit")]
 
 pub mod keys;

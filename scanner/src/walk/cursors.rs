@@ -14,6 +14,7 @@
 //! keys; across ranges of different tasks it cannot, so keys are counted twice there in theory.
 
 use shared::cluster::{Listing, Page};
+use shared::limits::WINDOW_BYTES_MAX;
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
 use shared::slot::{SlotSet, slot_of};
 
@@ -80,14 +81,22 @@ impl CursorWalk {
     }
 
     pub(super) fn take(&mut self, pages: Vec<Page>) -> Taken {
-        let mut keys = Vec::new();
+        let (mut keys, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
         let mut pages = pages.into_iter();
         let (table, bits) = (self.table, self.bits);
         for lane in self.lanes.iter_mut().filter(|lane| lane.open_at().is_some()) {
             let Some(page) = pages.next() else { break };
             let next = next_in(table, page.next);
+            let bytes = page.bytes();
             match judge(lane, next, bits) {
+                // Too much to hold at once: the page is asked for again, alone or smaller.
+                Verdict::Keep if bytes > room && (room < WINDOW_BYTES_MAX || lane.count > 1) => {
+                    if bytes > WINDOW_BYTES_MAX {
+                        lane.count = (lane.count / 2).max(1);
+                    }
+                }
                 Verdict::Keep => {
+                    room = room.saturating_sub(bytes);
                     lane.at = next.map(u64::reverse_bits);
                     keys.extend(page.keys);
                 }

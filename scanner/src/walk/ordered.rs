@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use shared::cluster::{Listing, Page};
-use shared::limits::{LANES_MAX, SLOT_KEYS_MAX};
+use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
 use shared::slot::{SLOTS, SlotSet, slot_of};
 
 use super::{Listed, Reached};
@@ -64,8 +64,18 @@ impl OrderedWalk {
     }
 
     pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {
-        let mut listed = Vec::new();
+        let (mut listed, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
         for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(pages) {
+            let bytes = page.bytes();
+            // Too much to hold at once: the page is asked for again, alone or smaller.
+            if bytes > room && (room < WINDOW_BYTES_MAX || self.count > 1) {
+                if bytes > WINDOW_BYTES_MAX {
+                    self.count = (self.count / 2).max(1);
+                }
+                self.lanes.push(lane);
+                continue;
+            }
+            room = room.saturating_sub(bytes);
             self.advance(lane, page, &mut listed);
         }
         listed

@@ -1,10 +1,11 @@
 //! Slot by slot with `CLUSTER GETKEYSINSLOT`: one reply is an atomic snapshot of a slot, without duplicates.
-//! A full reply means that the slot holds more: it is giant, and read in another way.
+//! A full reply means that the slot holds more: it is giant, and read in another way. So is a slot whose names
+//! are too many bytes for one write.
 
 use std::collections::VecDeque;
 
 use shared::cluster::{Listing, Page};
-use shared::limits::{SLOT_KEYS_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
+use shared::limits::{SLOT_KEYS_MAX, WINDOW_BYTES_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
 use shared::slot::SlotSet;
 
 use super::{Listed, Reached};
@@ -41,17 +42,24 @@ impl SlotWalk {
     }
 
     pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {
-        let mut listed = Vec::new();
+        let (mut listed, mut again, mut room) = (Vec::new(), Vec::new(), WINDOW_BYTES_MAX);
         for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(pages) {
-            if page.keys.len() as u64 > SLOT_KEYS_MAX {
+            let bytes = page.bytes();
+            if page.keys.len() as u64 > SLOT_KEYS_MAX || bytes > WINDOW_BYTES_MAX {
                 self.giant.push(slot);
                 continue;
             }
+            if bytes > room {
+                again.push(slot);
+                continue;
+            }
+            room -= bytes;
             self.done.push(slot);
             self.keys += page.keys.len() as u64;
             self.slots += 1;
             listed.extend(page.keys.into_iter().map(|key| Listed { slot, key }));
         }
+        again.into_iter().rev().for_each(|slot| self.todo.push_front(slot));
         listed
     }
 

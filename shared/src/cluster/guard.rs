@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::conn::{Batch, Conn};
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, Group, Lookups};
 use crate::outcome::Outcome;
@@ -135,24 +135,26 @@ pub fn lookups(outcomes: &[Outcome]) -> Lookups {
     Lookups { hits: count(Outcome::Spared), misses: count(Outcome::Vanished) }
 }
 
-/// Removes ledger keys of one node. Returns how many there were.
+/// Removes ledger keys of one node. Returns how many there were. Where some have moved, it removes the others
+/// all the same, and returns the fault.
 pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>]) -> Result<u64, Fault> {
-    let mut dropped = 0;
+    let (mut dropped, mut moved) = (0, None);
     for chunk in ledgers.chunks(1_000) {
         let mut batch = Batch::new();
         for ledger in chunk {
             batch.add(&[b"UNLINK", ledger]);
         }
         for reply in conn.batch(batch).await? {
-            match reply {
-                Value::Int(n) => dropped += n.unsigned_abs(),
-                other => {
-                    return Err(conn
-                        .fault(&other)
-                        .unwrap_or_else(|| Fault::unexpected(conn.address(), "UNLINK")));
-                }
+            if let Value::Int(n) = reply {
+                dropped += n.unsigned_abs();
+                continue;
             }
+            let fault = conn.fault(&reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "UNLINK"));
+            if fault.kind != FaultKind::Moved {
+                return Err(fault);
+            }
+            moved = Some(fault);
         }
     }
-    Ok(dropped)
+    moved.map_or(Ok(dropped), Err)
 }

@@ -34,6 +34,14 @@ pub struct Page {
     pub keys: Vec<Key>,
 }
 
+impl Page {
+    /// Bytes of all its keys.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.keys.iter().map(Key::len).sum()
+    }
+}
+
 /// The TTL of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
