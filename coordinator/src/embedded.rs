@@ -290,7 +290,10 @@ async fn drop_where_served(deployment: &Deployment, ledgers: Vec<(u16, Vec<u8>)>
         };
         match dropped {
             Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
-            Err(fault) if fault.kind == FaultKind::Moved => left.extend(ledgers),
+            // A slot that changes hands has, for a moment, an owner that is not known everywhere, or none.
+            Err(fault) if matches!(fault.kind, FaultKind::Moved | FaultKind::NotReady) => {
+                left.extend(ledgers)
+            }
             // A node that is down keeps nobody from cleaning up the others.
             Err(fault) => {
                 tracing::warn!(error = %fault, "ledger keys stay behind; they expire by themselves");

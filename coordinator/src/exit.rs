@@ -43,11 +43,10 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
             of_fault(fault)
         }
-        RunError::Survey(SurveyError::DbOnCluster(_)) => USAGE,
+        RunError::Survey(SurveyError::DbOnCluster(_) | SurveyError::NoDatabase { .. }) => USAGE,
         RunError::Survey(SurveyError::Rights { .. }) | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. }) => REFUSED,
-        RunError::Survey(SurveyError::Replica { .. } | SurveyError::NoSlots)
-        | RunError::Lock(LockError::Records(_) | LockError::Stopped)
+        RunError::Survey(SurveyError::Replica { .. } | SurveyError::TooOld { .. } | SurveyError::NoSlots)
         | RunError::Drive(_)
         | RunError::Reporter(_)
         | RunError::Stage(..) => FAILED,

@@ -9,7 +9,7 @@ use shared::cluster::{Conn, Deployment, Fault, FaultKind};
 use shared::ids::{NodeId, RunId};
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Cancel, CancelKind, PlannedNode};
-use shared::records::{RecordError, Records};
+use shared::records::Records;
 use shared::slot::slot_of;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -26,12 +26,6 @@ pub enum LockError {
     /// A server failed.
     #[error(transparent)]
     Redis(#[from] Fault),
-    /// The records failed.
-    #[error(transparent)]
-    Records(#[from] RecordError),
-    /// The run was stopped while it waited.
-    #[error("stopped while waiting for the lock; nothing was changed")]
-    Stopped,
     /// Another run has it.
     #[error(
         "job `{job}` is being run {holder}; wait for it with `--lock-wait 10m`, or, if that process is gone, \
@@ -54,8 +48,8 @@ pub(crate) struct JobLock {
     records: Records,
 }
 
-/// Takes the lock of the job, waiting for it as long as the options say. It lives at one of the `nodes` that
-/// the survey found usable.
+/// Takes the lock of the job, waiting for it as long as the options say and the run is not stopped. It lives
+/// at one of the `nodes` that the survey found usable.
 pub(crate) async fn take(
     options: &Options,
     records: Records,
@@ -72,16 +66,14 @@ pub(crate) async fn take(
         if let Some(lock) = lock::take(&conn, &key, &holder, LOCK_LEASE).await? {
             return Ok(JobLock { deployment, lock, records });
         }
-        if Instant::now() >= until {
+        let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
+        if stopped || Instant::now() >= until {
             let (holder, left) = lock::holder(&conn, &key).await?;
             return Err(LockError::Held {
                 job: options.job.clone(),
                 holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
                 lease_left: left.as_secs() + 1,
             });
-        }
-        if records.cancel().await?.is_some() {
-            return Err(LockError::Stopped);
         }
         sleep(ASK_AGAIN).await;
     }

@@ -15,7 +15,10 @@ use serde_json::json;
 use shared::config::{self, ConfigError, Environment, JobFile, Settings};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return unparsed(&e),
+    };
     log::init(&cli.output);
     let (json, runtime) = (cli.output.json, tokio::runtime::Builder::new_multi_thread().enable_all().build());
     let ended = match runtime {
@@ -30,15 +33,33 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(ended) => {
-            tracing::error!("{}", ended.message);
+            if ended.code != exit::DONE {
+                tracing::error!("{}", ended.message);
+            }
             if json {
-                // A program that reads stdout gets its one document in any case.
-                let _ =
-                    writeln!(io::stdout(), "{:#}", json!({ "error": ended.message, "exitCode": ended.code }));
+                tell_program(&ended.message, ended.code);
             }
             ExitCode::from(ended.code)
         }
     }
+}
+
+/// Help and version on stdout, or what is wrong with the command line on stderr.
+fn unparsed(e: &clap::Error) -> ExitCode {
+    // Nobody is left to tell if this fails.
+    let _ = e.print();
+    let code = u8::try_from(e.exit_code()).unwrap_or(exit::USAGE);
+    if code != exit::DONE && std::env::args_os().any(|arg| arg == "--json") {
+        let text = e.to_string();
+        let message = text.lines().next().unwrap_or_default();
+        tell_program(message.trim_start_matches("error: "), code);
+    }
+    ExitCode::from(code)
+}
+
+/// A program that reads stdout gets its one document in any case.
+fn tell_program(message: &str, code: u8) {
+    let _ = writeln!(io::stdout(), "{:#}", json!({ "error": message, "exitCode": code }));
 }
 
 /// A command that ended with an error.

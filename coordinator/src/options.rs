@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::cluster::Access;
-use shared::config::{self, Secret, Settings};
+use shared::config::{self, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::messages::{Action, Rules};
@@ -43,6 +43,9 @@ pub enum OptionsError {
         /// What is wrong with it.
         source: PatternError,
     },
+    /// An address that this version cannot reach.
+    #[error("`{0}` asks for TLS, which this version cannot speak; give a `redis://` address")]
+    Tls(String),
     /// A setting of a later version.
     #[error("`aggressiveCleanup` is on ({0}), but this version cannot find inactive users; set it to false")]
     Aggressive(String),
@@ -56,6 +59,14 @@ impl Options {
     pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
         if settings.aggressive_cleanup.value {
             return Err(OptionsError::Aggressive(settings.aggressive_cleanup.origin.to_string()));
+        }
+        // The Redis client is built without TLS; it would refuse the address as malformed.
+        let encrypted = |url: &&RedisUrl| {
+            let scheme = url.expose().split(':').next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case("rediss") || scheme.eq_ignore_ascii_case("valkeys")
+        };
+        if let Some(url) = settings.redis.value.iter().find(encrypted) {
+            return Err(OptionsError::Tls(url.to_string()));
         }
         let rules = Rules {
             patterns: patterns(&settings.patterns.value)?,

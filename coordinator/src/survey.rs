@@ -21,11 +21,29 @@ use crate::sample::sample;
 #[derive(Debug, Error)]
 pub enum SurveyError {
     /// A server failed.
-    #[error(transparent)]
+    #[error("{}", with_way_out(.0))]
     Redis(#[from] Fault),
     /// A cluster has only database 0.
     #[error("`--db {0}`: a cluster has only database 0; leave `--db` out")]
     DbOnCluster(u32),
+    /// The server has fewer databases.
+    #[error("`--db {db}`: redis at `{address}` has no such database; `CONFIG GET databases` says how many")]
+    NoDatabase {
+        /// The server.
+        address: String,
+        /// The database asked for.
+        db: u32,
+    },
+    /// The server is too old.
+    #[error(
+        "redis at `{address}` is {version}; this version of keysweep needs Redis 7.0 or newer, or Valkey"
+    )]
+    TooOld {
+        /// The server.
+        address: String,
+        /// Its version.
+        version: String,
+    },
     /// The address is that of a replica.
     #[error(
         "redis at `{address}` is a replica and takes no writes; give the address of its primary, `{primary}`"
@@ -53,6 +71,28 @@ pub enum SurveyError {
     /// Nobody serves any slot.
     #[error("the cluster serves no slot at all; see `redis-cli --cluster check`")]
     NoSlots,
+}
+
+/// A fault, and what somebody can do about it.
+fn with_way_out(fault: &Fault) -> String {
+    let hint = match fault.kind {
+        FaultKind::Unreachable => "check `--redis` or `REDIS_URL`, and that the server is running",
+        FaultKind::Lost => {
+            "check that `--redis` or `REDIS_URL` names a Redis server, and that it is not stuck"
+        }
+        FaultKind::Protocol => "check the host and the port in `--redis` or `REDIS_URL`",
+        FaultKind::Authentication => {
+            "check `--user`, and the password in `--password-file`, `REDISCLI_AUTH` or the URL"
+        }
+        FaultKind::Forbidden => {
+            let rule = fault.rule().map(|rule| format!("; allow it with the ACL rule `{rule}`"));
+            return format!("{fault}{}", rule.unwrap_or_default());
+        }
+        FaultKind::NotReady => "try again when it is; `redis-cli INFO` and `CLUSTER INFO` say more",
+        FaultKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
+        FaultKind::Moved | FaultKind::NoScript | FaultKind::Refused => return fault.to_string(),
+    };
+    format!("{fault}; {hint}")
 }
 
 /// What a run would do, node by node.
@@ -97,7 +137,7 @@ pub struct NodeSurvey {
 /// # Errors
 /// When the run cannot start.
 pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey, SurveyError> {
-    let deployment = discover(options).await?;
+    let deployment = discover(options).await.map_err(|fault| no_database(options.access.db, fault))?;
     let topology = deployment.topology();
     if topology.cluster && options.access.db != 0 {
         return Err(SurveyError::DbOnCluster(options.access.db));
@@ -108,6 +148,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
     let (mut planned, mut tasks, mut nodes, mut missing) =
         (Vec::new(), Vec::new(), Vec::new(), SlotSet::all());
+    let mut last = None;
     for primary in &topology.primaries {
         missing = missing.difference(&primary.slots);
         match look_at(&deployment, primary, options, topology.cluster).await {
@@ -126,14 +167,15 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
             Err(SurveyError::Redis(fault)) if topology.primaries.len() > 1 && fault.kind.transient() => {
                 tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
                 missing = missing.union(&primary.slots);
+                last = Some(fault);
             }
             Err(e) => return Err(e),
         }
     }
-    if planned.is_empty() {
-        let detail =
-            format!("none of the {} primaries that the cluster names can be used", topology.primaries.len());
-        return Err(Fault::new(FaultKind::Unreachable, options.alias.as_str(), detail).into());
+    if let (true, Some(mut fault)) = (planned.is_empty(), last) {
+        fault.detail =
+            format!("{}, like all {} primaries of the cluster", fault.detail, topology.primaries.len());
+        return Err(fault.into());
     }
     let estimate = Estimate::sum(nodes.iter().map(|row| row.estimate));
     let spec = RunSpec {
@@ -149,6 +191,14 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     Ok(Survey { spec, tasks, nodes, missing, estimate })
+}
+
+/// A fault that is about the database that was asked for, as such.
+fn no_database(db: u32, fault: Fault) -> SurveyError {
+    if fault.detail.contains("DB index is out of range") {
+        return SurveyError::NoDatabase { address: fault.address, db };
+    }
+    fault.into()
 }
 
 /// Connects, waiting a while for servers that are still loading their data.
@@ -177,23 +227,28 @@ async fn look_at(
 ) -> Result<(PlannedNode, NodeKeys, NodeSurvey), SurveyError> {
     let conn = deployment.conn(&primary.node).await?;
     let writes = options.rules.action.writes();
-    let lacking = preflight::missing(&conn, cluster, writes, &options.rules.patterns).await?;
+    let role = node::status(&conn, options.access.db).await?;
+    if let (Some(primary), true) = (role.replica_of, writes) {
+        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary });
+    }
+    if !role.supported {
+        return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: role.version });
+    }
+    let slot = primary.slots.iter().next().filter(|_| cluster);
+    let lacking = preflight::missing(&conn, slot, writes, &options.rules.patterns).await?;
     if !lacking.is_empty() {
         let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
             lacking.iter().map(part).collect::<Vec<_>>().join(by)
         };
         return Err(SurveyError::Rights {
             address: conn.address().to_owned(),
-            user: preflight::whoami(&conn).await,
+            user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
             commands: all(|missing| &missing.detail, "; "),
             rules: all(|missing| &missing.rule, " "),
         });
     }
     // The baseline of the hit rate: before the first look-up of a key.
     let status = node::status(&conn, options.access.db).await?;
-    if let (Some(primary), true) = (&status.replica_of, writes) {
-        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary: primary.clone() });
-    }
     let counts = node::slot_counts(&conn, &primary.slots).await?;
     let keys = NodeKeys {
         node: primary.node.clone(),

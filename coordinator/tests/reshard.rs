@@ -127,8 +127,13 @@ async fn slots_that_move_all_the_time_miss_no_key() {
     })
     .await;
     assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
-    truth.check(&options.access, &result).await;
     let moved: std::collections::BTreeSet<u16> = slots.into_iter().collect();
+    for slot in &moved {
+        // Said once more: after so many moves a node may have fallen back to what it heard before.
+        let from = owner(&cluster, *slot);
+        cluster.close_slot(*slot, from, (from + 1) % 3).await.unwrap();
+    }
+    truth.check(&options.access, &result).await;
     for slot in moved {
         let from = owner(&cluster, slot);
         cluster.move_slot(slot, (from + 1) % 3, from).await.unwrap();

@@ -47,6 +47,16 @@ struct AtNode {
     script: tokio::sync::Mutex<Option<(Vec<u8>, bool)>>,
 }
 
+/// An attempt at a batch.
+struct Acting<'a> {
+    batch: &'a ReapBatch,
+    mode: Mode,
+    /// Whether no earlier delivery was tried; known once this one is.
+    first: Option<bool>,
+    /// Those of the groups that were done.
+    outcomes: Vec<Vec<Outcome>>,
+}
+
 /// How far an attempt came.
 enum Acted {
     /// It is too early by so many milliseconds; nothing was done.
@@ -122,10 +132,9 @@ impl Reaper {
                 .into());
             }
         };
-        let mut all = vec![Vec::new(); batch.groups.len()];
+        let mut acting = Acting { batch, mode, first: None, outcomes: vec![Vec::new(); batch.groups.len()] };
         for (node, chunks) in nodes {
-            let acted = self.act_at(&deployment, &node, batch, mode, &chunks, records, &mut all).await;
-            match acted {
+            match self.act_at(&deployment, &node, &chunks, records, &mut acting).await {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
@@ -135,21 +144,19 @@ impl Reaper {
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Acted::Done(all))
+        Ok(Acted::Done(acting.outcomes))
     }
 
     /// Runs the script for the chunks of one node. `Some(ms)` if it is too early.
-    #[expect(clippy::too_many_arguments, reason = "one step of `act`, which owns all of them")]
     async fn act_at(
         &self,
         deployment: &Deployment,
         node: &NodeId,
-        batch: &ReapBatch,
-        mode: Mode,
         chunks: &[Chunk<'_>],
         records: &Records,
-        all: &mut [Vec<Outcome>],
+        acting: &mut Acting<'_>,
     ) -> Result<Option<u64>, Failure> {
+        let (batch, mode) = (acting.batch, acting.mode);
         let at_node = self.at_node(node);
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
@@ -159,7 +166,11 @@ impl Reaper {
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
             return Ok(Some(batch.not_before_ms - now_ms));
         }
-        let first = records.create_attempt(batch.batch).await?;
+        // Only now may something happen: a batch whose nodes could never be reached was never tried.
+        let first = match acting.first {
+            Some(first) => first,
+            None => *acting.first.insert(records.create_attempt(batch.batch).await?),
+        };
         let window = Window {
             run: batch.run,
             batch: batch.batch,
@@ -173,7 +184,8 @@ impl Reaper {
                 if let Verdict::Early(ms) = verdict {
                     return Ok(Some(ms));
                 }
-                all[*number] = outcomes(verdict, group.keys.len(), first, !evicts).unwrap_or_default();
+                acting.outcomes[*number] =
+                    outcomes(verdict, group.keys.len(), first, !evicts).unwrap_or_default();
             }
             self.env.crash.pass(CrashPoint::ScriptsRun).await;
         }

@@ -8,5 +8,5 @@ mod run;
 
 pub use finish::{Traffic, finish};
 pub use fold::{Fold, NodeTotals, Totals};
-pub use render::{grouped, render};
+pub use render::{cell, grouped, render, slots, tidy, wrap};
 pub use run::{ReporterError, report};

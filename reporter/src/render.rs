@@ -16,22 +16,29 @@ pub fn render(result: &CleanupResult, display_name: &str) -> String {
     nodes(&mut page, result);
     list(&mut page, "Issues", &result.issues);
     list(&mut page, "Recommendations", &result.recommendations);
-    page
+    tidy(&page)
+}
+
+/// `page` without blanks at the ends of its lines.
+#[must_use]
+pub fn tidy(page: &str) -> String {
+    page.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 // Writing to a string cannot fail, so the results of `writeln!` are dropped throughout.
 
 fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
+    let time = seconds(result.duration_ms);
     let status = match result.status {
-        Status::Completed => "completed",
-        Status::Partial => "PARTIAL: not everything was covered or done, see Issues",
-        Status::Failed => "FAILED, see Issues",
-        Status::Cancelled => "CANCELLED before its end",
+        Status::Completed => format!("completed in {time}"),
+        Status::Partial => format!("PARTIAL after {time}: not everything was covered or done, see Issues"),
+        Status::Failed => format!("FAILED after {time}, see Issues"),
+        Status::Cancelled => format!("CANCELLED after {time}, before its end"),
     };
     let dry = if result.dry_run { ", dry run: nothing was changed" } else { "" };
-    let _ = writeln!(page, "{display_name} {status}{dry}");
-    let _ =
-        writeln!(page, "run {} of job `{}`, {}\n", result.run_id, result.job, seconds(result.duration_ms));
+    let _ = writeln!(page, "{}", wrap(&format!("{display_name} {status}{dry}"), 0));
+    let run = format!("job `{}`, run {}", result.job, result.run_id);
+    let _ = writeln!(page, "{}\n", wrap(&run, 0));
 }
 
 fn figures(page: &mut String, result: &CleanupResult) {
@@ -99,22 +106,38 @@ fn balance(page: &mut String, result: &CleanupResult) {
 fn nodes(page: &mut String, result: &CleanupResult) {
     let _ = writeln!(
         page,
-        "\n  {:<28} {:>6} {:>10} {:>10} {:>9} {:>9}",
+        "\n  {:<23} {:>6} {:>11} {:>11} {:>11} {:>11}",
         "node", "slots", "keys", "matching", "stale", "deleted"
     );
     for node in &result.nodes {
         let name = if node.address.is_empty() { node.node.as_str() } else { &node.address };
+        let first = cell(page, name, 23);
         let _ = writeln!(
             page,
-            "  {:<28} {:>6} {:>10} {:>10} {:>9} {:>9}",
-            shorten(name, 28),
-            node.slots,
+            "  {first:<23} {:>6} {:>11} {:>11} {:>11} {:>11}",
+            slots(node.slots),
             grouped(node.listed_keys),
             grouped(node.scanned_keys),
             grouped(node.stale_ttl_keys),
             grouped(node.cleaned_keys)
         );
     }
+}
+
+/// `name`, if it fits the first column of a table. Otherwise it gets a line of its own, and the column stays empty.
+#[must_use]
+pub fn cell<'a>(page: &mut String, name: &'a str, width: usize) -> &'a str {
+    if name.chars().count() <= width {
+        return name;
+    }
+    let _ = writeln!(page, "  {name}");
+    ""
+}
+
+/// A number of slots; a standalone server has none.
+#[must_use]
+pub fn slots(count: u64) -> String {
+    if count == 0 { "-".to_owned() } else { grouped(count) }
 }
 
 fn list(page: &mut String, title: &str, sentences: &[String]) {
@@ -128,7 +151,8 @@ fn list(page: &mut String, title: &str, sentences: &[String]) {
 }
 
 /// `text` broken at blanks, so that no line is longer than [`WIDTH`] when it is indented by `indent`.
-fn wrap(text: &str, indent: usize) -> String {
+#[must_use]
+pub fn wrap(text: &str, indent: usize) -> String {
     let (mut out, mut column) = (String::new(), indent);
     for word in text.split(' ') {
         let length = word.chars().count();

@@ -63,7 +63,7 @@ async fn traffic(env: &Env, spec: &RunSpec) -> Traffic {
                 traffic.insert(planned.node.clone(), status.lookups);
             }
             Ok(_) => {
-                tracing::warn!(node = %planned.node, "restarted during the run, left out of the hit rate")
+                tracing::warn!(node = %planned.node, "restarted during the run, left out of the hit rate");
             }
             Err(fault) => tracing::warn!(error = %fault, "left out of the hit rate"),
         }

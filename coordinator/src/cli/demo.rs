@@ -101,7 +101,8 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
 fn checked(truth: &Truth, left: u64) -> String {
     let expected = truth.total() - truth.stale;
     format!(
-        "\nWhat was put in: {} matching keys, {} of them stale, {} protected; {} others.\n\
+        "\nWhat was put in: {} matching keys, {} of them stale,\n\
+         {} of those protected; and {} others.\n\
          Counted by the servers now: {} keys, {} expected.\n",
         grouped(truth.matching),
         grouped(truth.stale + truth.protected),

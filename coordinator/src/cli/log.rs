@@ -35,6 +35,8 @@ pub fn init(output: &OutputArgs) {
     let ours: String = ours.iter().map(|name| format!(",{name}={level}")).collect();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{others}{ours}")))
+        // Escape sequences in a log that is kept are a nuisance, and on a terminal they say nothing more.
+        .with_ansi(false)
         .with_writer(Stderr);
     match output.log_format {
         LogFormat::Json => builder.json().init(),
@@ -80,10 +82,11 @@ impl MakeWriter<'_> for Stderr {
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match bar {
-            Some(bar) => bar.suspend(|| io::stderr().write_all(line))?,
-            None => io::stderr().write_all(line)?,
-        }
+        // A reader that has gone (`2>&1 | head`) loses lines; it must not bring the run down.
+        let _ = match bar {
+            Some(bar) => bar.suspend(|| io::stderr().write_all(line)),
+            None => io::stderr().write_all(line),
+        };
         Ok(line.len())
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use reporter::grouped;
+use reporter::{cell, grouped, slots, tidy, wrap};
 use serde_json::{Value, json};
 use shared::messages::Action;
 
@@ -16,20 +16,22 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     let patterns =
         |list: &[shared::glob::Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let rules = &options.rules;
-    let _ = writeln!(page, "Plan of job `{}`: {} keys without TTL", options.job, rules.action.name());
-    let _ = writeln!(page, "  patterns   {}", patterns(&rules.patterns));
+    let dry = if options.dry_run { " (dry run)" } else { "" };
+    let headline = format!("Plan of job `{}`: {} keys without TTL{dry}", options.job, rules.action.name());
+    let _ = writeln!(page, "{}", wrap(&headline, 0));
+    let _ = writeln!(page, "  patterns   {}", wrap(&patterns(&rules.patterns), 13));
     if !rules.protect.is_empty() {
-        let _ = writeln!(page, "  protected  {}", patterns(&rules.protect));
+        let _ = writeln!(page, "  protected  {}", wrap(&patterns(&rules.protect), 13));
     }
     let _ = writeln!(page);
-    row(&mut page, ["node", "version", "slots", "keys", "matching", "stale"].map(str::to_owned));
+    row(&mut page, "node", ["version", "slots", "keys", "matching", "stale"].map(str::to_owned));
     for node in &survey.nodes {
         row(
             &mut page,
+            &node.address,
             [
-                node.address.clone(),
-                node.version.clone(),
-                node.slots.to_string(),
+                node.version.chars().take(12).collect(),
+                slots(node.slots),
                 grouped(node.keys),
                 grouped(node.estimate.matching_keys),
                 grouped(node.estimate.stale_ttl_keys),
@@ -38,20 +40,18 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     }
     let estimate = &survey.estimate;
     let sure = if estimate.exact { "counted" } else { "estimated from a sample" };
-    let _ = writeln!(
-        page,
-        "\n  matching {} and stale {}: {sure}",
-        grouped(estimate.matching_keys),
-        grouped(estimate.stale_ttl_keys)
-    );
+    let (matching, stale) = (grouped(estimate.matching_keys), grouped(estimate.stale_ttl_keys));
+    let found = format!("{matching} keys match and {stale} of them are stale: {sure}");
+    let _ = writeln!(page, "\n  {}", wrap(&found, 2));
     if estimate.protected_keys > 0 {
         let _ = writeln!(page, "  {} of the stale keys are protected", grouped(estimate.protected_keys));
     }
     if !survey.missing.is_empty() {
-        let _ = writeln!(page, "  NOT COVERED, because nobody serves them: slots {}", survey.missing);
+        let missing = format!("NOT COVERED, because nobody serves them: slots {}", survey.missing);
+        let _ = writeln!(page, "  {}", wrap(&missing, 2));
     }
-    let _ = writeln!(page, "  {}", verdict(survey, options));
-    page
+    let _ = writeln!(page, "  {}", wrap(&verdict(survey, options), 2));
+    tidy(&page)
 }
 
 fn verdict(survey: &Survey, options: &Options) -> String {
@@ -71,9 +71,10 @@ fn verdict(survey: &Survey, options: &Options) -> String {
     }
 }
 
-fn row(page: &mut String, cells: [String; 6]) {
-    let [node, version, slots, keys, matching, stale] = cells;
-    let _ = writeln!(page, "  {node:<24} {version:<16} {slots:>5} {keys:>11} {matching:>11} {stale:>8}");
+fn row(page: &mut String, node: &str, cells: [String; 5]) {
+    let node = cell(page, node, 21);
+    let [version, slots, keys, matching, stale] = cells;
+    let _ = writeln!(page, "  {node:<21} {version:<12} {slots:>6} {keys:>11} {matching:>11} {stale:>11}");
 }
 
 /// The plan for programs.

@@ -1,9 +1,10 @@
 //! The progress bar of a run, on terminals only.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use reporter::grouped;
 use tokio::sync::watch;
 
@@ -11,7 +12,8 @@ use super::log;
 use crate::drive::Progress;
 use crate::state::RunState;
 
-const TEMPLATE: &str = "{msg:9} [{bar:24}] {pos}/{len} keys  {per_sec}  {eta} left  {prefix}";
+/// Two lines, so that hundreds of millions of keys fit 80 columns.
+const TEMPLATE: &str = "{msg:9} [{bar:32}] {percent:>3}%  {rate} keys/s  {eta} left\n          {human_pos} of {human_len} keys{prefix}";
 
 /// Shows `progress` until its sender is gone. Does nothing off a terminal, or if `quiet`.
 pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
@@ -20,8 +22,9 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
     }
     let bar = ProgressBar::new(progress.borrow().keys);
     if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-        bar.set_style(style.progress_chars("=> "));
+        bar.set_style(style.progress_chars("=> ").with_key("rate", rate));
     }
+    bar.set_message(phase(progress.borrow().state));
     bar.enable_steady_tick(Duration::from_millis(100));
     log::write_above(Some(bar.clone()));
     while progress.changed().await.is_ok() {
@@ -30,10 +33,16 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
         bar.set_position(now.totals.counts.listed);
         bar.set_message(phase(now.state));
         let (stale, deleted) = (now.totals.counts.stale, now.totals.accounting.deleted);
-        bar.set_prefix(format!("{} stale, {} deleted", grouped(stale), grouped(deleted)));
+        bar.set_prefix(format!(", {} stale, {} deleted", grouped(stale), grouped(deleted)));
     }
     log::write_above(None);
     bar.finish_and_clear();
+}
+
+/// Keys per second, without the fractions that `{per_sec}` shows.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    let _ = write!(out, "{:>9}", grouped(state.per_sec() as u64));
 }
 
 fn phase(state: RunState) -> &'static str {

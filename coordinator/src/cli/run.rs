@@ -27,6 +27,9 @@ pub enum CommandError {
     /// Nobody agreed to the plan.
     #[error("{0}")]
     Consent(&'static str),
+    /// A signal came before anything was changed.
+    #[error("stopped by {1}; nothing was changed")]
+    Stopped(u8, &'static str),
     /// The run was left before it came to a safe point.
     #[error("left before a safe point; ledgers and lock expire by themselves")]
     Left(u8),
@@ -42,7 +45,7 @@ impl CommandError {
         match self {
             Self::Run(e) => exit::of_error(e),
             Self::Consent(_) => exit::REFUSED,
-            Self::Left(code) => *code,
+            Self::Stopped(code, _) | Self::Left(code) => *code,
             Self::Io(_) => exit::FAILED,
         }
     }
@@ -68,7 +71,7 @@ pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
     } else {
         plan_page::text(&survey, options)
     };
-    io::stdout().write_all(page.as_bytes())?;
+    print(&page)?;
     Ok(if survey.missing.is_empty() { exit::DONE } else { exit::PARTIAL })
 }
 
@@ -83,14 +86,18 @@ pub async fn run(options: &Options, yes: bool, show: Show) -> Result<u8, Command
     // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
     let looked = tokio::select! {
         looked = look => looked?,
-        (code, _) = signals.next() => return Ok(code),
+        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
     };
     check_deletions(options, &looked.estimate)?;
     if options.rules.action.writes() && !yes {
         let page = plan_page::text(&looked, options);
         tokio::select! {
             agreed = tokio::task::spawn_blocking(move || ask(&page)) => agreed.map_err(io::Error::other)??,
-            (code, _) = signals.next() => return Ok(code),
+            (code, name) = signals.next() => {
+                // The question stands unanswered on its line.
+                let _ = writeln!(io::stderr());
+                return Err(CommandError::Stopped(code, name));
+            }
         }
     }
     let name = &options.display_name;
@@ -100,7 +107,7 @@ pub async fn run(options: &Options, yes: bool, show: Show) -> Result<u8, Command
     let env = embedded::env(options);
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
     tell(&result, options);
-    print(&result, options, show)?;
+    print(&page(&result, options, show)?)?;
     let cancel = env.records(run).cancel().await.ok().flatten();
     Ok(match signal {
         Some(code) if result.status == Status::Cancelled => code,
@@ -128,7 +135,14 @@ async fn run_watched(
         result
     };
     tokio::select! {
-        result = done => Ok((result?, *signal.borrow())),
+        result = done => {
+            let stopped = *signal.borrow();
+            match (result, stopped) {
+                // It was still waiting for the lock.
+                (Err(RunError::Lock(_)), Some((code, name))) => Err(CommandError::Stopped(code, name)),
+                (result, stopped) => Ok((result?, stopped.map(|(code, _)| code))),
+            }
+        }
         code = signals.stop_run(env.records(survey.spec.run), seen) => Err(CommandError::Left(code)),
     }
 }
@@ -146,7 +160,7 @@ async fn announce(mut progress: watch::Receiver<Progress>, name: &str, options: 
         tracing::info!("[{name}] Total {kind} keys found: {}", totals.counts.scanned);
         if options.rules.action == Action::Delete {
             let kept = totals.counts.protected + totals.counts.too_long;
-            tracing::info!("[{name}] Deleting {} keys...", totals.counts.stale - kept);
+            tracing::info!("[{name}] Deleting {} keys...", totals.counts.stale.saturating_sub(kept));
         }
         return;
     }
@@ -163,7 +177,8 @@ fn tell(result: &CleanupResult, options: &Options) {
     tracing::info!(
         "[{name}] Cleanup {what}: {{ scanned: {scanned}, cleaned: {cleaned}, hitRate: '{hit_rate}', avgTTL: '{ttl}' }}"
     );
-    if !result.issues.is_empty() {
+    // On a terminal they stand on the page that follows.
+    if !result.issues.is_empty() && !io::stdout().is_terminal() {
         tracing::info!("[{name}Worker] Issues detected:");
         for (n, issue) in result.issues.iter().enumerate() {
             tracing::info!("  {}. {issue}", n + 1);
@@ -171,13 +186,19 @@ fn tell(result: &CleanupResult, options: &Options) {
     }
 }
 
-fn print(result: &CleanupResult, options: &Options, show: Show) -> io::Result<()> {
-    let page = if show.json {
-        serde_json::to_string_pretty(result).map_err(io::Error::other)? + "\n"
-    } else {
-        render(result, &options.display_name)
-    };
-    io::stdout().write_all(page.as_bytes())
+fn page(result: &CleanupResult, options: &Options, show: Show) -> io::Result<String> {
+    if show.json {
+        return Ok(serde_json::to_string_pretty(result).map_err(io::Error::other)? + "\n");
+    }
+    Ok(render(result, &options.display_name))
+}
+
+/// Writes to stdout. A reader that has seen enough (`| head`) changes nothing about how a run ended.
+fn print(page: &str) -> io::Result<()> {
+    match io::stdout().write_all(page.as_bytes()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Shows the plan and asks. Off a terminal nobody can answer.

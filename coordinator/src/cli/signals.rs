@@ -11,6 +11,9 @@ use tokio::time::sleep;
 
 use crate::exit;
 
+/// The exit code and the name of a signal that came.
+pub(super) type Seen = Option<(u8, &'static str)>;
+
 /// The two signals.
 pub(super) struct Signals {
     interrupt: Signal,
@@ -33,9 +36,9 @@ impl Signals {
 
     /// Cancels the run at the first signal, which it tells to `seen`; then waits for a second one, or for the
     /// deadline. Never returns otherwise: it is raced against the run.
-    pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Option<u8>>) -> u8 {
+    pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Seen>) -> u8 {
         let (code, name) = self.next().await;
-        seen.send_replace(Some(code));
+        seen.send_replace(Some((code, name)));
         tracing::warn!("{name}: stopping at a safe point; once more to leave at once");
         let cancel = Cancel { kind: CancelKind::Asked, cause: format!("asked to by {name}") };
         if let Err(e) = records.create_cancel(&cancel).await {

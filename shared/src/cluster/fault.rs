@@ -59,6 +59,15 @@ impl Fault {
         Self::new(FaultKind::Protocol, address, format!("an unexpected answer to `{command}`"))
     }
 
+    /// The ACL rule that allows the command for lack of which the server refused (`NOPERM`), if its words name
+    /// the command, as those of Redis 7 and Valkey do: `… to run the 'cluster|shards' command`.
+    #[must_use]
+    pub fn rule(&self) -> Option<String> {
+        let (_, quoted) = self.detail.split_once(" to run the '")?;
+        let (command, _) = quoted.split_once('\'')?;
+        (self.kind == FaultKind::Forbidden).then(|| format!("+{command}"))
+    }
+
     pub(super) fn from_redis(address: &str, error: &RedisError) -> Self {
         Self::new(kind_of(error), address, text_of(error))
     }
@@ -103,6 +112,10 @@ fn kind_of(error: &RedisError) -> FaultKind {
         ErrorKind::Io => FaultKind::Lost,
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => FaultKind::Protocol,
         ErrorKind::Server(ServerErrorKind::NoScript) => FaultKind::NoScript,
+        // While a connection is made, the client library passes on the words, but not the code `NOPERM`.
+        _ if error.detail().is_some_and(|said| said.contains("has no permissions to")) => {
+            FaultKind::Forbidden
+        }
         _ => error.code().map_or(FaultKind::Refused, kind_of_code),
     }
 }
@@ -116,5 +129,23 @@ fn kind_of_code(code: &str) -> FaultKind {
         "NOAUTH" | "WRONGPASS" => FaultKind::Authentication,
         "NOSCRIPT" => FaultKind::NoScript,
         _ => FaultKind::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_command_names_its_rule() {
+        let check = |kind, detail: &str, expected: Option<&str>| {
+            assert_eq!(Fault::new(kind, "a:1", detail).rule().as_deref(), expected, "{detail}");
+        };
+        let redis_7_0 = "NOPERM this user has no permissions to run the 'cluster|shards' command";
+        check(FaultKind::Forbidden, redis_7_0, Some("+cluster|shards"));
+        let redis_7_2 = "NOPERM User me has no permissions to run the 'info' command";
+        check(FaultKind::Forbidden, redis_7_2, Some("+info"));
+        check(FaultKind::Refused, redis_7_2, None);
+        check(FaultKind::Forbidden, "NOPERM No permissions to access a key", None);
     }
 }

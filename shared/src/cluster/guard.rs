@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
+use super::fault::Fault;
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, Group, Lookups};
 use crate::outcome::Outcome;
@@ -135,10 +135,10 @@ pub fn lookups(outcomes: &[Outcome]) -> Lookups {
     Lookups { hits: count(Outcome::Spared), misses: count(Outcome::Vanished) }
 }
 
-/// Removes ledger keys of one node. Returns how many there were. Where some have moved, it removes the others
-/// all the same, and returns the fault.
+/// Removes ledger keys of one node. Returns how many there were. Where it cannot remove some at the moment,
+/// because their slots are changing hands, it removes the others all the same, and returns the fault.
 pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>]) -> Result<u64, Fault> {
-    let (mut dropped, mut moved) = (0, None);
+    let (mut dropped, mut refused) = (0, None);
     for chunk in ledgers.chunks(1_000) {
         let mut batch = Batch::new();
         for ledger in chunk {
@@ -150,11 +150,11 @@ pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>]) -> Result<u64, Fault
                 continue;
             }
             let fault = conn.fault(&reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "UNLINK"));
-            if fault.kind != FaultKind::Moved {
+            if !fault.kind.transient() {
                 return Err(fault);
             }
-            moved = Some(fault);
+            refused = Some(fault);
         }
     }
-    moved.map_or(Ok(dropped), Err)
+    refused.map_or(Ok(dropped), Err)
 }

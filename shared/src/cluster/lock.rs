@@ -13,6 +13,9 @@ use crate::slot::{slot_of, tag_for};
 
 const SCRIPT: &str = include_str!("lock.lua");
 
+/// A plain `SET` is refused where the memory is full, and there a cleanup is needed most.
+const TAKE: &str = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])";
+
 /// Who holds a lock, as the lock itself says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -47,7 +50,7 @@ pub fn lock_key(job: &str, slot: Option<u16>) -> Vec<u8> {
 pub async fn take(conn: &Conn, key: &[u8], holder: &Holder, lease: Duration) -> Result<Option<Lock>, Fault> {
     let value = serde_json::to_vec(holder).map_err(|_| Fault::unexpected(conn.address(), "SET"))?;
     let lease_ms = lease.as_millis().to_string();
-    let set = conn.command(&[b"SET", key, &value, b"NX", b"PX", lease_ms.as_bytes()]).await?;
+    let set = conn.command(&[b"EVAL", TAKE.as_bytes(), b"1", key, &value, lease_ms.as_bytes()]).await?;
     Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease }))
 }
 

@@ -16,6 +16,8 @@ pub struct NodeStatus {
     pub process: String,
     /// Version for people, such as `redis 7.0.15`.
     pub version: String,
+    /// Whether it knows all commands that a deletion needs (Redis 7.0 or newer, any Valkey).
+    pub supported: bool,
     /// Whether it is part of a cluster.
     pub cluster: bool,
     /// The primary that it follows, if it is a replica.
@@ -49,6 +51,7 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
     Ok(NodeStatus {
         process,
         version: version(&info),
+        supported: at_least(&info, "valkey_version", (0, 0)) || at_least(&info, "redis_version", (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
         replica_of,
         keys: counts.keys,
@@ -72,12 +75,15 @@ fn version(info: &Info) -> String {
 /// Redis 7.4 and Valkey 8 keep one table per slot and scan them in order. Valkey calls itself Redis 7.2
 /// for the sake of old clients, so it is asked first.
 fn listing(info: &Info) -> SlotListing {
-    let at_least = |name: &str, wanted: (u32, u32)| {
-        let mut parts = info.text(name).unwrap_or_default().split('.').map(|part| part.parse().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= wanted
-    };
-    let ordered = at_least("valkey_version", (8, 0)) || at_least("redis_version", (7, 4));
+    let ordered = at_least(info, "valkey_version", (8, 0)) || at_least(info, "redis_version", (7, 4));
     if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot }
+}
+
+/// Whether the version under `name` is there, and at least `wanted` (major, minor).
+fn at_least(info: &Info, name: &str, wanted: (u32, u32)) -> bool {
+    let Some(version) = info.text(name) else { return false };
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= wanted
 }
 
 /// The slots that a node serves at one moment, as it says itself: open slots show nowhere else.
@@ -140,4 +146,25 @@ pub async fn time_ms(conn: &Conn) -> Result<u64, Fault> {
     };
     let (Some(seconds), Some(micros)) = (part(0), part(1)) else { return Err(unexpected()) };
     Ok(seconds * 1_000 + micros / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_decide_what_is_supported_and_how_slots_are_listed() {
+        let check = |text: &str, supported, expected| {
+            let info = Info::parse(text);
+            let known = at_least(&info, "valkey_version", (0, 0)) || at_least(&info, "redis_version", (7, 0));
+            assert_eq!((known, listing(&info)), (supported, expected), "{text}");
+        };
+        check("redis_version:6.2.14", false, SlotListing::KeysInSlot);
+        check("redis_version:7.0.15", true, SlotListing::KeysInSlot);
+        check("redis_version:7.2.4\r\nvalkey_version:7.2.8", true, SlotListing::KeysInSlot);
+        check("redis_version:7.2.4\r\nvalkey_version:8.1.1", true, SlotListing::OrderedScan);
+        check("redis_version:7.4.0", true, SlotListing::OrderedScan);
+        check("redis_version:10.0.0", true, SlotListing::OrderedScan);
+        check("redis_version:garbage", false, SlotListing::KeysInSlot);
+    }
 }

@@ -2,12 +2,12 @@
 //! would leave keys behind with a TTL of a minute. Each question is the command itself in a form that has no
 //! effect.
 
-use redis::Value;
 use uuid::Uuid;
 
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use crate::glob::Pattern;
+use crate::slot::tag_for;
 
 /// A right that is missing, and the ACL rule that gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,19 @@ pub struct Missing {
     pub detail: String,
 }
 
-type Question = (Vec<Vec<u8>>, String);
+/// A command to try, the rule that allows it, and whether the rule is about keys.
+struct Question {
+    args: Vec<Vec<u8>>,
+    rule: String,
+    about_keys: bool,
+}
 
 fn question(words: &str, rule: &str) -> Question {
-    (words.split(' ').map(|word| word.as_bytes().to_vec()).collect(), rule.to_owned())
+    args(words.split(' ').map(|word| word.as_bytes().to_vec()).collect(), rule)
+}
+
+fn args(args: Vec<Vec<u8>>, rule: &str) -> Question {
+    Question { args, rule: rule.to_owned(), about_keys: false }
 }
 
 /// The rights that a run needs on a node, in a `cluster` or not, and for writing if it `writes`.
@@ -45,12 +54,10 @@ fn questions(cluster: bool, writes: bool, absent: &str) -> Vec<Question> {
         all.push(question(&format!("GET {absent}"), "+get"));
         all.push(question(&format!("PEXPIRE {absent} 60000 NX"), "+pexpire"));
         all.push(question(&format!("UNLINK {absent}"), "+unlink"));
-        all.push((vec![b"EVAL".to_vec(), b"return 1".to_vec(), b"0".to_vec()], "+eval".to_owned()));
+        all.push(args(vec![b"EVAL".to_vec(), b"return 1".to_vec(), b"0".to_vec()], "+eval"));
         all.push(question("EVALSHA 0000000000000000000000000000000000000000 0", "+evalsha"));
-        all.push((
-            vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()],
-            "+script|load".to_owned(),
-        ));
+        let load = vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()];
+        all.push(args(load, "+script|load"));
     }
     all
 }
@@ -67,52 +74,77 @@ fn key_questions(patterns: &[Pattern], writes: bool) -> Vec<Question> {
         let name = [&pattern[..plain], Uuid::now_v7().to_string().as_bytes()].concat();
         let command: &[u8] = if writes { b"UNLINK" } else { b"PTTL" };
         let rule = format!("~{}", pattern.escape_ascii());
-        Some((vec![command.to_vec(), name], rule))
+        Some(Question { args: vec![command.to_vec(), name], rule, about_keys: true })
     };
     patterns.iter().filter_map(probe).collect()
 }
 
 /// Asks `conn`. An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes,
-/// but for a server that takes no writes, which is a fault.
+/// but for a server that takes no writes, which is a fault. A full memory is none: what a run does works
+/// there too. In a cluster, `slot` is one that the server serves, because only there it says that it takes
+/// no writes.
 pub async fn missing(
     conn: &Conn,
-    cluster: bool,
+    slot: Option<u16>,
     writes: bool,
     patterns: &[Pattern],
 ) -> Result<Vec<Missing>, Fault> {
-    let absent = format!("keysweep:preflight:{}", Uuid::now_v7());
-    let mut questions = questions(cluster, writes, &absent);
+    let tag = slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
+    let absent = format!("keysweep:preflight:{tag}{}", Uuid::now_v7());
+    let mut questions = questions(slot.is_some(), writes, &absent);
     questions.extend(key_questions(patterns, writes));
     let mut batch = Batch::new();
-    for (args, _) in &questions {
-        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+    for question in &questions {
+        let args: Vec<&[u8]> = question.args.iter().map(Vec::as_slice).collect();
         batch.add(&args);
     }
     let mut missing = Vec::new();
-    for ((args, rule), reply) in questions.into_iter().zip(conn.batch(batch).await?) {
+    for (question, reply) in questions.into_iter().zip(conn.batch(batch).await?) {
         let Some(fault) = conn.fault(&reply) else { continue };
+        // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
         match fault.kind {
-            FaultKind::Forbidden => missing.push(found(&args, rule, fault.detail)),
-            FaultKind::NotWritable | FaultKind::NotReady => return Err(fault),
+            FaultKind::Forbidden => missing.extend(found(question, fault.detail)),
+            FaultKind::NotWritable if fault.detail.starts_with("OOM") => {}
+            FaultKind::NotWritable | FaultKind::NotReady if !question.about_keys => return Err(fault),
             _ => {}
         }
     }
+    missing.dedup_by(|a, b| a.rule == b.rule);
     Ok(missing)
 }
 
-/// The refusal may be about the key and not about the command; the server's words tell.
-fn found(args: &[Vec<u8>], rule: String, detail: String) -> Missing {
-    let about_key = detail.contains("access one of the keys") || detail.contains("access a key");
-    let own = args.iter().any(|arg| arg.starts_with(b"keysweep:"));
-    let rule = if about_key && own { "~keysweep:*".to_owned() } else { rule };
-    let command = String::from_utf8_lossy(args.first().map(Vec::as_slice).unwrap_or_default()).into_owned();
-    Missing { command, rule, detail }
+/// The refusal may be about the key and not about the command; the server's words tell. A command that is
+/// refused to a question about keys is missing anyway, by a question of its own.
+fn found(question: Question, detail: String) -> Option<Missing> {
+    let key_refused = detail.contains("access one of the keys") || detail.contains("access a key");
+    let rule = match (key_refused, question.about_keys) {
+        (false, true) => return None,
+        (true, false) => "~keysweep:*".to_owned(),
+        _ => question.rule,
+    };
+    let command = String::from_utf8_lossy(question.args.first().map(Vec::as_slice).unwrap_or_default());
+    Some(Missing { command: command.into_owned(), rule, detail })
 }
 
-/// The name of the user that `conn` is logged in as; `default` where that may not be asked.
-pub async fn whoami(conn: &Conn) -> String {
-    match conn.words("ACL WHOAMI").await {
-        Ok(Value::BulkString(name)) => String::from_utf8_lossy(&name).into_owned(),
-        _ => "default".to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_about_a_command_or_about_a_key() {
+        let check = |question: Question, detail: &str, expected: Option<&str>| {
+            let found = found(question, detail.to_owned());
+            assert_eq!(found.map(|missing| missing.rule).as_deref(), expected, "{detail}");
+        };
+        let key = "NOPERM this user has no permissions to access one of the keys used as arguments";
+        let newer = "NOPERM No permissions to access a key";
+        let command = "NOPERM this user has no permissions to run the 'unlink' command";
+        let unlink = || question("UNLINK x", "+unlink");
+        let pattern = || key_questions(&[Pattern::new(*b"a:*").unwrap()], true).remove(0);
+        check(unlink(), command, Some("+unlink"));
+        check(unlink(), key, Some("~keysweep:*"));
+        check(pattern(), key, Some("~a:*"));
+        check(pattern(), newer, Some("~a:*"));
+        check(pattern(), command, None);
     }
 }

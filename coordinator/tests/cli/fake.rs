@@ -1,0 +1,65 @@
+//! Servers that are no Redis, or one in a bad way: each answers as it is told on a port of its own, until the
+//! test ends.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+/// `host:port` of a listener that hands each connection to `serve`.
+fn listener(serve: fn(TcpStream)) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// A port that nobody listens on.
+pub fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .to_string()
+}
+
+/// Answers as a web server does.
+pub fn http() -> String {
+    listener(|stream| answer(stream, |_| b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec()))
+}
+
+/// Answers with bytes that mean nothing.
+pub fn garbage() -> String {
+    listener(|stream| answer(stream, |_| (0..=255).cycle().skip(7).take(999).collect()))
+}
+
+/// Accepts and never says a word.
+pub fn silent() -> String {
+    listener(|stream| answer(stream, |_| Vec::new()))
+}
+
+/// Hangs up at the first word.
+pub fn hangs_up() -> String {
+    listener(drop)
+}
+
+/// A Redis server that never gets its data loaded.
+pub fn loading() -> String {
+    listener(|stream| {
+        answer(stream, |request| {
+            let commands = request.iter().filter(|byte| **byte == b'*').count();
+            b"-LOADING Redis is loading the dataset in memory\r\n".repeat(commands)
+        });
+    })
+}
+
+fn answer(mut stream: TcpStream, reply: impl Fn(&[u8]) -> Vec<u8>) {
+    let mut request = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut request) {
+        if stream.write_all(&reply(&request[..count])).is_err() {
+            return;
+        }
+    }
+}

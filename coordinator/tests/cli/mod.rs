@@ -1,0 +1,259 @@
+//! What the tests of the command line share: the real binary with its output captured, servers to run it
+//! against, and fakes for faults that a real server does not produce on demand.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "every test file uses its own part of the kit, and stops at what it did not expect"
+)]
+
+pub mod fake;
+pub mod place;
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The password of every test. It may never be printed, which is looked for in all that any test runs.
+pub const SECRET: &str = "hunter2-hunter2";
+
+/// Longer than anything here takes: only a hang gets there.
+const HANG: Duration = Duration::from_secs(110);
+
+/// What no user may ever see.
+const NEVER: [&str; 4] = ["panicked", "RUST_BACKTRACE", "stack backtrace", SECRET];
+
+/// A command line that is not started yet.
+pub struct Keysweep {
+    command: Command,
+    line: String,
+}
+
+/// `keysweep` with `args`, no settings in its environment, and no terminal.
+pub fn keysweep(args: &[&str]) -> Keysweep {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keysweep"));
+    command.args(args);
+    Keysweep { command, line: format!("keysweep {}", args.join(" ")) }.bare()
+}
+
+/// The same on a terminal of 80 columns: the standard output holds all that shows there.
+pub fn on_terminal(args: &[&str]) -> Keysweep {
+    let quoted: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_keysweep"), quoted.join(" "));
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("stty cols 80 rows 24; exec {line}"), "/dev/null"]);
+    Keysweep { command, line }.bare()
+}
+
+impl Keysweep {
+    fn bare(mut self) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        self.command.env_clear().env("PATH", path).env("TERM", "xterm").env("RUST_BACKTRACE", "1");
+        self.command.current_dir(env!("CARGO_TARGET_TMPDIR"));
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it and reads along.
+    pub fn start(mut self) -> Running {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.line));
+        let streams: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().expect("piped")), Box::new(child.stderr.take().expect("piped"))];
+        let [stdout, stderr] = streams.map(Stream::read);
+        Running { input: child.stdin.take(), child, stdout, stderr, started: Instant::now(), line: self.line }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Ended {
+        let mut running = self.start();
+        running.input = None;
+        running.end()
+    }
+
+    /// Runs it to its end with an input that stays open: `script` takes the end of its own for an answer.
+    pub fn run_open(self) -> Ended {
+        self.start().end()
+    }
+
+    /// Runs it with nobody who reads its output.
+    pub fn run_unread(mut self) -> ExitStatus {
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("keysweep starts");
+        drop((child.stdout.take(), child.stderr.take()));
+        child.wait().expect("keysweep ends")
+    }
+}
+
+/// What a stream has brought so far.
+struct Stream {
+    seen: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn read(mut source: Box<dyn Read + Send>) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let reader = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = source.read(&mut buffer) {
+                sink.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { seen, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
+    }
+}
+
+/// A `keysweep` at work. Dropping it kills it.
+pub struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    stdout: Stream,
+    stderr: Stream,
+    started: Instant,
+    line: String,
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `text` shows, on whichever stream.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) -> &mut Self {
+        while !self.stderr.text().contains(text) && !self.stdout.text().contains(text) {
+            let gone = self.child.try_wait().expect("a child can be waited for").is_some();
+            assert!(!gone && self.started.elapsed() < HANG, "`{text}` never showed\n{}", self.so_far());
+            thread::sleep(Duration::from_millis(10));
+        }
+        self
+    }
+
+    /// Sends a signal such as `INT`.
+    pub fn signal(&self, name: &str) -> &Self {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill starts").success());
+        self
+    }
+
+    /// Types `text`.
+    pub fn types(&mut self, text: &str) -> &mut Self {
+        self.input.as_mut().expect("still open").write_all(text.as_bytes()).expect("it reads");
+        self
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self) -> Ended {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                break status;
+            }
+            assert!(self.started.elapsed() < HANG, "it hangs\n{}", self.so_far());
+            thread::sleep(Duration::from_millis(5));
+        };
+        let took = self.started.elapsed();
+        for stream in [&mut self.stdout, &mut self.stderr] {
+            stream.reader.take().expect("joined once").join().expect("a reader does not panic");
+        }
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        let ended = Ended { code: status.code(), stdout, stderr, took, line: self.line.clone() };
+        for never in NEVER {
+            let shown = ended.stdout.contains(never) || ended.stderr.contains(never);
+            assert!(!shown, "`{never}` must not show\n{ended}");
+        }
+        ended
+    }
+
+    fn so_far(&self) -> String {
+        format!("$ {}\n--- stdout\n{}\n--- stderr\n{}", self.line, self.stdout.text(), self.stderr.text())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a `keysweep` ended.
+pub struct Ended {
+    /// `None` if a signal killed it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+    line: String,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "$ {}\nexit {:?} after {:?}", self.line, self.code, self.took)?;
+        writeln!(f, "--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr)
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// The log holds all of `texts`.
+    #[track_caller]
+    pub fn says(&self, texts: &[&str]) -> &Self {
+        for text in texts {
+            assert!(self.stderr.contains(text), "`{text}` is not in the log\n{self}");
+        }
+        self
+    }
+
+    /// The standard output is one JSON document, and this is it.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not one JSON document: {e}\n{self}"))
+    }
+
+    /// It was run with `--json` and ended with an error that holds all of `texts`: as the log's last line, and
+    /// in the document.
+    #[track_caller]
+    pub fn fails(&self, code: i32, texts: &[&str]) -> &Self {
+        self.exits(code);
+        let json = self.json();
+        let error = json["error"].as_str().unwrap_or_default();
+        assert!(json["exitCode"] == code && json.as_object().is_some_and(|all| all.len() == 2), "{self}");
+        assert!(self.stderr.contains(&format!("error: {error}")), "the log ends with another error\n{self}");
+        for text in texts {
+            assert!(error.contains(text), "`{text}` is not in the error\n{self}");
+        }
+        self
+    }
+
+    /// The result of a run with `--json`, which ended as `status`, and whose accounts balance.
+    #[track_caller]
+    pub fn result(&self, status: &str) -> Value {
+        let result = self.json();
+        assert_eq!(result["status"], status, "{self}");
+        assert_eq!(result["accounting"]["balanced"], true, "{self}");
+        result
+    }
+}

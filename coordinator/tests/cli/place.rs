@@ -1,0 +1,88 @@
+//! A real deployment to run against: its keys, and whether anything about them has changed.
+
+use shared::cluster::{Conn, Reply};
+use shared::servers::{ClusterServers, Seeder, Server};
+
+/// What the servers need so that they can be compared before and after.
+pub const DIGEST: [&str; 2] = ["--enable-debug-command", "yes"];
+
+/// Servers with a connection to each, made before a test takes rights away or sets a password.
+pub struct Place {
+    conns: Vec<Conn>,
+    urls: Vec<String>,
+}
+
+impl Place {
+    pub async fn standalone(server: &Server) -> Self {
+        Self { conns: vec![server.conn().await.expect("it answers")], urls: vec![server.url()] }
+    }
+
+    pub async fn cluster(cluster: &ClusterServers) -> Self {
+        let mut conns = Vec::new();
+        for node in cluster.nodes() {
+            conns.push(node.conn().await.expect("it answers"));
+        }
+        Self { conns, urls: cluster.urls() }
+    }
+
+    /// The first address.
+    pub fn url(&self) -> &str {
+        &self.urls[0]
+    }
+
+    /// The first address with `user` and the password of the tests.
+    pub fn url_of(&self, user: &str) -> String {
+        self.urls[0].replace("redis://", &format!("redis://{user}:{}@", super::SECRET))
+    }
+
+    /// Writes `keys` keys that match, a tenth of them stale, where somebody serves their slot; the number of
+    /// stale ones.
+    pub async fn seed(&self, keys: u64) -> u64 {
+        let mut seeder = Seeder::connect(&self.urls).await.expect("it can be seeded");
+        let mut stale = 0;
+        for n in 0..keys {
+            let (key, ttl) = entry(n);
+            if seeder.covers(&key) {
+                stale += u64::from(ttl.is_none());
+                seeder.set(&key, b"granted", ttl).await.expect("it is written");
+            }
+        }
+        seeder.finish().await.expect("all is written");
+        stale
+    }
+
+    /// Says the same to every server.
+    pub async fn all(&self, command: &str) {
+        for conn in &self.conns {
+            conn.words(command).await.unwrap_or_else(|e| panic!("{command}: {e}"));
+        }
+    }
+
+    /// What the servers hold, in brief. Two equal digests mean that nothing was changed.
+    pub async fn digest(&self) -> Vec<String> {
+        let mut digests = Vec::new();
+        for conn in &self.conns {
+            let Reply::SimpleString(digest) = conn.words("DEBUG DIGEST").await.expect("a digest") else {
+                panic!("a digest is a line");
+            };
+            digests.push(digest);
+        }
+        digests
+    }
+
+    /// Keys that match `pattern`, among those of all servers that still answer.
+    pub async fn keys(&self, pattern: &str) -> usize {
+        let mut count = 0;
+        for conn in &self.conns {
+            if let Ok(Reply::Array(keys)) = conn.words(&format!("KEYS {pattern}")).await {
+                count += keys.len();
+            }
+        }
+        count
+    }
+}
+
+/// A key and its TTL.
+fn entry(n: u64) -> (Vec<u8>, Option<u64>) {
+    (format!("permissions:{n}:documents").into_bytes(), (!n.is_multiple_of(10)).then_some(3_600_000))
+}
