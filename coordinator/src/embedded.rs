@@ -6,7 +6,6 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
@@ -19,6 +18,7 @@ use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
 use shared::slot::SlotSet;
 use shared::supervise::{Crew, Exit};
+use shared::time::now_ms;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -71,12 +71,6 @@ pub enum RunError {
     /// A stage ended before the run did: a bug.
     #[error("stage `{0}` {1}; this is a bug, please report it")]
     Stage(String, Exit),
-}
-
-/// The time, in milliseconds since the epoch.
-#[must_use]
-pub fn now_ms() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
 /// Runs one cleanup in this process, from survey to result.
@@ -292,7 +286,7 @@ async fn drop_where_served(deployment: &Deployment, ledgers: Vec<(u16, Vec<u8>)>
             Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
             // A slot that changes hands has, for a moment, an owner that is not known everywhere, or none.
             Err(fault) if matches!(fault.kind, FaultKind::Moved | FaultKind::NotReady) => {
-                left.extend(ledgers)
+                left.extend(ledgers);
             }
             // A node that is down keeps nobody from cleaning up the others.
             Err(fault) => {

@@ -31,6 +31,7 @@ pub fn of_result(result: &CleanupResult, cancel: Option<CancelKind>) -> u8 {
     match (result.status, cancel) {
         (Status::Completed, _) => DONE,
         (_, Some(CancelKind::Guard)) => REFUSED,
+        (_, Some(CancelKind::LockLost)) => FAILED,
         (Status::Partial | Status::Cancelled, _) => PARTIAL,
         (Status::Failed, _) => FAILED,
     }

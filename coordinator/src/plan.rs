@@ -57,14 +57,14 @@ impl Planner {
         match node.listing {
             // One table for all slots: one pass over it for all giants.
             SlotListing::KeysInSlot if !giants.is_empty() => {
-                let slots = giants.iter().map(|(slot, _)| *slot).collect();
-                tasks.extend(self.pass(node, Table::Database, node.keys, Some(slots)));
+                let slots: SlotSet = giants.iter().map(|(slot, _)| *slot).collect();
+                tasks.extend(self.pass(node, Table::Database, node.keys, Some(&slots)));
             }
             SlotListing::KeysInSlot => {}
             SlotListing::OrderedScan => {
                 for (slot, keys) in giants {
-                    let only = std::iter::once(slot).collect();
-                    tasks.extend(self.pass(node, Table::Slot(slot), keys, Some(only)));
+                    let only: SlotSet = std::iter::once(slot).collect();
+                    tasks.extend(self.pass(node, Table::Slot(slot), keys, Some(&only)));
                 }
             }
         }
@@ -109,7 +109,7 @@ impl Planner {
     }
 
     /// The tasks of one pass over `table`, in which `keys` keys are expected.
-    fn pass(&self, node: &NodeKeys, table: Table, keys: u64, slots: Option<SlotSet>) -> Vec<ScanTask> {
+    fn pass(&self, node: &NodeKeys, table: Table, keys: u64, slots: Option<&SlotSet>) -> Vec<ScanTask> {
         let (bits, tasks) = cut(keys);
         let (pass, parts) = (TaskId::new(), 1_u64 << bits);
         let per_task = parts / tasks;
@@ -118,7 +118,7 @@ impl Planner {
             table,
             ranges: (first..first + per_task).map(|part| CursorRange::part(part, bits)).collect(),
             bits,
-            slots: slots.clone(),
+            slots: slots.cloned(),
             process: node.process.clone(),
         };
         let starts = (0..tasks).map(|n| n * per_task);

@@ -1,6 +1,6 @@
 //! Servers that are not fit for a run, and runs that want an agreement: refused with a reason and before
 //! anything is changed, or carried out where that is possible.
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![cfg(test)]
 
 mod cli;
 

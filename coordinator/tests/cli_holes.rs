@@ -1,5 +1,6 @@
 //! A deployment of which something is missing, from the start or half-way: what is there gets cleaned, what is
 //! not is named, slot by slot, and there is an end to it.
+#![cfg(test)]
 
 mod cli;
 

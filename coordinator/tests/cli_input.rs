@@ -1,6 +1,6 @@
 //! Mistakes on the command line, in the environment and in the job file: exit code 2, what is wrong, where,
 //! and what would be right; nothing is connected to. And what `config` shows of it all.
-#![expect(clippy::expect_used, reason = "a test stops at what it did not expect")]
+#![cfg(test)]
 
 mod cli;
 

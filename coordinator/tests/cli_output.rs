@@ -1,5 +1,6 @@
 //! What a run prints, and where: the document's log lines, one JSON document, nothing at all, JSON lines; and
 //! readers that leave before the end.
+#![cfg(test)]
 
 mod cli;
 

@@ -1,5 +1,6 @@
 //! Servers that cannot be reached, are none, or are not ready: what is wrong, where, and the way out; and no
 //! wait without an end.
+#![cfg(test)]
 
 mod cli;
 

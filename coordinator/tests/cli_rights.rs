@@ -1,5 +1,5 @@
 //! Passwords and rights: what is refused, by whom, and the ACL rule that allows it; and that nothing was changed.
-#![expect(clippy::expect_used, reason = "a test stops at what it did not expect")]
+#![cfg(test)]
 
 mod cli;
 

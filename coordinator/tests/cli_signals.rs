@@ -1,6 +1,6 @@
 //! SIGINT, SIGTERM and kill -9, and two runs at once: a run that is stopped ends soon, with accounts that
 //! balance, and leaves neither lock nor ledger behind.
-#![expect(clippy::expect_used, reason = "a test stops at what it did not expect")]
+#![cfg(test)]
 
 mod cli;
 

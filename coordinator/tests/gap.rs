@@ -104,9 +104,9 @@ async fn expire_gives_a_ttl_within_the_jitter_and_deletes_nothing() {
         options.rules.action = Action::Expire { ttl_ms: TTL_MS, jitter_ms: JITTER_MS };
         let truth = Truth::mixture(6_000, "");
         truth.seed(&options.access).await;
-        let before = coordinator::embedded::now_ms();
+        let before = shared::time::now_ms();
         let result = kit::run(&options).await;
-        let after = coordinator::embedded::now_ms();
+        let after = shared::time::now_ms();
         truth.check_numbers(&result, options.rules.action);
         truth.check_keys(&options.access, false).await;
         let ends = keys::ask(&options.access, "PEXPIRETIME", &truth.stale).await;

@@ -1,5 +1,6 @@
 //! `--help` is a contract: scripts and habits depend on it. The texts stand under `snapshots/`;
 //! `UPDATE_SNAPSHOTS=1 cargo test -p coordinator --test help` rewrites them.
+#![cfg(test)]
 
 use std::fs;
 use std::path::Path;

@@ -123,7 +123,7 @@ async fn a_run_whose_lock_is_taken_away_stops_deleting() {
     let (result, ()) = tokio::join!(running, stealing);
     let result = result.unwrap();
     let cancel = env.records(survey.spec.run).cancel().await.unwrap().unwrap();
-    assert_eq!((result.status, cancel.kind), (Status::Failed, CancelKind::LockLost));
+    assert_eq!((result.status, cancel.kind), (Status::Cancelled, CancelKind::LockLost));
     assert!(
         result.issues.iter().any(|issue| issue.contains("the lock of the job was lost")),
         "{:?}",

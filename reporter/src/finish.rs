@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use shared::ids::NodeId;
-use shared::messages::{CancelKind, Lookups, RunSpec};
+use shared::messages::{Lookups, RunSpec};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
 
@@ -71,8 +71,8 @@ fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
 
 /// A run with a gap never reports success, and one that could do nothing at all has failed.
 fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
-    if let Some(cancel) = &fold.cancel {
-        return if cancel.kind == CancelKind::LockLost { Status::Failed } else { Status::Cancelled };
+    if fold.cancel.is_some() {
+        return Status::Cancelled;
     }
     let undone = accounting.failed + accounting.unreached + accounting.unconfirmed;
     if coverage.complete && undone == 0 && accounting.balanced {

@@ -1,5 +1,6 @@
 //! Walks over simulated servers: every key that is there throughout is listed, once where the table keeps its
 //! size. (Live servers are asked in the coordinator's tests.)
+#![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

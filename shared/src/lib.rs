@@ -22,5 +22,6 @@ pub mod slot;
 pub mod specs;
 pub mod store;
 pub mod supervise;
+pub mod time;
 pub mod wire;
 pub mod worker;

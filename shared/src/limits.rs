@@ -85,6 +85,12 @@ pub const BATCH_LIFE: Duration = Duration::from_secs(15 * 60);
 /// Failures after which a worker gives a message up.
 pub const FAILURES_MAX: u32 = 20;
 
+/// Failures after which a worker gives a message up whose run is to stop.
+pub const FAILURES_WHEN_STOPPING: u32 = 3;
+
+/// How long a message may go on failing, however few times: a server that is frozen fails slowly.
+pub const FAILING_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// The first pause after a failure; it doubles up to [`RETRY_DELAY_MAX`].
 pub const RETRY_DELAY: Duration = Duration::from_millis(50);
 

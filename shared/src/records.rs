@@ -165,10 +165,14 @@ impl Records {
         Ok(RecordWatch { watch: self.store.watch(&prefix).await?, prefix })
     }
 
-    /// Counts a failure to handle `what` and returns the new count.
-    pub async fn count_failure(&self, what: &str) -> Result<u32, RecordError> {
+    /// Counts a failure, at `now_ms`, to handle `what`.
+    pub async fn count_failure(&self, what: &str, now_ms: u64) -> Result<Failures, RecordError> {
         let key = format!("failures/{}/{what}", self.run);
-        self.replace(&key, |count| count.unwrap_or(0_u32) + 1).await
+        let add = |before: Option<Failures>| {
+            let before = before.unwrap_or(Failures { count: 0, since_ms: now_ms });
+            Failures { count: before.count + 1, ..before }
+        };
+        self.replace(&key, add).await
     }
 
     /// Notes that a batch is about to be tried at its node. `false` if an earlier delivery came as far.
@@ -209,6 +213,15 @@ impl Records {
     async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, RecordError> {
         self.store.get(key).await?.as_ref().map(decode).transpose()
     }
+}
+
+/// How often something failed, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// Failures so far.
+    pub count: u32,
+    /// The time of the first, in milliseconds since the epoch.
+    pub since_ms: u64,
 }
 
 /// A view on the records of a run.

@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Fault;
 use crate::env::Env;
 use crate::ids::RunId;
+use crate::limits::{FAILING_TIME_MAX, FAILURES_WHEN_STOPPING};
 use crate::queue::{Delivery, QueueError, Topic};
-use crate::records::RecordError;
+use crate::records::{Failures, RecordError, Records};
+use crate::time::now_ms;
 use crate::wire;
 
 /// What a handler wants done with a message.
@@ -135,14 +137,16 @@ async fn attempt<H: Handler>(
         Err(failure) => failure,
     };
     let (run, what) = handler.identity(message);
-    let count = match env.records(run).count_failure(&what).await {
-        Ok(count) => count,
+    let records = env.records(run);
+    let failures = match records.count_failure(&what, now_ms()).await {
+        Ok(failures) => failures,
         Err(e) => {
             tracing::warn!(error = %e, "failed to count a failure");
             return Disposition::Later(env.timing.retry_delay_max);
         }
     };
-    if failure.transient() && count < env.timing.failures_max {
+    let count = failures.count;
+    if failure.transient() && !is_enough(env, &records, failures).await {
         tracing::debug!(%run, what, error = %failure, count, "failed, will be tried again");
         return Disposition::Later(env.timing.pause(count));
     }
@@ -154,4 +158,13 @@ async fn attempt<H: Handler>(
             Disposition::Later(env.timing.retry_delay_max)
         }
     }
+}
+
+/// Whether something failed often or long enough to be given up: nobody waits for a run that is to stop.
+async fn is_enough(env: &Env, records: &Records, failures: Failures) -> bool {
+    let lasted = Duration::from_millis(now_ms().saturating_sub(failures.since_ms));
+    let stopping = || async { matches!(records.cancel().await, Ok(Some(_))) };
+    failures.count >= env.timing.failures_max
+        || lasted >= FAILING_TIME_MAX
+        || failures.count >= FAILURES_WHEN_STOPPING && stopping().await
 }

@@ -1,12 +1,6 @@
 //! Compares [`shared::glob`] with the answers of a real redis-server to random patterns. The server is
 //! the `redis-server` on the path, so another version can be tried by putting it first there.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test outside of test functions may fail as tests do"
-)]
+#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};

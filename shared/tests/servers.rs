@@ -1,4 +1,5 @@
 //! The servers that we start ourselves: they come up, they fill up, and they never stay behind.
+#![cfg(test)]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The rules of the architecture that a compiler does not check: who imports whom, which files name which
 //! library, that every file says what it is for, and that none grows beyond what one reads in one go.
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -39,7 +39,7 @@ Examples:
   keysweep demo
   keysweep demo --keys 1000000 --stale-percent 5 --keep
 
-Needs redis-server or valkey-server on this machine; touches no other Redis.";
+Needs redis-server on this machine; touches no other Redis.";
 
 /// After the help of `keysweep config`.
 pub(super) const CONFIG: &str = "\

@@ -7,13 +7,14 @@ use shared::env::Env;
 use shared::ids::RunId;
 use shared::messages::Action;
 use shared::result::{CleanupResult, Status};
+use shared::time::now_ms;
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::signals::Signals;
 use super::{plan_page, progress};
 use crate::drive::Progress;
-use crate::embedded::{self, RunError, check_deletions, now_ms};
+use crate::embedded::{self, RunError, check_deletions};
 use crate::exit;
 use crate::options::Options;
 use crate::survey::{Survey, survey};

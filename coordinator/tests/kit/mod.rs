@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use coordinator::drive::Progress;
-use coordinator::embedded::{self, RunError, now_ms};
+use coordinator::embedded::{self, RunError};
 use coordinator::options::Options;
 use coordinator::survey::{Survey, survey};
 use shared::cluster::Access;
@@ -23,6 +23,7 @@ use shared::ids::{Alias, RunId};
 use shared::messages::{Action, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
+use shared::time::now_ms;
 use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
 
 /// Longer than anything here takes, however slow the machine: only a hang gets there.
