@@ -1,12 +1,13 @@
 //! Drives one run: hands out its tasks, plans again what came back, watches the guards, and sees it to its
 //! result. Everything that it knows, it reads from the records, so another driver could go on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reporter::{Fold, Totals};
 use shared::cluster::{Deployment, Fault};
 use shared::env::Env;
-use shared::ids::NodeId;
+use shared::ids::{NodeId, TaskId};
 use shared::limits::REPLANS_MAX;
 use shared::messages::{Action, Cancel, CancelKind, Loss, Rest, RestReason, ScanTask, TaskReport};
 use shared::queue::{QueueError, Topic, publish_patiently};
@@ -95,6 +96,7 @@ pub async fn drive(
         guards,
         deployment: None,
         dispatch: Dispatch::default(),
+        handed_on: BTreeMap::new(),
         fold: Fold::default(),
         state: RunState::Planned,
         started: Instant::now(),
@@ -102,6 +104,7 @@ pub async fn drive(
     };
     let mut watch = records.watch().await?;
     loop {
+        driver.check_runtime().await?;
         driver.release().await?;
         let event = tokio::select! {
             record = watch.next() => Event::Record(Box::new(record?)),
@@ -115,7 +118,7 @@ pub async fn drive(
                 }
                 driver.handle(&record).await?;
             }
-            Event::Tick => driver.check_runtime().await?,
+            Event::Tick => {}
         }
         progress.send_modify(|progress| {
             progress.state = driver.state;
@@ -131,6 +134,8 @@ struct Driver<'a> {
     /// Connected when something has to be planned again.
     deployment: Option<Deployment>,
     dispatch: Dispatch,
+    /// Slots of passes that have been planned again.
+    handed_on: BTreeMap<TaskId, SlotSet>,
     fold: Fold,
     state: RunState,
     started: Instant,
@@ -141,7 +146,7 @@ impl Driver<'_> {
     async fn handle(&mut self, record: &Record) -> Result<(), DriveError> {
         self.fold.apply(record);
         match record {
-            Record::Tasks { tasks, .. } => self.take_in(tasks).await?,
+            Record::Tasks { list, .. } => self.take_in(&list.tasks).await?,
             Record::Report(report) => self.reported(report).await?,
             Record::Cancel(cancel) => {
                 tracing::warn!(cause = cancel.cause, "stopping");
@@ -229,8 +234,10 @@ impl Driver<'_> {
             match self.follow_rest(&planner, &report.node, rest).await {
                 Ok(followed) => tasks.extend(followed),
                 Err(fault) => {
-                    // The scanner meets the same fault, tries for a while, and gives it up with its cause.
+                    // Tried again as it was, after a pause, and not for ever.
                     tracing::warn!(error = %fault, "planned again without looking");
+                    self.deployment = None;
+                    let planner = Planner { replans: replans + 1, ..planner.clone() };
                     tasks.push(planner.task(&report.node, rest.scope.clone(), 0));
                 }
             }
@@ -247,7 +254,10 @@ impl Driver<'_> {
         if let (RestReason::Full, Scope::Cursors(_)) = (rest.reason, &rest.scope) {
             return Ok(vec![planner.task(node, rest.scope.clone(), 0)]);
         }
-        let slots = rest.scope.slots();
+        let slots = self.not_handed_on(rest);
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
         let giant = if rest.reason == RestReason::Giant { slots.clone() } else { SlotSet::new() };
         let listing = (rest.reason == RestReason::Unordered).then_some(SlotListing::KeysInSlot);
         let deployment = self.deployment().await?;
@@ -257,6 +267,18 @@ impl Driver<'_> {
             tasks.push(planner.task(node, scope, 0));
         }
         Ok(tasks)
+    }
+
+    /// The slots of a rest that are still to be planned again. Every part of a pass over giant slots hands back
+    /// a slot that moved as a whole, so only the first part's word counts: otherwise each would start a pass of
+    /// its own, and so on.
+    fn not_handed_on(&mut self, rest: &Rest) -> SlotSet {
+        let slots = rest.scope.slots();
+        let Some(pass) = rest.pass else { return slots };
+        let before = self.handed_on.entry(pass).or_default();
+        let new = slots.difference(before);
+        before.extend(&new);
+        new
     }
 
     async fn deployment(&mut self) -> Result<&Deployment, Fault> {

@@ -270,12 +270,13 @@ async fn ledgers(records: &Records) -> Result<Vec<(u16, Vec<u8>)>, RecordError> 
 async fn drop_where_served(deployment: &Deployment, ledgers: Vec<(u16, Vec<u8>)>) -> Vec<(u16, Vec<u8>)> {
     let topology = deployment.topology();
     let mut nodes: BTreeMap<NodeId, Vec<(u16, Vec<u8>)>> = BTreeMap::new();
+    let mut left = Vec::new();
     for (slot, ledger) in ledgers {
-        if let Some(owner) = topology.owner(slot) {
-            nodes.entry(owner.node.clone()).or_default().push((slot, ledger));
+        match topology.owner(slot) {
+            Some(owner) => nodes.entry(owner.node.clone()).or_default().push((slot, ledger)),
+            None => left.push((slot, ledger)),
         }
     }
-    let mut left = Vec::new();
     for (node, ledgers) in nodes {
         let keys: Vec<Vec<u8>> = ledgers.iter().map(|(_, ledger)| ledger.clone()).collect();
         let dropped = match deployment.conn(&node).await {

@@ -12,7 +12,7 @@ use shared::messages::{Cancel, CancelKind, PlannedNode};
 use shared::records::Records;
 use shared::slot::slot_of;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::options::Options;
@@ -120,7 +120,10 @@ impl JobLock {
                 () = done.cancelled() => break,
                 () = sleep(LOCK_LEASE / 6) => {}
             }
-            match self.renew().await {
+            let slow = || {
+                Fault::new(FaultKind::Lost, "the server of the lock", "no answer within a sixth of the lease")
+            };
+            match timeout(LOCK_LEASE / 6, self.renew()).await.unwrap_or_else(|_| Err(slow())) {
                 Ok(true) => renewed = Instant::now(),
                 Ok(false) => return self.lost("somebody else took it").await,
                 Err(fault) if renewed.elapsed() > LOCK_LEASE * 2 / 3 => {

@@ -96,13 +96,18 @@ impl Looking<'_> {
         let selector = Selector::new(self.rules);
         let mut wanted = Vec::new();
         for key in pages.into_iter().flat_map(|page| page.keys) {
-            if key.is_own() || !self.seen.insert(key.clone()) {
+            if key.is_own() {
                 continue;
             }
-            self.sample.listed += 1;
+            // Only matching keys are remembered: there are few of them, whatever the size of the node. Others
+            // that come twice make the estimate a little smaller.
             if selector.wants(&key) {
+                if !self.seen.insert(key.clone()) {
+                    continue;
+                }
                 wanted.push(key);
             }
+            self.sample.listed += 1;
         }
         let (_, ttls) = window(conn, &[], &wanted).await?;
         for (key, ttl) in wanted.iter().zip(ttls) {

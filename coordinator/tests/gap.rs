@@ -227,3 +227,22 @@ async fn an_application_that_sets_and_then_expires_loses_nothing() {
     assert_eq!(lost, 0, "of {}", written.keys.len());
     assert!(spared > 0, "no run ever came in between");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_more_writes_makes_the_run_partial() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    options.rules.grace_ms = GRACE_MS;
+    let truth = Truth::mixture(6_000, "");
+    truth.seed(&options.access).await;
+    let conn = server.conn().await.unwrap();
+    let refuse = async || drop(conn.words("CONFIG SET min-replicas-to-write 1").await.unwrap());
+    let result = run_and_change(&options, refuse).await;
+    let mut expected = truth.accounting(Action::Delete);
+    (expected.failed, expected.deleted) = (expected.deleted, 0);
+    assert_eq!(result.accounting, expected);
+    assert_eq!((result.status, result.cleaned_keys), (Status::Partial, 0));
+    assert!(result.issues.iter().any(|issue| issue.contains("NOREPLICAS")), "{:?}", result.issues);
+    conn.words("CONFIG SET min-replicas-to-write 0").await.unwrap();
+    truth.check_keys(&options.access, false).await;
+}

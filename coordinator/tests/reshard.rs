@@ -167,6 +167,34 @@ async fn a_slot_that_stays_open_is_named_as_missing() {
     assert_eq!(keys::existing(&options.access, &truth.fresh).await.len(), truth.fresh.len());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_giant_slot_that_stays_open_is_given_up_as_one() {
+    let cluster = kit::cluster().await;
+    let mut options = kit::options(cluster.urls());
+    options.rules.action = Action::Report;
+    let Move { slot, from, to } = Move::of(&cluster);
+    let tag = shared::slot::tag_for(slot);
+    let mut truth = Truth::default();
+    for n in 0..40_000 {
+        truth.add(Class::Stale, format!("permissions:{{{tag}}}:{n}"));
+    }
+    truth.seed(&options.access).await;
+    cluster.open_slot(slot, from, to).await.unwrap();
+    let env = kit::env(&options, kit::hasty());
+    let survey = kit::look(&options).await;
+    let (progress, seen) = kit::progress(&survey);
+    let running = coordinator::embedded::run(&env, &options, &survey, progress);
+    let result = kit::in_time(running).await.unwrap();
+    cluster.calm_slot(slot, from, to).await.unwrap();
+    assert_eq!((result.status, result.coverage.missing), (Status::Partial, Some(slot.to_string())));
+    assert_eq!((result.scanned_keys, result.stale_ttl_keys), (0, 0), "none of its keys counts");
+    // Every part of a pass hands the slot back, and only one of them starts the next pass.
+    let passes = u64::from(shared::limits::REPLANS_MAX) + 2;
+    let tasks = seen.borrow().totals.tasks;
+    let planned = survey.tasks.len() as u64;
+    assert!(tasks <= planned * passes, "{tasks} tasks from {planned}");
+}
+
 /// A cluster of its own that goes on in part, options for a job whose lock is not on its last node, and a
 /// truth that is seeded.
 async fn mortal() -> (ClusterServers, Options, Truth) {

@@ -37,9 +37,9 @@ pub(crate) fn receipt(batch: &ReapBatch, outcomes: Vec<Vec<Outcome>>, cause: Opt
 }
 
 /// The receipt that gives every candidate of `batch` the same outcome.
-pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: String) -> Receipt {
+pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: Option<String>) -> Receipt {
     let outcomes = batch.groups.iter().map(|group| vec![outcome; group.keys.len()]).collect();
-    receipt(batch, outcomes, Some(cause))
+    receipt(batch, outcomes, cause)
 }
 
 #[cfg(test)]

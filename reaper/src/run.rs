@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shared::cluster::guard::{self, Mode, Verdict, Window};
+use shared::cluster::guard::{self, Mode, Verdict};
 use shared::cluster::{Conn, Deployment, Fault, FaultKind, node};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
@@ -118,18 +118,11 @@ impl Reaper {
 
     async fn act(&self, batch: &ReapBatch, mode: Mode, records: &Records) -> Result<Acted, Failure> {
         let deployment = self.deployments.get(&batch.alias).await?;
-        let topology = deployment.topology();
-        let owner = |slot| topology.owner(slot).map(|primary| primary.node.clone());
-        let nodes = match by_node(batch, owner) {
+        let nodes = match route(&deployment, batch) {
             Ok(nodes) => nodes,
-            Err(slot) => {
+            Err(fault) => {
                 deployment.refresh().await?;
-                return Err(Fault::new(
-                    FaultKind::Moved,
-                    batch.alias.as_str(),
-                    format!("nobody serves slot {slot}"),
-                )
-                .into());
+                return Err(fault.into());
             }
         };
         let mut acting = Acting { batch, mode, first: None, outcomes: vec![Vec::new(); batch.groups.len()] };
@@ -171,14 +164,8 @@ impl Reaper {
             Some(first) => first,
             None => *acting.first.insert(records.create_attempt(batch.batch).await?),
         };
-        let window = Window {
-            run: batch.run,
-            batch: batch.batch,
-            not_before_ms: batch.not_before_ms,
-            not_after_ms: batch.not_after_ms,
-        };
         for chunk in chunks {
-            let verdicts = guard::call(&conn, &script, window, mode, chunk).await?;
+            let verdicts = guard::call(&conn, &script, batch.window(), mode, chunk).await?;
             for ((number, group), verdict) in chunk.iter().zip(verdicts) {
                 let verdict = verdict?;
                 if let Verdict::Early(ms) = verdict {
@@ -190,6 +177,27 @@ impl Reaper {
             self.env.crash.pass(CrashPoint::ScriptsRun).await;
         }
         Ok(None)
+    }
+
+    /// The outcomes of `batch` as its ledgers record them; where there is none, it failed.
+    async fn recall(&self, batch: &ReapBatch) -> Result<Vec<Vec<Outcome>>, Failure> {
+        let deployment = self.deployments.get(&batch.alias).await?;
+        let mut all = vec![Vec::new(); batch.groups.len()];
+        for (node, chunks) in route(&deployment, batch)? {
+            let conn = deployment.conn(&node).await?;
+            for chunk in chunks {
+                for ((number, group), verdict) in
+                    chunk.iter().zip(guard::recall(&conn, batch.window(), &chunk).await?)
+                {
+                    let keys = group.keys.len();
+                    let failed = || Some(vec![Outcome::Failed; keys]);
+                    let outcomes =
+                        verdict.map_or_else(failed, |verdict| outcomes(verdict, keys, false, true));
+                    all[*number] = outcomes.unwrap_or_else(|| vec![Outcome::Unconfirmed; keys]);
+                }
+            }
+        }
+        Ok(all)
     }
 
     async fn after_fault(&self, deployment: &Deployment, node: &NodeId, fault: &Fault) {
@@ -209,6 +217,18 @@ impl Reaper {
             _ => {}
         }
     }
+}
+
+/// The groups of `batch` by the node that serves them, in chunks.
+fn route<'a>(
+    deployment: &Deployment,
+    batch: &'a ReapBatch,
+) -> Result<BTreeMap<NodeId, Vec<Chunk<'a>>>, Fault> {
+    let topology = deployment.topology();
+    let owner = |slot| topology.owner(slot).map(|primary| primary.node.clone());
+    let unserved =
+        |slot| Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}"));
+    by_node(batch, owner).map_err(unserved)
 }
 
 impl AtNode {
@@ -240,16 +260,17 @@ impl Handler for Reaper {
     /// Seals the batch: what is recorded in the ledgers counts, everything else failed.
     async fn give_up(&self, batch: &ReapBatch, failure: &Failure) -> Result<(), Failure> {
         let records = self.env.records(batch.run);
-        let receipt = match self.act(batch, Mode::Seal(Outcome::Failed), &records).await {
-            Ok(Acted::Done(outcomes)) => receipt(batch, outcomes, Some(failure.to_string())),
-            // A server that answers, but refuses, has done nothing.
-            Err(Failure::Redis(fault)) if !fault.kind.transient() => {
-                uniform(batch, Outcome::Failed, failure.to_string())
-            }
-            _ if records.attempted(batch.batch).await? => {
-                uniform(batch, Outcome::Unconfirmed, failure.to_string())
-            }
-            _ => uniform(batch, Outcome::Unreached, failure.to_string()),
+        let cause = Some(failure.to_string());
+        let sealed = match self.act(batch, Mode::Seal(Outcome::Failed), &records).await {
+            Ok(Acted::Done(outcomes)) => Some(outcomes),
+            // A server that answers, but takes no writes, still says what it has done.
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch).await.ok(),
+            _ => None,
+        };
+        let receipt = match sealed {
+            Some(outcomes) => receipt(batch, outcomes, cause),
+            None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
+            None => uniform(batch, Outcome::Unreached, cause),
         };
         records.create_receipt(&receipt).await?;
         Ok(())

@@ -17,8 +17,8 @@ use crate::coverage::Covering;
 pub struct Fold {
     pub(crate) spec: Option<RunSpec>,
     pub(crate) cancel: Option<Cancel>,
-    /// Task lists seen, by the task that they follow; `None` is the plan's.
-    lists: BTreeSet<Option<TaskId>>,
+    /// Parts of task lists seen, and how many there are, by the task that they follow; `None` is the plan's.
+    lists: BTreeMap<Option<TaskId>, (u32, BTreeSet<u32>)>,
     /// Tasks, with how often their part was planned before.
     tasks: BTreeMap<TaskId, u32>,
     reports: BTreeSet<TaskId>,
@@ -69,9 +69,11 @@ impl Fold {
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Spec(spec) => self.spec = Some((**spec).clone()),
-            Record::Tasks { after, tasks } => {
-                self.lists.insert(*after);
-                self.tasks.extend(tasks.iter().map(|task| (task.task, task.replans)));
+            Record::Tasks { after, part, list } => {
+                let (parts, seen) = self.lists.entry(*after).or_default();
+                *parts = list.parts;
+                seen.insert(*part);
+                self.tasks.extend(list.tasks.iter().map(|task| (task.task, task.replans)));
                 self.totals.tasks = self.tasks.len() as u64;
             }
             Record::Report(report) => self.report(report),
@@ -146,9 +148,13 @@ impl Fold {
     /// Whether the plan's tasks and all that follow from them have a report.
     #[must_use]
     pub fn scanned(&self) -> bool {
-        self.lists.contains(&None)
+        self.has_list(None)
             && self.tasks.keys().all(|task| self.reports.contains(task))
-            && self.continued.iter().all(|task| self.lists.contains(&Some(*task)))
+            && self.continued.iter().all(|task| self.has_list(Some(*task)))
+    }
+
+    fn has_list(&self, after: Option<TaskId>) -> bool {
+        self.lists.get(&after).is_some_and(|(parts, seen)| seen.len() as u64 == u64::from(*parts))
     }
 
     /// Whether nothing can be added to the run any more, but its result.

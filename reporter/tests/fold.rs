@@ -13,7 +13,7 @@ use shared::messages::{
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
-use shared::records::Record;
+use shared::records::{Record, TaskList};
 use shared::result::{CleanupResult, Status};
 use shared::slot::SlotSet;
 
@@ -79,6 +79,7 @@ fn report(
             .map(|slots| Rest {
                 reason: RestReason::Full,
                 scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
+                pass: None,
             })
             .into_iter()
             .collect(),
@@ -102,6 +103,10 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     Receipt { run, batch, node: NodeId::new("n"), groups, lookups: Lookups::default(), cause: None }
 }
 
+fn tasks(after: Option<TaskId>, part: u32, parts: u32, task: &ScanTask) -> Record {
+    Record::Tasks { after, part, list: TaskList { parts, tasks: vec![task.clone()] } }
+}
+
 /// The records of a whole run: two tasks, of which one is continued, and a batch each.
 fn whole_run() -> Vec<Record> {
     use Outcome::{Deleted, Spared, Vanished};
@@ -113,10 +118,11 @@ fn whole_run() -> Vec<Record> {
     let batches: Vec<BatchId> = (0..3).map(|_| BatchId::new()).collect();
     vec![
         Record::Spec(Box::new(spec(run))),
-        Record::Tasks { after: None, tasks: vec![first.clone(), second.clone()] },
+        tasks(None, 0, 2, &first),
+        tasks(None, 1, 2, &second),
         Record::Report(Box::new(report(&first, &low, None, &[(batches[0], 2)]))),
         Record::Report(Box::new(report(&second, &high_now, Some(&high_later), &[(batches[1], 1)]))),
-        Record::Tasks { after: Some(second.task), tasks: vec![third.clone()] },
+        tasks(Some(second.task), 0, 1, &third),
         Record::Report(Box::new(report(&third, &high_later, None, &[(batches[2], 3)]))),
         Record::Receipt(Box::new(receipt(run, batches[0], &[Deleted, Spared]))),
         Record::Receipt(Box::new(receipt(run, batches[1], &[Deleted]))),
@@ -178,11 +184,11 @@ fn a_whole_run_is_added_up() {
 #[test]
 fn a_gap_is_named_and_never_completed() {
     let mut records = whole_run();
-    let Record::Report(lost) = &mut records[5] else { unreachable!("the third report") };
+    let Record::Report(lost) = &mut records[6] else { unreachable!("the third report") };
     lost.lost = Some(Loss { cause: "the node is gone".to_owned(), node_failed: true });
     lost.batches.clear();
     lost.counts = ScanCounts::default();
-    records.truncate(8);
+    records.truncate(9);
     let result = result(&records);
     assert_eq!((result.status, result.coverage.complete), (Status::Partial, false));
     assert_eq!(result.coverage.missing.as_deref(), Some("9001-16383"));
@@ -194,7 +200,7 @@ fn a_gap_is_named_and_never_completed() {
 fn what_was_not_done_makes_a_run_partial_and_a_stopped_one_cancelled() {
     for outcome in [Outcome::Failed, Outcome::Unreached, Outcome::Unconfirmed] {
         let mut records = whole_run();
-        let Record::Receipt(last) = &mut records[8] else { unreachable!("the third receipt") };
+        let Record::Receipt(last) = &mut records[9] else { unreachable!("the third receipt") };
         last.groups[0].outcomes[1] = outcome;
         let result = result(&records);
         assert_eq!(result.status, Status::Partial, "{outcome:?}");

@@ -315,7 +315,7 @@ impl Settled {
         let mut rest = Vec::new();
         let mut hand_back = |reason, slots: &SlotSet, listing| {
             if !slots.is_empty() {
-                rest.push(Rest { reason, scope: Scope::Slots { slots: slots.clone(), listing } });
+                rest.push(Rest { reason, scope: Scope::Slots { slots: slots.clone(), listing }, pass: None });
             }
         };
         hand_back(RestReason::Unstable, &reached.slots.difference(stable), listing);
@@ -337,7 +337,7 @@ impl Settled {
                 slots: stable.clone(),
                 ..cursors.clone()
             };
-            rest.push(Rest { reason: RestReason::Full, scope: Scope::Cursors(scope) });
+            rest.push(Rest { reason: RestReason::Full, scope: Scope::Cursors(scope), pass: None });
         }
         // A slot that moved during one part of a pass has to be read again as a whole; what other parts
         // counted of it stays counted.
@@ -348,7 +348,7 @@ impl Settled {
         let approximate = !unstable.is_empty();
         if approximate {
             let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
-            rest.push(Rest { reason: RestReason::Unstable, scope });
+            rest.push(Rest { reason: RestReason::Unstable, scope, pass: Some(cursors.pass) });
         }
         let covered =
             Covered::Ranges { pass: cursors.pass, slots: stable.clone(), ranges: reached.ranges.clone() };
@@ -358,7 +358,11 @@ impl Settled {
 
 /// A report that covers nothing and asks for the whole task to be planned again.
 fn handed_back(task: &ScanTask) -> TaskReport {
-    let rest = vec![Rest { reason: RestReason::Unstable, scope: task.scope.clone() }];
+    let pass = match &task.scope {
+        Scope::Cursors(cursors) => Some(cursors.pass),
+        Scope::Slots { .. } => None,
+    };
+    let rest = vec![Rest { reason: RestReason::Unstable, scope: task.scope.clone(), pass }];
     // What other parts of its pass have counted stays counted, and is read again with all of its slots.
     let approximate = matches!(task.scope, Scope::Cursors(_));
     TaskReport { rest, approximate, ..TaskReport::blank(task) }

@@ -41,6 +41,9 @@ pub const TASK_CANDIDATE_BYTES_MAX: usize = 4 << 20;
 /// nearly always, so this only matters where very long ones are kept.
 pub const WINDOW_BYTES_MAX: usize = 2 << 20;
 
+/// Tasks in one record; longer lists are stored in parts.
+pub const LIST_TASKS_MAX: usize = 500;
+
 /// Scan tasks of one node that are handed out at a time. A node is one thread: two hide the round trip.
 pub const TASKS_PER_NODE: usize = 2;
 

@@ -145,7 +145,7 @@ pub enum Reason {
 /// Candidates of one slot: what one script call acts upon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// The slot of all keys (computed on standalone servers too, where it does not matter).
+    /// The slot of all keys; 0 on standalone servers.
     pub slot: u16,
     /// Why they are candidates.
     pub reason: Reason,
@@ -233,6 +233,8 @@ pub struct Rest {
     pub reason: RestReason,
     /// What.
     pub scope: Scope,
+    /// The pass over giant slots that hands them back, if one does: all its parts will.
+    pub pass: Option<TaskId>,
 }
 
 /// Why a task was given up.

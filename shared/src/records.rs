@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
+use crate::limits::LIST_TASKS_MAX;
 use crate::messages::{Cancel, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
 use crate::store::{Created, Entry, Store, StoreError, Watch};
@@ -41,8 +42,10 @@ pub enum Record {
     Tasks {
         /// The task whose rest they read.
         after: Option<TaskId>,
-        /// The tasks.
-        tasks: Vec<ScanTask>,
+        /// Which part of the list this is.
+        part: u32,
+        /// The list, or this part of it.
+        list: TaskList,
     },
     /// What came of a task.
     Report(Box<TaskReport>),
@@ -59,6 +62,15 @@ pub enum Record {
     },
     /// The run has ended.
     Result(Box<CleanupResult>),
+}
+
+/// A part of a list of tasks: long lists do not fit one record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskList {
+    /// How many parts the list has; at least one.
+    pub parts: u32,
+    /// The tasks of this part.
+    pub tasks: Vec<ScanTask>,
 }
 
 /// Look-ups at one node.
@@ -88,8 +100,9 @@ impl Records {
         format!("runs/{}/{rest}", self.run)
     }
 
-    fn tasks_key(&self, after: Option<TaskId>) -> String {
-        self.key(&after.map_or_else(|| "tasks/plan".to_owned(), |task| format!("tasks/{task}")))
+    fn tasks_key(&self, after: Option<TaskId>, part: u32) -> String {
+        let after = after.map_or_else(|| "plan".to_owned(), |task| task.to_string());
+        self.key(&format!("tasks/{part}/{after}"))
     }
 
     /// Stores the run. `false` if it was stored before.
@@ -102,9 +115,20 @@ impl Records {
         self.get(&self.key("spec")).await
     }
 
-    /// Stores the tasks of the plan, or those that follow the rest of a task.
-    pub async fn create_tasks(&self, after: Option<TaskId>, tasks: &[ScanTask]) -> Result<bool, RecordError> {
-        self.create(&self.tasks_key(after), &tasks).await
+    /// Stores the tasks of the plan, or those that follow the rest of a task. Another list that was stored
+    /// before stays, part by part.
+    pub async fn create_tasks(&self, after: Option<TaskId>, tasks: &[ScanTask]) -> Result<(), RecordError> {
+        // Every slot is in one task, so that a part is small however scattered the slots are.
+        let mut parts: Vec<&[ScanTask]> = tasks.chunks(LIST_TASKS_MAX).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        for (part, tasks) in (0..).zip(parts) {
+            let list = TaskList { parts: count, tasks: tasks.to_vec() };
+            self.create(&self.tasks_key(after, part), &list).await?;
+        }
+        Ok(())
     }
 
     /// Stores a report. `false` if another attempt was first: then its batches count, and ours do not.
@@ -246,7 +270,11 @@ impl RecordWatch {
         let (kind, id) = name.split_once('/').unwrap_or((name, ""));
         Ok(Some(match kind {
             "spec" => Record::Spec(Box::new(decode(entry)?)),
-            "tasks" => Record::Tasks { after: id.parse().ok(), tasks: decode(entry)? },
+            "tasks" => {
+                let (part, after) = id.split_once('/').unwrap_or_default();
+                let part = part.parse().unwrap_or_default();
+                Record::Tasks { after: after.parse().ok(), part, list: decode(entry)? }
+            }
             "report" => Record::Report(Box::new(decode(entry)?)),
             "receipt" => Record::Receipt(Box::new(decode(entry)?)),
             "cancel" => Record::Cancel(decode(entry)?),

@@ -244,3 +244,14 @@ async fn a_call_that_died_half_way_is_not_taken_for_done() {
     assert_eq!(bench.call(DELETE).await, Verdict::Incomplete);
     assert!(bench.exists(b"stale").await);
 }
+
+#[tokio::test]
+async fn what_was_done_can_be_recalled_from_a_server_that_takes_no_writes() {
+    let bench = Bench::new(&[b"stale", b"gone"]).await;
+    bench.set(b"stale").await;
+    assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted, Vanished]));
+    bench.conn.words("CONFIG SET min-replicas-to-write 1").await.unwrap();
+    let groups = [(7, &bench.group), (8, &bench.group)];
+    let recalled = guard::recall(&bench.conn, bench.window, &groups).await.unwrap();
+    assert_eq!(recalled, [Some(outcomes(&[Deleted, Vanished])), None], "group 8 was never tried");
+}

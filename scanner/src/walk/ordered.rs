@@ -23,7 +23,7 @@ pub struct OrderedWalk {
     count: u32,
 }
 
-/// One cursor on its way through the slots `next_slot..=last`.
+/// One cursor on its way through the slots `slot..=last`.
 struct Lane {
     cursor: u64,
     /// The slot in which the cursor stands; those before it are done.

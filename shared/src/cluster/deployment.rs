@@ -92,10 +92,28 @@ impl Deployment {
 
     /// Asks again who serves what.
     pub async fn refresh(&self) -> Result<Arc<Topology>, Fault> {
-        let (topology, _) = explore(&self.access, self.name).await?;
+        let topology = match explore(&self.access, self.name).await {
+            Ok((topology, _)) => topology,
+            // The seeds may be gone while the others still know each other.
+            Err(fault) => self.explore_known().await.ok_or(fault)?,
+        };
         let mut state = self.state();
         state.topology = Arc::new(topology);
         Ok(Arc::clone(&state.topology))
+    }
+
+    /// What a primary of the last topology says, if one answers.
+    async fn explore_known(&self) -> Option<Topology> {
+        let known = self.topology();
+        for primary in known.primaries.iter().filter(|_| known.cluster) {
+            let Ok(conn) = self.access.connect_node(&primary.host, primary.port, self.name).await else {
+                continue;
+            };
+            if let Ok(topology) = cluster_topology(&conn, &primary.host).await {
+                return Some(topology);
+            }
+        }
+        None
     }
 
     /// A connection to `node`.
@@ -162,14 +180,19 @@ async fn explore_seed(
     let (host, port) = seed.address().rsplit_once(':').unwrap_or((seed.address(), "0"));
     let port = port.parse().unwrap_or_default();
     if node::status(&seed, 0).await?.cluster {
-        let shards = ask_shards(&seed).await?;
-        let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host)).collect();
-        return Ok((Topology { cluster: true, primaries }, BTreeMap::new()));
+        return Ok((cluster_topology(&seed, host).await?, BTreeMap::new()));
     }
     let node = NodeId::new(STANDALONE);
     let primary = Primary { node: node.clone(), host: host.to_owned(), port, slots: SlotSet::new() };
     let conn = access.connect_seed(url, name).await?;
     Ok((Topology { cluster: false, primaries: vec![primary] }, BTreeMap::from([(node, conn)])))
+}
+
+/// The topology as the node behind `conn`, which we reached as `host`, sees it.
+async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, Fault> {
+    let shards = ask_shards(conn).await?;
+    let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host)).collect();
+    Ok(Topology { cluster: true, primaries })
 }
 
 /// `CLUSTER SHARDS`, or `CLUSTER SLOTS` on servers older than 7.0.

@@ -5,7 +5,7 @@ use redis::Value;
 use super::conn::{Batch, Conn};
 use super::fault::Fault;
 use crate::ids::{BatchId, RunId};
-use crate::messages::{Action, Group, Lookups};
+use crate::messages::{Action, Group, Lookups, ReapBatch};
 use crate::outcome::Outcome;
 use crate::slot::tag_for;
 
@@ -46,6 +46,19 @@ pub struct Window {
     pub not_after_ms: u64,
 }
 
+impl ReapBatch {
+    /// The batch's identity and time window.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        Window {
+            run: self.run,
+            batch: self.batch,
+            not_before_ms: self.not_before_ms,
+            not_after_ms: self.not_after_ms,
+        }
+    }
+}
+
 /// The ledger key of a group of a batch: in the group's slot, one per group.
 #[must_use]
 pub fn ledger_key(run: RunId, batch: BatchId, group: usize, slot: u16) -> Vec<u8> {
@@ -79,6 +92,26 @@ pub async fn call(
         .zip(groups)
         .map(|(reply, (_, group))| verdict(conn, &reply, group.keys.len()))
         .collect())
+}
+
+/// What the ledgers of `groups` say, without touching anything: for servers that answer, but take no writes.
+/// `None` for a group that was never tried.
+pub async fn recall(
+    conn: &Conn,
+    window: Window,
+    groups: &[(usize, &Group)],
+) -> Result<Vec<Option<Verdict>>, Fault> {
+    let mut batch = Batch::new();
+    for (number, group) in groups {
+        batch.add(&[b"GET", &ledger_key(window.run, window.batch, *number, group.slot)]);
+    }
+    let replies = conn.batch(batch).await?.into_iter().zip(groups);
+    replies
+        .map(|(reply, (_, group))| match reply {
+            Value::Nil => Ok(None),
+            reply => verdict(conn, &reply, group.keys.len()).map(Some),
+        })
+        .collect()
 }
 
 fn add_call(batch: &mut Batch, script: &[u8], window: Window, mode: Mode, number: usize, group: &Group) {

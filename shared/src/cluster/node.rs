@@ -98,9 +98,13 @@ pub struct SlotView {
 }
 
 impl SlotView {
-    /// Of `slots`, those that were served here and closed both now and at an `earlier` look.
+    /// Of `slots`, those that were served here and closed both now and at an `earlier` look. None, if the config
+    /// epoch has changed: a slot may have gone and come back.
     #[must_use]
     pub fn stable_since(&self, earlier: &Self, slots: &SlotSet) -> SlotSet {
+        if self.epoch != earlier.epoch {
+            return SlotSet::new();
+        }
         let both = slots.intersection(&earlier.owned).intersection(&self.owned);
         both.difference(&earlier.open).difference(&self.open)
     }
