@@ -243,6 +243,10 @@ async fn a_server_that_takes_no_more_writes_makes_the_run_partial() {
     assert_eq!(result.accounting, expected);
     assert_eq!((result.status, result.cleaned_keys), (Status::Partial, 0));
     assert!(result.issues.iter().any(|issue| issue.contains("NOREPLICAS")), "{:?}", result.issues);
-    conn.words("CONFIG SET min-replicas-to-write 0").await.unwrap();
-    truth.check_keys(&options.access, false).await;
+    // Its lock stays as well, until the lease ends.
+    let (all, left) = (truth.all(), keys::count(&options.access).await);
+    assert_eq!(
+        (keys::existing(&options.access, &truth.stale).await.len(), left),
+        (truth.stale.len(), all + 1)
+    );
 }
