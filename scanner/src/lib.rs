@@ -4,6 +4,7 @@
 mod batching;
 mod run;
 mod select;
+mod settle;
 mod tally;
 pub mod walk;
 

@@ -24,7 +24,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     let steps = [
         ("format", cargo(&["fmt", "--all", "--check"])),
         ("lints", cargo(&lint)),
-        ("tests", cargo(&["test", "--workspace", "--locked"])),
+        // The command that the README names.
+        ("tests", cargo(&["xtask", "test"])),
         ("docs", docs),
     ];
     for (name, mut command) in steps {

@@ -1,0 +1,145 @@
+//! What of a reading counts, once the node has been looked at again: slots that moved meanwhile are handed back
+//! to be planned anew, as if they had never been read.
+
+use shared::cluster::node::{self, SlotView};
+use shared::cluster::{Conn, Fault};
+use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanTask, TaskReport};
+use shared::range::{CursorScope, Scope, SlotListing};
+use shared::slot::SlotSet;
+
+use crate::walk::Reached;
+
+/// What the node said about itself before or after the reading.
+pub(crate) struct Look {
+    /// Only asked for where cursors matter.
+    process: Option<String>,
+    /// Only in a cluster.
+    slots: Option<SlotView>,
+}
+
+impl Look {
+    pub(crate) async fn take(conn: &Conn, spec: &RunSpec, scope: &Scope) -> Result<Self, Fault> {
+        let slots = if spec.cluster { Some(node::slot_view(conn).await?) } else { None };
+        let process = match scope {
+            Scope::Cursors(_) => Some(node::status(conn, spec.db).await?.process),
+            Scope::Slots { .. } => None,
+        };
+        Ok(Self { process, slots })
+    }
+
+    /// The report that gives the task up, if the cursors of its pass mean nothing any more.
+    pub(crate) fn restarted(&self, task: &ScanTask) -> Option<TaskReport> {
+        let (Scope::Cursors(cursors), Some(process)) = (&task.scope, &self.process) else { return None };
+        let cause = "the server was restarted or replaced, and its cursors with it";
+        (cursors.process != *process).then(|| TaskReport::lost(task, cause, true))
+    }
+}
+
+/// What of a reading counts, once the second look at the node's slots is known.
+pub(crate) struct Settled {
+    pub(crate) covered: Covered,
+    pub(crate) rest: Vec<Rest>,
+    /// The slots whose tallies count; `None` for all.
+    pub(crate) keep: Option<SlotSet>,
+    pub(crate) approximate: bool,
+}
+
+impl Settled {
+    pub(crate) fn of(scope: &Scope, reached: &Reached, before: &Look, after: &Look, moved: &SlotSet) -> Self {
+        let stable = |slots: &SlotSet| match (&before.slots, &after.slots) {
+            (Some(before), Some(after)) => after.stable_since(before, slots).difference(moved),
+            _ => slots.clone(),
+        };
+        match scope {
+            Scope::Slots { listing, .. } => Self::of_slots(*listing, reached, &stable(&reached.slots)),
+            Scope::Cursors(cursors) => Self::of_cursors(cursors, reached, cursors.slots.as_ref().map(stable)),
+        }
+    }
+
+    fn of_slots(listing: SlotListing, reached: &Reached, stable: &SlotSet) -> Self {
+        let mut rest = Vec::new();
+        let mut hand_back = |reason, slots: &SlotSet, listing| {
+            if !slots.is_empty() {
+                rest.push(Rest { reason, scope: Scope::Slots { slots: slots.clone(), listing }, pass: None });
+            }
+        };
+        hand_back(RestReason::Unstable, &reached.slots.difference(stable), listing);
+        hand_back(RestReason::Giant, &reached.giant, listing);
+        hand_back(RestReason::Unordered, &reached.unordered, SlotListing::KeysInSlot);
+        // A task that is full of one slot's candidates would be full again: that slot is read in ranges.
+        let stuck = reached.slots.is_empty() && reached.giant.is_empty() && reached.unordered.is_empty();
+        let first: SlotSet = reached.unread.iter().take(usize::from(stuck)).collect();
+        hand_back(RestReason::Giant, &first, listing);
+        hand_back(RestReason::Full, &reached.unread.difference(&first), listing);
+        Self { covered: Covered::Slots(stable.clone()), rest, keep: Some(stable.clone()), approximate: false }
+    }
+
+    fn of_cursors(cursors: &CursorScope, reached: &Reached, stable: Option<SlotSet>) -> Self {
+        let mut rest = Vec::new();
+        if !reached.unread_ranges.is_empty() {
+            let scope = CursorScope {
+                ranges: reached.unread_ranges.clone(),
+                slots: stable.clone(),
+                ..cursors.clone()
+            };
+            rest.push(Rest { reason: RestReason::Full, scope: Scope::Cursors(scope), pass: None });
+        }
+        // A slot that moved during one part of a pass has to be read again as a whole; what other parts
+        // counted of it stays counted.
+        let unstable = match (&cursors.slots, &stable) {
+            (Some(all), Some(stable)) => all.difference(stable),
+            _ => SlotSet::new(),
+        };
+        let approximate = !unstable.is_empty();
+        if approximate {
+            let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
+            rest.push(Rest { reason: RestReason::Unstable, scope, pass: Some(cursors.pass) });
+        }
+        let covered =
+            Covered::Ranges { pass: cursors.pass, slots: stable.clone(), ranges: reached.ranges.clone() };
+        Self { covered, rest, keep: stable, approximate }
+    }
+}
+
+/// A report that covers nothing and asks for the whole task to be planned again.
+pub(crate) fn handed_back(task: &ScanTask) -> TaskReport {
+    let pass = match &task.scope {
+        Scope::Cursors(cursors) => Some(cursors.pass),
+        Scope::Slots { .. } => None,
+    };
+    let rest = vec![Rest { reason: RestReason::Unstable, scope: task.scope.clone(), pass }];
+    // What other parts of its pass have counted stays counted, and is read again with all of its slots.
+    let approximate = matches!(task.scope, Scope::Cursors(_));
+    TaskReport { rest, approximate, ..TaskReport::blank(task) }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{Alias, NodeId, RunId, TaskId};
+    use shared::range::{CursorRange, Table};
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_pass_that_is_handed_back_makes_the_counts_approximate() {
+        let check = |scope: Scope, approximate: bool| {
+            let (run, task, alias) = (RunId::new(), TaskId::new(), Alias::new("main"));
+            let report = handed_back(&ScanTask {
+                run,
+                task,
+                alias,
+                node: NodeId::new("n"),
+                scope,
+                keys: 0,
+                replans: 0,
+            });
+            assert_eq!((report.rest.len(), report.approximate), (1, approximate));
+        };
+        let (ranges, process) = (vec![CursorRange::part(1, 1)], String::new());
+        let table = Table::Database;
+        let cursors =
+            CursorScope { pass: TaskId::new(), table, ranges, bits: 1, slots: Some(SlotSet::all()), process };
+        check(Scope::Cursors(cursors), true);
+        check(Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot }, false);
+    }
+}
