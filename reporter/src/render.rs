@@ -150,7 +150,7 @@ fn list(page: &mut String, title: &str, sentences: &[String]) {
     }
 }
 
-/// `text` broken at blanks, so that no line is longer than [`WIDTH`] when it is indented by `indent`.
+/// `text` broken at blanks, so that no line is longer than 80 characters when it is indented by `indent`.
 #[must_use]
 pub fn wrap(text: &str, indent: usize) -> String {
     let (mut out, mut column) = (String::new(), indent);
