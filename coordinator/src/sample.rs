@@ -111,10 +111,9 @@ impl Looking<'_> {
         }
         let (_, ttls) = window(conn, &[], &wanted).await?;
         for (key, ttl) in wanted.iter().zip(ttls) {
-            match ttl {
-                Ttl::Gone => self.lookups.misses += 1,
-                Ttl::Moved => continue,
-                Ttl::Left(_) | Ttl::Unlimited => self.lookups.hits += 1,
+            self.lookups += ttl.lookup();
+            if ttl == Ttl::Moved {
+                continue;
             }
             let stale = ttl == Ttl::Unlimited;
             self.sample.matching += u64::from(ttl != Ttl::Gone);

@@ -65,10 +65,9 @@ impl Tally {
     /// Counts the TTLs of keys that [`Tally::listed`] returned, and keeps the candidates among them.
     pub(crate) fn looked_up(&mut self, slots: &[u16], keys: Vec<Key>, ttls: &[Ttl], selector: &Selector<'_>) {
         for ((slot, key), ttl) in slots.iter().zip(keys).zip(ttls) {
-            match ttl {
-                Ttl::Moved => self.moved.extend(&std::iter::once(*slot).collect()),
-                Ttl::Gone => self.lookups.misses += 1,
-                Ttl::Left(_) | Ttl::Unlimited => self.lookups.hits += 1,
+            self.lookups += ttl.lookup();
+            if *ttl == Ttl::Moved {
+                self.moved.extend(&std::iter::once(*slot).collect());
             }
             let verdict = selector.judge(&key, *ttl);
             let tally = self.slots.entry(*slot).or_default();

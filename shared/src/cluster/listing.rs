@@ -5,6 +5,7 @@ use redis::Value;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use crate::key::Key;
+use crate::messages::Lookups;
 
 /// One listing command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,18 @@ pub enum Ttl {
     Gone,
     /// The slot of the key is served elsewhere now.
     Moved,
+}
+
+impl Ttl {
+    /// The look-up that it took, as the server counts it. A redirected one counts nowhere.
+    #[must_use]
+    pub fn lookup(self) -> Lookups {
+        match self {
+            Self::Left(_) | Self::Unlimited => Lookups { hits: 1, misses: 0 },
+            Self::Gone => Lookups { hits: 0, misses: 1 },
+            Self::Moved => Lookups::default(),
+        }
+    }
 }
 
 /// Sends listing commands together with TTL look-ups of keys seen before, in one write, so that the server
