@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use shared::ids::NodeId;
 use shared::messages::{Lookups, RunSpec};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
+use shared::time::rfc3339;
 
 use crate::fold::Fold;
 
@@ -31,6 +31,8 @@ pub fn finish(fold: &Fold, traffic: &Traffic, now_ms: u64) -> Option<CleanupResu
         started_at: rfc3339(spec.started_at_ms),
         finished_at: rfc3339(now_ms),
         duration_ms: now_ms.saturating_sub(spec.started_at_ms),
+        started_by: spec.started_by.clone(),
+        attempt: spec.attempt,
         dry_run: spec.dry_run,
         action: spec.rules.action.name().to_owned(),
         scanned_keys: counts.scanned,
@@ -45,11 +47,6 @@ pub fn finish(fold: &Fold, traffic: &Traffic, now_ms: u64) -> Option<CleanupResu
         coverage,
         nodes: nodes(fold, spec),
     })
-}
-
-fn rfc3339(ms: u64) -> String {
-    let stamp = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    stamp.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {

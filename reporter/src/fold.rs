@@ -7,7 +7,7 @@ use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{Cancel, Lookups, Receipt, RunSpec, ScanCounts, TaskReport};
 use shared::outcome::Outcome;
-use shared::records::{NodeLookups, Record};
+use shared::records::{Lists, NodeLookups, Record};
 use shared::result::Accounting;
 
 use crate::coverage::Covering;
@@ -17,8 +17,7 @@ use crate::coverage::Covering;
 pub struct Fold {
     pub(crate) spec: Option<RunSpec>,
     pub(crate) cancel: Option<Cancel>,
-    /// Parts of task lists seen, and how many there are, by the task that they follow; `None` is the plan's.
-    lists: BTreeMap<Option<TaskId>, (u32, BTreeSet<u32>)>,
+    lists: Lists,
     /// Tasks, with how often their part was planned before.
     tasks: BTreeMap<TaskId, u32>,
     reports: BTreeSet<TaskId>,
@@ -69,11 +68,9 @@ impl Fold {
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Spec(spec) => self.spec = Some((**spec).clone()),
-            Record::Tasks { after, part, list } => {
-                let (parts, seen) = self.lists.entry(*after).or_default();
-                *parts = list.parts;
-                seen.insert(*part);
-                self.tasks.extend(list.tasks.iter().map(|task| (task.task, task.replans)));
+            Record::Decision { decision, .. } => {
+                let completed = self.lists.apply(decision).map(|(_, tasks)| tasks);
+                self.tasks.extend(completed.iter().flatten().map(|task| (task.task, task.replans)));
                 self.totals.tasks = self.tasks.len() as u64;
             }
             Record::Report(report) => self.report(report),
@@ -145,16 +142,18 @@ impl Fold {
         }
     }
 
+    /// Whether the plan's tasks are known.
+    #[must_use]
+    pub fn planned(&self) -> bool {
+        self.lists.has(None)
+    }
+
     /// Whether the plan's tasks and all that follow from them have a report.
     #[must_use]
     pub fn scanned(&self) -> bool {
-        self.has_list(None)
+        self.planned()
             && self.tasks.keys().all(|task| self.reports.contains(task))
-            && self.continued.iter().all(|task| self.has_list(Some(*task)))
-    }
-
-    fn has_list(&self, after: Option<TaskId>) -> bool {
-        self.lists.get(&after).is_some_and(|(parts, seen)| seen.len() as u64 == u64::from(*parts))
+            && self.continued.iter().all(|task| self.lists.has(Some(*task)))
     }
 
     /// Whether nothing can be added to the run any more, but its result.
@@ -172,6 +171,24 @@ impl Fold {
         own
     }
 
+    /// The run as it was started.
+    #[must_use]
+    pub fn spec(&self) -> Option<&RunSpec> {
+        self.spec.as_ref()
+    }
+
+    /// Whether `task` has a report.
+    #[must_use]
+    pub fn is_reported(&self, task: TaskId) -> bool {
+        self.reports.contains(&task)
+    }
+
+    /// The batches that reports list and that have no receipt, with their candidates.
+    pub fn open_batches(&self) -> impl Iterator<Item = (BatchId, u64)> {
+        let open = self.listed.iter().filter(|(batch, _)| !self.receipts.contains(batch));
+        open.map(|(batch, keys)| (*batch, *keys))
+    }
+
     /// Why the run is to stop, if it is.
     #[must_use]
     pub fn cancel(&self) -> Option<&Cancel> {
@@ -187,8 +204,7 @@ impl Fold {
     /// Keys deleted, and those that may be at any moment because a report lists them.
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
-        let open = self.listed.iter().filter(|(batch, _)| !self.receipts.contains(batch));
-        self.totals.accounting.deleted + open.map(|(_, keys)| keys).sum::<u64>()
+        self.totals.accounting.deleted + self.open_batches().map(|(_, keys)| keys).sum::<u64>()
     }
 
     /// The sums so far.

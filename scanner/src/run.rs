@@ -119,7 +119,8 @@ impl Scanner {
     ) -> Result<Disposition, Failure> {
         for batch in batches {
             let payload = wire::encode(batch).map_err(|e| Failure::Message(e.to_string()))?;
-            if !publish_patiently(&*self.env.queue, Topic::Batches, &payload, &self.shutdown).await? {
+            let id = batch.batch.to_string();
+            if !publish_patiently(&*self.env.queue, Topic::Batches, &id, &payload, &self.shutdown).await? {
                 return Ok(Disposition::Later(Duration::ZERO));
             }
         }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crate::cluster::Access;
 use crate::crash::CrashPlan;
+use crate::events::{self, Event};
 use crate::ids::{Alias, RunId};
 use crate::limits;
+use crate::nats::{Nats, NatsQueue, NatsStore};
 use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
 use crate::store::{MemoryStore, Store};
@@ -26,6 +28,9 @@ pub struct Env {
     pub timing: Timing,
     /// Where a test cuts workers off.
     pub crash: Arc<CrashPlan>,
+    /// Whether others read what is kept beside the records: events, history and audit trail. Within one process
+    /// nobody does.
+    pub kept: bool,
 }
 
 /// Time limits that tests shorten.
@@ -39,6 +44,8 @@ pub struct Timing {
     pub retry_delay: Duration,
     /// See [`limits::RETRY_DELAY_MAX`].
     pub retry_delay_max: Duration,
+    /// See [`limits::DRIVE_LEASE`].
+    pub lease: Duration,
 }
 
 impl Default for Timing {
@@ -48,6 +55,7 @@ impl Default for Timing {
             failures_max: limits::FAILURES_MAX,
             retry_delay: limits::RETRY_DELAY,
             retry_delay_max: limits::RETRY_DELAY_MAX,
+            lease: limits::DRIVE_LEASE,
         }
     }
 }
@@ -73,6 +81,29 @@ impl Env {
             access: Arc::new(access),
             timing,
             crash: Arc::default(),
+            kept: false,
+        }
+    }
+
+    /// With queue and store in NATS, shared with all who name the same prefix there.
+    #[must_use]
+    pub fn connect(nats: &Nats, access: BTreeMap<Alias, Access>, timing: Timing) -> Self {
+        Self {
+            queue: Arc::new(NatsQueue::new(nats.clone())),
+            store: Arc::new(NatsStore::new(nats.clone())),
+            access: Arc::new(access),
+            timing,
+            crash: Arc::default(),
+            kept: true,
+        }
+    }
+
+    /// Tells subscribers, if there can be any. What cannot be told is no reason to stop a run.
+    pub async fn tell(&self, event: &Event) {
+        if self.kept
+            && let Err(e) = events::tell(&*self.store, event).await
+        {
+            tracing::warn!(error = %e, kind = event.kind.word(), "failed to tell an event");
         }
     }
 

@@ -1,17 +1,22 @@
 //! What all stages of keysweep share: ids, keys, wire messages, limits, configuration, the queue and
 //! the store they talk through, and the access to Redis. It knows no stage.
 
+pub mod audit;
 pub mod cluster;
 pub mod config;
 pub mod crash;
+pub mod dead;
 pub mod deployments;
 pub mod env;
+pub mod events;
 pub mod glob;
+pub mod history;
 pub mod ids;
 pub mod invariants;
 pub mod key;
 pub mod limits;
 pub mod messages;
+pub mod nats;
 pub mod outcome;
 pub mod queue;
 pub mod range;

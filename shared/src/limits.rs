@@ -117,3 +117,23 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Details of one kind (long keys, causes) that a result names; the rest is only counted.
 pub const DETAILS_MAX: usize = 10;
+
+/// How long the store is asked again that does not answer, before its caller is told. A restart of NATS takes
+/// less.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Bytes of events, and of dead letters, that NATS keeps; the oldest go first.
+pub const EVENTS_BYTES_MAX: i64 = 256 << 20;
+
+/// How long NATS keeps events.
+pub const EVENTS_KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+/// How often a run tells those who follow its events how far it is.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// After so many ack deadlines without its report, a scan task is handed out once more: its message may be
+/// lost, and doing it twice is harmless.
+pub const TASK_AGAIN_ACK_WAITS: u32 = 10;
+
+/// How long whoever drives a run over NATS may be silent before another one takes the run over.
+pub const DRIVE_LEASE: Duration = Duration::from_secs(15);

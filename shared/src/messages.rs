@@ -114,6 +114,41 @@ pub struct RunSpec {
     pub nodes: Vec<PlannedNode>,
     /// When the run started, in milliseconds since the epoch.
     pub started_at_ms: u64,
+    /// What stops the run by itself.
+    pub guards: Guards,
+    /// The job's name in log lines.
+    pub display_name: String,
+    /// Who or what started it, for people.
+    pub started_by: String,
+    /// Which attempt at the job this is.
+    pub attempt: Attempt,
+}
+
+/// What stops a run by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guards {
+    /// Keys that may be deleted.
+    pub deletions_max: Option<u64>,
+    /// The time that it may take, in milliseconds.
+    pub runtime_max_ms: Option<u64>,
+}
+
+/// Which of how many attempts a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// How many there may be.
+    pub of: u32,
+    /// The attempt before, which failed.
+    pub previous: Option<RunId>,
+}
+
+impl Default for Attempt {
+    fn default() -> Self {
+        Self { number: 1, of: 1, previous: None }
+    }
 }
 
 /// One short unit of scanning.
@@ -286,13 +321,23 @@ impl TaskReport {
     /// A report on `task` that covers nothing.
     #[must_use]
     pub fn blank(task: &ScanTask) -> Self {
+        Self::empty(task.run, task.task, task.node.clone(), None)
+    }
+
+    /// The report that gives a task up which nobody reads any more.
+    #[must_use]
+    pub fn sealed(run: RunId, task: TaskId, node: NodeId, loss: Loss) -> Self {
+        Self::empty(run, task, node, Some(loss))
+    }
+
+    fn empty(run: RunId, task: TaskId, node: NodeId, lost: Option<Loss>) -> Self {
         Self {
-            run: task.run,
-            task: task.task,
-            node: task.node.clone(),
+            run,
+            task,
+            node,
             covered: Covered::Slots(SlotSet::new()),
             rest: Vec::new(),
-            lost: None,
+            lost,
             counts: ScanCounts::default(),
             batches: Vec::new(),
             long_keys: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
+use crate::messages::Attempt;
 
 /// The version of the shape below. It grows when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -42,6 +43,10 @@ pub struct CleanupResult {
     pub finished_at: String,
     /// Milliseconds from start to end.
     pub duration_ms: u64,
+    /// Who or what started it.
+    pub started_by: String,
+    /// Which attempt at the job it is.
+    pub attempt: Attempt,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
     /// The action on stale keys: `delete`, `expire` or `report`.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,11 @@ impl Crew {
         }
         bad
     }
+}
+
+/// Starts `work`, whose end `tracker` waits for and whose outcome nobody needs.
+pub fn detach(tracker: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
+    tracker.spawn(work);
 }
 
 #[cfg(test)]

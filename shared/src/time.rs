@@ -7,3 +7,10 @@ use jiff::Timestamp;
 pub fn now_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
+
+/// A moment in milliseconds since the epoch, as RFC 3339 in UTC.
+#[must_use]
+pub fn rfc3339(ms: u64) -> String {
+    let stamp = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    stamp.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}

@@ -1,22 +1,29 @@
 //! The loop that scanners and reapers share: pull, handle, and answer the queue. Order is an invariant here:
 //! a message is acknowledged only after its handler has stored everything that it produced.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Fault;
+use crate::dead::{self, DeadLetter};
 use crate::env::Env;
 use crate::ids::RunId;
 use crate::limits::{FAILING_TIME_MAX, FAILURES_WHEN_STOPPING};
 use crate::queue::{Delivery, QueueError, Topic};
 use crate::records::{Failures, RecordError, Records};
 use crate::time::now_ms;
-use crate::wire;
+use crate::wire::{self, WireError};
+
+/// How long one pull waits for a message.
+const PULL_WAIT: Duration = Duration::from_secs(1);
 
 /// What a handler wants done with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +60,12 @@ impl Failure {
             Self::Records(_) | Self::Queue(_) => true,
             Self::Message(_) => false,
         }
+    }
+
+    /// Whether queue or store failed, which says nothing about the message: it is tried again for as long as it
+    /// takes.
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::Records(RecordError::Store(_)) | Self::Queue(_))
     }
 }
 
@@ -92,37 +105,87 @@ pub async fn run<H: Handler>(
     at_once: usize,
     shutdown: CancellationToken,
 ) -> Result<(), QueueError> {
+    // Messages in a row whose server could not be reached from here.
+    let out_of_reach = AtomicU32::new(0);
     let mut in_hand = FuturesUnordered::new();
+    let mut pulling: Option<Pull<'_>> = None;
     loop {
         let free = at_once - in_hand.len();
+        if pulling.is_none() && free > 0 {
+            pulling = Some(env.queue.pull(H::TOPIC, free, PULL_WAIT));
+        }
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(()) = in_hand.next() => {}
-            pulled = env.queue.pull(H::TOPIC, free, Duration::from_secs(1)), if free > 0 => {
+            pulled = pulled(&mut pulling) => {
+                pulling = None;
                 for delivery in pulled? {
-                    in_hand.push(settle(env, handler, delivery));
+                    in_hand.push(settle(env, handler, delivery, &out_of_reach));
                 }
             }
         }
     }
+    drop(pulling);
     while in_hand.next().await.is_some() {}
     Ok(())
 }
 
+type Pull<'a> = BoxFuture<'a, Result<Vec<Delivery>, QueueError>>;
+
+/// What the pull under way brings, if there is one. It is not begun anew whenever a message is done: what the
+/// queue has sent already would go back there.
+async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueError> {
+    match pulling {
+        Some(pulling) => pulling.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Handles one delivery and answers the queue. An answer that gets lost only means another delivery.
-async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery) {
-    let answered = match wire::decode::<H::Message>(&delivery.payload) {
-        Ok(message) => match attempt(env, handler, &message, &delivery).await {
-            Disposition::Done => delivery.handle.ack().await,
-            Disposition::Later(delay) => delivery.handle.put_back(delay).await,
-        },
-        Err(e) => {
-            tracing::error!(topic = ?H::TOPIC, error = %e, "dropped a message that cannot be read");
-            delivery.handle.ack().await
-        }
+async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
+    let disposition = match wire::decode::<H::Message>(&delivery.payload) {
+        Ok(message) => attempt(env, handler, &message, &delivery, out_of_reach).await,
+        Err(e) => unreadable(env, H::TOPIC, &e, &delivery).await,
+    };
+    let answered = match disposition {
+        Disposition::Done => delivery.handle.ack().await,
+        Disposition::Later(delay) => delivery.handle.put_back(delay).await,
     };
     if let Err(e) = answered {
         tracing::warn!(error = %e, "failed to answer the queue");
+    }
+    // A worker that reaches nothing leaves the messages to those who do.
+    match out_of_reach.load(Ordering::Relaxed) {
+        0 => {}
+        count => sleep(env.timing.pause(count)).await,
+    }
+}
+
+/// Ends a message that cannot be read, or leaves it to a worker of another version for a while.
+async fn unreadable(env: &Env, topic: Topic, error: &WireError, delivery: &Delivery) -> Disposition {
+    if matches!(error, WireError::Format(_)) && delivery.deliveries < env.timing.failures_max {
+        tracing::warn!(?topic, %error, "left a message to workers of another version");
+        return Disposition::Later(env.timing.retry_delay_max);
+    }
+    tracing::error!(?topic, %error, "put a message aside that cannot be read");
+    bury(env, topic, None, error.to_string(), delivery).await
+}
+
+async fn bury(
+    env: &Env,
+    topic: Topic,
+    run: Option<RunId>,
+    reason: String,
+    delivery: &Delivery,
+) -> Disposition {
+    let queue = format!("{topic:?}").to_ascii_lowercase();
+    let letter = DeadLetter { reason, queue, run, at_ms: now_ms(), payload: delivery.payload.to_vec() };
+    match dead::bury(&*env.store, letter).await {
+        Ok(()) => Disposition::Done,
+        Err(e) => {
+            tracing::warn!(error = %e, "failed to keep a dead letter");
+            Disposition::Later(env.timing.retry_delay_max)
+        }
     }
 }
 
@@ -131,12 +194,23 @@ async fn attempt<H: Handler>(
     handler: &H,
     message: &H::Message,
     delivery: &Delivery,
+    out_of_reach: &AtomicU32,
 ) -> Disposition {
     let failure = match handler.handle(message, delivery).await {
-        Ok(disposition) => return disposition,
+        Ok(disposition) => {
+            out_of_reach.store(0, Ordering::Relaxed);
+            return disposition;
+        }
         Err(failure) => failure,
     };
     let (run, what) = handler.identity(message);
+    if failure.is_ours() {
+        tracing::warn!(%run, what, error = %failure, "queue or store failed, will be tried again");
+        return Disposition::Later(env.timing.retry_delay_max);
+    }
+    if matches!(&failure, Failure::Redis(fault) if fault.kind.transient()) {
+        out_of_reach.fetch_add(1, Ordering::Relaxed);
+    }
     let records = env.records(run);
     let failures = match records.count_failure(&what, now_ms()).await {
         Ok(failures) => failures,
@@ -152,7 +226,7 @@ async fn attempt<H: Handler>(
     }
     tracing::warn!(%run, what, error = %failure, count, "given up");
     match handler.give_up(message, &failure).await {
-        Ok(()) => Disposition::Done,
+        Ok(()) => bury(env, H::TOPIC, Some(run), failure.to_string(), delivery).await,
         Err(e) => {
             tracing::warn!(%run, what, error = %e, "failed to give up");
             Disposition::Later(env.timing.retry_delay_max)

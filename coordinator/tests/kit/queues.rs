@@ -44,8 +44,8 @@ impl Twice {
 }
 
 impl Queue for Twice {
-    fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.inner.publish(topic, payload)
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.inner.publish(topic, id, payload)
     }
 
     fn pull(
@@ -117,12 +117,13 @@ impl Crowd {
 }
 
 impl Queue for Crowd {
-    fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        let id = id.to_owned();
         async move {
             if topic == Topic::Tasks {
                 self.handed_out(wire::decode(&payload).unwrap()).await;
             }
-            self.inner.publish(topic, payload).await
+            self.inner.publish(topic, &id, payload).await
         }
         .boxed()
     }
@@ -150,8 +151,8 @@ impl Broken {
 }
 
 impl Queue for Broken {
-    fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.inner.publish(topic, payload)
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.inner.publish(topic, id, payload)
     }
 
     fn pull(

@@ -6,10 +6,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::{Delivery, Queue, QueueError, Topic};
 
 const NOW: Duration = Duration::from_millis(20);
+
+/// Publishes under an id of its own.
+async fn send(queue: &dyn Queue, topic: Topic, payload: Vec<u8>) -> Result<(), QueueError> {
+    queue.publish(topic, &Uuid::now_v7().to_string(), payload).await
+}
 
 async fn pull_one(queue: &dyn Queue, wait: Duration) -> Option<Delivery> {
     queue.pull(Topic::Tasks, 1, wait).await.unwrap().pop()
@@ -18,7 +24,7 @@ async fn pull_one(queue: &dyn Queue, wait: Duration) -> Option<Delivery> {
 /// First in, first out; what is acknowledged does not come back.
 pub async fn delivers_in_order_and_forgets_what_is_acknowledged(queue: &dyn Queue) {
     for n in 0..10_u8 {
-        queue.publish(Topic::Tasks, vec![n]).await.unwrap();
+        send(queue, Topic::Tasks, vec![n]).await.unwrap();
     }
     let mut seen = Vec::new();
     while seen.len() < 10 {
@@ -34,7 +40,7 @@ pub async fn delivers_in_order_and_forgets_what_is_acknowledged(queue: &dyn Queu
 
 /// A delivery that nobody answers comes back after the ack deadline, and not before.
 pub async fn redelivers_after_the_deadline(queue: &dyn Queue, ack_wait: Duration) {
-    queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+    send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     let first = pull_one(queue, NOW).await.unwrap();
     let since = Instant::now();
     assert!(pull_one(queue, ack_wait / 2).await.is_none());
@@ -48,7 +54,7 @@ pub async fn redelivers_after_the_deadline(queue: &dyn Queue, ack_wait: Duration
 
 /// Progress keeps a message with its worker.
 pub async fn progress_moves_the_deadline(queue: &dyn Queue, ack_wait: Duration) {
-    queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+    send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     let delivery = pull_one(queue, NOW).await.unwrap();
     for _ in 0..6 {
         sleep(ack_wait / 2).await;
@@ -60,7 +66,7 @@ pub async fn progress_moves_the_deadline(queue: &dyn Queue, ack_wait: Duration) 
 
 /// A message that is put back comes again after the delay.
 pub async fn puts_back_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
-    queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+    send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     let delivery = pull_one(queue, NOW).await.unwrap();
     delivery.handle.put_back(ack_wait / 4).await.unwrap();
     let since = Instant::now();
@@ -74,7 +80,7 @@ pub async fn puts_back_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
 pub async fn refuses_when_full_and_takes_again(queue: &dyn Queue, bytes_max: usize) {
     let mut taken = 0;
     let full = loop {
-        match queue.publish(Topic::Tasks, vec![0; 1_000]).await {
+        match send(queue, Topic::Tasks, vec![0; 1_000]).await {
             Ok(()) => taken += 1,
             Err(e) => break e,
         }
@@ -83,7 +89,7 @@ pub async fn refuses_when_full_and_takes_again(queue: &dyn Queue, bytes_max: usi
     assert_eq!(full, QueueError::Full);
     assert!(taken > 0);
     pull_one(queue, NOW).await.unwrap().handle.ack().await.unwrap();
-    queue.publish(Topic::Tasks, vec![1; 1_000]).await.unwrap();
+    send(queue, Topic::Tasks, vec![1; 1_000]).await.unwrap();
     for _ in 0..taken {
         pull_one(queue, NOW).await.unwrap().handle.ack().await.unwrap();
     }
@@ -92,7 +98,7 @@ pub async fn refuses_when_full_and_takes_again(queue: &dyn Queue, bytes_max: usi
 
 /// What is published on one topic is not delivered on the other.
 pub async fn topics_are_apart(queue: &dyn Queue) {
-    queue.publish(Topic::Batches, b"b".to_vec()).await.unwrap();
+    send(queue, Topic::Batches, b"b".to_vec()).await.unwrap();
     assert!(pull_one(queue, NOW).await.is_none());
     let batch = queue.pull(Topic::Batches, 5, NOW).await.unwrap().pop().unwrap();
     batch.handle.ack().await.unwrap();
@@ -105,7 +111,7 @@ pub async fn an_empty_pull_waits_and_ends(queue: &dyn Queue) {
     assert!(since.elapsed() >= Duration::from_millis(90));
     let (pulled, ()) = tokio::join!(pull_one(queue, Duration::from_secs(20)), async {
         sleep(Duration::from_millis(50)).await;
-        queue.publish(Topic::Tasks, b"x".to_vec()).await.unwrap();
+        send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     });
     pulled.unwrap().handle.ack().await.unwrap();
 }
@@ -113,7 +119,7 @@ pub async fn an_empty_pull_waits_and_ends(queue: &dyn Queue) {
 /// Several pullers, some of whom forget their messages: every message is acknowledged by exactly one.
 pub async fn loses_and_doubles_nothing(queue: &dyn Queue) {
     for n in 0..100_u8 {
-        queue.publish(Topic::Tasks, vec![n]).await.unwrap();
+        send(queue, Topic::Tasks, vec![n]).await.unwrap();
     }
     let puller = |careless: bool| async move {
         let mut done: BTreeMap<u8, u32> = BTreeMap::new();

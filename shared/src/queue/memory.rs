@@ -36,7 +36,7 @@ impl MemoryQueue {
 }
 
 impl Queue for MemoryQueue {
-    fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn publish(&self, topic: Topic, _id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
         let published = self.lane(topic).publish(payload);
         async move { published }.boxed()
     }

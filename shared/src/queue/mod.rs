@@ -1,5 +1,5 @@
-//! The work queue between stages: bounded, redelivering. The in-memory one is here; whatever implements
-//! [`Queue`] has to pass [`contract`].
+//! The work queue between stages: bounded, redelivering. The in-memory one is here, that over NATS in
+//! `shared/src/nats/`; whatever implements [`Queue`] has to pass [`contract`].
 
 pub mod contract;
 mod memory;
@@ -7,7 +7,7 @@ mod memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -36,8 +36,9 @@ pub enum QueueError {
 /// A queue of opaque messages. A message stays until it is acknowledged: whoever pulls it has it to himself
 /// for the ack deadline, after which somebody else gets it.
 pub trait Queue: Send + Sync {
-    /// Stores `payload`; when this returns `Ok`, it will be delivered at least once.
-    fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>>;
+    /// Stores `payload`; when this returns `Ok`, it will be delivered at least once. A queue that still knows a
+    /// message of the same `id` may take it for the same one.
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>>;
 
     /// Up to `max` messages; waits up to `wait` for the first. Empty if there was none.
     fn pull(
@@ -46,6 +47,11 @@ pub trait Queue: Send + Sync {
         max: usize,
         wait: Duration,
     ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>>;
+
+    /// Waits until nothing is under way that a dropped pull has left behind. Called before a process ends.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
 }
 
 /// What can be said about a delivery to the queue that made it.
@@ -74,12 +80,13 @@ pub struct Delivery {
 pub async fn publish_patiently(
     queue: &dyn Queue,
     topic: Topic,
+    id: &str,
     payload: &[u8],
     stop: &CancellationToken,
 ) -> Result<bool, QueueError> {
     let mut pause = Duration::from_millis(1);
     loop {
-        match queue.publish(topic, payload.to_vec()).await {
+        match queue.publish(topic, id, payload.to_vec()).await {
             Err(QueueError::Full) => {}
             done => return done.map(|()| true),
         }

@@ -92,6 +92,11 @@ impl Store for MemoryStore {
         async move { Ok(updated) }.boxed()
     }
 
+    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        let entry = self.0.state().first_after(revision, prefix);
+        async move { Ok(entry) }.boxed()
+    }
+
     fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
         let watch = MemoryWatch {
             shared: Arc::clone(&self.0),

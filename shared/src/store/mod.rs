@@ -1,5 +1,6 @@
 //! What stages remember: entries that are created once, and few that are replaced by revision. The
-//! in-memory one is here; whatever implements [`Store`] has to pass [`contract`].
+//! in-memory one is here, that over NATS in `shared/src/nats/`; whatever implements [`Store`] has to pass
+//! [`contract`].
 
 pub mod contract;
 mod memory;
@@ -49,6 +50,9 @@ pub trait Store: Send + Sync {
         value: Vec<u8>,
         revision: u64,
     ) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
+
+    /// The first entry after `revision` whose key starts with `prefix` (which ends with `/`), if there is one.
+    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
 
     /// All entries whose key starts with `prefix`, those that are there and then those that come, each at
     /// its latest revision, in the order of revisions.

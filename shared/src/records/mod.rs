@@ -4,6 +4,9 @@
 //! list that follows it, and every batch that the reports list has a receipt. Nothing is incremented
 //! anywhere: whoever reads the records knows the state.
 
+mod log;
+mod watch;
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -11,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
-use crate::limits::LIST_TASKS_MAX;
 use crate::messages::{Cancel, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
-use crate::store::{Created, Entry, Store, StoreError, Watch};
+use crate::store::{Created, Entry, Store, StoreError};
 use crate::wire::{self, WireError};
+
+pub use log::{Decision, Lists};
+pub use watch::{Record, RecordWatch};
 
 /// Why a record could not be read or written.
 #[derive(Debug, Error)]
@@ -31,46 +36,6 @@ pub enum RecordError {
         /// What is wrong with it.
         source: WireError,
     },
-}
-
-/// One record of a run, decoded.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Record {
-    /// The run as it was started.
-    Spec(Box<RunSpec>),
-    /// The tasks that the plan made (`after` is absent), or that continue the rest of a task.
-    Tasks {
-        /// The task whose rest they read.
-        after: Option<TaskId>,
-        /// Which part of the list this is.
-        part: u32,
-        /// The list, or this part of it.
-        list: TaskList,
-    },
-    /// What came of a task.
-    Report(Box<TaskReport>),
-    /// What came of a batch.
-    Receipt(Box<Receipt>),
-    /// The run is to stop.
-    Cancel(Cancel),
-    /// Look-ups that no report or receipt speaks of, such as those of the lock.
-    Lookups {
-        /// Who made them, since the run started.
-        who: String,
-        /// Where and how many.
-        lookups: NodeLookups,
-    },
-    /// The run has ended.
-    Result(Box<CleanupResult>),
-}
-
-/// A part of a list of tasks: long lists do not fit one record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskList {
-    /// How many parts the list has; at least one.
-    pub parts: u32,
-    /// The tasks of this part.
-    pub tasks: Vec<ScanTask>,
 }
 
 /// Look-ups at one node.
@@ -100,11 +65,6 @@ impl Records {
         format!("runs/{}/{rest}", self.run)
     }
 
-    fn tasks_key(&self, after: Option<TaskId>, part: u32) -> String {
-        let after = after.map_or_else(|| "plan".to_owned(), |task| task.to_string());
-        self.key(&format!("tasks/{part}/{after}"))
-    }
-
     /// Stores the run. `false` if it was stored before.
     pub async fn create_spec(&self, spec: &RunSpec) -> Result<bool, RecordError> {
         self.create(&self.key("spec"), spec).await
@@ -115,20 +75,22 @@ impl Records {
         self.get(&self.key("spec")).await
     }
 
-    /// Stores the tasks of the plan, or those that follow the rest of a task. Another list that was stored
-    /// before stays, part by part.
-    pub async fn create_tasks(&self, after: Option<TaskId>, tasks: &[ScanTask]) -> Result<(), RecordError> {
-        // Every slot is in one task, so that a part is small however scattered the slots are.
-        let mut parts: Vec<&[ScanTask]> = tasks.chunks(LIST_TASKS_MAX).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
+    /// Stores the plan: its tasks first, so that a run with a spec has its tasks. Returns the number of the
+    /// log's next entry.
+    pub async fn create_plan(&self, spec: &RunSpec, tasks: &[ScanTask]) -> Result<u64, RecordError> {
+        let mut next = 0;
+        for decision in Decision::list(None, tasks) {
+            self.append(next, &decision).await?;
+            next += 1;
         }
-        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        for (part, tasks) in (0..).zip(parts) {
-            let list = TaskList { parts: count, tasks: tasks.to_vec() };
-            self.create(&self.tasks_key(after, part), &list).await?;
-        }
-        Ok(())
+        self.create_spec(spec).await?;
+        Ok(next)
+    }
+
+    /// Enters a decision as number `n` of the log. `false` if somebody else did: then the run is driven by
+    /// him, and no longer by us.
+    pub async fn append(&self, n: u64, decision: &Decision) -> Result<bool, RecordError> {
+        self.create(&self.key(&format!("log/{n:012}")), decision).await
     }
 
     /// Stores a report. `false` if another attempt was first: then its batches count, and ours do not.
@@ -183,10 +145,17 @@ impl Records {
         self.get(&self.key("result")).await
     }
 
+    /// The records that are there after `revision`, one at a time, with their revisions.
+    pub async fn next_after(&self, revision: u64) -> Result<Option<(u64, Option<Record>)>, RecordError> {
+        let prefix = self.key("");
+        let Some(entry) = self.store.next_after(&prefix, revision).await? else { return Ok(None) };
+        Ok(Some((entry.revision, watch::record(&prefix, &entry)?)))
+    }
+
     /// All records, those that are there and those that come.
     pub async fn watch(&self) -> Result<RecordWatch, RecordError> {
         let prefix = self.key("");
-        Ok(RecordWatch { watch: self.store.watch(&prefix).await?, prefix })
+        Ok(RecordWatch::new(self.store.watch(&prefix).await?, prefix))
     }
 
     /// Counts a failure, at `now_ms`, to handle `what`.
@@ -248,47 +217,10 @@ pub struct Failures {
     pub since_ms: u64,
 }
 
-/// A view on the records of a run.
-pub struct RecordWatch {
-    watch: Box<dyn Watch>,
-    prefix: String,
-}
-
-impl RecordWatch {
-    /// The next record; waits for it. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Result<Record, RecordError> {
-        loop {
-            let entry = self.watch.next().await?;
-            if let Some(record) = self.record(&entry)? {
-                return Ok(record);
-            }
-        }
-    }
-
-    fn record(&self, entry: &Entry) -> Result<Option<Record>, RecordError> {
-        let name = entry.key.strip_prefix(&self.prefix).unwrap_or_default();
-        let (kind, id) = name.split_once('/').unwrap_or((name, ""));
-        Ok(Some(match kind {
-            "spec" => Record::Spec(Box::new(decode(entry)?)),
-            "tasks" => {
-                let (part, after) = id.split_once('/').unwrap_or_default();
-                let part = part.parse().unwrap_or_default();
-                Record::Tasks { after: after.parse().ok(), part, list: decode(entry)? }
-            }
-            "report" => Record::Report(Box::new(decode(entry)?)),
-            "receipt" => Record::Receipt(Box::new(decode(entry)?)),
-            "cancel" => Record::Cancel(decode(entry)?),
-            "lookups" => Record::Lookups { who: id.to_owned(), lookups: decode(entry)? },
-            "result" => Record::Result(Box::new(decode(entry)?)),
-            _ => return Ok(None),
-        }))
-    }
-}
-
-fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, RecordError> {
+pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, RecordError> {
     wire::encode(value).map_err(|source| RecordError::Wire { key: key.to_owned(), source })
 }
 
-fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, RecordError> {
+pub(crate) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, RecordError> {
     wire::decode(&entry.value).map_err(|source| RecordError::Wire { key: entry.key.clone(), source })
 }

@@ -1,0 +1,226 @@
+//! What a driver makes of each record: it keeps its picture of the run, and once it has read all that was
+//! decided before it, decides what comes next. Decisions go into the log first and are carried out when they
+//! are read there, so that a successor carries out what was left.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reporter::{Fold, Totals};
+use shared::cluster::{Deployment, Fault};
+use shared::env::Env;
+use shared::ids::{BatchId, NodeId, RunId, TaskId};
+use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use shared::messages::{
+    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
+    TaskReport,
+};
+use shared::outcome::Outcome;
+use shared::queue::Topic;
+use shared::range::{Scope, SlotListing};
+use shared::records::{Decision, Lists, Record, RecordError, Records};
+use shared::result::CleanupResult;
+use shared::slot::SlotSet;
+use shared::time::now_ms;
+use shared::wire::{self, WireError};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::dispatch::Dispatch;
+use crate::plan::Planner;
+use crate::state::{RunEvent, RunState, next};
+use crate::survey::replan;
+use crate::tidings;
+
+struct Driver<'a> {
+    env: &'a Env,
+    spec: RunSpec,
+    records: Records,
+    taken: Taken,
+    /// The number of the log's next entry.
+    next: u64,
+    /// Whether we have read all that was decided before us. Until then we decide nothing.
+    live: bool,
+    /// Connected when something has to be planned again.
+    deployment: Option<Deployment>,
+    dispatch: Dispatch,
+    /// Slots of passes that have been planned again.
+    handed_on: BTreeMap<TaskId, SlotSet>,
+    lists: Lists,
+    /// Tasks that we read of before we were live.
+    tasks: BTreeMap<TaskId, ScanTask>,
+    /// Reports with a rest that no list follows, read before we were live.
+    rests: BTreeMap<TaskId, TaskReport>,
+    /// Tasks that were given up before we were live.
+    sealed: Vec<(TaskId, NodeId, Loss)>,
+    /// Batches without a receipt, and when their message must be lost.
+    batches: BTreeMap<BatchId, (Instant, NodeId)>,
+    fold: Fold,
+    state: RunState,
+    started: Instant,
+    /// How long the run went on before we drove it.
+    before: Duration,
+    told: Instant,
+}
+
+impl<'a> Driver<'a> {
+    fn new(env: &'a Env, spec: RunSpec, records: Records, taken: Taken) -> Self {
+        let before = if taken.epoch > 1 { now_ms().saturating_sub(spec.started_at_ms) } else { 0 };
+        Self {
+            env,
+            spec,
+            records,
+            next: taken.n + 1,
+            taken,
+            live: false,
+            deployment: None,
+            dispatch: Dispatch::new(env.timing.ack_wait * TASK_AGAIN_ACK_WAITS),
+            handed_on: BTreeMap::new(),
+            lists: Lists::default(),
+            tasks: BTreeMap::new(),
+            rests: BTreeMap::new(),
+            sealed: Vec::new(),
+            batches: BTreeMap::new(),
+            fold: Fold::default(),
+            state: RunState::Planned,
+            started: Instant::now(),
+            before: Duration::from_millis(before),
+            told: Instant::now(),
+        }
+    }
+
+    async fn handle(&mut self, record: &Record) -> Result<(), DriveError> {
+        self.fold.apply(record);
+        match record {
+            Record::Decision { n, decision } => self.decided(*n, decision).await?,
+            Record::Report(report) => self.reported(report).await?,
+            Record::Receipt(receipt) => drop(self.batches.remove(&receipt.batch)),
+            Record::Cancel(cancel) if self.live => self.cancelled(cancel).await?,
+            Record::Cancel(_) | Record::Spec(_) | Record::Lookups { .. } | Record::Result(_) => {}
+        }
+        if self.live {
+            self.check_deletions().await?;
+        }
+        self.state = advance(self.state, &self.fold);
+        Ok(())
+    }
+
+    async fn decided(&mut self, n: u64, decision: &Decision) -> Result<(), DriveError> {
+        if n >= self.next {
+            return Err(DriveError::Fenced(self.spec.run));
+        }
+        if let Some((after, tasks)) = self.lists.apply(decision) {
+            self.rests.retain(|task, _| Some(*task) != after);
+            if self.live {
+                self.take_in(&tasks).await?;
+            } else {
+                self.tasks.extend(tasks.into_iter().map(|task| (task.task, task)));
+            }
+        }
+        if let Decision::Seal { tasks, loss } = decision {
+            self.sealed.extend(tasks.iter().map(|(task, node)| (*task, node.clone(), loss.clone())));
+            if self.live {
+                self.report_sealed().await?;
+            }
+        }
+        if n == self.taken.n { self.begin().await } else { Ok(()) }
+    }
+
+    /// Takes up what the coordinators before us left.
+    async fn begin(&mut self) -> Result<(), DriveError> {
+        self.live = true;
+        let Taken { epoch, .. } = self.taken;
+        if epoch > 1 {
+            tracing::info!(run = %self.spec.run, epoch, "took a run over");
+        }
+        self.env.tell(&tidings::taken(&self.spec, epoch, now_ms())).await;
+        self.report_sealed().await?;
+        for report in std::mem::take(&mut self.rests).into_values() {
+            self.follow_on(&report).await?;
+        }
+        let tasks: Vec<ScanTask> = std::mem::take(&mut self.tasks).into_values().collect();
+        let open: Vec<ScanTask> =
+            tasks.into_iter().filter(|task| !self.fold.is_reported(task.task)).collect();
+        self.take_in(&open).await
+    }
+
+    async fn cancelled(&mut self, cancel: &Cancel) -> Result<(), DriveError> {
+        tracing::warn!(cause = cancel.cause, "stopping");
+        let withdrawn = self.dispatch.withdraw(None);
+        self.seal(&withdrawn, &Loss { cause: "the run was cancelled".to_owned(), node_failed: false }).await
+    }
+
+    /// Lines up tasks; those that were planned too often are given up instead.
+    async fn take_in(&mut self, tasks: &[ScanTask]) -> Result<(), DriveError> {
+        let stopped = self.fold.cancel().is_some();
+        for task in tasks {
+            let cause = if stopped {
+                "the run was cancelled".to_owned()
+            } else if task.replans > REPLANS_MAX {
+                format!("its slots did not hold still, or nobody served them, {REPLANS_MAX} times")
+            } else {
+                let pause = self.env.timing.pause(task.replans);
+                let pause = if task.replans == 0 { Duration::ZERO } else { pause };
+                self.dispatch.add(task.clone(), self.started.elapsed() + pause);
+                continue;
+            };
+            self.seal(std::slice::from_ref(task), &Loss { cause, node_failed: false }).await?;
+        }
+        Ok(())
+    }
+
+    async fn reported(&mut self, report: &TaskReport) -> Result<(), DriveError> {
+        self.dispatch.reported(report.task);
+        let lost_at = Instant::now() + BATCH_LIFE + RECEIPT_SLACK;
+        for listed in &report.batches {
+            self.batches.insert(listed.batch, (lost_at, report.node.clone()));
+        }
+        if !self.live {
+            if !report.rest.is_empty() && !self.lists.has(Some(report.task)) {
+                self.rests.insert(report.task, report.clone());
+            }
+            return Ok(());
+        }
+        if let Some(loss) = report.lost.as_ref().filter(|loss| loss.node_failed) {
+            let withdrawn = self.dispatch.withdraw(Some(&report.node));
+            self.seal(&withdrawn, loss).await?;
+        }
+        self.follow_on(report).await
+    }
+
+    /// Decides which tasks read the rest of a task, if it has one.
+    async fn follow_on(&mut self, report: &TaskReport) -> Result<(), DriveError> {
+        if report.rest.is_empty() {
+            return Ok(());
+        }
+        let tasks = self.follow(report).await;
+        self.decide(Decision::list(Some(report.task), &tasks)).await
+    }
+
+    /// Decides that tasks will not be read.
+    async fn seal(&mut self, tasks: &[ScanTask], loss: &Loss) -> Result<(), DriveError> {
+        self.decide(Decision::seal(tasks, loss)).await
+    }
+
+    /// Enters decisions into the log. They are carried out when we read them there, by us or by a successor.
+    async fn decide(&mut self, decisions: Vec<Decision>) -> Result<(), DriveError> {
+        for decision in decisions {
+            if !self.records.append(self.next, &decision).await? {
+                return Err(DriveError::Fenced(self.spec.run));
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Stores the reports of tasks that were given up.
+    async fn report_sealed(&mut self) -> Result<(), DriveError> {
+        for (task, node, loss) in std::mem::take(&mut self.sealed) {
+            if !self.fold.is_reported(task) {
+                let report = TaskReport::sealed(self.spec.run, task, node, loss);
+                self.records.create_report(&report).await?;
+            }
+        }
+        Ok(())
+    }
+}

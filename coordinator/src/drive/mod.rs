@@ -1,0 +1,163 @@
+//! Drives one run: hands out its tasks, plans again what came back, watches the guards, and sees it to its
+//! result. Everything that it knows, it reads from the records, so another driver could go on.
+
+mod driver;
+mod rest;
+mod watchdog;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reporter::{Fold, Totals};
+use shared::cluster::{Deployment, Fault};
+use shared::env::Env;
+use shared::ids::{BatchId, NodeId, RunId, TaskId};
+use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use shared::messages::{
+    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
+    TaskReport,
+};
+use shared::outcome::Outcome;
+use shared::queue::Topic;
+use shared::range::{Scope, SlotListing};
+use shared::records::{Decision, Lists, Record, RecordError, Records};
+use shared::result::CleanupResult;
+use shared::slot::SlotSet;
+use shared::time::now_ms;
+use shared::wire::{self, WireError};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::dispatch::Dispatch;
+use crate::plan::Planner;
+use crate::state::{RunEvent, RunState, next};
+use crate::survey::replan;
+use crate::tidings;
+
+/// Why a run could not be driven to its end.
+#[derive(Debug, Error)]
+pub enum DriveError {
+    /// The records failed.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// A message failed.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// There is no such run.
+    #[error("there is no run `{0}`")]
+    NoSpec(RunId),
+    /// Another coordinator drives the run now, and what we would still decide is refused.
+    #[error("another coordinator has taken run `{0}` over")]
+    Fenced(RunId),
+}
+
+/// How far a run is, for those who watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Its state.
+    pub state: RunState,
+    /// Keys that the plan expects to list.
+    pub keys: u64,
+    /// The sums so far.
+    pub totals: Totals,
+}
+
+impl Progress {
+    /// Before the first task.
+    #[must_use]
+    pub fn start(keys: u64) -> Self {
+        Self { state: RunState::Planned, keys, totals: Totals::default() }
+    }
+}
+
+/// How long a run that can do nothing else looks again.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long after its life a batch without a receipt is waited for: its message must be lost then.
+const RECEIPT_SLACK: Duration = Duration::from_secs(60);
+
+/// What the driver waits for.
+enum Event {
+    Record(Box<Record>),
+    Tick,
+}
+
+/// Drives `run`, whose plan is stored, to its result, as `who`. Whoever drove it before is out from here on.
+///
+/// # Errors
+/// When the records fail for good, or somebody else takes the run over.
+pub async fn drive(
+    env: &Env,
+    run: RunId,
+    who: &str,
+    progress: watch::Sender<Progress>,
+) -> Result<CleanupResult, DriveError> {
+    let records = env.records(run);
+    let taken = take(&records, who).await?;
+    let spec = records.spec().await?.ok_or(DriveError::NoSpec(run))?;
+    let mut driver = Driver::new(env, spec, records.clone(), taken);
+    let mut watch = records.watch().await?;
+    loop {
+        if driver.live {
+            driver.tick().await?;
+        }
+        let event = tokio::select! {
+            record = watch.next() => Event::Record(Box::new(record?)),
+            () = sleep(TICK) => Event::Tick,
+        };
+        if let Event::Record(record) = event {
+            if let Record::Result(result) = *record {
+                driver.state = next(driver.state, RunEvent::Result(result.status)).unwrap_or(driver.state);
+                return Ok(*result);
+            }
+            driver.handle(&record).await?;
+        }
+        progress.send_modify(|progress| {
+            progress.state = driver.state;
+            progress.totals = driver.fold.totals();
+        });
+    }
+}
+
+/// Our place in the log.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    /// The entry with which we took the run.
+    n: u64,
+    epoch: u64,
+}
+
+/// Enters into the log that we drive the run now.
+async fn take(records: &Records, who: &str) -> Result<Taken, RecordError> {
+    let (mut revision, mut taken) = (0, Taken { n: 0, epoch: 1 });
+    loop {
+        while let Some((at, record)) = records.next_after(revision).await? {
+            revision = at;
+            if let Some(Record::Decision { n, decision }) = record {
+                taken.n = n + 1;
+                if let Decision::Took { epoch, .. } = decision {
+                    taken.epoch = epoch + 1;
+                }
+            }
+        }
+        let decision = Decision::Took { epoch: taken.epoch, who: who.to_owned() };
+        if records.append(taken.n, &decision).await? {
+            return Ok(taken);
+        }
+    }
+}
+
+/// The state a run is in by its records, coming from `state`.
+pub(crate) fn advance(mut state: RunState, fold: &Fold) -> RunState {
+    let steps = [
+        (fold.planned(), RunEvent::Released),
+        (fold.scanned(), RunEvent::Scanned),
+        (fold.complete(), RunEvent::Reaped),
+    ];
+    for (_, event) in steps.into_iter().filter(|(due, _)| *due) {
+        state = next(state, event).unwrap_or(state);
+    }
+    state
+}
+

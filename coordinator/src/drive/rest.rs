@@ -1,0 +1,103 @@
+//! Which tasks read what a task handed back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reporter::{Fold, Totals};
+use shared::cluster::{Deployment, Fault};
+use shared::env::Env;
+use shared::ids::{BatchId, NodeId, RunId, TaskId};
+use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use shared::messages::{
+    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
+    TaskReport,
+};
+use shared::outcome::Outcome;
+use shared::queue::Topic;
+use shared::range::{Scope, SlotListing};
+use shared::records::{Decision, Lists, Record, RecordError, Records};
+use shared::result::CleanupResult;
+use shared::slot::SlotSet;
+use shared::time::now_ms;
+use shared::wire::{self, WireError};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::dispatch::Dispatch;
+use crate::plan::Planner;
+use crate::state::{RunEvent, RunState, next};
+use crate::survey::replan;
+use crate::tidings;
+
+impl Driver<'_> {
+    /// The tasks that read the rest of a task.
+    async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
+        let replans = self.fold.replans(report.task);
+        let again = report.rest.iter().any(|rest| rest.reason == RestReason::Unstable);
+        let planner = Planner {
+            run: report.run,
+            alias: self.spec.alias.clone(),
+            replans: if again { replans + 1 } else { replans },
+        };
+        let mut tasks = Vec::new();
+        for rest in &report.rest {
+            match self.follow_rest(&planner, &report.node, rest).await {
+                Ok(followed) => tasks.extend(followed),
+                Err(fault) => {
+                    // Tried again as it was, after a pause, and not for ever.
+                    tracing::warn!(error = %fault, "planned again without looking");
+                    self.deployment = None;
+                    let planner = Planner { replans: replans + 1, ..planner.clone() };
+                    tasks.push(planner.task(&report.node, rest.scope.clone(), 0));
+                }
+            }
+        }
+        tasks
+    }
+
+    async fn follow_rest(
+        &mut self,
+        planner: &Planner,
+        node: &NodeId,
+        rest: &Rest,
+    ) -> Result<Vec<ScanTask>, Fault> {
+        if let (RestReason::Full, Scope::Cursors(_)) = (rest.reason, &rest.scope) {
+            return Ok(vec![planner.task(node, rest.scope.clone(), 0)]);
+        }
+        let slots = self.not_handed_on(rest);
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let giant = if rest.reason == RestReason::Giant { slots.clone() } else { SlotSet::new() };
+        let listing = (rest.reason == RestReason::Unordered).then_some(SlotListing::KeysInSlot);
+        let deployment = self.deployment().await?;
+        let (mut tasks, unserved) = replan(deployment, planner, &slots, &giant, listing).await?;
+        if !unserved.is_empty() {
+            let scope = Scope::Slots { slots: unserved, listing: SlotListing::KeysInSlot };
+            tasks.push(planner.task(node, scope, 0));
+        }
+        Ok(tasks)
+    }
+
+    /// The slots of a rest that are still to be planned again. Every part of a pass over giant slots hands back
+    /// a slot that moved as a whole, so only the first part's word counts: otherwise each would start a pass of
+    /// its own, and so on.
+    fn not_handed_on(&mut self, rest: &Rest) -> SlotSet {
+        let slots = rest.scope.slots();
+        let Some(pass) = rest.pass else { return slots };
+        let before = self.handed_on.entry(pass).or_default();
+        let new = slots.difference(before);
+        before.extend(&new);
+        new
+    }
+
+    async fn deployment(&mut self) -> Result<&Deployment, Fault> {
+        if self.deployment.is_none() {
+            let access = self.env.access.get(&self.spec.alias).cloned();
+            let access = access.unwrap_or_else(|| shared::cluster::Access::open(Vec::new()));
+            self.deployment = Some(Deployment::discover(access, "keysweep-coordinator").await?);
+        }
+        self.deployment.as_ref().ok_or_else(|| Fault::unexpected("?", "discovery"))
+    }
+}

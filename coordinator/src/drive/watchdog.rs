@@ -1,0 +1,106 @@
+//! What a driver does when time passes: hands tasks out, watches the guards, and ends what is lost.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reporter::{Fold, Totals};
+use shared::cluster::{Deployment, Fault};
+use shared::env::Env;
+use shared::ids::{BatchId, NodeId, RunId, TaskId};
+use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use shared::messages::{
+    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
+    TaskReport,
+};
+use shared::outcome::Outcome;
+use shared::queue::Topic;
+use shared::range::{Scope, SlotListing};
+use shared::records::{Decision, Lists, Record, RecordError, Records};
+use shared::result::CleanupResult;
+use shared::slot::SlotSet;
+use shared::time::now_ms;
+use shared::wire::{self, WireError};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::dispatch::Dispatch;
+use crate::plan::Planner;
+use crate::state::{RunEvent, RunState, next};
+use crate::survey::replan;
+use crate::tidings;
+
+impl Driver<'_> {
+    async fn tick(&mut self) -> Result<(), DriveError> {
+        self.check_runtime().await?;
+        self.release().await?;
+        self.give_up_batches().await?;
+        if self.env.kept && self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            self.env.tell(&tidings::progress(&self.spec, self.state, self.fold.totals(), now_ms())).await;
+        }
+        Ok(())
+    }
+
+    /// Ends batches that are listed, can act no more, and have no receipt: their message is lost.
+    async fn give_up_batches(&mut self) -> Result<(), DriveError> {
+        let now = Instant::now();
+        let due: Vec<BatchId> = self.batches.iter().filter(|(_, (at, _))| *at <= now).map(|(b, _)| *b).collect();
+        for batch in due {
+            let Some((_, node)) = self.batches.remove(&batch) else { continue };
+            let Some((_, keys)) = self.fold.open_batches().find(|(open, _)| *open == batch) else { continue };
+            let tried = self.records.attempted(batch).await?;
+            let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
+            let keys = usize::try_from(keys).unwrap_or(usize::MAX);
+            let receipt = Receipt {
+                run: self.spec.run,
+                batch,
+                node,
+                groups: vec![GroupReceipt { slot: 0, outcomes: vec![outcome; keys] }],
+                lookups: Lookups::default(),
+                cause: Some("its message was lost".to_owned()),
+            };
+            self.records.create_receipt(&receipt).await?;
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self) -> Result<(), DriveError> {
+        while let Some((task, id)) = self.dispatch.release(self.started.elapsed()) {
+            let payload = wire::encode(&task)?;
+            if let Err(e) = self.env.queue.publish(Topic::Tasks, &id, payload).await {
+                // Scanners make room without us, and a server that is down comes back.
+                tracing::debug!(error = %e, "a scan task waits");
+                self.dispatch.put_back(task, self.started.elapsed());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the run before it deletes more than it may: what reports list may be deleted at any moment.
+    async fn check_deletions(&mut self) -> Result<(), DriveError> {
+        let (Some(max), Action::Delete) = (self.spec.guards.deletions_max, self.spec.rules.action) else {
+            return Ok(());
+        };
+        let possible = self.fold.deletions_possible();
+        if possible <= max || self.fold.cancel().is_some() {
+            return Ok(());
+        }
+        let cause = format!(
+            "{possible} keys qualify for deletion, more than the limit of {max}; raise --max-delete-percent to allow it"
+        );
+        self.records.create_cancel(&Cancel { kind: CancelKind::Guard, cause }).await?;
+        Ok(())
+    }
+
+    async fn check_runtime(&mut self) -> Result<(), DriveError> {
+        let max = self.spec.guards.runtime_max_ms.map(Duration::from_millis);
+        if max.is_some_and(|max| self.before + self.started.elapsed() > max) && self.fold.cancel().is_none()
+        {
+            let cause = "the time that --max-runtime allows is over".to_owned();
+            self.records.create_cancel(&Cancel { kind: CancelKind::Runtime, cause }).await?;
+        }
+        Ok(())
+    }
+}

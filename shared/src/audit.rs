@@ -1,0 +1,68 @@
+//! The audit trail: which key was dealt with when, why, and how. A reaper stores one entry per batch before its
+//! receipt, so that whatever a result counts stands here by name. Under `audit/<run>/<batch>`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BatchId, NodeId, RunId};
+use crate::messages::{ReapBatch, Reason, Receipt};
+use crate::outcome::Outcome;
+use crate::key::Key;
+use crate::records::{RecordError, decode, encode};
+use crate::store::Store;
+
+/// The candidates of one batch, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// The batch.
+    pub batch: BatchId,
+    /// The node that held the keys.
+    pub node: NodeId,
+    /// When the batch was done, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// The candidates, slot by slot.
+    pub groups: Vec<AuditGroup>,
+}
+
+/// The candidates of one slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditGroup {
+    /// The slot; 0 on standalone servers.
+    pub slot: u16,
+    /// Why they were candidates.
+    pub reason: Reason,
+    /// Each key with what became of it.
+    pub keys: Vec<(Key, Outcome)>,
+}
+
+impl AuditEntry {
+    /// What `receipt` says of `batch`.
+    #[must_use]
+    pub fn of(batch: &ReapBatch, receipt: &Receipt, at_ms: u64) -> Self {
+        let groups = batch.groups.iter().zip(&receipt.groups);
+        let group = |(group, outcomes): (&crate::messages::Group, &crate::messages::GroupReceipt)| AuditGroup {
+            slot: group.slot,
+            reason: group.reason,
+            keys: group.keys.iter().cloned().zip(outcomes.outcomes.iter().copied()).collect(),
+        };
+        Self { batch: batch.batch, node: batch.node.clone(), at_ms, groups: groups.map(group).collect() }
+    }
+}
+
+/// Stores the entry of a batch; the first one stays.
+///
+/// # Errors
+/// When the store fails.
+pub async fn write(store: &dyn Store, run: RunId, entry: &AuditEntry) -> Result<(), RecordError> {
+    let key = format!("audit/{run}/{}", entry.batch);
+    store.create(&key, encode(&key, entry)?).await?;
+    Ok(())
+}
+
+/// The entry of `run` after `revision`, with its own revision.
+///
+/// # Errors
+/// When the store fails.
+pub async fn next(store: &dyn Store, run: RunId, revision: u64) -> Result<Option<(u64, AuditEntry)>, RecordError> {
+    let entry = store.next_after(&format!("audit/{run}/"), revision).await?;
+    entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
+}

@@ -1,0 +1,153 @@
+//! What subscribers are told as a run goes: JSON in the form of CloudEvents 1.0, one entry each below
+//! `events/<job>/<kind>/<run>`, so that over NATS the subject says what it is about, the stream replays it, and
+//! what happens once in a run is told once.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::ids::RunId;
+use crate::store::{Store, StoreError};
+use crate::time::rfc3339;
+
+/// The beginning of the keys of all events.
+pub const EVENTS: &str = "events/";
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A run has begun.
+    Started,
+    /// A run goes on.
+    Progress,
+    /// Another coordinator goes on with a run.
+    Taken,
+    /// A run found a problem.
+    Issue,
+    /// A run has done everything.
+    Completed,
+    /// A run has ended and missed something.
+    Partial,
+    /// A run has failed.
+    Failed,
+    /// A run was stopped.
+    Cancelled,
+    /// Runs that were due while no coordinator was there.
+    Missed,
+}
+
+impl Kind {
+    /// The word for it in subjects and types.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Progress => "progress",
+            Self::Taken => "taken",
+            Self::Issue => "issue",
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+/// An event that is to be told.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The job.
+    pub job: String,
+    /// The run.
+    pub run: RunId,
+    /// What happened.
+    pub kind: Kind,
+    /// Which one of its kind in the run, for those that may happen more than once.
+    pub which: Option<String>,
+    /// When, in milliseconds since the epoch.
+    pub time_ms: u64,
+    /// What there is to say about it.
+    pub data: Value,
+}
+
+impl Event {
+    /// Something that happens once in a run.
+    #[must_use]
+    pub fn once(job: &str, run: RunId, kind: Kind, time_ms: u64, data: Value) -> Self {
+        Self { job: job.to_owned(), run, kind, which: None, time_ms, data }
+    }
+
+    /// One of several of a kind, told apart by `which`.
+    #[must_use]
+    pub fn one_of(self, which: impl Into<String>) -> Self {
+        Self { which: Some(which.into()), ..self }
+    }
+
+    /// One of many of a kind.
+    #[must_use]
+    pub fn one_of_many(self) -> Self {
+        self.one_of(Uuid::now_v7().to_string())
+    }
+
+    fn key(&self) -> String {
+        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind.word(), self.run);
+        self.which.as_ref().map_or(base.clone(), |which| format!("{base}/{which}"))
+    }
+
+    /// The event as a CloudEvent.
+    #[must_use]
+    pub fn cloud_event(&self) -> Value {
+        let id = self.key();
+        json!({
+            "specversion": "1.0",
+            "id": id.strip_prefix(EVENTS).unwrap_or(&id),
+            "source": format!("/keysweep/jobs/{}", self.job),
+            "type": format!("dev.keysweep.run.{}.v1", self.kind.word()),
+            "subject": self.run,
+            "time": rfc3339(self.time_ms),
+            "datacontenttype": "application/json",
+            "data": self.data,
+        })
+    }
+}
+
+/// Tells an event. What was told before is not told again.
+///
+/// # Errors
+/// When the store does not take it.
+pub async fn tell(store: &dyn Store, event: &Event) -> Result<(), StoreError> {
+    let text = event.cloud_event().to_string();
+    store.create(&event.key(), text.into_bytes()).await.map(drop)
+}
+
+/// The moment that an event's `time` says, if it is a CloudEvent.
+#[must_use]
+pub fn time_of(event: &Value) -> Option<Timestamp> {
+    event["time"].as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn what_happens_once_is_told_once() {
+        let (store, run) = (MemoryStore::default(), RunId::new());
+        let event = |data| Event::once("nightly", run, Kind::Completed, 0, data);
+        tell(&store, &event(json!(1))).await.unwrap();
+        tell(&store, &event(json!(2))).await.unwrap();
+        tell(&store, &event(json!(3)).one_of_many()).await.unwrap();
+        let first = store.next_after(EVENTS, 0).await.unwrap().unwrap();
+        assert_eq!(first.key, format!("events/nightly/completed/{run}"));
+        let told: Value = serde_json::from_slice(&first.value).unwrap();
+        assert_eq!((&told["data"], &told["type"]), (&json!(1), &json!("dev.keysweep.run.completed.v1")));
+        assert_eq!((&told["specversion"], &told["time"]), (&json!("1.0"), &json!("1970-01-01T00:00:00Z")));
+        let second = store.next_after(EVENTS, first.revision).await.unwrap().unwrap();
+        assert!(second.key.starts_with(&format!("events/nightly/completed/{run}/")), "{}", second.key);
+        assert_eq!(store.next_after(EVENTS, second.revision).await.unwrap(), None);
+    }
+}

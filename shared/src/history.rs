@@ -1,0 +1,129 @@
+//! One line per run, kept after its records are gone: what `keysweep runs list` shows, and how reporters learn
+//! which runs there are. JSON, under `history/<run>`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Alias, RunId};
+use crate::messages::{Attempt, RunSpec};
+use crate::result::{CleanupResult, Status};
+use crate::store::{Entry, Store, StoreError};
+use crate::time::rfc3339;
+
+/// The beginning of the keys of all lines.
+pub const HISTORY: &str = "history/";
+
+/// A run in one line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunLine {
+    /// The run.
+    pub run_id: RunId,
+    /// The job's name.
+    pub job: String,
+    /// The deployment.
+    pub redis: Alias,
+    /// How it ended; null while it goes on.
+    pub status: Option<Status>,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC.
+    pub finished_at: Option<String>,
+    /// Who or what started it.
+    pub started_by: String,
+    /// Which attempt at the job it is.
+    pub attempt: Attempt,
+    /// Whether actions were turned into reports.
+    pub dry_run: bool,
+    /// Matching keys.
+    pub scanned_keys: u64,
+    /// Those without TTL.
+    #[serde(rename = "staleTTLKeys")]
+    pub stale_ttl_keys: u64,
+    /// Keys deleted.
+    pub cleaned_keys: u64,
+    /// Hits of the application while the run went on, in percent of its look-ups.
+    pub hit_rate: Option<f64>,
+    /// Why it failed or was stopped.
+    pub cause: Option<String>,
+}
+
+impl RunLine {
+    /// The line of a run that begins.
+    #[must_use]
+    pub fn begin(spec: &RunSpec) -> Self {
+        Self {
+            run_id: spec.run,
+            job: spec.job.clone(),
+            redis: spec.alias.clone(),
+            status: None,
+            started_at: rfc3339(spec.started_at_ms),
+            finished_at: None,
+            started_by: spec.started_by.clone(),
+            attempt: spec.attempt,
+            dry_run: spec.dry_run,
+            scanned_keys: 0,
+            stale_ttl_keys: 0,
+            cleaned_keys: 0,
+            hit_rate: None,
+            cause: None,
+        }
+    }
+
+    /// The line of a run that has ended so.
+    #[must_use]
+    pub fn end(self, result: &CleanupResult) -> Self {
+        let cause = || result.issues.iter().find(|issue| !issue.starts_with("Found ")).cloned();
+        Self {
+            status: Some(result.status),
+            finished_at: Some(result.finished_at.clone()),
+            scanned_keys: result.scanned_keys,
+            stale_ttl_keys: result.stale_ttl_keys,
+            cleaned_keys: result.cleaned_keys,
+            hit_rate: result.current_metrics.hit_rate,
+            cause: if result.status == Status::Completed { None } else { cause() },
+            ..self
+        }
+    }
+
+    /// The line that `entry` holds; `None` if it is of another make.
+    #[must_use]
+    pub fn read(entry: &Entry) -> Option<Self> {
+        serde_json::from_slice(&entry.value).ok()
+    }
+
+    fn key(&self) -> String {
+        format!("{HISTORY}{}", self.run_id)
+    }
+}
+
+/// Writes the line of a run, over the one before.
+///
+/// # Errors
+/// When the store fails.
+pub async fn write(store: &dyn Store, line: &RunLine) -> Result<(), StoreError> {
+    let value = serde_json::to_vec(line).map_err(|e| StoreError(e.to_string()))?;
+    loop {
+        let written = match store.get(&line.key()).await? {
+            Some(before) => store.update(&line.key(), value.clone(), before.revision).await?.is_some(),
+            None => matches!(store.create(&line.key(), value.clone()).await?, crate::store::Created::Now(_)),
+        };
+        if written {
+            return Ok(());
+        }
+    }
+}
+
+/// All lines, the oldest run first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn read(store: &dyn Store) -> Result<Vec<RunLine>, StoreError> {
+    let (mut lines, mut revision) = (Vec::new(), 0);
+    while let Some(entry) = store.next_after(HISTORY, revision).await? {
+        revision = entry.revision;
+        lines.extend(RunLine::read(&entry));
+    }
+    // Run ids are ordered by time.
+    lines.sort_by_key(|line| line.run_id);
+    Ok(lines)
+}

@@ -1,0 +1,244 @@
+//! What we keep in NATS: streams, buckets and consumers, under which names and with which limits. Pure.
+//!
+//! | stream | subjects | content |
+//! |---|---|---|
+//! | `KEYSWEEP_TASKS`, `KEYSWEEP_BATCHES` | `keysweep.tasks`, `keysweep.batches` | the work queues |
+//! | `KEYSWEEP_EVENTS` | `keysweep.events.>` | events for subscribers |
+//! | `KEYSWEEP_DEAD` | `keysweep.dead.>` | messages that nobody could handle |
+//! | `KV_keysweep_runs` | `$KV.keysweep_runs.>` | the records of runs |
+//! | `KV_keysweep_locks` | `$KV.keysweep_locks.>` | who drives which job, and what its schedule did |
+//! | `KV_keysweep_history` | `$KV.keysweep_history.>` | one line per run |
+//! | `KV_keysweep_audit` | `$KV.keysweep_audit.>` | deleted keys |
+//!
+//! All but the queues keep one message per subject, which is what makes "create once" possible.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+
+use super::access::{NatsAccess, Storage};
+use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, MESSAGE_BYTES_MAX};
+use crate::queue::Topic;
+
+/// The name of the consumer of each work queue.
+pub(super) const WORKERS: &str = "workers";
+
+/// Messages of a work queue that may be in workers' hands at a time.
+const IN_HAND_MAX: i64 = 10_000;
+
+/// How long a task that is published again is known to be the same one.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// The first words of the store's keys, and the bucket that holds them.
+const BUCKETS: [(&str, &str); 9] = [
+    ("runs", "runs"),
+    ("failures", "runs"),
+    ("attempts", "runs"),
+    ("locks", "locks"),
+    ("due", "locks"),
+    ("history", "history"),
+    ("audit", "audit"),
+    ("dead", "dead"),
+    ("events", "events"),
+];
+
+/// Names and limits.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    access: NatsAccess,
+}
+
+impl Layout {
+    /// The layout that `access` asks for.
+    #[must_use]
+    pub fn new(access: &NatsAccess) -> Self {
+        Self { access: access.clone() }
+    }
+
+    /// The subject of a work queue.
+    #[must_use]
+    pub fn queue_subject(&self, topic: Topic) -> String {
+        format!("{}.{}", self.access.prefix, word(topic))
+    }
+
+    /// The stream of a work queue.
+    #[must_use]
+    pub fn queue_stream(&self, topic: Topic) -> String {
+        self.stream_name(word(topic))
+    }
+
+    /// The subject of a request to the service.
+    #[must_use]
+    pub fn api_subject(&self, endpoint: &str) -> String {
+        format!("{}.api.{endpoint}", self.access.prefix)
+    }
+
+    /// The stream and the subject of an entry or a prefix of the store; `None` for a key of no bucket.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<(String, String)> {
+        let first = key.split('/').next().unwrap_or_default();
+        let (_, bucket) = BUCKETS.iter().find(|(word, _)| *word == first)?;
+        let dotted = key.replace('/', ".");
+        Some(match *bucket {
+            plain @ ("dead" | "events") => {
+                (self.stream_name(plain), format!("{}.{dotted}", self.access.prefix))
+            }
+            bucket => (self.bucket_stream(bucket), format!("{}{dotted}", self.bucket_subjects(bucket))),
+        })
+    }
+
+    /// The key of the entry at `subject`.
+    #[must_use]
+    pub fn key(&self, subject: &str) -> String {
+        let bucket = subject.strip_prefix("$KV.").and_then(|rest| rest.split_once('.'));
+        let plain = subject.strip_prefix(&self.access.prefix).and_then(|rest| rest.strip_prefix('.'));
+        let dotted = bucket.map(|(_, dotted)| dotted).or(plain).unwrap_or(subject);
+        dotted.replace('.', "/")
+    }
+
+    /// All streams, as we want them.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Config> {
+        let keep = self.access.keep;
+        let mut streams: Vec<Config> = [Topic::Tasks, Topic::Batches].map(|topic| self.queue(topic)).into();
+        streams.push(Config {
+            max_age: EVENTS_KEPT,
+            max_bytes: EVENTS_BYTES_MAX,
+            ..self.kept("events", "events for subscribers, as CloudEvents JSON")
+        });
+        streams.push(Config { max_age: keep, max_bytes: EVENTS_BYTES_MAX, ..self.kept("dead", "messages that nobody could handle") });
+        streams.push(Config { max_age: keep, ..self.bucket("runs", "records of runs") });
+        streams.push(Config { max_age: keep, ..self.bucket("locks", "who drives which job") });
+        let runs = i64::try_from(self.access.history_runs).unwrap_or(i64::MAX);
+        streams.push(Config { max_messages: runs, ..self.bucket("history", "one line per run") });
+        let bytes = i64::try_from(self.access.audit_bytes).unwrap_or(i64::MAX);
+        streams.push(Config { max_bytes: bytes, ..self.bucket("audit", "deleted keys") });
+        streams
+    }
+
+    /// The consumer of a work queue: one for all workers, and deliveries without limit, because a message that
+    /// fails for good is ended by a record, never by the server.
+    #[must_use]
+    pub fn consumer(&self) -> pull::Config {
+        pull::Config {
+            durable_name: Some(WORKERS.to_owned()),
+            description: Some("all workers of keysweep".to_owned()),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.access.ack_wait,
+            max_deliver: -1,
+            max_ack_pending: IN_HAND_MAX,
+            ..pull::Config::default()
+        }
+    }
+
+    fn queue(&self, topic: Topic) -> Config {
+        let what = match topic {
+            Topic::Tasks => "scan tasks, from the coordinator to the scanners",
+            Topic::Batches => "reap batches, from the scanners to the reapers",
+        };
+        Config {
+            subjects: vec![self.queue_subject(topic)],
+            retention: RetentionPolicy::WorkQueue,
+            discard: DiscardPolicy::New,
+            max_bytes: i64::try_from(self.access.queue_bytes).unwrap_or(i64::MAX),
+            duplicate_window: DUPLICATE_WINDOW,
+            ..self.stream(word(topic), what)
+        }
+    }
+
+    /// A stream of things that are created once and kept for a while.
+    fn kept(&self, name: &str, what: &str) -> Config {
+        Config {
+            subjects: vec![format!("{}.{name}.>", self.access.prefix)],
+            discard: DiscardPolicy::Old,
+            allow_direct: true,
+            ..self.stream(name, what)
+        }
+    }
+
+    /// A bucket as the key-value clients of NATS know it, so that people can look into it with them.
+    fn bucket(&self, name: &str, what: &str) -> Config {
+        Config {
+            name: self.bucket_stream(name),
+            subjects: vec![format!("{}>", self.bucket_subjects(name))],
+            max_messages_per_subject: 1,
+            allow_rollup: true,
+            deny_delete: true,
+            discard: DiscardPolicy::Old,
+            allow_direct: true,
+            ..self.stream(name, what)
+        }
+    }
+
+    fn stream(&self, name: &str, what: &str) -> Config {
+        Config {
+            name: self.stream_name(name),
+            description: Some(format!("keysweep: {what}")),
+            storage: match self.access.storage {
+                Storage::File => StorageType::File,
+                Storage::Memory => StorageType::Memory,
+            },
+            num_replicas: self.access.replicas,
+            max_bytes: -1,
+            max_messages: -1,
+            max_messages_per_subject: -1,
+            max_consumers: -1,
+            // Room for the headers of our largest message.
+            max_message_size: i32::try_from(MESSAGE_BYTES_MAX + (8 << 10)).unwrap_or(-1),
+            duplicate_window: DUPLICATE_WINDOW,
+            ..Config::default()
+        }
+    }
+
+    fn stream_name(&self, name: &str) -> String {
+        format!("{}_{name}", self.access.prefix).to_ascii_uppercase()
+    }
+
+    fn bucket_stream(&self, bucket: &str) -> String {
+        format!("KV_{}_{bucket}", self.access.prefix)
+    }
+
+    fn bucket_subjects(&self, bucket: &str) -> String {
+        format!("$KV.{}_{bucket}.", self.access.prefix)
+    }
+}
+
+fn word(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Tasks => "tasks",
+        Topic::Batches => "batches",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_places_and_come_back_from_them() {
+        let layout = Layout::new(&NatsAccess { prefix: "ks-1".to_owned(), ..NatsAccess::open("nats://x") });
+        let check = |key: &str, stream: &str, subject: &str| {
+            assert_eq!(layout.place(key), Some((stream.to_owned(), subject.to_owned())));
+            assert_eq!(layout.key(subject), key);
+        };
+        check("runs/1/report/2", "KV_ks-1_runs", "$KV.ks-1_runs.runs.1.report.2");
+        check("attempts/1/2", "KV_ks-1_runs", "$KV.ks-1_runs.attempts.1.2");
+        check("locks/nightly", "KV_ks-1_locks", "$KV.ks-1_locks.locks.nightly");
+        check("dead/1", "KS-1_DEAD", "ks-1.dead.1");
+        assert_eq!(layout.place("other/1"), None);
+    }
+
+    #[test]
+    fn every_place_is_in_a_stream() {
+        let layout = Layout::new(&NatsAccess::open("nats://x"));
+        let streams = layout.streams();
+        for (word, _) in BUCKETS {
+            let (name, subject) = layout.place(&format!("{word}/1")).unwrap();
+            let stream = streams.iter().find(|stream| stream.name == name).unwrap();
+            let all = stream.subjects[0].strip_suffix('>').unwrap();
+            assert!(subject.starts_with(all), "{subject} is not in {name}");
+        }
+    }
+}

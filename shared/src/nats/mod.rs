@@ -1,0 +1,16 @@
+//! The queue and the store over NATS JetStream, and what else we say to NATS: events for subscribers and a
+//! service for programs. The only folder that names `async_nats`.
+
+mod access;
+mod connect;
+pub mod layout;
+mod queue;
+mod service;
+pub mod setup;
+mod store;
+
+pub use access::{Login, NatsAccess, Storage};
+pub use connect::{Nats, NatsError};
+pub use queue::NatsQueue;
+pub use service::{Answer, Request, Service, ask};
+pub use store::NatsStore;

@@ -1,0 +1,198 @@
+//! The work queues over JetStream: a work-queue stream and one consumer each. What is pulled is one message
+//! at a time, so that no worker hoards what others could do.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, AckKind};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use std::sync::Arc;
+use tokio::sync::{OnceCell, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::connect::{Nats, chain};
+use super::layout::WORKERS;
+use crate::queue::{Delivery, Handle, Queue, QueueError, Topic};
+use crate::supervise;
+
+/// How long a pull waits beyond its time for a server that has gone.
+const OVERTIME: Duration = Duration::from_secs(1);
+
+/// The pause after a pull that failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The acknowledgement, on the wire.
+const ACK: &str = "+ACK";
+
+/// The queues in JetStream.
+pub struct NatsQueue {
+    nats: Nats,
+    tasks: OnceCell<PullConsumer>,
+    batches: OnceCell<PullConsumer>,
+    /// Pulls under way.
+    pulls: TaskTracker,
+}
+
+impl NatsQueue {
+    /// The queues behind `nats`.
+    #[must_use]
+    pub fn new(nats: Nats) -> Self {
+        Self { nats, tasks: OnceCell::new(), batches: OnceCell::new(), pulls: TaskTracker::new() }
+    }
+
+    async fn consumer(&self, topic: Topic) -> Result<PullConsumer, QueueError> {
+        let cell = match topic {
+            Topic::Tasks => &self.tasks,
+            Topic::Batches => &self.batches,
+        };
+        let stream = self.nats.layout.queue_stream(topic);
+        let find = || async { self.nats.js.get_consumer_from_stream(WORKERS, &stream).await };
+        cell.get_or_try_init(find).await.cloned().map_err(|e| self.unavailable(&chain(&e)))
+    }
+
+    fn unavailable(&self, cause: &str) -> QueueError {
+        QueueError::Unavailable(self.nats.explain(cause))
+    }
+
+    fn refused(&self, error: &PublishError) -> QueueError {
+        match full(error) {
+            Some(cause) => {
+                tracing::debug!(cause, "the queue takes no more at the moment");
+                QueueError::Full
+            }
+            None => self.unavailable(&chain(error)),
+        }
+    }
+}
+
+/// What a server says that has no room for a message now, be it that the stream or the account is full, or the
+/// disk.
+fn full(error: &PublishError) -> Option<String> {
+    if error.kind() != PublishErrorKind::Other {
+        return None;
+    }
+    let source = std::error::Error::source(error)?;
+    let said = source.downcast_ref::<jetstream::Error>()?;
+    let codes = [
+        ErrorCode::STREAM_STORE_FAILED,
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ];
+    codes.contains(&said.error_code()).then(|| said.to_string())
+}
+
+impl Queue for NatsQueue {
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        let message = PublishMessage::build().message_id(id).payload(payload.into());
+        async move {
+            let subject = self.nats.layout.queue_subject(topic);
+            let sent = self.nats.js.send_publish(subject, message).await.map_err(|e| self.refused(&e))?;
+            sent.await.map_err(|e| self.refused(&e))?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn pull(
+        &self,
+        topic: Topic,
+        _max: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
+        async move {
+            let pulled = match self.consumer(topic).await {
+                Ok(consumer) => self.pull_one(consumer, wait).await,
+                Err(e) => Err(e),
+            };
+            match pulled {
+                Ok(delivery) => Ok(delivery.into_iter().collect()),
+                Err(e) => {
+                    // A worker outlives its server: it asks again until there is one.
+                    tracing::debug!(error = %e, "nothing can be pulled at the moment");
+                    sleep(RETRY).await;
+                    Ok(Vec::new())
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.pulls.close();
+            self.pulls.wait().await;
+        }
+        .boxed()
+    }
+}
+
+impl NatsQueue {
+    /// One message. The server may have sent it already when our caller loses interest, so the pull is a task
+    /// of its own, which puts back what nobody takes.
+    async fn pull_one(&self, consumer: PullConsumer, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let (sender, receiver) = oneshot::channel();
+        let nats = self.nats.clone();
+        supervise::detach(&self.pulls, async move {
+            let pulled = fetch(&nats, &consumer, wait).await;
+            if let Err(Ok(Some(unwanted))) = sender.send(pulled) {
+                // If this fails, it comes again after the ack deadline.
+                let _ = unwanted.handle.put_back(Duration::ZERO).await;
+            }
+        });
+        receiver.await.unwrap_or(Ok(None))
+    }
+}
+
+async fn fetch(nats: &Nats, consumer: &PullConsumer, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    let failed = |e: &(dyn std::error::Error + 'static)| QueueError::Unavailable(nats.explain(chain(e)));
+    let request = consumer.batch().max_messages(1).expires(wait.max(Duration::from_millis(1)));
+    let mut batch = request.messages().await.map_err(|e| failed(&e))?;
+    match timeout(wait + OVERTIME, batch.next()).await {
+        Ok(Some(Ok(message))) => Ok(Some(delivery(nats, message))),
+        Ok(Some(Err(e))) => Err(QueueError::Unavailable(nats.explain(e))),
+        Ok(None) | Err(_) => Ok(None),
+    }
+}
+
+fn delivery(nats: &Nats, message: jetstream::Message) -> Delivery {
+    let deliveries = message.info().map_or(1, |info| u32::try_from(info.delivered).unwrap_or(u32::MAX));
+    let payload: Arc<[u8]> = message.payload.as_ref().into();
+    Delivery { payload, deliveries, handle: Arc::new(NatsHandle { nats: nats.clone(), message }) }
+}
+
+struct NatsHandle {
+    nats: Nats,
+    message: jetstream::Message,
+}
+
+impl NatsHandle {
+    async fn tell(&self, kind: AckKind) -> Result<(), QueueError> {
+        self.message.ack_with(kind).await.map_err(|e| QueueError::Unavailable(e.to_string()))
+    }
+}
+
+impl Handle for NatsHandle {
+    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        async move {
+            // A request, so that the server has taken it when this returns.
+            let Some(reply) = self.message.reply.clone() else { return Ok(()) };
+            let asked = self.nats.client.request(reply, ACK.into()).await;
+            asked.map(drop).map_err(|e| QueueError::Unavailable(self.nats.explain(chain(&e))))
+        }
+        .boxed()
+    }
+
+    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.tell(AckKind::Nak((!delay.is_zero()).then_some(delay))).boxed()
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.tell(AckKind::Progress).boxed()
+    }
+}

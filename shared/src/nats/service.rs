@@ -1,0 +1,105 @@
+//! What programs may ask over NATS: a service in the sense of its service protocol (`$SRV.PING`, `INFO` and
+//! `STATS` answer for it), whose endpoints are subjects below our prefix. What is asked and answered is JSON
+//! and not made here.
+
+use async_nats::service::ServiceExt;
+use async_nats::service::endpoint::Endpoint;
+use async_nats::service::error::Error as ServiceError;
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
+use async_nats::RequestErrorKind;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, SelectAll};
+
+use super::connect::{Nats, NatsError, chain};
+
+/// The name of the service.
+const NAME: &str = "keysweep";
+
+/// A running service. Dropping it ends it.
+pub struct Service {
+    /// Held, because dropping it ends the endpoints.
+    _service: async_nats::service::Service,
+    requests: SelectAll<BoxStream<'static, Request>>,
+}
+
+/// A request that waits for its answer.
+pub struct Request {
+    /// The endpoint it came to.
+    pub endpoint: &'static str,
+    /// What is asked.
+    pub payload: Vec<u8>,
+    inner: async_nats::service::Request,
+}
+
+/// What came of asking the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The answer.
+    Given(Vec<u8>),
+    /// It was refused: a code as in HTTP, and why.
+    Refused(usize, String),
+    /// No service is running.
+    Nobody,
+}
+
+impl Service {
+    /// Starts answering at `endpoints`.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn start(nats: &Nats, version: &str, endpoints: &[&'static str]) -> Result<Self, NatsError> {
+        let failed = |cause: String| NatsError::Request { what: "start the service".to_owned(), cause };
+        let builder = nats.client.service_builder().description("cleans Redis of keys that nobody needs");
+        let service = builder.start(NAME, version).await.map_err(|e| failed(nats.explain(e)))?;
+        let mut requests = SelectAll::new();
+        for name in endpoints {
+            let builder = service.endpoint_builder().name(*name);
+            let endpoint = builder.add(nats.layout.api_subject(name)).await;
+            requests.push(stream(name, endpoint.map_err(|e| failed(nats.explain(e)))?));
+        }
+        Ok(Self { _service: service, requests })
+    }
+
+    /// The next request; `None` when the service has ended.
+    pub async fn next(&mut self) -> Option<Request> {
+        self.requests.next().await
+    }
+}
+
+fn stream(name: &'static str, endpoint: Endpoint) -> BoxStream<'static, Request> {
+    endpoint.map(move |inner| Request { endpoint: name, payload: inner.message.payload.to_vec(), inner }).boxed()
+}
+
+impl Request {
+    /// Answers, or refuses with a code as in HTTP and the reason.
+    pub async fn answer(self, answer: Result<Vec<u8>, (usize, String)>) {
+        let answer = answer.map(Into::into).map_err(|(code, status)| ServiceError { code, status });
+        if let Err(e) = self.inner.respond(answer).await {
+            tracing::warn!(error = %e, "failed to answer a request");
+        }
+    }
+}
+
+/// Asks the service.
+///
+/// # Errors
+/// When NATS fails, or the service does not answer in time.
+pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<Answer, NatsError> {
+    match nats.client.request(nats.layout.api_subject(endpoint), payload.into()).await {
+        Ok(message) => {
+            let header = |name| message.headers.as_ref().and_then(|all| all.get(name)).map(ToString::to_string);
+            Ok(match header(NATS_SERVICE_ERROR) {
+                Some(why) => {
+                    let code = header(NATS_SERVICE_ERROR_CODE).and_then(|code| code.parse().ok());
+                    Answer::Refused(code.unwrap_or(500), why)
+                }
+                None => Answer::Given(message.payload.to_vec()),
+            })
+        }
+        Err(e) if e.kind() == RequestErrorKind::NoResponders => Ok(Answer::Nobody),
+        Err(e) => {
+            let what = format!("ask the service for `{endpoint}`");
+            Err(NatsError::Request { what, cause: nats.explain(chain(&e)) })
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Creates what is missing in NATS and compares what is there with what we need. A difference is named and
+//! left alone, unless somebody asks for it to be applied.
+
+use std::fmt;
+
+use async_nats::jetstream::consumer::{Config as ConsumerConfig, IntoConsumerConfig, PullConsumer};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamErrorKind, RequestErrorKind,
+};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use serde::Serialize;
+
+use super::connect::{Nats, NatsError, chain};
+use super::layout::WORKERS;
+use crate::queue::Topic;
+
+/// One stream or consumer, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Piece {
+    /// Its name; a consumer's follows its stream's.
+    pub name: String,
+    /// How it stands.
+    pub state: PieceState,
+    /// In what it differs from what we need.
+    pub differences: Vec<Difference>,
+}
+
+/// How a stream or consumer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PieceState {
+    /// As we need it.
+    Right,
+    /// Not there.
+    Missing,
+    /// Made just now.
+    Created,
+    /// There, and other than we need it.
+    Different,
+    /// Changed just now to what we need.
+    Changed,
+}
+
+/// A setting that is other than we need it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The setting.
+    pub setting: &'static str,
+    /// What we need.
+    pub wanted: String,
+    /// What is there.
+    pub found: String,
+    /// Whether nothing works without it.
+    pub essential: bool,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is `{}`, not `{}`", self.setting, self.found, self.wanted)
+    }
+}
+
+/// What [`setup`] may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Look only.
+    Look,
+    /// Create what is missing.
+    Create,
+    /// Create what is missing, and change what can be changed.
+    Apply,
+}
+
+/// Makes NATS ready for a role: creates what is missing, and refuses what cannot work.
+///
+/// # Errors
+/// When JetStream cannot be used, or a stream is not what we need; the text names both values.
+pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
+    for piece in setup(nats, Mode::Create).await? {
+        let essential: Vec<String> =
+            piece.differences.iter().filter(|d| d.essential).map(ToString::to_string).collect();
+        if !essential.is_empty() {
+            return Err(NatsError::Layout(format!(
+                "`{}` in NATS is not as keysweep needs it: {}; delete it if it is a leftover, or choose another `--nats-prefix`",
+                piece.name,
+                essential.join(", ")
+            )));
+        }
+        for difference in &piece.differences {
+            tracing::warn!("`{}` in NATS: {difference}; `keysweep nats setup --apply` changes it", piece.name);
+        }
+    }
+    Ok(())
+}
+
+/// Goes through all streams and consumers.
+///
+/// # Errors
+/// When JetStream does not answer, or refuses.
+pub async fn setup(nats: &Nats, mode: Mode) -> Result<Vec<Piece>, NatsError> {
+    let mut pieces = Vec::new();
+    for wanted in nats.layout.streams() {
+        pieces.push(stream(nats, &wanted, mode).await?);
+    }
+    for topic in [Topic::Tasks, Topic::Batches] {
+        let stream = nats.layout.queue_stream(topic);
+        // Nothing to compare below a stream that is missing.
+        let missing = |piece: &Piece| piece.name == stream && piece.state == PieceState::Missing;
+        if pieces.iter().any(missing) {
+            continue;
+        }
+        pieces.push(consumer(nats, &stream, mode).await?);
+    }
+    Ok(pieces)
+}
+
+async fn stream(nats: &Nats, wanted: &Config, mode: Mode) -> Result<Piece, NatsError> {
+    let name = wanted.name.clone();
+    let Some(found) = find_stream(nats, &name).await? else {
+        if mode == Mode::Look {
+            return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
+        }
+        let created = nats.js.create_stream(wanted.clone()).await;
+        // Another process may have been faster; it made the same.
+        created.map(drop).map_err(|e| cannot_create(nats, &name, &e))?;
+        return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
+    };
+    let differences = stream_differences(wanted, &found);
+    if differences.is_empty() {
+        return Ok(Piece { name, state: PieceState::Right, differences });
+    }
+    if mode != Mode::Apply || differences.iter().any(|difference| difference.essential) {
+        return Ok(Piece { name, state: PieceState::Different, differences });
+    }
+    let changed = nats.js.update_stream(wanted.clone()).await;
+    changed.map_err(|e| request(nats, &format!("change the stream `{name}`"), &chain(&e)))?;
+    Ok(Piece { name: name.clone(), state: PieceState::Changed, differences })
+}
+
+async fn find_stream(nats: &Nats, name: &str) -> Result<Option<Config>, NatsError> {
+    match nats.js.get_stream(name).await {
+        Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+        Err(e) => match e.kind() {
+            GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            GetStreamErrorKind::JetStream(said) if off(said.error_code()) => {
+                Err(NatsError::NoJetStream(nats.urls.to_string()))
+            }
+            GetStreamErrorKind::Request if no_responders(&e) => {
+                Err(NatsError::NoJetStream(nats.urls.to_string()))
+            }
+            _ => Err(request(nats, &format!("look at the stream `{name}`"), &chain(&e))),
+        },
+    }
+}
+
+fn off(code: ErrorCode) -> bool {
+    [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT].contains(&code)
+}
+
+/// Where no JetStream is, nobody listens to its requests.
+fn no_responders(error: &(dyn std::error::Error + 'static)) -> bool {
+    let source = error.source();
+    let request = source.and_then(|s| s.downcast_ref::<async_nats::jetstream::context::RequestError>());
+    request.is_some_and(|e| e.kind() == RequestErrorKind::NoResponders)
+}
+
+fn cannot_create(nats: &Nats, name: &str, e: &async_nats::jetstream::context::CreateStreamError) -> NatsError {
+    match e.kind() {
+        CreateStreamErrorKind::JetStreamUnavailable => NatsError::NoJetStream(nats.urls.to_string()),
+        CreateStreamErrorKind::JetStream(said) if off(said.error_code()) => {
+            NatsError::NoJetStream(nats.urls.to_string())
+        }
+        _ => request(nats, &format!("create the stream `{name}`"), &chain(e)),
+    }
+}
+
+fn request(nats: &Nats, what: &str, cause: &str) -> NatsError {
+    NatsError::Request { what: what.to_owned(), cause: nats.explain(cause) }
+}
+
+async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsError> {
+    let (name, wanted) = (format!("{stream} > {WORKERS}"), nats.layout.consumer());
+    let found: Result<PullConsumer, _> = nats.js.get_consumer_from_stream(WORKERS, stream).await;
+    let make = || async {
+        let made = nats.js.create_consumer_on_stream(wanted.clone(), stream).await;
+        made.map(drop).map_err(|e| request(nats, &format!("make the consumer `{name}`"), &chain(&e)))
+    };
+    let Ok(found) = found else {
+        if mode == Mode::Look {
+            return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
+        }
+        make().await?;
+        return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
+    };
+    let differences = consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config);
+    let state = match (differences.is_empty(), mode) {
+        (true, _) => PieceState::Right,
+        (false, Mode::Apply) => {
+            make().await?;
+            PieceState::Changed
+        }
+        (false, _) => PieceState::Different,
+    };
+    Ok(Piece { name, state, differences })
+}
+
+/// What of `found` is not as `wanted`. Pure.
+fn stream_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut compare = |setting, wanted: String, found: String, essential| {
+        if wanted != found {
+            differences.push(Difference { setting, wanted, found, essential });
+        }
+    };
+    let subjects = |config: &Config| config.subjects.join(" ");
+    compare("subjects", subjects(wanted), subjects(found), true);
+    compare("retention", retention(wanted), retention(found), true);
+    compare("direct get", wanted.allow_direct.to_string(), found.allow_direct.to_string(), true);
+    let per_subject = |config: &Config| unlimited(config.max_messages_per_subject);
+    compare("messages per subject", per_subject(wanted), per_subject(found), true);
+    let discard = |config: &Config| format!("{:?}", config.discard).to_ascii_lowercase();
+    compare("discard", discard(wanted), discard(found), true);
+    let storage = |config: &Config| format!("{:?}", config.storage).to_ascii_lowercase();
+    compare("storage", storage(wanted), storage(found), false);
+    compare("replicas", wanted.num_replicas.to_string(), found.num_replicas.to_string(), false);
+    compare("bytes", unlimited(wanted.max_bytes), unlimited(found.max_bytes), false);
+    compare("messages", unlimited(wanted.max_messages), unlimited(found.max_messages), false);
+    let age = |config: &Config| format!("{} s", config.max_age.as_secs());
+    compare("age", age(wanted), age(found), false);
+    differences
+}
+
+fn retention(config: &Config) -> String {
+    match config.retention {
+        RetentionPolicy::Limits => "limits",
+        RetentionPolicy::Interest => "interest",
+        RetentionPolicy::WorkQueue => "workqueue",
+    }
+    .to_owned()
+}
+
+fn unlimited(limit: i64) -> String {
+    if limit < 0 { "unlimited".to_owned() } else { limit.to_string() }
+}
+
+fn consumer_differences(wanted: &ConsumerConfig, found: &ConsumerConfig) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut compare = |setting, wanted: String, found: String, essential| {
+        if wanted != found {
+            differences.push(Difference { setting, wanted, found, essential });
+        }
+    };
+    let policy = |config: &ConsumerConfig| format!("{:?}", config.ack_policy).to_ascii_lowercase();
+    compare("acknowledgement", policy(wanted), policy(found), true);
+    compare("filter", wanted.filter_subject.clone(), found.filter_subject.clone(), true);
+    compare("deliveries", unlimited(wanted.max_deliver), unlimited(found.max_deliver), true);
+    let wait = |config: &ConsumerConfig| format!("{} ms", config.ack_wait.as_millis());
+    compare("ack deadline", wait(wanted), wait(found), false);
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::access::NatsAccess;
+    use super::super::layout::Layout;
+    use super::*;
+
+    #[test]
+    fn differences_are_named_and_the_essential_ones_told_apart() {
+        let layout = Layout::new(&NatsAccess::open("nats://x"));
+        let wanted = layout.streams().swap_remove(0);
+        assert_eq!(stream_differences(&wanted, &wanted), []);
+        let found = Config { retention: RetentionPolicy::Limits, max_bytes: 7, ..wanted.clone() };
+        let differences = stream_differences(&wanted, &found);
+        let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        assert_eq!(texts[0], "retention is `limits`, not `workqueue`");
+        assert_eq!(texts[1], format!("bytes is `7`, not `{}`", wanted.max_bytes));
+        assert_eq!(differences.iter().map(|d| d.essential).collect::<Vec<_>>(), [true, false]);
+    }
+}

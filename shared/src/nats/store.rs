@@ -1,0 +1,273 @@
+//! The store over JetStream: one message per key. Creating and replacing carry the sequence that the key is
+//! expected to have, so the server refuses whoever comes second. Reading needs no consumer: the next message
+//! of a prefix after a sequence is asked for, and whatever is published below the prefix wakes those who
+//! wait. So nothing has to be made anew when a server restarts.
+
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind, Stream};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::connect::{Nats, chain};
+use crate::limits::STORE_PATIENCE;
+use crate::store::{Created, Entry, Store, StoreError, Watch};
+
+/// Names the attempt that wrote a message. An answer may get lost, and then only this tells whether what
+/// stands there is ours.
+const WRITER: &str = "Keysweep-Writer";
+
+/// The first and the longest pause of whoever waits for an entry.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(250);
+
+/// The first and the longest pause after a request that was not answered.
+const RETRY: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// Entries in JetStream.
+#[derive(Clone)]
+pub struct NatsStore {
+    nats: Nats,
+    patience: Duration,
+}
+
+/// What came of a conditional write.
+enum Put {
+    Done(u64),
+    /// The key is not at the expected sequence.
+    Refused,
+}
+
+impl NatsStore {
+    /// The store behind `nats`. What is not answered is tried again, for two minutes at most.
+    #[must_use]
+    pub fn new(nats: Nats) -> Self {
+        Self { nats, patience: STORE_PATIENCE }
+    }
+
+    async fn place(&self, key: &str) -> Result<(Stream<()>, String), StoreError> {
+        let (stream, subject) =
+            self.nats.layout.place(key).ok_or_else(|| StoreError(format!("`{key}` belongs to no bucket")))?;
+        let stream =
+            self.nats.js.get_stream_no_info(&stream).await.map_err(|e| StoreError(format!("`{stream}`: {e}")))?;
+        Ok((stream, subject))
+    }
+
+    /// Writes `key` if it is at the sequence `expected`; 0 is that of a key that is absent.
+    async fn put(&self, key: &str, value: Vec<u8>, expected: u64) -> Result<Put, StoreError> {
+        let (stream, subject) = self.place(key).await?;
+        let (writer, value) = (Uuid::now_v7().to_string(), bytes::Bytes::from(value));
+        let mut retry = Retry::new(&self.nats, self.patience);
+        loop {
+            let message = PublishMessage::build()
+                .payload(value.clone())
+                .expected_last_subject_sequence(expected)
+                .header(WRITER, writer.as_str());
+            let answered = match self.nats.js.send_publish(subject.clone(), message).await {
+                Ok(answer) => answer.await,
+                Err(e) => Err(e),
+            };
+            match answered {
+                Ok(ack) => return Ok(Put::Done(ack.sequence)),
+                Err(e) if e.kind() == PublishErrorKind::WrongLastSequence => {
+                    let stored = leader_get(&stream, &subject, &mut retry).await?;
+                    let ours = |stored: &StreamMessage| {
+                        stored.headers.get(WRITER).is_some_and(|name| name.as_str() == writer)
+                    };
+                    return Ok(match stored {
+                        Some(stored) if ours(&stored) => Put::Done(stored.sequence),
+                        _ => Put::Refused,
+                    });
+                }
+                Err(e) if e.kind() == PublishErrorKind::MaxPayloadExceeded => return Err(StoreError(chain(&e))),
+                Err(e) => retry.pause(&chain(&e)).await?,
+            }
+        }
+    }
+
+    /// The latest message at exactly this key, as the stream's leader has it.
+    async fn latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let (stream, subject) = self.place(key).await?;
+        let mut retry = Retry::new(&self.nats, self.patience);
+        Ok(leader_get(&stream, &subject, &mut retry).await?.map(|message| self.entry(message)))
+    }
+
+    fn entry(&self, message: StreamMessage) -> Entry {
+        Entry {
+            key: self.nats.layout.key(&message.subject),
+            value: message.payload.into(),
+            revision: message.sequence,
+        }
+    }
+
+    async fn next_of(&self, stream: &Stream<()>, all: &str, after: u64) -> Result<Option<Entry>, StoreError> {
+        let mut retry = Retry::new(&self.nats, self.patience);
+        loop {
+            match stream.direct_get_next_for_subject(all, Some(after + 1)).await {
+                Ok(message) => return Ok(Some(self.entry(message))),
+                Err(e) if e.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+                Err(e) => retry.pause(&chain(&e)).await?,
+            }
+        }
+    }
+}
+
+async fn leader_get(
+    stream: &Stream<()>,
+    subject: &str,
+    retry: &mut Retry<'_>,
+) -> Result<Option<StreamMessage>, StoreError> {
+    loop {
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => return Ok(Some(message)),
+            Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+            Err(e) => retry.pause(&chain(&e)).await?,
+        }
+    }
+}
+
+impl Store for NatsStore {
+    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+        let key = key.to_owned();
+        async move {
+            loop {
+                if let Put::Done(revision) = self.put(&key, value.clone(), 0).await? {
+                    return Ok(Created::Now(revision));
+                }
+                // It may have grown too old between the two answers: then it can be created after all.
+                if let Some(entry) = self.latest(&key).await? {
+                    return Ok(Created::Before(entry));
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        let key = key.to_owned();
+        async move {
+            let (stream, subject) = self.place(&key).await?;
+            let mut retry = Retry::new(&self.nats, self.patience);
+            loop {
+                match stream.direct_get_last_for_subject(subject.clone()).await {
+                    Ok(message) => return Ok(Some(self.entry(message))),
+                    Err(e) if e.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+                    Err(e) => retry.pause(&chain(&e)).await?,
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn update(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        revision: u64,
+    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        let key = key.to_owned();
+        async move {
+            Ok(match self.put(&key, value, revision).await? {
+                Put::Done(revision) => Some(revision),
+                Put::Refused => None,
+            })
+        }
+        .boxed()
+    }
+
+    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        let prefix = prefix.to_owned();
+        async move {
+            let (stream, all) = self.place(&prefix).await?;
+            self.next_of(&stream, &format!("{all}>"), revision).await
+        }
+        .boxed()
+    }
+
+    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+        let prefix = prefix.to_owned();
+        async move {
+            let (stream, all) = self.place(&prefix).await?;
+            let all = format!("{all}>");
+            let subscribed = self.nats.client.subscribe(all.clone()).await;
+            let hints = subscribed.map_err(|e| StoreError(self.nats.explain(chain(&e))))?;
+            let watch = NatsWatch { store: self.clone(), stream, all, seen: 0, hints: Some(hints), pause: LOOK_AGAIN };
+            Ok(Box::new(watch) as Box<dyn Watch>)
+        }
+        .boxed()
+    }
+}
+
+struct NatsWatch {
+    store: NatsStore,
+    stream: Stream<()>,
+    all: String,
+    seen: u64,
+    /// What is published below the prefix, stored or not: a reason to look, no more. `None` once it ended.
+    hints: Option<Subscriber>,
+    pause: Duration,
+}
+
+impl NatsWatch {
+    /// Waits for a hint, or until it is time to look anyway.
+    async fn hint(&mut self) {
+        let hinted = match &mut self.hints {
+            Some(hints) => timeout(self.pause, hints.next()).await,
+            None => {
+                sleep(self.pause).await;
+                return;
+            }
+        };
+        match hinted {
+            Ok(Some(_)) => self.pause = LOOK_AGAIN,
+            Ok(None) => self.hints = None,
+            Err(_) => self.pause = (self.pause * 2).min(LOOK_AGAIN_MAX),
+        }
+    }
+}
+
+impl Watch for NatsWatch {
+    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
+        async move {
+            loop {
+                if let Some(entry) = self.store.next_of(&self.stream, &self.all, self.seen).await? {
+                    self.seen = entry.revision;
+                    self.pause = LOOK_AGAIN;
+                    return Ok(entry);
+                }
+                self.hint().await;
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Patience with a server that does not answer at the moment.
+struct Retry<'a> {
+    nats: &'a Nats,
+    until: Instant,
+    pause: Duration,
+}
+
+impl<'a> Retry<'a> {
+    fn new(nats: &'a Nats, patience: Duration) -> Self {
+        Self { nats, until: Instant::now() + patience, pause: RETRY }
+    }
+
+    /// Waits a little, or gives up with `cause`.
+    async fn pause(&mut self, cause: &str) -> Result<(), StoreError> {
+        if Instant::now() >= self.until {
+            return Err(StoreError(self.nats.explain(cause)));
+        }
+        tracing::debug!(cause, "the store does not answer, will try again");
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(RETRY_MAX);
+        Ok(())
+    }
+}
