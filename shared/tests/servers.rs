@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -204,14 +204,19 @@ async fn a_nats_server_that_cannot_start_says_why() {
 }
 
 #[tokio::test]
-async fn a_nats_server_whose_port_was_taken_does_not_come_back() {
+async fn a_nats_server_waits_for_its_port_and_takes_nobody_else_for_itself() {
     let server = NatsServer::start("").await.unwrap();
     server.kill().unwrap();
-    let taken = std::net::TcpListener::bind(("127.0.0.1", server.port())).unwrap();
-    let message = server.restart().await.unwrap_err().to_string();
-    assert!(message.contains("address already in use"), "{message}");
-    drop(taken);
+    let other = TcpListener::bind(("127.0.0.1", server.port())).unwrap();
+    let other = std::thread::spawn(move || {
+        let (mut client, _) = other.accept().unwrap();
+        client.write_all(b"INFO {\"server_name\":\"other\"}\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    });
     server.restart().await.unwrap();
+    assert!(other.is_finished());
+    assert!(server.log_tail().contains("Server is ready"), "{}", server.log_tail());
+    assert!(nats_request(&server, "$JS.API.INFO", "").is_ok());
 }
 
 /// Not a test by itself: what [`a_killed_parent_leaves_no_server`] runs as another process.
