@@ -1,13 +1,14 @@
 //! The servers that we start ourselves: they come up, they fill up, and they never stay behind.
 #![cfg(test)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use shared::cluster::{Access, Fault, Reply};
-use shared::servers::{ClusterServers, Seeder, Server, demo_mixture};
+use shared::servers::{ClusterServers, NatsServer, Seeder, Server, ServersError, demo_mixture};
 use shared::slot::slot_of;
 
 fn alive(pid: u32) -> bool {
@@ -99,7 +100,7 @@ async fn a_cluster_comes_up_with_replicas_is_filled_and_moves_a_slot() {
     cluster.close_slot(slot, from, to).await.unwrap();
     let count = async |node: usize| {
         let conn = cluster.nodes()[node].conn().await?;
-        Ok::<_, shared::servers::ServersError>(conn.words(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await?)
+        Ok::<_, ServersError>(conn.words(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await?)
     };
     assert_eq!((count(from).await.unwrap(), count(to).await.unwrap()), (Reply::Int(0), Reply::Int(250)));
     cluster.move_slot(slot, to, from).await.unwrap();
@@ -140,50 +141,139 @@ async fn a_refused_write_is_reported() {
     assert!(message.contains("NOSUCH"), "{message}");
 }
 
+/// Publishes `body` to `subject` and returns the body of the answer; spoken by hand, without a client.
+fn nats_request(server: &NatsServer, subject: &str, body: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port()))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let publish = format!("PUB {subject} inbox.1 {}\r\n{body}\r\n", body.len());
+    stream.write_all(format!("CONNECT {{\"verbose\":false}}\r\nSUB inbox.1 1\r\n{publish}").as_bytes())?;
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(line) = lines.next().transpose()? {
+        if line.starts_with("MSG inbox.1 ") {
+            return lines.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    Err(std::io::ErrorKind::UnexpectedEof.into())
+}
+
+#[tokio::test]
+async fn a_nats_server_keeps_port_and_messages_over_a_kill() {
+    let server = NatsServer::start("").await.unwrap();
+    assert_eq!(server.url(), format!("nats://127.0.0.1:{}", server.port()));
+    let stream = r#"{"name":"S","subjects":["s"],"storage":"file","num_replicas":1}"#;
+    let created = nats_request(&server, "$JS.API.STREAM.CREATE.S", stream).unwrap();
+    assert!(created.contains(r#""did_create":true"#), "{created}");
+    let stored = nats_request(&server, "s", "message").unwrap();
+    assert!(stored.contains(r#""seq":1"#), "{stored}");
+    let (pid, port, dir) = (server.pid(), server.port(), server.dir().to_owned());
+    server.kill().unwrap();
+    assert!(!alive(pid) && dir.join("store/jetstream").exists());
+    assert!(nats_request(&server, "s", "message").is_err());
+    server.restart().await.unwrap();
+    assert!(server.pid() != pid && server.port() == port && server.dir() == dir);
+    let info = nats_request(&server, "$JS.API.STREAM.INFO.S", "").unwrap();
+    assert!(info.contains(r#""messages":1"#), "{info}");
+    server.restart().await.unwrap();
+    assert!(nats_request(&server, "s", "message").unwrap().contains(r#""seq":2"#));
+    let pid = server.pid();
+    drop(server);
+    assert!(!alive(pid) && !dir.exists());
+}
+
+#[tokio::test]
+async fn a_nats_server_can_be_paused_and_resumed() {
+    let server = NatsServer::start("jetstream { max_file_store: 1MB }").await.unwrap();
+    server.pause().unwrap();
+    assert!(nats_request(&server, "$JS.API.INFO", "").is_err());
+    server.resume().unwrap();
+    let info = nats_request(&server, "$JS.API.INFO", "").unwrap();
+    assert!(info.contains("\"storage\":0"), "{info}");
+    assert!(server.log_tail().contains("Max Storage:     1.00 MB"), "{}", server.log_tail());
+    server.pause().unwrap();
+    server.restart().await.unwrap();
+    assert!(nats_request(&server, "$JS.API.INFO", "").is_ok());
+}
+
+#[tokio::test]
+async fn a_nats_server_that_cannot_start_says_why() {
+    let Err(error) = NatsServer::start("max_payload: [").await else { panic!("it started") };
+    let message = error.to_string();
+    assert!(matches!(error, ServersError::NotReady { .. }), "{message}");
+    assert!(message.contains("nats-server (`") && message.contains("ended at once"), "{message}");
+    assert!(message.contains("Parse error"), "{message}");
+}
+
+#[tokio::test]
+async fn a_nats_server_waits_for_its_port_and_takes_nobody_else_for_itself() {
+    let server = NatsServer::start("").await.unwrap();
+    server.kill().unwrap();
+    let other = TcpListener::bind(("127.0.0.1", server.port())).unwrap();
+    let other = std::thread::spawn(move || {
+        let (mut client, _) = other.accept().unwrap();
+        client.write_all(b"INFO {\"server_name\":\"other\"}\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    server.restart().await.unwrap();
+    assert!(other.is_finished());
+    assert!(server.log_tail().contains("Server is ready"), "{}", server.log_tail());
+    assert!(nats_request(&server, "$JS.API.INFO", "").is_ok());
+}
+
 /// Not a test by itself: what [`a_killed_parent_leaves_no_server`] runs as another process.
 #[tokio::test]
 async fn helper_that_waits_to_be_killed() {
-    if std::env::var_os("KEYSWEEP_TEST_HELPER").is_none() {
-        return;
-    }
-    let server = Server::start(&[]).await.unwrap();
-    println!("server {}", server.pid());
+    let Some(server) = std::env::var_os("KEYSWEEP_TEST_HELPER") else { return };
+    let (redis, nats);
+    let pid = if server == "nats" {
+        nats = NatsServer::start("").await.unwrap();
+        nats.pid()
+    } else {
+        redis = Server::start(&[]).await.unwrap();
+        redis.pid()
+    };
+    println!("server {pid}");
     std::thread::sleep(Duration::from_secs(60));
+}
+
+/// This test binary again, as a process that starts `server` (`redis` or `nats`) and waits.
+fn helper(server: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
+        .env("KEYSWEEP_TEST_HELPER", server);
+    command
 }
 
 #[test]
 fn a_killed_parent_leaves_no_server() {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
-        .env("KEYSWEEP_TEST_HELPER", "1");
-    let mut parent = command.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let pid = lines
-        .map_while(Result::ok)
-        .find_map(|line| line.split("server ").nth(1)?.parse::<u32>().ok())
-        .unwrap();
-    assert!(alive(pid));
-    assert_eq!(leftovers(parent.id()).len(), 1);
-    parent.kill().unwrap();
-    parent.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while alive(pid) || !leftovers(parent.id()).is_empty() {
-        assert!(Instant::now() < deadline, "server {pid} lives on");
-        std::thread::sleep(Duration::from_millis(20));
+    for server in ["redis", "nats"] {
+        let mut parent = helper(server).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+        let pid = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.split("server ").nth(1)?.parse::<u32>().ok())
+            .unwrap();
+        assert!(alive(pid));
+        assert_eq!(leftovers(parent.id()).len(), 1);
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while alive(pid) || !leftovers(parent.id()).is_empty() {
+            assert!(Instant::now() < deadline, "{server} server {pid} lives on");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
 #[test]
-fn a_missing_binary_is_an_error_that_says_how_to_install_it() {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
-        .env("KEYSWEEP_TEST_HELPER", "1");
-    let output = command.env("KEYSWEEP_REDIS_SERVER", "/nonexistent/redis-server").output().unwrap();
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && text.contains("/nonexistent/redis-server"), "{text}");
+fn a_missing_binary_is_an_error_that_names_it() {
+    for (server, variable) in [("redis", "KEYSWEEP_REDIS_SERVER"), ("nats", "KEYSWEEP_NATS_SERVER")] {
+        let output = helper(server).env(variable, "/nonexistent/server").output().unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{text}");
+        assert!(text.contains("/nonexistent/server") && text.contains(variable), "{text}");
+    }
 }
 
 /// `cargo test -p shared --test servers -- --ignored --nocapture soak`: how fast seeding is here.

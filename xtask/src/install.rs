@@ -1,10 +1,11 @@
 //! Programs that the system lacks: installed through apt where we may, otherwise named with the command
 //! that installs them. Nothing that was installed here is left running or starts with the machine.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
-use shared::servers::{find_program, redis_server};
+use shared::servers::{ServersError, find_program, nats_server, redis_server};
 
 use crate::cargo::status;
 
@@ -15,10 +16,17 @@ pub(crate) struct Tool {
     pub(crate) program: &'static str,
     /// The apt package that holds it; the service of the same name, if there is one, stays off.
     pub(crate) package: &'static str,
+    /// How it is found if PATH is not all: another binary may be named in the environment.
+    find: Option<fn() -> Result<PathBuf, ServersError>>,
 }
 
 /// The server that the demo, the tests and the bench start.
-pub(crate) const REDIS: Tool = Tool { program: "redis-server", package: "redis-server" };
+pub(crate) const REDIS: Tool =
+    Tool { program: "redis-server", package: "redis-server", find: Some(redis_server) };
+
+/// The queue's server, which the tests start.
+pub(crate) const NATS: Tool =
+    Tool { program: "nats-server", package: "nats-server", find: Some(nats_server) };
 
 /// Installs package `$1` without starting its service now or at boot. A policy of the system's own is
 /// respected, and ours is removed again whatever happens.
@@ -42,15 +50,12 @@ fi
 /// Makes sure that `tools` are there.
 ///
 /// # Errors
-/// If one is missing and cannot be installed from here; the text names the command that installs it.
+/// If one is missing and cannot be installed from here; the text names the command that installs it. Or if
+/// the environment names a binary that is none: nothing that we install helps then.
 pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     for tool in tools {
-        if !present(tool) {
+        if !present(tool)? {
             install(tool)?;
-        }
-        if tool.program == REDIS.program {
-            // Another binary may be named in the environment; if that is wrong, nothing we install helps.
-            redis_server()?;
         }
     }
     Ok(())
@@ -61,14 +66,19 @@ fn install(tool: &Tool) -> Result<()> {
     eprintln!("xtask: `{}` is missing; installing `{}` with apt-get", tool.program, tool.package);
     let args = ["-c", APT, "keysweep-install", tool.package];
     let installed = status(shell.args(args).stdin(Stdio::null()))?;
-    if !installed.success() || !present(tool) {
+    if !installed.success() || !present(tool)? {
         bail!("apt-get did not install `{}` (see above); {}", tool.package, way_out(tool));
     }
     Ok(())
 }
 
-fn present(tool: &Tool) -> bool {
-    find_program(tool.program).is_some() || (tool.program == REDIS.program && redis_server().is_ok())
+fn present(tool: &Tool) -> Result<bool> {
+    let Some(find) = tool.find else { return Ok(find_program(tool.program).is_some()) };
+    match find() {
+        Ok(_) => Ok(true),
+        Err(ServersError::MissingBinary(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn way_out(tool: &Tool) -> String {
@@ -102,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_missing_tool_is_named_with_its_package() {
-        let text = way_out(&Tool { program: "nats-server", package: "nats-server" });
+        let text = way_out(&NATS);
         assert!(
             text.contains("`nats-server` is missing") && text.contains("apt-get install nats-server"),
             "{text}"
@@ -111,9 +121,17 @@ mod tests {
 
     #[test]
     fn what_is_there_is_not_installed() {
-        let shell = Tool { program: "sh", package: "no-such-package" };
-        assert!(present(&shell));
+        let shell = Tool { program: "sh", package: "no-such-package", find: None };
+        assert!(present(&shell).unwrap());
         ensure(&[shell]).unwrap();
+    }
+
+    #[test]
+    fn only_a_missing_program_is_installed() {
+        let found_by = |find| present(&Tool { find: Some(find), ..NATS });
+        assert!(!found_by(|| Err(ServersError::MissingBinary(String::new()))).unwrap());
+        let error = found_by(|| Err(ServersError::WrongBinary("`/etc` is none".to_owned()))).unwrap_err();
+        assert_eq!(error.to_string(), "`/etc` is none");
     }
 
     #[test]

@@ -9,7 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::ServersError;
 
-/// The arguments of every server of ours; what a caller adds comes after them and wins.
+/// Where [`lasting_port`] looks.
+const LASTING_PORTS: std::ops::Range<u16> = 20_000..32_768;
+/// How many ports it tries before it takes any free one.
+const LASTING_PORT_ATTEMPTS: u32 = 100;
+
+/// The arguments of every redis-server of ours; what a caller adds comes after them and wins.
 pub(super) fn arguments(dir: &Path, port: u16, bus_port: Option<u16>) -> Vec<String> {
     let fixed = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
     let mut args: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
@@ -32,6 +37,19 @@ pub(super) fn free_ports() -> io::Result<[u16; 2]> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok([first.local_addr()?.port(), second.local_addr()?.port()])
+}
+
+/// A port that is free now and that a server can come back to: it lies below the ports from which the system
+/// (Linux, macOS) serves outgoing connections, which could take it, or even reach themselves through it,
+/// while the server is down.
+pub(super) fn lasting_port() -> io::Result<u16> {
+    for _ in 0..LASTING_PORT_ATTEMPTS {
+        let port = fastrand::u16(LASTING_PORTS);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    free_ports().map(|[port, _]| port)
 }
 
 /// A new directory that only we can read.
@@ -75,6 +93,7 @@ mod tests {
     fn ports_differ_and_directories_are_new() {
         let [one, two] = free_ports().unwrap();
         assert_ne!(one, two);
+        assert!(LASTING_PORTS.contains(&lasting_port().unwrap()));
         let (a, b) = (fresh_dir().unwrap(), fresh_dir().unwrap());
         assert_ne!(a, b);
         for dir in [a, b] {

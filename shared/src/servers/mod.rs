@@ -1,19 +1,22 @@
-//! Redis servers that we start ourselves, on loopback and on free ports, and that end with us: for
+//! Redis and NATS servers that we start ourselves, on loopback and on free ports, and that end with us: for
 //! `keysweep demo`, the tests and xtask. Nothing here is used against a server of someone else.
 
 mod binary;
 mod cluster;
 mod host;
+mod keeper;
 mod mixture;
+mod nats;
 mod process;
 mod seed;
 mod slots;
 
 use std::io;
 
-pub use binary::{find_program, redis_server};
+pub use binary::{find_program, nats_server, redis_server};
 pub use cluster::ClusterServers;
 pub use mixture::{Entry, Mixture, Truth, Value, demo_mixture};
+pub use nats::NatsServer;
 pub use process::Server;
 pub use seed::Seeder;
 
@@ -22,9 +25,12 @@ use crate::cluster::{Conn, Fault, Reply};
 /// Why a server of ours could not be started, steered or filled.
 #[derive(Debug, thiserror::Error)]
 pub enum ServersError {
-    /// No usable `redis-server`; the text says how to get one.
+    /// No `redis-server` or `nats-server` on this machine; the text says how to get one.
     #[error("{0}")]
     MissingBinary(String),
+    /// The environment names a binary that cannot be started; installing one does not help.
+    #[error("{0}")]
+    WrongBinary(String),
     /// The operating system refused something.
     #[error("{what}: {source}")]
     System {
