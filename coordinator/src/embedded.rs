@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::drive::{DriveError, Guards, Progress, drive};
+use crate::drive::{DriveError, Progress, drive};
 use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::options::Options;
@@ -184,11 +184,8 @@ async fn stages(
             async move { reporter::report(&env, run, now_ms).await.map(|_| ()) }
         }),
     );
-    let guards = Guards {
-        deletions_max: survey.estimate.cap(options.max_delete_percent),
-        runtime_max: options.max_runtime,
-    };
-    let mut driving = Box::pin(drive(env, survey, guards, progress));
+    env.records(run).create_plan(&survey.spec, &survey.tasks).await.map_err(DriveError::from)?;
+    let mut driving = Box::pin(drive(env, run, &options.started_by, progress));
     let result = loop {
         tokio::select! {
             result = &mut driving => break result?,

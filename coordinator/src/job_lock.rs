@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::options::Options;
+use crate::whoami::hostname;
 
 /// How often somebody who waits for the lock asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -93,12 +94,6 @@ fn key(job: &str, nodes: &[PlannedNode]) -> Vec<u8> {
 
 fn who(holder: &Holder) -> String {
     format!("by process {} on `{}` since {} (run {})", holder.pid, holder.host, holder.since, holder.run)
-}
-
-/// The machine's name.
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
 }
 
 /// The server that serves `slot`.

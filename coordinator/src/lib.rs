@@ -13,3 +13,5 @@ pub mod plan;
 mod sample;
 pub mod state;
 pub mod survey;
+mod tidings;
+pub mod whoami;

@@ -6,8 +6,10 @@ use shared::cluster::Access;
 use shared::config::{self, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
-use shared::messages::{Action, Rules};
+use shared::messages::{Action, Attempt, Rules};
 use thiserror::Error;
+
+use crate::whoami::myself;
 
 /// Everything that one run needs to know.
 #[derive(Clone, Debug)]
@@ -30,6 +32,10 @@ pub struct Options {
     pub max_runtime: Option<Duration>,
     /// How long to wait for another run of the job to end.
     pub lock_wait: Duration,
+    /// Who or what starts the run, for people.
+    pub started_by: String,
+    /// Which attempt at the job it is.
+    pub attempt: Attempt,
 }
 
 /// Settings that cannot be carried out.
@@ -92,6 +98,8 @@ impl Options {
             max_delete_percent: settings.max_delete_percent.value,
             max_runtime: settings.max_runtime.value,
             lock_wait: settings.lock_wait.value,
+            started_by: myself(),
+            attempt: Attempt::default(),
         })
     }
 }

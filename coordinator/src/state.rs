@@ -18,6 +18,20 @@ pub enum RunState {
     Ended(Status),
 }
 
+impl RunState {
+    /// The word for it, for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Scanning => "scanning",
+            Self::Reaping => "reaping",
+            Self::Reporting => "reporting",
+            Self::Ended(_) => "done",
+        }
+    }
+}
+
 /// What happens to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEvent {

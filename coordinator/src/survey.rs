@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::cluster::{Deployment, Fault, FaultKind, Primary, node, preflight};
 use shared::ids::RunId;
 use shared::limits::NOT_READY_TIMEOUT;
-use shared::messages::{PlannedNode, RunSpec, ScanTask};
+use shared::messages::{Guards, PlannedNode, RunSpec, ScanTask};
 use shared::slot::SlotSet;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -188,6 +188,13 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         dry_run: options.dry_run,
         nodes: planned,
         started_at_ms: now_ms,
+        guards: Guards {
+            deletions_max: estimate.cap(options.max_delete_percent),
+            runtime_max_ms: options.max_runtime.map(|max| u64::try_from(max.as_millis()).unwrap_or(u64::MAX)),
+        },
+        display_name: options.display_name.clone(),
+        started_by: options.started_by.clone(),
+        attempt: options.attempt,
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     Ok(Survey { spec, tasks, nodes, missing, estimate })

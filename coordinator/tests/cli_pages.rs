@@ -13,7 +13,7 @@ use coordinator::survey::{NodeSurvey, Survey};
 use shared::cluster::Access;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Rules, RunSpec};
+use shared::messages::{Action, Attempt, Guards, Rules, RunSpec};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
 
@@ -56,6 +56,8 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         started_at: "2026-01-01T00:00:00Z".to_owned(),
         finished_at: "2026-01-01T00:00:12Z".to_owned(),
         duration_ms: 12_345,
+        started_by: "a test".to_owned(),
+        attempt: Attempt::default(),
         dry_run: false,
         action: "delete".to_owned(),
         scanned_keys: sum(|row| row.scanned_keys),
@@ -122,6 +124,8 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         max_delete_percent: 50,
         max_runtime: None,
         lock_wait: Duration::ZERO,
+        started_by: "a test".to_owned(),
+        attempt: Attempt::default(),
     }
 }
 
@@ -154,6 +158,10 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             dry_run: options.dry_run,
             nodes: Vec::new(),
             started_at_ms: 0,
+            guards: Guards::default(),
+            display_name: "Job".to_owned(),
+            started_by: "a test".to_owned(),
+            attempt: Attempt::default(),
         },
         tasks: Vec::new(),
         estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),

@@ -8,12 +8,12 @@ use reporter::{Fold, finish};
 use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Action, Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Loss, PlannedNode, Receipt,
+    Action, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups, Loss, PlannedNode, Receipt,
     Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
-use shared::records::{Record, TaskList};
+use shared::records::{Decision, Record};
 use shared::result::{CleanupResult, Status};
 use shared::slot::SlotSet;
 
@@ -48,6 +48,10 @@ fn spec(run: RunId) -> RunSpec {
             baseline: Lookups { hits: 100, misses: 10 },
         }],
         started_at_ms: 1_000,
+        guards: Guards::default(),
+        display_name: "Job".to_owned(),
+        started_by: "a test".to_owned(),
+        attempt: Attempt::default(),
     }
 }
 
@@ -104,7 +108,7 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
 }
 
 fn tasks(after: Option<TaskId>, part: u32, parts: u32, task: &ScanTask) -> Record {
-    Record::Tasks { after, part, list: TaskList { parts, tasks: vec![task.clone()] } }
+    Record::Decision { n: 0, decision: Decision::Tasks { after, part, parts, tasks: vec![task.clone()] } }
 }
 
 /// The records of a whole run: two tasks, of which one is continued, and a batch each.

@@ -7,7 +7,7 @@ use reporter::grouped;
 use shared::cluster::Access;
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
-use shared::messages::{Action, Rules};
+use shared::messages::{Action, Attempt, Rules};
 use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
 use thiserror::Error;
 
@@ -16,6 +16,7 @@ use super::run::{CommandError, Show, run};
 use super::signals::Signals;
 use crate::exit;
 use crate::options::Options;
+use crate::whoami::myself;
 
 /// The seed of the sample data: every demo shows the same.
 const SEED: u64 = 1;
@@ -94,6 +95,8 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         max_delete_percent: 100,
         max_runtime: None,
         lock_wait: Duration::ZERO,
+        started_by: myself(),
+        attempt: Attempt::default(),
     })
 }
 

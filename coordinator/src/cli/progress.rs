@@ -10,7 +10,6 @@ use tokio::sync::watch;
 
 use super::log;
 use crate::drive::Progress;
-use crate::state::RunState;
 
 /// Two lines, so that hundreds of millions of keys fit 80 columns.
 const TEMPLATE: &str = "{msg:9} [{bar:32}] {percent:>3}%  {rate} keys/s  {eta} left\n          {human_pos} of {human_len} keys{prefix}";
@@ -24,14 +23,14 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
     if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
         bar.set_style(style.progress_chars("=> ").with_key("rate", rate));
     }
-    bar.set_message(phase(progress.borrow().state));
+    bar.set_message(progress.borrow().state.word());
     bar.enable_steady_tick(Duration::from_millis(100));
     log::write_above(Some(bar.clone()));
     while progress.changed().await.is_ok() {
         let now = *progress.borrow_and_update();
         bar.set_length(now.keys.max(now.totals.counts.listed));
         bar.set_position(now.totals.counts.listed);
-        bar.set_message(phase(now.state));
+        bar.set_message(now.state.word());
         let (stale, deleted) = (now.totals.counts.stale, now.totals.accounting.deleted);
         bar.set_prefix(format!(", {} stale, {} deleted", grouped(stale), grouped(deleted)));
     }
@@ -43,14 +42,4 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
 fn rate(state: &ProgressState, out: &mut dyn Write) {
     let _ = write!(out, "{:>9}", grouped(state.per_sec() as u64));
-}
-
-fn phase(state: RunState) -> &'static str {
-    match state {
-        RunState::Planned => "planned",
-        RunState::Scanning => "scanning",
-        RunState::Reaping => "reaping",
-        RunState::Reporting => "reporting",
-        RunState::Ended(_) => "done",
-    }
 }

@@ -5,66 +5,61 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reporter::{Fold, Totals};
-use shared::cluster::{Deployment, Fault};
+use reporter::Fold;
+use shared::cluster::Deployment;
 use shared::env::Env;
-use shared::ids::{BatchId, NodeId, RunId, TaskId};
-use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
-use shared::messages::{
-    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
-    TaskReport,
-};
-use shared::outcome::Outcome;
-use shared::queue::Topic;
-use shared::range::{Scope, SlotListing};
-use shared::records::{Decision, Lists, Record, RecordError, Records};
-use shared::result::CleanupResult;
+use shared::ids::{BatchId, NodeId, TaskId};
+use shared::limits::{BATCH_LIFE, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use shared::messages::{Cancel, Loss, RunSpec, ScanTask, TaskReport};
+use shared::records::{Decision, Lists, Record, Records};
 use shared::slot::SlotSet;
 use shared::time::now_ms;
-use shared::wire::{self, WireError};
-use thiserror::Error;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::{DriveError, Taken, advance};
 use crate::dispatch::Dispatch;
-use crate::plan::Planner;
-use crate::state::{RunEvent, RunState, next};
-use crate::survey::replan;
+use crate::state::RunState;
 use crate::tidings;
 
-struct Driver<'a> {
-    env: &'a Env,
-    spec: RunSpec,
-    records: Records,
-    taken: Taken,
+/// How long after its life a batch without a receipt is waited for: its message must be lost then.
+const RECEIPT_SLACK: Duration = Duration::from_secs(60);
+
+/// One coordinator's hold of a run.
+pub(super) struct Driver<'a> {
+    pub(super) env: &'a Env,
+    pub(super) spec: RunSpec,
+    /// Who we are, for people.
+    pub(super) who: String,
+    pub(super) records: Records,
+    pub(super) taken: Taken,
     /// The number of the log's next entry.
-    next: u64,
+    pub(super) next: u64,
     /// Whether we have read all that was decided before us. Until then we decide nothing.
-    live: bool,
+    pub(super) live: bool,
     /// Connected when something has to be planned again.
-    deployment: Option<Deployment>,
-    dispatch: Dispatch,
+    pub(super) deployment: Option<Deployment>,
+    pub(super) dispatch: Dispatch,
     /// Slots of passes that have been planned again.
-    handed_on: BTreeMap<TaskId, SlotSet>,
-    lists: Lists,
+    pub(super) handed_on: BTreeMap<TaskId, SlotSet>,
+    pub(super) lists: Lists,
     /// Tasks that we read of before we were live.
-    tasks: BTreeMap<TaskId, ScanTask>,
+    pub(super) tasks: BTreeMap<TaskId, ScanTask>,
     /// Reports with a rest that no list follows, read before we were live.
-    rests: BTreeMap<TaskId, TaskReport>,
+    pub(super) rests: BTreeMap<TaskId, TaskReport>,
     /// Tasks that were given up before we were live.
-    sealed: Vec<(TaskId, NodeId, Loss)>,
+    pub(super) sealed: Vec<(TaskId, NodeId, Loss)>,
     /// Batches without a receipt, and when their message must be lost.
-    batches: BTreeMap<BatchId, (Instant, NodeId)>,
-    fold: Fold,
-    state: RunState,
-    started: Instant,
+    pub(super) batches: BTreeMap<BatchId, (Instant, NodeId)>,
+    pub(super) fold: Fold,
+    pub(super) state: RunState,
+    pub(super) started: Instant,
     /// How long the run went on before we drove it.
-    before: Duration,
-    told: Instant,
+    pub(super) before: Duration,
+    pub(super) told: Instant,
 }
 
 impl<'a> Driver<'a> {
-    fn new(env: &'a Env, spec: RunSpec, records: Records, taken: Taken) -> Self {
+    pub(super) fn new(env: &'a Env, spec: RunSpec, records: Records, taken: Taken, who: &str) -> Self {
         let before = if taken.epoch > 1 { now_ms().saturating_sub(spec.started_at_ms) } else { 0 };
         Self {
             env,
@@ -73,6 +68,7 @@ impl<'a> Driver<'a> {
             next: taken.n + 1,
             taken,
             live: false,
+            who: who.to_owned(),
             deployment: None,
             dispatch: Dispatch::new(env.timing.ack_wait * TASK_AGAIN_ACK_WAITS),
             handed_on: BTreeMap::new(),
@@ -89,7 +85,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn handle(&mut self, record: &Record) -> Result<(), DriveError> {
+    pub(super) async fn handle(&mut self, record: &Record) -> Result<(), DriveError> {
         self.fold.apply(record);
         match record {
             Record::Decision { n, decision } => self.decided(*n, decision).await?,
@@ -133,7 +129,7 @@ impl<'a> Driver<'a> {
         if epoch > 1 {
             tracing::info!(run = %self.spec.run, epoch, "took a run over");
         }
-        self.env.tell(&tidings::taken(&self.spec, epoch, now_ms())).await;
+        self.env.tell(&tidings::taken(&self.spec, epoch, &self.who, now_ms())).await;
         self.report_sealed().await?;
         for report in std::mem::take(&mut self.rests).into_values() {
             self.follow_on(&report).await?;

@@ -5,35 +5,20 @@ mod driver;
 mod rest;
 mod watchdog;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reporter::{Fold, Totals};
-use shared::cluster::{Deployment, Fault};
 use shared::env::Env;
-use shared::ids::{BatchId, NodeId, RunId, TaskId};
-use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
-use shared::messages::{
-    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
-    TaskReport,
-};
-use shared::outcome::Outcome;
-use shared::queue::Topic;
-use shared::range::{Scope, SlotListing};
-use shared::records::{Decision, Lists, Record, RecordError, Records};
+use shared::ids::RunId;
+use shared::records::{Decision, Record, RecordError, Records};
 use shared::result::CleanupResult;
-use shared::slot::SlotSet;
-use shared::time::now_ms;
-use shared::wire::{self, WireError};
+use shared::wire::WireError;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::dispatch::Dispatch;
-use crate::plan::Planner;
+use self::driver::Driver;
 use crate::state::{RunEvent, RunState, next};
-use crate::survey::replan;
-use crate::tidings;
 
 /// Why a run could not be driven to its end.
 #[derive(Debug, Error)]
@@ -74,9 +59,6 @@ impl Progress {
 /// How long a run that can do nothing else looks again.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long after its life a batch without a receipt is waited for: its message must be lost then.
-const RECEIPT_SLACK: Duration = Duration::from_secs(60);
-
 /// What the driver waits for.
 enum Event {
     Record(Box<Record>),
@@ -96,7 +78,7 @@ pub async fn drive(
     let records = env.records(run);
     let taken = take(&records, who).await?;
     let spec = records.spec().await?.ok_or(DriveError::NoSpec(run))?;
-    let mut driver = Driver::new(env, spec, records.clone(), taken);
+    let mut driver = Driver::new(env, spec, records.clone(), taken, who);
     let mut watch = records.watch().await?;
     loop {
         if driver.live {

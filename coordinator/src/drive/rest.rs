@@ -1,38 +1,18 @@
 //! Which tasks read what a task handed back.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use reporter::{Fold, Totals};
-use shared::cluster::{Deployment, Fault};
-use shared::env::Env;
-use shared::ids::{BatchId, NodeId, RunId, TaskId};
-use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
-use shared::messages::{
-    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
-    TaskReport,
-};
-use shared::outcome::Outcome;
-use shared::queue::Topic;
+use shared::cluster::{Access, Deployment, Fault};
+use shared::ids::NodeId;
+use shared::messages::{Rest, RestReason, ScanTask, TaskReport};
 use shared::range::{Scope, SlotListing};
-use shared::records::{Decision, Lists, Record, RecordError, Records};
-use shared::result::CleanupResult;
 use shared::slot::SlotSet;
-use shared::time::now_ms;
-use shared::wire::{self, WireError};
-use thiserror::Error;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 
-use crate::dispatch::Dispatch;
+use super::driver::Driver;
 use crate::plan::Planner;
-use crate::state::{RunEvent, RunState, next};
 use crate::survey::replan;
-use crate::tidings;
 
 impl Driver<'_> {
     /// The tasks that read the rest of a task.
-    async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
+    pub(super) async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
         let replans = self.fold.replans(report.task);
         let again = report.rest.iter().any(|rest| rest.reason == RestReason::Unstable);
         let planner = Planner {
@@ -95,7 +75,7 @@ impl Driver<'_> {
     async fn deployment(&mut self) -> Result<&Deployment, Fault> {
         if self.deployment.is_none() {
             let access = self.env.access.get(&self.spec.alias).cloned();
-            let access = access.unwrap_or_else(|| shared::cluster::Access::open(Vec::new()));
+            let access = access.unwrap_or_else(|| Access::open(Vec::new()));
             self.deployment = Some(Deployment::discover(access, "keysweep-coordinator").await?);
         }
         self.deployment.as_ref().ok_or_else(|| Fault::unexpected("?", "discovery"))

@@ -1,37 +1,22 @@
 //! What a driver does when time passes: hands tasks out, watches the guards, and ends what is lost.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reporter::{Fold, Totals};
-use shared::cluster::{Deployment, Fault};
-use shared::env::Env;
-use shared::ids::{BatchId, NodeId, RunId, TaskId};
-use shared::limits::{BATCH_LIFE, PROGRESS_EVERY, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
-use shared::messages::{
-    Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt, Rest, RestReason, RunSpec, ScanTask,
-    TaskReport,
-};
+use shared::ids::BatchId;
+use shared::limits::PROGRESS_EVERY;
+use shared::messages::{Action, Cancel, CancelKind, GroupReceipt, Lookups, Receipt};
 use shared::outcome::Outcome;
 use shared::queue::Topic;
-use shared::range::{Scope, SlotListing};
-use shared::records::{Decision, Lists, Record, RecordError, Records};
-use shared::result::CleanupResult;
-use shared::slot::SlotSet;
 use shared::time::now_ms;
-use shared::wire::{self, WireError};
-use thiserror::Error;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use shared::wire;
+use tokio::time::Instant;
 
-use crate::dispatch::Dispatch;
-use crate::plan::Planner;
-use crate::state::{RunEvent, RunState, next};
-use crate::survey::replan;
+use super::DriveError;
+use super::driver::Driver;
 use crate::tidings;
 
 impl Driver<'_> {
-    async fn tick(&mut self) -> Result<(), DriveError> {
+    pub(super) async fn tick(&mut self) -> Result<(), DriveError> {
         self.check_runtime().await?;
         self.release().await?;
         self.give_up_batches().await?;
@@ -79,7 +64,7 @@ impl Driver<'_> {
     }
 
     /// Stops the run before it deletes more than it may: what reports list may be deleted at any moment.
-    async fn check_deletions(&mut self) -> Result<(), DriveError> {
+    pub(super) async fn check_deletions(&mut self) -> Result<(), DriveError> {
         let (Some(max), Action::Delete) = (self.spec.guards.deletions_max, self.spec.rules.action) else {
             return Ok(());
         };

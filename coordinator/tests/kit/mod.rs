@@ -20,7 +20,7 @@ use shared::crash::CrashPlan;
 use shared::env::{Env, Timing};
 use shared::glob::Pattern;
 use shared::ids::{Alias, RunId};
-use shared::messages::{Action, Rules};
+use shared::messages::{Action, Attempt, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
@@ -56,6 +56,8 @@ pub fn options(urls: Vec<String>) -> Options {
         max_delete_percent: 50,
         max_runtime: None,
         lock_wait: Duration::ZERO,
+        started_by: "a test".to_owned(),
+        attempt: Attempt::default(),
     }
 }
 
@@ -71,6 +73,7 @@ pub fn hasty() -> Timing {
         failures_max: 3,
         retry_delay: Duration::from_millis(20),
         retry_delay_max: Duration::from_millis(200),
+        lease: Duration::from_secs(2),
     }
 }
 

@@ -19,63 +19,74 @@ const SHORT: Duration = Duration::from_millis(100);
 
 /// Create-once: the first value stays, and the second caller is shown it.
 pub async fn the_first_to_create_wins(store: &dyn Store) {
-    assert_eq!(store.get("a/1").await.unwrap(), None);
-    let Created::Now(revision) = store.create("a/1", b"one".to_vec()).await.unwrap() else {
+    assert_eq!(store.get("runs/a/1").await.unwrap(), None);
+    let Created::Now(revision) = store.create("runs/a/1", b"one".to_vec()).await.unwrap() else {
         panic!("an empty store had an entry")
     };
-    let Created::Before(entry) = store.create("a/1", b"two".to_vec()).await.unwrap() else {
+    let Created::Before(entry) = store.create("runs/a/1", b"two".to_vec()).await.unwrap() else {
         panic!("an entry was created twice")
     };
     assert_eq!((entry.value.as_slice(), entry.revision), (&b"one"[..], revision));
-    assert_eq!(store.get("a/1").await.unwrap(), Some(entry));
+    assert_eq!(store.get("runs/a/1").await.unwrap(), Some(entry));
 }
 
 /// An update with a stale revision is refused and changes nothing.
 pub async fn updates_are_fenced_by_revision(store: &dyn Store) {
-    let Created::Now(first) = store.create("k", b"1".to_vec()).await.unwrap() else { panic!("not created") };
-    let second = store.update("k", b"2".to_vec(), first).await.unwrap().unwrap();
+    let Created::Now(first) = store.create("locks/k", b"1".to_vec()).await.unwrap() else { panic!("not created") };
+    let second = store.update("locks/k", b"2".to_vec(), first).await.unwrap().unwrap();
     assert!(second > first);
-    assert_eq!(store.update("k", b"3".to_vec(), first).await.unwrap(), None);
-    assert_eq!(store.update("absent", b"3".to_vec(), 1).await.unwrap(), None);
-    assert_eq!(store.get("k").await.unwrap().unwrap().value, b"2");
+    assert_eq!(store.update("locks/k", b"3".to_vec(), first).await.unwrap(), None);
+    assert_eq!(store.update("locks/absent", b"3".to_vec(), 1).await.unwrap(), None);
+    assert_eq!(store.get("locks/k").await.unwrap().unwrap().value, b"2");
 }
 
 /// A watch gives the entries below its prefix, those that were there first, each at its latest revision.
 pub async fn a_watch_shows_what_is_and_what_comes(store: &dyn Store) {
-    let Created::Now(first) = store.create("run/1", b"old".to_vec()).await.unwrap() else {
+    let Created::Now(first) = store.create("runs/r/1", b"old".to_vec()).await.unwrap() else {
         panic!("not created")
     };
-    store.create("other/1", b"x".to_vec()).await.unwrap();
-    store.create("run/2", b"b".to_vec()).await.unwrap();
-    store.update("run/1", b"new".to_vec(), first).await.unwrap().unwrap();
-    let mut watch = store.watch("run/").await.unwrap();
+    store.create("runs/o/1", b"x".to_vec()).await.unwrap();
+    store.create("runs/r/2", b"b".to_vec()).await.unwrap();
+    store.update("runs/r/1", b"new".to_vec(), first).await.unwrap().unwrap();
+    let mut watch = store.watch("runs/r/").await.unwrap();
     let mut seen = Vec::new();
     for _ in 0..2 {
         let entry = watch.next().await.unwrap();
         seen.push((entry.key, entry.value));
     }
-    assert_eq!(seen, [("run/2".to_owned(), b"b".to_vec()), ("run/1".to_owned(), b"new".to_vec())]);
-    let (next, _) = tokio::join!(watch.next(), store.create("run/3", b"c".to_vec()));
-    assert_eq!(next.unwrap().key, "run/3");
+    assert_eq!(seen, [("runs/r/2".to_owned(), b"b".to_vec()), ("runs/r/1".to_owned(), b"new".to_vec())]);
+    let (next, _) = tokio::join!(watch.next(), store.create("runs/r/3", b"locks/c".to_vec()));
+    assert_eq!(next.unwrap().key, "runs/r/3");
 }
 
 /// A wait that is given up does not swallow the entry that comes next.
 pub async fn a_dropped_wait_loses_nothing(store: &dyn Store) {
-    let mut watch = store.watch("w/").await.unwrap();
+    let mut watch = store.watch("runs/w/").await.unwrap();
     assert!(timeout(SHORT, watch.next()).await.is_err());
-    store.create("w/1", vec![]).await.unwrap();
-    assert_eq!(timeout(SHORT * 50, watch.next()).await.unwrap().unwrap().key, "w/1");
+    store.create("runs/w/1", vec![]).await.unwrap();
+    assert_eq!(timeout(SHORT * 50, watch.next()).await.unwrap().unwrap().key, "runs/w/1");
 }
 
 /// Of many who create the same entry one succeeds, and of many who update it one does.
 pub async fn concurrent_writers_agree(store: &dyn Store) {
-    let created = join_all((0..8_u8).map(|n| store.create("c", vec![n]))).await;
+    let created = join_all((0..8_u8).map(|n| store.create("locks/c", vec![n]))).await;
     let winners: Vec<u64> = created
         .into_iter()
         .filter_map(|c| if let Created::Now(revision) = c.unwrap() { Some(revision) } else { None })
         .collect();
     let [revision] = winners[..] else { panic!("{} winners", winners.len()) };
-    let updated = join_all((0..8_u8).map(|n| store.update("c", vec![n], revision))).await;
+    let updated = join_all((0..8_u8).map(|n| store.update("locks/c", vec![n], revision))).await;
     let revisions: BTreeSet<u64> = updated.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!(revisions.len(), 1);
+}
+
+/// Entries are found one after the other, by prefix and revision, and the last one has none after it.
+pub async fn entries_follow_each_other(store: &dyn Store) {
+    let Created::Now(first) = store.create("runs/x/1", b"1".to_vec()).await.unwrap() else { panic!("not created") };
+    store.create("runs/y/1", b"other".to_vec()).await.unwrap();
+    store.create("runs/x/2", b"2".to_vec()).await.unwrap();
+    assert_eq!(store.next_after("runs/x/", 0).await.unwrap().unwrap().revision, first);
+    let second = store.next_after("runs/x/", first).await.unwrap().unwrap();
+    assert_eq!((second.key.as_str(), second.value.as_slice()), ("runs/x/2", &b"2"[..]));
+    assert_eq!(store.next_after("runs/x/", second.revision).await.unwrap(), None);
 }

@@ -146,5 +146,6 @@ mod tests {
         contract::a_watch_shows_what_is_and_what_comes(&MemoryStore::default()).await;
         contract::a_dropped_wait_loses_nothing(&MemoryStore::default()).await;
         contract::concurrent_writers_agree(&MemoryStore::default()).await;
+        contract::entries_follow_each_other(&MemoryStore::default()).await;
     }
 }

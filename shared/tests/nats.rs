@@ -1,0 +1,163 @@
+//! The contract suites of queue and store against a real nats-server, and what only a server can do: restart,
+//! differ from what we need, refuse.
+#![cfg(test)]
+
+use std::time::Duration;
+
+use shared::nats::setup::{Mode, PieceState, ensure, setup};
+use shared::nats::{Nats, NatsAccess, NatsError, NatsQueue, NatsStore};
+use shared::queue::{Queue, Topic, contract as queues};
+use shared::servers::NatsServer;
+use shared::store::{Created, Store, contract as stores};
+
+const ACK_WAIT: Duration = Duration::from_millis(1_000);
+
+/// Bytes of a work queue in the test of full ones.
+const QUEUE_BYTES: u64 = 10_000;
+
+async fn server() -> NatsServer {
+    NatsServer::start("").await.expect("a nats-server can be started")
+}
+
+/// A connection with streams of its own.
+async fn connect(server: &NatsServer, prefix: &str) -> Nats {
+    let access = NatsAccess {
+        prefix: prefix.to_owned(),
+        ack_wait: ACK_WAIT,
+        queue_bytes: QUEUE_BYTES,
+        ..NatsAccess::open(server.url())
+    };
+    let nats = Nats::connect(&access, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap();
+    ensure(&nats).await.unwrap();
+    nats
+}
+
+macro_rules! contract {
+    ($make:expr; $($name:ident$(($($more:expr),*))?),* $(,)?) => {{
+        let server = server().await;
+        $({
+            println!("{}", stringify!($name));
+            let nats = connect(&server, stringify!($name)).await;
+            contract_of::$name(&$make(nats) $($(, $more)*)?).await;
+        })*
+    }};
+}
+
+#[tokio::test]
+async fn the_queue_keeps_the_contract() {
+    use queues as contract_of;
+    contract!(NatsQueue::new;
+        delivers_in_order_and_forgets_what_is_acknowledged,
+        redelivers_after_the_deadline(ACK_WAIT),
+        progress_moves_the_deadline(ACK_WAIT),
+        puts_back_after_the_delay(ACK_WAIT),
+        refuses_when_full_and_takes_again(10_000),
+        topics_are_apart,
+        an_empty_pull_waits_and_ends,
+        loses_and_doubles_nothing,
+    );
+}
+
+#[tokio::test]
+async fn the_store_keeps_the_contract() {
+    use stores as contract_of;
+    contract!(NatsStore::new;
+        the_first_to_create_wins,
+        updates_are_fenced_by_revision,
+        a_watch_shows_what_is_and_what_comes,
+        a_dropped_wait_loses_nothing,
+        concurrent_writers_agree,
+        entries_follow_each_other,
+    );
+}
+
+/// Nothing that was acknowledged to us is lost, and whoever waits goes on waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_forgets_nothing() {
+    let server = server().await;
+    let nats = connect(&server, "keysweep").await;
+    let (queue, store) = (NatsQueue::new(nats.clone()), NatsStore::new(nats));
+    queue.publish(Topic::Tasks, "1", b"task".to_vec()).await.unwrap();
+    store.create("runs/1/spec", b"spec".to_vec()).await.unwrap();
+    let mut watch = store.watch("runs/1/").await.unwrap();
+    assert_eq!(watch.next().await.unwrap().value, b"spec");
+    server.kill().unwrap();
+    let (entry, created) = tokio::join!(watch.next(), async {
+        // It waits for the server.
+        let (created, ()) = tokio::join!(store.create("runs/1/result", b"result".to_vec()), async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            server.restart().await.unwrap();
+        });
+        created
+    });
+    assert!(matches!(created.unwrap(), Created::Now(_)));
+    assert_eq!(entry.unwrap().value, b"result");
+    assert!(matches!(store.create("runs/1/spec", b"other".to_vec()).await.unwrap(), Created::Before(_)));
+    let mut pulled = Vec::new();
+    while pulled.is_empty() {
+        pulled = queue.pull(Topic::Tasks, 1, Duration::from_secs(1)).await.unwrap();
+    }
+    assert_eq!(pulled[0].payload.as_ref(), b"task");
+    pulled[0].handle.ack().await.unwrap();
+}
+
+/// A pull that nobody waits for any more does not swallow the message that it is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_pull_puts_back_what_comes() {
+    let server = server().await;
+    let queue = NatsQueue::new(connect(&server, "keysweep").await);
+    let abandoned = tokio::time::timeout(Duration::from_millis(200), queue.pull(Topic::Tasks, 1, Duration::from_secs(5)));
+    assert!(abandoned.await.is_err());
+    queue.publish(Topic::Tasks, "1", b"x".to_vec()).await.unwrap();
+    let since = std::time::Instant::now();
+    let pulled = queue.pull(Topic::Tasks, 1, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(pulled.len(), 1);
+    assert!(since.elapsed() < ACK_WAIT, "it was put back, not left to its deadline");
+    queue.close().await;
+}
+
+#[tokio::test]
+async fn a_message_published_again_is_taken_once() {
+    let server = server().await;
+    let queue = NatsQueue::new(connect(&server, "keysweep").await);
+    for _ in 0..2 {
+        queue.publish(Topic::Tasks, "1", b"x".to_vec()).await.unwrap();
+    }
+    queue.pull(Topic::Tasks, 1, Duration::from_secs(5)).await.unwrap()[0].handle.ack().await.unwrap();
+    assert!(queue.pull(Topic::Tasks, 1, Duration::from_millis(300)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_difference_is_named_and_never_overwritten() {
+    let server = server().await;
+    let small = connect(&server, "keysweep").await;
+    assert!(setup(&small, Mode::Look).await.unwrap().iter().all(|piece| piece.state == PieceState::Right));
+    let access = NatsAccess { queue_bytes: 2 * QUEUE_BYTES, ..NatsAccess::open(server.url()) };
+    let large = Nats::connect(&access, "keysweep-test", None).await.unwrap();
+    ensure(&large).await.unwrap();
+    let different = |pieces: Vec<shared::nats::setup::Piece>| {
+        let named = pieces.into_iter().filter(|piece| piece.state != PieceState::Right);
+        named.map(|piece| (piece.name, piece.state)).collect::<Vec<_>>()
+    };
+    let tasks = |state| ("KEYSWEEP_TASKS".to_owned(), state);
+    assert!(different(setup(&large, Mode::Look).await.unwrap()).contains(&tasks(PieceState::Different)));
+    assert!(different(setup(&large, Mode::Apply).await.unwrap()).contains(&tasks(PieceState::Changed)));
+    assert_eq!(different(setup(&large, Mode::Look).await.unwrap()), []);
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_with_its_cause() {
+    let none = NatsServer::start("").await.unwrap();
+    let url = none.url();
+    drop(none);
+    let connect_to = |access: NatsAccess| async move {
+        Nats::connect(&access, "keysweep-test", Some(Duration::ZERO)).await
+    };
+    assert!(matches!(connect_to(NatsAccess::open(url)).await, Err(NatsError::Unreachable { .. })));
+    let accounts = "accounts { A { users: [{user: a, password: pw}] }, SYS { users: [{user: s, password: pw}] } }\nsystem_account: SYS";
+    let server = NatsServer::start(accounts).await.unwrap();
+    assert!(matches!(connect_to(NatsAccess::open(server.url())).await, Err(NatsError::Refused { .. })));
+    let login = shared::nats::Login::Password("a".to_owned(), shared::config::Secret::new("pw"));
+    let nats = connect_to(NatsAccess { login, ..NatsAccess::open(server.url()) }).await.unwrap();
+    assert!(matches!(ensure(&nats).await, Err(NatsError::NoJetStream(_))), "{:?}", ensure(&nats).await);
+}
