@@ -11,5 +11,6 @@ pub mod job_lock;
 pub mod options;
 pub mod plan;
 mod sample;
+pub mod schedule;
 pub mod state;
 pub mod survey;
