@@ -3,12 +3,12 @@
 
 mod kit;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coordinator::options::Options;
 use kit::slow_nodes::{Service, SlowNodes};
 use shared::env::Timing;
-use shared::limits::TASKS_PER_NODE;
+use shared::limits::{EMBEDDED_SCANS, TASKS_PER_NODE};
 use shared::messages::Action;
 use shared::result::{CleanupResult, Status};
 
@@ -42,17 +42,18 @@ async fn a_dry_run_over_slow_nodes() {
     assert!(nodes.connections_at_once().iter().all(|count| *count <= 4), "{:?}", nodes.connections_at_once());
 }
 
+/// One node, so that all scanners of an embedded run would be at it if they could.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_node_is_crowded() {
-    let nodes = SlowNodes::start(8, 16, Service::default()).await;
+    let nodes = SlowNodes::start(1, 8, Service::default()).await;
     let options = options(&nodes);
     let survey = kit::look(&options).await;
-    assert!(survey.tasks.len() > 8 * TASKS_PER_NODE, "tasks have to wait for each other");
-    nodes.set_service(Service { command: Duration::ZERO, key: Duration::from_micros(20) });
-    let started = Instant::now();
+    assert!(survey.tasks.len() > EMBEDDED_SCANS, "tasks have to wait for each other");
+    nodes.set_service(Service { command: Duration::ZERO, key: Duration::from_micros(10) });
     let result = kit::run_in(&kit::env(&options, Timing::default()), &options, &survey).await.unwrap();
-    println!("{} keys in {:?}, nodes busy for {:?}", result.scanned_keys, started.elapsed(), nodes.busy());
     check(&nodes, &result);
-    let at_once = nodes.tasks_at_once(&survey.tasks);
-    assert!(at_once.iter().all(|tasks| (1..=TASKS_PER_NODE).contains(tasks)), "{at_once:?}");
+    let busy = Duration::from_micros(10 * 2 * nodes.keys());
+    assert_eq!(nodes.busy(), [busy], "each key was listed and looked up, once");
+    assert!(result.duration_ms >= busy.as_millis() as u64, "one thing after the other");
+    assert_eq!(nodes.tasks_at_once(&survey.tasks), [TASKS_PER_NODE]);
 }
