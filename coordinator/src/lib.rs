@@ -11,6 +11,7 @@ pub mod job_lock;
 pub mod options;
 pub mod plan;
 mod sample;
+pub mod schedule;
 pub mod state;
 pub mod survey;
 mod tidings;

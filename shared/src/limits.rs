@@ -100,6 +100,12 @@ pub const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The longest pause after a failure.
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 
+/// The longest pause before a failed run is attempted again: a schedule's next time is rarely farther off.
+pub const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Missed times of a schedule that are counted; beyond it, "at least so many" is all that anybody needs to know.
+pub const MISSED_TIMES_MAX: u64 = 1_000;
+
 /// How often a slot that would not hold still is planned again before it is given up.
 pub const REPLANS_MAX: u32 = 20;
 

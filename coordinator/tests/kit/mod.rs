@@ -4,6 +4,7 @@
 
 pub mod keys;
 pub mod queues;
+pub mod slow_nodes;
 pub mod truth;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,146 @@
+//! When a job is due: a cron expression in a time zone, and the pause before a failed run is attempted again.
+//! Pure: `now` is always an argument, and nothing here sleeps or starts anything.
+
+mod parse;
+
+use std::iter::successors;
+use std::time::Duration;
+
+use croner::Cron;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use shared::limits::{ATTEMPT_PAUSE_MAX, MISSED_TIMES_MAX};
+
+pub use self::parse::ScheduleError;
+
+/// The times at which a job is due.
+///
+/// # When clocks change
+/// Where the hours are named (`0 */6 * * *`, `30 2 * * *`), each time of day is due exactly once a day: one that
+/// exists twice, the first time; one that is skipped, at the moment at which the clock jumps over it (several of
+/// them together, and together with a time that is due then anyway). Where all hours are meant (`*/10 * * * *`),
+/// a time comes round every hour anyway, so real hours count: both of those with the same name, and none
+/// that is skipped.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    cron: Cron,
+    zone: TimeZone,
+    /// Whether every hour of the day is meant.
+    hourly: bool,
+}
+
+/// Times at which a job was due while nobody ran it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// How many, [`MISSED_TIMES_MAX`] at most: then it stands for "at least so many".
+    pub count: u64,
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them, even if it was not counted.
+    pub last: Timestamp,
+}
+
+impl Schedule {
+    /// Reads a cron expression of five fields, with names (`MON`, `JAN`) in any case, or a nickname such as
+    /// `@hourly`; `timezone` is an IANA name, in which the fields are meant.
+    ///
+    /// # Errors
+    /// When either is malformed, or the expression is never due, such as February 30.
+    pub fn parse(cron: &str, timezone: &str) -> Result<Self, ScheduleError> {
+        let cron = parse::cron(cron)?;
+        let zone = parse::zone(timezone)?;
+        let hourly = (0..24).all(|hour| cron.pattern.hour_match(hour).unwrap_or(false));
+        Ok(Self { cron, zone, hourly })
+    }
+
+    /// The first time after `now` at which the job is due; `None` only where calendars end.
+    #[must_use]
+    pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.hourly {
+            let due = self.cron.find_next_occurrence(&now.to_zoned(self.zone.clone()), false).ok()?;
+            return Some(due.timestamp());
+        }
+        // After clocks were set back, the times until they have caught up have passed already.
+        let mut time = self.zone.to_datetime(now);
+        loop {
+            time = self.cron.find_next_occurrence(&time, false).ok()?;
+            let due = self.moment(time)?;
+            if due > now {
+                return Some(due);
+            }
+        }
+    }
+
+    /// The next `n` times after `now`.
+    #[must_use]
+    pub fn next_times(&self, now: Timestamp, n: usize) -> Vec<Timestamp> {
+        successors(self.next_after(now), |due| self.next_after(*due)).take(n).collect()
+    }
+
+    /// The times after `last` up to and including `now`; `None` if there is none.
+    #[must_use]
+    pub fn missed(&self, last: Timestamp, now: Timestamp) -> Option<Missed> {
+        let (mut count, mut found) = (0, None);
+        let mut due = self.next_after(last).filter(|due| *due <= now);
+        while let (Some(time), true) = (due, count < MISSED_TIMES_MAX) {
+            count += 1;
+            found = Some((found.map_or(time, |(first, _)| first), time));
+            due = self.next_after(time).filter(|due| *due <= now);
+        }
+        let (first, counted) = found?;
+        Some(Missed { count, first, last: due.map_or(counted, |time| self.last_until(time, now)) })
+    }
+
+    /// The schedule in words, such as `At 02:30, in Europe/Berlin`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let words = self.cron.describe();
+        format!("{}, in {}", words.trim_end_matches('.'), self.timezone())
+    }
+
+    /// The IANA name of the time zone.
+    #[must_use]
+    pub fn timezone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
+    /// The last time until `now`, knowing that the job was due at `due`. Halves the stretch that is left, as
+    /// going through it time by time could take long.
+    fn last_until(&self, mut due: Timestamp, now: Timestamp) -> Timestamp {
+        let mut none_after = now.as_second();
+        while due.as_second() < none_after {
+            let middle = due.as_second().midpoint(none_after);
+            let next = Timestamp::from_second(middle).ok().and_then(|middle| self.next_after(middle));
+            match next.filter(|next| *next <= now) {
+                Some(next) => due = next,
+                None => none_after = middle,
+            }
+        }
+        due
+    }
+
+    /// The moment at which clocks show `time`, or jump over it.
+    fn moment(&self, time: DateTime) -> Option<Timestamp> {
+        let ambiguous = self.zone.to_ambiguous_timestamp(time);
+        let skipped = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
+        let earlier = ambiguous.earlier().ok()?;
+        if !skipped {
+            return Some(earlier);
+        }
+        // For a time that is skipped, `earlier` lies before the jump.
+        self.zone.following(earlier).next().map(|jump| jump.timestamp())
+    }
+}
+
+/// The pause before the next attempt after `failures` failed ones in a row: `base` after the first, twice as
+/// long after each further one, [`ATTEMPT_PAUSE_MAX`] at most.
+#[must_use]
+pub fn backoff(base: Duration, failures: u32) -> Duration {
+    let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
+    let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    base.saturating_mul(factor).min(ATTEMPT_PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests;

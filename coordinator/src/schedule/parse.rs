@@ -1,0 +1,138 @@
+//! Reads what people write as a schedule, and tells them what is wrong with it.
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::civil::{DateTime, date};
+use jiff::tz::{self, TimeZone, TimeZoneDatabase};
+use thiserror::Error;
+
+/// Why a schedule cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ScheduleError {
+    /// Not five fields.
+    #[error(
+        "schedule `{cron}` has {fields} fields instead of five (minute, hour, day of month, month, day of week, \
+         and no seconds); write it like `0 */6 * * *`"
+    )]
+    Fields {
+        /// As given.
+        cron: String,
+        /// How many there are.
+        fields: usize,
+    },
+    /// No such nickname.
+    #[error("schedule `{0}` is no nickname of cron; those are {names}", names = nicknames())]
+    Nickname(String),
+    /// A field that makes no sense.
+    #[error(
+        "schedule `{cron}`: `{text}` is no {field}; it takes {values}, and like every field `*`, lists (`1,3`), \
+         ranges (`1-5`) and steps (`*/2`), as in `0 */6 * * *`"
+    )]
+    Field {
+        /// The whole, as given.
+        cron: String,
+        /// The field.
+        text: String,
+        /// Which one it is.
+        field: &'static str,
+        /// What may stand there.
+        values: &'static str,
+    },
+    /// No date matches.
+    #[error("schedule `{0}` is never due, as there is no such date; write it like `0 */6 * * *`")]
+    Never(String),
+    /// No such time zone.
+    #[error("`{0}` is no time zone; give an IANA name such as `Europe/Berlin`, or `UTC`")]
+    TimeZone(String),
+}
+
+const NICKNAMES: [(&str, &str); 7] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
+fn nicknames() -> String {
+    NICKNAMES.map(|(name, _)| format!("`{name}`")).join(", ")
+}
+
+/// A field of an expression.
+struct Field {
+    name: &'static str,
+    values: &'static str,
+    /// The words that may stand in it.
+    words: &'static [&'static str],
+}
+
+const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+
+const DAYS: [&str; 15] = [
+    "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "L", "SUNL", "MONL", "TUEL", "WEDL", "THUL", "FRIL",
+    "SATL",
+];
+
+const FIELDS: [Field; 5] = [
+    Field { name: "minute", values: "0 to 59", words: &[] },
+    Field { name: "hour", values: "0 to 23", words: &[] },
+    Field { name: "day of month", values: "1 to 31 or `L` for the last", words: &["L", "W", "LW"] },
+    Field { name: "month", values: "1 to 12 or `JAN` to `DEC`", words: &MONTHS },
+    Field { name: "day of week", values: "0 (Sunday) to 7 or `SUN` to `SAT`", words: &DAYS },
+];
+
+/// Where the search for a first date starts: any day does, as croner searches longer than calendars repeat.
+const SOME_DAY: DateTime = date(2001, 1, 1).at(0, 0, 0, 0);
+
+/// Reads an expression.
+pub(super) fn cron(text: &str) -> Result<Cron, ScheduleError> {
+    let text = text.trim();
+    let expression = if text.starts_with('@') {
+        let known = NICKNAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        known.ok_or_else(|| ScheduleError::Nickname(text.to_owned()))?.1
+    } else {
+        text
+    };
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    if fields.len() != FIELDS.len() {
+        return Err(ScheduleError::Fields { cron: text.to_owned(), fields: fields.len() });
+    }
+    for (place, field) in FIELDS.iter().enumerate() {
+        if !field.accepts(fields[place], place) {
+            let (cron, text) = (text.to_owned(), fields[place].to_owned());
+            return Err(ScheduleError::Field { cron, text, field: field.name, values: field.values });
+        }
+    }
+    let never = |_| ScheduleError::Never(text.to_owned());
+    // Every field is right by itself, so nothing is left to be wrong but their combination.
+    let cron = parser().parse(expression).map_err(never)?;
+    cron.find_next_occurrence(&SOME_DAY, true).map_err(never)?;
+    Ok(cron)
+}
+
+fn parser() -> CronParser {
+    CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build()
+}
+
+impl Field {
+    /// Whether `text` may stand in this field, the one at `place`. Words are checked here, because croner takes
+    /// any name for its number, wherever it stands.
+    fn accepts(&self, text: &str, place: usize) -> bool {
+        let mut words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+        if !words.all(|word| self.words.contains(&word.to_uppercase().as_str())) {
+            return false;
+        }
+        let mut alone = ["*"; FIELDS.len()];
+        alone[place] = text;
+        parser().parse(&alone.join(" ")).is_ok()
+    }
+}
+
+/// Finds a time zone: the system's, or our own copy where the system has none.
+pub(super) fn zone(name: &str) -> Result<TimeZone, ScheduleError> {
+    let zone = tz::db().get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
+    zone.map_err(|_| ScheduleError::TimeZone(name.to_owned()))
+}

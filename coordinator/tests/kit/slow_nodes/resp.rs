@@ -1,0 +1,72 @@
+//! Commands from bytes, and replies into bytes, in the forms that both versions of the protocol share.
+
+/// Takes all commands from `bytes` that are there to their end. Panics on bytes that are no command.
+pub fn take_commands(bytes: &mut Vec<u8>) -> Vec<Vec<Vec<u8>>> {
+    let (mut commands, mut taken) = (Vec::new(), 0);
+    while let Some((command, length)) = command(&bytes[taken..]) {
+        commands.push(command);
+        taken += length;
+    }
+    bytes.drain(..taken);
+    commands
+}
+
+/// The first command, and its length in bytes; `None` if its end is not there yet.
+fn command(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
+    let (count, mut at) = header(bytes, b'*')?;
+    let mut args = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (length, start) = header(&bytes[at..], b'$')?;
+        let arg = bytes.get(at + start..at + start + length)?;
+        args.push(arg.to_vec());
+        at += start + length + 2;
+    }
+    (at <= bytes.len()).then_some((args, at))
+}
+
+/// The number in a line such as `*3`, and the length of the line.
+fn header(bytes: &[u8], kind: u8) -> Option<(usize, usize)> {
+    assert!(bytes.first().is_none_or(|first| *first == kind), "no command: {}", bytes.escape_ascii());
+    let end = bytes.windows(2).take(32).position(|pair| pair == b"\r\n")?;
+    let number = str::from_utf8(&bytes[1..end]).expect("digits").parse().expect("a number");
+    Some((number, end + 2))
+}
+
+/// A reply in the making.
+pub trait Reply {
+    /// `+OK` and the like.
+    fn status(&mut self, text: &str);
+    /// An error, beginning with its code.
+    fn error(&mut self, text: &str);
+    /// A number.
+    fn number(&mut self, number: i64);
+    /// A text or a key.
+    fn bulk(&mut self, bytes: impl AsRef<[u8]>);
+    /// The beginning of an array of so many elements, which follow.
+    fn array(&mut self, count: usize);
+}
+
+impl Reply for Vec<u8> {
+    fn status(&mut self, text: &str) {
+        self.extend(format!("+{text}\r\n").bytes());
+    }
+
+    fn error(&mut self, text: &str) {
+        self.extend(format!("-{text}\r\n").bytes());
+    }
+
+    fn number(&mut self, number: i64) {
+        self.extend(format!(":{number}\r\n").bytes());
+    }
+
+    fn bulk(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.extend(format!("${}\r\n", bytes.len()).bytes());
+        self.extend(bytes);
+        self.extend(b"\r\n");
+    }
+
+    fn array(&mut self, count: usize) {
+        self.extend(format!("*{count}\r\n").bytes());
+    }
+}
