@@ -13,6 +13,8 @@ use shared::messages::ScanTask;
 pub struct Dispatch {
     /// After which time without its report a task is handed out once more.
     again: Duration,
+    /// How many tasks may be handed out at a time, over all nodes.
+    at_once_max: usize,
     nodes: BTreeMap<NodeId, Line>,
     /// The node after which the next round starts.
     turn: Option<NodeId>,
@@ -37,8 +39,8 @@ impl Dispatch {
     /// Without tasks. A task that has no report after `again` is handed out once more, because its message may
     /// be lost.
     #[must_use]
-    pub fn new(again: Duration) -> Self {
-        Self { again, nodes: BTreeMap::new(), turn: None }
+    pub fn new(again: Duration, at_once_max: usize) -> Self {
+        Self { again, at_once_max, nodes: BTreeMap::new(), turn: None }
     }
 
     /// Adds a task that may be handed out from `not_before` on (a time since the run's start).
@@ -50,6 +52,9 @@ impl Dispatch {
     pub fn release(&mut self, now: Duration) -> Option<(ScanTask, String)> {
         if let Some(again) = self.release_again(now) {
             return Some(again);
+        }
+        if self.nodes.values().map(|line| line.at_work.len()).sum::<usize>() >= self.at_once_max {
+            return None;
         }
         let (before, after): (Vec<_>, Vec<_>) =
             self.nodes.keys().cloned().partition(|node| self.turn.as_ref().is_some_and(|turn| node <= turn));
@@ -130,7 +135,7 @@ mod tests {
 
     #[test]
     fn nodes_take_turns_and_none_is_crowded() {
-        let mut dispatch = Dispatch::new(Duration::MAX);
+        let mut dispatch = Dispatch::new(Duration::MAX, usize::MAX);
         for node in ["a", "a", "a", "b", "c"] {
             dispatch.add(task(node), Duration::ZERO);
         }
@@ -146,8 +151,21 @@ mod tests {
     }
 
     #[test]
+    fn no_more_tasks_are_out_than_the_queue_can_bear() {
+        let mut dispatch = Dispatch::new(Duration::MAX, 2);
+        for node in ["a", "b", "c"] {
+            dispatch.add(task(node), Duration::ZERO);
+        }
+        let first = dispatch.release(Duration::ZERO).unwrap().0;
+        dispatch.release(Duration::ZERO).unwrap();
+        assert_eq!(dispatch.release(Duration::ZERO), None);
+        dispatch.reported(first.task);
+        assert!(dispatch.release(Duration::ZERO).is_some());
+    }
+
+    #[test]
     fn tasks_wait_for_their_time_and_can_be_withdrawn() {
-        let mut dispatch = Dispatch::new(Duration::MAX);
+        let mut dispatch = Dispatch::new(Duration::MAX, usize::MAX);
         dispatch.add(task("a"), Duration::from_secs(5));
         dispatch.add(task("b"), Duration::from_secs(5));
         assert!(dispatch.release(Duration::from_secs(4)).is_none());
@@ -158,7 +176,7 @@ mod tests {
     #[test]
     fn a_task_whose_message_is_lost_is_handed_out_again() {
         let at = Duration::from_secs;
-        let mut dispatch = Dispatch::new(at(60));
+        let mut dispatch = Dispatch::new(at(60), usize::MAX);
         let only = task("a");
         dispatch.add(only.clone(), at(0));
         let (_, first) = dispatch.release(at(1)).unwrap();

@@ -31,6 +31,10 @@ pub struct Env {
     /// Whether others read what is kept beside the records: events, history and audit trail. Within one process
     /// nobody does.
     pub kept: bool,
+    /// Scan tasks that may be handed out at a time. Their batches have to fit the queue together, because none
+    /// of them counts before its task's report is stored, which happens when all are in the queue: scanners
+    /// that wait for room would wait for each other.
+    pub tasks_at_once_max: usize,
 }
 
 /// Time limits that tests shorten.
@@ -82,6 +86,7 @@ impl Env {
             timing,
             crash: Arc::default(),
             kept: false,
+            tasks_at_once_max: usize::MAX,
         }
     }
 
@@ -95,6 +100,7 @@ impl Env {
             timing,
             crash: Arc::default(),
             kept: true,
+            tasks_at_once_max: nats.tasks_at_once_max(),
         }
     }
 

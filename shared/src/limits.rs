@@ -77,9 +77,10 @@ pub const EMBEDDED_REAPS: usize = 4;
 // Batches are inert until their task's report is stored, which happens after all of them are in the queue.
 // So the queue must hold those of all tasks at work at once, or they would wait for each other.
 // A task may hold one write more than its limit.
-const _: () = assert!(
-    EMBEDDED_SCANS * (TASK_CANDIDATE_BYTES_MAX + WINDOW_BYTES_MAX) * 5 / 4 <= BATCHES_QUEUE_BYTES_MAX
-);
+/// Bytes of batches that one scan task may have in the queue.
+pub const TASK_QUEUE_BYTES: usize = (TASK_CANDIDATE_BYTES_MAX + WINDOW_BYTES_MAX) * 5 / 4;
+
+const _: () = assert!(EMBEDDED_SCANS * TASK_QUEUE_BYTES <= BATCHES_QUEUE_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < MESSAGE_BYTES_MAX);
 
 /// How long after it was made a batch may still act. The ledger in Redis lives as long.

@@ -12,8 +12,9 @@ use shared::store::{Created, Store, contract as stores};
 
 const ACK_WAIT: Duration = Duration::from_millis(1_000);
 
-/// Bytes of a work queue in the test of full ones.
-const QUEUE_BYTES: u64 = 10_000;
+/// Bytes of a work queue. Far more than the small messages here need: nats-server 2.9.10 does not count a
+/// message's envelope when it decides whether it fits, and drops the oldest one where it then does not.
+const QUEUE_BYTES: u64 = 100_000;
 
 async fn server() -> NatsServer {
     NatsServer::start("").await.expect("a nats-server can be started")
@@ -51,7 +52,7 @@ async fn the_queue_keeps_the_contract() {
         redelivers_after_the_deadline(ACK_WAIT),
         progress_moves_the_deadline(ACK_WAIT),
         puts_back_after_the_delay(ACK_WAIT),
-        refuses_when_full_and_takes_again(10_000),
+        refuses_when_full_and_takes_again(100_000),
         topics_are_apart,
         an_empty_pull_waits_and_ends,
         loses_and_doubles_nothing,

@@ -70,7 +70,7 @@ impl<'a> Driver<'a> {
             live: false,
             who: who.to_owned(),
             deployment: None,
-            dispatch: Dispatch::new(env.timing.ack_wait * TASK_AGAIN_ACK_WAITS),
+            dispatch: Dispatch::new(env.timing.ack_wait * TASK_AGAIN_ACK_WAITS, env.tasks_at_once_max),
             handed_on: BTreeMap::new(),
             lists: Lists::default(),
             tasks: BTreeMap::new(),

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::access::{Login, NatsAccess};
 use super::layout::Layout;
 use crate::config::redact;
+use crate::limits::TASK_QUEUE_BYTES;
 
 /// How long JetStream may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -113,6 +114,12 @@ impl Nats {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Scan tasks whose batches fit the queue together.
+    pub(crate) fn tasks_at_once_max(&self) -> usize {
+        let bytes = usize::try_from(self.layout.queue_bytes()).unwrap_or(usize::MAX);
+        (bytes / TASK_QUEUE_BYTES).max(1)
     }
 
     /// The seeds, for people.

@@ -56,6 +56,12 @@ impl Layout {
         Self { access: access.clone() }
     }
 
+    /// Bytes of each work queue.
+    #[must_use]
+    pub fn queue_bytes(&self) -> u64 {
+        self.access.queue_bytes
+    }
+
     /// The subject of a work queue.
     #[must_use]
     pub fn queue_subject(&self, topic: Topic) -> String {
