@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::cluster::lock::{self, Holder, Lock};
-use shared::cluster::{Conn, Deployment, Fault, FaultKind};
+use shared::cluster::{Access, Conn, Deployment, Fault, FaultKind};
 use shared::ids::{NodeId, RunId};
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Cancel, CancelKind, PlannedNode};
@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::whoami::hostname;
 
 /// How often somebody who waits for the lock asks again.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Why the lock is not ours.
 #[derive(Debug, Error)]
@@ -49,34 +49,66 @@ pub(crate) struct JobLock {
     records: Records,
 }
 
-/// Takes the lock of the job, waiting for it as long as the options say and the run is not stopped. It lives
-/// at one of the `nodes` that the survey found usable.
+/// Which lock is to be taken.
+pub(crate) struct LockOrder {
+    /// The job.
+    pub(crate) job: String,
+    /// The way to the deployment.
+    pub(crate) access: Access,
+    /// How long to wait for another run of the job to end.
+    pub(crate) wait: Duration,
+    /// Whether a lock that is held for the same run may be adopted: whoever took it drives the run no more.
+    pub(crate) adopt: bool,
+}
+
+impl Options {
+    /// The lock of the job.
+    pub(crate) fn lock_order(&self) -> LockOrder {
+        LockOrder { job: self.job.clone(), access: self.access.clone(), wait: self.lock_wait, adopt: false }
+    }
+}
+
+/// Takes the lock of the job, waiting for it as long as the order says and the run is not stopped. It lives at one
+/// of the `nodes` that the survey found usable.
 pub(crate) async fn take(
-    options: &Options,
+    order: &LockOrder,
     records: Records,
     run: RunId,
     nodes: &[PlannedNode],
 ) -> Result<JobLock, LockError> {
-    let deployment = Deployment::discover(options.access.clone(), "keysweep-lock").await?;
+    let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
     let since = Timestamp::now().to_string();
-    let holder = Holder { run, host: hostname(), pid: std::process::id(), since };
-    let key = key(&options.job, nodes);
-    let until = Instant::now() + options.lock_wait;
+    let ours = Holder { run, host: hostname(), pid: std::process::id(), since };
+    let key = key(&order.job, nodes);
+    let until = Instant::now() + order.wait;
     loop {
-        let (_, conn) = place(&deployment, slot_of(&key)).await?;
-        if let Some(lock) = lock::take(&conn, &key, &holder, LOCK_LEASE).await? {
+        let (node, conn) = place(&deployment, slot_of(&key)).await?;
+        if let Some(lock) = lock::take(&conn, &key, &ours, LOCK_LEASE).await? {
             return Ok(JobLock { deployment, lock, records });
         }
         let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
-        if stopped || Instant::now() >= until {
+        if order.adopt || stopped || Instant::now() >= until {
             let (holder, left) = lock::holder(&conn, &key).await?;
+            if let Some(holder) = holder.as_ref().filter(|holder| order.adopt && holder.run == run) {
+                for _ in 0..lock::HOLDER_HITS {
+                    note_hit(&records, &node).await;
+                }
+                let lock = lock::adopt(&key, holder, LOCK_LEASE);
+                return Ok(JobLock { deployment, lock, records });
+            }
             return Err(LockError::Held {
-                job: options.job.clone(),
+                job: order.job.clone(),
                 holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
                 lease_left: left.as_secs() + 1,
             });
         }
         sleep(ASK_AGAIN).await;
+    }
+}
+
+async fn note_hit(records: &Records, node: &NodeId) {
+    if let Err(e) = records.count_hit("lock", node).await {
+        tracing::warn!(error = %e, "the hit rate will be off by one look-up");
     }
 }
 
@@ -127,6 +159,11 @@ impl JobLock {
                 Err(fault) => tracing::warn!(error = %fault, "failed to renew the lock, will try again"),
             }
         }
+        self.free().await
+    }
+
+    /// Gives the lock back.
+    pub(crate) async fn free(self) -> Result<(), Fault> {
         let (_, conn) = place(&self.deployment, self.lock.slot()).await?;
         let freed = self.lock.free(&conn).await?;
         tracing::debug!(freed, "lock given back");
@@ -136,9 +173,7 @@ impl JobLock {
     async fn renew(&self) -> Result<bool, Fault> {
         let (node, conn) = place(&self.deployment, self.lock.slot()).await?;
         // The script looks at the lock, which counts as a hit.
-        if let Err(e) = self.records.count_hit("lock", &node).await {
-            tracing::warn!(error = %e, "the hit rate will be off by one look-up");
-        }
+        note_hit(&self.records, &node).await;
         let renewed = self.lock.renew(&conn).await;
         if renewed.is_err() {
             self.deployment.forget(&node);

@@ -2,17 +2,21 @@
 //! knows the stages.
 
 pub mod cli;
+pub mod conduct;
 pub mod dispatch;
 pub mod drive;
 pub mod embedded;
 pub mod estimate;
 pub mod exit;
+pub mod follow;
+pub mod hold;
 pub mod job_lock;
 pub mod options;
 pub mod plan;
 mod sample;
 pub mod schedule;
 pub mod state;
+pub mod submit;
 pub mod survey;
 mod tidings;
 pub mod whoami;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use shared::audit::{self, AuditEntry};
 use shared::cluster::guard::{self, Mode, Verdict};
 use shared::cluster::{Conn, Deployment, Fault, FaultKind, node};
 use shared::crash::CrashPoint;
@@ -11,11 +12,12 @@ use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::BATCHES_PER_NODE;
-use shared::messages::ReapBatch;
+use shared::messages::{ReapBatch, Receipt};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
-use shared::records::Records;
+use shared::records::{RecordError, Records};
 use shared::specs::Specs;
+use shared::time::now_ms;
 use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -109,11 +111,19 @@ impl Reaper {
             Acted::Done(outcomes) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let cause = cancel.map(|cancel| cancel.cause);
-                records.create_receipt(&receipt(batch, outcomes, cause)).await?;
+                self.store(batch, &receipt(batch, outcomes, cause)).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
             }
         }
+    }
+
+    /// Stores what became of a batch: by name in the audit trail first, so that whatever counts stands there.
+    async fn store(&self, batch: &ReapBatch, receipt: &Receipt) -> Result<(), RecordError> {
+        if self.env.kept {
+            audit::write(&*self.env.store, batch.run, &AuditEntry::of(batch, receipt, now_ms())).await?;
+        }
+        self.env.records(batch.run).create_receipt(receipt).await.map(drop)
     }
 
     async fn act(&self, batch: &ReapBatch, mode: Mode, records: &Records) -> Result<Acted, Failure> {
@@ -272,7 +282,7 @@ impl Handler for Reaper {
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
             None => uniform(batch, Outcome::Unreached, cause),
         };
-        records.create_receipt(&receipt).await?;
+        self.store(batch, &receipt).await?;
         Ok(())
     }
 }

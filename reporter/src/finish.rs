@@ -13,9 +13,21 @@ use crate::fold::Fold;
 /// What the nodes' own counters say now, for those that could be asked and were not restarted meanwhile.
 pub type Traffic = BTreeMap<NodeId, Lookups>;
 
+/// What a result says that is not in the records of its run.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The nodes' counters.
+    pub traffic: Traffic,
+    /// Why messages were put aside unread while the run went on, and how many.
+    pub dead: BTreeMap<String, u64>,
+    /// The time, in milliseconds since the epoch.
+    pub now_ms: u64,
+}
+
 /// The result of the run that `fold` holds, or `None` if its spec was never seen.
 #[must_use]
-pub fn finish(fold: &Fold, traffic: &Traffic, now_ms: u64) -> Option<CleanupResult> {
+pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
+    let now_ms = around.now_ms;
     let spec = fold.spec.as_ref()?;
     let coverage = coverage(fold, spec);
     let accounting = Accounting {
@@ -40,9 +52,9 @@ pub fn finish(fold: &Fold, traffic: &Traffic, now_ms: u64) -> Option<CleanupResu
         cleaned_keys: accounting.deleted,
         stale_ttl_keys: counts.stale,
         inactive_user_caches: 0,
-        current_metrics: metrics(fold, spec, traffic),
+        current_metrics: metrics(fold, spec, &around.traffic),
         recommendations: Vec::new(),
-        issues: issues(fold, &coverage, &accounting),
+        issues: issues(fold, &coverage, &accounting, &around.dead),
         accounting,
         coverage,
         nodes: nodes(fold, spec),
@@ -108,7 +120,12 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-fn issues(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Vec<String> {
+fn issues(
+    fold: &Fold,
+    coverage: &Coverage,
+    accounting: &Accounting,
+    dead: &BTreeMap<String, u64>,
+) -> Vec<String> {
     let mut issues = Vec::new();
     let stale = fold.totals.counts.stale;
     if stale > 0 {
@@ -140,6 +157,8 @@ fn issues(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Vec<Stri
     if fold.cancel.is_none() {
         issues.extend(fold.causes.iter().map(|(cause, batches)| format!("{batches} reap batches: {cause}")));
     }
+    let dead = dead.iter().map(|(reason, n)| format!("{n} messages in the queues were put aside unread (dead letters): {reason}"));
+    issues.extend(dead);
     if fold.approximate {
         issues.push("scannedKeys is approximate: a table was resized while it was read".to_owned());
     }

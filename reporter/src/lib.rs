@@ -6,7 +6,7 @@ mod fold;
 mod render;
 mod run;
 
-pub use finish::{Traffic, finish};
+pub use finish::{Around, Traffic, finish};
 pub use fold::{Fold, NodeTotals, Totals};
 pub use render::{cell, grouped, render, slots, tidy, wrap};
-pub use run::{ReporterError, report};
+pub use run::{ReporterError, report, run};

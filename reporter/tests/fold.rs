@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use reporter::{Fold, finish};
+use reporter::{Around, Fold, finish};
 use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
@@ -142,7 +142,8 @@ fn fold(records: &[Record]) -> Fold {
 
 fn result(records: &[Record]) -> CleanupResult {
     let now = Lookups { hits: 100 + 33 + 3, misses: 10 + 3 + 1 };
-    finish(&fold(records), &BTreeMap::from([(NodeId::new("n"), now)]), 3_500).unwrap()
+    let traffic = BTreeMap::from([(NodeId::new("n"), now)]);
+    finish(&fold(records), &Around { traffic, now_ms: 3_500, ..Around::default() }).unwrap()
 }
 
 #[test]

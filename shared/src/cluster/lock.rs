@@ -54,6 +54,16 @@ pub async fn take(conn: &Conn, key: &[u8], holder: &Holder, lease: Duration) -> 
     Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease }))
 }
 
+/// The lock `key` that `holder` took for a run which is ours now. Whether it still is held, renewing it tells.
+#[must_use]
+pub fn adopt(key: &[u8], holder: &Holder, lease: Duration) -> Lock {
+    // Written as it was taken, so that it is known as ours.
+    Lock { key: key.to_vec(), value: serde_json::to_vec(holder).unwrap_or_default(), lease }
+}
+
+/// Look-ups that [`holder`] makes of a lock that is held.
+pub const HOLDER_HITS: u32 = 2;
+
 /// Who holds the lock `key`, unless its content is of another make, and how long the lease still lasts unless
 /// it is renewed.
 pub async fn holder(conn: &Conn, key: &[u8]) -> Result<(Option<Holder>, Duration), Fault> {

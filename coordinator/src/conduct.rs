@@ -1,0 +1,146 @@
+//! Driving a run that workers do, as the one coordinator that holds its job.
+
+use std::time::Duration;
+
+use shared::env::Env;
+use shared::ids::RunId;
+use shared::limits::NOT_READY_TIMEOUT;
+use shared::messages::{Cancel, CancelKind, RunSpec};
+use shared::records::Records;
+use shared::result::CleanupResult;
+use shared::supervise::Crew;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::drive::{DriveError, Progress, drive};
+use crate::hold::{Held, Phase};
+use crate::job_lock::{self, JobLock, LockError, LockOrder};
+
+/// The pause before the lock in Redis is asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How driving a run ended.
+#[derive(Debug)]
+pub enum Conducted {
+    /// It has its result.
+    Ended(Box<CleanupResult>),
+    /// We were told to stop; whoever comes next goes on.
+    HandedOver,
+    /// Somebody else drives it now.
+    Lost,
+}
+
+/// Why a run could not be driven.
+#[derive(Debug, Error)]
+pub enum ConductError {
+    /// The records failed.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] shared::store::StoreError),
+}
+
+/// Drives the run of `held` to its end, unless `shutdown` comes first or the hold is lost.
+///
+/// # Errors
+/// When the store fails for good. The hold then runs out, and somebody else may go on.
+pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Result<Conducted, ConductError> {
+    let (run, job, who) = (held.hold.run, held.job.clone(), held.hold.who.clone());
+    let records = env.records(run);
+    let Some(spec) = records.spec().await.map_err(DriveError::from)? else {
+        return free(env, held).await.map(|()| Conducted::Lost);
+    };
+    let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
+    let mut keeper = Crew::default();
+    if spec.rules.action.writes() && records.result().await.map_err(DriveError::from)?.is_none() {
+        let (env, records, unlock) = (env.clone(), records.clone(), unlock.clone());
+        keeper.start("lock", async move { guard(&env, &job, &spec, records, unlock).await });
+    }
+    let (progress, _) = watch::channel(Progress::start(0));
+    let keep = held.keep(&*env.store, env.timing.lease, &done);
+    let mut keep = Box::pin(keep);
+    let mut driving = Box::pin(drive(env, run, &who, progress));
+    let driven = tokio::select! {
+        driven = &mut driving => Some(driven),
+        () = shutdown.cancelled() => None,
+        _ = &mut keep => {
+            tracing::warn!(%run, "lost the lease of a run; whoever holds it now goes on with it");
+            return Ok(Conducted::Lost);
+        }
+    };
+    drop(driving);
+    done.cancel();
+    let Some(mut held) = keep.await else { return Ok(Conducted::Lost) };
+    match driven {
+        Some(Ok(result)) => {
+            unlock.cancel();
+            for (name, exit) in keeper.join().await {
+                tracing::warn!(name, %exit, "the lock stays behind until its lease ends");
+            }
+            free(env, held).await?;
+            Ok(Conducted::Ended(Box::new(result)))
+        }
+        Some(Err(DriveError::Fenced(_))) => Ok(Conducted::Lost),
+        Some(Err(e)) => Err(e.into()),
+        None => {
+            held.set(&*env.store, Phase::Waiting).await?;
+            Ok(Conducted::HandedOver)
+        }
+    }
+}
+
+async fn free(env: &Env, mut held: Held) -> Result<(), ConductError> {
+    held.set(&*env.store, Phase::Free).await?;
+    Ok(())
+}
+
+/// Keeps the lock in Redis, which keeps away runs that know nothing of NATS. A run that cannot have it is stopped.
+async fn guard(
+    env: &Env,
+    job: &str,
+    spec: &RunSpec,
+    records: Records,
+    unlock: CancellationToken,
+) -> Result<(), LockError> {
+    let lock = tokio::select! {
+        lock = adopt(env, job, spec, &records) => lock,
+        () = unlock.cancelled() => return Ok(()),
+    };
+    match lock {
+        Ok(lock) => Ok(JobLock::keep(lock, unlock).await?),
+        Err(e) => {
+            let cancel = Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {e}") };
+            if let Err(e) = records.create_cancel(&cancel).await {
+                tracing::error!(error = %e, "failed to stop a run whose lock is lost");
+            }
+            Err(e)
+        }
+    }
+}
+
+async fn adopt(env: &Env, job: &str, spec: &RunSpec, records: &Records) -> Result<JobLock, LockError> {
+    let until = Instant::now() + NOT_READY_TIMEOUT;
+    let access = env.access.get(&spec.alias).cloned();
+    let access = access.unwrap_or_else(|| shared::cluster::Access::open(Vec::new()));
+    let order = LockOrder { job: job.to_owned(), access, wait: Duration::ZERO, adopt: true };
+    loop {
+        match job_lock::take(&order, records.clone(), spec.run, &spec.nodes).await {
+            Err(LockError::Redis(fault)) if Instant::now() < until => {
+                tracing::warn!(error = %fault, "the lock in Redis cannot be had at the moment");
+                sleep(RETRY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether `run` has ended.
+///
+/// # Errors
+/// When the store fails.
+pub async fn has_ended(env: &Env, run: RunId) -> Result<bool, DriveError> {
+    Ok(env.records(run).result().await?.is_some())
+}

@@ -1,0 +1,37 @@
+//! Watching a run that workers do, from its records.
+
+use reporter::Fold;
+use shared::records::{Record, RecordError, Records};
+use shared::result::CleanupResult;
+use tokio::sync::watch;
+
+use crate::drive::{Progress, advance};
+use crate::state::RunState;
+
+/// Follows a run to its result, and tells how far it is.
+///
+/// # Errors
+/// When the records fail for good.
+pub async fn follow(
+    records: &Records,
+    progress: &watch::Sender<Progress>,
+) -> Result<CleanupResult, RecordError> {
+    let mut watch = records.watch().await?;
+    let (mut fold, mut state) = (Fold::default(), RunState::Planned);
+    loop {
+        let record = watch.next().await?;
+        if let Record::Result(result) = record {
+            progress.send_modify(|progress| progress.state = RunState::Ended(result.status));
+            return Ok(*result);
+        }
+        fold.apply(&record);
+        state = advance(state, &fold);
+        progress.send_modify(|progress| {
+            *progress = Progress {
+                state,
+                keys: fold.spec().map_or(0, |spec| spec.nodes.iter().map(|node| node.keys).sum()),
+                totals: fold.totals(),
+            }
+        });
+    }
+}

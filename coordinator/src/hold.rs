@@ -1,0 +1,272 @@
+//! Who drives the run of a job, on whatever machine: one entry per job in the store, with a lease. Whoever holds
+//! it renews it; whoever finds it unchanged for a whole lease, by his own clock, may take it. No two clocks are
+//! compared for that, so none that is wrong or jumps can give a job two drivers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::ids::{Alias, RunId};
+use shared::store::{Created, Entry, Store, StoreError};
+use shared::time::{now_ms, rfc3339};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// The beginning of the keys of all holds.
+pub const HOLDS: &str = "locks/";
+
+/// What the entry of a job says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// The run.
+    pub run: RunId,
+    /// The deployment that it cleans.
+    pub redis: Alias,
+    /// How far the holder is.
+    pub phase: Phase,
+    /// Who holds it, for people.
+    pub who: String,
+    /// Since when, RFC 3339, for people.
+    pub since: String,
+    /// When it was renewed last, in milliseconds since the epoch. A hint only: see [`Hold::seems_alive`].
+    pub renewed_ms: u64,
+}
+
+/// How far the holder of a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The run is being planned; nothing of it is stored for sure.
+    Starting,
+    /// The run is stored, and waits for somebody to drive it.
+    Waiting,
+    /// The run is being driven.
+    Driven,
+    /// Nothing runs.
+    Free,
+}
+
+impl Hold {
+    /// A hold of `run` that begins now.
+    #[must_use]
+    pub fn begin(run: RunId, redis: Alias, phase: Phase, who: &str) -> Self {
+        let now = now_ms();
+        Self { run, redis, phase, who: who.to_owned(), since: rfc3339(now), renewed_ms: now }
+    }
+
+    /// The hold that `entry` says, if it is one.
+    #[must_use]
+    pub fn read(entry: &Entry) -> Option<Self> {
+        serde_json::from_slice(&entry.value).ok()
+    }
+
+    /// Whether the holder was there a moment ago, if its clock and ours agree. If so, nobody needs to wait for a
+    /// lease to end just to be told that the job is held.
+    #[must_use]
+    pub fn seems_alive(&self, lease: Duration) -> bool {
+        let ago = now_ms().abs_diff(self.renewed_ms);
+        self.phase == Phase::Driven && Duration::from_millis(ago) < lease
+    }
+
+    /// Whether somebody may take a hold that has not changed for `unchanged`.
+    #[must_use]
+    pub fn is_open(&self, unchanged: Duration, lease: Duration) -> bool {
+        match self.phase {
+            Phase::Free | Phase::Waiting => true,
+            Phase::Starting | Phase::Driven => unchanged >= lease,
+        }
+    }
+}
+
+/// The key of a job's hold.
+#[must_use]
+pub fn key(job: &str) -> String {
+    format!("{HOLDS}{job}")
+}
+
+/// The hold of a job, with its revision.
+///
+/// # Errors
+/// When the store fails.
+pub async fn look(store: &dyn Store, job: &str) -> Result<Option<(Hold, u64)>, StoreError> {
+    let entry = store.get(&key(job)).await?;
+    Ok(entry.and_then(|entry| Some((Hold::read(&entry)?, entry.revision))))
+}
+
+/// A hold that is ours.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The job.
+    pub job: String,
+    /// What its entry says.
+    pub hold: Hold,
+    revision: u64,
+}
+
+/// Takes the hold of a job that is at `revision`, or has no entry at all; `None` if somebody was faster.
+///
+/// # Errors
+/// When the store fails.
+pub async fn take(
+    store: &dyn Store,
+    job: &str,
+    revision: Option<u64>,
+    hold: Hold,
+) -> Result<Option<Held>, StoreError> {
+    let value = encode(&hold)?;
+    let written = match revision {
+        Some(revision) => store.update(&key(job), value, revision).await?,
+        None => match store.create(&key(job), value).await? {
+            Created::Now(revision) => Some(revision),
+            Created::Before(_) => None,
+        },
+    };
+    Ok(written.map(|revision| Held { job: job.to_owned(), hold, revision }))
+}
+
+fn encode(hold: &Hold) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(hold).map_err(|e| StoreError(e.to_string()))
+}
+
+impl Held {
+    /// Renews the lease, and says that the holder is at `phase`. `false`: it is ours no more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set(&mut self, store: &dyn Store, phase: Phase) -> Result<bool, StoreError> {
+        let hold = Hold { phase, renewed_ms: now_ms(), ..self.hold.clone() };
+        match store.update(&key(&self.job), encode(&hold)?, self.revision).await? {
+            Some(revision) => {
+                (self.revision, self.hold) = (revision, hold);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Renews the lease until `done`, and then returns the hold. `None` if it was lost: somebody took it, or the
+    /// store did not answer for so long that somebody may.
+    pub async fn keep(mut self, store: &dyn Store, lease: Duration, done: &CancellationToken) -> Option<Self> {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::select! {
+                () = done.cancelled() => return Some(self),
+                () = sleep(lease / 4) => {}
+            }
+            let asked = Instant::now();
+            // What is written after this time does no harm: others go by when they see it.
+            match timeout(lease / 4, self.set(store, Phase::Driven)).await {
+                Ok(Ok(true)) => renewed = asked,
+                Ok(Ok(false)) => return None,
+                Ok(Err(_)) | Err(_) if renewed.elapsed() < lease * 3 / 4 => {
+                    // The answer may be lost, and the entry renewed: then we go on from what is there.
+                    self.find_again(store, lease / 4).await;
+                }
+                Ok(Err(_)) | Err(_) => return None,
+            }
+        }
+    }
+
+    async fn find_again(&mut self, store: &dyn Store, within: Duration) {
+        if let Ok(Ok(Some((hold, revision)))) = timeout(within, look(store, &self.job)).await
+            && (&hold.who, &hold.since, hold.run) == (&self.hold.who, &self.hold.since, self.hold.run)
+        {
+            self.revision = revision;
+        }
+    }
+}
+
+/// A hold as somebody else sees it, and for how long it has not changed.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// What it says.
+    pub hold: Hold,
+    /// At which revision.
+    pub revision: u64,
+    since: Instant,
+}
+
+impl Sighting {
+    /// A hold that is seen now.
+    #[must_use]
+    pub fn now(hold: Hold, revision: u64) -> Self {
+        Self { hold, revision, since: Instant::now() }
+    }
+
+    /// For how long it has not changed.
+    #[must_use]
+    pub fn unchanged(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Takes a later look in.
+    pub fn again(&mut self, hold: Hold, revision: u64) {
+        if revision != self.revision {
+            *self = Self::now(hold, revision);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::store::MemoryStore;
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn hold(phase: Phase, who: &str) -> Hold {
+        Hold::begin(RunId::new(), Alias::new("main"), phase, who)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_many_gets_the_hold_and_the_next_one_after_the_lease() {
+        let store = MemoryStore::default();
+        let mut ours = take(&store, "j", None, hold(Phase::Driven, "a")).await.unwrap().unwrap();
+        assert!(take(&store, "j", None, hold(Phase::Driven, "b")).await.unwrap().is_none());
+        let (seen, revision) = look(&store, "j").await.unwrap().unwrap();
+        let mut sighting = Sighting::now(seen, revision);
+        tokio::time::advance(LEASE / 2).await;
+        assert!(!sighting.hold.is_open(sighting.unchanged(), LEASE));
+        assert!(ours.set(&store, Phase::Driven).await.unwrap());
+        let (seen, revision) = look(&store, "j").await.unwrap().unwrap();
+        sighting.again(seen, revision);
+        tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+        assert!(!sighting.hold.is_open(sighting.unchanged(), LEASE), "it was renewed");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(sighting.hold.is_open(sighting.unchanged(), LEASE));
+        let next = take(&store, "j", Some(sighting.revision), hold(Phase::Driven, "b")).await.unwrap();
+        assert!(next.is_some());
+        assert!(!ours.set(&store, Phase::Driven).await.unwrap(), "the old holder is refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_is_kept_until_it_is_done_or_taken() {
+        let store = MemoryStore::default();
+        let ours = take(&store, "j", None, hold(Phase::Driven, "a")).await.unwrap().unwrap();
+        let done = CancellationToken::new();
+        let keep = ours.keep(&store, LEASE, &done);
+        let others = async {
+            tokio::time::sleep(LEASE * 10).await;
+            let (_, revision) = look(&store, "j").await.unwrap().unwrap();
+            take(&store, "j", Some(revision), hold(Phase::Driven, "b")).await.unwrap().unwrap()
+        };
+        let (kept, theirs) = tokio::join!(keep, others);
+        assert!(kept.is_none(), "it was taken");
+        let (kept, ()) = tokio::join!(theirs.keep(&store, LEASE, &done), async { done.cancel() });
+        assert!(kept.is_some());
+    }
+
+    #[test]
+    fn who_may_take_what() {
+        let check = |phase, unchanged, expected| {
+            assert_eq!(hold(phase, "a").is_open(unchanged, LEASE), expected, "{phase:?} after {unchanged:?}");
+        };
+        check(Phase::Free, Duration::ZERO, true);
+        check(Phase::Waiting, Duration::ZERO, true);
+        check(Phase::Starting, Duration::ZERO, false);
+        check(Phase::Driven, LEASE - Duration::from_millis(1), false);
+        check(Phase::Driven, LEASE, true);
+        check(Phase::Starting, LEASE, true);
+    }
+}
