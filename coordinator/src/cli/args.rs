@@ -2,11 +2,14 @@
 //! [`shared::config::resolve`], which checks them together with the other layers; their help comes
 //! from the same table. Nothing behind `main` sees clap.
 
+mod nats;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::config::{self, FlagLayer};
 
+pub use self::nats::NatsArgs;
 use super::examples;
 
 /// Cleans Redis and Redis Cluster of keys that nobody will ever need again: keys written without an
@@ -167,10 +170,15 @@ pub struct JobArgs {
     pub max_runtime: Option<String>,
     #[arg(long, value_name = "DURATION", help = about("--lock-wait"), help_heading = SAFETY)]
     pub lock_wait: Option<String>,
+    #[arg(long, value_name = "N", help = about("--attempts"), help_heading = SAFETY)]
+    pub attempts: Option<String>,
     #[arg(long, value_name = "N", help = about("--scan-batch-size"), help_heading = PACE)]
     pub scan_batch_size: Option<String>,
     #[arg(long, value_name = "N", help = about("--delete-batch-size"), help_heading = PACE)]
     pub delete_batch_size: Option<String>,
+    /// The way to NATS.
+    #[command(flatten)]
+    pub nats: NatsArgs,
 }
 
 /// The help of a setting's flag with its default, from the settings table.
@@ -204,8 +212,10 @@ impl JobArgs {
             .value("--max-delete-percent", self.max_delete_percent.as_deref())
             .value("--max-runtime", self.max_runtime.as_deref())
             .value("--lock-wait", self.lock_wait.as_deref())
+            .value("--attempts", self.attempts.as_deref())
             .value("--scan-batch-size", self.scan_batch_size.as_deref())
             .value("--delete-batch-size", self.delete_batch_size.as_deref());
+        self.nats.add_to(&mut layer);
         layer
     }
 }

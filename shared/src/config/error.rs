@@ -98,17 +98,33 @@ pub enum ConfigError {
         /// Its name.
         variable: &'static str,
     },
+    /// Settings that exclude or need each other.
+    #[error("{0}")]
+    Contradiction(String),
+    /// A context of the nats CLI that cannot be used.
+    #[error(
+        "{} is `{name}`, but {problem}; `nats context ls` lists the contexts, and `--nats URL` does without",
+        subject(origin, "nats.context")
+    )]
+    BadContext {
+        /// Who named it.
+        origin: Origin,
+        /// Its name.
+        name: String,
+        /// What is wrong with it, its path included.
+        problem: String,
+    },
     /// A mistake of this program: a setting without its row in the table or without a default.
     #[error("the setting `{0}` is not defined; this is a bug in keysweep")]
     Undefined(&'static str),
 }
 
 /// The thing that has the bad value, as the person who wrote it knows it.
-fn subject(origin: &Origin, name: &str) -> String {
+pub(super) fn subject(origin: &Origin, name: &str) -> String {
     match origin {
         Origin::Flag(flag) => format!("`{flag}`"),
         Origin::Env(variable) => format!("`{variable}`"),
-        Origin::File { .. } => format!("{origin}: `{name}`"),
+        Origin::File { .. } | Origin::Context { .. } => format!("{origin}: `{name}`"),
         Origin::Default => format!("the default of `{name}`"),
     }
 }

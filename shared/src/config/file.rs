@@ -109,7 +109,7 @@ impl fmt::Debug for JobFile {
 /// Every problem that was found, in the order of the lines; with a syntax error only those.
 pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigError>> {
     let (tables, mut problems) = shape::read(path, text);
-    for table in tables.redis.iter().chain(&tables.jobs) {
+    for table in tables.redis.iter().chain(&tables.jobs).chain(&tables.nats) {
         check_values(table, &mut problems);
     }
     for table in &tables.redis {
@@ -124,8 +124,8 @@ pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigErro
 }
 
 fn check_values(table: &Table, problems: &mut Vec<ConfigError>) {
-    for (name, entry) in &table.entries {
-        let Some(spec) = table::by_name(name) else { continue };
+    for (key, entry) in &table.entries {
+        let Some(spec) = table::by_key(table.section, key) else { continue };
         if !spec.takes(entry.texts.len()) {
             problems.push(bad_count(spec, &table.origin(entry.line), entry.texts.len()));
             continue;

@@ -47,11 +47,13 @@ impl fmt::Debug for FlagLayer {
 }
 
 /// All layers, with the tables of the job file that apply.
+#[derive(Clone, Copy)]
 pub(super) struct Layers<'a> {
     pub(super) flags: &'a FlagLayer,
     pub(super) env: &'a Environment,
     pub(super) job: Option<&'a Table>,
     pub(super) redis: Option<&'a Table>,
+    pub(super) nats: Option<&'a Table>,
 }
 
 /// What the highest layer that knows a setting says about it. A list may be spread over lines, so
@@ -126,6 +128,11 @@ impl Layers<'_> {
         )
     }
 
+    /// Whether a flag or a variable gives a setting.
+    pub(super) fn is_given_above_file(&self, spec: &'static Spec) -> bool {
+        self.in_flags(spec).is_some() || self.in_environment(spec).is_some()
+    }
+
     fn in_flags(&self, spec: &'static Spec) -> Option<Raw> {
         let flag = spec.flag?;
         let texts = self.flags.values.get(flag)?;
@@ -144,8 +151,9 @@ impl Layers<'_> {
         let table = match spec.section {
             Section::Job => self.job?,
             Section::Redis => self.redis?,
+            Section::Nats => self.nats?,
         };
-        let Entry { texts, line } = table.entries.get(spec.name)?;
+        let Entry { texts, line } = table.entries.get(spec.key())?;
         let texts = texts.iter().map(|(text, line)| (text.clone(), table.origin(*line))).collect();
         Some(Raw { texts, origin: table.origin(*line) })
     }
@@ -155,7 +163,7 @@ impl Raw {
     /// One text from a layer without arrays: a list is separated by commas.
     fn same_origin(spec: &Spec, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {
-            Kind::Urls => split_urls(text),
+            Kind::Urls | Kind::NatsUrls => split_urls(text),
             Kind::Patterns => text.split(',').map(|part| part.trim().to_owned()).collect(),
             _ => vec![text.to_owned()],
         };
@@ -165,7 +173,7 @@ impl Raw {
 
 /// Splits at commas that a new URL follows: a password may hold commas too, and half a password
 /// must not be taken for a URL and shown in a message.
-fn split_urls(text: &str) -> Vec<String> {
+pub(super) fn split_urls(text: &str) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for part in text.split(',') {
         match urls.last_mut() {

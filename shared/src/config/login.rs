@@ -54,29 +54,68 @@ fn higher<T>(own: Setting<T>, in_url: Setting<T>) -> Setting<T> {
     if own_wins { own } else { in_url }
 }
 
-/// `password` or what `password_file` holds: the higher layer, and `password` within one.
 fn password(layers: &Layers<'_>) -> Result<Setting<Option<Secret>>, ConfigError> {
-    let direct = layers.optional("password", parse::secret)?;
-    match layers.one("password_file", parse::path)? {
-        Some(file) if file.origin.rank() > direct.origin.rank() => read_password(file),
-        _ => Ok(direct),
+    let Some(Setting { value, origin }) = word(layers, "password", "password_file")? else {
+        return Ok(Setting { value: None, origin: Origin::Default });
+    };
+    let password = value.read(&origin, "password")?;
+    Ok(Setting { value: Some(password), origin })
+}
+
+/// A password or token: itself, or the file that holds it.
+#[derive(Clone)]
+pub(super) enum Word {
+    Known(Secret),
+    InFile(PathBuf),
+}
+
+impl Word {
+    pub(super) fn known(text: &str) -> Self {
+        Self::Known(Secret::new(text))
+    }
+
+    /// The secret: of a file its text without the line end. `what` it is, is for the message.
+    pub(super) fn read(self, origin: &Origin, what: &str) -> Result<Secret, ConfigError> {
+        let path = match self {
+            Self::Known(secret) => return Ok(secret),
+            Self::InFile(path) => path,
+        };
+        let named_by = format!("{origin}: ");
+        let failed = |source| ConfigError::Unreadable { named_by, path: path.clone(), source };
+        let text = match read_text(&path, PASSWORD_FILE_BYTES_MAX) {
+            Ok(text) => text,
+            Err(source) => return Err(failed(source)),
+        };
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(failed(std::io::Error::other(format!("it holds no {what}")))),
+            word => Ok(Secret::new(word)),
+        }
     }
 }
 
-/// The file's text without its line end. A relative path from the job file starts in the directory
-/// of that file.
-fn read_password(file: Setting<PathBuf>) -> Result<Setting<Option<Secret>>, ConfigError> {
-    let Setting { value, origin } = file;
-    let path = match &origin {
-        Origin::File { path: job_file, .. } => directory(job_file).join(&value),
+/// The setting `name` or the file that `file_name` names: the higher layer, and `name` within one.
+pub(super) fn word(
+    layers: &Layers<'_>,
+    name: &'static str,
+    file_name: &'static str,
+) -> Result<Option<Setting<Word>>, ConfigError> {
+    let direct = layers.one(name, parse::secret)?;
+    let file = layers.one(file_name, parse::path)?.map(located);
+    let file_wins = |file: &Setting<PathBuf>| {
+        direct.as_ref().is_none_or(|direct| file.origin.rank() > direct.origin.rank())
+    };
+    match file.filter(file_wins) {
+        Some(file) => Ok(Some(file.map(Word::InFile))),
+        None => Ok(direct.map(|direct| direct.map(Word::Known))),
+    }
+}
+
+/// A relative path from the job file starts in the directory of that file.
+pub(super) fn located(path: Setting<PathBuf>) -> Setting<PathBuf> {
+    let Setting { value, origin } = path;
+    let value = match &origin {
+        Origin::File { path: job_file, .. } => directory(job_file).join(value),
         _ => value,
     };
-    let failed =
-        |source| ConfigError::Unreadable { named_by: format!("{origin}: "), path: path.clone(), source };
-    let text = read_text(&path, PASSWORD_FILE_BYTES_MAX).map_err(failed)?;
-    let word = text.trim_end_matches(['\r', '\n']);
-    if word.is_empty() {
-        return Err(failed(std::io::Error::other("it holds no password")));
-    }
-    Ok(Setting { value: Some(Secret::new(word)), origin })
+    Setting { value, origin }
 }

@@ -7,17 +7,20 @@
 //! the command line's own syntax (`coordinator/src/cli/`), and whether a pattern, a schedule or a
 //! time zone means anything, which the code that uses them says.
 
+mod deployment;
 pub mod duration;
 mod environment;
 mod error;
 mod file;
 mod layers;
 mod login;
+mod nats;
 mod nearest;
 mod origin;
 mod parse;
 mod redact;
 mod resolve;
+mod rows;
 mod secret;
 mod settings;
 mod shape;
@@ -29,15 +32,18 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use deployment::{Deployment, deployments};
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub use error::{ConfigError, Place};
 pub use file::{DEFAULT_FILE, JobFile, check_file};
 pub use layers::FlagLayer;
+pub use nats::{NatsSettings, NatsUrl, Storage};
 pub use origin::{Origin, Setting};
 pub use redact::redact;
-pub use resolve::resolve;
+pub use resolve::{resolve, resolve_all};
+pub use rows::Row;
 pub use secret::Secret;
-pub use settings::{Action, Row, Settings};
+pub use settings::{Action, Settings};
 pub use spec::{Fallback, Kind, Section, Spec};
 pub use table::{SETTINGS, by_flag, by_name};
 pub use url::RedisUrl;

@@ -18,19 +18,30 @@ pub enum Origin {
         /// The line, counted from 1.
         line: usize,
     },
+    /// The file of a nats CLI context that a setting names.
+    Context {
+        /// The file.
+        path: PathBuf,
+    },
     /// Nobody gave one.
     Default,
 }
 
 impl Origin {
-    /// Higher wins: flags over environment over file over defaults.
+    /// Higher wins: flags over environment over file over defaults. A context counts with the
+    /// setting that names it, which the context's reader looks after.
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::Flag(_) => 3,
             Self::Env(_) => 2,
             Self::File { .. } => 1,
-            Self::Default => 0,
+            Self::Context { .. } | Self::Default => 0,
         }
+    }
+
+    /// Whether a flag or a variable said so.
+    pub(super) fn is_above_file(&self) -> bool {
+        matches!(self, Self::Flag(_) | Self::Env(_))
     }
 }
 
@@ -40,6 +51,7 @@ impl fmt::Display for Origin {
             Self::Flag(flag) => write!(f, "flag {flag}"),
             Self::Env(name) => write!(f, "environment {name}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Context { path } => write!(f, "{}", path.display()),
             Self::Default => f.write_str("default"),
         }
     }

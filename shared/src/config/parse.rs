@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration;
+use super::nats::NatsUrl;
 use super::redact::redact;
 use super::secret::{MASK, Secret};
 use super::spec::{Kind, NAME_BYTES_MAX, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
@@ -28,6 +29,8 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
         Kind::Path => path(kind, text).map(drop),
         Kind::Secret => secret(kind, text).map(drop),
         Kind::Urls => url(kind, text).map(drop),
+        Kind::NatsUrls => nats_url(kind, text).map(drop),
+        Kind::Context => context(kind, text).map(drop),
         Kind::Patterns => pattern(kind, text).map(drop),
     }
 }
@@ -36,7 +39,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
 pub(super) fn shown(kind: Kind, text: &str) -> String {
     let safe = match kind {
         Kind::Secret => MASK.to_owned(),
-        Kind::Urls => redact(text),
+        Kind::Urls | Kind::NatsUrls => redact(text),
         _ => text.to_owned(),
     };
     let mut shown: String = safe.chars().take(SHOWN_CHARS_MAX).flat_map(escape).collect();
@@ -117,4 +120,14 @@ pub(super) fn url(kind: Kind, text: &str) -> Parsed<RedisUrl> {
 pub(super) fn pattern(kind: Kind, text: &str) -> Parsed<String> {
     let fits = (1..=PATTERN_BYTES_MAX).contains(&text.len());
     if fits { Ok(text.to_owned()) } else { Err(kind.expected()) }
+}
+
+pub(super) fn nats_url(kind: Kind, text: &str) -> Parsed<NatsUrl> {
+    NatsUrl::parse(text).ok_or_else(|| kind.expected())
+}
+
+/// A file's name without its ending; the nats CLI refuses the same ones.
+pub(super) fn context(kind: Kind, text: &str) -> Parsed<String> {
+    let name = line(kind, text)?;
+    if name.contains(['/', '\\']) || name.contains("..") { Err(kind.expected()) } else { Ok(name) }
 }

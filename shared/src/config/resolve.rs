@@ -1,22 +1,23 @@
 //! From the layers to [`Settings`]: the job is chosen first, then its Redis deployment, then every
 //! setting is read once.
 
+use std::collections::BTreeSet;
+
+use super::deployment::{self, Deployment, choose_redis};
 use super::environment::Environment;
-use super::error::{ConfigError, quoted};
-use super::file::{JobFile, no_such_alias};
+use super::error::{ConfigError, quoted, subject};
+use super::file::JobFile;
 use super::layers::{FlagLayer, Layers};
 use super::login;
+use super::nats::{self, NatsSettings};
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::settings::{Action, Settings};
 use super::table;
 use super::tables::Table;
-use crate::ids::Alias;
 
-/// The alias of a deployment that has no other name.
-const DEFAULT_ALIAS: &str = "main";
-
-/// Resolves the settings of one job. A password file is read, nothing else.
+/// Resolves the settings of one job. Read are the files of passwords and tokens and the context of
+/// the nats CLI that is named, nothing else.
 ///
 /// # Errors
 /// The first bad value among those that count, a job or alias that does not exist, or a password
@@ -26,12 +27,64 @@ pub fn resolve(
     env: &Environment,
     file: Option<&JobFile>,
 ) -> Result<Settings, ConfigError> {
-    let mut layers = Layers { flags, env, job: None, redis: None };
+    let mut layers = layers(flags, env, file);
     layers.job = choose_job(&layers, file)?;
+    let nats = nats::resolve(&layers)?;
+    job_settings(layers, file, nats)
+}
+
+/// Resolves the settings of every job of the file, in its order, each as [`resolve`] does; of the
+/// built-in default job if there are none, and of one job if a flag or variable names it.
+///
+/// # Errors
+/// Those of [`resolve`]; and a Redis URL from a flag or a variable where the jobs use several
+/// deployments, because all of them would clean the same one.
+pub fn resolve_all(
+    flags: &FlagLayer,
+    env: &Environment,
+    file: Option<&JobFile>,
+) -> Result<Vec<Settings>, ConfigError> {
+    let layers = layers(flags, env, file);
+    let named = layers.must("name", parse::name)?;
+    let jobs = file.map_or(&[][..], |file| &file.tables.jobs);
+    if named.origin != Origin::Default || jobs.is_empty() {
+        return Ok(vec![resolve(flags, env, file)?]);
+    }
+    let nats = nats::resolve(&layers)?;
+    let of = |job| job_settings(Layers { job: Some(job), ..layers }, file, nats.clone());
+    let all: Vec<Settings> = jobs.iter().map(of).collect::<Result<_, _>>()?;
+    one_deployment_at_a_time(&all).map(|()| all)
+}
+
+fn layers<'a>(flags: &'a FlagLayer, env: &'a Environment, file: Option<&'a JobFile>) -> Layers<'a> {
+    let nats = file.and_then(|file| file.tables.nats.as_ref());
+    Layers { flags, env, job: None, redis: None, nats }
+}
+
+/// Refuses a URL from above the file that would stand for several aliases at once.
+fn one_deployment_at_a_time(all: &[Settings]) -> Result<(), ConfigError> {
+    let aliases: BTreeSet<String> = all.iter().map(|settings| settings.alias.value.to_string()).collect();
+    let above_the_file = |settings: &&Settings| settings.redis.origin.is_above_file();
+    let Some(settings) = all.iter().find(above_the_file).filter(|_| aliases.len() > 1) else {
+        return Ok(());
+    };
+    let (urls, aliases) = (subject(&settings.redis.origin, "urls"), Vec::from_iter(aliases));
+    Err(ConfigError::Contradiction(format!(
+        "{urls} gives one Redis deployment, but the jobs use several: {}; leave it out, or name one job \
+         with `--job`",
+        quoted(&aliases)
+    )))
+}
+
+/// The settings of the job whose table is in `layers`, or of the default job.
+fn job_settings<'a>(
+    mut layers: Layers<'a>,
+    file: Option<&'a JobFile>,
+    nats: Option<NatsSettings>,
+) -> Result<Settings, ConfigError> {
     let job = layers.must("name", parse::name)?;
     let alias = choose_redis(&mut layers, file)?;
-    let redis = layers.list("urls", parse::url)?;
-    let login::Credentials { username, password } = login::credentials(&layers, &redis)?;
+    let Deployment { urls: redis, username, password } = deployment::deployment(&layers)?;
 
     let configured_ttl = layers.must("configured_ttl", parse::time)?;
     let expire_ttl = layers.one("expireTtl", parse::time)?.unwrap_or_else(|| configured_ttl.clone());
@@ -56,6 +109,9 @@ pub fn resolve(
         max_delete_percent: layers.must("maxDeletePercent", parse::whole)?,
         max_runtime: layers.optional("maxRuntime", parse::time)?,
         lock_wait: layers.must("lockWait", parse::time)?,
+        attempts: layers.must("attempts", parse::whole)?,
+        retry_backoff: layers.must("retryBackoff", parse::time)?,
+        catch_up: layers.must("catchUp", parse::switch)?,
         schedule: layers.must("schedule", parse::line)?,
         timezone: layers.must("timezone", parse::line)?,
         job,
@@ -66,6 +122,7 @@ pub fn resolve(
         configured_ttl,
         expire_ttl,
         jitter,
+        nats,
     })
 }
 
@@ -99,29 +156,6 @@ fn no_such_job(named: Setting<String>, file: Option<&JobFile>) -> ConfigError {
         Some((path, names)) => format!("the jobs of {path} are {}", quoted(&names)),
     };
     ConfigError::NoSuchJob { origin: named.origin, wanted: named.value, found }
-}
-
-/// Settles the alias and makes its table a layer. An alias that somebody named must have a table in
-/// the file: falling back to another server is the last thing a cleaner should do.
-fn choose_redis<'f>(
-    layers: &mut Layers<'f>,
-    file: Option<&'f JobFile>,
-) -> Result<Setting<Alias>, ConfigError> {
-    let named = layers.one("redis", parse::name)?;
-    let tables = file.map_or(&[][..], |file| &file.tables.redis);
-    let alias = match (named, tables) {
-        (Some(named), _) => named,
-        (None, [only]) => Setting { value: only.name.clone(), origin: only.origin(only.line) },
-        (None, _) => Setting { value: DEFAULT_ALIAS.to_owned(), origin: Origin::Default },
-    };
-    layers.redis = file.and_then(|file| file.redis(&alias.value));
-    let needs_table = if alias.origin == Origin::Default { !tables.is_empty() } else { file.is_some() };
-    match table::by_name("redis") {
-        Some(spec) if needs_table && layers.redis.is_none() => {
-            Err(no_such_alias(spec, &alias.origin, &alias.value, tables))
-        }
-        _ => Ok(alias.map(Alias::new)),
-    }
 }
 
 /// The table allows these three words and no others.

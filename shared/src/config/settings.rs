@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::duration;
+use super::nats::NatsSettings;
 use super::origin::Setting;
-use super::secret::{MASK, Secret};
+use super::secret::Secret;
 use super::url::RedisUrl;
 use crate::ids::Alias;
 
@@ -82,23 +82,20 @@ pub struct Settings {
     pub max_runtime: Setting<Option<Duration>>,
     /// How long to wait for another run of the job to end; zero refuses at once.
     pub lock_wait: Setting<Duration>,
+    /// How often a run is tried before it counts as failed, 1 to 10.
+    pub attempts: Setting<u32>,
+    /// How long to wait before a run is tried again.
+    pub retry_backoff: Setting<Duration>,
+    /// A run that was due while nobody was there is made up for.
+    pub catch_up: Setting<bool>,
     /// The cron schedule as text, unchecked.
     pub schedule: Setting<String>,
     /// The schedule's time zone as text, unchecked.
     pub timezone: Setting<String>,
     /// The TTL that the application sets.
     pub configured_ttl: Setting<Duration>,
-}
-
-/// One line of `config show`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
-    /// The setting's name in the job file.
-    pub name: &'static str,
-    /// Its value, without secrets.
-    pub value: String,
-    /// Who gave it.
-    pub origin: String,
+    /// The NATS connection; `None` if everything happens in one process.
+    pub nats: Option<NatsSettings>,
 }
 
 impl Settings {
@@ -107,54 +104,4 @@ impl Settings {
     pub fn effective_action(&self) -> Action {
         if self.dry_run.value { Action::Report } else { self.action.value }
     }
-
-    /// All settings in the table's order, for people. `password_file` shows as the origin of
-    /// `password`.
-    #[must_use]
-    pub fn rows(&self) -> Vec<Row> {
-        vec![
-            row("name", &self.job, Clone::clone),
-            row("display_name", &self.display_name, Clone::clone),
-            row("redis", &self.alias, Alias::to_string),
-            row("urls", &self.redis, |urls| joined(urls)),
-            row("username", &self.username, |name| or_none(name.as_ref(), Clone::clone)),
-            row("password", &self.password, |word| or_none(word.as_ref(), |_| MASK.to_owned())),
-            row("db", &self.db, u32::to_string),
-            row("patterns", &self.patterns, |patterns| joined(patterns)),
-            row("protect", &self.protect, |patterns| joined(patterns)),
-            row("action", &self.action, Action::to_string),
-            row("expireTtl", &self.expire_ttl, time),
-            row("jitter", &self.jitter, time),
-            row("grace", &self.grace, time),
-            row("dryRun", &self.dry_run, bool::to_string),
-            row("aggressiveCleanup", &self.aggressive_cleanup, bool::to_string),
-            row("inactivityThresholdDays", &self.inactivity_threshold_days, u32::to_string),
-            row("generateReport", &self.generate_report, bool::to_string),
-            row("scanBatchSize", &self.scan_batch_size, u32::to_string),
-            row("deleteBatchSize", &self.delete_batch_size, u32::to_string),
-            row("maxDeletePercent", &self.max_delete_percent, u8::to_string),
-            row("maxRuntime", &self.max_runtime, |most| or_none(most.as_ref(), time)),
-            row("lockWait", &self.lock_wait, time),
-            row("schedule", &self.schedule, Clone::clone),
-            row("timezone", &self.timezone, Clone::clone),
-            row("configured_ttl", &self.configured_ttl, time),
-        ]
-    }
-}
-
-fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Row {
-    Row { name, value: show(&setting.value), origin: setting.origin.to_string() }
-}
-
-fn time(value: &Duration) -> String {
-    duration::show(*value)
-}
-
-fn or_none<T>(value: Option<&T>, show: impl Fn(&T) -> String) -> String {
-    value.map_or_else(|| "none".to_owned(), show)
-}
-
-fn joined<T: fmt::Display>(values: &[T]) -> String {
-    let shown: Vec<String> = values.iter().map(T::to_string).collect();
-    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
 }

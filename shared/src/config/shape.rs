@@ -10,8 +10,8 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::error::{ConfigError, Place};
 use super::nearest::nearest;
-use super::spec::Section;
-use super::table::{LATER_JOB_KEYS, NATS_KEYS, SETTINGS};
+use super::spec::{Section, Spec};
+use super::table::{LATER_JOB_KEYS, SETTINGS};
 use super::tables::{Entry, Lines, Table};
 
 /// The tables of a file, in the order of their lines.
@@ -19,7 +19,22 @@ use super::tables::{Entry, Lines, Table};
 pub(super) struct Tables {
     pub(super) redis: Vec<Table>,
     pub(super) jobs: Vec<Table>,
+    pub(super) nats: Option<Table>,
 }
+
+/// Pairs of keys of `[redis.<alias>]` of which there may be one.
+const REDIS_EITHER: &[(&str, &str)] = &[("password", "password_file")];
+/// The same of `[nats]`: two ways to say one secret, or two ways to say who one is.
+const NATS_EITHER: &[(&str, &str)] = &[
+    ("password", "password_file"),
+    ("token", "token_file"),
+    ("creds", "nkey"),
+    ("creds", "user"),
+    ("creds", "token"),
+    ("nkey", "user"),
+    ("nkey", "token"),
+    ("user", "token"),
+];
 
 /// A key with its value, both with their places in the text.
 type Pair<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);
@@ -55,7 +70,7 @@ impl Reader<'_> {
             match pair.0.get_ref().as_ref() {
                 "redis" => tables.redis = self.redis(pair),
                 "job" => tables.jobs = self.jobs(pair),
-                "nats" => self.nats(pair),
+                "nats" => tables.nats = self.nats(pair),
                 _ => self.unknown(pair.0, &["redis", "nats", "job"], ""),
             }
         }
@@ -75,10 +90,9 @@ impl Reader<'_> {
                 self.shape(alias, &format!("`redis.{name}` needs an alias: put it under `[redis.main]`"));
                 continue;
             };
-            if content.contains_key("password") && content.contains_key("password_file") {
-                self.shape(alias, "give either `password` or `password_file`, not both");
-            }
+            self.either(alias, content, REDIS_EITHER);
             tables.push(Table {
+                section: Section::Redis,
                 name: alias.get_ref().to_string(),
                 path: self.path.to_owned(),
                 line: self.lines.line(alias.span().start),
@@ -108,26 +122,35 @@ impl Reader<'_> {
                 let message = format!("the job `{name}` already stands in line {}", other.line);
                 self.shape(job, &message);
             }
-            tables.push(Table { name, path: self.path.to_owned(), line, entries });
+            tables.push(Table { section: Section::Job, name, path: self.path.to_owned(), line, entries });
         }
         tables
     }
 
-    fn nats(&mut self, (key, value): Pair<'_, '_>) {
+    fn nats(&mut self, (key, value): Pair<'_, '_>) -> Option<Table> {
         let DeValue::Table(content) = value.get_ref() else {
             self.shape(key, "`nats` takes a table: `[nats]`");
-            return;
+            return None;
         };
-        for (key, value) in content.iter() {
-            if !NATS_KEYS.contains(&key.get_ref().as_ref()) {
-                self.unknown(key, NATS_KEYS, "");
-            } else if !value.get_ref().is_str() {
-                self.shape(key, &format!("`{}` takes a text", key.get_ref()));
+        self.either(key, content, NATS_EITHER);
+        Some(Table {
+            section: Section::Nats,
+            name: key.get_ref().to_string(),
+            path: self.path.to_owned(),
+            line: self.lines.line(key.span().start),
+            entries: self.entries(content, Section::Nats, &[]),
+        })
+    }
+
+    fn either(&mut self, table: &Spanned<DeString<'_>>, content: &DeTable<'_>, pairs: &[(&str, &str)]) {
+        for (one, other) in pairs {
+            if content.contains_key(*one) && content.contains_key(*other) {
+                self.shape(table, &format!("give either `{one}` or `{other}`, not both"));
             }
         }
     }
 
-    /// The known keys of a job or a Redis table. `later` are allowed and left out.
+    /// The known keys of one sort of table. `later` are allowed and left out.
     fn entries(
         &mut self,
         content: &DeTable<'_>,
@@ -135,7 +158,7 @@ impl Reader<'_> {
         later: &[&'static str],
     ) -> BTreeMap<String, Entry> {
         let settings = SETTINGS.iter().filter(|spec| spec.section == section);
-        let known: Vec<&str> = settings.map(|spec| spec.name).collect();
+        let known: Vec<&str> = settings.map(Spec::key).collect();
         let mut entries = BTreeMap::new();
         for (key, value) in content.iter() {
             let name = key.get_ref().as_ref();
@@ -203,12 +226,15 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// Where a key that is unknown in `section` is known.
-fn belongs_elsewhere(name: &str, section: Section) -> &'static str {
-    let other = SETTINGS.iter().find(|spec| spec.name == name && spec.section != section);
+/// Where a key that is unknown in `section` is known. The two connections have much the same keys
+/// under slightly different names, so a slip in one of them is not sent to the other.
+fn belongs_elsewhere(key: &str, section: Section) -> &'static str {
+    let is_elsewhere = |other: Section| (other == Section::Job) != (section == Section::Job);
+    let other = SETTINGS.iter().find(|spec| spec.key() == key && is_elsewhere(spec.section));
     match other.map(|spec| spec.section) {
         Some(Section::Job) => "`[[job]]`",
         Some(Section::Redis) => "`[redis.<alias>]`",
+        Some(Section::Nats) => "`[nats]`",
         None => "",
     }
 }

@@ -7,7 +7,8 @@ use super::duration;
 /// One setting: its names in every layer, its default and the values it takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
-    /// The key in the job file and in JSON.
+    /// The name in JSON and in `config show`, unique in the table: the key in the job file, which
+    /// for `[nats]` stands behind the table's name, as in `nats.password`.
     pub name: &'static str,
     /// The table of the job file that holds the key.
     pub section: Section,
@@ -32,6 +33,8 @@ pub enum Section {
     Job,
     /// `[redis.<alias>]`
     Redis,
+    /// `[nats]`
+    Nats,
 }
 
 /// A default.
@@ -76,6 +79,10 @@ pub enum Kind {
     Secret,
     /// Redis URLs.
     Urls,
+    /// NATS URLs.
+    NatsUrls,
+    /// The name of a context of the nats CLI, which is part of a file's name.
+    Context,
     /// Key patterns as in Redis' MATCH.
     Patterns,
 }
@@ -110,6 +117,22 @@ impl Spec {
         let mut spec = Self::job(name, env, kind);
         spec.section = Section::Redis;
         spec
+    }
+
+    /// A setting of `[nats]`; its name begins with `nats.`.
+    pub(super) const fn nats(name: &'static str, env: &'static str, kind: Kind) -> Self {
+        let mut spec = Self::job(name, env, kind);
+        spec.section = Section::Nats;
+        spec
+    }
+
+    /// The key in its table of the job file.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self.section {
+            Section::Nats => self.name.strip_prefix("nats.").unwrap_or(self.name),
+            Section::Job | Section::Redis => self.name,
+        }
     }
 
     pub(super) const fn flag(mut self, flag: &'static str) -> Self {
@@ -166,7 +189,7 @@ impl Kind {
     /// Whether several values may be given: a repeated flag, commas in a variable, an array.
     #[must_use]
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Urls | Self::Patterns)
+        matches!(self, Self::Urls | Self::NatsUrls | Self::Patterns)
     }
 
     /// What would be right, to follow "it takes".
@@ -193,6 +216,8 @@ impl Kind {
             Self::Urls => "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
                  `unix`), each with its scheme"
                 .to_owned(),
+            Self::NatsUrls => "one or more URLs such as `nats://host:4222` or `tls://host`".to_owned(),
+            Self::Context => "the name of a nats CLI context, without `/` and `..`".to_owned(),
             Self::Patterns => format!(
                 "up to {LIST_ITEMS_MAX} patterns of 1 to {PATTERN_BYTES_MAX} bytes, such as \
                  `permissions:*`"

@@ -2,9 +2,12 @@
 //! its default, its bounds and its help; the command line, the job file, `config show` and every
 //! error message are made from it.
 
-use super::spec::{Kind, Spec};
+use super::spec::{Kind, Section, Spec};
 
+const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 86_400;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
 
 /// Every setting, in the order in which `config show` lists them.
 pub const SETTINGS: &[Spec] = &[
@@ -93,6 +96,16 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--lock-wait")
         .default("0s")
         .help("How long to wait for another run of the job to end"),
+    Spec::job("attempts", "KEYSWEEP_ATTEMPTS", Kind::Whole { min: 1, max: 10 })
+        .flag("--attempts")
+        .default("2")
+        .help("How often a run is tried before it counts as failed"),
+    Spec::job("retryBackoff", "KEYSWEEP_RETRY_BACKOFF", Kind::seconds(0, DAY_S))
+        .default("30s")
+        .help("How long to wait before a run is tried again"),
+    Spec::job("catchUp", "KEYSWEEP_CATCH_UP", Kind::Switch)
+        .default("false")
+        .help("Make up for a run that was due while nobody was there"),
     Spec::job("schedule", "KEYSWEEP_SCHEDULE", Kind::Text)
         .other_env("PERMISSION_CACHE_CLEANUP_CRON")
         .default("0 */6 * * *")
@@ -101,17 +114,94 @@ pub const SETTINGS: &[Spec] = &[
     Spec::job("configured_ttl", "KEYSWEEP_CONFIGURED_TTL", Kind::seconds(1, 3_650 * DAY_S))
         .default("15m")
         .help("TTL that the application sets; recommendations use it"),
+    Spec::nats("nats.url", "KEYSWEEP_NATS", Kind::NatsUrls)
+        .flag("--nats")
+        .other_env("NATS_URL")
+        .derived("the context's, or none: all in one process")
+        .help("NATS server; may be repeated"),
+    Spec::nats("nats.context", "KEYSWEEP_NATS_CONTEXT", Kind::Context)
+        .flag("--nats-context")
+        .other_env("NATS_CONTEXT")
+        .help("Context of the nats CLI to connect with"),
+    Spec::nats("nats.creds", "KEYSWEEP_NATS_CREDS", Kind::Path)
+        .flag("--nats-creds")
+        .other_env("NATS_CREDS")
+        .help("NATS credentials file"),
+    Spec::nats("nats.nkey", "KEYSWEEP_NATS_NKEY", Kind::Path)
+        .flag("--nats-nkey")
+        .other_env("NATS_NKEY")
+        .help("File that holds an nkey seed"),
+    Spec::nats("nats.user", "KEYSWEEP_NATS_USER", Kind::Text)
+        .flag("--nats-user")
+        .other_env("NATS_USER")
+        .help("NATS user name"),
+    Spec::nats("nats.password", "KEYSWEEP_NATS_PASSWORD", Kind::Secret)
+        .other_env("NATS_PASSWORD")
+        .help("NATS password"),
+    Spec::nats("nats.password_file", "KEYSWEEP_NATS_PASSWORD_FILE", Kind::Path)
+        .flag("--nats-password-file")
+        .help("File that holds the NATS password"),
+    Spec::nats("nats.token", "KEYSWEEP_NATS_TOKEN", Kind::Secret).other_env("NATS_TOKEN").help("NATS token"),
+    Spec::nats("nats.token_file", "KEYSWEEP_NATS_TOKEN_FILE", Kind::Path)
+        .flag("--nats-token-file")
+        .help("File that holds the NATS token"),
+    Spec::nats("nats.ca", "KEYSWEEP_NATS_CA", Kind::Path)
+        .flag("--nats-ca")
+        .other_env("NATS_CA")
+        .derived("the system's")
+        .help("Certificates to trust, in PEM"),
+    Spec::nats("nats.cert", "KEYSWEEP_NATS_CERT", Kind::Path)
+        .flag("--nats-cert")
+        .other_env("NATS_CERT")
+        .help("Client certificate, in PEM"),
+    Spec::nats("nats.key", "KEYSWEEP_NATS_KEY", Kind::Path)
+        .flag("--nats-key")
+        .other_env("NATS_KEY")
+        .help("Private key of the client certificate, in PEM"),
+    Spec::nats("nats.prefix", "KEYSWEEP_NATS_PREFIX", Kind::Name)
+        .flag("--nats-prefix")
+        .default("keysweep")
+        .help("Start of the names of subjects, streams and buckets"),
+    Spec::nats("nats.domain", "KEYSWEEP_NATS_DOMAIN", Kind::Name)
+        .flag("--nats-domain")
+        .help("JetStream domain"),
+    Spec::nats("nats.replicas", "KEYSWEEP_NATS_REPLICAS", Kind::Whole { min: 1, max: 5 })
+        .default("1")
+        .help("Servers that keep a copy of each stream"),
+    Spec::nats("nats.storage", "KEYSWEEP_NATS_STORAGE", Kind::Choice(&["file", "memory"]))
+        .default("file")
+        .help("Where the server keeps the streams: file or memory"),
+    Spec::nats("nats.ack_wait", "KEYSWEEP_NATS_ACK_WAIT", Kind::seconds(1, 600))
+        .default("30s")
+        .help("Time after which work that nobody confirmed is given out again"),
+    Spec::nats("nats.lease", "KEYSWEEP_NATS_LEASE", Kind::seconds(1, 600))
+        .default("15s")
+        .help("Time after which a process that is silent counts as gone"),
+    Spec::nats("nats.keep", "KEYSWEEP_NATS_KEEP", Kind::seconds(HOUR_S, 365 * DAY_S))
+        .default("7d")
+        .help("How long records of runs are kept"),
+    Spec::nats("nats.history_runs", "KEYSWEEP_NATS_HISTORY_RUNS", Kind::Whole { min: 1, max: 100_000 })
+        .default("1000")
+        .help("How many finished runs are remembered"),
+    Spec::nats("nats.audit_bytes", "KEYSWEEP_NATS_AUDIT_BYTES", Kind::Whole { min: MIB, max: TIB })
+        .default("1073741824")
+        .help("Most bytes of the audit stream"),
+    Spec::nats("nats.queue_bytes", "KEYSWEEP_NATS_QUEUE_BYTES", Kind::Whole { min: 4 * MIB, max: TIB })
+        .default("268435456")
+        .help("Most bytes of each work queue"),
 ];
 
 /// Keys of `[[job]]` that are known and not used yet.
 pub(super) const LATER_JOB_KEYS: &[&str] = &["identity", "activity"];
-/// Keys of `[nats]`, which is read by shape and not used yet.
-pub(super) const NATS_KEYS: &[&str] = &["context", "url"];
-
-/// The row of a setting by its name in the job file.
+/// The row of a setting by its name: the key in the job file, or `nats.` and the key.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Spec> {
     SETTINGS.iter().find(|spec| spec.name == name)
+}
+
+/// The row of a setting by its key in one sort of table of the job file.
+pub(super) fn by_key(section: Section, key: &str) -> Option<&'static Spec> {
+    SETTINGS.iter().find(|spec| spec.section == section && spec.key() == key)
 }
 
 /// The row of a setting by its flag, dashes included.

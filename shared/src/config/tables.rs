@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::origin::Origin;
+use super::spec::Section;
 
-/// One `[[job]]` or `[redis.<alias>]`. No `Debug`, because a password may be in it.
+/// One `[[job]]`, one `[redis.<alias>]`, or `[nats]`. No `Debug`, because a password may be in it.
 #[derive(Clone)]
 pub(super) struct Table {
-    /// The job's name or the alias.
+    /// What sort of table it is.
+    pub(super) section: Section,
+    /// The job's name, the alias, or `nats`.
     pub(super) name: String,
     /// The file, to name origins.
     pub(super) path: PathBuf,
     /// Where the table begins, or where its name stands.
     pub(super) line: usize,
-    /// Known keys only, by name.
+    /// Known keys only, as written.
     pub(super) entries: BTreeMap<String, Entry>,
 }
 

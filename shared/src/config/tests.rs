@@ -2,11 +2,15 @@
 
 mod file;
 mod login;
+mod many;
 mod messages;
+mod nats;
+mod nats_identity;
 mod precedence;
 
 use super::*;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// What the tests call the job file.
 const FILE: &str = "keysweep.toml";
@@ -42,5 +46,38 @@ fn shown(
             format!("{} ({})", row.value, row.origin)
         }
         Err(error) => error.to_string(),
+    }
+}
+
+/// A directory of its own with the contexts of a nats CLI, removed when it is dropped.
+struct Contexts {
+    dir: PathBuf,
+}
+
+impl Contexts {
+    /// `tag` tells tests of one process apart.
+    fn new(tag: &str, contexts: &[(&str, &str)]) -> Self {
+        let dir = std::env::temp_dir().join(format!("keysweep-{tag}-{}", std::process::id()));
+        fs::create_dir_all(dir.join("nats/context")).expect("a temporary directory");
+        for (name, json) in contexts {
+            fs::write(dir.join(format!("nats/context/{name}.json")), json).expect("a test file");
+        }
+        Self { dir }
+    }
+
+    /// The value of `XDG_CONFIG_HOME` for it.
+    fn home(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    /// The file of a context.
+    fn file(&self, name: &str) -> String {
+        self.dir.join(format!("nats/context/{name}.json")).display().to_string()
+    }
+}
+
+impl Drop for Contexts {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }

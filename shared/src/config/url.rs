@@ -97,14 +97,14 @@ fn parse_socket(rest: &str) -> Option<Parts> {
     Some((login, db))
 }
 
-fn parse_login(user_info: &str) -> Option<Login> {
+pub(super) fn parse_login(user_info: &str) -> Option<Login> {
     let (name, word) = user_info.split_once(':').unwrap_or((user_info, ""));
     let username = Some(percent_decode(name)?).filter(|name| !name.is_empty());
     let password = Some(percent_decode(word)?).filter(|word| !word.is_empty());
     Some(Login { username, password: password.map(Secret::new) })
 }
 
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("none"))),

@@ -1,6 +1,6 @@
 //! The command line and the settings table know the same flags, and every flag reaches its setting.
 
-use shared::config::{Environment, Kind, SETTINGS, resolve};
+use shared::config::{Environment, Kind, SETTINGS, Section, Spec, resolve};
 
 use super::*;
 
@@ -48,9 +48,23 @@ fn every_setting_with_a_flag_is_on_the_command_line_and_the_other_way_round() {
     }
 }
 
+/// Settings that read a file, which there is none of here.
+const READ_FILES: [&str; 5] =
+    ["name", "password_file", "nats.context", "nats.password_file", "nats.token_file"];
+
+/// What must be given with a setting of NATS: an address, and the other half of a pair.
+fn company(spec: &Spec) -> &'static [&'static str] {
+    match (spec.section, spec.flag) {
+        (Section::Nats, Some("--nats")) | (Section::Job | Section::Redis, _) => &[],
+        (Section::Nats, Some("--nats-cert")) => &["--nats", "nats://h", "--nats-key", "k"],
+        (Section::Nats, Some("--nats-key")) => &["--nats", "nats://h", "--nats-cert", "c"],
+        (Section::Nats, _) => &["--nats", "nats://h"],
+    }
+}
+
 #[test]
 fn every_flag_reaches_its_setting() {
-    for spec in SETTINGS.iter().filter(|spec| !["name", "password_file"].contains(&spec.name)) {
+    for spec in SETTINGS.iter().filter(|spec| !READ_FILES.contains(&spec.name)) {
         let Some(flag) = spec.flag else { continue };
         let text = match spec.kind {
             Kind::Switch => None,
@@ -58,11 +72,25 @@ fn every_flag_reaches_its_setting() {
             Kind::Duration { .. } => Some("7s"),
             Kind::Choice(words) => Some(words[0]),
             Kind::Urls => Some("redis://h"),
+            Kind::NatsUrls => Some("nats://h"),
             _ => Some("some"),
         };
-        let line: Vec<&str> = ["keysweep", "run", flag].into_iter().chain(text).collect();
+        let start = ["keysweep", "run"].iter().chain(company(spec)).copied();
+        let line: Vec<&str> = start.chain([flag]).chain(text).collect();
         let expected = format!("{} = {} (flag {flag})", spec.name, text.unwrap_or("true"));
         assert!(given(&line).contains(&expected), "{line:?}: {:?}", given(&line));
+    }
+}
+
+#[test]
+fn flags_that_name_a_file_to_read_reach_it() {
+    let user: &[&str] = &["--nats-user", "me"];
+    for (flag, more) in [("--nats-context", user), ("--nats-password-file", user), ("--nats-token-file", &[])]
+    {
+        let line = ["keysweep", "run", "--nats", "nats://h", flag, "/gone"].iter().chain(more);
+        let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+        let error = resolve(&cli.flags(), &Environment::default(), None).expect_err("no such file");
+        assert!(error.to_string().contains(flag), "{error}");
     }
 }
 

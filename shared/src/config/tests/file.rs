@@ -1,7 +1,5 @@
 //! The job file: choosing a job and its Redis deployment, the design's example, and checking it all.
 
-use std::fs;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -36,7 +34,11 @@ const TWO_JOBS: &str = "[[job]]\nname = \"a\"\ngrace = \"2s\"\n[[job]]\nname = \
 
 #[test]
 fn the_designs_example_works() {
-    let check = |name, expected: &str| assert_eq!(shown(name, &[], &[], Some(DESIGN)), expected);
+    let contexts = Contexts::new("design", &[("prod", r#"{"url": "tls://nats-1"}"#)]);
+    let env = [("XDG_CONFIG_HOME", &*contexts.home())];
+    let check = |name, expected: &str| assert_eq!(shown(name, &[], &env, Some(DESIGN)), expected);
+    check("nats.context", "prod (keysweep.toml:7)");
+    check("nats.url", &format!("tls://nats-1 ({})", contexts.file("prod")));
     check("urls", "rediss://cache-1:6379, rediss://cache-2:6379 (keysweep.toml:3)");
     check("username", "keysweep (keysweep.toml:4)");
     check("redis", "main (keysweep.toml:12)");

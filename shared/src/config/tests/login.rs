@@ -1,7 +1,5 @@
 //! User name, password and database from settings of their own and from URLs.
 
-use std::fs;
-
 use super::*;
 
 /// `user password(origin) db` of resolved settings.

@@ -107,6 +107,13 @@ fn an_unknown_key_names_the_nearest() {
         "\n[nats]\ncontxt = \"x\"\n",
         "keysweep.toml:3: unknown key `contxt`; did you mean `context`?",
     );
+    check_text("[nats]\nurls = []\n", "keysweep.toml:2: unknown key `urls`; did you mean `url`?");
+    check_text("[redis.main]\nurl = 1\n", "keysweep.toml:2: unknown key `url`; did you mean `urls`?");
+    check_text(
+        "[nats]\ngrace = \"1s\"\n",
+        "keysweep.toml:2: unknown key `grace`; it belongs under `[[job]]`",
+    );
+    check_job("ack_wait = \"1s\"", "keysweep.toml:3: unknown key `ack_wait`; it belongs under `[nats]`");
 }
 
 #[test]
@@ -127,7 +134,8 @@ fn a_wrong_shape_says_what_to_write() {
         "keysweep.toml:3: the job `a` already stands in line 2",
     );
     check_job("patterns = [[1]]", "keysweep.toml:3: `patterns` takes a value or a list of values");
-    check_text("[nats]\nurl = 1\n", "keysweep.toml:2: `url` takes a text");
+    check_text("nats = 1\n", "keysweep.toml:1: `nats` takes a table: `[nats]`");
+    check_text("[nats]\nurl = 1\n[nats.x]\n", "keysweep.toml:3: unknown key `x`");
     check_text(
         "[redis.main]\npassword = \"a\"\npassword_file = \"b\"\n",
         "keysweep.toml:1: give either `password` or `password_file`, not both",

@@ -17,7 +17,10 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
-    for spec in SETTINGS.iter().filter(|spec| !["name", "redis", "password_file"].contains(&spec.name)) {
+    let other_tests = |spec: &&Spec| {
+        spec.section == Section::Nats || ["name", "redis", "password_file"].contains(&spec.name)
+    };
+    for spec in SETTINGS.iter().filter(|spec| !other_tests(spec)) {
         let text = match spec.kind {
             Kind::Switch => "true",
             Kind::Whole { .. } => "7",
@@ -42,10 +45,17 @@ fn every_setting_has_a_row_and_a_good_default() {
     let settings = resolve(&FlagLayer::default(), &Environment::default(), None).expect("defaults");
     let rows = settings.rows();
     let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
-    let expected: Vec<&str> =
-        SETTINGS.iter().map(|spec| spec.name).filter(|name| *name != "password_file").collect();
-    assert_eq!(names, expected);
+    let no_files = |spec: &&Spec| !spec.name.ends_with("_file");
+    let not_nats = |spec: &&Spec| spec.section != Section::Nats;
+    let expected = SETTINGS.iter().filter(not_nats).filter(no_files).map(|spec| spec.name);
+    assert_eq!(names, Vec::from_iter(expected));
     assert!(rows.iter().all(|row| row.origin == "default"));
+    let with_nats = resolve(&flags(&[("--nats", "nats://h")]), &Environment::default(), None);
+    let rows = with_nats.expect("defaults").rows();
+    let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    assert_eq!(names, Vec::from_iter(SETTINGS.iter().filter(no_files).map(|spec| spec.name)));
+    let given = rows.iter().filter(|row| row.origin != "default").map(|row| row.name);
+    assert_eq!(Vec::from_iter(given), ["nats.url"]);
 }
 
 #[test]
@@ -61,6 +71,11 @@ fn names_in_the_table_are_regular() {
     variables.sort_unstable();
     variables.dedup();
     assert_eq!(variables.len(), SETTINGS.len());
+    let mut names: Vec<&str> = SETTINGS.iter().map(|spec| spec.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), SETTINGS.len());
+    assert!(SETTINGS.iter().all(|spec| spec.name.starts_with("nats.") == (spec.section == Section::Nats)));
 }
 
 #[test]

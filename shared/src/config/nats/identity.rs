@@ -1,0 +1,153 @@
+//! Who to log in as. There are four ways (credentials file, nkey, user with password, token), and
+//! the highest source that says anything settles which one it is; what lower sources say about the
+//! other ways is dropped, so that a login is never put together from two. Two ways at the same place
+//! are an error.
+
+use std::path::PathBuf;
+
+use super::sources::{Offer, Sources, best};
+use super::url::{NatsLogin, NatsUrl};
+use crate::config::error::{ConfigError, subject};
+use crate::config::login::Word;
+use crate::config::origin::{Origin, Setting};
+use crate::config::parse;
+use crate::config::secret::Secret;
+
+/// At most one of `creds`, `nkey`, `user` and `token`; `password` only with `user`.
+pub(super) struct Identity {
+    pub(super) creds: Setting<Option<PathBuf>>,
+    pub(super) nkey: Setting<Option<PathBuf>>,
+    pub(super) user: Setting<Option<String>>,
+    pub(super) password: Setting<Option<Secret>>,
+    pub(super) token: Setting<Option<Secret>>,
+}
+
+/// The ways to log in. Where a context has several, the nats CLI takes the first of this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    User,
+    Creds,
+    Nkey,
+    Token,
+}
+
+/// That a source says something about a way.
+struct Claim {
+    level: u8,
+    way: Way,
+    origin: Origin,
+    name: &'static str,
+}
+
+/// Everything that was said.
+struct Offers {
+    creds: Vec<Offer<PathBuf>>,
+    nkey: Vec<Offer<PathBuf>>,
+    user: Vec<Offer<String>>,
+    /// `None` where a URL has a user and no password, or an empty one.
+    password: Vec<Offer<Option<Word>>>,
+    token: Vec<Offer<Word>>,
+}
+
+/// Resolves the identity. `urls` may hold logins.
+pub(super) fn identity(sources: &Sources<'_>, urls: &[Offer<Vec<NatsUrl>>]) -> Result<Identity, ConfigError> {
+    let offers = Offers::collect(sources, urls)?;
+    let mut claims = offers.claims();
+    let top = claims.iter().map(|claim| claim.level).max();
+    claims.retain(|claim| Some(claim.level) == top);
+    claims.sort_by_key(|claim| claim.way);
+    let Some(first) = claims.first() else { return Ok(Identity::none()) };
+    let other = claims.iter().find(|claim| claim.way != first.way);
+    match other {
+        Some(other) if !matches!(first.origin, Origin::Context { .. }) => Err(contradiction(first, other)),
+        _ => offers.take(first),
+    }
+}
+
+impl Identity {
+    fn none() -> Self {
+        Self { creds: nothing(), nkey: nothing(), user: nothing(), password: nothing(), token: nothing() }
+    }
+}
+
+impl Offers {
+    fn collect(sources: &Sources<'_>, urls: &[Offer<Vec<NatsUrl>>]) -> Result<Self, ConfigError> {
+        let passwords = sources.words("nats.password", "nats.password_file")?;
+        let mut offers = Self {
+            creds: sources.paths("nats.creds")?,
+            nkey: sources.paths("nats.nkey")?,
+            user: sources.offers("nats.user", parse::line)?,
+            password: passwords.into_iter().map(|offer| offer.map(Some)).collect(),
+            token: sources.words("nats.token", "nats.token_file")?,
+        };
+        for urls in urls {
+            match urls.setting.value.iter().find_map(|url| url.login.as_ref()) {
+                Some(NatsLogin::User(name, word)) => {
+                    offers.user.push(urls.with(name.clone()));
+                    offers.password.push(urls.with(word.clone().map(Word::Known)));
+                }
+                Some(NatsLogin::Token(token)) => offers.token.push(urls.with(Word::Known(token.clone()))),
+                None => {}
+            }
+        }
+        Ok(offers)
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        claim(&mut claims, &self.user, Way::User, "nats.user");
+        claim(&mut claims, &self.password, Way::User, "nats.password");
+        claim(&mut claims, &self.creds, Way::Creds, "nats.creds");
+        claim(&mut claims, &self.nkey, Way::Nkey, "nats.nkey");
+        claim(&mut claims, &self.token, Way::Token, "nats.token");
+        claims
+    }
+
+    /// The values of one way. Only now a file with a password or token is read.
+    fn take(self, claim: &Claim) -> Result<Identity, ConfigError> {
+        let none = Identity::none();
+        Ok(match claim.way {
+            Way::Creds => Identity { creds: best(self.creds), ..none },
+            Way::Nkey => Identity { nkey: best(self.nkey), ..none },
+            Way::Token => {
+                let token = best(self.token);
+                Identity { token: read(token, "token")?, ..none }
+            }
+            Way::User => {
+                let user = best(self.user);
+                if user.value.is_none() {
+                    return Err(password_alone(claim));
+                }
+                let password = best(self.password);
+                let origin = password.origin.clone();
+                let password = Setting { value: password.value.flatten(), origin };
+                Identity { user, password: read(password, "password")?, ..none }
+            }
+        })
+    }
+}
+
+fn claim<T>(claims: &mut Vec<Claim>, offers: &[Offer<T>], way: Way, name: &'static str) {
+    let of = |offer: &Offer<T>| Claim { level: offer.level, way, origin: offer.setting.origin.clone(), name };
+    claims.extend(offers.iter().map(of));
+}
+
+fn read(word: Setting<Option<Word>>, what: &str) -> Result<Setting<Option<Secret>>, ConfigError> {
+    let Setting { value, origin } = word;
+    let value = value.map(|word| word.read(&origin, what)).transpose()?;
+    Ok(Setting { value, origin })
+}
+
+fn nothing<T>() -> Setting<Option<T>> {
+    Setting { value: None, origin: Origin::Default }
+}
+
+fn contradiction(one: &Claim, other: &Claim) -> ConfigError {
+    let (one, other) = (subject(&one.origin, one.name), subject(&other.origin, other.name));
+    ConfigError::Contradiction(format!("{one} and {other} are two ways to log in to NATS; give one of them"))
+}
+
+fn password_alone(claim: &Claim) -> ConfigError {
+    let password = subject(&claim.origin, claim.name);
+    ConfigError::Contradiction(format!("{password} needs `nats.user` as well (`--nats-user`)"))
+}

@@ -1,0 +1,121 @@
+//! The settings for people: one row each, as `config show` prints them, without secrets.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::duration;
+use super::nats::{NatsSettings, Storage};
+use super::origin::Setting;
+use super::secret::{MASK, Secret};
+use super::settings::{Action, Settings};
+use crate::ids::Alias;
+
+/// One line of `config show`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The setting's name in the table.
+    pub name: &'static str,
+    /// Its value, without secrets.
+    pub value: String,
+    /// Who gave it.
+    pub origin: String,
+}
+
+impl Settings {
+    /// All settings in the table's order, for people; those of NATS only if there are any.
+    /// `password_file` shows as the origin of `password`.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let mut rows = vec![
+            row("name", &self.job, Clone::clone),
+            row("display_name", &self.display_name, Clone::clone),
+            row("redis", &self.alias, Alias::to_string),
+            row("urls", &self.redis, |urls| joined(urls)),
+            row("username", &self.username, text),
+            row("password", &self.password, secret),
+            row("db", &self.db, u32::to_string),
+            row("patterns", &self.patterns, |patterns| joined(patterns)),
+            row("protect", &self.protect, |patterns| joined(patterns)),
+            row("action", &self.action, Action::to_string),
+            row("expireTtl", &self.expire_ttl, time),
+            row("jitter", &self.jitter, time),
+            row("grace", &self.grace, time),
+            row("dryRun", &self.dry_run, bool::to_string),
+            row("aggressiveCleanup", &self.aggressive_cleanup, bool::to_string),
+            row("inactivityThresholdDays", &self.inactivity_threshold_days, u32::to_string),
+            row("generateReport", &self.generate_report, bool::to_string),
+            row("scanBatchSize", &self.scan_batch_size, u32::to_string),
+            row("deleteBatchSize", &self.delete_batch_size, u32::to_string),
+            row("maxDeletePercent", &self.max_delete_percent, u8::to_string),
+            row("maxRuntime", &self.max_runtime, |most| or_none(most.as_ref(), time)),
+            row("lockWait", &self.lock_wait, time),
+            row("attempts", &self.attempts, u32::to_string),
+            row("retryBackoff", &self.retry_backoff, time),
+            row("catchUp", &self.catch_up, bool::to_string),
+            row("schedule", &self.schedule, Clone::clone),
+            row("timezone", &self.timezone, Clone::clone),
+            row("configured_ttl", &self.configured_ttl, time),
+        ];
+        rows.extend(self.nats.iter().flat_map(NatsSettings::rows));
+        rows
+    }
+}
+
+impl NatsSettings {
+    fn rows(&self) -> Vec<Row> {
+        vec![
+            row("nats.url", &self.urls, |urls| joined(urls)),
+            row("nats.context", &self.context, text),
+            row("nats.creds", &self.creds, path),
+            row("nats.nkey", &self.nkey, path),
+            row("nats.user", &self.user, text),
+            row("nats.password", &self.password, secret),
+            row("nats.token", &self.token, secret),
+            row("nats.ca", &self.ca, path),
+            row("nats.cert", &self.cert, path),
+            row("nats.key", &self.key, path),
+            row("nats.prefix", &self.prefix, Clone::clone),
+            row("nats.domain", &self.domain, text),
+            row("nats.replicas", &self.replicas, u8::to_string),
+            row("nats.storage", &self.storage, Storage::to_string),
+            row("nats.ack_wait", &self.ack_wait, time),
+            row("nats.lease", &self.lease, time),
+            row("nats.keep", &self.keep, time),
+            row("nats.history_runs", &self.history_runs, u32::to_string),
+            row("nats.audit_bytes", &self.audit_bytes, u64::to_string),
+            row("nats.queue_bytes", &self.queue_bytes, u64::to_string),
+        ]
+    }
+}
+
+fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Row {
+    Row { name, value: show(&setting.value), origin: setting.origin.to_string() }
+}
+
+fn time(value: &Duration) -> String {
+    duration::show(*value)
+}
+
+fn or_none<T>(value: Option<&T>, show: impl Fn(&T) -> String) -> String {
+    value.map_or_else(|| "none".to_owned(), show)
+}
+
+fn text(value: &Option<String>) -> String {
+    or_none(value.as_ref(), Clone::clone)
+}
+
+fn secret(value: &Option<Secret>) -> String {
+    or_none(value.as_ref(), |_| MASK.to_owned())
+}
+
+fn path(value: &Option<PathBuf>) -> String {
+    or_none(value.as_ref(), |path| path.display().to_string())
+}
+
+fn joined<T: fmt::Display>(values: &[T]) -> String {
+    let shown: Vec<String> = values.iter().map(T::to_string).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}
