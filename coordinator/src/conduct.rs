@@ -123,7 +123,7 @@ async fn guard(
 
 async fn adopt(env: &Env, job: &str, spec: &RunSpec, records: &Records) -> Result<JobLock, LockError> {
     let until = Instant::now() + NOT_READY_TIMEOUT;
-    let access = env.access.get(&spec.alias).cloned();
+    let access = env.access(&spec.alias, spec.db);
     let access = access.unwrap_or_else(|| shared::cluster::Access::open(Vec::new()));
     let order = LockOrder { job: job.to_owned(), access, wait: Duration::ZERO, adopt: true };
     loop {

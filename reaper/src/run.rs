@@ -106,7 +106,7 @@ impl Reaper {
         let cancel = records.cancel().await?;
         let mode =
             if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(spec.rules.action) };
-        match self.act(batch, mode, &records).await? {
+        match self.act(batch, spec.db, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
             Acted::Done(outcomes) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
@@ -126,8 +126,8 @@ impl Reaper {
         self.env.records(batch.run).create_receipt(receipt).await.map(drop)
     }
 
-    async fn act(&self, batch: &ReapBatch, mode: Mode, records: &Records) -> Result<Acted, Failure> {
-        let deployment = self.deployments.get(&batch.alias).await?;
+    async fn act(&self, batch: &ReapBatch, db: u32, mode: Mode, records: &Records) -> Result<Acted, Failure> {
+        let deployment = self.deployments.get(&batch.alias, db).await?;
         let nodes = match route(&deployment, batch) {
             Ok(nodes) => nodes,
             Err(fault) => {
@@ -190,8 +190,8 @@ impl Reaper {
     }
 
     /// The outcomes of `batch` as its ledgers record them; where there is none, it failed.
-    async fn recall(&self, batch: &ReapBatch) -> Result<Vec<Vec<Outcome>>, Failure> {
-        let deployment = self.deployments.get(&batch.alias).await?;
+    async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Vec<Vec<Outcome>>, Failure> {
+        let deployment = self.deployments.get(&batch.alias, db).await?;
         let mut all = vec![Vec::new(); batch.groups.len()];
         for (node, chunks) in route(&deployment, batch)? {
             let conn = deployment.conn(&node).await?;
@@ -270,11 +270,12 @@ impl Handler for Reaper {
     /// Seals the batch: what is recorded in the ledgers counts, everything else failed.
     async fn give_up(&self, batch: &ReapBatch, failure: &Failure) -> Result<(), Failure> {
         let records = self.env.records(batch.run);
+        let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
-        let sealed = match self.act(batch, Mode::Seal(Outcome::Failed), &records).await {
+        let sealed = match self.act(batch, spec.db, Mode::Seal(Outcome::Failed), &records).await {
             Ok(Acted::Done(outcomes)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
-            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch).await.ok(),
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
             _ => None,
         };
         let receipt = match sealed {

@@ -153,8 +153,8 @@ async fn dead_letters(env: &Env, spec: &RunSpec) -> Result<BTreeMap<String, u64>
 /// The nodes' counters. A node that cannot be asked is left out: the result then says less, and nothing wrong.
 async fn traffic(env: &Env, spec: &RunSpec) -> Traffic {
     let mut traffic = Traffic::new();
-    let Some(access) = env.access.get(&spec.alias) else { return traffic };
-    let deployment = match Deployment::discover(access.clone(), "keysweep-reporter").await {
+    let Some(access) = env.access(&spec.alias, spec.db) else { return traffic };
+    let deployment = match Deployment::discover(access, "keysweep-reporter").await {
         Ok(deployment) => deployment,
         Err(fault) => {
             tracing::warn!(error = %fault, "no hit rate");

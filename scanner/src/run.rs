@@ -69,12 +69,12 @@ impl Scanner {
                     .await;
             }
             Err(fault) if fault.kind == FaultKind::Moved => {
-                self.deployments.get(&task.alias).await?.refresh().await?;
+                self.deployments.get(&task.alias, spec.db).await?.refresh().await?;
                 (handed_back(task), Vec::new())
             }
             Err(fault) => {
                 if matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable) {
-                    self.deployments.forget(&task.alias, &task.node).await;
+                    self.deployments.forget(&task.alias, spec.db, &task.node).await;
                 }
                 return Err(fault.into());
             }
@@ -90,7 +90,7 @@ impl Scanner {
         records: &Records,
         delivery: &Delivery,
     ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, Fault> {
-        let deployment = self.deployments.get(&task.alias).await?;
+        let deployment = self.deployments.get(&task.alias, spec.db).await?;
         let conn = deployment.conn(&task.node).await?;
         let before = Look::take(&conn, spec, &task.scope).await?;
         if let Some(report) = before.restarted(task) {

@@ -14,7 +14,7 @@ pub struct Deployments {
     access: Arc<BTreeMap<Alias, Access>>,
     name: &'static str,
     /// Held while connecting, so that two tasks do not do it twice.
-    known: Mutex<BTreeMap<Alias, Arc<Deployment>>>,
+    known: Mutex<BTreeMap<(Alias, u32), Arc<Deployment>>>,
 }
 
 impl Deployments {
@@ -24,24 +24,25 @@ impl Deployments {
         Self { access: Arc::clone(&env.access), name, known: Mutex::default() }
     }
 
-    /// The deployment that this process knows as `alias`.
-    pub async fn get(&self, alias: &Alias) -> Result<Arc<Deployment>, Fault> {
+    /// The deployment that this process knows as `alias`, for its database `db`.
+    pub async fn get(&self, alias: &Alias, db: u32) -> Result<Arc<Deployment>, Fault> {
         let mut known = self.known.lock().await;
-        if let Some(deployment) = known.get(alias) {
+        let place = (alias.clone(), db);
+        if let Some(deployment) = known.get(&place) {
             return Ok(Arc::clone(deployment));
         }
         let unknown = || {
             Fault::new(FaultKind::Refused, alias.as_str(), "this worker's configuration has no such alias")
         };
-        let access = self.access.get(alias).ok_or_else(unknown)?;
-        let deployment = Arc::new(Deployment::discover(access.clone(), self.name).await?);
-        known.insert(alias.clone(), Arc::clone(&deployment));
+        let access = Access { db, ..self.access.get(alias).ok_or_else(unknown)?.clone() };
+        let deployment = Arc::new(Deployment::discover(access, self.name).await?);
+        known.insert(place, Arc::clone(&deployment));
         Ok(deployment)
     }
 
     /// Forgets the connection to a node that failed.
-    pub async fn forget(&self, alias: &Alias, node: &NodeId) {
-        if let Some(deployment) = self.known.lock().await.get(alias) {
+    pub async fn forget(&self, alias: &Alias, db: u32, node: &NodeId) {
+        if let Some(deployment) = self.known.lock().await.get(&(alias.clone(), db)) {
             deployment.forget(node);
         }
     }

@@ -113,6 +113,12 @@ impl Env {
         }
     }
 
+    /// The way to database `db` of a deployment, if this process knows it.
+    #[must_use]
+    pub fn access(&self, alias: &Alias, db: u32) -> Option<Access> {
+        self.access.get(alias).map(|access| Access { db, ..access.clone() })
+    }
+
     /// The records of `run`.
     #[must_use]
     pub fn records(&self, run: RunId) -> Records {

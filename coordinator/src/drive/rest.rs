@@ -74,7 +74,7 @@ impl Driver<'_> {
 
     async fn deployment(&mut self) -> Result<&Deployment, Fault> {
         if self.deployment.is_none() {
-            let access = self.env.access.get(&self.spec.alias).cloned();
+            let access = self.env.access(&self.spec.alias, self.spec.db);
             let access = access.unwrap_or_else(|| Access::open(Vec::new()));
             self.deployment = Some(Deployment::discover(access, "keysweep-coordinator").await?);
         }

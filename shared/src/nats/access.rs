@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Secret;
+use crate::config::{NatsSettings, Storage, Secret};
 
 /// The way to a NATS deployment, and the sizes of what we keep there.
 #[derive(Clone, Debug)]
 pub struct NatsAccess {
-    /// Seeds: `nats://host:4222` or `tls://host:4222`, each possibly with a login.
-    pub urls: Vec<Secret>,
+    /// Seeds without logins: `nats://host:4222` or `tls://host:4222`.
+    pub urls: Vec<String>,
     /// Who we are.
     pub login: Login,
     /// A file with the certificates that the server's is checked against; the system's own if absent.
@@ -39,7 +39,7 @@ pub struct NatsAccess {
 /// Who we are to NATS.
 #[derive(Clone, Debug, Default)]
 pub enum Login {
-    /// Nobody, or whoever the URL says.
+    /// Nobody.
     #[default]
     Open,
     /// A name and its password.
@@ -52,22 +52,12 @@ pub enum Login {
     Nkey(PathBuf),
 }
 
-/// Where streams are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Storage {
-    /// On disk.
-    #[default]
-    File,
-    /// In memory: a restart of the server loses everything.
-    Memory,
-}
-
 impl NatsAccess {
     /// A server without logins, and everything as by default.
     #[must_use]
     pub fn open(url: impl Into<String>) -> Self {
         Self {
-            urls: vec![Secret::new(url)],
+            urls: vec![url.into()],
             login: Login::Open,
             ca: None,
             identity: None,
@@ -80,6 +70,34 @@ impl NatsAccess {
             history_runs: 1_000,
             audit_bytes: 1 << 30,
             queue_bytes: 256 << 20,
+        }
+    }
+
+    /// What `settings` say.
+    #[must_use]
+    pub fn from_settings(settings: &NatsSettings) -> Self {
+        let NatsSettings { user, password, token, creds, nkey, .. } = settings.clone();
+        let login = match (creds.value, nkey.value, user.value, token.value) {
+            (Some(creds), ..) => Login::Creds(creds),
+            (_, Some(nkey), ..) => Login::Nkey(nkey),
+            (_, _, Some(user), _) => Login::Password(user, password.value.unwrap_or_else(|| Secret::new(""))),
+            (.., Some(token)) => Login::Token(token),
+            _ => Login::Open,
+        };
+        Self {
+            urls: settings.urls.value.iter().map(crate::config::NatsUrl::address).collect(),
+            login,
+            ca: settings.ca.value.clone(),
+            identity: settings.cert.value.clone().zip(settings.key.value.clone()),
+            prefix: settings.prefix.value.clone(),
+            domain: settings.domain.value.clone(),
+            replicas: usize::from(settings.replicas.value),
+            storage: settings.storage.value,
+            ack_wait: settings.ack_wait.value,
+            keep: settings.keep.value,
+            history_runs: u64::from(settings.history_runs.value),
+            audit_bytes: settings.audit_bytes.value,
+            queue_bytes: settings.queue_bytes.value,
         }
     }
 }

@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use super::access::{Login, NatsAccess};
 use super::layout::Layout;
-use crate::config::redact;
 use crate::limits::TASK_QUEUE_BYTES;
 
 /// How long JetStream may take to answer.
@@ -74,8 +73,8 @@ impl Nats {
     /// # Errors
     /// When no server answered in time, or the login is refused.
     pub async fn connect(access: &NatsAccess, name: &str, patience: Option<Duration>) -> Result<Self, NatsError> {
-        let urls: Vec<&str> = access.urls.iter().map(|url| url.expose()).collect();
-        let shown = urls.iter().map(|url| redact(url)).collect::<Vec<_>>().join(", ");
+        let urls = &access.urls;
+        let shown = urls.join(", ");
         let until = patience.map(|patience| Instant::now() + patience);
         let mut told = false;
         loop {

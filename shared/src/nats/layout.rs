@@ -17,7 +17,8 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
-use super::access::{NatsAccess, Storage};
+use super::access::NatsAccess;
+use crate::config::Storage;
 use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, MESSAGE_BYTES_MAX};
 use crate::queue::Topic;
 

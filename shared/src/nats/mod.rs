@@ -9,7 +9,7 @@ mod service;
 pub mod setup;
 mod store;
 
-pub use access::{Login, NatsAccess, Storage};
+pub use access::{Login, NatsAccess};
 pub use connect::{Nats, NatsError};
 pub use queue::NatsQueue;
 pub use service::{Answer, Request, Service, ask};
