@@ -6,13 +6,16 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use coordinator::cli::args::{Cli, Command, ConfigCommand};
-use coordinator::cli::run::Show;
-use coordinator::cli::{demo, log, run, show};
+use coordinator::cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
+use coordinator::cli::remote::{self, Starter};
+use coordinator::cli::run::{Show, Start};
+use coordinator::cli::site::Site;
+use coordinator::cli::{demo, events, log, nats_setup, roles, run, runs, show, stats};
 use coordinator::exit;
 use coordinator::options::Options;
 use serde_json::json;
-use shared::config::{self, ConfigError, Environment, JobFile, Settings};
+use shared::config::{self, ConfigError, Environment, JobFile, Origin, Settings};
+use shared::messages::Attempt;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -97,8 +100,8 @@ impl From<run::CommandError> for Ended {
 async fn command(cli: &Cli) -> Result<u8, Ended> {
     let how = Show { json: cli.output.json, quiet: cli.output.quiet };
     match &cli.command {
-        Command::Run(args) => Ok(run::run(&options(cli)?, args.yes, how).await?),
-        Command::Plan(_) => Ok(run::plan(&options(cli)?, how).await?),
+        Command::Run(args) => start(cli, args, how).await,
+        Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
         Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
         Command::Config { command: ConfigCommand::Show(_) } => {
             let rows = settings(cli)?.rows();
@@ -116,6 +119,17 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
             io::stdout().write_all(page.as_bytes())?;
             Ok(if checked.is_ok() { exit::DONE } else { exit::USAGE })
         }
+        Command::Serve(args) => Ok(Box::pin(roles::coordinator(&site(cli)?, args)).await?),
+        Command::Scanner(args) => Ok(Box::pin(roles::scanner(&site(cli)?, args)).await?),
+        Command::Reaper(args) => Ok(Box::pin(roles::reaper(&site(cli)?, args)).await?),
+        Command::Reporter(args) => Ok(Box::pin(roles::reporter(&site(cli)?, args)).await?),
+        Command::Stats(_) => Ok(stats::stats(&site(cli)?, how).await?),
+        Command::Runs { command } => Ok(runs::runs(&site(cli)?, command, &starter(cli), how).await?),
+        Command::Events(args) => Ok(events::events(&site(cli)?, args, how).await?),
+        Command::Nats { command: NatsCommand::Setup(args) } => {
+            Ok(nats_setup::nats_setup(&site(cli)?, args, how).await?)
+        }
+        Command::Drive(args) => Ok(Box::pin(remote::drive(&site(cli)?, args.id, args.revision)).await?),
         Command::Completions { shell } => {
             show::completions(*shell, &mut io::stdout())?;
             Ok(exit::DONE)
@@ -127,12 +141,50 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
     }
 }
 
-fn settings(cli: &Cli) -> Result<Settings, ConfigError> {
+/// `keysweep run`: in this process, or on workers if the settings say where NATS is.
+async fn start(cli: &Cli, args: &RunArgs, how: Show) -> Result<u8, Ended> {
+    let settings = settings(cli)?;
+    // A person who starts a run sees how it ended, so it is not tried again unless somebody asked for that.
+    let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };
+    let attempt = Attempt { of, ..Attempt::default() };
+    let options = Options { attempt, ..options(&settings)? };
+    let site = settings.nats.is_some().then(|| site(cli)).transpose()?;
+    if args.detach && site.is_none() {
+        let message = "`--detach` needs workers: say where NATS is with `--nats URL`, `NATS_URL` or `[nats]`";
+        return Err(Ended::new(exit::USAGE, message));
+    }
+    let starter = starter(cli);
+    let workers = site.as_ref().map(|site| (site, &starter));
+    let start = Start { yes: args.yes, detach: args.detach, workers };
+    Ok(run::run(&options, settings.retry_backoff.value, &start, how).await?)
+}
+
+/// The job file and the environment that the settings come from.
+fn sources(cli: &Cli) -> Result<(Environment, Option<JobFile>), ConfigError> {
     let environment = Environment::snapshot()?;
     let file = JobFile::find(cli.config_file(), &environment)?;
+    Ok((environment, file))
+}
+
+fn settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let (environment, file) = sources(cli)?;
     config::resolve(&cli.flags(), &environment, file.as_ref())
 }
 
-fn options(cli: &Cli) -> Result<Options, Ended> {
-    Options::from_settings(&settings(cli)?).map_err(|e| Ended::new(exit::USAGE, e))
+fn options(settings: &Settings) -> Result<Options, Ended> {
+    Options::from_settings(settings).map_err(|e| Ended::new(exit::USAGE, e))
+}
+
+/// Where things are, for commands that work over NATS.
+fn site(cli: &Cli) -> Result<Site, Ended> {
+    let (environment, file) = sources(cli)?;
+    let site = Site::resolve(cli.command.name(), &cli.flags(), &environment, file.as_ref());
+    site.map_err(|e| Ended::new(exit::USAGE, e))
+}
+
+/// How to start a process with our settings.
+fn starter(cli: &Cli) -> Starter {
+    let mut flags = cli.flags().to_args();
+    flags.extend(cli.config_file().map(|file| format!("--config={file}")));
+    Starter { flags }
 }

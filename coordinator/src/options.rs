@@ -66,14 +66,6 @@ impl Options {
         if settings.aggressive_cleanup.value {
             return Err(OptionsError::Aggressive(settings.aggressive_cleanup.origin.to_string()));
         }
-        // The Redis client is built without TLS; it would refuse the address as malformed.
-        let encrypted = |url: &&RedisUrl| {
-            let scheme = url.expose().split(':').next().unwrap_or_default();
-            scheme.eq_ignore_ascii_case("rediss") || scheme.eq_ignore_ascii_case("valkeys")
-        };
-        if let Some(url) = settings.redis.value.iter().find(encrypted) {
-            return Err(OptionsError::Tls(url.to_string()));
-        }
         let rules = Rules {
             patterns: patterns(&settings.patterns.value)?,
             protect: patterns(&settings.protect.value)?,
@@ -82,12 +74,8 @@ impl Options {
             scan_batch_keys: settings.scan_batch_size.value,
             delete_batch_keys: settings.delete_batch_size.value,
         };
-        let access = Access {
-            urls: settings.redis.value.iter().map(|url| url.expose().to_owned()).collect(),
-            username: settings.username.value.clone(),
-            password: settings.password.value.as_ref().map(Secret::expose).map(str::to_owned),
-            db: settings.db.value,
-        };
+        let Settings { redis, username, password, db, .. } = settings;
+        let access = access(&redis.value, &username.value, &password.value, db.value)?;
         Ok(Self {
             job: settings.job.value.clone(),
             display_name: settings.display_name.value.clone(),
@@ -102,6 +90,32 @@ impl Options {
             attempt: Attempt::default(),
         })
     }
+}
+
+/// The way to a deployment.
+///
+/// # Errors
+/// When it asks for TLS.
+pub fn access(
+    urls: &[RedisUrl],
+    username: &Option<String>,
+    password: &Option<Secret>,
+    db: u32,
+) -> Result<Access, OptionsError> {
+    // The Redis client is built without TLS; it would refuse the address as malformed.
+    let encrypted = |url: &&RedisUrl| {
+        let scheme = url.expose().split(':').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case("rediss") || scheme.eq_ignore_ascii_case("valkeys")
+    };
+    if let Some(url) = urls.iter().find(encrypted) {
+        return Err(OptionsError::Tls(url.to_string()));
+    }
+    Ok(Access {
+        urls: urls.iter().map(|url| url.expose().to_owned()).collect(),
+        username: username.clone(),
+        password: password.as_ref().map(Secret::expose).map(str::to_owned),
+        db,
+    })
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {

@@ -29,6 +29,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The word for it in outputs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::Spared => "spared",
+            Self::Vanished => "vanished",
+            Self::Failed => "failed",
+            Self::Unreached => "unreached",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
     /// The letter in the ledger.
     #[must_use]
     pub fn letter(self) -> char {

@@ -3,6 +3,7 @@
 //! from the same table. Nothing behind `main` sees clap.
 
 mod nats;
+mod scale;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,9 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::config::{self, FlagLayer};
 
 pub use self::nats::NatsArgs;
+pub use self::scale::{
+    DriveArgs, EventsArgs, NatsCommand, RoleArgs, RunsCommand, SetupArgs, WorkerArgs,
+};
 use super::examples;
 
 /// Cleans Redis and Redis Cluster of keys that nobody will ever need again: keys written without an
@@ -38,6 +42,40 @@ pub enum Command {
     /// A throwaway cluster with sample data, one run, its result
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
+    /// The coordinator as a service: schedule, runs, answers for programs
+    #[command(after_help = examples::SERVE)]
+    Serve(RoleArgs),
+    /// A worker that reads scan tasks
+    #[command(after_help = examples::ROLES)]
+    Scanner(WorkerArgs),
+    /// A worker that deletes what scanners found
+    #[command(after_help = examples::ROLES)]
+    Reaper(WorkerArgs),
+    /// A worker that makes results of what the others did
+    #[command(after_help = examples::ROLES)]
+    Reporter(RoleArgs),
+    /// Queue, cache health, Redis health
+    #[command(after_help = examples::STATS)]
+    Stats(JobArgs),
+    /// List, show, follow, cancel and audit runs on workers
+    #[command(after_help = examples::RUNS)]
+    Runs {
+        /// What to do with the runs.
+        #[command(subcommand)]
+        command: RunsCommand,
+    },
+    /// Follow the events of runs on workers
+    #[command(after_help = examples::EVENTS)]
+    Events(EventsArgs),
+    /// Show or create what keysweep keeps in NATS
+    Nats {
+        /// What to do.
+        #[command(subcommand)]
+        command: NatsCommand,
+    },
+    /// Drive one run; started by `run --nats` where no service does
+    #[command(hide = true)]
+    Drive(DriveArgs),
     /// Show the settings with their origin, or check a job file
     #[command(after_help = examples::CONFIG)]
     Config {
@@ -53,6 +91,30 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+impl Command {
+    /// Its word on the command line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Plan(_) => "plan",
+            Self::Demo(_) => "demo",
+            Self::Serve(_) => "serve",
+            Self::Scanner(_) => "scanner",
+            Self::Reaper(_) => "reaper",
+            Self::Reporter(_) => "reporter",
+            Self::Stats(_) => "stats",
+            Self::Runs { .. } => "runs",
+            Self::Events(_) => "events",
+            Self::Nats { .. } => "nats",
+            Self::Drive(_) => "drive",
+            Self::Config { .. } => "config",
+            Self::Completions { .. } => "completions",
+            Self::Man => "man",
+        }
+    }
 }
 
 /// The subcommands of `config`.
@@ -76,6 +138,9 @@ pub struct RunArgs {
     /// Delete without asking
     #[arg(long, help_heading = SAFETY)]
     pub yes: bool,
+    /// Only start the run, on workers; `keysweep runs attach` follows it
+    #[arg(long, help_heading = nats::HEADING)]
+    pub detach: bool,
 }
 
 /// Flags of `demo`.
@@ -226,9 +291,15 @@ impl Cli {
     pub fn job_args(&self) -> Option<&JobArgs> {
         match &self.command {
             Command::Run(run) => Some(&run.job),
-            Command::Plan(job) => Some(job),
+            Command::Plan(job) | Command::Stats(job) => Some(job),
             Command::Config { command: ConfigCommand::Show(job) } => Some(job),
-            _ => None,
+            Command::Serve(role) | Command::Reporter(role) => Some(&role.job),
+            Command::Scanner(worker) | Command::Reaper(worker) => Some(&worker.role.job),
+            Command::Runs { command } => Some(command.job()),
+            Command::Events(events) => Some(&events.job),
+            Command::Nats { command: NatsCommand::Setup(setup) } => Some(&setup.job),
+            Command::Drive(drive) => Some(&drive.job),
+            Command::Config { .. } | Command::Demo(_) | Command::Completions { .. } | Command::Man => None,
         }
     }
 

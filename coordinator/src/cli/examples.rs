@@ -51,3 +51,44 @@ Examples:
 pub(super) const COMPLETIONS: &str = "\
 Example:
   keysweep completions bash > /etc/bash_completion.d/keysweep";
+
+/// After the help of `keysweep serve`.
+pub(super) const SERVE: &str = "\
+Examples:
+  keysweep serve --config keysweep.toml
+  keysweep serve --nats nats://nats:4222 --redis redis://cache:6379
+
+Starts the runs that are due, drives those that wait, and answers programs over
+NATS: requests to keysweep.api.run, .cancel and .stats. Several may run side by
+side. SIGTERM hands over what it drives.";
+
+/// After the help of the worker roles.
+pub(super) const ROLES: &str = "\
+Examples:
+  keysweep scanner --nats nats://nats:4222 --redis redis://cache:6379
+  keysweep reaper --config keysweep.toml --admin-addr 0.0.0.0:9090
+
+Any number may run side by side, be stopped and killed. SIGTERM finishes what is
+in hand and exits with 0.";
+
+/// After the help of `keysweep stats`.
+pub(super) const STATS: &str = "\
+Examples:
+  keysweep stats --nats nats://nats:4222
+  keysweep stats --job nightly --json";
+
+/// After the help of `keysweep runs`.
+pub(super) const RUNS: &str = "\
+Examples:
+  keysweep runs list --nats nats://nats:4222
+  keysweep runs attach 01a20311-0c78-779c-ba00-8a828b8f0604
+  keysweep runs audit 01a20311-0c78-779c-ba00-8a828b8f0604 > deleted.jsonl";
+
+/// After the help of `keysweep events`.
+pub(super) const EVENTS: &str = "\
+Examples:
+  keysweep events --follow --nats nats://nats:4222
+  keysweep events --since 24h --json
+
+One CloudEvent per line with --json. The same is on the subjects
+keysweep.events.<job>.<kind>.<run>, in the stream KEYSWEEP_EVENTS.";

@@ -1,11 +1,20 @@
 //! The command line: its syntax (the only files that know clap), and its commands.
 
+mod admin;
 pub mod args;
 pub mod demo;
+mod error;
+pub mod events;
 mod examples;
 pub mod log;
+pub mod nats_setup;
 pub mod plan_page;
 mod progress;
+pub mod remote;
+pub mod roles;
 pub mod run;
+pub mod runs;
 pub mod show;
 mod signals;
+pub mod site;
+pub mod stats;

@@ -1,56 +1,27 @@
 //! `keysweep run` and `keysweep plan`: from settings to the printed result.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 use reporter::render;
 use shared::env::Env;
 use shared::ids::RunId;
-use shared::messages::Action;
+use shared::messages::{Action, Attempt};
 use shared::result::{CleanupResult, Status};
 use shared::time::now_ms;
-use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
+pub use super::error::CommandError;
+use super::remote::{self, Starter};
 use super::signals::Signals;
+use super::site::{self, Site};
 use super::{plan_page, progress};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
-use crate::exit;
 use crate::options::Options;
 use crate::survey::{Survey, survey};
-
-/// Why a command ends without a result.
-#[derive(Debug, Error)]
-pub enum CommandError {
-    /// The run has none.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// Nobody agreed to the plan.
-    #[error("{0}")]
-    Consent(&'static str),
-    /// A signal came before anything was changed.
-    #[error("stopped by {1}; nothing was changed")]
-    Stopped(u8, &'static str),
-    /// The run was left before it came to a safe point.
-    #[error("left before a safe point; ledgers and lock expire by themselves")]
-    Left(u8),
-    /// Signals or output failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl CommandError {
-    /// The exit code.
-    #[must_use]
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Run(e) => exit::of_error(e),
-            Self::Consent(_) => exit::REFUSED,
-            Self::Stopped(code, _) | Self::Left(code) => *code,
-            Self::Io(_) => exit::FAILED,
-        }
-    }
-}
+use crate::{exit, schedule};
 
 /// How a command shows what it does.
 #[derive(Clone, Copy, Debug)]
@@ -76,13 +47,55 @@ pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
     Ok(if survey.missing.is_empty() { exit::DONE } else { exit::PARTIAL })
 }
 
-/// `keysweep run`.
+/// How a run is started.
+pub struct Start<'a> {
+    /// Whether the plan is agreed to beforehand.
+    pub yes: bool,
+    /// Whether the command only starts the run, on workers.
+    pub detach: bool,
+    /// Where NATS is, if workers do the run, and how to start who drives it.
+    pub workers: Option<(&'a Site, &'a Starter)>,
+}
+
+/// `keysweep run`: as many attempts as the options allow, one after the other.
 ///
 /// # Errors
 /// When there is no result.
-pub async fn run(options: &Options, yes: bool, show: Show) -> Result<u8, CommandError> {
+pub async fn run(
+    options: &Options,
+    backoff: Duration,
+    start: &Start<'_>,
+    show: Show,
+) -> Result<u8, CommandError> {
+    let mut attempt = options.attempt;
+    loop {
+        let ended = Box::pin(attempt_once(&Options { attempt, ..options.clone() }, start, show)).await;
+        let code = match &ended {
+            Ok(code) => *code,
+            Err(e) => e.code(),
+        };
+        if !matches!(code, exit::FAILED | exit::UNREACHABLE) || attempt.number >= attempt.of {
+            return ended;
+        }
+        let pause = schedule::backoff(backoff, attempt.number);
+        let cause = ended.err().map(|e| format!(": {e}")).unwrap_or_default();
+        tracing::warn!("attempt {} of {} failed{cause}; the next one comes in {} s", attempt.number, attempt.of, pause.as_secs());
+        attempt = Attempt { number: attempt.number + 1, ..attempt };
+        let mut signals = Signals::catch()?;
+        tokio::select! {
+            () = sleep(pause) => {}
+            (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+        }
+    }
+}
+
+async fn attempt_once(options: &Options, start: &Start<'_>, show: Show) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let run = RunId::new();
+    let net = match start.workers {
+        Some((site, _)) => Some(site.connect("cli", Some(site::PATIENCE)).await?),
+        None => None,
+    };
     let look = async { survey(options, run, now_ms()).await.map_err(RunError::from) };
     // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
     let looked = tokio::select! {
@@ -90,7 +103,7 @@ pub async fn run(options: &Options, yes: bool, show: Show) -> Result<u8, Command
         (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
     };
     check_deletions(options, &looked.estimate)?;
-    if options.rules.action.writes() && !yes {
+    if options.rules.action.writes() && !start.yes {
         let page = plan_page::text(&looked, options);
         tokio::select! {
             agreed = tokio::task::spawn_blocking(move || ask(&page)) => agreed.map_err(io::Error::other)??,
@@ -105,6 +118,9 @@ pub async fn run(options: &Options, yes: bool, show: Show) -> Result<u8, Command
     tracing::info!("[{name}] Starting cleanup process...");
     tracing::info!("[{name}] Scan batch size: {}", options.rules.scan_batch_keys);
     tracing::info!("[{name}] Aggressive cleanup: false");
+    if let (Some(net), Some((_, starter))) = (&net, start.workers) {
+        return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
+    }
     let env = embedded::env(options);
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
     tell(&result, options);
@@ -149,7 +165,7 @@ async fn run_watched(
 }
 
 /// The document's log lines that belong in the middle of a run.
-async fn announce(mut progress: watch::Receiver<Progress>, name: &str, options: &Options) {
+pub(super) async fn announce(mut progress: watch::Receiver<Progress>, name: &str, options: &Options) {
     // The document's own job speaks of permission keys.
     let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };
     while progress.changed().await.is_ok() {
@@ -168,7 +184,7 @@ async fn announce(mut progress: watch::Receiver<Progress>, name: &str, options: 
 }
 
 /// The document's closing log lines.
-fn tell(result: &CleanupResult, options: &Options) {
+pub(super) fn tell(result: &CleanupResult, options: &Options) {
     let name = &options.display_name;
     let metrics = &result.current_metrics;
     let hit_rate = metrics.hit_rate.map_or("none".to_owned(), |rate| format!("{rate:.1}%"));
@@ -187,7 +203,7 @@ fn tell(result: &CleanupResult, options: &Options) {
     }
 }
 
-fn page(result: &CleanupResult, options: &Options, show: Show) -> io::Result<String> {
+pub(super) fn page(result: &CleanupResult, options: &Options, show: Show) -> io::Result<String> {
     if show.json {
         return Ok(serde_json::to_string_pretty(result).map_err(io::Error::other)? + "\n");
     }
@@ -195,7 +211,7 @@ fn page(result: &CleanupResult, options: &Options, show: Show) -> io::Result<Str
 }
 
 /// Writes to stdout. A reader that has seen enough (`| head`) changes nothing about how a run ended.
-fn print(page: &str) -> io::Result<()> {
+pub(super) fn print(page: &str) -> io::Result<()> {
     match io::stdout().write_all(page.as_bytes()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,

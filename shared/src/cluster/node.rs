@@ -65,6 +65,14 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
     })
 }
 
+/// How full a server's memory is, 0 to 100 % of its limit; `None` if it has none.
+pub async fn memory_percent(conn: &Conn) -> Result<Option<f64>, Fault> {
+    let info = Info::parse(text(conn, "INFO", conn.words("INFO memory").await?)?);
+    let (used, limit) = (info.number("used_memory"), info.number("maxmemory").filter(|limit| *limit > 0));
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    Ok(used.zip(limit).map(|(used, limit)| used as f64 * 100.0 / limit as f64))
+}
+
 fn version(info: &Info) -> String {
     match info.text("valkey_version") {
         Some(version) => format!("valkey {version}"),

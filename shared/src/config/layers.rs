@@ -27,6 +27,16 @@ impl FlagLayer {
         self
     }
 
+    /// The flags as arguments, for another process that is to have the same settings.
+    #[must_use]
+    pub fn to_args(&self) -> Vec<String> {
+        let is_switch = |flag| table::by_flag(flag).is_some_and(|spec| spec.kind == Kind::Switch);
+        let values = self.values.iter();
+        let pairs = values.flat_map(|(flag, texts)| texts.iter().map(move |text| (*flag, text)));
+        // `--flag=value`, because a value may begin with a dash.
+        pairs.map(|(flag, text)| if is_switch(flag) { flag.to_owned() } else { format!("{flag}={text}") }).collect()
+    }
+
     /// Sets a repeatable flag; no texts leave it out.
     pub fn values(&mut self, flag: &'static str, texts: &[String]) -> &mut Self {
         self.values.extend((!texts.is_empty()).then(|| (flag, texts.to_vec())));

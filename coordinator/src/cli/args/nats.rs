@@ -5,9 +5,12 @@ use shared::config::FlagLayer;
 
 use super::about;
 
+/// The heading of these flags in `--help`.
+pub(super) const HEADING: &str = "NATS";
+
 /// Flags that settle how to reach NATS; without them, everything happens in this process.
 #[derive(Args, Default)]
-#[command(next_help_heading = "NATS")]
+#[command(next_help_heading = HEADING)]
 #[expect(missing_docs, reason = "each field is a flag of the settings table, which documents it")]
 pub struct NatsArgs {
     #[arg(long, value_name = "URL", help = about("--nats"))]

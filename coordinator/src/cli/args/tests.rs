@@ -87,7 +87,8 @@ fn flags_that_name_a_file_to_read_reach_it() {
     let user: &[&str] = &["--nats-user", "me"];
     for (flag, more) in [("--nats-context", user), ("--nats-password-file", user), ("--nats-token-file", &[])]
     {
-        let line = ["keysweep", "run", "--nats", "nats://h", flag, "/gone"].iter().chain(more);
+        let line = ["keysweep", "run", "--nats", "nats://h", flag, "/gone"];
+        let line = line.iter().chain(more);
         let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
         let error = resolve(&cli.flags(), &Environment::default(), None).expect_err("no such file");
         assert!(error.to_string().contains(flag), "{error}");

@@ -1,0 +1,65 @@
+//! What an orchestrator asks a role over HTTP: whether the process lives, and whether it is ready for work.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use shared::nats::Nats;
+use shared::supervise::Crew;
+use tokio::net::TcpListener;
+
+use super::error::CommandError;
+
+/// What is known of this process.
+#[derive(Default)]
+pub(super) struct Health {
+    nats: OnceLock<Nats>,
+    draining: AtomicBool,
+}
+
+impl Health {
+    /// NATS is connected, and what we need is there.
+    pub(super) fn connected(&self, nats: Nats) {
+        // It is set once.
+        let _ = self.nats.set(nats);
+    }
+
+    /// No work is taken any more.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn readiness(&self) -> (StatusCode, &'static str) {
+        let ready = (StatusCode::OK, "ready\n");
+        let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
+        match self.nats.get() {
+            _ if self.draining.load(Ordering::Relaxed) => not("draining\n"),
+            None => not("waiting for NATS\n"),
+            Some(nats) if !nats.is_connected() => not("the connection to NATS is lost\n"),
+            Some(_) => ready,
+        }
+    }
+}
+
+/// Answers at `address` for as long as `crew` lives; does nothing without an address.
+pub(super) async fn start(
+    crew: &mut Crew,
+    address: Option<SocketAddr>,
+    health: Arc<Health>,
+) -> Result<(), CommandError> {
+    let Some(address) = address else { return Ok(()) };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|e| CommandError::Usage(format!("failed to listen on `--admin-addr {address}`: {e}")))?;
+    tracing::info!("health at http://{}/livez and /readyz", listener.local_addr()?);
+    let router = Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(|State(health): State<Arc<Health>>| async move { health.readiness() }))
+        .with_state(health);
+    crew.start("health", async move { axum::serve(listener, router).await });
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! The flags of commands that work over NATS: roles, runs, events, setup.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Subcommand};
+use shared::ids::RunId;
+use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
+
+use super::JobArgs;
+
+/// Flags of a role.
+#[derive(Args)]
+pub struct RoleArgs {
+    /// Where Redis and NATS are.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Answer /livez and /readyz over HTTP there, such as 0.0.0.0:9090
+    #[arg(long, value_name = "ADDR")]
+    pub admin_addr: Option<SocketAddr>,
+}
+
+/// Flags of scanners and reapers.
+#[derive(Args)]
+pub struct WorkerArgs {
+    /// Those of every role.
+    #[command(flatten)]
+    pub role: RoleArgs,
+    /// Messages to work on at a time
+    #[arg(long, value_name = "N", default_value_t = default_at_once())]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub at_once: u8,
+}
+
+fn default_at_once() -> u8 {
+    u8::try_from(EMBEDDED_SCANS.max(EMBEDDED_REAPS)).unwrap_or(4)
+}
+
+/// The subcommands of `runs`.
+#[derive(Subcommand)]
+pub enum RunsCommand {
+    /// List the runs that are remembered, the newest last
+    List(JobArgs),
+    /// Show the result of a run, or how far it is
+    Show(OneRun),
+    /// Follow a run to its result
+    Attach(OneRun),
+    /// Stop a run at a safe point
+    Cancel(OneRun),
+    /// Print every key that a run deleted or gave a TTL, one JSON document per line
+    Audit {
+        /// Which run.
+        #[command(flatten)]
+        run: OneRun,
+        /// Print every candidate, whatever became of it
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// A run.
+#[derive(Args)]
+pub struct OneRun {
+    /// The run's id, as `keysweep runs list` shows it
+    pub id: RunId,
+    /// Where NATS is.
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+impl RunsCommand {
+    /// The flags that settle where NATS is.
+    #[must_use]
+    pub fn job(&self) -> &JobArgs {
+        match self {
+            Self::List(job) => job,
+            Self::Show(run) | Self::Attach(run) | Self::Cancel(run) | Self::Audit { run, .. } => &run.job,
+        }
+    }
+}
+
+/// Flags of `events`.
+#[derive(Args)]
+pub struct EventsArgs {
+    /// Where NATS is.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Go on with those that come
+    #[arg(long)]
+    pub follow: bool,
+    /// Leave out those that are older, such as 1h
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<String>,
+    /// Only those of one run
+    #[arg(long, value_name = "ID")]
+    pub run: Option<RunId>,
+}
+
+/// The subcommands of `nats`.
+#[derive(Subcommand)]
+pub enum NatsCommand {
+    /// Show the streams and consumers that keysweep needs, and how they stand
+    Setup(SetupArgs),
+}
+
+/// Flags of `nats setup`.
+#[derive(Args)]
+pub struct SetupArgs {
+    /// Where NATS is.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Create what is missing and change what differs
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// Flags of `drive`.
+#[derive(Args)]
+pub struct DriveArgs {
+    /// The run
+    pub id: RunId,
+    /// The revision of its hold, which was seen to be open
+    pub revision: u64,
+    /// Where Redis and NATS are.
+    #[command(flatten)]
+    pub job: JobArgs,
+}

@@ -1,0 +1,87 @@
+//! `keysweep events`: what subscribers are told, on a terminal.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::config::duration;
+use shared::events::{EVENTS, time_of};
+use shared::store::Entry;
+
+use super::args::EventsArgs;
+use super::error::CommandError;
+use super::run::Show;
+use super::signals::Signals;
+use super::site::{PATIENCE, Site};
+use crate::exit;
+
+/// `keysweep events`.
+///
+/// # Errors
+/// When NATS cannot be used.
+pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, CommandError> {
+    let since = args.since.as_deref().map(oldest).transpose()?;
+    let mut signals = Signals::catch()?;
+    let net = site.connect("cli", Some(PATIENCE)).await?;
+    let wanted = |event: &Value| {
+        since.is_none_or(|since| time_of(event).is_some_and(|time| time >= since))
+            && args.run.is_none_or(|run| event["subject"] == run.to_string())
+    };
+    let mut watch = net.env.store.watch(EVENTS).await?;
+    let mut revision = 0;
+    loop {
+        let next = async {
+            if args.follow { watch.next().await.map(Some) } else { net.env.store.next_after(EVENTS, revision).await }
+        };
+        let entry = tokio::select! {
+            entry = next => entry?,
+            _ = signals.next() => break,
+        };
+        let Some(entry) = entry else { break };
+        revision = entry.revision;
+        if !tell(&entry, &wanted, show)? {
+            break;
+        }
+    }
+    net.nats.close().await;
+    Ok(exit::DONE)
+}
+
+fn oldest(text: &str) -> Result<Timestamp, CommandError> {
+    let bad = |e: &dyn std::fmt::Display| CommandError::Usage(format!("`--since` is `{text}`: {e}"));
+    let ago: Duration = duration::parse(text).map_err(|e| bad(&e))?;
+    Timestamp::now().checked_sub(ago).map_err(|e| bad(&e))
+}
+
+/// Prints an event that is wanted; `false` if nobody reads any more.
+fn tell(entry: &Entry, wanted: impl Fn(&Value) -> bool, show: Show) -> Result<bool, CommandError> {
+    let Ok(event) = serde_json::from_slice::<Value>(&entry.value) else {
+        tracing::warn!(key = entry.key, "an event that is no JSON");
+        return Ok(true);
+    };
+    if !wanted(&event) {
+        return Ok(true);
+    }
+    let line = if show.json { event.to_string() } else { sentence(&event) };
+    match writeln!(io::stdout(), "{line}") {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => Ok(written.map(|()| true)?),
+    }
+}
+
+/// An event in one line: when, what, and the figures that it has.
+fn sentence(event: &Value) -> String {
+    let text = |name: &str| event[name].as_str().unwrap_or("?");
+    let kind = text("type").split('.').nth(3).unwrap_or("?");
+    let job = text("source").rsplit('/').next().unwrap_or("?");
+    let data = &event["data"];
+    let figures = ["state", "scannedKeys", "staleTTLKeys", "cleanedKeys", "keys", "coordinator", "count", "issue"];
+    let figures = figures.iter().filter_map(|name| match &data[name] {
+        Value::Null => None,
+        Value::String(text) => Some(format!("{name} {text}")),
+        value => Some(format!("{name} {value}")),
+    });
+    let time = text("time").get(..19).unwrap_or(text("time"));
+    format!("{time}  {kind:<9}  {job}  {}  {}", text("subject"), figures.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,49 @@
+//! `keysweep nats setup`: what we keep in NATS, and how it stands.
+
+use serde_json::json;
+use shared::nats::setup::{Mode, Piece, PieceState, setup};
+use shared::nats::{Nats, NatsAccess};
+
+use super::args::SetupArgs;
+use super::error::CommandError;
+use super::run::{Show, print};
+use super::site::{PATIENCE, Site};
+use crate::exit;
+
+/// `keysweep nats setup`: 0 if all is as we need it, 1 if something is missing or differs.
+///
+/// # Errors
+/// When NATS cannot be used.
+pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8, CommandError> {
+    let nats = Nats::connect(&NatsAccess::from_settings(&site.nats), "keysweep-cli", Some(PATIENCE)).await?;
+    let pieces = setup(&nats, if args.apply { Mode::Apply } else { Mode::Look }).await?;
+    nats.close().await;
+    print(&if show.json { format!("{:#}\n", json!({ "pieces": pieces })) } else { page(&pieces, args.apply) })?;
+    let open = pieces.iter().any(|piece| matches!(piece.state, PieceState::Missing | PieceState::Different));
+    Ok(if open { exit::FAILED } else { exit::DONE })
+}
+
+fn page(pieces: &[Piece], apply: bool) -> String {
+    let mut page = String::new();
+    for piece in pieces {
+        let state = match piece.state {
+            PieceState::Right => "as needed",
+            PieceState::Missing => "missing",
+            PieceState::Created => "created",
+            PieceState::Different => "different",
+            PieceState::Changed => "changed",
+        };
+        page.push_str(&format!("  {:<30}  {state}\n", piece.name));
+        for difference in &piece.differences {
+            page.push_str(&format!("      {difference}{}\n", if difference.essential { " (cannot be changed)" } else { "" }));
+        }
+    }
+    let has = |state| pieces.iter().any(|piece| piece.state == state);
+    if !apply && (has(PieceState::Missing) || has(PieceState::Different)) {
+        page.push_str("`keysweep nats setup --apply` creates what is missing and changes what differs.\n");
+    }
+    if has(PieceState::Different) && apply {
+        page.push_str("What cannot be changed has to be deleted first, or choose another `--nats-prefix`.\n");
+    }
+    page
+}

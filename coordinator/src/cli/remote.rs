@@ -1,0 +1,247 @@
+//! `keysweep run --nats`: a run that workers do. It goes on if this command dies, whether or not a service is
+//! there to drive it: where none takes it up, a process of its own is started for that.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use reporter::grouped;
+use shared::env::Env;
+use shared::ids::RunId;
+use shared::records::Records;
+use shared::result::{CleanupResult, Status};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::error::CommandError;
+use super::progress;
+use super::run::{Show, announce, page, print, tell};
+use super::signals::Signals;
+use super::site::{Net, Site};
+use crate::conduct::{Conducted, conduct};
+use crate::drive::Progress;
+use crate::exit;
+use crate::follow::follow;
+use crate::hold::{self, Hold, Phase, Sighting};
+use crate::options::Options;
+use crate::state::RunState;
+use crate::submit::{Submitted, submit};
+use crate::survey::Survey;
+use crate::whoami::myself;
+
+/// How long a run may wait for a service before we start somebody who drives it.
+const SERVICE_WAIT: Duration = Duration::from_secs(1);
+
+/// How often the hold of a run is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// After how long without any progress somebody is told that workers may be missing.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How to start a process that drives a run: the arguments of this one.
+pub struct Starter {
+    /// The flags that settle where Redis and NATS are, as they were given.
+    pub flags: Vec<String>,
+}
+
+/// Starts what `looked` planned, and follows it unless told to `detach`.
+pub(super) async fn run(
+    net: &Net,
+    options: &Options,
+    looked: &Survey,
+    detach: bool,
+    starter: &Starter,
+    signals: Signals,
+    show: Show,
+) -> Result<u8, CommandError> {
+    let submitted = submit(&net.env, options, looked).await?;
+    let run = submitted.run();
+    if matches!(submitted, Submitted::Left(_)) {
+        tracing::warn!("an earlier run of the job was left by whoever drove it; going on with run {run}");
+    }
+    if detach {
+        driven(&net.env, &options.job, run, starter).await?;
+        let text = if show.json {
+            format!("{:#}\n", serde_json::json!({ "runId": run }))
+        } else {
+            format!("{run}\n")
+        };
+        print(&text)?;
+        tracing::info!("`keysweep runs attach {run}` follows it");
+        return Ok(exit::DONE);
+    }
+    watched(net, options, run, starter, Some(signals), show).await
+}
+
+/// Follows `run` to its result and prints that. With `signals`, the first one stops the run; without, the caller
+/// decides what a signal does.
+pub(super) async fn watched(
+    net: &Net,
+    options: &Options,
+    run: RunId,
+    starter: &Starter,
+    signals: Option<Signals>,
+    show: Show,
+) -> Result<u8, CommandError> {
+    let records = net.env.records(run);
+    let (sender, receiver) = watch::channel(Progress::start(0));
+    let (seen, signal) = watch::channel(None);
+    let (told, idle, name) = (receiver.clone(), receiver.clone(), options.display_name.clone());
+    let ended = CancellationToken::new();
+    let following = async {
+        let result = follow(&records, &sender).await;
+        drop(sender);
+        ended.cancel();
+        result
+    };
+    let watching = async {
+        let ((), (), (), ()) = tokio::join!(
+            progress::show(receiver, show.quiet),
+            announce(told, &name, options),
+            warn_if_idle(idle, &ended),
+            guard(&net.env, &options.job, run, starter, &ended)
+        );
+    };
+    let done = async {
+        let (result, ()) = tokio::join!(following, watching);
+        result
+    };
+    let stop = async {
+        match signals {
+            Some(signals) => signals.stop_run(records.clone(), seen).await,
+            None => std::future::pending().await,
+        }
+    };
+    let result = tokio::select! {
+        result = done => result?,
+        code = stop => return Err(CommandError::Left(code)),
+    };
+    let code = printed(&records, &result, options, show).await?;
+    let stopped = signal.borrow().map(|(code, _)| code);
+    Ok(stopped.filter(|_| result.status == Status::Cancelled).unwrap_or(code))
+}
+
+/// Prints a result; the exit code that it means.
+pub(super) async fn printed(
+    records: &Records,
+    result: &CleanupResult,
+    options: &Options,
+    show: Show,
+) -> Result<u8, CommandError> {
+    tell(result, options);
+    print(&page(result, options, show)?)?;
+    let cancel = records.cancel().await?;
+    Ok(exit::of_result(result, cancel.map(|cancel| cancel.kind)))
+}
+
+/// Says that workers may be missing, if nothing moves.
+async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationToken) {
+    let (mut before, mut since, mut told) = (*progress.borrow(), Instant::now(), false);
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => return,
+            () = sleep(LOOK) => {}
+        }
+        let now = *progress.borrow();
+        if now != before {
+            (before, since, told) = (now, Instant::now(), false);
+        }
+        if since.elapsed() < IDLE || told {
+            continue;
+        }
+        told = true;
+        let role = match now.state {
+            RunState::Planned | RunState::Scanning => "scanner",
+            RunState::Reaping => "reaper",
+            RunState::Reporting | RunState::Ended(_) => "reporter",
+        };
+        tracing::warn!(
+            "nothing has moved for {} s ({} keys listed so far): is a `keysweep {role}` running, and does it reach Redis?",
+            IDLE.as_secs(),
+            grouped(now.totals.counts.listed)
+        );
+    }
+}
+
+/// Sees to it that somebody drives the run until it has ended.
+async fn guard(env: &Env, job: &str, run: RunId, starter: &Starter, ended: &CancellationToken) {
+    while !ended.is_cancelled() {
+        let guarded = tokio::select! {
+            () = ended.cancelled() => return,
+            guarded = driven(env, job, run, starter) => guarded,
+        };
+        if let Err(e) = guarded {
+            tracing::warn!(error = %e, "cannot tell whether somebody drives the run");
+        }
+        tokio::select! {
+            () = ended.cancelled() => return,
+            () = sleep(LOOK * 4) => {}
+        }
+    }
+}
+
+/// Waits until somebody drives the run, or it has ended; starts somebody where nobody does it by himself.
+async fn driven(env: &Env, job: &str, run: RunId, starter: &Starter) -> Result<(), CommandError> {
+    let mut seen: Option<Sighting> = None;
+    let mut started: Option<Instant> = None;
+    loop {
+        let Some((hold, revision)) = hold::look(&*env.store, job).await? else { return Ok(()) };
+        if hold.run != run || hold.phase == Phase::Free {
+            return Ok(());
+        }
+        let sighting = seen.get_or_insert_with(|| Sighting::now(hold.clone(), revision));
+        let changed = sighting.revision != revision;
+        sighting.again(hold.clone(), revision);
+        if hold.phase == Phase::Driven && (changed || hold.seems_alive(env.timing.lease)) {
+            return Ok(());
+        }
+        let wait = if hold.phase == Phase::Waiting { SERVICE_WAIT } else { env.timing.lease };
+        let recently = started.is_some_and(|at| at.elapsed() < env.timing.lease);
+        if sighting.unchanged() >= wait && !recently {
+            start(run, sighting.revision, starter)?;
+            started = Some(Instant::now());
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Starts a process that drives `run` and outlives us. It takes the hold as it is at `revision`, or not at all.
+fn start(run: RunId, revision: u64, starter: &Starter) -> Result<(), CommandError> {
+    use std::os::unix::process::CommandExt;
+
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["--quiet", "drive", &run.to_string(), &revision.to_string()]).args(&starter.flags);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // A group of its own: Ctrl-C in our terminal is for us.
+    command.process_group(0).spawn()?;
+    Ok(())
+}
+
+/// `keysweep drive`: drives one run to its end, whose hold was seen to be open at `revision`.
+///
+/// # Errors
+/// When NATS cannot be used, or the run not be driven.
+pub async fn drive(site: &Site, run: RunId, revision: u64) -> Result<u8, CommandError> {
+    let mut signals = Signals::catch()?;
+    let net = site.connect("coordinator", Some(super::site::PATIENCE)).await?;
+    let spec = net.env.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
+    let shutdown = CancellationToken::new();
+    let work = async {
+        let hold = Hold::begin(run, spec.alias.clone(), Phase::Driven, &myself());
+        let held = hold::take(&*net.env.store, &spec.job, Some(revision), hold).await?;
+        let Some(held) = held else { return Ok(exit::DONE) };
+        match conduct(&net.env, held, &shutdown).await? {
+            Conducted::Ended(_) | Conducted::HandedOver | Conducted::Lost => Ok(exit::DONE),
+        }
+    };
+    let mut work = Box::pin(work);
+    let ended = tokio::select! {
+        ended = &mut work => ended,
+        _ = signals.next() => {
+            shutdown.cancel();
+            work.await
+        }
+    };
+    net.nats.close().await;
+    ended
+}

@@ -1,0 +1,122 @@
+//! The long-running roles: each waits for NATS, works until SIGTERM or SIGINT, finishes what is in hand, and ends.
+
+use std::sync::Arc;
+
+use reaper::Reaper;
+use scanner::Scanner;
+use shared::limits::DRAIN_TIMEOUT;
+use shared::supervise::Crew;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::admin::{self, Health};
+use super::args::{RoleArgs, WorkerArgs};
+use super::error::CommandError;
+use super::signals::Signals;
+use super::site::{Net, Site};
+use crate::exit;
+use crate::options::Options;
+use crate::schedule::Schedule;
+use crate::serve::{Job, serve};
+use crate::whoami::myself;
+
+/// `keysweep scanner`.
+///
+/// # Errors
+/// When NATS cannot be used, or work is left in hand.
+pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
+    let at_once = usize::from(args.at_once);
+    role("scanner", site, &args.role, async move |net: Net, shutdown| {
+        Ok(Scanner::new(net.env, shutdown).run(at_once).await?)
+    })
+    .await
+}
+
+/// `keysweep reaper`.
+///
+/// # Errors
+/// As for a scanner.
+pub async fn reaper(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
+    let at_once = usize::from(args.at_once);
+    role("reaper", site, &args.role, async move |net: Net, shutdown| {
+        Ok(Reaper::new(net.env, shutdown).run(at_once).await?)
+    })
+    .await
+}
+
+/// `keysweep reporter`.
+///
+/// # Errors
+/// As for a scanner.
+pub async fn reporter(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> {
+    role("reporter", site, args, async move |net: Net, shutdown| Ok(reporter::run(&net.env, shutdown).await?)).await
+}
+
+/// `keysweep serve`.
+///
+/// # Errors
+/// As for a scanner, or when a job's settings cannot be carried out.
+pub async fn coordinator(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> {
+    let jobs: Vec<Job> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
+    let who = myself();
+    role("coordinator", site, args, async move |net: Net, shutdown| {
+        Ok(serve(&net.env, &net.nats, jobs, &who, shutdown).await?)
+    })
+    .await
+}
+
+fn job(settings: &shared::config::Settings) -> Result<Job, CommandError> {
+    let schedule = Schedule::parse(&settings.schedule.value, &settings.timezone.value);
+    let unusable = |source| CommandError::Schedule { job: settings.job.value.clone(), source };
+    Ok(Job {
+        options: Options::from_settings(settings)?,
+        schedule: schedule.map_err(unusable)?,
+        attempts: settings.attempts.value,
+        backoff: settings.retry_backoff.value,
+        catch_up: settings.catch_up.value,
+    })
+}
+
+/// A role from its start to its end.
+async fn role(
+    name: &str,
+    site: &Site,
+    args: &RoleArgs,
+    work: impl AsyncFnOnce(Net, CancellationToken) -> Result<(), CommandError>,
+) -> Result<u8, CommandError> {
+    let mut signals = Signals::catch()?;
+    let (health, mut crew) = (Arc::new(Health::default()), Crew::default());
+    admin::start(&mut crew, args.admin_addr, Arc::clone(&health)).await?;
+    let net = tokio::select! {
+        net = site.connect(name, None) => net?,
+        _ = signals.next() => return Ok(exit::DONE),
+    };
+    let (nats, queue) = (net.nats.clone(), Arc::clone(&net.env.queue));
+    health.connected(nats.clone());
+    tracing::info!("{name} is ready, NATS at {}", nats.urls());
+    let shutdown = CancellationToken::new();
+    let mut working = Box::pin(work(net, shutdown.clone()));
+    let worked = tokio::select! {
+        worked = &mut working => worked,
+        (_, signal) = signals.next() => {
+            tracing::info!("{signal}: {name} finishes what is in hand");
+            health.drain();
+            shutdown.cancel();
+            tokio::select! {
+                worked = timeout(DRAIN_TIMEOUT, working) => {
+                    worked.unwrap_or(Err(CommandError::NotDrained(DRAIN_TIMEOUT.as_secs())))
+                }
+                (code, _) = signals.next() => return Ok(code),
+            }
+        }
+    };
+    // What NATS has sent meanwhile goes back; a NATS that is down is not waited for.
+    tokio::select! {
+        () = queue.close() => {}
+        () = sleep(DRAIN_TIMEOUT / 4) => {}
+    }
+    nats.close().await;
+    worked?;
+    tracing::info!("{name} ends");
+    Ok(exit::DONE)
+}

@@ -1,0 +1,278 @@
+//! `keysweep runs`: the runs on workers that are remembered.
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use comfy_table::{CellAlignment, Table, presets};
+use reporter::{Fold, grouped};
+use serde_json::{Value, json};
+use shared::audit::{self, AuditEntry};
+use shared::history::{self, RunLine};
+use shared::ids::RunId;
+use shared::key::Key;
+use shared::messages::{Cancel, CancelKind, Reason, RunSpec};
+use shared::outcome::Outcome;
+use shared::result::Status;
+use shared::time::rfc3339;
+
+use super::args::RunsCommand;
+use super::error::CommandError;
+use super::remote::{self, Starter};
+use super::run::{Show, print};
+use super::signals::Signals;
+use super::site::{Net, PATIENCE, Site};
+use crate::drive::{Progress, advance};
+use crate::exit;
+use crate::options::Options;
+use crate::state::RunState;
+use crate::whoami::myself;
+
+/// `keysweep runs …`.
+///
+/// # Errors
+/// When NATS cannot be used, or there is no such run.
+pub async fn runs(site: &Site, command: &RunsCommand, starter: &Starter, show: Show) -> Result<u8, CommandError> {
+    let net = site.connect("cli", Some(PATIENCE)).await?;
+    let done = match command {
+        RunsCommand::List(_) => list(&net, show).await,
+        RunsCommand::Show(run) => show_one(site, &net, run.id, show).await,
+        RunsCommand::Attach(run) => attach(site, &net, run.id, starter, show).await,
+        RunsCommand::Cancel(run) => cancel(&net, run.id, show).await,
+        RunsCommand::Audit { run, all } => audit_trail(&net, run.id, *all).await,
+    };
+    net.nats.close().await;
+    done
+}
+
+async fn list(net: &Net, show: Show) -> Result<u8, CommandError> {
+    let lines = history::read(&*net.env.store).await?;
+    print(&if show.json { format!("{:#}\n", json!({ "runs": lines })) } else { listed(&lines) })?;
+    Ok(exit::DONE)
+}
+
+/// The runs as a table of 80 columns: the id is what other commands ask for, so it is not cut.
+fn listed(lines: &[RunLine]) -> String {
+    if lines.is_empty() {
+        return "no runs are remembered\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["run", "started", "status", "deleted"]);
+    for line in lines {
+        let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
+        table.add_row([line.run_id.to_string(), started, word(line.status).to_owned(), grouped(line.cleaned_keys)]);
+        let attempt = match line.attempt.number {
+            1 => String::new(),
+            n => format!(", attempt {n} of {}", line.attempt.of),
+        };
+        let cause = line.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let what = format!("  {}{attempt}, by {}{cause}", line.job, line.started_by);
+        table.add_row([shortened(&what)]);
+    }
+    for (n, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if n == 3 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// A note that leaves the column of the ids as wide as the ids are.
+fn shortened(text: &str) -> String {
+    const WIDTH: usize = 36;
+    if text.chars().count() <= WIDTH {
+        return text.to_owned();
+    }
+    text.chars().take(WIDTH - 1).chain(std::iter::once('…')).collect()
+}
+
+fn word(status: Option<Status>) -> &'static str {
+    match status {
+        None => "running",
+        Some(Status::Completed) => "completed",
+        Some(Status::Partial) => "partial",
+        Some(Status::Failed) => "failed",
+        Some(Status::Cancelled) => "cancelled",
+    }
+}
+
+async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
+    let records = net.env.records(run);
+    if let (Some(result), Some(spec)) = (records.result().await?, records.spec().await?) {
+        return remote::printed(&records, &result, &options(site, &spec)?, show).await;
+    }
+    let line = history::read(&*net.env.store).await?.into_iter().find(|line| line.run_id == run);
+    let line = line.ok_or(CommandError::NoRun(run))?;
+    let progress = so_far(net, run).await?;
+    let page = if show.json {
+        let progress = progress.map(|progress| {
+            json!({
+                "state": progress.state.word(),
+                "keys": progress.keys,
+                "scannedKeys": progress.totals.counts.scanned,
+                "staleTTLKeys": progress.totals.counts.stale,
+                "cleanedKeys": progress.totals.accounting.deleted,
+            })
+        });
+        format!("{:#}\n", json!({ "run": line, "progress": progress }))
+    } else {
+        let at = progress.filter(|_| line.status.is_none()).map(|progress| {
+            let totals = progress.totals;
+            format!(
+                "  {}: {} of about {} keys listed, {} stale, {} deleted\n",
+                progress.state.word(),
+                grouped(totals.counts.listed),
+                grouped(progress.keys),
+                grouped(totals.counts.stale),
+                grouped(totals.accounting.deleted)
+            )
+        });
+        listed(&[line]) + &at.unwrap_or_default()
+    };
+    print(&page)?;
+    Ok(exit::DONE)
+}
+
+/// How far a run is by the records that there are; `None` if there are none.
+async fn so_far(net: &Net, run: RunId) -> Result<Option<Progress>, CommandError> {
+    let records = net.env.records(run);
+    let (mut fold, mut revision) = (Fold::default(), 0);
+    while let Some((at, record)) = records.next_after(revision).await? {
+        revision = at;
+        if let Some(record) = record {
+            fold.apply(&record);
+        }
+    }
+    Ok(fold.spec().map(|spec| Progress {
+        state: advance(RunState::Planned, &fold),
+        keys: spec.nodes.iter().map(|node| node.keys).sum(),
+        totals: fold.totals(),
+    }))
+}
+
+async fn attach(
+    site: &Site,
+    net: &Net,
+    run: RunId,
+    starter: &Starter,
+    show: Show,
+) -> Result<u8, CommandError> {
+    let spec = net.env.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
+    let options = options(site, &spec)?;
+    let mut signals = Signals::catch()?;
+    let watched = Box::pin(remote::watched(net, &options, run, starter, None, show));
+    tokio::select! {
+        code = watched => code,
+        (code, _) = signals.next() => Err(CommandError::Detached(code, run)),
+    }
+}
+
+/// The options that a run was started with, as far as showing it needs them.
+fn options(site: &Site, spec: &RunSpec) -> Result<Options, CommandError> {
+    let any = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
+    Ok(Options {
+        job: spec.job.clone(),
+        display_name: spec.display_name.clone(),
+        rules: spec.rules.clone(),
+        ..Options::from_settings(any)?
+    })
+}
+
+async fn cancel(net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
+    let records = net.env.records(run);
+    if records.spec().await?.is_none() {
+        return Err(CommandError::NoRun(run));
+    }
+    let ended = records.result().await?.is_some();
+    let cause = format!("asked to by {}", myself());
+    let first = !ended && records.create_cancel(&Cancel { kind: CancelKind::Asked, cause }).await?;
+    let text = match (ended, first) {
+        (true, _) => format!("run {run} has ended already\n"),
+        (false, true) => format!("run {run} stops at a safe point; `keysweep runs attach {run}` shows its result\n"),
+        (false, false) => format!("run {run} was told to stop before\n"),
+    };
+    print(&if show.json { format!("{:#}\n", json!({ "runId": run, "cancelled": first, "ended": ended })) } else { text })?;
+    Ok(exit::DONE)
+}
+
+async fn audit_trail(net: &Net, run: RunId, all: bool) -> Result<u8, CommandError> {
+    let (mut revision, mut entries) = (0, 0_u64);
+    while let Some((at, entry)) = audit::next(&*net.env.store, run, revision).await? {
+        (revision, entries) = (at, entries + 1);
+        let lines = lines(&entry, all);
+        match io::stdout().write_all(lines.as_bytes()) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::DONE),
+            written => written?,
+        }
+    }
+    let known = entries > 0 || net.env.records(run).spec().await?.is_some();
+    if known { Ok(exit::DONE) } else { Err(CommandError::NoRun(run)) }
+}
+
+/// One JSON document per key and line.
+fn lines(entry: &AuditEntry, all: bool) -> String {
+    let mut text = String::new();
+    for group in &entry.groups {
+        for (key, outcome) in &group.keys {
+            if !all && !matches!(outcome, Outcome::Deleted | Outcome::Expired) {
+                continue;
+            }
+            let mut line = json!({
+                "reason": match group.reason { Reason::Stale => "stale" },
+                "node": entry.node,
+                "slot": group.slot,
+                "time": rfc3339(entry.at_ms),
+                "outcome": outcome.word(),
+            });
+            let (name, value) = named(key);
+            line[name] = value;
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The key as `key`, or, if it is no UTF-8, as `keyBase64`, so that none is told wrongly.
+fn named(key: &Key) -> (&'static str, Value) {
+    match str::from_utf8(key.as_bytes()) {
+        Ok(text) => ("key", json!(text)),
+        Err(_) => ("keyBase64", json!(STANDARD.encode(key.as_bytes()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::audit::AuditGroup;
+    use shared::ids::{BatchId, NodeId};
+
+    use super::*;
+
+    #[test]
+    fn an_audit_line_tells_the_key_whatever_it_is_made_of() {
+        let keys = vec![
+            (Key::new(*b"permissions:1"), Outcome::Deleted),
+            (Key::new(*b"\xff\x00"), Outcome::Expired),
+            (Key::new(*b"permissions:2"), Outcome::Spared),
+        ];
+        let entry = AuditEntry {
+            batch: BatchId::new(),
+            node: NodeId::new("n"),
+            at_ms: 1_000,
+            groups: vec![AuditGroup { slot: 7, reason: Reason::Stale, keys }],
+        };
+        let parsed = |all| {
+            let text = lines(&entry, all);
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+        };
+        let changed = parsed(false);
+        assert_eq!(
+            changed[0],
+            json!({ "key": "permissions:1", "reason": "stale", "node": "n", "slot": 7,
+                "time": "1970-01-01T00:00:01Z", "outcome": "deleted" })
+        );
+        assert_eq!((changed[1]["keyBase64"].as_str(), changed.len()), (Some("/wA="), 2));
+        assert_eq!(parsed(true)[2]["outcome"], "spared");
+    }
+}

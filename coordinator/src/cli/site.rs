@@ -1,0 +1,91 @@
+//! Where things are for a command that works over NATS: the jobs, the deployments, and NATS itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::cluster::Access;
+use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings};
+use shared::env::{Env, Timing};
+use shared::ids::Alias;
+use shared::nats::{Nats, NatsAccess, setup};
+
+use super::error::CommandError;
+use crate::options::{self, OptionsError};
+use crate::whoami::hostname;
+
+/// How long a command for people waits for NATS. Roles wait for ever.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub struct Site {
+    /// The settings of every job.
+    pub jobs: Vec<Settings>,
+    /// The way to each deployment.
+    pub access: BTreeMap<Alias, Access>,
+    /// The way to NATS.
+    pub nats: NatsSettings,
+}
+
+/// A connection to NATS, and what stages need of it.
+pub struct Net {
+    /// The connection.
+    pub nats: Nats,
+    /// The surroundings of a stage.
+    pub env: Env,
+}
+
+impl Site {
+    /// What flags, environment and job file say, for `keysweep <command>`.
+    ///
+    /// # Errors
+    /// Bad settings, or none about NATS.
+    pub fn resolve(
+        command: &str,
+        flags: &FlagLayer,
+        environment: &Environment,
+        file: Option<&JobFile>,
+    ) -> Result<Self, SiteError> {
+        let jobs = config::resolve_all(flags, environment, file)?;
+        let Some(nats) = jobs.iter().find_map(|job| job.nats.clone()) else {
+            return Err(SiteError::NoNats(command.to_owned()));
+        };
+        let deployments = config::deployments(flags, environment, file)?;
+        let access = deployments.iter().map(|(alias, deployment)| {
+            Ok((alias.clone(), options::access(&deployment.urls.value, &deployment.username.value, &deployment.password.value, 0)?))
+        });
+        let access: BTreeMap<Alias, Access> = access.collect::<Result<_, OptionsError>>()?;
+        Ok(Self { jobs, access, nats })
+    }
+
+    /// Connects as `role` and makes sure that what we need is there. Waits for NATS for `patience`; for ever, if
+    /// there is none.
+    ///
+    /// # Errors
+    /// When NATS cannot be reached or used.
+    pub async fn connect(&self, role: &str, patience: Option<Duration>) -> Result<Net, CommandError> {
+        let name = format!("keysweep-{role}@{}", hostname());
+        let nats = Nats::connect(&NatsAccess::from_settings(&self.nats), &name, patience).await?;
+        setup::ensure(&nats).await?;
+        Ok(Net { env: Env::connect(&nats, self.access.clone(), self.timing()), nats })
+    }
+
+    /// The time limits that the settings say.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        Timing { ack_wait: self.nats.ack_wait.value, lease: self.nats.lease.value, ..Timing::default() }
+    }
+}
+
+/// Why there is no site.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Bad settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Settings that cannot be carried out.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// Nobody says where NATS is.
+    #[error("`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file")]
+    NoNats(String),
+}

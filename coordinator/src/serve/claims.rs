@@ -1,0 +1,141 @@
+//! The part of the service that drives runs: those that wait for somebody, and those whose coordinator has gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shared::messages::Attempt;
+use shared::result::Status;
+use shared::store::StoreError;
+use shared::supervise::Crew;
+use tokio::time::sleep;
+
+use super::{Job, Shared, record_failure, start_run};
+use crate::conduct::{ConductError, Conducted, conduct};
+use crate::hold::{self, HOLDS, Held, Hold, Phase, Sighting};
+use crate::schedule::backoff;
+
+/// How often the holds are looked at whose time may have come.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Drives what is to be driven, until the shutdown.
+pub(super) async fn run(shared: &std::sync::Arc<Shared>) -> Result<(), StoreError> {
+    let mut watch = shared.env.store.watch(HOLDS).await?;
+    let mut seen: BTreeMap<String, Sighting> = BTreeMap::new();
+    let (mut crew, mut driving) = (Crew::default(), BTreeSet::new());
+    while !shared.shutdown.is_cancelled() {
+        tokio::select! {
+            () = shared.shutdown.cancelled() => break,
+            entry = watch.next() => {
+                let entry = entry?;
+                let job = entry.key.strip_prefix(HOLDS).unwrap_or_default().to_owned();
+                if let Some(hold) = Hold::read(&entry) {
+                    seen.entry(job).or_insert_with(|| Sighting::now(hold.clone(), entry.revision)).again(hold, entry.revision);
+                }
+            }
+            Some((job, _)) = crew.next() => drop(driving.remove(&job)),
+            () = sleep(TICK) => {}
+        }
+        for (job, sighting) in &seen {
+            if driving.contains(job) || !is_ours_to_take(shared, sighting) {
+                continue;
+            }
+            if let Some(held) = take(shared, job, sighting).await? {
+                driving.insert(job.clone());
+                let shared = std::sync::Arc::clone(shared);
+                crew.start(job.clone(), async move { drive(&shared, held).await });
+            }
+        }
+    }
+    crew.join().await;
+    Ok(())
+}
+
+fn is_ours_to_take(shared: &Shared, sighting: &Sighting) -> bool {
+    sighting.hold.phase != Phase::Free
+        && sighting.hold.is_open(sighting.unchanged(), shared.env.timing.lease)
+        && shared.env.access.contains_key(&sighting.hold.redis)
+}
+
+/// Takes a hold to drive its run; frees it, if the run was never stored.
+async fn take(shared: &Shared, job: &str, sighting: &Sighting) -> Result<Option<Held>, StoreError> {
+    let store = &*shared.env.store;
+    let stored = shared.env.records(sighting.hold.run).spec().await;
+    let phase = if matches!(stored, Ok(None)) { Phase::Free } else { Phase::Driven };
+    let hold = Hold::begin(sighting.hold.run, sighting.hold.redis.clone(), phase, &shared.who);
+    let held = hold::take(store, job, Some(sighting.revision), hold).await?;
+    Ok(held.filter(|_| phase == Phase::Driven))
+}
+
+async fn drive(shared: &Shared, held: Held) -> Result<(), ConductError> {
+    let (run, job) = (held.hold.run, held.job.clone());
+    tracing::info!(%run, job, "driving a run");
+    match conduct(&shared.env, held, &shared.shutdown).await {
+        Ok(Conducted::Ended(result)) => {
+            tracing::info!(%run, job, status = ?result.status, "a run has ended");
+            if let (Status::Failed, Some(job)) = (result.status, shared.job(&job)) {
+                try_again(shared, job, Attempt { previous: Some(run), ..result.attempt }).await;
+            }
+            Ok(())
+        }
+        Ok(Conducted::HandedOver) => {
+            tracing::info!(%run, job, "handed a run over");
+            Ok(())
+        }
+        Ok(Conducted::Lost) => Ok(()),
+        Err(e) => {
+            tracing::error!(%run, job, error = %e, "failed to drive a run; it is taken up again when its lease ends");
+            Err(e)
+        }
+    }
+}
+
+/// Starts the attempts that follow one which failed, until one starts or none is left. What becomes of it, whoever
+/// drives it sees.
+pub(super) async fn try_again(shared: &Shared, job: &Job, failed: Attempt) {
+    let mut failed = failed;
+    while failed.number < failed.of {
+        let pause = backoff(job.backoff, failed.number);
+        tracing::warn!(job = job.options.job, attempt = failed.number, of = failed.of, "failed; the next attempt comes in {} s", pause.as_secs());
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+        let attempt = Attempt { number: failed.number + 1, ..failed };
+        match begin(shared, job, attempt, "another attempt").await {
+            Begun::Done => return,
+            Begun::Failed(previous) => failed = Attempt { previous, ..attempt },
+        }
+    }
+}
+
+/// What came of starting an attempt.
+pub(super) enum Begun {
+    /// It runs, or must not be tried again.
+    Done,
+    /// It failed, and stands in the history under this id.
+    Failed(Option<shared::ids::RunId>),
+}
+
+/// Starts one attempt at a job.
+pub(super) async fn begin(shared: &Shared, job: &Job, attempt: Attempt, why: &str) -> Begun {
+    let started_by = format!("{why}, by {}", shared.who);
+    let options = crate::options::Options { attempt, started_by, ..job.options.clone() };
+    match start_run(&shared.env, &options).await {
+        Ok(submitted) => {
+            tracing::info!(run = %submitted.run(), job = options.job, "started a run");
+            Begun::Done
+        }
+        Err(e) if e.refused() => {
+            tracing::warn!(job = options.job, error = %e, "no run was started");
+            Begun::Done
+        }
+        Err(e) => {
+            tracing::error!(job = options.job, error = %e, "no run could be started");
+            let noted = record_failure(&shared.env, &options, &e.to_string()).await;
+            if let Err(e) = &noted {
+                tracing::error!(error = %e, "failed to note an attempt that failed");
+            }
+            Begun::Failed(noted.ok())
+        }
+    }
+}

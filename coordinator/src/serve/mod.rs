@@ -1,0 +1,97 @@
+//! The coordinator as a service: it drives the runs that wait or were left, starts those that are due, and answers
+//! programs.
+
+mod api;
+mod claims;
+mod schedules;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::env::Env;
+use shared::nats::{Nats, NatsError};
+use shared::store::StoreError;
+use shared::supervise::{Crew, Exit};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::options::Options;
+use crate::schedule::Schedule;
+
+pub use api::{RunAnswer, RunRequest, STATS_ENDPOINT};
+pub use start::{StartError, record_failure, start_run};
+
+/// A job that the service knows.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What its runs do.
+    pub options: Options,
+    /// When it is due.
+    pub schedule: Schedule,
+    /// How many attempts it has.
+    pub attempts: u32,
+    /// The pause before the second attempt; it doubles from there.
+    pub backoff: Duration,
+    /// Whether it is run at once if it was due while no service was there.
+    pub catch_up: bool,
+}
+
+/// Why the service ended by itself.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// NATS refused.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+    /// The store failed for good.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A part of the service ended.
+    #[error("{0} {1}")]
+    Part(String, Exit),
+}
+
+/// What the parts of the service share.
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) who: String,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Shared {
+    fn job(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.options.job == name)
+    }
+}
+
+/// Serves `jobs` until `shutdown`; hands over what it drives then.
+///
+/// # Errors
+/// When NATS or the store fail for good.
+pub async fn serve(
+    env: &Env,
+    nats: &Nats,
+    jobs: Vec<Job>,
+    who: &str,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let shared = Arc::new(Shared { env: env.clone(), jobs, who: who.to_owned(), shutdown: shutdown.clone() });
+    let mut crew = Crew::default();
+    let claims = Arc::clone(&shared);
+    crew.start("the part that drives runs", async move { claims::run(&claims).await });
+    for number in 0..shared.jobs.len() {
+        let schedules = Arc::clone(&shared);
+        crew.start("the part that starts runs", async move { schedules::run(&schedules, number).await });
+    }
+    let (answers, nats) = (Arc::clone(&shared), nats.clone());
+    crew.start("the part that answers programs", async move { api::run(&answers, &nats).await });
+    while let Some((part, exit)) = crew.next().await {
+        if !shutdown.is_cancelled() {
+            shutdown.cancel();
+            crew.join().await;
+            return Err(ServeError::Part(part, exit));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Starting a run of a job: look around, and store what is to be done.
+
+use serde_json::json;
+use shared::env::Env;
+use shared::events::{Event, Kind};
+use shared::history::{self, RunLine};
+use shared::ids::RunId;
+use shared::result::Status;
+use shared::store::StoreError;
+use shared::time::{now_ms, rfc3339};
+use thiserror::Error;
+
+use crate::embedded::RunError;
+use crate::options::Options;
+use crate::submit::{SubmitError, Submitted, submit};
+use crate::survey::survey;
+
+/// Why a run was not started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The look around failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// It could not be stored, or somebody else runs the job.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+impl StartError {
+    /// Whether the job is being run, or a guard refused: then another attempt changes nothing.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        let run = match self {
+            Self::Run(e) | Self::Submit(SubmitError::Run(e)) => e,
+            Self::Submit(_) => return false,
+        };
+        crate::exit::of_error(run) == crate::exit::REFUSED
+    }
+}
+
+/// Starts a run that workers do, and returns as soon as it waits for them: the library's way to a run over NATS.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn start_run(env: &Env, options: &Options) -> Result<Submitted, StartError> {
+    let looked = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
+    Ok(submit(env, options, &looked).await?)
+}
+
+/// Notes an attempt that failed before it had a run, so that it does not go unseen. Returns the id under which it
+/// stands in the history.
+///
+/// # Errors
+/// When the store fails.
+pub async fn record_failure(env: &Env, options: &Options, cause: &str) -> Result<RunId, StoreError> {
+    let (run, now) = (RunId::new(), now_ms());
+    let line = RunLine {
+        run_id: run,
+        job: options.job.clone(),
+        redis: options.alias.clone(),
+        status: Some(Status::Failed),
+        started_at: rfc3339(now),
+        finished_at: Some(rfc3339(now)),
+        started_by: options.started_by.clone(),
+        attempt: options.attempt,
+        dry_run: options.dry_run,
+        scanned_keys: 0,
+        stale_ttl_keys: 0,
+        cleaned_keys: 0,
+        hit_rate: None,
+        cause: Some(cause.to_owned()),
+    };
+    let data = json!({ "issues": [cause], "attempt": options.attempt, "status": Status::Failed });
+    env.tell(&Event::once(&options.job, run, Kind::Failed, now, data)).await;
+    history::write(&*env.store, &line).await?;
+    Ok(run)
+}
