@@ -112,7 +112,8 @@ async fn guard(
     match lock {
         Ok(lock) => Ok(JobLock::keep(lock, unlock).await?),
         Err(e) => {
-            let cancel = Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {e}") };
+            let cancel =
+                Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {e}") };
             if let Err(e) = records.create_cancel(&cancel).await {
                 tracing::error!(error = %e, "failed to stop a run whose lock is lost");
             }

@@ -127,7 +127,9 @@ pub async fn run(
     let unlock = CancellationToken::new();
     let mut keeper = Crew::default();
     if options.rules.action.writes() {
-        let lock = job_lock::take(&options.lock_order(), records.clone(), survey.spec.run, &survey.spec.nodes).await?;
+        let lock =
+            job_lock::take(&options.lock_order(), records.clone(), survey.spec.run, &survey.spec.nodes)
+                .await?;
         keeper.start("lock", JobLock::keep(lock, unlock.clone()));
     }
     let result = stages(env, options, survey, progress).await;

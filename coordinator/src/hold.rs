@@ -146,7 +146,12 @@ impl Held {
 
     /// Renews the lease until `done`, and then returns the hold. `None` if it was lost: somebody took it, or the
     /// store did not answer for so long that somebody may.
-    pub async fn keep(mut self, store: &dyn Store, lease: Duration, done: &CancellationToken) -> Option<Self> {
+    pub async fn keep(
+        mut self,
+        store: &dyn Store,
+        lease: Duration,
+        done: &CancellationToken,
+    ) -> Option<Self> {
         let mut renewed = Instant::now();
         loop {
             tokio::select! {

@@ -91,7 +91,11 @@ const MEMORY_PERCENT_MAX: f64 = 80.0;
 ///
 /// # Errors
 /// When the store fails. A Redis that does not answer is no error, but what the statistics say.
-pub async fn cleanup_statistics(env: &Env, redis: &Alias, job: Option<&str>) -> Result<Statistics, RecordError> {
+pub async fn cleanup_statistics(
+    env: &Env,
+    redis: &Alias,
+    job: Option<&str>,
+) -> Result<Statistics, RecordError> {
     let mut lines = history::read(&*env.store).await?;
     lines.retain(|line| line.redis == *redis && job.is_none_or(|job| job == line.job));
     Ok(Statistics {

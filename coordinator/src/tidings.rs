@@ -1,9 +1,9 @@
 //! What a coordinator tells subscribers of a run. How a run ended, the reporter tells. Pure.
 
+use reporter::Totals;
 use serde_json::json;
 use shared::events::{Event, Kind};
 use shared::messages::RunSpec;
-use reporter::Totals;
 
 use crate::state::RunState;
 

@@ -157,7 +157,9 @@ fn issues(
     if fold.cancel.is_none() {
         issues.extend(fold.causes.iter().map(|(cause, batches)| format!("{batches} reap batches: {cause}")));
     }
-    let dead = dead.iter().map(|(reason, n)| format!("{n} messages in the queues were put aside unread (dead letters): {reason}"));
+    let dead = dead.iter().map(|(reason, n)| {
+        format!("{n} messages in the queues were put aside unread (dead letters): {reason}")
+    });
     issues.extend(dead);
     if fold.approximate {
         issues.push("scannedKeys is approximate: a table was resized while it was read".to_owned());

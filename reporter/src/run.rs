@@ -91,11 +91,7 @@ async fn patiently(env: &Env, line: RunLine) -> Result<(), ReporterError> {
 ///
 /// # Errors
 /// When the records fail for good.
-pub async fn report(
-    env: &Env,
-    run: RunId,
-    now_ms: impl Fn() -> u64,
-) -> Result<CleanupResult, ReporterError> {
+pub async fn report(env: &Env, run: RunId, now_ms: impl Fn() -> u64) -> Result<CleanupResult, ReporterError> {
     let records = env.records(run);
     let mut watch = records.watch().await?;
     let mut fold = Fold::default();
@@ -103,7 +99,8 @@ pub async fn report(
         fold.apply(&watch.next().await?);
     }
     let spec = fold.spec().ok_or(ReporterError::NoSpec(run))?;
-    let around = Around { traffic: traffic(env, spec).await, dead: dead_letters(env, spec).await?, now_ms: now_ms() };
+    let around =
+        Around { traffic: traffic(env, spec).await, dead: dead_letters(env, spec).await?, now_ms: now_ms() };
     let result = finish(&fold, &around).ok_or(ReporterError::NoSpec(run))?;
     env.crash.pass(CrashPoint::ResultPending).await;
     let first = records.create_result(&result).await?;

@@ -8,8 +8,8 @@ use reporter::{Around, Fold, finish};
 use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Action, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups, Loss, PlannedNode, Receipt,
-    Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
+    Action, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups, Loss,
+    PlannedNode, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};

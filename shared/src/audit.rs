@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BatchId, NodeId, RunId};
+use crate::key::Key;
 use crate::messages::{ReapBatch, Reason, Receipt};
 use crate::outcome::Outcome;
-use crate::key::Key;
 use crate::records::{RecordError, decode, encode};
 use crate::store::Store;
 
@@ -39,11 +39,12 @@ impl AuditEntry {
     #[must_use]
     pub fn of(batch: &ReapBatch, receipt: &Receipt, at_ms: u64) -> Self {
         let groups = batch.groups.iter().zip(&receipt.groups);
-        let group = |(group, outcomes): (&crate::messages::Group, &crate::messages::GroupReceipt)| AuditGroup {
-            slot: group.slot,
-            reason: group.reason,
-            keys: group.keys.iter().cloned().zip(outcomes.outcomes.iter().copied()).collect(),
-        };
+        let group =
+            |(group, outcomes): (&crate::messages::Group, &crate::messages::GroupReceipt)| AuditGroup {
+                slot: group.slot,
+                reason: group.reason,
+                keys: group.keys.iter().cloned().zip(outcomes.outcomes.iter().copied()).collect(),
+            };
         Self { batch: batch.batch, node: batch.node.clone(), at_ms, groups: groups.map(group).collect() }
     }
 }
@@ -62,7 +63,11 @@ pub async fn write(store: &dyn Store, run: RunId, entry: &AuditEntry) -> Result<
 ///
 /// # Errors
 /// When the store fails.
-pub async fn next(store: &dyn Store, run: RunId, revision: u64) -> Result<Option<(u64, AuditEntry)>, RecordError> {
+pub async fn next(
+    store: &dyn Store,
+    run: RunId,
+    revision: u64,
+) -> Result<Option<(u64, AuditEntry)>, RecordError> {
     let entry = store.next_after(&format!("audit/{run}/"), revision).await?;
     entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
 }

@@ -107,7 +107,8 @@ async fn a_killed_server_forgets_nothing() {
 async fn a_dropped_pull_puts_back_what_comes() {
     let server = server().await;
     let queue = NatsQueue::new(connect(&server, "keysweep").await);
-    let abandoned = tokio::time::timeout(Duration::from_millis(200), queue.pull(Topic::Tasks, 1, Duration::from_secs(5)));
+    let abandoned =
+        tokio::time::timeout(Duration::from_millis(200), queue.pull(Topic::Tasks, 1, Duration::from_secs(5)));
     assert!(abandoned.await.is_err());
     queue.publish(Topic::Tasks, "1", b"x".to_vec()).await.unwrap();
     let since = std::time::Instant::now();

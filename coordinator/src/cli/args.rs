@@ -11,9 +11,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::config::{self, FlagLayer};
 
 pub use self::nats::NatsArgs;
-pub use self::scale::{
-    DriveArgs, EventsArgs, NatsCommand, RoleArgs, RunsCommand, SetupArgs, WorkerArgs,
-};
+pub use self::scale::{DriveArgs, EventsArgs, NatsCommand, RoleArgs, RunsCommand, SetupArgs, WorkerArgs};
 use super::examples;
 
 /// Cleans Redis and Redis Cluster of keys that nobody will ever need again: keys written without an

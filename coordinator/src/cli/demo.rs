@@ -57,7 +57,13 @@ pub async fn demo(args: &DemoArgs, show: Show) -> Result<u8, DemoError> {
     let truth = mixture.truth();
     tracing::info!("Filling it with {} keys...", grouped(truth.total()));
     seed(&servers, mixture).await?;
-    let code = run(&options(servers.urls())?, Duration::ZERO, &Start { yes: true, detach: false, workers: None }, show).await?;
+    let code = run(
+        &options(servers.urls())?,
+        Duration::ZERO,
+        &Start { yes: true, detach: false, workers: None },
+        show,
+    )
+    .await?;
     if !show.json {
         let left = Seeder::connect(&servers.urls()).await?.keys().await?;
         io::stdout().write_all(checked(&truth, left).as_bytes())?;

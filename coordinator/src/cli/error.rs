@@ -39,7 +39,9 @@ pub enum CommandError {
     #[error("left before a safe point; ledgers and lock expire by themselves")]
     Left(u8),
     /// A signal ended the watching of a run that goes on without us.
-    #[error("left; run `{1}` goes on: `keysweep runs attach {1}` follows it, `keysweep runs cancel {1}` stops it")]
+    #[error(
+        "left; run `{1}` goes on: `keysweep runs attach {1}` follows it, `keysweep runs cancel {1}` stops it"
+    )]
     Detached(u8, RunId),
     /// Signals or output failed.
     #[error(transparent)]

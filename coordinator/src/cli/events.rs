@@ -32,7 +32,11 @@ pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, Co
     let mut revision = 0;
     loop {
         let next = async {
-            if args.follow { watch.next().await.map(Some) } else { net.env.store.next_after(EVENTS, revision).await }
+            if args.follow {
+                watch.next().await.map(Some)
+            } else {
+                net.env.store.next_after(EVENTS, revision).await
+            }
         };
         let entry = tokio::select! {
             entry = next => entry?,
@@ -40,7 +44,7 @@ pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, Co
         };
         let Some(entry) = entry else { break };
         revision = entry.revision;
-        if !tell(&entry, &wanted, show)? {
+        if !tell(&entry, wanted, show)? {
             break;
         }
     }
@@ -76,7 +80,8 @@ fn sentence(event: &Value) -> String {
     let kind = text("type").split('.').nth(3).unwrap_or("?");
     let job = text("source").rsplit('/').next().unwrap_or("?");
     let data = &event["data"];
-    let figures = ["state", "scannedKeys", "staleTTLKeys", "cleanedKeys", "keys", "coordinator", "count", "issue"];
+    let figures =
+        ["state", "scannedKeys", "staleTTLKeys", "cleanedKeys", "keys", "coordinator", "count", "issue"];
     let figures = figures.iter().filter_map(|name| match &data[name] {
         Value::Null => None,
         Value::String(text) => Some(format!("{name} {text}")),

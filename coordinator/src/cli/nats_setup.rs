@@ -18,7 +18,11 @@ pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8,
     let nats = Nats::connect(&NatsAccess::from_settings(&site.nats), "keysweep-cli", Some(PATIENCE)).await?;
     let pieces = setup(&nats, if args.apply { Mode::Apply } else { Mode::Look }).await?;
     nats.close().await;
-    print(&if show.json { format!("{:#}\n", json!({ "pieces": pieces })) } else { page(&pieces, args.apply) })?;
+    print(&if show.json {
+        format!("{:#}\n", json!({ "pieces": pieces }))
+    } else {
+        page(&pieces, args.apply)
+    })?;
     let open = pieces.iter().any(|piece| matches!(piece.state, PieceState::Missing | PieceState::Different));
     Ok(if open { exit::FAILED } else { exit::DONE })
 }
@@ -35,7 +39,10 @@ fn page(pieces: &[Piece], apply: bool) -> String {
         };
         page.push_str(&format!("  {:<30}  {state}\n", piece.name));
         for difference in &piece.differences {
-            page.push_str(&format!("      {difference}{}\n", if difference.essential { " (cannot be changed)" } else { "" }));
+            page.push_str(&format!(
+                "      {difference}{}\n",
+                if difference.essential { " (cannot be changed)" } else { "" }
+            ));
         }
     }
     let has = |state| pieces.iter().any(|piece| piece.state == state);

@@ -49,7 +49,8 @@ pub async fn reaper(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> 
 /// # Errors
 /// As for a scanner.
 pub async fn reporter(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> {
-    role("reporter", site, args, async move |net: Net, shutdown| Ok(reporter::run(&net.env, shutdown).await?)).await
+    role("reporter", site, args, async move |net: Net, shutdown| Ok(reporter::run(&net.env, shutdown).await?))
+        .await
 }
 
 /// `keysweep serve`.

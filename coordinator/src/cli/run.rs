@@ -79,7 +79,12 @@ pub async fn run(
         }
         let pause = schedule::backoff(backoff, attempt.number);
         let cause = ended.err().map(|e| format!(": {e}")).unwrap_or_default();
-        tracing::warn!("attempt {} of {} failed{cause}; the next one comes in {} s", attempt.number, attempt.of, pause.as_secs());
+        tracing::warn!(
+            "attempt {} of {} failed{cause}; the next one comes in {} s",
+            attempt.number,
+            attempt.of,
+            pause.as_secs()
+        );
         attempt = Attempt { number: attempt.number + 1, ..attempt };
         let mut signals = Signals::catch()?;
         tokio::select! {

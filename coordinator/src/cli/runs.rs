@@ -32,7 +32,12 @@ use crate::whoami::myself;
 ///
 /// # Errors
 /// When NATS cannot be used, or there is no such run.
-pub async fn runs(site: &Site, command: &RunsCommand, starter: &Starter, show: Show) -> Result<u8, CommandError> {
+pub async fn runs(
+    site: &Site,
+    command: &RunsCommand,
+    starter: &Starter,
+    show: Show,
+) -> Result<u8, CommandError> {
     let net = site.connect("cli", Some(PATIENCE)).await?;
     let done = match command {
         RunsCommand::List(_) => list(&net, show).await,
@@ -60,7 +65,12 @@ fn listed(lines: &[RunLine]) -> String {
     table.load_style(presets::NOTHING).set_header(["run", "started", "status", "deleted"]);
     for line in lines {
         let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
-        table.add_row([line.run_id.to_string(), started, word(line.status).to_owned(), grouped(line.cleaned_keys)]);
+        table.add_row([
+            line.run_id.to_string(),
+            started,
+            word(line.status).to_owned(),
+            grouped(line.cleaned_keys),
+        ]);
         let attempt = match line.attempt.number {
             1 => String::new(),
             n => format!(", attempt {n} of {}", line.attempt.of),
@@ -189,10 +199,16 @@ async fn cancel(net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
     let first = !ended && records.create_cancel(&Cancel { kind: CancelKind::Asked, cause }).await?;
     let text = match (ended, first) {
         (true, _) => format!("run {run} has ended already\n"),
-        (false, true) => format!("run {run} stops at a safe point; `keysweep runs attach {run}` shows its result\n"),
+        (false, true) => {
+            format!("run {run} stops at a safe point; `keysweep runs attach {run}` shows its result\n")
+        }
         (false, false) => format!("run {run} was told to stop before\n"),
     };
-    print(&if show.json { format!("{:#}\n", json!({ "runId": run, "cancelled": first, "ended": ended })) } else { text })?;
+    print(&if show.json {
+        format!("{:#}\n", json!({ "runId": run, "cancelled": first, "ended": ended }))
+    } else {
+        text
+    })?;
     Ok(exit::DONE)
 }
 

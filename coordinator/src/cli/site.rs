@@ -51,7 +51,15 @@ impl Site {
         };
         let deployments = config::deployments(flags, environment, file)?;
         let access = deployments.iter().map(|(alias, deployment)| {
-            Ok((alias.clone(), options::access(&deployment.urls.value, &deployment.username.value, &deployment.password.value, 0)?))
+            Ok((
+                alias.clone(),
+                options::access(
+                    &deployment.urls.value,
+                    &deployment.username.value,
+                    &deployment.password.value,
+                    0,
+                )?,
+            ))
         });
         let access: BTreeMap<Alias, Access> = access.collect::<Result<_, OptionsError>>()?;
         Ok(Self { jobs, access, nats })
@@ -86,6 +94,8 @@ pub enum SiteError {
     #[error(transparent)]
     Options(#[from] OptionsError),
     /// Nobody says where NATS is.
-    #[error("`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file")]
+    #[error(
+        "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
+    )]
     NoNats(String),
 }

@@ -65,7 +65,9 @@ fn page(statistics: &Statistics) -> String {
         count(cache.hits),
         count(cache.misses),
         or_none(redis.latency.map(|ms| format!("{ms:.2} ms"))),
-        redis.memory_usage_percent.map_or_else(|| "without limit".to_owned(), |percent| format!("{percent:.1} %")),
+        redis
+            .memory_usage_percent
+            .map_or_else(|| "without limit".to_owned(), |percent| format!("{percent:.1} %")),
     );
     for problem in &redis.problems {
         page.push_str(&format!("       {problem}\n"));

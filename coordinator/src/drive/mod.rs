@@ -142,4 +142,3 @@ pub(crate) fn advance(mut state: RunState, fold: &Fold) -> RunState {
     }
     state
 }
-

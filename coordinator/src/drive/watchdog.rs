@@ -30,7 +30,8 @@ impl Driver<'_> {
     /// Ends batches that are listed, can act no more, and have no receipt: their message is lost.
     async fn give_up_batches(&mut self) -> Result<(), DriveError> {
         let now = Instant::now();
-        let due: Vec<BatchId> = self.batches.iter().filter(|(_, (at, _))| *at <= now).map(|(b, _)| *b).collect();
+        let due: Vec<BatchId> =
+            self.batches.iter().filter(|(_, (at, _))| *at <= now).map(|(b, _)| *b).collect();
         for batch in due {
             let Some((_, node)) = self.batches.remove(&batch) else { continue };
             let Some((_, keys)) = self.fold.open_batches().find(|(open, _)| *open == batch) else { continue };
@@ -81,8 +82,7 @@ impl Driver<'_> {
 
     async fn check_runtime(&mut self) -> Result<(), DriveError> {
         let max = self.spec.guards.runtime_max_ms.map(Duration::from_millis);
-        if max.is_some_and(|max| self.before + self.started.elapsed() > max) && self.fold.cancel().is_none()
-        {
+        if max.is_some_and(|max| self.before + self.started.elapsed() > max) && self.fold.cancel().is_none() {
             let cause = "the time that --max-runtime allows is over".to_owned();
             self.records.create_cancel(&Cancel { kind: CancelKind::Runtime, cause }).await?;
         }

@@ -72,7 +72,10 @@ pub(super) async fn run(shared: &Shared, nats: &Nats) -> Result<(), NatsError> {
             request = service.next() => request,
         };
         let Some(request) = request else {
-            return Err(NatsError::Request { what: "go on serving".to_owned(), cause: "the service ended".to_owned() });
+            return Err(NatsError::Request {
+                what: "go on serving".to_owned(),
+                cause: "the service ended".to_owned(),
+            });
         };
         let answer = answer(shared, &request).await;
         request.answer(answer).await;
@@ -115,9 +118,9 @@ async fn start(shared: &Shared, request: &RunRequest) -> Answered {
 fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Result<&'a Job, (usize, String)> {
     let names = || shared.jobs.iter().map(|job| job.options.job.as_str()).collect::<Vec<_>>().join("`, `");
     match (name, shared.jobs.as_slice()) {
-        (Some(name), _) => {
-            shared.job(name).ok_or_else(|| (404, format!("there is no job `{name}`; there are `{}`", names())))
-        }
+        (Some(name), _) => shared
+            .job(name)
+            .ok_or_else(|| (404, format!("there is no job `{name}`; there are `{}`", names()))),
         (None, [only]) => Ok(only),
         (None, _) => Err((400, format!("name one of the jobs: `{}`", names()))),
     }
@@ -126,12 +129,18 @@ fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Result<&'a Job, (usize,
 /// The job's options with what the request changes.
 fn options(job: &Job, request: &RunRequest) -> Result<Options, (usize, String)> {
     if request.aggressive_cleanup == Some(true) {
-        return Err((400, "this version cannot find inactive users; leave `aggressiveCleanup` out".to_owned()));
+        return Err((
+            400,
+            "this version cannot find inactive users; leave `aggressiveCleanup` out".to_owned(),
+        ));
     }
     let mut options = job.options.clone();
     if let Some(keys) = request.scan_batch_size {
         if !(1..=10_000).contains(&keys) {
-            return Err((400, format!("`scanBatchSize` is `{keys}`; it takes a whole number from 1 to 10000")));
+            return Err((
+                400,
+                format!("`scanBatchSize` is `{keys}`; it takes a whole number from 1 to 10000"),
+            ));
         }
         options.rules.scan_batch_keys = keys;
     }

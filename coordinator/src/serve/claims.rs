@@ -95,7 +95,13 @@ pub(super) async fn try_again(shared: &Shared, job: &Job, failed: Attempt) {
     let mut failed = failed;
     while failed.number < failed.of {
         let pause = backoff(job.backoff, failed.number);
-        tracing::warn!(job = job.options.job, attempt = failed.number, of = failed.of, "failed; the next attempt comes in {} s", pause.as_secs());
+        tracing::warn!(
+            job = job.options.job,
+            attempt = failed.number,
+            of = failed.of,
+            "failed; the next attempt comes in {} s",
+            pause.as_secs()
+        );
         tokio::select! {
             () = shared.shutdown.cancelled() => return,
             () = sleep(pause) => {}

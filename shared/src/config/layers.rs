@@ -34,7 +34,9 @@ impl FlagLayer {
         let values = self.values.iter();
         let pairs = values.flat_map(|(flag, texts)| texts.iter().map(move |text| (*flag, text)));
         // `--flag=value`, because a value may begin with a dash.
-        pairs.map(|(flag, text)| if is_switch(flag) { flag.to_owned() } else { format!("{flag}={text}") }).collect()
+        pairs
+            .map(|(flag, text)| if is_switch(flag) { flag.to_owned() } else { format!("{flag}={text}") })
+            .collect()
     }
 
     /// Sets a repeatable flag; no texts leave it out.

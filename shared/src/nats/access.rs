@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{NatsSettings, Storage, Secret};
+use crate::config::{NatsSettings, Secret, Storage};
 
 /// The way to a NATS deployment, and the sizes of what we keep there.
 #[derive(Clone, Debug)]

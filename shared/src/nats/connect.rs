@@ -24,7 +24,9 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug, Error)]
 pub enum NatsError {
     /// No server answers.
-    #[error("failed to reach NATS at `{urls}`: {cause}; check `--nats` or `NATS_URL`, and that the server is running")]
+    #[error(
+        "failed to reach NATS at `{urls}`: {cause}; check `--nats` or `NATS_URL`, and that the server is running"
+    )]
     Unreachable {
         /// The seeds, without secrets.
         urls: String,
@@ -32,7 +34,9 @@ pub enum NatsError {
         cause: String,
     },
     /// The login was refused, or its files cannot be used.
-    #[error("failed to log in to NATS at `{urls}`: {cause}; check the login (`--nats-creds`, `--nats-nkey`, `--nats-user`, `NATS_TOKEN`) and the certificates")]
+    #[error(
+        "failed to log in to NATS at `{urls}`: {cause}; check the login (`--nats-creds`, `--nats-nkey`, `--nats-user`, `NATS_TOKEN`) and the certificates"
+    )]
     Refused {
         /// The seeds, without secrets.
         urls: String,
@@ -40,7 +44,9 @@ pub enum NatsError {
         cause: String,
     },
     /// JetStream is off, or not for this account.
-    #[error("NATS at `{0}` has no JetStream for this account; start the server with `-js`, or enable it for the account")]
+    #[error(
+        "NATS at `{0}` has no JetStream for this account; start the server with `-js`, or enable it for the account"
+    )]
     NoJetStream(String),
     /// A stream or consumer is not as we need it.
     #[error("{0}")]
@@ -72,7 +78,11 @@ impl Nats {
     ///
     /// # Errors
     /// When no server answered in time, or the login is refused.
-    pub async fn connect(access: &NatsAccess, name: &str, patience: Option<Duration>) -> Result<Self, NatsError> {
+    pub async fn connect(
+        access: &NatsAccess,
+        name: &str,
+        patience: Option<Duration>,
+    ) -> Result<Self, NatsError> {
         let urls = &access.urls;
         let shown = urls.join(", ");
         let until = patience.map(|patience| Instant::now() + patience);
@@ -91,8 +101,10 @@ impl Nats {
                 }
                 Err(e) => {
                     let cause = chain(&e);
-                    let refused =
-                        matches!(e.kind(), ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation);
+                    let refused = matches!(
+                        e.kind(),
+                        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
+                    );
                     if refused {
                         return Err(NatsError::Refused { urls: shown, cause });
                     }
@@ -148,7 +160,8 @@ impl Nats {
 }
 
 fn context(client: &Client, domain: Option<&str>) -> Context {
-    let builder = jetstream::context::ContextBuilder::new().timeout(ANSWER_TIMEOUT).ack_timeout(ANSWER_TIMEOUT);
+    let builder =
+        jetstream::context::ContextBuilder::new().timeout(ANSWER_TIMEOUT).ack_timeout(ANSWER_TIMEOUT);
     match domain {
         Some(domain) => builder.domain(domain).build(client.clone()),
         None => builder.build(client.clone()),
@@ -178,7 +191,9 @@ async fn options(
         });
     let options = match &access.login {
         Login::Open => options,
-        Login::Password(user, password) => options.user_and_password(user.clone(), password.expose().to_owned()),
+        Login::Password(user, password) => {
+            options.user_and_password(user.clone(), password.expose().to_owned())
+        }
         Login::Token(token) => options.token(token.expose().to_owned()),
         Login::Creds(path) => options.credentials_file(path).await.map_err(|e| unusable(path, e))?,
         Login::Nkey(path) => {
@@ -187,7 +202,9 @@ async fn options(
         }
     };
     let options = match &access.ca {
-        Some(ca) => options.add_root_certificates(readable(ca).map_err(|e| unusable(ca, e))?.to_owned()).require_tls(true),
+        Some(ca) => options
+            .add_root_certificates(readable(ca).map_err(|e| unusable(ca, e))?.to_owned())
+            .require_tls(true),
         None => options,
     };
     Ok(match &access.identity {

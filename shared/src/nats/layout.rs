@@ -114,7 +114,11 @@ impl Layout {
             max_bytes: EVENTS_BYTES_MAX,
             ..self.kept("events", "events for subscribers, as CloudEvents JSON")
         });
-        streams.push(Config { max_age: keep, max_bytes: EVENTS_BYTES_MAX, ..self.kept("dead", "messages that nobody could handle") });
+        streams.push(Config {
+            max_age: keep,
+            max_bytes: EVENTS_BYTES_MAX,
+            ..self.kept("dead", "messages that nobody could handle")
+        });
         streams.push(Config { max_age: keep, ..self.bucket("runs", "records of runs") });
         streams.push(Config { max_age: keep, ..self.bucket("locks", "who drives which job") });
         let runs = i64::try_from(self.access.history_runs).unwrap_or(i64::MAX);

@@ -2,11 +2,11 @@
 //! `STATS` answer for it), whose endpoints are subjects below our prefix. What is asked and answered is JSON
 //! and not made here.
 
+use async_nats::RequestErrorKind;
 use async_nats::service::ServiceExt;
 use async_nats::service::endpoint::Endpoint;
 use async_nats::service::error::Error as ServiceError;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
-use async_nats::RequestErrorKind;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
 
@@ -67,7 +67,9 @@ impl Service {
 }
 
 fn stream(name: &'static str, endpoint: Endpoint) -> BoxStream<'static, Request> {
-    endpoint.map(move |inner| Request { endpoint: name, payload: inner.message.payload.to_vec(), inner }).boxed()
+    endpoint
+        .map(move |inner| Request { endpoint: name, payload: inner.message.payload.to_vec(), inner })
+        .boxed()
 }
 
 impl Request {
@@ -87,7 +89,8 @@ impl Request {
 pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<Answer, NatsError> {
     match nats.client.request(nats.layout.api_subject(endpoint), payload.into()).await {
         Ok(message) => {
-            let header = |name| message.headers.as_ref().and_then(|all| all.get(name)).map(ToString::to_string);
+            let header =
+                |name| message.headers.as_ref().and_then(|all| all.get(name)).map(ToString::to_string);
             Ok(match header(NATS_SERVICE_ERROR) {
                 Some(why) => {
                     let code = header(NATS_SERVICE_ERROR_CODE).and_then(|code| code.parse().ok());

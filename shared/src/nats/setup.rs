@@ -3,11 +3,9 @@
 
 use std::fmt;
 
-use async_nats::jetstream::consumer::{Config as ConsumerConfig, IntoConsumerConfig, PullConsumer};
-use async_nats::jetstream::context::{
-    CreateStreamErrorKind, GetStreamErrorKind, RequestErrorKind,
-};
 use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::{Config as ConsumerConfig, IntoConsumerConfig, PullConsumer};
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, RequestErrorKind};
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use serde::Serialize;
 
@@ -89,7 +87,10 @@ pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
             )));
         }
         for difference in &piece.differences {
-            tracing::warn!("`{}` in NATS: {difference}; `keysweep nats setup --apply` changes it", piece.name);
+            tracing::warn!(
+                "`{}` in NATS: {difference}; `keysweep nats setup --apply` changes it",
+                piece.name
+            );
         }
     }
     Ok(())
@@ -143,7 +144,9 @@ async fn find_stream(nats: &Nats, name: &str) -> Result<Option<Config>, NatsErro
     match nats.js.get_stream(name).await {
         Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
         Err(e) => match e.kind() {
-            GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Ok(None)
+            }
             GetStreamErrorKind::JetStream(said) if off(said.error_code()) => {
                 Err(NatsError::NoJetStream(nats.urls.to_string()))
             }
@@ -166,7 +169,11 @@ fn no_responders(error: &(dyn std::error::Error + 'static)) -> bool {
     request.is_some_and(|e| e.kind() == RequestErrorKind::NoResponders)
 }
 
-fn cannot_create(nats: &Nats, name: &str, e: &async_nats::jetstream::context::CreateStreamError) -> NatsError {
+fn cannot_create(
+    nats: &Nats,
+    name: &str,
+    e: &async_nats::jetstream::context::CreateStreamError,
+) -> NatsError {
     match e.kind() {
         CreateStreamErrorKind::JetStreamUnavailable => NatsError::NoJetStream(nats.urls.to_string()),
         CreateStreamErrorKind::JetStream(said) if off(said.error_code()) => {
@@ -194,7 +201,8 @@ async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsEr
         make().await?;
         return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
     };
-    let differences = consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config);
+    let differences =
+        consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config);
     let state = match (differences.is_empty(), mode) {
         (true, _) => PieceState::Right,
         (false, Mode::Apply) => {

@@ -54,8 +54,12 @@ impl NatsStore {
     async fn place(&self, key: &str) -> Result<(Stream<()>, String), StoreError> {
         let (stream, subject) =
             self.nats.layout.place(key).ok_or_else(|| StoreError(format!("`{key}` belongs to no bucket")))?;
-        let stream =
-            self.nats.js.get_stream_no_info(&stream).await.map_err(|e| StoreError(format!("`{stream}`: {e}")))?;
+        let stream = self
+            .nats
+            .js
+            .get_stream_no_info(&stream)
+            .await
+            .map_err(|e| StoreError(format!("`{stream}`: {e}")))?;
         Ok((stream, subject))
     }
 
@@ -85,7 +89,9 @@ impl NatsStore {
                         _ => Put::Refused,
                     });
                 }
-                Err(e) if e.kind() == PublishErrorKind::MaxPayloadExceeded => return Err(StoreError(chain(&e))),
+                Err(e) if e.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                    return Err(StoreError(chain(&e)));
+                }
                 Err(e) => retry.pause(&chain(&e)).await?,
             }
         }
@@ -197,7 +203,14 @@ impl Store for NatsStore {
             let all = format!("{all}>");
             let subscribed = self.nats.client.subscribe(all.clone()).await;
             let hints = subscribed.map_err(|e| StoreError(self.nats.explain(chain(&e))))?;
-            let watch = NatsWatch { store: self.clone(), stream, all, seen: 0, hints: Some(hints), pause: LOOK_AGAIN };
+            let watch = NatsWatch {
+                store: self.clone(),
+                stream,
+                all,
+                seen: 0,
+                hints: Some(hints),
+                pause: LOOK_AGAIN,
+            };
             Ok(Box::new(watch) as Box<dyn Watch>)
         }
         .boxed()

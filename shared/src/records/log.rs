@@ -58,7 +58,10 @@ impl Decision {
     #[must_use]
     pub fn seal(tasks: &[ScanTask], loss: &Loss) -> Vec<Self> {
         let named = |tasks: &[ScanTask]| tasks.iter().map(|task| (task.task, task.node.clone())).collect();
-        tasks.chunks(LIST_TASKS_MAX).map(|some| Self::Seal { tasks: named(some), loss: loss.clone() }).collect()
+        tasks
+            .chunks(LIST_TASKS_MAX)
+            .map(|some| Self::Seal { tasks: named(some), loss: loss.clone() })
+            .collect()
     }
 }
 

@@ -61,13 +61,13 @@ pub(super) fn record(prefix: &str, entry: &Entry) -> Result<Option<Record>, Reco
     let name = entry.key.strip_prefix(prefix).unwrap_or_default();
     let (kind, id) = name.split_once('/').unwrap_or((name, ""));
     Ok(Some(match kind {
-            "spec" => Record::Spec(Box::new(decode(entry)?)),
-            "log" => Record::Decision { n: id.parse().unwrap_or_default(), decision: decode(entry)? },
-            "report" => Record::Report(Box::new(decode(entry)?)),
-            "receipt" => Record::Receipt(Box::new(decode(entry)?)),
-            "cancel" => Record::Cancel(decode(entry)?),
-            "lookups" => Record::Lookups { who: id.to_owned(), lookups: decode(entry)? },
-            "result" => Record::Result(Box::new(decode(entry)?)),
-            _ => return Ok(None),
+        "spec" => Record::Spec(Box::new(decode(entry)?)),
+        "log" => Record::Decision { n: id.parse().unwrap_or_default(), decision: decode(entry)? },
+        "report" => Record::Report(Box::new(decode(entry)?)),
+        "receipt" => Record::Receipt(Box::new(decode(entry)?)),
+        "cancel" => Record::Cancel(decode(entry)?),
+        "lookups" => Record::Lookups { who: id.to_owned(), lookups: decode(entry)? },
+        "result" => Record::Result(Box::new(decode(entry)?)),
+        _ => return Ok(None),
     }))
 }

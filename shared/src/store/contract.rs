@@ -32,7 +32,9 @@ pub async fn the_first_to_create_wins(store: &dyn Store) {
 
 /// An update with a stale revision is refused and changes nothing.
 pub async fn updates_are_fenced_by_revision(store: &dyn Store) {
-    let Created::Now(first) = store.create("locks/k", b"1".to_vec()).await.unwrap() else { panic!("not created") };
+    let Created::Now(first) = store.create("locks/k", b"1".to_vec()).await.unwrap() else {
+        panic!("not created")
+    };
     let second = store.update("locks/k", b"2".to_vec(), first).await.unwrap().unwrap();
     assert!(second > first);
     assert_eq!(store.update("locks/k", b"3".to_vec(), first).await.unwrap(), None);
@@ -82,7 +84,9 @@ pub async fn concurrent_writers_agree(store: &dyn Store) {
 
 /// Entries are found one after the other, by prefix and revision, and the last one has none after it.
 pub async fn entries_follow_each_other(store: &dyn Store) {
-    let Created::Now(first) = store.create("runs/x/1", b"1".to_vec()).await.unwrap() else { panic!("not created") };
+    let Created::Now(first) = store.create("runs/x/1", b"1".to_vec()).await.unwrap() else {
+        panic!("not created")
+    };
     store.create("runs/y/1", b"other".to_vec()).await.unwrap();
     store.create("runs/x/2", b"2".to_vec()).await.unwrap();
     assert_eq!(store.next_after("runs/x/", 0).await.unwrap().unwrap().revision, first);

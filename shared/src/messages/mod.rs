@@ -1,64 +1,16 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
+mod spec;
+
 use serde::{Deserialize, Serialize};
 
-use crate::glob::Pattern;
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
 use crate::outcome::Outcome;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
-/// What to do with a stale key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Action {
-    /// Delete it.
-    Delete,
-    /// Give it a TTL: `ttl_ms` plus up to `jitter_ms` at random.
-    Expire {
-        /// The TTL in milliseconds.
-        ttl_ms: u64,
-        /// The largest addition to it in milliseconds.
-        jitter_ms: u64,
-    },
-    /// Only report it.
-    Report,
-}
-
-impl Action {
-    /// The word for it in settings, logs and results.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Expire { .. } => "expire",
-            Self::Report => "report",
-        }
-    }
-
-    /// Whether it changes anything in Redis.
-    #[must_use]
-    pub fn writes(self) -> bool {
-        self != Self::Report
-    }
-}
-
-/// Which keys a run looks at, and what it does with those that qualify.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
-    /// Keys that match none of these are not looked at.
-    pub patterns: Vec<Pattern>,
-    /// Keys that match one of these are never touched.
-    pub protect: Vec<Pattern>,
-    /// What happens to stale keys; [`Action::Report`] in a dry run.
-    pub action: Action,
-    /// How long a key must have been without TTL before it counts as stale, in milliseconds.
-    pub grace_ms: u64,
-    /// `COUNT` of a listing command.
-    pub scan_batch_keys: u32,
-    /// Keys that one script call deletes at most.
-    pub delete_batch_keys: u32,
-}
+pub use spec::{Action, Attempt, Guards, PlannedNode, Rules, RunSpec};
 
 /// Keyspace counters of one node, in look-ups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,81 +25,6 @@ impl std::ops::AddAssign for Lookups {
     fn add_assign(&mut self, other: Self) {
         self.hits += other.hits;
         self.misses += other.misses;
-    }
-}
-
-/// A node as the plan saw it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedNode {
-    /// Its identity.
-    pub node: NodeId,
-    /// `host:port`, for people.
-    pub address: String,
-    /// The slots it owns; empty on a standalone server.
-    pub slots: SlotSet,
-    /// Keys in its database, of whatever pattern.
-    pub keys: u64,
-    /// The server's process id (`run_id` of INFO): cursors and counters belong to it.
-    pub process: String,
-    /// Its counters before the first look-up of this run.
-    pub baseline: Lookups,
-}
-
-/// A run as it was started. Stored once, before anything is handed out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunSpec {
-    /// The run.
-    pub run: RunId,
-    /// The job's name.
-    pub job: String,
-    /// The deployment.
-    pub alias: Alias,
-    /// Whether it is a cluster, so that coverage is counted in slots.
-    pub cluster: bool,
-    /// The logical database.
-    pub db: u32,
-    /// What to look for and to do.
-    pub rules: Rules,
-    /// Whether actions were turned into reports.
-    pub dry_run: bool,
-    /// The nodes.
-    pub nodes: Vec<PlannedNode>,
-    /// When the run started, in milliseconds since the epoch.
-    pub started_at_ms: u64,
-    /// What stops the run by itself.
-    pub guards: Guards,
-    /// The job's name in log lines.
-    pub display_name: String,
-    /// Who or what started it, for people.
-    pub started_by: String,
-    /// Which attempt at the job this is.
-    pub attempt: Attempt,
-}
-
-/// What stops a run by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Guards {
-    /// Keys that may be deleted.
-    pub deletions_max: Option<u64>,
-    /// The time that it may take, in milliseconds.
-    pub runtime_max_ms: Option<u64>,
-}
-
-/// Which of how many attempts a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Attempt {
-    /// From 1.
-    pub number: u32,
-    /// How many there may be.
-    pub of: u32,
-    /// The attempt before, which failed.
-    pub previous: Option<RunId>,
-}
-
-impl Default for Attempt {
-    fn default() -> Self {
-        Self { number: 1, of: 1, previous: None }
     }
 }
 
