@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::env::Env;
-use shared::ids::RunId;
+use shared::history;
 use shared::limits::NOT_READY_TIMEOUT;
 use shared::messages::{Cancel, CancelKind, RunSpec};
 use shared::records::Records;
@@ -53,6 +53,8 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
     let Some(spec) = records.spec().await.map_err(DriveError::from)? else {
         return free(env, held).await.map(|()| Conducted::Lost);
     };
+    // Whoever stored the run may have died before he noted it, and reporters go by this.
+    history::begin(&*env.store, &spec).await?;
     let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
     let mut keeper = Crew::default();
     if spec.rules.action.writes() && records.result().await.map_err(DriveError::from)?.is_none() {
@@ -136,12 +138,4 @@ async fn adopt(env: &Env, job: &str, spec: &RunSpec, records: &Records) -> Resul
             done => return done,
         }
     }
-}
-
-/// Whether `run` has ended.
-///
-/// # Errors
-/// When the store fails.
-pub async fn has_ended(env: &Env, run: RunId) -> Result<bool, DriveError> {
-    Ok(env.records(run).result().await?.is_some())
 }

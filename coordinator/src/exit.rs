@@ -18,7 +18,7 @@ pub const USAGE: u8 = 2;
 pub const PARTIAL: u8 = 3;
 /// A guard or a held lock refused.
 pub const REFUSED: u8 = 4;
-/// Redis cannot be reached.
+/// Redis or NATS cannot be reached.
 pub const UNREACHABLE: u8 = 5;
 /// Ended by SIGINT.
 pub const INTERRUPTED: u8 = 130;

@@ -1,7 +1,7 @@
 //! Watching a run that workers do, from its records.
 
 use reporter::Fold;
-use shared::records::{Record, RecordError, Records};
+use shared::records::{Decision, Record, RecordError, Records};
 use shared::result::CleanupResult;
 use tokio::sync::watch;
 
@@ -23,6 +23,9 @@ pub async fn follow(
         if let Record::Result(result) = record {
             progress.send_modify(|progress| progress.state = RunState::Ended(result.status));
             return Ok(*result);
+        }
+        if let Record::Decision { decision: Decision::Took { epoch: 2.., who }, .. } = &record {
+            tracing::warn!("the run was left by its coordinator; {who} goes on with it");
         }
         fold.apply(&record);
         state = advance(state, &fold);

@@ -160,24 +160,26 @@ impl Held {
             }
             let asked = Instant::now();
             // What is written after this time does no harm: others go by when they see it.
-            match timeout(lease / 4, self.set(store, Phase::Driven)).await {
-                Ok(Ok(true)) => renewed = asked,
-                Ok(Ok(false)) => return None,
-                Ok(Err(_)) | Err(_) if renewed.elapsed() < lease * 3 / 4 => {
-                    // The answer may be lost, and the entry renewed: then we go on from what is there.
-                    self.find_again(store, lease / 4).await;
-                }
-                Ok(Err(_)) | Err(_) => return None,
+            if matches!(timeout(lease / 4, self.set(store, Phase::Driven)).await, Ok(Ok(true))) {
+                renewed = asked;
+                continue;
+            }
+            // The answer may be lost and the entry renewed all the same: then we go on from what is there.
+            let still_ours = timeout(lease / 4, self.find_again(store)).await;
+            if matches!(still_ours, Ok(Ok(false))) || renewed.elapsed() >= lease * 3 / 4 {
+                return None;
             }
         }
     }
 
-    async fn find_again(&mut self, store: &dyn Store, within: Duration) {
-        if let Ok(Ok(Some((hold, revision)))) = timeout(within, look(store, &self.job)).await
-            && (&hold.who, &hold.since, hold.run) == (&self.hold.who, &self.hold.since, self.hold.run)
-        {
+    /// Looks at what is there; `false` if it is not what we wrote.
+    async fn find_again(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
+        let Some((hold, revision)) = look(store, &self.job).await? else { return Ok(false) };
+        let ours = (&hold.who, &hold.since, hold.run) == (&self.hold.who, &self.hold.since, self.hold.run);
+        if ours {
             self.revision = revision;
         }
+        Ok(ours)
     }
 }
 

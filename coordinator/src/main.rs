@@ -184,7 +184,7 @@ fn site(cli: &Cli) -> Result<Site, Ended> {
 
 /// How to start a process with our settings.
 fn starter(cli: &Cli) -> Starter {
-    let mut flags = cli.flags().to_args();
+    let mut flags = cli.place_flags().to_args();
     flags.extend(cli.config_file().map(|file| format!("--config={file}")));
     Starter { flags }
 }

@@ -2,7 +2,7 @@
 //! whoever drives runs may take it from there.
 
 use shared::env::Env;
-use shared::history::{self, RunLine};
+use shared::history;
 use shared::ids::RunId;
 use shared::records::RecordError;
 use shared::store::StoreError;
@@ -82,7 +82,7 @@ async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), Subm
     };
     let stored = async {
         records.create_plan(spec, &survey.tasks).await?;
-        history::write(&*env.store, &RunLine::begin(spec)).await?;
+        history::begin(&*env.store, spec).await?;
         Ok(())
     };
     let stored = stored.await;

@@ -8,11 +8,24 @@ use std::path::Path;
 use coordinator::cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["run"],
     &["plan"],
     &["demo"],
+    &["serve"],
+    &["scanner"],
+    &["reaper"],
+    &["reporter"],
+    &["stats"],
+    &["runs"],
+    &["runs", "list"],
+    &["runs", "show"],
+    &["runs", "attach"],
+    &["runs", "cancel"],
+    &["runs", "audit"],
+    &["events"],
+    &["nats", "setup"],
     &["config"],
     &["config", "show"],
     &["config", "check"],

@@ -113,6 +113,16 @@ pub async fn write(store: &dyn Store, line: &RunLine) -> Result<(), StoreError> 
     }
 }
 
+/// Writes the line of a run that begins, unless there is one.
+///
+/// # Errors
+/// When the store fails.
+pub async fn begin(store: &dyn Store, spec: &RunSpec) -> Result<(), StoreError> {
+    let line = RunLine::begin(spec);
+    let value = serde_json::to_vec(&line).map_err(|e| StoreError(e.to_string()))?;
+    store.create(&line.key(), value).await.map(drop)
+}
+
 /// All lines, the oldest run first.
 ///
 /// # Errors

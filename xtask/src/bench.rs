@@ -1,13 +1,15 @@
-//! `cargo xtask bench`: keysweep beside the simple client of `baseline.rs`, on the same servers and data, in
-//! the same sitting. The comparison with other tools is not here.
+//! `cargo xtask bench`: keysweep, in one process and on workers over NATS, beside the simple client of
+//! `baseline.rs`, on the same servers and data, in the same sitting. The comparison with other tools is not here.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use shared::cluster::Reply;
 use shared::servers::{ClusterServers, Seeder, Server};
 
+use crate::fleet::Fleet;
 use crate::sweep::sweep;
 use crate::{baseline, cargo, install};
 
@@ -37,11 +39,13 @@ struct Sample {
     own_rate: f64,
     wall_s: f64,
     rss_mb: f64,
+    /// Over NATS: as `wall_rate`, and the memory of the command alone.
+    nats_rate: f64,
 }
 
 /// Builds keysweep, measures, and prints.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    install::ensure(&[install::REDIS])?;
+    install::ensure(&[install::REDIS, install::NATS])?;
     let keysweep = cargo::build_keysweep(true)?;
     let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
     let rows = runtime.block_on(async {
@@ -69,12 +73,12 @@ async fn measure(keysweep: &Path, urls: &[String], options: &Options) -> Result<
         let looked = baseline::run(&nodes, SAMPLE_KEYS_MAX.min(options.keys)).await?;
         let seeder = seed(urls, options.keys).await?;
         let run = sweep(keysweep, urls, &options.args)?;
-        let (left, expected) = (seeder.keys().await?, options.keys - options.keys.div_ceil(10));
-        if left != expected {
-            bail!(
-                "keysweep left {left} keys where {expected} have a TTL: the figures of a wrong run mean nothing"
-            );
-        }
+        check(&seeder, options.keys).await?;
+        let seeder = seed(urls, options.keys).await?;
+        let fleet = Fleet::start(keysweep, urls).await?;
+        let args = [options.args.clone(), vec!["--nats".to_owned(), fleet.nats_url()]].concat();
+        let on_workers = sweep(keysweep, urls, &args)?;
+        check(&seeder, options.keys).await?;
         let keys = options.keys as f64;
         samples.push(Sample {
             simple_rate: looked.keys as f64 / looked.took.as_secs_f64(),
@@ -82,9 +86,25 @@ async fn measure(keysweep: &Path, urls: &[String], options: &Options) -> Result<
             own_rate: run.duration_ms.map_or(f64::NAN, |ms| keys * 1000.0 / ms),
             wall_s: run.wall.as_secs_f64(),
             rss_mb: run.rss_peak_kb as f64 / 1024.0,
+            nats_rate: keys / on_workers.wall.as_secs_f64(),
         });
     }
     Ok(samples)
+}
+
+/// The figures of a wrong run mean nothing. Ledgers of a run on workers stay for a while, and count as keys.
+async fn check(seeder: &Seeder, keys: u64) -> Result<()> {
+    let mut ours = 0;
+    for node in seeder.conns() {
+        if let Reply::Array(keys) = node.words("KEYS keysweep:*").await? {
+            ours += keys.len() as u64;
+        }
+    }
+    let (left, expected) = (seeder.keys().await? - ours, keys - keys.div_ceil(10));
+    if left != expected {
+        bail!("keysweep left {left} keys where {expected} have a TTL");
+    }
+    Ok(())
 }
 
 /// Empties the servers and writes `keys` keys, every tenth without TTL.
@@ -112,18 +132,29 @@ fn print_table(options: &Options, rows: &[(&str, Vec<Sample>)]) {
     println!("{} keys, a tenth without TTL; medians of {REPEATS} runs", options.keys);
     println!("wall: whole process from start to exit, grace included; own: durationMs of the result\n");
     println!(
-        "{:<12} {:>15} {:>15} {:>7} {:>15} {:>7} {:>8} {:>9}",
-        "", "simple keys/s", "wall keys/s", "ratio", "own keys/s", "ratio", "wall s", "peak MB"
+        "{:<12} {:>13} {:>12} {:>7} {:>12} {:>7} {:>7} {:>8} {:>12} {:>9}",
+        "",
+        "simple keys/s",
+        "wall keys/s",
+        "ratio",
+        "own keys/s",
+        "ratio",
+        "wall s",
+        "peak MB",
+        "NATS keys/s",
+        "NATS/wall"
     );
     for (name, samples) in rows {
         let of = |field: fn(&Sample) -> f64| median(samples, field);
         let (simple, wall, own) = (of(|s| s.simple_rate), of(|s| s.wall_rate), of(|s| s.own_rate));
         println!(
-            "{name:<12} {simple:>15.0} {wall:>15.0} {:>6.1}x {own:>15.0} {:>6.1}x {:>8.2} {:>9.1}",
+            "{name:<12} {simple:>13.0} {wall:>12.0} {:>6.1}x {own:>12.0} {:>6.1}x {:>7.2} {:>8.1} {:>12.0} {:>8.2}x",
             wall / simple,
             own / simple,
             of(|s| s.wall_s),
-            of(|s| s.rss_mb)
+            of(|s| s.rss_mb),
+            of(|s| s.nats_rate),
+            of(|s| s.nats_rate) / wall
         );
     }
 }
@@ -140,6 +171,8 @@ fn print_json(options: &Options, rows: &[(&str, Vec<Sample>)]) {
             "ownRatio": of(|s| s.own_rate) / of(|s| s.simple_rate),
             "wallSeconds": of(|s| s.wall_s),
             "peakMemoryMb": of(|s| s.rss_mb),
+            "natsKeysPerSecond": of(|s| s.nats_rate),
+            "natsRatio": of(|s| s.nats_rate) / of(|s| s.wall_rate),
         })
     };
     let rows: Vec<Value> = rows.iter().map(row).collect();

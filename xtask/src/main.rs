@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod demo;
+mod fleet;
 mod install;
 mod soak;
 mod sweep;

@@ -3,6 +3,7 @@
 //! from the same table. Nothing behind `main` sees clap.
 
 mod nats;
+mod place;
 mod scale;
 
 use std::path::PathBuf;
@@ -11,7 +12,11 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::config::{self, FlagLayer};
 
 pub use self::nats::NatsArgs;
-pub use self::scale::{DriveArgs, EventsArgs, NatsCommand, RoleArgs, RunsCommand, SetupArgs, WorkerArgs};
+pub use self::place::{NetArgs, PlaceArgs};
+pub use self::scale::{
+    AttachArgs, DriveArgs, EventsArgs, NatsCommand, RoleArgs, RunsCommand, ServeArgs, SetupArgs, StatsArgs,
+    WorkerArgs,
+};
 use super::examples;
 
 /// Cleans Redis and Redis Cluster of keys that nobody will ever need again: keys written without an
@@ -42,7 +47,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// The coordinator as a service: schedule, runs, answers for programs
     #[command(after_help = examples::SERVE)]
-    Serve(RoleArgs),
+    Serve(ServeArgs),
     /// A worker that reads scan tasks
     #[command(after_help = examples::ROLES)]
     Scanner(WorkerArgs),
@@ -54,7 +59,7 @@ pub enum Command {
     Reporter(RoleArgs),
     /// Queue, cache health, Redis health
     #[command(after_help = examples::STATS)]
-    Stats(JobArgs),
+    Stats(StatsArgs),
     /// List, show, follow, cancel and audit runs on workers
     #[command(after_help = examples::RUNS)]
     Runs {
@@ -196,17 +201,10 @@ const PACE: &str = "Pace";
 #[derive(Args, Default)]
 #[expect(missing_docs, reason = "each field is a flag of the settings table, which documents it")]
 pub struct JobArgs {
-    #[arg(long, value_name = "URL", help = about("--redis"), help_heading = REDIS)]
-    pub redis: Vec<String>,
-    #[arg(long, value_name = "NAME", help = about("--user"), help_heading = REDIS)]
-    pub user: Option<String>,
-    #[arg(long, value_name = "FILE", help = about("--password-file"), help_heading = REDIS)]
-    pub password_file: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
     #[arg(long, value_name = "N", help = about("--db"), help_heading = REDIS)]
     pub db: Option<String>,
-    /// The job file [default: ./keysweep.toml if there is one]
-    #[arg(long, value_name = "FILE", help_heading = SELECTION)]
-    pub config: Option<String>,
     #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
     pub job: Option<String>,
     #[arg(long, value_name = "GLOB", help = about("--pattern"), help_heading = SELECTION)]
@@ -239,9 +237,6 @@ pub struct JobArgs {
     pub scan_batch_size: Option<String>,
     #[arg(long, value_name = "N", help = about("--delete-batch-size"), help_heading = PACE)]
     pub delete_batch_size: Option<String>,
-    /// The way to NATS.
-    #[command(flatten)]
-    pub nats: NatsArgs,
 }
 
 /// The help of a setting's flag with its default, from the settings table.
@@ -258,9 +253,6 @@ impl JobArgs {
     pub fn flags(&self) -> FlagLayer {
         let mut layer = FlagLayer::default();
         layer
-            .values("--redis", &self.redis)
-            .value("--user", self.user.as_deref())
-            .value("--password-file", self.password_file.as_deref())
             .value("--db", self.db.as_deref())
             .value("--job", self.job.as_deref())
             .values("--pattern", &self.pattern)
@@ -278,39 +270,76 @@ impl JobArgs {
             .value("--attempts", self.attempts.as_deref())
             .value("--scan-batch-size", self.scan_batch_size.as_deref())
             .value("--delete-batch-size", self.delete_batch_size.as_deref());
-        self.nats.add_to(&mut layer);
+        self.place.add_to(&mut layer);
         layer
     }
 }
 
 impl Cli {
     /// The flags that settle a job, for the commands that have them.
-    #[must_use]
-    pub fn job_args(&self) -> Option<&JobArgs> {
+    fn job_args(&self) -> Option<&JobArgs> {
         match &self.command {
             Command::Run(run) => Some(&run.job),
-            Command::Plan(job) | Command::Stats(job) => Some(job),
+            Command::Plan(job) => Some(job),
             Command::Config { command: ConfigCommand::Show(job) } => Some(job),
-            Command::Serve(role) | Command::Reporter(role) => Some(&role.job),
-            Command::Scanner(worker) | Command::Reaper(worker) => Some(&worker.role.job),
-            Command::Runs { command } => Some(command.job()),
-            Command::Events(events) => Some(&events.job),
-            Command::Nats { command: NatsCommand::Setup(setup) } => Some(&setup.job),
-            Command::Drive(drive) => Some(&drive.job),
-            Command::Config { .. } | Command::Demo(_) | Command::Completions { .. } | Command::Man => None,
+            Command::Serve(serve) => Some(&serve.job),
+            _ => None,
         }
+    }
+
+    /// The flags that say where Redis and NATS are, for the commands that have them.
+    fn place(&self) -> Option<&PlaceArgs> {
+        match &self.command {
+            Command::Scanner(worker) | Command::Reaper(worker) => Some(&worker.role.place),
+            Command::Reporter(role) => Some(&role.place),
+            Command::Stats(stats) => Some(&stats.place),
+            Command::Runs { command: RunsCommand::Attach(attach) } => Some(&attach.place),
+            Command::Drive(drive) => Some(&drive.place),
+            _ => self.job_args().map(|job| &job.place),
+        }
+    }
+
+    /// The flags that say where NATS is, for the commands that have them.
+    fn net(&self) -> Option<&NetArgs> {
+        match &self.command {
+            Command::Runs { command } => command.net(),
+            Command::Events(events) => Some(&events.net),
+            Command::Nats { command: NatsCommand::Setup(setup) } => Some(&setup.net),
+            _ => None,
+        }
+        .or_else(|| self.place().map(|place| &place.net))
     }
 
     /// The flag layer; empty for commands without settings.
     #[must_use]
     pub fn flags(&self) -> FlagLayer {
-        self.job_args().map(JobArgs::flags).unwrap_or_default()
+        if let Some(job) = self.job_args() {
+            return job.flags();
+        }
+        let mut layer = self.place_flags();
+        if let Some(net) = self.net() {
+            net.nats.add_to(&mut layer);
+        }
+        if let Command::Stats(stats) = &self.command {
+            layer.value("--job", stats.job.as_deref());
+        }
+        layer
+    }
+
+    /// Those of the flags that say where Redis and NATS are.
+    #[must_use]
+    pub fn place_flags(&self) -> FlagLayer {
+        let mut layer = FlagLayer::default();
+        if let Some(place) = self.place() {
+            place.add_to(&mut layer);
+        }
+        layer
     }
 
     /// What `--config` names.
     #[must_use]
     pub fn config_file(&self) -> Option<&str> {
-        self.job_args().and_then(|job| job.config.as_deref())
+        self.net().and_then(|net| net.config.as_deref())
     }
 }
 

@@ -14,7 +14,7 @@ name: --scan-batch-size is KEYSWEEP_SCAN_BATCH_SIZE.
 Exit codes:
   0  done                    3  partial: something was not covered
   1  failed                  4  refused by a guard or a held lock
-  2  usage or configuration  5  Redis is unreachable
+  2  usage or configuration  5  Redis or NATS is unreachable
   130, 143  stopped by SIGINT, SIGTERM";
 
 /// After the help of `keysweep run`.
@@ -23,9 +23,11 @@ Examples:
   keysweep run --dry-run
   keysweep run --redis redis://cache:6379 --protect 'permissions:system:*'
   keysweep run --config keysweep.toml --job nightly --yes --json
+  keysweep run --nats nats://nats:4222 --redis redis://cache:6379 --yes
 
-On a terminal a run that deletes shows its plan and asks; elsewhere it needs
---yes. The exit codes are those of `keysweep --help`.";
+With --nats, NATS_URL or [nats] in the job file, workers do the run, and it goes
+on if this command dies. On a terminal a run that deletes shows its plan and
+asks; elsewhere it needs --yes. The exit codes are those of `keysweep --help`.";
 
 /// After the help of `keysweep plan`.
 pub(super) const PLAN: &str = "\

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reporter::grouped;
 use shared::env::Env;
 use shared::ids::RunId;
+use shared::messages::RunSpec;
 use shared::records::Records;
 use shared::result::{CleanupResult, Status};
 use tokio::sync::watch;
@@ -114,7 +115,7 @@ pub(super) async fn watched(
     };
     let result = tokio::select! {
         result = done => result?,
-        code = stop => return Err(CommandError::Left(code)),
+        code = stop => return Err(CommandError::Detached(code, run)),
     };
     let code = printed(&records, &result, options, show).await?;
     let stopped = signal.borrow().map(|(code, _)| code);
@@ -217,7 +218,8 @@ fn start(run: RunId, revision: u64, starter: &Starter) -> Result<(), CommandErro
     Ok(())
 }
 
-/// `keysweep drive`: drives one run to its end, whose hold was seen to be open at `revision`.
+/// `keysweep drive`: drives one run to its end, whose hold was seen to be open at `revision`. A hold that is lost
+/// because NATS was away is taken again.
 ///
 /// # Errors
 /// When NATS cannot be used, or the run not be driven.
@@ -226,15 +228,7 @@ pub async fn drive(site: &Site, run: RunId, revision: u64) -> Result<u8, Command
     let net = site.connect("coordinator", Some(super::site::PATIENCE)).await?;
     let spec = net.env.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
     let shutdown = CancellationToken::new();
-    let work = async {
-        let hold = Hold::begin(run, spec.alias.clone(), Phase::Driven, &myself());
-        let held = hold::take(&*net.env.store, &spec.job, Some(revision), hold).await?;
-        let Some(held) = held else { return Ok(exit::DONE) };
-        match conduct(&net.env, held, &shutdown).await? {
-            Conducted::Ended(_) | Conducted::HandedOver | Conducted::Lost => Ok(exit::DONE),
-        }
-    };
-    let mut work = Box::pin(work);
+    let mut work = Box::pin(drive_on(&net.env, &spec, revision, &shutdown));
     let ended = tokio::select! {
         ended = &mut work => ended,
         _ = signals.next() => {
@@ -243,5 +237,38 @@ pub async fn drive(site: &Site, run: RunId, revision: u64) -> Result<u8, Command
         }
     };
     net.nats.close().await;
-    ended
+    ended.map(|()| exit::DONE)
+}
+
+async fn drive_on(
+    env: &Env,
+    spec: &RunSpec,
+    revision: u64,
+    shutdown: &CancellationToken,
+) -> Result<(), CommandError> {
+    let mut open_at = Some(revision);
+    let mut seen: Option<Sighting> = None;
+    while !shutdown.is_cancelled() {
+        if let Some(revision) = open_at.take() {
+            let hold = Hold::begin(spec.run, spec.alias.clone(), Phase::Driven, &myself());
+            let Some(held) = hold::take(&*env.store, &spec.job, Some(revision), hold).await? else {
+                return Ok(());
+            };
+            match conduct(env, held, shutdown).await? {
+                Conducted::Ended(_) | Conducted::HandedOver => return Ok(()),
+                Conducted::Lost => seen = None,
+            }
+        }
+        let Some((hold, revision)) = hold::look(&*env.store, &spec.job).await? else { return Ok(()) };
+        let sighting = seen.get_or_insert_with(|| Sighting::now(hold.clone(), revision));
+        if hold.run != spec.run || hold.phase == Phase::Free || sighting.revision != revision {
+            return Ok(());
+        }
+        if hold.is_open(sighting.unchanged(), env.timing.lease) {
+            open_at = Some(revision);
+        } else {
+            sleep(LOOK).await;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The long-running roles: each waits for NATS, works until SIGTERM or SIGINT, finishes what is in hand, and ends.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use reaper::Reaper;
@@ -10,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, Health};
-use super::args::{RoleArgs, WorkerArgs};
+use super::args::{RoleArgs, ServeArgs, WorkerArgs};
 use super::error::CommandError;
 use super::signals::Signals;
 use super::site::{Net, Site};
@@ -26,7 +27,7 @@ use crate::whoami::myself;
 /// When NATS cannot be used, or work is left in hand.
 pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
     let at_once = usize::from(args.at_once);
-    role("scanner", site, &args.role, async move |net: Net, shutdown| {
+    role("scanner", site, args.role.admin_addr, async move |net: Net, shutdown| {
         Ok(Scanner::new(net.env, shutdown).run(at_once).await?)
     })
     .await
@@ -38,7 +39,7 @@ pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError>
 /// As for a scanner.
 pub async fn reaper(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
     let at_once = usize::from(args.at_once);
-    role("reaper", site, &args.role, async move |net: Net, shutdown| {
+    role("reaper", site, args.role.admin_addr, async move |net: Net, shutdown| {
         Ok(Reaper::new(net.env, shutdown).run(at_once).await?)
     })
     .await
@@ -49,18 +50,20 @@ pub async fn reaper(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> 
 /// # Errors
 /// As for a scanner.
 pub async fn reporter(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> {
-    role("reporter", site, args, async move |net: Net, shutdown| Ok(reporter::run(&net.env, shutdown).await?))
-        .await
+    role("reporter", site, args.admin_addr, async move |net: Net, shutdown| {
+        Ok(reporter::run(&net.env, shutdown).await?)
+    })
+    .await
 }
 
 /// `keysweep serve`.
 ///
 /// # Errors
 /// As for a scanner, or when a job's settings cannot be carried out.
-pub async fn coordinator(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> {
+pub async fn coordinator(site: &Site, args: &ServeArgs) -> Result<u8, CommandError> {
     let jobs: Vec<Job> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
     let who = myself();
-    role("coordinator", site, args, async move |net: Net, shutdown| {
+    role("coordinator", site, args.admin_addr, async move |net: Net, shutdown| {
         Ok(serve(&net.env, &net.nats, jobs, &who, shutdown).await?)
     })
     .await
@@ -82,12 +85,12 @@ fn job(settings: &shared::config::Settings) -> Result<Job, CommandError> {
 async fn role(
     name: &str,
     site: &Site,
-    args: &RoleArgs,
+    admin_addr: Option<SocketAddr>,
     work: impl AsyncFnOnce(Net, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let (health, mut crew) = (Arc::new(Health::default()), Crew::default());
-    admin::start(&mut crew, args.admin_addr, Arc::clone(&health)).await?;
+    admin::start(&mut crew, admin_addr, Arc::clone(&health)).await?;
     let net = tokio::select! {
         net = site.connect(name, None) => net?,
         _ = signals.next() => return Ok(exit::DONE),

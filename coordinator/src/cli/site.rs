@@ -7,7 +7,8 @@ use shared::cluster::Access;
 use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings};
 use shared::env::{Env, Timing};
 use shared::ids::Alias;
-use shared::nats::{Nats, NatsAccess, setup};
+use shared::nats::{Nats, NatsAccess, NatsError, setup};
+use tokio::time::{Instant, sleep};
 
 use super::error::CommandError;
 use crate::options::{self, OptionsError};
@@ -15,6 +16,9 @@ use crate::whoami::hostname;
 
 /// How long a command for people waits for NATS. Roles wait for ever.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long roles wait for JetStream of a NATS that answers.
+const JETSTREAM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct Site {
@@ -73,7 +77,7 @@ impl Site {
     pub async fn connect(&self, role: &str, patience: Option<Duration>) -> Result<Net, CommandError> {
         let name = format!("keysweep-{role}@{}", hostname());
         let nats = Nats::connect(&NatsAccess::from_settings(&self.nats), &name, patience).await?;
-        setup::ensure(&nats).await?;
+        ready(&nats, patience.unwrap_or(JETSTREAM_PATIENCE)).await?;
         Ok(Net { env: Env::connect(&nats, self.access.clone(), self.timing()), nats })
     }
 
@@ -81,6 +85,20 @@ impl Site {
     #[must_use]
     pub fn timing(&self) -> Timing {
         Timing { ack_wait: self.nats.ack_wait.value, lease: self.nats.lease.value, ..Timing::default() }
+    }
+}
+
+/// Makes sure that what we need is there. A server that has just started takes a moment until JetStream answers.
+async fn ready(nats: &Nats, patience: Duration) -> Result<(), NatsError> {
+    let until = Instant::now() + patience;
+    loop {
+        match setup::ensure(nats).await {
+            Err(e @ (NatsError::NoJetStream(_) | NatsError::Request { .. })) if Instant::now() < until => {
+                tracing::debug!(error = %e, "JetStream is not ready");
+                sleep(Duration::from_millis(500)).await;
+            }
+            done => return done,
+        }
     }
 }
 

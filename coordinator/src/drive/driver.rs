@@ -106,7 +106,9 @@ impl<'a> Driver<'a> {
             return Err(DriveError::Fenced(self.spec.run));
         }
         if let Some((after, tasks)) = self.lists.apply(decision) {
-            self.rests.retain(|task, _| Some(*task) != after);
+            if let Some(report) = after.and_then(|task| self.rests.remove(&task)) {
+                self.was_followed(&report);
+            }
             if self.live {
                 self.take_in(&tasks).await?;
             } else {

@@ -10,6 +10,11 @@ use super::driver::Driver;
 use crate::plan::Planner;
 use crate::survey::replan;
 
+/// Whether a rest is read on as it is: the positions of a pass that were not reached.
+fn is_continued(rest: &Rest) -> bool {
+    rest.reason == RestReason::Full && matches!(rest.scope, Scope::Cursors(_))
+}
+
 impl Driver<'_> {
     /// The tasks that read the rest of a task.
     pub(super) async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
@@ -42,7 +47,7 @@ impl Driver<'_> {
         node: &NodeId,
         rest: &Rest,
     ) -> Result<Vec<ScanTask>, Fault> {
-        if let (RestReason::Full, Scope::Cursors(_)) = (rest.reason, &rest.scope) {
+        if is_continued(rest) {
             return Ok(vec![planner.task(node, rest.scope.clone(), 0)]);
         }
         let slots = self.not_handed_on(rest);
@@ -70,6 +75,13 @@ impl Driver<'_> {
         let new = slots.difference(before);
         before.extend(&new);
         new
+    }
+
+    /// Notes what a coordinator before us planned again.
+    pub(super) fn was_followed(&mut self, report: &TaskReport) {
+        for rest in report.rest.iter().filter(|rest| !is_continued(rest)) {
+            self.not_handed_on(rest);
+        }
     }
 
     async fn deployment(&mut self) -> Result<&Deployment, Fault> {

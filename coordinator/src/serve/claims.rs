@@ -7,6 +7,7 @@ use shared::messages::Attempt;
 use shared::result::Status;
 use shared::store::StoreError;
 use shared::supervise::Crew;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::{Job, Shared, record_failure, start_run};
@@ -22,6 +23,8 @@ pub(super) async fn run(shared: &std::sync::Arc<Shared>) -> Result<(), StoreErro
     let mut watch = shared.env.store.watch(HOLDS).await?;
     let mut seen: BTreeMap<String, Sighting> = BTreeMap::new();
     let (mut crew, mut driving) = (Crew::default(), BTreeSet::new());
+    // Attempts that failed; a run that ends waits until we have heard of it.
+    let (failed, mut failures) = mpsc::channel(1);
     while !shared.shutdown.is_cancelled() {
         tokio::select! {
             () = shared.shutdown.cancelled() => break,
@@ -33,19 +36,29 @@ pub(super) async fn run(shared: &std::sync::Arc<Shared>) -> Result<(), StoreErro
                 }
             }
             Some((job, _)) = crew.next() => drop(driving.remove(&job)),
+            Some((job, attempt)) = failures.recv() => {
+                let shared = std::sync::Arc::clone(shared);
+                crew.start("another attempt", async move { try_again(&shared, job, attempt).await });
+            }
             () = sleep(TICK) => {}
         }
         for (job, sighting) in &seen {
             if driving.contains(job) || !is_ours_to_take(shared, sighting) {
                 continue;
             }
-            if let Some(held) = take(shared, job, sighting).await? {
+            let taken = take(shared, job, sighting).await.unwrap_or_else(|e| {
+                tracing::warn!(job, error = %e, "failed to take a run over, will try again");
+                None
+            });
+            if let Some(held) = taken {
                 driving.insert(job.clone());
-                let shared = std::sync::Arc::clone(shared);
-                crew.start(job.clone(), async move { drive(&shared, held).await });
+                let (shared, failed) = (std::sync::Arc::clone(shared), failed.clone());
+                crew.start(job.clone(), async move { drive(&shared, held, &failed).await });
             }
         }
     }
+    // Nobody hears of failed attempts any more.
+    drop(failures);
     crew.join().await;
     Ok(())
 }
@@ -66,14 +79,19 @@ async fn take(shared: &Shared, job: &str, sighting: &Sighting) -> Result<Option<
     Ok(held.filter(|_| phase == Phase::Driven))
 }
 
-async fn drive(shared: &Shared, held: Held) -> Result<(), ConductError> {
+async fn drive(
+    shared: &Shared,
+    held: Held,
+    failed: &mpsc::Sender<(usize, Attempt)>,
+) -> Result<(), ConductError> {
     let (run, job) = (held.hold.run, held.job.clone());
     tracing::info!(%run, job, "driving a run");
     match conduct(&shared.env, held, &shared.shutdown).await {
         Ok(Conducted::Ended(result)) => {
             tracing::info!(%run, job, status = ?result.status, "a run has ended");
-            if let (Status::Failed, Some(job)) = (result.status, shared.job(&job)) {
-                try_again(shared, job, Attempt { previous: Some(run), ..result.attempt }).await;
+            if let (Status::Failed, Some(number)) = (result.status, shared.number(&job)) {
+                // If this fails, we are shutting down.
+                let _ = failed.send((number, Attempt { previous: Some(run), ..result.attempt })).await;
             }
             Ok(())
         }
@@ -91,8 +109,12 @@ async fn drive(shared: &Shared, held: Held) -> Result<(), ConductError> {
 
 /// Starts the attempts that follow one which failed, until one starts or none is left. What becomes of it, whoever
 /// drives it sees.
-pub(super) async fn try_again(shared: &Shared, job: &Job, failed: Attempt) {
-    let mut failed = failed;
+pub(super) async fn try_again(
+    shared: &Shared,
+    number: usize,
+    mut failed: Attempt,
+) -> Result<(), std::convert::Infallible> {
+    let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     while failed.number < failed.of {
         let pause = backoff(job.backoff, failed.number);
         tracing::warn!(
@@ -103,15 +125,16 @@ pub(super) async fn try_again(shared: &Shared, job: &Job, failed: Attempt) {
             pause.as_secs()
         );
         tokio::select! {
-            () = shared.shutdown.cancelled() => return,
+            () = shared.shutdown.cancelled() => return Ok(()),
             () = sleep(pause) => {}
         }
         let attempt = Attempt { number: failed.number + 1, ..failed };
         match begin(shared, job, attempt, "another attempt").await {
-            Begun::Done => return,
+            Begun::Done => return Ok(()),
             Begun::Failed(previous) => failed = Attempt { previous, ..attempt },
         }
     }
+    Ok(())
 }
 
 /// What came of starting an attempt.

@@ -60,8 +60,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    fn number(&self, name: &str) -> Option<usize> {
+        self.jobs.iter().position(|job| job.options.job == name)
+    }
+
     fn job(&self, name: &str) -> Option<&Job> {
-        self.jobs.iter().find(|job| job.options.job == name)
+        self.jobs.get(self.number(name)?)
     }
 }
 

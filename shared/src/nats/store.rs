@@ -30,6 +30,9 @@ const LOOK_AGAIN_MAX: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// After how long somebody is told that the server does not answer.
+const SAY_SO: Duration = Duration::from_secs(10);
+
 /// Entries in JetStream.
 #[derive(Clone)]
 pub struct NatsStore {
@@ -112,8 +115,14 @@ impl NatsStore {
         }
     }
 
-    async fn next_of(&self, stream: &Stream<()>, all: &str, after: u64) -> Result<Option<Entry>, StoreError> {
-        let mut retry = Retry::new(&self.nats, self.patience);
+    async fn next_of(
+        &self,
+        stream: &Stream<()>,
+        all: &str,
+        after: u64,
+        patience: Duration,
+    ) -> Result<Option<Entry>, StoreError> {
+        let mut retry = Retry::new(&self.nats, patience);
         loop {
             match stream.direct_get_next_for_subject(all, Some(after + 1)).await {
                 Ok(message) => return Ok(Some(self.entry(message))),
@@ -191,7 +200,7 @@ impl Store for NatsStore {
         let prefix = prefix.to_owned();
         async move {
             let (stream, all) = self.place(&prefix).await?;
-            self.next_of(&stream, &format!("{all}>"), revision).await
+            self.next_of(&stream, &format!("{all}>"), revision, self.patience).await
         }
         .boxed()
     }
@@ -249,7 +258,9 @@ impl Watch for NatsWatch {
     fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
         async move {
             loop {
-                if let Some(entry) = self.store.next_of(&self.stream, &self.all, self.seen).await? {
+                // Waiting is all that a watch is for, so it outlasts any server.
+                let next = self.store.next_of(&self.stream, &self.all, self.seen, Duration::MAX);
+                if let Some(entry) = next.await? {
                     self.seen = entry.revision;
                     self.pause = LOOK_AGAIN;
                     return Ok(entry);
@@ -264,21 +275,27 @@ impl Watch for NatsWatch {
 /// Patience with a server that does not answer at the moment.
 struct Retry<'a> {
     nats: &'a Nats,
-    until: Instant,
+    since: Instant,
+    patience: Duration,
     pause: Duration,
+    told: bool,
 }
 
 impl<'a> Retry<'a> {
     fn new(nats: &'a Nats, patience: Duration) -> Self {
-        Self { nats, until: Instant::now() + patience, pause: RETRY }
+        Self { nats, since: Instant::now(), patience, pause: RETRY, told: false }
     }
 
     /// Waits a little, or gives up with `cause`.
     async fn pause(&mut self, cause: &str) -> Result<(), StoreError> {
-        if Instant::now() >= self.until {
+        let waited = self.since.elapsed();
+        if waited >= self.patience {
             return Err(StoreError(self.nats.explain(cause)));
         }
-        tracing::debug!(cause, "the store does not answer, will try again");
+        if waited > SAY_SO && !self.told {
+            tracing::warn!(cause = self.nats.explain(cause), "the store does not answer, will go on trying");
+            self.told = true;
+        }
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(RETRY_MAX);
         Ok(())

@@ -6,16 +6,29 @@ use clap::{Args, Subcommand};
 use shared::ids::RunId;
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 
-use super::JobArgs;
+use super::{JobArgs, NetArgs, PlaceArgs, SELECTION, about};
 
-/// Flags of a role.
+const ROLE: &str = "Role";
+
+/// Flags of `serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// The job, where no job file defines any; otherwise what all its jobs have in common.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Answer /livez and /readyz over HTTP there, such as 0.0.0.0:9090
+    #[arg(long, value_name = "ADDR", help_heading = ROLE)]
+    pub admin_addr: Option<SocketAddr>,
+}
+
+/// Flags of a worker's role.
 #[derive(Args)]
 pub struct RoleArgs {
     /// Where Redis and NATS are.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub place: PlaceArgs,
     /// Answer /livez and /readyz over HTTP there, such as 0.0.0.0:9090
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", help_heading = ROLE)]
     pub admin_addr: Option<SocketAddr>,
 }
 
@@ -26,7 +39,7 @@ pub struct WorkerArgs {
     #[command(flatten)]
     pub role: RoleArgs,
     /// Messages to work on at a time
-    #[arg(long, value_name = "N", default_value_t = default_at_once())]
+    #[arg(long, value_name = "N", default_value_t = default_at_once(), help_heading = ROLE)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=64))]
     pub at_once: u8,
 }
@@ -39,11 +52,11 @@ fn default_at_once() -> u8 {
 #[derive(Subcommand)]
 pub enum RunsCommand {
     /// List the runs that are remembered, the newest last
-    List(JobArgs),
+    List(NetArgs),
     /// Show the result of a run, or how far it is
     Show(OneRun),
     /// Follow a run to its result
-    Attach(OneRun),
+    Attach(AttachArgs),
     /// Stop a run at a safe point
     Cancel(OneRun),
     /// Print every key that a run deleted or gave a TTL, one JSON document per line
@@ -64,18 +77,39 @@ pub struct OneRun {
     pub id: RunId,
     /// Where NATS is.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub net: NetArgs,
+}
+
+/// Flags of `runs attach`.
+#[derive(Args)]
+pub struct AttachArgs {
+    /// The run's id, as `keysweep runs list` shows it
+    pub id: RunId,
+    /// Where Redis and NATS are: a run that was left is driven on from here.
+    #[command(flatten)]
+    pub place: PlaceArgs,
 }
 
 impl RunsCommand {
-    /// The flags that settle where NATS is.
-    #[must_use]
-    pub fn job(&self) -> &JobArgs {
+    /// The flags that settle where NATS is, but for those of `attach`, which has more.
+    pub(super) fn net(&self) -> Option<&NetArgs> {
         match self {
-            Self::List(job) => job,
-            Self::Show(run) | Self::Attach(run) | Self::Cancel(run) | Self::Audit { run, .. } => &run.job,
+            Self::List(net) => Some(net),
+            Self::Show(run) | Self::Cancel(run) | Self::Audit { run, .. } => Some(&run.net),
+            Self::Attach(_) => None,
         }
     }
+}
+
+/// Flags of `stats`.
+#[derive(Args)]
+pub struct StatsArgs {
+    /// Where Redis and NATS are.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Only of this job
+    #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
+    pub job: Option<String>,
 }
 
 /// Flags of `events`.
@@ -83,7 +117,7 @@ impl RunsCommand {
 pub struct EventsArgs {
     /// Where NATS is.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub net: NetArgs,
     /// Go on with those that come
     #[arg(long)]
     pub follow: bool,
@@ -107,7 +141,7 @@ pub enum NatsCommand {
 pub struct SetupArgs {
     /// Where NATS is.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub net: NetArgs,
     /// Create what is missing and change what differs
     #[arg(long)]
     pub apply: bool,
@@ -122,5 +156,5 @@ pub struct DriveArgs {
     pub revision: u64,
     /// Where Redis and NATS are.
     #[command(flatten)]
-    pub job: JobArgs,
+    pub place: PlaceArgs,
 }
