@@ -57,7 +57,7 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
     history::begin(&*env.store, &spec).await?;
     let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
     let mut keeper = Crew::default();
-    if spec.rules.action.writes() && records.result().await.map_err(DriveError::from)?.is_none() {
+    if spec.rules.action.writes() {
         let (env, records, unlock) = (env.clone(), records.clone(), unlock.clone());
         keeper.start("lock", async move { guard(&env, &job, &spec, records, unlock).await });
     }
@@ -99,7 +99,8 @@ async fn free(env: &Env, mut held: Held) -> Result<(), ConductError> {
     Ok(())
 }
 
-/// Keeps the lock in Redis, which keeps away runs that know nothing of NATS. A run that cannot have it is stopped.
+/// Keeps the lock in Redis, which keeps away runs that know nothing of NATS, and gives it back at the end. A run
+/// that cannot have it is stopped.
 async fn guard(
     env: &Env,
     job: &str,
@@ -107,15 +108,13 @@ async fn guard(
     records: Records,
     unlock: CancellationToken,
 ) -> Result<(), LockError> {
-    let lock = tokio::select! {
-        lock = adopt(env, job, spec, &records) => lock,
-        () = unlock.cancelled() => return Ok(()),
-    };
-    match lock {
+    match adopt(env, job, spec, &records, &unlock).await {
         Ok(lock) => Ok(JobLock::keep(lock, unlock).await?),
+        // The run has ended all the same.
+        Err(e) if unlock.is_cancelled() => Err(e),
         Err(e) => {
-            let cancel =
-                Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {e}") };
+            let cause = format!("the lock of the job was lost: {e}");
+            let cancel = Cancel { kind: CancelKind::LockLost, cause };
             if let Err(e) = records.create_cancel(&cancel).await {
                 tracing::error!(error = %e, "failed to stop a run whose lock is lost");
             }
@@ -124,16 +123,27 @@ async fn guard(
     }
 }
 
-async fn adopt(env: &Env, job: &str, spec: &RunSpec, records: &Records) -> Result<JobLock, LockError> {
+/// Takes the lock over from whoever drove the run before us, or takes it. Tries at least once, so that the lock of
+/// a run that has ended is not left behind.
+async fn adopt(
+    env: &Env,
+    job: &str,
+    spec: &RunSpec,
+    records: &Records,
+    unlock: &CancellationToken,
+) -> Result<JobLock, LockError> {
     let until = Instant::now() + NOT_READY_TIMEOUT;
     let access = env.access(&spec.alias, spec.db);
     let access = access.unwrap_or_else(|| shared::cluster::Access::open(Vec::new()));
     let order = LockOrder { job: job.to_owned(), access, wait: Duration::ZERO, adopt: true };
     loop {
         match job_lock::take(&order, records.clone(), spec.run, &spec.nodes).await {
-            Err(LockError::Redis(fault)) if Instant::now() < until => {
+            Err(LockError::Redis(fault)) if Instant::now() < until && !unlock.is_cancelled() => {
                 tracing::warn!(error = %fault, "the lock in Redis cannot be had at the moment");
-                sleep(RETRY).await;
+                tokio::select! {
+                    () = unlock.cancelled() => {}
+                    () = sleep(RETRY) => {}
+                }
             }
             done => return done,
         }

@@ -69,6 +69,21 @@ pub async fn submit(env: &Env, options: &Options, survey: &Survey) -> Result<Sub
     Ok(Submitted::New(survey.spec.run))
 }
 
+/// Refuses at once, before anything is looked at, if the job is being run and nobody wants to wait for that: looking
+/// around counts as look-ups in Redis, which the run that goes on would take for those of the application.
+///
+/// # Errors
+/// When somebody else runs the job, or the store fails.
+pub async fn check_free(env: &Env, options: &Options) -> Result<(), SubmitError> {
+    let lease = env.timing.lease;
+    match hold::look(&*env.store, &options.job).await? {
+        Some((hold, _)) if options.lock_wait.is_zero() && hold.seems_alive(lease) => {
+            Err(held(options, &hold, lease).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), SubmitError> {
     let spec = &survey.spec;
     let records = env.records(spec.run);

@@ -20,6 +20,7 @@ use super::{plan_page, progress};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
 use crate::options::Options;
+use crate::submit::check_free;
 use crate::survey::{Survey, survey};
 use crate::{exit, schedule};
 
@@ -98,7 +99,11 @@ async fn attempt_once(options: &Options, start: &Start<'_>, show: Show) -> Resul
     let mut signals = Signals::catch()?;
     let run = RunId::new();
     let net = match start.workers {
-        Some((site, _)) => Some(site.connect("cli", Some(site::PATIENCE)).await?),
+        Some((site, _)) => {
+            let net = site.connect("cli", Some(site::PATIENCE)).await?;
+            check_free(&net.env, options).await?;
+            Some(net)
+        }
         None => None,
     };
     let look = async { survey(options, run, now_ms()).await.map_err(RunError::from) };

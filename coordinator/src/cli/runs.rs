@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use comfy_table::{CellAlignment, Table, presets};
-use reporter::{Fold, grouped};
+use reporter::{Fold, grouped, wrap};
 use serde_json::{Value, json};
 use shared::audit::{self, AuditEntry};
 use shared::history::{self, RunLine};
@@ -61,40 +60,20 @@ fn listed(lines: &[RunLine]) -> String {
     if lines.is_empty() {
         return "no runs are remembered\n".to_owned();
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["run", "started", "status", "deleted"]);
+    let mut page = format!("{:<36}  {:<16}  {:<9}  {:>13}\n", "run", "started", "status", "deleted");
     for line in lines {
         let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
-        table.add_row([
-            line.run_id.to_string(),
-            started,
-            word(line.status).to_owned(),
-            grouped(line.cleaned_keys),
-        ]);
+        let deleted = grouped(line.cleaned_keys);
+        page.push_str(&format!("{:<36}  {started:<16}  {:<9}  {deleted:>13}\n", line.run_id, word(line.status)));
         let attempt = match line.attempt.number {
             1 => String::new(),
             n => format!(", attempt {n} of {}", line.attempt.of),
         };
         let cause = line.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
-        let what = format!("  {}{attempt}, by {}{cause}", line.job, line.started_by);
-        table.add_row([shortened(&what)]);
+        let what = format!("{}{attempt}, by {}{cause}", line.job, line.started_by);
+        page.push_str(&format!("  {}\n", wrap(&what, 2)));
     }
-    for (n, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if n == 3 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt() + "\n"
-}
-
-/// A note that leaves the column of the ids as wide as the ids are.
-fn shortened(text: &str) -> String {
-    const WIDTH: usize = 36;
-    if text.chars().count() <= WIDTH {
-        return text.to_owned();
-    }
-    text.chars().take(WIDTH - 1).chain(std::iter::once('…')).collect()
+    page
 }
 
 fn word(status: Option<Status>) -> &'static str {

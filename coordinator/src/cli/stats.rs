@@ -37,7 +37,8 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
         }
     };
     net.nats.close().await;
-    print(&if show.json { format!("{:#}\n", json!(statistics)) } else { page(&statistics) })?;
+    let text = serde_json::to_string_pretty(&statistics).map_err(std::io::Error::other)?;
+    print(&if show.json { text + "\n" } else { page(&statistics) })?;
     Ok(exit::DONE)
 }
 

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::embedded::RunError;
 use crate::options::Options;
-use crate::submit::{SubmitError, Submitted, submit};
+use crate::submit::{SubmitError, Submitted, check_free, submit};
 use crate::survey::survey;
 
 /// Why a run was not started.
@@ -43,6 +43,7 @@ impl StartError {
 /// # Errors
 /// When it cannot start.
 pub async fn start_run(env: &Env, options: &Options) -> Result<Submitted, StartError> {
+    check_free(env, options).await?;
     let looked = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
     Ok(submit(env, options, &looked).await?)
 }
