@@ -37,7 +37,11 @@ fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
     };
     let dry = if result.dry_run { ", dry run: nothing was changed" } else { "" };
     let _ = writeln!(page, "{}", wrap(&format!("{display_name} {status}{dry}"), 0));
-    let run = format!("job `{}`, run {}", result.job, result.run_id);
+    let attempt = match result.attempt.number {
+        1 => String::new(),
+        n => format!(", attempt {n} of {}", result.attempt.of),
+    };
+    let run = format!("job `{}`, run {}{attempt}", result.job, result.run_id);
     let _ = writeln!(page, "{}\n", wrap(&run, 0));
 }
 
