@@ -64,7 +64,11 @@ fn listed(lines: &[RunLine]) -> String {
     for line in lines {
         let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
         let deleted = grouped(line.cleaned_keys);
-        page.push_str(&format!("{:<36}  {started:<16}  {:<9}  {deleted:>13}\n", line.run_id, word(line.status)));
+        page.push_str(&format!(
+            "{:<36}  {started:<16}  {:<9}  {deleted:>13}\n",
+            line.run_id,
+            word(line.status)
+        ));
         let attempt = match line.attempt.number {
             1 => String::new(),
             n => format!(", attempt {n} of {}", line.attempt.of),
