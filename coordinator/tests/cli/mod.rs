@@ -158,14 +158,32 @@ impl Running {
         self
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
+    /// Kills it as `kill -9` does, and returns when it is gone; what it had to say.
+    pub fn kill(mut self) -> String {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+        self.so_far()
+    }
+
     /// Waits for its end.
     #[track_caller]
-    pub fn end(mut self) -> Ended {
+    pub fn end(self) -> Ended {
+        self.end_within(HANG)
+    }
+
+    /// Waits for the end of something that takes longer than usual; `limit` counts from its start.
+    #[track_caller]
+    pub fn end_within(mut self, limit: Duration) -> Ended {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 break status;
             }
-            assert!(self.started.elapsed() < HANG, "it hangs\n{}", self.so_far());
+            assert!(self.started.elapsed() < limit, "it hangs\n{}", self.so_far());
             thread::sleep(Duration::from_millis(5));
         };
         let took = self.started.elapsed();
@@ -181,7 +199,8 @@ impl Running {
         ended
     }
 
-    fn so_far(&self) -> String {
+    /// What it was asked, and has said so far.
+    pub fn so_far(&self) -> String {
         format!("$ {}\n--- stdout\n{}\n--- stderr\n{}", self.line, self.stdout.text(), self.stderr.text())
     }
 }

@@ -1,11 +1,18 @@
 //! Ground truth: keys of known classes, and what a run must have made of them, number by number and key by key.
 
+use std::time::Duration;
+
 use shared::cluster::Access;
+use shared::limits::{BATCH_LIFE, LOCK_LEASE};
 use shared::messages::Action;
 use shared::result::{Accounting, CleanupResult, Status};
 use shared::servers::Seeder;
+use tokio::time::{Instant, sleep};
 
 use super::keys;
+
+/// How long a lock may stay after a run over NATS: if whoever drove it was killed, until its lease ends.
+const LOCK_LIMIT: Duration = LOCK_LEASE.saturating_mul(2);
 
 /// What becomes of a key in a run that deletes `permissions:*` but for `permissions:system:*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +142,37 @@ impl Truth {
     /// Looks at every key by name: the stale ones are `gone`, or else there; all others are there; and there is
     /// nothing else, neither a ledger nor a lock.
     pub async fn check_keys(&self, access: &Access, gone: bool) {
+        self.check_classes(access, gone).await;
+        let own = keys::matching(access, "keysweep:*").await;
+        assert_eq!(own, Vec::<Vec<u8>>::new(), "keys of our own are left");
+        let stale = if gone { self.stale.len() as u64 } else { 0 };
+        assert_eq!(keys::count(access).await, self.all() - stale, "keys that nobody knows");
+    }
+
+    /// The same after a run over NATS that deleted: its ledgers are left, which go by themselves before long, and
+    /// nothing else of our own is.
+    pub async fn check_keys_of_workers(&self, access: &Access) {
+        self.check_classes(access, true).await;
+        // The result comes first; then the lock is given back.
+        let until = Instant::now() + LOCK_LIMIT;
+        while !keys::matching(access, "keysweep:lock:*").await.is_empty() {
+            assert!(Instant::now() < until, "the lock is left");
+            sleep(Duration::from_millis(100)).await;
+        }
+        let own = keys::matching(access, "keysweep:*").await;
+        let strange = own.iter().find(|key| !key.starts_with(b"keysweep:ledger:"));
+        assert_eq!(strange.map(|key| key.escape_ascii().to_string()), None, "keys of our own are left");
+        let life = i64::try_from(BATCH_LIFE.as_millis()).unwrap();
+        for (key, ttl) in own.iter().zip(keys::ask(access, "PTTL", &own).await) {
+            // A slack of a minute for the grace. -2: it went between the two looks.
+            let goes = ttl == -2 || (0..=life + 60_000).contains(&ttl);
+            assert!(goes, "a ledger has the TTL {ttl}: {}", key.escape_ascii());
+        }
+        let known = self.all() - self.stale.len() as u64 + own.len() as u64;
+        assert_eq!(keys::count(access).await, known, "keys that nobody knows");
+    }
+
+    async fn check_classes(&self, access: &Access, gone: bool) {
         let left = keys::existing(access, &self.stale).await;
         if gone {
             let first = left.first().map(|key| key.escape_ascii().to_string());
@@ -150,10 +188,6 @@ impl Truth {
         ] {
             assert_eq!(keys::existing(access, kept).await.len(), kept.len(), "{class} keys are gone");
         }
-        let own = keys::matching(access, "keysweep:*").await;
-        assert_eq!(own, Vec::<Vec<u8>>::new(), "keys of our own are left");
-        let stale = if gone { self.stale.len() as u64 } else { 0 };
-        assert_eq!(keys::count(access).await, self.all() - stale, "keys that nobody knows");
     }
 
     /// Both checks after a run that deletes.

@@ -1,0 +1,125 @@
+//! What a run over NATS leaves behind for others: its result, its line in the history, its events, its audit
+//! trail. Each is asked for as people do it, by the command line.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use shared::cluster::Access;
+use shared::dead;
+use shared::env::Env;
+use shared::history;
+use shared::ids::RunId;
+use shared::result::CleanupResult;
+use tokio::time::{Instant, sleep};
+
+use super::Fleet;
+use crate::cli::Ended;
+use crate::kit::HANG;
+use crate::kit::truth::Truth;
+
+/// The kinds of events with which a run ends.
+const ENDS: [&str; 4] = ["completed", "partial", "failed", "cancelled"];
+
+/// The result that a command printed.
+pub fn result(ended: &Ended) -> CleanupResult {
+    serde_json::from_value(ended.json()).unwrap_or_else(|e| panic!("no result: {e}\n{ended}"))
+}
+
+/// Waits until the job's only run is stored, so that it goes on whatever becomes of whoever started it.
+pub async fn stored(env: &Env) -> RunId {
+    let until = Instant::now() + HANG;
+    loop {
+        let lines = history::read(&*env.store).await.unwrap();
+        if let [line] = lines.as_slice() {
+            return line.run_id;
+        }
+        assert!(lines.is_empty() && Instant::now() < until, "{lines:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until a run has a receipt or, at least, a report, so that it is in the middle of its work.
+pub async fn under_way(env: &Env, run: RunId, kind: &str) {
+    let (prefix, until) = (format!("runs/{run}/{kind}/"), Instant::now() + HANG);
+    while env.store.next_after(&prefix, 0).await.unwrap().is_none() {
+        assert!(Instant::now() < until, "there is no {kind}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Holds all that a completed run left against the truth: numbers, keys, one line, one end, the audit trail, and
+/// nothing that nobody could handle.
+pub async fn check(fleet: &Fleet, env: &Env, access: &Access, truth: &Truth, result: &CleanupResult) {
+    truth.check_numbers(result, shared::messages::Action::Delete);
+    truth.check_keys_of_workers(access).await;
+    assert_eq!(
+        env.records(result.run_id).result().await.unwrap().as_ref(),
+        Some(result),
+        "the stored result"
+    );
+    closed(env, result.run_id).await;
+    check_history(fleet, result);
+    check_events(fleet, result);
+    check_audit(fleet, truth, result.run_id);
+    let letter = dead::next(&*env.store, 0).await.unwrap();
+    assert!(letter.is_none(), "somebody could not handle a message: {letter:?}");
+}
+
+/// The line of a run is closed a moment after its result is stored.
+async fn closed(env: &Env, run: RunId) {
+    let until = Instant::now() + HANG;
+    loop {
+        let lines = history::read(&*env.store).await.unwrap();
+        if lines.iter().any(|line| line.run_id == run && line.status.is_some()) {
+            return;
+        }
+        assert!(Instant::now() < until, "the line of the run stays open: {lines:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// There is one line, and it says what the result says.
+fn check_history(fleet: &Fleet, result: &CleanupResult) {
+    let ended = fleet.command(&["runs", "list", "--json"]).run();
+    let json = ended.exits(0).json();
+    let [line] = json["runs"].as_array().expect("a list").as_slice() else { panic!("one line\n{ended}") };
+    assert_eq!(line["runId"], result.run_id.to_string(), "{ended}");
+    assert_eq!(line["status"], "completed", "{ended}");
+    assert_eq!(line["scannedKeys"], result.scanned_keys, "{ended}");
+    assert_eq!(line["cleanedKeys"], result.cleaned_keys, "{ended}");
+}
+
+/// The run ended once, and so it was told.
+fn check_events(fleet: &Fleet, result: &CleanupResult) {
+    let ended = fleet.command(&["events", "--json"]).run();
+    let events = ended.exits(0).stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let is_end = |event: &Value| ENDS.iter().any(|end| event["type"] == format!("dev.keysweep.run.{end}.v1"));
+    let ends: Vec<Value> = events.filter(is_end).collect();
+    let [end] = ends.as_slice() else { panic!("{} ends\n{ended}", ends.len()) };
+    assert_eq!(end["type"], "dev.keysweep.run.completed.v1");
+    assert_eq!(end["subject"], result.run_id.to_string());
+    let told: CleanupResult =
+        serde_json::from_value(end["data"].clone()).expect("the event holds the result");
+    assert_eq!(&told, result, "the result that subscribers got");
+}
+
+/// The trail names the stale keys, each of them once, and no other.
+fn check_audit(fleet: &Fleet, truth: &Truth, run: RunId) {
+    let ended = fleet.command(&["runs", "audit", &run.to_string()]).run();
+    let mut deleted: Vec<Vec<u8>> = Vec::new();
+    for line in ended.exits(0).stdout.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["outcome"], &line["reason"]), (&"deleted".into(), &"stale".into()), "{line}");
+        deleted.push(match (&line["key"], &line["keyBase64"]) {
+            (Value::String(key), Value::Null) => key.clone().into_bytes(),
+            (Value::Null, Value::String(key)) => STANDARD.decode(key).unwrap(),
+            _ => panic!("a line without a key: {line}"),
+        });
+    }
+    let mut stale = truth.stale.clone();
+    stale.sort();
+    deleted.sort();
+    assert!(deleted == stale, "the trail names {} keys, and {} were stale", deleted.len(), stale.len());
+}
