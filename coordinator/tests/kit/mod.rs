@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part of the kit")]
 
 pub mod keys;
+pub mod net;
 pub mod queues;
 pub mod slow_nodes;
 pub mod truth;
