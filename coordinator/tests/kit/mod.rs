@@ -2,7 +2,9 @@
 //! the truth that a run is held against.
 #![allow(dead_code, reason = "every test file uses its own part of the kit")]
 
+pub mod gate;
 pub mod keys;
+pub mod net;
 pub mod queues;
 pub mod slow_nodes;
 pub mod truth;

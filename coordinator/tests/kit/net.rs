@@ -1,0 +1,259 @@
+//! Runs over a real nats-server within one process: each role in tasks of its own, and a coordinator that submits,
+//! holds, conducts and follows, as the commands do.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::conduct::{Conducted, conduct};
+use coordinator::follow::follow;
+use coordinator::hold::{self, Held, Hold, Phase};
+use coordinator::options::Options;
+use coordinator::submit::submit;
+use coordinator::survey::Survey;
+use reaper::Reaper;
+use scanner::Scanner;
+use shared::crash::CrashPlan;
+use shared::dead::{self, DeadLetter};
+use shared::env::{Env, Timing};
+use shared::history::{self, RunLine};
+use shared::ids::RunId;
+use shared::limits::BATCH_LIFE;
+use shared::nats::{Nats, NatsAccess, setup};
+use shared::queue::Topic;
+use shared::records::Records;
+use shared::result::CleanupResult;
+use shared::servers::NatsServer;
+use shared::supervise::Crew;
+use tokio_util::sync::CancellationToken;
+
+use super::{in_time, keys, progress};
+
+/// The pause of whoever waits for something to come true.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A nats-server, and how we use it.
+pub struct Net {
+    pub server: NatsServer,
+    pub access: NatsAccess,
+    pub timing: Timing,
+}
+
+impl Net {
+    /// A server of our own, with these time limits.
+    pub async fn start(timing: Timing) -> Self {
+        let server = NatsServer::start("").await.expect("a nats-server can be started");
+        let access = NatsAccess { ack_wait: timing.ack_wait, ..NatsAccess::open(server.url()) };
+        Self { server, access, timing }
+    }
+
+    /// A connection of its own, as a process would have. Waits for the server as long as it takes.
+    pub async fn connect(&self) -> Nats {
+        let nats = Nats::connect(&self.access, "keysweep-test", None).await.unwrap();
+        setup::ensure(&nats).await.unwrap();
+        nats
+    }
+
+    /// The surroundings of one process.
+    pub async fn env(&self, options: &Options) -> Env {
+        let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
+        Env::connect(&self.connect().await, access, self.timing)
+    }
+}
+
+/// How many workers of each role.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    pub scanners: usize,
+    pub reapers: usize,
+    pub reporters: usize,
+}
+
+impl Counts {
+    /// Two of each, so that there is always somebody else.
+    pub const PAIRS: Self = Self { scanners: 2, reapers: 2, reporters: 2 };
+}
+
+/// Workers at work. Dropping them aborts them.
+pub struct Workers {
+    crew: Crew,
+    shutdown: CancellationToken,
+    envs: Vec<Env>,
+}
+
+impl Workers {
+    /// Nobody yet.
+    pub fn none() -> Self {
+        Self { crew: Crew::default(), shutdown: CancellationToken::new(), envs: Vec::new() }
+    }
+
+    /// As many in `env` as told.
+    pub fn start(env: &Env, counts: Counts) -> Self {
+        let mut workers = Self::none();
+        workers.add(env, counts);
+        workers
+    }
+
+    /// More of them. Each has one message in hand at a time, and is started anew when it is cut off as planned.
+    pub fn add(&mut self, env: &Env, counts: Counts) {
+        self.envs.push(env.clone());
+        for n in 0..counts.scanners {
+            self.role(env, format!("scanner {n}"), |env, shutdown| async move {
+                Scanner::new(env, shutdown).run(1).await
+            });
+        }
+        for n in 0..counts.reapers {
+            self.role(env, format!("reaper {n}"), |env, shutdown| async move {
+                Reaper::new(env, shutdown).run(1).await
+            });
+        }
+        for n in 0..counts.reporters {
+            self.role(env, format!("reporter {n}"), |env, shutdown| async move {
+                reporter::run(&env, shutdown).await
+            });
+        }
+    }
+
+    fn role<E: Display + Send + 'static, F: Future<Output = Result<(), E>> + Send + 'static>(
+        &mut self,
+        env: &Env,
+        name: String,
+        start: impl Fn(Env, CancellationToken) -> F + Send + 'static,
+    ) {
+        let (env, shutdown) = (env.clone(), self.shutdown.clone());
+        self.crew.start(name, async move {
+            loop {
+                tokio::select! {
+                    exit = start(env.clone(), shutdown.clone()) => return exit,
+                    () = env.crash.fired() => println!("a worker is cut off"),
+                }
+            }
+        });
+    }
+
+    /// Lets them finish what is in hand; none of them may have failed.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        assert_eq!(in_time(self.crew.join()).await, [], "how workers ended");
+        for env in self.envs {
+            in_time(env.queue.close()).await;
+        }
+    }
+}
+
+/// Submits what `survey` planned, and takes the hold of its run.
+pub async fn submitted(env: &Env, options: &Options, survey: &Survey, who: &str) -> Held {
+    let run = submit(env, options, survey).await.expect("nobody else has the job").run();
+    assert_eq!(run, survey.spec.run, "it is our run that waits");
+    taken(env, options, run, who).await
+}
+
+/// Takes the hold of a job whatever it says, as long as it is of `run`.
+pub async fn taken(env: &Env, options: &Options, run: RunId, who: &str) -> Held {
+    let (there, revision) = hold::look(&*env.store, &options.job).await.unwrap().expect("there is a hold");
+    assert_eq!(there.run, run);
+    let hold = Hold::begin(run, options.alias.clone(), Phase::Driven, who);
+    let held = hold::take(&*env.store, &options.job, Some(revision), hold).await.unwrap();
+    held.expect("nobody was faster")
+}
+
+/// Conducts a run to its result, as its only coordinator.
+pub async fn conducted(env: &Env, held: Held) -> CleanupResult {
+    match conduct(env, held, &CancellationToken::new()).await.expect("the store answers") {
+        Conducted::Ended(result) => *result,
+        other => panic!("the run was not ended by us: {other:?}"),
+    }
+}
+
+/// The result of a run that others drive.
+pub async fn followed(env: &Env, survey: &Survey) -> CleanupResult {
+    let (progress, _) = progress(survey);
+    follow(&env.records(survey.spec.run), &progress).await.expect("the records answer")
+}
+
+/// Submits what `survey` planned, and conducts and follows it, side by side.
+pub async fn driven(env: &Env, options: &Options, survey: &Survey) -> CleanupResult {
+    let held = submitted(env, options, survey, "a test").await;
+    let (conducted, followed) = tokio::join!(Box::pin(conducted(env, held)), Box::pin(followed(env, survey)));
+    assert_eq!(conducted, followed, "there is one result");
+    conducted
+}
+
+/// One run in `env` with workers of its own, from submitting to the result.
+pub async fn run_in(env: &Env, options: &Options, survey: &Survey, counts: Counts) -> CleanupResult {
+    let workers = Workers::start(env, counts);
+    let result = in_time(driven(env, options, survey)).await;
+    closed(env, survey.spec.run).await;
+    workers.stop().await;
+    result
+}
+
+/// Waits until the history says how the run ended: the last thing that a reporter does.
+pub async fn closed(env: &Env, run: RunId) -> RunLine {
+    let closed = async || {
+        let lines = history::read(&*env.store).await.unwrap();
+        lines.into_iter().find(|line| line.run_id == run && line.status.is_some())
+    };
+    in_time(found(closed)).await
+}
+
+/// What `look` finds at last.
+pub async fn found<T>(look: impl AsyncFn() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Returns when `look` says so.
+pub async fn until(look: impl AsyncFn() -> bool) {
+    in_time(found(async || look().await.then_some(()))).await;
+}
+
+/// The reports that a run has.
+pub async fn reports(records: &Records, tasks: &[shared::messages::ScanTask]) -> usize {
+    let mut reports = 0;
+    for task in tasks {
+        reports += usize::from(records.report(task.task).await.unwrap().is_some());
+    }
+    reports
+}
+
+/// `env` with a worker cut off as planned.
+pub fn with_crash(env: &Env, plan: CrashPlan) -> Env {
+    Env { crash: Arc::new(plan), ..env.clone() }
+}
+
+/// All dead letters.
+pub async fn dead_letters(env: &Env) -> Vec<DeadLetter> {
+    let (mut letters, mut revision) = (Vec::new(), 0);
+    while let Some((at, letter)) = dead::next(&*env.store, revision).await.unwrap() {
+        revision = at;
+        letters.push(letter);
+    }
+    letters
+}
+
+/// That the queues hold nothing any more, neither now nor after the ack deadline.
+pub async fn check_empty(env: &Env) {
+    let wait = env.timing.ack_wait + Duration::from_millis(500);
+    for topic in [Topic::Tasks, Topic::Batches] {
+        let left = env.queue.pull(topic, 1, wait).await.unwrap();
+        let left: Vec<String> = left.iter().map(|left| left.payload.escape_ascii().to_string()).collect();
+        assert_eq!(left, [""; 0], "{topic:?} are left");
+    }
+}
+
+/// Removes the ledgers that a run over NATS leaves, each of which would go by itself when its batch may act no
+/// more.
+pub async fn drop_ledgers(options: &Options) {
+    let ledgers = keys::matching(&options.access, "keysweep:ledger:*").await;
+    let longest = i64::try_from(BATCH_LIFE.as_millis()).unwrap() + 60_000;
+    for ttl in keys::ask(&options.access, "PTTL", &ledgers).await {
+        assert!((1..=longest).contains(&ttl), "a ledger lives for {ttl} ms");
+    }
+    keys::ask(&options.access, "UNLINK", &ledgers).await;
+}
