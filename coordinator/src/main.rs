@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,8 +14,9 @@ use coordinator::cli::site::Site;
 use coordinator::cli::{demo, events, log, nats_setup, roles, run, runs, show, stats};
 use coordinator::exit;
 use coordinator::options::Options;
+use jiff::Timestamp;
 use serde_json::json;
-use shared::config::{self, ConfigError, Environment, JobFile, Origin, Settings};
+use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings};
 use shared::messages::Attempt;
 
 fn main() -> ExitCode {
@@ -104,8 +106,10 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
         Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
         Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
         Command::Config { command: ConfigCommand::Show(_) } => {
-            let rows = settings(cli)?.rows();
-            let page = if how.json { show::settings_json(&rows) } else { show::settings(&rows) };
+            let settings = settings(cli)?;
+            let (rows, (text, runs)) = (settings.rows(), show::schedule(&settings, Timestamp::now()));
+            let page =
+                if how.json { show::settings_json(&rows, &runs) } else { show::settings(&rows) + &text };
             io::stdout().write_all(page.as_bytes())?;
             Ok(exit::DONE)
         }
@@ -113,7 +117,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
             let text = std::fs::read_to_string(file);
             let text = text
                 .map_err(|e| Ended::new(exit::USAGE, format!("failed to read `{}`: {e}", file.display())))?;
-            let checked = config::check_file(file, &text);
+            let checked = check(file, &text);
             let page =
                 if how.json { show::checked_json(file, &checked) } else { show::checked(file, &checked) };
             io::stdout().write_all(page.as_bytes())?;
@@ -139,6 +143,19 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
             Ok(exit::DONE)
         }
     }
+}
+
+/// Everything that is wrong with a job file.
+fn check(file: &Path, text: &str) -> Result<Vec<String>, Vec<String>> {
+    let texts = |problems: Vec<ConfigError>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let jobs = config::check_file(file, text).map_err(texts)?;
+    // What the file itself says, whatever flags and environment are here.
+    let (flags, environment) = (FlagLayer::default(), Environment::default());
+    let parsed = JobFile::parse(file, text).map_err(|e| texts(vec![e]))?;
+    // A password file or a context that is not on this machine is no mistake of the file.
+    let settings = config::resolve_all(&flags, &environment, Some(&parsed)).unwrap_or_default();
+    let problems = show::schedule_problems(&settings);
+    if problems.is_empty() { Ok(jobs) } else { Err(problems) }
 }
 
 /// `keysweep run`: in this process, or on workers if the settings say where NATS is.

@@ -1,16 +1,22 @@
 //! What `config show`, `config check`, `completions` and `man` print. Each gives its text or writes
 //! into what it is handed; printing is `main`'s.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
 use clap_complete::Shell;
 use clap_mangen::Man;
 use comfy_table::{Table, presets};
-use serde_json::json;
-use shared::config::{ConfigError, Row};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shared::config::{Row, Settings};
 
 use super::args;
+use crate::schedule::Schedule;
+
+/// How many of the next times of a schedule are shown.
+const NEXT_TIMES: usize = 3;
 
 /// The settings as aligned columns: name, value, origin.
 #[must_use]
@@ -26,15 +32,43 @@ pub fn settings(rows: &[Row]) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// The settings as one JSON document: `{"settings": [{"name", "value", "origin"}]}`.
+/// When `keysweep serve` starts the job, and what is wrong with that otherwise.
 #[must_use]
-pub fn settings_json(rows: &[Row]) -> String {
-    format!("{:#}\n", json!({ "settings": rows }))
+pub fn schedule(settings: &Settings, now: Timestamp) -> (String, Value) {
+    match Schedule::parse(&settings.schedule.value, &settings.timezone.value) {
+        Ok(schedule) => {
+            let next: Vec<String> =
+                schedule.next_times(now, NEXT_TIMES).iter().map(Timestamp::to_string).collect();
+            let text = format!(
+                "\nWith `keysweep serve`: {}\n  next: {}\n",
+                schedule.describe(),
+                next.join("\n        ")
+            );
+            (text, json!({ "schedule": schedule.describe(), "next": next }))
+        }
+        Err(e) => (format!("\nWith `keysweep serve`: {e}\n"), json!({ "problem": e.to_string() })),
+    }
 }
 
-/// The outcome of [`shared::config::check_file`] for people: the jobs, or one problem per line.
+/// The settings as one JSON document: `{"settings": [{"name", "value", "origin"}], "runs": {"schedule", "next"}}`.
 #[must_use]
-pub fn checked(path: &Path, outcome: &Result<Vec<String>, Vec<ConfigError>>) -> String {
+pub fn settings_json(rows: &[Row], runs: &Value) -> String {
+    format!("{:#}\n", json!({ "settings": rows, "runs": runs }))
+}
+
+/// What is wrong with the schedules of a file whose values are right otherwise, one text per job.
+#[must_use]
+pub fn schedule_problems(jobs: &[Settings]) -> Vec<String> {
+    let problem = |job: &Settings| {
+        let wrong = Schedule::parse(&job.schedule.value, &job.timezone.value).err()?;
+        Some(format!("{}: `schedule` of job `{}`: {wrong}", job.schedule.origin, job.job.value))
+    };
+    jobs.iter().filter_map(problem).collect()
+}
+
+/// The outcome of a check for people: the jobs, or one problem per line.
+#[must_use]
+pub fn checked<E: Display>(path: &Path, outcome: &Result<Vec<String>, Vec<E>>) -> String {
     match outcome {
         Ok(jobs) if jobs.is_empty() => format!("{}: no problems, no jobs\n", path.display()),
         Ok(jobs) => format!("{}: no problems, jobs: {}\n", path.display(), jobs.join(", ")),
@@ -44,7 +78,7 @@ pub fn checked(path: &Path, outcome: &Result<Vec<String>, Vec<ConfigError>>) -> 
 
 /// The same as one JSON document: `{"file", "jobs", "problems"}`, with either list empty.
 #[must_use]
-pub fn checked_json(path: &Path, outcome: &Result<Vec<String>, Vec<ConfigError>>) -> String {
+pub fn checked_json<E: Display>(path: &Path, outcome: &Result<Vec<String>, Vec<E>>) -> String {
     let (jobs, problems) = match outcome {
         Ok(jobs) => (jobs.as_slice(), Vec::new()),
         Err(problems) => (&[][..], problems.iter().map(ToString::to_string).collect()),
@@ -111,7 +145,8 @@ mod tests {
 
     #[test]
     fn json_holds_the_same_rows() {
-        let json: serde_json::Value = serde_json::from_str(&settings_json(&rows())).expect("JSON");
+        let json: serde_json::Value =
+            serde_json::from_str(&settings_json(&rows(), &Value::Null)).expect("JSON");
         assert_eq!(json["settings"][0]["name"], "name");
         assert_eq!(json["settings"][5]["value"], "***");
         assert_eq!(json["settings"][12]["origin"], "flag --grace");
