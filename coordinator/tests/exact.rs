@@ -12,13 +12,6 @@ use shared::result::{CleanupResult, Status};
 /// Matching keys of a test in CI.
 const KEYS: u64 = 50_000;
 
-/// Matching keys of a soak test.
-#[expect(clippy::disallowed_methods, reason = "how much a test does is no setting of keysweep")]
-fn soak_keys() -> u64 {
-    let keys = std::env::var("KEYSWEEP_SOAK_KEYS").ok();
-    keys.map_or(1_000_000, |keys| keys.parse().expect("KEYSWEEP_SOAK_KEYS is a number"))
-}
-
 /// Seeds, runs, and holds the run against the truth.
 async fn check(options: &Options, truth: &Truth) -> CleanupResult {
     truth.seed(&options.access).await;
@@ -178,17 +171,17 @@ async fn everything_stale_goes_if_that_is_allowed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes KEYSWEEP_SOAK_KEYS keys"]
 async fn soak_a_quiet_cluster() {
-    on_a_cluster(soak_keys()).await;
+    on_a_cluster(kit::soak_keys()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes KEYSWEEP_SOAK_KEYS keys"]
 async fn soak_a_quiet_standalone_server() {
-    on_a_standalone_server(soak_keys(), 0).await;
+    on_a_standalone_server(kit::soak_keys(), 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a fifth of KEYSWEEP_SOAK_KEYS keys in one slot"]
 async fn soak_a_giant_slot() {
-    with_a_giant_slot((soak_keys() / 5).max(SLOT_KEYS_MAX + 1)).await;
+    with_a_giant_slot((kit::soak_keys() / 5).max(SLOT_KEYS_MAX + 1)).await;
 }

@@ -33,9 +33,13 @@ struct Scene {
 
 impl Scene {
     async fn set(roles: &[(Role, usize)]) -> Self {
+        Self::with(KEYS, roles).await
+    }
+
+    async fn with(keys: u64, roles: &[(Role, usize)]) -> Self {
         let cluster = kit::cluster().await;
         let access = Access::open(cluster.urls());
-        let mut truth = Truth::mixture(KEYS, "");
+        let mut truth = Truth::mixture(keys, "");
         truth.add_binary();
         truth.seed(&access).await;
         let fleet = Fleet::start(&fleet::nats().await.url(), &cluster.urls(), roles);
@@ -61,6 +65,14 @@ const RUN: [&str; 3] = ["run", "--yes", "--json"];
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_with_a_service() {
     let mut scene = Scene::set(&ALL).await;
+    let ended = scene.fleet.command(&RUN).run();
+    scene.check(&ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes KEYSWEEP_SOAK_KEYS keys"]
+async fn soak_a_run_with_a_service() {
+    let mut scene = Scene::with(kit::soak_keys(), &ALL).await;
     let ended = scene.fleet.command(&RUN).run();
     scene.check(&ended).await;
 }

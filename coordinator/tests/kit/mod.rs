@@ -152,3 +152,10 @@ pub fn seeded(seed: u64) -> fastrand::Rng {
     println!("seed {seed}");
     fastrand::Rng::with_seed(seed)
 }
+
+/// Matching keys of a soak test.
+#[expect(clippy::disallowed_methods, reason = "how much a test does is no setting of keysweep")]
+pub fn soak_keys() -> u64 {
+    let keys = std::env::var("KEYSWEEP_SOAK_KEYS").ok();
+    keys.map_or(1_000_000, |keys| keys.parse().expect("KEYSWEEP_SOAK_KEYS is a number"))
+}
