@@ -17,11 +17,17 @@ use fleet::brake::Brake;
 use fleet::{ACK_WAIT, ALL, Fleet, trace};
 use kit::truth::Truth;
 use shared::cluster::Access;
+use shared::env::Env;
+use shared::ids::RunId;
 use shared::servers::NatsServer;
 use tokio::time::{Instant, sleep};
 
 /// Matching keys.
 const KEYS: u64 = 50_000;
+
+/// Bytes of stale keys' names. Long ones fill batches and tasks, so that there are many messages to lose, and tasks
+/// that hand back a rest.
+const STALE_NAME_BYTES: usize = 5_000;
 
 /// How long nodes pause, again and again: without that, a run of so few keys is over before anything hits it.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -40,14 +46,23 @@ fn number(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is `{value}`, which is no number")))
 }
 
+/// The mixture with binary names, and with long names for what is to go.
+fn truth() -> Truth {
+    let mut truth = Truth::mixture(KEYS, "");
+    for name in &mut truth.stale {
+        name.resize(STALE_NAME_BYTES, b'x');
+    }
+    truth.add_binary();
+    truth
+}
+
 /// One run under the blows of `seed`.
 async fn survive(seed: u64) -> Tally {
     let rng = kit::seeded(seed);
     let (cluster, nats) =
         (kit::cluster().await, NatsServer::start("").await.expect("nats-server can be started"));
     let access = Access::open(cluster.urls());
-    let mut truth = Truth::mixture(KEYS, "");
-    truth.add_binary();
+    let truth = truth();
     truth.seed(&access).await;
     let mut fleet = Fleet::start(&nats.url(), &cluster.urls(), &ALL);
     let env = fleet.records(&access).await;
@@ -69,11 +84,21 @@ async fn survive(seed: u64) -> Tally {
     sleep(ACK_WAIT / 2).await;
     let ended = running.end_within(HANG);
     println!("{blows}{} blows in {took:.1?}: {}", blows.tally.all(), blows.tally);
-    let result = trace::result(ended.exits(0));
-    assert_eq!(result.run_id, run);
-    trace::check(&fleet, &env, &access, &truth, &result).await;
+    let (reports, receipts) = (count(&env, run, "report").await, count(&env, run, "receipt").await);
+    println!("{reports} reports, {receipts} receipts");
+    trace::check(&fleet, &env, &access, &truth, &ended).await;
+    assert_eq!(trace::result(&ended).run_id, run);
     fleet.check_alive();
     blows.tally
+}
+
+/// How many records of a kind a run has.
+async fn count(env: &Env, run: RunId, kind: &str) -> usize {
+    let (prefix, mut revision, mut count) = (format!("runs/{run}/{kind}/"), 0, 0);
+    while let Some(entry) = env.store.next_after(&prefix, revision).await.unwrap() {
+        (revision, count) = (entry.revision, count + 1);
+    }
+    count
 }
 
 /// One run per seed. All sorts of blows must have fallen, or this proves less than it seems to.
