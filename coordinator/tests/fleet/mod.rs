@@ -9,6 +9,7 @@
     reason = "every test file uses its own part of the fleet, and stops at what it did not expect"
 )]
 
+pub mod blows;
 pub mod brake;
 pub mod sweeper;
 pub mod trace;
