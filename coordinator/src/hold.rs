@@ -60,12 +60,12 @@ impl Hold {
         serde_json::from_slice(&entry.value).ok()
     }
 
-    /// Whether the holder was there a moment ago, if its clock and ours agree. If so, nobody needs to wait for a
-    /// lease to end just to be told that the job is held.
+    /// Whether the holder was there a moment ago, if its clock and ours agree: it drives the run, or has just stored
+    /// it for somebody who will. If so, nobody needs to wait for a lease to end just to be told that the job is held.
     #[must_use]
     pub fn seems_alive(&self, lease: Duration) -> bool {
         let ago = now_ms().abs_diff(self.renewed_ms);
-        self.phase == Phase::Driven && Duration::from_millis(ago) < lease
+        matches!(self.phase, Phase::Driven | Phase::Waiting) && Duration::from_millis(ago) < lease
     }
 
     /// Whether somebody may take a hold that has not changed for `unchanged`.
@@ -262,6 +262,20 @@ mod tests {
         assert!(kept.is_none(), "it was taken");
         let (kept, ()) = tokio::join!(theirs.keep(&store, LEASE, &done), async { done.cancel() });
         assert!(kept.is_some());
+    }
+
+    #[test]
+    fn a_run_that_was_just_stored_is_nobody_elses_to_go_on_with() {
+        let check = |phase, ago: Duration, expected| {
+            let before = u64::try_from(ago.as_millis()).unwrap();
+            let hold = Hold { renewed_ms: now_ms() - before, ..hold(phase, "a") };
+            assert_eq!(hold.seems_alive(LEASE), expected, "{phase:?} renewed {ago:?} ago");
+        };
+        check(Phase::Waiting, Duration::ZERO, true);
+        check(Phase::Waiting, LEASE * 2, false);
+        check(Phase::Driven, Duration::ZERO, true);
+        check(Phase::Driven, LEASE * 2, false);
+        check(Phase::Free, Duration::ZERO, false);
     }
 
     #[test]

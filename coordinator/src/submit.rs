@@ -129,7 +129,9 @@ async fn take(env: &Env, options: &Options, run: RunId) -> Result<Taken, SubmitE
         };
         let sighting = seen.get_or_insert_with(|| Sighting::now(there.clone(), revision));
         sighting.again(there.clone(), revision);
-        if there.is_open(sighting.unchanged(), lease) {
+        // A run that waits is open to those who drive runs. Who wants to start one must not take it for his own.
+        let alive = there.seems_alive(lease);
+        if there.is_open(sighting.unchanged(), lease) && !alive {
             let unfinished = there.phase != Phase::Free
                 && env.records(there.run).spec().await?.is_some()
                 && env.records(there.run).result().await?.is_none();
@@ -141,7 +143,7 @@ async fn take(env: &Env, options: &Options, run: RunId) -> Result<Taken, SubmitE
                 None => continue,
             }
         }
-        if there.seems_alive(lease) && Instant::now() >= until {
+        if alive && Instant::now() >= until {
             return Err(held(options, &there, lease).into());
         }
         sleep(ASK_AGAIN).await;

@@ -80,6 +80,11 @@ pub const EMBEDDED_REAPS: usize = 4;
 /// Bytes of batches that one scan task may have in the queue.
 pub const TASK_QUEUE_BYTES: usize = (TASK_CANDIDATE_BYTES_MAX + WINDOW_BYTES_MAX) * 5 / 4;
 
+/// The fewest bytes of a work queue in NATS: those of one task, and once more what an attempt at it left behind
+/// that was cut off.
+pub const QUEUE_BYTES_MIN: usize = 16 << 20;
+
+const _: () = assert!(2 * TASK_QUEUE_BYTES <= QUEUE_BYTES_MIN);
 const _: () = assert!(EMBEDDED_SCANS * TASK_QUEUE_BYTES <= BATCHES_QUEUE_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < MESSAGE_BYTES_MAX);
 

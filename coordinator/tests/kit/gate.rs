@@ -2,6 +2,7 @@
 //! stands still as long as a test wants.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -86,17 +87,30 @@ pub struct Paced {
     inner: Arc<dyn Queue>,
     topic: Topic,
     pause: Duration,
+    full: AtomicU64,
 }
 
 impl Paced {
     pub fn new(inner: &Arc<dyn Queue>, topic: Topic, pause: Duration) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), topic, pause })
+        Arc::new(Self { inner: Arc::clone(inner), topic, pause, full: AtomicU64::new(0) })
+    }
+
+    /// How often it was too full to take a message.
+    pub fn full(&self) -> u64 {
+        self.full.load(Ordering::SeqCst)
     }
 }
 
 impl Queue for Paced {
     fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.inner.publish(topic, id, payload)
+        let published = self.inner.publish(topic, id, payload);
+        published
+            .inspect(|published| {
+                if *published == Err(QueueError::Full) {
+                    self.full.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+            .boxed()
     }
 
     fn pull(

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod net;
 pub mod queues;
 pub mod slow_nodes;
+pub mod spec;
 pub mod truth;
 
 use std::collections::BTreeMap;

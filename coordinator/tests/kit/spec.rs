@@ -1,0 +1,42 @@
+//! Runs that no server was asked about.
+
+use coordinator::options::Options;
+use coordinator::plan::{NodeKeys, Planner};
+use shared::ids::{NodeId, RunId};
+use shared::messages::{Guards, Lookups, PlannedNode, RunSpec, ScanTask};
+use shared::range::SlotListing;
+use shared::slot::SlotSet;
+use shared::time::now_ms;
+
+/// A run of `options` over a standalone server with so few `keys` that one task reads them.
+pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
+    let (run, node, process) = (RunId::new(), NodeId::new("standalone"), "a process".to_owned());
+    let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
+    let there = NodeKeys {
+        node: node.clone(),
+        keys,
+        process: process.clone(),
+        listing: SlotListing::KeysInSlot,
+        slots: Vec::new(),
+    };
+    let mut tasks = planner.database(&there);
+    assert_eq!(tasks.len(), 1);
+    let baseline = Lookups::default();
+    let planned = PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process, baseline };
+    let spec = RunSpec {
+        run,
+        job: options.job.clone(),
+        alias: options.alias.clone(),
+        cluster: false,
+        db: 0,
+        rules: options.rules.clone(),
+        dry_run: false,
+        nodes: vec![planned],
+        started_at_ms: now_ms(),
+        guards: Guards::default(),
+        display_name: options.display_name.clone(),
+        started_by: options.started_by.clone(),
+        attempt: options.attempt,
+    };
+    (spec, tasks.remove(0))
+}
