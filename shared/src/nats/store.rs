@@ -67,7 +67,7 @@ impl NatsStore {
     async fn put(&self, key: &str, value: Vec<u8>, expected: u64) -> Result<Put, StoreError> {
         let (stream, subject) = self.place(key).await?;
         let (writer, value) = (Uuid::now_v7().to_string(), bytes::Bytes::from(value));
-        let mut retry = Retry::new(&self.nats, self.patience);
+        let mut retry = self.retry(&subject);
         loop {
             let message = PublishMessage::build()
                 .payload(value.clone())
@@ -100,8 +100,17 @@ impl NatsStore {
     /// The latest message at exactly this key, as the stream's leader has it.
     async fn latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let (stream, subject) = self.place(key).await?;
-        let mut retry = Retry::new(&self.nats, self.patience);
+        let mut retry = self.retry(&subject);
         Ok(leader_get(&stream, &subject, &mut retry).await?.map(|message| self.entry(message)))
+    }
+
+    /// Patience with what is asked about `subject`.
+    fn retry(&self, subject: &str) -> Retry<'_> {
+        let (nats, now) = (&self.nats, Instant::now());
+        let place = nats.layout.place(&nats.layout.key(subject));
+        let words =
+            place.map_or_else(|| vec![subject.to_owned()], |(stream, _)| vec![stream, subject.to_owned()]);
+        Retry { nats, began: now, until: now + self.patience, pause: RETRY, words }
     }
 
     fn entry(&self, message: StreamMessage) -> Entry {
@@ -113,7 +122,7 @@ impl NatsStore {
     }
 
     async fn next_of(&self, stream: &Stream<()>, all: &str, after: u64) -> Result<Option<Entry>, StoreError> {
-        let mut retry = Retry::new(&self.nats, self.patience);
+        let mut retry = self.retry(all);
         loop {
             match stream.direct_get_next_for_subject(all, Some(after + 1)).await {
                 Ok(message) => return Ok(Some(self.entry(message))),
@@ -159,7 +168,7 @@ impl Store for NatsStore {
         let key = key.to_owned();
         async move {
             let (stream, subject) = self.place(&key).await?;
-            let mut retry = Retry::new(&self.nats, self.patience);
+            let mut retry = self.retry(&subject);
             loop {
                 match stream.direct_get_last_for_subject(subject.clone()).await {
                     Ok(message) => return Ok(Some(self.entry(message))),
@@ -264,18 +273,18 @@ impl Watch for NatsWatch {
 /// Patience with a server that does not answer at the moment.
 struct Retry<'a> {
     nats: &'a Nats,
+    began: Instant,
     until: Instant,
     pause: Duration,
+    /// What a right that is missing would be about: the stream, and the subject.
+    words: Vec<String>,
 }
 
-impl<'a> Retry<'a> {
-    fn new(nats: &'a Nats, patience: Duration) -> Self {
-        Self { nats, until: Instant::now() + patience, pause: RETRY }
-    }
-
-    /// Waits a little, or gives up with `cause`.
+impl Retry<'_> {
+    /// Waits a little, or gives up with `cause`: when the time is over, or at once if we lack the right to ask.
     async fn pause(&mut self, cause: &str) -> Result<(), StoreError> {
-        if Instant::now() >= self.until {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        if Instant::now() >= self.until || self.nats.refusal(self.began, &words).is_some() {
             return Err(StoreError(self.nats.explain(cause)));
         }
         tracing::debug!(cause, "the store does not answer, will try again");
