@@ -100,7 +100,9 @@ impl CommandError {
             Self::Stopped(code, _) | Self::Left(code) | Self::Detached(code, _) => *code,
             Self::Usage(_) | Self::Options(_) | Self::Schedule { .. } | Self::NoRun(_) => exit::USAGE,
             Self::Nats(NatsError::Unreachable { .. }) => exit::UNREACHABLE,
-            Self::Nats(NatsError::Refused { .. }) => exit::USAGE,
+            Self::Nats(NatsError::Refused { .. } | NatsError::Tls { .. } | NatsError::NoDomain { .. }) => {
+                exit::USAGE
+            }
             Self::Store(_) | Self::Records(RecordError::Store(_)) | Self::Queue(_) => exit::UNREACHABLE,
             Self::Submit(SubmitError::Store(_) | SubmitError::Records(RecordError::Store(_))) => {
                 exit::UNREACHABLE

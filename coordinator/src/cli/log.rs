@@ -30,7 +30,8 @@ pub fn init(output: &OutputArgs) {
         (false, _) => "trace",
     };
     // Libraries speak up only at the highest verbosity.
-    let others = if output.verbose > 1 { "debug" } else { "error" };
+    // The client of NATS calls an error what we tell in our own words, or try again.
+    let others = if output.verbose > 1 { "debug" } else { "error,async_nats=off" };
     let ours = ["coordinator", "scanner", "reaper", "reporter", "shared", "keysweep"];
     let ours: String = ours.iter().map(|name| format!(",{name}={level}")).collect();
     let builder = tracing_subscriber::fmt()

@@ -8,7 +8,10 @@
     reason = "every test file uses its own part of the kit, and stops at what it did not expect"
 )]
 
+pub mod broker;
+pub mod certificates;
 pub mod fake;
+pub mod jwt;
 pub mod place;
 
 use std::fmt;

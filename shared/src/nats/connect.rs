@@ -1,21 +1,25 @@
 //! The connection to NATS: made once per process, and kept by the client through restarts of the server.
 
-use std::path::Path;
+use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectError, ConnectErrorKind, Event, rustls};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-use super::access::{Login, NatsAccess};
+use super::access::NatsAccess;
 use super::layout::Layout;
+use super::login::settled;
 use crate::limits::TASK_QUEUE_BYTES;
 
 /// How long JetStream may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For how long a complaint of the server is told with what fails.
+const COMPLAINT_KEPT: Duration = Duration::from_secs(10);
 
 /// The pause between two attempts to reach a server.
 const RETRY: Duration = Duration::from_millis(500);
@@ -43,11 +47,31 @@ pub enum NatsError {
         /// What happened.
         cause: String,
     },
+    /// The two ends do not agree on TLS, or do not trust each other.
+    #[error(
+        "failed to agree on TLS with NATS at `{urls}`: {cause}; check `--nats-ca`, `--nats-cert` and `--nats-key`, and whether the server speaks TLS"
+    )]
+    Tls {
+        /// The seeds, without secrets.
+        urls: String,
+        /// What happened.
+        cause: String,
+    },
     /// JetStream is off, or not for this account.
     #[error(
         "NATS at `{0}` has no JetStream for this account; start the server with `-js`, or enable it for the account"
     )]
     NoJetStream(String),
+    /// Nobody answers for a JetStream domain.
+    #[error(
+        "NATS at `{urls}` reaches no JetStream domain `{domain}`; check `--nats-domain`, or leave it out where the server has none"
+    )]
+    NoDomain {
+        /// The seeds, without secrets.
+        urls: String,
+        /// The domain.
+        domain: String,
+    },
     /// A stream or consumer is not as we need it.
     #[error("{0}")]
     Layout(String),
@@ -70,8 +94,11 @@ pub struct Nats {
     pub(super) urls: Arc<str>,
     /// The last thing that the server complained about, such as a missing right: a refused request is not
     /// answered at all, so this says why.
-    complaint: Arc<Mutex<Option<String>>>,
+    complaint: Complaint,
 }
+
+/// What a server said that is no answer to anything, and when.
+pub(super) type Complaint = Arc<Mutex<Option<(Instant, String)>>>;
 
 impl Nats {
     /// Connects as `name`. Tries for `patience`; for ever if there is none, and says that it waits.
@@ -88,8 +115,8 @@ impl Nats {
         let until = patience.map(|patience| Instant::now() + patience);
         let mut told = false;
         loop {
-            let complaint = Arc::default();
-            let options = options(access, name, &shown, Arc::clone(&complaint)).await?;
+            let complaint = Complaint::default();
+            let options = settled(access, name, &shown, Arc::clone(&complaint)).await?;
             match options.connect(urls.clone()).await {
                 Ok(client) => {
                     if told {
@@ -101,12 +128,8 @@ impl Nats {
                 }
                 Err(e) => {
                     let cause = chain(&e);
-                    let refused = matches!(
-                        e.kind(),
-                        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
-                    );
-                    if refused {
-                        return Err(NatsError::Refused { urls: shown, cause });
+                    if let Some(permanent) = permanent(&e, &shown, &cause) {
+                        return Err(permanent);
                     }
                     if until.is_some_and(|until| Instant::now() >= until) {
                         return Err(NatsError::Unreachable { urls: shown, cause });
@@ -149,13 +172,49 @@ impl Nats {
         .await;
     }
 
-    /// What the server last complained about, to be told with a request that was not answered.
+    /// JetStream does not answer.
+    pub(super) fn no_jetstream(&self) -> NatsError {
+        let urls = self.urls.to_string();
+        match self.layout.domain() {
+            Some(domain) => NatsError::NoDomain { urls, domain: domain.to_owned() },
+            None => NatsError::NoJetStream(urls),
+        }
+    }
+
+    /// `cause`, with what the server complained about a moment ago.
     pub(super) fn explain(&self, cause: impl std::fmt::Display) -> String {
-        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*complaint {
+        match self.complaint(|at| at.elapsed() < COMPLAINT_KEPT) {
             Some(complaint) => format!("{cause} (the server said: {complaint})"),
             None => cause.to_string(),
         }
+    }
+
+    /// The right that the server refused since `began` for a subject that holds one of `words`. Who lacks it need
+    /// not ask again.
+    pub(super) fn refusal(&self, began: Instant, words: &[&str]) -> Option<String> {
+        let complaint = self.complaint(|at| at >= began)?;
+        let refused = complaint.to_ascii_lowercase().contains("permissions violation");
+        (refused && words.iter().any(|word| complaint.contains(word))).then_some(complaint)
+    }
+
+    fn complaint(&self, when: impl Fn(Instant) -> bool) -> Option<String> {
+        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        complaint.as_ref().filter(|(at, _)| when(*at)).map(|(_, text)| text.clone())
+    }
+}
+
+/// Why it is no use to try again; `None` if it may be.
+fn permanent(e: &ConnectError, urls: &str, cause: &str) -> Option<NatsError> {
+    let (urls, cause) = (urls.to_owned(), cause.to_owned());
+    let io = e.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let of_tls = io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>());
+    match e.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            Some(NatsError::Refused { urls, cause })
+        }
+        ConnectErrorKind::Tls => Some(NatsError::Tls { urls, cause }),
+        _ if of_tls => Some(NatsError::Tls { urls, cause }),
+        _ => None,
     }
 }
 
@@ -168,66 +227,16 @@ fn context(client: &Client, domain: Option<&str>) -> Context {
     }
 }
 
-async fn options(
-    access: &NatsAccess,
-    name: &str,
-    shown: &str,
-    complaint: Arc<Mutex<Option<String>>>,
-) -> Result<ConnectOptions, NatsError> {
-    let unusable = |path: &Path, e: std::io::Error| NatsError::Refused {
-        urls: shown.to_owned(),
-        cause: format!("cannot use `{}`: {e}", path.display()),
-    };
-    let options = ConnectOptions::new()
-        .name(name)
-        .request_timeout(Some(ANSWER_TIMEOUT))
-        .reconnect_delay_callback(|attempts| {
-            let step = u32::try_from(attempts.min(20)).unwrap_or(20);
-            Duration::from_millis(50) * step
-        })
-        .event_callback(move |event| {
-            let complaint = Arc::clone(&complaint);
-            async move { heard(&event, &complaint) }
-        });
-    let options = match &access.login {
-        Login::Open => options,
-        Login::Password(user, password) => {
-            options.user_and_password(user.clone(), password.expose().to_owned())
-        }
-        Login::Token(token) => options.token(token.expose().to_owned()),
-        Login::Creds(path) => options.credentials_file(path).await.map_err(|e| unusable(path, e))?,
-        Login::Nkey(path) => {
-            let seed = tokio::fs::read_to_string(path).await.map_err(|e| unusable(path, e))?;
-            options.nkey(seed.trim().to_owned())
-        }
-    };
-    let options = match &access.ca {
-        Some(ca) => options
-            .add_root_certificates(readable(ca).map_err(|e| unusable(ca, e))?.to_owned())
-            .require_tls(true),
-        None => options,
-    };
-    Ok(match &access.identity {
-        Some((cert, key)) => {
-            readable(cert).map_err(|e| unusable(cert, e))?;
-            readable(key).map_err(|e| unusable(key, e))?;
-            options.add_client_certificate(cert.clone(), key.clone()).require_tls(true)
-        }
-        None => options,
-    })
-}
-
-/// The client names no file that it cannot read, so we look first.
-fn readable(path: &Path) -> std::io::Result<&Path> {
-    std::fs::File::open(path).map(|_| path)
-}
-
-fn heard(event: &Event, complaint: &Mutex<Option<String>>) {
+/// Logs what happens to the connection, and keeps what the server complains about.
+pub(super) fn heard(event: &Event, complaint: &Complaint) {
     match event {
         Event::ServerError(error) => {
             let text = error.to_string();
             tracing::warn!(error = text, "NATS complains");
-            *complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            *complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), text));
+        }
+        Event::ClientError(ClientError::Other(text)) if text.contains("authorization") => {
+            tracing::warn!(error = text, "NATS refuses the login; it will be tried again");
         }
         Event::Disconnected => tracing::warn!("the connection to NATS is lost; it will be made again"),
         Event::Connected => tracing::debug!("connected to NATS"),
@@ -235,13 +244,13 @@ fn heard(event: &Event, complaint: &Mutex<Option<String>>) {
     }
 }
 
-/// An error with its sources.
+/// An error with its sources, each said once.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
         let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
+        if !text.contains(inner_text.trim_start_matches("nats: ")) {
             text = format!("{text}: {inner_text}");
         }
         source = inner.source();

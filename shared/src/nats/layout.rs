@@ -63,6 +63,12 @@ impl Layout {
         self.access.queue_bytes
     }
 
+    /// The JetStream domain.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.access.domain.as_deref()
+    }
+
     /// The subject of a work queue.
     #[must_use]
     pub fn queue_subject(&self, topic: Topic) -> String {

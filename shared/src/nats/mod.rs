@@ -4,6 +4,7 @@
 mod access;
 mod connect;
 pub mod layout;
+mod login;
 mod queue;
 mod service;
 pub mod setup;

@@ -6,7 +6,7 @@ use std::fmt;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{Config as ConsumerConfig, IntoConsumerConfig, PullConsumer};
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, RequestErrorKind};
-use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use async_nats::jetstream::stream::{Config, ConsumerError, ConsumerErrorKind, RetentionPolicy};
 use serde::Serialize;
 
 use super::connect::{Nats, NatsError, chain};
@@ -147,12 +147,8 @@ async fn find_stream(nats: &Nats, name: &str) -> Result<Option<Config>, NatsErro
             GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 Ok(None)
             }
-            GetStreamErrorKind::JetStream(said) if off(said.error_code()) => {
-                Err(NatsError::NoJetStream(nats.urls.to_string()))
-            }
-            GetStreamErrorKind::Request if no_responders(&e) => {
-                Err(NatsError::NoJetStream(nats.urls.to_string()))
-            }
+            GetStreamErrorKind::JetStream(said) if off(said.error_code()) => Err(nats.no_jetstream()),
+            GetStreamErrorKind::Request if no_responders(&e) => Err(nats.no_jetstream()),
             _ => Err(request(nats, &format!("look at the stream `{name}`"), &chain(&e))),
         },
     }
@@ -175,9 +171,14 @@ fn cannot_create(
     e: &async_nats::jetstream::context::CreateStreamError,
 ) -> NatsError {
     match e.kind() {
-        CreateStreamErrorKind::JetStreamUnavailable => NatsError::NoJetStream(nats.urls.to_string()),
-        CreateStreamErrorKind::JetStream(said) if off(said.error_code()) => {
-            NatsError::NoJetStream(nats.urls.to_string())
+        CreateStreamErrorKind::JetStreamUnavailable => nats.no_jetstream(),
+        CreateStreamErrorKind::JetStream(said) if off(said.error_code()) => nats.no_jetstream(),
+        CreateStreamErrorKind::JetStream(said)
+            if said.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED =>
+        {
+            NatsError::Layout(format!(
+                "failed to create the stream `{name}` with the replicas that the settings ask for: {said}; only a cluster keeps several, so set `[nats] replicas` to 1"
+            ))
         }
         _ => request(nats, &format!("create the stream `{name}`"), &chain(e)),
     }
@@ -194,12 +195,18 @@ async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsEr
         let made = nats.js.create_consumer_on_stream(wanted.clone(), stream).await;
         made.map(drop).map_err(|e| request(nats, &format!("make the consumer `{name}`"), &chain(&e)))
     };
-    let Ok(found) = found else {
-        if mode == Mode::Look {
+    let found = match found {
+        Ok(found) => found,
+        Err(e) if !is_missing(&e) => {
+            return Err(request(nats, &format!("look at the consumer `{name}`"), &chain(&e)));
+        }
+        Err(_) if mode == Mode::Look => {
             return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
         }
-        make().await?;
-        return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
+        Err(_) => {
+            make().await?;
+            return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
+        }
     };
     let differences =
         consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config);
@@ -212,6 +219,10 @@ async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsEr
         (false, _) => PieceState::Different,
     };
     Ok(Piece { name, state, differences })
+}
+
+fn is_missing(e: &ConsumerError) -> bool {
+    matches!(e.kind(), ConsumerErrorKind::JetStream(said) if said.error_code() == ErrorCode::CONSUMER_NOT_FOUND)
 }
 
 /// What of `found` is not as `wanted`. Pure.

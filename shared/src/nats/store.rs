@@ -70,7 +70,7 @@ impl NatsStore {
     async fn put(&self, key: &str, value: Vec<u8>, expected: u64) -> Result<Put, StoreError> {
         let (stream, subject) = self.place(key).await?;
         let (writer, value) = (Uuid::now_v7().to_string(), bytes::Bytes::from(value));
-        let mut retry = Retry::new(&self.nats, self.patience);
+        let mut retry = self.retry(&subject);
         loop {
             let message = PublishMessage::build()
                 .payload(value.clone())
@@ -103,8 +103,17 @@ impl NatsStore {
     /// The latest message at exactly this key, as the stream's leader has it.
     async fn latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let (stream, subject) = self.place(key).await?;
-        let mut retry = Retry::new(&self.nats, self.patience);
+        let mut retry = self.retry(&subject);
         Ok(leader_get(&stream, &subject, &mut retry).await?.map(|message| self.entry(message)))
+    }
+
+    /// Patience with what is asked about `subject`.
+    fn retry(&self, subject: &str) -> Retry<'_> {
+        let (nats, since, patience) = (&self.nats, Instant::now(), self.patience);
+        let place = nats.layout.place(&nats.layout.key(subject));
+        let words =
+            place.map_or_else(|| vec![subject.to_owned()], |(stream, _)| vec![stream, subject.to_owned()]);
+        Retry { nats, since, patience, pause: RETRY, told: false, words }
     }
 
     fn entry(&self, message: StreamMessage) -> Entry {
@@ -122,7 +131,7 @@ impl NatsStore {
         after: u64,
         patience: Duration,
     ) -> Result<Option<Entry>, StoreError> {
-        let mut retry = Retry::new(&self.nats, patience);
+        let mut retry = Retry { patience, ..self.retry(all) };
         loop {
             match stream.direct_get_next_for_subject(all, Some(after + 1)).await {
                 Ok(message) => return Ok(Some(self.entry(message))),
@@ -168,7 +177,7 @@ impl Store for NatsStore {
         let key = key.to_owned();
         async move {
             let (stream, subject) = self.place(&key).await?;
-            let mut retry = Retry::new(&self.nats, self.patience);
+            let mut retry = self.retry(&subject);
             loop {
                 match stream.direct_get_last_for_subject(subject.clone()).await {
                     Ok(message) => return Ok(Some(self.entry(message))),
@@ -279,17 +288,16 @@ struct Retry<'a> {
     patience: Duration,
     pause: Duration,
     told: bool,
+    /// What a right that is missing would be about: the stream, and the subject.
+    words: Vec<String>,
 }
 
-impl<'a> Retry<'a> {
-    fn new(nats: &'a Nats, patience: Duration) -> Self {
-        Self { nats, since: Instant::now(), patience, pause: RETRY, told: false }
-    }
-
-    /// Waits a little, or gives up with `cause`.
+impl Retry<'_> {
+    /// Waits a little, or gives up with `cause`: when the time is over, or at once if we lack the right to ask.
     async fn pause(&mut self, cause: &str) -> Result<(), StoreError> {
         let waited = self.since.elapsed();
-        if waited >= self.patience {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        if waited >= self.patience || self.nats.refusal(self.since, &words).is_some() {
             return Err(StoreError(self.nats.explain(cause)));
         }
         if waited > SAY_SO && !self.told {

@@ -1,0 +1,97 @@
+//! Everything that a run on workers needs: a Redis server with keys, a way to NATS, and the roles as processes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use shared::servers::Server;
+
+use super::place::Place;
+use super::{Ended, Keysweep, Running, keysweep};
+
+/// The roles that a run needs beside whoever starts it.
+pub const WORKERS: [&str; 3] = ["scanner", "reaper", "reporter"];
+
+/// Keys that [`Broker::start`] writes; a tenth of them is stale.
+pub const KEYS: u64 = 600;
+
+/// A Redis server with keys, and how every process reaches it and NATS.
+pub struct Broker {
+    pub place: Place,
+    pub stale: u64,
+    /// Given to every command.
+    pub flags: Vec<String>,
+    /// Set for every command.
+    pub env: BTreeMap<String, String>,
+    _redis: Server,
+}
+
+impl Broker {
+    /// With `flags` that say where NATS is.
+    pub async fn start(flags: &[&str]) -> Self {
+        let redis = Server::start(&super::place::DIGEST).await.expect("a Redis server can be started");
+        let place = Place::standalone(&redis).await;
+        let stale = place.seed(KEYS).await;
+        let mut all = vec!["--redis".to_owned(), place.url().to_owned()];
+        all.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        Self { place, stale, flags: all, env: BTreeMap::new(), _redis: redis }
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// `keysweep <words>` with the flags that are always given, and `more`.
+    pub fn command(&self, words: &[&str], more: &[&str]) -> Keysweep {
+        let flags = self.flags.iter().map(String::as_str);
+        let args: Vec<&str> = words.iter().copied().chain(flags).chain(more.iter().copied()).collect();
+        self.env.iter().fold(keysweep(&args), |command, (name, value)| command.env(name, value))
+    }
+
+    /// A role, ready for work.
+    pub fn role(&self, name: &str) -> Running {
+        let mut role = self.command(&[name], &[]).start();
+        role.wait_for(&format!("{name} is ready"));
+        role
+    }
+
+    pub fn workers(&self) -> Vec<Running> {
+        WORKERS.into_iter().map(|name| self.role(name)).collect()
+    }
+
+    /// `keysweep run` to its end.
+    pub fn run(&self, more: &[&str]) -> Ended {
+        let args = [&["--yes", "--json", "--grace", "0s"], more].concat();
+        self.command(&["run"], &args).run()
+    }
+
+    /// A whole run by workers of our own: setup, roles, run, and everybody ends well.
+    #[track_caller]
+    pub fn whole_run(&self) -> Value {
+        let setup = self.command(&["nats", "setup"], &["--apply", "--json"]).run();
+        let pieces = setup.exits(0).json();
+        assert_eq!(pieces["pieces"].as_array().map(Vec::len), Some(10), "{setup}");
+        let workers = self.workers();
+        let ended = self.run(&[]);
+        let result = ended.exits(0).result("completed");
+        assert_eq!(result["cleanedKeys"], self.stale, "{ended}");
+        for worker in workers {
+            worker.signal("TERM");
+            worker.end().exits(0);
+        }
+        result
+    }
+}
+
+/// A file of a test binary's own, with `content`.
+pub fn file(name: &str, content: &str) -> String {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("files-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory can be made");
+    let path = dir.join(name);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).expect("a directory can be made");
+    }
+    std::fs::write(&path, content).expect("it is written");
+    path.to_str().expect("the path is UTF-8").to_owned()
+}

@@ -1,0 +1,52 @@
+//! Certificates for TLS, made by `openssl` for one test: an authority, a server and a client.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SCRIPT: &str = r#"
+set -e
+curve="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+openssl req -x509 $curve -keyout ca.key -out ca.pem -days 2 -subj "/CN=a test of keysweep" \
+  -addext basicConstraints=critical,CA:TRUE
+for name in server client; do
+  openssl req $curve -keyout $name.key -out $name.csr -subj "/CN=$name"
+  echo "subjectAltName=IP:127.0.0.1,DNS:localhost" > $name.ext
+  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $name.pem -days 2 -extfile $name.ext
+done
+"#;
+
+/// A directory with `ca.pem`, `server.pem`, `server.key`, `client.pem` and `client.key`.
+pub struct Certificates {
+    dir: PathBuf,
+}
+
+impl Certificates {
+    pub fn make() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tls-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&dir).expect("a directory can be made");
+        let made = Command::new("sh").args(["-c", SCRIPT]).current_dir(&dir).output().expect("sh starts");
+        assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+        Self { dir }
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.dir.join(name).to_str().expect("the path is UTF-8").to_owned()
+    }
+
+    /// What makes nats-server speak TLS, and only with clients of the same authority.
+    pub fn config(&self) -> String {
+        let path = |name| self.path(name);
+        let (ca, cert, key) = (path("ca.pem"), path("server.pem"), path("server.key"));
+        format!("tls {{ cert_file: \"{cert}\", key_file: \"{key}\", ca_file: \"{ca}\", verify: true }}")
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        // Left-overs of a test do no harm.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
