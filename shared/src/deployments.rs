@@ -1,7 +1,7 @@
 //! The deployments that a worker has connections to, by alias, connected at first use.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Mutex;
 
@@ -15,13 +15,15 @@ pub struct Deployments {
     name: &'static str,
     /// Held while connecting, so that two tasks do not do it twice.
     known: Mutex<BTreeMap<(Alias, u32), Arc<Deployment>>>,
+    /// Aliases that were asked for in vain.
+    unknown: std::sync::Mutex<BTreeSet<Alias>>,
 }
 
 impl Deployments {
     /// None connected yet; `name` will name the connections.
     #[must_use]
     pub fn new(env: &Env, name: &'static str) -> Self {
-        Self { access: Arc::clone(&env.access), name, known: Mutex::default() }
+        Self { access: Arc::clone(&env.access), name, known: Mutex::default(), unknown: Default::default() }
     }
 
     /// The deployment that this process knows as `alias`, for its database `db`.
@@ -31,13 +33,19 @@ impl Deployments {
         if let Some(deployment) = known.get(&place) {
             return Ok(Arc::clone(deployment));
         }
-        let unknown = || {
-            Fault::new(FaultKind::Refused, alias.as_str(), "this worker's configuration has no such alias")
-        };
-        let access = Access { db, ..self.access.get(alias).ok_or_else(unknown)?.clone() };
+        let access = self.access.get(alias).ok_or_else(|| self.unknown(alias))?.clone();
+        let access = Access { db, ..access };
         let deployment = Arc::new(Deployment::discover(access, self.name).await?);
         known.insert(place, Arc::clone(&deployment));
         Ok(deployment)
+    }
+
+    /// What is asked of us is for others, who may know the way: to us the deployment is out of reach.
+    fn unknown(&self, alias: &Alias) -> Fault {
+        if self.unknown.lock().unwrap_or_else(PoisonError::into_inner).insert(alias.clone()) {
+            tracing::warn!("no `[redis.{alias}]` in our settings; work on it is left to others");
+        }
+        Fault::new(FaultKind::Unreachable, alias.as_str(), "this worker's configuration has no such alias")
     }
 
     /// Forgets the connection to a node that failed.
