@@ -105,6 +105,8 @@ async fn workers_that_know_a_wrong_address_leave_the_work_to_the_others() {
     };
     let (result, ()) = kit::in_time(async { tokio::join!(conducting, joining) }).await;
     println!("with misled workers: {} ms, {:?}", result.duration_ms, result.issues);
+    let failures = format!("failures/{}/", survey.spec.run);
+    assert!(env.store.next_after(&failures, 0).await.unwrap().is_some(), "they had something in hand");
     workers.stop().await;
     net::drop_ledgers(&options).await;
     truth.check(&options.access, &result).await;

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A run in whose middle NATS is killed and away for `down`.
 async fn without_nats_for(down: Duration) {
-    let timing = Timing { ack_wait: Duration::from_secs(2), lease: Duration::from_secs(2), ..Timing::default() };
+    let timing =
+        Timing { ack_wait: Duration::from_secs(2), lease: Duration::from_secs(2), ..Timing::default() };
     let (net, cluster) = (Net::start(timing).await, kit::cluster().await);
     let options = kit::options(cluster.urls());
     let truth = Truth::mixture(60_000, "");

@@ -22,7 +22,8 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
     let mut tasks = planner.database(&there);
     assert_eq!(tasks.len(), 1);
     let baseline = Lookups::default();
-    let planned = PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process, baseline };
+    let planned =
+        PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process, baseline };
     let spec = RunSpec {
         run,
         job: options.job.clone(),
