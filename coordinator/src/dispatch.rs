@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use shared::ids::{NodeId, TaskId};
-use shared::limits::TASKS_PER_NODE;
+use shared::limits::{TASK_TIMES_MAX, TASKS_PER_NODE};
 use shared::messages::ScanTask;
 
 /// The tasks of a run that have no report yet.
@@ -78,7 +78,10 @@ impl Dispatch {
 
     fn release_again(&mut self, now: Duration) -> Option<(ScanTask, String)> {
         let mut at_work = self.nodes.values_mut().flat_map(|line| line.at_work.values_mut());
-        let lost = at_work.find(|at_work| now.saturating_sub(at_work.since) >= self.again)?;
+        let is_due = |at_work: &&mut AtWork| {
+            at_work.times < TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= self.again
+        };
+        let lost = at_work.find(is_due)?;
         (lost.since, lost.times) = (now, lost.times + 1);
         Some((lost.task.clone(), lost.id()))
     }
@@ -98,10 +101,36 @@ impl Dispatch {
         }
     }
 
-    /// Takes back the tasks of `node` that are not handed out yet, or those of all nodes.
-    pub fn withdraw(&mut self, node: Option<&NodeId>) -> Vec<ScanTask> {
-        let lines = self.nodes.iter_mut().filter(|(name, _)| node.is_none_or(|node| node == *name));
-        lines.flat_map(|(_, line)| line.waiting.drain(..).map(|(_, task)| task)).collect()
+    /// Takes back the tasks of `node` that are not handed out yet.
+    pub fn withdraw(&mut self, node: &NodeId) -> Vec<ScanTask> {
+        let waiting = self.nodes.get_mut(node).into_iter().flat_map(|line| line.waiting.drain(..));
+        waiting.map(|(_, task)| task).collect()
+    }
+
+    /// Takes back all tasks that have no report: nobody may be there to give them one.
+    pub fn withdraw_all(&mut self) -> Vec<ScanTask> {
+        let lines = self.nodes.values_mut();
+        let tasks = lines.flat_map(|line| {
+            let at_work = std::mem::take(&mut line.at_work).into_values().map(|at_work| at_work.task);
+            at_work.chain(line.waiting.drain(..).map(|(_, task)| task)).collect::<Vec<_>>()
+        });
+        tasks.collect()
+    }
+
+    /// Takes back the tasks that were handed out as often as they may, and still have no report at `now`.
+    pub fn withdraw_lost(&mut self, now: Duration) -> Vec<ScanTask> {
+        let again = self.again;
+        let is_lost = |at_work: &AtWork| {
+            at_work.times >= TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= again
+        };
+        let mut lost = Vec::new();
+        for line in self.nodes.values_mut() {
+            let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                std::mem::take(&mut line.at_work).into_iter().partition(|(_, at_work)| is_lost(at_work));
+            line.at_work = kept;
+            lost.extend(gone.into_values().map(|at_work| at_work.task));
+        }
+        lost
     }
 }
 
@@ -169,9 +198,10 @@ mod tests {
         dispatch.add(task("a"), Duration::from_secs(5));
         dispatch.add(task("b"), Duration::from_secs(5));
         assert!(dispatch.release(Duration::from_secs(4)).is_none());
-        assert_eq!(dispatch.withdraw(Some(&NodeId::new("a"))).len(), 1);
+        assert_eq!(dispatch.withdraw(&NodeId::new("a")).len(), 1);
         assert_eq!(dispatch.release(Duration::from_secs(5)).unwrap().0.node.as_str(), "b");
-        assert!(dispatch.withdraw(None).is_empty());
+        assert_eq!(dispatch.withdraw_all().len(), 1, "what is handed out, too");
+        assert!(dispatch.withdraw_all().is_empty());
     }
     #[test]
     fn a_task_whose_message_is_lost_is_handed_out_again() {
@@ -188,5 +218,19 @@ mod tests {
         assert_eq!(dispatch.release(at(61)).unwrap().0, only);
         dispatch.reported(only.task);
         assert_eq!(dispatch.release(at(1_000)), None);
+    }
+    #[test]
+    fn a_task_that_nobody_reports_is_given_up() {
+        let (again, mut dispatch) = (Duration::from_secs(60), Dispatch::new(Duration::from_secs(60), usize::MAX));
+        dispatch.add(task("a"), Duration::ZERO);
+        let mut now = Duration::ZERO;
+        for time in 1..=TASK_TIMES_MAX {
+            assert!(dispatch.withdraw_lost(now).is_empty(), "handed out {time} times");
+            assert!(dispatch.release(now).is_some());
+            now += again;
+        }
+        assert!(dispatch.release(now).is_none());
+        assert_eq!(dispatch.withdraw_lost(now).len(), 1);
+        assert!(dispatch.withdraw_lost(now).is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! Watching a run that workers do, from its records.
 
 use reporter::Fold;
+use shared::messages::RunSpec;
 use shared::records::{Decision, Record, RecordError, Records};
 use shared::result::CleanupResult;
 use tokio::sync::watch;
@@ -32,7 +33,7 @@ pub async fn follow(
         progress.send_modify(|progress| {
             *progress = Progress {
                 state,
-                keys: fold.spec().map_or(0, |spec| spec.nodes.iter().map(|node| node.keys).sum()),
+                keys: fold.spec().map_or(0, RunSpec::keys),
                 totals: fold.totals(),
             }
         });

@@ -7,23 +7,26 @@ use shared::messages::RunSpec;
 
 use crate::state::RunState;
 
-/// A coordinator begins to drive a run: its first one, or a later one.
+/// A run has begun.
 #[must_use]
-pub fn taken(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
+pub fn started(spec: &RunSpec, who: &str, now_ms: u64) -> Event {
     let data = json!({
         "coordinator": who,
-        "epoch": epoch,
         "redis": spec.alias,
         "dryRun": spec.dry_run,
         "action": spec.rules.action.name(),
         "startedBy": spec.started_by,
         "attempt": spec.attempt,
-        "keys": spec.nodes.iter().map(|node| node.keys).sum::<u64>(),
+        "keys": spec.keys(),
         "nodes": spec.nodes.len(),
     });
-    if epoch == 1 {
-        return Event::once(&spec.job, spec.run, Kind::Started, now_ms, data);
-    }
+    Event::once(&spec.job, spec.run, Kind::Started, now_ms, data)
+}
+
+/// Another coordinator goes on with a run: the one of this epoch.
+#[must_use]
+pub fn taken(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
+    let data = json!({ "coordinator": who, "epoch": epoch });
     Event::once(&spec.job, spec.run, Kind::Taken, now_ms, data).one_of(epoch.to_string())
 }
 
@@ -32,7 +35,7 @@ pub fn taken(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
 pub fn progress(spec: &RunSpec, state: RunState, totals: Totals, now_ms: u64) -> Event {
     let data = json!({
         "state": state.word(),
-        "keys": spec.nodes.iter().map(|node| node.keys).sum::<u64>(),
+        "keys": spec.keys(),
         "listedKeys": totals.counts.listed,
         "scannedKeys": totals.counts.scanned,
         "staleTTLKeys": totals.counts.stale,

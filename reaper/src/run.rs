@@ -10,9 +10,9 @@ use shared::cluster::{Conn, Deployment, Fault, FaultKind, node};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
-use shared::ids::{NodeId, RunId};
+use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{ReapBatch, Receipt};
+use shared::messages::{ReapBatch, Receipt, RunSpec};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -28,6 +28,9 @@ use crate::receipt::{outcomes, receipt, uniform};
 /// How long a batch waits for the report that makes it count, before it is looked at again.
 const REPORT_WAIT: Duration = Duration::from_millis(20);
 
+/// The wait grows with each delivery, up to so many times itself.
+const REPORT_WAITS_MAX: u32 = 50;
+
 /// How long a batch whose grace is not over is put back at most: it is looked at again, however long the grace
 /// is, so that a cancelled run ends soon.
 const GRACE_WAIT_MAX: Duration = Duration::from_millis(500);
@@ -37,7 +40,7 @@ pub struct Reaper {
     env: Env,
     deployments: Deployments,
     specs: Specs,
-    nodes: Mutex<BTreeMap<NodeId, Arc<AtNode>>>,
+    nodes: Mutex<BTreeMap<(Alias, NodeId), Arc<AtNode>>>,
     shutdown: CancellationToken,
 }
 
@@ -83,14 +86,14 @@ impl Reaper {
         worker::run(&self.env, self, at_once, self.shutdown.clone()).await
     }
 
-    fn at_node(&self, node: &NodeId) -> Arc<AtNode> {
+    fn at_node(&self, alias: &Alias, node: &NodeId) -> Arc<AtNode> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let new =
             || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), script: tokio::sync::Mutex::default() };
-        Arc::clone(nodes.entry(node.clone()).or_insert_with(|| Arc::new(new())))
+        Arc::clone(nodes.entry((alias.clone(), node.clone())).or_insert_with(|| Arc::new(new())))
     }
 
-    async fn reap(&self, batch: &ReapBatch) -> Result<Disposition, Failure> {
+    async fn reap(&self, batch: &ReapBatch, deliveries: u32) -> Result<Disposition, Failure> {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(Disposition::Done) };
         if records.receipt(batch.batch).await?.is_some() || records.result().await?.is_some() {
@@ -98,7 +101,8 @@ impl Reaper {
         }
         // A batch counts if the report that counts lists it. Another attempt's batches do nothing.
         let Some(report) = records.report(batch.task).await? else {
-            return Ok(Disposition::Later(REPORT_WAIT));
+            // What an attempt left behind that was cut off may wait for long.
+            return Ok(Disposition::Later(REPORT_WAIT * deliveries.min(REPORT_WAITS_MAX)));
         };
         if !report.batches.iter().any(|listed| listed.batch == batch.batch) {
             return Ok(Disposition::Done);
@@ -106,7 +110,7 @@ impl Reaper {
         let cancel = records.cancel().await?;
         let mode =
             if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(spec.rules.action) };
-        match self.act(batch, spec.db, mode, &records).await? {
+        match self.act(batch, &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
             Acted::Done(outcomes) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
@@ -126,8 +130,18 @@ impl Reaper {
         self.env.records(batch.run).create_receipt(receipt).await.map(drop)
     }
 
-    async fn act(&self, batch: &ReapBatch, db: u32, mode: Mode, records: &Records) -> Result<Acted, Failure> {
-        let deployment = self.deployments.get(&batch.alias, db).await?;
+    /// The deployment that the run was planned for. Where our settings mean another one by the alias, nothing may be
+    /// deleted: the work is left to workers who know the right one.
+    async fn planned(&self, spec: &RunSpec) -> Result<Arc<Deployment>, Fault> {
+        let deployment = self.deployments.get(&spec.alias, spec.db).await?;
+        if self.env.kept && !deployment.is_planned(&spec.nodes).await? {
+            return Err(Fault::other_deployment(&spec.alias));
+        }
+        Ok(deployment)
+    }
+
+    async fn act(&self, batch: &ReapBatch, spec: &RunSpec, mode: Mode, records: &Records) -> Result<Acted, Failure> {
+        let deployment = self.planned(spec).await?;
         let nodes = match route(&deployment, batch) {
             Ok(nodes) => nodes,
             Err(fault) => {
@@ -141,7 +155,7 @@ impl Reaper {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
-                    self.after_fault(&deployment, &node, &fault).await;
+                    self.after_fault(&deployment, &batch.alias, &node, &fault).await;
                     return Err(fault.into());
                 }
                 Err(failure) => return Err(failure),
@@ -160,7 +174,7 @@ impl Reaper {
         acting: &mut Acting<'_>,
     ) -> Result<Option<u64>, Failure> {
         let (batch, mode) = (acting.batch, acting.mode);
-        let at_node = self.at_node(node);
+        let at_node = self.at_node(&batch.alias, node);
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
         let conn = deployment.conn(node).await?;
@@ -190,8 +204,8 @@ impl Reaper {
     }
 
     /// The outcomes of `batch` as its ledgers record them; where there is none, it failed.
-    async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Vec<Vec<Outcome>>, Failure> {
-        let deployment = self.deployments.get(&batch.alias, db).await?;
+    async fn recall(&self, batch: &ReapBatch, spec: &RunSpec) -> Result<Vec<Vec<Outcome>>, Failure> {
+        let deployment = self.planned(spec).await?;
         let mut all = vec![Vec::new(); batch.groups.len()];
         for (node, chunks) in route(&deployment, batch)? {
             let conn = deployment.conn(&node).await?;
@@ -210,15 +224,15 @@ impl Reaper {
         Ok(all)
     }
 
-    async fn after_fault(&self, deployment: &Deployment, node: &NodeId, fault: &Fault) {
+    async fn after_fault(&self, deployment: &Deployment, alias: &Alias, node: &NodeId, fault: &Fault) {
         match fault.kind {
             FaultKind::Lost | FaultKind::Unreachable => {
                 deployment.forget(node);
                 // It may come back without the script.
-                self.at_node(node).script.lock().await.take();
+                self.at_node(alias, node).script.lock().await.take();
             }
             FaultKind::NoScript => {
-                self.at_node(node).script.lock().await.take();
+                self.at_node(alias, node).script.lock().await.take();
             }
             FaultKind::Moved => {
                 // If this fails, the next attempt meets the same redirection and asks again.
@@ -262,9 +276,9 @@ impl Handler for Reaper {
         (batch.run, format!("batch/{}", batch.batch))
     }
 
-    async fn handle(&self, batch: &ReapBatch, _: &Delivery) -> Result<Disposition, Failure> {
+    async fn handle(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {
         self.env.crash.pass(CrashPoint::BatchTaken).await;
-        self.reap(batch).await
+        self.reap(batch, delivery.deliveries).await
     }
 
     /// Seals the batch: what is recorded in the ledgers counts, everything else failed.
@@ -272,10 +286,10 @@ impl Handler for Reaper {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
-        let sealed = match self.act(batch, spec.db, Mode::Seal(Outcome::Failed), &records).await {
+        let sealed = match self.act(batch, &spec, Mode::Seal(Outcome::Failed), &records).await {
             Ok(Acted::Done(outcomes)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
-            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, &spec).await.ok(),
             _ => None,
         };
         let receipt = match sealed {

@@ -13,12 +13,12 @@ use shared::ids::RunId;
 use shared::key::Key;
 use shared::limits::TASK_CANDIDATE_BYTES_MAX;
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
-use shared::queue::{Delivery, QueueError, Topic, publish_patiently};
+use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::Records;
 use shared::specs::Specs;
 use shared::wire;
 use shared::worker::{self, Disposition, Failure, Handler};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::batching;
@@ -29,6 +29,9 @@ use crate::walk::{Reached, Taken, Walk};
 
 /// How often a task at work looks whether its run goes on.
 const CANCEL_CHECK: Duration = Duration::from_millis(100);
+
+/// The longest pause before a full queue is tried again.
+const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// A scanner: as many of them as wanted may work side by side.
 pub struct Scanner {
@@ -65,7 +68,7 @@ impl Scanner {
             Ok(Some(scanned)) => scanned,
             Ok(None) => {
                 return self
-                    .store(&records, &TaskReport::lost(task, "the run was cancelled", false), &[])
+                    .store(&records, &TaskReport::lost(task, "the run was cancelled", false), &[], delivery)
                     .await;
             }
             Err(fault) if fault.kind == FaultKind::Moved => {
@@ -74,12 +77,12 @@ impl Scanner {
             }
             Err(fault) => {
                 if matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable) {
-                    self.deployments.forget(&task.alias, spec.db, &task.node).await;
+                    self.deployments.forget(&task.alias, spec.db, &task.node);
                 }
                 return Err(fault.into());
             }
         };
-        self.store(&records, &report, &batches).await
+        self.store(&records, &report, &batches, delivery).await
     }
 
     /// Reads the scope of a task. `None` if the run was cancelled meanwhile.
@@ -116,11 +119,13 @@ impl Scanner {
         records: &Records,
         report: &TaskReport,
         batches: &[ReapBatch],
+        delivery: &Delivery,
     ) -> Result<Disposition, Failure> {
+        // A task whose batches wait for room stays ours, and its run may be stopped meanwhile.
+        let mut pulse = Pulse::new(&self.env);
         for batch in batches {
-            let payload = wire::encode(batch).map_err(|e| Failure::Message(e.to_string()))?;
-            let id = batch.batch.to_string();
-            if !publish_patiently(&*self.env.queue, Topic::Batches, &id, &payload, &self.shutdown).await? {
+            if !self.publish(batch, records, delivery, &mut pulse).await? {
+                // Without its report, nothing of it counts.
                 return Ok(Disposition::Later(Duration::ZERO));
             }
         }
@@ -129,6 +134,30 @@ impl Scanner {
         tracing::debug!(task = %report.task, first, scanned = report.counts.scanned, "scan task reported");
         self.env.crash.pass(CrashPoint::ReportStored).await;
         Ok(Disposition::Done)
+    }
+
+    /// Publishes a batch, waiting as long as the queue is full: that is how reapers slow scanners down. `false` if we
+    /// are to shut down, or the run is to stop.
+    async fn publish(
+        &self,
+        batch: &ReapBatch,
+        records: &Records,
+        delivery: &Delivery,
+        pulse: &mut Pulse,
+    ) -> Result<bool, Failure> {
+        let payload = wire::encode(batch).map_err(|e| Failure::Message(e.to_string()))?;
+        let (id, mut pause) = (batch.batch.to_string(), Duration::from_millis(1));
+        loop {
+            match self.env.queue.publish(Topic::Batches, &id, payload.clone()).await {
+                Err(QueueError::Full) => {}
+                published => return Ok(published.map(|()| true)?),
+            }
+            if self.shutdown.is_cancelled() || !pulse.beat(records, delivery).await {
+                return Ok(false);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(FULL_PAUSE_MAX);
+        }
     }
 }
 

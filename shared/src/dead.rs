@@ -40,11 +40,16 @@ pub async fn bury(store: &dyn Store, mut letter: DeadLetter) -> Result<(), Recor
     Ok(())
 }
 
-/// The dead letter after `revision`, with its own revision.
+/// The dead letter after `revision`, with its own revision. What is of another make is passed over.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn next(store: &dyn Store, revision: u64) -> Result<Option<(u64, DeadLetter)>, RecordError> {
-    let entry = store.next_after(DEAD, revision).await?;
-    entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
+pub async fn next(store: &dyn Store, mut revision: u64) -> Result<Option<(u64, DeadLetter)>, RecordError> {
+    while let Some(entry) = store.next_after(DEAD, revision).await? {
+        revision = entry.revision;
+        if let Ok(letter) = decode(&entry) {
+            return Ok(Some((revision, letter)));
+        }
+    }
+    Ok(None)
 }

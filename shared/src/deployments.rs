@@ -1,9 +1,9 @@
 //! The deployments that a worker has connections to, by alias, connected at first use.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::cluster::{Access, Deployment, Fault, FaultKind};
 use crate::env::Env;
@@ -13,11 +13,13 @@ use crate::ids::{Alias, NodeId};
 pub struct Deployments {
     access: Arc<BTreeMap<Alias, Access>>,
     name: &'static str,
-    /// Held while connecting, so that two tasks do not do it twice.
-    known: Mutex<BTreeMap<(Alias, u32), Arc<Deployment>>>,
+    known: Mutex<Known>,
     /// Aliases that were asked for in vain.
-    unknown: std::sync::Mutex<BTreeSet<Alias>>,
+    unknown: Mutex<BTreeSet<Alias>>,
 }
+
+/// By alias and database; a cell is filled once, so that two tasks do not connect twice.
+type Known = BTreeMap<(Alias, u32), Arc<OnceCell<Arc<Deployment>>>>;
 
 impl Deployments {
     /// None connected yet; `name` will name the connections.
@@ -28,16 +30,16 @@ impl Deployments {
 
     /// The deployment that this process knows as `alias`, for its database `db`.
     pub async fn get(&self, alias: &Alias, db: u32) -> Result<Arc<Deployment>, Fault> {
-        let mut known = self.known.lock().await;
-        let place = (alias.clone(), db);
-        if let Some(deployment) = known.get(&place) {
-            return Ok(Arc::clone(deployment));
-        }
         let access = self.access.get(alias).ok_or_else(|| self.unknown(alias))?.clone();
         let access = Access { db, ..access };
-        let deployment = Arc::new(Deployment::discover(access, self.name).await?);
-        known.insert(place, Arc::clone(&deployment));
-        Ok(deployment)
+        let cell = Arc::clone(self.known().entry((alias.clone(), db)).or_default());
+        // One that does not answer keeps nobody from the others.
+        let connect = || async { Deployment::discover(access, self.name).await.map(Arc::new) };
+        cell.get_or_try_init(connect).await.cloned()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is asked of us is for others, who may know the way: to us the deployment is out of reach.
@@ -49,8 +51,9 @@ impl Deployments {
     }
 
     /// Forgets the connection to a node that failed.
-    pub async fn forget(&self, alias: &Alias, db: u32, node: &NodeId) {
-        if let Some(deployment) = self.known.lock().await.get(&(alias.clone(), db)) {
+    pub fn forget(&self, alias: &Alias, db: u32, node: &NodeId) {
+        let cell = self.known().get(&(alias.clone(), db)).cloned();
+        if let Some(deployment) = cell.as_ref().and_then(|cell| cell.get()) {
             deployment.forget(node);
         }
     }

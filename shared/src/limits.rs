@@ -149,3 +149,6 @@ pub const TASK_AGAIN_ACK_WAITS: u32 = 10;
 
 /// How long whoever drives a run over NATS may be silent before another one takes the run over.
 pub const DRIVE_LEASE: Duration = Duration::from_secs(15);
+
+/// How often a scan task is handed out until it is given up.
+pub const TASK_TIMES_MAX: u32 = 5;

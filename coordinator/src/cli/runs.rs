@@ -139,7 +139,7 @@ async fn so_far(net: &Net, run: RunId) -> Result<Option<Progress>, CommandError>
     }
     Ok(fold.spec().map(|spec| Progress {
         state: advance(RunState::Planned, &fold),
-        keys: spec.nodes.iter().map(|node| node.keys).sum(),
+        keys: spec.keys(),
         totals: fold.totals(),
     }))
 }

@@ -131,7 +131,11 @@ impl<'a> Driver<'a> {
         if epoch > 1 {
             tracing::info!(run = %self.spec.run, epoch, "took a run over");
         }
-        self.env.tell(&tidings::taken(&self.spec, epoch, &self.who, now_ms())).await;
+        // The one before may have died before it told.
+        self.env.tell(&tidings::started(&self.spec, &self.who, now_ms())).await;
+        if epoch > 1 {
+            self.env.tell(&tidings::taken(&self.spec, epoch, &self.who, now_ms())).await;
+        }
         self.report_sealed().await?;
         for report in std::mem::take(&mut self.rests).into_values() {
             self.follow_on(&report).await?;
@@ -144,7 +148,7 @@ impl<'a> Driver<'a> {
 
     async fn cancelled(&mut self, cancel: &Cancel) -> Result<(), DriveError> {
         tracing::warn!(cause = cancel.cause, "stopping");
-        let withdrawn = self.dispatch.withdraw(None);
+        let withdrawn = self.dispatch.withdraw_all();
         self.seal(&withdrawn, &Loss { cause: "the run was cancelled".to_owned(), node_failed: false }).await
     }
 
@@ -169,7 +173,8 @@ impl<'a> Driver<'a> {
 
     async fn reported(&mut self, report: &TaskReport) -> Result<(), DriveError> {
         self.dispatch.reported(report.task);
-        let lost_at = Instant::now() + BATCH_LIFE + RECEIPT_SLACK;
+        let grace = Duration::from_millis(self.spec.rules.grace_ms);
+        let lost_at = Instant::now() + grace + BATCH_LIFE + RECEIPT_SLACK;
         for listed in &report.batches {
             self.batches.insert(listed.batch, (lost_at, report.node.clone()));
         }
@@ -180,7 +185,7 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         if let Some(loss) = report.lost.as_ref().filter(|loss| loss.node_failed) {
-            let withdrawn = self.dispatch.withdraw(Some(&report.node));
+            let withdrawn = self.dispatch.withdraw(&report.node);
             self.seal(&withdrawn, loss).await?;
         }
         self.follow_on(report).await
@@ -196,7 +201,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Decides that tasks will not be read.
-    async fn seal(&mut self, tasks: &[ScanTask], loss: &Loss) -> Result<(), DriveError> {
+    pub(super) async fn seal(&mut self, tasks: &[ScanTask], loss: &Loss) -> Result<(), DriveError> {
         self.decide(Decision::seal(tasks, loss)).await
     }
 

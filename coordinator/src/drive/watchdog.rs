@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shared::ids::BatchId;
-use shared::limits::PROGRESS_EVERY;
-use shared::messages::{Action, Cancel, CancelKind, GroupReceipt, Lookups, Receipt};
+use shared::limits::{PROGRESS_EVERY, TASK_TIMES_MAX};
+use shared::messages::{Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt};
 use shared::outcome::Outcome;
 use shared::queue::Topic;
 use shared::time::now_ms;
@@ -19,6 +19,9 @@ impl Driver<'_> {
     pub(super) async fn tick(&mut self) -> Result<(), DriveError> {
         self.check_runtime().await?;
         self.release().await?;
+        let lost = self.dispatch.withdraw_lost(self.started.elapsed());
+        let cause = format!("it was handed out {TASK_TIMES_MAX} times, and nobody reported it");
+        self.seal(&lost, &Loss { cause, node_failed: false }).await?;
         self.give_up_batches().await?;
         if self.env.kept && self.told.elapsed() >= PROGRESS_EVERY {
             self.told = Instant::now();

@@ -4,6 +4,8 @@ use std::fmt;
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
+use crate::ids::Alias;
+
 /// What kind of failure it was. Code matches on this; people read [`Fault`]'s text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
@@ -33,7 +35,7 @@ impl FaultKind {
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn transient(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady)
+        matches!(self, Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady | Self::NoScript)
     }
 }
 
@@ -57,6 +59,13 @@ impl Fault {
     /// An answer of a shape that the command cannot give.
     pub fn unexpected(address: &str, command: &str) -> Self {
         Self::new(FaultKind::Protocol, address, format!("an unexpected answer to `{command}`"))
+    }
+
+    /// A deployment that is not the one which was planned: to us that one is out of reach.
+    #[must_use]
+    pub fn other_deployment(alias: &Alias) -> Self {
+        let detail = "it is not the deployment that the run was planned for; the settings here name another one";
+        Self::new(FaultKind::Unreachable, alias.as_str(), detail)
     }
 
     /// The ACL rule that allows the command for lack of which the server refused (`NOPERM`), if its words name

@@ -106,6 +106,14 @@ pub struct RunSpec {
     pub attempt: Attempt,
 }
 
+impl RunSpec {
+    /// Keys that the plan expects to list.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.nodes.iter().map(|node| node.keys).sum()
+    }
+}
+
 /// What stops a run by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guards {

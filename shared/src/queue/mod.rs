@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
 
 pub use memory::MemoryQueue;
 
@@ -73,26 +72,4 @@ pub struct Delivery {
     pub deliveries: u32,
     /// To answer.
     pub handle: Arc<dyn Handle>,
-}
-
-/// Publishes `payload`, waiting as long as the queue is full: that is how a stage slows down the one before
-/// it. `false` if `stop` came first.
-pub async fn publish_patiently(
-    queue: &dyn Queue,
-    topic: Topic,
-    id: &str,
-    payload: &[u8],
-    stop: &CancellationToken,
-) -> Result<bool, QueueError> {
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match queue.publish(topic, id, payload.to_vec()).await {
-            Err(QueueError::Full) => {}
-            done => return done.map(|()| true),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(false),
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(200)),
-        }
-    }
 }
