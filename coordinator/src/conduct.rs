@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::cluster::{Deployment, Fault};
 use shared::env::Env;
 use shared::history;
 use shared::limits::NOT_READY_TIMEOUT;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::{DriveError, Progress, drive};
-use crate::hold::{Held, Phase};
+use crate::hold::{Held, Hold, Phase};
 use crate::job_lock::{self, JobLock, LockError, LockOrder};
 
 /// The pause before the lock in Redis is asked for again.
@@ -55,11 +56,20 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
     };
     // Whoever stored the run may have died before he noted it, and reporters go by this.
     history::begin(&*env.store, &spec).await?;
+    // Where our settings mean another deployment by its alias, nothing may be done there.
+    if let Some(access) = env.access(&spec.alias, spec.db)
+        && let Ok(deployment) = Deployment::discover(access, "keysweep-coordinator").await
+        && matches!(deployment.is_planned(&spec.nodes).await, Ok(false))
+    {
+        let cause = Fault::other_deployment(&spec.alias).to_string();
+        records.create_cancel(&Cancel { kind: CancelKind::Guard, cause }).await.map_err(DriveError::from)?;
+    }
     let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
     let mut keeper = Crew::default();
     if spec.rules.action.writes() {
         let (env, records, unlock) = (env.clone(), records.clone(), unlock.clone());
-        keeper.start("lock", async move { guard(&env, &job, &spec, records, unlock).await });
+        let hold = held.hold.clone();
+        keeper.start("lock", async move { guard(&env, &job, &spec, &hold, records, unlock).await });
     }
     let (progress, _) = watch::channel(Progress::start(0));
     let keep = held.keep(&*env.store, env.timing.lease, &done);
@@ -105,22 +115,23 @@ async fn guard(
     env: &Env,
     job: &str,
     spec: &RunSpec,
+    hold: &Hold,
     records: Records,
     unlock: CancellationToken,
 ) -> Result<(), LockError> {
-    match adopt(env, job, spec, &records, &unlock).await {
-        Ok(lock) => Ok(JobLock::keep(lock, unlock).await?),
+    let lost = match adopt(env, job, spec, &records, &unlock).await {
+        Ok(lock) => JobLock::keep(lock, unlock).await?,
         // The run has ended all the same.
-        Err(e) if unlock.is_cancelled() => Err(e),
-        Err(e) => {
-            let cause = format!("the lock of the job was lost: {e}");
-            let cancel = Cancel { kind: CancelKind::LockLost, cause };
-            if let Err(e) = records.create_cancel(&cancel).await {
-                tracing::error!(error = %e, "failed to stop a run whose lock is lost");
-            }
-            Err(e)
-        }
+        Err(e) if unlock.is_cancelled() => return Err(e),
+        Err(e) => Some(e.to_string()),
+    };
+    // If the run is somebody else's now, so is its lock, and it is not for us to stop it.
+    if let Some(why) = lost
+        && Held::is_ours(&*env.store, job, hold).await.unwrap_or(false)
+    {
+        job_lock::stop(&records, &why).await;
     }
+    Ok(())
 }
 
 /// Takes the lock over from whoever drove the run before us, or takes it. Tries at least once, so that the lock of

@@ -130,7 +130,13 @@ pub async fn run(
         let lock =
             job_lock::take(&options.lock_order(), records.clone(), survey.spec.run, &survey.spec.nodes)
                 .await?;
-        keeper.start("lock", JobLock::keep(lock, unlock.clone()));
+        let (records, unlock) = (records.clone(), unlock.clone());
+        keeper.start("lock", async move {
+            if let Some(why) = JobLock::keep(lock, unlock).await? {
+                job_lock::stop(&records, &why).await;
+            }
+            Ok::<(), Fault>(())
+        });
     }
     let result = stages(env, options, survey, progress).await;
     // Without a result, the records have no end to read up to.

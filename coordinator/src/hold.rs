@@ -60,12 +60,17 @@ impl Hold {
         serde_json::from_slice(&entry.value).ok()
     }
 
-    /// Whether the holder was there a moment ago, if its clock and ours agree: it drives the run, or has just stored
-    /// it for somebody who will. If so, nobody needs to wait for a lease to end just to be told that the job is held.
+    /// Whether the holder was there a moment ago, if its clock and ours agree: it plans the run,
+    /// drives it, or has just stored it for somebody who will. If so, nobody needs to wait for a lease to end just to be told that the job is held.
     #[must_use]
     pub fn seems_alive(&self, lease: Duration) -> bool {
         let ago = now_ms().abs_diff(self.renewed_ms);
-        matches!(self.phase, Phase::Driven | Phase::Waiting) && Duration::from_millis(ago) < lease
+        self.phase != Phase::Free && Duration::from_millis(ago) < lease
+    }
+
+    /// Whether both are what one holder wrote at different times.
+    fn is_of(&self, other: &Self) -> bool {
+        (&self.who, &self.since, self.run) == (&other.who, &other.since, other.run)
     }
 
     /// Whether somebody may take a hold that has not changed for `unchanged`.
@@ -89,8 +94,9 @@ pub fn key(job: &str) -> String {
 /// # Errors
 /// When the store fails.
 pub async fn look(store: &dyn Store, job: &str) -> Result<Option<(Hold, u64)>, StoreError> {
-    let entry = store.get(&key(job)).await?;
-    Ok(entry.and_then(|entry| Some((Hold::read(&entry)?, entry.revision))))
+    let Some(entry) = store.get(&key(job)).await? else { return Ok(None) };
+    let unreadable = || StoreError(format!("the hold of job `{job}` is of another make"));
+    Ok(Some((Hold::read(&entry).ok_or_else(unreadable)?, entry.revision)))
 }
 
 /// A hold that is ours.
@@ -144,7 +150,15 @@ impl Held {
         }
     }
 
-    /// Renews the lease until `done`, and then returns the hold. `None` if it was lost: somebody took it, or the
+    /// Whether the entry of the job still is what we wrote.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_ours(store: &dyn Store, job: &str, hold: &Hold) -> Result<bool, StoreError> {
+        Ok(look(store, job).await?.is_some_and(|(there, _)| there.is_of(hold)))
+    }
+
+    /// Renews the lease, at the phase it has, until `done`, and then returns the hold. `None` if it was lost: somebody took it, or the
     /// store did not answer for so long that somebody may.
     pub async fn keep(
         mut self,
@@ -152,7 +166,7 @@ impl Held {
         lease: Duration,
         done: &CancellationToken,
     ) -> Option<Self> {
-        let mut renewed = Instant::now();
+        let (mut renewed, phase) = (Instant::now(), self.hold.phase);
         loop {
             tokio::select! {
                 () = done.cancelled() => return Some(self),
@@ -160,7 +174,7 @@ impl Held {
             }
             let asked = Instant::now();
             // What is written after this time does no harm: others go by when they see it.
-            if matches!(timeout(lease / 4, self.set(store, Phase::Driven)).await, Ok(Ok(true))) {
+            if matches!(timeout(lease / 4, self.set(store, phase)).await, Ok(Ok(true))) {
                 renewed = asked;
                 continue;
             }
@@ -175,7 +189,7 @@ impl Held {
     /// Looks at what is there; `false` if it is not what we wrote.
     async fn find_again(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
         let Some((hold, revision)) = look(store, &self.job).await? else { return Ok(false) };
-        let ours = (&hold.who, &hold.since, hold.run) == (&self.hold.who, &self.hold.since, self.hold.run);
+        let ours = hold.is_of(&self.hold);
         if ours {
             self.revision = revision;
         }
@@ -191,13 +205,15 @@ pub struct Sighting {
     /// At which revision.
     pub revision: u64,
     since: Instant,
+    /// Whether it has changed since it was first seen: then its holder lives, whatever the clocks say.
+    pub changed: bool,
 }
 
 impl Sighting {
     /// A hold that is seen now.
     #[must_use]
     pub fn now(hold: Hold, revision: u64) -> Self {
-        Self { hold, revision, since: Instant::now() }
+        Self { hold, revision, since: Instant::now(), changed: false }
     }
 
     /// For how long it has not changed.
@@ -209,7 +225,7 @@ impl Sighting {
     /// Takes a later look in.
     pub fn again(&mut self, hold: Hold, revision: u64) {
         if revision != self.revision {
-            *self = Self::now(hold, revision);
+            *self = Self { changed: true, ..Self::now(hold, revision) };
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::whoami::hostname;
 /// How often somebody who waits for the lock asks again.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How long noting a look-up may hold up the renewal of the lock.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why the lock is not ours.
 #[derive(Debug, Error)]
 pub enum LockError {
@@ -107,8 +110,11 @@ pub(crate) async fn take(
 }
 
 async fn note_hit(records: &Records, node: &NodeId) {
-    if let Err(e) = records.count_hit("lock", node).await {
-        tracing::warn!(error = %e, "the hit rate will be off by one look-up");
+    // The lock is worth more than the hit rate, where the store does not answer.
+    match timeout(NOTE_TIMEOUT, records.count_hit("lock", node)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::warn!(error = %e, "the hit rate will be off by one look-up"),
+        Err(_) => tracing::debug!("the hit rate may be off by one look-up"),
     }
 }
 
@@ -140,7 +146,7 @@ async fn place(deployment: &Deployment, slot: u16) -> Result<(NodeId, Conn), Fau
 impl JobLock {
     /// Renews the lease until `done`, and frees the lock then. If it is lost, or cannot be renewed before the
     /// lease ends, the run is stopped.
-    pub(crate) async fn keep(self, done: CancellationToken) -> Result<(), Fault> {
+    pub(crate) async fn keep(self, done: CancellationToken) -> Result<Option<String>, Fault> {
         let mut renewed = Instant::now();
         loop {
             tokio::select! {
@@ -152,14 +158,12 @@ impl JobLock {
             };
             match timeout(LOCK_LEASE / 6, self.renew()).await.unwrap_or_else(|_| Err(slow())) {
                 Ok(true) => renewed = Instant::now(),
-                Ok(false) => return self.lost("somebody else took it").await,
-                Err(fault) if renewed.elapsed() > LOCK_LEASE * 2 / 3 => {
-                    return self.lost(&fault.to_string()).await;
-                }
+                Ok(false) => return Ok(Some("somebody else took it".to_owned())),
+                Err(fault) if renewed.elapsed() > LOCK_LEASE * 2 / 3 => return Ok(Some(fault.to_string())),
                 Err(fault) => tracing::warn!(error = %fault, "failed to renew the lock, will try again"),
             }
         }
-        self.free().await
+        self.free().await.map(|()| None)
     }
 
     /// Gives the lock back.
@@ -181,13 +185,12 @@ impl JobLock {
         }
         renewed
     }
+}
 
-    async fn lost(&self, why: &str) -> Result<(), Fault> {
-        let cancel =
-            Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {why}") };
-        if let Err(e) = self.records.create_cancel(&cancel).await {
-            tracing::error!(error = %e, "failed to stop a run whose lock is lost");
-        }
-        Ok(())
+/// Stops a run whose lock is lost.
+pub(crate) async fn stop(records: &Records, why: &str) {
+    let cancel = Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {why}") };
+    if let Err(e) = records.create_cancel(&cancel).await {
+        tracing::error!(error = %e, "failed to stop a run whose lock is lost");
     }
 }

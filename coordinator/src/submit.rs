@@ -8,6 +8,7 @@ use shared::records::RecordError;
 use shared::store::StoreError;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{RunError, check_deletions};
 use crate::hold::{self, Held, Hold, Phase, Sighting};
@@ -27,6 +28,15 @@ pub enum SubmitError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An earlier run with other rules was left.
+    #[error(
+        "run `{0}` of the job was left, and has other rules than this one; `keysweep runs attach {0}` goes on with it, \
+         `keysweep runs cancel {0}` stops it"
+    )]
+    Left(RunId),
+    /// The store did not answer for so long that somebody else may have the job.
+    #[error("the hold of job `{0}` was lost while its run was being stored; nothing was started, try again")]
+    Lost(String),
 }
 
 /// What came of starting a run.
@@ -55,18 +65,33 @@ impl Submitted {
 /// When somebody else runs the job, a guard refuses, or the store fails.
 pub async fn submit(env: &Env, options: &Options, survey: &Survey) -> Result<Submitted, SubmitError> {
     check_deletions(options, &survey.estimate)?;
-    let mut held = match take(env, options, survey.spec.run).await? {
+    let held = match take(env, options, survey).await? {
         Taken::Ours(held) => held,
         Taken::Left(run) => return Ok(Submitted::Left(run)),
     };
-    let stored = store(env, options, survey).await;
-    let phase = if stored.is_ok() { Phase::Waiting } else { Phase::Free };
+    let (run, done) = (survey.spec.run, CancellationToken::new());
+    let storing = async {
+        let stored = store(env, options, survey).await;
+        done.cancel();
+        stored
+    };
+    let (held, stored) = tokio::join!(held.keep(&*env.store, env.timing.lease, &done), storing);
+    let Some(mut held) = held else { return Err(SubmitError::Lost(options.job.clone())) };
+    // What failed may have been the answer only: the spec comes last, so it tells whether there is a run.
+    let is_there = stored.is_ok() || env.records(run).spec().await?.is_some();
+    let phase = if is_there { Phase::Waiting } else { Phase::Free };
     let kept = held.set(&*env.store, phase).await?;
-    stored?;
-    if !kept {
-        tracing::warn!("somebody took the job while its run was being stored; he goes on with it");
+    if !is_there {
+        stored?;
     }
-    Ok(Submitted::New(survey.spec.run))
+    if !kept {
+        return Err(SubmitError::Lost(options.job.clone()));
+    }
+    if let Err(e) = history::begin(&*env.store, &survey.spec).await {
+        // Whoever drives the run notes it, too.
+        tracing::warn!(error = %e, "the run is not in the history yet");
+    }
+    Ok(Submitted::New(run))
 }
 
 /// Refuses at once, before anything is looked at, if the job is being run and nobody wants to wait for that: looking
@@ -78,7 +103,8 @@ pub async fn check_free(env: &Env, options: &Options) -> Result<(), SubmitError>
     let lease = env.timing.lease;
     match hold::look(&*env.store, &options.job).await? {
         Some((hold, _)) if options.lock_wait.is_zero() && hold.seems_alive(lease) => {
-            Err(held(options, &hold, lease).into())
+            // A run that has its result is about to free the job.
+            if has_ended(env, hold.run).await? { Ok(()) } else { Err(held(options, &hold, lease).into()) }
         }
         _ => Ok(()),
     }
@@ -97,7 +123,6 @@ async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), Subm
     };
     let stored = async {
         records.create_plan(spec, &survey.tasks).await?;
-        history::begin(&*env.store, spec).await?;
         Ok(())
     };
     let stored = stored.await;
@@ -114,40 +139,57 @@ enum Taken {
     Left(RunId),
 }
 
-/// Takes the job for `run`.
-async fn take(env: &Env, options: &Options, run: RunId) -> Result<Taken, SubmitError> {
+/// Takes the job for the run of `survey`.
+async fn take(env: &Env, options: &Options, survey: &Survey) -> Result<Taken, SubmitError> {
     let (store, lease) = (&*env.store, env.timing.lease);
     let until = Instant::now() + options.lock_wait;
     let mut seen: Option<Sighting> = None;
     loop {
-        let hold = Hold::begin(run, options.alias.clone(), Phase::Starting, &options.started_by);
-        let Some((there, revision)) = hold::look(store, &options.job).await? else {
-            match hold::take(store, &options.job, None, hold).await? {
-                Some(held) => return Ok(Taken::Ours(held)),
-                None => continue,
+        let hold = Hold::begin(survey.spec.run, options.alias.clone(), Phase::Starting, &options.started_by);
+        let there = hold::look(store, &options.job).await?;
+        let revision = there.as_ref().map(|(_, revision)| *revision);
+        let open = match &there {
+            None => true,
+            Some((there, revision)) => {
+                let sighting = seen.get_or_insert_with(|| Sighting::now(there.clone(), *revision));
+                sighting.again(there.clone(), *revision);
+                // A run that waits is open to those who drive runs. Who wants to start one must not take it for his.
+                let alive = there.seems_alive(lease) || sighting.changed && there.phase != Phase::Free;
+                let ended = there.phase != Phase::Free && has_ended(env, there.run).await?;
+                if alive && !ended && Instant::now() >= until {
+                    return Err(held(options, there, lease).into());
+                }
+                there.is_open(sighting.unchanged(), lease) && !alive
             }
         };
-        let sighting = seen.get_or_insert_with(|| Sighting::now(there.clone(), revision));
-        sighting.again(there.clone(), revision);
-        // A run that waits is open to those who drive runs. Who wants to start one must not take it for his own.
-        let alive = there.seems_alive(lease);
-        if there.is_open(sighting.unchanged(), lease) && !alive {
-            let unfinished = there.phase != Phase::Free
-                && env.records(there.run).spec().await?.is_some()
-                && env.records(there.run).result().await?.is_none();
-            if unfinished {
-                return Ok(Taken::Left(there.run));
+        if open {
+            if let Some((there, _)) = &there
+                && let Some(left) = left(env, there, survey).await?
+            {
+                return Ok(left);
             }
-            match hold::take(store, &options.job, Some(revision), hold).await? {
-                Some(held) => return Ok(Taken::Ours(held)),
-                None => continue,
+            if let Some(held) = hold::take(store, &options.job, revision, hold).await? {
+                return Ok(Taken::Ours(held));
             }
-        }
-        if alive && Instant::now() >= until {
-            return Err(held(options, &there, lease).into());
         }
         sleep(ASK_AGAIN).await;
     }
+}
+
+async fn has_ended(env: &Env, run: RunId) -> Result<bool, SubmitError> {
+    Ok(env.records(run).result().await?.is_some())
+}
+
+/// The run that a hold was left with, if it has not ended. It goes on with the rules that it was started with, so
+/// somebody who wants others, such as a dry run, must not set it going.
+async fn left(env: &Env, hold: &Hold, survey: &Survey) -> Result<Option<Taken>, SubmitError> {
+    let spec = env.records(hold.run).spec().await?.filter(|_| hold.phase != Phase::Free);
+    let Some(spec) = spec else { return Ok(None) };
+    if has_ended(env, hold.run).await? {
+        return Ok(None);
+    }
+    let same = (&spec.rules, spec.dry_run, spec.db) == (&survey.spec.rules, survey.spec.dry_run, survey.spec.db);
+    if same { Ok(Some(Taken::Left(hold.run))) } else { Err(SubmitError::Left(hold.run)) }
 }
 
 fn held(options: &Options, hold: &Hold, lease: std::time::Duration) -> RunError {

@@ -96,7 +96,7 @@ impl CommandError {
         match self {
             Self::Run(e) | Self::Submit(SubmitError::Run(e)) => exit::of_error(e),
             Self::Start(StartError::Run(e) | StartError::Submit(SubmitError::Run(e))) => exit::of_error(e),
-            Self::Consent(_) => exit::REFUSED,
+            Self::Consent(_) | Self::Submit(SubmitError::Left(_)) => exit::REFUSED,
             Self::Stopped(code, _) | Self::Left(code) | Self::Detached(code, _) => *code,
             Self::Usage(_) | Self::Options(_) | Self::Schedule { .. } | Self::NoRun(_) => exit::USAGE,
             Self::Nats(NatsError::Unreachable { .. }) => exit::UNREACHABLE,

@@ -12,7 +12,9 @@ use tokio::time::sleep;
 
 use super::{Job, Shared, record_failure, start_run};
 use crate::conduct::{ConductError, Conducted, conduct};
+use crate::drive::DriveError;
 use crate::hold::{self, HOLDS, Held, Hold, Phase, Sighting};
+use crate::options::Options;
 use crate::schedule::backoff;
 
 /// How often the holds are looked at whose time may have come.
@@ -36,9 +38,9 @@ pub(super) async fn run(shared: &std::sync::Arc<Shared>) -> Result<(), StoreErro
                 }
             }
             Some((job, _)) = crew.next() => drop(driving.remove(&job)),
-            Some((job, attempt)) = failures.recv() => {
+            Some(Failed { job, attempt }) = failures.recv() => {
                 let shared = std::sync::Arc::clone(shared);
-                crew.start("another attempt", async move { try_again(&shared, job, attempt).await });
+                crew.start("another attempt", async move { try_again(&shared, &job, attempt).await });
             }
             () = sleep(TICK) => {}
         }
@@ -79,19 +81,34 @@ async fn take(shared: &Shared, job: &str, sighting: &Sighting) -> Result<Option<
     Ok(held.filter(|_| phase == Phase::Driven))
 }
 
+/// An attempt that failed, and what it was to do.
+struct Failed {
+    job: Job,
+    attempt: Attempt,
+}
+
 async fn drive(
     shared: &Shared,
     held: Held,
-    failed: &mpsc::Sender<(usize, Attempt)>,
+    failed: &mpsc::Sender<Failed>,
 ) -> Result<(), ConductError> {
     let (run, job) = (held.hold.run, held.job.clone());
     tracing::info!(%run, job, "driving a run");
     match conduct(&shared.env, held, &shared.shutdown).await {
         Ok(Conducted::Ended(result)) => {
             tracing::info!(%run, job, status = ?result.status, "a run has ended");
-            if let (Status::Failed, Some(number)) = (result.status, shared.number(&job)) {
+            if let (Status::Failed, Some(job)) = (result.status, shared.job(&job)) {
+                // Another attempt does what the one that failed was to do, be it a dry run.
+                let spec = shared.env.records(run).spec().await.map_err(DriveError::from)?;
+                let options = spec.map(|spec| Options {
+                    rules: spec.rules,
+                    dry_run: spec.dry_run,
+                    ..job.options.clone()
+                });
+                let job = Job { options: options.unwrap_or_else(|| job.options.clone()), ..job.clone() };
                 // If this fails, we are shutting down.
-                let _ = failed.send((number, Attempt { previous: Some(run), ..result.attempt })).await;
+                let attempt = Attempt { previous: Some(run), ..result.attempt };
+                let _ = failed.send(Failed { job, attempt }).await;
             }
             Ok(())
         }
@@ -111,10 +128,9 @@ async fn drive(
 /// drives it sees.
 pub(super) async fn try_again(
     shared: &Shared,
-    number: usize,
+    job: &Job,
     mut failed: Attempt,
 ) -> Result<(), std::convert::Infallible> {
-    let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     while failed.number < failed.of {
         let pause = backoff(job.backoff, failed.number);
         tracing::warn!(
@@ -148,7 +164,7 @@ pub(super) enum Begun {
 /// Starts one attempt at a job.
 pub(super) async fn begin(shared: &Shared, job: &Job, attempt: Attempt, why: &str) -> Begun {
     let started_by = format!("{why}, by {}", shared.who);
-    let options = crate::options::Options { attempt, started_by, ..job.options.clone() };
+    let options = Options { attempt, started_by, ..job.options.clone() };
     match start_run(&shared.env, &options).await {
         Ok(submitted) => {
             tracing::info!(run = %submitted.run(), job = options.job, "started a run");

@@ -24,8 +24,8 @@ pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError
     let name = &job.options.display_name;
     let due = job.schedule.describe();
     tracing::info!("[{name}] ✓ Scheduled cleanup job ({due}; next: {})", next_text(job));
-    let mut last = catch_up(shared, number, job).await?;
-    while let Some(next) = job.schedule.next_after(last) {
+    let mut last = catch_up(shared, job).await?;
+    while let Some(next) = job.schedule.next_after(last.min(Timestamp::now())) {
         if !wait_until(shared, next).await {
             break;
         }
@@ -34,7 +34,7 @@ pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError
         let due = job.schedule.missed(last, now).map_or(next, |missed| missed.last);
         last = now;
         if claim(shared, job, due).await? {
-            start(shared, number, "schedule").await;
+            start(shared, job, "schedule").await;
         }
     }
     Ok(())
@@ -46,7 +46,7 @@ fn next_text(job: &Job) -> String {
 
 /// Reports the times that were due since the last one that somebody claimed, and makes up for them if the job says
 /// so. The moment from which on we look for due times.
-async fn catch_up(shared: &Shared, number: usize, job: &Job) -> Result<Timestamp, StoreError> {
+async fn catch_up(shared: &Shared, job: &Job) -> Result<Timestamp, StoreError> {
     let now = Timestamp::now();
     let Some(last) = last_claimed(shared, job).await? else { return Ok(now) };
     let Some(missed) = job.schedule.missed(last, now) else { return Ok(now) };
@@ -60,16 +60,15 @@ async fn catch_up(shared: &Shared, number: usize, job: &Job) -> Result<Timestamp
     let event = Event::once(&job.options.job, RunId::new(), Kind::Missed, now_ms(), data);
     shared.env.tell(&event).await;
     if job.catch_up {
-        start(shared, number, "schedule, late").await;
+        start(shared, job, "schedule, late").await;
     }
     Ok(now)
 }
 
-async fn start(shared: &Shared, number: usize, why: &str) {
-    let Some(job) = shared.jobs.get(number) else { return };
+async fn start(shared: &Shared, job: &Job, why: &str) {
     let first = Attempt { number: 1, of: job.attempts, previous: None };
     if let Begun::Failed(previous) = begin(shared, job, first, why).await {
-        let Ok(()) = try_again(shared, number, Attempt { previous, ..first }).await;
+        let Ok(()) = try_again(shared, job, Attempt { previous, ..first }).await;
     }
 }
 

@@ -32,7 +32,7 @@ impl StartError {
     pub fn refused(&self) -> bool {
         let run = match self {
             Self::Run(e) | Self::Submit(SubmitError::Run(e)) => e,
-            Self::Submit(_) => return false,
+            Self::Submit(e) => return matches!(e, SubmitError::Left(_)),
         };
         crate::exit::of_error(run) == crate::exit::REFUSED
     }
