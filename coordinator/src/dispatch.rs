@@ -120,9 +120,8 @@ impl Dispatch {
     /// Takes back the tasks that were handed out as often as they may, and still have no report at `now`.
     pub fn withdraw_lost(&mut self, now: Duration) -> Vec<ScanTask> {
         let again = self.again;
-        let is_lost = |at_work: &AtWork| {
-            at_work.times >= TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= again
-        };
+        let is_lost =
+            |at_work: &AtWork| at_work.times >= TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= again;
         let mut lost = Vec::new();
         for line in self.nodes.values_mut() {
             let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -221,7 +220,8 @@ mod tests {
     }
     #[test]
     fn a_task_that_nobody_reports_is_given_up() {
-        let (again, mut dispatch) = (Duration::from_secs(60), Dispatch::new(Duration::from_secs(60), usize::MAX));
+        let (again, mut dispatch) =
+            (Duration::from_secs(60), Dispatch::new(Duration::from_secs(60), usize::MAX));
         dispatch.add(task("a"), Duration::ZERO);
         let mut now = Duration::ZERO;
         for time in 1..=TASK_TIMES_MAX {

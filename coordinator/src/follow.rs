@@ -31,11 +31,7 @@ pub async fn follow(
         fold.apply(&record);
         state = advance(state, &fold);
         progress.send_modify(|progress| {
-            *progress = Progress {
-                state,
-                keys: fold.spec().map_or(0, RunSpec::keys),
-                totals: fold.totals(),
-            }
+            *progress = Progress { state, keys: fold.spec().map_or(0, RunSpec::keys), totals: fold.totals() }
         });
     }
 }

@@ -144,8 +144,8 @@ async fn place(deployment: &Deployment, slot: u16) -> Result<(NodeId, Conn), Fau
 }
 
 impl JobLock {
-    /// Renews the lease until `done`, and frees the lock then. If it is lost, or cannot be renewed before the
-    /// lease ends, the run is stopped.
+    /// Renews the lease until `done`, and frees the lock then. Returns why it is lost, if it is: then, or if it cannot
+    /// be renewed before the lease ends, the run must stop.
     pub(crate) async fn keep(self, done: CancellationToken) -> Result<Option<String>, Fault> {
         let mut renewed = Instant::now();
         loop {

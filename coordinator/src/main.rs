@@ -165,7 +165,11 @@ async fn start(cli: &Cli, args: &RunArgs, how: Show) -> Result<u8, Ended> {
     let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };
     let attempt = Attempt { of, ..Attempt::default() };
     let options = Options { attempt, ..options(&settings)? };
-    let site = settings.nats.is_some().then(|| site(cli)).transpose()?;
+    let mut site = settings.nats.is_some().then(|| site(cli)).transpose()?;
+    if let Some(site) = &mut site {
+        // What is planned and what is done are at the same place.
+        site.access.insert(options.alias.clone(), options.access.clone());
+    }
     if args.detach && site.is_none() {
         let message = "`--detach` needs workers: say where NATS is with `--nats URL`, `NATS_URL` or `[nats]`";
         return Err(Ended::new(exit::USAGE, message));

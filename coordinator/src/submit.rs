@@ -188,7 +188,8 @@ async fn left(env: &Env, hold: &Hold, survey: &Survey) -> Result<Option<Taken>, 
     if has_ended(env, hold.run).await? {
         return Ok(None);
     }
-    let same = (&spec.rules, spec.dry_run, spec.db) == (&survey.spec.rules, survey.spec.dry_run, survey.spec.db);
+    let same =
+        (&spec.rules, spec.dry_run, spec.db) == (&survey.spec.rules, survey.spec.dry_run, survey.spec.db);
     if same { Ok(Some(Taken::Left(hold.run))) } else { Err(SubmitError::Left(hold.run)) }
 }
 

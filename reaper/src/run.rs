@@ -140,7 +140,13 @@ impl Reaper {
         Ok(deployment)
     }
 
-    async fn act(&self, batch: &ReapBatch, spec: &RunSpec, mode: Mode, records: &Records) -> Result<Acted, Failure> {
+    async fn act(
+        &self,
+        batch: &ReapBatch,
+        spec: &RunSpec,
+        mode: Mode,
+        records: &Records,
+    ) -> Result<Acted, Failure> {
         let deployment = self.planned(spec).await?;
         let nodes = match route(&deployment, batch) {
             Ok(nodes) => nodes,

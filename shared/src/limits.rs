@@ -62,6 +62,9 @@ pub const KEY_BYTES_MAX: usize = 1_000_000;
 /// The largest message, in bytes: one key of [`KEY_BYTES_MAX`] and its envelope.
 pub const MESSAGE_BYTES_MAX: usize = KEY_BYTES_MAX + (40 << 10);
 
+/// Bytes of headers that a message may have over NATS, beside its payload.
+pub const HEADER_BYTES: usize = 2 << 10;
+
 /// Bytes that the in-memory queue of scan tasks may hold.
 pub const TASKS_QUEUE_BYTES_MAX: usize = 16 << 20;
 

@@ -1,7 +1,10 @@
 //! Named tasks that are always joined, panics included. The only place that spawns.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -41,9 +44,10 @@ impl Crew {
     ) {
         let name = name.into();
         self.tasks.spawn(async move {
-            match work.await {
-                Ok(()) => (name, Exit::Done),
-                Err(e) => (name, Exit::Failed(e.to_string())),
+            match AssertUnwindSafe(work).catch_unwind().await {
+                Ok(Ok(())) => (name, Exit::Done),
+                Ok(Err(e)) => (name, Exit::Failed(e.to_string())),
+                Err(panic) => (name, Exit::Panicked(text(&*panic))),
             }
         });
     }
@@ -52,12 +56,6 @@ impl Crew {
     pub async fn next(&mut self) -> Option<(String, Exit)> {
         match self.tasks.join_next().await? {
             Ok(ended) => Some(ended),
-            Err(e) if e.is_panic() => {
-                let panic = e.into_panic();
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-                Some(("a task".to_owned(), Exit::Panicked(text.unwrap_or_default())))
-            }
             Err(e) => Some(("a task".to_owned(), Exit::Failed(e.to_string()))),
         }
     }
@@ -72,6 +70,12 @@ impl Crew {
         }
         bad
     }
+}
+
+/// What a panic said.
+fn text(panic: &(dyn Any + Send)) -> String {
+    let owned = panic.downcast_ref::<String>().cloned();
+    owned.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
 }
 
 /// Starts `work`, whose end `tracker` waits for and whose outcome nobody needs.
@@ -95,7 +99,7 @@ mod tests {
         let mut bad = crew.join().await;
         bad.sort_by_key(|(name, _)| name.clone());
         assert_eq!(bad.len(), 2);
-        assert!(matches!(&bad[0].1, Exit::Panicked(what) if what.contains("a bug")));
-        assert_eq!(bad[1], ("bad".to_owned(), Exit::Failed("no luck".to_owned())));
+        assert_eq!(bad[0], ("bad".to_owned(), Exit::Failed("no luck".to_owned())));
+        assert!(matches!(&bad[1], (name, Exit::Panicked(what)) if name == "ugly" && what.contains("a bug")));
     }
 }

@@ -320,19 +320,22 @@ impl Cli {
         if let Some(net) = self.net() {
             net.nats.add_to(&mut layer);
         }
-        if let Command::Stats(stats) = &self.command {
-            layer.value("--job", stats.job.as_deref());
-        }
         layer
     }
 
-    /// Those of the flags that say where Redis and NATS are.
+    /// Those of the flags that say where Redis and NATS are, and which job is meant.
     #[must_use]
     pub fn place_flags(&self) -> FlagLayer {
         let mut layer = FlagLayer::default();
         if let Some(place) = self.place() {
             place.add_to(&mut layer);
         }
+        let job = match &self.command {
+            Command::Stats(stats) => stats.job.as_deref(),
+            Command::Drive(drive) => drive.job.as_deref(),
+            _ => self.job_args().and_then(|job| job.job.as_deref()),
+        };
+        layer.value("--job", job);
         layer
     }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::CommandError;
 use super::progress;
-use super::run::{Show, announce, page, print, tell};
+use super::run::{Show, announce, page, print, tell, tried_again};
 use super::signals::Signals;
 use super::site::{Net, Site};
 use crate::conduct::{Conducted, conduct};
@@ -55,13 +55,20 @@ pub(super) async fn run(
     signals: Signals,
     show: Show,
 ) -> Result<u8, CommandError> {
-    let submitted = submit(&net.env, options, looked).await?;
+    let mut signals = signals;
+    let submitted = tokio::select! {
+        submitted = submit(&net.env, options, looked) => submitted?,
+        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+    };
     let run = submitted.run();
     if matches!(submitted, Submitted::Left(_)) {
         tracing::warn!("an earlier run of the job was left by whoever drove it; going on with run {run}");
     }
     if detach {
-        driven(&net.env, &options.job, run, starter).await?;
+        tokio::select! {
+            driven = driven(&net.env, &options.job, run, starter) => driven?,
+            (code, _) = signals.next() => return Err(CommandError::Detached(code, run)),
+        }
         let text = if show.json {
             format!("{:#}\n", serde_json::json!({ "runId": run }))
         } else {
@@ -130,7 +137,9 @@ pub(super) async fn printed(
     show: Show,
 ) -> Result<u8, CommandError> {
     tell(result, options);
-    print(&page(result, options, show)?)?;
+    if !tried_again(result, options) {
+        print(&page(result, options, show)?)?;
+    }
     let cancel = records.cancel().await?;
     Ok(exit::of_result(result, cancel.map(|cancel| cancel.kind)))
 }
@@ -259,7 +268,15 @@ async fn drive_on(
                 Conducted::Lost => seen = None,
             }
         }
-        let Some((hold, revision)) = hold::look(&*env.store, &spec.job).await? else { return Ok(()) };
+        let (hold, revision) = match hold::look(&*env.store, &spec.job).await {
+            Ok(Some(there)) => there,
+            Ok(None) => return Ok(()),
+            // A NATS that is away for long comes back, and nobody else may be there to drive the run.
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot tell whether somebody drives the run");
+                continue;
+            }
+        };
         let sighting = seen.get_or_insert_with(|| Sighting::now(hold.clone(), revision));
         if hold.run != spec.run || hold.phase == Phase::Free || sighting.revision != revision {
             return Ok(());

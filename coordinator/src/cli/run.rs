@@ -70,7 +70,8 @@ pub async fn run(
 ) -> Result<u8, CommandError> {
     let mut attempt = options.attempt;
     loop {
-        let ended = Box::pin(attempt_once(&Options { attempt, ..options.clone() }, start, show)).await;
+        let (once, run) = (Options { attempt, ..options.clone() }, RunId::new());
+        let ended = Box::pin(attempt_once(&once, run, start, show)).await;
         let code = match &ended {
             Ok(code) => *code,
             Err(e) => e.code(),
@@ -86,7 +87,7 @@ pub async fn run(
             attempt.of,
             pause.as_secs()
         );
-        attempt = Attempt { number: attempt.number + 1, ..attempt };
+        attempt = Attempt { number: attempt.number + 1, previous: Some(run), ..attempt };
         let mut signals = Signals::catch()?;
         tokio::select! {
             () = sleep(pause) => {}
@@ -95,9 +96,13 @@ pub async fn run(
     }
 }
 
-async fn attempt_once(options: &Options, start: &Start<'_>, show: Show) -> Result<u8, CommandError> {
+async fn attempt_once(
+    options: &Options,
+    run: RunId,
+    start: &Start<'_>,
+    show: Show,
+) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
-    let run = RunId::new();
     let net = match start.workers {
         Some((site, _)) => {
             let net = site.connect("cli", Some(site::PATIENCE)).await?;
@@ -106,7 +111,11 @@ async fn attempt_once(options: &Options, start: &Start<'_>, show: Show) -> Resul
         }
         None => None,
     };
-    let look = async { survey(options, run, now_ms()).await.map_err(RunError::from) };
+    // This command makes the attempts, and no service beside it: to others each is the last.
+    let last =
+        Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
+    let planned = if net.is_some() { &last } else { options };
+    let look = async { survey(planned, run, now_ms()).await.map_err(RunError::from) };
     // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
     let looked = tokio::select! {
         looked = look => looked?,
@@ -134,12 +143,19 @@ async fn attempt_once(options: &Options, start: &Start<'_>, show: Show) -> Resul
     let env = embedded::env(options);
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
     tell(&result, options);
-    print(&page(&result, options, show)?)?;
+    if !tried_again(&result, options) {
+        print(&page(&result, options, show)?)?;
+    }
     let cancel = env.records(run).cancel().await.ok().flatten();
     Ok(match signal {
         Some(code) if result.status == Status::Cancelled => code,
         _ => exit::of_result(&result, cancel.map(|cancel| cancel.kind)),
     })
+}
+
+/// Whether another attempt follows, whose result is the one that is printed.
+pub(super) fn tried_again(result: &CleanupResult, options: &Options) -> bool {
+    result.status == Status::Failed && options.attempt.number < options.attempt.of
 }
 
 /// Runs with a progress bar and an ear for signals. The result, and the exit code of a signal that came.

@@ -1,10 +1,13 @@
 //! The part of the service that answers programs: they start and stop runs and ask for statistics, in JSON.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::ids::{Alias, RunId};
 use shared::messages::{Attempt, Cancel, CancelKind};
 use shared::nats::{Nats, NatsError, Request, Service};
+use shared::supervise::Crew;
 
 use super::{Job, Shared, start_run};
 use crate::options::Options;
@@ -64,11 +67,14 @@ struct CancelRequest {
 type Answered = Result<Vec<u8>, (usize, String)>;
 
 /// Answers programs until the shutdown.
-pub(super) async fn run(shared: &Shared, nats: &Nats) -> Result<(), NatsError> {
+pub(super) async fn run(shared: &Arc<Shared>, nats: &Nats) -> Result<(), NatsError> {
+    // One request may look around in Redis for a while; the others do not wait for it.
+    let mut crew = Crew::default();
     let mut service = Service::start(nats, env!("CARGO_PKG_VERSION"), &ENDPOINTS).await?;
     loop {
         let request = tokio::select! {
             () = shared.shutdown.cancelled() => return Ok(()),
+            Some(_) = crew.next() => continue,
             request = service.next() => request,
         };
         let Some(request) = request else {
@@ -77,8 +83,12 @@ pub(super) async fn run(shared: &Shared, nats: &Nats) -> Result<(), NatsError> {
                 cause: "the service ended".to_owned(),
             });
         };
-        let answer = answer(shared, &request).await;
-        request.answer(answer).await;
+        let shared = Arc::clone(shared);
+        crew.start(request.endpoint, async move {
+            let answer = answer(&shared, &request).await;
+            request.answer(answer).await;
+            Ok::<(), NatsError>(())
+        });
     }
 }
 
@@ -159,8 +169,10 @@ async fn cancel(shared: &Shared, request: CancelRequest) -> Answered {
         return Err((404, format!("there is no run `{}`", request.run_id)));
     }
     let cause = request.cause.unwrap_or_else(|| "asked to by a program".to_owned());
-    let first = records.create_cancel(&Cancel { kind: CancelKind::Asked, cause }).await.map_err(failed)?;
-    write(&json!({ "runId": request.run_id, "first": first }))
+    let ended = records.result().await.map_err(failed)?.is_some();
+    let first =
+        !ended && records.create_cancel(&Cancel { kind: CancelKind::Asked, cause }).await.map_err(failed)?;
+    write(&json!({ "runId": request.run_id, "cancelled": first, "ended": ended }))
 }
 
 async fn stats(shared: &Shared, request: StatsRequest) -> Answered {

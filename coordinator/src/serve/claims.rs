@@ -87,11 +87,7 @@ struct Failed {
     attempt: Attempt,
 }
 
-async fn drive(
-    shared: &Shared,
-    held: Held,
-    failed: &mpsc::Sender<Failed>,
-) -> Result<(), ConductError> {
+async fn drive(shared: &Shared, held: Held, failed: &mpsc::Sender<Failed>) -> Result<(), ConductError> {
     let (run, job) = (held.hold.run, held.job.clone());
     tracing::info!(%run, job, "driving a run");
     match conduct(&shared.env, held, &shared.shutdown).await {

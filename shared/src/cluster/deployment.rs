@@ -163,10 +163,15 @@ impl Deployment {
     pub async fn is_planned(&self, nodes: &[PlannedNode]) -> Result<bool, Fault> {
         let topology = self.topology();
         if topology.cluster {
-            let here = |planned: &PlannedNode| topology.primaries.iter().any(|primary| primary.node == planned.node);
-            return Ok(nodes.iter().any(here) || self.refresh().await?.primaries.iter().any(|primary| {
-                nodes.iter().any(|planned| planned.node == primary.node)
-            }));
+            let here =
+                |planned: &PlannedNode| topology.primaries.iter().any(|primary| primary.node == planned.node);
+            return Ok(nodes.iter().any(here)
+                || self
+                    .refresh()
+                    .await?
+                    .primaries
+                    .iter()
+                    .any(|primary| nodes.iter().any(|planned| planned.node == primary.node)));
         }
         let known = self.state().process.clone();
         let process = match known {

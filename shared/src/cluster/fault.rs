@@ -64,7 +64,7 @@ impl Fault {
     /// A deployment that is not the one which was planned: to us that one is out of reach.
     #[must_use]
     pub fn other_deployment(alias: &Alias) -> Self {
-        let detail = "it is not the deployment that the run was planned for; the settings here name another one";
+        let detail = "it is not what the run was planned for: the settings here name another deployment, or the server was restarted";
         Self::new(FaultKind::Unreachable, alias.as_str(), detail)
     }
 

@@ -150,10 +150,10 @@ impl Nats {
         self.client.connection_state() == State::Connected
     }
 
-    /// Scan tasks whose batches fit the queue together.
+    /// Scan tasks whose batches fit the queue together, with room for what attempts left behind that were cut off.
     pub(crate) fn tasks_at_once_max(&self) -> usize {
         let bytes = usize::try_from(self.layout.queue_bytes()).unwrap_or(usize::MAX);
-        (bytes / TASK_QUEUE_BYTES).max(1)
+        (bytes / 4 * 3 / TASK_QUEUE_BYTES).max(1)
     }
 
     /// The seeds, for people.

@@ -19,7 +19,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 
 use super::access::NatsAccess;
 use crate::config::Storage;
-use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, MESSAGE_BYTES_MAX};
+use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, MESSAGE_BYTES_MAX};
 use crate::queue::Topic;
 
 /// The name of the consumer of each work queue.
@@ -61,6 +61,12 @@ impl Layout {
     #[must_use]
     pub fn queue_bytes(&self) -> u64 {
         self.access.queue_bytes
+    }
+
+    /// Whether there are followers, which may answer before they have caught up.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        self.access.replicas > 1
     }
 
     /// The JetStream domain.
@@ -203,7 +209,7 @@ impl Layout {
             max_messages_per_subject: -1,
             max_consumers: -1,
             // Room for the headers of our largest message.
-            max_message_size: i32::try_from(MESSAGE_BYTES_MAX + (8 << 10)).unwrap_or(-1),
+            max_message_size: i32::try_from(MESSAGE_BYTES_MAX + HEADER_BYTES).unwrap_or(-1),
             duplicate_window: DUPLICATE_WINDOW,
             ..Config::default()
         }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::connect::{Nats, NatsError, chain};
 use super::layout::WORKERS;
+use crate::limits::{HEADER_BYTES, MESSAGE_BYTES_MAX};
 use crate::queue::Topic;
 
 /// One stream or consumer, and how it stands.
@@ -76,6 +77,13 @@ pub enum Mode {
 /// # Errors
 /// When JetStream cannot be used, or a stream is not what we need; the text names both values.
 pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
+    let (room, needed) = (nats.client.server_info().max_payload, MESSAGE_BYTES_MAX + HEADER_BYTES);
+    if room < needed {
+        return Err(NatsError::Layout(format!(
+            "NATS at `{}` takes messages of {room} bytes at most, and keysweep needs {needed}; raise `max_payload` there",
+            nats.urls()
+        )));
+    }
     for piece in setup(nats, Mode::Create).await? {
         let essential: Vec<String> =
             piece.differences.iter().filter(|d| d.essential).map(ToString::to_string).collect();
@@ -135,7 +143,7 @@ async fn stream(nats: &Nats, wanted: &Config, mode: Mode) -> Result<Piece, NatsE
     if mode != Mode::Apply || differences.iter().any(|difference| difference.essential) {
         return Ok(Piece { name, state: PieceState::Different, differences });
     }
-    let changed = nats.js.update_stream(wanted.clone()).await;
+    let changed = nats.js.update_stream(changed_to(wanted, found)).await;
     changed.map_err(|e| request(nats, &format!("change the stream `{name}`"), &chain(&e)))?;
     Ok(Piece { name: name.clone(), state: PieceState::Changed, differences })
 }
@@ -223,6 +231,18 @@ async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsEr
 
 fn is_missing(e: &ConsumerError) -> bool {
     matches!(e.kind(), ConsumerErrorKind::JetStream(said) if said.error_code() == ErrorCode::CONSUMER_NOT_FOUND)
+}
+
+/// `found` with all that can be changed as `wanted`; what we do not look at stays as it is.
+fn changed_to(wanted: &Config, found: Config) -> Config {
+    Config {
+        storage: wanted.storage,
+        num_replicas: wanted.num_replicas,
+        max_bytes: wanted.max_bytes,
+        max_messages: wanted.max_messages,
+        max_age: wanted.max_age,
+        ..found
+    }
 }
 
 /// What of `found` is not as `wanted`. Pure.

@@ -181,6 +181,12 @@ impl Store for NatsStore {
             loop {
                 match stream.direct_get_last_for_subject(subject.clone()).await {
                     Ok(message) => return Ok(Some(self.entry(message))),
+                    // A follower may not have it yet; much depends on what is not there, so the leader is asked.
+                    Err(e)
+                        if e.kind() == DirectGetErrorKind::NotFound && self.nats.layout.is_replicated() =>
+                    {
+                        return self.latest(&key).await;
+                    }
                     Err(e) if e.kind() == DirectGetErrorKind::NotFound => return Ok(None),
                     Err(e) => retry.pause(&chain(&e)).await?,
                 }

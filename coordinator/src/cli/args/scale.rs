@@ -154,6 +154,9 @@ pub struct DriveArgs {
     pub id: RunId,
     /// The revision of its hold, which was seen to be open
     pub revision: u64,
+    /// The job
+    #[arg(long)]
+    pub job: Option<String>,
     /// Where Redis and NATS are.
     #[command(flatten)]
     pub place: PlaceArgs,
