@@ -10,9 +10,9 @@ use shared::cluster::{Conn, Deployment, Fault, FaultKind, node};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
-use shared::ids::{NodeId, RunId};
+use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{ReapBatch, Receipt};
+use shared::messages::{ReapBatch, Receipt, RunSpec};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::chunks::{Chunk, by_node};
+use crate::ours;
 use crate::receipt::{outcomes, receipt, uniform};
 
 /// How long a batch waits for the report that makes it count, before it is looked at again.
@@ -37,7 +38,7 @@ pub struct Reaper {
     env: Env,
     deployments: Deployments,
     specs: Specs,
-    nodes: Mutex<BTreeMap<NodeId, Arc<AtNode>>>,
+    nodes: Mutex<BTreeMap<(Alias, NodeId), Arc<AtNode>>>,
     shutdown: CancellationToken,
 }
 
@@ -45,8 +46,18 @@ pub struct Reaper {
 struct AtNode {
     /// One permit per batch at work there; dropping it lets the next one in.
     permits: Semaphore,
-    /// The name of the script, once it is loaded there, and whether the node evicts keys.
-    script: tokio::sync::Mutex<Option<(Vec<u8>, bool)>>,
+    ready: tokio::sync::Mutex<Option<Ready>>,
+}
+
+/// A node whose script is loaded.
+#[derive(Clone)]
+struct Ready {
+    /// The name of the script.
+    script: Vec<u8>,
+    /// Whether the node evicts keys.
+    evicts: bool,
+    /// The server's process.
+    process: String,
 }
 
 /// An attempt at a batch.
@@ -83,11 +94,11 @@ impl Reaper {
         worker::run(&self.env, self, at_once, self.shutdown.clone()).await
     }
 
-    fn at_node(&self, node: &NodeId) -> Arc<AtNode> {
+    fn at_node(&self, alias: &Alias, node: &NodeId) -> Arc<AtNode> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let new =
-            || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), script: tokio::sync::Mutex::default() };
-        Arc::clone(nodes.entry(node.clone()).or_insert_with(|| Arc::new(new())))
+            || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), ready: tokio::sync::Mutex::default() };
+        Arc::clone(nodes.entry((alias.clone(), node.clone())).or_insert_with(|| Arc::new(new())))
     }
 
     async fn reap(&self, batch: &ReapBatch) -> Result<Disposition, Failure> {
@@ -106,7 +117,7 @@ impl Reaper {
         let cancel = records.cancel().await?;
         let mode =
             if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(spec.rules.action) };
-        match self.act(batch, spec.db, mode, &records).await? {
+        match self.act(batch, &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
             Acted::Done(outcomes) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
@@ -126,8 +137,15 @@ impl Reaper {
         self.env.records(batch.run).create_receipt(receipt).await.map(drop)
     }
 
-    async fn act(&self, batch: &ReapBatch, db: u32, mode: Mode, records: &Records) -> Result<Acted, Failure> {
-        let deployment = self.deployments.get(&batch.alias, db).await?;
+    async fn act(
+        &self,
+        batch: &ReapBatch,
+        spec: &RunSpec,
+        mode: Mode,
+        records: &Records,
+    ) -> Result<Acted, Failure> {
+        let deployment = self.deployments.get(&batch.alias, spec.db).await?;
+        ours::check_topology(spec, &deployment.topology())?;
         let nodes = match route(&deployment, batch) {
             Ok(nodes) => nodes,
             Err(fault) => {
@@ -137,11 +155,11 @@ impl Reaper {
         };
         let mut acting = Acting { batch, mode, first: None, outcomes: vec![Vec::new(); batch.groups.len()] };
         for (node, chunks) in nodes {
-            match self.act_at(&deployment, &node, &chunks, records, &mut acting).await {
+            match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
-                    self.after_fault(&deployment, &node, &fault).await;
+                    self.after_fault(&deployment, (&batch.alias, &node), &fault).await;
                     return Err(fault.into());
                 }
                 Err(failure) => return Err(failure),
@@ -154,17 +172,18 @@ impl Reaper {
     async fn act_at(
         &self,
         deployment: &Deployment,
-        node: &NodeId,
-        chunks: &[Chunk<'_>],
+        (node, chunks): (&NodeId, &[Chunk<'_>]),
+        spec: &RunSpec,
         records: &Records,
         acting: &mut Acting<'_>,
     ) -> Result<Option<u64>, Failure> {
         let (batch, mode) = (acting.batch, acting.mode);
-        let at_node = self.at_node(node);
+        let at_node = self.at_node(&batch.alias, node);
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
         let conn = deployment.conn(node).await?;
-        let (script, evicts) = at_node.script(&conn, deployment).await?;
+        let Ready { script, evicts, process } = at_node.ready(&conn, deployment).await?;
+        ours::check_process(spec, node, &process)?;
         let now_ms = node::time_ms(&conn).await?;
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
             return Ok(Some(batch.not_before_ms - now_ms));
@@ -210,15 +229,15 @@ impl Reaper {
         Ok(all)
     }
 
-    async fn after_fault(&self, deployment: &Deployment, node: &NodeId, fault: &Fault) {
+    async fn after_fault(&self, deployment: &Deployment, (alias, node): (&Alias, &NodeId), fault: &Fault) {
         match fault.kind {
             FaultKind::Lost | FaultKind::Unreachable => {
                 deployment.forget(node);
                 // It may come back without the script.
-                self.at_node(node).script.lock().await.take();
+                self.at_node(alias, node).ready.lock().await.take();
             }
             FaultKind::NoScript => {
-                self.at_node(node).script.lock().await.take();
+                self.at_node(alias, node).ready.lock().await.take();
             }
             FaultKind::Moved => {
                 // If this fails, the next attempt meets the same redirection and asks again.
@@ -242,14 +261,14 @@ fn route<'a>(
 }
 
 impl AtNode {
-    async fn script(&self, conn: &Conn, deployment: &Deployment) -> Result<(Vec<u8>, bool), Fault> {
-        let mut script = self.script.lock().await;
-        if let Some(loaded) = &*script {
-            return Ok(loaded.clone());
+    async fn ready(&self, conn: &Conn, deployment: &Deployment) -> Result<Ready, Fault> {
+        let mut ready = self.ready.lock().await;
+        if let Some(ready) = &*ready {
+            return Ok(ready.clone());
         }
-        let loaded = (guard::load(conn).await?, node::status(conn, deployment.db()).await?.evicts);
-        *script = Some(loaded.clone());
-        Ok(loaded)
+        let script = guard::load(conn).await?;
+        let status = node::status(conn, deployment.db()).await?;
+        Ok(ready.insert(Ready { script, evicts: status.evicts, process: status.process }).clone())
     }
 }
 
@@ -272,7 +291,7 @@ impl Handler for Reaper {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
-        let sealed = match self.act(batch, spec.db, Mode::Seal(Outcome::Failed), &records).await {
+        let sealed = match self.act(batch, &spec, Mode::Seal(Outcome::Failed), &records).await {
             Ok(Acted::Done(outcomes)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
             Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),

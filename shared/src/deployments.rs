@@ -32,7 +32,7 @@ impl Deployments {
             return Ok(Arc::clone(deployment));
         }
         let unknown = || {
-            Fault::new(FaultKind::Refused, alias.as_str(), "this worker's configuration has no such alias")
+            Fault::new(FaultKind::Stranger, alias.as_str(), "this worker's configuration has no such alias")
         };
         let access = Access { db, ..self.access.get(alias).ok_or_else(unknown)?.clone() };
         let deployment = Arc::new(Deployment::discover(access, self.name).await?);

@@ -25,15 +25,17 @@ pub enum FaultKind {
     NotWritable,
     /// The script is not known there (`NOSCRIPT`).
     NoScript,
+    /// This worker knows no such deployment, or knows another one by its name. Others may know it.
+    Stranger,
     /// Any other error that the server answered.
     Refused,
 }
 
 impl FaultKind {
-    /// Whether the same request may succeed a little later.
+    /// Whether the same request may succeed a little later, or elsewhere.
     #[must_use]
     pub fn transient(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady)
+        matches!(self, Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady | Self::Stranger)
     }
 }
 
@@ -89,6 +91,7 @@ impl fmt::Display for Fault {
             FaultKind::Moved => "no longer serves the slot",
             FaultKind::NotReady => "is not ready",
             FaultKind::NotWritable => "takes no writes",
+            FaultKind::Stranger => "is not what the run was planned for",
             FaultKind::NoScript | FaultKind::Refused => "answered with an error",
         };
         write!(f, "redis at `{}` {what}: {}", self.address, self.detail)

@@ -3,6 +3,7 @@
 //! error message are made from it.
 
 use super::spec::{Kind, Section, Spec};
+use crate::limits::QUEUE_BYTES_MIN;
 
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 86_400;
@@ -186,9 +187,13 @@ pub const SETTINGS: &[Spec] = &[
     Spec::nats("nats.audit_bytes", "KEYSWEEP_NATS_AUDIT_BYTES", Kind::Whole { min: MIB, max: TIB })
         .default("1073741824")
         .help("Most bytes of the audit stream"),
-    Spec::nats("nats.queue_bytes", "KEYSWEEP_NATS_QUEUE_BYTES", Kind::Whole { min: 4 * MIB, max: TIB })
-        .default("268435456")
-        .help("Most bytes of each work queue"),
+    Spec::nats(
+        "nats.queue_bytes",
+        "KEYSWEEP_NATS_QUEUE_BYTES",
+        Kind::Whole { min: QUEUE_BYTES_MIN as u64, max: TIB },
+    )
+    .default("268435456")
+    .help("Most bytes of each work queue"),
 ];
 
 /// Keys of `[[job]]` that are known and not used yet.

@@ -150,10 +150,11 @@ impl Nats {
         self.client.connection_state() == State::Connected
     }
 
-    /// Scan tasks whose batches fit the queue together.
+    /// Scan tasks whose batches fit the queue together, with room for what an attempt left that was cut off: it goes
+    /// when its task is reported, which needs room first.
     pub(crate) fn tasks_at_once_max(&self) -> usize {
         let bytes = usize::try_from(self.layout.queue_bytes()).unwrap_or(usize::MAX);
-        (bytes / TASK_QUEUE_BYTES).max(1)
+        (bytes / TASK_QUEUE_BYTES).saturating_sub(1).max(1)
     }
 
     /// The seeds, for people.
