@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::cluster::{Deployment, Fault};
+use shared::cluster::{Deployment, Fault, ours};
 use shared::env::Env;
 use shared::history;
 use shared::limits::NOT_READY_TIMEOUT;
@@ -56,13 +56,9 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
     };
     // Whoever stored the run may have died before he noted it, and reporters go by this.
     history::begin(&*env.store, &spec).await?;
-    // Where our settings mean another deployment by its alias, nothing may be done there.
-    if let Some(access) = env.access(&spec.alias, spec.db)
-        && let Ok(deployment) = Deployment::discover(access, "keysweep-coordinator").await
-        && matches!(deployment.is_planned(&spec.nodes).await, Ok(false))
-    {
-        let cause = Fault::other_deployment(&spec.alias).to_string();
-        records.create_cancel(&Cancel { kind: CancelKind::Guard, cause }).await.map_err(DriveError::from)?;
+    if let Some(stranger) = stranger(env, &spec).await {
+        let cancel = Cancel { kind: CancelKind::Guard, cause: stranger.to_string() };
+        records.create_cancel(&cancel).await.map_err(DriveError::from)?;
     }
     let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
     let mut keeper = Crew::default();
@@ -102,6 +98,19 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
             Ok(Conducted::HandedOver)
         }
     }
+}
+
+/// What is wrong with the deployment that our settings mean by the run's alias, if it is another one than was planned
+/// for: then nothing may be done there. One that does not answer may be the right one.
+async fn stranger(env: &Env, spec: &RunSpec) -> Option<Fault> {
+    let deployment = Deployment::discover(env.access(&spec.alias, spec.db)?, "keysweep-coordinator").await.ok()?;
+    let topology = deployment.topology();
+    if let Err(fault) = ours::check_topology(spec, &topology) {
+        return Some(fault);
+    }
+    let only = topology.primaries.first().filter(|_| !spec.cluster)?;
+    let status = deployment.status(&only.node).await.ok()?;
+    ours::check_process(spec, &only.node, &status.process).err()
 }
 
 async fn free(env: &Env, mut held: Held) -> Result<(), ConductError> {

@@ -59,6 +59,10 @@ fn of_fault(fault: &Fault) -> u8 {
         FaultKind::Unreachable | FaultKind::Lost | FaultKind::Protocol | FaultKind::NotReady => UNREACHABLE,
         FaultKind::Authentication => USAGE,
         FaultKind::Forbidden => REFUSED,
-        FaultKind::Moved | FaultKind::NotWritable | FaultKind::NoScript | FaultKind::Refused => FAILED,
+        FaultKind::Moved
+        | FaultKind::NotWritable
+        | FaultKind::NoScript
+        | FaultKind::Stranger
+        | FaultKind::Refused => FAILED,
     }
 }

@@ -90,7 +90,9 @@ fn with_way_out(fault: &Fault) -> String {
         }
         FaultKind::NotReady => "try again when it is; `redis-cli INFO` and `CLUSTER INFO` say more",
         FaultKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
-        FaultKind::Moved | FaultKind::NoScript | FaultKind::Refused => return fault.to_string(),
+        FaultKind::Moved | FaultKind::NoScript | FaultKind::Stranger | FaultKind::Refused => {
+            return fault.to_string();
+        }
     };
     format!("{fault}; {hint}")
 }

@@ -13,12 +13,13 @@ use kit::net::{self, Counts, Net, Workers};
 use kit::truth::Truth;
 use shared::cluster::Access;
 use shared::env::{Env, Timing};
-use shared::ids::BatchId;
+use shared::ids::{Alias, BatchId};
 use shared::limits::{BATCH_LIFE, TASK_AGAIN_ACK_WAITS};
 use shared::messages::{Action, Covered, ListedBatch, ScanCounts, TaskReport};
 use shared::queue::Topic;
 use shared::range::Scope;
 use shared::result::{CleanupResult, Status};
+use shared::servers::Server;
 use shared::wire::{self, FORMAT};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -82,34 +83,100 @@ async fn what_nobody_can_read_is_put_aside_and_named() {
     net::check_empty(&env).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_that_know_a_wrong_address_leave_the_work_to_the_others() {
+/// One run with workers that are set up wrongly beside others, the former being there first; as many of each as told.
+async fn with_misled_workers(
+    server: &Server,
+    wrong: BTreeMap<Alias, Access>,
+    misled: Counts,
+) -> (Truth, CleanupResult) {
     let net = Net::start(Timing { ack_wait: Duration::from_secs(1), ..Timing::default() }).await;
+    let options = kit::options(vec![server.url()]);
+    server.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    let truth = Truth::mixture(30_000, "");
+    truth.seed(&options.access).await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let mut elsewhere = net.env(&options).await;
+    elsewhere.access = wrong.into();
+    let mut workers = Workers::start(&elsewhere, misled);
+    let held = net::submitted(&env, &options, &survey, "a test").await;
+    let conducting = Box::pin(net::conducted(&env, held));
+    let joining = async {
+        // Until one of them has failed.
+        let failures = format!("failures/{}/", survey.spec.run);
+        let failed = async || env.store.next_after(&failures, 0).await.unwrap().is_some();
+        if misled.scanners > 0 {
+            net::until(failed).await;
+            workers.add(&env, Counts { scanners: 1, reapers: 1, reporters: 1 });
+        } else {
+            workers.add(&env, Counts { scanners: 1, reapers: 0, reporters: 1 });
+            net::until(failed).await;
+            workers.add(&env, Counts { scanners: 0, reapers: 1, reporters: 0 });
+        }
+    };
+    let (result, ()) = kit::in_time(async { tokio::join!(conducting, joining) }).await;
+    println!("{misled:?}: {} ms, {:?}", result.duration_ms, result.issues);
+    workers.stop().await;
+    net::drop_ledgers(&options).await;
+    (truth, result)
+}
+
+const SCANNER: Counts = Counts { scanners: 1, reapers: 0, reporters: 0 };
+const REAPER: Counts = Counts { scanners: 0, reapers: 1, reporters: 0 };
+
+fn main_is(url: String) -> BTreeMap<Alias, Access> {
+    BTreeMap::from([(Alias::new("main"), Access::open(vec![url]))])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_reach_nothing_leave_the_work_to_the_others() {
     let server = kit::standalone().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for wrong in [main_is(format!("redis://127.0.0.1:{nobody}")), BTreeMap::new()] {
+        for misled in [SCANNER, REAPER, Counts { reporters: 1, ..SCANNER }] {
+            let (truth, result) = with_misled_workers(&server, wrong.clone(), misled).await;
+            truth.check(&Access::open(vec![server.url()]), &result).await;
+        }
+    }
+}
+
+/// Worse: what it reaches by the name of the deployment is another one, with keys of the same names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reaper_that_reaches_another_server_does_nothing_there() {
+    let (server, other, cluster) = (kit::standalone().await, kit::standalone().await, kit::cluster().await);
+    for urls in [vec![other.url()], cluster.urls()] {
+        let access = Access::open(urls);
+        let bystanders = Truth::mixture(30_000, "");
+        bystanders.seed(&access).await;
+        let wrong = BTreeMap::from([(Alias::new("main"), access.clone())]);
+        let (truth, result) = with_misled_workers(&server, wrong, REAPER).await;
+        truth.check(&Access::open(vec![server.url()]), &result).await;
+        bystanders.check_keys(&access, false).await;
+    }
+}
+
+/// It cannot tell another server from one that was restarted, which ends the pass over it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scanner_that_reaches_another_server_makes_the_run_partial_and_named() {
+    let (server, other) = (kit::standalone().await, kit::standalone().await);
+    let net = Net::start(timing()).await;
     let options = kit::options(vec![server.url()]);
     let truth = Truth::mixture(30_000, "");
     truth.seed(&options.access).await;
     let (env, survey) = (net.env(&options).await, kit::look(&options).await);
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut misled = net.env(&options).await;
-    let wrong = Access::open(vec![format!("redis://127.0.0.1:{nobody}")]);
-    misled.access = BTreeMap::from([(options.alias.clone(), wrong)]).into();
-    let one = Counts { scanners: 1, reapers: 1, reporters: 1 };
-    // They are there first, and take what there is.
-    let mut workers = Workers::start(&misled, one);
-    let held = net::submitted(&env, &options, &survey, "a test").await;
-    let conducting = Box::pin(net::conducted(&env, held));
-    let joining = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        workers.add(&env, one);
-    };
-    let (result, ()) = kit::in_time(async { tokio::join!(conducting, joining) }).await;
-    println!("with misled workers: {} ms, {:?}", result.duration_ms, result.issues);
-    let failures = format!("failures/{}/", survey.spec.run);
-    assert!(env.store.next_after(&failures, 0).await.unwrap().is_some(), "they had something in hand");
+    let mut elsewhere = net.env(&options).await;
+    elsewhere.access = main_is(other.url()).into();
+    let mut workers = Workers::start(&elsewhere, SCANNER);
+    workers.add(&env, Counts { scanners: 0, reapers: 1, reporters: 1 });
+    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
     workers.stop().await;
-    net::drop_ledgers(&options).await;
-    truth.check(&options.access, &result).await;
+    assert!(
+        matches!(result.status, Status::Partial | Status::Failed) && !result.coverage.complete,
+        "{result:#?}"
+    );
+    let named = |issue: &String| issue.contains("the server was restarted or replaced");
+    assert!(result.issues.iter().any(named), "{:?}", result.issues);
+    assert_eq!((result.cleaned_keys, result.accounting.balanced), (0, true));
+    truth.check_keys(&options.access, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

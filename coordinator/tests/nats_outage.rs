@@ -10,6 +10,7 @@ use coordinator::serve::serve;
 use kit::gate::{Gate, Paced};
 use kit::net::{self, Counts, Net, Workers};
 use kit::truth::{Class, Truth};
+use shared::crash::{CrashPlan, CrashPoint};
 use shared::env::Timing;
 use shared::limits::QUEUE_BYTES_MIN;
 use shared::queue::Topic;
@@ -82,7 +83,8 @@ async fn workers_that_are_there_before_nats_wait_for_it() {
     truth.check(&options.access, &result).await;
 }
 
-/// The smallest queue that may be configured, and twice as many bytes of candidates as it holds.
+/// The smallest queue that may be configured, and twice as many bytes of candidates as it holds. A scanner is cut off
+/// with a whole task's batches in the queue: they stay there until another attempt has found room for its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
     let mut net = Net::start(Timing { ack_wait: Duration::from_secs(5), ..Timing::default() }).await;
@@ -99,7 +101,9 @@ async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
     // Slower than scanners by far, so that the queue fills.
     let paced = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(150));
     env.queue = Arc::clone(&paced) as _;
+    let env = net::with_crash(&env, CrashPlan::at(CrashPoint::BatchesPublished, 2));
     let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    assert!(env.crash.has_fired());
     println!("the queue was full {} times, the run took {} ms", paced.full(), result.duration_ms);
     assert!(paced.full() > 0, "the queue was never full");
     net::drop_ledgers(&options).await;

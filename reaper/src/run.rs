@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::audit::{self, AuditEntry};
 use shared::cluster::guard::{self, Mode, Verdict};
-use shared::cluster::{Conn, Deployment, Fault, FaultKind, node};
+use shared::cluster::{Conn, Deployment, Fault, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
@@ -48,8 +48,18 @@ pub struct Reaper {
 struct AtNode {
     /// One permit per batch at work there; dropping it lets the next one in.
     permits: Semaphore,
-    /// The name of the script, once it is loaded there, and whether the node evicts keys.
-    script: tokio::sync::Mutex<Option<(Vec<u8>, bool)>>,
+    ready: tokio::sync::Mutex<Option<Ready>>,
+}
+
+/// A node whose script is loaded.
+#[derive(Clone)]
+struct Ready {
+    /// The name of the script.
+    script: Vec<u8>,
+    /// Whether the node evicts keys.
+    evicts: bool,
+    /// The server's process.
+    process: String,
 }
 
 /// An attempt at a batch.
@@ -89,7 +99,7 @@ impl Reaper {
     fn at_node(&self, alias: &Alias, node: &NodeId) -> Arc<AtNode> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let new =
-            || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), script: tokio::sync::Mutex::default() };
+            || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), ready: tokio::sync::Mutex::default() };
         Arc::clone(nodes.entry((alias.clone(), node.clone())).or_insert_with(|| Arc::new(new())))
     }
 
@@ -130,16 +140,6 @@ impl Reaper {
         self.env.records(batch.run).create_receipt(receipt).await.map(drop)
     }
 
-    /// The deployment that the run was planned for. Where our settings mean another one by the alias, nothing may be
-    /// deleted: the work is left to workers who know the right one.
-    async fn planned(&self, spec: &RunSpec) -> Result<Arc<Deployment>, Fault> {
-        let deployment = self.deployments.get(&spec.alias, spec.db).await?;
-        if self.env.kept && !deployment.is_planned(&spec.nodes).await? {
-            return Err(Fault::other_deployment(&spec.alias));
-        }
-        Ok(deployment)
-    }
-
     async fn act(
         &self,
         batch: &ReapBatch,
@@ -147,7 +147,8 @@ impl Reaper {
         mode: Mode,
         records: &Records,
     ) -> Result<Acted, Failure> {
-        let deployment = self.planned(spec).await?;
+        let deployment = self.deployments.get(&batch.alias, spec.db).await?;
+        ours::check_topology(spec, &deployment.topology())?;
         let nodes = match route(&deployment, batch) {
             Ok(nodes) => nodes,
             Err(fault) => {
@@ -157,11 +158,11 @@ impl Reaper {
         };
         let mut acting = Acting { batch, mode, first: None, outcomes: vec![Vec::new(); batch.groups.len()] };
         for (node, chunks) in nodes {
-            match self.act_at(&deployment, &node, &chunks, records, &mut acting).await {
+            match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
-                    self.after_fault(&deployment, &batch.alias, &node, &fault).await;
+                    self.after_fault(&deployment, (&batch.alias, &node), &fault).await;
                     return Err(fault.into());
                 }
                 Err(failure) => return Err(failure),
@@ -174,8 +175,8 @@ impl Reaper {
     async fn act_at(
         &self,
         deployment: &Deployment,
-        node: &NodeId,
-        chunks: &[Chunk<'_>],
+        (node, chunks): (&NodeId, &[Chunk<'_>]),
+        spec: &RunSpec,
         records: &Records,
         acting: &mut Acting<'_>,
     ) -> Result<Option<u64>, Failure> {
@@ -184,7 +185,8 @@ impl Reaper {
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
         let conn = deployment.conn(node).await?;
-        let (script, evicts) = at_node.script(&conn, deployment).await?;
+        let Ready { script, evicts, process } = at_node.ready(&conn, deployment).await?;
+        ours::check_process(spec, node, &process)?;
         let now_ms = node::time_ms(&conn).await?;
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
             return Ok(Some(batch.not_before_ms - now_ms));
@@ -210,8 +212,8 @@ impl Reaper {
     }
 
     /// The outcomes of `batch` as its ledgers record them; where there is none, it failed.
-    async fn recall(&self, batch: &ReapBatch, spec: &RunSpec) -> Result<Vec<Vec<Outcome>>, Failure> {
-        let deployment = self.planned(spec).await?;
+    async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Vec<Vec<Outcome>>, Failure> {
+        let deployment = self.deployments.get(&batch.alias, db).await?;
         let mut all = vec![Vec::new(); batch.groups.len()];
         for (node, chunks) in route(&deployment, batch)? {
             let conn = deployment.conn(&node).await?;
@@ -230,15 +232,15 @@ impl Reaper {
         Ok(all)
     }
 
-    async fn after_fault(&self, deployment: &Deployment, alias: &Alias, node: &NodeId, fault: &Fault) {
+    async fn after_fault(&self, deployment: &Deployment, (alias, node): (&Alias, &NodeId), fault: &Fault) {
         match fault.kind {
             FaultKind::Lost | FaultKind::Unreachable => {
                 deployment.forget(node);
                 // It may come back without the script.
-                self.at_node(alias, node).script.lock().await.take();
+                self.at_node(alias, node).ready.lock().await.take();
             }
             FaultKind::NoScript => {
-                self.at_node(alias, node).script.lock().await.take();
+                self.at_node(alias, node).ready.lock().await.take();
             }
             FaultKind::Moved => {
                 // If this fails, the next attempt meets the same redirection and asks again.
@@ -262,14 +264,14 @@ fn route<'a>(
 }
 
 impl AtNode {
-    async fn script(&self, conn: &Conn, deployment: &Deployment) -> Result<(Vec<u8>, bool), Fault> {
-        let mut script = self.script.lock().await;
-        if let Some(loaded) = &*script {
-            return Ok(loaded.clone());
+    async fn ready(&self, conn: &Conn, deployment: &Deployment) -> Result<Ready, Fault> {
+        let mut ready = self.ready.lock().await;
+        if let Some(ready) = &*ready {
+            return Ok(ready.clone());
         }
-        let loaded = (guard::load(conn).await?, node::status(conn, deployment.db()).await?.evicts);
-        *script = Some(loaded.clone());
-        Ok(loaded)
+        let script = guard::load(conn).await?;
+        let status = node::status(conn, deployment.db()).await?;
+        Ok(ready.insert(Ready { script, evicts: status.evicts, process: status.process }).clone())
     }
 }
 
@@ -295,7 +297,7 @@ impl Handler for Reaper {
         let sealed = match self.act(batch, &spec, Mode::Seal(Outcome::Failed), &records).await {
             Ok(Acted::Done(outcomes)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
-            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, &spec).await.ok(),
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
             _ => None,
         };
         let receipt = match sealed {

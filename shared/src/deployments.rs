@@ -47,7 +47,7 @@ impl Deployments {
         if self.unknown.lock().unwrap_or_else(PoisonError::into_inner).insert(alias.clone()) {
             tracing::warn!("no `[redis.{alias}]` in our settings; work on it is left to others");
         }
-        Fault::new(FaultKind::Unreachable, alias.as_str(), "this worker's configuration has no such alias")
+        Fault::new(FaultKind::Stranger, alias.as_str(), "this worker's configuration has no such alias")
     }
 
     /// Forgets the connection to a node that failed.

@@ -12,7 +12,6 @@ use super::node::{self, NodeStatus};
 use super::shards::{self, Shard};
 use crate::ids::NodeId;
 use crate::limits::DOWN_TIME;
-use crate::messages::PlannedNode;
 use crate::slot::SlotSet;
 
 /// The one node of a standalone deployment.
@@ -65,15 +64,13 @@ struct State {
     /// Nodes that could not be reached, since when, and how: they are not tried again for a while, so that
     /// many messages for a dead node do not each wait for it.
     down: BTreeMap<NodeId, (Instant, Fault)>,
-    /// The process of a standalone server, as long as the connection to it lasts.
-    process: Option<String>,
 }
 
 impl Deployment {
     /// Finds out, from the first seed that answers, what is there. `name` names our connections.
     pub async fn discover(access: Access, name: &'static str) -> Result<Self, Fault> {
         let (topology, conns) = explore(&access, name).await?;
-        let state = State { topology: Arc::new(topology), conns, down: BTreeMap::new(), process: None };
+        let state = State { topology: Arc::new(topology), conns, down: BTreeMap::new() };
         Ok(Self { access, name, state: Mutex::new(state) })
     }
 
@@ -153,36 +150,7 @@ impl Deployment {
 
     /// Forgets the connection to `node`, after it failed; the next use makes a new one.
     pub fn forget(&self, node: &NodeId) {
-        let mut state = self.state();
-        state.conns.remove(node);
-        state.process = None;
-    }
-
-    /// Whether this is the deployment that a plan named `nodes` of: one of its nodes is here. A standalone server has
-    /// no name, so it must be the same process.
-    pub async fn is_planned(&self, nodes: &[PlannedNode]) -> Result<bool, Fault> {
-        let topology = self.topology();
-        if topology.cluster {
-            let here =
-                |planned: &PlannedNode| topology.primaries.iter().any(|primary| primary.node == planned.node);
-            return Ok(nodes.iter().any(here)
-                || self
-                    .refresh()
-                    .await?
-                    .primaries
-                    .iter()
-                    .any(|primary| nodes.iter().any(|planned| planned.node == primary.node)));
-        }
-        let known = self.state().process.clone();
-        let process = match known {
-            Some(process) => process,
-            None => {
-                let process = self.status(&NodeId::new(STANDALONE)).await?.process;
-                self.state().process = Some(process.clone());
-                process
-            }
-        };
-        Ok(nodes.iter().any(|planned| planned.process == process))
+        self.state().conns.remove(node);
     }
 
     /// The status of `node`.

@@ -4,8 +4,6 @@ use std::fmt;
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
-use crate::ids::Alias;
-
 /// What kind of failure it was. Code matches on this; people read [`Fault`]'s text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
@@ -27,15 +25,20 @@ pub enum FaultKind {
     NotWritable,
     /// The script is not known there (`NOSCRIPT`).
     NoScript,
+    /// This worker knows no such deployment, or knows another one by its name. Others may know it.
+    Stranger,
     /// Any other error that the server answered.
     Refused,
 }
 
 impl FaultKind {
-    /// Whether the same request may succeed a little later.
+    /// Whether the same request may succeed a little later, or elsewhere.
     #[must_use]
     pub fn transient(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady | Self::NoScript)
+        matches!(
+            self,
+            Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady | Self::NoScript | Self::Stranger
+        )
     }
 }
 
@@ -59,13 +62,6 @@ impl Fault {
     /// An answer of a shape that the command cannot give.
     pub fn unexpected(address: &str, command: &str) -> Self {
         Self::new(FaultKind::Protocol, address, format!("an unexpected answer to `{command}`"))
-    }
-
-    /// A deployment that is not the one which was planned: to us that one is out of reach.
-    #[must_use]
-    pub fn other_deployment(alias: &Alias) -> Self {
-        let detail = "it is not what the run was planned for: the settings here name another deployment, or the server was restarted";
-        Self::new(FaultKind::Unreachable, alias.as_str(), detail)
     }
 
     /// The ACL rule that allows the command for lack of which the server refused (`NOPERM`), if its words name
@@ -98,6 +94,7 @@ impl fmt::Display for Fault {
             FaultKind::Moved => "no longer serves the slot",
             FaultKind::NotReady => "is not ready",
             FaultKind::NotWritable => "takes no writes",
+            FaultKind::Stranger => "is not what the run was planned for",
             FaultKind::NoScript | FaultKind::Refused => "answered with an error",
         };
         write!(f, "redis at `{}` {what}: {}", self.address, self.detail)

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod node;
 mod nodes_text;
 mod parse_error;
+pub mod ours;
 pub mod preflight;
 mod shards;
 mod text;

@@ -70,7 +70,7 @@ pub struct NatsSettings {
     pub history_runs: Setting<u32>,
     /// The most bytes of the audit stream.
     pub audit_bytes: Setting<u64>,
-    /// The most bytes of each work queue, at least 4 MiB.
+    /// The most bytes of each work queue, at least 16 MiB.
     pub queue_bytes: Setting<u64>,
 }
 

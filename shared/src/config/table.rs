@@ -3,8 +3,8 @@
 //! error message are made from it.
 
 use super::spec::{Kind, Section, Spec};
+use crate::limits::QUEUE_BYTES_MIN;
 
-const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 86_400;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
@@ -177,7 +177,7 @@ pub const SETTINGS: &[Spec] = &[
     Spec::nats("nats.lease", "KEYSWEEP_NATS_LEASE", Kind::seconds(1, 600))
         .default("15s")
         .help("Time after which a process that is silent counts as gone"),
-    Spec::nats("nats.keep", "KEYSWEEP_NATS_KEEP", Kind::seconds(HOUR_S, 365 * DAY_S))
+    Spec::nats("nats.keep", "KEYSWEEP_NATS_KEEP", Kind::seconds(DAY_S, 365 * DAY_S))
         .default("7d")
         .help("How long records of runs are kept"),
     Spec::nats("nats.history_runs", "KEYSWEEP_NATS_HISTORY_RUNS", Kind::Whole { min: 1, max: 100_000 })
@@ -186,9 +186,13 @@ pub const SETTINGS: &[Spec] = &[
     Spec::nats("nats.audit_bytes", "KEYSWEEP_NATS_AUDIT_BYTES", Kind::Whole { min: MIB, max: TIB })
         .default("1073741824")
         .help("Most bytes of the audit stream"),
-    Spec::nats("nats.queue_bytes", "KEYSWEEP_NATS_QUEUE_BYTES", Kind::Whole { min: 4 * MIB, max: TIB })
-        .default("268435456")
-        .help("Most bytes of each work queue"),
+    Spec::nats(
+        "nats.queue_bytes",
+        "KEYSWEEP_NATS_QUEUE_BYTES",
+        Kind::Whole { min: QUEUE_BYTES_MIN as u64, max: TIB },
+    )
+    .default("268435456")
+    .help("Most bytes of each work queue"),
 ];
 
 /// Keys of `[[job]]` that are known and not used yet.

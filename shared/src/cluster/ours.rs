@@ -1,0 +1,108 @@
+//! Whether what a process knows by the name of a deployment is the one that the run was planned for. A worker may be
+//! set up wrongly: it would delete what nobody planned, and take what it does not find for vanished. Pure.
+
+use super::deployment::Topology;
+use super::fault::{Fault, FaultKind};
+use crate::ids::NodeId;
+use crate::messages::RunSpec;
+
+/// Refuses a cluster that has none of the primaries that the run was planned for.
+pub fn check_topology(spec: &RunSpec, topology: &Topology) -> Result<(), Fault> {
+    let planned = |node: &NodeId| spec.nodes.iter().any(|planned| planned.node == *node);
+    if topology.cluster == spec.cluster && topology.primaries.iter().any(|primary| planned(&primary.node)) {
+        return Ok(());
+    }
+    let detail =
+        "none of the nodes of the plan is there; all were replaced, or this worker is set up for others";
+    Err(Fault::new(FaultKind::Stranger, spec.alias.as_str(), detail))
+}
+
+/// Refuses a standalone server that is another process than the run was planned for: nothing else tells it from
+/// others. In a cluster, nodes have names that outlast their processes.
+pub fn check_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(), Fault> {
+    let planned = spec.nodes.iter().find(|planned| planned.node == *node);
+    if spec.cluster || planned.is_some_and(|planned| planned.process == process) {
+        return Ok(());
+    }
+    let detail = "the server was restarted or replaced, or this worker is set up for another one";
+    Err(Fault::new(FaultKind::Stranger, spec.alias.as_str(), detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::deployment::Primary;
+    use crate::ids::{Alias, RunId};
+    use crate::messages::{Action, Attempt, Guards, Lookups, PlannedNode, Rules};
+    use crate::slot::SlotSet;
+
+    use super::*;
+
+    fn spec(cluster: bool, nodes: &[&str]) -> RunSpec {
+        let planned = |node: &&str| PlannedNode {
+            node: NodeId::new(*node),
+            address: String::new(),
+            slots: SlotSet::new(),
+            keys: 0,
+            process: format!("process of {node}"),
+            baseline: Lookups::default(),
+        };
+        let rules = Rules {
+            patterns: Vec::new(),
+            protect: Vec::new(),
+            action: Action::Delete,
+            grace_ms: 0,
+            scan_batch_keys: 1,
+            delete_batch_keys: 1,
+        };
+        RunSpec {
+            run: RunId::new(),
+            job: "job".to_owned(),
+            alias: Alias::new("main"),
+            cluster,
+            db: 0,
+            rules,
+            dry_run: false,
+            nodes: nodes.iter().map(planned).collect(),
+            started_at_ms: 0,
+            guards: Guards::default(),
+            display_name: "Job".to_owned(),
+            started_by: "a test".to_owned(),
+            attempt: Attempt::default(),
+        }
+    }
+
+    fn topology(cluster: bool, nodes: &[&str]) -> Topology {
+        let primary = |node: &&str| Primary {
+            node: NodeId::new(*node),
+            host: String::new(),
+            port: 0,
+            slots: SlotSet::new(),
+        };
+        Topology { cluster, primaries: nodes.iter().map(primary).collect() }
+    }
+
+    #[test]
+    fn a_deployment_is_ours_if_it_has_a_node_of_the_plan() {
+        let check = |cluster: bool, there: &[&str], expected: bool| {
+            let checked = check_topology(&spec(true, &["a", "b", "c"]), &topology(cluster, there));
+            assert_eq!(checked.is_ok(), expected, "{there:?}");
+        };
+        check(true, &["a", "b", "c"], true);
+        check(true, &["a", "new", "newer"], true);
+        check(true, &["x", "y", "z"], false);
+        check(true, &[], false);
+        check(false, &["a"], false);
+    }
+
+    #[test]
+    fn a_standalone_server_is_ours_if_it_is_the_same_process() {
+        let check = |cluster: bool, process: &str, expected: bool| {
+            let checked = check_process(&spec(cluster, &["a"]), &NodeId::new("a"), process);
+            assert_eq!(checked.is_ok(), expected, "{process}");
+            assert!(checked.is_ok() || checked.unwrap_err().kind.transient(), "others may do it");
+        };
+        check(false, "process of a", true);
+        check(false, "process of b", false);
+        check(true, "process of a after a restart", true);
+    }
+}
