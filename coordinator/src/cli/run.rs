@@ -98,7 +98,10 @@ async fn attempt_once(options: &Options, start: &Start<'_>, show: Show) -> Resul
     let mut signals = Signals::catch()?;
     let run = RunId::new();
     let net = match start.workers {
-        Some((site, _)) => Some(site.connect("cli", Some(site::PATIENCE)).await?),
+        Some((site, _)) => tokio::select! {
+            net = site.connect("cli", Some(site::PATIENCE)) => Some(net?),
+            (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+        },
         None => None,
     };
     let look = async { survey(options, run, now_ms()).await.map_err(RunError::from) };
