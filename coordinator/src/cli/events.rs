@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reporter::wrap;
 use serde_json::Value;
 use shared::config::duration;
 use shared::events::{EVENTS, time_of};
@@ -22,8 +23,8 @@ use crate::exit;
 /// When NATS cannot be used.
 pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, CommandError> {
     let since = args.since.as_deref().map(oldest).transpose()?;
-    let mut signals = Signals::catch()?;
     let net = site.connect("cli", Some(PATIENCE)).await?;
+    let mut signals = Signals::catch()?;
     let wanted = |event: &Value| {
         since.is_none_or(|since| time_of(event).is_some_and(|time| time >= since))
             && args.run.is_none_or(|run| event["subject"] == run.to_string())
@@ -74,7 +75,7 @@ fn tell(entry: &Entry, wanted: impl Fn(&Value) -> bool, show: Show) -> Result<bo
     }
 }
 
-/// An event in one line: when, what, and the figures that it has.
+/// An event for people: when, what and which run in one line; the job and the figures below it, wrapped.
 fn sentence(event: &Value) -> String {
     let text = |name: &str| event[name].as_str().unwrap_or("?");
     let kind = text("type").split('.').nth(3).unwrap_or("?");
@@ -87,6 +88,27 @@ fn sentence(event: &Value) -> String {
         Value::String(text) => Some(format!("{name} {text}")),
         value => Some(format!("{name} {value}")),
     });
-    let time = text("time").get(..19).unwrap_or(text("time"));
-    format!("{time}  {kind:<9}  {job}  {}  {}", text("subject"), figures.collect::<Vec<_>>().join(", "))
+    let figures = std::iter::once(job.to_owned()).chain(figures).collect::<Vec<_>>().join(", ");
+    let time = text("time").get(..19).unwrap_or(text("time")).replace('T', " ");
+    format!("{time}  {kind:<9}  {}\n    {}", text("subject"), wrap(&figures, 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_fits_a_terminal() {
+        let event = json!({
+            "type": "dev.keysweep.run.issue.v1", "source": "/keysweep/jobs/permission-cache-cleanup",
+            "subject": "01a20c9a-6dbc-7348-9a95-dba77261579a", "time": "2026-11-24T08:09:38Z",
+            "data": { "issue": "word ".repeat(40) },
+        });
+        let text = sentence(&event);
+        let first = "2026-11-24 08:09:38  issue      01a20c9a-6dbc-7348-9a95-dba77261579a\n    permission-cache-cleanup, ";
+        assert!(text.starts_with(first), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
 }

@@ -105,9 +105,15 @@ async fn attempt_once(
     let mut signals = Signals::catch()?;
     let net = match start.workers {
         Some((site, _)) => {
-            let net = site.connect("cli", Some(site::PATIENCE)).await?;
-            check_free(&net.env, options).await?;
-            Some(net)
+            let connecting = async {
+                let net = site.connect("cli", Some(site::PATIENCE)).await?;
+                check_free(&net.env, options).await?;
+                Ok::<_, CommandError>(net)
+            };
+            tokio::select! {
+                net = connecting => Some(net?),
+                (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+            }
         }
         None => None,
     };

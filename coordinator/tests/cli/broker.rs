@@ -23,7 +23,7 @@ pub struct Broker {
     pub flags: Vec<String>,
     /// Set for every command.
     pub env: BTreeMap<String, String>,
-    _redis: Server,
+    pub redis: Server,
 }
 
 impl Broker {
@@ -34,7 +34,7 @@ impl Broker {
         let stale = place.seed(KEYS).await;
         let mut all = vec!["--redis".to_owned(), place.url().to_owned()];
         all.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Self { place, stale, flags: all, env: BTreeMap::new(), _redis: redis }
+        Self { place, stale, flags: all, env: BTreeMap::new(), redis }
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod fake;
 pub mod jwt;
 pub mod place;
+pub mod raw;
 
 use std::fmt;
 use std::io::{Read, Write};

@@ -1,0 +1,31 @@
+//! A request to nats-server in its own words, for what no client of ours would ask: a stream that is not ours.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use serde_json::Value;
+use shared::servers::NatsServer;
+
+/// Asks `subject`; the answer, which is JSON.
+pub fn request(server: &NatsServer, subject: &str, body: &Value) -> Value {
+    let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server listens");
+    let (mut reader, mut writer) = (BufReader::new(stream.try_clone().expect("a socket")), stream);
+    let body = body.to_string();
+    write!(
+        writer,
+        "CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\nSUB _INBOX.raw 1\r\nPUB {subject} _INBOX.raw {}\r\n{body}\r\n",
+        body.len()
+    )
+    .expect("the server reads");
+    loop {
+        let mut line = String::new();
+        assert!(reader.read_line(&mut line).expect("the server writes") > 0, "it hung up");
+        assert!(!line.starts_with("-ERR"), "{line}");
+        if let Some(message) = line.strip_prefix("MSG ") {
+            let bytes = message.trim().rsplit(' ').next().and_then(|bytes| bytes.parse().ok());
+            let mut answer = vec![0; bytes.expect("a size")];
+            reader.read_exact(&mut answer).expect("the whole message");
+            return serde_json::from_slice(&answer).expect("JSON");
+        }
+    }
+}

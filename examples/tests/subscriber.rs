@@ -1,0 +1,129 @@
+//! The example against real servers: it sees how a run ended, as the user whom `deploy/nats-account.conf` has for it;
+//! and, under a name, sees nothing twice.
+#![cfg(test)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use coordinator::conduct::{Conducted, conduct};
+use coordinator::hold::{self, Hold, Phase};
+use coordinator::options::Options;
+use coordinator::serve::start_run;
+use shared::cluster::Conn;
+use shared::config::{Environment, FlagLayer, Secret, resolve};
+use shared::env::{Env, Timing};
+use shared::ids::RunId;
+use shared::nats::{Login, Nats, NatsAccess, setup};
+use shared::servers::{NatsServer, Server};
+use shared::supervise::Crew;
+use tokio_util::sync::CancellationToken;
+
+const HANG: Duration = Duration::from_secs(60);
+
+/// The example at work. Dropping it kills it.
+struct Subscriber {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Subscriber {
+    fn start(nats: &NatsServer, args: &[&str]) -> Self {
+        let login = "nats://keysweep-subscriber:replace-this-password-subscriber@";
+        let mut command = Command::new(env!("CARGO_BIN_EXE_subscriber"));
+        command.arg(nats.url().replace("nats://", login)).args(args).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (output, (sender, lines)) = (child.stdout.take().unwrap(), sync_channel(16));
+        thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+        });
+        Self { child, lines }
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(HANG).expect("it tells how a run ended")
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn connect(nats: &NatsServer, user: &str) -> Nats {
+    let login =
+        Login::Password(format!("keysweep-{user}"), Secret::new(format!("replace-this-password-{user}")));
+    let access = NatsAccess { login, ..NatsAccess::open(nats.url()) };
+    Nats::connect(&access, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap()
+}
+
+/// One run from its start to its end, all roles in this process.
+async fn run(env: &Env, options: &Options) -> RunId {
+    let run = start_run(env, options).await.unwrap().run();
+    let (_, revision) = hold::look(&*env.store, &options.job).await.unwrap().unwrap();
+    let ours = Hold::begin(run, options.alias.clone(), Phase::Driven, "a test");
+    let held = hold::take(&*env.store, &options.job, Some(revision), ours).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(HANG, conduct(env, held, &CancellationToken::new())).await;
+    assert!(matches!(ended.expect("it hangs").unwrap(), Conducted::Ended(_)));
+    run
+}
+
+async fn write_stale_key(conn: &Conn, n: u32) {
+    conn.words(&format!("SET permissions:{n} granted")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_sees_how_runs_end() {
+    let account = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats-account.conf");
+    let server = NatsServer::start(&std::fs::read_to_string(account).unwrap()).await.unwrap();
+    let redis = Server::start(&[]).await.unwrap();
+    let conn = redis.conn().await.unwrap();
+    setup::ensure(&connect(&server, "admin").await).await.unwrap();
+    let mut flags = FlagLayer::default();
+    flags
+        .value("--redis", Some(&redis.url()))
+        .value("--grace", Some("0s"))
+        .value("--max-delete-percent", Some("100"));
+    let settings = resolve(&flags, &Environment::default(), None).unwrap();
+    let options = Options::from_settings(&settings).unwrap();
+    let access = [(options.alias.clone(), options.access.clone())].into();
+    let env = |nats: Nats| Env::connect(&nats, std::collections::BTreeMap::clone(&access), Timing::default());
+    let (scanner, reaper) = (env(connect(&server, "scanner").await), env(connect(&server, "reaper").await));
+    let (reporter, ours) =
+        (env(connect(&server, "reporter").await), env(connect(&server, "coordinator").await));
+    let stop = CancellationToken::new();
+    let mut crew = Crew::default();
+    let (scan, reap) =
+        (scanner::Scanner::new(scanner, stop.clone()), reaper::Reaper::new(reaper, stop.clone()));
+    crew.start("scanner", async move { scan.run(2).await });
+    crew.start("reaper", async move { reap.run(2).await });
+    let until = stop.clone();
+    crew.start("reporter", async move { reporter::run(&reporter, until).await });
+
+    write_stale_key(&conn, 1).await;
+    let first = run(&ours, &options).await;
+    let expected = format!("permission-cache-cleanup {first} completed: 1 keys, 1 stale, 1 deleted");
+    let (plain, named) = (Subscriber::start(&server, &[]), Subscriber::start(&server, &["pager"]));
+    assert_eq!(plain.line(), expected);
+    assert_eq!(named.line(), expected);
+    write_stale_key(&conn, 2).await;
+    write_stale_key(&conn, 3).await;
+    let second = run(&ours, &options).await;
+    let next = format!("permission-cache-cleanup {second} completed: 2 keys, 2 stale, 2 deleted");
+    assert_eq!(plain.line(), next);
+    assert_eq!(named.line(), next);
+    // Under its name it goes on where it was.
+    drop(named);
+    let third = run(&ours, &options).await;
+    let after = format!("permission-cache-cleanup {third} completed: 0 keys, 0 stale, 0 deleted");
+    assert_eq!(Subscriber::start(&server, &["pager"]).line(), after);
+    stop.cancel();
+    assert!(crew.join().await.is_empty());
+}
