@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             bail!("`cargo {component}` is missing: install it with `rustup component add rustfmt clippy`");
         }
     }
-    install::ensure(&[install::REDIS, install::NATS])?;
+    install::ensure(&install::FOR_TESTS)?;
     let lint = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     let doc = ["doc", "--workspace", "--no-deps", "--locked"];
     let mut docs = cargo(&doc);

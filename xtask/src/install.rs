@@ -28,6 +28,12 @@ pub(crate) const REDIS: Tool =
 pub(crate) const NATS: Tool =
     Tool { program: "nats-server", package: "nats-server", find: Some(nats_server) };
 
+/// What the tests make certificates with.
+pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", find: None };
+
+/// All that the tests need.
+pub(crate) const FOR_TESTS: [Tool; 3] = [REDIS, NATS, OPENSSL];
+
 /// Installs package `$1` without starting its service now or at boot. A policy of the system's own is
 /// respected, and ours is removed again whatever happens.
 const APT: &str = r#"

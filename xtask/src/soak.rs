@@ -9,7 +9,7 @@ use crate::install;
 
 /// Runs the ignored tests with `soak` in their names, in release mode, with `keys` keys.
 pub(crate) fn run(keys: u64) -> Result<ExitCode> {
-    install::ensure(&[install::REDIS, install::NATS])?;
+    install::ensure(&install::FOR_TESTS)?;
     let mut command = cargo(&["test", "--release", "--workspace", "--locked", "--"]);
     // One after the other: they measure, and each fills the machine.
     command.args(["--ignored", "--nocapture", "--test-threads=1", "soak"]);

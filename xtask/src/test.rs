@@ -9,6 +9,6 @@ use crate::install;
 
 /// Installs what is missing and runs `cargo test` with `args` added.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    install::ensure(&[install::REDIS, install::NATS])?;
+    install::ensure(&install::FOR_TESTS)?;
     Ok(exit_code(status(cargo(&["test", "--workspace", "--locked"]).args(args))?))
 }
