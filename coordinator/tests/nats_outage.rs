@@ -44,6 +44,7 @@ async fn without_nats_for(down: Duration) {
     let result = kit::in_time(net::followed(&env, &survey)).await;
     println!("NATS was away for {down:?}, the run took {} ms", result.duration_ms);
     net::closed(&env, result.run_id).await;
+    net::freed(&env, &options).await;
     shutdown.cancel();
     assert_eq!(kit::in_time(service.join()).await, []);
     workers.stop().await;

@@ -90,8 +90,7 @@ impl Scene {
         self.gate.open();
         let result = kit::in_time(net::followed(&self.env, &self.survey)).await;
         net::closed(&self.env, result.run_id).await;
-        let freed = async || hold::look(&*self.env.store, &self.options.job).await.unwrap();
-        net::until(async || freed().await.is_some_and(|(hold, _)| hold.phase == Phase::Free)).await;
+        net::freed(&self.env, &self.options).await;
         self.workers.stop().await;
         net::drop_ledgers(&self.options).await;
         self.truth.check(&self.options.access, &result).await;

@@ -198,6 +198,12 @@ pub async fn closed(env: &Env, run: RunId) -> RunLine {
     in_time(found(closed)).await
 }
 
+/// Waits until whoever drove the run of a job has given it back, the lock in Redis included.
+pub async fn freed(env: &Env, options: &Options) {
+    let look = async || hold::look(&*env.store, &options.job).await.unwrap();
+    until(async || look().await.is_some_and(|(hold, _)| hold.phase == Phase::Free)).await;
+}
+
 /// What `look` finds at last.
 pub async fn found<T>(look: impl AsyncFn() -> Option<T>) -> T {
     loop {
