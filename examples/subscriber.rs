@@ -96,9 +96,10 @@ mod tests {
     #[test]
     fn only_ends_are_told() {
         let event = |kind: &str| {
-            let data =
-                json!({ "job": "j", "status": kind, "scannedKeys": 3, "staleTTLKeys": 2, "cleanedKeys": 1 });
-            json!({ "type": format!("dev.keysweep.run.{kind}.v1"), "subject": "r", "data": data })
+            let data = json!({ "status": kind, "scannedKeys": 3, "staleTTLKeys": 2, "cleanedKeys": 1 });
+            json!({
+                "type": format!("dev.keysweep.run.{kind}.v1"), "source": "/keysweep/jobs/j", "subject": "r", "data": data
+            })
         };
         assert_eq!(line(&event("partial")).as_deref(), Some("j r partial: 3 keys, 2 stale, 1 deleted"));
         assert_eq!(line(&event("progress")), None);

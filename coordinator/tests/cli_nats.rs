@@ -153,17 +153,17 @@ async fn a_stream_of_somebody_else() {
     let now = raw::request(&server, "$JS.API.STREAM.INFO.KEYSWEEP_TASKS", &json!({}));
     assert_eq!(now["config"], made["config"], "it is as it was");
     // What can be changed is named, left alone by roles, and changed on demand.
-    let other = ("KEYSWEEP_NATS_QUEUE_BYTES", "8388608");
+    let other = ("KEYSWEEP_NATS_QUEUE_BYTES", "33554432");
     let differs = setup(other, &["--json", "--nats-prefix", "other", "--apply"]);
     differs.exits(0);
     let differs = setup(none, &["--json", "--nats-prefix", "other"]);
     let pieces = differs.exits(1).json();
     let tasks = &pieces["pieces"][0];
     assert_eq!((&tasks["name"], &tasks["state"]), (&"OTHER_TASKS".into(), &"different".into()), "{differs}");
-    assert_eq!(tasks["differences"][0]["found"], "8388608", "{differs}");
+    assert_eq!(tasks["differences"][0]["found"], "33554432", "{differs}");
     let list = keysweep(&["runs", "list", "--nats", &url, "--nats-prefix", "other"]).run();
     list.exits(0)
-        .says(&["`OTHER_TASKS` in NATS: bytes is `8388608`", "`keysweep nats setup --apply` changes it"]);
+        .says(&["`OTHER_TASKS` in NATS: bytes is `33554432`", "`keysweep nats setup --apply` changes it"]);
     assert_eq!(
         setup(none, &["--json", "--nats-prefix", "other", "--apply"]).exits(0).json()["pieces"][0]["state"],
         "changed"

@@ -93,7 +93,7 @@ async fn ready(nats: &Nats, patience: Duration) -> Result<(), NatsError> {
     let until = Instant::now() + patience;
     loop {
         match setup::ensure(nats).await {
-            Err(e @ (NatsError::NoJetStream(_) | NatsError::Request { .. })) if Instant::now() < until => {
+            Err(e) if e.may_pass() && Instant::now() < until => {
                 tracing::debug!(error = %e, "JetStream is not ready");
                 sleep(Duration::from_millis(500)).await;
             }

@@ -32,9 +32,10 @@ impl Broker {
         let redis = Server::start(&super::place::DIGEST).await.expect("a Redis server can be started");
         let place = Place::standalone(&redis).await;
         let stale = place.seed(KEYS).await;
-        let mut all = vec!["--redis".to_owned(), place.url().to_owned()];
-        all.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Self { place, stale, flags: all, env: BTreeMap::new(), redis }
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        // Not every command has a flag for it.
+        let env = BTreeMap::from([("REDIS_URL".to_owned(), place.url().to_owned())]);
+        Self { place, stale, flags, env, redis }
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -85,6 +85,18 @@ pub enum NatsError {
     },
 }
 
+impl NatsError {
+    /// Whether it may be otherwise in a moment, as where a server has just started. A right that is missing stays so.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NoJetStream(_) => true,
+            Self::Request { cause, .. } => !cause.contains("Permissions Violation"),
+            _ => false,
+        }
+    }
+}
+
 /// A connection to NATS, and the names of what we keep there. Clones share it.
 #[derive(Clone)]
 pub struct Nats {

@@ -66,7 +66,11 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             Kind::Choice(words) => words[0].to_owned(),
             _ => "some".to_owned(),
         };
-        let text = if matches!(spec.name, "nats.ack_wait" | "nats.lease") { "9m" } else { &*text };
+        let text = match spec.name {
+            "nats.ack_wait" | "nats.lease" => "9m",
+            "nats.keep" => "2d",
+            _ => &*text,
+        };
         for variable in [Some(spec.env), spec.other_env].into_iter().flatten() {
             let row = shown(spec.name, needs(spec.name), &[(variable, text)], None);
             assert!(row.ends_with(&format!("(environment {variable})")), "{}: {row}", spec.name);
