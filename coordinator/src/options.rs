@@ -1,12 +1,13 @@
 //! What a run is asked to do: settings, checked and turned into what the stages understand.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::cluster::Access;
 use shared::config::{self, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
-use shared::messages::{Action, Attempt, Rules};
+use shared::messages::{Action, Application, Attempt, HitRateSource, Rules};
 use thiserror::Error;
 
 use crate::whoami::myself;
@@ -36,6 +37,12 @@ pub struct Options {
     pub started_by: String,
     /// Which attempt at the job it is.
     pub attempt: Attempt,
+    /// What the application is configured to do.
+    pub application: Application,
+    /// Where the history of runs is kept without NATS; `None` if it is not.
+    pub state_dir: Option<PathBuf>,
+    /// Where a report of the run is written; `None` if it is not.
+    pub report_dir: Option<PathBuf>,
 }
 
 /// Settings that cannot be carried out.
@@ -73,6 +80,7 @@ impl Options {
             grace_ms: millis(settings.grace.value),
             scan_batch_keys: settings.scan_batch_size.value,
             delete_batch_keys: settings.delete_batch_size.value,
+            inactive: None,
         };
         let Settings { redis, username, password, db, .. } = settings;
         let access = access(&redis.value, &username.value, &password.value, db.value)?;
@@ -88,6 +96,12 @@ impl Options {
             lock_wait: settings.lock_wait.value,
             started_by: myself(),
             attempt: Attempt::default(),
+            application: Application {
+                configured_ttl_ms: millis(settings.configured_ttl.value),
+                hit_rate: HitRateSource::Redis,
+            },
+            state_dir: settings.state_dir.value.clone(),
+            report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
         })
     }
 }

@@ -197,6 +197,9 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         display_name: options.display_name.clone(),
         started_by: options.started_by.clone(),
         attempt: options.attempt,
+        activity_source: None,
+        inactive_refused: None,
+        application: options.application.clone(),
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     Ok(Survey { spec, tasks, nodes, missing, estimate })

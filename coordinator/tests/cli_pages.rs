@@ -13,7 +13,8 @@ use coordinator::survey::{NodeSurvey, Survey};
 use shared::cluster::Access;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Attempt, Guards, Rules, RunSpec};
+use shared::messages::{Action, Application, Attempt, Guards, Rules, RunSpec};
+use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
 
@@ -74,6 +75,10 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         },
         recommendations: Vec::new(),
         issues: vec![format!("Found {} keys without TTL - this indicates a caching bug", deleted + 3)],
+        findings: Vec::new(),
+        alerts: Vec::new(),
+        metrics: Metrics::default(),
+        inactive: InactiveCaches::default(),
         accounting,
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
@@ -119,6 +124,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
             grace_ms: 1_000,
             scan_batch_keys: 100,
             delete_batch_keys: 100,
+            inactive: None,
         },
         dry_run: false,
         max_delete_percent: 50,
@@ -126,6 +132,9 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         lock_wait: Duration::ZERO,
         started_by: "a test".to_owned(),
         attempt: Attempt::default(),
+        application: Application::default(),
+        state_dir: None,
+        report_dir: None,
     }
 }
 
@@ -162,6 +171,9 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             display_name: "Job".to_owned(),
             started_by: "a test".to_owned(),
             attempt: Attempt::default(),
+            activity_source: None,
+            inactive_refused: None,
+            application: Application::default(),
         },
         tasks: Vec::new(),
         estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),

@@ -32,7 +32,9 @@ pub(crate) fn receipt(batch: &ReapBatch, outcomes: Vec<Vec<Outcome>>, cause: Opt
         lookups += guard::lookups(outcomes);
     }
     let groups = batch.groups.iter().zip(outcomes);
-    let groups = groups.map(|(group, outcomes)| GroupReceipt { slot: group.slot, outcomes }).collect();
+    let groups = groups
+        .map(|(group, outcomes)| GroupReceipt { slot: group.slot, reason: group.reason, outcomes })
+        .collect();
     Receipt { run: batch.run, batch: batch.batch, node: batch.node.clone(), groups, lookups, cause }
 }
 

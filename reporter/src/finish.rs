@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::ids::NodeId;
 use shared::messages::{Lookups, RunSpec};
+use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
 use shared::time::rfc3339;
@@ -55,6 +56,10 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         current_metrics: metrics(fold, spec, &around.traffic),
         recommendations: Vec::new(),
         issues: issues(fold, &coverage, &accounting, &around.dead),
+        findings: Vec::new(),
+        alerts: Vec::new(),
+        metrics: Metrics::default(),
+        inactive: InactiveCaches::default(),
         accounting,
         coverage,
         nodes: nodes(fold, spec),

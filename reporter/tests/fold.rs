@@ -8,8 +8,8 @@ use reporter::{Around, Fold, finish};
 use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Action, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups, Loss,
-    PlannedNode, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
+    Action, Application, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups,
+    Loss, PlannedNode, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
@@ -37,6 +37,7 @@ fn spec(run: RunId) -> RunSpec {
             grace_ms: 0,
             scan_batch_keys: 100,
             delete_batch_keys: 100,
+            inactive: None,
         },
         dry_run: false,
         nodes: vec![PlannedNode {
@@ -52,6 +53,9 @@ fn spec(run: RunId) -> RunSpec {
         display_name: "Job".to_owned(),
         started_by: "a test".to_owned(),
         attempt: Attempt::default(),
+        activity_source: None,
+        inactive_refused: None,
+        application: Application::default(),
     }
 }
 
@@ -103,7 +107,7 @@ fn report(
 }
 
 fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
-    let groups = vec![GroupReceipt { slot: 0, outcomes: outcomes.to_vec() }];
+    let groups = vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }];
     Receipt { run, batch, node: NodeId::new("n"), groups, lookups: Lookups::default(), cause: None }
 }
 

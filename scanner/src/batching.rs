@@ -28,7 +28,12 @@ fn groups(candidates: BTreeMap<u16, Vec<Key>>, group_keys_max: usize) -> Vec<Gro
                 }
                 _ => {
                     bytes = cost;
-                    groups.push(Group { slot, reason: Reason::Stale, keys: vec![key] });
+                    groups.push(Group {
+                        slot,
+                        reason: Reason::Stale,
+                        keys: vec![key],
+                        expires_at_ms: Vec::new(),
+                    });
                 }
             }
         }

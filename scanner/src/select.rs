@@ -74,6 +74,7 @@ mod tests {
             grace_ms: 0,
             scan_batch_keys: 100,
             delete_batch_keys: 100,
+            inactive: None,
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Env {
     pub queue: Arc<dyn Queue>,
     /// The records.
     pub store: Arc<dyn Store>,
+    /// What outlives a run: the history of runs, samples of the cache, alerts. Over NATS it is the same store.
+    pub past: Arc<dyn Store>,
     /// How to reach each deployment. Never in a message.
     pub access: Arc<BTreeMap<Alias, Access>>,
     /// Time limits and retry rules.
@@ -82,6 +84,7 @@ impl Env {
         Self {
             queue: Arc::new(queue),
             store: Arc::new(MemoryStore::default()),
+            past: Arc::new(MemoryStore::default()),
             access: Arc::new(access),
             timing,
             crash: Arc::default(),
@@ -93,9 +96,11 @@ impl Env {
     /// With queue and store in NATS, shared with all who name the same prefix there.
     #[must_use]
     pub fn connect(nats: &Nats, access: BTreeMap<Alias, Access>, timing: Timing) -> Self {
+        let store: Arc<dyn Store> = Arc::new(NatsStore::new(nats.clone()));
         Self {
             queue: Arc::new(NatsQueue::new(nats.clone())),
-            store: Arc::new(NatsStore::new(nats.clone())),
+            past: Arc::clone(&store),
+            store,
             access: Arc::new(access),
             timing,
             crash: Arc::default(),

@@ -16,6 +16,7 @@ pub mod invariants;
 pub mod key;
 pub mod limits;
 pub mod messages;
+pub mod metrics;
 pub mod nats;
 pub mod outcome;
 pub mod queue;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
 use crate::messages::Attempt;
+use crate::metrics::{Alert, Finding, InactiveCaches, Metrics};
 
 /// The version of the shape below. It grows when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -70,6 +71,19 @@ pub struct CleanupResult {
     /// Problems, as sentences.
     pub issues: Vec<String>,
 
+    /// The same sentences, each with its rule and the figures that it rests on.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+    /// Alerts that hold after the run.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
+    /// What the run learned about the cache and its servers.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// What was found of inactive users' caches.
+    #[serde(default)]
+    pub inactive: InactiveCaches,
+
     /// What became of every candidate.
     pub accounting: Accounting,
     /// What was read.
@@ -82,11 +96,12 @@ pub struct CleanupResult {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentMetrics {
-    /// Hits of the application, 0 to 100 % of its look-ups while the run went on; null without traffic.
+    /// Hits of the application, 0 to 100 % of its look-ups since the run before, or while this one went on where
+    /// there was none; null without traffic. `metrics.hitRates` has more windows.
     pub hit_rate: Option<f64>,
-    /// Look-ups of the application that found a key, while the run went on.
+    /// Look-ups of the application that found a key, in the same time.
     pub hits: u64,
-    /// Look-ups of the application that found none, while the run went on.
+    /// Look-ups of the application that found none, in the same time.
     pub misses: u64,
     /// Matching keys after the run.
     pub total_keys: u64,

@@ -38,7 +38,7 @@ impl Bench {
             not_after_ms: now + 60_000,
         };
         let keys = keys.iter().map(|key| Key::new(*key)).collect();
-        let group = Group { slot: slot_of(b""), reason: Reason::Stale, keys };
+        let group = Group { slot: slot_of(b""), reason: Reason::Stale, expires_at_ms: Vec::new(), keys };
         Self { _server: server, conn, script, window, group }
     }
 

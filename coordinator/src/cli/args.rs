@@ -196,6 +196,7 @@ const SELECTION: &str = "Selection";
 const ACTION: &str = "Action";
 const SAFETY: &str = "Safety";
 const PACE: &str = "Pace";
+const REPORT: &str = "Metrics and reports";
 
 /// Flags that settle a job: where Redis is, which keys, what happens to them.
 #[derive(Args, Default)]
@@ -215,6 +216,18 @@ pub struct JobArgs {
     pub aggressive: bool,
     #[arg(long, value_name = "N", help = about("--inactivity-days"), help_heading = SELECTION)]
     pub inactivity_days: Option<String>,
+    #[arg(long, value_name = "TEMPLATE", help = about("--identity"), help_heading = SELECTION)]
+    pub identity: Option<String>,
+    #[arg(long, value_name = "SOURCE", help = about("--activity"), help_heading = SELECTION)]
+    pub activity: Option<String>,
+    #[arg(long, value_name = "DURATION", help = about("--near-expiry"), help_heading = SELECTION)]
+    pub near_expiry: Option<String>,
+    #[arg(long, value_name = "SOURCE", help = about("--hit-rate"), help_heading = REPORT)]
+    pub hit_rate: Option<String>,
+    #[arg(long, value_name = "DIR", help = about("--report-dir"), help_heading = REPORT)]
+    pub report_dir: Option<String>,
+    #[arg(long, value_name = "DIR", help = about("--state-dir"), help_heading = REPORT)]
+    pub state_dir: Option<String>,
     #[arg(long, value_name = "ACTION", help = about("--action"), help_heading = ACTION)]
     pub action: Option<String>,
     #[arg(long, value_name = "DURATION", help = about("--expire-ttl"), help_heading = ACTION)]
@@ -259,6 +272,12 @@ impl JobArgs {
             .values("--protect", &self.protect)
             .switch("--aggressive", self.aggressive)
             .value("--inactivity-days", self.inactivity_days.as_deref())
+            .value("--identity", self.identity.as_deref())
+            .value("--activity", self.activity.as_deref())
+            .value("--near-expiry", self.near_expiry.as_deref())
+            .value("--hit-rate", self.hit_rate.as_deref())
+            .value("--report-dir", self.report_dir.as_deref())
+            .value("--state-dir", self.state_dir.as_deref())
             .value("--action", self.action.as_deref())
             .value("--expire-ttl", self.expire_ttl.as_deref())
             .value("--jitter", self.jitter.as_deref())

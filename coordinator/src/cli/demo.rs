@@ -7,7 +7,7 @@ use reporter::grouped;
 use shared::cluster::Access;
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
-use shared::messages::{Action, Attempt, Rules};
+use shared::messages::{Action, Application, Attempt, Rules};
 use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
 use thiserror::Error;
 
@@ -96,6 +96,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
             grace_ms: 1_000,
             scan_batch_keys: 100,
             delete_batch_keys: 100,
+            inactive: None,
         },
         dry_run: false,
         max_delete_percent: 100,
@@ -103,6 +104,9 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         lock_wait: Duration::ZERO,
         started_by: myself(),
         attempt: Attempt::default(),
+        application: Application::default(),
+        state_dir: None,
+        report_dir: None,
     })
 }
 

@@ -10,7 +10,7 @@ use shared::audit::{self, AuditEntry};
 use shared::history::{self, RunLine};
 use shared::ids::RunId;
 use shared::key::Key;
-use shared::messages::{Cancel, CancelKind, Reason, RunSpec};
+use shared::messages::{Cancel, CancelKind, RunSpec};
 use shared::outcome::Outcome;
 use shared::result::Status;
 use shared::time::rfc3339;
@@ -218,7 +218,7 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
                 continue;
             }
             let mut line = json!({
-                "reason": match group.reason { Reason::Stale => "stale" },
+                "reason": group.reason.word(),
                 "node": entry.node,
                 "slot": group.slot,
                 "time": rfc3339(entry.at_ms),
@@ -245,6 +245,7 @@ fn named(key: &Key) -> (&'static str, Value) {
 mod tests {
     use shared::audit::AuditGroup;
     use shared::ids::{BatchId, NodeId};
+    use shared::messages::Reason;
 
     use super::*;
 

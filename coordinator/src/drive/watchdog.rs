@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::BatchId;
 use shared::limits::{PROGRESS_EVERY, TASK_TIMES_MAX};
-use shared::messages::{Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Receipt};
+use shared::messages::{Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Reason, Receipt};
 use shared::outcome::Outcome;
 use shared::queue::Topic;
 use shared::time::now_ms;
@@ -45,7 +45,7 @@ impl Driver<'_> {
                 run: self.spec.run,
                 batch,
                 node,
-                groups: vec![GroupReceipt { slot: 0, outcomes: vec![outcome; keys] }],
+                groups: vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: vec![outcome; keys] }],
                 lookups: Lookups::default(),
                 cause: Some("its message was lost".to_owned()),
             };

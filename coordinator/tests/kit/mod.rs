@@ -24,7 +24,7 @@ use shared::crash::CrashPlan;
 use shared::env::{Env, Timing};
 use shared::glob::Pattern;
 use shared::ids::{Alias, RunId};
-use shared::messages::{Action, Attempt, Rules};
+use shared::messages::{Action, Application, Attempt, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
@@ -55,6 +55,7 @@ pub fn options(urls: Vec<String>) -> Options {
             grace_ms: 0,
             scan_batch_keys: 100,
             delete_batch_keys: 100,
+            inactive: None,
         },
         dry_run: false,
         max_delete_percent: 50,
@@ -62,6 +63,9 @@ pub fn options(urls: Vec<String>) -> Options {
         lock_wait: Duration::ZERO,
         started_by: "a test".to_owned(),
         attempt: Attempt::default(),
+        application: Application::default(),
+        state_dir: None,
+        report_dir: None,
     }
 }
 

@@ -38,6 +38,9 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         display_name: options.display_name.clone(),
         started_by: options.started_by.clone(),
         attempt: options.attempt,
+        activity_source: None,
+        inactive_refused: None,
+        application: options.application.clone(),
     };
     (spec, tasks.remove(0))
 }

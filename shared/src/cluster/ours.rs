@@ -32,7 +32,7 @@ pub fn check_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(),
 mod tests {
     use super::super::deployment::Primary;
     use crate::ids::{Alias, RunId};
-    use crate::messages::{Action, Attempt, Guards, Lookups, PlannedNode, Rules};
+    use crate::messages::{Action, Application, Attempt, Guards, Lookups, PlannedNode, Rules};
     use crate::slot::SlotSet;
 
     use super::*;
@@ -53,6 +53,7 @@ mod tests {
             grace_ms: 0,
             scan_batch_keys: 1,
             delete_batch_keys: 1,
+            inactive: None,
         };
         RunSpec {
             run: RunId::new(),
@@ -68,6 +69,9 @@ mod tests {
             display_name: "Job".to_owned(),
             started_by: "a test".to_owned(),
             attempt: Attempt::default(),
+            activity_source: None,
+            inactive_refused: None,
+            application: Application::default(),
         }
     }
 

@@ -13,9 +13,11 @@ pub const CONFIG_FILE_VARIABLE: &str = "KEYSWEEP_CONFIG";
 /// The home directory and the user's configuration, in which the nats CLI keeps its contexts.
 pub(super) const HOME: &str = "HOME";
 pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// Where programs keep what they remember.
+pub(super) const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 
 /// Variables that are read and are no settings.
-const OTHER_VARIABLES: [&str; 4] = [CONFIG_FILE_VARIABLE, "NO_COLOR", HOME, XDG_CONFIG_HOME];
+const OTHER_VARIABLES: [&str; 5] = [CONFIG_FILE_VARIABLE, "NO_COLOR", HOME, XDG_CONFIG_HOME, XDG_STATE_HOME];
 
 /// The variables that keysweep knows, as they stood when the process started. An empty variable
 /// counts as one that is not set, because Compose files and unit files pass those on.
@@ -40,8 +42,9 @@ impl Environment {
                     values.insert(name.to_owned(), value);
                 }
                 Err(std::env::VarError::NotPresent) => {}
-                // Few runs need these two; those that do miss them then.
-                Err(std::env::VarError::NotUnicode(_)) if [HOME, XDG_CONFIG_HOME].contains(&name) => {}
+                // Few runs need these; those that do miss them then.
+                Err(std::env::VarError::NotUnicode(_))
+                    if [HOME, XDG_CONFIG_HOME, XDG_STATE_HOME].contains(&name) => {}
                 Err(std::env::VarError::NotUnicode(_)) => {
                     return Err(ConfigError::NotUtf8 { variable: name });
                 }

@@ -30,7 +30,7 @@ pub(super) fn credentials(
     urls: &Setting<Vec<RedisUrl>>,
 ) -> Result<Credentials, ConfigError> {
     let username = layers.optional("username", parse::line)?;
-    let password = password(layers)?;
+    let password = secret(layers, "password", "password_file")?;
     let Some(login) = urls.value.iter().find_map(|url| url.login.as_ref()) else {
         return Ok(Credentials { username, password });
     };
@@ -54,12 +54,17 @@ fn higher<T>(own: Setting<T>, in_url: Setting<T>) -> Setting<T> {
     if own_wins { own } else { in_url }
 }
 
-fn password(layers: &Layers<'_>) -> Result<Setting<Option<Secret>>, ConfigError> {
-    let Some(Setting { value, origin }) = word(layers, "password", "password_file")? else {
+/// The secret `name`, or what the file holds that `file_name` names.
+pub(super) fn secret(
+    layers: &Layers<'_>,
+    name: &'static str,
+    file_name: &'static str,
+) -> Result<Setting<Option<Secret>>, ConfigError> {
+    let Some(Setting { value, origin }) = word(layers, name, file_name)? else {
         return Ok(Setting { value: None, origin: Origin::Default });
     };
-    let password = value.read(&origin, "password")?;
-    Ok(Setting { value: Some(password), origin })
+    let secret = value.read(&origin, name)?;
+    Ok(Setting { value: Some(secret), origin })
 }
 
 /// A password or token: itself, or the file that holds it.

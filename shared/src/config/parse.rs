@@ -28,6 +28,8 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
         Kind::Text => line(kind, text).map(drop),
         Kind::Path => path(kind, text).map(drop),
         Kind::Secret => secret(kind, text).map(drop),
+        Kind::Source(_) => source(kind, text).map(drop),
+        Kind::SecretUrls => secret_url(kind, text).map(drop),
         Kind::Urls => url(kind, text).map(drop),
         Kind::NatsUrls => nats_url(kind, text).map(drop),
         Kind::Context => context(kind, text).map(drop),
@@ -38,8 +40,8 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
 /// A bad text as a message may repeat it: on one line, not too long, without secrets.
 pub(super) fn shown(kind: Kind, text: &str) -> String {
     let safe = match kind {
-        Kind::Secret => MASK.to_owned(),
-        Kind::Urls | Kind::NatsUrls => redact(text),
+        Kind::Secret | Kind::SecretUrls => MASK.to_owned(),
+        Kind::Urls | Kind::NatsUrls | Kind::Source(_) => redact(text),
         _ => text.to_owned(),
     };
     let mut shown: String = safe.chars().take(SHOWN_CHARS_MAX).flat_map(escape).collect();
@@ -110,6 +112,29 @@ pub(super) fn path(kind: Kind, text: &str) -> Parsed<PathBuf> {
 
 pub(super) fn secret(kind: Kind, text: &str) -> Parsed<Secret> {
     if text.is_empty() { Err(kind.expected()) } else { Ok(Secret::new(text)) }
+}
+
+/// The word without its colon, and what follows it.
+pub(super) fn source(kind: Kind, text: &str) -> Parsed<(&'static str, String)> {
+    let words = if let Kind::Source(words) = kind { words } else { &[] };
+    let found = words.iter().find_map(|word| match word.strip_suffix(':') {
+        Some(name) => text.strip_prefix(word).filter(|rest| !rest.is_empty()).map(|rest| (name, rest)),
+        None => (text == *word).then_some((*word, "")),
+    });
+    match found {
+        Some((word, rest)) if rest.len() <= TEXT_BYTES_MAX => Ok((word, rest.to_owned())),
+        _ => Err(kind.expected()),
+    }
+}
+
+pub(super) fn secret_url(kind: Kind, text: &str) -> Parsed<Secret> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+            Ok(Secret::new(text))
+        }
+        _ => Err(kind.expected()),
+    }
 }
 
 pub(super) fn url(kind: Kind, text: &str) -> Parsed<RedisUrl> {

@@ -2,9 +2,10 @@
 //! setting is read once.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::deployment::{self, Deployment, choose_redis};
-use super::environment::Environment;
+use super::environment::{Environment, HOME, XDG_STATE_HOME};
 use super::error::{ConfigError, quoted, subject};
 use super::file::JobFile;
 use super::layers::{FlagLayer, Layers};
@@ -12,7 +13,7 @@ use super::login;
 use super::nats::{self, NatsSettings};
 use super::origin::{Origin, Setting};
 use super::parse;
-use super::settings::{Action, Settings};
+use super::settings::{Action, Queries, Settings, Source};
 use super::table;
 use super::tables::Table;
 
@@ -93,6 +94,12 @@ fn job_settings<'a>(
     let display_name =
         layers.one("display_name", parse::line)?.unwrap_or_else(|| job.derive(pascal_case(&job.value)));
 
+    let state_dir = state_dir(&layers)?;
+    let report_dir = match layers.one("reportDir", parse::path)?.map(login::located) {
+        Some(given) => given.map(Some),
+        None => state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))),
+    };
+
     Ok(Settings {
         display_name,
         db: login::db(&layers, &redis)?,
@@ -103,7 +110,22 @@ fn job_settings<'a>(
         dry_run: layers.must("dryRun", parse::switch)?,
         aggressive_cleanup: layers.must("aggressiveCleanup", parse::switch)?,
         inactivity_threshold_days: layers.must("inactivityThresholdDays", parse::whole)?,
+        identity: layers.optional("identity", parse::line)?,
+        activity: layers.optional("activity", parse::source)?.map(|source| source.map(place)),
+        near_expiry: layers.must("nearExpiry", parse::time)?,
+        hit_rate: layers.must("hitRate", parse::source)?.map(place),
+        queries: Queries {
+            hits: layers.optional("hitsQuery", parse::line)?,
+            misses: layers.optional("missesQuery", parse::line)?,
+            errors: layers.optional("errorsQuery", parse::line)?,
+        },
         generate_report: layers.must("generateReport", parse::switch)?,
+        report_dir,
+        state_dir,
+        sample_every: layers.must("sampleEvery", parse::time)?,
+        webhooks: layers.list("webhooks", parse::secret_url)?,
+        webhook_secret: login::secret(&layers, "webhookSecret", "webhookSecretFile")?,
+        slack_webhooks: layers.list("slackWebhooks", parse::secret_url)?,
         scan_batch_size: layers.must("scanBatchSize", parse::whole)?,
         delete_batch_size: layers.must("deleteBatchSize", parse::whole)?,
         max_delete_percent: layers.must("maxDeletePercent", parse::whole)?,
@@ -124,6 +146,21 @@ fn job_settings<'a>(
         jitter,
         nats,
     })
+}
+
+fn place((word, what): (&'static str, String)) -> Source {
+    Source { word, what }
+}
+
+/// The directory that is named, unless its name is `none`; else the one that is customary, if it is known.
+fn state_dir(layers: &Layers<'_>) -> Result<Setting<Option<PathBuf>>, ConfigError> {
+    if let Some(given) = layers.one("stateDir", parse::path)? {
+        let keeps = given.value != Path::new("none");
+        return Ok(login::located(given).map(|dir| keeps.then_some(dir)));
+    }
+    let home = || layers.env.get(HOME).map(|home| Path::new(home).join(".local/state"));
+    let base = layers.env.get(XDG_STATE_HOME).map(PathBuf::from).or_else(home);
+    Ok(Setting { value: base.map(|base| base.join("keysweep")), origin: Origin::Default })
 }
 
 /// The job that was named, or the file's only one; `None` for the built-in default job, which there

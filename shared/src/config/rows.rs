@@ -10,7 +10,7 @@ use super::duration;
 use super::nats::{NatsSettings, Storage};
 use super::origin::Setting;
 use super::secret::{MASK, Secret};
-use super::settings::{Action, Settings};
+use super::settings::{Action, Settings, Source};
 use crate::ids::Alias;
 
 /// One line of `config show`.
@@ -46,7 +46,20 @@ impl Settings {
             row("dryRun", &self.dry_run, bool::to_string),
             row("aggressiveCleanup", &self.aggressive_cleanup, bool::to_string),
             row("inactivityThresholdDays", &self.inactivity_threshold_days, u32::to_string),
+            row("identity", &self.identity, text),
+            row("activity", &self.activity, |source| or_none(source.as_ref(), Source::to_string)),
+            row("nearExpiry", &self.near_expiry, time),
+            row("hitRate", &self.hit_rate, Source::to_string),
+            row("hitsQuery", &self.queries.hits, text),
+            row("missesQuery", &self.queries.misses, text),
+            row("errorsQuery", &self.queries.errors, text),
             row("generateReport", &self.generate_report, bool::to_string),
+            row("reportDir", &self.report_dir, path),
+            row("stateDir", &self.state_dir, path),
+            row("sampleEvery", &self.sample_every, time),
+            row("webhooks", &self.webhooks, |urls| masked(urls)),
+            row("webhookSecret", &self.webhook_secret, secret),
+            row("slackWebhooks", &self.slack_webhooks, |urls| masked(urls)),
             row("scanBatchSize", &self.scan_batch_size, u32::to_string),
             row("deleteBatchSize", &self.delete_batch_size, u32::to_string),
             row("maxDeletePercent", &self.max_delete_percent, u8::to_string),
@@ -113,6 +126,10 @@ fn secret(value: &Option<Secret>) -> String {
 
 fn path(value: &Option<PathBuf>) -> String {
     or_none(value.as_ref(), |path| path.display().to_string())
+}
+
+fn masked(secrets: &[Secret]) -> String {
+    joined(&vec![MASK; secrets.len()])
 }
 
 fn joined<T: fmt::Display>(values: &[T]) -> String {

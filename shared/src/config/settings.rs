@@ -1,12 +1,14 @@
 //! The resolved settings of one job: what everything behind the command line works with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::nats::NatsSettings;
 use super::origin::Setting;
+use super::redact::redact;
 use super::secret::Secret;
 use super::url::RedisUrl;
 use crate::ids::Alias;
@@ -31,6 +33,35 @@ impl fmt::Display for Action {
             Self::Report => "report",
         })
     }
+}
+
+/// Where to find something: a word of the table, and what follows its colon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The word, such as `zset`.
+    pub word: &'static str,
+    /// A key or a URL; empty behind a word that needs none.
+    pub what: String,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what.as_str() {
+            "" => f.write_str(self.word),
+            what => write!(f, "{}:{}", self.word, redact(what)),
+        }
+    }
+}
+
+/// Queries of counters.
+#[derive(Clone, Debug)]
+pub struct Queries {
+    /// Hits.
+    pub hits: Setting<Option<String>>,
+    /// Misses.
+    pub misses: Setting<Option<String>>,
+    /// Errors.
+    pub errors: Setting<Option<String>>,
 }
 
 /// One job's settings, each with its origin. All values are within the bounds of the table.
@@ -70,8 +101,30 @@ pub struct Settings {
     pub aggressive_cleanup: Setting<bool>,
     /// Days without activity that make a user inactive.
     pub inactivity_threshold_days: Setting<u32>,
-    /// Metrics and recommendations are collected.
+    /// Where the user's id stands in a key: `permissions:{user}:*`.
+    pub identity: Setting<Option<String>>,
+    /// Who is active.
+    pub activity: Setting<Option<Source>>,
+    /// Keys of inactive users that expire so soon are left to do so.
+    pub near_expiry: Setting<Duration>,
+    /// Where hits and misses are counted.
+    pub hit_rate: Setting<Source>,
+    /// The Prometheus queries of hits, misses and errors.
+    pub queries: Queries,
+    /// A report of each run is written.
     pub generate_report: Setting<bool>,
+    /// Where reports are written; `None` if there is no place for them.
+    pub report_dir: Setting<Option<PathBuf>>,
+    /// Where the history of runs is kept without NATS; `None` if it is not.
+    pub state_dir: Setting<Option<PathBuf>>,
+    /// How often samples are taken between runs.
+    pub sample_every: Setting<Duration>,
+    /// URLs that alerts are posted to.
+    pub webhooks: Setting<Vec<Secret>>,
+    /// What signs those posts.
+    pub webhook_secret: Setting<Option<Secret>>,
+    /// Slack-compatible URLs that alerts are posted to.
+    pub slack_webhooks: Setting<Vec<Secret>>,
     /// Keys to ask for per SCAN call.
     pub scan_batch_size: Setting<u32>,
     /// Keys per deletion call.

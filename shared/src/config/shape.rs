@@ -11,7 +11,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::error::{ConfigError, Place};
 use super::nearest::nearest;
 use super::spec::{Section, Spec};
-use super::table::{LATER_JOB_KEYS, SETTINGS};
+use super::table::SETTINGS;
 use super::tables::{Entry, Lines, Table};
 
 /// The tables of a file, in the order of their lines.
@@ -96,7 +96,7 @@ impl Reader<'_> {
                 name: alias.get_ref().to_string(),
                 path: self.path.to_owned(),
                 line: self.lines.line(alias.span().start),
-                entries: self.entries(content, Section::Redis, &[]),
+                entries: self.entries(content, Section::Redis),
             });
         }
         tables
@@ -113,7 +113,7 @@ impl Reader<'_> {
                 self.shape(job, "jobs are tables: write `[[job]]`");
                 continue;
             };
-            let entries = self.entries(content, Section::Job, LATER_JOB_KEYS);
+            let entries = self.entries(content, Section::Job);
             let Some((name, line)) = entries.get("name").and_then(|name| name.texts.first()).cloned() else {
                 self.shape(job, "a job needs a `name`");
                 continue;
@@ -138,7 +138,7 @@ impl Reader<'_> {
             name: key.get_ref().to_string(),
             path: self.path.to_owned(),
             line: self.lines.line(key.span().start),
-            entries: self.entries(content, Section::Nats, &[]),
+            entries: self.entries(content, Section::Nats),
         })
     }
 
@@ -150,13 +150,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The known keys of one sort of table. `later` are allowed and left out.
-    fn entries(
-        &mut self,
-        content: &DeTable<'_>,
-        section: Section,
-        later: &[&'static str],
-    ) -> BTreeMap<String, Entry> {
+    /// The known keys of one sort of table.
+    fn entries(&mut self, content: &DeTable<'_>, section: Section) -> BTreeMap<String, Entry> {
         let settings = SETTINGS.iter().filter(|spec| spec.section == section);
         let known: Vec<&str> = settings.map(Spec::key).collect();
         let mut entries = BTreeMap::new();
@@ -165,9 +160,8 @@ impl Reader<'_> {
             if known.contains(&name) {
                 let entry = self.entry(key, value);
                 entries.extend(entry.map(|entry| (name.to_owned(), entry)));
-            } else if !later.contains(&name) {
-                let all: Vec<&str> = known.iter().chain(later).copied().collect();
-                self.unknown(key, &all, belongs_elsewhere(name, section));
+            } else {
+                self.unknown(key, &known, belongs_elsewhere(name, section));
             }
         }
         entries
@@ -214,7 +208,8 @@ impl Reader<'_> {
     }
 }
 
-/// The raw text of a value that is neither a list nor a table.
+/// The raw text of a value that is no list. A table of one pair says where to find something: `{ zset = "key" }`
+/// stands for `zset:key`.
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
@@ -222,6 +217,13 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
         DeValue::Float(number) => Some(number.to_string()),
         DeValue::Boolean(yes) => Some(yes.to_string()),
         DeValue::Datetime(time) => Some(time.to_string()),
+        DeValue::Table(pairs) if pairs.len() == 1 => {
+            let (word, value) = pairs.iter().next()?;
+            match value.get_ref() {
+                DeValue::String(text) => Some(format!("{}:{text}", word.get_ref())),
+                _ => None,
+            }
+        }
         DeValue::Array(_) | DeValue::Table(_) => None,
     }
 }

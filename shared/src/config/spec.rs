@@ -77,6 +77,10 @@ pub enum Kind {
     Path,
     /// A password, never shown.
     Secret,
+    /// One of these words; behind one that ends with a colon follows what is meant.
+    Source(&'static [&'static str]),
+    /// HTTP URLs that are secrets themselves, never shown.
+    SecretUrls,
     /// Redis URLs.
     Urls,
     /// NATS URLs.
@@ -189,7 +193,7 @@ impl Kind {
     /// Whether several values may be given: a repeated flag, commas in a variable, an array.
     #[must_use]
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Urls | Self::NatsUrls | Self::Patterns)
+        matches!(self, Self::Urls | Self::NatsUrls | Self::SecretUrls | Self::Patterns)
     }
 
     /// What would be right, to follow "it takes".
@@ -213,6 +217,14 @@ impl Kind {
             Self::Text => format!("a text of 1 to {TEXT_BYTES_MAX} bytes"),
             Self::Path => "the path of a file".to_owned(),
             Self::Secret => "a password that is not empty".to_owned(),
+            Self::Source(words) => {
+                let quoted: Vec<String> = words
+                    .iter()
+                    .map(|word| if word.ends_with(':') { format!("`{word}…`") } else { format!("`{word}`") })
+                    .collect();
+                format!("one of {}", quoted.join(", "))
+            }
+            Self::SecretUrls => "one or more URLs that begin with `https://` or `http://`".to_owned(),
             Self::Urls => "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
                  `unix`), each with its scheme"
                 .to_owned(),

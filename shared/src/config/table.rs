@@ -74,9 +74,48 @@ pub const SETTINGS: &[Spec] = &[
         .other_env("CACHE_INACTIVITY_THRESHOLD_DAYS")
         .default("30")
         .help("Days without activity that make a user inactive"),
+    Spec::job("identity", "KEYSWEEP_IDENTITY", Kind::Text)
+        .flag("--identity")
+        .help("Where the user's id stands in a key, such as permissions:{user}:*"),
+    Spec::job("activity", "KEYSWEEP_ACTIVITY", Kind::Source(&["zset:", "set:", "idletime"]))
+        .flag("--activity")
+        .help("Who is active: zset:KEY (scores are times), set:KEY, or idletime"),
+    Spec::job("nearExpiry", "KEYSWEEP_NEAR_EXPIRY", Kind::seconds(0, 365 * DAY_S))
+        .flag("--near-expiry")
+        .default("5m")
+        .help("Keys of inactive users that expire so soon are left to do so"),
+    Spec::job("hitRate", "KEYSWEEP_HIT_RATE", Kind::Source(&["redis", "hash:", "prometheus:"]))
+        .flag("--hit-rate")
+        .default("redis")
+        .help("Where hits and misses are counted: redis, hash:KEY, or prometheus:URL"),
+    Spec::job("hitsQuery", "KEYSWEEP_HITS_QUERY", Kind::Text)
+        .help("Prometheus query of the application's hits, a counter"),
+    Spec::job("missesQuery", "KEYSWEEP_MISSES_QUERY", Kind::Text)
+        .help("Prometheus query of the application's misses, a counter"),
+    Spec::job("errorsQuery", "KEYSWEEP_ERRORS_QUERY", Kind::Text)
+        .help("Prometheus query of the application's errors, a counter"),
     Spec::job("generateReport", "KEYSWEEP_GENERATE_REPORT", Kind::Switch)
         .default("true")
-        .help("Collect metrics and recommendations"),
+        .help("Write a report of each run, as HTML and Markdown"),
+    Spec::job("reportDir", "KEYSWEEP_REPORT_DIR", Kind::Path)
+        .flag("--report-dir")
+        .derived("reports in --state-dir")
+        .help("Directory for the reports of runs"),
+    Spec::job("stateDir", "KEYSWEEP_STATE_DIR", Kind::Path)
+        .flag("--state-dir")
+        .derived("keysweep in $XDG_STATE_HOME, or in ~/.local/state")
+        .help("Directory for the history of runs without NATS; `none` keeps none"),
+    Spec::job("sampleEvery", "KEYSWEEP_SAMPLE_EVERY", Kind::seconds(60, DAY_S))
+        .default("1h")
+        .help("How often serve takes a sample of the cache between runs"),
+    Spec::job("webhooks", "KEYSWEEP_WEBHOOKS", Kind::SecretUrls)
+        .help("URLs that alerts are posted to, as JSON"),
+    Spec::job("webhookSecret", "KEYSWEEP_WEBHOOK_SECRET", Kind::Secret)
+        .help("Secret that signs what is posted to webhooks"),
+    Spec::job("webhookSecretFile", "KEYSWEEP_WEBHOOK_SECRET_FILE", Kind::Path)
+        .help("File that holds that secret"),
+    Spec::job("slackWebhooks", "KEYSWEEP_SLACK_WEBHOOKS", Kind::SecretUrls)
+        .help("Slack-compatible URLs that alerts are posted to"),
     Spec::job("scanBatchSize", "KEYSWEEP_SCAN_BATCH_SIZE", Kind::Whole { min: 1, max: 10_000 })
         .flag("--scan-batch-size")
         .default("100")
@@ -195,8 +234,6 @@ pub const SETTINGS: &[Spec] = &[
     .help("Most bytes of each work queue"),
 ];
 
-/// Keys of `[[job]]` that are known and not used yet.
-pub(super) const LATER_JOB_KEYS: &[&str] = &["identity", "activity"];
 /// The row of a setting by its name: the key in the job file, or `nats.` and the key.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Spec> {

@@ -10,7 +10,10 @@ use crate::outcome::Outcome;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
-pub use spec::{Action, Attempt, Guards, PlannedNode, Rules, RunSpec};
+pub use spec::{
+    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, PlannedNode, Rules,
+    RunSpec,
+};
 
 /// Keyspace counters of one node, in look-ups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,19 @@ pub struct ScanTask {
 pub enum Reason {
     /// It has no TTL.
     Stale,
+    /// It belongs to a user who was not active for long.
+    Inactive,
+}
+
+impl Reason {
+    /// The word for it in outputs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Inactive => "inactive",
+        }
+    }
 }
 
 /// Candidates of one slot: what one script call acts upon.
@@ -63,6 +79,9 @@ pub struct Group {
     pub reason: Reason,
     /// The keys.
     pub keys: Vec<Key>,
+    /// For [`Reason::Inactive`]: when each key was to expire, in milliseconds of the server's clock. A key that
+    /// expires later by now was refreshed, and is spared. Empty otherwise.
+    pub expires_at_ms: Vec<u64>,
 }
 
 /// Candidates of one node, by slot.
@@ -103,11 +122,17 @@ pub struct ScanCounts {
     pub scanned: u64,
     /// Those without TTL.
     pub stale: u64,
-    /// Stale keys that a protected pattern keeps.
+    /// Keys with a TTL whose user is inactive, and that do not expire soon.
+    pub inactive: u64,
+    /// Keys of inactive users that expire soon by themselves.
+    pub near_expiry: u64,
+    /// Keys with a TTL whose user the template does not tell.
+    pub unknown_user: u64,
+    /// Stale or inactive keys that a protected pattern keeps.
     pub protected: u64,
-    /// Stale keys that are only reported.
+    /// Stale or inactive keys that are only reported.
     pub reported: u64,
-    /// Stale keys longer than [`crate::limits::KEY_BYTES_MAX`].
+    /// Stale or inactive keys longer than [`crate::limits::KEY_BYTES_MAX`].
     pub too_long: u64,
     /// Sum of the TTLs of scanned keys that have one, in milliseconds.
     pub ttl_sum_ms: u64,
@@ -118,6 +143,9 @@ impl std::ops::AddAssign for ScanCounts {
         self.listed += other.listed;
         self.scanned += other.scanned;
         self.stale += other.stale;
+        self.inactive += other.inactive;
+        self.near_expiry += other.near_expiry;
+        self.unknown_user += other.unknown_user;
         self.protected += other.protected;
         self.reported += other.reported;
         self.too_long += other.too_long;
@@ -251,6 +279,8 @@ pub enum Covered {
 pub struct GroupReceipt {
     /// The slot.
     pub slot: u16,
+    /// Why the keys were candidates.
+    pub reason: Reason,
     /// One outcome per key, in the group's order.
     pub outcomes: Vec<Outcome>,
 }

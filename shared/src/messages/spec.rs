@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Lookups;
 use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
+use crate::key::Key;
 use crate::slot::SlotSet;
 
 /// What to do with a stale key.
@@ -56,6 +57,39 @@ pub struct Rules {
     pub scan_batch_keys: u32,
     /// Keys that one script call deletes at most.
     pub delete_batch_keys: u32,
+    /// Which keys with a TTL belong to inactive users; `None` if they are not looked for.
+    pub inactive: Option<InactiveRule>,
+}
+
+/// What makes a key one of an inactive user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InactiveRule {
+    /// Where the user's id stands in a key, such as `permissions:{user}:*`; empty where the key's own idle time
+    /// counts.
+    pub identity: String,
+    /// Keys that expire within so many milliseconds are left to do so.
+    pub near_expiry_ms: u64,
+    /// Who is inactive.
+    pub activity: ActivityRule,
+}
+
+/// Where a run knows from who is active.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ActivityRule {
+    /// The users who were active when the run was planned, stored with its records.
+    Users {
+        /// Records that hold them.
+        parts: u32,
+        /// How many they are.
+        users: u64,
+        /// The seed of the hashes that stand for them.
+        seed: u64,
+    },
+    /// The key itself: nobody has used it for so many milliseconds.
+    Idle {
+        /// The threshold.
+        idle_ms: u64,
+    },
 }
 
 /// A node as the plan saw it.
@@ -104,6 +138,33 @@ pub struct RunSpec {
     pub started_by: String,
     /// Which attempt at the job this is.
     pub attempt: Attempt,
+    /// The source of activity, such as `zset:permissions:warming`, if inactive users were asked for.
+    pub activity_source: Option<String>,
+    /// Why inactive users are not looked for, although it was asked for.
+    pub inactive_refused: Option<String>,
+    /// What the application is configured to do, for the recommendations.
+    pub application: Application,
+}
+
+/// What the application that uses the cache is configured to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// The TTL that it sets, in milliseconds.
+    pub configured_ttl_ms: u64,
+    /// Where its hits and misses are counted.
+    pub hit_rate: HitRateSource,
+}
+
+/// Where hits and misses are counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HitRateSource {
+    /// By Redis itself: INFO of all primaries.
+    #[default]
+    Redis,
+    /// By the application, in the fields `hits`, `misses` and `errors` of this hash.
+    Hash(Key),
+    /// By Prometheus; each worker knows its address and the queries from its own settings.
+    Prometheus,
 }
 
 impl RunSpec {

@@ -18,7 +18,8 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     let other_tests = |spec: &&Spec| {
-        spec.section == Section::Nats || ["name", "redis", "password_file"].contains(&spec.name)
+        spec.section == Section::Nats
+            || ["name", "redis", "password_file", "webhookSecretFile"].contains(&spec.name)
     };
     for spec in SETTINGS.iter().filter(|spec| !other_tests(spec)) {
         let text = match spec.kind {
@@ -27,6 +28,9 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             Kind::Duration { .. } => "7s",
             Kind::Choice(words) => words[0],
             Kind::Urls => "redis://h",
+            Kind::Source(["redis", ..]) => "hash:h",
+            Kind::Source(_) => "zset:z",
+            Kind::SecretUrls => "https://h",
             _ => "some",
         };
         for variable in [Some(spec.env), spec.other_env].into_iter().flatten() {
@@ -45,7 +49,7 @@ fn every_setting_has_a_row_and_a_good_default() {
     let settings = resolve(&FlagLayer::default(), &Environment::default(), None).expect("defaults");
     let rows = settings.rows();
     let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
-    let no_files = |spec: &&Spec| !spec.name.ends_with("_file");
+    let no_files = |spec: &&Spec| !spec.name.to_ascii_lowercase().ends_with("file");
     let not_nats = |spec: &&Spec| spec.section != Section::Nats;
     let expected = SETTINGS.iter().filter(not_nats).filter(no_files).map(|spec| spec.name);
     assert_eq!(names, Vec::from_iter(expected));
