@@ -247,7 +247,7 @@ async fn a_coordinator_that_stood_still_gives_way_when_it_goes_on() {
         frozen.send(false).unwrap();
         left
     };
-    let (first, left) = kit::in_time(async { tokio::join!(Box::pin(first), Box::pin(second)) }).await;
+    let (first, left) = kit::in_time(Box::pin(async { tokio::join!(first, second) })).await;
     assert!(matches!(first.unwrap(), Conducted::Lost), "it notices that it is out");
     assert_eq!(scene.took().await, ["first", "second"]);
     scene.end().await;
@@ -281,7 +281,7 @@ async fn what_a_former_coordinator_writes_is_refused() {
         frozen.send(false).unwrap();
         left
     };
-    let (first, left) = kit::in_time(async { tokio::join!(Box::pin(first), Box::pin(second)) }).await;
+    let (first, left) = kit::in_time(Box::pin(async { tokio::join!(first, second) })).await;
     assert!(matches!(first, Err(DriveError::Fenced(fenced)) if fenced == run), "{first:?}");
     scene.end().await;
     assert_eq!(service.handed_out(), left, "what was done is not done again");

@@ -105,7 +105,7 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--state-dir")
         .derived("keysweep in $XDG_STATE_HOME, or in ~/.local/state")
         .help("Directory for the history of runs without NATS; `none` keeps none"),
-    Spec::job("sampleEvery", "KEYSWEEP_SAMPLE_EVERY", Kind::seconds(60, DAY_S))
+    Spec::job("sampleEvery", "KEYSWEEP_SAMPLE_EVERY", Kind::seconds(1, DAY_S))
         .default("1h")
         .help("How often serve takes a sample of the cache between runs"),
     Spec::job("webhooks", "KEYSWEEP_WEBHOOKS", Kind::SecretUrls)
