@@ -23,6 +23,7 @@ pub mod queue;
 pub mod range;
 pub mod records;
 pub mod result;
+pub mod samples;
 pub mod servers;
 pub mod slot;
 pub mod specs;

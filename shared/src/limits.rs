@@ -155,3 +155,9 @@ pub const DRIVE_LEASE: Duration = Duration::from_secs(15);
 
 /// How often a scan task is handed out until it is given up.
 pub const TASK_TIMES_MAX: u32 = 5;
+
+/// Entries that the file with the history of runs keeps, where there is no NATS: a sample per hour for months.
+pub const FILE_ENTRIES_MAX: usize = 10_000;
+
+/// Lines of that file that may be out of date before it is written anew.
+pub const FILE_LINES_SPARE: u64 = 200;

@@ -1,69 +1,40 @@
 //! The store of an embedded run. It lives as long as the process.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::watch;
 
+use super::table::Table;
 use super::{Created, Entry, Store, StoreError, Watch};
 
 /// Entries in this process.
 pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
+    table: Mutex<Table>,
     /// The latest revision, for those who wait.
     latest: watch::Sender<u64>,
 }
 
-#[derive(Default)]
-struct State {
-    entries: BTreeMap<String, (u64, Vec<u8>)>,
-    /// The key written at each revision, as long as it is the key's latest.
-    order: BTreeMap<u64, String>,
-}
-
 impl Default for MemoryStore {
     fn default() -> Self {
-        let shared = Shared { state: Mutex::default(), latest: watch::Sender::new(0) };
+        let shared = Shared { table: Mutex::default(), latest: watch::Sender::new(0) };
         Self(Arc::new(shared))
     }
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes if the present revision of `key` is `expected`; otherwise says what is there.
     fn write(&self, key: &str, value: Vec<u8>, expected: Option<u64>) -> Result<u64, Option<Entry>> {
-        let mut state = self.state();
-        let present = state.entries.get(key).map(|(revision, _)| *revision);
-        if present != expected {
-            return Err(state.entry(key));
-        }
-        let revision = *self.latest.borrow() + 1;
-        if let Some(old) = present {
-            state.order.remove(&old);
-        }
-        state.entries.insert(key.to_owned(), (revision, value));
-        state.order.insert(revision, key.to_owned());
+        let mut table = self.table();
+        let revision = table.write(key, value, expected)?;
         // Still under the lock, so that revisions are published in order.
-        self.latest.send_replace(revision);
+        self.latest.send_replace(table.latest());
         Ok(revision)
-    }
-}
-
-impl State {
-    fn entry(&self, key: &str) -> Option<Entry> {
-        let (revision, value) = self.entries.get(key)?;
-        Some(Entry { key: key.to_owned(), value: value.clone(), revision: *revision })
-    }
-
-    fn first_after(&self, revision: u64, prefix: &str) -> Option<Entry> {
-        let key = self.order.range(revision + 1..).map(|(_, key)| key).find(|key| key.starts_with(prefix))?;
-        self.entry(key)
     }
 }
 
@@ -78,7 +49,7 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        let entry = self.0.state().entry(key);
+        let entry = self.0.table().entry(key);
         async move { Ok(entry) }.boxed()
     }
 
@@ -93,7 +64,7 @@ impl Store for MemoryStore {
     }
 
     fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        let entry = self.0.state().first_after(revision, prefix);
+        let entry = self.0.table().first_after(revision, prefix);
         async move { Ok(entry) }.boxed()
     }
 
@@ -120,7 +91,7 @@ impl Watch for MemoryWatch {
         async move {
             loop {
                 let latest = *self.latest.borrow_and_update();
-                let entry = self.shared.state().first_after(self.seen, &self.prefix);
+                let entry = self.shared.table().first_after(self.seen, &self.prefix);
                 if let Some(entry) = entry {
                     self.seen = entry.revision;
                     return Ok(entry);

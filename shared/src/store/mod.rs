@@ -1,13 +1,16 @@
 //! What stages remember: entries that are created once, and few that are replaced by revision. The
-//! in-memory one is here, that over NATS in `shared/src/nats/`; whatever implements [`Store`] has to pass
+//! ones in memory and in a file are here, that over NATS in `shared/src/nats/`; whatever implements [`Store`] has to pass
 //! [`contract`].
 
 pub mod contract;
+mod file;
 mod memory;
+mod table;
 
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
+pub use file::FileStore;
 pub use memory::MemoryStore;
 
 /// Why the store did not answer.

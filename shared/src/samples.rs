@@ -1,0 +1,125 @@
+//! Samples: what servers and the application had counted at one moment, kept so that rates can be told over any
+//! window. JSON, under `samples/<alias>/<job>/<id>`. A sample says, too, which of the look-ups were our own.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{Alias, NodeId, RunId};
+use crate::messages::Lookups;
+use crate::store::{Created, Entry, Store, StoreError};
+
+/// The beginning of the keys of all samples.
+const SAMPLES: &str = "samples/";
+
+/// Where in a run a sample was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moment {
+    /// Before its first look-up, or before that of a plan.
+    Begin,
+    /// After its last one.
+    End,
+    /// In no run.
+    Between,
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    /// The job that it was taken for.
+    pub job: String,
+    /// The deployment.
+    pub redis: Alias,
+    /// The run, unless it was taken between runs.
+    pub run_id: Option<RunId>,
+    /// Where in the run.
+    pub moment: Moment,
+    /// When, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// The primaries that answered.
+    pub nodes: Vec<Reading>,
+    /// What the application itself has counted, where the job says so.
+    pub application: Option<Counters>,
+    /// The fullest primary's memory, 0 to 100 % of its limit.
+    pub memory_usage_percent: Option<f64>,
+    /// The slowest primary's answer, in milliseconds.
+    pub latency: Option<f64>,
+    /// Matching keys, where a run has counted them.
+    pub matching_keys: Option<u64>,
+}
+
+/// What one primary had counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reading {
+    /// The node.
+    pub node: NodeId,
+    /// Its process: counters end with it.
+    pub process: String,
+    /// How long that has run, in seconds.
+    pub uptime_s: u64,
+    /// Its counters since then.
+    pub lookups: Lookups,
+    /// Look-ups of ours that are in the counters, since the sample that began the same run.
+    pub own_before: Lookups,
+    /// Look-ups of ours that came right afterwards, and of which no other sample speaks.
+    pub own_after: Lookups,
+    /// Keys in its database.
+    pub keys: u64,
+}
+
+/// Counters of an application. They grow; where they fall, they began anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Look-ups that found something.
+    pub hits: u64,
+    /// Look-ups that found nothing.
+    pub misses: u64,
+    /// Look-ups that failed; `None` where they are not counted.
+    pub errors: Option<u64>,
+}
+
+impl Sample {
+    /// The id under which it stands: one begin and one end per run.
+    fn id(&self) -> String {
+        match (self.run_id, self.moment) {
+            (Some(run), Moment::Begin) => format!("{run}-begin"),
+            (Some(run), Moment::End) => format!("{run}-end"),
+            _ => Uuid::now_v7().to_string(),
+        }
+    }
+}
+
+/// Stores a sample. If its run has one of the same moment, that one stays, and is returned.
+///
+/// # Errors
+/// When the store fails.
+pub async fn create(store: &dyn Store, sample: Sample) -> Result<Sample, StoreError> {
+    let key = format!("{SAMPLES}{}/{}/{}", sample.redis, sample.job, sample.id());
+    let value = serde_json::to_vec(&sample).map_err(|e| StoreError(e.to_string()))?;
+    match store.create(&key, value).await? {
+        Created::Before(entry) => Ok(read(&entry).unwrap_or(sample)),
+        Created::Now(_) => Ok(sample),
+    }
+}
+
+/// The samples of a deployment, the oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn of(store: &dyn Store, redis: &Alias) -> Result<Vec<Sample>, StoreError> {
+    let prefix = format!("{SAMPLES}{redis}/");
+    let (mut samples, mut revision) = (Vec::new(), 0);
+    while let Some(entry) = store.next_after(&prefix, revision).await? {
+        revision = entry.revision;
+        samples.extend(read(&entry));
+    }
+    samples.sort_by_key(|sample| sample.at_ms);
+    Ok(samples)
+}
+
+/// The sample that `entry` holds; `None` if it is of another make.
+fn read(entry: &Entry) -> Option<Sample> {
+    serde_json::from_slice(&entry.value).ok()
+}

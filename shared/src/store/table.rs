@@ -1,0 +1,72 @@
+//! Entries by key and by revision, in memory: what the stores of one machine have in common.
+
+use std::collections::BTreeMap;
+
+use super::Entry;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Table {
+    entries: BTreeMap<String, (u64, Vec<u8>)>,
+    /// The key written at each revision, as long as it is the key's latest.
+    order: BTreeMap<u64, String>,
+    latest: u64,
+}
+
+impl Table {
+    /// Writes if the present revision of `key` is `expected`; otherwise says what is there.
+    pub(super) fn write(
+        &mut self,
+        key: &str,
+        value: Vec<u8>,
+        expected: Option<u64>,
+    ) -> Result<u64, Option<Entry>> {
+        let present = self.entries.get(key).map(|(revision, _)| *revision);
+        if present != expected {
+            return Err(self.entry(key));
+        }
+        let revision = self.latest + 1;
+        self.put(key, value, revision);
+        Ok(revision)
+    }
+
+    /// Writes an entry as it is.
+    pub(super) fn put(&mut self, key: &str, value: Vec<u8>, revision: u64) {
+        if let Some((old, _)) = self.entries.insert(key.to_owned(), (revision, value)) {
+            self.order.remove(&old);
+        }
+        self.order.insert(revision, key.to_owned());
+        self.latest = self.latest.max(revision);
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<Entry> {
+        let (revision, value) = self.entries.get(key)?;
+        Some(Entry { key: key.to_owned(), value: value.clone(), revision: *revision })
+    }
+
+    pub(super) fn first_after(&self, revision: u64, prefix: &str) -> Option<Entry> {
+        let key = self.order.range(revision + 1..).map(|(_, key)| key).find(|key| key.starts_with(prefix))?;
+        self.entry(key)
+    }
+
+    /// All entries, the oldest first.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.order.values().filter_map(|key| self.entry(key))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Forgets the oldest entries beyond `count`.
+    pub(super) fn keep_newest(&mut self, count: usize) {
+        while self.entries.len() > count {
+            let Some((_, key)) = self.order.pop_first() else { break };
+            self.entries.remove(&key);
+        }
+    }
+
+    pub(super) fn latest(&self) -> u64 {
+        self.latest
+    }
+}
