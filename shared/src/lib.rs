@@ -25,6 +25,7 @@ pub mod records;
 pub mod result;
 pub mod samples;
 pub mod servers;
+pub mod sketch;
 pub mod slot;
 pub mod specs;
 pub mod store;
