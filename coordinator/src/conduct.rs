@@ -55,7 +55,7 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
         return free(env, held).await.map(|()| Conducted::Lost);
     };
     // Whoever stored the run may have died before he noted it, and reporters go by this.
-    history::begin(&*env.store, &spec).await?;
+    history::begin(&*env.past, &spec).await?;
     if let Some(stranger) = stranger(env, &spec).await {
         let cancel = Cancel { kind: CancelKind::Guard, cause: stranger.to_string() };
         records.create_cancel(&cancel).await.map_err(DriveError::from)?;

@@ -17,6 +17,7 @@ use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
 use shared::slot::SlotSet;
+use shared::store::FileStore;
 use shared::supervise::{Crew, Exit};
 use shared::time::now_ms;
 use thiserror::Error;
@@ -88,7 +89,18 @@ pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunErro
 #[must_use]
 pub fn env(options: &Options) -> Env {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-    Env::in_process(access, shared::env::Timing::default())
+    let env = Env::in_process(access, shared::env::Timing::default());
+    let Some(path) = options.history_file() else { return env };
+    match FileStore::open(&path) {
+        Ok(past) => Env { past: Arc::new(past), ..env },
+        Err(e) => {
+            let path = path.display();
+            tracing::warn!(
+                "the history of runs is not kept: {path}: {e}; say where it may be with `--state-dir`"
+            );
+            env
+        }
+    }
 }
 
 /// Keys that a run of `survey` lists.
@@ -192,6 +204,7 @@ async fn stages(
             async move { reporter::report(&env, run, now_ms).await.map(|_| ()) }
         }),
     );
+    survey.note(env).await;
     env.records(run).create_plan(&survey.spec, &survey.tasks).await.map_err(DriveError::from)?;
     let mut driving = Box::pin(drive(env, run, &options.started_by, progress));
     let result = loop {

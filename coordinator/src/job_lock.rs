@@ -87,15 +87,15 @@ pub(crate) async fn take(
     loop {
         let (node, conn) = place(&deployment, slot_of(&key)).await?;
         if let Some(lock) = lock::take(&conn, &key, &ours, LOCK_LEASE).await? {
+            // Freeing it will be a look-up there, after the run.
+            note_hits(&records, &node, 0).await;
             return Ok(JobLock { deployment, lock, records });
         }
         let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
         if order.adopt || stopped || Instant::now() >= until {
             let (holder, left) = lock::holder(&conn, &key).await?;
             if let Some(holder) = holder.as_ref().filter(|holder| order.adopt && holder.run == run) {
-                for _ in 0..lock::HOLDER_HITS {
-                    note_hit(&records, &node).await;
-                }
+                note_hits(&records, &node, lock::HOLDER_HITS).await;
                 let lock = lock::adopt(&key, holder, LOCK_LEASE);
                 return Ok(JobLock { deployment, lock, records });
             }
@@ -109,9 +109,9 @@ pub(crate) async fn take(
     }
 }
 
-async fn note_hit(records: &Records, node: &NodeId) {
+async fn note_hits(records: &Records, node: &NodeId, hits: u64) {
     // The lock is worth more than the hit rate, where the store does not answer.
-    match timeout(NOTE_TIMEOUT, records.count_hit("lock", node)).await {
+    match timeout(NOTE_TIMEOUT, records.count_hits("lock", node, hits)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::warn!(error = %e, "the hit rate will be off by one look-up"),
         Err(_) => tracing::debug!("the hit rate may be off by one look-up"),
@@ -177,7 +177,7 @@ impl JobLock {
     async fn renew(&self) -> Result<bool, Fault> {
         let (node, conn) = place(&self.deployment, self.lock.slot()).await?;
         // The script looks at the lock, which counts as a hit.
-        note_hit(&self.records, &node).await;
+        note_hits(&self.records, &node, 1).await;
         let renewed = self.lock.renew(&conn).await;
         if renewed.is_err() {
             self.deployment.forget(&node);

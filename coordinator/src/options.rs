@@ -106,6 +106,21 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The file that keeps the history of runs, one per alias and address, so that servers are not mixed up that have
+    /// no other name.
+    #[must_use]
+    pub fn history_file(&self) -> Option<PathBuf> {
+        let url = self.access.urls.first().map(String::as_str).unwrap_or_default();
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let host = host.split('?').next().unwrap_or_default().trim_matches('/');
+        let plain = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' };
+        let name: String = format!("{}@{host}", self.alias).chars().map(plain).take(150).collect();
+        Some(self.state_dir.as_ref()?.join(format!("{name}.jsonl")))
+    }
+}
+
 /// The way to a deployment.
 ///
 /// # Errors

@@ -1,14 +1,20 @@
 //! How the job queue, the cache and Redis do: the document's `getCleanupStatistics`.
 
-use std::time::Instant;
-
+use reporter::hit_rate::Samples;
+use reporter::summary::{Summary, WEEK_MS, summary};
 use serde::{Deserialize, Serialize};
-use shared::cluster::{Deployment, node};
+use shared::alerts;
+use shared::cluster::Deployment;
+use shared::cluster::health::{self, Look};
 use shared::env::Env;
 use shared::history::{self, RunLine};
 use shared::ids::Alias;
+use shared::messages::HitRateSource;
+use shared::metrics::{Alert, RedisHealth, Window};
 use shared::records::RecordError;
 use shared::result::Status;
+use shared::samples;
+use shared::time::now_ms;
 
 use crate::hold::{self, Phase};
 
@@ -22,6 +28,12 @@ pub struct Statistics {
     pub cache_health: CacheHealth,
     /// Redis, now.
     pub redis_health: RedisHealth,
+    /// The application's look-ups in the last 24 hours, as far as there are samples; null with fewer than two.
+    pub last_day: Option<Window>,
+    /// What happened in the last seven days.
+    pub last_week: Summary,
+    /// Alerts that hold.
+    pub alerts: Vec<Alert>,
 }
 
 /// Runs by how they stand.
@@ -43,49 +55,25 @@ pub struct JobQueue {
 }
 
 /// The cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheHealth {
-    /// 0 to 100 % of the application's look-ups while the run went on; null without traffic or run.
+    /// 0 to 100 % of the application's look-ups since the run before that; null without traffic or run.
     pub hit_rate: Option<f64>,
     /// Matching keys after the run; null without a run.
     pub total_keys: Option<u64>,
-    /// Look-ups of the application that found a key, while the run went on.
+    /// Their mean TTL, in seconds.
+    #[serde(rename = "avgTTL")]
+    pub avg_ttl: Option<f64>,
+    /// Look-ups of the application that found a key, in the same time.
     pub hits: Option<u64>,
-    /// Look-ups of the application that found none, while the run went on.
+    /// Look-ups of the application that found none.
     pub misses: Option<u64>,
-    /// Errors that the application counted; null, because Redis does not know them.
+    /// Errors that the application counted; null where it does not tell.
     pub errors: Option<u64>,
+    /// When the run ended, RFC 3339; null without one.
+    pub at: Option<String>,
 }
-
-/// Redis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RedisHealth {
-    /// How it is.
-    pub status: Health,
-    /// The slowest primary's answer to a PING, in milliseconds; null if none answered.
-    pub latency: Option<f64>,
-    /// The fullest primary's memory, 0 to 100 % of its limit; null without one.
-    pub memory_usage_percent: Option<f64>,
-    /// What is wrong, if anything is.
-    pub problems: Vec<String>,
-}
-
-/// How a deployment is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Health {
-    /// Every primary answers, and no memory is nearly full.
-    Healthy,
-    /// Some do not answer, or a memory is nearly full.
-    Degraded,
-    /// None answers.
-    Unhealthy,
-}
-
-/// The document's limit, beyond which memory is nearly full.
-const MEMORY_PERCENT_MAX: f64 = 80.0;
 
 /// The statistics of all jobs of a deployment, or of one.
 ///
@@ -96,12 +84,22 @@ pub async fn cleanup_statistics(
     redis: &Alias,
     job: Option<&str>,
 ) -> Result<Statistics, RecordError> {
-    let mut lines = history::read(&*env.store).await?;
+    let mut lines = history::read(&*env.past).await?;
     lines.retain(|line| line.redis == *redis && job.is_none_or(|job| job == line.job));
+    // Where no job is named, the one that ran last speaks for the cache.
+    let job =
+        job.map(str::to_owned).or_else(|| lines.last().map(|line| line.job.clone())).unwrap_or_default();
+    let all = samples::of(&*env.past, redis).await?;
+    let source = HitRateSource::Redis;
+    let samples = Samples::new(&all, &job, &source);
+    let mine: Vec<RunLine> = lines.iter().filter(|line| line.job == job).cloned().collect();
     Ok(Statistics {
         job_queue: queue(env, &lines).await?,
-        cache_health: cache(env, &lines).await?,
+        cache_health: cache(&mine),
         redis_health: health(env, redis).await,
+        last_day: samples.last_day(),
+        last_week: summary(&mine, &all, &samples, WEEK_MS, now_ms()),
+        alerts: alerts::read(&*env.past, &job).await?.active,
     })
 }
 
@@ -127,72 +125,28 @@ async fn queue(env: &Env, lines: &[RunLine]) -> Result<JobQueue, RecordError> {
     Ok(queue)
 }
 
-async fn cache(env: &Env, lines: &[RunLine]) -> Result<CacheHealth, RecordError> {
-    for line in lines.iter().rev().filter(|line| line.status.is_some()) {
-        let Some(result) = env.records(line.run_id).result().await? else { continue };
-        let metrics = result.current_metrics;
-        return Ok(CacheHealth {
-            hit_rate: metrics.hit_rate,
-            total_keys: Some(metrics.total_keys),
-            hits: Some(metrics.hits),
-            misses: Some(metrics.misses),
-            errors: None,
-        });
+/// The cache as the last run saw it that was complete.
+fn cache(lines: &[RunLine]) -> CacheHealth {
+    let Some(line) = lines.iter().rev().find(|line| line.total_keys.is_some()) else {
+        return CacheHealth::default();
+    };
+    CacheHealth {
+        hit_rate: line.hit_rate,
+        total_keys: line.total_keys,
+        avg_ttl: line.avg_ttl,
+        hits: line.hits,
+        misses: line.misses,
+        errors: line.errors,
+        at: line.finished_at.clone(),
     }
-    Ok(CacheHealth::default())
 }
 
 async fn health(env: &Env, redis: &Alias) -> RedisHealth {
-    let mut health = RedisHealth {
-        status: Health::Unhealthy,
-        latency: None,
-        memory_usage_percent: None,
-        problems: Vec::new(),
-    };
     let Some(access) = env.access(redis, 0) else {
-        health.problems.push(format!("this process knows no deployment `{redis}`"));
-        return health;
+        return Look::failed(format!("this process knows no deployment `{redis}`")).health;
     };
-    let deployment = match Deployment::discover(access, "keysweep-stats").await {
-        Ok(deployment) => deployment,
-        Err(fault) => {
-            health.problems.push(fault.to_string());
-            return health;
-        }
-    };
-    let mut answered = false;
-    for primary in &deployment.topology().primaries {
-        match ping(&deployment, &primary.node).await {
-            Ok((latency, memory)) => {
-                answered = true;
-                health.latency = Some(health.latency.unwrap_or_default().max(latency));
-                health.memory_usage_percent = match (health.memory_usage_percent, memory) {
-                    (Some(most), Some(memory)) => Some(f64::max(most, memory)),
-                    (most, memory) => most.or(memory),
-                };
-            }
-            Err(fault) => health.problems.push(fault.to_string()),
-        }
+    match Deployment::discover(access, "keysweep-stats").await {
+        Ok(deployment) => health::look(&deployment).await.health,
+        Err(fault) => Look::failed(fault.to_string()).health,
     }
-    if let Some(memory) = health.memory_usage_percent.filter(|memory| *memory > MEMORY_PERCENT_MAX) {
-        health.problems.push(format!("memory is {memory:.1} % full"));
-    }
-    health.status = match (answered, health.problems.is_empty()) {
-        (false, _) => Health::Unhealthy,
-        (true, false) => Health::Degraded,
-        (true, true) => Health::Healthy,
-    };
-    health
-}
-
-/// The time that an answer takes, in milliseconds, and how full the memory is, in percent.
-async fn ping(
-    deployment: &Deployment,
-    id: &shared::ids::NodeId,
-) -> Result<(f64, Option<f64>), shared::cluster::Fault> {
-    let conn = deployment.conn(id).await?;
-    let asked = Instant::now();
-    conn.words("PING").await?;
-    let latency = asked.elapsed().as_secs_f64() * 1_000.0;
-    Ok((latency, node::memory_percent(&conn).await?))
 }

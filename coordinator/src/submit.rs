@@ -87,7 +87,7 @@ pub async fn submit(env: &Env, options: &Options, survey: &Survey) -> Result<Sub
     if !kept {
         return Err(SubmitError::Lost(options.job.clone()));
     }
-    if let Err(e) = history::begin(&*env.store, &survey.spec).await {
+    if let Err(e) = history::begin(&*env.past, &survey.spec).await {
         // Whoever drives the run notes it, too.
         tracing::warn!(error = %e, "the run is not in the history yet");
     }
@@ -122,6 +122,7 @@ async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), Subm
         None
     };
     let stored = async {
+        survey.note(env).await;
         records.create_plan(spec, &survey.tasks).await?;
         Ok(())
     };

@@ -4,10 +4,14 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::cluster::health::Look;
 use shared::cluster::{Deployment, Fault, FaultKind, Primary, node, preflight};
+use shared::env::Env;
 use shared::ids::RunId;
 use shared::limits::NOT_READY_TIMEOUT;
 use shared::messages::{Guards, PlannedNode, RunSpec, ScanTask};
+use shared::samples::{self, Moment, Reading, Sample};
+use shared::sampling::{self, Purpose};
 use shared::slot::SlotSet;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -109,6 +113,17 @@ pub struct Survey {
     pub missing: SlotSet,
     /// The sum over the nodes.
     pub estimate: Estimate,
+    /// What servers and application had counted before.
+    pub sample: Sample,
+}
+
+impl Survey {
+    /// Keeps the sample, so that our own look-ups are known. If that fails, the hit rate is less exact.
+    pub async fn note(&self, env: &Env) {
+        if let Err(e) = samples::create(&*env.past, self.sample.clone()).await {
+            tracing::warn!(error = %e, "failed to keep a sample, the hit rate may be off");
+        }
+    }
 }
 
 /// A node's part of a survey.
@@ -147,14 +162,24 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     if topology.primaries.is_empty() {
         return Err(SurveyError::NoSlots);
     }
+    // What is wrong with it, the result says.
+    let application = sampling::application(&deployment, &options.application.hit_rate).await.ok().flatten();
+    let purpose = Purpose {
+        job: options.job.clone(),
+        redis: options.alias.clone(),
+        run: Some(run),
+        moment: Moment::Begin,
+    };
+    let begin = purpose.sample(&Look::default(), application, now_ms);
     let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
     let (mut planned, mut tasks, mut nodes, mut missing) =
         (Vec::new(), Vec::new(), Vec::new(), SlotSet::all());
-    let mut last = None;
+    let (mut last, mut readings) = (None, Vec::new());
     for primary in &topology.primaries {
         missing = missing.difference(&primary.slots);
         match look_at(&deployment, primary, options, topology.cluster).await {
-            Ok((node, keys, mut row)) => {
+            Ok(LookedAt { node, keys, mut row, reading }) => {
+                readings.push(reading);
                 let its_tasks = if topology.cluster {
                     planner.slots(&keys, &SlotSet::new())
                 } else {
@@ -202,7 +227,8 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         application: options.application.clone(),
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
-    Ok(Survey { spec, tasks, nodes, missing, estimate })
+    let sample = Sample { nodes: readings, ..begin };
+    Ok(Survey { spec, tasks, nodes, missing, estimate, sample })
 }
 
 /// A fault that is about the database that was asked for, as such.
@@ -231,23 +257,32 @@ async fn discover(options: &Options) -> Result<Deployment, Fault> {
     }
 }
 
+/// What a look at a primary brought.
+struct LookedAt {
+    node: PlannedNode,
+    keys: NodeKeys,
+    row: NodeSurvey,
+    reading: Reading,
+}
+
 async fn look_at(
     deployment: &Deployment,
     primary: &Primary,
     options: &Options,
     cluster: bool,
-) -> Result<(PlannedNode, NodeKeys, NodeSurvey), SurveyError> {
+) -> Result<LookedAt, SurveyError> {
     let conn = deployment.conn(&primary.node).await?;
     let writes = options.rules.action.writes();
-    let role = node::status(&conn, options.access.db).await?;
-    if let (Some(primary), true) = (role.replica_of, writes) {
-        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary });
+    // Before the first look-up of a key: samples of the hit rate begin here.
+    let status = node::status(&conn, options.access.db).await?;
+    if let (Some(primary), true) = (&status.replica_of, writes) {
+        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary: primary.clone() });
     }
-    if !role.supported {
-        return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: role.version });
+    if !status.supported {
+        return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: status.version });
     }
     let slot = primary.slots.iter().next().filter(|_| cluster);
-    let lacking = preflight::missing(&conn, slot, writes, &options.rules.patterns).await?;
+    let (lacking, mut own) = preflight::missing(&conn, slot, writes, &options.rules.patterns).await?;
     if !lacking.is_empty() {
         let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
             lacking.iter().map(part).collect::<Vec<_>>().join(by)
@@ -259,8 +294,6 @@ async fn look_at(
             rules: all(|missing| &missing.rule, " "),
         });
     }
-    // The baseline of the hit rate: before the first look-up of a key.
-    let status = node::status(&conn, options.access.db).await?;
     let counts = node::slot_counts(&conn, &primary.slots).await?;
     let keys = NodeKeys {
         node: primary.node.clone(),
@@ -269,16 +302,15 @@ async fn look_at(
         listing: status.listing,
         slots: counts,
     };
-    let (sample, own) = sample(&conn, &keys, cluster, &options.rules).await?;
-    let mut baseline = status.lookups;
-    baseline += own;
+    let (sample, looked_up) = sample(&conn, &keys, cluster, &options.rules).await?;
+    own += looked_up;
+    let reading = status.reading(&primary.node, own);
     let node = PlannedNode {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
         slots: primary.slots.clone(),
         keys: status.keys,
         process: status.process,
-        baseline,
     };
     let row = NodeSurvey {
         node: primary.node.clone(),
@@ -290,7 +322,7 @@ async fn look_at(
         tasks: 0,
         estimate: Estimate::of(&sample, status.keys),
     };
-    Ok((node, keys, row))
+    Ok(LookedAt { node, keys, row, reading })
 }
 
 /// The tasks that follow the rest of a task, with the slots' owners as they are now.

@@ -11,11 +11,14 @@ use coordinator::estimate::Estimate;
 use coordinator::options::Options;
 use coordinator::survey::{NodeSurvey, Survey};
 use shared::cluster::Access;
+use shared::cluster::health::Look;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::messages::{Action, Application, Attempt, Guards, Rules, RunSpec};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
+use shared::samples::Moment;
+use shared::sampling::Purpose;
 use shared::slot::SlotSet;
 
 const LONG_ADDRESS: &str = "permission-cache-0001-003.abc123.euc1.cache.amazonaws.com:6379";
@@ -175,6 +178,13 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             inactive_refused: None,
             application: Application::default(),
         },
+        sample: Purpose {
+            job: options.job.clone(),
+            redis: options.alias.clone(),
+            run: Some(run_id()),
+            moment: Moment::Begin,
+        }
+        .sample(&Look::default(), None, 0),
         tasks: Vec::new(),
         estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),
         nodes,

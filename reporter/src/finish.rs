@@ -2,30 +2,34 @@
 
 use std::collections::BTreeMap;
 
+use shared::history::RunLine;
 use shared::ids::NodeId;
-use shared::messages::{Lookups, RunSpec};
-use shared::metrics::{InactiveCaches, Metrics};
+use shared::messages::{ActivityRule, RunSpec};
+use shared::metrics::{FindingKind, HitRates, InactiveCaches, Metrics, RedisHealth, Window};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
 use shared::time::rfc3339;
 
+use crate::findings::{Facts, findings, sentences};
 use crate::fold::Fold;
-
-/// What the nodes' own counters say now, for those that could be asked and were not restarted meanwhile.
-pub type Traffic = BTreeMap<NodeId, Lookups>;
+use crate::learned;
 
 /// What a result says that is not in the records of its run.
 #[derive(Clone, Debug, Default)]
 pub struct Around {
-    /// The nodes' counters.
-    pub traffic: Traffic,
+    /// The application's hit rate.
+    pub hit_rates: HitRates,
+    /// The servers.
+    pub health: RedisHealth,
+    /// The job's runs before, the oldest first.
+    pub runs: Vec<RunLine>,
     /// Why messages were put aside unread while the run went on, and how many.
     pub dead: BTreeMap<String, u64>,
     /// The time, in milliseconds since the epoch.
     pub now_ms: u64,
 }
 
-/// The result of the run that `fold` holds, or `None` if its spec was never seen.
+/// The result of the run that `fold` holds, or `None` if its spec was never seen. Alerts are not in it yet.
 #[must_use]
 pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     let now_ms = around.now_ms;
@@ -36,6 +40,16 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         ..fold.totals.accounting
     };
     let counts = fold.totals.counts;
+    let window = around.hit_rates.since_last_run.as_ref().unwrap_or(&around.hit_rates.during_run);
+    let current_metrics = current(fold, window);
+    let metrics = Metrics {
+        hit_rates: around.hit_rates.clone(),
+        ttl: learned::ttl(&fold.statistics),
+        growth: learned::growth(&around.runs, counts.scanned).filter(|_| coverage.complete),
+        prefixes: learned::prefixes(&fold.statistics, accounting.deleted, fold.candidates_sent()),
+        redis_health: around.health.clone(),
+    };
+    let findings = findings(&facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics));
     Some(CleanupResult {
         schema_version: SCHEMA_VERSION,
         run_id: spec.run,
@@ -52,18 +66,70 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         scanned_keys_approximate: fold.approximate,
         cleaned_keys: accounting.deleted,
         stale_ttl_keys: counts.stale,
-        inactive_user_caches: 0,
-        current_metrics: metrics(fold, spec, &around.traffic),
-        recommendations: Vec::new(),
-        issues: issues(fold, &coverage, &accounting, &around.dead),
-        findings: Vec::new(),
+        inactive_user_caches: fold.inactive_deleted,
+        current_metrics,
+        recommendations: sentences(&findings, FindingKind::Recommendation),
+        issues: sentences(&findings, FindingKind::Issue),
+        findings,
         alerts: Vec::new(),
-        metrics: Metrics::default(),
-        inactive: InactiveCaches::default(),
+        metrics,
+        inactive: inactive(fold, spec),
         accounting,
         coverage,
         nodes: nodes(fold, spec),
     })
+}
+
+/// What was found of inactive users' caches.
+fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
+    let counts = fold.totals.counts;
+    let active_users = spec.rules.inactive.as_ref().and_then(|rule| match rule.activity {
+        ActivityRule::Users { users, .. } => Some(users),
+        ActivityRule::Idle { .. } => None,
+    });
+    InactiveCaches {
+        searched: spec.rules.inactive.is_some(),
+        refused: spec.inactive_refused.clone(),
+        source: spec.activity_source.clone(),
+        active_users,
+        found: counts.inactive,
+        near_expiry: counts.near_expiry,
+        unknown_user: counts.unknown_user,
+    }
+}
+
+/// The facts that the findings rest on.
+fn facts(
+    fold: &Fold,
+    spec: &RunSpec,
+    around: &Around,
+    accounting: &Accounting,
+    coverage: &Coverage,
+    current: &CurrentMetrics,
+    metrics: &Metrics,
+) -> Facts {
+    let rates = &around.hit_rates;
+    Facts {
+        window: rates.since_last_run.as_ref().unwrap_or(&rates.during_run).clone(),
+        configured_ttl_ms: spec.application.configured_ttl_ms,
+        avg_ttl: current.avg_ttl,
+        read_late_percent: metrics.ttl.read_late_percent,
+        total_keys: current.total_keys,
+        growth: metrics.growth.clone(),
+        aggressive: spec.rules.inactive.is_some() || spec.inactive_refused.is_some(),
+        aggressive_refused: spec.inactive_refused.clone(),
+        memory_usage_percent: around.health.memory_usage_percent,
+        stale_keys: fold.totals.counts.stale,
+        stopped: fold.cancel.as_ref().map(|cancel| (cancel.kind, cancel.cause.clone())),
+        coverage: coverage.clone(),
+        accounting: *accounting,
+        too_long: (fold.totals.counts.too_long, fold.long_keys.clone()),
+        causes: fold.causes.clone(),
+        dead: around.dead.clone(),
+        approximate: fold.approximate,
+        hit_rate_problem: rates.problem.clone(),
+        redis_problems: around.health.problems.clone(),
+    }
 }
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
@@ -96,80 +162,22 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
     if nothing_read && fold.totals.counts.listed == 0 { Status::Failed } else { Status::Partial }
 }
 
-/// The application's look-ups: what the counters gained, less our own. Nodes whose counters started anew, or
-/// cannot be read, are left out.
-fn metrics(fold: &Fold, spec: &RunSpec, traffic: &Traffic) -> CurrentMetrics {
-    let mut application = Lookups::default();
-    for node in &spec.nodes {
-        let Some(now) = traffic.get(&node.node) else { continue };
-        let own = fold.own_lookups(&node.node);
-        application += Lookups {
-            hits: now.hits.saturating_sub(node.baseline.hits).saturating_sub(own.hits),
-            misses: now.misses.saturating_sub(node.baseline.misses).saturating_sub(own.misses),
-        };
-    }
+fn current(fold: &Fold, window: &Window) -> CurrentMetrics {
     let counts = fold.totals.counts;
     let gone = fold.totals.accounting.deleted + fold.totals.accounting.vanished;
     let with_ttl = counts.scanned - counts.stale;
     CurrentMetrics {
-        hit_rate: share(application.hits, application.hits + application.misses).map(|rate| rate * 100.0),
-        hits: application.hits,
-        misses: application.misses,
+        hit_rate: window.hit_rate,
+        hits: window.hits,
+        misses: window.misses,
         total_keys: counts.scanned.saturating_sub(gone),
-        avg_ttl: share(counts.ttl_sum_ms, with_ttl).map(|ms| ms / 1_000.0),
+        avg_ttl: mean(counts.ttl_sum_ms, with_ttl).map(|ms| ms / 1_000.0),
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shares and means need no more than 52 bits")]
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-fn issues(
-    fold: &Fold,
-    coverage: &Coverage,
-    accounting: &Accounting,
-    dead: &BTreeMap<String, u64>,
-) -> Vec<String> {
-    let mut issues = Vec::new();
-    let stale = fold.totals.counts.stale;
-    if stale > 0 {
-        issues.push(format!("Found {stale} keys without TTL - this indicates a caching bug"));
-    }
-    if let Some(cancel) = &fold.cancel {
-        issues.push(format!("The run was stopped: {}", cancel.cause));
-    }
-    if let Some(missing) = &coverage.missing {
-        let what = if coverage.slots_covered.is_some() { "slots " } else { "" };
-        issues.push(format!("Not covered: {what}{missing}"));
-    }
-    issues.extend(
-        fold.losses.iter().map(|(cause, tasks)| format!("{tasks} scan tasks were given up: {cause}")),
-    );
-    if fold.totals.counts.too_long > 0 {
-        let (n, named) = (fold.totals.counts.too_long, fold.long_keys.join(", "));
-        issues.push(format!("{n} keys are too long to be handled (key_too_long): {named}"));
-    }
-    for (n, what) in [
-        (accounting.failed - fold.totals.counts.too_long, "failed"),
-        (accounting.unreached, "were not reached"),
-        (accounting.unconfirmed, "are unconfirmed: they were tried, and no answer says whether it was done"),
-    ] {
-        if n > 0 {
-            issues.push(format!("{n} candidates {what}"));
-        }
-    }
-    if fold.cancel.is_none() {
-        issues.extend(fold.causes.iter().map(|(cause, batches)| format!("{batches} reap batches: {cause}")));
-    }
-    let dead = dead.iter().map(|(reason, n)| {
-        format!("{n} messages in the queues were put aside unread (dead letters): {reason}")
-    });
-    issues.extend(dead);
-    if fold.approximate {
-        issues.push("scannedKeys is approximate: a table was resized while it was read".to_owned());
-    }
-    issues
+#[expect(clippy::cast_precision_loss, reason = "means need no more than 52 bits")]
+fn mean(sum: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| sum as f64 / of as f64)
 }
 
 fn nodes(fold: &Fold, spec: &RunSpec) -> Vec<NodeRow> {

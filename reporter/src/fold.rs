@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
-use shared::messages::{Cancel, Lookups, Receipt, RunSpec, ScanCounts, TaskReport};
+use shared::messages::{Cancel, Lookups, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics, TaskReport};
 use shared::outcome::Outcome;
 use shared::records::{Lists, NodeLookups, Record};
 use shared::result::Accounting;
@@ -37,6 +37,9 @@ pub struct Fold {
     other_lookups: BTreeMap<String, NodeLookups>,
     pub(crate) long_keys: Vec<String>,
     pub(crate) approximate: bool,
+    pub(crate) statistics: ScanStatistics,
+    /// Keys deleted as those of inactive users.
+    pub(crate) inactive_deleted: u64,
 }
 
 /// Sums over a run.
@@ -114,6 +117,7 @@ impl Fold {
         self.long_keys.sort();
         self.long_keys.truncate(DETAILS_MAX);
         self.approximate |= report.approximate;
+        self.statistics.merge(&report.statistics);
     }
 
     fn receipt(&mut self, receipt: &Receipt) {
@@ -123,10 +127,15 @@ impl Fold {
         let node = self.nodes.entry(receipt.node.clone()).or_default();
         node.lookups += receipt.lookups;
         let accounting = &mut self.totals.accounting;
-        for outcome in receipt.groups.iter().flat_map(|group| &group.outcomes) {
+        for (reason, outcome) in receipt
+            .groups
+            .iter()
+            .flat_map(|group| group.outcomes.iter().map(|outcome| (group.reason, outcome)))
+        {
             match outcome {
                 Outcome::Deleted => {
                     accounting.deleted += 1;
+                    self.inactive_deleted += u64::from(reason == Reason::Inactive);
                     node.deleted += 1;
                 }
                 Outcome::Expired => accounting.expired += 1,
@@ -162,13 +171,24 @@ impl Fold {
         self.scanned() && self.listed.keys().all(|batch| self.receipts.contains(batch))
     }
 
-    /// Our own look-ups at `node`, to be taken off its counters.
+    /// Our own look-ups at `node` since the plan, to be taken off its counters.
     pub(crate) fn own_lookups(&self, node: &NodeId) -> Lookups {
         let mut own = self.nodes.get(node).map(|totals| totals.lookups).unwrap_or_default();
         for other in self.other_lookups.values().filter(|other| other.node == *node) {
             own += other.lookups;
         }
         own
+    }
+
+    /// Look-ups at `node` that follow when the run has its result: the lock is looked at once more as it is freed.
+    pub(crate) fn own_lookups_after(&self, node: &NodeId) -> Lookups {
+        let locks = self.other_lookups.values().filter(|other| other.node == *node);
+        Lookups { hits: locks.count() as u64, misses: 0 }
+    }
+
+    /// Candidates that were sent to reapers.
+    pub(crate) fn candidates_sent(&self) -> u64 {
+        self.listed.values().sum()
     }
 
     /// The run as it was started.

@@ -1,12 +1,18 @@
 //! The reporter stage: folds the records of a run into its result, and shows results to people.
 
+pub mod alerts;
 mod coverage;
+pub mod findings;
 mod finish;
 mod fold;
+pub mod hit_rate;
+mod learned;
+pub mod notify;
 mod render;
 mod run;
+pub mod summary;
 
-pub use finish::{Around, Traffic, finish};
+pub use finish::{Around, finish};
 pub use fold::{Fold, NodeTotals, Totals};
 pub use render::{cell, grouped, render, slots, tidy, wrap};
 pub use run::{ReporterError, report, run};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::cluster::Deployment;
+use shared::cluster::health::{self, Look};
 use shared::crash::CrashPoint;
 use shared::dead;
 use shared::env::Env;
@@ -13,8 +14,11 @@ use shared::events::{self, Event, Kind};
 use shared::history::{self, HISTORY, RunLine};
 use shared::ids::RunId;
 use shared::messages::RunSpec;
+use shared::metrics::{Finding, FindingKind, HitRates, RedisHealth, Severity};
 use shared::records::RecordError;
 use shared::result::{CleanupResult, Status};
+use shared::samples::{self, Moment, Sample};
+use shared::sampling::{self, Purpose};
 use shared::store::StoreError;
 use shared::supervise::Crew;
 use shared::time::now_ms;
@@ -22,8 +26,10 @@ use thiserror::Error;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::finish::{Around, Traffic, finish};
+use crate::finish::{Around, finish};
 use crate::fold::Fold;
+use crate::hit_rate::Samples;
+use crate::notify;
 
 /// The pause before a run is reported once more that could not be.
 const RETRY: Duration = Duration::from_secs(2);
@@ -47,7 +53,7 @@ pub enum ReporterError {
 /// # Errors
 /// When the store fails for good.
 pub async fn run(env: &Env, shutdown: CancellationToken) -> Result<(), ReporterError> {
-    let mut watch = env.store.watch(HISTORY).await?;
+    let mut watch = env.past.watch(HISTORY).await?;
     let (mut crew, mut at_work) = (Crew::default(), BTreeSet::new());
     loop {
         let entry = tokio::select! {
@@ -99,9 +105,7 @@ pub async fn report(env: &Env, run: RunId, now_ms: impl Fn() -> u64) -> Result<C
         fold.apply(&watch.next().await?);
     }
     let spec = fold.spec().ok_or(ReporterError::NoSpec(run))?;
-    let around =
-        Around { traffic: traffic(env, spec).await, dead: dead_letters(env, spec).await?, now_ms: now_ms() };
-    let result = finish(&fold, &around).ok_or(ReporterError::NoSpec(run))?;
+    let result = conclude(env, spec, &fold, now_ms()).await?.ok_or(ReporterError::NoSpec(run))?;
     env.crash.pass(CrashPoint::ResultPending).await;
     let first = records.create_result(&result).await?;
     env.crash.pass(CrashPoint::ResultStored).await;
@@ -112,11 +116,12 @@ pub async fn report(env: &Env, run: RunId, now_ms: impl Fn() -> u64) -> Result<C
     if env.kept {
         tell(env, spec, &result).await?;
     }
+    // The line comes last, so that a reporter which dies before is followed by one that does the rest.
+    history::write(&*env.past, &RunLine::begin(spec).end(&result)).await?;
     Ok(result)
 }
 
-/// Tells subscribers how a run ended, and closes its line in the history. Both happen once, whoever does it; the
-/// line comes last, so that a reporter which dies in between is followed by one that tells the rest.
+/// Tells subscribers how a run ended. It happens once, whoever does it.
 async fn tell(env: &Env, spec: &RunSpec, result: &CleanupResult) -> Result<(), ReporterError> {
     let event = |kind, data| Event::once(&spec.job, spec.run, kind, now_ms(), data);
     for (n, issue) in result.issues.iter().enumerate() {
@@ -130,7 +135,6 @@ async fn tell(env: &Env, spec: &RunSpec, result: &CleanupResult) -> Result<(), R
         Status::Cancelled => Kind::Cancelled,
     };
     events::tell(&*env.store, &event(kind, json!(result))).await?;
-    history::write(&*env.store, &RunLine::begin(spec).end(result)).await?;
     Ok(())
 }
 
@@ -147,27 +151,87 @@ async fn dead_letters(env: &Env, spec: &RunSpec) -> Result<BTreeMap<String, u64>
     Ok(reasons)
 }
 
-/// The nodes' counters. A node that cannot be asked is left out: the result then says less, and nothing wrong.
-async fn traffic(env: &Env, spec: &RunSpec) -> Traffic {
-    let mut traffic = Traffic::new();
-    let Some(access) = env.access(&spec.alias, spec.db) else { return traffic };
-    let deployment = match Deployment::discover(access, "keysweep-reporter").await {
-        Ok(deployment) => deployment,
-        Err(fault) => {
-            tracing::warn!(error = %fault, "no hit rate");
-            return traffic;
-        }
+/// The result of a run whose records are complete: what they say, what servers and application have counted, and
+/// the alerts that follow from it.
+async fn conclude(
+    env: &Env,
+    spec: &RunSpec,
+    fold: &Fold,
+    now_ms: u64,
+) -> Result<Option<CleanupResult>, ReporterError> {
+    let (sample, health, problem) = sample(env, spec, fold, now_ms).await;
+    samples::create(&*env.past, sample).await?;
+    let samples = samples::of(&*env.past, &spec.alias).await?;
+    let source = &spec.application.hit_rate;
+    let hit_rates = Samples::new(&samples, &spec.job, source).hit_rates();
+    let mut runs = notify::runs_of(env, &spec.job).await?;
+    runs.retain(|line| line.run_id != spec.run);
+    let around = Around {
+        hit_rates: HitRates { problem, ..hit_rates },
+        health,
+        runs,
+        dead: dead_letters(env, spec).await?,
+        now_ms,
     };
-    for planned in &spec.nodes {
-        match deployment.status(&planned.node).await {
-            Ok(status) if status.process == planned.process => {
-                traffic.insert(planned.node.clone(), status.lookups);
-            }
-            Ok(_) => {
-                tracing::warn!(node = %planned.node, "restarted during the run, left out of the hit rate");
-            }
-            Err(fault) => tracing::warn!(error = %fault, "left out of the hit rate"),
-        }
+    let Some(mut result) = finish(fold, &around) else { return Ok(None) };
+    let mut runs = around.runs;
+    runs.push(RunLine::begin(spec).end(&result));
+    let rates = &result.metrics.hit_rates;
+    let window = rates.since_last_run.as_ref().unwrap_or(&rates.during_run);
+    let judged = notify::judge_alerts(env, &spec.job, &runs, (&samples, source), Some(window)).await?;
+    result.alerts = judged.active;
+    for problem in judged.problems {
+        result.issues.push(problem.clone());
+        result.findings.push(not_delivered(problem));
     }
-    traffic
+    Ok(Some(result))
+}
+
+/// What there is to say of an alert that could not be delivered.
+fn not_delivered(sentence: String) -> Finding {
+    Finding {
+        kind: FindingKind::Issue,
+        rule: "alert-not-delivered".to_owned(),
+        severity: Severity::Warning,
+        sentence,
+        evidence: BTreeMap::new(),
+    }
+}
+
+/// The sample at the end of a run, and how the servers are. What cannot be asked is left out: the result then says
+/// less, and nothing wrong.
+async fn sample(
+    env: &Env,
+    spec: &RunSpec,
+    fold: &Fold,
+    now_ms: u64,
+) -> (Sample, RedisHealth, Option<String>) {
+    let deployment = match env.access(&spec.alias, spec.db) {
+        Some(access) => Deployment::discover(access, "keysweep-reporter").await.map_err(|e| e.to_string()),
+        None => Err(format!("this process knows no deployment `{}`", spec.alias)),
+    };
+    let (look, application) = match &deployment {
+        Ok(deployment) => {
+            let look = health::look(deployment).await;
+            (look, sampling::application(deployment, &spec.application.hit_rate).await)
+        }
+        Err(why) => (Look::failed(why), Ok(None)),
+    };
+    let (application, problem) = match application {
+        Ok(counters) => (counters, None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let purpose = Purpose {
+        job: spec.job.clone(),
+        redis: spec.alias.clone(),
+        run: Some(spec.run),
+        moment: Moment::End,
+    };
+    let mut sample = purpose.sample(&look, application, now_ms);
+    for reading in &mut sample.nodes {
+        reading.own_before = fold.own_lookups(&reading.node);
+        reading.own_after = fold.own_lookups_after(&reading.node);
+    }
+    sample.matching_keys = Some(fold.totals().counts.scanned);
+    (sample, look.health, problem)
 }

@@ -46,7 +46,6 @@ fn spec(run: RunId) -> RunSpec {
             slots: SlotSet::all(),
             keys: 0,
             process: "p".to_owned(),
-            baseline: Lookups { hits: 100, misses: 10 },
         }],
         started_at_ms: 1_000,
         guards: Guards::default(),
@@ -103,6 +102,7 @@ fn report(
         long_keys: Vec::new(),
         lookups: Lookups { hits: stale + 7, misses: 1 },
         approximate: false,
+        statistics: Box::default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod batching;
 mod run;
 mod select;
 mod settle;
+mod statistics;
 mod tally;
 pub mod walk;
 

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use shared::cluster::node;
+use shared::cluster::weigh::weigh;
 use shared::cluster::{Conn, Fault, FaultKind, window};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::RunId;
 use shared::key::Key;
-use shared::limits::TASK_CANDIDATE_BYTES_MAX;
+use shared::limits::{TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::Records;
@@ -24,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::batching;
 use crate::select::Selector;
 use crate::settle::{Look, Settled, handed_back};
-use crate::tally::Tally;
+use crate::statistics::Statistics;
+use crate::tally::{Settlement, Tally};
 use crate::walk::{Reached, Taken, Walk};
 
 /// How often a task at work looks whether its run goes on.
@@ -100,8 +102,9 @@ impl Scanner {
             return Ok(Some((report, Vec::new())));
         }
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
+        let statistics = Statistics::new(task.keys, spec.application.configured_ttl_ms);
         let mut reading =
-            Reading { tally: Tally::default(), approximate: false, pulse: Pulse::new(&self.env) };
+            Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
         if !reading.go_through(&mut walk, &conn, spec, records, delivery).await? {
             return Ok(None);
         }
@@ -237,7 +240,9 @@ impl Reading {
             let pending: usize = keys.iter().map(Key::len).sum();
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
             let listings = if full { Vec::new() } else { walk.ask() };
-            if listings.is_empty() && keys.is_empty() {
+            let done = listings.is_empty() && keys.is_empty();
+            self.weigh(conn, if done { 1 } else { WEIGHED_AT_ONCE }).await?;
+            if done {
                 return Ok(true);
             }
             let (pages, ttls) = window(conn, &listings, &keys).await?;
@@ -261,6 +266,16 @@ impl Reading {
         }
     }
 
+    /// Asks for the memory of the keys that wait for it, if there are at least `enough`.
+    async fn weigh(&mut self, conn: &Conn, enough: usize) -> Result<(), Fault> {
+        if self.tally.statistics.waiting() >= enough {
+            let found = weigh(conn, &self.tally.statistics.to_weigh()).await?;
+            self.tally.lookups += found.lookups;
+            self.tally.statistics.weighed(&found);
+        }
+        Ok(())
+    }
+
     fn report(
         self,
         task: &ScanTask,
@@ -272,7 +287,7 @@ impl Reading {
     ) -> (TaskReport, Vec<ReapBatch>) {
         let lookups = self.tally.lookups;
         let settled = Settled::of(&task.scope, reached, before, after, &self.tally.moved);
-        let (counts, long_keys, candidates) =
+        let Settlement { counts, long_keys, candidates, statistics } =
             self.tally.settle(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
         let group_keys_max = spec.rules.delete_batch_keys as usize;
         let batches = batching::batches(task, candidates, group_keys_max, spec.rules.grace_ms, now_ms);
@@ -284,6 +299,7 @@ impl Reading {
             long_keys,
             lookups,
             approximate: self.approximate || settled.approximate,
+            statistics: Box::new(statistics),
             ..TaskReport::blank(task)
         };
         (report, batches)

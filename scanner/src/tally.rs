@@ -7,10 +7,11 @@ use std::hash::{BuildHasher, RandomState};
 use shared::cluster::Ttl;
 use shared::key::Key;
 use shared::limits::DETAILS_MAX;
-use shared::messages::{Lookups, ScanCounts};
+use shared::messages::{Lookups, ScanCounts, ScanStatistics};
 use shared::slot::SlotSet;
 
 use crate::select::{Selector, Verdict};
+use crate::statistics::Statistics;
 use crate::walk::Listed;
 
 /// Bytes that a candidate costs in a message beside its own, if it is alone in its group.
@@ -24,8 +25,16 @@ pub(crate) struct SlotTally {
     long_keys: Vec<String>,
 }
 
+/// What of a tally counts.
+pub(crate) struct Settlement {
+    pub(crate) counts: ScanCounts,
+    /// The beginnings of keys that are too long.
+    pub(crate) long_keys: Vec<String>,
+    pub(crate) candidates: BTreeMap<u16, Vec<Key>>,
+    pub(crate) statistics: ScanStatistics,
+}
+
 /// See the module.
-#[derive(Default)]
 pub(crate) struct Tally {
     slots: BTreeMap<u16, SlotTally>,
     seen: Seen,
@@ -35,9 +44,22 @@ pub(crate) struct Tally {
     pub(crate) lookups: Lookups,
     /// Slots of which a key was redirected: they are moving.
     pub(crate) moved: SlotSet,
+    pub(crate) statistics: Statistics,
 }
 
 impl Tally {
+    /// An empty tally, with what is to be seen beside the counts.
+    pub(crate) fn new(statistics: Statistics) -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            seen: Seen::default(),
+            candidate_bytes: 0,
+            lookups: Lookups::default(),
+            moved: SlotSet::new(),
+            statistics,
+        }
+    }
+
     /// Counts listed keys and returns those to look up. Keys of our own are not even counted, and those listed
     /// twice are dropped if they `may_repeat`.
     pub(crate) fn listed(
@@ -70,6 +92,7 @@ impl Tally {
                 self.moved.extend(&std::iter::once(*slot).collect());
             }
             let verdict = selector.judge(&key, *ttl);
+            self.statistics.seen(&key, *ttl, verdict);
             let tally = self.slots.entry(*slot).or_default();
             tally.count(verdict);
             match verdict {
@@ -85,25 +108,28 @@ impl Tally {
 
     /// Forgets everything but the look-ups made.
     pub(crate) fn restart(&mut self) {
-        *self = Self { lookups: self.lookups, ..Self::default() };
+        self.statistics.restart();
+        (self.slots, self.seen, self.candidate_bytes) = (BTreeMap::new(), Seen::default(), 0);
+        self.moved = SlotSet::new();
     }
 
-    /// The shares of the slots that `keep` accepts, with their totals and the beginnings of keys too long.
-    pub(crate) fn settle(
-        self,
-        keep: impl Fn(u16) -> bool,
-    ) -> (ScanCounts, Vec<String>, BTreeMap<u16, Vec<Key>>) {
+    /// The shares of the slots that `keep` accepts.
+    pub(crate) fn settle(self, keep: impl Fn(u16) -> bool) -> Settlement {
         let (mut counts, mut long_keys, mut candidates) =
             (ScanCounts::default(), Vec::new(), BTreeMap::new());
+        let mut dropped = 0;
         for (slot, tally) in self.slots {
             if keep(slot) {
                 counts += tally.counts;
                 long_keys.extend(tally.long_keys);
                 candidates.insert(slot, tally.candidates);
+            } else {
+                dropped += tally.counts.scanned;
             }
         }
         long_keys.truncate(DETAILS_MAX);
-        (counts, long_keys, candidates)
+        let statistics = self.statistics.finish(dropped);
+        Settlement { counts, long_keys, candidates, statistics }
     }
 }
 
@@ -165,7 +191,7 @@ mod tests {
     fn counts_by_slot_and_drops_what_moved() {
         let rules = rules();
         let selector = Selector::new(&rules);
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(Statistics::new(0, 0));
         let listed = |slot, key: &str| Listed { slot, key: Key::new(key) };
         let own = listed(1, "keysweep:lock:a");
         let keys =
@@ -175,9 +201,10 @@ mod tests {
         assert_eq!(slots, [1, 1, 2]);
         tally.looked_up(&slots, keys, &[Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)], &selector);
         assert_eq!(tally.lookups, Lookups { hits: 3, misses: 0 });
-        let (counts, _, candidates) = tally.settle(|slot| slot == 1);
+        let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
         let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };
         assert_eq!(counts, expected);
+        assert_eq!(statistics.dropped, 1);
         assert_eq!(candidates.into_iter().collect::<Vec<_>>(), [(1, vec![Key::new(*b"a1")])]);
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::alerts::Notice;
 use crate::ids::RunId;
 use crate::store::{Store, StoreError};
 use crate::time::rfc3339;
@@ -26,6 +27,10 @@ pub enum Kind {
     Taken,
     /// A run found a problem.
     Issue,
+    /// An alert was raised or resolved.
+    Alert,
+    /// What happened in the last week.
+    Summary,
     /// A run has done everything.
     Completed,
     /// A run has ended and missed something.
@@ -47,6 +52,8 @@ impl Kind {
             Self::Progress => "progress",
             Self::Taken => "taken",
             Self::Issue => "issue",
+            Self::Alert => "alert",
+            Self::Summary => "summary",
             Self::Completed => "completed",
             Self::Partial => "partial",
             Self::Failed => "failed",
@@ -56,13 +63,23 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The type of the CloudEvent.
+    fn event_type(self) -> String {
+        match self {
+            Self::Alert | Self::Summary => format!("dev.keysweep.{}.v1", self.word()),
+            _ => format!("dev.keysweep.run.{}.v1", self.word()),
+        }
+    }
+}
+
 /// An event that is to be told.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The job.
     pub job: String,
-    /// The run.
-    pub run: RunId,
+    /// The run, or what else it is about.
+    pub subject: String,
     /// What happened.
     pub kind: Kind,
     /// Which one of its kind in the run, for those that may happen more than once.
@@ -77,7 +94,20 @@ impl Event {
     /// Something that happens once in a run.
     #[must_use]
     pub fn once(job: &str, run: RunId, kind: Kind, time_ms: u64, data: Value) -> Self {
-        Self { job: job.to_owned(), run, kind, which: None, time_ms, data }
+        Self { job: job.to_owned(), subject: run.to_string(), kind, which: None, time_ms, data }
+    }
+
+    /// An alert was raised or resolved; both are told once.
+    #[must_use]
+    pub fn about_alert(job: &str, notice: &Notice) -> Self {
+        Self {
+            job: job.to_owned(),
+            subject: notice.alert.id.to_string(),
+            kind: Kind::Alert,
+            which: Some(notice.change.word().to_owned()),
+            time_ms: notice.at_ms,
+            data: notice.data(),
+        }
     }
 
     /// One of several of a kind, told apart by `which`.
@@ -93,7 +123,7 @@ impl Event {
     }
 
     fn key(&self) -> String {
-        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind.word(), self.run);
+        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind.word(), self.subject);
         self.which.as_ref().map_or(base.clone(), |which| format!("{base}/{which}"))
     }
 
@@ -105,8 +135,8 @@ impl Event {
             "specversion": "1.0",
             "id": id.strip_prefix(EVENTS).unwrap_or(&id),
             "source": format!("/keysweep/jobs/{}", self.job),
-            "type": format!("dev.keysweep.run.{}.v1", self.kind.word()),
-            "subject": self.run,
+            "type": self.kind.event_type(),
+            "subject": self.subject,
             "time": rfc3339(self.time_ms),
             "datacontenttype": "application/json",
             "data": self.data,

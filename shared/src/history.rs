@@ -41,8 +41,26 @@ pub struct RunLine {
     pub stale_ttl_keys: u64,
     /// Keys deleted.
     pub cleaned_keys: u64,
-    /// Hits of the application while the run went on, in percent of its look-ups.
+    /// Keys deleted because their user was inactive.
+    #[serde(default)]
+    pub inactive_user_caches: u64,
+    /// Matching keys that it left; null if it was not complete.
+    #[serde(default)]
+    pub total_keys: Option<u64>,
+    /// Mean TTL, in seconds.
+    #[serde(default, rename = "avgTTL")]
+    pub avg_ttl: Option<f64>,
+    /// Hits of the application since the run before, in percent of its look-ups.
     pub hit_rate: Option<f64>,
+    /// Its look-ups that found a key, in the same time.
+    #[serde(default)]
+    pub hits: Option<u64>,
+    /// Its look-ups that found none.
+    #[serde(default)]
+    pub misses: Option<u64>,
+    /// Its errors, where they are counted.
+    #[serde(default)]
+    pub errors: Option<u64>,
     /// Why it failed or was stopped.
     pub cause: Option<String>,
 }
@@ -52,19 +70,45 @@ impl RunLine {
     #[must_use]
     pub fn begin(spec: &RunSpec) -> Self {
         Self {
-            run_id: spec.run,
-            job: spec.job.clone(),
-            redis: spec.alias.clone(),
-            status: None,
-            started_at: rfc3339(spec.started_at_ms),
-            finished_at: None,
             started_by: spec.started_by.clone(),
             attempt: spec.attempt,
             dry_run: spec.dry_run,
+            ..Self::blank(spec.run, &spec.job, &spec.alias, spec.started_at_ms)
+        }
+    }
+
+    /// The line of an attempt that failed before it had a run.
+    #[must_use]
+    pub fn failed(run: RunId, job: &str, redis: &Alias, now_ms: u64, cause: &str) -> Self {
+        Self {
+            status: Some(Status::Failed),
+            finished_at: Some(rfc3339(now_ms)),
+            cause: Some(cause.to_owned()),
+            ..Self::blank(run, job, redis, now_ms)
+        }
+    }
+
+    fn blank(run: RunId, job: &str, redis: &Alias, started_at_ms: u64) -> Self {
+        Self {
+            run_id: run,
+            job: job.to_owned(),
+            redis: redis.clone(),
+            status: None,
+            started_at: rfc3339(started_at_ms),
+            finished_at: None,
+            started_by: String::new(),
+            attempt: Attempt::default(),
+            dry_run: false,
             scanned_keys: 0,
             stale_ttl_keys: 0,
             cleaned_keys: 0,
+            inactive_user_caches: 0,
+            total_keys: None,
+            avg_ttl: None,
             hit_rate: None,
+            hits: None,
+            misses: None,
+            errors: None,
             cause: None,
         }
     }
@@ -72,6 +116,7 @@ impl RunLine {
     /// The line of a run that has ended so.
     #[must_use]
     pub fn end(self, result: &CleanupResult) -> Self {
+        let (metrics, rates) = (&result.current_metrics, &result.metrics.hit_rates);
         let cause = || result.issues.iter().find(|issue| !issue.starts_with("Found ")).cloned();
         Self {
             status: Some(result.status),
@@ -79,7 +124,13 @@ impl RunLine {
             scanned_keys: result.scanned_keys,
             stale_ttl_keys: result.stale_ttl_keys,
             cleaned_keys: result.cleaned_keys,
-            hit_rate: result.current_metrics.hit_rate,
+            inactive_user_caches: result.inactive_user_caches,
+            total_keys: result.coverage.complete.then_some(metrics.total_keys),
+            avg_ttl: metrics.avg_ttl,
+            hit_rate: metrics.hit_rate,
+            hits: Some(metrics.hits),
+            misses: Some(metrics.misses),
+            errors: rates.since_last_run.as_ref().unwrap_or(&rates.during_run).errors,
             cause: if result.status == Status::Completed { None } else { cause() },
             ..self
         }

@@ -1,6 +1,7 @@
 //! What all stages of keysweep share: ids, keys, wire messages, limits, configuration, the queue and
 //! the store they talk through, and the access to Redis. It knows no stage.
 
+pub mod alerts;
 pub mod audit;
 pub mod cluster;
 pub mod config;
@@ -24,6 +25,7 @@ pub mod range;
 pub mod records;
 pub mod result;
 pub mod samples;
+pub mod sampling;
 pub mod servers;
 pub mod sketch;
 pub mod slot;

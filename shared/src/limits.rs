@@ -137,7 +137,7 @@ pub const DETAILS_MAX: usize = 10;
 /// less.
 pub const STORE_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Bytes of events, and of dead letters, that NATS keeps; the oldest go first.
+/// Bytes of events, of dead letters, and of samples, that NATS keeps; the oldest go first.
 pub const EVENTS_BYTES_MAX: i64 = 256 << 20;
 
 /// How long NATS keeps events.
@@ -161,3 +161,24 @@ pub const FILE_ENTRIES_MAX: usize = 10_000;
 
 /// Lines of that file that may be out of date before it is written anew.
 pub const FILE_LINES_SPARE: u64 = 200;
+
+/// Keys of a scan task whose memory is asked for, about.
+pub const TASK_SAMPLES: u64 = 1_000;
+
+/// Keys that are weighed in one write.
+pub const WEIGHED_AT_ONCE: usize = 50;
+
+/// Bytes of a prefix that are told; what is beyond is cut.
+pub const PREFIX_BYTES_MAX: usize = 120;
+
+/// Prefixes for which an example is kept.
+pub const PREFIX_SAMPLES_MAX: usize = 1_000;
+
+/// Memory beyond which a server is nearly full, in percent of its limit: the document's figure.
+pub const MEMORY_PERCENT_MAX: f64 = 80.0;
+
+/// An answer to a PING that takes longer, in milliseconds, is a sign of trouble.
+pub const LATENCY_MS_MAX: f64 = 100.0;
+
+/// How long NATS keeps samples.
+pub const SAMPLES_KEPT: Duration = Duration::from_secs(100 * 86_400);

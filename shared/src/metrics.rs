@@ -134,6 +134,8 @@ pub struct Prefixes {
     pub by_memory: Heaviest,
     /// By bytes that the run freed, estimated from the same sample.
     pub by_freed: Heaviest,
+    /// Keys that are in the lists and were counted once more, because their slots were read again.
+    pub dropped_keys: u64,
     /// Keys whose memory was asked for.
     pub sampled_keys: u64,
     /// Why memory is not known, if it is not.

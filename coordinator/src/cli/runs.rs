@@ -50,7 +50,7 @@ pub async fn runs(
 }
 
 async fn list(net: &Net, show: Show) -> Result<u8, CommandError> {
-    let lines = history::read(&*net.env.store).await?;
+    let lines = history::read(&*net.env.past).await?;
     print(&if show.json { format!("{:#}\n", json!({ "runs": lines })) } else { listed(&lines) })?;
     Ok(exit::DONE)
 }
@@ -95,7 +95,7 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
     if let (Some(result), Some(spec)) = (records.result().await?, records.spec().await?) {
         return remote::printed(&records, &result, &options(site, &spec)?, show).await;
     }
-    let line = history::read(&*net.env.store).await?.into_iter().find(|line| line.run_id == run);
+    let line = history::read(&*net.env.past).await?.into_iter().find(|line| line.run_id == run);
     let line = line.ok_or(CommandError::NoRun(run))?;
     let progress = so_far(net, run).await?;
     let page = if show.json {

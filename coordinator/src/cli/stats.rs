@@ -8,7 +8,7 @@ use super::run::{Show, print};
 use super::site::{PATIENCE, Site};
 use crate::exit;
 use crate::serve::STATS_ENDPOINT;
-use crate::statistics::{Health, Statistics, cleanup_statistics};
+use crate::statistics::{Statistics, cleanup_statistics};
 
 /// `keysweep stats`, of the one job that the settings name, or of all.
 ///
@@ -43,14 +43,10 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
 }
 
 fn page(statistics: &Statistics) -> String {
-    let Statistics { job_queue: queue, cache_health: cache, redis_health: redis } = statistics;
+    let Statistics { job_queue: queue, cache_health: cache, redis_health: redis, .. } = statistics;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
     let count = |n: Option<u64>| or_none(n.map(reporter::grouped));
-    let status = match redis.status {
-        Health::Healthy => "healthy",
-        Health::Degraded => "degraded",
-        Health::Unhealthy => "unhealthy",
-    };
+    let status = redis.status.word();
     let mut page = format!(
         "jobs   waiting {}, active {}, completed {}, partial {}, failed {}, cancelled {}\n\
          cache  hit rate {}, keys {}, hits {}, misses {} (by the last run)\n\

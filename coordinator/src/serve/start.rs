@@ -7,7 +7,7 @@ use shared::history::{self, RunLine};
 use shared::ids::RunId;
 use shared::result::Status;
 use shared::store::StoreError;
-use shared::time::{now_ms, rfc3339};
+use shared::time::now_ms;
 use thiserror::Error;
 
 use crate::embedded::RunError;
@@ -56,23 +56,13 @@ pub async fn start_run(env: &Env, options: &Options) -> Result<Submitted, StartE
 pub async fn record_failure(env: &Env, options: &Options, cause: &str) -> Result<RunId, StoreError> {
     let (run, now) = (RunId::new(), now_ms());
     let line = RunLine {
-        run_id: run,
-        job: options.job.clone(),
-        redis: options.alias.clone(),
-        status: Some(Status::Failed),
-        started_at: rfc3339(now),
-        finished_at: Some(rfc3339(now)),
         started_by: options.started_by.clone(),
         attempt: options.attempt,
         dry_run: options.dry_run,
-        scanned_keys: 0,
-        stale_ttl_keys: 0,
-        cleaned_keys: 0,
-        hit_rate: None,
-        cause: Some(cause.to_owned()),
+        ..RunLine::failed(run, &options.job, &options.alias, now, cause)
     };
     let data = json!({ "issues": [cause], "attempt": options.attempt, "status": Status::Failed });
     env.tell(&Event::once(&options.job, run, Kind::Failed, now, data)).await;
-    history::write(&*env.store, &line).await?;
+    history::write(&*env.past, &line).await?;
     Ok(run)
 }

@@ -3,7 +3,7 @@
 use coordinator::options::Options;
 use coordinator::plan::{NodeKeys, Planner};
 use shared::ids::{NodeId, RunId};
-use shared::messages::{Guards, Lookups, PlannedNode, RunSpec, ScanTask};
+use shared::messages::{Guards, PlannedNode, RunSpec, ScanTask};
 use shared::range::SlotListing;
 use shared::slot::SlotSet;
 use shared::time::now_ms;
@@ -21,9 +21,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
     };
     let mut tasks = planner.database(&there);
     assert_eq!(tasks.len(), 1);
-    let baseline = Lookups::default();
-    let planned =
-        PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process, baseline };
+    let planned = PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process };
     let spec = RunSpec {
         run,
         job: options.job.clone(),

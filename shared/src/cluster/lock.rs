@@ -62,7 +62,7 @@ pub fn adopt(key: &[u8], holder: &Holder, lease: Duration) -> Lock {
 }
 
 /// Look-ups that [`holder`] makes of a lock that is held.
-pub const HOLDER_HITS: u32 = 2;
+pub const HOLDER_HITS: u64 = 2;
 
 /// Who holds the lock `key`, unless its content is of another make, and how long the lease still lasts unless
 /// it is renewed.

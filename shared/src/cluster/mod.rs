@@ -1,9 +1,11 @@
 //! Everything that is said to Redis, and the only files that name the `redis` crate.
 
 mod conn;
+pub mod counters;
 mod deployment;
 mod fault;
 pub mod guard;
+pub mod health;
 mod info;
 mod listing;
 pub mod lock;
@@ -14,6 +16,7 @@ mod parse_error;
 pub mod preflight;
 mod shards;
 mod text;
+pub mod weigh;
 
 pub use conn::{Access, Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};

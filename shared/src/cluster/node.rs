@@ -5,8 +5,10 @@ use super::fault::{Fault, FaultKind};
 use super::info::Info;
 use super::nodes_text;
 use super::text::{number, text};
+use crate::ids::NodeId;
 use crate::messages::Lookups;
 use crate::range::SlotListing;
+use crate::samples::Reading;
 use crate::slot::SlotSet;
 
 /// A server's own account of itself, from one INFO.
@@ -22,6 +24,12 @@ pub struct NodeStatus {
     pub cluster: bool,
     /// The primary that it follows, if it is a replica.
     pub replica_of: Option<String>,
+    /// How long the process has run, in seconds.
+    pub uptime_s: u64,
+    /// Bytes of memory in use.
+    pub used_memory: Option<u64>,
+    /// Its limit, if it has one.
+    pub max_memory: Option<u64>,
     /// Keys in the database asked for.
     pub keys: u64,
     /// Those of them that have a TTL.
@@ -43,7 +51,7 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
     }
     let counts = info.keyspace(db);
     let policy = info.text("maxmemory_policy").unwrap_or_default();
-    let limited = info.number("maxmemory").unwrap_or_default() > 0;
+    let max_memory = info.number("maxmemory").filter(|limit| *limit > 0);
     let replica_of = (info.text("role") == Some("slave")).then(|| {
         let part = |name| info.text(name).unwrap_or("?");
         format!("{}:{}", part("master_host"), part("master_port"))
@@ -54,23 +62,41 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
         supported: at_least(&info, "valkey_version", (0, 0)) || at_least(&info, "redis_version", (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
         replica_of,
+        uptime_s: info.number("uptime_in_seconds").unwrap_or_default(),
+        used_memory: info.number("used_memory"),
+        max_memory,
         keys: counts.keys,
         expires: counts.expires,
         lookups: Lookups {
             hits: info.number("keyspace_hits").unwrap_or_default(),
             misses: info.number("keyspace_misses").unwrap_or_default(),
         },
-        evicts: limited && !policy.is_empty() && policy != "noeviction",
+        evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         listing: listing(&info),
     })
 }
 
-/// How full a server's memory is, 0 to 100 % of its limit; `None` if it has none.
-pub async fn memory_percent(conn: &Conn) -> Result<Option<f64>, Fault> {
-    let info = Info::parse(text(conn, "INFO", conn.words("INFO memory").await?)?);
-    let (used, limit) = (info.number("used_memory"), info.number("maxmemory").filter(|limit| *limit > 0));
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
-    Ok(used.zip(limit).map(|(used, limit)| used as f64 * 100.0 / limit as f64))
+impl NodeStatus {
+    /// How full its memory is, 0 to 100 % of its limit; `None` if it has none.
+    #[must_use]
+    pub fn memory_percent(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+        self.used_memory.zip(self.max_memory).map(|(used, limit)| used as f64 * 100.0 / limit as f64)
+    }
+
+    /// What `node` has counted, with the look-ups of ours that come right afterwards.
+    #[must_use]
+    pub fn reading(&self, node: &NodeId, own_after: Lookups) -> Reading {
+        Reading {
+            node: node.clone(),
+            process: self.process.clone(),
+            uptime_s: self.uptime_s,
+            lookups: self.lookups,
+            own_before: Lookups::default(),
+            own_after,
+            keys: self.keys,
+        }
+    }
 }
 
 fn version(info: &Info) -> String {

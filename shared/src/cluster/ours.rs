@@ -32,7 +32,7 @@ pub fn check_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(),
 mod tests {
     use super::super::deployment::Primary;
     use crate::ids::{Alias, RunId};
-    use crate::messages::{Action, Application, Attempt, Guards, Lookups, PlannedNode, Rules};
+    use crate::messages::{Action, Application, Attempt, Guards, PlannedNode, Rules};
     use crate::slot::SlotSet;
 
     use super::*;
@@ -44,7 +44,6 @@ mod tests {
             slots: SlotSet::new(),
             keys: 0,
             process: format!("process of {node}"),
-            baseline: Lookups::default(),
         };
         let rules = Rules {
             patterns: Vec::new(),

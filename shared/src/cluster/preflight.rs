@@ -2,11 +2,13 @@
 //! would leave keys behind with a TTL of a minute. Each question is the command itself in a form that has no
 //! effect.
 
+use redis::Value;
 use uuid::Uuid;
 
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use crate::glob::Pattern;
+use crate::messages::Lookups;
 use crate::slot::tag_for;
 
 /// A right that is missing, and the ACL rule that gives it.
@@ -25,6 +27,12 @@ struct Question {
     args: Vec<Vec<u8>>,
     rule: String,
     about_keys: bool,
+}
+
+impl Question {
+    fn looks_up(&self) -> bool {
+        matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"PTTL"))
+    }
 }
 
 fn question(words: &str, rule: &str) -> Question {
@@ -79,7 +87,7 @@ fn key_questions(patterns: &[Pattern], writes: bool) -> Vec<Question> {
     patterns.iter().filter_map(probe).collect()
 }
 
-/// Asks `conn`. An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes,
+/// Asks `conn`, and says which look-ups that took. An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes,
 /// but for a server that takes no writes, which is a fault. A full memory is none: what a run does works
 /// there too. In a cluster, `slot` is one that the server serves, because only there it says that it takes
 /// no writes.
@@ -88,7 +96,7 @@ pub async fn missing(
     slot: Option<u16>,
     writes: bool,
     patterns: &[Pattern],
-) -> Result<Vec<Missing>, Fault> {
+) -> Result<(Vec<Missing>, Lookups), Fault> {
     let tag = slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
     let absent = format!("keysweep:preflight:{tag}{}", Uuid::now_v7());
     let mut questions = questions(slot.is_some(), writes, &absent);
@@ -98,8 +106,10 @@ pub async fn missing(
         let args: Vec<&[u8]> = question.args.iter().map(Vec::as_slice).collect();
         batch.add(&args);
     }
-    let mut missing = Vec::new();
+    let (mut missing, mut lookups) = (Vec::new(), Lookups::default());
     for (question, reply) in questions.into_iter().zip(conn.batch(batch).await?) {
+        // GET and PTTL of a key that is not there are misses; the other commands look nothing up.
+        lookups.misses += u64::from(matches!(reply, Value::Nil | Value::Int(-2)) && question.looks_up());
         let Some(fault) = conn.fault(&reply) else { continue };
         // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
         match fault.kind {
@@ -110,7 +120,7 @@ pub async fn missing(
         }
     }
     missing.dedup_by(|a, b| a.rule == b.rule);
-    Ok(missing)
+    Ok((missing, lookups))
 }
 
 /// The refusal may be about the key and not about the command; the server's words tell. A command that is

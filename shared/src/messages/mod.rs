@@ -1,6 +1,7 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
 mod spec;
+mod statistics;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub use spec::{
     Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, PlannedNode, Rules,
     RunSpec,
 };
+
+pub use statistics::{ScanStatistics, TTL_BARS_MS};
 
 /// Keyspace counters of one node, in look-ups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,6 +223,9 @@ pub struct TaskReport {
     pub lookups: Lookups,
     /// Whether keys may have been counted twice.
     pub approximate: bool,
+    /// What was seen beside the counts.
+    #[serde(default)]
+    pub statistics: Box<ScanStatistics>,
 }
 
 impl TaskReport {
@@ -248,6 +254,7 @@ impl TaskReport {
             long_keys: Vec::new(),
             lookups: Lookups::default(),
             approximate: false,
+            statistics: Box::default(),
         }
     }
 

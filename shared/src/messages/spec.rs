@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Lookups;
 use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
 use crate::key::Key;
@@ -103,10 +102,8 @@ pub struct PlannedNode {
     pub slots: SlotSet,
     /// Keys in its database, of whatever pattern.
     pub keys: u64,
-    /// The server's process id (`run_id` of INFO): cursors and counters belong to it.
+    /// The server's process id (`run_id` of INFO): cursors belong to it.
     pub process: String,
-    /// Its counters before the first look-up of this run.
-    pub baseline: Lookups,
 }
 
 /// A run as it was started. Stored once, before anything is handed out.

@@ -8,6 +8,7 @@
 //! | `KV_keysweep_runs` | `$KV.keysweep_runs.>` | the records of runs |
 //! | `KV_keysweep_locks` | `$KV.keysweep_locks.>` | who drives which job, and what its schedule did |
 //! | `KV_keysweep_history` | `$KV.keysweep_history.>` | one line per run |
+//! | `KV_keysweep_samples` | `$KV.keysweep_samples.>` | samples of counters, alerts, weekly summaries |
 //! | `KV_keysweep_audit` | `$KV.keysweep_audit.>` | deleted keys |
 //!
 //! All but the queues keep one message per subject, which is what makes "create once" possible.
@@ -19,7 +20,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 
 use super::access::NatsAccess;
 use crate::config::Storage;
-use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, MESSAGE_BYTES_MAX};
+use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, MESSAGE_BYTES_MAX, SAMPLES_KEPT};
 use crate::queue::Topic;
 
 /// The name of the consumer of each work queue.
@@ -32,13 +33,16 @@ const IN_HAND_MAX: i64 = 10_000;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// The first words of the store's keys, and the bucket that holds them.
-const BUCKETS: [(&str, &str); 9] = [
+const BUCKETS: [(&str, &str); 12] = [
     ("runs", "runs"),
     ("failures", "runs"),
     ("attempts", "runs"),
     ("locks", "locks"),
     ("due", "locks"),
     ("history", "history"),
+    ("samples", "samples"),
+    ("alerts", "samples"),
+    ("summaries", "samples"),
     ("audit", "audit"),
     ("dead", "dead"),
     ("events", "events"),
@@ -135,6 +139,11 @@ impl Layout {
         streams.push(Config { max_age: keep, ..self.bucket("locks", "who drives which job") });
         let runs = i64::try_from(self.access.history_runs).unwrap_or(i64::MAX);
         streams.push(Config { max_messages: runs, ..self.bucket("history", "one line per run") });
+        streams.push(Config {
+            max_age: SAMPLES_KEPT,
+            max_bytes: EVENTS_BYTES_MAX,
+            ..self.bucket("samples", "samples of counters, alerts, weekly summaries")
+        });
         let bytes = i64::try_from(self.access.audit_bytes).unwrap_or(i64::MAX);
         streams.push(Config { max_bytes: bytes, ..self.bucket("audit", "deleted keys") });
         streams

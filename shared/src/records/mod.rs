@@ -123,13 +123,13 @@ impl Records {
         self.get(&self.key("cancel")).await
     }
 
-    /// Notes, before it is made, a look-up that found a key and that no report or receipt will speak of.
-    pub async fn count_hit(&self, who: &str, node: &NodeId) -> Result<(), RecordError> {
+    /// Notes, before they are made, look-ups that find a key and that no report or receipt will speak of.
+    pub async fn count_hits(&self, who: &str, node: &NodeId, hits: u64) -> Result<(), RecordError> {
         let key = self.key(&format!("lookups/{who}"));
         let none = || NodeLookups { node: node.clone(), lookups: Lookups::default() };
         let add = |before: Option<NodeLookups>| {
             let mut noted = before.filter(|before| before.node == *node).unwrap_or_else(none);
-            noted.lookups.hits += 1;
+            noted.lookups.hits += hits;
             noted
         };
         self.replace(&key, add).await.map(|_| ())

@@ -1,0 +1,198 @@
+//! Rules about how the cache does: the document's thresholds and words.
+
+use serde_json::{Value, json};
+use shared::limits::MEMORY_PERCENT_MAX;
+use shared::metrics::{Finding, Severity};
+
+use super::{Facts, issue, recommendation};
+use crate::hit_rate::percent;
+use crate::render::grouped;
+
+/// Below this, in percent, a hit rate is critical.
+pub const HIT_RATE_CRITICAL: f64 = 50.0;
+
+/// Below this it is low.
+const HIT_RATE_LOW: f64 = 70.0;
+
+/// Above this it is excellent.
+const HIT_RATE_EXCELLENT: f64 = 90.0;
+
+/// More matching keys than this are many.
+const KEYS_MANY: u64 = 10_000;
+
+/// More errors than this, in percent of hits, are many.
+pub const ERRORS_PERCENT_MAX: f64 = 1.0;
+
+/// A mean TTL of at most this share of the configured one, in percent, is low: keys that are written evenly and live
+/// to their end have half of it left in the mean.
+const LOW_TTL_PERCENT: f64 = 50.0;
+
+/// More keys than this that are used late in their lives, in percent, would be used longer.
+const READ_LATE_PERCENT: f64 = 50.0;
+
+/// More growth than this from one run to the next, in percent, is much.
+const GROWTH_PERCENT: f64 = 20.0;
+
+/// Growth by fewer keys than this is none.
+const GROWTH_KEYS_MIN: u64 = 1_000;
+
+pub(super) fn hit_rate(facts: &Facts) -> Vec<Finding> {
+    let window = &facts.window;
+    let Some(rate) = window.hit_rate else { return Vec::new() };
+    let (rule, severity, sentence, limit) = if rate < HIT_RATE_CRITICAL {
+        let (now, twice) = (ttl(facts.configured_ttl_ms), ttl(facts.configured_ttl_ms * 2));
+        let sentence = format!(
+            "CRITICAL: Low cache hit rate ({rate:.1}%). Consider doubling the cache TTL ({now} → {twice})."
+        );
+        ("hit-rate-critical", Severity::Critical, sentence, HIT_RATE_CRITICAL)
+    } else if rate < HIT_RATE_LOW {
+        let sentence = format!("Low cache hit rate ({rate:.1}%). Review permission check patterns.");
+        ("hit-rate-low", Severity::Warning, sentence, HIT_RATE_LOW)
+    } else if rate <= HIT_RATE_EXCELLENT {
+        let sentence = format!("Good cache hit rate ({rate:.1}%). Current configuration is working well.");
+        ("hit-rate-good", Severity::Info, sentence, HIT_RATE_EXCELLENT)
+    } else {
+        let sentence = format!("Excellent cache hit rate ({rate:.1}%). TTL is optimal.");
+        ("hit-rate-excellent", Severity::Info, sentence, HIT_RATE_EXCELLENT)
+    };
+    let evidence = [
+        ("hitRate", json!(rate)),
+        ("hits", json!(window.hits)),
+        ("misses", json!(window.misses)),
+        ("from", json!(window.from)),
+        ("to", json!(window.to)),
+        ("limit", json!(limit)),
+        ("configuredTtlSeconds", json!(facts.configured_ttl_ms / 1_000)),
+    ];
+    vec![recommendation(rule, severity, sentence, evidence)]
+}
+
+pub(super) fn hit_rate_problem(facts: &Facts) -> Vec<Finding> {
+    let problem = facts.hit_rate_problem.iter();
+    problem
+        .map(|problem| {
+            issue("hit-rate-unknown", Severity::Warning, format!("The hit rate is not known: {problem}"), [])
+        })
+        .collect()
+}
+
+pub(super) fn low_ttl(facts: &Facts) -> Vec<Finding> {
+    #[expect(clippy::cast_precision_loss, reason = "a TTL in milliseconds is far below 2^52")]
+    let configured = facts.configured_ttl_ms as f64 / 1_000.0;
+    let limit = configured * LOW_TTL_PERCENT / 100.0;
+    let low = facts.avg_ttl.filter(|avg| configured > 0.0 && *avg <= limit);
+    let sentence = |avg: f64| {
+        format!("Most caches are near expiration (avg TTL: {avg:.0}s). This suggests high invalidation rate.")
+    };
+    let found = |avg: f64| {
+        let evidence =
+            [("avgTTL", json!(avg)), ("configuredTtlSeconds", json!(configured)), ("limit", json!(limit))];
+        recommendation("ttl-low", Severity::Warning, sentence(avg), evidence)
+    };
+    low.map(found).into_iter().collect()
+}
+
+pub(super) fn read_late(facts: &Facts) -> Vec<Finding> {
+    let late = facts.read_late_percent.filter(|late| *late > READ_LATE_PERCENT);
+    let sentence = |late: f64| {
+        format!(
+            "{late:.0}% of the keys in the last fifth of their life are still used there. Consider a TTL longer than {}.",
+            ttl(facts.configured_ttl_ms)
+        )
+    };
+    let found = |late: f64| {
+        let evidence = [
+            ("readLatePercent", json!(late)),
+            ("limit", json!(READ_LATE_PERCENT)),
+            ("configuredTtlSeconds", json!(facts.configured_ttl_ms / 1_000)),
+        ];
+        recommendation("ttl-short", Severity::Info, sentence(late), evidence)
+    };
+    late.map(found).into_iter().collect()
+}
+
+pub(super) fn many_keys(facts: &Facts) -> Vec<Finding> {
+    if facts.total_keys <= KEYS_MANY || facts.aggressive {
+        return Vec::new();
+    }
+    let sentence = format!(
+        "Large number of cached keys ({}). Consider enabling aggressive cleanup.",
+        grouped(facts.total_keys)
+    );
+    let evidence = [("totalKeys", json!(facts.total_keys)), ("limit", json!(KEYS_MANY))];
+    vec![recommendation("keys-many", Severity::Info, sentence, evidence)]
+}
+
+pub(super) fn growth(facts: &Facts) -> Vec<Finding> {
+    let Some(growth) = &facts.growth else { return Vec::new() };
+    let more = growth.keys_now.saturating_sub(growth.keys_before);
+    let high = growth.percent.is_none_or(|percent| percent > GROWTH_PERCENT);
+    if more < GROWTH_KEYS_MIN || !high {
+        return Vec::new();
+    }
+    let by = growth.percent.map_or_else(String::new, |percent| format!(" by {percent:.0}%"));
+    let sentence = format!(
+        "The number of keys grew{by} since the last run ({} → {}). Review the caching strategy.",
+        grouped(growth.keys_before),
+        grouped(growth.keys_now)
+    );
+    let evidence = [
+        ("keysBefore", json!(growth.keys_before)),
+        ("keysNow", json!(growth.keys_now)),
+        ("since", json!(growth.since)),
+        ("percent", json!(growth.percent)),
+        ("limit", json!(GROWTH_PERCENT)),
+    ];
+    vec![recommendation("growth-high", Severity::Warning, sentence, evidence)]
+}
+
+pub(super) fn errors(facts: &Facts) -> Vec<Finding> {
+    let (hits, Some(errors)) = (facts.window.hits, facts.window.errors) else { return Vec::new() };
+    if !too_many_errors(errors, hits) {
+        return Vec::new();
+    }
+    let evidence = || -> [(&str, Value); 3] {
+        [("errors", json!(errors)), ("hits", json!(hits)), ("limit", json!(ERRORS_PERCENT_MAX))]
+    };
+    let share =
+        percent(errors, hits).map_or_else(|| "without a hit".to_owned(), |p| format!("{p:.1}% of hits"));
+    let advice = format!("Cache errors are {share}. Investigate Redis connection stability.");
+    let problem = format!("High cache error rate: {errors} errors vs {hits} hits");
+    vec![
+        issue("errors-high", Severity::Critical, problem, evidence()),
+        recommendation("errors-high", Severity::Warning, advice, evidence()),
+    ]
+}
+
+/// Whether there are more errors than their share of hits allows.
+#[must_use]
+pub fn too_many_errors(errors: u64, hits: u64) -> bool {
+    percent(errors, hits).map_or(errors > 0, |share| share > ERRORS_PERCENT_MAX)
+}
+
+pub(super) fn memory(facts: &Facts) -> Vec<Finding> {
+    let mut found: Vec<Finding> = facts
+        .redis_problems
+        .iter()
+        .map(|problem| issue("redis-health", Severity::Warning, format!("Redis: {problem}"), []))
+        .collect();
+    if let Some(memory) = facts.memory_usage_percent.filter(|memory| *memory > MEMORY_PERCENT_MAX) {
+        let what =
+            if facts.aggressive { "Reduce the TTL" } else { "Enable aggressive cleanup or reduce the TTL" };
+        let sentence = format!("High Redis memory usage ({memory:.1}%). {what}.");
+        let evidence = [("memoryUsagePercent", json!(memory)), ("limit", json!(MEMORY_PERCENT_MAX))];
+        found.push(recommendation("memory-high", Severity::Warning, sentence, evidence));
+    }
+    found
+}
+
+/// A TTL in the document's way: `15min`.
+fn ttl(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        s if s >= 86_400 && s % 86_400 == 0 => format!("{}d", s / 86_400),
+        s if s >= 3_600 && s % 3_600 == 0 => format!("{}h", s / 3_600),
+        s if s >= 60 && s % 60 == 0 => format!("{}min", s / 60),
+        s => format!("{s}s"),
+    }
+}

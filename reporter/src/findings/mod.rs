@@ -1,0 +1,123 @@
+//! Recommendations and issues: a table of rules over the facts of a run. Each rule is a small function that gives a
+//! sentence, the document's where that has one, and the figures that it rests on. Pure.
+
+mod cache;
+mod run;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use shared::messages::CancelKind;
+use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
+use shared::result::{Accounting, Coverage};
+
+pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, too_many_errors};
+
+/// What the rules look at.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The application's look-ups since the run before, or while this one went on.
+    pub window: Window,
+    /// The TTL that the application sets, in milliseconds.
+    pub configured_ttl_ms: u64,
+    /// Mean TTL of the matching keys, in seconds.
+    pub avg_ttl: Option<f64>,
+    /// Of the keys near the end of their lives, how many were used there, in percent.
+    pub read_late_percent: Option<f64>,
+    /// Matching keys after the run.
+    pub total_keys: u64,
+    /// How that number changed.
+    pub growth: Option<Growth>,
+    /// Whether inactive users' caches are removed.
+    pub aggressive: bool,
+    /// Why they are not, although it was asked for.
+    pub aggressive_refused: Option<String>,
+    /// The fullest primary's memory, 0 to 100 % of its limit.
+    pub memory_usage_percent: Option<f64>,
+    /// Keys without TTL found.
+    pub stale_keys: u64,
+    /// Why the run was stopped, if it was.
+    pub stopped: Option<(CancelKind, String)>,
+    /// What was read.
+    pub coverage: Coverage,
+    /// What became of the candidates.
+    pub accounting: Accounting,
+    /// Keys that are too long, and the beginnings of some.
+    pub too_long: (u64, Vec<String>),
+    /// Why candidates were not reached, failed or are unconfirmed, with how many batches.
+    pub causes: BTreeMap<String, u64>,
+    /// Why messages were put aside unread, and how many.
+    pub dead: BTreeMap<String, u64>,
+    /// Whether the number of scanned keys is approximate.
+    pub approximate: bool,
+    /// Why the hit rate's source could not be used.
+    pub hit_rate_problem: Option<String>,
+    /// What is wrong with the servers.
+    pub redis_problems: Vec<String>,
+}
+
+/// A rule: what it found in the facts, if anything.
+type Rule = fn(&Facts) -> Vec<Finding>;
+
+/// All rules, in the order in which their sentences are shown.
+const RULES: [Rule; 18] = [
+    run::stale,
+    run::stopped,
+    run::not_covered,
+    run::given_up,
+    run::too_long,
+    run::undone,
+    run::causes,
+    run::dead_letters,
+    run::approximate,
+    run::aggressive_refused,
+    cache::hit_rate,
+    cache::hit_rate_problem,
+    cache::low_ttl,
+    cache::read_late,
+    cache::many_keys,
+    cache::growth,
+    cache::errors,
+    cache::memory,
+];
+
+/// What the rules find in `facts`.
+#[must_use]
+pub fn findings(facts: &Facts) -> Vec<Finding> {
+    RULES.iter().flat_map(|rule| rule(facts)).collect()
+}
+
+/// The sentences of one kind.
+#[must_use]
+pub fn sentences(findings: &[Finding], kind: FindingKind) -> Vec<String> {
+    findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.sentence.clone()).collect()
+}
+
+fn recommendation<const N: usize>(
+    rule: &str,
+    severity: Severity,
+    sentence: impl Into<String>,
+    evidence: [(&str, Value); N],
+) -> Finding {
+    finding(FindingKind::Recommendation, rule, severity, sentence.into(), evidence)
+}
+
+fn issue<const N: usize>(
+    rule: &str,
+    severity: Severity,
+    sentence: impl Into<String>,
+    evidence: [(&str, Value); N],
+) -> Finding {
+    finding(FindingKind::Issue, rule, severity, sentence.into(), evidence)
+}
+
+fn finding<const N: usize>(
+    kind: FindingKind,
+    rule: &str,
+    severity: Severity,
+    sentence: String,
+    evidence: [(&str, Value); N],
+) -> Finding {
+    let evidence = evidence.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Finding { kind, rule: rule.to_owned(), severity, sentence, evidence }
+}

@@ -1,0 +1,92 @@
+//! Rules about how the run went: what it found, and what it could not do.
+
+use serde_json::json;
+use shared::metrics::{Finding, Severity};
+
+use super::{Facts, issue};
+
+pub(super) fn stale(facts: &Facts) -> Vec<Finding> {
+    let stale = facts.stale_keys;
+    let sentence = format!("Found {stale} keys without TTL - this indicates a caching bug");
+    some(stale > 0, || issue("stale-keys", Severity::Warning, sentence, [("staleTTLKeys", json!(stale))]))
+}
+
+pub(super) fn stopped(facts: &Facts) -> Vec<Finding> {
+    let found = |(_, cause): &(_, String)| {
+        issue("stopped", Severity::Warning, format!("The run was stopped: {cause}"), [])
+    };
+    facts.stopped.iter().map(found).collect()
+}
+
+pub(super) fn not_covered(facts: &Facts) -> Vec<Finding> {
+    let what = if facts.coverage.slots_covered.is_some() { "slots " } else { "" };
+    let found = |missing: &String| {
+        let evidence = [("missing", json!(missing)), ("slotsCovered", json!(facts.coverage.slots_covered))];
+        issue("not-covered", Severity::Critical, format!("Not covered: {what}{missing}"), evidence)
+    };
+    facts.coverage.missing.iter().map(found).collect()
+}
+
+pub(super) fn given_up(facts: &Facts) -> Vec<Finding> {
+    let found = |(cause, tasks): (&String, &u64)| {
+        let sentence = format!("{tasks} scan tasks were given up: {cause}");
+        issue("tasks-given-up", Severity::Critical, sentence, [("tasks", json!(tasks))])
+    };
+    facts.coverage.causes.iter().map(found).collect()
+}
+
+pub(super) fn too_long(facts: &Facts) -> Vec<Finding> {
+    let (keys, named) = &facts.too_long;
+    let sentence = format!("{keys} keys are too long to be handled (key_too_long): {}", named.join(", "));
+    some(*keys > 0, || issue("key-too-long", Severity::Warning, sentence, [("keys", json!(keys))]))
+}
+
+pub(super) fn undone(facts: &Facts) -> Vec<Finding> {
+    let accounting = &facts.accounting;
+    let unconfirmed = "are unconfirmed: they were tried, and no answer says whether it was done";
+    let rows = [
+        ("candidates-failed", accounting.failed.saturating_sub(facts.too_long.0), "failed"),
+        ("candidates-unreached", accounting.unreached, "were not reached"),
+        ("candidates-unconfirmed", accounting.unconfirmed, unconfirmed),
+    ];
+    let found = |(rule, keys, what): (&'static str, u64, &str)| {
+        issue(rule, Severity::Critical, format!("{keys} candidates {what}"), [("keys", json!(keys))])
+    };
+    rows.into_iter().filter(|(_, keys, _)| *keys > 0).map(found).collect()
+}
+
+pub(super) fn causes(facts: &Facts) -> Vec<Finding> {
+    if facts.stopped.is_some() {
+        return Vec::new();
+    }
+    let found = |(cause, batches): (&String, &u64)| {
+        let sentence = format!("{batches} reap batches: {cause}");
+        issue("batches", Severity::Warning, sentence, [("batches", json!(batches))])
+    };
+    facts.causes.iter().map(found).collect()
+}
+
+pub(super) fn dead_letters(facts: &Facts) -> Vec<Finding> {
+    let found = |(reason, messages): (&String, &u64)| {
+        let sentence =
+            format!("{messages} messages in the queues were put aside unread (dead letters): {reason}");
+        issue("dead-letters", Severity::Warning, sentence, [("messages", json!(messages))])
+    };
+    facts.dead.iter().map(found).collect()
+}
+
+pub(super) fn approximate(facts: &Facts) -> Vec<Finding> {
+    let sentence = "scannedKeys is approximate: a table was resized while it was read";
+    some(facts.approximate, || issue("approximate", Severity::Info, sentence, []))
+}
+
+pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
+    let found = |why: &String| {
+        issue("aggressive-refused", Severity::Critical, format!("Aggressive cleanup was refused: {why}"), [])
+    };
+    facts.aggressive_refused.iter().map(found).collect()
+}
+
+fn some(is: bool, finding: impl FnOnce() -> Finding) -> Vec<Finding> {
+    if is { vec![finding()] } else { Vec::new() }
+}

@@ -1,0 +1,112 @@
+//! What happened in a stretch of time, such as the last week: out of runs and samples. Pure.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shared::history::RunLine;
+use shared::metrics::Window;
+use shared::result::Status;
+use shared::samples::Sample;
+use shared::time::rfc3339;
+
+use crate::hit_rate::{DAY_MS, Samples, percent};
+
+/// Milliseconds of a week.
+pub const WEEK_MS: u64 = 7 * DAY_MS;
+
+/// See the module. Rates and shares are percents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Summary {
+    /// The beginning.
+    pub from: String,
+    /// The end.
+    pub to: String,
+    /// Runs that ended in it.
+    pub runs: u64,
+    /// Those of them that did everything.
+    pub completed: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Keys that were deleted.
+    pub cleaned_keys: u64,
+    /// Keys without TTL that were found, the most in one run.
+    #[serde(rename = "staleTTLKeysMax")]
+    pub stale_ttl_keys_max: u64,
+    /// Hits in percent of the application's look-ups; null without traffic.
+    pub hit_rate: Option<f64>,
+    /// Those look-ups.
+    pub lookups: u64,
+    /// The lowest hit rate between two samples.
+    pub hit_rate_min: Option<f64>,
+    /// The same of all the time, in the stretch before of the same length.
+    pub hit_rate_before: Option<f64>,
+    /// Matching keys at the end, by the last run that was complete.
+    pub total_keys: Option<u64>,
+    /// Change of that number since the first such run, in percent.
+    pub growth_percent: Option<f64>,
+    /// The most memory that a server used, in percent of its limit.
+    pub memory_usage_percent_max: Option<f64>,
+    /// Samples that this rests on.
+    pub samples: u64,
+}
+
+/// What happened in the `length_ms` before `now_ms`, by the runs and the samples of one job.
+#[must_use]
+pub fn summary(
+    runs: &[RunLine],
+    all: &[Sample],
+    samples: &Samples<'_>,
+    length_ms: u64,
+    now_ms: u64,
+) -> Summary {
+    let since_ms = now_ms.saturating_sub(length_ms);
+    let ended: Vec<&RunLine> =
+        runs.iter().filter(|line| ended_at(line).is_some_and(|ms| ms > since_ms)).collect();
+    let with = |status| ended.iter().filter(|line| line.status == Some(status)).count() as u64;
+    let windows: Vec<Window> = samples.windows(2 * length_ms).collect();
+    let start = rfc3339(since_ms);
+    let (before, now): (Vec<&Window>, Vec<&Window>) = windows.iter().partition(|window| window.to <= start);
+    let (hit_rate, lookups) = rate(&now);
+    let rates = now.iter().filter_map(|window| window.hit_rate);
+    let mut totals = ended.iter().filter_map(|line| line.total_keys);
+    let first = totals.next();
+    let recent: Vec<&Sample> = all.iter().filter(|sample| sample.at_ms > since_ms).collect();
+    Summary {
+        from: start.clone(),
+        to: rfc3339(now_ms),
+        runs: ended.len() as u64,
+        completed: with(Status::Completed),
+        failed: with(Status::Failed),
+        cleaned_keys: ended.iter().map(|line| line.cleaned_keys).sum(),
+        stale_ttl_keys_max: ended.iter().map(|line| line.stale_ttl_keys).max().unwrap_or_default(),
+        hit_rate,
+        lookups,
+        hit_rate_min: rates.reduce(f64::min),
+        hit_rate_before: rate(&before).0,
+        total_keys: totals.next_back().or(first),
+        growth_percent: ended
+            .iter()
+            .rev()
+            .find_map(|line| line.total_keys)
+            .zip(first.filter(|keys| *keys > 0))
+            .map(change),
+        memory_usage_percent_max: recent.iter().filter_map(|s| s.memory_usage_percent).reduce(f64::max),
+        samples: recent.len() as u64,
+    }
+}
+
+fn ended_at(line: &RunLine) -> Option<u64> {
+    let ended: Timestamp = line.finished_at.as_ref()?.parse().ok()?;
+    u64::try_from(ended.as_millisecond()).ok()
+}
+
+fn rate(windows: &[&Window]) -> (Option<f64>, u64) {
+    let hits: u64 = windows.iter().map(|window| window.hits).sum();
+    let lookups = hits + windows.iter().map(|window| window.misses).sum::<u64>();
+    (percent(hits, lookups), lookups)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
+fn change((now, before): (u64, u64)) -> f64 {
+    (now as f64 - before as f64) * 100.0 / before as f64
+}

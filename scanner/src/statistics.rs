@@ -1,0 +1,216 @@
+//! What a task sees of its keys beside what it counts: TTLs, prefixes, and the memory of a sample. Pure.
+
+use std::borrow::Cow;
+
+use shared::cluster::Ttl;
+use shared::cluster::weigh::Weights;
+use shared::key::Key;
+use shared::limits::{PREFIX_BYTES_MAX, PREFIX_SAMPLES_MAX, TASK_SAMPLES};
+use shared::messages::ScanStatistics;
+
+use crate::select::Verdict;
+
+/// The depth to which prefixes are told apart.
+const PREFIX_DEPTH: usize = 2;
+
+/// Prefixes of each measure whose examples are kept.
+const EXAMPLES_OF: usize = 30;
+
+/// See the module.
+pub(crate) struct Statistics {
+    found: ScanStatistics,
+    /// One of so many keys is weighed.
+    stride: u64,
+    /// How many keys are left until the next one.
+    left: u64,
+    /// The TTL that the application sets, in milliseconds.
+    configured_ttl_ms: u64,
+    /// Keys to be weighed.
+    chosen: Vec<Chosen>,
+}
+
+/// A key that is to be weighed.
+struct Chosen {
+    key: Key,
+    candidate: bool,
+    /// How long ago the last fifth of its life began, in milliseconds, if it has.
+    late_for_ms: Option<u64>,
+}
+
+impl Statistics {
+    /// For a task of about `keys` keys.
+    pub(crate) fn new(keys: u64, configured_ttl_ms: u64) -> Self {
+        let stride = (keys / TASK_SAMPLES).max(1);
+        Self {
+            found: ScanStatistics::default(),
+            stride,
+            left: gap(stride),
+            configured_ttl_ms,
+            chosen: Vec::new(),
+        }
+    }
+
+    /// Takes in a key that was looked up.
+    pub(crate) fn seen(&mut self, key: &Key, ttl: Ttl, verdict: Verdict) {
+        if matches!(ttl, Ttl::Gone | Ttl::Moved) {
+            return;
+        }
+        if let Ttl::Left(ms) = ttl {
+            self.found.add_ttl(ms);
+        }
+        for prefix in prefixes(key) {
+            self.found.keys.add(&prefix, 1);
+            if ttl == Ttl::Unlimited {
+                self.found.stale.add(&prefix, 1);
+            }
+        }
+        if self.left > 0 {
+            self.left -= 1;
+            return;
+        }
+        self.left = gap(self.stride);
+        self.chosen.push(Chosen {
+            key: key.clone(),
+            candidate: verdict == Verdict::Candidate,
+            late_for_ms: self.late_for(ttl),
+        });
+    }
+
+    fn late_for(&self, ttl: Ttl) -> Option<u64> {
+        let Ttl::Left(ms) = ttl else { return None };
+        // Idle times are whole seconds, so a moment is too short to tell anything.
+        (self.configured_ttl_ms / 5).checked_sub(ms).filter(|late| *late > 2_000)
+    }
+
+    /// Keys that wait to be weighed.
+    pub(crate) fn waiting(&self) -> usize {
+        self.chosen.len()
+    }
+
+    /// Those keys, each with whether its idle time is wanted.
+    pub(crate) fn to_weigh(&self) -> Vec<(Key, bool)> {
+        self.chosen.iter().map(|chosen| (chosen.key.clone(), chosen.late_for_ms.is_some())).collect()
+    }
+
+    /// Takes in what they weigh.
+    pub(crate) fn weighed(&mut self, found: &Weights) {
+        if let Some(refused) = &found.refused {
+            self.found.refused.get_or_insert_with(|| refused.clone());
+        }
+        for (chosen, weight) in std::mem::take(&mut self.chosen).into_iter().zip(&found.weights) {
+            if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
+                self.found.late += 1;
+                self.found.late_used += u64::from(idle_s * 1_000 < late_ms);
+            }
+            let Some(bytes) = weight.bytes else { continue };
+            self.found.sampled += 1;
+            for prefix in prefixes(&chosen.key) {
+                self.found.memory.add(&prefix, bytes * self.stride);
+                if chosen.candidate {
+                    self.found.candidate_memory.add(&prefix, bytes * self.stride);
+                }
+                if self.found.examples.len() < PREFIX_SAMPLES_MAX {
+                    self.found
+                        .examples
+                        .entry(prefix.into_owned())
+                        .or_insert_with(|| chosen.key.shortened(60));
+                }
+            }
+        }
+    }
+
+    /// Forgets everything, for a task that starts anew.
+    pub(crate) fn restart(&mut self) {
+        self.found = ScanStatistics::default();
+        self.chosen.clear();
+    }
+
+    /// What is sent on. `dropped` keys do not count after all.
+    pub(crate) fn finish(mut self, dropped: u64) -> ScanStatistics {
+        let found = &mut self.found;
+        found.dropped = dropped;
+        let measures = [&found.keys, &found.stale, &found.memory, &found.candidate_memory];
+        let heavy: std::collections::BTreeSet<String> = measures
+            .into_iter()
+            .flat_map(|measure| measure.heaviest(EXAMPLES_OF))
+            .map(|(name, _)| name)
+            .collect();
+        found.examples.retain(|prefix, _| heavy.contains(prefix));
+        self.found
+    }
+}
+
+/// How many keys are passed over before the next one: at random, because what an application writes may have a rhythm.
+fn gap(stride: u64) -> u64 {
+    fastrand::u64(..2 * stride - 1)
+}
+
+/// The beginnings of `key` up to its first and its second colon, as far as it has them.
+fn prefixes(key: &Key) -> impl Iterator<Item = Cow<'_, str>> {
+    let bytes = key.as_bytes();
+    let ends = bytes.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at + 1);
+    ends.take(PREFIX_DEPTH).map(|end| name(&bytes[..end]))
+}
+
+/// A prefix as text. Bytes that are no printable ASCII are escaped, and one that is too long is cut.
+fn name(prefix: &[u8]) -> Cow<'_, str> {
+    let cut = &prefix[..prefix.len().min(PREFIX_BYTES_MAX)];
+    let plain = cut.iter().all(|b| b.is_ascii_graphic() && *b != b'\\') && cut.len() == prefix.len();
+    match str::from_utf8(cut) {
+        Ok(text) if plain => Cow::Borrowed(text),
+        _ if cut.len() < prefix.len() => Cow::Owned(format!("{}…", cut.escape_ascii())),
+        _ => Cow::Owned(cut.escape_ascii().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::cluster::weigh::Weight;
+
+    use super::*;
+
+    #[test]
+    fn prefixes_end_with_the_first_two_colons() {
+        let check = |key: &[u8], expected: &[&str]| {
+            let key = Key::new(key.to_vec());
+            let found: Vec<String> = prefixes(&key).map(Cow::into_owned).collect();
+            assert_eq!(found, expected);
+        };
+        check(b"", &[]);
+        check(b"plain", &[]);
+        check(b"a:1", &["a:"]);
+        check(b"a:b:c:d", &["a:", "a:b:"]);
+        check(b"::x", &[":", "::"]);
+        check(b"\xff\n:1", &["\\xff\\n:"]);
+        let long = [vec![b'x'; 500], b":1".to_vec()].concat();
+        let found: Vec<String> = prefixes(&Key::new(long.clone())).map(Cow::into_owned).collect();
+        assert_eq!(found, [format!("{}…", "x".repeat(PREFIX_BYTES_MAX))]);
+    }
+
+    #[test]
+    fn a_sample_stands_for_all_keys() {
+        let mut statistics = Statistics::new(10 * TASK_SAMPLES, 900_000);
+        for n in 0..10 * TASK_SAMPLES {
+            let ttl = if n % 4 == 0 { Ttl::Unlimited } else { Ttl::Left(60_000) };
+            let verdict = if n % 4 == 0 { Verdict::Candidate } else { Verdict::Normal(60_000) };
+            statistics.seen(&Key::new(format!("a:{n}")), ttl, verdict);
+        }
+        let near = |n: u64, right: u64| (right * 4 / 5..=right * 6 / 5).contains(&n);
+        assert!(near(statistics.waiting() as u64, TASK_SAMPLES));
+        // In the last fifth of 900 s for 120 s: used 10 s ago, which is within it.
+        let weights: Vec<Weight> = statistics
+            .to_weigh()
+            .iter()
+            .map(|(_, idle)| Weight { bytes: Some(100), idle_s: idle.then_some(10) })
+            .collect();
+        statistics.weighed(&Weights { weights, ..Weights::default() });
+        let found = statistics.finish(3);
+        assert!(near(found.memory.total(), 100 * 10 * TASK_SAMPLES), "{}", found.memory.total());
+        assert!(near(found.candidate_memory.total(), 25 * 10 * TASK_SAMPLES));
+        assert!(near(found.late, TASK_SAMPLES * 3 / 4));
+        assert_eq!(found.late, found.late_used);
+        assert_eq!((found.keys.total(), found.dropped), (10 * TASK_SAMPLES, 3));
+        assert_eq!(found.ttls.count(), 10 * TASK_SAMPLES * 3 / 4);
+        assert_eq!(found.examples.keys().collect::<Vec<_>>(), ["a:"]);
+    }
+}

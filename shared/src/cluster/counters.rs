@@ -1,0 +1,45 @@
+//! The counters that an application keeps in a hash: its fields `hits`, `misses` and `errors`.
+
+use redis::Value;
+
+use super::deployment::Deployment;
+use crate::key::Key;
+use crate::samples::Counters;
+use crate::slot::slot_of;
+
+/// Reads the counters in the hash `key`.
+///
+/// # Errors
+/// What is wrong, for people: it cannot be asked, it is no hash, or a field is no number.
+pub async fn read(deployment: &Deployment, key: &Key) -> Result<Counters, String> {
+    let name = key.shortened(60);
+    let topology = deployment.topology();
+    let owner = topology.owner(slot_of(key.as_bytes()));
+    let owner = owner.ok_or_else(|| format!("nobody serves the slot of the hash `{name}`"))?;
+    let failed = |fault: super::Fault| format!("the hash `{name}` cannot be read: {fault}");
+    let conn = deployment.conn(&owner.node).await.map_err(failed)?;
+    let reply = conn.command(&[b"HMGET", key.as_bytes(), b"hits", b"misses", b"errors"]).await;
+    let Value::Array(fields) = reply.map_err(failed)? else {
+        return Err(format!("the hash `{name}` gives an unexpected answer"));
+    };
+    if fields.iter().all(|field| *field == Value::Nil) {
+        return Err(format!("there is no hash `{name}` with the fields `hits` and `misses`"));
+    }
+    let number = |at: usize, field: &str| count(&name, field, fields.get(at));
+    let (hits, misses) = (number(0, "hits")?, number(1, "misses")?);
+    let missing = |field: &str| format!("the hash `{name}` has no field `{field}`");
+    Ok(Counters {
+        hits: hits.ok_or_else(|| missing("hits"))?,
+        misses: misses.ok_or_else(|| missing("misses"))?,
+        errors: number(2, "errors")?,
+    })
+}
+
+fn count(hash: &str, field: &str, value: Option<&Value>) -> Result<Option<u64>, String> {
+    let Some(Value::BulkString(text)) = value else { return Ok(None) };
+    let number = str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
+    let shown: String = String::from_utf8_lossy(text).chars().take(40).collect();
+    let wrong =
+        || format!("field `{field}` of the hash `{hash}` is `{}`, not a number", shown.escape_debug());
+    number.map(Some).ok_or_else(wrong)
+}

@@ -1,0 +1,112 @@
+//! A look at all primaries of a deployment: how they are, and what they have counted. Makes no look-ups of keys.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use super::deployment::{Deployment, Primary};
+use super::fault::Fault;
+use super::node::{self, NodeStatus};
+use crate::limits::{LATENCY_MS_MAX, MEMORY_PERCENT_MAX};
+use crate::messages::Lookups;
+use crate::metrics::{Health, NodeHealth, RedisHealth};
+use crate::samples::Reading;
+
+/// What a look showed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Look {
+    /// How the deployment is.
+    pub health: RedisHealth,
+    /// The counters of the primaries that answered.
+    pub readings: Vec<Reading>,
+}
+
+impl Look {
+    /// What there is to say of a deployment that could not be looked at.
+    #[must_use]
+    pub fn failed(why: impl Into<String>) -> Self {
+        let health = RedisHealth { problems: vec![why.into()], ..RedisHealth::default() };
+        Self { health, readings: Vec::new() }
+    }
+}
+
+/// Looks at `deployment`. A primary that does not answer is no failure, but what the look shows.
+pub async fn look(deployment: &Deployment) -> Look {
+    let topology = deployment.topology();
+    let asked = topology.primaries.iter().map(|primary| async move {
+        let answer = ask(deployment, primary).await;
+        (primary, answer)
+    });
+    let mut look = Look::default();
+    for (primary, answer) in join_all(asked).await {
+        let (node, reading) = node_health(primary, answer, &mut look.health.problems);
+        look.health.nodes.push(node);
+        look.readings.extend(reading);
+    }
+    let nodes = &look.health.nodes;
+    let most = |part: fn(&NodeHealth) -> Option<f64>| nodes.iter().filter_map(part).reduce(f64::max);
+    look.health.latency = most(|node| node.latency);
+    look.health.memory_usage_percent = most(|node| node.memory_usage_percent);
+    look.health.status = overall(nodes);
+    look
+}
+
+/// A deployment is as its worst primary, and unhealthy only where none answers.
+fn overall(nodes: &[NodeHealth]) -> Health {
+    let is = |health: Health| nodes.iter().filter(move |node| node.status == health).count();
+    if is(Health::Unhealthy) == nodes.len() {
+        Health::Unhealthy
+    } else if is(Health::Healthy) == nodes.len() {
+        Health::Healthy
+    } else {
+        Health::Degraded
+    }
+}
+
+async fn ask(deployment: &Deployment, primary: &Primary) -> Result<(f64, NodeStatus), Fault> {
+    let conn = deployment.conn(&primary.node).await?;
+    let asked = Instant::now();
+    conn.words("PING").await?;
+    let latency = asked.elapsed().as_secs_f64() * 1_000.0;
+    Ok((latency, node::status(&conn, deployment.db()).await?))
+}
+
+fn node_health(
+    primary: &Primary,
+    answer: Result<(f64, NodeStatus), Fault>,
+    problems: &mut Vec<String>,
+) -> (NodeHealth, Option<Reading>) {
+    let mut health = NodeHealth {
+        node: primary.node.clone(),
+        address: format!("{}:{}", primary.host, primary.port),
+        status: Health::Unhealthy,
+        latency: None,
+        memory_usage_percent: None,
+        used_memory_bytes: None,
+        keys: None,
+        keys_without_ttl: None,
+    };
+    let (latency, status) = match answer {
+        Ok(answer) => answer,
+        Err(fault) => {
+            problems.push(fault.to_string());
+            return (health, None);
+        }
+    };
+    let memory = status.memory_percent();
+    let before = problems.len();
+    if let Some(percent) = memory.filter(|percent| *percent > MEMORY_PERCENT_MAX) {
+        problems.push(format!("memory of `{}` is {percent:.1} % full", health.address));
+    }
+    if latency > LATENCY_MS_MAX {
+        problems.push(format!("`{}` takes {latency:.0} ms to answer", health.address));
+    }
+    health.status = if problems.len() == before { Health::Healthy } else { Health::Degraded };
+    health.latency = Some(latency);
+    health.memory_usage_percent = memory;
+    health.used_memory_bytes = status.used_memory;
+    health.keys = Some(status.keys);
+    health.keys_without_ttl = Some(status.keys.saturating_sub(status.expires));
+    let reading = status.reading(&primary.node, Lookups::default());
+    (health, Some(reading))
+}

@@ -1,0 +1,87 @@
+//! What a scan task saw of the keys that it read, beside what it counts: mergeable, and of bounded size. Keys of
+//! slots that were handed back are in it, too; `dropped` says how many they may be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::PREFIX_SAMPLES_MAX;
+use crate::sketch::{Heavy, Quantiles};
+
+/// The upper ends of the bars of the histogram of TTLs, in milliseconds; a last bar has none.
+pub const TTL_BARS_MS: [u64; 11] = [
+    1_000,
+    10_000,
+    60_000,
+    300_000,
+    900_000,
+    1_800_000,
+    3_600_000,
+    6 * 3_600_000,
+    86_400_000,
+    7 * 86_400_000,
+    30 * 86_400_000,
+];
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScanStatistics {
+    /// TTLs in milliseconds, of keys that have one.
+    pub ttls: Quantiles,
+    /// The same keys by the bars of [`TTL_BARS_MS`].
+    pub ttl_bars: [u64; TTL_BARS_MS.len() + 1],
+    /// Keys by prefix.
+    pub keys: Heavy,
+    /// Keys without TTL by prefix.
+    pub stale: Heavy,
+    /// Bytes of memory by prefix, estimated from the sampled keys.
+    pub memory: Heavy,
+    /// The same of candidates alone: what deleting them frees.
+    pub candidate_memory: Heavy,
+    /// A key for some of the prefixes, the heavy ones among them.
+    pub examples: BTreeMap<String, String>,
+    /// Keys whose memory was asked for.
+    pub sampled: u64,
+    /// Why it could not be, if it could not.
+    pub refused: Option<String>,
+    /// Sampled keys in the last fifth of the configured TTL.
+    pub late: u64,
+    /// Those of them that were used in that time.
+    pub late_used: u64,
+    /// Keys that are in here and do not count, because their slots are read again.
+    pub dropped: u64,
+}
+
+impl ScanStatistics {
+    /// Takes a TTL in.
+    pub fn add_ttl(&mut self, ms: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "the sketch is off by 1 % anyway")]
+        self.ttls.add(ms.max(1) as f64);
+        let bar = TTL_BARS_MS.iter().position(|end| ms <= *end).unwrap_or(TTL_BARS_MS.len());
+        self.ttl_bars[bar] += 1;
+    }
+
+    /// Takes those of another task in.
+    pub fn merge(&mut self, other: &Self) {
+        self.ttls.merge(&other.ttls);
+        for (bar, more) in self.ttl_bars.iter_mut().zip(other.ttl_bars) {
+            *bar += more;
+        }
+        self.keys.merge(&other.keys);
+        self.stale.merge(&other.stale);
+        self.memory.merge(&other.memory);
+        self.candidate_memory.merge(&other.candidate_memory);
+        for (prefix, key) in &other.examples {
+            if self.examples.len() < PREFIX_SAMPLES_MAX {
+                self.examples.entry(prefix.clone()).or_insert_with(|| key.clone());
+            }
+        }
+        self.sampled += other.sampled;
+        if self.refused.is_none() {
+            self.refused.clone_from(&other.refused);
+        }
+        self.late += other.late;
+        self.late_used += other.late_used;
+        self.dropped += other.dropped;
+    }
+}
