@@ -83,7 +83,12 @@ fn libraries_stay_behind_their_files() {
         ("rmp_serde", &["shared/src/wire.rs"]),
         (
             "clap",
-            &["coordinator/src/cli/", "coordinator/src/main.rs", "coordinator/tests/help.rs", "xtask/src/"],
+            &[
+                "coordinator/src/cli/",
+                "coordinator/src/main.rs",
+                "coordinator/tests/commands/help.rs",
+                "xtask/src/",
+            ],
         ),
     ];
     for (file, text) in sources() {
@@ -104,6 +109,24 @@ fn every_file_says_what_it_is_for_and_can_be_read_in_one_go() {
         let lines = text.lines().count();
         assert!(lines <= LINES_MAX, "`{file}` has {lines} lines; split it by idea");
     }
+}
+
+/// A binary of tests is a folder with a `main.rs`: a file that it forgets would be no test, and nobody would notice.
+#[test]
+fn every_file_of_a_test_binary_is_part_of_it() {
+    let sources = sources();
+    let mains = sources.iter().filter_map(|(file, text)| Some((file.strip_suffix("main.rs")?, text)));
+    let mut seen = 0;
+    for (folder, main) in mains.filter(|(folder, _)| folder.contains("/tests/")) {
+        let files = sources.iter().filter_map(|(file, _)| file.strip_prefix(folder));
+        for name in files.filter(|name| !name.contains('/')) {
+            let module = name.trim_end_matches(".rs");
+            let is_part = name == "main.rs" || code(main).any(|line| line == format!("mod {module};"));
+            assert!(is_part, "`{folder}main.rs` does not say `mod {module};`");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "there are no such folders: this test looks in the wrong place");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the tests of whole runs share: options, one cluster per test binary, runs that can be watched, and
+//! What the tests of whole runs share: options, clusters that one test leaves to the next, runs that can be watched, and
 //! the truth that a run is held against.
 #![allow(dead_code, reason = "every test file uses its own part of the kit")]
 
@@ -11,8 +11,8 @@ pub mod spec;
 pub mod truth;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coordinator::drive::Progress;
@@ -28,7 +28,7 @@ use shared::messages::{Action, Application, Attempt, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
-use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
+use tokio::sync::watch;
 
 /// Longer than anything here takes, however slow the machine: only a hang gets there.
 pub const HANG: Duration = Duration::from_secs(300);
@@ -119,11 +119,13 @@ pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(HANG, work).await.expect("it hangs")
 }
 
-/// The cluster of three primaries that the tests of this binary share, emptied, and ours until dropped.
+/// A cluster of three primaries, emptied, and ours until dropped: then another test of this binary gets it.
 pub struct Ours {
     cluster: &'static ClusterServers,
-    _turn: MutexGuard<'static, ()>,
 }
+
+/// Clusters that no test has at the moment: as many as tests had at once, since each is started when there is none.
+static IDLE: Mutex<Vec<&'static ClusterServers>> = Mutex::new(Vec::new());
 
 impl std::ops::Deref for Ours {
     type Target = ClusterServers;
@@ -133,18 +135,24 @@ impl std::ops::Deref for Ours {
     }
 }
 
+impl Drop for Ours {
+    fn drop(&mut self) {
+        IDLE.lock().expect("nobody panics with it").push(self.cluster);
+    }
+}
+
 /// See [`Ours`].
 pub async fn cluster() -> Ours {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    static CLUSTER: OnceCell<ClusterServers> = OnceCell::const_new();
-    let turn = TURN.lock().await;
-    // The servers end with this process: nobody drops what is static, but their keepers notice.
-    let start = || async { ClusterServers::start(3, 0).await.expect("a cluster can be started") };
-    let cluster = CLUSTER.get_or_init(start).await;
+    let idle = IDLE.lock().expect("nobody panics with it").pop();
+    let cluster = match idle {
+        Some(cluster) => cluster,
+        // The servers end with this process: nobody drops what is leaked, but their keepers notice.
+        None => Box::leak(Box::new(ClusterServers::start(3, 0).await.expect("a cluster can be started"))),
+    };
     for node in cluster.nodes() {
         node.conn().await.unwrap().words("FLUSHALL").await.unwrap();
     }
-    Ours { cluster, _turn: turn }
+    Ours { cluster }
 }
 
 /// A standalone server of our own.

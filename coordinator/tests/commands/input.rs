@@ -1,0 +1,125 @@
+//! Mistakes on the command line, in the environment and in the job file: exit code 2, what is wrong, where,
+//! and what would be right; nothing is connected to. And what `config` shows of it all.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::cli::{SECRET, keysweep};
+
+/// A job file of the test's own.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).expect("it can be written");
+    path
+}
+
+#[test]
+fn flags_and_variables_that_make_no_sense() {
+    let check = |args: &[&str], texts: &[&str]| {
+        let all: Vec<&str> = ["run", "--json", "-v"].iter().chain(args).copied().collect();
+        keysweep(&all).run().fails(2, texts);
+    };
+    check(&["--no-such-flag"], &["--no-such-flag"]);
+    check(&["--grace"], &["--grace"]);
+    check(&["--grace", "5"], &["`--grace`", "`5`", "500ms"]);
+    check(&["--grace", "99999999h"], &["`--grace`", "from"]);
+    check(&["--max-delete-percent", "101"], &["`--max-delete-percent`", "`101`", "from 0 to 100"]);
+    check(&["--scan-batch-size", "0"], &["`--scan-batch-size`", "from 1"]);
+    check(&["--db", "x"], &["`--db`", "a whole number"]);
+    check(&["--db=-1"], &["`--db`", "a whole number"]);
+    check(&["--action", "explode"], &["`--action`", "`delete`, `expire`, `report`"]);
+    check(&["--pattern", ""], &["`--pattern`", "1 to 1024 bytes"]);
+    check(&["--redis", "http://cache"], &["`--redis`", "redis://host:6379"]);
+    check(&["--redis", "cache:6379"], &["`--redis`", "redis://host:6379"]);
+    check(&["--redis", &format!("redis://me:{SECRET}@cache:port")], &["`--redis`", "redis://me:***@"]);
+    check(&["--redis", &format!("redis://me:{SECRET}/{SECRET}@cache:1")], &["`--redis`", "***"]);
+    check(&["--password-file", "/no/such/file"], &["--password-file", "/no/such/file"]);
+    check(&["--config", "/no/such/file"], &["--config", "/no/such/file"]);
+    check(&["--aggressive"], &["aggressiveCleanup", "flag --aggressive", "set it to false"]);
+    let bad = |name: &str, value: &str| keysweep(&["run", "--json"]).env(name, value).run();
+    bad("KEYSWEEP_GRACE", "soon").fails(2, &["`KEYSWEEP_GRACE`", "`soon`", "500ms"]);
+    bad("REDIS_URL", &format!("redis://:{SECRET}@")).fails(2, &["`REDIS_URL`", "***"]);
+    bad("AGGRESSIVE_CACHE_CLEANUP", "maybe").fails(2, &["`AGGRESSIVE_CACHE_CLEANUP`", "`true` or `false`"]);
+}
+
+#[test]
+fn an_encrypted_address_is_refused_before_anything_is_sent() {
+    let ended = keysweep(&["run", "--json", "--yes", "--redis", "rediss://127.0.0.1:1"]).run();
+    ended.fails(2, &["rediss://127.0.0.1:1", "TLS"]);
+}
+
+#[test]
+fn job_files_that_make_no_sense() {
+    let check = |name: &str, text: &str, texts: &[&str]| {
+        let path = file(name, text);
+        let path = path.to_str().expect("the path is UTF-8");
+        keysweep(&["run", "--json", "-v", "--config", path]).run().fails(2, texts);
+        let checked = keysweep(&["config", "check", path]).run();
+        checked.exits(2);
+        for text in texts {
+            assert!(checked.stdout.contains(text), "{text}\n{checked}");
+        }
+        let json = keysweep(&["config", "check", "--json", path]).run();
+        assert!(json.exits(2).json()["problems"].as_array().is_some_and(|all| !all.is_empty()), "{json}");
+    };
+    check("syntax.toml", "[redis.main]\nurls = [\"redis://a\"]\n\n[[job]\n", &["syntax.toml:4"]);
+    check(
+        "key.toml",
+        "[[job]]\nname = \"a\"\npaterns = [\"a:*\"]\n",
+        &["key.toml:3", "`paterns`", "`patterns`"],
+    );
+    check("table.toml", "\n[jobs]\n", &["table.toml:2", "`jobs`"]);
+    check("type.toml", "[[job]]\nname = \"a\"\ngrace = 5\n", &["type.toml:3", "`grace`", "500ms"]);
+    check(
+        "value.toml",
+        "[[job]]\nname = \"a\"\nmaxDeletePercent = 150\n",
+        &["value.toml:3", "from 0 to 100"],
+    );
+    check("name.toml", "[[job]]\nname = \"a b\"\n", &["name.toml:2", "`name`", "letters"]);
+}
+
+#[test]
+fn settings_are_shown_with_their_origins_and_without_secrets() {
+    let path = file(
+        "origins.toml",
+        &format!(
+            "[redis.main]\nurls = [\"redis://me:{SECRET}@cache:6379\"]\n\n[[job]]\nname = \"nightly\"\n\
+             redis = \"main\"\npatterns = [\"sessions:*\"]\ngrace = \"3s\"\nscanBatchSize = 500\n"
+        ),
+    );
+    let path = path.to_str().expect("the path is UTF-8");
+    let show = |json: &[&str]| {
+        let args = ["config", "show", "--config", path, "--scan-batch-size", "50"];
+        let all: Vec<&str> = args.iter().chain(json).copied().collect();
+        let ended =
+            keysweep(&all).env("CACHE_INACTIVITY_THRESHOLD_DAYS", "7").env("REDISCLI_AUTH", SECRET).run();
+        ended.exits(0);
+        ended
+    };
+    let json = show(&["--json"]).json();
+    let rows = json["settings"].as_array().expect("rows");
+    let origin = |name: &str, value: &str, origin: &str| {
+        let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}: {json:#}"));
+        assert_eq!(row["value"], value, "{json:#}");
+        assert!(row["origin"].as_str().is_some_and(|at| at.ends_with(origin)), "{name}: {json:#}");
+    };
+    origin("scanBatchSize", "50", "flag --scan-batch-size");
+    origin("inactivityThresholdDays", "7", "CACHE_INACTIVITY_THRESHOLD_DAYS");
+    origin("grace", "3s", "origins.toml:8");
+    origin("urls", "redis://me:***@cache:6379", "origins.toml:2");
+    origin("deleteBatchSize", "100", "default");
+    let page = show(&[]).stdout;
+    assert!(page.contains("origins.toml:8") && page.contains("flag --scan-batch-size"), "{page}");
+    // `--job` chooses one of the file's jobs.
+    let ended = keysweep(&["run", "--json", "--config", path, "--job", "hourly"]).run();
+    ended.fails(2, &["hourly", "nightly"]);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    for args in [&["config", "show"][..], &["man"], &["completions", "bash"], &["--help"], &["run", "--help"]]
+    {
+        assert_eq!(keysweep(args).run_unread().code(), Some(0), "{args:?}");
+    }
+    assert_eq!(keysweep(&["run", "--no-such-flag"]).run_unread().code(), Some(2));
+}

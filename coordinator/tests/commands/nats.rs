@@ -1,0 +1,292 @@
+//! Commands that work over NATS, given what does not fit: each ends soon, says what is wrong and the way out, and
+//! shows no secret. And what they print when all is well.
+
+use std::time::Duration;
+
+use crate::cli;
+use crate::cli::broker::{Broker, file};
+use crate::cli::{Ended, SECRET, fake, keysweep, raw};
+use serde_json::{Value, json};
+use shared::ids::RunId;
+use shared::servers::NatsServer;
+
+async fn nats(config: &str) -> NatsServer {
+    NatsServer::start(config).await.expect("a nats-server can be started")
+}
+
+#[test]
+fn nobody_says_where_nats_is() {
+    let run = RunId::new().to_string();
+    let commands = [
+        &["scanner"][..],
+        &["reaper"],
+        &["reporter"],
+        &["serve"],
+        &["stats"],
+        &["events"],
+        &["runs", "list"],
+        &["runs", "show", &run],
+        &["nats", "setup"],
+    ];
+    for words in commands {
+        let ended = keysweep(&[words, &["--json"]].concat()).run();
+        ended.fails(2, &[&format!("`keysweep {}`", words[0]), "`--nats URL`", "`NATS_URL`", "`[nats]`"]);
+    }
+    let detached = keysweep(&["run", "--yes", "--json", "--detach"]).run();
+    detached.fails(2, &["`--detach` needs workers", "`--nats URL`", "`NATS_URL`"]);
+}
+
+#[test]
+fn nobody_there() {
+    // All at once: each waits for some seconds.
+    let start = |words: &[&str], url: &str| keysweep(&[words, &["--json", "--nats", url]].concat()).start();
+    let url = format!("nats://{}", fake::nobody());
+    let with_login = url.replace("nats://", &format!("nats://me:{SECRET}@"));
+    let refused = start(&["run", "--yes"], &with_login);
+    let missing = "nats://no-such-host.invalid:4222";
+    let unknown = start(&["runs", "list"], missing);
+    let others = [fake::http(), fake::garbage(), fake::silent(), fake::hangs_up()];
+    let others = others.map(|address| (start(&["stats"], &format!("nats://{address}")), address));
+    let refused = refused.end();
+    refused.fails(5, &[&url, "failed to reach NATS", "refused", "check `--nats` or `NATS_URL`"]);
+    refused.says(&["waiting for NATS at"]);
+    assert!(refused.took < Duration::from_secs(9), "{refused}");
+    unknown.end().fails(5, &[missing, "DNS"]);
+    for (running, address) in others {
+        let ended = running.end();
+        ended.fails(5, &[&format!("nats://{address}"), "failed to reach NATS"]);
+        assert!(ended.took < Duration::from_secs(15), "{ended}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_nats() {
+    let url = format!("nats://{}", fake::nobody());
+    let mut running = keysweep(&["run", "--yes", "--json", "--nats", &url]).start();
+    running.wait_for("waiting for NATS").signal("INT");
+    let ended = running.end();
+    ended.fails(130, &["stopped by SIGINT", "nothing was changed"]);
+    assert!(ended.took < Duration::from_secs(3), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_jetstream() {
+    let accounts = "accounts { A { users: [{user: a, password: pw}] }, S { users: [{user: s, password: s}] } }\n\
+                    system_account: S";
+    let server = nats(accounts).await;
+    let url = server.url().replace("nats://", "nats://a:pw@");
+    for words in [&["run", "--yes"][..], &["scanner"], &["nats", "setup"]] {
+        let ended = keysweep(&[words, &["--json", "--nats", &url]].concat()).run();
+        ended.fails(1, &[&server.url(), "no JetStream for this account", "`-js`"]);
+    }
+}
+
+/// Whoever lacks a right is told which, at once, and not after the patience that a restart of NATS deserves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_that_are_missing() {
+    let denied = |subject: &str| format!("{{ publish: {{ deny: \"{subject}\" }} }}");
+    let user = |name: &str, subject: &str| {
+        format!("{{ user: {name}, password: \"{SECRET}\", permissions: {} }}", denied(subject))
+    };
+    let users = [
+        user("looks", "$JS.API.STREAM.INFO.>"),
+        user("consumes", "$JS.API.CONSUMER.INFO.>"),
+        user("creates", "$JS.API.STREAM.CREATE.>"),
+        user("reads", "$JS.API.DIRECT.GET.KV_keysweep_history"),
+        user("holds", "$KV.keysweep_locks.>"),
+        format!("{{ user: all, password: \"{SECRET}\" }}"),
+    ];
+    let server = nats(&format!("authorization {{ users: [{}] }}", users.join(", "))).await;
+    let url = |name: &str| server.url().replace("nats://", &format!("nats://{name}:{SECRET}@"));
+    let lacks = |words: &[&str], name: &str, code: i32, texts: &[&str]| {
+        let ended = keysweep(&[words, &["--json", "--nats", &url(name)]].concat()).run();
+        ended.fails(code, texts).fails(code, &["Permissions Violation for Publish to"]);
+        assert!(ended.took < Duration::from_secs(8), "{ended}");
+    };
+    lacks(
+        &["scanner"],
+        "creates",
+        1,
+        &["create the stream `KEYSWEEP_TASKS`", "STREAM.CREATE.KEYSWEEP_TASKS"],
+    );
+    lacks(&["scanner"], "looks", 1, &["look at the stream `KEYSWEEP_TASKS`", "STREAM.INFO.KEYSWEEP_TASKS"]);
+    keysweep(&["nats", "setup", "--apply", "--nats", &url("all")]).run().exits(0);
+    let consumer =
+        ["look at the consumer `KEYSWEEP_TASKS > workers`", "CONSUMER.INFO.KEYSWEEP_TASKS.workers"];
+    lacks(&["nats", "setup"], "consumes", 1, &consumer);
+    lacks(&["runs", "list"], "reads", 5, &["DIRECT.GET.KV_keysweep_history"]);
+    let broker = Broker::start(&["--nats", &url("holds")]).await;
+    let ended = broker.run(&[]);
+    ended.fails(5, &["Permissions Violation", "$KV.keysweep_locks.locks."]);
+    assert_eq!(broker.place.keys("permissions:*").await as u64, cli::broker::KEYS);
+    assert_eq!(broker.place.keys("keysweep:*").await, 0, "no lock stays behind");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_somebody_else() {
+    let server = nats("").await;
+    let url = server.url();
+    let setup = |env: (&str, &str), more: &[&str]| {
+        let args = [&["nats", "setup", "--nats", &url], more].concat();
+        keysweep(&args).env(env.0, env.1).run()
+    };
+    let none = ("KEYSWEEP_LOG", "");
+    let missing = setup(none, &[]);
+    missing.exits(1);
+    assert_eq!(missing.stdout.matches("missing").count(), 9, "eight streams, and the hint\n{missing}");
+    let name = "KEYSWEEP_TASKS";
+    let theirs =
+        json!({ "name": name, "subjects": ["keysweep.tasks"], "retention": "limits", "storage": "memory" });
+    let made = raw::request(&server, "$JS.API.STREAM.CREATE.KEYSWEEP_TASKS", &theirs);
+    assert_eq!(made["config"]["retention"], "limits", "{made}");
+    let applied = setup(none, &["--apply"]);
+    applied.exits(1);
+    for text in ["retention is `limits`, not `workqueue` (cannot be changed)", "different", "created"] {
+        assert!(applied.stdout.contains(text), "{applied}");
+    }
+    let role = keysweep(&["scanner", "--json", "--nats", &url]).run();
+    let texts =
+        ["`KEYSWEEP_TASKS` in NATS is not as keysweep needs it", "retention is `limits`", "--nats-prefix"];
+    role.fails(1, &texts);
+    let now = raw::request(&server, "$JS.API.STREAM.INFO.KEYSWEEP_TASKS", &json!({}));
+    assert_eq!(now["config"], made["config"], "it is as it was");
+    // What can be changed is named, left alone by roles, and changed on demand.
+    let other = ("KEYSWEEP_NATS_QUEUE_BYTES", "33554432");
+    let differs = setup(other, &["--json", "--nats-prefix", "other", "--apply"]);
+    differs.exits(0);
+    let differs = setup(none, &["--json", "--nats-prefix", "other"]);
+    let pieces = differs.exits(1).json();
+    let tasks = &pieces["pieces"][0];
+    assert_eq!((&tasks["name"], &tasks["state"]), (&"OTHER_TASKS".into(), &"different".into()), "{differs}");
+    assert_eq!(tasks["differences"][0]["found"], "33554432", "{differs}");
+    let list = keysweep(&["runs", "list", "--nats", &url, "--nats-prefix", "other"]).run();
+    list.exits(0)
+        .says(&["`OTHER_TASKS` in NATS: bytes is `33554432`", "`keysweep nats setup --apply` changes it"]);
+    assert_eq!(
+        setup(none, &["--json", "--nats-prefix", "other", "--apply"]).exits(0).json()["pieces"][0]["state"],
+        "changed"
+    );
+    assert_eq!(
+        setup(none, &["--json", "--nats-prefix", "other"]).exits(0).json()["pieces"][0]["state"],
+        "right"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arguments_that_do_not_fit() {
+    let server = nats("").await;
+    let url = server.url();
+    let command = |words: &[&str]| keysweep(&[words, &["--json", "--nats", &url]].concat());
+    let unknown = RunId::new().to_string();
+    for word in ["show", "attach", "cancel", "audit"] {
+        let ended = command(&["runs", word, &unknown]).run();
+        ended.fails(2, &[&format!("there is no run `{unknown}`"), "`keysweep runs list`"]);
+        command(&["runs", word, "yesterday"]).run().fails(2, &["yesterday"]);
+    }
+    command(&["events", "--since", "yesterday"])
+        .run()
+        .fails(2, &["`--since` is `yesterday`", "such as `15m`"]);
+    let ended = command(&["events", "--since", "99999999d"]).run();
+    ended.fails(2, &["`--since` is `99999999d`"]);
+    command(&["serve"]).env("KEYSWEEP_SCHEDULE", "61 * * * *").run().fails(2, &["`61` is no minute"]);
+    let zone = command(&["serve"]).env("KEYSWEEP_TIMEZONE", "Mars/Olympus").run();
+    zone.fails(2, &["`Mars/Olympus` is no time zone", "`Europe/Berlin`"]);
+    let taken = fake::http();
+    let ended = command(&["scanner", "--admin-addr", &taken]).run();
+    ended.fails(2, &[&format!("`--admin-addr {taken}`"), "in use"]);
+    command(&["scanner", "--admin-addr", "everywhere"]).run().fails(2, &["--admin-addr"]);
+    command(&["scanner", "--at-once", "0"]).run().fails(2, &["--at-once"]);
+}
+
+/// Work on a deployment that a worker does not know is left to those who do, and given up where nobody does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alias_that_a_worker_does_not_know() {
+    let server = nats("").await;
+    let broker = Broker::start(&["--nats", &server.url()]).await;
+    let strangers = file("strangers.toml", "[redis.other]\nurls = [\"redis://127.0.0.1:1\"]\n");
+    let stranger = |name: &str| {
+        let args = [name, "--config", &strangers, "--nats", &server.url()];
+        let mut role = keysweep(&args).start();
+        role.wait_for("is ready");
+        role
+    };
+    let mut strangers = [stranger("scanner"), stranger("reaper")];
+    let run = broker.command(&["run"], &["--yes", "--json", "--grace", "0s"]).start();
+    strangers[0].wait_for("no `[redis.main]` in our settings");
+    let workers = broker.workers();
+    let ended = run.end();
+    assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], broker.stale, "{ended}");
+    drop(workers);
+}
+
+/// As text within the width of a terminal, and as JSON that can be read.
+#[track_caller]
+fn both(broker: &Broker, words: &[&str]) -> (Ended, Value) {
+    let text = broker.command(words, &[]).run();
+    text.exits(0);
+    for line in text.stdout.lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}\n{text}", line.chars().count());
+    }
+    let json = broker.command(words, &["--json"]).run();
+    (text, json.exits(0).json())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_remembered_of_a_run() {
+    let server = nats("").await;
+    let broker = Broker::start(&["--nats", &server.url()]).await;
+    let workers = broker.workers();
+    let detached = broker.run(&["--detach"]);
+    let id = detached.exits(0).json()["runId"].as_str().expect("a run").to_owned();
+    let attached = broker.command(&["runs", "attach", &id], &["--json"]).run();
+    assert_eq!(attached.exits(0).result("completed")["cleanedKeys"], broker.stale, "{attached}");
+    let (text, list) = both(&broker, &["runs", "list"]);
+    assert!(text.stdout.contains(&id) && text.stdout.contains("completed"), "{text}");
+    assert_eq!(
+        (&list["runs"][0]["runId"], &list["runs"][0]["cleanedKeys"]),
+        (&id.as_str().into(), &broker.stale.into())
+    );
+    let (text, shown) = both(&broker, &["runs", "show", &id]);
+    assert!(text.stdout.contains("60"), "{text}");
+    assert_eq!(shown["status"], "completed");
+    let (text, stats) = both(&broker, &["stats"]);
+    assert!(text.stdout.contains("completed 1"), "{text}");
+    assert_eq!(
+        (&stats["jobQueue"]["completed"], &stats["redisHealth"]["status"]),
+        (&1.into(), &"healthy".into())
+    );
+    let cancelled = broker.command(&["runs", "cancel", &id], &["--json"]).run();
+    assert_eq!(
+        (&cancelled.exits(0).json()["ended"], &cancelled.json()["cancelled"]),
+        (&true.into(), &false.into())
+    );
+    // One document per line.
+    let lines = |words: &[&str]| {
+        let ended = broker.command(words, &["--json"]).run();
+        let parse = |line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        ended.exits(0).stdout.lines().map(parse).collect::<Vec<_>>()
+    };
+    let audit = lines(&["runs", "audit", &id]);
+    assert_eq!(audit.len() as u64, broker.stale);
+    let is_whole = |line: &Value| line["key"].as_str().is_some_and(|key| key.starts_with("permissions:"));
+    assert!(
+        audit.iter().all(|line| is_whole(line) && line["outcome"] == "deleted" && line["reason"] == "stale")
+    );
+    let events = lines(&["events", "--run", &id]);
+    let kinds: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(kinds.first(), Some(&"dev.keysweep.run.started.v1"), "{kinds:?}");
+    assert_eq!(kinds.last(), Some(&"dev.keysweep.run.completed.v1"), "{kinds:?}");
+    assert!(lines(&["events", "--run", &RunId::new().to_string()]).is_empty());
+    assert!(lines(&["events", "--since", "0s"]).is_empty());
+    assert_eq!(lines(&["events", "--since", "1h"]).len(), events.len());
+    let text = broker.command(&["events"], &[]).run();
+    let heads = text.exits(0).stdout.lines().filter(|line| line.ends_with(&id)).count();
+    assert_eq!(heads, events.len(), "{text}");
+    for line in text.stdout.lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+    }
+    let mut follower = broker.command(&["events"], &["--follow"]).start();
+    follower.wait_for("completed").signal("INT");
+    follower.end().exits(0);
+    drop(workers);
+}

@@ -1,0 +1,111 @@
+//! What a run prints, and where: the document's log lines, one JSON document, nothing at all, JSON lines; and
+//! readers that leave before the end.
+
+use crate::cli::place::{DIGEST, Place};
+use crate::cli::{Ended, Keysweep, keysweep};
+use serde_json::Value;
+use shared::servers::Server;
+
+fn run(place: &Place, more: &[&str]) -> Keysweep {
+    let args = ["run", "--yes", "--redis", place.url()];
+    keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).env("KEYSWEEP_GRACE", "0s")
+}
+
+fn lines(ended: &Ended) -> Vec<&str> {
+    ended.stderr.lines().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documents_lines() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    place.seed(100).await;
+    let ended = run(&place, &[]).run();
+    let lines = lines(ended.exits(0));
+    let expected = [
+        "[PermissionCacheCleanup] Starting cleanup process...",
+        "[PermissionCacheCleanup] Scan batch size: 100",
+        "[PermissionCacheCleanup] Aggressive cleanup: false",
+        "[PermissionCacheCleanup] Total permission keys found: 100",
+        "[PermissionCacheCleanup] Deleting 10 keys...",
+    ];
+    assert_eq!(lines[..5], expected, "{ended}");
+    let closing =
+        "[PermissionCacheCleanup] Cleanup complete: { scanned: 100, cleaned: 10, hitRate: 'none', avgTTL: '3";
+    assert!(lines[5].starts_with(closing) && lines[5].ends_with("s' }"), "{ended}");
+    assert_eq!(lines[6], "[PermissionCacheCleanupWorker] Issues detected:", "{ended}");
+    let bug = "Found 10 keys without TTL - this indicates a caching bug";
+    assert_eq!((lines[7], lines.len()), (format!("  1. {bug}").as_str(), 8), "{ended}");
+    assert!(ended.stdout.contains(bug) && ended.stdout.contains("balanced"), "{ended}");
+    // Traffic by others shows as a hit rate: three of four look-ups find their key.
+    place.seed(1_000).await;
+    let running = run(&place, &["--grace", "2s", "--scan-batch-size", "50"]);
+    let mut running = running.start();
+    running.wait_for("Deleting 100 keys...");
+    for key in ["permissions:1:documents", "permissions:2:documents", "permissions:3:documents", "nothing"] {
+        place.all(&format!("GET {key}")).await;
+    }
+    let ended = running.end();
+    ended.exits(0).says(&["Scan batch size: 50", "cleaned: 100, hitRate: '75.0%', avgTTL: '3"]);
+    // A dry run announces no deletion; nothing stale is no issue.
+    let ended = run(&place, &["--dry-run"]).run();
+    ended.exits(0).says(&["Total permission keys found: 900", "cleaned: 0"]);
+    assert!(!ended.stderr.contains("Deleting") && !ended.stderr.contains("Issues"), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_to_print() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    let stale = place.seed(300).await;
+    let quiet = run(&place, &["-q", "--dry-run"]).run();
+    assert!(quiet.exits(0).stderr.is_empty() && quiet.stdout.contains("dry run"), "{quiet}");
+    let json = run(&place, &["--json", "-v", "--dry-run"]).run();
+    assert_eq!(json.exits(0).result("completed")["staleTTLKeys"], stale, "{json}");
+    let both = run(&place, &["--json", "-q", "--dry-run"]).run();
+    assert!(both.exits(0).stderr.is_empty() && both.json()["dryRun"] == true, "{both}");
+    let plan = keysweep(&["plan", "--json", "-v", "--redis", place.url()]).run();
+    let plan = (plan.exits(0).json(), plan);
+    assert_eq!((&plan.0["candidates"], &plan.0["exact"]), (&stale.into(), &true.into()), "{}", plan.1);
+    for more in [&["--dry-run"][..], &["--dry-run", "-vv"], &["--max-delete-percent", "1"]] {
+        let args: Vec<&str> = ["--log-format", "json"].iter().chain(more).copied().collect();
+        let logged = run(&place, &args).run();
+        assert!(!logged.stderr.is_empty(), "{logged}");
+        for line in logged.stderr.lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{logged}"));
+            assert!(line["level"].is_string() && line["fields"]["message"].is_string(), "{line}");
+        }
+    }
+    assert_eq!(place.keys("permissions:*").await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_reads_and_the_work_is_done_all_the_same() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    for more in [&[][..], &["--json", "-vv"], &["--log-format", "json"]] {
+        let stale = place.seed(300).await;
+        assert_eq!(run(&place, more).run_unread().code(), Some(0), "{more:?}");
+        assert_eq!(place.keys("permissions:*").await as u64, 300 - stale, "{more:?}");
+    }
+    assert_eq!(keysweep(&["plan", "--redis", place.url()]).run_unread().code(), Some(0));
+    assert_eq!(run(&place, &["--no-such-flag"]).run_unread().code(), Some(2));
+    assert_eq!(place.keys("keysweep:*").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_database() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    place.seed(200).await;
+    place.all("COPY permissions:0:documents permissions:0:documents DB 3").await;
+    for n in 1..5 {
+        let key = format!("permissions:{n}:documents");
+        place.all(&format!("COPY {key} {key} DB 3")).await;
+    }
+    let ended = run(&place, &["--json", "--db", "3"]).run();
+    let result = ended.exits(0).result("completed");
+    assert_eq!((&result["scannedKeys"], &result["cleanedKeys"]), (&5.into(), &1.into()), "{ended}");
+    assert_eq!(place.keys("permissions:*").await, 200);
+    run(&place, &["--json", "--db", "99"]).run().fails(2, &["`--db 99`", "no such database"]);
+}

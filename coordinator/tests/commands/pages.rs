@@ -1,0 +1,250 @@
+//! The pages that people read, recorded under `snapshots/`, and that they fit 80 columns whatever the numbers.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p coordinator --test commands pages` rewrites them.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use coordinator::cli::plan_page;
+use coordinator::estimate::Estimate;
+use coordinator::options::Options;
+use coordinator::survey::{NodeSurvey, Survey};
+use shared::cluster::Access;
+use shared::cluster::health::Look;
+use shared::glob::Pattern;
+use shared::ids::{Alias, NodeId, RunId};
+use shared::messages::{Action, Application, Attempt, Guards, Rules, RunSpec};
+use shared::metrics::{InactiveCaches, Metrics};
+use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
+use shared::samples::Moment;
+use shared::sampling::Purpose;
+use shared::slot::SlotSet;
+
+const LONG_ADDRESS: &str = "permission-cache-0001-003.abc123.euc1.cache.amazonaws.com:6379";
+
+fn run_id() -> RunId {
+    "01890a5d-ac96-774b-bcce-b302099a8057".parse().expect("an id")
+}
+
+fn row(address: &str, slots: u64, keys: u64) -> NodeRow {
+    NodeRow {
+        node: NodeId::new("0123456789abcdef0123456789abcdef01234567"),
+        address: address.to_owned(),
+        slots,
+        listed_keys: keys,
+        scanned_keys: keys - keys / 7,
+        stale_ttl_keys: keys / 10,
+        cleaned_keys: keys / 10,
+    }
+}
+
+/// A result of about `keys` keys per node.
+fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
+    let nodes: Vec<NodeRow> = addresses.iter().map(|address| row(address, 5_461, keys)).collect();
+    let sum = |part: fn(&NodeRow) -> u64| nodes.iter().map(part).sum::<u64>();
+    let deleted = sum(|row| row.cleaned_keys);
+    let accounting = Accounting {
+        candidates: deleted + 3,
+        deleted,
+        spared: 2,
+        protected: 1,
+        balanced: true,
+        ..Accounting::default()
+    };
+    CleanupResult {
+        schema_version: SCHEMA_VERSION,
+        run_id: run_id(),
+        job: "permission-cache-cleanup".to_owned(),
+        status,
+        started_at: "2026-01-01T00:00:00Z".to_owned(),
+        finished_at: "2026-01-01T00:00:12Z".to_owned(),
+        duration_ms: 12_345,
+        started_by: "a test".to_owned(),
+        attempt: Attempt::default(),
+        dry_run: false,
+        action: "delete".to_owned(),
+        scanned_keys: sum(|row| row.scanned_keys),
+        scanned_keys_approximate: false,
+        cleaned_keys: deleted,
+        stale_ttl_keys: deleted + 3,
+        inactive_user_caches: 0,
+        current_metrics: CurrentMetrics {
+            hit_rate: Some(78.5),
+            hits: keys,
+            misses: keys / 4,
+            total_keys: sum(|row| row.scanned_keys) - deleted,
+            avg_ttl: Some(450.0),
+        },
+        recommendations: Vec::new(),
+        issues: vec![format!("Found {} keys without TTL - this indicates a caching bug", deleted + 3)],
+        findings: Vec::new(),
+        alerts: Vec::new(),
+        metrics: Metrics::default(),
+        inactive: InactiveCaches::default(),
+        accounting,
+        coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
+        nodes,
+    }
+}
+
+/// The worst of everything.
+fn huge_result() -> CleanupResult {
+    let addresses = [LONG_ADDRESS, "10.200.300.400:65535", LONG_ADDRESS];
+    let mut result = result(Status::Partial, &addresses, 299_999_999);
+    result.dry_run = true;
+    result.scanned_keys_approximate = true;
+    result.job = "j".repeat(64);
+    result.coverage.missing =
+        Some((0..400).map(|n| format!("{}-{}", n * 40, n * 40 + 9)).collect::<Vec<_>>().join(", "));
+    let accounting = &mut result.accounting;
+    for part in [
+        &mut accounting.expired,
+        &mut accounting.vanished,
+        &mut accounting.reported,
+        &mut accounting.failed,
+        &mut accounting.unreached,
+        &mut accounting.unconfirmed,
+    ] {
+        *part = 888_888_888;
+    }
+    result.issues =
+        (0..120).map(|n| format!("{n} {}", "something happened and is told at length ".repeat(5))).collect();
+    result
+}
+
+fn options(patterns: &[&str], protect: &[&str]) -> Options {
+    let parsed = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text).expect("good")).collect();
+    Options {
+        job: "permission-cache-cleanup".to_owned(),
+        display_name: "PermissionCacheCleanup".to_owned(),
+        alias: Alias::new("main"),
+        access: Access::open(Vec::new()),
+        rules: Rules {
+            patterns: parsed(patterns),
+            protect: parsed(protect),
+            action: Action::Delete,
+            grace_ms: 1_000,
+            scan_batch_keys: 100,
+            delete_batch_keys: 100,
+            inactive: None,
+        },
+        dry_run: false,
+        max_delete_percent: 50,
+        max_runtime: None,
+        lock_wait: Duration::ZERO,
+        started_by: "a test".to_owned(),
+        attempt: Attempt::default(),
+        application: Application::default(),
+        state_dir: None,
+        report_dir: None,
+    }
+}
+
+fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missing: SlotSet) -> Survey {
+    let estimate = Estimate {
+        matching_keys: keys,
+        stale_ttl_keys: keys / 10,
+        protected_keys: keys / 100,
+        exact: keys < 10_000,
+    };
+    let node = |address: &&str| NodeSurvey {
+        node: NodeId::new("0123456789abcdef0123456789abcdef01234567"),
+        address: (*address).to_owned(),
+        version: version.to_owned(),
+        slots: if addresses.len() > 1 { 5_461 } else { 0 },
+        keys,
+        keys_without_ttl: keys / 9,
+        tasks: 1 + keys / 100_000,
+        estimate,
+    };
+    let nodes: Vec<NodeSurvey> = addresses.iter().map(node).collect();
+    Survey {
+        spec: RunSpec {
+            run: run_id(),
+            job: options.job.clone(),
+            alias: options.alias.clone(),
+            cluster: nodes.len() > 1,
+            db: 0,
+            rules: options.rules.clone(),
+            dry_run: options.dry_run,
+            nodes: Vec::new(),
+            started_at_ms: 0,
+            guards: Guards::default(),
+            display_name: "Job".to_owned(),
+            started_by: "a test".to_owned(),
+            attempt: Attempt::default(),
+            activity_source: None,
+            inactive_refused: None,
+            application: Application::default(),
+        },
+        sample: Purpose {
+            job: options.job.clone(),
+            redis: options.alias.clone(),
+            run: Some(run_id()),
+            moment: Moment::Begin,
+        }
+        .sample(&Look::default(), None, 0),
+        tasks: Vec::new(),
+        estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),
+        nodes,
+        missing,
+    }
+}
+
+fn recorded(name: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, page).expect("the snapshot can be written");
+    }
+    let was = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(was, page, "{name}: rerun with UPDATE_SNAPSHOTS=1 if meant");
+}
+
+#[track_caller]
+fn fits(page: &str) {
+    for line in page.lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}\n{page}", line.chars().count());
+        assert_eq!(line.trim_end(), line, "blanks at the end\n{page}");
+    }
+}
+
+#[test]
+fn the_page_of_a_result() {
+    let addresses = ["127.0.0.1:7000", "127.0.0.1:7001", LONG_ADDRESS];
+    let page = reporter::render(&result(Status::Completed, &addresses, 123_456), "PermissionCacheCleanup");
+    recorded("page-result.txt", &page);
+    fits(&page);
+    let mut lost = result(Status::Partial, &addresses[..2], 123_456);
+    lost.coverage.missing = Some("10922-16383".to_owned());
+    lost.accounting.unreached = 1_234;
+    lost.accounting.candidates += 1_234;
+    lost.issues.push(
+        "Slots 10922-16383 were not covered: redis at `127.0.0.1:7002` cannot be reached: Connection refused"
+            .to_owned(),
+    );
+    let page = reporter::render(&lost, "PermissionCacheCleanup");
+    recorded("page-result-partial.txt", &page);
+    fits(&page);
+    fits(&reporter::render(&huge_result(), &"Nightly cleanup of a lot ".repeat(10)));
+}
+
+#[test]
+fn the_page_of_a_plan() {
+    let some = options(&["permissions:*"], &["permissions:system:*"]);
+    let addresses = ["127.0.0.1:7000", "127.0.0.1:7001", LONG_ADDRESS];
+    let page = plan_page::text(&survey(&some, &addresses, "redis 7.0.15", 123_456, SlotSet::new()), &some);
+    recorded("page-plan.txt", &page);
+    fits(&page);
+    let page =
+        plan_page::text(&survey(&some, &["127.0.0.1:6379"], "valkey 8.1.1", 4_200, SlotSet::new()), &some);
+    recorded("page-plan-standalone.txt", &page);
+    fits(&page);
+    let patterns: Vec<String> = (0..60).map(|n| format!("permissions:tenant-{n}:*")).collect();
+    let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+    let mut many = options(&patterns, &patterns);
+    many.job = "j".repeat(64);
+    many.dry_run = true;
+    let holes = SlotSet::from_ranges((0..200).map(|n| (n * 80, n * 80 + 7))).expect("good ranges");
+    let addresses = [LONG_ADDRESS, "10.200.300.400:65535", LONG_ADDRESS];
+    fits(&plan_page::text(&survey(&many, &addresses, "redis 255.255.255", 999_999_999, holes), &many));
+}

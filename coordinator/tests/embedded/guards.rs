@@ -1,0 +1,229 @@
+//! What keeps a run from doing harm: dry runs that only read, limits on deletions and time, cancelling, and
+//! the bound on what one node is asked at a time. The lock has a file of its own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::kit;
+use crate::kit::keys;
+use crate::kit::queues::{Broken, Crowd};
+use crate::kit::truth::{Class, Truth};
+use coordinator::embedded::RunError;
+use coordinator::exit;
+use coordinator::state::RunState;
+use shared::cluster::{Access, Reply};
+use shared::env::Timing;
+use shared::limits::TASKS_PER_NODE;
+use shared::messages::{Action, Cancel, CancelKind};
+use shared::queue::Topic;
+use shared::result::Status;
+
+/// A grace that no test waits for.
+const LONG_GRACE_MS: u64 = 60_000;
+
+/// The commands that all nodes have executed since the last call.
+async fn commands(access: &Access) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for text in keys::info(access, "commandstats").await {
+        let names = text.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split(':').next());
+        all.extend(names.map(str::to_owned));
+    }
+    for conn in keys::conns(access).await {
+        conn.words("CONFIG RESETSTAT").await.unwrap();
+    }
+    all
+}
+
+/// Those of `commands` that may write, as the server itself says; scripts may.
+async fn writing(access: &Access, commands: &BTreeSet<String>) -> BTreeSet<String> {
+    let conn = keys::conns(access).await.remove(0);
+    let Reply::Array(list) = conn.words("COMMAND LIST FILTERBY ACLCAT write").await.unwrap() else {
+        panic!("no list of commands")
+    };
+    let mut writes: BTreeSet<String> = ["eval", "evalsha", "script|load", "fcall"].map(str::to_owned).into();
+    writes.extend(list.into_iter().filter_map(|name| match name {
+        Reply::BulkString(name) => String::from_utf8(name).ok(),
+        Reply::SimpleString(name) => Some(name),
+        _ => None,
+    }));
+    commands.intersection(&writes).cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_sends_no_write_command() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = kit::options(urls);
+        let truth = Truth::mixture(5_000, "");
+        truth.seed(&options.access).await;
+        commands(&options.access).await;
+        (options.rules.action, options.dry_run) = (Action::Report, true);
+        truth.check_numbers(&kit::run(&options).await, Action::Report);
+        let seen = commands(&options.access).await;
+        assert_eq!(writing(&options.access, &seen).await, BTreeSet::new(), "of {seen:?}");
+        assert!(seen.contains("pttl"), "{seen:?}");
+        // That this would show a write: a run that deletes.
+        (options.rules.action, options.dry_run) = (Action::Delete, false);
+        truth.check_numbers(&kit::run(&options).await, Action::Delete);
+        let seen = commands(&options.access).await;
+        let writes = writing(&options.access, &seen).await;
+        assert!(
+            ["evalsha", "unlink", "pexpire", "set"].iter().all(|name| writes.contains(*name)),
+            "{writes:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_deletions_are_refused_before_the_first() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = kit::options(urls);
+        let mut truth = Truth::mixture(2_000, "");
+        (0..3_000).for_each(|n| truth.add(Class::Stale, format!("permissions:more:{n}")));
+        truth.seed(&options.access).await;
+        let refused = kit::in_time(coordinator::embedded::run_cleanup_now(&options)).await.unwrap_err();
+        let text = refused.to_string();
+        assert!(text.contains("3200 of 5020") && text.contains("--max-delete-percent 64"), "{text}");
+        assert_eq!(exit::of_error(&refused), exit::REFUSED);
+        let RunError::TooMany { candidates, matching, limit: 50, allow: 64, .. } = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!((candidates, matching), (3_200, 5_020));
+        truth.check_keys(&options.access, false).await;
+        // The limit that it names is one that it accepts.
+        options.max_delete_percent = 64;
+        truth.check(&options.access, &kit::run(&options).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_finds_more_than_it_may_delete_stops_and_balances() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = kit::options(urls);
+        (options.max_delete_percent, options.rules.grace_ms) = (20, LONG_GRACE_MS);
+        let early = Truth::mixture(10_000, "");
+        early.seed(&options.access).await;
+        let survey = kit::look(&options).await;
+        // They come after the survey, so that its estimate is far too low.
+        let mut late = Truth::default();
+        (0..20_000).for_each(|n| late.add(Class::Stale, format!("permissions:late:{n}")));
+        let mut seeder = shared::servers::Seeder::open(&options.access).await.unwrap();
+        for key in &late.stale {
+            seeder.set(key, b"", None).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+        let env = kit::env(&options, Timing::default());
+        let result = kit::run_in(&env, &options, &survey).await.unwrap();
+        let cancel = env.records(survey.spec.run).cancel().await.unwrap().expect("it was cancelled");
+        assert_eq!((cancel.kind, result.status), (CancelKind::Guard, Status::Cancelled));
+        assert!(cancel.cause.contains("--max-delete-percent"), "{}", cancel.cause);
+        assert_eq!(exit::of_result(&result, Some(cancel.kind)), exit::REFUSED);
+        let accounting = result.accounting;
+        assert!(accounting.balanced && accounting.deleted == 0, "{accounting:?}");
+        assert!(accounting.unreached > survey.estimate.cap(20).unwrap(), "{accounting:?}");
+        assert_eq!(accounting.unreached + accounting.protected, accounting.candidates);
+        for truth in [&early, &late] {
+            assert_eq!(keys::existing(&options.access, &truth.stale).await.len(), truth.stale.len());
+        }
+        assert_eq!(keys::matching(&options.access, "keysweep:*").await.len(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_cancelled_in_the_middle() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    options.rules.grace_ms = LONG_GRACE_MS;
+    let truth = Truth::mixture(20_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let (progress, mut seen) = kit::progress(&survey);
+    let running = kit::in_time(coordinator::embedded::run(&env, &options, &survey, progress));
+    let cancelling = async {
+        seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+        let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
+        env.records(survey.spec.run).create_cancel(&cancel).await.unwrap();
+        Instant::now()
+    };
+    let (result, cancelled) = tokio::join!(running, cancelling);
+    let (result, took) = (result.unwrap(), cancelled.elapsed());
+    assert!(took < Duration::from_secs(20), "it ended {took:?} after it was cancelled");
+    let mut expected = truth.accounting(Action::Delete);
+    (expected.deleted, expected.unreached) = (0, expected.deleted);
+    assert_eq!((result.accounting, result.status), (expected, Status::Cancelled));
+    assert!(result.issues.iter().any(|issue| issue.contains("a test asked for it")), "{:?}", result.issues);
+    truth.check_keys(&options.access, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_cancelled_at_once_reads_nothing() {
+    let cluster = kit::cluster().await;
+    let options = kit::options(cluster.urls());
+    let truth = Truth::mixture(5_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let cancel = Cancel { kind: CancelKind::Asked, cause: "before it began".to_owned() };
+    env.records(survey.spec.run).create_cancel(&cancel).await.unwrap();
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    assert_eq!((result.status, result.cleaned_keys), (Status::Cancelled, 0));
+    assert!(result.accounting.balanced && !result.coverage.complete);
+    truth.check_keys(&options.access, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_ends_when_its_time_is_over() {
+    let cluster = kit::cluster().await;
+    let mut options = kit::options(cluster.urls());
+    (options.rules.grace_ms, options.max_runtime) = (LONG_GRACE_MS, Some(Duration::from_secs(1)));
+    let truth = Truth::mixture(5_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let begun = Instant::now();
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+    let cancel = env.records(survey.spec.run).cancel().await.unwrap().unwrap();
+    assert_eq!((cancel.kind, result.status), (CancelKind::Runtime, Status::Cancelled));
+    assert_eq!((result.accounting.balanced, result.cleaned_keys), (true, 0));
+    truth.check_keys(&options.access, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_node_gets_more_tasks_at_a_time_than_its_limit() {
+    let cluster = kit::cluster().await;
+    let options = kit::options(cluster.urls());
+    // Enough for several tasks per node.
+    let truth = Truth::mixture(120_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    assert!(survey.nodes.iter().all(|node| node.tasks > TASKS_PER_NODE as u64), "{:?}", survey.nodes);
+    let mut env = kit::env(&options, Timing::default());
+    let crowd = Arc::new(Crowd::new(&env));
+    env.queue = Arc::clone(&crowd) as _;
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    truth.check(&options.access, &result).await;
+    let most: Vec<usize> = crowd.most().into_values().collect();
+    assert_eq!(most, [TASKS_PER_NODE; 3], "the limit is used, and kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_breaks_ends_the_run_with_an_error_and_frees_the_lock() {
+    let server = kit::standalone().await;
+    let options = kit::options(vec![server.url()]);
+    let truth = Truth::mixture(1_000, "");
+    truth.seed(&options.access).await;
+    for topic in [Topic::Tasks, Topic::Batches] {
+        let survey = kit::look(&options).await;
+        let mut env = kit::env(&options, Timing::default());
+        env.queue = Arc::new(Broken::new(Arc::clone(&env.queue), topic));
+        let error = kit::run_in(&env, &options, &survey).await.unwrap_err();
+        assert!(matches!(error, RunError::Stage(..)), "{error}");
+        truth.check_keys(&options.access, false).await;
+    }
+    truth.check(&options.access, &kit::run(&options).await).await;
+}

@@ -1,0 +1,137 @@
+//! The lock of an embedded run: one run of a job at a time, whatever becomes of its holder.
+
+use std::time::{Duration, Instant};
+
+use crate::kit;
+use crate::kit::keys;
+use crate::kit::truth::Truth;
+use coordinator::drive::Progress;
+use coordinator::embedded::{self, RunError};
+use coordinator::exit;
+use coordinator::job_lock::LockError;
+use coordinator::options::Options;
+use coordinator::state::RunState;
+use shared::cluster::Conn;
+use shared::cluster::lock::Holder;
+use shared::env::Timing;
+use shared::ids::RunId;
+use shared::messages::{Action, CancelKind};
+use shared::result::Status;
+use shared::slot::slot_of;
+use tokio::sync::watch;
+
+/// The key of the lock, as it stands in a deployment that serves everything.
+fn lock_key(options: &Options) -> Vec<u8> {
+    format!("keysweep:lock:{}", options.job).into_bytes()
+}
+
+/// The connection to the server that has the lock.
+async fn keeper(options: &Options) -> Conn {
+    let deployment =
+        shared::cluster::Deployment::discover(options.access.clone(), "keysweep-test").await.unwrap();
+    let slot = slot_of(&lock_key(options));
+    deployment.conn(&deployment.topology().owner(slot).unwrap().node).await.unwrap()
+}
+
+async fn until_reaping(seen: &mut watch::Receiver<Progress>) {
+    seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_run_is_refused_or_waits() {
+    let cluster = kit::cluster().await;
+    let mut options = kit::options(cluster.urls());
+    options.rules.grace_ms = 2_500;
+    let truth = Truth::mixture(3_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let (progress, mut seen) = kit::progress(&survey);
+    let first = kit::in_time(embedded::run(&env, &options, &survey, progress));
+    let second = kit::in_time(async {
+        until_reaping(&mut seen).await;
+        let refused = embedded::run_cleanup_now(&options).await.unwrap_err();
+        let text = refused.to_string();
+        assert_eq!(exit::of_error(&refused), exit::REFUSED);
+        let RunError::Lock(LockError::Held { job, holder, lease_left }) = refused else { panic!("{text}") };
+        assert_eq!(job, options.job);
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let pid = format!("by process {} on `{}` since 2", std::process::id(), host.trim());
+        assert!(holder.starts_with(&pid) && holder.contains(&survey.spec.run.to_string()), "{holder}");
+        assert!(text.contains(&holder) && text.contains("--lock-wait"), "{text}");
+        assert!((1..=31).contains(&lease_left), "{lease_left} s");
+        // A run that only reads needs no lock, and one that waits gets it.
+        let mut reading = options.clone();
+        reading.rules.action = Action::Report;
+        assert_eq!(embedded::run_cleanup_now(&reading).await.unwrap().status, Status::Completed);
+        let mut waiting = options.clone();
+        (waiting.lock_wait, waiting.rules.grace_ms) = (kit::HANG, 0);
+        let waited = embedded::run_cleanup_now(&waiting).await.unwrap();
+        assert_eq!((waited.status, waited.cleaned_keys), (Status::Completed, 0), "the first left nothing");
+    });
+    let (first, ()) = tokio::join!(first, second);
+    truth.check_numbers(&first.unwrap(), Action::Delete);
+    truth.check_keys(&options.access, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lock_of_a_dead_holder_runs_out() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    let truth = Truth::mixture(1_000, "");
+    truth.seed(&options.access).await;
+    let dead = Holder {
+        run: RunId::new(),
+        host: "gone".to_owned(),
+        pid: 1,
+        since: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    let conn = keeper(&options).await;
+    for (content, named) in [
+        (serde_json::to_vec(&dead).unwrap(), "process 1 on `gone` since 2026-01-01"),
+        (b"of another make".to_vec(), "by somebody unknown"),
+    ] {
+        conn.command(&[b"SET", &lock_key(&options), &content, b"PX", b"1500"]).await.unwrap();
+        let refused = embedded::run_cleanup_now(&options).await.unwrap_err().to_string();
+        assert!(refused.contains(named), "{refused}");
+    }
+    let begun = Instant::now();
+    options.lock_wait = kit::HANG;
+    truth.check(&options.access, &kit::run(&options).await).await;
+    assert!(begun.elapsed() > Duration::from_millis(500), "it waited for the lease to end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_lock_is_taken_away_stops_deleting() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    // Longer than it takes the run to notice: it looks every 5 s.
+    options.rules.grace_ms = 60_000;
+    let truth = Truth::mixture(3_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let (progress, mut seen) = kit::progress(&survey);
+    let conn = keeper(&options).await;
+    let running = kit::in_time(embedded::run(&env, &options, &survey, progress));
+    let stealing = async {
+        until_reaping(&mut seen).await;
+        conn.command(&[b"SET", &lock_key(&options), b"thief", b"PX", b"60000"]).await.unwrap();
+    };
+    let (result, ()) = tokio::join!(running, stealing);
+    let result = result.unwrap();
+    let cancel = env.records(survey.spec.run).cancel().await.unwrap().unwrap();
+    assert_eq!((result.status, cancel.kind), (Status::Cancelled, CancelKind::LockLost));
+    assert!(
+        result.issues.iter().any(|issue| issue.contains("the lock of the job was lost")),
+        "{:?}",
+        result.issues
+    );
+    let mut expected = truth.accounting(Action::Delete);
+    (expected.deleted, expected.unreached) = (0, expected.deleted);
+    assert_eq!(result.accounting, expected);
+    let own = keys::matching(&options.access, "keysweep:*").await;
+    assert_eq!(own, [lock_key(&options)], "the thief's lock is left alone");
+    conn.command(&[b"DEL", &lock_key(&options)]).await.unwrap();
+    truth.check_keys(&options.access, false).await;
+}

@@ -1,0 +1,14 @@
+//! Whole runs in one process: all stages in this one, over a queue and a store in memory.
+#![cfg(test)]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod exact;
+mod gap;
+mod guards;
+mod lock;
+mod reshard;
+mod resize;
+mod slow_nodes;
+mod twice;

@@ -1,0 +1,102 @@
+//! Nothing is counted or deleted twice, and nothing is lost, when every message is delivered twice and when
+//! workers are cut off at the worst moments.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kit;
+use crate::kit::queues::Twice;
+use crate::kit::truth::Truth;
+use shared::crash::{CrashPlan, CrashPoint};
+use shared::env::Timing;
+
+/// Few, but enough for two scan tasks even on a standalone server.
+const KEYS: u64 = 12_000;
+
+/// Where workers are cut off, and whether a run comes there a second time. The reporter makes one result: it
+/// passes its points once, unless it was cut off at them before.
+const POINTS: [(CrashPoint, bool); 9] = [
+    (CrashPoint::TaskTaken, true),
+    (CrashPoint::BatchesPublished, true),
+    (CrashPoint::ReportStored, true),
+    (CrashPoint::BatchTaken, true),
+    (CrashPoint::ScriptsRun, true),
+    (CrashPoint::ReceiptPending, true),
+    (CrashPoint::ReceiptStored, true),
+    (CrashPoint::ResultPending, false),
+    (CrashPoint::ResultStored, false),
+];
+
+/// Redelivery after half a second, so that a worker cut off does not hold the test up.
+fn timing() -> Timing {
+    Timing { ack_wait: Duration::from_millis(500), ..Timing::default() }
+}
+
+/// Every delivery twice, with `grace_ms`.
+async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
+    let mut options = kit::options(urls);
+    options.rules.grace_ms = grace_ms;
+    let mut env = kit::env(&options, timing());
+    let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
+    env.queue = Arc::clone(&twice) as _;
+    let truth = Truth::mixture(keys, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    truth.check(&options.access, &result).await;
+    let messages = survey.tasks.len() as u64;
+    assert!(twice.doubled() > messages, "{} deliveries were doubled, of {messages} tasks", twice.doubled());
+}
+
+/// One run in which a worker is cut off at the `visit`-th visit of `point`.
+async fn cut_off(urls: Vec<String>, point: CrashPoint, visit: u32, happens: bool) {
+    let mut options = kit::options(urls);
+    options.rules.grace_ms = 50;
+    let truth = Truth::mixture(KEYS, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let (env, plan) = kit::with_crash(kit::env(&options, timing()), CrashPlan::at(point, visit));
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    assert_eq!(plan.has_fired(), happens, "whether {point:?} was visited {visit} times");
+    truth.check(&options.access, &result).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_delivery_twice_on_a_cluster() {
+    let cluster = kit::cluster().await;
+    delivered_twice(cluster.urls(), 20_000, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_delivery_twice_on_a_standalone_server() {
+    let server = kit::standalone().await;
+    delivered_twice(vec![server.url()], 20_000, 0).await;
+}
+
+#[test]
+fn every_point_is_in_the_table() {
+    assert_eq!(POINTS.map(|(point, _)| point), CrashPoint::ALL);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_crash_point_on_a_cluster() {
+    for (point, again) in POINTS {
+        for (visit, happens) in [(1, true), (2, again)] {
+            println!("{point:?}, visit {visit}");
+            // Emptied anew by each turn.
+            let cluster = kit::cluster().await;
+            cut_off(cluster.urls(), point, visit, happens).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_crash_point_on_a_standalone_server() {
+    for (point, again) in POINTS {
+        for (visit, happens) in [(1, true), (2, again)] {
+            println!("{point:?}, visit {visit}");
+            let server = kit::standalone().await;
+            cut_off(vec![server.url()], point, visit, happens).await;
+        }
+    }
+}

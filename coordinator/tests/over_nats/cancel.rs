@@ -1,0 +1,61 @@
+//! A run over NATS that is cancelled while it deletes: deletion stops at once, and the result says what is gone,
+//! key by key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kit;
+use crate::kit::gate::Paced;
+use crate::kit::keys;
+use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::truth::Truth;
+use shared::env::Timing;
+use shared::messages::{Cancel, CancelKind};
+use shared::queue::Topic;
+use shared::result::Status;
+
+/// How soon nothing more may be deleted.
+const STOP: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletion_stops_within_two_seconds() {
+    let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
+    let mut options = kit::options(cluster.urls());
+    options.max_delete_percent = 100;
+    let mut truth = Truth::mixture(60_000, "");
+    (0..40_000).for_each(|n| truth.add(kit::truth::Class::Stale, format!("permissions:more:{n}")));
+    truth.seed(&options.access).await;
+    let (mut env, survey) = (net.env(&options).await, kit::look(&options).await);
+    // One batch of at most 4,000 keys each 200 ms and reaper: it would take far longer than the test looks.
+    env.queue = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(200)) as Arc<_>;
+    let workers = Workers::start(&env, Counts { scanners: 2, reapers: 1, reporters: 1 });
+    let records = env.records(survey.spec.run);
+    let stopping = async {
+        net::until(async || keys::count(&options.access).await < truth.all()).await;
+        let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
+        records.create_cancel(&cancel).await.unwrap();
+        tokio::time::sleep(STOP).await;
+        keys::existing(&options.access, &truth.stale).await.len()
+    };
+    let driving = Box::pin(net::driven(&env, &options, &survey));
+    let (result, left) = kit::in_time(async { tokio::join!(driving, stopping) }).await;
+    net::closed(&env, result.run_id).await;
+    workers.stop().await;
+    // Longer than any redelivery: nothing comes after.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let existing = keys::existing(&options.access, &truth.stale).await.len();
+    assert_eq!(existing, left, "nothing is deleted later than {STOP:?} after the cancel");
+    let (gone, all) = ((truth.stale.len() - left) as u64, truth.stale.len() as u64);
+    println!("{gone} of {all} stale keys were deleted before the run stopped");
+    assert!(gone > 0 && gone < all, "it was cancelled in the middle");
+    let accounting = result.accounting;
+    assert_eq!((result.status, result.cleaned_keys, accounting.deleted), (Status::Cancelled, gone, gone));
+    assert!(accounting.balanced, "{accounting:?}");
+    assert_eq!(accounting.candidates, gone + accounting.unreached + accounting.protected, "{accounting:?}");
+    assert!(result.issues.iter().any(|issue| issue.contains("a test asked for it")), "{:?}", result.issues);
+    for kept in [&truth.fresh, &truth.protected, &truth.other] {
+        assert_eq!(keys::existing(&options.access, kept).await.len(), kept.len());
+    }
+    net::drop_ledgers(&options).await;
+    assert_eq!(keys::count(&options.access).await, truth.all() - gone, "nothing of our own is left");
+}

@@ -1,0 +1,12 @@
+//! Whole runs over NATS, with stages that are tasks of this process, so that each can be cut off where it hurts.
+#![cfg(test)]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod cancel;
+mod faults;
+mod outage;
+mod serve;
+mod takeover;
+mod twice;

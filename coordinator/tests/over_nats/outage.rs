@@ -1,0 +1,110 @@
+//! NATS that goes away, is not there yet, or is full: workers and coordinators wait and go on, and nothing fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kit;
+use crate::kit::gate::{Gate, Paced};
+use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::truth::{Class, Truth};
+use coordinator::serve::serve;
+use shared::crash::{CrashPlan, CrashPoint};
+use shared::env::Timing;
+use shared::limits::QUEUE_BYTES_MIN;
+use shared::queue::Topic;
+use shared::supervise::Crew;
+use tokio_util::sync::CancellationToken;
+
+/// A run in whose middle NATS is killed and away for `down`.
+async fn without_nats_for(down: Duration) {
+    let timing =
+        Timing { ack_wait: Duration::from_secs(2), lease: Duration::from_secs(2), ..Timing::default() };
+    let (net, cluster) = (Net::start(timing).await, kit::cluster().await);
+    let options = kit::options(cluster.urls());
+    let truth = Truth::mixture(60_000, "");
+    truth.seed(&options.access).await;
+    let (mut env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let gate = Gate::new(&env.queue, Topic::Tasks);
+    env.queue = Arc::clone(&gate) as _;
+    let workers = Workers::start(&env, Counts::PAIRS);
+    net::submitted(&env, &options, &survey, "a test that leaves the run to the service").await;
+    let (shutdown, mut service) = (CancellationToken::new(), Crew::default());
+    let (nats, serving, stop) = (net.connect().await, net.env(&options).await, shutdown.clone());
+    service.start("service", async move { serve(&serving, &nats, Vec::new(), "service", stop).await });
+    let records = env.records(survey.spec.run);
+    gate.allow(3);
+    net::until(async || net::reports(&records, &survey.tasks).await == 3).await;
+    net.server.kill().unwrap();
+    // Some work is in hand meanwhile, and some is pulled in vain.
+    gate.open();
+    tokio::time::sleep(down).await;
+    net.server.restart().await.unwrap();
+    let result = kit::in_time(net::followed(&env, &survey)).await;
+    println!("NATS was away for {down:?}, the run took {} ms", result.duration_ms);
+    net::closed(&env, result.run_id).await;
+    net::freed(&env, &options).await;
+    shutdown.cancel();
+    assert_eq!(kit::in_time(service.join()).await, []);
+    workers.stop().await;
+    net::drop_ledgers(&options).await;
+    truth.check(&options.access, &result).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_outlasts_a_nats_that_is_away_for_6_s() {
+    without_nats_for(Duration::from_secs(6)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute"]
+async fn soak_a_run_outlasts_a_nats_that_is_away_for_30_s() {
+    without_nats_for(Duration::from_secs(30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_are_there_before_nats_wait_for_it() {
+    let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
+    let options = kit::options(vec![server.url()]);
+    let truth = Truth::mixture(3_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    net.server.kill().unwrap();
+    let early = async { Workers::start(&net.env(&options).await, Counts::PAIRS) };
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        net.server.restart().await.unwrap();
+    };
+    let (workers, ()) = kit::in_time(async { tokio::join!(early, late) }).await;
+    let env = net.env(&options).await;
+    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    workers.stop().await;
+    net::drop_ledgers(&options).await;
+    truth.check(&options.access, &result).await;
+}
+
+/// The smallest queue that may be configured, and twice as many bytes of candidates as it holds. A scanner is cut off
+/// with a whole task's batches in the queue: they stay there until another attempt has found room for its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
+    let mut net = Net::start(Timing { ack_wait: Duration::from_secs(5), ..Timing::default() }).await;
+    net.access.queue_bytes = QUEUE_BYTES_MIN as u64;
+    let cluster = kit::cluster().await;
+    let mut options = kit::options(cluster.urls());
+    options.max_delete_percent = 100;
+    let mut truth = Truth::default();
+    for n in 0..2 * QUEUE_BYTES_MIN / 1_000 {
+        truth.add(Class::Stale, format!("permissions:{n:0988}"));
+    }
+    truth.seed(&options.access).await;
+    let (mut env, survey) = (net.env(&options).await, kit::look(&options).await);
+    // Slower than scanners by far, so that the queue fills.
+    let paced = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(150));
+    env.queue = Arc::clone(&paced) as _;
+    let env = net::with_crash(&env, CrashPlan::at(CrashPoint::BatchesPublished, 2));
+    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    assert!(env.crash.has_fired());
+    println!("the queue was full {} times, the run took {} ms", paced.full(), result.duration_ms);
+    assert!(paced.full() > 0, "the queue was never full");
+    net::drop_ledgers(&options).await;
+    truth.check(&options.access, &result).await;
+}

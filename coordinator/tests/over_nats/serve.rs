@@ -1,0 +1,245 @@
+//! The service: it starts what is due or was missed, tries again what failed, and answers programs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::kit;
+use coordinator::options::Options;
+use coordinator::schedule::Schedule;
+use coordinator::serve::{Job, RunAnswer, serve};
+use jiff::Timestamp;
+use reaper::Reaper;
+use scanner::Scanner;
+use serde_json::{Value, json};
+use shared::env::{Env, Timing};
+use shared::events::EVENTS;
+use shared::history::{self, RunLine};
+use shared::nats::setup::ensure;
+use shared::nats::{Answer, Nats, NatsAccess, ask};
+use shared::result::Status;
+use shared::servers::{NatsServer, Server};
+use shared::supervise::Crew;
+use tokio_util::sync::CancellationToken;
+
+/// A service with workers, and all that they need.
+struct Site {
+    _servers: (NatsServer, Server),
+    nats: Nats,
+    env: Env,
+    options: Options,
+    shutdown: CancellationToken,
+    crew: Crew,
+}
+
+impl Site {
+    /// Keys are there, workers run, the service does not yet.
+    async fn start() -> Self {
+        let (broker, redis) = (NatsServer::start("").await.unwrap(), kit::standalone().await);
+        let nats = Nats::connect(&NatsAccess::open(broker.url()), "keysweep-test", None).await.unwrap();
+        ensure(&nats).await.unwrap();
+        let options = kit::options(vec![redis.url()]);
+        kit::truth::Truth::mixture(2_000, "").seed(&options.access).await;
+        let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
+        let env = Env::connect(&nats, access, Timing { lease: Duration::from_secs(2), ..Timing::default() });
+        let shutdown = CancellationToken::new();
+        let mut crew = Crew::default();
+        let (scanner, reaper) =
+            (Scanner::new(env.clone(), shutdown.clone()), Reaper::new(env.clone(), shutdown.clone()));
+        crew.start("scanner", async move { scanner.run(4).await });
+        crew.start("reaper", async move { reaper.run(4).await });
+        let (reporting, until) = (env.clone(), shutdown.clone());
+        crew.start("reporter", async move { reporter::run(&reporting, until).await });
+        Self { _servers: (broker, redis), nats, env, options, shutdown, crew }
+    }
+
+    fn serve(&mut self, jobs: Vec<Job>) {
+        let (env, nats, shutdown) = (self.env.clone(), self.nats.clone(), self.shutdown.clone());
+        self.crew.start("service", async move { serve(&env, &nats, jobs, "the service", shutdown).await });
+    }
+
+    /// A job that is due every minute.
+    fn job(&self) -> Job {
+        Job {
+            options: self.options.clone(),
+            schedule: Schedule::parse("* * * * *", "UTC").unwrap(),
+            attempts: 2,
+            backoff: Duration::from_millis(10),
+            catch_up: false,
+        }
+    }
+
+    async fn history(&self) -> Vec<RunLine> {
+        history::read(&*self.env.store).await.unwrap()
+    }
+
+    /// The history once `done` is true of it.
+    async fn history_when(&self, done: impl Fn(&[RunLine]) -> bool) -> Vec<RunLine> {
+        kit::in_time(async {
+            loop {
+                let lines = self.history().await;
+                if done(&lines) {
+                    return lines;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+
+    async fn events(&self, kind: &str) -> Vec<Value> {
+        let (mut events, mut revision) = (Vec::new(), 0);
+        while let Some(entry) = self.env.store.next_after(EVENTS, revision).await.unwrap() {
+            revision = entry.revision;
+            let event: Value = serde_json::from_slice(&entry.value).unwrap();
+            if event["type"] == format!("dev.keysweep.run.{kind}.v1") {
+                events.push(event);
+            }
+        }
+        events
+    }
+
+    /// What the service answers to `request`.
+    async fn ask(&self, endpoint: &str, request: &Value) -> Answer {
+        kit::in_time(async {
+            loop {
+                match ask(&self.nats, endpoint, request.to_string().into_bytes()).await.unwrap() {
+                    // It has just been started.
+                    Answer::Nobody => tokio::time::sleep(Duration::from_millis(50)).await,
+                    answer => return answer,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn end(self) {
+        self.shutdown.cancel();
+        assert_eq!(kit::in_time(self.crew.join()).await, []);
+    }
+}
+
+fn given<T: serde::de::DeserializeOwned>(answer: &Answer) -> T {
+    let Answer::Given(bytes) = answer else { panic!("{answer:?}") };
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// The job was due an hour long, and nobody was there.
+async fn missed(catch_up: bool) -> Site {
+    let mut site = Site::start().await;
+    let job = Job { catch_up, ..site.job() };
+    let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
+    site.env.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
+    site.serve(vec![job]);
+    kit::in_time(async {
+        while site.events("missed").await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let told = site.events("missed").await;
+    assert_eq!(told.len(), 1);
+    let count = told[0]["data"]["count"].as_u64().unwrap();
+    assert!((59..=61).contains(&count), "{count}");
+    assert_eq!(told[0]["data"]["caughtUp"], catch_up);
+    site
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missed_runs_are_reported_once_and_made_up_for_if_the_job_says_so() {
+    let mut site = missed(true).await;
+    let lines = site.history_when(|lines| lines.first().is_some_and(|line| line.status.is_some())).await;
+    assert_eq!((lines[0].status, lines[0].cleaned_keys), (Some(Status::Completed), 200));
+    assert!(lines[0].started_by.starts_with("schedule, late"), "{}", lines[0].started_by);
+    // Another service comes: nothing was missed since.
+    let job = site.job();
+    site.serve(vec![job]);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(site.events("missed").await.len(), 1);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missed_runs_are_only_reported_otherwise() {
+    let site = missed(false).await;
+    // The next minute may begin at any time, but not with this word.
+    let late = |line: &RunLine| line.started_by.starts_with("schedule, late");
+    assert!(!site.history().await.iter().any(late));
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_fails_is_followed_by_the_next_and_by_no_third() {
+    let mut site = Site::start().await;
+    let mut job = Job { catch_up: true, ..site.job() };
+    // Nobody listens there.
+    job.options.access.urls = vec!["redis://127.0.0.1:1".to_owned()];
+    let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
+    site.env.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
+    site.serve(vec![job]);
+    site.history_when(|lines| lines.len() >= 2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let lines = site.history().await;
+    let first = &lines[0];
+    assert!(lines.iter().all(|line| line.status == Some(Status::Failed)));
+    assert!(first.cause.as_ref().is_some_and(|cause| cause.contains("127.0.0.1:1")), "{first:?}");
+    assert_eq!((first.attempt.number, first.attempt.of, first.attempt.previous), (1, 2, None));
+    assert_eq!((lines[1].attempt.number, lines[1].attempt.previous), (2, Some(first.run_id)));
+    // The minute may have turned meanwhile, which starts a first attempt of its own.
+    assert!(lines.iter().all(|line| line.attempt.number <= 2), "{lines:#?}");
+    assert_eq!(site.events("failed").await.len(), lines.len());
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_start_runs_and_ask_for_statistics() {
+    let mut site = Site::start().await;
+    let job = site.job();
+    site.serve(vec![job]);
+    let started: RunAnswer =
+        given(&site.ask("run", &json!({ "scanBatchSize": 50, "startedBy": "a script" })).await);
+    let mine = |lines: &[RunLine]| lines.iter().find(|line| line.run_id == started.run_id).cloned();
+    let lines = site.history_when(|lines| mine(lines).is_some_and(|line| line.status.is_some())).await;
+    let line = mine(&lines).unwrap();
+    assert_eq!(
+        (line.status, line.cleaned_keys, line.started_by.as_str()),
+        (Some(Status::Completed), 200, "a script")
+    );
+    let stats: Value = given(&site.ask("stats", &json!({})).await);
+    assert!(stats["jobQueue"]["completed"].as_u64().unwrap() >= 1, "{stats}");
+    assert_eq!(
+        (&stats["redisHealth"]["status"], &stats["cacheHealth"]["errors"]),
+        (&json!("healthy"), &Value::Null)
+    );
+    for (endpoint, request, code, word) in [
+        ("run", json!({ "job": "other" }), 404, "other"),
+        ("run", json!({ "scanBatchSize": 0 }), 400, "scanBatchSize"),
+        ("run", json!({ "scanBatchsize": 1 }), 400, "unknown field"),
+        ("run", json!({ "aggressiveCleanup": true }), 400, "inactive users"),
+        ("cancel", json!({ "runId": "01a20c5f-5c7e-723c-adcf-f38a83c36ec0" }), 404, "no run"),
+        ("cancel", json!({}), 400, "runId"),
+        ("stats", json!({ "job": "other" }), 404, "other"),
+    ] {
+        let Answer::Refused(given, why) = site.ask(endpoint, &request).await else {
+            panic!("{endpoint} {request}")
+        };
+        assert!(given == code && why.contains(word), "{endpoint} {request}: {given} {why}");
+    }
+    site.end().await;
+}
+
+/// Two services, one job: each due time has one run, whoever claims it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_services_start_one_run() {
+    let mut site = Site::start().await;
+    let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
+    site.env.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
+    for _ in 0..2 {
+        let job = Job { catch_up: true, ..site.job() };
+        site.serve(vec![job]);
+    }
+    site.history_when(|lines| lines.iter().any(|line| line.status.is_some())).await;
+    let late = site.history().await.into_iter().filter(|line| line.started_by.starts_with("schedule, late"));
+    assert_eq!(late.count(), 1);
+    assert_eq!(site.events("missed").await.len(), 1);
+    site.end().await;
+}

@@ -1,0 +1,345 @@
+//! One coordinator per job, whatever happens: of two at once one is refused; one that dies or stands still is
+//! followed by another, which goes on with what is there; and what the old one still writes is refused. A run
+//! without NATS and one over NATS keep each other away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kit;
+use crate::kit::gate::{Gate, freezing};
+use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::truth::Truth;
+use coordinator::conduct::{Conducted, conduct};
+use coordinator::drive::{DriveError, drive};
+use coordinator::embedded::{self, RunError};
+use coordinator::hold::{self, Phase};
+use coordinator::job_lock::LockError;
+use coordinator::options::Options;
+use coordinator::serve::serve;
+use coordinator::state::RunState;
+use coordinator::submit::{SubmitError, submit};
+use coordinator::survey::Survey;
+use shared::env::{Env, Timing};
+use shared::events::EVENTS;
+use shared::ids::TaskId;
+use shared::messages::Loss;
+use shared::queue::Topic;
+use shared::records::{Decision, Record};
+use shared::result::CleanupResult;
+use shared::supervise::Crew;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Enough for three tasks on each of three nodes, of which two at a time are handed out.
+const KEYS: u64 = 60_000;
+
+/// Far longer than a take-over takes.
+const SLACK: Duration = Duration::from_secs(20);
+
+fn timing() -> Timing {
+    Timing { ack_wait: Duration::from_secs(5), lease: LEASE, ..Timing::default() }
+}
+
+/// A run whose tasks are read as a test allows.
+struct Scene {
+    net: Net,
+    options: Options,
+    truth: Truth,
+    survey: Survey,
+    /// Where the workers are.
+    env: Env,
+    gate: Arc<Gate>,
+    workers: Workers,
+    _cluster: kit::Ours,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let (net, cluster) = (Net::start(timing()).await, kit::cluster().await);
+        let options = kit::options(cluster.urls());
+        let truth = Truth::mixture(KEYS, "");
+        truth.seed(&options.access).await;
+        let survey = kit::look(&options).await;
+        assert!(survey.tasks.len() > 8, "{} tasks", survey.tasks.len());
+        let mut env = net.env(&options).await;
+        let gate = Gate::new(&env.queue, Topic::Tasks);
+        env.queue = Arc::clone(&gate) as _;
+        let workers = Workers::start(&env, Counts::PAIRS);
+        Self { net, options, truth, survey, env, gate, workers, _cluster: cluster }
+    }
+
+    /// Returns when so many tasks have a report.
+    async fn until_reported(&self, count: usize) {
+        let records = self.env.records(self.survey.spec.run);
+        net::until(async || net::reports(&records, &self.survey.tasks).await == count).await;
+    }
+
+    /// Returns when `who` holds the job.
+    async fn until_held_by(&self, who: &str) {
+        let held = async || hold::look(&*self.env.store, &self.options.job).await.unwrap();
+        net::until(async || held().await.is_some_and(|(hold, _)| hold.who == who)).await;
+    }
+
+    /// Lets the run end, and holds it against the truth.
+    async fn end(self) -> CleanupResult {
+        self.gate.open();
+        let result = kit::in_time(net::followed(&self.env, &self.survey)).await;
+        net::closed(&self.env, result.run_id).await;
+        net::freed(&self.env, &self.options).await;
+        self.workers.stop().await;
+        net::drop_ledgers(&self.options).await;
+        self.truth.check(&self.options.access, &result).await;
+        result
+    }
+
+    /// Sees the second coordinator take the run over, whose first one has gone at `gone` after two tasks; two more
+    /// are done meanwhile. The tasks that are left then.
+    async fn taken_over(&self, gone: Instant) -> Vec<TaskId> {
+        self.gate.allow(2);
+        self.until_reported(4).await;
+        let meanwhile = gone.elapsed();
+        self.until_held_by("second").await;
+        let taken = gone.elapsed();
+        println!("taken over after {taken:?}; two tasks were done meanwhile, in {meanwhile:?}");
+        assert!(taken < LEASE + SLACK, "{taken:?}");
+        net::until(async || self.took().await.len() == 2).await;
+        let records = self.env.records(self.survey.spec.run);
+        let mut left = Vec::new();
+        for task in &self.survey.tasks {
+            if records.report(task.task).await.unwrap().is_none() {
+                left.push(task.task);
+            }
+        }
+        assert_eq!(left.len(), self.survey.tasks.len() - 4);
+        left.sort();
+        left
+    }
+
+    /// The coordinators that took the run, in order, with their places in its log.
+    async fn places(&self) -> Vec<(u64, String)> {
+        let (records, mut revision, mut took) = (self.env.records(self.survey.spec.run), 0, Vec::new());
+        while let Some((at, record)) = records.next_after(revision).await.unwrap() {
+            revision = at;
+            if let Some(Record::Decision { n, decision: Decision::Took { who, .. } }) = record {
+                took.push((n, who));
+            }
+        }
+        took
+    }
+
+    async fn took(&self) -> Vec<String> {
+        self.places().await.into_iter().map(|(_, who)| who).collect()
+    }
+
+    async fn place_of(&self, coordinator: &str) -> u64 {
+        let places = self.places().await;
+        places.iter().find(|(_, who)| who == coordinator).expect("it took the run").0
+    }
+}
+
+/// Another coordinator: a service without jobs of its own, which takes up what others leave.
+struct Service {
+    crew: Crew,
+    shutdown: CancellationToken,
+    gate: Arc<Gate>,
+}
+
+impl Service {
+    async fn start(scene: &Scene, who: &'static str) -> Self {
+        let (nats, mut env) = (scene.net.connect().await, scene.net.env(&scene.options).await);
+        let gate = Gate::new(&env.queue, Topic::Tasks);
+        env.queue = Arc::clone(&gate) as _;
+        let (mut crew, shutdown) = (Crew::default(), CancellationToken::new());
+        let stop = shutdown.clone();
+        crew.start(who, async move { serve(&env, &nats, Vec::new(), who, stop).await });
+        Self { crew, shutdown, gate }
+    }
+
+    /// The tasks that it handed out.
+    fn handed_out(&self) -> Vec<TaskId> {
+        let mut tasks = self.gate.published();
+        tasks.sort();
+        tasks
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        assert_eq!(kit::in_time(self.crew.join()).await, [], "how the service ended");
+    }
+}
+
+fn held_by(error: SubmitError) -> String {
+    match error {
+        SubmitError::Run(RunError::Lock(held @ LockError::Held { .. })) => held.to_string(),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_submit_at_once_one_is_refused_and_told_by_whom() {
+    let (net, server) = (Net::start(timing()).await, kit::standalone().await);
+    let options = kit::options(vec![server.url()]);
+    let truth = Truth::mixture(3_000, "");
+    truth.seed(&options.access).await;
+    let who = |who: &str| Options { started_by: who.to_owned(), ..options.clone() };
+    let (one, two) = (who("coordinator one"), who("coordinator two"));
+    let (env_one, env_two) = (net.env(&one).await, net.env(&two).await);
+    let (survey_one, survey_two) = (kit::look(&one).await, kit::look(&two).await);
+    let (first, second) =
+        tokio::join!(submit(&env_one, &one, &survey_one), submit(&env_two, &two, &survey_two));
+    let (env, survey, by, refused) = match (first, second) {
+        (Ok(_), Err(refused)) => (env_one, survey_one, "coordinator one", refused),
+        (Err(refused), Ok(_)) => (env_two, survey_two, "coordinator two", refused),
+        others => panic!("{others:?}"),
+    };
+    let text = held_by(refused);
+    let run = survey.spec.run.to_string();
+    assert!(text.contains(&format!("by {by} since 2")) && text.contains(&run), "{text}");
+    let workers = Workers::start(&env, Counts::PAIRS);
+    let held = net::taken(&env, &options, survey.spec.run, "a test").await;
+    let result = kit::in_time(net::conducted(&env, held)).await;
+    workers.stop().await;
+    net::drop_ledgers(&options).await;
+    truth.check(&options.access, &result).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_dies_is_followed_by_another() {
+    let scene = Scene::start().await;
+    let env = scene.net.env(&scene.options).await;
+    let held = net::submitted(&env, &scene.options, &scene.survey, "first").await;
+    let service = Service::start(&scene, "second").await;
+    scene.gate.allow(2);
+    let mut first = Box::pin(net::conducted(&env, held));
+    tokio::select! {
+        result = &mut first => panic!("{result:?}"),
+        () = scene.until_reported(2) => {}
+    }
+    assert_eq!(scene.took().await, ["first"]);
+    drop(first);
+    let left = scene.taken_over(Instant::now()).await;
+    check_told(&scene).await;
+    assert_eq!(scene.took().await, ["first", "second"]);
+    scene.end().await;
+    assert_eq!(service.handed_out(), left, "what was done is not done again");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_stood_still_gives_way_when_it_goes_on() {
+    let scene = Scene::start().await;
+    let env = scene.net.env(&scene.options).await;
+    let held = net::submitted(&env, &scene.options, &scene.survey, "first").await;
+    let service = Service::start(&scene, "second").await;
+    scene.gate.allow(2);
+    let (frozen, freeze) = watch::channel(false);
+    let never = CancellationToken::new();
+    let first = freezing(conduct(&env, held, &never), freeze);
+    let second = async {
+        scene.until_reported(2).await;
+        frozen.send(true).unwrap();
+        let left = scene.taken_over(Instant::now()).await;
+        frozen.send(false).unwrap();
+        left
+    };
+    let (first, left) = kit::in_time(Box::pin(async { tokio::join!(first, second) })).await;
+    assert!(matches!(first.unwrap(), Conducted::Lost), "it notices that it is out");
+    assert_eq!(scene.took().await, ["first", "second"]);
+    scene.end().await;
+    assert_eq!(service.handed_out(), left, "what was done is not done again");
+    service.stop().await;
+}
+
+/// Without its lease: only the records keep it from deciding anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_former_coordinator_writes_is_refused() {
+    let scene = Scene::start().await;
+    let env = scene.net.env(&scene.options).await;
+    let mut held = net::submitted(&env, &scene.options, &scene.survey, "first").await;
+    let service = Service::start(&scene, "second").await;
+    scene.gate.allow(2);
+    let (frozen, freeze) = watch::channel(false);
+    let run = scene.survey.spec.run;
+    let (progress, _) = kit::progress(&scene.survey);
+    let first = freezing(drive(&env, run, "first", progress), freeze);
+    let second = async {
+        scene.until_reported(2).await;
+        frozen.send(true).unwrap();
+        let left = scene.taken_over(Instant::now()).await;
+        let records = env.records(run);
+        let next = scene.place_of("first").await + 1;
+        let loss = Loss { cause: "too late".to_owned(), node_failed: false };
+        let late = Decision::Seal { tasks: Vec::new(), loss };
+        assert!(!records.append(next, &late).await.unwrap(), "its next decision is refused");
+        assert_eq!(scene.place_of("second").await, next, "because the second one stands there");
+        assert!(!held.set(&*env.store, Phase::Driven).await.unwrap(), "and so is its hold");
+        frozen.send(false).unwrap();
+        left
+    };
+    let (first, left) = kit::in_time(Box::pin(async { tokio::join!(first, second) })).await;
+    assert!(matches!(first, Err(DriveError::Fenced(fenced)) if fenced == run), "{first:?}");
+    scene.end().await;
+    assert_eq!(service.handed_out(), left, "what was done is not done again");
+    service.stop().await;
+}
+
+/// Who runs a job without NATS has its lock in Redis alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_with_and_without_nats_keep_each_other_away() {
+    let (net, cluster) = (Net::start(timing()).await, kit::cluster().await);
+    let mut options = kit::options(cluster.urls());
+    options.rules.grace_ms = 2_500;
+    let truth = Truth::mixture(3_000, "");
+    truth.seed(&options.access).await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let embedded_survey = kit::look(&options).await;
+    let embedded_env = kit::env(&options, Timing::default());
+    let (progress, mut seen) = kit::progress(&embedded_survey);
+    let first = kit::in_time(embedded::run(&embedded_env, &options, &embedded_survey, progress));
+    let second = async {
+        seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+        let text = held_by(submit(&env, &options, &survey).await.unwrap_err());
+        assert!(text.contains(&embedded_survey.spec.run.to_string()), "{text}");
+        let (hold, _) = hold::look(&*env.store, &options.job).await.unwrap().unwrap();
+        assert_eq!(hold.phase, Phase::Free, "it gives the job back");
+        assert_eq!(env.records(survey.spec.run).spec().await.unwrap(), None, "and stores no run");
+    };
+    let (first, ()) = tokio::join!(first, second);
+    truth.check(&options.access, &first.unwrap()).await;
+    empty(&cluster).await;
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let held = net::submitted(&env, &options, &survey, "a test").await;
+    // From the moment that it is submitted, and while it goes on.
+    let check_refused = async || {
+        let refused = embedded::run_cleanup_now(&options).await.unwrap_err();
+        let RunError::Lock(LockError::Held { holder, .. }) = refused else { panic!("{refused}") };
+        assert!(holder.contains(&survey.spec.run.to_string()), "{holder}");
+    };
+    check_refused().await;
+    let workers = Workers::start(&env, Counts::PAIRS);
+    let second = async {
+        let records = env.records(survey.spec.run);
+        net::until(async || net::reports(&records, &survey.tasks).await == survey.tasks.len()).await;
+        check_refused().await;
+    };
+    let (result, ()) = tokio::join!(Box::pin(kit::in_time(net::conducted(&env, held))), second);
+    workers.stop().await;
+    net::drop_ledgers(&options).await;
+    truth.check(&options.access, &result).await;
+}
+
+async fn empty(cluster: &kit::Ours) {
+    for node in cluster.nodes() {
+        node.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    }
+}
+
+/// That subscribers hear of the take-over.
+async fn check_told(scene: &Scene) {
+    let key = format!("{EVENTS}{}/taken/{}/2", scene.options.job, scene.survey.spec.run);
+    net::until(async || scene.env.store.get(&key).await.unwrap().is_some()).await;
+}

@@ -1,0 +1,103 @@
+//! Over NATS, nothing is counted or deleted twice and nothing is lost when every message is delivered twice, and
+//! when workers of any role are cut off at the worst moments.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kit;
+use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::queues::Twice;
+use crate::kit::truth::Truth;
+use shared::crash::{CrashPlan, CrashPoint};
+use shared::env::{Env, Timing};
+use shared::events::EVENTS;
+use shared::result::{CleanupResult, Status};
+
+/// Enough for two tasks and several batches on a standalone server, few enough to do it many times.
+const KEYS: u64 = 12_000;
+
+/// Redelivery after half a second, so that a worker cut off does not hold the test up.
+fn timing() -> Timing {
+    Timing { ack_wait: Duration::from_millis(500), ..Timing::default() }
+}
+
+/// That a run ended once for those who read its history and its events.
+async fn check_told(env: &Env, result: &CleanupResult) {
+    let line = net::closed(env, result.run_id).await;
+    assert_eq!((line.status, line.cleaned_keys), (Some(Status::Completed), result.cleaned_keys));
+    let (mut ends, mut revision) = (0, 0);
+    while let Some(event) = env.store.next_after(EVENTS, revision).await.unwrap() {
+        revision = event.revision;
+        ends += usize::from(event.key == format!("events/{}/completed/{}", result.job, result.run_id));
+    }
+    assert_eq!(ends, 1, "its end is told once");
+}
+
+async fn delivered_twice(urls: Vec<String>, keys: u64) {
+    let net = Net::start(timing()).await;
+    let mut options = kit::options(urls);
+    options.rules.grace_ms = 100;
+    let mut env = net.env(&options).await;
+    let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
+    env.queue = Arc::clone(&twice) as _;
+    let truth = Truth::mixture(keys, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    net::drop_ledgers(&options).await;
+    truth.check(&options.access, &result).await;
+    check_told(&env, &result).await;
+    let messages = survey.tasks.len() as u64;
+    println!("{} deliveries were doubled, of {messages} tasks and their batches", twice.doubled());
+    assert!(twice.doubled() > messages, "{} deliveries were doubled", twice.doubled());
+}
+
+/// One run in which a worker is cut off at the `visit`-th visit of `point`.
+async fn cut_off(net: &Net, urls: Vec<String>, point: CrashPoint, visit: u32) {
+    let mut options = kit::options(urls);
+    options.rules.grace_ms = 50;
+    let truth = Truth::mixture(KEYS, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = net::with_crash(&net.env(&options).await, CrashPlan::at(point, visit));
+    let workers = Workers::start(&env, Counts::PAIRS);
+    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    // The second of two reporters may be a little behind the first.
+    net::until(async || env.crash.has_fired()).await;
+    check_told(&env, &result).await;
+    workers.stop().await;
+    net::drop_ledgers(&options).await;
+    truth.check(&options.access, &result).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_delivery_twice_on_a_cluster() {
+    let cluster = kit::cluster().await;
+    delivered_twice(cluster.urls(), 20_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_delivery_twice_on_a_standalone_server() {
+    let server = kit::standalone().await;
+    delivered_twice(vec![server.url()], 20_000).await;
+}
+
+/// There are two workers of each role, so each point is visited at least twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_crash_point_in_each_role() {
+    let net = Net::start(timing()).await;
+    for point in CrashPoint::ALL {
+        for visit in [1, 2] {
+            println!("{point:?}, visit {visit}");
+            // Emptied anew by each turn.
+            let cluster = kit::cluster().await;
+            cut_off(&net, cluster.urls(), point, visit).await;
+        }
+    }
+    // What workers had in hand when they were cut off does nothing more, and does not stay.
+    let env = net.env(&kit::options(Vec::new())).await;
+    let workers = Workers::start(&env, Counts::PAIRS);
+    tokio::time::sleep(env.timing.ack_wait * 2).await;
+    workers.stop().await;
+    net::check_empty(&env).await;
+}

@@ -1,0 +1,138 @@
+//! Runs that workers do, in processes of their own: the same exact numbers as in one process, one result, and
+//! whoever started the run may go.
+
+use std::time::Duration;
+
+use crate::cli::Ended;
+use crate::fleet;
+use crate::fleet::brake::Brake;
+use crate::fleet::{ALL, Fleet, Role, WORKERS, trace};
+use crate::kit;
+use crate::kit::truth::Truth;
+use shared::cluster::Access;
+use shared::env::Env;
+use shared::ids::RunId;
+
+/// Matching keys.
+const KEYS: u64 = 50_000;
+
+/// How long nodes pause, again and again, where a run has to last.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// A cluster with keys, a fleet, and what a run is held against.
+struct Scene {
+    cluster: kit::Ours,
+    access: Access,
+    truth: Truth,
+    fleet: Fleet,
+    env: Env,
+}
+
+impl Scene {
+    async fn set(roles: &[(Role, usize)]) -> Self {
+        Self::with(KEYS, roles).await
+    }
+
+    async fn with(keys: u64, roles: &[(Role, usize)]) -> Self {
+        let cluster = kit::cluster().await;
+        let access = Access::open(cluster.urls());
+        let mut truth = Truth::mixture(keys, "");
+        truth.add_binary();
+        truth.seed(&access).await;
+        let fleet = Fleet::start(&fleet::nats().await.url(), &cluster.urls(), roles);
+        let env = fleet.records(&access).await;
+        Self { cluster, access, truth, fleet, env }
+    }
+
+    /// `ended` printed the result of the run, which is the truth.
+    async fn check(&mut self, ended: &Ended) {
+        trace::check(&self.fleet, &self.env, &self.access, &self.truth, ended).await;
+        println!("{} ms", trace::result(ended).duration_ms);
+        self.fleet.check_alive();
+    }
+
+    fn attach(&self, run: RunId) -> Ended {
+        self.fleet.command(&["runs", "attach", &run.to_string(), "--json"]).run()
+    }
+}
+
+const RUN: [&str; 3] = ["run", "--yes", "--json"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_with_a_service() {
+    let mut scene = Scene::set(&ALL).await;
+    let ended = scene.fleet.command(&RUN).run();
+    scene.check(&ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes KEYSWEEP_SOAK_KEYS keys"]
+async fn soak_a_run_with_a_service() {
+    let mut scene = Scene::with(kit::soak_keys(), &ALL).await;
+    let ended = scene.fleet.command(&RUN).run();
+    scene.check(&ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_nobody_drives_gets_a_driver() {
+    let mut scene = Scene::set(&WORKERS).await;
+    let ended = scene.fleet.command(&RUN).run();
+    scene.check(&ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_started_and_followed_later() {
+    for roles in [&ALL[..], &WORKERS] {
+        let mut scene = Scene::set(roles).await;
+        let started = scene.fleet.command(&["run", "--yes", "--json", "--detach"]).run();
+        let run: RunId =
+            serde_json::from_value(started.exits(0).json()["runId"].clone()).expect("a run's id");
+        let ended = scene.attach(run);
+        assert_eq!(trace::result(&ended).run_id, run);
+        scene.check(&ended).await;
+        // Whoever comes late is told the same.
+        assert_eq!(scene.attach(run).exits(0).stdout, ended.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_on_without_whoever_started_it() {
+    for roles in [&ALL[..], &WORKERS] {
+        let mut scene = Scene::set(roles).await;
+        let running = scene.fleet.command(&RUN).start();
+        let run = trace::stored(&scene.env).await;
+        let brake = Brake::on(&scene.cluster, PAUSE).await;
+        trace::under_way(&scene.env, run, "report").await;
+        running.kill();
+        assert_eq!(scene.env.records(run).result().await.unwrap(), None, "it was killed in the middle");
+        drop(brake);
+        let ended = scene.attach(run);
+        scene.check(&ended).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_are_told_to_stop_finish_what_is_in_hand() {
+    let mut scene = Scene::set(&ALL).await;
+    let running = scene.fleet.command(&RUN).start();
+    let run = trace::stored(&scene.env).await;
+    let brake = Brake::on(&scene.cluster, PAUSE).await;
+    for (role, kind) in [
+        (Role::Scanner, "report"),
+        (Role::Reaper, "receipt"),
+        (Role::Reporter, "report"),
+        (Role::Coordinator, "report"),
+    ] {
+        trace::under_way(&scene.env, run, kind).await;
+        let place = scene.fleet.of(role)[0];
+        let ended = scene.fleet.terminate(place);
+        ended.exits(0).says(&["finishes what is in hand", " ends"]);
+        println!("{} drained in {:?}", scene.fleet.name(place), ended.took);
+    }
+    // There was one only.
+    let coordinator = scene.fleet.of(Role::Coordinator)[0];
+    scene.fleet.restart(coordinator);
+    drop(brake);
+    let ended = running.end();
+    scene.check(&ended).await;
+}
