@@ -172,7 +172,8 @@ impl Fold {
     }
 
     /// Our own look-ups at `node` since the plan, to be taken off its counters.
-    pub(crate) fn own_lookups(&self, node: &NodeId) -> Lookups {
+    #[must_use]
+    pub fn own_lookups(&self, node: &NodeId) -> Lookups {
         let mut own = self.nodes.get(node).map(|totals| totals.lookups).unwrap_or_default();
         for other in self.other_lookups.values().filter(|other| other.node == *node) {
             own += other.lookups;

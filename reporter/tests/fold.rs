@@ -11,6 +11,7 @@ use shared::messages::{
     Action, Application, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups,
     Loss, PlannedNode, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
+use shared::metrics::{HitRates, Window};
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
 use shared::records::{Decision, Record};
@@ -145,9 +146,9 @@ fn fold(records: &[Record]) -> Fold {
 }
 
 fn result(records: &[Record]) -> CleanupResult {
-    let now = Lookups { hits: 100 + 33 + 3, misses: 10 + 3 + 1 };
-    let traffic = BTreeMap::from([(NodeId::new("n"), now)]);
-    finish(&fold(records), &Around { traffic, now_ms: 3_500, ..Around::default() }).unwrap()
+    let during_run = Window { hit_rate: Some(0.0), misses: 1, ..Window::default() };
+    let hit_rates = HitRates { during_run, ..HitRates::default() };
+    finish(&fold(records), &Around { hit_rates, now_ms: 3_500, ..Around::default() }).unwrap()
 }
 
 #[test]
@@ -184,7 +185,8 @@ fn a_whole_run_is_added_up() {
     assert_eq!((result.accounting.candidates, result.cleaned_keys, result.accounting.protected), (15, 4, 9));
     assert_eq!((result.accounting.spared, result.accounting.vanished), (1, 1));
     assert_eq!((result.stale_ttl_keys, result.scanned_keys, result.current_metrics.total_keys), (15, 36, 31));
-    // 136 − 100 before − 36 of our own would be 0 hits; see `result` for the counters.
+    let own = fold(&whole_run()).own_lookups(&NodeId::new("n"));
+    assert_eq!(own, Lookups { hits: 36, misses: 3 });
     assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (0, 1));
     assert_eq!((result.current_metrics.hit_rate, result.duration_ms), (Some(0.0), 2_500));
     assert_eq!(result.issues, ["Found 15 keys without TTL - this indicates a caching bug"]);
