@@ -127,7 +127,16 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
         Command::Scanner(args) => Ok(Box::pin(roles::scanner(&site(cli)?, args)).await?),
         Command::Reaper(args) => Ok(Box::pin(roles::reaper(&site(cli)?, args)).await?),
         Command::Reporter(args) => Ok(Box::pin(roles::reporter(&site(cli)?, args)).await?),
-        Command::Stats(_) => Ok(stats::stats(&site(cli)?, how).await?),
+        Command::Stats(_) => {
+            let jobs = all_settings(cli)?;
+            match jobs.as_slice() {
+                [only] if only.nats.is_none() => Ok(stats::local_stats(&options(only)?, how).await?),
+                [first, ..] if first.nats.is_none() => {
+                    Err(Ended::new(exit::USAGE, "the job file has several jobs: name one with `--job`"))
+                }
+                _ => Ok(stats::stats(&site(cli)?, how).await?),
+            }
+        }
         Command::Runs { command } => Ok(runs::runs(&site(cli)?, command, &starter(cli), how).await?),
         Command::Events(args) => Ok(events::events(&site(cli)?, args, how).await?),
         Command::Nats { command: NatsCommand::Setup(args) } => {
@@ -190,6 +199,11 @@ fn sources(cli: &Cli) -> Result<(Environment, Option<JobFile>), ConfigError> {
 fn settings(cli: &Cli) -> Result<Settings, ConfigError> {
     let (environment, file) = sources(cli)?;
     config::resolve(&cli.flags(), &environment, file.as_ref())
+}
+
+fn all_settings(cli: &Cli) -> Result<Vec<Settings>, ConfigError> {
+    let (environment, file) = sources(cli)?;
+    config::resolve_all(&cli.flags(), &environment, file.as_ref())
 }
 
 fn options(settings: &Settings) -> Result<Options, Ended> {

@@ -7,6 +7,7 @@ use shared::cluster::Access;
 use shared::config::{self, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
+use shared::key::Key;
 use shared::messages::{Action, Application, Attempt, HitRateSource, Rules};
 use thiserror::Error;
 
@@ -59,6 +60,11 @@ pub enum OptionsError {
     /// An address that this version cannot reach.
     #[error("`{0}` asks for TLS, which this version cannot speak; give a `redis://` address")]
     Tls(String),
+    /// Prometheus does not know what to count.
+    #[error(
+        "`hitRate` names a Prometheus server ({0}); say what to ask it with `hitsQuery` and `missesQuery`"
+    )]
+    Queries(String),
     /// A setting of a later version.
     #[error("`aggressiveCleanup` is on ({0}), but this version cannot find inactive users; set it to false")]
     Aggressive(String),
@@ -98,7 +104,7 @@ impl Options {
             attempt: Attempt::default(),
             application: Application {
                 configured_ttl_ms: millis(settings.configured_ttl.value),
-                hit_rate: HitRateSource::Redis,
+                hit_rate: hit_rate(settings)?,
             },
             state_dir: settings.state_dir.value.clone(),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
@@ -144,6 +150,18 @@ pub fn access(
         username: username.clone(),
         password: password.as_ref().map(Secret::expose).map(str::to_owned),
         db,
+    })
+}
+
+fn hit_rate(settings: &Settings) -> Result<HitRateSource, OptionsError> {
+    let source = &settings.hit_rate.value;
+    Ok(match source.word {
+        "hash" => HitRateSource::Hash(Key::new(source.what.as_bytes())),
+        "prometheus" if settings.queries.hits.value.is_none() || settings.queries.misses.value.is_none() => {
+            return Err(OptionsError::Queries(settings.hit_rate.origin.to_string()));
+        }
+        "prometheus" => HitRateSource::Prometheus,
+        _ => HitRateSource::Redis,
     })
 }
 

@@ -75,7 +75,7 @@ pub struct CacheHealth {
     pub at: Option<String>,
 }
 
-/// The statistics of all jobs of a deployment, or of one.
+/// The statistics of all jobs of a deployment, or of one, whose hits are counted by `source`.
 ///
 /// # Errors
 /// When the store fails. A Redis that does not answer is no error, but what the statistics say.
@@ -83,6 +83,7 @@ pub async fn cleanup_statistics(
     env: &Env,
     redis: &Alias,
     job: Option<&str>,
+    source: &HitRateSource,
 ) -> Result<Statistics, RecordError> {
     let mut lines = history::read(&*env.past).await?;
     lines.retain(|line| line.redis == *redis && job.is_none_or(|job| job == line.job));
@@ -90,8 +91,7 @@ pub async fn cleanup_statistics(
     let job =
         job.map(str::to_owned).or_else(|| lines.last().map(|line| line.job.clone())).unwrap_or_default();
     let all = samples::of(&*env.past, redis).await?;
-    let source = HitRateSource::Redis;
-    let samples = Samples::new(&all, &job, &source);
+    let samples = Samples::new(&all, &job, source);
     let mine: Vec<RunLine> = lines.iter().filter(|line| line.job == job).cloned().collect();
     Ok(Statistics {
         job_queue: queue(env, &lines).await?,

@@ -110,6 +110,19 @@ impl Event {
         }
     }
 
+    /// What happened to a job in the week that ended on the day `monday`.
+    #[must_use]
+    pub fn summary(job: &str, monday: &str, time_ms: u64, data: Value) -> Self {
+        Self {
+            job: job.to_owned(),
+            subject: monday.to_owned(),
+            kind: Kind::Summary,
+            which: None,
+            time_ms,
+            data,
+        }
+    }
+
     /// One of several of a kind, told apart by `which`.
     #[must_use]
     pub fn one_of(self, which: impl Into<String>) -> Self {

@@ -89,6 +89,23 @@ impl Sample {
             _ => Uuid::now_v7().to_string(),
         }
     }
+
+    fn key(&self, id: &str) -> String {
+        format!("{SAMPLES}{}/{}/{id}", self.redis, self.job)
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        serde_json::to_vec(self).map_err(|e| StoreError(e.to_string()))
+    }
+}
+
+/// Stores the sample of a slot of time; `false` if somebody else has.
+///
+/// # Errors
+/// When the store fails.
+pub async fn create_at(store: &dyn Store, slot: u64, sample: &Sample) -> Result<bool, StoreError> {
+    let created = store.create(&sample.key(&format!("at-{slot}")), sample.encode()?).await?;
+    Ok(matches!(created, Created::Now(_)))
 }
 
 /// Stores a sample. If its run has one of the same moment, that one stays, and is returned.
@@ -96,9 +113,7 @@ impl Sample {
 /// # Errors
 /// When the store fails.
 pub async fn create(store: &dyn Store, sample: Sample) -> Result<Sample, StoreError> {
-    let key = format!("{SAMPLES}{}/{}/{}", sample.redis, sample.job, sample.id());
-    let value = serde_json::to_vec(&sample).map_err(|e| StoreError(e.to_string()))?;
-    match store.create(&key, value).await? {
+    match store.create(&sample.key(&sample.id()), sample.encode()?).await? {
         Created::Before(entry) => Ok(read(&entry).unwrap_or(sample)),
         Created::Now(_) => Ok(sample),
     }

@@ -336,6 +336,9 @@ impl Cli {
             return job.flags();
         }
         let mut layer = self.place_flags();
+        if let Command::Stats(stats) = &self.command {
+            layer.value("--state-dir", stats.state_dir.as_deref());
+        }
         if let Some(net) = self.net() {
             net.nats.add_to(&mut layer);
         }

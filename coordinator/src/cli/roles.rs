@@ -77,6 +77,7 @@ fn job(settings: &shared::config::Settings) -> Result<Job, CommandError> {
         schedule: schedule.map_err(unusable)?,
         attempts: settings.attempts.value,
         backoff: settings.retry_backoff.value,
+        sample_every: settings.sample_every.value,
         catch_up: settings.catch_up.value,
     })
 }

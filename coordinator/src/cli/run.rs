@@ -20,6 +20,7 @@ use super::{plan_page, progress};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
 use crate::options::Options;
+use crate::serve::record_failure;
 use crate::submit::check_free;
 use crate::survey::{Survey, survey};
 use crate::{exit, schedule};
@@ -39,6 +40,8 @@ pub struct Show {
 /// When the survey fails.
 pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
     let survey = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
+    // Its look-ups are not the application's.
+    survey.note(&embedded::env(options)).await;
     let page = if show.json {
         format!("{:#}\n", plan_page::json(&survey, options))
     } else {
@@ -76,6 +79,13 @@ pub async fn run(
             Ok(code) => *code,
             Err(e) => e.code(),
         };
+        if let (Err(e), exit::FAILED | exit::UNREACHABLE, None) = (&ended, code, start.workers) {
+            // An attempt without a result is one that failed. Over NATS, services note theirs.
+            let noted = record_failure(&embedded::env(&once), &once, &e.to_string()).await;
+            if let Err(e) = noted {
+                tracing::warn!(error = %e, "failed to note an attempt that failed");
+            }
+        }
         if !matches!(code, exit::FAILED | exit::UNREACHABLE) || attempt.number >= attempt.of {
             return ended;
         }
@@ -127,6 +137,8 @@ async fn attempt_once(
         looked = look => looked?,
         (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
     };
+    let env = net.as_ref().map_or_else(|| embedded::env(options), |net| net.env.clone());
+    looked.note(&env).await;
     check_deletions(options, &looked.estimate)?;
     if options.rules.action.writes() && !start.yes {
         let page = plan_page::text(&looked, options);
@@ -146,7 +158,6 @@ async fn attempt_once(
     if let (Some(net), Some((_, starter))) = (&net, start.workers) {
         return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
     }
-    let env = embedded::env(options);
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
     tell(&result, options);
     if !tried_again(&result, options) {
@@ -227,10 +238,14 @@ pub(super) fn tell(result: &CleanupResult, options: &Options) {
         "[{name}] Cleanup {what}: {{ scanned: {scanned}, cleaned: {cleaned}, hitRate: '{hit_rate}', avgTTL: '{ttl}' }}"
     );
     // On a terminal they stand on the page that follows.
-    if !result.issues.is_empty() && !io::stdout().is_terminal() {
-        tracing::info!("[{name}Worker] Issues detected:");
-        for (n, issue) in result.issues.iter().enumerate() {
-            tracing::info!("  {}. {issue}", n + 1);
+    let lists = [("Recommendations", &result.recommendations), ("Issues detected", &result.issues)];
+    for (title, sentences) in lists {
+        if sentences.is_empty() || io::stdout().is_terminal() {
+            continue;
+        }
+        tracing::info!("[{name}Worker] {title}:");
+        for (n, sentence) in sentences.iter().enumerate() {
+            tracing::info!("  {}. {sentence}", n + 1);
         }
     }
 }

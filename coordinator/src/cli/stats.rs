@@ -1,73 +1,136 @@
-//! `keysweep stats`: how queue, cache and Redis do, asked of a service, or found out here where none runs.
+//! `keysweep stats`: how queue, cache and Redis do: asked of a service, or found out here where none runs.
 
+use std::fmt::Write;
+
+use reporter::{grouped, tidy, wrap};
 use serde_json::json;
+use shared::metrics::{RedisHealth, Window};
 use shared::nats::{Answer, ask};
 
 use super::error::CommandError;
 use super::run::{Show, print};
 use super::site::{PATIENCE, Site};
+use crate::embedded;
 use crate::exit;
+use crate::options::Options;
 use crate::serve::STATS_ENDPOINT;
-use crate::statistics::{Statistics, cleanup_statistics};
+use crate::statistics::{CacheHealth, JobQueue, Statistics, cleanup_statistics};
 
-/// `keysweep stats`, of the one job that the settings name, or of all.
+/// `keysweep stats` over NATS, of the one job that the settings name, or of all.
 ///
 /// # Errors
 /// When NATS cannot be used.
 pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
     let net = site.connect("cli", Some(PATIENCE)).await?;
-    let only = match site.jobs.as_slice() {
-        [only] => Some(only),
-        _ => None,
-    };
-    let alias = site.jobs.first().map(|job| job.alias.value.clone());
-    let alias = alias.ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
-    let job = only.map(|job| job.job.value.as_str());
+    let first = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
+    let (options, alias) = (Options::from_settings(first)?, &first.alias.value);
+    let job = (site.jobs.len() == 1).then_some(options.job.as_str());
     let request = json!({ "job": job, "redis": alias }).to_string().into_bytes();
-    let statistics = match ask(&net.nats, STATS_ENDPOINT, request).await? {
-        Answer::Given(answer) => serde_json::from_slice(&answer)
-            .map_err(|e| CommandError::Usage(format!("the service answers in another form: {e}")))?,
-        Answer::Refused(_, why) => {
+    let answer = ask(&net.nats, STATS_ENDPOINT, request).await?;
+    let statistics = if let Answer::Given(answer) = &answer {
+        serde_json::from_slice(answer)
+            .map_err(|e| CommandError::Usage(format!("the service answers in another form: {e}")))?
+    } else {
+        if let Answer::Refused(_, why) = &answer {
             tracing::warn!("the service refused ({why}); found out without it");
-            cleanup_statistics(&net.env, &alias, job).await?
-        }
-        Answer::Nobody => {
+        } else {
             tracing::info!("no `keysweep serve` is running; found out without it");
-            cleanup_statistics(&net.env, &alias, job).await?
         }
+        cleanup_statistics(&net.env, alias, job, &options.application.hit_rate).await?
     };
     net.nats.close().await;
-    let text = serde_json::to_string_pretty(&statistics).map_err(std::io::Error::other)?;
-    print(&if show.json { text + "\n" } else { page(&statistics) })?;
+    shown(&statistics, show)
+}
+
+/// `keysweep stats` without NATS: by the history of this machine.
+///
+/// # Errors
+/// When the history cannot be read.
+pub async fn local_stats(options: &Options, show: Show) -> Result<u8, CommandError> {
+    let env = embedded::env(options);
+    let source = &options.application.hit_rate;
+    shown(&cleanup_statistics(&env, &options.alias, Some(&options.job), source).await?, show)
+}
+
+fn shown(statistics: &Statistics, show: Show) -> Result<u8, CommandError> {
+    let text = serde_json::to_string_pretty(statistics).map_err(std::io::Error::other)?;
+    print(&if show.json { text + "\n" } else { page(statistics) })?;
     Ok(exit::DONE)
 }
 
-fn page(statistics: &Statistics) -> String {
-    let Statistics { job_queue: queue, cache_health: cache, redis_health: redis, .. } = statistics;
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
-    let count = |n: Option<u64>| or_none(n.map(reporter::grouped));
-    let status = redis.status.word();
-    let mut page = format!(
-        "jobs   waiting {}, active {}, completed {}, partial {}, failed {}, cancelled {}\n\
-         cache  hit rate {}, keys {}, hits {}, misses {} (by the last run)\n\
-         redis  {status}, latency {}, memory {}\n",
-        queue.waiting,
-        queue.active,
-        queue.completed,
-        queue.partial,
-        queue.failed,
-        queue.cancelled,
-        or_none(cache.hit_rate.map(|rate| format!("{rate:.1} %"))),
-        count(cache.total_keys),
-        count(cache.hits),
-        count(cache.misses),
-        or_none(redis.latency.map(|ms| format!("{ms:.2} ms"))),
-        redis
-            .memory_usage_percent
-            .map_or_else(|| "without limit".to_owned(), |percent| format!("{percent:.1} %")),
-    );
-    for problem in &redis.problems {
-        page.push_str(&format!("       {problem}\n"));
+/// The page for people: one line per subject, what is wrong below it.
+#[must_use]
+pub fn page(statistics: &Statistics) -> String {
+    let mut page = String::new();
+    queue(&mut page, &statistics.job_queue);
+    cache(&mut page, &statistics.cache_health);
+    // Writing to a string cannot fail.
+    let _ = writeln!(page, "  24 h    {}", window(statistics.last_day.as_ref()));
+    week(&mut page, statistics);
+    redis(&mut page, &statistics.redis_health);
+    if statistics.alerts.is_empty() {
+        let _ = writeln!(page, "  alerts  none");
     }
-    page
+    for alert in &statistics.alerts {
+        let line = format!("{}: {} (since {})", alert.severity.word(), alert.sentence, alert.since);
+        let _ = writeln!(page, "  ALERT   {}", wrap(&line, 10));
+    }
+    tidy(&page)
+}
+
+fn queue(page: &mut String, queue: &JobQueue) {
+    let _ = writeln!(
+        page,
+        "  jobs    {} waiting, {} active, {} completed, {} partial, {} failed, {} cancelled",
+        queue.waiting, queue.active, queue.completed, queue.partial, queue.failed, queue.cancelled
+    );
+}
+
+fn cache(page: &mut String, cache: &CacheHealth) {
+    let Some(at) = &cache.at else {
+        let _ = writeln!(page, "  cache   not known: no run has been completed");
+        return;
+    };
+    let rate = match (cache.hit_rate, cache.hits.zip(cache.misses)) {
+        (Some(rate), Some((hits, misses))) => {
+            format!("hit rate {rate:.1}% ({} hits, {} misses)", grouped(hits), grouped(misses))
+        }
+        _ => "no traffic".to_owned(),
+    };
+    let keys = cache.total_keys.map_or_else(|| "?".to_owned(), grouped);
+    let ttl = cache.avg_ttl.map_or_else(String::new, |ttl| format!(", mean TTL {ttl:.0} s"));
+    let errors = cache.errors.map_or_else(String::new, |errors| format!(", {} errors", grouped(errors)));
+    let line = format!("{keys} keys{ttl}; {rate}{errors}; by the run of {at}");
+    let _ = writeln!(page, "  cache   {}", wrap(&line, 10));
+}
+
+fn window(window: Option<&Window>) -> String {
+    match window {
+        None => "not known: there are no samples of that time".to_owned(),
+        Some(Window { hit_rate: Some(rate), hits, misses, .. }) => {
+            format!("hit rate {rate:.1}% of {} look-ups", grouped(hits + misses))
+        }
+        Some(_) => "no traffic".to_owned(),
+    }
+}
+
+fn week(page: &mut String, statistics: &Statistics) {
+    let week = &statistics.last_week;
+    let rate = week.hit_rate.map_or_else(|| "no traffic".to_owned(), |rate| format!("hit rate {rate:.1}%"));
+    let before =
+        week.hit_rate_before.map_or_else(String::new, |rate| format!(" ({rate:.1}% the week before)"));
+    let line =
+        format!("{} runs, {} keys deleted, {rate}{before}", grouped(week.runs), grouped(week.cleaned_keys));
+    let _ = writeln!(page, "  7 days  {}", wrap(&line, 10));
+}
+
+fn redis(page: &mut String, redis: &RedisHealth) {
+    let latency = redis.latency.map_or_else(|| "no answer".to_owned(), |ms| format!("latency {ms:.2} ms"));
+    let memory = redis
+        .memory_usage_percent
+        .map_or_else(|| "memory without limit".to_owned(), |percent| format!("memory {percent:.1}% full"));
+    let _ = writeln!(page, "  redis   {}, {latency}, {memory}", redis.status.word());
+    for problem in &redis.problems {
+        let _ = writeln!(page, "          {}", wrap(problem, 10));
+    }
 }

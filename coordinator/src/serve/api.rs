@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::ids::{Alias, RunId};
-use shared::messages::{Attempt, Cancel, CancelKind};
+use shared::messages::{Attempt, Cancel, CancelKind, HitRateSource};
 use shared::nats::{Nats, NatsError, Request, Service};
 use shared::supervise::Crew;
 
@@ -176,14 +176,17 @@ async fn cancel(shared: &Shared, request: CancelRequest) -> Answered {
 }
 
 async fn stats(shared: &Shared, request: StatsRequest) -> Answered {
-    let job = request.job.as_deref();
-    let redis = match (&request.redis, job) {
-        (Some(redis), _) => redis.clone(),
-        (None, Some(name)) => choose(shared, Some(name))?.options.alias.clone(),
-        (None, None) => match shared.jobs.first() {
-            Some(job) => job.options.alias.clone(),
-            None => return Err((404, "no job is served".to_owned())),
-        },
+    let job = match (request.job.as_deref(), &request.redis) {
+        (Some(name), _) => Some(choose(shared, Some(name))?),
+        (None, Some(redis)) => shared.jobs.iter().find(|job| job.options.alias == *redis),
+        (None, None) => shared.jobs.first(),
     };
-    write(&cleanup_statistics(&shared.env, &redis, job).await.map_err(failed)?)
+    let of_job = job.map(|job| (&job.options.alias, &job.options.application.hit_rate));
+    let (redis, source) = match (&request.redis, of_job) {
+        (Some(redis), of_job) => (redis, of_job.map_or(&HitRateSource::Redis, |(_, source)| source)),
+        (None, Some(of_job)) => of_job,
+        (None, None) => return Err((404, "no job is served".to_owned())),
+    };
+    let statistics = cleanup_statistics(&shared.env, redis, request.job.as_deref(), source).await;
+    write(&statistics.map_err(failed)?)
 }

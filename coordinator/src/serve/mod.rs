@@ -1,8 +1,9 @@
-//! The coordinator as a service: it drives the runs that wait or were left, starts those that are due, and answers
-//! programs.
+//! The coordinator as a service: it drives the runs that wait or were left, starts those that are due, looks at the
+//! cache between them, and answers programs.
 
 mod api;
 mod claims;
+mod sampling;
 mod schedules;
 mod start;
 
@@ -33,6 +34,8 @@ pub struct Job {
     pub attempts: u32,
     /// The pause before the second attempt; it doubles from there.
     pub backoff: Duration,
+    /// How often a sample is taken between runs.
+    pub sample_every: Duration,
     /// Whether it is run at once if it was due while no service was there.
     pub catch_up: bool,
 }
@@ -87,6 +90,8 @@ pub async fn serve(
     for number in 0..shared.jobs.len() {
         let schedules = Arc::clone(&shared);
         crew.start("the part that starts runs", async move { schedules::run(&schedules, number).await });
+        let samples = Arc::clone(&shared);
+        crew.start("the part that takes samples", async move { sampling::run(&samples, number).await });
     }
     let (answers, nats) = (Arc::clone(&shared), nats.clone());
     crew.start("the part that answers programs", async move { api::run(&answers, &nats).await });

@@ -1,5 +1,6 @@
 //! Starting a run of a job: look around, and store what is to be done.
 
+use reporter::notify;
 use serde_json::json;
 use shared::env::Env;
 use shared::events::{Event, Kind};
@@ -64,5 +65,7 @@ pub async fn record_failure(env: &Env, options: &Options, cause: &str) -> Result
     let data = json!({ "issues": [cause], "attempt": options.attempt, "status": Status::Failed });
     env.tell(&Event::once(&options.job, run, Kind::Failed, now, data)).await;
     history::write(&*env.past, &line).await?;
+    let runs = notify::runs_of(env, &options.job).await?;
+    notify::judge_alerts(env, &options.job, &runs, (&[], &options.application.hit_rate), None).await?;
     Ok(run)
 }

@@ -64,6 +64,7 @@ impl Site {
             schedule: Schedule::parse("* * * * *", "UTC").unwrap(),
             attempts: 2,
             backoff: Duration::from_millis(10),
+            sample_every: Duration::from_secs(3_600),
             catch_up: false,
         }
     }

@@ -110,6 +110,9 @@ pub struct StatsArgs {
     /// Only of this job
     #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
     pub job: Option<String>,
+    /// Where the history is, without NATS
+    #[arg(long, value_name = "DIR", help = about("--state-dir"), help_heading = SELECTION)]
+    pub state_dir: Option<String>,
 }
 
 /// Flags of `events`.

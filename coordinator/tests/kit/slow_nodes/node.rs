@@ -160,6 +160,8 @@ impl Node {
             }
             ["CLUSTER", "GETKEYSINSLOT", slot, max] => self.list(number(slot), number(max), turn),
             ["PTTL", _] => self.look_up(&command[1], turn),
+            // As fast as other commands: it is asked of few keys.
+            ["MEMORY", "USAGE", _] => replies.number(100),
             ["SCAN", cursor, "COUNT", count] => self.scan(number(cursor), number(count), turn),
             _ => {
                 let name = words.first().copied().unwrap_or_default();

@@ -1,0 +1,96 @@
+//! The part of the service that looks at the cache between runs: samples at regular times, alerts judged by them, and
+//! a summary of each week. Of several services, the first one to store a sample or a summary counts.
+
+use std::time::Duration;
+
+use reporter::hit_rate::Samples;
+use reporter::notify;
+use reporter::summary::{WEEK_MS, summary};
+use serde_json::json;
+use shared::cluster::Deployment;
+use shared::cluster::health::look;
+use shared::events::Event;
+use shared::history::RunLine;
+use shared::samples::{self, Moment, Sample};
+use shared::sampling::{self, Purpose};
+use shared::store::{Created, StoreError};
+use shared::time::{now_ms, rfc3339};
+use tokio::time::sleep;
+
+use super::{Job, Shared};
+
+/// 1970-01-05 was a Monday.
+const FIRST_MONDAY_MS: u64 = 4 * 86_400_000;
+
+/// Takes samples for job `number` until the shutdown.
+pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError> {
+    let Some(job) = shared.jobs.get(number) else { return Ok(()) };
+    let every_ms = u64::try_from(job.sample_every.as_millis()).unwrap_or(u64::MAX).max(1_000);
+    loop {
+        let slot = now_ms() / every_ms;
+        if let Err(e) = sample(shared, job, slot).await {
+            tracing::warn!(job = job.options.job, error = %e, "no sample");
+        }
+        // All services take theirs at the same times.
+        let left = ((slot + 1) * every_ms).saturating_sub(now_ms()).max(1);
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return Ok(()),
+            () = sleep(Duration::from_millis(left)) => {}
+        }
+    }
+}
+
+/// Takes the sample of one slot of time, and does what follows from it.
+async fn sample(
+    shared: &Shared,
+    job: &Job,
+    slot: u64,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (env, options) = (&shared.env, &job.options);
+    let deployment = Deployment::discover(options.access.clone(), "keysweep-serve").await?;
+    let source = &options.application.hit_rate;
+    let application = sampling::application(&deployment, source).await.unwrap_or_else(|problem| {
+        tracing::warn!(job = options.job, "no hit rate: {problem}");
+        None
+    });
+    let purpose = Purpose {
+        job: options.job.clone(),
+        redis: options.alias.clone(),
+        run: None,
+        moment: Moment::Between,
+    };
+    let taken = purpose.sample(&look(&deployment).await, application, now_ms());
+    if !samples::create_at(&*env.past, slot, &taken).await? {
+        return Ok(());
+    }
+    let all = samples::of(&*env.past, &options.alias).await?;
+    let runs = notify::runs_of(env, &options.job).await?;
+    let window = Samples::new(&all, &options.job, source).latest();
+    let judged = notify::judge_alerts(env, &options.job, &runs, (&all, source), window.as_ref()).await?;
+    for problem in judged.problems {
+        tracing::warn!(job = options.job, "{problem}");
+    }
+    summarise(shared, job, &runs, &all).await?;
+    Ok(())
+}
+
+/// Tells what happened in the week that has ended, once.
+async fn summarise(shared: &Shared, job: &Job, runs: &[RunLine], all: &[Sample]) -> Result<(), StoreError> {
+    let (name, source) = (&job.options.job, &job.options.application.hit_rate);
+    let week = now_ms().saturating_sub(FIRST_MONDAY_MS) / WEEK_MS;
+    let monday_ms = FIRST_MONDAY_MS + week * WEEK_MS;
+    // Of a week of which nothing is known, there is nothing to tell.
+    if !all.iter().any(|sample| (monday_ms - WEEK_MS..monday_ms).contains(&sample.at_ms)) {
+        return Ok(());
+    }
+    let until: Vec<Sample> = all.iter().filter(|sample| sample.at_ms <= monday_ms).cloned().collect();
+    let samples = Samples::new(&until, name, source);
+    let data = json!(summary(runs, &until, &samples, WEEK_MS, monday_ms));
+    let monday = rfc3339(monday_ms);
+    let key = format!("summaries/{name}/{}", &monday[..10]);
+    if let Created::Now(_) = shared.env.past.create(&key, data.to_string().into_bytes()).await? {
+        tracing::info!("[{}] Last week: {data}", job.options.display_name);
+        shared.env.tell(&Event::summary(name, &monday[..10], monday_ms, data)).await;
+    }
+    Ok(())
+}

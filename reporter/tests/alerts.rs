@@ -1,0 +1,171 @@
+//! Alerts over runs and samples: each is raised once, stays, and is resolved once, at the right moments.
+#![cfg(test)]
+
+use reporter::alerts::{Standing, View, conditions, judge};
+use reporter::hit_rate::Samples;
+use shared::alerts::{Book, Change};
+use shared::history::RunLine;
+use shared::ids::{Alias, NodeId, RunId};
+use shared::messages::{HitRateSource, Lookups};
+use shared::metrics::Window;
+use shared::result::Status;
+use shared::samples::{Moment, Reading, Sample};
+use shared::time::rfc3339;
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn run(status: Status, stale: u64) -> RunLine {
+    let line = RunLine::failed(RunId::new(), "j", &Alias::new("main"), 0, "no answer");
+    RunLine { status: Some(status), stale_ttl_keys: stale, ..line }
+}
+
+fn standing(runs: &[RunLine], window: Option<&Window>, alert: &str) -> Standing {
+    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
+    let all = conditions(&View { runs, samples: &samples, window });
+    all.into_iter().find(|condition| condition.alert == alert).unwrap().standing
+}
+
+fn sentence(standing: Standing) -> String {
+    match standing {
+        Standing::Holds { sentence, evidence } => {
+            assert!(evidence.contains_key("limit"), "{sentence}: no limit in the evidence");
+            sentence
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn two_failed_runs_in_a_row() {
+    use Status::{Cancelled, Completed, Failed, Partial};
+    let of = |statuses: &[Status]| {
+        let runs: Vec<RunLine> = statuses.iter().map(|status| run(*status, 0)).collect();
+        standing(&runs, None, "failed-runs")
+    };
+    assert_eq!(of(&[]), Standing::Over);
+    assert_eq!(of(&[Completed, Failed]), Standing::Over);
+    assert_eq!(of(&[Failed, Completed, Failed]), Standing::Over);
+    assert_eq!(of(&[Failed, Failed, Partial]), Standing::Over);
+    assert_eq!(sentence(of(&[Completed, Failed, Failed])), "2 runs in a row have failed: no answer");
+    assert_eq!(sentence(of(&[Failed, Cancelled, Failed, Failed])), "3 runs in a row have failed: no answer");
+}
+
+#[test]
+fn more_than_ten_stale_keys() {
+    let of = |runs: &[RunLine]| standing(runs, None, "stale-keys");
+    assert_eq!(of(&[]), Standing::Unknown);
+    assert_eq!(of(&[run(Status::Completed, 99), run(Status::Completed, 10)]), Standing::Over);
+    assert_eq!(
+        sentence(of(&[run(Status::Partial, 11)])),
+        "Found 11 keys without TTL in one run (more than 10)"
+    );
+    let failed_since = [run(Status::Completed, 11), run(Status::Failed, 0)];
+    assert!(matches!(of(&failed_since), Standing::Holds { .. }), "a run that failed has looked at nothing");
+}
+
+#[test]
+fn errors_above_one_percent() {
+    let of = |hits, errors| standing(&[], Some(&Window { hits, errors, ..Window::default() }), "errors-high");
+    assert_eq!(of(1_000, None), Standing::Unknown);
+    assert_eq!(of(1_000, Some(10)), Standing::Over);
+    assert_eq!(sentence(of(1_000, Some(11))), "Cache errors are above 1% of hits (11 errors vs 1000 hits)");
+    assert_eq!(of(0, Some(0)), Standing::Over);
+    assert_eq!(standing(&[], None, "errors-high"), Standing::Unknown);
+}
+
+#[test]
+fn a_success_rate_below_99_percent() {
+    let of = |completed: usize, failed: usize| {
+        let mut runs: Vec<RunLine> = (0..completed).map(|_| run(Status::Completed, 0)).collect();
+        runs.extend((0..failed).map(|_| run(Status::Failed, 0)));
+        standing(&runs, None, "success-rate-low")
+    };
+    assert_eq!(of(0, 0), Standing::Unknown);
+    assert_eq!(of(99, 1), Standing::Over);
+    assert_eq!(sentence(of(98, 2)), "98.0% of the last 100 runs have completed (below 99%)");
+    assert_eq!(sentence(of(9, 1)), "90.0% of the last 10 runs have completed (below 99%)");
+}
+
+#[test]
+fn an_alert_is_raised_once_stays_and_is_resolved_once() {
+    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
+    let mut book = Book::default();
+    let mut step = |stale, now_ms| {
+        let runs = [run(Status::Completed, stale)];
+        book = judge(
+            book.clone(),
+            "j",
+            &conditions(&View { runs: &runs, samples: &samples, window: None }),
+            now_ms,
+        );
+        (book.active.clone(), std::mem::take(&mut book.outbox))
+    };
+    assert_eq!(step(10, 1).0, []);
+    let (active, told) = step(25, 2_000);
+    assert_eq!((active.len(), told.len(), told[0].change), (1, 1, Change::Raised));
+    assert_eq!((active[0].alert.as_str(), active[0].since.as_str()), ("stale-keys", "1970-01-01T00:00:02Z"));
+    let (again, told) = step(30, 3_000);
+    assert_eq!((again[0].id, &again[0].since, told), (active[0].id, &active[0].since, vec![]));
+    assert!(again[0].sentence.contains("Found 30 keys"), "the figures are those of now");
+    let (none, told) = step(0, 4_000);
+    assert_eq!(
+        (none.len(), told.len(), told[0].change, told[0].alert.id),
+        (0, 1, Change::Resolved, active[0].id)
+    );
+    assert_ne!(step(99, 5_000).0[0].id, active[0].id, "another time is another alert");
+}
+
+/// Thirty days of samples of a cache whose rate falls and recovers; time is an argument.
+#[test]
+fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
+    // Every 20 minutes. Low from day 3, 10:00 to day 5, 07:40, with one good sample at day 3, 20:00, that starts the
+    // time anew; without any traffic for five hours of day 4, which does not; and low for 23:40 hours on day 20.
+    let every = HOUR_MS / 3;
+    let at = |day: u64, hour: u64, minute: u64| (day * 24 + hour) * HOUR_MS + minute * 60_000;
+    let is_low = |ms: u64| {
+        (at(3, 10, 0) < ms && ms <= at(5, 7, 40) && ms != at(3, 20, 0))
+            || (at(20, 0, 0) < ms && ms <= at(20, 23, 40))
+    };
+    let is_idle = |ms: u64| at(4, 1, 0) < ms && ms <= at(4, 6, 0);
+    let (mut samples, mut counted, mut book, mut log) =
+        (Vec::new(), Lookups::default(), Book::default(), Vec::new());
+    for n in 0..30 * 24 * 3 {
+        let now_ms = n * every;
+        if !is_idle(now_ms) {
+            let hits = if is_low(now_ms) { 49 } else { 80 };
+            counted += Lookups { hits, misses: 100 - hits };
+        }
+        samples.push(Sample {
+            job: "j".to_owned(),
+            redis: Alias::new("main"),
+            run_id: None,
+            moment: Moment::Between,
+            at_ms: now_ms,
+            nodes: vec![Reading {
+                node: NodeId::new("n"),
+                process: "p".to_owned(),
+                uptime_s: now_ms / 1_000,
+                lookups: counted,
+                own_before: Lookups::default(),
+                own_after: Lookups::default(),
+                keys: 0,
+            }],
+            application: None,
+            memory_usage_percent: None,
+            latency: None,
+            matching_keys: None,
+        });
+        // The last nine days are all that counts.
+        let recent = &samples[samples.len().saturating_sub(9 * 24 * 3)..];
+        let view = Samples::new(recent, "j", &HitRateSource::Redis);
+        book = judge(book, "j", &conditions(&View { runs: &[], samples: &view, window: None }), now_ms);
+        for notice in book.outbox.drain(..) {
+            log.push((notice.alert.alert, notice.change, rfc3339(notice.at_ms)));
+        }
+    }
+    let expected = [
+        ("hit-rate-low".to_owned(), Change::Raised, rfc3339(at(4, 20, 0))),
+        ("hit-rate-low".to_owned(), Change::Resolved, rfc3339(at(5, 8, 0))),
+    ];
+    assert_eq!(log, expected);
+}

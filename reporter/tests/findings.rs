@@ -1,0 +1,218 @@
+//! Every recommendation and issue: facts in, the expected sentence and its evidence out, on both sides of each limit.
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+
+use reporter::findings::{Facts, findings};
+use serde_json::json;
+use shared::ids::RunId;
+use shared::messages::CancelKind;
+use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
+use shared::result::{Accounting, Coverage};
+
+/// What one rule finds.
+fn found(facts: &Facts, kind: FindingKind, rule: &str) -> Option<Finding> {
+    findings(facts).into_iter().find(|finding| finding.kind == kind && finding.rule == rule)
+}
+
+fn advice(facts: &Facts, rule: &str) -> Option<String> {
+    found(facts, FindingKind::Recommendation, rule).map(|finding| finding.sentence)
+}
+
+fn problem(facts: &Facts, rule: &str) -> Option<String> {
+    found(facts, FindingKind::Issue, rule).map(|finding| finding.sentence)
+}
+
+/// Facts of a cache with this hit rate out of 10,000 look-ups.
+fn rate(hits: u64) -> Facts {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let hit_rate = Some(hits as f64 / 100.0);
+    let window = Window { hit_rate, hits, misses: 10_000 - hits, ..Window::default() };
+    Facts { window, configured_ttl_ms: 900_000, avg_ttl: Some(700.0), ..Facts::default() }
+}
+
+#[test]
+fn nothing_is_said_of_nothing() {
+    assert_eq!(findings(&Facts::default()), []);
+}
+
+#[test]
+fn hit_rates_on_both_sides_of_each_limit() {
+    let check = |hits, rule, sentence: &str| {
+        let all = findings(&rate(hits));
+        let [only] = all.as_slice() else { panic!("{all:?}") };
+        assert_eq!((only.rule.as_str(), only.sentence.as_str()), (rule, sentence));
+        assert_eq!((&only.evidence["hits"], &only.evidence["misses"]), (&json!(hits), &json!(10_000 - hits)));
+        assert!(only.evidence["limit"].is_number() && only.evidence["hitRate"].is_number());
+    };
+    let critical = "Consider doubling the cache TTL (15min → 30min).";
+    check(0, "hit-rate-critical", &format!("CRITICAL: Low cache hit rate (0.0%). {critical}"));
+    check(4_999, "hit-rate-critical", &format!("CRITICAL: Low cache hit rate (50.0%). {critical}"));
+    check(5_000, "hit-rate-low", "Low cache hit rate (50.0%). Review permission check patterns.");
+    check(6_999, "hit-rate-low", "Low cache hit rate (70.0%). Review permission check patterns.");
+    check(7_000, "hit-rate-good", "Good cache hit rate (70.0%). Current configuration is working well.");
+    check(7_850, "hit-rate-good", "Good cache hit rate (78.5%). Current configuration is working well.");
+    check(9_000, "hit-rate-good", "Good cache hit rate (90.0%). Current configuration is working well.");
+    check(9_001, "hit-rate-excellent", "Excellent cache hit rate (90.0%). TTL is optimal.");
+    let longer = Facts { configured_ttl_ms: 3_600_000, ..rate(10) };
+    assert!(advice(&longer, "hit-rate-critical").unwrap().ends_with("(1h → 2h)."));
+    assert_eq!(
+        found(&rate(10), FindingKind::Recommendation, "hit-rate-critical").unwrap().severity,
+        Severity::Critical
+    );
+}
+
+#[test]
+fn low_and_short_ttls() {
+    let facts = |avg| Facts { avg_ttl: Some(avg), configured_ttl_ms: 900_000, ..Facts::default() };
+    let sentence = "Most caches are near expiration (avg TTL: 450s). This suggests high invalidation rate.";
+    assert_eq!(advice(&facts(450.0), "ttl-low").as_deref(), Some(sentence));
+    assert_eq!(advice(&facts(450.1), "ttl-low"), None);
+    let evidence = found(&facts(100.0), FindingKind::Recommendation, "ttl-low").unwrap().evidence;
+    assert_eq!((&evidence["avgTTL"], &evidence["configuredTtlSeconds"]), (&json!(100.0), &json!(900.0)));
+    let late =
+        |percent| Facts { read_late_percent: Some(percent), configured_ttl_ms: 900_000, ..Facts::default() };
+    let sentence = "51% of the keys in the last fifth of their life are still used there. Consider a TTL longer than 15min.";
+    assert_eq!(advice(&late(51.0), "ttl-short").as_deref(), Some(sentence));
+    assert_eq!(advice(&late(50.0), "ttl-short"), None);
+}
+
+#[test]
+fn many_keys_and_growth() {
+    let keys = |total_keys, aggressive| Facts { total_keys, aggressive, ..Facts::default() };
+    let sentence = "Large number of cached keys (10,001). Consider enabling aggressive cleanup.";
+    assert_eq!(advice(&keys(10_001, false), "keys-many").as_deref(), Some(sentence));
+    assert_eq!(advice(&keys(10_000, false), "keys-many"), None);
+    assert_eq!(advice(&keys(10_001, true), "keys-many"), None, "it is on");
+    let grown = |keys_before: u64, keys_now: u64, percent| Facts {
+        growth: Some(Growth { run_id: RunId::new(), since: String::new(), keys_before, keys_now, percent }),
+        ..Facts::default()
+    };
+    let sentence =
+        "The number of keys grew by 21% since the last run (10,000 → 12,100). Review the caching strategy.";
+    assert_eq!(advice(&grown(10_000, 12_100, Some(21.0)), "growth-high").as_deref(), Some(sentence));
+    assert_eq!(advice(&grown(10_000, 12_000, Some(20.0)), "growth-high"), None);
+    assert_eq!(advice(&grown(100, 1_099, Some(999.0)), "growth-high"), None, "so few are no growth");
+    assert!(advice(&grown(0, 1_000, None), "growth-high").unwrap().contains("grew since"));
+    assert_eq!(advice(&grown(9_000, 100, Some(-98.9)), "growth-high"), None);
+}
+
+#[test]
+fn errors_above_one_percent_of_hits() {
+    let facts =
+        |errors, hits| Facts { window: Window { hits, errors, ..Window::default() }, ..Facts::default() };
+    let many = facts(Some(12), 1_000);
+    assert_eq!(
+        problem(&many, "errors-high").as_deref(),
+        Some("High cache error rate: 12 errors vs 1000 hits")
+    );
+    let sentence = "Cache errors are 1.2% of hits. Investigate Redis connection stability.";
+    assert_eq!(advice(&many, "errors-high").as_deref(), Some(sentence));
+    let evidence = found(&many, FindingKind::Issue, "errors-high").unwrap().evidence;
+    assert_eq!(
+        (&evidence["errors"], &evidence["hits"], &evidence["limit"]),
+        (&json!(12), &json!(1_000), &json!(1.0))
+    );
+    assert_eq!(problem(&facts(Some(10), 1_000), "errors-high"), None);
+    assert_eq!(
+        problem(&facts(Some(11), 1_000), "errors-high").as_deref(),
+        Some("High cache error rate: 11 errors vs 1000 hits")
+    );
+    assert!(problem(&facts(Some(1), 0), "errors-high").is_some(), "errors without a hit");
+    assert_eq!(problem(&facts(Some(0), 0), "errors-high"), None);
+    assert_eq!(problem(&facts(None, 0), "errors-high"), None, "not counted");
+}
+
+#[test]
+fn memory_above_eighty_percent() {
+    let facts =
+        |percent, aggressive| Facts { memory_usage_percent: Some(percent), aggressive, ..Facts::default() };
+    let sentence = "High Redis memory usage (80.1%). Enable aggressive cleanup or reduce the TTL.";
+    assert_eq!(advice(&facts(80.1, false), "memory-high").as_deref(), Some(sentence));
+    assert_eq!(
+        advice(&facts(80.1, true), "memory-high").as_deref(),
+        Some("High Redis memory usage (80.1%). Reduce the TTL.")
+    );
+    assert_eq!(advice(&facts(80.0, false), "memory-high"), None);
+    let sick = Facts { redis_problems: vec!["`a:1` does not answer".to_owned()], ..Facts::default() };
+    assert_eq!(problem(&sick, "redis-health").as_deref(), Some("Redis: `a:1` does not answer"));
+}
+
+#[test]
+fn what_a_run_met() {
+    let check = |facts: Facts, rule: &str, sentence: &str| {
+        assert_eq!(problem(&facts, rule).as_deref(), Some(sentence));
+        assert_eq!(findings(&facts).len(), 1, "{:?}", findings(&facts));
+    };
+    let of = |name: &str, n| BTreeMap::from([(name.to_owned(), n)]);
+    let none = Facts::default;
+    check(
+        Facts { stale_keys: 3, ..none() },
+        "stale-keys",
+        "Found 3 keys without TTL - this indicates a caching bug",
+    );
+    check(
+        Facts { stopped: Some((CancelKind::Asked, "Ctrl-C".to_owned())), ..none() },
+        "stopped",
+        "The run was stopped: Ctrl-C",
+    );
+    let coverage = |slots_covered, missing: &str| Coverage {
+        slots_covered,
+        missing: Some(missing.to_owned()),
+        ..Coverage::default()
+    };
+    check(Facts { coverage: coverage(Some(1), "2-5"), ..none() }, "not-covered", "Not covered: slots 2-5");
+    check(
+        Facts { coverage: coverage(None, "database 0"), ..none() },
+        "not-covered",
+        "Not covered: database 0",
+    );
+    check(
+        Facts { coverage: Coverage { causes: of("gone", 4), ..Coverage::default() }, ..none() },
+        "tasks-given-up",
+        "4 scan tasks were given up: gone",
+    );
+    let accounting = |failed, unreached, unconfirmed| Accounting {
+        failed,
+        unreached,
+        unconfirmed,
+        ..Accounting::default()
+    };
+    check(Facts { accounting: accounting(2, 0, 0), ..none() }, "candidates-failed", "2 candidates failed");
+    check(
+        Facts { accounting: accounting(0, 3, 0), ..none() },
+        "candidates-unreached",
+        "3 candidates were not reached",
+    );
+    check(
+        Facts { accounting: accounting(0, 0, 1), ..none() },
+        "candidates-unconfirmed",
+        "1 candidates are unconfirmed: they were tried, and no answer says whether it was done",
+    );
+    check(
+        Facts { too_long: (1, vec!["aaa…".to_owned()]), accounting: accounting(1, 0, 0), ..none() },
+        "key-too-long",
+        "1 keys are too long to be handled (key_too_long): aaa…",
+    );
+    check(Facts { causes: of("READONLY", 7), ..none() }, "batches", "7 reap batches: READONLY");
+    check(
+        Facts { dead: of("unreadable", 1), ..none() },
+        "dead-letters",
+        "1 messages in the queues were put aside unread (dead letters): unreadable",
+    );
+    check(
+        Facts { approximate: true, ..none() },
+        "approximate",
+        "scannedKeys is approximate: a table was resized while it was read",
+    );
+    check(
+        Facts { aggressive_refused: Some("the set is empty".to_owned()), ..none() },
+        "aggressive-refused",
+        "Aggressive cleanup was refused: the set is empty",
+    );
+    check(
+        Facts { hit_rate_problem: Some("there is no hash `m`".to_owned()), ..none() },
+        "hit-rate-unknown",
+        "The hit rate is not known: there is no hash `m`",
+    );
+}
