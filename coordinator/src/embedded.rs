@@ -19,6 +19,7 @@ use shared::result::CleanupResult;
 use shared::slot::SlotSet;
 use shared::supervise::{Crew, Exit};
 use shared::time::now_ms;
+use shared::web::Outside;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -88,7 +89,8 @@ pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunErro
 #[must_use]
 pub fn env(options: &Options) -> Env {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-    Env::in_process(access, shared::env::Timing::default())
+    let outside = Outside::new([(options.job.clone(), options.reach())]);
+    Env { outside: Arc::new(outside), ..Env::in_process(access, shared::env::Timing::default()) }
 }
 
 /// Keys that a run of `survey` lists.

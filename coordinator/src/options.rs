@@ -8,6 +8,7 @@ use shared::config::{self, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::messages::{Action, Application, Attempt, HitRateSource, Rules};
+use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
 use crate::whoami::myself;
@@ -43,6 +44,10 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Where a report of the run is written; `None` if it is not.
     pub report_dir: Option<PathBuf>,
+    /// Who is told about alerts.
+    pub hooks: Hooks,
+    /// Who counts the look-ups of the application, if it is a Prometheus.
+    pub prometheus: Option<PrometheusSource>,
 }
 
 /// Settings that cannot be carried out.
@@ -62,6 +67,9 @@ pub enum OptionsError {
     /// A setting of a later version.
     #[error("`aggressiveCleanup` is on ({0}), but this version cannot find inactive users; set it to false")]
     Aggressive(String),
+    /// Somebody outside who could not be reached.
+    #[error(transparent)]
+    Outside(#[from] SourceError),
 }
 
 impl Options {
@@ -102,7 +110,15 @@ impl Options {
             },
             state_dir: settings.state_dir.value.clone(),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
+            hooks: Hooks::from_settings(settings)?,
+            prometheus: PrometheusSource::from_settings(settings)?,
         })
+    }
+
+    /// Whom the job has to do with over HTTP.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach { hooks: self.hooks.clone(), prometheus: self.prometheus.clone() }
     }
 }
 

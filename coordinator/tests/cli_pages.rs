@@ -17,6 +17,7 @@ use shared::messages::{Action, Application, Attempt, Guards, Rules, RunSpec};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
+use shared::web::Hooks;
 
 const LONG_ADDRESS: &str = "permission-cache-0001-003.abc123.euc1.cache.amazonaws.com:6379";
 
@@ -135,6 +136,8 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         application: Application::default(),
         state_dir: None,
         report_dir: None,
+        hooks: Hooks::default(),
+        prometheus: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::nats::{Nats, NatsQueue, NatsStore};
 use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
 use crate::store::{MemoryStore, Store};
+use crate::web::Outside;
 
 /// The surroundings of a stage. Clones share everything.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub struct Env {
     /// of them counts before its task's report is stored, which happens when all are in the queue: scanners
     /// that wait for room would wait for each other.
     pub tasks_at_once_max: usize,
+    /// Whom jobs tell about alerts and ask for counters, over HTTP. Empty until it is set.
+    pub outside: Arc<Outside>,
 }
 
 /// Time limits that tests shorten.
@@ -90,6 +93,7 @@ impl Env {
             crash: Arc::default(),
             kept: false,
             tasks_at_once_max: usize::MAX,
+            outside: Arc::default(),
         }
     }
 
@@ -106,6 +110,7 @@ impl Env {
             crash: Arc::default(),
             kept: true,
             tasks_at_once_max: nats.tasks_at_once_max(),
+            outside: Arc::default(),
         }
     }
 

@@ -29,5 +29,6 @@ pub mod specs;
 pub mod store;
 pub mod supervise;
 pub mod time;
+pub mod web;
 pub mod wire;
 pub mod worker;
