@@ -174,6 +174,7 @@ async fn health(env: &Env, redis: &Alias) -> RedisHealth {
             Err(fault) => health.problems.push(fault.to_string()),
         }
     }
+    env.telemetry.memory(redis, health.memory_usage_percent);
     if let Some(memory) = health.memory_usage_percent.filter(|memory| *memory > MEMORY_PERCENT_MAX) {
         health.problems.push(format!("memory is {memory:.1} % full"));
     }

@@ -104,6 +104,9 @@ pub async fn report(env: &Env, run: RunId, now_ms: impl Fn() -> u64) -> Result<C
     let result = finish(&fold, &around).ok_or(ReporterError::NoSpec(run))?;
     env.crash.pass(CrashPoint::ResultPending).await;
     let first = records.create_result(&result).await?;
+    if first {
+        env.telemetry.ended(&spec.alias, &result);
+    }
     env.crash.pass(CrashPoint::ResultStored).await;
     let result = match records.result().await? {
         Some(stored) if !first => stored,

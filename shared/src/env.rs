@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::cluster::Access;
 use crate::crash::CrashPlan;
 use crate::events::{self, Event};
@@ -14,7 +16,8 @@ use crate::nats::{Nats, NatsQueue, NatsStore};
 use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
 use crate::store::{MemoryStore, Store};
-use crate::web::Outside;
+use crate::telemetry::Telemetry;
+use crate::web::{Notice, Outside, webhook};
 
 /// The surroundings of a stage. Clones share everything.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ pub struct Env {
     pub tasks_at_once_max: usize,
     /// Whom jobs tell about alerts and ask for counters, over HTTP. Empty until it is set.
     pub outside: Arc<Outside>,
+    /// The metrics of this process.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Time limits that tests shorten.
@@ -94,6 +99,7 @@ impl Env {
             kept: false,
             tasks_at_once_max: usize::MAX,
             outside: Arc::default(),
+            telemetry: Arc::default(),
         }
     }
 
@@ -111,6 +117,7 @@ impl Env {
             kept: true,
             tasks_at_once_max: nats.tasks_at_once_max(),
             outside: Arc::default(),
+            telemetry: Arc::default(),
         }
     }
 
@@ -121,6 +128,24 @@ impl Env {
         {
             tracing::warn!(error = %e, kind = event.kind.word(), "failed to tell an event");
         }
+    }
+
+    /// Posts a notice to all hooks of its job, side by side, and counts it. Those that did not take it are logged
+    /// and counted, and no reason to stop anything. Takes half a minute at most; see [`webhook::post`].
+    pub async fn notify(&self, notice: &Notice) {
+        self.telemetry.noticed(notice);
+        let (job, hooks) = (&notice.alert.job, self.outside.hooks(&notice.alert.job));
+        let posts = hooks.iter().map(|hook| async move {
+            let posted = match self.outside.client() {
+                Ok(client) => webhook::post(client, hook, notice).await,
+                Err(e) => Err(e),
+            };
+            self.telemetry.posted(job, hook, posted.is_ok());
+            if let Err(e) = posted {
+                tracing::warn!(job, event = notice.id, error = %e, "a webhook was not told");
+            }
+        });
+        join_all(posts).await;
     }
 
     /// The way to database `db` of a deployment, if this process knows it.

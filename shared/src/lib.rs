@@ -28,6 +28,7 @@ pub mod slot;
 pub mod specs;
 pub mod store;
 pub mod supervise;
+pub mod telemetry;
 pub mod time;
 pub mod web;
 pub mod wire;

@@ -7,6 +7,7 @@ use reaper::Reaper;
 use scanner::Scanner;
 use shared::limits::DRAIN_TIMEOUT;
 use shared::supervise::Crew;
+use shared::telemetry::Telemetry;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -90,11 +91,13 @@ async fn role(
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let (health, mut crew) = (Arc::new(Health::default()), Crew::default());
-    admin::start(&mut crew, admin_addr, Arc::clone(&health)).await?;
-    let net = tokio::select! {
+    let telemetry = Arc::new(Telemetry::default());
+    admin::start(&mut crew, admin_addr, Arc::clone(&health), Arc::clone(&telemetry)).await?;
+    let mut net = tokio::select! {
         net = site.connect(name, None) => net?,
         _ = signals.next() => return Ok(exit::DONE),
     };
+    net.env.telemetry = telemetry;
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.env.queue));
     health.connected(nats.clone());
     tracing::info!("{name} is ready, NATS at {}", nats.urls());

@@ -47,6 +47,15 @@ impl Hook {
         place(self.url())
     }
 
+    /// The word for its sort.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Generic { .. } => "generic",
+            Self::Slack { .. } => "slack",
+        }
+    }
+
     fn url(&self) -> &Secret {
         let (Self::Generic { url, .. } | Self::Slack { url }) = self;
         url

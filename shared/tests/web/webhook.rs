@@ -1,14 +1,16 @@
 //! Posting to webhooks: what is sent, what is tried again, and that no address shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ring::hmac;
 use serde_json::{Value, json};
 use shared::config::Secret;
+use shared::env::{Env, Timing};
 use shared::metrics::{Alert, Severity};
 use shared::web::webhook::{EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, post};
-use shared::web::{Change, Hook, Notice, WebErrorKind};
+use shared::web::{Change, Hook, Hooks, Notice, Outside, Reach, WebErrorKind};
 
 use crate::receiver::{Receiver, Reply, SECRET, Sent, check, hasty, nobody, silent};
 
@@ -175,6 +177,27 @@ async fn nobody_there_is_said() {
     let error = post(&hasty(), &generic(nobody().await), &notice(Change::Raised)).await.unwrap_err();
     check(&error, "onnection refused");
     assert!(error.kind.may_pass());
+}
+
+#[tokio::test]
+async fn an_env_tells_all_hooks_of_the_job_and_counts() {
+    let (good, bad) =
+        (Receiver::start([Reply::status(200)]).await, Receiver::start([Reply::status(404)]).await);
+    let hooks =
+        Hooks { generic: vec![Secret::new(bad.url())], secret: None, slack: vec![Secret::new(good.url())] };
+    let reach = Reach { hooks, prometheus: None };
+    let outside = Arc::new(Outside::new([("nightly".to_owned(), reach)]));
+    let env = Env { outside, ..Env::in_process(BTreeMap::new(), Timing::default()) };
+    env.notify(&notice(Change::Raised)).await;
+    assert_eq!((good.sent().len(), bad.sent().len()), (1, 1));
+    let text = env.telemetry.text();
+    for line in [
+        "keysweep_webhook_posts_total{job=\"nightly\",hook=\"slack\",outcome=\"delivered\"} 1",
+        "keysweep_webhook_posts_total{job=\"nightly\",hook=\"generic\",outcome=\"failed\"} 1",
+        "keysweep_alerts_active{job=\"nightly\",alert=\"stale-keys\"} 1",
+    ] {
+        assert!(text.contains(line), "`{line}` is not in\n{text}");
+    }
 }
 
 #[tokio::test]
