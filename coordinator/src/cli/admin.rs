@@ -1,5 +1,5 @@
 //! What a role answers over HTTP: whether the process lives and is ready for work, which an orchestrator asks, and
-//! its metrics for Prometheus.
+//! its metrics for Prometheus; and, if it is the service, programs through its API.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +59,7 @@ pub(super) async fn start(
     address: Option<SocketAddr>,
     health: Arc<Health>,
     telemetry: Arc<Telemetry>,
+    api: Option<Router>,
 ) -> Result<(), CommandError> {
     let Some(address) = address else { return Ok(()) };
     let listener = TcpListener::bind(address)
@@ -73,7 +74,8 @@ pub(super) async fn start(
         .route("/readyz", get(|State(health): State<Arc<Health>>| async move { health.readiness() }))
         .with_state(health)
         .route("/metrics", get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }))
-        .with_state(telemetry);
+        .with_state(telemetry)
+        .merge(api.unwrap_or_default());
     crew.start("health", async move { axum::serve(listener, router).await });
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::cluster::Access;
-use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings};
+use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings, Unread};
 use shared::env::{Env, Timing};
 use shared::ids::Alias;
 use shared::nats::{Nats, NatsAccess, NatsError, setup};
@@ -30,6 +30,8 @@ pub struct Site {
     pub access: BTreeMap<Alias, Access>,
     /// Whom each job has to do with over HTTP.
     pub outside: Arc<Outside>,
+    /// What programs prove with that they may use the HTTP API.
+    pub api_token: Option<Unread>,
     /// The way to NATS.
     pub nats: NatsSettings,
 }
@@ -72,7 +74,8 @@ impl Site {
         let access: BTreeMap<Alias, Access> = access.collect::<Result<_, OptionsError>>()?;
         let reach = |job: &Settings| Ok((job.job.value.clone(), Reach::from_settings(job)?));
         let outside = jobs.iter().map(reach).collect::<Result<Vec<_>, OptionsError>>()?;
-        Ok(Self { jobs, access, outside: Arc::new(Outside::new(outside)), nats })
+        let api_token = jobs.iter().find_map(|job| job.api_token.value.clone());
+        Ok(Self { jobs, access, outside: Arc::new(Outside::new(outside)), api_token, nats })
     }
 
     /// Connects as `role` and makes sure that what we need is there. Waits for NATS for `patience`; for ever, if
