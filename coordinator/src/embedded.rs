@@ -20,6 +20,7 @@ use shared::slot::SlotSet;
 use shared::store::FileStore;
 use shared::supervise::{Crew, Exit};
 use shared::time::now_ms;
+use shared::web::Outside;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -89,7 +90,8 @@ pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunErro
 #[must_use]
 pub fn env(options: &Options) -> Env {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-    let env = Env::in_process(access, shared::env::Timing::default());
+    let outside = Outside::new([(options.job.clone(), options.reach())]);
+    let env = Env { outside: Arc::new(outside), ..Env::in_process(access, shared::env::Timing::default()) };
     let Some(path) = options.history_file() else { return env };
     match FileStore::open(&path) {
         Ok(past) => Env { past: Arc::new(past), ..env },

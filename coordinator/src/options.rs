@@ -9,6 +9,7 @@ use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
 use shared::messages::{Action, Application, Attempt, HitRateSource, Rules};
+use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
 use crate::whoami::myself;
@@ -44,6 +45,10 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Where a report of the run is written; `None` if it is not.
     pub report_dir: Option<PathBuf>,
+    /// Who is told about alerts.
+    pub hooks: Hooks,
+    /// Who counts the look-ups of the application, if it is a Prometheus.
+    pub prometheus: Option<PrometheusSource>,
 }
 
 /// Settings that cannot be carried out.
@@ -68,6 +73,9 @@ pub enum OptionsError {
     /// A setting of a later version.
     #[error("`aggressiveCleanup` is on ({0}), but this version cannot find inactive users; set it to false")]
     Aggressive(String),
+    /// Somebody outside who could not be reached.
+    #[error(transparent)]
+    Outside(#[from] SourceError),
 }
 
 impl Options {
@@ -104,11 +112,19 @@ impl Options {
             attempt: Attempt::default(),
             application: Application {
                 configured_ttl_ms: millis(settings.configured_ttl.value),
-                hit_rate: hit_rate(settings)?,
+                hit_rate: hit_rate(settings),
             },
             state_dir: settings.state_dir.value.clone(),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
+            hooks: Hooks::from_settings(settings)?,
+            prometheus: PrometheusSource::from_settings(settings)?,
         })
+    }
+
+    /// Whom the job has to do with over HTTP.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach { hooks: self.hooks.clone(), prometheus: self.prometheus.clone() }
     }
 }
 
@@ -153,16 +169,13 @@ pub fn access(
     })
 }
 
-fn hit_rate(settings: &Settings) -> Result<HitRateSource, OptionsError> {
+fn hit_rate(settings: &Settings) -> HitRateSource {
     let source = &settings.hit_rate.value;
-    Ok(match source.word {
+    match source.word {
         "hash" => HitRateSource::Hash(Key::new(source.what.as_bytes())),
-        "prometheus" if settings.queries.hits.value.is_none() || settings.queries.misses.value.is_none() => {
-            return Err(OptionsError::Queries(settings.hit_rate.origin.to_string()));
-        }
         "prometheus" => HitRateSource::Prometheus,
         _ => HitRateSource::Redis,
-    })
+    }
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {

@@ -146,7 +146,11 @@ async fn health(env: &Env, redis: &Alias) -> RedisHealth {
         return Look::failed(format!("this process knows no deployment `{redis}`")).health;
     };
     match Deployment::discover(access, "keysweep-stats").await {
-        Ok(deployment) => health::look(&deployment).await.health,
+        Ok(deployment) => {
+            let health = health::look(&deployment).await.health;
+            env.telemetry.memory(redis, health.memory_usage_percent);
+            health
+        }
         Err(fault) => Look::failed(fault.to_string()).health,
     }
 }

@@ -13,6 +13,7 @@ use shared::messages::{Guards, PlannedNode, RunSpec, ScanTask};
 use shared::samples::{self, Moment, Reading, Sample};
 use shared::sampling::{self, Purpose};
 use shared::slot::SlotSet;
+use shared::web::Outside;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
@@ -163,7 +164,10 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         return Err(SurveyError::NoSlots);
     }
     // What is wrong with it, the result says.
-    let application = sampling::application(&deployment, &options.application.hit_rate).await.ok().flatten();
+    let outside = Outside::new([(options.job.clone(), options.reach())]);
+    let source = &options.application.hit_rate;
+    let application =
+        sampling::application(&deployment, source, (&outside, &options.job)).await.ok().flatten();
     let purpose = Purpose {
         job: options.job.clone(),
         redis: options.alias.clone(),

@@ -17,9 +17,11 @@ use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
 use shared::specs::Specs;
+use shared::telemetry::Asked;
 use shared::time::now_ms;
 use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chunks::{Chunk, by_node};
@@ -125,7 +127,7 @@ impl Reaper {
             Acted::Done(outcomes) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let cause = cancel.map(|cancel| cancel.cause);
-                self.store(batch, &receipt(batch, outcomes, cause)).await?;
+                self.store(&spec, batch, &receipt(batch, outcomes, cause)).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
             }
@@ -133,11 +135,14 @@ impl Reaper {
     }
 
     /// Stores what became of a batch: by name in the audit trail first, so that whatever counts stands there.
-    async fn store(&self, batch: &ReapBatch, receipt: &Receipt) -> Result<(), RecordError> {
+    async fn store(&self, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) -> Result<(), RecordError> {
         if self.env.kept {
             audit::write(&*self.env.store, batch.run, &AuditEntry::of(batch, receipt, now_ms())).await?;
         }
-        self.env.records(batch.run).create_receipt(receipt).await.map(drop)
+        if self.env.records(batch.run).create_receipt(receipt).await? {
+            self.env.telemetry.reaped(&spec.job, &spec.alias, receipt);
+        }
+        Ok(())
     }
 
     async fn act(
@@ -197,7 +202,9 @@ impl Reaper {
             None => *acting.first.insert(records.create_attempt(batch.batch).await?),
         };
         for chunk in chunks {
+            let asked = Instant::now();
             let verdicts = guard::call(&conn, &script, batch.window(), mode, chunk).await?;
+            self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
             for ((number, group), verdict) in chunk.iter().zip(verdicts) {
                 let verdict = verdict?;
                 if let Verdict::Early(ms) = verdict {
@@ -284,6 +291,10 @@ impl Handler for Reaper {
         (batch.run, format!("batch/{}", batch.batch))
     }
 
+    fn redis<'a>(&self, batch: &'a ReapBatch) -> &'a Alias {
+        &batch.alias
+    }
+
     async fn handle(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {
         self.env.crash.pass(CrashPoint::BatchTaken).await;
         self.reap(batch, delivery.deliveries).await
@@ -305,7 +316,7 @@ impl Handler for Reaper {
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
             None => uniform(batch, Outcome::Unreached, cause),
         };
-        self.store(batch, &receipt).await?;
+        self.store(&spec, batch, &receipt).await?;
         Ok(())
     }
 }

@@ -59,7 +59,11 @@ pub async fn judge_alerts(
     })
     .await?;
     let mut judged = Judged { active: book.active, problems: Vec::new() };
+    for alert in &judged.active {
+        env.telemetry.alert(alert, true);
+    }
     for notice in due {
+        env.telemetry.noticed(&notice);
         let delivered = deliver(env, job, &notice).await;
         judged.problems.extend(delivered.as_ref().err().cloned());
         if delivered.is_ok() || notice.tries >= TRIES_MAX {
@@ -82,7 +86,8 @@ async fn deliver(env: &Env, job: &str, notice: &Notice) -> Result<(), String> {
         let event = Event::about_alert(job, notice);
         events::tell(&*env.store, &event).await.map_err(|e| format!("failed to tell of an alert: {e}"))?;
     }
-    Ok(())
+    // Whoever got it gets it once more if another one did not; its id says that it is the same.
+    env.post(notice).await.map_err(|e| format!("An alert could not be delivered: {e}"))
 }
 
 /// The job's runs, the oldest first.

@@ -108,6 +108,9 @@ pub async fn report(env: &Env, run: RunId, now_ms: impl Fn() -> u64) -> Result<C
     let result = conclude(env, spec, &fold, now_ms()).await?.ok_or(ReporterError::NoSpec(run))?;
     env.crash.pass(CrashPoint::ResultPending).await;
     let first = records.create_result(&result).await?;
+    if first {
+        env.telemetry.ended(&spec.alias, &result);
+    }
     env.crash.pass(CrashPoint::ResultStored).await;
     let result = match records.result().await? {
         Some(stored) if !first => stored,
@@ -213,7 +216,11 @@ async fn sample(
     let (look, application) = match &deployment {
         Ok(deployment) => {
             let look = health::look(deployment).await;
-            (look, sampling::application(deployment, &spec.application.hit_rate).await)
+            (
+                look,
+                sampling::application(deployment, &spec.application.hit_rate, (&env.outside, &spec.job))
+                    .await,
+            )
         }
         Err(why) => (Look::failed(why), Ok(None)),
     };
@@ -227,6 +234,7 @@ async fn sample(
         run: Some(spec.run),
         moment: Moment::End,
     };
+    env.telemetry.memory(&spec.alias, look.health.memory_usage_percent);
     let mut sample = purpose.sample(&look, application, now_ms);
     for reading in &mut sample.nodes {
         reading.own_before = fold.own_lookups(&reading.node);

@@ -10,13 +10,14 @@ use shared::cluster::{Conn, Fault, FaultKind, window};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
-use shared::ids::RunId;
+use shared::ids::{Alias, RunId};
 use shared::key::Key;
 use shared::limits::{TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::Records;
 use shared::specs::Specs;
+use shared::telemetry::{Asked, Telemetry};
 use shared::wire;
 use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::time::{Instant, sleep};
@@ -69,9 +70,8 @@ impl Scanner {
         let (report, batches) = match scanned {
             Ok(Some(scanned)) => scanned,
             Ok(None) => {
-                return self
-                    .store(&records, &TaskReport::lost(task, "the run was cancelled", false), &[], delivery)
-                    .await;
+                let lost = TaskReport::lost(task, "the run was cancelled", false);
+                return self.store((&*spec, &records), &lost, &[], delivery).await;
             }
             Err(fault) if fault.kind == FaultKind::Moved => {
                 self.deployments.get(&task.alias, spec.db).await?.refresh().await?;
@@ -84,7 +84,7 @@ impl Scanner {
                 return Err(fault.into());
             }
         };
-        self.store(&records, &report, &batches, delivery).await
+        self.store((&*spec, &records), &report, &batches, delivery).await
     }
 
     /// Reads the scope of a task. `None` if the run was cancelled meanwhile.
@@ -105,7 +105,8 @@ impl Scanner {
         let statistics = Statistics::new(task.keys, spec.application.configured_ttl_ms);
         let mut reading =
             Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
-        if !reading.go_through(&mut walk, &conn, spec, records, delivery).await? {
+        let telemetry = &self.env.telemetry;
+        if !reading.go_through(&mut walk, &conn, spec, records, delivery, telemetry).await? {
             return Ok(None);
         }
         let after = Look::take(&conn, spec, &task.scope).await?;
@@ -119,7 +120,7 @@ impl Scanner {
     /// Publishes the batches, and then the report that makes them count.
     async fn store(
         &self,
-        records: &Records,
+        (spec, records): (&RunSpec, &Records),
         report: &TaskReport,
         batches: &[ReapBatch],
         delivery: &Delivery,
@@ -134,6 +135,9 @@ impl Scanner {
         }
         self.env.crash.pass(CrashPoint::BatchesPublished).await;
         let first = records.create_report(report).await?;
+        if first {
+            self.env.telemetry.scanned(&spec.job, &spec.alias, &report.counts);
+        }
         tracing::debug!(task = %report.task, first, scanned = report.counts.scanned, "scan task reported");
         self.env.crash.pass(CrashPoint::ReportStored).await;
         Ok(Disposition::Done)
@@ -152,7 +156,7 @@ impl Scanner {
         let (id, mut pause) = (batch.batch.to_string(), Duration::from_millis(1));
         loop {
             match self.env.queue.publish(Topic::Batches, &id, payload.clone()).await {
-                Err(QueueError::Full) => {}
+                Err(QueueError::Full) => self.env.telemetry.waited(Topic::Batches),
                 published => return Ok(published.map(|()| true)?),
             }
             if self.shutdown.is_cancelled() || !pulse.beat(records, delivery).await {
@@ -171,6 +175,10 @@ impl Handler for Scanner {
 
     fn identity(&self, task: &ScanTask) -> (RunId, String) {
         (task.run, format!("task/{}", task.task))
+    }
+
+    fn redis<'a>(&self, task: &'a ScanTask) -> &'a Alias {
+        &task.alias
     }
 
     async fn handle(&self, task: &ScanTask, delivery: &Delivery) -> Result<Disposition, Failure> {
@@ -232,6 +240,7 @@ impl Reading {
         spec: &RunSpec,
         records: &Records,
         delivery: &Delivery,
+        telemetry: &Telemetry,
     ) -> Result<bool, Fault> {
         let selector = Selector::new(&spec.rules);
         let (mut slots, mut keys): (Vec<u16>, Vec<Key>) = (Vec::new(), Vec::new());
@@ -245,7 +254,9 @@ impl Reading {
             if done {
                 return Ok(true);
             }
+            let asked = Instant::now();
             let (pages, ttls) = window(conn, &listings, &keys).await?;
+            telemetry.asked(&spec.alias, Asked::Window, asked.elapsed());
             self.tally.looked_up(&slots, std::mem::take(&mut keys), &ttls, &selector);
             slots.clear();
             if !listings.is_empty() {

@@ -45,10 +45,16 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Names the notice: the same one, however often it is delivered.
+    /// News of `alert`, at `at_ms`.
+    #[must_use]
+    pub fn new(change: Change, alert: Alert, at_ms: u64) -> Self {
+        Self { change, alert, at_ms, tries: 0, again_at_ms: at_ms }
+    }
+
+    /// Names the notice: the same one, however often it is delivered. It is the id of its event, too.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}-{}", self.alert.id, self.change.word())
+        format!("{}/alert/{}/{}", self.alert.job, self.alert.id, self.change.word())
     }
 
     /// What subscribers and webhooks are told.

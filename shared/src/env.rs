@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
+use crate::alerts::Notice;
 use crate::cluster::Access;
 use crate::crash::CrashPlan;
 use crate::events::{self, Event};
@@ -14,6 +17,8 @@ use crate::nats::{Nats, NatsQueue, NatsStore};
 use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
 use crate::store::{MemoryStore, Store};
+use crate::telemetry::Telemetry;
+use crate::web::{Outside, WebError, webhook};
 
 /// The surroundings of a stage. Clones share everything.
 #[derive(Clone)]
@@ -37,6 +42,10 @@ pub struct Env {
     /// of them counts before its task's report is stored, which happens when all are in the queue: scanners
     /// that wait for room would wait for each other.
     pub tasks_at_once_max: usize,
+    /// Whom jobs tell about alerts and ask for counters, over HTTP. Empty until it is set.
+    pub outside: Arc<Outside>,
+    /// The metrics of this process.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Time limits that tests shorten.
@@ -90,6 +99,8 @@ impl Env {
             crash: Arc::default(),
             kept: false,
             tasks_at_once_max: usize::MAX,
+            outside: Arc::default(),
+            telemetry: Arc::default(),
         }
     }
 
@@ -106,6 +117,8 @@ impl Env {
             crash: Arc::default(),
             kept: true,
             tasks_at_once_max: nats.tasks_at_once_max(),
+            outside: Arc::default(),
+            telemetry: Arc::default(),
         }
     }
 
@@ -116,6 +129,24 @@ impl Env {
         {
             tracing::warn!(error = %e, kind = event.kind.word(), "failed to tell an event");
         }
+    }
+
+    /// Posts a notice to all hooks of its job, side by side, and counts it. Takes half a minute at most; see
+    /// [`webhook::post`].
+    ///
+    /// # Errors
+    /// Those of hooks that did not take it.
+    pub async fn post(&self, notice: &Notice) -> Result<(), WebError> {
+        let (job, hooks) = (&notice.alert.job, self.outside.hooks(&notice.alert.job));
+        let posts = hooks.iter().map(|hook| async move {
+            let posted = match self.outside.client() {
+                Ok(client) => webhook::post(client, hook, notice).await,
+                Err(e) => Err(e),
+            };
+            self.telemetry.posted(job, hook, posted.is_ok());
+            posted
+        });
+        join_all(posts).await.into_iter().collect()
     }
 
     /// The way to database `db` of a deployment, if this process knows it.

@@ -65,9 +65,10 @@ impl Kind {
 
 impl Kind {
     /// The type of the CloudEvent.
-    fn event_type(self) -> String {
-        match self {
-            Self::Alert | Self::Summary => format!("dev.keysweep.{}.v1", self.word()),
+    fn event_type(self, which: Option<&str>) -> String {
+        match (self, which) {
+            (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
+            (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{}.v1", self.word()),
             _ => format!("dev.keysweep.run.{}.v1", self.word()),
         }
     }
@@ -148,7 +149,7 @@ impl Event {
             "specversion": "1.0",
             "id": id.strip_prefix(EVENTS).unwrap_or(&id),
             "source": format!("/keysweep/jobs/{}", self.job),
-            "type": self.kind.event_type(),
+            "type": self.kind.event_type(self.which.as_deref()),
             "subject": self.subject,
             "time": rfc3339(self.time_ms),
             "datacontenttype": "application/json",

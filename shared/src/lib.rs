@@ -32,6 +32,8 @@ pub mod slot;
 pub mod specs;
 pub mod store;
 pub mod supervise;
+pub mod telemetry;
 pub mod time;
+pub mod web;
 pub mod wire;
 pub mod worker;

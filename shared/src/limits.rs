@@ -182,3 +182,24 @@ pub const LATENCY_MS_MAX: f64 = 100.0;
 
 /// How long NATS keeps samples.
 pub const SAMPLES_KEPT: Duration = Duration::from_secs(100 * 86_400);
+
+/// How long the connection to a webhook or to Prometheus may take.
+pub const WEB_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a request to one may take as a whole.
+pub const WEB_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection to one is kept for the next request; many servers end it after a minute.
+pub const WEB_IDLE: Duration = Duration::from_secs(30);
+
+/// How often a notice is posted to a webhook until it is given up.
+pub const WEB_TRIES: u32 = 3;
+
+/// The pause before the second try; it doubles.
+pub const WEB_RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// The longest pause that a webhook's `Retry-After` is obeyed for: other hooks and alerts wait meanwhile.
+pub const WEB_RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer of Prometheus that are read. One number needs a few hundred.
+pub const WEB_ANSWER_BYTES_MAX: usize = 1 << 20;

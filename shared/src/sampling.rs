@@ -5,6 +5,7 @@ use crate::cluster::{Deployment, counters};
 use crate::ids::{Alias, RunId};
 use crate::messages::HitRateSource;
 use crate::samples::{Counters, Moment, Sample};
+use crate::web::{Outside, prometheus};
 
 /// For what a sample is taken.
 #[derive(Clone, Debug)]
@@ -38,17 +39,41 @@ impl Purpose {
     }
 }
 
-/// What the application has counted; `None` where Redis itself counts for it.
+/// What the application of `job` has counted; `None` where Redis itself counts for it.
 ///
 /// # Errors
 /// What is wrong with the source, for people.
 pub async fn application(
     deployment: &Deployment,
     source: &HitRateSource,
+    (outside, job): (&Outside, &str),
 ) -> Result<Option<Counters>, String> {
     match source {
         HitRateSource::Redis => Ok(None),
         HitRateSource::Hash(key) => counters::read(deployment, key).await.map(Some),
-        HitRateSource::Prometheus => Err("prometheus".to_owned()),
+        HitRateSource::Prometheus => asked(outside, job).await.map(Some),
     }
+}
+
+/// The counters that Prometheus knows.
+async fn asked(outside: &Outside, job: &str) -> Result<Counters, String> {
+    let source = outside.prometheus(job);
+    let source = source.ok_or("the settings of this process name no Prometheus for the job")?;
+    let client = outside.client().map_err(|e| e.to_string())?;
+    let one = async |query: &str| match prometheus::query(client, &source.url, query).await {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is checked to fit")]
+        Ok(Some(value)) if (0.0..1e18).contains(&value) => Ok(Some(value as u64)),
+        Ok(Some(value)) => Err(format!("the query `{query}` gives {value}, which is no count")),
+        Ok(None) => Ok(None),
+        Err(e) => Err(e.to_string()),
+    };
+    let none = |query: &str| format!("the query `{query}` has no result at Prometheus");
+    Ok(Counters {
+        hits: one(&source.hits).await?.ok_or_else(|| none(&source.hits))?,
+        misses: one(&source.misses).await?.ok_or_else(|| none(&source.misses))?,
+        errors: match &source.errors {
+            Some(query) => one(query).await?,
+            None => None,
+        },
+    })
 }

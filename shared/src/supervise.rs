@@ -52,6 +52,23 @@ impl Crew {
         });
     }
 
+    /// Forgets the tasks that have ended.
+    pub fn reap(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// How many tasks there are, those that have ended and were not asked for included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// The next task that ends, with its name; `None` when there is none left.
     pub async fn next(&mut self) -> Option<(String, Exit)> {
         match self.tasks.join_next().await? {

@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Fault;
 use crate::dead::{self, DeadLetter};
 use crate::env::Env;
-use crate::ids::RunId;
+use crate::ids::{Alias, RunId};
 use crate::limits::{FAILING_TIME_MAX, FAILURES_WHEN_STOPPING};
 use crate::queue::{Delivery, QueueError, Topic};
 use crate::records::{Failures, RecordError, Records};
+use crate::telemetry::Delivered;
 use crate::time::now_ms;
 use crate::wire::{self, WireError};
 
@@ -79,6 +80,9 @@ pub trait Handler: Send + Sync {
 
     /// The run of a message, and its identity within the run.
     fn identity(&self, message: &Self::Message) -> (RunId, String);
+
+    /// The deployment that a message is about.
+    fn redis<'a>(&self, message: &'a Self::Message) -> &'a Alias;
 
     /// Does the work, and stores what it produced. Called more than once for the same message.
     fn handle(
@@ -143,10 +147,11 @@ async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueEr
 
 /// Handles one delivery and answers the queue. An answer that gets lost only means another delivery.
 async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
-    let disposition = match wire::decode::<H::Message>(&delivery.payload) {
+    let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
         Ok(message) => attempt(env, handler, &message, &delivery, out_of_reach).await,
-        Err(e) => unreadable(env, H::TOPIC, &e, &delivery).await,
+        Err(e) => (unreadable(env, H::TOPIC, &e, &delivery).await, Delivered::Unreadable),
     };
+    env.telemetry.delivered(H::TOPIC, outcome, delivery.deliveries);
     let answered = match disposition {
         Disposition::Done => delivery.handle.ack().await,
         Disposition::Later(delay) => delivery.handle.put_back(delay).await,
@@ -195,41 +200,45 @@ async fn attempt<H: Handler>(
     message: &H::Message,
     delivery: &Delivery,
     out_of_reach: &AtomicU32,
-) -> Disposition {
+) -> (Disposition, Delivered) {
     let failure = match handler.handle(message, delivery).await {
         Ok(disposition) => {
             out_of_reach.store(0, Ordering::Relaxed);
-            return disposition;
+            let done = if disposition == Disposition::Done { Delivered::Done } else { Delivered::PutBack };
+            return (disposition, done);
         }
         Err(failure) => failure,
     };
     let (run, what) = handler.identity(message);
     if failure.is_ours() {
         tracing::warn!(%run, what, error = %failure, "queue or store failed, will be tried again");
-        return Disposition::Later(env.timing.retry_delay_max);
+        return (Disposition::Later(env.timing.retry_delay_max), Delivered::PutBack);
     }
-    if matches!(&failure, Failure::Redis(fault) if fault.kind.transient()) {
-        out_of_reach.fetch_add(1, Ordering::Relaxed);
+    if let Failure::Redis(fault) = &failure {
+        env.telemetry.failed(handler.redis(message), fault);
+        if fault.kind.transient() {
+            out_of_reach.fetch_add(1, Ordering::Relaxed);
+        }
     }
     let records = env.records(run);
     let failures = match records.count_failure(&what, now_ms()).await {
         Ok(failures) => failures,
         Err(e) => {
             tracing::warn!(error = %e, "failed to count a failure");
-            return Disposition::Later(env.timing.retry_delay_max);
+            return (Disposition::Later(env.timing.retry_delay_max), Delivered::Failed);
         }
     };
     let count = failures.count;
     if failure.transient() && !is_enough(env, &records, failures).await {
         tracing::debug!(%run, what, error = %failure, count, "failed, will be tried again");
-        return Disposition::Later(env.timing.pause(count));
+        return (Disposition::Later(env.timing.pause(count)), Delivered::Failed);
     }
     tracing::warn!(%run, what, error = %failure, count, "given up");
     match handler.give_up(message, &failure).await {
-        Ok(()) => bury(env, H::TOPIC, Some(run), failure.to_string(), delivery).await,
+        Ok(()) => (bury(env, H::TOPIC, Some(run), failure.to_string(), delivery).await, Delivered::GivenUp),
         Err(e) => {
             tracing::warn!(%run, what, error = %e, "failed to give up");
-            Disposition::Later(env.timing.retry_delay_max)
+            (Disposition::Later(env.timing.retry_delay_max), Delivered::Failed)
         }
     }
 }

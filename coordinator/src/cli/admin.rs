@@ -1,4 +1,5 @@
-//! What an orchestrator asks a role over HTTP: whether the process lives, and whether it is ready for work.
+//! What a role answers over HTTP: whether the process lives and is ready for work, which an orchestrator asks, and
+//! its metrics for Prometheus; and, if it is the service, programs through its API.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +8,12 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use shared::nats::Nats;
 use shared::supervise::Crew;
+use shared::telemetry::{self, Telemetry};
 use tokio::net::TcpListener;
 
 use super::error::CommandError;
@@ -45,21 +49,33 @@ impl Health {
     }
 }
 
+fn metrics(telemetry: &Telemetry) -> impl IntoResponse + use<> {
+    ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry.text())
+}
+
 /// Answers at `address` for as long as `crew` lives; does nothing without an address.
 pub(super) async fn start(
     crew: &mut Crew,
     address: Option<SocketAddr>,
     health: Arc<Health>,
+    telemetry: Arc<Telemetry>,
+    api: Option<Router>,
 ) -> Result<(), CommandError> {
     let Some(address) = address else { return Ok(()) };
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| CommandError::Usage(format!("failed to listen on `--admin-addr {address}`: {e}")))?;
-    tracing::info!("health at http://{}/livez and /readyz", listener.local_addr()?);
+    tracing::info!(
+        "health at http://{0}/livez and /readyz, metrics at http://{0}/metrics",
+        listener.local_addr()?
+    );
     let router = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(|State(health): State<Arc<Health>>| async move { health.readiness() }))
-        .with_state(health);
+        .with_state(health)
+        .route("/metrics", get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }))
+        .with_state(telemetry)
+        .merge(api.unwrap_or_default());
     crew.start("health", async move { axum::serve(listener, router).await });
     Ok(())
 }

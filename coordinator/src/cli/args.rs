@@ -333,7 +333,11 @@ impl Cli {
     #[must_use]
     pub fn flags(&self) -> FlagLayer {
         if let Some(job) = self.job_args() {
-            return job.flags();
+            let mut layer = job.flags();
+            if let Command::Serve(serve) = &self.command {
+                layer.value("--api-token-file", serve.api_token_file.as_deref());
+            }
+            return layer;
         }
         let mut layer = self.place_flags();
         if let Command::Stats(stats) = &self.command {

@@ -9,6 +9,7 @@ use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::messages::{Action, Application, Attempt, Rules};
 use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
+use shared::web::Hooks;
 use thiserror::Error;
 
 use super::args::DemoArgs;
@@ -107,6 +108,8 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         application: Application::default(),
         state_dir: None,
         report_dir: None,
+        hooks: Hooks::default(),
+        prometheus: None,
     })
 }
 

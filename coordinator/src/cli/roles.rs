@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use reaper::Reaper;
 use scanner::Scanner;
+use shared::config::Unread;
 use shared::limits::DRAIN_TIMEOUT;
 use shared::supervise::Crew;
+use shared::telemetry::Telemetry;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +21,7 @@ use super::site::{Net, Site};
 use crate::exit;
 use crate::options::Options;
 use crate::schedule::Schedule;
-use crate::serve::{Job, serve};
+use crate::serve::{HttpApi, Job, serve_with_http};
 use crate::whoami::myself;
 
 /// `keysweep scanner`.
@@ -27,7 +30,7 @@ use crate::whoami::myself;
 /// When NATS cannot be used, or work is left in hand.
 pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
     let at_once = usize::from(args.at_once);
-    role("scanner", site, args.role.admin_addr, async move |net: Net, shutdown| {
+    role("scanner", site, (args.role.admin_addr, None), async move |net: Net, shutdown| {
         Ok(Scanner::new(net.env, shutdown).run(at_once).await?)
     })
     .await
@@ -39,7 +42,7 @@ pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError>
 /// As for a scanner.
 pub async fn reaper(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
     let at_once = usize::from(args.at_once);
-    role("reaper", site, args.role.admin_addr, async move |net: Net, shutdown| {
+    role("reaper", site, (args.role.admin_addr, None), async move |net: Net, shutdown| {
         Ok(Reaper::new(net.env, shutdown).run(at_once).await?)
     })
     .await
@@ -50,7 +53,7 @@ pub async fn reaper(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> 
 /// # Errors
 /// As for a scanner.
 pub async fn reporter(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> {
-    role("reporter", site, args.admin_addr, async move |net: Net, shutdown| {
+    role("reporter", site, (args.admin_addr, None), async move |net: Net, shutdown| {
         Ok(reporter::run(&net.env, shutdown).await?)
     })
     .await
@@ -63,8 +66,12 @@ pub async fn reporter(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> 
 pub async fn coordinator(site: &Site, args: &ServeArgs) -> Result<u8, CommandError> {
     let jobs: Vec<Job> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
     let who = myself();
-    role("coordinator", site, args.admin_addr, async move |net: Net, shutdown| {
-        Ok(serve(&net.env, &net.nats, jobs, &who, shutdown).await?)
+    let token = site.api_token.as_ref().map(Unread::read).transpose();
+    let token = token.map_err(|e| CommandError::Usage(e.to_string()))?;
+    let http = HttpApi::new(token);
+    let router = http.router();
+    role("coordinator", site, (args.admin_addr, Some(router)), async move |net: Net, shutdown| {
+        Ok(serve_with_http(&net.env, &net.nats, jobs, &who, shutdown, &http).await?)
     })
     .await
 }
@@ -86,16 +93,18 @@ fn job(settings: &shared::config::Settings) -> Result<Job, CommandError> {
 async fn role(
     name: &str,
     site: &Site,
-    admin_addr: Option<SocketAddr>,
+    (admin_addr, api): (Option<SocketAddr>, Option<Router>),
     work: impl AsyncFnOnce(Net, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let (health, mut crew) = (Arc::new(Health::default()), Crew::default());
-    admin::start(&mut crew, admin_addr, Arc::clone(&health)).await?;
-    let net = tokio::select! {
+    let telemetry = Arc::new(Telemetry::default());
+    admin::start(&mut crew, admin_addr, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
+    let mut net = tokio::select! {
         net = site.connect(name, None) => net?,
         _ = signals.next() => return Ok(exit::DONE),
     };
+    net.env.telemetry = telemetry;
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.env.queue));
     health.connected(nats.clone());
     tracing::info!("{name} is ready, NATS at {}", nats.urls());

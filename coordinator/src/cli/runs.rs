@@ -4,13 +4,13 @@ use std::io::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reporter::{Fold, grouped, wrap};
+use reporter::{grouped, wrap};
 use serde_json::{Value, json};
 use shared::audit::{self, AuditEntry};
 use shared::history::{self, RunLine};
 use shared::ids::RunId;
 use shared::key::Key;
-use shared::messages::{Cancel, CancelKind, RunSpec};
+use shared::messages::RunSpec;
 use shared::outcome::Outcome;
 use shared::result::Status;
 use shared::time::rfc3339;
@@ -21,10 +21,9 @@ use super::remote::{self, Starter};
 use super::run::{Show, print};
 use super::signals::Signals;
 use super::site::{Net, PATIENCE, Site};
-use crate::drive::{Progress, advance};
 use crate::exit;
 use crate::options::Options;
-use crate::state::RunState;
+use crate::runs::{ProgressView, so_far};
 use crate::whoami::myself;
 
 /// `keysweep runs …`.
@@ -97,17 +96,9 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
     }
     let line = history::read(&*net.env.past).await?.into_iter().find(|line| line.run_id == run);
     let line = line.ok_or(CommandError::NoRun(run))?;
-    let progress = so_far(net, run).await?;
+    let progress = so_far(&net.env, run).await?;
     let page = if show.json {
-        let progress = progress.map(|progress| {
-            json!({
-                "state": progress.state.word(),
-                "keys": progress.keys,
-                "scannedKeys": progress.totals.counts.scanned,
-                "staleTTLKeys": progress.totals.counts.stale,
-                "cleanedKeys": progress.totals.accounting.deleted,
-            })
-        });
+        let progress = progress.map(ProgressView::from);
         format!("{:#}\n", json!({ "run": line, "progress": progress }))
     } else {
         let at = progress.filter(|_| line.status.is_none()).map(|progress| {
@@ -125,23 +116,6 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
     };
     print(&page)?;
     Ok(exit::DONE)
-}
-
-/// How far a run is by the records that there are; `None` if there are none.
-async fn so_far(net: &Net, run: RunId) -> Result<Option<Progress>, CommandError> {
-    let records = net.env.records(run);
-    let (mut fold, mut revision) = (Fold::default(), 0);
-    while let Some((at, record)) = records.next_after(revision).await? {
-        revision = at;
-        if let Some(record) = record {
-            fold.apply(&record);
-        }
-    }
-    Ok(fold.spec().map(|spec| Progress {
-        state: advance(RunState::Planned, &fold),
-        keys: spec.keys(),
-        totals: fold.totals(),
-    }))
 }
 
 async fn attach(
@@ -173,25 +147,16 @@ fn options(site: &Site, spec: &RunSpec) -> Result<Options, CommandError> {
 }
 
 async fn cancel(net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
-    let records = net.env.records(run);
-    if records.spec().await?.is_none() {
-        return Err(CommandError::NoRun(run));
-    }
-    let ended = records.result().await?.is_some();
-    let cause = format!("asked to by {}", myself());
-    let first = !ended && records.create_cancel(&Cancel { kind: CancelKind::Asked, cause }).await?;
-    let text = match (ended, first) {
+    let told = crate::runs::cancel(&net.env, run, format!("asked to by {}", myself())).await?;
+    let told = told.ok_or(CommandError::NoRun(run))?;
+    let text = match (told.ended, told.cancelled) {
         (true, _) => format!("run {run} has ended already\n"),
         (false, true) => {
             format!("run {run} stops at a safe point; `keysweep runs attach {run}` shows its result\n")
         }
         (false, false) => format!("run {run} was told to stop before\n"),
     };
-    print(&if show.json {
-        format!("{:#}\n", json!({ "runId": run, "cancelled": first, "ended": ended }))
-    } else {
-        text
-    })?;
+    print(&if show.json { format!("{:#}\n", json!(told)) } else { text })?;
     Ok(exit::DONE)
 }
 

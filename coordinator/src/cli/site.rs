@@ -1,13 +1,15 @@
 //! Where things are for a command that works over NATS: the jobs, the deployments, and NATS itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::cluster::Access;
-use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings};
+use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings, Unread};
 use shared::env::{Env, Timing};
 use shared::ids::Alias;
 use shared::nats::{Nats, NatsAccess, NatsError, setup};
+use shared::web::{Outside, Reach};
 use tokio::time::{Instant, sleep};
 
 use super::error::CommandError;
@@ -26,6 +28,10 @@ pub struct Site {
     pub jobs: Vec<Settings>,
     /// The way to each deployment.
     pub access: BTreeMap<Alias, Access>,
+    /// Whom each job has to do with over HTTP.
+    pub outside: Arc<Outside>,
+    /// What programs prove with that they may use the HTTP API.
+    pub api_token: Option<Unread>,
     /// The way to NATS.
     pub nats: NatsSettings,
 }
@@ -66,7 +72,10 @@ impl Site {
             ))
         });
         let access: BTreeMap<Alias, Access> = access.collect::<Result<_, OptionsError>>()?;
-        Ok(Self { jobs, access, nats })
+        let reach = |job: &Settings| Ok((job.job.value.clone(), Reach::from_settings(job)?));
+        let outside = jobs.iter().map(reach).collect::<Result<Vec<_>, OptionsError>>()?;
+        let api_token = jobs.iter().find_map(|job| job.api_token.value.clone());
+        Ok(Self { jobs, access, outside: Arc::new(Outside::new(outside)), api_token, nats })
     }
 
     /// Connects as `role` and makes sure that what we need is there. Waits for NATS for `patience`; for ever, if
@@ -78,7 +87,8 @@ impl Site {
         let name = format!("keysweep-{role}@{}", hostname());
         let nats = Nats::connect(&NatsAccess::from_settings(&self.nats), &name, patience).await?;
         ready(&nats, patience.unwrap_or(JETSTREAM_PATIENCE)).await?;
-        Ok(Net { env: Env::connect(&nats, self.access.clone(), self.timing()), nats })
+        let outside = Arc::clone(&self.outside);
+        Ok(Net { env: Env { outside, ..Env::connect(&nats, self.access.clone(), self.timing()) }, nats })
     }
 
     /// The time limits that the settings say.

@@ -1,8 +1,10 @@
 //! The coordinator as a service: it drives the runs that wait or were left, starts those that are due, looks at the
 //! cache between them, and answers programs.
 
+mod answers;
 mod api;
 mod claims;
+mod http;
 mod sampling;
 mod schedules;
 mod start;
@@ -20,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::options::Options;
 use crate::schedule::Schedule;
 
-pub use api::{RunAnswer, RunRequest, STATS_ENDPOINT};
+pub use answers::{RunAnswer, RunRequest};
+pub use api::STATS_ENDPOINT;
+pub use http::HttpApi;
 pub use start::{StartError, record_failure, start_run};
 
 /// A job that the service knows.
@@ -83,7 +87,23 @@ pub async fn serve(
     who: &str,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    serve_with_http(env, nats, jobs, who, shutdown, &HttpApi::new(None)).await
+}
+
+/// [`serve`], which answers through `http` as well.
+///
+/// # Errors
+/// As for [`serve`].
+pub async fn serve_with_http(
+    env: &Env,
+    nats: &Nats,
+    jobs: Vec<Job>,
+    who: &str,
+    shutdown: CancellationToken,
+    http: &HttpApi,
+) -> Result<(), ServeError> {
     let shared = Arc::new(Shared { env: env.clone(), jobs, who: who.to_owned(), shutdown: shutdown.clone() });
+    http.attach(Arc::clone(&shared));
     let mut crew = Crew::default();
     let claims = Arc::clone(&shared);
     crew.start("the part that drives runs", async move { claims::run(&claims).await });

@@ -49,10 +49,12 @@ async fn sample(
     let (env, options) = (&shared.env, &job.options);
     let deployment = Deployment::discover(options.access.clone(), "keysweep-serve").await?;
     let source = &options.application.hit_rate;
-    let application = sampling::application(&deployment, source).await.unwrap_or_else(|problem| {
-        tracing::warn!(job = options.job, "no hit rate: {problem}");
-        None
-    });
+    let application = sampling::application(&deployment, source, (&env.outside, &options.job))
+        .await
+        .unwrap_or_else(|problem| {
+            tracing::warn!(job = options.job, "no hit rate: {problem}");
+            None
+        });
     let purpose = Purpose {
         job: options.job.clone(),
         redis: options.alias.clone(),

@@ -19,6 +19,7 @@ use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRo
 use shared::samples::Moment;
 use shared::sampling::Purpose;
 use shared::slot::SlotSet;
+use shared::web::Hooks;
 
 const LONG_ADDRESS: &str = "permission-cache-0001-003.abc123.euc1.cache.amazonaws.com:6379";
 
@@ -137,6 +138,8 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         application: Application::default(),
         state_dir: None,
         report_dir: None,
+        hooks: Hooks::default(),
+        prometheus: None,
     }
 }
 

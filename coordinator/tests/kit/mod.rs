@@ -28,6 +28,7 @@ use shared::messages::{Action, Application, Attempt, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
+use shared::web::Hooks;
 use tokio::sync::watch;
 
 /// Longer than anything here takes, however slow the machine: only a hang gets there.
@@ -66,6 +67,8 @@ pub fn options(urls: Vec<String>) -> Options {
         application: Application::default(),
         state_dir: None,
         report_dir: None,
+        hooks: Hooks::default(),
+        prometheus: None,
     }
 }
 

@@ -34,11 +34,11 @@ pub fn judge(mut book: Book, job: &str, conditions: &[Condition], now_ms: u64) -
                     evidence: evidence.clone(),
                 };
                 book.active.push(alert.clone());
-                book.outbox.push(notice(Change::Raised, alert, now_ms));
+                book.outbox.push(Notice::new(Change::Raised, alert, now_ms));
             }
             (Standing::Over, Some(at)) => {
                 let alert = book.active.remove(at);
-                book.outbox.push(notice(Change::Resolved, alert, now_ms));
+                book.outbox.push(Notice::new(Change::Resolved, alert, now_ms));
             }
             (Standing::Over, None) | (Standing::Unknown, _) => {}
         }
@@ -46,8 +46,4 @@ pub fn judge(mut book: Book, job: &str, conditions: &[Condition], now_ms: u64) -
     let beyond = book.outbox.len().saturating_sub(OUTBOX_MAX);
     book.outbox.drain(..beyond);
     book
-}
-
-fn notice(change: Change, alert: Alert, now_ms: u64) -> Notice {
-    Notice { change, alert, at_ms: now_ms, tries: 0, again_at_ms: now_ms }
 }

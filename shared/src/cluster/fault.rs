@@ -32,6 +32,24 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// The word for it in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Lost => "lost",
+            Self::Protocol => "protocol",
+            Self::Authentication => "authentication",
+            Self::Forbidden => "forbidden",
+            Self::Moved => "moved",
+            Self::NotReady => "not_ready",
+            Self::NotWritable => "not_writable",
+            Self::NoScript => "no_script",
+            Self::Stranger => "stranger",
+            Self::Refused => "refused",
+        }
+    }
+
     /// Whether the same request may succeed a little later, or elsewhere.
     #[must_use]
     pub fn transient(self) -> bool {

@@ -109,7 +109,7 @@ impl fmt::Debug for JobFile {
 /// Every problem that was found, in the order of the lines; with a syntax error only those.
 pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigError>> {
     let (tables, mut problems) = shape::read(path, text);
-    for table in tables.redis.iter().chain(&tables.jobs).chain(&tables.nats) {
+    for table in tables.redis.iter().chain(&tables.jobs).chain(&tables.nats).chain(&tables.serve) {
         check_values(table, &mut problems);
     }
     for table in &tables.redis {

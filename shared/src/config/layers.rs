@@ -66,6 +66,7 @@ pub(super) struct Layers<'a> {
     pub(super) job: Option<&'a Table>,
     pub(super) redis: Option<&'a Table>,
     pub(super) nats: Option<&'a Table>,
+    pub(super) serve: Option<&'a Table>,
 }
 
 /// What the highest layer that knows a setting says about it. A list may be spread over lines, so
@@ -164,6 +165,7 @@ impl Layers<'_> {
             Section::Job => self.job?,
             Section::Redis => self.redis?,
             Section::Nats => self.nats?,
+            Section::Serve => self.serve?,
         };
         let Entry { texts, line } = table.entries.get(spec.key())?;
         let texts = texts.iter().map(|(text, line)| (text.clone(), table.origin(*line))).collect();
@@ -175,7 +177,7 @@ impl Raw {
     /// One text from a layer without arrays: a list is separated by commas.
     fn same_origin(spec: &Spec, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {
-            Kind::Urls | Kind::NatsUrls => split_urls(text),
+            Kind::Urls | Kind::NatsUrls | Kind::SecretUrls => split_urls(text),
             Kind::Patterns => text.split(',').map(|part| part.trim().to_owned()).collect(),
             _ => vec![text.to_owned()],
         };

@@ -67,8 +67,40 @@ pub(super) fn secret(
     Ok(Setting { value: Some(secret), origin })
 }
 
+/// A secret whose file, if it is in one, is not read before it is needed: not every process that has the settings has
+/// the file. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    word: Word,
+    origin: Origin,
+    what: &'static str,
+}
+
+impl Unread {
+    /// The secret.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn read(&self) -> Result<Secret, ConfigError> {
+        self.word.clone().read(&self.origin, self.what)
+    }
+}
+
+/// The secret `name`, or that in the file that `file_name` names, not read yet.
+pub(super) fn unread(
+    layers: &Layers<'_>,
+    name: &'static str,
+    file_name: &'static str,
+) -> Result<Setting<Option<Unread>>, ConfigError> {
+    let Some(Setting { value: word, origin }) = word(layers, name, file_name)? else {
+        return Ok(Setting { value: None, origin: Origin::Default });
+    };
+    let value = Some(Unread { word, origin: origin.clone(), what: name });
+    Ok(Setting { value, origin })
+}
+
 /// A password or token: itself, or the file that holds it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Word {
     Known(Secret),
     InFile(PathBuf),

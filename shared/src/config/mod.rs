@@ -37,6 +37,7 @@ pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub use error::{ConfigError, Place};
 pub use file::{DEFAULT_FILE, JobFile, check_file};
 pub use layers::FlagLayer;
+pub use login::Unread;
 pub use nats::{NatsSettings, NatsUrl, Storage};
 pub use origin::{Origin, Setting};
 pub use redact::redact;

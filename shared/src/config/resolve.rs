@@ -59,7 +59,8 @@ pub fn resolve_all(
 
 fn layers<'a>(flags: &'a FlagLayer, env: &'a Environment, file: Option<&'a JobFile>) -> Layers<'a> {
     let nats = file.and_then(|file| file.tables.nats.as_ref());
-    Layers { flags, env, job: None, redis: None, nats }
+    let serve = file.and_then(|file| file.tables.serve.as_ref());
+    Layers { flags, env, job: None, redis: None, nats, serve }
 }
 
 /// Refuses a URL from above the file that would stand for several aliases at once.
@@ -136,6 +137,7 @@ fn job_settings<'a>(
         catch_up: layers.must("catchUp", parse::switch)?,
         schedule: layers.must("schedule", parse::line)?,
         timezone: layers.must("timezone", parse::line)?,
+        api_token: login::unread(&layers, "serve.api_token", "serve.api_token_file")?,
         job,
         alias,
         redis,

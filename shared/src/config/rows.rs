@@ -71,6 +71,7 @@ impl Settings {
             row("schedule", &self.schedule, Clone::clone),
             row("timezone", &self.timezone, Clone::clone),
             row("configured_ttl", &self.configured_ttl, time),
+            row("serve.api_token", &self.api_token, |token| or_none(token.as_ref(), |_| MASK.to_owned())),
         ];
         rows.extend(self.nats.iter().flat_map(NatsSettings::rows));
         rows

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::login::Unread;
 use super::nats::NatsSettings;
 use super::origin::Setting;
 use super::redact::redact;
@@ -147,6 +148,8 @@ pub struct Settings {
     pub timezone: Setting<String>,
     /// The TTL that the application sets.
     pub configured_ttl: Setting<Duration>,
+    /// What programs prove with that they may use the HTTP API; without it, nobody may.
+    pub api_token: Setting<Option<Unread>>,
     /// The NATS connection; `None` if everything happens in one process.
     pub nats: Option<NatsSettings>,
 }

@@ -20,6 +20,7 @@ pub(super) struct Tables {
     pub(super) redis: Vec<Table>,
     pub(super) jobs: Vec<Table>,
     pub(super) nats: Option<Table>,
+    pub(super) serve: Option<Table>,
 }
 
 /// Pairs of keys of `[redis.<alias>]` of which there may be one.
@@ -35,6 +36,9 @@ const NATS_EITHER: &[(&str, &str)] = &[
     ("nkey", "token"),
     ("user", "token"),
 ];
+
+/// The same of `[serve]`.
+const SERVE_EITHER: &[(&str, &str)] = &[("api_token", "api_token_file")];
 
 /// A key with its value, both with their places in the text.
 type Pair<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);
@@ -70,8 +74,9 @@ impl Reader<'_> {
             match pair.0.get_ref().as_ref() {
                 "redis" => tables.redis = self.redis(pair),
                 "job" => tables.jobs = self.jobs(pair),
-                "nats" => tables.nats = self.nats(pair),
-                _ => self.unknown(pair.0, &["redis", "nats", "job"], ""),
+                "nats" => tables.nats = self.single(pair, Section::Nats, NATS_EITHER),
+                "serve" => tables.serve = self.single(pair, Section::Serve, SERVE_EITHER),
+                _ => self.unknown(pair.0, &["redis", "nats", "serve", "job"], ""),
             }
         }
         tables.redis.sort_by_key(|table| table.line);
@@ -127,18 +132,25 @@ impl Reader<'_> {
         tables
     }
 
-    fn nats(&mut self, (key, value): Pair<'_, '_>) -> Option<Table> {
+    /// A table that there is one of.
+    fn single(
+        &mut self,
+        (key, value): Pair<'_, '_>,
+        section: Section,
+        either: &[(&str, &str)],
+    ) -> Option<Table> {
         let DeValue::Table(content) = value.get_ref() else {
-            self.shape(key, "`nats` takes a table: `[nats]`");
+            let name = key.get_ref();
+            self.shape(key, &format!("`{name}` takes a table: `[{name}]`"));
             return None;
         };
-        self.either(key, content, NATS_EITHER);
+        self.either(key, content, either);
         Some(Table {
-            section: Section::Nats,
+            section,
             name: key.get_ref().to_string(),
             path: self.path.to_owned(),
             line: self.lines.line(key.span().start),
-            entries: self.entries(content, Section::Nats),
+            entries: self.entries(content, section),
         })
     }
 
@@ -237,6 +249,7 @@ fn belongs_elsewhere(key: &str, section: Section) -> &'static str {
         Some(Section::Job) => "`[[job]]`",
         Some(Section::Redis) => "`[redis.<alias>]`",
         Some(Section::Nats) => "`[nats]`",
+        Some(Section::Serve) => "`[serve]`",
         None => "",
     }
 }

@@ -8,7 +8,7 @@ use super::duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     /// The name in JSON and in `config show`, unique in the table: the key in the job file, which
-    /// for `[nats]` stands behind the table's name, as in `nats.password`.
+    /// for `[nats]` and `[serve]` stands behind the table's name, as in `nats.password`.
     pub name: &'static str,
     /// The table of the job file that holds the key.
     pub section: Section,
@@ -35,6 +35,8 @@ pub enum Section {
     Redis,
     /// `[nats]`
     Nats,
+    /// `[serve]`
+    Serve,
 }
 
 /// A default.
@@ -130,11 +132,19 @@ impl Spec {
         spec
     }
 
+    /// A setting of `[serve]`; its name begins with `serve.`.
+    pub(super) const fn serve(name: &'static str, env: &'static str, kind: Kind) -> Self {
+        let mut spec = Self::job(name, env, kind);
+        spec.section = Section::Serve;
+        spec
+    }
+
     /// The key in its table of the job file.
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self.section {
             Section::Nats => self.name.strip_prefix("nats.").unwrap_or(self.name),
+            Section::Serve => self.name.strip_prefix("serve.").unwrap_or(self.name),
             Section::Job | Section::Redis => self.name,
         }
     }

@@ -153,6 +153,11 @@ pub const SETTINGS: &[Spec] = &[
     Spec::job("configured_ttl", "KEYSWEEP_CONFIGURED_TTL", Kind::seconds(1, 3_650 * DAY_S))
         .default("15m")
         .help("TTL that the application sets; recommendations use it"),
+    Spec::serve("serve.api_token", "KEYSWEEP_API_TOKEN", Kind::Secret)
+        .help("Token that programs give to use the HTTP API"),
+    Spec::serve("serve.api_token_file", "KEYSWEEP_API_TOKEN_FILE", Kind::Path)
+        .flag("--api-token-file")
+        .help("File that holds the token of the HTTP API"),
     Spec::nats("nats.url", "KEYSWEEP_NATS", Kind::NatsUrls)
         .flag("--nats")
         .other_env("NATS_URL")

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use super::origin::Origin;
 use super::spec::Section;
 
-/// One `[[job]]`, one `[redis.<alias>]`, or `[nats]`. No `Debug`, because a password may be in it.
+/// One `[[job]]`, one `[redis.<alias>]`, `[nats]` or `[serve]`. No `Debug`, because a password may be in it.
 #[derive(Clone)]
 pub(super) struct Table {
     /// What sort of table it is.
     pub(super) section: Section,
-    /// The job's name, the alias, or `nats`.
+    /// The job's name, the alias, `nats` or `serve`.
     pub(super) name: String,
     /// The file, to name origins.
     pub(super) path: PathBuf,

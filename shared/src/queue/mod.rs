@@ -21,6 +21,17 @@ pub enum Topic {
     Batches,
 }
 
+impl Topic {
+    /// The word for it in outputs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks",
+            Self::Batches => "batches",
+        }
+    }
+}
+
 /// Why a queue did not take or give a message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QueueError {

@@ -16,9 +16,12 @@ pub struct ServeArgs {
     /// The job, where no job file defines any; otherwise what all its jobs have in common.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Answer /livez and /readyz over HTTP there, such as 0.0.0.0:9090
+    /// Answer /livez, /readyz, /metrics and /api over HTTP there, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDR", help_heading = ROLE)]
     pub admin_addr: Option<SocketAddr>,
+    /// See the settings table.
+    #[arg(long, value_name = "FILE", help = about("--api-token-file"), help_heading = ROLE)]
+    pub api_token_file: Option<String>,
 }
 
 /// Flags of a worker's role.
@@ -27,7 +30,7 @@ pub struct RoleArgs {
     /// Where Redis and NATS are.
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Answer /livez and /readyz over HTTP there, such as 0.0.0.0:9090
+    /// Answer /livez, /readyz and /metrics over HTTP there, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDR", help_heading = ROLE)]
     pub admin_addr: Option<SocketAddr>,
 }

@@ -38,7 +38,8 @@ fn the_definition_is_sound() {
 fn every_setting_with_a_flag_is_on_the_command_line_and_the_other_way_round() {
     for command in ["run", "plan"] {
         let flags = flags_of(command);
-        for flag in SETTINGS.iter().filter_map(|spec| spec.flag) {
+        let of_runs = SETTINGS.iter().filter(|spec| spec.section != Section::Serve);
+        for flag in of_runs.filter_map(|spec| spec.flag) {
             assert!(flags.iter().any(|known| known == flag), "{command} has no {flag}");
         }
         for flag in &flags {
@@ -55,7 +56,7 @@ const READ_FILES: [&str; 5] =
 /// What must be given with a setting of NATS: an address, and the other half of a pair.
 fn company(spec: &Spec) -> &'static [&'static str] {
     match (spec.section, spec.flag) {
-        (Section::Nats, Some("--nats")) | (Section::Job | Section::Redis, _) => &[],
+        (Section::Nats, Some("--nats")) | (Section::Job | Section::Redis | Section::Serve, _) => &[],
         (Section::Nats, Some("--nats-cert")) => &["--nats", "nats://h", "--nats-key", "k"],
         (Section::Nats, Some("--nats-key")) => &["--nats", "nats://h", "--nats-cert", "c"],
         (Section::Nats, _) => &["--nats", "nats://h"],
@@ -64,7 +65,8 @@ fn company(spec: &Spec) -> &'static [&'static str] {
 
 #[test]
 fn every_flag_reaches_its_setting() {
-    for spec in SETTINGS.iter().filter(|spec| !READ_FILES.contains(&spec.name)) {
+    let elsewhere = |spec: &&Spec| READ_FILES.contains(&spec.name) || spec.section == Section::Serve;
+    for spec in SETTINGS.iter().filter(|spec| !elsewhere(spec)) {
         let Some(flag) = spec.flag else { continue };
         let text = match spec.kind {
             Kind::Switch => None,
@@ -80,6 +82,14 @@ fn every_flag_reaches_its_setting() {
         let expected = format!("{} = {} (flag {flag})", spec.name, text.unwrap_or("true"));
         assert!(given(&line).contains(&expected), "{line:?}: {:?}", given(&line));
     }
+}
+
+#[test]
+fn the_token_of_the_http_api_is_a_flag_of_serve() {
+    assert_eq!(
+        given(&["keysweep", "serve", "--api-token-file", "token"]),
+        ["serve.api_token = *** (flag --api-token-file)"]
+    );
 }
 
 #[test]

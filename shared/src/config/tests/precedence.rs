@@ -19,7 +19,8 @@ fn flags_win_over_environment_over_file_over_defaults() {
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     let other_tests = |spec: &&Spec| {
         spec.section == Section::Nats
-            || ["name", "redis", "password_file", "webhookSecretFile"].contains(&spec.name)
+            || ["name", "redis", "password_file", "webhookSecretFile", "serve.api_token_file"]
+                .contains(&spec.name)
     };
     for spec in SETTINGS.iter().filter(|spec| !other_tests(spec)) {
         let text = match spec.kind {
@@ -79,7 +80,9 @@ fn names_in_the_table_are_regular() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), SETTINGS.len());
-    assert!(SETTINGS.iter().all(|spec| spec.name.starts_with("nats.") == (spec.section == Section::Nats)));
+    for (prefix, section) in [("nats.", Section::Nats), ("serve.", Section::Serve)] {
+        assert!(SETTINGS.iter().all(|spec| spec.name.starts_with(prefix) == (spec.section == section)));
+    }
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! What programs are answered, whatever they ask through: they start and stop runs, look at them, and ask for
+//! statistics. NATS (`api.rs`) and HTTP (`http.rs`) both come here.
+
+use serde::{Deserialize, Serialize};
+use shared::history::{self, RunLine};
+use shared::ids::{Alias, RunId};
+use shared::messages::{Attempt, HitRateSource};
+
+use super::{Job, Shared, start_run};
+use crate::options::Options;
+use crate::runs::{self, Cancelled, RunView};
+use crate::statistics::{Statistics, cleanup_statistics};
+use crate::submit::Submitted;
+
+/// What a program says to start a run: the document's option names.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RunRequest {
+    /// The job; may be left out where there is only one.
+    pub job: Option<String>,
+    /// Keys per listing command.
+    pub scan_batch_size: Option<u32>,
+    /// Whether inactive users' keys go as well.
+    pub aggressive_cleanup: Option<bool>,
+    /// Days without activity that make a user inactive.
+    pub inactivity_threshold_days: Option<u32>,
+    /// Whether metrics and recommendations are collected.
+    pub generate_report: Option<bool>,
+    /// Report only.
+    pub dry_run: Option<bool>,
+    /// Who asks, for the history.
+    pub started_by: Option<String>,
+}
+
+/// What it is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunAnswer {
+    /// The run.
+    pub run_id: RunId,
+    /// Whether it is an earlier one that was left, and is gone on with.
+    pub left: bool,
+}
+
+/// Whose statistics are asked for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct StatsRequest {
+    pub(super) job: Option<String>,
+    pub(super) redis: Option<Alias>,
+}
+
+/// Which run is to stop, and why.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CancelRequest {
+    pub(super) run_id: RunId,
+    pub(super) cause: Option<String>,
+}
+
+/// Which runs are asked for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct RunsRequest {
+    pub(super) job: Option<String>,
+    pub(super) limit: Option<usize>,
+}
+
+/// Runs, the newest last.
+#[derive(Serialize)]
+pub(super) struct Runs {
+    runs: Vec<RunLine>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// A code as in HTTP.
+    pub(super) code: u16,
+    /// The reason, for people.
+    pub(super) why: String,
+}
+
+/// An answer, or why there is none.
+pub(super) type Answered<T> = Result<T, Refusal>;
+
+pub(super) fn refused<T>(code: u16, why: impl Into<String>) -> Answered<T> {
+    Err(Refusal { code, why: why.into() })
+}
+
+fn failed(e: impl std::fmt::Display) -> Refusal {
+    Refusal { code: 500, why: e.to_string() }
+}
+
+/// What a body says. One that is empty asks for what is usual.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Answered<T> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body)
+        .map_err(|e| Refusal { code: 400, why: format!("the request cannot be read: {e}") })
+}
+
+/// The bytes of an answer.
+pub(super) fn write(answer: &impl Serialize) -> Answered<Vec<u8>> {
+    serde_json::to_vec(answer).map_err(failed)
+}
+
+/// Starts a run, and returns as soon as it waits for workers.
+pub(super) async fn start(shared: &Shared, request: &RunRequest) -> Answered<RunAnswer> {
+    let job = choose(shared, request.job.as_deref())?;
+    let options = options(job, request)?;
+    let submitted = start_run(&shared.env, &options)
+        .await
+        .map_err(|e| Refusal { code: if e.refused() { 409 } else { 500 }, why: e.to_string() })?;
+    let left = matches!(submitted, Submitted::Left(_));
+    Ok(RunAnswer { run_id: submitted.run(), left })
+}
+
+/// Tells a run to stop.
+pub(super) async fn cancel(shared: &Shared, request: CancelRequest) -> Answered<Cancelled> {
+    let (run, cause) = (request.run_id, request.cause.unwrap_or_else(|| "asked to by a program".to_owned()));
+    match runs::cancel(&shared.env, run, cause).await.map_err(failed)? {
+        Some(told) => Ok(told),
+        None => refused(404, format!("there is no run `{run}`")),
+    }
+}
+
+/// The runs that are remembered.
+pub(super) async fn runs(shared: &Shared, request: &RunsRequest) -> Answered<Runs> {
+    let mut runs = history::read(&*shared.env.past).await.map_err(failed)?;
+    runs.retain(|line| request.job.as_ref().is_none_or(|job| *job == line.job));
+    let surplus = runs.len().saturating_sub(request.limit.unwrap_or(usize::MAX));
+    Ok(Runs { runs: runs.split_off(surplus) })
+}
+
+/// One of them.
+pub(super) async fn run(shared: &Shared, run: RunId) -> Answered<RunView> {
+    match runs::look(&shared.env, run).await.map_err(failed)? {
+        Some(view) => Ok(view),
+        None => refused(404, format!("there is no run `{run}`")),
+    }
+}
+
+/// How jobs, cache and Redis do.
+pub(super) async fn stats(shared: &Shared, request: &StatsRequest) -> Answered<Statistics> {
+    let job = match (request.job.as_deref(), &request.redis) {
+        (Some(name), _) => Some(choose(shared, Some(name))?),
+        (None, Some(redis)) => shared.jobs.iter().find(|job| job.options.alias == *redis),
+        (None, None) => shared.jobs.first(),
+    };
+    let of_job = job.map(|job| (&job.options.alias, &job.options.application.hit_rate));
+    let (redis, source) = match (&request.redis, of_job) {
+        (Some(redis), of_job) => (redis, of_job.map_or(&HitRateSource::Redis, |(_, source)| source)),
+        (None, Some(of_job)) => of_job,
+        (None, None) => return refused(404, "no job is served"),
+    };
+    cleanup_statistics(&shared.env, redis, request.job.as_deref(), source).await.map_err(failed)
+}
+
+fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Answered<&'a Job> {
+    let names = || shared.jobs.iter().map(|job| job.options.job.as_str()).collect::<Vec<_>>().join("`, `");
+    match (name, shared.jobs.as_slice()) {
+        (Some(name), _) => match shared.job(name) {
+            Some(job) => Ok(job),
+            None => refused(404, format!("there is no job `{name}`; there are `{}`", names())),
+        },
+        (None, [only]) => Ok(only),
+        (None, _) => refused(400, format!("name one of the jobs: `{}`", names())),
+    }
+}
+
+/// The job's options with what the request changes.
+fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
+    if request.aggressive_cleanup == Some(true) {
+        return refused(400, "this version cannot find inactive users; leave `aggressiveCleanup` out");
+    }
+    let mut options = job.options.clone();
+    if let Some(keys) = request.scan_batch_size {
+        if !(1..=10_000).contains(&keys) {
+            let why = format!("`scanBatchSize` is `{keys}`; it takes a whole number from 1 to 10000");
+            return refused(400, why);
+        }
+        options.rules.scan_batch_keys = keys;
+    }
+    if request.dry_run == Some(true) {
+        options.dry_run = true;
+        options.rules.action = shared::messages::Action::Report;
+    }
+    options.attempt = Attempt { number: 1, of: job.attempts, previous: None };
+    options.started_by = request.started_by.clone().unwrap_or_else(|| "a program".to_owned());
+    Ok(options)
+}

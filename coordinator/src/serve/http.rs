@@ -1,0 +1,192 @@
+//! The part of the service that answers programs over HTTP, in JSON, if they know the token. What they are answered
+//! stands in `answers.rs`; `docs/http.md` describes it.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde_json::json;
+use shared::config::Secret;
+use shared::ids::RunId;
+use shared::supervise::Crew;
+use shared::web::same_secret;
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::answers::{
+    self, Answered, CancelRequest, Refusal, RunsRequest, StatsRequest, parse, refused, write,
+};
+
+/// Bytes of a request.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Runs that are being started at a time. Starting one looks around in Redis first.
+const STARTS_MAX: usize = 16;
+
+/// What is said where no token is set.
+const OFF: &str = "the HTTP API is off; to turn it on, set a token with `--api-token-file`, \
+                   `KEYSWEEP_API_TOKEN`, or `api_token_file` under `[serve]` in the job file";
+
+/// The HTTP side of a service: made before the service, which it answers for once it is there.
+pub struct HttpApi {
+    token: Option<Secret>,
+    service: OnceLock<Arc<Shared>>,
+    /// Runs being started. A caller who does not wait for the answer does not stop that half-way.
+    starts: Mutex<Crew>,
+}
+
+impl HttpApi {
+    /// Answers those who know `token`; nobody, if there is none.
+    #[must_use]
+    pub fn new(token: Option<Secret>) -> Arc<Self> {
+        Arc::new(Self { token, service: OnceLock::new(), starts: Mutex::default() })
+    }
+
+    /// From now on, `service` answers.
+    pub(super) fn attach(&self, service: Arc<Shared>) {
+        // It is attached once.
+        let _ = self.service.set(service);
+    }
+
+    fn service(&self) -> Answered<&Arc<Shared>> {
+        match self.service.get() {
+            Some(service) if service.shutdown.is_cancelled() => refused(503, "draining"),
+            Some(service) => Ok(service),
+            None => refused(503, "waiting for NATS"),
+        }
+    }
+
+    /// Everything below `/api`.
+    #[must_use]
+    pub fn router(self: &Arc<Self>) -> Router {
+        let api = Router::new()
+            .route("/stats", get(stats))
+            .route("/runs", get(runs).post(start))
+            .route("/runs/{id}", get(run))
+            .route("/runs/{id}/cancel", post(cancel))
+            .fallback(|| async { told(404, "there is no such page; see `docs/http.md`") })
+            .method_not_allowed_fallback(|| async { told(405, "this page takes another method") })
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(middleware::from_fn_with_state(Arc::clone(self), guard))
+            .with_state(Arc::clone(self));
+        Router::new().nest("/api", api)
+    }
+}
+
+type Api = State<Arc<HttpApi>>;
+
+/// Lets through who knows the token.
+async fn guard(State(api): Api, request: Request, next: Next) -> Response {
+    let Some(token) = &api.token else { return told(403, OFF) };
+    if given(request.headers()).is_some_and(|given| same_secret(token, given)) {
+        return next.run(request).await;
+    }
+    let mut response = told(401, "give the token of the HTTP API as `Authorization: Bearer <token>`");
+    let challenge = HeaderValue::from_static("Bearer realm=\"keysweep\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
+fn given(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+async fn stats(State(api): Api, query: Result<Query<StatsRequest>, QueryRejection>) -> Response {
+    answered(200, async { answers::stats(api.service()?, &asked(query)?).await }.await)
+}
+
+async fn runs(State(api): Api, query: Result<Query<RunsRequest>, QueryRejection>) -> Response {
+    answered(200, async { answers::runs(api.service()?, &asked(query)?).await }.await)
+}
+
+async fn run(State(api): Api, Path(id): Path<String>) -> Response {
+    answered(200, async { answers::run(api.service()?, run_id(&id)?).await }.await)
+}
+
+async fn cancel(State(api): Api, Path(id): Path<String>, body: Result<Bytes, BytesRejection>) -> Response {
+    let cancelled = async {
+        let (service, run_id, body) = (api.service()?, run_id(&id)?, sent(body)?);
+        let CancelBody { cause } = parse(&body)?;
+        answers::cancel(service, CancelRequest { run_id, cause }).await
+    };
+    answered(200, cancelled.await)
+}
+
+/// What may be said to stop a run.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CancelBody {
+    cause: Option<String>,
+}
+
+async fn start(State(api): Api, body: Result<Bytes, BytesRejection>) -> Response {
+    let started = async {
+        let (service, body) = (api.service()?, sent(body)?);
+        let request = parse(&body)?;
+        let (service, (answer, answered)) = (Arc::clone(service), oneshot::channel());
+        {
+            let mut starts = api.starts.lock().unwrap_or_else(PoisonError::into_inner);
+            starts.reap();
+            if starts.len() >= STARTS_MAX {
+                return refused(503, "too many runs are being started; try again in a moment");
+            }
+            starts.start("starting a run", async move {
+                // Whoever asked may have gone.
+                let _ = answer.send(answers::start(&service, &request).await);
+                Ok::<(), String>(())
+            });
+        }
+        answered.await.unwrap_or_else(|_| refused(500, "the start of the run was cut off"))
+    };
+    let started = started.await;
+    let place = started.as_ref().ok().and_then(|run| format!("/api/runs/{}", run.run_id).parse().ok());
+    let mut response = answered(202, started);
+    if let Some(place) = place {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    response
+}
+
+fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Answered<T> {
+    query.map(|Query(asked)| asked).map_err(|e| Refusal { code: 400, why: e.body_text() })
+}
+
+fn sent(body: Result<Bytes, BytesRejection>) -> Answered<Bytes> {
+    body.map_err(|e| match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Refusal { code: 413, why: format!("the request is longer than {BODY_BYTES_MAX} bytes") }
+        }
+        _ => Refusal { code: 400, why: e.body_text() },
+    })
+}
+
+fn run_id(text: &str) -> Answered<RunId> {
+    text.parse().map_err(|_| Refusal { code: 400, why: format!("`{}` is no run id", text.escape_debug()) })
+}
+
+fn answered<T: Serialize>(status: u16, answer: Answered<T>) -> Response {
+    match answer.and_then(|answer| write(&answer)) {
+        Ok(body) => page(status, body),
+        Err(refusal) => told(refusal.code, &refusal.why),
+    }
+}
+
+/// An error as JSON.
+fn told(code: u16, why: &str) -> Response {
+    page(code, json!({ "error": why }).to_string().into_bytes())
+}
+
+fn page(status: u16, mut body: Vec<u8>) -> Response {
+    body.push(b'\n');
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body).into_response()
+}

@@ -1,0 +1,116 @@
+//! The metrics of a process that does a run: they are what its result says, and failures show.
+#![cfg(test)]
+
+mod kit;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use coordinator::statistics::cleanup_statistics;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kit::truth::Truth;
+use shared::env::{Env, Timing};
+use shared::messages::{Action, HitRateSource};
+use shared::queue::{Delivery, Queue, QueueError, Topic};
+use shared::result::Status;
+use shared::servers::Server;
+
+/// The sum of all samples of a metric whose labels contain `part`.
+fn sum(env: &Env, name: &str, part: &str) -> f64 {
+    let text = env.telemetry.text();
+    let samples = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(part));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+#[track_caller]
+fn check(env: &Env, name: &str, part: &str, expected: u64) {
+    assert_eq!(sum(env, name, part), expected as f64, "{name} {part}\n{}", env.telemetry.text());
+}
+
+/// Takes no batch the first time it is offered one.
+struct FullOnce {
+    inner: Arc<dyn Queue>,
+    refused: AtomicBool,
+}
+
+impl Queue for FullOnce {
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        if topic == Topic::Batches && !self.refused.swap(true, Ordering::SeqCst) {
+            return std::future::ready(Err(QueueError::Full)).boxed();
+        }
+        self.inner.publish(topic, id, payload)
+    }
+
+    fn pull(
+        &self,
+        topic: Topic,
+        max: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
+        self.inner.pull(topic, max, wait)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_of_a_run_are_what_its_result_says() {
+    let server = Server::start(&["--maxmemory", "1gb"]).await.expect("a server can be started");
+    let options = kit::options(vec![server.url()]);
+    Truth::mixture(3_000, "").seed(&options.access).await;
+    let mut env = kit::env(&options, Timing::default());
+    env.queue = Arc::new(FullOnce { inner: Arc::clone(&env.queue), refused: AtomicBool::new(false) });
+    let result = kit::run_in(&env, &options, &kit::look(&options).await).await.unwrap();
+    assert_eq!(result.status, Status::Completed);
+    let job = format!("job=\"{}\",redis=\"main\"", options.job);
+    let listed = result.nodes.iter().map(|node| node.listed_keys).sum();
+    check(&env, "keysweep_keys_listed_total", &job, listed);
+    check(&env, "keysweep_keys_scanned_total", &job, result.scanned_keys);
+    check(&env, "keysweep_keys_stale_total", &job, result.stale_ttl_keys);
+    check(&env, "keysweep_keys_protected_total", &job, result.accounting.protected);
+    check(&env, "keysweep_keys_reaped_total", "outcome=\"deleted\"", result.cleaned_keys);
+    check(&env, "keysweep_keys_reaped_total", &job, result.cleaned_keys);
+    check(&env, "keysweep_runs_total", "outcome=\"completed\"", 1);
+    check(&env, "keysweep_run_duration_seconds_count", &job, 1);
+    check(&env, "keysweep_matching_keys", &job, result.current_metrics.total_keys);
+    check(&env, "keysweep_queue_full_waits_total", "queue=\"batches\"", 1);
+    assert!(result.cleaned_keys > 0 && result.accounting.protected > 0);
+    for (name, part) in [
+        ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"done\""),
+        ("keysweep_deliveries_total", "queue=\"batches\",outcome=\"done\""),
+        ("keysweep_redis_request_duration_seconds_count", "request=\"window\""),
+        ("keysweep_redis_request_duration_seconds_count", "request=\"script\""),
+        ("keysweep_average_ttl_seconds", &job),
+    ] {
+        assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.text());
+    }
+    cleanup_statistics(&env, &options.alias, None, &HitRateSource::Redis).await.unwrap();
+    assert!(sum(&env, "keysweep_memory_used_ratio", "redis=\"main\"") > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_and_redeliveries_show() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    // Such a run takes no lock, so it comes as far as its tasks.
+    (options.dry_run, options.rules.action) = (true, Action::Report);
+    Truth::mixture(1_000, "").seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, kit::hasty());
+    server.kill().unwrap();
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    assert_eq!(result.status, Status::Failed);
+    assert!(
+        sum(&env, "keysweep_redis_failures_total", "kind=\"unreachable\"") >= 3.0,
+        "{}",
+        env.telemetry.text()
+    );
+    for (name, part) in [
+        ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"failed\""),
+        ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"given_up\""),
+        ("keysweep_redeliveries_total", "queue=\"tasks\""),
+    ] {
+        assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.text());
+    }
+    check(&env, "keysweep_runs_total", "outcome=\"failed\"", 1);
+}

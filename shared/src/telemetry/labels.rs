@@ -1,0 +1,35 @@
+//! The labels of the metrics. Job, deployment and closed sets of words only: keys, patterns, nodes and runs would
+//! make series without end.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ty),+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub(super) struct $name { $(pub(super) $field: $kind),+ }
+    )+};
+}
+
+labels! {
+    /// A job at a deployment.
+    Place { job: String, redis: String }
+    /// What became of something of a job at a deployment.
+    PlaceOutcome { job: String, redis: String, outcome: &'static str }
+    /// A deployment.
+    Redis { redis: String }
+    /// A sort of request to a deployment.
+    Request { redis: String, request: &'static str }
+    /// A sort of failure at a deployment.
+    Failure { redis: String, kind: &'static str }
+    /// One of the queues.
+    Queue { queue: &'static str }
+    /// What became of a delivery of one of the queues.
+    QueueOutcome { queue: &'static str, outcome: &'static str }
+    /// An alert of a job.
+    AlertOf { job: String, alert: String }
+    /// What became of a post to a hook of a job.
+    Post { job: String, hook: &'static str, outcome: &'static str }
+    /// The program.
+    Build { version: &'static str }
+}

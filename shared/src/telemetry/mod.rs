@@ -1,0 +1,182 @@
+//! Metrics of this process for Prometheus: made once per process, counted into by whoever does the thing, and read
+//! at `/metrics`. Each process counts what it did itself, from its start; what a run did as a whole, exactly and over
+//! crashes, stands in its result. `docs/metrics.md` lists all metrics, and a test compares.
+
+mod labels;
+mod registry;
+
+use std::time::Duration;
+
+use crate::alerts::{Change, Notice};
+use crate::cluster::Fault;
+use crate::ids::Alias;
+use crate::messages::{Receipt, ScanCounts};
+use crate::metrics::Alert;
+use crate::queue::Topic;
+use crate::result::CleanupResult;
+use crate::web::Hook;
+
+use self::labels::{AlertOf, Failure, Place, PlaceOutcome, Post, Queue, QueueOutcome, Redis, Request};
+use self::registry::Metrics;
+
+/// The content type of [`Telemetry::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics of the process.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    metrics: Metrics,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It was handled, and acknowledged.
+    Done,
+    /// It was not its time yet, or queue or store failed.
+    PutBack,
+    /// It failed, and is tried again.
+    Failed,
+    /// It failed for good.
+    GivenUp,
+    /// It cannot be read.
+    Unreadable,
+}
+
+impl Delivered {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::PutBack => "put_back",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// The requests to Redis whose time is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A page of keys with the TTLs of others, in one write.
+    Window,
+    /// Calls of the script that acts on candidates, in one write.
+    Script,
+}
+
+impl Telemetry {
+    /// All metrics in the text form of OpenMetrics.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.metrics.text()
+    }
+
+    /// A scan task was reported, and its report counts.
+    pub fn scanned(&self, job: &str, redis: &Alias, counts: &ScanCounts) {
+        let (place, metrics) = (place(job, redis), &self.metrics);
+        for (family, keys) in [
+            (&metrics.keys_listed, counts.listed),
+            (&metrics.keys_scanned, counts.scanned),
+            (&metrics.keys_stale, counts.stale),
+            (&metrics.keys_inactive, counts.inactive),
+            (&metrics.keys_protected, counts.protected),
+            (&metrics.keys_reported, counts.reported),
+        ] {
+            family.get_or_create(&place).inc_by(keys);
+        }
+    }
+
+    /// A batch has its receipt, and it counts.
+    pub fn reaped(&self, job: &str, redis: &Alias, receipt: &Receipt) {
+        for outcome in receipt.groups.iter().flat_map(|group| &group.outcomes) {
+            let labels =
+                PlaceOutcome { job: job.to_owned(), redis: redis.to_string(), outcome: outcome.word() };
+            self.metrics.keys_reaped.get_or_create(&labels).inc();
+        }
+    }
+
+    /// A delivery ended, the `deliveries`-th of its message.
+    pub fn delivered(&self, topic: Topic, outcome: Delivered, deliveries: u32) {
+        let (queue, outcome) = (topic.word(), outcome.word());
+        self.metrics.deliveries.get_or_create(&QueueOutcome { queue, outcome }).inc();
+        if deliveries > 1 {
+            self.metrics.redeliveries.get_or_create(&Queue { queue }).inc();
+        }
+    }
+
+    /// A message waited, because its queue was full.
+    pub fn waited(&self, topic: Topic) {
+        self.metrics.queue_full_waits.get_or_create(&Queue { queue: topic.word() }).inc();
+    }
+
+    /// A request to Redis was answered.
+    pub fn asked(&self, redis: &Alias, asked: Asked, took: Duration) {
+        let request = match asked {
+            Asked::Window => "window",
+            Asked::Script => "script",
+        };
+        let labels = Request { redis: redis.to_string(), request };
+        self.metrics.redis_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A request to Redis failed.
+    pub fn failed(&self, redis: &Alias, fault: &Fault) {
+        let labels = Failure { redis: redis.to_string(), kind: fault.kind.word() };
+        self.metrics.redis_failures.get_or_create(&labels).inc();
+    }
+
+    /// A run has its result.
+    pub fn ended(&self, redis: &Alias, result: &CleanupResult) {
+        let (place, metrics) = (place(&result.job, redis), &self.metrics);
+        let Place { job, redis } = place.clone();
+        metrics.runs.get_or_create(&PlaceOutcome { job, redis, outcome: result.status.word() }).inc();
+        let seconds = Duration::from_millis(result.duration_ms).as_secs_f64();
+        metrics.run_duration.get_or_create(&place).observe(seconds);
+        let now = &result.current_metrics;
+        let keys = i64::try_from(now.total_keys).unwrap_or(i64::MAX);
+        metrics.matching_keys.get_or_create(&place).set(keys);
+        for (family, value) in [
+            (&metrics.hit_ratio, now.hit_rate.map(|percent| percent / 100.0)),
+            (&metrics.average_ttl, now.avg_ttl),
+        ] {
+            match value {
+                Some(value) => drop(family.get_or_create(&place).set(value)),
+                None => drop(family.remove(&place)),
+            }
+        }
+    }
+
+    /// The fullest primary's memory is so full, in percent of its limit; `None` if it is not known.
+    pub fn memory(&self, redis: &Alias, percent: Option<f64>) {
+        let labels = Redis { redis: redis.to_string() };
+        match percent {
+            Some(percent) => drop(self.metrics.memory_used.get_or_create(&labels).set(percent / 100.0)),
+            None => drop(self.metrics.memory_used.remove(&labels)),
+        }
+    }
+
+    /// An alert was raised or resolved. One that holds when a process starts is to be told again.
+    pub fn noticed(&self, notice: &Notice) {
+        self.alert(&notice.alert, notice.change == Change::Raised);
+    }
+
+    /// Whether an alert holds.
+    pub fn alert(&self, alert: &Alert, holds: bool) {
+        let labels = AlertOf { job: alert.job.clone(), alert: alert.alert.clone() };
+        self.metrics.alerts_active.get_or_create(&labels).set(i64::from(holds));
+    }
+
+    /// A notice was posted to a hook, or could not be.
+    pub fn posted(&self, job: &str, hook: &Hook, delivered: bool) {
+        let outcome = if delivered { "delivered" } else { "failed" };
+        let labels = Post { job: job.to_owned(), hook: hook.word(), outcome };
+        self.metrics.webhook_posts.get_or_create(&labels).inc();
+    }
+}
+
+fn place(job: &str, redis: &Alias) -> Place {
+    Place { job: job.to_owned(), redis: redis.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The metrics with their names and helps. Base units; counters get `_total` from the library.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use super::labels::{
+    AlertOf, Build, Failure, Place, PlaceOutcome, Post, Queue, QueueOutcome, Redis, Request,
+};
+
+/// Seconds of a request to Redis: from far below a round trip to the longest that we wait.
+const REQUEST_SECONDS: [f64; 13] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+/// Seconds of a run: from a small cache to hours.
+const RUN_SECONDS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0];
+
+/// A floating-point gauge.
+type Real = Gauge<f64, AtomicU64>;
+
+/// A histogram with fixed bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+/// All of them, and the registry that knows their names.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    pub(super) keys_listed: Family<Place, Counter>,
+    pub(super) keys_scanned: Family<Place, Counter>,
+    pub(super) keys_stale: Family<Place, Counter>,
+    pub(super) keys_inactive: Family<Place, Counter>,
+    pub(super) keys_protected: Family<Place, Counter>,
+    pub(super) keys_reported: Family<Place, Counter>,
+    pub(super) keys_reaped: Family<PlaceOutcome, Counter>,
+    pub(super) deliveries: Family<QueueOutcome, Counter>,
+    pub(super) redeliveries: Family<Queue, Counter>,
+    pub(super) queue_full_waits: Family<Queue, Counter>,
+    pub(super) redis_request_duration: Family<Request, Histogram, Buckets>,
+    pub(super) redis_failures: Family<Failure, Counter>,
+    pub(super) runs: Family<PlaceOutcome, Counter>,
+    pub(super) run_duration: Family<Place, Histogram, Buckets>,
+    pub(super) hit_ratio: Family<Place, Real>,
+    pub(super) matching_keys: Family<Place, Gauge>,
+    pub(super) average_ttl: Family<Place, Real>,
+    pub(super) memory_used: Family<Redis, Real>,
+    pub(super) alerts_active: Family<AlertOf, Gauge>,
+    pub(super) webhook_posts: Family<Post, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("keysweep");
+        let version = env!("CARGO_PKG_VERSION");
+        registry.register("build", "The program; always 1", Info::new(Build { version }));
+        let mut add = Names(registry);
+        Self {
+            keys_listed: add.metric("keys_listed", "Keys listed by scan tasks, of whatever pattern"),
+            keys_scanned: add.metric("keys_scanned", "Matching keys that scan tasks looked at"),
+            keys_stale: add.metric("keys_stale", "Matching keys without TTL that scan tasks found"),
+            keys_inactive: add.metric("keys_inactive", "Keys of inactive users that scan tasks found"),
+            keys_protected: add
+                .metric("keys_protected", "Stale or inactive keys that a protected pattern keeps"),
+            keys_reported: add.metric("keys_reported", "Stale or inactive keys that are only reported"),
+            keys_reaped: add.metric("keys_reaped", "Candidates that reapers decided on, by outcome"),
+            deliveries: add
+                .metric("deliveries", "Deliveries of scan tasks and reap batches that ended, by outcome"),
+            redeliveries: add.metric("redeliveries", "Deliveries of messages that had been delivered before"),
+            queue_full_waits: add
+                .metric("queue_full_waits", "Times that a message waited because its queue was full"),
+            redis_request_duration: add.seconds(
+                "redis_request_duration",
+                "Time until Redis answered a write: a window of keys and TTLs, or calls of the script",
+                Family::new_with_constructor(Buckets(&REQUEST_SECONDS)),
+            ),
+            redis_failures: add
+                .metric("redis_failures", "Failures at Redis that ended an attempt at a message, by kind"),
+            runs: add.metric("runs", "Runs that this process reported, by status"),
+            run_duration: add.seconds(
+                "run_duration",
+                "Time from the start to the end of a run",
+                Family::new_with_constructor(Buckets(&RUN_SECONDS)),
+            ),
+            hit_ratio: add.metric(
+                "hit_ratio",
+                "Share of the application's look-ups that hit while the last run went on, 0 to 1",
+            ),
+            matching_keys: add.metric("matching_keys", "Matching keys that the last run left"),
+            average_ttl: add.seconds(
+                "average_ttl",
+                "Average TTL of matching keys in the last run",
+                Family::default(),
+            ),
+            memory_used: add.metric(
+                "memory_used_ratio",
+                "The fullest primary's memory when it was last looked at, 0 to 1 of its limit",
+            ),
+            alerts_active: add.metric("alerts_active", "Whether an alert holds, 0 or 1"),
+            webhook_posts: add
+                .metric("webhook_posts", "Notices posted to webhooks, repetitions not counted, by outcome"),
+            registry: add.0,
+        }
+    }
+}
+
+impl Metrics {
+    /// All of them as OpenMetrics text.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Registers metrics as they are made.
+struct Names(Registry);
+
+impl Names {
+    fn metric<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
+    }
+}

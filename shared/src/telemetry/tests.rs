@@ -1,0 +1,194 @@
+//! Every metric moves when it should, and the page about them is true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::cluster::FaultKind;
+use crate::config::Secret;
+use crate::ids::{BatchId, NodeId, RunId};
+use crate::messages::{Attempt, GroupReceipt, Lookups, Reason};
+use crate::metrics::{self, InactiveCaches, Severity};
+use crate::outcome::Outcome;
+use crate::result::{Accounting, Coverage, CurrentMetrics, SCHEMA_VERSION, Status};
+
+fn receipt() -> Receipt {
+    let outcomes = vec![Outcome::Deleted, Outcome::Deleted, Outcome::Spared];
+    Receipt {
+        run: RunId::new(),
+        batch: BatchId::new(),
+        node: NodeId::new("n"),
+        groups: vec![GroupReceipt { slot: 1, reason: Reason::Stale, outcomes }],
+        lookups: Lookups::default(),
+        cause: None,
+    }
+}
+
+fn notice(change: Change) -> Notice {
+    let alert = Alert {
+        id: uuid::Uuid::nil(),
+        alert: "stale-keys".to_owned(),
+        job: "j".to_owned(),
+        severity: Severity::Warning,
+        sentence: String::new(),
+        since: String::new(),
+        evidence: BTreeMap::from([("n".to_owned(), json!(1))]),
+    };
+    Notice::new(change, alert, 0)
+}
+
+/// Everything happened once.
+fn busy() -> Telemetry {
+    let (telemetry, redis) = (Telemetry::default(), Alias::new("main"));
+    let counts = ScanCounts {
+        listed: 9,
+        scanned: 8,
+        stale: 7,
+        inactive: 6,
+        protected: 5,
+        reported: 4,
+        ..ScanCounts::default()
+    };
+    telemetry.scanned("j", &redis, &counts);
+    telemetry.reaped("j", &redis, &receipt());
+    telemetry.delivered(Topic::Tasks, Delivered::Done, 1);
+    telemetry.delivered(Topic::Batches, Delivered::Failed, 2);
+    telemetry.waited(Topic::Batches);
+    telemetry.asked(&redis, Asked::Window, Duration::from_millis(2));
+    telemetry.failed(&redis, &Fault::new(FaultKind::NotReady, "a", "b"));
+    telemetry.ended(&redis, &result(Some(78.5)));
+    telemetry.memory(&redis, Some(50.0));
+    telemetry.noticed(&notice(Change::Raised));
+    telemetry.posted("j", &Hook::Slack { url: Secret::new("https://a/b") }, true);
+    telemetry
+}
+
+fn result(hit_rate: Option<f64>) -> CleanupResult {
+    CleanupResult {
+        schema_version: SCHEMA_VERSION,
+        run_id: RunId::new(),
+        job: "j".to_owned(),
+        status: Status::Partial,
+        started_at: String::new(),
+        finished_at: String::new(),
+        duration_ms: 4_000,
+        started_by: String::new(),
+        attempt: Attempt::default(),
+        dry_run: false,
+        action: "delete".to_owned(),
+        scanned_keys: 0,
+        scanned_keys_approximate: false,
+        cleaned_keys: 0,
+        stale_ttl_keys: 0,
+        inactive_user_caches: 0,
+        current_metrics: CurrentMetrics {
+            hit_rate,
+            hits: 0,
+            misses: 0,
+            total_keys: 12,
+            avg_ttl: Some(450.5),
+        },
+        recommendations: Vec::new(),
+        issues: Vec::new(),
+        findings: Vec::new(),
+        alerts: Vec::new(),
+        metrics: metrics::Metrics::default(),
+        inactive: InactiveCaches::default(),
+        accounting: Accounting::default(),
+        coverage: Coverage::default(),
+        nodes: Vec::new(),
+    }
+}
+
+#[track_caller]
+fn check(text: &str, line: &str) {
+    assert!(text.lines().any(|found| found == line), "`{line}` is not in\n{text}");
+}
+
+#[test]
+fn every_metric_moves() {
+    let telemetry = busy();
+    let text = telemetry.text();
+    for line in [
+        "keysweep_keys_listed_total{job=\"j\",redis=\"main\"} 9",
+        "keysweep_keys_scanned_total{job=\"j\",redis=\"main\"} 8",
+        "keysweep_keys_stale_total{job=\"j\",redis=\"main\"} 7",
+        "keysweep_keys_inactive_total{job=\"j\",redis=\"main\"} 6",
+        "keysweep_keys_protected_total{job=\"j\",redis=\"main\"} 5",
+        "keysweep_keys_reported_total{job=\"j\",redis=\"main\"} 4",
+        "keysweep_keys_reaped_total{job=\"j\",redis=\"main\",outcome=\"deleted\"} 2",
+        "keysweep_keys_reaped_total{job=\"j\",redis=\"main\",outcome=\"spared\"} 1",
+        "keysweep_deliveries_total{queue=\"tasks\",outcome=\"done\"} 1",
+        "keysweep_deliveries_total{queue=\"batches\",outcome=\"failed\"} 1",
+        "keysweep_redeliveries_total{queue=\"batches\"} 1",
+        "keysweep_queue_full_waits_total{queue=\"batches\"} 1",
+        "keysweep_redis_request_duration_seconds_sum{redis=\"main\",request=\"window\"} 0.002",
+        "keysweep_redis_failures_total{redis=\"main\",kind=\"not_ready\"} 1",
+        "keysweep_runs_total{job=\"j\",redis=\"main\",outcome=\"partial\"} 1",
+        "keysweep_run_duration_seconds_sum{job=\"j\",redis=\"main\"} 4.0",
+        "keysweep_hit_ratio{job=\"j\",redis=\"main\"} 0.785",
+        "keysweep_matching_keys{job=\"j\",redis=\"main\"} 12",
+        "keysweep_average_ttl_seconds{job=\"j\",redis=\"main\"} 450.5",
+        "keysweep_memory_used_ratio{redis=\"main\"} 0.5",
+        "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 1",
+        "keysweep_webhook_posts_total{job=\"j\",hook=\"slack\",outcome=\"delivered\"} 1",
+        concat!("keysweep_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        "# EOF",
+    ] {
+        check(&text, line);
+    }
+    telemetry.noticed(&notice(Change::Resolved));
+    check(&telemetry.text(), "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 0");
+}
+
+#[test]
+fn what_is_not_known_is_not_told() {
+    let telemetry = busy();
+    telemetry.ended(&Alias::new("main"), &result(None));
+    telemetry.memory(&Alias::new("main"), None);
+    let text = telemetry.text();
+    let told = |name: &str| text.lines().any(|line| line.starts_with(&format!("{name}{{")));
+    assert!(
+        !told("keysweep_hit_ratio") && !told("keysweep_memory_used_ratio") && told("keysweep_matching_keys")
+    );
+}
+
+/// Name, type and labels of each metric that is told.
+fn told() -> BTreeSet<String> {
+    let text = busy().text();
+    let types: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let mut told = BTreeSet::new();
+    for (metric, kind) in types {
+        let name = match kind {
+            "counter" => format!("{metric}_total"),
+            "info" => format!("{metric}_info"),
+            _ => metric.to_owned(),
+        };
+        let sample =
+            text.lines().find(|line| line.starts_with(metric) && line.contains('{')).unwrap_or_default();
+        let labels = sample.split(['{', '}']).nth(1).unwrap_or_default().split(',');
+        let labels: Vec<&str> =
+            labels.filter_map(|pair| Some(pair.split_once('=')?.0)).filter(|label| *label != "le").collect();
+        let kind = if kind == "info" { "gauge" } else { kind };
+        told.insert(format!("{name} {kind} {}", labels.join(" ")));
+    }
+    told
+}
+
+#[test]
+fn the_page_lists_what_there_is_and_nothing_else() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `keysweep_"));
+    let listed: BTreeSet<String> = rows
+        .map(|row| {
+            let cells: Vec<String> =
+                row.split('|').map(|cell| cell.replace(['`', ','], "").trim().to_owned()).collect();
+            format!("{} {} {}", cells[1], cells[2], cells[3])
+        })
+        .collect();
+    assert_eq!(listed, told());
+}

@@ -1,0 +1,6 @@
+//! HTTP out: webhooks and Prometheus, against receivers on loopback.
+#![cfg(test)]
+
+mod prometheus;
+mod receiver;
+mod webhook;

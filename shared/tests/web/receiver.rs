@@ -1,0 +1,137 @@
+//! Receivers on loopback for the tests of HTTP out: each answers as it is told, and keeps what it was sent.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, Uri};
+use shared::supervise::Crew;
+use shared::web::{Patience, WebClient, WebError};
+use tokio::net::TcpListener;
+
+/// What stands in every address, and in no error.
+pub const SECRET: &str = "T0SECRET";
+
+/// Shorter than a test would wait.
+pub fn hasty() -> WebClient {
+    let patience = Patience {
+        connect: Duration::from_millis(500),
+        request: Duration::from_millis(500),
+        tries: 3,
+        pause: Duration::from_millis(20),
+        pause_max: Duration::from_millis(200),
+    };
+    WebClient::new(patience).unwrap()
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Path and query.
+    pub uri: Uri,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A status, headers, and a body.
+#[derive(Clone)]
+pub struct Reply(pub u16, pub Vec<(&'static str, String)>, pub String);
+
+impl Reply {
+    /// Nothing but a status.
+    pub fn status(status: u16) -> Self {
+        Self(status, Vec::new(), String::new())
+    }
+
+    /// A body.
+    pub fn body(body: impl Into<String>) -> Self {
+        Self(200, Vec::new(), body.into())
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    sent: Mutex<Vec<Sent>>,
+    replies: Mutex<VecDeque<Reply>>,
+}
+
+/// A receiver. Dropping it ends it.
+pub struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _crew: Crew,
+}
+
+impl Receiver {
+    /// Answers with `replies` one after another, and with the last one from then on.
+    pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let shared =
+            Arc::new(Shared { replies: Mutex::new(replies.into_iter().collect()), ..Shared::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(take).with_state(Arc::clone(&shared));
+        let mut crew = Crew::default();
+        crew.start("receiver", async move { axum::serve(listener, router).await });
+        Self { address, shared, _crew: crew }
+    }
+
+    /// Its address below the secret path.
+    pub fn url(&self) -> String {
+        format!("http://{}/services/{SECRET}", self.address)
+    }
+
+    /// Its address with a login.
+    pub fn url_with_login(&self) -> String {
+        format!("http://me:{SECRET}@{}", self.address)
+    }
+
+    /// Everything that came.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.shared.sent.lock().unwrap().clone()
+    }
+}
+
+async fn take(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    shared.sent.lock().unwrap().push(Sent { uri, headers, body });
+    let mut replies = shared.replies.lock().unwrap();
+    let reply = if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
+    let Reply(status, headers, body) = reply.unwrap();
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(body)).unwrap()
+}
+
+/// An address where somebody accepts connections and never answers, for as long as the listener lives.
+pub async fn silent() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/services/{SECRET}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// An address where nobody is.
+pub async fn nobody() -> String {
+    silent().await.1
+}
+
+/// The error's texts say what they should, and nothing of the address.
+#[track_caller]
+pub fn check(error: &WebError, expected: &str) {
+    let (shown, debugged) = (error.to_string(), format!("{error:?}"));
+    assert!(shown.contains(expected), "`{shown}` should contain `{expected}`");
+    for text in [shown, debugged] {
+        assert!(!text.contains(SECRET) && !text.contains("services"), "the address shows in `{text}`");
+    }
+}
