@@ -3,7 +3,9 @@
 mod coverage;
 mod finish;
 mod fold;
+pub mod page;
 mod render;
+pub mod report_file;
 mod run;
 
 pub use finish::{Around, Traffic, finish};

@@ -155,3 +155,6 @@ pub const DRIVE_LEASE: Duration = Duration::from_secs(15);
 
 /// How often a scan task is handed out until it is given up.
 pub const TASK_TIMES_MAX: u32 = 5;
+
+/// How many reports of a job remain in a directory; the oldest go first.
+pub const REPORTS_KEPT: usize = 100;
