@@ -8,7 +8,7 @@ use std::path::Path;
 use coordinator::cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 23] = [
     &[],
     &["run"],
     &["plan"],
@@ -23,6 +23,7 @@ const COMMANDS: [&[&str]; 22] = [
     &["runs", "show"],
     &["runs", "attach"],
     &["runs", "cancel"],
+    &["runs", "report"],
     &["runs", "audit"],
     &["events"],
     &["nats", "setup"],

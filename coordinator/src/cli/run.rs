@@ -22,7 +22,7 @@ use crate::embedded::{self, RunError, check_deletions};
 use crate::options::Options;
 use crate::submit::check_free;
 use crate::survey::{Survey, survey};
-use crate::{exit, schedule};
+use crate::{exit, report, schedule};
 
 /// How a command shows what it does.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +152,7 @@ async fn attempt_once(
     if !tried_again(&result, options) {
         print(&page(&result, options, show)?)?;
     }
+    report::keep(&result, options).await;
     let cancel = env.records(run).cancel().await.ok().flatten();
     Ok(match signal {
         Some(code) if result.status == Status::Cancelled => code,

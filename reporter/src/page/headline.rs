@@ -75,7 +75,17 @@ pub(super) fn standing(result: &CleanupResult) -> Standing {
         Status::Failed => format!("The run could not do its work (see the issues). Until then, {what}"),
         Status::Cancelled => format!("The run was stopped before its end. Until then, {what}"),
     };
+    let sentence = sentence + &noticed(result);
     Standing { class, mark, word, sentence, dry_run: result.dry_run }
+}
+
+/// That there is more to know than how the run ended.
+fn noticed(result: &CleanupResult) -> String {
+    let number = |n: usize, one, many| (n > 0).then(|| counted(n as u64, one, many));
+    let alerts = number(result.alerts.len(), "alert holds", "alerts hold");
+    let issues = number(result.issues.len(), "issue was found", "issues were found");
+    let noticed: Vec<String> = [alerts, issues].into_iter().flatten().collect();
+    if noticed.is_empty() { String::new() } else { format!(" {}.", noticed.join(", and ")) }
 }
 
 /// What was done, as the end of a sentence.

@@ -77,8 +77,7 @@ fn windows(rates: &HitRates) -> Option<Table> {
             ("Misses", Kind::Number),
             ("Errors", Kind::Number),
             ("Counter resets", Kind::Number),
-            ("From", Kind::Text),
-            ("To", Kind::Text),
+            ("Since", Kind::Time),
         ],
         rows,
         many: "windows",
@@ -96,7 +95,6 @@ fn row(name: &str, window: &Window) -> Vec<String> {
         window.errors.map_or("not counted".to_owned(), grouped),
         window.resets.to_string(),
         time(&window.from),
-        time(&window.to),
     ]
 }
 
@@ -111,7 +109,7 @@ fn samples(history: &[HitPoint]) -> Table {
     };
     Table {
         caption: "Hit rate over time, the newest first",
-        columns: vec![("Until", Kind::Text), ("Hit rate", Kind::Number), ("Look-ups", Kind::Number)],
+        columns: vec![("Until", Kind::Time), ("Hit rate", Kind::Number), ("Look-ups", Kind::Number)],
         rows: history.iter().rev().take(SAMPLES_MAX).map(row).collect(),
         many: "samples",
         folding: false,

@@ -80,9 +80,9 @@ fn figures(result: &CleanupResult) -> Vec<(&'static str, String)> {
     let ttl = &result.metrics.ttl;
     let spans = [
         ("Mean", result.current_metrics.avg_ttl),
-        ("Half live at most", ttl.p50),
-        ("90% live at most", ttl.p90),
-        ("99% live at most", ttl.p99),
+        ("Half live at most (p50)", ttl.p50),
+        ("90% live at most (p90)", ttl.p90),
+        ("99% live at most (p99)", ttl.p99),
     ];
     let mut figures: Vec<(&'static str, String)> =
         spans.into_iter().filter_map(|(name, value)| Some((name, span(value?)))).collect();

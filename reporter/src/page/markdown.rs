@@ -172,7 +172,7 @@ fn shown(page: &mut String, shown: &Table) {
         shown.columns.iter().map(|(name, kind)| (*name, *kind == Kind::Number)).collect();
     let cell = |(cell, (_, kind)): (&String, &(&str, Kind))| match kind {
         Kind::Code => code(cell),
-        Kind::Text | Kind::Number | Kind::Health => text(cell),
+        Kind::Text | Kind::Time | Kind::Number | Kind::Health => text(cell),
     };
     let row = |row: &Vec<String>| row.iter().zip(&shown.columns).map(cell).collect::<Vec<_>>();
     table(page, &head, shown.rows.iter().take(ROWS_MAX).map(row));

@@ -13,6 +13,8 @@ const ROWS_FIRST: usize = 10;
 pub(super) enum Kind {
     /// Words.
     Text,
+    /// Moments, never broken.
+    Time,
     /// Figures, set to the right.
     Number,
     /// Names of machines and keys.

@@ -120,7 +120,9 @@ fn grid(drawing: &mut Drawing, frame: &Frame, size: Size) {
         }
         above = rate;
     }
-    drawing.line("grid", (frame.left, frame.y(100.0)), (right, frame.y(100.0)));
+    let top = frame.y(100.0);
+    drawing.line("grid", (frame.left, top), (right, top));
+    drawing.text("label", "end", (frame.left - 8.0, top + 4.0), "100%");
 }
 
 /// One unbroken run: the line, and the area below it.
