@@ -30,6 +30,7 @@ use crate::drive::{DriveError, Progress, drive};
 use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::options::Options;
+use crate::report;
 use crate::survey::{Survey, SurveyError, survey};
 
 /// How often ledger keys are looked for again whose slots are just moving.
@@ -83,7 +84,9 @@ pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunErro
     let survey = survey(options, RunId::new(), now_ms()).await?;
     let env = env(options);
     let (progress, _) = watch::channel(Progress::start(keys(&survey)));
-    run(&env, options, &survey, progress).await
+    let result = run(&env, options, &survey, progress).await?;
+    report::keep(&result, options).await;
+    Ok(result)
 }
 
 /// The surroundings of an embedded run.

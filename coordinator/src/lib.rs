@@ -13,6 +13,7 @@ pub mod hold;
 pub mod job_lock;
 pub mod options;
 pub mod plan;
+pub mod report;
 pub mod runs;
 mod sample;
 pub mod schedule;

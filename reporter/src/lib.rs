@@ -8,7 +8,9 @@ mod fold;
 pub mod hit_rate;
 mod learned;
 pub mod notify;
+pub mod page;
 mod render;
+pub mod report_file;
 mod run;
 pub mod summary;
 

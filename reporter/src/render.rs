@@ -79,7 +79,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
     let _ = writeln!(page, "  hit rate    {hit_rate}");
 }
 
-fn note(outcome: &str) -> &'static str {
+pub(crate) fn note(outcome: &str) -> &'static str {
     match outcome {
         "expired" => "were given a TTL",
         "spared" => "no longer qualified at the moment of deletion",

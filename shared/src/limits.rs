@@ -203,3 +203,6 @@ pub const WEB_RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes of an answer of Prometheus that are read. One number needs a few hundred.
 pub const WEB_ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// How many reports of a job remain in a directory; the oldest go first.
+pub const REPORTS_KEPT: usize = 100;

@@ -14,8 +14,8 @@ use shared::config::{self, FlagLayer};
 pub use self::nats::NatsArgs;
 pub use self::place::{NetArgs, PlaceArgs};
 pub use self::scale::{
-    AttachArgs, DriveArgs, EventsArgs, NatsCommand, RoleArgs, RunsCommand, ServeArgs, SetupArgs, StatsArgs,
-    WorkerArgs,
+    AttachArgs, DriveArgs, EventsArgs, NatsCommand, ReportArgs, RoleArgs, RunsCommand, ServeArgs, SetupArgs,
+    StatsArgs, WorkerArgs,
 };
 use super::examples;
 
@@ -60,7 +60,7 @@ pub enum Command {
     /// Queue, cache health, Redis health
     #[command(after_help = examples::STATS)]
     Stats(StatsArgs),
-    /// List, show, follow, cancel and audit runs on workers
+    /// List, show, follow, cancel, report and audit runs on workers
     #[command(after_help = examples::RUNS)]
     Runs {
         /// What to do with the runs.

@@ -1,6 +1,7 @@
 //! `keysweep demo`: a throwaway cluster with sample data, one run, its result, and the truth beside it.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reporter::grouped;
@@ -107,10 +108,19 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         attempt: Attempt::default(),
         application: Application::default(),
         state_dir: None,
-        report_dir: None,
+        report_dir: Some(report_dir()),
         hooks: Hooks::default(),
         prometheus: None,
     })
+}
+
+/// A report to look at, where nobody minds that it stays: the system's own place for what may go, with a folder for
+/// each user, so that none stumbles over another's.
+fn report_dir() -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+
+    let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
+    std::env::temp_dir().join(format!("keysweep-demo-{user}"))
 }
 
 /// The truth that the seeding knows, for comparison with the result above it.

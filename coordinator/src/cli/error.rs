@@ -84,6 +84,9 @@ pub enum CommandError {
     /// There is no such run.
     #[error("there is no run `{0}`; `keysweep runs list` shows those that are remembered")]
     NoRun(RunId),
+    /// The run has no result that could be shown.
+    #[error("run `{0}` has no result: `keysweep runs attach {0}` follows it if it goes on")]
+    NoReport(RunId),
     /// Work was still in hand when the time for it was over.
     #[error("what was in hand was not finished within {0} s; it is delivered to others")]
     NotDrained(u64),
@@ -98,7 +101,11 @@ impl CommandError {
             Self::Start(StartError::Run(e) | StartError::Submit(SubmitError::Run(e))) => exit::of_error(e),
             Self::Consent(_) | Self::Submit(SubmitError::Left(_)) => exit::REFUSED,
             Self::Stopped(code, _) | Self::Left(code) | Self::Detached(code, _) => *code,
-            Self::Usage(_) | Self::Options(_) | Self::Schedule { .. } | Self::NoRun(_) => exit::USAGE,
+            Self::Usage(_)
+            | Self::Options(_)
+            | Self::Schedule { .. }
+            | Self::NoRun(_)
+            | Self::NoReport(_) => exit::USAGE,
             Self::Nats(NatsError::Unreachable { .. }) => exit::UNREACHABLE,
             Self::Nats(NatsError::Refused { .. } | NatsError::Tls { .. } | NatsError::NoDomain { .. }) => {
                 exit::USAGE

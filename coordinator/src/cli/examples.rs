@@ -84,6 +84,7 @@ pub(super) const RUNS: &str = "\
 Examples:
   keysweep runs list --nats nats://nats:4222
   keysweep runs attach 01a20311-0c78-779c-ba00-8a828b8f0604
+  keysweep runs report 01a20311-0c78-779c-ba00-8a828b8f0604 --html -o run.html
   keysweep runs audit 01a20311-0c78-779c-ba00-8a828b8f0604 > deleted.jsonl";
 
 /// After the help of `keysweep events`.

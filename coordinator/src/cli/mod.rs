@@ -11,6 +11,7 @@ pub mod nats_setup;
 pub mod plan_page;
 mod progress;
 pub mod remote;
+mod report;
 pub mod roles;
 pub mod run;
 pub mod runs;

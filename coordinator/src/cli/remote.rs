@@ -21,7 +21,6 @@ use super::signals::Signals;
 use super::site::{Net, Site};
 use crate::conduct::{Conducted, conduct};
 use crate::drive::Progress;
-use crate::exit;
 use crate::follow::follow;
 use crate::hold::{self, Hold, Phase, Sighting};
 use crate::options::Options;
@@ -29,6 +28,7 @@ use crate::state::RunState;
 use crate::submit::{Submitted, submit};
 use crate::survey::Survey;
 use crate::whoami::myself;
+use crate::{exit, report};
 
 /// How long a run may wait for a service before we start somebody who drives it.
 const SERVICE_WAIT: Duration = Duration::from_secs(1);
@@ -125,6 +125,7 @@ pub(super) async fn watched(
         code = stop => return Err(CommandError::Detached(code, run)),
     };
     let code = printed(&records, &result, options, show).await?;
+    report::keep(&result, options).await;
     let stopped = signal.borrow().map(|(code, _)| code);
     Ok(stopped.filter(|_| result.status == Status::Cancelled).unwrap_or(code))
 }

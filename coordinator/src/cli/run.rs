@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::serve::record_failure;
 use crate::submit::check_free;
 use crate::survey::{Survey, survey};
-use crate::{exit, schedule};
+use crate::{exit, report, schedule};
 
 /// How a command shows what it does.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +163,7 @@ async fn attempt_once(
     if !tried_again(&result, options) {
         print(&page(&result, options, show)?)?;
     }
+    report::keep(&result, options).await;
     let cancel = env.records(run).cancel().await.ok().flatten();
     Ok(match signal {
         Some(code) if result.status == Status::Cancelled => code,

@@ -18,6 +18,7 @@ use shared::time::rfc3339;
 use super::args::RunsCommand;
 use super::error::CommandError;
 use super::remote::{self, Starter};
+use super::report;
 use super::run::{Show, print};
 use super::signals::Signals;
 use super::site::{Net, PATIENCE, Site};
@@ -42,6 +43,7 @@ pub async fn runs(
         RunsCommand::Show(run) => show_one(site, &net, run.id, show).await,
         RunsCommand::Attach(run) => attach(site, &net, run.id, starter, show).await,
         RunsCommand::Cancel(run) => cancel(&net, run.id, show).await,
+        RunsCommand::Report(args) => report::report(&net, args, show).await,
         RunsCommand::Audit { run, all } => audit_trail(&net, run.id, *all).await,
     };
     net.nats.close().await;

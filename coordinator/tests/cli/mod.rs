@@ -30,6 +30,9 @@ pub const SECRET: &str = "hunter2-hunter2";
 /// Longer than anything here takes: only a hang gets there.
 const HANG: Duration = Duration::from_secs(110);
 
+/// Where the commands of the tests keep what outlives them.
+pub const STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state");
+
 /// What no user may ever see.
 const NEVER: [&str; 4] = ["panicked", "RUST_BACKTRACE", "stack backtrace", SECRET];
 
@@ -60,6 +63,8 @@ impl Keysweep {
         let path = std::env::var_os("PATH").unwrap_or_default();
         self.command.env_clear().env("PATH", path).env("TERM", "xterm").env("RUST_BACKTRACE", "1");
         self.command.current_dir(env!("CARGO_TARGET_TMPDIR"));
+        // Reports and histories go there, and not to where those of the user are.
+        self.command.env("XDG_STATE_HOME", STATE).env("TMPDIR", env!("CARGO_TARGET_TMPDIR"));
         self
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use coordinator::cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 23] = [
     &[],
     &["run"],
     &["plan"],
@@ -22,6 +22,7 @@ const COMMANDS: [&[&str]; 22] = [
     &["runs", "show"],
     &["runs", "attach"],
     &["runs", "cancel"],
+    &["runs", "report"],
     &["runs", "audit"],
     &["events"],
     &["nats", "setup"],

@@ -231,6 +231,30 @@ fn both(broker: &Broker, words: &[&str]) -> (Ended, Value) {
     (text, json.exits(0).json())
 }
 
+/// The report of a run that has ended, on stdout and in a file.
+#[track_caller]
+fn reported(broker: &Broker, id: &str) {
+    let markdown = broker.command(&["runs", "report", id], &[]).run();
+    assert!(markdown.exits(0).stdout.contains("**✓ Completed.**"), "{markdown}");
+    let html = broker.command(&["runs", "report", id], &["--html"]).run();
+    assert!(html.exits(0).stdout.starts_with("<!doctype html>") && html.stdout.contains(id), "{html}");
+    let path = format!("{}/report-{id}.html", env!("CARGO_TARGET_TMPDIR"));
+    let written = broker.command(&["runs", "report", id], &["--html", "-o", &path]).run();
+    assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some(html.stdout.as_str()), "{written}");
+    written.exits(0).says(&[&path]);
+    broker
+        .command(&["runs", "report", id, "-o", "/no/such/folder"], &[])
+        .run()
+        .exits(1)
+        .says(&["/no/such/folder"]);
+    broker.command(&["runs", "report", id], &["--json"]).run().fails(2, &["runs show --json"]);
+    let unknown = RunId::new().to_string();
+    broker.command(&["runs", "report", &unknown], &[]).run().exits(2).says(&["there is no run", &unknown]);
+    // The command that followed the run wrote it, too.
+    let kept = format!("{}/keysweep/reports/permission-cache-cleanup/{id}.html", cli::STATE);
+    assert_eq!(std::fs::read_to_string(kept).ok().as_deref(), Some(html.stdout.as_str()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_remembered_of_a_run() {
     let server = nats("").await;
@@ -249,6 +273,7 @@ async fn what_is_remembered_of_a_run() {
     let (text, shown) = both(&broker, &["runs", "show", &id]);
     assert!(text.stdout.contains("60"), "{text}");
     assert_eq!(shown["status"], "completed");
+    reported(&broker, &id);
     let (text, stats) = both(&broker, &["stats"]);
     assert!(text.stdout.contains("completed 1"), "{text}");
     assert_eq!(

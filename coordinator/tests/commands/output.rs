@@ -35,7 +35,10 @@ async fn the_documents_lines() {
     assert!(lines[5].starts_with(closing) && lines[5].ends_with("s' }"), "{ended}");
     assert_eq!(lines[6], "[PermissionCacheCleanupWorker] Issues detected:", "{ended}");
     let bug = "Found 10 keys without TTL - this indicates a caching bug";
-    assert_eq!((lines[7], lines.len()), (format!("  1. {bug}").as_str(), 8), "{ended}");
+    assert_eq!((lines[7], lines.len()), (format!("  1. {bug}").as_str(), 9), "{ended}");
+    let report = lines[8].strip_prefix("[PermissionCacheCleanup] Report: ").expect("where the report is");
+    let page = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("{e}: {report}"));
+    assert!(page.contains(bug) && report.starts_with(cli::STATE), "{report}");
     assert!(ended.stdout.contains(bug) && ended.stdout.contains("balanced"), "{ended}");
     // Traffic by others shows as a hit rate: three of four look-ups find their key.
     place.seed(1_000).await;
@@ -77,6 +80,34 @@ async fn every_way_to_print() {
         }
     }
     assert_eq!(place.keys("permissions:*").await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_is_written_where_it_is_wanted() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    place.seed(100).await;
+    let directory = format!("{}/reports-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let written = run(&place, &["--dry-run", "--json", "--report-dir", &directory]).run();
+    let id = written.exits(0).json()["runId"].as_str().expect("an id").to_owned();
+    let page = |kind| format!("{directory}/permission-cache-cleanup/{id}.{kind}");
+    written.says(&[&format!("Report: {}", page("html"))]);
+    for kind in ["html", "md"] {
+        let text = std::fs::read_to_string(page(kind)).expect("it is there");
+        assert!(text.contains(&id) && text.contains("dry run"), "{text}");
+    }
+    let none = run(&place, &["--dry-run", "--report-dir", &directory])
+        .env("KEYSWEEP_GENERATE_REPORT", "false")
+        .run();
+    assert!(!none.exits(0).stderr.contains("Report:"), "{none}");
+    assert_eq!(
+        std::fs::read_dir(format!("{directory}/permission-cache-cleanup")).expect("a folder").count(),
+        2
+    );
+    // A directory that cannot be made is a warning, and changes nothing about the run.
+    let barred = run(&place, &["--dry-run", "--report-dir", &page("html")]).run();
+    barred.exits(0).says(&["failed to write the report to `", &page("html")]);
+    std::fs::remove_dir_all(directory).expect("it goes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! The flags of commands that work over NATS: roles, runs, events, setup.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use shared::ids::RunId;
@@ -62,6 +63,8 @@ pub enum RunsCommand {
     Attach(AttachArgs),
     /// Stop a run at a safe point
     Cancel(OneRun),
+    /// Print the report of a run that has ended
+    Report(ReportArgs),
     /// Print every key that a run deleted or gave a TTL, one JSON document per line
     Audit {
         /// Which run.
@@ -93,12 +96,30 @@ pub struct AttachArgs {
     pub place: PlaceArgs,
 }
 
+/// Flags of `runs report`.
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: OneRun,
+    /// Print a web page that needs nothing beside itself
+    #[arg(long, conflicts_with = "markdown")]
+    pub html: bool,
+    /// Print Markdown, which is the default
+    #[arg(long)]
+    pub markdown: bool,
+    /// Write there instead of printing
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 impl RunsCommand {
     /// The flags that settle where NATS is, but for those of `attach`, which has more.
     pub(super) fn net(&self) -> Option<&NetArgs> {
         match self {
             Self::List(net) => Some(net),
             Self::Show(run) | Self::Cancel(run) | Self::Audit { run, .. } => Some(&run.net),
+            Self::Report(report) => Some(&report.run.net),
             Self::Attach(_) => None,
         }
     }

@@ -1,0 +1,31 @@
+//! The report of a run that ended here. It never decides how a run ended: where it cannot be written, the log says
+//! so, with the path.
+
+use std::path::PathBuf;
+
+use reporter::report_file;
+use shared::result::CleanupResult;
+
+use crate::options::Options;
+
+/// Writes the report, if one is wanted, and says where it is.
+pub async fn keep(result: &CleanupResult, options: &Options) -> Option<PathBuf> {
+    let directory = options.report_dir.clone()?;
+    let (result, name) = (result.clone(), options.display_name.clone());
+    let writing = tokio::task::spawn_blocking(move || report_file::write(&directory, &result, &name));
+    let name = &options.display_name;
+    match writing.await {
+        Ok(Ok(path)) => {
+            tracing::info!("[{name}] Report: {}", path.display());
+            Some(path)
+        }
+        Ok(Err(e)) => {
+            tracing::warn!("{e}");
+            None
+        }
+        Err(e) => {
+            tracing::warn!(error = %e, "the report was not written");
+            None
+        }
+    }
+}

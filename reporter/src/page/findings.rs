@@ -1,0 +1,78 @@
+//! Alerts, issues and recommendations, each with the figures that it rests on.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use serde_json::Value;
+use shared::metrics::{Finding, FindingKind, Severity};
+use shared::result::CleanupResult;
+
+use super::words::{figure, moment, name};
+
+/// A sentence with what it rests on.
+#[derive(Template)]
+#[template(path = "note.html")]
+pub(super) struct Note {
+    /// How much it matters, if that was said.
+    pub(super) severity: Option<Severity>,
+    /// The sentence.
+    pub(super) sentence: String,
+    /// The rule that fired.
+    pub(super) rule: Option<String>,
+    /// Since when it holds.
+    pub(super) since: Option<String>,
+    /// The figures, by name.
+    pub(super) evidence: Vec<(String, String)>,
+}
+
+fn evidence(figures: &BTreeMap<String, Value>) -> Vec<(String, String)> {
+    figures.iter().map(|(field, value)| (name(field), figure(value))).collect()
+}
+
+pub(super) fn alerts(result: &CleanupResult) -> Vec<Note> {
+    let mut alerts: Vec<_> = result.alerts.iter().collect();
+    alerts.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
+    let note = |alert: &&shared::metrics::Alert| Note {
+        severity: Some(alert.severity),
+        sentence: alert.sentence.clone(),
+        rule: Some(alert.alert.clone()),
+        since: Some(moment(&alert.since)),
+        evidence: evidence(&alert.evidence),
+    };
+    alerts.iter().map(note).collect()
+}
+
+pub(super) fn issues(result: &CleanupResult) -> Vec<Note> {
+    notes(&result.issues, &result.findings, FindingKind::Issue)
+}
+
+pub(super) fn recommendations(result: &CleanupResult) -> Vec<Note> {
+    notes(&result.recommendations, &result.findings, FindingKind::Recommendation)
+}
+
+/// Every sentence, with its finding if there is one; what matters most comes first.
+fn notes(sentences: &[String], findings: &[Finding], kind: FindingKind) -> Vec<Note> {
+    let mut left: Vec<&Finding> = findings.iter().filter(|finding| finding.kind == kind).collect();
+    let mut notes: Vec<Note> = Vec::new();
+    for sentence in sentences {
+        let found = left.iter().position(|finding| finding.sentence == *sentence).map(|at| left.remove(at));
+        notes.push(found.map_or_else(|| bare(sentence), with_evidence));
+    }
+    notes.extend(left.into_iter().map(with_evidence));
+    notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
+    notes
+}
+
+fn bare(sentence: &str) -> Note {
+    Note { severity: None, sentence: sentence.to_owned(), rule: None, since: None, evidence: Vec::new() }
+}
+
+fn with_evidence(finding: &Finding) -> Note {
+    Note {
+        severity: Some(finding.severity),
+        sentence: finding.sentence.clone(),
+        rule: Some(finding.rule.clone()),
+        since: None,
+        evidence: evidence(&finding.evidence),
+    }
+}

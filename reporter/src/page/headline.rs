@@ -1,0 +1,218 @@
+//! The top of a report: how the run ended, and the figures that people look for first.
+
+use shared::result::{CleanupResult, Status};
+
+use super::words::{self, counted, percent, share_text, span};
+use crate::grouped;
+
+/// How a run ended.
+pub(super) struct Standing {
+    /// The class of its colour: `good`, `warn`, `bad` or `calm`.
+    pub(super) class: &'static str,
+    /// A sign beside the word, so that colour is not the only one.
+    pub(super) mark: &'static str,
+    /// The word for it.
+    pub(super) word: &'static str,
+    /// What that means.
+    pub(super) sentence: String,
+    /// Whether nothing was to be changed.
+    pub(super) dry_run: bool,
+}
+
+/// A figure with its name.
+pub(super) struct Tile {
+    /// What it is.
+    pub(super) label: &'static str,
+    /// The figure, or that there is none.
+    pub(super) value: String,
+    /// What it is about.
+    pub(super) note: String,
+}
+
+impl Tile {
+    fn new(label: &'static str, value: impl Into<String>, note: impl Into<String>) -> Self {
+        Self { label, value: value.into(), note: note.into() }
+    }
+
+    /// Whether the figure needs smaller digits, or is words.
+    pub(super) fn is_long(&self) -> bool {
+        self.value.len() > 11
+    }
+}
+
+/// Something about the run, with its name.
+pub(super) struct Fact {
+    /// What it is.
+    pub(super) name: &'static str,
+    /// How it is.
+    pub(super) value: String,
+    /// Whether it is a name that programs use.
+    pub(super) code: bool,
+}
+
+pub(super) fn standing(result: &CleanupResult) -> Standing {
+    let (class, mark, word) = match result.status {
+        Status::Completed => ("good", "✓", "Completed"),
+        Status::Partial => ("warn", "!", "Partial"),
+        Status::Failed => ("bad", "✕", "Failed"),
+        Status::Cancelled => ("calm", "■", "Cancelled"),
+    };
+    let what = done(result);
+    let sentence = match result.status {
+        Status::Completed => format!("Everything was read, and {what}"),
+        Status::Partial => {
+            let accounts = &result.accounting;
+            let mut gaps = Vec::new();
+            if !result.coverage.complete {
+                gaps.push("not everything was read");
+            }
+            if [accounts.unreached, accounts.unconfirmed, accounts.failed].iter().any(|keys| *keys > 0) {
+                gaps.push("not every candidate was dealt with");
+            }
+            let gap = if gaps.is_empty() { "something is missing".to_owned() } else { gaps.join(", and ") };
+            format!("{} (see the issues). As far as the run came, {what}", first_upper(&gap))
+        }
+        Status::Failed => format!("The run could not do its work (see the issues). Until then, {what}"),
+        Status::Cancelled => format!("The run was stopped before its end. Until then, {what}"),
+    };
+    let sentence = sentence + &noticed(result);
+    Standing { class, mark, word, sentence, dry_run: result.dry_run }
+}
+
+/// That there is more to know than how the run ended.
+fn noticed(result: &CleanupResult) -> String {
+    let number = |n: usize, one, many| (n > 0).then(|| counted(n as u64, one, many));
+    let alerts = number(result.alerts.len(), "alert holds", "alerts hold");
+    let issues = number(result.issues.len(), "issue was found", "issues were found");
+    let noticed: Vec<String> = [alerts, issues].into_iter().flatten().collect();
+    if noticed.is_empty() { String::new() } else { format!(" {}.", noticed.join(", and ")) }
+}
+
+/// What was done, as the end of a sentence.
+fn done(result: &CleanupResult) -> String {
+    let accounts = &result.accounting;
+    let changed = [(accounts.deleted, "deleted"), (accounts.expired, "given a TTL")];
+    let changed: Vec<String> = changed
+        .into_iter()
+        .filter(|(keys, _)| *keys > 0)
+        .map(|(keys, what)| format!("{} {} {what}", counted(keys, "key", "keys"), were(keys)))
+        .collect();
+    if !changed.is_empty() {
+        return format!("{}.", changed.join(" and "));
+    }
+    if accounts.reported > 0 {
+        let keys = counted(accounts.reported, "key", "keys");
+        return format!("{keys} {} found and only reported.", were(accounts.reported));
+    }
+    match (accounts.candidates, result.stale_ttl_keys) {
+        (0, 0) => "no key without TTL was found.".to_owned(),
+        (candidates, _) => format!("none of {} was changed.", counted(candidates, "candidate", "candidates")),
+    }
+}
+
+fn were(n: u64) -> &'static str {
+    if n == 1 { "was" } else { "were" }
+}
+
+fn first_upper(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
+    let metrics = &result.current_metrics;
+    let about = if result.scanned_keys_approximate { "about, since a table was resized" } else { "" };
+    let mut tiles = vec![
+        Tile::new(
+            "Matching keys",
+            grouped(result.scanned_keys),
+            if about.is_empty() { "looked at, protected ones included" } else { about },
+        ),
+        Tile::new(
+            "Without TTL",
+            grouped(result.stale_ttl_keys),
+            match result.scanned_keys {
+                0 => "no matching keys".to_owned(),
+                all => format!("{} of the matching keys", share_text(result.stale_ttl_keys, all)),
+            },
+        ),
+        acted(result),
+    ];
+    if result.inactive.searched {
+        let keys = grouped(result.inactive_user_caches);
+        tiles.push(Tile::new("Of inactive users", keys, "deleted, although they had a TTL"));
+    }
+    tiles.push(hit_rate(result));
+    tiles.push(Tile::new("Keys now", grouped(metrics.total_keys), growth(result)));
+    let half = result.metrics.ttl.p50.map(|half| format!("half of them live {} at most", span(half)));
+    tiles.push(match metrics.avg_ttl {
+        Some(mean) => {
+            Tile::new("Mean TTL", span(mean), half.unwrap_or_else(|| "of keys that have one".into()))
+        }
+        None => Tile::new("Mean TTL", "none", "no key has a TTL"),
+    });
+    tiles
+}
+
+/// What the run was for.
+fn acted(result: &CleanupResult) -> Tile {
+    let accounts = &result.accounting;
+    match result.action.as_str() {
+        _ if result.dry_run => {
+            Tile::new("Reported", grouped(accounts.reported), "dry run: nothing was changed")
+        }
+        "expire" => Tile::new("Given a TTL", grouped(accounts.expired), "instead of being deleted"),
+        "report" => Tile::new("Reported", grouped(accounts.reported), "nothing was to be changed"),
+        _ => {
+            let of = counted(accounts.candidates, "candidate", "candidates");
+            Tile::new("Deleted", grouped(accounts.deleted), format!("of {of}"))
+        }
+    }
+}
+
+fn hit_rate(result: &CleanupResult) -> Tile {
+    let (metrics, rates) = (&result.current_metrics, &result.metrics.hit_rates);
+    let when = if rates.since_last_run.is_some() { "since the run before" } else { "during the run" };
+    match metrics.hit_rate {
+        Some(rate) => {
+            let lookups = metrics.hits.saturating_add(metrics.misses);
+            let note = format!("of {} {when}", counted(lookups, "look-up", "look-ups"));
+            Tile::new("Hit rate", percent(Some(rate)), note)
+        }
+        None if rates.problem.is_some() => Tile::new("Hit rate", "unknown", "its source could not be read"),
+        None => Tile::new("Hit rate", "no traffic", format!("no look-ups by others {when}")),
+    }
+}
+
+fn growth(result: &CleanupResult) -> String {
+    let Some(growth) = &result.metrics.growth else { return "matching, after the run".to_owned() };
+    match growth.percent.filter(|percent| percent.is_finite()) {
+        Some(percent) => format!("{percent:+.1}% found since the run before"),
+        None => format!("{} before, {} found now", grouped(growth.keys_before), grouped(growth.keys_now)),
+    }
+}
+
+pub(super) fn facts(result: &CleanupResult) -> Vec<Fact> {
+    let fact = |name, value: String| Fact { name, value, code: false };
+    let code = |name, value: String| Fact { name, value, code: true };
+    let mut facts = vec![
+        code("Job", result.job.clone()),
+        code("Run", result.run_id.to_string()),
+        fact("Started", words::moment(&result.started_at)),
+        fact("Ended", words::moment(&result.finished_at)),
+        fact("Took", words::span_ms(result.duration_ms)),
+        fact("Started by", result.started_by.clone()),
+        fact(
+            "Attempt",
+            format!("{} of {}", result.attempt.number, result.attempt.of.max(result.attempt.number)),
+        ),
+        fact("Action", result.action.clone()),
+    ];
+    if let Some(previous) = result.attempt.previous {
+        facts.push(code("Attempt before", previous.to_string()));
+    }
+    if let Some(growth) = &result.metrics.growth {
+        facts.push(code("Run before", growth.run_id.to_string()));
+    }
+    facts
+}

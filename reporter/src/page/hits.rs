@@ -1,0 +1,117 @@
+//! The hit rate over several windows, and over time.
+
+use shared::metrics::{HitPoint, HitRates, Window};
+
+use super::chart::{self, Size};
+use super::table::{Kind, Table};
+use super::words::{NONE, moment, percent};
+use crate::grouped;
+
+/// Most samples that a table lists: a month of hourly ones.
+const SAMPLES_MAX: usize = 744;
+
+/// The section.
+pub(super) struct Hits {
+    /// Where the figures come from.
+    pub(super) source: String,
+    /// Why there are none.
+    pub(super) problem: Option<String>,
+    /// The windows; empty if nothing was measured.
+    pub(super) windows: Option<Table>,
+    /// The chart, once for each size.
+    pub(super) charts: Vec<String>,
+    /// What there is to say instead of a chart.
+    pub(super) no_chart: &'static str,
+    /// The figures of the chart.
+    pub(super) samples: Option<Table>,
+}
+
+impl Hits {
+    pub(super) fn of(rates: &HitRates) -> Self {
+        let draw = |size: Size| {
+            let id = if size == Size::Wide { "hits-wide" } else { "hits-narrow" };
+            chart::hit_rates(id, &rates.history, size)
+        };
+        let charts: Vec<String> = Size::ALL.into_iter().filter_map(draw).collect();
+        let no_chart = match rates.history.len() {
+            0 => "There are no samples over time yet. A `keysweep serve` takes them between runs.",
+            _ => "There was no traffic in any of the samples.",
+        };
+        Self {
+            source: source(&rates.source),
+            problem: rates.problem.clone(),
+            windows: windows(rates),
+            samples: (!charts.is_empty()).then(|| samples(&rates.history)),
+            charts,
+            no_chart,
+        }
+    }
+}
+
+fn source(word: &str) -> String {
+    match word {
+        "" => "The hit rate was not measured.".to_owned(),
+        "redis" => {
+            "Counted by Redis itself, over all primaries; keysweep's own look-ups are taken off.".to_owned()
+        }
+        "hash" => "Counted by the application, in a hash in Redis.".to_owned(),
+        "prometheus" => "Counted by the application, and asked of Prometheus.".to_owned(),
+        other => format!("Source: {other}."),
+    }
+}
+
+fn windows(rates: &HitRates) -> Option<Table> {
+    let named = [
+        ("During the run", (!rates.source.is_empty()).then_some(&rates.during_run)),
+        ("Since the run before", rates.since_last_run.as_ref()),
+        ("Last 24 hours", rates.last_day.as_ref()),
+    ];
+    let rows: Vec<Vec<String>> =
+        named.into_iter().filter_map(|(name, window)| Some(row(name, window?))).collect();
+    (!rows.is_empty()).then(|| Table {
+        caption: "Hit rate by window",
+        columns: vec![
+            ("Window", Kind::Text),
+            ("Hit rate", Kind::Number),
+            ("Hits", Kind::Number),
+            ("Misses", Kind::Number),
+            ("Errors", Kind::Number),
+            ("Counter resets", Kind::Number),
+            ("Since", Kind::Time),
+        ],
+        rows,
+        many: "windows",
+        folding: true,
+    })
+}
+
+fn row(name: &str, window: &Window) -> Vec<String> {
+    let rate = window.hit_rate.map_or("no traffic".to_owned(), |rate| percent(Some(rate)));
+    vec![
+        name.to_owned(),
+        rate,
+        grouped(window.hits),
+        grouped(window.misses),
+        window.errors.map_or("not counted".to_owned(), grouped),
+        window.resets.to_string(),
+        time(&window.from),
+    ]
+}
+
+fn time(text: &str) -> String {
+    if text.is_empty() { NONE.to_owned() } else { moment(text) }
+}
+
+fn samples(history: &[HitPoint]) -> Table {
+    let row = |point: &HitPoint| {
+        let rate = point.hit_rate.map_or("no traffic".to_owned(), |rate| percent(Some(rate)));
+        vec![time(&point.at), rate, grouped(point.lookups)]
+    };
+    Table {
+        caption: "Hit rate over time, the newest first",
+        columns: vec![("Until", Kind::Time), ("Hit rate", Kind::Number), ("Look-ups", Kind::Number)],
+        rows: history.iter().rev().take(SAMPLES_MAX).map(row).collect(),
+        many: "samples",
+        folding: false,
+    }
+}

@@ -1,0 +1,215 @@
+//! What a report says of keys: what became of the candidates, how long the others live on, where they are.
+
+use shared::metrics::{Heaviest, InactiveCaches, TtlDistribution};
+use shared::result::CleanupResult;
+
+use super::chart::{self, Size};
+use super::table::{Kind, Table};
+use super::words::{NONE, bytes, counted, percent, share_text, span};
+use crate::grouped;
+use crate::render::note;
+
+/// What became of every candidate.
+pub(super) struct Accounts {
+    /// The sum.
+    pub(super) equation: String,
+    /// Whether it is right.
+    pub(super) balanced: bool,
+    /// The parts as one bar; `None` without candidates.
+    pub(super) bar: Option<String>,
+    /// Outcome, keys, share, meaning. Outcomes that no candidate had are left out.
+    pub(super) rows: Vec<(&'static str, String, String, &'static str)>,
+}
+
+impl Accounts {
+    pub(super) fn of(result: &CleanupResult) -> Self {
+        let accounts = &result.accounting;
+        let parts: Vec<(&'static str, u64)> =
+            accounts.rows().into_iter().filter(|(_, keys)| *keys > 0).collect();
+        let sum: Vec<String> =
+            parts.iter().map(|(name, keys)| format!("{} {name}", grouped(*keys))).collect();
+        let candidates = counted(accounts.candidates, "candidate", "candidates");
+        let row = |(name, keys): &(&'static str, u64)| {
+            let meaning = if *name == "deleted" { "gone from the cache" } else { note(name) };
+            (*name, grouped(*keys), share_text(*keys, accounts.candidates), meaning)
+        };
+        Self {
+            equation: if sum.is_empty() { candidates } else { format!("{candidates} = {}", sum.join(" + ")) },
+            balanced: accounts.balanced,
+            bar: (!parts.is_empty())
+                .then(|| chart::stack("accounts", "What became of the candidates", &parts)),
+            rows: parts.iter().map(row).collect(),
+        }
+    }
+}
+
+/// How long keys live on.
+pub(super) struct Ttl {
+    /// What the figures are of, or that there are none.
+    pub(super) sentence: String,
+    /// Figures by name.
+    pub(super) figures: Vec<(&'static str, String)>,
+    /// The chart, once for each size.
+    pub(super) charts: Vec<String>,
+    /// The figures of the chart.
+    pub(super) bars: Option<Table>,
+}
+
+impl Ttl {
+    pub(super) fn of(result: &CleanupResult) -> Self {
+        let ttl = &result.metrics.ttl;
+        if ttl.keys == 0 && result.current_metrics.avg_ttl.is_none() {
+            let sentence = "No matching key has a TTL.".to_owned();
+            return Self { sentence, figures: Vec::new(), charts: Vec::new(), bars: None };
+        }
+        let sentence = match ttl.keys {
+            0 => "The TTLs of the matching keys were not counted.".to_owned(),
+            keys => format!("Of {} with a TTL.", counted(keys, "matching key", "matching keys")),
+        };
+        let draw = |size: Size| {
+            let id = if size == Size::Wide { "ttl-wide" } else { "ttl-narrow" };
+            chart::histogram(id, &ttl.histogram, size)
+        };
+        let charts: Vec<String> = Size::ALL.into_iter().filter_map(draw).collect();
+        let bars = (!charts.is_empty()).then(|| bars(ttl));
+        Self { sentence, figures: figures(result), charts, bars }
+    }
+}
+
+fn figures(result: &CleanupResult) -> Vec<(&'static str, String)> {
+    let ttl = &result.metrics.ttl;
+    let spans = [
+        ("Mean", result.current_metrics.avg_ttl),
+        ("Half live at most (p50)", ttl.p50),
+        ("90% live at most (p90)", ttl.p90),
+        ("99% live at most (p99)", ttl.p99),
+    ];
+    let mut figures: Vec<(&'static str, String)> =
+        spans.into_iter().filter_map(|(name, value)| Some((name, span(value?)))).collect();
+    if ttl.read_late_percent.is_some() {
+        figures.push(("Used in the last fifth of their life", percent(ttl.read_late_percent)));
+    }
+    figures
+}
+
+fn bars(ttl: &TtlDistribution) -> Table {
+    let row = |bucket: &shared::metrics::TtlBucket| {
+        vec![chart::range(bucket), grouped(bucket.keys), share_text(bucket.keys, ttl.keys)]
+    };
+    Table {
+        caption: "Keys by the time that they live on",
+        columns: vec![("Live on for", Kind::Text), ("Keys", Kind::Number), ("Share", Kind::Number)],
+        rows: ttl.histogram.iter().map(row).collect(),
+        many: "bars",
+        folding: false,
+    }
+}
+
+/// Where the keys are.
+pub(super) struct Prefixes<'a> {
+    /// By each measure for which there are any.
+    pub(super) rankings: Vec<Ranking<'a>>,
+    /// What memory rests on, or why it is not known.
+    pub(super) memory: Option<String>,
+}
+
+/// The heaviest prefixes by one measure.
+pub(super) struct Ranking<'a> {
+    /// The measure.
+    pub(super) title: &'static str,
+    /// The whole, and how exact the figures are.
+    pub(super) note: String,
+    /// The prefixes.
+    pub(super) rows: Vec<Ranked<'a>>,
+}
+
+/// A prefix.
+pub(super) struct Ranked<'a> {
+    /// As it is.
+    pub(super) prefix: &'a str,
+    /// A key that begins so.
+    pub(super) sample: Option<&'a str>,
+    /// Keys or bytes.
+    pub(super) weight: String,
+    /// Of the whole.
+    pub(super) share: String,
+    /// The same as a bar.
+    pub(super) bar: String,
+}
+
+impl<'a> Prefixes<'a> {
+    pub(super) fn of(prefixes: &'a shared::metrics::Prefixes) -> Self {
+        let keys: fn(u64) -> String = |n| counted(n, "key", "keys");
+        let measures: [(&'static str, &Heaviest, fn(u64) -> String); 4] = [
+            ("By keys", &prefixes.by_keys, keys),
+            ("By keys without TTL", &prefixes.by_stale, keys),
+            ("By memory", &prefixes.by_memory, bytes),
+            ("By memory that was freed", &prefixes.by_freed, bytes),
+        ];
+        let rankings = measures.into_iter().filter(|(_, heaviest, _)| !heaviest.rows.is_empty());
+        let memory = match (&prefixes.problem, prefixes.sampled_keys) {
+            (Some(problem), _) => Some(format!("Memory is not known: {problem}")),
+            (None, 0) => None,
+            (None, keys) => {
+                Some(format!("Memory is estimated from a sample of {}.", counted(keys, "key", "keys")))
+            }
+        };
+        Self { rankings: rankings.map(|(title, rows, unit)| ranking(title, rows, unit)).collect(), memory }
+    }
+}
+
+fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: fn(u64) -> String) -> Ranking<'a> {
+    let exact = match heaviest.error_max {
+        0 => String::new(),
+        error => format!("; each may be too low by {} at most", unit(error)),
+    };
+    let row = |row: &'a shared::metrics::PrefixRow| Ranked {
+        prefix: &row.prefix,
+        sample: row.sample_key.as_deref(),
+        weight: unit(row.weight),
+        share: share_text(row.weight, heaviest.total),
+        bar: chart::bar(row.weight, heaviest.total),
+    };
+    Ranking {
+        title,
+        note: format!("of {} in all{exact}", unit(heaviest.total)),
+        rows: heaviest.rows.iter().map(row).collect(),
+    }
+}
+
+/// Inactive users' caches.
+pub(super) struct Inactive {
+    /// Whether they were looked for, or why not.
+    pub(super) sentence: String,
+    /// Whether they should have been and were not.
+    pub(super) refused: bool,
+    /// Figures by name.
+    pub(super) figures: Vec<(&'static str, String)>,
+}
+
+impl Inactive {
+    pub(super) fn of(result: &CleanupResult) -> Self {
+        let inactive = &result.inactive;
+        if let Some(cause) = &inactive.refused {
+            let sentence = format!("They were asked for, but not looked for: {cause}");
+            return Self { sentence, refused: true, figures: Vec::new() };
+        }
+        if !inactive.searched {
+            let sentence = "They were not looked for: aggressive cleanup is off.".to_owned();
+            return Self { sentence, refused: false, figures: Vec::new() };
+        }
+        let source = inactive.source.as_deref().unwrap_or(NONE);
+        let sentence = format!("Who is active was told by {source}.");
+        Self { sentence, refused: false, figures: inactive_figures(inactive, result.inactive_user_caches) }
+    }
+}
+
+fn inactive_figures(inactive: &InactiveCaches, deleted: u64) -> Vec<(&'static str, String)> {
+    vec![
+        ("Active users", inactive.active_users.map_or("not told by the source".to_owned(), grouped)),
+        ("Keys of inactive users", grouped(inactive.found)),
+        ("Deleted", grouped(deleted)),
+        ("Left, since they expire soon", grouped(inactive.near_expiry)),
+        ("Left, since their user is not known", grouped(inactive.unknown_user)),
+    ]
+}

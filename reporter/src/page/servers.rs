@@ -1,0 +1,160 @@
+//! What a report says of servers: what was read of each, what was not, and how they are.
+
+use std::cmp::Reverse;
+
+use shared::metrics::{NodeHealth, RedisHealth};
+use shared::result::{CleanupResult, NodeRow};
+
+use super::table::{Kind, Table, rows_in_the_open};
+use super::words::{NONE, bytes, percent, share_text};
+use crate::{grouped, slots};
+
+/// What was read.
+pub(super) struct Covered<'a> {
+    /// In a sentence.
+    pub(super) sentence: String,
+    /// Whether everything was.
+    pub(super) complete: bool,
+    /// What was not.
+    pub(super) missing: Option<&'a str>,
+    /// Why.
+    pub(super) causes: Option<Table>,
+}
+
+impl<'a> Covered<'a> {
+    pub(super) fn of(result: &'a CleanupResult) -> Self {
+        let coverage = &result.coverage;
+        let sentence = match (coverage.complete, coverage.slots_covered) {
+            (true, Some(slots)) => format!("All {} hash slots were read.", grouped(slots)),
+            (true, None) => "The whole database was read.".to_owned(),
+            (false, Some(slots)) => format!("{} of 16,384 hash slots were read.", grouped(slots)),
+            (false, None) => "Not all of the database was read.".to_owned(),
+        };
+        let rows: Vec<Vec<String>> =
+            coverage.causes.iter().map(|(cause, tasks)| vec![cause.clone(), grouped(*tasks)]).collect();
+        let causes = (!rows.is_empty()).then(|| Table {
+            caption: "Why something was not read",
+            columns: vec![("Cause", Kind::Text), ("Tasks", Kind::Number)],
+            rows,
+            many: "causes",
+            folding: true,
+        });
+        Self { sentence, complete: coverage.complete, missing: coverage.missing.as_deref(), causes }
+    }
+}
+
+/// Each node's share; of many nodes, those with the most keys without TTL come first.
+pub(super) fn nodes(nodes: &[NodeRow]) -> Table {
+    let mut sorted: Vec<&NodeRow> = nodes.iter().collect();
+    if rows_in_the_open(nodes.len()) < nodes.len() {
+        sorted.sort_by_key(|node| Reverse(node.stale_ttl_keys));
+    }
+    let row = |node: &&NodeRow| {
+        let name = if node.address.is_empty() { node.node.as_str() } else { &node.address };
+        vec![
+            name.to_owned(),
+            slots(node.slots),
+            grouped(node.listed_keys),
+            grouped(node.scanned_keys),
+            grouped(node.stale_ttl_keys),
+            share_text(node.stale_ttl_keys, node.scanned_keys),
+            grouped(node.cleaned_keys),
+        ]
+    };
+    Table {
+        caption: "Keys by node",
+        columns: vec![
+            ("Node", Kind::Code),
+            ("Slots", Kind::Number),
+            ("Keys", Kind::Number),
+            ("Matching", Kind::Number),
+            ("Without TTL", Kind::Number),
+            ("Share", Kind::Number),
+            ("Deleted", Kind::Number),
+        ],
+        rows: sorted.iter().map(row).collect(),
+        many: "nodes",
+        folding: true,
+    }
+}
+
+/// How the servers are.
+pub(super) struct Servers<'a> {
+    /// `healthy`, `degraded` or `unhealthy`; `None` if they were not asked.
+    pub(super) status: Option<&'static str>,
+    /// What is wrong.
+    pub(super) problems: &'a [String],
+    /// Figures by name.
+    pub(super) figures: Vec<(&'static str, String)>,
+    /// Each primary.
+    pub(super) nodes: Option<Table>,
+}
+
+impl<'a> Servers<'a> {
+    pub(super) fn of(health: &'a RedisHealth) -> Self {
+        let asked = !health.nodes.is_empty() || !health.problems.is_empty() || health.latency.is_some();
+        if !asked {
+            return Self { status: None, problems: &[], figures: Vec::new(), nodes: None };
+        }
+        let figures = vec![
+            ("Slowest answer to a PING", latency(health.latency)),
+            ("Fullest memory", memory(health.memory_usage_percent)),
+            ("Primaries", grouped(health.nodes.len() as u64)),
+        ];
+        Self {
+            status: Some(health.status.word()),
+            problems: &health.problems,
+            figures,
+            nodes: (!health.nodes.is_empty()).then(|| primaries(&health.nodes)),
+        }
+    }
+}
+
+fn latency(ms: Option<f64>) -> String {
+    match ms.filter(|ms| ms.is_finite()) {
+        Some(ms) if ms < 10.0 => format!("{ms:.2} ms"),
+        Some(ms) => format!("{ms:.0} ms"),
+        None => "no answer".to_owned(),
+    }
+}
+
+fn memory(used: Option<f64>) -> String {
+    used.map_or("no limit set".to_owned(), |used| percent(Some(used)))
+}
+
+/// Of many primaries, those that fare worst come first.
+fn primaries(nodes: &[NodeHealth]) -> Table {
+    let mut sorted: Vec<&NodeHealth> = nodes.iter().collect();
+    if rows_in_the_open(nodes.len()) < nodes.len() {
+        let used = |node: &NodeHealth| node.memory_usage_percent.unwrap_or_default();
+        sorted.sort_by(|a, b| b.status.cmp(&a.status).then(used(b).total_cmp(&used(a))));
+    }
+    let row = |node: &&NodeHealth| {
+        let name = if node.address.is_empty() { node.node.as_str() } else { &node.address };
+        let known = |n: Option<u64>| n.map_or(NONE.to_owned(), grouped);
+        vec![
+            name.to_owned(),
+            node.status.word().to_owned(),
+            latency(node.latency),
+            memory(node.memory_usage_percent),
+            node.used_memory_bytes.map_or(NONE.to_owned(), bytes),
+            known(node.keys),
+            known(node.keys_without_ttl),
+        ]
+    };
+    Table {
+        caption: "Health by primary",
+        columns: vec![
+            ("Primary", Kind::Code),
+            ("State", Kind::Health),
+            ("Latency", Kind::Number),
+            ("Memory", Kind::Number),
+            ("In use", Kind::Number),
+            ("Keys", Kind::Number),
+            ("Without TTL", Kind::Number),
+        ],
+        rows: sorted.iter().map(row).collect(),
+        many: "primaries",
+        folding: true,
+    }
+}

@@ -1,0 +1,229 @@
+//! Numbers, times and evidence as people read them. Pure; no figure becomes `NaN`.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::render::grouped;
+
+/// What stands where there is no figure.
+pub(super) const NONE: &str = "–";
+
+/// Most elements of a list that evidence shows.
+const ELEMENTS_MAX: usize = 12;
+
+/// A number that fits narrow places: `9,400`, `12.3k`, `4.5M`.
+pub(super) fn compact(n: u64) -> String {
+    if n < 10_000 {
+        return grouped(n);
+    }
+    let (mut value, mut unit) = (lossy(n), "");
+    for next in ["k", "M", "G", "T", "P", "E"] {
+        // 999.95 would be shown as 1000.0.
+        if value < 999.95 {
+            break;
+        }
+        (value, unit) = (value / 1_000.0, next);
+    }
+    format!("{value:.1}{unit}")
+}
+
+/// A rate or a share, 0 to 100: `78.5%`.
+pub(super) fn percent(value: Option<f64>) -> String {
+    match value.filter(|value| value.is_finite()) {
+        Some(value) => format!("{value:.1}%"),
+        None => NONE.to_owned(),
+    }
+}
+
+/// `part` of `whole` in percent; `None` of nothing.
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| (lossy(part) * 100.0 / lossy(whole)).min(100.0))
+}
+
+/// The same in words; something that rounds to nothing is still something.
+pub(super) fn share_text(part: u64, whole: u64) -> String {
+    match share(part, whole) {
+        Some(share) if part > 0 && share < 0.05 => "< 0.1%".to_owned(),
+        share => percent(share),
+    }
+}
+
+/// A count as a float, for drawing.
+#[expect(clippy::cast_precision_loss, reason = "drawn, or shown with one decimal")]
+pub(super) fn lossy(n: u64) -> f64 {
+    n as f64
+}
+
+/// A stretch of time, in seconds, with its two largest units: `7 min 30 s`.
+pub(super) fn span(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return NONE.to_owned();
+    }
+    if seconds < 10.0 && seconds.fract() >= 0.05 {
+        return format!("{seconds:.1} s");
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and saturating"
+    )]
+    let whole = seconds.round() as u64;
+    let (large, size, small, part) = match whole {
+        0..60 => return format!("{whole} s"),
+        60..3_600 => ("min", 60, "s", 1),
+        3_600..86_400 => ("h", 3_600, "min", 60),
+        _ => ("d", 86_400, "h", 3_600),
+    };
+    let rest = whole % size / part;
+    let first = format!("{} {large}", grouped(whole / size));
+    if rest == 0 { first } else { format!("{first} {rest} {small}") }
+}
+
+/// The same of milliseconds.
+pub(super) fn span_ms(ms: u64) -> String {
+    span(lossy(ms) / 1_000.0)
+}
+
+/// Bytes of memory: `1.5 MiB`.
+pub(super) fn bytes(n: u64) -> String {
+    let (mut value, mut unit) = (lossy(n), "B");
+    for next in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        if value < 1_023.95 {
+            break;
+        }
+        (value, unit) = (value / 1_024.0, next);
+    }
+    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
+}
+
+/// A moment: `24 Nov 2026, 06:00 UTC`. A text that is no time stays as it is.
+pub(super) fn moment(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(at) => stamp(at, "%-d %b %Y, %H:%M UTC"),
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// A moment of UTC in the words of `format`.
+pub(super) fn stamp(at: Timestamp, format: &str) -> String {
+    at.to_zoned(TimeZone::UTC).strftime(format).to_string()
+}
+
+/// A number with the word for what it counts: `1 key`, `2 keys`.
+pub(super) fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+/// The name of a figure: `hitRatePercent` becomes `hit rate percent`.
+pub(super) fn name(field: &str) -> String {
+    let mut words: Vec<String> = vec![String::new()];
+    let mut before = ' ';
+    for letter in field.chars() {
+        let separates = matches!(letter, '_' | '-' | ' ');
+        if separates || (letter.is_uppercase() && before.is_lowercase()) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| !separates) {
+            word.push(letter);
+        }
+        before = letter;
+    }
+    // An abbreviation, such as TTL, stays as it is.
+    let lower =
+        |word: &String| if word.chars().any(char::is_lowercase) { word.to_lowercase() } else { word.clone() };
+    words.iter().filter(|word| !word.is_empty()).map(lower).collect::<Vec<_>>().join(" ")
+}
+
+/// A figure of evidence.
+pub(super) fn figure(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(whole), _) => grouped(whole),
+            (None, Some(float)) => decimal(float),
+            (None, None) => number.to_string(),
+        },
+        Value::String(text) => moment(text),
+        Value::Array(values) => {
+            let mut parts: Vec<String> = values.iter().take(ELEMENTS_MAX).map(figure).collect();
+            if values.len() > ELEMENTS_MAX {
+                parts.push(format!("and {} more", values.len() - ELEMENTS_MAX));
+            }
+            parts.join(", ")
+        }
+        Value::Object(fields) => {
+            let part = |(field, value): (&String, &Value)| format!("{} {}", name(field), figure(value));
+            fields.iter().take(ELEMENTS_MAX).map(part).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// At most two decimals, and none that say nothing.
+fn decimal(value: f64) -> String {
+    if value.abs() >= 1e15 {
+        return format!("{value:e}");
+    }
+    let text = format!("{value:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let (whole, rest) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.parse().map_or(whole.to_owned(), grouped);
+    if rest.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{rest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_fit_narrow_places() {
+        let shown = [0, 9_999, 12_345, 999_949, 999_999, 4_500_000, u64::MAX].map(compact);
+        assert_eq!(shown, ["0", "9,999", "12.3k", "999.9k", "1.0M", "4.5M", "18.4E"]);
+        assert_eq!([0, 1_023, 1_536, u64::MAX].map(bytes), ["0 B", "1023 B", "1.5 KiB", "16.0 EiB"]);
+    }
+
+    #[test]
+    fn shares_are_never_nan() {
+        assert_eq!([share_text(0, 0), share_text(1, 8), share_text(1, 1_000_000)], ["–", "12.5%", "< 0.1%"]);
+        assert_eq!([percent(Some(f64::NAN)), percent(None), percent(Some(100.0))], ["–", "–", "100.0%"]);
+    }
+
+    #[test]
+    fn times_have_two_units() {
+        let shown = [0.0, 0.5, 45.0, 60.0, 450.0, 3_600.0, 5_400.0, 86_400.0, 100_000.0].map(span);
+        assert_eq!(
+            shown,
+            ["0 s", "0.5 s", "45 s", "1 min", "7 min 30 s", "1 h", "1 h 30 min", "1 d", "1 d 3 h"]
+        );
+        assert_eq!([span(f64::INFINITY), span(-1.0)], ["–", "–"]);
+        assert!(span(f64::MAX).ends_with(" h"));
+        assert_eq!(moment("2026-11-24T06:00:05Z"), "24 Nov 2026, 06:00 UTC");
+        assert_eq!(moment("soon"), "soon");
+    }
+
+    #[test]
+    fn evidence_reads_like_words() {
+        assert_eq!(name("hitRatePercent"), "hit rate percent");
+        assert_eq!(name("avgTTL"), "avg TTL");
+        assert_eq!(name("limit_percent"), "limit percent");
+        let shown = [
+            json!(12_000),
+            json!(45.25),
+            json!(-1_234.5),
+            json!(null),
+            json!(true),
+            json!(["a", 1]),
+            json!({ "errors": 12, "hits": 1_000 }),
+            json!(1e300),
+        ];
+        assert_eq!(
+            shown.map(|value| figure(&value)),
+            ["12,000", "45.25", "-1,234.5", "none", "yes", "a, 1", "errors 12, hits 1,000", "1e300"]
+        );
+    }
+}

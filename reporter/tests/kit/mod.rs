@@ -1,0 +1,197 @@
+//! Results to make reports of: a realistic one, and the odd ones.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "every test file uses its own part of the kit, and stops at what it did not expect"
+)]
+
+mod parts;
+
+use shared::messages::Attempt;
+use shared::metrics::{HitPoint, InactiveCaches, Metrics};
+use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
+
+use parts::bucket;
+
+/// A mark-up that must never be one, with all that quotes and tables stumble over.
+pub const HOSTILE: &str = r#"<script>alert("1")</script>'|`&lt;*_[x](javascript:alert(1))"#;
+
+/// A nightly run over six nodes: most is well, some things are not.
+pub fn example() -> CleanupResult {
+    let nodes: Vec<NodeRow> = (1..=6).map(parts::node).collect();
+    let sum = |part: fn(&NodeRow) -> u64| nodes.iter().map(part).sum::<u64>();
+    let (scanned, deleted) = (sum(|row| row.scanned_keys), sum(|row| row.cleaned_keys));
+    let accounting = Accounting {
+        candidates: deleted + 11_500,
+        deleted,
+        spared: 1_240,
+        vanished: 260,
+        protected: 10_000,
+        balanced: true,
+        ..Accounting::default()
+    };
+    CleanupResult {
+        schema_version: SCHEMA_VERSION,
+        run_id: "019a2f5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+        job: "permission-cache-cleanup".to_owned(),
+        status: Status::Completed,
+        started_at: "2026-11-24T06:00:00Z".to_owned(),
+        finished_at: "2026-11-24T06:01:32Z".to_owned(),
+        duration_ms: 92_345,
+        started_by: "the schedule (0 */6 * * *)".to_owned(),
+        attempt: Attempt::default(),
+        dry_run: false,
+        action: "delete".to_owned(),
+        scanned_keys: scanned,
+        scanned_keys_approximate: false,
+        cleaned_keys: deleted,
+        stale_ttl_keys: deleted + 11_500,
+        inactive_user_caches: 4_210,
+        current_metrics: CurrentMetrics {
+            hit_rate: Some(68.4),
+            hits: 8_402_113,
+            misses: 3_881_790,
+            total_keys: scanned - deleted,
+            avg_ttl: Some(452.3),
+        },
+        recommendations: parts::sentences(false),
+        issues: parts::sentences(true),
+        findings: parts::findings(),
+        alerts: parts::alerts(),
+        metrics: parts::metrics(),
+        inactive: InactiveCaches {
+            searched: true,
+            refused: None,
+            source: Some("zset:permissions:warming".to_owned()),
+            active_users: Some(48_210),
+            found: 4_302,
+            near_expiry: 92,
+            unknown_user: 17,
+        },
+        accounting,
+        coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
+        nodes,
+    }
+}
+
+/// A first run of a standalone server that held nothing.
+pub fn empty() -> CleanupResult {
+    CleanupResult {
+        inactive_user_caches: 0,
+        scanned_keys: 0,
+        cleaned_keys: 0,
+        stale_ttl_keys: 0,
+        current_metrics: CurrentMetrics { hit_rate: None, hits: 0, misses: 0, total_keys: 0, avg_ttl: None },
+        recommendations: Vec::new(),
+        issues: Vec::new(),
+        findings: Vec::new(),
+        alerts: Vec::new(),
+        metrics: Metrics::default(),
+        inactive: InactiveCaches::default(),
+        accounting: Accounting { balanced: true, ..Accounting::default() },
+        coverage: Coverage { complete: true, ..Coverage::default() },
+        nodes: Vec::new(),
+        ..example()
+    }
+}
+
+/// A run of which little came: gaps, refusals, many causes.
+pub fn troubled(status: Status) -> CleanupResult {
+    let mut result = example();
+    result.status = status;
+    result.attempt = Attempt { number: 2, of: 2, previous: Some(result.run_id) };
+    result.accounting.failed = 12;
+    result.accounting.unreached = 4_000;
+    result.accounting.unconfirmed = 3;
+    result.accounting.candidates += 4_015;
+    let missing: Vec<String> = (0..40).map(|n| format!("{}-{}", n * 200, n * 200 + 77)).collect();
+    result.coverage = Coverage {
+        complete: false,
+        slots_covered: Some(13_264),
+        missing: Some(missing.join(", ")),
+        causes: [("node unreachable".to_owned(), 31), ("slots moved too often".to_owned(), 2)].into(),
+    };
+    result.inactive = InactiveCaches {
+        refused: Some("the sorted set `permissions:warming` is empty".to_owned()),
+        ..InactiveCaches::default()
+    };
+    result.metrics.redis_health.problems = vec!["10.0.4.13:6379 does not answer".to_owned()];
+    result
+}
+
+/// A cluster of `nodes` nodes with the largest figures that there are.
+pub fn huge(nodes: u64) -> CleanupResult {
+    let mut result = example();
+    let row = |n| NodeRow { listed_keys: u64::MAX, scanned_keys: u64::MAX, ..parts::node(n) };
+    result.nodes = (1..=nodes).map(row).collect();
+    result.metrics.redis_health.nodes = (1..=nodes).map(parts::health).collect();
+    let accounts = &mut result.accounting;
+    for figure in [
+        &mut result.scanned_keys,
+        &mut result.cleaned_keys,
+        &mut result.stale_ttl_keys,
+        &mut result.inactive_user_caches,
+        &mut result.current_metrics.hits,
+        &mut result.current_metrics.misses,
+        &mut result.current_metrics.total_keys,
+        &mut accounts.candidates,
+        &mut accounts.deleted,
+        &mut accounts.expired,
+        &mut accounts.failed,
+        &mut accounts.unreached,
+        &mut accounts.unconfirmed,
+        &mut result.duration_ms,
+        &mut result.metrics.ttl.keys,
+    ] {
+        *figure = u64::MAX;
+    }
+    result.accounting.balanced = false;
+    result.scanned_keys_approximate = true;
+    result.current_metrics.avg_ttl = Some(f64::MAX);
+    result.metrics.ttl.histogram = (0..60).map(|n| bucket(n, u64::MAX >> n)).collect();
+    let at = |n: u64| format!("2026-{:02}-{:02}T{:02}:00:00Z", 1 + n / 672, 1 + n / 24 % 28, n % 24);
+    let point = |n| HitPoint { at: at(n), hit_rate: Some(75.0), lookups: u64::MAX };
+    result.metrics.hit_rates.history = (0..1_000).map(point).collect();
+    let prefixes = &mut result.metrics.prefixes;
+    prefixes.by_keys.total = u64::MAX;
+    prefixes.by_keys.error_max = u64::MAX;
+    for row in &mut prefixes.by_keys.rows {
+        (row.weight, row.prefix) = (u64::MAX, "p".repeat(300));
+        row.sample_key = Some("k".repeat(1_000));
+    }
+    result
+}
+
+/// The example with a hostile text wherever a text comes from elsewhere.
+pub fn hostile() -> CleanupResult {
+    let mut result = troubled(Status::Partial);
+    let hostile = || HOSTILE.to_owned();
+    result.job = hostile();
+    result.started_by = hostile();
+    result.action = hostile();
+    result.issues.push(hostile());
+    result.recommendations.push(hostile());
+    result.findings[0].rule = hostile();
+    result.findings[0].evidence = [(hostile(), hostile().into())].into();
+    result.alerts[0].sentence = hostile();
+    result.alerts[0].since = hostile();
+    result.coverage.missing = Some(hostile());
+    result.coverage.causes = [(hostile(), 1)].into();
+    result.inactive.refused = Some(hostile());
+    for node in &mut result.nodes {
+        node.address = hostile();
+    }
+    let metrics = &mut result.metrics;
+    metrics.hit_rates.source = hostile();
+    metrics.hit_rates.problem = Some(hostile());
+    metrics.hit_rates.during_run.from = hostile();
+    metrics.prefixes.problem = Some(hostile());
+    metrics.redis_health.problems = vec![hostile()];
+    metrics.redis_health.nodes[0].address = hostile();
+    for row in &mut metrics.prefixes.by_keys.rows {
+        (row.prefix, row.sample_key) = (hostile(), Some(hostile()));
+    }
+    result
+}

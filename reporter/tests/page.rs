@@ -1,0 +1,208 @@
+//! Reports of all kinds of results: what they say, that they say nothing wrong of nothing, and that no text from
+//! elsewhere becomes a part of the page.
+#![cfg(test)]
+
+mod kit;
+
+use kit::{empty, example, hostile, huge, troubled};
+use reporter::page::{html, markdown};
+use shared::result::{CleanupResult, Status};
+
+fn all() -> Vec<(&'static str, CleanupResult)> {
+    let dry = CleanupResult { dry_run: true, action: "report".to_owned(), ..example() };
+    vec![
+        ("example", example()),
+        ("empty", empty()),
+        ("dry run", dry),
+        ("partial", troubled(Status::Partial)),
+        ("failed", troubled(Status::Failed)),
+        ("cancelled", troubled(Status::Cancelled)),
+        ("huge", huge(1_000)),
+        ("hostile", hostile()),
+    ]
+}
+
+/// What stands between tags.
+fn words(page: &str) -> String {
+    let (_, body) = page.split_once("<body>").expect("a body");
+    let mut out = String::new();
+    for part in body.split('<') {
+        out.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+        out.push(' ');
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[track_caller]
+fn check_says(result: &CleanupResult, texts: &[&str]) {
+    let (html, markdown) = (words(&html(result, "PermissionCacheCleanup")), markdown(result, "Perm"));
+    for text in texts {
+        assert!(html.contains(text), "`{text}` is not in\n{html}");
+        let plain = markdown.replace("**", "").replace('\\', "");
+        assert!(plain.contains(text), "`{text}` is not in\n{plain}");
+    }
+}
+
+#[test]
+fn the_example_is_told() {
+    check_says(
+        &example(),
+        &[
+            "Completed",
+            "Everything was read, and 21,747 keys were deleted.",
+            "High cache error rate: 120412 errors vs 8402113 hits",
+            "Low cache hit rate (68.4%)",
+            "68.4%",
+            "limit percent",
+            "permissions:session:",
+            "permission-cache-0003.cache.internal:6379",
+            "7 min 32 s",
+            "since 22 Nov 2026, 18:00 UTC",
+            "All 16,384 hash slots were read.",
+            "degraded",
+            "48,210",
+            "1.0 GiB",
+            "no traffic",
+        ],
+    );
+}
+
+#[test]
+fn nothing_is_said_in_words() {
+    check_says(
+        &empty(),
+        &[
+            "no key without TTL was found",
+            "No matching key has a TTL.",
+            "no traffic",
+            "The hit rate was not measured.",
+            "No alert holds.",
+            "No issues were found.",
+            "There is nothing to recommend.",
+            "No prefixes were counted.",
+            "No node was looked at.",
+            "The servers were not asked how they are.",
+            "They were not looked for",
+            "The whole database was read.",
+        ],
+    );
+    let page = words(&html(&empty(), "Cleanup"));
+    assert!(!page.contains("0.0%") && !page.contains("unhealthy"), "{page}");
+}
+
+#[test]
+fn what_went_wrong_is_at_the_top() {
+    check_says(
+        &troubled(Status::Partial),
+        &[
+            "Partial",
+            "Not everything was read, and not every candidate was dealt with",
+            "13,264 of 16,384 hash slots were read.",
+            "0-77, 200-277",
+            "node unreachable",
+            "permissions:warming",
+            "2 of 2",
+        ],
+    );
+    check_says(&troubled(Status::Failed), &["Failed", "The run could not do its work"]);
+    check_says(&troubled(Status::Cancelled), &["Cancelled", "stopped before its end"]);
+    let dry = CleanupResult { dry_run: true, action: "report".to_owned(), ..example() };
+    check_says(&dry, &["dry run", "nothing was changed"]);
+}
+
+#[test]
+fn no_page_holds_what_is_no_number() {
+    for (name, result) in all() {
+        for page in [html(&result, "Cleanup"), markdown(&result, "Cleanup")] {
+            let mut tokens = page.split(|letter: char| !letter.is_alphanumeric());
+            let wrong = tokens.find(|token| ["NaN", "inf", "infinity", "null", "None"].contains(token));
+            assert_eq!(wrong, None, "in the report of {name}");
+        }
+    }
+}
+
+#[test]
+fn a_page_needs_nothing_beside_itself() {
+    for (name, result) in all() {
+        let page = html(&result, "Cleanup");
+        for outside in ["<script", "<link rel=\"style", "src=", "@import", "url(", "https://", " onload"] {
+            assert!(!page.contains(outside), "`{outside}` in the report of {name}");
+        }
+        // The name of a dialect, not an address that anybody asks.
+        assert_eq!(page.matches("http://").count(), page.matches("http://www.w3.org/2000/svg").count());
+    }
+}
+
+/// What of a line of Markdown is not in a code span.
+fn outside_of_code(line: &str) -> String {
+    let (mut out, mut rest) = (String::new(), line);
+    while let Some(at) = rest.find(['\\', '`']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if rest.starts_with('\\') {
+            let end = rest.char_indices().nth(2).map_or(rest.len(), |(end, _)| end);
+            out.push_str(&rest[..end]);
+            rest = &rest[end..];
+            continue;
+        }
+        let fence: String = rest.chars().take_while(|letter| *letter == '`').collect();
+        rest = &rest[fence.len()..];
+        let (_, after) = rest.split_once(&fence).expect("a code span ends on its line");
+        rest = after;
+    }
+    out + rest
+}
+
+#[test]
+fn texts_from_elsewhere_stay_texts() {
+    let page = html(&hostile(), kit::HOSTILE);
+    assert!(!page.contains("<script") && !page.contains("alert(\""), "it is escaped everywhere");
+    assert!(page.matches("&#60;script&#62;").count() + page.matches("&lt;script&gt;").count() > 20);
+    // Tags that are opened are closed, so no text ended one early.
+    for tag in ["section", "table", "svg", "code", "li", "dl", "title", "p", "span", "details"] {
+        let (open, close) = (format!("<{tag}"), format!("</{tag}>"));
+        let opened = page.match_indices(&open);
+        let opened =
+            opened.filter(|(at, _)| !page[at + open.len()..].starts_with(char::is_alphanumeric)).count();
+        assert_eq!(opened, page.matches(&close).count(), "<{tag}>");
+    }
+    let page = markdown(&hostile(), kit::HOSTILE);
+    for line in page.lines() {
+        let outside = outside_of_code(line);
+        assert!(
+            !outside.contains("<script") && !outside.contains("[x](") && !outside.contains("&lt;*"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn tables_of_markdown_are_well_formed() {
+    for (name, result) in all() {
+        let page = markdown(&result, "Cleanup");
+        let (mut head, mut tables) = (None, 0);
+        for line in page.lines() {
+            if !line.starts_with('|') {
+                head = None;
+                continue;
+            }
+            assert!(line.ends_with(" |"), "{line}");
+            let cells = line.replace("\\\\", "").replace("\\|", "").matches('|').count();
+            if head.is_none() {
+                tables += 1;
+            }
+            assert_eq!(*head.get_or_insert(cells), cells, "in the report of {name}: {line}");
+        }
+        assert!(tables >= 2, "{name}: {page}");
+    }
+}
+
+#[test]
+fn a_thousand_nodes_are_folded() {
+    let page = html(&huge(1_000), "Cleanup");
+    assert!(page.contains("<summary>The other 990 nodes</summary>"));
+    assert!(page.contains("1000 nodes, those with the most keys without TTL first"));
+    assert!(page.len() < 1_500_000, "{} bytes", page.len());
+    let page = markdown(&huge(1_000), "Cleanup");
+    assert!(page.contains("… and 950 more nodes."), "{page}");
+}
