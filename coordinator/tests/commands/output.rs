@@ -38,7 +38,7 @@ async fn the_documents_lines() {
     assert_eq!((lines[7], lines.len()), (format!("  1. {bug}").as_str(), 9), "{ended}");
     let report = lines[8].strip_prefix("[PermissionCacheCleanup] Report: ").expect("where the report is");
     let page = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("{e}: {report}"));
-    assert!(page.contains(bug) && report.starts_with(cli::STATE), "{report}");
+    assert!(page.contains(bug) && report.starts_with(crate::cli::STATE), "{report}");
     assert!(ended.stdout.contains(bug) && ended.stdout.contains("balanced"), "{ended}");
     // Traffic by others shows as a hit rate: three of four look-ups find their key.
     place.seed(1_000).await;

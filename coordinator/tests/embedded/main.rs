@@ -11,4 +11,5 @@ mod lock;
 mod reshard;
 mod resize;
 mod slow_nodes;
+mod statistics;
 mod twice;

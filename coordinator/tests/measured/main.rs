@@ -6,6 +6,7 @@
 mod kit;
 
 mod big_values;
+mod hit_rate;
 mod scale_over_nats;
 
 use tokio::sync::Mutex;

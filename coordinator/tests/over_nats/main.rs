@@ -4,6 +4,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod alerts;
 mod cancel;
 mod faults;
 mod outage;

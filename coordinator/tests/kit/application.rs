@@ -1,0 +1,71 @@
+//! An application beside a run: it looks keys up at every primary, at a hit rate that it knows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use shared::cluster::{Access, Batch, Conn, Deployment, Reply};
+use shared::messages::Lookups;
+use shared::slot::tag_for;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Look-ups in one write.
+const AT_ONCE: u64 = 100;
+
+/// The pause between two writes: far from what a server can bear.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// An application at work.
+pub struct Application {
+    counted: Arc<(AtomicU64, AtomicU64)>,
+    stop: CancellationToken,
+    work: JoinHandle<()>,
+}
+
+impl Application {
+    /// Starts one of whose look-ups `percent` find something.
+    pub async fn start(access: &Access, percent: u64) -> Self {
+        let deployment = Deployment::discover(access.clone(), "application").await.unwrap();
+        let mut places: Vec<(Conn, Vec<u8>, Vec<u8>)> = Vec::new();
+        for primary in &deployment.topology().primaries {
+            let tag = tag_for(primary.slots.iter().next().unwrap_or_default());
+            let name = |what: &str| format!("application:{{{tag}}}:{what}").into_bytes();
+            let conn = deployment.conn(&primary.node).await.unwrap();
+            conn.command(&[b"SET", &name("there"), b"x"]).await.unwrap();
+            places.push((conn, name("there"), name("missing")));
+        }
+        let (counted, stop) = (Arc::new((AtomicU64::new(0), AtomicU64::new(0))), CancellationToken::new());
+        let (told, ended) = (Arc::clone(&counted), stop.clone());
+        #[expect(clippy::disallowed_methods, reason = "the application is no part of keysweep, and is joined")]
+        let work = tokio::spawn(async move {
+            while !ended.is_cancelled() {
+                for (conn, there, missing) in &places {
+                    let mut batch = Batch::new();
+                    for n in 0..AT_ONCE {
+                        batch.add(&[b"GET", if n < percent { there } else { missing }]);
+                    }
+                    for reply in conn.batch(batch).await.unwrap() {
+                        let counter = if reply == Reply::Nil { &told.1 } else { &told.0 };
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                sleep(PAUSE).await;
+            }
+        });
+        Self { counted, stop, work }
+    }
+
+    /// Its look-ups so far.
+    pub fn counted(&self) -> Lookups {
+        let (hits, misses) = &*self.counted;
+        Lookups { hits: hits.load(Ordering::Relaxed), misses: misses.load(Ordering::Relaxed) }
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.work.await.unwrap();
+    }
+}

@@ -1,0 +1,127 @@
+//! The hit rate against the truth: an application with a known rate looks keys up beside two runs. What INFO itself
+//! says in the same time is wrong by tens of points, because a run looks up every key.
+
+use crate::kit;
+use crate::kit::application::Application;
+use crate::kit::net::{self, Counts, Net};
+use crate::kit::truth::Truth;
+use coordinator::options::Options;
+use shared::env::{Env, Timing};
+use shared::messages::Lookups;
+use shared::result::{CleanupResult, Status};
+use shared::samples;
+
+/// Of the application's look-ups, in percent.
+const TRUE_RATE: u64 = 45;
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn rate(lookups: Lookups) -> f64 {
+    lookups.hits as f64 * 100.0 / (lookups.hits + lookups.misses) as f64
+}
+
+/// What all counters together say at the moment.
+async fn counters(options: &Options) -> Lookups {
+    let mut sum = Lookups::default();
+    for text in kit::keys::info(&options.access, "stats").await {
+        let number = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|number| number.trim().parse::<u64>().ok()).unwrap()
+        };
+        sum += Lookups { hits: number("keyspace_hits"), misses: number("keyspace_misses") };
+    }
+    sum
+}
+
+/// Two runs of `keys` keys beside the application: the second one is told about the time since the first.
+async fn check(options: &Options, keys: u64, env: &Env, run: impl AsyncFn() -> CleanupResult) {
+    Truth::mixture(keys, "").seed(&options.access).await;
+    let application = Application::start(&options.access, TRUE_RATE).await;
+    let before = counters(options).await;
+    let first = run().await;
+    let second = run().await;
+    let after = counters(options).await;
+    application.stop().await;
+    let naive = rate(Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses });
+    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    let truth = TRUE_RATE as f64;
+    for result in [&first, &second] {
+        assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
+        let metrics = result.current_metrics;
+        let told = metrics.hit_rate.unwrap();
+        println!("truth {truth} %, told {told:.2} % of {}, naive {naive:.2} %", metrics.hits + metrics.misses);
+        assert!((told - truth).abs() <= 0.5, "told {told:.3} %");
+    }
+    assert!((naive - truth).abs() > 10.0, "INFO alone would do: {naive:.2} %");
+    let since = second.metrics.hit_rates.since_last_run.unwrap();
+    assert_eq!(Some(since.hits), Some(second.current_metrics.hits));
+    let stored = samples::of(&*env.past, &options.alias).await.unwrap();
+    assert_eq!(stored.len(), 4, "each run begins and ends with a sample");
+}
+
+async fn embedded(options: &Options, keys: u64) {
+    let env = kit::env(options, Timing::default());
+    check(options, keys, &env, async || {
+        kit::run_in(&env, options, &kit::look(options).await).await.unwrap()
+    })
+    .await;
+}
+
+async fn over_nats(options: &Options, keys: u64) {
+    let net = Net::start(Timing::default()).await;
+    let env = net.env(options).await;
+    let counts = Counts { scanners: 2, reapers: 2, reporters: 1 };
+    check(options, keys, &env, async || {
+        let survey = kit::look(options).await;
+        let result = net::run_in(&env, options, &survey, counts).await;
+        net::freed(&env, options).await;
+        result
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hit_rate_is_that_of_the_application() {
+    let _turn = crate::TURN.lock().await;
+    let server = kit::standalone().await;
+    embedded(&kit::options(vec![server.url()]), 30_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_is_on_workers_and_a_cluster() {
+    let _turn = crate::TURN.lock().await;
+    let cluster = kit::cluster().await;
+    over_nats(&kit::options(cluster.urls()), 30_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: a million keys, four times"]
+async fn soak_the_hit_rate_is_that_of_the_application() {
+    let _turn = crate::TURN.lock().await;
+    let keys = kit::soak_keys();
+    let server = kit::standalone().await;
+    embedded(&kit::options(vec![server.url()]), keys).await;
+    let server = kit::standalone().await;
+    over_nats(&kit::options(vec![server.url()]), keys).await;
+    let cluster = kit::cluster().await;
+    embedded(&kit::options(cluster.urls()), keys).await;
+}
+
+/// Without an application there is no rate, not 0 % and not 100 %: none of our own look-ups is left over, neither
+/// those of the lock nor those of the check of rights.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_traffic_there_is_no_rate() {
+    let _turn = crate::TURN.lock().await;
+    let server = kit::standalone().await;
+    let options = kit::options(vec![server.url()]);
+    Truth::mixture(2_000, "").seed(&options.access).await;
+    let env = kit::env(&options, Timing::default());
+    for n in 0..3 {
+        let result = kit::run_in(&env, &options, &kit::look(&options).await).await.unwrap();
+        let rates = &result.metrics.hit_rates;
+        let (metrics, since) = (result.current_metrics, rates.since_last_run.as_ref());
+        assert_eq!((metrics.hits, metrics.misses, metrics.hit_rate), (0, 0, None), "run {n}: {since:?}");
+        assert_eq!(since.is_some(), n > 0);
+        assert_eq!(rates.last_day.as_ref().unwrap().hit_rate, None, "run {n}");
+        assert!(!result.recommendations.iter().any(|advice| advice.contains("hit rate")));
+    }
+}

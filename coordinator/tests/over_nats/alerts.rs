@@ -1,0 +1,169 @@
+//! Alerts as they go out: raised once, resolved once, to subscribers and to webhooks, whatever is down meanwhile; and
+//! sources of the hit rate that give nonsense, which is named and stops nothing.
+
+#[path = "../../../shared/tests/web/receiver.rs"]
+#[expect(dead_code, reason = "the tests of the client use the rest of it")]
+mod receiver;
+
+use std::sync::Arc;
+
+use self::receiver::{Receiver, Reply, nobody};
+use crate::kit;
+use crate::kit::net::{self, Counts, Net};
+use coordinator::options::Options;
+use serde_json::{Value, json};
+use shared::alerts;
+use shared::config::Secret;
+use shared::env::{Env, Timing};
+use shared::key::Key;
+use shared::messages::HitRateSource;
+use shared::result::{CleanupResult, Status};
+use shared::servers::seed::Seeder;
+use shared::web::{Hooks, Outside, PrometheusSource, Reach};
+
+async fn stale(options: &Options, keys: usize) {
+    let mut seeder = Seeder::open(&options.access).await.unwrap();
+    for n in 0..keys {
+        seeder.set(format!("permissions:{n}").as_bytes(), b"x", None).await.unwrap();
+    }
+    // Others, so that a run does not refuse to delete most of what there is.
+    for n in 0..100 {
+        seeder.set(format!("permissions:other:{n}").as_bytes(), b"x", Some(3_600_000)).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+}
+
+fn reach(env: Env, options: &Options, reach: Reach) -> Env {
+    Env { outside: Arc::new(Outside::new([(options.job.clone(), reach)])), ..env }
+}
+
+async fn run(env: &Env, options: &Options) -> CleanupResult {
+    let counts = Counts { scanners: 1, reapers: 1, reporters: 1 };
+    let result = net::run_in(env, options, &kit::look(options).await, counts).await;
+    net::freed(env, options).await;
+    result
+}
+
+async fn events(env: &Env, job: &str) -> Vec<Value> {
+    let (mut told, mut revision) = (Vec::new(), 0);
+    while let Some(entry) = env.store.next_after(&format!("events/{job}/alert/"), revision).await.unwrap() {
+        revision = entry.revision;
+        told.push(serde_json::from_slice(&entry.value).unwrap());
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_told_once_and_its_end_as_well() {
+    let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
+    let options = kit::options(vec![server.url()]);
+    let (hook, slack) = (Receiver::start([Reply::status(200)]).await, Receiver::start([Reply::status(200)]).await);
+    let hooks = Hooks {
+        generic: vec![Secret::new(hook.url())],
+        secret: Some(Secret::new("word")),
+        slack: vec![Secret::new(slack.url())],
+    };
+    let env = reach(net.env(&options).await, &options, Reach { hooks, prometheus: None });
+    stale(&options, 11).await;
+    let first = run(&env, &options).await;
+    assert_eq!(first.alerts.len(), 1, "{:?}", first.alerts);
+    assert_eq!(first.alerts[0].sentence, "Found 11 keys without TTL in one run (more than 10)");
+    stale(&options, 25).await;
+    let second = run(&env, &options).await;
+    assert_eq!((second.alerts[0].id, &second.alerts[0].since), (first.alerts[0].id, &first.alerts[0].since));
+    let third = run(&env, &options).await;
+    assert_eq!(third.alerts, []);
+    let told = events(&env, &options.job).await;
+    let types: Vec<&Value> = told.iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, [&json!("dev.keysweep.alert.raised.v1"), &json!("dev.keysweep.alert.resolved.v1")]);
+    assert_eq!(told[0]["data"]["evidence"]["staleTTLKeys"], 11);
+    for receiver in [&hook, &slack] {
+        assert_eq!(receiver.sent().len(), 2, "raised and resolved");
+    }
+    let posted: Value = serde_json::from_slice(&hook.sent()[0].body).unwrap();
+    assert_eq!((&posted["id"], &posted["data"]), (&told[0]["id"], &told[0]["data"]), "as subscribers are told");
+    assert_eq!(alerts::read(&*env.past, &options.job).await.unwrap(), alerts::Book::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_is_down_is_named_and_its_notice_waits() {
+    let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
+    let options = kit::options(vec![server.url()]);
+    let hooks = Hooks { generic: vec![Secret::new(nobody().await)], ..Hooks::default() };
+    let env = reach(net.env(&options).await, &options, Reach { hooks, prometheus: None });
+    stale(&options, 11).await;
+    let result = run(&env, &options).await;
+    assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 11));
+    let issue = result.issues.iter().find(|issue| issue.contains("could not be delivered")).unwrap();
+    assert!(issue.contains("http://127.0.0.1") && !issue.contains(receiver::SECRET), "{issue}");
+    assert!(result.findings.iter().any(|finding| finding.rule == "alert-not-delivered"));
+    let book = alerts::read(&*env.past, &options.job).await.unwrap();
+    assert_eq!((book.active.len(), book.outbox.len(), book.outbox[0].tries), (1, 1, 1));
+}
+
+/// The same run, whatever is wrong with where the hits are counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sources_that_give_nonsense_are_named() {
+    let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
+    let admin = kit::options(vec![server.url()]);
+    let conn = &kit::keys::conns(&admin.access).await[0];
+    let check = async |source: HitRateSource, prometheus: Option<String>, words: &str| {
+        let mut options = kit::options(vec![server.url()]);
+        options.application.hit_rate = source;
+        let prometheus = prometheus.map(|url| PrometheusSource {
+            url: Secret::new(url),
+            hits: "sum(hits)".to_owned(),
+            misses: "sum(misses)".to_owned(),
+            errors: None,
+        });
+        let env = reach(net.env(&options).await, &options, Reach { prometheus, ..Reach::default() });
+        stale(&options, 3).await;
+        let result = run(&env, &options).await;
+        assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 3));
+        assert_eq!(result.current_metrics.hit_rate, None, "unknown is not 0 %");
+        let named = result.issues.iter().any(|issue| issue.starts_with("The hit rate is not known") && issue.contains(words));
+        assert!(named, "`{words}` is not in {:?}", result.issues);
+    };
+    let hash = || HitRateSource::Hash(Key::new(*b"metrics"));
+    check(hash(), None, "there is no hash `metrics`").await;
+    conn.words("SET metrics 1").await.unwrap();
+    check(hash(), None, "WRONGTYPE").await;
+    conn.words("DEL metrics").await.unwrap();
+    conn.words("HSET metrics hits many misses 3").await.unwrap();
+    check(hash(), None, "field `hits` of the hash `metrics` is `many`").await;
+    conn.words("HDEL metrics misses").await.unwrap();
+    conn.words("HSET metrics hits 1").await.unwrap();
+    check(hash(), None, "has no field `misses`").await;
+    let prometheus = || HitRateSource::Prometheus;
+    check(prometheus(), Some(nobody().await), "refused").await;
+    let nothing = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+    let receiver = Receiver::start([Reply::body(nothing)]).await;
+    check(prometheus(), Some(receiver.url()), "`sum(hits)` has no result").await;
+    check(prometheus(), None, "name no Prometheus").await;
+}
+
+/// Counters that the application keeps itself: in a hash, and in Prometheus, which knows errors, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_applications_own_counters_are_used() {
+    let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
+    let mut options = kit::options(vec![server.url()]);
+    options.application.hit_rate = HitRateSource::Hash(Key::new(*b"metrics"));
+    let conn = &kit::keys::conns(&options.access).await[0];
+    let env = net.env(&options).await;
+    conn.words("HSET metrics hits 1000 misses 1000 errors 5").await.unwrap();
+    stale(&options, 1).await;
+    run(&env, &options).await;
+    conn.words("HSET metrics hits 1785 misses 1215 errors 30").await.unwrap();
+    let result = run(&env, &options).await;
+    let metrics = result.current_metrics;
+    assert_eq!((metrics.hit_rate, metrics.hits, metrics.misses), (Some(78.5), 785, 215));
+    assert!(result.issues.contains(&"High cache error rate: 25 errors vs 785 hits".to_owned()), "{:?}", result.issues);
+    assert_eq!(result.metrics.hit_rates.source, "hash");
+    assert_eq!(result.alerts.iter().map(|alert| alert.alert.as_str()).collect::<Vec<_>>(), ["errors-high"]);
+    // They went backwards: the application began anew.
+    conn.words("HSET metrics hits 60 misses 40 errors 0").await.unwrap();
+    let result = run(&env, &options).await;
+    let since = result.metrics.hit_rates.since_last_run.unwrap();
+    assert_eq!((since.hits, since.misses, since.errors, since.resets), (60, 40, Some(0), 1));
+    assert_eq!(result.alerts, [], "no errors since");
+}
