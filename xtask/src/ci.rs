@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
     }
     install::ensure(&install::FOR_TESTS)?;
+    install::offer_browser();
     let lint = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     let doc = ["doc", "--workspace", "--no-deps", "--locked"];
     let mut docs = cargo(&doc);

@@ -31,6 +31,12 @@ pub(crate) const NATS: Tool =
 /// What the tests make certificates with.
 pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", find: None };
 
+/// What the tests look at reports with, where it is there: without it they say that they skip that.
+const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
+
+/// Other names of browsers that serve as well.
+const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
+
 /// All that the tests need.
 pub(crate) const FOR_TESTS: [Tool; 3] = [REDIS, NATS, OPENSSL];
 
@@ -65,6 +71,16 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tries to install a browser. Without one, a test less is run.
+pub(crate) fn offer_browser() {
+    if BROWSERS.iter().any(|name| find_program(name).is_some()) {
+        return;
+    }
+    if let Err(e) = ensure(&[CHROMIUM]) {
+        eprintln!("xtask: reports are not looked at in a browser: {e}");
+    }
 }
 
 fn install(tool: &Tool) -> Result<()> {

@@ -22,6 +22,8 @@ pub(crate) fn sweep(keysweep: &Path, urls: &[String], args: &[String]) -> Result
     let mut command = Command::new(keysweep);
     command.arg("run").args(urls.iter().flat_map(|url| ["--redis", url]));
     command.args(["--pattern", "permissions:*", "--yes", "--json", "--quiet"]).args(args);
+    // Nothing of a measurement belongs among the reports and the history of whoever measures.
+    command.env("KEYSWEEP_STATE_DIR", "none").env("KEYSWEEP_GENERATE_REPORT", "false");
     let begin = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let child = child.with_context(|| format!("failed to start `{}`", keysweep.display()))?;

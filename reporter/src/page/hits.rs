@@ -34,7 +34,7 @@ impl Hits {
         };
         let charts: Vec<String> = Size::ALL.into_iter().filter_map(draw).collect();
         let no_chart = match rates.history.len() {
-            0 => "There are no samples over time yet. A `keysweep serve` takes them between runs.",
+            0 => "There are no samples over time yet; keysweep serve takes them between runs.",
             _ => "There was no traffic in any of the samples.",
         };
         Self {

@@ -1,13 +1,18 @@
 //! What a report says of keys: what became of the candidates, how long the others live on, where they are.
 
+use std::borrow::Cow;
+
 use shared::metrics::{Heaviest, InactiveCaches, TtlDistribution};
 use shared::result::CleanupResult;
 
 use super::chart::{self, Size};
 use super::table::{Kind, Table};
-use super::words::{NONE, bytes, counted, percent, share_text, span};
+use super::words::{NONE, bytes, counted, percent, share_text, shortened, span};
 use crate::grouped;
 use crate::render::note;
+
+/// Most letters of a name that are shown: a key may have millions.
+const NAME_MAX: usize = 120;
 
 /// What became of every candidate.
 pub(super) struct Accounts {
@@ -125,10 +130,10 @@ pub(super) struct Ranking<'a> {
 
 /// A prefix.
 pub(super) struct Ranked<'a> {
-    /// As it is.
-    pub(super) prefix: &'a str,
-    /// A key that begins so.
-    pub(super) sample: Option<&'a str>,
+    /// As it is, or its beginning.
+    pub(super) prefix: Cow<'a, str>,
+    /// A key that begins so, or its beginning.
+    pub(super) sample: Option<Cow<'a, str>>,
     /// Keys or bytes.
     pub(super) weight: String,
     /// Of the whole.
@@ -164,8 +169,8 @@ fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: fn(u64) -> Str
         error => format!("; each may be too low by {} at most", unit(error)),
     };
     let row = |row: &'a shared::metrics::PrefixRow| Ranked {
-        prefix: &row.prefix,
-        sample: row.sample_key.as_deref(),
+        prefix: shortened(&row.prefix, NAME_MAX),
+        sample: row.sample_key.as_deref().map(|key| shortened(key, NAME_MAX)),
         weight: unit(row.weight),
         share: share_text(row.weight, heaviest.total),
         bar: chart::bar(row.weight, heaviest.total),

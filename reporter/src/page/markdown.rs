@@ -105,8 +105,8 @@ fn prefixes(page: &mut String, prefixes: &Prefixes<'_>) {
     for ranking in &prefixes.rankings {
         let _ = writeln!(page, "### {}\n\n{}\n", ranking.title, text(&ranking.note));
         let rows = ranking.rows.iter().map(|row| {
-            let sample = row.sample.map(code).unwrap_or_default();
-            vec![code(row.prefix), row.weight.clone(), text(&row.share), sample]
+            let sample = row.sample.as_deref().map(code).unwrap_or_default();
+            vec![code(&row.prefix), row.weight.clone(), text(&row.share), sample]
         });
         table(page, &[("Prefix", false), ("Weight", true), ("Share", true), ("Such as", false)], rows);
     }
