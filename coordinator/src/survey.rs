@@ -1,18 +1,24 @@
 //! The look around before a run: what is there, whether we may do what we are about to do, and how much that
 //! would be. Reads only; it is all that `keysweep plan` does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use scanner::Selector;
 use serde::Serialize;
-use shared::cluster::{Deployment, Fault, FaultKind, Primary, node, preflight};
+use shared::activity::ActiveUsers;
+use shared::cluster::{Deployment, Fault, FaultKind, Primary, node};
 use shared::ids::RunId;
 use shared::limits::NOT_READY_TIMEOUT;
-use shared::messages::{Guards, PlannedNode, RunSpec, ScanTask};
+use shared::messages::{Guards, PlannedNode, Rules, RunSpec, ScanTask};
+use shared::records::{RecordError, Records};
 use shared::slot::SlotSet;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
+use crate::activity;
 use crate::estimate::Estimate;
+use crate::meet::{Met, meet};
 use crate::options::Options;
 use crate::plan::{NodeKeys, Planner};
 use crate::sample::sample;
@@ -109,6 +115,8 @@ pub struct Survey {
     pub missing: SlotSet,
     /// The sum over the nodes.
     pub estimate: Estimate,
+    /// The users who are active, to be stored with the run; `None` if inactive ones are not looked for.
+    pub users: Option<Arc<ActiveUsers>>,
 }
 
 /// A node's part of a survey.
@@ -148,36 +156,41 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         return Err(SurveyError::NoSlots);
     }
     let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
-    let (mut planned, mut tasks, mut nodes, mut missing) =
-        (Vec::new(), Vec::new(), Vec::new(), SlotSet::all());
-    let mut last = None;
+    let mut down = Down { primaries: topology.primaries.len(), slots: SlotSet::new(), last: None };
+    let mut met = Vec::new();
     for primary in &topology.primaries {
-        missing = missing.difference(&primary.slots);
-        match look_at(&deployment, primary, options, topology.cluster).await {
-            Ok((node, keys, mut row)) => {
-                let its_tasks = if topology.cluster {
-                    planner.slots(&keys, &SlotSet::new())
-                } else {
-                    planner.database(&keys)
-                };
-                row.tasks = its_tasks.len() as u64;
-                planned.push(node);
-                nodes.push(row);
-                tasks.extend(its_tasks);
-            }
-            // A cluster goes on without a node that is down: its slots are missing, and the run says so.
-            Err(SurveyError::Redis(fault)) if topology.primaries.len() > 1 && fault.kind.transient() => {
-                tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
-                missing = missing.union(&primary.slots);
-                last = Some(fault);
-            }
-            Err(e) => return Err(e),
-        }
+        met.extend(down.unless_down(primary, meet(&deployment, primary, options, topology.cluster).await)?);
     }
-    if let (true, Some(mut fault)) = (planned.is_empty(), last) {
-        fault.detail =
-            format!("{}, like all {} primaries of the cluster", fault.detail, topology.primaries.len());
-        return Err(fault.into());
+    // Before the first sample, which depends on it, and after the baselines, which it would distort.
+    let activity = match options.looks_for_inactive() {
+        Some(order) => {
+            activity::find_out(&deployment, order, met.iter().map(|there: &Met<'_>| &there.status)).await
+        }
+        None => activity::Found::default(),
+    };
+    let rules =
+        Rules { inactive: activity.known.as_ref().map(|known| known.rule.clone()), ..options.rules.clone() };
+    let selector = Selector::new(&rules, activity.known.as_ref().map(|known| &known.activity));
+    let (mut planned, mut tasks, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut missing = SlotSet::all();
+    for there in met {
+        missing = missing.difference(&there.primary.slots);
+        let looked = look_at(&there, &selector, topology.cluster).await.map_err(SurveyError::from);
+        let Some((mut node, keys, mut row)) = down.unless_down(there.primary, looked)? else { continue };
+        for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == node.node) {
+            node.baseline += *own;
+        }
+        let its_tasks =
+            if topology.cluster { planner.slots(&keys, &SlotSet::new()) } else { planner.database(&keys) };
+        row.tasks = its_tasks.len() as u64;
+        planned.push(node);
+        nodes.push(row);
+        tasks.extend(its_tasks);
+    }
+    missing = missing.union(&down.slots);
+    if let (true, Some(fault)) = (planned.is_empty(), down.last) {
+        let all = format!("{}, like all {} primaries of the cluster", fault.detail, down.primaries);
+        return Err(Fault { detail: all, ..fault }.into());
     }
     let estimate = Estimate::sum(nodes.iter().map(|row| row.estimate));
     let spec = RunSpec {
@@ -186,7 +199,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         alias: options.alias.clone(),
         cluster: topology.cluster,
         db: options.access.db,
-        rules: options.rules.clone(),
+        rules,
         dry_run: options.dry_run,
         nodes: planned,
         started_at_ms: now_ms,
@@ -197,12 +210,54 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         display_name: options.display_name.clone(),
         started_by: options.started_by.clone(),
         attempt: options.attempt,
-        activity_source: None,
-        inactive_refused: None,
+        activity_source: options.looks_for_inactive().map(|order| order.source.name()),
+        inactive_refused: activity.refused,
         application: options.application.clone(),
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
-    Ok(Survey { spec, tasks, nodes, missing, estimate })
+    let users = activity.known.map(|known| known.users);
+    Ok(Survey { spec, tasks, nodes, missing, estimate, users })
+}
+
+impl Survey {
+    /// Stores the run that was planned, in its `records`; its spec last, so that a run that is there is whole.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn store(&self, records: &Records) -> Result<(), RecordError> {
+        if let Some(users) = &self.users {
+            shared::activity::store(records, users).await?;
+        }
+        records.create_plan(&self.spec, &self.tasks).await.map(drop)
+    }
+}
+
+/// The nodes that are down. A cluster goes on without them: their slots are missing, and the run says so.
+struct Down {
+    /// All primaries that there are.
+    primaries: usize,
+    slots: SlotSet,
+    last: Option<Fault>,
+}
+
+impl Down {
+    /// What was `seen` of a primary; `None` if it is down.
+    fn unless_down<T>(
+        &mut self,
+        primary: &Primary,
+        seen: Result<T, SurveyError>,
+    ) -> Result<Option<T>, SurveyError> {
+        match seen {
+            Ok(seen) => Ok(Some(seen)),
+            Err(SurveyError::Redis(fault)) if self.primaries > 1 && fault.kind.transient() => {
+                tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
+                self.slots = self.slots.union(&primary.slots);
+                self.last = Some(fault);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
 }
 
 /// A fault that is about the database that was asked for, as such.
@@ -232,36 +287,12 @@ async fn discover(options: &Options) -> Result<Deployment, Fault> {
 }
 
 async fn look_at(
-    deployment: &Deployment,
-    primary: &Primary,
-    options: &Options,
+    there: &Met<'_>,
+    selector: &Selector<'_>,
     cluster: bool,
-) -> Result<(PlannedNode, NodeKeys, NodeSurvey), SurveyError> {
-    let conn = deployment.conn(&primary.node).await?;
-    let writes = options.rules.action.writes();
-    let role = node::status(&conn, options.access.db).await?;
-    if let (Some(primary), true) = (role.replica_of, writes) {
-        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary });
-    }
-    if !role.supported {
-        return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: role.version });
-    }
-    let slot = primary.slots.iter().next().filter(|_| cluster);
-    let lacking = preflight::missing(&conn, slot, writes, &options.rules.patterns).await?;
-    if !lacking.is_empty() {
-        let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
-            lacking.iter().map(part).collect::<Vec<_>>().join(by)
-        };
-        return Err(SurveyError::Rights {
-            address: conn.address().to_owned(),
-            user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
-            commands: all(|missing| &missing.detail, "; "),
-            rules: all(|missing| &missing.rule, " "),
-        });
-    }
-    // The baseline of the hit rate: before the first look-up of a key.
-    let status = node::status(&conn, options.access.db).await?;
-    let counts = node::slot_counts(&conn, &primary.slots).await?;
+) -> Result<(PlannedNode, NodeKeys, NodeSurvey), Fault> {
+    let Met { primary, conn, status } = there;
+    let counts = node::slot_counts(conn, &primary.slots).await?;
     let keys = NodeKeys {
         node: primary.node.clone(),
         keys: status.keys,
@@ -269,7 +300,7 @@ async fn look_at(
         listing: status.listing,
         slots: counts,
     };
-    let (sample, own) = sample(&conn, &keys, cluster, &options.rules).await?;
+    let (sample, own) = sample(conn, &keys, cluster, selector).await?;
     let mut baseline = status.lookups;
     baseline += own;
     let node = PlannedNode {
@@ -277,13 +308,13 @@ async fn look_at(
         address: conn.address().to_owned(),
         slots: primary.slots.clone(),
         keys: status.keys,
-        process: status.process,
+        process: status.process.clone(),
         baseline,
     };
     let row = NodeSurvey {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
-        version: status.version,
+        version: status.version.clone(),
         slots: primary.slots.len() as u64,
         keys: status.keys,
         keys_without_ttl: status.keys.saturating_sub(status.expires),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared::ids::NodeId;
-use shared::messages::{Lookups, RunSpec};
+use shared::messages::{ActivityRule, Lookups, RunSpec};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::slot::SlotSet;
@@ -52,18 +52,35 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         scanned_keys_approximate: fold.approximate,
         cleaned_keys: accounting.deleted,
         stale_ttl_keys: counts.stale,
-        inactive_user_caches: 0,
+        inactive_user_caches: fold.totals.inactive_deleted,
         current_metrics: metrics(fold, spec, &around.traffic),
         recommendations: Vec::new(),
         issues: issues(fold, &coverage, &accounting, &around.dead),
         findings: Vec::new(),
         alerts: Vec::new(),
         metrics: Metrics::default(),
-        inactive: InactiveCaches::default(),
+        inactive: inactive(fold, spec),
         accounting,
         coverage,
         nodes: nodes(fold, spec),
     })
+}
+
+fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
+    let rule = spec.rules.inactive.as_ref();
+    let counts = fold.totals.counts;
+    InactiveCaches {
+        searched: rule.is_some(),
+        refused: spec.inactive_refused.clone(),
+        source: spec.activity_source.clone(),
+        active_users: rule.and_then(|rule| match rule.activity {
+            ActivityRule::Users { users, .. } => Some(users),
+            ActivityRule::Idle => None,
+        }),
+        found: counts.inactive,
+        near_expiry: counts.near_expiry,
+        unknown_user: counts.unknown_user,
+    }
 }
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
@@ -135,6 +152,9 @@ fn issues(
     let stale = fold.totals.counts.stale;
     if stale > 0 {
         issues.push(format!("Found {stale} keys without TTL - this indicates a caching bug"));
+    }
+    if let Some(why) = fold.spec.as_ref().and_then(|spec| spec.inactive_refused.as_ref()) {
+        issues.push(format!("Aggressive cleanup was refused: {why}"));
     }
     if let Some(cancel) = &fold.cancel {
         issues.push(format!("The run was stopped: {}", cancel.cause));

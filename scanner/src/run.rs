@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use shared::activity::{Activities, ActivityError};
 use shared::cluster::node;
 use shared::cluster::{Conn, Fault, FaultKind, window};
 use shared::crash::CrashPoint;
@@ -38,6 +39,7 @@ pub struct Scanner {
     env: Env,
     deployments: Deployments,
     specs: Specs,
+    activities: Activities,
     shutdown: CancellationToken,
 }
 
@@ -46,7 +48,7 @@ impl Scanner {
     #[must_use]
     pub fn new(env: Env, shutdown: CancellationToken) -> Self {
         let deployments = Deployments::new(&env, "keysweep-scanner");
-        Self { specs: Specs::new(&env), deployments, env, shutdown }
+        Self { specs: Specs::new(&env), activities: Activities::new(&env), deployments, env, shutdown }
     }
 
     /// Works on scan tasks, `at_once` at a time, until told to shut down.
@@ -54,16 +56,25 @@ impl Scanner {
     /// # Errors
     /// When the queue fails for good.
     pub async fn run(&self, at_once: usize) -> Result<(), QueueError> {
-        worker::run(&self.env, self, at_once, self.shutdown.clone()).await
+        tokio::select! {
+            ended = worker::run(&self.env, self, at_once, self.shutdown.clone()) => ended,
+            () = self.activities.sweep() => Ok(()),
+        }
     }
 
     async fn scan(&self, task: &ScanTask, delivery: &Delivery) -> Result<Disposition, Failure> {
         let records = self.env.records(task.run);
         let Some(spec) = self.specs.get(task.run).await? else { return Ok(Disposition::Done) };
-        if records.report(task.task).await?.is_some() || records.result().await?.is_some() {
+        if records.result().await?.is_some() {
+            self.activities.forget(task.run).await;
             return Ok(Disposition::Done);
         }
-        let scanned = self.read(task, &spec, &records, delivery).await;
+        if records.report(task.task).await?.is_some() {
+            return Ok(Disposition::Done);
+        }
+        let activity = self.activities.get(task.run, &spec.rules).await.map_err(unknown)?;
+        let selector = Selector::new(&spec.rules, activity.as_deref());
+        let scanned = self.read(task, &spec, &selector, (&records, delivery)).await;
         let (report, batches) = match scanned {
             Ok(Some(scanned)) => scanned,
             Ok(None) => {
@@ -90,8 +101,8 @@ impl Scanner {
         &self,
         task: &ScanTask,
         spec: &RunSpec,
-        records: &Records,
-        delivery: &Delivery,
+        selector: &Selector<'_>,
+        (records, delivery): (&Records, &Delivery),
     ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, Fault> {
         let deployment = self.deployments.get(&task.alias, spec.db).await?;
         let conn = deployment.conn(&task.node).await?;
@@ -102,7 +113,7 @@ impl Scanner {
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
         let mut reading =
             Reading { tally: Tally::default(), approximate: false, pulse: Pulse::new(&self.env) };
-        if !reading.go_through(&mut walk, &conn, spec, records, delivery).await? {
+        if !reading.go_through(&mut walk, &conn, selector, (records, delivery)).await? {
             return Ok(None);
         }
         let after = Look::take(&conn, spec, &task.scope).await?;
@@ -158,6 +169,14 @@ impl Scanner {
             sleep(pause).await;
             pause = (pause * 2).min(FULL_PAUSE_MAX);
         }
+    }
+}
+
+/// Without knowing who is active, nothing may be done.
+fn unknown(error: ActivityError) -> Failure {
+    match error {
+        ActivityError::Records(error) => error.into(),
+        error => Failure::Message(error.to_string()),
     }
 }
 
@@ -226,11 +245,9 @@ impl Reading {
         &mut self,
         walk: &mut Walk,
         conn: &Conn,
-        spec: &RunSpec,
-        records: &Records,
-        delivery: &Delivery,
+        selector: &Selector<'_>,
+        (records, delivery): (&Records, &Delivery),
     ) -> Result<bool, Fault> {
-        let selector = Selector::new(&spec.rules);
         let (mut slots, mut keys): (Vec<u16>, Vec<Key>) = (Vec::new(), Vec::new());
         loop {
             // Those that are about to be looked up may all become candidates.
@@ -240,8 +257,8 @@ impl Reading {
             if listings.is_empty() && keys.is_empty() {
                 return Ok(true);
             }
-            let (pages, ttls) = window(conn, &listings, &keys).await?;
-            self.tally.looked_up(&slots, std::mem::take(&mut keys), &ttls, &selector);
+            let (pages, seen) = window(conn, &listings, &keys, selector.ask()).await?;
+            self.tally.looked_up(&slots, std::mem::take(&mut keys), &seen, selector);
             slots.clear();
             if !listings.is_empty() {
                 match walk.take(pages) {
@@ -250,7 +267,7 @@ impl Reading {
                         self.tally.restart();
                     }
                     Taken::Keys(listed) => {
-                        let wanted = self.tally.listed(listed, walk.may_repeat(), &selector);
+                        let wanted = self.tally.listed(listed, walk.may_repeat(), selector);
                         (slots, keys) = wanted.into_iter().map(|listed| (listed.slot, listed.key)).unzip();
                     }
                 }
@@ -280,7 +297,7 @@ impl Reading {
             covered: settled.covered,
             rest: settled.rest,
             counts,
-            batches: batching::listed(&batches),
+            batches: batching::listed(&batches, spec.rules.action),
             long_keys,
             lookups,
             approximate: self.approximate || settled.approximate,

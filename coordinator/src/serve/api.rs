@@ -138,13 +138,18 @@ fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Result<&'a Job, (usize,
 
 /// The job's options with what the request changes.
 fn options(job: &Job, request: &RunRequest) -> Result<Options, (usize, String)> {
-    if request.aggressive_cleanup == Some(true) {
-        return Err((
-            400,
-            "this version cannot find inactive users; leave `aggressiveCleanup` out".to_owned(),
-        ));
-    }
     let mut options = job.options.clone();
+    if let Some(aggressive) = request.aggressive_cleanup {
+        options.aggressive = aggressive;
+    }
+    if let (Some(days), Some(order)) = (request.inactivity_threshold_days, options.inactive.take()) {
+        options.inactive = Some(order.after_days(days).map_err(|e| (400, e.to_string()))?);
+    }
+    if options.aggressive && options.inactive.is_none() {
+        let why = "the job cannot find inactive users; set its `activity` and `identity`, or leave \
+                   `aggressiveCleanup` out";
+        return Err((400, why.to_owned()));
+    }
     if let Some(keys) = request.scan_batch_size {
         if !(1..=10_000).contains(&keys) {
             return Err((
