@@ -119,13 +119,14 @@ pub fn keys(survey: &Survey) -> u64 {
 /// # Errors
 /// [`RunError::TooMany`].
 pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), RunError> {
-    let (limit, percent) = (options.max_delete_percent, estimate.percent());
-    if options.rules.action != shared::messages::Action::Delete || percent <= f64::from(limit) {
+    let candidates = estimate.deletions(options.rules.action);
+    let (limit, percent) = (options.max_delete_percent, estimate.percent_of(candidates));
+    if percent <= f64::from(limit) {
         return Ok(());
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 0 to 100")]
     let allow = percent.ceil().min(100.0) as u8;
-    let (candidates, matching) = (estimate.candidates(), estimate.matching_keys);
+    let matching = estimate.matching_keys;
     Err(RunError::TooMany { candidates, matching, percent, limit, allow })
 }
 
@@ -210,7 +211,7 @@ async fn stages(
         }),
     );
     survey.note(env).await;
-    env.records(run).create_plan(&survey.spec, &survey.tasks).await.map_err(DriveError::from)?;
+    survey.store(&env.records(run)).await.map_err(DriveError::from)?;
     let mut driving = Box::pin(drive(env, run, &options.started_by, progress));
     let result = loop {
         tokio::select! {

@@ -1,6 +1,7 @@
 //! From a sample of a node's keys to what a run would delete there. Pure.
 
 use serde::Serialize;
+use shared::messages::Action;
 
 /// What a sample of a node's keys showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Sample {
     pub stale: u64,
     /// Stale keys that a protected pattern keeps.
     pub protected: u64,
+    /// Keys of inactive users that would be deleted: neither protected nor about to expire.
+    pub inactive: u64,
     /// Whether these are all keys of the node.
     pub all: bool,
 }
@@ -28,6 +31,8 @@ pub struct Estimate {
     pub stale_ttl_keys: u64,
     /// Stale keys that a protected pattern keeps.
     pub protected_keys: u64,
+    /// Keys of inactive users that would be deleted: neither protected nor about to expire.
+    pub inactive_keys: u64,
     /// Whether every key was looked at.
     pub exact: bool,
 }
@@ -47,6 +52,7 @@ impl Estimate {
             matching_keys: scale(sample.matching),
             stale_ttl_keys: scale(sample.stale),
             protected_keys: scale(sample.protected),
+            inactive_keys: scale(sample.inactive),
             exact: sample.all,
         }
     }
@@ -59,6 +65,7 @@ impl Estimate {
             matching_keys: sum.matching_keys + node.matching_keys,
             stale_ttl_keys: sum.stale_ttl_keys + node.stale_ttl_keys,
             protected_keys: sum.protected_keys + node.protected_keys,
+            inactive_keys: sum.inactive_keys + node.inactive_keys,
             exact: sum.exact && node.exact,
         })
     }
@@ -66,21 +73,39 @@ impl Estimate {
     /// Keys that would be acted upon.
     #[must_use]
     pub fn candidates(&self) -> u64 {
+        self.stale_candidates() + self.inactive_keys
+    }
+
+    /// Those that have no TTL.
+    #[must_use]
+    pub fn stale_candidates(&self) -> u64 {
         self.stale_ttl_keys.saturating_sub(self.protected_keys)
     }
 
-    /// Those in percent of the matching keys.
+    /// Keys that would be deleted by a run that does `action` with stale ones.
+    #[must_use]
+    pub fn deletions(&self, action: Action) -> u64 {
+        match action {
+            Action::Delete => self.candidates(),
+            Action::Expire { .. } => self.inactive_keys,
+            Action::Report => 0,
+        }
+    }
+
+    /// So many keys in percent of the matching ones.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
         reason = "shown with one decimal, and compared with whole percents"
     )]
+    pub fn percent_of(&self, keys: u64) -> f64 {
+        if self.matching_keys == 0 { 0.0 } else { keys as f64 * 100.0 / self.matching_keys as f64 }
+    }
+
+    /// The candidates in percent of the matching keys.
+    #[must_use]
     pub fn percent(&self) -> f64 {
-        if self.matching_keys == 0 {
-            0.0
-        } else {
-            self.candidates() as f64 * 100.0 / self.matching_keys as f64
-        }
+        self.percent_of(self.candidates())
     }
 
     /// The number of keys at which a run that may delete `percent` of them is stopped; `None` at 100 %.
@@ -97,13 +122,19 @@ mod tests {
 
     #[test]
     fn samples_are_scaled_and_complete_ones_are_exact() {
-        let sample = Sample { listed: 1_000, matching: 500, stale: 50, protected: 10, all: false };
+        let sample =
+            Sample { listed: 1_000, matching: 500, stale: 50, protected: 10, inactive: 20, all: false };
         let estimate = Estimate::of(&sample, 10_000);
-        assert_eq!((estimate.matching_keys, estimate.candidates(), estimate.exact), (5_000, 400, false));
-        assert!((estimate.percent() - 8.0).abs() < 1e-9);
+        assert_eq!((estimate.matching_keys, estimate.candidates(), estimate.exact), (5_000, 600, false));
+        assert!((estimate.percent() - 12.0).abs() < 1e-9);
+        let expire = Action::Expire { ttl_ms: 1, jitter_ms: 0 };
+        assert_eq!(
+            [Action::Delete, expire, Action::Report].map(|action| estimate.deletions(action)),
+            [600, 200, 0]
+        );
         assert_eq!((estimate.cap(10), estimate.cap(100)), (Some(500), None));
         let all = Estimate::of(&Sample { all: true, ..sample }, 10_000);
-        assert_eq!((all.matching_keys, all.candidates(), all.exact), (500, 40, true));
+        assert_eq!((all.matching_keys, all.candidates(), all.exact), (500, 60, true));
         let none = Estimate::of(&Sample { all: true, ..Sample::default() }, 0);
         assert!(none.percent() < f64::EPSILON);
         assert!(!Estimate::sum([estimate, all]).exact);

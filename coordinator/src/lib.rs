@@ -1,6 +1,7 @@
 //! The coordinator: plans runs, drives them to their result, and is the command line. The only crate that
 //! knows the stages.
 
+pub mod activity;
 pub mod cli;
 pub mod conduct;
 pub mod dispatch;
@@ -10,7 +11,9 @@ pub mod estimate;
 pub mod exit;
 pub mod follow;
 pub mod hold;
+pub mod inactive;
 pub mod job_lock;
+mod meet;
 pub mod options;
 pub mod plan;
 pub mod report;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::cluster::Access;
-use shared::config::{self, RedisUrl, Secret, Settings};
+use shared::config::{self, RedisUrl, Secret, Settings, Source};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
@@ -12,6 +12,7 @@ use shared::messages::{Action, Application, Attempt, HitRateSource, Rules};
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
+use crate::inactive::{InactiveOrder, OrderError};
 use crate::whoami::myself;
 
 /// Everything that one run needs to know.
@@ -25,8 +26,13 @@ pub struct Options {
     pub alias: Alias,
     /// The way to it.
     pub access: Access,
-    /// What to look for and to do, a dry run considered.
+    /// What to look for and to do, a dry run considered. Without [`Rules::inactive`], which is known when a run has
+    /// been planned.
     pub rules: Rules,
+    /// Whether the caches of inactive users are removed as well; `inactive` is there then.
+    pub aggressive: bool,
+    /// How they are found, if that is set up.
+    pub inactive: Option<InactiveOrder>,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
@@ -65,31 +71,35 @@ pub enum OptionsError {
     /// An address that this version cannot reach.
     #[error("`{0}` asks for TLS, which this version cannot speak; give a `redis://` address")]
     Tls(String),
-    /// Prometheus does not know what to count.
-    #[error(
-        "`hitRate` names a Prometheus server ({0}); say what to ask it with `hitsQuery` and `missesQuery`"
-    )]
-    Queries(String),
-    /// A setting of a later version.
-    #[error("`aggressiveCleanup` is on ({0}), but this version cannot find inactive users; set it to false")]
-    Aggressive(String),
+    /// What tells inactive users is missing, or makes no sense.
+    #[error(transparent)]
+    Inactive(#[from] OrderError),
     /// Somebody outside who could not be reached.
     #[error(transparent)]
     Outside(#[from] SourceError),
 }
 
 impl Options {
+    /// How inactive users' caches are found, if they are to be removed.
+    #[must_use]
+    pub fn looks_for_inactive(&self) -> Option<&InactiveOrder> {
+        self.inactive.as_ref().filter(|_| self.aggressive)
+    }
+
     /// The options that `settings` stand for.
     ///
     /// # Errors
     /// When a setting cannot be carried out.
     pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
-        if settings.aggressive_cleanup.value {
-            return Err(OptionsError::Aggressive(settings.aggressive_cleanup.origin.to_string()));
+        let (aggressive, inactive) = (settings.aggressive_cleanup.value, InactiveOrder::of(settings)?);
+        if aggressive && inactive.is_none() {
+            return Err(OrderError::missing(settings).into());
         }
+        let mut protect = patterns(&settings.protect.value)?;
+        protect.extend(sources(settings)?);
         let rules = Rules {
             patterns: patterns(&settings.patterns.value)?,
-            protect: patterns(&settings.protect.value)?,
+            protect,
             action: action(settings),
             grace_ms: millis(settings.grace.value),
             scan_batch_keys: settings.scan_batch_size.value,
@@ -104,6 +114,8 @@ impl Options {
             alias: settings.alias.value.clone(),
             access,
             rules,
+            aggressive,
+            inactive,
             dry_run: settings.dry_run.value,
             max_delete_percent: settings.max_delete_percent.value,
             max_runtime: settings.max_runtime.value,
@@ -186,6 +198,18 @@ fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {
     texts.iter().map(pattern).collect()
 }
 
+/// The keys that keysweep itself reads from: they may match the job's patterns, and have no TTL, but are never to be
+/// touched.
+fn sources(settings: &Settings) -> Result<Vec<Pattern>, OptionsError> {
+    let sources = settings.activity.value.iter().chain([&settings.hit_rate.value]);
+    let keys = sources.filter(|source| matches!(source.word, "zset" | "set" | "hash"));
+    let literal = |source: &Source| {
+        Pattern::literal(source.what.as_bytes())
+            .map_err(|error| OptionsError::Pattern { pattern: source.what.clone(), source: error })
+    };
+    keys.map(literal).collect()
+}
+
 fn action(settings: &Settings) -> Action {
     match settings.effective_action() {
         config::Action::Delete => Action::Delete,
@@ -197,6 +221,6 @@ fn action(settings: &Settings) -> Action {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
 }

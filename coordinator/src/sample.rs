@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use scanner::Selector;
-use shared::cluster::{Conn, Fault, Listing, Ttl, window};
+use scanner::{Fate, Selector, Verdict};
+use shared::cluster::{Ask, Conn, Fault, Listing, window};
 use shared::key::Key;
 use shared::limits::SAMPLE_KEYS;
-use shared::messages::{Lookups, Rules};
+use shared::messages::{Lookups, Reason};
 use shared::range::SlotListing;
 use shared::slot::SLOTS;
 
@@ -31,10 +31,10 @@ pub(crate) async fn sample(
     conn: &Conn,
     node: &NodeKeys,
     cluster: bool,
-    rules: &Rules,
+    selector: &Selector<'_>,
 ) -> Result<(Sample, Lookups), Fault> {
     let mut looking =
-        Looking { rules, sample: Sample::default(), lookups: Lookups::default(), seen: HashSet::new() };
+        Looking { selector, sample: Sample::default(), lookups: Lookups::default(), seen: HashSet::new() };
     if node.keys > 2 * SAMPLE_KEYS {
         for _ in 0..RANDOM_PAGES / PAGES_AT_ONCE {
             let cursors = (0..PAGES_AT_ONCE).map(|_| random_cursor(node, cluster));
@@ -76,7 +76,7 @@ fn random_cursor(node: &NodeKeys, cluster: bool) -> u64 {
 }
 
 struct Looking<'a> {
-    rules: &'a Rules,
+    selector: &'a Selector<'a>,
     sample: Sample,
     lookups: Lookups,
     seen: HashSet<Key>,
@@ -91,9 +91,9 @@ impl Looking<'_> {
     async fn pages(&mut self, conn: &Conn, cursors: impl Iterator<Item = u64>) -> Result<u64, Fault> {
         let listings: Vec<Listing> =
             cursors.map(|cursor| Listing::Scan { cursor, count: PAGE_KEYS }).collect();
-        let (pages, _) = window(conn, &listings, &[]).await?;
+        let (pages, _) = window(conn, &listings, &[], Ask::Ttl).await?;
         let next = pages.last().map_or(0, |page| page.next);
-        let selector = Selector::new(self.rules);
+        let selector = self.selector;
         let mut wanted = Vec::new();
         for key in pages.into_iter().flat_map(|page| page.keys) {
             if key.is_own() {
@@ -109,16 +109,16 @@ impl Looking<'_> {
             }
             self.sample.listed += 1;
         }
-        let (_, ttls) = window(conn, &[], &wanted).await?;
-        for (key, ttl) in wanted.iter().zip(ttls) {
-            self.lookups += ttl.lookup();
-            if ttl == Ttl::Moved {
-                continue;
-            }
-            let stale = ttl == Ttl::Unlimited;
-            self.sample.matching += u64::from(ttl != Ttl::Gone);
-            self.sample.stale += u64::from(stale);
-            self.sample.protected += u64::from(stale && selector.protects(key));
+        let (_, looks) = window(conn, &[], &wanted, selector.ask()).await?;
+        for (key, seen) in wanted.iter().zip(looks) {
+            self.lookups += seen.lookups;
+            let verdict = selector.judge(key, &seen);
+            self.sample.matching += u64::from(verdict != Verdict::Gone);
+            let Verdict::Found(reason, fate) = verdict else { continue };
+            let protected = fate == Fate::Protected;
+            self.sample.stale += u64::from(reason == Reason::Stale);
+            self.sample.protected += u64::from(reason == Reason::Stale && protected);
+            self.sample.inactive += u64::from(reason == Reason::Inactive && !protected);
         }
         Ok(next)
     }

@@ -123,7 +123,7 @@ async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), Subm
     };
     let stored = async {
         survey.note(env).await;
-        records.create_plan(spec, &survey.tasks).await?;
+        survey.store(&records).await?;
         Ok(())
     };
     let stored = stored.await;
@@ -189,8 +189,9 @@ async fn left(env: &Env, hold: &Hold, survey: &Survey) -> Result<Option<Taken>, 
     if has_ended(env, hold.run).await? {
         return Ok(None);
     }
-    let same =
-        (&spec.rules, spec.dry_run, spec.db) == (&survey.spec.rules, survey.spec.dry_run, survey.spec.db);
+    let same = spec.rules.same_order(&survey.spec.rules)
+        && (spec.dry_run, spec.db) == (survey.spec.dry_run, survey.spec.db)
+        && spec.activity_source == survey.spec.activity_source;
     if same { Ok(Some(Taken::Left(hold.run))) } else { Err(SubmitError::Left(hold.run)) }
 }
 

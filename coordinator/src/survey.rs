@@ -1,15 +1,19 @@
 //! The look around before a run: what is there, whether we may do what we are about to do, and how much that
 //! would be. Reads only; it is all that `keysweep plan` does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use scanner::Selector;
 use serde::Serialize;
+use shared::activity::ActiveUsers;
 use shared::cluster::health::Look;
-use shared::cluster::{Deployment, Fault, FaultKind, Primary, node, preflight};
+use shared::cluster::{Deployment, Fault, FaultKind, Primary, node};
 use shared::env::Env;
 use shared::ids::RunId;
 use shared::limits::NOT_READY_TIMEOUT;
-use shared::messages::{Guards, PlannedNode, RunSpec, ScanTask};
+use shared::messages::{Guards, PlannedNode, Rules, RunSpec, ScanTask};
+use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Reading, Sample};
 use shared::sampling::{self, Purpose};
 use shared::slot::SlotSet;
@@ -17,7 +21,9 @@ use shared::web::Outside;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
+use crate::activity;
 use crate::estimate::Estimate;
+use crate::meet::{Met, meet};
 use crate::options::Options;
 use crate::plan::{NodeKeys, Planner};
 use crate::sample::sample;
@@ -114,17 +120,10 @@ pub struct Survey {
     pub missing: SlotSet,
     /// The sum over the nodes.
     pub estimate: Estimate,
+    /// The users who are active, to be stored with the run; `None` if inactive ones are not looked for.
+    pub users: Option<Arc<ActiveUsers>>,
     /// What servers and application had counted before.
     pub sample: Sample,
-}
-
-impl Survey {
-    /// Keeps the sample, so that our own look-ups are known. If that fails, the hit rate is less exact.
-    pub async fn note(&self, env: &Env) {
-        if let Err(e) = samples::create(&*env.past, self.sample.clone()).await {
-            tracing::warn!(error = %e, "failed to keep a sample, the hit rate may be off");
-        }
-    }
 }
 
 /// A node's part of a survey.
@@ -176,37 +175,43 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     };
     let begin = purpose.sample(&Look::default(), application, now_ms);
     let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
-    let (mut planned, mut tasks, mut nodes, mut missing) =
-        (Vec::new(), Vec::new(), Vec::new(), SlotSet::all());
-    let (mut last, mut readings) = (None, Vec::new());
+    let mut down = Down { primaries: topology.primaries.len(), slots: SlotSet::new(), last: None };
+    let mut met = Vec::new();
     for primary in &topology.primaries {
-        missing = missing.difference(&primary.slots);
-        match look_at(&deployment, primary, options, topology.cluster).await {
-            Ok(LookedAt { node, keys, mut row, reading }) => {
-                readings.push(reading);
-                let its_tasks = if topology.cluster {
-                    planner.slots(&keys, &SlotSet::new())
-                } else {
-                    planner.database(&keys)
-                };
-                row.tasks = its_tasks.len() as u64;
-                planned.push(node);
-                nodes.push(row);
-                tasks.extend(its_tasks);
-            }
-            // A cluster goes on without a node that is down: its slots are missing, and the run says so.
-            Err(SurveyError::Redis(fault)) if topology.primaries.len() > 1 && fault.kind.transient() => {
-                tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
-                missing = missing.union(&primary.slots);
-                last = Some(fault);
-            }
-            Err(e) => return Err(e),
-        }
+        met.extend(down.unless_down(primary, meet(&deployment, primary, options, topology.cluster).await)?);
     }
-    if let (true, Some(mut fault)) = (planned.is_empty(), last) {
-        fault.detail =
-            format!("{}, like all {} primaries of the cluster", fault.detail, topology.primaries.len());
-        return Err(fault.into());
+    // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
+    let activity = match options.looks_for_inactive() {
+        Some(order) => {
+            activity::find_out(&deployment, order, met.iter().map(|there: &Met<'_>| &there.status)).await
+        }
+        None => activity::Found::default(),
+    };
+    let rules =
+        Rules { inactive: activity.known.as_ref().map(|known| known.rule.clone()), ..options.rules.clone() };
+    let selector = Selector::new(&rules, activity.known.as_ref().map(|known| &known.activity));
+    let (mut planned, mut tasks, mut nodes, mut readings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut missing = SlotSet::all();
+    for there in met {
+        missing = missing.difference(&there.primary.slots);
+        let looked = look_at(&there, &selector, topology.cluster).await.map_err(SurveyError::from);
+        let Some(looked) = down.unless_down(there.primary, looked)? else { continue };
+        let LookedAt { node, keys, mut row, mut reading } = looked;
+        for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == node.node) {
+            reading.own_after += *own;
+        }
+        readings.push(reading);
+        let its_tasks =
+            if topology.cluster { planner.slots(&keys, &SlotSet::new()) } else { planner.database(&keys) };
+        row.tasks = its_tasks.len() as u64;
+        planned.push(node);
+        nodes.push(row);
+        tasks.extend(its_tasks);
+    }
+    missing = missing.union(&down.slots);
+    if let (true, Some(fault)) = (planned.is_empty(), down.last) {
+        let all = format!("{}, like all {} primaries of the cluster", fault.detail, down.primaries);
+        return Err(Fault { detail: all, ..fault }.into());
     }
     let estimate = Estimate::sum(nodes.iter().map(|row| row.estimate));
     let spec = RunSpec {
@@ -215,7 +220,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         alias: options.alias.clone(),
         cluster: topology.cluster,
         db: options.access.db,
-        rules: options.rules.clone(),
+        rules,
         dry_run: options.dry_run,
         nodes: planned,
         started_at_ms: now_ms,
@@ -226,13 +231,62 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         display_name: options.display_name.clone(),
         started_by: options.started_by.clone(),
         attempt: options.attempt,
-        activity_source: None,
-        inactive_refused: None,
+        activity_source: options.looks_for_inactive().map(|order| order.source.name()),
+        inactive_refused: activity.refused,
         application: options.application.clone(),
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
+    let users = activity.known.map(|known| known.users);
     let sample = Sample { nodes: readings, ..begin };
-    Ok(Survey { spec, tasks, nodes, missing, estimate, sample })
+    Ok(Survey { spec, tasks, nodes, missing, estimate, users, sample })
+}
+
+impl Survey {
+    /// Keeps the sample, so that our own look-ups are known. If that fails, the hit rate is less exact.
+    pub async fn note(&self, env: &Env) {
+        if let Err(e) = samples::create(&*env.past, self.sample.clone()).await {
+            tracing::warn!(error = %e, "failed to keep a sample, the hit rate may be off");
+        }
+    }
+
+    /// Stores the run that was planned, in its `records`; its spec last, so that a run that is there is whole.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn store(&self, records: &Records) -> Result<(), RecordError> {
+        if let Some(users) = &self.users {
+            shared::activity::store(records, users).await?;
+        }
+        records.create_plan(&self.spec, &self.tasks).await.map(drop)
+    }
+}
+
+/// The nodes that are down. A cluster goes on without them: their slots are missing, and the run says so.
+struct Down {
+    /// All primaries that there are.
+    primaries: usize,
+    slots: SlotSet,
+    last: Option<Fault>,
+}
+
+impl Down {
+    /// What was `seen` of a primary; `None` if it is down.
+    fn unless_down<T>(
+        &mut self,
+        primary: &Primary,
+        seen: Result<T, SurveyError>,
+    ) -> Result<Option<T>, SurveyError> {
+        match seen {
+            Ok(seen) => Ok(Some(seen)),
+            Err(SurveyError::Redis(fault)) if self.primaries > 1 && fault.kind.transient() => {
+                tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
+                self.slots = self.slots.union(&primary.slots);
+                self.last = Some(fault);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
 }
 
 /// A fault that is about the database that was asked for, as such.
@@ -269,36 +323,9 @@ struct LookedAt {
     reading: Reading,
 }
 
-async fn look_at(
-    deployment: &Deployment,
-    primary: &Primary,
-    options: &Options,
-    cluster: bool,
-) -> Result<LookedAt, SurveyError> {
-    let conn = deployment.conn(&primary.node).await?;
-    let writes = options.rules.action.writes();
-    // Before the first look-up of a key: samples of the hit rate begin here.
-    let status = node::status(&conn, options.access.db).await?;
-    if let (Some(primary), true) = (&status.replica_of, writes) {
-        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary: primary.clone() });
-    }
-    if !status.supported {
-        return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: status.version });
-    }
-    let slot = primary.slots.iter().next().filter(|_| cluster);
-    let (lacking, mut own) = preflight::missing(&conn, slot, writes, &options.rules.patterns).await?;
-    if !lacking.is_empty() {
-        let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
-            lacking.iter().map(part).collect::<Vec<_>>().join(by)
-        };
-        return Err(SurveyError::Rights {
-            address: conn.address().to_owned(),
-            user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
-            commands: all(|missing| &missing.detail, "; "),
-            rules: all(|missing| &missing.rule, " "),
-        });
-    }
-    let counts = node::slot_counts(&conn, &primary.slots).await?;
+async fn look_at(there: &Met<'_>, selector: &Selector<'_>, cluster: bool) -> Result<LookedAt, Fault> {
+    let Met { primary, conn, status, own } = there;
+    let counts = node::slot_counts(conn, &primary.slots).await?;
     let keys = NodeKeys {
         node: primary.node.clone(),
         keys: status.keys,
@@ -306,20 +333,20 @@ async fn look_at(
         listing: status.listing,
         slots: counts,
     };
-    let (sample, looked_up) = sample(&conn, &keys, cluster, &options.rules).await?;
-    own += looked_up;
-    let reading = status.reading(&primary.node, own);
+    let (sample, mut looked_up) = sample(conn, &keys, cluster, selector).await?;
+    looked_up += *own;
+    let reading = status.reading(&primary.node, looked_up);
     let node = PlannedNode {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
         slots: primary.slots.clone(),
         keys: status.keys,
-        process: status.process,
+        process: status.process.clone(),
     };
     let row = NodeSurvey {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
-        version: status.version,
+        version: status.version.clone(),
         slots: primary.slots.len() as u64,
         keys: status.keys,
         keys_without_ttl: status.keys.saturating_sub(status.expires),

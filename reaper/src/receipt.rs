@@ -25,11 +25,16 @@ pub(crate) fn outcomes(
     }
 }
 
-/// The receipt of `batch` whose groups had these outcomes.
-pub(crate) fn receipt(batch: &ReapBatch, outcomes: Vec<Vec<Outcome>>, cause: Option<String>) -> Receipt {
+/// The receipt of `batch` whose groups had these outcomes; `idle` says that idle times decide who is inactive.
+pub(crate) fn receipt(
+    batch: &ReapBatch,
+    outcomes: Vec<Vec<Outcome>>,
+    idle: bool,
+    cause: Option<String>,
+) -> Receipt {
     let mut lookups = Lookups::default();
-    for outcomes in &outcomes {
-        lookups += guard::lookups(outcomes);
+    for (group, outcomes) in batch.groups.iter().zip(&outcomes) {
+        lookups += guard::lookups(group.reason, idle, outcomes);
     }
     let groups = batch.groups.iter().zip(outcomes);
     let groups = groups
@@ -41,7 +46,8 @@ pub(crate) fn receipt(batch: &ReapBatch, outcomes: Vec<Vec<Outcome>>, cause: Opt
 /// The receipt that gives every candidate of `batch` the same outcome.
 pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: Option<String>) -> Receipt {
     let outcomes = batch.groups.iter().map(|group| vec![outcome; group.keys.len()]).collect();
-    receipt(batch, outcomes, cause)
+    // None of these takes a look-up.
+    receipt(batch, outcomes, false, cause)
 }
 
 #[cfg(test)]

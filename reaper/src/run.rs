@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::audit::{self, AuditEntry};
-use shared::cluster::guard::{self, Mode, Verdict};
+use shared::cluster::guard::{self, Act, Mode, Verdict};
 use shared::cluster::{Conn, Deployment, Fault, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
@@ -120,14 +120,14 @@ impl Reaper {
             return Ok(Disposition::Done);
         }
         let cancel = records.cancel().await?;
-        let mode =
-            if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(spec.rules.action) };
+        let act = Act::of(&spec.rules);
+        let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act(batch, &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
             Acted::Done(outcomes) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let cause = cancel.map(|cancel| cancel.cause);
-                self.store(&spec, batch, &receipt(batch, outcomes, cause)).await?;
+                self.store(&spec, batch, &receipt(batch, outcomes, act.idle_ms.is_some(), cause)).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
             }
@@ -312,7 +312,7 @@ impl Handler for Reaper {
             _ => None,
         };
         let receipt = match sealed {
-            Some(outcomes) => receipt(batch, outcomes, cause),
+            Some(outcomes) => receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), cause),
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
             None => uniform(batch, Outcome::Unreached, cause),
         };

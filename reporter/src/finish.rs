@@ -66,7 +66,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         scanned_keys_approximate: fold.approximate,
         cleaned_keys: accounting.deleted,
         stale_ttl_keys: counts.stale,
-        inactive_user_caches: fold.inactive_deleted,
+        inactive_user_caches: fold.totals.inactive_deleted,
         current_metrics,
         recommendations: sentences(&findings, FindingKind::Recommendation),
         issues: sentences(&findings, FindingKind::Issue),
@@ -80,18 +80,17 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     })
 }
 
-/// What was found of inactive users' caches.
 fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
+    let rule = spec.rules.inactive.as_ref();
     let counts = fold.totals.counts;
-    let active_users = spec.rules.inactive.as_ref().and_then(|rule| match rule.activity {
-        ActivityRule::Users { users, .. } => Some(users),
-        ActivityRule::Idle { .. } => None,
-    });
     InactiveCaches {
-        searched: spec.rules.inactive.is_some(),
+        searched: rule.is_some(),
         refused: spec.inactive_refused.clone(),
         source: spec.activity_source.clone(),
-        active_users,
+        active_users: rule.and_then(|rule| match rule.activity {
+            ActivityRule::Users { users, .. } => Some(users),
+            ActivityRule::Idle => None,
+        }),
         found: counts.inactive,
         near_expiry: counts.near_expiry,
         unknown_user: counts.unknown_user,

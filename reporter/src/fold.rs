@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
-use shared::messages::{Cancel, Lookups, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics, TaskReport};
+use shared::messages::{
+    Cancel, ListedBatch, Lookups, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics, TaskReport,
+};
 use shared::outcome::Outcome;
 use shared::records::{Lists, NodeLookups, Record};
 use shared::result::Accounting;
@@ -23,8 +25,8 @@ pub struct Fold {
     reports: BTreeSet<TaskId>,
     /// Tasks whose rest must be followed by a list.
     continued: BTreeSet<TaskId>,
-    /// Batches that reports list, with their candidates.
-    listed: BTreeMap<BatchId, u64>,
+    /// Batches that reports list.
+    listed: BTreeMap<BatchId, ListedBatch>,
     receipts: BTreeSet<BatchId>,
     pub(crate) covering: Covering,
     pub(crate) totals: Totals,
@@ -38,8 +40,6 @@ pub struct Fold {
     pub(crate) long_keys: Vec<String>,
     pub(crate) approximate: bool,
     pub(crate) statistics: ScanStatistics,
-    /// Keys deleted as those of inactive users.
-    pub(crate) inactive_deleted: u64,
 }
 
 /// Sums over a run.
@@ -49,6 +49,8 @@ pub struct Totals {
     pub counts: ScanCounts,
     /// Of all candidates; `balanced` is not set here.
     pub accounting: Accounting,
+    /// Keys deleted because their user was inactive.
+    pub inactive_deleted: u64,
     /// Tasks that have a report.
     pub tasks_reported: u64,
     /// Tasks that there are.
@@ -100,7 +102,7 @@ impl Fold {
             self.continued.insert(report.task);
         }
         for batch in &report.batches {
-            self.listed.insert(batch.batch, batch.keys);
+            self.listed.insert(batch.batch, batch.clone());
             self.totals.accounting.candidates += batch.keys;
         }
         let counts = report.counts;
@@ -127,16 +129,16 @@ impl Fold {
         let node = self.nodes.entry(receipt.node.clone()).or_default();
         node.lookups += receipt.lookups;
         let accounting = &mut self.totals.accounting;
-        for (reason, outcome) in receipt
+        let outcomes = receipt
             .groups
             .iter()
-            .flat_map(|group| group.outcomes.iter().map(|outcome| (group.reason, outcome)))
-        {
+            .flat_map(|group| group.outcomes.iter().map(|outcome| (group.reason, outcome)));
+        for (reason, outcome) in outcomes {
             match outcome {
                 Outcome::Deleted => {
                     accounting.deleted += 1;
-                    self.inactive_deleted += u64::from(reason == Reason::Inactive);
                     node.deleted += 1;
+                    self.totals.inactive_deleted += u64::from(reason == Reason::Inactive);
                 }
                 Outcome::Expired => accounting.expired += 1,
                 Outcome::Spared => accounting.spared += 1,
@@ -189,7 +191,7 @@ impl Fold {
 
     /// Candidates that were sent to reapers.
     pub(crate) fn candidates_sent(&self) -> u64 {
-        self.listed.values().sum()
+        self.listed.values().map(|batch| batch.keys).sum()
     }
 
     /// The run as it was started.
@@ -206,8 +208,11 @@ impl Fold {
 
     /// The batches that reports list and that have no receipt, with their candidates.
     pub fn open_batches(&self) -> impl Iterator<Item = (BatchId, u64)> {
-        let open = self.listed.iter().filter(|(batch, _)| !self.receipts.contains(batch));
-        open.map(|(batch, keys)| (*batch, *keys))
+        self.open().map(|batch| (batch.batch, batch.keys))
+    }
+
+    fn open(&self) -> impl Iterator<Item = &ListedBatch> {
+        self.listed.values().filter(|listed| !self.receipts.contains(&listed.batch))
     }
 
     /// Why the run is to stop, if it is.
@@ -225,7 +230,7 @@ impl Fold {
     /// Keys deleted, and those that may be at any moment because a report lists them.
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
-        self.totals.accounting.deleted + self.open_batches().map(|(_, keys)| keys).sum::<u64>()
+        self.totals.accounting.deleted + self.open().map(|batch| batch.deletes).sum::<u64>()
     }
 
     /// The sums so far.

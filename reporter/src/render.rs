@@ -53,6 +53,18 @@ fn figures(page: &mut String, result: &CleanupResult) {
     row("scanned", result.scanned_keys, &format!("matching keys{approximate}"));
     let percent = percent(result.stale_ttl_keys, result.scanned_keys);
     row("stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them"));
+    let inactive = &result.inactive;
+    if inactive.searched {
+        row("inactive", inactive.found, "of users who were not active for long");
+        for (name, value, note) in [
+            ("near expiry", inactive.near_expiry, "of such users, left to expire soon"),
+            ("unknown user", inactive.unknown_user, "kept: nothing tells who uses them"),
+        ] {
+            if value > 0 {
+                row(name, value, note);
+            }
+        }
+    }
     for (name, value) in result.accounting.rows() {
         if value > 0 || name == "deleted" {
             row(name, value, note(name));

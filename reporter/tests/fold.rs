@@ -99,7 +99,10 @@ fn report(
             protected: 3,
             ..ScanCounts::default()
         },
-        batches: batches.iter().map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys }).collect(),
+        batches: batches
+            .iter()
+            .map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys, deletes: *keys })
+            .collect(),
         long_keys: Vec::new(),
         lookups: Lookups { hits: stale + 7, misses: 1 },
         approximate: false,

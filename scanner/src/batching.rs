@@ -3,37 +3,38 @@
 use std::collections::BTreeMap;
 
 use shared::ids::BatchId;
-use shared::key::Key;
 use shared::limits::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, BATCH_LIFE};
-use shared::messages::{Group, ListedBatch, ReapBatch, Reason, ScanTask};
+use shared::messages::{Action, Group, ListedBatch, ReapBatch, Reason, ScanTask};
+
+use crate::tally::Candidate;
 
 /// Bytes that a key or a group costs in a message beside its own.
 const OVERHEAD_BYTES: usize = 48;
 
-/// Groups of candidates, each of one slot, of at most `group_keys_max` keys, and small enough for a message.
-fn groups(candidates: BTreeMap<u16, Vec<Key>>, group_keys_max: usize) -> Vec<Group> {
+/// Groups of candidates, each of one slot and one reason, of at most `group_keys_max` keys, and small enough for a
+/// message.
+fn groups(candidates: BTreeMap<u16, Vec<Candidate>>, group_keys_max: usize) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for (slot, keys) in candidates {
+    for (slot, mut candidates) in candidates {
+        candidates.sort_by_key(|candidate| candidate.reason);
         let mut bytes = usize::MAX;
-        for key in keys {
+        for Candidate { key, reason, expires_at_ms } in candidates {
             let cost = key.len() + OVERHEAD_BYTES;
+            let expires_at_ms = (reason == Reason::Inactive).then_some(expires_at_ms);
             match groups.last_mut() {
                 Some(group)
-                    if group.slot == slot
+                    if (group.slot, group.reason) == (slot, reason)
                         && group.keys.len() < group_keys_max
                         && bytes.saturating_add(cost) <= BATCH_BYTES_MAX - OVERHEAD_BYTES =>
                 {
                     bytes += cost;
                     group.keys.push(key);
+                    group.expires_at_ms.extend(expires_at_ms);
                 }
                 _ => {
                     bytes = cost;
-                    groups.push(Group {
-                        slot,
-                        reason: Reason::Stale,
-                        keys: vec![key],
-                        expires_at_ms: Vec::new(),
-                    });
+                    let expires_at_ms = expires_at_ms.into_iter().collect();
+                    groups.push(Group { slot, reason, keys: vec![key], expires_at_ms });
                 }
             }
         }
@@ -44,7 +45,7 @@ fn groups(candidates: BTreeMap<u16, Vec<Key>>, group_keys_max: usize) -> Vec<Gro
 /// The batches of a task, made at `now_ms` of the node's clock.
 pub(crate) fn batches(
     task: &ScanTask,
-    candidates: BTreeMap<u16, Vec<Key>>,
+    candidates: BTreeMap<u16, Vec<Candidate>>,
     group_keys_max: usize,
     grace_ms: u64,
     now_ms: u64,
@@ -80,15 +81,22 @@ pub(crate) fn batches(
     batches
 }
 
-/// The batches as the report lists them.
-pub(crate) fn listed(batches: &[ReapBatch]) -> Vec<ListedBatch> {
-    batches.iter().map(|batch| ListedBatch { batch: batch.batch, keys: batch.keys() }).collect()
+/// The batches as the report lists them, in a run that does `action` with stale keys.
+pub(crate) fn listed(batches: &[ReapBatch], action: Action) -> Vec<ListedBatch> {
+    let deletes = |group: &&Group| group.reason == Reason::Inactive || action == Action::Delete;
+    let list = |batch: &ReapBatch| ListedBatch {
+        batch: batch.batch,
+        keys: batch.keys(),
+        deletes: batch.groups.iter().filter(deletes).map(|group| group.keys.len() as u64).sum(),
+    };
+    batches.iter().map(list).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use shared::ids::{Alias, NodeId, RunId, TaskId};
+    use shared::key::Key;
     use shared::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
     use shared::range::{Scope, SlotListing};
     use shared::slot::SlotSet;
@@ -111,15 +119,21 @@ mod tests {
     proptest! {
         #[test]
         fn every_candidate_is_in_one_batch_and_every_batch_fits(
-            sizes in prop::collection::vec((0_u16..4, prop_oneof![0_usize..200, 100_000_usize..=KEY_BYTES_MAX]), 0..40),
+            sizes in prop::collection::vec(
+                (0_u16..4, any::<bool>(), prop_oneof![0_usize..200, 100_000_usize..=KEY_BYTES_MAX]),
+                0..40,
+            ),
             group_keys_max in 1_usize..20,
         ) {
-            let mut candidates: BTreeMap<u16, Vec<Key>> = BTreeMap::new();
-            for (n, (slot, size)) in sizes.iter().enumerate() {
-                candidates.entry(*slot).or_default().push(Key::new(vec![n as u8; *size]));
+            let mut candidates: BTreeMap<u16, Vec<Candidate>> = BTreeMap::new();
+            for (n, (slot, inactive, size)) in sizes.iter().enumerate() {
+                let reason = if *inactive { Reason::Inactive } else { Reason::Stale };
+                let expires_at_ms = if *inactive { 1 << 41 | n as u64 } else { 0 };
+                let key = Key::new(vec![n as u8; *size]);
+                candidates.entry(*slot).or_default().push(Candidate { key, reason, expires_at_ms });
             }
             let batches = batches(&task(), candidates.clone(), group_keys_max, 1_000, 5);
-            let mut back: BTreeMap<u16, Vec<Key>> = BTreeMap::new();
+            let mut back: BTreeMap<u16, Vec<Candidate>> = BTreeMap::new();
             for batch in &batches {
                 prop_assert!(!batch.groups.is_empty());
                 prop_assert!(wire::encode(batch).unwrap().len() <= MESSAGE_BYTES_MAX);
@@ -127,10 +141,23 @@ mod tests {
                 prop_assert!(batch.keys() == 1 || bytes <= BATCH_BYTES_MAX);
                 for group in &batch.groups {
                     prop_assert!((1..=group_keys_max).contains(&group.keys.len()));
-                    back.entry(group.slot).or_default().extend(group.keys.clone());
+                    let times = if group.reason == Reason::Inactive { group.keys.len() } else { 0 };
+                    prop_assert_eq!(group.expires_at_ms.len(), times);
+                    let times = group.expires_at_ms.iter().copied().chain(std::iter::repeat(0));
+                    back.entry(group.slot).or_default().extend(group.keys.iter().zip(times).map(
+                        |(key, expires_at_ms)| Candidate { key: key.clone(), reason: group.reason, expires_at_ms },
+                    ));
                 }
             }
+            for keys in candidates.values_mut() {
+                keys.sort_by_key(|candidate| candidate.reason);
+            }
             prop_assert_eq!(back, candidates);
+            let kept = listed(&batches, Action::Expire { ttl_ms: 1, jitter_ms: 0 });
+            let inactive = sizes.iter().filter(|(_, inactive, _)| *inactive).count() as u64;
+            prop_assert_eq!(kept.iter().map(|batch| batch.deletes).sum::<u64>(), inactive);
+            let all = listed(&batches, Action::Delete);
+            prop_assert!(all.iter().all(|batch| batch.deletes == batch.keys));
         }
     }
 }

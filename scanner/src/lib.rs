@@ -10,4 +10,4 @@ mod tally;
 pub mod walk;
 
 pub use run::Scanner;
-pub use select::Selector;
+pub use select::{Fate, Selector, Stays, Verdict};

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use shared::activity::{Activities, ActivityError};
 use shared::cluster::node;
 use shared::cluster::weigh::weigh;
 use shared::cluster::{Conn, Fault, FaultKind, window};
@@ -41,6 +42,7 @@ pub struct Scanner {
     env: Env,
     deployments: Deployments,
     specs: Specs,
+    activities: Activities,
     shutdown: CancellationToken,
 }
 
@@ -49,7 +51,7 @@ impl Scanner {
     #[must_use]
     pub fn new(env: Env, shutdown: CancellationToken) -> Self {
         let deployments = Deployments::new(&env, "keysweep-scanner");
-        Self { specs: Specs::new(&env), deployments, env, shutdown }
+        Self { specs: Specs::new(&env), activities: Activities::new(&env), deployments, env, shutdown }
     }
 
     /// Works on scan tasks, `at_once` at a time, until told to shut down.
@@ -57,16 +59,25 @@ impl Scanner {
     /// # Errors
     /// When the queue fails for good.
     pub async fn run(&self, at_once: usize) -> Result<(), QueueError> {
-        worker::run(&self.env, self, at_once, self.shutdown.clone()).await
+        tokio::select! {
+            ended = worker::run(&self.env, self, at_once, self.shutdown.clone()) => ended,
+            () = self.activities.sweep() => Ok(()),
+        }
     }
 
     async fn scan(&self, task: &ScanTask, delivery: &Delivery) -> Result<Disposition, Failure> {
         let records = self.env.records(task.run);
         let Some(spec) = self.specs.get(task.run).await? else { return Ok(Disposition::Done) };
-        if records.report(task.task).await?.is_some() || records.result().await?.is_some() {
+        if records.result().await?.is_some() {
+            self.activities.forget(task.run).await;
             return Ok(Disposition::Done);
         }
-        let scanned = self.read(task, &spec, &records, delivery).await;
+        if records.report(task.task).await?.is_some() {
+            return Ok(Disposition::Done);
+        }
+        let activity = self.activities.get(task.run, &spec.rules).await.map_err(unknown)?;
+        let selector = Selector::new(&spec.rules, activity.as_deref());
+        let scanned = self.read(task, &spec, &selector, (&records, delivery)).await;
         let (report, batches) = match scanned {
             Ok(Some(scanned)) => scanned,
             Ok(None) => {
@@ -92,8 +103,8 @@ impl Scanner {
         &self,
         task: &ScanTask,
         spec: &RunSpec,
-        records: &Records,
-        delivery: &Delivery,
+        selector: &Selector<'_>,
+        (records, delivery): (&Records, &Delivery),
     ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, Fault> {
         let deployment = self.deployments.get(&task.alias, spec.db).await?;
         let conn = deployment.conn(&task.node).await?;
@@ -105,8 +116,8 @@ impl Scanner {
         let statistics = Statistics::new(task.keys, spec.application.configured_ttl_ms);
         let mut reading =
             Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
-        let telemetry = &self.env.telemetry;
-        if !reading.go_through(&mut walk, &conn, spec, records, delivery, telemetry).await? {
+        let work = Work { spec, records, delivery, telemetry: &self.env.telemetry };
+        if !reading.go_through(&mut walk, &conn, selector, &work).await? {
             return Ok(None);
         }
         let after = Look::take(&conn, spec, &task.scope).await?;
@@ -168,6 +179,14 @@ impl Scanner {
     }
 }
 
+/// Without knowing who is active, nothing may be done.
+fn unknown(error: ActivityError) -> Failure {
+    match error {
+        ActivityError::Records(error) => error.into(),
+        error => Failure::Message(error.to_string()),
+    }
+}
+
 impl Handler for Scanner {
     type Message = ScanTask;
 
@@ -224,6 +243,14 @@ impl Pulse {
     }
 }
 
+/// What a task at work has to do with.
+struct Work<'a> {
+    spec: &'a RunSpec,
+    records: &'a Records,
+    delivery: &'a Delivery,
+    telemetry: &'a Telemetry,
+}
+
 /// A task at work.
 struct Reading {
     tally: Tally,
@@ -237,12 +264,9 @@ impl Reading {
         &mut self,
         walk: &mut Walk,
         conn: &Conn,
-        spec: &RunSpec,
-        records: &Records,
-        delivery: &Delivery,
-        telemetry: &Telemetry,
+        selector: &Selector<'_>,
+        work: &Work<'_>,
     ) -> Result<bool, Fault> {
-        let selector = Selector::new(&spec.rules);
         let (mut slots, mut keys): (Vec<u16>, Vec<Key>) = (Vec::new(), Vec::new());
         loop {
             // Those that are about to be looked up may all become candidates.
@@ -255,9 +279,9 @@ impl Reading {
                 return Ok(true);
             }
             let asked = Instant::now();
-            let (pages, ttls) = window(conn, &listings, &keys).await?;
-            telemetry.asked(&spec.alias, Asked::Window, asked.elapsed());
-            self.tally.looked_up(&slots, std::mem::take(&mut keys), &ttls, &selector);
+            let (pages, seen) = window(conn, &listings, &keys, selector.ask()).await?;
+            work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
+            self.tally.looked_up(&slots, std::mem::take(&mut keys), &seen, selector);
             slots.clear();
             if !listings.is_empty() {
                 match walk.take(pages) {
@@ -266,12 +290,12 @@ impl Reading {
                         self.tally.restart();
                     }
                     Taken::Keys(listed) => {
-                        let wanted = self.tally.listed(listed, walk.may_repeat(), &selector);
+                        let wanted = self.tally.listed(listed, walk.may_repeat(), selector);
                         (slots, keys) = wanted.into_iter().map(|listed| (listed.slot, listed.key)).unzip();
                     }
                 }
             }
-            if !self.pulse.beat(records, delivery).await {
+            if !self.pulse.beat(work.records, work.delivery).await {
                 return Ok(false);
             }
         }
@@ -306,7 +330,7 @@ impl Reading {
             covered: settled.covered,
             rest: settled.rest,
             counts,
-            batches: batching::listed(&batches),
+            batches: batching::listed(&batches, spec.rules.action),
             long_keys,
             lookups,
             approximate: self.approximate || settled.approximate,

@@ -1,67 +1,132 @@
 //! Selection: which listed keys are looked at, and which of those become candidates. Pure.
 
-use shared::cluster::Ttl;
+use shared::activity::{Activity, Who};
+use shared::cluster::{Ask, Seen, Ttl};
+use shared::identity::User;
 use shared::key::Key;
 use shared::limits::KEY_BYTES_MAX;
-use shared::messages::{Action, Rules};
+use shared::messages::{Action, Reason, Rules};
 
 /// What a key turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is gone; it does not count at all.
     Gone,
-    /// It has a TTL, in milliseconds.
-    Normal(u64),
-    /// Stale, and kept by a protected pattern.
+    /// It has a TTL, and stays.
+    Stays(Stays),
+    /// It qualifies.
+    Found(Reason, Fate),
+}
+
+/// Why a key with a TTL stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// As all such keys do, if their users are not known to be inactive.
+    Normal,
+    /// It is an inactive user's, and expires soon by itself.
+    NearExpiry,
+    /// Nothing tells whose it is, or how long nobody has used it.
+    UnknownUser,
+}
+
+/// What is to become of a key that qualifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A protected pattern keeps it.
     Protected,
-    /// Stale, and only to be reported.
+    /// It is only reported.
     Reported,
-    /// Stale, and too long for a message.
+    /// It is too long for a message.
     TooLong,
-    /// Stale, and to be acted upon.
+    /// It is handed to a reaper.
     Candidate,
 }
 
 /// The rules of a run, ready to be applied.
-pub struct Selector<'a>(&'a Rules);
+pub struct Selector<'a> {
+    rules: &'a Rules,
+    activity: Option<&'a Activity>,
+}
 
 impl<'a> Selector<'a> {
-    /// Applies `rules`.
+    /// Applies `rules`; inactive users' keys are looked for if `activity` says who is active.
     #[must_use]
-    pub fn new(rules: &'a Rules) -> Self {
-        Self(rules)
+    pub fn new(rules: &'a Rules, activity: Option<&'a Activity>) -> Self {
+        Self { rules, activity }
+    }
+
+    /// What has to be asked about a key.
+    #[must_use]
+    pub fn ask(&self) -> Ask {
+        match self.activity.map(|activity| &activity.who) {
+            None => Ask::Ttl,
+            Some(Who::Users(..)) => Ask::Expiry,
+            Some(Who::Idle(_)) => Ask::ExpiryAndIdle,
+        }
     }
 
     /// Whether the key is looked at: it matches a pattern and is none of our own.
     #[must_use]
     pub fn wants(&self, key: &Key) -> bool {
-        !key.is_own() && self.0.patterns.iter().any(|pattern| pattern.matches(key.as_bytes()))
+        !key.is_own() && self.rules.patterns.iter().any(|pattern| pattern.matches(key.as_bytes()))
     }
 
     /// Whether a protected pattern keeps the key.
     #[must_use]
     pub fn protects(&self, key: &Key) -> bool {
-        self.0.protect.iter().any(|pattern| pattern.matches(key.as_bytes()))
+        self.rules.protect.iter().any(|pattern| pattern.matches(key.as_bytes()))
     }
 
-    /// What a wanted key with this TTL is. The slot of the key must not have moved.
+    /// What a wanted key is that looks like this. The slot of the key must not have moved.
     #[must_use]
-    pub fn judge(&self, key: &Key, ttl: Ttl) -> Verdict {
-        match ttl {
-            Ttl::Gone | Ttl::Moved => Verdict::Gone,
-            Ttl::Left(ms) => Verdict::Normal(ms),
-            // Protection wins over everything.
-            Ttl::Unlimited if self.protects(key) => Verdict::Protected,
-            Ttl::Unlimited if self.0.action == Action::Report => Verdict::Reported,
-            Ttl::Unlimited if key.len() > KEY_BYTES_MAX => Verdict::TooLong,
-            Ttl::Unlimited => Verdict::Candidate,
+    pub fn judge(&self, key: &Key, seen: &Seen) -> Verdict {
+        let left_ms = match seen.ttl {
+            Ttl::Gone | Ttl::Moved => return Verdict::Gone,
+            // Whoever it belongs to.
+            Ttl::Unlimited => return Verdict::Found(Reason::Stale, self.fate(key)),
+            Ttl::Left(ms) => ms,
+        };
+        let Some(activity) = self.activity else { return Verdict::Stays(Stays::Normal) };
+        match self.user(activity, key, seen) {
+            User::Active => Verdict::Stays(Stays::Normal),
+            User::Unknown => Verdict::Stays(Stays::UnknownUser),
+            User::Inactive if left_ms <= activity.near_expiry_ms => Verdict::Stays(Stays::NearExpiry),
+            User::Inactive => Verdict::Found(Reason::Inactive, self.fate(key)),
+        }
+    }
+
+    fn user(&self, activity: &Activity, key: &Key, seen: &Seen) -> User {
+        match &activity.who {
+            Who::Users(template, users) => template.user(key.as_bytes(), |id| users.has(id)),
+            Who::Idle(threshold_ms) => match seen.idle_ms {
+                None => User::Unknown,
+                Some(idle_ms) if idle_ms >= *threshold_ms => User::Inactive,
+                Some(_) => User::Active,
+            },
+        }
+    }
+
+    fn fate(&self, key: &Key) -> Fate {
+        // Protection wins over everything.
+        if self.protects(key) {
+            Fate::Protected
+        } else if self.rules.action == Action::Report {
+            Fate::Reported
+        } else if key.len() > KEY_BYTES_MAX {
+            Fate::TooLong
+        } else {
+            Fate::Candidate
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use shared::activity::ActiveUsers;
     use shared::glob::Pattern;
+    use shared::identity::Template;
 
     use super::*;
 
@@ -81,27 +146,80 @@ mod tests {
     #[test]
     fn only_matching_foreign_keys_are_wanted() {
         let rules = Rules { patterns: vec![Pattern::new("*").unwrap()], ..rules(Action::Delete) };
-        assert!(Selector::new(&rules).wants(&Key::new(*b"")));
-        assert!(!Selector::new(&rules).wants(&Key::new(*b"keysweep:ledger:{x}:1")));
+        assert!(Selector::new(&rules, None).wants(&Key::new(*b"")));
+        assert!(!Selector::new(&rules, None).wants(&Key::new(*b"keysweep:ledger:{x}:1")));
     }
+
+    const STALE: fn(Fate) -> Verdict = |fate| Verdict::Found(Reason::Stale, fate);
+    const INACTIVE: fn(Fate) -> Verdict = |fate| Verdict::Found(Reason::Inactive, fate);
 
     #[test]
     fn every_verdict() {
         let check = |action, key: &str, ttl, expected| {
             let rules = rules(action);
-            let (selector, key) = (Selector::new(&rules), Key::new(key));
+            let (selector, key) = (Selector::new(&rules, None), Key::new(key));
             assert!(selector.wants(&key));
-            assert_eq!(selector.judge(&key, ttl), expected, "{} {ttl:?}", key.shortened(30));
+            assert_eq!(selector.judge(&key, &Seen::only(ttl)), expected, "{} {ttl:?}", key.shortened(30));
         };
-        check(Action::Delete, "permissions:1", Ttl::Unlimited, Verdict::Candidate);
-        check(Action::Delete, "px", Ttl::Left(0), Verdict::Normal(0));
+        let normal = Verdict::Stays(Stays::Normal);
+        check(Action::Delete, "permissions:1", Ttl::Unlimited, STALE(Fate::Candidate));
+        check(Action::Delete, "px", Ttl::Left(0), normal);
         check(Action::Delete, "px", Ttl::Gone, Verdict::Gone);
-        check(Action::Report, "px", Ttl::Unlimited, Verdict::Reported);
-        check(Action::Report, "permissions:system:1", Ttl::Unlimited, Verdict::Protected);
-        check(Action::Delete, "permissions:system:1", Ttl::Unlimited, Verdict::Protected);
-        check(Action::Delete, "permissions:system:1", Ttl::Left(9), Verdict::Normal(9));
+        check(Action::Report, "px", Ttl::Unlimited, STALE(Fate::Reported));
+        check(Action::Report, "permissions:system:1", Ttl::Unlimited, STALE(Fate::Protected));
+        check(Action::Delete, "permissions:system:1", Ttl::Unlimited, STALE(Fate::Protected));
+        check(Action::Delete, "permissions:system:1", Ttl::Left(9), normal);
         let long = format!("permissions:{}", "x".repeat(KEY_BYTES_MAX - 11));
-        check(Action::Delete, &long, Ttl::Unlimited, Verdict::TooLong);
-        check(Action::Delete, &long[..KEY_BYTES_MAX], Ttl::Unlimited, Verdict::Candidate);
+        check(Action::Delete, &long, Ttl::Unlimited, STALE(Fate::TooLong));
+        check(Action::Delete, &long[..KEY_BYTES_MAX], Ttl::Unlimited, STALE(Fate::Candidate));
+    }
+
+    fn activity(active: &[&str]) -> Activity {
+        let mut users = ActiveUsers::gather();
+        active.iter().for_each(|id| users.add(id.as_bytes()));
+        let template = Template::parse("permissions:{user}:*").unwrap();
+        Activity { near_expiry_ms: 1_000, who: Who::Users(template, Arc::new(users.finish())) }
+    }
+
+    #[test]
+    fn every_verdict_on_users() {
+        let activity = activity(&["alice", "a:b"]);
+        let check = |action, key: &str, ttl, expected| {
+            let rules = rules(action);
+            let selector = Selector::new(&rules, Some(&activity));
+            let verdict = selector.judge(&Key::new(key), &Seen::only(ttl));
+            assert_eq!(verdict, expected, "{key} {ttl:?}");
+        };
+        let stays = Verdict::Stays;
+        check(Action::Delete, "permissions:bob:x", Ttl::Left(1_001), INACTIVE(Fate::Candidate));
+        check(Action::Delete, "permissions:bob:x", Ttl::Left(1_000), stays(Stays::NearExpiry));
+        check(Action::Delete, "permissions:bob:x", Ttl::Unlimited, STALE(Fate::Candidate));
+        check(Action::Delete, "permissions:bob:x", Ttl::Gone, Verdict::Gone);
+        check(Action::Delete, "permissions:bob:x", Ttl::Moved, Verdict::Gone);
+        check(Action::Report, "permissions:bob:x", Ttl::Left(1_001), INACTIVE(Fate::Reported));
+        check(Action::Delete, "permissions:system:x", Ttl::Left(1_001), INACTIVE(Fate::Protected));
+        check(Action::Delete, "permissions:alice:x", Ttl::Left(1_001), stays(Stays::Normal));
+        check(Action::Delete, "permissions:alice:x", Ttl::Unlimited, STALE(Fate::Candidate));
+        check(Action::Delete, "permissions:a:b:c", Ttl::Left(1_001), stays(Stays::Normal));
+        check(Action::Delete, "permissions:a:c:b", Ttl::Left(1_001), INACTIVE(Fate::Candidate));
+        check(Action::Delete, "permissions:bob", Ttl::Left(1_001), stays(Stays::UnknownUser));
+    }
+
+    #[test]
+    fn every_verdict_on_idle_times() {
+        let activity = Activity { near_expiry_ms: 1_000, who: Who::Idle(60_000) };
+        let rules = rules(Action::Expire { ttl_ms: 1, jitter_ms: 0 });
+        let selector = Selector::new(&rules, Some(&activity));
+        let check = |key: &str, idle_ms, ttl, expected| {
+            let seen = Seen { idle_ms, ..Seen::only(ttl) };
+            assert_eq!(selector.judge(&Key::new(key), &seen), expected, "{idle_ms:?} {ttl:?}");
+        };
+        check("px", Some(60_000), Ttl::Left(1_001), INACTIVE(Fate::Candidate));
+        check("px", Some(59_000), Ttl::Left(1_001), Verdict::Stays(Stays::Normal));
+        check("px", Some(60_000), Ttl::Left(1_000), Verdict::Stays(Stays::NearExpiry));
+        check("px", None, Ttl::Left(1_001), Verdict::Stays(Stays::UnknownUser));
+        check("px", Some(60_000), Ttl::Unlimited, STALE(Fate::Candidate));
+        let long = format!("permissions:{}", "x".repeat(KEY_BYTES_MAX));
+        check(&long, Some(60_000), Ttl::Left(1_001), INACTIVE(Fate::TooLong));
     }
 }

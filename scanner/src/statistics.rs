@@ -8,7 +8,7 @@ use shared::key::Key;
 use shared::limits::{PREFIX_BYTES_MAX, PREFIX_SAMPLES_MAX, TASK_SAMPLES};
 use shared::messages::ScanStatistics;
 
-use crate::select::Verdict;
+use crate::select::{Fate, Verdict};
 
 /// The depth to which prefixes are told apart.
 const PREFIX_DEPTH: usize = 2;
@@ -71,7 +71,7 @@ impl Statistics {
         self.left = gap(self.stride);
         self.chosen.push(Chosen {
             key: key.clone(),
-            candidate: verdict == Verdict::Candidate,
+            candidate: matches!(verdict, Verdict::Found(_, Fate::Candidate)),
             late_for_ms: self.late_for(ttl),
         });
     }
@@ -166,8 +166,10 @@ fn name(prefix: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use shared::cluster::weigh::Weight;
+    use shared::messages::Reason;
 
     use super::*;
+    use crate::select::Stays;
 
     #[test]
     fn prefixes_end_with_the_first_two_colons() {
@@ -192,7 +194,8 @@ mod tests {
         let mut statistics = Statistics::new(10 * TASK_SAMPLES, 900_000);
         for n in 0..10 * TASK_SAMPLES {
             let ttl = if n % 4 == 0 { Ttl::Unlimited } else { Ttl::Left(60_000) };
-            let verdict = if n % 4 == 0 { Verdict::Candidate } else { Verdict::Normal(60_000) };
+            let stale = Verdict::Found(Reason::Stale, Fate::Candidate);
+            let verdict = if n % 4 == 0 { stale } else { Verdict::Stays(Stays::Normal) };
             statistics.seen(&Key::new(format!("a:{n}")), ttl, verdict);
         }
         let near = |n: u64, right: u64| (right * 4 / 5..=right * 6 / 5).contains(&n);

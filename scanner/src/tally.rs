@@ -4,24 +4,33 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
-use shared::cluster::Ttl;
+use shared::cluster::{Seen as Look, Ttl};
 use shared::key::Key;
 use shared::limits::DETAILS_MAX;
-use shared::messages::{Lookups, ScanCounts, ScanStatistics};
+use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
 use shared::slot::SlotSet;
 
-use crate::select::{Selector, Verdict};
+use crate::select::{Fate, Selector, Stays, Verdict};
 use crate::statistics::Statistics;
 use crate::walk::Listed;
 
 /// Bytes that a candidate costs in a message beside its own, if it is alone in its group.
-const CANDIDATE_OVERHEAD_BYTES: usize = 40;
+const CANDIDATE_OVERHEAD_BYTES: usize = 64;
+
+/// A key to hand to a reaper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) key: Key,
+    pub(crate) reason: Reason,
+    /// When an inactive user's key expires; 0 for others.
+    pub(crate) expires_at_ms: u64,
+}
 
 /// One slot's share.
 #[derive(Debug, Default)]
 pub(crate) struct SlotTally {
     pub(crate) counts: ScanCounts,
-    pub(crate) candidates: Vec<Key>,
+    pub(crate) candidates: Vec<Candidate>,
     long_keys: Vec<String>,
 }
 
@@ -30,7 +39,7 @@ pub(crate) struct Settlement {
     pub(crate) counts: ScanCounts,
     /// The beginnings of keys that are too long.
     pub(crate) long_keys: Vec<String>,
-    pub(crate) candidates: BTreeMap<u16, Vec<Key>>,
+    pub(crate) candidates: BTreeMap<u16, Vec<Candidate>>,
     pub(crate) statistics: ScanStatistics,
 }
 
@@ -84,23 +93,30 @@ impl Tally {
         wanted
     }
 
-    /// Counts the TTLs of keys that [`Tally::listed`] returned, and keeps the candidates among them.
-    pub(crate) fn looked_up(&mut self, slots: &[u16], keys: Vec<Key>, ttls: &[Ttl], selector: &Selector<'_>) {
-        for ((slot, key), ttl) in slots.iter().zip(keys).zip(ttls) {
-            self.lookups += ttl.lookup();
-            if *ttl == Ttl::Moved {
+    /// Counts what was seen of keys that [`Tally::listed`] returned, and keeps the candidates among them.
+    pub(crate) fn looked_up(
+        &mut self,
+        slots: &[u16],
+        keys: Vec<Key>,
+        looks: &[Look],
+        selector: &Selector<'_>,
+    ) {
+        for ((slot, key), seen) in slots.iter().zip(keys).zip(looks) {
+            self.lookups += seen.lookups;
+            if seen.ttl == Ttl::Moved {
                 self.moved.extend(&std::iter::once(*slot).collect());
             }
-            let verdict = selector.judge(&key, *ttl);
-            self.statistics.seen(&key, *ttl, verdict);
+            let verdict = selector.judge(&key, seen);
+            self.statistics.seen(&key, seen.ttl, verdict);
             let tally = self.slots.entry(*slot).or_default();
-            tally.count(verdict);
+            tally.count(verdict, seen.ttl);
             match verdict {
-                Verdict::Candidate => {
+                Verdict::Found(reason, Fate::Candidate) => {
                     self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
-                    tally.candidates.push(key);
+                    let expires_at_ms = seen.expires_at_ms.unwrap_or_default();
+                    tally.candidates.push(Candidate { key, reason, expires_at_ms });
                 }
-                Verdict::TooLong => tally.long_keys.push(key.shortened(40)),
+                Verdict::Found(_, Fate::TooLong) => tally.long_keys.push(key.shortened(40)),
                 _ => {}
             }
         }
@@ -134,21 +150,26 @@ impl Tally {
 }
 
 impl SlotTally {
-    fn count(&mut self, verdict: Verdict) {
+    fn count(&mut self, verdict: Verdict, ttl: Ttl) {
         let counts = &mut self.counts;
-        let stale = match verdict {
+        match verdict {
             Verdict::Gone => return,
-            Verdict::Normal(ms) => {
-                counts.ttl_sum_ms = counts.ttl_sum_ms.saturating_add(ms);
-                false
+            Verdict::Stays(why) => {
+                counts.near_expiry += u64::from(why == Stays::NearExpiry);
+                counts.unknown_user += u64::from(why == Stays::UnknownUser);
             }
-            Verdict::Protected | Verdict::Reported | Verdict::TooLong | Verdict::Candidate => true,
-        };
+            Verdict::Found(reason, fate) => {
+                counts.stale += u64::from(reason == Reason::Stale);
+                counts.inactive += u64::from(reason == Reason::Inactive);
+                counts.protected += u64::from(fate == Fate::Protected);
+                counts.reported += u64::from(fate == Fate::Reported);
+                counts.too_long += u64::from(fate == Fate::TooLong);
+            }
+        }
         counts.scanned += 1;
-        counts.stale += u64::from(stale);
-        counts.protected += u64::from(verdict == Verdict::Protected);
-        counts.reported += u64::from(verdict == Verdict::Reported);
-        counts.too_long += u64::from(verdict == Verdict::TooLong);
+        if let Ttl::Left(ms) = ttl {
+            counts.ttl_sum_ms = counts.ttl_sum_ms.saturating_add(ms);
+        }
     }
 }
 
@@ -190,7 +211,7 @@ mod tests {
     #[test]
     fn counts_by_slot_and_drops_what_moved() {
         let rules = rules();
-        let selector = Selector::new(&rules);
+        let selector = Selector::new(&rules, None);
         let mut tally = Tally::new(Statistics::new(0, 0));
         let listed = |slot, key: &str| Listed { slot, key: Key::new(key) };
         let own = listed(1, "keysweep:lock:a");
@@ -199,12 +220,14 @@ mod tests {
         let wanted = tally.listed(keys, true, &selector);
         let (slots, keys): (Vec<u16>, Vec<Key>) = wanted.into_iter().map(|l| (l.slot, l.key)).unzip();
         assert_eq!(slots, [1, 1, 2]);
-        tally.looked_up(&slots, keys, &[Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)], &selector);
+        let looks = [Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)].map(Look::only);
+        tally.looked_up(&slots, keys, &looks, &selector);
         assert_eq!(tally.lookups, Lookups { hits: 3, misses: 0 });
         let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
         let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };
         assert_eq!(counts, expected);
         assert_eq!(statistics.dropped, 1);
-        assert_eq!(candidates.into_iter().collect::<Vec<_>>(), [(1, vec![Key::new(*b"a1")])]);
+        let expected = Candidate { key: Key::new(*b"a1"), reason: Reason::Stale, expires_at_ms: 0 };
+        assert_eq!(candidates.into_iter().collect::<Vec<_>>(), [(1, vec![expected])]);
     }
 }

@@ -1,6 +1,7 @@
 //! What all stages of keysweep share: ids, keys, wire messages, limits, configuration, the queue and
 //! the store they talk through, and the access to Redis. It knows no stage.
 
+pub mod activity;
 pub mod alerts;
 pub mod audit;
 pub mod cluster;
@@ -12,6 +13,7 @@ pub mod env;
 pub mod events;
 pub mod glob;
 pub mod history;
+pub mod identity;
 pub mod ids;
 pub mod invariants;
 pub mod key;

@@ -130,6 +130,12 @@ pub const SAMPLE_KEYS: u64 = 10_000;
 /// How long a run that was told to stop may take to reach a safe point.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Users that may be active. Each scanner process holds 8 bytes for each of them.
+pub const ACTIVE_USERS_MAX: usize = 20_000_000;
+
+/// The longest idle time that a server can tell, in milliseconds: it counts seconds in 24 bits.
+pub const IDLE_TIME_MAX_MS: u64 = ((1 << 24) - 1) * 1_000;
+
 /// Details of one kind (long keys, causes) that a result names; the rest is only counted.
 pub const DETAILS_MAX: usize = 10;
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shared::cluster::guard::{self, Mode, Verdict, Window};
+use shared::cluster::guard::{self, Act, Mode, Verdict, Window};
 use shared::cluster::{Conn, Reply, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
@@ -13,7 +13,11 @@ use shared::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached
 use shared::servers::Server;
 use shared::slot::slot_of;
 
-const DELETE: Mode = Mode::Act(Action::Delete);
+const DELETE: Mode = act(Action::Delete);
+
+const fn act(stale: Action) -> Mode {
+    Mode::Act(Act { stale, near_expiry_ms: 0, idle_ms: None })
+}
 
 /// A server with the script, and a batch that may act for a minute.
 struct Bench {
@@ -183,7 +187,7 @@ async fn expire_gives_each_stale_key_a_ttl_once() {
     let bench = Bench::new(&[b"stale", b"fresh", b"gone"]).await;
     bench.set(b"stale").await;
     bench.conn.words("SET fresh value PX 3600000").await.unwrap();
-    let mode = Mode::Act(Action::Expire { ttl_ms: 600_000, jitter_ms: 60_000 });
+    let mode = act(Action::Expire { ttl_ms: 600_000, jitter_ms: 60_000 });
     let before = node::time_ms(&bench.conn).await.unwrap();
     assert_eq!(bench.call(mode).await, outcomes(&[Expired, Spared, Vanished]));
     let end = bench.number(&[b"PEXPIRETIME", b"stale"]).await.unsigned_abs();
@@ -231,7 +235,7 @@ async fn look_ups_of_other_candidates_are_known() {
     let Verdict::Outcomes(done) = bench.call(DELETE).await else { panic!("no outcomes") };
     let after = bench.lookups().await;
     let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
-    assert_eq!(counted, guard::lookups(&done));
+    assert_eq!(counted, guard::lookups(Reason::Stale, false, &done));
     assert_eq!(counted, Lookups { hits: 1, misses: 2 });
 }
 

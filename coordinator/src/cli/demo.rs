@@ -107,6 +107,8 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         started_by: myself(),
         attempt: Attempt::default(),
         application: Application::default(),
+        aggressive: false,
+        inactive: None,
         state_dir: None,
         report_dir: Some(report_dir()),
         hooks: Hooks::default(),

@@ -4,10 +4,13 @@ use std::fmt::Write;
 
 use reporter::{cell, grouped, slots, tidy, wrap};
 use serde_json::{Value, json};
-use shared::messages::Action;
+use shared::messages::{Action, ActivityRule};
 
 use crate::options::Options;
 use crate::survey::Survey;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
 
 /// The plan for people. Writing to a string cannot fail, so results of `writeln!` are dropped.
 #[must_use]
@@ -17,11 +20,20 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         |list: &[shared::glob::Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let rules = &options.rules;
     let dry = if options.dry_run { " (dry run)" } else { "" };
-    let headline = format!("Plan of job `{}`: {} keys without TTL{dry}", options.job, rules.action.name());
+    let and = match rules.action {
+        _ if survey.spec.rules.inactive.is_none() => "",
+        Action::Delete | Action::Report => ", and keys of inactive users",
+        Action::Expire { .. } => ", and delete keys of inactive users",
+    };
+    let (job, action) = (&options.job, rules.action.name());
+    let headline = format!("Plan of job `{job}`: {action} keys without TTL{and}{dry}");
     let _ = writeln!(page, "{}", wrap(&headline, 0));
     let _ = writeln!(page, "  patterns   {}", wrap(&patterns(&rules.patterns), 13));
     if !rules.protect.is_empty() {
         let _ = writeln!(page, "  protected  {}", wrap(&patterns(&rules.protect), 13));
+    }
+    if let Some(source) = &survey.spec.activity_source {
+        let _ = writeln!(page, "  activity   {}", wrap(&activity(survey, source), 13));
     }
     let _ = writeln!(page);
     row(&mut page, "node", ["version", "slots", "keys", "matching", "stale"].map(str::to_owned));
@@ -46,6 +58,15 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     if estimate.protected_keys > 0 {
         let _ = writeln!(page, "  {} of the stale keys are protected", grouped(estimate.protected_keys));
     }
+    if survey.spec.rules.inactive.is_some() {
+        let inactive = grouped(estimate.inactive_keys);
+        let inactive = format!("{inactive} have a TTL, and users who were not active for long: {sure}");
+        let _ = writeln!(page, "  {}", wrap(&inactive, 2));
+    }
+    if let Some(why) = &survey.spec.inactive_refused {
+        let refused = format!("Aggressive cleanup is REFUSED: {why}");
+        let _ = writeln!(page, "  {}", wrap(&refused, 2));
+    }
     if !survey.missing.is_empty() {
         let missing = format!("NOT COVERED, because nobody serves them: slots {}", survey.missing);
         let _ = writeln!(page, "  {}", wrap(&missing, 2));
@@ -54,18 +75,35 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     tidy(&page)
 }
 
-fn verdict(survey: &Survey, options: &Options) -> String {
-    let (candidates, percent) = (grouped(survey.estimate.candidates()), survey.estimate.percent());
-    match options.rules.action {
-        Action::Delete => {
-            let limit = options.max_delete_percent;
-            let verb = if percent > f64::from(limit) { "REFUSED by" } else { "within" };
-            format!("{candidates} keys would be deleted ({percent:.1}%), {verb} the limit of {limit}%")
+/// Where it stands who is active, and how many are.
+fn activity(survey: &Survey, source: &str) -> String {
+    match survey.spec.rules.inactive.as_ref().map(|rule| (&rule.activity, rule.threshold_ms / DAY_MS)) {
+        Some((ActivityRule::Users { users, .. }, days)) => {
+            format!("{source}: {} users were active within {days} days", grouped(*users))
         }
+        Some((ActivityRule::Idle, days)) => format!("{source}: keys not used for {days} days"),
+        None => source.to_owned(),
+    }
+}
+
+fn verdict(survey: &Survey, options: &Options) -> String {
+    let (estimate, action) = (&survey.estimate, options.rules.action);
+    let deletions = estimate.deletions(action);
+    let percent = estimate.percent_of(deletions);
+    let limit = options.max_delete_percent;
+    let verb = if percent > f64::from(limit) { "REFUSED by" } else { "within" };
+    let deleted =
+        format!("{} keys would be deleted ({percent:.1}%), {verb} the limit of {limit}%", grouped(deletions));
+    match action {
+        Action::Delete => deleted,
         Action::Expire { ttl_ms, .. } => {
-            format!("{candidates} keys would be given a TTL of {} s ({percent:.1}%)", ttl_ms / 1_000)
+            let stale = estimate.stale_candidates();
+            let (given, percent, ttl_s) = (grouped(stale), estimate.percent_of(stale), ttl_ms / 1_000);
+            let given = format!("{given} keys would be given a TTL of {ttl_s} s ({percent:.1}%)");
+            if survey.spec.rules.inactive.is_some() { format!("{given}; {deleted}") } else { given }
         }
         Action::Report => {
+            let (candidates, percent) = (grouped(estimate.candidates()), estimate.percent());
             format!("{candidates} keys would be reported ({percent:.1}%); nothing would be changed")
         }
     }
@@ -90,6 +128,11 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "matchingKeys": estimate.matching_keys,
         "staleTTLKeys": estimate.stale_ttl_keys,
         "protectedKeys": estimate.protected_keys,
+        "inactiveKeys": estimate.inactive_keys,
+        "aggressiveCleanup": options.aggressive,
+        "activitySource": survey.spec.activity_source,
+        "activeUsers": survey.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
+        "aggressiveCleanupRefused": survey.spec.inactive_refused,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),
         "percent": estimate.percent(),

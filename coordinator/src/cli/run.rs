@@ -154,7 +154,10 @@ async fn attempt_once(
     let name = &options.display_name;
     tracing::info!("[{name}] Starting cleanup process...");
     tracing::info!("[{name}] Scan batch size: {}", options.rules.scan_batch_keys);
-    tracing::info!("[{name}] Aggressive cleanup: false");
+    tracing::info!("[{name}] Aggressive cleanup: {}", options.aggressive);
+    if let Some(why) = &looked.spec.inactive_refused {
+        tracing::warn!("[{name}] Aggressive cleanup was refused: {why}");
+    }
     if let (Some(net), Some((_, starter))) = (&net, start.workers) {
         return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::BatchId;
 use shared::limits::{PROGRESS_EVERY, TASK_TIMES_MAX};
-use shared::messages::{Action, Cancel, CancelKind, GroupReceipt, Lookups, Loss, Reason, Receipt};
+use shared::messages::{Cancel, CancelKind, GroupReceipt, Lookups, Loss, Reason, Receipt};
 use shared::outcome::Outcome;
 use shared::queue::Topic;
 use shared::time::now_ms;
@@ -69,9 +69,7 @@ impl Driver<'_> {
 
     /// Stops the run before it deletes more than it may: what reports list may be deleted at any moment.
     pub(super) async fn check_deletions(&mut self) -> Result<(), DriveError> {
-        let (Some(max), Action::Delete) = (self.spec.guards.deletions_max, self.spec.rules.action) else {
-            return Ok(());
-        };
+        let Some(max) = self.spec.guards.deletions_max else { return Ok(()) };
         let possible = self.fold.deletions_possible();
         if possible <= max || self.fold.cancel().is_some() {
             return Ok(());

@@ -170,10 +170,19 @@ fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Answered<&'a Job> {
 
 /// The job's options with what the request changes.
 fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
-    if request.aggressive_cleanup == Some(true) {
-        return refused(400, "this version cannot find inactive users; leave `aggressiveCleanup` out");
-    }
     let mut options = job.options.clone();
+    options.aggressive = request.aggressive_cleanup.unwrap_or(options.aggressive);
+    if let Some(days) = request.inactivity_threshold_days
+        && let Some(order) = options.inactive.take()
+    {
+        let order = order.after_days(days).map_err(|e| Refusal { code: 400, why: e.to_string() })?;
+        options.inactive = Some(order);
+    }
+    if options.aggressive && options.inactive.is_none() {
+        let why = "the job cannot find inactive users; set its `activity` and `identity`, or leave \
+                   `aggressiveCleanup` out";
+        return refused(400, why);
+    }
     if let Some(keys) = request.scan_batch_size {
         if !(1..=10_000).contains(&keys) {
             let why = format!("`scanBatchSize` is `{keys}`; it takes a whole number from 1 to 10000");

@@ -35,7 +35,13 @@ fn flags_and_variables_that_make_no_sense() {
     check(&["--redis", &format!("redis://me:{SECRET}/{SECRET}@cache:1")], &["`--redis`", "***"]);
     check(&["--password-file", "/no/such/file"], &["--password-file", "/no/such/file"]);
     check(&["--config", "/no/such/file"], &["--config", "/no/such/file"]);
-    check(&["--aggressive"], &["aggressiveCleanup", "flag --aggressive", "set it to false"]);
+    check(&["--aggressive"], &["`aggressiveCleanup`", "flag --aggressive", "`activity`", "zset:KEY"]);
+    check(&["--aggressive", "--activity", "zset:a"], &["`identity`", "`permissions:{user}:*`"]);
+    check(&["--identity", "permissions:*"], &["`identity`", "flag --identity", "has no `{user}`"]);
+    check(&["--identity", "{user}:{user}"], &["`identity`", "more than once"]);
+    check(&["--activity", "list:a"], &["`--activity`", "`zset:…`, `set:…`, `idletime`"]);
+    let idle = ["--aggressive", "--activity", "idletime", "--inactivity-days", "195"];
+    check(&idle, &["`inactivityThresholdDays`", "`195`", "from 1 to 194"]);
     let bad = |name: &str, value: &str| keysweep(&["run", "--json"]).env(name, value).run();
     bad("KEYSWEEP_GRACE", "soon").fails(2, &["`KEYSWEEP_GRACE`", "`soon`", "500ms"]);
     bad("REDIS_URL", &format!("redis://:{SECRET}@")).fails(2, &["`REDIS_URL`", "***"]);

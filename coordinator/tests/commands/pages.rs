@@ -136,6 +136,8 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         started_by: "a test".to_owned(),
         attempt: Attempt::default(),
         application: Application::default(),
+        aggressive: false,
+        inactive: None,
         state_dir: None,
         report_dir: None,
         hooks: Hooks::default(),
@@ -148,6 +150,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         matching_keys: keys,
         stale_ttl_keys: keys / 10,
         protected_keys: keys / 100,
+        inactive_keys: 0,
         exact: keys < 10_000,
     };
     let node = |address: &&str| NodeSurvey {
@@ -191,6 +194,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),
         nodes,
         missing,
+        users: None,
     }
 }
 

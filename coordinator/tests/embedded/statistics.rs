@@ -7,7 +7,7 @@ use crate::kit;
 use coordinator::options::Options;
 use shared::metrics::Heaviest;
 use shared::result::{CleanupResult, Status};
-use shared::servers::seed::Seeder;
+use shared::servers::Seeder;
 
 /// Keys with prefixes of very different weight: of `prefixes`, the n-th has a share of 1/(n+1). Every seventh key has
 /// no TTL.

@@ -38,7 +38,10 @@ impl Application {
         }
         let (counted, stop) = (Arc::new((AtomicU64::new(0), AtomicU64::new(0))), CancellationToken::new());
         let (told, ended) = (Arc::clone(&counted), stop.clone());
-        #[expect(clippy::disallowed_methods, reason = "the application is no part of keysweep, and is joined")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the application is no part of keysweep, and is joined"
+        )]
         let work = tokio::spawn(async move {
             while !ended.is_cancelled() {
                 for (conn, there, missing) in &places {

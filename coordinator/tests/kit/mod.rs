@@ -66,6 +66,8 @@ pub fn options(urls: Vec<String>) -> Options {
         started_by: "a test".to_owned(),
         attempt: Attempt::default(),
         application: Application::default(),
+        aggressive: false,
+        inactive: None,
         state_dir: None,
         report_dir: None,
         hooks: Hooks::default(),

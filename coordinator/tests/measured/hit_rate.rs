@@ -48,7 +48,10 @@ async fn check(options: &Options, keys: u64, env: &Env, run: impl AsyncFn() -> C
         assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
         let metrics = result.current_metrics;
         let told = metrics.hit_rate.unwrap();
-        println!("truth {truth} %, told {told:.2} % of {}, naive {naive:.2} %", metrics.hits + metrics.misses);
+        println!(
+            "truth {truth} %, told {told:.2} % of {}, naive {naive:.2} %",
+            metrics.hits + metrics.misses
+        );
         assert!((told - truth).abs() <= 0.5, "told {told:.3} %");
     }
     assert!((naive - truth).abs() > 10.0, "INFO alone would do: {naive:.2} %");
@@ -60,10 +63,8 @@ async fn check(options: &Options, keys: u64, env: &Env, run: impl AsyncFn() -> C
 
 async fn embedded(options: &Options, keys: u64) {
     let env = kit::env(options, Timing::default());
-    check(options, keys, &env, async || {
-        kit::run_in(&env, options, &kit::look(options).await).await.unwrap()
-    })
-    .await;
+    check(options, keys, &env, async || kit::run_in(&env, options, &kit::look(options).await).await.unwrap())
+        .await;
 }
 
 async fn over_nats(options: &Options, keys: u64) {

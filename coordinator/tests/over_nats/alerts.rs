@@ -18,7 +18,7 @@ use shared::env::{Env, Timing};
 use shared::key::Key;
 use shared::messages::HitRateSource;
 use shared::result::{CleanupResult, Status};
-use shared::servers::seed::Seeder;
+use shared::servers::Seeder;
 use shared::web::{Hooks, Outside, PrometheusSource, Reach};
 
 async fn stale(options: &Options, keys: usize) {
@@ -57,7 +57,8 @@ async fn events(env: &Env, job: &str) -> Vec<Value> {
 async fn an_alert_is_told_once_and_its_end_as_well() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let (hook, slack) = (Receiver::start([Reply::status(200)]).await, Receiver::start([Reply::status(200)]).await);
+    let (hook, slack) =
+        (Receiver::start([Reply::status(200)]).await, Receiver::start([Reply::status(200)]).await);
     let hooks = Hooks {
         generic: vec![Secret::new(hook.url())],
         secret: Some(Secret::new("word")),
@@ -81,7 +82,11 @@ async fn an_alert_is_told_once_and_its_end_as_well() {
         assert_eq!(receiver.sent().len(), 2, "raised and resolved");
     }
     let posted: Value = serde_json::from_slice(&hook.sent()[0].body).unwrap();
-    assert_eq!((&posted["id"], &posted["data"]), (&told[0]["id"], &told[0]["data"]), "as subscribers are told");
+    assert_eq!(
+        (&posted["id"], &posted["data"]),
+        (&told[0]["id"], &told[0]["data"]),
+        "as subscribers are told"
+    );
     assert_eq!(alerts::read(&*env.past, &options.job).await.unwrap(), alerts::Book::default());
 }
 
@@ -121,7 +126,10 @@ async fn sources_that_give_nonsense_are_named() {
         let result = run(&env, &options).await;
         assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 3));
         assert_eq!(result.current_metrics.hit_rate, None, "unknown is not 0 %");
-        let named = result.issues.iter().any(|issue| issue.starts_with("The hit rate is not known") && issue.contains(words));
+        let named = result
+            .issues
+            .iter()
+            .any(|issue| issue.starts_with("The hit rate is not known") && issue.contains(words));
         assert!(named, "`{words}` is not in {:?}", result.issues);
     };
     let hash = || HitRateSource::Hash(Key::new(*b"metrics"));
@@ -157,7 +165,11 @@ async fn the_applications_own_counters_are_used() {
     let result = run(&env, &options).await;
     let metrics = result.current_metrics;
     assert_eq!((metrics.hit_rate, metrics.hits, metrics.misses), (Some(78.5), 785, 215));
-    assert!(result.issues.contains(&"High cache error rate: 25 errors vs 785 hits".to_owned()), "{:?}", result.issues);
+    assert!(
+        result.issues.contains(&"High cache error rate: 25 errors vs 785 hits".to_owned()),
+        "{:?}",
+        result.issues
+    );
     assert_eq!(result.metrics.hit_rates.source, "hash");
     assert_eq!(result.alerts.iter().map(|alert| alert.alert.as_str()).collect::<Vec<_>>(), ["errors-high"]);
     // They went backwards: the application began anew.

@@ -5,17 +5,42 @@ use redis::Value;
 use super::conn::{Batch, Conn};
 use super::fault::Fault;
 use crate::ids::{BatchId, RunId};
-use crate::messages::{Action, Group, Lookups, ReapBatch};
+use crate::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use crate::outcome::Outcome;
 use crate::slot::tag_for;
 
 const SCRIPT: &str = include_str!("guard.lua");
 
+/// What a run does with candidates that still qualify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// With stale ones. Those of inactive users are always deleted.
+    pub stale: Action,
+    /// Inactive users' keys that expire within so many milliseconds are left to do so.
+    pub near_expiry_ms: u64,
+    /// How long nobody may have used a key, in milliseconds, where that is what makes it inactive.
+    pub idle_ms: Option<u64>,
+}
+
+impl Act {
+    /// What `rules` ask for.
+    #[must_use]
+    pub fn of(rules: &Rules) -> Self {
+        let inactive = rules.inactive.as_ref();
+        let idle = inactive.filter(|rule| rule.activity == ActivityRule::Idle);
+        Self {
+            stale: rules.action,
+            near_expiry_ms: inactive.map_or(0, |rule| rule.near_expiry_ms),
+            idle_ms: idle.map(|rule| rule.threshold_ms),
+        }
+    }
+}
+
 /// What a script call is to do with the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Carry out the action on those that still qualify.
-    Act(Action),
+    /// Carry this out on those that still qualify.
+    Act(Act),
     /// Touch nothing; record this outcome for all, unless another one is recorded.
     Seal(Outcome),
 }
@@ -117,25 +142,37 @@ pub async fn recall(
 fn add_call(batch: &mut Batch, script: &[u8], window: Window, mode: Mode, number: usize, group: &Group) {
     let ledger = ledger_key(window.run, window.batch, number, group.slot);
     let count = (group.keys.len() + 1).to_string();
-    let word = match mode {
-        Mode::Act(Action::Expire { .. }) => "expire".to_owned(),
-        // A run that only reports has no batches.
-        Mode::Act(Action::Delete | Action::Report) => "delete".to_owned(),
-        Mode::Seal(outcome) => format!("seal:{}", outcome.letter()),
-    };
+    let (word, more) = order(mode, group);
     let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
-    let ttls = ttls(mode, group.keys.len());
     let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
     args.extend(group.keys.iter().map(|key| key.as_bytes()));
     args.extend([word.as_bytes(), before.as_bytes(), after.as_bytes()]);
-    args.extend(ttls.iter().map(String::as_bytes));
+    args.extend(more.iter().map(String::as_bytes));
     batch.add(&args);
 }
 
-/// The TTL of each candidate that is to be repaired; spread, so that they do not all expire together.
-fn ttls(mode: Mode, keys: usize) -> Vec<String> {
-    let Mode::Act(Action::Expire { ttl_ms, jitter_ms }) = mode else { return Vec::new() };
-    (0..keys).map(|_| (ttl_ms + fastrand::u64(0..=jitter_ms)).to_string()).collect()
+/// The script's mode for `group`, and the arguments that belong to it.
+fn order(mode: Mode, group: &Group) -> (String, Vec<String>) {
+    let act = match mode {
+        Mode::Act(act) => act,
+        Mode::Seal(outcome) => return (format!("seal:{}", outcome.letter()), Vec::new()),
+    };
+    match (group.reason, act.stale) {
+        (Reason::Inactive, _) => {
+            // The server tells idle times in whole seconds.
+            let idle = act.idle_ms.map_or_else(String::new, |ms| ms.div_ceil(1_000).to_string());
+            let limits = [act.near_expiry_ms.to_string(), idle];
+            let expiries = group.expires_at_ms.iter().map(u64::to_string);
+            ("inactive".to_owned(), limits.into_iter().chain(expiries).collect())
+        }
+        // TTLs are spread, so that keys repaired together do not expire together.
+        (Reason::Stale, Action::Expire { ttl_ms, jitter_ms }) => {
+            let ttl = |_| (ttl_ms + fastrand::u64(0..=jitter_ms)).to_string();
+            ("expire".to_owned(), group.keys.iter().map(ttl).collect())
+        }
+        // A run that only reports has no batches.
+        (Reason::Stale, Action::Delete | Action::Report) => ("delete".to_owned(), Vec::new()),
+    }
 }
 
 fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
@@ -161,11 +198,19 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
     }
 }
 
-/// The look-ups that the script made for these outcomes.
+/// The look-ups that the script made for these outcomes of candidates that were such for `reason`; `idle` says that
+/// idle times decide who is inactive.
 #[must_use]
-pub fn lookups(outcomes: &[Outcome]) -> Lookups {
+pub fn lookups(reason: Reason, idle: bool, outcomes: &[Outcome]) -> Lookups {
     let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
-    Lookups { hits: count(Outcome::Spared), misses: count(Outcome::Vanished) }
+    let (deleted, spared, misses) =
+        (count(Outcome::Deleted), count(Outcome::Spared), count(Outcome::Vanished));
+    let hits = match reason {
+        Reason::Stale => spared,
+        // Each is asked when it expires, and maybe since when it is idle.
+        Reason::Inactive => (deleted + spared) * (1 + u64::from(idle)),
+    };
+    Lookups { hits, misses }
 }
 
 /// Removes ledger keys of one node. Returns how many there were. Where it cannot remove some at the moment,

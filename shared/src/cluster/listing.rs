@@ -4,6 +4,7 @@ use redis::Value;
 
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
+use super::node::server_time;
 use crate::key::Key;
 use crate::messages::Lookups;
 
@@ -68,16 +69,65 @@ impl Ttl {
     }
 }
 
-/// Sends listing commands together with TTL look-ups of keys seen before, in one write, so that the server
-/// reads on while we sort what it has sent.
+/// What is asked about each key that is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Its TTL.
+    Ttl,
+    /// The moment at which it expires, by the server's clock.
+    Expiry,
+    /// That, and how long nobody has used it.
+    ExpiryAndIdle,
+}
+
+impl Ask {
+    /// Commands per key.
+    fn commands(self) -> usize {
+        if self == Self::ExpiryAndIdle { 2 } else { 1 }
+    }
+}
+
+/// What a look at a key showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its TTL.
+    pub ttl: Ttl,
+    /// When it expires, in milliseconds of the server's clock; only if asked for, and if it has a TTL.
+    pub expires_at_ms: Option<u64>,
+    /// For how long nobody has used it; only if asked for, and where the server keeps such times.
+    pub idle_ms: Option<u64>,
+    /// The look-ups that it took.
+    pub lookups: Lookups,
+}
+
+impl Seen {
+    /// A look that asked for the TTL alone.
+    #[must_use]
+    pub fn only(ttl: Ttl) -> Self {
+        Self { ttl, expires_at_ms: None, idle_ms: None, lookups: ttl.lookup() }
+    }
+}
+
+/// Sends listing commands together with look-ups of keys seen before, in one write, so that the server reads on
+/// while we sort what it has sent.
 pub async fn window(
     conn: &Conn,
     listings: &[Listing],
     look_up: &[Key],
-) -> Result<(Vec<Page>, Vec<Ttl>), Fault> {
+    ask: Ask,
+) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
     let mut batch = Batch::new();
+    // The server tells moments; what is left until then is by its own clock.
+    let clock = usize::from(ask != Ask::Ttl && !look_up.is_empty());
+    if clock > 0 {
+        batch.add(&[b"TIME"]);
+    }
+    let expiry: &[u8] = if ask == Ask::Ttl { b"PTTL" } else { b"PEXPIRETIME" };
     for key in look_up {
-        batch.add(&[b"PTTL", key.as_bytes()]);
+        batch.add(&[expiry, key.as_bytes()]);
+        if ask == Ask::ExpiryAndIdle {
+            batch.add(&[b"OBJECT", b"IDLETIME", key.as_bytes()]);
+        }
     }
     for listing in listings {
         match listing {
@@ -90,11 +140,43 @@ pub async fn window(
             }
         }
     }
-    let mut replies = conn.batch(batch).await?.into_iter();
-    let ttls =
-        replies.by_ref().take(look_up.len()).map(|reply| ttl(conn, &reply)).collect::<Result<_, _>>()?;
-    let pages = replies.map(|reply| page(conn, reply)).collect::<Result<_, _>>()?;
-    Ok((pages, ttls))
+    let mut replies = conn.batch(batch).await?;
+    let answered = clock + look_up.len() * ask.commands();
+    let pages = replies.drain(answered..).map(|reply| page(conn, reply)).collect::<Result<_, _>>()?;
+    let now_ms = match replies.first() {
+        Some(reply) if clock > 0 => Some(server_time(conn, reply)?),
+        _ => None,
+    };
+    let looks = replies[clock..].chunks_exact(ask.commands());
+    let seen = looks.map(|replies| seen(conn, replies, now_ms)).collect::<Result<_, _>>()?;
+    Ok((pages, seen))
+}
+
+/// What `replies` say of one key; at `now_ms`, if they tell moments and not times that are left.
+fn seen(conn: &Conn, replies: &[Value], now_ms: Option<u64>) -> Result<Seen, Fault> {
+    let [expiry, idle @ ..] = replies else { return Err(Fault::unexpected(conn.address(), "a pipeline")) };
+    let mut seen = Seen::only(ttl(conn, expiry)?);
+    if let (Ttl::Left(at_ms), Some(now_ms)) = (seen.ttl, now_ms) {
+        seen.expires_at_ms = Some(at_ms);
+        seen.ttl = Ttl::Left(at_ms.saturating_sub(now_ms));
+    }
+    let Some(idle) = idle.first() else { return Ok(seen) };
+    match idle {
+        Value::Int(seconds) => {
+            seen.idle_ms = u64::try_from(*seconds).ok().map(|seconds| seconds.saturating_mul(1_000));
+            seen.lookups.hits += 1;
+        }
+        Value::Nil => seen.lookups.misses += 1,
+        other => match conn.fault(other) {
+            // Its slot has just moved.
+            Some(fault) if fault.kind == FaultKind::Moved => seen.ttl = Ttl::Moved,
+            // The server counts how often keys are used, and not since when they are not (LFU).
+            Some(fault) if fault.kind == FaultKind::Refused => seen.lookups.hits += 1,
+            Some(fault) => return Err(fault),
+            None => return Err(Fault::unexpected(conn.address(), "OBJECT IDLETIME")),
+        },
+    }
+    Ok(seen)
 }
 
 fn ttl(conn: &Conn, reply: &Value) -> Result<Ttl, Fault> {

@@ -1,5 +1,6 @@
 //! Everything that is said to Redis, and the only files that name the `redis` crate.
 
+pub mod activity;
 mod conn;
 pub mod counters;
 mod deployment;
@@ -21,6 +22,6 @@ pub mod weigh;
 pub use conn::{Access, Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};
 pub use fault::{Fault, FaultKind};
-pub use listing::{Listing, Page, Ttl, window};
+pub use listing::{Ask, Listing, Page, Seen, Ttl, window};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;

@@ -38,6 +38,8 @@ pub struct NodeStatus {
     pub lookups: Lookups,
     /// Whether memory is limited and keys are evicted at the limit: then the ledger may go early.
     pub evicts: bool,
+    /// Whether it counts how often keys are used (an LFU policy), and so does not know since when they are not.
+    pub counts_uses: bool,
     /// How it lists the keys of a slot best.
     pub listing: SlotListing,
 }
@@ -72,6 +74,7 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
             misses: info.number("keyspace_misses").unwrap_or_default(),
         },
         evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
+        counts_uses: policy.contains("lfu"),
         listing: listing(&info),
     })
 }
@@ -176,8 +179,13 @@ pub async fn slot_counts(conn: &Conn, slots: &SlotSet) -> Result<Vec<(u16, u64)>
 
 /// The server's clock, in milliseconds since the epoch.
 pub async fn time_ms(conn: &Conn) -> Result<u64, Fault> {
-    let unexpected = || Fault::unexpected(conn.address(), "TIME");
-    let redis::Value::Array(parts) = conn.words("TIME").await? else { return Err(unexpected()) };
+    server_time(conn, &conn.words("TIME").await?)
+}
+
+/// What TIME answered, in milliseconds since the epoch.
+pub(super) fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, Fault> {
+    let unexpected = || conn.fault(reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "TIME"));
+    let redis::Value::Array(parts) = reply else { return Err(unexpected()) };
     let part = |n: usize| match parts.get(n) {
         Some(redis::Value::BulkString(digits)) => str::from_utf8(digits).ok()?.parse::<u64>().ok(),
         _ => None,

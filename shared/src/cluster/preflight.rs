@@ -31,7 +31,7 @@ struct Question {
 
 impl Question {
     fn looks_up(&self) -> bool {
-        matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"PTTL"))
+        matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT"))
     }
 }
 
@@ -43,21 +43,41 @@ fn args(args: Vec<Vec<u8>>, rule: &str) -> Question {
     Question { args, rule: rule.to_owned(), about_keys: false }
 }
 
-/// The rights that a run needs on a node, in a `cluster` or not, and for writing if it `writes`.
-/// `absent` is the name of a key that does not exist.
-fn questions(cluster: bool, writes: bool, absent: &str) -> Vec<Question> {
+/// What a run does that takes rights.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs<'a> {
+    /// In a cluster, a slot that the server serves, because only there it says that it takes no writes.
+    pub slot: Option<u16>,
+    /// It writes.
+    pub writes: bool,
+    /// The keys that it looks at, and maybe deletes.
+    pub patterns: &'a [Pattern],
+    /// It looks for inactive users' keys.
+    pub inactive: bool,
+    /// It asks for how long keys were not used.
+    pub idle: bool,
+}
+
+/// The rights that a run needs on a node. `absent` is the name of a key that does not exist.
+fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
     let mut all = vec![
         question("INFO server", "+info"),
         question("TIME", "+time"),
         question(&format!("PTTL {absent}"), "+pttl"),
         question("SCAN 0 COUNT 1", "+scan"),
     ];
-    if cluster {
+    if needs.inactive {
+        all.push(question(&format!("PEXPIRETIME {absent}"), "+pexpiretime"));
+    }
+    if needs.idle {
+        all.push(question(&format!("OBJECT IDLETIME {absent}"), "+object|idletime"));
+    }
+    if needs.slot.is_some() {
         all.push(question("CLUSTER NODES", "+cluster|nodes"));
         all.push(question("CLUSTER COUNTKEYSINSLOT 0", "+cluster|countkeysinslot"));
         all.push(question("CLUSTER GETKEYSINSLOT 0 1", "+cluster|getkeysinslot"));
     }
-    if writes {
+    if needs.writes {
         all.push(question(&format!("SET {absent} x XX"), "+set"));
         all.push(question(&format!("GET {absent}"), "+get"));
         all.push(question(&format!("PEXPIRE {absent} 60000 NX"), "+pexpire"));
@@ -89,18 +109,12 @@ fn key_questions(patterns: &[Pattern], writes: bool) -> Vec<Question> {
 
 /// Asks `conn`, and says which look-ups that took. An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes,
 /// but for a server that takes no writes, which is a fault. A full memory is none: what a run does works
-/// there too. In a cluster, `slot` is one that the server serves, because only there it says that it takes
-/// no writes.
-pub async fn missing(
-    conn: &Conn,
-    slot: Option<u16>,
-    writes: bool,
-    patterns: &[Pattern],
-) -> Result<(Vec<Missing>, Lookups), Fault> {
-    let tag = slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
+/// there too.
+pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lookups), Fault> {
+    let tag = needs.slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
     let absent = format!("keysweep:preflight:{tag}{}", Uuid::now_v7());
-    let mut questions = questions(slot.is_some(), writes, &absent);
-    questions.extend(key_questions(patterns, writes));
+    let mut questions = questions(needs, &absent);
+    questions.extend(key_questions(needs.patterns, needs.writes));
     let mut batch = Batch::new();
     for question in &questions {
         let args: Vec<&[u8]> = question.args.iter().map(Vec::as_slice).collect();
@@ -108,7 +122,7 @@ pub async fn missing(
     }
     let (mut missing, mut lookups) = (Vec::new(), Lookups::default());
     for (question, reply) in questions.into_iter().zip(conn.batch(batch).await?) {
-        // GET and PTTL of a key that is not there are misses; the other commands look nothing up.
+        // A key that is not there is a miss; the other commands look nothing up.
         lookups.misses += u64::from(matches!(reply, Value::Nil | Value::Int(-2)) && question.looks_up());
         let Some(fault) = conn.fault(&reply) else { continue };
         // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.

@@ -196,6 +196,8 @@ pub struct ListedBatch {
     pub batch: BatchId,
     /// Candidates in it.
     pub keys: u64,
+    /// Those of them that may be deleted, and not only given a TTL.
+    pub deletes: u64,
 }
 
 /// What came of a scan task. Stored once per task: the first attempt that stores it counts.

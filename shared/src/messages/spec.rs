@@ -60,6 +60,23 @@ pub struct Rules {
     pub inactive: Option<InactiveRule>,
 }
 
+impl Rules {
+    /// Whether `other` asks for the same, whoever was active when each of them was made.
+    #[must_use]
+    pub fn same_order(&self, other: &Self) -> bool {
+        let order = |rules: &Self| {
+            let mut rules = rules.clone();
+            if let Some(ActivityRule::Users { parts, users, seed }) =
+                rules.inactive.as_mut().map(|rule| &mut rule.activity)
+            {
+                (*parts, *users, *seed) = (0, 0, 0);
+            }
+            rules
+        };
+        order(self) == order(other)
+    }
+}
+
 /// What makes a key one of an inactive user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InactiveRule {
@@ -68,6 +85,8 @@ pub struct InactiveRule {
     pub identity: String,
     /// Keys that expire within so many milliseconds are left to do so.
     pub near_expiry_ms: u64,
+    /// Who was not active for so many milliseconds is inactive.
+    pub threshold_ms: u64,
     /// Who is inactive.
     pub activity: ActivityRule,
 }
@@ -84,11 +103,8 @@ pub enum ActivityRule {
         /// The seed of the hashes that stand for them.
         seed: u64,
     },
-    /// The key itself: nobody has used it for so many milliseconds.
-    Idle {
-        /// The threshold.
-        idle_ms: u64,
-    },
+    /// The key itself: nobody has used it for as long as the threshold.
+    Idle,
 }
 
 /// A node as the plan saw it.

@@ -33,8 +33,9 @@ const IN_HAND_MAX: i64 = 10_000;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// The first words of the store's keys, and the bucket that holds them.
-const BUCKETS: [(&str, &str); 12] = [
+const BUCKETS: [(&str, &str); 13] = [
     ("runs", "runs"),
+    ("activity", "runs"),
     ("failures", "runs"),
     ("attempts", "runs"),
     ("locks", "locks"),

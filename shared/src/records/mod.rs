@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use thiserror::Error;
 
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
@@ -156,6 +157,21 @@ impl Records {
     pub async fn watch(&self) -> Result<RecordWatch, RecordError> {
         let prefix = self.key("");
         Ok(RecordWatch::new(self.store.watch(&prefix).await?, prefix))
+    }
+
+    /// Stores part `n` of the users who are active.
+    pub async fn create_users(&self, n: usize, part: &ByteBuf) -> Result<bool, RecordError> {
+        self.create(&self.users_key(n), part).await
+    }
+
+    /// Part `n` of the users who are active.
+    pub async fn users(&self, n: usize) -> Result<Option<ByteBuf>, RecordError> {
+        self.get(&self.users_key(n)).await
+    }
+
+    /// Apart from the other records, which everybody reads who follows the run.
+    fn users_key(&self, n: usize) -> String {
+        format!("activity/{}/{n}", self.run)
     }
 
     /// Counts a failure, at `now_ms`, to handle `what`.

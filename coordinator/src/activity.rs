@@ -1,0 +1,202 @@
+//! Finding out, while a run is planned, who is active; and the rule that no answer ever means "nobody is": then
+//! inactive users are not looked for in this run, and it says why.
+
+use std::sync::Arc;
+
+use shared::activity::{ActiveUsers, Activity};
+use shared::cluster::activity::{SetKind, Unreadable, read_members};
+use shared::cluster::node::{self, NodeStatus};
+use shared::cluster::{Deployment, FaultKind};
+use shared::ids::NodeId;
+use shared::key::Key;
+use shared::limits::ACTIVE_USERS_MAX;
+use shared::messages::{ActivityRule, InactiveRule, Lookups};
+use shared::slot::slot_of;
+
+use crate::inactive::{ActivitySource, InactiveOrder};
+
+/// From here on, a score is a number of milliseconds: as such it is in 1973, in seconds in the year 5138.
+const MILLIS_FROM: f64 = 1e11;
+
+/// How often a key is looked for again whose slot has moved.
+const REDIRECTIONS_MAX: u32 = 5;
+
+/// What was found out.
+#[derive(Default)]
+pub struct Found {
+    /// Who is active, and what follows from it; or `None` if that is not known.
+    pub known: Option<Known>,
+    /// Why inactive users are not looked for, although they were asked for.
+    pub refused: Option<String>,
+    /// Where look-ups were made, and how many.
+    pub lookups: Vec<(NodeId, Lookups)>,
+}
+
+/// Who is active.
+pub struct Known {
+    /// The rule as the run's spec holds it.
+    pub rule: InactiveRule,
+    /// The rule, ready to be applied.
+    pub activity: Activity,
+    /// The users, to be stored with the run.
+    pub users: Arc<ActiveUsers>,
+}
+
+/// Finds out who is active, as `order` says, in a deployment whose nodes have told their `statuses`.
+pub async fn find_out<'a>(
+    deployment: &Deployment,
+    order: &InactiveOrder,
+    mut statuses: impl Iterator<Item = &'a NodeStatus>,
+) -> Found {
+    let mut lookups = Vec::new();
+    let read = match &order.source {
+        ActivitySource::IdleTime if statuses.any(|status| status.counts_uses) => {
+            Err("the server has an LFU maxmemory policy, under which it does not keep for how long keys were not used"
+                .to_owned())
+        }
+        ActivitySource::IdleTime => Ok(ActiveUsers::gather().finish()),
+        ActivitySource::SortedSet(key) => {
+            read(deployment, (SetKind::Sorted, key), order.threshold_ms, &mut lookups).await
+        }
+        ActivitySource::Set(key) => {
+            read(deployment, (SetKind::Plain, key), order.threshold_ms, &mut lookups).await
+        }
+    };
+    match read.and_then(|users| known(order, users)) {
+        Ok(known) => Found { known: Some(known), refused: None, lookups },
+        Err(why) => Found { known: None, refused: Some(why), lookups },
+    }
+}
+
+fn known(order: &InactiveOrder, users: ActiveUsers) -> Result<Known, String> {
+    let activity = if order.source == ActivitySource::IdleTime { ActivityRule::Idle } else { users.rule() };
+    let rule = InactiveRule {
+        identity: order.identity.clone(),
+        near_expiry_ms: order.near_expiry_ms,
+        threshold_ms: order.threshold_ms,
+        activity,
+    };
+    let users = Arc::new(users);
+    let activity = Activity::new(&rule, Arc::clone(&users)).map_err(|e| format!("the template {e}"))?;
+    Ok(Known { rule, activity, users })
+}
+
+/// Those members of a set who were active within the threshold; or why that is not known.
+async fn read(
+    deployment: &Deployment,
+    (kind, key): (SetKind, &Key),
+    threshold_ms: u64,
+    lookups: &mut Vec<(NodeId, Lookups)>,
+) -> Result<ActiveUsers, String> {
+    for _ in 0..REDIRECTIONS_MAX {
+        match read_once(deployment, (kind, key), threshold_ms, lookups).await {
+            Err(Unreadable::Fault(fault)) if fault.kind == FaultKind::Moved => {
+                deployment.refresh().await.map_err(|fault| unreadable(key, &Unreadable::Fault(fault)))?;
+            }
+            Err(why) => return Err(unreadable(key, &why)),
+            Ok(users) if users.len() > ACTIVE_USERS_MAX => {
+                return Err(format!(
+                    "the activity set `{key}` has more than {ACTIVE_USERS_MAX} active users, the most that are kept"
+                ));
+            }
+            Ok(users) if users.is_empty() => {
+                return Err(format!(
+                    "nobody in the activity set `{key}` was active within the last {} days, which must never mean \
+                     that everyone is inactive",
+                    threshold_ms / 86_400_000
+                ));
+            }
+            Ok(users) => return Ok(users),
+        }
+    }
+    Err(format!("the activity set `{key}` could not be read: its slot keeps moving"))
+}
+
+async fn read_once(
+    deployment: &Deployment,
+    (kind, key): (SetKind, &Key),
+    threshold_ms: u64,
+    lookups: &mut Vec<(NodeId, Lookups)>,
+) -> Result<ActiveUsers, Unreadable> {
+    let topology = deployment.topology();
+    let owner = topology.owner(slot_of(key.as_bytes())).ok_or(Unreadable::NoOwner)?;
+    let conn = deployment.conn(&owner.node).await.map_err(Unreadable::Fault)?;
+    // The clock of those who keep the set, not ours: with a wrong one, everyone would seem inactive.
+    let now_ms = node::time_ms(&conn).await.map_err(Unreadable::Fault)?;
+    let (mut gathering, mut own) = (ActiveUsers::gather(), Lookups::default());
+    let each = |member: &[u8], score: Option<f64>| {
+        if score.is_none_or(|score| is_active(score, now_ms, threshold_ms)) {
+            gathering.add(member);
+        }
+        // One more than allowed says that there are too many; none of what is read is used then.
+        gathering.len() <= 2 * ACTIVE_USERS_MAX
+    };
+    let read = read_members(&conn, kind, key.as_bytes(), &mut own, each).await;
+    lookups.push((owner.node.clone(), own));
+    read.map(|()| gathering.finish())
+}
+
+/// Whether who was last active at `score`, in seconds or milliseconds since the epoch, was so within the threshold.
+/// A time in the future is a recent one, by a clock that is ahead.
+#[expect(clippy::cast_precision_loss, reason = "times in milliseconds need 41 bits")]
+fn is_active(score: f64, now_ms: u64, threshold_ms: u64) -> bool {
+    let at_ms = if score >= MILLIS_FROM { score } else { score * 1_000.0 };
+    at_ms >= now_ms as f64 - threshold_ms as f64
+}
+
+/// Why a set could not be read, for people.
+fn unreadable(key: &Key, why: &Unreadable) -> String {
+    let set = format!("the activity set `{key}`");
+    match why {
+        Unreadable::Empty => {
+            format!("{set} is empty or missing; an empty set must never mean that everyone is inactive")
+        }
+        Unreadable::OtherType => {
+            format!(
+                "the key `{key}` is no set of the type that `activity` says; it is `zset:KEY` or `set:KEY`"
+            )
+        }
+        Unreadable::Shrank => {
+            format!("{set} lost members while it was read, as if it were being made anew")
+        }
+        Unreadable::NoOwner => format!("{set} could not be read: nobody serves its slot"),
+        Unreadable::Forbidden { rule: Some(rule) } => {
+            format!("{set} may not be read; allow it with the ACL rule `{rule}`")
+        }
+        Unreadable::Forbidden { rule: None } => {
+            format!("{set} may not be read; allow it with the ACL rule `~{key}`")
+        }
+        Unreadable::Fault(fault) => format!("{set} could not be read: {fault}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_in_seconds_and_in_milliseconds() {
+        const DAY: u64 = 86_400_000;
+        const NOW: u64 = 1_800_000_000_000;
+        let check = |score: f64, expected: bool| {
+            assert_eq!(is_active(score, NOW, 30 * DAY), expected, "{score}");
+        };
+        check(1_800_000_000.0, true);
+        check(1_800_000_000_000.0, true);
+        check(1_797_408_000.0, true);
+        check(1_797_407_999.0, false);
+        check(1_797_407_999.999, false);
+        check(1_797_408_000_000.0, true);
+        check(1_797_407_999_999.0, false);
+        // The future, by either unit.
+        check(1_900_000_000.0, true);
+        check(1_900_000_000_000.0, true);
+        check(f64::INFINITY, true);
+        // No times at all.
+        check(0.0, false);
+        check(1.0, false);
+        check(-5.0, false);
+        check(f64::NEG_INFINITY, false);
+        assert!(is_active(0.0, NOW, 36_500 * DAY), "within a hundred years");
+    }
+}

@@ -1,0 +1,224 @@
+//! What is asked for when inactive users' caches are to be removed: from the settings. Pure.
+
+use shared::config::{Settings, Source};
+use shared::identity::{Template, TemplateError};
+use shared::key::Key;
+use shared::limits::IDLE_TIME_MAX_MS;
+use thiserror::Error;
+
+use crate::options::millis;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// Days without activity that may be asked for, in all.
+const DAYS_MAX: u32 = 36_500;
+
+/// How inactive users' caches are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InactiveOrder {
+    /// Where the user's id stands in a key; empty where idle times decide.
+    pub identity: String,
+    /// Who is active.
+    pub source: ActivitySource,
+    /// Keys that expire within so many milliseconds are left to do so.
+    pub near_expiry_ms: u64,
+    /// Who was not active for so many milliseconds is inactive.
+    pub threshold_ms: u64,
+}
+
+/// Where it stands who is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActivitySource {
+    /// In a sorted set: its members are users, their scores the times of their last activity.
+    SortedSet(Key),
+    /// In a set: its members are the active users.
+    Set(Key),
+    /// Nowhere: a key that nobody has used is one of an inactive user.
+    IdleTime,
+}
+
+impl ActivitySource {
+    fn of(source: &Source) -> Self {
+        let key = || Key::new(source.what.as_bytes());
+        match source.word {
+            "zset" => Self::SortedSet(key()),
+            "set" => Self::Set(key()),
+            _ => Self::IdleTime,
+        }
+    }
+
+    /// As the setting says it, such as `zset:permissions:warming`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::SortedSet(key) => format!("zset:{key}"),
+            Self::Set(key) => format!("set:{key}"),
+            Self::IdleTime => "idletime".to_owned(),
+        }
+    }
+}
+
+/// Why inactive users cannot be looked for.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// Nothing says who is active.
+    #[error(
+        "`aggressiveCleanup` is on ({0}), but nothing says who is active; set `activity` to `zset:KEY`, `set:KEY` or \
+         `idletime`, or `aggressiveCleanup` to false"
+    )]
+    NoActivity(String),
+    /// Nothing says whose a key is.
+    #[error(
+        "`aggressiveCleanup` is on ({0}), and `activity` names users, but nothing says which user a key belongs to; \
+         set `identity`, such as `permissions:{{user}}:*`"
+    )]
+    NoIdentity(String),
+    /// The template is none.
+    #[error("`identity` ({origin}): `{text}` {source}")]
+    Template {
+        /// Who gave it.
+        origin: String,
+        /// As given.
+        text: String,
+        /// What is wrong with it.
+        source: TemplateError,
+    },
+    /// Servers do not keep such times.
+    #[error(
+        "`inactivityThresholdDays` is `{days}`, but Redis tells idle times of up to {max} days only; with the activity \
+         `idletime` it takes a whole number from 1 to {max}"
+    )]
+    Idle {
+        /// As given.
+        days: u32,
+        /// As possible.
+        max: u64,
+    },
+    /// Not a number of days.
+    #[error("`inactivityThresholdDays` is `{0}`; it takes a whole number from 1 to {DAYS_MAX}")]
+    Days(u32),
+}
+
+impl OrderError {
+    /// What `settings` lack, which ask for inactive users.
+    pub(crate) fn missing(settings: &Settings) -> Self {
+        let origin = settings.aggressive_cleanup.origin.to_string();
+        if settings.activity.value.is_none() { Self::NoActivity(origin) } else { Self::NoIdentity(origin) }
+    }
+}
+
+impl InactiveOrder {
+    /// The order that `settings` stand for, whether it is to be carried out or not; `None` if they lack something.
+    ///
+    /// # Errors
+    /// When what they say makes no sense.
+    pub fn of(settings: &Settings) -> Result<Option<Self>, OrderError> {
+        let Settings { identity, activity, .. } = settings;
+        if let Some(text) = &identity.value {
+            Template::parse(text).map_err(|source| OrderError::Template {
+                origin: identity.origin.to_string(),
+                text: text.clone(),
+                source,
+            })?;
+        }
+        let (identity, source) = match (activity.value.as_ref().map(ActivitySource::of), &identity.value) {
+            (Some(ActivitySource::IdleTime), _) => (String::new(), ActivitySource::IdleTime),
+            (Some(source), Some(identity)) => (identity.clone(), source),
+            (None, _) | (_, None) => return Ok(None),
+        };
+        let order =
+            Self { identity, source, near_expiry_ms: millis(settings.near_expiry.value), threshold_ms: 0 };
+        // Without anybody who asks for it, any number of days is right.
+        match order.clone().after_days(settings.inactivity_threshold_days.value) {
+            Err(_) if !settings.aggressive_cleanup.value => Ok(None),
+            order => order.map(Some),
+        }
+    }
+
+    /// The same with another threshold.
+    ///
+    /// # Errors
+    /// When it makes no sense.
+    pub fn after_days(self, days: u32) -> Result<Self, OrderError> {
+        let (threshold_ms, max) = (u64::from(days) * DAY_MS, IDLE_TIME_MAX_MS / DAY_MS);
+        if !(1..=DAYS_MAX).contains(&days) {
+            return Err(OrderError::Days(days));
+        }
+        if self.source == ActivitySource::IdleTime && threshold_ms > max * DAY_MS {
+            return Err(OrderError::Idle { days, max });
+        }
+        Ok(Self { threshold_ms, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::config::{Environment, FlagLayer, resolve};
+
+    use super::*;
+    use crate::options::{Options, OptionsError};
+
+    fn options(flags: &[(&'static str, &str)]) -> Result<Options, OptionsError> {
+        let mut layer = FlagLayer::default();
+        for (flag, value) in flags {
+            layer.value(flag, Some(value));
+        }
+        Options::from_settings(&resolve(&layer, &Environment::default(), None).expect("good settings"))
+    }
+
+    const ZSET: (&str, &str) = ("--activity", "zset:permissions:warming");
+    const IDENTITY: (&str, &str) = ("--identity", "permissions:{user}:*");
+    const ON: (&str, &str) = ("--aggressive", "true");
+
+    #[test]
+    fn orders() {
+        let order = options(&[ZSET, IDENTITY]).unwrap();
+        assert!(!order.aggressive && order.looks_for_inactive().is_none());
+        let expected = InactiveOrder {
+            identity: "permissions:{user}:*".to_owned(),
+            source: ActivitySource::SortedSet(Key::new(*b"permissions:warming")),
+            near_expiry_ms: 300_000,
+            threshold_ms: 30 * DAY_MS,
+        };
+        assert_eq!(options(&[ZSET, IDENTITY, ON]).unwrap().looks_for_inactive(), Some(&expected));
+        let more =
+            [("--activity", "set:a"), IDENTITY, ON, ("--inactivity-days", "7"), ("--near-expiry", "10s")];
+        let order = options(&more).unwrap().inactive.unwrap();
+        assert_eq!(
+            (order.source.name().as_str(), order.near_expiry_ms, order.threshold_ms),
+            ("set:a", 10_000, 7 * DAY_MS)
+        );
+        let idle = options(&[("--activity", "idletime"), IDENTITY, ON]).unwrap().inactive.unwrap();
+        assert_eq!((idle.source, idle.identity.as_str()), (ActivitySource::IdleTime, ""));
+    }
+
+    #[test]
+    fn orders_that_make_no_sense() {
+        let check = |flags: &[(&'static str, &str)], words: &[&str]| {
+            let error = options(flags).unwrap_err().to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        };
+        check(&[ON], &["`aggressiveCleanup` is on (flag --aggressive)", "`activity`", "zset:KEY"]);
+        check(&[ON, IDENTITY], &["`activity`"]);
+        check(&[ON, ZSET], &["`identity`", "`permissions:{user}:*`"]);
+        check(&[("--identity", "permissions:*")], &["`identity`", "flag --identity", "no `{user}`"]);
+        check(&[("--identity", "{user}:{user}")], &["more than once"]);
+        let idle = ("--activity", "idletime");
+        check(&[ON, idle, ("--inactivity-days", "195")], &["`inactivityThresholdDays`", "194 days"]);
+        assert!(options(&[ON, idle, ("--inactivity-days", "194")]).is_ok());
+        assert!(options(&[idle, ("--inactivity-days", "195")]).unwrap().inactive.is_none());
+        let order = options(&[ZSET, IDENTITY]).unwrap().inactive.unwrap();
+        assert!(order.clone().after_days(0).is_err() && order.after_days(36_501).is_err());
+    }
+
+    #[test]
+    fn what_is_read_from_is_protected_even_if_it_is_not_asked_for() {
+        let options =
+            options(&[("--activity", "zset:permissions:[a]*"), ("--hit-rate", "hash:permissions:stats")]);
+        let protect = options.unwrap().rules.protect;
+        let protects = |key: &str| protect.iter().any(|pattern| pattern.matches(key.as_bytes()));
+        assert!(protects("permissions:[a]*") && protects("permissions:stats"));
+        assert!(!protects("permissions:a") && !protects("permissions:[a]b") && protect.len() == 2);
+    }
+}

@@ -1,0 +1,337 @@
+//! Who is active, as all scanners of a run know it: one snapshot, taken when the run is planned and kept with its
+//! records, and what it makes of a key.
+//!
+//! A user is held as 64 bits of a hash with a seed of the run's own. Two ids may share one: a key of an inactive
+//! user is then kept, by chance once in 2^64 over the number of active users, and never the other way round.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_bytes::ByteBuf;
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::env::Env;
+use crate::identity::{Template, TemplateError};
+use crate::ids::RunId;
+use crate::messages::{ActivityRule, InactiveRule, Rules};
+use crate::records::{RecordError, Records};
+
+/// Users in one record: 480,000 bytes.
+const PART_USERS: usize = 60_000;
+
+/// Bytes of a user.
+const USER_BYTES: usize = size_of::<u64>();
+
+/// Runs whose users a process holds at a time. Workers have tasks of more than one only where jobs overlap.
+const KEPT: usize = 2;
+
+/// How often it is looked whether runs have ended.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// The active users of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveUsers {
+    seed: u64,
+    /// Sorted, each once.
+    hashes: Vec<u64>,
+}
+
+impl ActiveUsers {
+    /// Collects users; [`Gathering::finish`] ends it.
+    #[must_use]
+    pub fn gather() -> Gathering {
+        Gathering { seed: fastrand::u64(..), hashes: Vec::new(), sorted: 0 }
+    }
+
+    /// Whether `id` is one of them.
+    #[must_use]
+    pub fn has(&self, id: &[u8]) -> bool {
+        self.hashes.binary_search(&xxh3_64_with_seed(id, self.seed)).is_ok()
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// The rule that names them.
+    #[must_use]
+    pub fn rule(&self) -> ActivityRule {
+        let parts = self.hashes.len().div_ceil(PART_USERS);
+        ActivityRule::Users {
+            parts: u32::try_from(parts).unwrap_or(u32::MAX),
+            users: self.hashes.len() as u64,
+            seed: self.seed,
+        }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.hashes.chunks(PART_USERS).map(|part| part.iter().flat_map(|hash| hash.to_le_bytes()).collect())
+    }
+}
+
+/// Users as they come, in any order, some of them more than once.
+#[derive(Debug)]
+pub struct Gathering {
+    seed: u64,
+    hashes: Vec<u64>,
+    /// How many were there when they were last sorted.
+    sorted: usize,
+}
+
+impl Gathering {
+    /// Adds a user.
+    pub fn add(&mut self, id: &[u8]) {
+        self.hashes.push(xxh3_64_with_seed(id, self.seed));
+        // What is listed again, because the set is changing, must not pile up.
+        if self.hashes.len() >= 2 * self.sorted.max(PART_USERS) {
+            self.tidy();
+        }
+    }
+
+    /// How many there are by now, some of them counted twice.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    fn tidy(&mut self) {
+        self.hashes.sort_unstable();
+        self.hashes.dedup();
+        self.sorted = self.hashes.len();
+    }
+
+    /// All that were added.
+    #[must_use]
+    pub fn finish(mut self) -> ActiveUsers {
+        self.tidy();
+        self.hashes.shrink_to_fit();
+        ActiveUsers { seed: self.seed, hashes: self.hashes }
+    }
+}
+
+/// What makes a key one of an inactive user, ready to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Keys that expire within so many milliseconds are left to do so.
+    pub near_expiry_ms: u64,
+    /// Who is active.
+    pub who: Who,
+}
+
+/// Who is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// These users; the template tells the user of a key.
+    Users(Template, Arc<ActiveUsers>),
+    /// Whoever used the key within so many milliseconds.
+    Idle(u64),
+}
+
+impl Activity {
+    /// What `rule` means, with the users that it speaks of.
+    ///
+    /// # Errors
+    /// When its template is none.
+    pub fn new(rule: &InactiveRule, users: Arc<ActiveUsers>) -> Result<Self, TemplateError> {
+        let who = match rule.activity {
+            ActivityRule::Users { .. } => Who::Users(Template::parse(&rule.identity)?, users),
+            ActivityRule::Idle => Who::Idle(rule.threshold_ms),
+        };
+        Ok(Self { near_expiry_ms: rule.near_expiry_ms, who })
+    }
+}
+
+/// Why a worker does not know who is active.
+#[derive(Debug, Error)]
+pub enum ActivityError {
+    /// The records failed.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// The records are not what the run's rules say.
+    #[error("the record of active users is incomplete: {0}")]
+    Incomplete(String),
+    /// The template is none.
+    #[error("the template {0}")]
+    Template(#[from] TemplateError),
+}
+
+/// Stores the users of `records`' run. Done before its spec is stored, so that a run that there is has them.
+///
+/// # Errors
+/// When the store fails.
+pub async fn store(records: &Records, users: &ActiveUsers) -> Result<(), RecordError> {
+    for (n, part) in users.parts().enumerate() {
+        records.create_users(n, &ByteBuf::from(part)).await?;
+    }
+    Ok(())
+}
+
+async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, ActivityError> {
+    let ActivityRule::Users { parts, users, seed } = *rule else {
+        return Ok(ActiveUsers { seed: 0, hashes: Vec::new() });
+    };
+    let mut hashes = Vec::new();
+    for n in 0..parts as usize {
+        let part = records.users(n).await?;
+        let part = part.ok_or_else(|| ActivityError::Incomplete(format!("part {n} of {parts} is gone")))?;
+        hashes.extend(part.as_chunks::<USER_BYTES>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)));
+    }
+    // With fewer users than there are, others would be taken for inactive.
+    if hashes.len() as u64 != users || !hashes.is_sorted() {
+        return Err(ActivityError::Incomplete(format!("{} of {users} users", hashes.len())));
+    }
+    Ok(ActiveUsers { seed, hashes })
+}
+
+/// Who is active in which run, read once per process.
+pub struct Activities {
+    env: Env,
+    /// Held while they are read: tasks that begin together wait for one reading.
+    known: Mutex<BTreeMap<RunId, Arc<Activity>>>,
+}
+
+impl Activities {
+    /// None read yet.
+    #[must_use]
+    pub fn new(env: &Env) -> Self {
+        Self { env: env.clone(), known: Mutex::default() }
+    }
+
+    /// Who is active in `run`; `None` if its `rules` do not ask for inactive users.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is incomplete.
+    pub async fn get(&self, run: RunId, rules: &Rules) -> Result<Option<Arc<Activity>>, ActivityError> {
+        let Some(rule) = &rules.inactive else { return Ok(None) };
+        let mut known = self.known.lock().await;
+        if let Some(activity) = known.get(&run) {
+            return Ok(Some(Arc::clone(activity)));
+        }
+        let users = load(&self.env.records(run), &rule.activity).await?;
+        let activity = Arc::new(Activity::new(rule, Arc::new(users))?);
+        known.insert(run, Arc::clone(&activity));
+        if known.len() > KEPT {
+            // Run ids are ordered by time.
+            known.pop_first();
+        }
+        Ok(Some(activity))
+    }
+
+    /// Frees what is known of `run`, which has ended.
+    pub async fn forget(&self, run: RunId) {
+        self.known.lock().await.remove(&run);
+    }
+
+    /// Frees, now and then, what is known of runs that have ended. Goes on until it is dropped, and stops nothing then.
+    pub async fn sweep(&self) {
+        loop {
+            sleep(SWEEP_EVERY).await;
+            let runs: Vec<RunId> = self.known.lock().await.keys().copied().collect();
+            for run in runs {
+                if matches!(self.env.records(run).result().await, Ok(Some(_))) {
+                    self.forget(run).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Timing;
+
+    fn env() -> Env {
+        Env::in_process(BTreeMap::new(), Timing::default())
+    }
+
+    fn users(count: usize) -> ActiveUsers {
+        let mut gathering = ActiveUsers::gather();
+        for n in (0..count).chain(0..count / 2) {
+            gathering.add(n.to_string().as_bytes());
+        }
+        gathering.finish()
+    }
+
+    fn rules(activity: ActivityRule) -> Rules {
+        let identity = "p:{user}:*".to_owned();
+        let inactive = InactiveRule { identity, near_expiry_ms: 5, threshold_ms: 7, activity };
+        Rules {
+            patterns: Vec::new(),
+            protect: Vec::new(),
+            action: crate::messages::Action::Delete,
+            grace_ms: 0,
+            scan_batch_keys: 1,
+            delete_batch_keys: 1,
+            inactive: Some(inactive),
+        }
+    }
+
+    #[test]
+    fn those_who_were_added_are_there_once() {
+        let users = users(100_000);
+        assert_eq!((users.len(), users.is_empty()), (100_000, false));
+        assert!((0..100_000).all(|n| users.has(n.to_string().as_bytes())));
+        assert!(!(100_000..200_000).any(|n| users.has(n.to_string().as_bytes())));
+        assert!(!users.has(b""));
+    }
+
+    #[test]
+    fn what_is_listed_again_and_again_does_not_pile_up() {
+        let mut gathering = ActiveUsers::gather();
+        (0..1_000_000).for_each(|n| gathering.add((n % 10).to_string().as_bytes()));
+        assert!(gathering.len() <= 2 * PART_USERS);
+        assert_eq!(gathering.finish().len(), 10);
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_is_read_once_and_forgotten_in_the_end() {
+        let env = env();
+        for count in [1, PART_USERS, PART_USERS + 1, 150_000] {
+            let (run, users) = (RunId::new(), users(count));
+            store(&env.records(run), &users).await.unwrap();
+            let (rules, known) = (rules(users.rule()), Activities::new(&env));
+            let first = known.get(run, &rules).await.unwrap().unwrap();
+            assert_eq!(first.who, Who::Users(Template::parse("p:{user}:*").unwrap(), Arc::new(users)));
+            assert!(Arc::ptr_eq(&first, &known.get(run, &rules).await.unwrap().unwrap()));
+            known.forget(run).await;
+            assert_eq!(Arc::strong_count(&first), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn fewer_users_than_there_were_are_no_answer() {
+        let (env, users, run) = (env(), users(100), RunId::new());
+        let rules = rules(users.rule());
+        let known = Activities::new(&env);
+        assert!(matches!(known.get(run, &rules).await, Err(ActivityError::Incomplete(_))));
+        let fewer = ActiveUsers { hashes: users.hashes[1..].to_vec(), ..users };
+        store(&env.records(run), &fewer).await.unwrap();
+        assert!(matches!(known.get(run, &rules).await, Err(ActivityError::Incomplete(_))));
+    }
+
+    #[tokio::test]
+    async fn idle_times_need_no_records() {
+        let (env, rules) = (env(), rules(ActivityRule::Idle));
+        let activity = Activities::new(&env).get(RunId::new(), &rules).await.unwrap().unwrap();
+        assert_eq!(*activity, Activity { near_expiry_ms: 5, who: Who::Idle(7) });
+    }
+}

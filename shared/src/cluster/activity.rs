@@ -1,0 +1,143 @@
+//! Reading who is active: the members of a sorted set or a set, page by page, with SCAN's relatives, which block
+//! nobody. What the scores mean is decided by whoever asks.
+
+use redis::Value;
+
+use super::conn::{Batch, Conn};
+use super::fault::{Fault, FaultKind};
+use super::text::number;
+use crate::messages::Lookups;
+
+/// `COUNT` of one page.
+const PAGE_MEMBERS: &[u8] = b"1000";
+
+/// The sort of set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetKind {
+    /// A sorted set: its scores are times.
+    Sorted,
+    /// A set: whoever is in it is active.
+    Plain,
+}
+
+impl SetKind {
+    fn commands(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Sorted => ("ZSCAN", "ZCARD"),
+            Self::Plain => ("SSCAN", "SCARD"),
+        }
+    }
+
+    /// Items of a reply per member: itself, and its score if it has one.
+    fn items(self) -> usize {
+        if self == Self::Sorted { 2 } else { 1 }
+    }
+}
+
+/// Why a set could not be read.
+#[derive(Clone, Debug)]
+pub enum Unreadable {
+    /// It holds nothing, or is not there: to Redis that is the same.
+    Empty,
+    /// The key is of another type.
+    OtherType,
+    /// It lost many members, or all, while it was being read: it is being made anew.
+    Shrank,
+    /// The user may not read it.
+    Forbidden {
+        /// The ACL rule that is missing; `None` if it is about the key.
+        rule: Option<String>,
+    },
+    /// Nobody serves its slot.
+    NoOwner,
+    /// Anything else.
+    Fault(Fault),
+}
+
+/// Reads all members of the set at `key`, each at least once, and gives them to `each`, with their scores if they have
+/// any, until that returns `false`. Adds the look-ups that it made to `lookups`, also where it fails.
+///
+/// What has been a member all the time is found. One that is made anew meanwhile, by deleting and filling it, would
+/// be read in part only: so its size is asked for with each page, and may not fall by more than a tenth. (One that is
+/// replaced at once, by RENAME, is read as a whole: cursors follow the members' hashes, which are the same.)
+///
+/// # Errors
+/// When there are no members, or not all could be read.
+pub async fn read_members(
+    conn: &Conn,
+    kind: SetKind,
+    key: &[u8],
+    lookups: &mut Lookups,
+    mut each: impl FnMut(&[u8], Option<f64>) -> bool,
+) -> Result<(), Unreadable> {
+    let (scan, count) = kind.commands();
+    let (mut cursor, mut largest) = (b"0".to_vec(), 0);
+    loop {
+        let mut batch = Batch::new();
+        batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", PAGE_MEMBERS]);
+        batch.add(&[count.as_bytes(), key]);
+        let mut replies = conn.batch(batch).await.map_err(Unreadable::Fault)?.into_iter();
+        let (Some(listed), Some(size)) = (replies.next(), replies.next()) else {
+            return Err(Unreadable::Fault(Fault::unexpected(conn.address(), scan)));
+        };
+        for reply in [&listed, &size] {
+            if let Some(fault) = conn.fault(reply) {
+                return Err(unreadable(fault, lookups));
+            }
+        }
+        let size = number(conn, count, &size).map_err(Unreadable::Fault)?;
+        if size == 0 {
+            lookups.misses += 2;
+            return Err(if largest == 0 { Unreadable::Empty } else { Unreadable::Shrank });
+        }
+        lookups.hits += 2;
+        largest = size.max(largest);
+        if size < largest - largest / 10 {
+            return Err(Unreadable::Shrank);
+        }
+        let page = page(listed, kind);
+        let (next, members) =
+            page.ok_or_else(|| Unreadable::Fault(Fault::unexpected(conn.address(), scan)))?;
+        let go_on = members.iter().all(|(member, score)| each(member, *score));
+        if next == b"0" || !go_on {
+            return Ok(());
+        }
+        cursor = next;
+    }
+}
+
+fn unreadable(fault: Fault, lookups: &mut Lookups) -> Unreadable {
+    if fault.detail.starts_with("WRONGTYPE") {
+        lookups.hits += 2;
+        return Unreadable::OtherType;
+    }
+    match fault.kind {
+        FaultKind::Forbidden => Unreadable::Forbidden { rule: fault.rule() },
+        _ => Unreadable::Fault(fault),
+    }
+}
+
+/// Members with their scores, if they have any.
+type Members = Vec<(Vec<u8>, Option<f64>)>;
+
+/// The next cursor, and the members.
+fn page(reply: Value, kind: SetKind) -> Option<(Vec<u8>, Members)> {
+    let Value::Array(parts) = reply else { return None };
+    let [Value::BulkString(next), Value::Array(list)] = <[Value; 2]>::try_from(parts).ok()? else {
+        return None;
+    };
+    let members = list.chunks(kind.items()).map(|item| match item {
+        [Value::BulkString(member)] if kind == SetKind::Plain => Some((member.clone(), None)),
+        [Value::BulkString(member), score] => Some((member.clone(), Some(time(score)?))),
+        _ => None,
+    });
+    Some((next, members.collect::<Option<_>>()?))
+}
+
+fn time(score: &Value) -> Option<f64> {
+    match score {
+        Value::BulkString(text) => str::from_utf8(text).ok()?.parse().ok(),
+        Value::Double(number) => Some(*number),
+        _ => None,
+    }
+}

@@ -1,0 +1,190 @@
+//! The script that deletes, with keys of inactive users: they go only if they are as they were seen to be, and every
+//! look-up that it makes is known.
+#![cfg(test)]
+
+use shared::cluster::guard::{self, Act, Mode, Verdict, Window};
+use shared::cluster::{Conn, Reply, node};
+use shared::ids::{BatchId, RunId};
+use shared::key::Key;
+use shared::messages::{Action, Group, Lookups, Reason};
+use shared::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
+use shared::servers::Server;
+
+/// A server with the script.
+struct Bench {
+    _server: Server,
+    conn: Conn,
+    script: Vec<u8>,
+    now_ms: u64,
+}
+
+const HOUR: u64 = 3_600_000;
+
+impl Bench {
+    async fn new() -> Self {
+        let server = Server::start(&[]).await.expect("a server can be started");
+        let conn = server.conn().await.unwrap();
+        let script = guard::load(&conn).await.unwrap();
+        let now_ms = node::time_ms(&conn).await.unwrap();
+        Self { _server: server, conn, script, now_ms }
+    }
+
+    async fn set(&self, key: &str, expires_at_ms: u64) {
+        self.conn.words(&format!("SET {key} value PXAT {expires_at_ms}")).await.unwrap();
+    }
+
+    fn window(&self) -> Window {
+        let (run, batch) = (RunId::new(), BatchId::new());
+        Window { run, batch, not_before_ms: self.now_ms, not_after_ms: self.now_ms + 60_000 }
+    }
+
+    async fn call_in(&self, window: Window, mode: Mode, keys: &[(&str, u64)]) -> Vec<Outcome> {
+        let group = Group {
+            slot: 0,
+            reason: Reason::Inactive,
+            keys: keys.iter().map(|(key, _)| Key::new(key.as_bytes())).collect(),
+            expires_at_ms: keys.iter().map(|(_, at)| *at).collect(),
+        };
+        let answers = guard::call(&self.conn, &self.script, window, mode, &[(0, &group)]).await.unwrap();
+        match answers.into_iter().next().unwrap().unwrap() {
+            Verdict::Outcomes(outcomes) => outcomes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One call, whose look-ups are those that are expected of its outcomes.
+    async fn call(&self, act: Act, keys: &[(&str, u64)]) -> Vec<Outcome> {
+        let before = self.lookups().await;
+        let outcomes = self.call_in(self.window(), Mode::Act(act), keys).await;
+        let after = self.lookups().await;
+        let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
+        assert_eq!(
+            counted,
+            guard::lookups(Reason::Inactive, act.idle_ms.is_some(), &outcomes),
+            "{outcomes:?}"
+        );
+        outcomes
+    }
+
+    async fn lookups(&self) -> Lookups {
+        node::status(&self.conn, 0).await.unwrap().lookups
+    }
+
+    async fn exists(&self, key: &str) -> bool {
+        matches!(self.conn.words(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
+    }
+
+    /// A key that nobody has used for so many seconds.
+    async fn make_idle(&self, key: &str, expires_at_ms: u64, idle_s: u64) {
+        let Reply::BulkString(dump) = self.conn.words("DUMP template").await.unwrap() else {
+            panic!("no dump")
+        };
+        let (at, idle) = (expires_at_ms.to_string(), idle_s.to_string());
+        let args: [&[u8]; 8] = [
+            b"RESTORE",
+            key.as_bytes(),
+            at.as_bytes(),
+            &dump,
+            b"REPLACE",
+            b"ABSTTL",
+            b"IDLETIME",
+            idle.as_bytes(),
+        ];
+        self.conn.command(&args).await.unwrap();
+    }
+}
+
+/// Keys with 300 s left or less stay.
+fn act(stale: Action, idle_ms: Option<u64>) -> Act {
+    Act { stale, near_expiry_ms: 300_000, idle_ms }
+}
+
+#[tokio::test]
+async fn only_keys_that_are_as_they_were_seen_are_deleted() {
+    let bench = Bench::new().await;
+    let at = bench.now_ms + HOUR;
+    let near = bench.now_ms + 299_000;
+    for action in [Action::Delete, Action::Expire { ttl_ms: 1, jitter_ms: 0 }] {
+        for key in ["same", "later", "earlier", "same:too"] {
+            bench.set(key, at).await;
+        }
+        bench.set("near", near).await;
+        bench.conn.words("SET stale value").await.unwrap();
+        let keys = [
+            ("same", at),
+            ("later", at - 1),
+            ("earlier", at + 1),
+            ("near", near),
+            ("stale", at),
+            ("gone", at),
+            ("same:too", at),
+        ];
+        let outcomes = bench.call(act(action, None), &keys).await;
+        assert_eq!(outcomes, [Deleted, Spared, Spared, Spared, Spared, Vanished, Deleted], "{action:?}");
+        assert!(!bench.exists("same").await && !bench.exists("same:too").await);
+        for key in ["later", "earlier", "near", "stale"] {
+            assert!(bench.exists(key).await, "{key}");
+        }
+        assert_eq!(
+            bench.conn.words("PTTL stale").await.unwrap(),
+            Reply::Int(-1),
+            "the stale rule's business"
+        );
+    }
+}
+
+#[tokio::test]
+async fn asking_again_changes_nothing_and_what_is_sealed_stays() {
+    let bench = Bench::new().await;
+    let (at, window) = (bench.now_ms + HOUR, bench.window());
+    let keys = [("a", at), ("b", at)];
+    bench.set("a", at).await;
+    let mode = Mode::Act(act(Action::Delete, None));
+    assert_eq!(bench.call_in(window, mode, &keys).await, [Deleted, Vanished]);
+    bench.set("a", at).await;
+    assert_eq!(bench.call_in(window, mode, &keys).await, [Deleted, Vanished]);
+    assert!(bench.exists("a").await);
+    let other = bench.window();
+    assert_eq!(bench.call_in(other, Mode::Seal(Unreached), &keys).await, [Unreached; 2]);
+    assert_eq!(bench.call_in(other, mode, &keys).await, [Unreached; 2]);
+    assert!(bench.exists("a").await);
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_meanwhile_is_spared() {
+    let bench = Bench::new().await;
+    let at = bench.now_ms + HOUR;
+    bench.conn.words("SET template value").await.unwrap();
+    for (key, idle_s) in [("idle", 100), ("long", 10_000), ("used", 98), ("read", 100)] {
+        bench.make_idle(key, at, idle_s).await;
+    }
+    bench.conn.words("GET read").await.unwrap();
+    let keys = ["idle", "long", "used", "read", "gone"].map(|key| (key, at));
+    let outcomes = bench.call(act(Action::Delete, Some(99_500)), &keys).await;
+    assert_eq!(outcomes, [Deleted, Deleted, Spared, Spared, Vanished]);
+    assert!(bench.exists("used").await && bench.exists("read").await && !bench.exists("long").await);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_idle_times_spares_all() {
+    let bench = Bench::new().await;
+    let at = bench.now_ms + HOUR;
+    bench.set("a", at).await;
+    bench.conn.words("CONFIG SET maxmemory-policy allkeys-lfu").await.unwrap();
+    let outcomes = bench.call(act(Action::Delete, Some(0)), &[("a", at), ("gone", at)]).await;
+    assert_eq!(outcomes, [Spared, Vanished]);
+    assert!(bench.exists("a").await);
+}
+
+#[tokio::test]
+async fn as_many_as_one_call_may_have() {
+    let bench = Bench::new().await;
+    let at = bench.now_ms + HOUR;
+    let names: Vec<String> = (0..1_000).map(|n| format!("key:{n}")).collect();
+    for name in &names {
+        bench.set(name, at).await;
+    }
+    let keys: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), at)).collect();
+    assert_eq!(bench.call(act(Action::Delete, None), &keys).await, [Deleted; 1_000]);
+    assert_eq!(bench.conn.words("DBSIZE").await.unwrap(), Reply::Int(1), "only the ledger");
+}
