@@ -14,7 +14,10 @@ fn before(text: &str, word: &str) -> u64 {
 #[test]
 fn its_result_is_the_truth() {
     let ended = keysweep(&["demo", "--keys", "5000"]).run();
-    let page = &ended.exits(0).says(&["throwaway cluster", "Deleting ", "Cleanup complete"]).stdout;
+    let page = &ended
+        .exits(0)
+        .says(&["throwaway cluster", "Deleting ", "Cleanup complete", "[Demo] Report: "])
+        .stdout;
     assert!(page.contains("completed") && page.contains("balanced"), "{ended}");
     let (_, truth) = page.split_once("What was put in:").expect("the truth stands below the result");
     let (stale, protected) = (before(truth, " of them stale"), before(truth, " of those protected"));

@@ -50,6 +50,22 @@ async fn writing(access: &Access, commands: &BTreeSet<String>) -> BTreeSet<Strin
     commands.intersection(&writes).cloned().collect()
 }
 
+/// A program that calls the library gets the report, too, and its result also where none can be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_library_call_writes_its_report() {
+    let server = kit::standalone().await;
+    let directory =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("called-{}", std::process::id()));
+    let mut options = kit::options(vec![server.url()]);
+    options.report_dir = Some(directory.clone());
+    let result = kit::run(&options).await;
+    let page = directory.join(&options.job).join(format!("{}.html", result.run_id));
+    assert!(std::fs::read_to_string(&page).unwrap().contains("Completed"));
+    options.report_dir = Some(page);
+    assert_eq!(kit::run(&options).await.status, Status::Completed);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_sends_no_write_command() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use shared::metrics::{Heaviest, InactiveCaches, TtlDistribution};
-use shared::result::CleanupResult;
+use shared::result::{CleanupResult, Status};
 
 use super::chart::{self, Size};
 use super::table::{Kind, Table};
@@ -64,11 +64,14 @@ impl Ttl {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let ttl = &result.metrics.ttl;
         if ttl.keys == 0 && result.current_metrics.avg_ttl.is_none() {
-            let sentence = "No matching key has a TTL.".to_owned();
+            let sentence = match result.status {
+                Status::Completed => "No matching key has a TTL.".to_owned(),
+                _ => "No matching key that the run came to has a TTL.".to_owned(),
+            };
             return Self { sentence, figures: Vec::new(), charts: Vec::new(), bars: None };
         }
         let sentence = match ttl.keys {
-            0 => "The TTLs of the matching keys were not counted.".to_owned(),
+            0 => "How the TTLs are distributed is not known.".to_owned(),
             keys => format!("Of {} with a TTL.", counted(keys, "matching key", "matching keys")),
         };
         let draw = |size: Size| {
@@ -110,6 +113,9 @@ fn bars(ttl: &TtlDistribution) -> Table {
     }
 }
 
+/// How a weight is told.
+type Unit = fn(u64) -> String;
+
 /// Where the keys are.
 pub(super) struct Prefixes<'a> {
     /// By each measure for which there are any.
@@ -144,8 +150,8 @@ pub(super) struct Ranked<'a> {
 
 impl<'a> Prefixes<'a> {
     pub(super) fn of(prefixes: &'a shared::metrics::Prefixes) -> Self {
-        let keys: fn(u64) -> String = |n| counted(n, "key", "keys");
-        let measures: [(&'static str, &Heaviest, fn(u64) -> String); 4] = [
+        let keys: Unit = |n| counted(n, "key", "keys");
+        let measures: [(&'static str, &Heaviest, Unit); 4] = [
             ("By keys", &prefixes.by_keys, keys),
             ("By keys without TTL", &prefixes.by_stale, keys),
             ("By memory", &prefixes.by_memory, bytes),
@@ -163,7 +169,7 @@ impl<'a> Prefixes<'a> {
     }
 }
 
-fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: fn(u64) -> String) -> Ranking<'a> {
+fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit) -> Ranking<'a> {
     let exact = match heaviest.error_max {
         0 => String::new(),
         error => format!("; each may be too low by {} at most", unit(error)),

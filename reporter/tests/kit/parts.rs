@@ -41,13 +41,7 @@ pub fn health(n: u64) -> NodeHealth {
 }
 
 /// A finding.
-pub fn finding(
-    kind: FindingKind,
-    rule: &str,
-    severity: Severity,
-    sentence: &str,
-    evidence: Value,
-) -> Finding {
+fn finding(kind: FindingKind, rule: &str, severity: Severity, sentence: &str, evidence: &Value) -> Finding {
     Finding {
         kind,
         rule: rule.to_owned(),
@@ -66,35 +60,35 @@ pub fn findings() -> Vec<Finding> {
             "stale-keys",
             Severity::Warning,
             "Found 33247 keys without TTL - this indicates a caching bug",
-            json!({ "staleKeys": 33_247, "scannedKeys": 1_886_637, "topPrefix": "permissions:session:" }),
+            &json!({ "staleKeys": 33_247, "scannedKeys": 1_886_637, "topPrefix": "permissions:session:" }),
         ),
         finding(
             Issue,
             "error-rate",
             Severity::Critical,
             "High cache error rate: 120412 errors vs 8402113 hits",
-            json!({ "errors": 120_412, "hits": 8_402_113, "limitPercent": 1.0 }),
+            &json!({ "errors": 120_412, "hits": 8_402_113, "limitPercent": 1.0 }),
         ),
         finding(
             Recommendation,
             "hit-rate-low",
             Severity::Warning,
             "Low cache hit rate (68.4%). Review permission check patterns.",
-            json!({ "hitRate": 68.4, "from": "2026-11-24T00:00:10Z", "to": "2026-11-24T06:01:30Z", "limits": [50, 70] }),
+            &json!({ "hitRate": 68.4, "from": "2026-11-24T00:00:10Z", "to": "2026-11-24T06:01:30Z", "limits": [50, 70] }),
         ),
         finding(
             Recommendation,
             "near-expiry",
             Severity::Info,
             "Most caches are near expiration (avg TTL: 452s). This suggests high invalidation rate.",
-            json!({ "avgTTL": 452.3, "configuredTTL": 900, "limitPercent": 60 }),
+            &json!({ "avgTTL": 452.3, "configuredTTL": 900, "limitPercent": 60 }),
         ),
         finding(
             Recommendation,
             "memory",
             Severity::Warning,
             "Redis memory usage is high (91.2%). Consider enabling aggressive cleanup or reducing TTL.",
-            json!({ "memoryUsagePercent": 91.2, "limitPercent": 80, "node": address(3) }),
+            &json!({ "memoryUsagePercent": 91.2, "limitPercent": 80, "node": address(3) }),
         ),
     ]
 }
@@ -107,7 +101,7 @@ pub fn sentences(issues: bool) -> Vec<String> {
 
 /// Two alerts.
 pub fn alerts() -> Vec<Alert> {
-    let alert = |n: u128, name: &str, severity, sentence: &str, since: &str, evidence: Value| Alert {
+    let alert = |n: u128, name: &str, severity, sentence: &str, since: &str, evidence: &Value| Alert {
         id: uuid::Uuid::from_u128(n),
         alert: name.to_owned(),
         job: "permission-cache-cleanup".to_owned(),
@@ -123,7 +117,7 @@ pub fn alerts() -> Vec<Alert> {
             Severity::Warning,
             "33,247 keys without TTL were found in one run, more than 10",
             "2026-11-22T18:00:41Z",
-            json!({ "staleKeys": 33_247, "limit": 10, "runs": 7 }),
+            &json!({ "staleKeys": 33_247, "limit": 10, "runs": 7 }),
         ),
         alert(
             2,
@@ -131,7 +125,7 @@ pub fn alerts() -> Vec<Alert> {
             Severity::Critical,
             "Errors are 1.43% of hits, more than 1%",
             "2026-11-24T00:00:52Z",
-            json!({ "errorPercent": 1.43, "limitPercent": 1 }),
+            &json!({ "errorPercent": 1.43, "limitPercent": 1 }),
         ),
     ]
 }
