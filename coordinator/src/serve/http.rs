@@ -65,7 +65,6 @@ impl HttpApi {
     }
 
     /// Everything below `/api`.
-    #[must_use]
     pub fn router(self: &Arc<Self>) -> Router {
         let api = Router::new()
             .route("/stats", get(stats))

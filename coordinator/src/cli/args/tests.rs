@@ -75,6 +75,8 @@ fn every_flag_reaches_its_setting() {
             Kind::Choice(words) => Some(words[0]),
             Kind::Urls => Some("redis://h"),
             Kind::NatsUrls => Some("nats://h"),
+            Kind::Source(["redis", ..]) => Some("hash:h"),
+            Kind::Source(_) => Some("zset:z"),
             _ => Some("some"),
         };
         let start = ["keysweep", "run"].iter().chain(company(spec)).copied();

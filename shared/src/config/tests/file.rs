@@ -180,3 +180,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_table_of_the_service_holds_its_token() {
+    let text = format!("[serve]\napi_token = \"word\"\n{TWO_JOBS}");
+    let job = [("--job", "a")];
+    assert_eq!(shown("serve.api_token", &job, &[], Some(&text)), "*** (keysweep.toml:2)");
+    let above = [("KEYSWEEP_API_TOKEN", "other")];
+    let token = |env: &[(&str, &str)], text: &str| {
+        let settings =
+            resolve(&flags(&job), &Environment::from_pairs(env.iter().copied()), Some(&file(text)));
+        let token = settings.expect("good settings").api_token.value.expect("a token");
+        token.read().map(|token| token.expose().to_owned()).map_err(|e| e.to_string())
+    };
+    assert_eq!((token(&[], &text), token(&above, &text)), (Ok("word".to_owned()), Ok("other".to_owned())));
+    // A file is read when it is needed, and not before.
+    let text = text.replace("api_token = \"word\"", "api_token_file = \"/gone/token\"");
+    let error = token(&[], &text).expect_err("it is not there");
+    assert!(error.contains("/gone/token") && error.contains("keysweep.toml:2"), "{error}");
+    let both =
+        "[serve]\napi_token = \"word\"\napi_token_file = \"f\"\n[[job]]\nname = \"a\"\ntoken = \"x\"\n";
+    let problems = check_file(Path::new(FILE), both).expect_err("two problems");
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert!(texts.iter().any(|text| text.contains("either `api_token` or `api_token_file`")), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.contains("word")), "{texts:?}");
+}
+
+#[test]
+fn several_secret_urls_fit_a_variable() {
+    let env = [("KEYSWEEP_WEBHOOKS", "https://a/x?y=1,2,https://b/z")];
+    assert_eq!(shown("webhooks", &[], &env, None), "***, *** (environment KEYSWEEP_WEBHOOKS)");
+}
