@@ -8,6 +8,7 @@ mod demo;
 mod guards;
 mod help;
 mod holes;
+mod http;
 mod input;
 mod nats;
 mod nats_access;

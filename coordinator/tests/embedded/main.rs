@@ -12,4 +12,5 @@ mod reshard;
 mod resize;
 mod slow_nodes;
 mod statistics;
+mod telemetry;
 mod twice;

@@ -1,15 +1,12 @@
 //! What the service answers over HTTP, asked of the real binary: who may ask, what programs can do, and the metrics
 //! of the roles.
-#![cfg(test)]
-
-mod cli;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use cli::broker::{Broker, KEYS, WORKERS, file};
-use cli::{Running, SECRET, fake};
+use crate::cli::broker::{Broker, KEYS, WORKERS, file};
+use crate::cli::{Running, SECRET, fake};
 use serde_json::{Value, json};
 use shared::servers::NatsServer;
 

@@ -1,16 +1,14 @@
 //! The metrics of a process that does a run: they are what its result says, and failures show.
-#![cfg(test)]
-
-mod kit;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::kit;
+use crate::kit::truth::Truth;
 use coordinator::statistics::cleanup_statistics;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kit::truth::Truth;
 use shared::env::{Env, Timing};
 use shared::messages::{Action, HitRateSource};
 use shared::queue::{Delivery, Queue, QueueError, Topic};
