@@ -64,7 +64,9 @@ impl Keysweep {
         self.command.env_clear().env("PATH", path).env("TERM", "xterm").env("RUST_BACKTRACE", "1");
         self.command.current_dir(env!("CARGO_TARGET_TMPDIR"));
         // Reports and histories go there, and not to where those of the user are.
-        self.command.env("XDG_STATE_HOME", STATE).env("TMPDIR", env!("CARGO_TARGET_TMPDIR"));
+        // Of this test run alone: ports come again, and with them the names of histories.
+        let state = format!("{STATE}/{}", std::process::id());
+        self.command.env("XDG_STATE_HOME", state).env("TMPDIR", env!("CARGO_TARGET_TMPDIR"));
         self
     }
 

@@ -19,3 +19,4 @@ mod reach;
 mod rights;
 mod roles;
 mod signals;
+mod stats;

@@ -1,10 +1,12 @@
 //! A store in one file, for what outlives a run where there is no NATS: one JSON document per line, appended.
 //! Several processes may share the file; each operation holds its lock and reads first what others have added.
-//! Values are text. A line that was cut off by a crash is dropped by the next writer.
+//! Values are text. A line that was cut off by a crash is dropped by the next writer. A file that cannot be used any
+//! more (a full disk) is no reason to stop anybody: from then on, what is written is kept in memory alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct FileStore {
     path: PathBuf,
     known: Mutex<Known>,
+    /// Whether the file was given up.
+    lost: AtomicBool,
 }
 
 /// What has been read of the file.
@@ -53,21 +57,40 @@ impl FileStore {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let store = Self { path: path.to_owned(), known: Mutex::default() };
-        store.locked(|_, _| Ok(()))?;
+        let store = Self { path: path.to_owned(), known: Mutex::default(), lost: AtomicBool::new(false) };
+        store.locked(&mut Known::default(), |_, _| Ok(()))?;
         Ok(store)
     }
 
-    /// Does `what` with the file locked and its content known.
-    fn locked<T>(&self, what: impl FnOnce(&mut File, &mut Known) -> io::Result<T>) -> io::Result<T> {
+    /// Does `what` with the content of the file known, and with the file, unless that is lost.
+    fn with<T>(&self, what: impl Fn(Option<&mut File>, &mut Known) -> io::Result<T>) -> io::Result<T> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.lost.load(Ordering::Relaxed) {
+            match self.locked(&mut known, |file, known| what(Some(file), known)) {
+                Ok(done) => return Ok(done),
+                Err(e) => {
+                    let path = self.path.display();
+                    tracing::warn!("{path}: {e}; what is learned from here on is not kept");
+                    self.lost.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        what(None, &mut known)
+    }
+
+    /// Does `what` with the file locked and its content known.
+    fn locked<T>(
+        &self,
+        known: &mut Known,
+        what: impl FnOnce(&mut File, &mut Known) -> io::Result<T>,
+    ) -> io::Result<T> {
         // A lock beside the file: the file itself is replaced now and then.
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(self.beside("lock"))?;
         lock.lock()?;
         let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&self.path)?;
         known.catch_up(&mut file)?;
-        let done = what(&mut file, &mut known)?;
+        let done = what(&mut file, known)?;
         if known.lines > 2 * known.table.len() as u64 + FILE_LINES_SPARE
             || known.table.len() > 2 * FILE_ENTRIES_MAX
         {
@@ -90,18 +113,13 @@ impl FileStore {
         expected: Option<u64>,
     ) -> io::Result<Result<u64, Option<Entry>>> {
         let text = String::from_utf8(value).map_err(io::Error::other)?;
-        self.locked(|file, known| {
-            let revision = match known.table.write(key, text.clone().into_bytes(), expected) {
-                Ok(revision) => revision,
-                Err(there) => return Ok(Err(there)),
-            };
-            let line = Line { key: key.to_owned(), revision, value: text };
-            if let Err(e) = known.append(file, &line) {
-                // What is not in the file is not in the store.
-                *known = Known::default();
-                return Err(e);
+        self.with(|file, known| {
+            if let (Some(file), true) = (file, known.table.is_at(key, expected)) {
+                let (key, revision) = (key.to_owned(), known.table.latest() + 1);
+                // In the file first: what is not there is not in the store.
+                known.append(file, &Line { key, revision, value: text.clone() })?;
             }
-            Ok(Ok(revision))
+            Ok(known.table.write(key, text.clone().into_bytes(), expected))
         })
     }
 
@@ -110,7 +128,7 @@ impl FileStore {
     }
 
     fn next_entry(&self, prefix: &str, revision: u64) -> Result<Option<Entry>, StoreError> {
-        self.locked(|_, known| Ok(known.table.first_after(revision, prefix))).map_err(|e| self.failed(&e))
+        self.with(|_, known| Ok(known.table.first_after(revision, prefix))).map_err(|e| self.failed(&e))
     }
 }
 
@@ -206,7 +224,7 @@ impl Store for FileStore {
     }
 
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        let entry = self.locked(|_, known| Ok(known.table.entry(key))).map_err(|e| self.failed(&e));
+        let entry = self.with(|_, known| Ok(known.table.entry(key))).map_err(|e| self.failed(&e));
         async move { entry }.boxed()
     }
 
@@ -226,7 +244,7 @@ impl Store for FileStore {
     }
 
     fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
-        let again = Self { path: self.path.clone(), known: Mutex::default() };
+        let again = Self { path: self.path.clone(), known: Mutex::default(), lost: AtomicBool::new(false) };
         let watch = FileWatch { store: again, prefix: prefix.to_owned(), seen: 0 };
         async move { Ok(Box::new(watch) as Box<dyn Watch>) }.boxed()
     }
@@ -301,6 +319,19 @@ mod tests {
         let again = folder.store("s");
         assert_eq!(again.next_after("a/", 0).await.unwrap().unwrap().key, "a/1");
         assert_eq!(again.next_after("a/", 1).await.unwrap().unwrap().key, "a/3");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_lost_stops_nobody() {
+        let folder = Folder::new();
+        let store = folder.store("s");
+        store.create("a/1", b"x".to_vec()).await.unwrap();
+        fs::remove_file(folder.0.join("s")).unwrap();
+        fs::create_dir(folder.0.join("s")).unwrap();
+        store.create("a/2", b"y".to_vec()).await.unwrap();
+        for (key, value) in [("a/1", b"x"), ("a/2", b"y")] {
+            assert_eq!(store.get(key).await.unwrap().unwrap().value, value);
+        }
     }
 
     #[tokio::test]

@@ -21,13 +21,17 @@ impl Table {
         value: Vec<u8>,
         expected: Option<u64>,
     ) -> Result<u64, Option<Entry>> {
-        let present = self.entries.get(key).map(|(revision, _)| *revision);
-        if present != expected {
+        if !self.is_at(key, expected) {
             return Err(self.entry(key));
         }
         let revision = self.latest + 1;
         self.put(key, value, revision);
         Ok(revision)
+    }
+
+    /// Whether the present revision of `key` is `expected`; `None` if it is not there.
+    pub(super) fn is_at(&self, key: &str, expected: Option<u64>) -> bool {
+        self.entries.get(key).map(|(revision, _)| *revision) == expected
     }
 
     /// Writes an entry as it is.

@@ -1,0 +1,94 @@
+//! `keysweep stats` without NATS: by the history that runs of this machine have left.
+
+use std::path::PathBuf;
+
+use crate::cli::place::{DIGEST, Place};
+use crate::cli::{Ended, Keysweep, keysweep};
+use serde_json::{Value, json};
+use shared::servers::Server;
+
+/// A state directory that goes with the test.
+struct State(PathBuf);
+
+impl State {
+    fn new() -> Self {
+        let name = format!("keysweep-state-{}", uuid::Uuid::now_v7());
+        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    fn command(&self, args: &[&str]) -> Keysweep {
+        keysweep(args).env("KEYSWEEP_STATE_DIR", self.0.to_str().unwrap()).env("KEYSWEEP_GRACE", "0s")
+    }
+
+    fn json(&self, args: &[&str]) -> (Ended, Value) {
+        let ended = self.command(&[args, &["--json"]].concat()).run();
+        let value = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended}"));
+        (ended, value)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_history_of_a_machine() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    let state = State::new();
+    let url = place.url();
+    let nothing = state.command(&["stats", "--redis", url]).run();
+    nothing.exits(0);
+    for words in ["cache   not known: no run has been completed", "redis   healthy", "alerts  none"] {
+        assert!(nothing.stdout.contains(words), "{nothing}");
+    }
+    place.seed(1_000).await;
+    state.command(&["run", "--yes", "--redis", url]).run().exits(0);
+    let (_, stats) = state.json(&["stats", "--redis", url]);
+    assert_eq!(
+        (&stats["jobQueue"]["completed"], &stats["cacheHealth"]["totalKeys"], &stats["lastWeek"]["cleanedKeys"]),
+        (&json!(1), &json!(900), &json!(100)),
+        "{stats:#}"
+    );
+    assert_eq!((&stats["cacheHealth"]["hitRate"], &stats["redisHealth"]["status"]), (&Value::Null, &json!("healthy")));
+    assert_eq!(stats["alerts"][0]["sentence"], "Found 100 keys without TTL in one run (more than 10)");
+    // 100 stale keys are an alert, until a run finds none. A plan in between changes nothing.
+    state.command(&["plan", "--redis", url]).run().exits(0);
+    let (_, result) = state.json(&["run", "--yes", "--redis", url]);
+    assert_eq!((&result["alerts"], &result["metrics"]["growth"]["keysBefore"]), (&json!([]), &json!(900)), "{result:#}");
+    assert_eq!(result["metrics"]["hitRates"]["sinceLastRun"]["hitRate"], Value::Null, "{result:#}");
+    let page = state.command(&["stats", "--redis", url]).run();
+    page.exits(0);
+    assert!(page.stdout.contains("2 completed") && page.stdout.contains("alerts  none"), "{page}");
+    assert!(page.stdout.lines().all(|line| line.chars().count() <= 80), "{page}");
+}
+
+/// Two runs that cannot even begin are an alert, too, and the server that is back ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_failures_in_a_row_are_an_alert() {
+    let state = State::new();
+    let mut server = Server::start(&DIGEST).await.unwrap();
+    let url = server.url();
+    server.kill().unwrap();
+    for _ in 0..2 {
+        state.command(&["run", "--yes", "--redis", &url]).run().exits(5);
+    }
+    let (_, stats) = state.json(&["stats", "--redis", &url]);
+    let alerts: Vec<&Value> = stats["alerts"].as_array().unwrap().iter().map(|alert| &alert["alert"]).collect();
+    assert_eq!(alerts, [&json!("failed-runs"), &json!("success-rate-low")], "{stats:#}");
+    assert_eq!((&stats["redisHealth"]["status"], &stats["jobQueue"]["failed"]), (&json!("unhealthy"), &json!(2)));
+}
+
+/// A state directory that cannot be used stops nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_place_for_the_history() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    place.seed(100).await;
+    for (dir, says) in [("/dev/null/x", "the history of runs is not kept"), ("none", "Cleanup complete")] {
+        let run = keysweep(&["run", "--yes", "--redis", place.url(), "--state-dir", dir, "--dry-run"]).run();
+        run.exits(0).says(&[says]);
+    }
+}
