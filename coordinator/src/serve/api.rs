@@ -192,3 +192,51 @@ async fn stats(shared: &Shared, request: StatsRequest) -> Answered {
     };
     write(&cleanup_statistics(&shared.env, &redis, job).await.map_err(failed)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shared::config::{Environment, FlagLayer, resolve};
+
+    use super::*;
+    use crate::schedule::Schedule;
+
+    fn job(flags: &[(&'static str, &str)]) -> Job {
+        let mut layer = FlagLayer::default();
+        for (flag, value) in flags {
+            layer.value(flag, Some(value));
+        }
+        let settings = resolve(&layer, &Environment::default(), None).expect("good settings");
+        Job {
+            options: Options::from_settings(&settings).expect("good options"),
+            schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule"),
+            attempts: 1,
+            backoff: Duration::ZERO,
+            catch_up: false,
+        }
+    }
+
+    #[test]
+    fn a_request_may_turn_the_removal_of_inactive_users_caches_on_and_off() {
+        let set_up = [("--activity", "zset:a"), ("--identity", "{user}:*")];
+        let check = |flags: &[(&'static str, &str)], request: &str, expected: Result<Option<u64>, &str>| {
+            let given = options(&job(flags), &serde_json::from_str(request).expect("JSON"));
+            let days =
+                |options: Options| options.looks_for_inactive().map(|order| order.threshold_ms / 86_400_000);
+            match (given.map(days), expected) {
+                (Err((400, why)), Err(word)) => assert!(why.contains(word), "{why}"),
+                (given, expected) => assert_eq!(given.ok(), expected.ok(), "{request}"),
+            }
+        };
+        let on = [set_up[0], set_up[1], ("--aggressive", "true")];
+        check(&set_up, "{}", Ok(None));
+        check(&set_up, r#"{"aggressiveCleanup": true}"#, Ok(Some(30)));
+        check(&set_up, r#"{"aggressiveCleanup": true, "inactivityThresholdDays": 7}"#, Ok(Some(7)));
+        check(&on, r#"{"inactivityThresholdDays": 7}"#, Ok(Some(7)));
+        check(&on, r#"{"aggressiveCleanup": false}"#, Ok(None));
+        check(&on, r#"{"inactivityThresholdDays": 0}"#, Err("inactivityThresholdDays"));
+        check(&[], r#"{"aggressiveCleanup": true}"#, Err("`activity`"));
+        check(&[], "{}", Ok(None));
+    }
+}
