@@ -142,8 +142,8 @@ fn options(job: &Job, request: &RunRequest) -> Result<Options, (usize, String)> 
     if let Some(aggressive) = request.aggressive_cleanup {
         options.aggressive = aggressive;
     }
-    if let (Some(days), Some(order)) = (request.inactivity_threshold_days, options.inactive.take()) {
-        options.inactive = Some(order.after_days(days).map_err(|e| (400, e.to_string()))?);
+    if let (Some(days), Some(order)) = (request.inactivity_threshold_days, &options.inactive) {
+        options.inactive = Some(order.clone().after_days(days).map_err(|e| (400, e.to_string()))?);
     }
     if options.aggressive && options.inactive.is_none() {
         let why = "the job cannot find inactive users; set its `activity` and `identity`, or leave \
