@@ -4,6 +4,7 @@
 #[path = "../cli/mod.rs"]
 mod cli;
 
+mod aggressive;
 mod demo;
 mod guards;
 mod help;

@@ -48,16 +48,27 @@ async fn the_history_of_a_machine() {
     state.command(&["run", "--yes", "--redis", url]).run().exits(0);
     let (_, stats) = state.json(&["stats", "--redis", url]);
     assert_eq!(
-        (&stats["jobQueue"]["completed"], &stats["cacheHealth"]["totalKeys"], &stats["lastWeek"]["cleanedKeys"]),
+        (
+            &stats["jobQueue"]["completed"],
+            &stats["cacheHealth"]["totalKeys"],
+            &stats["lastWeek"]["cleanedKeys"]
+        ),
         (&json!(1), &json!(900), &json!(100)),
         "{stats:#}"
     );
-    assert_eq!((&stats["cacheHealth"]["hitRate"], &stats["redisHealth"]["status"]), (&Value::Null, &json!("healthy")));
+    assert_eq!(
+        (&stats["cacheHealth"]["hitRate"], &stats["redisHealth"]["status"]),
+        (&Value::Null, &json!("healthy"))
+    );
     assert_eq!(stats["alerts"][0]["sentence"], "Found 100 keys without TTL in one run (more than 10)");
     // 100 stale keys are an alert, until a run finds none. A plan in between changes nothing.
     state.command(&["plan", "--redis", url]).run().exits(0);
     let (_, result) = state.json(&["run", "--yes", "--redis", url]);
-    assert_eq!((&result["alerts"], &result["metrics"]["growth"]["keysBefore"]), (&json!([]), &json!(900)), "{result:#}");
+    assert_eq!(
+        (&result["alerts"], &result["metrics"]["growth"]["keysBefore"]),
+        (&json!([]), &json!(900)),
+        "{result:#}"
+    );
     assert_eq!(result["metrics"]["hitRates"]["sinceLastRun"]["hitRate"], Value::Null, "{result:#}");
     let page = state.command(&["stats", "--redis", url]).run();
     page.exits(0);
@@ -76,9 +87,13 @@ async fn two_failures_in_a_row_are_an_alert() {
         state.command(&["run", "--yes", "--redis", &url]).run().exits(5);
     }
     let (_, stats) = state.json(&["stats", "--redis", &url]);
-    let alerts: Vec<&Value> = stats["alerts"].as_array().unwrap().iter().map(|alert| &alert["alert"]).collect();
+    let alerts: Vec<&Value> =
+        stats["alerts"].as_array().unwrap().iter().map(|alert| &alert["alert"]).collect();
     assert_eq!(alerts, [&json!("failed-runs"), &json!("success-rate-low")], "{stats:#}");
-    assert_eq!((&stats["redisHealth"]["status"], &stats["jobQueue"]["failed"]), (&json!("unhealthy"), &json!(2)));
+    assert_eq!(
+        (&stats["redisHealth"]["status"], &stats["jobQueue"]["failed"]),
+        (&json!("unhealthy"), &json!(2))
+    );
 }
 
 /// A state directory that cannot be used stops nobody.

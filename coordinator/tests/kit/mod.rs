@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part of the kit")]
 
 pub mod application;
+pub mod crowd;
 pub mod gate;
 pub mod keys;
 pub mod net;

@@ -1,0 +1,452 @@
+//! Removing the caches of inactive users: exactly theirs go, and nothing of anybody's where it is not known who is
+//! active. CI does this with 5,000 users; the `soak_` test with 100,000.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::kit;
+use crate::kit::crowd::{self, Crowd, DAY_MS, TTL_MS, WARMING};
+use crate::kit::keys;
+use crate::kit::net::{self, Counts, Net};
+use crate::kit::queues::Twice;
+use coordinator::embedded::RunError;
+use coordinator::inactive::ActivitySource;
+use coordinator::options::Options;
+use coordinator::state::RunState;
+use shared::cluster::{Access, Reply};
+use shared::env::Timing;
+use shared::key::Key;
+use shared::messages::Action;
+use shared::result::{CleanupResult, Status};
+use shared::servers::Seeder;
+
+const USERS: u64 = 5_000;
+
+/// Seeds, plans, runs, and holds both against the truth.
+async fn check(urls: Vec<String>, users: u64, action: Action) -> CleanupResult {
+    let mut options = crowd::options(urls, crowd::zset());
+    options.rules.action = action;
+    let crowd = Crowd::of(users);
+    crowd.seed(&options.access).await;
+    let begun = Instant::now();
+    let survey = kit::look(&options).await;
+    let looked = begun.elapsed();
+    if survey.estimate.exact {
+        assert_eq!(survey.estimate.inactive_keys, crowd.inactive.len() as u64);
+        assert_eq!(survey.estimate.stale_candidates(), crowd.stale.len() as u64);
+    }
+    let env = kit::env(&options, Timing::default());
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    crowd.check_numbers(&result, action);
+    crowd::check_lookups(&result, 0);
+    assert_eq!(result.inactive.active_users, Some(crowd.active_users()));
+    assert_eq!(result.inactive.source.as_deref(), Some("zset:permissions:warming"));
+    let gone = (action == Action::Delete, action != Action::Report);
+    crowd.check_keys(&options.access, gone).await;
+    println!(
+        "{users} users, {} keys: looked at in {} ms, cleaned in {} ms, {} deleted",
+        result.scanned_keys,
+        looked.as_millis(),
+        result.duration_ms,
+        result.cleaned_keys
+    );
+    result
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exactly_the_caches_of_inactive_users_on_a_cluster() {
+    let cluster = kit::cluster().await;
+    check(cluster.urls(), USERS, Action::Delete).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exactly_the_caches_of_inactive_users_on_a_standalone_server() {
+    let server = kit::standalone().await;
+    check(vec![server.url()], USERS, Action::Delete).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes 100,000 users"]
+async fn soak_a_hundred_thousand_users() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    check(cluster.urls(), 100_000, Action::Delete).await;
+    check(vec![server.url()], 100_000, Action::Delete).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stale_keys_may_get_a_ttl_and_inactive_users_caches_go_all_the_same() {
+    let server = kit::standalone().await;
+    let ttl_ms = 600_000;
+    let result = check(vec![server.url()], 500, Action::Expire { ttl_ms, jitter_ms: 0 }).await;
+    assert!(result.accounting.expired > 0 && result.inactive_user_caches > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_reports_and_writes_nothing() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = crowd::options(urls, crowd::zset());
+        (options.dry_run, options.rules.action) = (true, Action::Report);
+        let crowd = Crowd::of(500);
+        crowd.seed(&options.access).await;
+        for conn in keys::conns(&options.access).await {
+            conn.words("CONFIG RESETSTAT").await.unwrap();
+        }
+        let result = kit::run(&options).await;
+        crowd.check_numbers(&result, Action::Report);
+        crowd::check_lookups(&result, 0);
+        for text in keys::info(&options.access, "commandstats").await {
+            for written in ["unlink", "set", "pexpire", "evalsha", "del", "eval"] {
+                assert!(!text.contains(&format!("cmdstat_{written}:")), "{text}");
+            }
+        }
+        crowd.check_keys(&options.access, (false, false)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_of_active_users() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let source = ActivitySource::Set(Key::new(WARMING.as_bytes()));
+        let options = crowd::options(urls, source);
+        let crowd = Crowd::of(1_000);
+        crowd.seed_keys(&options.access).await;
+        let mut seeder = Seeder::open(&options.access).await.unwrap();
+        let since_ms = (shared::time::now_ms() - 30 * DAY_MS) as f64;
+        for (member, score) in &crowd.members {
+            if *score >= since_ms || *score < 1e11 && *score * 1_000.0 >= since_ms {
+                seeder.command(WARMING.as_bytes(), &[b"SADD", WARMING.as_bytes(), member]).await.unwrap();
+            }
+        }
+        seeder.finish().await.unwrap();
+        let result = kit::run(&options).await;
+        crowd.check_numbers(&result, Action::Delete);
+        crowd::check_lookups(&result, 0);
+        crowd.check_keys(&options.access, (true, true)).await;
+        assert_eq!(result.inactive.active_users, Some(crowd.active_users()));
+    }
+}
+
+/// How long keys are left alone after they were seen: time enough to change some.
+const GRACE_MS: u64 = 2_500;
+
+/// A run of `options`, in which `change` is done once everything has been scanned and nothing been deleted.
+async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> CleanupResult {
+    let survey = kit::look(options).await;
+    let env = kit::env(options, Timing::default());
+    let (progress, mut seen) = kit::progress(&survey);
+    let running = kit::in_time(coordinator::embedded::run(&env, options, &survey, progress));
+    let changing = kit::in_time(async {
+        let scanned = seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+        assert_eq!(scanned.totals.accounting.deleted, 0, "the grace is not over");
+        drop(scanned);
+        change().await;
+    });
+    let (result, ()) = tokio::join!(running, changing);
+    result.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caches_that_change_between_scan_and_deletion_are_spared() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = crowd::options(urls, crowd::zset());
+        options.rules.grace_ms = GRACE_MS;
+        let mut crowd = Crowd::of(1_000);
+        crowd.seed(&options.access).await;
+        let changed: Vec<Vec<u8>> = crowd.inactive.drain(..200).collect();
+        let change = async || {
+            let mut seeder = Seeder::open(&options.access).await.unwrap();
+            let later = (TTL_MS + 1_000).to_string();
+            for (n, key) in changed.iter().enumerate() {
+                let args: &[&[u8]] = match n / 40 {
+                    0 => &[b"PEXPIRE", key, later.as_bytes()],
+                    1 => &[b"SET", key, b"new", b"PX", later.as_bytes()],
+                    2 => &[b"PERSIST", key],
+                    // It would expire earlier: somebody has touched it.
+                    3 => &[b"PEXPIRE", key, b"1000000"],
+                    _ => &[b"DEL", key],
+                };
+                seeder.command(key, args).await.unwrap();
+            }
+            seeder.finish().await.unwrap();
+        };
+        let result = run_and_change(&options, change).await;
+        let mut expected = crowd.accounting(Action::Delete);
+        (expected.spared, expected.vanished) = (160, 40);
+        expected.candidates += 200;
+        assert_eq!(result.accounting, expected);
+        assert_eq!(result.inactive_user_caches, crowd.inactive.len() as u64);
+        assert_eq!(result.inactive.found, (crowd.inactive.len() + crowd.protected.len()) as u64 + 200);
+        assert_eq!(keys::existing(&options.access, &changed).await.len(), 160);
+        crowd.active.extend_from_slice(&changed[..160]);
+        crowd.check_keys(&options.access, (true, true)).await;
+    }
+}
+
+/// A run in which nobody can tell who is active: nothing of anybody's goes, and an issue says why.
+async fn refused(options: &Options, crowd: &Crowd, why: &str) {
+    let result = kit::run(options).await;
+    println!("{:?}", result.inactive.refused);
+    let issue = result.issues.iter().find(|issue| issue.starts_with("Aggressive cleanup was refused: "));
+    assert!(issue.is_some_and(|issue| issue.contains(why)), "{why}: {:?}", result.issues);
+    assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
+    assert_eq!((result.inactive_user_caches, result.inactive.found), (0, 0));
+    assert!(!result.inactive.searched && result.inactive.source.is_some());
+    assert_eq!(result.cleaned_keys, crowd.stale.len() as u64);
+    crowd::check_lookups(&result, 0);
+    crowd.check_keys(&options.access, (true, false)).await;
+    crowd.seed_stale(&options.access).await;
+}
+
+impl Crowd {
+    async fn seed_stale(&self, access: &Access) {
+        let mut seeder = Seeder::open(access).await.unwrap();
+        for key in &self.stale {
+            seeder.set(key, b"again", None).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_knowing_who_is_active_nobody_is_inactive() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let options = crowd::options(urls, crowd::zset());
+        let crowd = Crowd::of(500);
+        crowd.seed_keys(&options.access).await;
+        let say = async |args: &[&[u8]]| {
+            let mut seeder = Seeder::open(&options.access).await.unwrap();
+            seeder.command(WARMING.as_bytes(), args).await.unwrap();
+            seeder.finish().await.unwrap();
+        };
+        let key = WARMING.as_bytes();
+        refused(&options, &crowd, "`permissions:warming` is empty or missing; an empty set must never mean")
+            .await;
+        // A hash, and a set where a sorted set is asked for, and the other way round.
+        say(&[b"HSET", key, b"user-0", b"1"]).await;
+        refused(&options, &crowd, "no set of the type").await;
+        say(&[b"DEL", key]).await;
+        say(&[b"SADD", key, b"user-0"]).await;
+        refused(&options, &crowd, "no set of the type").await;
+        say(&[b"DEL", key]).await;
+        // Everyone was active long ago, in seconds and in milliseconds.
+        say(&[b"ZADD", key, b"1500000000", b"user-0", b"1500000000000", b"user-5"]).await;
+        refused(&options, &crowd, "nobody in the activity set `permissions:warming` was active").await;
+        let as_set = crowd::options(options.access.urls.clone(), ActivitySource::Set(Key::new(key)));
+        refused(&as_set, &crowd, "no set of the type").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
+    let server = kit::standalone().await;
+    let crowd = Crowd::of(200);
+    let mut options = crowd::options(vec![server.url()], crowd::zset());
+    crowd.seed(&options.access).await;
+    let conn = server.conn().await.unwrap();
+    for (less, why) in [
+        ("~* -zscan", "`+zscan`"),
+        ("~* -zcard", "`+zcard`"),
+        ("~permissions:* ~keysweep:*", "`~users:active`"),
+    ] {
+        conn.words(&format!("ACL SETUSER lacking reset on nopass +@all {less}")).await.unwrap();
+        let elsewhere = ActivitySource::SortedSet(Key::new(*b"users:active"));
+        let source = if less.starts_with("~*") { crowd::zset() } else { elsewhere };
+        options.inactive = crowd::options(Vec::new(), source).inactive;
+        options.access.username = Some("lacking".to_owned());
+        options.access.password = Some("any".to_owned());
+        let result = kit::run(&options).await;
+        let issue = result.issues.iter().find(|issue| issue.starts_with("Aggressive cleanup was refused: "));
+        assert!(issue.is_some_and(|issue| issue.contains(why)), "{why}: {:?}", result.issues);
+        assert_eq!(result.inactive_user_caches, 0);
+        options.access = Access::open(vec![server.url()]);
+        assert_eq!(keys::existing(&options.access, &crowd.inactive).await.len(), crowd.inactive.len());
+    }
+}
+
+/// Copies of one value, as if each had not been used for so many seconds.
+async fn restore(access: &Access, keys: &[Vec<u8>], idle_s: u64) {
+    let mut seeder = Seeder::open(access).await.unwrap();
+    let conn = keys::conns(access).await.remove(0);
+    // Any server makes a dump that all others read.
+    let mut own = (0..).map(|n| format!("dump:{n}").into_bytes());
+    let template = loop {
+        let name = own.next().unwrap();
+        if conn.command(&[b"SET", &name, b"value"]).await.is_ok() {
+            break name;
+        }
+    };
+    let Reply::BulkString(dump) = conn.command(&[b"DUMP", &template]).await.unwrap() else {
+        panic!("no dump")
+    };
+    conn.command(&[b"DEL", &template]).await.unwrap();
+    let (ttl, idle) = (TTL_MS.to_string(), idle_s.to_string());
+    for key in keys {
+        let args: [&[u8]; 7] =
+            [b"RESTORE", key, ttl.as_bytes(), &dump, b"REPLACE", b"IDLETIME", idle.as_bytes()];
+        seeder.command(key, &args).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_times_decide_where_nothing_else_does() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = crowd::options(urls, ActivitySource::IdleTime);
+        options.rules.grace_ms = GRACE_MS;
+        let mut crowd = Crowd::of(1_000);
+        // Nobody asks for users: what the template does not tell may go as well.
+        let unknown: Vec<Vec<u8>> = crowd.unknown.drain(..).collect();
+        crowd.inactive.extend(unknown);
+        crowd.seed(&options.access).await;
+        let day_s = DAY_MS / 1_000;
+        restore(&options.access, &crowd.inactive, 31 * day_s).await;
+        restore(&options.access, &crowd.protected, 31 * day_s).await;
+        restore(&options.access, &crowd.active, 29 * day_s).await;
+        // Keys that expire soon must be idle to count as such.
+        restore(&options.access, &crowd.near, 31 * day_s).await;
+        let mut seeder = Seeder::open(&options.access).await.unwrap();
+        for key in &crowd.near {
+            seeder.command(key, &[b"PEXPIRE", key, b"200000"]).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+        crowd.active.append(&mut crowd.near);
+        let used: Vec<Vec<u8>> = crowd.inactive.drain(..50).collect();
+        let change = async || {
+            let mut seeder = Seeder::open(&options.access).await.unwrap();
+            for key in &used {
+                seeder.command(key, &[b"GET", key]).await.unwrap();
+            }
+            seeder.finish().await.unwrap();
+        };
+        let result = run_and_change(&options, change).await;
+        let mut expected = crowd.accounting(Action::Delete);
+        expected.spared = 50;
+        expected.candidates += 50;
+        assert_eq!(result.accounting, expected, "{result:#?}");
+        assert_eq!(result.inactive_user_caches, crowd.inactive.len() as u64);
+        assert_eq!((result.inactive.active_users, result.inactive.unknown_user), (None, 0));
+        crowd::check_lookups(&result, 50);
+        crowd.active.extend(used);
+        crowd.check_keys(&options.access, (true, true)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_times_are_not_known_where_uses_are_counted() {
+    let server = kit::standalone().await;
+    let options = crowd::options(vec![server.url()], ActivitySource::IdleTime);
+    let crowd = Crowd::of(200);
+    crowd.seed(&options.access).await;
+    let conn = server.conn().await.unwrap();
+    conn.words("CONFIG SET maxmemory-policy volatile-lfu").await.unwrap();
+    refused(&options, &crowd, "LFU").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_delivery_twice() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = crowd::options(urls, crowd::zset());
+        options.rules.grace_ms = 100;
+        let timing = Timing { ack_wait: Duration::from_millis(500), ..Timing::default() };
+        let mut env = kit::env(&options, timing);
+        let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
+        env.queue = Arc::clone(&twice) as _;
+        let crowd = Crowd::of(2_000);
+        crowd.seed(&options.access).await;
+        let survey = kit::look(&options).await;
+        let result = kit::run_in(&env, &options, &survey).await.unwrap();
+        crowd.check_numbers(&result, Action::Delete);
+        crowd.check_keys(&options.access, (true, true)).await;
+        assert!(twice.doubled() > survey.tasks.len() as u64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_workers_over_nats() {
+    let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
+    let options = crowd::options(cluster.urls(), crowd::zset());
+    let env = net.env(&options).await;
+    let crowd = Crowd::of(USERS);
+    crowd.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    crowd.check_numbers(&result, Action::Delete);
+    crowd::check_lookups(&result, 0);
+    net::drop_ledgers(&options).await;
+    crowd.check_keys(&options.access, (true, true)).await;
+    let (mut reasons, mut revision) = (0, 0);
+    while let Some((at, entry)) = shared::audit::next(&*env.store, result.run_id, revision).await.unwrap() {
+        revision = at;
+        let inactive = entry.groups.iter().filter(|group| group.reason.word() == "inactive");
+        reasons += inactive.map(|group| group.keys.len() as u64).sum::<u64>();
+    }
+    assert_eq!(reasons, crowd.inactive.len() as u64, "the audit trail names them, and why");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inactive_users_caches_count_for_the_limit_on_deletions() {
+    let server = kit::standalone().await;
+    for action in [Action::Delete, Action::Expire { ttl_ms: 600_000, jitter_ms: 0 }] {
+        let mut options = crowd::options(vec![server.url()], crowd::zset());
+        (options.max_delete_percent, options.rules.action) = (20, action);
+        let crowd = Crowd::of(500);
+        crowd.seed(&options.access).await;
+        let refused = coordinator::embedded::run_cleanup_now(&options).await;
+        let Err(RunError::TooMany { candidates, limit: 20, .. }) = refused else { panic!("{refused:?}") };
+        let stale = if action == Action::Delete { crowd.stale.len() } else { 0 };
+        assert_eq!(candidates, (crowd.inactive.len() + stale) as u64);
+        crowd.check_keys(&options.access, (false, false)).await;
+        let conn = server.conn().await.unwrap();
+        conn.words("FLUSHALL").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_that_is_made_anew_while_it_is_read_says_nothing() {
+    use shared::cluster::activity::{SetKind, Unreadable, read_members};
+    use shared::messages::Lookups;
+    let server = kit::standalone().await;
+    let (conn, other) = (server.conn().await.unwrap(), server.conn().await.unwrap());
+    let fill = async |name: &str, from: u64, to: u64| {
+        let mut args: Vec<Vec<u8>> = vec![b"SADD".to_vec(), name.as_bytes().to_vec()];
+        args.extend((from..to).map(|n| format!("user-{n}").into_bytes()));
+        other.command(&args.iter().map(Vec::as_slice).collect::<Vec<_>>()).await.unwrap();
+    };
+    // What happens between two pages is done by a blocking client, in the middle of the reading.
+    for (command, whole) in [("DEL set", false), ("RENAME copy set", true), ("SPOP set 5000", false)] {
+        fill("set", 0, 20_000).await;
+        fill("copy", 0, 20_000).await;
+        let (mut lookups, mut seen, mut done) =
+            (Lookups::default(), std::collections::BTreeSet::new(), false);
+        let url = server.url();
+        let each = |member: &[u8], _: Option<f64>| {
+            seen.insert(member.to_vec());
+            if !done && seen.len() > 5_000 {
+                done = true;
+                let (url, command) = (url.clone(), command.to_owned());
+                std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(async {
+                        let conn = Access::open(vec![url.clone()]).connect_seed(&url, "other").await.unwrap();
+                        conn.words(&command).await.unwrap();
+                    });
+                })
+                .join()
+                .unwrap();
+            }
+            true
+        };
+        let read = read_members(&conn, SetKind::Plain, b"set", &mut lookups, each).await;
+        if whole {
+            assert!(read.is_ok() && seen.len() == 20_000, "{command}: {} {read:?}", seen.len());
+        } else {
+            assert!(matches!(read, Err(Unreadable::Shrank)), "{command}: {read:?}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Users with their caches, who is active among them, and what a run that removes inactive users' caches must make
+//! of it all, number by number and key by key.
+
+use coordinator::inactive::{ActivitySource, InactiveOrder};
+use coordinator::options::Options;
+use shared::cluster::Access;
+use shared::glob::Pattern;
+use shared::key::Key;
+use shared::messages::Action;
+use shared::result::{Accounting, CleanupResult, Status};
+use shared::servers::Seeder;
+use shared::time::now_ms;
+
+use super::keys;
+
+/// Where the active users stand: a key that matches the patterns itself.
+pub const WARMING: &str = "permissions:warming";
+
+pub const DAY_MS: u64 = 86_400_000;
+
+/// TTLs that outlive every test, and one that is near its end by the rules.
+pub const TTL_MS: u64 = 3_600_000;
+const NEAR_MS: u64 = 200_000;
+pub const NEAR_EXPIRY_MS: u64 = 300_000;
+
+const DAYS: u64 = 30;
+
+/// The keys of a test, by what becomes of them.
+#[derive(Default)]
+pub struct Crowd {
+    /// Inactive users' caches: they go.
+    pub inactive: Vec<Vec<u8>>,
+    /// Of inactive users, too, but about to expire: they stay.
+    pub near: Vec<Vec<u8>>,
+    /// Without TTL, of active and inactive users, and of nobody: they go.
+    pub stale: Vec<Vec<u8>>,
+    /// Caches of active users, and of those who may be active: they stay.
+    pub active: Vec<Vec<u8>>,
+    /// With a TTL, and no user that the template tells: they stay.
+    pub unknown: Vec<Vec<u8>>,
+    /// Protected, of inactive users: they stay.
+    pub protected: Vec<Vec<u8>>,
+    /// Of another pattern: they stay.
+    pub other: Vec<Vec<u8>>,
+    /// Users with the time of their last activity, in seconds or milliseconds.
+    pub members: Vec<(Vec<u8>, f64)>,
+}
+
+/// Names that are easy to get wrong: with colons, braces, and bytes that are no text.
+fn id(n: u64) -> Vec<u8> {
+    match n % 5 {
+        0 => format!("user-{n}").into_bytes(),
+        1 => format!("team:{n}:member").into_bytes(),
+        2 => format!("{{tag{n}}}").into_bytes(),
+        3 => [b"\xff\x00\r\n*?[".as_slice(), &n.to_be_bytes()].concat(),
+        _ => format!("a}}b{{{n}:c").into_bytes(),
+    }
+}
+
+fn cache(id: &[u8], what: &str) -> Vec<u8> {
+    [b"permissions:", id, b":", what.as_bytes()].concat()
+}
+
+impl Crowd {
+    /// So many users: six in ten active, two inactive for long, one never seen, one inactive whose caches are about
+    /// to expire.
+    pub fn of(users: u64) -> Self {
+        let (mut crowd, now_ms) = (Self::default(), now_ms());
+        for n in 0..users {
+            let id = id(n);
+            // By turns in milliseconds and in seconds.
+            #[expect(clippy::cast_precision_loss, reason = "times in milliseconds need 41 bits")]
+            let mut seen = |days_ago: i64| {
+                let at_ms = now_ms.wrapping_add_signed(-days_ago * DAY_MS.cast_signed());
+                let score = if n % 2 == 0 { at_ms as f64 } else { (at_ms / 1_000) as f64 };
+                crowd.members.push((id.clone(), score));
+            };
+            match n % 10 {
+                0..=3 => seen(0),
+                4 => seen(29),
+                // A clock that is ahead.
+                5 => seen(-3),
+                6 => seen(31),
+                7 | 9 => seen(400),
+                _ => {}
+            }
+            let caches = match n % 10 {
+                0..=5 => &mut crowd.active,
+                9 => &mut crowd.near,
+                _ => &mut crowd.inactive,
+            };
+            caches.extend(["documents", "folders"].map(|what| cache(&id, what)));
+            if n % 7 == 0 {
+                crowd.stale.push(cache(&id, "stale"));
+            }
+            if n % 50 == 0 {
+                crowd.unknown.push([b"permissions:", id.as_slice()].concat().replace_colons());
+                crowd.protected.push(format!("permissions:system:{n}:rights").into_bytes());
+                crowd.other.push(format!("product:{n}").into_bytes());
+            }
+        }
+        // A department that is active, and users of it who are not: the keys may be either's.
+        crowd.members.push((b"dept".to_vec(), crowd.members[0].1));
+        crowd.active.extend((0..20).map(|n| cache(format!("dept:{n}").as_bytes(), "documents")));
+        crowd.stale.push(b"permissions:nobody".to_vec());
+        crowd
+    }
+
+    /// Writes all keys, and the activity as a sorted set.
+    pub async fn seed(&self, access: &Access) {
+        self.seed_keys(access).await;
+        let mut seeder = Seeder::open(access).await.unwrap();
+        for (member, score) in &self.members {
+            let score = score.to_string();
+            let args = [b"ZADD", WARMING.as_bytes(), score.as_bytes(), member];
+            seeder.command(WARMING.as_bytes(), &args).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+    }
+
+    /// Writes all keys but for the activity.
+    pub async fn seed_keys(&self, access: &Access) {
+        let mut seeder = Seeder::open(access).await.unwrap();
+        let ttls = [
+            (&self.inactive, Some(TTL_MS)),
+            (&self.near, Some(NEAR_MS)),
+            (&self.stale, None),
+            (&self.active, Some(TTL_MS)),
+            (&self.unknown, Some(TTL_MS)),
+            (&self.protected, Some(TTL_MS)),
+            (&self.other, None),
+        ];
+        for (keys, ttl) in ttls {
+            for key in keys {
+                seeder.set(key, b"read,write", ttl).await.unwrap();
+            }
+        }
+        seeder.finish().await.unwrap();
+        assert_eq!(seeder.keys().await.unwrap(), self.all(), "what was seeded is there");
+    }
+
+    /// All keys but for the activity.
+    pub fn all(&self) -> u64 {
+        self.scanned() + self.other.len() as u64
+    }
+
+    /// Those that match.
+    pub fn scanned(&self) -> u64 {
+        let classes = [&self.inactive, &self.near, &self.stale, &self.active, &self.unknown, &self.protected];
+        classes.iter().map(|keys| keys.len() as u64).sum()
+    }
+
+    /// Users who were active within the threshold.
+    pub fn active_users(&self) -> u64 {
+        let since_ms = (now_ms() - DAYS * DAY_MS) as f64;
+        let ms = |score: f64| if score >= 1e11 { score } else { score * 1_000.0 };
+        self.members.iter().filter(|(_, score)| ms(*score) >= since_ms).count() as u64
+    }
+
+    /// The balance of a run that nothing disturbed, and in which the activity is one protected key.
+    pub fn accounting(&self, action: Action) -> Accounting {
+        let (stale, inactive) = (self.stale.len() as u64, self.inactive.len() as u64);
+        let protected = self.protected.len() as u64 + 1;
+        let mut accounting = Accounting { protected, balanced: true, ..Accounting::default() };
+        match action {
+            Action::Delete => accounting.deleted = stale + inactive,
+            Action::Expire { .. } => (accounting.expired, accounting.deleted) = (stale, inactive),
+            Action::Report => accounting.reported = stale + inactive,
+        }
+        accounting.candidates = accounting.outcomes();
+        accounting
+    }
+
+    /// Holds a result against the truth, number by number.
+    pub fn check_numbers(&self, result: &CleanupResult, action: Action) {
+        let accounting = self.accounting(action);
+        assert_eq!(result.accounting, accounting, "{result:#?}");
+        assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
+        assert_eq!(result.scanned_keys, self.scanned() + 1, "scanned");
+        assert_eq!(result.stale_ttl_keys, self.stale.len() as u64 + 1, "stale");
+        assert_eq!(result.cleaned_keys, accounting.deleted, "cleaned");
+        let deleted = if action == Action::Report { 0 } else { self.inactive.len() as u64 };
+        assert_eq!(result.inactive_user_caches, deleted, "deleted as inactive");
+        let inactive = &result.inactive;
+        assert!(inactive.searched && inactive.refused.is_none(), "{inactive:?}");
+        assert_eq!(inactive.found, (self.inactive.len() + self.protected.len()) as u64);
+        assert_eq!(inactive.near_expiry, self.near.len() as u64);
+        assert_eq!(inactive.unknown_user, self.unknown.len() as u64);
+        assert_eq!(result.current_metrics.total_keys, self.scanned() + 1 - accounting.deleted);
+    }
+
+    /// Looks at every key by name: the stale and the inactive ones are gone, if they are to be, and all others there.
+    pub async fn check_keys(&self, access: &Access, (stale, inactive): (bool, bool)) {
+        for (class, keys, gone) in [
+            ("inactive", &self.inactive, inactive),
+            ("near", &self.near, false),
+            ("stale", &self.stale, stale),
+            ("active", &self.active, false),
+            ("unknown", &self.unknown, false),
+            ("protected", &self.protected, false),
+            ("other", &self.other, false),
+        ] {
+            let left = keys::existing(access, keys).await;
+            let expected = if gone { 0 } else { keys.len() };
+            assert_eq!(left.len(), expected, "{class} keys that are left");
+        }
+        let gone = if stale { self.stale.len() } else { 0 } + if inactive { self.inactive.len() } else { 0 };
+        let activity = keys::existing(access, &[WARMING.as_bytes().to_vec()]).await.len() as u64;
+        let own = keys::matching(access, "keysweep:*").await.len() as u64;
+        assert_eq!(keys::count(access).await, self.all() - gone as u64 + activity + own);
+    }
+}
+
+trait ReplaceColons {
+    /// Without a colon behind the id, the template does not fit.
+    fn replace_colons(self) -> Self;
+}
+
+impl ReplaceColons for Vec<u8> {
+    fn replace_colons(mut self) -> Self {
+        let prefix = b"permissions:".len();
+        self[prefix..].iter_mut().filter(|byte| **byte == b':').for_each(|byte| *byte = b'_');
+        self
+    }
+}
+
+/// So many look-ups of others found a key while a run went on, and none found none: our own are not taken for theirs.
+pub fn check_lookups(result: &CleanupResult, hits: u64) {
+    let metrics = &result.current_metrics;
+    assert_eq!((metrics.hits, metrics.misses), (hits, 0), "look-ups of others");
+}
+
+/// Options of a run that removes the caches of those who are inactive by `source`.
+pub fn options(urls: Vec<String>, source: ActivitySource) -> Options {
+    let mut options = super::options(urls);
+    options.max_delete_percent = 100;
+    options.rules.protect.push(Pattern::literal(WARMING.as_bytes()).unwrap());
+    options.aggressive = true;
+    options.inactive = Some(InactiveOrder {
+        identity: if source == ActivitySource::IdleTime {
+            String::new()
+        } else {
+            "permissions:{user}:*".to_owned()
+        },
+        source,
+        near_expiry_ms: NEAR_EXPIRY_MS,
+        threshold_ms: DAYS * DAY_MS,
+    });
+    options
+}
+
+/// The sorted set.
+pub fn zset() -> ActivitySource {
+    ActivitySource::SortedSet(Key::new(WARMING.as_bytes()))
+}
