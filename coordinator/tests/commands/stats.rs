@@ -80,7 +80,7 @@ async fn the_history_of_a_machine() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_failures_in_a_row_are_an_alert() {
     let state = State::new();
-    let mut server = Server::start(&DIGEST).await.unwrap();
+    let server = Server::start(&DIGEST).await.unwrap();
     let url = server.url();
     server.kill().unwrap();
     for _ in 0..2 {
