@@ -1,5 +1,7 @@
 //! How the job queue, the cache and Redis do: the document's `getCleanupStatistics`.
 
+use std::collections::BTreeSet;
+
 use reporter::hit_rate::Samples;
 use reporter::summary::{Summary, WEEK_MS, summary};
 use serde::{Deserialize, Serialize};
@@ -87,19 +89,24 @@ pub async fn cleanup_statistics(
 ) -> Result<Statistics, RecordError> {
     let mut lines = history::read(&*env.past).await?;
     lines.retain(|line| line.redis == *redis && job.is_none_or(|job| job == line.job));
-    // Where no job is named, the one that ran last speaks for the cache.
-    let job =
-        job.map(str::to_owned).or_else(|| lines.last().map(|line| line.job.clone())).unwrap_or_default();
     let all = samples::of(&*env.past, redis).await?;
-    let samples = Samples::new(&all, &job, source);
-    let mine: Vec<RunLine> = lines.iter().filter(|line| line.job == job).cloned().collect();
+    // Where no job is named, the one that ran last speaks for the cache.
+    let last = lines.last().map(|line| line.job.clone());
+    let name = job.map(str::to_owned).or(last).unwrap_or_default();
+    let samples = Samples::new(&all, &name, source);
+    let mine: Vec<RunLine> = lines.iter().filter(|line| line.job == name).cloned().collect();
+    let jobs: BTreeSet<&str> = job.into_iter().chain(lines.iter().map(|line| line.job.as_str())).collect();
+    let mut active = Vec::new();
+    for job in jobs {
+        active.extend(alerts::read(&*env.past, job).await?.active);
+    }
     Ok(Statistics {
         job_queue: queue(env, &lines).await?,
         cache_health: cache(&mine),
         redis_health: health(env, redis).await,
         last_day: samples.last_day(),
         last_week: summary(&mine, &all, &samples, WEEK_MS, now_ms()),
-        alerts: alerts::read(&*env.past, &job).await?.active,
+        alerts: active,
     })
 }
 

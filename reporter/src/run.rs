@@ -14,7 +14,7 @@ use shared::events::{self, Event, Kind};
 use shared::history::{self, HISTORY, RunLine};
 use shared::ids::RunId;
 use shared::messages::RunSpec;
-use shared::metrics::{Finding, FindingKind, HitRates, Metrics, Prefixes, RedisHealth, Severity};
+use shared::metrics::{Finding, FindingKind, HitRates, RedisHealth, Severity};
 use shared::records::RecordError;
 use shared::result::{CleanupResult, Status};
 use shared::samples::{self, Moment, Sample};
@@ -137,10 +137,8 @@ async fn tell(env: &Env, spec: &RunSpec, result: &CleanupResult) -> Result<(), R
         Status::Failed => Kind::Failed,
         Status::Cancelled => Kind::Cancelled,
     };
-    // Events name no keys, and prefixes are parts of them.
-    let metrics = Metrics { prefixes: Prefixes::default(), ..result.metrics.clone() };
-    let told = CleanupResult { metrics, ..result.clone() };
-    events::tell(&*env.store, &event(kind, json!(told))).await?;
+    // Events name no keys.
+    events::tell(&*env.store, &event(kind, json!(result.clone().without_keys()))).await?;
     Ok(())
 }
 

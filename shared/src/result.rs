@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
 use crate::messages::Attempt;
-use crate::metrics::{Alert, Finding, InactiveCaches, Metrics};
+use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 
 /// The version of the shape below. It grows when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -103,6 +103,15 @@ pub struct CleanupResult {
     pub coverage: Coverage,
     /// One row per node.
     pub nodes: Vec<NodeRow>,
+}
+
+impl CleanupResult {
+    /// The result without prefixes, which are parts of keys.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        self.metrics.prefixes = Prefixes::default();
+        self
+    }
 }
 
 /// The cache as the run saw it.

@@ -72,7 +72,7 @@ impl Broker {
     pub fn whole_run(&self) -> Value {
         let setup = self.command(&["nats", "setup"], &["--apply", "--json"]).run();
         let pieces = setup.exits(0).json();
-        assert_eq!(pieces["pieces"].as_array().map(Vec::len), Some(10), "{setup}");
+        assert_eq!(pieces["pieces"].as_array().map(Vec::len), Some(11), "{setup}");
         let workers = self.workers();
         let ended = self.run(&[]);
         let result = ended.exits(0).result("completed");

@@ -101,7 +101,7 @@ fn check_events(fleet: &Fleet, result: &CleanupResult) {
     assert_eq!(end["subject"], result.run_id.to_string());
     let told: CleanupResult =
         serde_json::from_value(end["data"].clone()).expect("the event holds the result");
-    assert_eq!(&told, result, "the result that subscribers got");
+    assert_eq!(told, result.clone().without_keys(), "the result that subscribers got");
 }
 
 /// The trail names the stale keys, each of them once, and no other.
