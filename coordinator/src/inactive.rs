@@ -130,7 +130,7 @@ impl InactiveOrder {
         let order =
             Self { identity, source, near_expiry_ms: millis(settings.near_expiry.value), threshold_ms: 0 };
         // Without anybody who asks for it, any number of days is right.
-        match order.clone().after_days(settings.inactivity_threshold_days.value) {
+        match order.after_days(settings.inactivity_threshold_days.value) {
             Err(_) if !settings.aggressive_cleanup.value => Ok(None),
             order => order.map(Some),
         }

@@ -198,3 +198,54 @@ fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
     options.started_by = request.started_by.clone().unwrap_or_else(|| "a program".to_owned());
     Ok(options)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shared::config::{Environment, FlagLayer, resolve};
+
+    use super::*;
+    use crate::schedule::Schedule;
+
+    fn job(flags: &[(&'static str, &str)]) -> Job {
+        let mut layer = FlagLayer::default();
+        for (flag, value) in flags {
+            layer.value(flag, Some(value));
+        }
+        let settings = resolve(&layer, &Environment::default(), None).expect("good settings");
+        Job {
+            options: Options::from_settings(&settings).expect("good options"),
+            schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule"),
+            attempts: 1,
+            backoff: Duration::ZERO,
+            catch_up: false,
+            sample_every: Duration::from_secs(3_600),
+        }
+    }
+
+    #[test]
+    fn a_request_may_turn_the_removal_of_inactive_users_caches_on_and_off() {
+        let set_up = [("--activity", "zset:a"), ("--identity", "{user}:*")];
+        let check = |flags: &[(&'static str, &str)], request: &str, expected: Result<Option<u64>, &str>| {
+            let given = options(&job(flags), &serde_json::from_str(request).expect("JSON"));
+            let days =
+                |options: Options| options.looks_for_inactive().map(|order| order.threshold_ms / 86_400_000);
+            match (given.map(days), expected) {
+                (Err(refusal), Err(word)) => {
+                    assert!(refusal.code == 400 && refusal.why.contains(word), "{}", refusal.why);
+                }
+                (given, expected) => assert_eq!(given.ok(), expected.ok(), "{request}"),
+            }
+        };
+        let on = [set_up[0], set_up[1], ("--aggressive", "true")];
+        check(&set_up, "{}", Ok(None));
+        check(&set_up, r#"{"aggressiveCleanup": true}"#, Ok(Some(30)));
+        check(&set_up, r#"{"aggressiveCleanup": true, "inactivityThresholdDays": 7}"#, Ok(Some(7)));
+        check(&on, r#"{"inactivityThresholdDays": 7}"#, Ok(Some(7)));
+        check(&on, r#"{"aggressiveCleanup": false}"#, Ok(None));
+        check(&on, r#"{"inactivityThresholdDays": 0}"#, Err("inactivityThresholdDays"));
+        check(&[], r#"{"aggressiveCleanup": true}"#, Err("`activity`"));
+        check(&[], "{}", Ok(None));
+    }
+}

@@ -67,12 +67,21 @@ async fn every_role_works_as_its_own_user() {
     let second = command(&broker, &["run"], &run, "coordinator");
     content(&second);
     assert_eq!(second.result("completed")["cleanedKeys"], 0, "{second}");
+    // Who is active is kept with the run, by the coordinator for the scanner.
+    broker.place.all("SADD warm alice").await;
+    for user in ["alice", "bob"] {
+        broker.place.all(&format!("SET permissions:{user}:cache read PX 3600000")).await;
+    }
+    let users = ["--aggressive", "--activity", "set:warm", "--identity", "permissions:{user}:cache"];
+    let third = command(&broker, &["run"], &[&run[..], &users].concat(), "coordinator");
+    content(&third);
+    assert_eq!(third.result("completed")["inactiveUserCaches"], 1, "{third}");
     let runs = command(&broker, &["runs", "list"], &["--json"], "coordinator");
     content(&runs);
     let id = runs.json()["runs"][0]["runId"].as_str().expect("a run").to_owned();
     let stats = command(&broker, &["stats"], &["--json"], "coordinator");
     content(&stats);
-    assert_eq!(stats.json()["jobQueue"]["completed"], 2, "{stats}");
+    assert_eq!(stats.json()["jobQueue"]["completed"], 3, "{stats}");
     for words in [&["runs", "show", &id][..], &["runs", "attach", &id], &["runs", "audit", &id], &["events"]]
     {
         content(&command(&broker, words, &[], "coordinator"));

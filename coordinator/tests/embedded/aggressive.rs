@@ -1,19 +1,18 @@
 //! Removing the caches of inactive users: exactly theirs go, and nothing of anybody's where it is not known who is
 //! active. CI does this with 5,000 users; the `soak_` test with 100,000.
 
+use crate::gap::{GRACE_MS, run_and_change};
+use crate::kit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit;
 use crate::kit::crowd::{self, Crowd, DAY_MS, TTL_MS, WARMING};
 use crate::kit::keys;
-use crate::kit::net::{self, Counts, Net};
 use crate::kit::queues::Twice;
 use coordinator::embedded::RunError;
 use coordinator::inactive::ActivitySource;
 use coordinator::options::Options;
-use coordinator::state::RunState;
-use shared::cluster::{Access, Reply};
+use shared::cluster::Access;
 use shared::env::Timing;
 use shared::key::Key;
 use shared::messages::Action;
@@ -128,25 +127,6 @@ async fn a_set_of_active_users() {
     }
 }
 
-/// How long keys are left alone after they were seen: time enough to change some.
-const GRACE_MS: u64 = 2_500;
-
-/// A run of `options`, in which `change` is done once everything has been scanned and nothing been deleted.
-async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> CleanupResult {
-    let survey = kit::look(options).await;
-    let env = kit::env(options, Timing::default());
-    let (progress, mut seen) = kit::progress(&survey);
-    let running = kit::in_time(coordinator::embedded::run(&env, options, &survey, progress));
-    let changing = kit::in_time(async {
-        let scanned = seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
-        assert_eq!(scanned.totals.accounting.deleted, 0, "the grace is not over");
-        drop(scanned);
-        change().await;
-    });
-    let (result, ()) = tokio::join!(running, changing);
-    result.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn caches_that_change_between_scan_and_deletion_are_spared() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
@@ -186,7 +166,7 @@ async fn caches_that_change_between_scan_and_deletion_are_spared() {
 }
 
 /// A run in which nobody can tell who is active: nothing of anybody's goes, and an issue says why.
-async fn refused(options: &Options, crowd: &Crowd, why: &str) {
+pub async fn refused(options: &Options, crowd: &Crowd, why: &str) {
     let result = kit::run(options).await;
     println!("{:?}", result.inactive.refused);
     let issue = result.issues.iter().find(|issue| issue.starts_with("Aggressive cleanup was refused: "));
@@ -267,86 +247,6 @@ async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
     }
 }
 
-/// Copies of one value, as if each had not been used for so many seconds.
-async fn restore(access: &Access, keys: &[Vec<u8>], idle_s: u64) {
-    let mut seeder = Seeder::open(access).await.unwrap();
-    let conn = keys::conns(access).await.remove(0);
-    // Any server makes a dump that all others read.
-    let mut own = (0..).map(|n| format!("dump:{n}").into_bytes());
-    let template = loop {
-        let name = own.next().unwrap();
-        if conn.command(&[b"SET", &name, b"value"]).await.is_ok() {
-            break name;
-        }
-    };
-    let Reply::BulkString(dump) = conn.command(&[b"DUMP", &template]).await.unwrap() else {
-        panic!("no dump")
-    };
-    conn.command(&[b"DEL", &template]).await.unwrap();
-    let (ttl, idle) = (TTL_MS.to_string(), idle_s.to_string());
-    for key in keys {
-        let args: [&[u8]; 7] =
-            [b"RESTORE", key, ttl.as_bytes(), &dump, b"REPLACE", b"IDLETIME", idle.as_bytes()];
-        seeder.command(key, &args).await.unwrap();
-    }
-    seeder.finish().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_times_decide_where_nothing_else_does() {
-    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
-    for urls in [vec![server.url()], cluster.urls()] {
-        let mut options = crowd::options(urls, ActivitySource::IdleTime);
-        options.rules.grace_ms = GRACE_MS;
-        let mut crowd = Crowd::of(1_000);
-        // Nobody asks for users: what the template does not tell may go as well.
-        let unknown: Vec<Vec<u8>> = crowd.unknown.drain(..).collect();
-        crowd.inactive.extend(unknown);
-        crowd.seed(&options.access).await;
-        let day_s = DAY_MS / 1_000;
-        restore(&options.access, &crowd.inactive, 31 * day_s).await;
-        restore(&options.access, &crowd.protected, 31 * day_s).await;
-        restore(&options.access, &crowd.active, 29 * day_s).await;
-        // Keys that expire soon must be idle to count as such.
-        restore(&options.access, &crowd.near, 31 * day_s).await;
-        let mut seeder = Seeder::open(&options.access).await.unwrap();
-        for key in &crowd.near {
-            seeder.command(key, &[b"PEXPIRE", key, b"200000"]).await.unwrap();
-        }
-        seeder.finish().await.unwrap();
-        crowd.active.append(&mut crowd.near);
-        let used: Vec<Vec<u8>> = crowd.inactive.drain(..50).collect();
-        let change = async || {
-            let mut seeder = Seeder::open(&options.access).await.unwrap();
-            for key in &used {
-                seeder.command(key, &[b"GET", key]).await.unwrap();
-            }
-            seeder.finish().await.unwrap();
-        };
-        let result = run_and_change(&options, change).await;
-        let mut expected = crowd.accounting(Action::Delete);
-        expected.spared = 50;
-        expected.candidates += 50;
-        assert_eq!(result.accounting, expected, "{result:#?}");
-        assert_eq!(result.inactive_user_caches, crowd.inactive.len() as u64);
-        assert_eq!((result.inactive.active_users, result.inactive.unknown_user), (None, 0));
-        crowd::check_lookups(&result, 50);
-        crowd.active.extend(used);
-        crowd.check_keys(&options.access, (true, true)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_times_are_not_known_where_uses_are_counted() {
-    let server = kit::standalone().await;
-    let options = crowd::options(vec![server.url()], ActivitySource::IdleTime);
-    let crowd = Crowd::of(200);
-    crowd.seed(&options.access).await;
-    let conn = server.conn().await.unwrap();
-    conn.words("CONFIG SET maxmemory-policy volatile-lfu").await.unwrap();
-    refused(&options, &crowd, "LFU").await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_twice() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
@@ -365,28 +265,6 @@ async fn every_delivery_twice() {
         crowd.check_keys(&options.access, (true, true)).await;
         assert!(twice.doubled() > survey.tasks.len() as u64);
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_workers_over_nats() {
-    let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
-    let options = crowd::options(cluster.urls(), crowd::zset());
-    let env = net.env(&options).await;
-    let crowd = Crowd::of(USERS);
-    crowd.seed(&options.access).await;
-    let survey = kit::look(&options).await;
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
-    crowd.check_numbers(&result, Action::Delete);
-    crowd::check_lookups(&result, 0);
-    net::drop_ledgers(&options).await;
-    crowd.check_keys(&options.access, (true, true)).await;
-    let (mut reasons, mut revision) = (0, 0);
-    while let Some((at, entry)) = shared::audit::next(&*env.store, result.run_id, revision).await.unwrap() {
-        revision = at;
-        let inactive = entry.groups.iter().filter(|group| group.reason.word() == "inactive");
-        reasons += inactive.map(|group| group.keys.len() as u64).sum::<u64>();
-    }
-    assert_eq!(reasons, crowd.inactive.len() as u64, "the audit trail names them, and why");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,13 +19,13 @@ use shared::servers::Seeder;
 use shared::supervise::Crew;
 
 /// How long keys are left alone after they were seen: time enough to change some.
-const GRACE_MS: u64 = 2_500;
+pub const GRACE_MS: u64 = 2_500;
 
 /// A TTL that outlives every test.
 const TTL: &[u8] = b"3600000";
 
 /// A run of `options`, in which `change` is done once everything has been scanned and nothing been deleted.
-async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> CleanupResult {
+pub async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> CleanupResult {
     let survey = kit::look(options).await;
     let env = kit::env(options, Timing::default());
     let (progress, mut seen) = kit::progress(&survey);

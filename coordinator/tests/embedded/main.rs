@@ -8,6 +8,7 @@ mod aggressive;
 mod exact;
 mod gap;
 mod guards;
+mod idle_times;
 mod lock;
 mod reshard;
 mod resize;

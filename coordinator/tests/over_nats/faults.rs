@@ -239,7 +239,7 @@ async fn with_a_batch_lost(keys: u64, attempted: bool) -> CleanupResult {
 #[tokio::test(start_paused = true)]
 async fn a_batch_whose_message_vanished_is_counted_and_named() {
     for attempted in [false, true] {
-        let result = with_a_batch_lost(7, attempted).await;
+        let result = Box::pin(with_a_batch_lost(7, attempted)).await;
         assert_eq!((result.status, result.action.as_str()), (Status::Partial, Action::Delete.name()));
         let accounting = result.accounting;
         let expected = if attempted { (0, 7) } else { (7, 0) };

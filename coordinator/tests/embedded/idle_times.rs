@@ -1,0 +1,92 @@
+//! Inactive users' caches where nothing tells who is active: those that nobody has used for long.
+
+use coordinator::inactive::ActivitySource;
+use shared::cluster::{Access, Reply};
+use shared::messages::Action;
+use shared::servers::Seeder;
+
+use crate::aggressive::refused;
+use crate::gap::{GRACE_MS, run_and_change};
+use crate::kit;
+use crate::kit::crowd::{self, Crowd, DAY_MS, TTL_MS};
+use crate::kit::keys;
+
+/// Copies of one value, as if each had not been used for so many seconds.
+async fn restore(access: &Access, keys: &[Vec<u8>], idle_s: u64) {
+    let mut seeder = Seeder::open(access).await.unwrap();
+    let conn = keys::conns(access).await.remove(0);
+    // Any server makes a dump that all others read.
+    let mut own = (0..).map(|n| format!("dump:{n}").into_bytes());
+    let template = loop {
+        let name = own.next().unwrap();
+        if conn.command(&[b"SET", &name, b"value"]).await.is_ok() {
+            break name;
+        }
+    };
+    let Reply::BulkString(dump) = conn.command(&[b"DUMP", &template]).await.unwrap() else {
+        panic!("no dump")
+    };
+    conn.command(&[b"DEL", &template]).await.unwrap();
+    let (ttl, idle) = (TTL_MS.to_string(), idle_s.to_string());
+    for key in keys {
+        let args: [&[u8]; 7] =
+            [b"RESTORE", key, ttl.as_bytes(), &dump, b"REPLACE", b"IDLETIME", idle.as_bytes()];
+        seeder.command(key, &args).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_times_decide_where_nothing_else_does() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let mut options = crowd::options(urls, ActivitySource::IdleTime);
+        options.rules.grace_ms = GRACE_MS;
+        let mut crowd = Crowd::of(1_000);
+        // Nobody asks for users: what the template does not tell may go as well.
+        let unknown: Vec<Vec<u8>> = crowd.unknown.drain(..).collect();
+        crowd.inactive.extend(unknown);
+        crowd.seed(&options.access).await;
+        let day_s = DAY_MS / 1_000;
+        restore(&options.access, &crowd.inactive, 31 * day_s).await;
+        restore(&options.access, &crowd.protected, 31 * day_s).await;
+        restore(&options.access, &crowd.active, 29 * day_s).await;
+        // Keys that expire soon must be idle to count as such.
+        restore(&options.access, &crowd.near, 31 * day_s).await;
+        let mut seeder = Seeder::open(&options.access).await.unwrap();
+        for key in &crowd.near {
+            seeder.command(key, &[b"PEXPIRE", key, b"200000"]).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+        crowd.active.append(&mut crowd.near);
+        let used: Vec<Vec<u8>> = crowd.inactive.drain(..50).collect();
+        let change = async || {
+            let mut seeder = Seeder::open(&options.access).await.unwrap();
+            for key in &used {
+                seeder.command(key, &[b"GET", key]).await.unwrap();
+            }
+            seeder.finish().await.unwrap();
+        };
+        let result = run_and_change(&options, change).await;
+        let mut expected = crowd.accounting(Action::Delete);
+        expected.spared = 50;
+        expected.candidates += 50;
+        assert_eq!(result.accounting, expected, "{result:#?}");
+        assert_eq!(result.inactive_user_caches, crowd.inactive.len() as u64);
+        assert_eq!((result.inactive.active_users, result.inactive.unknown_user), (None, 0));
+        crowd::check_lookups(&result, 50);
+        crowd.active.extend(used);
+        crowd.check_keys(&options.access, (true, true)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_times_are_not_known_where_uses_are_counted() {
+    let server = kit::standalone().await;
+    let options = crowd::options(vec![server.url()], ActivitySource::IdleTime);
+    let crowd = Crowd::of(200);
+    crowd.seed(&options.access).await;
+    let conn = server.conn().await.unwrap();
+    conn.words("CONFIG SET maxmemory-policy volatile-lfu").await.unwrap();
+    refused(&options, &crowd, "LFU").await;
+}
