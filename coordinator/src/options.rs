@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::cluster::Access;
-use shared::config::{self, RedisUrl, Secret, Settings, Source};
+use shared::config::{self, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
@@ -95,11 +95,10 @@ impl Options {
         if aggressive && inactive.is_none() {
             return Err(OrderError::missing(settings).into());
         }
-        let mut protect = patterns(&settings.protect.value)?;
-        protect.extend(sources(settings)?);
         let rules = Rules {
             patterns: patterns(&settings.patterns.value)?,
-            protect,
+            protect: patterns(&settings.protect.value)?,
+            sources: sources(settings),
             action: action(settings),
             grace_ms: millis(settings.grace.value),
             scan_batch_keys: settings.scan_batch_size.value,
@@ -198,16 +197,11 @@ fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {
     texts.iter().map(pattern).collect()
 }
 
-/// The keys that keysweep itself reads from: they may match the job's patterns, and have no TTL, but are never to be
-/// touched.
-fn sources(settings: &Settings) -> Result<Vec<Pattern>, OptionsError> {
+/// The keys that keysweep itself reads from.
+fn sources(settings: &Settings) -> Vec<Key> {
     let sources = settings.activity.value.iter().chain([&settings.hit_rate.value]);
     let keys = sources.filter(|source| matches!(source.word, "zset" | "set" | "hash"));
-    let literal = |source: &Source| {
-        Pattern::literal(source.what.as_bytes())
-            .map_err(|error| OptionsError::Pattern { pattern: source.what.clone(), source: error })
-    };
-    keys.map(literal).collect()
+    keys.map(|source| Key::new(source.what.as_bytes())).collect()
 }
 
 fn action(settings: &Settings) -> Action {

@@ -34,6 +34,7 @@ fn spec(run: RunId) -> RunSpec {
         rules: Rules {
             patterns: vec![Pattern::new("*").unwrap()],
             protect: Vec::new(),
+            sources: Vec::new(),
             action: Action::Delete,
             grace_ms: 0,
             scan_batch_keys: 100,

@@ -65,10 +65,12 @@ impl<'a> Selector<'a> {
         }
     }
 
-    /// Whether the key is looked at: it matches a pattern and is none of our own.
+    /// Whether the key is looked at: it matches a pattern, and is neither our own nor one that we read from.
     #[must_use]
     pub fn wants(&self, key: &Key) -> bool {
-        !key.is_own() && self.rules.patterns.iter().any(|pattern| pattern.matches(key.as_bytes()))
+        !key.is_own()
+            && !self.rules.sources.contains(key)
+            && self.rules.patterns.iter().any(|pattern| pattern.matches(key.as_bytes()))
     }
 
     /// Whether a protected pattern keeps the key.
@@ -135,6 +137,7 @@ mod tests {
         Rules {
             patterns: patterns(&["permissions:*", "p?"]),
             protect: patterns(&["permissions:system:*"]),
+            sources: Vec::new(),
             action,
             grace_ms: 0,
             scan_batch_keys: 100,

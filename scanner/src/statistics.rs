@@ -185,7 +185,7 @@ mod tests {
         check(b"::x", &[":", "::"]);
         check(b"\xff\n:1", &["\\xff\\n:"]);
         let long = [vec![b'x'; 500], b":1".to_vec()].concat();
-        let found: Vec<String> = prefixes(&Key::new(long.clone())).map(Cow::into_owned).collect();
+        let found: Vec<String> = prefixes(&Key::new(long)).map(Cow::into_owned).collect();
         assert_eq!(found, [format!("{}…", "x".repeat(PREFIX_BYTES_MAX))]);
     }
 

@@ -200,6 +200,7 @@ mod tests {
         Rules {
             patterns: pattern("a*"),
             protect: pattern("ap*"),
+            sources: Vec::new(),
             action: Action::Delete,
             grace_ms: 0,
             scan_batch_keys: 100,

@@ -277,6 +277,7 @@ mod tests {
         Rules {
             patterns: Vec::new(),
             protect: Vec::new(),
+            sources: Vec::new(),
             action: crate::messages::Action::Delete,
             grace_ms: 0,
             scan_batch_keys: 1,

@@ -51,15 +51,6 @@ impl Pattern {
         Ok(Self { bytes, literal })
     }
 
-    /// The pattern that matches `key` and nothing else.
-    ///
-    /// # Errors
-    /// [`PatternError::TooLong`] if it takes more than [`PATTERN_BYTES_MAX`].
-    pub fn literal(key: &[u8]) -> Result<Self, PatternError> {
-        let escaped = |byte: &u8| if b"*?[\\".contains(byte) { vec![b'\\', *byte] } else { vec![*byte] };
-        Self::new(key.iter().flat_map(escaped).collect::<Vec<u8>>())
-    }
-
     /// The pattern as it was given, fit for `MATCH`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -265,13 +256,6 @@ mod tests {
         fn agrees_with_the_definition(pattern in r"[ab\[\]^*?\\-]{0,12}", key in r"[ab\]^\\-]{1,8}") {
             let fast = Pattern::new(pattern.as_bytes()).unwrap().matches(key.as_bytes());
             prop_assert_eq!(fast, slow(pattern.as_bytes(), key.as_bytes()));
-        }
-
-        #[test]
-        fn a_literal_pattern_matches_its_key_only(key in r"[ab\[\]^*?\\-]{1,12}", other in r"[ab\[\]^*?\\-]{1,12}") {
-            let pattern = Pattern::literal(key.as_bytes()).unwrap();
-            prop_assert!(pattern.matches(key.as_bytes()));
-            prop_assert_eq!(pattern.matches(other.as_bytes()), key == other);
         }
 
         #[test]

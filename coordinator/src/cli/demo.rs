@@ -94,6 +94,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         rules: Rules {
             patterns: vec![Pattern::new(*b"permissions:*")?],
             protect: vec![Pattern::new(*b"permissions:system:*")?],
+            sources: Vec::new(),
             action: Action::Delete,
             grace_ms: 1_000,
             scan_batch_keys: 100,

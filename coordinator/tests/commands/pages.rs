@@ -123,6 +123,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         rules: Rules {
             patterns: parsed(patterns),
             protect: parsed(protect),
+            sources: Vec::new(),
             action: Action::Delete,
             grace_ms: 1_000,
             scan_batch_keys: 100,

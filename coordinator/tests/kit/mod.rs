@@ -54,6 +54,7 @@ pub fn options(urls: Vec<String>) -> Options {
         rules: Rules {
             patterns: patterns(&["permissions:*"]),
             protect: patterns(&["permissions:system:*"]),
+            sources: Vec::new(),
             action: Action::Delete,
             grace_ms: 0,
             scan_batch_keys: 100,

@@ -63,10 +63,13 @@ pub enum Standing {
     Unknown,
 }
 
+/// How a condition is judged.
+type Judge = fn(&View<'_>) -> Standing;
+
 /// All conditions as they stand.
 #[must_use]
 pub fn conditions(view: &View<'_>) -> Vec<Condition> {
-    let rules: [(&'static str, Severity, fn(&View<'_>) -> Standing); 5] = [
+    let rules: [(&'static str, Severity, Judge); 5] = [
         ("failed-runs", Severity::Critical, failed_runs),
         ("stale-keys", Severity::Warning, stale_keys),
         ("hit-rate-low", Severity::Critical, hit_rate_low),

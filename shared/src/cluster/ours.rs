@@ -48,6 +48,7 @@ mod tests {
         let rules = Rules {
             patterns: Vec::new(),
             protect: Vec::new(),
+            sources: Vec::new(),
             action: Action::Delete,
             grace_ms: 0,
             scan_batch_keys: 1,

@@ -48,6 +48,8 @@ pub struct Rules {
     pub patterns: Vec<Pattern>,
     /// Keys that match one of these are never touched.
     pub protect: Vec<Pattern>,
+    /// Keys that keysweep itself reads from: they may match, and have no TTL, but are not looked at.
+    pub sources: Vec<Key>,
     /// What happens to stale keys; [`Action::Report`] in a dry run.
     pub action: Action,
     /// How long a key must have been without TTL before it counts as stale, in milliseconds.
