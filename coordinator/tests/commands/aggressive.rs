@@ -63,7 +63,7 @@ async fn a_plan_and_a_run_say_what_they_know() {
         "delete keys without TTL, and keys of inactive users",
         "zset:permissions:warming: 1 users were active within 30 days",
         "20 have a TTL, and users who were not active for long: counted",
-        "21 keys would be deleted (50.0%), within the limit of 90%",
+        "21 keys would be deleted (51.2%), within the limit of 90%",
     ] {
         assert!(page.contains(line), "{line}\n{page}");
     }
