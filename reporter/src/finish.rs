@@ -46,7 +46,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         hit_rates: around.hit_rates.clone(),
         ttl: learned::ttl(&fold.statistics),
         growth: learned::growth(&around.runs, counts.scanned).filter(|_| coverage.complete),
-        prefixes: learned::prefixes(&fold.statistics, accounting.deleted, fold.candidates_sent()),
+        prefixes: learned::prefixes(&fold.statistics, &counts, (accounting.deleted, fold.candidates_sent())),
         redis_health: around.health.clone(),
     };
     let findings = findings(&facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics));

@@ -1,7 +1,7 @@
 //! What a run learned of the keys beside what it counted: TTLs, prefixes, growth. Pure.
 
 use shared::history::RunLine;
-use shared::messages::{ScanStatistics, TTL_BARS_MS};
+use shared::messages::{ScanCounts, ScanStatistics, TTL_BARS_MS};
 use shared::metrics::{Growth, Heaviest, PrefixRow, Prefixes, TtlBucket, TtlDistribution};
 use shared::sketch::Heavy;
 
@@ -38,24 +38,25 @@ pub fn ttl(statistics: &ScanStatistics) -> TtlDistribution {
     }
 }
 
-/// Where the keys are. Of `candidates`, `deleted` are gone.
+/// Where the keys are, by the statistics and the counts of a run that handed `sent` candidates to reapers, of which
+/// `deleted` are gone.
 #[must_use]
-pub fn prefixes(statistics: &ScanStatistics, deleted: u64, candidates: u64) -> Prefixes {
-    let list = |heavy: &Heavy| heaviest(statistics, heavy);
+pub fn prefixes(statistics: &ScanStatistics, counts: &ScanCounts, (deleted, sent): (u64, u64)) -> Prefixes {
+    let list = |heavy: &Heavy, total: u64| heaviest(statistics, heavy, total);
     let share = |weight: u64| {
-        let part = u128::from(weight) * u128::from(deleted) / u128::from(candidates.max(1));
+        let part = u128::from(weight) * u128::from(deleted) / u128::from(sent.max(1));
         u64::try_from(part).unwrap_or(u64::MAX)
     };
-    let mut freed = list(&statistics.candidate_memory);
+    let mut freed = list(&statistics.candidate_memory, statistics.candidate_bytes);
     for row in &mut freed.rows {
         row.weight = share(row.weight);
     }
     (freed.total, freed.error_max) = (share(freed.total), share(freed.error_max));
     freed.rows.retain(|row| row.weight > 0);
     Prefixes {
-        by_keys: list(&statistics.keys),
-        by_stale: list(&statistics.stale),
-        by_memory: list(&statistics.memory),
+        by_keys: list(&statistics.keys, counts.scanned),
+        by_stale: list(&statistics.stale, counts.stale),
+        by_memory: list(&statistics.memory, statistics.bytes),
         by_freed: freed,
         dropped_keys: statistics.dropped,
         sampled_keys: statistics.sampled,
@@ -63,14 +64,16 @@ pub fn prefixes(statistics: &ScanStatistics, deleted: u64, candidates: u64) -> P
     }
 }
 
-fn heaviest(statistics: &ScanStatistics, heavy: &Heavy) -> Heaviest {
-    let rows = heavy.heaviest(ROWS_MAX).into_iter().filter(|(_, weight)| *weight > 0);
+/// The prefixes that stand out. Those within the error of nothing are left to chance, so they are left out.
+fn heaviest(statistics: &ScanStatistics, heavy: &Heavy, total: u64) -> Heaviest {
+    let error_max = heavy.error_max();
+    let rows = heavy.heaviest(ROWS_MAX).into_iter().filter(|(_, weight)| *weight > error_max);
     let row = |(prefix, weight): (String, u64)| PrefixRow {
         sample_key: statistics.examples.get(&prefix).cloned(),
         prefix,
         weight,
     };
-    Heaviest { rows: rows.map(row).collect(), total: heavy.total(), error_max: heavy.error_max() }
+    Heaviest { rows: rows.map(row).collect(), total, error_max }
 }
 
 /// How the number of matching keys changed since the last of `runs` that was complete, the oldest first.

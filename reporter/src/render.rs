@@ -14,6 +14,9 @@ pub fn render(result: &CleanupResult, display_name: &str) -> String {
     headline(&mut page, result, display_name);
     figures(&mut page, result);
     nodes(&mut page, result);
+    let alerts: Vec<String> =
+        result.alerts.iter().map(|alert| format!("{} (since {})", alert.sentence, alert.since)).collect();
+    list(&mut page, "Alerts", &alerts);
     list(&mut page, "Issues", &result.issues);
     list(&mut page, "Recommendations", &result.recommendations);
     tidy(&page)
@@ -81,12 +84,14 @@ fn figures(page: &mut String, result: &CleanupResult) {
         (Some(missing), _) => format!("everything but {}", shorten(missing, 50)),
     };
     let _ = writeln!(page, "  coverage    {covered}");
+    let first = result.metrics.hit_rates.since_last_run.is_none();
+    let when = if first { "during the run" } else { "since the run before" };
     let hit_rate = match metrics.hit_rate {
         Some(rate) => {
             let lookups = grouped(metrics.hits + metrics.misses);
-            format!("{rate:.1}% of {lookups} look-ups by others during the run")
+            format!("{rate:.1}% of {lookups} look-ups by others {when}")
         }
-        None => "no traffic by others during the run".to_owned(),
+        None => format!("no traffic by others {when}"),
     };
     let _ = writeln!(page, "  hit rate    {hit_rate}");
 }

@@ -104,6 +104,8 @@ impl Statistics {
             }
             let Some(bytes) = weight.bytes else { continue };
             self.found.sampled += 1;
+            self.found.bytes += bytes * self.stride;
+            self.found.candidate_bytes += u64::from(chosen.candidate) * bytes * self.stride;
             for prefix in prefixes(&chosen.key) {
                 self.found.memory.add(&prefix, bytes * self.stride);
                 if chosen.candidate {

@@ -148,9 +148,10 @@ pub struct Prefixes {
 pub struct Heaviest {
     /// The prefixes.
     pub rows: Vec<PrefixRow>,
-    /// The sum over all prefixes.
+    /// Of all keys together. Each key counts for its first and its second prefix, but once here.
     pub total: u64,
-    /// By how much each row may be too low. A prefix that is missing weighs no more than the last row and this.
+    /// By how much each row may be too low. A prefix that is missing weighs no more than twice this, or than the last
+    /// of many rows and this.
     pub error_max: u64,
 }
 

@@ -129,9 +129,12 @@ pub(super) fn shortened(text: &str, letters: usize) -> Cow<'_, str> {
 pub(super) fn name(field: &str) -> String {
     let mut words: Vec<String> = vec![String::new()];
     let mut before = ' ';
-    for letter in field.chars() {
+    let mut letters = field.chars().peekable();
+    while let Some(letter) = letters.next() {
         let separates = matches!(letter, '_' | '-' | ' ');
-        if separates || (letter.is_uppercase() && before.is_lowercase()) {
+        // `TTLKeys`: the last capital of several belongs to the word behind it.
+        let begins = before.is_lowercase() || letters.peek().is_some_and(|next| next.is_lowercase());
+        if separates || (letter.is_uppercase() && begins) {
             words.push(String::new());
         }
         if let Some(word) = words.last_mut().filter(|_| !separates) {
@@ -225,6 +228,7 @@ mod tests {
     fn evidence_reads_like_words() {
         assert_eq!(name("hitRatePercent"), "hit rate percent");
         assert_eq!(name("avgTTL"), "avg TTL");
+        assert_eq!(name("staleTTLKeys"), "stale TTL keys");
         assert_eq!(name("limit_percent"), "limit percent");
         let shown = [
             json!(12_000),

@@ -38,6 +38,10 @@ pub struct ScanStatistics {
     pub memory: Heavy,
     /// The same of candidates alone: what deleting them frees.
     pub candidate_memory: Heavy,
+    /// Bytes of all sampled keys, counted once each, and of the candidates among them.
+    pub bytes: u64,
+    /// See `bytes`.
+    pub candidate_bytes: u64,
     /// A key for some of the prefixes, the heavy ones among them.
     pub examples: BTreeMap<String, String>,
     /// Keys whose memory was asked for.
@@ -71,6 +75,8 @@ impl ScanStatistics {
         self.stale.merge(&other.stale);
         self.memory.merge(&other.memory);
         self.candidate_memory.merge(&other.candidate_memory);
+        self.bytes += other.bytes;
+        self.candidate_bytes += other.candidate_bytes;
         for (prefix, key) in &other.examples {
             if self.examples.len() < PREFIX_SAMPLES_MAX {
                 self.examples.entry(prefix.clone()).or_insert_with(|| key.clone());
