@@ -213,12 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_from_is_protected_even_if_it_is_not_asked_for() {
+    fn what_is_read_from_is_known_even_if_it_is_not_asked_for() {
         let options =
             options(&[("--activity", "zset:permissions:[a]*"), ("--hit-rate", "hash:permissions:stats")]);
-        let protect = options.unwrap().rules.protect;
-        let protects = |key: &str| protect.iter().any(|pattern| pattern.matches(key.as_bytes()));
-        assert!(protects("permissions:[a]*") && protects("permissions:stats"));
-        assert!(!protects("permissions:a") && !protects("permissions:[a]b") && protect.len() == 2);
+        let expected = ["permissions:[a]*", "permissions:stats"].map(|key| Key::new(key.as_bytes()));
+        assert_eq!(options.unwrap().rules.sources, expected);
     }
 }

@@ -107,7 +107,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         lock_wait: Duration::ZERO,
         started_by: myself(),
         attempt: Attempt::default(),
-        application: Application { configured_ttl_ms: 900_000, ..Application::default() },
+        application: Application::default(),
         aggressive: false,
         inactive: None,
         state_dir: None,
