@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::ids::{Alias, RunId};
-use shared::store::{Created, Entry, Store, StoreError};
+use shared::store::{Entry, Store, StoreError};
 use shared::time::{now_ms, rfc3339};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -120,13 +120,7 @@ pub async fn take(
     hold: Hold,
 ) -> Result<Option<Held>, StoreError> {
     let value = encode(&hold)?;
-    let written = match revision {
-        Some(revision) => store.update(&key(job), value, revision).await?,
-        None => match store.create(&key(job), value).await? {
-            Created::Now(revision) => Some(revision),
-            Created::Before(_) => None,
-        },
-    };
+    let written = shared::store::write(store, &key(job), value, revision).await?;
     Ok(written.map(|revision| Held { job: job.to_owned(), hold, revision }))
 }
 

@@ -40,8 +40,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         ..fold.totals.accounting
     };
     let counts = fold.totals.counts;
-    let window = around.hit_rates.since_last_run.as_ref().unwrap_or(&around.hit_rates.during_run);
-    let current_metrics = current(fold, window);
+    let current_metrics = current(fold, around.hit_rates.current());
     let metrics = Metrics {
         hit_rates: around.hit_rates.clone(),
         ttl: learned::ttl(&fold.statistics),
@@ -109,7 +108,7 @@ fn facts(
 ) -> Facts {
     let rates = &around.hit_rates;
     Facts {
-        window: rates.since_last_run.as_ref().unwrap_or(&rates.during_run).clone(),
+        window: rates.current().clone(),
         configured_ttl_ms: spec.application.configured_ttl_ms,
         avg_ttl: current.avg_ttl,
         read_late_percent: metrics.ttl.read_late_percent,

@@ -180,8 +180,7 @@ async fn conclude(
     let Some(mut result) = finish(fold, &around) else { return Ok(None) };
     let mut runs = around.runs;
     runs.push(RunLine::begin(spec).end(&result));
-    let rates = &result.metrics.hit_rates;
-    let window = rates.since_last_run.as_ref().unwrap_or(&rates.during_run);
+    let window = result.metrics.hit_rates.current();
     let judged = notify::judge_alerts(env, &spec.job, &runs, (&samples, source), Some(window)).await?;
     result.alerts = judged.active;
     for problem in judged.problems {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::metrics::Alert;
-use crate::store::{Created, Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// What happened to an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,11 +105,7 @@ pub async fn replace<T>(
             return Ok((after, said));
         }
         let value = serde_json::to_vec(&after).map_err(|e| StoreError(e.to_string()))?;
-        let written = match revision {
-            Some(revision) => store.update(&key(job), value, revision).await?.is_some(),
-            None => matches!(store.create(&key(job), value).await?, Created::Now(_)),
-        };
-        if written {
+        if store::write(store, &key(job), value, revision).await?.is_some() {
             return Ok((after, said));
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{Alias, RunId};
 use crate::messages::{Attempt, RunSpec};
 use crate::result::{CleanupResult, Status};
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{self, Entry, Store, StoreError};
 use crate::time::rfc3339;
 
 /// The beginning of the keys of all lines.
@@ -130,7 +130,7 @@ impl RunLine {
             hit_rate: metrics.hit_rate,
             hits: Some(metrics.hits),
             misses: Some(metrics.misses),
-            errors: rates.since_last_run.as_ref().unwrap_or(&rates.during_run).errors,
+            errors: rates.current().errors,
             cause: if result.status == Status::Completed { None } else { cause() },
             ..self
         }
@@ -154,11 +154,8 @@ impl RunLine {
 pub async fn write(store: &dyn Store, line: &RunLine) -> Result<(), StoreError> {
     let value = serde_json::to_vec(line).map_err(|e| StoreError(e.to_string()))?;
     loop {
-        let written = match store.get(&line.key()).await? {
-            Some(before) => store.update(&line.key(), value.clone(), before.revision).await?.is_some(),
-            None => matches!(store.create(&line.key(), value.clone()).await?, crate::store::Created::Now(_)),
-        };
-        if written {
+        let before = store.get(&line.key()).await?.map(|entry| entry.revision);
+        if store::write(store, &line.key(), value.clone(), before).await?.is_some() {
             return Ok(());
         }
     }

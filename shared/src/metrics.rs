@@ -42,6 +42,14 @@ pub struct HitRates {
     pub problem: Option<String>,
 }
 
+impl HitRates {
+    /// The window that speaks for now: since the run before, or of the run itself where there was none.
+    #[must_use]
+    pub fn current(&self) -> &Window {
+        self.since_last_run.as_ref().unwrap_or(&self.during_run)
+    }
+}
+
 /// What the application looked up between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
 use crate::messages::{Cancel, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
-use crate::store::{Created, Entry, Store, StoreError};
+use crate::store::{self, Created, Entry, Store, StoreError};
 use crate::wire::{self, WireError};
 
 pub use log::{Decision, Lists};
@@ -204,11 +204,7 @@ impl Records {
             let before = self.store.get(key).await?;
             let after = change(before.as_ref().map(decode).transpose()?);
             let value = encode(key, &after)?;
-            let written = match before {
-                Some(entry) => self.store.update(key, value, entry.revision).await?.is_some(),
-                None => matches!(self.store.create(key, value).await?, Created::Now(_)),
-            };
-            if written {
+            if store::write(&*self.store, key, value, before.map(|entry| entry.revision)).await?.is_some() {
                 return Ok(after);
             }
         }

@@ -62,6 +62,26 @@ pub trait Store: Send + Sync {
     fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
 }
 
+/// Writes an entry if its revision still is `expected`, or if there still is none. The new revision, or `None` if
+/// somebody else was faster.
+///
+/// # Errors
+/// When the store fails.
+pub async fn write(
+    store: &dyn Store,
+    key: &str,
+    value: Vec<u8>,
+    expected: Option<u64>,
+) -> Result<Option<u64>, StoreError> {
+    match expected {
+        Some(revision) => store.update(key, value, revision).await,
+        None => match store.create(key, value).await? {
+            Created::Now(revision) => Ok(Some(revision)),
+            Created::Before(_) => Ok(None),
+        },
+    }
+}
+
 /// A view on the entries below a prefix.
 pub trait Watch: Send {
     /// The next entry; waits for it. Dropping the future loses nothing.
