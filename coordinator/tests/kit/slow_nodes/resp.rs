@@ -16,7 +16,7 @@ fn command(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
     let (count, mut at) = header(bytes, b'*')?;
     let mut args = Vec::with_capacity(count);
     for _ in 0..count {
-        let (length, start) = header(&bytes[at..], b'$')?;
+        let (length, start) = header(bytes.get(at..)?, b'$')?;
         let arg = bytes.get(at + start..at + start + length)?;
         args.push(arg.to_vec());
         at += start + length + 2;
@@ -68,5 +68,17 @@ impl Reply for Vec<u8> {
 
     fn array(&mut self, count: usize) {
         self.extend(format!("*{count}\r\n").bytes());
+    }
+}
+
+#[test]
+fn commands_come_out_the_same_wherever_they_were_cut() {
+    let whole = b"*2\r\n$4\r\nPTTL\r\n$1\r\na\r\n*1\r\n$4\r\nPING\r\n";
+    for cut in 0..whole.len() {
+        let mut unread = whole[..cut].to_vec();
+        let mut commands = take_commands(&mut unread);
+        unread.extend(&whole[cut..]);
+        commands.extend(take_commands(&mut unread));
+        assert_eq!(commands, [vec![b"PTTL".to_vec(), b"a".to_vec()], vec![b"PING".to_vec()]], "cut at {cut}");
     }
 }
