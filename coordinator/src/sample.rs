@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use scanner::{Fate, Selector, Verdict};
-use shared::cluster::{Ask, Conn, Fault, Listing, window};
-use shared::key::Key;
+use shared::cluster::{Ask, Conn, Fault, Lister, Listing};
+use shared::key::{self, Key};
 use shared::limits::SAMPLE_KEYS;
 use shared::messages::{Lookups, Reason};
 use shared::range::SlotListing;
@@ -33,12 +33,13 @@ pub(crate) async fn sample(
     cluster: bool,
     selector: &Selector<'_>,
 ) -> Result<(Sample, Lookups), Fault> {
+    let (lister, seen) = (conn.lister().await?, HashSet::new());
     let mut looking =
-        Looking { selector, sample: Sample::default(), lookups: Lookups::default(), seen: HashSet::new() };
+        Looking { lister, selector, sample: Sample::default(), lookups: Lookups::default(), seen };
     if node.keys > 2 * SAMPLE_KEYS {
         for _ in 0..RANDOM_PAGES / PAGES_AT_ONCE {
             let cursors = (0..PAGES_AT_ONCE).map(|_| random_cursor(node, cluster));
-            looking.pages(conn, cursors).await?;
+            looking.pages(cursors).await?;
             if looking.enough() {
                 return Ok((looking.sample, looking.lookups));
             }
@@ -48,7 +49,7 @@ pub(crate) async fn sample(
     }
     let mut cursor = 0;
     loop {
-        cursor = looking.pages(conn, std::iter::once(cursor)).await?;
+        cursor = looking.pages(std::iter::once(cursor)).await?;
         if cursor == 0 {
             looking.sample.all = true;
         }
@@ -76,6 +77,7 @@ fn random_cursor(node: &NodeKeys, cluster: bool) -> u64 {
 }
 
 struct Looking<'a> {
+    lister: Lister,
     selector: &'a Selector<'a>,
     sample: Sample,
     lookups: Lookups,
@@ -88,28 +90,28 @@ impl Looking<'_> {
     }
 
     /// Looks at the pages at `cursors`; the cursor after the last of them.
-    async fn pages(&mut self, conn: &Conn, cursors: impl Iterator<Item = u64>) -> Result<u64, Fault> {
+    async fn pages(&mut self, cursors: impl Iterator<Item = u64>) -> Result<u64, Fault> {
         let listings: Vec<Listing> =
             cursors.map(|cursor| Listing::Scan { cursor, count: PAGE_KEYS }).collect();
-        let (pages, _) = window(conn, &listings, &[], Ask::Ttl).await?;
+        let (pages, _) = self.lister.window(&listings, &[b""; 0], Ask::Ttl).await?;
         let next = pages.last().map_or(0, |page| page.next);
         let selector = self.selector;
         let mut wanted = Vec::new();
         for key in pages.into_iter().flat_map(|page| page.keys) {
-            if key.is_own() {
+            if key::is_own(&key) {
                 continue;
             }
             // Only matching keys are remembered: there are few of them, whatever the size of the node. Others
             // that come twice make the estimate a little smaller.
             if selector.wants(&key) {
-                if !self.seen.insert(key.clone()) {
+                if !self.seen.insert(Key::new(&*key)) {
                     continue;
                 }
                 wanted.push(key);
             }
             self.sample.listed += 1;
         }
-        let (_, looks) = window(conn, &[], &wanted, selector.ask()).await?;
+        let (_, looks) = self.lister.window(&[], &wanted, selector.ask()).await?;
         for (key, seen) in wanted.iter().zip(looks) {
             self.lookups += seen.lookups;
             let verdict = selector.judge(key, &seen);

@@ -7,12 +7,11 @@ use std::time::Duration;
 use shared::activity::{Activities, ActivityError};
 use shared::cluster::node;
 use shared::cluster::weigh::weigh;
-use shared::cluster::{Conn, Fault, FaultKind, window};
+use shared::cluster::{Conn, Fault, FaultKind, Lister};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
-use shared::key::Key;
 use shared::limits::{TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
 use shared::queue::{Delivery, QueueError, Topic};
@@ -29,7 +28,7 @@ use crate::select::Selector;
 use crate::settle::{Look, Settled, handed_back};
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
-use crate::walk::{Reached, Taken, Walk};
+use crate::walk::{Listed, Reached, Taken, Walk};
 
 /// How often a task at work looks whether its run goes on.
 const CANCEL_CHECK: Duration = Duration::from_millis(100);
@@ -117,7 +116,8 @@ impl Scanner {
         let mut reading =
             Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
         let work = Work { spec, records, delivery, telemetry: &self.env.telemetry };
-        if !reading.go_through(&mut walk, &conn, selector, &work).await? {
+        let mut lister = conn.lister().await?;
+        if !reading.go_through(&mut walk, (&conn, &mut lister), selector, &work).await? {
             return Ok(None);
         }
         let after = Look::take(&conn, spec, &task.scope).await?;
@@ -263,14 +263,14 @@ impl Reading {
     async fn go_through(
         &mut self,
         walk: &mut Walk,
-        conn: &Conn,
+        (conn, lister): (&Conn, &mut Lister),
         selector: &Selector<'_>,
         work: &Work<'_>,
     ) -> Result<bool, Fault> {
-        let (mut slots, mut keys): (Vec<u16>, Vec<Key>) = (Vec::new(), Vec::new());
+        let mut keys: Vec<Listed> = Vec::new();
         loop {
             // Those that are about to be looked up may all become candidates.
-            let pending: usize = keys.iter().map(Key::len).sum();
+            let pending: usize = keys.iter().map(|listed| listed.key.len()).sum();
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
             let listings = if full { Vec::new() } else { walk.ask() };
             let done = listings.is_empty() && keys.is_empty();
@@ -279,10 +279,10 @@ impl Reading {
                 return Ok(true);
             }
             let asked = Instant::now();
-            let (pages, seen) = window(conn, &listings, &keys, selector.ask()).await?;
+            let (pages, seen) = lister.window(&listings, &keys, selector.ask()).await?;
             work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
-            self.tally.looked_up(&slots, std::mem::take(&mut keys), &seen, selector);
-            slots.clear();
+            self.tally.looked_up(&keys, &seen, selector);
+            keys.clear();
             if !listings.is_empty() {
                 match walk.take(pages) {
                     Taken::Restart => {
@@ -290,8 +290,8 @@ impl Reading {
                         self.tally.restart();
                     }
                     Taken::Keys(listed) => {
-                        let wanted = self.tally.listed(listed, walk.may_repeat(), selector);
-                        (slots, keys) = wanted.into_iter().map(|listed| (listed.slot, listed.key)).unzip();
+                        keys = listed;
+                        self.tally.listed(&mut keys, walk.may_repeat(), selector);
                     }
                 }
             }

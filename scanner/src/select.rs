@@ -3,7 +3,7 @@
 use shared::activity::{Activity, Who};
 use shared::cluster::{Ask, Seen, Ttl};
 use shared::identity::User;
-use shared::key::Key;
+use shared::key;
 use shared::limits::KEY_BYTES_MAX;
 use shared::messages::{Action, Reason, Rules};
 
@@ -67,21 +67,21 @@ impl<'a> Selector<'a> {
 
     /// Whether the key is looked at: it matches a pattern, and is neither our own nor one that we read from.
     #[must_use]
-    pub fn wants(&self, key: &Key) -> bool {
-        !key.is_own()
-            && !self.rules.sources.contains(key)
-            && self.rules.patterns.iter().any(|pattern| pattern.matches(key.as_bytes()))
+    pub fn wants(&self, key: &[u8]) -> bool {
+        !key::is_own(key)
+            && self.rules.patterns.iter().any(|pattern| pattern.matches(key))
+            && !self.rules.sources.iter().any(|source| source.as_bytes() == key)
     }
 
     /// Whether a protected pattern keeps the key.
     #[must_use]
-    pub fn protects(&self, key: &Key) -> bool {
-        self.rules.protect.iter().any(|pattern| pattern.matches(key.as_bytes()))
+    pub fn protects(&self, key: &[u8]) -> bool {
+        self.rules.protect.iter().any(|pattern| pattern.matches(key))
     }
 
     /// What a wanted key is that looks like this. The slot of the key must not have moved.
     #[must_use]
-    pub fn judge(&self, key: &Key, seen: &Seen) -> Verdict {
+    pub fn judge(&self, key: &[u8], seen: &Seen) -> Verdict {
         let left_ms = match seen.ttl {
             Ttl::Gone | Ttl::Moved => return Verdict::Gone,
             // Whoever it belongs to.
@@ -97,9 +97,9 @@ impl<'a> Selector<'a> {
         }
     }
 
-    fn user(&self, activity: &Activity, key: &Key, seen: &Seen) -> User {
+    fn user(&self, activity: &Activity, key: &[u8], seen: &Seen) -> User {
         match &activity.who {
-            Who::Users(template, users) => template.user(key.as_bytes(), |id| users.has(id)),
+            Who::Users(template, users) => template.user(key, |id| users.has(id)),
             Who::Idle(threshold_ms) => match seen.idle_ms {
                 None => User::Unknown,
                 Some(idle_ms) if idle_ms >= *threshold_ms => User::Inactive,
@@ -108,7 +108,7 @@ impl<'a> Selector<'a> {
         }
     }
 
-    fn fate(&self, key: &Key) -> Fate {
+    fn fate(&self, key: &[u8]) -> Fate {
         // Protection wins over everything.
         if self.protects(key) {
             Fate::Protected
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn only_matching_foreign_keys_are_wanted() {
         let rules = Rules { patterns: vec![Pattern::new("*").unwrap()], ..rules(Action::Delete) };
-        assert!(Selector::new(&rules, None).wants(&Key::new(*b"")));
-        assert!(!Selector::new(&rules, None).wants(&Key::new(*b"keysweep:ledger:{x}:1")));
+        assert!(Selector::new(&rules, None).wants(b""));
+        assert!(!Selector::new(&rules, None).wants(b"keysweep:ledger:{x}:1"));
     }
 
     const STALE: fn(Fate) -> Verdict = |fate| Verdict::Found(Reason::Stale, fate);
@@ -160,9 +160,10 @@ mod tests {
     fn every_verdict() {
         let check = |action, key: &str, ttl, expected| {
             let rules = rules(action);
-            let (selector, key) = (Selector::new(&rules, None), Key::new(key));
-            assert!(selector.wants(&key));
-            assert_eq!(selector.judge(&key, &Seen::only(ttl)), expected, "{} {ttl:?}", key.shortened(30));
+            let (selector, key) = (Selector::new(&rules, None), key.as_bytes());
+            assert!(selector.wants(key));
+            let (start, verdict) = (&key[..key.len().min(30)], selector.judge(key, &Seen::only(ttl)));
+            assert_eq!(verdict, expected, "{} {ttl:?}", start.escape_ascii());
         };
         let normal = Verdict::Stays(Stays::Normal);
         check(Action::Delete, "permissions:1", Ttl::Unlimited, STALE(Fate::Candidate));
@@ -190,7 +191,7 @@ mod tests {
         let check = |action, key: &str, ttl, expected| {
             let rules = rules(action);
             let selector = Selector::new(&rules, Some(&activity));
-            let verdict = selector.judge(&Key::new(key), &Seen::only(ttl));
+            let verdict = selector.judge(key.as_bytes(), &Seen::only(ttl));
             assert_eq!(verdict, expected, "{key} {ttl:?}");
         };
         let stays = Verdict::Stays;
@@ -215,7 +216,7 @@ mod tests {
         let selector = Selector::new(&rules, Some(&activity));
         let check = |key: &str, idle_ms, ttl, expected| {
             let seen = Seen { idle_ms, ..Seen::only(ttl) };
-            assert_eq!(selector.judge(&Key::new(key), &seen), expected, "{idle_ms:?} {ttl:?}");
+            assert_eq!(selector.judge(key.as_bytes(), &seen), expected, "{idle_ms:?} {ttl:?}");
         };
         check("px", Some(60_000), Ttl::Left(1_001), INACTIVE(Fate::Candidate));
         check("px", Some(59_000), Ttl::Left(1_001), Verdict::Stays(Stays::Normal));

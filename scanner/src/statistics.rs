@@ -51,7 +51,7 @@ impl Statistics {
     }
 
     /// Takes in a key that was looked up.
-    pub(crate) fn seen(&mut self, key: &Key, ttl: Ttl, verdict: Verdict) {
+    pub(crate) fn seen(&mut self, key: &[u8], ttl: Ttl, verdict: Verdict) {
         if matches!(ttl, Ttl::Gone | Ttl::Moved) {
             return;
         }
@@ -70,7 +70,7 @@ impl Statistics {
         }
         self.left = gap(self.stride);
         self.chosen.push(Chosen {
-            key: key.clone(),
+            key: Key::new(key),
             candidate: matches!(verdict, Verdict::Found(_, Fate::Candidate)),
             late_for_ms: self.late_for(ttl),
         });
@@ -106,7 +106,7 @@ impl Statistics {
             self.found.sampled += 1;
             self.found.bytes += bytes * self.stride;
             self.found.candidate_bytes += u64::from(chosen.candidate) * bytes * self.stride;
-            for prefix in prefixes(&chosen.key) {
+            for prefix in prefixes(chosen.key.as_bytes()) {
                 self.found.memory.add(&prefix, bytes * self.stride);
                 if chosen.candidate {
                     self.found.candidate_memory.add(&prefix, bytes * self.stride);
@@ -148,10 +148,9 @@ fn gap(stride: u64) -> u64 {
 }
 
 /// The beginnings of `key` up to its first and its second colon, as far as it has them.
-fn prefixes(key: &Key) -> impl Iterator<Item = Cow<'_, str>> {
-    let bytes = key.as_bytes();
-    let ends = bytes.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at + 1);
-    ends.take(PREFIX_DEPTH).map(|end| name(&bytes[..end]))
+fn prefixes(key: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    let ends = key.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at + 1);
+    ends.take(PREFIX_DEPTH).map(|end| name(&key[..end]))
 }
 
 /// A prefix as text. Bytes that are no printable ASCII are escaped, and one that is too long is cut.
@@ -176,8 +175,7 @@ mod tests {
     #[test]
     fn prefixes_end_with_the_first_two_colons() {
         let check = |key: &[u8], expected: &[&str]| {
-            let key = Key::new(key.to_vec());
-            let found: Vec<String> = prefixes(&key).map(Cow::into_owned).collect();
+            let found: Vec<String> = prefixes(key).map(Cow::into_owned).collect();
             assert_eq!(found, expected);
         };
         check(b"", &[]);
@@ -187,7 +185,7 @@ mod tests {
         check(b"::x", &[":", "::"]);
         check(b"\xff\n:1", &["\\xff\\n:"]);
         let long = [vec![b'x'; 500], b":1".to_vec()].concat();
-        let found: Vec<String> = prefixes(&Key::new(long)).map(Cow::into_owned).collect();
+        let found: Vec<String> = prefixes(&long).map(Cow::into_owned).collect();
         assert_eq!(found, [format!("{}…", "x".repeat(PREFIX_BYTES_MAX))]);
     }
 
@@ -198,7 +196,7 @@ mod tests {
             let ttl = if n % 4 == 0 { Ttl::Unlimited } else { Ttl::Left(60_000) };
             let stale = Verdict::Found(Reason::Stale, Fate::Candidate);
             let verdict = if n % 4 == 0 { stale } else { Verdict::Stays(Stays::Normal) };
-            statistics.seen(&Key::new(format!("a:{n}")), ttl, verdict);
+            statistics.seen(format!("a:{n}").as_bytes(), ttl, verdict);
         }
         let near = |n: u64, right: u64| (right * 4 / 5..=right * 6 / 5).contains(&n);
         assert!(near(statistics.waiting() as u64, TASK_SAMPLES));

@@ -1,11 +1,11 @@
 //! What a task has counted and selected so far, slot by slot: a slot that turns out to have moved is dropped
 //! as if it had never been looked at. Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use shared::cluster::{Seen as Look, Ttl};
-use shared::key::Key;
+use shared::key::{self, Key};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
 use shared::slot::SlotSet;
@@ -45,7 +45,7 @@ pub(crate) struct Settlement {
 
 /// See the module.
 pub(crate) struct Tally {
-    slots: BTreeMap<u16, SlotTally>,
+    slots: Slots,
     seen: Seen,
     /// Bytes that all candidates held take in messages, at the most.
     pub(crate) candidate_bytes: usize,
@@ -60,7 +60,7 @@ impl Tally {
     /// An empty tally, with what is to be seen beside the counts.
     pub(crate) fn new(statistics: Statistics) -> Self {
         Self {
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             seen: Seen::default(),
             candidate_bytes: 0,
             lookups: Lookups::default(),
@@ -69,54 +69,36 @@ impl Tally {
         }
     }
 
-    /// Counts listed keys and returns those to look up. Keys of our own are not even counted, and those listed
+    /// Counts listed keys and leaves those to look up. Keys of our own are not even counted, and those listed
     /// twice are dropped if they `may_repeat`.
-    pub(crate) fn listed(
-        &mut self,
-        keys: Vec<Listed>,
-        may_repeat: bool,
-        selector: &Selector<'_>,
-    ) -> Vec<Listed> {
-        let mut wanted = Vec::with_capacity(keys.len());
-        for listed in keys {
-            if listed.key.is_own() {
-                continue;
+    pub(crate) fn listed(&mut self, keys: &mut Vec<Listed>, may_repeat: bool, selector: &Selector<'_>) {
+        keys.retain(|listed| {
+            if key::is_own(&listed.key) || may_repeat && !self.seen.first_time(&listed.key) {
+                return false;
             }
-            if may_repeat && !self.seen.first_time(listed.key.as_bytes()) {
-                continue;
-            }
-            self.slots.entry(listed.slot).or_default().counts.listed += 1;
-            if selector.wants(&listed.key) {
-                wanted.push(listed);
-            }
-        }
-        wanted
+            self.slots.of(listed.slot).counts.listed += 1;
+            selector.wants(&listed.key)
+        });
     }
 
-    /// Counts what was seen of keys that [`Tally::listed`] returned, and keeps the candidates among them.
-    pub(crate) fn looked_up(
-        &mut self,
-        slots: &[u16],
-        keys: Vec<Key>,
-        looks: &[Look],
-        selector: &Selector<'_>,
-    ) {
-        for ((slot, key), seen) in slots.iter().zip(keys).zip(looks) {
+    /// Counts what was seen of keys that [`Tally::listed`] left, and keeps the candidates among them.
+    pub(crate) fn looked_up(&mut self, keys: &[Listed], looks: &[Look], selector: &Selector<'_>) {
+        for (Listed { slot, key }, seen) in keys.iter().zip(looks) {
             self.lookups += seen.lookups;
             if seen.ttl == Ttl::Moved {
                 self.moved.extend(&std::iter::once(*slot).collect());
             }
-            let verdict = selector.judge(&key, seen);
-            self.statistics.seen(&key, seen.ttl, verdict);
-            let tally = self.slots.entry(*slot).or_default();
+            let verdict = selector.judge(key, seen);
+            self.statistics.seen(key, seen.ttl, verdict);
+            let tally = self.slots.of(*slot);
             tally.count(verdict, seen.ttl);
             match verdict {
                 Verdict::Found(reason, Fate::Candidate) => {
                     self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
-                    let expires_at_ms = seen.expires_at_ms.unwrap_or_default();
+                    let (key, expires_at_ms) = (Key::new(&**key), seen.expires_at_ms.unwrap_or_default());
                     tally.candidates.push(Candidate { key, reason, expires_at_ms });
                 }
-                Verdict::Found(_, Fate::TooLong) => tally.long_keys.push(key.shortened(40)),
+                Verdict::Found(_, Fate::TooLong) => tally.long_keys.push(Key::new(&**key).shortened(40)),
                 _ => {}
             }
         }
@@ -125,7 +107,7 @@ impl Tally {
     /// Forgets everything but the look-ups made.
     pub(crate) fn restart(&mut self) {
         self.statistics.restart();
-        (self.slots, self.seen, self.candidate_bytes) = (BTreeMap::new(), Seen::default(), 0);
+        (self.slots, self.seen, self.candidate_bytes) = (Slots::default(), Seen::default(), 0);
         self.moved = SlotSet::new();
     }
 
@@ -134,7 +116,7 @@ impl Tally {
         let (mut counts, mut long_keys, mut candidates) =
             (ScanCounts::default(), Vec::new(), BTreeMap::new());
         let mut dropped = 0;
-        for (slot, tally) in self.slots {
+        for (slot, tally) in self.slots.tallies {
             if keep(slot) {
                 counts += tally.counts;
                 long_keys.extend(tally.long_keys);
@@ -146,6 +128,26 @@ impl Tally {
         long_keys.truncate(DETAILS_MAX);
         let statistics = self.statistics.finish(dropped);
         Settlement { counts, long_keys, candidates, statistics }
+    }
+}
+
+/// The tallies of all slots. Keys of one slot come one after the other, so the last one is looked at first.
+#[derive(Default)]
+struct Slots {
+    tallies: Vec<(u16, SlotTally)>,
+    places: HashMap<u16, usize>,
+    last: usize,
+}
+
+impl Slots {
+    fn of(&mut self, slot: u16) -> &mut SlotTally {
+        if self.tallies.get(self.last).is_none_or(|(last, _)| *last != slot) {
+            self.last = *self.places.entry(slot).or_insert_with(|| {
+                self.tallies.push((slot, SlotTally::default()));
+                self.tallies.len() - 1
+            });
+        }
+        &mut self.tallies[self.last].1
     }
 }
 
@@ -190,6 +192,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use shared::glob::Pattern;
     use shared::messages::{Action, Rules};
 
@@ -214,15 +217,14 @@ mod tests {
         let rules = rules();
         let selector = Selector::new(&rules, None);
         let mut tally = Tally::new(Statistics::new(0, 0));
-        let listed = |slot, key: &str| Listed { slot, key: Key::new(key) };
+        let listed = |slot, key: &'static str| Listed { slot, key: Bytes::from_static(key.as_bytes()) };
         let own = listed(1, "keysweep:lock:a");
-        let keys =
+        let mut keys =
             vec![listed(1, "a1"), listed(1, "ap"), own, listed(2, "a2"), listed(2, "b"), listed(1, "a1")];
-        let wanted = tally.listed(keys, true, &selector);
-        let (slots, keys): (Vec<u16>, Vec<Key>) = wanted.into_iter().map(|l| (l.slot, l.key)).unzip();
-        assert_eq!(slots, [1, 1, 2]);
+        tally.listed(&mut keys, true, &selector);
+        assert_eq!(keys.iter().map(|listed| listed.slot).collect::<Vec<_>>(), [1, 1, 2]);
         let looks = [Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)].map(Look::only);
-        tally.looked_up(&slots, keys, &looks, &selector);
+        tally.looked_up(&keys, &looks, &selector);
         assert_eq!(tally.lookups, Lookups { hits: 3, misses: 0 });
         let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
         let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use scanner::walk::{Taken, Walk};
 use shared::cluster::{Listing, Page};
 use shared::ids::TaskId;
-use shared::key::Key;
 use shared::limits::SLOT_KEYS_MAX;
 use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
 use shared::slot::{SLOTS, SlotSet, slot_of, tag_for};
@@ -16,11 +16,11 @@ use shared::slot::{SLOTS, SlotSet, slot_of, tag_for};
 /// A hash table as redis has it: a key lives in the bucket that the low bits of its hash name.
 struct SimTable {
     buckets_log2: u32,
-    keys: BTreeMap<Key, u64>,
+    keys: BTreeMap<Bytes, u64>,
 }
 
 impl SimTable {
-    fn new(buckets_log2: u32, keys: impl IntoIterator<Item = (Key, u64)>) -> Self {
+    fn new(buckets_log2: u32, keys: impl IntoIterator<Item = (Bytes, u64)>) -> Self {
         Self { buckets_log2, keys: keys.into_iter().collect() }
     }
 
@@ -44,7 +44,7 @@ impl SimTable {
 
 /// Walks `scope`; `answer` is the server, told how many writes there were. The keys, each as often as it was
 /// listed since the walk last started.
-fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Page) -> (Vec<Key>, Walk) {
+fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Page) -> (Vec<Bytes>, Walk) {
     let mut walk = Walk::new(scope, 1_000, count);
     let mut listed = Vec::new();
     for write in 0..100_000 {
@@ -78,8 +78,8 @@ fn scan_of(table: &SimTable) -> impl Fn(Listing) -> Page + '_ {
     }
 }
 
-fn hashed(hashes: &BTreeSet<u64>) -> Vec<(Key, u64)> {
-    hashes.iter().map(|hash| (Key::new(hash.to_string()), *hash)).collect()
+fn hashed(hashes: &BTreeSet<u64>) -> Vec<(Bytes, u64)> {
+    hashes.iter().map(|hash| (Bytes::from(hash.to_string()), *hash)).collect()
 }
 
 proptest! {
@@ -99,7 +99,7 @@ proptest! {
             prop_assert!(walk.reached().unread_ranges.is_empty());
             listed.extend(keys);
         }
-        let distinct: BTreeSet<Key> = listed.iter().cloned().collect();
+        let distinct: BTreeSet<Bytes> = listed.iter().cloned().collect();
         prop_assert_eq!(distinct.len(), hashes.len(), "a key was missed");
         // A nearly empty table looks like a small one; then a part is read as a whole.
         prop_assert!(restarted || listed.len() == hashes.len(), "a key was listed twice");
@@ -147,7 +147,7 @@ impl SimSlots {
         let table = |(slot, count): (&u16, &usize)| {
             let keys = (0..*count).map(|n| {
                 let hash = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                (Key::new(format!("{{{}}}{n}", tag_for(*slot))), hash)
+                (Bytes::from(format!("{{{}}}{n}", tag_for(*slot))), hash)
             });
             (*slot, SimTable::new(((*count).max(2) as u32).ilog2(), keys))
         };
@@ -206,8 +206,8 @@ proptest! {
         for listing in [SlotListing::KeysInSlot, SlotListing::OrderedScan] {
             let (keys, walk) = walk(&slot_scope(&wanted, listing), count, |_, listing| server.answer(listing));
             prop_assert_eq!(walk.reached().slots, wanted.clone(), "{:?}", listing);
-            prop_assert!(keys.iter().all(|key| wanted.contains(slot_of(key.as_bytes()))));
-            let distinct: BTreeSet<Key> = keys.iter().cloned().collect();
+            prop_assert!(keys.iter().all(|key| wanted.contains(slot_of(key.as_ref()))));
+            let distinct: BTreeSet<Bytes> = keys.iter().cloned().collect();
             prop_assert_eq!((keys.len(), distinct.len()), (expected, expected), "{:?}", listing);
         }
     }

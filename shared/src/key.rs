@@ -36,12 +36,6 @@ impl Key {
         self.0.is_empty()
     }
 
-    /// Whether the key is one of keysweep's own.
-    #[must_use]
-    pub fn is_own(&self) -> bool {
-        self.0.starts_with(OWN_PREFIX)
-    }
-
     /// The beginning of the key for people: at most `limit` bytes, then its length.
     #[must_use]
     pub fn shortened(&self, limit: usize) -> String {
@@ -50,6 +44,12 @@ impl Key {
         }
         format!("{}… ({} bytes)", self.0[..limit].escape_ascii(), self.len())
     }
+}
+
+/// Whether a key is one of keysweep's own.
+#[must_use]
+pub fn is_own(key: &[u8]) -> bool {
+    key.starts_with(OWN_PREFIX)
 }
 
 impl fmt::Display for Key {
@@ -72,7 +72,7 @@ mod tests {
     fn keys_are_shown_escaped_and_shortened() {
         assert_eq!(Key::new(*b"a\xff\n").to_string(), r"a\xff\n");
         assert_eq!(Key::new(vec![b'k'; 40]).shortened(4), "kkkk… (40 bytes)");
-        assert!(Key::new(*b"keysweep:lock:x").is_own());
-        assert!(!Key::new(*b"keysweeper").is_own());
+        assert!(is_own(b"keysweep:lock:x"));
+        assert!(!is_own(b"keysweeper"));
     }
 }

@@ -9,6 +9,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// needs, because a command that we give up on may still run.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Room that is made for what a server sends before it is read, in bytes.
+pub const READ_BYTES: usize = 64 << 10;
+
 /// How long a node that could not be reached is not tried again.
 pub const DOWN_TIME: Duration = Duration::from_secs(1);
 

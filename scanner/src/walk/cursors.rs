@@ -13,6 +13,7 @@
 //! Limits: a table that is resized while it is read may list a key twice within a range. The caller drops such
 //! keys; across ranges of different tasks it cannot, so keys are counted twice there in theory.
 
+use bytes::Bytes;
 use shared::cluster::{Listing, Page};
 use shared::limits::WINDOW_BYTES_MAX;
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
@@ -112,11 +113,11 @@ impl CursorWalk {
         Taken::Keys(self.wanted(keys))
     }
 
-    fn wanted(&self, keys: Vec<shared::key::Key>) -> Vec<Listed> {
+    fn wanted(&self, keys: Vec<Bytes>) -> Vec<Listed> {
         match &self.slots {
             None => keys.into_iter().map(|key| Listed { slot: 0, key }).collect(),
             Some(slots) => {
-                let listed = keys.into_iter().map(|key| Listed { slot: slot_of(key.as_bytes()), key });
+                let listed = keys.into_iter().map(|key| Listed { slot: slot_of(&key), key });
                 listed.filter(|listed| slots.contains(listed.slot)).collect()
             }
         }

@@ -6,8 +6,8 @@ mod cursors;
 mod ordered;
 mod slots;
 
+use bytes::Bytes;
 use shared::cluster::{Listing, Page};
-use shared::key::Key;
 use shared::range::{CursorRange, Scope, SlotListing};
 use shared::slot::SlotSet;
 
@@ -20,8 +20,14 @@ use slots::SlotWalk;
 pub struct Listed {
     /// The slot.
     pub slot: u16,
-    /// The key.
-    pub key: Key,
+    /// The key, a piece of what the server sent.
+    pub key: Bytes,
+}
+
+impl AsRef<[u8]> for Listed {
+    fn as_ref(&self) -> &[u8] {
+        &self.key
+    }
 }
 
 /// What the answers to one write of listings meant.

@@ -85,7 +85,7 @@ impl OrderedWalk {
         let next_slot = (page.next & SLOT_MASK) as u16;
         let end = page.next == 0;
         let keys: Vec<Listed> =
-            page.keys.into_iter().map(|key| Listed { slot: slot_of(key.as_bytes()), key }).collect();
+            page.keys.into_iter().map(|key| Listed { slot: slot_of(&key), key }).collect();
         let in_order = |key: &Listed| key.slot >= lane.slot && (end || key.slot <= next_slot);
         if !(end || next_slot >= lane.slot) || !keys.iter().all(in_order) {
             self.unordered.extend(&lane.rest().collect());

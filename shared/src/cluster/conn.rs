@@ -1,12 +1,14 @@
 //! One multiplexed connection to one server: commands as bytes in, replies out, faults sorted.
 //! It never re-sends a command by itself: a command that timed out may have run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline, Value};
 
 use super::fault::{Fault, FaultKind};
+use super::listing::Lister;
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 
 /// How to get at a Redis deployment. `Debug` shows no secret.
@@ -81,6 +83,8 @@ fn address_of(info: &redis::ConnectionInfo) -> String {
 pub struct Conn {
     address: String,
     connection: MultiplexedConnection,
+    /// How it was made.
+    origin: Arc<(redis::ConnectionInfo, String)>,
 }
 
 impl Conn {
@@ -93,12 +97,13 @@ impl Conn {
             }
             fault
         };
+        let origin = Arc::new((info.clone(), name.to_owned()));
         let client = Client::open(info).map_err(fault)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(fault)?;
-        let conn = Self { address, connection };
+        let conn = Self { address, connection, origin };
         conn.introduce(name).await?;
         Ok(conn)
     }
@@ -120,6 +125,12 @@ impl Conn {
             Some(Value::SimpleString(_)) => Ok(()),
             _ => Err(Fault::unexpected(&self.address, "PING")),
         }
+    }
+
+    /// Another connection to the same server, for listings.
+    pub async fn lister(&self) -> Result<Lister, Fault> {
+        let (info, name) = &*self.origin;
+        Lister::connect(info, &self.address, name).await
     }
 
     /// `host:port`.

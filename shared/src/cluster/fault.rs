@@ -101,6 +101,15 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// What a server answered as an error, in its own words.
+    pub(super) fn from_words(address: &str, words: &[u8]) -> Self {
+        let words = String::from_utf8_lossy(words);
+        let code = words.split(' ').next().unwrap_or_default();
+        Self::new(kind_of_code(code), address, words.trim_end())
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {

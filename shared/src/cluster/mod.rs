@@ -22,6 +22,6 @@ pub mod weigh;
 pub use conn::{Access, Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};
 pub use fault::{Fault, FaultKind};
-pub use listing::{Ask, Listing, Page, Seen, Ttl, window};
+pub use listing::{Ask, Lister, Listing, Page, Seen, Ttl};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;

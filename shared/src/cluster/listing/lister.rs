@@ -1,0 +1,166 @@
+//! A connection of its own for listings and look-ups. They are nearly all that is ever asked, so their answers are
+//! read here and not through the client library: it makes a value of its own of every key and of every number, which
+//! costs the client more than all else that it does with a key. For everything else there is [`Conn`].
+//!
+//! [`Conn`]: crate::cluster::Conn
+
+use std::fmt;
+
+use bytes::BytesMut;
+use redis::{ConnectionAddr, ConnectionInfo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::replies::Replies;
+use super::request::{command, write};
+use super::resp::{Item, item};
+use super::{Ask, Listing, Page, Seen};
+use crate::cluster::fault::{Fault, FaultKind};
+use crate::limits::{CONNECT_TIMEOUT, READ_BYTES, RESPONSE_TIMEOUT};
+
+trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for S {}
+
+/// See the module. One that failed is of no use any more. Dropping it closes the connection.
+pub struct Lister {
+    address: String,
+    socket: Box<dyn Socket>,
+    request: Vec<u8>,
+    unread: BytesMut,
+}
+
+impl Lister {
+    /// Connects to the server at `info`, which is called `address` in errors, as the same user and to the same
+    /// database as any connection; `name` names it.
+    pub(in crate::cluster) async fn connect(
+        info: &ConnectionInfo,
+        address: &str,
+        name: &str,
+    ) -> Result<Self, Fault> {
+        let unreachable =
+            |said: &dyn fmt::Display| Fault::new(FaultKind::Unreachable, address, said.to_string());
+        let connected = timeout(CONNECT_TIMEOUT, open(info.addr())).await;
+        let socket = connected.map_err(|_| unreachable(&"the connection was not made in time"))?;
+        let socket = socket.map_err(|e| unreachable(&e))?;
+        let (request, unread) = (Vec::new(), BytesMut::new());
+        let mut lister = Self { address: address.to_owned(), socket, request, unread };
+        lister.introduce(info, name).await?;
+        Ok(lister)
+    }
+
+    /// Says who we are, which database we mean, and that our look-ups should leave idle times alone (Redis 7.2 and
+    /// newer). Servers or users that do not allow the name or the last one work as well.
+    async fn introduce(&mut self, info: &ConnectionInfo, name: &str) -> Result<(), Fault> {
+        let settings = info.redis_settings();
+        let (mut needed, db) = (0, settings.db().to_string());
+        if let Some(password) = settings.password() {
+            match settings.username() {
+                Some(user) => command(&mut self.request, &[b"AUTH", user.as_bytes(), password.as_bytes()]),
+                None => command(&mut self.request, &[b"AUTH", password.as_bytes()]),
+            }
+            needed += 1;
+        }
+        if settings.db() != 0 {
+            command(&mut self.request, &[b"SELECT", db.as_bytes()]);
+            needed += 1;
+        }
+        command(&mut self.request, &[b"CLIENT", b"SETNAME", name.as_bytes()]);
+        command(&mut self.request, &[b"CLIENT", b"NO-TOUCH", b"ON"]);
+        self.send().await?;
+        for number in 0..needed + 2 {
+            let refused = self.answer().await?;
+            if let Some(fault) = refused.filter(|_| number < needed) {
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to a command that answers OK; the fault that it answers instead.
+    async fn answer(&mut self) -> Result<Option<Fault>, Fault> {
+        loop {
+            let mut at = 0;
+            match item(&self.unread, &mut at) {
+                Ok(None) => self.receive().await?,
+                Ok(Some(said)) => {
+                    let line = self.unread.split_to(at);
+                    return match said {
+                        Item::Status(_) => Ok(None),
+                        Item::Error(words) => Ok(Some(Fault::from_words(&self.address, &line[words]))),
+                        _ => Err(Fault::unexpected(&self.address, "AUTH")),
+                    };
+                }
+                Err(_) => return Err(Fault::unexpected(&self.address, "AUTH")),
+            }
+        }
+    }
+
+    /// Sends listing commands together with look-ups of keys seen before, in one write, so that the server reads on
+    /// while we sort what it has sent.
+    ///
+    /// # Errors
+    /// As any connection's. Nothing more can be asked of this one then.
+    pub async fn window(
+        &mut self,
+        listings: &[Listing],
+        look_up: &[impl AsRef<[u8]>],
+        ask: Ask,
+    ) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
+        self.request.clear();
+        write(&mut self.request, listings, look_up, ask);
+        let in_time = timeout(RESPONSE_TIMEOUT, self.exchange(listings, look_up.len(), ask)).await;
+        in_time.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))
+    }
+
+    async fn exchange(
+        &mut self,
+        listings: &[Listing],
+        looks: usize,
+        ask: Ask,
+    ) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
+        self.send().await?;
+        let address = self.address.clone();
+        let mut replies = Replies::new(&address, ask, looks, listings);
+        while !replies.read(&self.unread)? {
+            self.receive().await?;
+        }
+        let bytes = self.unread.split_to(replies.length()).freeze();
+        Ok(replies.finish(&bytes))
+    }
+
+    async fn send(&mut self) -> Result<(), Fault> {
+        let sent = self.socket.write_all(&self.request).await;
+        self.request.clear();
+        sent.map_err(|e| self.lost(&e))
+    }
+
+    async fn receive(&mut self) -> Result<(), Fault> {
+        self.unread.reserve(READ_BYTES);
+        match self.socket.read_buf(&mut self.unread).await {
+            Ok(0) => Err(self.lost(&"the server closed the connection")),
+            Ok(_) => Ok(()),
+            Err(e) => Err(self.lost(&e)),
+        }
+    }
+
+    fn lost(&self, said: &dyn fmt::Display) -> Fault {
+        Fault::new(FaultKind::Lost, self.address.as_str(), said.to_string())
+    }
+}
+
+async fn open(addr: &ConnectionAddr) -> std::io::Result<Box<dyn Socket>> {
+    match addr {
+        ConnectionAddr::Tcp(host, port) => {
+            let socket = TcpStream::connect((host.as_str(), *port)).await?;
+            socket.set_nodelay(true)?;
+            Ok(Box::new(socket))
+        }
+        ConnectionAddr::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        other => Err(std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            format!("no connections of this kind are made: {other}"),
+        )),
+    }
+}

@@ -1,0 +1,114 @@
+//! Listing keys and reading their TTLs: one write per window, one reply per command.
+
+mod lister;
+mod replies;
+mod request;
+mod resp;
+#[cfg(test)]
+mod tests;
+
+pub use lister::Lister;
+
+use bytes::Bytes;
+
+use crate::messages::Lookups;
+
+/// One listing command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// `SCAN cursor COUNT count`.
+    Scan {
+        /// Where to go on.
+        cursor: u64,
+        /// How many buckets to visit, about.
+        count: u32,
+    },
+    /// `CLUSTER GETKEYSINSLOT slot count`.
+    KeysInSlot {
+        /// The slot.
+        slot: u16,
+        /// Keys to return at most.
+        count: u64,
+    },
+}
+
+/// What a listing command answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The cursor to go on from; 0 at the end, and for slots.
+    pub next: u64,
+    /// The keys, each a piece of the bytes that the server sent: whoever holds one holds them all.
+    pub keys: Vec<Bytes>,
+}
+
+impl Page {
+    /// Bytes of all its keys.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.keys.iter().map(Bytes::len).sum()
+    }
+}
+
+/// The TTL of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// So many milliseconds are left.
+    Left(u64),
+    /// The key has none.
+    Unlimited,
+    /// There is no such key.
+    Gone,
+    /// The slot of the key is served elsewhere now.
+    Moved,
+}
+
+impl Ttl {
+    /// The look-up that it took, as the server counts it. A redirected one counts nowhere.
+    #[must_use]
+    pub fn lookup(self) -> Lookups {
+        match self {
+            Self::Left(_) | Self::Unlimited => Lookups { hits: 1, misses: 0 },
+            Self::Gone => Lookups { hits: 0, misses: 1 },
+            Self::Moved => Lookups::default(),
+        }
+    }
+}
+
+/// What is asked about each key that is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Its TTL.
+    Ttl,
+    /// The moment at which it expires, by the server's clock.
+    Expiry,
+    /// That, and how long nobody has used it.
+    ExpiryAndIdle,
+}
+
+impl Ask {
+    /// Whether moments are told, which are compared with the server's clock.
+    fn needs_clock(self) -> bool {
+        self != Self::Ttl
+    }
+}
+
+/// What a look at a key showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its TTL.
+    pub ttl: Ttl,
+    /// When it expires, in milliseconds of the server's clock; only if asked for, and if it has a TTL.
+    pub expires_at_ms: Option<u64>,
+    /// For how long nobody has used it; only if asked for, and where the server keeps such times.
+    pub idle_ms: Option<u64>,
+    /// The look-ups that it took.
+    pub lookups: Lookups,
+}
+
+impl Seen {
+    /// A look that asked for the TTL alone.
+    #[must_use]
+    pub fn only(ttl: Ttl) -> Self {
+        Self { ttl, expires_at_ms: None, idle_ms: None, lookups: ttl.lookup() }
+    }
+}

@@ -1,0 +1,219 @@
+//! What one window is answered: put together from bytes that come in pieces, without an allocation per key.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::resp::{Item, Malformed, item};
+use super::{Ask, Listing, Page, Seen, Ttl};
+use crate::cluster::fault::{Fault, FaultKind};
+use crate::messages::Lookups;
+
+/// Room made at once for keys of a page, whatever it says of itself.
+const PAGE_ROOM_MAX: usize = 4_096;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// `TIME`: an array of two texts.
+    Clock,
+    Seconds,
+    Micros,
+    /// PTTL or PEXPIRETIME of the next key.
+    Expiry,
+    /// OBJECT IDLETIME of the same key.
+    Idle,
+    /// The beginning of the next page.
+    Page,
+    /// The cursor of a SCAN.
+    Cursor,
+    /// The keys of a SCAN.
+    Keys,
+    /// So many more keys of the page.
+    Key(usize),
+    Nothing,
+}
+
+/// See the module.
+pub(super) struct Replies<'a> {
+    address: &'a str,
+    ask: Ask,
+    looks: usize,
+    listings: VecDeque<Listing>,
+    next: Next,
+    /// Bytes read so far.
+    at: usize,
+    now_ms: u64,
+    seen: Vec<Seen>,
+    keys: Vec<Range<usize>>,
+    /// The cursor of each page, and where its keys end among all.
+    pages: Vec<(u64, usize)>,
+    cursor: u64,
+}
+
+impl<'a> Replies<'a> {
+    /// Those to `looks` look-ups and then `listings`, sent to the server at `address`.
+    pub(super) fn new(address: &'a str, ask: Ask, looks: usize, listings: &[Listing]) -> Self {
+        let mut replies = Self {
+            address,
+            ask,
+            looks,
+            listings: listings.iter().copied().collect(),
+            next: Next::Nothing,
+            at: 0,
+            now_ms: 0,
+            seen: Vec::with_capacity(looks),
+            keys: Vec::new(),
+            pages: Vec::with_capacity(listings.len()),
+            cursor: 0,
+        };
+        replies.next = if ask.needs_clock() && looks > 0 { Next::Clock } else { replies.next_look() };
+        replies
+    }
+
+    /// Reads on in `bytes`, which begin with those of earlier calls. `true` if all has come.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        while self.next != Next::Nothing {
+            match item(bytes, &mut self.at) {
+                Ok(Some(item)) => self.take(item, bytes)?,
+                Ok(None) => return Ok(false),
+                Err(Malformed) => return Err(self.unexpected("a window")),
+            }
+        }
+        Ok(true)
+    }
+
+    /// All that was read, out of the bytes that it was read from; and how many more than that there are.
+    pub(super) fn finish(self, bytes: &Bytes) -> (Vec<Page>, Vec<Seen>) {
+        let (mut begin, mut pages) = (0, Vec::with_capacity(self.pages.len()));
+        for (next, end) in self.pages {
+            let keys = self.keys[begin..end].iter().map(|place| bytes.slice(place.clone())).collect();
+            pages.push(Page { next, keys });
+            begin = end;
+        }
+        (pages, self.seen)
+    }
+
+    /// Bytes that the replies take.
+    pub(super) fn length(&self) -> usize {
+        self.at
+    }
+
+    fn next_look(&self) -> Next {
+        if self.seen.len() < self.looks {
+            Next::Expiry
+        } else if self.listings.is_empty() {
+            Next::Nothing
+        } else {
+            Next::Page
+        }
+    }
+
+    fn take(&mut self, item: Item, bytes: &[u8]) -> Result<(), Fault> {
+        self.next = match (self.next, item) {
+            (Next::Key(left), Item::Text(place)) => self.key(left, place),
+            (Next::Expiry, item) => self.expiry(&item, bytes)?,
+            (Next::Idle, item) => self.idle(&item, bytes)?,
+            (Next::Page, Item::Array(count)) => match self.listings.pop_front() {
+                Some(Listing::Scan { .. }) if count == 2 => Next::Cursor,
+                Some(Listing::KeysInSlot { .. }) => self.page(0, count),
+                _ => return Err(self.unexpected("SCAN")),
+            },
+            (Next::Cursor, Item::Text(place)) => {
+                self.cursor = self.digits(&bytes[place], "SCAN")?;
+                Next::Keys
+            }
+            (Next::Keys, Item::Array(count)) => self.page(self.cursor, count),
+            (Next::Clock, Item::Array(2)) => Next::Seconds,
+            (Next::Seconds, Item::Text(place)) => {
+                self.now_ms = self.digits(&bytes[place], "TIME")?.saturating_mul(1_000);
+                Next::Micros
+            }
+            (Next::Micros, Item::Text(place)) => {
+                let micros = self.digits(&bytes[place], "TIME")?;
+                self.now_ms = self.now_ms.saturating_add(micros / 1_000);
+                self.next_look()
+            }
+            (_, Item::Error(place)) => return Err(self.error(&bytes[place])),
+            _ => return Err(self.unexpected("a window")),
+        };
+        Ok(())
+    }
+
+    fn page(&mut self, cursor: u64, count: usize) -> Next {
+        self.keys.reserve(count.min(PAGE_ROOM_MAX));
+        self.pages.push((cursor, self.keys.len()));
+        if count == 0 { self.next_look() } else { Next::Key(count) }
+    }
+
+    fn key(&mut self, left: usize, place: Range<usize>) -> Next {
+        self.keys.push(place);
+        if left > 1 {
+            return Next::Key(left - 1);
+        }
+        let keys = self.keys.len();
+        if let Some((_, end)) = self.pages.last_mut() {
+            *end = keys;
+        }
+        self.next_look()
+    }
+
+    fn expiry(&mut self, item: &Item, bytes: &[u8]) -> Result<Next, Fault> {
+        let ttl = match item {
+            Item::Number(-1) => Ttl::Unlimited,
+            Item::Number(-2) => Ttl::Gone,
+            Item::Number(ms) if *ms >= 0 => Ttl::Left(ms.unsigned_abs()),
+            Item::Error(place) => match self.error(&bytes[place.clone()]) {
+                fault if fault.kind == FaultKind::Moved => Ttl::Moved,
+                fault => return Err(fault),
+            },
+            _ => return Err(self.unexpected("PTTL")),
+        };
+        let mut seen = Seen::only(ttl);
+        // The server tells moments then; what is left until one is by its own clock.
+        if let (Ttl::Left(at_ms), true) = (ttl, self.ask.needs_clock()) {
+            seen.expires_at_ms = Some(at_ms);
+            seen.ttl = Ttl::Left(at_ms.saturating_sub(self.now_ms));
+        }
+        self.seen.push(seen);
+        Ok(if self.ask == Ask::ExpiryAndIdle { Next::Idle } else { self.next_look() })
+    }
+
+    fn idle(&mut self, item: &Item, bytes: &[u8]) -> Result<Next, Fault> {
+        let fault = match item {
+            Item::Error(place) => Some(self.error(&bytes[place.clone()])),
+            Item::Number(_) | Item::Nil => None,
+            _ => return Err(self.unexpected("OBJECT IDLETIME")),
+        };
+        let counted = Lookups { hits: u64::from(*item != Item::Nil), misses: u64::from(*item == Item::Nil) };
+        if let Some(seen) = self.seen.last_mut() {
+            match (item, fault) {
+                // Its slot has just moved.
+                (_, Some(fault)) if fault.kind == FaultKind::Moved => seen.ttl = Ttl::Moved,
+                // The server counts how often keys are used, and not since when they are not (LFU).
+                (_, Some(fault)) if fault.kind == FaultKind::Refused => seen.lookups += counted,
+                (_, Some(fault)) => return Err(fault),
+                (Item::Number(seconds), None) => {
+                    seen.idle_ms = u64::try_from(*seconds).ok().map(|seconds| seconds.saturating_mul(1_000));
+                    seen.lookups += counted;
+                }
+                _ => seen.lookups += counted,
+            }
+        }
+        Ok(self.next_look())
+    }
+
+    fn digits(&self, text: &[u8], command: &str) -> Result<u64, Fault> {
+        let number = str::from_utf8(text).ok().and_then(|digits| digits.parse().ok());
+        number.ok_or_else(|| self.unexpected(command))
+    }
+
+    fn error(&self, words: &[u8]) -> Fault {
+        Fault::from_words(self.address, words)
+    }
+
+    fn unexpected(&self, command: &str) -> Fault {
+        Fault::unexpected(self.address, command)
+    }
+}

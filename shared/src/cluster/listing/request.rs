@@ -1,0 +1,91 @@
+//! What one window asks, as bytes.
+
+use super::{Ask, Listing};
+
+/// Digits of the longest number.
+const DIGITS_MAX: usize = 20;
+
+/// Appends the look-ups of `look_up`, and then the listings.
+pub(super) fn write(out: &mut Vec<u8>, listings: &[Listing], look_up: &[impl AsRef<[u8]>], ask: Ask) {
+    if ask.needs_clock() && !look_up.is_empty() {
+        command(out, &[b"TIME"]);
+    }
+    let expiry: &[u8] = if ask.needs_clock() { b"PEXPIRETIME" } else { b"PTTL" };
+    for key in look_up {
+        command(out, &[expiry, key.as_ref()]);
+        if ask == Ask::ExpiryAndIdle {
+            command(out, &[b"OBJECT", b"IDLETIME", key.as_ref()]);
+        }
+    }
+    for listing in listings {
+        let (mut first, mut second) = ([0; DIGITS_MAX], [0; DIGITS_MAX]);
+        match listing {
+            Listing::Scan { cursor, count } => command(
+                out,
+                &[b"SCAN", digits(*cursor, &mut first), b"COUNT", digits(u64::from(*count), &mut second)],
+            ),
+            Listing::KeysInSlot { slot, count } => command(
+                out,
+                &[
+                    b"CLUSTER",
+                    b"GETKEYSINSLOT",
+                    digits(u64::from(*slot), &mut first),
+                    digits(*count, &mut second),
+                ],
+            ),
+        }
+    }
+}
+
+/// Appends one command.
+pub(super) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
+    number(out, b'*', words.len());
+    for word in words {
+        number(out, b'$', word.len());
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn number(out: &mut Vec<u8>, kind: u8, number: usize) {
+    out.push(kind);
+    out.extend_from_slice(digits(number as u64, &mut [0; DIGITS_MAX]));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn digits(mut number: u64, room: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut at = DIGITS_MAX;
+    loop {
+        at -= 1;
+        room[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &room[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_window() {
+        let check = |listings: &[Listing], keys: &[&str], ask, expected: &str| {
+            let mut out = Vec::new();
+            write(&mut out, listings, keys, ask);
+            assert_eq!(String::from_utf8(out).unwrap().replace("\r\n", " "), expected);
+        };
+        let scan = Listing::Scan { cursor: u64::MAX, count: 100 };
+        let slot = Listing::KeysInSlot { slot: 0, count: 10_001 };
+        check(&[scan], &[], Ask::Expiry, "*4 $4 SCAN $20 18446744073709551615 $5 COUNT $3 100 ");
+        check(
+            &[slot],
+            &["a", ""],
+            Ask::Ttl,
+            "*2 $4 PTTL $1 a *2 $4 PTTL $0  *4 $7 CLUSTER $13 GETKEYSINSLOT $1 0 $5 10001 ",
+        );
+        let idle = "*1 $4 TIME *2 $11 PEXPIRETIME $1 k *3 $6 OBJECT $8 IDLETIME $1 k ";
+        check(&[], &["k"], Ask::ExpiryAndIdle, idle);
+    }
+}

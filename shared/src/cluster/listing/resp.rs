@@ -1,0 +1,164 @@
+//! Items of the protocol that listings and look-ups are answered in (RESP2), read from bytes of which the rest may
+//! not have come yet. Nothing is copied: texts are told by their place.
+
+use std::ops::Range;
+
+/// The largest text that a server can hold, in bytes: its `proto-max-bulk-len`.
+const TEXT_BYTES_MAX: usize = 512 << 20;
+
+/// The most items that one array is believed to have.
+const ITEMS_MAX: usize = 1 << 28;
+
+/// One item; an array is followed by its own items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A whole number.
+    Number(i64),
+    /// Where a text stands.
+    Text(Range<usize>),
+    /// Where a status stands, such as `OK`.
+    Status(Range<usize>),
+    /// Where the words of an error stand, its code first.
+    Error(Range<usize>),
+    /// An array of so many items.
+    Array(usize),
+    /// Nothing: a text or an array that is not there.
+    Nil,
+}
+
+/// These bytes are no such item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Reads the item that begins at `at`, and moves `at` behind it. `None`, with `at` where it was, if its end has not
+/// come yet.
+pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<Item>, Malformed> {
+    let Some(kind) = bytes.get(*at) else { return Ok(None) };
+    let begin = *at + 1;
+    let read = match kind {
+        b':' => number(bytes, begin)?.map(|(number, end)| (Item::Number(number), end)),
+        b'$' => text(bytes, begin)?,
+        b'*' => array(bytes, begin)?,
+        b'+' => line(bytes, begin).map(|end| (Item::Status(begin..end), end + 2)),
+        b'-' => line(bytes, begin).map(|end| (Item::Error(begin..end), end + 2)),
+        _ => return Err(Malformed),
+    };
+    Ok(read.map(|(item, end)| {
+        *at = end;
+        item
+    }))
+}
+
+/// The number that begins at `at`, and where the next item begins.
+fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
+    let negative = bytes.get(at) == Some(&b'-');
+    let first = at + usize::from(negative);
+    let mut value: i64 = 0;
+    for (count, byte) in bytes.get(first..).unwrap_or_default().iter().enumerate() {
+        if byte.is_ascii_digit() {
+            let digit = i64::from(byte - b'0');
+            value = value.checked_mul(10).and_then(|v| v.checked_add(digit)).ok_or(Malformed)?;
+            continue;
+        }
+        if *byte != b'\r' || count == 0 {
+            return Err(Malformed);
+        }
+        let end = first + count;
+        return match bytes.get(end + 1) {
+            Some(b'\n') => Ok(Some((if negative { -value } else { value }, end + 2))),
+            Some(_) => Err(Malformed),
+            None => Ok(None),
+        };
+    }
+    Ok(None)
+}
+
+fn text(bytes: &[u8], at: usize) -> Result<Option<(Item, usize)>, Malformed> {
+    let Some((length, begin)) = number(bytes, at)? else { return Ok(None) };
+    if length == -1 {
+        return Ok(Some((Item::Nil, begin)));
+    }
+    let length = usize::try_from(length).ok().filter(|length| *length <= TEXT_BYTES_MAX).ok_or(Malformed)?;
+    let end = begin + length;
+    match bytes.get(end..end + 2) {
+        Some(b"\r\n") => Ok(Some((Item::Text(begin..end), end + 2))),
+        Some(_) => Err(Malformed),
+        None => Ok(None),
+    }
+}
+
+fn array(bytes: &[u8], at: usize) -> Result<Option<(Item, usize)>, Malformed> {
+    let Some((count, end)) = number(bytes, at)? else { return Ok(None) };
+    if count == -1 {
+        return Ok(Some((Item::Nil, end)));
+    }
+    let count = usize::try_from(count).ok().filter(|count| *count <= ITEMS_MAX).ok_or(Malformed)?;
+    Ok(Some((Item::Array(count), end)))
+}
+
+/// Where the line ends that begins at `at`.
+fn line(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..)?.windows(2).position(|pair| pair == b"\r\n").map(|length| at + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(bytes: &[u8]) -> Result<Vec<Item>, Malformed> {
+        let (mut at, mut items) = (0, Vec::new());
+        while let Some(item) = item(bytes, &mut at)? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    #[test]
+    fn every_kind_of_item() {
+        let check = |bytes: &[u8], expected: &[Item]| {
+            assert_eq!(all(bytes).as_deref(), Ok(expected), "{}", bytes.escape_ascii());
+        };
+        check(b":-12\r\n:0\r\n", &[Item::Number(-12), Item::Number(0)]);
+        check(b"$3\r\na\r\n\r\n$0\r\n\r\n", &[Item::Text(4..7), Item::Text(13..13)]);
+        check(b"*2\r\n$-1\r\n*-1\r\n*0\r\n", &[Item::Array(2), Item::Nil, Item::Nil, Item::Array(0)]);
+        check(b"+OK\r\n-MOVED 1 a:1\r\n", &[Item::Status(1..3), Item::Error(6..17)]);
+        check(b":1\r\n:2\r", &[Item::Number(1)]);
+    }
+
+    #[test]
+    fn what_is_no_item_is_refused() {
+        let check = |bytes: &[u8]| assert_eq!(all(bytes), Err(Malformed), "{}", bytes.escape_ascii());
+        check(b"HTTP/1.1 400 Bad Request\r\n");
+        check(b":\r\n");
+        check(b":1x\r\n");
+        check(b":1\rx");
+        check(b":99999999999999999999\r\n");
+        check(b"$-2\r\n");
+        check(b"$1\r\nab\r\n");
+        check(b"$600000000\r\n");
+        check(b"*300000000\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_in_pieces_give_the_same_and_garbage_does_no_harm(
+            bytes in prop::collection::vec(prop_oneof![Just(b':'), Just(b'$'), Just(b'*'), Just(b'-'), Just(b'\r'),
+                Just(b'\n'), b'0'..=b'9', any::<u8>()], 0..40),
+            cut in 0_usize..40,
+        ) {
+            let cut = cut.min(bytes.len());
+            let mut at = 0;
+            let mut pieces = Vec::new();
+            let whole = all(&bytes);
+            let result = [&bytes[..cut], &bytes[..]].into_iter().try_for_each(|part| {
+                while let Some(item) = item(part, &mut at)? {
+                    pieces.push(item);
+                }
+                Ok(())
+            });
+            prop_assert_eq!(result.map(|()| pieces), whole);
+        }
+    }
+}

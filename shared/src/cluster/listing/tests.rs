@@ -1,0 +1,99 @@
+use bytes::Bytes;
+
+use super::replies::Replies;
+use super::{Ask, Listing, Page, Seen, Ttl};
+use crate::cluster::{Fault, FaultKind};
+use crate::messages::Lookups;
+
+const SCAN: Listing = Listing::Scan { cursor: 0, count: 10 };
+const SLOT: Listing = Listing::KeysInSlot { slot: 1, count: 10 };
+
+/// What is made of `bytes` that come in two pieces, cut at `cut`.
+fn read_cut(
+    bytes: &[u8],
+    cut: usize,
+    ask: Ask,
+    looks: usize,
+    listings: &[Listing],
+) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
+    let mut replies = Replies::new("a:1", ask, looks, listings);
+    replies.read(&bytes[..cut])?;
+    assert!(replies.read(bytes)?, "all of it is there");
+    assert_eq!(replies.length(), bytes.len());
+    Ok(replies.finish(&Bytes::copy_from_slice(bytes)))
+}
+
+/// Reads `bytes`, cut anywhere.
+fn read(
+    bytes: &str,
+    ask: Ask,
+    looks: usize,
+    listings: &[Listing],
+) -> Result<(Vec<Page>, Vec<Seen>), FaultKind> {
+    let bytes = bytes.replace(' ', "\r\n").into_bytes();
+    let whole = read_cut(&bytes, 0, ask, looks, listings).map_err(|fault| fault.kind);
+    for cut in 1..bytes.len() {
+        let again = read_cut(&bytes, cut, ask, looks, listings).map_err(|fault| fault.kind);
+        assert_eq!(again, whole, "cut at {cut}");
+    }
+    whole
+}
+
+fn page(next: u64, keys: &[&'static str]) -> Page {
+    Page { next, keys: keys.iter().map(|key| Bytes::from_static(key.as_bytes())).collect() }
+}
+
+#[test]
+fn pages_of_both_kinds_and_ttls() {
+    let bytes = ":5 :-1 :-2 *2 $2 17 *2 $1 a $0  *2 $1 b $2 cd *0 ";
+    let (pages, seen) = read(bytes, Ask::Ttl, 3, &[SCAN, SLOT, SLOT]).unwrap();
+    assert_eq!(pages, [page(17, &["a", ""]), page(0, &["b", "cd"]), page(0, &[])]);
+    assert_eq!(seen, [Ttl::Left(5), Ttl::Unlimited, Ttl::Gone].map(Seen::only));
+    assert_eq!(read("", Ask::Ttl, 0, &[]), Ok((vec![], vec![])));
+}
+
+#[test]
+fn moments_are_told_by_the_servers_clock() {
+    let (_, seen) = read("*2 $1 2 $6 500999 :3000 :-1 :100 ", Ask::Expiry, 3, &[]).unwrap();
+    let left = |left_ms, at_ms| Seen { expires_at_ms: Some(at_ms), ..Seen::only(Ttl::Left(left_ms)) };
+    assert_eq!(seen, [left(500, 3_000), Seen::only(Ttl::Unlimited), left(0, 100)]);
+    // Nothing is looked up, so no clock is needed.
+    assert_eq!(read("*0 ", Ask::Expiry, 0, &[SLOT]).unwrap().0, [page(0, &[])]);
+}
+
+#[test]
+fn idle_times_and_their_lookups() {
+    let lookups = |hits, misses| Lookups { hits, misses };
+    // The third is refused because of an LFU policy.
+    let (_, seen) =
+        read("*2 $1 0 $1 0 :-1 :7 :-2 $-1 :-1 -ERR :-1 -MOVED ", Ask::ExpiryAndIdle, 4, &[]).unwrap();
+    let expected = [
+        Seen { idle_ms: Some(7_000), lookups: lookups(2, 0), ..Seen::only(Ttl::Unlimited) },
+        Seen { lookups: lookups(0, 2), ..Seen::only(Ttl::Gone) },
+        Seen { lookups: lookups(2, 0), ..Seen::only(Ttl::Unlimited) },
+        Seen { ttl: Ttl::Moved, lookups: lookups(1, 0), ..Seen::only(Ttl::Unlimited) },
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn slots_that_moved_show_key_by_key_and_other_errors_end_the_window() {
+    assert_eq!(read("-ASK :1 ", Ask::Ttl, 2, &[]).unwrap().1, [Ttl::Moved, Ttl::Left(1)].map(Seen::only));
+    assert_eq!(read("-NOPERM ", Ask::Ttl, 1, &[]), Err(FaultKind::Forbidden));
+    assert_eq!(read("-LOADING ", Ask::Ttl, 0, &[SLOT]), Err(FaultKind::NotReady));
+    assert_eq!(read("-ERR ", Ask::Expiry, 1, &[]), Err(FaultKind::Refused));
+}
+
+#[test]
+fn answers_of_another_shape_are_refused() {
+    let check = |bytes: &str, looks, listings: &[Listing]| {
+        assert_eq!(read(bytes, Ask::Ttl, looks, listings), Err(FaultKind::Protocol), "{bytes}");
+    };
+    check("$1 a ", 1, &[]);
+    check(":-3 ", 1, &[]);
+    check("*3 ", 0, &[SCAN]);
+    check("*2 $1 x ", 0, &[SCAN]);
+    check("*1 :1 ", 0, &[SLOT]);
+    check(":1 ", 0, &[SLOT]);
+    check("HTTP/1.1 ", 1, &[]);
+}
