@@ -1,12 +1,11 @@
 //! What a task sees of its keys beside what it counts: TTLs, prefixes, and the memory of a sample. Pure.
 
-use std::borrow::Cow;
-
 use shared::cluster::Ttl;
 use shared::cluster::weigh::Weights;
 use shared::key::Key;
 use shared::limits::{PREFIX_BYTES_MAX, PREFIX_SAMPLES_MAX, TASK_SAMPLES};
 use shared::messages::ScanStatistics;
+use shared::sketch::Gather;
 
 use crate::select::{Fate, Verdict};
 
@@ -19,6 +18,10 @@ const EXAMPLES_OF: usize = 30;
 /// See the module.
 pub(crate) struct Statistics {
     found: ScanStatistics,
+    /// Keys by prefix, for each depth.
+    keys: [Gather; PREFIX_DEPTH],
+    /// Those without TTL.
+    stale: [Gather; PREFIX_DEPTH],
     /// One of so many keys is weighed.
     stride: u64,
     /// How many keys are left until the next one.
@@ -43,6 +46,8 @@ impl Statistics {
         let stride = (keys / TASK_SAMPLES).max(1);
         Self {
             found: ScanStatistics::default(),
+            keys: Default::default(),
+            stale: Default::default(),
             stride,
             left: gap(stride),
             configured_ttl_ms,
@@ -58,10 +63,10 @@ impl Statistics {
         if let Ttl::Left(ms) = ttl {
             self.found.add_ttl(ms);
         }
-        for prefix in prefixes(key) {
-            self.found.keys.add(&prefix, 1);
+        for (depth, prefix) in prefixes(key).enumerate() {
+            self.keys[depth].add(prefix, 1, name);
             if ttl == Ttl::Unlimited {
-                self.found.stale.add(&prefix, 1);
+                self.stale[depth].add(prefix, 1, name);
             }
         }
         if self.left > 0 {
@@ -106,16 +111,13 @@ impl Statistics {
             self.found.sampled += 1;
             self.found.bytes += bytes * self.stride;
             self.found.candidate_bytes += u64::from(chosen.candidate) * bytes * self.stride;
-            for prefix in prefixes(chosen.key.as_bytes()) {
+            for prefix in prefixes(chosen.key.as_bytes()).map(name) {
                 self.found.memory.add(&prefix, bytes * self.stride);
                 if chosen.candidate {
                     self.found.candidate_memory.add(&prefix, bytes * self.stride);
                 }
                 if self.found.examples.len() < PREFIX_SAMPLES_MAX {
-                    self.found
-                        .examples
-                        .entry(prefix.into_owned())
-                        .or_insert_with(|| chosen.key.shortened(60));
+                    self.found.examples.entry(prefix).or_insert_with(|| chosen.key.shortened(60));
                 }
             }
         }
@@ -124,12 +126,18 @@ impl Statistics {
     /// Forgets everything, for a task that starts anew.
     pub(crate) fn restart(&mut self) {
         self.found = ScanStatistics::default();
+        (self.keys, self.stale) = Default::default();
         self.chosen.clear();
     }
 
     /// What is sent on. `dropped` keys do not count after all.
     pub(crate) fn finish(mut self, dropped: u64) -> ScanStatistics {
         let found = &mut self.found;
+        for (heavy, gathered) in [(&mut found.keys, self.keys), (&mut found.stale, self.stale)] {
+            for gather in gathered {
+                heavy.merge(&gather.finish(name));
+            }
+        }
         found.dropped = dropped;
         let measures = [&found.keys, &found.stale, &found.memory, &found.candidate_memory];
         let heavy: std::collections::BTreeSet<String> = measures
@@ -148,20 +156,16 @@ fn gap(stride: u64) -> u64 {
 }
 
 /// The beginnings of `key` up to its first and its second colon, as far as it has them.
-fn prefixes(key: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+fn prefixes(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = key.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at + 1);
-    ends.take(PREFIX_DEPTH).map(|end| name(&key[..end]))
+    ends.take(PREFIX_DEPTH).map(|end| &key[..end])
 }
 
 /// A prefix as text. Bytes that are no printable ASCII are escaped, and one that is too long is cut.
-fn name(prefix: &[u8]) -> Cow<'_, str> {
+fn name(prefix: &[u8]) -> String {
     let cut = &prefix[..prefix.len().min(PREFIX_BYTES_MAX)];
-    let plain = cut.iter().all(|b| b.is_ascii_graphic() && *b != b'\\') && cut.len() == prefix.len();
-    match str::from_utf8(cut) {
-        Ok(text) if plain => Cow::Borrowed(text),
-        _ if cut.len() < prefix.len() => Cow::Owned(format!("{}…", cut.escape_ascii())),
-        _ => Cow::Owned(cut.escape_ascii().to_string()),
-    }
+    let more = if cut.len() < prefix.len() { "…" } else { "" };
+    format!("{}{more}", cut.escape_ascii())
 }
 
 #[cfg(test)]
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn prefixes_end_with_the_first_two_colons() {
         let check = |key: &[u8], expected: &[&str]| {
-            let found: Vec<String> = prefixes(key).map(Cow::into_owned).collect();
+            let found: Vec<String> = prefixes(key).map(name).collect();
             assert_eq!(found, expected);
         };
         check(b"", &[]);
@@ -185,7 +189,7 @@ mod tests {
         check(b"::x", &[":", "::"]);
         check(b"\xff\n:1", &["\\xff\\n:"]);
         let long = [vec![b'x'; 500], b":1".to_vec()].concat();
-        let found: Vec<String> = prefixes(&long).map(Cow::into_owned).collect();
+        let found: Vec<String> = prefixes(&long).map(name).collect();
         assert_eq!(found, [format!("{}…", "x".repeat(PREFIX_BYTES_MAX))]);
     }
 
