@@ -158,6 +158,7 @@ mod tests {
             scope: Scope::Slots { slots: SlotSet::new(), listing: SlotListing::KeysInSlot },
             keys: 0,
             replans: 0,
+            skip: false,
         }
     }
 

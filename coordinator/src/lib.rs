@@ -18,7 +18,6 @@ pub mod options;
 pub mod plan;
 pub mod report;
 pub mod runs;
-mod sample;
 pub mod schedule;
 pub mod serve;
 pub mod state;

@@ -35,6 +35,8 @@ pub struct Options {
     pub inactive: Option<InactiveOrder>,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
+    /// Whether keys are looked at also on nodes that have none without TTL.
+    pub every_key: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: u8,
     /// After which time the run is stopped.
@@ -116,6 +118,7 @@ impl Options {
             aggressive,
             inactive,
             dry_run: settings.dry_run.value,
+            every_key: settings.every_key.value,
             max_delete_percent: settings.max_delete_percent.value,
             max_runtime: settings.max_runtime.value,
             lock_wait: settings.lock_wait.value,

@@ -82,7 +82,26 @@ impl Planner {
             scope,
             keys,
             replans: self.replans,
+            skip: false,
         }
+    }
+
+    /// The one task of a node that has no key without TTL. `slots` are its slots, none on a standalone server.
+    #[must_use]
+    pub fn skipped(&self, node: &NodeKeys, slots: &SlotSet) -> ScanTask {
+        let scope = if slots.is_empty() {
+            Scope::Cursors(CursorScope {
+                pass: TaskId::new(),
+                table: Table::Database,
+                ranges: vec![CursorRange::WHOLE],
+                bits: 0,
+                slots: None,
+                process: node.process.clone(),
+            })
+        } else {
+            Scope::Slots { slots: slots.clone(), listing: node.listing }
+        };
+        ScanTask { skip: true, ..self.task(&node.node, scope, node.keys) }
     }
 
     fn plain_slots(&self, node: &NodeKeys, slots: &[(u16, u64)]) -> Vec<ScanTask> {

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use scanner::Selector;
+use scanner::sample::{Sampled, Tables, sample};
+use scanner::{Fate, Selector, Verdict};
 use serde::Serialize;
 use shared::activity::ActiveUsers;
 use shared::cluster::health::Look;
 use shared::cluster::{Deployment, Fault, FaultKind, Primary, node};
 use shared::env::Env;
-use shared::ids::RunId;
-use shared::limits::NOT_READY_TIMEOUT;
-use shared::messages::{Guards, PlannedNode, Rules, RunSpec, ScanTask};
+use shared::ids::{NodeId, RunId};
+use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SKIPPED_SAMPLE_KEYS};
+use shared::messages::{Guards, PlannedNode, Reason, Rules, RunSpec, ScanTask};
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Reading, Sample};
 use shared::sampling::{self, Purpose};
@@ -22,11 +23,10 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use crate::activity;
-use crate::estimate::Estimate;
+use crate::estimate::{self, Estimate};
 use crate::meet::{Met, meet};
 use crate::options::Options;
 use crate::plan::{NodeKeys, Planner};
-use crate::sample::sample;
 
 /// Why a run cannot start.
 #[derive(Debug, Error)]
@@ -131,7 +131,7 @@ pub struct Survey {
 #[serde(rename_all = "camelCase")]
 pub struct NodeSurvey {
     /// Its identity.
-    pub node: shared::ids::NodeId,
+    pub node: NodeId,
     /// `host:port`.
     pub address: String,
     /// Version, for people.
@@ -142,6 +142,8 @@ pub struct NodeSurvey {
     pub keys: u64,
     /// Those without TTL, of whatever pattern.
     pub keys_without_ttl: u64,
+    /// Whether its keys need no look, because none is without TTL.
+    pub skipped: bool,
     /// Scan tasks.
     pub tasks: u64,
     /// What the sample says.
@@ -194,15 +196,22 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let mut missing = SlotSet::all();
     for there in met {
         missing = missing.difference(&there.primary.slots);
-        let looked = look_at(&there, &selector, topology.cluster).await.map_err(SurveyError::from);
+        // Where nobody's keys are looked for but those without TTL, a node without such keys has none for us.
+        let status = &there.status;
+        let skip =
+            !options.every_key && !options.aggressive && status.keys > 0 && status.expires >= status.keys;
+        let looked = look_at(&there, &selector, (topology.cluster, skip)).await.map_err(SurveyError::from);
         let Some(looked) = down.unless_down(there.primary, looked)? else { continue };
         let LookedAt { node, keys, mut row, mut reading } = looked;
         for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == node.node) {
             reading.own_after += *own;
         }
         readings.push(reading);
-        let its_tasks =
-            if topology.cluster { planner.slots(&keys, &SlotSet::new()) } else { planner.database(&keys) };
+        let its_tasks = match (skip, topology.cluster) {
+            (true, _) => vec![planner.skipped(&keys, &there.primary.slots)],
+            (false, true) => planner.slots(&keys, &SlotSet::new()),
+            (false, false) => planner.database(&keys),
+        };
         row.tasks = its_tasks.len() as u64;
         planned.push(node);
         nodes.push(row);
@@ -323,17 +332,28 @@ struct LookedAt {
     reading: Reading,
 }
 
-async fn look_at(there: &Met<'_>, selector: &Selector<'_>, cluster: bool) -> Result<LookedAt, Fault> {
+async fn look_at(
+    there: &Met<'_>,
+    selector: &Selector<'_>,
+    (cluster, skip): (bool, bool),
+) -> Result<LookedAt, Fault> {
     let Met { primary, conn, status, own } = there;
-    let counts = node::slot_counts(conn, &primary.slots).await?;
+    // Those of a node that is skipped are not planned one by one.
+    let slots = match skip {
+        true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
+        false => node::slot_counts(conn, &primary.slots).await?,
+    };
     let keys = NodeKeys {
         node: primary.node.clone(),
         keys: status.keys,
         process: status.process.clone(),
         listing: status.listing,
-        slots: counts,
+        slots,
     };
-    let (sample, mut looked_up) = sample(conn, &keys, cluster, selector).await?;
+    let tables = Tables { keys: keys.keys, listing: cluster.then_some(keys.listing), slots: &keys.slots };
+    let wanted = if skip { SKIPPED_SAMPLE_KEYS } else { SAMPLE_KEYS };
+    let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
+    let mut looked_up = sampled.lookups;
     looked_up += *own;
     let reading = status.reading(&primary.node, looked_up);
     let node = PlannedNode {
@@ -350,10 +370,38 @@ async fn look_at(there: &Met<'_>, selector: &Selector<'_>, cluster: bool) -> Res
         slots: primary.slots.len() as u64,
         keys: status.keys,
         keys_without_ttl: status.keys.saturating_sub(status.expires),
+        skipped: skip,
         tasks: 0,
-        estimate: Estimate::of(&sample, status.keys),
+        estimate: Estimate::of(&judged(&sampled, selector), status.keys),
     };
     Ok(LookedAt { node, keys, row, reading })
+}
+
+/// What the keys of a sample turn out to be.
+fn judged(sampled: &Sampled, selector: &Selector<'_>) -> estimate::Sample {
+    let mut sample =
+        estimate::Sample { listed: sampled.listed, all: sampled.all, ..estimate::Sample::default() };
+    for (key, seen) in &sampled.looks {
+        let verdict = selector.judge(key.as_bytes(), seen);
+        sample.matching += u64::from(verdict != Verdict::Gone);
+        let Verdict::Found(reason, fate) = verdict else { continue };
+        let protected = fate == Fate::Protected;
+        sample.stale += u64::from(reason == Reason::Stale);
+        sample.protected += u64::from(reason == Reason::Stale && protected);
+        sample.inactive += u64::from(reason == Reason::Inactive && !protected);
+    }
+    sample
+}
+
+/// The tasks that read all of a standalone server that was not skipped after all.
+pub(crate) async fn replan_database(
+    deployment: &Deployment,
+    planner: &Planner,
+    node: &NodeId,
+) -> Result<Vec<ScanTask>, Fault> {
+    let status = deployment.status(node).await?;
+    let (keys, process, listing) = (status.keys, status.process, status.listing);
+    Ok(planner.database(&NodeKeys { node: node.clone(), keys, process, listing, slots: Vec::new() }))
 }
 
 /// The tasks that follow the rest of a task, with the slots' owners as they are now.

@@ -37,6 +37,7 @@ pub fn progress(spec: &RunSpec, state: RunState, totals: Totals, now_ms: u64) ->
         "state": state.word(),
         "keys": spec.keys(),
         "listedKeys": totals.counts.listed,
+        "skippedKeys": totals.counts.skipped,
         "scannedKeys": totals.counts.scanned,
         "staleTTLKeys": totals.counts.stale,
         "cleanedKeys": totals.accounting.deleted,

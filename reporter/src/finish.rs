@@ -44,7 +44,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     let metrics = Metrics {
         hit_rates: around.hit_rates.clone(),
         ttl: learned::ttl(&fold.statistics),
-        growth: learned::growth(&around.runs, counts.scanned).filter(|_| coverage.complete),
+        growth: learned::growth(&around.runs, counts.matching()).filter(|_| coverage.complete),
         prefixes: learned::prefixes(&fold.statistics, &counts, (accounting.deleted, fold.candidates_sent())),
         redis_health: around.health.clone(),
     };
@@ -63,6 +63,8 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         action: spec.rules.action.name().to_owned(),
         scanned_keys: counts.scanned,
         scanned_keys_approximate: fold.approximate,
+        skipped_keys: counts.skipped,
+        skipped: learned::skipped(&counts),
         cleaned_keys: accounting.deleted,
         stale_ttl_keys: counts.stale,
         inactive_user_caches: fold.totals.inactive_deleted,
@@ -163,12 +165,12 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
 fn current(fold: &Fold, window: &Window) -> CurrentMetrics {
     let counts = fold.totals.counts;
     let gone = fold.totals.accounting.deleted + fold.totals.accounting.vanished;
-    let with_ttl = counts.scanned - counts.stale;
+    let with_ttl = counts.matching() - counts.stale;
     CurrentMetrics {
         hit_rate: window.hit_rate,
         hits: window.hits,
         misses: window.misses,
-        total_keys: counts.scanned.saturating_sub(gone),
+        total_keys: counts.matching().saturating_sub(gone),
         avg_ttl: mean(counts.ttl_sum_ms, with_ttl).map(|ms| ms / 1_000.0),
     }
 }
@@ -187,6 +189,7 @@ fn nodes(fold: &Fold, spec: &RunSpec) -> Vec<NodeRow> {
             slots,
             listed_keys: totals.counts.listed,
             scanned_keys: totals.counts.scanned,
+            skipped_keys: totals.counts.skipped,
             stale_ttl_keys: totals.counts.stale,
             cleaned_keys: totals.deleted,
         }

@@ -3,6 +3,7 @@
 use shared::history::RunLine;
 use shared::messages::{ScanCounts, ScanStatistics, TTL_BARS_MS};
 use shared::metrics::{Growth, Heaviest, PrefixRow, Prefixes, TtlBucket, TtlDistribution};
+use shared::result::Skipped;
 use shared::sketch::Heavy;
 
 use crate::hit_rate::percent;
@@ -38,6 +39,24 @@ pub fn ttl(statistics: &ScanStatistics) -> TtlDistribution {
     }
 }
 
+/// What is known of keys that needed no look.
+#[must_use]
+pub fn skipped(counts: &ScanCounts) -> Skipped {
+    if counts.skipped == 0 {
+        return Skipped::default();
+    }
+    // As for any share of a random sample: 1.96 times the root of 0.25 / n.
+    #[expect(clippy::cast_precision_loss, reason = "an error needs no more than 52 bits")]
+    let error = (counts.sampled > 0).then(|| 98.0 / (counts.sampled as f64).sqrt());
+    let why = "no key of their nodes is without TTL: as many keys as keys that expire (INFO keyspace)";
+    Skipped {
+        matching_keys: counts.skipped_matching,
+        sampled_keys: counts.sampled,
+        sample_error_percent: error.map(|error| (error * 10.0).round() / 10.0),
+        why: Some(why.to_owned()),
+    }
+}
+
 /// Where the keys are, by the statistics and the counts of a run that handed `sent` candidates to reapers, of which
 /// `deleted` are gone.
 #[must_use]
@@ -54,7 +73,7 @@ pub fn prefixes(statistics: &ScanStatistics, counts: &ScanCounts, (deleted, sent
     (freed.total, freed.error_max) = (share(freed.total), share(freed.error_max));
     freed.rows.retain(|row| row.weight > 0);
     Prefixes {
-        by_keys: list(&statistics.keys, counts.scanned),
+        by_keys: list(&statistics.keys, counts.matching()),
         by_stale: list(&statistics.stale, counts.stale),
         by_memory: list(&statistics.memory, statistics.bytes),
         by_freed: freed,

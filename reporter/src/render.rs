@@ -54,6 +54,9 @@ fn figures(page: &mut String, result: &CleanupResult) {
     };
     let approximate = if result.scanned_keys_approximate { " (approximate)" } else { "" };
     row("scanned", result.scanned_keys, &format!("matching keys{approximate}"));
+    if result.skipped_keys > 0 {
+        row("skipped", result.skipped_keys, "keys of nodes that have none without TTL");
+    }
     let percent = percent(result.stale_ttl_keys, result.scanned_keys);
     row("stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them"));
     let inactive = &result.inactive;
@@ -77,6 +80,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
     let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!("mean TTL {ttl:.0} s"));
     row("left", metrics.total_keys, &format!("matching keys after the run{}", prefixed(", ", &ttl)));
     let _ = writeln!(page);
+    skipped(page, result);
     balance(page, result);
     let covered = match (&result.coverage.missing, result.coverage.slots_covered) {
         (None, Some(slots)) => format!("all {} slots", grouped(slots)),
@@ -124,6 +128,18 @@ fn balance(page: &mut String, result: &CleanupResult) {
     let _ = writeln!(page, "  {verdict:<11} {}", wrap(&line, 14));
 }
 
+fn skipped(page: &mut String, result: &CleanupResult) {
+    let skipped = &result.skipped;
+    if let (Some(why), Some(error)) = (&skipped.why, skipped.sample_error_percent) {
+        let sampled = grouped(skipped.sampled_keys);
+        let line = format!(
+            "{why}. What is told of their TTLs and prefixes comes from a sample of {sampled} keys, within {error} \
+             points of a share. `--every-key` looks at all."
+        );
+        let _ = writeln!(page, "  {:<11} {}", "skipped", wrap(&line, 14));
+    }
+}
+
 fn nodes(page: &mut String, result: &CleanupResult) {
     let _ = writeln!(
         page,
@@ -137,7 +153,7 @@ fn nodes(page: &mut String, result: &CleanupResult) {
             page,
             "  {first:<23} {:>6} {:>11} {:>11} {:>11} {:>11}",
             slots(node.slots),
-            grouped(node.listed_keys),
+            grouped(node.listed_keys + node.skipped_keys),
             grouped(node.scanned_keys),
             grouped(node.stale_ttl_keys),
             grouped(node.cleaned_keys)

@@ -240,6 +240,6 @@ async fn sample(
         reading.own_before = fold.own_lookups(&reading.node);
         reading.own_after = fold.own_lookups_after(&reading.node);
     }
-    sample.matching_keys = Some(fold.totals().counts.scanned);
+    sample.matching_keys = Some(fold.totals().counts.matching());
     (sample, look.health, problem)
 }

@@ -69,6 +69,7 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
         scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
         keys: 0,
         replans: 0,
+        skip: false,
     }
 }
 

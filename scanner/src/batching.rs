@@ -113,6 +113,7 @@ mod tests {
             scope: Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot },
             keys: 0,
             replans: 0,
+            skip: false,
         }
     }
 

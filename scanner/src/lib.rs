@@ -3,8 +3,10 @@
 
 mod batching;
 mod run;
+pub mod sample;
 mod select;
 mod settle;
+mod skip;
 mod statistics;
 mod tally;
 pub mod walk;

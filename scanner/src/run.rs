@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batching;
 use crate::select::Selector;
 use crate::settle::{Look, Settled, handed_back};
+use crate::skip::skip;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Listed, Reached, Taken, Walk};
@@ -107,6 +108,11 @@ impl Scanner {
     ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, Fault> {
         let deployment = self.deployments.get(&task.alias, spec.db).await?;
         let conn = deployment.conn(&task.node).await?;
+        let mut lister = conn.lister().await?;
+        if task.skip {
+            let report = skip(task, spec, selector, (&conn, &mut lister)).await?;
+            return Ok(Some((report, Vec::new())));
+        }
         let before = Look::take(&conn, spec, &task.scope).await?;
         if let Some(report) = before.restarted(task) {
             return Ok(Some((report, Vec::new())));
@@ -116,7 +122,6 @@ impl Scanner {
         let mut reading =
             Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
         let work = Work { spec, records, delivery, telemetry: &self.env.telemetry };
-        let mut lister = conn.lister().await?;
         if !reading.go_through(&mut walk, (&conn, &mut lister), selector, &work).await? {
             return Ok(None);
         }
@@ -304,7 +309,7 @@ impl Reading {
     /// Asks for the memory of the keys that wait for it, if there are at least `enough`.
     async fn weigh(&mut self, conn: &Conn, enough: usize) -> Result<(), Fault> {
         if self.tally.statistics.waiting() >= enough {
-            let found = weigh(conn, &self.tally.statistics.to_weigh()).await?;
+            let found = weigh(conn, &self.tally.statistics.to_weigh(usize::MAX)).await?;
             self.tally.lookups += found.lookups;
             self.tally.statistics.weighed(&found);
         }

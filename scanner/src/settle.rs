@@ -27,6 +27,14 @@ impl Look {
         Ok(Self { process, slots })
     }
 
+    /// Of `slots`, those that were served here both then and at an `earlier` look; all, where there are no slots.
+    pub(crate) fn stable_since(&self, earlier: &Self, slots: &SlotSet) -> SlotSet {
+        match (&earlier.slots, &self.slots) {
+            (Some(earlier), Some(now)) => now.stable_since(earlier, slots),
+            _ => slots.clone(),
+        }
+    }
+
     /// The report that gives the task up, if the cursors of its pass mean nothing any more.
     pub(crate) fn restarted(&self, task: &ScanTask) -> Option<TaskReport> {
         let (Scope::Cursors(cursors), Some(process)) = (&task.scope, &self.process) else { return None };
@@ -46,10 +54,7 @@ pub(crate) struct Settled {
 
 impl Settled {
     pub(crate) fn of(scope: &Scope, reached: &Reached, before: &Look, after: &Look, moved: &SlotSet) -> Self {
-        let stable = |slots: &SlotSet| match (&before.slots, &after.slots) {
-            (Some(before), Some(after)) => after.stable_since(before, slots).difference(moved),
-            _ => slots.clone(),
-        };
+        let stable = |slots: &SlotSet| after.stable_since(before, slots).difference(moved);
         match scope {
             Scope::Slots { listing, .. } => Self::of_slots(*listing, reached, &stable(&reached.slots)),
             Scope::Cursors(cursors) => Self::of_cursors(cursors, reached, cursors.slots.as_ref().map(stable)),
@@ -132,6 +137,7 @@ mod tests {
                 scope,
                 keys: 0,
                 replans: 0,
+                skip: false,
             });
             assert_eq!((report.rest.len(), report.approximate), (1, approximate));
         };

@@ -5,7 +5,7 @@ use shared::cluster::weigh::Weights;
 use shared::key::Key;
 use shared::limits::{PREFIX_BYTES_MAX, PREFIX_SAMPLES_MAX, TASK_SAMPLES};
 use shared::messages::ScanStatistics;
-use shared::sketch::Gather;
+use shared::sketch::{Gather, Heavy};
 
 use crate::select::{Fate, Verdict};
 
@@ -22,6 +22,8 @@ pub(crate) struct Statistics {
     keys: [Gather; PREFIX_DEPTH],
     /// Those without TTL.
     stale: [Gather; PREFIX_DEPTH],
+    /// How many keys each key stands for.
+    weight: u64,
     /// One of so many keys is weighed.
     stride: u64,
     /// How many keys are left until the next one.
@@ -43,11 +45,26 @@ struct Chosen {
 impl Statistics {
     /// For a task of about `keys` keys.
     pub(crate) fn new(keys: u64, configured_ttl_ms: u64) -> Self {
-        let stride = (keys / TASK_SAMPLES).max(1);
+        Self::weighted(1, (keys / TASK_SAMPLES).max(1), configured_ttl_ms)
+    }
+
+    /// For a sample of `keys` keys, each of which stands for `weight`.
+    pub(crate) fn of_sample(keys: u64, weight: u64, configured_ttl_ms: u64) -> Self {
+        let mut statistics = Self::weighted(weight, 1, configured_ttl_ms);
+        if weight > 1 {
+            // A share of a random sample is within this many parts of all, 19 times out of 20.
+            let error = keys.saturating_mul(weight) / keys.isqrt().max(1);
+            (statistics.found.keys, statistics.found.stale) = (Heavy::off_by(error), Heavy::off_by(0));
+        }
+        statistics
+    }
+
+    fn weighted(weight: u64, stride: u64, configured_ttl_ms: u64) -> Self {
         Self {
             found: ScanStatistics::default(),
             keys: Default::default(),
             stale: Default::default(),
+            weight,
             stride,
             left: gap(stride),
             configured_ttl_ms,
@@ -61,12 +78,12 @@ impl Statistics {
             return;
         }
         if let Ttl::Left(ms) = ttl {
-            self.found.add_ttl(ms);
+            self.found.add_ttl(ms, self.weight);
         }
         for (depth, prefix) in prefixes(key).enumerate() {
-            self.keys[depth].add(prefix, 1, name);
+            self.keys[depth].add(prefix, self.weight, name);
             if ttl == Ttl::Unlimited {
-                self.stale[depth].add(prefix, 1, name);
+                self.stale[depth].add(prefix, self.weight, name);
             }
         }
         if self.left > 0 {
@@ -92,29 +109,36 @@ impl Statistics {
         self.chosen.len()
     }
 
-    /// Those keys, each with whether its idle time is wanted.
-    pub(crate) fn to_weigh(&self) -> Vec<(Key, bool)> {
-        self.chosen.iter().map(|chosen| (chosen.key.clone(), chosen.late_for_ms.is_some())).collect()
+    /// Those keys, at most `count`, each with whether its idle time is wanted.
+    pub(crate) fn to_weigh(&self, count: usize) -> Vec<(Key, bool)> {
+        self.chosen
+            .iter()
+            .take(count)
+            .map(|chosen| (chosen.key.clone(), chosen.late_for_ms.is_some()))
+            .collect()
     }
 
-    /// Takes in what they weigh.
+    /// Takes in what the first of them weigh.
     pub(crate) fn weighed(&mut self, found: &Weights) {
         if let Some(refused) = &found.refused {
             self.found.refused.get_or_insert_with(|| refused.clone());
         }
-        for (chosen, weight) in std::mem::take(&mut self.chosen).into_iter().zip(&found.weights) {
+        let stands_for = self.weight * self.stride;
+        let weighed = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
+        for (chosen, weight) in weighed.zip(&found.weights) {
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
                 self.found.late += 1;
                 self.found.late_used += u64::from(idle_s * 1_000 < late_ms);
             }
             let Some(bytes) = weight.bytes else { continue };
             self.found.sampled += 1;
-            self.found.bytes += bytes * self.stride;
-            self.found.candidate_bytes += u64::from(chosen.candidate) * bytes * self.stride;
+            let bytes = bytes.saturating_mul(stands_for);
+            self.found.bytes += bytes;
+            self.found.candidate_bytes += u64::from(chosen.candidate) * bytes;
             for prefix in prefixes(chosen.key.as_bytes()).map(name) {
-                self.found.memory.add(&prefix, bytes * self.stride);
+                self.found.memory.add(&prefix, bytes);
                 if chosen.candidate {
-                    self.found.candidate_memory.add(&prefix, bytes * self.stride);
+                    self.found.candidate_memory.add(&prefix, bytes);
                 }
                 if self.found.examples.len() < PREFIX_SAMPLES_MAX {
                     self.found.examples.entry(prefix).or_insert_with(|| chosen.key.shortened(60));
@@ -206,7 +230,7 @@ mod tests {
         assert!(near(statistics.waiting() as u64, TASK_SAMPLES));
         // In the last fifth of 900 s for 120 s: used 10 s ago, which is within it.
         let weights: Vec<Weight> = statistics
-            .to_weigh()
+            .to_weigh(usize::MAX)
             .iter()
             .map(|(_, idle)| Weight { bytes: Some(100), idle_s: idle.then_some(10) })
             .collect();

@@ -169,9 +169,7 @@ impl SlotTally {
             }
         }
         counts.scanned += 1;
-        if let Ttl::Left(ms) = ttl {
-            counts.ttl_sum_ms = counts.ttl_sum_ms.saturating_add(ms);
-        }
+        counts.add_ttl(ttl.left_ms());
     }
 }
 

@@ -70,6 +70,12 @@ pub struct CleanupResult {
     pub scanned_keys: u64,
     /// Whether `scanned_keys` may hold keys twice, because a table was resized while it was read.
     pub scanned_keys_approximate: bool,
+    /// Keys of nodes that were skipped, of whatever pattern: none of them is without TTL, which the server knows.
+    #[serde(default)]
+    pub skipped_keys: u64,
+    /// What is known of them.
+    #[serde(default)]
+    pub skipped: Skipped,
     /// Keys deleted.
     pub cleaned_keys: u64,
     /// Keys without TTL found.
@@ -112,6 +118,20 @@ impl CleanupResult {
         self.metrics.prefixes = Prefixes::default();
         self
     }
+}
+
+/// Keys that needed no look.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    /// Those that match, by the samples.
+    pub matching_keys: u64,
+    /// Matching keys that were looked at all the same, for the statistics.
+    pub sampled_keys: u64,
+    /// A share of them is off by so many points at most, 19 times out of 20; `None` if nothing was skipped.
+    pub sample_error_percent: Option<f64>,
+    /// Why they were skipped, if they were.
+    pub why: Option<String>,
 }
 
 /// The cache as the run saw it.
@@ -212,6 +232,9 @@ pub struct NodeRow {
     pub listed_keys: u64,
     /// Matching keys there.
     pub scanned_keys: u64,
+    /// Keys there that needed no look, of whatever pattern.
+    #[serde(default)]
+    pub skipped_keys: u64,
     /// Matching keys without TTL there.
     #[serde(rename = "staleTTLKeys")]
     pub stale_ttl_keys: u64,

@@ -212,6 +212,8 @@ pub struct JobArgs {
     pub pattern: Vec<String>,
     #[arg(long, value_name = "GLOB", help = about("--protect"), help_heading = SELECTION)]
     pub protect: Vec<String>,
+    #[arg(long, help = about("--every-key"), help_heading = SELECTION)]
+    pub every_key: bool,
     #[arg(long, help = about("--aggressive"), help_heading = SELECTION)]
     pub aggressive: bool,
     #[arg(long, value_name = "N", help = about("--inactivity-days"), help_heading = SELECTION)]
@@ -282,6 +284,7 @@ impl JobArgs {
             .value("--expire-ttl", self.expire_ttl.as_deref())
             .value("--jitter", self.jitter.as_deref())
             .switch("--dry-run", self.dry_run)
+            .switch("--every-key", self.every_key)
             .value("--grace", self.grace.as_deref())
             .value("--max-delete-percent", self.max_delete_percent.as_deref())
             .value("--max-runtime", self.max_runtime.as_deref())

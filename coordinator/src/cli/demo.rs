@@ -102,6 +102,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
             inactive: None,
         },
         dry_run: false,
+        every_key: false,
         max_delete_percent: 100,
         max_runtime: None,
         lock_wait: Duration::ZERO,

@@ -55,6 +55,14 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     let (matching, stale) = (grouped(estimate.matching_keys), grouped(estimate.stale_ttl_keys));
     let found = format!("{matching} keys match and {stale} of them are stale: {sure}");
     let _ = writeln!(page, "\n  {}", wrap(&found, 2));
+    let skipped: u64 = survey.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
+    if skipped > 0 {
+        let skipped = format!(
+            "{} keys need no look: their nodes have none without TTL (`--every-key` looks at all)",
+            grouped(skipped)
+        );
+        let _ = writeln!(page, "  {}", wrap(&skipped, 2));
+    }
     if estimate.protected_keys > 0 {
         let _ = writeln!(page, "  {} of the stale keys are protected", grouped(estimate.protected_keys));
     }

@@ -28,8 +28,8 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
     log::write_above(Some(bar.clone()));
     while progress.changed().await.is_ok() {
         let now = *progress.borrow_and_update();
-        bar.set_length(now.keys.max(now.totals.counts.listed));
-        bar.set_position(now.totals.counts.listed);
+        bar.set_length(now.keys.max(now.totals.counts.passed()));
+        bar.set_position(now.totals.counts.passed());
         bar.set_message(now.state.word());
         let (stale, deleted) = (now.totals.counts.stale, now.totals.accounting.deleted);
         bar.set_prefix(format!(", {} stale, {} deleted", grouped(stale), grouped(deleted)));

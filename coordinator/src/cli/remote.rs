@@ -169,7 +169,7 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
         tracing::warn!(
             "nothing has moved for {} s ({} keys listed so far): is a `keysweep {role}` running, and does it reach Redis?",
             IDLE.as_secs(),
-            grouped(now.totals.counts.listed)
+            grouped(now.totals.counts.passed())
         );
     }
 }

@@ -108,7 +108,7 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
             format!(
                 "  {}: {} of about {} keys listed, {} stale, {} deleted\n",
                 progress.state.word(),
-                grouped(totals.counts.listed),
+                grouped(totals.counts.passed()),
                 grouped(progress.keys),
                 grouped(totals.counts.stale),
                 grouped(totals.accounting.deleted)

@@ -8,7 +8,7 @@ use shared::slot::SlotSet;
 
 use super::driver::Driver;
 use crate::plan::Planner;
-use crate::survey::replan;
+use crate::survey::{replan, replan_database};
 
 /// Whether a rest is read on as it is: the positions of a pass that were not reached.
 fn is_continued(rest: &Rest) -> bool {
@@ -49,6 +49,9 @@ impl Driver<'_> {
     ) -> Result<Vec<ScanTask>, Fault> {
         if is_continued(rest) {
             return Ok(vec![planner.task(node, rest.scope.clone(), 0)]);
+        }
+        if rest.reason == RestReason::NotHealthy && matches!(rest.scope, Scope::Cursors(_)) {
+            return replan_database(self.deployment().await?, planner, node).await;
         }
         let slots = self.not_handed_on(rest);
         if slots.is_empty() {

@@ -35,6 +35,7 @@ fn row(address: &str, slots: u64, keys: u64) -> NodeRow {
         listed_keys: keys,
         scanned_keys: keys - keys / 7,
         stale_ttl_keys: keys / 10,
+        skipped_keys: 0,
         cleaned_keys: keys / 10,
     }
 }
@@ -53,6 +54,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         ..Accounting::default()
     };
     CleanupResult {
+        skipped: Default::default(),
         schema_version: SCHEMA_VERSION,
         run_id: run_id(),
         job: "permission-cache-cleanup".to_owned(),
@@ -66,6 +68,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         action: "delete".to_owned(),
         scanned_keys: sum(|row| row.scanned_keys),
         scanned_keys_approximate: false,
+        skipped_keys: 0,
         cleaned_keys: deleted,
         stale_ttl_keys: deleted + 3,
         inactive_user_caches: 0,
@@ -116,6 +119,7 @@ fn huge_result() -> CleanupResult {
 fn options(patterns: &[&str], protect: &[&str]) -> Options {
     let parsed = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text).expect("good")).collect();
     Options {
+        every_key: false,
         job: "permission-cache-cleanup".to_owned(),
         display_name: "PermissionCacheCleanup".to_owned(),
         alias: Alias::new("main"),
@@ -155,6 +159,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         exact: keys < 10_000,
     };
     let node = |address: &&str| NodeSurvey {
+        skipped: false,
         node: NodeId::new("0123456789abcdef0123456789abcdef01234567"),
         address: (*address).to_owned(),
         version: version.to_owned(),

@@ -12,6 +12,7 @@ mod idle_times;
 mod lock;
 mod reshard;
 mod resize;
+mod skipping;
 mod slow_nodes;
 mod statistics;
 mod telemetry;

@@ -62,6 +62,7 @@ pub fn options(urls: Vec<String>) -> Options {
             inactive: None,
         },
         dry_run: false,
+        every_key: false,
         max_delete_percent: 50,
         max_runtime: None,
         lock_wait: Duration::ZERO,

@@ -46,6 +46,8 @@ pub fn example() -> CleanupResult {
         action: "delete".to_owned(),
         scanned_keys: scanned,
         scanned_keys_approximate: false,
+        skipped_keys: 0,
+        skipped: Default::default(),
         cleaned_keys: deleted,
         stale_ttl_keys: deleted + 11_500,
         inactive_user_caches: 4_210,
@@ -81,6 +83,7 @@ pub fn empty() -> CleanupResult {
     CleanupResult {
         inactive_user_caches: 0,
         scanned_keys: 0,
+        skipped_keys: 0,
         cleaned_keys: 0,
         stale_ttl_keys: 0,
         current_metrics: CurrentMetrics { hit_rate: None, hits: 0, misses: 0, total_keys: 0, avg_ttl: None },

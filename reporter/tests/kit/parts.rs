@@ -17,6 +17,7 @@ pub fn node(n: u64) -> NodeRow {
         listed_keys: 402_114 + n * 1_377,
         scanned_keys: 311_020 + n * 977,
         stale_ttl_keys: 4_310 + n * n * 177 % 2_900,
+        skipped_keys: 0,
         cleaned_keys: 2_390 + n * n * 177 % 2_900,
     }
 }

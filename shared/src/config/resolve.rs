@@ -109,6 +109,7 @@ fn job_settings<'a>(
         action: layers.must("action", parse::choice)?.map(action),
         grace: layers.must("grace", parse::time)?,
         dry_run: layers.must("dryRun", parse::switch)?,
+        every_key: layers.must("everyKey", parse::switch)?,
         aggressive_cleanup: layers.must("aggressiveCleanup", parse::switch)?,
         inactivity_threshold_days: layers.must("inactivityThresholdDays", parse::whole)?,
         identity: layers.optional("identity", parse::line)?,

@@ -44,6 +44,7 @@ impl Settings {
             row("jitter", &self.jitter, time),
             row("grace", &self.grace, time),
             row("dryRun", &self.dry_run, bool::to_string),
+            row("everyKey", &self.every_key, bool::to_string),
             row("aggressiveCleanup", &self.aggressive_cleanup, bool::to_string),
             row("inactivityThresholdDays", &self.inactivity_threshold_days, u32::to_string),
             row("identity", &self.identity, text),

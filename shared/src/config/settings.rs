@@ -98,6 +98,8 @@ pub struct Settings {
     pub grace: Setting<Duration>,
     /// No write command is sent.
     pub dry_run: Setting<bool>,
+    /// Whether keys are looked at also on nodes that have none without TTL.
+    pub every_key: Setting<bool>,
     /// Inactive users' keys go as well.
     pub aggressive_cleanup: Setting<bool>,
     /// Days without activity that make a user inactive.

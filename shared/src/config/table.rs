@@ -64,6 +64,10 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--dry-run")
         .default("false")
         .help("Report only; send no write command at all"),
+    Spec::job("everyKey", "KEYSWEEP_EVERY_KEY", Kind::Switch)
+        .flag("--every-key")
+        .default("false")
+        .help("Look at every key, also on nodes that have none without TTL"),
     Spec::job("aggressiveCleanup", "KEYSWEEP_AGGRESSIVE", Kind::Switch)
         .flag("--aggressive")
         .other_env("AGGRESSIVE_CACHE_CLEANUP")

@@ -51,6 +51,9 @@ pub struct ScanTask {
     pub keys: u64,
     /// How often this part of the keyspace was planned before.
     pub replans: u32,
+    /// Whether its keys need no look if the node has none without TTL, as it had none when this was planned.
+    #[serde(default)]
+    pub skip: bool,
 }
 
 /// Why a key is a candidate.
@@ -137,8 +140,36 @@ pub struct ScanCounts {
     pub reported: u64,
     /// Stale or inactive keys longer than [`crate::limits::KEY_BYTES_MAX`].
     pub too_long: u64,
-    /// Sum of the TTLs of scanned keys that have one, in milliseconds.
+    /// Sum of the TTLs of scanned keys that have one, in milliseconds, and of skipped ones as the sample tells.
     pub ttl_sum_ms: u64,
+    /// Keys of nodes that were skipped, of whatever pattern: none of them was without TTL.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Those of them that match, by the sample.
+    #[serde(default)]
+    pub skipped_matching: u64,
+    /// Matching keys in the samples.
+    #[serde(default)]
+    pub sampled: u64,
+}
+
+impl ScanCounts {
+    /// Matching keys that there are: scanned, and skipped.
+    #[must_use]
+    pub fn matching(&self) -> u64 {
+        self.scanned + self.skipped_matching
+    }
+
+    /// Keys of whatever pattern that are behind us: listed, or skipped.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.listed + self.skipped
+    }
+
+    /// Takes a TTL in.
+    pub fn add_ttl(&mut self, ms: u64) {
+        self.ttl_sum_ms = self.ttl_sum_ms.saturating_add(ms);
+    }
 }
 
 impl std::ops::AddAssign for ScanCounts {
@@ -152,7 +183,10 @@ impl std::ops::AddAssign for ScanCounts {
         self.protected += other.protected;
         self.reported += other.reported;
         self.too_long += other.too_long;
-        self.ttl_sum_ms = self.ttl_sum_ms.saturating_add(other.ttl_sum_ms);
+        self.add_ttl(other.ttl_sum_ms);
+        self.skipped += other.skipped;
+        self.skipped_matching += other.skipped_matching;
+        self.sampled += other.sampled;
     }
 }
 
@@ -167,6 +201,8 @@ pub enum RestReason {
     Giant,
     /// The server did not list the slots in order.
     Unordered,
+    /// The node has a key without TTL, so it is not skipped.
+    NotHealthy,
 }
 
 /// A part of a task that must be planned again.

@@ -57,12 +57,12 @@ pub struct ScanStatistics {
 }
 
 impl ScanStatistics {
-    /// Takes a TTL in.
-    pub fn add_ttl(&mut self, ms: u64) {
+    /// Takes the TTL of `keys` keys in.
+    pub fn add_ttl(&mut self, ms: u64, keys: u64) {
         #[expect(clippy::cast_precision_loss, reason = "the sketch is off by 1 % anyway")]
-        self.ttls.add(ms.max(1) as f64);
+        self.ttls.add(ms.max(1) as f64, keys);
         let bar = TTL_BARS_MS.iter().position(|end| ms <= *end).unwrap_or(TTL_BARS_MS.len());
-        self.ttl_bars[bar] += 1;
+        self.ttl_bars[bar] += keys;
     }
 
     /// Takes those of another task in.

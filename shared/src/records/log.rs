@@ -115,6 +115,7 @@ mod tests {
             scope: Scope::Slots { slots: SlotSet::new(), listing: SlotListing::KeysInSlot },
             keys: 0,
             replans: 0,
+            skip: false,
         };
         (0..count).map(|_| task()).collect()
     }

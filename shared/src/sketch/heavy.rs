@@ -37,6 +37,12 @@ impl Heavy {
         heavy
     }
 
+    /// None yet, whose weights will be off by `error`, because they are those of a sample.
+    #[must_use]
+    pub fn off_by(error: u64) -> Self {
+        Self { error, ..Self::default() }
+    }
+
     /// Adds to the weight of a name.
     pub fn add(&mut self, name: &str, weight: u64) {
         // The library takes no sum beyond what it can hold.

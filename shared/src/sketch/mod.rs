@@ -23,7 +23,7 @@ mod tests {
         let mut merged = Quantiles::default();
         for part in values.chunks(7_777) {
             let mut sketch = Quantiles::default();
-            part.iter().for_each(|value| sketch.add(*value));
+            part.iter().for_each(|value| sketch.add(*value, 1));
             let travelled: Quantiles = wire::decode(&wire::encode(&sketch).unwrap()).unwrap();
             assert_eq!(travelled, sketch);
             merged.merge(&travelled);

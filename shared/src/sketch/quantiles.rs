@@ -16,9 +16,9 @@ impl Default for Quantiles {
 }
 
 impl Quantiles {
-    /// Takes a value in.
-    pub fn add(&mut self, value: f64) {
-        self.0.add(value);
+    /// Takes a value in that comes so many times.
+    pub fn add(&mut self, value: f64, times: u64) {
+        self.0.add_with_count(value, times);
     }
 
     /// Takes another sketch in.

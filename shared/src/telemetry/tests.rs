@@ -80,6 +80,8 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         action: "delete".to_owned(),
         scanned_keys: 0,
         scanned_keys_approximate: false,
+        skipped_keys: 0,
+        skipped: Default::default(),
         cleaned_keys: 0,
         stale_ttl_keys: 0,
         inactive_user_caches: 0,

@@ -63,6 +63,12 @@ pub enum Ttl {
 }
 
 impl Ttl {
+    /// What is left, in milliseconds; 0 without one.
+    #[must_use]
+    pub fn left_ms(self) -> u64 {
+        if let Self::Left(ms) = self { ms } else { 0 }
+    }
+
     /// The look-up that it took, as the server counts it. A redirected one counts nowhere.
     #[must_use]
     pub fn lookup(self) -> Lookups {

@@ -1,0 +1,138 @@
+//! A sample of the matching keys of a node: enough to estimate how many a run would delete, or how long they live.
+//! Reads only.
+
+use std::collections::HashSet;
+
+use shared::cluster::{Ask, Fault, Lister, Listing, Seen};
+use shared::key::{self, Key};
+use shared::messages::Lookups;
+use shared::range::SlotListing;
+use shared::slot::SLOTS;
+
+use crate::select::Selector;
+
+/// `COUNT` of a sampling SCAN.
+const PAGE_KEYS: u64 = 500;
+
+/// Pages taken from random places before the node is read from the start instead.
+const RANDOM_PAGES: u64 = 64;
+
+/// Pages asked for in one write, at most.
+const PAGES_AT_ONCE: u64 = 4;
+
+/// Where the keys of a node are.
+pub struct Tables<'a> {
+    /// Keys in its database.
+    pub keys: u64,
+    /// How it lists slots best; `None` on a standalone server.
+    pub listing: Option<SlotListing>,
+    /// Its slots, each with its share of the keys, in any unit.
+    pub slots: &'a [(u16, u64)],
+}
+
+/// What a sample holds.
+#[derive(Default)]
+pub struct Sampled {
+    /// Keys listed, of whatever pattern.
+    pub listed: u64,
+    /// Those that match, each once, and how they looked.
+    pub looks: Vec<(Key, Seen)>,
+    /// Whether these are all keys of the node.
+    pub all: bool,
+    /// Look-ups made, also for what is not in the sample.
+    pub lookups: Lookups,
+}
+
+/// A sample of about `wanted` matching keys (all, if there are fewer).
+///
+/// Keys are hashed, so any stretch of a table is a fair sample of it; pages start at random places all the
+/// same, because newer servers keep the keys of one slot together. Where random pages do not bring enough
+/// matching keys, because they are rare, the node is read from the start until there are enough.
+pub async fn sample(
+    lister: &mut Lister,
+    tables: &Tables<'_>,
+    wanted: u64,
+    selector: &Selector<'_>,
+) -> Result<Sampled, Fault> {
+    let (sampled, seen) = (Sampled::default(), HashSet::new());
+    let mut sampling = Sampling { lister, selector, wanted, sampled, seen };
+    if tables.keys > 2 * wanted {
+        let at_once = wanted.div_ceil(PAGE_KEYS).clamp(1, PAGES_AT_ONCE);
+        for _ in 0..RANDOM_PAGES / at_once {
+            sampling.pages((0..at_once).map(|_| random_cursor(tables))).await?;
+            if sampling.enough() {
+                return Ok(sampling.sampled);
+            }
+        }
+        sampling.sampled = Sampled { lookups: sampling.sampled.lookups, ..Sampled::default() };
+        sampling.seen.clear();
+    }
+    let mut cursor = 0;
+    loop {
+        cursor = sampling.pages(std::iter::once(cursor)).await?;
+        sampling.sampled.all = cursor == 0;
+        if cursor == 0 || sampling.enough() {
+            return Ok(sampling.sampled);
+        }
+    }
+}
+
+/// A cursor somewhere in the node's tables. The server ignores the bits that its table does not have.
+fn random_cursor(tables: &Tables<'_>) -> u64 {
+    let cursor = fastrand::u64(..);
+    let shares: u64 = tables.slots.iter().map(|(_, share)| share).sum();
+    if tables.listing != Some(SlotListing::OrderedScan) || shares == 0 {
+        return cursor;
+    }
+    // One table per slot: a slot by its share of the keys, and a place in it.
+    let mut place = fastrand::u64(..shares);
+    let slot = tables.slots.iter().find(|(_, share)| {
+        let here = place < *share;
+        place = place.saturating_sub(*share);
+        here
+    });
+    cursor & !(u64::from(SLOTS) - 1) | slot.map_or(0, |(slot, _)| u64::from(*slot))
+}
+
+struct Sampling<'a> {
+    lister: &'a mut Lister,
+    selector: &'a Selector<'a>,
+    wanted: u64,
+    sampled: Sampled,
+    seen: HashSet<Key>,
+}
+
+impl Sampling<'_> {
+    fn enough(&self) -> bool {
+        self.sampled.looks.len() as u64 >= self.wanted
+    }
+
+    /// Looks at the pages at `cursors`; the cursor after the last of them.
+    async fn pages(&mut self, cursors: impl Iterator<Item = u64>) -> Result<u64, Fault> {
+        let count = PAGE_KEYS as u32;
+        let listings: Vec<Listing> = cursors.map(|cursor| Listing::Scan { cursor, count }).collect();
+        let (pages, _) = self.lister.window(&listings, &[b""; 0], Ask::Ttl).await?;
+        let next = pages.last().map_or(0, |page| page.next);
+        let mut wanted = Vec::new();
+        for key in pages.into_iter().flat_map(|page| page.keys) {
+            if key::is_own(&key) {
+                continue;
+            }
+            // Only matching keys are remembered: there are few of them, whatever the size of the node. Others
+            // that come twice make the estimate a little smaller.
+            if self.selector.wants(&key) {
+                if !self.seen.insert(Key::new(&*key)) {
+                    continue;
+                }
+                wanted.push(key);
+            }
+            self.sampled.listed += 1;
+        }
+        let (_, looks) = self.lister.window(&[], &wanted, self.selector.ask()).await?;
+        for (key, seen) in wanted.iter().zip(looks) {
+            self.sampled.lookups += seen.lookups;
+            self.sampled.looks.push((Key::new(&**key), seen));
+        }
+        Ok(next)
+    }
+}

@@ -1,0 +1,87 @@
+//! A node on which no key is without TTL has nothing stale, and its server says so for nothing: as many keys as keys
+//! that expire (INFO keyspace). Its slots are vouched for by that, and a sample of its keys tells how they live. It is
+//! looked at when the task is done, not when it was planned, and between two looks at the slots.
+
+use shared::cluster::weigh::weigh;
+use shared::cluster::{Conn, Fault, Lister, node};
+use shared::limits::{SKIPPED_SAMPLE_KEYS, WEIGHED_AT_ONCE};
+use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport};
+use shared::range::{Scope, SlotListing};
+use shared::slot::SlotSet;
+
+use crate::sample::{Sampled, Tables, sample};
+use crate::select::Selector;
+use crate::settle::Look;
+use crate::statistics::Statistics;
+
+/// The report of a task whose node is to be skipped. Where a key without TTL has turned up, all of it is handed back.
+pub(crate) async fn skip(
+    task: &ScanTask,
+    spec: &RunSpec,
+    selector: &Selector<'_>,
+    (conn, lister): (&Conn, &mut Lister),
+) -> Result<TaskReport, Fault> {
+    let before = Look::take(conn, spec, &task.scope).await?;
+    if let Some(report) = before.restarted(task) {
+        return Ok(report);
+    }
+    let status = node::status(conn, spec.db).await?;
+    if status.expires < status.keys {
+        let rest = vec![Rest { reason: RestReason::NotHealthy, scope: task.scope.clone(), pass: None }];
+        return Ok(TaskReport { rest, ..TaskReport::blank(task) });
+    }
+    let slots: Vec<(u16, u64)> = task.scope.slots().iter().map(|slot| (slot, 1)).collect();
+    let listing = spec.cluster.then_some(status.listing);
+    let tables = Tables { keys: status.keys, listing, slots: &slots };
+    let sampled = sample(lister, &tables, SKIPPED_SAMPLE_KEYS, selector).await?;
+    let (counts, mut statistics) = taken(&sampled, status.keys, selector, spec);
+    let mut lookups = sampled.lookups;
+    while statistics.waiting() > 0 {
+        let found = weigh(conn, &statistics.to_weigh(WEIGHED_AT_ONCE)).await?;
+        lookups += found.lookups;
+        statistics.weighed(&found);
+    }
+    let after = Look::take(conn, spec, &task.scope).await?;
+    if let Some(report) = after.restarted(task) {
+        return Ok(report);
+    }
+    let (covered, rest) = vouched_for(&task.scope, &before, &after);
+    let statistics = Box::new(statistics.finish(0));
+    Ok(TaskReport { covered, rest, counts, lookups, statistics, ..TaskReport::blank(task) })
+}
+
+/// What the sample says of all `keys` keys of the node.
+fn taken(sampled: &Sampled, keys: u64, selector: &Selector<'_>, spec: &RunSpec) -> (ScanCounts, Statistics) {
+    let looked = sampled.looks.len() as u64;
+    let scale = |part: u64| {
+        let scaled = u128::from(part) * u128::from(keys) / u128::from(sampled.listed.max(1));
+        u64::try_from(scaled).unwrap_or(u64::MAX)
+    };
+    let matching = if sampled.all { looked } else { scale(looked) };
+    let stands_for = (matching / looked.max(1)).max(1);
+    let mut statistics = Statistics::of_sample(looked, stands_for, spec.application.configured_ttl_ms);
+    let mut counts =
+        ScanCounts { skipped: keys, skipped_matching: matching, sampled: looked, ..ScanCounts::default() };
+    for (key, seen) in &sampled.looks {
+        statistics.seen(key.as_bytes(), seen.ttl, selector.judge(key.as_bytes(), seen));
+        counts.add_ttl(seen.ttl.left_ms().saturating_mul(stands_for));
+    }
+    (counts, statistics)
+}
+
+/// What nobody has to read, and what has to be: slots that moved while we looked.
+fn vouched_for(scope: &Scope, before: &Look, after: &Look) -> (Covered, Vec<Rest>) {
+    match scope {
+        Scope::Cursors(cursors) => {
+            let (pass, ranges) = (cursors.pass, cursors.ranges.clone());
+            (Covered::Ranges { pass, slots: cursors.slots.clone(), ranges }, Vec::new())
+        }
+        Scope::Slots { slots, .. } => {
+            let stable = after.stable_since(before, slots);
+            let moved: SlotSet = slots.difference(&stable);
+            let scope = Scope::Slots { slots: moved.clone(), listing: SlotListing::KeysInSlot };
+            let rest = Rest { reason: RestReason::Unstable, scope, pass: None };
+            (Covered::Slots(stable), if moved.is_empty() { Vec::new() } else { vec![rest] })
+        }
+    }
+}
