@@ -1,0 +1,44 @@
+//! The binaries that are measured. They are built in release mode, since nothing else is worth measuring, and
+//! in one go for the whole workspace, so that each library is built once.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cargo;
+
+/// Where our binaries are.
+pub(crate) struct Programs {
+    /// The one that holds the clients of the bench.
+    pub(crate) xtask: PathBuf,
+    keysweep: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Builds both in release mode.
+    ///
+    /// # Errors
+    /// If they do not build.
+    pub(crate) fn build() -> Result<Self> {
+        let [keysweep, xtask] = cargo::build(["keysweep", "xtask"], &["--release"])?;
+        Ok(Self { xtask, keysweep: Some(keysweep) })
+    }
+
+    /// Takes what was built beside the program that runs now, whatever its profile: for tests.
+    ///
+    /// # Errors
+    /// If the system does not say what runs now.
+    pub(crate) fn as_built() -> Result<Self> {
+        let xtask = std::env::current_exe().context("failed to find the program that runs now")?;
+        let keysweep = xtask.parent().unwrap_or(Path::new(".")).join("keysweep");
+        Ok(Self { xtask, keysweep: keysweep.is_file().then_some(keysweep) })
+    }
+
+    /// The binary of keysweep.
+    ///
+    /// # Errors
+    /// If it has not been built.
+    pub(crate) fn keysweep(&self) -> Result<PathBuf> {
+        self.keysweep.clone().context("`keysweep` has not been built: `cargo build --bin keysweep`")
+    }
+}
