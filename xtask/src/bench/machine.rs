@@ -29,7 +29,7 @@ impl Machine {
         let node = version(find_program("node"), "--version")
             .map(|line| format!("Node.js {}", line.trim_start_matches('v')));
         let ioredis = packages::ioredis_version(&root().join("target/bench-node/node_modules"));
-        let python = packages::python().ok();
+        let python = packages::python(false).ok();
         let redis_py = python.as_ref().and_then(|python| packages::python_version(python));
         let found = [
             Some(servers.to_owned()),

@@ -57,7 +57,7 @@ pub(crate) struct Options {
     /// Measure the binaries beside this one, however they were built: for tests.
     #[arg(long, hide = true)]
     as_built: bool,
-    /// More arguments for `keysweep run`.
+    /// More arguments for `keysweep run`; `BENCHMARKS.md` stays as it is then.
     #[arg(last = true)]
     args: Vec<String>,
 }

@@ -11,6 +11,8 @@ use crate::cargo;
 pub(crate) struct Programs {
     /// The one that holds the clients of the bench.
     pub(crate) xtask: PathBuf,
+    /// Whether packages that others need may be installed below `target/`.
+    pub(crate) installs: bool,
     keysweep: Option<PathBuf>,
 }
 
@@ -21,17 +23,17 @@ impl Programs {
     /// If they do not build.
     pub(crate) fn build() -> Result<Self> {
         let [keysweep, xtask] = cargo::build(["keysweep", "xtask"], &["--release"])?;
-        Ok(Self { xtask, keysweep: Some(keysweep) })
+        Ok(Self { xtask, installs: true, keysweep: Some(keysweep) })
     }
 
-    /// Takes what was built beside the program that runs now, whatever its profile: for tests.
+    /// Takes what was built beside the program that runs now, whatever its profile, and installs nothing: for tests.
     ///
     /// # Errors
     /// If the system does not say what runs now.
     pub(crate) fn as_built() -> Result<Self> {
         let xtask = std::env::current_exe().context("failed to find the program that runs now")?;
         let keysweep = xtask.parent().unwrap_or(Path::new(".")).join("keysweep");
-        Ok(Self { xtask, keysweep: keysweep.is_file().then_some(keysweep) })
+        Ok(Self { xtask, installs: false, keysweep: keysweep.is_file().then_some(keysweep) })
     }
 
     /// The binary of keysweep.

@@ -40,7 +40,7 @@ pub(crate) struct Launcher {
 }
 
 impl Launcher {
-    /// Finds what `contender` needs, and installs it if that can be done below `target/`.
+    /// Finds what `contender` needs, and installs it below `target/` if `programs` says so.
     ///
     /// # Errors
     /// If it cannot be run here; the text says what would have to be installed.
@@ -59,9 +59,9 @@ impl Launcher {
                 find_program("redis-cli").context("`redis-cli` is missing: `apt-get install redis-tools`")?;
                 launcher("sh".into(), &[&script("redis_cli.sh")])
             }
-            Contender::RedisPy => launcher(packages::python()?, &[&script("redis_py.py")]),
+            Contender::RedisPy => launcher(packages::python(programs.installs)?, &[&script("redis_py.py")]),
             Contender::Document => {
-                let (node, modules) = packages::node()?;
+                let (node, modules) = packages::node(programs.installs)?;
                 let mut launcher = launcher(node, &[&script("document.js")]);
                 launcher.environment.push(("NODE_PATH", modules.display().to_string()));
                 launcher

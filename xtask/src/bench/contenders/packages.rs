@@ -1,5 +1,5 @@
 //! Packages of other languages that two contenders need. What is missing is installed below `target/`, where it
-//! disturbs nobody and goes away with `cargo clean`; where that fails, the way to have it is named.
+//! disturbs nobody and goes away with `cargo clean`; where that fails, or is not wanted, the way to have it is named.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,11 +15,11 @@ const IMPORT: &str = "import redis; print(redis.__version__)";
 /// The other Python that may have Debian's package, if PATH leads to one of somebody's own.
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
-/// A Python that has the package `redis`.
+/// A Python that has the package `redis`; with `install`, one is made if there is none.
 ///
 /// # Errors
-/// If there is none and none can be made; the text says what to install.
-pub(crate) fn python() -> Result<PathBuf> {
+/// If there is none; the text says what to install.
+pub(crate) fn python(install: bool) -> Result<PathBuf> {
     let own = root().join("target/bench-python");
     let made = own.join("bin/python3");
     let candidates = [find_program("python3"), Some(SYSTEM_PYTHON.into()), Some(made.clone())];
@@ -29,6 +29,9 @@ pub(crate) fn python() -> Result<PathBuf> {
     let way_out =
         "Python has no package `redis`: `apt-get install python3-redis`, or `python3 -m pip install redis`";
     let python = find_program("python3").context("`python3` is missing: `apt-get install python3-redis`")?;
+    if !install {
+        bail!(way_out);
+    }
     eprintln!("xtask: installing redis-py below `target/`");
     // Without the interpreter's own pip a venv cannot be made; Debian has it in a package of its own.
     quietly(Command::new(python).args(["-m", "venv"]).arg(&own)).context(way_out)?;
@@ -41,22 +44,25 @@ pub(crate) fn python_version(python: &Path) -> Option<String> {
     printed(Command::new(python).args(["-c", IMPORT]))
 }
 
-/// Node.js, and the directory of modules that has ioredis.
+/// Node.js, and the directory of modules that has ioredis; with `install`, that is put there if it is missing.
 ///
 /// # Errors
-/// If either is missing and cannot be installed; the text says what to install.
-pub(crate) fn node() -> Result<(PathBuf, PathBuf)> {
+/// If either is missing; the text says what to install.
+pub(crate) fn node(install: bool) -> Result<(PathBuf, PathBuf)> {
     let node = find_program("node").context("`node` is missing: `apt-get install nodejs npm`")?;
     let own = root().join("target/bench-node");
     let modules = own.join("node_modules");
     if ioredis_version(&modules).is_none() {
+        let way_out = "ioredis is missing: `npm install --prefix target/bench-node ioredis`";
+        if !install {
+            bail!(way_out);
+        }
         let npm = find_program("npm").context("`npm` is missing: `apt-get install npm`")?;
         eprintln!("xtask: installing ioredis below `target/`");
         std::fs::create_dir_all(&own).with_context(|| format!("failed to make `{}`", own.display()))?;
-        let mut install = Command::new(npm);
-        install.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(&own);
-        let way_out = "ioredis is missing: `npm install --prefix target/bench-node ioredis`";
-        quietly(install.arg("ioredis").current_dir(&own)).context(way_out)?;
+        let mut command = Command::new(npm);
+        command.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(&own);
+        quietly(command.arg("ioredis").current_dir(&own)).context(way_out)?;
     }
     Ok((node, modules))
 }

@@ -20,7 +20,7 @@ pub(crate) fn comparison(comparison: &Comparison, targets: &[Target], command: &
         head(command, &comparison.machine),
         format!("{}.", tables::title(comparison)),
         tables::figures(comparison).markdown(),
-        tables::LEGEND.replace('\n', " "),
+        tables::LEGEND.to_owned(),
         format!("![keys per second of each]({RATES_PLOT})"),
         "How many times keysweep's figure is that of each other:".to_owned(),
         tables::ratios(comparison).markdown(),

@@ -45,6 +45,26 @@ impl Table {
     }
 }
 
+/// `words` on lines of at most 80 columns, unless a word is longer.
+pub(crate) fn wrapped(words: &str) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in words.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > 80 {
+            text.push('\n');
+            column = 0;
+        }
+        if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text
+}
+
 /// A figure with three digits or so, and commas between thousands.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
@@ -83,6 +103,14 @@ mod tests {
         };
         assert_eq!(table.text(), "who       keys/s\nfloor          7\na      1,234,567\n");
         assert_eq!(table.markdown(), "| who | keys/s |\n| --- | ---: |\n| floor | 7 |\n| a | 1,234,567 |\n");
+    }
+
+    #[test]
+    fn words_wrap_before_column_81() {
+        let words = ["0123456789"; 8].join(" ");
+        assert_eq!(wrapped(&words), format!("{}\n0123456789", &words[..76]));
+        assert_eq!(wrapped(&"x".repeat(90)), "x".repeat(90));
+        assert_eq!(wrapped("a  b\nc"), "a b c");
     }
 
     #[test]

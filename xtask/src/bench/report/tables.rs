@@ -1,6 +1,6 @@
 //! The tables of a comparison: all figures, keysweep divided by each of the others, targets, roles.
 
-use super::table::{Table, number, thousands};
+use super::table::{Table, number, thousands, wrapped};
 use crate::bench::contenders::Contender;
 use crate::bench::deployment::Place;
 use crate::bench::figures::{Comparison, Figures, Outcome};
@@ -8,11 +8,9 @@ use crate::bench::latency::Latency;
 use crate::bench::targets::{Side, Target};
 
 /// What the columns of [`figures`] mean.
-pub(crate) const LEGEND: &str = "\
-wall: from the start of the process to its end; srv, cli: CPU of all servers and
-of all the contender's processes, in microseconds per key; MB: peak memory of
-its largest process; p50, p99: latency of 2,000 requests per second of somebody
-else meanwhile, measured in runs of their own.";
+pub(crate) const LEGEND: &str = "wall: from the start of the process to its end; srv, cli: CPU of all servers and of \
+    all the contender's processes, in microseconds per key; MB: peak memory of its largest process; p50, p99: latency \
+    of 2,000 requests per second of somebody else meanwhile, measured in runs of their own.";
 
 /// Everything that was measured, a contender per row.
 pub(crate) fn figures(comparison: &Comparison) -> Table {
@@ -123,15 +121,20 @@ pub(crate) fn title(comparison: &Comparison) -> String {
 /// All of it for a terminal.
 pub(crate) fn text(comparison: &Comparison, reached: &[Target]) -> String {
     let mut parts = vec![
-        format!("{}\n{}\n", title(comparison), comparison.machine.line()),
+        format!("{}\n{}\n", title(comparison), wrapped(&comparison.machine.line())),
         figures(comparison).text(),
-        format!("{LEGEND}\n"),
-        ratios(comparison).text(),
-        targets(reached).text(),
+        format!("{}\n", wrapped(LEGEND)),
     ];
+    // Those who compare some alone have not missed the rest.
+    let some = comparison.rows.len() < Contender::ALL.len();
+    let reached: Vec<Target> =
+        reached.iter().filter(|target| !some || target.figure.is_some()).cloned().collect();
+    let others = [ratios(comparison), targets(&reached)];
+    parts.extend(others.iter().filter(|table| !table.rows.is_empty()).map(Table::text));
     parts.extend(roles(comparison).map(|table| table.text()));
     let notes = notes(comparison);
     if !notes.is_empty() {
+        let notes: Vec<String> = notes.iter().map(|note| wrapped(note)).collect();
         parts.push(format!("{}\n", notes.join("\n")));
     }
     parts.join("\n")
@@ -151,7 +154,7 @@ mod tests {
         ));
         let reached = crate::bench::targets::targets(&comparison);
         let text = text(&comparison, &reached);
-        for line in text.lines().filter(|line| !line.contains("processors")) {
+        for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
         assert!(text.contains("document's job: not run: `node` is missing"), "{text}");
