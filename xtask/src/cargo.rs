@@ -11,9 +11,24 @@ pub(crate) fn root() -> &'static Path {
     here.parent().unwrap_or(here)
 }
 
+/// What `cargo run` tells of this package. Build scripts that ask for a package of their own (ring's does) would be
+/// run again, with all that depends on them, if they saw ours now and none when cargo is called by hand.
+const ABOUT_THIS_PACKAGE: [&str; 7] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+    "CARGO_MANIFEST_LINKS",
+];
+
 /// The cargo that started us, in the workspace's root.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(program());
+    ABOUT_THIS_PACKAGE.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command.args(args).current_dir(root());
     command
 }

@@ -2,14 +2,16 @@
 //! figure is looked at, since tests share the machine.
 #![cfg(test)]
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 /// One run of each contender, with binaries of the profile of the tests.
 fn bench(args: &[&str]) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["bench", "--as-built", "--json", "--repeats", "1"]).args(args);
+    let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(xtask);
+    command.args(["bench", "--json", "--repeats", "1", "--binaries"]).arg(xtask.parent().unwrap()).args(args);
     let output = command.stdin(Stdio::null()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // A contender that left something else than it had to fails the bench.

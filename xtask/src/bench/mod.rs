@@ -17,6 +17,7 @@ mod report;
 mod targets;
 mod watched;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -54,9 +55,9 @@ pub(crate) struct Options {
     /// Measure no latencies; `BENCHMARKS.md` stays as it is then.
     #[arg(long)]
     no_latency: bool,
-    /// Measure the binaries beside this one, however they were built: for tests.
-    #[arg(long, hide = true)]
-    as_built: bool,
+    /// Measure `keysweep` and `xtask` in this directory, and neither build nor install anything.
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
     /// More arguments for `keysweep run`; `BENCHMARKS.md` stays as it is then.
     #[arg(last = true)]
     args: Vec<String>,
@@ -65,16 +66,17 @@ pub(crate) struct Options {
 impl Options {
     /// Whether this measures all that the page shows, as it should be measured.
     fn is_whole(&self) -> bool {
-        self.only.is_empty() && !self.no_latency && !self.as_built && self.args.is_empty()
+        self.only.is_empty() && !self.no_latency && self.args.is_empty()
     }
 
     /// The command that was given, as far as it matters to others.
     fn command(&self, repeats: usize) -> String {
-        match &self.growth {
-            Some(list) if list == SIZES && repeats == 1 => "cargo xtask bench --growth".to_owned(),
-            Some(list) => format!("cargo xtask bench --growth {list} --repeats {repeats}"),
-            None => format!("cargo xtask bench --keys {} --repeats {repeats}", self.keys),
-        }
+        let what = match &self.growth {
+            Some(list) => format!("--growth {list}"),
+            None => format!("--keys {}", self.keys),
+        };
+        let built = self.binaries.as_ref().map(|dir| format!(" --binaries {}", dir.display()));
+        format!("cargo xtask bench {what} --repeats {repeats}{}", built.unwrap_or_default())
     }
 }
 
@@ -82,7 +84,10 @@ impl Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let sizes = options.growth.as_deref().map(growth::sizes).transpose()?;
     install::ensure(&[install::REDIS, install::NATS])?;
-    let programs = if options.as_built { Programs::as_built() } else { Programs::build() }?;
+    let programs = match &options.binaries {
+        Some(dir) => Programs::in_directory(dir),
+        None => Programs::build()?,
+    };
     let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
     runtime.block_on(async {
         let bench = Bench::start(programs).await?;

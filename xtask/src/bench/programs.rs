@@ -26,14 +26,10 @@ impl Programs {
         Ok(Self { xtask, installs: true, keysweep: Some(keysweep) })
     }
 
-    /// Takes what was built beside the program that runs now, whatever its profile, and installs nothing: for tests.
-    ///
-    /// # Errors
-    /// If the system does not say what runs now.
-    pub(crate) fn as_built() -> Result<Self> {
-        let xtask = std::env::current_exe().context("failed to find the program that runs now")?;
-        let keysweep = xtask.parent().unwrap_or(Path::new(".")).join("keysweep");
-        Ok(Self { xtask, installs: false, keysweep: keysweep.is_file().then_some(keysweep) })
+    /// Takes those in `dir`, whatever their profile, and installs nothing.
+    pub(crate) fn in_directory(dir: &Path) -> Self {
+        let keysweep = dir.join("keysweep");
+        Self { xtask: dir.join("xtask"), installs: false, keysweep: keysweep.is_file().then_some(keysweep) }
     }
 
     /// The binary of keysweep.

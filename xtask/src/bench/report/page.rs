@@ -28,12 +28,11 @@ pub(crate) fn comparison(comparison: &Comparison, targets: &[Target], command: &
         tables::targets(targets).markdown(),
     ];
     parts.extend(tables::roles(comparison).map(|table| table.markdown()));
+    parts.extend(tables::notes(comparison));
     parts.push("Who is compared:".to_owned());
     let who =
         comparison.rows.iter().map(|(who, _)| format!("- **{}**: {}.\n", who.label(), who.description()));
     parts.push(who.collect());
-    let notes = tables::notes(comparison);
-    parts.extend((!notes.is_empty()).then(|| notes.iter().map(|note| format!("- {note}\n")).collect()));
     joined(&parts)
 }
 
@@ -97,6 +96,6 @@ mod tests {
         assert!(block.starts_with("Written by `cargo xtask bench --keys 7`.\n\nMeasured on 2 processors"));
         assert!(block.contains("| floor | 0.20 | 1,000,000 | 2.00 |"), "{block}");
         assert!(block.contains("- **single cursor**: a client in Rust"), "{block}");
-        assert!(block.contains("- redis-py: FAILED: it left 7 keys"), "{block}");
+        assert!(block.contains("redis-py: FAILED: it left 7 keys"), "{block}");
     }
 }

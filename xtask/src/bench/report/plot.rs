@@ -75,7 +75,8 @@ fn chart(title: &str, lines: &[Line]) -> String {
     for level in [0.0, most / 2.0, most] {
         let at = y(level);
         let _ = write!(body, r##"<path d="M{left} {at:.1}H{right}" stroke="#d0d7de"/>"##);
-        body += &text(left - 8.0, at + 4.0, "end", &number(level));
+        let label = if level > 0.0 { number(level) } else { "0".to_owned() };
+        body += &text(left - 8.0, at + 4.0, "end", &label);
     }
     let mut xs: Vec<f64> = points().map(|point| point.0).collect();
     xs.sort_by(f64::total_cmp);
