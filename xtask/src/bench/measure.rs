@@ -53,9 +53,10 @@ impl Bench {
 
     /// All measurements; progress goes to stderr.
     pub(crate) async fn compare(&self, order: &Order) -> Result<Comparison> {
-        let machine = Machine::look(&self.servers().await?, &self.programs);
         let mut entries: Vec<Entry> =
             order.contenders.iter().map(|contender| Entry::new(*contender, self, order)).collect();
+        // Only now, since some may just have been installed.
+        let machine = Machine::look(&self.servers().await?, &self.programs);
         for turn in 1..=order.repeats {
             for entry in &mut entries {
                 eprintln!("xtask: {turn}/{}: {}", order.repeats, entry.contender.label());
