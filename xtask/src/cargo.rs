@@ -11,9 +11,24 @@ pub(crate) fn root() -> &'static Path {
     here.parent().unwrap_or(here)
 }
 
+/// What `cargo run` tells of this package. Build scripts that ask for a package of their own (ring's does) would be
+/// run again, with all that depends on them, if they saw ours now and none when cargo is called by hand.
+const ABOUT_THIS_PACKAGE: [&str; 7] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+    "CARGO_MANIFEST_LINKS",
+];
+
 /// The cargo that started us, in the workspace's root.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(program());
+    ABOUT_THIS_PACKAGE.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command.args(args).current_dir(root());
     command
 }
@@ -34,22 +49,33 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Builds the binary `keysweep` (in release mode or not) and returns where it is.
-pub(crate) fn build_keysweep(release: bool) -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--locked", "--package", "coordinator", "--bin", "keysweep"]);
-    command.arg("--message-format=json-render-diagnostics").args(release.then_some("--release"));
-    let output = command.stderr(Stdio::inherit()).output().context("failed to start `cargo build`")?;
-    if !output.status.success() {
-        bail!("failed to build keysweep: see the compiler's messages above");
-    }
-    executable(&output.stdout).context("cargo built no binary named `keysweep` in package `coordinator`")
+/// Builds the binary `keysweep` in the dev profile and returns where it is.
+pub(crate) fn build_keysweep() -> Result<PathBuf> {
+    let [keysweep] = build(["keysweep"], &["--package", "coordinator"])?;
+    Ok(keysweep)
 }
 
-/// The path of the binary in cargo's messages, one JSON document per line.
-fn executable(messages: &[u8]) -> Option<PathBuf> {
+/// Builds the binaries `names` of the workspace, with more arguments for `cargo build`, and returns where they are.
+pub(crate) fn build<const N: usize>(names: [&str; N], args: &[&str]) -> Result<[PathBuf; N]> {
+    let mut command = cargo(&["build", "--locked", "--message-format=json-render-diagnostics"]);
+    command.args(names.iter().flat_map(|name| ["--bin", name])).args(args);
+    let output = command.stderr(Stdio::inherit()).output().context("failed to start `cargo build`")?;
+    if !output.status.success() {
+        bail!("failed to build {}: see the compiler's messages above", names.join(" and "));
+    }
+    let mut paths = names.map(|_| PathBuf::new());
+    for (path, name) in paths.iter_mut().zip(names) {
+        *path = executable(&output.stdout, name)
+            .with_context(|| format!("cargo built no binary named `{name}` in this workspace"))?;
+    }
+    Ok(paths)
+}
+
+/// The path of the binary `name` in cargo's messages, one JSON document per line.
+fn executable(messages: &[u8], name: &str) -> Option<PathBuf> {
     let lines = messages.split(|byte| *byte == b'\n');
     let documents = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
-    let built = documents.filter(|document| document["target"]["name"] == "keysweep");
+    let built = documents.filter(|document| document["target"]["name"] == name);
     built.filter_map(|document| document["executable"].as_str().map(PathBuf::from)).next_back()
 }
 
@@ -63,8 +89,8 @@ mod tests {
 not json
 {"reason":"compiler-artifact","target":{"name":"keysweep"},"executable":"/t/debug/keysweep"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/debug/keysweep")));
-        assert_eq!(executable(b"{}"), None);
+        assert_eq!(executable(messages, "keysweep"), Some(PathBuf::from("/t/debug/keysweep")));
+        assert_eq!(executable(b"{}", "keysweep"), None);
     }
 
     #[test]

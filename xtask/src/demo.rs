@@ -11,6 +11,6 @@ use crate::install;
 /// Installs a missing redis-server, builds keysweep and runs `keysweep demo` with `args` added.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     install::ensure(&[install::REDIS])?;
-    let keysweep = build_keysweep(false)?;
+    let keysweep = build_keysweep()?;
     Ok(exit_code(status(Command::new(keysweep).arg("demo").args(args))?))
 }

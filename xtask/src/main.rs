@@ -2,15 +2,12 @@
 //! cargo) and `install.rs` (programs that the system lacks).
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
-mod baseline;
 mod bench;
 mod cargo;
 mod ci;
 mod demo;
-mod fleet;
 mod install;
 mod soak;
-mod sweep;
 mod test;
 
 use std::process::ExitCode;
@@ -41,13 +38,31 @@ enum Command {
     },
     /// What the continuous integration runs: format, lints, tests, docs.
     Ci,
-    /// Compare keysweep's speed with a simple client's, on servers of its own.
+    /// Compare keysweep with other ways to clean up, on servers of its own.
     Bench(bench::Options),
     /// Run the tests with large counts (in release mode; takes minutes).
     Soak {
         /// How many keys.
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
+    },
+    /// Clean a cluster with the least that can be done; a contender of the bench.
+    #[command(hide = true)]
+    Floor {
+        /// The nodes' addresses.
+        urls: Vec<String>,
+    },
+    /// Clean servers with one cursor, node after node; a contender of the bench.
+    #[command(hide = true)]
+    SingleCursor {
+        /// The nodes' addresses.
+        urls: Vec<String>,
+    },
+    /// Be the application that must not suffer from a cleanup, until stdin is closed.
+    #[command(hide = true)]
+    Foreground {
+        /// The nodes' addresses.
+        urls: Vec<String>,
     },
 }
 
@@ -58,6 +73,11 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Soak { keys } => soak::run(keys),
+        Command::Floor { urls } => bench::clients::floor::run(&urls).map(|()| ExitCode::SUCCESS),
+        Command::SingleCursor { urls } => {
+            bench::clients::single_cursor::run(&urls).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Foreground { urls } => bench::clients::foreground::run(&urls).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

@@ -1,0 +1,120 @@
+//! The roles of keysweep as processes, with a nats-server of their own: what a run on workers needs.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use shared::servers::NatsServer;
+
+use crate::bench::proc;
+
+/// How many processes there are of each role.
+const ROLES: [(&str, usize); 4] = [("scanner", 3), ("reaper", 3), ("reporter", 2), ("serve", 1)];
+
+/// The one that is no process of keysweep.
+const NATS: &str = "nats-server";
+
+/// How long all workers have to be at rest before they count as ready, and how long that may take.
+const AT_REST: Duration = Duration::from_millis(300);
+const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the processes of one role used.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Role {
+    /// As in `keysweep <role>`; the command that starts the run and nats-server are roles as well.
+    pub(crate) name: &'static str,
+    /// How many processes it has.
+    pub(crate) count: usize,
+    /// Their CPU together.
+    pub(crate) cpu: Duration,
+    /// The largest resident memory of any one of them.
+    pub(crate) peak_kb: u64,
+}
+
+impl Role {
+    /// Whether keysweep's processes do it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.name != NATS
+    }
+
+    /// This, less the CPU that had been used before.
+    pub(crate) fn since(self, before: &Self) -> Self {
+        Self { cpu: self.cpu.saturating_sub(before.cpu), ..self }
+    }
+}
+
+/// Processes that work. Dropping it ends them, and the nats-server.
+pub(crate) struct Fleet {
+    nats: NatsServer,
+    workers: Vec<(&'static str, Child)>,
+}
+
+impl Fleet {
+    /// Starts all of them for the deployment at `urls`, and returns when they wait for work.
+    pub(crate) async fn start(keysweep: &Path, urls: &[String]) -> Result<Self> {
+        let nats = NatsServer::start("").await?;
+        let mut fleet = Self { workers: Vec::new(), nats };
+        for (role, count) in ROLES {
+            for _ in 0..count {
+                let mut command = Command::new(keysweep);
+                command.args([role, "--quiet", "--nats", &fleet.nats.url()]);
+                command.args(urls.iter().flat_map(|url| ["--redis", url])).stdin(Stdio::null());
+                let child = command.spawn();
+                fleet
+                    .workers
+                    .push((role, child.with_context(|| format!("failed to start `keysweep {role}`"))?));
+            }
+        }
+        fleet.settle().await;
+        Ok(fleet)
+    }
+
+    /// Where its NATS is.
+    pub(crate) fn nats_url(&self) -> String {
+        self.nats.url()
+    }
+
+    /// What each role has used so far; the nats-server comes last.
+    pub(crate) fn roles(&self) -> Vec<Role> {
+        let ours = ROLES.iter().map(|(name, _)| {
+            let pids = self.workers.iter().filter(|(role, _)| role == name).map(|(_, child)| child.id());
+            role(name, &pids.collect::<Vec<_>>())
+        });
+        ours.chain([role(NATS, &[self.nats.pid()])]).collect()
+    }
+
+    /// Workers that connect use CPU, those that wait use next to none. A fleet that never rests is used as it is.
+    async fn settle(&self) {
+        let used = || self.roles().iter().map(|role| role.cpu).sum::<Duration>();
+        let deadline = Instant::now() + READY_LIMIT;
+        let mut last = used();
+        loop {
+            tokio::time::sleep(AT_REST).await;
+            let now = used();
+            // One step of the clock may pass while all of them wait.
+            if now.saturating_sub(last) <= Duration::from_millis(10) && !now.is_zero()
+                || Instant::now() > deadline
+            {
+                return;
+            }
+            last = now;
+        }
+    }
+}
+
+fn role(name: &'static str, pids: &[u32]) -> Role {
+    let cpu = pids.iter().filter_map(|pid| proc::cpu(*pid)).sum();
+    let peak_kb = pids.iter().filter_map(|pid| proc::peak_memory_kb(*pid)).max().unwrap_or(0);
+    Role { name, count: pids.len(), cpu, peak_kb }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for (_, worker) in &mut self.workers {
+            // It may have ended by itself.
+            let _ = worker.kill();
+            let _ = worker.wait();
+        }
+    }
+}

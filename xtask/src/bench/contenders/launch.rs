@@ -1,0 +1,131 @@
+//! How each contender is started: as a process that gets the nodes' addresses as arguments and cleans them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use shared::servers::find_program;
+
+use super::fleet::{Fleet, Role};
+use super::{Contender, packages};
+use crate::bench::watched::{self, Usage};
+use crate::bench::{data, programs::Programs};
+use crate::cargo::root;
+
+/// What every run of keysweep is told: nothing waits for a grace, so that work alone is measured.
+const KEYSWEEP: [&str; 8] =
+    ["run", "--pattern", data::PATTERN, "--grace", "0s", "--yes", "--json", "--quiet"];
+
+/// What makes keysweep work at full speed.
+const FULL_SPEED: [&str; 0] = [];
+
+/// What the contenders that are no programs of ours are written in.
+const CLIENTS: &str = "xtask/src/bench/clients";
+
+/// What one contender took, with its workers if it has any.
+pub(crate) struct Taken {
+    /// The process that was started, with the workers' CPU.
+    pub(crate) usage: Usage,
+    /// Its workers, role by role; the command itself first.
+    pub(crate) roles: Vec<Role>,
+}
+
+/// A contender that can be started.
+pub(crate) struct Launcher {
+    contender: Contender,
+    program: PathBuf,
+    /// Before the addresses.
+    args: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Launcher {
+    /// Finds what `contender` needs, and installs it below `target/` if `programs` says so.
+    ///
+    /// # Errors
+    /// If it cannot be run here; the text says what would have to be installed.
+    pub(crate) fn find(contender: Contender, programs: &Programs, args: &[String]) -> Result<Self> {
+        let launcher = |program: PathBuf, args: &[&str]| Self {
+            contender,
+            program,
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            environment: Vec::new(),
+        };
+        let script = |name: &str| root().join(CLIENTS).join(name).display().to_string();
+        Ok(match contender {
+            Contender::Floor => launcher(programs.xtask.clone(), &["floor"]),
+            Contender::SingleCursor => launcher(programs.xtask.clone(), &["single-cursor"]),
+            Contender::RedisCli => {
+                find_program("redis-cli").context("`redis-cli` is missing: `apt-get install redis-tools`")?;
+                launcher("sh".into(), &[&script("redis_cli.sh")])
+            }
+            Contender::RedisPy => launcher(packages::python(programs.installs)?, &[&script("redis_py.py")]),
+            Contender::Document => {
+                let (node, modules) = packages::node(programs.installs)?;
+                let mut launcher = launcher(node, &[&script("document.js")]);
+                launcher.environment.push(("NODE_PATH", modules.display().to_string()));
+                launcher
+            }
+            _ => {
+                let mut launcher = launcher(programs.keysweep()?, &KEYSWEEP);
+                launcher.args.extend(keysweep_args(contender).iter().map(|&arg| arg.to_owned()));
+                launcher.args.extend_from_slice(args);
+                // Nothing of a measurement belongs among the reports and the history of whoever measures.
+                launcher.environment.push(("KEYSWEEP_STATE_DIR", "none".to_owned()));
+                launcher.environment.push(("KEYSWEEP_GENERATE_REPORT", "false".to_owned()));
+                launcher
+            }
+        })
+    }
+
+    /// Starts the workers that the contender needs, and returns when they wait for work.
+    ///
+    /// # Errors
+    /// If they cannot be started.
+    pub(crate) async fn prepare(&self, urls: &[String]) -> Result<Option<Fleet>> {
+        if self.contender != Contender::Nats {
+            return Ok(None);
+        }
+        Ok(Some(Fleet::start(&self.program, urls).await?))
+    }
+
+    /// Cleans the nodes at `urls` once, with what was prepared for it.
+    ///
+    /// # Errors
+    /// If that fails; what is left is not looked at here.
+    pub(crate) fn run(&self, urls: &[String], fleet: Option<Fleet>) -> Result<Taken> {
+        let Some(fleet) = fleet else {
+            let usage = watched::run(&mut self.command(urls, &[]))?;
+            return Ok(Taken { usage, roles: Vec::new() });
+        };
+        let before = fleet.roles();
+        let mut usage = watched::run(&mut self.command(urls, &["--nats", &fleet.nats_url()]))?;
+        let workers = fleet.roles().into_iter().zip(before).map(|(now, before)| now.since(&before));
+        let mut roles = vec![Role { name: "command", count: 1, cpu: usage.cpu, peak_kb: usage.peak_kb }];
+        roles.extend(workers);
+        usage.cpu = roles.iter().filter(|role| role.is_ours()).map(|role| role.cpu).sum();
+        usage.peak_kb = roles.iter().filter(|role| role.is_ours()).map(|role| role.peak_kb).fold(0, u64::max);
+        Ok(Taken { usage, roles })
+    }
+
+    fn command(&self, urls: &[String], more: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).args(more).envs(self.environment.iter().cloned());
+        let is_keysweep = self.environment.iter().any(|(name, _)| name.starts_with("KEYSWEEP"));
+        for url in urls {
+            command.args(is_keysweep.then_some("--redis")).arg(url);
+        }
+        command
+    }
+}
+
+fn keysweep_args(contender: Contender) -> Vec<&'static str> {
+    let mut args = Vec::new();
+    if contender != Contender::Gentle {
+        args.extend(FULL_SPEED);
+    }
+    if contender == Contender::Looks {
+        args.extend(["--action", "report"]);
+    }
+    args
+}

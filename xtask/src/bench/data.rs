@@ -1,0 +1,80 @@
+//! The keys that every contender finds. The same number always gives the same key, whoever cleans.
+
+use shared::slot::tag_for;
+
+/// Every key of ours matches this; keys of the foreground client do not.
+pub(crate) const PATTERN: &str = "permissions:*";
+
+/// How long keys with a TTL live: longer than any measurement, so that none expires in the middle of one.
+const TTL_MS: u64 = 3_600_000;
+
+/// One slot of each of three primaries that share the slots evenly.
+const SLOT_PER_NODE: [u16; 3] = [0, 8_000, 16_000];
+
+/// Which of the keys have no TTL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// Every tenth.
+    Tenth,
+    /// None.
+    Healthy,
+    /// One on each node of the cluster, so that no node is free of them and all keys have to be looked at.
+    OnePerNode,
+}
+
+impl Data {
+    /// The name of key `number`, counted from 0.
+    pub(crate) fn key(self, number: u64) -> String {
+        let tag = match usize::try_from(number).ok().and_then(|index| SLOT_PER_NODE.get(index)) {
+            Some(slot) if self == Self::OnePerNode => format!("{{{}}}", tag_for(*slot)),
+            _ => String::new(),
+        };
+        format!("permissions:{tag}{}:documents", 1_000_000 + number)
+    }
+
+    /// The TTL of key `number`; none for a stale key.
+    pub(crate) fn ttl_ms(self, number: u64) -> Option<u64> {
+        let stale = match self {
+            Self::Tenth => number.is_multiple_of(10),
+            Self::Healthy => false,
+            Self::OnePerNode => number < SLOT_PER_NODE.len() as u64,
+        };
+        (!stale).then_some(TTL_MS)
+    }
+
+    /// How many of `keys` keys have a TTL.
+    pub(crate) fn with_ttl(self, keys: u64) -> u64 {
+        match self {
+            Self::Tenth => keys - keys.div_ceil(10),
+            Self::Healthy => keys,
+            Self::OnePerNode => keys - keys.min(SLOT_PER_NODE.len() as u64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use shared::slot::{SLOTS, slot_of};
+
+    use super::*;
+
+    #[test]
+    fn keys_differ_and_as_many_have_a_ttl_as_we_say() {
+        for data in [Data::Tenth, Data::Healthy, Data::OnePerNode] {
+            let names: HashSet<String> = (0..1_001).map(|number| data.key(number)).collect();
+            assert_eq!(names.len(), 1_001, "{data:?}");
+            let with_ttl = (0..1_001).filter(|number| data.ttl_ms(*number).is_some()).count();
+            assert_eq!(with_ttl as u64, data.with_ttl(1_001), "{data:?}");
+        }
+    }
+
+    #[test]
+    fn each_third_of_the_slots_gets_one_stale_key() {
+        let stale = (0..1_000).filter(|number| Data::OnePerNode.ttl_ms(*number).is_none());
+        let thirds = stale
+            .map(|number| u32::from(slot_of(Data::OnePerNode.key(number).as_bytes())) * 3 / u32::from(SLOTS));
+        assert_eq!(thirds.collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Servers of the bench's own, how they are filled, what they used, and whether a cleanup was right.
+
+use anyhow::{Context, Result, bail};
+use shared::cluster::{Conn, Reply};
+use shared::servers::{ClusterServers, Seeder, Server};
+
+use super::data::Data;
+
+/// Keys that contenders or the foreground client leave behind, and that are not among the data.
+const OTHERS: [&str; 2] = ["keysweep:*", "app:*"];
+
+/// Where a contender works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Three primaries without replicas.
+    Cluster,
+    /// One server that is in no cluster.
+    Standalone,
+}
+
+/// Servers that end when this is dropped.
+#[expect(dead_code, reason = "they are held, so that they live")]
+enum Servers {
+    Cluster(ClusterServers),
+    Standalone(Server),
+}
+
+/// One running deployment.
+pub(crate) struct Deployment {
+    _servers: Servers,
+    urls: Vec<String>,
+}
+
+/// What is in a deployment now.
+pub(crate) struct Seeded {
+    seeder: Seeder,
+    data: Data,
+    keys: u64,
+}
+
+impl Deployment {
+    /// Starts empty servers.
+    pub(crate) async fn start(place: Place) -> Result<Self> {
+        Ok(match place {
+            Place::Cluster => {
+                let cluster = ClusterServers::start(3, 0).await?;
+                Self { urls: cluster.urls(), _servers: Servers::Cluster(cluster) }
+            }
+            Place::Standalone => {
+                let server = Server::start(&[]).await?;
+                Self { urls: vec![server.url()], _servers: Servers::Standalone(server) }
+            }
+        })
+    }
+
+    /// The addresses of all nodes.
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// Empties the servers and writes `keys` keys.
+    pub(crate) async fn seed(&self, data: Data, keys: u64) -> Result<Seeded> {
+        let mut seeder = Seeder::connect(&self.urls).await?;
+        for node in seeder.conns() {
+            node.words("FLUSHALL").await?;
+        }
+        for number in 0..keys {
+            let key = data.key(number);
+            seeder.set(key.as_bytes(), b"read,write,share", data.ttl_ms(number)).await?;
+        }
+        seeder.finish().await?;
+        Ok(Seeded { seeder, data, keys })
+    }
+
+    /// The servers' name and version, such as `Redis 7.0.15`.
+    pub(crate) async fn version(&self) -> Result<String> {
+        let seeder = Seeder::connect(&self.urls).await?;
+        let node = seeder.conns().next().context("there is no server")?;
+        Ok(version_in(&info(node, "INFO server").await?))
+    }
+}
+
+impl Seeded {
+    /// User and system time of all servers so far, in seconds: what the system counts for each, as its INFO says.
+    /// That is the figure of `/proc/PID/stat`, in microseconds instead of steps of 10 ms.
+    pub(crate) async fn server_cpu(&self) -> Result<f64> {
+        let mut seconds = 0.0;
+        for node in self.seeder.conns() {
+            seconds += cpu_in(&info(node, "INFO cpu").await?).context("INFO does not tell the CPU used")?;
+        }
+        Ok(seconds)
+    }
+
+    /// Whether what is left is what has to be: all keys, or (after a `cleanup`) all keys with a TTL.
+    ///
+    /// # Errors
+    /// If it is not: the figures of a wrong run mean nothing.
+    pub(crate) async fn check(&self, cleanup: bool) -> Result<()> {
+        let mut others = 0;
+        for node in self.seeder.conns() {
+            for pattern in OTHERS {
+                if let Reply::Array(keys) = node.words(&format!("KEYS {pattern}")).await? {
+                    others += keys.len() as u64;
+                }
+            }
+        }
+        let left = self.seeder.keys().await?.saturating_sub(others);
+        let expected = if cleanup { self.data.with_ttl(self.keys) } else { self.keys };
+        if left != expected {
+            bail!("it left {left} keys where {expected} have to stay");
+        }
+        Ok(())
+    }
+}
+
+async fn info(node: &Conn, command: &str) -> Result<String> {
+    match node.words(command).await? {
+        Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Reply::VerbatimString { text, .. } => Ok(text),
+        _ => bail!("`{command}` was answered with something else than text"),
+    }
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+}
+
+fn cpu_in(info: &str) -> Option<f64> {
+    let seconds = |name| field(info, name)?.parse::<f64>().ok();
+    Some(seconds("used_cpu_user")? + seconds("used_cpu_sys")?)
+}
+
+fn version_in(info: &str) -> String {
+    let version = |name| field(info, name);
+    match (version("valkey_version"), version("redis_version")) {
+        (Some(valkey), _) => format!("Valkey {valkey}"),
+        (None, redis) => format!("Redis {}", redis.unwrap_or("of unknown version")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn info_is_read_by_whole_names() {
+        let info =
+            "# CPU\r\nused_cpu_sys:1.500000\r\nused_cpu_user:2.250000\r\nused_cpu_sys_children:9.0\r\n";
+        assert_eq!(cpu_in(info), Some(3.75));
+        assert_eq!(cpu_in("used_cpu_sys:1.5\r\n"), None);
+        assert_eq!(version_in("redis_version:7.0.15\r\n"), "Redis 7.0.15");
+        assert_eq!(version_in("redis_version:7.2.4\r\nvalkey_version:8.1.1\r\n"), "Valkey 8.1.1");
+    }
+
+    #[tokio::test]
+    async fn a_check_counts_the_data_alone() {
+        let deployment = Deployment::start(Place::Standalone).await.unwrap();
+        let seeded = deployment.seed(Data::Tenth, 50).await.unwrap();
+        let node = seeded.seeder.conns().next().unwrap();
+        for key in ["keysweep:ledger", "app:1"] {
+            node.words(&format!("SET {key} x")).await.unwrap();
+        }
+        seeded.check(false).await.unwrap();
+        let error = seeded.check(true).await.unwrap_err();
+        assert_eq!(error.to_string(), "it left 50 keys where 45 have to stay");
+        assert!(seeded.server_cpu().await.unwrap() > 0.0);
+    }
+}

@@ -1,0 +1,162 @@
+//! What is known of each contender in the end (pure): medians of its runs, or why there are none.
+
+use super::contenders::Contender;
+use super::contenders::fleet::Role;
+use super::latency::Latency;
+use super::machine::Machine;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sample {
+    /// How many keys there were.
+    pub(crate) keys: u64,
+    /// From the start of the process to its end.
+    pub(crate) wall_s: f64,
+    /// CPU of all servers.
+    pub(crate) server_s: f64,
+    /// CPU of all the contender's processes.
+    pub(crate) client_s: f64,
+    /// The largest memory of any of them.
+    pub(crate) peak_mb: f64,
+    /// Role by role, if there are several.
+    pub(crate) roles: Vec<Role>,
+}
+
+/// Medians over all runs of one contender.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Figures {
+    /// How many keys there were.
+    pub(crate) keys: u64,
+    /// Seconds from the start of the process to its end.
+    pub(crate) wall_s: f64,
+    /// Keys by that time.
+    pub(crate) keys_per_s: f64,
+    /// CPU of all servers in µs per key.
+    pub(crate) server_us: f64,
+    /// CPU of the contender in µs per key.
+    pub(crate) client_us: f64,
+    /// The largest memory of any of its processes.
+    pub(crate) peak_mb: f64,
+    /// The foreground client's latency meanwhile, if it was measured.
+    pub(crate) latency: Option<Latency>,
+    /// Role by role, if there are several.
+    pub(crate) roles: Vec<RoleFigures>,
+}
+
+/// Medians of one role's processes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RoleFigures {
+    /// As in `keysweep <role>`.
+    pub(crate) name: &'static str,
+    /// How many processes it has.
+    pub(crate) count: usize,
+    /// Their CPU together in µs per key.
+    pub(crate) us: f64,
+    /// The largest memory of any of them.
+    pub(crate) peak_mb: f64,
+}
+
+/// How it went.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// Every run was right.
+    Measured(Figures),
+    /// It could not be run here, and why.
+    NotRun(String),
+    /// A run failed, or left something else than it had to.
+    Failed(String),
+}
+
+/// Everything that was measured in one sitting.
+pub(crate) struct Comparison {
+    /// How many keys each contender got, unless it gets a sample.
+    pub(crate) keys: u64,
+    /// Over how many runs the medians go.
+    pub(crate) repeats: usize,
+    /// Where.
+    pub(crate) machine: Machine,
+    /// The foreground client's latency while nobody cleans the cluster.
+    pub(crate) idle: Option<Latency>,
+    /// In the order of the tables.
+    pub(crate) rows: Vec<(Contender, Outcome)>,
+}
+
+impl Comparison {
+    /// The figures of `contender`, if it was run and right.
+    pub(crate) fn of(&self, contender: Contender) -> Option<&Figures> {
+        self.rows.iter().find_map(|(row, outcome)| match outcome {
+            Outcome::Measured(figures) if *row == contender => Some(figures),
+            _ => None,
+        })
+    }
+
+    /// Whether a contender's run was wrong.
+    pub(crate) fn failed(&self) -> bool {
+        self.rows.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+    }
+}
+
+/// The medians of `samples`, each figure by itself; none of none.
+pub(crate) fn figures(samples: &[Sample], latency: Option<Latency>) -> Option<Figures> {
+    let first = samples.first()?;
+    let of = |field: fn(&Sample) -> f64| median(samples.iter().map(field));
+    let keys = first.keys as f64;
+    let role = |index: usize, of: fn(&Role) -> f64| {
+        median(samples.iter().filter_map(|sample| sample.roles.get(index)).map(of))
+    };
+    let roles = first.roles.iter().enumerate().map(|(index, Role { name, count, .. })| RoleFigures {
+        name,
+        count: *count,
+        us: role(index, |role| role.cpu.as_secs_f64()) * 1e6 / keys,
+        peak_mb: role(index, |role| role.peak_kb as f64 / 1024.0),
+    });
+    Some(Figures {
+        keys: first.keys,
+        wall_s: of(|sample| sample.wall_s),
+        keys_per_s: keys / of(|sample| sample.wall_s),
+        server_us: of(|sample| sample.server_s) * 1e6 / keys,
+        client_us: of(|sample| sample.client_s) * 1e6 / keys,
+        peak_mb: of(|sample| sample.peak_mb),
+        latency,
+        roles: roles.collect(),
+    })
+}
+
+/// The middle one; of an even number the mean of the two in the middle.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.get(middle), values.len() % 2) {
+        (Some(value), 1) => *value,
+        (Some(value), _) => f64::midpoint(values[middle - 1], *value),
+        (None, _) => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_figure_is_a_median_by_itself() {
+        let sample = |wall_s: f64, server_s: f64, cpu_ms: u64| {
+            let role = Role { name: "reaper", count: 3, cpu: Duration::from_millis(cpu_ms), peak_kb: 2048 };
+            Sample { keys: 1_000, wall_s, server_s, client_s: 0.5, peak_mb: 8.0, roles: vec![role] }
+        };
+        let samples = [sample(4.0, 0.001, 20), sample(1.0, 0.004, 10), sample(2.0, 0.002, 30)];
+        let found = figures(&samples, None).unwrap();
+        assert_eq!((found.wall_s, found.keys_per_s), (2.0, 500.0));
+        assert!((found.server_us - 2.0).abs() < 1e-9 && (found.client_us - 500.0).abs() < 1e-9, "{found:?}");
+        assert!((found.roles[0].us - 20.0).abs() < 1e-9 && found.roles[0].peak_mb == 2.0, "{found:?}");
+        assert_eq!(figures(&[], None), None);
+    }
+
+    #[test]
+    fn the_median_of_two_lies_between_them() {
+        assert_eq!(median([3.0, 1.0].into_iter()), 2.0);
+        assert!(median([].into_iter()).is_nan());
+    }
+}

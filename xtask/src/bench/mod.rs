@@ -1,0 +1,159 @@
+//! `cargo xtask bench`: keysweep beside other ways to do the same, and beside the least that can be done, on
+//! servers of its own, with the same keys for all of them, in one sitting. Measuring stands in `measure.rs` and
+//! `growth.rs`, what is shown in `report/`.
+
+pub(crate) mod clients;
+mod contenders;
+mod data;
+mod deployment;
+mod figures;
+mod growth;
+mod latency;
+mod machine;
+mod measure;
+mod proc;
+mod programs;
+mod report;
+mod targets;
+mod watched;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use self::contenders::Contender;
+use self::figures::Comparison;
+use self::machine::Machine;
+use self::measure::{Bench, Order};
+use self::programs::Programs;
+use self::report::{json, page, plot, tables};
+use crate::cargo::root;
+use crate::install;
+
+/// What `--growth` means without a list.
+const SIZES: &str = "1000000,3000000,10000000";
+
+/// The arguments of the command.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// How many keys, a tenth of them without TTL.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..))]
+    keys: u64,
+    /// How many runs of each contender; medians are shown [default: 3, and 1 with --growth].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    repeats: Option<u16>,
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Measure keysweep and the floor with these numbers of keys instead.
+    #[arg(long, value_name = "LIST", num_args = 0..=1, default_missing_value = SIZES)]
+    growth: Option<String>,
+    /// Compare these alone; `BENCHMARKS.md` stays as it is then.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "growth")]
+    only: Vec<Contender>,
+    /// Measure no latencies; `BENCHMARKS.md` stays as it is then.
+    #[arg(long)]
+    no_latency: bool,
+    /// Measure `keysweep` and `xtask` in this directory, and neither build nor install anything.
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// More arguments for `keysweep run`; `BENCHMARKS.md` stays as it is then.
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+impl Options {
+    /// Whether this measures all that the page shows, as it should be measured.
+    fn is_whole(&self) -> bool {
+        self.only.is_empty() && !self.no_latency && self.args.is_empty()
+    }
+
+    /// The command that was given, as far as it matters to others.
+    fn command(&self, repeats: usize) -> String {
+        let what = match &self.growth {
+            Some(list) => format!("--growth {list}"),
+            None => format!("--keys {}", self.keys),
+        };
+        let built = self.binaries.as_ref().map(|dir| format!(" --binaries {}", dir.display()));
+        format!("cargo xtask bench {what} --repeats {repeats}{}", built.unwrap_or_default())
+    }
+}
+
+/// Builds, measures, prints, and writes the page.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let sizes = options.growth.as_deref().map(growth::sizes).transpose()?;
+    install::ensure(&[install::REDIS, install::NATS])?;
+    let programs = match &options.binaries {
+        Some(dir) => Programs::in_directory(dir),
+        None => Programs::build()?,
+    };
+    let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
+    runtime.block_on(async {
+        let bench = Bench::start(programs).await?;
+        match sizes {
+            Some(sizes) => grow(options, &bench, &sizes).await,
+            None => compare(options, &bench).await,
+        }
+    })
+}
+
+async fn compare(options: &Options, bench: &Bench) -> Result<ExitCode> {
+    let order = Order {
+        keys: options.keys,
+        repeats: usize::from(options.repeats.unwrap_or(3)),
+        contenders: if options.only.is_empty() { Contender::ALL.to_vec() } else { options.only.clone() },
+        latency: !options.no_latency,
+        args: options.args.clone(),
+    };
+    let comparison = bench.compare(&order).await?;
+    let targets = targets::targets(&comparison);
+    if options.json {
+        println!("{}", json::comparison(&comparison, &targets));
+    } else {
+        print!("{}", tables::text(&comparison, &targets));
+    }
+    if options.is_whole() && !comparison.failed() {
+        let block = page::comparison(&comparison, &targets, &options.command(order.repeats));
+        write_page("comparison", &block)?;
+        write(page::RATES_PLOT, &rates_plot(&comparison))?;
+    }
+    Ok(if comparison.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn grow(options: &Options, bench: &Bench, sizes: &[u64]) -> Result<ExitCode> {
+    let repeats = usize::from(options.repeats.unwrap_or(1));
+    let measured = growth::run(bench, sizes, repeats, &options.args).await?;
+    let machine = Machine::look(&bench.servers().await?, &bench.programs);
+    if options.json {
+        println!("{}", json::growth(&measured, &machine));
+    } else {
+        println!("{}", report::growth::speed(&measured).text());
+        println!("{}", report::growth::memory(&measured).text());
+    }
+    if options.is_whole() {
+        write_page("growth", &page::growth(&measured, &machine, repeats, &options.command(repeats)))?;
+        write(page::GROWTH_PLOT, &report::growth::plot(&measured))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Those that clean a cluster, or one node, in the order of the table.
+fn rates_plot(comparison: &Comparison) -> String {
+    let whole = comparison.rows.iter().filter(|(contender, _)| contender.disturbs());
+    let bars =
+        whole.filter_map(|(contender, _)| Some((contender.label(), comparison.of(*contender)?.keys_per_s)));
+    plot::bars("keys per second (logarithmic)", &bars.collect::<Vec<_>>())
+}
+
+fn write_page(name: &str, block: &str) -> Result<()> {
+    let present =
+        std::fs::read_to_string(root().join(page::PAGE)).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
+    write(page::PAGE, &page::with_block(&present, name, block))
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    std::fs::write(root().join(path), text).with_context(|| format!("failed to write `{path}`"))?;
+    eprintln!("xtask: written: {path}");
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What keysweep has to reach, beside others and by itself (pure). Changing a limit changes a promise.
+
+use super::contenders::Contender;
+use super::figures::{Comparison, Figures};
+
+/// On which side of the limit the figure has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// No more than the limit.
+    AtMost,
+    /// No less.
+    AtLeast,
+    /// Less.
+    Below,
+}
+
+/// One target, and what was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Target {
+    /// Of what.
+    pub(crate) what: &'static str,
+    /// Measured; none if one of the contenders was not run, or failed.
+    pub(crate) figure: Option<f64>,
+    /// Where the figure has to be, seen from the limit.
+    pub(crate) side: Side,
+    /// The limit.
+    pub(crate) limit: f64,
+}
+
+impl Target {
+    /// Whether it was reached; unknown without a figure.
+    pub(crate) fn met(&self) -> Option<bool> {
+        self.figure.map(|figure| match self.side {
+            Side::AtMost => figure <= self.limit,
+            Side::AtLeast => figure >= self.limit,
+            Side::Below => figure < self.limit,
+        })
+    }
+}
+
+/// All targets, in the order of the table.
+pub(crate) fn targets(comparison: &Comparison) -> Vec<Target> {
+    use Contender::{
+        Document, Floor, Gentle, Healthy, Keysweep, Looks, Nats, RedisCli, RedisPy, SingleCursor, Standalone,
+    };
+    use Side::{AtLeast, AtMost, Below};
+    let rate: Of = |figures| figures.keys_per_s;
+    let ratio = |of: Of, above, below| Some(of(comparison.of(above)?) / of(comparison.of(below)?));
+    let target = |what, figure, side, limit| Target { what, figure, side, limit };
+    let gentle = comparison.of(Gentle).and_then(|figures| figures.latency).map(|latency| latency.p99_ms);
+    let idle = comparison.idle.map(|idle| idle.p99_ms);
+    let looked = comparison.of(Looks).map(|figures| figures.client_us);
+    vec![
+        target("server CPU per key / floor", ratio(|f| f.server_us, Keysweep, Floor), AtMost, 1.25),
+        target("keys/s / floor", ratio(rate, Keysweep, Floor), AtLeast, 0.8),
+        target("keys/s / single cursor", ratio(rate, Keysweep, SingleCursor), AtLeast, 1.8),
+        target("keys/s / redis-py", ratio(rate, Keysweep, RedisPy), AtLeast, 5.0),
+        target("keys/s / redis-cli", ratio(rate, Keysweep, RedisCli), AtLeast, 45.0),
+        target("keys/s / document's job, one node", ratio(rate, Standalone, Document), AtLeast, 45.0),
+        target("client CPU, us per key looked at", looked, AtMost, 0.3),
+        target("over NATS: keys/s / one process", ratio(rate, Nats, Keysweep), AtLeast, 0.85),
+        target("gentle: keys/s / full speed", ratio(rate, Gentle, Keysweep), AtLeast, 0.25),
+        target("gentle: p99 of the foreground, ms", gentle.and(idle).and(gentle), AtMost, gentle_limit(idle)),
+        target("healthy: wall time / full run", ratio(|f| f.wall_s, Healthy, Keysweep), Below, 0.02),
+    ]
+}
+
+type Of = fn(&Figures) -> f64;
+
+/// What the gentle pace may make of an idle p99, in ms: half as much again, or a millisecond more.
+fn gentle_limit(idle_p99_ms: Option<f64>) -> f64 {
+    idle_p99_ms.map_or(f64::NAN, |idle| f64::max(idle * 1.5, idle + 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::sample::comparison;
+
+    fn found<'a>(targets: &'a [Target], what: &str) -> &'a Target {
+        targets.iter().find(|target| target.what.starts_with(what)).unwrap()
+    }
+
+    #[test]
+    fn ratios_are_met_at_their_limits() {
+        let comparison = comparison();
+        let targets = targets(&comparison);
+        let check = |what: &str, figure: f64, met: bool| {
+            let target = found(&targets, what);
+            assert!((target.figure.unwrap() - figure).abs() < 1e-9, "{target:?}");
+            assert_eq!(target.met(), Some(met), "{target:?}");
+        };
+        check("server CPU per key / floor", 1.25, true);
+        check("keys/s / floor", 0.8, true);
+        check("keys/s / single cursor", 1.6, false);
+        check("gentle: p99", 1.4, true);
+    }
+
+    #[test]
+    fn without_both_contenders_nothing_is_claimed() {
+        let targets = targets(&comparison());
+        let target = found(&targets, "keys/s / document's job");
+        assert_eq!((target.figure, target.met()), (None, None));
+    }
+
+    #[test]
+    fn a_slow_idle_server_allows_half_as_much_again() {
+        assert_eq!(gentle_limit(Some(0.5)), 1.5);
+        assert_eq!(gentle_limit(Some(4.0)), 6.0);
+    }
+
+    #[test]
+    fn below_is_not_at_most() {
+        let at = |side| Target { what: "", figure: Some(0.02), side, limit: 0.02 }.met();
+        assert_eq!(
+            (at(Side::Below), at(Side::AtMost), at(Side::AtLeast)),
+            (Some(false), Some(true), Some(true))
+        );
+    }
+}

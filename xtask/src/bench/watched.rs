@@ -1,0 +1,96 @@
+//! A process that is run to its end and measured: time, CPU, memory. CPU comes from the system's own account of
+//! the process and of all that it waited for (wait4), memory from looking at it every few milliseconds.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use wait4::Wait4;
+
+use super::proc;
+
+/// How often a process' memory is looked at. Its peak never sinks, so only the last look matters.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What a process took, from its start to its end.
+pub(crate) struct Usage {
+    /// By the clock on the wall.
+    pub(crate) wall: Duration,
+    /// User and system time of the process and of those that it started.
+    pub(crate) cpu: Duration,
+    /// The largest resident memory of any one of them.
+    pub(crate) peak_kb: u64,
+}
+
+/// Runs `command` with nothing on its stdin.
+///
+/// # Errors
+/// If it cannot be started, or ends with a failure; the text holds what it printed.
+pub(crate) fn run(command: &mut Command) -> Result<Usage> {
+    let program = command.get_program().display().to_string();
+    let begin = Instant::now();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| format!("failed to start `{program}`"))?;
+    let pid = child.id();
+    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let waiter = std::thread::spawn(move || child.wait4().map(|ended| (ended, begin.elapsed())));
+    let mut peak_kb = 0;
+    while !waiter.is_finished() {
+        let tree = proc::tree(pid);
+        peak_kb = tree.into_iter().filter_map(proc::peak_memory_kb).fold(peak_kb, u64::max);
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let (Ok(ended), Ok(stdout), Ok(stderr)) = (waiter.join(), stdout.join(), stderr.join()) else {
+        bail!("a thread that watches `{program}` panicked");
+    };
+    let (ended, wall) = ended.with_context(|| format!("failed to wait for `{program}`"))?;
+    if !ended.status.success() {
+        let said = [stderr, stdout].concat();
+        bail!(
+            "`{program}` ended with {} and printed: {}",
+            ended.status,
+            String::from_utf8_lossy(&said).trim()
+        );
+    }
+    Ok(Usage { wall, cpu: ended.rusage.utime + ended.rusage.stime, peak_kb })
+}
+
+/// Reads all that comes, so that nobody has to wait for us to read it.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What cannot be read is missing in a message; the outcome is the process' own.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<Usage> {
+        run(Command::new("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn cpu_of_all_that_a_process_waits_for_counts() {
+        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let used = shell(&format!("sh -c '{busy}'; true")).unwrap();
+        assert!(used.cpu > Duration::from_millis(10) && used.cpu < used.wall * 2, "{:?}", used.cpu);
+        assert!(used.peak_kb > 100, "{}", used.peak_kb);
+        let idle = shell("sleep 0.2").unwrap();
+        assert!(idle.wall >= Duration::from_millis(200) && idle.cpu < idle.wall / 2);
+    }
+
+    #[test]
+    fn a_failure_says_what_was_printed() {
+        let Err(error) = shell("echo out; echo err >&2; exit 3") else { panic!("it passed") };
+        assert_eq!(error.to_string(), "`sh` ended with exit status: 3 and printed: err\nout");
+        let Err(error) = run(&mut Command::new("/nonexistent/keysweep")) else { panic!("it passed") };
+        assert_eq!(error.to_string(), "failed to start `/nonexistent/keysweep`");
+    }
+}
