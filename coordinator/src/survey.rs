@@ -12,7 +12,7 @@ use shared::cluster::health::Look;
 use shared::cluster::{Deployment, Fault, FaultKind, Primary, node};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
-use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SKIPPED_SAMPLE_KEYS};
+use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_MIN, SKIPPED_SAMPLE_KEYS};
 use shared::messages::{Guards, PlannedNode, Reason, Rules, RunSpec, ScanTask};
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Reading, Sample};
@@ -351,7 +351,11 @@ async fn look_at(
         slots,
     };
     let tables = Tables { keys: keys.keys, listing: cluster.then_some(keys.listing), slots: &keys.slots };
-    let wanted = if skip { SKIPPED_SAMPLE_KEYS } else { SAMPLE_KEYS };
+    let wanted = match keys.keys {
+        _ if skip => SKIPPED_SAMPLE_KEYS,
+        keys if keys <= 2 * SAMPLE_KEYS => SAMPLE_KEYS,
+        keys => (keys / 100).clamp(SAMPLE_KEYS_MIN, SAMPLE_KEYS),
+    };
     let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
     let mut looked_up = sampled.lookups;
     looked_up += *own;

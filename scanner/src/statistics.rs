@@ -188,6 +188,10 @@ fn prefixes(key: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A prefix as text. Bytes that are no printable ASCII are escaped, and one that is too long is cut.
 fn name(prefix: &[u8]) -> String {
     let cut = &prefix[..prefix.len().min(PREFIX_BYTES_MAX)];
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\\'\"".contains(byte);
+    if let (true, Ok(text)) = (cut.len() == prefix.len() && cut.iter().all(plain), str::from_utf8(cut)) {
+        return text.to_owned();
+    }
     let more = if cut.len() < prefix.len() { "…" } else { "" };
     format!("{}{more}", cut.escape_ascii())
 }

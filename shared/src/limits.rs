@@ -127,8 +127,11 @@ pub const ACK_WAIT: Duration = Duration::from_secs(30);
 /// The lease of the lock that an embedded run holds in Redis.
 pub const LOCK_LEASE: Duration = Duration::from_secs(30);
 
-/// Matching keys per node that the plan looks at to estimate the share of stale ones.
+/// Matching keys per node that the plan looks at to estimate the share of stale ones: all, if there are fewer.
 pub const SAMPLE_KEYS: u64 = 10_000;
+
+/// The same on a large node, of whose keys one in a hundred is enough, but no fewer than this.
+pub const SAMPLE_KEYS_MIN: u64 = 2_000;
 
 /// How long a run that was told to stop may take to reach a safe point.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -172,7 +175,7 @@ pub const FILE_ENTRIES_MAX: usize = 10_000;
 pub const FILE_LINES_SPARE: u64 = 200;
 
 /// Keys of a scan task whose memory is asked for, about.
-pub const TASK_SAMPLES: u64 = 1_000;
+pub const TASK_SAMPLES: u64 = 400;
 
 /// Matching keys of a skipped node that are looked at all the same: a share of them is off by 3.1 points at most, 19
 /// times out of 20.

@@ -50,13 +50,18 @@ const TAG_BYTES: usize = 4;
 /// One tag per slot, end to end, so that the table is one allocation (64 KiB).
 static TAGS: LazyLock<String> = LazyLock::new(|| {
     const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut tags = vec![b' '; usize::from(SLOTS) * TAG_BYTES];
-    for number in (0..LETTERS.len().pow(4)).rev() {
-        // Backwards, so that the alphabetically first tag of a slot is the one that stays.
+    let (mut tags, mut left) = (vec![b' '; usize::from(SLOTS) * TAG_BYTES], SLOTS);
+    let mut number = 0;
+    while left > 0 {
         let letter = |place: u32| LETTERS[number / LETTERS.len().pow(place) % LETTERS.len()];
         let tag = [letter(3), letter(2), letter(1), letter(0)];
         let start = usize::from(slot_of(&tag)) * TAG_BYTES;
-        tags[start..start + TAG_BYTES].copy_from_slice(&tag);
+        // The alphabetically first tag of a slot is the one that stays.
+        if tags[start] == b' ' {
+            tags[start..start + TAG_BYTES].copy_from_slice(&tag);
+            left -= 1;
+        }
+        number += 1;
     }
     tags.into_iter().map(char::from).collect()
 });

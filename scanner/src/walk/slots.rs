@@ -42,7 +42,8 @@ impl SlotWalk {
     }
 
     pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {
-        let (mut listed, mut again, mut room) = (Vec::new(), Vec::new(), WINDOW_BYTES_MAX);
+        let keys = pages.iter().map(|page| page.keys.len()).sum();
+        let (mut listed, mut again, mut room) = (Vec::with_capacity(keys), Vec::new(), WINDOW_BYTES_MAX);
         for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(pages) {
             let bytes = page.bytes();
             if page.keys.len() as u64 > SLOT_KEYS_MAX || bytes > WINDOW_BYTES_MAX {

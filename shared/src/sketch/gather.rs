@@ -17,13 +17,27 @@ const NAMES_MAX: usize = 2 * COUNTERS;
 /// Once names had to be given up, one in so many is looked at whether its name should be kept.
 const NAMED_ONE_IN: u32 = 8;
 
+/// Names that are told in the end.
+const TOLD_MAX: usize = 128;
+
+/// Bits that remember what was seen once, a power of two.
+const ONCE_BITS: usize = 1 << 17;
+
 /// See the module.
 pub struct Gather {
     sketch: FrequentItemsSketch<u64>,
     names: HashMap<u64, String>,
+    /// The sum of all weights.
+    total: u64,
+    /// Once names had to be given up, one that comes for the first time only sets its bit here: nearly all of them
+    /// never come again. (Two may share a bit; then the second one is taken for known.)
+    once: Vec<u64>,
+    /// The most that a name lost in this way.
+    lost: u64,
     turn: u32,
-    /// The name that came last, and what it weighs since: many keys in a row often begin alike.
+    /// The name that came last, how often in a row, and what it weighs since: many keys in a row often begin alike.
     last: Vec<u8>,
+    last_times: u64,
     last_weight: u64,
 }
 
@@ -31,7 +45,17 @@ impl Default for Gather {
     #[expect(clippy::expect_used, reason = "the number of counters is a constant that the library takes")]
     fn default() -> Self {
         let sketch = FrequentItemsSketch::new(COUNTERS).expect("a power of two");
-        Self { sketch, names: HashMap::new(), turn: 0, last: Vec::new(), last_weight: 0 }
+        Self {
+            sketch,
+            names: HashMap::new(),
+            total: 0,
+            once: Vec::new(),
+            lost: 0,
+            turn: 0,
+            last: Vec::new(),
+            last_times: 0,
+            last_weight: 0,
+        }
     }
 }
 
@@ -43,16 +67,22 @@ impl Gather {
             self.last.clear();
             self.last.extend_from_slice(bytes);
         }
+        self.last_times += 1;
         self.last_weight += weight;
     }
 
     fn flush(&mut self, name: impl Fn(&[u8]) -> String) {
-        let weight = std::mem::take(&mut self.last_weight);
+        let (times, weight) = (std::mem::take(&mut self.last_times), std::mem::take(&mut self.last_weight));
         if weight == 0 {
             return;
         }
         let hash = xxh3_64(&self.last);
         let exact = self.sketch.maximum_error() == 0;
+        self.total = self.total.saturating_add(weight);
+        if !exact && times == 1 && self.comes_first(hash) {
+            self.lost = self.lost.max(weight);
+            return;
+        }
         self.turn = self.turn.wrapping_add(1);
         if exact || self.turn.is_multiple_of(NAMED_ONE_IN) {
             // As long as everything is kept, whatever is new gets its name; then, whatever is seen again.
@@ -67,18 +97,30 @@ impl Gather {
         self.sketch.update_with_count(hash, weight);
     }
 
+    fn comes_first(&mut self, hash: u64) -> bool {
+        if self.once.is_empty() {
+            self.once = vec![0; ONCE_BITS / 64];
+        }
+        let (word, bit) = ((hash >> 6) as usize % (ONCE_BITS / 64), 1 << (hash % 64));
+        let first = self.once[word] & bit == 0;
+        self.once[word] |= bit;
+        first
+    }
+
     /// All that was gathered.
     #[must_use]
     pub fn finish(mut self, name: impl Fn(&[u8]) -> String) -> Heavy {
         self.flush(name);
-        let (mut named, mut error) = (Vec::new(), self.sketch.maximum_error());
+        let exact = self.sketch.maximum_error() == 0;
+        let (mut told, mut error) = (Vec::new(), self.sketch.maximum_error());
+        // The heaviest come first.
         for row in self.sketch.frequent_items(ErrorType::NoFalseNegatives) {
             match self.names.remove(row.item()) {
-                Some(name) => named.push((name, row.lower_bound())),
-                None => error = error.max(row.upper_bound()),
+                Some(name) if exact || told.len() < TOLD_MAX => told.push((name, row.lower_bound())),
+                _ => error = error.max(row.upper_bound()),
             }
         }
-        Heavy::of(named.into_iter(), self.sketch.total_weight(), error)
+        Heavy::of(told.into_iter(), self.total, error.saturating_add(self.lost))
     }
 }
 

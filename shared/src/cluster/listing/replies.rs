@@ -64,7 +64,8 @@ impl<'a> Replies<'a> {
             at: 0,
             now_ms: 0,
             seen: Vec::with_capacity(looks),
-            keys: Vec::new(),
+            // One window lists about as many keys as it looks up.
+            keys: Vec::with_capacity(looks),
             pages: Vec::with_capacity(listings.len()),
             cursor: 0,
         };

@@ -10,9 +10,13 @@ pub(super) fn write(out: &mut Vec<u8>, listings: &[Listing], look_up: &[impl AsR
     if ask.needs_clock() && !look_up.is_empty() {
         command(out, &[b"TIME"]);
     }
-    let expiry: &[u8] = if ask.needs_clock() { b"PEXPIRETIME" } else { b"PTTL" };
+    let expiry: &[u8] =
+        if ask.needs_clock() { b"*2\r\n$11\r\nPEXPIRETIME\r\n" } else { b"*2\r\n$4\r\nPTTL\r\n" };
+    let bytes: usize = look_up.iter().map(|key| key.as_ref().len()).sum();
+    out.reserve(bytes + look_up.len() * (expiry.len() + DIGITS_MAX + 5));
     for key in look_up {
-        command(out, &[expiry, key.as_ref()]);
+        out.extend_from_slice(expiry);
+        word(out, key.as_ref());
         if ask == Ask::ExpiryAndIdle {
             command(out, &[b"OBJECT", b"IDLETIME", key.as_ref()]);
         }
@@ -40,14 +44,26 @@ pub(super) fn write(out: &mut Vec<u8>, listings: &[Listing], look_up: &[impl AsR
 /// Appends one command.
 pub(super) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     number(out, b'*', words.len());
-    for word in words {
-        number(out, b'$', word.len());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
+    words.iter().for_each(|bytes| word(out, bytes));
+}
+
+fn word(out: &mut Vec<u8>, bytes: &[u8]) {
+    number(out, b'$', bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn number(out: &mut Vec<u8>, kind: u8, number: usize) {
+    if let (true, tens, ones) = (number < 100, number / 10, number % 10) {
+        // Nearly all keys are as short as that.
+        let digits = [kind, b'0' + tens as u8, b'0' + ones as u8, b'\r', b'\n'];
+        if tens > 0 {
+            out.extend_from_slice(&digits);
+        } else {
+            out.extend_from_slice(&[digits[0], digits[2], b'\r', b'\n']);
+        }
+        return;
+    }
     out.push(kind);
     out.extend_from_slice(digits(number as u64, &mut [0; DIGITS_MAX]));
     out.extend_from_slice(b"\r\n");

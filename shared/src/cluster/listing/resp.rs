@@ -9,6 +9,9 @@ const TEXT_BYTES_MAX: usize = 512 << 20;
 /// The most items that one array is believed to have.
 const ITEMS_MAX: usize = 1 << 28;
 
+/// Digits of a number, at most: times are counted in milliseconds, and cursors are texts.
+const DIGITS_MAX: usize = 18;
+
 /// One item; an array is followed by its own items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
@@ -32,6 +35,7 @@ pub(super) struct Malformed;
 
 /// Reads the item that begins at `at`, and moves `at` behind it. `None`, with `at` where it was, if its end has not
 /// come yet.
+#[inline]
 pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<Item>, Malformed> {
     let Some(kind) = bytes.get(*at) else { return Ok(None) };
     let begin = *at + 1;
@@ -50,14 +54,15 @@ pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<Item>, Malform
 }
 
 /// The number that begins at `at`, and where the next item begins.
+#[inline]
 fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
     let negative = bytes.get(at) == Some(&b'-');
     let first = at + usize::from(negative);
     let mut value: i64 = 0;
     for (count, byte) in bytes.get(first..).unwrap_or_default().iter().enumerate() {
-        if byte.is_ascii_digit() {
-            let digit = i64::from(byte - b'0');
-            value = value.checked_mul(10).and_then(|v| v.checked_add(digit)).ok_or(Malformed)?;
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 && count < DIGITS_MAX {
+            value = value * 10 + i64::from(digit);
             continue;
         }
         if *byte != b'\r' || count == 0 {
@@ -73,6 +78,7 @@ fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
     Ok(None)
 }
 
+#[inline]
 fn text(bytes: &[u8], at: usize) -> Result<Option<(Item, usize)>, Malformed> {
     let Some((length, begin)) = number(bytes, at)? else { return Ok(None) };
     if length == -1 {
