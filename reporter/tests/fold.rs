@@ -9,7 +9,8 @@ use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
     Action, Application, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups,
-    Loss, PlannedNode, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
+    Loss, Pace, PlannedNode, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask,
+    TaskReport,
 };
 use shared::metrics::{HitRates, Window};
 use shared::outcome::Outcome;
@@ -57,6 +58,7 @@ fn spec(run: RunId) -> RunSpec {
         activity_source: None,
         inactive_refused: None,
         application: Application::default(),
+        pace: Pace::default(),
     }
 }
 

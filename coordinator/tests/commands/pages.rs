@@ -13,7 +13,7 @@ use shared::cluster::Access;
 use shared::cluster::health::Look;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Application, Attempt, Guards, Rules, RunSpec};
+use shared::messages::{Action, Application, Attempt, Guards, Pace, Rules, RunSpec};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
 use shared::samples::Moment;
@@ -143,6 +143,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         report_dir: None,
         hooks: Hooks::default(),
         prometheus: None,
+        pace: Pace::default(),
     }
 }
 
@@ -183,6 +184,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             activity_source: None,
             inactive_refused: None,
             application: Application::default(),
+            pace: Pace::default(),
         },
         sample: Purpose {
             job: options.job.clone(),

@@ -26,7 +26,7 @@ use shared::crash::CrashPlan;
 use shared::env::{Env, Timing};
 use shared::glob::Pattern;
 use shared::ids::{Alias, RunId};
-use shared::messages::{Action, Application, Attempt, Rules};
+use shared::messages::{Action, Application, Attempt, Pace, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
@@ -74,6 +74,7 @@ pub fn options(urls: Vec<String>) -> Options {
         report_dir: None,
         hooks: Hooks::default(),
         prometheus: None,
+        pace: Pace::default(),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
 pub use spec::{
-    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, PlannedNode, Rules,
-    RunSpec,
+    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
+    Rules, RunSpec,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
