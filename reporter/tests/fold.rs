@@ -110,12 +110,21 @@ fn report(
         lookups: Lookups { hits: stale + 7, misses: 1 },
         approximate: false,
         statistics: Box::default(),
+        pacing: Box::default(),
     }
 }
 
 fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     let groups = vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }];
-    Receipt { run, batch, node: NodeId::new("n"), groups, lookups: Lookups::default(), cause: None }
+    Receipt {
+        run,
+        batch,
+        node: NodeId::new("n"),
+        groups,
+        lookups: Lookups::default(),
+        cause: None,
+        pacing: None,
+    }
 }
 
 fn tasks(after: Option<TaskId>, part: u32, parts: u32, task: &ScanTask) -> Record {

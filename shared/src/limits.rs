@@ -258,8 +258,20 @@ pub const WINDOW_KEYS_MIN: u64 = 64;
 /// Keys that may be read at once under a rate limit are those of so much time.
 pub const RATE_BURST: Duration = Duration::from_millis(100);
 
-/// How long a task that is slowed down goes on before it hands the rest back: a long silence would look as though it
-/// were lost (see [`TASK_AGAIN_ACK_WAITS`]).
-pub const PACED_TASK_TIME_MAX: Duration = Duration::from_secs(120);
+/// After so many ack deadlines a task that is slowed down reports what it has, and hands the rest back: going on for
+/// long would look as though it were lost (see [`TASK_AGAIN_ACK_WAITS`]).
+pub const PACED_TASK_ACK_WAITS: u32 = 4;
 
-const _: () = assert!(PACED_TASK_TIME_MAX.as_secs() * 2 < ACK_WAIT.as_secs() * TASK_AGAIN_ACK_WAITS as u64);
+const _: () = assert!(PACED_TASK_ACK_WAITS * 2 < TASK_AGAIN_ACK_WAITS);
+
+/// Whoever waits for its turn looks so often whether it is to stop.
+pub const PACE_PIECE: Duration = Duration::from_millis(100);
+
+/// Pauses shorter than this are made up for by the next one: timers are no finer.
+pub const PACE_SLACK: Duration = Duration::from_millis(1);
+
+/// How far a pause may begin early when the one before took too long: timers are late by so much.
+pub const PACE_CREDIT: Duration = Duration::from_millis(2);
+
+/// How long is remembered what was learned of a node at which nobody works.
+pub const PACERS_KEPT: Duration = Duration::from_secs(60);

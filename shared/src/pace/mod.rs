@@ -1,8 +1,11 @@
 //! Pacing: how fast a run may go without the application beside it noticing. `controller.rs` decides the share of
-//! a node's time that we take (pure), `bucket.rs` keeps the rate limit (pure).
+//! a node's time that we take, `bucket.rs` keeps the rate limit (both pure); `node.rs`, `probe.rs` and `pacers.rs` are
+//! the shell around them: turns, probes, pauses.
 
 mod bucket;
 mod controller;
+mod node;
+mod pacers;
+mod probe;
 
-pub use bucket::Bucket;
-pub use controller::{Controller, Seen};
+pub use pacers::{Pacer, Pacers, Turn};

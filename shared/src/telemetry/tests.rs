@@ -23,6 +23,7 @@ fn receipt() -> Receipt {
         groups: vec![GroupReceipt { slot: 1, reason: Reason::Stale, outcomes }],
         lookups: Lookups::default(),
         cause: None,
+        pacing: None,
     }
 }
 
