@@ -15,7 +15,9 @@ use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::messages::{Action, Application, Attempt, Guards, Pace, Rules, RunSpec};
 use shared::metrics::{InactiveCaches, Metrics};
-use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
+use shared::result::{
+    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
+};
 use shared::samples::Moment;
 use shared::sampling::Purpose;
 use shared::slot::SlotSet;
@@ -82,6 +84,13 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         alerts: Vec::new(),
         metrics: Metrics::default(),
         inactive: InactiveCaches::default(),
+        pacing: Pacing {
+            sentence:
+                "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
+                       before); waited 3.1 s"
+                    .to_owned(),
+            ..Pacing::default()
+        },
         accounting,
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
