@@ -71,7 +71,8 @@ fn sentence(pacing: &Pacing) -> String {
         parts.push("never slowed down".to_owned());
     }
     if waited > 0 {
-        parts.push(format!("waited {}", seconds(waited)));
+        // Several may have waited at the same time.
+        parts.push(format!("waited {} in all", seconds(waited)));
     }
     parts.join("; ")
 }
@@ -112,12 +113,12 @@ mod tests {
     fn the_sentence_says_what_held_the_run_back() {
         let check = |pacing: &Pacing, expected| assert_eq!(sentence(pacing), expected);
         check(&pacing(None, None, 0, 0), "full speed, without a latency budget");
-        check(&pacing(None, Some(5_000), 0, 1_500), "full speed up to 5,000 keys/s; waited 1.5 s");
+        check(&pacing(None, Some(5_000), 0, 1_500), "full speed up to 5,000 keys/s; waited 1.5 s in all");
         check(&pacing(Some(1), None, 0, 0), "latency budget 1 ms; never slowed down");
         check(
             &pacing(Some(1), None, 12, 3_100),
             "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms before); waited \
-             3.1 s",
+             3.1 s in all",
         );
         check(
             &pacing(Some(2), Some(9), 1, 0),

@@ -230,6 +230,10 @@ pub const PROBE_EVERY: Duration = Duration::from_millis(3);
 /// How long a probe may take. A node that does not answer it is not given up for that: the work there will tell.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a node is still probed at which nobody works any more: the next batch is often not far, and would connect
+/// anew.
+pub const PROBE_LINGER: Duration = Duration::from_secs(1);
+
 /// The share of probes that may be late because of us: what is beyond a p99.
 pub const LATE_SHARE: f64 = 0.01;
 

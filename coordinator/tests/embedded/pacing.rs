@@ -9,6 +9,7 @@ use coordinator::options::Options;
 use shared::env::Timing;
 use shared::messages::{Cancel, CancelKind, Pace};
 use shared::result::{Status, Waited};
+use shared::servers::Server;
 
 /// A run beside which nobody may notice anything.
 const GENTLE: Pace = Pace { latency_budget_ms: Some(1), keys_per_s_max: None };
@@ -141,7 +142,7 @@ async fn at_full_speed_nobody_waits_and_nothing_is_probed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
-    let server = kit::standalone().await;
+    let server = Server::start(&["--enable-debug-command", "yes"]).await.expect("a server can be started");
     let options = options(server.url(), Pace { keys_per_s_max: Some(5_000), ..GENTLE });
     let truth = Truth::mixture(10_000, "");
     truth.seed(&options.access).await;
@@ -149,8 +150,7 @@ async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
         tokio::time::sleep(Duration::from_millis(700)).await;
         let conn = options.access.connect_seed(&options.access.urls[0], "application").await.unwrap();
         // Longer than a probe may take.
-        let script = b"local from = os.clock() while os.clock() - from < 1.5 do end";
-        conn.command(&[b"EVAL", script, b"0"]).await.unwrap();
+        conn.words("DEBUG SLEEP 1.5").await.unwrap();
     };
     let (result, ()) = tokio::join!(kit::run(&options), blocked);
     truth.check(&options.access, &result).await;

@@ -8,4 +8,7 @@ mod node;
 mod pacers;
 mod probe;
 
+#[cfg(test)]
+mod tests;
+
 pub use pacers::{Pacer, Pacers, Turn};

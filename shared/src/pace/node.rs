@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::controller::{Controller, Seen};
 use crate::ids::Alias;
-use crate::limits::{PACE_CREDIT, PROBE_EVERY, SHARE_FIRST};
+use crate::limits::{PACE_CREDIT, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
 use crate::messages::NodePacing;
 use crate::telemetry::Telemetry;
 
@@ -103,7 +103,7 @@ impl NodePacer {
     /// Whether whoever probes is to go on.
     pub(super) fn is_probed_on(&self) -> bool {
         let mut state = self.state();
-        state.probing = state.users > 0;
+        state.probing = state.users > 0 || state.left.elapsed() < PROBE_LINGER;
         if !state.probing {
             self.telemetry.not_paced(&self.alias, &self.address);
         }

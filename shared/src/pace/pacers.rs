@@ -154,6 +154,16 @@ pub struct Pacer {
 }
 
 impl Pacer {
+    /// The pace of one who works at `node`, under the limit of `bucket`.
+    #[cfg(test)]
+    pub(super) fn of(node: Option<Arc<NodePacer>>, bucket: Option<Arc<Mutex<Bucket>>>) -> Self {
+        if let Some(node) = &node {
+            node.enter();
+        }
+        let (start, alias) = (Instant::now(), Alias::new("main"));
+        Self { start, alias, node, bucket, telemetry: Arc::default(), rate_wait: Mutex::default() }
+    }
+
     /// Waits for the next turn to work at the node, but not for long: with `None`, whoever waits may say that it still
     /// does, see whether it is to stop, and ask again.
     pub async fn turn(&self) -> Option<Turn<'_>> {
