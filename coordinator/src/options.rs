@@ -8,7 +8,7 @@ use shared::config::{self, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
-use shared::messages::{Action, Application, Attempt, HitRateSource, Rules};
+use shared::messages::{Action, Application, Attempt, HitRateSource, Pace, Rules};
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
@@ -57,6 +57,8 @@ pub struct Options {
     pub hooks: Hooks,
     /// Who counts the look-ups of the application, if it is a Prometheus.
     pub prometheus: Option<PrometheusSource>,
+    /// How fast it may go.
+    pub pace: Pace,
 }
 
 /// Settings that cannot be carried out.
@@ -132,6 +134,7 @@ impl Options {
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
             hooks: Hooks::from_settings(settings)?,
             prometheus: PrometheusSource::from_settings(settings)?,
+            pace: pace(settings),
         })
     }
 
@@ -189,6 +192,13 @@ fn hit_rate(settings: &Settings) -> HitRateSource {
         "hash" => HitRateSource::Hash(Key::new(source.what.as_bytes())),
         "prometheus" => HitRateSource::Prometheus,
         _ => HitRateSource::Redis,
+    }
+}
+
+fn pace(settings: &Settings) -> Pace {
+    Pace {
+        latency_budget_ms: settings.latency_budget.value.map(millis),
+        keys_per_s_max: settings.rate_limit.value,
     }
 }
 

@@ -243,6 +243,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         activity_source: options.looks_for_inactive().map(|order| order.source.name()),
         inactive_refused: activity.refused,
         application: options.application.clone(),
+        pace: options.pace,
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);

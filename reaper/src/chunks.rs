@@ -14,6 +14,17 @@ const BYTES_MAX: usize = 128 << 10;
 /// Groups by number, for one write to one node.
 pub(crate) type Chunk<'a> = Vec<(usize, &'a Group)>;
 
+/// How many of `groups` make one piece of work of at most `keys_max` keys: one at least.
+pub(crate) fn piece(groups: &[(usize, &Group)], keys_max: Option<u64>) -> usize {
+    let Some(keys_max) = keys_max else { return groups.len() };
+    let mut keys = 0;
+    let fitting = groups.iter().take_while(|(_, group)| {
+        keys += group.keys.len() as u64;
+        keys <= keys_max
+    });
+    fitting.count().max(1).min(groups.len())
+}
+
 /// The groups of `batch` by the node that `owner` names, in writes of bounded size.
 ///
 /// # Errors
@@ -39,4 +50,33 @@ pub(crate) fn by_node<'a>(
         }
     }
     Ok(nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::key::Key;
+    use shared::messages::Reason;
+
+    use super::*;
+
+    #[test]
+    fn a_piece_holds_one_group_at_least_and_no_more_keys_than_it_may() {
+        let group = |keys: usize| Group {
+            slot: 0,
+            reason: Reason::Stale,
+            keys: vec![Key::new(*b"k"); keys],
+            expires_at_ms: Vec::new(),
+        };
+        let groups = [group(100), group(30), group(100)];
+        let all: Vec<(usize, &Group)> = groups.iter().enumerate().collect();
+        let check = |groups: &[(usize, &Group)], keys_max, expected| {
+            assert_eq!(piece(groups, keys_max), expected, "{keys_max:?}");
+        };
+        check(&all, None, 3);
+        check(&all, Some(1_000), 3);
+        check(&all, Some(229), 2);
+        check(&all, Some(130), 2);
+        check(&all, Some(1), 1);
+        check(&[], Some(1), 0);
+    }
 }

@@ -40,7 +40,15 @@ pub(crate) fn receipt(
     let groups = groups
         .map(|(group, outcomes)| GroupReceipt { slot: group.slot, reason: group.reason, outcomes })
         .collect();
-    Receipt { run: batch.run, batch: batch.batch, node: batch.node.clone(), groups, lookups, cause }
+    Receipt {
+        run: batch.run,
+        batch: batch.batch,
+        node: batch.node.clone(),
+        groups,
+        lookups,
+        cause,
+        pacing: None,
+    }
 }
 
 /// The receipt that gives every candidate of `batch` the same outcome.

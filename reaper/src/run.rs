@@ -12,7 +12,7 @@ use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{ReapBatch, Receipt, RunSpec};
+use shared::messages::{Group, NodePacing, ReapBatch, Receipt, RunSpec};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -24,7 +24,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::chunks::{Chunk, by_node};
+use crate::chunks::{Chunk, by_node, piece};
+use crate::paced::Paced;
 use crate::receipt::{outcomes, receipt, uniform};
 
 /// How long a batch waits for the report that makes it count, before it is looked at again.
@@ -72,6 +73,19 @@ struct Acting<'a> {
     first: Option<bool>,
     /// Those of the groups that were done.
     outcomes: Vec<Vec<Outcome>>,
+    /// Its message; `None` for one that is given up.
+    delivery: Option<&'a Delivery>,
+    /// How it was held back, if it was.
+    pacing: Option<Box<NodePacing>>,
+}
+
+/// How the script is called at one node.
+struct Call<'a> {
+    conn: &'a Conn,
+    script: &'a [u8],
+    /// See [`Acting::first`].
+    first: bool,
+    keeps_ledgers: bool,
 }
 
 /// How far an attempt came.
@@ -79,7 +93,7 @@ enum Acted {
     /// It is too early by so many milliseconds; nothing was done.
     Early(u64),
     /// All groups have their outcomes.
-    Done(Vec<Vec<Outcome>>),
+    Done(Vec<Vec<Outcome>>, Option<Box<NodePacing>>),
 }
 
 impl Reaper {
@@ -105,7 +119,7 @@ impl Reaper {
         Arc::clone(nodes.entry((alias.clone(), node.clone())).or_insert_with(|| Arc::new(new())))
     }
 
-    async fn reap(&self, batch: &ReapBatch, deliveries: u32) -> Result<Disposition, Failure> {
+    async fn reap(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(Disposition::Done) };
         if records.receipt(batch.batch).await?.is_some() || records.result().await?.is_some() {
@@ -114,7 +128,7 @@ impl Reaper {
         // A batch counts if the report that counts lists it. Another attempt's batches do nothing.
         let Some(report) = records.report(batch.task).await? else {
             // What an attempt left behind that was cut off may wait for long.
-            return Ok(Disposition::Later(REPORT_WAIT * deliveries.min(REPORT_WAITS_MAX)));
+            return Ok(Disposition::Later(REPORT_WAIT * delivery.deliveries.min(REPORT_WAITS_MAX)));
         };
         if !report.batches.iter().any(|listed| listed.batch == batch.batch) {
             return Ok(Disposition::Done);
@@ -122,12 +136,13 @@ impl Reaper {
         let cancel = records.cancel().await?;
         let act = Act::of(&spec.rules);
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
-        match self.act(batch, &spec, mode, &records).await? {
+        match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            Acted::Done(outcomes) => {
+            Acted::Done(outcomes, pacing) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let cause = cancel.map(|cancel| cancel.cause);
-                self.store(&spec, batch, &receipt(batch, outcomes, act.idle_ms.is_some(), cause)).await?;
+                let receipt = receipt(batch, outcomes, act.idle_ms.is_some(), cause);
+                self.store(&spec, batch, &Receipt { pacing, ..receipt }).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
             }
@@ -147,7 +162,7 @@ impl Reaper {
 
     async fn act(
         &self,
-        batch: &ReapBatch,
+        (batch, delivery): (&ReapBatch, Option<&Delivery>),
         spec: &RunSpec,
         mode: Mode,
         records: &Records,
@@ -161,7 +176,8 @@ impl Reaper {
                 return Err(fault.into());
             }
         };
-        let mut acting = Acting { batch, mode, first: None, outcomes: vec![Vec::new(); batch.groups.len()] };
+        let outcomes = vec![Vec::new(); batch.groups.len()];
+        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None };
         for (node, chunks) in nodes {
             match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
                 Ok(None) => {}
@@ -173,13 +189,13 @@ impl Reaper {
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Acted::Done(acting.outcomes))
+        Ok(Acted::Done(acting.outcomes, acting.pacing))
     }
 
     /// Runs the script for the chunks of one node. `Some(ms)` if it is too early.
     async fn act_at(
         &self,
-        deployment: &Deployment,
+        deployment: &Arc<Deployment>,
         (node, chunks): (&NodeId, &[Chunk<'_>]),
         spec: &RunSpec,
         records: &Records,
@@ -201,19 +217,57 @@ impl Reaper {
             Some(first) => first,
             None => *acting.first.insert(records.create_attempt(batch.batch).await?),
         };
+        // A batch that is sealed changes nothing, and is to end soon.
+        let mut paced = match (mode, acting.delivery) {
+            (Mode::Act(_), Some(delivery)) => {
+                Paced::enter(&self.env, spec, (deployment, node), (delivery, records)).await
+            }
+            _ => None,
+        };
+        let call = Call { conn: &conn, script: &script, first, keeps_ledgers: !evicts };
         for chunk in chunks {
+            if let Some(early) = self.call(&call, chunk, paced.as_mut(), acting).await? {
+                return Ok(Some(early));
+            }
+            self.env.crash.pass(CrashPoint::ScriptsRun).await;
+        }
+        acting.pacing = paced.and_then(|paced| paced.tell());
+        Ok(None)
+    }
+
+    /// Runs the script for the groups of one chunk, in as many pieces as the pace of the run allows. `Some(ms)` if it is
+    /// too early, or the run is to stop: what was done then stands in the ledgers.
+    async fn call(
+        &self,
+        call: &Call<'_>,
+        mut left: &[(usize, &Group)],
+        mut paced: Option<&mut Paced<'_>>,
+        acting: &mut Acting<'_>,
+    ) -> Result<Option<u64>, Failure> {
+        let batch = acting.batch;
+        while !left.is_empty() {
+            let keys_max = paced.as_deref().and_then(Paced::window_keys);
+            let (groups, later) = left.split_at(piece(left, keys_max));
+            let turn = match &mut paced {
+                Some(paced) => match paced.turn().await {
+                    Some(turn) => Some(turn),
+                    None => return Ok(Some(0)),
+                },
+                None => None,
+            };
             let asked = Instant::now();
-            let verdicts = guard::call(&conn, &script, batch.window(), mode, chunk).await?;
+            let verdicts = guard::call(call.conn, call.script, batch.window(), acting.mode, groups).await?;
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
-            for ((number, group), verdict) in chunk.iter().zip(verdicts) {
+            drop(turn);
+            for ((number, group), verdict) in groups.iter().zip(verdicts) {
                 let verdict = verdict?;
                 if let Verdict::Early(ms) = verdict {
                     return Ok(Some(ms));
                 }
                 acting.outcomes[*number] =
-                    outcomes(verdict, group.keys.len(), first, !evicts).unwrap_or_default();
+                    outcomes(verdict, group.keys.len(), call.first, call.keeps_ledgers).unwrap_or_default();
             }
-            self.env.crash.pass(CrashPoint::ScriptsRun).await;
+            left = later;
         }
         Ok(None)
     }
@@ -297,7 +351,7 @@ impl Handler for Reaper {
 
     async fn handle(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {
         self.env.crash.pass(CrashPoint::BatchTaken).await;
-        self.reap(batch, delivery.deliveries).await
+        self.reap(batch, delivery).await
     }
 
     /// Seals the batch: what is recorded in the ledgers counts, everything else failed.
@@ -305,8 +359,8 @@ impl Handler for Reaper {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
-        let sealed = match self.act(batch, &spec, Mode::Seal(Outcome::Failed), &records).await {
-            Ok(Acted::Done(outcomes)) => Some(outcomes),
+        let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
+            Ok(Acted::Done(outcomes, _)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
             Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
             _ => None,

@@ -13,6 +13,7 @@ use shared::time::rfc3339;
 use crate::findings::{Facts, findings, sentences};
 use crate::fold::Fold;
 use crate::learned;
+use crate::pacing::pacing;
 
 /// What a result says that is not in the records of its run.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +76,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         alerts: Vec::new(),
         metrics,
         inactive: inactive(fold, spec),
+        pacing: pacing(spec, &fold.pacing),
         accounting,
         coverage,
         nodes: nodes(fold, spec),

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{
-    Cancel, ListedBatch, Lookups, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics, TaskReport,
+    Cancel, ListedBatch, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics,
+    TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::records::{Lists, NodeLookups, Record};
@@ -40,6 +41,8 @@ pub struct Fold {
     pub(crate) long_keys: Vec<String>,
     pub(crate) approximate: bool,
     pub(crate) statistics: ScanStatistics,
+    /// How tasks and batches were held back.
+    pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
 }
 
 /// Sums over a run.
@@ -120,6 +123,7 @@ impl Fold {
         self.long_keys.truncate(DETAILS_MAX);
         self.approximate |= report.approximate;
         self.statistics.merge(&report.statistics);
+        self.pacing.entry(report.node.clone()).or_default().merge(&report.pacing);
     }
 
     fn receipt(&mut self, receipt: &Receipt) {
@@ -147,6 +151,9 @@ impl Fold {
                 Outcome::Unreached => accounting.unreached += 1,
                 Outcome::Unconfirmed => accounting.unconfirmed += 1,
             }
+        }
+        if let Some(pacing) = &receipt.pacing {
+            self.pacing.entry(receipt.node.clone()).or_default().merge(pacing);
         }
         if let Some(cause) = &receipt.cause {
             *self.causes.entry(cause.clone()).or_default() += 1;

@@ -8,6 +8,7 @@ mod fold;
 pub mod hit_rate;
 mod learned;
 pub mod notify;
+mod pacing;
 pub mod page;
 mod render;
 pub mod report_file;

@@ -98,6 +98,9 @@ fn figures(page: &mut String, result: &CleanupResult) {
         None => format!("no traffic by others {when}"),
     };
     let _ = writeln!(page, "  hit rate    {hit_rate}");
+    if !result.pacing.sentence.is_empty() {
+        let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
+    }
 }
 
 pub(crate) fn note(outcome: &str) -> &'static str {
@@ -237,7 +240,7 @@ fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "0.0%".to_owned() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
 }
 
-fn seconds(ms: u64) -> String {
+pub(crate) fn seconds(ms: u64) -> String {
     let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
     if seconds < 120 {
         format!("{seconds}.{tenths} s")

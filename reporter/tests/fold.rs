@@ -9,7 +9,8 @@ use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
     Action, Application, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups,
-    Loss, PlannedNode, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask, TaskReport,
+    Loss, Pace, PlannedNode, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask,
+    TaskReport,
 };
 use shared::metrics::{HitRates, Window};
 use shared::outcome::Outcome;
@@ -57,6 +58,7 @@ fn spec(run: RunId) -> RunSpec {
         activity_source: None,
         inactive_refused: None,
         application: Application::default(),
+        pace: Pace::default(),
     }
 }
 
@@ -109,12 +111,21 @@ fn report(
         lookups: Lookups { hits: stale + 7, misses: 1 },
         approximate: false,
         statistics: Box::default(),
+        pacing: Box::default(),
     }
 }
 
 fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     let groups = vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }];
-    Receipt { run, batch, node: NodeId::new("n"), groups, lookups: Lookups::default(), cause: None }
+    Receipt {
+        run,
+        batch,
+        node: NodeId::new("n"),
+        groups,
+        lookups: Lookups::default(),
+        cause: None,
+        pacing: None,
+    }
 }
 
 fn tasks(after: Option<TaskId>, part: u32, parts: u32, task: &ScanTask) -> Record {

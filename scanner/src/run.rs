@@ -12,8 +12,9 @@ use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
-use shared::limits::{TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
+use shared::limits::{PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
+use shared::pace::{Pacer, Turn};
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::Records;
 use shared::specs::Specs;
@@ -117,11 +118,15 @@ impl Scanner {
         if let Some(report) = before.restarted(task) {
             return Ok(Some((report, Vec::new())));
         }
+        let pacer = self.env.pacers.enter(spec, &deployment, &task.node, &self.env.telemetry).await;
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
         let statistics = Statistics::new(task.keys, spec.application.configured_ttl_ms);
         let mut reading =
             Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
-        let work = Work { spec, records, delivery, telemetry: &self.env.telemetry };
+        // Going on for long would look as though the task were lost: what is not read by then is handed back.
+        let until =
+            (!pacer.is_free()).then(|| Instant::now() + self.env.timing.ack_wait * PACED_TASK_ACK_WAITS);
+        let work = Work { spec, records, delivery, telemetry: &self.env.telemetry, pacer: &pacer, until };
         if !reading.go_through(&mut walk, (&conn, &mut lister), selector, &work).await? {
             return Ok(None);
         }
@@ -130,7 +135,9 @@ impl Scanner {
             return Ok(Some((report, Vec::new())));
         }
         let now_ms = node::time_ms(&conn).await?;
-        Ok(Some(reading.report(task, spec, &walk.reached(), &before, &after, now_ms)))
+        let (mut report, batches) = reading.report(task, spec, &walk.reached(), &before, &after, now_ms);
+        *report.pacing = pacer.tell();
+        Ok(Some((report, batches)))
     }
 
     /// Publishes the batches, and then the report that makes them count.
@@ -233,6 +240,18 @@ impl Pulse {
         Self { progress_every: env.timing.ack_wait / 3, progressed: now, checked: now }
     }
 
+    /// Waits for the task's turn at its node. `None`: the run was cancelled.
+    async fn turn<'w>(&mut self, work: &Work<'w>) -> Option<Turn<'w>> {
+        loop {
+            if let Some(turn) = work.pacer.turn().await {
+                return Some(turn);
+            }
+            if !self.beat(work.records, work.delivery).await {
+                return None;
+            }
+        }
+    }
+
     /// Called after each step. `false`: the run was cancelled.
     async fn beat(&mut self, records: &Records, delivery: &Delivery) -> bool {
         if self.progressed.elapsed() >= self.progress_every {
@@ -254,6 +273,9 @@ struct Work<'a> {
     records: &'a Records,
     delivery: &'a Delivery,
     telemetry: &'a Telemetry,
+    pacer: &'a Pacer,
+    /// When the task hands back what it has not read; `None` if nothing holds it back.
+    until: Option<Instant>,
 }
 
 /// A task at work.
@@ -277,14 +299,17 @@ impl Reading {
             // Those that are about to be looked up may all become candidates.
             let pending: usize = keys.iter().map(|listed| listed.key.len()).sum();
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
-            let listings = if full { Vec::new() } else { walk.ask() };
+            let full = full || work.until.is_some_and(|until| Instant::now() >= until);
+            let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
             let done = listings.is_empty() && keys.is_empty();
             self.weigh(conn, if done { 1 } else { WEIGHED_AT_ONCE }).await?;
             if done {
                 return Ok(true);
             }
+            let Some(turn) = self.pulse.turn(work).await else { return Ok(false) };
             let asked = Instant::now();
             let (pages, seen) = lister.window(&listings, &keys, selector.ask()).await?;
+            turn.done(pages.iter().map(|page| page.keys.len() as u64).sum());
             work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
             self.tally.looked_up(&keys, &seen, selector);
             keys.clear();

@@ -14,6 +14,7 @@ use crate::events::{self, Event};
 use crate::ids::{Alias, RunId};
 use crate::limits;
 use crate::nats::{Nats, NatsQueue, NatsStore};
+use crate::pace::Pacers;
 use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
 use crate::store::{MemoryStore, Store};
@@ -46,6 +47,8 @@ pub struct Env {
     pub outside: Arc<Outside>,
     /// The metrics of this process.
     pub telemetry: Arc<Telemetry>,
+    /// How fast this process works at each node.
+    pub pacers: Arc<Pacers>,
 }
 
 /// Time limits that tests shorten.
@@ -101,6 +104,7 @@ impl Env {
             tasks_at_once_max: usize::MAX,
             outside: Arc::default(),
             telemetry: Arc::default(),
+            pacers: Arc::new(Pacers::new(false)),
         }
     }
 
@@ -119,6 +123,7 @@ impl Env {
             tasks_at_once_max: nats.tasks_at_once_max(),
             outside: Arc::default(),
             telemetry: Arc::default(),
+            pacers: Arc::new(Pacers::new(true)),
         }
     }
 

@@ -22,6 +22,7 @@ pub mod messages;
 pub mod metrics;
 pub mod nats;
 pub mod outcome;
+pub mod pace;
 pub mod queue;
 pub mod range;
 pub mod records;

@@ -222,3 +222,70 @@ pub const WEB_ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// How many reports of a job remain in a directory; the oldest go first.
 pub const REPORTS_KEPT: usize = 100;
+
+/// The latency budget, if nobody sets one, as the table of settings writes it: what a p99 of less than a millisecond
+/// grows by without anybody noticing.
+pub const LATENCY_BUDGET: &str = "1ms";
+
+/// Probes of a node before the first work there. Their median is what the budget is added to.
+pub const PROBES_BEFORE: usize = 20;
+
+/// The pause between two of them.
+pub const PROBE_BEFORE_EVERY: Duration = Duration::from_millis(1);
+
+/// The pause between two probes of a node at work: a hundred of them, which make up for a late one, take a third of
+/// a second, and cost the server less than a thousandth of its time.
+pub const PROBE_EVERY: Duration = Duration::from_millis(3);
+
+/// How long a probe may take. A node that does not answer it is not given up for that: the work there will tell.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a node is still probed at which nobody works any more: the next batch is often not far, and would connect
+/// anew.
+pub const PROBE_LINGER: Duration = Duration::from_secs(1);
+
+/// The share of probes that may be late because of us: what is beyond a p99.
+pub const LATE_SHARE: f64 = 0.01;
+
+/// After a share was halved, how long late probes count as the same event.
+pub const LATE_HOLD: Duration = Duration::from_millis(20);
+
+/// Late probes that are put down to others, as a share of all: beyond it, the node is in trouble, and we slow down
+/// whoever causes it.
+pub const NOISE_MAX: f64 = 0.1;
+
+/// Over how many probes that is learned.
+pub const NOISE_PROBES: f64 = 1_000.0;
+
+/// The share of a node's time that a run begins with: full speed is one second of good probes away.
+pub const SHARE_FIRST: f64 = 0.3;
+
+/// The smallest share: a run always makes progress, and a task and its batches end in time.
+pub const SHARE_MIN: f64 = 0.05;
+
+/// The longest pause after one piece of work.
+pub const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Keys that one write asks for at least: fewer would mostly be round trips.
+pub const WINDOW_KEYS_MIN: u64 = 64;
+
+/// Keys that may be read at once under a rate limit are those of so much time.
+pub const RATE_BURST: Duration = Duration::from_millis(100);
+
+/// After so many ack deadlines a task that is slowed down reports what it has, and hands the rest back: going on for
+/// long would look as though it were lost (see [`TASK_AGAIN_ACK_WAITS`]).
+pub const PACED_TASK_ACK_WAITS: u32 = 4;
+
+const _: () = assert!(PACED_TASK_ACK_WAITS * 2 < TASK_AGAIN_ACK_WAITS);
+
+/// Whoever waits for its turn looks so often whether it is to stop.
+pub const PACE_PIECE: Duration = Duration::from_millis(100);
+
+/// Pauses shorter than this are made up for by the next one: timers are no finer.
+pub const PACE_SLACK: Duration = Duration::from_millis(1);
+
+/// How far a pause may begin early when the one before took too long: timers are late by so much.
+pub const PACE_CREDIT: Duration = Duration::from_millis(2);
+
+/// How long is remembered what was learned of a node at which nobody works.
+pub const PACERS_KEPT: Duration = Duration::from_secs(60);

@@ -103,6 +103,9 @@ pub struct CleanupResult {
     #[serde(default)]
     pub inactive: InactiveCaches,
 
+    /// How the run was held back for the sake of others.
+    #[serde(default)]
+    pub pacing: Pacing,
     /// What became of every candidate.
     pub accounting: Accounting,
     /// What was read.
@@ -150,6 +153,58 @@ pub struct CurrentMetrics {
     /// Mean TTL of matching keys that have one, in seconds; null if none has.
     #[serde(rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
+}
+
+/// How a run was held back, and why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pacing {
+    /// `latency-budget` or `max-speed`; a rate limit may stand beside either.
+    pub mode: String,
+    /// How much the p99 of other clients' requests may grow, in milliseconds.
+    pub latency_budget_ms: Option<u64>,
+    /// Keys that may be read in a second.
+    pub rate_limit: Option<u64>,
+    /// Times that the share of a node's time was halved.
+    pub slowed_down: u64,
+    /// Milliseconds of waiting, added up over nodes and tasks.
+    pub waited_ms: Waited,
+    /// One row per node that was probed.
+    pub nodes: Vec<PacedNode>,
+    /// All of it in a sentence.
+    pub sentence: String,
+}
+
+/// Milliseconds of waiting by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waited {
+    /// Nodes were left alone, so that others are served.
+    pub latency: u64,
+    /// Tasks waited for the rate limit.
+    pub rate_limit: u64,
+}
+
+/// What probes of a node said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PacedNode {
+    /// Its identity.
+    pub node: NodeId,
+    /// `host:port`.
+    pub address: String,
+    /// Times that the share of its time was halved.
+    pub slowed_down: u64,
+    /// The lowest share of its time that was taken, above 0 and up to 1.
+    pub lowest_share: f64,
+    /// The median of the probes before the first work there, in milliseconds; null if it answered none.
+    pub probe_ms_before: Option<f64>,
+    /// The p99 of the probes while the run worked there, in milliseconds.
+    pub probe_ms_p99: Option<f64>,
+    /// Those probes.
+    pub probes: u64,
+    /// Those of them that took longer than before and the budget.
+    pub late_probes: u64,
 }
 
 /// The balance: `candidates` is the sum of all the others.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -86,6 +87,38 @@ impl Crew {
             }
         }
         bad
+    }
+}
+
+/// A thread of its own, for tasks that must not wait for what the others do. They end by themselves, and fail nobody;
+/// dropping it ends them where they are.
+pub struct Aside(Option<Runtime>);
+
+impl Aside {
+    /// A thread called `name`. If the system gives none, nothing will be done there.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let built = Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build();
+        if let Err(e) = &built {
+            tracing::warn!(name, error = %e, "there is no thread for it");
+        }
+        Self(built.ok())
+    }
+
+    /// Starts `work` there.
+    pub fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            drop(runtime.spawn(work));
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Waiting for it is not allowed where other tasks run.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

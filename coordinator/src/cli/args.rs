@@ -248,6 +248,12 @@ pub struct JobArgs {
     pub lock_wait: Option<String>,
     #[arg(long, value_name = "N", help = about("--attempts"), help_heading = SAFETY)]
     pub attempts: Option<String>,
+    #[arg(long, value_name = "DURATION", help = about("--latency-budget"), help_heading = PACE)]
+    pub latency_budget: Option<String>,
+    #[arg(long, value_name = "KEYS_PER_SECOND", help = about("--rate-limit"), help_heading = PACE)]
+    pub rate_limit: Option<String>,
+    #[arg(long, help = about("--max-speed"), help_heading = PACE)]
+    pub max_speed: bool,
     #[arg(long, value_name = "N", help = about("--scan-batch-size"), help_heading = PACE)]
     pub scan_batch_size: Option<String>,
     #[arg(long, value_name = "N", help = about("--delete-batch-size"), help_heading = PACE)]
@@ -290,6 +296,9 @@ impl JobArgs {
             .value("--max-runtime", self.max_runtime.as_deref())
             .value("--lock-wait", self.lock_wait.as_deref())
             .value("--attempts", self.attempts.as_deref())
+            .value("--latency-budget", self.latency_budget.as_deref())
+            .value("--rate-limit", self.rate_limit.as_deref())
+            .switch("--max-speed", self.max_speed)
             .value("--scan-batch-size", self.scan_batch_size.as_deref())
             .value("--delete-batch-size", self.delete_batch_size.as_deref());
         self.place.add_to(&mut layer);

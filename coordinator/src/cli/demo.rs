@@ -8,7 +8,7 @@ use reporter::grouped;
 use shared::cluster::Access;
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
-use shared::messages::{Action, Application, Attempt, Rules};
+use shared::messages::{Action, Application, Attempt, Pace, Rules};
 use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
 use shared::web::Hooks;
 use thiserror::Error;
@@ -115,6 +115,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         report_dir: Some(report_dir()),
         hooks: Hooks::default(),
         prometheus: None,
+        pace: Pace::default(),
     })
 }
 

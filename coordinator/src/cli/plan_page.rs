@@ -145,6 +145,8 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "candidates": estimate.candidates(),
         "percent": estimate.percent(),
         "maxDeletePercent": options.max_delete_percent,
+        "latencyBudgetMs": options.pace.latency_budget_ms,
+        "rateLimit": options.pace.keys_per_s_max,
         "missingSlots": (!survey.missing.is_empty()).then(|| survey.missing.to_string()),
         "tasks": survey.tasks.len(),
         "nodes": survey.nodes,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use reporter::grouped;
+use shared::pace::Pacers;
 use tokio::sync::watch;
 
 use super::log;
@@ -14,8 +15,9 @@ use crate::drive::Progress;
 /// Two lines, so that hundreds of millions of keys fit 80 columns.
 const TEMPLATE: &str = "{msg:9} [{bar:32}] {percent:>3}%  {rate} keys/s  {eta} left\n          {human_pos} of {human_len} keys{prefix}";
 
-/// Shows `progress` until its sender is gone. Does nothing off a terminal, or if `quiet`.
-pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
+/// Shows `progress` until its sender is gone, and how fast `pacers` let the run go, if it is theirs. Does nothing off a
+/// terminal, or if `quiet`.
+pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option<&Pacers>, quiet: bool) {
     if quiet || !std::io::stderr().is_terminal() {
         return;
     }
@@ -32,7 +34,10 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, quiet: bool) {
         bar.set_position(now.totals.counts.passed());
         bar.set_message(now.state.word());
         let (stale, deleted) = (now.totals.counts.stale, now.totals.accounting.deleted);
-        bar.set_prefix(format!(", {} stale, {} deleted", grouped(stale), grouped(deleted)));
+        let speed = pacers
+            .and_then(Pacers::share_now)
+            .map_or_else(String::new, |share| format!(", at {:.0}% speed", share * 100.0));
+        bar.set_prefix(format!(", {} stale, {} deleted{speed}", grouped(stale), grouped(deleted)));
     }
     log::write_above(None);
     bar.finish_and_clear();

@@ -104,7 +104,7 @@ pub(super) async fn watched(
     };
     let watching = async {
         let ((), (), (), ()) = tokio::join!(
-            progress::show(receiver, show.quiet),
+            progress::show(receiver, None, show.quiet),
             announce(told, &name, options),
             warn_if_idle(idle, &ended),
             guard(&net.env, &options.job, run, starter, &ended)

@@ -192,7 +192,8 @@ async fn run_watched(
     let (told, name) = (receiver.clone(), options.display_name.clone());
     let running = Box::pin(embedded::run(env, options, survey, sender));
     let watching = async {
-        let ((), ()) = tokio::join!(progress::show(receiver, show.quiet), announce(told, &name, options));
+        let shown = progress::show(receiver, Some(&env.pacers), show.quiet);
+        let ((), ()) = tokio::join!(shown, announce(told, &name, options));
     };
     let done = async {
         let (result, ()) = tokio::join!(running, watching);

@@ -48,6 +48,7 @@ impl Driver<'_> {
                 groups: vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: vec![outcome; keys] }],
                 lookups: Lookups::default(),
                 cause: Some("its message was lost".to_owned()),
+                pacing: None,
             };
             self.records.create_receipt(&receipt).await?;
         }

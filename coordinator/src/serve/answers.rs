@@ -6,7 +6,7 @@ use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
 use shared::messages::{Attempt, HitRateSource};
 
-use super::{Job, Shared, start_run};
+use super::{Job, Shared, pace, start_run};
 use crate::options::Options;
 use crate::runs::{self, Cancelled, RunView};
 use crate::statistics::{Statistics, cleanup_statistics};
@@ -28,6 +28,12 @@ pub struct RunRequest {
     pub generate_report: Option<bool>,
     /// Report only.
     pub dry_run: Option<bool>,
+    /// How much the p99 of the application's requests may grow, such as `2ms`.
+    pub latency_budget: Option<String>,
+    /// Keys that the run may read in a second.
+    pub rate_limit: Option<u64>,
+    /// Whether nothing is held back for the application's latency.
+    pub max_speed: Option<bool>,
     /// Who asks, for the history.
     pub started_by: Option<String>,
 }
@@ -194,6 +200,7 @@ fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
         options.dry_run = true;
         options.rules.action = shared::messages::Action::Report;
     }
+    options.pace = pace::changed(options.pace, request)?;
     options.attempt = Attempt { number: 1, of: job.attempts, previous: None };
     options.started_by = request.started_by.clone().unwrap_or_else(|| "a program".to_owned());
     Ok(options)

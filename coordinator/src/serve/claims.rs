@@ -99,6 +99,7 @@ async fn drive(shared: &Shared, held: Held, failed: &mpsc::Sender<Failed>) -> Re
                 let options = spec.map(|spec| Options {
                     rules: spec.rules,
                     dry_run: spec.dry_run,
+                    pace: spec.pace,
                     ..job.options.clone()
                 });
                 let job = Job { options: options.unwrap_or_else(|| job.options.clone()), ..job.clone() };

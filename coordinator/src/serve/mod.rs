@@ -5,6 +5,7 @@ mod answers;
 mod api;
 mod claims;
 mod http;
+mod pace;
 mod sampling;
 mod schedules;
 mod start;

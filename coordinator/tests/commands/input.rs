@@ -25,6 +25,14 @@ fn flags_and_variables_that_make_no_sense() {
     check(&["--grace", "99999999h"], &["`--grace`", "from"]);
     check(&["--max-delete-percent", "101"], &["`--max-delete-percent`", "`101`", "from 0 to 100"]);
     check(&["--scan-batch-size", "0"], &["`--scan-batch-size`", "from 1"]);
+    check(&["--latency-budget", "0s"], &["`--latency-budget`", "`0s`", "from 1ms"]);
+    check(&["--latency-budget=-1ms"], &["`--latency-budget`", "a duration such as"]);
+    check(&["--latency-budget", "1"], &["`--latency-budget`", "a unit is missing"]);
+    check(&["--latency-budget", "none"], &["`--latency-budget`", "`none`"]);
+    check(&["--rate-limit", "0"], &["`--rate-limit`", "a whole number from 1"]);
+    check(&["--rate-limit=-5"], &["`--rate-limit`", "`-5`", "a whole number from 1"]);
+    check(&["--rate-limit", "1e3"], &["`--rate-limit`", "`1e3`"]);
+    check(&["--max-speed", "--latency-budget", "2ms"], &["`--max-speed`", "`--latency-budget`", "leave one"]);
     check(&["--db", "x"], &["`--db`", "a whole number"]);
     check(&["--db=-1"], &["`--db`", "a whole number"]);
     check(&["--action", "explode"], &["`--action`", "`delete`, `expire`, `report`"]);

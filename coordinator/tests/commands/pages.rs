@@ -13,9 +13,11 @@ use shared::cluster::Access;
 use shared::cluster::health::Look;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Application, Attempt, Guards, Rules, RunSpec};
+use shared::messages::{Action, Application, Attempt, Guards, Pace, Rules, RunSpec};
 use shared::metrics::{InactiveCaches, Metrics};
-use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
+use shared::result::{
+    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
+};
 use shared::samples::Moment;
 use shared::sampling::Purpose;
 use shared::slot::SlotSet;
@@ -85,6 +87,13 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         alerts: Vec::new(),
         metrics: Metrics::default(),
         inactive: InactiveCaches::default(),
+        pacing: Pacing {
+            sentence:
+                "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
+                       before); waited 3.1 s in all"
+                    .to_owned(),
+            ..Pacing::default()
+        },
         accounting,
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
@@ -147,6 +156,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         report_dir: None,
         hooks: Hooks::default(),
         prometheus: None,
+        pace: Pace::default(),
     }
 }
 
@@ -188,6 +198,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             activity_source: None,
             inactive_refused: None,
             application: Application::default(),
+            pace: Pace::default(),
         },
         sample: Purpose {
             job: options.job.clone(),

@@ -10,6 +10,7 @@ mod gap;
 mod guards;
 mod idle_times;
 mod lock;
+mod pacing;
 mod reshard;
 mod resize;
 mod skipping;

@@ -95,6 +95,7 @@ impl Fleet {
             ("KEYSWEEP_REDIS", redis.join(",")),
             ("KEYSWEEP_PATTERN", "permissions:*".to_owned()),
             ("KEYSWEEP_PROTECT", "permissions:system:*".to_owned()),
+            ("KEYSWEEP_MAX_SPEED", "true".to_owned()),
             // Not while a test runs, whenever that is.
             ("KEYSWEEP_SCHEDULE", "0 0 29 2 *".to_owned()),
         ];

@@ -4,6 +4,7 @@
 
 pub mod application;
 pub mod crowd;
+pub mod foreground;
 pub mod gate;
 pub mod keys;
 pub mod net;
@@ -26,7 +27,7 @@ use shared::crash::CrashPlan;
 use shared::env::{Env, Timing};
 use shared::glob::Pattern;
 use shared::ids::{Alias, RunId};
-use shared::messages::{Action, Application, Attempt, Rules};
+use shared::messages::{Action, Application, Attempt, Pace, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
@@ -41,7 +42,7 @@ pub fn patterns(texts: &[&str]) -> Vec<Pattern> {
     texts.iter().map(|text| Pattern::new(*text).unwrap()).collect()
 }
 
-/// Options of a run that deletes `permissions:*` without delay, but for `permissions:system:*`; every call
+/// Options of a run that deletes `permissions:*` without delay and at full speed, but for `permissions:system:*`; every call
 /// names a job of its own, so that no two tests share a lock.
 pub fn options(urls: Vec<String>) -> Options {
     static JOBS: AtomicU32 = AtomicU32::new(0);
@@ -75,6 +76,7 @@ pub fn options(urls: Vec<String>) -> Options {
         report_dir: None,
         hooks: Hooks::default(),
         prometheus: None,
+        pace: Pace::default(),
     }
 }
 

@@ -39,6 +39,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         activity_source: None,
         inactive_refused: None,
         application: options.application.clone(),
+        pace: options.pace,
     };
     (spec, tasks.remove(0))
 }

@@ -9,6 +9,7 @@ mod alerts;
 mod cancel;
 mod faults;
 mod outage;
+mod pacing;
 mod serve;
 mod takeover;
 mod twice;

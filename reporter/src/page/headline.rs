@@ -208,6 +208,9 @@ pub(super) fn facts(result: &CleanupResult) -> Vec<Fact> {
         ),
         fact("Action", result.action.clone()),
     ];
+    if !result.pacing.sentence.is_empty() {
+        facts.push(fact("Pace", result.pacing.sentence.clone()));
+    }
     if let Some(previous) = result.attempt.previous {
         facts.push(code("Attempt before", previous.to_string()));
     }

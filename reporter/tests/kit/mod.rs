@@ -11,7 +11,9 @@ mod parts;
 
 use shared::messages::Attempt;
 use shared::metrics::{HitPoint, InactiveCaches, Metrics};
-use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
+use shared::result::{
+    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
+};
 
 use parts::bucket;
 
@@ -72,6 +74,7 @@ pub fn example() -> CleanupResult {
             near_expiry: 92,
             unknown_user: 17,
         },
+        pacing: Pacing::default(),
         accounting,
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,

@@ -19,7 +19,7 @@ use shared::limits::WINDOW_BYTES_MAX;
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
 use shared::slot::{SlotSet, slot_of};
 
-use super::{Listed, Reached, Taken};
+use super::{Listed, Reached, Taken, count_within};
 
 const SLOT_BITS: u32 = 14;
 
@@ -76,9 +76,14 @@ impl CursorWalk {
         }
     }
 
-    pub(super) fn ask(&mut self) -> Vec<Listing> {
-        let open = self.lanes.iter().filter_map(|lane| Some((lane.open_at()?, lane.count)));
-        open.map(|(at, count)| Listing::Scan { cursor: self.cursor(at), count }).collect()
+    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
+        let open: Vec<(u64, u32)> =
+            self.lanes.iter().filter_map(|lane| Some((lane.open_at()?, lane.count))).collect();
+        // A page that oversteps halves its lane's count all the same, down to 1.
+        let count = |count| count_within(room, open.len(), count);
+        open.iter()
+            .map(|(at, most)| Listing::Scan { cursor: self.cursor(*at), count: count(*most) })
+            .collect()
     }
 
     pub(super) fn take(&mut self, pages: Vec<Page>) -> Taken {

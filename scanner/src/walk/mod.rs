@@ -40,6 +40,12 @@ pub enum Taken {
     Restart,
 }
 
+/// `COUNT` for each of so many lanes, which together may ask for about `room` keys.
+fn count_within(room: Option<u64>, lanes: usize, count: u32) -> u32 {
+    let each = room.map_or(u64::MAX, |room| (room / lanes.max(1) as u64).max(1));
+    count.min(u32::try_from(each).unwrap_or(u32::MAX))
+}
+
 /// What a walk has read when it ends, early or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
@@ -82,12 +88,12 @@ impl Walk {
         }
     }
 
-    /// The next listings; none at the end.
-    pub fn ask(&mut self) -> Vec<Listing> {
+    /// The next listings, of about `room` keys if that is limited; none at the end.
+    pub fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
         match self {
-            Self::Slots(walk) => walk.ask(),
-            Self::Ordered(walk) => walk.ask(),
-            Self::Cursors(walk) => walk.ask(),
+            Self::Slots(walk) => walk.ask(room),
+            Self::Ordered(walk) => walk.ask(room),
+            Self::Cursors(walk) => walk.ask(room),
         }
     }
 

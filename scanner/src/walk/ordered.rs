@@ -8,7 +8,7 @@ use shared::cluster::{Listing, Page};
 use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
 use shared::slot::{SLOTS, SlotSet, slot_of};
 
-use super::{Listed, Reached};
+use super::{Listed, Reached, count_within};
 
 const SLOT_MASK: u64 = SLOTS as u64 - 1;
 
@@ -54,13 +54,14 @@ impl OrderedWalk {
         }
     }
 
-    pub(super) fn ask(&mut self) -> Vec<Listing> {
+    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
         while self.lanes.len() < LANES_MAX as usize
             && let Some((first, last)) = self.todo.pop_front()
         {
             self.lanes.push(Lane::at(first, last));
         }
-        self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count: self.count }).collect()
+        let count = count_within(room, self.lanes.len(), self.count);
+        self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count }).collect()
     }
 
     pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {

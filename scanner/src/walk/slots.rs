@@ -34,9 +34,10 @@ impl SlotWalk {
         }
     }
 
-    pub(super) fn ask(&mut self) -> Vec<Listing> {
+    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
         let keys_per_slot = (self.keys / self.slots.max(1)).max(1);
-        let slots = (WINDOW_KEYS / keys_per_slot).clamp(1, WINDOW_LISTINGS_MAX as u64) as usize;
+        let slots =
+            (room.unwrap_or(WINDOW_KEYS) / keys_per_slot).clamp(1, WINDOW_LISTINGS_MAX as u64) as usize;
         self.asked = self.todo.drain(..slots.min(self.todo.len())).collect();
         self.asked.iter().map(|slot| Listing::KeysInSlot { slot: *slot, count: SLOT_KEYS_MAX + 1 }).collect()
     }

@@ -148,6 +148,25 @@ impl Deployment {
         }
     }
 
+    /// A connection to `node` of the caller's own, which nobody else uses.
+    pub async fn connect_anew(&self, node: &NodeId) -> Result<Conn, Fault> {
+        let topology = self.topology();
+        if !topology.cluster {
+            let mut last = Fault::new(FaultKind::Unreachable, node.as_str(), "no address given");
+            for url in &self.access.urls {
+                match self.access.connect_seed(url, self.name).await {
+                    Ok(conn) => return Ok(conn),
+                    Err(fault) => last = fault,
+                }
+            }
+            return Err(last);
+        }
+        let gone =
+            || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
+        let primary = topology.primaries.iter().find(|primary| primary.node == *node).ok_or_else(gone)?;
+        self.access.connect_node(&primary.host, primary.port, self.name).await
+    }
+
     /// Forgets the connection to `node`, after it failed; the next use makes a new one.
     pub fn forget(&self, node: &NodeId) {
         self.state().conns.remove(node);

@@ -32,7 +32,7 @@ pub fn check_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(),
 mod tests {
     use super::super::deployment::Primary;
     use crate::ids::{Alias, RunId};
-    use crate::messages::{Action, Application, Attempt, Guards, PlannedNode, Rules};
+    use crate::messages::{Action, Application, Attempt, Guards, Pace, PlannedNode, Rules};
     use crate::slot::SlotSet;
 
     use super::*;
@@ -72,6 +72,7 @@ mod tests {
             activity_source: None,
             inactive_refused: None,
             application: Application::default(),
+            pace: Pace::default(),
         }
     }
 

@@ -205,6 +205,16 @@ fn row(name: &'static str) -> Result<&'static Spec, ConfigError> {
     table::by_name(name).ok_or(ConfigError::Undefined(name))
 }
 
+/// Checks a value of the setting `name` that no layer gives, but a program's request.
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub fn check(name: &'static str, text: &str) -> Result<(), String> {
+    let spec = row(name).map_err(|e| e.to_string())?;
+    let shown = || parse::shown(spec.kind, text);
+    parse::check(spec.kind, text).map_err(|right| format!("`{name}` is `{}`; it takes {right}", shown()))
+}
+
 /// The uniform error of a bad value.
 pub(super) fn bad(spec: &'static Spec, origin: &Origin, text: &str, expected: String) -> ConfigError {
     let shown = parse::shown(spec.kind, text);

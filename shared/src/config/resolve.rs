@@ -12,6 +12,7 @@ use super::layers::{FlagLayer, Layers};
 use super::login;
 use super::nats::{self, NatsSettings};
 use super::origin::{Origin, Setting};
+use super::pace;
 use super::parse;
 use super::settings::{Action, Queries, Settings, Source};
 use super::table;
@@ -101,6 +102,8 @@ fn job_settings<'a>(
         None => state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))),
     };
 
+    let (latency_budget, max_speed) = pace::latency_budget(&layers)?;
+
     Ok(Settings {
         display_name,
         db: login::db(&layers, &redis)?,
@@ -130,6 +133,9 @@ fn job_settings<'a>(
         slack_webhooks: layers.list("slackWebhooks", parse::secret_url)?,
         scan_batch_size: layers.must("scanBatchSize", parse::whole)?,
         delete_batch_size: layers.must("deleteBatchSize", parse::whole)?,
+        latency_budget,
+        rate_limit: layers.optional("rateLimit", parse::whole)?,
+        max_speed,
         max_delete_percent: layers.must("maxDeletePercent", parse::whole)?,
         max_runtime: layers.optional("maxRuntime", parse::time)?,
         lock_wait: layers.must("lockWait", parse::time)?,

@@ -132,6 +132,12 @@ pub struct Settings {
     pub scan_batch_size: Setting<u32>,
     /// Keys per deletion call.
     pub delete_batch_size: Setting<u32>,
+    /// How much the p99 of the application's requests may grow; `None` at full speed.
+    pub latency_budget: Setting<Option<Duration>>,
+    /// Keys that the run may read in a second.
+    pub rate_limit: Setting<Option<u64>>,
+    /// Nothing is held back for the application's latency.
+    pub max_speed: Setting<bool>,
     /// The largest share of the matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: Setting<u8>,
     /// The run is cancelled after this time.

@@ -3,11 +3,15 @@
 //! error message are made from it.
 
 use super::spec::{Kind, Section, Spec};
-use crate::limits::QUEUE_BYTES_MIN;
+use crate::limits::{LATENCY_BUDGET, QUEUE_BYTES_MIN};
+use std::time::Duration;
 
 const DAY_S: u64 = 86_400;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
+
+/// Below a millisecond, the network alone differs by more from one second to the next.
+const LATENCY_BUDGETS: Kind = Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(10) };
 
 /// Every setting, in the order in which `config show` lists them.
 pub const SETTINGS: &[Spec] = &[
@@ -128,6 +132,17 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--delete-batch-size")
         .default("100")
         .help("Keys per deletion call"),
+    Spec::job("latencyBudget", "KEYSWEEP_LATENCY_BUDGET", LATENCY_BUDGETS)
+        .flag("--latency-budget")
+        .default(LATENCY_BUDGET)
+        .help("How much the p99 of the application's requests may grow"),
+    Spec::job("rateLimit", "KEYSWEEP_RATE_LIMIT", Kind::Whole { min: 1, max: 1_000_000_000 })
+        .flag("--rate-limit")
+        .help("Keys that the whole run may read in a second"),
+    Spec::job("maxSpeed", "KEYSWEEP_MAX_SPEED", Kind::Switch)
+        .flag("--max-speed")
+        .default("false")
+        .help("Go as fast as the servers can, without a latency budget"),
     Spec::job("maxDeletePercent", "KEYSWEEP_MAX_DELETE_PERCENT", Kind::Whole { min: 0, max: 100 })
         .flag("--max-delete-percent")
         .default("50")

@@ -1,5 +1,6 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
+mod pacing;
 mod spec;
 mod statistics;
 
@@ -11,9 +12,10 @@ use crate::outcome::Outcome;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
+pub use pacing::NodePacing;
 pub use spec::{
-    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, PlannedNode, Rules,
-    RunSpec,
+    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
+    Rules, RunSpec,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
@@ -264,6 +266,9 @@ pub struct TaskReport {
     /// What was seen beside the counts.
     #[serde(default)]
     pub statistics: Box<ScanStatistics>,
+    /// How the task was held back.
+    #[serde(default)]
+    pub pacing: Box<NodePacing>,
 }
 
 impl TaskReport {
@@ -293,6 +298,7 @@ impl TaskReport {
             lookups: Lookups::default(),
             approximate: false,
             statistics: Box::default(),
+            pacing: Box::default(),
         }
     }
 
@@ -331,7 +337,7 @@ pub struct GroupReceipt {
 }
 
 /// The recorded outcome of one reap batch. Stored once per batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The run.
     pub run: RunId,
@@ -345,6 +351,9 @@ pub struct Receipt {
     pub lookups: Lookups,
     /// Why keys were not reached, failed or are unconfirmed, for people.
     pub cause: Option<String>,
+    /// How the batch was held back, if it was.
+    #[serde(default)]
+    pub pacing: Option<Box<NodePacing>>,
 }
 
 /// Why a run is to stop before its end.

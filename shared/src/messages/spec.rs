@@ -159,6 +159,26 @@ pub struct RunSpec {
     pub inactive_refused: Option<String>,
     /// What the application is configured to do, for the recommendations.
     pub application: Application,
+    /// How fast it may go.
+    #[serde(default)]
+    pub pace: Pace,
+}
+
+/// How fast a run may go. Without either limit, at full speed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// How much the p99 of other clients' requests may grow, in milliseconds; `None` if that does not matter.
+    pub latency_budget_ms: Option<u64>,
+    /// Keys that scan tasks may list in a second, over all nodes and workers.
+    pub keys_per_s_max: Option<u64>,
+}
+
+impl Pace {
+    /// Whether nothing holds the run back.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the application that uses the cache is configured to do.

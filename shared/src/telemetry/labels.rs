@@ -1,5 +1,5 @@
-//! The labels of the metrics. Job, deployment and closed sets of words only: keys, patterns, nodes and runs would
-//! make series without end.
+//! The labels of the metrics. Job, deployment and closed sets of words only: keys, patterns and runs would make series
+//! without end. The address of a node is one while somebody works there at a latency budget, and goes afterwards.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
@@ -30,6 +30,10 @@ labels! {
     AlertOf { job: String, alert: String }
     /// What became of a post to a hook of a job.
     Post { job: String, hook: &'static str, outcome: &'static str }
+    /// A node at work.
+    Node { redis: String, node: String }
+    /// Why work is held back.
+    Reason { redis: String, reason: &'static str }
     /// The program.
     Build { version: &'static str }
 }

@@ -16,7 +16,9 @@ use crate::queue::Topic;
 use crate::result::CleanupResult;
 use crate::web::Hook;
 
-use self::labels::{AlertOf, Failure, Place, PlaceOutcome, Post, Queue, QueueOutcome, Redis, Request};
+use self::labels::{
+    AlertOf, Failure, Node, Place, PlaceOutcome, Post, Queue, QueueOutcome, Reason, Redis, Request,
+};
 use self::registry::Metrics;
 
 /// The content type of [`Telemetry::text`].
@@ -166,6 +168,32 @@ impl Telemetry {
         self.metrics.alerts_active.get_or_create(&labels).set(i64::from(holds));
     }
 
+    /// A node is worked at, at a share of its time.
+    pub fn paced(&self, redis: &Alias, node: &str, share: f64) {
+        self.metrics.pace_share.get_or_create(&at_node(redis, node)).set(share);
+    }
+
+    /// Nobody works there any more.
+    pub fn not_paced(&self, redis: &Alias, node: &str) {
+        self.metrics.pace_share.remove(&at_node(redis, node));
+    }
+
+    /// A node was probed, and after that works at `share`, which was halved for it or was not.
+    pub fn probed(&self, (redis, node): (&Alias, &str), took: Duration, share: f64, halved: bool) {
+        let labels = Redis { redis: redis.to_string() };
+        self.metrics.probe_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.paced(redis, node, share);
+        if halved {
+            self.metrics.pace_slowdowns.get_or_create(&labels).inc();
+        }
+    }
+
+    /// Work was held back for `reason`: `latency` or `rate_limit`.
+    pub fn held_back(&self, redis: &Alias, reason: &'static str, waited: Duration) {
+        let labels = Reason { redis: redis.to_string(), reason };
+        self.metrics.pace_waits.get_or_create(&labels).inc_by(waited.as_secs_f64());
+    }
+
     /// A notice was posted to a hook, or could not be.
     pub fn posted(&self, job: &str, hook: &Hook, delivered: bool) {
         let outcome = if delivered { "delivered" } else { "failed" };
@@ -176,6 +204,10 @@ impl Telemetry {
 
 fn place(job: &str, redis: &Alias) -> Place {
     Place { job: job.to_owned(), redis: redis.to_string() }
+}
+
+fn at_node(redis: &Alias, node: &str) -> Node {
+    Node { redis: redis.to_string(), node: node.to_owned() }
 }
 
 #[cfg(test)]

@@ -11,12 +11,16 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::labels::{
-    AlertOf, Build, Failure, Place, PlaceOutcome, Post, Queue, QueueOutcome, Redis, Request,
+    AlertOf, Build, Failure, Node, Place, PlaceOutcome, Post, Queue, QueueOutcome, Reason, Redis, Request,
 };
 
 /// Seconds of a request to Redis: from far below a round trip to the longest that we wait.
 const REQUEST_SECONDS: [f64; 13] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+/// Seconds of a probe: finest where latency budgets are.
+const PROBE_SECONDS: [f64; 12] =
+    [0.000_1, 0.000_2, 0.000_5, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.01, 0.025, 0.1, 1.0];
 
 /// Seconds of a run: from a small cache to hours.
 const RUN_SECONDS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0];
@@ -58,6 +62,10 @@ pub(super) struct Metrics {
     pub(super) memory_used: Family<Redis, Real>,
     pub(super) alerts_active: Family<AlertOf, Gauge>,
     pub(super) webhook_posts: Family<Post, Counter>,
+    pub(super) pace_share: Family<Node, Real>,
+    pub(super) pace_slowdowns: Family<Redis, Counter>,
+    pub(super) pace_waits: Family<Reason, Counter<f64, AtomicU64>>,
+    pub(super) probe_duration: Family<Redis, Histogram, Buckets>,
 }
 
 impl Default for Metrics {
@@ -110,6 +118,18 @@ impl Default for Metrics {
             alerts_active: add.metric("alerts_active", "Whether an alert holds, 0 or 1"),
             webhook_posts: add
                 .metric("webhook_posts", "Notices posted to webhooks, repetitions not counted, by outcome"),
+            pace_share: add.metric("pace_share", "Share of a node's time that this process takes, up to 1"),
+            pace_slowdowns: add.metric("pace_slowdowns", "Times that the share of a node's time was halved"),
+            pace_waits: add.seconds(
+                "pace_waits",
+                "Time that work was held back, for the latency of others or for the rate limit",
+                Family::default(),
+            ),
+            probe_duration: add.seconds(
+                "probe_duration",
+                "Time until a node at work answered a PING",
+                Family::new_with_constructor(Buckets(&PROBE_SECONDS)),
+            ),
             registry: add.0,
         }
     }

@@ -12,7 +12,7 @@ use crate::ids::{BatchId, NodeId, RunId};
 use crate::messages::{Attempt, GroupReceipt, Lookups, Reason};
 use crate::metrics::{self, InactiveCaches, Severity};
 use crate::outcome::Outcome;
-use crate::result::{Accounting, Coverage, CurrentMetrics, SCHEMA_VERSION, Status};
+use crate::result::{Accounting, Coverage, CurrentMetrics, Pacing, SCHEMA_VERSION, Status};
 
 fn receipt() -> Receipt {
     let outcomes = vec![Outcome::Deleted, Outcome::Deleted, Outcome::Spared];
@@ -23,6 +23,7 @@ fn receipt() -> Receipt {
         groups: vec![GroupReceipt { slot: 1, reason: Reason::Stale, outcomes }],
         lookups: Lookups::default(),
         cause: None,
+        pacing: None,
     }
 }
 
@@ -61,6 +62,8 @@ fn busy() -> Telemetry {
     telemetry.ended(&redis, &result(Some(78.5)));
     telemetry.memory(&redis, Some(50.0));
     telemetry.noticed(&notice(Change::Raised));
+    telemetry.probed((&redis, "h:1"), Duration::from_millis(3), 0.25, true);
+    telemetry.held_back(&redis, "latency", Duration::from_millis(1_500));
     telemetry.posted("j", &Hook::Slack { url: Secret::new("https://a/b") }, true);
     telemetry
 }
@@ -98,6 +101,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         alerts: Vec::new(),
         metrics: metrics::Metrics::default(),
         inactive: InactiveCaches::default(),
+        pacing: Pacing::default(),
         accounting: Accounting::default(),
         coverage: Coverage::default(),
         nodes: Vec::new(),
@@ -136,6 +140,10 @@ fn every_metric_moves() {
         "keysweep_memory_used_ratio{redis=\"main\"} 0.5",
         "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 1",
         "keysweep_webhook_posts_total{job=\"j\",hook=\"slack\",outcome=\"delivered\"} 1",
+        "keysweep_pace_share{redis=\"main\",node=\"h:1\"} 0.25",
+        "keysweep_pace_slowdowns_total{redis=\"main\"} 1",
+        "keysweep_pace_waits_seconds_total{redis=\"main\",reason=\"latency\"} 1.5",
+        "keysweep_probe_duration_seconds_sum{redis=\"main\"} 0.003",
         concat!("keysweep_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "# EOF",
     ] {

@@ -56,6 +56,43 @@ fn a_duration_without_a_unit_gets_a_hint() {
 }
 
 #[test]
+fn full_speed_and_a_latency_budget_exclude_each_other_within_a_layer() {
+    let both = [("--latency-budget", "2ms"), ("--max-speed", "true")];
+    let right = "leave one of them out (a `--rate-limit` may stand beside either)";
+    assert_eq!(
+        shown("maxSpeed", &both, &[], None),
+        format!("`--max-speed` goes without a latency budget, but `--latency-budget` sets one; {right}")
+    );
+    check_job(
+        "maxSpeed = true\nlatencyBudget = \"2ms\"",
+        &format!(
+            "keysweep.toml:3: `maxSpeed` goes without a latency budget, but keysweep.toml:4: `latencyBudget` sets one; \
+             {right}"
+        ),
+    );
+    check_flag(
+        "--latency-budget",
+        "0ms",
+        "`--latency-budget` is `0ms`; it takes a duration such as `500ms`, `15m` or `6h`, from 1ms to 10s",
+    );
+    check_flag("--rate-limit", "0", "`--rate-limit` is `0`; it takes a whole number from 1 to 1000000000");
+    // The higher layer wins, as everywhere.
+    let text = "[[job]]\nname = \"j\"\nlatencyBudget = \"2ms\"\n";
+    let fast = [("--max-speed", "true"), ("--rate-limit", "5")];
+    assert_eq!(shown("latencyBudget", &fast, &[], Some(text)), "none (flag --max-speed)");
+    let env = [("KEYSWEEP_MAX_SPEED", "true")];
+    assert_eq!(
+        shown("latencyBudget", &[("--latency-budget", "3ms")], &env, None),
+        "3ms (flag --latency-budget)"
+    );
+    assert_eq!(
+        shown("maxSpeed", &[("--latency-budget", "3ms")], &env, None),
+        "false (flag --latency-budget)"
+    );
+    assert_eq!(shown("latencyBudget", &[], &[], None), "1ms (default)");
+}
+
+#[test]
 fn patterns_have_a_length_and_name_their_own_line() {
     let right = "it takes up to 100 patterns of 1 to 1024 bytes, such as `permissions:*`";
     check_job("patterns = [\"a\",\n\"\"]", &format!("keysweep.toml:4: `patterns` is ``; {right}"));

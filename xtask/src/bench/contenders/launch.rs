@@ -17,7 +17,7 @@ const KEYSWEEP: [&str; 8] =
     ["run", "--pattern", data::PATTERN, "--grace", "0s", "--yes", "--json", "--quiet"];
 
 /// What makes keysweep work at full speed.
-const FULL_SPEED: [&str; 0] = [];
+const FULL_SPEED: [&str; 1] = ["--max-speed"];
 
 /// What the contenders that are no programs of ours are written in.
 const CLIENTS: &str = "xtask/src/bench/clients";

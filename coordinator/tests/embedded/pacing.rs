@@ -1,0 +1,160 @@
+//! Runs that are held back: for the latency of others, by a rate limit, or by nothing.
+
+use std::time::{Duration, Instant};
+
+use crate::kit;
+use crate::kit::foreground::Foreground;
+use crate::kit::truth::Truth;
+use coordinator::options::Options;
+use shared::env::Timing;
+use shared::messages::{Cancel, CancelKind, Pace};
+use shared::result::{Status, Waited};
+use shared::servers::Server;
+
+/// A run beside which nobody may notice anything.
+const GENTLE: Pace = Pace { latency_budget_ms: Some(1), keys_per_s_max: None };
+
+/// A run at full speed, but for a limit.
+fn limited(keys_per_s: u64) -> Pace {
+    Pace { latency_budget_ms: None, keys_per_s_max: Some(keys_per_s) }
+}
+
+fn options(url: String, pace: Pace) -> Options {
+    Options { pace, ..kit::options(vec![url]) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gentle_run_does_all_of_its_work_and_says_what_it_saw() {
+    let server = kit::standalone().await;
+    let options = options(server.url(), GENTLE);
+    let truth = Truth::mixture(60_000, "");
+    truth.seed(&options.access).await;
+    let before = Foreground::alone(&options.access, Duration::from_secs(1)).await;
+    let foreground = Foreground::start(&options.access);
+    let result = kit::run(&options).await;
+    let during = foreground.stop();
+    println!("before {before:?}\nduring {during:?}\n{:#?}", result.pacing);
+    truth.check(&options.access, &result).await;
+    let pacing = &result.pacing;
+    assert_eq!(
+        (pacing.mode.as_str(), pacing.latency_budget_ms, pacing.rate_limit),
+        ("latency-budget", Some(1), None)
+    );
+    assert!(pacing.sentence.starts_with("latency budget 1 ms; "), "{}", pacing.sentence);
+    assert!(pacing.waited_ms.latency > 0, "it does not begin at full speed");
+    let [node] = pacing.nodes.as_slice() else { panic!("{pacing:?}") };
+    assert!(node.probes > 0 && node.probe_ms_before > Some(0.0) && node.probe_ms_p99 > Some(0.0), "{node:?}");
+    assert!(node.lowest_share > 0.0 && node.lowest_share < 1.0, "{node:?}");
+    assert_eq!(pacing.slowed_down, node.slowed_down);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_of_a_cluster_is_probed() {
+    let cluster = kit::cluster().await;
+    let options = Options { pace: GENTLE, ..kit::options(cluster.urls()) };
+    let truth = Truth::mixture(20_000, "");
+    truth.seed(&options.access).await;
+    let result = kit::run(&options).await;
+    truth.check(&options.access, &result).await;
+    assert_eq!(result.pacing.nodes.len(), 3, "{:?}", result.pacing);
+    assert!(result.pacing.nodes.iter().all(|node| node.probe_ms_before.is_some()), "{:?}", result.pacing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_limit_is_kept() {
+    let server = kit::standalone().await;
+    let options = options(server.url(), limited(4_000));
+    let truth = Truth::mixture(12_000, "");
+    truth.seed(&options.access).await;
+    let result = kit::run(&options).await;
+    truth.check(&options.access, &result).await;
+    let (keys, seconds) = (truth.all() as f64, result.duration_ms as f64 / 1_000.0);
+    println!("{keys} keys in {seconds} s: {}", result.pacing.sentence);
+    // What two tasks ask for at once is read before it is taken off.
+    assert!(keys / seconds <= 4_000.0 * 1.2, "{keys} keys in {seconds} s");
+    assert!(result.pacing.waited_ms.rate_limit > 0, "{:?}", result.pacing);
+    assert_eq!(result.pacing.waited_ms.latency, 0);
+    assert_eq!((result.pacing.mode.as_str(), result.pacing.rate_limit), ("max-speed", Some(4_000)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_held_back_for_long_hands_its_rest_back() {
+    let server = kit::standalone().await;
+    let options = options(server.url(), limited(2_000));
+    let truth = Truth::mixture(9_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    // Four ack deadlines are two seconds, and all of it takes more than four.
+    let env = kit::env(&options, kit::hasty());
+    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    truth.check(&options.access, &result).await;
+    let mut reports = 0;
+    let (records, mut revision) = (env.records(survey.spec.run), 0);
+    while let Some((at, record)) = records.next_after(revision).await.unwrap() {
+        revision = at;
+        reports += usize::from(matches!(record, Some(shared::records::Record::Report(_))));
+    }
+    assert!(reports > survey.tasks.len(), "{reports} reports of {} tasks", survey.tasks.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_can_be_cancelled() {
+    let server = kit::standalone().await;
+    let options = options(server.url(), limited(20));
+    let truth = Truth::mixture(5_000, "");
+    truth.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let records = env.records(survey.spec.run);
+    let cancel = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
+        records.create_cancel(&cancel).await.unwrap();
+        Instant::now()
+    };
+    let (result, cancelled) = tokio::join!(kit::run_in(&env, &options, &survey), cancel);
+    let (result, took) = (result.unwrap(), cancelled.elapsed());
+    assert_eq!(result.status, Status::Cancelled);
+    // It would have waited for minutes.
+    assert!(took < Duration::from_secs(20), "it ended {took:?} after it was cancelled");
+    assert!(result.accounting.balanced, "{:?}", result.accounting);
+    assert!(result.pacing.waited_ms.rate_limit < 60_000, "{:?}", result.pacing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_full_speed_nobody_waits_and_nothing_is_probed() {
+    let server = kit::standalone().await;
+    let options = options(server.url(), Pace::default());
+    let truth = Truth::mixture(3_000, "");
+    truth.seed(&options.access).await;
+    let env = kit::env(&options, Timing::default());
+    let result = kit::run_in(&env, &options, &kit::look(&options).await).await.unwrap();
+    truth.check(&options.access, &result).await;
+    let pacing = &result.pacing;
+    assert_eq!(
+        (pacing.mode.as_str(), pacing.waited_ms, pacing.slowed_down),
+        ("max-speed", Waited::default(), 0)
+    );
+    assert!(pacing.nodes.is_empty() && env.pacers.share_now().is_none(), "{pacing:?}");
+    let text = env.telemetry.text();
+    assert!(!text.contains("keysweep_probe_duration_seconds_count"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
+    let server = Server::start(&["--enable-debug-command", "yes"]).await.expect("a server can be started");
+    let options = options(server.url(), Pace { keys_per_s_max: Some(5_000), ..GENTLE });
+    let truth = Truth::mixture(10_000, "");
+    truth.seed(&options.access).await;
+    let blocked = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let conn = options.access.connect_seed(&options.access.urls[0], "application").await.unwrap();
+        // Longer than a probe may take.
+        conn.words("DEBUG SLEEP 1.5").await.unwrap();
+    };
+    let (result, ()) = tokio::join!(kit::run(&options), blocked);
+    truth.check(&options.access, &result).await;
+    println!("{}", result.pacing.sentence);
+    assert!(result.pacing.slowed_down > 0, "{:?}", result.pacing);
+    assert!(result.pacing.nodes.iter().any(|node| node.late_probes > 0), "{:?}", result.pacing);
+}

@@ -1,0 +1,66 @@
+//! A client beside a run that measures how long its requests take: one GET after the other, in a thread of its own, so
+//! that it does not wait for what the test does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use shared::cluster::Access;
+
+/// The pause between two requests.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A client at work.
+pub struct Foreground {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Duration>>,
+}
+
+/// What its requests took.
+#[derive(Debug)]
+pub struct Latencies {
+    pub requests: usize,
+    pub median: Duration,
+    pub p99: Duration,
+}
+
+impl Foreground {
+    /// Starts one that asks the first seed of `access`.
+    pub fn start(access: &Access) -> Self {
+        let (access, stop) = (access.clone(), Arc::new(AtomicBool::new(false)));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let conn = access.connect_seed(&access.urls[0], "application").await.unwrap();
+                let mut took = Vec::new();
+                while !told.load(Ordering::Relaxed) {
+                    let sent = Instant::now();
+                    // In a cluster the key may be another node's, whose address comes at the same price.
+                    let _ = conn.command(&[b"GET", b"application:key"]).await;
+                    took.push(sent.elapsed());
+                    tokio::time::sleep(PAUSE).await;
+                }
+                took
+            })
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends it.
+    pub fn stop(self) -> Latencies {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut took = self.thread.join().expect("its requests are answered");
+        took.sort_unstable();
+        let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
+        Latencies { requests: took.len(), median: at(50), p99: at(99) }
+    }
+
+    /// What requests take while nothing else goes on, for so long.
+    pub async fn alone(access: &Access, length: Duration) -> Latencies {
+        let alone = Self::start(access);
+        tokio::time::sleep(length).await;
+        alone.stop()
+    }
+}

@@ -1,0 +1,31 @@
+//! A run over NATS keeps to the pace that it was started with, whoever works on it.
+
+use crate::kit;
+use crate::kit::net::{self, Counts, Net};
+use crate::kit::truth::Truth;
+use coordinator::options::Options;
+use shared::env::Timing;
+use shared::messages::Pace;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_keep_to_the_budget_and_the_rate_limit_of_a_run() {
+    let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
+    let pace = Pace { latency_budget_ms: Some(2), keys_per_s_max: Some(9_000) };
+    let options = Options { pace, ..kit::options(cluster.urls()) };
+    let truth = Truth::mixture(12_000, "");
+    truth.seed(&options.access).await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    truth.check_numbers(&result, options.rules.action);
+    truth.check_keys_of_workers(&options.access).await;
+    let (keys, seconds) = (truth.all() as f64, result.duration_ms as f64 / 1_000.0);
+    println!("{keys} keys in {seconds} s: {}", result.pacing.sentence);
+    assert!(keys / seconds <= 9_000.0 * 1.2, "{keys} keys in {seconds} s");
+    let pacing = &result.pacing;
+    assert_eq!(
+        (pacing.mode.as_str(), pacing.latency_budget_ms, pacing.rate_limit),
+        ("latency-budget", Some(2), Some(9_000))
+    );
+    assert!(pacing.waited_ms.rate_limit > 0 && pacing.nodes.len() == 3, "{pacing:?}");
+    net::drop_ledgers(&options).await;
+}

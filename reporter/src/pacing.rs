@@ -1,0 +1,129 @@
+//! How a run was held back, from the records to its result. Pure.
+
+use std::collections::BTreeMap;
+
+use shared::ids::NodeId;
+use shared::messages::{NodePacing, RunSpec};
+use shared::result::{PacedNode, Pacing, Waited};
+
+use crate::render::{grouped, seconds};
+
+/// What the result of the run `spec` says of its pace, by what its tasks and batches tell of each node.
+#[must_use]
+pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>) -> Pacing {
+    let sum = |of: fn(&NodePacing) -> u64| nodes.values().map(of).sum();
+    let mut pacing = Pacing {
+        mode: if spec.pace.latency_budget_ms.is_some() { "latency-budget" } else { "max-speed" }.to_owned(),
+        latency_budget_ms: spec.pace.latency_budget_ms,
+        rate_limit: spec.pace.keys_per_s_max,
+        slowed_down: sum(|node| node.slowed_down),
+        waited_ms: Waited {
+            latency: sum(|node| node.latency_wait_ms),
+            rate_limit: sum(|node| node.rate_wait_ms),
+        },
+        nodes: Vec::new(),
+        sentence: String::new(),
+    };
+    if spec.pace.latency_budget_ms.is_some() {
+        pacing.nodes = nodes.iter().filter_map(|(node, told)| paced_node(spec, node, told)).collect();
+    }
+    pacing.sentence = sentence(&pacing);
+    pacing
+}
+
+fn paced_node(spec: &RunSpec, node: &NodeId, told: &NodePacing) -> Option<PacedNode> {
+    let planned = spec.nodes.iter().find(|planned| planned.node == *node);
+    #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 microseconds")]
+    let ms = |us: u64| us as f64 / 1_000.0;
+    Some(PacedNode {
+        node: node.clone(),
+        address: planned.map_or(node.as_str(), |planned| &planned.address).to_owned(),
+        slowed_down: told.slowed_down,
+        lowest_share: told.share_min?,
+        probe_ms_before: told.before_us.map(ms),
+        probe_ms_p99: told.probes_us.quantile(0.99).map(|us| us / 1_000.0),
+        probes: told.probes_us.count(),
+        late_probes: told.late,
+    })
+}
+
+/// Why it went as fast as it did, for people.
+fn sentence(pacing: &Pacing) -> String {
+    let waited = pacing.waited_ms.latency + pacing.waited_ms.rate_limit;
+    let mut parts = vec![match (pacing.latency_budget_ms, pacing.rate_limit) {
+        (Some(budget), None) => format!("latency budget {budget} ms"),
+        (Some(budget), Some(limit)) => {
+            format!("latency budget {budget} ms, at most {} keys/s", grouped(limit))
+        }
+        (None, Some(limit)) => format!("full speed up to {} keys/s", grouped(limit)),
+        (None, None) => "full speed, without a latency budget".to_owned(),
+    }];
+    if pacing.slowed_down > 0 {
+        let times = if pacing.slowed_down == 1 { "once" } else { "times" };
+        let times = if pacing.slowed_down == 1 {
+            times.to_owned()
+        } else {
+            format!("{} {times}", grouped(pacing.slowed_down))
+        };
+        let worst = pacing.nodes.iter().max_by_key(|node| node.slowed_down).and_then(worst);
+        parts.push(format!("slowed down {times}{}", worst.unwrap_or_default()));
+    } else if pacing.latency_budget_ms.is_some() {
+        parts.push("never slowed down".to_owned());
+    }
+    if waited > 0 {
+        // Several may have waited at the same time.
+        parts.push(format!("waited {} in all", seconds(waited)));
+    }
+    parts.join("; ")
+}
+
+/// What was seen at the node that was slowed down most.
+fn worst(node: &PacedNode) -> Option<String> {
+    let before = node.probe_ms_before.map(|before| format!(", {before:.1} ms before"));
+    let p99 = node.probe_ms_p99?;
+    Some(format!(" ({}: p99 of probes {p99:.1} ms{})", node.address, before.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pacing(budget: Option<u64>, limit: Option<u64>, slowed_down: u64, waited_ms: u64) -> Pacing {
+        let node = PacedNode {
+            node: NodeId::new("n"),
+            address: "10.0.0.1:6379".to_owned(),
+            slowed_down,
+            lowest_share: 0.1,
+            probe_ms_before: Some(0.21),
+            probe_ms_p99: Some(1.14),
+            probes: 900,
+            late_probes: 9,
+        };
+        Pacing {
+            latency_budget_ms: budget,
+            rate_limit: limit,
+            slowed_down,
+            waited_ms: Waited { latency: waited_ms, rate_limit: 0 },
+            nodes: vec![node],
+            ..Pacing::default()
+        }
+    }
+
+    #[test]
+    fn the_sentence_says_what_held_the_run_back() {
+        let check = |pacing: &Pacing, expected| assert_eq!(sentence(pacing), expected);
+        check(&pacing(None, None, 0, 0), "full speed, without a latency budget");
+        check(&pacing(None, Some(5_000), 0, 1_500), "full speed up to 5,000 keys/s; waited 1.5 s in all");
+        check(&pacing(Some(1), None, 0, 0), "latency budget 1 ms; never slowed down");
+        check(
+            &pacing(Some(1), None, 12, 3_100),
+            "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms before); waited \
+             3.1 s in all",
+        );
+        check(
+            &pacing(Some(2), Some(9), 1, 0),
+            "latency budget 2 ms, at most 9 keys/s; slowed down once (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
+             before)",
+        );
+    }
+}

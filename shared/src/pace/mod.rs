@@ -1,0 +1,14 @@
+//! Pacing: how fast a run may go without the application beside it noticing. `controller.rs` decides the share of
+//! a node's time that we take, `bucket.rs` keeps the rate limit (both pure); `node.rs`, `probe.rs` and `pacers.rs` are
+//! the shell around them: turns, probes, pauses.
+
+mod bucket;
+mod controller;
+mod node;
+mod pacers;
+mod probe;
+
+#[cfg(test)]
+mod tests;
+
+pub use pacers::{Pacer, Pacers, Turn};
