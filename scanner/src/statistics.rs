@@ -5,12 +5,18 @@ use shared::cluster::weigh::Weights;
 use shared::key::Key;
 use shared::limits::{PREFIX_BYTES_MAX, PREFIX_SAMPLES_MAX, TASK_SAMPLES};
 use shared::messages::ScanStatistics;
-use shared::sketch::{Gather, Heavy};
+use shared::sketch::{FineCounts, Gather, Heavy};
 
 use crate::select::{Fate, Verdict};
 
 /// The depth to which prefixes are told apart.
 const PREFIX_DEPTH: usize = 2;
+
+/// Keys of a task up to which longer prefixes are all gathered.
+const DEEP_KEYS_MAX: u64 = 10_000;
+
+/// In larger tasks, one in so many is: to gather all costs as much time as all else that is done with a key.
+const DEEP_ONE_IN: u64 = 8;
 
 /// Prefixes of each measure whose examples are kept.
 const EXAMPLES_OF: usize = 30;
@@ -18,12 +24,18 @@ const EXAMPLES_OF: usize = 30;
 /// See the module.
 pub(crate) struct Statistics {
     found: ScanStatistics,
+    /// TTLs in milliseconds.
+    ttls: FineCounts,
     /// Keys by prefix, for each depth.
     keys: [Gather; PREFIX_DEPTH],
     /// Those without TTL.
     stale: [Gather; PREFIX_DEPTH],
     /// How many keys each key stands for.
     weight: u64,
+    /// Of longer prefixes, of which nearly every key has its own, one in so many is gathered.
+    deep_one_in: u64,
+    /// How many keys are left until the next one.
+    deep_left: u64,
     /// One of so many keys is weighed.
     stride: u64,
     /// How many keys are left until the next one.
@@ -45,12 +57,13 @@ struct Chosen {
 impl Statistics {
     /// For a task of about `keys` keys.
     pub(crate) fn new(keys: u64, configured_ttl_ms: u64) -> Self {
-        Self::weighted(1, (keys / TASK_SAMPLES).max(1), configured_ttl_ms)
+        let deep_one_in = if keys > DEEP_KEYS_MAX { DEEP_ONE_IN } else { 1 };
+        Self::weighted(1, ((keys / TASK_SAMPLES).max(1), deep_one_in), configured_ttl_ms)
     }
 
     /// For a sample of `keys` keys, each of which stands for `weight`.
     pub(crate) fn of_sample(keys: u64, weight: u64, configured_ttl_ms: u64) -> Self {
-        let mut statistics = Self::weighted(weight, 1, configured_ttl_ms);
+        let mut statistics = Self::weighted(weight, (1, 1), configured_ttl_ms);
         if weight > 1 {
             // A share of a random sample is within this many parts of all, 19 times out of 20.
             let error = keys.saturating_mul(weight) / keys.isqrt().max(1);
@@ -59,12 +72,15 @@ impl Statistics {
         statistics
     }
 
-    fn weighted(weight: u64, stride: u64, configured_ttl_ms: u64) -> Self {
+    fn weighted(weight: u64, (stride, deep_one_in): (u64, u64), configured_ttl_ms: u64) -> Self {
         Self {
             found: ScanStatistics::default(),
-            keys: Default::default(),
+            ttls: FineCounts::default(),
+            keys: [Gather::default(), Gather::one_in(deep_one_in)],
             stale: Default::default(),
             weight,
+            deep_one_in,
+            deep_left: gap(deep_one_in),
             stride,
             left: gap(stride),
             configured_ttl_ms,
@@ -78,14 +94,10 @@ impl Statistics {
             return;
         }
         if let Ttl::Left(ms) = ttl {
-            self.found.add_ttl(ms, self.weight);
+            self.ttls.add(ms, self.weight);
+            self.found.add_to_bars(ms, self.weight);
         }
-        for (depth, prefix) in prefixes(key).enumerate() {
-            self.keys[depth].add(prefix, self.weight, name);
-            if ttl == Ttl::Unlimited {
-                self.stale[depth].add(prefix, self.weight, name);
-            }
-        }
+        self.prefixes(key, ttl == Ttl::Unlimited);
         if self.left > 0 {
             self.left -= 1;
             return;
@@ -96,6 +108,21 @@ impl Statistics {
             candidate: matches!(verdict, Verdict::Found(_, Fate::Candidate)),
             late_for_ms: self.late_for(ttl),
         });
+    }
+
+    fn prefixes(&mut self, key: &[u8], stale: bool) {
+        let deep = self.deep_left == 0;
+        self.deep_left = if deep { gap(self.deep_one_in) } else { self.deep_left - 1 };
+        let depth = if deep || stale { PREFIX_DEPTH } else { 1 };
+        for (depth, prefix) in prefixes(key).take(depth).enumerate() {
+            if depth == 0 || deep {
+                let stand_for = if depth == 0 { 1 } else { self.deep_one_in };
+                self.keys[depth].add(prefix, self.weight * stand_for, name);
+            }
+            if stale {
+                self.stale[depth].add(prefix, self.weight, name);
+            }
+        }
     }
 
     fn late_for(&self, ttl: Ttl) -> Option<u64> {
@@ -150,13 +177,15 @@ impl Statistics {
     /// Forgets everything, for a task that starts anew.
     pub(crate) fn restart(&mut self) {
         self.found = ScanStatistics::default();
-        (self.keys, self.stale) = Default::default();
+        (self.ttls, self.stale) = Default::default();
+        self.keys = [Gather::default(), Gather::one_in(self.deep_one_in)];
         self.chosen.clear();
     }
 
     /// What is sent on. `dropped` keys do not count after all.
     pub(crate) fn finish(mut self, dropped: u64) -> ScanStatistics {
         let found = &mut self.found;
+        found.ttls = self.ttls.finish();
         for (heavy, gathered) in [(&mut found.keys, self.keys), (&mut found.stale, self.stale)] {
             for gather in gathered {
                 heavy.merge(&gather.finish(name));

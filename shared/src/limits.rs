@@ -26,7 +26,7 @@ pub const SLOT_KEYS_MAX: u64 = 10_000;
 
 /// Keys that are listed and looked up in one write of a scan task. Enough to hide the round trip, few
 /// enough that other clients of the server get their turn.
-pub const WINDOW_KEYS: u64 = 1_000;
+pub const WINDOW_KEYS: u64 = 2_000;
 
 /// Listing commands in one write of a scan task.
 pub const WINDOW_LISTINGS_MAX: usize = 64;

@@ -57,10 +57,8 @@ pub struct ScanStatistics {
 }
 
 impl ScanStatistics {
-    /// Takes the TTL of `keys` keys in.
-    pub fn add_ttl(&mut self, ms: u64, keys: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "the sketch is off by 1 % anyway")]
-        self.ttls.add(ms.max(1) as f64, keys);
+    /// Counts the TTL of `keys` keys into its bar.
+    pub fn add_to_bars(&mut self, ms: u64, keys: u64) {
         let bar = TTL_BARS_MS.iter().position(|end| ms <= *end).unwrap_or(TTL_BARS_MS.len());
         self.ttl_bars[bar] += keys;
     }

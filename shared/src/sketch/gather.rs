@@ -25,6 +25,8 @@ const ONCE_BITS: usize = 1 << 17;
 
 /// See the module.
 pub struct Gather {
+    /// One of so many keys is given to us, at random, and stands for them all.
+    one_in: u64,
     sketch: FrequentItemsSketch<u64>,
     names: HashMap<u64, String>,
     /// The sum of all weights.
@@ -46,6 +48,7 @@ impl Default for Gather {
     fn default() -> Self {
         let sketch = FrequentItemsSketch::new(COUNTERS).expect("a power of two");
         Self {
+            one_in: 1,
             sketch,
             names: HashMap::new(),
             total: 0,
@@ -60,6 +63,12 @@ impl Default for Gather {
 }
 
 impl Gather {
+    /// Gathers a sample: one of `one_in` keys, with the weight of all of them.
+    #[must_use]
+    pub fn one_in(one_in: u64) -> Self {
+        Self { one_in, ..Self::default() }
+    }
+
     /// Adds `weight` to what is called by `bytes`; `name` makes a text of them.
     pub fn add(&mut self, bytes: &[u8], weight: u64, name: impl Fn(&[u8]) -> String) {
         if self.last != bytes {
@@ -120,7 +129,10 @@ impl Gather {
                 _ => error = error.max(row.upper_bound()),
             }
         }
-        Heavy::of(told.into_iter(), self.total, error.saturating_add(self.lost))
+        // Of a weight w, so many keys came as of w / n ones each of which comes with the chance 1 / n.
+        let heaviest = told.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
+        let variance = heaviest.saturating_mul(self.one_in - 1);
+        Heavy::of(told.into_iter(), self.total, (error.saturating_add(self.lost), variance))
     }
 }
 

@@ -17,20 +17,26 @@ pub struct Heavy {
     total: u64,
     /// By how much weights were too low before they came here.
     error: u64,
+    /// The variance of weights that were counted in samples.
+    variance: u64,
 }
 
 impl Default for Heavy {
     #[expect(clippy::expect_used, reason = "the number of counters is a constant that the library takes")]
     fn default() -> Self {
         let sketch = FrequentItemsSketch::new(HEAVY_COUNTERS).expect("a power of two");
-        Self { sketch, total: 0, error: 0 }
+        Self { sketch, total: 0, error: 0, variance: 0 }
     }
 }
 
 impl Heavy {
-    /// Names whose weights are known up to `error`, out of a sum of `total`.
-    pub(super) fn of(names: impl Iterator<Item = (String, u64)>, total: u64, error: u64) -> Self {
-        let mut heavy = Self { total, error, ..Self::default() };
+    /// Names whose weights are known up to `error`, and up to chance with this `variance`, out of a sum of `total`.
+    pub(super) fn of(
+        names: impl Iterator<Item = (String, u64)>,
+        total: u64,
+        (error, variance): (u64, u64),
+    ) -> Self {
+        let mut heavy = Self { total, error, variance, ..Self::default() };
         for (name, weight) in names {
             heavy.sketch.update_with_count(name, weight);
         }
@@ -57,6 +63,7 @@ impl Heavy {
         if let Some(total) = self.total.checked_add(other.total) {
             self.total = total;
             self.error = self.error.saturating_add(other.error);
+            self.variance = self.variance.saturating_add(other.variance);
             self.sketch.merge(&other.sketch);
         }
     }
@@ -67,10 +74,11 @@ impl Heavy {
         self.total
     }
 
-    /// By how much a weight may be too low; a name that is missing weighs no more.
+    /// By how much a weight may be too low (or, in what was counted in samples, too high); a name that is missing weighs
+    /// no more. Samples are off by more than this in one of a million cases.
     #[must_use]
     pub fn error_max(&self) -> u64 {
-        self.error.saturating_add(self.sketch.maximum_error())
+        self.error.saturating_add(self.sketch.maximum_error()).saturating_add(5 * self.variance.isqrt())
     }
 
     /// The heaviest names, at most `count`, with the least that they weigh.
@@ -99,18 +107,18 @@ impl std::fmt::Debug for Heavy {
 
 impl Serialize for Heavy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (ByteBuf::from(self.sketch.serialize()), self.total, self.error).serialize(serializer)
+        (ByteBuf::from(self.sketch.serialize()), self.total, self.error, self.variance).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Heavy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (bytes, total, error) = <(ByteBuf, u64, u64)>::deserialize(deserializer)?;
+        let (bytes, total, error, variance) = <(ByteBuf, u64, u64, u64)>::deserialize(deserializer)?;
         let sketch = FrequentItemsSketch::deserialize(&bytes).map_err(de::Error::custom)?;
         // A sketch of another size would make ours grow, and one that holds more than the sum says would end it.
         if sketch.max_map_size() > HEAVY_COUNTERS || sketch.total_weight() > total {
             return Err(de::Error::custom("a sketch of prefixes that is larger than it may be"));
         }
-        Ok(Self { sketch, total, error })
+        Ok(Self { sketch, total, error, variance })
     }
 }

@@ -1,10 +1,12 @@
 //! Summaries of very many values in bounded memory, which workers make for themselves and which are merged.
 //! They travel in the forms of the libraries that make them, which check what they read.
 
+mod fine;
 mod gather;
 mod heavy;
 mod quantiles;
 
+pub use fine::FineCounts;
 pub use gather::Gather;
 pub use heavy::Heavy;
 pub use quantiles::Quantiles;
