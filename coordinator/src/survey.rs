@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use scanner::sample::{Sampled, Tables, sample};
 use scanner::{Fate, Selector, Verdict};
 use serde::Serialize;
@@ -12,7 +13,10 @@ use shared::cluster::health::Look;
 use shared::cluster::{Deployment, Fault, FaultKind, Primary, node};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
-use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_MIN, SKIPPED_SAMPLE_KEYS};
+use shared::limits::{
+    NODES_AT_ONCE, NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN, SAMPLE_KEYS_SUM,
+    SKIPPED_SAMPLE_KEYS,
+};
 use shared::messages::{Guards, PlannedNode, Reason, Rules, RunSpec, ScanTask};
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Reading, Sample};
@@ -179,8 +183,12 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
     let mut down = Down { primaries: topology.primaries.len(), slots: SlotSet::new(), last: None };
     let mut met = Vec::new();
-    for primary in &topology.primaries {
-        met.extend(down.unless_down(primary, meet(&deployment, primary, options, topology.cluster).await)?);
+    let meeting = topology.primaries.iter().map(|primary| {
+        let met = meet(&deployment, primary, options, topology.cluster);
+        async move { (primary, met.await) }
+    });
+    for (primary, there) in at_once(meeting.collect()).await {
+        met.extend(down.unless_down(primary, there)?);
     }
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
     let activity = match options.looks_for_inactive() {
@@ -194,13 +202,20 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let selector = Selector::new(&rules, activity.known.as_ref().map(|known| &known.activity));
     let (mut planned, mut tasks, mut nodes, mut readings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut missing = SlotSet::all();
-    for there in met {
-        missing = missing.difference(&there.primary.slots);
+    let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
+    let looking = met.into_iter().map(|there| {
+        let (selector, cluster) = (&selector, topology.cluster);
         // Where nobody's keys are looked for but those without TTL, a node without such keys has none for us.
         let status = &there.status;
         let skip =
             !options.every_key && !options.aggressive && status.keys > 0 && status.expires >= status.keys;
-        let looked = look_at(&there, &selector, (topology.cluster, skip)).await.map_err(SurveyError::from);
+        async move {
+            let looked = look_at(&there, selector, cluster, (skip, sampled_max)).await;
+            (there, skip, looked.map_err(SurveyError::from))
+        }
+    });
+    for (there, skip, looked) in at_once(looking.collect()).await {
+        missing = missing.difference(&there.primary.slots);
         let Some(looked) = down.unless_down(there.primary, looked)? else { continue };
         let LookedAt { node, keys, mut row, mut reading } = looked;
         for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == node.node) {
@@ -325,6 +340,11 @@ async fn discover(options: &Options) -> Result<Deployment, Fault> {
     }
 }
 
+/// Waits for all of `looks`, some of them at a time: their outcomes, in order.
+async fn at_once<F: Future>(looks: Vec<F>) -> Vec<F::Output> {
+    stream::iter(looks).buffered(NODES_AT_ONCE).collect().await
+}
+
 /// What a look at a primary brought.
 struct LookedAt {
     node: PlannedNode,
@@ -336,7 +356,8 @@ struct LookedAt {
 async fn look_at(
     there: &Met<'_>,
     selector: &Selector<'_>,
-    (cluster, skip): (bool, bool),
+    cluster: bool,
+    (skip, sampled_max): (bool, u64),
 ) -> Result<LookedAt, Fault> {
     let Met { primary, conn, status, own } = there;
     // Those of a node that is skipped are not planned one by one.
@@ -354,8 +375,8 @@ async fn look_at(
     let tables = Tables { keys: keys.keys, listing: cluster.then_some(keys.listing), slots: &keys.slots };
     let wanted = match keys.keys {
         _ if skip => SKIPPED_SAMPLE_KEYS,
-        keys if keys <= 2 * SAMPLE_KEYS => SAMPLE_KEYS,
-        keys => (keys / 100).clamp(SAMPLE_KEYS_MIN, SAMPLE_KEYS),
+        keys if keys <= 2 * sampled_max => sampled_max,
+        keys => (keys / 100).max(SAMPLE_KEYS_MIN).min(sampled_max),
     };
     let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
     let mut looked_up = sampled.lookups;

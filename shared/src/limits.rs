@@ -130,6 +130,15 @@ pub const LOCK_LEASE: Duration = Duration::from_secs(30);
 /// Matching keys per node that the plan looks at to estimate the share of stale ones: all, if there are fewer.
 pub const SAMPLE_KEYS: u64 = 10_000;
 
+/// The same over all nodes of a large cluster, about.
+pub const SAMPLE_KEYS_SUM: u64 = 100_000;
+
+/// The fewest matching keys of a node that the plan looks at, however many nodes there are.
+pub const SAMPLE_KEYS_LEAST: u64 = 200;
+
+/// Nodes that the plan looks at side by side.
+pub const NODES_AT_ONCE: usize = 32;
+
 /// The same on a large node, of whose keys one in a hundred is enough, but no fewer than this.
 pub const SAMPLE_KEYS_MIN: u64 = 2_000;
 
