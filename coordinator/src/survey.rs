@@ -5,21 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use scanner::sample::{Sampled, Tables, sample};
-use scanner::{Fate, Selector, Verdict};
+use scanner::Selector;
 use serde::Serialize;
 use shared::activity::ActiveUsers;
 use shared::cluster::health::Look;
-use shared::cluster::{Deployment, Fault, FaultKind, Primary, node};
+use shared::cluster::{Deployment, Fault, FaultKind, Primary};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
-use shared::limits::{
-    NODES_AT_ONCE, NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN, SAMPLE_KEYS_SUM,
-    SKIPPED_SAMPLE_KEYS,
-};
-use shared::messages::{Guards, PlannedNode, Reason, Rules, RunSpec, ScanTask};
+use shared::limits::{NODES_AT_ONCE, NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
+use shared::messages::{Guards, Rules, RunSpec, ScanTask};
 use shared::records::{RecordError, Records};
-use shared::samples::{self, Moment, Reading, Sample};
+use shared::samples::{self, Moment, Sample};
 use shared::sampling::{self, Purpose};
 use shared::slot::SlotSet;
 use shared::web::Outside;
@@ -27,10 +23,11 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use crate::activity;
-use crate::estimate::{self, Estimate};
+use crate::estimate::Estimate;
+use crate::look::{LookedAt, look_at};
 use crate::meet::{Met, meet};
 use crate::options::Options;
-use crate::plan::{NodeKeys, Planner};
+use crate::plan::Planner;
 
 /// Why a run cannot start.
 #[derive(Debug, Error)]
@@ -343,120 +340,4 @@ async fn discover(options: &Options) -> Result<Deployment, Fault> {
 /// Waits for all of `looks`, some of them at a time: their outcomes, in order.
 async fn at_once<F: Future>(looks: Vec<F>) -> Vec<F::Output> {
     stream::iter(looks).buffered(NODES_AT_ONCE).collect().await
-}
-
-/// What a look at a primary brought.
-struct LookedAt {
-    node: PlannedNode,
-    keys: NodeKeys,
-    row: NodeSurvey,
-    reading: Reading,
-}
-
-async fn look_at(
-    there: &Met<'_>,
-    selector: &Selector<'_>,
-    cluster: bool,
-    (skip, sampled_max): (bool, u64),
-) -> Result<LookedAt, Fault> {
-    let Met { primary, conn, status, own } = there;
-    // Those of a node that is skipped are not planned one by one.
-    let slots = match skip {
-        true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
-        false => node::slot_counts(conn, &primary.slots).await?,
-    };
-    let keys = NodeKeys {
-        node: primary.node.clone(),
-        keys: status.keys,
-        process: status.process.clone(),
-        listing: status.listing,
-        slots,
-    };
-    let tables = Tables { keys: keys.keys, listing: cluster.then_some(keys.listing), slots: &keys.slots };
-    let wanted = match keys.keys {
-        _ if skip => SKIPPED_SAMPLE_KEYS,
-        keys if keys <= 2 * sampled_max => sampled_max,
-        keys => (keys / 100).max(SAMPLE_KEYS_MIN).min(sampled_max),
-    };
-    let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
-    let mut looked_up = sampled.lookups;
-    looked_up += *own;
-    let reading = status.reading(&primary.node, looked_up);
-    let node = PlannedNode {
-        node: primary.node.clone(),
-        address: conn.address().to_owned(),
-        slots: primary.slots.clone(),
-        keys: status.keys,
-        process: status.process.clone(),
-    };
-    let row = NodeSurvey {
-        node: primary.node.clone(),
-        address: conn.address().to_owned(),
-        version: status.version.clone(),
-        slots: primary.slots.len() as u64,
-        keys: status.keys,
-        keys_without_ttl: status.keys.saturating_sub(status.expires),
-        skipped: skip,
-        tasks: 0,
-        estimate: Estimate::of(&judged(&sampled, selector), status.keys),
-    };
-    Ok(LookedAt { node, keys, row, reading })
-}
-
-/// What the keys of a sample turn out to be.
-fn judged(sampled: &Sampled, selector: &Selector<'_>) -> estimate::Sample {
-    let mut sample =
-        estimate::Sample { listed: sampled.listed, all: sampled.all, ..estimate::Sample::default() };
-    for (key, seen) in &sampled.looks {
-        let verdict = selector.judge(key.as_bytes(), seen);
-        sample.matching += u64::from(verdict != Verdict::Gone);
-        let Verdict::Found(reason, fate) = verdict else { continue };
-        let protected = fate == Fate::Protected;
-        sample.stale += u64::from(reason == Reason::Stale);
-        sample.protected += u64::from(reason == Reason::Stale && protected);
-        sample.inactive += u64::from(reason == Reason::Inactive && !protected);
-    }
-    sample
-}
-
-/// The tasks that read all of a standalone server that was not skipped after all.
-pub(crate) async fn replan_database(
-    deployment: &Deployment,
-    planner: &Planner,
-    node: &NodeId,
-) -> Result<Vec<ScanTask>, Fault> {
-    let status = deployment.status(node).await?;
-    let (keys, process, listing) = (status.keys, status.process, status.listing);
-    Ok(planner.database(&NodeKeys { node: node.clone(), keys, process, listing, slots: Vec::new() }))
-}
-
-/// The tasks that follow the rest of a task, with the slots' owners as they are now.
-pub(crate) async fn replan(
-    deployment: &Deployment,
-    planner: &Planner,
-    slots: &SlotSet,
-    giant: &SlotSet,
-    listing: Option<shared::range::SlotListing>,
-) -> Result<(Vec<ScanTask>, SlotSet), Fault> {
-    let topology = deployment.refresh().await?;
-    let mut left = slots.clone();
-    let mut tasks = Vec::new();
-    for primary in &topology.primaries {
-        let here = left.intersection(&primary.slots);
-        if here.is_empty() {
-            continue;
-        }
-        left = left.difference(&here);
-        let conn = deployment.conn(&primary.node).await?;
-        let status = node::status(&conn, deployment.db()).await?;
-        let keys = NodeKeys {
-            node: primary.node.clone(),
-            keys: status.keys,
-            process: status.process,
-            listing: listing.unwrap_or(status.listing),
-            slots: node::slot_counts(&conn, &here).await?,
-        };
-        tasks.extend(planner.slots(&keys, giant));
-    }
-    Ok((tasks, left))
 }

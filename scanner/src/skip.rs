@@ -34,7 +34,8 @@ pub(crate) async fn skip(
     let listing = spec.cluster.then_some(status.listing);
     let tables = Tables { keys: status.keys, listing, slots: &slots };
     let sampled = sample(lister, &tables, SKIPPED_SAMPLE_KEYS, selector).await?;
-    let (counts, mut statistics) = taken(&sampled, status.keys, selector, spec);
+    // The lock of the run was not there yet when it was planned.
+    let (counts, mut statistics) = taken(&sampled, status.keys.min(task.keys), selector, spec);
     let mut lookups = sampled.lookups;
     while statistics.waiting() > 0 {
         let found = weigh(conn, &statistics.to_weigh(WEIGHED_AT_ONCE)).await?;

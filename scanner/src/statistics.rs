@@ -18,6 +18,9 @@ const DEEP_KEYS_MAX: u64 = 10_000;
 /// In larger tasks, one in so many is: to gather all costs as much time as all else that is done with a key.
 const DEEP_ONE_IN: u64 = 8;
 
+/// Keys of a larger node's sample whose memory is asked for, about.
+const SKIPPED_WEIGHED: u64 = 250;
+
 /// Prefixes of each measure whose examples are kept.
 const EXAMPLES_OF: usize = 30;
 
@@ -63,7 +66,8 @@ impl Statistics {
 
     /// For a sample of `keys` keys, each of which stands for `weight`.
     pub(crate) fn of_sample(keys: u64, weight: u64, configured_ttl_ms: u64) -> Self {
-        let mut statistics = Self::weighted(weight, (1, 1), configured_ttl_ms);
+        let stride = if weight > 1 { (keys / SKIPPED_WEIGHED).max(1) } else { 1 };
+        let mut statistics = Self::weighted(weight, (stride, 1), configured_ttl_ms);
         if weight > 1 {
             // A share of a random sample is within this many parts of all, 19 times out of 20.
             let error = keys.saturating_mul(weight) / keys.isqrt().max(1);

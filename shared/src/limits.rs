@@ -253,6 +253,9 @@ pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// anew.
 pub const PROBE_LINGER: Duration = Duration::from_secs(1);
 
+/// How much the last piece of work counts in the mean of what a key takes.
+pub const KEY_TIME_WEIGHT: f64 = 0.1;
+
 /// The share of probes that may be late because of us: what is beyond a p99.
 pub const LATE_SHARE: f64 = 0.01;
 

@@ -72,3 +72,68 @@ impl Outcome {
         all.into_iter().find(|o| o.letter() as u32 == u32::from(letter))
     }
 }
+
+/// A list of outcomes as it travels: a letter for each. There are as many as keys that qualify.
+pub mod letters {
+    use std::fmt;
+
+    use serde::de::{self, Deserializer, Visitor};
+    use serde::ser::Serializer;
+
+    use super::Outcome;
+
+    /// Writes the letters of `outcomes`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(outcomes: &[Outcome], serializer: S) -> Result<S::Ok, S::Error> {
+        let letters: String = outcomes.iter().map(|outcome| outcome.letter()).collect();
+        serializer.serialize_str(&letters)
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// If it is no text, or a letter of it stands for nothing.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Outcome>, D::Error> {
+        deserializer.deserialize_str(Letters)
+    }
+
+    struct Letters;
+
+    impl Visitor<'_> for Letters {
+        type Value = Vec<Outcome>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the letters of outcomes")
+        }
+
+        fn visit_str<E: de::Error>(self, letters: &str) -> Result<Self::Value, E> {
+            let outcome = |letter: u8| {
+                Outcome::from_letter(letter)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(letters), &self))
+            };
+            letters.bytes().map(outcome).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+
+    #[derive(Serialize, Deserialize)]
+    struct Some(#[serde(with = "letters")] Vec<Outcome>);
+
+    #[test]
+    fn outcomes_travel_as_their_letters() {
+        let all: Vec<Outcome> = b"desvfun".iter().map(|l| Outcome::from_letter(*l).unwrap()).collect();
+        let bytes = wire::encode(&Some(all.clone())).unwrap();
+        assert!(bytes.ends_with(b"desvfun"), "{}", bytes.escape_ascii());
+        assert_eq!(wire::decode::<Some>(&bytes).unwrap().0, all);
+        for garbage in [&b"\xa1x"[..], b"\x91\xa1d", b"\xa1\xff"] {
+            assert!(wire::decode::<Some>(garbage).is_err(), "{}", garbage.escape_ascii());
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! `cargo xtask test`: everything that the tests need, then all tests.
 
+use std::env;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use anyhow::Result;
 
@@ -10,5 +13,11 @@ use crate::install;
 /// Installs what is missing and runs `cargo test` with `args` added.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     install::ensure(&install::FOR_TESTS)?;
-    Ok(exit_code(status(cargo(&["test", "--workspace", "--locked"]).args(args))?))
+    let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    // Most of them wait for servers and timers most of the time.
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        tests.env("RUST_TEST_THREADS", (2 * processors).to_string());
+    }
+    Ok(exit_code(status(tests.args(args))?))
 }

@@ -222,7 +222,7 @@ pub(super) async fn announce(mut progress: watch::Receiver<Progress>, name: &str
         if matches!(state, crate::state::RunState::Planned | crate::state::RunState::Scanning) {
             continue;
         }
-        tracing::info!("[{name}] Total {kind} keys found: {}", totals.counts.scanned);
+        tracing::info!("[{name}] Total {kind} keys found: {}", totals.counts.matching());
         if options.rules.action == Action::Delete {
             let kept = totals.counts.protected + totals.counts.too_long;
             tracing::info!("[{name}] Deleting {} keys...", totals.counts.stale.saturating_sub(kept));

@@ -8,7 +8,7 @@ use shared::slot::SlotSet;
 
 use super::driver::Driver;
 use crate::plan::Planner;
-use crate::survey::{replan, replan_database};
+use crate::replan::{replan, replan_database};
 
 /// Whether a rest is read on as it is: the positions of a pass that were not reached.
 fn is_continued(rest: &Rest) -> bool {

@@ -5,6 +5,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod allocations;
 mod big_values;
 mod hit_rate;
 mod scale_over_nats;

@@ -22,8 +22,13 @@ const SERVICE: Service = Service { command: Duration::ZERO, key: Duration::from_
 
 /// A dry run over so many nodes with so many scanners of one task each: the time from conducting to the result, and
 /// the most tasks that a node was at.
-async fn dry_run(net: &Net, count: u16, service: Service, scanners: usize) -> (Duration, usize) {
-    let nodes = SlowNodes::start(count, KEYS_PER_SLOT, Service::default()).await;
+async fn dry_run(
+    net: &Net,
+    (count, keys_per_slot): (u16, u64),
+    service: Service,
+    scanners: usize,
+) -> (Duration, usize) {
+    let nodes = SlowNodes::start(count, keys_per_slot, Service::default()).await;
     let mut options = kit::options(nodes.urls());
     (options.rules.action, options.dry_run) = (Action::Report, true);
     let (env, survey) = (net.env(&options).await, kit::look(&options).await);
@@ -53,8 +58,8 @@ async fn four_scanners_are_three_times_as_fast_as_one() {
     // On a machine that does something else at the moment, a try is worth less than the next one.
     let mut best = 0.0_f64;
     for _ in 0..3 {
-        let (one, _) = dry_run(&net, NODES, SERVICE, 1).await;
-        let (four, _) = dry_run(&net, NODES, SERVICE, 4).await;
+        let (one, _) = dry_run(&net, (NODES, KEYS_PER_SLOT), SERVICE, 1).await;
+        let (four, _) = dry_run(&net, (NODES, KEYS_PER_SLOT), SERVICE, 4).await;
         best = best.max(one.as_secs_f64() / four.as_secs_f64());
         println!("one takes {one:?}, four take {four:?}: the best so far is {best:.2} times as fast");
         if best >= 3.0 {
@@ -70,6 +75,47 @@ async fn no_node_is_crowded_however_many_scanners_there_are() {
     let _turn = crate::TURN.lock().await;
     let net = Net::start(Timing::default()).await;
     let service = Service { command: Duration::ZERO, key: Duration::from_micros(20) };
-    let (_, most) = dry_run(&net, 2, service, 8).await;
+    let (_, most) = dry_run(&net, (2, KEYS_PER_SLOT), service, 8).await;
     assert_eq!(most, TASKS_PER_NODE, "the limit is used, and kept");
+}
+
+/// Keys of each simulated cluster.
+const SOAK_KEYS: u64 = 16_384 * 8;
+
+/// 10, 100 and 1,000 nodes: what planning takes, and how the time falls with the number of scanners. A node is one
+/// thread, so no number of scanners is faster than its slowest node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; cargo xtask soak runs it"]
+async fn soak_many_slow_nodes() {
+    let _turn = crate::TURN.lock().await;
+    // Both a listing and a look-up of each key: 13 s of work for one scanner.
+    let service = Service { command: Duration::ZERO, key: Duration::from_micros(50) };
+    for count in [10, 100, 1_000] {
+        let nodes = SlowNodes::start(count, SOAK_KEYS / 16_384, Service::default()).await;
+        let (options, before) = (kit::options(nodes.urls()), peak_memory_mb());
+        let begun = Instant::now();
+        let survey = kit::look(&options).await;
+        let (planned, grown) = (begun.elapsed(), peak_memory_mb() - before);
+        println!("{count} nodes: planned in {planned:?}, {} tasks, {grown:.1} MB more", survey.tasks.len());
+        drop(nodes);
+        let net = Net::start(Timing::default()).await;
+        let mut one = None;
+        for scanners in [1, 2, 4, 8, 16] {
+            let (took, _) = dry_run(&net, (count, SOAK_KEYS / 16_384), service, scanners).await;
+            let one = *one.get_or_insert(took);
+            let slowest = 2 * service.key * u32::try_from(SOAK_KEYS / u64::from(count)).unwrap();
+            let ideal = (one / u32::try_from(scanners).unwrap()).max(slowest);
+            println!(
+                "{count} nodes, {scanners} scanners: {:.2} of the ideal",
+                took.as_secs_f64() / ideal.as_secs_f64()
+            );
+        }
+    }
+}
+
+/// The largest resident memory of this process so far.
+fn peak_memory_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1_024.0
 }

@@ -333,6 +333,7 @@ pub struct GroupReceipt {
     /// Why the keys were candidates.
     pub reason: Reason,
     /// One outcome per key, in the group's order.
+    #[serde(with = "crate::outcome::letters")]
     pub outcomes: Vec<Outcome>,
 }
 

@@ -13,7 +13,8 @@
 //! node take each other's late probes for such noise, and each adds its own one of a hundred.
 //!
 //! The share decides how many keys one write asks for, too: a request waits behind what the server executes for one
-//! write of ours. Smaller writes cost little but round trips, so they shrink faster than the share.
+//! write of ours. So writes shrink faster than the share, but not below what takes half of the budget, by what keys
+//! took lately: smaller ones would be nothing but round trips.
 //!
 //! Limits: what is promised is about the node's answers to PING, which wait like any other command; commands that
 //! take long by themselves are not measured. A baseline that was taken in a bad minute allows more than it should.
@@ -21,8 +22,8 @@
 use std::time::Duration;
 
 use crate::limits::{
-    LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PAUSE_MAX, SHARE_FIRST, SHARE_MIN, WINDOW_KEYS,
-    WINDOW_KEYS_MIN,
+    KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PAUSE_MAX, SHARE_FIRST, SHARE_MIN,
+    WINDOW_KEYS, WINDOW_KEYS_MIN,
 };
 
 /// See the module.
@@ -32,6 +33,8 @@ pub struct Controller {
     baseline: Duration,
     share: f64,
     noise: Noise,
+    /// What a key takes, in seconds, lately; 0 before any was read.
+    key_s: f64,
     /// When the share was halved last.
     halved: Option<Duration>,
 }
@@ -64,7 +67,7 @@ impl Controller {
         let baseline = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
         // As though there had been as many in time as one that is late needs.
         let noise = Noise { late: 0.0, probes: 1.0 / LATE_SHARE };
-        let mut controller = Self { budget, baseline, share: SHARE_FIRST, noise, halved: None };
+        let mut controller = Self { budget, baseline, share: SHARE_FIRST, noise, key_s: 0.0, halved: None };
         for took in before {
             controller.noise.add(controller.is_late(*took));
         }
@@ -115,11 +118,23 @@ impl Controller {
         took.mul_f64(1.0 / self.share - 1.0).min(PAUSE_MAX)
     }
 
+    /// A piece of work of so many keys took `took` at the node.
+    pub fn worked(&mut self, took: Duration, keys: u64) {
+        if keys > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a small number")]
+            let key_s = took.as_secs_f64() / keys as f64;
+            let first = self.key_s == 0.0;
+            self.key_s = if first { key_s } else { self.key_s + (key_s - self.key_s) * KEY_TIME_WEIGHT };
+        }
+    }
+
     /// Keys that one write may ask for.
     #[must_use]
     pub fn window_keys(&self) -> u64 {
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
-        let keys = self.share * self.share * WINDOW_KEYS as f64;
+        let by_share = self.share * self.share * WINDOW_KEYS as f64;
+        let by_time = if self.key_s > 0.0 { self.budget.as_secs_f64() / 2.0 / self.key_s } else { 0.0 };
+        let keys = by_share.max(by_time);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -147,14 +147,15 @@ impl NodePacer {
         self.state().at_work = true;
     }
 
-    /// A piece of work ended that began at `began`. Timers are coarse, so a pause may begin a little early when the
+    /// A piece of work ended that began at `began`, and listed so many keys. Timers are coarse, so a pause may begin a little early when the
     /// one before took a little long.
-    pub(super) fn end(&self, began: Instant) {
+    pub(super) fn end(&self, began: Instant, keys: u64) {
         let now = Instant::now();
         let mut state = self.state();
         (state.at_work, state.worked) = (false, now);
         // The way there and back does not keep the node busy.
         let took = (now - began).saturating_sub(state.controller.baseline());
+        state.controller.worked(took, keys);
         let from = state.free_at.max(began.checked_sub(PACE_CREDIT).unwrap_or(began));
         state.free_at = from + (now - began) + state.controller.pause(took);
     }

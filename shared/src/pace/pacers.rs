@@ -195,7 +195,7 @@ impl Pacer {
             }
             None => None,
         };
-        Some(Turn { pacer: self, began: Instant::now(), _permit: permit })
+        Some(Turn { pacer: self, began: Instant::now(), keys: 0, _permit: permit })
     }
 
     /// Keys that the next piece of work may ask for; `None` if nothing holds it back.
@@ -234,13 +234,16 @@ impl Drop for Pacer {
 pub struct Turn<'a> {
     pacer: &'a Pacer,
     began: Instant,
+    /// Keys that were listed, once it is done.
+    keys: u64,
     /// Dropping it, after the end was noted, lets the next one in.
     _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl Turn<'_> {
     /// The piece of work ended, and so many keys were listed.
-    pub fn done(self, keys: u64) {
+    pub fn done(mut self, keys: u64) {
+        self.keys = keys;
         if let Some(bucket) = &self.pacer.bucket {
             lock(bucket).take(self.pacer.start.elapsed(), keys);
         }
@@ -250,7 +253,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Some(node) = &self.pacer.node {
-            node.end(self.began);
+            node.end(self.began, self.keys);
         }
     }
 }

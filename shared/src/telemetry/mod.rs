@@ -5,6 +5,7 @@
 mod labels;
 mod registry;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::alerts::{Change, Notice};
@@ -12,6 +13,7 @@ use crate::cluster::Fault;
 use crate::ids::Alias;
 use crate::messages::{Receipt, ScanCounts};
 use crate::metrics::Alert;
+use crate::outcome::Outcome;
 use crate::queue::Topic;
 use crate::result::CleanupResult;
 use crate::web::Hook;
@@ -90,10 +92,14 @@ impl Telemetry {
 
     /// A batch has its receipt, and it counts.
     pub fn reaped(&self, job: &str, redis: &Alias, receipt: &Receipt) {
+        let mut counts: BTreeMap<Outcome, u64> = BTreeMap::new();
         for outcome in receipt.groups.iter().flat_map(|group| &group.outcomes) {
+            *counts.entry(*outcome).or_default() += 1;
+        }
+        for (outcome, keys) in counts {
             let labels =
                 PlaceOutcome { job: job.to_owned(), redis: redis.to_string(), outcome: outcome.word() };
-            self.metrics.keys_reaped.get_or_create(&labels).inc();
+            self.metrics.keys_reaped.get_or_create(&labels).inc_by(keys);
         }
     }
 

@@ -101,7 +101,7 @@ fn the_share_settles_where_one_probe_of_a_hundred_is_late() {
 
 #[test]
 fn a_server_that_does_not_feel_us_is_worked_at_full_speed() {
-    let (server, mut rng) = (Server::fair(500), fastrand::Rng::with_seed(2));
+    let (server, mut rng) = (Server::fair(250), fastrand::Rng::with_seed(2));
     let mut controller = server.controller(&mut rng);
     server.work(&mut controller, &mut rng, (seconds(0), seconds(2)));
     let settled = server.work(&mut controller, &mut rng, (seconds(2), seconds(10)));
@@ -134,7 +134,7 @@ fn noise_is_no_excuse_for_what_we_do_ourselves() {
 
 #[test]
 fn a_load_that_comes_and_goes_is_followed() {
-    let (calm, mut rng) = (Server::fair(500), fastrand::Rng::with_seed(5));
+    let (calm, mut rng) = (Server::fair(250), fastrand::Rng::with_seed(5));
     // Under load, the same keys wait behind the application's commands.
     let loaded = Server::fair(10_000);
     let mut controller = calm.controller(&mut rng);
@@ -164,6 +164,24 @@ fn a_node_that_answers_no_probe_is_worked_at_the_floor() {
         now += micros(3_000);
     }
     assert_eq!(controller.share(), 1.0);
+}
+
+#[test]
+fn a_write_takes_half_of_the_budget_however_small_the_share() {
+    let check = |key_ns: u64, expected: u64| {
+        let mut controller = Controller::new(BUDGET, &[micros(100)]);
+        for _ in 0..100 {
+            controller.worked(Duration::from_nanos(key_ns * 100), 100);
+        }
+        for n in 0..100 {
+            controller.observe(seconds(n), seconds(1), false);
+        }
+        assert_eq!((controller.share(), controller.window_keys()), (SHARE_MIN, expected), "{key_ns} ns");
+    };
+    assert_eq!(BUDGET, micros(1_000));
+    check(2_500, 200);
+    check(100, WINDOW_KEYS);
+    check(100_000, WINDOW_KEYS_MIN);
 }
 
 #[test]

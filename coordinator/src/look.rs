@@ -1,0 +1,89 @@
+//! The look at one node before a run: its keys, slot by slot, and what a sample of them is. Reads only.
+
+use scanner::sample::{Sampled, Tables, sample};
+use scanner::{Fate, Selector, Verdict};
+use shared::cluster::{Fault, node};
+use shared::limits::{SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
+use shared::messages::{PlannedNode, Reason};
+use shared::samples::Reading;
+
+use crate::estimate::{self, Estimate};
+use crate::meet::Met;
+use crate::plan::NodeKeys;
+use crate::survey::NodeSurvey;
+
+/// What a look at a primary brought.
+pub(crate) struct LookedAt {
+    pub(crate) node: PlannedNode,
+    pub(crate) keys: NodeKeys,
+    pub(crate) row: NodeSurvey,
+    pub(crate) reading: Reading,
+}
+
+/// Looks at a node that was met: how many keys its slots hold, and how a sample of them is. If it is to be skipped,
+/// only at the sample.
+pub(crate) async fn look_at(
+    there: &Met<'_>,
+    selector: &Selector<'_>,
+    cluster: bool,
+    (skip, sampled_max): (bool, u64),
+) -> Result<LookedAt, Fault> {
+    let Met { primary, conn, status, own } = there;
+    // Those of a node that is skipped are not planned one by one.
+    let slots = match skip {
+        true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
+        false => node::slot_counts(conn, &primary.slots).await?,
+    };
+    let keys = NodeKeys {
+        node: primary.node.clone(),
+        keys: status.keys,
+        process: status.process.clone(),
+        listing: status.listing,
+        slots,
+    };
+    let tables = Tables { keys: keys.keys, listing: cluster.then_some(keys.listing), slots: &keys.slots };
+    let wanted = match keys.keys {
+        _ if skip => SAMPLE_KEYS_LEAST,
+        keys if keys <= 2 * sampled_max => sampled_max,
+        keys => (keys / 100).max(SAMPLE_KEYS_MIN).min(sampled_max),
+    };
+    let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
+    let mut looked_up = sampled.lookups;
+    looked_up += *own;
+    let reading = status.reading(&primary.node, looked_up);
+    let node = PlannedNode {
+        node: primary.node.clone(),
+        address: conn.address().to_owned(),
+        slots: primary.slots.clone(),
+        keys: status.keys,
+        process: status.process.clone(),
+    };
+    let row = NodeSurvey {
+        node: primary.node.clone(),
+        address: conn.address().to_owned(),
+        version: status.version.clone(),
+        slots: primary.slots.len() as u64,
+        keys: status.keys,
+        keys_without_ttl: status.keys.saturating_sub(status.expires),
+        skipped: skip,
+        tasks: 0,
+        estimate: Estimate::of(&judged(&sampled, selector), status.keys),
+    };
+    Ok(LookedAt { node, keys, row, reading })
+}
+
+/// What the keys of a sample turn out to be.
+fn judged(sampled: &Sampled, selector: &Selector<'_>) -> estimate::Sample {
+    let mut sample =
+        estimate::Sample { listed: sampled.listed, all: sampled.all, ..estimate::Sample::default() };
+    for (key, seen) in &sampled.looks {
+        let verdict = selector.judge(key.as_bytes(), seen);
+        sample.matching += u64::from(verdict != Verdict::Gone);
+        let Verdict::Found(reason, fate) = verdict else { continue };
+        let protected = fate == Fate::Protected;
+        sample.stale += u64::from(reason == Reason::Stale);
+        sample.protected += u64::from(reason == Reason::Stale && protected);
+        sample.inactive += u64::from(reason == Reason::Inactive && !protected);
+    }
+    sample
+}

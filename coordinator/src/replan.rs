@@ -1,0 +1,51 @@
+//! Planning anew what a task handed back, with what its nodes hold by now.
+
+use shared::cluster::{Deployment, Fault, node};
+use shared::ids::NodeId;
+use shared::messages::ScanTask;
+use shared::range::SlotListing;
+use shared::slot::SlotSet;
+
+use crate::plan::{NodeKeys, Planner};
+
+/// The tasks that read all of a standalone server that was not skipped after all.
+pub(crate) async fn replan_database(
+    deployment: &Deployment,
+    planner: &Planner,
+    node: &NodeId,
+) -> Result<Vec<ScanTask>, Fault> {
+    let status = deployment.status(node).await?;
+    let (keys, process, listing) = (status.keys, status.process, status.listing);
+    Ok(planner.database(&NodeKeys { node: node.clone(), keys, process, listing, slots: Vec::new() }))
+}
+
+/// The tasks that follow the rest of a task, with the slots' owners as they are now.
+pub(crate) async fn replan(
+    deployment: &Deployment,
+    planner: &Planner,
+    slots: &SlotSet,
+    giant: &SlotSet,
+    listing: Option<SlotListing>,
+) -> Result<(Vec<ScanTask>, SlotSet), Fault> {
+    let topology = deployment.refresh().await?;
+    let mut left = slots.clone();
+    let mut tasks = Vec::new();
+    for primary in &topology.primaries {
+        let here = left.intersection(&primary.slots);
+        if here.is_empty() {
+            continue;
+        }
+        left = left.difference(&here);
+        let conn = deployment.conn(&primary.node).await?;
+        let status = node::status(&conn, deployment.db()).await?;
+        let keys = NodeKeys {
+            node: primary.node.clone(),
+            keys: status.keys,
+            process: status.process,
+            listing: listing.unwrap_or(status.listing),
+            slots: node::slot_counts(&conn, &here).await?,
+        };
+        tasks.extend(planner.slots(&keys, giant));
+    }
+    Ok((tasks, left))
+}

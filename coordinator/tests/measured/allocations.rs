@@ -1,0 +1,41 @@
+//! What a key costs us that is no candidate, in allocations: what is read of it stays where the socket put it. Counted,
+//! not timed, so that the figure is the same on any machine.
+
+use crate::kit;
+use coordinator::options::Options;
+use shared::servers::{Seeder, Server};
+
+/// Allocations per key. With a value of its own for each reply, there were more than three.
+const PER_KEY_MAX: f64 = 0.5;
+
+/// Allocations of a run that looks at `keys` keys, all of which have a TTL.
+fn of_a_run(runtime: &tokio::runtime::Runtime, keys: u64) -> u64 {
+    let (_server, options) = runtime.block_on(async {
+        let server = Server::start(&[]).await.unwrap();
+        let mut seeder = Seeder::connect(&[server.url()]).await.unwrap();
+        for n in 0..keys {
+            let key = format!("permissions:{n}:documents");
+            seeder.set(key.as_bytes(), b"x", Some(3_600_000)).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+        let options = Options { every_key: true, ..kit::options(vec![server.url()]) };
+        (server, options)
+    });
+    // One thread does all the work, so the counter of this thread sees it.
+    let counted = allocation_counter::measure(|| {
+        let result = runtime.block_on(kit::run(&options));
+        assert_eq!(result.scanned_keys, keys);
+    });
+    counted.count_total
+}
+
+#[test]
+fn a_key_that_is_no_candidate_costs_no_allocation() {
+    let _turn = crate::TURN.blocking_lock();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (few, many) = (40_000, 160_000);
+    let (of_few, of_many) = (of_a_run(&runtime, few), of_a_run(&runtime, many));
+    let per_key = of_many.saturating_sub(of_few) as f64 / (many - few) as f64;
+    println!("{of_few} and {of_many} allocations: {per_key:.3} per key");
+    assert!(per_key <= PER_KEY_MAX, "{per_key:.3}");
+}
