@@ -35,7 +35,7 @@ pub struct Tables<'a> {
 pub struct Sampled {
     /// Keys listed, of whatever pattern.
     pub listed: u64,
-    /// Those that match, each once, and how they looked.
+    /// Those that match, and how they looked; each once, if these are all.
     pub looks: Vec<(Key, Seen)>,
     /// Whether these are all keys of the node.
     pub all: bool,
@@ -55,7 +55,7 @@ pub async fn sample(
     selector: &Selector<'_>,
 ) -> Result<Sampled, Fault> {
     let (sampled, seen) = (Sampled::default(), HashSet::new());
-    let mut sampling = Sampling { lister, selector, wanted, sampled, seen };
+    let mut sampling = Sampling { lister, selector, wanted, sampled, seen, whole: false };
     if tables.keys > 2 * wanted {
         let at_once = wanted.div_ceil(PAGE_KEYS).clamp(1, PAGES_AT_ONCE);
         for _ in 0..RANDOM_PAGES / at_once {
@@ -65,8 +65,8 @@ pub async fn sample(
             }
         }
         sampling.sampled = Sampled { lookups: sampling.sampled.lookups, ..Sampled::default() };
-        sampling.seen.clear();
     }
+    sampling.whole = true;
     let mut cursor = 0;
     loop {
         cursor = sampling.pages(std::iter::once(cursor)).await?;
@@ -99,7 +99,9 @@ struct Sampling<'a> {
     selector: &'a Selector<'a>,
     wanted: u64,
     sampled: Sampled,
+    /// Keys of a whole reading, which may list a key twice. Random pages may as well: they are put back, so to say.
     seen: HashSet<Key>,
+    whole: bool,
 }
 
 impl Sampling<'_> {
@@ -121,7 +123,7 @@ impl Sampling<'_> {
             // Only matching keys are remembered: there are few of them, whatever the size of the node. Others
             // that come twice make the estimate a little smaller.
             if self.selector.wants(&key) {
-                if !self.seen.insert(Key::new(&*key)) {
+                if self.whole && !self.seen.insert(Key::new(&*key)) {
                     continue;
                 }
                 wanted.push(key);

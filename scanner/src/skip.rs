@@ -59,11 +59,16 @@ fn taken(sampled: &Sampled, keys: u64, selector: &Selector<'_>, spec: &RunSpec) 
         u64::try_from(scaled).unwrap_or(u64::MAX)
     };
     let matching = if sampled.all { looked } else { scale(looked) };
-    let stands_for = (matching / looked.max(1)).max(1);
-    let mut statistics = Statistics::of_sample(looked, stands_for, spec.application.configured_ttl_ms);
+    let mut statistics = Statistics::of_sample(looked, matching, spec.application.configured_ttl_ms);
     let mut counts =
         ScanCounts { skipped: keys, skipped_matching: matching, sampled: looked, ..ScanCounts::default() };
-    for (key, seen) in &sampled.looks {
+    // Each key stands for as many as it takes until they are all of the node's.
+    let up_to = |n: u64| u64::try_from(u128::from(matching) * u128::from(n) / u128::from(looked.max(1)));
+    let mut stood_for = 0;
+    for (n, (key, seen)) in (1..).zip(&sampled.looks) {
+        let up_to = up_to(n).unwrap_or(u64::MAX);
+        let stands_for = up_to - std::mem::replace(&mut stood_for, up_to);
+        statistics.stands_for(stands_for);
         statistics.seen(key.as_bytes(), seen.ttl, selector.judge(key.as_bytes(), seen));
         counts.add_ttl(seen.ttl.left_ms().saturating_mul(stands_for));
     }

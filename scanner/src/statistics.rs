@@ -33,7 +33,7 @@ pub(crate) struct Statistics {
     keys: [Gather; PREFIX_DEPTH],
     /// Those without TTL.
     stale: [Gather; PREFIX_DEPTH],
-    /// How many keys each key stands for.
+    /// How many keys a key stands for that is seen now.
     weight: u64,
     /// Of longer prefixes, of which nearly every key has its own, one in so many is gathered.
     deep_one_in: u64,
@@ -52,6 +52,8 @@ pub(crate) struct Statistics {
 /// A key that is to be weighed.
 struct Chosen {
     key: Key,
+    /// How many keys it stands for, if all are weighed.
+    weight: u64,
     candidate: bool,
     /// How long ago the last fifth of its life began, in milliseconds, if it has.
     late_for_ms: Option<u64>,
@@ -61,28 +63,28 @@ impl Statistics {
     /// For a task of about `keys` keys.
     pub(crate) fn new(keys: u64, configured_ttl_ms: u64) -> Self {
         let deep_one_in = if keys > DEEP_KEYS_MAX { DEEP_ONE_IN } else { 1 };
-        Self::weighted(1, ((keys / TASK_SAMPLES).max(1), deep_one_in), configured_ttl_ms)
+        Self::new_with(((keys / TASK_SAMPLES).max(1), deep_one_in), configured_ttl_ms)
     }
 
-    /// For a sample of `keys` keys, each of which stands for `weight`.
-    pub(crate) fn of_sample(keys: u64, weight: u64, configured_ttl_ms: u64) -> Self {
-        let stride = if weight > 1 { (keys / SKIPPED_WEIGHED).max(1) } else { 1 };
-        let mut statistics = Self::weighted(weight, (stride, 1), configured_ttl_ms);
-        if weight > 1 {
+    /// For a sample of `keys` keys out of `all`.
+    pub(crate) fn of_sample(keys: u64, all: u64, configured_ttl_ms: u64) -> Self {
+        let stride = if keys < all { (keys / SKIPPED_WEIGHED).max(1) } else { 1 };
+        let mut statistics = Self::new_with((stride, 1), configured_ttl_ms);
+        if keys < all {
             // A share of a random sample is within this many parts of all, 19 times out of 20.
-            let error = keys.saturating_mul(weight) / keys.isqrt().max(1);
+            let error = all / keys.isqrt().max(1);
             (statistics.found.keys, statistics.found.stale) = (Heavy::off_by(error), Heavy::off_by(0));
         }
         statistics
     }
 
-    fn weighted(weight: u64, (stride, deep_one_in): (u64, u64), configured_ttl_ms: u64) -> Self {
+    fn new_with((stride, deep_one_in): (u64, u64), configured_ttl_ms: u64) -> Self {
         Self {
             found: ScanStatistics::default(),
             ttls: FineCounts::default(),
             keys: [Gather::default(), Gather::one_in(deep_one_in)],
             stale: Default::default(),
-            weight,
+            weight: 1,
             deep_one_in,
             deep_left: gap(deep_one_in),
             stride,
@@ -90,6 +92,11 @@ impl Statistics {
             configured_ttl_ms,
             chosen: Vec::new(),
         }
+    }
+
+    /// How many keys those stand for that are seen from now on.
+    pub(crate) fn stands_for(&mut self, keys: u64) {
+        self.weight = keys;
     }
 
     /// Takes in a key that was looked up.
@@ -109,6 +116,7 @@ impl Statistics {
         self.left = gap(self.stride);
         self.chosen.push(Chosen {
             key: Key::new(key),
+            weight: self.weight,
             candidate: matches!(verdict, Verdict::Found(_, Fate::Candidate)),
             late_for_ms: self.late_for(ttl),
         });
@@ -154,7 +162,6 @@ impl Statistics {
         if let Some(refused) = &found.refused {
             self.found.refused.get_or_insert_with(|| refused.clone());
         }
-        let stands_for = self.weight * self.stride;
         let weighed = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
         for (chosen, weight) in weighed.zip(&found.weights) {
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
@@ -163,7 +170,7 @@ impl Statistics {
             }
             let Some(bytes) = weight.bytes else { continue };
             self.found.sampled += 1;
-            let bytes = bytes.saturating_mul(stands_for);
+            let bytes = bytes.saturating_mul(chosen.weight * self.stride);
             self.found.bytes += bytes;
             self.found.candidate_bytes += u64::from(chosen.candidate) * bytes;
             for prefix in prefixes(chosen.key.as_bytes()).map(name) {

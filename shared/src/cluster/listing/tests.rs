@@ -1,3 +1,5 @@
+//! Replies, cut anywhere: what is made of them, and what is refused.
+
 use bytes::Bytes;
 
 use super::replies::Replies;
