@@ -2,28 +2,22 @@
 //! stop.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use shared::cluster::Deployment;
 use shared::env::Env;
 use shared::ids::NodeId;
 use shared::messages::{NodePacing, RunSpec};
 use shared::pace::{Pacer, Turn};
+use shared::pulse::Pulse;
 use shared::queue::Delivery;
 use shared::records::Records;
-use tokio::time::Instant;
-
-/// How often a batch at work looks whether its run goes on.
-const CANCEL_CHECK: Duration = Duration::from_millis(100);
 
 /// See the module. Dropping it says that the batch ended at the node.
 pub(crate) struct Paced<'a> {
     pacer: Pacer,
     delivery: &'a Delivery,
     records: &'a Records,
-    progress_every: Duration,
-    progressed: Instant,
-    checked: Instant,
+    pulse: Pulse,
 }
 
 impl<'a> Paced<'a> {
@@ -38,30 +32,16 @@ impl<'a> Paced<'a> {
             return None;
         }
         let pacer = env.pacers.enter_to_act(spec, deployment, node, &env.telemetry).await;
-        let (now, progress_every) = (Instant::now(), env.timing.ack_wait / 3);
-        Some(Self { pacer, delivery, records, progress_every, progressed: now, checked: now })
+        Some(Self { pacer, delivery, records, pulse: Pulse::new(env) })
     }
 
     /// Waits for the next turn. `None`: the run was cancelled.
     pub(crate) async fn turn(&mut self) -> Option<Turn<'_>> {
-        // A turn that is there borrows the pacer alone.
-        let Self { pacer, delivery, records, progress_every, progressed, checked } = self;
-        loop {
-            if progressed.elapsed() >= *progress_every {
-                *progressed = Instant::now();
-                // If this fails, another worker may start the batch as well, which is harmless.
-                let _ = delivery.handle.progress().await;
-            }
-            if checked.elapsed() >= CANCEL_CHECK {
-                *checked = Instant::now();
-                if matches!(records.cancel().await, Ok(Some(_))) {
-                    return None;
-                }
-            }
-            if let Some(turn) = pacer.turn().await {
-                return Some(turn);
-            }
+        // Also where turns come at once, one after the other.
+        if !self.pulse.beat(self.records, self.delivery).await {
+            return None;
         }
+        self.pulse.turn(&self.pacer, self.records, self.delivery).await
     }
 
     /// Keys that the next piece of work may act on.

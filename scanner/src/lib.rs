@@ -10,6 +10,7 @@ mod skip;
 mod statistics;
 mod tally;
 pub mod walk;
+mod weighing;
 
 pub use run::Scanner;
 pub use select::{Fate, Selector, Stays, Verdict};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use shared::activity::{Activities, ActivityError};
 use shared::cluster::node;
-use shared::cluster::weigh::weigh;
 use shared::cluster::{Conn, Fault, FaultKind, Lister};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
@@ -14,7 +13,8 @@ use shared::env::Env;
 use shared::ids::{Alias, RunId};
 use shared::limits::{PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
-use shared::pace::{Pacer, Turn};
+use shared::pace::Pacer;
+use shared::pulse::Pulse;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::Records;
 use shared::specs::Specs;
@@ -31,9 +31,7 @@ use crate::skip::skip;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Listed, Reached, Taken, Walk};
-
-/// How often a task at work looks whether its run goes on.
-const CANCEL_CHECK: Duration = Duration::from_millis(100);
+use crate::weighing::weigh_those;
 
 /// The longest pause before a full queue is tried again.
 const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -227,46 +225,6 @@ impl Handler for Scanner {
     }
 }
 
-/// Keeps a task ours while it advances, and notices when its run is cancelled.
-struct Pulse {
-    progress_every: Duration,
-    progressed: Instant,
-    checked: Instant,
-}
-
-impl Pulse {
-    fn new(env: &Env) -> Self {
-        let now = Instant::now();
-        Self { progress_every: env.timing.ack_wait / 3, progressed: now, checked: now }
-    }
-
-    /// Waits for the task's turn at its node. `None`: the run was cancelled.
-    async fn turn<'w>(&mut self, work: &Work<'w>) -> Option<Turn<'w>> {
-        loop {
-            if let Some(turn) = work.pacer.turn().await {
-                return Some(turn);
-            }
-            if !self.beat(work.records, work.delivery).await {
-                return None;
-            }
-        }
-    }
-
-    /// Called after each step. `false`: the run was cancelled.
-    async fn beat(&mut self, records: &Records, delivery: &Delivery) -> bool {
-        if self.progressed.elapsed() >= self.progress_every {
-            self.progressed = Instant::now();
-            // If this fails, another worker may start the task as well, which is harmless.
-            let _ = delivery.handle.progress().await;
-        }
-        if self.checked.elapsed() < CANCEL_CHECK {
-            return true;
-        }
-        self.checked = Instant::now();
-        !matches!(records.cancel().await, Ok(Some(_)))
-    }
-}
-
 /// What a task at work has to do with.
 struct Work<'a> {
     spec: &'a RunSpec,
@@ -302,11 +260,14 @@ impl Reading {
             let full = full || work.until.is_some_and(|until| Instant::now() >= until);
             let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
             let done = listings.is_empty() && keys.is_empty();
-            self.weigh(conn, if done { 1 } else { WEIGHED_AT_ONCE }).await?;
+            let enough = if done { 1 } else { WEIGHED_AT_ONCE };
+            self.tally.lookups += weigh_those(&mut self.tally.statistics, enough, conn).await?;
             if done {
                 return Ok(true);
             }
-            let Some(turn) = self.pulse.turn(work).await else { return Ok(false) };
+            let Some(turn) = self.pulse.turn(work.pacer, work.records, work.delivery).await else {
+                return Ok(false);
+            };
             let asked = Instant::now();
             let (pages, seen) = lister.window(&listings, &keys, selector.ask()).await?;
             turn.done(pages.iter().map(|page| page.keys.len() as u64).sum());
@@ -329,16 +290,6 @@ impl Reading {
                 return Ok(false);
             }
         }
-    }
-
-    /// Asks for the memory of the keys that wait for it, if there are at least `enough`.
-    async fn weigh(&mut self, conn: &Conn, enough: usize) -> Result<(), Fault> {
-        if self.tally.statistics.waiting() >= enough {
-            let found = weigh(conn, &self.tally.statistics.to_weigh(usize::MAX)).await?;
-            self.tally.lookups += found.lookups;
-            self.tally.statistics.weighed(&found);
-        }
-        Ok(())
     }
 
     fn report(

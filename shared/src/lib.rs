@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod nats;
 pub mod outcome;
 pub mod pace;
+pub mod pulse;
 pub mod queue;
 pub mod range;
 pub mod records;
