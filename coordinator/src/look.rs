@@ -1,6 +1,6 @@
 //! The look at one node before a run: its keys, slot by slot, and what a sample of them is. Reads only.
 
-use scanner::sample::{Sampled, Tables, sample};
+use scanner::sample::{Sampled, Tables, Wanted, sample};
 use scanner::{Fate, Selector, Verdict};
 use shared::cluster::{Fault, node};
 use shared::limits::{SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
@@ -47,6 +47,7 @@ pub(crate) async fn look_at(
         keys if keys <= 2 * sampled_max => sampled_max,
         keys => (keys / 100).max(SAMPLE_KEYS_MIN).min(sampled_max),
     };
+    let wanted = Wanted { keys: wanted, search: !skip };
     let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
     let mut looked_up = sampled.lookups;
     looked_up += *own;

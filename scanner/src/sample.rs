@@ -43,7 +43,16 @@ pub struct Sampled {
     pub lookups: Lookups,
 }
 
-/// A sample of about `wanted` matching keys (all, if there are fewer).
+/// How many matching keys a sample is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// About so many (all, if there are fewer).
+    pub keys: u64,
+    /// Whether a large node is read from the start where random pages bring too few.
+    pub search: bool,
+}
+
+/// A sample of matching keys.
 ///
 /// Keys are hashed, so any stretch of a table is a fair sample of it; pages start at random places all the
 /// same, because newer servers keep the keys of one slot together. Where random pages do not bring enough
@@ -51,18 +60,21 @@ pub struct Sampled {
 pub async fn sample(
     lister: &mut Lister,
     tables: &Tables<'_>,
-    wanted: u64,
+    wanted: Wanted,
     selector: &Selector<'_>,
 ) -> Result<Sampled, Fault> {
     let (sampled, seen) = (Sampled::default(), HashSet::new());
-    let mut sampling = Sampling { lister, selector, wanted, sampled, seen, whole: false };
-    if tables.keys > 2 * wanted {
-        let at_once = wanted.div_ceil(PAGE_KEYS).clamp(1, PAGES_AT_ONCE);
+    let mut sampling = Sampling { lister, selector, wanted: wanted.keys, sampled, seen, whole: false };
+    if tables.keys > 2 * wanted.keys {
+        let at_once = wanted.keys.div_ceil(PAGE_KEYS).clamp(1, PAGES_AT_ONCE);
         for _ in 0..RANDOM_PAGES / at_once {
             sampling.pages((0..at_once).map(|_| random_cursor(tables))).await?;
             if sampling.enough() {
                 return Ok(sampling.sampled);
             }
+        }
+        if !wanted.search {
+            return Ok(sampling.sampled);
         }
         sampling.sampled = Sampled { lookups: sampling.sampled.lookups, ..Sampled::default() };
     }

@@ -2,17 +2,17 @@
 //! that expire (INFO keyspace). Its slots are vouched for by that, and a sample of its keys tells how they live. It is
 //! looked at when the task is done, not when it was planned, and between two looks at the slots.
 
-use shared::cluster::weigh::weigh;
 use shared::cluster::{Conn, Fault, Lister, node};
-use shared::limits::{SKIPPED_SAMPLE_KEYS, WEIGHED_AT_ONCE};
+use shared::limits::SKIPPED_SAMPLE_KEYS;
 use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport};
 use shared::range::{Scope, SlotListing};
 use shared::slot::SlotSet;
 
-use crate::sample::{Sampled, Tables, sample};
+use crate::sample::{Sampled, Tables, Wanted, sample};
 use crate::select::Selector;
 use crate::settle::Look;
 use crate::statistics::Statistics;
+use crate::weighing::weigh_those;
 
 /// The report of a task whose node is to be skipped. Where a key without TTL has turned up, all of it is handed back.
 pub(crate) async fn skip(
@@ -32,16 +32,14 @@ pub(crate) async fn skip(
     }
     let slots: Vec<(u16, u64)> = task.scope.slots().iter().map(|slot| (slot, 1)).collect();
     let listing = spec.cluster.then_some(status.listing);
+    // Where matching keys are rare, a few are enough: nothing is read for the sake of statistics alone.
+    let wanted = Wanted { keys: SKIPPED_SAMPLE_KEYS, search: false };
     let tables = Tables { keys: status.keys, listing, slots: &slots };
-    let sampled = sample(lister, &tables, SKIPPED_SAMPLE_KEYS, selector).await?;
+    let sampled = sample(lister, &tables, wanted, selector).await?;
     // The lock of the run was not there yet when it was planned.
     let (counts, mut statistics) = taken(&sampled, status.keys.min(task.keys), selector, spec);
     let mut lookups = sampled.lookups;
-    while statistics.waiting() > 0 {
-        let found = weigh(conn, &statistics.to_weigh(WEIGHED_AT_ONCE)).await?;
-        lookups += found.lookups;
-        statistics.weighed(&found);
-    }
+    lookups += weigh_those(&mut statistics, 1, conn).await?;
     let after = Look::take(conn, spec, &task.scope).await?;
     if let Some(report) = after.restarted(task) {
         return Ok(report);

@@ -106,3 +106,23 @@ async fn what_was_to_be_skipped_is_read_if_a_stale_key_turns_up() {
         assert!(result.coverage.complete && result.scanned_keys > 0);
     }
 }
+
+/// Where hardly any key matches, a skipped node is not read for the sake of its statistics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_searched_for_on_a_node_that_is_skipped() {
+    let server = Server::start(&[]).await.unwrap();
+    let mut seeder = Seeder::connect(&[server.url()]).await.unwrap();
+    for n in 0..40_000 {
+        seeder.set(format!("other:{n}").as_bytes(), b"x", Some(TTL_MS)).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+    let result = kit::run(&kit::options(vec![server.url()])).await;
+    assert_eq!((result.status, result.skipped_keys), (Status::Completed, 40_000), "{:?}", result.issues);
+    assert_eq!((result.skipped.matching_keys, result.current_metrics.total_keys), (0, 0));
+    let conn = seeder.conns().next().unwrap();
+    let stats = format!("{:?}", conn.words("INFO commandstats").await.unwrap());
+    let (_, scans) = stats.split_once("cmdstat_scan:calls=").unwrap();
+    let scans: u64 = scans.split(',').next().unwrap().parse().unwrap();
+    // 64 random pages of the plan and of the task, and the check of rights; all of the node would be 80 more for each.
+    assert!((64..=140).contains(&scans), "{scans}");
+}
