@@ -70,8 +70,8 @@ async fn refused(place: &Place, less: &str, rule: &str, more: &[&str]) {
     place.all("ACL DELUSER lacking").await;
 }
 
-const EVERYWHERE: [&str; 11] =
-    ["info", "time", "pttl", "scan", "set", "get", "pexpire", "unlink", "eval", "evalsha", "script|load"];
+const EVERYWHERE: [&str; 10] =
+    ["info", "time", "pttl", "scan", "set", "get", "unlink", "eval", "evalsha", "script|load"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_right_on_a_standalone_server() {
@@ -82,12 +82,14 @@ async fn every_right_on_a_standalone_server() {
         let rule = if right == "script|load" { "-script".to_owned() } else { format!("-{right}") };
         refused(&place, &rule, &format!("+{right}"), &[]).await;
     }
+    // Only who repairs keys gives them a TTL.
+    refused(&place, "-pexpire", "+pexpire", &["--action", "expire", "--ttl", "1h"]).await;
     refused(&place, "-select", "+select", &["--db", "3"]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     refused(&place, "~permissions:*", "~permissions:*", &[]).await;
     // Two are named at once, with the user who lacks them.
-    user(&place, "poor", "-unlink -pexpire").await;
-    let both = "`ACL SETUSER poor +pexpire +unlink`";
+    user(&place, "poor", "-unlink -set").await;
+    let both = "`ACL SETUSER poor +set +unlink`";
     run(&place.url_of("poor"), &[]).fails(4, &["user `poor` lacks rights", both]);
     // Looking takes less.
     user(&place, "looker", "-pexpire -expire -unlink -set -get -eval -evalsha -script").await;

@@ -13,46 +13,57 @@
 --
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
 -- that died half-way ''. Look-ups are counted by the server as `lookups` in guard.rs says.
-local mode, clock = ARGV[1], redis.call('TIME')
+--
+-- First everything is looked at, then the ledger is written, which only the first call can, and then there is an
+-- effect. Calls of this script are most of what deleting costs a server, hence no functions and few commands in it.
+local call, mode, ledger = redis.call, ARGV[1], KEYS[1]
+local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if now >= tonumber(ARGV[3]) then return '!late' end
-local seal = string.match(mode, '^seal:(.)$')
-if not seal and now < tonumber(ARGV[2]) then return '!early ' .. string.format('%.0f', ARGV[2] - now) end
-if not redis.call('SET', KEYS[1], '', 'NX', 'PXAT', ARGV[3]) then return redis.call('GET', KEYS[1]) end
-
--- Whether nobody has used the key for long enough. A server that does not know says so by an error.
-local function idle(key)
-  if ARGV[5] == '' then return true end
-  local seconds = redis.pcall('OBJECT', 'IDLETIME', key)
-  return type(seconds) == 'number' and seconds >= tonumber(ARGV[5])
-end
-
-local function inactive(key, seen)
-  local expires = redis.call('PEXPIRETIME', key)
-  if expires == -2 then return 'v' end
-  -- Always asked, so that the number of look-ups is known.
-  local still = idle(key)
-  return still and expires == tonumber(seen) and expires - now > tonumber(ARGV[4]) and 'd' or 's'
-end
-
-local function stale(key, ttl)
-  -- A TTL first: it tells, without a look-up, whether there was none. UNLINK then frees lazily.
-  if redis.call('PEXPIRE', key, ttl or 60000, 'NX') == 1 then return ttl and 'e' or 'd' end
-  return redis.call('PTTL', key) == -2 and 'v' or 's'
-end
 
 local letters, doomed = {}, {}
-for i = 2, #KEYS do
-  local letter = seal
-  if mode == 'inactive' then
-    letter = inactive(KEYS[i], ARGV[i + 4])
-  elseif not seal then
-    letter = stale(KEYS[i], mode == 'expire' and ARGV[i + 2])
+local acts = mode == 'delete' or mode == 'expire' or mode == 'inactive'
+if acts then
+  if now < tonumber(ARGV[2]) then return '!early ' .. string.format('%.0f', ARGV[2] - now) end
+  local found = mode == 'expire' and 'e' or 'd'
+  for i = 2, #KEYS do
+    local key, letter = KEYS[i], 's'
+    if mode ~= 'inactive' then
+      local ttl = call('PTTL', key)
+      if ttl == -1 then letter = found elseif ttl == -2 then letter = 'v' end
+    else
+      local expires = call('PEXPIRETIME', key)
+      if expires == -2 then letter = 'v' end
+      local still = expires == tonumber(ARGV[i + 4]) and expires - now > tonumber(ARGV[4])
+      -- Asked of every key that is there, so that the number of look-ups is known. A server that does not know
+      -- says so by an error.
+      if expires ~= -2 and ARGV[5] ~= '' then
+        local idle = redis.pcall('OBJECT', 'IDLETIME', key)
+        still = still and type(idle) == 'number' and idle >= tonumber(ARGV[5])
+      end
+      if still then letter = found end
+    end
+    letters[i - 1] = letter
+    if letter == 'd' then doomed[#doomed + 1] = key end
   end
-  letters[i - 1] = letter
-  if letter == 'd' and not seal then doomed[#doomed + 1] = KEYS[i] end
+else
+  for i = 2, #KEYS do letters[i - 1] = string.sub(mode, -1) end
 end
-if #doomed > 0 then redis.call('UNLINK', unpack(doomed)) end
+
 local outcome = table.concat(letters)
-redis.call('SET', KEYS[1], outcome, 'KEEPTTL')
-return outcome
+if not call('SET', ledger, outcome, 'NX', 'PXAT', ARGV[3]) then return call('GET', ledger) end
+
+local refused
+if #doomed > 0 then
+  -- Frees lazily, whatever the values hold.
+  local said = redis.pcall('UNLINK', unpack(doomed))
+  if type(said) == 'table' then refused = said end
+elseif mode == 'expire' then
+  for i = 2, #KEYS do
+    local said = letters[i - 1] == 'e' and redis.pcall('PEXPIRE', KEYS[i], ARGV[i + 2])
+    if type(said) == 'table' then refused = said end
+  end
+end
+-- What was recorded is not true then.
+if refused then call('SET', ledger, '', 'KEEPTTL') end
+return refused or outcome

@@ -199,17 +199,15 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
 }
 
 /// The look-ups that the script made for these outcomes of candidates that were such for `reason`; `idle` says that
-/// idle times decide who is inactive.
+/// idle times decide who is inactive. A call that finds its ledger has made as many for nothing: nobody knows of
+/// those, or how many such calls there were.
 #[must_use]
 pub fn lookups(reason: Reason, idle: bool, outcomes: &[Outcome]) -> Lookups {
     let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
-    let (deleted, spared, misses) =
-        (count(Outcome::Deleted), count(Outcome::Spared), count(Outcome::Vanished));
-    let hits = match reason {
-        Reason::Stale => spared,
-        // Each is asked when it expires, and maybe since when it is idle.
-        Reason::Inactive => (deleted + spared) * (1 + u64::from(idle)),
-    };
+    let found = count(Outcome::Deleted) + count(Outcome::Expired) + count(Outcome::Spared);
+    // Each is asked when it expires, and maybe since when it is idle.
+    let hits = found * (1 + u64::from(reason == Reason::Inactive && idle));
+    let misses = count(Outcome::Vanished);
     Lookups { hits, misses }
 }
 

@@ -1,6 +1,5 @@
-//! Whether the user may do all that a run does, asked before it starts: a script that is stopped half-way
-//! would leave keys behind with a TTL of a minute. Each question is the command itself in a form that has no
-//! effect.
+//! Whether the user may do all that a run does, asked before it starts: what a script that is stopped half-way has
+//! done is not known. Each question is the command itself in a form that has no effect.
 
 use redis::Value;
 use uuid::Uuid;
@@ -50,6 +49,8 @@ pub struct Needs<'a> {
     pub slot: Option<u16>,
     /// It writes.
     pub writes: bool,
+    /// It gives keys a TTL.
+    pub expires: bool,
     /// The keys that it looks at, and maybe deletes.
     pub patterns: &'a [Pattern],
     /// It looks for inactive users' keys.
@@ -80,12 +81,14 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
     if needs.writes {
         all.push(question(&format!("SET {absent} x XX"), "+set"));
         all.push(question(&format!("GET {absent}"), "+get"));
-        all.push(question(&format!("PEXPIRE {absent} 60000 NX"), "+pexpire"));
         all.push(question(&format!("UNLINK {absent}"), "+unlink"));
         all.push(args(vec![b"EVAL".to_vec(), b"return 1".to_vec(), b"0".to_vec()], "+eval"));
         all.push(question("EVALSHA 0000000000000000000000000000000000000000 0", "+evalsha"));
         let load = vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()];
         all.push(args(load, "+script|load"));
+    }
+    if needs.expires {
+        all.push(question(&format!("PEXPIRE {absent} 60000"), "+pexpire"));
     }
     all
 }
