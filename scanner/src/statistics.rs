@@ -126,6 +126,10 @@ impl Statistics {
         let deep = self.deep_left == 0;
         self.deep_left = if deep { gap(self.deep_one_in) } else { self.deep_left - 1 };
         let depth = if deep || stale { PREFIX_DEPTH } else { 1 };
+        // Most keys begin like the one before, whose first prefix ends with the first colon of this one, too.
+        if depth == 1 && self.keys[0].add_again(key, self.weight) {
+            return;
+        }
         for (depth, prefix) in prefixes(key).take(depth).enumerate() {
             if depth == 0 || deep {
                 let stand_for = if depth == 0 { 1 } else { self.deep_one_in };

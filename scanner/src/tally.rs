@@ -140,14 +140,19 @@ struct Slots {
 }
 
 impl Slots {
+    #[inline]
     fn of(&mut self, slot: u16) -> &mut SlotTally {
         if self.tallies.get(self.last).is_none_or(|(last, _)| *last != slot) {
-            self.last = *self.places.entry(slot).or_insert_with(|| {
-                self.tallies.push((slot, SlotTally::default()));
-                self.tallies.len() - 1
-            });
+            self.last = self.place(slot);
         }
         &mut self.tallies[self.last].1
+    }
+
+    fn place(&mut self, slot: u16) -> usize {
+        *self.places.entry(slot).or_insert_with(|| {
+            self.tallies.push((slot, SlotTally::default()));
+            self.tallies.len() - 1
+        })
     }
 }
 

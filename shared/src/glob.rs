@@ -60,6 +60,7 @@ impl Pattern {
     /// Whether the server would list `key` under this pattern.
     ///
     /// Takes at most time proportional to the length of the pattern times that of the key.
+    #[inline]
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
         if key.is_empty() {

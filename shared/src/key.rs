@@ -47,6 +47,7 @@ impl Key {
 }
 
 /// Whether a key is one of keysweep's own.
+#[inline]
 #[must_use]
 pub fn is_own(key: &[u8]) -> bool {
     // Nearly all keys differ in the first byte already.

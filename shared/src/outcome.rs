@@ -78,20 +78,16 @@ pub mod letters {
     use std::fmt;
 
     use serde::de::{self, Deserializer, Visitor};
-    use serde::ser::Serializer;
 
     use super::Outcome;
 
-    /// Writes the letters of `outcomes`.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    pub fn serialize<S: Serializer>(outcomes: &[Outcome], serializer: S) -> Result<S::Ok, S::Error> {
-        let letters: String = outcomes.iter().map(|outcome| outcome.letter()).collect();
-        serializer.serialize_str(&letters)
+    /// The letters of `outcomes`.
+    #[must_use]
+    pub fn text(outcomes: &[Outcome]) -> String {
+        outcomes.iter().map(|outcome| outcome.letter()).collect()
     }
 
-    /// Reads what [`serialize`] wrote.
+    /// Reads what [`text`] made.
     ///
     /// # Errors
     /// If it is no text, or a letter of it stands for nothing.
@@ -121,19 +117,20 @@ pub mod letters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::{GroupReceipt, Reason};
     use crate::wire;
-
-    #[derive(Serialize, Deserialize)]
-    struct Some(#[serde(with = "letters")] Vec<Outcome>);
 
     #[test]
     fn outcomes_travel_as_their_letters() {
-        let all: Vec<Outcome> = b"desvfun".iter().map(|l| Outcome::from_letter(*l).unwrap()).collect();
-        let bytes = wire::encode(&Some(all.clone())).unwrap();
-        assert!(bytes.ends_with(b"desvfun"), "{}", bytes.escape_ascii());
-        assert_eq!(wire::decode::<Some>(&bytes).unwrap().0, all);
-        for garbage in [&b"\xa1x"[..], b"\x91\xa1d", b"\xa1\xff"] {
-            assert!(wire::decode::<Some>(garbage).is_err(), "{}", garbage.escape_ascii());
+        let outcomes = b"desvfun".iter().map(|l| Outcome::from_letter(*l).unwrap()).collect();
+        let group = GroupReceipt { slot: 7, reason: Reason::Stale, outcomes };
+        let bytes = wire::encode(&group).unwrap();
+        assert!(bytes.ends_with(b"\x07\xa5Stale\xa7desvfun"), "{}", bytes.escape_ascii());
+        assert_eq!(wire::decode::<GroupReceipt>(&bytes).unwrap(), group);
+        let begin = &bytes[..bytes.len() - 8];
+        for garbage in [&b"\xa1x"[..], b"\x91\xa1d", b"\xa1\xff", b"\x07"] {
+            let bytes = [begin, garbage].concat();
+            assert!(wire::decode::<GroupReceipt>(&bytes).is_err(), "{}", bytes.escape_ascii());
         }
     }
 }

@@ -4,11 +4,11 @@ mod pacing;
 mod spec;
 mod statistics;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
-use crate::outcome::Outcome;
+use crate::outcome::{self, Outcome};
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
@@ -79,7 +79,7 @@ impl Reason {
 }
 
 /// Candidates of one slot: what one script call acts upon.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Group {
     /// The slot of all keys; 0 on standalone servers.
     pub slot: u16,
@@ -90,6 +90,13 @@ pub struct Group {
     /// For [`Reason::Inactive`]: when each key was to expire, in milliseconds of the server's clock. A key that
     /// expires later by now was refreshed, and is spared. Empty otherwise.
     pub expires_at_ms: Vec<u64>,
+}
+
+/// There are many of them, so they travel as rows, without the names of the columns. One may be added at the end.
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.slot, self.reason, &self.keys, &self.expires_at_ms).serialize(serializer)
+    }
 }
 
 /// Candidates of one node, by slot.
@@ -169,6 +176,7 @@ impl ScanCounts {
     }
 
     /// Takes a TTL in.
+    #[inline]
     pub fn add_ttl(&mut self, ms: u64) {
         self.ttl_sum_ms = self.ttl_sum_ms.saturating_add(ms);
     }
@@ -326,15 +334,22 @@ pub enum Covered {
 }
 
 /// What became of one group, key by key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GroupReceipt {
     /// The slot.
     pub slot: u16,
     /// Why the keys were candidates.
     pub reason: Reason,
     /// One outcome per key, in the group's order.
-    #[serde(with = "crate::outcome::letters")]
+    #[serde(deserialize_with = "crate::outcome::letters::deserialize")]
     pub outcomes: Vec<Outcome>,
+}
+
+/// As with [`Group`].
+impl Serialize for GroupReceipt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.slot, self.reason, outcome::letters::text(&self.outcomes)).serialize(serializer)
+    }
 }
 
 /// The recorded outcome of one reap batch. Stored once per batch.

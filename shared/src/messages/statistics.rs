@@ -58,6 +58,7 @@ pub struct ScanStatistics {
 
 impl ScanStatistics {
     /// Counts the TTL of `keys` keys into its bar.
+    #[inline]
     pub fn add_to_bars(&mut self, ms: u64, keys: u64) {
         let bar = TTL_BARS_MS.iter().position(|end| ms <= *end).unwrap_or(TTL_BARS_MS.len());
         self.ttl_bars[bar] += keys;

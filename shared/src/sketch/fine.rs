@@ -15,6 +15,7 @@ pub struct FineCounts {
 
 impl FineCounts {
     /// Takes a value in that comes so many times.
+    #[inline]
     pub fn add(&mut self, value: u64, times: u64) {
         let cut = (u64::BITS - value.leading_zeros()).saturating_sub(BITS);
         let place = ((cut as usize) << (BITS - 1)) + (value >> cut) as usize;

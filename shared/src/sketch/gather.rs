@@ -80,6 +80,17 @@ impl Gather {
         self.last_weight += weight;
     }
 
+    /// Adds `weight` to the name that came last if `bytes` begin with it.
+    #[inline]
+    pub fn add_again(&mut self, bytes: &[u8], weight: u64) -> bool {
+        let again = self.last_weight > 0 && bytes.starts_with(&self.last);
+        if again {
+            self.last_times += 1;
+            self.last_weight += weight;
+        }
+        again
+    }
+
     fn flush(&mut self, name: impl Fn(&[u8]) -> String) {
         let (times, weight) = (std::mem::take(&mut self.last_times), std::mem::take(&mut self.last_weight));
         if weight == 0 {

@@ -64,12 +64,14 @@ pub enum Ttl {
 
 impl Ttl {
     /// What is left, in milliseconds; 0 without one.
+    #[inline]
     #[must_use]
     pub fn left_ms(self) -> u64 {
         if let Self::Left(ms) = self { ms } else { 0 }
     }
 
     /// The look-up that it took, as the server counts it. A redirected one counts nowhere.
+    #[inline]
     #[must_use]
     pub fn lookup(self) -> Lookups {
         match self {
@@ -113,6 +115,7 @@ pub struct Seen {
 
 impl Seen {
     /// A look that asked for the TTL alone.
+    #[inline]
     #[must_use]
     pub fn only(ttl: Ttl) -> Self {
         Self { ttl, expires_at_ms: None, idle_ms: None, lookups: ttl.lookup() }

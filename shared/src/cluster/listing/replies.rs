@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::resp::{Item, Malformed, item};
+use super::resp::{Item, Malformed, item, plain_number, plain_text};
 use super::{Ask, Listing, Page, Seen, Ttl};
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::messages::Lookups;
@@ -76,6 +76,14 @@ impl<'a> Replies<'a> {
     /// Reads on in `bytes`, which begin with those of earlier calls. `true` if all has come.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         while self.next != Next::Nothing {
+            match self.next {
+                Next::Expiry if self.ask == Ask::Ttl => self.plain_ttls(bytes),
+                Next::Key(left) => self.plain_keys(left, bytes),
+                _ => {}
+            }
+            if self.next == Next::Nothing {
+                break;
+            }
             match item(bytes, &mut self.at) {
                 Ok(Some(item)) => self.take(item, bytes)?,
                 Ok(None) => return Ok(false),
@@ -111,9 +119,36 @@ impl<'a> Replies<'a> {
         }
     }
 
+    /// Reads TTLs as long as nothing but whole numbers comes, which is nearly always: a loop for nothing else costs half
+    /// as much as [`Replies::take`], which reads on where this stops.
+    fn plain_ttls(&mut self, bytes: &[u8]) {
+        while self.seen.len() < self.looks {
+            let Some((number, end)) = plain_number(bytes, self.at) else { return };
+            let ttl = match number {
+                -1 => Ttl::Unlimited,
+                -2 => Ttl::Gone,
+                ms if ms >= 0 => Ttl::Left(ms.unsigned_abs()),
+                _ => return,
+            };
+            self.seen.push(Seen::only(ttl));
+            self.at = end;
+        }
+        self.next = self.next_look();
+    }
+
+    /// The same for keys, of which `left` are to come.
+    fn plain_keys(&mut self, mut left: usize, bytes: &[u8]) {
+        while left > 0 {
+            let Some((place, end)) = plain_text(bytes, self.at) else { break };
+            self.keys.push(place);
+            self.at = end;
+            left -= 1;
+        }
+        self.next = if left > 0 { Next::Key(left) } else { self.page_ends() };
+    }
+
     fn take(&mut self, item: Item, bytes: &[u8]) -> Result<(), Fault> {
         self.next = match (self.next, item) {
-            (Next::Key(left), Item::Text(place)) => self.key(left, place),
             (Next::Expiry, item) => self.expiry(&item, bytes)?,
             (Next::Idle, item) => self.idle(&item, bytes)?,
             (Next::Page, Item::Array(count)) => match self.listings.pop_front() {
@@ -148,11 +183,7 @@ impl<'a> Replies<'a> {
         if count == 0 { self.next_look() } else { Next::Key(count) }
     }
 
-    fn key(&mut self, left: usize, place: Range<usize>) -> Next {
-        self.keys.push(place);
-        if left > 1 {
-            return Next::Key(left - 1);
-        }
+    fn page_ends(&mut self) -> Next {
         let keys = self.keys.len();
         if let Some((_, end)) = self.pages.last_mut() {
             *end = keys;

@@ -14,11 +14,20 @@ pub(super) fn write(out: &mut Vec<u8>, listings: &[Listing], look_up: &[impl AsR
         if ask.needs_clock() { b"*2\r\n$11\r\nPEXPIRETIME\r\n" } else { b"*2\r\n$4\r\nPTTL\r\n" };
     let bytes: usize = look_up.iter().map(|key| key.as_ref().len()).sum();
     out.reserve(bytes + look_up.len() * (expiry.len() + DIGITS_MAX + 5));
-    for key in look_up {
-        out.extend_from_slice(expiry);
-        word(out, key.as_ref());
+    // What stands before a key, with its length: that of the key before it is mostly the same.
+    let (mut head, mut length) = (Vec::new(), usize::MAX);
+    for key in look_up.iter().map(AsRef::as_ref) {
+        if key.len() != length {
+            length = key.len();
+            head.clear();
+            head.extend_from_slice(expiry);
+            number(&mut head, b'$', length);
+        }
+        out.extend_from_slice(&head);
+        out.extend_from_slice(key);
+        out.extend_from_slice(b"\r\n");
         if ask == Ask::ExpiryAndIdle {
-            command(out, &[b"OBJECT", b"IDLETIME", key.as_ref()]);
+            command(out, &[b"OBJECT", b"IDLETIME", key]);
         }
     }
     for listing in listings {
@@ -54,16 +63,6 @@ fn word(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn number(out: &mut Vec<u8>, kind: u8, number: usize) {
-    if let (true, tens, ones) = (number < 100, number / 10, number % 10) {
-        // Nearly all keys are as short as that.
-        let digits = [kind, b'0' + tens as u8, b'0' + ones as u8, b'\r', b'\n'];
-        if tens > 0 {
-            out.extend_from_slice(&digits);
-        } else {
-            out.extend_from_slice(&[digits[0], digits[2], b'\r', b'\n']);
-        }
-        return;
-    }
     out.push(kind);
     out.extend_from_slice(digits(number as u64, &mut [0; DIGITS_MAX]));
     out.extend_from_slice(b"\r\n");

@@ -53,6 +53,21 @@ pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<Item>, Malform
     }))
 }
 
+/// The number at `at` and where the next item begins, if it is one, and all there.
+#[inline]
+pub(super) fn plain_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
+    if bytes.get(at) == Some(&b':') { number(bytes, at + 1).ok()? } else { None }
+}
+
+/// The place of the text at `at` and where the next item begins, if it is one, and all there.
+#[inline]
+pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
+    match text(bytes, at + 1) {
+        Ok(Some((Item::Text(place), end))) if bytes.get(at) == Some(&b'$') => Some((place, end)),
+        _ => None,
+    }
+}
+
 /// The number that begins at `at`, and where the next item begins.
 #[inline]
 fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
