@@ -14,6 +14,7 @@ use shared::crash::CrashPlan;
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
+use shared::pace::Breaks;
 use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
 use shared::slot::SlotSet;
@@ -31,7 +32,7 @@ use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::options::Options;
 use crate::report;
-use crate::survey::{Survey, SurveyError, survey};
+use crate::survey::{Survey, SurveyError, at_once, survey};
 
 /// How often ledger keys are looked for again whose slots are just moving.
 const LEDGER_ROUNDS_MAX: u32 = 10;
@@ -261,7 +262,7 @@ async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), Ledger
     let deployment = Deployment::discover(options.access.clone(), "keysweep-coordinator").await?;
     let mut left = ledgers(records).await?;
     for _ in 0..LEDGER_ROUNDS_MAX {
-        left = drop_where_served(&deployment, left).await;
+        left = drop_where_served(&deployment, left, Breaks::of(&options.pace)).await;
         if left.is_empty() {
             return Ok(());
         }
@@ -291,7 +292,11 @@ async fn ledgers(records: &Records) -> Result<Vec<(u16, Vec<u8>)>, RecordError> 
 }
 
 /// Removes ledger keys at the nodes that serve their slots. Returns those of nodes some of whose slots are moving.
-async fn drop_where_served(deployment: &Deployment, ledgers: Vec<(u16, Vec<u8>)>) -> Vec<(u16, Vec<u8>)> {
+async fn drop_where_served(
+    deployment: &Deployment,
+    ledgers: Vec<(u16, Vec<u8>)>,
+    breaks: Breaks,
+) -> Vec<(u16, Vec<u8>)> {
     let topology = deployment.topology();
     let mut nodes: BTreeMap<NodeId, Vec<(u16, Vec<u8>)>> = BTreeMap::new();
     let mut left = Vec::new();
@@ -301,23 +306,23 @@ async fn drop_where_served(deployment: &Deployment, ledgers: Vec<(u16, Vec<u8>)>
             None => left.push((slot, ledger)),
         }
     }
-    for (node, ledgers) in nodes {
+    let dropping = nodes.into_iter().map(async |(node, ledgers)| {
         let keys: Vec<Vec<u8>> = ledgers.iter().map(|(_, ledger)| ledger.clone()).collect();
         let dropped = match deployment.conn(&node).await {
-            Ok(conn) => guard::drop_ledgers(&conn, &keys).await,
+            Ok(conn) => guard::drop_ledgers(&conn, &keys, breaks).await,
             Err(fault) => Err(fault),
         };
         match dropped {
             Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
             // A slot that changes hands has, for a moment, an owner that is not known everywhere, or none.
-            Err(fault) if matches!(fault.kind, FaultKind::Moved | FaultKind::NotReady) => {
-                left.extend(ledgers);
-            }
+            Err(fault) if matches!(fault.kind, FaultKind::Moved | FaultKind::NotReady) => return ledgers,
             // A node that is down keeps nobody from cleaning up the others.
             Err(fault) => {
                 tracing::warn!(error = %fault, "ledger keys stay behind; they expire by themselves");
             }
         }
-    }
+        Vec::new()
+    });
+    left.extend(at_once(dropping.collect()).await.into_iter().flatten());
     left
 }

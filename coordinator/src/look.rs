@@ -5,6 +5,7 @@ use scanner::{Fate, Selector, Verdict};
 use shared::cluster::{Fault, node};
 use shared::limits::{SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
 use shared::messages::{PlannedNode, Reason};
+use shared::pace::Breaks;
 use shared::samples::Reading;
 
 use crate::estimate::{self, Estimate};
@@ -26,13 +27,13 @@ pub(crate) async fn look_at(
     there: &Met<'_>,
     selector: &Selector<'_>,
     cluster: bool,
-    (skip, sampled_max): (bool, u64),
+    (skip, sampled_max, breaks): (bool, u64, Breaks),
 ) -> Result<LookedAt, Fault> {
     let Met { primary, conn, status, own } = there;
     // Those of a node that is skipped are not planned one by one.
     let slots = match skip {
         true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
-        false => node::slot_counts(conn, &primary.slots).await?,
+        false => node::slot_counts(conn, &primary.slots, breaks).await?,
     };
     let keys = NodeKeys {
         node: primary.node.clone(),
@@ -47,7 +48,7 @@ pub(crate) async fn look_at(
         keys if keys <= 2 * sampled_max => sampled_max,
         keys => (keys / 100).max(SAMPLE_KEYS_MIN).min(sampled_max),
     };
-    let wanted = Wanted { keys: wanted, search: !skip };
+    let wanted = Wanted { keys: wanted, search: !skip, breaks };
     let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
     let mut looked_up = sampled.lookups;
     looked_up += *own;

@@ -3,6 +3,7 @@
 use shared::cluster::{Deployment, Fault, node};
 use shared::ids::NodeId;
 use shared::messages::ScanTask;
+use shared::pace::Breaks;
 use shared::range::SlotListing;
 use shared::slot::SlotSet;
 
@@ -43,7 +44,7 @@ pub(crate) async fn replan(
             keys: status.keys,
             process: status.process,
             listing: listing.unwrap_or(status.listing),
-            slots: node::slot_counts(&conn, &here).await?,
+            slots: node::slot_counts(&conn, &here, Breaks::NONE).await?,
         };
         tasks.extend(planner.slots(&keys, giant));
     }

@@ -14,6 +14,7 @@ use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{NODES_AT_ONCE, NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
 use shared::messages::{Guards, Rules, RunSpec, ScanTask};
+use shared::pace::Breaks;
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Sample};
 use shared::sampling::{self, Purpose};
@@ -200,6 +201,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let (mut planned, mut tasks, mut nodes, mut readings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut missing = SlotSet::all();
     let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
+    let breaks = Breaks::of(&options.pace);
     let looking = met.into_iter().map(|there| {
         let (selector, cluster) = (&selector, topology.cluster);
         // Where nobody's keys are looked for but those without TTL, a node without such keys has none for us.
@@ -207,7 +209,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         let skip =
             !options.every_key && !options.aggressive && status.keys > 0 && status.expires >= status.keys;
         async move {
-            let looked = look_at(&there, selector, cluster, (skip, sampled_max)).await;
+            let looked = look_at(&there, selector, cluster, (skip, sampled_max, breaks)).await;
             (there, skip, looked.map_err(SurveyError::from))
         }
     });
@@ -338,6 +340,6 @@ async fn discover(options: &Options) -> Result<Deployment, Fault> {
 }
 
 /// Waits for all of `looks`, some of them at a time: their outcomes, in order.
-async fn at_once<F: Future>(looks: Vec<F>) -> Vec<F::Output> {
+pub(crate) async fn at_once<F: Future>(looks: Vec<F>) -> Vec<F::Output> {
     stream::iter(looks).buffered(NODES_AT_ONCE).collect().await
 }

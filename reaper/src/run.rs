@@ -258,7 +258,9 @@ impl Reaper {
             let asked = Instant::now();
             let verdicts = guard::call(call.conn, call.script, batch.window(), acting.mode, groups).await?;
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
-            drop(turn);
+            if let Some(turn) = turn {
+                turn.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());
+            }
             for ((number, group), verdict) in groups.iter().zip(verdicts) {
                 let verdict = verdict?;
                 if let Verdict::Early(ms) = verdict {

@@ -31,7 +31,7 @@ use crate::skip::skip;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Listed, Reached, Taken, Walk};
-use crate::weighing::weigh_those;
+use crate::weighing::weigh_some;
 
 /// The longest pause before a full queue is tried again.
 const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -261,7 +261,11 @@ impl Reading {
             let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
             let done = listings.is_empty() && keys.is_empty();
             let enough = if done { 1 } else { WEIGHED_AT_ONCE };
-            self.tally.lookups += weigh_those(&mut self.tally.statistics, enough, conn).await?;
+            while self.tally.statistics.waiting() >= enough {
+                let turn = self.pulse.turn(work.pacer, work.records, work.delivery).await;
+                let Some(_turn) = turn else { return Ok(false) };
+                self.tally.lookups += weigh_some(&mut self.tally.statistics, conn).await?;
+            }
             if done {
                 return Ok(true);
             }

@@ -6,19 +6,21 @@ use std::collections::HashSet;
 use shared::cluster::{Ask, Fault, Lister, Listing, Seen};
 use shared::key::{self, Key};
 use shared::messages::Lookups;
+use shared::pace::Breaks;
 use shared::range::SlotListing;
 use shared::slot::SLOTS;
+use tokio::time::Instant;
 
 use crate::select::Selector;
 
-/// `COUNT` of a sampling SCAN.
-const PAGE_KEYS: u64 = 500;
+/// `COUNT` of a sampling SCAN, at most.
+const PAGE_KEYS: usize = 500;
 
-/// Pages taken from random places before the node is read from the start instead.
-const RANDOM_PAGES: u64 = 64;
+/// Keys listed from random places before the node is read from the start instead.
+const RANDOM_KEYS: u64 = 32_000;
 
 /// Pages asked for in one write, at most.
-const PAGES_AT_ONCE: u64 = 4;
+const PAGES_AT_ONCE: usize = 4;
 
 /// Where the keys of a node are.
 pub struct Tables<'a> {
@@ -50,6 +52,8 @@ pub struct Wanted {
     pub keys: u64,
     /// Whether a large node is read from the start where random pages bring too few.
     pub search: bool,
+    /// Between requests.
+    pub breaks: Breaks,
 }
 
 /// A sample of matching keys.
@@ -64,10 +68,12 @@ pub async fn sample(
     selector: &Selector<'_>,
 ) -> Result<Sampled, Fault> {
     let (sampled, seen) = (Sampled::default(), HashSet::new());
-    let mut sampling = Sampling { lister, selector, wanted: wanted.keys, sampled, seen, whole: false };
+    let count = wanted.breaks.at_once(PAGE_KEYS);
+    let mut sampling = Sampling { lister, selector, wanted, count: count as u32, sampled, seen, whole: false };
     if tables.keys > 2 * wanted.keys {
-        let at_once = wanted.keys.div_ceil(PAGE_KEYS).clamp(1, PAGES_AT_ONCE);
-        for _ in 0..RANDOM_PAGES / at_once {
+        let needed = wanted.keys.div_ceil(count as u64);
+        let at_once = needed.clamp(1, wanted.breaks.at_once(PAGES_AT_ONCE) as u64);
+        for _ in 0..RANDOM_KEYS / (count as u64 * at_once) {
             sampling.pages((0..at_once).map(|_| random_cursor(tables))).await?;
             if sampling.enough() {
                 return Ok(sampling.sampled);
@@ -109,7 +115,8 @@ fn random_cursor(tables: &Tables<'_>) -> u64 {
 struct Sampling<'a> {
     lister: &'a mut Lister,
     selector: &'a Selector<'a>,
-    wanted: u64,
+    wanted: Wanted,
+    count: u32,
     sampled: Sampled,
     /// Keys of a whole reading, which may list a key twice. Random pages may as well: they are put back, so to say.
     seen: HashSet<Key>,
@@ -118,14 +125,16 @@ struct Sampling<'a> {
 
 impl Sampling<'_> {
     fn enough(&self) -> bool {
-        self.sampled.looks.len() as u64 >= self.wanted
+        self.sampled.looks.len() as u64 >= self.wanted.keys
     }
 
     /// Looks at the pages at `cursors`; the cursor after the last of them.
     async fn pages(&mut self, cursors: impl Iterator<Item = u64>) -> Result<u64, Fault> {
-        let count = PAGE_KEYS as u32;
+        let (count, breaks) = (self.count, self.wanted.breaks);
         let listings: Vec<Listing> = cursors.map(|cursor| Listing::Scan { cursor, count }).collect();
+        let sent = Instant::now();
         let (pages, _) = self.lister.window(&listings, &[b""; 0], Ask::Ttl).await?;
+        breaks.rest(sent).await;
         let next = pages.last().map_or(0, |page| page.next);
         let mut wanted = Vec::new();
         for key in pages.into_iter().flat_map(|page| page.keys) {
@@ -142,7 +151,9 @@ impl Sampling<'_> {
             }
             self.sampled.listed += 1;
         }
+        let sent = Instant::now();
         let (_, looks) = self.lister.window(&[], &wanted, self.selector.ask()).await?;
+        breaks.rest(sent).await;
         for (key, seen) in wanted.iter().zip(looks) {
             self.sampled.lookups += seen.lookups;
             self.sampled.looks.push((Key::new(&**key), seen));

@@ -5,14 +5,16 @@
 use shared::cluster::{Conn, Fault, Lister, node};
 use shared::limits::SKIPPED_SAMPLE_KEYS;
 use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport};
+use shared::pace::Breaks;
 use shared::range::{Scope, SlotListing};
 use shared::slot::SlotSet;
+use tokio::time::Instant;
 
 use crate::sample::{Sampled, Tables, Wanted, sample};
 use crate::select::Selector;
 use crate::settle::Look;
 use crate::statistics::Statistics;
-use crate::weighing::weigh_those;
+use crate::weighing::weigh_some;
 
 /// The report of a task whose node is to be skipped. Where a key without TTL has turned up, all of it is handed back.
 pub(crate) async fn skip(
@@ -32,14 +34,19 @@ pub(crate) async fn skip(
     }
     let slots: Vec<(u16, u64)> = task.scope.slots().iter().map(|slot| (slot, 1)).collect();
     let listing = spec.cluster.then_some(status.listing);
+    let breaks = Breaks::of(&spec.pace);
     // Where matching keys are rare, a few are enough: nothing is read for the sake of statistics alone.
-    let wanted = Wanted { keys: SKIPPED_SAMPLE_KEYS, search: false };
+    let wanted = Wanted { keys: SKIPPED_SAMPLE_KEYS, search: false, breaks };
     let tables = Tables { keys: status.keys, listing, slots: &slots };
     let sampled = sample(lister, &tables, wanted, selector).await?;
     // The lock of the run was not there yet when it was planned.
     let (counts, mut statistics) = taken(&sampled, status.keys.min(task.keys), selector, spec);
     let mut lookups = sampled.lookups;
-    lookups += weigh_those(&mut statistics, 1, conn).await?;
+    while statistics.waiting() > 0 {
+        let sent = Instant::now();
+        lookups += weigh_some(&mut statistics, conn).await?;
+        breaks.rest(sent).await;
+    }
     let after = Look::take(conn, spec, &task.scope).await?;
     if let Some(report) = after.restarted(task) {
         return Ok(report);

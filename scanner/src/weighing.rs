@@ -7,17 +7,9 @@ use shared::messages::Lookups;
 
 use crate::statistics::Statistics;
 
-/// Weighs keys as long as at least `enough` wait for it; the look-ups that it took.
-pub(crate) async fn weigh_those(
-    statistics: &mut Statistics,
-    enough: usize,
-    conn: &Conn,
-) -> Result<Lookups, Fault> {
-    let mut lookups = Lookups::default();
-    while statistics.waiting() >= enough {
-        let found = weigh(conn, &statistics.to_weigh(WEIGHED_AT_ONCE)).await?;
-        lookups += found.lookups;
-        statistics.weighed(&found);
-    }
-    Ok(lookups)
+/// Weighs some of the keys that wait for it, in one write; the look-ups that it took.
+pub(crate) async fn weigh_some(statistics: &mut Statistics, conn: &Conn) -> Result<Lookups, Fault> {
+    let found = weigh(conn, &statistics.to_weigh(WEIGHED_AT_ONCE)).await?;
+    statistics.weighed(&found);
+    Ok(found.lookups)
 }

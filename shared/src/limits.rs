@@ -275,11 +275,23 @@ pub const SHARE_FIRST: f64 = 0.3;
 /// The smallest share: a run always makes progress, and a task and its batches end in time.
 pub const SHARE_MIN: f64 = 0.05;
 
+/// How many times smaller the requests of a plan are where a latency budget is kept.
+pub const SMALL_REQUESTS: usize = 5;
+
+/// How long a plan leaves a node alone then, as a multiple of what its last request took.
+pub const BREAK_RATIO: u32 = 3;
+
 /// The longest pause after one piece of work.
 pub const PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// The part of the budget that one piece of work may take.
+pub const PIECE_SHARE: f64 = 0.2;
+
+/// What a key is taken to cost before the first was read, in seconds.
+pub const KEY_TIME_FIRST: f64 = 3e-6;
+
 /// Keys that one write asks for at least: fewer would mostly be round trips.
-pub const WINDOW_KEYS_MIN: u64 = 64;
+pub const WINDOW_KEYS_MIN: u64 = 16;
 
 /// Keys that may be read at once under a rate limit are those of so much time.
 pub const RATE_BURST: Duration = Duration::from_millis(100);

@@ -9,6 +9,7 @@ use shared::cluster::{Conn, Reply, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
 use shared::messages::{Action, Group, Lookups, Reason};
+use shared::pace::Breaks;
 use shared::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
 use shared::servers::Server;
 use shared::slot::slot_of;
@@ -123,7 +124,9 @@ async fn the_ledger_lives_until_the_batch_may_no_longer_act() {
     assert_eq!(end.unsigned_abs(), bench.window.not_after_ms);
     assert_eq!(bench.conn.command(&[b"GET", &ledger]).await.unwrap(), Reply::BulkString(b"d".to_vec()));
     assert_eq!(
-        guard::drop_ledgers(&bench.conn, &[ledger.clone(), b"keysweep:none".to_vec()]).await.unwrap(),
+        guard::drop_ledgers(&bench.conn, &[ledger.clone(), b"keysweep:none".to_vec()], Breaks::NONE)
+            .await
+            .unwrap(),
         1
     );
     assert!(!bench.exists(&ledger).await);

@@ -83,7 +83,7 @@ async fn every_right_on_a_standalone_server() {
         refused(&place, &rule, &format!("+{right}"), &[]).await;
     }
     // Only who repairs keys gives them a TTL.
-    refused(&place, "-pexpire", "+pexpire", &["--action", "expire", "--ttl", "1h"]).await;
+    refused(&place, "-pexpire", "+pexpire", &["--action", "expire", "--expire-ttl", "1h"]).await;
     refused(&place, "-select", "+select", &["--db", "3"]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     refused(&place, "~permissions:*", "~permissions:*", &[]).await;

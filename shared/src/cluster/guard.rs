@@ -1,12 +1,14 @@
 //! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact.
 
 use redis::Value;
+use tokio::time::Instant;
 
 use super::conn::{Batch, Conn};
 use super::fault::Fault;
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use crate::outcome::Outcome;
+use crate::pace::Breaks;
 use crate::slot::tag_for;
 
 const SCRIPT: &str = include_str!("guard.lua");
@@ -213,10 +215,10 @@ pub fn lookups(reason: Reason, idle: bool, outcomes: &[Outcome]) -> Lookups {
 
 /// Removes ledger keys of one node. Returns how many there were. Where it cannot remove some at the moment,
 /// because their slots are changing hands, it removes the others all the same, and returns the fault.
-pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>]) -> Result<u64, Fault> {
+pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>], breaks: Breaks) -> Result<u64, Fault> {
     let (mut dropped, mut refused) = (0, None);
-    for chunk in ledgers.chunks(1_000) {
-        let mut batch = Batch::new();
+    for chunk in ledgers.chunks(breaks.at_once(1_000)) {
+        let (mut batch, sent) = (Batch::new(), Instant::now());
         for ledger in chunk {
             batch.add(&[b"UNLINK", ledger]);
         }
@@ -231,6 +233,7 @@ pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>]) -> Result<u64, Fault
             }
             refused = Some(fault);
         }
+        breaks.rest(sent).await;
     }
     refused.map_or(Ok(dropped), Err)
 }

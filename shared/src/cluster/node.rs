@@ -1,5 +1,7 @@
 //! What one server says about itself: its process, its keys, its counters, and the slots it serves.
 
+use tokio::time::Instant;
+
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::info::Info;
@@ -7,6 +9,7 @@ use super::nodes_text;
 use super::text::{number, text};
 use crate::ids::NodeId;
 use crate::messages::Lookups;
+use crate::pace::Breaks;
 use crate::range::SlotListing;
 use crate::samples::Reading;
 use crate::slot::SlotSet;
@@ -162,17 +165,22 @@ pub async fn slot_view(conn: &Conn) -> Result<SlotView, Fault> {
 }
 
 /// Keys in each of `slots`, in their order.
-pub async fn slot_counts(conn: &Conn, slots: &SlotSet) -> Result<Vec<(u16, u64)>, Fault> {
+pub async fn slot_counts(
+    conn: &Conn,
+    slots: &SlotSet,
+    breaks: Breaks,
+) -> Result<Vec<(u16, u64)>, Fault> {
     let all: Vec<u16> = slots.iter().collect();
     let mut counts = Vec::with_capacity(all.len());
-    for chunk in all.chunks(1_000) {
-        let mut batch = Batch::new();
+    for chunk in all.chunks(breaks.at_once(1_000)) {
+        let (mut batch, sent) = (Batch::new(), Instant::now());
         for slot in chunk {
             batch.add(&[b"CLUSTER", b"COUNTKEYSINSLOT", slot.to_string().as_bytes()]);
         }
         for (slot, reply) in chunk.iter().zip(conn.batch(batch).await?) {
             counts.push((*slot, number(conn, "CLUSTER COUNTKEYSINSLOT", &reply)?));
         }
+        breaks.rest(sent).await;
     }
     Ok(counts)
 }

@@ -12,9 +12,10 @@
 //! hundred are always late would bring the run down to its floor for nothing. Two processes that work at the same
 //! node take each other's late probes for such noise, and each adds its own one of a hundred.
 //!
-//! The share decides how many keys one write asks for, too: a request waits behind what the server executes for one
-//! write of ours. So writes shrink faster than the share, but not below what takes half of the budget, by what keys
-//! took lately: smaller ones would be nothing but round trips.
+//! How many keys one write asks for depends on the budget and on what a key took lately, not on the share: a request
+//! waits behind what the server executes for one write of ours, and now and then behind two or three. With pieces of
+//! half of the budget the same p99 allowed half of the speed that a fifth does; smaller ones would be nothing but
+//! round trips.
 //!
 //! Limits: what is promised is about the node's answers to PING, which wait like any other command; commands that
 //! take long by themselves are not measured. A baseline that was taken in a bad minute allows more than it should.
@@ -22,7 +23,7 @@
 use std::time::Duration;
 
 use crate::limits::{
-    KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PAUSE_MAX, SHARE_FIRST, SHARE_MIN,
+    KEY_TIME_FIRST, KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PAUSE_MAX, PIECE_SHARE, SHARE_FIRST, SHARE_MIN,
     WINDOW_KEYS, WINDOW_KEYS_MIN,
 };
 
@@ -33,10 +34,19 @@ pub struct Controller {
     baseline: Duration,
     share: f64,
     noise: Noise,
-    /// What a key takes, in seconds, lately; 0 before any was read.
-    key_s: f64,
+    /// What a key takes lately, in seconds, by what is done with it.
+    key_s: [f64; 2],
     /// When the share was halved last.
     halved: Option<Duration>,
+}
+
+/// What a piece of work does with its keys: each takes a time of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Lists them, and looks up their TTL.
+    Reads,
+    /// Deletes them, or gives them a TTL.
+    Acts,
 }
 
 /// The share of late probes among those that met nothing of ours.
@@ -67,7 +77,7 @@ impl Controller {
         let baseline = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
         // As though there had been as many in time as one that is late needs.
         let noise = Noise { late: 0.0, probes: 1.0 / LATE_SHARE };
-        let mut controller = Self { budget, baseline, share: SHARE_FIRST, noise, key_s: 0.0, halved: None };
+        let mut controller = Self { budget, baseline, share: SHARE_FIRST, noise, key_s: [KEY_TIME_FIRST; 2], halved: None };
         for took in before {
             controller.noise.add(controller.is_late(*took));
         }
@@ -118,27 +128,24 @@ impl Controller {
         took.mul_f64(1.0 / self.share - 1.0).min(PAUSE_MAX)
     }
 
-    /// A piece of work of so many keys took `took` at the node.
-    pub fn worked(&mut self, took: Duration, keys: u64) {
+    /// A piece of work on so many keys took `took` at the node.
+    pub fn worked(&mut self, work: Work, took: Duration, keys: u64) {
         if keys > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a small number")]
-            let key_s = took.as_secs_f64() / keys as f64;
-            let first = self.key_s == 0.0;
-            self.key_s = if first { key_s } else { self.key_s + (key_s - self.key_s) * KEY_TIME_WEIGHT };
+            let now = took.as_secs_f64() / keys as f64;
+            let key_s = &mut self.key_s[work as usize];
+            *key_s += (now - *key_s) * KEY_TIME_WEIGHT;
         }
     }
 
     /// Keys that one write may ask for.
     #[must_use]
-    pub fn window_keys(&self) -> u64 {
-        #[expect(clippy::cast_precision_loss, reason = "a small number")]
-        let by_share = self.share * self.share * WINDOW_KEYS as f64;
-        let by_time = if self.key_s > 0.0 { self.budget.as_secs_f64() / 2.0 / self.key_s } else { 0.0 };
-        let keys = by_share.max(by_time);
+    pub fn window_keys(&self, work: Work) -> u64 {
+        let keys = (self.budget.as_secs_f64() * PIECE_SHARE / self.key_s[work as usize]).round();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a small positive number"
+            reason = "a positive number, and more than there is room for is as much as there is"
         )]
         let keys = keys as u64;
         keys.clamp(WINDOW_KEYS_MIN, WINDOW_KEYS)

@@ -1,7 +1,8 @@
 //! Pacing: how fast a run may go without the application beside it noticing. `controller.rs` decides the share of
 //! a node's time that we take, `bucket.rs` keeps the rate limit (both pure); `node.rs`, `probe.rs` and `pacers.rs` are
-//! the shell around them: turns, probes, pauses.
+//! the shell around them: turns, probes, pauses. `breaks.rs` is for requests before and after a run.
 
+mod breaks;
 mod bucket;
 mod controller;
 mod node;
@@ -11,4 +12,5 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
+pub use breaks::Breaks;
 pub use pacers::{Pacer, Pacers, Turn};

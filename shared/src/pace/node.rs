@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
-use super::controller::{Controller, Seen};
+use super::controller::{Controller, Seen, Work};
 use crate::ids::Alias;
 use crate::limits::{PACE_CREDIT, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
 use crate::messages::NodePacing;
@@ -147,21 +147,21 @@ impl NodePacer {
         self.state().at_work = true;
     }
 
-    /// A piece of work ended that began at `began`, and listed so many keys. Timers are coarse, so a pause may begin a little early when the
+    /// A piece of work ended that began at `began`, and listed so many keys, or acted on them. Timers are coarse, so a pause may begin a little early when the
     /// one before took a little long.
-    pub(super) fn end(&self, began: Instant, keys: u64) {
+    pub(super) fn end(&self, work: Work, began: Instant, keys: u64) {
         let now = Instant::now();
         let mut state = self.state();
         (state.at_work, state.worked) = (false, now);
         // The way there and back does not keep the node busy.
         let took = (now - began).saturating_sub(state.controller.baseline());
-        state.controller.worked(took, keys);
+        state.controller.worked(work, took, keys);
         let from = state.free_at.max(began.checked_sub(PACE_CREDIT).unwrap_or(began));
         state.free_at = from + (now - began) + state.controller.pause(took);
     }
 
-    pub(super) fn window_keys(&self) -> u64 {
-        self.state().controller.window_keys()
+    pub(super) fn window_keys(&self, work: Work) -> u64 {
+        self.state().controller.window_keys(work)
     }
 
     pub(super) fn share(&self) -> f64 {

@@ -18,6 +18,7 @@ use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::bucket::Bucket;
+use super::controller::Work;
 use super::node::{NodePacer, millis};
 use super::probe::{self, Target};
 use crate::cluster::Deployment;
@@ -61,6 +62,7 @@ impl Pacers {
         telemetry: &Arc<Telemetry>,
     ) -> Pacer {
         let mut pacer = self.enter_to_act(spec, deployment, node, telemetry).await;
+        pacer.work = Work::Reads;
         pacer.bucket = spec.pace.keys_per_s_max.map(|limit| self.bucket(spec, limit));
         pacer
     }
@@ -75,7 +77,7 @@ impl Pacers {
     ) -> Pacer {
         let (start, alias, telemetry) = (self.start, spec.alias.clone(), Arc::clone(telemetry));
         let mut pacer =
-            Pacer { start, alias, node: None, bucket: None, telemetry, rate_wait: Mutex::default() };
+            Pacer { work: Work::Acts, start, alias, node: None, bucket: None, telemetry, rate_wait: Mutex::default() };
         let Some(budget_ms) = spec.pace.latency_budget_ms else { return pacer };
         let budget = Duration::from_millis(budget_ms);
         let at = self.at_node(spec, node, budget, &pacer.telemetry);
@@ -145,6 +147,7 @@ impl Pacers {
 
 /// The pace of one task or batch at one node. Dropping it says that it ended there.
 pub struct Pacer {
+    work: Work,
     start: Instant,
     alias: Alias,
     node: Option<Arc<NodePacer>>,
@@ -161,7 +164,8 @@ impl Pacer {
             node.enter();
         }
         let (start, alias) = (Instant::now(), Alias::new("main"));
-        Self { start, alias, node, bucket, telemetry: Arc::default(), rate_wait: Mutex::default() }
+        let (telemetry, rate_wait) = (Arc::default(), Mutex::default());
+        Self { work: Work::Reads, start, alias, node, bucket, telemetry, rate_wait }
     }
 
     /// Waits for the next turn to work at the node, but not for long: with `None`, whoever waits may say that it still
@@ -201,9 +205,9 @@ impl Pacer {
     /// Keys that the next piece of work may ask for; `None` if nothing holds it back.
     #[must_use]
     pub fn window_keys(&self) -> Option<u64> {
-        let by_share = self.node.as_ref().map(|node| node.window_keys());
+        let by_time = self.node.as_ref().map(|node| node.window_keys(self.work));
         let by_rate = self.bucket.as_ref().map(|bucket| lock(bucket).window_keys().max(1));
-        by_share.into_iter().chain(by_rate).min()
+        by_time.into_iter().chain(by_rate).min()
     }
 
     /// Whether anything holds the work back.
@@ -234,14 +238,14 @@ impl Drop for Pacer {
 pub struct Turn<'a> {
     pacer: &'a Pacer,
     began: Instant,
-    /// Keys that were listed, once it is done.
+    /// Keys that were listed or acted on, once it is done.
     keys: u64,
     /// Dropping it, after the end was noted, lets the next one in.
     _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl Turn<'_> {
-    /// The piece of work ended, and so many keys were listed.
+    /// The piece of work ended, and so many keys were listed, or acted on.
     pub fn done(mut self, keys: u64) {
         self.keys = keys;
         if let Some(bucket) = &self.pacer.bucket {
@@ -253,7 +257,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Some(node) = &self.pacer.node {
-            node.end(self.began, self.keys);
+            node.end(self.pacer.work, self.began, self.keys);
         }
     }
 }
