@@ -85,7 +85,7 @@ impl Fleet {
     }
 
     /// Workers that connect use CPU, those that wait use next to none. A fleet that never rests is used as it is.
-    async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         let used = || self.roles().iter().map(|role| role.cpu).sum::<Duration>();
         let deadline = Instant::now() + READY_LIMIT;
         let mut last = used();

@@ -78,7 +78,8 @@ impl Launcher {
         })
     }
 
-    /// Starts the workers that the contender needs, and returns when they wait for work.
+    /// Starts the workers that the contender needs, and returns when they wait for work again after a dry run: workers
+    /// run for weeks, so what the first run of their lives takes longer is not what people see.
     ///
     /// # Errors
     /// If they cannot be started.
@@ -86,7 +87,10 @@ impl Launcher {
         if self.contender != Contender::Nats {
             return Ok(None);
         }
-        Ok(Some(Fleet::start(&self.program, urls).await?))
+        let fleet = Fleet::start(&self.program, urls).await?;
+        watched::run(&mut self.command(urls, &["--nats", &fleet.nats_url(), "--dry-run"]))?;
+        fleet.settle().await;
+        Ok(Some(fleet))
     }
 
     /// Cleans the nodes at `urls` once, with what was prepared for it.

@@ -10,7 +10,8 @@ use crate::bench::targets::{Side, Target};
 /// What the columns of [`figures`] mean.
 pub(crate) const LEGEND: &str = "wall: from the start of the process to its end; srv, cli: CPU of all servers and of \
     all the contender's processes, in microseconds per key; MB: peak memory of its largest process; p50, p99: latency \
-    of 2,000 requests per second of somebody else meanwhile, measured in runs of their own.";
+    of 2,000 requests per second of somebody else meanwhile, measured in runs of their own. The workers \
+    over NATS have made a dry run before.";
 
 /// Everything that was measured, a contender per row.
 pub(crate) fn figures(comparison: &Comparison) -> Table {
