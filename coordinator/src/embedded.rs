@@ -9,11 +9,13 @@ use std::time::Duration;
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
-use shared::cluster::{Deployment, Fault, FaultKind, guard};
+use shared::cluster::guard::{self, Ledger};
+use shared::cluster::{Deployment, Fault, FaultKind};
 use shared::crash::CrashPlan;
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
+use shared::messages::GroupReceipt;
 use shared::pace::Breaks;
 use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
@@ -256,34 +258,32 @@ enum LedgerError {
 
 /// Removes the ledger keys of a run whose workers have all been joined: nobody can ask for them any more.
 async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), LedgerError> {
-    if records.spec().await?.is_none() {
-        return Ok(());
-    }
+    let Some(spec) = records.spec().await? else { return Ok(()) };
     let deployment = Deployment::discover(options.access.clone(), "keysweep-coordinator").await?;
     let mut left = ledgers(records).await?;
     for _ in 0..LEDGER_ROUNDS_MAX {
-        left = drop_where_served(&deployment, left, Breaks::of(&options.pace)).await;
+        left = drop_where_served(&deployment, spec.run, left, Breaks::of(&options.pace)).await;
         if left.is_empty() {
             return Ok(());
         }
         sleep(LEDGER_PAUSE).await;
         deployment.refresh().await?;
     }
-    let slots: SlotSet = left.iter().map(|(slot, _)| *slot).collect();
+    let slots: SlotSet = left.iter().map(|ledger| ledger.slot).collect();
     tracing::warn!(%slots, "ledger keys stay behind in moving slots; they expire by themselves");
     Ok(())
 }
 
-/// The ledger keys that a run may have left, with their slots.
-async fn ledgers(records: &Records) -> Result<Vec<(u16, Vec<u8>)>, RecordError> {
+/// The ledgers that a run may have left.
+async fn ledgers(records: &Records) -> Result<Vec<Ledger>, RecordError> {
     let mut ledgers = Vec::new();
     let mut watch = records.watch().await?;
     loop {
         match watch.next().await? {
             Record::Receipt(receipt) => {
-                ledgers.extend(receipt.groups.iter().enumerate().map(|(number, group)| {
-                    (group.slot, guard::ledger_key(receipt.run, receipt.batch, number, group.slot))
-                }));
+                let ledger =
+                    |(group, of): (u32, &GroupReceipt)| Ledger { batch: receipt.batch, group, slot: of.slot };
+                ledgers.extend((0..).zip(&receipt.groups).map(ledger));
             }
             Record::Result(_) => return Ok(ledgers),
             _ => {}
@@ -294,22 +294,22 @@ async fn ledgers(records: &Records) -> Result<Vec<(u16, Vec<u8>)>, RecordError> 
 /// Removes ledger keys at the nodes that serve their slots. Returns those of nodes some of whose slots are moving.
 async fn drop_where_served(
     deployment: &Deployment,
-    ledgers: Vec<(u16, Vec<u8>)>,
+    run: RunId,
+    ledgers: Vec<Ledger>,
     breaks: Breaks,
-) -> Vec<(u16, Vec<u8>)> {
+) -> Vec<Ledger> {
     let topology = deployment.topology();
-    let mut nodes: BTreeMap<NodeId, Vec<(u16, Vec<u8>)>> = BTreeMap::new();
+    let mut nodes: BTreeMap<NodeId, Vec<Ledger>> = BTreeMap::new();
     let mut left = Vec::new();
-    for (slot, ledger) in ledgers {
-        match topology.owner(slot) {
-            Some(owner) => nodes.entry(owner.node.clone()).or_default().push((slot, ledger)),
-            None => left.push((slot, ledger)),
+    for ledger in ledgers {
+        match topology.owner(ledger.slot) {
+            Some(owner) => nodes.entry(owner.node.clone()).or_default().push(ledger),
+            None => left.push(ledger),
         }
     }
     let dropping = nodes.into_iter().map(async |(node, ledgers)| {
-        let keys: Vec<Vec<u8>> = ledgers.iter().map(|(_, ledger)| ledger.clone()).collect();
         let dropped = match deployment.conn(&node).await {
-            Ok(conn) => guard::drop_ledgers(&conn, &keys, breaks).await,
+            Ok(conn) => guard::drop_ledgers(&conn, run, &ledgers, breaks).await,
             Err(fault) => Err(fault),
         };
         match dropped {

@@ -69,7 +69,8 @@ pub async fn sample(
 ) -> Result<Sampled, Fault> {
     let (sampled, seen) = (Sampled::default(), HashSet::new());
     let count = wanted.breaks.at_once(PAGE_KEYS);
-    let mut sampling = Sampling { lister, selector, wanted, count: count as u32, sampled, seen, whole: false };
+    let mut sampling =
+        Sampling { lister, selector, wanted, count: count as u32, sampled, seen, whole: false };
     if tables.keys > 2 * wanted.keys {
         let needed = wanted.keys.div_ceil(count as u64);
         let at_once = needed.clamp(1, wanted.breaks.at_once(PAGES_AT_ONCE) as u64);

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use shared::cluster::guard::{self, Act, Mode, Verdict, Window};
+use shared::cluster::guard::{self, Act, Ledger, Mode, Verdict, Window};
 use shared::cluster::{Conn, Reply, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
 use shared::messages::{Action, Group, Lookups, Reason};
-use shared::pace::Breaks;
 use shared::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
+use shared::pace::Breaks;
 use shared::servers::Server;
 use shared::slot::slot_of;
 
@@ -123,12 +123,9 @@ async fn the_ledger_lives_until_the_batch_may_no_longer_act() {
     let end = bench.number(&[b"PEXPIRETIME", &ledger]).await;
     assert_eq!(end.unsigned_abs(), bench.window.not_after_ms);
     assert_eq!(bench.conn.command(&[b"GET", &ledger]).await.unwrap(), Reply::BulkString(b"d".to_vec()));
-    assert_eq!(
-        guard::drop_ledgers(&bench.conn, &[ledger.clone(), b"keysweep:none".to_vec()], Breaks::NONE)
-            .await
-            .unwrap(),
-        1
-    );
+    let ledgers = [7, 8].map(|group| Ledger { batch: bench.window.batch, group, slot: bench.group.slot });
+    let dropped = guard::drop_ledgers(&bench.conn, bench.window.run, &ledgers, Breaks::NONE).await.unwrap();
+    assert_eq!(dropped, 1, "there is none of group 8");
     assert!(!bench.exists(&ledger).await);
 }
 
@@ -248,7 +245,8 @@ async fn what_the_server_refuses_half_way_is_an_error_and_not_recorded_as_done()
     let bench = Bench::new(&[b"stale", b"fresh"]).await;
     bench.set(b"stale").await;
     let all = "ACL SETUSER default -@all +info +time +pttl +get +set +exists +evalsha +acl";
-    for (mode, right) in [(DELETE, "+pexpire"), (act(Action::Expire { ttl_ms: 9, jitter_ms: 0 }), "+unlink")] {
+    for (mode, right) in [(DELETE, "+pexpire"), (act(Action::Expire { ttl_ms: 9, jitter_ms: 0 }), "+unlink")]
+    {
         bench.conn.words(&format!("{all} {right}")).await.unwrap();
         let window = Window { batch: BatchId::new(), ..bench.window };
         let groups = [(7, &bench.group)];

@@ -84,10 +84,7 @@ async fn a_dry_run_sends_no_write_command() {
         truth.check_numbers(&kit::run(&options).await, Action::Delete);
         let seen = commands(&options.access).await;
         let writes = writing(&options.access, &seen).await;
-        assert!(
-            ["evalsha", "unlink", "set"].iter().all(|name| writes.contains(*name)),
-            "{writes:?}"
-        );
+        assert!(["evalsha", "unlink", "set"].iter().all(|name| writes.contains(*name)), "{writes:?}");
     }
 }
 

@@ -92,6 +92,17 @@ pub fn ledger_key(run: RunId, batch: BatchId, group: usize, slot: u16) -> Vec<u8
     format!("keysweep:ledger:{{{}}}:{run}:{batch}:{group}", tag_for(slot)).into_bytes()
 }
 
+/// The ledger of one group. A run has many, so their names are made only when they are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The batch.
+    pub batch: BatchId,
+    /// The number of the group in it.
+    pub group: u32,
+    /// The slot of the group.
+    pub slot: u16,
+}
+
 /// Loads the script and returns the name by which calls refer to it.
 pub async fn load(conn: &Conn) -> Result<Vec<u8>, Fault> {
     match conn.command(&[b"SCRIPT", b"LOAD", SCRIPT.as_bytes()]).await? {
@@ -213,14 +224,14 @@ pub fn lookups(reason: Reason, idle: bool, outcomes: &[Outcome]) -> Lookups {
     Lookups { hits, misses }
 }
 
-/// Removes ledger keys of one node. Returns how many there were. Where it cannot remove some at the moment,
+/// Removes ledger keys of `run` at one node. Returns how many there were. Where it cannot remove some at the moment,
 /// because their slots are changing hands, it removes the others all the same, and returns the fault.
-pub async fn drop_ledgers(conn: &Conn, ledgers: &[Vec<u8>], breaks: Breaks) -> Result<u64, Fault> {
+pub async fn drop_ledgers(conn: &Conn, run: RunId, ledgers: &[Ledger], breaks: Breaks) -> Result<u64, Fault> {
     let (mut dropped, mut refused) = (0, None);
     for chunk in ledgers.chunks(breaks.at_once(1_000)) {
         let (mut batch, sent) = (Batch::new(), Instant::now());
-        for ledger in chunk {
-            batch.add(&[b"UNLINK", ledger]);
+        for Ledger { batch: of, group, slot } in chunk {
+            batch.add(&[b"UNLINK", &ledger_key(run, *of, *group as usize, *slot)]);
         }
         for reply in conn.batch(batch).await? {
             if let Value::Int(n) = reply {

@@ -165,11 +165,7 @@ pub async fn slot_view(conn: &Conn) -> Result<SlotView, Fault> {
 }
 
 /// Keys in each of `slots`, in their order.
-pub async fn slot_counts(
-    conn: &Conn,
-    slots: &SlotSet,
-    breaks: Breaks,
-) -> Result<Vec<(u16, u64)>, Fault> {
+pub async fn slot_counts(conn: &Conn, slots: &SlotSet, breaks: Breaks) -> Result<Vec<(u16, u64)>, Fault> {
     let all: Vec<u16> = slots.iter().collect();
     let mut counts = Vec::with_capacity(all.len());
     for chunk in all.chunks(breaks.at_once(1_000)) {

@@ -23,7 +23,7 @@ use crate::store::{Created, Entry, Store, StoreError, Watch};
 const WRITER: &str = "Keysweep-Writer";
 
 /// The first and the longest pause of whoever waits for an entry.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(4);
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(250);
 
 /// The first and the longest pause after a request that was not answered.
@@ -262,7 +262,12 @@ impl NatsWatch {
             }
         };
         match hinted {
-            Ok(Some(_)) => self.pause = LOOK_AGAIN,
+            Ok(Some(_)) => {
+                self.pause = LOOK_AGAIN;
+                // Those that have come as well are a reason to look once, and not once each.
+                while let Some(Some(Some(_))) = self.hints.as_mut().map(|hints| hints.next().now_or_never()) {
+                }
+            }
             Ok(None) => self.hints = None,
             Err(_) => self.pause = (self.pause * 2).min(LOOK_AGAIN_MAX),
         }

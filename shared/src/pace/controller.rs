@@ -23,8 +23,8 @@
 use std::time::Duration;
 
 use crate::limits::{
-    KEY_TIME_FIRST, KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PAUSE_MAX, PIECE_SHARE, SHARE_FIRST, SHARE_MIN,
-    WINDOW_KEYS, WINDOW_KEYS_MIN,
+    KEY_TIME_FIRST, KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PAUSE_MAX, PIECE_SHARE,
+    SHARE_FIRST, SHARE_MIN, WINDOW_KEYS, WINDOW_KEYS_MIN,
 };
 
 /// See the module.
@@ -77,7 +77,8 @@ impl Controller {
         let baseline = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
         // As though there had been as many in time as one that is late needs.
         let noise = Noise { late: 0.0, probes: 1.0 / LATE_SHARE };
-        let mut controller = Self { budget, baseline, share: SHARE_FIRST, noise, key_s: [KEY_TIME_FIRST; 2], halved: None };
+        let mut controller =
+            Self { budget, baseline, share: SHARE_FIRST, noise, key_s: [KEY_TIME_FIRST; 2], halved: None };
         for took in before {
             controller.noise.add(controller.is_late(*took));
         }

@@ -76,8 +76,15 @@ impl Pacers {
         telemetry: &Arc<Telemetry>,
     ) -> Pacer {
         let (start, alias, telemetry) = (self.start, spec.alias.clone(), Arc::clone(telemetry));
-        let mut pacer =
-            Pacer { work: Work::Acts, start, alias, node: None, bucket: None, telemetry, rate_wait: Mutex::default() };
+        let mut pacer = Pacer {
+            work: Work::Acts,
+            start,
+            alias,
+            node: None,
+            bucket: None,
+            telemetry,
+            rate_wait: Mutex::default(),
+        };
         let Some(budget_ms) = spec.pace.latency_budget_ms else { return pacer };
         let budget = Duration::from_millis(budget_ms);
         let at = self.at_node(spec, node, budget, &pacer.telemetry);
