@@ -66,6 +66,16 @@ pub(super) fn fresh_dir() -> Result<PathBuf, ServersError> {
     }
 }
 
+/// Whether a thread of a process runs or waits, and is not stopped. Where the system does not say so, none does.
+pub(super) fn is_running(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before it may hold anything.
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['T', 't', 'Z', 'X']))
+    })
+}
+
 /// Whether the process has ended (a zombie has). Without /proc nobody knows, and the time limit decides.
 pub(super) fn is_gone(pid: u32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {

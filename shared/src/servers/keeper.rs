@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ServersError;
-use super::host::is_gone;
+use super::host::{is_gone, is_running};
 
 /// How often another port is tried when someone took ours before the server could bind it.
 pub(super) const PORT_ATTEMPTS_MAX: u32 = 8;
@@ -96,6 +96,16 @@ impl Keeper {
         let mut state = self.state();
         let sent = state.order(name).map(drop);
         sent.map_err(ServersError::system(format!("send SIG{name} to {} {}", self.program, state.pid)))
+    }
+
+    /// Stops the process as it stands, and returns when all of its threads do: the signal reaches them one by one.
+    pub(super) fn pause(&self) -> Result<(), ServersError> {
+        self.signal("STOP")?;
+        let (pid, since) = (self.pid(), Instant::now());
+        while is_running(pid) && since.elapsed() < READY_LIMIT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Starts the same program with the same arguments again, after a kill; otherwise this does nothing.

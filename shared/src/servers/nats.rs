@@ -108,7 +108,7 @@ impl NatsServer {
 
     /// Stops the server as it stands (SIGSTOP): connections stay open and nothing answers.
     pub fn pause(&self) -> Result<(), ServersError> {
-        self.keeper.signal("STOP")
+        self.keeper.pause()
     }
 
     /// Lets a paused server go on.

@@ -76,7 +76,7 @@ impl Server {
 
     /// Stops the server as it stands (SIGSTOP): connections stay open and nothing answers.
     pub fn pause(&self) -> Result<(), ServersError> {
-        self.keeper.signal("STOP")
+        self.keeper.pause()
     }
 
     /// Lets a paused server go on.
