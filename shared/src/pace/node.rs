@@ -147,8 +147,8 @@ impl NodePacer {
         self.state().at_work = true;
     }
 
-    /// A piece of work ended that began at `began`, and listed so many keys, or acted on them. Timers are coarse, so a pause may begin a little early when the
-    /// one before took a little long.
+    /// A piece of work ended that began at `began`, and listed so many keys, or acted on them. Timers are coarse, so a
+    /// pause may begin a little early when the one before took a little long.
     pub(super) fn end(&self, work: Work, began: Instant, keys: u64) {
         let now = Instant::now();
         let mut state = self.state();

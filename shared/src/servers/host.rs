@@ -66,21 +66,24 @@ pub(super) fn fresh_dir() -> Result<PathBuf, ServersError> {
     }
 }
 
+/// The letter that Linux gives to what a process or thread does, by its place in /proc.
+fn state(place: &Path) -> Option<char> {
+    let stat = fs::read_to_string(place.join("stat")).ok()?;
+    // The name before it may hold anything.
+    stat.rsplit(')').next()?.trim_start().chars().next()
+}
+
 /// Whether a thread of a process runs or waits, and is not stopped. Where the system does not say so, none does.
 pub(super) fn is_running(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    threads.flatten().any(|thread| {
-        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // The name before it may hold anything.
-        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['T', 't', 'Z', 'X']))
-    })
+    threads.flatten().filter_map(|thread| state(&thread.path())).any(|state| !"TtZX".contains(state))
 }
 
 /// Whether the process has ended (a zombie has). Without /proc nobody knows, and the time limit decides.
 pub(super) fn is_gone(pid: u32) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')),
-        Err(_) => Path::new("/proc/self/stat").exists(),
+    match state(Path::new(&format!("/proc/{pid}"))) {
+        Some(state) => state == 'Z',
+        None => Path::new("/proc/self/stat").exists(),
     }
 }
 

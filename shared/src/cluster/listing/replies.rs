@@ -124,12 +124,7 @@ impl<'a> Replies<'a> {
     fn plain_ttls(&mut self, bytes: &[u8]) {
         while self.seen.len() < self.looks {
             let Some((number, end)) = plain_number(bytes, self.at) else { return };
-            let ttl = match number {
-                -1 => Ttl::Unlimited,
-                -2 => Ttl::Gone,
-                ms if ms >= 0 => Ttl::Left(ms.unsigned_abs()),
-                _ => return,
-            };
+            let Some(ttl) = ttl(number) else { return };
             self.seen.push(Seen::only(ttl));
             self.at = end;
         }
@@ -193,9 +188,7 @@ impl<'a> Replies<'a> {
 
     fn expiry(&mut self, item: &Item, bytes: &[u8]) -> Result<Next, Fault> {
         let ttl = match item {
-            Item::Number(-1) => Ttl::Unlimited,
-            Item::Number(-2) => Ttl::Gone,
-            Item::Number(ms) if *ms >= 0 => Ttl::Left(ms.unsigned_abs()),
+            Item::Number(number) => ttl(*number).ok_or_else(|| self.unexpected("PTTL"))?,
             Item::Error(place) => match self.error(&bytes[place.clone()]) {
                 fault if fault.kind == FaultKind::Moved => Ttl::Moved,
                 fault => return Err(fault),
@@ -247,5 +240,15 @@ impl<'a> Replies<'a> {
 
     fn unexpected(&self, command: &str) -> Fault {
         Fault::unexpected(self.address, command)
+    }
+}
+
+/// What PTTL or PEXPIRETIME means by `number`.
+#[inline]
+fn ttl(number: i64) -> Option<Ttl> {
+    match number {
+        -1 => Some(Ttl::Unlimited),
+        -2 => Some(Ttl::Gone),
+        ms => u64::try_from(ms).ok().map(Ttl::Left),
     }
 }

@@ -174,6 +174,10 @@ fn a_write_takes_a_fifth_of_the_budget_whatever_the_share_and_whatever_it_does()
             controller.worked(Work::Acts, Duration::from_nanos(key_ns * 100), 100);
             controller.worked(Work::Reads, micros(1), 1_000);
         }
+        for n in 0..100 {
+            controller.observe(seconds(n), seconds(1), false);
+        }
+        assert_eq!(controller.share(), SHARE_MIN);
         let keys = [controller.window_keys(Work::Acts), controller.window_keys(Work::Reads)];
         assert_eq!(keys, [expected, WINDOW_KEYS], "{key_ns} ns");
     };
