@@ -156,6 +156,16 @@ impl Running {
         self
     }
 
+    /// Where a role with `--admin-addr 127.0.0.1:0` listens: it says so.
+    #[track_caller]
+    pub fn admin_address(&mut self) -> String {
+        let (before, after) = ("metrics at http://", "/metrics");
+        self.wait_for(after);
+        let said = self.stderr.text();
+        let said = said.split_once(before).and_then(|(_, rest)| rest.split_once(after));
+        said.expect("an address").0.to_owned()
+    }
+
     /// Sends a signal such as `INT`.
     pub fn signal(&self, name: &str) -> &Self {
         let pid = self.pid().to_string();

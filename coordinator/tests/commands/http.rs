@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::cli::broker::{Broker, KEYS, WORKERS, file};
-use crate::cli::{Running, SECRET, fake};
+use crate::cli::{Running, SECRET};
 use serde_json::{Value, json};
 use shared::servers::NatsServer;
 
@@ -90,10 +90,9 @@ impl Api {
 
 /// A role that listens, with `more` flags.
 fn role(broker: &Broker, name: &str, more: &[&str]) -> (Running, Api) {
-    let address = fake::nobody();
-    let flags = [&["--admin-addr", &address], more].concat();
+    let flags = [&["--admin-addr", "127.0.0.1:0"], more].concat();
     let mut role = broker.command(&[name], &flags).start();
-    role.wait_for("metrics at http://");
+    let address = role.admin_address();
     (role, Api { address, token: None })
 }
 

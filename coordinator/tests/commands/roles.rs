@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::cli::broker::{Broker, WORKERS};
-use crate::cli::{Running, fake, raw};
+use crate::cli::{Running, raw};
 use serde_json::json;
 use shared::servers::NatsServer;
 
@@ -39,10 +39,11 @@ fn becomes(address: &str, status: u16, body: &str) {
     }
 }
 
-/// A role with an address for its health. The port was free a moment ago.
+/// A role, and the address of its health.
 fn role(broker: &Broker, name: &str) -> (Running, String) {
-    let address = fake::nobody();
-    (broker.command(&[name], &["--admin-addr", &address]).start(), address)
+    let mut role = broker.command(&[name], &["--admin-addr", "127.0.0.1:0"]).start();
+    let address = role.admin_address();
+    (role, address)
 }
 
 const ROLES: [&str; 4] = ["serve", WORKERS[0], WORKERS[1], WORKERS[2]];
