@@ -57,7 +57,7 @@ pub fn of_error(error: &RunError) -> u8 {
 fn of_fault(fault: &Fault) -> u8 {
     match fault.kind {
         FaultKind::Unreachable | FaultKind::Lost | FaultKind::Protocol | FaultKind::NotReady => UNREACHABLE,
-        FaultKind::Authentication => USAGE,
+        FaultKind::Authentication | FaultKind::Tls => USAGE,
         FaultKind::Forbidden => REFUSED,
         FaultKind::Moved
         | FaultKind::NotWritable

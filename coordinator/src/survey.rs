@@ -103,6 +103,8 @@ fn with_way_out(fault: &Fault) -> String {
         }
         FaultKind::NotReady => "try again when it is; `redis-cli INFO` and `CLUSTER INFO` say more",
         FaultKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
+        // It names its own way out.
+        FaultKind::Tls => return fault.to_string(),
         FaultKind::Moved | FaultKind::NoScript | FaultKind::Stranger | FaultKind::Refused => {
             return fault.to_string();
         }
@@ -258,6 +260,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         inactive_refused: activity.refused,
         application: options.application.clone(),
         pace: options.pace,
+        insecure: options.access.is_insecure(),
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);

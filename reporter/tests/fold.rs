@@ -57,6 +57,7 @@ fn spec(run: RunId) -> RunSpec {
         attempt: Attempt::default(),
         activity_source: None,
         inactive_refused: None,
+        insecure: false,
         application: Application::default(),
         pace: Pace::default(),
     }

@@ -71,6 +71,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let inactive = format!("{inactive} have a TTL, and users who were not active for long: {sure}");
         let _ = writeln!(page, "  {}", wrap(&inactive, 2));
     }
+    if survey.spec.insecure {
+        let insecure = "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are";
+        let _ = writeln!(page, "  {}", wrap(insecure, 2));
+    }
     if let Some(why) = &survey.spec.inactive_refused {
         let refused = format!("Aggressive cleanup is REFUSED: {why}");
         let _ = writeln!(page, "  {}", wrap(&refused, 2));
@@ -141,6 +145,7 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "activitySource": survey.spec.activity_source,
         "activeUsers": survey.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
         "aggressiveCleanupRefused": survey.spec.inactive_refused,
+        "insecure": survey.spec.insecure,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),
         "percent": estimate.percent(),

@@ -197,6 +197,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             attempt: Attempt::default(),
             activity_source: None,
             inactive_refused: None,
+            insecure: false,
             application: Application::default(),
             pace: Pace::default(),
         },

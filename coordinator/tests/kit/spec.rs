@@ -38,6 +38,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         attempt: options.attempt,
         activity_source: None,
         inactive_refused: None,
+        insecure: false,
         application: options.application.clone(),
         pace: options.pace,
     };

@@ -87,6 +87,12 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
     facts.aggressive_refused.iter().map(found).collect()
 }
 
+pub(super) fn insecure(facts: &Facts) -> Vec<Finding> {
+    let sentence = "TLS without a proof of who the servers are (`--insecure`): what was read and deleted may have been \
+                    another's; name the authority with `--cacert` instead";
+    some(facts.insecure, || issue("insecure", Severity::Critical, sentence, []))
+}
+
 fn some(is: bool, finding: impl FnOnce() -> Finding) -> Vec<Finding> {
     if is { vec![finding()] } else { Vec::new() }
 }

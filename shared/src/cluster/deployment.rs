@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redis::Value;
 use tokio::time::Instant;
 
-use super::conn::{Access, Conn};
+use super::access::Access;
+use super::conn::Conn;
 use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
 use super::shards::{self, Shard};
@@ -210,7 +211,7 @@ async fn explore_seed(
 /// The topology as the node behind `conn`, which we reached as `host`, sees it.
 async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, Fault> {
     let shards = ask_shards(conn).await?;
-    let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host)).collect();
+    let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host, conn.encrypted())).collect();
     Ok(Topology { cluster: true, primaries })
 }
 
@@ -229,14 +230,14 @@ async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, Fault> {
 
 /// The primary of a shard that serves slots. `asked` is the host that we asked, for servers that know
 /// themselves by no address.
-fn primary_of(shard: Shard, asked: &str) -> Option<Primary> {
+fn primary_of(shard: Shard, asked: &str, tls: bool) -> Option<Primary> {
     if shard.slots.is_empty() {
         return None;
     }
     let mut primaries: Vec<_> = shard.nodes.into_iter().filter(|node| node.primary).collect();
     primaries.sort_by_key(|node| !node.online);
     let node = primaries.into_iter().next()?;
-    let port = node.port_for(false);
+    let port = node.port_for(tls);
     let host = if node.host.is_empty() { asked.to_owned() } else { node.host };
     Some(Primary { node: node.id, host, port, slots: shard.slots })
 }

@@ -11,6 +11,8 @@ pub enum FaultKind {
     Unreachable,
     /// The connection broke, or the answer did not come in time: the command may have run.
     Lost,
+    /// The two ends do not agree on TLS, or one does not trust the other: nothing was sent.
+    Tls,
     /// What answers there does not speak Redis' protocol, or answered something unexpected.
     Protocol,
     /// User or password refused.
@@ -38,6 +40,7 @@ impl FaultKind {
         match self {
             Self::Unreachable => "unreachable",
             Self::Lost => "lost",
+            Self::Tls => "tls",
             Self::Protocol => "protocol",
             Self::Authentication => "authentication",
             Self::Forbidden => "forbidden",
@@ -115,6 +118,7 @@ impl fmt::Display for Fault {
         let what = match self.kind {
             FaultKind::Unreachable => "cannot be reached",
             FaultKind::Lost => "did not answer",
+            FaultKind::Tls => "cannot be reached over TLS as it should",
             FaultKind::Protocol => "does not answer as a Redis server does",
             FaultKind::Authentication => "refused the user or the password",
             FaultKind::Forbidden => "refused a command for lack of rights",

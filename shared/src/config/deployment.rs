@@ -13,6 +13,7 @@ use super::parse;
 use super::secret::Secret;
 use super::spec::Section;
 use super::table::{self, SETTINGS};
+use super::tls::{self, TlsSettings};
 use super::url::RedisUrl;
 use crate::ids::Alias;
 
@@ -28,6 +29,8 @@ pub struct Deployment {
     pub username: Setting<Option<String>>,
     /// Its password.
     pub password: Setting<Option<Secret>>,
+    /// How to speak TLS, if the URLs ask for it.
+    pub tls: TlsSettings,
 }
 
 /// Every deployment that a worker may be asked to go to: one for each `[redis.<alias>]` of the file,
@@ -73,7 +76,8 @@ fn is_addressed(layers: &Layers<'_>) -> bool {
 pub(super) fn deployment(layers: &Layers<'_>) -> Result<Deployment, ConfigError> {
     let urls = layers.list("urls", parse::url)?;
     let Credentials { username, password } = login::credentials(layers, &urls)?;
-    Ok(Deployment { urls, username, password })
+    let tls = tls::resolve(layers, &urls)?;
+    Ok(Deployment { urls, username, password, tls })
 }
 
 /// Settles the alias and makes its table a layer. An alias that somebody named must have a table in

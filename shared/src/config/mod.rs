@@ -28,6 +28,7 @@ mod shape;
 mod spec;
 mod table;
 mod tables;
+mod tls;
 mod url;
 
 #[cfg(test)]
@@ -48,4 +49,5 @@ pub use secret::Secret;
 pub use settings::{Action, Queries, Settings, Source};
 pub use spec::{Fallback, Kind, Section, Spec};
 pub use table::{SETTINGS, by_flag, by_name};
+pub use tls::TlsSettings;
 pub use url::RedisUrl;

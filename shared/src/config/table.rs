@@ -37,6 +37,24 @@ pub const SETTINGS: &[Spec] = &[
     Spec::redis("password_file", "KEYSWEEP_PASSWORD_FILE", Kind::Path)
         .flag("--password-file")
         .help("File that holds the Redis password"),
+    Spec::redis("cacert", "KEYSWEEP_CACERT", Kind::Path)
+        .flag("--cacert")
+        .derived("the system's")
+        .help("Certificates of authorities to trust with rediss://, in PEM"),
+    Spec::redis("cert", "KEYSWEEP_CERT", Kind::Path)
+        .flag("--cert")
+        .help("Client certificate for rediss://, in PEM"),
+    Spec::redis("key", "KEYSWEEP_KEY", Kind::Path)
+        .flag("--key")
+        .help("Private key of the client certificate, in PEM"),
+    Spec::redis("sni", "KEYSWEEP_SNI", Kind::Text)
+        .flag("--sni")
+        .derived("the host")
+        .help("Name that the servers' certificates hold"),
+    Spec::redis("insecure", "KEYSWEEP_INSECURE", Kind::Switch)
+        .flag("--insecure")
+        .default("false")
+        .help("Take any certificate: encrypted, but nobody knows with whom"),
     Spec::job("db", "KEYSWEEP_DB", Kind::Whole { min: 0, max: 65_535 })
         .flag("--db")
         .default("0")

@@ -7,6 +7,7 @@ use super::redact::redact;
 use super::secret::Secret;
 
 const TCP_SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
+const TLS_SCHEMES: [&str; 2] = ["rediss", "valkeys"];
 const SOCKET_SCHEMES: [&str; 3] = ["unix", "redis+unix", "valkey+unix"];
 
 /// A URL of one seed node. It may hold a password, so it is shown redacted.
@@ -38,6 +39,13 @@ impl RedisUrl {
         };
         let (login, db) = parts;
         Some(Self { text: text.to_owned(), login, db })
+    }
+
+    /// Whether it asks for TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        let scheme = self.text.split(':').next().unwrap_or_default();
+        TLS_SCHEMES.iter().any(|tls| scheme.eq_ignore_ascii_case(tls))
     }
 
     /// The whole URL, with its password, for the one place that connects. The user name, password

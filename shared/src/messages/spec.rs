@@ -162,6 +162,9 @@ pub struct RunSpec {
     /// How fast it may go.
     #[serde(default)]
     pub pace: Pace,
+    /// Whether who planned it took any certificate (`--insecure`).
+    #[serde(default)]
+    pub insecure: bool,
 }
 
 /// How fast a run may go. Without either limit, at full speed.

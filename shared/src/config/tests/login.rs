@@ -7,9 +7,9 @@ use super::*;
 fn check(given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: &str, expected: &str) {
     let env = Environment::from_pairs(env.iter().copied());
     let settings = resolve(&flags(given_flags), &env, Some(&file(text))).expect("good settings");
-    let word = settings.password.value.as_ref().map_or("-", Secret::expose);
-    let user = settings.username.value.as_deref().unwrap_or("-");
-    let seen = format!("{user} {word} ({}) {}", settings.password.origin, settings.db.value);
+    let word = settings.redis.password.value.as_ref().map_or("-", Secret::expose);
+    let user = settings.redis.username.value.as_deref().unwrap_or("-");
+    let seen = format!("{user} {word} ({}) {}", settings.redis.password.origin, settings.db.value);
     assert_eq!(seen, expected);
     assert!(word == "-" || !format!("{settings:?} {:?}", settings.rows()).contains(word));
 }
@@ -46,7 +46,7 @@ fn a_password_file_is_read_and_starts_at_the_job_file() {
     let of = |name: &str| {
         let text = format!("[redis.main]\npassword_file = \"{name}\"\n");
         let file = JobFile::parse(&dir.join(FILE), &text).expect("the right shape");
-        resolve(&FlagLayer::default(), &Environment::default(), Some(&file)).map(|s| s.password)
+        resolve(&FlagLayer::default(), &Environment::default(), Some(&file)).map(|s| s.redis.password)
     };
     let password = of("word").expect("a password");
     assert_eq!(password.value, Some(Secret::new("pw file ")));

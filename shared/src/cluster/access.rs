@@ -1,0 +1,85 @@
+//! How to get at a deployment: its addresses, who we are there, and how its connections are made.
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+
+use super::conn::Conn;
+use super::fault::{Fault, FaultKind};
+use super::socket::{Dial, Tls};
+use crate::config::redact;
+
+/// How to get at a Redis deployment. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct Access {
+    /// Seed addresses, as `redis://host:port` URLs; `rediss://` with TLS.
+    pub urls: Vec<String>,
+    /// User name; wins over one in a URL.
+    pub username: Option<String>,
+    /// Password; wins over one in a URL.
+    pub password: Option<String>,
+    /// Logical database (0 on a cluster).
+    pub db: u32,
+    /// How to speak TLS to every node; `None` if the deployment does not.
+    pub tls: Option<Tls>,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access")
+            .field("seeds", &self.urls.len())
+            .field("db", &self.db)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// Access without a password, for servers that we started ourselves.
+    #[must_use]
+    pub fn open(urls: Vec<String>) -> Self {
+        Self { urls, username: None, password: None, db: 0, tls: None }
+    }
+
+    /// Whether connections are encrypted, but nobody knows with whom (`--insecure`).
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.verifies())
+    }
+
+    /// Connects to the seed `url`.
+    pub async fn connect_seed(&self, url: &str, name: &str) -> Result<Conn, Fault> {
+        Conn::connect(Dial::new(self.info(url)?, self.tls.clone()), name).await
+    }
+
+    /// Connects to a node of the deployment, with the credentials of the first seed.
+    pub async fn connect_node(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
+        let first = self.urls.first().map(String::as_str).unwrap_or_default();
+        let info = self.info(first)?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
+        Conn::connect(Dial::new(info, self.tls.clone()), name).await
+    }
+
+    fn info(&self, url: &str) -> Result<ConnectionInfo, Fault> {
+        let bad = |e: redis::RedisError| {
+            Fault::new(FaultKind::Refused, redact(url), format!("not a Redis address: {e}"))
+        };
+        // The client library opens no sockets for us, and so has to know nothing of TLS.
+        let info = without_tls(url).as_str().into_connection_info().map_err(bad)?;
+        let mut settings = info.redis_settings().clone();
+        if let Some(user) = &self.username {
+            settings = settings.set_username(user);
+        }
+        if let Some(password) = &self.password {
+            settings = settings.set_password(password);
+        }
+        let settings = settings.set_db(i64::from(self.db)).set_skip_set_lib_name();
+        Ok(info.set_redis_settings(settings))
+    }
+}
+
+/// The same address under the scheme without TLS.
+fn without_tls(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("rediss") => format!("redis://{rest}"),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("valkeys") => format!("valkey://{rest}"),
+        _ => url.to_owned(),
+    }
+}
