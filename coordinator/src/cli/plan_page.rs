@@ -72,7 +72,8 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let _ = writeln!(page, "  {}", wrap(&inactive, 2));
     }
     if survey.spec.insecure {
-        let insecure = "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are";
+        let insecure =
+            "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are";
         let _ = writeln!(page, "  {}", wrap(insecure, 2));
     }
     if let Some(why) = &survey.spec.inactive_refused {

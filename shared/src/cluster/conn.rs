@@ -41,11 +41,16 @@ impl Conn {
                 return Err(Fault { kind, ..fault });
             }
         };
-        #[expect(clippy::disallowed_methods, reason = "it ends with the connection, and tells it what went wrong")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the connection, and tells it what went wrong"
+        )]
         let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
         let conn = Self { connection, origin: Arc::new((dial, name.to_owned())), _driver: driver };
-        conn.introduce(name).await?;
-        Ok(conn)
+        match conn.introduce(name).await {
+            Ok(()) => Ok(conn),
+            Err(fault) => Err(explain(&conn.origin.0, fault).await),
+        }
     }
 
     /// Names the connection, and asks that our look-ups leave the keys' idle times alone (Redis 7.2 and
@@ -114,7 +119,11 @@ impl Conn {
         let mut connection = self.connection.clone();
         let replies = connection.send_packed_commands(&batch.0, 0, count).await;
         let replies = replies.map_err(|e| Fault::from_redis(self.address(), &e))?;
-        if replies.len() == count { Ok(replies) } else { Err(Fault::unexpected(self.address(), "a pipeline")) }
+        if replies.len() == count {
+            Ok(replies)
+        } else {
+            Err(Fault::unexpected(self.address(), "a pipeline"))
+        }
     }
 
     /// The fault that `reply` is, if it is one.

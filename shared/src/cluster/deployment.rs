@@ -211,7 +211,8 @@ async fn explore_seed(
 /// The topology as the node behind `conn`, which we reached as `host`, sees it.
 async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, Fault> {
     let shards = ask_shards(conn).await?;
-    let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host, conn.encrypted())).collect();
+    let primaries =
+        shards.into_iter().filter_map(|shard| primary_of(shard, host, conn.encrypted())).collect();
     Ok(Topology { cluster: true, primaries })
 }
 

@@ -22,8 +22,8 @@ use super::error::ConfigError;
 use super::layers::Layers;
 use super::origin::{Origin, Setting};
 use super::parse;
-use super::tls;
 use super::secret::Secret;
+use super::tls;
 
 /// Where the nats CLI connects to with a context that has no URL.
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
 use rustls::Error;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;

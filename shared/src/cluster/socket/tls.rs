@@ -70,9 +70,10 @@ impl Tls {
             true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified::new())),
             false => builder.with_root_certificates(authorities(files.ca.as_deref())?),
         };
-        let name = files.sni.as_ref().map(|name| {
-            ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name.clone()))
-        });
+        let name = files
+            .sni
+            .as_ref()
+            .map(|name| ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name.clone())));
         Ok(Self {
             config: Arc::new(identified(builder, files.identity.as_ref())?),
             name: name.transpose()?,
@@ -105,7 +106,8 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     match file {
         Some(path) => {
             for certificate in certificates(path)? {
-                let problem = |e: rustls::Error| unusable(path, format!("it holds a broken certificate: {e}"));
+                let problem =
+                    |e: rustls::Error| unusable(path, format!("it holds a broken certificate: {e}"));
                 roots.add(certificate).map_err(problem)?;
             }
         }
@@ -130,7 +132,9 @@ fn identified(
     let Some((cert, key)) = identity else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(cert)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| match e {
-        pem::Error::NoItemsFound => unusable(key, "it holds no private key in PEM, or one that a password locks"),
+        pem::Error::NoItemsFound => {
+            unusable(key, "it holds no private key in PEM, or one that a password locks")
+        }
         other => broken(key, &other),
     })?;
     builder.with_client_auth_cert(chain, secret).map_err(|e| match e {

@@ -44,6 +44,11 @@ fn of_certificate(what: &CertificateError, host: &str) -> String {
              certificate with `--cacert`"
                 .to_owned()
         }
+        CertificateError::BadSignature => {
+            "its certificate was issued by another authority than the one of the same name that is trusted; name the \
+             file of the right one with `--cacert`"
+                .to_owned()
+        }
         CertificateError::ExpiredContext { not_after, .. } => {
             format!("its certificate has expired, on {}; the server needs a new one", date(*not_after))
         }
@@ -102,5 +107,6 @@ fn of_alert(alert: AlertDescription) -> String {
 
 fn date(moment: UnixTime) -> String {
     let seconds = i64::try_from(moment.as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_second(seconds).map_or_else(|_| "a date out of range".to_owned(), |moment| moment.to_string())
+    Timestamp::from_second(seconds)
+        .map_or_else(|_| "a date out of range".to_owned(), |moment| moment.to_string())
 }

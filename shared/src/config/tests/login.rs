@@ -71,3 +71,27 @@ fn secrets_hide_in_debug() {
     let all = format!("{env:?} {layer:?} {file:?} {:?}", Secret::new("hush"));
     assert!(!all.contains("hush"), "{all}");
 }
+
+/// What is wrong with TLS settings, or nothing.
+#[track_caller]
+fn check_tls(given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: &str, expected: &str) {
+    let seen = shown("cacert", given_flags, env, Some(text));
+    assert!(seen.contains(expected), "{seen} does not say {expected}");
+}
+
+#[test]
+fn settings_of_tls_belong_to_urls_that_ask_for_it() {
+    let table = "[redis.main]\nurls = [\"rediss://a\"]\ncacert = \"ca.pem\"\n";
+    check_tls(&[], &[], table, "ca.pem (keysweep.toml:3)");
+    check_tls(&[("--cacert", "other.pem")], &[], table, "other.pem (flag --cacert)");
+    // Whoever gives another URL has not asked for what a lower layer says.
+    check_tls(&[("--redis", "redis://b")], &[], table, "ca.pem (keysweep.toml:3)");
+    let plain = table.replace("rediss", "redis");
+    check_tls(&[], &[], &plain, "keysweep.toml:3: `cacert` is about TLS, but `redis://a` asks for none");
+    check_tls(&[("--insecure", "true")], &[], &plain, "`--insecure` is about TLS");
+    check_tls(&[("--insecure", "false")], &[], &plain.replace("cacert", "sni"), "keysweep.toml:3: `sni`");
+    check_tls(&[("--cert", "c.pem")], &[], table, "`--cert` needs `key` as well (`--key`)");
+    check_tls(&[], &[("KEYSWEEP_KEY", "k.pem")], table, "`KEYSWEEP_KEY` needs `cert` as well (`--cert`)");
+    let mixed = "[redis.main]\nurls = [\"rediss://a\", \"redis://me:pw@b\"]\n";
+    check_tls(&[], &[], mixed, "`rediss://a` asks for TLS and `redis://me:***@b` does not");
+}
