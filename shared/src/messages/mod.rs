@@ -14,7 +14,7 @@ use crate::slot::SlotSet;
 
 pub use pacing::NodePacing;
 pub use spec::{
-    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
+    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, LeftOut, Pace, PlannedNode,
     Rules, RunSpec,
 };
 
