@@ -66,8 +66,19 @@ async fn what_nodes_announce() {
     check(&plan(place.url(), &each), "node.invalid");
     let wrong: Vec<String> = ports.iter().map(|port| format!("node.invalid:{port}=127.0.0.1:1")).collect();
     plan(place.url(), &wrong).fails(5, &["node.invalid:", "(reached at `127.0.0.1:1`)"]);
-    plan(place.url(), &["node.invalid".to_owned()]).fails(2, &["`--nat` is `node.invalid`", "10.0.0.1:6379="]);
-    let run = ["run", "--yes", "--json", "--grace", "0s", "--nat", "node.invalid=127.0.0.1", "--redis", place.url()];
+    plan(place.url(), &["node.invalid".to_owned()])
+        .fails(2, &["`--nat` is `node.invalid`", "10.0.0.1:6379="]);
+    let run = [
+        "run",
+        "--yes",
+        "--json",
+        "--grace",
+        "0s",
+        "--nat",
+        "node.invalid=127.0.0.1",
+        "--redis",
+        place.url(),
+    ];
     let ended = keysweep(&run).run();
     assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], stale, "{ended}");
 }

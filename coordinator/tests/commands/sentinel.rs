@@ -48,7 +48,8 @@ async fn a_primary_is_found_by_its_name() {
     // What is wrong, and with whom.
     let other = format!("redis+sentinel://{hosts}/other");
     plan(&other, &[]).fails(2, &[&sentinel.address(), "watches no `other`", "SENTINEL MASTERS"]);
-    plan(&format!("redis+sentinel://{silent}/{NAME}"), &[]).fails(5, &[&silent, "it is a Sentinel", "refused"]);
+    plan(&format!("redis+sentinel://{silent}/{NAME}"), &[])
+        .fails(5, &[&silent, "it is a Sentinel", "refused"]);
     let wrong = format!("redis+sentinel://me:{SECRET}-not@{hosts}/{NAME}");
     plan(&wrong, &[]).fails(2, &["refused the user or the password", "(user `me`)", "check `--user`"]);
     plan("redis+sentinel://127.0.0.1:1", &[]).fails(2, &["`--redis` is `redis+sentinel://127.0.0.1:1`"]);

@@ -50,7 +50,15 @@ impl Access {
     /// Access without a password, for servers that we started ourselves.
     #[must_use]
     pub fn open(urls: Vec<String>) -> Self {
-        Self { urls, username: None, password: None, db: 0, tls: None, sentinels: Login::default(), nat: Vec::new() }
+        Self {
+            urls,
+            username: None,
+            password: None,
+            db: 0,
+            tls: None,
+            sentinels: Login::default(),
+            nat: Vec::new(),
+        }
     }
 
     /// Whether connections are encrypted, but nobody knows with whom (`--insecure`).

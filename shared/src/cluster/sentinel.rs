@@ -35,8 +35,10 @@ async fn ask(
 ) -> Result<(String, u16), Fault> {
     let said = |fault: Fault| {
         let way_out = match fault.kind {
-            FaultKind::Authentication => "; Sentinels have a login of their own: `--sentinel-user`, and the password in \
-                                          `--sentinel-password-file` or `KEYSWEEP_SENTINEL_PASSWORD`",
+            FaultKind::Authentication => {
+                "; Sentinels have a login of their own: `--sentinel-user`, and the password in \
+                                          `--sentinel-password-file` or `KEYSWEEP_SENTINEL_PASSWORD`"
+            }
             _ => "",
         };
         Fault { detail: format!("it is a Sentinel, and says: {}{way_out}", fault.detail), ..fault }
@@ -69,7 +71,10 @@ pub(super) async fn check(conn: &Conn, url: &SentinelUrl) -> Result<(), Fault> {
     let info = super::info::Info::parse(info);
     match info.text("role") {
         Some("slave") => {
-            let detail = format!("Sentinels call it the primary of `{}`, but it is a replica: a failover is going on", url.primary);
+            let detail = format!(
+                "Sentinels call it the primary of `{}`, but it is a replica: a failover is going on",
+                url.primary
+            );
             Err(Fault::new(FaultKind::NotReady, conn.address(), detail))
         }
         _ => Ok(()),

@@ -43,7 +43,8 @@ pub async fn weigh(conn: &Conn, keys: &[(Key, bool)]) -> Result<Weights, Fault> 
         match replies.next() {
             Some(Value::Int(bytes)) => weight.bytes = Some(bytes.unsigned_abs()),
             Some(reply) => {
-                let refused = |fault: &Fault| fault.kind == FaultKind::Forbidden || fault.is_unknown_command();
+                let refused =
+                    |fault: &Fault| fault.kind == FaultKind::Forbidden || fault.is_unknown_command();
                 if let Some(fault) = conn.fault(&reply).filter(refused) {
                     found.refused = Some(fault.detail);
                 }

@@ -36,7 +36,8 @@ impl fmt::Display for NatEntry {
 #[must_use]
 pub fn reachable(map: &[NatEntry], host: &str, port: u16) -> Option<(String, u16)> {
     let of = |wanted: Option<u16>| {
-        let names = |entry: &&NatEntry| entry.announced.0.eq_ignore_ascii_case(host) && entry.announced.1 == wanted;
+        let names =
+            |entry: &&NatEntry| entry.announced.0.eq_ignore_ascii_case(host) && entry.announced.1 == wanted;
         map.iter().find(names)
     };
     let entry = of(Some(port)).or_else(|| of(None))?;

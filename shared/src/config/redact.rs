@@ -18,7 +18,9 @@ pub fn redact(url: &str) -> String {
         Some(at) if query(&rest[..at]) != rest[..at] => MASK.to_owned(),
         Some(at) => format!("{}@{}", user_info(&rest[..at]), query(&rest[at + 1..])),
         // Several hosts are no odd URL there.
-        None if scheme.contains("+sentinel:") && rest.split(',').all(|host| port(host) == host) => query(rest),
+        None if scheme.contains("+sentinel:") && rest.split(',').all(|host| port(host) == host) => {
+            query(rest)
+        }
         None => query(&port(rest)),
     };
     format!("{scheme}{shown}")

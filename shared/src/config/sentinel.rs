@@ -86,7 +86,10 @@ mod tests {
     fn urls_of_sentinels() {
         check("redis+sentinel://a/m", Some(("a:26379", "m", "redis://h:1/")));
         check("redis+sentinel://a:1,b:2/m/3", Some(("a:1 b:2", "m", "redis://h:1/3")));
-        check("rediss+sentinel://me:p%40w@a,[::1]:5/m/", Some(("a:26379 [::1]:5", "m", "rediss://me:p%40w@h:1/")));
+        check(
+            "rediss+sentinel://me:p%40w@a,[::1]:5/m/",
+            Some(("a:26379 [::1]:5", "m", "rediss://me:p%40w@h:1/")),
+        );
         check("VALKEY+SENTINEL://:pw@a/m", Some(("a:26379", "m", "valkey://:pw@h:1/")));
         for wrong in [
             "redis://a/m",

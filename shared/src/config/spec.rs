@@ -240,9 +240,11 @@ impl Kind {
             Self::Urls => "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
                  `unix`, and `redis+sentinel://host:26379/name`), each with its scheme"
                 .to_owned(),
-            Self::Addresses => "entries such as `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for \
+            Self::Addresses => {
+                "entries such as `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for \
                  every port"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::NatsUrls => "one or more URLs such as `nats://host:4222` or `tls://host`".to_owned(),
             Self::Context => "the name of a nats CLI context, without `/` and `..`".to_owned(),
             Self::Patterns => format!(

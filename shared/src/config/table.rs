@@ -45,9 +45,9 @@ pub const SETTINGS: &[Spec] = &[
     Spec::redis("sentinel_password_file", "KEYSWEEP_SENTINEL_PASSWORD_FILE", Kind::Path)
         .flag("--sentinel-password-file")
         .help("File that holds the password at the Sentinels"),
-    Spec::redis("nat", "KEYSWEEP_NAT", Kind::Addresses)
-        .flag("--nat")
-        .help("Where a server is reached that announces another address: announced=reachable; may be repeated"),
+    Spec::redis("nat", "KEYSWEEP_NAT", Kind::Addresses).flag("--nat").help(
+        "Where a server is reached that announces another address: announced=reachable; may be repeated",
+    ),
     Spec::redis("cacert", "KEYSWEEP_CACERT", Kind::Path)
         .flag("--cacert")
         .derived("the system's")

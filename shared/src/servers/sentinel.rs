@@ -34,7 +34,8 @@ impl Sentinel {
     async fn start_at(name: &str, (watched, tls): (u16, bool), more: &[&str]) -> Result<Self, ServersError> {
         let binary = binary::redis_server()?;
         for _ in 0..PORT_ATTEMPTS_MAX {
-            let [port, other, _] = free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
+            let [port, other, _] =
+                free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
             let (dir, tls_port) = (fresh_dir()?, tls.then_some(other));
             let tls_line = tls_port.map(|port| format!("tls-port {port}")).unwrap_or_default();
             let config = dir.join("sentinel.conf");
@@ -46,7 +47,8 @@ impl Sentinel {
                 dir.display(),
                 more.join("\n")
             );
-            fs::write(&config, text).map_err(ServersError::system(format!("write `{}`", config.display())))?;
+            fs::write(&config, text)
+                .map_err(ServersError::system(format!("write `{}`", config.display())))?;
             let args = [config.display().to_string(), "--sentinel".to_owned()];
             let sentinel = Self { keeper: Keeper::start(dir, &binary, &args)?, port, tls_port };
             match sentinel.wait_until_ready().await {
@@ -97,7 +99,9 @@ impl Sentinel {
         loop {
             let info = ask(&conn, "INFO sentinel").await?;
             let line = info.lines().find(|line| line.contains(&format!("name={name},")));
-            if line.is_some_and(|line| line.contains(&format!("slaves={count}")) && line.contains("status=ok")) {
+            if line
+                .is_some_and(|line| line.contains(&format!("slaves={count}")) && line.contains("status=ok"))
+            {
                 return Ok(());
             }
             self.keeper.check_starting().map_err(|why| self.keeper.not_ready(&self.address(), &why))?;
