@@ -157,7 +157,10 @@ async fn commands_that_were_renamed_away() {
     let place = Place::standalone(&server).await;
     let stale = place.seed(300).await;
     let ended = run(place.url(), &[]);
-    assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], stale, "{ended}");
+    let result = ended.exits(0).result("completed");
+    assert_eq!(result["cleanedKeys"], stale, "{ended}");
+    let problem = result["metrics"]["prefixes"]["problem"].as_str().unwrap_or_default();
+    assert!(problem.contains("unknown command 'MEMORY'"), "{ended}");
     let server = start(&["INFO"]).await;
     let ended = run(&server.url(), &[]);
     ended.fails(4, &[&server.url()[8..], "unknown command", "rename-command"]);
