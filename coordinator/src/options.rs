@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use shared::cluster::{Access, Tls, TlsError, TlsFiles};
+use shared::cluster::{Access, Login, Tls, TlsError, TlsFiles};
 use shared::config::{self, Deployment, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
@@ -167,7 +167,8 @@ static TOLD: Once = Once::new();
 /// # Errors
 /// When a file is of no use.
 pub fn access(deployment: &Deployment, db: u32) -> Result<Access, OptionsError> {
-    let Deployment { urls, username, password, tls } = deployment;
+    let Deployment { urls, username, password, tls, sentinel_user, sentinel_password, nat } = deployment;
+    let word = |secret: &Option<Secret>| secret.as_ref().map(Secret::expose).map(str::to_owned);
     let encrypted = urls.value.iter().any(RedisUrl::is_encrypted);
     let files = TlsFiles {
         ca: tls.cacert.value.clone(),
@@ -178,9 +179,11 @@ pub fn access(deployment: &Deployment, db: u32) -> Result<Access, OptionsError> 
     let access = Access {
         urls: urls.value.iter().map(|url| url.expose().to_owned()).collect(),
         username: username.value.clone(),
-        password: password.value.as_ref().map(Secret::expose).map(str::to_owned),
+        password: word(&password.value),
         db,
         tls: encrypted.then(|| Tls::new(&files)).transpose()?,
+        sentinels: Login { username: sentinel_user.value.clone(), password: word(&sentinel_password.value) },
+        nat: nat.value.clone(),
     };
     if access.is_insecure() {
         // Once is enough, however many commands and jobs of a process read the settings.

@@ -58,6 +58,7 @@ fn spec(run: RunId) -> RunSpec {
         activity_source: None,
         inactive_refused: None,
         insecure: false,
+        left_out: Vec::new(),
         application: Application::default(),
         pace: Pace::default(),
     }

@@ -80,6 +80,9 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let refused = format!("Aggressive cleanup is REFUSED: {why}");
         let _ = writeln!(page, "  {}", wrap(&refused, 2));
     }
+    for node in &survey.spec.left_out {
+        let _ = writeln!(page, "  {}", wrap(&format!("LEFT OUT: {} (slots {})", node.cause, node.slots), 2));
+    }
     if !survey.missing.is_empty() {
         let missing = format!("NOT COVERED, because nobody serves them: slots {}", survey.missing);
         let _ = writeln!(page, "  {}", wrap(&missing, 2));
@@ -146,6 +149,10 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "activitySource": survey.spec.activity_source,
         "activeUsers": survey.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
         "aggressiveCleanupRefused": survey.spec.inactive_refused,
+        "leftOut": survey.spec.left_out.iter().map(|node| json!({
+            "cause": node.cause,
+            "slots": node.slots.to_string(),
+        })).collect::<Vec<_>>(),
         "insecure": survey.spec.insecure,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),

@@ -17,7 +17,25 @@ issue() {
 issue server IP:127.0.0.1,DNS:localhost 2
 issue client IP:127.0.0.1,DNS:localhost 2
 issue elsewhere DNS:elsewhere.test 2
-issue old IP:127.0.0.1 -1
+# Only this command can date a certificate back.
+touch index.txt
+echo 1000 > serial
+cat > ca.cnf <<EOF
+[ca]
+default_ca = ours
+[ours]
+database = index.txt
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+EOF
+openssl req $curve -keyout old.key -out old.csr -subj "/CN=old"
+echo "subjectAltName=IP:127.0.0.1" > old.ext
+openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in old.csr -out old.pem \
+  -startdate 20200101000000Z -enddate 20200201000000Z -extfile old.ext
 "#;
 
 /// A directory with `ca.pem`, and `.pem` and `.key` of `server` and `client`; of `elsewhere`, which is for another

@@ -151,7 +151,7 @@ async fn certificates_that_are_no_good() {
     );
     assert_eq!(there.plan(&[]).exits(0).json()["staleTTLKeys"], 10);
     there.shows("old").await;
-    refused(&there.plan(&[]), &[address, "its certificate has expired, on 20"]);
+    refused(&there.plan(&[]), &[address, "its certificate has expired, on 2020-02-01"]);
     there.shows("elsewhere").await;
     let wrong = ["its certificate is not for `127.0.0.1`, but for `elsewhere.test`", "`--sni`"];
     refused(&there.plan(&[]), &wrong);

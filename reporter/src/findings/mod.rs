@@ -7,7 +7,7 @@ mod run;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shared::messages::CancelKind;
+use shared::messages::{CancelKind, LeftOut};
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
 use shared::result::{Accounting, Coverage};
 
@@ -34,6 +34,8 @@ pub struct Facts {
     pub aggressive_refused: Option<String>,
     /// Whether the servers did not have to prove who they are.
     pub insecure: bool,
+    /// Nodes that the run was planned without.
+    pub left_out: Vec<LeftOut>,
     /// The fullest primary's memory, 0 to 100 % of its limit.
     pub memory_usage_percent: Option<f64>,
     /// Keys without TTL found.
@@ -62,10 +64,11 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     run::stale,
     run::stopped,
     run::not_covered,
+    run::left_out,
     run::given_up,
     run::too_long,
     run::undone,

@@ -4,8 +4,9 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use super::conn::Conn;
 use super::fault::{Fault, FaultKind};
+use super::sentinel;
 use super::socket::{Dial, Tls};
-use crate::config::redact;
+use crate::config::{NatEntry, SentinelUrl, reachable, redact};
 
 /// How to get at a Redis deployment. `Debug` shows no secret.
 #[derive(Clone)]
@@ -20,6 +21,19 @@ pub struct Access {
     pub db: u32,
     /// How to speak TLS to every node; `None` if the deployment does not.
     pub tls: Option<Tls>,
+    /// Who we are to Sentinels.
+    pub sentinels: Login,
+    /// Where servers are reached that announce other addresses.
+    pub nat: Vec<NatEntry>,
+}
+
+/// A user and a password. No `Debug`, because of the password.
+#[derive(Clone, Default)]
+pub struct Login {
+    /// The user; the default one if absent.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<String>,
 }
 
 impl std::fmt::Debug for Access {
@@ -36,7 +50,15 @@ impl Access {
     /// Access without a password, for servers that we started ourselves.
     #[must_use]
     pub fn open(urls: Vec<String>) -> Self {
-        Self { urls, username: None, password: None, db: 0, tls: None }
+        Self {
+            urls,
+            username: None,
+            password: None,
+            db: 0,
+            tls: None,
+            sentinels: Login::default(),
+            nat: Vec::new(),
+        }
     }
 
     /// Whether connections are encrypted, but nobody knows with whom (`--insecure`).
@@ -45,16 +67,46 @@ impl Access {
         self.tls.as_ref().is_some_and(|tls| !tls.verifies())
     }
 
-    /// Connects to the seed `url`.
+    /// Connects to the seed `url`; if it names Sentinels, to the server that is the primary now.
     pub async fn connect_seed(&self, url: &str, name: &str) -> Result<Conn, Fault> {
-        Conn::connect(Dial::new(self.info(url)?, self.tls.clone()), name).await
+        let Some(sentinels) = SentinelUrl::parse(url) else {
+            return Conn::connect(Dial::new(self.info(url)?, self.tls.clone()), name).await;
+        };
+        let (host, port) = sentinel::primary(self, &sentinels, name).await?;
+        let info = self.info(&sentinels.at(&host, port))?;
+        let soon = |fault| sentinel::soon(&sentinels, fault);
+        let conn = Conn::connect(self.dial(info, host, port), name).await.map_err(soon)?;
+        sentinel::check(&conn, &sentinels).await?;
+        Ok(conn)
     }
 
     /// Connects to a node of the deployment, with the credentials of the first seed.
     pub async fn connect_node(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
         let first = self.urls.first().map(String::as_str).unwrap_or_default();
-        let info = self.info(first)?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
+        let first = SentinelUrl::parse(first).map_or_else(|| first.to_owned(), |url| url.at(host, port));
+        Conn::connect(self.dial(self.info(&first)?, host.to_owned(), port), name).await
+    }
+
+    /// Connects to a Sentinel, with the login that is theirs.
+    pub(super) async fn connect_sentinel(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
+        let Login { username, password } = self.sentinels.clone();
+        let nobody = Self { username, password, db: 0, ..self.clone() };
+        let info = nobody.info("redis://sentinel")?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
         Conn::connect(Dial::new(info, self.tls.clone()), name).await
+    }
+
+    /// Whether Sentinels say where the server is, so that it may be another one next time.
+    pub(super) fn asks_sentinels(&self) -> bool {
+        self.urls.iter().any(|url| SentinelUrl::parse(url).is_some())
+    }
+
+    /// The way to a server that announces itself as `host` and `port`.
+    fn dial(&self, info: ConnectionInfo, host: String, port: u16) -> Dial {
+        let there = reachable(&self.nat, &host, port);
+        let announced = format!("{host}:{port}");
+        let (host, port) = there.clone().unwrap_or((host, port));
+        let dial = Dial::new(info.set_addr(ConnectionAddr::Tcp(host, port)), self.tls.clone());
+        if there.is_some() { dial.announced_as(announced) } else { dial }
     }
 
     fn info(&self, url: &str) -> Result<ConnectionInfo, Fault> {

@@ -38,7 +38,7 @@ impl Conn {
                 let fault = explain(&dial, Fault::from_redis(&dial.address, &e)).await;
                 // Nothing of ours was done yet.
                 let kind = if fault.kind == FaultKind::Lost { FaultKind::Unreachable } else { fault.kind };
-                return Err(Fault { kind, ..fault });
+                return Err(dial.blame(Fault { kind, ..fault }));
             }
         };
         #[expect(
@@ -49,7 +49,7 @@ impl Conn {
         let conn = Self { connection, origin: Arc::new((dial, name.to_owned())), _driver: driver };
         match conn.introduce(name).await {
             Ok(()) => Ok(conn),
-            Err(fault) => Err(explain(&conn.origin.0, fault).await),
+            Err(fault) => Err(conn.origin.0.blame(explain(&conn.origin.0, fault).await)),
         }
     }
 

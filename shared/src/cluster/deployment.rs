@@ -91,14 +91,20 @@ impl Deployment {
         self.access.db
     }
 
-    /// Asks again who serves what.
+    /// Asks again who serves what; Sentinels, which server is the primary now. If that is another one, connections
+    /// to the one before are given up, although it may still answer, as a replica: [`Deployment::conn`] leads to the
+    /// new one from then on. It is the same node by its name, and another process: its cursors, counters and ledgers
+    /// are its own.
     pub async fn refresh(&self) -> Result<Arc<Topology>, Fault> {
-        let topology = match explore(&self.access, self.name).await {
-            Ok((topology, _)) => topology,
+        let (topology, conns) = match explore(&self.access, self.name).await {
+            Ok(found) => found,
             // The seeds may be gone while the others still know each other.
-            Err(fault) => self.explore_known().await.ok_or(fault)?,
+            Err(fault) => (self.explore_known().await.ok_or(fault)?, BTreeMap::new()),
         };
         let mut state = self.state();
+        if !topology.cluster && *state.topology != topology {
+            (state.conns, state.down) = (conns, BTreeMap::new());
+        }
         state.topology = Arc::new(topology);
         Ok(Arc::clone(&state.topology))
     }
@@ -134,10 +140,17 @@ impl Deployment {
         let gone =
             || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
         let primary = primary.ok_or_else(gone)?;
-        let connected = self.access.connect_node(&primary.host, primary.port, self.name).await;
+        let by_sentinels = !self.topology().cluster && self.access.asks_sentinels();
+        let connected = match by_sentinels {
+            true => self.connect_anew(node).await,
+            false => self.access.connect_node(&primary.host, primary.port, self.name).await,
+        };
         let mut state = self.state();
         match connected {
             Ok(conn) => {
+                if by_sentinels {
+                    state.topology = Arc::new(standalone(&conn));
+                }
                 state.down.remove(node);
                 state.conns.insert(node.clone(), conn.clone());
                 Ok(conn)
@@ -197,15 +210,24 @@ async fn explore_seed(
 ) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
     // The topology is the same in every database, and a cluster has only the first.
     let seed = Access { db: 0, ..access.clone() }.connect_seed(url, name).await?;
-    let (host, port) = seed.address().rsplit_once(':').unwrap_or((seed.address(), "0"));
-    let port = port.parse().unwrap_or_default();
     if node::status(&seed, 0).await?.cluster {
-        return Ok((cluster_topology(&seed, host).await?, BTreeMap::new()));
+        return Ok((cluster_topology(&seed, host_and_port(&seed).0).await?, BTreeMap::new()));
     }
-    let node = NodeId::new(STANDALONE);
-    let primary = Primary { node: node.clone(), host: host.to_owned(), port, slots: SlotSet::new() };
     let conn = access.connect_seed(url, name).await?;
-    Ok((Topology { cluster: false, primaries: vec![primary] }, BTreeMap::from([(node, conn)])))
+    Ok((standalone(&conn), BTreeMap::from([(NodeId::new(STANDALONE), conn)])))
+}
+
+fn host_and_port(conn: &Conn) -> (&str, u16) {
+    let (host, port) = conn.address().rsplit_once(':').unwrap_or((conn.address(), "0"));
+    (host, port.parse().unwrap_or_default())
+}
+
+/// The topology of the one server behind `conn`.
+fn standalone(conn: &Conn) -> Topology {
+    let (host, port) = host_and_port(conn);
+    let primary =
+        Primary { node: NodeId::new(STANDALONE), host: host.to_owned(), port, slots: SlotSet::new() };
+    Topology { cluster: false, primaries: vec![primary] }
 }
 
 /// The topology as the node behind `conn`, which we reached as `host`, sees it.

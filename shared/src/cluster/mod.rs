@@ -16,12 +16,13 @@ mod nodes_text;
 pub mod ours;
 mod parse_error;
 pub mod preflight;
+mod sentinel;
 mod shards;
 mod socket;
 mod text;
 pub mod weigh;
 
-pub use access::Access;
+pub use access::{Access, Login};
 pub use conn::{Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};
 pub use fault::{Fault, FaultKind};

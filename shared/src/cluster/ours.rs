@@ -74,6 +74,7 @@ mod tests {
             application: Application::default(),
             pace: Pace::default(),
             insecure: false,
+            left_out: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::error::ConfigError;
 use super::file::{JobFile, no_such_alias};
 use super::layers::{FlagLayer, Layers};
 use super::login::{self, Credentials};
+use super::nat::NatEntry;
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::secret::Secret;
@@ -31,6 +32,12 @@ pub struct Deployment {
     pub password: Setting<Option<Secret>>,
     /// How to speak TLS, if the URLs ask for it.
     pub tls: TlsSettings,
+    /// The user to log in as to Sentinels.
+    pub sentinel_user: Setting<Option<String>>,
+    /// The password for them.
+    pub sentinel_password: Setting<Option<Secret>>,
+    /// Where servers are reached that announce other addresses.
+    pub nat: Setting<Vec<NatEntry>>,
 }
 
 /// Every deployment that a worker may be asked to go to: one for each `[redis.<alias>]` of the file,
@@ -77,7 +84,15 @@ pub(super) fn deployment(layers: &Layers<'_>) -> Result<Deployment, ConfigError>
     let urls = layers.list("urls", parse::url)?;
     let Credentials { username, password } = login::credentials(layers, &urls)?;
     let tls = tls::resolve(layers, &urls)?;
-    Ok(Deployment { urls, username, password, tls })
+    Ok(Deployment {
+        urls,
+        username,
+        password,
+        tls,
+        sentinel_user: layers.optional("sentinel_user", parse::line)?,
+        sentinel_password: login::secret(layers, "sentinel_password", "sentinel_password_file")?,
+        nat: layers.list("nat", parse::address)?,
+    })
 }
 
 /// Settles the alias and makes its table a layer. An alias that somebody named must have a table in

@@ -29,7 +29,7 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--redis")
         .other_env("REDIS_URL")
         .default("redis://127.0.0.1:6379")
-        .help("Redis server or cluster seed; may be repeated"),
+        .help("Redis server, cluster seed or Sentinels; may be repeated"),
     Spec::redis("username", "KEYSWEEP_USER", Kind::Text).flag("--user").help("Redis user name"),
     Spec::redis("password", "KEYSWEEP_PASSWORD", Kind::Secret)
         .other_env("REDISCLI_AUTH")
@@ -37,6 +37,17 @@ pub const SETTINGS: &[Spec] = &[
     Spec::redis("password_file", "KEYSWEEP_PASSWORD_FILE", Kind::Path)
         .flag("--password-file")
         .help("File that holds the Redis password"),
+    Spec::redis("sentinel_user", "KEYSWEEP_SENTINEL_USER", Kind::Text)
+        .flag("--sentinel-user")
+        .help("User name at the Sentinels"),
+    Spec::redis("sentinel_password", "KEYSWEEP_SENTINEL_PASSWORD", Kind::Secret)
+        .help("Password at the Sentinels"),
+    Spec::redis("sentinel_password_file", "KEYSWEEP_SENTINEL_PASSWORD_FILE", Kind::Path)
+        .flag("--sentinel-password-file")
+        .help("File that holds the password at the Sentinels"),
+    Spec::redis("nat", "KEYSWEEP_NAT", Kind::Addresses).flag("--nat").help(
+        "Where a server is reached that announces another address: announced=reachable; may be repeated",
+    ),
     Spec::redis("cacert", "KEYSWEEP_CACERT", Kind::Path)
         .flag("--cacert")
         .derived("the system's")

@@ -122,6 +122,12 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The port that speaks TLS, if there is one.
+    #[must_use]
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls_port
+    }
+
     /// `rediss://127.0.0.1:<port>` of the port that speaks TLS, if there is one.
     #[must_use]
     pub fn tls_url(&self) -> Option<String> {

@@ -53,6 +53,12 @@ pub struct PlaceArgs {
     pub user: Option<String>,
     #[arg(long, value_name = "FILE", help = about("--password-file"), help_heading = REDIS)]
     pub password_file: Option<String>,
+    #[arg(long, value_name = "NAME", help = about("--sentinel-user"), help_heading = REDIS)]
+    pub sentinel_user: Option<String>,
+    #[arg(long, value_name = "FILE", help = about("--sentinel-password-file"), help_heading = REDIS)]
+    pub sentinel_password_file: Option<String>,
+    #[arg(long, value_name = "ANNOUNCED=REACHABLE", help = about("--nat"), help_heading = REDIS)]
+    pub nat: Vec<String>,
     #[command(flatten)]
     pub tls: TlsArgs,
     #[command(flatten)]
@@ -65,7 +71,10 @@ impl PlaceArgs {
         layer
             .values("--redis", &self.redis)
             .value("--user", self.user.as_deref())
-            .value("--password-file", self.password_file.as_deref());
+            .value("--password-file", self.password_file.as_deref())
+            .value("--sentinel-user", self.sentinel_user.as_deref())
+            .value("--sentinel-password-file", self.sentinel_password_file.as_deref())
+            .values("--nat", &self.nat);
         self.tls.add_to(layer);
         self.net.nats.add_to(layer);
     }

@@ -38,8 +38,10 @@ pub(super) struct Dial {
     pub(super) info: ConnectionInfo,
     /// How to speak TLS; `None` without.
     pub(super) tls: Option<Tls>,
-    /// `host:port`, for people.
+    /// `host:port`, for people: as the server announces itself.
     pub(super) address: String,
+    /// Where it is reached, if that is another address.
+    via: Option<String>,
 }
 
 impl Dial {
@@ -49,11 +51,26 @@ impl Dial {
             ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
             other => other.to_string(),
         };
-        Self { info, tls, address }
+        Self { info, tls, address, via: None }
+    }
+
+    /// The same way to a server that announces itself as `address`.
+    pub(super) fn announced_as(self, address: String) -> Self {
+        Self { via: Some(self.address), address, ..self }
     }
 
     fn fault(&self, kind: FaultKind, said: impl fmt::Display) -> Fault {
-        Fault::new(kind, self.address.as_str(), said.to_string())
+        let via = self.via.as_ref().map(|via| format!(" (reached at `{via}`)"));
+        Fault::new(kind, self.address.as_str(), format!("{said}{}", via.unwrap_or_default()))
+    }
+
+    /// `fault`, with whom the server refused: passwords change, also while a run goes on.
+    pub(super) fn blame(&self, fault: Fault) -> Fault {
+        if fault.kind != FaultKind::Authentication {
+            return fault;
+        }
+        let user = self.info.redis_settings().username().unwrap_or("default");
+        Fault { detail: format!("{} (user `{user}`)", fault.detail), ..fault }
     }
 
     fn unreachable(&self, said: impl fmt::Display) -> Fault {

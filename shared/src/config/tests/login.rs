@@ -88,8 +88,10 @@ fn settings_of_tls_belong_to_urls_that_ask_for_it() {
     check_tls(&[("--redis", "redis://b")], &[], table, "ca.pem (keysweep.toml:3)");
     let plain = table.replace("rediss", "redis");
     check_tls(&[], &[], &plain, "keysweep.toml:3: `cacert` is about TLS, but `redis://a` asks for none");
-    check_tls(&[("--insecure", "true")], &[], &plain, "`--insecure` is about TLS");
-    check_tls(&[("--insecure", "false")], &[], &plain.replace("cacert", "sni"), "keysweep.toml:3: `sni`");
+    let bare = "[redis.main]\nurls = [\"redis://a\"]\n";
+    check_tls(&[("--insecure", "true")], &[], bare, "`--insecure` is about TLS");
+    check_tls(&[("--insecure", "false")], &[], bare, "none (default)");
+    check_tls(&[], &[], &plain.replace("cacert", "sni"), "keysweep.toml:3: `sni` is about TLS");
     check_tls(&[("--cert", "c.pem")], &[], table, "`--cert` needs `key` as well (`--key`)");
     check_tls(&[], &[("KEYSWEEP_KEY", "k.pem")], table, "`KEYSWEEP_KEY` needs `cert` as well (`--cert`)");
     let mixed = "[redis.main]\nurls = [\"rediss://a\", \"redis://me:pw@b\"]\n";

@@ -19,8 +19,15 @@ fn flags_win_over_environment_over_file_over_defaults() {
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     let other_tests = |spec: &&Spec| {
         spec.section == Section::Nats
-            || ["name", "redis", "password_file", "webhookSecretFile", "serve.api_token_file"]
-                .contains(&spec.name)
+            || [
+                "name",
+                "redis",
+                "password_file",
+                "sentinel_password_file",
+                "webhookSecretFile",
+                "serve.api_token_file",
+            ]
+            .contains(&spec.name)
     };
     // TLS has to be asked for, and a certificate is of no use without its key.
     let needs = |name: &str| -> Vec<(&str, &str)> {
@@ -38,6 +45,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             Kind::Duration { .. } => "7s",
             Kind::Choice(words) => words[0],
             Kind::Urls => "redis://h",
+            Kind::Addresses => "a=b",
             Kind::Source(["redis", ..]) => "hash:h",
             Kind::Source(_) => "zset:z",
             Kind::SecretUrls => "https://h",
