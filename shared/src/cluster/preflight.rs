@@ -150,12 +150,13 @@ pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lo
 /// refused to a question about keys is missing anyway, by a question of its own.
 fn found(question: Question, detail: String) -> Option<Missing> {
     let key_refused = detail.contains("access one of the keys") || detail.contains("access a key");
+    let command = question.command();
     let rule = match (key_refused, question.about_keys) {
         (false, true) => return None,
         (true, false) => "~keysweep:*".to_owned(),
         _ => question.rule,
     };
-    Some(Missing { command: question.command(), rule: Some(rule), detail })
+    Some(Missing { command, rule: Some(rule), detail })
 }
 
 /// A command that the server does not have.
