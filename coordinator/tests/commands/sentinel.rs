@@ -98,7 +98,11 @@ async fn a_primary_that_was_demoted_is_left() {
     let url = format!("redis+sentinel://{}/{NAME}", sentinel.address());
     let deployment = Deployment::discover(Access::open(vec![url]), "keysweep-test").await.unwrap();
     let node = deployment.topology().primaries[0].node.clone();
-    sentinel.conn().await.unwrap().words(&format!("SENTINEL FAILOVER {NAME}")).await.unwrap();
+    // It takes a moment until it has looked at the replica and thinks it good enough.
+    let asked = sentinel.conn().await.unwrap();
+    while asked.words(&format!("SENTINEL FAILOVER {NAME}")).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     // Both still answer; who asks again is led to the new one.
     loop {
         match deployment.refresh().await {
