@@ -1,5 +1,7 @@
 //! Clusters whose nodes announce hostnames, nothing, or addresses that mean nothing from here.
 
+use std::time::Duration;
+
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, keysweep};
 use shared::servers::{ClusterServers, Server};
@@ -43,14 +45,12 @@ async fn what_nodes_announce() {
     place.all("CONFIG SET cluster-preferred-endpoint-type hostname").await;
     check(&plan(place.url(), &[]), "127.0.0.1");
     place.all("CONFIG SET cluster-announce-hostname localhost").await;
-    let told = |name: &'static str| {
-        let cluster = &cluster;
-        async move {
-            for node in cluster.nodes() {
-                let conn = node.conn().await.unwrap();
-                while format!("{:?}", conn.words("CLUSTER SHARDS").await.unwrap()).matches(name).count() < 3 {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
+    let told = async |name: &str| {
+        for node in cluster.nodes() {
+            let conn = node.conn().await.unwrap();
+            // Of each node the hostname and the endpoint.
+            while format!("{:?}", conn.words("CLUSTER SHARDS").await.unwrap()).matches(name).count() < 6 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     };

@@ -53,7 +53,11 @@ async fn a_primary_is_found_by_its_name() {
     let wrong = format!("redis+sentinel://me:{SECRET}-not@{hosts}/{NAME}");
     plan(&wrong, &[]).fails(2, &["refused the user or the password", "(user `me`)", "check `--user`"]);
     plan("redis+sentinel://127.0.0.1:1", &[]).fails(2, &["`--redis` is `redis+sentinel://127.0.0.1:1`"]);
-    // A login of their own.
+    // A login of their own, and a user who may ask this and no more.
+    let rules = format!("on >{SECRET} -@all +sentinel|get-master-addr-by-name +ping");
+    sentinel.conn().await.unwrap().words(&format!("ACL SETUSER looker {rules}")).await.unwrap();
+    let looker = [("KEYSWEEP_SENTINEL_USER", "looker"), ("KEYSWEEP_SENTINEL_PASSWORD", SECRET)];
+    plan(&url, &looker).exits(0);
     sentinel.conn().await.unwrap().words(&format!("ACL SETUSER default resetpass >{SECRET}")).await.unwrap();
     plan(&url, &[]).fails(2, &[&sentinel.address(), "it is a Sentinel", "`--sentinel-user`"]);
     assert_eq!(plan(&url, &[("KEYSWEEP_SENTINEL_PASSWORD", SECRET)]).exits(0).json()["staleTTLKeys"], 0);
@@ -94,7 +98,11 @@ async fn a_primary_that_was_demoted_is_left() {
     let url = format!("redis+sentinel://{}/{NAME}", sentinel.address());
     let deployment = Deployment::discover(Access::open(vec![url]), "keysweep-test").await.unwrap();
     let node = deployment.topology().primaries[0].node.clone();
-    sentinel.conn().await.unwrap().words(&format!("SENTINEL FAILOVER {NAME}")).await.unwrap();
+    // It takes a moment until it has looked at the replica and thinks it good enough.
+    let asked = sentinel.conn().await.unwrap();
+    while asked.words(&format!("SENTINEL FAILOVER {NAME}")).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     // Both still answer; who asks again is led to the new one.
     loop {
         match deployment.refresh().await {

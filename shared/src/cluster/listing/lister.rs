@@ -32,7 +32,8 @@ impl Lister {
     pub(in crate::cluster) async fn connect(dial: &Dial, name: &str) -> Result<Self, Fault> {
         let (request, unread) = (Vec::new(), BytesMut::new());
         let mut lister = Self { address: dial.address.clone(), socket: open(dial).await?, request, unread };
-        lister.introduce(&dial.info, name).await.map_err(|fault| dial.blame(fault))?;
+        let met = timeout(RESPONSE_TIMEOUT, lister.introduce(&dial.info, name)).await;
+        met.unwrap_or_else(|_| Err(lister.lost(&"no answer in time"))).map_err(|fault| dial.blame(fault))?;
         Ok(lister)
     }
 
