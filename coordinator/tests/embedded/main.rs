@@ -6,6 +6,7 @@ mod kit;
 
 mod aggressive;
 mod exact;
+mod failover;
 mod gap;
 mod guards;
 mod idle_times;
