@@ -6,7 +6,7 @@ use reporter::History;
 use shared::cluster::replication::{self, Replicas};
 use shared::cluster::{Deployment, Fault};
 use shared::ids::TaskId;
-use shared::limits::{NODES_AT_ONCE, PRIMARY_WAIT};
+use shared::limits::NODES_AT_ONCE;
 use shared::messages::ScanTask;
 use shared::records::Decision;
 use shared::slot::SlotSet;
@@ -49,7 +49,7 @@ impl Driver<'_> {
             vec![Standing::Unknown; open.len()]
         });
         let (since, _) = self.asking.unwrap_or((now, now));
-        if standings.contains(&Standing::Unknown) && since.elapsed() < PRIMARY_WAIT {
+        if standings.contains(&Standing::Unknown) && since.elapsed() < self.env.timing.primary_wait {
             self.asking = Some((since, Instant::now() + self.env.timing.retry_delay_max));
             return Ok(());
         }

@@ -16,28 +16,28 @@ use tokio::sync::watch;
 const KEYS: u64 = 12_000;
 
 /// Primaries, of which each has one replica.
-const PRIMARIES: usize = 3;
+pub const PRIMARIES: usize = 3;
 
 /// A cluster whose replicas take over soon, however old their data are.
-async fn cluster() -> ClusterServers {
+pub async fn cluster() -> ClusterServers {
     let args = ["--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0"];
     ClusterServers::start_with(PRIMARIES, 1, &args, None).await.expect("a cluster can be started")
 }
 
 /// The replica of primary `index`.
-fn replica(cluster: &ClusterServers, index: usize) -> &Server {
+pub fn replica(cluster: &ClusterServers, index: usize) -> &Server {
     &cluster.nodes()[PRIMARIES + index]
 }
 
 /// Cuts the replicas of `primary` off: it refuses them when they come back.
-async fn cut_off(primary: &Server) {
+pub async fn cut_off(primary: &Server) {
     let conn = primary.conn().await.unwrap();
     conn.words("ACL SETUSER default -psync -sync -replconf").await.unwrap();
     conn.words("CLIENT KILL TYPE replica").await.unwrap();
 }
 
 /// Waits until `server` is a primary.
-async fn takes_over(server: &Server) {
+pub async fn takes_over(server: &Server) {
     let conn = server.conn().await.unwrap();
     while !conn.words("ROLE").await.is_ok_and(|role| format!("{role:?}").contains("master")) {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -45,7 +45,7 @@ async fn takes_over(server: &Server) {
 }
 
 /// Options for a run of some seconds.
-fn slow(cluster: &ClusterServers, keys_per_s: u64) -> Options {
+pub fn slow(cluster: &ClusterServers, keys_per_s: u64) -> Options {
     let mut options = kit::options(cluster.urls());
     options.rules.delete_batch_keys = 10;
     options.pace = Pace { keys_per_s_max: Some(keys_per_s), latency_budget_ms: None };

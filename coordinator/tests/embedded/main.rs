@@ -19,3 +19,4 @@ mod slow_nodes;
 mod statistics;
 mod telemetry;
 mod twice;
+mod unrest;
