@@ -188,7 +188,7 @@ pub fn access(deployment: &Deployment, db: u32) -> Result<Access, OptionsError> 
     if access.is_insecure() {
         // Once is enough, however many commands and jobs of a process read the settings.
         TOLD.call_once(|| {
-            tracing::warn!("INSECURE: any certificate of a Redis server is taken (`--insecure`)")
+            tracing::warn!("INSECURE: any certificate of a Redis server is taken (`--insecure`)");
         });
     }
     Ok(access)

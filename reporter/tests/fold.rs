@@ -74,6 +74,7 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
         keys: 0,
         replans: 0,
         skip: false,
+        round: 0,
     }
 }
 
@@ -85,6 +86,8 @@ fn report(
 ) -> TaskReport {
     let stale = batches.iter().map(|(_, keys)| keys).sum::<u64>() + 3;
     TaskReport {
+        round: 0,
+        history: None,
         run: task.run,
         task: task.task,
         node: task.node.clone(),
@@ -120,6 +123,8 @@ fn report(
 fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     let groups = vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }];
     Receipt {
+        round: 0,
+        vouched: Vec::new(),
         run,
         batch,
         node: NodeId::new("n"),

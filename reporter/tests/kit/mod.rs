@@ -76,6 +76,7 @@ pub fn example() -> CleanupResult {
         },
         pacing: Pacing::default(),
         accounting,
+        read_again: Default::default(),
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
     }
@@ -118,6 +119,7 @@ pub fn troubled(status: Status) -> CleanupResult {
         slots_covered: Some(13_264),
         missing: Some(missing.join(", ")),
         causes: [("node unreachable".to_owned(), 31), ("slots moved too often".to_owned(), 2)].into(),
+        undone: None,
     };
     result.inactive = InactiveCaches {
         refused: Some("the sorted set `permissions:warming` is empty".to_owned()),

@@ -1,5 +1,7 @@
 //! How to get at a deployment: its addresses, who we are there, and how its connections are made.
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use super::conn::Conn;
@@ -70,21 +72,29 @@ impl Access {
     /// Connects to the seed `url`; if it names Sentinels, to the server that is the primary now.
     pub async fn connect_seed(&self, url: &str, name: &str) -> Result<Conn, Fault> {
         let Some(sentinels) = SentinelUrl::parse(url) else {
-            return Conn::connect(Dial::new(self.info(url)?, self.tls.clone()), name).await;
+            return connect(Dial::new(self.info(url)?, self.tls.clone()), name).await;
         };
         let (host, port) = sentinel::primary(self, &sentinels, name).await?;
         let info = self.info(&sentinels.at(&host, port))?;
         let soon = |fault| sentinel::soon(&sentinels, fault);
-        let conn = Conn::connect(self.dial(info, host, port), name).await.map_err(soon)?;
+        let conn = connect(self.dial(info, host, port), name).await.map_err(soon)?;
         sentinel::check(&conn, &sentinels).await?;
         Ok(conn)
+    }
+
+    /// Host and port of the seed `url`; empty and 0 for a socket file, for Sentinels, or if it is no address.
+    pub(super) fn host_and_port(&self, url: &str) -> (String, u16) {
+        match self.info(url).as_ref().map(ConnectionInfo::addr) {
+            Ok(ConnectionAddr::Tcp(host, port)) => (host.clone(), *port),
+            _ => (String::new(), 0),
+        }
     }
 
     /// Connects to a node of the deployment, with the credentials of the first seed.
     pub async fn connect_node(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
         let first = self.urls.first().map(String::as_str).unwrap_or_default();
         let first = SentinelUrl::parse(first).map_or_else(|| first.to_owned(), |url| url.at(host, port));
-        Conn::connect(self.dial(self.info(&first)?, host.to_owned(), port), name).await
+        connect(self.dial(self.info(&first)?, host.to_owned(), port), name).await
     }
 
     /// Connects to a Sentinel, with the login that is theirs.
@@ -92,7 +102,7 @@ impl Access {
         let Login { username, password } = self.sentinels.clone();
         let nobody = Self { username, password, db: 0, ..self.clone() };
         let info = nobody.info("redis://sentinel")?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
-        Conn::connect(Dial::new(info, self.tls.clone()), name).await
+        connect(Dial::new(info, self.tls.clone()), name).await
     }
 
     /// Whether Sentinels say where the server is, so that it may be another one next time.
@@ -125,6 +135,11 @@ impl Access {
         let settings = settings.set_db(i64::from(self.db)).set_skip_set_lib_name();
         Ok(info.set_redis_settings(settings))
     }
+}
+
+/// Boxed, because whoever connects would else carry along the state of it all.
+fn connect(dial: Dial, name: &str) -> BoxFuture<'_, Result<Conn, Fault>> {
+    Conn::connect(dial, name).boxed()
 }
 
 /// The same address under the scheme without TLS.

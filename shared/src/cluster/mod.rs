@@ -16,6 +16,7 @@ mod nodes_text;
 pub mod ours;
 mod parse_error;
 pub mod preflight;
+pub mod replication;
 mod sentinel;
 mod shards;
 mod socket;

@@ -83,7 +83,8 @@ impl Dial {
 /// # Errors
 /// [`FaultKind::Unreachable`], and [`FaultKind::Tls`] where the two ends do not agree on TLS.
 pub(super) async fn open(dial: &Dial) -> Result<Box<dyn Socket>, Fault> {
-    let opened = timeout(CONNECT_TIMEOUT, open_at_leisure(dial)).await;
+    // Boxed, because a handshake is a large state that everybody who connects would carry along.
+    let opened = timeout(CONNECT_TIMEOUT, Box::pin(open_at_leisure(dial))).await;
     opened.unwrap_or_else(|_| Err(dial.unreachable("the connection was not made in time")))
 }
 
@@ -150,9 +151,8 @@ async fn greet(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
     stream.write_all(b"PING\r\n").await?;
     stream.flush().await?;
     for _ in 0..LINE_BYTES_MAX {
-        match stream.read_u8().await? {
-            b'\n' => return Ok(()),
-            _ => {}
+        if stream.read_u8().await? == b'\n' {
+            return Ok(());
         }
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, "it does not answer as a Redis server does"))
