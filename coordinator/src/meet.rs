@@ -3,7 +3,7 @@
 
 use shared::cluster::node::{self, NodeStatus};
 use shared::cluster::{Conn, Deployment, Primary, preflight};
-use shared::messages::{Action, Lookups};
+use shared::messages::Lookups;
 
 use crate::inactive::ActivitySource;
 use crate::options::Options;
@@ -39,7 +39,6 @@ pub(crate) async fn meet<'a>(
     let needs = preflight::Needs {
         slot: primary.slots.iter().next().filter(|_| cluster),
         writes,
-        expires: matches!(options.rules.action, Action::Expire { .. }),
         patterns: &options.rules.patterns,
         inactive: inactive.is_some(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),

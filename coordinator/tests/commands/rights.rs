@@ -70,8 +70,8 @@ async fn refused(place: &Place, less: &str, rule: &str, more: &[&str]) {
     place.all("ACL DELUSER lacking").await;
 }
 
-const EVERYWHERE: [&str; 10] =
-    ["info", "time", "pttl", "scan", "set", "get", "unlink", "eval", "evalsha", "script|load"];
+const EVERYWHERE: [&str; 11] =
+    ["info", "time", "pttl", "scan", "set", "get", "unlink", "eval", "evalsha", "script|load", "pexpire"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_right_on_a_standalone_server() {
@@ -82,8 +82,6 @@ async fn every_right_on_a_standalone_server() {
         let rule = if right == "script|load" { "-script".to_owned() } else { format!("-{right}") };
         refused(&place, &rule, &format!("+{right}"), &[]).await;
     }
-    // Only who repairs keys gives them a TTL.
-    refused(&place, "-pexpire", "+pexpire", &["--action", "expire", "--expire-ttl", "1h"]).await;
     refused(&place, "-select", "+select", &["--db", "3"]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     refused(&place, "~permissions:*", "~permissions:*", &[]).await;

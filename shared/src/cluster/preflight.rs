@@ -54,8 +54,6 @@ pub struct Needs<'a> {
     pub slot: Option<u16>,
     /// It writes.
     pub writes: bool,
-    /// It gives keys a TTL.
-    pub expires: bool,
     /// The keys that it looks at, and maybe deletes.
     pub patterns: &'a [Pattern],
     /// It looks for inactive users' keys.
@@ -91,8 +89,7 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         all.push(question("EVALSHA 0000000000000000000000000000000000000000 0", "+evalsha"));
         let load = vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()];
         all.push(args(load, "+script|load"));
-    }
-    if needs.expires {
+        // Whatever it does with keys, its lock is renewed so.
         all.push(question(&format!("PEXPIRE {absent} 60000"), "+pexpire"));
     }
     all
