@@ -20,7 +20,7 @@ pub const PRIMARIES: usize = 3;
 
 /// A cluster whose replicas take over soon, however old their data are.
 pub async fn cluster() -> ClusterServers {
-    let args = ["--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0"];
+    let args = ["--cluster-node-timeout", "3000", "--cluster-replica-validity-factor", "0"];
     ClusterServers::start_with(PRIMARIES, 1, &args, None).await.expect("a cluster can be started")
 }
 

@@ -109,6 +109,17 @@ impl Unrest<'_> {
         self.leaders[shard] = PRIMARIES + shard;
     }
 
+    /// Waits until all leaders agree that the cluster works, and their replicas know what they own.
+    async fn settled(&self) {
+        sleep(GOSSIP).await;
+        for leader in &self.leaders {
+            let conn = self.cluster.nodes()[*leader].conn().await.unwrap();
+            while !format!("{:?}", conn.words("CLUSTER INFO").await.unwrap()).contains("cluster_state:ok") {
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
     async fn go(&mut self, kind: Kind) {
         self.pause(1_500).await;
         for _ in 0..2 {
@@ -117,9 +128,9 @@ impl Unrest<'_> {
                 Kind::Resharding => self.reshard().await,
                 Kind::Both => {
                     self.reshard().await;
-                    sleep(GOSSIP).await;
+                    self.settled().await;
                     self.fail().await;
-                    sleep(GOSSIP).await;
+                    self.settled().await;
                 }
             }
             self.pause(500).await;
@@ -227,7 +238,10 @@ async fn check(options: &Options, truth: &Truth, result: &CleanupResult) {
 async fn cluster_scenario(kind: Kind, seed: u64) {
     let mut rng = kit::seeded(seed);
     println!("{kind:?}");
-    let cluster = cluster().await;
+    let cluster = match kind {
+        Kind::Resharding => ClusterServers::start(PRIMARIES, 0).await.expect("a cluster can be started"),
+        _ => cluster().await,
+    };
     let options = slow(&cluster, PER_SECOND);
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
