@@ -17,6 +17,8 @@ issue() {
 issue server IP:127.0.0.1,DNS:localhost 2
 issue client IP:127.0.0.1,DNS:localhost 2
 issue elsewhere DNS:elsewhere.test 2
+openssl req $curve -keyout first.key -out first.csr -subj "/CN=127.0.0.1"
+openssl x509 -req -in first.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out first.pem -days 2
 # Only this command can date a certificate back.
 touch index.txt
 echo 1000 > serial
@@ -39,7 +41,7 @@ openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in old.cs
 "#;
 
 /// A directory with `ca.pem`, and `.pem` and `.key` of `server` and `client`; of `elsewhere`, which is for another
-/// host, and of `old`, which has expired.
+/// host, and of `old`, which has expired, and of `first`, of version 1.
 pub struct Certificates {
     dir: PathBuf,
 }

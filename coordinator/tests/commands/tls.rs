@@ -152,6 +152,8 @@ async fn certificates_that_are_no_good() {
     assert_eq!(there.plan(&[]).exits(0).json()["staleTTLKeys"], 10);
     there.shows("old").await;
     refused(&there.plan(&[]), &[address, "its certificate has expired, on 2020-02-01"]);
+    there.shows("first").await;
+    refused(&there.plan(&[]), &[address, "its certificate is of version 1", "`subjectAltName`"]);
     there.shows("elsewhere").await;
     let wrong = ["its certificate is not for `127.0.0.1`, but for `elsewhere.test`", "`--sni`"];
     refused(&there.plan(&[]), &wrong);
@@ -203,6 +205,8 @@ fn files_and_flags_that_do_not_fit() {
         &["--cacert", &ca, "--cert", &cert, "--key", &unlike],
         &[&unlike, "not the key of the certificate", &cert],
     );
+    let first = [ours.path("first.pem"), ours.path("first.key")];
+    check(&["--cacert", &ca, "--cert", &first[0], "--key", &first[1]], &[&first[0], "of version 1"]);
     let broken =
         file("broken.pem", &format!("-----BEGIN PRIVATE KEY-----\n{SECRET}!\n-----END PRIVATE KEY-----\n"));
     check(&["--cacert", &ca, "--cert", &cert, "--key", &broken], &[&broken, "no sound PEM"]);

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use thiserror::Error;
 
 use super::unverified::Unverified;
+use super::words;
 
 /// What the settings say about TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,7 +142,7 @@ fn identified(
         rustls::Error::InconsistentKeys(_) => {
             unusable(key, format!("it is not the key of the certificate in `{}`", cert.display()))
         }
-        other => unusable(key, other),
+        other => unusable(cert, words::of_ours(&other)),
     })
 }
 
