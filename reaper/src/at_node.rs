@@ -67,7 +67,12 @@ impl AtNode {
 impl Ready {
     /// Who alone knows what was done in `slots`: nobody, once all replicas have it. `first` says that nothing of it
     /// was done over another connection, of which waiting on this one says nothing.
-    pub(crate) async fn vouch(&self, node: &NodeId, slots: SlotSet, first: bool) -> Result<Option<Vouched>, Fault> {
+    pub(crate) async fn vouch(
+        &self,
+        node: &NodeId,
+        slots: SlotSet,
+        first: bool,
+    ) -> Result<Option<Vouched>, Fault> {
         if slots.is_empty() {
             return Ok(None);
         }

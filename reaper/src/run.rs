@@ -164,7 +164,8 @@ impl Reaper {
             }
         };
         let outcomes = vec![Vec::new(); batch.groups.len()];
-        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None, vouched: Vec::new() };
+        let mut acting =
+            Acting { batch, mode, first: None, outcomes, delivery, pacing: None, vouched: Vec::new() };
         for (node, chunks) in nodes {
             match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
                 Ok(None) => {}
@@ -247,7 +248,8 @@ impl Reaper {
                 None => None,
             };
             let asked = Instant::now();
-            let verdicts = guard::call(&ready.conn, &ready.script, batch.window(), acting.mode, groups).await?;
+            let verdicts =
+                guard::call(&ready.conn, &ready.script, batch.window(), acting.mode, groups).await?;
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
             if let Some(turn) = turn {
                 turn.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());

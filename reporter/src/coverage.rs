@@ -49,7 +49,8 @@ impl Covering {
     /// Whether the one table of a standalone server was read completely.
     pub(crate) fn database(&self, revoked: &Revoked) -> bool {
         let read = |round| self.rounds.get(&round).is_some_and(Parts::database);
-        self.until(revoked).fold(false, |so_far, round| so_far && !revoked.contains_key(&round) || read(round))
+        self.until(revoked)
+            .fold(false, |so_far, round| so_far && !revoked.contains_key(&round) || read(round))
     }
 
     /// All rounds, in their order.

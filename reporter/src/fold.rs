@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{
-    Cancel, GroupReceipt, ListedBatch, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics,
-    TaskReport,
+    Cancel, GroupReceipt, ListedBatch, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts,
+    ScanStatistics, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::records::{Lists, NodeLookups, Record};

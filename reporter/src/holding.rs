@@ -102,7 +102,11 @@ impl Holding {
 
     /// All slots that had to be read again.
     pub(crate) fn read_anew(&self) -> BTreeMap<u32, SlotSet> {
-        self.checks.keys().map(|round| (*round, self.undone(*round))).filter(|(_, slots)| !slots.is_empty()).collect()
+        self.checks
+            .keys()
+            .map(|round| (*round, self.undone(*round)))
+            .filter(|(_, slots)| !slots.is_empty())
+            .collect()
     }
 
     /// The nodes whose histories are gone.

@@ -67,7 +67,8 @@ impl Driver<'_> {
 
     /// Decides which tasks read again what does not hold by the last check, unless that has been decided.
     pub(super) async fn read_again(&mut self) -> Result<(), DriveError> {
-        let Some((round, id)) = self.fold.holding().last_gone().filter(|(_, id)| !self.lists.has(Some(*id))) else {
+        let Some((round, id)) = self.fold.holding().last_gone().filter(|(_, id)| !self.lists.has(Some(*id)))
+        else {
             return Ok(());
         };
         let slots = self.fold.holding().undone(round);

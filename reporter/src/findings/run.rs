@@ -57,7 +57,8 @@ pub(super) fn undone(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn undone_slots(facts: &Facts) -> Vec<Finding> {
     let found = |slots: &String| {
-        let sentence = format!("Candidates that were not dealt with are in slots {slots}; run it again for them");
+        let sentence =
+            format!("Candidates that were not dealt with are in slots {slots}; run it again for them");
         issue("undone-slots", Severity::Warning, sentence, [("slots", json!(slots))])
     };
     facts.coverage.undone.iter().map(found).collect()

@@ -48,7 +48,6 @@ impl Topology {
         self.replicas.contains(node) || self.primaries.iter().any(|primary| primary.node == *node)
     }
 
-
     /// The primary that serves `slot`.
     #[must_use]
     pub fn owner(&self, slot: u16) -> Option<&Primary> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{NodePacing, Lookups, Reason};
+use super::{Lookups, NodePacing, Reason};
 use crate::ids::{BatchId, NodeId, RunId};
 use crate::outcome::{self, Outcome};
 use crate::slot::SlotSet;
