@@ -1,21 +1,25 @@
 //! Primaries that fail while a run is at work: what they had deleted and no replica had is found again, what was read
 //! is not read twice, and whoever takes their place is noticed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kit;
-use crate::kit::truth::{Class, Truth};
+use crate::kit::gate::Gate;
+use crate::kit::truth::Truth;
+use coordinator::drive::Progress;
 use coordinator::options::Options;
-use shared::cluster::Reply;
+use coordinator::survey::Survey;
 use shared::env::Timing;
-use shared::messages::{Action, Pace};
-use shared::result::{CleanupResult, Status};
+use shared::messages::Action;
+use shared::queue::Topic;
+use shared::result::{Accounting, CleanupResult, ReadAgain, Status};
 use shared::servers::{ClusterServers, Server};
 use shared::slot::slot_of;
 
-/// Matching keys of a mixture, and more that are fresh on all primaries but the first: there a run is done early.
+/// Matching keys.
 const KEYS: u64 = 6_000;
-const MORE: u64 = 12_000;
 
 /// Primaries, of which each has one replica.
 pub const PRIMARIES: usize = 3;
@@ -46,107 +50,115 @@ pub async fn takes_over(server: &Server) {
     }
 }
 
-/// Options for a run of some seconds.
-pub fn slow(cluster: &ClusterServers, keys_per_s: u64) -> Options {
-    let mut options = kit::options(cluster.urls());
-    options.rules.delete_batch_keys = 10;
-    options.pace = Pace { keys_per_s_max: Some(keys_per_s), latency_budget_ms: None };
-    options
+/// A run whose first task is done, and those of the other nodes held back, when something happens.
+struct Held<'a> {
+    cluster: &'a ClusterServers,
+    options: Options,
+    truth: Truth,
+    survey: Survey,
+    /// The node, by its index, that has deleted what it had to.
+    done: usize,
 }
 
-/// A mixture of which the first primary has least.
-fn truth() -> Truth {
-    let mut truth = Truth::mixture(KEYS, "");
-    let names = (0..MORE).map(|n| format!("permissions:more:{n}"));
-    for name in names.filter(|name| usize::from(slot_of(name.as_bytes())) * PRIMARIES >= 16_384) {
-        truth.add(Class::Fresh, name);
+impl<'a> Held<'a> {
+    /// A mixture in `cluster`, and the plan of a run whose lock is elsewhere than its first task.
+    async fn new(cluster: &'a ClusterServers) -> Self {
+        let truth = Truth::mixture(KEYS, "");
+        truth.seed(&kit::options(cluster.urls()).access).await;
+        loop {
+            let mut options = kit::options(cluster.urls());
+            options.rules.delete_batch_keys = 10;
+            let survey = kit::look(&options).await;
+            let first = survey.tasks[0].node.to_string();
+            let done = (0..PRIMARIES).find(|index| cluster.id(*index) == first).expect("a primary");
+            let lock = slot_of(format!("keysweep:lock:{}", options.job).as_bytes());
+            if usize::from(lock) * PRIMARIES / 16_384 != done {
+                return Self { cluster, options, truth, survey, done };
+            }
+        }
     }
-    truth
-}
 
-/// A run, and `blow` beside it once the first primary has deleted some keys.
-async fn run_and_blow(
-    options: &Options,
-    cluster: &ClusterServers,
-    blow: impl AsyncFnOnce(),
-) -> CleanupResult {
-    let env = kit::env(options, Timing::default());
-    let survey = kit::look(options).await;
-    let (progress, _seen) = kit::progress(&survey);
-    let running = kit::in_time(coordinator::embedded::run(&env, options, &survey, progress));
-    let blowing = async {
-        deletes(&cluster.nodes()[0]).await;
-        blow().await;
-    };
-    let (result, ()) = tokio::join!(running, kit::in_time(blowing));
-    result.unwrap()
-}
+    /// Whether the first task's node owned `slot`.
+    fn is_here(&self, slot: u16) -> bool {
+        usize::from(slot) * PRIMARIES / 16_384 == self.done
+    }
 
-/// Waits until `server` has fewer keys than now.
-async fn deletes(server: &Server) {
-    let conn = server.conn().await.unwrap();
-    let size = async || match conn.words("DBSIZE").await.unwrap() {
-        Reply::Int(size) => size,
-        other => panic!("DBSIZE answered {other:?}"),
-    };
-    let before = size().await;
-    while size().await + 20 > before {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    fn primary(&self) -> &Server {
+        &self.cluster.nodes()[self.done]
+    }
+
+    /// The run, in which `blow` comes once the first task's keys have been deleted.
+    async fn run(&self, timing: Timing, blow: impl AsyncFnOnce()) -> CleanupResult {
+        let mut env = kit::env(&self.options, timing);
+        let gate = Gate::new(&env.queue, Topic::Tasks);
+        env.queue = Arc::clone(&gate) as _;
+        let (progress, mut seen) = kit::progress(&self.survey);
+        let running = coordinator::embedded::run(&env, &self.options, &self.survey, progress);
+        let here = |key: &&Vec<u8>| self.is_here(slot_of(key));
+        let stale = self.truth.stale.iter().filter(here).count() as u64;
+        let blowing = async {
+            gate.allow(1);
+            let all = |progress: &Progress| progress.totals.accounting.deleted >= stale;
+            seen.wait_for(all).await.expect("the run is at work");
+            blow().await;
+            gate.open();
+        };
+        let (result, ()) = kit::in_time(async { tokio::join!(running, blowing) }).await;
+        result.unwrap()
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_failover_brings_back_is_deleted_again_and_counted_apart() {
     let cluster = cluster().await;
-    let options = slow(&cluster, 4_000);
-    let truth = truth();
-    truth.seed(&options.access).await;
-    cut_off(&cluster.nodes()[0]).await;
-    let result = run_and_blow(&options, &cluster, async || cluster.nodes()[0].kill().unwrap()).await;
-    assert_eq!(result.status, Status::Completed, "{result:#?}");
-    truth.check_numbers(&result, Action::Delete);
-    truth.check_keys(&options.access, true).await;
+    let held = Held::new(&cluster).await;
+    cut_off(held.primary()).await;
+    let result = held.run(Timing::default(), async || held.primary().kill().unwrap()).await;
+    held.truth.check_numbers(&result, Action::Delete);
+    held.truth.check_keys(&held.options.access, true).await;
     let again = &result.read_again;
-    assert!(again.redeleted > 0 && again.accounting.is_balanced(), "{again:?}");
-    assert_eq!(again.replaced.iter().map(ToString::to_string).collect::<Vec<_>>(), [cluster.id(0)]);
+    let stale = held.truth.stale.iter().filter(|key| held.is_here(slot_of(key))).count() as u64;
+    assert_eq!((again.redeleted, again.accounting.is_balanced()), (stale, true), "{again:?}");
+    assert_eq!(again.replaced.iter().map(ToString::to_string).collect::<Vec<_>>(), [cluster.id(held.done)]);
     assert!(result.issues.iter().any(|issue| issue.contains("deleted there again")), "{:?}", result.issues);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_replica_had_is_not_deleted_again() {
+async fn what_the_replica_had_is_not_read_again() {
     let cluster = cluster().await;
-    let options = slow(&cluster, 4_000);
-    let truth = truth();
-    truth.seed(&options.access).await;
-    let result = run_and_blow(&options, &cluster, async || {
-        replica(&cluster, 0).conn().await.unwrap().words("CLUSTER FAILOVER").await.unwrap();
-        takes_over(replica(&cluster, 0)).await;
-    })
-    .await;
-    assert_eq!(result.status, Status::Completed, "{result:#?}");
-    truth.check_numbers(&result, Action::Delete);
-    truth.check_keys(&options.access, true).await;
-    assert_eq!(result.read_again.redeleted, 0, "{:?}", result.read_again);
+    let held = Held::new(&cluster).await;
+    let result = held
+        .run(Timing::default(), async || {
+            let other = replica(&cluster, held.done);
+            other.conn().await.unwrap().words("CLUSTER FAILOVER").await.unwrap();
+            takes_over(other).await;
+        })
+        .await;
+    held.truth.check_numbers(&result, Action::Delete);
+    held.truth.check_keys(&held.options.access, true).await;
+    assert_eq!(result.read_again, ReadAgain { accounting: balanced(), ..ReadAgain::default() });
+}
+
+fn balanced() -> Accounting {
+    Accounting { balanced: true, ..Accounting::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_primary_may_be_replaced() {
     let cluster = cluster().await;
-    let options = slow(&cluster, 4_000);
-    let truth = truth();
-    truth.seed(&options.access).await;
-    cut_off(&cluster.nodes()[0]).await;
-    let result = run_and_blow(&options, &cluster, async || {
-        for index in 0..PRIMARIES {
-            let conn = replica(&cluster, index).conn().await.unwrap();
-            conn.words("CLUSTER FAILOVER TAKEOVER").await.unwrap();
-            takes_over(replica(&cluster, index)).await;
-        }
-    })
-    .await;
-    assert_eq!(result.status, Status::Completed, "{result:#?}");
-    truth.check_numbers(&result, Action::Delete);
-    truth.check_keys(&options.access, true).await;
+    let held = Held::new(&cluster).await;
+    cut_off(held.primary()).await;
+    let result = held
+        .run(Timing::default(), async || {
+            for index in 0..PRIMARIES {
+                let other = replica(&cluster, index);
+                other.conn().await.unwrap().words("CLUSTER FAILOVER TAKEOVER").await.unwrap();
+                takes_over(other).await;
+            }
+        })
+        .await;
+    held.truth.check_numbers(&result, Action::Delete);
+    held.truth.check_keys(&held.options.access, true).await;
     assert!(result.read_again.redeleted > 0, "{:?}", result.read_again);
 }
 
@@ -155,34 +167,15 @@ async fn without_another_primary_the_slots_whose_deletions_are_in_doubt_are_name
     let part = ["--cluster-require-full-coverage", "no"];
     let cluster =
         ClusterServers::start_with(PRIMARIES, 0, &part, None).await.expect("a cluster can be started");
-    let options = loop {
-        let options = slow(&cluster, 6_000);
-        let lock = slot_of(format!("keysweep:lock:{}", options.job).as_bytes());
-        if usize::from(lock) * PRIMARIES >= 16_384 {
-            break Options { max_delete_percent: 60, ..options };
-        }
-    };
-    let truth = truth();
-    truth.seed(&options.access).await;
-    let env = kit::env(&options, kit::hasty());
-    let survey = kit::look(&options).await;
-    let (progress, _seen) = kit::progress(&survey);
-    let running = kit::in_time(coordinator::embedded::run(&env, &options, &survey, progress));
-    let killing = async {
-        deletes(&cluster.nodes()[0]).await;
-        cluster.nodes()[0].kill().unwrap();
-    };
-    let (result, ()) = tokio::join!(running, kit::in_time(killing));
-    let result = result.unwrap();
+    let held = Held::new(&cluster).await;
+    let result = held.run(kit::hasty(), async || held.primary().kill().unwrap()).await;
     assert_eq!(result.status, Status::Partial, "{result:#?}");
-    let named = result.coverage.missing.as_deref().into_iter().chain(result.coverage.undone.as_deref());
-    let slots: Vec<u16> = named.flat_map(slots).collect();
-    let here = |slot: u16| usize::from(slot) * PRIMARIES < 16_384;
-    assert!(slots.iter().all(|slot| here(*slot)), "{:?}", result.coverage);
-    // Whatever had been deleted there may be back, if anybody restores the node from a copy.
-    let unnamed =
-        truth.stale.iter().map(|key| slot_of(key)).find(|slot| here(*slot) && !slots.contains(slot));
-    assert_eq!(unnamed, None, "{:?}", result.coverage);
+    let named: Vec<u16> = result.coverage.missing.as_deref().into_iter().flat_map(slots).collect();
+    // Whatever had been deleted there is back, if somebody restores the node from a copy.
+    let touched: BTreeSet<u16> = held.truth.stale.iter().map(|key| slot_of(key)).collect();
+    let expected: Vec<u16> = touched.into_iter().filter(|slot| held.is_here(*slot)).collect();
+    assert_eq!(named, expected, "{:?}", result.coverage);
+    assert_eq!((result.coverage.undone, result.accounting.balanced), (None, true));
 }
 
 /// The slots of `ranges`, such as `1-3, 7`.
