@@ -69,7 +69,8 @@ impl<'a> Held<'a> {
             let mut options = kit::options(cluster.urls());
             options.rules.delete_batch_keys = 10;
             let survey = kit::look(&options).await;
-            let first = survey.tasks[0].node.to_string();
+            let first =
+                survey.tasks.iter().map(|task| &task.node).min().expect("there are tasks").to_string();
             let done = (0..PRIMARIES).find(|index| cluster.id(*index) == first).expect("a primary");
             let lock = slot_of(format!("keysweep:lock:{}", options.job).as_bytes());
             if usize::from(lock) * PRIMARIES / 16_384 != done {
@@ -100,6 +101,8 @@ impl<'a> Held<'a> {
             gate.allow(1);
             let all = |progress: &Progress| progress.totals.accounting.deleted >= stale;
             seen.wait_for(all).await.expect("the run is at work");
+            let first = self.survey.tasks.iter().find(|task| task.task == gate.published()[0]);
+            assert_eq!(first.map(|task| task.node.to_string()).as_deref(), Some(self.cluster.id(self.done)));
             blow().await;
             gate.open();
         };
