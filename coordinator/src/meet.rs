@@ -3,7 +3,7 @@
 
 use shared::cluster::node::{self, NodeStatus};
 use shared::cluster::{Conn, Deployment, Primary, preflight};
-use shared::messages::{Action, Lookups};
+use shared::messages::Lookups;
 
 use crate::inactive::ActivitySource;
 use crate::options::Options;
@@ -39,22 +39,32 @@ pub(crate) async fn meet<'a>(
     let needs = preflight::Needs {
         slot: primary.slots.iter().next().filter(|_| cluster),
         writes,
-        expires: matches!(options.rules.action, Action::Expire { .. }),
         patterns: &options.rules.patterns,
         inactive: inactive.is_some(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
     };
     let (lacking, own) = preflight::missing(&conn, &needs).await?;
-    if !lacking.is_empty() {
-        let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
-            lacking.iter().map(part).collect::<Vec<_>>().join(by)
-        };
-        return Err(SurveyError::Rights {
-            address: conn.address().to_owned(),
-            user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
-            commands: all(|missing| &missing.detail, "; "),
-            rules: all(|missing| &missing.rule, " "),
-        });
-    }
+    allowed(&conn, &lacking, options)?;
     Ok(Met { primary, conn, status, own })
+}
+
+/// Whether nothing is lacking. Commands that the server does not have come first: no right helps there.
+fn allowed(conn: &Conn, lacking: &[preflight::Missing], options: &Options) -> Result<(), SurveyError> {
+    let address = conn.address().to_owned();
+    let absent = lacking.iter().filter(|missing| missing.rule.is_none());
+    let absent: Vec<String> = absent.map(|missing| format!("`{}`", missing.command)).collect();
+    if !absent.is_empty() {
+        return Err(SurveyError::Commands { address, commands: absent.join(", ") });
+    }
+    let rules: Vec<&str> = lacking.iter().filter_map(|missing| missing.rule.as_deref()).collect();
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let said: Vec<&str> = lacking.iter().map(|missing| missing.detail.as_str()).collect();
+    Err(SurveyError::Rights {
+        address,
+        user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
+        commands: said.join("; "),
+        rules: rules.join(" "),
+    })
 }

@@ -57,6 +57,8 @@ fn spec(run: RunId) -> RunSpec {
         attempt: Attempt::default(),
         activity_source: None,
         inactive_refused: None,
+        insecure: false,
+        left_out: Vec::new(),
         application: Application::default(),
         pace: Pace::default(),
     }
@@ -84,6 +86,8 @@ fn report(
 ) -> TaskReport {
     let stale = batches.iter().map(|(_, keys)| keys).sum::<u64>() + 3;
     TaskReport {
+        round: 0,
+        history: None,
         run: task.run,
         task: task.task,
         node: task.node.clone(),
@@ -119,6 +123,8 @@ fn report(
 fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     let groups = vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }];
     Receipt {
+        round: 0,
+        vouched: Vec::new(),
         run,
         batch,
         node: NodeId::new("n"),

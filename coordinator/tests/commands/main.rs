@@ -5,6 +5,7 @@
 mod cli;
 
 mod aggressive;
+mod announced;
 mod demo;
 mod guards;
 mod help;
@@ -19,5 +20,7 @@ mod pages;
 mod reach;
 mod rights;
 mod roles;
+mod sentinel;
 mod signals;
 mod stats;
+mod tls;

@@ -1,5 +1,6 @@
 //! Everything that is said to Redis, and the only files that name the `redis` crate.
 
+mod access;
 pub mod activity;
 mod conn;
 pub mod counters;
@@ -16,13 +17,17 @@ pub mod ours;
 mod parse_error;
 pub mod preflight;
 pub mod replication;
+mod sentinel;
 mod shards;
+mod socket;
 mod text;
 pub mod weigh;
 
-pub use conn::{Access, Batch, Conn};
+pub use access::{Access, Login};
+pub use conn::{Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};
 pub use fault::{Fault, FaultKind};
 pub use listing::{Ask, Lister, Listing, Page, Seen, Ttl};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;
+pub use socket::{Tls, TlsError, TlsFiles};

@@ -74,6 +74,8 @@ mod tests {
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),
+            insecure: false,
+            left_out: Vec::new(),
         }
     }
 

@@ -15,8 +15,8 @@ use crate::slot::SlotSet;
 pub use pacing::NodePacing;
 pub use receipt::{GroupReceipt, Receipt, Vouched};
 pub use spec::{
-    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
-    Rules, RunSpec,
+    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, LeftOut, Pace,
+    PlannedNode, Rules, RunSpec,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};

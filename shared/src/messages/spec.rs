@@ -162,6 +162,21 @@ pub struct RunSpec {
     /// How fast it may go.
     #[serde(default)]
     pub pace: Pace,
+    /// Whether who planned it took any certificate (`--insecure`).
+    #[serde(default)]
+    pub insecure: bool,
+    /// Nodes that could not be reached when the run was planned, so that it has no part there.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A node that a run was planned without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// What is wrong with it: a sentence that names its address.
+    pub cause: String,
+    /// The slots it serves, which are not covered.
+    pub slots: SlotSet,
 }
 
 /// How fast a run may go. Without either limit, at full speed.
