@@ -76,6 +76,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         alerts: Vec::new(),
         metrics,
         inactive: inactive(fold, spec),
+        read_from: fold.sources.told(spec),
         pacing: pacing(spec, &fold.pacing),
         accounting,
         coverage,
@@ -129,6 +130,7 @@ fn facts(
         causes: fold.causes.clone(),
         dead: around.dead.clone(),
         approximate: fold.approximate,
+        read_from: fold.sources.told(spec),
         hit_rate_problem: rates.problem.clone(),
         redis_problems: around.health.problems.clone(),
     }

@@ -14,6 +14,7 @@ use shared::records::{Lists, NodeLookups, Record};
 use shared::result::Accounting;
 
 use crate::coverage::Covering;
+use crate::sources::Sources;
 
 /// What the records say so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +44,7 @@ pub struct Fold {
     pub(crate) statistics: ScanStatistics,
     /// How tasks and batches were held back.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
+    pub(crate) sources: Sources,
 }
 
 /// Sums over a run.
@@ -124,6 +126,9 @@ impl Fold {
         self.approximate |= report.approximate;
         self.statistics.merge(&report.statistics);
         self.pacing.entry(report.node.clone()).or_default().merge(&report.pacing);
+        if let Some(source) = &report.source {
+            self.sources.add(&report.node, source);
+        }
     }
 
     fn receipt(&mut self, receipt: &Receipt) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use shared::messages::CancelKind;
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
-use shared::result::{Accounting, Coverage};
+use shared::result::{Accounting, Coverage, ReadFromReplicas};
 
 pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, too_many_errors};
 
@@ -50,6 +50,8 @@ pub struct Facts {
     pub dead: BTreeMap<String, u64>,
     /// Whether the number of scanned keys is approximate.
     pub approximate: bool,
+    /// Who was read, if the run asked for replicas.
+    pub read_from: Option<ReadFromReplicas>,
     /// Why the hit rate's source could not be used.
     pub hit_rate_problem: Option<String>,
     /// What is wrong with the servers.
@@ -60,7 +62,7 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     run::stale,
     run::stopped,
     run::not_covered,
@@ -70,6 +72,7 @@ const RULES: [Rule; 18] = [
     run::causes,
     run::dead_letters,
     run::approximate,
+    run::primaries_read,
     run::aggressive_refused,
     cache::hit_rate,
     cache::hit_rate_problem,

@@ -15,6 +15,8 @@ mod nodes_text;
 pub mod ours;
 mod parse_error;
 pub mod preflight;
+pub mod replica;
+mod replication;
 mod shards;
 mod text;
 pub mod weigh;

@@ -73,6 +73,7 @@ mod tests {
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),
+            read_from: crate::messages::ReadFrom::default(),
         }
     }
 
@@ -82,6 +83,7 @@ mod tests {
             host: String::new(),
             port: 0,
             slots: SlotSet::new(),
+            replicas: Vec::new(),
         };
         Topology { cluster, primaries: nodes.iter().map(primary).collect() }
     }

@@ -138,6 +138,10 @@ pub struct Settings {
     pub rate_limit: Setting<Option<u64>>,
     /// Nothing is held back for the application's latency.
     pub max_speed: Setting<bool>,
+    /// Keys are listed and looked up on replicas, where there are some in step.
+    pub reads_replicas: Setting<bool>,
+    /// How far behind its primary a replica may be.
+    pub replica_lag: Setting<Duration>,
     /// The largest share of the matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: Setting<u8>,
     /// The run is cancelled after this time.

@@ -1,6 +1,7 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
 mod pacing;
+mod source;
 mod spec;
 mod statistics;
 
@@ -13,9 +14,10 @@ use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
 pub use pacing::NodePacing;
+pub use source::ReadSource;
 pub use spec::{
     Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
-    Rules, RunSpec,
+    ReadFrom, Rules, RunSpec,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
@@ -277,6 +279,9 @@ pub struct TaskReport {
     /// How the task was held back.
     #[serde(default)]
     pub pacing: Box<NodePacing>,
+    /// Who was read, where the run asks for replicas.
+    #[serde(default)]
+    pub source: Option<Box<ReadSource>>,
 }
 
 impl TaskReport {
@@ -307,6 +312,7 @@ impl TaskReport {
             approximate: false,
             statistics: Box::default(),
             pacing: Box::default(),
+            source: None,
         }
     }
 

@@ -162,6 +162,22 @@ pub struct RunSpec {
     /// How fast it may go.
     #[serde(default)]
     pub pace: Pace,
+    /// Whom scan tasks ask.
+    #[serde(default)]
+    pub read_from: ReadFrom,
+}
+
+/// Whom scan tasks ask for keys and TTLs. Deletions go to the primary, which checks every key again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadFrom {
+    /// The primary.
+    #[default]
+    Primary,
+    /// A replica of it that has all that the primary had when the task began; the primary, where there is none.
+    Replica {
+        /// How long a task waits for that, in milliseconds.
+        lag_max_ms: u64,
+    },
 }
 
 /// How fast a run may go. Without either limit, at full speed.

@@ -78,6 +78,20 @@ impl Lister {
         Ok(())
     }
 
+    /// Asks to be answered by a replica of a cluster, which otherwise sends us to its primary.
+    ///
+    /// # Errors
+    /// As any connection's.
+    pub async fn readonly(&mut self) -> Result<(), Fault> {
+        command(&mut self.request, &[b"READONLY"]);
+        self.send().await?;
+        let answered = timeout(RESPONSE_TIMEOUT, self.answer()).await;
+        match answered.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))? {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
     /// Waits for the answer to a command that answers OK; the fault that it answers instead.
     async fn answer(&mut self) -> Result<Option<Fault>, Fault> {
         loop {
