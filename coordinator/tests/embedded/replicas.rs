@@ -16,6 +16,9 @@ use crate::kit::valve::Valve;
 
 const KEYS: u64 = 6_000;
 
+/// Listings of one key by which the rights are checked before a run; in a cluster there is one more.
+const RIGHTS_ASKED: u64 = 1;
+
 /// Longer than a replica here is ever behind.
 const PATIENT: ReadFrom = ReadFrom::Replica { lag_max_ms: 60_000 };
 
@@ -58,7 +61,8 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
     for node in cluster.nodes() {
         listed.push(listings(&node.conn().await.unwrap()).await);
     }
-    assert!(listed[..2] == [0, 0] && listed[2] > 0 && listed[3] > 0, "{listed:?}");
+    assert_eq!(listed[..2], [RIGHTS_ASKED + 1; 2], "{listed:?}");
+    assert!(listed[2..].iter().all(|listings| *listings > 0), "{listed:?}");
     // Our look-ups at replicas are no traffic at primaries.
     assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (0, 0));
     truth.check(&options.access, &result).await;
@@ -122,7 +126,7 @@ async fn a_run_waits_until_a_replica_has_what_was_there_when_it_began() {
     let (result, ()) = tokio::join!(kit::run(&options), late);
     let [node] = read(&result) else { panic!("{:?}", result.read_from) };
     assert!(node.primary_tasks == 0 && node.replicas[0].tasks > 0, "{node:?}");
-    assert_eq!(listings(&primary.conn().await.unwrap()).await, 0);
+    assert_eq!(listings(&primary.conn().await.unwrap()).await, RIGHTS_ASKED);
     truth.check(&options.access, &result).await;
 }
 

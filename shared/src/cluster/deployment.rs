@@ -29,7 +29,7 @@ pub struct Primary {
     pub port: u16,
     /// The slots it serves; empty on a standalone server.
     pub slots: SlotSet,
-    /// Host and port of its replicas that are well; in a cluster only, as a standalone server tells them itself.
+    /// Host and port of its replicas; in a cluster only, as a standalone server tells them itself.
     pub replicas: Vec<(String, u16)>,
 }
 
@@ -263,6 +263,7 @@ fn primary_of(shard: Shard, asked: &str) -> Option<Primary> {
         (host.to_owned(), node.port_for(false))
     };
     let (host, port) = at(&node);
-    let well = replicas.iter().filter(|node| node.online).take(REPLICAS_MAX);
-    Some(Primary { node: node.id, host, port, slots: shard.slots, replicas: well.map(at).collect() })
+    // Whether they are well, they say themselves: what others know of a new one is old.
+    let replicas = replicas.iter().take(REPLICAS_MAX).map(at).collect();
+    Some(Primary { node: node.id, host, port, slots: shard.slots, replicas })
 }
