@@ -2,6 +2,7 @@
 //! step, that they still qualify, and records what became of each. The only stage that writes to Redis.
 
 mod chunks;
+mod lawful;
 mod paced;
 mod receipt;
 mod run;

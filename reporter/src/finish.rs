@@ -158,7 +158,8 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
     if fold.cancel.is_some() {
         return Status::Cancelled;
     }
-    let undone = accounting.failed + accounting.unreached + accounting.unconfirmed;
+    let undone =
+        accounting.failed.saturating_add(accounting.unreached).saturating_add(accounting.unconfirmed);
     if coverage.complete && undone == 0 && accounting.balanced {
         return Status::Completed;
     }
@@ -168,8 +169,8 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
 
 fn current(fold: &Fold, window: &Window) -> CurrentMetrics {
     let counts = fold.totals.counts;
-    let gone = fold.totals.accounting.deleted + fold.totals.accounting.vanished;
-    let with_ttl = counts.matching() - counts.stale;
+    let gone = fold.totals.accounting.deleted.saturating_add(fold.totals.accounting.vanished);
+    let with_ttl = counts.matching().saturating_sub(counts.stale);
     CurrentMetrics {
         hit_rate: window.hit_rate,
         hits: window.hits,

@@ -108,15 +108,20 @@ impl Fold {
         }
         for batch in &report.batches {
             self.listed.insert(batch.batch, batch.clone());
-            self.totals.accounting.candidates += batch.keys;
+            let candidates = &mut self.totals.accounting.candidates;
+            *candidates = candidates.saturating_add(batch.keys);
         }
         let counts = report.counts;
-        let kept = counts.protected + counts.reported + counts.too_long;
         self.totals.counts += counts;
-        self.totals.accounting.candidates += kept;
-        self.totals.accounting.protected += counts.protected;
-        self.totals.accounting.reported += counts.reported;
-        self.totals.accounting.failed += counts.too_long;
+        let accounting = &mut self.totals.accounting;
+        // Records are true, but nobody ends for one that is not.
+        let add = |sum: &mut u64, more| *sum = sum.saturating_add(more);
+        add(&mut accounting.protected, counts.protected);
+        add(&mut accounting.reported, counts.reported);
+        add(&mut accounting.failed, counts.too_long);
+        [counts.protected, counts.reported, counts.too_long]
+            .into_iter()
+            .for_each(|kept| add(&mut accounting.candidates, kept));
         let node = self.nodes.entry(report.node.clone()).or_default();
         node.counts += counts;
         node.lookups += report.lookups;
@@ -203,7 +208,7 @@ impl Fold {
 
     /// Candidates that were sent to reapers.
     pub(crate) fn candidates_sent(&self) -> u64 {
-        self.listed.values().map(|batch| batch.keys).sum()
+        self.listed.values().fold(0, |sum, batch| sum.saturating_add(batch.keys))
     }
 
     /// The run as it was started.
@@ -242,7 +247,7 @@ impl Fold {
     /// Keys deleted, and those that may be at any moment because a report lists them.
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
-        self.totals.accounting.deleted + self.open().map(|batch| batch.deletes).sum::<u64>()
+        self.open().fold(self.totals.accounting.deleted, |sum, batch| sum.saturating_add(batch.deletes))
     }
 
     /// The sums so far.

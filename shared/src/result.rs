@@ -282,7 +282,7 @@ impl Accounting {
     /// The sum of all outcomes.
     #[must_use]
     pub fn outcomes(&self) -> u64 {
-        self.rows().iter().map(|(_, n)| n).sum()
+        self.rows().iter().fold(0, |sum, (_, n)| sum.saturating_add(*n))
     }
 
     /// The outcomes by name, in the order in which they are shown.

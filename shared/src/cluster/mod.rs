@@ -5,6 +5,8 @@ mod conn;
 pub mod counters;
 mod deployment;
 mod fault;
+#[cfg(test)]
+mod fuzz;
 pub mod guard;
 pub mod health;
 mod info;

@@ -1,5 +1,7 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
+mod cancel;
+mod group;
 mod pacing;
 mod source;
 mod spec;
@@ -13,6 +15,7 @@ use crate::outcome::{self, Outcome};
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
+pub use cancel::{Cancel, CancelKind};
 pub use pacing::NodePacing;
 pub use source::ReadSource;
 pub use spec::{
@@ -33,8 +36,8 @@ pub struct Lookups {
 
 impl std::ops::AddAssign for Lookups {
     fn add_assign(&mut self, other: Self) {
-        self.hits += other.hits;
-        self.misses += other.misses;
+        self.hits = self.hits.saturating_add(other.hits);
+        self.misses = self.misses.saturating_add(other.misses);
     }
 }
 
@@ -82,6 +85,7 @@ impl Reason {
 
 /// Candidates of one slot: what one script call acts upon.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "group::Sent")]
 pub struct Group {
     /// The slot of all keys; 0 on standalone servers.
     pub slot: u16,
@@ -168,13 +172,13 @@ impl ScanCounts {
     /// Matching keys that there are: scanned, and skipped.
     #[must_use]
     pub fn matching(&self) -> u64 {
-        self.scanned + self.skipped_matching
+        self.scanned.saturating_add(self.skipped_matching)
     }
 
     /// Keys of whatever pattern that are behind us: listed, or skipped.
     #[must_use]
     pub fn passed(&self) -> u64 {
-        self.listed + self.skipped
+        self.listed.saturating_add(self.skipped)
     }
 
     /// Takes a TTL in.
@@ -186,19 +190,19 @@ impl ScanCounts {
 
 impl std::ops::AddAssign for ScanCounts {
     fn add_assign(&mut self, other: Self) {
-        self.listed += other.listed;
-        self.scanned += other.scanned;
-        self.stale += other.stale;
-        self.inactive += other.inactive;
-        self.near_expiry += other.near_expiry;
-        self.unknown_user += other.unknown_user;
-        self.protected += other.protected;
-        self.reported += other.reported;
-        self.too_long += other.too_long;
+        self.listed = self.listed.saturating_add(other.listed);
+        self.scanned = self.scanned.saturating_add(other.scanned);
+        self.stale = self.stale.saturating_add(other.stale);
+        self.inactive = self.inactive.saturating_add(other.inactive);
+        self.near_expiry = self.near_expiry.saturating_add(other.near_expiry);
+        self.unknown_user = self.unknown_user.saturating_add(other.unknown_user);
+        self.protected = self.protected.saturating_add(other.protected);
+        self.reported = self.reported.saturating_add(other.reported);
+        self.too_long = self.too_long.saturating_add(other.too_long);
         self.add_ttl(other.ttl_sum_ms);
-        self.skipped += other.skipped;
-        self.skipped_matching += other.skipped_matching;
-        self.sampled += other.sampled;
+        self.skipped = self.skipped.saturating_add(other.skipped);
+        self.skipped_matching = self.skipped_matching.saturating_add(other.skipped_matching);
+        self.sampled = self.sampled.saturating_add(other.sampled);
     }
 }
 
@@ -343,6 +347,7 @@ pub enum Covered {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GroupReceipt {
     /// The slot.
+    #[serde(deserialize_with = "crate::slot::deserialize")]
     pub slot: u16,
     /// Why the keys were candidates.
     pub reason: Reason,
@@ -376,26 +381,4 @@ pub struct Receipt {
     /// How the batch was held back, if it was.
     #[serde(default)]
     pub pacing: Option<Box<NodePacing>>,
-}
-
-/// Why a run is to stop before its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancel {
-    /// The sort of cause; it decides the exit code.
-    pub kind: CancelKind,
-    /// The cause, for people.
-    pub cause: String,
-}
-
-/// Who or what stops a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CancelKind {
-    /// Somebody asked for it.
-    Asked,
-    /// A guard refused to go on.
-    Guard,
-    /// The time allowed is over.
-    Runtime,
-    /// The lock was lost.
-    LockLost,
 }

@@ -17,7 +17,7 @@ use super::request::{command, write};
 use super::resp::{Item, item};
 use super::{Ask, Listing, Page, Seen};
 use crate::cluster::fault::{Fault, FaultKind};
-use crate::limits::{CONNECT_TIMEOUT, READ_BYTES, RESPONSE_TIMEOUT};
+use crate::limits::{CONNECT_TIMEOUT, READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
 
 trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
@@ -151,6 +151,10 @@ impl Lister {
     }
 
     async fn receive(&mut self) -> Result<(), Fault> {
+        if self.unread.len() > REPLY_BYTES_MAX {
+            let said = format!("an answer of more than {REPLY_BYTES_MAX} bytes");
+            return Err(Fault::new(FaultKind::Protocol, self.address.as_str(), said));
+        }
         self.unread.reserve(READ_BYTES);
         match self.socket.read_buf(&mut self.unread).await {
             Ok(0) => Err(self.lost(&"the server closed the connection")),
