@@ -2,7 +2,7 @@
 //! for these is the client library, which is tried with them.
 
 use super::info::Info;
-use super::replication::Replication;
+use super::standing::Replication;
 use super::{nodes_text, shards};
 use crate::hostile::fuzz;
 

@@ -18,7 +18,7 @@ pub mod ours;
 mod parse_error;
 pub mod preflight;
 pub mod replica;
-mod replication;
+mod standing;
 mod shards;
 mod text;
 pub mod weigh;

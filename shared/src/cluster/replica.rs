@@ -14,7 +14,7 @@ use super::deployment::Deployment;
 use super::fault::{Fault, FaultKind};
 use super::info::Info;
 use super::listing::Lister;
-use super::replication::{Replication, Unfit};
+use super::standing::{Replication, Unfit};
 use super::text::text;
 use crate::config::duration;
 use crate::ids::NodeId;

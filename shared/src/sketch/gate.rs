@@ -6,7 +6,7 @@
 const BINS_MAX: u64 = 2_048;
 
 /// The farthest bin from 1: beyond the largest number there is, at one percent a bin.
-const INDEX_MAX: i64 = 1 << 16;
+const INDEX_MAX: u64 = 1 << 16;
 
 /// Values in one sketch.
 const COUNT_MAX: f64 = (1_u64 << 40) as f64;
@@ -52,7 +52,7 @@ fn bins(input: &mut Input<'_>) -> Option<()> {
     for _ in 0..input.whole().filter(|bins| *bins <= BINS_MAX)? {
         let step = input.whole()?;
         let step = (step >> 1).cast_signed() ^ -(step & 1).cast_signed();
-        index = index.checked_add(step).filter(|index| index.abs() <= INDEX_MAX)?;
+        index = index.checked_add(step).filter(|index| index.unsigned_abs() <= INDEX_MAX)?;
         all += input.count()?;
     }
     (all <= COUNT_MAX).then_some(())
