@@ -175,15 +175,22 @@ impl JobLock {
     }
 
     async fn renew(&self) -> Result<bool, Fault> {
+        let topology = self.deployment.topology();
+        let owner = topology.owner(self.lock.slot()).map(|primary| primary.node.clone());
+        match self.renew_at_owner().await {
+            Err(fault) => match owner {
+                Some(node) => Err(self.deployment.look_again(&node, fault).await),
+                None => self.deployment.refresh().await.and(Err(fault)),
+            },
+            renewed => renewed,
+        }
+    }
+
+    async fn renew_at_owner(&self) -> Result<bool, Fault> {
         let (node, conn) = place(&self.deployment, self.lock.slot()).await?;
         // The script looks at the lock, which counts as a hit.
         note_hits(&self.records, &node, 1).await;
-        let renewed = self.lock.renew(&conn).await;
-        if renewed.is_err() {
-            self.deployment.forget(&node);
-            self.deployment.refresh().await?;
-        }
-        renewed
+        self.lock.renew(&conn).await
     }
 }
 

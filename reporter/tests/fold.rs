@@ -73,6 +73,7 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
         keys: 0,
         replans: 0,
         skip: false,
+        round: 0,
     }
 }
 
@@ -114,6 +115,8 @@ fn report(
         statistics: Box::default(),
         pacing: Box::default(),
         source: None,
+        round: 0,
+        history: None,
     }
 }
 
@@ -127,6 +130,8 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
         lookups: Lookups::default(),
         cause: None,
         pacing: None,
+        round: 0,
+        vouched: Vec::new(),
     }
 }
 

@@ -68,6 +68,7 @@ fn seeds() -> Vec<Vec<u8>> {
         keys: 100,
         replans: 0,
         skip: false,
+        round: 0,
     };
     let source = ReadSource { replica: Some("a:1".to_owned()), behind_bytes: 7, ..ReadSource::default() };
     let mut report = TaskReport {
@@ -92,6 +93,8 @@ fn seeds() -> Vec<Vec<u8>> {
         lookups: Default::default(),
         cause: None,
         pacing: None,
+        round: 0,
+        vouched: Vec::new(),
     };
     let part = |kind: u8, bytes: Result<Vec<u8>, wire::WireError>| [vec![kind], bytes.unwrap()].concat();
     vec![

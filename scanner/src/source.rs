@@ -30,6 +30,10 @@ impl Source {
         if idle_times(spec) {
             return Ok(of_primary(Some(why_not(IDLE_TIMES.to_owned()))));
         }
+        // What a failover undid is looked for where it would be found first.
+        if task.round > 0 {
+            return Ok(of_primary(Some(why_not("a failover is being looked into".to_owned()))));
+        }
         let wanted = match &task.scope {
             Scope::Slots { .. } => Wanted::Current(Duration::from_millis(lag_max_ms)),
             Scope::Cursors(cursors) => Wanted::Process(&cursors.process),
@@ -73,7 +77,7 @@ impl Source {
     /// When what was read is not of one piece, because the replica was restarted meanwhile.
     pub(crate) async fn sign(&self, mut report: TaskReport) -> Result<TaskReport, Fault> {
         if let Some(replica) = &self.replica {
-            replica.check().await?;
+            replica.check(&self.primary.1).await?;
             report.lookups = Default::default();
         }
         report.source = self.said.clone().map(Box::new);

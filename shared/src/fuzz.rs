@@ -20,7 +20,7 @@ use crate::limits::REASON_BYTES_MAX;
 use crate::messages::{
     Action, ActivityRule, Cancel, CancelKind, Covered, Group, GroupReceipt, InactiveRule, ListedBatch, Loss,
     NodePacing, ReadSource, ReapBatch, Reason, Receipt, Rest, RestReason, Rules, ScanStatistics, ScanTask,
-    TaskReport,
+    TaskReport, Vouched,
 };
 use crate::outcome::Outcome;
 use crate::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
@@ -39,7 +39,7 @@ fn scopes() -> [Scope; 2] {
 
 fn task(scope: Scope) -> ScanTask {
     let (run, task, alias, node) = (RunId::new(), TaskId::new(), Alias::new("main"), NodeId::new("n"));
-    ScanTask { run, task, alias, node, scope, keys: 1_000, replans: 2, skip: false }
+    ScanTask { run, task, alias, node, scope, keys: 1_000, replans: 2, skip: false, round: 0 }
 }
 
 fn tasks() -> Vec<ScanTask> {
@@ -61,6 +61,7 @@ fn batch() -> ReapBatch {
         node: NodeId::new("n"),
         not_before_ms: 1_795_341_074_000,
         not_after_ms: 1_795_341_974_000,
+        round: 1,
         groups: vec![
             group(700, Reason::Stale, &[b"permissions:1", b"\xff\x00"], &[]),
             group(16_383, Reason::Inactive, &[b"permissions:2"], &[1_795_341_999_000]),
@@ -106,6 +107,8 @@ fn receipt() -> Receipt {
         lookups: Default::default(),
         cause: Some("lost".to_owned()),
         pacing: Some(Box::default()),
+        round: 1,
+        vouched: vec![Vouched { node: NodeId::new("n"), history: "h".to_owned(), slots: SlotSet::all() }],
     }
 }
 

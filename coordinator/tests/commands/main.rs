@@ -19,5 +19,6 @@ mod pages;
 mod reach;
 mod rights;
 mod roles;
+mod secrets;
 mod signals;
 mod stats;

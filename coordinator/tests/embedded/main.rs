@@ -6,6 +6,7 @@ mod kit;
 
 mod aggressive;
 mod exact;
+mod failover;
 mod gap;
 mod guards;
 mod idle_times;
@@ -19,3 +20,4 @@ mod slow_nodes;
 mod statistics;
 mod telemetry;
 mod twice;
+mod unrest;

@@ -18,8 +18,9 @@ pub mod ours;
 mod parse_error;
 pub mod preflight;
 pub mod replica;
-mod standing;
+pub mod replication;
 mod shards;
+mod standing;
 mod text;
 pub mod weigh;
 

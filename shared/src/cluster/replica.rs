@@ -165,17 +165,20 @@ impl Standing {
         Ok(lister)
     }
 
-    /// Whether what was read since it was chosen is of one piece: the same process, with data of the same history,
-    /// which then only grows. A copy that it took over meanwhile shows as an error of each command.
+    /// Whether what was read since it was chosen is of one piece: the same process, with data of the same history
+    /// as its primary's, which then only grows. A copy that it took over meanwhile shows as an error of each command.
     ///
     /// # Errors
     /// When it is not, or the replica fails.
-    pub async fn check(&self) -> Result<(), Fault> {
+    pub async fn check(&self, primary: &Conn) -> Result<(), Fault> {
         let said = account(&self.conn).await?;
-        if said.process == self.process && said.history == self.history && !said.loading {
+        // Another primary may never have had what this replica was given by the one before.
+        let same = said.history == self.history && account(primary).await?.history == self.history;
+        if said.process == self.process && same && !said.loading {
             return Ok(());
         }
-        let why = "the replica was restarted, or follows another history, since it was first read";
+        let why =
+            "since it was first read, the replica was restarted, or it or its primary follow another history";
         Err(Fault::new(FaultKind::NotReady, self.conn.address(), why))
     }
 }
