@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::CommandFactory;
-use coordinator::cli::args::Cli;
-use shared::config::Secret;
+use coordinator::cli::args::command;
+use coordinator::options::Options;
+use shared::config::{Environment, FlagLayer, JobFile, Secret, resolve};
 use shared::nats::{Login, Nats, NatsAccess, NatsStore};
 use shared::servers::{NatsServer, Server};
 use shared::store::Store;
@@ -112,7 +112,9 @@ impl Guarded {
 
 fn ask(address: &str, path: &str, token: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
-    let head = format!("GET {path} HTTP/1.1\r\nHost: k\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: k\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -126,9 +128,18 @@ async fn stored(server: &NatsServer) -> usize {
     let nats = Nats::connect(&access, "a test", Some(Duration::from_secs(10))).await.unwrap();
     let store = NatsStore::new(nats);
     let mut entries = 0;
-    for prefix in
-        ["runs/", "locks/", "history/", "samples/", "alerts/", "audit/", "dead/", "events/", "failures/", "attempts/"]
-    {
+    for prefix in [
+        "runs/",
+        "locks/",
+        "history/",
+        "samples/",
+        "alerts/",
+        "audit/",
+        "dead/",
+        "events/",
+        "failures/",
+        "attempts/",
+    ] {
         let mut revision = 0;
         while let Some(entry) = store.next_after(prefix, revision).await.unwrap() {
             clean(&entry.key, &entry.value);
@@ -164,7 +175,8 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
         place.run(words, &[]).exits(0);
     }
     let address = roles[3].admin_address();
-    for path in ["/api/stats", "/api/runs", &format!("/api/runs/{id}"), "/metrics", "/readyz", "/api/nowhere"] {
+    for path in ["/api/stats", "/api/runs", &format!("/api/runs/{id}"), "/metrics", "/readyz", "/api/nowhere"]
+    {
         clean(path, ask(&address, path, API).as_bytes());
         clean(path, ask(&address, path, &format!("{API}x")).as_bytes());
     }
@@ -175,14 +187,18 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
     place.run(&["plan"], &["--redis", &format!("redis://x:{IN_URL}@127.0.0.1:1")]).exits(5);
     place.run(&["plan"], &["--redis", &format!("redis://x:{IN_URL}@127.0.0.1:none")]).exits(2);
     place.run(&["plan"], &["--redis", &format!("rediss//x:{IN_URL}@h")]).exits(2);
-    let wrong = |name: &str| place.command(&["runs", "list"], &["--nats-user", "ks"]).env(name, "canary-wrong").run();
+    let wrong =
+        |name: &str| place.command(&["runs", "list"], &["--nats-user", "ks"]).env(name, "canary-wrong").run();
     for ended in [wrong("NATS_PASSWORD"), wrong("NATS_TOKEN")] {
         quiet(&ended);
     }
     place.run(&["runs", "list"], &["--nats", &format!("nats://ks:{NATS}x@{}", &place.nats.url()[7..])]);
-    let broken = file("secrets/broken.toml", &format!("[redis.main]\npassword = \"{REDIS}\"\nurls = [\"{IN_URL}\n"));
+    let broken =
+        file("secrets/broken.toml", &format!("[redis.main]\npassword = \"{REDIS}\"\nurls = [\"{IN_URL}\n"));
     quiet(&keysweep(&["config", "check", &broken, "-vv"]).run());
-    let strange = format!("[redis.main]\npassword = [\"{REDIS}\"]\nurls = [\"redis://:{IN_URL}\"]\n[serve]\napi_token = 7\n");
+    let strange = format!(
+        "[redis.main]\npassword = [\"{REDIS}\"]\nurls = [\"redis://:{IN_URL}\"]\n[serve]\napi_token = 7\n"
+    );
     quiet(&keysweep(&["config", "check", &file("secrets/strange.toml", &strange), "-vv"]).run());
     for role in roles.drain(..) {
         // None of them is on a command line, nor anything else that is secret.
@@ -197,7 +213,18 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
     Place::standalone(&redis).await.seed(50).await;
     redis.conn().await.unwrap().words(&format!("CONFIG SET requirepass {REDIS}")).await.unwrap();
     let url = redis.url().replace("redis://", &format!("redis://:{REDIS}@"));
-    let flags = ["--redis", &url, "--state-dir", &place.state, "--yes", "--json", "-vv", "--grace", "0s", "--max-speed"];
+    let flags = [
+        "--redis",
+        &url,
+        "--state-dir",
+        &place.state,
+        "--yes",
+        "--json",
+        "-vv",
+        "--grace",
+        "0s",
+        "--max-speed",
+    ];
     let alone = keysweep(&[&["run"], &flags[..]].concat()).run();
     quiet(&alone);
     alone.exits(0);
@@ -207,12 +234,42 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
 #[test]
 fn no_flag_takes_a_secret_but_within_a_url() {
     let secret = ["password", "token", "secret", "pass", "auth"];
-    let mut commands = vec![Cli::command()];
-    while let Some(command) = commands.pop() {
-        for long in command.get_arguments().filter_map(|arg| arg.get_long()) {
+    let mut commands = vec![command()];
+    while let Some(known) = commands.pop() {
+        for long in known.get_arguments().filter_map(|arg| arg.get_long()) {
             let is_secret = long.split('-').any(|word| secret.contains(&word));
-            assert!(!is_secret || long.ends_with("-file"), "`--{long}` would show in every list of processes");
+            assert!(
+                !is_secret || long.ends_with("-file"),
+                "`--{long}` would show in every list of processes"
+            );
         }
-        commands.extend(command.get_subcommands().cloned());
+        commands.extend(known.get_subcommands().cloned());
     }
+}
+
+/// Debug is for logs and failing tests: whatever holds a secret hides it there.
+#[test]
+fn debug_shows_no_secret() {
+    let text = format!(
+        "[redis.main]\nurls = [\"redis://default:{IN_URL}@h:1\"]\npassword = \"{REDIS}\"\n\
+         [nats]\nurl = \"nats://u:{NATS}@h:4222\"\n[serve]\napi_token = \"{API}\"\n\
+         [[job]]\nname = \"secret\"\nwebhooks = [\"http://u:{HOOK}@h/{HOOK}\"]\nwebhookSecret = \"{SIGNING}\"\n\
+         slackWebhooks = [\"http://h/{SLACK}\"]\nhitRate = \"prometheus:http://u:{PROMETHEUS}@h:1\"\n\
+         hitsQuery = \"a\"\nmissesQuery = \"b\"\n"
+    );
+    let file = JobFile::parse(Path::new("keysweep.toml"), &text).unwrap();
+    let mut flags = FlagLayer::default();
+    flags.values("--redis", &[format!("redis://:{IN_URL}@h:1")]);
+    let env = Environment::from_pairs([("KEYSWEEP_NATS_PASSWORD", NATS)]);
+    let settings = resolve(&flags, &env, Some(&file)).unwrap();
+    let options = Options::from_settings(&settings).unwrap();
+    let nats = NatsAccess::from_settings(settings.nats.as_ref().expect("NATS is set up"));
+    let shown = format!(
+        "{file:?} {flags:?} {env:?} {settings:?} {options:?} {nats:?} {:?} {:?} {:?}",
+        options.access,
+        options.reach(),
+        settings.rows()
+    );
+    clean("Debug", shown.as_bytes());
+    assert!(shown.contains("***"), "what is hidden is seen to be: {shown}");
 }
