@@ -88,6 +88,9 @@ async fn source(
             let source = replica.source.clone();
             (Some(replica), Some(source))
         }
-        Err(why) => (None, Some(ReadSource { why_not: Some(why), ..ReadSource::default() })),
+        Err(why) => {
+            tracing::warn!(primary = conn.address(), why, "no replica is read");
+            (None, Some(ReadSource { why_not: Some(why), ..ReadSource::default() }))
+        }
     })
 }

@@ -79,12 +79,15 @@ pub async fn choose(
 ) -> Result<Result<Standing, String>, Fault> {
     let topology = deployment.topology();
     let now = account(primary).await?;
+    if matches!(wanted, Wanted::Process(process) if process == now.process) {
+        return Ok(Err("the plan found none that could be read".to_owned()));
+    }
     let there = match topology.primaries.iter().find(|known| known.node == *node) {
         Some(known) if topology.cluster => known.replicas.clone(),
         _ => now.followers.clone(),
     };
     let mut why_not = vec!["it has no replica in step".to_owned()];
-    let mut fit = Vec::new();
+    let (mut fit, mut silent) = (Vec::new(), None);
     for looked in join_all(there.iter().map(|at| look(deployment, at))).await {
         match looked {
             Ok((node, conn, said)) => {
@@ -102,11 +105,18 @@ pub async fn choose(
                     }
                 }
             }
-            Err(why) => why_not.push(why),
+            Err(why) => {
+                silent = Some(why.clone());
+                why_not.push(why);
+            }
         }
     }
     if let Wanted::Process(process) = wanted {
         fit.retain(|(.., said)| said.process == process);
+        // It may be one that does not answer at the moment: a pass is not given up for that.
+        if let (true, Some(why)) = (fit.is_empty(), silent) {
+            return Err(Fault::new(FaultKind::NotReady, primary.address(), why));
+        }
     }
     let Some((lacks, node, conn, said)) = fit.into_iter().min_by_key(|(lacks, ..)| *lacks) else {
         return Ok(Err(why_not.pop().unwrap_or_default()));

@@ -36,13 +36,20 @@ impl fmt::Display for Action {
     }
 }
 
-/// Where to find something: a word of the table, and what follows its colon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where to find something: a word of the table, and what follows its colon. A URL in it may hold a password, so it is
+/// shown redacted.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     /// The word, such as `zset`.
     pub word: &'static str,
     /// A key or a URL; empty behind a word that needs none.
     pub what: String,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Source {
