@@ -45,7 +45,8 @@ pub fn of_error(error: &RunError) -> u8 {
             of_fault(fault)
         }
         RunError::Survey(SurveyError::DbOnCluster(_) | SurveyError::NoDatabase { .. }) => USAGE,
-        RunError::Survey(SurveyError::Rights { .. }) | RunError::TooMany { .. } => REFUSED,
+        RunError::Survey(SurveyError::Rights { .. } | SurveyError::Commands { .. })
+        | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. }) => REFUSED,
         RunError::Survey(SurveyError::Replica { .. } | SurveyError::TooOld { .. } | SurveyError::NoSlots)
         | RunError::Drive(_)
@@ -57,8 +58,9 @@ pub fn of_error(error: &RunError) -> u8 {
 fn of_fault(fault: &Fault) -> u8 {
     match fault.kind {
         FaultKind::Unreachable | FaultKind::Lost | FaultKind::Protocol | FaultKind::NotReady => UNREACHABLE,
-        FaultKind::Authentication => USAGE,
+        FaultKind::Authentication | FaultKind::Tls | FaultKind::Misnamed => USAGE,
         FaultKind::Forbidden => REFUSED,
+        FaultKind::Refused if fault.is_unknown_command() => REFUSED,
         FaultKind::Moved
         | FaultKind::NotWritable
         | FaultKind::NoScript

@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::cluster::node::{self, NodeStatus};
 use shared::cluster::replica::{self, Standing, Wanted};
 use shared::cluster::{Conn, Deployment, Primary, preflight};
-use shared::messages::{Action, Lookups, ReadFrom, ReadSource};
+use shared::messages::{Lookups, ReadFrom, ReadSource};
 
 use crate::inactive::ActivitySource;
 use crate::options::Options;
@@ -46,23 +46,12 @@ pub(crate) async fn meet<'a>(
     let needs = preflight::Needs {
         slot: primary.slots.iter().next().filter(|_| cluster),
         writes,
-        expires: matches!(options.rules.action, Action::Expire { .. }),
         patterns: &options.rules.patterns,
         inactive: inactive.is_some(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
     };
     let (lacking, own) = preflight::missing(&conn, &needs).await?;
-    if !lacking.is_empty() {
-        let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
-            lacking.iter().map(part).collect::<Vec<_>>().join(by)
-        };
-        return Err(SurveyError::Rights {
-            address: conn.address().to_owned(),
-            user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
-            commands: all(|missing| &missing.detail, "; "),
-            rules: all(|missing| &missing.rule, " "),
-        });
-    }
+    allowed(&conn, &lacking, options)?;
     let (replica, source) = source(deployment, primary, &conn, options).await?;
     Ok(Met { primary, conn, status, own, replica, source })
 }
@@ -92,5 +81,26 @@ async fn source(
             tracing::warn!(primary = conn.address(), why, "no replica is read");
             (None, Some(ReadSource { why_not: Some(why), ..ReadSource::default() }))
         }
+    })
+}
+
+/// Whether nothing is lacking. Commands that the server does not have come first: no right helps there.
+fn allowed(conn: &Conn, lacking: &[preflight::Missing], options: &Options) -> Result<(), SurveyError> {
+    let address = conn.address().to_owned();
+    let absent = lacking.iter().filter(|missing| missing.rule.is_none());
+    let absent: Vec<String> = absent.map(|missing| format!("`{}`", missing.command)).collect();
+    if !absent.is_empty() {
+        return Err(SurveyError::Commands { address, commands: absent.join(", ") });
+    }
+    let rules: Vec<&str> = lacking.iter().filter_map(|missing| missing.rule.as_deref()).collect();
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let said: Vec<&str> = lacking.iter().map(|missing| missing.detail.as_str()).collect();
+    Err(SurveyError::Rights {
+        address,
+        user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
+        commands: said.join("; "),
+        rules: rules.join(" "),
     })
 }

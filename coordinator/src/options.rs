@@ -1,10 +1,11 @@
 //! What a run is asked to do: settings, checked and turned into what the stages understand.
 
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::Duration;
 
-use shared::cluster::Access;
-use shared::config::{self, RedisUrl, Secret, Settings};
+use shared::cluster::{Access, Login, Tls, TlsError, TlsFiles};
+use shared::config::{self, Deployment, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
@@ -74,9 +75,9 @@ pub enum OptionsError {
         /// What is wrong with it.
         source: PatternError,
     },
-    /// An address that this version cannot reach.
-    #[error("`{0}` asks for TLS, which this version cannot speak; give a `redis://` address")]
-    Tls(String),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// What tells inactive users is missing, or makes no sense.
     #[error(transparent)]
     Inactive(#[from] OrderError),
@@ -111,8 +112,7 @@ impl Options {
             delete_batch_keys: settings.delete_batch_size.value,
             inactive: None,
         };
-        let Settings { redis, username, password, db, .. } = settings;
-        let access = access(&redis.value, &username.value, &password.value, db.value)?;
+        let access = access(&settings.redis, settings.db.value)?;
         Ok(Self {
             job: settings.job.value.clone(),
             display_name: settings.display_name.value.clone(),
@@ -163,30 +163,38 @@ impl Options {
     }
 }
 
-/// The way to a deployment.
+static TOLD: Once = Once::new();
+
+/// The way to a deployment. Reads the files that TLS takes.
 ///
 /// # Errors
-/// When it asks for TLS.
-pub fn access(
-    urls: &[RedisUrl],
-    username: &Option<String>,
-    password: &Option<Secret>,
-    db: u32,
-) -> Result<Access, OptionsError> {
-    // The Redis client is built without TLS; it would refuse the address as malformed.
-    let encrypted = |url: &&RedisUrl| {
-        let scheme = url.expose().split(':').next().unwrap_or_default();
-        scheme.eq_ignore_ascii_case("rediss") || scheme.eq_ignore_ascii_case("valkeys")
+/// When a file is of no use.
+pub fn access(deployment: &Deployment, db: u32) -> Result<Access, OptionsError> {
+    let Deployment { urls, username, password, tls, sentinel_user, sentinel_password, nat } = deployment;
+    let word = |secret: &Option<Secret>| secret.as_ref().map(Secret::expose).map(str::to_owned);
+    let encrypted = urls.value.iter().any(RedisUrl::is_encrypted);
+    let files = TlsFiles {
+        ca: tls.cacert.value.clone(),
+        identity: tls.cert.value.clone().zip(tls.key.value.clone()),
+        sni: tls.sni.value.clone(),
+        insecure: tls.insecure.value,
     };
-    if let Some(url) = urls.iter().find(encrypted) {
-        return Err(OptionsError::Tls(url.to_string()));
-    }
-    Ok(Access {
-        urls: urls.iter().map(|url| url.expose().to_owned()).collect(),
-        username: username.clone(),
-        password: password.as_ref().map(Secret::expose).map(str::to_owned),
+    let access = Access {
+        urls: urls.value.iter().map(|url| url.expose().to_owned()).collect(),
+        username: username.value.clone(),
+        password: word(&password.value),
         db,
-    })
+        tls: encrypted.then(|| Tls::new(&files)).transpose()?,
+        sentinels: Login { username: sentinel_user.value.clone(), password: word(&sentinel_password.value) },
+        nat: nat.value.clone(),
+    };
+    if access.is_insecure() {
+        // Once is enough, however many commands and jobs of a process read the settings.
+        TOLD.call_once(|| {
+            tracing::warn!("INSECURE: any certificate of a Redis server is taken (`--insecure`)");
+        });
+    }
+    Ok(access)
 }
 
 fn hit_rate(settings: &Settings) -> HitRateSource {

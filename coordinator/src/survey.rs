@@ -13,7 +13,7 @@ use shared::cluster::{Deployment, Fault, FaultKind, Primary};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{NODES_AT_ONCE, NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
-use shared::messages::{Guards, ReadSource, Rules, RunSpec, ScanTask};
+use shared::messages::{Guards, LeftOut, ReadSource, Rules, RunSpec, ScanTask};
 use shared::pace::Breaks;
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Sample};
@@ -81,6 +81,17 @@ pub enum SurveyError {
         /// The rules that are missing.
         rules: String,
     },
+    /// The server does not have commands that a run takes.
+    #[error(
+        "redis at `{address}` has no command {commands}: renamed or switched off there (`rename-command` in its \
+         configuration), and a run cannot do without"
+    )]
+    Commands {
+        /// The server.
+        address: String,
+        /// The commands, each in backticks.
+        commands: String,
+    },
     /// Nobody serves any slot.
     #[error("the cluster serves no slot at all; see `redis-cli --cluster check`")]
     NoSlots,
@@ -94,15 +105,22 @@ fn with_way_out(fault: &Fault) -> String {
             "check that `--redis` or `REDIS_URL` names a Redis server, and that it is not stuck"
         }
         FaultKind::Protocol => "check the host and the port in `--redis` or `REDIS_URL`",
-        FaultKind::Authentication => {
-            "check `--user`, and the password in `--password-file`, `REDISCLI_AUTH` or the URL"
-        }
         FaultKind::Forbidden => {
             let rule = fault.rule().map(|rule| format!("; allow it with the ACL rule `{rule}`"));
             return format!("{fault}{}", rule.unwrap_or_default());
         }
         FaultKind::NotReady => "try again when it is; `redis-cli INFO` and `CLUSTER INFO` say more",
         FaultKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
+        // They name their own way out.
+        FaultKind::Tls | FaultKind::Misnamed => return fault.to_string(),
+        FaultKind::Authentication if fault.detail.contains("--sentinel-user") => return fault.to_string(),
+        FaultKind::Authentication => {
+            "check `--user`, and the password in `--password-file`, `REDISCLI_AUTH` or the URL"
+        }
+        FaultKind::Refused if fault.is_unknown_command() => {
+            "the command was renamed or switched off there (`rename-command` in its configuration), and keysweep cannot \
+             do without"
+        }
         FaultKind::Moved | FaultKind::NoScript | FaultKind::Stranger | FaultKind::Refused => {
             return fault.to_string();
         }
@@ -212,7 +230,8 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     };
     let begin = purpose.sample(&Look::default(), application, now_ms);
     let planner = Planner { run, alias: options.alias.clone(), replans: 0, round: 0 };
-    let mut down = Down { primaries: topology.primaries.len(), slots: SlotSet::new(), last: None };
+    let mut down =
+        Down { primaries: topology.primaries.len(), slots: SlotSet::new(), left_out: Vec::new(), last: None };
     let mut met = Vec::new();
     let meeting = topology.primaries.iter().map(|primary| {
         let met = meet(&deployment, primary, options, topology.cluster);
@@ -266,7 +285,11 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     }
     missing = missing.union(&down.slots);
     if let (true, Some(fault)) = (planned.is_empty(), down.last) {
-        let all = format!("{}, like all {} primaries of the cluster", fault.detail, down.primaries);
+        let all = format!(
+            "{}, like all {} primaries of the cluster; if the addresses that it announces mean nothing from here, say \
+             where they are with `--nat`",
+            fault.detail, down.primaries
+        );
         return Err(Fault { detail: all, ..fault }.into());
     }
     let estimate = Estimate::sum(nodes.iter().map(|row| row.estimate));
@@ -292,6 +315,8 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         application: options.application.clone(),
         pace: options.pace,
         read_from: options.read_from,
+        insecure: options.access.is_insecure(),
+        left_out: down.left_out,
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);
@@ -324,6 +349,8 @@ struct Down {
     /// All primaries that there are.
     primaries: usize,
     slots: SlotSet,
+    /// One by one.
+    left_out: Vec<LeftOut>,
     last: Option<Fault>,
 }
 
@@ -339,6 +366,7 @@ impl Down {
             Err(SurveyError::Redis(fault)) if self.primaries > 1 && fault.kind.transient() => {
                 tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
                 self.slots = self.slots.union(&primary.slots);
+                self.left_out.push(LeftOut { cause: fault.to_string(), slots: primary.slots.clone() });
                 self.last = Some(fault);
                 Ok(None)
             }

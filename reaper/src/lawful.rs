@@ -83,6 +83,8 @@ mod tests {
             application: Application::default(),
             pace: Pace::default(),
             read_from: ReadFrom::default(),
+            insecure: false,
+            left_out: Vec::new(),
         }
     }
 

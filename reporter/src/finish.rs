@@ -135,6 +135,8 @@ fn facts(
         growth: metrics.growth.clone(),
         aggressive: spec.rules.inactive.is_some() || spec.inactive_refused.is_some(),
         aggressive_refused: spec.inactive_refused.clone(),
+        insecure: spec.insecure,
+        left_out: spec.left_out.clone(),
         memory_usage_percent: around.health.memory_usage_percent,
         stale_keys: fold.totals.counts.stale,
         stopped: fold.cancel.as_ref().map(|cancel| (cancel.kind, cancel.cause.clone())),

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use reporter::findings::{Facts, findings};
 use serde_json::json;
 use shared::ids::RunId;
-use shared::messages::CancelKind;
+use shared::messages::{CancelKind, LeftOut};
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
 use shared::result::{Accounting, Coverage};
+use shared::slot::SlotSet;
 
 /// What one rule finds.
 fn found(facts: &Facts, kind: FindingKind, rule: &str) -> Option<Finding> {
@@ -209,6 +210,19 @@ fn what_a_run_met() {
         Facts { aggressive_refused: Some("the set is empty".to_owned()), ..none() },
         "aggressive-refused",
         "Aggressive cleanup was refused: the set is empty",
+    );
+    check(
+        Facts { insecure: true, ..none() },
+        "insecure",
+        "TLS without a proof of who the servers are (`--insecure`): what was read and deleted may have been \
+         another's; name the authority with `--cacert` instead",
+    );
+    let left_out =
+        LeftOut { cause: "redis at `a:1` cannot be reached: refused".to_owned(), slots: SlotSet::all() };
+    check(
+        Facts { left_out: vec![left_out], ..none() },
+        "node-left-out",
+        "The run was planned without a node: redis at `a:1` cannot be reached: refused",
     );
     check(
         Facts { hit_rate_problem: Some("there is no hash `m`".to_owned()), ..none() },

@@ -57,6 +57,8 @@ fn spec(run: RunId) -> RunSpec {
         attempt: Attempt::default(),
         activity_source: None,
         inactive_refused: None,
+        insecure: false,
+        left_out: Vec::new(),
         application: Application::default(),
         pace: Pace::default(),
         read_from: ReadFrom::default(),
@@ -85,6 +87,8 @@ fn report(
 ) -> TaskReport {
     let stale = batches.iter().map(|(_, keys)| keys).sum::<u64>() + 3;
     TaskReport {
+        round: 0,
+        history: None,
         run: task.run,
         task: task.task,
         node: task.node.clone(),
@@ -115,14 +119,14 @@ fn report(
         statistics: Box::default(),
         pacing: Box::default(),
         source: None,
-        round: 0,
-        history: None,
     }
 }
 
 fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     let groups = vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }];
     Receipt {
+        round: 0,
+        vouched: Vec::new(),
         run,
         batch,
         node: NodeId::new("n"),
@@ -130,8 +134,6 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
         lookups: Lookups::default(),
         cause: None,
         pacing: None,
-        round: 0,
-        vouched: Vec::new(),
     }
 }
 

@@ -53,6 +53,8 @@ fn spec(run: RunId) -> RunSpec {
         application: Application::default(),
         pace: Pace { latency_budget_ms: Some(1), keys_per_s_max: None },
         read_from: ReadFrom::Replica { lag_max_ms: 5_000 },
+        insecure: false,
+        left_out: Vec::new(),
     }
 }
 

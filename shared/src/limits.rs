@@ -9,6 +9,9 @@ pub use foreign::*;
 /// How long making a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// After how long a TLS server that says nothing is asked whether it speaks TLS at all.
+pub const TLS_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long one answer may take before the connection counts as lost. Far above what a healthy server
 /// needs, because a command that we give up on may still run.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);

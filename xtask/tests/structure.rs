@@ -81,7 +81,7 @@ fn libraries_stay_behind_their_files() {
         ("redis", &["shared/src/cluster/"]),
         ("async_nats", &["shared/src/nats/", "examples/"]),
         ("reqwest", &["shared/src/web/"]),
-        ("rustls", &["shared/src/web/", "shared/src/nats/"]),
+        ("rustls", &["shared/src/web/", "shared/src/nats/", "shared/src/cluster/socket/"]),
         ("ring", &["shared/src/web/", "shared/tests/web/"]),
         ("prometheus_client", &["shared/src/telemetry/"]),
         ("rmp_serde", &["shared/src/wire.rs"]),

@@ -77,9 +77,17 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let inactive = format!("{inactive} have a TTL, and users who were not active for long: {sure}");
         let _ = writeln!(page, "  {}", wrap(&inactive, 2));
     }
+    if survey.spec.insecure {
+        let insecure =
+            "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are";
+        let _ = writeln!(page, "  {}", wrap(insecure, 2));
+    }
     if let Some(why) = &survey.spec.inactive_refused {
         let refused = format!("Aggressive cleanup is REFUSED: {why}");
         let _ = writeln!(page, "  {}", wrap(&refused, 2));
+    }
+    for node in &survey.spec.left_out {
+        let _ = writeln!(page, "  {}", wrap(&format!("LEFT OUT: {} (slots {})", node.cause, node.slots), 2));
     }
     if !survey.missing.is_empty() {
         let missing = format!("NOT COVERED, because nobody serves them: slots {}", survey.missing);
@@ -147,6 +155,11 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "activitySource": survey.spec.activity_source,
         "activeUsers": survey.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
         "aggressiveCleanupRefused": survey.spec.inactive_refused,
+        "leftOut": survey.spec.left_out.iter().map(|node| json!({
+            "cause": node.cause,
+            "slots": node.slots.to_string(),
+        })).collect::<Vec<_>>(),
+        "insecure": survey.spec.insecure,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),
         "percent": estimate.percent(),

@@ -61,15 +61,8 @@ impl Site {
         };
         let deployments = config::deployments(flags, environment, file)?;
         let access = deployments.iter().map(|(alias, deployment)| {
-            Ok((
-                alias.clone(),
-                options::access(
-                    &deployment.urls.value,
-                    &deployment.username.value,
-                    &deployment.password.value,
-                    0,
-                )?,
-            ))
+            let access = options::access(deployment, 0)?;
+            Ok((alias.clone(), access))
         });
         let access: BTreeMap<Alias, Access> = access.collect::<Result<_, OptionsError>>()?;
         let reach = |job: &Settings| Ok((job.job.value.clone(), Reach::from_settings(job)?));

@@ -31,6 +31,11 @@ impl Broker {
     pub async fn start(flags: &[&str]) -> Self {
         let redis = Server::start(&super::place::DIGEST).await.expect("a Redis server can be started");
         let place = Place::standalone(&redis).await;
+        Self::at(redis, place, flags).await
+    }
+
+    /// With a server of the caller's own.
+    pub async fn at(redis: Server, place: Place, flags: &[&str]) -> Self {
         let stale = place.seed(KEYS).await;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         // Not every command has a flag for it.

@@ -9,14 +9,37 @@ set -e
 curve="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 openssl req -x509 $curve -keyout ca.key -out ca.pem -days 2 -subj "/CN=a test of keysweep" \
   -addext basicConstraints=critical,CA:TRUE
-for name in server client; do
-  openssl req $curve -keyout $name.key -out $name.csr -subj "/CN=$name"
-  echo "subjectAltName=IP:127.0.0.1,DNS:localhost" > $name.ext
-  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $name.pem -days 2 -extfile $name.ext
-done
+issue() {
+  openssl req $curve -keyout $1.key -out $1.csr -subj "/CN=$1"
+  echo "subjectAltName=$2" > $1.ext
+  openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $1.pem -days $3 -extfile $1.ext
+}
+issue server IP:127.0.0.1,DNS:localhost 2
+issue client IP:127.0.0.1,DNS:localhost 2
+issue elsewhere DNS:elsewhere.test 2
+# Only this command can date a certificate back.
+touch index.txt
+echo 1000 > serial
+cat > ca.cnf <<EOF
+[ca]
+default_ca = ours
+[ours]
+database = index.txt
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+EOF
+openssl req $curve -keyout old.key -out old.csr -subj "/CN=old"
+echo "subjectAltName=IP:127.0.0.1" > old.ext
+openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in old.csr -out old.pem \
+  -startdate 20200101000000Z -enddate 20200201000000Z -extfile old.ext
 "#;
 
-/// A directory with `ca.pem`, `server.pem`, `server.key`, `client.pem` and `client.key`.
+/// A directory with `ca.pem`, and `.pem` and `.key` of `server` and `client`; of `elsewhere`, which is for another
+/// host, and of `old`, which has expired.
 pub struct Certificates {
     dir: PathBuf,
 }
@@ -34,6 +57,20 @@ impl Certificates {
 
     pub fn path(&self, name: &str) -> String {
         self.dir.join(name).to_str().expect("the path is UTF-8").to_owned()
+    }
+
+    /// What a redis-server needs to speak TLS, and only with clients of the same authority.
+    pub fn redis(&self) -> [String; 6] {
+        let file = |name: &str, path: &str| [format!("--tls-{name}-file"), self.path(path)];
+        let [[a, b], [c, d], [e, f]] =
+            [file("ca-cert", "ca.pem"), file("cert", "server.pem"), file("key", "server.key")];
+        [a, b, c, d, e, f]
+    }
+
+    /// What a client needs to take part: `--cacert`, `--cert` and `--key`.
+    pub fn client(&self) -> [String; 6] {
+        let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| self.path(name));
+        ["--cacert".to_owned(), ca, "--cert".to_owned(), cert, "--key".to_owned(), key]
     }
 
     /// What makes nats-server speak TLS, and only with clients of the same authority.

@@ -1,6 +1,9 @@
 //! A real deployment to run against: its keys, and whether anything about them has changed.
 
-use shared::cluster::{Conn, Reply};
+use std::path::PathBuf;
+
+use super::certificates::Certificates;
+use shared::cluster::{Access, Conn, Reply, Tls, TlsFiles};
 use shared::servers::{ClusterServers, Seeder, Server};
 
 /// What the servers need so that they can be compared before and after.
@@ -10,11 +13,14 @@ pub const DIGEST: [&str; 2] = ["--enable-debug-command", "yes"];
 pub struct Place {
     conns: Vec<Conn>,
     urls: Vec<String>,
+    /// How keys are written.
+    access: Access,
 }
 
 impl Place {
     pub async fn standalone(server: &Server) -> Self {
-        Self { conns: vec![server.conn().await.expect("it answers")], urls: vec![server.url()] }
+        let (conns, urls) = (vec![server.conn().await.expect("it answers")], vec![server.url()]);
+        Self { conns, access: Access::open(urls.clone()), urls }
     }
 
     pub async fn cluster(cluster: &ClusterServers) -> Self {
@@ -22,7 +28,18 @@ impl Place {
         for node in cluster.nodes() {
             conns.push(node.conn().await.expect("it answers"));
         }
-        Self { conns, urls: cluster.urls() }
+        let urls = cluster.urls();
+        Self { conns, access: Access::open(urls.clone()), urls }
+    }
+
+    /// Servers whose keys are written, and that are reached, over TLS.
+    pub fn over_tls(self, servers: &[&Server], certificates: &Certificates) -> Self {
+        let urls: Vec<String> = servers.iter().filter_map(|server| server.tls_url()).collect();
+        let path = |name| PathBuf::from(certificates.path(name));
+        let identity = Some((path("client.pem"), path("client.key")));
+        let files = TlsFiles { ca: Some(path("ca.pem")), identity, ..TlsFiles::default() };
+        let tls = Some(Tls::new(&files).expect("the certificates are sound"));
+        Self { access: Access { tls, ..Access::open(urls.clone()) }, urls, ..self }
     }
 
     /// The first address.
@@ -38,7 +55,7 @@ impl Place {
     /// Writes `keys` keys that match, a tenth of them stale, where somebody serves their slot; the number of
     /// stale ones.
     pub async fn seed(&self, keys: u64) -> u64 {
-        let mut seeder = Seeder::connect(&self.urls).await.expect("it can be seeded");
+        let mut seeder = Seeder::open(&self.access).await.expect("it can be seeded");
         let mut stale = 0;
         for n in 0..keys {
             let (key, ttl) = entry(n);

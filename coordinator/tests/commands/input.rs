@@ -57,12 +57,6 @@ fn flags_and_variables_that_make_no_sense() {
 }
 
 #[test]
-fn an_encrypted_address_is_refused_before_anything_is_sent() {
-    let ended = keysweep(&["run", "--json", "--yes", "--redis", "rediss://127.0.0.1:1"]).run();
-    ended.fails(2, &["rediss://127.0.0.1:1", "TLS"]);
-}
-
-#[test]
 fn job_files_that_make_no_sense() {
     let check = |name: &str, text: &str, texts: &[&str]| {
         let path = file(name, text);

@@ -5,6 +5,7 @@
 mod cli;
 
 mod aggressive;
+mod announced;
 mod demo;
 mod guards;
 mod help;
@@ -20,5 +21,7 @@ mod reach;
 mod rights;
 mod roles;
 mod secrets;
+mod sentinel;
 mod signals;
 mod stats;
+mod tls;

@@ -201,6 +201,8 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             attempt: Attempt::default(),
             activity_source: None,
             inactive_refused: None,
+            insecure: false,
+            left_out: Vec::new(),
             application: Application::default(),
             pace: Pace::default(),
             read_from: ReadFrom::default(),

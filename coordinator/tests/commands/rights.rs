@@ -70,8 +70,8 @@ async fn refused(place: &Place, less: &str, rule: &str, more: &[&str]) {
     place.all("ACL DELUSER lacking").await;
 }
 
-const EVERYWHERE: [&str; 10] =
-    ["info", "time", "pttl", "scan", "set", "get", "unlink", "eval", "evalsha", "script|load"];
+const EVERYWHERE: [&str; 11] =
+    ["info", "time", "pttl", "scan", "set", "get", "unlink", "eval", "evalsha", "script|load", "pexpire"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_right_on_a_standalone_server() {
@@ -82,8 +82,6 @@ async fn every_right_on_a_standalone_server() {
         let rule = if right == "script|load" { "-script".to_owned() } else { format!("-{right}") };
         refused(&place, &rule, &format!("+{right}"), &[]).await;
     }
-    // Only who repairs keys gives them a TTL.
-    refused(&place, "-pexpire", "+pexpire", &["--action", "expire", "--expire-ttl", "1h"]).await;
     refused(&place, "-select", "+select", &["--db", "3"]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     refused(&place, "~permissions:*", "~permissions:*", &[]).await;
@@ -133,4 +131,59 @@ async fn the_users_file_is_one_that_redis_loads() {
     let stale = place.seed(300).await;
     let url = place.url().replace("redis://", "redis://keysweep:replace-this-password@");
     assert_eq!(run(&url, &[]).exits(0).result("completed")["cleanedKeys"], stale);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_were_renamed_away() {
+    let start = async |commands: &[&str]| {
+        let renamed = commands.iter().flat_map(|command| ["--rename-command", command, ""]);
+        let args: Vec<&str> = renamed.chain(DIGEST).collect();
+        Server::start(&args).await.unwrap()
+    };
+    let server = start(&["UNLINK", "SCRIPT"]).await;
+    let place = Place::standalone(&server).await;
+    let stale = place.seed(300).await;
+    let before = place.digest().await;
+    let ended = run(place.url(), &[]);
+    ended.fails(4, &[&place.url()[8..], "has no command `UNLINK`, `SCRIPT`", "rename-command"]);
+    assert!(!ended.stdout.contains("ACL SETUSER"), "no right helps\n{ended}");
+    assert_eq!(place.digest().await, before);
+    // Who only looks needs neither.
+    assert_eq!(run(place.url(), &["--dry-run"]).exits(0).result("completed")["staleTTLKeys"], stale);
+    // Without these, less is known of the keys, and the rest goes on.
+    let server = start(&["MEMORY", "CLIENT"]).await;
+    let place = Place::standalone(&server).await;
+    let stale = place.seed(300).await;
+    let ended = run(place.url(), &[]);
+    let result = ended.exits(0).result("completed");
+    assert_eq!(result["cleanedKeys"], stale, "{ended}");
+    let problem = result["metrics"]["prefixes"]["problem"].as_str().unwrap_or_default();
+    assert!(problem.contains("unknown command 'MEMORY'"), "{ended}");
+    let server = start(&["INFO"]).await;
+    let ended = run(&server.url(), &[]);
+    ended.fails(4, &[&server.url()[8..], "unknown command", "rename-command"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_changed_half_way() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    let stale = place.seed(2_000).await;
+    user(&place, "rotated", "").await;
+    let url = place.url_of("rotated");
+    let args = ["run", "--yes", "--json", "-vv", "--grace", "4s", "--redis", &url];
+    let mut running = keysweep(&args).start();
+    running.wait_for("Deleting ");
+    place.all(&format!("ACL SETUSER rotated resetpass >{SECRET}-new")).await;
+    place.all("CLIENT KILL USER rotated").await;
+    let ended = running.end();
+    let result = ended.exits(3).result("partial");
+    let accounting = |name: &str| result["accounting"][name].as_u64().unwrap_or_default();
+    let (deleted, lost) =
+        (accounting("deleted"), ["failed", "unreached", "unconfirmed"].map(accounting).iter().sum::<u64>());
+    assert_eq!(deleted + lost, stale, "{ended}");
+    let issues = result["issues"].to_string();
+    for named in [&place.url()[8..], "refused the user or the password", "(user `rotated`)"] {
+        assert!(issues.contains(named), "no issue names {named}\n{ended}");
+    }
 }

@@ -38,6 +38,8 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         attempt: options.attempt,
         activity_source: None,
         inactive_refused: None,
+        insecure: false,
+        left_out: Vec::new(),
         application: options.application.clone(),
         pace: options.pace,
         read_from: options.read_from,

@@ -7,7 +7,7 @@ mod run;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shared::messages::CancelKind;
+use shared::messages::{CancelKind, LeftOut};
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
 use shared::result::{Accounting, Coverage, ReadAgain, ReadFromReplicas};
 
@@ -32,6 +32,10 @@ pub struct Facts {
     pub aggressive: bool,
     /// Why they are not, although it was asked for.
     pub aggressive_refused: Option<String>,
+    /// Whether the servers did not have to prove who they are.
+    pub insecure: bool,
+    /// Nodes that the run was planned without.
+    pub left_out: Vec<LeftOut>,
     /// The fullest primary's memory, 0 to 100 % of its limit.
     pub memory_usage_percent: Option<f64>,
     /// Keys without TTL found.
@@ -64,10 +68,11 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 21] = [
+const RULES: [Rule; 23] = [
     run::stale,
     run::stopped,
     run::not_covered,
+    run::left_out,
     run::given_up,
     run::too_long,
     run::undone,
@@ -78,6 +83,7 @@ const RULES: [Rule; 21] = [
     run::approximate,
     run::primaries_read,
     run::aggressive_refused,
+    run::insecure,
     cache::hit_rate,
     cache::hit_rate_problem,
     cache::low_ttl,

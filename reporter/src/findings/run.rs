@@ -1,6 +1,7 @@
 //! Rules about how the run went: what it found, and what it could not do.
 
 use serde_json::json;
+use shared::messages::LeftOut;
 use shared::metrics::{Finding, Severity};
 
 use super::{Facts, issue};
@@ -25,6 +26,14 @@ pub(super) fn not_covered(facts: &Facts) -> Vec<Finding> {
         issue("not-covered", Severity::Critical, format!("Not covered: {what}{missing}"), evidence)
     };
     facts.coverage.missing.iter().map(found).collect()
+}
+
+pub(super) fn left_out(facts: &Facts) -> Vec<Finding> {
+    let found = |node: &LeftOut| {
+        let sentence = format!("The run was planned without a node: {}", node.cause);
+        issue("node-left-out", Severity::Critical, sentence, [("slots", json!(node.slots.to_string()))])
+    };
+    facts.left_out.iter().map(found).collect()
 }
 
 pub(super) fn given_up(facts: &Facts) -> Vec<Finding> {
@@ -125,6 +134,12 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
         issue("aggressive-refused", Severity::Critical, format!("Aggressive cleanup was refused: {why}"), [])
     };
     facts.aggressive_refused.iter().map(found).collect()
+}
+
+pub(super) fn insecure(facts: &Facts) -> Vec<Finding> {
+    let sentence = "TLS without a proof of who the servers are (`--insecure`): what was read and deleted may have been \
+                    another's; name the authority with `--cacert` instead";
+    some(facts.insecure, || issue("insecure", Severity::Critical, sentence, []))
 }
 
 fn some(is: bool, finding: impl FnOnce() -> Finding) -> Vec<Finding> {

@@ -5,115 +5,52 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, Value};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::fault::{Fault, FaultKind};
 use super::listing::Lister;
+use super::socket::{Dial, explain, open};
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
-
-/// How to get at a Redis deployment. `Debug` shows no secret.
-#[derive(Clone)]
-pub struct Access {
-    /// Seed addresses, as `redis://host:port` URLs.
-    pub urls: Vec<String>,
-    /// User name; wins over one in a URL.
-    pub username: Option<String>,
-    /// Password; wins over one in a URL.
-    pub password: Option<String>,
-    /// Logical database (0 on a cluster).
-    pub db: u32,
-}
-
-impl std::fmt::Debug for Access {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access")
-            .field("seeds", &self.urls.len())
-            .field("db", &self.db)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Access {
-    /// Access without a password, for servers that we started ourselves.
-    #[must_use]
-    pub fn open(urls: Vec<String>) -> Self {
-        Self { urls, username: None, password: None, db: 0 }
-    }
-
-    fn info(&self, url: &str) -> Result<redis::ConnectionInfo, Fault> {
-        let bad = |e: redis::RedisError| {
-            Fault::new(FaultKind::Refused, crate::config::redact(url), format!("not a Redis address: {e}"))
-        };
-        let info = url.into_connection_info().map_err(bad)?;
-        let mut settings = info.redis_settings().clone();
-        if let Some(user) = &self.username {
-            settings = settings.set_username(user);
-        }
-        if let Some(password) = &self.password {
-            settings = settings.set_password(password);
-        }
-        let settings = settings.set_db(i64::from(self.db)).set_skip_set_lib_name();
-        Ok(info.set_redis_settings(settings))
-    }
-
-    /// Host and port of the seed `url`; empty and 0 for a socket file, or if it is no address.
-    pub(super) fn host_and_port(&self, url: &str) -> (String, u16) {
-        match self.info(url).as_ref().map(redis::ConnectionInfo::addr) {
-            Ok(ConnectionAddr::Tcp(host, port)) => (host.clone(), *port),
-            _ => (String::new(), 0),
-        }
-    }
-
-    /// Connects to the seed `url`.
-    pub async fn connect_seed(&self, url: &str, name: &str) -> Result<Conn, Fault> {
-        Conn::connect(self.info(url)?, name).await
-    }
-
-    /// Connects to a node of the deployment, with the credentials of the first seed.
-    pub async fn connect_node(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
-        let first = self.urls.first().map(String::as_str).unwrap_or_default();
-        let info = self.info(first)?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
-        Conn::connect(info, name).await
-    }
-}
-
-/// The address of a connection as `host:port`.
-fn address_of(info: &redis::ConnectionInfo) -> String {
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
-        other => other.to_string(),
-    }
-}
 
 /// A connection to one server. Clones share it; requests of several clones are sent one behind the other
 /// without waiting for each other's answers.
 #[derive(Clone)]
 pub struct Conn {
-    address: String,
     connection: MultiplexedConnection,
     /// How it was made.
-    origin: Arc<(redis::ConnectionInfo, String)>,
+    origin: Arc<(Dial, String)>,
+    /// What moves bytes between connection and socket. Dropping the last clone ends it, and closes the socket.
+    _driver: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Conn {
-    async fn connect(info: redis::ConnectionInfo, name: &str) -> Result<Self, Fault> {
-        let address = address_of(&info);
-        let fault = |e: redis::RedisError| {
-            let mut fault = Fault::from_redis(&address, &e);
-            if fault.kind == FaultKind::Lost {
-                fault.kind = FaultKind::Unreachable;
+    pub(super) async fn connect(dial: Dial, name: &str) -> Result<Self, Fault> {
+        let socket = open(&dial).await?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
+        let met = timeout(CONNECT_TIMEOUT, meeting).await;
+        let late = |_| Fault::new(FaultKind::Unreachable, &*dial.address, "it did not answer in time");
+        let (connection, driver) = match met.map_err(late)? {
+            Ok(met) => met,
+            Err(e) => {
+                let fault = explain(&dial, Fault::from_redis(&dial.address, &e)).await;
+                // Nothing of ours was done yet.
+                let kind = if fault.kind == FaultKind::Lost { FaultKind::Unreachable } else { fault.kind };
+                return Err(dial.blame(Fault { kind, ..fault }));
             }
-            fault
         };
-        let origin = Arc::new((info.clone(), name.to_owned()));
-        let client = Client::open(info).map_err(fault)?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(fault)?;
-        let conn = Self { address, connection, origin };
-        conn.introduce(name).await?;
-        Ok(conn)
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the connection, and tells it what went wrong"
+        )]
+        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
+        let conn = Self { connection, origin: Arc::new((dial, name.to_owned())), _driver: driver };
+        match conn.introduce(name).await {
+            Ok(()) => Ok(conn),
+            Err(fault) => Err(conn.origin.0.blame(explain(&conn.origin.0, fault).await)),
+        }
     }
 
     /// Names the connection, and asks that our look-ups leave the keys' idle times alone (Redis 7.2 and
@@ -126,25 +63,30 @@ impl Conn {
         let replies = self.batch(pipe).await?;
         match replies.last() {
             Some(Value::ServerError(e)) => {
-                let fault = Fault::from_server(&self.address, e);
+                let fault = Fault::from_server(self.address(), e);
                 let tolerable = matches!(fault.kind, FaultKind::Forbidden | FaultKind::NotWritable);
                 if tolerable { Ok(()) } else { Err(fault) }
             }
             Some(Value::SimpleString(_)) => Ok(()),
-            _ => Err(Fault::unexpected(&self.address, "PING")),
+            _ => Err(Fault::unexpected(self.address(), "PING")),
         }
     }
 
     /// Another connection to the same server, for listings.
     pub async fn lister(&self) -> Result<Lister, Fault> {
-        let (info, name) = &*self.origin;
-        Lister::connect(info, &self.address, name).await
+        let (dial, name) = &*self.origin;
+        Lister::connect(dial, name).await
     }
 
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.address
+        &self.origin.0.address
+    }
+
+    /// Whether it runs over TLS.
+    pub(super) fn encrypted(&self) -> bool {
+        self.origin.0.tls.is_some()
     }
 
     /// Sends one command. An error answered by the server is a [`Fault`].
@@ -158,7 +100,7 @@ impl Conn {
         connection.set_response_timeout(limit);
         let cmd = packed(args);
         let reply = connection.send_packed_command(&cmd).await;
-        reply.and_then(Value::extract_error).map_err(|e| Fault::from_redis(&self.address, &e))
+        reply.and_then(Value::extract_error).map_err(|e| Fault::from_redis(self.address(), &e))
     }
 
     /// Sends one command given as words separated by blanks.
@@ -176,15 +118,19 @@ impl Conn {
         }
         let mut connection = self.connection.clone();
         let replies = connection.send_packed_commands(&batch.0, 0, count).await;
-        let replies = replies.map_err(|e| Fault::from_redis(&self.address, &e))?;
-        if replies.len() == count { Ok(replies) } else { Err(Fault::unexpected(&self.address, "a pipeline")) }
+        let replies = replies.map_err(|e| Fault::from_redis(self.address(), &e))?;
+        if replies.len() == count {
+            Ok(replies)
+        } else {
+            Err(Fault::unexpected(self.address(), "a pipeline"))
+        }
     }
 
     /// The fault that `reply` is, if it is one.
     #[must_use]
     pub fn fault(&self, reply: &Value) -> Option<Fault> {
         match reply {
-            Value::ServerError(e) => Some(Fault::from_server(&self.address, e)),
+            Value::ServerError(e) => Some(Fault::from_server(self.address(), e)),
             _ => None,
         }
     }

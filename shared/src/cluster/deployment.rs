@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redis::Value;
 use tokio::time::{Instant, timeout};
 
-use super::conn::{Access, Conn};
+use super::access::Access;
+use super::conn::Conn;
 use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
 use super::replica::Replicas;
@@ -102,10 +103,17 @@ impl Deployment {
         self.access.db
     }
 
-    /// Asks again who serves what.
+    /// Asks again who serves what; Sentinels, which server is the primary now. If that is another one, connections
+    /// to the one before are given up, although it may still answer, as a replica: [`Deployment::conn`] leads to the
+    /// new one from then on. It is the same node by its name, and another process: its cursors, counters and ledgers
+    /// are its own.
     pub async fn refresh(&self) -> Result<Arc<Topology>, Fault> {
         let topology = self.ask_again(None).await?;
         let mut state = self.state();
+        if !topology.cluster && *state.topology != topology {
+            state.conns.clear();
+            state.down.clear();
+        }
         state.topology = Arc::new(topology);
         Ok(Arc::clone(&state.topology))
     }
@@ -183,10 +191,17 @@ impl Deployment {
         let gone =
             || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
         let primary = primary.ok_or_else(gone)?;
-        let connected = self.access.connect_node(&primary.host, primary.port, self.name).await;
+        let by_sentinels = !self.topology().cluster && self.access.asks_sentinels();
+        let connected = match by_sentinels {
+            true => self.connect_anew(node).await,
+            false => self.access.connect_node(&primary.host, primary.port, self.name).await,
+        };
         let mut state = self.state();
         match connected {
             Ok(conn) => {
+                if by_sentinels {
+                    state.topology = Arc::new(standalone(&conn));
+                }
                 state.down.remove(node);
                 state.conns.insert(node.clone(), conn.clone());
                 Ok(conn)
@@ -264,22 +279,29 @@ async fn explore_seed(
 ) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
     // The topology is the same in every database, and a cluster has only the first.
     let seed = Access { db: 0, ..access.clone() }.connect_seed(url, name).await?;
-    let (host, port) = seed.address().rsplit_once(':').unwrap_or((seed.address(), "0"));
-    let port = port.parse().unwrap_or_default();
     if node::status(&seed, 0).await?.cluster {
-        return Ok((cluster_topology(&seed, host).await?, BTreeMap::new()));
+        return Ok((cluster_topology(&seed, host_and_port(&seed).0).await?, BTreeMap::new()));
     }
-    let node = NodeId::new(STANDALONE);
+    let conn = access.connect_seed(url, name).await?;
+    Ok((standalone(&conn), BTreeMap::from([(NodeId::new(STANDALONE), conn)])))
+}
+
+fn host_and_port(conn: &Conn) -> (&str, u16) {
+    let (host, port) = conn.address().rsplit_once(':').unwrap_or((conn.address(), "0"));
+    (host, port.parse().unwrap_or_default())
+}
+
+/// The topology of the one server behind `conn`.
+fn standalone(conn: &Conn) -> Topology {
+    let (host, port) = host_and_port(conn);
     let primary = Primary {
-        node: node.clone(),
+        node: NodeId::new(STANDALONE),
         host: host.to_owned(),
         port,
         slots: SlotSet::new(),
         replicas: Vec::new(),
     };
-    let conn = access.connect_seed(url, name).await?;
-    let topology = Topology { cluster: false, primaries: vec![primary], replicas: BTreeSet::new() };
-    Ok((topology, BTreeMap::from([(node, conn)])))
+    Topology { cluster: false, primaries: vec![primary], replicas: BTreeSet::new() }
 }
 
 /// The topology as the node behind `conn`, which we reached as `host`, sees it.
@@ -287,7 +309,8 @@ async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, Fault> {
     let shards = ask_shards(conn).await?;
     let replicas = shards.iter().flat_map(|shard| &shard.nodes).filter(|node| !node.primary);
     let replicas = replicas.map(|node| node.id.clone()).collect();
-    let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host)).collect();
+    let primaries =
+        shards.into_iter().filter_map(|shard| primary_of(shard, host, conn.encrypted())).collect();
     Ok(Topology { cluster: true, primaries, replicas })
 }
 
@@ -306,7 +329,7 @@ async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, Fault> {
 
 /// The primary of a shard that serves slots. `asked` is the host that we asked, for servers that know
 /// themselves by no address.
-fn primary_of(shard: Shard, asked: &str) -> Option<Primary> {
+fn primary_of(shard: Shard, asked: &str, tls: bool) -> Option<Primary> {
     if shard.slots.is_empty() {
         return None;
     }
@@ -315,7 +338,7 @@ fn primary_of(shard: Shard, asked: &str) -> Option<Primary> {
     let node = primaries.into_iter().next()?;
     let at = |node: &ShardNode| {
         let host = if node.host.is_empty() { asked } else { &node.host };
-        (host.to_owned(), node.port_for(false))
+        (host.to_owned(), node.port_for(tls))
     };
     let (host, port) = at(&node);
     // Whether they are well, they say themselves: what others know of a new one is old.

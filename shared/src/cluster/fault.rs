@@ -13,6 +13,10 @@ pub enum FaultKind {
     Unreachable,
     /// The connection broke, or the answer did not come in time: the command may have run.
     Lost,
+    /// The two ends do not agree on TLS, or one does not trust the other: nothing was sent.
+    Tls,
+    /// The settings name something that is not there, such as a primary that Sentinels do not watch.
+    Misnamed,
     /// What answers there does not speak Redis' protocol, or answered something unexpected.
     Protocol,
     /// User or password refused.
@@ -40,6 +44,8 @@ impl FaultKind {
         match self {
             Self::Unreachable => "unreachable",
             Self::Lost => "lost",
+            Self::Tls => "tls",
+            Self::Misnamed => "misnamed",
             Self::Protocol => "protocol",
             Self::Authentication => "authentication",
             Self::Forbidden => "forbidden",
@@ -93,6 +99,15 @@ impl Fault {
         (self.kind == FaultKind::Forbidden).then(|| format!("+{command}"))
     }
 
+    /// Whether the server has no such command: it was renamed or switched off there, or is of another version. What
+    /// the user may do plays no part in it.
+    #[must_use]
+    pub fn is_unknown_command(&self) -> bool {
+        let said = self.detail.to_ascii_lowercase();
+        self.kind == FaultKind::Refused
+            && (said.contains("unknown command") || said.contains("unknown subcommand"))
+    }
+
     pub(super) fn from_redis(address: &str, error: &RedisError) -> Self {
         Self::new(kind_of(error), address, text_of(error))
     }
@@ -117,6 +132,8 @@ impl fmt::Display for Fault {
         let what = match self.kind {
             FaultKind::Unreachable => "cannot be reached",
             FaultKind::Lost => "did not answer",
+            FaultKind::Tls => "cannot be reached over TLS as it should",
+            FaultKind::Misnamed => "does not have what the settings name",
             FaultKind::Protocol => "does not answer as a Redis server does",
             FaultKind::Authentication => "refused the user or the password",
             FaultKind::Forbidden => "refused a command for lack of rights",

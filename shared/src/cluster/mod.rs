@@ -1,5 +1,6 @@
 //! Everything that is said to Redis, and the only files that name the `redis` crate.
 
+mod access;
 pub mod activity;
 mod conn;
 pub mod counters;
@@ -19,14 +20,18 @@ mod parse_error;
 pub mod preflight;
 pub mod replica;
 pub mod replication;
+mod sentinel;
 mod shards;
+mod socket;
 mod standing;
 mod text;
 pub mod weigh;
 
-pub use conn::{Access, Batch, Conn};
+pub use access::{Access, Login};
+pub use conn::{Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};
 pub use fault::{Fault, FaultKind};
 pub use listing::{Ask, Lister, Listing, Page, Seen, Ttl};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;
+pub use socket::{Tls, TlsError, TlsFiles};

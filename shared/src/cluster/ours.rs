@@ -75,6 +75,8 @@ mod tests {
             application: Application::default(),
             pace: Pace::default(),
             read_from: crate::messages::ReadFrom::default(),
+            insecure: false,
+            left_out: Vec::new(),
         }
     }
 

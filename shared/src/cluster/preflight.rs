@@ -10,13 +10,13 @@ use crate::glob::Pattern;
 use crate::messages::Lookups;
 use crate::slot::tag_for;
 
-/// A right that is missing, and the ACL rule that gives it.
+/// A right that is missing, and the ACL rule that gives it; or a command that the server does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// What was refused, such as `UNLINK`.
     pub command: String,
-    /// The rule to add, such as `+unlink`.
-    pub rule: String,
+    /// The rule to add, such as `+unlink`; `None` where no rule helps, because the server has no such command.
+    pub rule: Option<String>,
     /// What the server said.
     pub detail: String,
 }
@@ -29,6 +29,11 @@ struct Question {
 }
 
 impl Question {
+    fn command(&self) -> String {
+        let words = self.args.first().map(Vec::as_slice).unwrap_or_default();
+        String::from_utf8_lossy(words).into_owned()
+    }
+
     fn looks_up(&self) -> bool {
         matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT"))
     }
@@ -49,8 +54,6 @@ pub struct Needs<'a> {
     pub slot: Option<u16>,
     /// It writes.
     pub writes: bool,
-    /// It gives keys a TTL.
-    pub expires: bool,
     /// The keys that it looks at, and maybe deletes.
     pub patterns: &'a [Pattern],
     /// It looks for inactive users' keys.
@@ -86,8 +89,7 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         all.push(question("EVALSHA 0000000000000000000000000000000000000000 0", "+evalsha"));
         let load = vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()];
         all.push(args(load, "+script|load"));
-    }
-    if needs.expires {
+        // Whatever it does with keys, its lock is renewed so.
         all.push(question(&format!("PEXPIRE {absent} 60000"), "+pexpire"));
     }
     all
@@ -110,8 +112,8 @@ fn key_questions(patterns: &[Pattern], writes: bool) -> Vec<Question> {
     patterns.iter().filter_map(probe).collect()
 }
 
-/// Asks `conn`, and says which look-ups that took. An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes,
-/// but for a server that takes no writes, which is a fault. A full memory is none: what a run does works
+/// Asks `conn`, and says which look-ups that took. An answer that is an error for another reason than rights (`MOVED`,
+/// `NOSCRIPT`) is a yes, but for a command that the server does not know (`rename-command`), and for a server that takes no writes, which is a fault. A full memory is none: what a run does works
 /// there too.
 pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lookups), Fault> {
     let tag = needs.slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
@@ -131,12 +133,13 @@ pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lo
         // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
         match fault.kind {
             FaultKind::Forbidden => missing.extend(found(question, fault.detail)),
+            _ if fault.is_unknown_command() => missing.push(unknown(&question, fault.detail)),
             FaultKind::NotWritable if fault.detail.starts_with("OOM") => {}
             FaultKind::NotWritable | FaultKind::NotReady if !question.about_keys => return Err(fault),
             _ => {}
         }
     }
-    missing.dedup_by(|a, b| a.rule == b.rule);
+    missing.dedup_by(|a, b| a.rule == b.rule && a.command == b.command);
     Ok((missing, lookups))
 }
 
@@ -144,13 +147,18 @@ pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lo
 /// refused to a question about keys is missing anyway, by a question of its own.
 fn found(question: Question, detail: String) -> Option<Missing> {
     let key_refused = detail.contains("access one of the keys") || detail.contains("access a key");
+    let command = question.command();
     let rule = match (key_refused, question.about_keys) {
         (false, true) => return None,
         (true, false) => "~keysweep:*".to_owned(),
         _ => question.rule,
     };
-    let command = String::from_utf8_lossy(question.args.first().map(Vec::as_slice).unwrap_or_default());
-    Some(Missing { command: command.into_owned(), rule, detail })
+    Some(Missing { command, rule: Some(rule), detail })
+}
+
+/// A command that the server does not have.
+fn unknown(question: &Question, detail: String) -> Missing {
+    Missing { command: question.command(), rule: None, detail }
 }
 
 #[cfg(test)]
@@ -161,7 +169,7 @@ mod tests {
     fn a_refusal_is_about_a_command_or_about_a_key() {
         let check = |question: Question, detail: &str, expected: Option<&str>| {
             let found = found(question, detail.to_owned());
-            assert_eq!(found.map(|missing| missing.rule).as_deref(), expected, "{detail}");
+            assert_eq!(found.and_then(|missing| missing.rule).as_deref(), expected, "{detail}");
         };
         let key = "NOPERM this user has no permissions to access one of the keys used as arguments";
         let newer = "NOPERM No permissions to access a key";

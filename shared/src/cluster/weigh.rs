@@ -43,7 +43,9 @@ pub async fn weigh(conn: &Conn, keys: &[(Key, bool)]) -> Result<Weights, Fault> 
         match replies.next() {
             Some(Value::Int(bytes)) => weight.bytes = Some(bytes.unsigned_abs()),
             Some(reply) => {
-                if let Some(fault) = conn.fault(&reply).filter(|fault| fault.kind == FaultKind::Forbidden) {
+                let refused =
+                    |fault: &Fault| fault.kind == FaultKind::Forbidden || fault.is_unknown_command();
+                if let Some(fault) = conn.fault(&reply).filter(refused) {
                     found.refused = Some(fault.detail);
                 }
             }
@@ -57,7 +59,11 @@ pub async fn weigh(conn: &Conn, keys: &[(Key, bool)]) -> Result<Weights, Fault> 
                 }
                 Some(Value::Nil) => found.lookups.misses += 1,
                 // Refused because of another memory policy: that is said after the key was looked up.
-                Some(reply) if conn.fault(&reply).is_some_and(|f| f.kind == FaultKind::Refused) => {
+                Some(reply)
+                    if conn
+                        .fault(&reply)
+                        .is_some_and(|f| f.kind == FaultKind::Refused && !f.is_unknown_command()) =>
+                {
                     found.lookups.hits += 1;
                 }
                 _ => {}

@@ -8,11 +8,13 @@ use super::error::ConfigError;
 use super::file::{JobFile, no_such_alias};
 use super::layers::{FlagLayer, Layers};
 use super::login::{self, Credentials};
+use super::nat::NatEntry;
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::secret::Secret;
 use super::spec::Section;
 use super::table::{self, SETTINGS};
+use super::tls::{self, TlsSettings};
 use super::url::RedisUrl;
 use crate::ids::Alias;
 
@@ -28,6 +30,14 @@ pub struct Deployment {
     pub username: Setting<Option<String>>,
     /// Its password.
     pub password: Setting<Option<Secret>>,
+    /// How to speak TLS, if the URLs ask for it.
+    pub tls: TlsSettings,
+    /// The user to log in as to Sentinels.
+    pub sentinel_user: Setting<Option<String>>,
+    /// The password for them.
+    pub sentinel_password: Setting<Option<Secret>>,
+    /// Where servers are reached that announce other addresses.
+    pub nat: Setting<Vec<NatEntry>>,
 }
 
 /// Every deployment that a worker may be asked to go to: one for each `[redis.<alias>]` of the file,
@@ -73,7 +83,16 @@ fn is_addressed(layers: &Layers<'_>) -> bool {
 pub(super) fn deployment(layers: &Layers<'_>) -> Result<Deployment, ConfigError> {
     let urls = layers.list("urls", parse::url)?;
     let Credentials { username, password } = login::credentials(layers, &urls)?;
-    Ok(Deployment { urls, username, password })
+    let tls = tls::resolve(layers, &urls)?;
+    Ok(Deployment {
+        urls,
+        username,
+        password,
+        tls,
+        sentinel_user: layers.optional("sentinel_user", parse::line)?,
+        sentinel_password: login::secret(layers, "sentinel_password", "sentinel_password_file")?,
+        nat: layers.list("nat", parse::address)?,
+    })
 }
 
 /// Settles the alias and makes its table a layer. An alias that somebody named must have a table in

@@ -178,7 +178,7 @@ impl Raw {
     fn same_origin(spec: &Spec, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {
             Kind::Urls | Kind::NatsUrls | Kind::SecretUrls => split_urls(text),
-            Kind::Patterns => text.split(',').map(|part| part.trim().to_owned()).collect(),
+            Kind::Patterns | Kind::Addresses => text.split(',').map(|part| part.trim().to_owned()).collect(),
             _ => vec![text.to_owned()],
         };
         Self { texts: texts.into_iter().map(|text| (text, origin.clone())).collect(), origin }

@@ -7,6 +7,7 @@
 //! the command line's own syntax (`coordinator/src/cli/`), and whether a pattern, a schedule or a
 //! time zone means anything, which the code that uses them says.
 
+mod address;
 mod deployment;
 pub mod duration;
 mod environment;
@@ -14,6 +15,7 @@ mod error;
 mod file;
 mod layers;
 mod login;
+mod nat;
 mod nats;
 mod nearest;
 mod origin;
@@ -23,11 +25,13 @@ mod redact;
 mod resolve;
 mod rows;
 mod secret;
+mod sentinel;
 mod settings;
 mod shape;
 mod spec;
 mod table;
 mod tables;
+mod tls;
 mod url;
 
 #[cfg(test)]
@@ -39,13 +43,16 @@ pub use error::{ConfigError, Place};
 pub use file::{DEFAULT_FILE, JobFile, check_file, read_text};
 pub use layers::{FlagLayer, check};
 pub use login::Unread;
+pub use nat::{NatEntry, reachable};
 pub use nats::{NatsSettings, NatsUrl, Storage};
 pub use origin::{Origin, Setting};
 pub use redact::redact;
 pub use resolve::{resolve, resolve_all};
 pub use rows::Row;
 pub use secret::Secret;
+pub use sentinel::SentinelUrl;
 pub use settings::{Action, Queries, Settings, Source};
 pub use spec::{Fallback, Kind, Section, Spec};
 pub use table::{SETTINGS, by_flag, by_name};
+pub use tls::TlsSettings;
 pub use url::RedisUrl;

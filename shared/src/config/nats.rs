@@ -18,11 +18,12 @@ use std::time::Duration;
 use self::identity::Identity;
 use self::sources::Sources;
 pub use self::url::NatsUrl;
-use super::error::{ConfigError, subject};
+use super::error::ConfigError;
 use super::layers::Layers;
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::secret::Secret;
+use super::tls;
 
 /// Where the nats CLI connects to with a context that has no URL.
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
@@ -146,15 +147,8 @@ type File = Setting<Option<PathBuf>>;
 fn client_certificate(sources: &Sources<'_>) -> Result<(File, File), ConfigError> {
     let cert = sources::best(sources.paths("nats.cert")?);
     let key = sources::best(sources.paths("nats.key")?);
-    let needs = |given: &File, name, other: &str, flag: &str| {
-        let given = subject(&given.origin, name);
-        Err(ConfigError::Contradiction(format!("{given} needs `{other}` as well (`{flag}`)")))
-    };
-    match (&cert.value, &key.value) {
-        (Some(_), None) => needs(&cert, "nats.cert", "nats.key", "--nats-key"),
-        (None, Some(_)) => needs(&key, "nats.key", "nats.cert", "--nats-cert"),
-        _ => Ok((cert, key)),
-    }
+    tls::together(&cert, &key, [("nats.cert", "--nats-cert"), ("nats.key", "--nats-key")])?;
+    Ok((cert, key))
 }
 
 /// The table allows these two words and no others.

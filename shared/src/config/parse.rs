@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration;
+use super::nat::NatEntry;
 use super::nats::NatsUrl;
 use super::redact::redact;
 use super::secret::{MASK, Secret};
@@ -33,6 +34,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
         Kind::Urls => url(kind, text).map(drop),
         Kind::NatsUrls => nats_url(kind, text).map(drop),
         Kind::Context => context(kind, text).map(drop),
+        Kind::Addresses => address(kind, text).map(drop),
         Kind::Patterns => pattern(kind, text).map(drop),
     }
 }
@@ -139,6 +141,10 @@ pub(super) fn secret_url(kind: Kind, text: &str) -> Parsed<Secret> {
 
 pub(super) fn url(kind: Kind, text: &str) -> Parsed<RedisUrl> {
     RedisUrl::parse(text).ok_or_else(|| kind.expected())
+}
+
+pub(super) fn address(kind: Kind, text: &str) -> Parsed<NatEntry> {
+    NatEntry::parse(text).ok_or_else(|| kind.expected())
 }
 
 /// Length only; whether it is a good pattern is the matcher's to say.

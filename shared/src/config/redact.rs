@@ -17,6 +17,10 @@ pub fn redact(url: &str) -> String {
         // The `@` may itself be part of a password in the query.
         Some(at) if query(&rest[..at]) != rest[..at] => MASK.to_owned(),
         Some(at) => format!("{}@{}", user_info(&rest[..at]), query(&rest[at + 1..])),
+        // Several hosts are no odd URL there.
+        None if scheme.contains("+sentinel:") && rest.split(',').all(|host| port(host) == host) => {
+            query(rest)
+        }
         None => query(&port(rest)),
     };
     format!("{scheme}{shown}")
@@ -94,6 +98,10 @@ mod tests {
         check("redis://me:pw@[::1]:6379", "redis://me:***@[::1]:6379");
         check("unix:///run/redis.sock?db=1&pass=pw", "unix:///run/redis.sock?db=1&pass=***");
         check("redis://cache?protocol=resp3", "redis://cache?protocol=resp3");
+        check("redis+sentinel://a:1,b:2/m/0", "redis+sentinel://a:1,b:2/m/0");
+        check("redis+sentinel://me:pw@a:1,b:2/m", "redis+sentinel://me:***@a:1,b:2/m");
+        check("redis+sentinel://me:p,w", "redis+sentinel://me:***");
+        check("redis+sentinel://a:1,me:pw/m", "redis+sentinel://a:***");
     }
 
     #[test]

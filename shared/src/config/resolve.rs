@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::deployment::{self, Deployment, choose_redis};
+use super::deployment::{self, choose_redis};
 use super::environment::{Environment, HOME, XDG_STATE_HOME};
 use super::error::{ConfigError, quoted, subject};
 use super::file::JobFile;
@@ -67,11 +67,11 @@ fn layers<'a>(flags: &'a FlagLayer, env: &'a Environment, file: Option<&'a JobFi
 /// Refuses a URL from above the file that would stand for several aliases at once.
 fn one_deployment_at_a_time(all: &[Settings]) -> Result<(), ConfigError> {
     let aliases: BTreeSet<String> = all.iter().map(|settings| settings.alias.value.to_string()).collect();
-    let above_the_file = |settings: &&Settings| settings.redis.origin.is_above_file();
+    let above_the_file = |settings: &&Settings| settings.redis.urls.origin.is_above_file();
     let Some(settings) = all.iter().find(above_the_file).filter(|_| aliases.len() > 1) else {
         return Ok(());
     };
-    let (urls, aliases) = (subject(&settings.redis.origin, "urls"), Vec::from_iter(aliases));
+    let (urls, aliases) = (subject(&settings.redis.urls.origin, "urls"), Vec::from_iter(aliases));
     Err(ConfigError::Contradiction(format!(
         "{urls} gives one Redis deployment, but the jobs use several: {}; leave it out, or name one job \
          with `--job`",
@@ -87,7 +87,7 @@ fn job_settings<'a>(
 ) -> Result<Settings, ConfigError> {
     let job = layers.must("name", parse::name)?;
     let alias = choose_redis(&mut layers, file)?;
-    let Deployment { urls: redis, username, password } = deployment::deployment(&layers)?;
+    let redis = deployment::deployment(&layers)?;
 
     let configured_ttl = layers.must("configured_ttl", parse::time)?;
     let expire_ttl = layers.one("expireTtl", parse::time)?.unwrap_or_else(|| configured_ttl.clone());
@@ -106,7 +106,7 @@ fn job_settings<'a>(
 
     Ok(Settings {
         display_name,
-        db: login::db(&layers, &redis)?,
+        db: login::db(&layers, &redis.urls)?,
         patterns: layers.list("patterns", parse::pattern)?,
         protect: layers.list("protect", parse::pattern)?,
         action: layers.must("action", parse::choice)?.map(action),
@@ -150,8 +150,6 @@ fn job_settings<'a>(
         job,
         alias,
         redis,
-        username,
-        password,
         configured_ttl,
         expire_ttl,
         jitter,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::deployment::Deployment;
 use super::login::Unread;
 use super::nats::NatsSettings;
 use super::origin::Setting;
 use super::redact::redact;
 use super::secret::Secret;
-use super::url::RedisUrl;
 use crate::ids::Alias;
 
 /// What happens to a stale key.
@@ -81,13 +81,9 @@ pub struct Settings {
     pub display_name: Setting<String>,
     /// The name under which messages know the Redis deployment.
     pub alias: Setting<Alias>,
-    /// Seeds, at least one. Their own user, password and database are overruled by the three below.
-    pub redis: Setting<Vec<RedisUrl>>,
-    /// The user to log in as.
-    pub username: Setting<Option<String>>,
-    /// Its password.
-    pub password: Setting<Option<Secret>>,
-    /// The database.
+    /// How to reach it.
+    pub redis: Deployment,
+    /// The database; the URLs' own is overruled by it.
     pub db: Setting<u32>,
     /// Keys to clean, at least one pattern of 1 to 1024 bytes.
     pub patterns: Setting<Vec<String>>,

@@ -89,6 +89,8 @@ pub enum Kind {
     NatsUrls,
     /// The name of a context of the nats CLI, which is part of a file's name.
     Context,
+    /// Addresses that servers announce, and where they are reached: `announced=reachable`.
+    Addresses,
     /// Key patterns as in Redis' MATCH.
     Patterns,
 }
@@ -203,7 +205,7 @@ impl Kind {
     /// Whether several values may be given: a repeated flag, commas in a variable, an array.
     #[must_use]
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Urls | Self::NatsUrls | Self::SecretUrls | Self::Patterns)
+        matches!(self, Self::Urls | Self::NatsUrls | Self::SecretUrls | Self::Addresses | Self::Patterns)
     }
 
     /// What would be right, to follow "it takes".
@@ -236,8 +238,13 @@ impl Kind {
             }
             Self::SecretUrls => "one or more URLs that begin with `https://` or `http://`".to_owned(),
             Self::Urls => "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
-                 `unix`), each with its scheme"
+                 `unix`, and `redis+sentinel://host:26379/name`), each with its scheme"
                 .to_owned(),
+            Self::Addresses => {
+                "entries such as `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for \
+                 every port"
+                    .to_owned()
+            }
             Self::NatsUrls => "one or more URLs such as `nats://host:4222` or `tls://host`".to_owned(),
             Self::Context => "the name of a nats CLI context, without `/` and `..`".to_owned(),
             Self::Patterns => format!(

@@ -29,7 +29,7 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--redis")
         .other_env("REDIS_URL")
         .default("redis://127.0.0.1:6379")
-        .help("Redis server or cluster seed; may be repeated"),
+        .help("Redis server, cluster seed or Sentinels; may be repeated"),
     Spec::redis("username", "KEYSWEEP_USER", Kind::Text).flag("--user").help("Redis user name"),
     Spec::redis("password", "KEYSWEEP_PASSWORD", Kind::Secret)
         .other_env("REDISCLI_AUTH")
@@ -37,6 +37,35 @@ pub const SETTINGS: &[Spec] = &[
     Spec::redis("password_file", "KEYSWEEP_PASSWORD_FILE", Kind::Path)
         .flag("--password-file")
         .help("File that holds the Redis password"),
+    Spec::redis("sentinel_user", "KEYSWEEP_SENTINEL_USER", Kind::Text)
+        .flag("--sentinel-user")
+        .help("User name at the Sentinels"),
+    Spec::redis("sentinel_password", "KEYSWEEP_SENTINEL_PASSWORD", Kind::Secret)
+        .help("Password at the Sentinels"),
+    Spec::redis("sentinel_password_file", "KEYSWEEP_SENTINEL_PASSWORD_FILE", Kind::Path)
+        .flag("--sentinel-password-file")
+        .help("File that holds the password at the Sentinels"),
+    Spec::redis("nat", "KEYSWEEP_NAT", Kind::Addresses).flag("--nat").help(
+        "Where a server is reached that announces another address: announced=reachable; may be repeated",
+    ),
+    Spec::redis("cacert", "KEYSWEEP_CACERT", Kind::Path)
+        .flag("--cacert")
+        .derived("the system's")
+        .help("Certificates of authorities to trust with rediss://, in PEM"),
+    Spec::redis("cert", "KEYSWEEP_CERT", Kind::Path)
+        .flag("--cert")
+        .help("Client certificate for rediss://, in PEM"),
+    Spec::redis("key", "KEYSWEEP_KEY", Kind::Path)
+        .flag("--key")
+        .help("Private key of the client certificate, in PEM"),
+    Spec::redis("sni", "KEYSWEEP_SNI", Kind::Text)
+        .flag("--sni")
+        .derived("the host")
+        .help("Name that the servers' certificates hold"),
+    Spec::redis("insecure", "KEYSWEEP_INSECURE", Kind::Switch)
+        .flag("--insecure")
+        .default("false")
+        .help("Take any certificate: encrypted, but nobody knows with whom"),
     Spec::job("db", "KEYSWEEP_DB", Kind::Whole { min: 0, max: 65_535 })
         .flag("--db")
         .default("0")

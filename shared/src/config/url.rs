@@ -3,10 +3,13 @@
 
 use std::fmt;
 
+use super::address;
 use super::redact::redact;
 use super::secret::Secret;
+use super::sentinel::SentinelUrl;
 
 const TCP_SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
+const TLS_SCHEMES: [&str; 2] = ["rediss", "valkeys"];
 const SOCKET_SCHEMES: [&str; 3] = ["unix", "redis+unix", "valkey+unix"];
 
 /// A URL of one seed node. It may hold a password, so it is shown redacted.
@@ -33,11 +36,19 @@ impl RedisUrl {
         let (scheme, rest) = text.split_once("://")?;
         let parts = match scheme.to_ascii_lowercase().as_str() {
             tcp if TCP_SCHEMES.contains(&tcp) => parse_tcp(rest)?,
+            sentinel if SentinelUrl::is_scheme(sentinel) => parse_sentinel(text, rest)?,
             socket if SOCKET_SCHEMES.contains(&socket) => parse_socket(rest)?,
             _ => return None,
         };
         let (login, db) = parts;
         Some(Self { text: text.to_owned(), login, db })
+    }
+
+    /// Whether it asks for TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        let scheme = self.text.split(':').next().unwrap_or_default();
+        TLS_SCHEMES.iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) || SentinelUrl::is_encrypted(scheme)
     }
 
     /// The whole URL, with its password, for the one place that connects. The user name, password
@@ -78,6 +89,22 @@ fn parse_tcp(rest: &str) -> Option<Parts> {
     Some((login, db))
 }
 
+/// `[user[:password]@]host[:port][,host[:port]]…/name[/db]`
+fn parse_sentinel(url: &str, rest: &str) -> Option<Parts> {
+    SentinelUrl::parse(url)?;
+    let (authority, path) = rest.split_once('/')?;
+    let login = authority.rsplit_once('@').map(|(login, _)| parse_login(login));
+    let db = path.split_once('/').map(|(_, db)| db.trim_end_matches('/')).filter(|db| !db.is_empty());
+    let db = match db {
+        Some(db) => Some(db.parse().ok()?),
+        None => None,
+    };
+    match login {
+        Some(login) => Some((Some(login?), db)),
+        None => Some((None, db)),
+    }
+}
+
 /// `/path/of/socket[?db=1&user=me&pass=word]`
 fn parse_socket(rest: &str) -> Option<Parts> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -105,13 +132,7 @@ pub(super) fn parse_login(user_info: &str) -> Option<Login> {
 }
 
 pub(super) fn is_address(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("none"))),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    !host.is_empty() && !host.contains([' ', ',']) && port_fits
+    address::split(text).is_some()
 }
 
 /// Resolves `%40` and the like; `None` for a broken escape or for bytes that are no UTF-8.
@@ -156,6 +177,8 @@ mod tests {
         check("valkey://:pw@cache", Some(("", "pw", None)));
         check("redis://me@[::1]:6379/", Some(("me", "", None)));
         check("REDIS://cache?protocol=resp3", Some(("", "", None)));
+        check("redis+sentinel://me:p%40w@a:1,b/main/2", Some(("me", "p@w", Some(2))));
+        check("rediss+sentinel://a/main", Some(("", "", None)));
         check("unix:///run/r.sock?db=2&user=me&pass=pw", Some(("me", "pw", Some(2))));
     }
 
@@ -175,6 +198,8 @@ mod tests {
             "redis://me:%zz@cache",
             "redis://[::1]x",
             "unix://",
+            "redis+sentinel://a:1",
+            "redis+sentinel://a/m/99999999999",
         ] {
             check(text, None);
         }
@@ -185,6 +210,8 @@ mod tests {
         let url = RedisUrl::parse("redis://me:pw@cache").expect("a good URL");
         assert_eq!(format!("{url} {url:?}"), "redis://me:***@cache redis://me:***@cache");
         assert_eq!(url.expose(), "redis://me:pw@cache");
+        let url = RedisUrl::parse("redis+sentinel://me:pw@a:1,b:2/main").expect("a good URL");
+        assert_eq!(format!("{url}"), "redis+sentinel://me:***@a:1,b:2/main");
     }
 
     proptest! {

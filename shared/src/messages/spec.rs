@@ -179,6 +179,12 @@ pub struct RunSpec {
     /// Whom scan tasks ask.
     #[serde(default)]
     pub read_from: ReadFrom,
+    /// Whether who planned it took any certificate (`--insecure`).
+    #[serde(default)]
+    pub insecure: bool,
+    /// Nodes that could not be reached when the run was planned, so that it has no part there.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Whom scan tasks ask for keys and TTLs. Deletions go to the primary, which checks every key again.
@@ -192,6 +198,15 @@ pub enum ReadFrom {
         /// How long a task waits for that, in milliseconds.
         lag_max_ms: u64,
     },
+}
+
+/// A node that a run was planned without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// What is wrong with it: a sentence that names its address.
+    pub cause: String,
+    /// The slots it serves, which are not covered.
+    pub slots: SlotSet,
 }
 
 /// How fast a run may go. Without either limit, at full speed.

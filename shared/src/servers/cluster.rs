@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 
+use super::process::Role;
 use super::{Server, ServersError, ask};
 use crate::cluster::Conn;
 use crate::slot::SLOTS;
@@ -45,9 +46,31 @@ impl ClusterServers {
         extra_args: &[&str],
         leave_out: Option<(u16, u16)>,
     ) -> Result<Self, ServersError> {
+        Self::start_as(primaries, replicas_each, extra_args, (leave_out, false)).await
+    }
+
+    /// [`ClusterServers::start`] with nodes that speak TLS among each other, and to clients on a second port each;
+    /// `extra_args` name the certificates.
+    pub async fn start_tls(
+        primaries: usize,
+        replicas_each: usize,
+        extra_args: &[&str],
+    ) -> Result<Self, ServersError> {
+        let among_each_other = ["--tls-cluster", "yes", "--tls-replication", "yes"];
+        let args: Vec<&str> = among_each_other.iter().chain(extra_args).copied().collect();
+        Self::start_as(primaries, replicas_each, &args, (None, true)).await
+    }
+
+    async fn start_as(
+        primaries: usize,
+        replicas_each: usize,
+        extra_args: &[&str],
+        (leave_out, tls): (Option<(u16, u16)>, bool),
+    ) -> Result<Self, ServersError> {
+        let role = Role { in_cluster: true, tls };
         let args: Vec<&str> = NODE_ARGS.iter().chain(extra_args).copied().collect();
         let count = primaries * (1 + replicas_each);
-        let nodes = try_join_all((0..count).map(|_| Server::start_cluster_node(&args))).await?;
+        let nodes = try_join_all((0..count).map(|_| Server::start_as(&args, role))).await?;
         let conns = try_join_all(nodes.iter().map(Server::conn)).await?;
         let shares = shares(primaries, leave_out);
         for (index, conn) in conns.iter().enumerate() {

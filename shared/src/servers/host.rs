@@ -32,11 +32,12 @@ pub(super) fn arguments(dir: &Path, port: u16, bus_port: Option<u16>) -> Vec<Str
     args
 }
 
-/// Two different ports that are free now. Someone may still take one before the server binds it.
-pub(super) fn free_ports() -> io::Result<[u16; 2]> {
-    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok([first.local_addr()?.port(), second.local_addr()?.port()])
+/// Three different ports that are free now. Someone may still take one before the server binds it.
+pub(super) fn free_ports() -> io::Result<[u16; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    // All are held until all are known, so that they differ.
+    let (first, second, third) = (bind()?, bind()?, bind()?);
+    Ok([first.local_addr()?.port(), second.local_addr()?.port(), third.local_addr()?.port()])
 }
 
 /// A port that is free now and that a server can come back to: it lies below the ports from which the system
@@ -49,7 +50,7 @@ pub(super) fn lasting_port() -> io::Result<u16> {
             return Ok(port);
         }
     }
-    free_ports().map(|[port, _]| port)
+    free_ports().map(|[port, ..]| port)
 }
 
 /// A new directory that only we can read.
@@ -104,8 +105,8 @@ mod tests {
 
     #[test]
     fn ports_differ_and_directories_are_new() {
-        let [one, two] = free_ports().unwrap();
-        assert_ne!(one, two);
+        let [one, two, three] = free_ports().unwrap();
+        assert!(one != two && two != three && one != three);
         assert!(LASTING_PORTS.contains(&lasting_port().unwrap()));
         let (a, b) = (fresh_dir().unwrap(), fresh_dir().unwrap());
         assert_ne!(a, b);

@@ -9,6 +9,7 @@ mod mixture;
 mod nats;
 mod process;
 mod seed;
+mod sentinel;
 mod slots;
 
 use std::io;
@@ -19,6 +20,7 @@ pub use mixture::{Entry, Mixture, Truth, Value, demo_mixture};
 pub use nats::NatsServer;
 pub use process::Server;
 pub use seed::Seeder;
+pub use sentinel::Sentinel;
 
 use crate::cluster::{Conn, Fault, Reply};
 

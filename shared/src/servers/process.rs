@@ -1,4 +1,4 @@
-//! One redis-server process that cannot outlive us. Sentinel and TLS are absent.
+//! One redis-server process that cannot outlive us. Sentinel is absent.
 
 use std::path::Path;
 
@@ -12,24 +12,36 @@ pub struct Server {
     keeper: Keeper,
     port: u16,
     bus_port: Option<u16>,
+    tls_port: Option<u16>,
+}
+
+/// What a server is started as.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Role {
+    /// It runs in cluster mode.
+    pub(super) in_cluster: bool,
+    /// It has a second port, which speaks TLS.
+    pub(super) tls: bool,
 }
 
 impl Server {
     /// Starts a standalone server with `extra_args` after ours, so that they win; returns when it answers
     /// (an answer that asks for a password counts).
     pub async fn start(extra_args: &[&str]) -> Result<Self, ServersError> {
-        Self::start_as(extra_args, false).await
+        Self::start_as(extra_args, Role::default()).await
     }
 
-    /// Starts a server in cluster mode, which is a member of no cluster yet.
-    pub(super) async fn start_cluster_node(extra_args: &[&str]) -> Result<Self, ServersError> {
-        Self::start_as(extra_args, true).await
+    /// [`Server::start`] with a second port, which speaks TLS: `extra_args` name the certificates. What the server
+    /// is asked here goes over the first one.
+    pub async fn start_tls(extra_args: &[&str]) -> Result<Self, ServersError> {
+        Self::start_as(extra_args, Role { tls: true, ..Role::default() }).await
     }
 
-    async fn start_as(extra_args: &[&str], in_cluster: bool) -> Result<Self, ServersError> {
+    /// Starts a server, in cluster mode a member of no cluster yet.
+    pub(super) async fn start_as(extra_args: &[&str], role: Role) -> Result<Self, ServersError> {
         let binary = binary::redis_server()?;
         for _ in 0..PORT_ATTEMPTS_MAX {
-            let server = Self::spawn(&binary, extra_args, in_cluster)?;
+            let server = Self::spawn(&binary, extra_args, role)?;
             match server.wait_until_ready().await {
                 Ok(()) => return Ok(server),
                 Err(why) if why.port_taken => {}
@@ -41,13 +53,15 @@ impl Server {
         )))
     }
 
-    fn spawn(binary: &Path, extra_args: &[&str], in_cluster: bool) -> Result<Self, ServersError> {
-        let [port, other] = free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
-        let bus_port = in_cluster.then_some(other);
+    fn spawn(binary: &Path, extra_args: &[&str], role: Role) -> Result<Self, ServersError> {
+        let [port, bus_port, tls_port] =
+            free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
+        let (bus_port, tls_port) = (role.in_cluster.then_some(bus_port), role.tls.then_some(tls_port));
         let dir = fresh_dir()?;
         let mut args = arguments(&dir, port, bus_port);
+        args.extend(tls_port.iter().flat_map(|port| ["--tls-port".to_owned(), port.to_string()]));
         args.extend(extra_args.iter().map(|&arg| arg.to_owned()));
-        Ok(Self { keeper: Keeper::start(dir, binary, &args)?, port, bus_port })
+        Ok(Self { keeper: Keeper::start(dir, binary, &args)?, port, bus_port, tls_port })
     }
 
     async fn wait_until_ready(&self) -> Result<(), NotReady> {
@@ -106,6 +120,18 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port that speaks TLS, if there is one.
+    #[must_use]
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls_port
+    }
+
+    /// `rediss://127.0.0.1:<port>` of the port that speaks TLS, if there is one.
+    #[must_use]
+    pub fn tls_url(&self) -> Option<String> {
+        self.tls_port.map(|port| format!("rediss://127.0.0.1:{port}"))
     }
 
     /// A new connection to it, without a password.

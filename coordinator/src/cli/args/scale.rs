@@ -60,7 +60,7 @@ pub enum RunsCommand {
     /// Show the result of a run, or how far it is
     Show(OneRun),
     /// Follow a run to its result
-    Attach(AttachArgs),
+    Attach(Box<AttachArgs>),
     /// Stop a run at a safe point
     Cancel(OneRun),
     /// Print the report of a run that has ended

@@ -7,9 +7,8 @@
 use std::fmt;
 
 use bytes::BytesMut;
-use redis::{ConnectionAddr, ConnectionInfo};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use redis::ConnectionInfo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::replies::Replies;
@@ -17,11 +16,8 @@ use super::request::{command, write};
 use super::resp::{Item, item};
 use super::{Ask, Listing, Page, Seen};
 use crate::cluster::fault::{Fault, FaultKind};
-use crate::limits::{CONNECT_TIMEOUT, READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
-
-trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for S {}
+use crate::cluster::socket::{Dial, Socket, open};
+use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
 
 /// See the module. One that failed is of no use any more. Dropping it closes the connection.
 pub struct Lister {
@@ -32,21 +28,12 @@ pub struct Lister {
 }
 
 impl Lister {
-    /// Connects to the server at `info`, which is called `address` in errors, as the same user and to the same
-    /// database as any connection; `name` names it.
-    pub(in crate::cluster) async fn connect(
-        info: &ConnectionInfo,
-        address: &str,
-        name: &str,
-    ) -> Result<Self, Fault> {
-        let unreachable =
-            |said: &dyn fmt::Display| Fault::new(FaultKind::Unreachable, address, said.to_string());
-        let connected = timeout(CONNECT_TIMEOUT, open(info.addr())).await;
-        let socket = connected.map_err(|_| unreachable(&"the connection was not made in time"))?;
-        let socket = socket.map_err(|e| unreachable(&e))?;
+    /// Connects as `dial` says, to the same database and as the same user as any connection; `name` names it.
+    pub(in crate::cluster) async fn connect(dial: &Dial, name: &str) -> Result<Self, Fault> {
         let (request, unread) = (Vec::new(), BytesMut::new());
-        let mut lister = Self { address: address.to_owned(), socket, request, unread };
-        lister.introduce(info, name).await?;
+        let mut lister = Self { address: dial.address.clone(), socket: open(dial).await?, request, unread };
+        let met = timeout(RESPONSE_TIMEOUT, lister.introduce(&dial.info, name)).await;
+        met.unwrap_or_else(|_| Err(lister.lost(&"no answer in time"))).map_err(|fault| dial.blame(fault))?;
         Ok(lister)
     }
 
@@ -145,7 +132,12 @@ impl Lister {
     }
 
     async fn send(&mut self) -> Result<(), Fault> {
-        let sent = self.socket.write_all(&self.request).await;
+        let sent = async {
+            self.socket.write_all(&self.request).await?;
+            // What TLS has encrypted may still wait for the socket.
+            self.socket.flush().await
+        };
+        let sent = sent.await;
         self.request.clear();
         sent.map_err(|e| self.lost(&e))
     }
@@ -165,20 +157,5 @@ impl Lister {
 
     fn lost(&self, said: &dyn fmt::Display) -> Fault {
         Fault::new(FaultKind::Lost, self.address.as_str(), said.to_string())
-    }
-}
-
-async fn open(addr: &ConnectionAddr) -> std::io::Result<Box<dyn Socket>> {
-    match addr {
-        ConnectionAddr::Tcp(host, port) => {
-            let socket = TcpStream::connect((host.as_str(), *port)).await?;
-            socket.set_nodelay(true)?;
-            Ok(Box::new(socket))
-        }
-        ConnectionAddr::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        other => Err(std::io::Error::new(
-            std::io::ErrorKind::Unsupported,
-            format!("no connections of this kind are made: {other}"),
-        )),
     }
 }

@@ -7,9 +7,9 @@ use super::*;
 fn check(given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: &str, expected: &str) {
     let env = Environment::from_pairs(env.iter().copied());
     let settings = resolve(&flags(given_flags), &env, Some(&file(text))).expect("good settings");
-    let word = settings.password.value.as_ref().map_or("-", Secret::expose);
-    let user = settings.username.value.as_deref().unwrap_or("-");
-    let seen = format!("{user} {word} ({}) {}", settings.password.origin, settings.db.value);
+    let word = settings.redis.password.value.as_ref().map_or("-", Secret::expose);
+    let user = settings.redis.username.value.as_deref().unwrap_or("-");
+    let seen = format!("{user} {word} ({}) {}", settings.redis.password.origin, settings.db.value);
     assert_eq!(seen, expected);
     assert!(word == "-" || !format!("{settings:?} {:?}", settings.rows()).contains(word));
 }
@@ -46,7 +46,7 @@ fn a_password_file_is_read_and_starts_at_the_job_file() {
     let of = |name: &str| {
         let text = format!("[redis.main]\npassword_file = \"{name}\"\n");
         let file = JobFile::parse(&dir.join(FILE), &text).expect("the right shape");
-        resolve(&FlagLayer::default(), &Environment::default(), Some(&file)).map(|s| s.password)
+        resolve(&FlagLayer::default(), &Environment::default(), Some(&file)).map(|s| s.redis.password)
     };
     let password = of("word").expect("a password");
     assert_eq!(password.value, Some(Secret::new("pw file ")));
@@ -70,4 +70,30 @@ fn secrets_hide_in_debug() {
     let file = file("[redis.main]\npassword = \"hush\"\n");
     let all = format!("{env:?} {layer:?} {file:?} {:?}", Secret::new("hush"));
     assert!(!all.contains("hush"), "{all}");
+}
+
+/// What is wrong with TLS settings, or nothing.
+#[track_caller]
+fn check_tls(given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: &str, expected: &str) {
+    let seen = shown("cacert", given_flags, env, Some(text));
+    assert!(seen.contains(expected), "{seen} does not say {expected}");
+}
+
+#[test]
+fn settings_of_tls_belong_to_urls_that_ask_for_it() {
+    let table = "[redis.main]\nurls = [\"rediss://a\"]\ncacert = \"ca.pem\"\n";
+    check_tls(&[], &[], table, "ca.pem (keysweep.toml:3)");
+    check_tls(&[("--cacert", "other.pem")], &[], table, "other.pem (flag --cacert)");
+    // Whoever gives another URL has not asked for what a lower layer says.
+    check_tls(&[("--redis", "redis://b")], &[], table, "ca.pem (keysweep.toml:3)");
+    let plain = table.replace("rediss", "redis");
+    check_tls(&[], &[], &plain, "keysweep.toml:3: `cacert` is about TLS, but `redis://a` asks for none");
+    let bare = "[redis.main]\nurls = [\"redis://a\"]\n";
+    check_tls(&[("--insecure", "true")], &[], bare, "`--insecure` is about TLS");
+    check_tls(&[("--insecure", "false")], &[], bare, "none (default)");
+    check_tls(&[], &[], &plain.replace("cacert", "sni"), "keysweep.toml:3: `sni` is about TLS");
+    check_tls(&[("--cert", "c.pem")], &[], table, "`--cert` needs `key` as well (`--key`)");
+    check_tls(&[], &[("KEYSWEEP_KEY", "k.pem")], table, "`KEYSWEEP_KEY` needs `cert` as well (`--cert`)");
+    let mixed = "[redis.main]\nurls = [\"rediss://a\", \"redis://me:pw@b\"]\n";
+    check_tls(&[], &[], mixed, "`rediss://a` asks for TLS and `redis://me:***@b` does not");
 }

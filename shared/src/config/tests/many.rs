@@ -11,7 +11,7 @@ const JOBS: &str = "[redis.east]\nurls = [\"redis://e\"]\npassword = \"pw-e\"\n\
 fn all(given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: Option<&str>) -> String {
     let env = Environment::from_pairs(env.iter().copied());
     let show = |settings: &Settings| {
-        let (job, alias, url) = (&settings.job.value, &settings.alias.value, &settings.redis.value[0]);
+        let (job, alias, url) = (&settings.job.value, &settings.alias.value, &settings.redis.urls.value[0]);
         format!("{job}@{alias} {url} {}", duration::show(settings.grace.value))
     };
     match resolve_all(&flags(given_flags), &env, text.map(file).as_ref()) {

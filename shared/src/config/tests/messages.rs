@@ -104,7 +104,7 @@ fn patterns_have_a_length_and_name_their_own_line() {
 #[test]
 fn a_bad_url_is_shown_without_its_password() {
     let right = "it takes one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, \
-                 `valkeys`, `unix`), each with its scheme";
+                 `valkeys`, `unix`, and `redis+sentinel://host:26379/name`), each with its scheme";
     check_flag("--redis", "cache:6379", &format!("`--redis` is `cache:6379`; {right}"));
     check_flag("--redis", "redis://me:p/w@h", &format!("`--redis` is `redis://me:***@h`; {right}"));
     let env = [("REDIS_URL", "http://me:p,w@h")];

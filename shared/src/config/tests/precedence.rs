@@ -19,8 +19,24 @@ fn flags_win_over_environment_over_file_over_defaults() {
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     let other_tests = |spec: &&Spec| {
         spec.section == Section::Nats
-            || ["name", "redis", "password_file", "webhookSecretFile", "serve.api_token_file"]
-                .contains(&spec.name)
+            || [
+                "name",
+                "redis",
+                "password_file",
+                "sentinel_password_file",
+                "webhookSecretFile",
+                "serve.api_token_file",
+            ]
+            .contains(&spec.name)
+    };
+    // TLS has to be asked for, and a certificate is of no use without its key.
+    let needs = |name: &str| -> Vec<(&str, &str)> {
+        match name {
+            "cacert" | "sni" | "insecure" => vec![("REDIS_URL", "rediss://h")],
+            "cert" => vec![("REDIS_URL", "rediss://h"), ("KEYSWEEP_KEY", "k")],
+            "key" => vec![("REDIS_URL", "rediss://h"), ("KEYSWEEP_CERT", "c")],
+            _ => Vec::new(),
+        }
     };
     for spec in SETTINGS.iter().filter(|spec| !other_tests(spec)) {
         let text = match spec.kind {
@@ -29,17 +45,20 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             Kind::Duration { .. } => "7s",
             Kind::Choice(words) => words[0],
             Kind::Urls => "redis://h",
+            Kind::Addresses => "a=b",
             Kind::Source(["redis", ..]) => "hash:h",
             Kind::Source(_) => "zset:z",
             Kind::SecretUrls => "https://h",
             _ => "some",
         };
         for variable in [Some(spec.env), spec.other_env].into_iter().flatten() {
-            let row = shown(spec.name, &[], &[(variable, text)], None);
+            let env = [&needs(spec.name)[..], &[(variable, text)]].concat();
+            let row = shown(spec.name, &[], &env, None);
             assert!(row.ends_with(&format!("(environment {variable})")), "{}: {row}", spec.name);
         }
         if let Some(flag) = spec.flag {
-            let row = shown(spec.name, &[(flag, text)], &[(spec.env, "x")], None);
+            let env = [&needs(spec.name)[..], &[(spec.env, "x")]].concat();
+            let row = shown(spec.name, &[(flag, text)], &env, None);
             assert!(row.ends_with(&format!("(flag {flag})")), "{}: {row}", spec.name);
         }
     }

@@ -1,0 +1,170 @@
+//! The sockets of all connections to Redis: TCP, TLS and Unix. This is the only place that opens any, so that
+//! commands and listings reach a server in the same way and fail with the same words. What is said over them,
+//! the login included, is absent.
+
+mod probe;
+mod tls;
+mod unverified;
+mod words;
+
+use std::fmt;
+use std::io;
+
+use redis::{ConnectionAddr, ConnectionInfo};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+pub use tls::{Tls, TlsError, TlsFiles};
+
+use super::fault::{Fault, FaultKind};
+use crate::limits::{CONNECT_TIMEOUT, TLS_PATIENCE};
+
+/// An open connection, whatever it runs over. What is written may be kept until it is flushed.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for S {}
+
+/// No line that a server answers to PING is longer.
+const LINE_BYTES_MAX: usize = 1024;
+
+/// Where a server is, how to get there, and as whom.
+#[derive(Clone)]
+pub(super) struct Dial {
+    /// Address, user, password and database.
+    pub(super) info: ConnectionInfo,
+    /// How to speak TLS; `None` without.
+    pub(super) tls: Option<Tls>,
+    /// `host:port`, for people: as the server announces itself.
+    pub(super) address: String,
+    /// Where it is reached, if that is another address.
+    via: Option<String>,
+}
+
+impl Dial {
+    /// The way to the server at `info`, which is called as its address is.
+    pub(super) fn new(info: ConnectionInfo, tls: Option<Tls>) -> Self {
+        let address = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
+            other => other.to_string(),
+        };
+        Self { info, tls, address, via: None }
+    }
+
+    /// The same way to a server that announces itself as `address`.
+    pub(super) fn announced_as(self, address: String) -> Self {
+        Self { via: Some(self.address), address, ..self }
+    }
+
+    fn fault(&self, kind: FaultKind, said: impl fmt::Display) -> Fault {
+        let via = self.via.as_ref().map(|via| format!(" (reached at `{via}`)"));
+        Fault::new(kind, self.address.as_str(), format!("{said}{}", via.unwrap_or_default()))
+    }
+
+    /// `fault`, with whom the server refused: passwords change, also while a run goes on.
+    pub(super) fn blame(&self, fault: Fault) -> Fault {
+        if fault.kind != FaultKind::Authentication {
+            return fault;
+        }
+        let user = self.info.redis_settings().username().unwrap_or("default");
+        Fault { detail: format!("{} (user `{user}`)", fault.detail), ..fault }
+    }
+
+    fn unreachable(&self, said: impl fmt::Display) -> Fault {
+        self.fault(FaultKind::Unreachable, said)
+    }
+}
+
+/// Opens a socket within [`CONNECT_TIMEOUT`]. Over TLS the two ends know each other when this returns.
+///
+/// # Errors
+/// [`FaultKind::Unreachable`], and [`FaultKind::Tls`] where the two ends do not agree on TLS.
+pub(super) async fn open(dial: &Dial) -> Result<Box<dyn Socket>, Fault> {
+    // Boxed, because a handshake is a large state that everybody who connects would carry along.
+    let opened = timeout(CONNECT_TIMEOUT, Box::pin(open_at_leisure(dial))).await;
+    opened.unwrap_or_else(|_| Err(dial.unreachable("the connection was not made in time")))
+}
+
+async fn open_at_leisure(dial: &Dial) -> Result<Box<dyn Socket>, Fault> {
+    match (dial.info.addr(), &dial.tls) {
+        (ConnectionAddr::Tcp(host, port), None) => {
+            Ok(Box::new(tcp(host, *port).await.map_err(|e| dial.unreachable(e))?))
+        }
+        (ConnectionAddr::Tcp(host, port), Some(tls)) => {
+            Ok(Box::new(encrypted(dial, (host, *port), tls).await?))
+        }
+        (ConnectionAddr::Unix(path), _) => {
+            Ok(Box::new(UnixStream::connect(path).await.map_err(|e| dial.unreachable(e))?))
+        }
+        (other, _) => Err(dial.unreachable(format!("no connections of this kind are made: {other}"))),
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect((host, port)).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// A TLS connection over which the server has answered once: with TLS 1.3, whether it takes our certificate shows
+/// only with its first answer.
+async fn encrypted(dial: &Dial, (host, port): (&str, u16), tls: &Tls) -> Result<TlsStream<TcpStream>, Fault> {
+    let failed = |e: io::Error| match words::of(&e, host) {
+        Some(said) => dial.fault(FaultKind::Tls, said),
+        None => dial.unreachable(e),
+    };
+    let name = match &tls.name {
+        Some(name) => name.clone(),
+        None => ServerName::try_from(host.to_owned())
+            .map_err(|_| dial.fault(FaultKind::Tls, words::no_name(host)))?,
+    };
+    let socket = tcp(host, port).await.map_err(|e| dial.unreachable(e))?;
+    let mut meeting = std::pin::pin!(async {
+        let mut stream = TlsConnector::from(tls.config.clone()).connect(name, socket).await?;
+        greet(&mut stream).await?;
+        Ok(stream)
+    });
+    let met = tokio::select! {
+        met = &mut meeting => met,
+        () = sleep(TLS_PATIENCE) => {
+            // A server without TLS waits for the end of a line that never comes.
+            if probe::speaks_plainly(host, port).await {
+                return Err(dial.fault(FaultKind::Tls, words::PLAIN));
+            }
+            meeting.await
+        }
+    };
+    match met {
+        Ok(stream) => Ok(stream),
+        Err(e) if words::may_be_plain(&e) && probe::speaks_plainly(host, port).await => {
+            Err(dial.fault(FaultKind::Tls, words::PLAIN))
+        }
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// Asks for one answer, whatever it is: PING may be asked for a password, or be forbidden.
+async fn greet(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    stream.write_all(b"PING\r\n").await?;
+    stream.flush().await?;
+    for _ in 0..LINE_BYTES_MAX {
+        if stream.read_u8().await? == b'\n' {
+            return Ok(());
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it does not answer as a Redis server does"))
+}
+
+/// Why a connection without TLS failed at its first words: if the server wants TLS, that is why.
+pub(super) async fn explain(dial: &Dial, fault: Fault) -> Fault {
+    let about_words = matches!(fault.kind, FaultKind::Lost | FaultKind::Protocol);
+    match (dial.info.addr(), &dial.tls) {
+        (ConnectionAddr::Tcp(host, port), None) if about_words && probe::speaks_tls(host, *port).await => {
+            dial.fault(FaultKind::Tls, words::ENCRYPTED)
+        }
+        _ => fault,
+    }
+}

@@ -1,0 +1,43 @@
+//! Whether a port speaks TLS or does not, asked after it did not understand us, so that the error can say what is
+//! wrong. Nothing is told to the server but a PING, and nobody's secret.
+
+use std::sync::Arc;
+
+use rustls::Error;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::tcp;
+use super::tls::stranger;
+use crate::limits::TLS_PATIENCE;
+
+/// Whether a Redis server answers there without TLS.
+pub(super) async fn speaks_plainly(host: &str, port: u16) -> bool {
+    let ask = async {
+        let mut socket = tcp(host, port).await.ok()?;
+        socket.write_all(b"PING\r\n").await.ok()?;
+        socket.read_u8().await.ok()
+    };
+    // Errors begin with a dash: a server that asks for a password is one.
+    matches!(timeout(TLS_PATIENCE, ask).await, Ok(Some(b'+' | b'-')))
+}
+
+/// Whether what is there answers as a TLS server does, be it with a refusal.
+pub(super) async fn speaks_tls(host: &str, port: u16) -> bool {
+    let Ok(name) = ServerName::try_from(host.to_owned()) else { return false };
+    let ask = async {
+        let socket = tcp(host, port).await.ok()?;
+        // Trusts nobody, so that a server that shows a certificate shows that it speaks TLS.
+        let config = Arc::new(stranger());
+        Some(match TlsConnector::from(config).connect(name, socket).await {
+            Ok(_) => true,
+            Err(e) => {
+                let said = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+                matches!(said, Some(Error::InvalidCertificate(_) | Error::AlertReceived(_)))
+            }
+        })
+    };
+    timeout(TLS_PATIENCE, ask).await.ok().flatten().unwrap_or(false)
+}

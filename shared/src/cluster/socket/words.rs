@@ -1,0 +1,112 @@
+//! What is said when the two ends do not agree on TLS: what is wrong, at which end, and the way out.
+
+use std::io;
+
+use jiff::Timestamp;
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error};
+
+/// A server without TLS was spoken TLS to.
+pub(super) const PLAIN: &str = "this port speaks no TLS; write `redis://` instead of `rediss://`, or give the \
+                                server's `tls-port`";
+
+/// A server with TLS was spoken to without.
+pub(super) const ENCRYPTED: &str = "this port speaks TLS only; write `rediss://` instead of `redis://`";
+
+/// A host that no certificate can be for.
+pub(super) fn no_name(host: &str) -> String {
+    format!("`{host}` is no name that a certificate can hold; say which one it holds with `--sni`")
+}
+
+/// What is wrong, if `error` is about TLS. `host` is what we connected to.
+pub(super) fn of(error: &io::Error, host: &str) -> Option<String> {
+    let inner = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(match inner {
+        Error::InvalidCertificate(what) => of_certificate(what, host),
+        Error::AlertReceived(alert) => of_alert(*alert),
+        Error::InvalidMessage(_) => "it does not answer as a TLS server does; check host and port".to_owned(),
+        Error::PeerIncompatible(_) => format!("it speaks no TLS that we do (1.2 and 1.3): {inner}"),
+        other => other.to_string(),
+    })
+}
+
+/// Whether what failed so may be a server that speaks no TLS.
+pub(super) fn may_be_plain(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(inner, Some(Error::InvalidMessage(_))) || error.kind() == io::ErrorKind::UnexpectedEof
+}
+
+/// What is wrong with the server's certificate.
+fn of_certificate(what: &CertificateError, host: &str) -> String {
+    match what {
+        CertificateError::UnknownIssuer => {
+            "its certificate was issued by an authority that is not trusted; name the file of that authority's \
+             certificate with `--cacert`"
+                .to_owned()
+        }
+        CertificateError::BadSignature => {
+            "its certificate was issued by another authority than the one of the same name that is trusted; name the \
+             file of the right one with `--cacert`"
+                .to_owned()
+        }
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("its certificate has expired, on {}; the server needs a new one", date(*not_after))
+        }
+        CertificateError::Expired => "its certificate has expired; the server needs a new one".to_owned(),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("its certificate is valid from {} on only; check both clocks", date(*not_before))
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let holds = match presented.as_slice() {
+                [] => "no name at all".to_owned(),
+                names => names.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", "),
+            };
+            let expected = expected.to_str();
+            format!("its certificate is not for `{expected}`, but for {holds}; say which of its names is meant with `--sni`")
+        }
+        CertificateError::NotValidForName => {
+            format!("its certificate is not for `{host}`; say which of its names is meant with `--sni`")
+        }
+        other => format!("its certificate cannot be trusted: {other}"),
+    }
+}
+
+/// `DnsName("cache")` as `cache`.
+fn plain(name: &str) -> String {
+    let inner = name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')'));
+    format!("`{}`", inner.trim_matches('"'))
+}
+
+/// What the server says of us.
+fn of_alert(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateRequired => {
+            "it wants a client certificate; name ours and its key with `--cert` and `--key`".to_owned()
+        }
+        // TLS 1.2 has no other word for it, but uses this one also where ciphers differ.
+        AlertDescription::HandshakeFailure => {
+            "it broke off TLS, as a server does that wants a client certificate; name ours and its key with `--cert` \
+             and `--key`"
+                .to_owned()
+        }
+        AlertDescription::CertificateExpired => {
+            "it says that our certificate has expired; `--cert` needs a new one".to_owned()
+        }
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied
+        | AlertDescription::DecryptError => {
+            format!("it does not take our certificate ({alert:?}); `--cert` has to be one of an authority that the server trusts")
+        }
+        other => format!("it broke off TLS: {other:?}"),
+    }
+}
+
+fn date(moment: UnixTime) -> String {
+    let seconds = i64::try_from(moment.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds)
+        .map_or_else(|_| "a date out of range".to_owned(), |moment| moment.to_string())
+}

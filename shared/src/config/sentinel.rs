@@ -1,0 +1,107 @@
+//! A URL that names Sentinels instead of a server: `redis+sentinel://me:pw@a:26379,b:26379/mymaster/0`. They know
+//! which server is the primary called `mymaster`. User and password are for that server; what the Sentinels ask for
+//! is a setting of its own.
+
+use super::address::{join, split};
+
+/// The port of Sentinels.
+const PORT: u16 = 26_379;
+
+const SCHEMES: [(&str, bool); 4] = [
+    ("redis+sentinel", false),
+    ("valkey+sentinel", false),
+    ("rediss+sentinel", true),
+    ("valkeys+sentinel", true),
+];
+
+/// The Sentinels of a deployment, and what they call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelUrl {
+    /// Hosts and ports, at least one.
+    pub sentinels: Vec<(String, u16)>,
+    /// The name under which they watch the primary.
+    pub primary: String,
+    /// The URL of the primary at `host` and `port` is made of this: its scheme, its login, and its database.
+    parts: [String; 3],
+}
+
+impl SentinelUrl {
+    /// Whether `scheme` is one of Sentinels.
+    pub(super) fn is_scheme(scheme: &str) -> bool {
+        SCHEMES.iter().any(|(known, _)| scheme.eq_ignore_ascii_case(known))
+    }
+
+    /// Whether it is one that asks for TLS.
+    pub(super) fn is_encrypted(scheme: &str) -> bool {
+        SCHEMES.iter().any(|(known, tls)| *tls && scheme.eq_ignore_ascii_case(known))
+    }
+
+    /// Reads a URL; `None` if it is none of Sentinels.
+    #[must_use]
+    pub fn parse(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.trim().split_once("://")?;
+        if !Self::is_scheme(scheme) {
+            return None;
+        }
+        let (authority, path) = rest.split_once('/')?;
+        let (login, hosts) = match authority.rsplit_once('@') {
+            Some((login, hosts)) => (format!("{login}@"), hosts),
+            None => (String::new(), authority),
+        };
+        let host = |text| split(text).map(|(host, port)| (host, port.unwrap_or(PORT)));
+        let sentinels = hosts.split(',').map(host).collect::<Option<Vec<_>>>()?;
+        let (primary, db) = path.split_once('/').unwrap_or((path, ""));
+        let named = !primary.is_empty() && !primary.contains(['?', '#', ' ']);
+        let db = db.trim_end_matches('/');
+        (named && db.bytes().all(|byte| byte.is_ascii_digit())).then(|| {
+            let kept = scheme.split('+').next().unwrap_or_default().to_ascii_lowercase();
+            Self { sentinels, primary: primary.to_owned(), parts: [kept, login, db.to_owned()] }
+        })
+    }
+
+    /// The URL of the server at `host` and `port`, as one would give it without Sentinels.
+    #[must_use]
+    pub fn at(&self, host: &str, port: u16) -> String {
+        let [scheme, login, db] = &self.parts;
+        format!("{scheme}://{login}{}/{db}", join(host, Some(port)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, expected: Option<(&str, &str, &str)>) {
+        let seen = SentinelUrl::parse(url).map(|url| {
+            let sentinels: Vec<String> =
+                url.sentinels.iter().map(|(host, port)| join(host, Some(*port))).collect();
+            (sentinels.join(" "), url.primary.clone(), url.at("h", 1))
+        });
+        let seen = seen.as_ref().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str()));
+        assert_eq!(seen, expected, "{url}");
+    }
+
+    #[test]
+    fn urls_of_sentinels() {
+        check("redis+sentinel://a/m", Some(("a:26379", "m", "redis://h:1/")));
+        check("redis+sentinel://a:1,b:2/m/3", Some(("a:1 b:2", "m", "redis://h:1/3")));
+        check(
+            "rediss+sentinel://me:p%40w@a,[::1]:5/m/",
+            Some(("a:26379 [::1]:5", "m", "rediss://me:p%40w@h:1/")),
+        );
+        check("VALKEY+SENTINEL://:pw@a/m", Some(("a:26379", "m", "valkey://:pw@h:1/")));
+        for wrong in [
+            "redis://a/m",
+            "redis+sentinel://a",
+            "redis+sentinel://a/",
+            "redis+sentinel:///m",
+            "redis+sentinel://a,/m",
+            "redis+sentinel://a:x/m",
+            "redis+sentinel://a/m/x",
+            "redis+sentinel://a/m?db=1",
+        ] {
+            check(wrong, None);
+        }
+    }
+}
