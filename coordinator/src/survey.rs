@@ -13,7 +13,7 @@ use shared::cluster::{Deployment, Fault, FaultKind, Primary};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{NODES_AT_ONCE, NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
-use shared::messages::{Guards, LeftOut, ReadSource, Rules, RunSpec, ScanTask};
+use shared::messages::{Guards, LeftOut, Rules, RunSpec, ScanTask};
 use shared::pace::Breaks;
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Sample};
@@ -29,6 +29,7 @@ use crate::look::{LookedAt, look_at};
 use crate::meet::{Met, meet};
 use crate::options::Options;
 use crate::plan::Planner;
+pub use crate::planned_source::PlannedSource;
 
 /// Why a run cannot start.
 #[derive(Debug, Error)]
@@ -172,36 +173,6 @@ pub struct NodeSurvey {
     /// What the sample says.
     #[serde(flatten)]
     pub estimate: Estimate,
-}
-
-/// Whom the keys of a primary are read from.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlannedSource {
-    /// `host:port` of the replica; null if the primary is read all the same.
-    pub replica: Option<String>,
-    /// Bytes that it lacked when it was looked at.
-    pub behind_bytes: u64,
-    /// How long it took until it had them, in milliseconds.
-    pub waited_ms: u64,
-    /// Why no replica is read.
-    pub why_not: Option<String>,
-}
-
-impl PlannedSource {
-    pub(crate) fn of(source: &ReadSource) -> Self {
-        let ReadSource { replica, behind_bytes, waited_ms, why_not, .. } = source.clone();
-        Self { replica, behind_bytes, waited_ms, why_not }
-    }
-
-    /// All of it in a sentence.
-    #[must_use]
-    pub fn sentence(&self) -> String {
-        match (&self.replica, &self.why_not) {
-            (Some(replica), _) => format!("from replica {replica}, {} bytes behind", self.behind_bytes),
-            (None, why) => format!("from the primary: {}", why.as_deref().unwrap_or("nobody else is there")),
-        }
-    }
 }
 
 /// Looks around for a run with `options`.
