@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{Alias, RunId};
 use shared::store::{Entry, Store, StoreError};
 use shared::time::{now_ms, rfc3339};
+use shared::wire;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +58,7 @@ impl Hold {
     /// The hold that `entry` says, if it is one.
     #[must_use]
     pub fn read(entry: &Entry) -> Option<Self> {
-        serde_json::from_slice(&entry.value).ok()
+        wire::from_json(&entry.value).ok()
     }
 
     /// Whether the holder was there a moment ago, if its clock and ours agree: it plans the run,

@@ -17,6 +17,7 @@ mod look;
 mod meet;
 pub mod options;
 pub mod plan;
+mod planned_source;
 mod replan;
 pub mod report;
 pub mod runs;

@@ -4,14 +4,14 @@ use scanner::sample::{Sampled, Tables, Wanted, sample};
 use scanner::{Fate, Selector, Verdict};
 use shared::cluster::{Fault, node};
 use shared::limits::{SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
-use shared::messages::{PlannedNode, Reason};
+use shared::messages::{Lookups, PlannedNode, Reason};
 use shared::pace::Breaks;
 use shared::samples::Reading;
 
 use crate::estimate::{self, Estimate};
 use crate::meet::Met;
 use crate::plan::NodeKeys;
-use crate::survey::NodeSurvey;
+use crate::survey::{NodeSurvey, PlannedSource};
 
 /// What a look at a primary brought.
 pub(crate) struct LookedAt {
@@ -29,7 +29,7 @@ pub(crate) async fn look_at(
     cluster: bool,
     (skip, sampled_max, breaks): (bool, u64, Breaks),
 ) -> Result<LookedAt, Fault> {
-    let Met { primary, conn, status, own } = there;
+    let Met { primary, conn, status, own, replica, source } = there;
     // Those of a node that is skipped are not planned one by one.
     let slots = match skip {
         true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
@@ -38,7 +38,8 @@ pub(crate) async fn look_at(
     let keys = NodeKeys {
         node: primary.node.clone(),
         keys: status.keys,
-        process: status.process.clone(),
+        // Cursors are those of whoever is read.
+        process: replica.as_ref().map_or(&status.process, |replica| &replica.process).clone(),
         listing: status.listing,
         slots,
     };
@@ -49,8 +50,13 @@ pub(crate) async fn look_at(
         keys => (keys / 100).max(SAMPLE_KEYS_MIN).min(sampled_max),
     };
     let wanted = Wanted { keys: wanted, search: !skip, breaks };
-    let sampled = sample(&mut conn.lister().await?, &tables, wanted, selector).await?;
-    let mut looked_up = sampled.lookups;
+    let mut lister = match replica {
+        Some(replica) => replica.lister().await?,
+        None => conn.lister().await?,
+    };
+    let sampled = sample(&mut lister, &tables, wanted, selector).await?;
+    // The primary has not counted what was asked of its replica.
+    let mut looked_up = if replica.is_some() { Lookups::default() } else { sampled.lookups };
     looked_up += *own;
     let reading = status.reading(&primary.node, looked_up);
     let node = PlannedNode {
@@ -69,6 +75,7 @@ pub(crate) async fn look_at(
         keys_without_ttl: status.keys.saturating_sub(status.expires),
         skipped: skip,
         tasks: 0,
+        read_from: source.as_ref().map(PlannedSource::of),
         estimate: Estimate::of(&judged(&sampled, selector), status.keys),
     };
     Ok(LookedAt { node, keys, row, reading })

@@ -17,7 +17,8 @@ use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
 use serde_json::json;
-use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings};
+use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings, read_text};
+use shared::limits::JOB_FILE_BYTES_MAX;
 use shared::messages::Attempt;
 use tokio::runtime::Runtime;
 
@@ -124,7 +125,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
             Ok(exit::DONE)
         }
         Command::Config { command: ConfigCommand::Check { file } } => {
-            let text = std::fs::read_to_string(file);
+            let text = read_text(file, JOB_FILE_BYTES_MAX);
             let text = text
                 .map_err(|e| Ended::new(exit::USAGE, format!("failed to read `{}`: {e}", file.display())))?;
             let checked = check(file, &text);

@@ -1,9 +1,12 @@
 //! The first look at a node before a run: whether it is one that a run can work on, and whether our user may do
 //! there what the run does. Reads only.
 
+use std::time::Duration;
+
 use shared::cluster::node::{self, NodeStatus};
+use shared::cluster::replica::{self, Standing, Wanted};
 use shared::cluster::{Conn, Deployment, Primary, preflight};
-use shared::messages::Lookups;
+use shared::messages::{Lookups, ReadFrom, ReadSource};
 
 use crate::inactive::ActivitySource;
 use crate::options::Options;
@@ -17,6 +20,10 @@ pub(crate) struct Met<'a> {
     pub(crate) status: NodeStatus,
     /// Look-ups of ours since then.
     pub(crate) own: Lookups,
+    /// The replica that its keys are read from.
+    pub(crate) replica: Option<Standing>,
+    /// What there is to say of that; `None` where nobody asked for replicas.
+    pub(crate) source: Option<ReadSource>,
 }
 
 /// Connects to a node, and checks that a run may do there what it will.
@@ -45,7 +52,36 @@ pub(crate) async fn meet<'a>(
     };
     let (lacking, own) = preflight::missing(&conn, &needs).await?;
     allowed(&conn, &lacking, options)?;
-    Ok(Met { primary, conn, status, own })
+    let (replica, source) = source(deployment, primary, &conn, options).await?;
+    Ok(Met { primary, conn, status, own, replica, source })
+}
+
+/// The replica that is read in place of `primary`, and what there is to say of that.
+async fn source(
+    deployment: &Deployment,
+    primary: &Primary,
+    conn: &Conn,
+    options: &Options,
+) -> Result<(Option<Standing>, Option<ReadSource>), SurveyError> {
+    let ReadFrom::Replica { lag_max_ms } = options.read_from else { return Ok((None, None)) };
+    let idle = options.looks_for_inactive().is_some_and(|order| order.source == ActivitySource::IdleTime);
+    let found = match idle {
+        true => Err(scanner::IDLE_TIMES.to_owned()),
+        false => {
+            let wanted = Wanted::Current(Duration::from_millis(lag_max_ms));
+            replica::choose(deployment, (&primary.node, conn), wanted).await?
+        }
+    };
+    Ok(match found {
+        Ok(replica) => {
+            let source = replica.source.clone();
+            (Some(replica), Some(source))
+        }
+        Err(why) => {
+            tracing::warn!(primary = conn.address(), why, "no replica is read");
+            (None, Some(ReadSource { why_not: Some(why), ..ReadSource::default() }))
+        }
+    })
 }
 
 /// Whether nothing is lacking. Commands that the server does not have come first: no right helps there.

@@ -9,7 +9,7 @@ use shared::config::{self, Deployment, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
-use shared::messages::{Action, Application, Attempt, HitRateSource, Pace, Rules};
+use shared::messages::{Action, Application, Attempt, HitRateSource, Pace, ReadFrom, Rules};
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
@@ -60,6 +60,8 @@ pub struct Options {
     pub prometheus: Option<PrometheusSource>,
     /// How fast it may go.
     pub pace: Pace,
+    /// Whom scan tasks ask.
+    pub read_from: ReadFrom,
 }
 
 /// Settings that cannot be carried out.
@@ -135,6 +137,7 @@ impl Options {
             hooks: Hooks::from_settings(settings)?,
             prometheus: PrometheusSource::from_settings(settings)?,
             pace: pace(settings),
+            read_from: read_from(settings),
         })
     }
 
@@ -207,6 +210,13 @@ fn pace(settings: &Settings) -> Pace {
     Pace {
         latency_budget_ms: settings.latency_budget.value.map(millis),
         keys_per_s_max: settings.rate_limit.value,
+    }
+}
+
+fn read_from(settings: &Settings) -> ReadFrom {
+    match settings.reads_replicas.value {
+        true => ReadFrom::Replica { lag_max_ms: millis(settings.replica_lag.value) },
+        false => ReadFrom::Primary,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::look::{LookedAt, look_at};
 use crate::meet::{Met, meet};
 use crate::options::Options;
 use crate::plan::Planner;
+pub use crate::planned_source::PlannedSource;
 
 /// Why a run cannot start.
 #[derive(Debug, Error)]
@@ -166,6 +167,9 @@ pub struct NodeSurvey {
     pub skipped: bool,
     /// Scan tasks.
     pub tasks: u64,
+    /// Whom its keys are read from, if replicas are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_from: Option<PlannedSource>,
     /// What the sample says.
     #[serde(flatten)]
     pub estimate: Estimate,
@@ -281,6 +285,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         inactive_refused: activity.refused,
         application: options.application.clone(),
         pace: options.pace,
+        read_from: options.read_from,
         insecure: options.access.is_insecure(),
         left_out: down.left_out,
     };

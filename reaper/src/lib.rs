@@ -3,6 +3,7 @@
 
 mod at_node;
 mod chunks;
+mod lawful;
 mod paced;
 mod receipt;
 mod run;

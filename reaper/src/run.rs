@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::at_node::{AtNode, Ready};
 use crate::chunks::{Chunk, by_node, piece};
+use crate::lawful;
 use crate::paced::Paced;
 use crate::receipt::{done_in, outcomes, receipt, uniform};
 
@@ -120,6 +121,7 @@ impl Reaper {
         if !report.batches.iter().any(|listed| listed.batch == batch.batch) {
             return Ok(Disposition::Done);
         }
+        lawful::check(batch, &spec).map_err(Failure::Message)?;
         let cancel = records.cancel().await?;
         let act = Act::of(&spec.rules);
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };

@@ -78,6 +78,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         alerts: Vec::new(),
         metrics,
         inactive: inactive(fold, spec),
+        read_from: fold.sources.told(spec),
         pacing: pacing(spec, &fold.pacing),
         accounting,
         read_again: read_again(fold),
@@ -145,6 +146,7 @@ fn facts(
         causes: fold.causes.clone(),
         dead: around.dead.clone(),
         approximate: fold.approximate,
+        read_from: fold.sources.told(spec),
         read_again: read_again(fold),
         hit_rate_problem: rates.problem.clone(),
         redis_problems: around.health.problems.clone(),
@@ -181,7 +183,7 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
     if fold.cancel.is_some() {
         return Status::Cancelled;
     }
-    let undone = accounting.undone() + fold.totals.again.undone();
+    let undone = accounting.undone().saturating_add(fold.totals.again.undone());
     if coverage.complete && undone == 0 && accounting.balanced {
         return Status::Completed;
     }
@@ -191,8 +193,8 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
 
 fn current(fold: &Fold, window: &Window) -> CurrentMetrics {
     let counts = fold.totals.counts;
-    let gone = fold.totals.accounting.deleted + fold.totals.accounting.vanished;
-    let with_ttl = counts.matching() - counts.stale;
+    let gone = fold.totals.accounting.deleted.saturating_add(fold.totals.accounting.vanished);
+    let with_ttl = counts.matching().saturating_sub(counts.stale);
     CurrentMetrics {
         hit_rate: window.hit_rate,
         hits: window.hits,

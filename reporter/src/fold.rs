@@ -16,6 +16,7 @@ use shared::slot::SlotSet;
 
 use crate::coverage::Covering;
 use crate::holding::Holding;
+use crate::sources::Sources;
 
 /// What the records say so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,6 +50,7 @@ pub struct Fold {
     pub(crate) statistics: ScanStatistics,
     /// How tasks and batches were held back.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
+    pub(crate) sources: Sources,
 }
 
 /// A batch that a report lists, and the round of that.
@@ -129,7 +131,7 @@ impl Fold {
         }
         let account = self.totals.account(report.round);
         for batch in &report.batches {
-            account.candidates += batch.keys;
+            account.candidates = account.candidates.saturating_add(batch.keys);
             self.listed.insert(batch.batch, Listed { batch: batch.clone(), round: report.round });
         }
         let node = self.nodes.entry(report.node.clone()).or_default();
@@ -140,18 +142,25 @@ impl Fold {
             return;
         }
         let counts = report.counts;
-        let kept = counts.protected + counts.reported + counts.too_long;
         self.totals.counts += counts;
-        self.totals.accounting.candidates += kept;
-        self.totals.accounting.protected += counts.protected;
-        self.totals.accounting.reported += counts.reported;
-        self.totals.accounting.failed += counts.too_long;
+        let accounting = &mut self.totals.accounting;
+        // Records are true, but nobody ends for one that is not.
+        let add = |sum: &mut u64, more| *sum = sum.saturating_add(more);
+        add(&mut accounting.protected, counts.protected);
+        add(&mut accounting.reported, counts.reported);
+        add(&mut accounting.failed, counts.too_long);
+        [counts.protected, counts.reported, counts.too_long]
+            .into_iter()
+            .for_each(|kept| add(&mut accounting.candidates, kept));
         node.counts += counts;
         self.long_keys.extend(report.long_keys.iter().cloned());
         self.long_keys.sort();
         self.long_keys.truncate(DETAILS_MAX);
         self.approximate |= report.approximate;
         self.statistics.merge(&report.statistics);
+        if let Some(source) = &report.source {
+            self.sources.add(&report.node, source);
+        }
     }
 
     fn receipt(&mut self, receipt: &Receipt) {
@@ -246,7 +255,8 @@ impl Fold {
 
     /// Candidates that were sent to reapers.
     pub(crate) fn candidates_sent(&self) -> u64 {
-        self.listed.values().filter(|listed| listed.round == 0).map(|listed| listed.batch.keys).sum()
+        let first = self.listed.values().filter(|listed| listed.round == 0);
+        first.fold(0, |sum, listed| sum.saturating_add(listed.batch.keys))
     }
 
     /// The run as it was started.
@@ -287,7 +297,7 @@ impl Fold {
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
         let open = self.open().filter(|listed| listed.round == 0);
-        self.totals.accounting.deleted + open.map(|listed| listed.batch.deletes).sum::<u64>()
+        open.fold(self.totals.accounting.deleted, |sum, listed| sum.saturating_add(listed.batch.deletes))
     }
 
     /// The sums so far.

@@ -14,6 +14,7 @@ pub mod page;
 mod render;
 pub mod report_file;
 mod run;
+mod sources;
 pub mod summary;
 
 pub use finish::{Around, finish};

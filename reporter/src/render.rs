@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use shared::result::{CleanupResult, Status};
+use shared::result::{CleanupResult, ReadNode, ReadReplica, Status};
 
 /// Widest line, in characters.
 const WIDTH: usize = 80;
@@ -101,9 +101,27 @@ fn figures(page: &mut String, result: &CleanupResult) {
         None => format!("no traffic by others {when}"),
     };
     let _ = writeln!(page, "  hit rate    {hit_rate}");
+    for read in result.read_from.iter().flat_map(|read| &read.nodes) {
+        let _ = writeln!(page, "  read        {}", wrap(&read_by(read), 14));
+    }
     if !result.pacing.sentence.is_empty() {
         let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
     }
+}
+
+/// Who was read in place of a primary, and how far behind that was.
+fn read_by(read: &ReadNode) -> String {
+    let replica = |replica: &ReadReplica| {
+        let ReadReplica { address, behind_bytes_max, waited_ms_max, .. } = replica;
+        let lag =
+            format!("up to {} bytes behind, waited {waited_ms_max} ms for them", grouped(*behind_bytes_max));
+        format!("replica {address} ({lag})")
+    };
+    let mut who: Vec<String> = read.replicas.iter().map(replica).collect();
+    if read.primary_tasks > 0 {
+        who.push(format!("primary {} itself in {} tasks", read.address, grouped(read.primary_tasks)));
+    }
+    who.join(", ")
 }
 
 pub(crate) fn note(outcome: &str) -> &'static str {

@@ -9,8 +9,8 @@ use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
     Action, Application, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups,
-    Loss, Pace, PlannedNode, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts, ScanTask,
-    TaskReport,
+    Loss, Pace, PlannedNode, ReadFrom, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts,
+    ScanTask, TaskReport,
 };
 use shared::metrics::{HitRates, Window};
 use shared::outcome::Outcome;
@@ -61,6 +61,7 @@ fn spec(run: RunId) -> RunSpec {
         left_out: Vec::new(),
         application: Application::default(),
         pace: Pace::default(),
+        read_from: ReadFrom::default(),
     }
 }
 
@@ -117,6 +118,7 @@ fn report(
         approximate: false,
         statistics: Box::default(),
         pacing: Box::default(),
+        source: None,
     }
 }
 

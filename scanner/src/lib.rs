@@ -7,6 +7,7 @@ pub mod sample;
 mod select;
 mod settle;
 mod skip;
+mod source;
 mod statistics;
 mod tally;
 pub mod walk;
@@ -14,3 +15,4 @@ mod weighing;
 
 pub use run::Scanner;
 pub use select::{Fate, Selector, Stays, Verdict};
+pub use source::IDLE_TIMES;

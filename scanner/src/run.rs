@@ -28,6 +28,7 @@ use crate::batching;
 use crate::select::Selector;
 use crate::settle::{Look, Settled, handed_back};
 use crate::skip::skip;
+use crate::source::Source;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Listed, Reached, Taken, Walk};
@@ -104,21 +105,22 @@ impl Scanner {
     ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, Fault> {
         let deployment = self.deployments.get(&task.alias, spec.db).await?;
         let conn = deployment.conn(&task.node).await?;
-        let mut lister = conn.lister().await?;
+        let source = Source::choose(&deployment, &conn, task, spec).await?;
+        let mut lister = source.lister().await?;
         if task.skip {
-            let report = skip(task, spec, selector, (&conn, &mut lister)).await?;
-            return Ok(Some((report, Vec::new())));
+            let report = skip(task, spec, selector, (&source, &mut lister)).await?;
+            return Ok(Some((source.sign(report).await?, Vec::new())));
         }
         // A failover during the reading shows in the slots; this says which of the node's lives it was.
         let history = match task.round {
             0 => None,
             _ => Some(node::status(&conn, spec.db).await?.history),
         };
-        let before = Look::take(&conn, spec, &task.scope).await?;
+        let before = Look::take(&source, spec, &task.scope).await?;
         if let Some(report) = before.restarted(task) {
             return Ok(Some((report, Vec::new())));
         }
-        let pacer = self.env.pacers.enter(spec, &deployment, &task.node, &self.env.telemetry).await;
+        let pacer = self.env.pacers.enter(spec, &deployment, source.node(), &self.env.telemetry).await;
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
         let statistics = Statistics::new(task.keys, spec.application.configured_ttl_ms);
         let mut reading =
@@ -127,10 +129,10 @@ impl Scanner {
         let until =
             (!pacer.is_free()).then(|| Instant::now() + self.env.timing.ack_wait * PACED_TASK_ACK_WAITS);
         let work = Work { spec, records, delivery, telemetry: &self.env.telemetry, pacer: &pacer, until };
-        if !reading.go_through(&mut walk, (&conn, &mut lister), selector, &work).await? {
+        if !reading.go_through(&mut walk, (source.conn(), &mut lister), selector, &work).await? {
             return Ok(None);
         }
-        let after = Look::take(&conn, spec, &task.scope).await?;
+        let after = Look::take(&source, spec, &task.scope).await?;
         if let Some(report) = after.restarted(task) {
             return Ok(Some((report, Vec::new())));
         }
@@ -138,7 +140,7 @@ impl Scanner {
         let (mut report, batches) = reading.report(task, spec, &walk.reached(), &before, &after, now_ms);
         *report.pacing = pacer.tell();
         report.history = history;
-        Ok(Some((report, batches)))
+        Ok(Some((source.sign(report).await?, batches)))
     }
 
     /// Publishes the batches, and then the report that makes them count.

@@ -3,7 +3,6 @@
 use shared::activity::{Activity, Who};
 use shared::cluster::{Ask, Seen, Ttl};
 use shared::identity::User;
-use shared::key;
 use shared::limits::KEY_BYTES_MAX;
 use shared::messages::{Action, Reason, Rules};
 
@@ -68,15 +67,13 @@ impl<'a> Selector<'a> {
     /// Whether the key is looked at: it matches a pattern, and is neither our own nor one that we read from.
     #[must_use]
     pub fn wants(&self, key: &[u8]) -> bool {
-        !key::is_own(key)
-            && self.rules.patterns.iter().any(|pattern| pattern.matches(key))
-            && !self.rules.sources.iter().any(|source| source.as_bytes() == key)
+        self.rules.wants(key)
     }
 
     /// Whether a protected pattern keeps the key.
     #[must_use]
     pub fn protects(&self, key: &[u8]) -> bool {
-        self.rules.protect.iter().any(|pattern| pattern.matches(key))
+        self.rules.protects(key)
     }
 
     /// What a wanted key is that looks like this. The slot of the key must not have moved.

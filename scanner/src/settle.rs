@@ -1,12 +1,13 @@
 //! What of a reading counts, once the node has been looked at again: slots that moved meanwhile are handed back
 //! to be planned anew, as if they had never been read.
 
+use shared::cluster::Fault;
 use shared::cluster::node::{self, SlotView};
-use shared::cluster::{Conn, Fault};
 use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanTask, TaskReport};
 use shared::range::{CursorScope, Scope, SlotListing};
 use shared::slot::SlotSet;
 
+use crate::source::Source;
 use crate::walk::Reached;
 
 /// What the node said about itself before or after the reading.
@@ -18,10 +19,10 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    pub(crate) async fn take(conn: &Conn, spec: &RunSpec, scope: &Scope) -> Result<Self, Fault> {
-        let slots = if spec.cluster { Some(node::slot_view(conn).await?) } else { None };
+    pub(crate) async fn take(source: &Source, spec: &RunSpec, scope: &Scope) -> Result<Self, Fault> {
+        let slots = if spec.cluster { Some(node::slot_view(source.primary()).await?) } else { None };
         let process = match scope {
-            Scope::Cursors(_) => Some(node::status(conn, spec.db).await?.process),
+            Scope::Cursors(_) => Some(node::status(source.conn(), spec.db).await?.process),
             Scope::Slots { .. } => None,
         };
         Ok(Self { process, slots })

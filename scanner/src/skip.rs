@@ -2,7 +2,7 @@
 //! that expire (INFO keyspace). Its slots are vouched for by that, and a sample of its keys tells how they live. It is
 //! looked at when the task is done, not when it was planned, and between two looks at the slots.
 
-use shared::cluster::{Conn, Fault, Lister, node};
+use shared::cluster::{Fault, Lister, node};
 use shared::limits::SKIPPED_SAMPLE_KEYS;
 use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport};
 use shared::pace::Breaks;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::sample::{Sampled, Tables, Wanted, sample};
 use crate::select::Selector;
 use crate::settle::Look;
+use crate::source::Source;
 use crate::statistics::Statistics;
 use crate::weighing::weigh_some;
 
@@ -21,13 +22,13 @@ pub(crate) async fn skip(
     task: &ScanTask,
     spec: &RunSpec,
     selector: &Selector<'_>,
-    (conn, lister): (&Conn, &mut Lister),
+    (source, lister): (&Source, &mut Lister),
 ) -> Result<TaskReport, Fault> {
-    let before = Look::take(conn, spec, &task.scope).await?;
+    let before = Look::take(source, spec, &task.scope).await?;
     if let Some(report) = before.restarted(task) {
         return Ok(report);
     }
-    let status = node::status(conn, spec.db).await?;
+    let status = node::status(source.primary(), spec.db).await?;
     if status.expires < status.keys {
         let rest = vec![Rest { reason: RestReason::NotHealthy, scope: task.scope.clone(), pass: None }];
         return Ok(TaskReport { rest, ..TaskReport::blank(task) });
@@ -44,10 +45,10 @@ pub(crate) async fn skip(
     let mut lookups = sampled.lookups;
     while statistics.waiting() > 0 {
         let sent = Instant::now();
-        lookups += weigh_some(&mut statistics, conn).await?;
+        lookups += weigh_some(&mut statistics, source.conn()).await?;
         breaks.rest(sent).await;
     }
-    let after = Look::take(conn, spec, &task.scope).await?;
+    let after = Look::take(source, spec, &task.scope).await?;
     if let Some(report) = after.restarted(task) {
         return Ok(report);
     }

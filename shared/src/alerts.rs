@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::metrics::Alert;
 use crate::store::{self, Store, StoreError};
+use crate::wire;
 
 /// What happened to an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +87,7 @@ pub async fn read(store: &dyn Store, job: &str) -> Result<Book, StoreError> {
 async fn look(store: &dyn Store, job: &str) -> Result<(Book, Option<u64>), StoreError> {
     let Some(entry) = store.get(&key(job)).await? else { return Ok((Book::default(), None)) };
     // A book of another make is begun anew.
-    Ok((serde_json::from_slice(&entry.value).unwrap_or_default(), Some(entry.revision)))
+    Ok((wire::from_json(&entry.value).unwrap_or_default(), Some(entry.revision)))
 }
 
 /// Replaces the book by what `change` makes of it, and returns the new one with what `change` says of it.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::ids::RunId;
 use crate::records::{RecordError, decode, encode};
 use crate::store::Store;
+use crate::wire::shortened;
 
 /// The beginning of the keys of all dead letters.
 pub const DEAD: &str = "dead/";
@@ -35,6 +36,7 @@ pub struct DeadLetter {
 /// When the store fails.
 pub async fn bury(store: &dyn Store, mut letter: DeadLetter) -> Result<(), RecordError> {
     letter.payload.truncate(PAYLOAD_BYTES_MAX);
+    letter.reason = shortened(&letter.reason);
     let key = format!("{DEAD}{}", Uuid::now_v7());
     store.create(&key, encode(&key, &letter)?).await?;
     Ok(())

@@ -8,6 +8,7 @@ use crate::messages::{Attempt, RunSpec};
 use crate::result::{CleanupResult, Status};
 use crate::store::{self, Entry, Store, StoreError};
 use crate::time::rfc3339;
+use crate::wire;
 
 /// The beginning of the keys of all lines.
 pub const HISTORY: &str = "history/";
@@ -139,7 +140,7 @@ impl RunLine {
     /// The line that `entry` holds; `None` if it is of another make.
     #[must_use]
     pub fn read(entry: &Entry) -> Option<Self> {
-        serde_json::from_slice(&entry.value).ok()
+        wire::from_json(&entry.value).ok()
     }
 
     fn key(&self) -> String {

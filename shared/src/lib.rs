@@ -11,8 +11,13 @@ pub mod dead;
 pub mod deployments;
 pub mod env;
 pub mod events;
+#[cfg(test)]
+mod fuzz;
 pub mod glob;
 pub mod history;
+#[cfg(test)]
+#[path = "../tests/hostile/mod.rs"]
+mod hostile;
 pub mod identity;
 pub mod ids;
 pub mod invariants;

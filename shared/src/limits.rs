@@ -1,6 +1,10 @@
 //! Every limit that is no setting: its name, its unit and why it has this size.
 
+mod foreign;
+
 use std::time::Duration;
+
+pub use foreign::*;
 
 /// How long making a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -330,3 +334,19 @@ pub const PACE_CREDIT: Duration = Duration::from_millis(2);
 
 /// How long is remembered what was learned of a node at which nobody works.
 pub const PACERS_KEPT: Duration = Duration::from_secs(60);
+
+/// How far behind its primary a replica may be, as the table of settings writes it: so long is waited until it has
+/// what the primary had when the work began. Beyond it, the primary is read.
+pub const REPLICA_LAG: &str = "5s";
+
+/// How long a replica may take to say how far it is, connecting included. One that is slower serves nobody well.
+pub const REPLICA_ANSWER: Duration = Duration::from_secs(1);
+
+/// How often a replica that is behind is asked again.
+pub const REPLICA_POLL: Duration = Duration::from_millis(20);
+
+/// How long a replica that did not answer is left alone.
+pub const REPLICA_DOWN: Duration = Duration::from_secs(10);
+
+/// Replicas of one primary that are looked at.
+pub const REPLICAS_MAX: usize = 16;

@@ -5,7 +5,7 @@
 //! *position* here: positions only grow, and a range of positions holds the same keys before and after the
 //! table is resized.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::ids::TaskId;
 use crate::slot::SlotSet;
@@ -61,7 +61,7 @@ pub enum Table {
     /// The one table of a database.
     Database,
     /// The table of one slot ([`SlotListing::OrderedScan`]).
-    Slot(u16),
+    Slot(#[serde(deserialize_with = "crate::slot::deserialize")] u16),
 }
 
 /// What a scan task reads.
@@ -99,11 +99,18 @@ pub struct CursorScope {
     /// The ranges, followed side by side.
     pub ranges: Vec<CursorRange>,
     /// The ranges are cut out of `2^bits` parts: the table must have at least so many buckets.
+    #[serde(deserialize_with = "bits")]
     pub bits: u32,
     /// Keys of other slots are left out; none on a standalone server.
     pub slots: Option<SlotSet>,
     /// The server process that the cursors belong to (`run_id` of INFO).
     pub process: String,
+}
+
+/// A number of parts that somebody sent, as a power of two.
+fn bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let bits = u32::deserialize(deserializer)?;
+    if bits < u64::BITS { Ok(bits) } else { Err(de::Error::custom(format!("a table in 2^{bits} parts"))) }
 }
 
 #[cfg(test)]

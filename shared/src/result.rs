@@ -103,6 +103,9 @@ pub struct CleanupResult {
     #[serde(default)]
     pub inactive: InactiveCaches,
 
+    /// Who was read, if the run asked for replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_from: Option<ReadFromReplicas>,
     /// How the run was held back for the sake of others.
     #[serde(default)]
     pub pacing: Pacing,
@@ -156,6 +159,46 @@ pub struct CurrentMetrics {
     /// Mean TTL of matching keys that have one, in seconds; null if none has.
     #[serde(rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
+}
+
+/// Who was read by a run that asked for replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadFromReplicas {
+    /// One row per primary of which something was read.
+    pub nodes: Vec<ReadNode>,
+}
+
+/// Who was read in place of one primary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadNode {
+    /// The primary.
+    pub node: NodeId,
+    /// Its `host:port`.
+    pub address: String,
+    /// The replicas that were read.
+    pub replicas: Vec<ReadReplica>,
+    /// Scan tasks that read the primary all the same.
+    pub primary_tasks: u64,
+    /// Why they did, with the number of tasks.
+    pub why_not: BTreeMap<String, u64>,
+}
+
+/// A replica that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadReplica {
+    /// `host:port`.
+    pub address: String,
+    /// Scan tasks that read it.
+    pub tasks: u64,
+    /// The most bytes that it lacked when a task began.
+    pub behind_bytes_max: u64,
+    /// The longest time for which it had not heard of its primary then, in seconds.
+    pub silent_seconds_max: u64,
+    /// The longest time that a task waited until it lacked none of them, in milliseconds.
+    pub waited_ms_max: u64,
 }
 
 /// How a run was held back, and why.
@@ -269,7 +312,7 @@ impl Accounting {
     /// The sum of all outcomes.
     #[must_use]
     pub fn outcomes(&self) -> u64 {
-        self.rows().iter().map(|(_, n)| n).sum()
+        self.rows().iter().fold(0, |sum, (_, n)| sum.saturating_add(*n))
     }
 
     /// The outcomes by name, in the order in which they are shown.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::ids::{Alias, NodeId, RunId};
 use crate::messages::Lookups;
 use crate::store::{Created, Entry, Store, StoreError};
+use crate::wire;
 
 /// The beginning of the keys of all samples.
 const SAMPLES: &str = "samples/";
@@ -136,5 +137,5 @@ pub async fn of(store: &dyn Store, redis: &Alias) -> Result<Vec<Sample>, StoreEr
 
 /// The sample that `entry` holds; `None` if it is of another make.
 fn read(entry: &Entry) -> Option<Sample> {
-    serde_json::from_slice(&entry.value).ok()
+    wire::from_json(&entry.value).ok()
 }

@@ -5,6 +5,8 @@ mod set;
 
 use std::sync::LazyLock;
 
+use serde::de::{self, Deserialize, Deserializer};
+
 pub use set::{SlotRangeError, SlotSet};
 
 /// How many slots a cluster has; slots are numbered from 0 to `SLOTS - 1`.
@@ -26,6 +28,15 @@ const CRC16: [u16; 256] = {
     }
     table
 };
+
+/// Reads the number of a slot that somebody sent.
+///
+/// # Errors
+/// When there is no such slot.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let slot = u16::deserialize(deserializer)?;
+    if slot < SLOTS { Ok(slot) } else { Err(de::Error::custom(format!("slot {slot} does not exist"))) }
+}
 
 /// The slot of `key`. Where the key holds a hash tag (`{…}`, not empty), only the tag counts.
 #[must_use]

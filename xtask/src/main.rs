@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod demo;
+mod fuzz;
 mod install;
 mod soak;
 mod test;
@@ -46,6 +47,12 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
+    /// Give every decoder and parser hostile bytes.
+    Fuzz {
+        /// For how long each is tried.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Clean a cluster with the least that can be done; a contender of the bench.
     #[command(hide = true)]
     Floor {
@@ -73,6 +80,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Soak { keys } => soak::run(keys),
+        Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Floor { urls } => bench::clients::floor::run(&urls).map(|()| ExitCode::SUCCESS),
         Command::SingleCursor { urls } => {
             bench::clients::single_cursor::run(&urls).map(|()| ExitCode::SUCCESS)

@@ -254,6 +254,8 @@ pub struct JobArgs {
     pub rate_limit: Option<String>,
     #[arg(long, help = about("--max-speed"), help_heading = PACE)]
     pub max_speed: bool,
+    #[arg(long, value_name = "WHOM", help = about("--read-from"), help_heading = PACE)]
+    pub read_from: Option<String>,
     #[arg(long, value_name = "N", help = about("--scan-batch-size"), help_heading = PACE)]
     pub scan_batch_size: Option<String>,
     #[arg(long, value_name = "N", help = about("--delete-batch-size"), help_heading = PACE)]
@@ -299,6 +301,7 @@ impl JobArgs {
             .value("--latency-budget", self.latency_budget.as_deref())
             .value("--rate-limit", self.rate_limit.as_deref())
             .switch("--max-speed", self.max_speed)
+            .value("--read-from", self.read_from.as_deref())
             .value("--scan-batch-size", self.scan_batch_size.as_deref())
             .value("--delete-batch-size", self.delete_batch_size.as_deref());
         self.place.add_to(&mut layer);

@@ -8,7 +8,7 @@ use reporter::grouped;
 use shared::cluster::Access;
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
-use shared::messages::{Action, Application, Attempt, Pace, Rules};
+use shared::messages::{Action, Application, Attempt, Pace, ReadFrom, Rules};
 use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
 use shared::web::Hooks;
 use thiserror::Error;
@@ -116,6 +116,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         hooks: Hooks::default(),
         prometheus: None,
         pace: Pace::default(),
+        read_from: ReadFrom::default(),
     })
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use shared::config::duration;
 use shared::events::{EVENTS, time_of};
 use shared::store::Entry;
+use shared::wire;
 
 use super::args::EventsArgs;
 use super::error::CommandError;
@@ -61,7 +62,7 @@ fn oldest(text: &str) -> Result<Timestamp, CommandError> {
 
 /// Prints an event that is wanted; `false` if nobody reads any more.
 fn tell(entry: &Entry, wanted: impl Fn(&Value) -> bool, show: Show) -> Result<bool, CommandError> {
-    let Ok(event) = serde_json::from_slice::<Value>(&entry.value) else {
+    let Ok(event) = wire::from_json::<Value>(&entry.value) else {
         tracing::warn!(key = entry.key, "an event that is no JSON");
         return Ok(true);
     };

@@ -50,6 +50,12 @@ pub fn text(survey: &Survey, options: &Options) -> String {
             ],
         );
     }
+    for node in &survey.nodes {
+        if let Some(source) = &node.read_from {
+            let _ =
+                writeln!(page, "  {}", wrap(&format!("{} is read {}", node.address, source.sentence()), 4));
+        }
+    }
     let estimate = &survey.estimate;
     let sure = if estimate.exact { "counted" } else { "estimated from a sample" };
     let (matching, stale) = (grouped(estimate.matching_keys), grouped(estimate.stale_ttl_keys));

@@ -6,6 +6,7 @@ use reporter::{grouped, tidy, wrap};
 use serde_json::json;
 use shared::metrics::{RedisHealth, Window};
 use shared::nats::{Answer, ask};
+use shared::wire;
 
 use super::error::CommandError;
 use super::run::{Show, print};
@@ -28,7 +29,7 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
     let request = json!({ "job": job, "redis": alias }).to_string().into_bytes();
     let answer = ask(&net.nats, STATS_ENDPOINT, request).await?;
     let statistics = if let Answer::Given(answer) = &answer {
-        serde_json::from_slice(answer)
+        wire::from_json(answer)
             .map_err(|e| CommandError::Usage(format!("the service answers in another form: {e}")))?
     } else {
         if let Answer::Refused(_, why) = &answer {

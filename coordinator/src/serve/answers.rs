@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
+use shared::limits::{REQUEST_BYTES_MAX, REQUEST_TEXT_BYTES_MAX};
 use shared::messages::{Attempt, HitRateSource};
+use shared::wire::shortened;
 
 use super::{Job, Shared, pace, start_run};
 use crate::options::Options;
@@ -100,14 +102,27 @@ fn failed(e: impl std::fmt::Display) -> Refusal {
 
 /// What a body says. One that is empty asks for what is usual.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Answered<T> {
+    if body.len() > REQUEST_BYTES_MAX {
+        return refused(413, format!("the request is longer than {REQUEST_BYTES_MAX} bytes"));
+    }
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|e| Refusal { code: 400, why: format!("the request cannot be read: {e}") })
+    let unreadable = |e: serde_json::Error| shortened(&format!("the request cannot be read: {e}"));
+    serde_json::from_slice(body).map_err(|e| Refusal { code: 400, why: unreadable(e) })
 }
 
 /// The bytes of an answer.
 pub(super) fn write(answer: &impl Serialize) -> Answered<Vec<u8>> {
     serde_json::to_vec(answer).map_err(failed)
+}
+
+/// A text of a request that is kept or shown, if it is not too long.
+fn text(name: &str, text: Option<String>) -> Answered<Option<String>> {
+    match text {
+        Some(text) if text.len() > REQUEST_TEXT_BYTES_MAX => {
+            refused(400, format!("`{name}` is longer than {REQUEST_TEXT_BYTES_MAX} bytes"))
+        }
+        text => Ok(text),
+    }
 }
 
 /// Starts a run, and returns as soon as it waits for workers.
@@ -123,7 +138,8 @@ pub(super) async fn start(shared: &Shared, request: &RunRequest) -> Answered<Run
 
 /// Tells a run to stop.
 pub(super) async fn cancel(shared: &Shared, request: CancelRequest) -> Answered<Cancelled> {
-    let (run, cause) = (request.run_id, request.cause.unwrap_or_else(|| "asked to by a program".to_owned()));
+    let cause = text("cause", request.cause)?.unwrap_or_else(|| "asked to by a program".to_owned());
+    let run = request.run_id;
     match runs::cancel(&shared.env, run, cause).await.map_err(failed)? {
         Some(told) => Ok(told),
         None => refused(404, format!("there is no run `{run}`")),
@@ -202,7 +218,8 @@ fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
     }
     options.pace = pace::changed(options.pace, request)?;
     options.attempt = Attempt { number: 1, of: job.attempts, previous: None };
-    options.started_by = request.started_by.clone().unwrap_or_else(|| "a program".to_owned());
+    let started_by = text("startedBy", request.started_by.clone())?;
+    options.started_by = started_by.unwrap_or_else(|| "a program".to_owned());
     Ok(options)
 }
 

@@ -100,6 +100,7 @@ async fn drive(shared: &Shared, held: Held, failed: &mpsc::Sender<Failed>) -> Re
                     rules: spec.rules,
                     dry_run: spec.dry_run,
                     pace: spec.pace,
+                    read_from: spec.read_from,
                     ..job.options.clone()
                 });
                 let job = Job { options: options.unwrap_or_else(|| job.options.clone()), ..job.clone() };

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::config::Secret;
 use shared::ids::RunId;
+use shared::limits::REQUEST_BYTES_MAX;
 use shared::supervise::Crew;
 use shared::web::same_secret;
 use tokio::sync::oneshot;
@@ -24,9 +25,6 @@ use super::Shared;
 use super::answers::{
     self, Answered, CancelRequest, Refusal, RunsRequest, StatsRequest, parse, refused, write,
 };
-
-/// Bytes of a request.
-const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Runs that are being started at a time. Starting one looks around in Redis first.
 const STARTS_MAX: usize = 16;
@@ -73,7 +71,7 @@ impl HttpApi {
             .route("/runs/{id}/cancel", post(cancel))
             .fallback(|| async { told(404, "there is no such page; see `docs/http.md`") })
             .method_not_allowed_fallback(|| async { told(405, "this page takes another method") })
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
             .layer(middleware::from_fn_with_state(Arc::clone(self), guard))
             .with_state(Arc::clone(self));
         Router::new().nest("/api", api)
@@ -162,7 +160,7 @@ fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Answered<T> {
 fn sent(body: Result<Bytes, BytesRejection>) -> Answered<Bytes> {
     body.map_err(|e| match e.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal { code: 413, why: format!("the request is longer than {BODY_BYTES_MAX} bytes") }
+            Refusal { code: 413, why: format!("the request is longer than {REQUEST_BYTES_MAX} bytes") }
         }
         _ => Refusal { code: 400, why: e.body_text() },
     })

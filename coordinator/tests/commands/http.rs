@@ -122,6 +122,12 @@ async fn who_does_not_know_the_token_gets_nothing() {
             assert!(answer.has("www-authenticate: bearer"), "{answer:?}");
         }
         api.with(wrong).post("/api/runs", &json!({})).refused(401, "token");
+        let run = "/api/runs/01980a1c-0000-7000-8000-000000000000";
+        api.with(wrong).get(run).refused(401, "token");
+        api.with(wrong).post(&format!("{run}/cancel"), &json!({})).refused(401, "token");
+        for method in ["DELETE", "PUT", "PATCH", "OPTIONS"] {
+            api.with(wrong).ask(method, "/api/runs", "").refused(401, "token");
+        }
     }
     for (path, text) in [("/livez", "alive"), ("/readyz", "ready"), ("/metrics", "keysweep_build_info{")] {
         let answer = api.get(path);
@@ -222,6 +228,9 @@ async fn what_cannot_be_answered_is_an_error_in_json() {
     api.ask("POST", "/api/runs", "{").refused(400, "cannot be read");
     let long = json!({ "startedBy": "x".repeat(64 << 10) });
     api.post("/api/runs", &long).refused(413, "longer than 65536 bytes");
+    let named = json!({ "startedBy": "x".repeat(501) });
+    api.post("/api/runs", &named).refused(400, "`startedBy` is longer than 500 bytes");
+    api.ask("POST", "/api/runs", &"[".repeat(60_000)).refused(400, "cannot be read");
     assert_eq!(api.get("/api/runs").json(200), json!({ "runs": [] }));
     broker.redis.kill().unwrap();
     api.post("/api/runs", &json!({})).refused(500, "");

@@ -20,6 +20,7 @@ mod pages;
 mod reach;
 mod rights;
 mod roles;
+mod secrets;
 mod sentinel;
 mod signals;
 mod stats;

@@ -191,11 +191,17 @@ async fn nobody_asks_or_hands_on_what_is_anothers() {
         check("reporter", Topic::Tasks, false),
         check("reporter", Topic::Batches, false),
     );
-    for user in ["scanner", "reaper", "reporter", "subscriber"] {
-        let nats = connected(&server, user).await;
-        let asked = ask(&nats, "run", b"{}".to_vec()).await;
-        let text = asked.expect_err("it may not").to_string();
-        let expected = "Permissions Violation for Publish to \"keysweep.api.run\"";
-        assert!(text.contains(expected), "{user}: {text}");
-    }
+    let users = ["scanner", "reaper", "reporter", "subscriber", "admin"];
+    let requests = users.iter().flat_map(|user| ["run", "cancel", "stats"].map(|endpoint| (*user, endpoint)));
+    let refused = requests.map(|(user, endpoint)| {
+        let server = &server;
+        async move {
+            // A connection each: a complaint of the server is told with what failed meanwhile.
+            let asked = ask(&connected(server, user).await, endpoint, b"{}".to_vec()).await;
+            let text = asked.expect_err("it may not").to_string();
+            let expected = format!("Permissions Violation for Publish to \"keysweep.api.{endpoint}\"");
+            assert!(text.contains(&expected), "{user}: {text}");
+        }
+    });
+    join_all(refused).await;
 }

@@ -13,7 +13,7 @@ use shared::cluster::Access;
 use shared::cluster::health::Look;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Application, Attempt, Guards, Pace, Rules, RunSpec};
+use shared::messages::{Action, Application, Attempt, Guards, Pace, ReadFrom, Rules, RunSpec};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION, Status,
@@ -87,6 +87,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         alerts: Vec::new(),
         metrics: Metrics::default(),
         inactive: InactiveCaches::default(),
+        read_from: None,
         pacing: Pacing {
             sentence:
                 "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
@@ -158,6 +159,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         hooks: Hooks::default(),
         prometheus: None,
         pace: Pace::default(),
+        read_from: ReadFrom::default(),
     }
 }
 
@@ -177,6 +179,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         slots: if addresses.len() > 1 { 5_461 } else { 0 },
         keys,
         keys_without_ttl: keys / 9,
+        read_from: None,
         tasks: 1 + keys / 100_000,
         estimate,
     };
@@ -202,6 +205,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             left_out: Vec::new(),
             application: Application::default(),
             pace: Pace::default(),
+            read_from: ReadFrom::default(),
         },
         sample: Purpose {
             job: options.job.clone(),

@@ -83,13 +83,13 @@ async fn changed_keys_are_spared(urls: Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_change_before_their_deletion_are_spared_on_a_cluster() {
     let cluster = kit::cluster().await;
-    changed_keys_are_spared(cluster.urls()).await;
+    Box::pin(changed_keys_are_spared(cluster.urls())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_change_before_their_deletion_are_spared_on_a_standalone_server() {
     let server = kit::standalone().await;
-    changed_keys_are_spared(vec![server.url()]).await;
+    Box::pin(changed_keys_are_spared(vec![server.url()])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ mod guards;
 mod idle_times;
 mod lock;
 mod pacing;
+mod replicas;
 mod reshard;
 mod resize;
 mod skipping;

@@ -13,6 +13,7 @@ pub mod queues;
 pub mod slow_nodes;
 pub mod spec;
 pub mod truth;
+pub mod valve;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,7 +29,7 @@ use shared::crash::CrashPlan;
 use shared::env::{Env, Timing};
 use shared::glob::Pattern;
 use shared::ids::{Alias, RunId};
-use shared::messages::{Action, Application, Attempt, Pace, Rules};
+use shared::messages::{Action, Application, Attempt, Pace, ReadFrom, Rules};
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
@@ -78,6 +79,7 @@ pub fn options(urls: Vec<String>) -> Options {
         hooks: Hooks::default(),
         prometheus: None,
         pace: Pace::default(),
+        read_from: ReadFrom::default(),
     }
 }
 

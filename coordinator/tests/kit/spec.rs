@@ -42,6 +42,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         left_out: Vec::new(),
         application: options.application.clone(),
         pace: options.pace,
+        read_from: options.read_from,
     };
     (spec, tasks.remove(0))
 }

@@ -38,7 +38,7 @@ async fn deletion_stops_within_two_seconds() {
         keys::existing(&options.access, &truth.stale).await.len()
     };
     let driving = Box::pin(net::driven(&env, &options, &survey));
-    let (result, left) = kit::in_time(async { tokio::join!(driving, stopping) }).await;
+    let (result, left) = kit::in_time(Box::pin(async { tokio::join!(driving, stopping) })).await;
     net::closed(&env, result.run_id).await;
     workers.stop().await;
     // Longer than any redelivery: nothing comes after.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use shared::messages::{CancelKind, LeftOut};
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
-use shared::result::{Accounting, Coverage, ReadAgain};
+use shared::result::{Accounting, Coverage, ReadAgain, ReadFromReplicas};
 
 pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, too_many_errors};
 
@@ -56,6 +56,8 @@ pub struct Facts {
     pub read_again: ReadAgain,
     /// Whether the number of scanned keys is approximate.
     pub approximate: bool,
+    /// Who was read, if the run asked for replicas.
+    pub read_from: Option<ReadFromReplicas>,
     /// Why the hit rate's source could not be used.
     pub hit_rate_problem: Option<String>,
     /// What is wrong with the servers.
@@ -66,7 +68,7 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 23] = [
     run::stale,
     run::stopped,
     run::not_covered,
@@ -79,6 +81,7 @@ const RULES: [Rule; 22] = [
     run::causes,
     run::dead_letters,
     run::approximate,
+    run::primaries_read,
     run::aggressive_refused,
     run::insecure,
     cache::hit_rate,

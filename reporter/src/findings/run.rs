@@ -117,6 +117,18 @@ pub(super) fn approximate(facts: &Facts) -> Vec<Finding> {
     some(facts.approximate, || issue("approximate", Severity::Info, sentence, []))
 }
 
+pub(super) fn primaries_read(facts: &Facts) -> Vec<Finding> {
+    let nodes = facts.read_from.iter().flat_map(|read| &read.nodes);
+    let found = nodes.flat_map(|node| node.why_not.iter().map(move |(why, tasks)| (node, why, tasks)));
+    let found = found.map(|(node, why, tasks)| {
+        let sentence =
+            format!("{tasks} scan tasks read primary `{}` instead of a replica: {why}", node.address);
+        let evidence = [("node", json!(node.node)), ("tasks", json!(tasks))];
+        issue("primary-read", Severity::Warning, sentence, evidence)
+    });
+    found.collect()
+}
+
 pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
     let found = |why: &String| {
         issue("aggressive-refused", Severity::Critical, format!("Aggressive cleanup was refused: {why}"), [])

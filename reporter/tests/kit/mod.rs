@@ -74,6 +74,7 @@ pub fn example() -> CleanupResult {
             near_expiry: 92,
             unknown_user: 17,
         },
+        read_from: None,
         pacing: Pacing::default(),
         accounting,
         read_again: Default::default(),

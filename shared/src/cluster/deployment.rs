@@ -10,9 +10,10 @@ use super::access::Access;
 use super::conn::Conn;
 use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
-use super::shards::{self, Shard};
+use super::replica::Replicas;
+use super::shards::{self, Shard, ShardNode};
 use crate::ids::NodeId;
-use crate::limits::{ASK_TIMEOUT, DOWN_TIME};
+use crate::limits::{ASK_TIMEOUT, DOWN_TIME, REPLICAS_MAX};
 use crate::slot::SlotSet;
 
 /// The one node of a standalone deployment.
@@ -29,6 +30,8 @@ pub struct Primary {
     pub port: u16,
     /// The slots it serves; empty on a standalone server.
     pub slots: SlotSet,
+    /// Host and port of its replicas; in a cluster only, as a standalone server tells them itself.
+    pub replicas: Vec<(String, u16)>,
 }
 
 /// Who serves what.
@@ -65,6 +68,7 @@ pub struct Deployment {
     access: Access,
     name: &'static str,
     state: Mutex<State>,
+    pub(super) replicas: Replicas,
 }
 
 struct State {
@@ -80,7 +84,7 @@ impl Deployment {
     pub async fn discover(access: Access, name: &'static str) -> Result<Self, Fault> {
         let (topology, conns) = explore(&access, name).await?;
         let state = State { topology: Arc::new(topology), conns, down: BTreeMap::new() };
-        Ok(Self { access, name, state: Mutex::new(state) })
+        Ok(Self { access, name, state: Mutex::new(state), replicas: Replicas::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -209,8 +213,20 @@ impl Deployment {
         }
     }
 
-    /// A connection to `node` of the caller's own, which nobody else uses.
+    /// A connection to a replica, which in a cluster may be asked for keys.
+    pub(super) async fn connect_replica(&self, host: &str, port: u16) -> Result<Conn, Fault> {
+        let conn = self.access.connect_node(host, port, self.name).await?;
+        if self.topology().cluster {
+            conn.words("READONLY").await?;
+        }
+        Ok(conn)
+    }
+
+    /// A connection to `node`, a primary or a replica, of the caller's own, which nobody else uses.
     pub async fn connect_anew(&self, node: &NodeId) -> Result<Conn, Fault> {
+        if let Some((host, port)) = self.replicas.address(node) {
+            return self.connect_replica(&host, port).await;
+        }
         let topology = self.topology();
         if !topology.cluster {
             let mut last = Fault::new(FaultKind::Unreachable, node.as_str(), "no address given");
@@ -278,8 +294,13 @@ fn host_and_port(conn: &Conn) -> (&str, u16) {
 /// The topology of the one server behind `conn`.
 fn standalone(conn: &Conn) -> Topology {
     let (host, port) = host_and_port(conn);
-    let primary =
-        Primary { node: NodeId::new(STANDALONE), host: host.to_owned(), port, slots: SlotSet::new() };
+    let primary = Primary {
+        node: NodeId::new(STANDALONE),
+        host: host.to_owned(),
+        port,
+        slots: SlotSet::new(),
+        replicas: Vec::new(),
+    };
     Topology { cluster: false, primaries: vec![primary], replicas: BTreeSet::new() }
 }
 
@@ -312,10 +333,15 @@ fn primary_of(shard: Shard, asked: &str, tls: bool) -> Option<Primary> {
     if shard.slots.is_empty() {
         return None;
     }
-    let mut primaries: Vec<_> = shard.nodes.into_iter().filter(|node| node.primary).collect();
+    let (mut primaries, replicas): (Vec<_>, Vec<_>) = shard.nodes.into_iter().partition(|node| node.primary);
     primaries.sort_by_key(|node| !node.online);
     let node = primaries.into_iter().next()?;
-    let port = node.port_for(tls);
-    let host = if node.host.is_empty() { asked.to_owned() } else { node.host };
-    Some(Primary { node: node.id, host, port, slots: shard.slots })
+    let at = |node: &ShardNode| {
+        let host = if node.host.is_empty() { asked } else { &node.host };
+        (host.to_owned(), node.port_for(tls))
+    };
+    let (host, port) = at(&node);
+    // Whether they are well, they say themselves: what others know of a new one is old.
+    let replicas = replicas.iter().take(REPLICAS_MAX).map(at).collect();
+    Some(Primary { node: node.id, host, port, slots: shard.slots, replicas })
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
+use crate::wire::shortened;
+
 /// What kind of failure it was. Code matches on this; people read [`Fault`]'s text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
@@ -80,7 +82,7 @@ pub struct Fault {
 impl Fault {
     /// A failure at `address`.
     pub fn new(kind: FaultKind, address: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { kind, address: address.into(), detail: detail.into() }
+        Self { kind, address: address.into(), detail: shortened(&detail.into()) }
     }
 
     /// An answer of a shape that the command cannot give.

@@ -10,6 +10,7 @@ use super::conn::Conn;
 use super::fault::Fault;
 use crate::ids::RunId;
 use crate::slot::{slot_of, tag_for};
+use crate::wire;
 
 const SCRIPT: &str = include_str!("lock.lua");
 
@@ -68,7 +69,7 @@ pub const HOLDER_HITS: u64 = 2;
 /// it is renewed.
 pub async fn holder(conn: &Conn, key: &[u8]) -> Result<(Option<Holder>, Duration), Fault> {
     let holder = match conn.command(&[b"GET", key]).await? {
-        Value::BulkString(value) => serde_json::from_slice(&value).ok(),
+        Value::BulkString(value) => wire::from_json(&value).ok(),
         _ => None,
     };
     let left = match conn.command(&[b"PTTL", key]).await? {

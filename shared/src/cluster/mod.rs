@@ -6,6 +6,8 @@ mod conn;
 pub mod counters;
 mod deployment;
 mod fault;
+#[cfg(test)]
+mod fuzz;
 pub mod guard;
 pub mod health;
 mod info;
@@ -16,10 +18,12 @@ mod nodes_text;
 pub mod ours;
 mod parse_error;
 pub mod preflight;
+pub mod replica;
 pub mod replication;
 mod sentinel;
 mod shards;
 mod socket;
+mod standing;
 mod text;
 pub mod weigh;
 

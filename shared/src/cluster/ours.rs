@@ -74,6 +74,7 @@ mod tests {
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),
+            read_from: crate::messages::ReadFrom::default(),
             insecure: false,
             left_out: Vec::new(),
         }
@@ -85,6 +86,7 @@ mod tests {
             host: String::new(),
             port: 0,
             slots: SlotSet::new(),
+            replicas: Vec::new(),
         };
         let (primaries, replicas) = (nodes.iter().map(primary).collect(), BTreeSet::from([NodeId::new("r")]));
         Topology { cluster, primaries, replicas }

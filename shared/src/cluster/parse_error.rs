@@ -1,5 +1,7 @@
 //! The error of everything that reads what a server says about itself and its cluster.
 
+use std::fmt::{self, Write};
+
 use redis::Value;
 
 /// How much of an offending text is shown, in characters.
@@ -26,7 +28,22 @@ impl ParseError {
 
     /// The same for a reply, shown as the client decoded it.
     pub(crate) fn of_value(what: &'static str, value: &Value) -> Self {
-        Self::new(what, &format!("{value:?}"))
+        // A reply may be very long, and only its beginning is shown.
+        let mut shown = Beginning(String::new());
+        let _ = write!(shown, "{value:?}");
+        Self::new(what, &shown.0)
+    }
+}
+
+/// Takes a text in up to as much as is shown of it.
+struct Beginning(String);
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = (4 * SHOWN_CHARS_MAX).saturating_sub(self.0.len());
+        let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= room).last();
+        self.0.push_str(&text[..end.unwrap_or_default()]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -38,6 +55,8 @@ mod tests {
     fn is_short_and_on_one_line() {
         let error = ParseError::new("a node id", &format!("a\nb{}", "é".repeat(100)));
         assert_eq!(error.to_string(), format!("parse a node id in `a\\nb{}`", "é".repeat(76)));
+        let long = Value::BulkString(vec![b'x'; 1 << 20]);
+        assert!(ParseError::of_value("the slots", &long).to_string().len() < 200);
         let error = ParseError::of_value("the slots", &Value::Int(3));
         assert_eq!(error.to_string(), "parse the slots in `int(3)`");
     }

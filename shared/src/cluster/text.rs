@@ -3,12 +3,23 @@
 use redis::Value;
 
 use super::conn::Conn;
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
+use crate::limits::SELF_TOLD_BYTES_MAX;
 
 /// The text that `command` answered.
 pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, Fault> {
+    let too_long = |bytes: usize| {
+        let said = format!("an answer of {bytes} bytes to `{command}`; the limit is {SELF_TOLD_BYTES_MAX}");
+        Fault::new(FaultKind::Protocol, conn.address(), said)
+    };
     match reply {
+        Value::BulkString(bytes) if bytes.len() > SELF_TOLD_BYTES_MAX => Err(too_long(bytes.len())),
         Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. }
+            if text.len() > SELF_TOLD_BYTES_MAX =>
+        {
+            Err(too_long(text.len()))
+        }
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(text),
         Value::Okay => Ok("OK".to_owned()),
         other => Err(conn.fault(&other).unwrap_or_else(|| Fault::unexpected(conn.address(), command))),

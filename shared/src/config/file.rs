@@ -14,12 +14,10 @@ use super::shape::{self, Tables};
 use super::spec::Spec;
 use super::table;
 use super::tables::Table;
+use crate::limits::JOB_FILE_BYTES_MAX;
 
 /// The file that is taken from the working directory if nobody names one.
 pub const DEFAULT_FILE: &str = "keysweep.toml";
-
-/// No job file is longer; a wrong path should not fill the memory.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A job file whose shape is right. Its values are checked when they are resolved.
 #[derive(Clone)]
@@ -54,7 +52,7 @@ impl JobFile {
     }
 
     fn load_named(path: &Path, named_by: String) -> Result<Self, ConfigError> {
-        let text = read_text(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Unreadable {
+        let text = read_text(path, JOB_FILE_BYTES_MAX).map_err(|source| ConfigError::Unreadable {
             named_by,
             path: path.to_owned(),
             source,
@@ -169,7 +167,10 @@ pub(super) fn no_such_alias(
 }
 
 /// At most `bytes_max` bytes of a text file; a longer one is an error.
-pub(super) fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
+///
+/// # Errors
+/// When it cannot be read, is no text, or is longer.
+pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {

@@ -14,9 +14,7 @@ use super::parse;
 use super::secret::Secret;
 use super::tables::directory;
 use super::url::{Login, RedisUrl};
-
-/// A password file is one line.
-const PASSWORD_FILE_BYTES_MAX: u64 = 64 * 1024;
+use crate::limits::SECRET_FILE_BYTES_MAX;
 
 /// Who to log in as.
 pub(super) struct Credentials {
@@ -119,7 +117,7 @@ impl Word {
         };
         let named_by = format!("{origin}: ");
         let failed = |source| ConfigError::Unreadable { named_by, path: path.clone(), source };
-        let text = match read_text(&path, PASSWORD_FILE_BYTES_MAX) {
+        let text = match read_text(&path, SECRET_FILE_BYTES_MAX) {
             Ok(text) => text,
             Err(source) => return Err(failed(source)),
         };

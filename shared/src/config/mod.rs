@@ -40,7 +40,7 @@ mod tests;
 pub use deployment::{Deployment, deployments};
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub use error::{ConfigError, Place};
-pub use file::{DEFAULT_FILE, JobFile, check_file};
+pub use file::{DEFAULT_FILE, JobFile, check_file, read_text};
 pub use layers::{FlagLayer, check};
 pub use login::Unread;
 pub use nat::{NatEntry, reachable};

@@ -136,6 +136,8 @@ fn job_settings<'a>(
         latency_budget,
         rate_limit: layers.optional("rateLimit", parse::whole)?,
         max_speed,
+        reads_replicas: layers.must("readFrom", parse::choice)?.map(|word| word == "replica"),
+        replica_lag: layers.must("replicaLag", parse::time)?,
         max_delete_percent: layers.must("maxDeletePercent", parse::whole)?,
         max_runtime: layers.optional("maxRuntime", parse::time)?,
         lock_wait: layers.must("lockWait", parse::time)?,

@@ -74,6 +74,8 @@ impl Settings {
             row("latencyBudget", &self.latency_budget, |budget| or_none(budget.as_ref(), time)),
             row("rateLimit", &self.rate_limit, |limit| or_none(limit.as_ref(), u64::to_string)),
             row("maxSpeed", &self.max_speed, bool::to_string),
+            row("readFrom", &self.reads_replicas, |replicas| read_from(*replicas)),
+            row("replicaLag", &self.replica_lag, time),
             row("maxDeletePercent", &self.max_delete_percent, u8::to_string),
             row("maxRuntime", &self.max_runtime, |most| or_none(most.as_ref(), time)),
             row("lockWait", &self.lock_wait, time),
@@ -123,6 +125,10 @@ fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String)
 
 fn time(value: &Duration) -> String {
     duration::show(*value)
+}
+
+fn read_from(replicas: bool) -> String {
+    if replicas { "replica" } else { "primary" }.to_owned()
 }
 
 fn or_none<T>(value: Option<&T>, show: impl Fn(&T) -> String) -> String {

@@ -36,13 +36,20 @@ impl fmt::Display for Action {
     }
 }
 
-/// Where to find something: a word of the table, and what follows its colon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where to find something: a word of the table, and what follows its colon. A URL in it may hold a password, so it is
+/// shown redacted.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     /// The word, such as `zset`.
     pub word: &'static str,
     /// A key or a URL; empty behind a word that needs none.
     pub what: String,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Source {
@@ -134,6 +141,10 @@ pub struct Settings {
     pub rate_limit: Setting<Option<u64>>,
     /// Nothing is held back for the application's latency.
     pub max_speed: Setting<bool>,
+    /// Keys are listed and looked up on replicas, where there are some in step.
+    pub reads_replicas: Setting<bool>,
+    /// How far behind its primary a replica may be.
+    pub replica_lag: Setting<Duration>,
     /// The largest share of the matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: Setting<u8>,
     /// The run is cancelled after this time.

@@ -3,7 +3,7 @@
 //! error message are made from it.
 
 use super::spec::{Kind, Section, Spec};
-use crate::limits::{LATENCY_BUDGET, QUEUE_BYTES_MIN};
+use crate::limits::{LATENCY_BUDGET, QUEUE_BYTES_MIN, REPLICA_LAG};
 use std::time::Duration;
 
 const DAY_S: u64 = 86_400;
@@ -172,6 +172,13 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--max-speed")
         .default("false")
         .help("Go as fast as the servers can, without a latency budget"),
+    Spec::job("readFrom", "KEYSWEEP_READ_FROM", Kind::Choice(&["primary", "replica"]))
+        .flag("--read-from")
+        .default("primary")
+        .help("Whom to ask for keys and TTLs: primary or replica"),
+    Spec::job("replicaLag", "KEYSWEEP_REPLICA_LAG", Kind::seconds(0, 3_600))
+        .default(REPLICA_LAG)
+        .help("How far behind a replica may be; beyond it, its primary is asked"),
     Spec::job("maxDeletePercent", "KEYSWEEP_MAX_DELETE_PERCENT", Kind::Whole { min: 0, max: 100 })
         .flag("--max-delete-percent")
         .default("50")

@@ -1,7 +1,10 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
+mod cancel;
+mod group;
 mod pacing;
 mod receipt;
+mod source;
 mod spec;
 mod statistics;
 
@@ -12,11 +15,13 @@ use crate::key::Key;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
+pub use cancel::{Cancel, CancelKind};
 pub use pacing::NodePacing;
 pub use receipt::{GroupReceipt, Receipt, Vouched};
+pub use source::ReadSource;
 pub use spec::{
     Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, LeftOut, Pace,
-    PlannedNode, Rules, RunSpec,
+    PlannedNode, ReadFrom, Rules, RunSpec,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
@@ -32,8 +37,8 @@ pub struct Lookups {
 
 impl std::ops::AddAssign for Lookups {
     fn add_assign(&mut self, other: Self) {
-        self.hits += other.hits;
-        self.misses += other.misses;
+        self.hits = self.hits.saturating_add(other.hits);
+        self.misses = self.misses.saturating_add(other.misses);
     }
 }
 
@@ -84,6 +89,7 @@ impl Reason {
 
 /// Candidates of one slot: what one script call acts upon.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "group::Sent")]
 pub struct Group {
     /// The slot of all keys; 0 on standalone servers.
     pub slot: u16,
@@ -173,13 +179,13 @@ impl ScanCounts {
     /// Matching keys that there are: scanned, and skipped.
     #[must_use]
     pub fn matching(&self) -> u64 {
-        self.scanned + self.skipped_matching
+        self.scanned.saturating_add(self.skipped_matching)
     }
 
     /// Keys of whatever pattern that are behind us: listed, or skipped.
     #[must_use]
     pub fn passed(&self) -> u64 {
-        self.listed + self.skipped
+        self.listed.saturating_add(self.skipped)
     }
 
     /// Takes a TTL in.
@@ -191,19 +197,19 @@ impl ScanCounts {
 
 impl std::ops::AddAssign for ScanCounts {
     fn add_assign(&mut self, other: Self) {
-        self.listed += other.listed;
-        self.scanned += other.scanned;
-        self.stale += other.stale;
-        self.inactive += other.inactive;
-        self.near_expiry += other.near_expiry;
-        self.unknown_user += other.unknown_user;
-        self.protected += other.protected;
-        self.reported += other.reported;
-        self.too_long += other.too_long;
+        self.listed = self.listed.saturating_add(other.listed);
+        self.scanned = self.scanned.saturating_add(other.scanned);
+        self.stale = self.stale.saturating_add(other.stale);
+        self.inactive = self.inactive.saturating_add(other.inactive);
+        self.near_expiry = self.near_expiry.saturating_add(other.near_expiry);
+        self.unknown_user = self.unknown_user.saturating_add(other.unknown_user);
+        self.protected = self.protected.saturating_add(other.protected);
+        self.reported = self.reported.saturating_add(other.reported);
+        self.too_long = self.too_long.saturating_add(other.too_long);
         self.add_ttl(other.ttl_sum_ms);
-        self.skipped += other.skipped;
-        self.skipped_matching += other.skipped_matching;
-        self.sampled += other.sampled;
+        self.skipped = self.skipped.saturating_add(other.skipped);
+        self.skipped_matching = self.skipped_matching.saturating_add(other.skipped_matching);
+        self.sampled = self.sampled.saturating_add(other.sampled);
     }
 }
 
@@ -284,6 +290,9 @@ pub struct TaskReport {
     /// How the task was held back.
     #[serde(default)]
     pub pacing: Box<NodePacing>,
+    /// Who was read, where the run asks for replicas.
+    #[serde(default)]
+    pub source: Option<Box<ReadSource>>,
     /// The round of the task.
     #[serde(default)]
     pub round: u32,
@@ -320,6 +329,7 @@ impl TaskReport {
             approximate: false,
             statistics: Box::default(),
             pacing: Box::default(),
+            source: None,
             round: 0,
             history: None,
         }
@@ -346,26 +356,4 @@ pub enum Covered {
         /// The parts.
         ranges: Vec<CursorRange>,
     },
-}
-
-/// Why a run is to stop before its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancel {
-    /// The sort of cause; it decides the exit code.
-    pub kind: CancelKind,
-    /// The cause, for people.
-    pub cause: String,
-}
-
-/// Who or what stops a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CancelKind {
-    /// Somebody asked for it.
-    Asked,
-    /// A guard refused to go on.
-    Guard,
-    /// The time allowed is over.
-    Runtime,
-    /// The lock was lost.
-    LockLost,
 }

@@ -26,13 +26,13 @@ pub struct NodePacing {
 impl NodePacing {
     /// Takes that of another task in.
     pub fn merge(&mut self, other: &Self) {
-        self.slowed_down += other.slowed_down;
-        self.latency_wait_ms += other.latency_wait_ms;
-        self.rate_wait_ms += other.rate_wait_ms;
+        self.slowed_down = self.slowed_down.saturating_add(other.slowed_down);
+        self.latency_wait_ms = self.latency_wait_ms.saturating_add(other.latency_wait_ms);
+        self.rate_wait_ms = self.rate_wait_ms.saturating_add(other.rate_wait_ms);
         self.share_min = lower(self.share_min, other.share_min, f64::min);
         self.before_us = lower(self.before_us, other.before_us, u64::min);
         self.probes_us.merge(&other.probes_us);
-        self.late += other.late;
+        self.late = self.late.saturating_add(other.late);
     }
 
     /// Whether there is nothing to tell.

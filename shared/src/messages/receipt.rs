@@ -11,6 +11,7 @@ use crate::slot::SlotSet;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GroupReceipt {
     /// The slot.
+    #[serde(deserialize_with = "crate::slot::deserialize")]
     pub slot: u16,
     /// Why the keys were candidates.
     pub reason: Reason,

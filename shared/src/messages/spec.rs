@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
-use crate::key::Key;
+use crate::key::{self, Key};
 use crate::slot::SlotSet;
 
 /// What to do with a stale key.
@@ -63,6 +63,20 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Whether the key is looked at: it matches a pattern, and is neither our own nor one that we read from.
+    #[must_use]
+    pub fn wants(&self, key: &[u8]) -> bool {
+        !key::is_own(key)
+            && self.patterns.iter().any(|pattern| pattern.matches(key))
+            && !self.sources.iter().any(|source| source.as_bytes() == key)
+    }
+
+    /// Whether a protected pattern keeps the key.
+    #[must_use]
+    pub fn protects(&self, key: &[u8]) -> bool {
+        self.protect.iter().any(|pattern| pattern.matches(key))
+    }
+
     /// Whether `other` asks for the same, whoever was active when each of them was made.
     #[must_use]
     pub fn same_order(&self, other: &Self) -> bool {
@@ -162,12 +176,28 @@ pub struct RunSpec {
     /// How fast it may go.
     #[serde(default)]
     pub pace: Pace,
+    /// Whom scan tasks ask.
+    #[serde(default)]
+    pub read_from: ReadFrom,
     /// Whether who planned it took any certificate (`--insecure`).
     #[serde(default)]
     pub insecure: bool,
     /// Nodes that could not be reached when the run was planned, so that it has no part there.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+}
+
+/// Whom scan tasks ask for keys and TTLs. Deletions go to the primary, which checks every key again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadFrom {
+    /// The primary.
+    #[default]
+    Primary,
+    /// A replica of it that has all that the primary had when the task began; the primary, where there is none.
+    Replica {
+        /// How long a task waits for that, in milliseconds.
+        lag_max_ms: u64,
+    },
 }
 
 /// A node that a run was planned without.

@@ -68,25 +68,25 @@ impl ScanStatistics {
     pub fn merge(&mut self, other: &Self) {
         self.ttls.merge(&other.ttls);
         for (bar, more) in self.ttl_bars.iter_mut().zip(other.ttl_bars) {
-            *bar += more;
+            *bar = bar.saturating_add(more);
         }
         self.keys.merge(&other.keys);
         self.stale.merge(&other.stale);
         self.memory.merge(&other.memory);
         self.candidate_memory.merge(&other.candidate_memory);
-        self.bytes += other.bytes;
-        self.candidate_bytes += other.candidate_bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.candidate_bytes = self.candidate_bytes.saturating_add(other.candidate_bytes);
         for (prefix, key) in &other.examples {
             if self.examples.len() < PREFIX_SAMPLES_MAX {
                 self.examples.entry(prefix.clone()).or_insert_with(|| key.clone());
             }
         }
-        self.sampled += other.sampled;
+        self.sampled = self.sampled.saturating_add(other.sampled);
         if self.refused.is_none() {
             self.refused.clone_from(&other.refused);
         }
-        self.late += other.late;
-        self.late_used += other.late_used;
-        self.dropped += other.dropped;
+        self.late = self.late.saturating_add(other.late);
+        self.late_used = self.late_used.saturating_add(other.late_used);
+        self.dropped = self.dropped.saturating_add(other.dropped);
     }
 }

@@ -9,6 +9,9 @@ use std::time::Duration;
 use async_nats::ConnectOptions;
 
 use super::access::{Login, NatsAccess};
+use crate::config::read_text;
+use crate::limits::LOGIN_FILE_BYTES_MAX;
+
 use super::connect::{ANSWER_TIMEOUT, Complaint, NatsError, heard};
 
 /// The longest pause between two attempts to connect again.
@@ -89,8 +92,10 @@ fn holds(path: &Path, what: &str) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let bytes = std::fs::read(path)?;
-    String::from_utf8(bytes).map_err(|_| invalid("it is no text"))
+    read_text(path, LOGIN_FILE_BYTES_MAX).map_err(|e| match e.kind() {
+        io::ErrorKind::InvalidData => invalid("it is no text"),
+        _ => e,
+    })
 }
 
 fn invalid(what: &str) -> io::Error {

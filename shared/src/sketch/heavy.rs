@@ -114,10 +114,19 @@ impl Serialize for Heavy {
 impl<'de> Deserialize<'de> for Heavy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (bytes, total, error, variance) = <(ByteBuf, u64, u64, u64)>::deserialize(deserializer)?;
+        let larger = || de::Error::custom("a sketch of prefixes that is larger than it may be");
+        // Room is made for as many counters as the fourth byte says, before they are read.
+        if bytes
+            .get(3)
+            .is_none_or(|log2| 1_usize.checked_shl(u32::from(*log2)).is_none_or(|n| n > HEAVY_COUNTERS))
+        {
+            return Err(larger());
+        }
         let sketch = FrequentItemsSketch::deserialize(&bytes).map_err(de::Error::custom)?;
         // A sketch of another size would make ours grow, and one that holds more than the sum says would end it.
-        if sketch.max_map_size() > HEAVY_COUNTERS || sketch.total_weight() > total {
-            return Err(de::Error::custom("a sketch of prefixes that is larger than it may be"));
+        let beyond = [sketch.total_weight(), sketch.maximum_error()].into_iter().any(|weight| weight > total);
+        if sketch.max_map_size() > HEAVY_COUNTERS || beyond {
+            return Err(larger());
         }
         Ok(Self { sketch, total, error, variance })
     }

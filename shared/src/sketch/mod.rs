@@ -2,6 +2,7 @@
 //! They travel in the forms of the libraries that make them, which check what they read.
 
 mod fine;
+mod gate;
 mod gather;
 mod heavy;
 mod quantiles;

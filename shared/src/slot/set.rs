@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::SLOTS;
+use crate::limits::SLOT_RANGES_MAX;
 
 /// A range that is none: it ends before it starts, or goes beyond the last slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -169,10 +170,13 @@ impl FromIterator<u16> for SlotSet {
 }
 
 impl TryFrom<Vec<(u16, u16)>> for SlotSet {
-    type Error = SlotRangeError;
+    type Error = String;
 
-    fn try_from(ranges: Vec<(u16, u16)>) -> Result<Self, SlotRangeError> {
-        Self::from_ranges(ranges)
+    fn try_from(ranges: Vec<(u16, u16)>) -> Result<Self, String> {
+        if ranges.len() > SLOT_RANGES_MAX {
+            return Err(format!("{} ranges of slots are more than {SLOT_RANGES_MAX}", ranges.len()));
+        }
+        Self::from_ranges(ranges).map_err(|e| e.to_string())
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::table::Table;
 use super::{Created, Entry, Store, StoreError, Watch};
-use crate::limits::{FILE_ENTRIES_MAX, FILE_LINES_SPARE};
+use crate::limits::{FILE_ENTRIES_MAX, FILE_LINES_SPARE, HISTORY_FILE_BYTES_MAX};
 
 /// How often a watch looks at the file.
 const POLL: Duration = Duration::from_millis(200);
@@ -146,7 +146,10 @@ impl Known {
             *self = Self::default();
         }
         file.seek(SeekFrom::Start(self.bytes))?;
-        file.read_to_end(&mut text)?;
+        if length - self.bytes > HISTORY_FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("the file is longer than {HISTORY_FILE_BYTES_MAX} bytes")));
+        }
+        file.take(length - self.bytes).read_to_end(&mut text)?;
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         for line in text[..whole].split_inclusive(|b| *b == b'\n') {
             self.lines += 1;

@@ -103,6 +103,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         alerts: Vec::new(),
         metrics: metrics::Metrics::default(),
         inactive: InactiveCaches::default(),
+        read_from: None,
         pacing: Pacing::default(),
         accounting: Accounting::default(),
         read_again: ReadAgain::default(),

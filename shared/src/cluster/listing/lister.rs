@@ -17,7 +17,7 @@ use super::resp::{Item, item};
 use super::{Ask, Listing, Page, Seen};
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::cluster::socket::{Dial, Socket, open};
-use crate::limits::{READ_BYTES, RESPONSE_TIMEOUT};
+use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
 
 /// See the module. One that failed is of no use any more. Dropping it closes the connection.
 pub struct Lister {
@@ -63,6 +63,20 @@ impl Lister {
             }
         }
         Ok(())
+    }
+
+    /// Asks to be answered by a replica of a cluster, which otherwise sends us to its primary.
+    ///
+    /// # Errors
+    /// As any connection's.
+    pub async fn readonly(&mut self) -> Result<(), Fault> {
+        command(&mut self.request, &[b"READONLY"]);
+        self.send().await?;
+        let answered = timeout(RESPONSE_TIMEOUT, self.answer()).await;
+        match answered.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))? {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
     }
 
     /// Waits for the answer to a command that answers OK; the fault that it answers instead.
@@ -129,6 +143,10 @@ impl Lister {
     }
 
     async fn receive(&mut self) -> Result<(), Fault> {
+        if self.unread.len() > REPLY_BYTES_MAX {
+            let said = format!("an answer of more than {REPLY_BYTES_MAX} bytes");
+            return Err(Fault::new(FaultKind::Protocol, self.address.as_str(), said));
+        }
         self.unread.reserve(READ_BYTES);
         match self.socket.read_buf(&mut self.unread).await {
             Ok(0) => Err(self.lost(&"the server closed the connection")),

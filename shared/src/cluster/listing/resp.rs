@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::limits::REPLY_LINE_BYTES_MAX;
+
 /// The largest text that a server can hold, in bytes: its `proto-max-bulk-len`.
 const TEXT_BYTES_MAX: usize = 512 << 20;
 
@@ -43,8 +45,8 @@ pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<Item>, Malform
         b':' => number(bytes, begin)?.map(|(number, end)| (Item::Number(number), end)),
         b'$' => text(bytes, begin)?,
         b'*' => array(bytes, begin)?,
-        b'+' => line(bytes, begin).map(|end| (Item::Status(begin..end), end + 2)),
-        b'-' => line(bytes, begin).map(|end| (Item::Error(begin..end), end + 2)),
+        b'+' => line(bytes, begin)?.map(|end| (Item::Status(begin..end), end + 2)),
+        b'-' => line(bytes, begin)?.map(|end| (Item::Error(begin..end), end + 2)),
         _ => return Err(Malformed),
     };
     Ok(read.map(|(item, end)| {
@@ -118,8 +120,15 @@ fn array(bytes: &[u8], at: usize) -> Result<Option<(Item, usize)>, Malformed> {
 }
 
 /// Where the line ends that begins at `at`.
-fn line(bytes: &[u8], at: usize) -> Option<usize> {
-    bytes.get(at..)?.windows(2).position(|pair| pair == b"\r\n").map(|length| at + length)
+fn line(bytes: &[u8], at: usize) -> Result<Option<usize>, Malformed> {
+    let there = bytes.get(at..).unwrap_or_default();
+    let looked_at = &there[..there.len().min(REPLY_LINE_BYTES_MAX)];
+    match looked_at.windows(2).position(|pair| pair == b"\r\n") {
+        Some(length) => Ok(Some(at + length)),
+        // Otherwise each piece of an endless line would be looked through from its beginning.
+        None if there.len() >= REPLY_LINE_BYTES_MAX => Err(Malformed),
+        None => Ok(None),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +169,7 @@ mod tests {
         check(b"$1\r\nab\r\n");
         check(b"$600000000\r\n");
         check(b"*300000000\r\n");
+        check(&[&b"-ERR "[..], &[b'x'; REPLY_LINE_BYTES_MAX]].concat());
     }
 
     proptest! {

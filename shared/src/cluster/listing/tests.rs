@@ -99,3 +99,29 @@ fn answers_of_another_shape_are_refused() {
     check(":1 ", 0, &[SLOT]);
     check("HTTP/1.1 ", 1, &[]);
 }
+
+#[test]
+fn fuzz_windows() {
+    let seeds = [
+        ":5 :-1 :-2 *2 $2 17 *2 $1 a $0  *2 $1 b $2 cd *0 ",
+        "*2 $1 2 $6 500999 :3000 :7 :-1 :100 :1 *2 $1 0 *1 $1 k *0 *0 ",
+        "-ASK 1 a:1 :1 :2 *2 $1 0 *0 *0 *0 ",
+        "-NOPERM User x has no permissions to run the 'pttl' command ",
+    ];
+    let seeds = seeds.map(|seed| seed.replace(' ', "\r\n").into_bytes()).to_vec();
+    crate::hostile::fuzz("windows", seeds, |bytes| {
+        for ask in [Ask::Ttl, Ask::Expiry, Ask::ExpiryAndIdle] {
+            let mut replies = Replies::new("a:1", ask, 3, &[SCAN, SLOT, SLOT]);
+            let whole = replies.read(&bytes[..bytes.len() / 2]).and_then(|_| replies.read(bytes));
+            if let Ok(true) = whole {
+                assert!(replies.length() <= bytes.len());
+                let (pages, seen) = replies.finish(&Bytes::copy_from_slice(bytes));
+                assert!(
+                    pages.len() == 3
+                        && seen.len() == 3
+                        && pages.iter().all(|page| page.bytes() <= bytes.len())
+                );
+            }
+        }
+    });
+}

@@ -6,14 +6,15 @@ use std::borrow::Cow;
 use redis::Value;
 
 use crate::cluster::parse_error::ParseError;
+use crate::limits::SHARDS_MAX;
 
-/// The elements of an array or set; `what` names it in the error.
+/// The elements of an array or set, twice [`SHARDS_MAX`] at most; `what` names it in the error.
 ///
 /// # Errors
 /// On any other reply.
 pub(super) fn items<'a>(value: &'a Value, what: &'static str) -> Result<&'a [Value], ParseError> {
     match value {
-        Value::Array(items) | Value::Set(items) => Ok(items),
+        Value::Array(items) | Value::Set(items) if items.len() <= 2 * SHARDS_MAX => Ok(items),
         _ => Err(ParseError::of_value(what, value)),
     }
 }

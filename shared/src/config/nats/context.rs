@@ -10,9 +10,7 @@ use crate::config::environment::{Environment, HOME, XDG_CONFIG_HOME};
 use crate::config::error::ConfigError;
 use crate::config::file::read_text;
 use crate::config::origin::{Origin, Setting};
-
-/// A context is some twenty lines.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+use crate::limits::SECRET_FILE_BYTES_MAX;
 
 /// The keys that are read.
 const KEYS: [&str; 10] =
@@ -37,7 +35,7 @@ impl Context {
         };
         let path = path(&named.value, env)
             .ok_or_else(|| failed(format!("neither `{XDG_CONFIG_HOME}` nor `{HOME}` is set")))?;
-        let text = read_text(&path, FILE_BYTES_MAX)
+        let text = read_text(&path, SECRET_FILE_BYTES_MAX)
             .map_err(|source| failed(format!("cannot read `{}`: {source}", path.display())))?;
         let values = values(&text).map_err(|what| failed(format!("`{}` {what}", path.display())))?;
         let home = env.get(HOME).map(PathBuf::from);

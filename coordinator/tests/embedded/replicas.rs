@@ -1,0 +1,157 @@
+//! Reading from replicas: primaries list nothing, every key is found however late it got to the replica, and a replica
+//! that is too far behind, or does not answer, is not read.
+
+use std::time::Duration;
+
+use coordinator::options::Options;
+use shared::cluster::{Access, Conn};
+use shared::messages::ReadFrom;
+use shared::result::{CleanupResult, ReadNode};
+use shared::servers::{ClusterServers, Server};
+use tokio::time::{Instant, sleep};
+
+use crate::kit;
+use crate::kit::truth::Truth;
+use crate::kit::valve::Valve;
+
+const KEYS: u64 = 6_000;
+
+/// Listings of one key by which the rights are checked before a run; in a cluster there is one more.
+const RIGHTS_ASKED: u64 = 1;
+
+/// Longer than a replica here is ever behind.
+const PATIENT: ReadFrom = ReadFrom::Replica { lag_max_ms: 60_000 };
+
+fn options(urls: Vec<String>, read_from: ReadFrom) -> Options {
+    Options { read_from, ..kit::options(urls) }
+}
+
+fn read(result: &CleanupResult) -> &[ReadNode] {
+    &result.read_from.as_ref().expect("replicas were asked for").nodes
+}
+
+/// How often a server was told to list keys.
+async fn listings(conn: &Conn) -> u64 {
+    let said = conn.words("INFO commandstats").await.unwrap();
+    let text = format!("{said:?}");
+    let calls = |command: &str| {
+        let (_, rest) = text.split_once(&format!("cmdstat_{command}:calls="))?;
+        rest.split(',').next()?.parse::<u64>().ok()
+    };
+    ["scan", "cluster|getkeysinslot"].into_iter().filter_map(calls).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
+    let cluster = ClusterServers::start(2, 1).await.unwrap();
+    let options = options(cluster.primaries().iter().map(Server::url).collect(), PATIENT);
+    // One slot is giant: it is read in ranges.
+    let mut truth = Truth::mixture(KEYS, "");
+    let giant = Truth::mixture(11_000, "{x}");
+    truth.stale.extend(giant.stale);
+    truth.fresh.extend(giant.fresh);
+    truth.seed(&options.access).await;
+    let result = kit::run(&options).await;
+    assert_eq!(read(&result).len(), 2, "{:?}", result.read_from);
+    for node in read(&result) {
+        assert_eq!((node.primary_tasks, node.replicas.len()), (0, 1), "{node:?}");
+        assert!(node.replicas[0].tasks > 0 && node.why_not.is_empty(), "{node:?}");
+    }
+    let mut listed = Vec::new();
+    for node in cluster.nodes() {
+        listed.push(listings(&node.conn().await.unwrap()).await);
+    }
+    assert_eq!(listed[..2], [RIGHTS_ASKED + 1; 2], "{listed:?}");
+    assert!(listed[2..].iter().all(|listings| *listings > 0), "{listed:?}");
+    // Our look-ups at replicas are no traffic at primaries.
+    assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (0, 0));
+    truth.check(&options.access, &result).await;
+
+    // A replica that does not answer keeps nobody waiting, nor keys from being found.
+    cluster.nodes()[2].pause().unwrap();
+    let truth = Truth { stale: truth.stale, ..Truth::default() };
+    cluster.primaries()[0].conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    cluster.primaries()[1].conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    truth.seed(&options.access).await;
+    let options = Options { max_delete_percent: 100, ..options };
+    let result = kit::run(&options).await;
+    let silent =
+        read(&result).iter().find(|node| node.primary_tasks > 0).expect("one primary is read itself");
+    let (why, tasks) = silent.why_not.first_key_value().expect("it is said why");
+    assert!(why.contains("does not answer") && *tasks == silent.primary_tasks, "{silent:?}");
+    let told = |issue: &String| issue.contains("instead of a replica") && issue.contains(&silent.address);
+    assert!(result.issues.iter().any(told), "{:?}", result.issues);
+    cluster.nodes()[2].resume().unwrap();
+    truth.check(&options.access, &result).await;
+}
+
+/// A primary, and a replica behind a valve.
+async fn pair() -> (Server, Valve, Server) {
+    let primary = kit::standalone().await;
+    primary.conn().await.unwrap().words("CONFIG SET repl-diskless-sync-delay 0").await.unwrap();
+    let valve = Valve::before(primary.port()).await;
+    let follows = ["--replicaof", "127.0.0.1", &valve.port().to_string()];
+    let replica = Server::start(&follows).await.unwrap();
+    let (of_primary, of_replica) = (primary.conn().await.unwrap(), replica.conn().await.unwrap());
+    until(&of_replica, "master_link_status:up").await;
+    until(&of_primary, "state=online").await;
+    (primary, valve, replica)
+}
+
+async fn until(conn: &Conn, said: &str) {
+    let limit = Instant::now() + kit::HANG;
+    while !format!("{:?}", conn.words("INFO replication").await.unwrap()).contains(said) {
+        assert!(Instant::now() < limit, "`{said}` is never said");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn keys_of(server: &Server) -> u64 {
+    kit::keys::count(&Access::open(vec![server.url()])).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_waits_until_a_replica_has_what_was_there_when_it_began() {
+    let (primary, valve, replica) = pair().await;
+    let options = options(vec![primary.url()], PATIENT);
+    valve.shut();
+    let truth = Truth::mixture(KEYS, "");
+    truth.seed(&options.access).await;
+    // Whoever read now would find next to nothing, and call that success.
+    assert!(keys_of(&replica).await < KEYS / 2, "the replica is behind");
+    let late = async {
+        sleep(Duration::from_millis(500)).await;
+        valve.open();
+    };
+    let (result, ()) = tokio::join!(kit::run(&options), late);
+    let [node] = read(&result) else { panic!("{:?}", result.read_from) };
+    assert!(node.primary_tasks == 0 && node.replicas[0].tasks > 0, "{node:?}");
+    assert_eq!(listings(&primary.conn().await.unwrap()).await, RIGHTS_ASKED);
+    truth.check(&options.access, &result).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_stays_behind_or_is_cut_off_is_not_read() {
+    let (primary, valve, replica) = pair().await;
+    let options = options(vec![primary.url()], ReadFrom::Replica { lag_max_ms: 200 });
+    valve.shut();
+    let truth = Truth::mixture(KEYS, "");
+    truth.seed(&options.access).await;
+    let planned = kit::look(&options).await;
+    let source = planned.nodes[0].read_from.as_ref().expect("it is said").sentence();
+    assert!(source.contains("bytes behind after 200ms"), "{source}");
+    let result = kit::run(&options).await;
+    let [node] = read(&result) else { panic!("{:?}", result.read_from) };
+    assert!(node.replicas.is_empty() && node.primary_tasks > 0, "{node:?}");
+    truth.check(&options.access, &result).await;
+
+    // Cut off: its data is as old as the cut.
+    drop(valve);
+    replica.conn().await.unwrap().words("REPLICAOF 127.0.0.1 1").await.unwrap();
+    let truth = Truth::mixture(KEYS, "again");
+    primary.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    truth.seed(&options.access).await;
+    let result = kit::run(&options).await;
+    assert!(read(&result)[0].replicas.is_empty(), "{:?}", result.read_from);
+    truth.check(&options.access, &result).await;
+}

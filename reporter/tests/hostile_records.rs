@@ -1,0 +1,159 @@
+//! A run whose records were written by hostile hands still has a result, or none, and nobody ends for it.
+#![cfg(test)]
+
+use reporter::{Around, Fold, finish};
+use shared::glob::Pattern;
+use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use shared::messages::{
+    Action, Application, Attempt, Covered, GroupReceipt, Guards, ListedBatch, Pace, PlannedNode, ReadFrom,
+    ReadSource, Reason, Receipt, Rules, RunSpec, ScanTask, TaskReport,
+};
+use shared::outcome::Outcome;
+use shared::range::{Scope, SlotListing};
+use shared::records::{Decision, Record};
+use shared::slot::SlotSet;
+use shared::wire;
+
+#[path = "../../shared/tests/hostile/mod.rs"]
+mod hostile;
+
+fn spec(run: RunId) -> RunSpec {
+    let node = PlannedNode {
+        node: NodeId::new("n"),
+        address: "127.0.0.1:6379".to_owned(),
+        slots: SlotSet::all(),
+        keys: 100,
+        process: "p".to_owned(),
+    };
+    RunSpec {
+        run,
+        job: "job".to_owned(),
+        alias: Alias::new("main"),
+        cluster: true,
+        db: 0,
+        rules: Rules {
+            patterns: vec![Pattern::new("permissions:*").unwrap()],
+            protect: Vec::new(),
+            sources: Vec::new(),
+            action: Action::Delete,
+            grace_ms: 0,
+            scan_batch_keys: 100,
+            delete_batch_keys: 100,
+            inactive: None,
+        },
+        dry_run: false,
+        nodes: vec![node],
+        started_at_ms: 1_795_341_074_000,
+        guards: Guards { deletions_max: Some(50), runtime_max_ms: None },
+        display_name: "Job".to_owned(),
+        started_by: "a test".to_owned(),
+        attempt: Attempt::default(),
+        activity_source: None,
+        inactive_refused: None,
+        application: Application::default(),
+        pace: Pace { latency_budget_ms: Some(1), keys_per_s_max: None },
+        read_from: ReadFrom::Replica { lag_max_ms: 5_000 },
+        insecure: false,
+        left_out: Vec::new(),
+    }
+}
+
+/// Everything that a result is made of; which part each seed is, its first byte says.
+fn seeds() -> Vec<Vec<u8>> {
+    let (run, batch) = (RunId::new(), BatchId::new());
+    let task = ScanTask {
+        run,
+        task: TaskId::new(),
+        alias: Alias::new("main"),
+        node: NodeId::new("n"),
+        scope: Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot },
+        keys: 100,
+        replans: 0,
+        skip: false,
+        round: 0,
+    };
+    let source = ReadSource { replica: Some("a:1".to_owned()), behind_bytes: 7, ..ReadSource::default() };
+    let mut report = TaskReport {
+        covered: Covered::Slots(SlotSet::all()),
+        batches: vec![ListedBatch { batch, keys: 3, deletes: 3 }],
+        source: Some(Box::new(source)),
+        ..TaskReport::blank(&task)
+    };
+    (report.counts.listed, report.counts.scanned, report.counts.stale) = (100, 100, 3);
+    report.counts.ttl_sum_ms = 9_000;
+    report.statistics.ttls.add(500.0, 97);
+    report.statistics.keys.add("permissions:", 100);
+    report.statistics.memory.add("permissions:", 9_000);
+    (report.statistics.sampled, report.statistics.bytes) = (10, 900);
+    report.pacing.probes_us.add(90.0, 20);
+    (report.pacing.share_min, report.pacing.before_us) = (Some(0.3), Some(80));
+    let receipt = Receipt {
+        run,
+        batch,
+        node: NodeId::new("n"),
+        groups: vec![GroupReceipt { slot: 7, reason: Reason::Stale, outcomes: vec![Outcome::Deleted; 3] }],
+        lookups: Default::default(),
+        cause: None,
+        pacing: None,
+        round: 0,
+        vouched: Vec::new(),
+    };
+    let part = |kind: u8, bytes: Result<Vec<u8>, wire::WireError>| [vec![kind], bytes.unwrap()].concat();
+    vec![
+        part(0, wire::encode(&spec(run))),
+        part(1, wire::encode(&Decision::list(None, &[task])[0])),
+        part(2, wire::encode(&report)),
+        part(3, wire::encode(&receipt)),
+    ]
+}
+
+fn record(bytes: &[u8]) -> Option<Record> {
+    let (kind, body) = bytes.split_first()?;
+    Some(match kind {
+        0 => Record::Spec(Box::new(wire::decode(body).ok()?)),
+        1 => Record::Decision { n: 1, decision: wire::decode(body).ok()? },
+        2 => Record::Report(Box::new(wire::decode(body).ok()?)),
+        _ => Record::Receipt(Box::new(wire::decode(body).ok()?)),
+    })
+}
+
+#[test]
+fn fuzz_folds() {
+    let good = seeds();
+    let records: Vec<Record> = good.iter().filter_map(|bytes| record(bytes)).collect();
+    assert_eq!(records.len(), good.len(), "every seed is read");
+    hostile::fuzz("folds", good, |bytes| {
+        let Some(hostile) = record(bytes) else { return };
+        // The hostile one first, last, and twice as another one of its kind.
+        for hostile_first in [true, false] {
+            let mut fold = Fold::default();
+            let order =
+                |fold: &mut Fold, records: &[&Record]| records.iter().for_each(|record| fold.apply(record));
+            let all: Vec<&Record> = records.iter().collect();
+            match hostile_first {
+                true => order(&mut fold, &[&[&hostile], &all[..]].concat()),
+                false => order(&mut fold, &[&all[..], &[&hostile]].concat()),
+            }
+            let mut other = hostile.clone();
+            match &mut other {
+                Record::Report(report) => report.task = TaskId::new(),
+                Record::Receipt(receipt) => receipt.batch = BatchId::new(),
+                _ => {}
+            }
+            order(&mut fold, &[&other]);
+            let _ = (fold.complete(), fold.deletions_possible(), fold.own_lookups(&NodeId::new("n")));
+            let around = Around { now_ms: 1_795_341_075_000, ..Around::default() };
+            if let Some(result) = finish(&fold, &around) {
+                // What it says can be read again, and shown.
+                let text = serde_json::to_vec(&result).expect("JSON");
+                let again: Result<shared::result::CleanupResult, _> = wire::from_json(&text);
+                assert!(
+                    again.is_ok() || text.len() > shared::limits::DOCUMENT_BYTES_MAX,
+                    "{:?}",
+                    again.err()
+                );
+                let _ = reporter::render(&result, "Job");
+            }
+        }
+    });
+}

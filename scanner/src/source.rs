@@ -1,0 +1,98 @@
+//! Whom a task reads: the primary of its keys, or a replica that has all that the primary has when the task begins.
+//! The slots and the clock are the primary's in either case, as are the deletions.
+
+use std::time::Duration;
+
+use shared::cluster::replica::{self, Standing, Wanted};
+use shared::cluster::{Conn, Deployment, Fault, Lister};
+use shared::ids::NodeId;
+use shared::messages::{ActivityRule, ReadFrom, ReadSource, RunSpec, ScanTask, TaskReport};
+use shared::range::Scope;
+
+/// See the module.
+pub(crate) struct Source {
+    primary: (NodeId, Conn),
+    replica: Option<Standing>,
+    /// What the report tells of it; `None` where nobody asked for replicas.
+    said: Option<ReadSource>,
+}
+
+impl Source {
+    /// The source for `task`, whose primary is behind `primary`.
+    pub(crate) async fn choose(
+        deployment: &Deployment,
+        primary: &Conn,
+        task: &ScanTask,
+        spec: &RunSpec,
+    ) -> Result<Self, Fault> {
+        let of_primary = |said| Self { primary: (task.node.clone(), primary.clone()), replica: None, said };
+        let ReadFrom::Replica { lag_max_ms } = spec.read_from else { return Ok(of_primary(None)) };
+        if idle_times(spec) {
+            return Ok(of_primary(Some(why_not(IDLE_TIMES.to_owned()))));
+        }
+        // What a failover undid is looked for where it would be found first.
+        if task.round > 0 {
+            return Ok(of_primary(Some(why_not("a failover is being looked into".to_owned()))));
+        }
+        let wanted = match &task.scope {
+            Scope::Slots { .. } => Wanted::Current(Duration::from_millis(lag_max_ms)),
+            Scope::Cursors(cursors) => Wanted::Process(&cursors.process),
+        };
+        Ok(match replica::choose(deployment, (&task.node, primary), wanted).await? {
+            Ok(replica) => {
+                let said = Some(replica.source.clone());
+                Self { replica: Some(replica), ..of_primary(said) }
+            }
+            Err(why) => of_primary(Some(why_not(why))),
+        })
+    }
+
+    /// Its name: that of the primary, or the address of a replica.
+    pub(crate) fn node(&self) -> &NodeId {
+        self.replica.as_ref().map_or(&self.primary.0, |replica| &replica.node)
+    }
+
+    /// The connection to it.
+    pub(crate) fn conn(&self) -> &Conn {
+        self.replica.as_ref().map_or(&self.primary.1, |replica| &replica.conn)
+    }
+
+    /// The connection to the primary.
+    pub(crate) fn primary(&self) -> &Conn {
+        &self.primary.1
+    }
+
+    /// A connection to it for listings.
+    pub(crate) async fn lister(&self) -> Result<Lister, Fault> {
+        match &self.replica {
+            Some(replica) => replica.lister().await,
+            None => self.primary.1.lister().await,
+        }
+    }
+
+    /// What `report` is, once it is known who was read: our look-ups at a replica are not among those that primaries
+    /// have counted.
+    ///
+    /// # Errors
+    /// When what was read is not of one piece, because the replica was restarted meanwhile.
+    pub(crate) async fn sign(&self, mut report: TaskReport) -> Result<TaskReport, Fault> {
+        if let Some(replica) = &self.replica {
+            replica.check(&self.primary.1).await?;
+            report.lookups = Default::default();
+        }
+        report.source = self.said.clone().map(Box::new);
+        Ok(report)
+    }
+}
+
+/// Why replicas are not read where idle times count.
+pub const IDLE_TIMES: &str = "only the primary knows when a key was last used (`idletime`)";
+
+/// Whether a run judges keys by their idle times, which replicas do not share.
+fn idle_times(spec: &RunSpec) -> bool {
+    spec.rules.inactive.as_ref().is_some_and(|rule| rule.activity == ActivityRule::Idle)
+}
+
+fn why_not(why: String) -> ReadSource {
+    ReadSource { why_not: Some(why), ..ReadSource::default() }
+}

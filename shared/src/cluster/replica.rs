@@ -1,0 +1,231 @@
+//! Reading from a replica in place of its primary. It is read only when it has all that the primary had when the
+//! reading began: so every key that existed at that moment, and to the end, is found there. What has happened at the
+//! primary since is no harm, because nothing is deleted but by the primary, which checks every key again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::conn::Conn;
+use super::deployment::Deployment;
+use super::fault::{Fault, FaultKind};
+use super::info::Info;
+use super::listing::Lister;
+use super::standing::{Replication, Unfit};
+use super::text::text;
+use crate::config::duration;
+use crate::ids::NodeId;
+use crate::limits::{REPLICA_ANSWER, REPLICA_DOWN, REPLICA_POLL};
+use crate::messages::ReadSource;
+
+/// Our connections to replicas, and those that did not answer.
+#[derive(Default)]
+pub(super) struct Replicas(Mutex<BTreeMap<NodeId, Known>>);
+
+enum Known {
+    Up(Conn, (String, u16)),
+    /// Since when, and why.
+    Down(Instant, String),
+}
+
+impl Replicas {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<NodeId, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where `node` is, if it is a replica that we are connected to.
+    pub(super) fn address(&self, node: &NodeId) -> Option<(String, u16)> {
+        match self.known().get(node)? {
+            Known::Up(_, address) => Some(address.clone()),
+            Known::Down(..) => None,
+        }
+    }
+}
+
+/// A replica that is read.
+pub struct Standing {
+    /// What it is called: its address.
+    pub node: NodeId,
+    /// The connection to it; in a cluster one that may read.
+    pub conn: Conn,
+    /// The replica's process (`run_id` of INFO): cursors belong to it.
+    pub process: String,
+    /// How far behind it was.
+    pub source: ReadSource,
+    cluster: bool,
+    history: String,
+}
+
+/// Which replica will do.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// One that has all that its primary has now, or within this time.
+    Current(Duration),
+    /// This process, where a pass of cursors was begun, which was current then. Others know nothing of its cursors.
+    Process(&'a str),
+}
+
+/// Finds a replica of the primary `node`, behind `primary`, that may be read; the reason for people, if there is none.
+///
+/// # Errors
+/// When the primary fails. A replica that does is not used.
+pub async fn choose(
+    deployment: &Deployment,
+    (node, primary): (&NodeId, &Conn),
+    wanted: Wanted<'_>,
+) -> Result<Result<Standing, String>, Fault> {
+    let topology = deployment.topology();
+    let now = account(primary).await?;
+    if matches!(wanted, Wanted::Process(process) if process == now.process) {
+        return Ok(Err("the plan found none that could be read".to_owned()));
+    }
+    let there = match topology.primaries.iter().find(|known| known.node == *node) {
+        Some(known) if topology.cluster => known.replicas.clone(),
+        _ => now.followers.clone(),
+    };
+    let mut why_not = vec!["it has no replica in step".to_owned()];
+    let (mut fit, mut silent) = (Vec::new(), None);
+    for looked in join_all(there.iter().map(|at| look(deployment, at))).await {
+        match looked {
+            Ok((node, conn, said)) => {
+                let lacks = now.offset.saturating_sub(said.offset);
+                match said.has_all_of(&now) {
+                    Ok(()) | Err(Unfit::Behind(_)) => fit.push((lacks, node, conn, said)),
+                    // Whatever it lacks now, it had everything when the pass began.
+                    Err(Unfit::Useless(_))
+                        if matches!(wanted, Wanted::Process(_)) && said.history == now.history =>
+                    {
+                        fit.push((lacks, node, conn, said));
+                    }
+                    Err(Unfit::Useless(why)) => {
+                        why_not.push(format!("replica `{}` {why}", conn.address()));
+                    }
+                }
+            }
+            Err(why) => {
+                silent = Some(why.clone());
+                why_not.push(why);
+            }
+        }
+    }
+    if let Wanted::Process(process) = wanted {
+        fit.retain(|(.., said)| said.process == process);
+        // It may be one that does not answer at the moment: a pass is not given up for that.
+        if let (true, Some(why)) = (fit.is_empty(), silent) {
+            return Err(Fault::new(FaultKind::NotReady, primary.address(), why));
+        }
+    }
+    let Some((lacks, node, conn, said)) = fit.into_iter().min_by_key(|(lacks, ..)| *lacks) else {
+        return Ok(Err(why_not.pop().unwrap_or_default()));
+    };
+    let mut standing = Standing {
+        node,
+        process: said.process,
+        source: ReadSource {
+            replica: Some(conn.address().to_owned()),
+            behind_bytes: lacks,
+            silent_s: said.silent_s,
+            ..ReadSource::default()
+        },
+        conn,
+        cluster: topology.cluster,
+        history: said.history,
+    };
+    Ok(match wanted {
+        Wanted::Process(_) => Ok(standing),
+        Wanted::Current(lag_max) => standing.catch_up(&now, lag_max).await.map(|()| standing),
+    })
+}
+
+impl Standing {
+    /// Waits until the replica has what `primary` told; why not, if that takes longer than `lag_max`.
+    async fn catch_up(&mut self, primary: &Replication, lag_max: Duration) -> Result<(), String> {
+        let began = Instant::now();
+        loop {
+            let address = self.conn.address();
+            let said = timeout(REPLICA_ANSWER, account(&self.conn)).await;
+            let said = said.map_err(|_| format!("replica `{address}` does not answer"))?;
+            let said = said.map_err(|fault| fault.to_string())?;
+            match said.has_all_of(primary) {
+                Ok(()) => break,
+                Err(Unfit::Useless(why)) => return Err(format!("replica `{address}` {why}")),
+                Err(Unfit::Behind(bytes)) if began.elapsed() >= lag_max => {
+                    let after = duration::show(lag_max);
+                    return Err(format!("replica `{address}` is still {bytes} bytes behind after {after}"));
+                }
+                Err(Unfit::Behind(_)) => sleep(REPLICA_POLL).await,
+            }
+        }
+        self.source.waited_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// A connection for listings.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn lister(&self) -> Result<Lister, Fault> {
+        let mut lister = self.conn.lister().await?;
+        if self.cluster {
+            lister.readonly().await?;
+        }
+        Ok(lister)
+    }
+
+    /// Whether what was read since it was chosen is of one piece: the same process, with data of the same history
+    /// as its primary's, which then only grows. A copy that it took over meanwhile shows as an error of each command.
+    ///
+    /// # Errors
+    /// When it is not, or the replica fails.
+    pub async fn check(&self, primary: &Conn) -> Result<(), Fault> {
+        let said = account(&self.conn).await?;
+        // Another primary may never have had what this replica was given by the one before.
+        let same = said.history == self.history && account(primary).await?.history == self.history;
+        if said.process == self.process && same && !said.loading {
+            return Ok(());
+        }
+        let why =
+            "since it was first read, the replica was restarted, or it or its primary follow another history";
+        Err(Fault::new(FaultKind::NotReady, self.conn.address(), why))
+    }
+}
+
+/// What the server behind `conn` says of its place.
+async fn account(conn: &Conn) -> Result<Replication, Fault> {
+    Ok(Replication::of(&Info::parse(text(conn, "INFO", conn.words("INFO").await?)?)))
+}
+
+/// What the replica at `host` and `port` says of its place, and our connection to it; why there is none.
+async fn look(
+    deployment: &Deployment,
+    (host, port): &(String, u16),
+) -> Result<(NodeId, Conn, Replication), String> {
+    let node = NodeId::new(format!("{host}:{port}"));
+    let conn = match deployment.replicas.known().get(&node) {
+        Some(Known::Up(conn, _)) => Some(conn.clone()),
+        Some(Known::Down(since, why)) if since.elapsed() < REPLICA_DOWN => return Err(why.clone()),
+        _ => None,
+    };
+    let looked = timeout(REPLICA_ANSWER, async {
+        let conn = match conn {
+            Some(conn) => conn,
+            None => deployment.connect_replica(host, *port).await?,
+        };
+        let said = account(&conn).await?;
+        Ok::<_, Fault>((conn, said))
+    });
+    let why = match looked.await {
+        Ok(Ok((conn, said))) => {
+            let known = Known::Up(conn.clone(), (host.clone(), *port));
+            deployment.replicas.known().insert(node.clone(), known);
+            return Ok((node, conn, said));
+        }
+        Ok(Err(fault)) => format!("replica `{node}` cannot be read: {}", fault.detail),
+        Err(_) => format!("replica `{node}` does not answer"),
+    };
+    deployment.replicas.known().insert(node, Known::Down(Instant::now(), why.clone()));
+    Err(why)
+}

@@ -1,0 +1,138 @@
+//! What INFO says of replication: how far a server is, whom it follows, and who follows it. Pure.
+
+use super::info::Info;
+use crate::limits::REPLICAS_MAX;
+
+/// A server's place in its chain of replication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replication {
+    /// `run_id`: names the process.
+    pub process: String,
+    /// Whether it is a replica.
+    pub replica: bool,
+    /// `master_replid`: the history that its data belongs to. That of a replica in step is its primary's.
+    pub history: String,
+    /// How many bytes of that history it has: written, on a primary; executed, on a replica.
+    pub offset: u64,
+    /// Whether a replica is connected with its primary, and not just taking a whole copy over.
+    pub linked: bool,
+    /// Whether it is loading its data.
+    pub loading: bool,
+    /// Seconds since a replica heard of its primary.
+    pub silent_s: u64,
+    /// `host` and `port` of those who follow it and are in step, as they announce themselves; [`REPLICAS_MAX`] at
+    /// most.
+    pub followers: Vec<(String, u16)>,
+}
+
+/// Why a replica cannot be read in place of its primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It follows nobody, somebody else, or has lost its primary; in words.
+    Useless(&'static str),
+    /// It lacks so many bytes.
+    Behind(u64),
+}
+
+impl Replication {
+    /// Reads what is there. Where a field is absent, nothing good is taken for granted.
+    #[must_use]
+    pub fn of(info: &Info) -> Self {
+        let replica = info.text("role") == Some("slave");
+        let offset = if replica { "slave_repl_offset" } else { "master_repl_offset" };
+        let follower = |n: usize| follower(info.text(&format!("slave{n}"))?);
+        Self {
+            process: info.text("run_id").unwrap_or_default().to_owned(),
+            replica,
+            history: info.text("master_replid").unwrap_or_default().to_owned(),
+            offset: info.number(offset).unwrap_or_default(),
+            linked: info.text("master_link_status") == Some("up")
+                && info.number("master_sync_in_progress") == Some(0),
+            loading: info.number("loading") == Some(1),
+            silent_s: info.number("master_last_io_seconds_ago").unwrap_or_default(),
+            followers: (0..REPLICAS_MAX).filter_map(follower).collect(),
+        }
+    }
+
+    /// Whether this replica holds what `primary` held at the moment that its own account was made. Whatever existed
+    /// then, and was not removed since, is found here.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn has_all_of(&self, primary: &Self) -> Result<(), Unfit> {
+        let useless = |why| Err(Unfit::Useless(why));
+        match self {
+            _ if !self.replica => useless("is no replica any more"),
+            _ if self.loading => useless("is loading its data set"),
+            _ if !self.linked => useless("has no link to its primary"),
+            _ if self.history.is_empty() || self.history != primary.history => {
+                useless("follows another history than the primary's")
+            }
+            _ if self.offset < primary.offset => Err(Unfit::Behind(primary.offset - self.offset)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`; `None` for one that is not in step.
+fn follower(text: &str) -> Option<(String, u16)> {
+    let part = |name: &str| text.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    let port = part("port")?.parse().ok()?;
+    (part("state") == Some("online")).then_some((part("ip")?.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// From redis-server 7.0.15, shortened.
+    const PRIMARY: &str = "run_id:aa\r\nloading:0\r\nrole:master\r\nconnected_slaves:2\r\n\
+        slave0:ip=127.0.0.1,port=6380,state=online,offset=14,lag=0\r\n\
+        slave1:ip=127.0.0.1,port=6381,state=wait_bgsave,offset=0,lag=0\r\n\
+        master_replid:8c5f\r\nmaster_repl_offset:1414\r\n";
+    const REPLICA: &str = "run_id:bb\r\nloading:0\r\nrole:slave\r\nmaster_link_status:up\r\n\
+        master_last_io_seconds_ago:3\r\nmaster_sync_in_progress:0\r\nslave_read_repl_offset:1420\r\n\
+        slave_repl_offset:1414\r\nmaster_replid:8c5f\r\nmaster_repl_offset:1414\r\n";
+
+    #[test]
+    fn what_a_primary_and_its_replica_say() {
+        let primary = Replication::of(&Info::parse(PRIMARY));
+        assert_eq!(primary.followers, [("127.0.0.1".to_owned(), 6380)], "only those in step");
+        assert_eq!((primary.offset, primary.replica), (1_414, false));
+        let replica = Replication::of(&Info::parse(REPLICA));
+        assert_eq!((replica.offset, replica.silent_s, replica.linked), (1_414, 3, true));
+        assert_eq!(replica.has_all_of(&primary), Ok(()));
+    }
+
+    #[test]
+    fn a_replica_is_read_only_if_it_has_everything() {
+        let primary = Replication::of(&Info::parse(PRIMARY));
+        let check = |from: &str, to: &str, expected: Unfit| {
+            assert!(REPLICA.contains(from), "{from}");
+            let replica = Replication::of(&Info::parse(REPLICA.replace(from, to)));
+            assert_eq!(replica.has_all_of(&primary), Err(expected), "{to}");
+        };
+        check("slave_repl_offset:1414", "slave_repl_offset:1400", Unfit::Behind(14));
+        check("slave_repl_offset:1414\r\n", "", Unfit::Behind(1_414));
+        check("status:up", "status:down", Unfit::Useless("has no link to its primary"));
+        check("progress:0", "progress:1", Unfit::Useless("has no link to its primary"));
+        check("loading:0", "loading:1", Unfit::Useless("is loading its data set"));
+        check("role:slave", "role:master", Unfit::Useless("is no replica any more"));
+        let other = Unfit::Useless("follows another history than the primary's");
+        check("replid:8c5f", "replid:0000", other.clone());
+        check("master_replid:8c5f\r\n", "", other);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_harmless(bytes: Vec<u8>, rows in "(slave[0-9]:[a-z0-9=,.:]{0,40}\r\n){0,20}") {
+            for info in [Info::parse(bytes), Info::parse(rows)] {
+                let said = Replication::of(&info);
+                prop_assert!(said.followers.len() <= REPLICAS_MAX);
+                prop_assert!(said.has_all_of(&said).is_ok() <= said.replica);
+            }
+        }
+    }
+}
