@@ -294,22 +294,22 @@ async fn network_scenario(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn primaries_fail() {
-    cluster_scenario(Kind::Failover, 1).await;
+    Box::pin(cluster_scenario(Kind::Failover, 1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_move() {
-    cluster_scenario(Kind::Resharding, 2).await;
+    Box::pin(cluster_scenario(Kind::Resharding, 2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_move_and_primaries_fail() {
-    cluster_scenario(Kind::Both, 3).await;
+    Box::pin(cluster_scenario(Kind::Both, 3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_network_cuts() {
-    network_scenario(4).await;
+    Box::pin(network_scenario(4)).await;
 }
 
 /// Scenarios by their seeds, of each kind as many as the issue asks for.
@@ -318,8 +318,8 @@ async fn the_network_cuts() {
 async fn soak_unrest() {
     for n in 0..SOAK_SCENARIOS {
         for kind in [Kind::Failover, Kind::Resharding, Kind::Both] {
-            cluster_scenario(kind, 1_000 + n).await;
+            Box::pin(cluster_scenario(kind, 1_000 + n)).await;
         }
-        network_scenario(1_000 + n).await;
+        Box::pin(network_scenario(1_000 + n)).await;
     }
 }
