@@ -5,5 +5,7 @@ mod chunks;
 mod paced;
 mod receipt;
 mod run;
+mod saving;
+mod seals;
 
 pub use run::Reaper;

@@ -12,7 +12,7 @@ use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{Group, NodePacing, ReapBatch, Receipt, RunSpec};
+use shared::messages::{Cancel, CancelKind, Group, NodePacing, ReapBatch, Receipt, RunSpec};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::chunks::{Chunk, by_node, piece};
 use crate::paced::Paced;
 use crate::receipt::{outcomes, receipt, uniform};
+use crate::saving::{self, Saving};
+use crate::seals::{Seals, Told};
 
 /// How long a batch waits for the report that makes it count, before it is looked at again.
 const REPORT_WAIT: Duration = Duration::from_millis(20);
@@ -77,6 +79,8 @@ struct Acting<'a> {
     delivery: Option<&'a Delivery>,
     /// How it was held back, if it was.
     pacing: Option<Box<NodePacing>>,
+    /// What was saved before, if it was.
+    saved: Option<Told>,
 }
 
 /// How the script is called at one node.
@@ -93,7 +97,7 @@ enum Acted {
     /// It is too early by so many milliseconds; nothing was done.
     Early(u64),
     /// All groups have their outcomes.
-    Done(Vec<Vec<Outcome>>, Option<Box<NodePacing>>),
+    Done(Vec<Vec<Outcome>>, Option<Box<NodePacing>>, Option<Told>),
 }
 
 impl Reaper {
@@ -138,10 +142,12 @@ impl Reaper {
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            Acted::Done(outcomes, pacing) => {
+            Acted::Done(outcomes, pacing, saved) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
-                let cause = cancel.map(|cancel| cancel.cause);
-                let receipt = receipt(batch, outcomes, act.idle_ms.is_some(), cause);
+                let too_large = saved.as_ref().is_some_and(|saved| saved.too_large > 0);
+                let too_large = too_large.then(|| saving::too_large(&spec)).flatten();
+                let cause = cancel.map(|cancel| cancel.cause).or(too_large);
+                let receipt = receipt(batch, outcomes, act.idle_ms.is_some(), saved.as_ref(), cause);
                 self.store(&spec, batch, &Receipt { pacing, ..receipt }).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
@@ -151,6 +157,7 @@ impl Reaper {
 
     /// Stores what became of a batch: by name in the audit trail first, so that whatever counts stands there.
     async fn store(&self, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) -> Result<(), RecordError> {
+        saving::note(&self.env, spec, batch, receipt).await;
         if self.env.kept {
             audit::write(&*self.env.store, batch.run, &AuditEntry::of(batch, receipt, now_ms())).await?;
         }
@@ -167,6 +174,8 @@ impl Reaper {
         mode: Mode,
         records: &Records,
     ) -> Result<Acted, Failure> {
+        // Before anything else: a worker that cannot save leaves the batch to those who can.
+        let mut saving = Saving::wanted(&self.env, spec, batch, mode)?;
         let deployment = self.deployments.get(&batch.alias, spec.db).await?;
         ours::check_topology(spec, &deployment.topology())?;
         let nodes = match route(&deployment, batch) {
@@ -177,9 +186,10 @@ impl Reaper {
             }
         };
         let outcomes = vec![Vec::new(); batch.groups.len()];
-        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None };
+        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None, saved: None };
         for (node, chunks) in nodes {
-            match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
+            let at = (&node, chunks.as_slice());
+            match self.act_at(&deployment, at, spec, records, (&mut acting, saving.as_mut())).await {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
@@ -189,7 +199,7 @@ impl Reaper {
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Acted::Done(acting.outcomes, acting.pacing))
+        Ok(Acted::Done(acting.outcomes, acting.pacing, acting.saved))
     }
 
     /// Runs the script for the chunks of one node. `Some(ms)` if it is too early.
@@ -199,7 +209,7 @@ impl Reaper {
         (node, chunks): (&NodeId, &[Chunk<'_>]),
         spec: &RunSpec,
         records: &Records,
-        acting: &mut Acting<'_>,
+        (acting, saving): (&mut Acting<'_>, Option<&mut Saving<'_>>),
     ) -> Result<Option<u64>, Failure> {
         let (batch, mode) = (acting.batch, acting.mode);
         let at_node = self.at_node(&batch.alias, node);
@@ -224,12 +234,24 @@ impl Reaper {
             }
             _ => None,
         };
+        let mut seals = None;
+        if let Some(saving) = saving {
+            let heard = (records, acting.delivery);
+            let saved = saving.save(&conn, (node, now_ms), chunks, paced.as_mut(), heard).await?;
+            // Without, the run is to stop.
+            let Some(saved) = saved else { return Ok(Some(0)) };
+            self.env.crash.pass(CrashPoint::BackupWritten).await;
+            seals = Some(saved);
+        }
         let call = Call { conn: &conn, script: &script, first, keeps_ledgers: !evicts };
         for chunk in chunks {
-            if let Some(early) = self.call(&call, chunk, paced.as_mut(), acting).await? {
+            if let Some(early) = self.call(&call, chunk, paced.as_mut(), (acting, seals.as_mut())).await? {
                 return Ok(Some(early));
             }
             self.env.crash.pass(CrashPoint::ScriptsRun).await;
+        }
+        if let Some(Seals { told, .. }) = seals {
+            acting.saved.get_or_insert_default().add(told);
         }
         acting.pacing = paced.and_then(|paced| paced.tell());
         Ok(None)
@@ -242,7 +264,7 @@ impl Reaper {
         call: &Call<'_>,
         mut left: &[(usize, &Group)],
         mut paced: Option<&mut Paced<'_>>,
-        acting: &mut Acting<'_>,
+        (acting, mut seals): (&mut Acting<'_>, Option<&mut Seals>),
     ) -> Result<Option<u64>, Failure> {
         let batch = acting.batch;
         while !left.is_empty() {
@@ -256,7 +278,12 @@ impl Reaper {
                 None => None,
             };
             let asked = Instant::now();
-            let verdicts = guard::call(call.conn, call.script, batch.window(), acting.mode, groups).await?;
+            let verdicts = match (seals.as_deref_mut(), acting.mode) {
+                (Some(seals), Mode::Act(act)) => {
+                    saving::call(seals, (call.conn, call.script), (batch, act), groups).await?
+                }
+                _ => guard::call(call.conn, call.script, batch.window(), acting.mode, groups).await?,
+            };
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
             if let Some(turn) = turn {
                 turn.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());
@@ -361,14 +388,19 @@ impl Handler for Reaper {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
+        if let Failure::Backup(e) = failure {
+            // Whatever else is to be deleted could not be saved either.
+            let cause = format!("nothing is deleted that is not saved: {e}");
+            records.create_cancel(&Cancel { kind: CancelKind::Backup, cause }).await?;
+        }
         let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
-            Ok(Acted::Done(outcomes, _)) => Some(outcomes),
+            Ok(Acted::Done(outcomes, ..)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
             Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
             _ => None,
         };
         let receipt = match sealed {
-            Some(outcomes) => receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), cause),
+            Some(outcomes) => receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), None, cause),
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
             None => uniform(batch, Outcome::Unreached, cause),
         };

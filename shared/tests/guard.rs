@@ -236,7 +236,7 @@ async fn look_ups_are_known() {
     let Verdict::Outcomes(done) = bench.call(DELETE).await else { panic!("no outcomes") };
     let after = bench.lookups().await;
     let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
-    assert_eq!(counted, guard::lookups(Reason::Stale, false, &done));
+    assert_eq!(counted, guard::lookups(Reason::Stale, false, false, &done));
     assert_eq!(counted, Lookups { hits: 2, misses: 2 });
 }
 

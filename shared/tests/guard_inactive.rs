@@ -60,7 +60,7 @@ impl Bench {
         let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
         assert_eq!(
             counted,
-            guard::lookups(Reason::Inactive, act.idle_ms.is_some(), &outcomes),
+            guard::lookups(Reason::Inactive, act.idle_ms.is_some(), false, &outcomes),
             "{outcomes:?}"
         );
         outcomes

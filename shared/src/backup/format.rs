@@ -238,8 +238,10 @@ impl Decoded {
             FrameKind::Outcomes => {
                 let (group, letters) = content.split_first_chunk::<4>()?;
                 let outcomes = letters.iter().map(|letter| Outcome::from_letter(*letter));
-                let recorded =
-                    Recorded { group: u32::from_le_bytes(*group), outcomes: outcomes.collect::<Option<_>>()? };
+                let recorded = Recorded {
+                    group: u32::from_le_bytes(*group),
+                    outcomes: outcomes.collect::<Option<_>>()?,
+                };
                 self.recorded.push(recorded);
             }
             FrameKind::End => {

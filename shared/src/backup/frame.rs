@@ -27,9 +27,7 @@ pub(super) enum FrameKind {
 
 impl FrameKind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Header, Self::Entries, Self::Outcomes, Self::End]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        [Self::Header, Self::Entries, Self::Outcomes, Self::End].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -50,7 +50,7 @@ impl Place {
     ///
     /// # Errors
     /// When they could not be stored. Nothing, or all, lies there under that name then.
-    pub async fn put(&self, name: FileName, bytes: Vec<u8>, durable: bool) -> Result<(), BackupError> {
+    pub async fn put(&self, name: FileName, bytes: Arc<[u8]>, durable: bool) -> Result<(), BackupError> {
         match self {
             Self::Directory(directory) => {
                 on_disk(directory, move |directory| directory.put(&name, &bytes, durable)).await

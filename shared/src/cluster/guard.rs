@@ -47,11 +47,50 @@ pub enum Mode {
     Seal(Outcome),
 }
 
+/// What the script is told of one candidate that is only deleted if it has been saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// Its value was saved; only that value is deleted.
+    Value {
+        /// Bytes that DUMP answered.
+        bytes: usize,
+        /// The last of them, which hold a checksum.
+        tail: [u8; 8],
+    },
+    /// It was not there. If it is now, it is another one.
+    Absent,
+    /// It could not be saved, so it is not deleted, and fails.
+    Unsaved,
+    /// It is left to a later call for the same group.
+    Later,
+}
+
+impl Seal {
+    /// The seal of a key of which DUMP answered `value`.
+    #[must_use]
+    pub fn of(value: &[u8]) -> Self {
+        // DUMP never answers less than a version and a checksum.
+        value.last_chunk().map_or(Self::Absent, |tail| Self::Value { bytes: value.len(), tail: *tail })
+    }
+
+    fn argument(self) -> Vec<u8> {
+        match self {
+            Self::Value { bytes, tail } => [bytes.to_string().as_bytes(), b":", &tail].concat(),
+            // No value has this length.
+            Self::Absent => b"0:".to_vec(),
+            Self::Unsaved => b"f".to_vec(),
+            Self::Later => Vec::new(),
+        }
+    }
+}
+
 /// What a script call answered for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// One outcome per candidate.
     Outcomes(Vec<Outcome>),
+    /// Some candidates have no outcome, because they were left to a later call.
+    Begun(Vec<Option<Outcome>>),
     /// The grace is not over: so many milliseconds remain. Nothing was done.
     Early(u64),
     /// The batch is too old to act. Nothing was done by this call.
@@ -120,15 +159,40 @@ pub async fn call(
     mode: Mode,
     groups: &[(usize, &Group)],
 ) -> Result<Vec<Result<Verdict, Fault>>, Fault> {
+    let unsealed = groups.iter().map(|group| (*group, None));
+    send(conn, script, (window, mode), unsealed.collect()).await
+}
+
+/// [`call`] for candidates that are only deleted if they have been saved, with the seals of each group.
+pub async fn call_sealed(
+    conn: &Conn,
+    script: &[u8],
+    window: Window,
+    act: Act,
+    groups: &[((usize, &Group), Vec<Seal>)],
+) -> Result<Vec<Result<Verdict, Fault>>, Fault> {
+    let sealed = groups.iter().map(|(group, seals)| (*group, Some(seals.as_slice())));
+    send(conn, script, (window, Mode::Act(act)), sealed.collect()).await
+}
+
+/// A group by its number, with the seals of its candidates, if they are only deleted when they have been saved.
+type Sealed<'a> = ((usize, &'a Group), Option<&'a [Seal]>);
+
+async fn send(
+    conn: &Conn,
+    script: &[u8],
+    (window, mode): (Window, Mode),
+    groups: Vec<Sealed<'_>>,
+) -> Result<Vec<Result<Verdict, Fault>>, Fault> {
     let mut batch = Batch::new();
-    for (number, group) in groups {
-        add_call(&mut batch, script, window, mode, *number, group);
+    for ((number, group), seals) in &groups {
+        add_call(&mut batch, script, (window, mode), (*number, group), *seals);
     }
     let replies = conn.batch(batch).await?;
     Ok(replies
         .into_iter()
         .zip(groups)
-        .map(|(reply, (_, group))| verdict(conn, &reply, group.keys.len()))
+        .map(|(reply, ((_, group), _))| verdict(conn, &reply, group.keys.len()))
         .collect())
 }
 
@@ -152,15 +216,26 @@ pub async fn recall(
         .collect()
 }
 
-fn add_call(batch: &mut Batch, script: &[u8], window: Window, mode: Mode, number: usize, group: &Group) {
+fn add_call(
+    batch: &mut Batch,
+    script: &[u8],
+    (window, mode): (Window, Mode),
+    (number, group): (usize, &Group),
+    seals: Option<&[Seal]>,
+) {
     let ledger = ledger_key(window.run, window.batch, number, group.slot);
     let count = (group.keys.len() + 1).to_string();
-    let (word, more) = order(mode, group);
+    let (mut word, more) = order(mode, group);
+    if seals.is_some() {
+        word.insert_str(0, "saved:");
+    }
+    let seals: Vec<Vec<u8>> = seals.unwrap_or_default().iter().map(|seal| seal.argument()).collect();
     let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
     let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
     args.extend(group.keys.iter().map(|key| key.as_bytes()));
     args.extend([word.as_bytes(), before.as_bytes(), after.as_bytes()]);
     args.extend(more.iter().map(String::as_bytes));
+    args.extend(seals.iter().map(Vec::as_slice));
     batch.add(&args);
 }
 
@@ -204,22 +279,25 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
     if answer.is_empty() {
         return Ok(Verdict::Incomplete);
     }
-    let outcomes: Option<Vec<Outcome>> = answer.iter().map(|letter| Outcome::from_letter(*letter)).collect();
-    match outcomes {
-        Some(outcomes) if outcomes.len() == keys => Ok(Verdict::Outcomes(outcomes)),
-        _ => Err(unexpected()),
-    }
+    let known = |letter: &u8| match letter {
+        b'.' => Some(None),
+        letter => Outcome::from_letter(*letter).map(Some),
+    };
+    let outcomes: Option<Vec<Option<Outcome>>> = answer.iter().map(known).collect();
+    let outcomes = outcomes.filter(|outcomes| outcomes.len() == keys).ok_or_else(unexpected)?;
+    let all: Option<Vec<Outcome>> = outcomes.iter().copied().collect();
+    Ok(all.map_or(Verdict::Begun(outcomes), Verdict::Outcomes))
 }
 
 /// The look-ups that the script made for these outcomes of candidates that were such for `reason`; `idle` says that
-/// idle times decide who is inactive. A call that finds its ledger has made as many for nothing: nobody knows of
+/// idle times decide who is inactive, and `sealed` that it was called for saved ones. A call that finds its ledger has made as many for nothing: nobody knows of
 /// those, or how many such calls there were.
 #[must_use]
-pub fn lookups(reason: Reason, idle: bool, outcomes: &[Outcome]) -> Lookups {
+pub fn lookups(reason: Reason, idle: bool, sealed: bool, outcomes: &[Outcome]) -> Lookups {
     let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
     let found = count(Outcome::Deleted) + count(Outcome::Expired) + count(Outcome::Spared);
-    // Each is asked when it expires, and maybe since when it is idle.
-    let hits = found * (1 + u64::from(reason == Reason::Inactive && idle));
+    // Each is asked when it expires, and maybe since when it is idle, and what it holds.
+    let hits = found * (1 + u64::from(reason == Reason::Inactive && idle) + u64::from(sealed));
     let misses = count(Outcome::Vanished);
     Lookups { hits, misses }
 }

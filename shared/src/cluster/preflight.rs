@@ -30,7 +30,10 @@ struct Question {
 
 impl Question {
     fn looks_up(&self) -> bool {
-        matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT"))
+        matches!(
+            self.args.first().map(Vec::as_slice),
+            Some(b"GET" | b"DUMP" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT")
+        )
     }
 }
 
@@ -57,6 +60,8 @@ pub struct Needs<'a> {
     pub inactive: bool,
     /// It asks for how long keys were not used.
     pub idle: bool,
+    /// It saves what it deletes.
+    pub saves: bool,
 }
 
 /// The rights that a run needs on a node. `absent` is the name of a key that does not exist.
@@ -72,6 +77,10 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
     }
     if needs.idle {
         all.push(question(&format!("OBJECT IDLETIME {absent}"), "+object|idletime"));
+    }
+    if needs.saves {
+        all.push(question(&format!("MEMORY USAGE {absent}"), "+memory|usage"));
+        all.push(question(&format!("DUMP {absent}"), "+dump"));
     }
     if needs.slot.is_some() {
         all.push(question("CLUSTER NODES", "+cluster|nodes"));

@@ -1,5 +1,6 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
+mod cancel;
 mod pacing;
 mod spec;
 mod statistics;
@@ -12,10 +13,11 @@ use crate::outcome::{self, Outcome};
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
+pub use cancel::{Cancel, CancelKind};
 pub use pacing::NodePacing;
 pub use spec::{
-    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
-    Rules, RunSpec,
+    Action, ActivityRule, Application, Attempt, BackupOrder, Guards, HitRateSource, InactiveRule, Pace,
+    PlannedNode, Rules, RunSpec,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
@@ -370,26 +372,4 @@ pub struct Receipt {
     /// How the batch was held back, if it was.
     #[serde(default)]
     pub pacing: Option<Box<NodePacing>>,
-}
-
-/// Why a run is to stop before its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancel {
-    /// The sort of cause; it decides the exit code.
-    pub kind: CancelKind,
-    /// The cause, for people.
-    pub cause: String,
-}
-
-/// Who or what stops a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CancelKind {
-    /// Somebody asked for it.
-    Asked,
-    /// A guard refused to go on.
-    Guard,
-    /// The time allowed is over.
-    Runtime,
-    /// The lock was lost.
-    LockLost,
 }

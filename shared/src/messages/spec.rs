@@ -162,6 +162,18 @@ pub struct RunSpec {
     /// How fast it may go.
     #[serde(default)]
     pub pace: Pace,
+    /// Whether what it deletes is saved before.
+    #[serde(default)]
+    pub backup: Option<BackupOrder>,
+}
+
+/// That keys are saved before they are deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupOrder {
+    /// Where, for people. Each worker knows its own place from its own settings.
+    pub place: String,
+    /// Keys that take more bytes than this are neither saved nor deleted.
+    pub value_bytes_max: u64,
 }
 
 /// How fast a run may go. Without either limit, at full speed.

@@ -17,8 +17,11 @@ fn header() -> Header {
 }
 
 fn entry(index: u32, value: Vec<u8>) -> Entry {
-    let (reason, expires_at_ms) =
-        if index.is_multiple_of(2) { (Reason::Stale, None) } else { (Reason::Inactive, Some(1_790_000_000_123)) };
+    let (reason, expires_at_ms) = if index.is_multiple_of(2) {
+        (Reason::Stale, None)
+    } else {
+        (Reason::Inactive, Some(1_790_000_000_123))
+    };
     let key = Key::new([b"permissions:\xff\x00", &index.to_le_bytes()[..]].concat());
     Entry { group: index / 3, index: index % 3, reason, expires_at_ms, key, value }
 }
