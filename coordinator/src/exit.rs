@@ -6,6 +6,7 @@ use shared::result::{CleanupResult, Status};
 
 use crate::embedded::RunError;
 use crate::job_lock::LockError;
+use crate::restore::RestoreError;
 use crate::survey::SurveyError;
 
 /// Everything was done.
@@ -44,13 +45,26 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
             of_fault(fault)
         }
+        RunError::Backup(e) if e.is_setting() => USAGE,
         RunError::Survey(SurveyError::DbOnCluster(_) | SurveyError::NoDatabase { .. }) => USAGE,
         RunError::Survey(SurveyError::Rights { .. }) | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. }) => REFUSED,
         RunError::Survey(SurveyError::Replica { .. } | SurveyError::TooOld { .. } | SurveyError::NoSlots)
+        | RunError::Backup(_)
         | RunError::Drive(_)
         | RunError::Reporter(_)
         | RunError::Stage(..) => FAILED,
+    }
+}
+
+/// The code for a restoration that put nothing back.
+#[must_use]
+pub fn of_restore(error: &RestoreError) -> u8 {
+    match error {
+        RestoreError::Backup(e) if e.is_setting() => USAGE,
+        RestoreError::Backup(_) => FAILED,
+        RestoreError::Empty { .. } => USAGE,
+        RestoreError::Redis(fault) => of_fault(fault),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod options;
 pub mod plan;
 mod replan;
 pub mod report;
+pub mod restore;
 pub mod runs;
 pub mod schedule;
 pub mod serve;

@@ -12,7 +12,7 @@ use coordinator::cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
 use coordinator::cli::remote::{self, Starter};
 use coordinator::cli::run::{Show, Start};
 use coordinator::cli::site::Site;
-use coordinator::cli::{demo, events, log, nats_setup, roles, run, runs, show, stats};
+use coordinator::cli::{demo, events, log, nats_setup, restore, roles, run, runs, show, stats};
 use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
@@ -114,6 +114,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
+        Command::Restore(args) => Ok(Box::pin(restore::restore(&settings(cli)?, args, how)).await?),
         Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
         Command::Config { command: ConfigCommand::Show(_) } => {
             let settings = settings(cli)?;

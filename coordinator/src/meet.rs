@@ -42,6 +42,7 @@ pub(crate) async fn meet<'a>(
         expires: matches!(options.rules.action, Action::Expire { .. }),
         patterns: &options.rules.patterns,
         inactive: inactive.is_some(),
+        saves: options.backup_order().is_some(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
     };
     let (lacking, own) = preflight::missing(&conn, &needs).await?;

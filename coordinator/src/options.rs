@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::cluster::Access;
-use shared::config::{self, RedisUrl, Secret, Settings};
+use shared::config::{self, BackupPlace, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
-use shared::messages::{Action, Application, Attempt, HitRateSource, Pace, Rules};
+use shared::messages::{Action, Application, Attempt, BackupOrder, HitRateSource, Pace, Rules};
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
@@ -59,6 +59,9 @@ pub struct Options {
     pub prometheus: Option<PrometheusSource>,
     /// How fast it may go.
     pub pace: Pace,
+    /// Where keys are saved before they are deleted, and those that take more bytes than this are left alone; `None`
+    /// if they are not saved.
+    pub backup: Option<(BackupPlace, u64)>,
 }
 
 /// Settings that cannot be carried out.
@@ -135,7 +138,17 @@ impl Options {
             hooks: Hooks::from_settings(settings)?,
             prometheus: PrometheusSource::from_settings(settings)?,
             pace: pace(settings),
+            backup: settings.backup.value.clone().map(|place| (place, settings.backup_value_max.value)),
         })
+    }
+
+    /// What a run is told of its backup; `None` where nothing is saved, because nothing is asked for or deleted.
+    #[must_use]
+    pub fn backup_order(&self) -> Option<BackupOrder> {
+        let deletes = self.rules.action == Action::Delete
+            || self.looks_for_inactive().is_some() && self.rules.action.writes();
+        let (place, value_bytes_max) = self.backup.as_ref().filter(|_| deletes)?;
+        Some(BackupOrder { place: place.to_string(), value_bytes_max: *value_bytes_max })
     }
 
     /// Whom the job has to do with over HTTP.

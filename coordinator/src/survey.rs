@@ -258,6 +258,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         inactive_refused: activity.refused,
         application: options.application.clone(),
         pace: options.pace,
+        backup: options.backup_order(),
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);

@@ -4,6 +4,7 @@
 mod chunks;
 mod paced;
 mod receipt;
+mod route;
 mod run;
 mod saving;
 mod seals;

@@ -24,9 +24,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::chunks::{Chunk, by_node, piece};
+use crate::chunks::{Chunk, piece};
 use crate::paced::Paced;
 use crate::receipt::{outcomes, receipt, uniform};
+use crate::route::{recall, route};
 use crate::saving::{self, Saving};
 use crate::seals::{Seals, Told};
 
@@ -301,27 +302,6 @@ impl Reaper {
         Ok(None)
     }
 
-    /// The outcomes of `batch` as its ledgers record them; where there is none, it failed.
-    async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Vec<Vec<Outcome>>, Failure> {
-        let deployment = self.deployments.get(&batch.alias, db).await?;
-        let mut all = vec![Vec::new(); batch.groups.len()];
-        for (node, chunks) in route(&deployment, batch)? {
-            let conn = deployment.conn(&node).await?;
-            for chunk in chunks {
-                for ((number, group), verdict) in
-                    chunk.iter().zip(guard::recall(&conn, batch.window(), &chunk).await?)
-                {
-                    let keys = group.keys.len();
-                    let failed = || Some(vec![Outcome::Failed; keys]);
-                    let outcomes =
-                        verdict.map_or_else(failed, |verdict| outcomes(verdict, keys, false, true));
-                    all[*number] = outcomes.unwrap_or_else(|| vec![Outcome::Unconfirmed; keys]);
-                }
-            }
-        }
-        Ok(all)
-    }
-
     async fn after_fault(&self, deployment: &Deployment, (alias, node): (&Alias, &NodeId), fault: &Fault) {
         match fault.kind {
             FaultKind::Lost | FaultKind::Unreachable => {
@@ -339,18 +319,6 @@ impl Reaper {
             _ => {}
         }
     }
-}
-
-/// The groups of `batch` by the node that serves them, in chunks.
-fn route<'a>(
-    deployment: &Deployment,
-    batch: &'a ReapBatch,
-) -> Result<BTreeMap<NodeId, Vec<Chunk<'a>>>, Fault> {
-    let topology = deployment.topology();
-    let owner = |slot| topology.owner(slot).map(|primary| primary.node.clone());
-    let unserved =
-        |slot| Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}"));
-    by_node(batch, owner).map_err(unserved)
 }
 
 impl AtNode {
@@ -396,7 +364,10 @@ impl Handler for Reaper {
         let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
             Ok(Acted::Done(outcomes, ..)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
-            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => {
+                let deployment = self.deployments.get(&batch.alias, spec.db).await?;
+                recall(&deployment, batch).await.ok()
+            }
             _ => None,
         };
         let receipt = match sealed {

@@ -4,7 +4,6 @@
 //! A key that is given a TTL is not saved: nothing is lost by that.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use shared::backup::{
     BackupError, Entry, FileKind, FileName, Header, Place, Recorded, Saved, encode_outcomes,
@@ -150,7 +149,7 @@ impl<'a> Saving<'a> {
         }
         let began = Instant::now();
         let answer = question().await?;
-        self.env.telemetry.asked(&self.batch.alias, Asked::Script, began.elapsed());
+        self.env.telemetry.asked(&self.batch.alias, Asked::Values, began.elapsed());
         if let Some(turn) = turn {
             turn.done(keys as u64);
         }
@@ -314,18 +313,15 @@ pub(crate) fn too_large(spec: &RunSpec) -> Option<String> {
     ))
 }
 
-/// How long one file is tried to be stored at most, but for the tries themselves.
-#[cfg(test)]
-fn patience() -> Duration {
-    (0..BACKUP_TRIES - 1).map(|n| BACKUP_RETRY_DELAY * 2_u32.pow(n)).sum()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_message_stays_ours_while_a_file_is_tried_to_be_stored() {
-        assert!(patience() < shared::limits::ACK_WAIT / 2, "{:?}", patience());
+        let patience: Duration = (0..BACKUP_TRIES - 1).map(|n| BACKUP_RETRY_DELAY * 2_u32.pow(n)).sum();
+        assert!(patience < shared::limits::ACK_WAIT / 2, "{patience:?}");
     }
 }

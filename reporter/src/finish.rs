@@ -76,6 +76,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         alerts: Vec::new(),
         metrics,
         inactive: inactive(fold, spec),
+        backup: spec.backup.as_ref().map(|order| order.place.clone()),
         pacing: pacing(spec, &fold.pacing),
         accounting,
         coverage,

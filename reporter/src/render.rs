@@ -98,6 +98,10 @@ fn figures(page: &mut String, result: &CleanupResult) {
         None => format!("no traffic by others {when}"),
     };
     let _ = writeln!(page, "  hit rate    {hit_rate}");
+    if let Some(place) = &result.backup {
+        let backup = format!("in {place}: `keysweep restore` puts deleted keys back");
+        let _ = writeln!(page, "  backup      {}", wrap(&backup, 14));
+    }
     if !result.pacing.sentence.is_empty() {
         let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
     }

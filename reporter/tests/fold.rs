@@ -59,6 +59,7 @@ fn spec(run: RunId) -> RunSpec {
         inactive_refused: None,
         application: Application::default(),
         pace: Pace::default(),
+        backup: None,
     }
 }
 

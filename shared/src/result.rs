@@ -103,6 +103,9 @@ pub struct CleanupResult {
     #[serde(default)]
     pub inactive: InactiveCaches,
 
+    /// Where keys were saved before they were deleted, if they were.
+    #[serde(default)]
+    pub backup: Option<String>,
     /// How the run was held back for the sake of others.
     #[serde(default)]
     pub pacing: Pacing,

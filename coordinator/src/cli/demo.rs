@@ -116,6 +116,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         hooks: Hooks::default(),
         prometheus: None,
         pace: Pace::default(),
+        backup: None,
     })
 }
 

@@ -87,6 +87,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         alerts: Vec::new(),
         metrics: Metrics::default(),
         inactive: InactiveCaches::default(),
+        backup: None,
         pacing: Pacing {
             sentence:
                 "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
@@ -157,6 +158,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         hooks: Hooks::default(),
         prometheus: None,
         pace: Pace::default(),
+        backup: None,
     }
 }
 
@@ -199,6 +201,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),
+            backup: None,
         },
         sample: Purpose {
             job: options.job.clone(),

@@ -77,6 +77,7 @@ pub fn options(urls: Vec<String>) -> Options {
         hooks: Hooks::default(),
         prometheus: None,
         pace: Pace::default(),
+        backup: None,
     }
 }
 

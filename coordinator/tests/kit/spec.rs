@@ -40,6 +40,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         inactive_refused: None,
         application: options.application.clone(),
         pace: options.pace,
+        backup: options.backup_order(),
     };
     (spec, tasks.remove(0))
 }

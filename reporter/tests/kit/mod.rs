@@ -74,6 +74,7 @@ pub fn example() -> CleanupResult {
             near_expiry: 92,
             unknown_user: 17,
         },
+        backup: None,
         pacing: Pacing::default(),
         accounting,
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },

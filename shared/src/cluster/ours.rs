@@ -73,6 +73,7 @@ mod tests {
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),
+            backup: None,
         }
     }
 

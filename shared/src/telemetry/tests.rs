@@ -101,6 +101,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         alerts: Vec::new(),
         metrics: metrics::Metrics::default(),
         inactive: InactiveCaches::default(),
+        backup: None,
         pacing: Pacing::default(),
         accounting: Accounting::default(),
         coverage: Coverage::default(),

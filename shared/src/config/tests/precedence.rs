@@ -28,6 +28,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             Kind::Whole { .. } => "7",
             Kind::Duration { .. } => "7s",
             Kind::Choice(words) => words[0],
+            Kind::Place => "nats://b",
             Kind::Urls => "redis://h",
             Kind::Source(["redis", ..]) => "hash:h",
             Kind::Source(_) => "zset:z",
