@@ -5,6 +5,7 @@
 mod kit;
 
 mod aggressive;
+mod backup;
 mod exact;
 mod gap;
 mod guards;
