@@ -95,7 +95,7 @@ impl<'a> Saving<'a> {
         let mut left = candidates.as_slice();
         while !left.is_empty() {
             let most = paced.as_deref().and_then(Paced::window_keys).unwrap_or(u64::MAX);
-            let most = usize::try_from(most).unwrap_or(usize::MAX).min(BACKUP_WRITE_KEYS).max(1);
+            let most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, BACKUP_WRITE_KEYS);
             let (window, later) = left.split_at(most.min(left.len()));
             let asked = self.ask(paced.as_deref_mut(), heard, window.len(), || {
                 let keys: Vec<&_> = window.iter().map(|(_, group, index)| &group.keys[*index]).collect();
