@@ -3,6 +3,9 @@
 use shared::cluster::guard::{self, Verdict};
 use shared::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
 use shared::outcome::Outcome;
+use shared::slot::SlotSet;
+
+use crate::chunks::Chunk;
 
 use crate::seals::Told;
 
@@ -57,7 +60,17 @@ pub(crate) fn receipt(
         lookups,
         cause,
         pacing: None,
+        round: batch.round,
+        vouched: Vec::new(),
     }
+}
+
+/// The slots of `chunks` in which something was done, by the outcomes of the batch's groups.
+pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSet {
+    let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Deleted | Outcome::Expired);
+    let groups = chunks.iter().flatten();
+    let done = groups.filter(|(number, _)| outcomes[*number].iter().any(is_done));
+    done.map(|(_, group)| group.slot).collect()
 }
 
 /// The receipt that gives every candidate of `batch` the same outcome.

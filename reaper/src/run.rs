@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use shared::audit::{self, AuditEntry};
 use shared::cluster::guard::{self, Act, Mode, Verdict};
-use shared::cluster::{Conn, Deployment, Fault, FaultKind, node, ours};
+use shared::cluster::{Deployment, Fault, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{Cancel, CancelKind, Group, NodePacing, ReapBatch, Receipt, RunSpec};
+use shared::messages::{Group, NodePacing, ReapBatch, Receipt, RunSpec, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -20,14 +19,13 @@ use shared::specs::Specs;
 use shared::telemetry::Asked;
 use shared::time::now_ms;
 use shared::worker::{self, Disposition, Failure, Handler};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::chunks::{Chunk, piece};
+use crate::at_node::{AtNode, Ready};
+use crate::chunks::{Chunk, by_node, piece};
 use crate::paced::Paced;
-use crate::receipt::{outcomes, receipt, uniform};
-use crate::route::{recall, route};
+use crate::receipt::{done_in, outcomes, receipt, uniform};
 use crate::saving::{self, Saving};
 use crate::seals::{Seals, Told};
 
@@ -50,24 +48,6 @@ pub struct Reaper {
     shutdown: CancellationToken,
 }
 
-/// What a reaper remembers of a node.
-struct AtNode {
-    /// One permit per batch at work there; dropping it lets the next one in.
-    permits: Semaphore,
-    ready: tokio::sync::Mutex<Option<Ready>>,
-}
-
-/// A node whose script is loaded.
-#[derive(Clone)]
-struct Ready {
-    /// The name of the script.
-    script: Vec<u8>,
-    /// Whether the node evicts keys.
-    evicts: bool,
-    /// The server's process.
-    process: String,
-}
-
 /// An attempt at a batch.
 struct Acting<'a> {
     batch: &'a ReapBatch,
@@ -80,17 +60,17 @@ struct Acting<'a> {
     delivery: Option<&'a Delivery>,
     /// How it was held back, if it was.
     pacing: Option<Box<NodePacing>>,
+    /// Who alone knows what was done.
+    vouched: Vec<Vouched>,
     /// What was saved before, if it was.
     saved: Option<Told>,
 }
 
 /// How the script is called at one node.
 struct Call<'a> {
-    conn: &'a Conn,
-    script: &'a [u8],
+    ready: &'a Ready,
     /// See [`Acting::first`].
     first: bool,
-    keeps_ledgers: bool,
 }
 
 /// How far an attempt came.
@@ -98,7 +78,16 @@ enum Acted {
     /// It is too early by so many milliseconds; nothing was done.
     Early(u64),
     /// All groups have their outcomes.
-    Done(Vec<Vec<Outcome>>, Option<Box<NodePacing>>, Option<Told>),
+    Done(Done),
+}
+
+/// What came of a batch.
+#[derive(Default)]
+struct Done {
+    outcomes: Vec<Vec<Outcome>>,
+    pacing: Option<Box<NodePacing>>,
+    vouched: Vec<Vouched>,
+    saved: Option<Told>,
 }
 
 impl Reaper {
@@ -119,9 +108,7 @@ impl Reaper {
 
     fn at_node(&self, alias: &Alias, node: &NodeId) -> Arc<AtNode> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let new =
-            || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), ready: tokio::sync::Mutex::default() };
-        Arc::clone(nodes.entry((alias.clone(), node.clone())).or_insert_with(|| Arc::new(new())))
+        Arc::clone(nodes.entry((alias.clone(), node.clone())).or_default())
     }
 
     async fn reap(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {
@@ -143,13 +130,12 @@ impl Reaper {
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            Acted::Done(outcomes, pacing, saved) => {
+            Acted::Done(Done { outcomes, pacing, vouched, saved }) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
-                let too_large = saved.as_ref().is_some_and(|saved| saved.too_large > 0);
-                let too_large = too_large.then(|| saving::too_large(&spec)).flatten();
-                let cause = cancel.map(|cancel| cancel.cause).or(too_large);
+                let too_large = || saving::too_large(&spec, saved.as_ref());
+                let cause = cancel.map(|cancel| cancel.cause).or_else(too_large);
                 let receipt = receipt(batch, outcomes, act.idle_ms.is_some(), saved.as_ref(), cause);
-                self.store(&spec, batch, &Receipt { pacing, ..receipt }).await?;
+                self.store(&spec, batch, &Receipt { pacing, vouched, ..receipt }).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
             }
@@ -187,20 +173,32 @@ impl Reaper {
             }
         };
         let outcomes = vec![Vec::new(); batch.groups.len()];
-        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None, saved: None };
+        let mut acting = Acting {
+            batch,
+            mode,
+            first: None,
+            outcomes,
+            delivery,
+            pacing: None,
+            vouched: Vec::new(),
+            saved: None,
+        };
         for (node, chunks) in nodes {
             let at = (&node, chunks.as_slice());
             match self.act_at(&deployment, at, spec, records, (&mut acting, saving.as_mut())).await {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
-                    self.after_fault(&deployment, (&batch.alias, &node), &fault).await;
-                    return Err(fault.into());
+                    if !matches!(fault.kind, FaultKind::Stranger | FaultKind::Moved) {
+                        self.at_node(&batch.alias, &node).forget().await;
+                    }
+                    return Err(deployment.look_again(&node, fault).await.into());
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Acted::Done(acting.outcomes, acting.pacing, acting.saved))
+        let Acting { outcomes, pacing, vouched, saved, .. } = acting;
+        Ok(Acted::Done(Done { outcomes, pacing, vouched, saved }))
     }
 
     /// Runs the script for the chunks of one node. `Some(ms)` if it is too early.
@@ -216,10 +214,9 @@ impl Reaper {
         let at_node = self.at_node(&batch.alias, node);
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
-        let conn = deployment.conn(node).await?;
-        let Ready { script, evicts, process } = at_node.ready(&conn, deployment).await?;
-        ours::check_process(spec, node, &process)?;
-        let now_ms = node::time_ms(&conn).await?;
+        let ready = at_node.ready(node, deployment).await?;
+        ours::check_process(spec, node, &ready.process)?;
+        let now_ms = node::time_ms(&ready.conn).await?;
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
             return Ok(Some(batch.not_before_ms - now_ms));
         }
@@ -238,13 +235,13 @@ impl Reaper {
         let mut seals = None;
         if let Some(saving) = saving {
             let heard = (records, acting.delivery);
-            let saved = saving.save(&conn, (node, now_ms), chunks, paced.as_mut(), heard).await?;
+            let saved = saving.save(&ready.conn, (node, now_ms), chunks, paced.as_mut(), heard).await?;
             // Without, the run is to stop.
             let Some(saved) = saved else { return Ok(Some(0)) };
             self.env.crash.pass(CrashPoint::BackupWritten).await;
             seals = Some(saved);
         }
-        let call = Call { conn: &conn, script: &script, first, keeps_ledgers: !evicts };
+        let call = Call { ready: &ready, first };
         for chunk in chunks {
             if let Some(early) = self.call(&call, chunk, paced.as_mut(), (acting, seals.as_mut())).await? {
                 return Ok(Some(early));
@@ -255,6 +252,8 @@ impl Reaper {
             acting.saved.get_or_insert_default().add(told);
         }
         acting.pacing = paced.and_then(|paced| paced.tell());
+        let done = done_in(chunks, &acting.outcomes);
+        acting.vouched.extend(ready.vouch(node, done, first).await?);
         Ok(None)
     }
 
@@ -267,7 +266,7 @@ impl Reaper {
         mut paced: Option<&mut Paced<'_>>,
         (acting, mut seals): (&mut Acting<'_>, Option<&mut Seals>),
     ) -> Result<Option<u64>, Failure> {
-        let batch = acting.batch;
+        let (batch, ready) = (acting.batch, call.ready);
         while !left.is_empty() {
             let keys_max = paced.as_deref().and_then(Paced::window_keys);
             let (groups, later) = left.split_at(piece(left, keys_max));
@@ -280,10 +279,8 @@ impl Reaper {
             };
             let asked = Instant::now();
             let verdicts = match (seals.as_deref_mut(), acting.mode) {
-                (Some(seals), Mode::Act(act)) => {
-                    saving::call(seals, (call.conn, call.script), (batch, act), groups).await?
-                }
-                _ => guard::call(call.conn, call.script, batch.window(), acting.mode, groups).await?,
+                (Some(seals), Mode::Act(act)) => saving::call(seals, ready, (batch, act), groups).await?,
+                _ => guard::call(&ready.conn, &ready.script, batch.window(), acting.mode, groups).await?,
             };
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
             if let Some(turn) = turn {
@@ -295,42 +292,48 @@ impl Reaper {
                     return Ok(Some(ms));
                 }
                 acting.outcomes[*number] =
-                    outcomes(verdict, group.keys.len(), call.first, call.keeps_ledgers).unwrap_or_default();
+                    outcomes(verdict, group.keys.len(), call.first, !ready.evicts).unwrap_or_default();
             }
             left = later;
         }
         Ok(None)
     }
 
-    async fn after_fault(&self, deployment: &Deployment, (alias, node): (&Alias, &NodeId), fault: &Fault) {
-        match fault.kind {
-            FaultKind::Lost | FaultKind::Unreachable => {
-                deployment.forget(node);
-                // It may come back without the script.
-                self.at_node(alias, node).ready.lock().await.take();
+    /// What came of `batch` as its ledgers record it; where there is none, it failed.
+    async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Done, Failure> {
+        let deployment = self.deployments.get(&batch.alias, db).await?;
+        let (mut all, mut vouched) = (vec![Vec::new(); batch.groups.len()], Vec::new());
+        for (node, chunks) in route(&deployment, batch)? {
+            let conn = deployment.conn(&node).await?;
+            for chunk in &chunks {
+                for ((number, group), verdict) in
+                    chunk.iter().zip(guard::recall(&conn, batch.window(), chunk).await?)
+                {
+                    let keys = group.keys.len();
+                    let failed = || Some(vec![Outcome::Failed; keys]);
+                    let outcomes =
+                        verdict.map_or_else(failed, |verdict| outcomes(verdict, keys, false, true));
+                    all[*number] = outcomes.unwrap_or_else(|| vec![Outcome::Unconfirmed; keys]);
+                }
             }
-            FaultKind::NoScript => {
-                self.at_node(alias, node).ready.lock().await.take();
-            }
-            FaultKind::Moved => {
-                // If this fails, the next attempt meets the same redirection and asks again.
-                let _ = deployment.refresh().await;
-            }
-            _ => {}
+            let slots = done_in(&chunks, &all);
+            // A server that takes no writes may be a replica by now, or soon.
+            vouched.extend((!slots.is_empty()).then(|| Vouched { node, history: String::new(), slots }));
         }
+        Ok(Done { outcomes: all, vouched, ..Done::default() })
     }
 }
 
-impl AtNode {
-    async fn ready(&self, conn: &Conn, deployment: &Deployment) -> Result<Ready, Fault> {
-        let mut ready = self.ready.lock().await;
-        if let Some(ready) = &*ready {
-            return Ok(ready.clone());
-        }
-        let script = guard::load(conn).await?;
-        let status = node::status(conn, deployment.db()).await?;
-        Ok(ready.insert(Ready { script, evicts: status.evicts, process: status.process }).clone())
-    }
+/// The groups of `batch` by the node that serves them, in chunks.
+fn route<'a>(
+    deployment: &Deployment,
+    batch: &'a ReapBatch,
+) -> Result<BTreeMap<NodeId, Vec<Chunk<'a>>>, Fault> {
+    let topology = deployment.topology();
+    let owner = |slot| topology.owner(slot).map(|primary| primary.node.clone());
+    let unserved =
+        |slot| Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}"));
+    by_node(batch, owner).map_err(unserved)
 }
 
 impl Handler for Reaper {
@@ -356,22 +359,18 @@ impl Handler for Reaper {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
-        if let Failure::Backup(e) = failure {
-            // Whatever else is to be deleted could not be saved either.
-            let cause = format!("nothing is deleted that is not saved: {e}");
-            records.create_cancel(&Cancel { kind: CancelKind::Backup, cause }).await?;
-        }
+        saving::stop_if_impossible(failure, &records).await?;
         let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
-            Ok(Acted::Done(outcomes, ..)) => Some(outcomes),
+            Ok(Acted::Done(done)) => Some(done),
             // A server that answers, but takes no writes, still says what it has done.
-            Err(Failure::Redis(fault)) if !fault.kind.transient() => {
-                let deployment = self.deployments.get(&batch.alias, spec.db).await?;
-                recall(&deployment, batch).await.ok()
-            }
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
             _ => None,
         };
         let receipt = match sealed {
-            Some(outcomes) => receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), None, cause),
+            Some(Done { outcomes, vouched, .. }) => {
+                let receipt = receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), None, cause);
+                Receipt { vouched, ..receipt }
+            }
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
             None => uniform(batch, Outcome::Unreached, cause),
         };

@@ -15,18 +15,19 @@ use shared::ids::NodeId;
 use shared::limits::{
     BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS,
 };
-use shared::messages::{Action, BackupOrder, Group, ReapBatch, Reason, Receipt, RunSpec};
+use shared::messages::{Action, BackupOrder, Cancel, CancelKind, Group, ReapBatch, Reason, Receipt, RunSpec};
 use shared::pulse::Pulse;
 use shared::queue::Delivery;
-use shared::records::Records;
+use shared::records::{RecordError, Records};
 use shared::telemetry::Asked;
 use shared::time::now_ms;
 use shared::worker::Failure;
 use tokio::time::{Instant, sleep};
 
+use crate::at_node::Ready;
 use crate::chunks::Chunk;
 use crate::paced::Paced;
-use crate::seals::Seals;
+use crate::seals::{Seals, Told};
 
 /// What one attempt at a batch saves with.
 pub(crate) struct Saving<'a> {
@@ -251,12 +252,13 @@ fn header(spec: &RunSpec, batch: &ReapBatch) -> Header {
 /// Calls the script for `groups`, whose candidates were saved. Groups of which nothing is saved are called as ever.
 pub(crate) async fn call(
     seals: &mut Seals,
-    (conn, script): (&Conn, &[u8]),
+    ready: &Ready,
     (batch, act): (&ReapBatch, Act),
     groups: &[(usize, &Group)],
 ) -> Result<Vec<Result<Verdict, Fault>>, Fault> {
     let (sealed, plain): (Vec<_>, Vec<_>) =
         groups.iter().copied().partition(|(number, _)| seals.told.groups.contains(number));
+    let Ready { conn, script, .. } = ready;
     let mut verdicts: Vec<(usize, Result<Verdict, Fault>)> = Vec::new();
     if !plain.is_empty() {
         let answers = guard::call(conn, script, batch.window(), Mode::Act(act), &plain).await?;
@@ -305,12 +307,20 @@ pub(crate) async fn note(env: &Env, spec: &RunSpec, batch: &ReapBatch, receipt: 
     }
 }
 
-/// Why keys of a batch were not deleted that are too large to be saved.
-pub(crate) fn too_large(spec: &RunSpec) -> Option<String> {
+/// Why keys of a batch were not deleted that are too large to be saved, if some are.
+pub(crate) fn too_large(spec: &RunSpec, saved: Option<&Told>) -> Option<String> {
+    saved.filter(|saved| saved.too_large > 0)?;
     let most = spec.backup.as_ref()?.value_bytes_max;
     Some(format!(
         "keys that take more than {most} bytes are not saved, and so not deleted; `--backup-value-max` sets the limit"
     ))
+}
+
+/// Stops the run if `failure` says that nothing can be saved: whatever else is to be deleted could not be, either.
+pub(crate) async fn stop_if_impossible(failure: &Failure, records: &Records) -> Result<(), RecordError> {
+    let Failure::Backup(e) = failure else { return Ok(()) };
+    let cause = format!("nothing is deleted that is not saved: {e}");
+    records.create_cancel(&Cancel { kind: CancelKind::Backup, cause }).await.map(drop)
 }
 
 #[cfg(test)]

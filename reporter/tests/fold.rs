@@ -73,6 +73,7 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
         keys: 0,
         replans: 0,
         skip: false,
+        round: 0,
     }
 }
 

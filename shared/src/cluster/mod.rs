@@ -15,6 +15,7 @@ mod nodes_text;
 pub mod ours;
 mod parse_error;
 pub mod preflight;
+pub mod replication;
 pub mod restore;
 pub mod save;
 mod shards;

@@ -19,6 +19,11 @@ use crate::slot::SlotSet;
 pub struct NodeStatus {
     /// `run_id`: names the process. Cursors and counters end with it.
     pub process: String,
+    /// `master_replid`: names what this server has written since it became a primary. It is another one after a
+    /// restart and after a failover.
+    pub history: String,
+    /// Replicas that are connected.
+    pub replicas: u64,
     /// Version for people, such as `redis 7.0.15`.
     pub version: String,
     /// Whether it knows all commands that a deletion needs (Redis 7.0 or newer, any Valkey).
@@ -63,6 +68,8 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
     });
     Ok(NodeStatus {
         process,
+        history: info.text("master_replid").unwrap_or_default().to_owned(),
+        replicas: info.number("connected_slaves").unwrap_or_default(),
         version: version(&info),
         supported: at_least(&info, "valkey_version", (0, 0)) || at_least(&info, "redis_version", (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),

@@ -1,0 +1,90 @@
+//! What a reaper remembers of a node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shared::cluster::{Conn, Deployment, Fault, guard, node, replication};
+use shared::ids::NodeId;
+use shared::limits::BATCHES_PER_NODE;
+use shared::messages::Vouched;
+use shared::slot::SlotSet;
+use tokio::sync::{Mutex, Semaphore};
+
+/// See the module.
+pub(crate) struct AtNode {
+    /// One permit per batch at work there; dropping it lets the next one in.
+    pub(crate) permits: Semaphore,
+    ready: Mutex<Option<Ready>>,
+}
+
+/// A node that we are connected to, and whose script is loaded.
+#[derive(Clone)]
+pub(crate) struct Ready {
+    /// Ours alone, because waiting for replicas holds up a whole connection. It ends with the server's process, so
+    /// what is known of that below stays true.
+    pub(crate) conn: Conn,
+    /// The name of the script.
+    pub(crate) script: Vec<u8>,
+    /// Whether the node evicts keys.
+    pub(crate) evicts: bool,
+    /// The server's process.
+    pub(crate) process: String,
+    /// The server's history when we connected.
+    history: String,
+    /// Replicas that are worth waiting for.
+    replicas: Arc<AtomicU64>,
+}
+
+impl Default for AtNode {
+    fn default() -> Self {
+        Self { permits: Semaphore::new(BATCHES_PER_NODE), ready: Mutex::default() }
+    }
+}
+
+impl AtNode {
+    /// The node, connected to and with its script loaded.
+    pub(crate) async fn ready(&self, node: &NodeId, deployment: &Deployment) -> Result<Ready, Fault> {
+        let mut ready = self.ready.lock().await;
+        if let Some(ready) = &*ready {
+            return Ok(ready.clone());
+        }
+        // A node that has just failed is not tried by everybody: this one knows.
+        deployment.conn(node).await?;
+        let conn = deployment.connect_anew(node).await?;
+        let script = guard::load(&conn).await?;
+        let status = node::status(&conn, deployment.db()).await?;
+        let replicas = Arc::new(AtomicU64::new(status.replicas));
+        let (evicts, process, history) = (status.evicts, status.process, status.history);
+        Ok(ready.insert(Ready { conn, script, evicts, process, history, replicas }).clone())
+    }
+
+    /// Forgets all of it, after a failure: the node may come back without the script.
+    pub(crate) async fn forget(&self) {
+        self.ready.lock().await.take();
+    }
+}
+
+impl Ready {
+    /// Who alone knows what was done in `slots`: nobody, once all replicas have it. `first` says that nothing of it
+    /// was done over another connection, of which waiting on this one says nothing.
+    pub(crate) async fn vouch(
+        &self,
+        node: &NodeId,
+        slots: SlotSet,
+        first: bool,
+    ) -> Result<Option<Vouched>, Fault> {
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let replicas = self.replicas.load(Ordering::Relaxed);
+        if first && replicas > 0 {
+            if replication::wait(&self.conn, replicas).await? {
+                return Ok(None);
+            }
+            // Those that have gone are not waited for by each batch; the end of the run looks again.
+            let left = replication::connected(&self.conn).await?;
+            self.replicas.store(left, Ordering::Relaxed);
+        }
+        Ok(Some(Vouched { node: node.clone(), history: self.history.clone(), slots }))
+    }
+}
