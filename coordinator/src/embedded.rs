@@ -102,7 +102,8 @@ pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunErro
 pub fn env(options: &Options) -> Env {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
     let outside = Outside::new([(options.job.clone(), options.reach())]);
-    let backups = Arc::new(Places::new(backup_place(options).map(|place| (options.job.clone(), place))));
+    let backups =
+        Arc::new(Places::new(backup_place(options).map(|place| (options.job.clone(), place)), None));
     let env = Env {
         outside: Arc::new(outside),
         backups,
@@ -163,9 +164,9 @@ pub async fn run(
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
     check_deletions(options, &survey.estimate)?;
-    if survey.spec.backup.is_some() {
+    if let Some(order) = &survey.spec.backup {
         let no_place = || BackupError::NoPlace(options.job.clone());
-        env.backups.of(&options.job).ok_or_else(no_place)?.check().await?;
+        env.backups.of(&options.job, order).ok_or_else(no_place)?.check().await?;
     }
     let records = env.records(survey.spec.run);
     let unlock = CancellationToken::new();

@@ -1,5 +1,6 @@
 //! Exit codes: a contract with scripts.
 
+use shared::backup::BackupError;
 use shared::cluster::{Fault, FaultKind};
 use shared::messages::CancelKind;
 use shared::result::{CleanupResult, Status};
@@ -45,24 +46,28 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
             of_fault(fault)
         }
-        RunError::Backup(e) if e.is_setting() => USAGE,
+        RunError::Backup(e) => of_backup(e),
         RunError::Survey(SurveyError::DbOnCluster(_) | SurveyError::NoDatabase { .. }) => USAGE,
         RunError::Survey(SurveyError::Rights { .. }) | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. }) => REFUSED,
         RunError::Survey(SurveyError::Replica { .. } | SurveyError::TooOld { .. } | SurveyError::NoSlots)
-        | RunError::Backup(_)
         | RunError::Drive(_)
         | RunError::Reporter(_)
         | RunError::Stage(..) => FAILED,
     }
 }
 
+/// The code where nothing can be saved, or what was saved cannot be read.
+#[must_use]
+pub fn of_backup(error: &BackupError) -> u8 {
+    if error.is_setting() { USAGE } else { FAILED }
+}
+
 /// The code for a restoration that put nothing back.
 #[must_use]
 pub fn of_restore(error: &RestoreError) -> u8 {
     match error {
-        RestoreError::Backup(e) if e.is_setting() => USAGE,
-        RestoreError::Backup(_) => FAILED,
+        RestoreError::Backup(e) => of_backup(e),
         RestoreError::Empty { .. } => USAGE,
         RestoreError::Redis(fault) => of_fault(fault),
     }

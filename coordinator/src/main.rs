@@ -17,7 +17,7 @@ use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
 use serde_json::json;
-use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings};
+use shared::config::{self, BackupPlace, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings};
 use shared::messages::Attempt;
 use tokio::runtime::Runtime;
 
@@ -192,6 +192,11 @@ async fn start(cli: &Cli, args: &RunArgs, how: Show) -> Result<u8, Ended> {
     }
     if args.detach && site.is_none() {
         let message = "`--detach` needs workers: say where NATS is with `--nats URL`, `NATS_URL` or `[nats]`";
+        return Err(Ended::new(exit::USAGE, message));
+    }
+    if let (Some((BackupPlace::Bucket(bucket), _)), None) = (&options.backup, &site) {
+        let message =
+            format!("`--backup nats://{bucket}` needs workers: say where NATS is with `--nats URL`");
         return Err(Ended::new(exit::USAGE, message));
     }
     let starter = starter(cli);

@@ -68,11 +68,11 @@ impl<'a> Saving<'a> {
         if !batch.groups.iter().any(|group| deletes(mode, group)) {
             return Ok(None);
         }
-        let Some(place) = env.backups.of(&spec.job) else {
+        let Some(place) = env.backups.of(&spec.job, order) else {
             return Err(BackupError::NoPlace(spec.job.clone()).into());
         };
         let (header, attempt) = (header(spec, batch), fastrand::u32(..));
-        let (place, pulse) = (place.clone(), Pulse::new(env));
+        let pulse = Pulse::new(env);
         Ok(Some(Self { env, batch, order, act, place, header, attempt, parts: 0, pulse }))
     }
 
@@ -285,10 +285,8 @@ pub(crate) async fn call(
 /// Notes beside what was saved of `batch` what became of it, so that nothing is put back that we did not delete. If
 /// that fails, it is not known, and said so when it is put back.
 pub(crate) async fn note(env: &Env, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) {
-    if spec.backup.is_none() {
-        return;
-    }
-    let Some(place) = env.backups.of(&spec.job) else { return };
+    let Some(order) = &spec.backup else { return };
+    let Some(place) = env.backups.of(&spec.job, order) else { return };
     let recorded: Vec<Recorded> = (0..)
         .zip(&receipt.groups)
         .map(|(group, of)| Recorded { group, outcomes: of.outcomes.clone() })

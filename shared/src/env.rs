@@ -129,7 +129,7 @@ impl Env {
             kept: true,
             tasks_at_once_max: nats.tasks_at_once_max(),
             outside: Arc::default(),
-            backups: Arc::default(),
+            backups: Arc::new(Places::new([], Some(nats))),
             telemetry: Arc::default(),
             pacers: Arc::new(Pacers::new(true)),
         }

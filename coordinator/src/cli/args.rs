@@ -18,8 +18,8 @@ pub use self::nats::NatsArgs;
 pub use self::place::{NetArgs, PlaceArgs};
 pub use self::restore::RestoreArgs;
 pub use self::scale::{
-    AttachArgs, DriveArgs, EventsArgs, NatsCommand, ReportArgs, RoleArgs, RunsCommand, ServeArgs, SetupArgs,
-    StatsArgs, WorkerArgs,
+    AttachArgs, DriveArgs, EventsArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs, RunsCommand, ServeArgs,
+    SetupArgs, StatsArgs, WorkerArgs,
 };
 use super::examples;
 
@@ -60,7 +60,7 @@ pub enum Command {
     Scanner(WorkerArgs),
     /// A worker that deletes what scanners found
     #[command(after_help = examples::ROLES)]
-    Reaper(WorkerArgs),
+    Reaper(ReaperArgs),
     /// A worker that makes results of what the others did
     #[command(after_help = examples::ROLES)]
     Reporter(RoleArgs),
@@ -226,7 +226,8 @@ impl Cli {
     /// The flags that say where Redis and NATS are, for the commands that have them.
     fn place(&self) -> Option<&PlaceArgs> {
         match &self.command {
-            Command::Scanner(worker) | Command::Reaper(worker) => Some(&worker.role.place),
+            Command::Scanner(worker) => Some(&worker.role.place),
+            Command::Reaper(reaper) => Some(&reaper.worker.role.place),
             Command::Reporter(role) => Some(&role.place),
             Command::Stats(stats) => Some(&stats.place),
             Command::Restore(restore) => Some(&restore.place),
@@ -258,8 +259,14 @@ impl Cli {
             return layer;
         }
         let mut layer = self.place_flags();
-        if let Command::Stats(stats) = &self.command {
-            layer.value("--state-dir", stats.state_dir.as_deref());
+        match &self.command {
+            Command::Stats(stats) => {
+                layer.value("--state-dir", stats.state_dir.as_deref());
+            }
+            Command::Reaper(reaper) => {
+                layer.value("--backup", reaper.backup.as_deref());
+            }
+            _ => {}
         }
         if let Some(net) = self.net() {
             net.nats.add_to(&mut layer);

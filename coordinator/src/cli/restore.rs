@@ -6,12 +6,14 @@ use reporter::{grouped, tidy, wrap};
 use shared::backup::Place;
 use shared::config::Settings;
 use shared::glob::Pattern;
+use shared::nats::{Nats, NatsAccess};
 use tokio_util::sync::CancellationToken;
 
 use super::args::RestoreArgs;
 use super::error::CommandError;
 use super::run::{Show, ask, print};
 use super::signals::Signals;
+use super::site::PATIENCE;
 use crate::exit;
 use crate::options;
 use crate::restore::{self, Account, RestoreOrder, Wanted};
@@ -28,7 +30,7 @@ const DAMAGES_SHOWN: usize = 20;
 /// # Errors
 /// When nothing can be put back.
 pub async fn restore(settings: &Settings, args: &RestoreArgs, show: Show) -> Result<u8, CommandError> {
-    let order = order(settings, args)?;
+    let order = order(settings, args).await?;
     let mut signals = Signals::catch()?;
     let found = restore::find(&order).await?;
     if !args.dry_run && !args.yes {
@@ -65,7 +67,7 @@ pub async fn restore(settings: &Settings, args: &RestoreArgs, show: Show) -> Res
     })
 }
 
-fn order(settings: &Settings, args: &RestoreArgs) -> Result<RestoreOrder, CommandError> {
+async fn order(settings: &Settings, args: &RestoreArgs) -> Result<RestoreOrder, CommandError> {
     let pattern = |text: &String| {
         let bad = |e| CommandError::Usage(format!("`--match {text}`: pattern `{text}` {e}"));
         Pattern::new(text.as_bytes()).map_err(bad)
@@ -73,7 +75,7 @@ fn order(settings: &Settings, args: &RestoreArgs) -> Result<RestoreOrder, Comman
     let patterns = args.matching.iter().map(pattern).collect::<Result<_, _>>()?;
     let Settings { redis, username, password, .. } = settings;
     Ok(RestoreOrder {
-        place: Place::directory(&args.from),
+        place: place(settings, &args.from).await?,
         run: args.run,
         wanted: Wanted { patterns, reason: args.reason.map(Into::into) },
         alias: settings.alias.value.clone(),
@@ -81,6 +83,16 @@ fn order(settings: &Settings, args: &RestoreArgs) -> Result<RestoreOrder, Comman
         replace: args.replace,
         dry_run: args.dry_run,
     })
+}
+
+async fn place(settings: &Settings, from: &str) -> Result<Place, CommandError> {
+    let Some(bucket) = from.strip_prefix("nats://") else { return Ok(Place::directory(from)) };
+    let no_nats =
+        || CommandError::Usage(format!("`{from}`: say where NATS is with `--nats URL` or `NATS_URL`"));
+    let nats = settings.nats.as_ref().ok_or_else(no_nats)?;
+    let access = NatsAccess::from_settings(nats);
+    let nats = Nats::connect(&access, "keysweep-restore", Some(PATIENCE)).await?;
+    Ok(Place::bucket(&nats, bucket))
 }
 
 fn plan(order: &RestoreOrder, files: usize, runs: usize, settings: &Settings) -> String {
