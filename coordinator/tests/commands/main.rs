@@ -5,6 +5,7 @@
 mod cli;
 
 mod aggressive;
+mod backup;
 mod demo;
 mod guards;
 mod help;

@@ -85,6 +85,11 @@ async fn every_right_on_a_standalone_server() {
     // Only who repairs keys gives them a TTL.
     refused(&place, "-pexpire", "+pexpire", &["--action", "expire", "--expire-ttl", "1h"]).await;
     refused(&place, "-select", "+select", &["--db", "3"]).await;
+    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/rights-backup");
+    // Of an earlier run of the tests, if it is there.
+    let _ = std::fs::remove_dir_all(folder);
+    refused(&place, "-dump", "+dump", &["--backup", folder]).await;
+    refused(&place, "-memory", "+memory|usage", &["--backup", folder]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     refused(&place, "~permissions:*", "~permissions:*", &[]).await;
     // Two are named at once, with the user who lacks them.
@@ -96,7 +101,16 @@ async fn every_right_on_a_standalone_server() {
     let looked = run(&place.url_of("looker"), &["--dry-run"]);
     assert_eq!(looked.exits(0).result("completed")["staleTTLKeys"], stale);
     user(&place, "keysweep", "").await;
-    assert_eq!(run(&place.url_of("keysweep"), &[]).exits(0).result("completed")["cleanedKeys"], stale);
+    let before = place.digest().await;
+    let ended = run(&place.url_of("keysweep"), &["--backup", folder]);
+    assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], stale);
+    // What was deleted comes back with the same rights.
+    let restore =
+        |user: &str| keysweep(&["restore", folder, "--yes", "--json", "--redis", &place.url_of(user)]).run();
+    user(&place, "poor", "-restore").await;
+    restore("poor").fails(4, &["has no permissions to", "the ACL rule `+restore`"]);
+    assert_eq!(restore("keysweep").exits(0).json()["restored"], stale);
+    assert_eq!(place.digest().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

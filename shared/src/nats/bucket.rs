@@ -69,11 +69,14 @@ impl Bucket {
         self.store.get_or_try_init(open).await
     }
 
-    /// Stores an object, as a whole.
+    /// Stores an object, as a whole; makes the bucket if it is missing.
     ///
     /// # Errors
     /// What NATS said.
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        if self.store.get().is_none() {
+            self.make().await?;
+        }
         let mut rest = bytes;
         self.open().await?.put(name, &mut rest).await.map(drop).map_err(|e| self.why(&e))
     }
