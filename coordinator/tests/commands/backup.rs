@@ -56,7 +56,6 @@ async fn places_that_cannot_be_used() {
     fs::create_dir(&empty).unwrap();
     restore(&place, &empty, &["--yes"]).fails(2, &["holds no backup", "`--backup` of `keysweep run`"]);
     restore(&place, "nats://bucket", &["--yes"]).fails(2, &["`nats://bucket`", "`--nats URL`"]);
-    restore(&place, &empty, &["--match", "", "--yes"]).fails(2, &["`--match `"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +143,7 @@ async fn what_a_person_sees() {
     let before = place.digest().await;
     let args = ["run", "--yes", "--grace", "0s", "--redis", place.url(), "--backup", &folder];
     let ended = keysweep(&args).run();
-    assert!(ended.exits(0).stdout.contains("`keysweep restore` puts deleted keys back"), "{ended}");
+    assert!(ended.exits(0).stdout.contains("  backup      in "), "{ended}");
     // Off a terminal, nobody can agree.
     restore(&place, &folder, &[]).fails(4, &["`--dry-run`", "`--yes`"]);
     let looked = restore(&place, &folder, &["--dry-run"]);
