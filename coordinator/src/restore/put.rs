@@ -59,7 +59,7 @@ impl Target {
         let replace = self.replace;
         let deployment = match self.database(db).await {
             Ok(deployment) => deployment,
-            Err(fault) => return Err(given_up(keys, fault, account)),
+            Err(fault) => return Err(given_up(&keys, fault, account)),
         };
         let (mut left, mut last) = (keys, None);
         for round in 0..RESTORE_ROUNDS_MAX {
@@ -84,7 +84,7 @@ impl Target {
             }
         }
         match last {
-            Some(fault) if !left.is_empty() => Err(given_up(left, fault, account)),
+            Some(fault) if !left.is_empty() => Err(given_up(&left, fault, account)),
             _ => Ok(()),
         }
     }
@@ -98,7 +98,7 @@ impl Target {
     }
 }
 
-fn given_up(keys: Vec<Back>, fault: Fault, account: &mut Account) -> Fault {
+fn given_up(keys: &[Back], fault: Fault, account: &mut Account) -> Fault {
     keys.iter().for_each(|_| account.fail(fault.to_string()));
     fault
 }
