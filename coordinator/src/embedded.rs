@@ -149,7 +149,7 @@ pub async fn run(
     let mut keeper = Crew::default();
     if options.rules.action.writes() {
         let lock =
-            job_lock::take(&options.lock_order(), records.clone(), survey.spec.run, &survey.spec.nodes)
+            job_lock::take(&options.lock_order(), records.clone(), &survey.spec)
                 .await?;
         let (records, unlock) = (records.clone(), unlock.clone());
         keeper.start("lock", async move {

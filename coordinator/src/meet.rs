@@ -2,7 +2,7 @@
 //! there what the run does. Reads only.
 
 use shared::cluster::node::{self, NodeStatus};
-use shared::cluster::{Conn, Deployment, Primary, preflight};
+use shared::cluster::{Conn, Deployment, Primary, preflight, way};
 use shared::messages::{Action, Lookups};
 
 use crate::inactive::ActivitySource;
@@ -17,6 +17,8 @@ pub(crate) struct Met<'a> {
     pub(crate) status: NodeStatus,
     /// Look-ups of ours since then.
     pub(crate) own: Lookups,
+    /// Why it runs no scripts, if a script would be needed and it does not.
+    pub(crate) scripts_refused: Option<String>,
 }
 
 /// Connects to a node, and checks that a run may do there what it will.
@@ -44,7 +46,17 @@ pub(crate) async fn meet<'a>(
         inactive: inactive.is_some(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
     };
-    let (lacking, own) = preflight::missing(&conn, &needs).await?;
+    let (mut lacking, own) = preflight::missing(&conn, &needs).await?;
+    let mut scripts_refused = None;
+    if writes {
+        match way::ask(&conn).await? {
+            Ok(allowed) => {
+                let refusal = |said| format!("redis at `{}` runs no scripts: {said}", conn.address());
+                scripts_refused = allowed.refusal.map(refusal);
+            }
+            Err(missing) => lacking.extend(missing),
+        }
+    }
     if !lacking.is_empty() {
         let all = |part: fn(&preflight::Missing) -> &str, by: &str| {
             lacking.iter().map(part).collect::<Vec<_>>().join(by)
@@ -56,5 +68,5 @@ pub(crate) async fn meet<'a>(
             rules: all(|missing| &missing.rule, " "),
         });
     }
-    Ok(Met { primary, conn, status, own })
+    Ok(Met { primary, conn, status, own, scripts_refused })
 }

@@ -188,6 +188,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     for (primary, there) in at_once(meeting.collect()).await {
         met.extend(down.unless_down(primary, there)?);
     }
+    let scripts_refused = met.iter().find_map(|there: &Met<'_>| there.scripts_refused.clone());
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
     let activity = match options.looks_for_inactive() {
         Some(order) => {
@@ -256,6 +257,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         attempt: options.attempt,
         activity_source: options.looks_for_inactive().map(|order| order.source.name()),
         inactive_refused: activity.refused,
+        scripts_refused,
         application: options.application.clone(),
         pace: options.pace,
     };

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::audit::{self, AuditEntry};
-use shared::cluster::guard::{self, Act, Mode, Verdict};
+use shared::cluster::guard::{self, Act, Answer, Means, Mode, Verdict};
 use shared::cluster::{Conn, Deployment, Fault, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{Group, NodePacing, ReapBatch, Receipt, RunSpec};
+use shared::messages::{Group, Lookups, NodePacing, ReapBatch, Receipt, RunSpec, Way};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -54,11 +54,12 @@ struct AtNode {
     ready: tokio::sync::Mutex<Option<Ready>>,
 }
 
-/// A node whose script is loaded.
+/// A node that is ready to be acted at.
 #[derive(Clone)]
 struct Ready {
-    /// The name of the script.
-    script: Vec<u8>,
+    /// The way of the run.
+    way: Way,
+    means: Means,
     /// Whether the node evicts keys.
     evicts: bool,
     /// The server's process.
@@ -77,12 +78,14 @@ struct Acting<'a> {
     delivery: Option<&'a Delivery>,
     /// How it was held back, if it was.
     pacing: Option<Box<NodePacing>>,
+    /// See [`Answer::beyond`].
+    beyond: Lookups,
 }
 
-/// How the script is called at one node.
+/// How one node is acted at.
 struct Call<'a> {
     conn: &'a Conn,
-    script: &'a [u8],
+    means: &'a Means,
     /// See [`Acting::first`].
     first: bool,
     keeps_ledgers: bool,
@@ -93,7 +96,7 @@ enum Acted {
     /// It is too early by so many milliseconds; nothing was done.
     Early(u64),
     /// All groups have their outcomes.
-    Done(Vec<Vec<Outcome>>, Option<Box<NodePacing>>),
+    Done(Vec<Vec<Outcome>>, Lookups, Option<Box<NodePacing>>),
 }
 
 impl Reaper {
@@ -138,10 +141,11 @@ impl Reaper {
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            Acted::Done(outcomes, pacing) => {
+            Acted::Done(outcomes, beyond, pacing) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let cause = cancel.map(|cancel| cancel.cause);
-                let receipt = receipt(batch, outcomes, act.idle_ms.is_some(), cause);
+                let mut receipt = receipt(batch, outcomes, act.idle_ms.is_some(), cause);
+                receipt.lookups += beyond;
                 self.store(&spec, batch, &Receipt { pacing, ..receipt }).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
@@ -177,7 +181,8 @@ impl Reaper {
             }
         };
         let outcomes = vec![Vec::new(); batch.groups.len()];
-        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None };
+        let beyond = Lookups::default();
+        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None, beyond };
         for (node, chunks) in nodes {
             match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
                 Ok(None) => {}
@@ -189,10 +194,10 @@ impl Reaper {
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Acted::Done(acting.outcomes, acting.pacing))
+        Ok(Acted::Done(acting.outcomes, acting.beyond, acting.pacing))
     }
 
-    /// Runs the script for the chunks of one node. `Some(ms)` if it is too early.
+    /// Acts on the chunks of one node. `Some(ms)` if it is too early.
     async fn act_at(
         &self,
         deployment: &Arc<Deployment>,
@@ -206,7 +211,7 @@ impl Reaper {
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
         let conn = deployment.conn(node).await?;
-        let Ready { script, evicts, process } = at_node.ready(&conn, deployment).await?;
+        let Ready { means, evicts, process, .. } = at_node.ready(&conn, deployment, spec.way()).await?;
         ours::check_process(spec, node, &process)?;
         let now_ms = node::time_ms(&conn).await?;
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
@@ -224,7 +229,7 @@ impl Reaper {
             }
             _ => None,
         };
-        let call = Call { conn: &conn, script: &script, first, keeps_ledgers: !evicts };
+        let call = Call { conn: &conn, means: &means, first, keeps_ledgers: !evicts };
         for chunk in chunks {
             if let Some(early) = self.call(&call, chunk, paced.as_mut(), acting).await? {
                 return Ok(Some(early));
@@ -235,7 +240,7 @@ impl Reaper {
         Ok(None)
     }
 
-    /// Runs the script for the groups of one chunk, in as many pieces as the pace of the run allows. `Some(ms)` if it is
+    /// Acts on the groups of one chunk, in as many pieces as the pace of the run allows. `Some(ms)` if it is
     /// too early, or the run is to stop: what was done then stands in the ledgers.
     async fn call(
         &self,
@@ -256,13 +261,14 @@ impl Reaper {
                 None => None,
             };
             let asked = Instant::now();
-            let verdicts = guard::call(call.conn, call.script, batch.window(), acting.mode, groups).await?;
+            let answers = call.means.call(call.conn, batch.window(), acting.mode, groups).await?;
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
             if let Some(turn) = turn {
                 turn.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());
             }
-            for ((number, group), verdict) in groups.iter().zip(verdicts) {
-                let verdict = verdict?;
+            for ((number, group), answer) in groups.iter().zip(answers) {
+                let Answer { verdict, beyond } = answer?;
+                acting.beyond += beyond;
                 if let Verdict::Early(ms) = verdict {
                     return Ok(Some(ms));
                 }
@@ -327,14 +333,14 @@ fn route<'a>(
 }
 
 impl AtNode {
-    async fn ready(&self, conn: &Conn, deployment: &Deployment) -> Result<Ready, Fault> {
+    async fn ready(&self, conn: &Conn, deployment: &Deployment, way: Way) -> Result<Ready, Fault> {
         let mut ready = self.ready.lock().await;
-        if let Some(ready) = &*ready {
+        if let Some(ready) = ready.as_ref().filter(|ready| ready.way == way) {
             return Ok(ready.clone());
         }
-        let script = guard::load(conn).await?;
+        let means = Means::prepare(conn, way).await?;
         let status = node::status(conn, deployment.db()).await?;
-        Ok(ready.insert(Ready { script, evicts: status.evicts, process: status.process }).clone())
+        Ok(ready.insert(Ready { way, means, evicts: status.evicts, process: status.process }).clone())
     }
 }
 
@@ -362,7 +368,7 @@ impl Handler for Reaper {
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
         let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
-            Ok(Acted::Done(outcomes, _)) => Some(outcomes),
+            Ok(Acted::Done(outcomes, ..)) => Some(outcomes),
             // A server that answers, but takes no writes, still says what it has done.
             Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
             _ => None,

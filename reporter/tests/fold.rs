@@ -56,6 +56,7 @@ fn spec(run: RunId) -> RunSpec {
         started_by: "a test".to_owned(),
         attempt: Attempt::default(),
         activity_source: None,
+        scripts_refused: None,
         inactive_refused: None,
         application: Application::default(),
         pace: Pace::default(),

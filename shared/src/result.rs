@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
-use crate::messages::Attempt;
+use crate::messages::{Attempt, Way};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 
 /// The version of the shape below. It grows when a field changes its meaning or goes.
@@ -106,6 +106,9 @@ pub struct CleanupResult {
     /// How the run was held back for the sake of others.
     #[serde(default)]
     pub pacing: Pacing,
+    /// How candidates were checked and acted on.
+    #[serde(default)]
+    pub way: Way,
     /// What became of every candidate.
     pub accounting: Accounting,
     /// What was read.

@@ -75,6 +75,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let refused = format!("Aggressive cleanup is REFUSED: {why}");
         let _ = writeln!(page, "  {}", wrap(&refused, 2));
     }
+    if let Some(why) = &survey.spec.scripts_refused {
+        let way = format!("{why}; transactions would check and delete keys instead");
+        let _ = writeln!(page, "  {}", wrap(&way, 2));
+    }
     if !survey.missing.is_empty() {
         let missing = format!("NOT COVERED, because nobody serves them: slots {}", survey.missing);
         let _ = writeln!(page, "  {}", wrap(&missing, 2));
@@ -141,6 +145,8 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "activitySource": survey.spec.activity_source,
         "activeUsers": survey.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
         "aggressiveCleanupRefused": survey.spec.inactive_refused,
+        "way": survey.spec.way(),
+        "scriptsRefused": survey.spec.scripts_refused,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),
         "percent": estimate.percent(),

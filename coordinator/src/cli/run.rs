@@ -158,6 +158,9 @@ async fn attempt_once(
     if let Some(why) = &looked.spec.inactive_refused {
         tracing::warn!("[{name}] Aggressive cleanup was refused: {why}");
     }
+    if let Some(why) = &looked.spec.scripts_refused {
+        tracing::warn!("[{name}] Transactions are used instead of the script: {why}");
+    }
     if let (Some(net), Some((_, starter))) = (&net, start.workers) {
         return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
     }

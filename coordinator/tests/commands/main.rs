@@ -21,3 +21,4 @@ mod rights;
 mod roles;
 mod signals;
 mod stats;
+mod without_scripts;

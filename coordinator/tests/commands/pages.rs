@@ -13,7 +13,7 @@ use shared::cluster::Access;
 use shared::cluster::health::Look;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Application, Attempt, Guards, Pace, Rules, RunSpec};
+use shared::messages::{Action, Application, Attempt, Guards, Pace, Rules, RunSpec, Way};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
@@ -87,6 +87,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         alerts: Vec::new(),
         metrics: Metrics::default(),
         inactive: InactiveCaches::default(),
+        way: Way::Script,
         pacing: Pacing {
             sentence:
                 "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
@@ -196,6 +197,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             started_by: "a test".to_owned(),
             attempt: Attempt::default(),
             activity_source: None,
+            scripts_refused: None,
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),

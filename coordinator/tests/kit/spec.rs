@@ -37,6 +37,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         started_by: options.started_by.clone(),
         attempt: options.attempt,
         activity_source: None,
+        scripts_refused: None,
         inactive_refused: None,
         application: options.application.clone(),
         pace: options.pace,

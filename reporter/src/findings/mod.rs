@@ -32,6 +32,8 @@ pub struct Facts {
     pub aggressive: bool,
     /// Why they are not, although it was asked for.
     pub aggressive_refused: Option<String>,
+    /// Why the servers run no scripts, if they do not.
+    pub scripts_refused: Option<String>,
     /// The fullest primary's memory, 0 to 100 % of its limit.
     pub memory_usage_percent: Option<f64>,
     /// Keys without TTL found.
@@ -60,7 +62,7 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     run::stale,
     run::stopped,
     run::not_covered,
@@ -71,6 +73,7 @@ const RULES: [Rule; 18] = [
     run::dead_letters,
     run::approximate,
     run::aggressive_refused,
+    run::scripts_refused,
     cache::hit_rate,
     cache::hit_rate_problem,
     cache::low_ttl,

@@ -87,6 +87,14 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
     facts.aggressive_refused.iter().map(found).collect()
 }
 
+pub(super) fn scripts_refused(facts: &Facts) -> Vec<Finding> {
+    let found = |why: &String| {
+        let sentence = format!("{why}; keys were checked and deleted in transactions instead, which is slower");
+        issue("scripts-refused", Severity::Info, sentence, [])
+    };
+    facts.scripts_refused.iter().map(found).collect()
+}
+
 fn some(is: bool, finding: impl FnOnce() -> Finding) -> Vec<Finding> {
     if is { vec![finding()] } else { Vec::new() }
 }

@@ -9,7 +9,7 @@
 
 mod parts;
 
-use shared::messages::Attempt;
+use shared::messages::{Attempt, Way};
 use shared::metrics::{HitPoint, InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
@@ -74,6 +74,7 @@ pub fn example() -> CleanupResult {
             near_expiry: 92,
             unknown_user: 17,
         },
+        way: Way::Script,
         pacing: Pacing::default(),
         accounting,
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },

@@ -133,6 +133,12 @@ impl Conn {
         Lister::connect(info, &self.address, name).await
     }
 
+    /// Another connection to the same server that nobody else uses: for what is of one connection, such as watches.
+    pub async fn anew(&self) -> Result<Self, Fault> {
+        let (info, name) = &*self.origin;
+        Self::connect(info.clone(), name).await
+    }
+
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -1,10 +1,18 @@
-//! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact.
+//! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact, and
+//! `guard/transactions.rs` for servers that run no scripts.
+
+mod judge;
+mod means;
+mod transactions;
 
 use redis::Value;
 use tokio::time::Instant;
 
+pub use self::means::{Answer, Means};
+pub(super) use self::transactions::transaction;
 use super::conn::{Batch, Conn};
 use super::fault::Fault;
+use super::scripts;
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use crate::outcome::Outcome;
@@ -105,11 +113,7 @@ pub struct Ledger {
 
 /// Loads the script and returns the name by which calls refer to it.
 pub async fn load(conn: &Conn) -> Result<Vec<u8>, Fault> {
-    match conn.command(&[b"SCRIPT", b"LOAD", SCRIPT.as_bytes()]).await? {
-        Value::BulkString(sha) => Ok(sha),
-        Value::SimpleString(sha) => Ok(sha.into_bytes()),
-        _ => Err(Fault::unexpected(conn.address(), "SCRIPT LOAD")),
-    }
+    scripts::load(conn, SCRIPT).await
 }
 
 /// Calls the script for several groups in one write. A group whose call failed has its fault in its place.
@@ -147,7 +151,10 @@ pub async fn recall(
     replies
         .map(|(reply, (_, group))| match reply {
             Value::Nil => Ok(None),
-            reply => verdict(conn, &reply, group.keys.len()).map(Some),
+            reply => match judge::closed(reply) {
+                Some(reply) => verdict(conn, &reply, group.keys.len()).map(Some),
+                None => Ok(None),
+            },
         })
         .collect()
 }

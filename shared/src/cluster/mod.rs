@@ -15,8 +15,10 @@ mod nodes_text;
 pub mod ours;
 mod parse_error;
 pub mod preflight;
+mod scripts;
 mod shards;
 mod text;
+pub mod way;
 pub mod weigh;
 
 pub use conn::{Access, Batch, Conn};

@@ -187,7 +187,7 @@ pub async fn time_ms(conn: &Conn) -> Result<u64, Fault> {
 }
 
 /// What TIME answered, in milliseconds since the epoch.
-fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, Fault> {
+pub(super) fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, Fault> {
     let unexpected = || conn.fault(reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "TIME"));
     let redis::Value::Array(parts) = reply else { return Err(unexpected()) };
     let part = |n: usize| match parts.get(n) {

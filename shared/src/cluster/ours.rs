@@ -70,6 +70,7 @@ mod tests {
             started_by: "a test".to_owned(),
             attempt: Attempt::default(),
             activity_source: None,
+            scripts_refused: None,
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),

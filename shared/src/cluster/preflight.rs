@@ -59,7 +59,7 @@ pub struct Needs<'a> {
     pub idle: bool,
 }
 
-/// The rights that a run needs on a node. `absent` is the name of a key that does not exist.
+/// The rights that a run needs on a node, but for those of its way to act (`way.rs`). `absent` is the name of a key that does not exist.
 fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
     let mut all = vec![
         question("INFO server", "+info"),
@@ -82,10 +82,6 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         all.push(question(&format!("SET {absent} x XX"), "+set"));
         all.push(question(&format!("GET {absent}"), "+get"));
         all.push(question(&format!("UNLINK {absent}"), "+unlink"));
-        all.push(args(vec![b"EVAL".to_vec(), b"return 1".to_vec(), b"0".to_vec()], "+eval"));
-        all.push(question("EVALSHA 0000000000000000000000000000000000000000 0", "+evalsha"));
-        let load = vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()];
-        all.push(args(load, "+script|load"));
     }
     if needs.expires {
         all.push(question(&format!("PEXPIRE {absent} 60000"), "+pexpire"));

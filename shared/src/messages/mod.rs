@@ -15,7 +15,7 @@ use crate::slot::SlotSet;
 pub use pacing::NodePacing;
 pub use spec::{
     Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
-    Rules, RunSpec,
+    Rules, RunSpec, Way,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};

@@ -162,6 +162,28 @@ pub struct RunSpec {
     /// How fast it may go.
     #[serde(default)]
     pub pace: Pace,
+    /// Why the servers run no scripts, if they do not: see [`RunSpec::way`].
+    #[serde(default)]
+    pub scripts_refused: Option<String>,
+}
+
+impl RunSpec {
+    /// How candidates are checked and acted on.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        if self.scripts_refused.is_some() { Way::Transactions } else { Way::Script }
+    }
+}
+
+/// How candidates are checked and acted on at their nodes: chosen when a run is planned, for all of its nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// By a script: check and effect in one step.
+    #[default]
+    Script,
+    /// By transactions that the server refuses if what was checked has changed: for servers that run no scripts.
+    Transactions,
 }
 
 /// How fast a run may go. Without either limit, at full speed.

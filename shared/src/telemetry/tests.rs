@@ -9,7 +9,7 @@ use super::*;
 use crate::cluster::FaultKind;
 use crate::config::Secret;
 use crate::ids::{BatchId, NodeId, RunId};
-use crate::messages::{Attempt, GroupReceipt, Lookups, Reason};
+use crate::messages::{Attempt, GroupReceipt, Lookups, Reason, Way};
 use crate::metrics::{self, InactiveCaches, Severity};
 use crate::outcome::Outcome;
 use crate::result::{Accounting, Coverage, CurrentMetrics, Pacing, SCHEMA_VERSION, Status};
@@ -101,6 +101,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         alerts: Vec::new(),
         metrics: metrics::Metrics::default(),
         inactive: InactiveCaches::default(),
+        way: Way::Script,
         pacing: Pacing::default(),
         accounting: Accounting::default(),
         coverage: Coverage::default(),

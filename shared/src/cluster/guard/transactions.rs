@@ -1,0 +1,337 @@
+//! Guarded deletion on servers that run no scripts: the same answers as those of `guard.lua`, in two writes.
+//!
+//! The first write makes the ledger with a `?` for each candidate (nothing was done yet), watches ledger and
+//! candidates, and reads the clock, the ledger, and when each candidate expires. What is to become of them follows
+//! from that (`judge.rs`). The second write is a transaction: the letters into the ledger, and the effect. The server
+//! refuses it as a whole if anything that is watched has changed meanwhile, so what was read still held when it acted:
+//!
+//! - a candidate that was written, given a TTL, made or removed: its group is halved and read again; a single one that
+//!   changes each time is in use, and spared;
+//! - another attempt at the batch, which writes the same ledger: of two, one is refused, and reads then what the other
+//!   has done;
+//! - a batch that became too old meanwhile: its ledger expires at that moment, and a key that expires has changed.
+//!   A ledger that is evicted or removed has changed as well.
+//!
+//! Beyond what the script does, a ledger may be done in part, when its keys were halved: the next attempt goes on where
+//! it stands. Watches belong to a connection, so each group has one to itself while it is worked on; one that did not
+//! come to its end is closed, which drops its watches.
+//!
+//! Limitations: reading a key is no change, so a key that is idle when it is looked at and read before the transaction
+//! is deleted all the same. And a full memory takes no ledger, so there is no effect either.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, stream};
+use redis::Value;
+
+use super::judge::{OPEN, Order, Reading};
+use super::{Answer, Mode, Verdict, Window, ledger_key, lookups};
+use crate::cluster::conn::{Batch, Conn};
+use crate::cluster::fault::{Fault, FaultKind};
+use crate::cluster::node::server_time;
+use crate::messages::{Group, Lookups};
+use crate::outcome::Outcome;
+
+/// Groups that are worked on side by side, on a connection each.
+const GROUPS_AT_ONCE: usize = 4;
+
+/// How often a single key that changes each time is read again, before it is spared.
+const TRIES_MAX: u32 = 10;
+
+/// Connections to one server that carry nothing else.
+#[derive(Clone, Default)]
+pub struct Desk {
+    free: Arc<Mutex<Vec<Conn>>>,
+}
+
+impl Desk {
+    async fn take(&self, conn: &Conn) -> Result<Conn, Fault> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match free {
+            Some(free) => Ok(free),
+            None => conn.anew().await,
+        }
+    }
+
+    fn give_back(&self, conn: Conn) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+    }
+
+    /// See [`super::Means::call`].
+    pub(super) async fn call<'g>(
+        &self,
+        conn: &Conn,
+        window: Window,
+        mode: Mode,
+        groups: &[(usize, &'g Group)],
+    ) -> Vec<Result<Answer, Fault>> {
+        let one = |(number, group): &(usize, &'g Group)| self.act(conn, window, mode, *number, group);
+        let all: Vec<_> = groups.iter().map(one).collect();
+        stream::iter(all).buffered(GROUPS_AT_ONCE).collect().await
+    }
+
+    async fn act(
+        &self,
+        conn: &Conn,
+        window: Window,
+        mode: Mode,
+        number: usize,
+        group: &Group,
+    ) -> Result<Answer, Fault> {
+        let own = self.take(conn).await?;
+        let ledger = ledger_key(window.run, window.batch, number, group.slot);
+        let mut work = Work::new(&own, window, ledger, Order::of(mode, group), group);
+        let answer = work.finish().await?;
+        if !work.watching {
+            self.give_back(own.clone());
+        }
+        Ok(answer)
+    }
+}
+
+/// What one pass over a group came to.
+enum Pass {
+    /// What it wanted to do is done. Something may be left.
+    Done,
+    /// Something had changed; nothing was done.
+    Changed,
+    /// There is nothing more to do.
+    End(Verdict),
+}
+
+/// A group that is worked on.
+struct Work<'a> {
+    conn: &'a Conn,
+    window: Window,
+    ledger: Vec<u8>,
+    order: Order<'a>,
+    group: &'a Group,
+    /// The letters as far as we know them.
+    letters: Vec<u8>,
+    /// Whether this call did any of it.
+    acted: bool,
+    /// Whether the connection may watch something.
+    watching: bool,
+    made: Lookups,
+}
+
+impl<'a> Work<'a> {
+    fn new(conn: &'a Conn, window: Window, ledger: Vec<u8>, order: Order<'a>, group: &'a Group) -> Self {
+        let letters = vec![OPEN; group.keys.len()];
+        let made = Lookups::default();
+        Self { conn, window, ledger, order, group, letters, acted: false, watching: false, made }
+    }
+
+    /// Works until each candidate has its letter.
+    async fn finish(&mut self) -> Result<Answer, Fault> {
+        let count = self.group.keys.len();
+        let (mut step, mut tries) = (count.max(1), 0);
+        // Each pass gets something done, halves the step, or is one of the tries of a key.
+        for _ in 0..count * (TRIES_MAX as usize + 2) + 64 {
+            let open: Vec<usize> = (0..count).filter(|index| self.letters[*index] == OPEN).collect();
+            let next = &open[..step.min(open.len())];
+            let given_up = next.len() == 1 && tries >= TRIES_MAX;
+            match self.pass(next, given_up).await? {
+                Pass::End(verdict) => return Ok(self.answer(verdict)),
+                Pass::Done => (step, tries) = (step.saturating_mul(2).min(count.max(1)), 0),
+                Pass::Changed if next.len() > 1 => (step, tries) = (next.len() / 2, 0),
+                Pass::Changed => tries += 1,
+            }
+        }
+        let why = "the ledger of the batch does not stay; is the server evicting keys?";
+        Err(Fault::new(FaultKind::NotReady, self.conn.address(), why))
+    }
+
+    fn answer(&self, verdict: Verdict) -> Answer {
+        let known = match (&verdict, self.order) {
+            (Verdict::Outcomes(outcomes), _) => lookups(self.group.reason, self.order.asks_idle(), outcomes),
+            _ => Lookups::default(),
+        };
+        let beyond = Lookups {
+            hits: self.made.hits.saturating_sub(known.hits),
+            misses: self.made.misses.saturating_sub(known.misses),
+        };
+        Answer { verdict, beyond }
+    }
+
+    /// Reads the candidates `next` and does what is to be done; spares them unread if they are `given_up`.
+    async fn pass(&mut self, next: &[usize], given_up: bool) -> Result<Pass, Fault> {
+        let looked = if given_up || !self.order.acts() { &[] } else { next };
+        let Some(seen) = self.look(looked).await? else { return Ok(Pass::Changed) };
+        if seen.now_ms >= self.window.not_after_ms {
+            return Ok(Pass::End(self.late()));
+        }
+        if self.order.acts() && seen.now_ms < self.window.not_before_ms {
+            // A ledger in which nothing is recorded goes, unless it has changed meanwhile.
+            if seen.ledger.iter().all(|letter| *letter == OPEN) {
+                self.transact(&[vec![b"UNLINK".to_vec(), self.ledger.clone()]]).await?;
+            }
+            return Ok(Pass::End(Verdict::Early(self.window.not_before_ms - seen.now_ms)));
+        }
+        if seen.ledger.len() != self.letters.len() {
+            // Voided, because of an effect that was refused.
+            return if seen.ledger.is_empty() {
+                Ok(Pass::End(Verdict::Incomplete))
+            } else {
+                Err(Fault::unexpected(self.conn.address(), "GET"))
+            };
+        }
+        // Whatever this call did is known, even if the ledger was lost since.
+        for (ours, theirs) in self.letters.iter_mut().zip(&seen.ledger) {
+            if *ours == OPEN {
+                *ours = *theirs;
+            }
+        }
+        if !self.letters.contains(&OPEN) {
+            let outcomes: Option<Vec<Outcome>> =
+                self.letters.iter().map(|letter| Outcome::from_letter(*letter)).collect();
+            let outcomes = outcomes.ok_or_else(|| Fault::unexpected(self.conn.address(), "GET"))?;
+            return Ok(Pass::End(Verdict::Outcomes(outcomes)));
+        }
+        let mut letters = self.letters.clone();
+        for (at, index) in next.iter().enumerate().filter(|(_, index)| self.letters[**index] == OPEN) {
+            letters[*index] = match seen.readings.get(at) {
+                Some(reading) => self.order.letter(*index, *reading, seen.now_ms),
+                None if self.order.acts() => Outcome::Spared.letter() as u8,
+                None => self.order.letter(*index, Reading { expiry: 0, idle_s: None }, seen.now_ms),
+            };
+        }
+        if !self.carry_out(&letters).await? {
+            return Ok(Pass::Changed);
+        }
+        self.acted = true;
+        self.letters = letters;
+        if self.letters.contains(&OPEN) {
+            return Ok(Pass::Done);
+        }
+        let outcomes = self.letters.iter().filter_map(|letter| Outcome::from_letter(*letter)).collect();
+        Ok(Pass::End(Verdict::Outcomes(outcomes)))
+    }
+
+    /// It is too late: what this call has done is known, whatever the ledger would have said of the rest.
+    fn late(&self) -> Verdict {
+        if !self.acted {
+            return Verdict::Late;
+        }
+        let known = |letter: &u8| Outcome::from_letter(*letter).unwrap_or(Outcome::Unconfirmed);
+        Verdict::Outcomes(self.letters.iter().map(known).collect())
+    }
+
+    /// The first write: makes the ledger if there is none, watches, reads. `None` if the ledger went at once.
+    async fn look(&mut self, next: &[usize]) -> Result<Option<Seen>, Fault> {
+        let (open, end) = (vec![OPEN; self.letters.len()], self.window.not_after_ms.to_string());
+        let keys = || next.iter().filter_map(|index| self.group.keys.get(*index)).map(|key| key.as_bytes());
+        let mut batch = Batch::new();
+        batch.add(&[b"SET", &self.ledger, &open, b"NX", b"PXAT", end.as_bytes()]);
+        batch.add(&[[b"WATCH".as_slice(), &self.ledger].as_slice(), &keys().collect::<Vec<_>>()].concat());
+        batch.add(&[b"TIME"]);
+        batch.add(&[b"GET", &self.ledger]);
+        for key in keys() {
+            batch.add(&[self.order.looks_with(), key]);
+            if self.order.asks_idle() {
+                batch.add(&[b"OBJECT", b"IDLETIME", key]);
+            }
+        }
+        self.watching = true;
+        let mut replies = self.conn.batch(batch).await?.into_iter();
+        let unexpected = |command| Fault::unexpected(self.conn.address(), command);
+        for command in ["SET", "WATCH"] {
+            let reply = replies.next().ok_or_else(|| unexpected(command))?;
+            if let Some(fault) = self.conn.fault(&reply) {
+                return Err(fault);
+            }
+        }
+        let now_ms = server_time(self.conn, &replies.next().ok_or_else(|| unexpected("TIME"))?)?;
+        let ledger = match replies.next() {
+            Some(Value::BulkString(letters)) => Some(letters),
+            Some(Value::Nil) => None,
+            Some(other) => return Err(self.conn.fault(&other).unwrap_or_else(|| unexpected("GET"))),
+            None => return Err(unexpected("GET")),
+        };
+        self.made.hits += u64::from(ledger.is_some());
+        self.made.misses += u64::from(ledger.is_none());
+        let mut readings = Vec::with_capacity(next.len());
+        for _ in next {
+            let expiry = match replies.next() {
+                Some(Value::Int(expiry)) => expiry,
+                Some(other) => return Err(self.conn.fault(&other).unwrap_or_else(|| unexpected("PTTL"))),
+                None => return Err(unexpected("PTTL")),
+            };
+            let mut asked = 1;
+            let idle_s = if self.order.asks_idle() {
+                asked = 2;
+                match replies.next() {
+                    Some(Value::Int(seconds)) => Some(seconds.unsigned_abs()),
+                    // It is gone, or the server does not know, which it says after it has looked the key up.
+                    _ => None,
+                }
+            } else {
+                None
+            };
+            let counter = if expiry == -2 { &mut self.made.misses } else { &mut self.made.hits };
+            *counter += asked;
+            readings.push(Reading { expiry, idle_s });
+        }
+        // A ledger that is gone because its time has come is no riddle.
+        let late = now_ms >= self.window.not_after_ms;
+        Ok(match ledger {
+            Some(ledger) => Some(Seen { now_ms, ledger, readings }),
+            None if late => Some(Seen { now_ms, ledger: Vec::new(), readings }),
+            None => None,
+        })
+    }
+
+    /// The second write. `false` if something had changed, and nothing was done.
+    async fn carry_out(&mut self, letters: &[u8]) -> Result<bool, Fault> {
+        let effects = self.order.effects(self.group, &self.letters, letters);
+        let record = [b"SET".to_vec(), self.ledger.clone(), letters.to_vec(), b"KEEPTTL".to_vec()];
+        let mut commands = vec![record.to_vec()];
+        commands.extend(effects);
+        let Some(refused) = self.transact(&commands).await? else { return Ok(false) };
+        let Some(refused) = refused else { return Ok(true) };
+        // The server began, and refused a part: what was recorded is not true then.
+        self.conn.command(&[b"SET", &self.ledger, b"", b"XX", b"KEEPTTL"]).await?;
+        Err(refused)
+    }
+
+    /// Ends the watch of the connection, too.
+    async fn transact(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Option<Option<Fault>>, Fault> {
+        let done = transaction(self.conn, commands).await?;
+        self.watching = false;
+        Ok(done)
+    }
+}
+
+/// What the first write saw.
+struct Seen {
+    now_ms: u64,
+    ledger: Vec<u8>,
+    readings: Vec<Reading>,
+}
+
+/// Sends `commands` as one transaction. `None` if something that the connection watches had changed, so that nothing
+/// was done; otherwise it was, but for the fault of a command that failed.
+///
+/// # Errors
+/// When it was refused as a whole.
+pub(in crate::cluster) async fn transaction(
+    conn: &Conn,
+    commands: &[Vec<Vec<u8>>],
+) -> Result<Option<Option<Fault>>, Fault> {
+    let mut batch = Batch::new();
+    batch.add(&[b"MULTI"]);
+    for command in commands {
+        batch.add(&command.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+    batch.add(&[b"EXEC"]);
+    let replies = conn.batch(batch).await?;
+    // The first fault says why; that of EXEC only says that there was one.
+    if let Some(fault) = replies.iter().find_map(|reply| conn.fault(reply)) {
+        return Err(fault);
+    }
+    match replies.last() {
+        Some(Value::Nil) => Ok(None),
+        Some(Value::Array(done)) => Ok(Some(done.iter().find_map(|reply| conn.fault(reply)))),
+        _ => Err(Fault::unexpected(conn.address(), "EXEC")),
+    }
+}
