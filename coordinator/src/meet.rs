@@ -43,7 +43,8 @@ pub(crate) async fn meet<'a>(
         writes,
         expires: matches!(options.rules.action, Action::Expire { .. }),
         patterns: &options.rules.patterns,
-        inactive: inactive.is_some(),
+        // Where it is not known at all, inactive users are not looked for.
+        inactive: inactive.is_some() && status.tells_expiry,
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
     };
     let (mut lacking, own) = preflight::missing(&conn, &needs).await?;

@@ -49,7 +49,7 @@ pub enum SurveyError {
     },
     /// The server is too old.
     #[error(
-        "redis at `{address}` is {version}; this version of keysweep needs Redis 7.0 or newer, or Valkey"
+        "redis at `{address}` is {version}; this version of keysweep needs Redis 6.2 or newer, or Valkey"
     )]
     TooOld {
         /// The server.
