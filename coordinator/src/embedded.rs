@@ -148,9 +148,7 @@ pub async fn run(
     let unlock = CancellationToken::new();
     let mut keeper = Crew::default();
     if options.rules.action.writes() {
-        let lock =
-            job_lock::take(&options.lock_order(), records.clone(), &survey.spec)
-                .await?;
+        let lock = job_lock::take(&options.lock_order(), records.clone(), &survey.spec).await?;
         let (records, unlock) = (records.clone(), unlock.clone());
         keeper.start("lock", async move {
             if let Some(why) = JobLock::keep(lock, unlock).await? {

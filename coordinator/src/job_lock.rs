@@ -73,11 +73,7 @@ impl Options {
 
 /// Takes the lock of the job, waiting for it as long as the order says and the run is not stopped. It lives at one
 /// of the nodes that the survey found usable.
-pub(crate) async fn take(
-    order: &LockOrder,
-    records: Records,
-    spec: &RunSpec,
-) -> Result<JobLock, LockError> {
+pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) -> Result<JobLock, LockError> {
     let (run, way) = (spec.run, spec.way());
     let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
     let since = Timestamp::now().to_string();

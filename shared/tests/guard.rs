@@ -151,7 +151,10 @@ async fn the_ledger_lives_until_the_batch_may_no_longer_act(way: Way) {
     let before = node::time_ms(&bench.conn).await.unwrap();
     let left = bench.number(&[b"PTTL", &ledger]).await.unsigned_abs();
     let after = node::time_ms(&bench.conn).await.unwrap();
-    assert!((before + left..=after + left + 1).contains(&bench.window.not_after_ms), "{before} {left} {after}");
+    assert!(
+        (before + left..=after + left + 1).contains(&bench.window.not_after_ms),
+        "{before} {left} {after}"
+    );
     assert_eq!(bench.conn.command(&[b"GET", &ledger]).await.unwrap(), Reply::BulkString(b"d".to_vec()));
     let ledgers = [7, 8].map(|group| Ledger { batch: bench.window.batch, group, slot: bench.group.slot });
     let dropped = guard::drop_ledgers(&bench.conn, bench.window.run, &ledgers, Breaks::NONE).await.unwrap();

@@ -126,7 +126,11 @@ async fn an_attempt_goes_on_where_another_one_was_cut_off() {
     conn.words("DEL key:0").await.unwrap();
     conn.command(&[b"SET", &ledger, b"d?s?", b"PXAT", end.as_bytes()]).await.unwrap();
     let recalled = guard::recall(&conn, window, &[(0, &group)]).await.unwrap();
-    assert_eq!(recalled, [Some(Verdict::Outcomes(vec![Deleted, Failed, Spared, Failed]))], "nothing was done");
+    assert_eq!(
+        recalled,
+        [Some(Verdict::Outcomes(vec![Deleted, Failed, Spared, Failed]))],
+        "nothing was done"
+    );
     let means = Means::prepare(&conn, Way::Transactions).await.unwrap();
     assert_eq!(delete(&means, &conn, window, &group).await, [Deleted, Deleted, Spared, Deleted]);
     assert_eq!(conn.words("EXISTS key:1 key:2 key:3").await.unwrap(), Reply::Int(1), "key:2 was spared");
@@ -157,7 +161,12 @@ async fn a_transaction_is_refused_once_its_ledger_has_expired_or_is_gone() {
             conn.words("UNLINK ledger").await.unwrap();
         }
         let mut batch = Batch::new();
-        for command in [&[b"MULTI".as_slice()][..], &[b"SET", b"ledger", b"d", b"KEEPTTL"], &[b"UNLINK", b"key"], &[b"EXEC"]] {
+        for command in [
+            &[b"MULTI".as_slice()][..],
+            &[b"SET", b"ledger", b"d", b"KEEPTTL"],
+            &[b"UNLINK", b"key"],
+            &[b"EXEC"],
+        ] {
             batch.add(command);
         }
         assert_eq!(own.batch(batch).await.unwrap().last(), Some(&Reply::Nil));

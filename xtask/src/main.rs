@@ -7,6 +7,7 @@ mod cargo;
 mod ci;
 mod demo;
 mod install;
+mod matrix;
 mod soak;
 mod test;
 
@@ -40,6 +41,8 @@ enum Command {
     Ci,
     /// Compare keysweep with other ways to clean up, on servers of its own.
     Bench(bench::Options),
+    /// Run the end-to-end suite on other versions of Redis, Valkey and nats-server (takes about half an hour).
+    Matrix(matrix::Options),
     /// Run the tests with large counts (in release mode; takes minutes).
     Soak {
         /// How many keys.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Test { args } => test::run(&args),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Matrix(options) => matrix::run(&options),
         Command::Soak { keys } => soak::run(keys),
         Command::Floor { urls } => bench::clients::floor::run(&urls).map(|()| ExitCode::SUCCESS),
         Command::SingleCursor { urls } => {

@@ -1,13 +1,13 @@
 //! Servers and users that may run no scripts: the run is the same by transactions, and says so.
 
 use crate::cli::place::Place;
-use crate::cli::{Ended, SECRET, keysweep};
+use crate::cli::{Ended, keysweep};
+use crate::rights::rules;
 use shared::servers::{ClusterServers, Server};
 
 /// A server that knows neither scripts nor functions, as hosted ones are.
-const RENAMED: [&str; 9] = [
-    "--rename-command", "EVAL", "", "--rename-command", "EVALSHA", "", "--rename-command", "SCRIPT", "",
-];
+const RENAMED: [&str; 9] =
+    ["--rename-command", "EVAL", "", "--rename-command", "EVALSHA", "", "--rename-command", "SCRIPT", ""];
 
 fn run(url: &str, more: &[&str]) -> Ended {
     let args = ["run", "--yes", "--json", "--grace", "0s", "--redis", url];
@@ -59,9 +59,9 @@ async fn a_user_who_may_run_no_scripts() {
     let server = Server::start(&[]).await.unwrap();
     let place = Place::standalone(&server).await;
     let stale = place.seed(300).await;
-    let rights = "resetkeys ~permissions:* ~keysweep:* -@all +@read +@write +@keyspace +@connection +info +time";
-    place.all(&format!("ACL SETUSER no-scripts on >{SECRET} {rights} +watch +multi +exec")).await;
-    place.all(&format!("ACL SETUSER nothing on >{SECRET} {rights} +watch +multi")).await;
+    let rules = rules("redis-without-scripts.acl");
+    place.user("no-scripts", &rules).await;
+    place.user("nothing", &format!("{rules} -exec")).await;
     // Neither way: what is better is asked for.
     run(&place.url_of("nothing"), &[]).fails(4, &["+eval +evalsha +script|load"]);
     // Looking takes neither.

@@ -18,3 +18,5 @@ mod slow_nodes;
 mod statistics;
 mod telemetry;
 mod twice;
+mod versions;
+mod without_scripts;

@@ -33,7 +33,7 @@ fn timing() -> Timing {
 }
 
 /// Every delivery twice, with `grace_ms`.
-async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
+pub async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = grace_ms;
     let mut env = kit::env(&options, timing());
@@ -49,7 +49,7 @@ async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
 }
 
 /// One run in which a worker is cut off at the `visit`-th visit of `point`.
-async fn cut_off(urls: Vec<String>, point: CrashPoint, visit: u32, happens: bool) {
+pub async fn cut_off(urls: Vec<String>, point: CrashPoint, visit: u32, happens: bool) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = 50;
     let truth = Truth::mixture(KEYS, "");

@@ -89,7 +89,8 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn scripts_refused(facts: &Facts) -> Vec<Finding> {
     let found = |why: &String| {
-        let sentence = format!("{why}; keys were checked and deleted in transactions instead, which is slower");
+        let sentence =
+            format!("{why}; keys were checked and deleted in transactions instead, which is slower");
         issue("scripts-refused", Severity::Info, sentence, [])
     };
     facts.scripts_refused.iter().map(found).collect()

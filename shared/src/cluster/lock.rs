@@ -120,7 +120,8 @@ impl Lock {
         match self.way {
             Way::Script => {
                 let lease_ms = lease_ms.unwrap_or_else(|| "0".to_owned());
-                let done = scripts::eval(conn, SCRIPT, &self.key, &[&self.value, lease_ms.as_bytes()]).await?;
+                let done =
+                    scripts::eval(conn, SCRIPT, &self.key, &[&self.value, lease_ms.as_bytes()]).await?;
                 Ok(done == Value::Int(1))
             }
             Way::Transactions => self.transact(conn, lease_ms).await,

@@ -60,6 +60,9 @@ mod tests {
             Some("redis.call('UNLINK', KEYS[1] .. ':none')\nreturn 1")
         );
         assert_eq!(older("return 1"), None);
-        assert!(older(include_str!("guard.lua")).is_some(), "the first line of the guard is as it is replaced");
+        assert!(
+            older(include_str!("guard.lua")).is_some(),
+            "the first line of the guard is as it is replaced"
+        );
     }
 }

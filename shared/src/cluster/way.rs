@@ -1,7 +1,6 @@
 //! Which [`Way`] a server allows: scripts if it runs them, transactions otherwise. Hosted servers and proxies forbid
 //! scripts by rights, by renaming the commands, or by not knowing them.
 
-
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::preflight::Missing;
@@ -17,11 +16,8 @@ const SCRIPTS: &Asked = &[
 ];
 
 /// EXEC without MULTI is an error, and says that EXEC is allowed. After MULTI, which comes last, the connection is closed.
-const TRANSACTIONS: &Asked = &[
-    (&[b"EXEC"], "+exec"),
-    (&[b"WATCH", b"keysweep:preflight"], "+watch"),
-    (&[b"MULTI"], "+multi"),
-];
+const TRANSACTIONS: &Asked =
+    &[(&[b"EXEC"], "+exec"), (&[b"WATCH", b"keysweep:preflight"], "+watch"), (&[b"MULTI"], "+multi")];
 
 /// The way that a server allows, and why it is not the script, if it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +79,16 @@ mod tests {
         let check = |kind, said: &str, expected: Option<bool>| {
             assert_eq!(forbids(&Fault::new(kind, "a:1", said)).ok(), expected, "{said}");
         };
-        check(FaultKind::Forbidden, "NOPERM this user has no permissions to run the 'eval' command", Some(true));
-        check(FaultKind::Refused, "ERR unknown command 'EVAL', with args beginning with: 'return 1' '0' ", Some(true));
+        check(
+            FaultKind::Forbidden,
+            "NOPERM this user has no permissions to run the 'eval' command",
+            Some(true),
+        );
+        check(
+            FaultKind::Refused,
+            "ERR unknown command 'EVAL', with args beginning with: 'return 1' '0' ",
+            Some(true),
+        );
         check(FaultKind::Refused, "ERR command 'eval' is disabled by the provider", Some(true));
         check(FaultKind::Refused, "ERR EXEC without MULTI", Some(false));
         check(FaultKind::NoScript, "NOSCRIPT No matching script. Please use EVAL.", Some(false));

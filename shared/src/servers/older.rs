@@ -69,15 +69,24 @@ mod tests {
     fn versions_are_told_apart() {
         let check = |said: &str, expected| assert_eq!(says_older(said), expected, "{said}");
         check("Redis server v=6.2.14 sha=40305114:0 malloc=libc bits=64 build=dff95a8e7a99d269", true);
-        check("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=e08dbad3e06f3fb", false);
-        check("Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=39f7c371e0a96e3d", false);
+        check(
+            "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=e08dbad3e06f3fb",
+            false,
+        );
+        check(
+            "Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=39f7c371e0a96e3d",
+            false,
+        );
         check("garbage", false);
         assert!(!is_older(Path::new("/nonexistent")));
     }
 
     #[test]
     fn options_go_with_their_values() {
-        assert_eq!(known_args(&["--hz", "100", "--enable-debug-command", "yes", "--x", "y"]).join(" "), "--hz 100 --x y");
+        assert_eq!(
+            known_args(&["--hz", "100", "--enable-debug-command", "yes", "--x", "y"]).join(" "),
+            "--hz 100 --x y"
+        );
         assert_eq!(add_slots(&[(0, 2), (7, 7)]), "CLUSTER ADDSLOTS 0 1 2 7");
         let [port, bus] = ports().expect("two of them are free");
         assert_eq!(bus, port + BUS_DISTANCE);

@@ -146,8 +146,7 @@ mod tests {
         check(expire, -1, None, b'e');
         check(expire, 5, None, b's');
         check(Order::Seal(Outcome::Unreached), -1, None, b'u');
-        let inactive =
-            |idle_s| Order::Inactive { near_expiry_ms: 300, idle_s, expires_at_ms: &[2_000] };
+        let inactive = |idle_s| Order::Inactive { near_expiry_ms: 300, idle_s, expires_at_ms: &[2_000] };
         check(inactive(None), 2_000, None, b'd');
         check(inactive(None), 2_001, None, b's');
         check(inactive(None), -1, None, b's');
