@@ -159,6 +159,7 @@ mod tests {
             keys: 0,
             replans: 0,
             skip: false,
+            round: 0,
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Planner {
     pub alias: Alias,
     /// How often the parts in question were planned before.
     pub replans: u32,
+    /// The round of reading; see [`ScanTask::round`].
+    pub round: u32,
 }
 
 impl Planner {
@@ -83,6 +85,7 @@ impl Planner {
             keys,
             replans: self.replans,
             skip: false,
+            round: self.round,
         }
     }
 
@@ -162,7 +165,7 @@ mod tests {
     use super::*;
 
     fn planner() -> Planner {
-        Planner { run: RunId::new(), alias: Alias::new("main"), replans: 0 }
+        Planner { run: RunId::new(), alias: Alias::new("main"), replans: 0, round: 0 }
     }
 
     fn node(slots: Vec<(u16, u64)>, listing: SlotListing) -> NodeKeys {

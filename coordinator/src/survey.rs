@@ -178,7 +178,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         moment: Moment::Begin,
     };
     let begin = purpose.sample(&Look::default(), application, now_ms);
-    let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
+    let planner = Planner { run, alias: options.alias.clone(), replans: 0, round: 0 };
     let mut down = Down { primaries: topology.primaries.len(), slots: SlotSet::new(), last: None };
     let mut met = Vec::new();
     let meeting = topology.primaries.iter().map(|primary| {

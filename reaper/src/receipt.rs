@@ -3,6 +3,9 @@
 use shared::cluster::guard::{self, Verdict};
 use shared::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
 use shared::outcome::Outcome;
+use shared::slot::SlotSet;
+
+use crate::chunks::Chunk;
 
 /// The outcomes that a verdict stands for; `None` if nothing was done because it is too early.
 /// `first` says that no earlier delivery of the batch was tried, and `keeps_ledgers` that the node does not
@@ -48,7 +51,17 @@ pub(crate) fn receipt(
         lookups,
         cause,
         pacing: None,
+        round: batch.round,
+        vouched: Vec::new(),
     }
+}
+
+/// The slots of `chunks` in which something was done, by the outcomes of the batch's groups.
+pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSet {
+    let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Deleted | Outcome::Expired);
+    let groups = chunks.iter().flatten();
+    let done = groups.filter(|(number, _)| outcomes[*number].iter().any(is_done));
+    done.map(|(_, group)| group.slot).collect()
 }
 
 /// The receipt that gives every candidate of `batch` the same outcome.

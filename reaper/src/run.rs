@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::audit::{self, AuditEntry};
-use shared::cluster::guard::{self, Act, Answer, Means, Mode, Verdict};
-use shared::cluster::{Conn, Deployment, Fault, FaultKind, node, ours};
+use shared::cluster::guard::{self, Act, Answer, Mode, Verdict};
+use shared::cluster::{Deployment, Fault, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{Group, Lookups, NodePacing, ReapBatch, Receipt, RunSpec, Way};
+use shared::messages::{Group, Lookups, NodePacing, ReapBatch, Receipt, RunSpec, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -20,13 +19,13 @@ use shared::specs::Specs;
 use shared::telemetry::Asked;
 use shared::time::now_ms;
 use shared::worker::{self, Disposition, Failure, Handler};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::at_node::{AtNode, Ready};
 use crate::chunks::{Chunk, by_node, piece};
 use crate::paced::Paced;
-use crate::receipt::{outcomes, receipt, uniform};
+use crate::receipt::{done_in, outcomes, receipt, uniform};
 
 /// How long a batch waits for the report that makes it count, before it is looked at again.
 const REPORT_WAIT: Duration = Duration::from_millis(20);
@@ -47,25 +46,6 @@ pub struct Reaper {
     shutdown: CancellationToken,
 }
 
-/// What a reaper remembers of a node.
-struct AtNode {
-    /// One permit per batch at work there; dropping it lets the next one in.
-    permits: Semaphore,
-    ready: tokio::sync::Mutex<Option<Ready>>,
-}
-
-/// A node that is ready to be acted at.
-#[derive(Clone)]
-struct Ready {
-    /// The way of the run.
-    way: Way,
-    means: Means,
-    /// Whether the node evicts keys.
-    evicts: bool,
-    /// The server's process.
-    process: String,
-}
-
 /// An attempt at a batch.
 struct Acting<'a> {
     batch: &'a ReapBatch,
@@ -78,17 +58,17 @@ struct Acting<'a> {
     delivery: Option<&'a Delivery>,
     /// How it was held back, if it was.
     pacing: Option<Box<NodePacing>>,
+    /// Who alone knows what was done.
+    vouched: Vec<Vouched>,
     /// See [`Answer::beyond`].
     beyond: Lookups,
 }
 
 /// How one node is acted at.
 struct Call<'a> {
-    conn: &'a Conn,
-    means: &'a Means,
+    ready: &'a Ready,
     /// See [`Acting::first`].
     first: bool,
-    keeps_ledgers: bool,
 }
 
 /// How far an attempt came.
@@ -96,7 +76,16 @@ enum Acted {
     /// It is too early by so many milliseconds; nothing was done.
     Early(u64),
     /// All groups have their outcomes.
-    Done(Vec<Vec<Outcome>>, Lookups, Option<Box<NodePacing>>),
+    Done(Done),
+}
+
+/// What came of a batch.
+#[derive(Default)]
+struct Done {
+    outcomes: Vec<Vec<Outcome>>,
+    pacing: Option<Box<NodePacing>>,
+    vouched: Vec<Vouched>,
+    beyond: Lookups,
 }
 
 impl Reaper {
@@ -117,9 +106,7 @@ impl Reaper {
 
     fn at_node(&self, alias: &Alias, node: &NodeId) -> Arc<AtNode> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let new =
-            || AtNode { permits: Semaphore::new(BATCHES_PER_NODE), ready: tokio::sync::Mutex::default() };
-        Arc::clone(nodes.entry((alias.clone(), node.clone())).or_insert_with(|| Arc::new(new())))
+        Arc::clone(nodes.entry((alias.clone(), node.clone())).or_default())
     }
 
     async fn reap(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {
@@ -141,12 +128,12 @@ impl Reaper {
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            Acted::Done(outcomes, beyond, pacing) => {
+            Acted::Done(Done { outcomes, pacing, vouched, beyond }) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let cause = cancel.map(|cancel| cancel.cause);
                 let mut receipt = receipt(batch, outcomes, act.idle_ms.is_some(), cause);
                 receipt.lookups += beyond;
-                self.store(&spec, batch, &Receipt { pacing, ..receipt }).await?;
+                self.store(&spec, batch, &Receipt { pacing, vouched, ..receipt }).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
             }
@@ -181,20 +168,24 @@ impl Reaper {
             }
         };
         let outcomes = vec![Vec::new(); batch.groups.len()];
-        let beyond = Lookups::default();
-        let mut acting = Acting { batch, mode, first: None, outcomes, delivery, pacing: None, beyond };
+        let (vouched, beyond) = (Vec::new(), Lookups::default());
+        let mut acting =
+            Acting { batch, mode, first: None, outcomes, delivery, pacing: None, vouched, beyond };
         for (node, chunks) in nodes {
             match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
-                    self.after_fault(&deployment, (&batch.alias, &node), &fault).await;
-                    return Err(fault.into());
+                    if !matches!(fault.kind, FaultKind::Stranger | FaultKind::Moved) {
+                        self.at_node(&batch.alias, &node).forget().await;
+                    }
+                    return Err(deployment.look_again(&node, fault).await.into());
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Acted::Done(acting.outcomes, acting.beyond, acting.pacing))
+        let Acting { outcomes, pacing, vouched, beyond, .. } = acting;
+        Ok(Acted::Done(Done { outcomes, pacing, vouched, beyond }))
     }
 
     /// Acts on the chunks of one node. `Some(ms)` if it is too early.
@@ -210,10 +201,9 @@ impl Reaper {
         let at_node = self.at_node(&batch.alias, node);
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
-        let conn = deployment.conn(node).await?;
-        let Ready { means, evicts, process, .. } = at_node.ready(&conn, deployment, spec.way()).await?;
-        ours::check_process(spec, node, &process)?;
-        let now_ms = node::time_ms(&conn).await?;
+        let ready = at_node.ready(node, deployment, spec.way()).await?;
+        ours::check_process(spec, node, &ready.process)?;
+        let now_ms = node::time_ms(&ready.conn).await?;
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
             return Ok(Some(batch.not_before_ms - now_ms));
         }
@@ -229,7 +219,7 @@ impl Reaper {
             }
             _ => None,
         };
-        let call = Call { conn: &conn, means: &means, first, keeps_ledgers: !evicts };
+        let call = Call { ready: &ready, first };
         for chunk in chunks {
             if let Some(early) = self.call(&call, chunk, paced.as_mut(), acting).await? {
                 return Ok(Some(early));
@@ -237,6 +227,8 @@ impl Reaper {
             self.env.crash.pass(CrashPoint::ScriptsRun).await;
         }
         acting.pacing = paced.and_then(|paced| paced.tell());
+        let done = done_in(chunks, &acting.outcomes);
+        acting.vouched.extend(ready.vouch(node, done, first).await?);
         Ok(None)
     }
 
@@ -249,7 +241,7 @@ impl Reaper {
         mut paced: Option<&mut Paced<'_>>,
         acting: &mut Acting<'_>,
     ) -> Result<Option<u64>, Failure> {
-        let batch = acting.batch;
+        let (batch, ready) = (acting.batch, call.ready);
         while !left.is_empty() {
             let keys_max = paced.as_deref().and_then(Paced::window_keys);
             let (groups, later) = left.split_at(piece(left, keys_max));
@@ -261,7 +253,7 @@ impl Reaper {
                 None => None,
             };
             let asked = Instant::now();
-            let answers = call.means.call(call.conn, batch.window(), acting.mode, groups).await?;
+            let answers = ready.means.call(&ready.conn, batch.window(), acting.mode, groups).await?;
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
             if let Some(turn) = turn {
                 turn.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());
@@ -273,22 +265,22 @@ impl Reaper {
                     return Ok(Some(ms));
                 }
                 acting.outcomes[*number] =
-                    outcomes(verdict, group.keys.len(), call.first, call.keeps_ledgers).unwrap_or_default();
+                    outcomes(verdict, group.keys.len(), call.first, !ready.evicts).unwrap_or_default();
             }
             left = later;
         }
         Ok(None)
     }
 
-    /// The outcomes of `batch` as its ledgers record them; where there is none, it failed.
-    async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Vec<Vec<Outcome>>, Failure> {
+    /// What came of `batch` as its ledgers record it; where there is none, it failed.
+    async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Done, Failure> {
         let deployment = self.deployments.get(&batch.alias, db).await?;
-        let mut all = vec![Vec::new(); batch.groups.len()];
+        let (mut all, mut vouched) = (vec![Vec::new(); batch.groups.len()], Vec::new());
         for (node, chunks) in route(&deployment, batch)? {
             let conn = deployment.conn(&node).await?;
-            for chunk in chunks {
+            for chunk in &chunks {
                 for ((number, group), verdict) in
-                    chunk.iter().zip(guard::recall(&conn, batch.window(), &chunk).await?)
+                    chunk.iter().zip(guard::recall(&conn, batch.window(), chunk).await?)
                 {
                     let keys = group.keys.len();
                     let failed = || Some(vec![Outcome::Failed; keys]);
@@ -297,26 +289,11 @@ impl Reaper {
                     all[*number] = outcomes.unwrap_or_else(|| vec![Outcome::Unconfirmed; keys]);
                 }
             }
+            let slots = done_in(&chunks, &all);
+            // A server that takes no writes may be a replica by now, or soon.
+            vouched.extend((!slots.is_empty()).then(|| Vouched { node, history: String::new(), slots }));
         }
-        Ok(all)
-    }
-
-    async fn after_fault(&self, deployment: &Deployment, (alias, node): (&Alias, &NodeId), fault: &Fault) {
-        match fault.kind {
-            FaultKind::Lost | FaultKind::Unreachable => {
-                deployment.forget(node);
-                // It may come back without the script.
-                self.at_node(alias, node).ready.lock().await.take();
-            }
-            FaultKind::NoScript => {
-                self.at_node(alias, node).ready.lock().await.take();
-            }
-            FaultKind::Moved => {
-                // If this fails, the next attempt meets the same redirection and asks again.
-                let _ = deployment.refresh().await;
-            }
-            _ => {}
-        }
+        Ok(Done { outcomes: all, vouched, ..Done::default() })
     }
 }
 
@@ -330,18 +307,6 @@ fn route<'a>(
     let unserved =
         |slot| Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}"));
     by_node(batch, owner).map_err(unserved)
-}
-
-impl AtNode {
-    async fn ready(&self, conn: &Conn, deployment: &Deployment, way: Way) -> Result<Ready, Fault> {
-        let mut ready = self.ready.lock().await;
-        if let Some(ready) = ready.as_ref().filter(|ready| ready.way == way) {
-            return Ok(ready.clone());
-        }
-        let means = Means::prepare(conn, way).await?;
-        let status = node::status(conn, deployment.db()).await?;
-        Ok(ready.insert(Ready { way, means, evicts: status.evicts, process: status.process }).clone())
-    }
 }
 
 impl Handler for Reaper {
@@ -368,13 +333,16 @@ impl Handler for Reaper {
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
         let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
-            Ok(Acted::Done(outcomes, ..)) => Some(outcomes),
+            Ok(Acted::Done(done)) => Some(done),
             // A server that answers, but takes no writes, still says what it has done.
             Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
             _ => None,
         };
         let receipt = match sealed {
-            Some(outcomes) => receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), cause),
+            Some(Done { outcomes, vouched, .. }) => {
+                let receipt = receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), cause);
+                Receipt { vouched, ..receipt }
+            }
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
             None => uniform(batch, Outcome::Unreached, cause),
         };

@@ -11,6 +11,15 @@ use shared::slot::SlotSet;
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Covering {
+    rounds: BTreeMap<u32, Parts>,
+}
+
+/// By round, the slots of which nothing counts any more that was read before; on a standalone server, slot 0 stands
+/// for everything.
+pub(crate) type Revoked = BTreeMap<u32, SlotSet>;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Parts {
     slots: SlotSet,
     passes: BTreeMap<TaskId, Pass>,
 }
@@ -23,7 +32,36 @@ struct Pass {
 }
 
 impl Covering {
-    pub(crate) fn add(&mut self, covered: &Covered) {
+    pub(crate) fn add(&mut self, round: u32, covered: &Covered) {
+        self.rounds.entry(round).or_default().add(covered);
+    }
+
+    /// The slots read completely.
+    pub(crate) fn slots(&self, revoked: &Revoked) -> SlotSet {
+        let read = |round| self.rounds.get(&round).map(Parts::slots).unwrap_or_default();
+        let standing = |all: SlotSet, round| match revoked.get(&round) {
+            Some(revoked) => all.difference(revoked).union(&read(round)),
+            None => all.union(&read(round)),
+        };
+        self.until(revoked).fold(SlotSet::new(), standing)
+    }
+
+    /// Whether the one table of a standalone server was read completely.
+    pub(crate) fn database(&self, revoked: &Revoked) -> bool {
+        let read = |round| self.rounds.get(&round).is_some_and(Parts::database);
+        self.until(revoked)
+            .fold(false, |so_far, round| so_far && !revoked.contains_key(&round) || read(round))
+    }
+
+    /// All rounds, in their order.
+    fn until(&self, revoked: &Revoked) -> std::ops::RangeInclusive<u32> {
+        let last = self.rounds.keys().chain(revoked.keys()).max();
+        0..=last.copied().unwrap_or(0)
+    }
+}
+
+impl Parts {
+    fn add(&mut self, covered: &Covered) {
         match covered {
             Covered::Slots(slots) => self.slots.extend(slots),
             Covered::Ranges { pass, slots, ranges } => {
@@ -39,14 +77,12 @@ impl Covering {
         }
     }
 
-    /// The slots read completely.
-    pub(crate) fn slots(&self) -> SlotSet {
+    fn slots(&self) -> SlotSet {
         let whole = self.passes.values().filter(|pass| pass.is_whole());
         whole.filter_map(|pass| pass.slots.as_ref()).fold(self.slots.clone(), |all, slots| all.union(slots))
     }
 
-    /// Whether the one table of a standalone server was read completely.
-    pub(crate) fn database(&self) -> bool {
+    fn database(&self) -> bool {
         self.passes.values().any(|pass| pass.slots.is_none() && pass.is_whole())
     }
 }
@@ -74,9 +110,9 @@ mod tests {
         let mut covering = Covering::default();
         let pass = TaskId::new();
         for range in ranges {
-            covering.add(&Covered::Ranges { pass, slots: None, ranges: vec![*range] });
+            covering.add(0, &Covered::Ranges { pass, slots: None, ranges: vec![*range] });
         }
-        covering.database()
+        covering.database(&Revoked::new())
     }
 
     #[test]
@@ -95,14 +131,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_revoked_counts_when_it_was_read_again() {
+        let set = |slots: &[u16]| slots.iter().copied().collect::<SlotSet>();
+        let mut covering = Covering::default();
+        // Records of a later round may be known first.
+        covering.add(2, &Covered::Slots(set(&[2])));
+        covering.add(0, &Covered::Slots(set(&[1, 2, 3])));
+        let mut revoked = Revoked::new();
+        assert_eq!(covering.slots(&revoked), set(&[1, 2, 3]));
+        revoked.insert(1, set(&[1, 2]));
+        assert_eq!(covering.slots(&revoked), set(&[2, 3]));
+        covering.add(1, &Covered::Slots(set(&[1])));
+        assert_eq!(covering.slots(&revoked), set(&[1, 2, 3]));
+        revoked.insert(2, set(&[1, 2]));
+        assert_eq!(covering.slots(&revoked), set(&[2, 3]), "it was read again before");
+
+        let mut covering = Covering::default();
+        let whole = || Covered::Ranges { pass: TaskId::new(), slots: None, ranges: vec![CursorRange::WHOLE] };
+        covering.add(0, &whole());
+        let revoked = Revoked::from([(1, set(&[0]))]);
+        assert!(!covering.database(&revoked));
+        covering.add(1, &whole());
+        assert!(covering.database(&revoked));
+    }
+
+    #[test]
     fn a_slot_counts_if_every_part_of_the_pass_vouches_for_it() {
         let mut covering = Covering::default();
         let (pass, set) = (TaskId::new(), |slots: &[u16]| slots.iter().copied().collect::<SlotSet>());
-        covering.add(&Covered::Slots(set(&[1])));
+        covering.add(0, &Covered::Slots(set(&[1])));
         let ranges = |n| vec![CursorRange::part(n, 1)];
-        covering.add(&Covered::Ranges { pass, slots: Some(set(&[7, 8])), ranges: ranges(0) });
-        assert_eq!(covering.slots(), set(&[1]));
-        covering.add(&Covered::Ranges { pass, slots: Some(set(&[7])), ranges: ranges(1) });
-        assert_eq!(covering.slots(), set(&[1, 7]));
+        covering.add(0, &Covered::Ranges { pass, slots: Some(set(&[7, 8])), ranges: ranges(0) });
+        assert_eq!(covering.slots(&Revoked::new()), set(&[1]));
+        covering.add(0, &Covered::Ranges { pass, slots: Some(set(&[7])), ranges: ranges(1) });
+        assert_eq!(covering.slots(&Revoked::new()), set(&[1, 7]));
     }
 }

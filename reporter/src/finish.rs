@@ -6,7 +6,9 @@ use shared::history::RunLine;
 use shared::ids::NodeId;
 use shared::messages::{ActivityRule, RunSpec};
 use shared::metrics::{FindingKind, HitRates, InactiveCaches, Metrics, RedisHealth, Window};
-use shared::result::{Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, SCHEMA_VERSION, Status};
+use shared::result::{
+    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, ReadAgain, SCHEMA_VERSION, Status,
+};
 use shared::slot::SlotSet;
 use shared::time::rfc3339;
 
@@ -37,7 +39,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     let spec = fold.spec.as_ref()?;
     let coverage = coverage(fold, spec);
     let accounting = Accounting {
-        balanced: fold.totals.accounting.outcomes() == fold.totals.accounting.candidates,
+        balanced: fold.totals.accounting.is_balanced() && fold.totals.again.is_balanced(),
         ..fold.totals.accounting
     };
     let counts = fold.totals.counts;
@@ -79,9 +81,21 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         pacing: pacing(spec, &fold.pacing),
         way: spec.way(),
         accounting,
+        read_again: read_again(fold),
         coverage,
         nodes: nodes(fold, spec),
     })
+}
+
+fn read_again(fold: &Fold) -> ReadAgain {
+    let slots = fold.holding().read_anew().into_values().fold(SlotSet::new(), |all, some| all.union(&some));
+    let again = fold.totals.again;
+    ReadAgain {
+        slots: (!slots.is_empty()).then(|| slots.to_string()),
+        replaced: fold.holding().replaced().into_iter().collect(),
+        redeleted: again.deleted,
+        accounting: Accounting { balanced: again.is_balanced(), ..again },
+    }
 }
 
 fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
@@ -131,25 +145,34 @@ fn facts(
         causes: fold.causes.clone(),
         dead: around.dead.clone(),
         approximate: fold.approximate,
+        read_again: read_again(fold),
         hit_rate_problem: rates.problem.clone(),
         redis_problems: around.health.problems.clone(),
     }
 }
 
+/// Why what was read of a standalone server does not count.
+const REPLACED: &str = "the server was restarted or replaced after keys had been deleted, which may be back";
+
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
-    let causes = fold.losses.clone();
+    let mut causes = fold.losses.clone();
+    let revoked = fold.holding().read_anew();
     if !spec.cluster {
-        let complete = fold.covering.database();
+        let complete = fold.covering.database(&revoked);
+        if !complete && !revoked.is_empty() {
+            causes.insert(REPLACED.to_owned(), 1);
+        }
         let missing = (!complete).then(|| format!("database {}", spec.db));
-        return Coverage { complete, slots_covered: None, missing, causes };
+        return Coverage { complete, slots_covered: None, missing, causes, undone: None };
     }
-    let covered = fold.covering.slots();
+    let covered = fold.covering.slots(&revoked);
     let missing = SlotSet::all().difference(&covered);
     Coverage {
         complete: missing.is_empty(),
         slots_covered: Some(covered.len() as u64),
         missing: (!missing.is_empty()).then(|| missing.to_string()),
         causes,
+        undone: (!fold.undone.is_empty()).then(|| fold.undone.to_string()),
     }
 }
 
@@ -158,7 +181,7 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
     if fold.cancel.is_some() {
         return Status::Cancelled;
     }
-    let undone = accounting.failed + accounting.unreached + accounting.unconfirmed;
+    let undone = accounting.undone() + fold.totals.again.undone();
     if coverage.complete && undone == 0 && accounting.balanced {
         return Status::Completed;
     }

@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{
-    Cancel, ListedBatch, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics,
-    TaskReport,
+    Cancel, GroupReceipt, ListedBatch, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts,
+    ScanStatistics, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::records::{Lists, NodeLookups, Record};
 use shared::result::Accounting;
+use shared::slot::SlotSet;
 
 use crate::coverage::Covering;
+use crate::holding::Holding;
 
 /// What the records say so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,11 +25,13 @@ pub struct Fold {
     lists: Lists,
     /// Tasks, with how often their part was planned before.
     tasks: BTreeMap<TaskId, u32>,
+    /// Whether what was done still holds.
+    holding: Holding,
     reports: BTreeSet<TaskId>,
     /// Tasks whose rest must be followed by a list.
     continued: BTreeSet<TaskId>,
     /// Batches that reports list.
-    listed: BTreeMap<BatchId, ListedBatch>,
+    listed: BTreeMap<BatchId, Listed>,
     receipts: BTreeSet<BatchId>,
     pub(crate) covering: Covering,
     pub(crate) totals: Totals,
@@ -38,11 +42,20 @@ pub struct Fold {
     pub(crate) causes: BTreeMap<String, u64>,
     /// Look-ups that no report or receipt speaks of, by who made them.
     other_lookups: BTreeMap<String, NodeLookups>,
+    /// Slots whose candidates were not all dealt with.
+    pub(crate) undone: SlotSet,
     pub(crate) long_keys: Vec<String>,
     pub(crate) approximate: bool,
     pub(crate) statistics: ScanStatistics,
     /// How tasks and batches were held back.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
+}
+
+/// A batch that a report lists, and the round of that.
+#[derive(Clone, Debug, PartialEq)]
+struct Listed {
+    batch: ListedBatch,
+    round: u32,
 }
 
 /// Sums over a run.
@@ -52,6 +65,8 @@ pub struct Totals {
     pub counts: ScanCounts,
     /// Of all candidates; `balanced` is not set here.
     pub accounting: Accounting,
+    /// Of the candidates that were found when slots were read again.
+    pub again: Accounting,
     /// Keys deleted because their user was inactive.
     pub inactive_deleted: u64,
     /// Tasks that have a report.
@@ -71,6 +86,12 @@ pub struct NodeTotals {
     pub lookups: Lookups,
 }
 
+impl Totals {
+    fn account(&mut self, round: u32) -> &mut Accounting {
+        if round == 0 { &mut self.accounting } else { &mut self.again }
+    }
+}
+
 impl Fold {
     /// Takes a record in. A record that was taken in before changes nothing.
     pub fn apply(&mut self, record: &Record) {
@@ -80,6 +101,7 @@ impl Fold {
                 let completed = self.lists.apply(decision).map(|(_, tasks)| tasks);
                 self.tasks.extend(completed.iter().flatten().map(|task| (task.task, task.replans)));
                 self.totals.tasks = self.tasks.len() as u64;
+                self.holding.apply(decision);
             }
             Record::Report(report) => self.report(report),
             Record::Receipt(receipt) => self.receipt(receipt),
@@ -99,14 +121,23 @@ impl Fold {
         if let Some(loss) = &report.lost {
             *self.losses.entry(loss.cause.clone()).or_default() += 1;
         } else {
-            self.covering.add(&report.covered);
+            self.covering.add(report.round, &report.covered);
+            self.holding.read_again(report);
         }
         if !report.rest.is_empty() {
             self.continued.insert(report.task);
         }
+        let account = self.totals.account(report.round);
         for batch in &report.batches {
-            self.listed.insert(batch.batch, batch.clone());
-            self.totals.accounting.candidates += batch.keys;
+            account.candidates += batch.keys;
+            self.listed.insert(batch.batch, Listed { batch: batch.clone(), round: report.round });
+        }
+        let node = self.nodes.entry(report.node.clone()).or_default();
+        node.lookups += report.lookups;
+        self.pacing.entry(report.node.clone()).or_default().merge(&report.pacing);
+        if report.round > 0 {
+            // Everything else has been counted when it was read first.
+            return;
         }
         let counts = report.counts;
         let kept = counts.protected + counts.reported + counts.too_long;
@@ -115,15 +146,12 @@ impl Fold {
         self.totals.accounting.protected += counts.protected;
         self.totals.accounting.reported += counts.reported;
         self.totals.accounting.failed += counts.too_long;
-        let node = self.nodes.entry(report.node.clone()).or_default();
         node.counts += counts;
-        node.lookups += report.lookups;
         self.long_keys.extend(report.long_keys.iter().cloned());
         self.long_keys.sort();
         self.long_keys.truncate(DETAILS_MAX);
         self.approximate |= report.approximate;
         self.statistics.merge(&report.statistics);
-        self.pacing.entry(report.node.clone()).or_default().merge(&report.pacing);
     }
 
     fn receipt(&mut self, receipt: &Receipt) {
@@ -132,7 +160,10 @@ impl Fold {
         }
         let node = self.nodes.entry(receipt.node.clone()).or_default();
         node.lookups += receipt.lookups;
-        let accounting = &mut self.totals.accounting;
+        self.holding.done(receipt);
+        let again = receipt.round > 0;
+        let accounting = self.totals.account(receipt.round);
+        let mut inactive_deleted = 0;
         let outcomes = receipt
             .groups
             .iter()
@@ -141,8 +172,8 @@ impl Fold {
             match outcome {
                 Outcome::Deleted => {
                     accounting.deleted += 1;
-                    node.deleted += 1;
-                    self.totals.inactive_deleted += u64::from(reason == Reason::Inactive);
+                    node.deleted += u64::from(!again);
+                    inactive_deleted += u64::from(!again && reason == Reason::Inactive);
                 }
                 Outcome::Expired => accounting.expired += 1,
                 Outcome::Spared => accounting.spared += 1,
@@ -152,6 +183,9 @@ impl Fold {
                 Outcome::Unconfirmed => accounting.unconfirmed += 1,
             }
         }
+        let is_undone = |group: &&GroupReceipt| group.outcomes.iter().any(|outcome| outcome.is_undone());
+        self.undone.extend(&receipt.groups.iter().filter(is_undone).map(|group| group.slot).collect());
+        self.totals.inactive_deleted += inactive_deleted;
         if let Some(pacing) = &receipt.pacing {
             self.pacing.entry(receipt.node.clone()).or_default().merge(pacing);
         }
@@ -174,10 +208,24 @@ impl Fold {
             && self.continued.iter().all(|task| self.lists.has(Some(*task)))
     }
 
-    /// Whether nothing can be added to the run any more, but its result.
+    /// Whether all that is known to be done has been, and the driver has to see whether it still holds.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.scanned()
+            && self.listed.keys().all(|batch| self.receipts.contains(batch))
+            && self.holding.lists().all(|id| self.lists.has(Some(id)))
+    }
+
+    /// Whether nothing can be added to the run any more, but its result. A run that is to stop looks no further.
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.scanned() && self.listed.keys().all(|batch| self.receipts.contains(batch))
+        self.settled() && (self.holding.is_known() || self.cancel.is_some())
+    }
+
+    /// Whether what was done still holds.
+    #[must_use]
+    pub fn holding(&self) -> &Holding {
+        &self.holding
     }
 
     /// Our own look-ups at `node` since the plan, to be taken off its counters.
@@ -198,7 +246,7 @@ impl Fold {
 
     /// Candidates that were sent to reapers.
     pub(crate) fn candidates_sent(&self) -> u64 {
-        self.listed.values().map(|batch| batch.keys).sum()
+        self.listed.values().filter(|listed| listed.round == 0).map(|listed| listed.batch.keys).sum()
     }
 
     /// The run as it was started.
@@ -215,11 +263,11 @@ impl Fold {
 
     /// The batches that reports list and that have no receipt, with their candidates.
     pub fn open_batches(&self) -> impl Iterator<Item = (BatchId, u64)> {
-        self.open().map(|batch| (batch.batch, batch.keys))
+        self.open().map(|listed| (listed.batch.batch, listed.batch.keys))
     }
 
-    fn open(&self) -> impl Iterator<Item = &ListedBatch> {
-        self.listed.values().filter(|listed| !self.receipts.contains(&listed.batch))
+    fn open(&self) -> impl Iterator<Item = &Listed> {
+        self.listed.values().filter(|listed| !self.receipts.contains(&listed.batch.batch))
     }
 
     /// Why the run is to stop, if it is.
@@ -234,10 +282,12 @@ impl Fold {
         self.tasks.get(&task).copied().unwrap_or_default()
     }
 
-    /// Keys deleted, and those that may be at any moment because a report lists them.
+    /// Keys deleted, and those that may be at any moment because a report lists them. A key that a failover brought
+    /// back counts once.
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
-        self.totals.accounting.deleted + self.open().map(|batch| batch.deletes).sum::<u64>()
+        let open = self.open().filter(|listed| listed.round == 0);
+        self.totals.accounting.deleted + open.map(|listed| listed.batch.deletes).sum::<u64>()
     }
 
     /// The sums so far.

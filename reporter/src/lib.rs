@@ -6,6 +6,7 @@ pub mod findings;
 mod finish;
 mod fold;
 pub mod hit_rate;
+mod holding;
 mod learned;
 pub mod notify;
 mod pacing;
@@ -17,5 +18,6 @@ pub mod summary;
 
 pub use finish::{Around, finish};
 pub use fold::{Fold, NodeTotals, Totals};
+pub use holding::{History, Holding};
 pub use render::{cell, grouped, render, slots, tidy, wrap};
 pub use run::{ReporterError, report, run};

@@ -76,6 +76,9 @@ fn figures(page: &mut String, result: &CleanupResult) {
             row(name, value, note(name));
         }
     }
+    if result.read_again.redeleted > 0 {
+        row("redeleted", result.read_again.redeleted, "were back after a failover, and deleted again");
+    }
     let metrics = &result.current_metrics;
     let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!("mean TTL {ttl:.0} s"));
     row("left", metrics.total_keys, &format!("matching keys after the run{}", prefixed(", ", &ttl)));

@@ -73,6 +73,7 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
         keys: 0,
         replans: 0,
         skip: false,
+        round: 0,
     }
 }
 
@@ -113,6 +114,8 @@ fn report(
         approximate: false,
         statistics: Box::default(),
         pacing: Box::default(),
+        round: 0,
+        history: None,
     }
 }
 
@@ -126,6 +129,8 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
         lookups: Lookups::default(),
         cause: None,
         pacing: None,
+        round: 0,
+        vouched: Vec::new(),
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) fn batches(
         not_before_ms: now_ms + grace_ms,
         not_after_ms: now_ms + grace_ms + u64::try_from(BATCH_LIFE.as_millis()).unwrap_or(u64::MAX / 4),
         groups: Vec::new(),
+        round: task.round,
     };
     let mut batches = Vec::new();
     let (mut batch, mut bytes, mut keys) = (empty(), 0, 0);
@@ -114,6 +115,7 @@ mod tests {
             keys: 0,
             replans: 0,
             skip: false,
+            round: 0,
         }
     }
 

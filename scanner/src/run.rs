@@ -83,15 +83,12 @@ impl Scanner {
                 let lost = TaskReport::lost(task, "the run was cancelled", false);
                 return self.store((&*spec, &records), &lost, &[], delivery).await;
             }
-            Err(fault) if fault.kind == FaultKind::Moved => {
-                self.deployments.get(&task.alias, spec.db).await?.refresh().await?;
-                (handed_back(task), Vec::new())
-            }
             Err(fault) => {
-                if matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable) {
-                    self.deployments.forget(&task.alias, spec.db, &task.node);
+                let fault = self.deployments.look_again(&task.alias, spec.db, &task.node, fault).await;
+                if fault.kind != FaultKind::Moved {
+                    return Err(fault.into());
                 }
-                return Err(fault.into());
+                (handed_back(task), Vec::new())
             }
         };
         self.store((&*spec, &records), &report, &batches, delivery).await
@@ -112,6 +109,11 @@ impl Scanner {
             let report = skip(task, spec, selector, (&conn, &mut lister)).await?;
             return Ok(Some((report, Vec::new())));
         }
+        // A failover during the reading shows in the slots; this says which of the node's lives it was.
+        let history = match task.round {
+            0 => None,
+            _ => Some(node::status(&conn, spec.db).await?.history),
+        };
         let before = Look::take(&conn, spec, &task.scope).await?;
         if let Some(report) = before.restarted(task) {
             return Ok(Some((report, Vec::new())));
@@ -135,6 +137,7 @@ impl Scanner {
         let now_ms = node::time_ms(&conn).await?;
         let (mut report, batches) = reading.report(task, spec, &walk.reached(), &before, &after, now_ms);
         *report.pacing = pacer.tell();
+        report.history = history;
         Ok(Some((report, batches)))
     }
 

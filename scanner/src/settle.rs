@@ -138,6 +138,7 @@ mod tests {
                 keys: 0,
                 replans: 0,
                 skip: false,
+                round: 0,
             });
             assert_eq!((report.rest.len(), report.approximate), (1, approximate));
         };

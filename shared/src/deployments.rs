@@ -50,11 +50,12 @@ impl Deployments {
         Fault::new(FaultKind::Stranger, alias.as_str(), "this worker's configuration has no such alias")
     }
 
-    /// Forgets the connection to a node that failed.
-    pub fn forget(&self, alias: &Alias, db: u32, node: &NodeId) {
+    /// What the failure `fault` at `node` means; see [`Deployment::look_again`].
+    pub async fn look_again(&self, alias: &Alias, db: u32, node: &NodeId, fault: Fault) -> Fault {
         let cell = self.known().get(&(alias.clone(), db)).cloned();
-        if let Some(deployment) = cell.as_ref().and_then(|cell| cell.get()) {
-            deployment.forget(node);
+        match cell.as_ref().and_then(|cell| cell.get()) {
+            Some(deployment) => deployment.look_again(node, fault).await,
+            None => fault,
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Timing {
     pub retry_delay_max: Duration,
     /// See [`limits::DRIVE_LEASE`].
     pub lease: Duration,
+    /// See [`limits::PRIMARY_WAIT`].
+    pub primary_wait: Duration,
 }
 
 impl Default for Timing {
@@ -74,6 +76,7 @@ impl Default for Timing {
             retry_delay: limits::RETRY_DELAY,
             retry_delay_max: limits::RETRY_DELAY_MAX,
             lease: limits::DRIVE_LEASE,
+            primary_wait: limits::PRIMARY_WAIT,
         }
     }
 }

@@ -15,6 +15,19 @@ pub const READ_BYTES: usize = 64 << 10;
 /// How long a node that could not be reached is not tried again.
 pub const DOWN_TIME: Duration = Duration::from_secs(1);
 
+/// How long one server may take to say who serves what, when others can be asked as well.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a batch waits for the replicas to have its deletions. What they do not have by then is looked at once
+/// more at the end of the run.
+pub const REPLICA_WAIT: Duration = Duration::from_millis(100);
+
+/// How long the end of a run waits for replicas that are behind. They tell their offset about once a second.
+pub const REPLICAS_CAUGHT_UP_WAIT: Duration = Duration::from_secs(3);
+
+/// How long the end of a run waits for a primary that does not answer, or for another in its place.
+pub const PRIMARY_WAIT: Duration = Duration::from_secs(60);
+
 /// How long a server that is loading its data set is waited for before a run gives up.
 pub const NOT_READY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -124,8 +137,9 @@ pub const REPLANS_MAX: u32 = 20;
 /// How long a delivered message is invisible until somebody else gets it.
 pub const ACK_WAIT: Duration = Duration::from_secs(30);
 
-/// The lease of the lock that an embedded run holds in Redis.
-pub const LOCK_LEASE: Duration = Duration::from_secs(30);
+/// The lease of the lock that an embedded run holds in Redis. Two thirds of it outlast a failover, which takes a
+/// cluster some 20 seconds by its default settings.
+pub const LOCK_LEASE: Duration = Duration::from_secs(60);
 
 /// Matching keys per node that the plan looks at to estimate the share of stale ones: all, if there are fewer.
 pub const SAMPLE_KEYS: u64 = 10_000;

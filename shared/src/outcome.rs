@@ -57,6 +57,12 @@ impl Outcome {
         }
     }
 
+    /// Whether a candidate with it cannot be said to have been dealt with.
+    #[must_use]
+    pub fn is_undone(self) -> bool {
+        matches!(self, Self::Failed | Self::Unreached | Self::Unconfirmed)
+    }
+
     /// The outcome that `letter` stands for.
     #[must_use]
     pub fn from_letter(letter: u8) -> Option<Self> {

@@ -111,6 +111,9 @@ pub struct CleanupResult {
     pub way: Way,
     /// What became of every candidate.
     pub accounting: Accounting,
+    /// What had to be looked at once more, because servers were replaced that had deleted keys.
+    #[serde(default)]
+    pub read_again: ReadAgain,
     /// What was read.
     pub coverage: Coverage,
     /// One row per node.
@@ -238,7 +241,34 @@ pub struct Accounting {
     pub balanced: bool,
 }
 
+/// Slots that were read again: a server failed, or was restarted, before its replicas were known to have what had been
+/// deleted there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadAgain {
+    /// The slots, as ranges such as `0-5460`; null if there were none. On a standalone server, `0` stands for all.
+    pub slots: Option<String>,
+    /// The servers, by their names in the cluster.
+    pub replaced: Vec<NodeId>,
+    /// Keys deleted there again. They are not in `cleanedKeys`.
+    pub redeleted: u64,
+    /// What became of the candidates that were found there.
+    pub accounting: Accounting,
+}
+
 impl Accounting {
+    /// Whether every candidate has an outcome.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.outcomes() == self.candidates
+    }
+
+    /// Candidates of which it cannot be said that they were dealt with.
+    #[must_use]
+    pub fn undone(&self) -> u64 {
+        self.failed + self.unreached + self.unconfirmed
+    }
+
     /// The sum of all outcomes.
     #[must_use]
     pub fn outcomes(&self) -> u64 {
@@ -274,6 +304,10 @@ pub struct Coverage {
     pub missing: Option<String>,
     /// Why, with the number of tasks.
     pub causes: BTreeMap<String, u64>,
+    /// Slots that were read, and of whose candidates some failed, were not reached or are unconfirmed; null on a
+    /// standalone server, or if there are none.
+    #[serde(default)]
+    pub undone: Option<String>,
 }
 
 /// A node's share.

@@ -48,8 +48,10 @@ pub(super) struct Driver<'a> {
     pub(super) rests: BTreeMap<TaskId, TaskReport>,
     /// Tasks that were given up before we were live.
     pub(super) sealed: Vec<(TaskId, NodeId, Loss)>,
-    /// Batches without a receipt, and when their message must be lost.
-    pub(super) batches: BTreeMap<BatchId, (Instant, NodeId)>,
+    /// Batches without a receipt: when their message must be lost, and their node and round.
+    pub(super) batches: BTreeMap<BatchId, (Instant, NodeId, u32)>,
+    /// Since when we ask whether what was done still holds, and when we ask again.
+    pub(super) asking: Option<(Instant, Instant)>,
     pub(super) fold: Fold,
     pub(super) state: RunState,
     pub(super) started: Instant,
@@ -77,6 +79,7 @@ impl<'a> Driver<'a> {
             rests: BTreeMap::new(),
             sealed: Vec::new(),
             batches: BTreeMap::new(),
+            asking: None,
             fold: Fold::default(),
             state: RunState::Planned,
             started: Instant::now(),
@@ -121,6 +124,11 @@ impl<'a> Driver<'a> {
                 self.report_sealed().await?;
             }
         }
+        if let Decision::Check { .. } = decision
+            && self.live
+        {
+            self.read_again().await?;
+        }
         if n == self.taken.n { self.begin().await } else { Ok(()) }
     }
 
@@ -140,6 +148,7 @@ impl<'a> Driver<'a> {
         for report in std::mem::take(&mut self.rests).into_values() {
             self.follow_on(&report).await?;
         }
+        self.read_again().await?;
         let tasks: Vec<ScanTask> = std::mem::take(&mut self.tasks).into_values().collect();
         let open: Vec<ScanTask> =
             tasks.into_iter().filter(|task| !self.fold.is_reported(task.task)).collect();
@@ -176,7 +185,7 @@ impl<'a> Driver<'a> {
         let grace = Duration::from_millis(self.spec.rules.grace_ms);
         let lost_at = Instant::now() + grace + BATCH_LIFE + RECEIPT_SLACK;
         for listed in &report.batches {
-            self.batches.insert(listed.batch, (lost_at, report.node.clone()));
+            self.batches.insert(listed.batch, (lost_at, report.node.clone(), report.round));
         }
         if !self.live {
             if !report.rest.is_empty() && !self.lists.has(Some(report.task)) {
@@ -206,7 +215,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Enters decisions into the log. They are carried out when we read them there, by us or by a successor.
-    async fn decide(&mut self, decisions: Vec<Decision>) -> Result<(), DriveError> {
+    pub(super) async fn decide(&mut self, decisions: Vec<Decision>) -> Result<(), DriveError> {
         for decision in decisions {
             if !self.records.append(self.next, &decision).await? {
                 return Err(DriveError::Fenced(self.spec.run));

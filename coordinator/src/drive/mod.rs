@@ -1,6 +1,7 @@
 //! Drives one run: hands out its tasks, plans again what came back, watches the guards, and sees it to its
 //! result. Everything that it knows, it reads from the records, so another driver could go on.
 
+mod check;
 mod driver;
 mod rest;
 mod watchdog;

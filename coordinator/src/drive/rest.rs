@@ -15,6 +15,11 @@ fn is_continued(rest: &Rest) -> bool {
     rest.reason == RestReason::Full && matches!(rest.scope, Scope::Cursors(_))
 }
 
+/// The task that reads `slots` at `node`, of which nobody says who serves them: it is handed back and planned again.
+pub(super) fn blindly(planner: &Planner, node: &NodeId, slots: SlotSet) -> ScanTask {
+    planner.task(node, Scope::Slots { slots, listing: SlotListing::KeysInSlot }, 0)
+}
+
 impl Driver<'_> {
     /// The tasks that read the rest of a task.
     pub(super) async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
@@ -24,6 +29,7 @@ impl Driver<'_> {
             run: report.run,
             alias: self.spec.alias.clone(),
             replans: if again { replans + 1 } else { replans },
+            round: report.round,
         };
         let mut tasks = Vec::new();
         for rest in &report.rest {
@@ -61,10 +67,7 @@ impl Driver<'_> {
         let listing = (rest.reason == RestReason::Unordered).then_some(SlotListing::KeysInSlot);
         let deployment = self.deployment().await?;
         let (mut tasks, unserved) = replan(deployment, planner, &slots, &giant, listing).await?;
-        if !unserved.is_empty() {
-            let scope = Scope::Slots { slots: unserved, listing: SlotListing::KeysInSlot };
-            tasks.push(planner.task(node, scope, 0));
-        }
+        tasks.extend((!unserved.is_empty()).then(|| blindly(planner, node, unserved)));
         Ok(tasks)
     }
 
@@ -87,7 +90,7 @@ impl Driver<'_> {
         }
     }
 
-    async fn deployment(&mut self) -> Result<&Deployment, Fault> {
+    pub(super) async fn deployment(&mut self) -> Result<&Deployment, Fault> {
         if self.deployment.is_none() {
             let access = self.env.access(&self.spec.alias, self.spec.db);
             let access = access.unwrap_or_else(|| Access::open(Vec::new()));

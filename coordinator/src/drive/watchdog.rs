@@ -23,6 +23,7 @@ impl Driver<'_> {
         let cause = format!("it was handed out {TASK_TIMES_MAX} times, and nobody reported it");
         self.seal(&lost, &Loss { cause, node_failed: false }).await?;
         self.give_up_batches().await?;
+        self.check().await?;
         if self.env.kept && self.told.elapsed() >= PROGRESS_EVERY {
             self.told = Instant::now();
             self.env.tell(&tidings::progress(&self.spec, self.state, self.fold.totals(), now_ms())).await;
@@ -34,9 +35,9 @@ impl Driver<'_> {
     async fn give_up_batches(&mut self) -> Result<(), DriveError> {
         let now = Instant::now();
         let due: Vec<BatchId> =
-            self.batches.iter().filter(|(_, (at, _))| *at <= now).map(|(b, _)| *b).collect();
+            self.batches.iter().filter(|(_, (at, ..))| *at <= now).map(|(b, _)| *b).collect();
         for batch in due {
-            let Some((_, node)) = self.batches.remove(&batch) else { continue };
+            let Some((_, node, round)) = self.batches.remove(&batch) else { continue };
             let Some((_, keys)) = self.fold.open_batches().find(|(open, _)| *open == batch) else { continue };
             let tried = self.records.attempted(batch).await?;
             let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
@@ -49,6 +50,8 @@ impl Driver<'_> {
                 lookups: Lookups::default(),
                 cause: Some("its message was lost".to_owned()),
                 pacing: None,
+                round,
+                vouched: Vec::new(),
             };
             self.records.create_receipt(&receipt).await?;
         }

@@ -16,7 +16,7 @@ use shared::ids::{Alias, NodeId, RunId};
 use shared::messages::{Action, Application, Attempt, Guards, Pace, Rules, RunSpec, Way};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{
-    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
+    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION, Status,
 };
 use shared::samples::Moment;
 use shared::sampling::Purpose;
@@ -96,6 +96,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
             ..Pacing::default()
         },
         accounting,
+        read_again: ReadAgain::default(),
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
     }

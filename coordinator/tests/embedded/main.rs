@@ -6,6 +6,7 @@ mod kit;
 
 mod aggressive;
 mod exact;
+mod failover;
 mod gap;
 mod guards;
 mod idle_times;
@@ -18,5 +19,6 @@ mod slow_nodes;
 mod statistics;
 mod telemetry;
 mod twice;
+mod unrest;
 mod versions;
 mod without_scripts;

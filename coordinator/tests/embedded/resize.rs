@@ -68,7 +68,7 @@ async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTre
 /// Replaces the tasks of `survey` by those that read `2^bits` parts of the table.
 fn cut(survey: &mut Survey, bits: u32) {
     let spec = &survey.spec;
-    let planner = Planner { run: spec.run, alias: spec.alias.clone(), replans: 0 };
+    let planner = Planner { run: spec.run, alias: spec.alias.clone(), replans: 0, round: 0 };
     let (node, pass, parts) = (&spec.nodes[0], TaskId::new(), 1_u64 << bits);
     let tasks = TASKS.min(parts);
     let scope = |first: u64| CursorScope {

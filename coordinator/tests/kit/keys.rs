@@ -50,13 +50,18 @@ async fn ask_once(
             for (index, reply) in chunk.iter().zip(conn.batch(batch).await.unwrap()) {
                 match (&reply, conn.fault(&reply)) {
                     (Reply::Int(answer), _) => answers[*index] = *answer,
-                    (_, Some(fault)) if fault.kind == FaultKind::Moved => redirected.push(*index),
+                    (_, Some(fault)) if settles(fault.kind) => redirected.push(*index),
                     _ => panic!("{command} answered {reply:?}"),
                 }
             }
         }
     }
     redirected
+}
+
+/// Whether a cluster that answers so has only to agree.
+fn settles(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::Moved | FaultKind::NotReady)
 }
 
 /// Those of `keys` that exist.

@@ -8,6 +8,7 @@ pub mod foreground;
 pub mod gate;
 pub mod keys;
 pub mod net;
+pub mod proxy;
 pub mod queues;
 pub mod slow_nodes;
 pub mod spec;
@@ -93,6 +94,7 @@ pub fn hasty() -> Timing {
         retry_delay: Duration::from_millis(20),
         retry_delay_max: Duration::from_millis(200),
         lease: Duration::from_secs(2),
+        primary_wait: Duration::from_secs(2),
     }
 }
 

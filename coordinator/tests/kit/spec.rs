@@ -11,7 +11,7 @@ use shared::time::now_ms;
 /// A run of `options` over a standalone server with so few `keys` that one task reads them.
 pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
     let (run, node, process) = (RunId::new(), NodeId::new("standalone"), "a process".to_owned());
-    let planner = Planner { run, alias: options.alias.clone(), replans: 0 };
+    let planner = Planner { run, alias: options.alias.clone(), replans: 0, round: 0 };
     let there = NodeKeys {
         node: node.clone(),
         keys,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use shared::messages::CancelKind;
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
-use shared::result::{Accounting, Coverage};
+use shared::result::{Accounting, Coverage, ReadAgain};
 
 pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, too_many_errors};
 
@@ -50,6 +50,8 @@ pub struct Facts {
     pub causes: BTreeMap<String, u64>,
     /// Why messages were put aside unread, and how many.
     pub dead: BTreeMap<String, u64>,
+    /// What was read again because servers were replaced.
+    pub read_again: ReadAgain,
     /// Whether the number of scanned keys is approximate.
     pub approximate: bool,
     /// Why the hit rate's source could not be used.
@@ -62,13 +64,15 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 21] = [
     run::stale,
     run::stopped,
     run::not_covered,
     run::given_up,
     run::too_long,
     run::undone,
+    run::undone_slots,
+    run::read_again,
     run::causes,
     run::dead_letters,
     run::approximate,

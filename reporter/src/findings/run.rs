@@ -42,17 +42,45 @@ pub(super) fn too_long(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn undone(facts: &Facts) -> Vec<Finding> {
-    let accounting = &facts.accounting;
+    let (accounting, again) = (&facts.accounting, &facts.read_again.accounting);
     let unconfirmed = "are unconfirmed: they were tried, and no answer says whether it was done";
     let rows = [
-        ("candidates-failed", accounting.failed.saturating_sub(facts.too_long.0), "failed"),
-        ("candidates-unreached", accounting.unreached, "were not reached"),
-        ("candidates-unconfirmed", accounting.unconfirmed, unconfirmed),
+        ("candidates-failed", (accounting.failed + again.failed).saturating_sub(facts.too_long.0), "failed"),
+        ("candidates-unreached", accounting.unreached + again.unreached, "were not reached"),
+        ("candidates-unconfirmed", accounting.unconfirmed + again.unconfirmed, unconfirmed),
     ];
     let found = |(rule, keys, what): (&'static str, u64, &str)| {
         issue(rule, Severity::Critical, format!("{keys} candidates {what}"), [("keys", json!(keys))])
     };
     rows.into_iter().filter(|(_, keys, _)| *keys > 0).map(found).collect()
+}
+
+pub(super) fn undone_slots(facts: &Facts) -> Vec<Finding> {
+    let found = |slots: &String| {
+        let sentence =
+            format!("Candidates that were not dealt with are in slots {slots}; run it again for them");
+        issue("undone-slots", Severity::Warning, sentence, [("slots", json!(slots))])
+    };
+    facts.coverage.undone.iter().map(found).collect()
+}
+
+pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
+    let again = &facts.read_again;
+    let found = |slots: &String| {
+        let sentence = format!(
+            "{} servers were replaced or restarted before their replicas were known to have all deletions: slots \
+             {slots} were read again, and {} keys deleted there again",
+            again.replaced.len(),
+            again.redeleted
+        );
+        let evidence = [
+            ("slots", json!(slots)),
+            ("replaced", json!(again.replaced)),
+            ("redeleted", json!(again.redeleted)),
+        ];
+        issue("read-again", Severity::Warning, sentence, evidence)
+    };
+    again.slots.iter().map(found).collect()
 }
 
 pub(super) fn causes(facts: &Facts) -> Vec<Finding> {

@@ -77,6 +77,7 @@ pub fn example() -> CleanupResult {
         way: Way::Script,
         pacing: Pacing::default(),
         accounting,
+        read_again: Default::default(),
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
     }
@@ -119,6 +120,7 @@ pub fn troubled(status: Status) -> CleanupResult {
         slots_covered: Some(13_264),
         missing: Some(missing.join(", ")),
         causes: [("node unreachable".to_owned(), 31), ("slots moved too often".to_owned(), 2)].into(),
+        undone: None,
     };
     result.inactive = InactiveCaches {
         refused: Some("the sorted set `permissions:warming` is empty".to_owned()),

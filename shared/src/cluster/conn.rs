@@ -56,6 +56,14 @@ impl Access {
         Ok(info.set_redis_settings(settings))
     }
 
+    /// Host and port of the seed `url`; empty and 0 for a socket file, or if it is no address.
+    pub(super) fn host_and_port(&self, url: &str) -> (String, u16) {
+        match self.info(url).as_ref().map(redis::ConnectionInfo::addr) {
+            Ok(ConnectionAddr::Tcp(host, port)) => (host.clone(), *port),
+            _ => (String::new(), 0),
+        }
+    }
+
     /// Connects to the seed `url`.
     pub async fn connect_seed(&self, url: &str, name: &str) -> Result<Conn, Fault> {
         Conn::connect(self.info(url)?, name).await

@@ -1,17 +1,17 @@
 //! A standalone server or a cluster as one thing: who serves what, and a connection to each node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::conn::{Access, Conn};
 use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
 use super::shards::{self, Shard};
 use crate::ids::NodeId;
-use crate::limits::DOWN_TIME;
+use crate::limits::{ASK_TIMEOUT, DOWN_TIME};
 use crate::slot::SlotSet;
 
 /// The one node of a standalone deployment.
@@ -37,9 +37,17 @@ pub struct Topology {
     pub cluster: bool,
     /// The primaries.
     pub primaries: Vec<Primary>,
+    /// The replicas: one of them may be a primary the next time.
+    pub replicas: BTreeSet<NodeId>,
 }
 
 impl Topology {
+    /// Whether `node` belongs to it, in whatever role.
+    #[must_use]
+    pub fn has(&self, node: &NodeId) -> bool {
+        self.replicas.contains(node) || self.primaries.iter().any(|primary| primary.node == *node)
+    }
+
     /// The primary that serves `slot`.
     #[must_use]
     pub fn owner(&self, slot: u16) -> Option<&Primary> {
@@ -92,28 +100,66 @@ impl Deployment {
 
     /// Asks again who serves what.
     pub async fn refresh(&self) -> Result<Arc<Topology>, Fault> {
-        let topology = match explore(&self.access, self.name).await {
-            Ok((topology, _)) => topology,
-            // The seeds may be gone while the others still know each other.
-            Err(fault) => self.explore_known().await.ok_or(fault)?,
-        };
+        let topology = self.ask_again(None).await?;
         let mut state = self.state();
         state.topology = Arc::new(topology);
         Ok(Arc::clone(&state.topology))
     }
 
-    /// What a primary of the last topology says, if one answers.
-    async fn explore_known(&self) -> Option<Topology> {
+    /// What the failure `fault` at `node` means: if its slots are served by others meanwhile, after a failover or
+    /// another change, it is a redirection. Whatever we knew of the node is asked for again.
+    pub async fn look_again(&self, node: &NodeId, fault: Fault) -> Fault {
+        let redirected = fault.kind == FaultKind::Moved;
+        let gone = matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable);
+        if gone {
+            self.forget(node);
+        }
         let known = self.topology();
-        for primary in known.primaries.iter().filter(|_| known.cluster) {
-            let Ok(conn) = self.access.connect_node(&primary.host, primary.port, self.name).await else {
-                continue;
-            };
-            if let Ok(topology) = cluster_topology(&conn, &primary.host).await {
-                return Some(topology);
+        if !(redirected || known.cluster && (gone || fault.kind == FaultKind::NotReady)) {
+            return fault;
+        }
+        // One that does not answer, or has lost sight of the others, is not asked who serves its slots.
+        let failed = known.primaries.iter().find(|primary| primary.node == *node).filter(|_| !redirected);
+        // If nobody answers, the next attempt meets the same failure and asks again.
+        let Ok(topology) = self.ask_again(failed).await else { return fault };
+        let serves = topology.primaries.iter().any(|primary| primary.node == *node);
+        self.state().topology = Arc::new(topology);
+        if serves || redirected { fault } else { Fault { kind: FaultKind::Moved, ..fault } }
+    }
+
+    /// Who serves what, from the first of the seeds that answers, or else from a primary of the last topology: the
+    /// seeds may be gone while the others still know each other. `failed` is asked last.
+    async fn ask_again(&self, failed: Option<&Primary>) -> Result<Topology, Fault> {
+        let known = self.topology();
+        let is_failed = |host: &str, port: u16| failed.is_some_and(|it| it.host == host && it.port == port);
+        let mut last = Fault::new(FaultKind::Unreachable, "?", "no address given");
+        let (mut first, mut later) = (Vec::new(), Vec::new());
+        for url in &self.access.urls {
+            let (host, port) = self.access.host_and_port(url);
+            if is_failed(&host, port) { later.push(url) } else { first.push(url) }
+        }
+        for url in first {
+            match within(explore_seed(&self.access, url, self.name)).await {
+                Ok((topology, _)) => return Ok(topology),
+                Err(fault) => last = fault,
             }
         }
-        None
+        for primary in known.primaries.iter().filter(|primary| known.cluster && failed != Some(*primary)) {
+            let asked = within(async {
+                let conn = self.access.connect_node(&primary.host, primary.port, self.name).await?;
+                cluster_topology(&conn, &primary.host).await
+            });
+            if let Ok(topology) = asked.await {
+                return Ok(topology);
+            }
+        }
+        for url in later {
+            match within(explore_seed(&self.access, url, self.name)).await {
+                Ok((topology, _)) => return Ok(topology),
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last)
     }
 
     /// A connection to `node`.
@@ -178,6 +224,12 @@ impl Deployment {
     }
 }
 
+/// One server's answer, or a fault if it takes too long: there are others.
+async fn within<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let slow = || Fault::new(FaultKind::Unreachable, "?", format!("no answer within {ASK_TIMEOUT:?}"));
+    timeout(ASK_TIMEOUT, asked).await.unwrap_or_else(|_| Err(slow()))
+}
+
 async fn explore(access: &Access, name: &str) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
     let mut last = Fault::new(FaultKind::Unreachable, "?", "no address given");
     for url in &access.urls {
@@ -204,14 +256,17 @@ async fn explore_seed(
     let node = NodeId::new(STANDALONE);
     let primary = Primary { node: node.clone(), host: host.to_owned(), port, slots: SlotSet::new() };
     let conn = access.connect_seed(url, name).await?;
-    Ok((Topology { cluster: false, primaries: vec![primary] }, BTreeMap::from([(node, conn)])))
+    let topology = Topology { cluster: false, primaries: vec![primary], replicas: BTreeSet::new() };
+    Ok((topology, BTreeMap::from([(node, conn)])))
 }
 
 /// The topology as the node behind `conn`, which we reached as `host`, sees it.
 async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, Fault> {
     let shards = ask_shards(conn).await?;
+    let replicas = shards.iter().flat_map(|shard| &shard.nodes).filter(|node| !node.primary);
+    let replicas = replicas.map(|node| node.id.clone()).collect();
     let primaries = shards.into_iter().filter_map(|shard| primary_of(shard, host)).collect();
-    Ok(Topology { cluster: true, primaries })
+    Ok(Topology { cluster: true, primaries, replicas })
 }
 
 /// `CLUSTER SHARDS`, or `CLUSTER SLOTS` on servers older than 7.0.

@@ -15,6 +15,7 @@ mod nodes_text;
 pub mod ours;
 mod parse_error;
 pub mod preflight;
+pub mod replication;
 mod scripts;
 mod shards;
 mod text;

@@ -19,6 +19,11 @@ use crate::slot::SlotSet;
 pub struct NodeStatus {
     /// `run_id`: names the process. Cursors and counters end with it.
     pub process: String,
+    /// `master_replid`: names what this server has written since it became a primary. It is another one after a
+    /// restart and after a failover.
+    pub history: String,
+    /// Replicas that are connected.
+    pub replicas: u64,
     /// Version for people, such as `redis 7.0.15`.
     pub version: String,
     /// Whether it knows all commands that a deletion needs (Redis 6.2 or newer, any Valkey).
@@ -65,6 +70,8 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
     });
     Ok(NodeStatus {
         process,
+        history: info.text("master_replid").unwrap_or_default().to_owned(),
+        replicas: info.number("connected_slaves").unwrap_or_default(),
         version: version(&info),
         supported: from_redis(&info, (6, 2)),
         tells_expiry: from_redis(&info, (7, 0)),

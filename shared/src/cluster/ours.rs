@@ -6,10 +6,9 @@ use super::fault::{Fault, FaultKind};
 use crate::ids::NodeId;
 use crate::messages::RunSpec;
 
-/// Refuses a cluster that has none of the primaries that the run was planned for.
+/// Refuses a cluster that has none of the nodes that the run was planned for, be it as replicas by now.
 pub fn check_topology(spec: &RunSpec, topology: &Topology) -> Result<(), Fault> {
-    let planned = |node: &NodeId| spec.nodes.iter().any(|planned| planned.node == *node);
-    if topology.cluster == spec.cluster && topology.primaries.iter().any(|primary| planned(&primary.node)) {
+    if topology.cluster == spec.cluster && spec.nodes.iter().any(|planned| topology.has(&planned.node)) {
         return Ok(());
     }
     let detail =
@@ -30,6 +29,8 @@ pub fn check_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(),
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::deployment::Primary;
     use crate::ids::{Alias, RunId};
     use crate::messages::{Action, Application, Attempt, Guards, Pace, PlannedNode, Rules};
@@ -84,7 +85,8 @@ mod tests {
             port: 0,
             slots: SlotSet::new(),
         };
-        Topology { cluster, primaries: nodes.iter().map(primary).collect() }
+        let (primaries, replicas) = (nodes.iter().map(primary).collect(), BTreeSet::from([NodeId::new("r")]));
+        Topology { cluster, primaries, replicas }
     }
 
     #[test]
@@ -96,6 +98,8 @@ mod tests {
         check(true, &["a", "b", "c"], true);
         check(true, &["a", "new", "newer"], true);
         check(true, &["x", "y", "z"], false);
+        let replaced = check_topology(&spec(true, &["r"]), &topology(true, &["x"]));
+        assert!(replaced.is_ok(), "its primary of the plan is a replica now");
         check(true, &[], false);
         check(false, &["a"], false);
     }

@@ -1,6 +1,7 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
 mod pacing;
+mod receipt;
 mod spec;
 mod statistics;
 
@@ -8,11 +9,11 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
-use crate::outcome::{self, Outcome};
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
 pub use pacing::NodePacing;
+pub use receipt::{GroupReceipt, Receipt, Vouched};
 pub use spec::{
     Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, Pace, PlannedNode,
     Rules, RunSpec, Way,
@@ -56,6 +57,9 @@ pub struct ScanTask {
     /// Whether its keys need no look if the node has none without TTL, as it had none when this was planned.
     #[serde(default)]
     pub skip: bool,
+    /// The round of reading; above 0 it is read once more, because what was deleted may have come back.
+    #[serde(default)]
+    pub round: u32,
 }
 
 /// Why a key is a candidate.
@@ -118,6 +122,9 @@ pub struct ReapBatch {
     pub not_after_ms: u64,
     /// The candidates.
     pub groups: Vec<Group>,
+    /// The round of its task.
+    #[serde(default)]
+    pub round: u32,
 }
 
 impl ReapBatch {
@@ -277,13 +284,19 @@ pub struct TaskReport {
     /// How the task was held back.
     #[serde(default)]
     pub pacing: Box<NodePacing>,
+    /// The round of the task.
+    #[serde(default)]
+    pub round: u32,
+    /// The node's history that was read; only asked for above round 0.
+    #[serde(default)]
+    pub history: Option<String>,
 }
 
 impl TaskReport {
     /// A report on `task` that covers nothing.
     #[must_use]
     pub fn blank(task: &ScanTask) -> Self {
-        Self::empty(task.run, task.task, task.node.clone(), None)
+        Self { round: task.round, ..Self::empty(task.run, task.task, task.node.clone(), None) }
     }
 
     /// The report that gives a task up which nobody reads any more.
@@ -307,6 +320,8 @@ impl TaskReport {
             approximate: false,
             statistics: Box::default(),
             pacing: Box::default(),
+            round: 0,
+            history: None,
         }
     }
 
@@ -331,45 +346,6 @@ pub enum Covered {
         /// The parts.
         ranges: Vec<CursorRange>,
     },
-}
-
-/// What became of one group, key by key.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct GroupReceipt {
-    /// The slot.
-    pub slot: u16,
-    /// Why the keys were candidates.
-    pub reason: Reason,
-    /// One outcome per key, in the group's order.
-    #[serde(deserialize_with = "crate::outcome::letters::deserialize")]
-    pub outcomes: Vec<Outcome>,
-}
-
-/// As with [`Group`].
-impl Serialize for GroupReceipt {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.slot, self.reason, outcome::letters::text(&self.outcomes)).serialize(serializer)
-    }
-}
-
-/// The recorded outcome of one reap batch. Stored once per batch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// The run.
-    pub run: RunId,
-    /// The batch.
-    pub batch: BatchId,
-    /// The node that the batch was for.
-    pub node: NodeId,
-    /// One per group, in the batch's order.
-    pub groups: Vec<GroupReceipt>,
-    /// Look-ups made, to be taken off the hit rate.
-    pub lookups: Lookups,
-    /// Why keys were not reached, failed or are unconfirmed, for people.
-    pub cause: Option<String>,
-    /// How the batch was held back, if it was.
-    #[serde(default)]
-    pub pacing: Option<Box<NodePacing>>,
 }
 
 /// Why a run is to stop before its end.

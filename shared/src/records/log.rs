@@ -38,6 +38,18 @@ pub enum Decision {
         /// Why.
         loss: Loss,
     },
+    /// The driver has asked whether what was done still holds. The slots of what does not are read again: the list
+    /// of their tasks follows `id`.
+    Check {
+        /// Names the list.
+        id: TaskId,
+        /// The round of those tasks: 1 for those of the first check.
+        round: u32,
+        /// Histories, by node, that are no more.
+        gone: Vec<(NodeId, String)>,
+        /// Histories, by node, that all replicas have.
+        safe: Vec<(NodeId, String)>,
+    },
 }
 
 impl Decision {
@@ -87,7 +99,7 @@ impl Lists {
                     return Some((*after, list.into_values().flatten().collect()));
                 }
             }
-            Decision::Seal { .. } => {}
+            Decision::Seal { .. } | Decision::Check { .. } => {}
         }
         None
     }
@@ -116,6 +128,7 @@ mod tests {
             keys: 0,
             replans: 0,
             skip: false,
+            round: 0,
         };
         (0..count).map(|_| task()).collect()
     }

@@ -12,7 +12,7 @@ use crate::ids::{BatchId, NodeId, RunId};
 use crate::messages::{Attempt, GroupReceipt, Lookups, Reason, Way};
 use crate::metrics::{self, InactiveCaches, Severity};
 use crate::outcome::Outcome;
-use crate::result::{Accounting, Coverage, CurrentMetrics, Pacing, SCHEMA_VERSION, Status};
+use crate::result::{Accounting, Coverage, CurrentMetrics, Pacing, ReadAgain, SCHEMA_VERSION, Status};
 
 fn receipt() -> Receipt {
     let outcomes = vec![Outcome::Deleted, Outcome::Deleted, Outcome::Spared];
@@ -24,6 +24,8 @@ fn receipt() -> Receipt {
         lookups: Lookups::default(),
         cause: None,
         pacing: None,
+        round: 0,
+        vouched: Vec::new(),
     }
 }
 
@@ -104,6 +106,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         way: Way::Script,
         pacing: Pacing::default(),
         accounting: Accounting::default(),
+        read_again: ReadAgain::default(),
         coverage: Coverage::default(),
         nodes: Vec::new(),
     }

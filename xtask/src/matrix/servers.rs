@@ -102,14 +102,14 @@ impl Version {
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let full = full_version(&said).with_context(|| format!("`{}` says `{said}`", program.display()))?;
         let wanted = self.name.rsplit(' ').next().unwrap_or_default();
-        if !full.starts_with(&format!("{wanted}.")) {
+        if !full.starts_with(format!("{wanted}.").as_str()) {
             bail!(
                 "`{}` is version {full} and not {wanted}: Debian has moved on; name another suite in \
                    `xtask/src/matrix/servers.rs`",
                 program.display()
             );
         }
-        Ok((program, full))
+        Ok((program, full.to_owned()))
     }
 }
 

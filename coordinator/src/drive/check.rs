@@ -1,0 +1,117 @@
+//! At the end of a run, whether what was done still holds: a primary that failed may have taken with it what no
+//! replica had yet. What was done under a history that is gone is read again.
+
+use futures_util::{StreamExt, stream};
+use reporter::History;
+use shared::cluster::replication::{self, Replicas};
+use shared::cluster::{Deployment, Fault};
+use shared::ids::TaskId;
+use shared::limits::NODES_AT_ONCE;
+use shared::messages::ScanTask;
+use shared::records::Decision;
+use shared::slot::SlotSet;
+use tokio::time::Instant;
+
+use super::DriveError;
+use super::driver::Driver;
+use super::rest::blindly;
+use crate::plan::Planner;
+use crate::replan::replan;
+
+/// What is known of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its node goes on with it.
+    There,
+    /// All replicas have it, so it cannot be lost with its node.
+    Safe,
+    /// Its node was restarted or demoted, or is no longer there.
+    Gone,
+    /// Its node does not answer, and nobody has taken its place.
+    Unknown,
+}
+
+impl Driver<'_> {
+    /// Asks, once everything is done, whether it still holds, and enters the answer into the log.
+    pub(super) async fn check(&mut self) -> Result<(), DriveError> {
+        let now = Instant::now();
+        if !self.fold.settled() || self.fold.complete() || self.asking.is_some_and(|(_, next)| now < next) {
+            return Ok(());
+        }
+        let round = self.fold.holding().next_round();
+        let open: Vec<History> = self.fold.holding().open(round).into_iter().collect();
+        let standings = match self.deployment().await {
+            Ok(deployment) => ask(deployment, &open).await,
+            Err(fault) => Err(fault),
+        };
+        let standings = standings.unwrap_or_else(|fault| {
+            tracing::debug!(error = %fault, "nobody says whether what was done still holds");
+            vec![Standing::Unknown; open.len()]
+        });
+        let (since, _) = self.asking.unwrap_or((now, now));
+        if standings.contains(&Standing::Unknown) && since.elapsed() < self.env.timing.primary_wait {
+            self.asking = Some((since, Instant::now() + self.env.timing.retry_delay_max));
+            return Ok(());
+        }
+        self.asking = None;
+        let with = |wanted: &[Standing]| {
+            let all = open.iter().zip(&standings).filter(|(_, standing)| wanted.contains(standing));
+            all.map(|(history, _)| history.clone()).collect::<Vec<History>>()
+        };
+        let (gone, safe) = (with(&[Standing::Gone, Standing::Unknown]), with(&[Standing::Safe]));
+        if !gone.is_empty() {
+            tracing::warn!(run = %self.spec.run, nodes = gone.len(), "servers were replaced: their slots are read again");
+        }
+        self.decide(vec![Decision::Check { id: TaskId::new(), round, gone, safe }]).await
+    }
+
+    /// Decides which tasks read again what does not hold by the last check, unless that has been decided.
+    pub(super) async fn read_again(&mut self) -> Result<(), DriveError> {
+        let Some((round, id)) = self.fold.holding().last_gone().filter(|(_, id)| !self.lists.has(Some(*id)))
+        else {
+            return Ok(());
+        };
+        let slots = self.fold.holding().undone(round);
+        // A standalone server is known by its process. One that is another by now may be a stranger's.
+        let tasks = if self.spec.cluster { self.tasks_again(round, slots).await } else { Vec::new() };
+        self.decide(Decision::list(Some(id), &tasks)).await
+    }
+
+    async fn tasks_again(&mut self, round: u32, slots: SlotSet) -> Vec<ScanTask> {
+        let planner = Planner { run: self.spec.run, alias: self.spec.alias.clone(), replans: 0, round };
+        let planned = match self.deployment().await {
+            Ok(deployment) => replan(deployment, &planner, &slots, &SlotSet::new(), None).await,
+            Err(fault) => Err(fault),
+        };
+        let (mut tasks, unserved) = planned.unwrap_or_else(|fault| {
+            tracing::warn!(error = %fault, "planned again without looking");
+            (Vec::new(), slots)
+        });
+        let somewhere = self.spec.nodes.first().map(|planned| planned.node.clone());
+        let unserved = (!unserved.is_empty()).then_some(unserved);
+        tasks.extend(somewhere.zip(unserved).map(|(node, slots)| blindly(&planner, &node, slots)));
+        tasks
+    }
+}
+
+/// How things stand with each of the histories.
+async fn ask(deployment: &Deployment, histories: &[History]) -> Result<Vec<Standing>, Fault> {
+    let topology = deployment.refresh().await?;
+    let one = async |(node, history): &History| {
+        if topology.cluster && topology.primaries.iter().all(|primary| primary.node != *node) {
+            return Standing::Gone;
+        }
+        let asked = async { replication::caught_up(&deployment.conn(node).await?).await };
+        match asked.await {
+            Ok((now, _)) if now != *history => Standing::Gone,
+            Ok((_, Replicas::InStep)) => Standing::Safe,
+            Ok(_) => Standing::There,
+            Err(fault) => {
+                tracing::debug!(error = %fault, "a primary does not answer");
+                deployment.forget(node);
+                Standing::Unknown
+            }
+        }
+    };
+    Ok(stream::iter(histories).map(one).buffered(NODES_AT_ONCE).collect().await)
+}

@@ -1,0 +1,98 @@
+//! What a reaper remembers of a node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shared::cluster::guard::Means;
+use shared::cluster::{Conn, Deployment, Fault, node, replication};
+use shared::ids::NodeId;
+use shared::limits::BATCHES_PER_NODE;
+use shared::messages::{Vouched, Way};
+use shared::slot::SlotSet;
+use tokio::sync::{Mutex, Semaphore};
+
+/// See the module.
+pub(crate) struct AtNode {
+    /// One permit per batch at work there; dropping it lets the next one in.
+    pub(crate) permits: Semaphore,
+    ready: Mutex<Option<Ready>>,
+}
+
+/// A node that we are connected to, and that is ready to be acted at.
+#[derive(Clone)]
+pub(crate) struct Ready {
+    /// Ours alone, because waiting for replicas holds up a whole connection. It ends with the server's process, so
+    /// what is known of that below stays true.
+    pub(crate) conn: Conn,
+    /// The way of the run.
+    way: Way,
+    pub(crate) means: Means,
+    /// Whether the node evicts keys.
+    pub(crate) evicts: bool,
+    /// The server's process.
+    pub(crate) process: String,
+    /// The server's history when we connected.
+    history: String,
+    /// Replicas that are worth waiting for.
+    replicas: Arc<AtomicU64>,
+}
+
+impl Default for AtNode {
+    fn default() -> Self {
+        Self { permits: Semaphore::new(BATCHES_PER_NODE), ready: Mutex::default() }
+    }
+}
+
+impl AtNode {
+    /// The node, connected to and made ready for `way`.
+    pub(crate) async fn ready(
+        &self,
+        node: &NodeId,
+        deployment: &Deployment,
+        way: Way,
+    ) -> Result<Ready, Fault> {
+        let mut ready = self.ready.lock().await;
+        if let Some(ready) = ready.as_ref().filter(|ready| ready.way == way) {
+            return Ok(ready.clone());
+        }
+        // A node that has just failed is not tried by everybody: this one knows.
+        deployment.conn(node).await?;
+        let conn = deployment.connect_anew(node).await?;
+        let means = Means::prepare(&conn, way).await?;
+        let status = node::status(&conn, deployment.db()).await?;
+        let replicas = Arc::new(AtomicU64::new(status.replicas));
+        let (evicts, process, history) = (status.evicts, status.process, status.history);
+        Ok(ready.insert(Ready { conn, way, means, evicts, process, history, replicas }).clone())
+    }
+
+    /// Forgets all of it, after a failure: the node may come back without the script.
+    pub(crate) async fn forget(&self) {
+        self.ready.lock().await.take();
+    }
+}
+
+impl Ready {
+    /// Who alone knows what was done in `slots`: nobody, once all replicas have it. `first` says that nothing of it
+    /// was done over another connection, of which waiting on this one says nothing.
+    pub(crate) async fn vouch(
+        &self,
+        node: &NodeId,
+        slots: SlotSet,
+        first: bool,
+    ) -> Result<Option<Vouched>, Fault> {
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let replicas = self.replicas.load(Ordering::Relaxed);
+        // Transactions go over other connections, and waiting on this one says nothing of those.
+        if first && replicas > 0 && self.way == Way::Script {
+            if replication::wait(&self.conn, replicas).await? {
+                return Ok(None);
+            }
+            // Those that have gone are not waited for by each batch; the end of the run looks again.
+            let left = replication::connected(&self.conn).await?;
+            self.replicas.store(left, Ordering::Relaxed);
+        }
+        Ok(Some(Vouched { node: node.clone(), history: self.history.clone(), slots }))
+    }
+}

@@ -1,0 +1,180 @@
+//! Whether what a run has done still holds. A primary that fails may take with it what its replicas did not have
+//! yet: deleted keys are back then. So the run remembers which history of which node alone vouches for what, and its
+//! driver checks in the end that these histories are still there; what was done under one that is gone is read again.
+//! Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::ids::{NodeId, TaskId};
+use shared::messages::{Covered, Receipt, TaskReport};
+use shared::records::Decision;
+use shared::slot::SlotSet;
+
+/// A node, and one of its histories.
+pub type History = (NodeId, String);
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Holding {
+    /// Slots that only a history vouches for, by the round in which it came to do so.
+    vouched: BTreeMap<(u32, History), SlotSet>,
+    checks: BTreeMap<u32, Check>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Check {
+    id: TaskId,
+    gone: BTreeSet<History>,
+    safe: BTreeSet<History>,
+}
+
+impl Holding {
+    pub(crate) fn done(&mut self, receipt: &Receipt) {
+        for vouched in &receipt.vouched {
+            self.add(receipt.round, (vouched.node.clone(), vouched.history.clone()), &vouched.slots);
+        }
+    }
+
+    /// What was found in order when it was read again is so by that history.
+    pub(crate) fn read_again(&mut self, report: &TaskReport) {
+        let Some(history) = &report.history else { return };
+        let slots = match &report.covered {
+            Covered::Slots(slots) => slots.clone(),
+            Covered::Ranges { slots: Some(slots), .. } => slots.clone(),
+            Covered::Ranges { slots: None, .. } => SlotSet::from_iter([0]),
+        };
+        self.add(report.round, (report.node.clone(), history.clone()), &slots);
+    }
+
+    fn add(&mut self, round: u32, history: History, slots: &SlotSet) {
+        self.vouched.entry((round, history)).or_default().extend(slots);
+    }
+
+    pub(crate) fn apply(&mut self, decision: &Decision) {
+        if let Decision::Check { id, round, gone, safe } = decision {
+            let (gone, safe) = (gone.iter().cloned().collect(), safe.iter().cloned().collect());
+            self.checks.insert(*round, Check { id: *id, gone, safe });
+        }
+    }
+
+    /// The lists of tasks that must follow the checks.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = TaskId> {
+        self.checks.values().filter(|check| !check.gone.is_empty()).map(|check| check.id)
+    }
+
+    /// The round of the next check.
+    #[must_use]
+    pub fn next_round(&self) -> u32 {
+        self.checks.keys().next_back().map_or(1, |last| last + 1)
+    }
+
+    /// The histories to be checked in `round`: those that vouch for something since before and of which no check has
+    /// said that they are gone, or that replicas have it all.
+    #[must_use]
+    pub fn open(&self, round: u32) -> BTreeSet<History> {
+        self.unsettled(round).map(|(history, _)| history.clone()).collect()
+    }
+
+    fn unsettled(&self, round: u32) -> impl Iterator<Item = (&History, &SlotSet)> {
+        let before = self.vouched.iter().filter(move |((since, _), _)| *since < round);
+        before
+            .filter(move |((since, history), _)| {
+                let mut later = self.checks.range(since + 1..round);
+                !later.any(|(_, check)| check.gone.contains(history) || check.safe.contains(history))
+            })
+            .map(|((_, history), slots)| (history, slots))
+    }
+
+    /// The slots that have to be read again after the check of `round`.
+    #[must_use]
+    pub fn undone(&self, round: u32) -> SlotSet {
+        let Some(check) = self.checks.get(&round) else { return SlotSet::new() };
+        let gone = self.unsettled(round).filter(|(history, _)| check.gone.contains(history));
+        gone.fold(SlotSet::new(), |all, (_, slots)| all.union(slots))
+    }
+
+    /// The last check that a list must follow, with its round.
+    #[must_use]
+    pub fn last_gone(&self) -> Option<(u32, TaskId)> {
+        let (round, check) = self.checks.last_key_value()?;
+        (!check.gone.is_empty()).then_some((*round, check.id))
+    }
+
+    /// All slots that had to be read again.
+    pub(crate) fn read_anew(&self) -> BTreeMap<u32, SlotSet> {
+        self.checks
+            .keys()
+            .map(|round| (*round, self.undone(*round)))
+            .filter(|(_, slots)| !slots.is_empty())
+            .collect()
+    }
+
+    /// The nodes whose histories are gone.
+    pub(crate) fn replaced(&self) -> BTreeSet<NodeId> {
+        self.checks.values().flat_map(|check| &check.gone).map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Whether it is known: nothing is vouched for by one history alone, or the last check found them all there.
+    pub(crate) fn is_known(&self) -> bool {
+        match self.checks.last_key_value() {
+            Some((_, check)) => check.gone.is_empty(),
+            None => self.vouched.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(name: &str) -> History {
+        (NodeId::new("n"), name.to_owned())
+    }
+
+    fn slots(all: &[u16]) -> SlotSet {
+        all.iter().copied().collect()
+    }
+
+    fn check(round: u32, gone: &[&str], safe: &[&str]) -> Decision {
+        let named = |names: &[&str]| names.iter().map(|name| history(name)).collect();
+        Decision::Check { id: TaskId::new(), round, gone: named(gone), safe: named(safe) }
+    }
+
+    #[test]
+    fn nothing_to_vouch_for_is_known_without_a_check() {
+        assert!(Holding::default().is_known());
+    }
+
+    #[test]
+    fn what_is_gone_is_undone_once_and_what_is_safe_is_not_asked_for_again() {
+        let mut holding = Holding::default();
+        holding.add(0, history("a"), &slots(&[1, 2]));
+        holding.add(0, history("b"), &slots(&[3]));
+        holding.add(0, history("c"), &slots(&[4]));
+        assert!(!holding.is_known());
+        assert_eq!(holding.open(1), ["a", "b", "c"].map(history).into());
+        holding.apply(&check(1, &["a"], &["b"]));
+        assert!(!holding.is_known());
+        assert_eq!(holding.undone(1), slots(&[1, 2]));
+        // They are read again under another history, which may go in turn; so may that which was there.
+        holding.add(1, history("d"), &slots(&[1, 2]));
+        assert_eq!(holding.open(2), ["c", "d"].map(history).into());
+        holding.apply(&check(2, &["c"], &[]));
+        assert_eq!(holding.undone(2), slots(&[4]));
+        assert_eq!(holding.undone(1), slots(&[1, 2]), "later checks change nothing about it");
+        holding.apply(&check(3, &[], &["d"]));
+        assert!(holding.is_known());
+        assert_eq!(holding.read_anew(), BTreeMap::from([(1, slots(&[1, 2])), (2, slots(&[4]))]));
+    }
+
+    #[test]
+    fn a_history_that_was_safe_vouches_for_what_is_done_later() {
+        let mut holding = Holding::default();
+        holding.add(0, history("a"), &slots(&[1]));
+        holding.add(0, history("b"), &slots(&[9]));
+        holding.apply(&check(1, &["b"], &["a"]));
+        holding.add(1, history("a"), &slots(&[2]));
+        holding.apply(&check(2, &["a"], &[]));
+        assert_eq!(holding.undone(2), slots(&[2]));
+    }
+}

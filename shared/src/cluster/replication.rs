@@ -1,0 +1,105 @@
+//! Whether what was written to a primary would survive a failover.
+
+use std::time::Duration;
+
+use redis::Value;
+use tokio::time::{Instant, sleep};
+
+use super::conn::Conn;
+use super::fault::{Fault, FaultKind};
+use super::info::Info;
+use super::text::text;
+use crate::limits::{REPLICA_WAIT, REPLICAS_CAUGHT_UP_WAIT};
+
+/// The pause between two looks at the offsets of replicas; a replica tells its own about once a second.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What a primary's replicas have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    /// There are none.
+    None,
+    /// All of them have what had been written when they were asked.
+    InStep,
+    /// Not all of them had it in time.
+    Behind,
+}
+
+/// Waits until `replicas` replicas have what was written over `conn`, which only we use: the server holds up all of
+/// its connection meanwhile. `false` if they did not in time, or we may not ask.
+pub async fn wait(conn: &Conn, replicas: u64) -> Result<bool, Fault> {
+    let ms = REPLICA_WAIT.as_millis();
+    match conn.words(&format!("WAIT {replicas} {ms}")).await {
+        Ok(Value::Int(count)) => Ok(u64::try_from(count).is_ok_and(|count| count >= replicas)),
+        Ok(_) => Err(Fault::unexpected(conn.address(), "WAIT")),
+        Err(fault) if matches!(fault.kind, FaultKind::Forbidden | FaultKind::Refused) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Replicas that are connected to a primary.
+pub async fn connected(conn: &Conn) -> Result<u64, Fault> {
+    Ok(ask(conn).await?.number("connected_slaves").unwrap_or_default())
+}
+
+async fn ask(conn: &Conn) -> Result<Info, Fault> {
+    Ok(Info::parse(text(conn, "INFO replication", conn.words("INFO replication").await?)?))
+}
+
+/// Waits until all replicas of a primary have whatever anybody has written there by now. What it says holds for its
+/// history, which comes with it.
+pub async fn caught_up(conn: &Conn) -> Result<(String, Replicas), Fault> {
+    let until = Instant::now() + REPLICAS_CAUGHT_UP_WAIT;
+    let mut wanted = None;
+    loop {
+        let info = ask(conn).await?;
+        let history = info.text("master_replid").unwrap_or_default().to_owned();
+        let (offset, offsets) = offsets(&info);
+        if offsets.is_empty() {
+            return Ok((history, Replicas::None));
+        }
+        let (first, wanted) = &*wanted.get_or_insert((history.clone(), offset));
+        // One that has just become a primary has written nothing of ours.
+        if *first == history && offsets.iter().all(|has| has >= wanted) {
+            return Ok((history, Replicas::InStep));
+        }
+        if *first != history || Instant::now() >= until {
+            return Ok((history, Replicas::Behind));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// How far the history has come, and what each replica has of it; one whose link is down has nothing.
+fn offsets(info: &Info) -> (u64, Vec<u64>) {
+    let part = |line: &str, name: &str| {
+        line.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+    };
+    let offset = |n: u64| {
+        let line = info.text(&format!("slave{n}"))?;
+        let online = part(line, "state").is_some_and(|state| state == "online");
+        Some(part(line, "offset").filter(|_| online).and_then(|offset| offset.parse().ok()).unwrap_or(0))
+    };
+    let replicas = info.number("connected_slaves").unwrap_or_default();
+    let offsets = (0..replicas).map(|n| offset(n).unwrap_or(0)).collect();
+    (info.number("master_repl_offset").unwrap_or(u64::MAX), offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_is_not_online_has_nothing() {
+        let check = |text: &str, expected: (u64, &[u64])| {
+            let (offset, offsets) = offsets(&Info::parse(text));
+            assert_eq!((offset, &offsets[..]), expected, "{text}");
+        };
+        check("role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:7\r\n", (7, &[]));
+        let online = "slave0:ip=127.0.0.1,port=1,state=online,offset=14,lag=1\r\n";
+        let loading = "slave1:ip=127.0.0.1,port=2,state=wait_bgsave,offset=0,lag=0\r\n";
+        check(&format!("connected_slaves:1\r\n{online}master_repl_offset:14\r\n"), (14, &[14]));
+        check(&format!("connected_slaves:2\r\n{online}{loading}master_repl_offset:20\r\n"), (20, &[14, 0]));
+        check("connected_slaves:1\r\nmaster_repl_offset:20\r\n", (20, &[0]));
+    }
+}

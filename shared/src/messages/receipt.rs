@@ -1,0 +1,65 @@
+//! What became of a batch, and who alone knows it.
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{Lookups, NodePacing, Reason};
+use crate::ids::{BatchId, NodeId, RunId};
+use crate::outcome::{self, Outcome};
+use crate::slot::SlotSet;
+
+/// What became of one group, key by key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct GroupReceipt {
+    /// The slot.
+    pub slot: u16,
+    /// Why the keys were candidates.
+    pub reason: Reason,
+    /// One outcome per key, in the group's order.
+    #[serde(deserialize_with = "crate::outcome::letters::deserialize")]
+    pub outcomes: Vec<Outcome>,
+}
+
+/// As with [`Group`].
+impl Serialize for GroupReceipt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.slot, self.reason, outcome::letters::text(&self.outcomes)).serialize(serializer)
+    }
+}
+
+/// The recorded outcome of one reap batch. Stored once per batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The run.
+    pub run: RunId,
+    /// The batch.
+    pub batch: BatchId,
+    /// The node that the batch was for.
+    pub node: NodeId,
+    /// One per group, in the batch's order.
+    pub groups: Vec<GroupReceipt>,
+    /// Look-ups made, to be taken off the hit rate.
+    pub lookups: Lookups,
+    /// Why keys were not reached, failed or are unconfirmed, for people.
+    pub cause: Option<String>,
+    /// How the batch was held back, if it was.
+    #[serde(default)]
+    pub pacing: Option<Box<NodePacing>>,
+    /// The round of the batch's task.
+    #[serde(default)]
+    pub round: u32,
+    /// Who alone knows what was done.
+    #[serde(default)]
+    pub vouched: Vec<Vouched>,
+}
+
+/// Slots in which something was done that no replica is known to have. If another history takes the place of this
+/// one, by a failover or a restart, it may be undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// The node.
+    pub node: NodeId,
+    /// Its history then; empty if unknown.
+    pub history: String,
+    /// The slots; none on a standalone server.
+    pub slots: SlotSet,
+}
