@@ -21,6 +21,9 @@ use crate::whoami::hostname;
 /// How often somebody who waits for the lock asks again.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How often the lock is given back to servers that fail, until its lease has to end by itself.
+const FREE_TRIES: u32 = 8;
+
 /// How long noting a look-up may hold up the renewal of the lock.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -162,24 +165,52 @@ impl JobLock {
         self.free().await.map(|()| None)
     }
 
-    /// Gives the lock back.
+    /// Gives the lock back. Its slot may have moved meanwhile, or be about to.
     pub(crate) async fn free(self) -> Result<(), Fault> {
+        let mut tries = 1;
+        loop {
+            let fault = match self.free_at_owner().await {
+                Ok(freed) => {
+                    tracing::debug!(freed, "lock given back");
+                    return Ok(());
+                }
+                Err(fault) => self.look_again(fault).await,
+            };
+            if tries >= FREE_TRIES || !fault.kind.transient() {
+                return Err(fault);
+            }
+            tries += 1;
+            sleep(ASK_AGAIN).await;
+        }
+    }
+
+    async fn free_at_owner(&self) -> Result<bool, Fault> {
         let (_, conn) = place(&self.deployment, self.lock.slot()).await?;
-        let freed = self.lock.free(&conn).await?;
-        tracing::debug!(freed, "lock given back");
-        Ok(())
+        self.lock.free(&conn).await
     }
 
     async fn renew(&self) -> Result<bool, Fault> {
+        match self.renew_at_owner().await {
+            Err(fault) => Err(self.look_again(fault).await),
+            renewed => renewed,
+        }
+    }
+
+    async fn renew_at_owner(&self) -> Result<bool, Fault> {
         let (node, conn) = place(&self.deployment, self.lock.slot()).await?;
         // The script looks at the lock, which counts as a hit.
         note_hits(&self.records, &node, 1).await;
-        let renewed = self.lock.renew(&conn).await;
-        if renewed.is_err() {
-            self.deployment.forget(&node);
-            self.deployment.refresh().await?;
+        self.lock.renew(&conn).await
+    }
+
+    /// Asks who serves the lock's slot by now, after a failure at its owner.
+    async fn look_again(&self, fault: Fault) -> Fault {
+        let topology = self.deployment.topology();
+        match topology.owner(self.lock.slot()) {
+            Some(owner) => self.deployment.look_again(&owner.node, fault).await,
+            // If nobody answers, the next try asks again.
+            None => self.deployment.refresh().await.err().unwrap_or(fault),
         }
-        renewed
     }
 }
 

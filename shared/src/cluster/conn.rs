@@ -116,12 +116,14 @@ impl Conn {
         Ok(conn)
     }
 
-    /// Names the connection, and asks that our look-ups leave the keys' idle times alone (Redis 7.2 and
-    /// newer). Servers or users that allow neither work as well, so refusals are ignored.
+    /// Names the connection. Servers or users that do not allow it work as well, so a refusal is ignored.
+    ///
+    /// `CLIENT NO-TOUCH` must not be sent: Redis 8.0.2 and 8.0.6 and Valkey 8.1.1 then crash at the next look at a key
+    /// in a slot that is being moved (redis/redis#14415, valkey-io/valkey#2347). PTTL, PEXPIRETIME, OBJECT IDLETIME,
+    /// MEMORY USAGE and listings leave idle times alone without it.
     async fn introduce(&self, name: &str) -> Result<(), Fault> {
         let mut pipe = Batch::new();
         pipe.add(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
-        pipe.add(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
         pipe.add(&[b"PING"]);
         let replies = self.batch(pipe).await?;
         match replies.last() {

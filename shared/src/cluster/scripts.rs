@@ -9,9 +9,9 @@ use super::fault::{Fault, FaultKind};
 /// The first line of scripts that work at full memory, as servers from Redis 7.0 on read it.
 const FLAGS: &str = "#!lua flags=allow-oom\n";
 
-/// What does the same for Redis 6.2: a script that has written may go on writing at full memory, whatever it wrote. This
-/// removes a key that there never is, in the slot of the first one.
-const FIRST_WRITE: &str = "redis.call('UNLINK', KEYS[1] .. ':none')\n";
+/// What does the same for Redis 6.2: a script that has begun a write may go on writing at full memory, whatever came of
+/// the first one. This one is refused for its argument, and so does nothing.
+const FIRST_WRITE: &str = "redis.pcall('PEXPIRE', KEYS[1], 'none')\n";
 
 /// `script` for Redis 6.2. Scripts without flags are the same everywhere.
 fn older(script: &str) -> Option<String> {
@@ -57,7 +57,7 @@ mod tests {
     fn flags_are_replaced_where_there_are_some() {
         assert_eq!(
             older("#!lua flags=allow-oom\nreturn 1").as_deref(),
-            Some("redis.call('UNLINK', KEYS[1] .. ':none')\nreturn 1")
+            Some("redis.pcall('PEXPIRE', KEYS[1], 'none')\nreturn 1")
         );
         assert_eq!(older("return 1"), None);
         assert!(

@@ -67,9 +67,8 @@ impl Lister {
             needed += 1;
         }
         command(&mut self.request, &[b"CLIENT", b"SETNAME", name.as_bytes()]);
-        command(&mut self.request, &[b"CLIENT", b"NO-TOUCH", b"ON"]);
         self.send().await?;
-        for number in 0..needed + 2 {
+        for number in 0..=needed {
             let refused = self.answer().await?;
             if let Some(fault) = refused.filter(|_| number < needed) {
                 return Err(fault);
