@@ -19,6 +19,9 @@ use tokio::time::sleep;
 
 use super::{Job, Shared};
 
+/// How long a sample in hand may take after the shutdown.
+const LEFT_AFTER: Duration = Duration::from_secs(3);
+
 /// 1970-01-05 was a Monday.
 const FIRST_MONDAY_MS: u64 = 4 * 86_400_000;
 
@@ -28,8 +31,13 @@ pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError
     let every_ms = u64::try_from(job.sample_every.as_millis()).unwrap_or(u64::MAX).max(1_000);
     loop {
         let slot = now_ms() / every_ms;
-        if let Err(e) = sample(shared, job, slot).await {
-            tracing::warn!(job = job.options.job, error = %e, "no sample");
+        tokio::select! {
+            taken = sample(shared, job, slot) => {
+                if let Err(e) = taken {
+                    tracing::warn!(job = job.options.job, error = %e, "no sample");
+                }
+            }
+            () = out_of_time(shared) => return Ok(()),
         }
         // All services take theirs at the same times.
         let left = ((slot + 1) * every_ms).saturating_sub(now_ms()).max(1);
@@ -38,6 +46,13 @@ pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError
             () = sleep(Duration::from_millis(left)) => {}
         }
     }
+}
+
+/// Returns when a sample in hand is to be left: one that is cut off does no harm, and a store that does not answer keeps
+/// nobody from ending.
+async fn out_of_time(shared: &Shared) {
+    shared.shutdown.cancelled().await;
+    sleep(LEFT_AFTER).await;
 }
 
 /// Takes the sample of one slot of time, and does what follows from it.

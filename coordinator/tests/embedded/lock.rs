@@ -15,6 +15,7 @@ use shared::cluster::Conn;
 use shared::cluster::lock::Holder;
 use shared::env::Timing;
 use shared::ids::RunId;
+use shared::limits::LOCK_LEASE;
 use shared::messages::{Action, CancelKind};
 use shared::result::Status;
 use shared::slot::slot_of;
@@ -59,7 +60,7 @@ async fn a_second_run_is_refused_or_waits() {
         let pid = format!("by process {} on `{}` since 2", std::process::id(), host.trim());
         assert!(holder.starts_with(&pid) && holder.contains(&survey.spec.run.to_string()), "{holder}");
         assert!(text.contains(&holder) && text.contains("--lock-wait"), "{text}");
-        assert!((1..=31).contains(&lease_left), "{lease_left} s");
+        assert!((1..=LOCK_LEASE.as_secs() + 1).contains(&lease_left), "{lease_left} s");
         // A run that only reads needs no lock, and one that waits gets it.
         let mut reading = options.clone();
         reading.rules.action = Action::Report;
