@@ -125,7 +125,7 @@ mod tests {
         let mut moved = batch(&spec, &["permissions:1"]);
         moved.groups[0].slot += 1;
         refuses(&moved, &spec, "of another slot");
-        let standalone = RunSpec { cluster: false, ..spec.clone() };
+        let standalone = RunSpec { cluster: false, ..spec };
         assert_eq!(check(&moved, &standalone), Ok(()), "there are no slots");
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let rules = Rules { action: Action::Report, ..spec.rules.clone() };
         refuses(&good, &RunSpec { rules, ..spec.clone() }, "only reports");
         refuses(&ReapBatch { alias: Alias::new("other"), ..good.clone() }, &spec, "another deployment");
-        refuses(&ReapBatch { not_after_ms: u64::MAX, ..good.clone() }, &spec, "for longer");
+        refuses(&ReapBatch { not_after_ms: u64::MAX, ..good }, &spec, "for longer");
         let many = vec!["permissions:1"; BATCH_KEYS_MAX + 1];
         refuses(&batch(&spec, &many), &spec, "more than 4000");
     }
