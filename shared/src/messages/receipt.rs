@@ -20,7 +20,7 @@ pub struct GroupReceipt {
     pub outcomes: Vec<Outcome>,
 }
 
-/// As with [`Group`].
+/// As with [`super::Group`].
 impl Serialize for GroupReceipt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.slot, self.reason, outcome::letters::text(&self.outcomes)).serialize(serializer)
