@@ -51,7 +51,8 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         prefixes: learned::prefixes(&fold.statistics, &counts, (accounting.deleted, fold.candidates_sent())),
         redis_health: around.health.clone(),
     };
-    let findings = findings(&facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics));
+    let facts = facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics);
+    let findings = findings(&facts);
     Some(CleanupResult {
         schema_version: SCHEMA_VERSION,
         run_id: spec.run,
@@ -81,7 +82,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         read_from: fold.sources.told(spec),
         pacing: pacing(spec, &fold.pacing),
         accounting,
-        read_again: read_again(fold),
+        read_again: facts.read_again,
         coverage,
         nodes: nodes(fold, spec),
     })

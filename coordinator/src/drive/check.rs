@@ -20,7 +20,7 @@ use crate::replan::replan;
 
 /// What is known of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum Fate {
     /// Its node goes on with it.
     There,
     /// All replicas have it, so it cannot be lost with its node.
@@ -40,25 +40,25 @@ impl Driver<'_> {
         }
         let round = self.fold.holding().next_round();
         let open: Vec<History> = self.fold.holding().open(round).into_iter().collect();
-        let standings = match self.deployment().await {
+        let fates = match self.deployment().await {
             Ok(deployment) => ask(deployment, &open).await,
             Err(fault) => Err(fault),
         };
-        let standings = standings.unwrap_or_else(|fault| {
+        let fates = fates.unwrap_or_else(|fault| {
             tracing::debug!(error = %fault, "nobody says whether what was done still holds");
-            vec![Standing::Unknown; open.len()]
+            vec![Fate::Unknown; open.len()]
         });
         let (since, _) = self.asking.unwrap_or((now, now));
-        if standings.contains(&Standing::Unknown) && since.elapsed() < self.env.timing.primary_wait {
+        if fates.contains(&Fate::Unknown) && since.elapsed() < self.env.timing.primary_wait {
             self.asking = Some((since, Instant::now() + self.env.timing.retry_delay_max));
             return Ok(());
         }
         self.asking = None;
-        let with = |wanted: &[Standing]| {
-            let all = open.iter().zip(&standings).filter(|(_, standing)| wanted.contains(standing));
+        let with = |wanted: &[Fate]| {
+            let all = open.iter().zip(&fates).filter(|(_, fate)| wanted.contains(fate));
             all.map(|(history, _)| history.clone()).collect::<Vec<History>>()
         };
-        let (gone, safe) = (with(&[Standing::Gone, Standing::Unknown]), with(&[Standing::Safe]));
+        let (gone, safe) = (with(&[Fate::Gone, Fate::Unknown]), with(&[Fate::Safe]));
         if !gone.is_empty() {
             tracing::warn!(run = %self.spec.run, nodes = gone.len(), "servers were replaced: their slots are read again");
         }
@@ -95,21 +95,21 @@ impl Driver<'_> {
 }
 
 /// How things stand with each of the histories.
-async fn ask(deployment: &Deployment, histories: &[History]) -> Result<Vec<Standing>, Fault> {
+async fn ask(deployment: &Deployment, histories: &[History]) -> Result<Vec<Fate>, Fault> {
     let topology = deployment.refresh().await?;
     let one = async |(node, history): &History| {
         if topology.cluster && topology.primaries.iter().all(|primary| primary.node != *node) {
-            return Standing::Gone;
+            return Fate::Gone;
         }
         let asked = async { replication::caught_up(&deployment.conn(node).await?).await };
         match asked.await {
-            Ok((now, _)) if now != *history => Standing::Gone,
-            Ok((_, Replicas::InStep)) => Standing::Safe,
-            Ok(_) => Standing::There,
+            Ok((now, _)) if now != *history => Fate::Gone,
+            Ok((_, Replicas::InStep)) => Fate::Safe,
+            Ok(_) => Fate::There,
             Err(fault) => {
                 tracing::debug!(error = %fault, "a primary does not answer");
                 deployment.forget(node);
-                Standing::Unknown
+                Fate::Unknown
             }
         }
     };

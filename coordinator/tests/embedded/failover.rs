@@ -94,7 +94,7 @@ impl<'a> Held<'a> {
         let gate = Gate::new(&env.queue, Topic::Tasks);
         env.queue = Arc::clone(&gate) as _;
         let (progress, mut seen) = kit::progress(&self.survey);
-        let running = coordinator::embedded::run(&env, &self.options, &self.survey, progress);
+        let running = Box::pin(coordinator::embedded::run(&env, &self.options, &self.survey, progress));
         let here = |key: &&Vec<u8>| self.is_here(slot_of(key));
         let stale = self.truth.stale.iter().filter(here).count() as u64;
         let blowing = async {

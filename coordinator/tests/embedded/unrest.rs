@@ -188,7 +188,7 @@ async fn run_in(
     let survey = kit::look(options).await;
     let (progress, _seen) = kit::progress(&survey);
     let running = async {
-        let ran = coordinator::embedded::run(&env, options, &survey, progress);
+        let ran = Box::pin(coordinator::embedded::run(&env, options, &survey, progress));
         tokio::join!(ran, trouble).0
     };
     let access = options.access.clone();
@@ -255,7 +255,7 @@ async fn cluster_scenario(kind: Kind, seed: u64) {
     let load = rng.fork();
     let leaders = (0..PRIMARIES).collect();
     let mut unrest = Unrest { cluster: &cluster, rng, leaders, moved: Vec::new() };
-    let result = run_in(&options, &truth, load, unrest.go(kind)).await;
+    let result = Box::pin(run_in(&options, &truth, load, unrest.go(kind))).await;
     check(&options, &truth, &result).await;
 }
 
@@ -288,7 +288,7 @@ async fn network_scenario(seed: u64) {
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&direct.access).await;
     let (load, mut bad) = (rng.fork(), rng.fork());
-    let result = run_in(&options, &truth, load, storm(&proxy.weather, bad.fork())).await;
+    let result = Box::pin(run_in(&options, &truth, load, storm(&proxy.weather, bad.fork()))).await;
     check(&direct, &truth, &result).await;
 }
 

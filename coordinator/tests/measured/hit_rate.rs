@@ -73,7 +73,7 @@ async fn over_nats(options: &Options, keys: u64) {
     let counts = Counts { scanners: 2, reapers: 2, reporters: 1 };
     check(options, keys, &env, async || {
         let survey = kit::look(options).await;
-        let result = net::run_in(&env, options, &survey, counts).await;
+        let result = Box::pin(net::run_in(&env, options, &survey, counts)).await;
         net::freed(&env, options).await;
         result
     })

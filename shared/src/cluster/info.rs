@@ -55,12 +55,14 @@ impl Info {
     }
 }
 
+/// The value of `name` in a field of parts, such as `ip=127.0.0.1,port=6380,state=online`.
+pub(super) fn part<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    value.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// Reads `keys=1,expires=0,avg_ttl=0`; newer servers append more. `None` without a number of keys.
 fn counts(value: &str) -> Option<KeyspaceCounts> {
-    let part = |name: &str| {
-        let text = value.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))?;
-        text.parse().ok()
-    };
+    let part = |name: &str| part(value, name)?.parse().ok();
     Some(KeyspaceCounts {
         keys: part("keys")?,
         expires: part("expires").unwrap_or(0),

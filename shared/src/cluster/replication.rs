@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::conn::Conn;
 use super::fault::{Fault, FaultKind};
-use super::info::Info;
+use super::info::{Info, part};
 use super::text::text;
 use crate::limits::{REPLICA_WAIT, REPLICAS_CAUGHT_UP_WAIT};
 
@@ -72,12 +72,9 @@ pub async fn caught_up(conn: &Conn) -> Result<(String, Replicas), Fault> {
 
 /// How far the history has come, and what each replica has of it; one whose link is down has nothing.
 fn offsets(info: &Info) -> (u64, Vec<u64>) {
-    let part = |line: &str, name: &str| {
-        line.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-    };
     let offset = |n: u64| {
         let line = info.text(&format!("slave{n}"))?;
-        let online = part(line, "state").is_some_and(|state| state == "online");
+        let online = part(line, "state") == Some("online");
         Some(part(line, "offset").filter(|_| online).and_then(|offset| offset.parse().ok()).unwrap_or(0))
     };
     let replicas = info.number("connected_slaves").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What INFO says of replication: how far a server is, whom it follows, and who follows it. Pure.
 
-use super::info::Info;
+use super::info::{Info, part};
 use crate::limits::REPLICAS_MAX;
 
 /// A server's place in its chain of replication.
@@ -76,9 +76,8 @@ impl Replication {
 
 /// Reads `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`; `None` for one that is not in step.
 fn follower(text: &str) -> Option<(String, u16)> {
-    let part = |name: &str| text.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-    let port = part("port")?.parse().ok()?;
-    (part("state") == Some("online")).then_some((part("ip")?.to_owned(), port))
+    let port = part(text, "port")?.parse().ok()?;
+    (part(text, "state") == Some("online")).then_some((part(text, "ip")?.to_owned(), port))
 }
 
 #[cfg(test)]
