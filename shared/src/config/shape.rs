@@ -24,7 +24,8 @@ pub(super) struct Tables {
 }
 
 /// Pairs of keys of `[redis.<alias>]` of which there may be one.
-const REDIS_EITHER: &[(&str, &str)] = &[("password", "password_file")];
+const REDIS_EITHER: &[(&str, &str)] =
+    &[("password", "password_file"), ("sentinel_password", "sentinel_password_file")];
 /// The same of `[nats]`: two ways to say one secret, or two ways to say who one is.
 const NATS_EITHER: &[(&str, &str)] = &[
     ("password", "password_file"),

@@ -50,12 +50,21 @@ fn every_setting_with_a_flag_is_on_the_command_line_and_the_other_way_round() {
 }
 
 /// Settings that read a file, which there is none of here.
-const READ_FILES: [&str; 5] =
-    ["name", "password_file", "nats.context", "nats.password_file", "nats.token_file"];
+const READ_FILES: [&str; 6] = [
+    "name",
+    "password_file",
+    "sentinel_password_file",
+    "nats.context",
+    "nats.password_file",
+    "nats.token_file",
+];
 
-/// What must be given with a setting of NATS: an address, and the other half of a pair.
+/// What must be given with a setting of NATS or of TLS: an address, and the other half of a pair.
 fn company(spec: &Spec) -> &'static [&'static str] {
     match (spec.section, spec.flag) {
+        (Section::Redis, Some("--cacert" | "--sni" | "--insecure")) => &["--redis", "rediss://h"],
+        (Section::Redis, Some("--cert")) => &["--redis", "rediss://h", "--key", "k"],
+        (Section::Redis, Some("--key")) => &["--redis", "rediss://h", "--cert", "c"],
         (Section::Nats, Some("--nats")) | (Section::Job | Section::Redis | Section::Serve, _) => &[],
         (Section::Nats, Some("--nats-cert")) => &["--nats", "nats://h", "--nats-key", "k"],
         (Section::Nats, Some("--nats-key")) => &["--nats", "nats://h", "--nats-cert", "c"],
@@ -75,6 +84,7 @@ fn every_flag_reaches_its_setting() {
             Kind::Choice(words) => Some(words[0]),
             Kind::Urls => Some("redis://h"),
             Kind::NatsUrls => Some("nats://h"),
+            Kind::Addresses => Some("inside=outside"),
             Kind::Source(["redis", ..]) => Some("hash:h"),
             Kind::Source(_) => Some("zset:z"),
             _ => Some("some"),
@@ -97,8 +107,13 @@ fn the_token_of_the_http_api_is_a_flag_of_serve() {
 #[test]
 fn flags_that_name_a_file_to_read_reach_it() {
     let user: &[&str] = &["--nats-user", "me"];
-    for (flag, more) in [("--nats-context", user), ("--nats-password-file", user), ("--nats-token-file", &[])]
-    {
+    let flags = [
+        ("--nats-context", user),
+        ("--nats-password-file", user),
+        ("--nats-token-file", &[]),
+        ("--sentinel-password-file", &[]),
+    ];
+    for (flag, more) in flags {
         let line = ["keysweep", "run", "--nats", "nats://h", flag, "/gone"];
         let line = line.iter().chain(more);
         let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
