@@ -46,11 +46,16 @@ pub struct Known {
 pub async fn find_out<'a>(
     deployment: &Deployment,
     order: &InactiveOrder,
-    mut statuses: impl Iterator<Item = &'a NodeStatus>,
+    statuses: impl Iterator<Item = &'a NodeStatus> + Clone,
 ) -> Found {
     let mut lookups = Vec::new();
     let read = match &order.source {
-        ActivitySource::IdleTime if statuses.any(|status| status.counts_uses) => {
+        _ if statuses.clone().any(|status| !status.tells_expiry) => {
+            Err("a server is older than Redis 7.0 and does not tell at which moment a key expires (PEXPIRETIME), by \
+                 which a cache that was renewed meanwhile is known"
+                .to_owned())
+        }
+        ActivitySource::IdleTime if statuses.clone().any(|status| status.counts_uses) => {
             Err("the server has an LFU maxmemory policy, under which it does not keep for how long keys were not used"
                 .to_owned())
         }

@@ -158,7 +158,7 @@ async fn adopt(
     let access = access.unwrap_or_else(|| shared::cluster::Access::open(Vec::new()));
     let order = LockOrder { job: job.to_owned(), access, wait: Duration::ZERO, adopt: true };
     loop {
-        match job_lock::take(&order, records.clone(), spec.run, &spec.nodes).await {
+        match job_lock::take(&order, records.clone(), spec).await {
             Err(LockError::Redis(fault)) if Instant::now() < until && !unlock.is_cancelled() => {
                 tracing::warn!(error = %fault, "the lock in Redis cannot be had at the moment");
                 tokio::select! {

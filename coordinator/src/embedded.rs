@@ -9,8 +9,10 @@ use std::time::Duration;
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
+use shared::backup::{BackupError, Place, Places};
 use shared::cluster::guard::{self, Ledger};
 use shared::cluster::{Deployment, Fault, FaultKind};
+use shared::config::BackupPlace;
 use shared::crash::CrashPlan;
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
@@ -68,6 +70,9 @@ pub enum RunError {
         /// The limit that would allow it.
         allow: u8,
     },
+    /// Nothing can be saved where it is to be.
+    #[error("{0}; nothing was deleted, because `--backup` wants it saved")]
+    Backup(#[from] BackupError),
     /// The run could not be driven.
     #[error(transparent)]
     Drive(#[from] DriveError),
@@ -97,7 +102,13 @@ pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunErro
 pub fn env(options: &Options) -> Env {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
     let outside = Outside::new([(options.job.clone(), options.reach())]);
-    let env = Env { outside: Arc::new(outside), ..Env::in_process(access, shared::env::Timing::default()) };
+    let backups =
+        Arc::new(Places::new(backup_place(options).map(|place| (options.job.clone(), place)), None));
+    let env = Env {
+        outside: Arc::new(outside),
+        backups,
+        ..Env::in_process(access, shared::env::Timing::default())
+    };
     let Some(path) = options.history_file() else { return env };
     match FileStore::open(&path) {
         Ok(past) => Env { past: Arc::new(past), ..env },
@@ -108,6 +119,15 @@ pub fn env(options: &Options) -> Env {
             );
             env
         }
+    }
+}
+
+/// Where a run in this process saves what it deletes.
+fn backup_place(options: &Options) -> Option<Place> {
+    match &options.backup.as_ref()?.0 {
+        BackupPlace::Directory(path) => Some(Place::directory(path)),
+        // Without NATS there is none.
+        BackupPlace::Bucket(_) => None,
     }
 }
 
@@ -144,13 +164,15 @@ pub async fn run(
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
     check_deletions(options, &survey.estimate)?;
+    if let Some(order) = &survey.spec.backup {
+        let no_place = || BackupError::NoPlace(options.job.clone());
+        env.backups.of(&options.job, order).ok_or_else(no_place)?.check().await?;
+    }
     let records = env.records(survey.spec.run);
     let unlock = CancellationToken::new();
     let mut keeper = Crew::default();
     if options.rules.action.writes() {
-        let lock =
-            job_lock::take(&options.lock_order(), records.clone(), survey.spec.run, &survey.spec.nodes)
-                .await?;
+        let lock = job_lock::take(&options.lock_order(), records.clone(), &survey.spec).await?;
         let (records, unlock) = (records.clone(), unlock.clone());
         keeper.start("lock", async move {
             if let Some(why) = JobLock::keep(lock, unlock).await? {

@@ -1,11 +1,13 @@
 //! Exit codes: a contract with scripts.
 
+use shared::backup::BackupError;
 use shared::cluster::{Fault, FaultKind};
 use shared::messages::CancelKind;
 use shared::result::{CleanupResult, Status};
 
 use crate::embedded::RunError;
 use crate::job_lock::LockError;
+use crate::restore::RestoreError;
 use crate::survey::SurveyError;
 
 /// Everything was done.
@@ -44,6 +46,7 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
             of_fault(fault)
         }
+        RunError::Backup(e) => of_backup(e),
         RunError::Survey(SurveyError::DbOnCluster(_) | SurveyError::NoDatabase { .. }) => USAGE,
         RunError::Survey(SurveyError::Rights { .. } | SurveyError::Commands { .. })
         | RunError::TooMany { .. } => REFUSED,
@@ -52,6 +55,22 @@ pub fn of_error(error: &RunError) -> u8 {
         | RunError::Drive(_)
         | RunError::Reporter(_)
         | RunError::Stage(..) => FAILED,
+    }
+}
+
+/// The code where nothing can be saved, or what was saved cannot be read.
+#[must_use]
+pub fn of_backup(error: &BackupError) -> u8 {
+    if error.is_setting() { USAGE } else { FAILED }
+}
+
+/// The code for a restoration that put nothing back.
+#[must_use]
+pub fn of_restore(error: &RestoreError) -> u8 {
+    match error {
+        RestoreError::Backup(e) => of_backup(e),
+        RestoreError::Empty { .. } => USAGE,
+        RestoreError::Redis(fault) => of_fault(fault),
     }
 }
 

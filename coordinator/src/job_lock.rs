@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::cluster::lock::{self, Holder, Lock};
 use shared::cluster::{Access, Conn, Deployment, Fault, FaultKind};
-use shared::ids::{NodeId, RunId};
+use shared::ids::NodeId;
 use shared::limits::LOCK_LEASE;
-use shared::messages::{Cancel, CancelKind, PlannedNode};
+use shared::messages::{Cancel, CancelKind, PlannedNode, RunSpec};
 use shared::records::Records;
 use shared::slot::slot_of;
 use thiserror::Error;
@@ -75,21 +75,17 @@ impl Options {
 }
 
 /// Takes the lock of the job, waiting for it as long as the order says and the run is not stopped. It lives at one
-/// of the `nodes` that the survey found usable.
-pub(crate) async fn take(
-    order: &LockOrder,
-    records: Records,
-    run: RunId,
-    nodes: &[PlannedNode],
-) -> Result<JobLock, LockError> {
+/// of the nodes that the survey found usable.
+pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) -> Result<JobLock, LockError> {
+    let (run, way) = (spec.run, spec.way());
     let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
     let since = Timestamp::now().to_string();
     let ours = Holder { run, host: hostname(), pid: std::process::id(), since };
-    let key = key(&order.job, nodes);
+    let key = key(&order.job, &spec.nodes);
     let until = Instant::now() + order.wait;
     loop {
         let (node, conn) = place(&deployment, slot_of(&key)).await?;
-        if let Some(lock) = lock::take(&conn, &key, &ours, LOCK_LEASE).await? {
+        if let Some(lock) = lock::take(&conn, way, &key, &ours, LOCK_LEASE).await? {
             // Freeing it will be a look-up there, after the run.
             note_hits(&records, &node, 0).await;
             return Ok(JobLock { deployment, lock, records });
@@ -99,7 +95,7 @@ pub(crate) async fn take(
             let (holder, left) = lock::holder(&conn, &key).await?;
             if let Some(holder) = holder.as_ref().filter(|holder| order.adopt && holder.run == run) {
                 note_hits(&records, &node, lock::HOLDER_HITS).await;
-                let lock = lock::adopt(&key, holder, LOCK_LEASE);
+                let lock = lock::adopt(way, &key, holder, LOCK_LEASE);
                 return Ok(JobLock { deployment, lock, records });
             }
             return Err(LockError::Held {

@@ -20,6 +20,7 @@ pub mod plan;
 mod planned_source;
 mod replan;
 pub mod report;
+pub mod restore;
 pub mod runs;
 pub mod schedule;
 pub mod serve;

@@ -29,7 +29,7 @@ pub(crate) async fn look_at(
     cluster: bool,
     (skip, sampled_max, breaks): (bool, u64, Breaks),
 ) -> Result<LookedAt, Fault> {
-    let Met { primary, conn, status, own, replica, source } = there;
+    let Met { primary, conn, status, own, replica, source, .. } = there;
     // Those of a node that is skipped are not planned one by one.
     let slots = match skip {
         true => primary.slots.iter().map(|slot| (slot, 1)).collect(),

@@ -12,12 +12,14 @@ use coordinator::cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
 use coordinator::cli::remote::{self, Starter};
 use coordinator::cli::run::{Show, Start};
 use coordinator::cli::site::Site;
-use coordinator::cli::{demo, events, log, nats_setup, roles, run, runs, show, stats};
+use coordinator::cli::{demo, events, log, nats_setup, restore, roles, run, runs, show, stats};
 use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
 use serde_json::json;
-use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings, read_text};
+use shared::config::{
+    self, BackupPlace, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings, read_text,
+};
 use shared::limits::JOB_FILE_BYTES_MAX;
 use shared::messages::Attempt;
 use tokio::runtime::Runtime;
@@ -115,6 +117,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
+        Command::Restore(args) => Ok(Box::pin(restore::restore(&settings(cli)?, args, how)).await?),
         Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
         Command::Config { command: ConfigCommand::Show(_) } => {
             let settings = settings(cli)?;
@@ -192,6 +195,11 @@ async fn start(cli: &Cli, args: &RunArgs, how: Show) -> Result<u8, Ended> {
     }
     if args.detach && site.is_none() {
         let message = "`--detach` needs workers: say where NATS is with `--nats URL`, `NATS_URL` or `[nats]`";
+        return Err(Ended::new(exit::USAGE, message));
+    }
+    if let (Some((BackupPlace::Bucket(bucket), _)), None) = (&options.backup, &site) {
+        let message =
+            format!("`--backup nats://{bucket}` needs workers: say where NATS is with `--nats URL`");
         return Err(Ended::new(exit::USAGE, message));
     }
     let starter = starter(cli);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::cluster::node::{self, NodeStatus};
 use shared::cluster::replica::{self, Standing, Wanted};
-use shared::cluster::{Conn, Deployment, Primary, preflight};
+use shared::cluster::{Conn, Deployment, Primary, preflight, way};
 use shared::messages::{Lookups, ReadFrom, ReadSource};
 
 use crate::inactive::ActivitySource;
@@ -24,6 +24,8 @@ pub(crate) struct Met<'a> {
     pub(crate) replica: Option<Standing>,
     /// What there is to say of that; `None` where nobody asked for replicas.
     pub(crate) source: Option<ReadSource>,
+    /// Why it runs no scripts, if a script would be needed and it does not.
+    pub(crate) scripts_refused: Option<String>,
 }
 
 /// Connects to a node, and checks that a run may do there what it will.
@@ -47,13 +49,25 @@ pub(crate) async fn meet<'a>(
         slot: primary.slots.iter().next().filter(|_| cluster),
         writes,
         patterns: &options.rules.patterns,
-        inactive: inactive.is_some(),
+        // Where it is not known at all, inactive users are not looked for.
+        inactive: inactive.is_some() && status.tells_expiry,
+        saves: options.backup_order().is_some(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
     };
-    let (lacking, own) = preflight::missing(&conn, &needs).await?;
+    let (mut lacking, own) = preflight::missing(&conn, &needs).await?;
+    let mut scripts_refused = None;
+    if writes {
+        match way::ask(&conn).await? {
+            Ok(allowed) => {
+                let refusal = |said| format!("redis at `{}` runs no scripts: {said}", conn.address());
+                scripts_refused = allowed.refusal.map(refusal);
+            }
+            Err(missing) => lacking.extend(missing),
+        }
+    }
     allowed(&conn, &lacking, options)?;
     let (replica, source) = source(deployment, primary, &conn, options).await?;
-    Ok(Met { primary, conn, status, own, replica, source })
+    Ok(Met { primary, conn, status, own, replica, source, scripts_refused })
 }
 
 /// The replica that is read in place of `primary`, and what there is to say of that.

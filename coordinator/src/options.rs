@@ -5,11 +5,11 @@ use std::sync::Once;
 use std::time::Duration;
 
 use shared::cluster::{Access, Login, Tls, TlsError, TlsFiles};
-use shared::config::{self, Deployment, RedisUrl, Secret, Settings};
+use shared::config::{self, BackupPlace, Deployment, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
-use shared::messages::{Action, Application, Attempt, HitRateSource, Pace, ReadFrom, Rules};
+use shared::messages::{Action, Application, Attempt, BackupOrder, HitRateSource, Pace, ReadFrom, Rules};
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
@@ -62,6 +62,9 @@ pub struct Options {
     pub pace: Pace,
     /// Whom scan tasks ask.
     pub read_from: ReadFrom,
+    /// Where keys are saved before they are deleted, and those that take more bytes than this are left alone; `None`
+    /// if they are not saved.
+    pub backup: Option<(BackupPlace, u64)>,
 }
 
 /// Settings that cannot be carried out.
@@ -138,7 +141,17 @@ impl Options {
             prometheus: PrometheusSource::from_settings(settings)?,
             pace: pace(settings),
             read_from: read_from(settings),
+            backup: settings.backup.value.clone().map(|place| (place, settings.backup_value_max.value)),
         })
+    }
+
+    /// What a run is told of its backup; `None` where nothing is saved, because nothing is asked for or deleted.
+    #[must_use]
+    pub fn backup_order(&self) -> Option<BackupOrder> {
+        let deletes = self.rules.action == Action::Delete
+            || self.looks_for_inactive().is_some() && self.rules.action.writes();
+        let (place, value_bytes_max) = self.backup.as_ref().filter(|_| deletes)?;
+        Some(BackupOrder { place: place.to_string(), value_bytes_max: *value_bytes_max })
     }
 
     /// Whom the job has to do with over HTTP.

@@ -116,7 +116,7 @@ async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), Subm
     // A run without NATS keeps others away by the lock in Redis alone, so we take it, too. Whoever drives the run
     // adopts it.
     let lock = if options.rules.action.writes() {
-        let lock = job_lock::take(&options.lock_order(), records.clone(), spec.run, &spec.nodes).await;
+        let lock = job_lock::take(&options.lock_order(), records.clone(), spec).await;
         Some(lock.map_err(RunError::from)?)
     } else {
         None

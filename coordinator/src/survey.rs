@@ -50,7 +50,7 @@ pub enum SurveyError {
     },
     /// The server is too old.
     #[error(
-        "redis at `{address}` is {version}; this version of keysweep needs Redis 7.0 or newer, or Valkey"
+        "redis at `{address}` is {version}; this version of keysweep needs Redis 6.2 or newer, or Valkey"
     )]
     TooOld {
         /// The server.
@@ -211,6 +211,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     for (primary, there) in at_once(meeting.collect()).await {
         met.extend(down.unless_down(primary, there)?);
     }
+    let scripts_refused = met.iter().find_map(|there: &Met<'_>| there.scripts_refused.clone());
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
     let activity = match options.looks_for_inactive() {
         Some(order) => {
@@ -283,11 +284,13 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         attempt: options.attempt,
         activity_source: options.looks_for_inactive().map(|order| order.source.name()),
         inactive_refused: activity.refused,
+        scripts_refused,
         application: options.application.clone(),
         pace: options.pace,
         read_from: options.read_from,
         insecure: options.access.is_insecure(),
         left_out: down.left_out,
+        backup: options.backup_order(),
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);

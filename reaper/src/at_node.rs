@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shared::cluster::{Conn, Deployment, Fault, guard, node, replication};
+use shared::cluster::guard::Means;
+use shared::cluster::{Conn, Deployment, Fault, node, replication};
 use shared::ids::NodeId;
 use shared::limits::BATCHES_PER_NODE;
-use shared::messages::Vouched;
+use shared::messages::{Vouched, Way};
 use shared::slot::SlotSet;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -17,14 +18,15 @@ pub(crate) struct AtNode {
     ready: Mutex<Option<Ready>>,
 }
 
-/// A node that we are connected to, and whose script is loaded.
+/// A node that we are connected to, and that is ready to be acted at.
 #[derive(Clone)]
 pub(crate) struct Ready {
     /// Ours alone, because waiting for replicas holds up a whole connection. It ends with the server's process, so
     /// what is known of that below stays true.
     pub(crate) conn: Conn,
-    /// The name of the script.
-    pub(crate) script: Vec<u8>,
+    /// The way of the run.
+    way: Way,
+    pub(crate) means: Means,
     /// Whether the node evicts keys.
     pub(crate) evicts: bool,
     /// The server's process.
@@ -42,20 +44,25 @@ impl Default for AtNode {
 }
 
 impl AtNode {
-    /// The node, connected to and with its script loaded.
-    pub(crate) async fn ready(&self, node: &NodeId, deployment: &Deployment) -> Result<Ready, Fault> {
+    /// The node, connected to and made ready for `way`.
+    pub(crate) async fn ready(
+        &self,
+        node: &NodeId,
+        deployment: &Deployment,
+        way: Way,
+    ) -> Result<Ready, Fault> {
         let mut ready = self.ready.lock().await;
-        if let Some(ready) = &*ready {
+        if let Some(ready) = ready.as_ref().filter(|ready| ready.way == way) {
             return Ok(ready.clone());
         }
         // A node that has just failed is not tried by everybody: this one knows.
         deployment.conn(node).await?;
         let conn = deployment.connect_anew(node).await?;
-        let script = guard::load(&conn).await?;
+        let means = Means::prepare(&conn, way).await?;
         let status = node::status(&conn, deployment.db()).await?;
         let replicas = Arc::new(AtomicU64::new(status.replicas));
         let (evicts, process, history) = (status.evicts, status.process, status.history);
-        Ok(ready.insert(Ready { conn, script, evicts, process, history, replicas }).clone())
+        Ok(ready.insert(Ready { conn, way, means, evicts, process, history, replicas }).clone())
     }
 
     /// Forgets all of it, after a failure: the node may come back without the script.
@@ -77,7 +84,8 @@ impl Ready {
             return Ok(None);
         }
         let replicas = self.replicas.load(Ordering::Relaxed);
-        if first && replicas > 0 {
+        // Transactions go over other connections, and waiting on this one says nothing of those.
+        if first && replicas > 0 && self.way == Way::Script {
             if replication::wait(&self.conn, replicas).await? {
                 return Ok(None);
             }

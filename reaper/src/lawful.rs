@@ -85,6 +85,8 @@ mod tests {
             read_from: ReadFrom::default(),
             insecure: false,
             left_out: Vec::new(),
+            scripts_refused: None,
+            backup: None,
         }
     }
 

@@ -7,5 +7,7 @@ mod lawful;
 mod paced;
 mod receipt;
 mod run;
+mod saving;
+mod seals;
 
 pub use run::Reaper;

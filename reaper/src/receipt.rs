@@ -7,6 +7,8 @@ use shared::slot::SlotSet;
 
 use crate::chunks::Chunk;
 
+use crate::seals::Told;
+
 /// The outcomes that a verdict stands for; `None` if nothing was done because it is too early.
 /// `first` says that no earlier delivery of the batch was tried, and `keeps_ledgers` that the node does not
 /// evict keys: without either, a key that is missing may be one that we deleted.
@@ -23,21 +25,28 @@ pub(crate) fn outcomes(
             let doubt = |outcome| if outcome == Outcome::Vanished { Outcome::Unconfirmed } else { outcome };
             Some(outcomes.into_iter().map(doubt).collect())
         }
+        // What a later call was to decide, and none did.
+        Verdict::Begun(outcomes) => {
+            Some(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Failed)).collect())
+        }
         Verdict::Late if first => Some(vec![Outcome::Unreached; keys]),
         Verdict::Late | Verdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
     }
 }
 
-/// The receipt of `batch` whose groups had these outcomes; `idle` says that idle times decide who is inactive.
+/// The receipt of `batch` whose groups had these outcomes; `idle` says that idle times decide who is inactive, and
+/// `saved` what was saved of them.
 pub(crate) fn receipt(
     batch: &ReapBatch,
     outcomes: Vec<Vec<Outcome>>,
     idle: bool,
+    saved: Option<&Told>,
     cause: Option<String>,
 ) -> Receipt {
-    let mut lookups = Lookups::default();
-    for (group, outcomes) in batch.groups.iter().zip(&outcomes) {
-        lookups += guard::lookups(group.reason, idle, outcomes);
+    let mut lookups = saved.map_or_else(Lookups::default, |saved| saved.lookups);
+    for (number, (group, outcomes)) in batch.groups.iter().zip(&outcomes).enumerate() {
+        let sealed = saved.is_some_and(|saved| saved.groups.contains(&number));
+        lookups += guard::lookups(group.reason, idle, sealed, outcomes);
     }
     let groups = batch.groups.iter().zip(outcomes);
     let groups = groups
@@ -68,7 +77,7 @@ pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSe
 pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: Option<String>) -> Receipt {
     let outcomes = batch.groups.iter().map(|group| vec![outcome; group.keys.len()]).collect();
     // None of these takes a look-up.
-    receipt(batch, outcomes, false, cause)
+    receipt(batch, outcomes, false, None, cause)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::audit::{self, AuditEntry};
-use shared::cluster::guard::{self, Act, Mode, Verdict};
+use shared::cluster::guard::{self, Act, Answer, Mode, Part, Verdict};
 use shared::cluster::{Deployment, Fault, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Group, NodePacing, ReapBatch, Receipt, RunSpec, Vouched};
+use shared::messages::{Group, Lookups, NodePacing, ReapBatch, Receipt, RunSpec, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -27,6 +27,8 @@ use crate::chunks::{Chunk, by_node, piece};
 use crate::lawful;
 use crate::paced::Paced;
 use crate::receipt::{done_in, outcomes, receipt, uniform};
+use crate::saving::{self, Saving};
+use crate::seals::{Seals, Told};
 
 /// How long a batch waits for the report that makes it count, before it is looked at again.
 const REPORT_WAIT: Duration = Duration::from_millis(20);
@@ -61,9 +63,13 @@ struct Acting<'a> {
     pacing: Option<Box<NodePacing>>,
     /// Who alone knows what was done.
     vouched: Vec<Vouched>,
+    /// See [`Answer::beyond`].
+    beyond: Lookups,
+    /// What was saved before, if it was.
+    saved: Option<Told>,
 }
 
-/// How the script is called at one node.
+/// How one node is acted at.
 struct Call<'a> {
     ready: &'a Ready,
     /// See [`Acting::first`].
@@ -84,6 +90,8 @@ struct Done {
     outcomes: Vec<Vec<Outcome>>,
     pacing: Option<Box<NodePacing>>,
     vouched: Vec<Vouched>,
+    beyond: Lookups,
+    saved: Option<Told>,
 }
 
 impl Reaper {
@@ -127,10 +135,12 @@ impl Reaper {
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            Acted::Done(Done { outcomes, pacing, vouched }) => {
+            Acted::Done(Done { outcomes, pacing, vouched, beyond, saved }) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
-                let cause = cancel.map(|cancel| cancel.cause);
-                let receipt = receipt(batch, outcomes, act.idle_ms.is_some(), cause);
+                let too_large = || saving::too_large(&spec, saved.as_ref());
+                let cause = cancel.map(|cancel| cancel.cause).or_else(too_large);
+                let mut receipt = receipt(batch, outcomes, act.idle_ms.is_some(), saved.as_ref(), cause);
+                receipt.lookups += beyond;
                 self.store(&spec, batch, &Receipt { pacing, vouched, ..receipt }).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
@@ -140,6 +150,7 @@ impl Reaper {
 
     /// Stores what became of a batch: by name in the audit trail first, so that whatever counts stands there.
     async fn store(&self, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) -> Result<(), RecordError> {
+        saving::note(&self.env, spec, batch, receipt).await;
         if self.env.kept {
             audit::write(&*self.env.store, batch.run, &AuditEntry::of(batch, receipt, now_ms())).await?;
         }
@@ -156,6 +167,8 @@ impl Reaper {
         mode: Mode,
         records: &Records,
     ) -> Result<Acted, Failure> {
+        // Before anything else: a worker that cannot save leaves the batch to those who can.
+        let mut saving = Saving::wanted(&self.env, spec, batch, mode)?;
         let deployment = self.deployments.get(&batch.alias, spec.db).await?;
         ours::check_topology(spec, &deployment.topology())?;
         let nodes = match route(&deployment, batch) {
@@ -166,10 +179,20 @@ impl Reaper {
             }
         };
         let outcomes = vec![Vec::new(); batch.groups.len()];
-        let mut acting =
-            Acting { batch, mode, first: None, outcomes, delivery, pacing: None, vouched: Vec::new() };
+        let mut acting = Acting {
+            batch,
+            mode,
+            first: None,
+            outcomes,
+            delivery,
+            pacing: None,
+            vouched: Vec::new(),
+            beyond: Lookups::default(),
+            saved: None,
+        };
         for (node, chunks) in nodes {
-            match self.act_at(&deployment, (&node, &chunks), spec, records, &mut acting).await {
+            let at = (&node, chunks.as_slice());
+            match self.act_at(&deployment, at, spec, records, (&mut acting, saving.as_mut())).await {
                 Ok(None) => {}
                 Ok(Some(early)) => return Ok(Acted::Early(early)),
                 Err(Failure::Redis(fault)) => {
@@ -181,24 +204,24 @@ impl Reaper {
                 Err(failure) => return Err(failure),
             }
         }
-        let Acting { outcomes, pacing, vouched, .. } = acting;
-        Ok(Acted::Done(Done { outcomes, pacing, vouched }))
+        let Acting { outcomes, pacing, vouched, beyond, saved, .. } = acting;
+        Ok(Acted::Done(Done { outcomes, pacing, vouched, beyond, saved }))
     }
 
-    /// Runs the script for the chunks of one node. `Some(ms)` if it is too early.
+    /// Acts on the chunks of one node. `Some(ms)` if it is too early.
     async fn act_at(
         &self,
         deployment: &Arc<Deployment>,
         (node, chunks): (&NodeId, &[Chunk<'_>]),
         spec: &RunSpec,
         records: &Records,
-        acting: &mut Acting<'_>,
+        (acting, saving): (&mut Acting<'_>, Option<&mut Saving<'_>>),
     ) -> Result<Option<u64>, Failure> {
         let (batch, mode) = (acting.batch, acting.mode);
         let at_node = self.at_node(&batch.alias, node);
         // The semaphore is never closed.
         let _permit = at_node.permits.acquire().await;
-        let ready = at_node.ready(node, deployment).await?;
+        let ready = at_node.ready(node, deployment, spec.way()).await?;
         ours::check_process(spec, node, &ready.process)?;
         let now_ms = node::time_ms(&ready.conn).await?;
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
@@ -216,12 +239,24 @@ impl Reaper {
             }
             _ => None,
         };
+        let mut seals = None;
+        if let Some(saving) = saving {
+            let heard = (records, acting.delivery);
+            let saved = saving.save(&ready.conn, (node, now_ms), chunks, paced.as_mut(), heard).await?;
+            // Without, the run is to stop.
+            let Some(saved) = saved else { return Ok(Some(0)) };
+            self.env.crash.pass(CrashPoint::BackupWritten).await;
+            seals = Some(saved);
+        }
         let call = Call { ready: &ready, first };
         for chunk in chunks {
-            if let Some(early) = self.call(&call, chunk, paced.as_mut(), acting).await? {
+            if let Some(early) = self.call(&call, chunk, paced.as_mut(), (acting, seals.as_mut())).await? {
                 return Ok(Some(early));
             }
             self.env.crash.pass(CrashPoint::ScriptsRun).await;
+        }
+        if let Some(Seals { told, .. }) = seals {
+            acting.saved.get_or_insert_default().add(told);
         }
         acting.pacing = paced.and_then(|paced| paced.tell());
         let done = done_in(chunks, &acting.outcomes);
@@ -229,14 +264,14 @@ impl Reaper {
         Ok(None)
     }
 
-    /// Runs the script for the groups of one chunk, in as many pieces as the pace of the run allows. `Some(ms)` if it is
+    /// Acts on the groups of one chunk, in as many pieces as the pace of the run allows. `Some(ms)` if it is
     /// too early, or the run is to stop: what was done then stands in the ledgers.
     async fn call(
         &self,
         call: &Call<'_>,
         mut left: &[(usize, &Group)],
         mut paced: Option<&mut Paced<'_>>,
-        acting: &mut Acting<'_>,
+        (acting, mut seals): (&mut Acting<'_>, Option<&mut Seals>),
     ) -> Result<Option<u64>, Failure> {
         let (batch, ready) = (acting.batch, call.ready);
         while !left.is_empty() {
@@ -250,14 +285,20 @@ impl Reaper {
                 None => None,
             };
             let asked = Instant::now();
-            let verdicts =
-                guard::call(&ready.conn, &ready.script, batch.window(), acting.mode, groups).await?;
+            let answers = match (seals.as_deref_mut(), acting.mode) {
+                (Some(seals), Mode::Act(act)) => saving::call(seals, ready, (batch, act), groups).await?,
+                _ => {
+                    let parts: Vec<Part<'_>> = groups.iter().map(Part::from).collect();
+                    ready.means.call(&ready.conn, (batch.window(), acting.mode), &parts, false).await?
+                }
+            };
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());
             if let Some(turn) = turn {
                 turn.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());
             }
-            for ((number, group), verdict) in groups.iter().zip(verdicts) {
-                let verdict = verdict?;
+            for ((number, group), answer) in groups.iter().zip(answers) {
+                let Answer { verdict, beyond } = answer?;
+                acting.beyond += beyond;
                 if let Verdict::Early(ms) = verdict {
                     return Ok(Some(ms));
                 }
@@ -290,7 +331,7 @@ impl Reaper {
             // A server that takes no writes may be a replica by now, or soon.
             vouched.extend((!slots.is_empty()).then(|| Vouched { node, history: String::new(), slots }));
         }
-        Ok(Done { outcomes: all, vouched, pacing: None })
+        Ok(Done { outcomes: all, vouched, ..Done::default() })
     }
 }
 
@@ -329,6 +370,7 @@ impl Handler for Reaper {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let cause = Some(failure.to_string());
+        saving::stop_if_impossible(failure, &records).await?;
         let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
             Ok(Acted::Done(done)) => Some(done),
             // A server that answers, but takes no writes, still says what it has done.
@@ -337,7 +379,7 @@ impl Handler for Reaper {
         };
         let receipt = match sealed {
             Some(Done { outcomes, vouched, .. }) => {
-                let receipt = receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), cause);
+                let receipt = receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), None, cause);
                 Receipt { vouched, ..receipt }
             }
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),

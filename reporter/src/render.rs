@@ -104,6 +104,10 @@ fn figures(page: &mut String, result: &CleanupResult) {
     for read in result.read_from.iter().flat_map(|read| &read.nodes) {
         let _ = writeln!(page, "  read        {}", wrap(&read_by(read), 14));
     }
+    if let Some(place) = &result.backup {
+        let backup = format!("in {place}: `keysweep restore` puts deleted keys back");
+        let _ = writeln!(page, "  backup      {}", wrap(&backup, 14));
+    }
     if !result.pacing.sentence.is_empty() {
         let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
     }

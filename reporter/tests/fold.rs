@@ -56,12 +56,14 @@ fn spec(run: RunId) -> RunSpec {
         started_by: "a test".to_owned(),
         attempt: Attempt::default(),
         activity_source: None,
+        scripts_refused: None,
         inactive_refused: None,
         insecure: false,
         left_out: Vec::new(),
         application: Application::default(),
         pace: Pace::default(),
         read_from: ReadFrom::default(),
+        backup: None,
     }
 }
 

@@ -55,6 +55,8 @@ fn spec(run: RunId) -> RunSpec {
         read_from: ReadFrom::Replica { lag_max_ms: 5_000 },
         insecure: false,
         left_out: Vec::new(),
+        scripts_refused: None,
+        backup: None,
     }
 }
 

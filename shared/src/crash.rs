@@ -17,6 +17,8 @@ pub enum CrashPoint {
     ReportStored,
     /// A reaper has taken a batch and done nothing yet.
     BatchTaken,
+    /// A reaper has saved what it will delete, and deleted nothing yet. Passed only where a run has a backup.
+    BackupWritten,
     /// A reaper has run scripts for a part of the batch.
     ScriptsRun,
     /// A reaper has run all scripts, but not stored the receipt.
@@ -31,11 +33,12 @@ pub enum CrashPoint {
 
 impl CrashPoint {
     /// All of them, for tests that visit each.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TaskTaken,
         Self::BatchesPublished,
         Self::ReportStored,
         Self::BatchTaken,
+        Self::BackupWritten,
         Self::ScriptsRun,
         Self::ReceiptPending,
         Self::ReceiptStored,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::alerts::Notice;
+use crate::backup::Places;
 use crate::cluster::Access;
 use crate::crash::CrashPlan;
 use crate::events::{self, Event};
@@ -45,6 +46,8 @@ pub struct Env {
     pub tasks_at_once_max: usize,
     /// Whom jobs tell about alerts and ask for counters, over HTTP. Empty until it is set.
     pub outside: Arc<Outside>,
+    /// Where this process saves what it deletes, by job. Empty until it is set.
+    pub backups: Arc<Places>,
     /// The metrics of this process.
     pub telemetry: Arc<Telemetry>,
     /// How fast this process works at each node.
@@ -106,6 +109,7 @@ impl Env {
             kept: false,
             tasks_at_once_max: usize::MAX,
             outside: Arc::default(),
+            backups: Arc::default(),
             telemetry: Arc::default(),
             pacers: Arc::new(Pacers::new(false)),
         }
@@ -125,6 +129,7 @@ impl Env {
             kept: true,
             tasks_at_once_max: nats.tasks_at_once_max(),
             outside: Arc::default(),
+            backups: Arc::new(Places::new([], Some(nats))),
             telemetry: Arc::default(),
             pacers: Arc::new(Pacers::new(true)),
         }

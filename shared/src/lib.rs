@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod alerts;
 pub mod audit;
+pub mod backup;
 pub mod cluster;
 pub mod config;
 pub mod crash;

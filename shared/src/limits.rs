@@ -350,3 +350,38 @@ pub const REPLICA_DOWN: Duration = Duration::from_secs(10);
 
 /// Replicas of one primary that are looked at.
 pub const REPLICAS_MAX: usize = 16;
+
+/// The largest value that is saved before its key is deleted, if nobody sets another limit, as the table of settings
+/// writes it, in bytes: DUMP keeps a server busy for as long as it takes to copy the value.
+pub const BACKUP_VALUE_MAX: &str = "4194304";
+
+/// Bytes of values, as the server weighs them, that are asked for in one write, or compared in one script call, unless
+/// it is a single value.
+pub const BACKUP_WRITE_BYTES: u64 = 1 << 20;
+
+/// Keys that are asked for in one write.
+pub const BACKUP_WRITE_KEYS: usize = 200;
+
+/// Bytes of values, before compression, with which a backup file is full: a reaper holds one such file per batch.
+pub const BACKUP_FILE_BYTES: usize = 8 << 20;
+
+/// The largest backup file that is read, in bytes.
+pub const BACKUP_READ_MAX: u64 = 1 << 30;
+
+/// How often a backup file is tried to be written until the run is cancelled.
+pub const BACKUP_TRIES: u32 = 6;
+
+/// The pause before the second try; it doubles, so that all of them take about six seconds.
+pub const BACKUP_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Keys that are put back in one write.
+pub const RESTORE_WRITE_KEYS: usize = 100;
+
+/// Bytes of values that are put back in one write, unless it is a single value.
+pub const RESTORE_WRITE_BYTES: usize = 1 << 20;
+
+/// How often a key is tried to be put back whose slot is moving, or whose server is not ready.
+pub const RESTORE_ROUNDS_MAX: u32 = 60;
+
+/// The pause between two such tries.
+pub const RESTORE_PAUSE: Duration = Duration::from_millis(500);

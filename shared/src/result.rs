@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
-use crate::messages::Attempt;
+use crate::messages::{Attempt, Way};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 
 /// The version of the shape below. It grows when a field changes its meaning or goes.
@@ -106,9 +106,15 @@ pub struct CleanupResult {
     /// Who was read, if the run asked for replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_from: Option<ReadFromReplicas>,
+    /// Where keys were saved before they were deleted, if they were.
+    #[serde(default)]
+    pub backup: Option<String>,
     /// How the run was held back for the sake of others.
     #[serde(default)]
     pub pacing: Pacing,
+    /// How candidates were checked and acted on.
+    #[serde(default)]
+    pub way: Way,
     /// What became of every candidate.
     pub accounting: Accounting,
     /// What had to be looked at once more, because servers were replaced that had deleted keys.

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::BackupError;
 use crate::cluster::Fault;
 use crate::dead::{self, DeadLetter};
 use crate::env::Env;
@@ -47,6 +48,9 @@ pub enum Failure {
     /// The queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// What is to be deleted could not be saved.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The message asks for something that cannot be done.
     #[error("{0}")]
     Message(String),
@@ -58,6 +62,8 @@ impl Failure {
     pub fn transient(&self) -> bool {
         match self {
             Self::Redis(fault) => fault.kind.transient(),
+            // Another worker may have a place; one that could not use its own has tried for long enough.
+            Self::Backup(e) => matches!(e, BackupError::NoPlace(_)),
             Self::Records(_) | Self::Queue(_) => true,
             Self::Message(_) => false,
         }
@@ -219,6 +225,9 @@ async fn attempt<H: Handler>(
         if fault.kind.transient() {
             out_of_reach.fetch_add(1, Ordering::Relaxed);
         }
+    }
+    if let Failure::Backup(BackupError::NoPlace(_)) = &failure {
+        out_of_reach.fetch_add(1, Ordering::Relaxed);
     }
     let records = env.records(run);
     let failures = match records.count_failure(&what, now_ms()).await {

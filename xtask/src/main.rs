@@ -8,6 +8,7 @@ mod ci;
 mod demo;
 mod fuzz;
 mod install;
+mod matrix;
 mod soak;
 mod test;
 
@@ -41,6 +42,8 @@ enum Command {
     Ci,
     /// Compare keysweep with other ways to clean up, on servers of its own.
     Bench(bench::Options),
+    /// Run the end-to-end suite on other versions of Redis, Valkey and nats-server (takes about half an hour).
+    Matrix(matrix::Options),
     /// Run the tests with large counts (in release mode; takes minutes).
     Soak {
         /// How many keys.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Test { args } => test::run(&args),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Matrix(options) => matrix::run(&options),
         Command::Soak { keys } => soak::run(keys),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Floor { urls } => bench::clients::floor::run(&urls).map(|()| ExitCode::SUCCESS),

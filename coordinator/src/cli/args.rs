@@ -2,8 +2,10 @@
 //! [`shared::config::resolve`], which checks them together with the other layers; their help comes
 //! from the same table. Nothing behind `main` sees clap.
 
+mod job;
 mod nats;
 mod place;
+mod restore;
 mod scale;
 
 use std::path::PathBuf;
@@ -11,11 +13,13 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::config::{self, FlagLayer};
 
+pub use self::job::JobArgs;
 pub use self::nats::NatsArgs;
 pub use self::place::{NetArgs, PlaceArgs};
+pub use self::restore::RestoreArgs;
 pub use self::scale::{
-    AttachArgs, DriveArgs, EventsArgs, NatsCommand, ReportArgs, RoleArgs, RunsCommand, ServeArgs, SetupArgs,
-    StatsArgs, WorkerArgs,
+    AttachArgs, DriveArgs, EventsArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs, RunsCommand, ServeArgs,
+    SetupArgs, StatsArgs, WorkerArgs,
 };
 use super::examples;
 
@@ -42,6 +46,9 @@ pub enum Command {
     /// What a run would do, node by node; touches nothing
     #[command(after_help = examples::PLAN)]
     Plan(JobArgs),
+    /// Put back what runs deleted, from where they saved it
+    #[command(after_help = examples::RESTORE)]
+    Restore(RestoreArgs),
     /// A throwaway cluster with sample data, one run, its result
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
@@ -53,7 +60,7 @@ pub enum Command {
     Scanner(WorkerArgs),
     /// A worker that deletes what scanners found
     #[command(after_help = examples::ROLES)]
-    Reaper(WorkerArgs),
+    Reaper(ReaperArgs),
     /// A worker that makes results of what the others did
     #[command(after_help = examples::ROLES)]
     Reporter(RoleArgs),
@@ -103,6 +110,7 @@ impl Command {
         match self {
             Self::Run(_) => "run",
             Self::Plan(_) => "plan",
+            Self::Restore(_) => "restore",
             Self::Demo(_) => "demo",
             Self::Serve(_) => "serve",
             Self::Scanner(_) => "scanner",
@@ -193,74 +201,7 @@ pub enum LogFormat {
 
 const REDIS: &str = "Redis";
 const SELECTION: &str = "Selection";
-const ACTION: &str = "Action";
 const SAFETY: &str = "Safety";
-const PACE: &str = "Pace";
-const REPORT: &str = "Metrics and reports";
-
-/// Flags that settle a job: where Redis is, which keys, what happens to them.
-#[derive(Args, Default)]
-#[expect(missing_docs, reason = "each field is a flag of the settings table, which documents it")]
-pub struct JobArgs {
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    #[arg(long, value_name = "N", help = about("--db"), help_heading = REDIS)]
-    pub db: Option<String>,
-    #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
-    pub job: Option<String>,
-    #[arg(long, value_name = "GLOB", help = about("--pattern"), help_heading = SELECTION)]
-    pub pattern: Vec<String>,
-    #[arg(long, value_name = "GLOB", help = about("--protect"), help_heading = SELECTION)]
-    pub protect: Vec<String>,
-    #[arg(long, help = about("--every-key"), help_heading = SELECTION)]
-    pub every_key: bool,
-    #[arg(long, help = about("--aggressive"), help_heading = SELECTION)]
-    pub aggressive: bool,
-    #[arg(long, value_name = "N", help = about("--inactivity-days"), help_heading = SELECTION)]
-    pub inactivity_days: Option<String>,
-    #[arg(long, value_name = "TEMPLATE", help = about("--identity"), help_heading = SELECTION)]
-    pub identity: Option<String>,
-    #[arg(long, value_name = "SOURCE", help = about("--activity"), help_heading = SELECTION)]
-    pub activity: Option<String>,
-    #[arg(long, value_name = "DURATION", help = about("--near-expiry"), help_heading = SELECTION)]
-    pub near_expiry: Option<String>,
-    #[arg(long, value_name = "SOURCE", help = about("--hit-rate"), help_heading = REPORT)]
-    pub hit_rate: Option<String>,
-    #[arg(long, value_name = "DIR", help = about("--report-dir"), help_heading = REPORT)]
-    pub report_dir: Option<String>,
-    #[arg(long, value_name = "DIR", help = about("--state-dir"), help_heading = REPORT)]
-    pub state_dir: Option<String>,
-    #[arg(long, value_name = "ACTION", help = about("--action"), help_heading = ACTION)]
-    pub action: Option<String>,
-    #[arg(long, value_name = "DURATION", help = about("--expire-ttl"), help_heading = ACTION)]
-    pub expire_ttl: Option<String>,
-    #[arg(long, value_name = "DURATION", help = about("--jitter"), help_heading = ACTION)]
-    pub jitter: Option<String>,
-    #[arg(long, help = about("--dry-run"), help_heading = SAFETY)]
-    pub dry_run: bool,
-    #[arg(long, value_name = "DURATION", help = about("--grace"), help_heading = SAFETY)]
-    pub grace: Option<String>,
-    #[arg(long, value_name = "N", help = about("--max-delete-percent"), help_heading = SAFETY)]
-    pub max_delete_percent: Option<String>,
-    #[arg(long, value_name = "DURATION", help = about("--max-runtime"), help_heading = SAFETY)]
-    pub max_runtime: Option<String>,
-    #[arg(long, value_name = "DURATION", help = about("--lock-wait"), help_heading = SAFETY)]
-    pub lock_wait: Option<String>,
-    #[arg(long, value_name = "N", help = about("--attempts"), help_heading = SAFETY)]
-    pub attempts: Option<String>,
-    #[arg(long, value_name = "DURATION", help = about("--latency-budget"), help_heading = PACE)]
-    pub latency_budget: Option<String>,
-    #[arg(long, value_name = "KEYS_PER_SECOND", help = about("--rate-limit"), help_heading = PACE)]
-    pub rate_limit: Option<String>,
-    #[arg(long, help = about("--max-speed"), help_heading = PACE)]
-    pub max_speed: bool,
-    #[arg(long, value_name = "WHOM", help = about("--read-from"), help_heading = PACE)]
-    pub read_from: Option<String>,
-    #[arg(long, value_name = "N", help = about("--scan-batch-size"), help_heading = PACE)]
-    pub scan_batch_size: Option<String>,
-    #[arg(long, value_name = "N", help = about("--delete-batch-size"), help_heading = PACE)]
-    pub delete_batch_size: Option<String>,
-}
 
 /// The help of a setting's flag with its default, from the settings table.
 fn about(flag: &str) -> String {
@@ -268,45 +209,6 @@ fn about(flag: &str) -> String {
         "none" | "false" => spec.help.to_owned(),
         default => format!("{} [default: {default}]", spec.help),
     })
-}
-
-impl JobArgs {
-    /// What was given, for [`shared::config::resolve`].
-    #[must_use]
-    pub fn flags(&self) -> FlagLayer {
-        let mut layer = FlagLayer::default();
-        layer
-            .value("--db", self.db.as_deref())
-            .value("--job", self.job.as_deref())
-            .values("--pattern", &self.pattern)
-            .values("--protect", &self.protect)
-            .switch("--aggressive", self.aggressive)
-            .value("--inactivity-days", self.inactivity_days.as_deref())
-            .value("--identity", self.identity.as_deref())
-            .value("--activity", self.activity.as_deref())
-            .value("--near-expiry", self.near_expiry.as_deref())
-            .value("--hit-rate", self.hit_rate.as_deref())
-            .value("--report-dir", self.report_dir.as_deref())
-            .value("--state-dir", self.state_dir.as_deref())
-            .value("--action", self.action.as_deref())
-            .value("--expire-ttl", self.expire_ttl.as_deref())
-            .value("--jitter", self.jitter.as_deref())
-            .switch("--dry-run", self.dry_run)
-            .switch("--every-key", self.every_key)
-            .value("--grace", self.grace.as_deref())
-            .value("--max-delete-percent", self.max_delete_percent.as_deref())
-            .value("--max-runtime", self.max_runtime.as_deref())
-            .value("--lock-wait", self.lock_wait.as_deref())
-            .value("--attempts", self.attempts.as_deref())
-            .value("--latency-budget", self.latency_budget.as_deref())
-            .value("--rate-limit", self.rate_limit.as_deref())
-            .switch("--max-speed", self.max_speed)
-            .value("--read-from", self.read_from.as_deref())
-            .value("--scan-batch-size", self.scan_batch_size.as_deref())
-            .value("--delete-batch-size", self.delete_batch_size.as_deref());
-        self.place.add_to(&mut layer);
-        layer
-    }
 }
 
 impl Cli {
@@ -324,9 +226,11 @@ impl Cli {
     /// The flags that say where Redis and NATS are, for the commands that have them.
     fn place(&self) -> Option<&PlaceArgs> {
         match &self.command {
-            Command::Scanner(worker) | Command::Reaper(worker) => Some(&worker.role.place),
+            Command::Scanner(worker) => Some(&worker.role.place),
+            Command::Reaper(reaper) => Some(&reaper.worker.role.place),
             Command::Reporter(role) => Some(&role.place),
             Command::Stats(stats) => Some(&stats.place),
+            Command::Restore(restore) => Some(&restore.place),
             Command::Runs { command: RunsCommand::Attach(attach) } => Some(&attach.place),
             Command::Drive(drive) => Some(&drive.place),
             _ => self.job_args().map(|job| &job.place),
@@ -355,8 +259,14 @@ impl Cli {
             return layer;
         }
         let mut layer = self.place_flags();
-        if let Command::Stats(stats) = &self.command {
-            layer.value("--state-dir", stats.state_dir.as_deref());
+        match &self.command {
+            Command::Stats(stats) => {
+                layer.value("--state-dir", stats.state_dir.as_deref());
+            }
+            Command::Reaper(reaper) => {
+                layer.value("--backup", reaper.backup.as_deref());
+            }
+            _ => {}
         }
         if let Some(net) = self.net() {
             net.nats.add_to(&mut layer);
@@ -373,6 +283,7 @@ impl Cli {
         }
         let job = match &self.command {
             Command::Stats(stats) => stats.job.as_deref(),
+            Command::Restore(restore) => restore.job.as_deref(),
             Command::Drive(drive) => drive.job.as_deref(),
             _ => self.job_args().and_then(|job| job.job.as_deref()),
         };

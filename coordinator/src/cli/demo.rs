@@ -117,6 +117,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         prometheus: None,
         pace: Pace::default(),
         read_from: ReadFrom::default(),
+        backup: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use shared::backup::BackupError;
 use shared::ids::RunId;
 use shared::nats::NatsError;
 use shared::queue::QueueError;
@@ -13,6 +14,7 @@ use crate::conduct::ConductError;
 use crate::embedded::RunError;
 use crate::exit;
 use crate::options::OptionsError;
+use crate::restore::RestoreError;
 use crate::schedule::ScheduleError;
 use crate::serve::{ServeError, StartError};
 use crate::submit::SubmitError;
@@ -38,6 +40,15 @@ pub enum CommandError {
     /// The run was left before it came to a safe point.
     #[error("left before a safe point; ledgers and lock expire by themselves")]
     Left(u8),
+    /// Nothing can be saved where it is to be.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// A restoration was left.
+    #[error("left before a safe point; what is back stays, and the same command goes on")]
+    LeftRestoring(u8),
+    /// Nothing could be put back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// A signal ended the watching of a run that goes on without us.
     #[error(
         "left; run `{1}` goes on: `keysweep runs attach {1}` follows it, `keysweep runs cancel {1}` stops it"
@@ -99,6 +110,9 @@ impl CommandError {
         match self {
             Self::Run(e) | Self::Submit(SubmitError::Run(e)) => exit::of_error(e),
             Self::Start(StartError::Run(e) | StartError::Submit(SubmitError::Run(e))) => exit::of_error(e),
+            Self::Restore(e) => exit::of_restore(e),
+            Self::Backup(e) => exit::of_backup(e),
+            Self::LeftRestoring(code) => *code,
             Self::Consent(_) | Self::Submit(SubmitError::Left(_)) => exit::REFUSED,
             Self::Stopped(code, _) | Self::Left(code) | Self::Detached(code, _) => *code,
             Self::Usage(_)

@@ -35,6 +35,17 @@ Examples:
   keysweep plan --redis redis://cache:6379
   keysweep plan --config keysweep.toml --job nightly --json";
 
+/// After the help of `keysweep restore`.
+pub(super) const RESTORE: &str = "\
+Examples:
+  keysweep run --redis redis://cache:6379 --backup /var/backups/keysweep --yes
+  keysweep restore /var/backups/keysweep --dry-run
+  keysweep restore /var/backups/keysweep --redis redis://cache:6379
+  keysweep restore /var/backups/keysweep --match 'permissions:42:*' --yes
+
+A restoration that was cut off is simply begun again. Exit code 3: not all could
+be put back, or a file is damaged; what is intact is put back all the same.";
+
 /// After the help of `keysweep demo`.
 pub(super) const DEMO: &str = "\
 Examples:

@@ -12,6 +12,7 @@ pub mod plan_page;
 mod progress;
 pub mod remote;
 mod report;
+pub mod restore;
 pub mod roles;
 pub mod run;
 pub mod runs;

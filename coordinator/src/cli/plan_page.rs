@@ -86,6 +86,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let refused = format!("Aggressive cleanup is REFUSED: {why}");
         let _ = writeln!(page, "  {}", wrap(&refused, 2));
     }
+    if let Some(why) = &survey.spec.scripts_refused {
+        let way = format!("{why}; transactions would check and delete keys instead");
+        let _ = writeln!(page, "  {}", wrap(&way, 2));
+    }
     for node in &survey.spec.left_out {
         let _ = writeln!(page, "  {}", wrap(&format!("LEFT OUT: {} (slots {})", node.cause, node.slots), 2));
     }
@@ -94,6 +98,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let _ = writeln!(page, "  {}", wrap(&missing, 2));
     }
     let _ = writeln!(page, "  {}", wrap(&verdict(survey, options), 2));
+    if let Some(order) = &survey.spec.backup {
+        let saved = format!("Each of them would be saved in {} before it is deleted", order.place);
+        let _ = writeln!(page, "  {}", wrap(&saved, 2));
+    }
     tidy(&page)
 }
 
@@ -160,6 +168,9 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
             "slots": node.slots.to_string(),
         })).collect::<Vec<_>>(),
         "insecure": survey.spec.insecure,
+        "backup": survey.spec.backup.as_ref().map(|order| &order.place),
+        "way": survey.spec.way(),
+        "scriptsRefused": survey.spec.scripts_refused,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),
         "percent": estimate.percent(),

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, Health};
-use super::args::{RoleArgs, ServeArgs, WorkerArgs};
+use super::args::{ReaperArgs, RoleArgs, ServeArgs, WorkerArgs};
 use super::error::CommandError;
 use super::signals::Signals;
 use super::site::{Net, Site};
@@ -40,9 +40,12 @@ pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError>
 ///
 /// # Errors
 /// As for a scanner.
-pub async fn reaper(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
+pub async fn reaper(site: &Site, args: &ReaperArgs) -> Result<u8, CommandError> {
+    let args = &args.worker;
     let at_once = usize::from(args.at_once);
     role("reaper", site, (args.role.admin_addr, None), async move |net: Net, shutdown| {
+        // Now, and not when the first run waits for it.
+        net.env.backups.check().await?;
         Ok(Reaper::new(net.env, shutdown).run(at_once).await?)
     })
     .await

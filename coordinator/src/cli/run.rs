@@ -25,6 +25,9 @@ use crate::submit::check_free;
 use crate::survey::{Survey, survey};
 use crate::{exit, report, schedule};
 
+/// Why a run does not start where nobody can be asked.
+const NO_TERMINAL: &str = "this run changes keys, and there is no terminal to ask on: look at it with `keysweep plan`, then add `--yes`";
+
 /// How a command shows what it does.
 #[derive(Clone, Copy, Debug)]
 pub struct Show {
@@ -143,7 +146,7 @@ async fn attempt_once(
     if options.rules.action.writes() && !start.yes {
         let page = plan_page::text(&looked, options);
         tokio::select! {
-            agreed = tokio::task::spawn_blocking(move || ask(&page)) => agreed.map_err(io::Error::other)??,
+            agreed = tokio::task::spawn_blocking(move || ask(&page, NO_TERMINAL)) => agreed.map_err(io::Error::other)??,
             (code, name) = signals.next() => {
                 // The question stands unanswered on its line.
                 let _ = writeln!(io::stderr());
@@ -157,6 +160,9 @@ async fn attempt_once(
     tracing::info!("[{name}] Aggressive cleanup: {}", options.aggressive);
     if let Some(why) = &looked.spec.inactive_refused {
         tracing::warn!("[{name}] Aggressive cleanup was refused: {why}");
+    }
+    if let Some(why) = &looked.spec.scripts_refused {
+        tracing::warn!("[{name}] Transactions are used instead of the script: {why}");
     }
     if let (Some(net), Some((_, starter))) = (&net, start.workers) {
         return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
@@ -271,12 +277,10 @@ pub(super) fn print(page: &str) -> io::Result<()> {
 }
 
 /// Shows the plan and asks. Off a terminal nobody can answer.
-fn ask(page: &str) -> Result<(), CommandError> {
+pub(super) fn ask(page: &str, no_terminal: &'static str) -> Result<(), CommandError> {
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     if !stdin.is_terminal() || !stderr.is_terminal() {
-        return Err(CommandError::Consent(
-            "this run changes keys, and there is no terminal to ask on: look at it with `keysweep plan`, then add `--yes`",
-        ));
+        return Err(CommandError::Consent(no_terminal));
     }
     write!(stderr, "{page}\nGo on? [y/N] ")?;
     stderr.flush()?;

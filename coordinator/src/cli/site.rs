@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::backup::{Place, Places};
 use shared::cluster::Access;
-use shared::config::{self, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings, Unread};
+use shared::config::{
+    self, BackupPlace, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, Settings, Unread,
+};
 use shared::env::{Env, Timing};
 use shared::ids::Alias;
 use shared::nats::{Nats, NatsAccess, NatsError, setup};
@@ -81,7 +84,21 @@ impl Site {
         let nats = Nats::connect(&NatsAccess::from_settings(&self.nats), &name, patience).await?;
         ready(&nats, patience.unwrap_or(JETSTREAM_PATIENCE)).await?;
         let outside = Arc::clone(&self.outside);
-        Ok(Net { env: Env { outside, ..Env::connect(&nats, self.access.clone(), self.timing()) }, nats })
+        let backups = Arc::new(Places::new(self.places(&nats), Some(&nats)));
+        let env = Env::connect(&nats, self.access.clone(), self.timing());
+        Ok(Net { env: Env { outside, backups, ..env }, nats })
+    }
+
+    /// Where each job saves what it deletes, if it does.
+    fn places(&self, nats: &Nats) -> Vec<(String, Place)> {
+        let place = |job: &Settings| {
+            let place = match job.backup.value.as_ref()? {
+                BackupPlace::Directory(path) => Place::directory(path),
+                BackupPlace::Bucket(name) => Place::bucket(nats, name),
+            };
+            Some((job.job.value.clone(), place))
+        };
+        self.jobs.iter().filter_map(place).collect()
     }
 
     /// The time limits that the settings say.

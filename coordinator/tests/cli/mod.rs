@@ -49,6 +49,14 @@ pub fn keysweep(args: &[&str]) -> Keysweep {
     Keysweep { command, line: format!("keysweep {}", args.join(" ")) }.bare()
 }
 
+/// The same where no file may grow beyond `bytes`, as if the disk was full then.
+pub fn with_small_files(bytes: u64, args: &[&str]) -> Keysweep {
+    let script = format!("trap '' XFSZ; exec prlimit --fsize={bytes} \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_keysweep")]).args(args);
+    Keysweep { command, line: format!("keysweep {}", args.join(" ")) }.bare()
+}
+
 /// The same on a terminal of 80 columns: the standard output holds all that shows there.
 pub fn on_terminal(args: &[&str]) -> Keysweep {
     let quoted: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::certificates::Certificates;
-use shared::cluster::{Access, Conn, Reply, Tls, TlsFiles};
+use shared::cluster::{Access, Conn, Reply, Tls, TlsFiles, node};
 use shared::servers::{ClusterServers, Seeder, Server};
 
 /// What the servers need so that they can be compared before and after.
@@ -66,6 +66,13 @@ impl Place {
         }
         seeder.finish().await.expect("all is written");
         stale
+    }
+
+    /// Makes a user on every server, with `rules` but for the commands that an older server does not know.
+    pub async fn user(&self, name: &str, rules: &str) {
+        let status = node::status(&self.conns[0], 0).await.expect("a status");
+        let rules = if status.tells_expiry { rules.to_owned() } else { rules.replace("+pexpiretime ", "") };
+        self.all(&format!("ACL SETUSER {name} {rules}")).await;
     }
 
     /// Says the same to every server.

@@ -7,10 +7,11 @@ use std::path::Path;
 use coordinator::cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["run"],
     &["plan"],
+    &["restore"],
     &["demo"],
     &["serve"],
     &["scanner"],

@@ -6,6 +6,7 @@ mod cli;
 
 mod aggressive;
 mod announced;
+mod backup;
 mod demo;
 mod guards;
 mod help;
@@ -25,3 +26,4 @@ mod sentinel;
 mod signals;
 mod stats;
 mod tls;
+mod without_scripts;

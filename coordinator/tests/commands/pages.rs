@@ -13,7 +13,7 @@ use shared::cluster::Access;
 use shared::cluster::health::Look;
 use shared::glob::Pattern;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Application, Attempt, Guards, Pace, ReadFrom, Rules, RunSpec};
+use shared::messages::{Action, Application, Attempt, Guards, Pace, ReadFrom, Rules, RunSpec, Way};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION, Status,
@@ -88,6 +88,8 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         metrics: Metrics::default(),
         inactive: InactiveCaches::default(),
         read_from: None,
+        way: Way::Script,
+        backup: None,
         pacing: Pacing {
             sentence:
                 "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
@@ -160,6 +162,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         prometheus: None,
         pace: Pace::default(),
         read_from: ReadFrom::default(),
+        backup: None,
     }
 }
 
@@ -200,12 +203,14 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             started_by: "a test".to_owned(),
             attempt: Attempt::default(),
             activity_source: None,
+            scripts_refused: None,
             inactive_refused: None,
             insecure: false,
             left_out: Vec::new(),
             application: Application::default(),
             pace: Pace::default(),
             read_from: ReadFrom::default(),
+            backup: None,
         },
         sample: Purpose {
             job: options.job.clone(),

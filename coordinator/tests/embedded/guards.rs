@@ -38,7 +38,7 @@ async fn commands(access: &Access) -> BTreeSet<String> {
 /// Those of `commands` that may write, as the server itself says; scripts may.
 async fn writing(access: &Access, commands: &BTreeSet<String>) -> BTreeSet<String> {
     let conn = keys::conns(access).await.remove(0);
-    let Reply::Array(list) = conn.words("COMMAND LIST FILTERBY ACLCAT write").await.unwrap() else {
+    let Reply::Array(list) = conn.words("ACL CAT write").await.unwrap() else {
         panic!("no list of commands")
     };
     let mut writes: BTreeSet<String> = ["eval", "evalsha", "script|load", "fcall"].map(str::to_owned).into();

@@ -5,6 +5,7 @@
 mod kit;
 
 mod aggressive;
+mod backup;
 mod exact;
 mod failover;
 mod gap;
@@ -21,3 +22,5 @@ mod statistics;
 mod telemetry;
 mod twice;
 mod unrest;
+mod versions;
+mod without_scripts;

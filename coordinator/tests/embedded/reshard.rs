@@ -86,10 +86,13 @@ async fn a_slot_that_is_half_moved_when_the_run_begins_is_read_when_it_has_settl
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_between_scan_and_deletion_is_followed() {
-    let cluster = kit::cluster().await;
+    moves_before_deletion(&*kit::cluster().await).await;
+}
+
+pub async fn moves_before_deletion(cluster: &ClusterServers) {
     let mut options = kit::options(cluster.urls());
     options.rules.grace_ms = 700;
-    let (truth, Move { slot, from, to }) = (truth(), Move::of(&cluster));
+    let (truth, Move { slot, from, to }) = (truth(), Move::of(cluster));
     truth.seed(&options.access).await;
     let env = kit::env(&options, Timing::default());
     let result = run_and_change(&env, &options, async |scanned| {

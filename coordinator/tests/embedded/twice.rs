@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coordinator::restore::RestoreOrder;
+
 use crate::kit;
+use crate::kit::backup::{self, Folder};
 use crate::kit::queues::Twice;
 use crate::kit::truth::Truth;
 use shared::crash::{CrashPlan, CrashPoint};
@@ -15,11 +18,12 @@ const KEYS: u64 = 12_000;
 
 /// Where workers are cut off, and whether a run comes there a second time. The reporter makes one result: it
 /// passes its points once, unless it was cut off at them before.
-const POINTS: [(CrashPoint, bool); 9] = [
+const POINTS: [(CrashPoint, bool); 10] = [
     (CrashPoint::TaskTaken, true),
     (CrashPoint::BatchesPublished, true),
     (CrashPoint::ReportStored, true),
     (CrashPoint::BatchTaken, true),
+    (CrashPoint::BackupWritten, true),
     (CrashPoint::ScriptsRun, true),
     (CrashPoint::ReceiptPending, true),
     (CrashPoint::ReceiptStored, true),
@@ -33,7 +37,7 @@ fn timing() -> Timing {
 }
 
 /// Every delivery twice, with `grace_ms`.
-async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
+pub async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = grace_ms;
     let mut env = kit::env(&options, timing());
@@ -48,10 +52,16 @@ async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
     assert!(twice.doubled() > messages, "{} deliveries were doubled, of {messages} tasks", twice.doubled());
 }
 
-/// One run in which a worker is cut off at the `visit`-th visit of `point`.
-async fn cut_off(urls: Vec<String>, point: CrashPoint, visit: u32, happens: bool) {
+/// One run in which a worker is cut off at the `visit`-th visit of `point`. Every other run saves what it deletes: all of
+/// that, and nothing else, could be put back then.
+pub async fn cut_off(urls: Vec<String>, point: CrashPoint, visit: u32, happens: bool) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = 50;
+    let folder = Folder::new();
+    let saves = point == CrashPoint::BackupWritten || visit == 2;
+    if saves {
+        options = backup::saving(options, &folder);
+    }
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     let survey = kit::look(&options).await;
@@ -59,6 +69,12 @@ async fn cut_off(urls: Vec<String>, point: CrashPoint, visit: u32, happens: bool
     let result = kit::run_in(&env, &options, &survey).await.unwrap();
     assert_eq!(plan.has_fired(), happens, "whether {point:?} was visited {visit} times");
     truth.check(&options.access, &result).await;
+    if saves {
+        let order = RestoreOrder { dry_run: true, ..backup::order(&options, &folder) };
+        let account = backup::restore(&order).await;
+        assert_eq!((account.restorable, account.unconfirmed), (result.cleaned_keys, 0), "{account:?}");
+        assert_eq!((account.read, account.damaged), (account.restorable + account.older, 0), "{account:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::failover::{PRIMARIES, cluster, cut_off, replica, slots, takes_over};
 use crate::kit;
 use crate::kit::keys;
-use crate::kit::proxy::{Proxy, Weather};
+use crate::kit::proxy::Proxy;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use fastrand::Rng;
 use shared::cluster::{Access, Deployment};
+use shared::config::NatEntry;
 use shared::env::Timing;
 use shared::messages::Pace;
 use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, ServersError};
+use shared::servers::{ClusterServers, Server, ServersError};
 use shared::slot::slot_of;
 use tokio::time::sleep;
 
@@ -259,10 +260,11 @@ async fn cluster_scenario(kind: Kind, seed: u64) {
     check(&options, &truth, &result).await;
 }
 
-/// One change of the weather after another.
-async fn storm(weather: &Weather, mut rng: Rng) {
+/// One change of the weather after another, each at one of the nodes.
+async fn storm(nodes: &[Proxy], mut rng: Rng) {
     for _ in 0..8 {
         sleep(Duration::from_millis(rng.u64(0..400))).await;
+        let Some(Proxy { weather, .. }) = rng.choice(nodes) else { return };
         match rng.u8(0..4) {
             0 => weather.delay(rng.u64(0..20)),
             1 => {
@@ -275,21 +277,42 @@ async fn storm(weather: &Weather, mut rng: Rng) {
             _ => weather.cut_after(0),
         }
     }
-    weather.delay(0);
-    weather.cut_after(-1);
+    for Proxy { weather, .. } in nodes {
+        weather.delay(0);
+        weather.cut_after(-1);
+    }
 }
 
-async fn network_scenario(seed: u64) {
+/// A bad network between a run and `servers`, whose deployment is reached directly at `urls`.
+async fn network_scenario(servers: &[Server], urls: Vec<String>, seed: u64) {
+    println!("network before {} servers", servers.len());
     let mut rng = kit::seeded(seed);
-    let server = kit::standalone().await;
-    let proxy = Proxy::before(server.port()).await;
-    let direct = kit::options(vec![server.url()]);
-    let options = slow(vec![proxy.url()]);
+    let (mut proxies, mut nat) = (Vec::new(), Vec::new());
+    for server in servers {
+        let proxy = Proxy::before(server.port()).await;
+        let there = proxy.url().replace("redis://", "");
+        nat.extend(NatEntry::parse(&format!("127.0.0.1:{}={there}", server.port())));
+        proxies.push(proxy);
+    }
+    let direct = kit::options(urls);
+    let mut options = slow(proxies.iter().map(Proxy::url).collect());
+    options.access.nat = nat;
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&direct.access).await;
-    let (load, mut bad) = (rng.fork(), rng.fork());
-    let result = Box::pin(run_in(&options, &truth, load, storm(&proxy.weather, bad.fork()))).await;
+    let (load, bad) = (rng.fork(), rng.fork());
+    let result = Box::pin(run_in(&options, &truth, load, storm(&proxies, bad))).await;
     check(&direct, &truth, &result).await;
+}
+
+async fn cluster_network_scenario(seed: u64) {
+    let cluster = ClusterServers::start(PRIMARIES, 0).await.expect("a cluster can be started");
+    network_scenario(cluster.nodes(), cluster.urls(), seed).await;
+}
+
+async fn server_network_scenario(seed: u64) {
+    let server = kit::standalone().await;
+    let urls = vec![server.url()];
+    network_scenario(&[server], urls, seed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -309,7 +332,12 @@ async fn slots_move_and_primaries_fail() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_network_cuts() {
-    Box::pin(network_scenario(4)).await;
+    Box::pin(server_network_scenario(4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_network_of_a_cluster_cuts() {
+    Box::pin(cluster_network_scenario(5)).await;
 }
 
 /// Scenarios by their seeds, of each kind as many as the issue asks for.
@@ -320,6 +348,7 @@ async fn soak_unrest() {
         for kind in [Kind::Failover, Kind::Resharding, Kind::Both] {
             Box::pin(cluster_scenario(kind, 1_000 + n)).await;
         }
-        Box::pin(network_scenario(1_000 + n)).await;
+        Box::pin(server_network_scenario(1_000 + n)).await;
+        Box::pin(cluster_network_scenario(1_000 + n)).await;
     }
 }

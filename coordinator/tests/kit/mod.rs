@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part of the kit")]
 
 pub mod application;
+pub mod backup;
 pub mod crowd;
 pub mod foreground;
 pub mod gate;
@@ -80,12 +81,14 @@ pub fn options(urls: Vec<String>) -> Options {
         prometheus: None,
         pace: Pace::default(),
         read_from: ReadFrom::default(),
+        backup: None,
     }
 }
 
 /// Surroundings of a run with other time limits than usual.
 pub fn env(options: &Options, timing: Timing) -> Env {
-    Env::in_process(BTreeMap::from([(options.alias.clone(), options.access.clone())]), timing)
+    let env = Env::in_process(BTreeMap::from([(options.alias.clone(), options.access.clone())]), timing);
+    Env { backups: embedded::env(options).backups, ..env }
 }
 
 /// Time limits for tests in which something fails: it is tried again soon, and not often.

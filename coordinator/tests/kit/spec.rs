@@ -37,12 +37,14 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         started_by: options.started_by.clone(),
         attempt: options.attempt,
         activity_source: None,
+        scripts_refused: None,
         inactive_refused: None,
         insecure: false,
         left_out: Vec::new(),
         application: options.application.clone(),
         pace: options.pace,
         read_from: options.read_from,
+        backup: options.backup_order(),
     };
     (spec, tasks.remove(0))
 }

@@ -8,6 +8,7 @@ use crate::kit;
 use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::queues::Twice;
 use crate::kit::truth::Truth;
+use shared::config::BackupPlace;
 use shared::crash::{CrashPlan, CrashPoint};
 use shared::env::{Env, Timing};
 use shared::events::EVENTS;
@@ -56,6 +57,9 @@ async fn delivered_twice(urls: Vec<String>, keys: u64) {
 async fn cut_off(net: &Net, urls: Vec<String>, point: CrashPoint, visit: u32) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = 50;
+    if point == CrashPoint::BackupWritten {
+        options.backup = Some((BackupPlace::Bucket("crash".to_owned()), 4 << 20));
+    }
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     let survey = kit::look(&options).await;

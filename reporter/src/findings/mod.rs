@@ -36,6 +36,8 @@ pub struct Facts {
     pub insecure: bool,
     /// Nodes that the run was planned without.
     pub left_out: Vec<LeftOut>,
+    /// Why the servers run no scripts, if they do not.
+    pub scripts_refused: Option<String>,
     /// The fullest primary's memory, 0 to 100 % of its limit.
     pub memory_usage_percent: Option<f64>,
     /// Keys without TTL found.
@@ -68,7 +70,7 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 23] = [
+const RULES: [Rule; 24] = [
     run::stale,
     run::stopped,
     run::not_covered,
@@ -84,6 +86,7 @@ const RULES: [Rule; 23] = [
     run::primaries_read,
     run::aggressive_refused,
     run::insecure,
+    run::scripts_refused,
     cache::hit_rate,
     cache::hit_rate_problem,
     cache::low_ttl,

@@ -142,6 +142,15 @@ pub(super) fn insecure(facts: &Facts) -> Vec<Finding> {
     some(facts.insecure, || issue("insecure", Severity::Critical, sentence, []))
 }
 
+pub(super) fn scripts_refused(facts: &Facts) -> Vec<Finding> {
+    let found = |why: &String| {
+        let sentence =
+            format!("{why}; keys were checked and deleted in transactions instead, which is slower");
+        issue("scripts-refused", Severity::Info, sentence, [])
+    };
+    facts.scripts_refused.iter().map(found).collect()
+}
+
 fn some(is: bool, finding: impl FnOnce() -> Finding) -> Vec<Finding> {
     if is { vec![finding()] } else { Vec::new() }
 }

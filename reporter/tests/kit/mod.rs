@@ -9,7 +9,7 @@
 
 mod parts;
 
-use shared::messages::Attempt;
+use shared::messages::{Attempt, Way};
 use shared::metrics::{HitPoint, InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
@@ -75,6 +75,8 @@ pub fn example() -> CleanupResult {
             unknown_user: 17,
         },
         read_from: None,
+        way: Way::Script,
+        backup: None,
         pacing: Pacing::default(),
         accounting,
         read_again: Default::default(),

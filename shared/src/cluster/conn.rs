@@ -80,6 +80,12 @@ impl Conn {
         Lister::connect(dial, name).await
     }
 
+    /// Another connection to the same server that nobody else uses: for what is of one connection, such as watches.
+    pub async fn anew(&self) -> Result<Self, Fault> {
+        let (dial, name) = &*self.origin;
+        Self::connect(dial.clone(), name).await
+    }
+
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {

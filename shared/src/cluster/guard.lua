@@ -11,6 +11,11 @@
 -- ARGV[5]   and those used within so many seconds, unless this is ''
 -- ARGV[6..] and those that do not expire at this moment each
 --
+-- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments, one per candidate, say
+-- what: the length of what DUMP answered, a colon, and its last 8 bytes, which hold a checksum of it. A candidate whose
+-- value is another one by now is spared; of one with 'f' nothing could be saved, so it fails; and one with '' is left to
+-- a later call, for which '.' stands in the ledger.
+--
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
 -- that died half-way ''. Look-ups are counted by the server as `lookups` in guard.rs says.
 --
@@ -21,14 +26,20 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if now >= tonumber(ARGV[3]) then return '!late' end
 
+local sealed = string.sub(mode, 1, 6) == 'saved:'
+if sealed then mode = string.sub(mode, 7) end
 local letters, doomed = {}, {}
 local acts = mode == 'delete' or mode == 'expire' or mode == 'inactive'
 if acts then
   if now < tonumber(ARGV[2]) then return '!early ' .. string.format('%.0f', ARGV[2] - now) end
   local found = mode == 'expire' and 'e' or 'd'
   for i = 2, #KEYS do
-    local key, letter = KEYS[i], 's'
-    if mode ~= 'inactive' then
+    local key, letter, seal = KEYS[i], 's', sealed and ARGV[#ARGV - #KEYS + i]
+    if seal == '' then
+      letter = '.'
+    elseif seal == 'f' then
+      letter = 'f'
+    elseif mode ~= 'inactive' then
       local ttl = call('PTTL', key)
       if ttl == -1 then letter = found elseif ttl == -2 then letter = 'v' end
     else
@@ -43,6 +54,11 @@ if acts then
       end
       if still then letter = found end
     end
+    -- Of every key that is there, for the same reason.
+    if seal and (letter == 'd' or letter == 's') then
+      local value = call('DUMP', key)
+      if not value or seal ~= #value .. ':' .. string.sub(value, -8) then letter = 's' end
+    end
     letters[i - 1] = letter
     if letter == 'd' then doomed[#doomed + 1] = key end
   end
@@ -51,7 +67,19 @@ else
 end
 
 local outcome = table.concat(letters)
-if not call('SET', ledger, outcome, 'NX', 'PXAT', ARGV[3]) then return call('GET', ledger) end
+if not call('SET', ledger, outcome, 'NX', 'PXAT', ARGV[3]) then
+  local recorded = call('GET', ledger)
+  if not string.find(recorded, '.', 1, true) then return recorded end
+  -- What an earlier call left to us is decided now, and nothing else.
+  doomed = {}
+  for i = 1, #letters do
+    local before = string.sub(recorded, i, i)
+    if before ~= '.' then letters[i] = before
+    elseif letters[i] == 'd' then doomed[#doomed + 1] = KEYS[i + 1] end
+  end
+  outcome = table.concat(letters)
+  call('SET', ledger, outcome, 'KEEPTTL')
+end
 
 local refused
 if #doomed > 0 then

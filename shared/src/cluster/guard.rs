@@ -1,10 +1,19 @@
-//! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact.
+//! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact, and
+//! `guard/transactions.rs` for servers that run no scripts.
+
+mod judge;
+mod means;
+mod transactions;
 
 use redis::Value;
 use tokio::time::Instant;
 
+use self::judge::Order;
+pub use self::means::{Answer, Means};
+pub(super) use self::transactions::transaction;
 use super::conn::{Batch, Conn};
 use super::fault::Fault;
+use super::scripts;
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use crate::outcome::Outcome;
@@ -47,11 +56,55 @@ pub enum Mode {
     Seal(Outcome),
 }
 
+/// What is known of one candidate that is only deleted if it has been saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// Its value was saved; only that value is deleted.
+    Value {
+        /// Bytes that DUMP answered.
+        bytes: usize,
+        /// The last of them, which hold a checksum.
+        tail: [u8; 8],
+    },
+    /// It was not there. If it is now, it is another one.
+    Absent,
+    /// It could not be saved, so it is not deleted, and fails.
+    Unsaved,
+    /// It is left to a later call for the same group.
+    Later,
+}
+
+impl Seal {
+    /// The seal of a key of which DUMP answered `value`.
+    #[must_use]
+    pub fn of(value: &[u8]) -> Self {
+        // DUMP never answers less than a version and a checksum.
+        value.last_chunk().map_or(Self::Absent, |tail| Self::Value { bytes: value.len(), tail: *tail })
+    }
+
+    /// Whether `value`, which DUMP answered, is what was saved.
+    fn fits(self, value: &[u8]) -> bool {
+        matches!(self, Self::Value { .. }) && Self::of(value) == self
+    }
+
+    fn argument(self) -> Vec<u8> {
+        match self {
+            Self::Value { bytes, tail } => [bytes.to_string().as_bytes(), b":", &tail].concat(),
+            // No value has this length.
+            Self::Absent => b"0:".to_vec(),
+            Self::Unsaved => b"f".to_vec(),
+            Self::Later => Vec::new(),
+        }
+    }
+}
+
 /// What a script call answered for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// One outcome per candidate.
     Outcomes(Vec<Outcome>),
+    /// Some candidates have no outcome, because they were left to a later call.
+    Begun(Vec<Option<Outcome>>),
     /// The grace is not over: so many milliseconds remain. Nothing was done.
     Early(u64),
     /// The batch is too old to act. Nothing was done by this call.
@@ -104,32 +157,40 @@ pub struct Ledger {
 }
 
 /// Loads the script and returns the name by which calls refer to it.
-pub async fn load(conn: &Conn) -> Result<Vec<u8>, Fault> {
-    match conn.command(&[b"SCRIPT", b"LOAD", SCRIPT.as_bytes()]).await? {
-        Value::BulkString(sha) => Ok(sha),
-        Value::SimpleString(sha) => Ok(sha.into_bytes()),
-        _ => Err(Fault::unexpected(conn.address(), "SCRIPT LOAD")),
+async fn load(conn: &Conn) -> Result<Vec<u8>, Fault> {
+    scripts::load(conn, SCRIPT).await
+}
+
+/// One group of a batch that is to be acted on.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Its number in the batch.
+    pub number: usize,
+    /// The group.
+    pub group: &'a Group,
+    /// One per candidate, where those are only deleted that have been saved.
+    pub seals: Option<&'a [Seal]>,
+}
+
+impl<'a> From<&(usize, &'a Group)> for Part<'a> {
+    fn from((number, group): &(usize, &'a Group)) -> Self {
+        Self { number: *number, group, seals: None }
     }
 }
 
 /// Calls the script for several groups in one write. A group whose call failed has its fault in its place.
-pub async fn call(
+async fn call(
     conn: &Conn,
     script: &[u8],
-    window: Window,
-    mode: Mode,
-    groups: &[(usize, &Group)],
+    (window, mode): (Window, Mode),
+    parts: &[Part<'_>],
 ) -> Result<Vec<Result<Verdict, Fault>>, Fault> {
     let mut batch = Batch::new();
-    for (number, group) in groups {
-        add_call(&mut batch, script, window, mode, *number, group);
+    for part in parts {
+        add_call(&mut batch, script, (window, mode), part);
     }
-    let replies = conn.batch(batch).await?;
-    Ok(replies
-        .into_iter()
-        .zip(groups)
-        .map(|(reply, (_, group))| verdict(conn, &reply, group.keys.len()))
-        .collect())
+    let replies = conn.batch(batch).await?.into_iter().zip(parts);
+    Ok(replies.map(|(reply, part)| verdict(conn, &reply, part.group.keys.len())).collect())
 }
 
 /// What the ledgers of `groups` say, without touching anything: for servers that answer, but take no writes.
@@ -152,39 +213,45 @@ pub async fn recall(
         .collect()
 }
 
-fn add_call(batch: &mut Batch, script: &[u8], window: Window, mode: Mode, number: usize, group: &Group) {
+fn add_call(
+    batch: &mut Batch,
+    script: &[u8],
+    (window, mode): (Window, Mode),
+    &Part { number, group, seals }: &Part<'_>,
+) {
     let ledger = ledger_key(window.run, window.batch, number, group.slot);
     let count = (group.keys.len() + 1).to_string();
-    let (word, more) = order(mode, group);
+    let (mut word, more) = words(Order::of(mode, group), group.keys.len());
+    if seals.is_some() {
+        word.insert_str(0, "saved:");
+    }
+    let seals: Vec<Vec<u8>> = seals.unwrap_or_default().iter().map(|seal| seal.argument()).collect();
     let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
     let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
     args.extend(group.keys.iter().map(|key| key.as_bytes()));
     args.extend([word.as_bytes(), before.as_bytes(), after.as_bytes()]);
     args.extend(more.iter().map(String::as_bytes));
+    args.extend(seals.iter().map(Vec::as_slice));
     batch.add(&args);
 }
 
-/// The script's mode for `group`, and the arguments that belong to it.
-fn order(mode: Mode, group: &Group) -> (String, Vec<String>) {
-    let act = match mode {
-        Mode::Act(act) => act,
-        Mode::Seal(outcome) => return (format!("seal:{}", outcome.letter()), Vec::new()),
-    };
-    match (group.reason, act.stale) {
-        (Reason::Inactive, _) => {
-            // The server tells idle times in whole seconds.
-            let idle = act.idle_ms.map_or_else(String::new, |ms| ms.div_ceil(1_000).to_string());
-            let limits = [act.near_expiry_ms.to_string(), idle];
-            let expiries = group.expires_at_ms.iter().map(u64::to_string);
-            ("inactive".to_owned(), limits.into_iter().chain(expiries).collect())
+/// The script's mode for `order`, and the arguments that belong to it.
+fn words(order: Order<'_>, keys: usize) -> (String, Vec<String>) {
+    match order {
+        Order::Seal(outcome) => (format!("seal:{}", outcome.letter()), Vec::new()),
+        Order::Delete => ("delete".to_owned(), Vec::new()),
+        Order::Expire { ttl_ms, jitter_ms } => {
+            let ttl = |_| judge::spread(ttl_ms, jitter_ms).to_string();
+            ("expire".to_owned(), (0..keys).map(ttl).collect())
         }
-        // TTLs are spread, so that keys repaired together do not expire together.
-        (Reason::Stale, Action::Expire { ttl_ms, jitter_ms }) => {
-            let ttl = |_| (ttl_ms + fastrand::u64(0..=jitter_ms)).to_string();
-            ("expire".to_owned(), group.keys.iter().map(ttl).collect())
+        Order::Inactive { near_expiry_ms, idle_s, expires_at_ms } => {
+            let idle = idle_s.map_or_else(String::new, |s| s.to_string());
+            let limits = [near_expiry_ms.to_string(), idle];
+            (
+                "inactive".to_owned(),
+                limits.into_iter().chain(expires_at_ms.iter().map(u64::to_string)).collect(),
+            )
         }
-        // A run that only reports has no batches.
-        (Reason::Stale, Action::Delete | Action::Report) => ("delete".to_owned(), Vec::new()),
     }
 }
 
@@ -204,22 +271,25 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
     if answer.is_empty() {
         return Ok(Verdict::Incomplete);
     }
-    let outcomes: Option<Vec<Outcome>> = answer.iter().map(|letter| Outcome::from_letter(*letter)).collect();
-    match outcomes {
-        Some(outcomes) if outcomes.len() == keys => Ok(Verdict::Outcomes(outcomes)),
-        _ => Err(unexpected()),
-    }
+    let known = |letter: &u8| match letter {
+        &judge::OPEN => Some(None),
+        letter => Outcome::from_letter(*letter).map(Some),
+    };
+    let outcomes: Option<Vec<Option<Outcome>>> = answer.iter().map(known).collect();
+    let outcomes = outcomes.filter(|outcomes| outcomes.len() == keys).ok_or_else(unexpected)?;
+    let all: Option<Vec<Outcome>> = outcomes.iter().copied().collect();
+    Ok(all.map_or(Verdict::Begun(outcomes), Verdict::Outcomes))
 }
 
 /// The look-ups that the script made for these outcomes of candidates that were such for `reason`; `idle` says that
-/// idle times decide who is inactive. A call that finds its ledger has made as many for nothing: nobody knows of
-/// those, or how many such calls there were.
+/// idle times decide who is inactive, and `sealed` that it was called for saved ones. A call that finds its ledger has
+/// made as many for nothing: nobody knows of those, or how many such calls there were.
 #[must_use]
-pub fn lookups(reason: Reason, idle: bool, outcomes: &[Outcome]) -> Lookups {
+pub fn lookups(reason: Reason, idle: bool, sealed: bool, outcomes: &[Outcome]) -> Lookups {
     let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
     let found = count(Outcome::Deleted) + count(Outcome::Expired) + count(Outcome::Spared);
-    // Each is asked when it expires, and maybe since when it is idle.
-    let hits = found * (1 + u64::from(reason == Reason::Inactive && idle));
+    // Each is asked when it expires, and maybe since when it is idle, and what it holds.
+    let hits = found * (1 + u64::from(reason == Reason::Inactive && idle) + u64::from(sealed));
     let misses = count(Outcome::Vanished);
     Lookups { hits, misses }
 }

@@ -1,5 +1,6 @@
 //! The lock of an embedded run: a key in Redis with a lease, so that two runs of a job never delete at the
-//! same time, whatever machine they are on. A holder that dies frees it when the lease ends.
+//! same time, whatever machine they are on. A holder that dies frees it when the lease ends. It is the same key in
+//! either [`Way`], so that all runs meet at it.
 
 use std::time::Duration;
 
@@ -7,8 +8,11 @@ use redis::Value;
 use serde::{Deserialize, Serialize};
 
 use super::conn::Conn;
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
+use super::guard::transaction;
+use super::scripts;
 use crate::ids::RunId;
+use crate::messages::Way;
 use crate::slot::{slot_of, tag_for};
 use crate::wire;
 
@@ -36,7 +40,11 @@ pub struct Lock {
     key: Vec<u8>,
     value: Vec<u8>,
     lease: Duration,
+    way: Way,
 }
+
+/// How often a transaction on the lock is tried again because the lock changed meanwhile.
+const TRIES_MAX: u32 = 5;
 
 /// The key of a job's lock; in `slot`, if one is given.
 #[must_use]
@@ -48,18 +56,30 @@ pub fn lock_key(job: &str, slot: Option<u16>) -> Vec<u8> {
 }
 
 /// Tries to take the lock `key` at the server that serves it; `None` if somebody has it.
-pub async fn take(conn: &Conn, key: &[u8], holder: &Holder, lease: Duration) -> Result<Option<Lock>, Fault> {
+///
+/// # Errors
+/// Where the memory is full and no scripts are run, it cannot be taken.
+pub async fn take(
+    conn: &Conn,
+    way: Way,
+    key: &[u8],
+    holder: &Holder,
+    lease: Duration,
+) -> Result<Option<Lock>, Fault> {
     let value = serde_json::to_vec(holder).map_err(|_| Fault::unexpected(conn.address(), "SET"))?;
     let lease_ms = lease.as_millis().to_string();
-    let set = conn.command(&[b"EVAL", TAKE.as_bytes(), b"1", key, &value, lease_ms.as_bytes()]).await?;
-    Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease }))
+    let set = match way {
+        Way::Script => scripts::eval(conn, TAKE, key, &[&value, lease_ms.as_bytes()]).await?,
+        Way::Transactions => conn.command(&[b"SET", key, &value, b"NX", b"PX", lease_ms.as_bytes()]).await?,
+    };
+    Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease, way }))
 }
 
 /// The lock `key` that `holder` took for a run which is ours now. Whether it still is held, renewing it tells.
 #[must_use]
-pub fn adopt(key: &[u8], holder: &Holder, lease: Duration) -> Lock {
+pub fn adopt(way: Way, key: &[u8], holder: &Holder, lease: Duration) -> Lock {
     // Written as it was taken, so that it is known as ours.
-    Lock { key: key.to_vec(), value: serde_json::to_vec(holder).unwrap_or_default(), lease }
+    Lock { key: key.to_vec(), value: serde_json::to_vec(holder).unwrap_or_default(), lease, way }
 }
 
 /// Look-ups that [`holder`] makes of a lock that is held.
@@ -88,17 +108,46 @@ impl Lock {
 
     /// Starts the lease anew. `false`: the lock is lost, and whatever it guarded must stop.
     pub async fn renew(&self, conn: &Conn) -> Result<bool, Fault> {
-        self.call(conn, &self.lease.as_millis().to_string()).await
+        self.call(conn, Some(self.lease)).await
     }
 
     /// Frees the lock, if it still is ours.
     pub async fn free(&self, conn: &Conn) -> Result<bool, Fault> {
-        self.call(conn, "0").await
+        self.call(conn, None).await
     }
 
-    async fn call(&self, conn: &Conn, lease_ms: &str) -> Result<bool, Fault> {
-        let args: [&[u8]; 6] =
-            [b"EVAL", SCRIPT.as_bytes(), b"1", &self.key, &self.value, lease_ms.as_bytes()];
-        Ok(conn.command(&args).await? == Value::Int(1))
+    async fn call(&self, conn: &Conn, lease: Option<Duration>) -> Result<bool, Fault> {
+        let lease_ms = lease.map(|lease| lease.as_millis().to_string());
+        match self.way {
+            Way::Script => {
+                let lease_ms = lease_ms.unwrap_or_else(|| "0".to_owned());
+                let done =
+                    scripts::eval(conn, SCRIPT, &self.key, &[&self.value, lease_ms.as_bytes()]).await?;
+                Ok(done == Value::Int(1))
+            }
+            Way::Transactions => self.transact(conn, lease_ms).await,
+        }
+    }
+
+    /// What `lock.lua` does, in a transaction that is refused if the lock has changed since it was found ours.
+    async fn transact(&self, conn: &Conn, lease_ms: Option<String>) -> Result<bool, Fault> {
+        let own = conn.anew().await?;
+        let key = || self.key.clone();
+        let command = match lease_ms {
+            Some(lease_ms) => vec![b"PEXPIRE".to_vec(), key(), lease_ms.into_bytes()],
+            None => vec![b"UNLINK".to_vec(), key()],
+        };
+        for _ in 0..TRIES_MAX {
+            own.command(&[b"WATCH", &self.key]).await?;
+            if own.command(&[b"GET", &self.key]).await? != Value::BulkString(self.value.clone()) {
+                return Ok(false);
+            }
+            match transaction(&own, std::slice::from_ref(&command)).await? {
+                Some(None) => return Ok(true),
+                Some(Some(refused)) => return Err(refused),
+                None => {}
+            }
+        }
+        Err(Fault::new(FaultKind::NotReady, conn.address(), "the lock changes all the time"))
     }
 }

@@ -20,11 +20,15 @@ mod parse_error;
 pub mod preflight;
 pub mod replica;
 pub mod replication;
+pub mod restore;
+pub mod save;
+mod scripts;
 mod sentinel;
 mod shards;
 mod socket;
 mod standing;
 mod text;
+pub mod way;
 pub mod weigh;
 
 pub use access::{Access, Login};

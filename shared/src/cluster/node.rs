@@ -26,8 +26,10 @@ pub struct NodeStatus {
     pub replicas: u64,
     /// Version for people, such as `redis 7.0.15`.
     pub version: String,
-    /// Whether it knows all commands that a deletion needs (Redis 7.0 or newer, any Valkey).
+    /// Whether it knows all commands that a deletion needs (Redis 6.2 or newer, any Valkey).
     pub supported: bool,
+    /// Whether it tells at which moment a key expires (`PEXPIRETIME`: Redis 7.0 or newer, any Valkey).
+    pub tells_expiry: bool,
     /// Whether it is part of a cluster.
     pub cluster: bool,
     /// The primary that it follows, if it is a replica.
@@ -71,7 +73,8 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
         history: info.text("master_replid").unwrap_or_default().to_owned(),
         replicas: info.number("connected_slaves").unwrap_or_default(),
         version: version(&info),
-        supported: at_least(&info, "valkey_version", (0, 0)) || at_least(&info, "redis_version", (7, 0)),
+        supported: from_redis(&info, (6, 2)),
+        tells_expiry: from_redis(&info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
         replica_of,
         uptime_s: info.number("uptime_in_seconds").unwrap_or_default(),
@@ -124,6 +127,11 @@ fn version(info: &Info) -> String {
 fn listing(info: &Info) -> SlotListing {
     let ordered = at_least(info, "valkey_version", (8, 0)) || at_least(info, "redis_version", (7, 4));
     if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot }
+}
+
+/// Whether it is Redis from the version (major, minor) on, or any Valkey: all of them came after Redis 7.0.
+fn from_redis(info: &Info, wanted: (u32, u32)) -> bool {
+    at_least(info, "valkey_version", (0, 0)) || at_least(info, "redis_version", wanted)
 }
 
 /// Whether the version under `name` is there, and at least `wanted` (major, minor).
@@ -194,7 +202,7 @@ pub async fn time_ms(conn: &Conn) -> Result<u64, Fault> {
 }
 
 /// What TIME answered, in milliseconds since the epoch.
-fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, Fault> {
+pub(super) fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, Fault> {
     let unexpected = || conn.fault(reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "TIME"));
     let redis::Value::Array(parts) = reply else { return Err(unexpected()) };
     let part = |n: usize| match parts.get(n) {
@@ -211,17 +219,18 @@ mod tests {
 
     #[test]
     fn versions_decide_what_is_supported_and_how_slots_are_listed() {
-        let check = |text: &str, supported, expected| {
+        let check = |text: &str, supported, tells_expiry, expected| {
             let info = Info::parse(text);
-            let known = at_least(&info, "valkey_version", (0, 0)) || at_least(&info, "redis_version", (7, 0));
-            assert_eq!((known, listing(&info)), (supported, expected), "{text}");
+            let known = (from_redis(&info, (6, 2)), from_redis(&info, (7, 0)));
+            assert_eq!((known, listing(&info)), ((supported, tells_expiry), expected), "{text}");
         };
-        check("redis_version:6.2.14", false, SlotListing::KeysInSlot);
-        check("redis_version:7.0.15", true, SlotListing::KeysInSlot);
-        check("redis_version:7.2.4\r\nvalkey_version:7.2.8", true, SlotListing::KeysInSlot);
-        check("redis_version:7.2.4\r\nvalkey_version:8.1.1", true, SlotListing::OrderedScan);
-        check("redis_version:7.4.0", true, SlotListing::OrderedScan);
-        check("redis_version:10.0.0", true, SlotListing::OrderedScan);
-        check("redis_version:garbage", false, SlotListing::KeysInSlot);
+        check("redis_version:6.0.16", false, false, SlotListing::KeysInSlot);
+        check("redis_version:6.2.14", true, false, SlotListing::KeysInSlot);
+        check("redis_version:7.0.15", true, true, SlotListing::KeysInSlot);
+        check("redis_version:7.2.4\r\nvalkey_version:7.2.8", true, true, SlotListing::KeysInSlot);
+        check("redis_version:7.2.4\r\nvalkey_version:8.1.1", true, true, SlotListing::OrderedScan);
+        check("redis_version:7.4.0", true, true, SlotListing::OrderedScan);
+        check("redis_version:10.0.0", true, true, SlotListing::OrderedScan);
+        check("redis_version:garbage", false, false, SlotListing::KeysInSlot);
     }
 }

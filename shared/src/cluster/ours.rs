@@ -71,12 +71,14 @@ mod tests {
             started_by: "a test".to_owned(),
             attempt: Attempt::default(),
             activity_source: None,
+            scripts_refused: None,
             inactive_refused: None,
             application: Application::default(),
             pace: Pace::default(),
             read_from: crate::messages::ReadFrom::default(),
             insecure: false,
             left_out: Vec::new(),
+            backup: None,
         }
     }
 

@@ -35,7 +35,10 @@ impl Question {
     }
 
     fn looks_up(&self) -> bool {
-        matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT"))
+        matches!(
+            self.args.first().map(Vec::as_slice),
+            Some(b"GET" | b"DUMP" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT")
+        )
     }
 }
 
@@ -60,9 +63,12 @@ pub struct Needs<'a> {
     pub inactive: bool,
     /// It asks for how long keys were not used.
     pub idle: bool,
+    /// It saves what it deletes.
+    pub saves: bool,
 }
 
-/// The rights that a run needs on a node. `absent` is the name of a key that does not exist.
+/// The rights that a run needs on a node, but for those of its way to act (`way.rs`). `absent` is the name of a key
+/// that does not exist.
 fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
     let mut all = vec![
         question("INFO server", "+info"),
@@ -76,6 +82,10 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
     if needs.idle {
         all.push(question(&format!("OBJECT IDLETIME {absent}"), "+object|idletime"));
     }
+    if needs.saves {
+        all.push(question(&format!("MEMORY USAGE {absent}"), "+memory|usage"));
+        all.push(question(&format!("DUMP {absent}"), "+dump"));
+    }
     if needs.slot.is_some() {
         all.push(question("CLUSTER NODES", "+cluster|nodes"));
         all.push(question("CLUSTER COUNTKEYSINSLOT 0", "+cluster|countkeysinslot"));
@@ -85,10 +95,6 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         all.push(question(&format!("SET {absent} x XX"), "+set"));
         all.push(question(&format!("GET {absent}"), "+get"));
         all.push(question(&format!("UNLINK {absent}"), "+unlink"));
-        all.push(args(vec![b"EVAL".to_vec(), b"return 1".to_vec(), b"0".to_vec()], "+eval"));
-        all.push(question("EVALSHA 0000000000000000000000000000000000000000 0", "+evalsha"));
-        let load = vec![b"SCRIPT".to_vec(), b"LOAD".to_vec(), b"return 1".to_vec()];
-        all.push(args(load, "+script|load"));
         // Whatever it does with keys, its lock is renewed so.
         all.push(question(&format!("PEXPIRE {absent} 60000"), "+pexpire"));
     }

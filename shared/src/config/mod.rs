@@ -51,7 +51,7 @@ pub use resolve::{resolve, resolve_all};
 pub use rows::Row;
 pub use secret::Secret;
 pub use sentinel::SentinelUrl;
-pub use settings::{Action, Queries, Settings, Source};
+pub use settings::{Action, BackupPlace, Queries, Settings, Source};
 pub use spec::{Fallback, Kind, Section, Spec};
 pub use table::{SETTINGS, by_flag, by_name};
 pub use tls::TlsSettings;

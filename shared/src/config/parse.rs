@@ -9,6 +9,7 @@ use super::nat::NatEntry;
 use super::nats::NatsUrl;
 use super::redact::redact;
 use super::secret::{MASK, Secret};
+use super::settings::BackupPlace;
 use super::spec::{Kind, NAME_BYTES_MAX, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
 use super::url::RedisUrl;
 
@@ -28,6 +29,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
         Kind::Name => name(kind, text).map(drop),
         Kind::Text => line(kind, text).map(drop),
         Kind::Path => path(kind, text).map(drop),
+        Kind::Place => place(kind, text).map(drop),
         Kind::Secret => secret(kind, text).map(drop),
         Kind::Source(_) => source(kind, text).map(drop),
         Kind::SecretUrls => secret_url(kind, text).map(drop),
@@ -43,7 +45,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
 pub(super) fn shown(kind: Kind, text: &str) -> String {
     let safe = match kind {
         Kind::Secret | Kind::SecretUrls => MASK.to_owned(),
-        Kind::Urls | Kind::NatsUrls | Kind::Source(_) => redact(text),
+        Kind::Urls | Kind::NatsUrls | Kind::Place | Kind::Source(_) => redact(text),
         _ => text.to_owned(),
     };
     let mut shown: String = safe.chars().take(SHOWN_CHARS_MAX).flat_map(escape).collect();
@@ -110,6 +112,14 @@ pub(super) fn line(kind: Kind, text: &str) -> Parsed<String> {
 
 pub(super) fn path(kind: Kind, text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err(kind.expected()) } else { Ok(PathBuf::from(text)) }
+}
+
+pub(super) fn place(kind: Kind, text: &str) -> Parsed<BackupPlace> {
+    match text.split_once("://") {
+        None if !text.is_empty() => Ok(BackupPlace::Directory(PathBuf::from(text))),
+        Some(("nats", bucket)) => name(kind, bucket).map(BackupPlace::Bucket),
+        _ => Err(kind.expected()),
+    }
 }
 
 pub(super) fn secret(kind: Kind, text: &str) -> Parsed<Secret> {

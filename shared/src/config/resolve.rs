@@ -14,7 +14,7 @@ use super::nats::{self, NatsSettings};
 use super::origin::{Origin, Setting};
 use super::pace;
 use super::parse;
-use super::settings::{Action, Queries, Settings, Source};
+use super::settings::{Action, BackupPlace, Queries, Settings, Source};
 use super::table;
 use super::tables::Table;
 
@@ -127,6 +127,8 @@ fn job_settings<'a>(
         generate_report: layers.must("generateReport", parse::switch)?,
         report_dir,
         state_dir,
+        backup: backup(&layers)?,
+        backup_value_max: layers.must("backupValueMax", parse::whole)?,
         sample_every: layers.must("sampleEvery", parse::time)?,
         webhooks: layers.list("webhooks", parse::secret_url)?,
         webhook_secret: login::secret(&layers, "webhookSecret", "webhookSecretFile")?,
@@ -159,6 +161,18 @@ fn job_settings<'a>(
 
 fn place((word, what): (&'static str, String)) -> Source {
     Source { word, what }
+}
+
+/// A relative directory from the job file starts where that file is.
+fn backup(layers: &Layers<'_>) -> Result<Setting<Option<BackupPlace>>, ConfigError> {
+    let Setting { value, origin } = layers.optional("backup", parse::place)?;
+    match value {
+        Some(BackupPlace::Directory(path)) => {
+            let path = login::located(Setting { value: path, origin });
+            Ok(path.map(|path| Some(BackupPlace::Directory(path))))
+        }
+        value => Ok(Setting { value, origin }),
+    }
 }
 
 /// The directory that is named, unless its name is `none`; else the one that is customary, if it is known.

@@ -10,7 +10,7 @@ use super::duration;
 use super::nats::{NatsSettings, Storage};
 use super::origin::Setting;
 use super::secret::{MASK, Secret};
-use super::settings::{Action, Settings, Source};
+use super::settings::{Action, BackupPlace, Settings, Source};
 use crate::ids::Alias;
 
 /// One line of `config show`.
@@ -65,6 +65,8 @@ impl Settings {
             row("generateReport", &self.generate_report, bool::to_string),
             row("reportDir", &self.report_dir, path),
             row("stateDir", &self.state_dir, path),
+            row("backup", &self.backup, |place| or_none(place.as_ref(), BackupPlace::to_string)),
+            row("backupValueMax", &self.backup_value_max, u64::to_string),
             row("sampleEvery", &self.sample_every, time),
             row("webhooks", &self.webhooks, |urls| masked(urls)),
             row("webhookSecret", &self.webhook_secret, secret),

@@ -61,6 +61,24 @@ impl fmt::Display for Source {
     }
 }
 
+/// Where keys are saved before they are deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupPlace {
+    /// This directory.
+    Directory(PathBuf),
+    /// This bucket of the object store of NATS.
+    Bucket(String),
+}
+
+impl fmt::Display for BackupPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Bucket(bucket) => write!(f, "nats://{bucket}"),
+        }
+    }
+}
+
 /// Queries of counters.
 #[derive(Clone, Debug)]
 pub struct Queries {
@@ -123,6 +141,10 @@ pub struct Settings {
     pub report_dir: Setting<Option<PathBuf>>,
     /// Where the history of runs is kept without NATS; `None` if it is not.
     pub state_dir: Setting<Option<PathBuf>>,
+    /// Where keys are saved before they are deleted; `None` if they are not.
+    pub backup: Setting<Option<BackupPlace>>,
+    /// Keys that take more bytes are neither saved nor deleted, where they are to be saved.
+    pub backup_value_max: Setting<u64>,
     /// How often samples are taken between runs.
     pub sample_every: Setting<Duration>,
     /// URLs that alerts are posted to.

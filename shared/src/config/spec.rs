@@ -77,6 +77,8 @@ pub enum Kind {
     Text,
     /// The path of a file.
     Path,
+    /// A directory, or a bucket of NATS.
+    Place,
     /// A password, never shown.
     Secret,
     /// One of these words; behind one that ends with a colon follows what is meant.
@@ -228,6 +230,7 @@ impl Kind {
             }
             Self::Text => format!("a text of 1 to {TEXT_BYTES_MAX} bytes"),
             Self::Path => "the path of a file".to_owned(),
+            Self::Place => "the path of a directory, or `nats://BUCKET`".to_owned(),
             Self::Secret => "a password that is not empty".to_owned(),
             Self::Source(words) => {
                 let quoted: Vec<String> = words

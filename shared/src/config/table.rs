@@ -3,7 +3,7 @@
 //! error message are made from it.
 
 use super::spec::{Kind, Section, Spec};
-use crate::limits::{LATENCY_BUDGET, QUEUE_BYTES_MIN, REPLICA_LAG};
+use crate::limits::{BACKUP_VALUE_MAX, LATENCY_BUDGET, QUEUE_BYTES_MIN, REPLICA_LAG};
 use std::time::Duration;
 
 const DAY_S: u64 = 86_400;
@@ -142,6 +142,13 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--state-dir")
         .derived("keysweep in $XDG_STATE_HOME, or in ~/.local/state")
         .help("Directory for the history of runs without NATS; `none` keeps none"),
+    Spec::job("backup", "KEYSWEEP_BACKUP", Kind::Place)
+        .flag("--backup")
+        .help("Save each key there before it is deleted: a directory, or nats://BUCKET"),
+    Spec::job("backupValueMax", "KEYSWEEP_BACKUP_VALUE_MAX", Kind::Whole { min: 1_024, max: 256 * MIB })
+        .flag("--backup-value-max")
+        .default(BACKUP_VALUE_MAX)
+        .help("With --backup, keys that take more bytes are left alone"),
     Spec::job("sampleEvery", "KEYSWEEP_SAMPLE_EVERY", Kind::seconds(1, DAY_S))
         .default("1h")
         .help("How often serve takes a sample of the cache between runs"),

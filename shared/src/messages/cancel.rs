@@ -22,4 +22,6 @@ pub enum CancelKind {
     Runtime,
     /// The lock was lost.
     LockLost,
+    /// What was to be deleted could not be saved.
+    Backup,
 }

@@ -20,8 +20,8 @@ pub use pacing::NodePacing;
 pub use receipt::{GroupReceipt, Receipt, Vouched};
 pub use source::ReadSource;
 pub use spec::{
-    Action, ActivityRule, Application, Attempt, Guards, HitRateSource, InactiveRule, LeftOut, Pace,
-    PlannedNode, ReadFrom, Rules, RunSpec,
+    Action, ActivityRule, Application, Attempt, BackupOrder, Guards, HitRateSource, InactiveRule, LeftOut,
+    Pace, PlannedNode, ReadFrom, Rules, RunSpec, Way,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};

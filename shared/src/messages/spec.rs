@@ -185,6 +185,31 @@ pub struct RunSpec {
     /// Nodes that could not be reached when the run was planned, so that it has no part there.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// Why the servers run no scripts, if they do not: see [`RunSpec::way`].
+    #[serde(default)]
+    pub scripts_refused: Option<String>,
+    /// Whether what it deletes is saved before.
+    #[serde(default)]
+    pub backup: Option<BackupOrder>,
+}
+
+impl RunSpec {
+    /// How candidates are checked and acted on.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        if self.scripts_refused.is_some() { Way::Transactions } else { Way::Script }
+    }
+}
+
+/// How candidates are checked and acted on at their nodes: chosen when a run is planned, for all of its nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// By a script: check and effect in one step.
+    #[default]
+    Script,
+    /// By transactions that the server refuses if what was checked has changed: for servers that run no scripts.
+    Transactions,
 }
 
 /// Whom scan tasks ask for keys and TTLs. Deletions go to the primary, which checks every key again.
@@ -207,6 +232,15 @@ pub struct LeftOut {
     pub cause: String,
     /// The slots it serves, which are not covered.
     pub slots: SlotSet,
+}
+
+/// That keys are saved before they are deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupOrder {
+    /// Where, for people. Each worker knows its own place from its own settings.
+    pub place: String,
+    /// Keys that take more bytes than this are neither saved nor deleted.
+    pub value_bytes_max: u64,
 }
 
 /// How fast a run may go. Without either limit, at full speed.

@@ -74,6 +74,12 @@ impl Layout {
         self.access.replicas > 1
     }
 
+    /// Servers that keep a copy of each stream.
+    #[must_use]
+    pub fn replicas(&self) -> usize {
+        self.access.replicas
+    }
+
     /// The JetStream domain.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {

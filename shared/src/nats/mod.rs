@@ -2,6 +2,7 @@
 //! service for programs. The only folder that names `async_nats`.
 
 mod access;
+mod bucket;
 mod connect;
 pub mod layout;
 mod login;
@@ -11,6 +12,7 @@ pub mod setup;
 mod store;
 
 pub use access::{Login, NatsAccess};
+pub use bucket::Bucket;
 pub use connect::{Nats, NatsError};
 pub use queue::NatsQueue;
 pub use service::{Answer, Request, Service, ask};

@@ -23,7 +23,7 @@ struct Program {
 const REDIS: Program = Program {
     name: "redis-server",
     variable: "KEYSWEEP_REDIS_SERVER",
-    versions: "7.0 or newer",
+    versions: "6.2 or newer",
     also_in: "",
     installed_by: "cargo xtask demo",
 };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 
 use super::process::Role;
-use super::{Server, ServersError, ask};
+use super::{Server, ServersError, ask, binary, older};
 use crate::cluster::Conn;
 use crate::slot::SLOTS;
 
@@ -178,7 +178,9 @@ async fn own(conn: &Conn, share: &[(u16, u16)]) -> Result<(), ServersError> {
         return Ok(());
     }
     let ranges: Vec<String> = share.iter().map(|(first, last)| format!("{first} {last}")).collect();
-    conn.words(&format!("CLUSTER ADDSLOTSRANGE {}", ranges.join(" "))).await?;
+    let older = older::is_older(&binary::redis_server()?);
+    let range = || format!("CLUSTER ADDSLOTSRANGE {}", ranges.join(" "));
+    conn.words(&if older { older::add_slots(share) } else { range() }).await?;
     Ok(())
 }
 

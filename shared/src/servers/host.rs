@@ -14,20 +14,28 @@ const LASTING_PORTS: std::ops::Range<u16> = 20_000..32_768;
 /// How many ports it tries before it takes any free one.
 const LASTING_PORT_ATTEMPTS: u32 = 100;
 
+/// How the port of the cluster bus is told to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bus {
+    /// It is no node of a cluster.
+    None,
+    /// This one, from Redis 7.0 on: without `cluster-port` it would be port + 10000, which may not even exist.
+    Port(u16),
+    /// Not at all.
+    Untold,
+}
+
 /// The arguments of every redis-server of ours; what a caller adds comes after them and wins.
-pub(super) fn arguments(dir: &Path, port: u16, bus_port: Option<u16>) -> Vec<String> {
+pub(super) fn arguments(dir: &Path, port: u16, bus: Bus) -> Vec<String> {
     let fixed = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
     let mut args: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
     args.extend(["--daemonize".into(), "no".into(), "--dir".into(), dir.display().to_string()]);
     args.extend(["--port".into(), port.to_string()]);
-    if let Some(bus_port) = bus_port {
-        // Without `cluster-port` (Redis 7.0) the bus would need port + 10000, which may not even exist.
-        args.extend([
-            "--cluster-enabled".into(),
-            "yes".into(),
-            "--cluster-port".into(),
-            bus_port.to_string(),
-        ]);
+    if bus != Bus::None {
+        args.extend(["--cluster-enabled".into(), "yes".into()]);
+    }
+    if let Bus::Port(bus_port) = bus {
+        args.extend(["--cluster-port".into(), bus_port.to_string()]);
     }
     args
 }
@@ -94,13 +102,15 @@ mod tests {
 
     #[test]
     fn a_cluster_node_gets_a_bus_port_and_a_standalone_server_none() {
-        let standalone = arguments(Path::new("/d"), 7000, None).join(" ");
+        let standalone = arguments(Path::new("/d"), 7000, Bus::None).join(" ");
         assert!(
             standalone.ends_with("--dir /d --port 7000") && !standalone.contains("cluster"),
             "{standalone}"
         );
-        let node = arguments(Path::new("/d"), 7000, Some(7001)).join(" ");
+        let node = arguments(Path::new("/d"), 7000, Bus::Port(7001)).join(" ");
         assert!(node.ends_with("--port 7000 --cluster-enabled yes --cluster-port 7001"), "{node}");
+        let older = arguments(Path::new("/d"), 7000, Bus::Untold).join(" ");
+        assert!(older.ends_with("--port 7000 --cluster-enabled yes"), "{older}");
     }
 
     #[test]

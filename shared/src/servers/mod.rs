@@ -7,6 +7,7 @@ mod host;
 mod keeper;
 mod mixture;
 mod nats;
+mod older;
 mod process;
 mod seed;
 mod sentinel;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::host::{arguments, free_ports, fresh_dir};
+use super::host::{Bus, arguments, free_ports, fresh_dir};
 use super::keeper::{Keeper, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
-use super::{ServersError, binary};
+use super::{ServersError, binary, older};
 use crate::cluster::{Access, Conn, FaultKind};
 
 /// A running redis-server. Dropping it kills the server, waits until it is gone and removes its files.
@@ -56,11 +56,22 @@ impl Server {
     fn spawn(binary: &Path, extra_args: &[&str], role: Role) -> Result<Self, ServersError> {
         let [port, bus_port, tls_port] =
             free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
+        let older = older::is_older(binary);
+        let [port, bus_port] = if older { older::ports() } else { None }.unwrap_or([port, bus_port]);
         let (bus_port, tls_port) = (role.in_cluster.then_some(bus_port), role.tls.then_some(tls_port));
+        let bus = match bus_port {
+            None => Bus::None,
+            Some(_) if older => Bus::Untold,
+            Some(bus_port) => Bus::Port(bus_port),
+        };
         let dir = fresh_dir()?;
-        let mut args = arguments(&dir, port, bus_port);
+        let mut args = arguments(&dir, port, bus);
         args.extend(tls_port.iter().flat_map(|port| ["--tls-port".to_owned(), port.to_string()]));
-        args.extend(extra_args.iter().map(|&arg| arg.to_owned()));
+        if older {
+            args.extend(older::known_args(extra_args));
+        } else {
+            args.extend(extra_args.iter().map(|&arg| arg.to_owned()));
+        }
         Ok(Self { keeper: Keeper::start(dir, binary, &args)?, port, bus_port, tls_port })
     }
 

@@ -64,6 +64,8 @@ impl Delivered {
 pub enum Asked {
     /// A page of keys with the TTLs of others, in one write.
     Window,
+    /// The sizes of keys, or their values, in one write.
+    Values,
     /// Calls of the script that acts on candidates, in one write.
     Script,
 }
@@ -121,6 +123,7 @@ impl Telemetry {
     pub fn asked(&self, redis: &Alias, asked: Asked, took: Duration) {
         let request = match asked {
             Asked::Window => "window",
+            Asked::Values => "values",
             Asked::Script => "script",
         };
         let labels = Request { redis: redis.to_string(), request };

@@ -9,7 +9,7 @@ use super::*;
 use crate::cluster::FaultKind;
 use crate::config::Secret;
 use crate::ids::{BatchId, NodeId, RunId};
-use crate::messages::{Attempt, GroupReceipt, Lookups, Reason};
+use crate::messages::{Attempt, GroupReceipt, Lookups, Reason, Way};
 use crate::metrics::{self, InactiveCaches, Severity};
 use crate::outcome::Outcome;
 use crate::result::{Accounting, Coverage, CurrentMetrics, Pacing, ReadAgain, SCHEMA_VERSION, Status};
@@ -104,6 +104,8 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         metrics: metrics::Metrics::default(),
         inactive: InactiveCaches::default(),
         read_from: None,
+        way: Way::Script,
+        backup: None,
         pacing: Pacing::default(),
         accounting: Accounting::default(),
         read_again: ReadAgain::default(),

@@ -13,7 +13,7 @@ mod machine;
 mod measure;
 mod proc;
 mod programs;
-mod report;
+pub(crate) mod report;
 mod targets;
 mod watched;
 

@@ -48,6 +48,17 @@ pub struct WorkerArgs {
     pub at_once: u8,
 }
 
+/// Flags of reapers.
+#[derive(Args)]
+pub struct ReaperArgs {
+    /// Those of scanners as well.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+    /// See the settings table.
+    #[arg(long, value_name = "PLACE", help = about("--backup"), help_heading = ROLE)]
+    pub backup: Option<String>,
+}
+
 fn default_at_once() -> u8 {
     u8::try_from(EMBEDDED_SCANS.max(EMBEDDED_REAPS)).unwrap_or(4)
 }

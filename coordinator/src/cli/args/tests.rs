@@ -77,14 +77,19 @@ fn every_flag_reaches_its_setting() {
     let elsewhere = |spec: &&Spec| READ_FILES.contains(&spec.name) || spec.section == Section::Serve;
     for spec in SETTINGS.iter().filter(|spec| !elsewhere(spec)) {
         let Some(flag) = spec.flag else { continue };
+        let whole;
         let text = match spec.kind {
             Kind::Switch => None,
-            Kind::Whole { .. } => Some("7"),
+            Kind::Whole { min, .. } => {
+                whole = min.max(7).to_string();
+                Some(whole.as_str())
+            }
             Kind::Duration { .. } => Some("7s"),
             Kind::Choice(words) => Some(words[0]),
             Kind::Urls => Some("redis://h"),
             Kind::NatsUrls => Some("nats://h"),
             Kind::Addresses => Some("inside=outside"),
+            Kind::Place => Some("nats://bucket"),
             Kind::Source(["redis", ..]) => Some("hash:h"),
             Kind::Source(_) => Some("zset:z"),
             _ => Some("some"),

@@ -148,7 +148,6 @@ impl Node {
         match words[..] {
             ["PING"] => replies.status("PONG"),
             ["CLIENT", "SETNAME", _] => replies.status("OK"),
-            ["CLIENT", "NO-TOUCH", _] => replies.error("ERR unknown subcommand 'NO-TOUCH'. Try CLIENT HELP."),
             ["INFO", ..] => replies.bulk(self.info()),
             ["TIME"] => time(replies),
             ["CLUSTER", "SHARDS"] => self.shards(replies),

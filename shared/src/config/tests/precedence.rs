@@ -39,11 +39,16 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
         }
     };
     for spec in SETTINGS.iter().filter(|spec| !other_tests(spec)) {
+        let whole;
         let text = match spec.kind {
             Kind::Switch => "true",
-            Kind::Whole { .. } => "7",
+            Kind::Whole { min, .. } => {
+                whole = min.max(7).to_string();
+                &whole
+            }
             Kind::Duration { .. } => "7s",
             Kind::Choice(words) => words[0],
+            Kind::Place => "nats://b",
             Kind::Urls => "redis://h",
             Kind::Addresses => "a=b",
             Kind::Source(["redis", ..]) => "hash:h",

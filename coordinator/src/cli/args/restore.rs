@@ -1,0 +1,57 @@
+//! The flags of `restore`.
+
+use clap::{Args, ValueEnum};
+use shared::ids::RunId;
+use shared::messages::Reason;
+
+use super::{PlaceArgs, SAFETY, SELECTION, about};
+
+/// Flags of `restore`.
+#[derive(Args)]
+pub struct RestoreArgs {
+    /// Where the keys were saved: what --backup was
+    #[arg(value_name = "PLACE")]
+    pub from: String,
+    /// Put back only keys that match; may be repeated
+    #[arg(long = "match", value_name = "GLOB", help_heading = SELECTION)]
+    pub matching: Vec<String>,
+    /// Put back only keys that were deleted as stale, or as inactive
+    #[arg(long, value_enum, value_name = "REASON", hide_possible_values = true, help_heading = SELECTION)]
+    pub reason: Option<ReasonArg>,
+    /// Put back only what this run deleted
+    #[arg(long, value_name = "ID", help_heading = SELECTION)]
+    pub run: Option<RunId>,
+    #[expect(missing_docs, reason = "a flag of the settings table, which documents it")]
+    #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
+    pub job: Option<String>,
+    /// Replace keys that exist; they are left alone otherwise
+    #[arg(long, help_heading = SAFETY)]
+    pub replace: bool,
+    /// Only read and check the files, without going to Redis
+    #[arg(long, help_heading = SAFETY)]
+    pub dry_run: bool,
+    /// Put back without asking
+    #[arg(long, help_heading = SAFETY)]
+    pub yes: bool,
+    /// Where Redis is.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Why keys were deleted.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ReasonArg {
+    /// They had no TTL.
+    Stale,
+    /// Their user was inactive.
+    Inactive,
+}
+
+impl From<ReasonArg> for Reason {
+    fn from(reason: ReasonArg) -> Self {
+        match reason {
+            ReasonArg::Stale => Self::Stale,
+            ReasonArg::Inactive => Self::Inactive,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `keysweep restore`: from flags to the printed account.
+
+use std::fmt::Write;
+
+use reporter::{grouped, tidy, wrap};
+use shared::backup::Place;
+use shared::config::Settings;
+use shared::glob::Pattern;
+use shared::nats::{Nats, NatsAccess};
+use tokio_util::sync::CancellationToken;
+
+use super::args::RestoreArgs;
+use super::error::CommandError;
+use super::run::{Show, ask, print};
+use super::signals::Signals;
+use super::site::PATIENCE;
+use crate::exit;
+use crate::options;
+use crate::restore::{self, Account, RestoreOrder, Wanted};
+
+/// Why nothing is put back where nobody can be asked.
+const NO_TERMINAL: &str =
+    "this puts keys back, and there is no terminal to ask on: look at it with `--dry-run`, then add `--yes`";
+
+/// Damages that the page names.
+const DAMAGES_SHOWN: usize = 20;
+
+/// `keysweep restore`.
+///
+/// # Errors
+/// When nothing can be put back.
+pub async fn restore(settings: &Settings, args: &RestoreArgs, show: Show) -> Result<u8, CommandError> {
+    let order = order(settings, args).await?;
+    let mut signals = Signals::catch()?;
+    let found = restore::find(&order).await?;
+    if !args.dry_run && !args.yes {
+        let page = plan(&order, found.files(), found.runs, settings);
+        tokio::select! {
+            agreed = tokio::task::spawn_blocking(move || ask(&page, NO_TERMINAL)) => {
+                agreed.map_err(std::io::Error::other)??;
+            }
+            (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+        }
+    }
+    let stop = CancellationToken::new();
+    let mut restoring = Box::pin(restore::restore(&order, found, &stop));
+    let (account, signal) = tokio::select! {
+        account = &mut restoring => (account?, None),
+        (code, name) = signals.next() => {
+            tracing::warn!("{name}: stopping at a safe point; once more to leave at once");
+            stop.cancel();
+            tokio::select! {
+                account = &mut restoring => (account?, Some(code)),
+                (code, _) = signals.next() => return Err(CommandError::LeftRestoring(code)),
+            }
+        }
+    };
+    if show.json {
+        print(&(serde_json::to_string_pretty(&account).map_err(std::io::Error::other)? + "\n"))?;
+    } else {
+        print(&page(&account, &order))?;
+    }
+    Ok(match signal {
+        Some(code) if account.stopped.is_some() => code,
+        _ if account.is_whole() => exit::DONE,
+        _ => exit::PARTIAL,
+    })
+}
+
+async fn order(settings: &Settings, args: &RestoreArgs) -> Result<RestoreOrder, CommandError> {
+    let pattern = |text: &String| {
+        let bad = |e| CommandError::Usage(format!("`--match {text}`: pattern `{text}` {e}"));
+        Pattern::new(text.as_bytes()).map_err(bad)
+    };
+    let patterns = args.matching.iter().map(pattern).collect::<Result<_, _>>()?;
+    Ok(RestoreOrder {
+        place: place(settings, &args.from).await?,
+        run: args.run,
+        wanted: Wanted { patterns, reason: args.reason.map(Into::into) },
+        alias: settings.alias.value.clone(),
+        access: options::access(&settings.redis, 0)?,
+        replace: args.replace,
+        dry_run: args.dry_run,
+    })
+}
+
+async fn place(settings: &Settings, from: &str) -> Result<Place, CommandError> {
+    let Some(bucket) = from.strip_prefix("nats://") else { return Ok(Place::directory(from)) };
+    let no_nats =
+        || CommandError::Usage(format!("`{from}`: say where NATS is with `--nats URL` or `NATS_URL`"));
+    let nats = settings.nats.as_ref().ok_or_else(no_nats)?;
+    let access = NatsAccess::from_settings(nats);
+    let nats = Nats::connect(&access, "keysweep-restore", Some(PATIENCE)).await?;
+    Ok(Place::bucket(&nats, bucket))
+}
+
+fn plan(order: &RestoreOrder, files: usize, runs: usize, settings: &Settings) -> String {
+    let urls: Vec<String> = settings.redis.urls.value.iter().map(ToString::to_string).collect();
+    let existing = if order.replace { "are REPLACED" } else { "are left alone" };
+    let page = format!(
+        "{} files with keys that {runs} runs deleted, to be put back into {}; keys that exist {existing}",
+        grouped(files as u64),
+        urls.join(", ")
+    );
+    format!("{}\n", wrap(&page, 0))
+}
+
+/// The account for people. Writing to a string cannot fail, so results of `writeln!` are dropped.
+fn page(account: &Account, order: &RestoreOrder) -> String {
+    let mut page = String::new();
+    let head = match (&account.stopped, account.dry_run) {
+        (Some(_), _) => "ENDED before its end",
+        (None, true) => "read, as a dry run: nothing was changed",
+        (None, false) => "put back",
+    };
+    let _ = writeln!(page, "{}\n", wrap(&format!("Backup {} {head}", order.place), 0));
+    let files = format!("keys in {} files", grouped(account.files));
+    let _ = writeln!(page, "  {:<14} {:>15}  {files}", "read", grouped(account.read));
+    for (name, keys, note) in account.rows() {
+        if keys > 0 || name == "restored" && !account.dry_run {
+            let _ = writeln!(page, "  {name:<14} {:>15}  {note}", grouped(keys));
+        }
+    }
+    let balance = if account.balanced { "every key is accounted for" } else { "DOES NOT BALANCE: a bug" };
+    let _ = writeln!(page, "\n  balance     {balance}");
+    let mut note = |name: &str, text: &str| {
+        let _ = writeln!(page, "  {name:<11} {}", wrap(text, 14));
+    };
+    if account.unconfirmed > 0 {
+        let keys = grouped(account.unconfirmed);
+        note(
+            "unconfirmed",
+            &format!("of {keys} of these keys it is not known whether keysweep deleted them"),
+        );
+    }
+    if account.unfinished_files > 0 {
+        let files = grouped(account.unfinished_files);
+        note("unfinished", &format!("{files} files, on whose account nothing was deleted"));
+    }
+    if !account.foreign_files.is_empty() {
+        note(
+            "foreign",
+            &format!("{} files that are no backups", grouped(account.foreign_files.len() as u64)),
+        );
+    }
+    for (cause, keys) in &account.causes {
+        note("failed", &format!("{} keys: {cause}", grouped(*keys)));
+    }
+    if account.damaged > 0 {
+        note(
+            "DAMAGED",
+            &format!("{} places; {} keys or more are lost", grouped(account.damaged), grouped(account.lost)),
+        );
+    }
+    for damage in account.damages.iter().take(DAMAGES_SHOWN) {
+        note("", &format!("`{}` at byte {}: {}", damage.file, damage.offset, damage.what));
+    }
+    if account.elsewhere > 0 {
+        let alias = &order.alias;
+        let hint =
+            format!("other deployments than `{alias}`: name theirs with `--job` or KEYSWEEP_REDIS_ALIAS");
+        note("elsewhere", &hint);
+    }
+    if let Some(why) = &account.stopped {
+        note("ended", why);
+    }
+    tidy(&page)
+}

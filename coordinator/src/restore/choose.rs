@@ -1,0 +1,163 @@
+//! Which of the saved keys are put back. Pure.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use shared::backup::{Entry, Recorded};
+use shared::glob::Pattern;
+use shared::ids::BatchId;
+use shared::messages::Reason;
+use shared::outcome::Outcome;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Keys that match one of these; all, if there is none.
+    pub patterns: Vec<Pattern>,
+    /// Keys that were deleted for this reason.
+    pub reason: Option<Reason>,
+}
+
+impl Wanted {
+    fn takes(&self, entry: &Entry) -> bool {
+        let matches = |pattern: &Pattern| pattern.matches(entry.key.as_bytes());
+        (self.patterns.is_empty() || self.patterns.iter().any(matches))
+            && self.reason.is_none_or(|reason| reason == entry.reason)
+    }
+}
+
+/// What became of the candidates of batches, as far as it was noted.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes(HashMap<BatchId, BTreeMap<u32, Vec<Outcome>>>);
+
+impl Outcomes {
+    /// Takes in what one file notes of `batch`. All attempts at a batch have the same outcomes, but one may know less.
+    pub(super) fn add(&mut self, batch: BatchId, recorded: Vec<Recorded>) {
+        let groups = self.0.entry(batch).or_default();
+        for Recorded { group, outcomes } in recorded {
+            let known = groups.entry(group).or_default();
+            if known.is_empty() || known.contains(&Outcome::Unconfirmed) {
+                *known = outcomes;
+            }
+        }
+    }
+
+    fn of(&self, batch: BatchId, entry: &Entry) -> Option<Outcome> {
+        let outcomes = self.0.get(&batch)?.get(&entry.group)?;
+        outcomes.get(usize::try_from(entry.index).ok()?).copied()
+    }
+}
+
+/// What is to be done with a saved key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was not asked for.
+    Filtered,
+    /// We did not delete it, so it is not ours to put back.
+    Kept,
+    /// A newer file has it, too.
+    Older,
+    /// It would have expired by now.
+    Expired,
+    /// It is put back; `confirmed` says that we deleted it for sure.
+    Back {
+        /// See there.
+        confirmed: bool,
+    },
+}
+
+/// Judges the keys of a backup, the newest files first.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    pub(super) wanted: Wanted,
+    pub(super) outcomes: Outcomes,
+    /// Hashes of the keys that were judged: of those that stand in several files, the newest counts. 128 bits, so that no
+    /// two keys have the same.
+    seen: HashSet<u128>,
+}
+
+impl Judge {
+    pub(super) fn new(wanted: Wanted, outcomes: Outcomes) -> Self {
+        Self { wanted, outcomes, seen: HashSet::new() }
+    }
+
+    /// What is to be done with `entry` of `batch` in database `db`, if it is `now_ms` by the server's clock.
+    pub(super) fn judge(&mut self, (batch, db): (BatchId, u32), entry: &Entry, now_ms: u64) -> Fate {
+        if !self.wanted.takes(entry) {
+            return Fate::Filtered;
+        }
+        let confirmed = match self.outcomes.of(batch, entry) {
+            Some(Outcome::Deleted) => true,
+            None | Some(Outcome::Unconfirmed) => false,
+            Some(_) => return Fate::Kept,
+        };
+        let name = [&db.to_le_bytes()[..], entry.key.as_bytes()].concat();
+        if !self.seen.insert(xxh3_128(&name)) {
+            return Fate::Older;
+        }
+        match entry.expires_at_ms {
+            Some(at_ms) if at_ms <= now_ms => Fate::Expired,
+            _ => Fate::Back { confirmed },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::key::Key;
+
+    use super::*;
+
+    fn entry(key: &str, index: u32, expires_at_ms: Option<u64>) -> Entry {
+        let reason = if expires_at_ms.is_some() { Reason::Inactive } else { Reason::Stale };
+        Entry { group: 1, index, reason, expires_at_ms, key: Key::new(key), value: b"a value".to_vec() }
+    }
+
+    fn judge(wanted: Wanted, letters: &[u8]) -> (Judge, BatchId) {
+        let (batch, mut outcomes) = (BatchId::new(), Outcomes::default());
+        let letters = letters.iter().map(|letter| Outcome::from_letter(*letter).unwrap()).collect();
+        outcomes.add(batch, vec![Recorded { group: 1, outcomes: letters }]);
+        (Judge::new(wanted, outcomes), batch)
+    }
+
+    #[test]
+    fn only_what_we_deleted_comes_back_or_what_nobody_knows() {
+        let (mut judge, batch) = judge(Wanted::default(), b"dsvfune");
+        let mut check = |batch, index, expected| {
+            let key = format!("key {index}");
+            assert_eq!(judge.judge((batch, 0), &entry(&key, index, None), 0), expected, "{index}");
+        };
+        check(batch, 0, Fate::Back { confirmed: true });
+        for index in [1, 2, 3, 4, 6] {
+            check(batch, index, Fate::Kept);
+        }
+        check(batch, 5, Fate::Back { confirmed: false });
+        check(batch, 70, Fate::Back { confirmed: false });
+        check(BatchId::new(), 1, Fate::Back { confirmed: false });
+    }
+
+    #[test]
+    fn of_two_saves_of_a_key_the_first_one_met_counts_if_it_is_ours_to_put_back() {
+        let (mut judge, batch) = judge(Wanted::default(), b"dsdd");
+        let mut check = |db, index, expires_at_ms, expected| {
+            assert_eq!(judge.judge((batch, db), &entry("key", index, expires_at_ms), 100), expected);
+        };
+        check(0, 1, None, Fate::Kept);
+        check(0, 0, Some(100), Fate::Expired);
+        check(0, 2, None, Fate::Older);
+        check(1, 3, Some(101), Fate::Back { confirmed: true });
+    }
+
+    #[test]
+    fn what_was_not_asked_for_stays_away() {
+        let patterns = vec![Pattern::new(*b"a:*").unwrap(), Pattern::new(*b"b:*").unwrap()];
+        let (mut judge, batch) = judge(Wanted { patterns, reason: Some(Reason::Stale) }, b"dddd");
+        let mut check = |key, expires_at_ms, expected| {
+            assert_eq!(judge.judge((batch, 0), &entry(key, 0, expires_at_ms), 0), expected, "{key}");
+        };
+        check("a:1", None, Fate::Back { confirmed: true });
+        check("b:1", None, Fate::Back { confirmed: true });
+        check("c:1", None, Fate::Filtered);
+        check("a:2", Some(1_000), Fate::Filtered);
+    }
+}

@@ -1,0 +1,221 @@
+//! Putting back what runs deleted, from where they saved it: the newest files first, never over a key that exists unless
+//! told to. Whatever was put back before exists, so a restoration that was cut off is simply begun again.
+
+mod account;
+mod choose;
+mod put;
+
+use shared::backup::{BackupError, Damage, Decoded, FileKind, FileName, Place, decode};
+use shared::cluster::{Access, Fault, FaultKind};
+use shared::ids::{Alias, RunId};
+use shared::time::now_ms;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+pub use account::{Account, FileDamage};
+pub use choose::Wanted;
+
+use choose::{Fate, Judge, Outcomes};
+use put::Target;
+
+/// What is to be put back, and where.
+#[derive(Clone, Debug)]
+pub struct RestoreOrder {
+    /// Where it was saved.
+    pub place: Place,
+    /// The run that deleted it; all, if there is none.
+    pub run: Option<RunId>,
+    /// Which of its keys.
+    pub wanted: Wanted,
+    /// The deployment that it is put back into.
+    pub alias: Alias,
+    /// The way to it.
+    pub access: Access,
+    /// Whether keys that exist are replaced.
+    pub replace: bool,
+    /// Whether the files are only read and checked.
+    pub dry_run: bool,
+}
+
+/// Why nothing could be put back.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The files cannot be read.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// There are none.
+    #[error("`{place}` holds no backup{of}; `--backup` of `keysweep run` says where it saves")]
+    Empty {
+        /// The place.
+        place: String,
+        /// Of which run.
+        of: String,
+    },
+    /// Redis cannot be used.
+    #[error("{}", with_way_out(.0))]
+    Redis(#[from] Fault),
+}
+
+/// A fault, and what somebody can do about it.
+fn with_way_out(fault: &Fault) -> String {
+    match (fault.kind, fault.rule()) {
+        (FaultKind::Forbidden, Some(rule)) => format!("{fault}; allow it with the ACL rule `{rule}`"),
+        (FaultKind::Unreachable | FaultKind::Lost, _) => {
+            format!("{fault}; check `--redis` or `REDIS_URL`, and that the server is running")
+        }
+        _ => fault.to_string(),
+    }
+}
+
+/// What lies at the place of an order.
+#[derive(Debug)]
+pub struct Found {
+    /// Files with keys, the newest first.
+    saves: Vec<FileName>,
+    /// Files that say what became of them.
+    notes: Vec<FileName>,
+    /// Runs that they are of.
+    pub runs: usize,
+    account: Account,
+}
+
+impl Found {
+    /// Files with keys.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.saves.len()
+    }
+}
+
+/// Looks what there is for `order`, without reading it.
+///
+/// # Errors
+/// When that cannot be listed, or is nothing.
+pub async fn find(order: &RestoreOrder) -> Result<Found, RestoreError> {
+    let listed = order.place.list().await?;
+    let ours = listed.files.into_iter().filter(|name| order.run.is_none_or(|run| run == name.run));
+    let (mut saves, notes): (Vec<FileName>, Vec<FileName>) =
+        ours.partition(|name| matches!(name.kind, FileKind::Save(_)));
+    if saves.is_empty() {
+        let of = order.run.map(|run| format!(" of run `{run}`")).unwrap_or_default();
+        return Err(RestoreError::Empty { place: order.place.to_string(), of });
+    }
+    saves.sort_unstable_by(|a, b| b.cmp(a));
+    let mut runs: Vec<RunId> = saves.iter().map(|name| name.run).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    let account = Account {
+        unfinished_files: listed.unfinished,
+        foreign_files: listed.foreign,
+        dry_run: order.dry_run,
+        ..Account::default()
+    };
+    Ok(Found { saves, notes, runs: runs.len(), account })
+}
+
+/// Puts back what was `found`. At `stop`, what is in hand is finished.
+///
+/// # Errors
+/// When Redis cannot be used at all. What cannot be read or put back is in the account.
+pub async fn restore(
+    order: &RestoreOrder,
+    found: Found,
+    stop: &CancellationToken,
+) -> Result<Account, RestoreError> {
+    let mut target = if order.dry_run { None } else { Some(Target::connect(order).await?) };
+    let Found { saves, notes, mut account, .. } = found;
+    let mut outcomes = Outcomes::default();
+    for name in notes {
+        if stop.is_cancelled() {
+            return Ok(stopped(account));
+        }
+        let decoded = read(order, name, &mut account).await;
+        outcomes.add(name.batch, decoded.recorded);
+    }
+    let mut judge = Judge::new(order.wanted.clone(), outcomes);
+    for name in saves {
+        if stop.is_cancelled() {
+            return Ok(stopped(account));
+        }
+        let decoded = read(order, name, &mut account).await;
+        account.files += 1;
+        if let Err(fault) = put_back(order, (name, decoded), &mut judge, target.as_mut(), &mut account).await
+        {
+            account.stopped = Some(format!("{fault}; what is back stays, and the same command goes on"));
+            break;
+        }
+    }
+    Ok(account.balance())
+}
+
+fn stopped(mut account: Account) -> Account {
+    account.stopped = Some("it was asked to stop; the same command goes on".to_owned());
+    account.balance()
+}
+
+/// Reads a file; what is wrong with it goes into the account.
+async fn read(order: &RestoreOrder, name: FileName, account: &mut Account) -> Decoded {
+    let decoded = match order.place.get(name).await {
+        Ok(bytes) => decode(&bytes),
+        Err(e) => {
+            let damages = vec![Damage { offset: 0, what: e.to_string() }];
+            Decoded { damages, ..Decoded::default() }
+        }
+    };
+    if matches!(name.kind, FileKind::Save(_)) {
+        account.lost += decoded.lost.unwrap_or(0);
+    }
+    for damage in decoded.damages.iter().cloned() {
+        account.damage(&name, damage);
+    }
+    decoded
+}
+
+/// Deals with the keys of one file.
+///
+/// # Errors
+/// When the server is gone.
+async fn put_back(
+    order: &RestoreOrder,
+    (name, decoded): (FileName, Decoded),
+    judge: &mut Judge,
+    target: Option<&mut Target>,
+    account: &mut Account,
+) -> Result<(), Fault> {
+    let keys = decoded.entries.len() as u64;
+    account.read += keys;
+    let Some(header) = decoded.header else {
+        account.failed += keys;
+        if keys > 0 {
+            *account.causes.entry("a file does not say which deployment it is of".to_owned()).or_default() +=
+                keys;
+        }
+        return Ok(());
+    };
+    if header.alias != order.alias {
+        account.elsewhere += keys;
+        return Ok(());
+    }
+    let now_ms = match &target {
+        Some(target) => target.now_ms(),
+        None => now_ms(),
+    };
+    let mut back = Vec::new();
+    for entry in decoded.entries {
+        match judge.judge((name.batch, header.db), &entry, now_ms) {
+            Fate::Filtered => account.filtered += 1,
+            Fate::Kept => account.kept += 1,
+            Fate::Older => account.older += 1,
+            Fate::Expired => account.expired += 1,
+            Fate::Back { confirmed } if target.is_none() => {
+                account.restorable += 1;
+                account.unconfirmed += u64::from(!confirmed);
+            }
+            Fate::Back { confirmed } => back.push((entry, confirmed)),
+        }
+    }
+    match target {
+        Some(target) => target.put(header.db, back, account).await,
+        None => Ok(()),
+    }
+}

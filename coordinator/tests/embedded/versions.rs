@@ -1,0 +1,33 @@
+//! What differs from version to version of the servers, and what a run says of it.
+
+use crate::kit;
+use crate::kit::crowd::{self, Crowd};
+use shared::cluster::node;
+use shared::messages::{Action, Way};
+use shared::result::Status;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caches_of_inactive_users_stay_where_a_server_does_not_tell_when_they_expire() {
+    let server = kit::standalone().await;
+    let conn = server.conn().await.unwrap();
+    let options = crowd::options(vec![server.url()], crowd::zset());
+    let crowd = Crowd::of(500);
+    crowd.seed(&options.access).await;
+    let survey = kit::look(&options).await;
+    let result =
+        kit::run_in(&kit::env(&options, shared::env::Timing::default()), &options, &survey).await.unwrap();
+    assert_eq!((result.status, result.accounting.balanced), (Status::Completed, true), "{:?}", result.issues);
+    if node::status(&conn, 0).await.unwrap().tells_expiry {
+        crowd.check_numbers(&result, Action::Delete);
+        assert_eq!(result.inactive.refused, None);
+    } else {
+        let refused = result.inactive.refused.expect("a reason");
+        assert!(refused.contains("older than Redis 7.0"), "{refused}");
+        assert_eq!((result.cleaned_keys, result.inactive_user_caches), (crowd.stale.len() as u64, 0));
+    }
+    // Servers crash by it while slots move: see `Conn::introduce`.
+    let asked = kit::keys::info(&options.access, "commandstats").await.concat();
+    assert!(asked.contains("client") && !asked.contains("no-touch"), "{asked}");
+    let expected = if survey.spec.scripts_refused.is_some() { Way::Transactions } else { Way::Script };
+    assert_eq!(result.way, expected);
+}

@@ -1,0 +1,242 @@
+//! Keys of every type, what they hold, and folders for backups of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use coordinator::options::Options;
+use coordinator::restore::{self, Account, RestoreOrder, Wanted};
+use shared::backup::Place;
+use shared::cluster::{Access, Batch, Conn, Deployment, Reply};
+use shared::config::BackupPlace;
+use shared::key::Key;
+use shared::slot::slot_of;
+use shared::time::now_ms;
+use tokio_util::sync::CancellationToken;
+
+use super::crowd::{self, TTL_MS, WARMING};
+use super::keys;
+
+/// A folder of a test's own, which goes with it.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let name = format!("backup-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    pub fn place(&self) -> Place {
+        Place::directory(&self.0)
+    }
+
+    pub fn text(&self) -> &str {
+        self.0.to_str().expect("the path is UTF-8")
+    }
+
+    /// The files of a kind: `save` or `done`.
+    pub fn files(&self, kind: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for run in std::fs::read_dir(&self.0).into_iter().flatten() {
+            let files = std::fs::read_dir(run.expect("it can be listed").path()).into_iter().flatten();
+            found.extend(files.map(|file| file.expect("it can be listed").path()));
+        }
+        found.retain(|file| file.extension().is_some_and(|ending| ending == kind));
+        found.sort();
+        found
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `options` with a backup in `folder`.
+pub fn saving(mut options: Options, folder: &Folder) -> Options {
+    options.backup = Some((BackupPlace::Directory(folder.0.clone()), 4 << 20));
+    options
+}
+
+/// The order to put everything in `folder` back.
+pub fn order(options: &Options, folder: &Folder) -> RestoreOrder {
+    RestoreOrder {
+        place: folder.place(),
+        run: None,
+        wanted: Wanted::default(),
+        alias: options.alias.clone(),
+        access: options.access.clone(),
+        replace: false,
+        dry_run: false,
+    }
+}
+
+/// Carries `order` out; the account balances.
+pub async fn restore(order: &RestoreOrder) -> Account {
+    let found = restore::find(order).await.expect("there is a backup");
+    let account =
+        restore::restore(order, found, &CancellationToken::new()).await.expect("it can be put back");
+    assert!(account.balanced, "{account:?}");
+    account
+}
+
+/// What a key holds, and when it expires: -1 if it does not. The value is what DUMP answers; of hashes and sets that the
+/// server keeps in a table, whose order means nothing and may be another one after they were made anew, it is all that is
+/// in them.
+pub type Content = (Vec<u8>, i64);
+
+/// The keys that match `permissions:*`.
+pub async fn contents(access: &Access) -> BTreeMap<Vec<u8>, Content> {
+    let names = keys::matching(access, "permissions:*").await;
+    let mut all = BTreeMap::new();
+    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let topology = deployment.topology();
+    for primary in &topology.primaries {
+        let conn = deployment.conn(&primary.node).await.unwrap();
+        let here = |name: &&Vec<u8>| topology.owner(slot_of(name)).is_some_and(|of| of.node == primary.node);
+        let here: Vec<&Vec<u8>> = names.iter().filter(here).collect();
+        for chunk in here.chunks(500) {
+            let mut batch = Batch::new();
+            for name in chunk {
+                batch.add(&[b"DUMP", name]);
+                batch.add(&[b"PEXPIRETIME", name]);
+                batch.add(&[b"OBJECT", b"ENCODING", name]);
+            }
+            let replies = conn.batch(batch).await.unwrap();
+            for (name, replies) in chunk.iter().zip(replies.chunks(3)) {
+                let [Reply::BulkString(value), Reply::Int(expires), Reply::BulkString(encoding)] = replies
+                else {
+                    panic!("{replies:?}")
+                };
+                let value = if encoding == b"hashtable" { members(&conn, name).await } else { value.clone() };
+                all.insert((*name).clone(), (value, *expires));
+            }
+        }
+    }
+    all
+}
+
+/// All that is in a hash or a set, in an order of its own.
+async fn members(conn: &Conn, key: &[u8]) -> Vec<u8> {
+    let texts = |reply| {
+        let Reply::Array(members) = reply else { panic!("{reply:?}") };
+        members.into_iter().map(|member| format!("{member:?}")).collect::<Vec<_>>()
+    };
+    let mut members = match conn.command(&[b"SMEMBERS", key]).await {
+        Ok(members) => texts(members),
+        Err(_) => texts(conn.command(&[b"HGETALL", key]).await.unwrap())
+            .chunks(2)
+            .map(|pair| pair.join(" = "))
+            .collect(),
+    };
+    members.sort_unstable();
+    members.join("\n").into_bytes()
+}
+
+/// What `now` lacks or has otherwise than `before`: values to the byte, expiries to a second.
+pub fn differences(before: &BTreeMap<Vec<u8>, Content>, now: &BTreeMap<Vec<u8>, Content>) -> Vec<String> {
+    let name = |key: &[u8]| key.escape_ascii().to_string();
+    let mut found = Vec::new();
+    for (key, (value, expires)) in before {
+        match now.get(key) {
+            None => found.push(format!("{} is missing", name(key))),
+            Some((other, _)) if other != value => found.push(format!("{} holds another value", name(key))),
+            Some((_, other)) if (other - expires).abs() > 1_000 => {
+                found.push(format!("{} expires at {other} instead of {expires}", name(key)));
+            }
+            Some(_) => {}
+        }
+    }
+    found.extend(
+        now.keys().filter(|key| !before.contains_key(*key)).map(|key| format!("{} is new", name(key))),
+    );
+    found
+}
+
+fn words(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// The commands that make key `n` with a value of the `n`-th sort; `KEY` stands for its name.
+fn value(n: u64, field_ttls: bool) -> Vec<Vec<Vec<u8>>> {
+    let many = |command: &str, count: u64, member: &dyn Fn(u64) -> Vec<String>| {
+        let mut all = words(&[command, "KEY"]);
+        all.extend((0..count).flat_map(member).map(String::into_bytes));
+        vec![all]
+    };
+    // Enough for the encodings of large values, now and then.
+    let count = if n % 50 < 10 { 600 } else { 3 };
+    match n % 10 {
+        0 => vec![vec![b"SET".to_vec(), b"KEY".to_vec(), [b"\x00\xff\r\n", &n.to_le_bytes()[..]].concat()]],
+        1 => vec![vec![b"SET".to_vec(), b"KEY".to_vec(), n.to_string().into_bytes()]],
+        2 => many("RPUSH", count, &|m| vec![format!("element {m} of {n}")]),
+        3 => many("SADD", count, &|m| vec![(m * n).to_string()]),
+        4 => many("SADD", count, &|m| vec![format!("member {m} of {n}")]),
+        5 => {
+            let mut all = many("HSET", count, &|m| vec![format!("field {m}"), format!("value {n}")]);
+            if field_ttls {
+                all.push(words(&["HPEXPIRE", "KEY", "7200000", "FIELDS", "1", "field 1"]));
+            }
+            all
+        }
+        6 => many("ZADD", count, &|m| vec![format!("{}.25", m * 3 % 7), format!("member {m}")]),
+        7 => vec![
+            words(&["XADD", "KEY", "1-1", "field", "value"]),
+            words(&["XADD", "KEY", "1-2", "field", "other"]),
+            words(&["XGROUP", "CREATE", "KEY", "group", "0"]),
+            words(&["XREADGROUP", "GROUP", "group", "consumer", "COUNT", "1", "STREAMS", "KEY", ">"]),
+        ],
+        8 => vec![words(&["PFADD", "KEY", "a", "b", "c"])],
+        _ => vec![words(&["SETRANGE", "KEY", if count > 3 { "20000" } else { "5" }, "end"])],
+    }
+}
+
+/// Name `n`: some are no text.
+fn name(n: u64) -> Vec<u8> {
+    match n % 7 {
+        0 => [b"permissions:user-\xff\x00\r\n*?[", &n.to_le_bytes()[..], b":x"].concat(),
+        1 => format!("permissions:user-{n}:{{tag}}").into_bytes(),
+        _ => format!("permissions:user-{n}:documents").into_bytes(),
+    }
+}
+
+/// Makes `count` keys of every type, half of them without TTL, the others of users who are not active.
+pub async fn seed(access: &Access, count: u64) {
+    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let topology = deployment.topology();
+    let conn = deployment.conn(&topology.primaries[0].node).await.unwrap();
+    let known = conn.words("COMMAND INFO HPEXPIRE").await.unwrap();
+    let field_ttls = !matches!(&known, Reply::Array(commands) if commands.contains(&Reply::Nil));
+    let mut batches: BTreeMap<_, Batch> = BTreeMap::new();
+    let mut add = |name: &[u8], commands: Vec<Vec<Vec<u8>>>| {
+        let node = topology.owner(slot_of(name)).expect("somebody serves the slot").node.clone();
+        let batch = batches.entry(node).or_default();
+        for command in commands {
+            let args: Vec<&[u8]> =
+                command.iter().map(|word| if word == b"KEY" { name } else { word.as_slice() }).collect();
+            batch.add(&args);
+        }
+    };
+    for n in 0..count {
+        let mut commands = value(n, field_ttls);
+        if n % 2 == 1 {
+            commands.push(words(&["PEXPIRE", "KEY", &(TTL_MS + n * 7).to_string()]));
+        }
+        add(&name(n), commands);
+    }
+    let now = now_ms().to_string();
+    add(WARMING.as_bytes(), vec![words(&["ZADD", "KEY", &now, "somebody"])]);
+    for (node, batch) in batches {
+        deployment.conn(&node).await.unwrap().batch(batch).await.unwrap();
+    }
+}
+
+/// Options of a run that deletes all keys that [`seed`] makes, but for the set of those who are active.
+pub fn options(urls: Vec<String>) -> Options {
+    let options = crowd::options(urls, crowd::zset());
+    assert!(options.rules.sources.contains(&Key::new(WARMING.as_bytes())));
+    options
+}

@@ -1,0 +1,63 @@
+//! Backups of runs on workers: in a bucket that all of them reach, and what becomes of a run whose workers have no place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coordinator::restore::RestoreOrder;
+use shared::backup::{Place, Places};
+use shared::config::BackupPlace;
+use shared::crash::{CrashPlan, CrashPoint};
+use shared::env::Env;
+use shared::result::Status;
+
+use crate::kit;
+use crate::kit::backup::{self, Folder, contents, differences, restore};
+use crate::kit::net::{self, Counts, Net, Workers};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_gives_back_what_workers_deleted_even_where_one_was_cut_off() {
+    let (net, cluster, keys) = (Net::start(kit::hasty()).await, kit::cluster().await, 2_000);
+    let mut options = backup::options(cluster.urls());
+    options.backup = Some((BackupPlace::Bucket("saved".to_owned()), 4 << 20));
+    backup::seed(&options.access, keys).await;
+    let before = contents(&options.access).await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    // The first one to have saved a batch never deletes it; somebody else does.
+    let cut = net::with_crash(&env, CrashPlan::at(CrashPoint::BackupWritten, 1));
+    let mut workers = Workers::start(&cut, Counts { scanners: 0, reapers: 1, reporters: 0 });
+    workers.add(&env, Counts::PAIRS);
+    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    net::closed(&env, result.run_id).await;
+    workers.stop().await;
+    assert_eq!((result.status, result.cleaned_keys), (Status::Completed, keys), "{:?}", result.issues);
+    let place = Place::bucket(&net.connect().await, "saved");
+    let order = RestoreOrder { place, ..backup::order(&options, &Folder::new()) };
+    let account = restore(&order).await;
+    assert_eq!((account.restored, account.unconfirmed, account.damaged), (keys, 0, 0), "{account:?}");
+    assert_eq!(differences(&before, &contents(&options.access).await), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_without_a_place_delete_nothing_and_say_what_is_missing() {
+    let (net, server, folder) = (Net::start(kit::hasty()).await, kit::standalone().await, Folder::new());
+    let options = backup::saving(backup::options(vec![server.url()]), &folder);
+    backup::seed(&options.access, 100).await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    assert_eq!((result.status, result.cleaned_keys), (Status::Cancelled, 0), "{:?}", result.issues);
+    assert!(result.accounting.balanced && result.accounting.failed > 0, "{:?}", result.accounting);
+    let said =
+        result.issues.iter().any(|issue| issue.contains("has no place") && issue.contains("`--backup`"));
+    assert!(said, "{:?}", result.issues);
+    assert_eq!(contents(&options.access).await.len(), 101);
+    // A worker that was given one for whatever comes.
+    let places = Places::new([("another job".to_owned(), folder.place())], None);
+    let env = Env { backups: Arc::new(places), ..env };
+    let survey = kit::look(&options).await;
+    net::freed(&env, &options).await;
+    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 100), "{:?}", result.issues);
+    assert_eq!(restore(&backup::order(&options, &folder)).await.restored, 100);
+    let types: BTreeMap<_, _> = contents(&options.access).await;
+    assert_eq!(types.len(), 101);
+}

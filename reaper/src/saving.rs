@@ -1,0 +1,336 @@
+//! Saving what a batch will delete, before it does: read, written to the place of backups, and durable there. Only what
+//! was saved is deleted then, and only as long as it is still the same (`guard.lua`).
+//!
+//! A key that is given a TTL is not saved: nothing is lost by that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::backup::{
+    BackupError, Entry, FileKind, FileName, Header, Place, Recorded, Saved, encode_outcomes,
+};
+use shared::cluster::guard::{Act, Answer, Mode, Part, Seal};
+use shared::cluster::{Conn, Fault, save};
+use shared::env::Env;
+use shared::ids::NodeId;
+use shared::limits::{
+    BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS,
+};
+use shared::messages::{Action, BackupOrder, Cancel, CancelKind, Group, ReapBatch, Reason, Receipt, RunSpec};
+use shared::pulse::Pulse;
+use shared::queue::Delivery;
+use shared::records::{RecordError, Records};
+use shared::telemetry::Asked;
+use shared::time::now_ms;
+use shared::worker::Failure;
+use tokio::time::{Instant, sleep};
+
+use crate::at_node::Ready;
+use crate::chunks::Chunk;
+use crate::paced::Paced;
+use crate::seals::{Seals, Told};
+
+/// What one attempt at a batch saves with.
+pub(crate) struct Saving<'a> {
+    env: &'a Env,
+    batch: &'a ReapBatch,
+    order: &'a BackupOrder,
+    act: Act,
+    place: Place,
+    header: Header,
+    attempt: u32,
+    parts: u32,
+    pulse: Pulse,
+}
+
+/// A candidate: its group by number, and its place there.
+type Candidate<'a> = (usize, &'a Group, usize);
+
+/// Whether `mode` deletes the candidates of `group`.
+fn deletes(mode: Mode, group: &Group) -> bool {
+    match mode {
+        Mode::Act(act) => group.reason == Reason::Inactive || act.stale == Action::Delete,
+        Mode::Seal(_) => false,
+    }
+}
+
+impl<'a> Saving<'a> {
+    /// `None` if nothing is to be saved.
+    ///
+    /// # Errors
+    /// When this worker has no place for what is.
+    pub(crate) fn wanted(
+        env: &'a Env,
+        spec: &'a RunSpec,
+        batch: &'a ReapBatch,
+        mode: Mode,
+    ) -> Result<Option<Self>, Failure> {
+        let (Some(order), Mode::Act(act)) = (&spec.backup, mode) else { return Ok(None) };
+        if !batch.groups.iter().any(|group| deletes(mode, group)) {
+            return Ok(None);
+        }
+        let Some(place) = env.backups.of(&spec.job, order) else {
+            return Err(BackupError::NoPlace(spec.job.clone()).into());
+        };
+        let (header, attempt) = (header(spec, batch), fastrand::u32(..));
+        let pulse = Pulse::new(env);
+        Ok(Some(Self { env, batch, order, act, place, header, attempt, parts: 0, pulse }))
+    }
+
+    /// Saves the candidates of `chunks` that are to be deleted, at `node`, whose clock shows `now_ms`. `None`: the run
+    /// is to stop.
+    pub(crate) async fn save(
+        &mut self,
+        conn: &Conn,
+        (node, now_ms): (&NodeId, u64),
+        chunks: &[Chunk<'_>],
+        mut paced: Option<&mut Paced<'_>>,
+        heard: (&Records, Option<&Delivery>),
+    ) -> Result<Option<Seals>, Failure> {
+        let mode = Mode::Act(self.act);
+        let groups = chunks.iter().flatten().filter(|(_, group)| deletes(mode, group));
+        let candidates: Vec<Candidate<'_>> = groups
+            .flat_map(|(number, group)| (0..group.keys.len()).map(|index| (*number, *group, index)))
+            .collect();
+        (self.header.node, self.header.at_ms) = (node.clone(), now_ms);
+        let (mut seals, mut file) = (Seals::default(), Saved::new(self.header.clone()));
+        let mut left = candidates.as_slice();
+        while !left.is_empty() {
+            let most = paced.as_deref().and_then(Paced::window_keys).unwrap_or(u64::MAX);
+            let most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, BACKUP_WRITE_KEYS);
+            let (window, later) = left.split_at(most.min(left.len()));
+            let asked = self.ask(paced.as_deref_mut(), heard, window.len(), || {
+                let keys: Vec<&_> = window.iter().map(|(_, group, index)| &group.keys[*index]).collect();
+                async move { save::sizes(conn, &keys).await }
+            });
+            let Some(sizes) = asked.await? else { return Ok(None) };
+            let sized: Vec<_> = window.iter().copied().zip(sizes).collect();
+            for part in parts(&sized) {
+                let keys: Vec<&_> = part
+                    .iter()
+                    .filter(|(_, size)| self.is_small(*size))
+                    .map(|((_, group, index), _)| &group.keys[*index])
+                    .collect();
+                let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), || async move {
+                    save::values(conn, &keys).await
+                });
+                let Some(values) = asked.await? else { return Ok(None) };
+                file = self.take(file, part, values, &mut seals).await?;
+            }
+            left = later;
+        }
+        if file.entries() > 0 {
+            self.put(file).await?;
+        }
+        Ok(Some(seals))
+    }
+
+    fn is_small(&self, size: Option<u64>) -> bool {
+        size.is_some_and(|bytes| bytes <= self.order.value_bytes_max)
+    }
+
+    /// Asks the node when it is our turn. `None`: the run is to stop.
+    async fn ask<T, F: Future<Output = Result<T, Fault>>>(
+        &mut self,
+        paced: Option<&mut Paced<'_>>,
+        (records, delivery): (&Records, Option<&Delivery>),
+        keys: usize,
+        question: impl FnOnce() -> F,
+    ) -> Result<Option<T>, Failure> {
+        let turn = match paced {
+            Some(paced) => match paced.turn().await {
+                Some(turn) => Some(turn),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        if let Some(delivery) = delivery
+            && !self.pulse.beat(records, delivery).await
+        {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let answer = question().await?;
+        self.env.telemetry.asked(&self.batch.alias, Asked::Values, began.elapsed());
+        if let Some(turn) = turn {
+            turn.done(keys as u64);
+        }
+        Ok(Some(answer))
+    }
+
+    /// Puts the values of `part` into `file`, and that into its place when it is full.
+    async fn take(
+        &mut self,
+        mut file: Saved,
+        part: &[(Candidate<'_>, Option<u64>)],
+        values: Vec<Option<Vec<u8>>>,
+        seals: &mut Seals,
+    ) -> Result<Saved, Failure> {
+        let mut values = values.into_iter();
+        for ((number, group, index), size) in part {
+            if let Some(bytes) = size.filter(|_| !self.is_small(*size)) {
+                seals.add(*number, Seal::Unsaved, bytes);
+                continue;
+            }
+            let value = if size.is_some() { values.next().flatten() } else { None };
+            let Some(value) = value else {
+                seals.told.lookups.misses += u64::from(size.is_some());
+                seals.add(*number, Seal::Absent, 0);
+                continue;
+            };
+            seals.told.lookups.hits += 1;
+            // The server weighs only some members of a large value.
+            if value.len() as u64 > self.order.value_bytes_max {
+                seals.add(*number, Seal::Unsaved, value.len() as u64);
+                continue;
+            }
+            seals.add(*number, Seal::of(&value), (value.len() as u64).max(size.unwrap_or(0)));
+            // What the script deletes has exactly this expiry then: none, or that which was seen at the scan.
+            let expires_at_ms = group.expires_at_ms.get(*index).copied();
+            let key = group.keys[*index].clone();
+            let [number, index] = [*number, *index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+            file.add(&Entry { group: number, index, reason: group.reason, expires_at_ms, key, value });
+            if file.content_bytes() >= BACKUP_FILE_BYTES {
+                let full = std::mem::replace(&mut file, Saved::new(self.header.clone()));
+                self.put(full).await?;
+            }
+        }
+        Ok(file)
+    }
+
+    /// Stores a file, durably; tries again for a while if that fails.
+    async fn put(&mut self, file: Saved) -> Result<(), BackupError> {
+        let name = FileName {
+            at_ms: self.header.at_ms,
+            run: self.header.run,
+            batch: self.header.batch,
+            attempt: self.attempt,
+            kind: FileKind::Save(self.parts),
+        };
+        let bytes: Arc<[u8]> = file.finish().into();
+        self.parts += 1;
+        let mut pause = BACKUP_RETRY_DELAY;
+        for _ in 1..BACKUP_TRIES {
+            match self.place.put(name, Arc::clone(&bytes), true).await {
+                Ok(()) => return Ok(()),
+                Err(e) => tracing::warn!(error = %e, "what is to be deleted is not saved yet; tried again"),
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        self.place.put(name, bytes, true).await
+    }
+}
+
+/// Pieces of `sized` that one write asks for.
+fn parts<'s, 'a>(sized: &'s [(Candidate<'a>, Option<u64>)]) -> Vec<&'s [(Candidate<'a>, Option<u64>)]> {
+    let mut parts = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (at, (_, size)) in sized.iter().enumerate() {
+        let size = size.unwrap_or(0);
+        if at > begin && bytes + size > BACKUP_WRITE_BYTES {
+            parts.push(&sized[begin..at]);
+            (begin, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    parts.push(&sized[begin..]);
+    parts
+}
+
+fn header(spec: &RunSpec, batch: &ReapBatch) -> Header {
+    Header {
+        run: spec.run,
+        job: spec.job.clone(),
+        alias: spec.alias.clone(),
+        db: spec.db,
+        node: batch.node.clone(),
+        batch: batch.batch,
+        at_ms: now_ms(),
+    }
+}
+
+/// Acts on `groups`, whose candidates were saved. Groups of which nothing is saved are acted on as ever.
+pub(crate) async fn call(
+    seals: &Seals,
+    ready: &Ready,
+    (batch, act): (&ReapBatch, Act),
+    groups: &[(usize, &Group)],
+) -> Result<Vec<Result<Answer, Fault>>, Fault> {
+    let (sealed, plain): (Vec<_>, Vec<_>) =
+        groups.iter().copied().partition(|(number, _)| seals.told.groups.contains(number));
+    let at = (batch.window(), Mode::Act(act));
+    let mut answers: BTreeMap<usize, Result<Answer, Fault>> = BTreeMap::new();
+    if !plain.is_empty() {
+        let parts: Vec<Part<'_>> = plain.iter().map(Part::from).collect();
+        let answered = ready.means.call(&ready.conn, at, &parts, false).await?;
+        answers.extend(plain.iter().map(|(number, _)| *number).zip(answered));
+    }
+    for round in 0..seals.rounds(&sealed) {
+        let due = seals.round(&sealed, round);
+        let part = |(of, seals)| Part { seals: Some(seals), ..Part::from(of) };
+        let parts: Vec<Part<'_>> = due.iter().map(|(of, seals)| part((of, seals.as_slice()))).collect();
+        let answered = ready.means.call(&ready.conn, at, &parts, round > 0).await?;
+        for (((number, _), _), answer) in due.iter().zip(answered) {
+            // What comes after a fault would only hide it.
+            let mut answer = answer?;
+            if let Some(Ok(before)) = answers.get(number) {
+                answer.beyond += before.beyond;
+            }
+            answers.insert(*number, Ok(answer));
+        }
+    }
+    Ok(answers.into_values().collect())
+}
+
+/// Notes beside what was saved of `batch` what became of it, so that nothing is put back that we did not delete. If
+/// that fails, it is not known, and said so when it is put back.
+pub(crate) async fn note(env: &Env, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) {
+    let Some(order) = &spec.backup else { return };
+    let Some(place) = env.backups.of(&spec.job, order) else { return };
+    let recorded: Vec<Recorded> = (0..)
+        .zip(&receipt.groups)
+        .map(|(group, of)| Recorded { group, outcomes: of.outcomes.clone() })
+        .collect();
+    let header = header(spec, batch);
+    let name = FileName {
+        at_ms: header.at_ms,
+        run: spec.run,
+        batch: batch.batch,
+        attempt: fastrand::u32(..),
+        kind: FileKind::Done,
+    };
+    let bytes = encode_outcomes(header, &recorded).into();
+    if let Err(e) = place.put(name, bytes, false).await {
+        tracing::warn!(error = %e, batch = %batch.batch, "failed to note what was deleted of what is saved");
+    }
+}
+
+/// Why keys of a batch were not deleted that are too large to be saved, if some are.
+pub(crate) fn too_large(spec: &RunSpec, saved: Option<&Told>) -> Option<String> {
+    saved.filter(|saved| saved.too_large > 0)?;
+    let most = spec.backup.as_ref()?.value_bytes_max;
+    Some(format!(
+        "keys that take more than {most} bytes are not saved, and so not deleted; `--backup-value-max` sets the limit"
+    ))
+}
+
+/// Stops the run if `failure` says that nothing can be saved: whatever else is to be deleted could not be, either.
+pub(crate) async fn stop_if_impossible(failure: &Failure, records: &Records) -> Result<(), RecordError> {
+    let Failure::Backup(e) = failure else { return Ok(()) };
+    let cause = format!("nothing is deleted that is not saved: {e}");
+    records.create_cancel(&Cancel { kind: CancelKind::Backup, cause }).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_message_stays_ours_while_a_file_is_tried_to_be_stored() {
+        let patience: Duration = (0..BACKUP_TRIES - 1).map(|n| BACKUP_RETRY_DELAY * 2_u32.pow(n)).sum();
+        assert!(patience < shared::limits::ACK_WAIT / 2, "{patience:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What was saved of a batch, as the script is told: a seal per candidate, and in which of several calls it is its turn.
+//! Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::cluster::guard::Seal;
+use shared::limits::BACKUP_WRITE_BYTES;
+use shared::messages::{Group, Lookups};
+
+/// What was saved of the groups at one node.
+#[derive(Debug, Default)]
+pub(crate) struct Seals {
+    groups: BTreeMap<usize, Vec<(Seal, u32)>>,
+    /// The bytes in the last round of the group that came last.
+    filling: u64,
+    /// For the receipt.
+    pub(crate) told: Told,
+}
+
+/// What the receipt tells of it.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The groups that the script was told of.
+    pub(crate) groups: BTreeSet<usize>,
+    /// Look-ups that it took.
+    pub(crate) lookups: Lookups,
+    /// Keys that were saved.
+    pub(crate) keys: u64,
+    /// Keys that were not, because they take too many bytes.
+    pub(crate) too_large: u64,
+}
+
+impl Told {
+    /// Takes in what is told of another node.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.groups.extend(other.groups);
+        self.lookups += other.lookups;
+        self.keys += other.keys;
+        self.too_large += other.too_large;
+    }
+}
+
+impl Seals {
+    /// Adds the next candidate of group `number`, which takes `bytes` as the server weighs it. A script call compares
+    /// no more than [`BACKUP_WRITE_BYTES`], because nobody else is served meanwhile.
+    pub(crate) fn add(&mut self, number: usize, seal: Seal, bytes: u64) {
+        let group = self.groups.entry(number).or_default();
+        let bytes = if matches!(seal, Seal::Value { .. }) { bytes } else { 0 };
+        let round = group.last().map_or(0, |(_, round)| *round);
+        let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= BACKUP_WRITE_BYTES;
+        self.filling = if fits && !group.is_empty() { self.filling + bytes } else { bytes };
+        group.push((seal, if fits { round } else { round + 1 }));
+        self.told.groups.insert(number);
+        match seal {
+            Seal::Value { .. } => self.told.keys += 1,
+            Seal::Unsaved => self.told.too_large += 1,
+            Seal::Absent | Seal::Later => {}
+        }
+    }
+
+    /// The calls that all `groups` take, one after the other.
+    pub(crate) fn rounds(&self, groups: &[(usize, &Group)]) -> u32 {
+        let last = |(number, _): &(usize, &Group)| Some(self.groups.get(number)?.last()?.1);
+        groups.iter().filter_map(last).max().unwrap_or(0) + 1
+    }
+
+    /// Those of `groups` that have candidates in `round`, with their seals.
+    pub(crate) fn round<'g>(
+        &self,
+        groups: &[(usize, &'g Group)],
+        round: u32,
+    ) -> Vec<((usize, &'g Group), Vec<Seal>)> {
+        let seals = |number: &usize| {
+            let group = self.groups.get(number)?;
+            let due = group.last().is_some_and(|(_, last)| *last >= round);
+            let seal = |(seal, of): &(Seal, u32)| if *of == round { *seal } else { Seal::Later };
+            due.then(|| group.iter().map(seal).collect())
+        };
+        groups.iter().filter_map(|group| Some((*group, seals(&group.0)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::key::Key;
+    use shared::messages::Reason;
+
+    use super::*;
+
+    #[test]
+    fn large_values_take_several_calls_each_with_its_own_candidates() {
+        let value = Seal::of(b"12345678901");
+        let mut seals = Seals::default();
+        for bytes in [BACKUP_WRITE_BYTES / 2, BACKUP_WRITE_BYTES / 2, 100, 3 * BACKUP_WRITE_BYTES] {
+            seals.add(4, value, bytes);
+        }
+        seals.add(4, Seal::Unsaved, 50 * BACKUP_WRITE_BYTES);
+        seals.add(7, value, 100);
+        seals.add(7, Seal::Absent, 0);
+        let group = |keys| Group {
+            slot: 0,
+            reason: Reason::Stale,
+            keys: vec![Key::new(*b"k"); keys],
+            expires_at_ms: Vec::new(),
+        };
+        let (large, small) = (group(5), group(2));
+        let groups = [(4, &large), (7, &small)];
+        assert_eq!(seals.rounds(&groups), 3);
+        let later = Seal::Later;
+        let check = |round, expected: &[(usize, &[Seal])]| {
+            let found = seals.round(&groups, round);
+            let found: Vec<(usize, &[Seal])> =
+                found.iter().map(|((number, _), seals)| (*number, seals.as_slice())).collect();
+            assert_eq!(found, expected, "round {round}");
+        };
+        check(0, &[(4, &[value, value, later, later, later]), (7, &[value, Seal::Absent])]);
+        check(1, &[(4, &[later, later, value, later, later])]);
+        check(2, &[(4, &[later, later, later, value, Seal::Unsaved])]);
+        assert_eq!((seals.told.keys, seals.told.too_large), (5, 1));
+        assert_eq!(seals.rounds(&groups[1..]), 1);
+    }
+}

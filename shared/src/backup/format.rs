@@ -1,0 +1,306 @@
+//! A backup file as bytes: keys with the values that they had, or what became of them. Pure.
+//!
+//! A file begins with [`MAGIC`] and a version, and goes on with frames (`frame.rs`): whose file it is, any number of
+//! blocks of entries, and the end, which says the header once more and how many entries there are. A file whose end is
+//! missing was cut off, and one whose end names more entries than were found has lost some.
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{self, CONTENT_BYTES_MAX, FrameKind};
+use crate::ids::{Alias, BatchId, NodeId, RunId};
+use crate::key::Key;
+use crate::limits::BACKUP_FILE_BYTES;
+use crate::messages::Reason;
+use crate::outcome::{Outcome, letters};
+use crate::wire;
+
+/// How every file begins.
+const MAGIC: &[u8; 8] = b"keysweep";
+
+/// The version of the format that this build writes, and the only one that it reads.
+const VERSION: u16 = 1;
+
+/// Bytes of entries that are compressed together: small values alike compress well only together, and damage costs one
+/// block.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// The most that a file holds, in bytes before compression: whoever reads one holds all of it.
+const FILE_CONTENT_MAX: usize = BACKUP_FILE_BYTES + 2 * CONTENT_BYTES_MAX;
+
+/// Group, index, reason, expiry, length of the key, length of the value.
+const ENTRY_HEAD: usize = 4 + 4 + 1 + 8 + 4 + 4;
+
+/// Whose keys a file holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The run.
+    pub run: RunId,
+    /// The job's name.
+    pub job: String,
+    /// The deployment.
+    pub alias: Alias,
+    /// The logical database.
+    pub db: u32,
+    /// The node that held the keys.
+    pub node: NodeId,
+    /// The batch.
+    pub batch: BatchId,
+    /// When they were read, in milliseconds of the node's clock.
+    pub at_ms: u64,
+}
+
+/// A key as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The number of its group in the batch.
+    pub group: u32,
+    /// Its place in the group.
+    pub index: u32,
+    /// Why it was to be deleted.
+    pub reason: Reason,
+    /// When it was to expire, in milliseconds since the epoch; `None` if it had no TTL.
+    pub expires_at_ms: Option<u64>,
+    /// Its name.
+    pub key: Key,
+    /// Its value, as DUMP answered.
+    pub value: Vec<u8>,
+}
+
+/// The outcomes of a group of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The number of the group.
+    pub group: u32,
+    /// One per key.
+    pub outcomes: Vec<Outcome>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct End {
+    header: Header,
+    entries: u64,
+}
+
+/// A file of saved keys that is being made.
+pub struct Saved {
+    header: Header,
+    file: Vec<u8>,
+    block: Vec<u8>,
+    content_bytes: usize,
+    entries: u64,
+}
+
+impl Saved {
+    /// A file without keys so far.
+    #[must_use]
+    pub fn new(header: Header) -> Self {
+        let file = begin(&header);
+        Self { header, file, block: Vec::new(), content_bytes: 0, entries: 0 }
+    }
+
+    /// Adds a key.
+    pub fn add(&mut self, entry: &Entry) {
+        if !self.block.is_empty() && self.block.len() + entry.value.len() > BLOCK_BYTES {
+            self.end_block();
+        }
+        put(&mut self.block, entry);
+        self.content_bytes += ENTRY_HEAD + entry.key.len() + entry.value.len();
+        self.entries += 1;
+    }
+
+    /// Bytes of the keys and values in it, as they are without compression.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        self.content_bytes
+    }
+
+    /// How many keys it has.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        self.end_block();
+        end(self.file, self.header, self.entries)
+    }
+
+    fn end_block(&mut self) {
+        if !self.block.is_empty() {
+            frame::write(&mut self.file, FrameKind::Entries, &self.block);
+            self.block.clear();
+        }
+    }
+}
+
+/// The file that says what became of the keys of a batch.
+#[must_use]
+pub fn encode_outcomes(header: Header, recorded: &[Recorded]) -> Vec<u8> {
+    let mut file = begin(&header);
+    for Recorded { group, outcomes } in recorded {
+        let content = [&group.to_le_bytes()[..], letters::text(outcomes).as_bytes()].concat();
+        frame::write(&mut file, FrameKind::Outcomes, &content);
+    }
+    end(file, header, recorded.len() as u64)
+}
+
+fn begin(header: &Header) -> Vec<u8> {
+    let mut file = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+    frame::write(&mut file, FrameKind::Header, &coded(header));
+    file
+}
+
+fn end(mut file: Vec<u8>, header: Header, entries: u64) -> Vec<u8> {
+    frame::write(&mut file, FrameKind::End, &coded(&End { header, entries }));
+    file
+}
+
+/// Names and numbers, which are always short enough to be encoded.
+fn coded<T: Serialize>(what: &T) -> Vec<u8> {
+    wire::encode(what).unwrap_or_default()
+}
+
+fn put(block: &mut Vec<u8>, entry: &Entry) {
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+    block.reserve(ENTRY_HEAD + entry.key.len() + entry.value.len());
+    block.extend(entry.group.to_le_bytes());
+    block.extend(entry.index.to_le_bytes());
+    block.push(match entry.reason {
+        Reason::Stale => b's',
+        Reason::Inactive => b'i',
+    });
+    block.extend(entry.expires_at_ms.unwrap_or(0).to_le_bytes());
+    block.extend(length(entry.key.as_bytes()));
+    block.extend(length(&entry.value));
+    block.extend(entry.key.as_bytes());
+    block.extend(&entry.value);
+}
+
+fn take(block: &mut &[u8]) -> Option<Entry> {
+    let group = u32::from_le_bytes(*number(block)?);
+    let index = u32::from_le_bytes(*number(block)?);
+    let reason = match number::<1>(block)? {
+        b"s" => Reason::Stale,
+        b"i" => Reason::Inactive,
+        _ => return None,
+    };
+    let expires_at_ms = Some(u64::from_le_bytes(*number(block)?)).filter(|at_ms| *at_ms > 0);
+    let lengths = [*number(block)?, *number(block)?].map(u32::from_le_bytes);
+    let mut bytes = |length: u32| block.split_off(..usize::try_from(length).ok()?);
+    let (key, value) = (bytes(lengths[0])?, bytes(lengths[1])?);
+    Some(Entry { group, index, reason, expires_at_ms, key: Key::new(key), value: value.to_vec() })
+}
+
+fn number<'a, const N: usize>(block: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    block.split_off(..N)?.try_into().ok()
+}
+
+/// What is wrong with a file, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Bytes from the beginning of the file.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// What a file holds, as far as it is intact.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// Whose it is, if that is known.
+    pub header: Option<Header>,
+    /// The keys.
+    pub entries: Vec<Entry>,
+    /// What became of them.
+    pub recorded: Vec<Recorded>,
+    /// What is not intact.
+    pub damages: Vec<Damage>,
+    /// Keys that are lost, if their number is known.
+    pub lost: Option<u64>,
+}
+
+impl Decoded {
+    fn damaged(&mut self, offset: usize, what: impl Into<String>) {
+        self.damages.push(Damage { offset: offset as u64, what: what.into() });
+    }
+
+    fn take(&mut self, kind: FrameKind, content: &[u8]) -> Option<()> {
+        match kind {
+            FrameKind::Header => self.header = Some(wire::decode(content).ok()?),
+            FrameKind::Entries => {
+                let mut rest = content;
+                while !rest.is_empty() {
+                    self.entries.push(take(&mut rest)?);
+                }
+            }
+            FrameKind::Outcomes => {
+                let (group, letters) = content.split_first_chunk::<4>()?;
+                let outcomes = letters.iter().map(|letter| Outcome::from_letter(*letter));
+                let recorded = Recorded {
+                    group: u32::from_le_bytes(*group),
+                    outcomes: outcomes.collect::<Option<_>>()?,
+                };
+                self.recorded.push(recorded);
+            }
+            FrameKind::End => {
+                let End { header, entries } = wire::decode(content).ok()?;
+                self.lost = Some(entries.saturating_sub((self.entries.len() + self.recorded.len()) as u64));
+                self.header = Some(header);
+            }
+        }
+        Some(())
+    }
+}
+
+/// Reads a file, all that is intact of it.
+#[must_use]
+pub fn decode(file: &[u8]) -> Decoded {
+    let mut found = Decoded::default();
+    let mut at = MAGIC.len() + size_of_val(&VERSION);
+    match file.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk) {
+        Some((version, _)) if *version == VERSION.to_le_bytes() => {}
+        Some((version, _)) => {
+            let version = u16::from_le_bytes(*version);
+            found.damaged(0, format!("its format is {version}, and this build reads {VERSION}"));
+            return found;
+        }
+        None => {
+            found.damaged(0, "it does not begin as a backup does");
+            at = 0;
+        }
+    }
+    let mut content_bytes = 0;
+    while at < file.len() {
+        let Some(frame) = frame::read(file, at) else {
+            let next = frame::find(file, at + 1);
+            let (end, until) = match next {
+                Some(next) => (next, format!("the next {} bytes are not intact", next - at)),
+                None => (file.len(), "nothing behind it is intact".to_owned()),
+            };
+            // A beginning that is no such has been told.
+            if at > 0 {
+                found.damaged(at, until);
+            }
+            at = end;
+            continue;
+        };
+        content_bytes += frame.content.len();
+        if content_bytes > FILE_CONTENT_MAX {
+            found.damaged(at, "it holds more than a backup file ever does");
+            break;
+        }
+        if found.take(frame.kind, &frame.content).is_none() {
+            found.damaged(at, "what stands there makes no sense");
+        }
+        at = frame.end;
+    }
+    if found.lost.is_none() {
+        found.damaged(file.len(), "it was cut off: its end is missing");
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

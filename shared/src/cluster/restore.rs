@@ -1,0 +1,57 @@
+//! Putting keys back as they were saved: RESTORE, which never replaces a key unless it is told to.
+
+use redis::Value;
+use uuid::Uuid;
+
+use super::conn::{Batch, Conn};
+use super::fault::{Fault, FaultKind};
+use crate::backup::Entry;
+
+/// What became of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is there again.
+    Done,
+    /// There is a key of this name, which was left alone.
+    Existing,
+}
+
+/// Puts `entries` back in one write, each with the value and the expiry that it had. A key whose call failed has its
+/// fault in its place.
+pub async fn restore(
+    conn: &Conn,
+    entries: &[&Entry],
+    replace: bool,
+) -> Result<Vec<Result<Restored, Fault>>, Fault> {
+    let mut batch = Batch::new();
+    for entry in entries {
+        let expiry = entry.expires_at_ms.unwrap_or(0).to_string();
+        let mut args: Vec<&[u8]> = vec![b"RESTORE", entry.key.as_bytes(), expiry.as_bytes(), &entry.value];
+        args.extend(replace.then_some(&b"REPLACE"[..]));
+        // Without an expiry, 0 says so.
+        args.extend(entry.expires_at_ms.map(|_| &b"ABSTTL"[..]));
+        batch.add(&args);
+    }
+    let replies = conn.batch(batch).await?;
+    let restored = |reply: &Value| match reply {
+        Value::Okay => Ok(Restored::Done),
+        reply => {
+            let fault = conn.fault(reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "RESTORE"));
+            if fault.detail.starts_with("BUSYKEY") { Ok(Restored::Existing) } else { Err(fault) }
+        }
+    };
+    Ok(replies.iter().map(restored).collect())
+}
+
+/// Asks whether our user may do it, by a call that has no effect: nothing is no value.
+///
+/// # Errors
+/// When he may not, or the server cannot be asked.
+pub async fn check(conn: &Conn) -> Result<(), Fault> {
+    let absent = format!("keysweep:preflight:{}", Uuid::now_v7());
+    match conn.command(&[b"RESTORE", absent.as_bytes(), b"0", b""]).await {
+        Err(fault) if matches!(fault.kind, FaultKind::Refused | FaultKind::Moved) => Ok(()),
+        Err(fault) => Err(fault),
+        Ok(_) => Err(Fault::unexpected(conn.address(), "RESTORE")),
+    }
+}

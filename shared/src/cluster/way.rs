@@ -1,0 +1,101 @@
+//! Which [`Way`] a server allows: scripts if it runs them, transactions otherwise. Hosted servers and proxies forbid
+//! scripts by rights, by renaming the commands, or by not knowing them.
+
+use super::conn::{Batch, Conn};
+use super::fault::{Fault, FaultKind};
+use super::preflight::Missing;
+use crate::messages::Way;
+
+/// What a way takes: commands in a form that has no effect, and the rules that allow them.
+type Asked = [(&'static [&'static [u8]], &'static str)];
+
+const SCRIPTS: &Asked = &[
+    (&[b"EVAL", b"return 1", b"0"], "+eval"),
+    (&[b"EVALSHA", b"0000000000000000000000000000000000000000", b"0"], "+evalsha"),
+    (&[b"SCRIPT", b"LOAD", b"return 1"], "+script|load"),
+];
+
+/// EXEC without MULTI is an error, and says that EXEC is allowed. After MULTI, which comes last, the connection is closed.
+const TRANSACTIONS: &Asked =
+    &[(&[b"EXEC"], "+exec"), (&[b"WATCH", b"keysweep:preflight"], "+watch"), (&[b"MULTI"], "+multi")];
+
+/// The way that a server allows, and why it is not the script, if it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The way.
+    pub way: Way,
+    /// What the server said to a script.
+    pub refusal: Option<String>,
+}
+
+/// Asks the server behind `conn` which way it allows. If it is none, says what scripts lack.
+///
+/// # Errors
+/// When the server fails, or takes no writes.
+pub async fn ask(conn: &Conn) -> Result<Result<Allowed, Vec<Missing>>, Fault> {
+    let lacking = refused(conn, SCRIPTS).await?;
+    let Some(first) = lacking.first() else { return Ok(Ok(Allowed { way: Way::Script, refusal: None })) };
+    // On a connection that is closed afterwards, because it may be left in a transaction.
+    let possible = refused(&conn.anew().await?, TRANSACTIONS).await?.is_empty();
+    let refusal = Some(first.detail.clone());
+    Ok(if possible { Ok(Allowed { way: Way::Transactions, refusal }) } else { Err(lacking) })
+}
+
+async fn refused(conn: &Conn, asked: &Asked) -> Result<Vec<Missing>, Fault> {
+    let mut batch = Batch::new();
+    for (args, _) in asked {
+        batch.add(args);
+    }
+    let mut lacking = Vec::new();
+    for ((args, rule), reply) in asked.iter().zip(conn.batch(batch).await?) {
+        let Some(fault) = conn.fault(&reply) else { continue };
+        if forbids(&fault)? {
+            let command = String::from_utf8_lossy(args[0]).into_owned();
+            let rule = (!fault.is_unknown_command()).then(|| (*rule).to_owned());
+            lacking.push(Missing { command, rule, detail: fault.detail });
+        }
+    }
+    Ok(lacking)
+}
+
+/// Whether an error says that the command is not to be had.
+fn forbids(fault: &Fault) -> Result<bool, Fault> {
+    match fault.kind {
+        FaultKind::Forbidden => Ok(true),
+        // `ERR EXEC without MULTI` is how a server says that it knows EXEC.
+        FaultKind::Refused => Ok(!fault.detail.contains("without MULTI")),
+        FaultKind::NotWritable if !fault.detail.starts_with("OOM") => Err(fault.clone()),
+        FaultKind::NotReady | FaultKind::Lost | FaultKind::Unreachable => Err(fault.clone()),
+        // The key of a question may belong to another server; the command is known there.
+        _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_an_answer() {
+        let check = |kind, said: &str, expected: Option<bool>| {
+            assert_eq!(forbids(&Fault::new(kind, "a:1", said)).ok(), expected, "{said}");
+        };
+        check(
+            FaultKind::Forbidden,
+            "NOPERM this user has no permissions to run the 'eval' command",
+            Some(true),
+        );
+        check(
+            FaultKind::Refused,
+            "ERR unknown command 'EVAL', with args beginning with: 'return 1' '0' ",
+            Some(true),
+        );
+        check(FaultKind::Refused, "ERR command 'eval' is disabled by the provider", Some(true));
+        check(FaultKind::Refused, "ERR EXEC without MULTI", Some(false));
+        check(FaultKind::NoScript, "NOSCRIPT No matching script. Please use EVAL.", Some(false));
+        check(FaultKind::Moved, "MOVED 5 127.0.0.1:7000", Some(false));
+        check(FaultKind::NotWritable, "READONLY You can't write against a read only replica.", None);
+        check(FaultKind::NotReady, "BUSY Redis is busy running a script", None);
+        check(FaultKind::NotWritable, "OOM command not allowed when used memory > 'maxmemory'.", Some(false));
+    }
+}

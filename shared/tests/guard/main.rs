@@ -1,0 +1,20 @@
+//! Guarded deletion against live servers, by the script and by transactions: the answers are the same, asking again
+//! changes nothing, and every look-up that it takes is known.
+#![cfg(test)]
+
+/// Each of these tests is run in both ways.
+macro_rules! both_ways {
+    ($($name:ident),* $(,)?) => {
+        mod by_script {
+            $(#[tokio::test] async fn $name() { super::$name(shared::messages::Way::Script).await; })*
+        }
+        mod by_transactions {
+            $(#[tokio::test] async fn $name() { super::$name(shared::messages::Way::Transactions).await; })*
+        }
+    };
+}
+
+mod inactive;
+mod sealed;
+mod stale;
+mod transactions;

@@ -1,0 +1,159 @@
+//! The end-to-end suite that each version runs: those tests whose outcome depends on the server, few enough to take
+//! minutes. It is tests of the ordinary suite, chosen by their names.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::servers::{Role, Version};
+use crate::cargo::cargo;
+
+/// A test binary, and the beginnings of the names of those of its tests that take part; all if there are none.
+struct Part {
+    package: &'static str,
+    binary: &'static str,
+    tests: &'static [&'static str],
+}
+
+const fn part(package: &'static str, binary: &'static str, tests: &'static [&'static str]) -> Part {
+    Part { package, binary, tests }
+}
+
+/// Deletion in both ways, whole runs in one process on single servers and clusters, with slots that move, primaries
+/// that fail and replicas that are read, backups, and the commands under least rights, without scripts, by TLS and
+/// Sentinels.
+const REDIS: [Part; 4] = [
+    part("shared", "guard", &[]),
+    part("shared", "glob_live", &[]),
+    part(
+        "coordinator",
+        "embedded",
+        &[
+            "aggressive::exactly",
+            "backup::",
+            "exact::a_",
+            "failover::",
+            "gap::",
+            "guards::a_",
+            "lock::",
+            "replicas::",
+            "reshard::",
+            "unrest::",
+            "twice::every_delivery",
+            "versions::",
+            "without_scripts::",
+        ],
+    ),
+    part(
+        "coordinator",
+        "commands",
+        &["backup::", "every_right", "sentinel::", "the_users_file", "tls::", "without_scripts::"],
+    ),
+];
+
+/// Queue and store, whole runs with several processes' roles, cancelling, faults, and who takes over.
+const NATS: [Part; 2] = [
+    part("shared", "nats", &[]),
+    part("coordinator", "over_nats", &["aggressive::", "cancel::", "faults::", "takeover::", "twice::"]),
+];
+
+/// What came of it on one version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) passed: u64,
+    /// Names of tests that failed.
+    pub(super) failed: Vec<String>,
+    pub(super) seconds: u64,
+}
+
+fn parts(role: Role) -> &'static [Part] {
+    match role {
+        Role::Redis => &REDIS,
+        Role::Nats => &NATS,
+    }
+}
+
+/// Builds what the suites of `roles` need.
+///
+/// # Errors
+/// When it does not compile.
+pub(super) fn build(roles: &[Role]) -> Result<()> {
+    for part in roles.iter().flat_map(|role| parts(*role)) {
+        let built = crate::cargo::status(&mut cargo(&[
+            "test",
+            "--locked",
+            "--package",
+            part.package,
+            "--test",
+            part.binary,
+            "--no-run",
+        ]))?;
+        if !built.success() {
+            bail!("the tests `{}` of `{}` cannot be built", part.binary, part.package);
+        }
+    }
+    Ok(())
+}
+
+/// Runs the suite on `version`, whose program is `program`.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub(super) fn run(version: &Version, program: &std::path::Path) -> Result<Outcome> {
+    let (mut outcome, begin) = (Outcome::default(), Instant::now());
+    let without = version.without.map_or(&[][..], |(without, _)| without);
+    for part in parts(version.role) {
+        let mut command =
+            cargo(&["test", "--locked", "--package", part.package, "--test", part.binary, "--"]);
+        command.args(part.tests).args(["--test-threads", "6"]);
+        command.args(without.iter().flat_map(|name| ["--skip", name]));
+        command.env(version.variable(), program).stdout(Stdio::piped());
+        let mut child = command.spawn().context("failed to start `cargo test`")?;
+        let before = outcome.passed + outcome.failed.len() as u64;
+        for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+            let line = line?;
+            outcome.take(&line);
+            println!("{line}");
+        }
+        let ended = child.wait()?;
+        if !ended.success() && outcome.failed.is_empty() {
+            outcome.failed.push(format!("{} ({ended})", part.binary));
+        }
+        if before == outcome.passed + outcome.failed.len() as u64 {
+            bail!("no test of `{}` was run: were they renamed?", part.binary);
+        }
+    }
+    outcome.seconds = begin.elapsed().as_secs();
+    Ok(outcome)
+}
+
+impl Outcome {
+    /// Takes in a line of a test binary.
+    fn take(&mut self, line: &str) {
+        let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
+        else {
+            return;
+        };
+        match outcome {
+            "ok" => self.passed += 1,
+            "FAILED" => self.failed.push(name.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_by_their_lines() {
+        let mut outcome = Outcome::default();
+        let lines = "running 3 tests\ntest a::one ... ok\ntest a::two ... FAILED\ntest slow ... ignored, a soak test\n\
+                     test result: FAILED. 1 passed; 1 failed; 1 ignored";
+        lines.lines().for_each(|line| outcome.take(line));
+        assert_eq!(outcome, Outcome { passed: 1, failed: vec!["a::two".to_owned()], seconds: 0 });
+    }
+}
