@@ -110,7 +110,9 @@ fn allowed(conn: &Conn, lacking: &[preflight::Missing], options: &Options) -> Re
     if rules.is_empty() {
         return Ok(());
     }
-    let said: Vec<&str> = lacking.iter().map(|missing| missing.detail.as_str()).collect();
+    let mut said: Vec<&str> = lacking.iter().map(|missing| missing.detail.as_str()).collect();
+    // Newer servers say of each key the same.
+    said.dedup();
     Err(SurveyError::Rights {
         address,
         user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),

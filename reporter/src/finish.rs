@@ -90,11 +90,12 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     })
 }
 
-fn read_again(fold: &Fold) -> ReadAgain {
+fn read_again(fold: &Fold, spec: &RunSpec) -> ReadAgain {
     let slots = fold.holding().read_anew().into_values().fold(SlotSet::new(), |all, some| all.union(&some));
     let again = fold.totals.again;
     ReadAgain {
-        slots: (!slots.is_empty()).then(|| slots.to_string()),
+        // A server that takes the place of a standalone one is left to the next run.
+        slots: (spec.cluster && !slots.is_empty()).then(|| slots.to_string()),
         replaced: fold.holding().replaced().into_iter().collect(),
         redeleted: again.deleted,
         accounting: Accounting { balanced: again.is_balanced(), ..again },
@@ -151,7 +152,7 @@ fn facts(
         dead: around.dead.clone(),
         approximate: fold.approximate,
         read_from: fold.sources.told(spec),
-        read_again: read_again(fold),
+        read_again: read_again(fold, spec),
         hit_rate_problem: rates.problem.clone(),
         redis_problems: around.health.problems.clone(),
     }

@@ -292,7 +292,8 @@ pub struct Accounting {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadAgain {
-    /// The slots, as ranges such as `0-5460`; null if there were none. On a standalone server, `0` stands for all.
+    /// The slots, as ranges such as `0-5460`; null if there were none, and on a standalone server, which is not read
+    /// again within a run.
     pub slots: Option<String>,
     /// The servers, by their names in the cluster.
     pub replaced: Vec<NodeId>,

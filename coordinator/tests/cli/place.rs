@@ -70,9 +70,17 @@ impl Place {
 
     /// Makes a user on every server, with `rules` but for the commands that an older server does not know.
     pub async fn user(&self, name: &str, rules: &str) {
-        let status = node::status(&self.conns[0], 0).await.expect("a status");
-        let rules = if status.tells_expiry { rules.to_owned() } else { rules.replace("+pexpiretime ", "") };
-        self.all(&format!("ACL SETUSER {name} {rules}")).await;
+        self.all(&format!("ACL SETUSER {name} {}", self.known_rules(rules).await)).await;
+    }
+
+    /// `rules` but for the commands that an older server does not know.
+    pub async fn known_rules(&self, rules: &str) -> String {
+        if self.is_older().await { rules.replace("+pexpiretime ", "") } else { rules.to_owned() }
+    }
+
+    /// Whether the servers are older than Redis 7.0.
+    pub async fn is_older(&self) -> bool {
+        !node::status(&self.conns[0], 0).await.expect("a status").tells_expiry
     }
 
     /// Says the same to every server.

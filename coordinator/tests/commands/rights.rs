@@ -66,7 +66,8 @@ async fn refused(place: &Place, less: &str, rule: &str, more: &[&str]) {
     user(place, "lacking", less).await;
     let before = place.digest().await;
     let ended = run(&place.url_of("lacking"), more);
-    ended.fails(4, &["127.0.0.1:", "has no permissions to", rule]);
+    // In the words of Redis 7.0, or of newer ones: `has no permissions to`, `No permissions to`.
+    ended.fails(4, &["127.0.0.1:", "o permissions to", rule]);
     assert!(!ended.stdout.contains("ACL SETUSER default"), "{ended}");
     assert_eq!(place.digest().await, before, "{less}: something was changed");
     place.all("ACL DELUSER lacking").await;
@@ -127,7 +128,9 @@ async fn every_right_on_a_cluster() {
     for name in ["nodes", "countkeysinslot", "getkeysinslot"] {
         refused(&place, &without(&[name]), &format!("+cluster|{name}"), &[]).await;
     }
-    refused(&place, &without(&["slots", "shards"]), "+cluster|slots", &[]).await;
+    // Redis 6.2 does not say which of a command's parts it refuses.
+    let rule = if place.is_older().await { "+cluster" } else { "+cluster|slots" };
+    refused(&place, &without(&["slots", "shards"]), rule, &[]).await;
     refused(&place, "-unlink", "+unlink", &[]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     // One of the two is enough.
@@ -141,7 +144,9 @@ async fn every_right_on_a_cluster() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_users_file_is_one_that_redis_loads() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("users.acl");
-    std::fs::write(&file, users_file(FILE)).unwrap();
+    let known =
+        Place::standalone(&Server::start(&[]).await.unwrap()).await.known_rules(&users_file(FILE)).await;
+    std::fs::write(&file, known).unwrap();
     let server = Server::start(&["--aclfile", file.to_str().expect("the path is UTF-8")]).await.unwrap();
     let place = Place::standalone(&server).await;
     let stale = place.seed(300).await;

@@ -44,8 +44,12 @@ pub async fn cut_off(primary: &Server) {
 
 /// Waits until `server` is a primary.
 pub async fn takes_over(server: &Server) {
-    let conn = server.conn().await.unwrap();
-    while !conn.words("ROLE").await.is_ok_and(|role| format!("{role:?}").contains("master")) {
+    loop {
+        // A new connection each time: Sentinels close those of a server that they promote.
+        let conn = server.conn().await.unwrap();
+        if conn.words("ROLE").await.is_ok_and(|role| format!("{role:?}").contains("master")) {
+            return;
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -16,6 +16,7 @@ mod pacing;
 mod replicas;
 mod reshard;
 mod resize;
+mod sentinel;
 mod skipping;
 mod slow_nodes;
 mod statistics;

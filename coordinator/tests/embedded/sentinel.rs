@@ -1,0 +1,110 @@
+//! A server behind Sentinels that fails while a run is at work. Cursors, counters and deletions of the server that is
+//! gone mean nothing at the one that takes over, so the run ends and says so; the next one finishes the work.
+
+use std::time::Duration;
+
+use std::sync::Arc;
+
+use super::failover::{cut_off, takes_over};
+use crate::kit;
+use crate::kit::gate::Gate;
+use crate::kit::keys;
+use crate::kit::truth::Truth;
+use coordinator::drive::Progress;
+use shared::cluster::Access;
+use shared::env::Timing;
+use shared::queue::Topic;
+use shared::result::Status;
+use shared::servers::{Sentinel, Server};
+use tokio::time::sleep;
+
+/// Matching keys: so many that there are several tasks.
+const KEYS: u64 = 20_000;
+
+/// What the Sentinels call the primary.
+const NAME: &str = "main";
+
+/// A replica of `primary` that is in step with it.
+async fn replica_of(primary: &Server) -> Server {
+    let args = ["--replicaof", "127.0.0.1", &primary.port().to_string(), "--repl-diskless-sync-delay", "0"];
+    let replica = Server::start(&args).await.expect("a server can be started");
+    let conn = replica.conn().await.unwrap();
+    while !format!("{:?}", conn.words("INFO replication").await.unwrap()).contains("master_link_status:up") {
+        sleep(Duration::from_millis(20)).await;
+    }
+    replica
+}
+
+/// A run during which the primary is killed, before the first task is read or between deletions; `lossy` if the replica
+/// does not have the last ones by then.
+async fn failed_over(topic: Topic, lossy: bool) {
+    let primary = kit::standalone().await;
+    let truth = Truth::mixture(KEYS, "");
+    truth.seed(&Access::open(vec![primary.url()])).await;
+    let replica = replica_of(&primary).await;
+    let sentinel = Sentinel::start(NAME, &primary, &[]).await.expect("a Sentinel can be started");
+    sentinel.knows_replicas(NAME, 1).await.unwrap();
+    let mut options = kit::options(vec![format!("redis+sentinel://{}/{NAME}", sentinel.address())]);
+    options.rules.delete_batch_keys = 10;
+    let (mut env, survey) = (kit::env(&options, Timing::default()), kit::look(&options).await);
+    let gate = Gate::new(&env.queue, topic);
+    env.queue = Arc::clone(&gate) as _;
+    let (progress, mut seen) = kit::progress(&survey);
+    let running = Box::pin(coordinator::embedded::run(&env, &options, &survey, progress));
+    let failing = async {
+        // The run has its lock by then.
+        while gate.published().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        if topic == Topic::Batches {
+            let deleted = |n| move |progress: &Progress| progress.totals.accounting.deleted > n;
+            gate.allow(1);
+            let before =
+                seen.wait_for(deleted(0)).await.expect("the run is at work").totals.accounting.deleted;
+            if lossy {
+                cut_off(&primary).await;
+                gate.allow(1);
+                seen.wait_for(deleted(before)).await.expect("the run is at work");
+            }
+        }
+        primary.kill().unwrap();
+        takes_over(&replica).await;
+        gate.open();
+    };
+    let (result, ()) = kit::in_time(async { tokio::join!(running, failing) }).await;
+    let result = result.unwrap();
+    let there = Access::open(vec![replica.url()]);
+    for (class, kept) in [("fresh", &truth.fresh), ("protected", &truth.protected), ("other", &truth.other)] {
+        assert_eq!(keys::existing(&there, kept).await.len(), kept.len(), "{class} keys are gone");
+    }
+    // Of a run that has read nothing, nothing can be said.
+    let expected = if topic == Topic::Tasks { Status::Failed } else { Status::Partial };
+    assert_eq!((result.status, result.accounting.balanced), (expected, true), "{result:#?}");
+    assert_eq!(result.coverage.missing.as_deref(), Some("database 0"));
+    assert_eq!((result.read_again.slots.as_deref(), result.read_again.redeleted), (None, 0));
+    let left = keys::existing(&there, &truth.stale).await.len() as u64;
+    let (stale, account) = (truth.stale.len() as u64, &result.accounting);
+    if lossy {
+        assert!(account.deleted > stale - left, "some are back: {account:?}");
+    } else {
+        assert!(account.deleted + account.unconfirmed >= stale - left, "{account:?}");
+    }
+    let second = kit::run(&options).await;
+    assert_eq!((second.status, second.cleaned_keys), (Status::Completed, left), "{second:#?}");
+    assert_eq!(keys::existing(&there, &truth.stale).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_replica_has_stays_done() {
+    failed_over(Topic::Batches, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_replica_does_not_have_is_found_by_the_next_run() {
+    failed_over(Topic::Batches, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_read_is_not_taken_for_read() {
+    failed_over(Topic::Tasks, false).await;
+}
