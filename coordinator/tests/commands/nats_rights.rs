@@ -8,7 +8,7 @@ use crate::cli::broker::{Broker, WORKERS};
 use crate::cli::{Ended, Keysweep, Running};
 use futures_util::future::join_all;
 use shared::config::Secret;
-use shared::nats::{Login, Nats, NatsAccess, NatsQueue, NatsStore, ask};
+use shared::nats::{Bucket, Login, Nats, NatsAccess, NatsQueue, NatsStore, ask};
 use shared::queue::{Queue, Topic};
 use shared::servers::NatsServer;
 use shared::store::Store;
@@ -76,12 +76,23 @@ async fn every_role_works_as_its_own_user() {
     let third = command(&broker, &["run"], &[&run[..], &users].concat(), "coordinator");
     content(&third);
     assert_eq!(third.result("completed")["inactiveUserCaches"], 1, "{third}");
+    // What is deleted goes into the bucket, and comes back.
+    Bucket::new(connected(&server, "admin").await, "keysweep_backup").make().await.unwrap();
+    let stale = broker.place.seed(300).await;
+    let backup = ["--backup", "nats://keysweep_backup"];
+    let fourth = command(&broker, &["run"], &[&run[..], &backup].concat(), "coordinator");
+    content(&fourth);
+    assert_eq!(fourth.result("completed")["cleanedKeys"], stale, "{fourth}");
+    let restore = ["restore", "nats://keysweep_backup"];
+    let restored = command(&broker, &restore, &["--yes", "--json"], "restore");
+    content(&restored);
+    assert_eq!(restored.json()["restored"], stale, "{restored}");
     let runs = command(&broker, &["runs", "list"], &["--json"], "coordinator");
     content(&runs);
     let id = runs.json()["runs"][0]["runId"].as_str().expect("a run").to_owned();
     let stats = command(&broker, &["stats"], &["--json"], "coordinator");
     content(&stats);
-    assert_eq!(stats.json()["jobQueue"]["completed"], 3, "{stats}");
+    assert_eq!(stats.json()["jobQueue"]["completed"], 4, "{stats}");
     for words in [&["runs", "show", &id][..], &["runs", "attach", &id], &["runs", "audit", &id], &["events"]]
     {
         content(&command(&broker, words, &[], "coordinator"));
@@ -172,6 +183,7 @@ async fn nobody_writes_what_is_anothers() {
         "dead/1",
     ];
     may_write_only(&server, "reaper", &reaper).await;
+    may_write_only(&server, "restore", &[]).await;
     may_write_only(&server, "reporter", &["runs/1/result", "history/1", "events/nightly/completed/1"]).await;
     may_write_only(&server, "subscriber", &[]).await;
     may_write_only(&server, "admin", &[]).await;
