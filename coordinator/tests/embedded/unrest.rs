@@ -16,7 +16,7 @@ use shared::cluster::{Access, Deployment};
 use shared::config::NatEntry;
 use shared::env::Timing;
 use shared::limits::LOCK_LEASE;
-use shared::messages::Pace;
+use shared::messages::{Pace, ReadFrom};
 use shared::queue::Topic;
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, Server, ServersError};
@@ -182,11 +182,11 @@ async fn write(access: &Access, truth: &Truth, mut rng: Rng) {
     }
 }
 
-/// A run of `options` while `trouble` goes on. It has some tasks at once, and the others when the trouble is over: what
-/// happens after its end is not its business.
+/// A run of `options` while `trouble` goes on, and an application that does not meet it. The run has some tasks at once,
+/// and the others when the trouble is over: what happens after its end is not its business.
 async fn run_in(
     options: &Options,
-    truth: &Truth,
+    (direct, truth): (&Access, &Truth),
     mut rng: Rng,
     trouble: impl Future<Output = ()>,
 ) -> CleanupResult {
@@ -204,16 +204,14 @@ async fn run_in(
         let ran = Box::pin(coordinator::embedded::run(&env, options, &survey, progress));
         tokio::join!(ran, trouble).0
     };
-    let access = options.access.clone();
     tokio::select! {
         result = kit::in_time(running) => result.unwrap(),
-        () = write(&access, truth, rng) => unreachable!("the application goes on"),
+        () = write(direct, truth, rng) => unreachable!("the application goes on"),
     }
 }
 
 /// Holds `result` against the truth, and finishes the work with a second run.
-async fn check(options: &Options, truth: &Truth, result: &CleanupResult) {
-    let access = &options.access;
+async fn check(options: &Options, (access, truth): (&Access, &Truth), result: &CleanupResult) {
     for (class, kept) in [("fresh", &truth.fresh), ("protected", &truth.protected), ("other", &truth.other)] {
         assert_eq!(keys::existing(access, kept).await.len(), kept.len(), "{class} keys are gone");
     }
@@ -258,19 +256,25 @@ async fn check(options: &Options, truth: &Truth, result: &CleanupResult) {
 
 async fn cluster_scenario(kind: Kind, seed: u64) {
     let mut rng = kit::seeded(seed);
-    println!("{kind:?}");
     let cluster = match kind {
         Kind::Resharding => ClusterServers::start(PRIMARIES, 0).await.expect("a cluster can be started"),
         _ => cluster().await,
     };
-    let options = slow(cluster.urls());
+    let direct = Access::open(cluster.urls());
+    let mut options = slow(cluster.urls());
+    // As little as it may have, and in half of the scenarios replicas are read, where there are some.
+    kit::rights::least(&mut options.access, cluster.nodes()).await;
+    if rng.bool() {
+        options.read_from = ReadFrom::Replica { lag_max_ms: 5_000 };
+    }
+    println!("{kind:?}, {:?}", options.read_from);
     let truth = Truth::mixture(KEYS, "");
-    truth.seed(&options.access).await;
+    truth.seed(&direct).await;
     let load = rng.fork();
     let leaders = (0..PRIMARIES).collect();
     let mut unrest = Unrest { cluster: &cluster, rng, leaders, moved: Vec::new() };
-    let result = Box::pin(run_in(&options, &truth, load, unrest.go(kind))).await;
-    check(&options, &truth, &result).await;
+    let result = Box::pin(run_in(&options, (&direct, &truth), load, unrest.go(kind))).await;
+    check(&options, (&direct, &truth), &result).await;
 }
 
 /// One change of the weather after another, each at one of the nodes.
@@ -307,14 +311,15 @@ async fn network_scenario(servers: &[Server], urls: Vec<String>, seed: u64) {
         nat.extend(NatEntry::parse(&format!("127.0.0.1:{}={there}", server.port())));
         proxies.push(proxy);
     }
-    let direct = kit::options(urls);
+    let direct = Access::open(urls);
     let mut options = slow(proxies.iter().map(Proxy::url).collect());
     options.access.nat = nat;
+    kit::rights::least(&mut options.access, servers).await;
     let truth = Truth::mixture(KEYS, "");
-    truth.seed(&direct.access).await;
+    truth.seed(&direct).await;
     let (load, bad) = (rng.fork(), rng.fork());
-    let result = Box::pin(run_in(&options, &truth, load, storm(&proxies, bad))).await;
-    check(&direct, &truth, &result).await;
+    let result = Box::pin(run_in(&options, (&direct, &truth), load, storm(&proxies, bad))).await;
+    check(&options, (&direct, &truth), &result).await;
 }
 
 async fn cluster_network_scenario(seed: u64) {

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod net;
 pub mod proxy;
 pub mod queues;
+pub mod rights;
 pub mod slow_nodes;
 pub mod spec;
 pub mod truth;
