@@ -10,6 +10,7 @@ use shared::backup::{
     BackupError, Entry, FileKind, FileName, Header, Place, Recorded, Saved, encode_outcomes,
 };
 use shared::cluster::guard::{Act, Answer, Mode, Part, Seal};
+use shared::cluster::save::Held;
 use shared::cluster::{Conn, Fault, save};
 use shared::env::Env;
 use shared::ids::NodeId;
@@ -106,15 +107,15 @@ impl<'a> Saving<'a> {
             let Some(sizes) = asked.await? else { return Ok(None) };
             let sized: Vec<_> = window.iter().copied().zip(sizes).collect();
             for part in parts(&sized) {
-                let keys: Vec<&_> = part
-                    .iter()
-                    .filter(|(_, size)| self.is_small(*size))
-                    .map(|((_, group, index), _)| &group.keys[*index])
+                let small = part.iter().filter(|(_, size)| self.is_small(*size));
+                let keys: Vec<(&_, u64)> = small
+                    .map(|((_, group, index), size)| (&group.keys[*index], size.unwrap_or_default()))
                     .collect();
                 let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), || async move {
                     save::values(conn, &keys).await
                 });
-                let Some(values) = asked.await? else { return Ok(None) };
+                let Some((values, lookups)) = asked.await? else { return Ok(None) };
+                seals.told.lookups += lookups;
                 file = self.take(file, part, values, &mut seals).await?;
             }
             left = later;
@@ -163,7 +164,7 @@ impl<'a> Saving<'a> {
         &mut self,
         mut file: Saved,
         part: &[(Candidate<'_>, Option<u64>)],
-        values: Vec<Option<Vec<u8>>>,
+        values: Vec<Option<Held>>,
         seals: &mut Seals,
     ) -> Result<Saved, Failure> {
         let mut values = values.into_iter();
@@ -173,18 +174,16 @@ impl<'a> Saving<'a> {
                 continue;
             }
             let value = if size.is_some() { values.next().flatten() } else { None };
-            let Some(value) = value else {
-                seals.told.lookups.misses += u64::from(size.is_some());
+            let Some(Held { value, seal }) = value else {
                 seals.add(*number, Seal::Absent, 0);
                 continue;
             };
-            seals.told.lookups.hits += 1;
             // The server weighs only some members of a large value.
             if value.len() as u64 > self.order.value_bytes_max {
                 seals.add(*number, Seal::Unsaved, value.len() as u64);
                 continue;
             }
-            seals.add(*number, Seal::of(&value), (value.len() as u64).max(size.unwrap_or(0)));
+            seals.add(*number, seal, (value.len() as u64).max(size.unwrap_or(0)));
             // What the script deletes has exactly this expiry then: none, or that which was seen at the scan.
             let expires_at_ms = group.expires_at_ms.get(*index).copied();
             let key = group.keys[*index].clone();

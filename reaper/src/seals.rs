@@ -45,17 +45,17 @@ impl Seals {
     /// no more than [`BACKUP_WRITE_BYTES`], because nobody else is served meanwhile.
     pub(crate) fn add(&mut self, number: usize, seal: Seal, bytes: u64) {
         let group = self.groups.entry(number).or_default();
-        let bytes = if matches!(seal, Seal::Value { .. }) { bytes } else { 0 };
+        let bytes = if matches!(seal, Seal::Text(_) | Seal::Value { .. }) { bytes } else { 0 };
         let round = group.last().map_or(0, |(_, round)| *round);
         let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= BACKUP_WRITE_BYTES;
         self.filling = if fits && !group.is_empty() { self.filling + bytes } else { bytes };
-        group.push((seal, if fits { round } else { round + 1 }));
         self.told.groups.insert(number);
         match seal {
-            Seal::Value { .. } => self.told.keys += 1,
+            Seal::Text(_) | Seal::Value { .. } => self.told.keys += 1,
             Seal::Unsaved => self.told.too_large += 1,
             Seal::Absent | Seal::Later => {}
         }
+        group.push((seal, if fits { round } else { round + 1 }));
     }
 
     /// The calls that all `groups` take, one after the other.
@@ -73,7 +73,7 @@ impl Seals {
         let seals = |number: &usize| {
             let group = self.groups.get(number)?;
             let due = group.last().is_some_and(|(_, last)| *last >= round);
-            let seal = |(seal, of): &(Seal, u32)| if *of == round { *seal } else { Seal::Later };
+            let seal = |(seal, of): &(Seal, u32)| if *of == round { seal.clone() } else { Seal::Later };
             due.then(|| group.iter().map(seal).collect())
         };
         groups.iter().filter_map(|group| Some((*group, seals(&group.0)?))).collect()
@@ -89,13 +89,13 @@ mod tests {
 
     #[test]
     fn large_values_take_several_calls_each_with_its_own_candidates() {
-        let value = Seal::of(b"12345678901");
+        let value = || Seal::of(b"12345678901");
         let mut seals = Seals::default();
         for bytes in [BACKUP_WRITE_BYTES / 2, BACKUP_WRITE_BYTES / 2, 100, 3 * BACKUP_WRITE_BYTES] {
-            seals.add(4, value, bytes);
+            seals.add(4, value(), bytes);
         }
         seals.add(4, Seal::Unsaved, 50 * BACKUP_WRITE_BYTES);
-        seals.add(7, value, 100);
+        seals.add(7, value(), 100);
         seals.add(7, Seal::Absent, 0);
         let group = |keys| Group {
             slot: 0,
@@ -106,16 +106,16 @@ mod tests {
         let (large, small) = (group(5), group(2));
         let groups = [(4, &large), (7, &small)];
         assert_eq!(seals.rounds(&groups), 3);
-        let later = Seal::Later;
+        let later = || Seal::Later;
         let check = |round, expected: &[(usize, &[Seal])]| {
             let found = seals.round(&groups, round);
             let found: Vec<(usize, &[Seal])> =
                 found.iter().map(|((number, _), seals)| (*number, seals.as_slice())).collect();
             assert_eq!(found, expected, "round {round}");
         };
-        check(0, &[(4, &[value, value, later, later, later]), (7, &[value, Seal::Absent])]);
-        check(1, &[(4, &[later, later, value, later, later])]);
-        check(2, &[(4, &[later, later, later, value, Seal::Unsaved])]);
+        check(0, &[(4, &[value(), value(), later(), later(), later()]), (7, &[value(), Seal::Absent])]);
+        check(1, &[(4, &[later(), later(), value(), later(), later()])]);
+        check(2, &[(4, &[later(), later(), later(), value(), Seal::Unsaved])]);
         assert_eq!((seals.told.keys, seals.told.too_large), (5, 1));
         assert_eq!(seals.rounds(&groups[1..]), 1);
     }

@@ -62,7 +62,7 @@ pub struct Entry {
     pub expires_at_ms: Option<u64>,
     /// Its name.
     pub key: Key,
-    /// Its value, as DUMP answered.
+    /// Its value, as RESTORE takes it.
     pub value: Vec<u8>,
 }
 

@@ -6,9 +6,11 @@ mod error;
 mod format;
 mod frame;
 mod name;
+mod packed;
 mod place;
 
 pub use error::BackupError;
 pub use format::{Damage, Decoded, Entry, Header, Recorded, Saved, decode, encode_outcomes};
 pub use name::{FileKind, FileName};
+pub use packed::packed_string;
 pub use place::{Listed, Place, Places};

@@ -12,8 +12,8 @@
 -- ARGV[6..] and those that do not expire at this moment each
 --
 -- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments, one per candidate, say
--- what: the length of what DUMP answered, a colon, and its last 8 bytes, which hold a checksum of it. A candidate whose
--- value is another one by now is spared; of one with 'f' nothing could be saved, so it fails; and one with '' is left to
+-- what: '=' and the string itself; or the length of what DUMP answered, a colon, and its last 8 bytes, which hold a
+-- checksum of it. A candidate whose value is another one by now is spared; of one with 'f' nothing could be saved, so it fails; and one with '' is left to
 -- a later call, for which '.' stands in the ledger.
 --
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
@@ -56,8 +56,15 @@ if acts then
     end
     -- Of every key that is there, for the same reason.
     if seal and (letter == 'd' or letter == 's') then
-      local value = call('DUMP', key)
-      if not value or seal ~= #value .. ':' .. string.sub(value, -8) then letter = 's' end
+      local now_held
+      if string.byte(seal) == 61 then
+        local text = redis.pcall('GET', key)
+        now_held = type(text) == 'string' and '=' .. text
+      else
+        local value = call('DUMP', key)
+        now_held = value and #value .. ':' .. string.sub(value, -8)
+      end
+      if now_held ~= seal then letter = 's' end
     end
     letters[i - 1] = letter
     if letter == 'd' then doomed[#doomed + 1] = key end

@@ -5,6 +5,8 @@ mod judge;
 mod means;
 mod transactions;
 
+use std::sync::Arc;
+
 use redis::Value;
 use tokio::time::Instant;
 
@@ -57,8 +59,10 @@ pub enum Mode {
 }
 
 /// What is known of one candidate that is only deleted if it has been saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seal {
+    /// It is this string, which was saved; only this one is deleted.
+    Text(Arc<[u8]>),
     /// Its value was saved; only that value is deleted.
     Value {
         /// Bytes that DUMP answered.
@@ -82,14 +86,24 @@ impl Seal {
         value.last_chunk().map_or(Self::Absent, |tail| Self::Value { bytes: value.len(), tail: *tail })
     }
 
-    /// Whether `value`, which DUMP answered, is what was saved.
-    fn fits(self, value: &[u8]) -> bool {
-        matches!(self, Self::Value { .. }) && Self::of(value) == self
+    /// The command that tells what the key holds now.
+    fn looks_with(&self) -> &'static [u8] {
+        if matches!(self, Self::Text(_)) { b"GET" } else { b"DUMP" }
     }
 
-    fn argument(self) -> Vec<u8> {
+    /// Whether `value`, which that command answered, is what was saved.
+    fn fits(&self, value: &[u8]) -> bool {
         match self {
-            Self::Value { bytes, tail } => [bytes.to_string().as_bytes(), b":", &tail].concat(),
+            Self::Text(text) => **text == *value,
+            Self::Value { .. } => Self::of(value) == *self,
+            Self::Absent | Self::Unsaved | Self::Later => false,
+        }
+    }
+
+    fn argument(&self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => [b"=", &**text].concat(),
+            Self::Value { bytes, tail } => [bytes.to_string().as_bytes(), b":", tail].concat(),
             // No value has this length.
             Self::Absent => b"0:".to_vec(),
             Self::Unsaved => b"f".to_vec(),

@@ -50,8 +50,13 @@ impl Bench {
     /// The seals of what the keys hold now.
     async fn seals(&self) -> Vec<Seal> {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
-        let values = save::values(&self.conn, &keys).await.unwrap();
-        values.iter().map(|value| value.as_ref().map_or(Seal::Absent, |value| Seal::of(value))).collect()
+        let sizes = save::sizes(&self.conn, &keys).await.unwrap();
+        let sized: Vec<(&Key, u64)> =
+            keys.into_iter().zip(sizes.into_iter().map(Option::unwrap_or_default)).collect();
+        let before = self.lookups().await;
+        let (values, lookups) = save::values(&self.conn, &sized).await.unwrap();
+        assert_eq!(self.lookups_since(before).await, lookups);
+        values.into_iter().map(|held| held.map_or(Seal::Absent, |held| held.seal)).collect()
     }
 
     async fn call(&self, seals: Vec<Seal>) -> Verdict {
@@ -93,45 +98,78 @@ impl Bench {
 }
 
 async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
-    let bench = Bench::new(way, &["same", "other", "longer", "ttl", "gone", "new", "unsaved", "list"]).await;
-    for command in ["MSET same 1 other 1 longer 1 ttl 1 gone 1 unsaved 1", "RPUSH list a b c"] {
+    let bench = Bench::new(
+        way,
+        &[
+            "same",
+            "other",
+            "longer",
+            "ttl",
+            "gone",
+            "new",
+            "unsaved",
+            "list",
+            "same-list",
+            "big",
+            "other-big",
+            "retyped",
+        ],
+    )
+    .await;
+    let big = "x".repeat(8_000);
+    for command in [
+        "MSET same 1 other 1 longer 1 ttl 1 gone 1 unsaved 1 retyped 1",
+        "RPUSH list a b c",
+        "RPUSH same-list a b c",
+        &format!("MSET big {big} other-big {big}"),
+    ] {
         bench.say(command).await;
     }
     let mut seals = bench.seals().await;
     seals[6] = Seal::Unsaved;
     assert_eq!(seals[5], Seal::Absent);
-    for command in
-        ["SET other 2", "APPEND longer 1", "EXPIRE ttl 1000", "DEL gone", "SET new 1", "LSET list 1 B"]
-    {
+    for command in [
+        "SET other 2",
+        "APPEND longer 1",
+        "EXPIRE ttl 1000",
+        "DEL gone",
+        "SET new 1",
+        "LSET list 1 B",
+        "SETRANGE other-big 4000 y",
+        "DEL retyped",
+        "RPUSH retyped 1",
+    ] {
         bench.say(command).await;
     }
     let before = bench.lookups().await;
-    let outcomes = vec![Deleted, Spared, Spared, Spared, Vanished, Spared, Failed, Spared];
+    let outcomes = vec![
+        Deleted, Spared, Spared, Spared, Vanished, Spared, Failed, Spared, Deleted, Deleted, Spared, Spared,
+    ];
     let Answer { verdict, beyond } = bench.answer(&seals, false).await;
     assert_eq!(verdict, Verdict::Outcomes(outcomes.clone()));
     let mut told = guard::lookups(Reason::Stale, false, true, &outcomes);
     told += beyond;
     assert_eq!(bench.lookups_since(before).await, told, "our look-ups are known");
-    assert_eq!(bench.there().await, [1, 2, 3, 5, 6, 7]);
+    assert_eq!(bench.there().await, [1, 2, 3, 5, 6, 7, 10, 11]);
     // Asked again, whatever it is told and holds by now: the same answer, and no effect.
     bench.say("SET same 1").await;
     assert_eq!(bench.call(seals).await, Verdict::Outcomes(outcomes));
-    assert_eq!(bench.there().await.len(), 7);
+    assert_eq!(bench.there().await.len(), 9);
 }
 
 async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: Way) {
     let bench = Bench::new(way, &["a", "b", "c", "d"]).await;
     bench.say("MSET a 1 b 2 c 3 d 4").await;
     let [a, b, c, d] = bench.seals().await.try_into().unwrap();
-    let later = Seal::Later;
-    let first = bench.call(vec![a, later, later, later]).await;
+    let later = || Seal::Later;
+    let first = bench.call(vec![a.clone(), later(), later(), later()]).await;
     assert_eq!(first, Verdict::Begun(vec![Some(Deleted), None, None, None]));
     assert_eq!(bench.there().await, [1, 2, 3]);
     bench.say("SET c changed").await;
     // What was decided before stays, although it could be deleted now.
     bench.say("SET a 1").await;
     let before = bench.lookups().await;
-    let Answer { verdict, beyond } = bench.answer(&[later, b, c, later], true).await;
+    let Answer { verdict, beyond } = bench.answer(&[later(), b, c, later()], true).await;
     assert_eq!(verdict, Verdict::Begun(vec![Some(Deleted), Some(Deleted), Some(Spared), None]));
     let mut told = guard::lookups(Reason::Stale, false, true, &[Deleted, Spared]);
     told += beyond;
@@ -140,7 +178,7 @@ async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: Way) {
     // Given up in the middle: what is not decided fails, and nothing happens any more.
     let sealed = Verdict::Outcomes(vec![Deleted, Deleted, Spared, Failed]);
     assert_eq!(bench.seal(Failed).await, sealed);
-    assert_eq!(bench.call(vec![later, later, later, d]).await, sealed);
+    assert_eq!(bench.call(vec![later(), later(), later(), d]).await, sealed);
     assert_eq!(bench.there().await, [0, 2, 3]);
 }
 

@@ -121,11 +121,11 @@ pub(super) fn spread(ttl_ms: u64, jitter_ms: u64) -> u64 {
 }
 
 /// What is decided of a candidate without a look at it, by its seal; `None` if it takes one.
-pub(super) fn decided(seal: Option<Seal>) -> Option<u8> {
+pub(super) fn decided(seal: Option<&Seal>) -> Option<u8> {
     match seal {
         Some(Seal::Unsaved) => Some(Outcome::Failed.letter() as u8),
         Some(Seal::Later) => Some(OPEN),
-        Some(Seal::Value { .. } | Seal::Absent) | None => None,
+        Some(Seal::Text(_) | Seal::Value { .. } | Seal::Absent) | None => None,
     }
 }
 

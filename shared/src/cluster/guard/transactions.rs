@@ -30,6 +30,7 @@ use super::{Answer, Mode, Part, Seal, Verdict, Window, ledger_key, lookups};
 use crate::cluster::conn::{Batch, Conn};
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::cluster::node::server_time;
+use crate::cluster::save::is_no_string;
 use crate::messages::Lookups;
 use crate::outcome::Outcome;
 
@@ -119,13 +120,13 @@ impl<'a> Work<'a> {
     }
 
     /// What was saved of a candidate, if that counts.
-    fn seal(&self, index: usize) -> Option<Seal> {
-        self.part.seals.filter(|_| self.order.acts())?.get(index).copied()
+    fn seal(&self, index: usize) -> Option<&'a Seal> {
+        self.part.seals.filter(|_| self.order.acts())?.get(index)
     }
 
     /// Candidates that are this call's to decide, and not decided yet.
     fn due(&self) -> Vec<usize> {
-        let is_due = |index: &usize| self.letters[*index] == OPEN && self.seal(*index) != Some(Seal::Later);
+        let is_due = |index: &usize| self.letters[*index] == OPEN && self.seal(*index) != Some(&Seal::Later);
         (0..self.letters.len()).filter(is_due).collect()
     }
 
@@ -229,19 +230,18 @@ impl<'a> Work<'a> {
     async fn look(&mut self, next: &[usize]) -> Result<Option<Seen>, Fault> {
         let (open, end) = (vec![OPEN; self.letters.len()], self.window.not_after_ms.to_string());
         let keys = || next.iter().map(|index| self.part.group.keys[*index].as_bytes());
-        let sealed = self.part.seals.is_some();
         let mut batch = Batch::new();
         batch.add(&[b"SET", &self.ledger, &open, b"NX", b"PXAT", end.as_bytes()]);
         batch.add(&[[b"WATCH".as_slice(), &self.ledger].as_slice(), &keys().collect::<Vec<_>>()].concat());
         batch.add(&[b"TIME"]);
         batch.add(&[b"GET", &self.ledger]);
-        for key in keys() {
+        for (key, index) in keys().zip(next) {
             batch.add(&[self.order.looks_with(), key]);
             if self.order.asks_idle() {
                 batch.add(&[b"OBJECT", b"IDLETIME", key]);
             }
-            if sealed {
-                batch.add(&[b"DUMP", key]);
+            if let Some(seal) = self.seal(*index) {
+                batch.add(&[seal.looks_with(), key]);
             }
         }
         self.watching = true;
@@ -280,13 +280,14 @@ impl<'a> Work<'a> {
             } else {
                 None
             };
-            let saved = match self.seal(*index).filter(|_| sealed) {
+            let saved = match self.seal(*index) {
                 None => true,
                 Some(seal) => {
                     asked += 1;
                     match replies.next() {
                         Some(Value::BulkString(value)) => seal.fits(&value),
                         Some(Value::Nil) => false,
+                        Some(other) if is_no_string(self.conn, &other) => false,
                         Some(other) => {
                             return Err(self.conn.fault(&other).unwrap_or_else(|| unexpected("DUMP")));
                         }
