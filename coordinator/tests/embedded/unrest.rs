@@ -12,7 +12,7 @@ use crate::kit::proxy::Proxy;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use fastrand::Rng;
-use shared::cluster::{Access, Deployment};
+use shared::cluster::{Access, Deployment, FaultKind};
 use shared::config::NatEntry;
 use shared::env::Timing;
 use shared::limits::LOCK_LEASE;
@@ -334,6 +334,23 @@ async fn server_network_scenario(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_is_cut_anywhere_is_a_lost_connection() {
+    let server = kit::standalone().await;
+    let proxy = Proxy::before(server.port()).await;
+    let access = Access::open(vec![proxy.url()]);
+    let nested: &[&[u8]] = &[b"EVAL", b"return {12345, 'text of some length', {'a', 'b'}}", b"0"];
+    for question in [nested, &[b"INFO"]] {
+        for bytes in 0..125 {
+            let conn = access.connect_seed(&access.urls[0], "keysweep-test").await.unwrap();
+            proxy.weather.cut_after(bytes);
+            let fault = conn.command(question).await.expect_err("it is cut");
+            assert_eq!(fault.kind, FaultKind::Lost, "after {bytes} bytes: {fault}");
+            proxy.weather.cut_after(-1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn primaries_fail() {
     Box::pin(cluster_scenario(Kind::Failover, 1)).await;
 }
@@ -362,11 +379,12 @@ async fn the_network_of_a_cluster_cuts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes half an hour; cargo xtask soak runs it"]
 async fn soak_unrest() {
-    for n in 0..SOAK_SCENARIOS {
+    let first = kit::number("KEYSWEEP_CHAOS_SEED").unwrap_or(1_000);
+    for seed in first..first + kit::number("KEYSWEEP_SOAK_SEEDS").unwrap_or(SOAK_SCENARIOS) {
         for kind in [Kind::Failover, Kind::Resharding, Kind::Both] {
-            Box::pin(cluster_scenario(kind, 1_000 + n)).await;
+            Box::pin(cluster_scenario(kind, seed)).await;
         }
-        Box::pin(server_network_scenario(1_000 + n)).await;
-        Box::pin(cluster_network_scenario(1_000 + n)).await;
+        Box::pin(server_network_scenario(seed)).await;
+        Box::pin(cluster_network_scenario(seed)).await;
     }
 }

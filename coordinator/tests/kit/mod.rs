@@ -185,9 +185,14 @@ pub fn seeded(seed: u64) -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
+/// How much a test does, as a number.
+#[expect(clippy::disallowed_methods, reason = "it is no setting of keysweep")]
+pub fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("`{variable}` is `{text}`, which is no number")))
+}
+
 /// Matching keys of a soak test.
-#[expect(clippy::disallowed_methods, reason = "how much a test does is no setting of keysweep")]
 pub fn soak_keys() -> u64 {
-    let keys = std::env::var("KEYSWEEP_SOAK_KEYS").ok();
-    keys.map_or(1_000_000, |keys| keys.parse().expect("KEYSWEEP_SOAK_KEYS is a number"))
+    number("KEYSWEEP_SOAK_KEYS").unwrap_or(1_000_000)
 }

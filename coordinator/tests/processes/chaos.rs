@@ -36,13 +36,6 @@ const BLOWS_MAX: usize = 40;
 /// Nothing here takes as long: only a hang does.
 const HANG: Duration = Duration::from_secs(240);
 
-/// A setting of these tests, as a number.
-#[expect(clippy::disallowed_methods, reason = "how much a test does is no setting of keysweep")]
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is `{value}`, which is no number")))
-}
-
 /// The mixture with binary names, and with long names for what is to go.
 fn truth() -> Truth {
     let mut truth = Truth::mixture(KEYS, "");
@@ -113,7 +106,7 @@ async fn survive_all(seeds: impl Iterator<Item = u64>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_done_twice_whoever_dies() {
-    match number("KEYSWEEP_CHAOS_SEED") {
+    match kit::number("KEYSWEEP_CHAOS_SEED") {
         Some(seed) => drop(survive(seed).await),
         None => survive_all(1..=5).await,
     }
@@ -122,6 +115,6 @@ async fn nothing_is_lost_or_done_twice_whoever_dies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes KEYSWEEP_SOAK_SEEDS runs of about half a minute"]
 async fn soak_nothing_is_lost_or_done_twice_whoever_dies() {
-    let first = number("KEYSWEEP_CHAOS_SEED").unwrap_or(1_000);
-    survive_all(first..first + number("KEYSWEEP_SOAK_SEEDS").unwrap_or(50)).await;
+    let first = kit::number("KEYSWEEP_CHAOS_SEED").unwrap_or(1_000);
+    survive_all(first..first + kit::number("KEYSWEEP_SOAK_SEEDS").unwrap_or(50)).await;
 }

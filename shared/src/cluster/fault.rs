@@ -162,6 +162,10 @@ fn kind_of(error: &RedisError) -> FaultKind {
         ErrorKind::AuthenticationFailed => FaultKind::Authentication,
         ErrorKind::Io if error.is_connection_refusal() => FaultKind::Unreachable,
         ErrorKind::Io => FaultKind::Lost,
+        // The connection ended in the middle of a reply.
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType if error.to_string().contains("end of input") => {
+            FaultKind::Lost
+        }
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => FaultKind::Protocol,
         ErrorKind::Server(ServerErrorKind::NoScript) => FaultKind::NoScript,
         // While a connection is made, the client library passes on the words, but not the code `NOPERM`.
