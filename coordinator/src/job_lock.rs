@@ -22,7 +22,7 @@ use crate::whoami::hostname;
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How often the lock is given back to servers that fail, until its lease has to end by itself.
-const FREE_TRIES: u32 = 8;
+const TRIES: u32 = 8;
 
 /// How long noting a look-up may hold up the renewal of the lock.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -77,32 +77,58 @@ impl Options {
 /// Takes the lock of the job, waiting for it as long as the order says and the run is not stopped. It lives at one
 /// of the nodes that the survey found usable.
 pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) -> Result<JobLock, LockError> {
-    let (run, way) = (spec.run, spec.way());
-    let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
     let since = Timestamp::now().to_string();
-    let ours = Holder { run, host: hostname(), pid: std::process::id(), since };
-    let key = key(&order.job, &spec.nodes);
+    let ours = Holder { run: spec.run, host: hostname(), pid: std::process::id(), since };
     let until = Instant::now() + order.wait;
+    let mut tries = 1;
+    loop {
+        match take_as(&ours, tries > 1, order, until, &records, spec).await {
+            Err(LockError::Redis(fault)) if tries < TRIES && fault.kind.transient() => {
+                tracing::debug!(error = %fault, "the lock is tried again");
+            }
+            taken => return taken,
+        }
+        tries += 1;
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// `again` says that it may be ours already, because an answer was lost.
+async fn take_as(
+    ours: &Holder,
+    again: bool,
+    order: &LockOrder,
+    until: Instant,
+    records: &Records,
+    spec: &RunSpec,
+) -> Result<JobLock, LockError> {
+    let way = spec.way();
+    let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
+    let key = key(&order.job, &spec.nodes);
+    let known = |holder: &Holder| order.adopt && holder.run == spec.run || again && holder == ours;
     loop {
         let (node, conn) = place(&deployment, slot_of(&key)).await?;
-        if let Some(lock) = lock::take(&conn, way, &key, &ours, LOCK_LEASE).await? {
+        if let Some(lock) = lock::take(&conn, way, &key, ours, LOCK_LEASE).await? {
             // Freeing it will be a look-up there, after the run.
-            note_hits(&records, &node, 0).await;
-            return Ok(JobLock { deployment, lock, records });
+            note_hits(records, &node, 0).await;
+            return Ok(JobLock { deployment, lock, records: records.clone() });
         }
         let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
-        if order.adopt || stopped || Instant::now() >= until {
+        let over = order.adopt || stopped || Instant::now() >= until;
+        if over || again {
             let (holder, left) = lock::holder(&conn, &key).await?;
-            if let Some(holder) = holder.as_ref().filter(|holder| order.adopt && holder.run == run) {
-                note_hits(&records, &node, lock::HOLDER_HITS).await;
+            if let Some(holder) = holder.as_ref().filter(|holder| known(holder)) {
+                note_hits(records, &node, lock::HOLDER_HITS).await;
                 let lock = lock::adopt(way, &key, holder, LOCK_LEASE);
-                return Ok(JobLock { deployment, lock, records });
+                return Ok(JobLock { deployment, lock, records: records.clone() });
             }
-            return Err(LockError::Held {
-                job: order.job.clone(),
-                holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
-                lease_left: left.as_secs() + 1,
-            });
+            if over {
+                return Err(LockError::Held {
+                    job: order.job.clone(),
+                    holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
+                    lease_left: left.as_secs() + 1,
+                });
+            }
         }
         sleep(ASK_AGAIN).await;
     }
@@ -176,7 +202,7 @@ impl JobLock {
                 }
                 Err(fault) => self.look_again(fault).await,
             };
-            if tries >= FREE_TRIES || !fault.kind.transient() {
+            if tries >= TRIES || !fault.kind.transient() {
                 return Err(fault);
             }
             tries += 1;

@@ -350,6 +350,24 @@ async fn a_reply_that_is_cut_anywhere_is_a_lost_connection() {
     }
 }
 
+/// The lock is taken among the first bytes, and known as ours if the answer is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_at_the_beginning_ends_no_run() {
+    let server = kit::standalone().await;
+    let proxy = Proxy::before(server.port()).await;
+    let options = kit::options(vec![proxy.url()]);
+    let truth = Truth::mixture(200, "");
+    for bytes in (0..6_000).step_by(300) {
+        truth.seed(&Access::open(vec![server.url()])).await;
+        let survey = kit::look(&options).await;
+        proxy.weather.cut_after(bytes);
+        let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &survey).await.unwrap();
+        assert_eq!(result.status, Status::Completed, "after {bytes} bytes: {result:#?}");
+        truth.check_keys(&options.access, true).await;
+        proxy.weather.cut_after(-1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn primaries_fail() {
     Box::pin(cluster_scenario(Kind::Failover, 1)).await;
