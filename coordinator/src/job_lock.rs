@@ -21,7 +21,7 @@ use crate::whoami::hostname;
 /// How often somebody who waits for the lock asks again.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
-/// How often the lock is given back to servers that fail, until its lease has to end by itself.
+/// How often servers that fail are asked for the lock, or to take it back until its lease has to end by itself.
 const TRIES: u32 = 8;
 
 /// How long noting a look-up may hold up the renewal of the lock.
@@ -105,6 +105,7 @@ async fn take_as(
     let way = spec.way();
     let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
     let key = key(&order.job, &spec.nodes);
+    let mut asked = again;
     let known = |holder: &Holder| order.adopt && holder.run == spec.run || again && holder == ours;
     loop {
         let (node, conn) = place(&deployment, slot_of(&key)).await?;
@@ -115,12 +116,17 @@ async fn take_as(
         }
         let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
         let over = order.adopt || stopped || Instant::now() >= until;
-        if over || again {
+        // Once is enough to know whether it is ours.
+        if over || std::mem::take(&mut asked) {
             let (holder, left) = lock::holder(&conn, &key).await?;
             if let Some(holder) = holder.as_ref().filter(|holder| known(holder)) {
-                note_hits(records, &node, lock::HOLDER_HITS).await;
+                // Renewing looks at it once more. Its lease may be over by then, and somebody else may have it.
+                note_hits(records, &node, lock::HOLDER_HITS + 1).await;
                 let lock = lock::adopt(way, &key, holder, LOCK_LEASE);
-                return Ok(JobLock { deployment, lock, records: records.clone() });
+                if lock.renew(&conn).await? {
+                    return Ok(JobLock { deployment, lock, records: records.clone() });
+                }
+                continue;
             }
             if over {
                 return Err(LockError::Held {

@@ -26,8 +26,9 @@ pub(crate) fn outcomes(
             Some(outcomes.into_iter().map(doubt).collect())
         }
         // What a later call was to decide, and none did.
-        Verdict::Begun(outcomes) => {
-            Some(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Failed)).collect())
+        Verdict::Begun(begun) => {
+            let failed = begun.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Failed)).collect();
+            outcomes(Verdict::Outcomes(failed), keys, first, keeps_ledgers)
         }
         Verdict::Late if first => Some(vec![Outcome::Unreached; keys]),
         Verdict::Late | Verdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
@@ -94,6 +95,9 @@ mod tests {
         check(found(), true, false, Some(&[Deleted, Vanished]));
         check(found(), false, true, Some(&[Deleted, Vanished]));
         check(found(), false, false, Some(&[Deleted, Unconfirmed]));
+        let begun = || Verdict::Begun(vec![Some(Vanished), None]);
+        check(begun(), true, false, Some(&[Vanished, Outcome::Failed]));
+        check(begun(), false, false, Some(&[Unconfirmed, Outcome::Failed]));
         check(Verdict::Late, true, true, Some(&[Unreached, Unreached]));
         check(Verdict::Late, false, true, Some(&[Unconfirmed, Unconfirmed]));
         check(Verdict::Incomplete, true, true, Some(&[Unconfirmed, Unconfirmed]));

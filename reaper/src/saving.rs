@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep};
 use crate::at_node::Ready;
 use crate::chunks::Chunk;
 use crate::paced::Paced;
-use crate::seals::{Seals, Told};
+use crate::seals::{Seals, Told, merged};
 
 /// What one attempt at a batch saves with.
 pub(crate) struct Saving<'a> {
@@ -275,6 +275,7 @@ pub(crate) async fn call(
             let mut answer = answer?;
             if let Some(Ok(before)) = answers.get(number) {
                 answer.beyond += before.beyond;
+                answer.verdict = merged(&before.verdict, answer.verdict);
             }
             answers.insert(*number, Ok(answer));
         }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::cluster::guard::Seal;
+use shared::cluster::guard::{Seal, Verdict};
 use shared::limits::BACKUP_WRITE_BYTES;
 use shared::messages::{Group, Lookups};
+use shared::outcome::Outcome;
 
 /// What was saved of the groups at one node.
 #[derive(Debug, Default)]
@@ -80,12 +81,51 @@ impl Seals {
     }
 }
 
+/// What is known of a group after a call answered `now`, when calls before answered `before`: what they have done stays
+/// done, even if it is too late by now, or their ledger was evicted.
+pub(crate) fn merged(before: &Verdict, now: Verdict) -> Verdict {
+    let before: Vec<Option<Outcome>> = match before {
+        Verdict::Outcomes(outcomes) => outcomes.iter().copied().map(Some).collect(),
+        Verdict::Begun(outcomes) => outcomes.clone(),
+        Verdict::Early(_) | Verdict::Late | Verdict::Incomplete => return now,
+    };
+    let now: Vec<Option<Outcome>> = match now {
+        Verdict::Outcomes(outcomes) => outcomes.into_iter().map(Some).collect(),
+        Verdict::Begun(outcomes) => outcomes,
+        // Another attempt may have decided more.
+        Verdict::Early(_) | Verdict::Late | Verdict::Incomplete => {
+            vec![Some(Outcome::Unconfirmed); before.len()]
+        }
+    };
+    let all: Vec<Option<Outcome>> = before.into_iter().zip(now).map(|(before, now)| before.or(now)).collect();
+    match all.iter().copied().collect() {
+        Some(outcomes) => Verdict::Outcomes(outcomes),
+        None => Verdict::Begun(all),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use shared::key::Key;
     use shared::messages::Reason;
 
     use super::*;
+
+    #[test]
+    fn what_a_call_has_done_stays_done_whatever_the_next_one_says() {
+        use Outcome::{Deleted, Spared, Unconfirmed};
+        let before = Verdict::Begun(vec![Some(Deleted), None, None]);
+        let check = |now, expected| assert_eq!(merged(&before, now), expected);
+        let known = Verdict::Outcomes(vec![Deleted, Unconfirmed, Unconfirmed]);
+        check(Verdict::Late, known.clone());
+        check(Verdict::Incomplete, known);
+        // A ledger that was evicted in between knows nothing of the first.
+        let anew = Verdict::Begun(vec![None, Some(Spared), None]);
+        check(anew, Verdict::Begun(vec![Some(Deleted), Some(Spared), None]));
+        let all = Verdict::Outcomes(vec![Deleted, Spared, Deleted]);
+        check(all.clone(), all);
+        assert_eq!(merged(&Verdict::Late, Verdict::Late), Verdict::Late);
+    }
 
     #[test]
     fn large_values_take_several_calls_each_with_its_own_candidates() {

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     // Most of them wait for servers and timers most of the time.
     if env::var_os("RUST_TEST_THREADS").is_none() {
         let processors = available_parallelism().map_or(1, NonZero::get);
-        tests.env("RUST_TEST_THREADS", (2 * processors).to_string());
+        tests.env("RUST_TEST_THREADS", (3 * processors).to_string());
     }
     Ok(exit_code(status(tests.args(args))?))
 }

@@ -146,7 +146,7 @@ fn page(account: &Account, order: &RestoreOrder) -> String {
     for (cause, keys) in &account.causes {
         note("failed", &format!("{} keys: {cause}", grouped(*keys)));
     }
-    if account.damaged > 0 {
+    if account.damaged > 0 || account.lost > 0 {
         note(
             "DAMAGED",
             &format!("{} places; {} keys or more are lost", grouped(account.damaged), grouped(account.lost)),

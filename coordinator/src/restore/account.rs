@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use shared::backup::Damage;
 
-/// Damages and foreign files that are named; of the others the number is told.
+/// Damages that are named; of the others the number is told.
 const NAMED_MAX: usize = 1_000;
 
 /// What became of the keys of a backup: `read` is the sum of all the others up to `failed`.
@@ -109,6 +109,6 @@ impl Account {
     /// Whether all that was asked for, and is not there already, is back.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.balanced && self.failed == 0 && self.damaged == 0 && self.stopped.is_none()
+        self.balanced && self.failed == 0 && (self.damaged, self.lost) == (0, 0) && self.stopped.is_none()
     }
 }

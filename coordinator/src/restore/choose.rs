@@ -36,8 +36,14 @@ impl Outcomes {
         let groups = self.0.entry(batch).or_default();
         for Recorded { group, outcomes } in recorded {
             let known = groups.entry(group).or_default();
-            if known.is_empty() || known.contains(&Outcome::Unconfirmed) {
+            if known.is_empty() {
                 *known = outcomes;
+                continue;
+            }
+            for (known, outcome) in known.iter_mut().zip(outcomes) {
+                if *known == Outcome::Unconfirmed {
+                    *known = outcome;
+                }
             }
         }
     }
@@ -86,15 +92,16 @@ impl Judge {
         if !self.wanted.takes(entry) {
             return Fate::Filtered;
         }
+        // What lived on after an older file was written makes that one's value obsolete, too.
+        let name = [&db.to_le_bytes()[..], entry.key.as_bytes()].concat();
+        if !self.seen.insert(xxh3_128(&name)) {
+            return Fate::Older;
+        }
         let confirmed = match self.outcomes.of(batch, entry) {
             Some(Outcome::Deleted) => true,
             None | Some(Outcome::Unconfirmed) => false,
             Some(_) => return Fate::Kept,
         };
-        let name = [&db.to_le_bytes()[..], entry.key.as_bytes()].concat();
-        if !self.seen.insert(xxh3_128(&name)) {
-            return Fate::Older;
-        }
         match entry.expires_at_ms {
             Some(at_ms) if at_ms <= now_ms => Fate::Expired,
             _ => Fate::Back { confirmed },
@@ -133,19 +140,35 @@ mod tests {
         }
         check(batch, 5, Fate::Back { confirmed: false });
         check(batch, 70, Fate::Back { confirmed: false });
-        check(BatchId::new(), 1, Fate::Back { confirmed: false });
+        check(BatchId::new(), 71, Fate::Back { confirmed: false });
     }
 
     #[test]
-    fn of_two_saves_of_a_key_the_first_one_met_counts_if_it_is_ours_to_put_back() {
+    fn of_two_saves_of_a_key_the_first_one_met_counts() {
         let (mut judge, batch) = judge(Wanted::default(), b"dsdd");
         let mut check = |db, index, expires_at_ms, expected| {
             assert_eq!(judge.judge((batch, db), &entry("key", index, expires_at_ms), 100), expected);
         };
         check(0, 1, None, Fate::Kept);
-        check(0, 0, Some(100), Fate::Expired);
-        check(0, 2, None, Fate::Older);
+        check(0, 0, Some(100), Fate::Older);
         check(1, 3, Some(101), Fate::Back { confirmed: true });
+        check(1, 2, None, Fate::Older);
+        check(2, 0, Some(100), Fate::Expired);
+        check(2, 2, None, Fate::Older);
+    }
+
+    #[test]
+    fn of_two_notes_each_adds_what_the_other_does_not_know() {
+        let (batch, letters) = (BatchId::new(), |text: &[u8]| {
+            text.iter().map(|letter| Outcome::from_letter(*letter).unwrap()).collect::<Vec<_>>()
+        });
+        for notes in [[b"snn", b"nnd"], [b"nnd", b"snn"]] {
+            let mut outcomes = Outcomes::default();
+            for note in notes {
+                outcomes.add(batch, vec![Recorded { group: 1, outcomes: letters(note) }]);
+            }
+            assert_eq!(outcomes.0[&batch][&1], letters(b"snd"));
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::{RestoreError, RestoreOrder};
 /// The name of our connections.
 const NAME: &str = "keysweep-restore";
 
+/// Keys that expire within so many milliseconds are not put back any more: they would have expired on their way.
+const EXPIRY_MARGIN_MS: u64 = 1_000;
+
 /// Where keys are put back.
 pub(super) struct Target {
     access: Access,
@@ -80,6 +83,7 @@ impl Target {
                 account.restored += done.restored;
                 account.unconfirmed += done.unconfirmed;
                 account.existing += done.existing;
+                account.expired += done.expired;
                 done.failed.into_iter().for_each(|cause| account.fail(cause));
             }
         }
@@ -130,6 +134,7 @@ struct Done {
     restored: u64,
     unconfirmed: u64,
     existing: u64,
+    expired: u64,
     failed: Vec<String>,
     /// Keys to be tried again, and why.
     again: Vec<Back>,
@@ -171,6 +176,14 @@ async fn put_once(
     done: &mut Done,
 ) -> Result<(), Fault> {
     let conn = deployment.conn(node).await?;
+    // RESTORE of what has expired removes what is there, and makes nothing.
+    let soon = node::time_ms(&conn).await? + EXPIRY_MARGIN_MS;
+    let before = write.len();
+    write.retain(|(entry, _)| entry.expires_at_ms.is_none_or(|at_ms| at_ms > soon));
+    done.expired += (before - write.len()) as u64;
+    if write.is_empty() {
+        return Ok(());
+    }
     let entries: Vec<&Entry> = write.iter().map(|(entry, _)| entry).collect();
     let answers = restore::restore(&conn, &entries, replace).await?;
     for ((entry, confirmed), answer) in std::mem::take(write).into_iter().zip(answers) {

@@ -12,6 +12,7 @@ mod gap;
 mod guards;
 mod idle_times;
 mod lock;
+mod network;
 mod pacing;
 mod replicas;
 mod reshard;

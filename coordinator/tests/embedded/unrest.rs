@@ -5,26 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failover::{PRIMARIES, cluster, cut_off, replica, slots, takes_over};
+use super::network::{cluster_network_scenario, server_network_scenario};
 use crate::kit;
 use crate::kit::gate::Gate;
 use crate::kit::keys;
-use crate::kit::proxy::Proxy;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use fastrand::Rng;
-use shared::cluster::{Access, Deployment, FaultKind};
-use shared::config::NatEntry;
+use shared::cluster::{Access, Deployment};
 use shared::env::Timing;
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Pace, ReadFrom};
 use shared::queue::Topic;
 use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, Server, ServersError};
+use shared::servers::{ClusterServers, ServersError};
 use shared::slot::slot_of;
 use tokio::time::sleep;
 
 /// Matching keys.
-const KEYS: u64 = 6_000;
+pub const KEYS: u64 = 6_000;
 
 /// Keys that are listed per second: some seconds of work.
 const PER_SECOND: u64 = 3_000;
@@ -39,7 +38,7 @@ const GOSSIP: Duration = Duration::from_millis(1_500);
 const SOAK_SCENARIOS: u64 = 30;
 
 /// Options for a run of some seconds.
-fn slow(urls: Vec<String>) -> Options {
+pub fn slow(urls: Vec<String>) -> Options {
     let mut options = kit::options(urls);
     options.rules.delete_batch_keys = 10;
     options.pace = Pace { keys_per_s_max: Some(PER_SECOND), latency_budget_ms: None };
@@ -184,7 +183,7 @@ async fn write(access: &Access, truth: &Truth, mut rng: Rng) {
 
 /// A run of `options` while `trouble` goes on, and an application that does not meet it. The run has some tasks at once,
 /// and the others when the trouble is over: what happens after its end is not its business.
-async fn run_in(
+pub async fn run_in(
     options: &Options,
     (direct, truth): (&Access, &Truth),
     mut rng: Rng,
@@ -211,7 +210,7 @@ async fn run_in(
 }
 
 /// Holds `result` against the truth, and finishes the work with a second run.
-async fn check(options: &Options, (access, truth): (&Access, &Truth), result: &CleanupResult) {
+pub async fn check(options: &Options, (access, truth): (&Access, &Truth), result: &CleanupResult) {
     for (class, kept) in [("fresh", &truth.fresh), ("protected", &truth.protected), ("other", &truth.other)] {
         assert_eq!(keys::existing(access, kept).await.len(), kept.len(), "{class} keys are gone");
     }
@@ -277,97 +276,6 @@ async fn cluster_scenario(kind: Kind, seed: u64) {
     check(&options, (&direct, &truth), &result).await;
 }
 
-/// One change of the weather after another, each at one of the nodes.
-async fn storm(nodes: &[Proxy], mut rng: Rng) {
-    for _ in 0..8 {
-        sleep(Duration::from_millis(rng.u64(0..400))).await;
-        let Some(Proxy { weather, .. }) = rng.choice(nodes) else { return };
-        match rng.u8(0..4) {
-            0 => weather.delay(rng.u64(0..20)),
-            1 => {
-                weather.stall(true);
-                sleep(Duration::from_millis(rng.u64(0..700))).await;
-                weather.stall(false);
-            }
-            // Both in the middle of a reply, and at once.
-            2 => weather.cut_after(rng.i64(1..40_000)),
-            _ => weather.cut_after(0),
-        }
-    }
-    for Proxy { weather, .. } in nodes {
-        weather.delay(0);
-        weather.cut_after(-1);
-    }
-}
-
-/// A bad network between a run and `servers`, whose deployment is reached directly at `urls`.
-async fn network_scenario(servers: &[Server], urls: Vec<String>, seed: u64) {
-    println!("network before {} servers", servers.len());
-    let mut rng = kit::seeded(seed);
-    let (mut proxies, mut nat) = (Vec::new(), Vec::new());
-    for server in servers {
-        let proxy = Proxy::before(server.port()).await;
-        let there = proxy.url().replace("redis://", "");
-        nat.extend(NatEntry::parse(&format!("127.0.0.1:{}={there}", server.port())));
-        proxies.push(proxy);
-    }
-    let direct = Access::open(urls);
-    let mut options = slow(proxies.iter().map(Proxy::url).collect());
-    options.access.nat = nat;
-    kit::rights::least(&mut options.access, servers).await;
-    let truth = Truth::mixture(KEYS, "");
-    truth.seed(&direct).await;
-    let (load, bad) = (rng.fork(), rng.fork());
-    let result = Box::pin(run_in(&options, (&direct, &truth), load, storm(&proxies, bad))).await;
-    check(&options, (&direct, &truth), &result).await;
-}
-
-async fn cluster_network_scenario(seed: u64) {
-    let cluster = ClusterServers::start(PRIMARIES, 0).await.expect("a cluster can be started");
-    network_scenario(cluster.nodes(), cluster.urls(), seed).await;
-}
-
-async fn server_network_scenario(seed: u64) {
-    let server = kit::standalone().await;
-    let urls = vec![server.url()];
-    network_scenario(&[server], urls, seed).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reply_that_is_cut_anywhere_is_a_lost_connection() {
-    let server = kit::standalone().await;
-    let proxy = Proxy::before(server.port()).await;
-    let access = Access::open(vec![proxy.url()]);
-    let nested: &[&[u8]] = &[b"EVAL", b"return {12345, 'text of some length', {'a', 'b'}}", b"0"];
-    for question in [nested, &[b"INFO"]] {
-        for bytes in 0..125 {
-            let conn = access.connect_seed(&access.urls[0], "keysweep-test").await.unwrap();
-            proxy.weather.cut_after(bytes);
-            let fault = conn.command(question).await.expect_err("it is cut");
-            assert_eq!(fault.kind, FaultKind::Lost, "after {bytes} bytes: {fault}");
-            proxy.weather.cut_after(-1);
-        }
-    }
-}
-
-/// The lock is taken among the first bytes, and known as ours if the answer is lost.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cut_at_the_beginning_ends_no_run() {
-    let server = kit::standalone().await;
-    let proxy = Proxy::before(server.port()).await;
-    let options = kit::options(vec![proxy.url()]);
-    let truth = Truth::mixture(200, "");
-    for bytes in (0..6_000).step_by(300) {
-        truth.seed(&Access::open(vec![server.url()])).await;
-        let survey = kit::look(&options).await;
-        proxy.weather.cut_after(bytes);
-        let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &survey).await.unwrap();
-        assert_eq!(result.status, Status::Completed, "after {bytes} bytes: {result:#?}");
-        truth.check_keys(&options.access, true).await;
-        proxy.weather.cut_after(-1);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn primaries_fail() {
     Box::pin(cluster_scenario(Kind::Failover, 1)).await;
@@ -381,16 +289,6 @@ async fn slots_move() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_move_and_primaries_fail() {
     Box::pin(cluster_scenario(Kind::Both, 3)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_network_cuts() {
-    Box::pin(server_network_scenario(4)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_network_of_a_cluster_cuts() {
-    Box::pin(cluster_network_scenario(5)).await;
 }
 
 /// Scenarios by their seeds, of each kind as many as the issue asks for.

@@ -1,5 +1,5 @@
-//! Backups in a directory: a folder per run, a file per name. A file appears under its name when all of it is on the
-//! disk, so one with an end missing was damaged later. Blocks the thread.
+//! Backups in a directory: a folder per run, a file per name. A file with keys appears under its name when all of it is on
+//! the disk, so one with an end missing was damaged later. Blocks the thread.
 //!
 //! Files hold what was in the cache, so nobody but their owner may read them.
 
@@ -45,7 +45,12 @@ impl Directory {
             let _ = fs::remove_file(&unfinished);
             return written;
         }
-        if durable { sync_folder(&run) } else { Ok(()) }
+        if !durable {
+            return Ok(());
+        }
+        sync_folder(&run)?;
+        // Whoever made the run's folder may not have come as far as this.
+        sync_folder(&self.path)
     }
 
     pub(super) fn list(&self) -> Result<Listed, BackupError> {
@@ -94,17 +99,16 @@ fn write(path: &Path, bytes: &[u8], durable: bool) -> Result<(), BackupError> {
     written().map_err(|e| failed("write", path, e))
 }
 
-/// Makes a folder if it is missing, and its name durable.
+/// Makes a folder if it is missing, with all above it, and their names durable.
 fn folder(path: &Path) -> Result<(), BackupError> {
-    if path.is_dir() {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.is_dir()).collect();
+    if missing.is_empty() {
         return Ok(());
     }
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|e| failed("make the directory", path, e))?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-        _ => Ok(()),
-    }
+    let parents = missing.into_iter().filter_map(Path::parent);
+    parents.filter(|parent| !parent.as_os_str().is_empty()).try_for_each(sync_folder)
 }
 
 fn sync_folder(path: &Path) -> Result<(), BackupError> {

@@ -13,8 +13,8 @@
 --
 -- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments, one per candidate, say
 -- what: '=' and the string itself; or the length of what DUMP answered, a colon, and its last 8 bytes, which hold a
--- checksum of it. A candidate whose value is another one by now is spared; of one with 'f' nothing could be saved, so it fails; and one with '' is left to
--- a later call, for which '.' stands in the ledger.
+-- checksum of it. A candidate whose value is another one by now is spared; of one with 'f' nothing could be saved, so
+-- it fails; and one with '' is left to a later call, for which '.' stands in the ledger.
 --
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
 -- that died half-way ''. Look-ups are counted by the server as `lookups` in guard.rs says.

@@ -40,6 +40,7 @@ const REDIS: [Part; 4] = [
             "lock::",
             "replicas::",
             "reshard::",
+            "network::",
             "unrest::",
             "twice::every_delivery",
             "versions::",
