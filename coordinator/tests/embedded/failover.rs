@@ -14,7 +14,7 @@ use coordinator::survey::Survey;
 use shared::env::Timing;
 use shared::messages::Action;
 use shared::queue::Topic;
-use shared::result::{Accounting, CleanupResult, ReadAgain, Status};
+use shared::result::{Accounting, CleanupResult, Status};
 use shared::servers::{ClusterServers, Server};
 use shared::slot::slot_of;
 
@@ -130,20 +130,30 @@ async fn what_a_failover_brings_back_is_deleted_again_and_counted_apart() {
     assert!(result.issues.iter().any(|issue| issue.contains("deleted there again")), "{:?}", result.issues);
 }
 
+/// On a busy machine a replica may take longer to have a deletion than is waited for; what it has then is read again, and
+/// nothing of it is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_replica_had_is_not_read_again() {
-    let cluster = cluster().await;
-    let held = Held::new(&cluster).await;
-    let result = held
-        .run(Timing::default(), async || {
-            let other = replica(&cluster, held.done);
-            other.conn().await.unwrap().words("CLUSTER FAILOVER").await.unwrap();
-            takes_over(other).await;
-        })
-        .await;
-    held.truth.check_numbers(&result, Action::Delete);
-    held.truth.check_keys(&held.options.access, true).await;
-    assert_eq!(result.read_again, ReadAgain { accounting: balanced(), ..ReadAgain::default() });
+    for _ in 0..3 {
+        let cluster = cluster().await;
+        let held = Held::new(&cluster).await;
+        let result = held
+            .run(Timing::default(), async || {
+                let other = replica(&cluster, held.done);
+                other.conn().await.unwrap().words("CLUSTER FAILOVER").await.unwrap();
+                takes_over(other).await;
+            })
+            .await;
+        held.truth.check_numbers(&result, Action::Delete);
+        held.truth.check_keys(&held.options.access, true).await;
+        let again = result.read_again;
+        assert_eq!((again.redeleted, again.accounting), (0, balanced()), "{:?}", again.slots);
+        if again.slots.is_none() {
+            assert_eq!(again.replaced, []);
+            return;
+        }
+    }
+    panic!("the replica never had it in time");
 }
 
 fn balanced() -> Accounting {

@@ -203,6 +203,9 @@ fn name(n: u64) -> Vec<u8> {
     }
 }
 
+/// Keys that are written at a time.
+const SEED_BATCH: u64 = 1_000;
+
 /// Makes `count` keys of every type, half of them without TTL, the others of users who are not active.
 pub async fn seed(access: &Access, count: u64) {
     let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
@@ -210,27 +213,29 @@ pub async fn seed(access: &Access, count: u64) {
     let conn = deployment.conn(&topology.primaries[0].node).await.unwrap();
     let known = conn.words("COMMAND INFO HPEXPIRE").await.unwrap();
     let field_ttls = !matches!(&known, Reply::Array(commands) if commands.contains(&Reply::Nil));
+    let now = now_ms().to_string();
     let mut batches: BTreeMap<_, Batch> = BTreeMap::new();
-    let mut add = |name: &[u8], commands: Vec<Vec<Vec<u8>>>| {
-        let node = topology.owner(slot_of(name)).expect("somebody serves the slot").node.clone();
+    for n in 0..=count {
+        let (name, mut commands) = match n {
+            // At last, who is active.
+            last if last == count => (WARMING.into(), vec![words(&["ZADD", "KEY", &now, "somebody"])]),
+            n => (name(n), value(n, field_ttls)),
+        };
+        if n % 2 == 1 && n < count {
+            commands.push(words(&["PEXPIRE", "KEY", &(TTL_MS + n * 7).to_string()]));
+        }
+        let node = topology.owner(slot_of(&name)).expect("somebody serves the slot").node.clone();
         let batch = batches.entry(node).or_default();
         for command in commands {
             let args: Vec<&[u8]> =
-                command.iter().map(|word| if word == b"KEY" { name } else { word.as_slice() }).collect();
+                command.iter().map(|word| if word == b"KEY" { &name[..] } else { word.as_slice() }).collect();
             batch.add(&args);
         }
-    };
-    for n in 0..count {
-        let mut commands = value(n, field_ttls);
-        if n % 2 == 1 {
-            commands.push(words(&["PEXPIRE", "KEY", &(TTL_MS + n * 7).to_string()]));
+        if n % SEED_BATCH == 0 || n == count {
+            for (node, batch) in std::mem::take(&mut batches) {
+                deployment.conn(&node).await.unwrap().batch(batch).await.unwrap();
+            }
         }
-        add(&name(n), commands);
-    }
-    let now = now_ms().to_string();
-    add(WARMING.as_bytes(), vec![words(&["ZADD", "KEY", &now, "somebody"])]);
-    for (node, batch) in batches {
-        deployment.conn(&node).await.unwrap().batch(batch).await.unwrap();
     }
 }
 
