@@ -126,9 +126,7 @@ async fn take_as(
                 if lock.renew(&conn).await? {
                     return Ok(JobLock { deployment, lock, records: records.clone() });
                 }
-                continue;
-            }
-            if over {
+            } else if over {
                 return Err(LockError::Held {
                     job: order.job.clone(),
                     holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
