@@ -10,10 +10,11 @@ use shared::backup::{
     BackupError, Entry, FileKind, FileName, Header, Place, Recorded, Saved, encode_outcomes,
 };
 use shared::cluster::guard::{Act, Answer, Mode, Part, Seal};
-use shared::cluster::save::Held;
+use shared::cluster::save::{Found, Held};
 use shared::cluster::{Conn, Fault, save};
 use shared::env::Env;
 use shared::ids::NodeId;
+use shared::key::Key;
 use shared::limits::{
     BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS,
 };
@@ -100,22 +101,22 @@ impl<'a> Saving<'a> {
             let most = paced.as_deref().and_then(Paced::window_keys).unwrap_or(u64::MAX);
             let most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, BACKUP_WRITE_KEYS);
             let (window, later) = left.split_at(most.min(left.len()));
-            let asked = self.ask(paced.as_deref_mut(), heard, window.len(), || {
-                let keys: Vec<&_> = window.iter().map(|(_, group, index)| &group.keys[*index]).collect();
-                async move { save::sizes(conn, &keys).await }
-            });
-            let Some(sizes) = asked.await? else { return Ok(None) };
-            let sized: Vec<_> = window.iter().copied().zip(sizes).collect();
-            for part in parts(&sized) {
-                let small = part.iter().filter(|(_, size)| self.is_small(*size));
-                let keys: Vec<(&_, u64)> = small
-                    .map(|((_, group, index), size)| (&group.keys[*index], size.unwrap_or_default()))
-                    .collect();
-                let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), || async move {
-                    save::values(conn, &keys).await
-                });
-                let Some((values, lookups)) = asked.await? else { return Ok(None) };
-                seals.told.lookups += lookups;
+            let keys: Vec<&Key> = window.iter().map(key).collect();
+            let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), || save::look(conn, &keys));
+            let Some((found, lookups)) = asked.await? else { return Ok(None) };
+            seals.told.lookups += lookups;
+            let found: Vec<_> = window.iter().copied().zip(found).collect();
+            for part in parts(found) {
+                let wanted = part.iter().filter(|(_, found)| self.is_wanted(found));
+                let keys: Vec<&Key> = wanted.map(|(candidate, _)| key(candidate)).collect();
+                let mut values = Vec::new();
+                if !keys.is_empty() {
+                    let asked =
+                        self.ask(paced.as_deref_mut(), heard, keys.len(), || save::values(conn, &keys));
+                    let Some((answered, lookups)) = asked.await? else { return Ok(None) };
+                    seals.told.lookups += lookups;
+                    values = answered;
+                }
                 file = self.take(file, part, values, &mut seals).await?;
             }
             left = later;
@@ -126,8 +127,9 @@ impl<'a> Saving<'a> {
         Ok(Some(seals))
     }
 
-    fn is_small(&self, size: Option<u64>) -> bool {
-        size.is_some_and(|bytes| bytes <= self.order.value_bytes_max)
+    /// Whether its value is still to be asked for.
+    fn is_wanted(&self, found: &Found) -> bool {
+        matches!(found, Found::Other(bytes) if *bytes <= self.order.value_bytes_max)
     }
 
     /// Asks the node when it is our turn. `None`: the run is to stop.
@@ -159,35 +161,41 @@ impl<'a> Saving<'a> {
         Ok(Some(answer))
     }
 
-    /// Puts the values of `part` into `file`, and that into its place when it is full.
+    /// Puts what `part` holds into `file`, and that into its place when it is full. `values` are of those that were asked
+    /// for.
     async fn take(
         &mut self,
         mut file: Saved,
-        part: &[(Candidate<'_>, Option<u64>)],
+        part: Vec<(Candidate<'_>, Found)>,
         values: Vec<Option<Held>>,
         seals: &mut Seals,
     ) -> Result<Saved, Failure> {
         let mut values = values.into_iter();
-        for ((number, group, index), size) in part {
-            if let Some(bytes) = size.filter(|_| !self.is_small(*size)) {
-                seals.add(*number, Seal::Unsaved, bytes);
-                continue;
-            }
-            let value = if size.is_some() { values.next().flatten() } else { None };
-            let Some(Held { value, seal }) = value else {
-                seals.add(*number, Seal::Absent, 0);
+        for ((number, group, index), found) in part {
+            let weighs = found.bytes();
+            let held = match found {
+                Found::Text(held) => Some(held),
+                ref other if self.is_wanted(other) => values.next().flatten(),
+                Found::Other(_) => {
+                    seals.add(number, Seal::Unsaved, weighs);
+                    continue;
+                }
+                Found::Gone => None,
+            };
+            let Some(Held { value, seal }) = held else {
+                seals.add(number, Seal::Absent, 0);
                 continue;
             };
             // The server weighs only some members of a large value.
             if value.len() as u64 > self.order.value_bytes_max {
-                seals.add(*number, Seal::Unsaved, value.len() as u64);
+                seals.add(number, Seal::Unsaved, value.len() as u64);
                 continue;
             }
-            seals.add(*number, seal, (value.len() as u64).max(size.unwrap_or(0)));
+            seals.add(number, seal, weighs.max(value.len() as u64));
             // What the script deletes has exactly this expiry then: none, or that which was seen at the scan.
-            let expires_at_ms = group.expires_at_ms.get(*index).copied();
-            let key = group.keys[*index].clone();
-            let [number, index] = [*number, *index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+            let expires_at_ms = group.expires_at_ms.get(index).copied();
+            let key = group.keys[index].clone();
+            let [number, index] = [number, index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
             file.add(&Entry { group: number, index, reason: group.reason, expires_at_ms, key, value });
             if file.content_bytes() >= BACKUP_FILE_BYTES {
                 let full = std::mem::replace(&mut file, Saved::new(self.header.clone()));
@@ -221,19 +229,27 @@ impl<'a> Saving<'a> {
     }
 }
 
-/// Pieces of `sized` that one write asks for.
-fn parts<'s, 'a>(sized: &'s [(Candidate<'a>, Option<u64>)]) -> Vec<&'s [(Candidate<'a>, Option<u64>)]> {
-    let mut parts = Vec::new();
-    let (mut begin, mut bytes) = (0, 0);
-    for (at, (_, size)) in sized.iter().enumerate() {
-        let size = size.unwrap_or(0);
-        if at > begin && bytes + size > BACKUP_WRITE_BYTES {
-            parts.push(&sized[begin..at]);
-            (begin, bytes) = (at, 0);
+fn key<'a>((_, group, index): &Candidate<'a>) -> &'a Key {
+    &group.keys[*index]
+}
+
+/// `found` in pieces whose values one write asks for.
+fn parts(found: Vec<(Candidate<'_>, Found)>) -> Vec<Vec<(Candidate<'_>, Found)>> {
+    let mut parts: Vec<Vec<_>> = Vec::new();
+    let mut bytes = 0;
+    for (candidate, found) in found {
+        let more = found.bytes();
+        match parts.last_mut() {
+            Some(part) if bytes + more <= BACKUP_WRITE_BYTES => {
+                bytes += more;
+                part.push((candidate, found));
+            }
+            _ => {
+                bytes = more;
+                parts.push(vec![(candidate, found)]);
+            }
         }
-        bytes += size;
     }
-    parts.push(&sized[begin..]);
     parts
 }
 

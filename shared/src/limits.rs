@@ -359,8 +359,7 @@ pub const BACKUP_VALUE_MAX: &str = "4194304";
 /// it is a single value.
 pub const BACKUP_WRITE_BYTES: u64 = 1 << 20;
 
-/// The largest string that is read and compared as it is, in bytes as the server weighs it: a reaper remembers those of a
-/// batch until it is done. Larger ones are known again by a checksum.
+/// The largest string that is read and compared as it is, in bytes: a reaper remembers those of a batch until it is done. Larger ones are known again by a checksum.
 pub const BACKUP_TEXT_MAX: u64 = 4 << 10;
 
 /// Keys that are asked for in one write.

@@ -89,6 +89,7 @@ async fn every_right_on_a_standalone_server() {
     let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/rights-backup");
     // Of an earlier run of the tests, if it is there.
     let _ = std::fs::remove_dir_all(folder);
+    refused(&place, "-getrange", "+getrange", &["--backup", folder]).await;
     refused(&place, "-dump", "+dump", &["--backup", folder]).await;
     refused(&place, "-memory", "+memory|usage", &["--backup", folder]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;

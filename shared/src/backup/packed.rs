@@ -1,6 +1,6 @@
 //! A string as RESTORE takes it, made from what GET answered: a server need not pack it then. Pure.
 
-use crc::{CRC_64_REDIS, Crc};
+use crc::{CRC_64_REDIS, Crc, Table};
 
 /// The version of the serialization that Redis 6.2 writes and every later server reads. Strings look the same in all.
 const VERSION: u16 = 9;
@@ -8,7 +8,8 @@ const VERSION: u16 = 9;
 /// The type of strings.
 const STRING: u8 = 0;
 
-const CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_REDIS);
+/// Sixteen bytes at a time: byte by byte, it was a fifth of what saving cost us.
+static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// `text` as RESTORE takes it: type, length, bytes, version, checksum. The length is at most `u32::MAX`, as a server's
 /// own limit for strings is below it.

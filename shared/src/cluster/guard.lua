@@ -11,34 +11,35 @@
 -- ARGV[5]   and those used within so many seconds, unless this is ''
 -- ARGV[6..] and those that do not expire at this moment each
 --
--- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments, one per candidate, say
--- what: '=' and the string itself; or the length of what DUMP answered, a colon, and its last 8 bytes, which hold a
--- checksum of it. A candidate whose value is another one by now is spared; of one with 'f' nothing could be saved, so
--- it fails; and one with '' is left to a later call, for which '.' stands in the ledger.
+-- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments say what: first one that
+-- has a letter per candidate, then one per candidate. '=': this is the string itself; ':': this is the length of what
+-- DUMP answered, a colon, and its last 8 bytes, which hold a checksum of it. A candidate whose value is another one by
+-- now is spared; of one with 'f' nothing could be saved, so it fails; and one with '.' is left to a later call, for
+-- which '.' stands in the ledger.
 --
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
 -- that died half-way ''. Look-ups are counted by the server as `lookups` in guard.rs says.
 --
 -- First everything is looked at, then the ledger is written, which only the first call can, and then there is an
--- effect. Calls of this script are most of what deleting costs a server, hence no functions and few commands in it.
+-- effect. Calls of this script are most of what deleting costs a server, hence no functions and few commands in it;
+-- and no new strings of the size of values, of which Redis hashes every byte.
 local call, mode, ledger = redis.call, ARGV[1], KEYS[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if now >= tonumber(ARGV[3]) then return '!late' end
 
 local sealed = string.sub(mode, 1, 6) == 'saved:'
-if sealed then mode = string.sub(mode, 7) end
+local seals, kinds = #ARGV - #KEYS + 1
+if sealed then mode, kinds = string.sub(mode, 7), ARGV[seals] end
 local letters, doomed = {}, {}
 local acts = mode == 'delete' or mode == 'expire' or mode == 'inactive'
 if acts then
   if now < tonumber(ARGV[2]) then return '!early ' .. string.format('%.0f', ARGV[2] - now) end
   local found = mode == 'expire' and 'e' or 'd'
   for i = 2, #KEYS do
-    local key, letter, seal = KEYS[i], 's', sealed and ARGV[#ARGV - #KEYS + i]
-    if seal == '' then
-      letter = '.'
-    elseif seal == 'f' then
-      letter = 'f'
+    local key, letter, kind = KEYS[i], 's', sealed and string.sub(kinds, i - 1, i - 1)
+    if kind == '.' or kind == 'f' then
+      letter = kind
     elseif mode ~= 'inactive' then
       local ttl = call('PTTL', key)
       if ttl == -1 then letter = found elseif ttl == -2 then letter = 'v' end
@@ -55,16 +56,15 @@ if acts then
       if still then letter = found end
     end
     -- Of every key that is there, for the same reason.
-    if seal and (letter == 'd' or letter == 's') then
-      local now_held
-      if string.byte(seal) == 61 then
-        local text = redis.pcall('GET', key)
-        now_held = type(text) == 'string' and '=' .. text
+    if kind and (letter == 'd' or letter == 's') then
+      local held
+      if kind == '=' then
+        held = redis.pcall('GET', key)
       else
         local value = call('DUMP', key)
-        now_held = value and #value .. ':' .. string.sub(value, -8)
+        held = value and #value .. ':' .. string.sub(value, -8)
       end
-      if now_held ~= seal then letter = 's' end
+      if held ~= ARGV[seals + i - 1] then letter = 's' end
     end
     letters[i - 1] = letter
     if letter == 'd' then doomed[#doomed + 1] = key end

@@ -5,6 +5,7 @@ mod judge;
 mod means;
 mod transactions;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use redis::Value;
@@ -100,14 +101,15 @@ impl Seal {
         }
     }
 
-    fn argument(&self) -> Vec<u8> {
+    /// How the script is told: a letter, and what belongs to it.
+    fn argument(&self) -> (u8, Cow<'_, [u8]>) {
         match self {
-            Self::Text(text) => [b"=", &**text].concat(),
-            Self::Value { bytes, tail } => [bytes.to_string().as_bytes(), b":", tail].concat(),
+            Self::Text(text) => (b'=', Cow::Borrowed(text)),
+            Self::Value { bytes, tail } => (b':', [bytes.to_string().as_bytes(), b":", tail].concat().into()),
             // No value has this length.
-            Self::Absent => b"0:".to_vec(),
-            Self::Unsaved => b"f".to_vec(),
-            Self::Later => Vec::new(),
+            Self::Absent => (b':', Cow::Borrowed(b"0:")),
+            Self::Unsaved => (b'f', Cow::default()),
+            Self::Later => (b'.', Cow::default()),
         }
     }
 }
@@ -239,13 +241,16 @@ fn add_call(
     if seals.is_some() {
         word.insert_str(0, "saved:");
     }
-    let seals: Vec<Vec<u8>> = seals.unwrap_or_default().iter().map(|seal| seal.argument()).collect();
+    let seals: Option<(Vec<u8>, Vec<_>)> = seals.map(|seals| seals.iter().map(Seal::argument).unzip());
     let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
     let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
     args.extend(group.keys.iter().map(|key| key.as_bytes()));
     args.extend([word.as_bytes(), before.as_bytes(), after.as_bytes()]);
     args.extend(more.iter().map(String::as_bytes));
-    args.extend(seals.iter().map(Vec::as_slice));
+    if let Some((kinds, seals)) = &seals {
+        args.push(kinds);
+        args.extend(seals.iter().map(|seal| &**seal));
+    }
     batch.add(&args);
 }
 

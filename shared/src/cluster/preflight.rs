@@ -37,7 +37,7 @@ impl Question {
     fn looks_up(&self) -> bool {
         matches!(
             self.args.first().map(Vec::as_slice),
-            Some(b"GET" | b"DUMP" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT")
+            Some(b"GET" | b"GETRANGE" | b"DUMP" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT")
         )
     }
 }
@@ -83,6 +83,7 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         all.push(question(&format!("OBJECT IDLETIME {absent}"), "+object|idletime"));
     }
     if needs.saves {
+        all.push(question(&format!("GETRANGE {absent} 0 0"), "+getrange"));
         all.push(question(&format!("MEMORY USAGE {absent}"), "+memory|usage"));
         all.push(question(&format!("DUMP {absent}"), "+dump"));
     }

@@ -1,5 +1,5 @@
-//! What keys hold, read so that it can be put back: MEMORY USAGE says what is small enough; small strings are read as
-//! they are (GET), which costs a server much less than packing them (DUMP), and everything else by DUMP.
+//! What keys hold, read so that it can be put back. Small strings are read as they are (GETRANGE), which costs a server
+//! much less than packing them (DUMP); of everything else MEMORY USAGE says whether it is small enough for DUMP.
 
 use redis::Value;
 
@@ -20,57 +20,83 @@ pub struct Held {
     pub seal: Seal,
 }
 
-/// Bytes that each key takes, about: the server weighs a few members of a large one. `None` for a key that is gone.
-/// Takes no look-ups.
-pub async fn sizes(conn: &Conn, keys: &[&Key]) -> Result<Vec<Option<u64>>, Fault> {
+/// What a first look at a key found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A string of at most [`BACKUP_TEXT_MAX`] bytes.
+    Text(Held),
+    /// Something else, which takes about so many bytes: the server weighs a few members of a large value.
+    Other(u64),
+    /// Nothing.
+    Gone,
+}
+
+impl Found {
+    /// Bytes that its value takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Text(held) => held.value.len() as u64,
+            Self::Other(bytes) => *bytes,
+            Self::Gone => 0,
+        }
+    }
+}
+
+/// Looks at each of `keys`; and the look-ups that this took.
+pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), Fault> {
+    // One byte more than a small string has.
+    let end = BACKUP_TEXT_MAX.to_string();
     let mut batch = Batch::new();
     for key in keys {
-        batch.add(&[b"MEMORY", b"USAGE", key.as_bytes()]);
+        batch.add(&[b"GETRANGE", key.as_bytes(), b"0", end.as_bytes()]);
     }
-    let size = |reply| match reply {
-        Value::Int(bytes) => Ok(Some(bytes.unsigned_abs())),
-        Value::Nil => Ok(None),
-        reply => Err(refused(conn, &reply, "MEMORY USAGE")),
-    };
-    conn.batch(batch).await?.into_iter().map(size).collect()
-}
-
-/// What each of `keys` holds, of which the server has said how many bytes it takes, and the look-ups that this took.
-/// `None` for a key that is gone.
-pub async fn values(conn: &Conn, keys: &[(&Key, u64)]) -> Result<(Vec<Option<Held>>, Lookups), Fault> {
-    let command = |size: u64| if size <= BACKUP_TEXT_MAX { "GET" } else { "DUMP" };
-    let mut batch = Batch::new();
-    for (key, size) in keys {
-        batch.add(&[command(*size).as_bytes(), key.as_bytes()]);
-    }
-    let (mut held, mut lookups, mut others) = (Vec::new(), Lookups::default(), Vec::new());
-    for ((at, (_, size)), reply) in keys.iter().enumerate().zip(conn.batch(batch).await?) {
-        let command = command(*size);
-        if command == "GET" && is_no_string(conn, &reply) {
-            lookups.hits += 1;
-            others.push(at);
-            held.push(None);
-        } else {
-            held.push(take(conn, reply, command, &mut lookups)?);
+    let (mut found, mut lookups, mut others) = (Vec::new(), Lookups::default(), Vec::new());
+    for (at, reply) in conn.batch(batch).await?.into_iter().enumerate() {
+        match reply {
+            Value::BulkString(text) if !text.is_empty() && text.len() as u64 <= BACKUP_TEXT_MAX => {
+                lookups.hits += 1;
+                let value = packed_string(&text);
+                found.push(Found::Text(Held { value, seal: Seal::Text(text.into()) }));
+            }
+            // An empty one means an empty string, or no key.
+            Value::BulkString(text) => others.push((at, text.is_empty())),
+            reply if is_no_string(conn, &reply) => others.push((at, false)),
+            reply => return Err(refused(conn, &reply, "GETRANGE")),
         }
+        found.resize(at + 1, Found::Gone);
+    }
+    if others.is_empty() {
+        return Ok((found, lookups));
     }
     let mut batch = Batch::new();
-    for at in &others {
-        batch.add(&[b"DUMP", keys[*at].0.as_bytes()]);
+    for (at, _) in &others {
+        batch.add(&[b"MEMORY", b"USAGE", keys[*at].as_bytes()]);
     }
-    let replies = if others.is_empty() { Vec::new() } else { conn.batch(batch).await? };
-    for (at, reply) in others.into_iter().zip(replies) {
-        held[at] = take(conn, reply, "DUMP", &mut lookups)?;
+    for ((at, empty), reply) in others.into_iter().zip(conn.batch(batch).await?) {
+        // It takes no look-up itself.
+        match reply {
+            Value::Int(bytes) => found[at] = Found::Other(bytes.unsigned_abs()),
+            Value::Nil if empty => {
+                lookups.misses += 1;
+                continue;
+            }
+            Value::Nil => {}
+            reply => return Err(refused(conn, &reply, "MEMORY USAGE")),
+        }
+        lookups.hits += 1;
     }
-    Ok((held, lookups))
+    Ok((found, lookups))
 }
 
-fn take(conn: &Conn, reply: Value, command: &str, lookups: &mut Lookups) -> Result<Option<Held>, Fault> {
-    match reply {
-        Value::BulkString(text) if command == "GET" => {
-            lookups.hits += 1;
-            Ok(Some(Held { value: packed_string(&text), seal: Seal::Text(text.into()) }))
-        }
+/// What each of `keys` holds, whatever it is, and the look-ups that this took. `None` for a key that is gone.
+pub async fn values(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Option<Held>>, Lookups), Fault> {
+    let mut batch = Batch::new();
+    for key in keys {
+        batch.add(&[b"DUMP", key.as_bytes()]);
+    }
+    let mut lookups = Lookups::default();
+    let held = |reply| match reply {
         Value::BulkString(value) => {
             lookups.hits += 1;
             let seal = Seal::of(&value);
@@ -80,11 +106,13 @@ fn take(conn: &Conn, reply: Value, command: &str, lookups: &mut Lookups) -> Resu
             lookups.misses += 1;
             Ok(None)
         }
-        reply => Err(refused(conn, &reply, command)),
-    }
+        reply => Err(refused(conn, &reply, "DUMP")),
+    };
+    let held: Result<_, Fault> = conn.batch(batch).await?.into_iter().map(held).collect();
+    Ok((held?, lookups))
 }
 
-/// Whether GET was answered that the key holds something else.
+/// Whether it was answered that the key holds something else than a string.
 pub(super) fn is_no_string(conn: &Conn, reply: &Value) -> bool {
     conn.fault(reply).is_some_and(|fault| fault.detail.starts_with("WRONGTYPE"))
 }

@@ -1,13 +1,13 @@
 //! Keys that are saved before: nothing else is deleted than what was saved.
 
-use shared::cluster::guard::{self, Act, Answer, Means, Mode, Part, Seal, Verdict, Window};
-use shared::cluster::{Conn, node, save};
-use shared::ids::{BatchId, RunId};
+use shared::cluster::guard::{self, Act, Answer, Mode, Part, Seal, Verdict};
+use shared::cluster::save::{self, Found, Held};
 use shared::key::Key;
-use shared::messages::{Action, Group, Lookups, Reason, Way};
+use shared::limits::BACKUP_TEXT_MAX;
+use shared::messages::{Action, Reason, Way};
 use shared::outcome::Outcome::{self, Deleted, Failed, Spared, Vanished};
-use shared::servers::Server;
-use shared::slot::slot_of;
+
+use crate::bench::Bench;
 
 const ACT: Act = Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None };
 
@@ -17,32 +17,7 @@ both_ways! {
     a_ledger_that_was_begun_can_be_recalled,
 }
 
-/// A server that is ready to be acted at, and a batch that may act for a minute.
-struct Bench {
-    _server: Server,
-    conn: Conn,
-    means: Means,
-    window: Window,
-    group: Group,
-}
-
 impl Bench {
-    async fn new(way: Way, keys: &[&str]) -> Self {
-        let server = Server::start(&[]).await.expect("a server can be started");
-        let conn = server.conn().await.unwrap();
-        let means = Means::prepare(&conn, way).await.unwrap();
-        let now = node::time_ms(&conn).await.unwrap();
-        let window = Window {
-            run: RunId::new(),
-            batch: BatchId::new(),
-            not_before_ms: now,
-            not_after_ms: now + 60_000,
-        };
-        let keys = keys.iter().map(|key| Key::new(*key)).collect();
-        let group = Group { slot: slot_of(b""), reason: Reason::Stale, expires_at_ms: Vec::new(), keys };
-        Self { _server: server, conn, means, window, group }
-    }
-
     async fn say(&self, command: &str) {
         self.conn.words(command).await.unwrap();
     }
@@ -50,16 +25,23 @@ impl Bench {
     /// The seals of what the keys hold now.
     async fn seals(&self) -> Vec<Seal> {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
-        let sizes = save::sizes(&self.conn, &keys).await.unwrap();
-        let sized: Vec<(&Key, u64)> =
-            keys.into_iter().zip(sizes.into_iter().map(Option::unwrap_or_default)).collect();
         let before = self.lookups().await;
-        let (values, lookups) = save::values(&self.conn, &sized).await.unwrap();
-        assert_eq!(self.lookups_since(before).await, lookups);
-        values.into_iter().map(|held| held.map_or(Seal::Absent, |held| held.seal)).collect()
+        let (found, mut told) = save::look(&self.conn, &keys).await.unwrap();
+        let others = keys.iter().zip(&found).filter(|(_, found)| matches!(found, Found::Other(_)));
+        let others: Vec<&Key> = others.map(|(key, _)| *key).collect();
+        let (values, lookups) = save::values(&self.conn, &others).await.unwrap();
+        told += lookups;
+        assert_eq!(self.lookups_since(before).await, told);
+        let mut values = values.into_iter();
+        let held = found.into_iter().map(|found| match found {
+            Found::Text(held) => Some(held),
+            Found::Other(_) => values.next().unwrap(),
+            Found::Gone => None,
+        });
+        held.map(|held| held.map_or(Seal::Absent, |held| held.seal)).collect()
     }
 
-    async fn call(&self, seals: Vec<Seal>) -> Verdict {
+    async fn call_sealed(&self, seals: Vec<Seal>) -> Verdict {
         self.answer(&seals, false).await.verdict
     }
 
@@ -83,17 +65,8 @@ impl Bench {
     /// The keys that are there, by their places.
     async fn there(&self) -> Vec<usize> {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
-        let sizes = save::sizes(&self.conn, &keys).await.unwrap();
-        sizes.iter().enumerate().filter(|(_, size)| size.is_some()).map(|(at, _)| at).collect()
-    }
-
-    async fn lookups_since(&self, before: Lookups) -> Lookups {
-        let after = self.lookups().await;
-        Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses }
-    }
-
-    async fn lookups(&self) -> Lookups {
-        node::status(&self.conn, 0).await.unwrap().lookups
+        let (found, _) = save::look(&self.conn, &keys).await.unwrap();
+        found.iter().enumerate().filter(|(_, found)| **found != Found::Gone).map(|(at, _)| at).collect()
     }
 }
 
@@ -101,18 +74,20 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
     let bench = Bench::new(
         way,
         &[
-            "same",
-            "other",
-            "longer",
-            "ttl",
-            "gone",
-            "new",
-            "unsaved",
-            "list",
-            "same-list",
-            "big",
-            "other-big",
-            "retyped",
+            b"same",
+            b"other",
+            b"longer",
+            b"ttl",
+            b"gone",
+            b"new",
+            b"unsaved",
+            b"list",
+            b"same-list",
+            b"big",
+            b"other-big",
+            b"retyped",
+            b"empty",
+            b"other-empty",
         ],
     )
     .await;
@@ -125,6 +100,7 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
     ] {
         bench.say(command).await;
     }
+    bench.conn.command(&[b"MSET", b"empty", b"", b"other-empty", b""]).await.unwrap();
     let mut seals = bench.seals().await;
     seals[6] = Seal::Unsaved;
     assert_eq!(seals[5], Seal::Absent);
@@ -138,31 +114,33 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
         "SETRANGE other-big 4000 y",
         "DEL retyped",
         "RPUSH retyped 1",
+        "SET other-empty 1",
     ] {
         bench.say(command).await;
     }
     let before = bench.lookups().await;
     let outcomes = vec![
         Deleted, Spared, Spared, Spared, Vanished, Spared, Failed, Spared, Deleted, Deleted, Spared, Spared,
+        Deleted, Spared,
     ];
     let Answer { verdict, beyond } = bench.answer(&seals, false).await;
     assert_eq!(verdict, Verdict::Outcomes(outcomes.clone()));
     let mut told = guard::lookups(Reason::Stale, false, true, &outcomes);
     told += beyond;
     assert_eq!(bench.lookups_since(before).await, told, "our look-ups are known");
-    assert_eq!(bench.there().await, [1, 2, 3, 5, 6, 7, 10, 11]);
+    assert_eq!(bench.there().await, [1, 2, 3, 5, 6, 7, 10, 11, 13]);
     // Asked again, whatever it is told and holds by now: the same answer, and no effect.
     bench.say("SET same 1").await;
-    assert_eq!(bench.call(seals).await, Verdict::Outcomes(outcomes));
-    assert_eq!(bench.there().await.len(), 9);
+    assert_eq!(bench.call_sealed(seals).await, Verdict::Outcomes(outcomes));
+    assert_eq!(bench.there().await.len(), 10);
 }
 
 async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: Way) {
-    let bench = Bench::new(way, &["a", "b", "c", "d"]).await;
+    let bench = Bench::new(way, &[b"a", b"b", b"c", b"d"]).await;
     bench.say("MSET a 1 b 2 c 3 d 4").await;
     let [a, b, c, d] = bench.seals().await.try_into().unwrap();
     let later = || Seal::Later;
-    let first = bench.call(vec![a.clone(), later(), later(), later()]).await;
+    let first = bench.call_sealed(vec![a.clone(), later(), later(), later()]).await;
     assert_eq!(first, Verdict::Begun(vec![Some(Deleted), None, None, None]));
     assert_eq!(bench.there().await, [1, 2, 3]);
     bench.say("SET c changed").await;
@@ -178,15 +156,46 @@ async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: Way) {
     // Given up in the middle: what is not decided fails, and nothing happens any more.
     let sealed = Verdict::Outcomes(vec![Deleted, Deleted, Spared, Failed]);
     assert_eq!(bench.seal(Failed).await, sealed);
-    assert_eq!(bench.call(vec![later(), later(), later(), d]).await, sealed);
+    assert_eq!(bench.call_sealed(vec![later(), later(), later(), d]).await, sealed);
     assert_eq!(bench.there().await, [0, 2, 3]);
 }
 
 async fn a_ledger_that_was_begun_can_be_recalled(way: Way) {
-    let bench = Bench::new(way, &["a", "b"]).await;
+    let bench = Bench::new(way, &[b"a", b"b"]).await;
     bench.say("MSET a 1 b 2").await;
     let [a, _] = bench.seals().await.try_into().unwrap();
-    bench.call(vec![a, Seal::Later]).await;
+    bench.call_sealed(vec![a, Seal::Later]).await;
     let recalled = guard::recall(&bench.conn, bench.window, &[(7, &bench.group)]).await.unwrap();
     assert_eq!(recalled, [Some(Verdict::Begun(vec![Some(Deleted), None]))]);
+}
+
+#[tokio::test]
+async fn small_strings_are_told_from_all_else() {
+    let most = usize::try_from(BACKUP_TEXT_MAX).unwrap();
+    let bench =
+        Bench::new(Way::Script, &[b"small", b"large", b"number", b"empty", b"gone", b"list", b"small too"])
+            .await;
+    let (small, large) = ("x".repeat(most), "x".repeat(most + 1));
+    bench.say(&format!("MSET small {small} large {large} number 12345")).await;
+    bench.conn.command(&[b"MSET", b"empty", b"", b"small too", b"\xff\x00"]).await.unwrap();
+    bench.say("RPUSH list a").await;
+    let keys: Vec<&Key> = bench.group.keys.iter().collect();
+    let (found, _) = save::look(&bench.conn, &keys).await.unwrap();
+    let text = |found: &Found| match found {
+        Found::Text(Held { seal: Seal::Text(text), .. }) => Some(text.to_vec()),
+        _ => None,
+    };
+    let texts: Vec<Option<Vec<u8>>> = found.iter().map(text).collect();
+    let expected = [
+        Some(small.into_bytes()),
+        None,
+        Some(b"12345".to_vec()),
+        None,
+        None,
+        None,
+        Some(b"\xff\x00".to_vec()),
+    ];
+    assert_eq!(texts, expected);
+    assert!(matches!(found[1], Found::Other(bytes) if bytes > BACKUP_TEXT_MAX), "{:?}", found[1]);
+    assert_eq!(found[4], Found::Gone);
 }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use shared::cluster::guard::{self, Act, Answer, Ledger, Means, Mode, Part, Verdict, Window};
-use shared::cluster::{Conn, Fault, Reply, node};
-use shared::ids::{BatchId, RunId};
-use shared::key::Key;
-use shared::messages::{Action, Group, Lookups, Reason, Way};
+use shared::cluster::guard::{self, Act, Answer, Ledger, Mode, Part, Verdict, Window};
+use shared::cluster::{Fault, Reply, node};
+use shared::ids::BatchId;
+use shared::messages::{Action, Lookups, Reason, Way};
 use shared::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
 use shared::pace::Breaks;
-use shared::servers::Server;
-use shared::slot::slot_of;
+
+use crate::bench::Bench;
 
 const DELETE: Mode = act(Action::Delete);
 
@@ -31,33 +30,7 @@ both_ways! {
     what_was_done_can_be_recalled_from_a_server_that_takes_no_writes,
 }
 
-/// A server with the script, and a batch that may act for a minute.
-struct Bench {
-    _server: Server,
-    conn: Conn,
-    means: Means,
-    window: Window,
-    group: Group,
-}
-
 impl Bench {
-    /// With `keys` as the candidates, all of slot 0 as far as names go; a standalone server does not mind.
-    async fn new(way: Way, keys: &[&[u8]]) -> Self {
-        let server = Server::start(&[]).await.expect("a server can be started");
-        let conn = server.conn().await.unwrap();
-        let means = Means::prepare(&conn, way).await.unwrap();
-        let now = node::time_ms(&conn).await.unwrap();
-        let window = Window {
-            run: RunId::new(),
-            batch: BatchId::new(),
-            not_before_ms: now,
-            not_after_ms: now + 60_000,
-        };
-        let keys = keys.iter().map(|key| Key::new(*key)).collect();
-        let group = Group { slot: slot_of(b""), reason: Reason::Stale, expires_at_ms: Vec::new(), keys };
-        Self { _server: server, conn, means, window, group }
-    }
-
     async fn call(&self, mode: Mode) -> Verdict {
         self.call_in(self.window, mode).await
     }
@@ -92,10 +65,6 @@ impl Bench {
 
     async fn exists(&self, key: &[u8]) -> bool {
         self.number(&[b"EXISTS", key]).await == 1
-    }
-
-    async fn lookups(&self) -> Lookups {
-        node::status(&self.conn, 0).await.unwrap().lookups
     }
 
     async fn stat(&self, name: &str) -> u64 {
