@@ -107,8 +107,9 @@ impl<'a> Saving<'a> {
             seals.told.lookups += lookups;
             let found: Vec<_> = window.iter().copied().zip(found).collect();
             for part in parts(found) {
-                let wanted = part.iter().filter(|(_, found)| self.is_wanted(found));
-                let keys: Vec<&Key> = wanted.map(|(candidate, _)| key(candidate)).collect();
+                let wanted =
+                    part.iter().filter_map(|(candidate, found)| Some((key(candidate), self.wants(found)?)));
+                let keys: Vec<(&Key, bool)> = wanted.collect();
                 let mut values = Vec::new();
                 if !keys.is_empty() {
                     let asked =
@@ -127,9 +128,12 @@ impl<'a> Saving<'a> {
         Ok(Some(seals))
     }
 
-    /// Whether its value is still to be asked for.
-    fn is_wanted(&self, found: &Found) -> bool {
-        matches!(found, Found::Other(bytes) if *bytes <= self.order.value_bytes_max)
+    /// Whether it is a string, for what is still to be asked for.
+    fn wants(&self, found: &Found) -> Option<bool> {
+        match found {
+            Found::Other { bytes, text } if *bytes <= self.order.value_bytes_max => Some(*text),
+            _ => None,
+        }
     }
 
     /// Asks the node when it is our turn. `None`: the run is to stop.
@@ -175,8 +179,8 @@ impl<'a> Saving<'a> {
             let weighs = found.bytes();
             let held = match found {
                 Found::Text(held) => Some(held),
-                ref other if self.is_wanted(other) => values.next().flatten(),
-                Found::Other(_) => {
+                ref other if self.wants(other).is_some() => values.next().flatten(),
+                Found::Other { .. } => {
                     seals.add(number, Seal::Unsaved, weighs);
                     continue;
                 }

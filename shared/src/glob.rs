@@ -2,7 +2,7 @@
 //! server's `util.c`, case-sensitive). Deliberately absent: everything of shell globs that Redis does
 //! not know, such as `[!x]`, `{a,b}`, `**` across separators and character classes by name.
 //!
-//! `tests/glob_live.rs` compares this file with a running server.
+//! `tests/live/glob.rs` compares this file with a running server.
 
 use std::fmt;
 

@@ -70,8 +70,8 @@ pub const LIST_TASKS_MAX: usize = 500;
 /// Scan tasks of one node that are handed out at a time. A node is one thread: two hide the round trip.
 pub const TASKS_PER_NODE: usize = 2;
 
-/// Reap batches of one node that one reaper works on at a time.
-pub const BATCHES_PER_NODE: usize = 2;
+/// Reap batches of one node that one reaper works on at a time: while some wait for a disk, others keep the node busy.
+pub const BATCHES_PER_NODE: usize = 4;
 
 /// Bytes of keys in one reap batch, unless it is a single key.
 pub const BATCH_BYTES_MAX: usize = 512 << 10;
@@ -359,7 +359,7 @@ pub const BACKUP_VALUE_MAX: &str = "4194304";
 /// it is a single value.
 pub const BACKUP_WRITE_BYTES: u64 = 1 << 20;
 
-/// The largest string that is read and compared as it is, in bytes: a reaper remembers those of a batch until it is done. Larger ones are known again by a checksum.
+/// The largest string that is read at first sight, before anything is known of its size, in bytes.
 pub const BACKUP_TEXT_MAX: u64 = 4 << 10;
 
 /// Keys that are asked for in one write.

@@ -1,7 +1,7 @@
 //! Alerts as they go out: raised once, resolved once, to subscribers and to webhooks, whatever is down meanwhile; and
 //! sources of the hit rate that give nonsense, which is named and stops nothing.
 
-#[path = "../../../shared/tests/web/receiver.rs"]
+#[path = "../../../shared/tests/live/web/receiver.rs"]
 #[expect(dead_code, reason = "the tests of the client use the rest of it")]
 mod receiver;
 

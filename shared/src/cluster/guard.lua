@@ -12,9 +12,9 @@
 -- ARGV[6..] and those that do not expire at this moment each
 --
 -- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments say what: first one that
--- has a letter per candidate, then one per candidate. '=': this is the string itself; ':': this is the length of what
--- DUMP answered, a colon, and its last 8 bytes, which hold a checksum of it. A candidate whose value is another one by
--- now is spared; of one with 'f' nothing could be saved, so it fails; and one with '.' is left to a later call, for
+-- has a letter per candidate, then one per candidate. '=': this is the SHA-1 of a string; ':': this is the length of
+-- what DUMP answered, a colon, and its last 8 bytes, which hold a checksum of it. A candidate whose value is another one
+-- by now is spared; of one with 'f' nothing could be saved, so it fails; and one with '.' is left to a later call, for
 -- which '.' stands in the ledger.
 --
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
@@ -22,7 +22,7 @@
 --
 -- First everything is looked at, then the ledger is written, which only the first call can, and then there is an
 -- effect. Calls of this script are most of what deleting costs a server, hence no functions and few commands in it;
--- and no new strings of the size of values, of which Redis hashes every byte.
+-- and no more strings of the size of values than that: Redis hashes every byte of each, which takes as long as SHA-1.
 local call, mode, ledger = redis.call, ARGV[1], KEYS[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -59,7 +59,8 @@ if acts then
     if kind and (letter == 'd' or letter == 's') then
       local held
       if kind == '=' then
-        held = redis.pcall('GET', key)
+        local text = redis.pcall('GET', key)
+        held = type(text) == 'string' and redis.sha1hex(text)
       else
         local value = call('DUMP', key)
         held = value and #value .. ':' .. string.sub(value, -8)

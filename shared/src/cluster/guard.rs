@@ -5,10 +5,8 @@ mod judge;
 mod means;
 mod transactions;
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use redis::Value;
+use sha1::{Digest, Sha1};
 use tokio::time::Instant;
 
 use self::judge::Order;
@@ -24,6 +22,9 @@ use crate::pace::Breaks;
 use crate::slot::tag_for;
 
 const SCRIPT: &str = include_str!("guard.lua");
+
+/// How scripts write a SHA-1.
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What a run does with candidates that still qualify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +63,8 @@ pub enum Mode {
 /// What is known of one candidate that is only deleted if it has been saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seal {
-    /// It is this string, which was saved; only this one is deleted.
-    Text(Arc<[u8]>),
+    /// It is a string with this SHA-1, which was saved; only that string is deleted.
+    Text([u8; 20]),
     /// Its value was saved; only that value is deleted.
     Value {
         /// Bytes that DUMP answered.
@@ -80,6 +81,12 @@ pub enum Seal {
 }
 
 impl Seal {
+    /// The seal of a key that holds the string `text`. SHA-1 is what servers offer to scripts.
+    #[must_use]
+    pub fn of_text(text: &[u8]) -> Self {
+        Self::Text(Sha1::digest(text).into())
+    }
+
     /// The seal of a key of which DUMP answered `value`.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
@@ -95,21 +102,27 @@ impl Seal {
     /// Whether `value`, which that command answered, is what was saved.
     fn fits(&self, value: &[u8]) -> bool {
         match self {
-            Self::Text(text) => **text == *value,
+            Self::Text(_) => Self::of_text(value) == *self,
             Self::Value { .. } => Self::of(value) == *self,
             Self::Absent | Self::Unsaved | Self::Later => false,
         }
     }
 
     /// How the script is told: a letter, and what belongs to it.
-    fn argument(&self) -> (u8, Cow<'_, [u8]>) {
+    fn argument(&self) -> (u8, Vec<u8>) {
         match self {
-            Self::Text(text) => (b'=', Cow::Borrowed(text)),
-            Self::Value { bytes, tail } => (b':', [bytes.to_string().as_bytes(), b":", tail].concat().into()),
+            Self::Text(digest) => (
+                b'=',
+                digest
+                    .iter()
+                    .flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]])
+                    .collect(),
+            ),
+            Self::Value { bytes, tail } => (b':', [bytes.to_string().as_bytes(), b":", tail].concat()),
             // No value has this length.
-            Self::Absent => (b':', Cow::Borrowed(b"0:")),
-            Self::Unsaved => (b'f', Cow::default()),
-            Self::Later => (b'.', Cow::default()),
+            Self::Absent => (b':', b"0:".to_vec()),
+            Self::Unsaved => (b'f', Vec::new()),
+            Self::Later => (b'.', Vec::new()),
         }
     }
 }
@@ -241,7 +254,7 @@ fn add_call(
     if seals.is_some() {
         word.insert_str(0, "saved:");
     }
-    let seals: Option<(Vec<u8>, Vec<_>)> = seals.map(|seals| seals.iter().map(Seal::argument).unzip());
+    let seals: Option<(Vec<u8>, Vec<Vec<u8>>)> = seals.map(|seals| seals.iter().map(Seal::argument).unzip());
     let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
     let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
     args.extend(group.keys.iter().map(|key| key.as_bytes()));
@@ -249,7 +262,7 @@ fn add_call(
     args.extend(more.iter().map(String::as_bytes));
     if let Some((kinds, seals)) = &seals {
         args.push(kinds);
-        args.extend(seals.iter().map(|seal| &**seal));
+        args.extend(seals.iter().map(Vec::as_slice));
     }
     batch.add(&args);
 }

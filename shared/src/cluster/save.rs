@@ -1,5 +1,6 @@
-//! What keys hold, read so that it can be put back. Small strings are read as they are (GETRANGE), which costs a server
-//! much less than packing them (DUMP); of everything else MEMORY USAGE says whether it is small enough for DUMP.
+//! What keys hold, read so that it can be put back. Strings are read as they are, which costs a server much less than
+//! packing them (DUMP): small ones at first sight (GETRANGE). Of everything else MEMORY USAGE says first whether it is
+//! small enough.
 
 use redis::Value;
 
@@ -20,13 +21,25 @@ pub struct Held {
     pub seal: Seal,
 }
 
+impl Held {
+    /// A string.
+    fn text(text: &[u8]) -> Self {
+        Self { value: packed_string(text), seal: Seal::of_text(text) }
+    }
+}
+
 /// What a first look at a key found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A string of at most [`BACKUP_TEXT_MAX`] bytes.
     Text(Held),
-    /// Something else, which takes about so many bytes: the server weighs a few members of a large value.
-    Other(u64),
+    /// Something else.
+    Other {
+        /// What it takes, about: the server weighs a few members of a large value.
+        bytes: u64,
+        /// Whether it is a string.
+        text: bool,
+    },
     /// Nothing.
     Gone,
 }
@@ -37,7 +50,7 @@ impl Found {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Text(held) => held.value.len() as u64,
-            Self::Other(bytes) => *bytes,
+            Self::Other { bytes, .. } => *bytes,
             Self::Gone => 0,
         }
     }
@@ -53,63 +66,69 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
     }
     let (mut found, mut lookups, mut others) = (Vec::new(), Lookups::default(), Vec::new());
     for (at, reply) in conn.batch(batch).await?.into_iter().enumerate() {
+        found.push(Found::Gone);
         match reply {
-            Value::BulkString(text) if !text.is_empty() && text.len() as u64 <= BACKUP_TEXT_MAX => {
+            Value::BulkString(text) if text.is_empty() => others.push((at, Other::Empty)),
+            Value::BulkString(text) if text.len() as u64 > BACKUP_TEXT_MAX => others.push((at, Other::Text)),
+            Value::BulkString(text) => {
                 lookups.hits += 1;
-                let value = packed_string(&text);
-                found.push(Found::Text(Held { value, seal: Seal::Text(text.into()) }));
+                found[at] = Found::Text(Held::text(&text));
             }
-            // An empty one means an empty string, or no key.
-            Value::BulkString(text) => others.push((at, text.is_empty())),
-            reply if is_no_string(conn, &reply) => others.push((at, false)),
+            reply if is_no_string(conn, &reply) => others.push((at, Other::NoText)),
             reply => return Err(refused(conn, &reply, "GETRANGE")),
         }
-        found.resize(at + 1, Found::Gone);
-    }
-    if others.is_empty() {
-        return Ok((found, lookups));
     }
     let mut batch = Batch::new();
     for (at, _) in &others {
         batch.add(&[b"MEMORY", b"USAGE", keys[*at].as_bytes()]);
     }
-    for ((at, empty), reply) in others.into_iter().zip(conn.batch(batch).await?) {
-        // It takes no look-up itself.
-        match reply {
-            Value::Int(bytes) => found[at] = Found::Other(bytes.unsigned_abs()),
-            Value::Nil if empty => {
-                lookups.misses += 1;
-                continue;
+    // This takes no look-ups.
+    for ((at, other), reply) in others.into_iter().zip(conn.batch(batch).await?) {
+        let there = match reply {
+            Value::Int(bytes) => {
+                found[at] = Found::Other { bytes: bytes.unsigned_abs(), text: other != Other::NoText };
+                true
             }
-            Value::Nil => {}
+            Value::Nil => other != Other::Empty,
             reply => return Err(refused(conn, &reply, "MEMORY USAGE")),
-        }
-        lookups.hits += 1;
+        };
+        *(if there { &mut lookups.hits } else { &mut lookups.misses }) += 1;
     }
     Ok((found, lookups))
 }
 
-/// What each of `keys` holds, whatever it is, and the look-ups that this took. `None` for a key that is gone.
-pub async fn values(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Option<Held>>, Lookups), Fault> {
+/// What GETRANGE tells of a key that holds no small string.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Other {
+    /// An empty string, or no key.
+    Empty,
+    /// A string.
+    Text,
+    /// Something else.
+    NoText,
+}
+
+/// What each of `keys` holds, of which it was found whether that is a string, and the look-ups that this took. `None` for
+/// a key that is gone, or holds something else by now.
+pub async fn values(conn: &Conn, keys: &[(&Key, bool)]) -> Result<(Vec<Option<Held>>, Lookups), Fault> {
+    let command = |text: bool| if text { "GET" } else { "DUMP" };
     let mut batch = Batch::new();
-    for key in keys {
-        batch.add(&[b"DUMP", key.as_bytes()]);
+    for (key, text) in keys {
+        batch.add(&[command(*text).as_bytes(), key.as_bytes()]);
     }
-    let mut lookups = Lookups::default();
-    let held = |reply| match reply {
-        Value::BulkString(value) => {
-            lookups.hits += 1;
-            let seal = Seal::of(&value);
-            Ok(Some(Held { value, seal }))
-        }
-        Value::Nil => {
-            lookups.misses += 1;
-            Ok(None)
-        }
-        reply => Err(refused(conn, &reply, "DUMP")),
-    };
-    let held: Result<_, Fault> = conn.batch(batch).await?.into_iter().map(held).collect();
-    Ok((held?, lookups))
+    let (mut held, mut lookups) = (Vec::new(), Lookups::default());
+    for ((_, text), reply) in keys.iter().zip(conn.batch(batch).await?) {
+        let (there, value) = match reply {
+            Value::BulkString(value) if *text => (true, Some(Held::text(&value))),
+            Value::BulkString(value) => (true, Some(Held { seal: Seal::of(&value), value })),
+            Value::Nil => (false, None),
+            reply if is_no_string(conn, &reply) => (true, None),
+            reply => return Err(refused(conn, &reply, command(*text))),
+        };
+        *(if there { &mut lookups.hits } else { &mut lookups.misses }) += 1;
+        held.push(value);
+    }
+    Ok((held, lookups))
 }
 
 /// Whether it was answered that the key holds something else than a string.

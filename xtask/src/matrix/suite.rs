@@ -24,9 +24,8 @@ const fn part(package: &'static str, binary: &'static str, tests: &'static [&'st
 /// Deletion in both ways, whole runs in one process on single servers and clusters, with slots that move, primaries
 /// that fail and replicas that are read, backups, and the commands under least rights, without scripts, by TLS and
 /// Sentinels.
-const REDIS: [Part; 4] = [
-    part("shared", "guard", &[]),
-    part("shared", "glob_live", &[]),
+const REDIS: [Part; 3] = [
+    part("shared", "live", &["glob::", "guard::"]),
     part(
         "coordinator",
         "embedded",
@@ -56,7 +55,7 @@ const REDIS: [Part; 4] = [
 
 /// Queue and store, whole runs with several processes' roles, cancelling, faults, and who takes over.
 const NATS: [Part; 2] = [
-    part("shared", "nats", &[]),
+    part("shared", "live", &["nats::"]),
     part("coordinator", "over_nats", &["aggressive::", "cancel::", "faults::", "takeover::", "twice::"]),
 ];
 

@@ -1,5 +1,4 @@
 //! Windows over samples: own look-ups, runs side by side, resets, restarts, failovers, counters of applications.
-#![cfg(test)]
 
 use reporter::hit_rate::Samples;
 use shared::ids::{Alias, NodeId, RunId};

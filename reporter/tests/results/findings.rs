@@ -1,5 +1,4 @@
 //! Every recommendation and issue: facts in, the expected sentence and its evidence out, on both sides of each limit.
-#![cfg(test)]
 
 use std::collections::BTreeMap;
 

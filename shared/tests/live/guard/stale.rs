@@ -9,7 +9,7 @@ use shared::messages::{Action, Lookups, Reason, Way};
 use shared::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
 use shared::pace::Breaks;
 
-use crate::bench::Bench;
+use super::bench::Bench;
 
 const DELETE: Mode = act(Action::Delete);
 

@@ -1,9 +1,6 @@
 //! Reports as a browser shows them, on phones and desktops, light and dark: nothing is cut off, nothing is hard to
 //! read, nothing complains. Where Chromium is not installed, the test says that it is skipped. The pages and what
 //! they look like stay in Cargo's directory for temporary files, `report-pages`.
-#![cfg(test)]
-
-mod kit;
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use kit::{empty, example, hostile, huge, troubled};
+use crate::kit::{empty, example, hostile, huge, troubled};
 use reporter::page::html;
 use serde_json::{Value, json};
 use shared::result::{CleanupResult, Status};

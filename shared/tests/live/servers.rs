@@ -1,5 +1,4 @@
 //! The servers that we start ourselves: they come up, they fill up, and they never stay behind.
-#![cfg(test)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -239,7 +238,7 @@ async fn helper_that_waits_to_be_killed() {
 fn helper(server: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
+        .args(["--exact", "servers::helper_that_waits_to_be_killed", "--nocapture"])
         .env("KEYSWEEP_TEST_HELPER", server);
     command
 }
@@ -276,7 +275,7 @@ fn a_missing_binary_is_an_error_that_names_it() {
     }
 }
 
-/// `cargo test -p shared --test servers -- --ignored --nocapture soak`: how fast seeding is here.
+/// `cargo test -p shared --test live -- --ignored --nocapture soak`: how fast seeding is here.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, not a check"]
 async fn soak_seeding_rate() -> Result<(), Fault> {

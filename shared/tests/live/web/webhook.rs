@@ -13,7 +13,7 @@ use shared::metrics::{Alert, Severity};
 use shared::web::webhook::{EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, post};
 use shared::web::{Hook, Hooks, Outside, Reach, WebErrorKind};
 
-use crate::receiver::{Receiver, Reply, SECRET, Sent, check, hasty, nobody, silent};
+use super::receiver::{Receiver, Reply, SECRET, Sent, check, hasty, nobody, silent};
 
 fn notice(change: Change) -> Notice {
     let alert = Alert {

@@ -1,6 +1,5 @@
 //! Guarded deletion against live servers, by the script and by transactions: the answers are the same, asking again
 //! changes nothing, and every look-up that it takes is known.
-#![cfg(test)]
 
 /// Each of these tests is run in both ways.
 macro_rules! both_ways {

@@ -1,5 +1,4 @@
 //! Alerts over runs and samples: each is raised once, stays, and is resolved once, at the right moments.
-#![cfg(test)]
 
 use reporter::alerts::{Standing, View, conditions, judge};
 use reporter::hit_rate::Samples;

@@ -1,10 +1,7 @@
 //! Reports of all kinds of results: what they say, that they say nothing wrong of nothing, and that no text from
 //! elsewhere becomes a part of the page.
-#![cfg(test)]
 
-mod kit;
-
-use kit::{empty, example, hostile, huge, troubled};
+use crate::kit::{HOSTILE, empty, example, hostile, huge, troubled};
 use reporter::page::{html, markdown};
 use shared::result::{CleanupResult, Status};
 
@@ -155,7 +152,7 @@ fn outside_of_code(line: &str) -> String {
 
 #[test]
 fn texts_from_elsewhere_stay_texts() {
-    let page = html(&hostile(), kit::HOSTILE);
+    let page = html(&hostile(), HOSTILE);
     assert!(!page.contains("<script") && !page.contains("alert(\""), "it is escaped everywhere");
     assert!(page.matches("&#60;script&#62;").count() + page.matches("&lt;script&gt;").count() > 20);
     // Tags that are opened are closed, so no text ended one early.
@@ -166,7 +163,7 @@ fn texts_from_elsewhere_stay_texts() {
             opened.filter(|(at, _)| !page[at + open.len()..].starts_with(char::is_alphanumeric)).count();
         assert_eq!(opened, page.matches(&close).count(), "<{tag}>");
     }
-    let page = markdown(&hostile(), kit::HOSTILE);
+    let page = markdown(&hostile(), HOSTILE);
     for line in page.lines() {
         let outside = outside_of_code(line);
         assert!(

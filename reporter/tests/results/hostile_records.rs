@@ -1,5 +1,4 @@
 //! A run whose records were written by hostile hands still has a result, or none, and nobody ends for it.
-#![cfg(test)]
 
 use reporter::{Around, Fold, finish};
 use shared::glob::Pattern;
@@ -14,7 +13,7 @@ use shared::records::{Decision, Record};
 use shared::slot::SlotSet;
 use shared::wire;
 
-#[path = "../../shared/tests/hostile/mod.rs"]
+#[path = "../../../shared/tests/hostile/mod.rs"]
 mod hostile;
 
 fn spec(run: RunId) -> RunSpec {

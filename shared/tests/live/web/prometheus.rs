@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::config::Secret;
 use shared::web::{WebError, WebErrorKind, prometheus};
 
-use crate::receiver::{Receiver, Reply, SECRET, check, hasty, nobody, silent};
+use super::receiver::{Receiver, Reply, SECRET, check, hasty, nobody, silent};
 
 async fn ask(url: impl Into<String>) -> Result<Option<f64>, WebError> {
     prometheus::query(&hasty(), &Secret::new(url), "sum(hits_total{app=\"a b\"})").await

@@ -4,10 +4,10 @@ use shared::cluster::guard::{self, Act, Answer, Mode, Part, Seal, Verdict};
 use shared::cluster::save::{self, Found, Held};
 use shared::key::Key;
 use shared::limits::BACKUP_TEXT_MAX;
-use shared::messages::{Action, Reason, Way};
+use shared::messages::{Action, Lookups, Reason, Way};
 use shared::outcome::Outcome::{self, Deleted, Failed, Spared, Vanished};
 
-use crate::bench::Bench;
+use super::bench::Bench;
 
 const ACT: Act = Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None };
 
@@ -27,15 +27,18 @@ impl Bench {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
         let before = self.lookups().await;
         let (found, mut told) = save::look(&self.conn, &keys).await.unwrap();
-        let others = keys.iter().zip(&found).filter(|(_, found)| matches!(found, Found::Other(_)));
-        let others: Vec<&Key> = others.map(|(key, _)| *key).collect();
+        let others = keys.iter().zip(&found).filter_map(|(key, found)| match found {
+            Found::Other { text, .. } => Some((*key, *text)),
+            _ => None,
+        });
+        let others: Vec<(&Key, bool)> = others.collect();
         let (values, lookups) = save::values(&self.conn, &others).await.unwrap();
         told += lookups;
         assert_eq!(self.lookups_since(before).await, told);
         let mut values = values.into_iter();
         let held = found.into_iter().map(|found| match found {
             Found::Text(held) => Some(held),
-            Found::Other(_) => values.next().unwrap(),
+            Found::Other { .. } => values.next().unwrap(),
             Found::Gone => None,
         });
         held.map(|held| held.map_or(Seal::Absent, |held| held.seal)).collect()
@@ -181,21 +184,27 @@ async fn small_strings_are_told_from_all_else() {
     bench.say("RPUSH list a").await;
     let keys: Vec<&Key> = bench.group.keys.iter().collect();
     let (found, _) = save::look(&bench.conn, &keys).await.unwrap();
-    let text = |found: &Found| match found {
-        Found::Text(Held { seal: Seal::Text(text), .. }) => Some(text.to_vec()),
-        _ => None,
-    };
-    let texts: Vec<Option<Vec<u8>>> = found.iter().map(text).collect();
-    let expected = [
-        Some(small.into_bytes()),
-        None,
-        Some(b"12345".to_vec()),
-        None,
-        None,
-        None,
-        Some(b"\xff\x00".to_vec()),
-    ];
-    assert_eq!(texts, expected);
-    assert!(matches!(found[1], Found::Other(bytes) if bytes > BACKUP_TEXT_MAX), "{:?}", found[1]);
+    let seals: Vec<Option<Seal>> = found
+        .iter()
+        .map(|found| match found {
+            Found::Text(Held { seal, .. }) => Some(seal.clone()),
+            _ => None,
+        })
+        .collect();
+    let of = |text: &[u8]| Some(Seal::of_text(text));
+    let expected = [of(small.as_bytes()), None, of(b"12345"), None, None, None, of(b"\xff\x00")];
+    assert_eq!(seals, expected);
+    let others = [(1, true), (3, true), (5, false)];
+    for (at, is_text) in others {
+        let Found::Other { text, .. } = found[at] else { panic!("{at}: {:?}", found[at]) };
+        assert_eq!(text, is_text, "{at}");
+    }
     assert_eq!(found[4], Found::Gone);
+    // What was retyped in between is not what was found.
+    bench.say("DEL large").await;
+    bench.say("RPUSH large a").await;
+    let keys = others.map(|(at, text)| (keys[at], text));
+    let (values, lookups) = save::values(&bench.conn, &keys).await.unwrap();
+    assert!(values[0].is_none() && values[1].is_some() && values[2].is_some());
+    assert_eq!(lookups, Lookups { hits: 3, misses: 0 });
 }

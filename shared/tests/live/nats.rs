@@ -1,6 +1,5 @@
 //! The contract suites of queue and store against a real nats-server, and what only a server can do: restart,
 //! differ from what we need, refuse.
-#![cfg(test)]
 
 use std::time::Duration;
 

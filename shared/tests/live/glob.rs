@@ -1,6 +1,5 @@
 //! Compares [`shared::glob`] with the answers of a real redis-server to random patterns. The server is
 //! the `redis-server` on the path, so another version can be tried by putting it first there.
-#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};

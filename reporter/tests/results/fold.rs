@@ -1,6 +1,5 @@
 //! The fold: neither the order of records nor their repetition matters (invariant 3), every total adds up
 //! (invariant 4), and nothing counts as complete or covered that is not (invariant 1).
-#![cfg(test)]
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,4 @@
 //! Reports in a directory: both pages are there, whole, and the newest hundred remain.
-#![cfg(test)]
-
-mod kit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +24,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn both_pages_are_written_where_the_path_says() {
     let directory = empty_directory("reports-both");
-    let result = kit::example();
+    let result = crate::kit::example();
     let path = write(&directory, &result, "PermissionCacheCleanup").expect("it is written");
     let folder = directory.join("permission-cache-cleanup");
     assert_eq!(path, folder.join(format!("{}.html", result.run_id)));
@@ -50,7 +47,7 @@ fn the_newest_hundred_remain_and_strangers_stay() {
         fs::write(folder.join(format!("{run}.md")), "old").expect("a file");
     }
     fs::write(folder.join(format!("{}.html.4711.part", old[0])), "torn").expect("a file");
-    let mut result = kit::example();
+    let mut result = crate::kit::example();
     result.run_id = RunId::new();
     write(&directory, &result, "Cleanup").expect("it is written");
     let names = names(&folder);
@@ -67,7 +64,8 @@ fn an_error_names_the_path() {
     let directory = empty_directory("reports-barred");
     fs::create_dir_all(directory.parent().expect("a parent")).expect("a directory");
     fs::write(&directory, "a file where the directory should be").expect("a file");
-    let error = write(&directory, &kit::example(), "Cleanup").expect_err("it cannot be written").to_string();
+    let error =
+        write(&directory, &crate::kit::example(), "Cleanup").expect_err("it cannot be written").to_string();
     assert!(error.contains("failed to write the report to `") && error.contains("reports-barred"), "{error}");
     fs::remove_file(directory).expect("it goes");
 }

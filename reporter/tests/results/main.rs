@@ -1,0 +1,12 @@
+//! What the reporter makes of outcomes: results, recommendations, alerts and pages.
+#![cfg(test)]
+
+mod alerts;
+mod findings;
+mod fold;
+mod hit_rate;
+mod hostile_records;
+mod kit;
+mod page;
+mod page_in_chromium;
+mod report_file;
