@@ -135,7 +135,11 @@ pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lo
     let (mut missing, mut lookups) = (Vec::new(), Lookups::default());
     for (question, reply) in questions.into_iter().zip(conn.batch(batch).await?) {
         // A key that is not there is a miss; the other commands look nothing up.
-        lookups.misses += u64::from(matches!(reply, Value::Nil | Value::Int(-2)) && question.looks_up());
+        let nothing = match &reply {
+            Value::BulkString(text) => text.is_empty(),
+            reply => matches!(reply, Value::Nil | Value::Int(-2)),
+        };
+        lookups.misses += u64::from(nothing && question.looks_up());
         let Some(fault) = conn.fault(&reply) else { continue };
         // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
         match fault.kind {
