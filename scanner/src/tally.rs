@@ -1,14 +1,16 @@
 //! What a task has counted and selected so far, slot by slot: a slot that turns out to have moved is dropped
 //! as if it had never been looked at. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{BTreeMap, HashMap};
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use shared::cluster::{Seen as Look, Ttl};
 use shared::key::{self, Key};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
 use shared::slot::SlotSet;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::select::{Fate, Selector, Stays, Verdict};
 use crate::statistics::Statistics;
@@ -179,17 +181,31 @@ impl SlotTally {
 }
 
 /// Keys seen, by a 128-bit hash: a sixth of the memory of the keys themselves. With 100,000 keys a task, two
-/// different ones meet once in 10^28 tasks.
-#[derive(Default)]
+/// different ones meet once in 10^28 tasks; nobody can choose keys that meet, because nobody knows the seed.
 struct Seen {
-    hashes: HashSet<u128>,
-    halves: (RandomState, RandomState),
+    /// Found by their lower halves: to hash them again would take longer than all else that is done with a key.
+    hashes: HashTable<u128>,
+    seed: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { hashes: HashTable::new(), seed: fastrand::u64(..) }
+    }
 }
 
 impl Seen {
     fn first_time(&mut self, key: &[u8]) -> bool {
-        let (low, high) = (self.halves.0.hash_one(key), self.halves.1.hash_one(key));
-        self.hashes.insert(u128::from(high) << 64 | u128::from(low))
+        let hash = xxh3_128_with_seed(key, self.seed);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let low = |hash: &u128| *hash as u64;
+        match self.hashes.entry(low(&hash), |other| *other == hash, low) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(hash);
+                true
+            }
+        }
     }
 }
 
