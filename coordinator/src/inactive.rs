@@ -95,6 +95,12 @@ pub enum OrderError {
         /// As possible.
         max: u64,
     },
+    /// Saving a key is a use of it.
+    #[error(
+        "`backup` is set, and `activity` is `idletime`: to save a key counts as a use of it, so none would be idle any \
+         more; leave out one of them, or `aggressiveCleanup`"
+    )]
+    IdleSaved,
     /// Not a number of days.
     #[error("`inactivityThresholdDays` is `{0}`; it takes a whole number from 1 to {DAYS_MAX}")]
     Days(u32),
@@ -208,6 +214,10 @@ mod tests {
         check(&[ON, idle, ("--inactivity-days", "195")], &["`inactivityThresholdDays`", "194 days"]);
         assert!(options(&[ON, idle, ("--inactivity-days", "194")]).is_ok());
         assert!(options(&[idle, ("--inactivity-days", "195")]).unwrap().inactive.is_none());
+        let backup = ("--backup", "/backups");
+        check(&[ON, idle, backup], &["`backup`", "`idletime`"]);
+        assert!(options(&[idle, backup]).is_ok() && options(&[ON, ZSET, IDENTITY, backup]).is_ok());
+        assert!(options(&[ON, idle, backup, ("--action", "report")]).is_ok(), "nothing is saved");
         let order = options(&[ZSET, IDENTITY]).unwrap().inactive.unwrap();
         assert!(order.clone().after_days(0).is_err() && order.after_days(36_501).is_err());
     }

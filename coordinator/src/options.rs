@@ -13,7 +13,7 @@ use shared::messages::{Action, Application, Attempt, BackupOrder, HitRateSource,
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
-use crate::inactive::{InactiveOrder, OrderError};
+use crate::inactive::{ActivitySource, InactiveOrder, OrderError};
 use crate::whoami::myself;
 
 /// Everything that one run needs to know.
@@ -116,7 +116,7 @@ impl Options {
             inactive: None,
         };
         let access = access(&settings.redis, settings.db.value)?;
-        Ok(Self {
+        let options = Self {
             job: settings.job.value.clone(),
             display_name: settings.display_name.value.clone(),
             alias: settings.alias.value.clone(),
@@ -142,7 +142,16 @@ impl Options {
             pace: pace(settings),
             read_from: read_from(settings),
             backup: settings.backup.value.clone().map(|place| (place, settings.backup_value_max.value)),
-        })
+        };
+        options.check()?;
+        Ok(options)
+    }
+
+    /// # Errors
+    /// When what they ask for cannot be done together.
+    pub fn check(&self) -> Result<(), OrderError> {
+        let idle = self.looks_for_inactive().is_some_and(|order| order.source == ActivitySource::IdleTime);
+        if idle && self.backup_order().is_some() { Err(OrderError::IdleSaved) } else { Ok(()) }
     }
 
     /// What a run is told of its backup; `None` where nothing is saved, because nothing is asked for or deleted.

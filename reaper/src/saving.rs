@@ -106,7 +106,7 @@ impl<'a> Saving<'a> {
             let Some((found, lookups)) = asked.await? else { return Ok(None) };
             seals.told.lookups += lookups;
             let found: Vec<_> = window.iter().copied().zip(found).collect();
-            for part in parts(found) {
+            for part in self.parts(found) {
                 let wanted =
                     part.iter().filter_map(|(candidate, found)| Some((key(candidate), self.wants(found)?)));
                 let keys: Vec<(&Key, bool)> = wanted.collect();
@@ -134,6 +134,26 @@ impl<'a> Saving<'a> {
             Found::Other { bytes, text } if *bytes <= self.order.value_bytes_max => Some(*text),
             _ => None,
         }
+    }
+
+    /// `found` in pieces whose values one write asks for.
+    fn parts<'c>(&self, found: Vec<(Candidate<'c>, Found)>) -> Vec<Vec<(Candidate<'c>, Found)>> {
+        let mut parts: Vec<Vec<_>> = Vec::new();
+        let mut bytes = 0;
+        for (candidate, found) in found {
+            let more = if self.wants(&found).is_some() { found.bytes() } else { 0 };
+            match parts.last_mut() {
+                Some(part) if more == 0 || bytes + more <= BACKUP_WRITE_BYTES => {
+                    bytes += more;
+                    part.push((candidate, found));
+                }
+                _ => {
+                    bytes = more;
+                    parts.push(vec![(candidate, found)]);
+                }
+            }
+        }
+        parts
     }
 
     /// Asks the node when it is our turn. `None`: the run is to stop.
@@ -235,26 +255,6 @@ impl<'a> Saving<'a> {
 
 fn key<'a>((_, group, index): &Candidate<'a>) -> &'a Key {
     &group.keys[*index]
-}
-
-/// `found` in pieces whose values one write asks for.
-fn parts(found: Vec<(Candidate<'_>, Found)>) -> Vec<Vec<(Candidate<'_>, Found)>> {
-    let mut parts: Vec<Vec<_>> = Vec::new();
-    let mut bytes = 0;
-    for (candidate, found) in found {
-        let more = found.bytes();
-        match parts.last_mut() {
-            Some(part) if bytes + more <= BACKUP_WRITE_BYTES => {
-                bytes += more;
-                part.push((candidate, found));
-            }
-            _ => {
-                bytes = more;
-                parts.push(vec![(candidate, found)]);
-            }
-        }
-    }
-    parts
 }
 
 fn header(spec: &RunSpec, batch: &ReapBatch) -> Header {

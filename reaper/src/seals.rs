@@ -42,7 +42,7 @@ impl Told {
 }
 
 impl Seals {
-    /// Adds the next candidate of group `number`, which takes `bytes` as the server weighs it. A script call compares
+    /// Adds the next candidate of group `number`, which takes about `bytes`. A script call compares
     /// no more than [`BACKUP_WRITE_BYTES`], because nobody else is served meanwhile.
     pub(crate) fn add(&mut self, number: usize, seal: Seal, bytes: u64) {
         let group = self.groups.entry(number).or_default();

@@ -181,7 +181,8 @@ impl SlotTally {
 }
 
 /// Keys seen, by a 128-bit hash: a sixth of the memory of the keys themselves. With 100,000 keys a task, two
-/// different ones meet once in 10^28 tasks; nobody can choose keys that meet, because nobody knows the seed.
+/// different ones meet once in 10^28 tasks. XXH3 does not promise that against who chooses keys; two that meet leave one
+/// of them uncounted, and in place.
 struct Seen {
     /// Found by their lower halves: to hash them again would take longer than all else that is done with a key.
     hashes: HashTable<u128>,

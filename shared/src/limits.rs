@@ -352,11 +352,10 @@ pub const REPLICA_DOWN: Duration = Duration::from_secs(10);
 pub const REPLICAS_MAX: usize = 16;
 
 /// The largest value that is saved before its key is deleted, if nobody sets another limit, as the table of settings
-/// writes it, in bytes: DUMP keeps a server busy for as long as it takes to copy the value.
+/// writes it, in bytes: reading and comparing it keep a server busy.
 pub const BACKUP_VALUE_MAX: &str = "4194304";
 
-/// Bytes of values, as the server weighs them, that are asked for in one write, or compared in one script call, unless
-/// it is a single value.
+/// Bytes of values, about, that are asked for in one write, or compared in one script call, unless it is a single value.
 pub const BACKUP_WRITE_BYTES: u64 = 1 << 20;
 
 /// The largest string that is read at first sight, before anything is known of its size, in bytes.

@@ -205,6 +205,7 @@ fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
                    `aggressiveCleanup` out";
         return refused(400, why);
     }
+    options.check().map_err(|e| Refusal { code: 400, why: e.to_string() })?;
     if let Some(keys) = request.scan_batch_size {
         if !(1..=10_000).contains(&keys) {
             let why = format!("`scanBatchSize` is `{keys}`; it takes a whole number from 1 to 10000");
@@ -271,5 +272,7 @@ mod tests {
         check(&on, r#"{"inactivityThresholdDays": 0}"#, Err("inactivityThresholdDays"));
         check(&[], r#"{"aggressiveCleanup": true}"#, Err("`activity`"));
         check(&[], "{}", Ok(None));
+        let saved = [("--activity", "idletime"), ("--backup", "/backups")];
+        check(&saved, r#"{"aggressiveCleanup": true}"#, Err("`backup`"));
     }
 }

@@ -171,3 +171,22 @@ async fn of_several_runs_the_newest_value_comes_back_and_what_expired_does_not()
     let value = conn.words("GET permissions:a:x").await.unwrap();
     assert_eq!(value, Reply::BulkString(b"new".to_vec()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_string_above_a_small_limit_stays() {
+    let (server, folder) = (kit::standalone().await, Folder::new());
+    let mut options = backup::saving(kit::options(vec![server.url()]), &folder);
+    options.max_delete_percent = 100;
+    options.backup.as_mut().unwrap().1 = 1_024;
+    let conn = server.conn().await.unwrap();
+    for (key, bytes) in [("large", 2_000), ("small", 20), ("empty", 0)] {
+        let value = "x".repeat(bytes);
+        conn.command(&[b"SET", format!("permissions:{key}").as_bytes(), value.as_bytes()]).await.unwrap();
+    }
+    let before = contents(&options.access).await;
+    let result = kit::run(&options).await;
+    assert_eq!((result.status, result.cleaned_keys, result.accounting.failed), (Status::Partial, 2, 1));
+    assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (0, 0));
+    assert_eq!(restore(&backup::order(&options, &folder)).await.restored, 2);
+    assert_eq!(differences(&before, &contents(&options.access).await), Vec::<String>::new());
+}

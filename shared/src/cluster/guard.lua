@@ -11,18 +11,18 @@
 -- ARGV[5]   and those used within so many seconds, unless this is ''
 -- ARGV[6..] and those that do not expire at this moment each
 --
--- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments say what: first one that
--- has a letter per candidate, then one per candidate. '=': this is the SHA-1 of a string; ':': this is the length of
--- what DUMP answered, a colon, and its last 8 bytes, which hold a checksum of it. A candidate whose value is another one
--- by now is spared; of one with 'f' nothing could be saved, so it fails; and one with '.' is left to a later call, for
--- which '.' stands in the ledger.
+-- 'saved:' before 'delete' or 'inactive': what is deleted has been saved. The last arguments say what: a string with a
+-- letter for each candidate, and then one argument for each. With '=' that is the SHA-1 of a string; with ':' the length
+-- of what DUMP answered, a colon, and its last 8 bytes, which hold a checksum of it. A candidate whose value is another
+-- one by now is spared; of one with 'f' nothing could be saved, so it fails; and one with '.' is left to a later call,
+-- for which '.' stands in the ledger.
 --
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
 -- that died half-way ''. Look-ups are counted by the server as `lookups` in guard.rs says.
 --
 -- First everything is looked at, then the ledger is written, which only the first call can, and then there is an
--- effect. Calls of this script are most of what deleting costs a server, hence no functions and few commands in it;
--- and no more strings of the size of values than that: Redis hashes every byte of each, which takes as long as SHA-1.
+-- effect. Calls of this script are most of what deleting costs a server, hence no functions and few commands in it,
+-- and no copies of values: Redis hashes every byte of a string that a script makes, which takes as long as its SHA-1.
 local call, mode, ledger = redis.call, ARGV[1], KEYS[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

@@ -1,6 +1,6 @@
 //! What keys hold, read so that it can be put back. Strings are read as they are, which costs a server much less than
-//! packing them (DUMP): small ones at first sight (GETRANGE). Of everything else MEMORY USAGE says first whether it is
-//! small enough.
+//! packing them (DUMP): small ones at first sight (GETRANGE, which answers the same of an empty string and of no key).
+//! Of everything else MEMORY USAGE says first whether it is small enough.
 
 use redis::Value;
 
@@ -79,20 +79,31 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
         }
     }
     let mut batch = Batch::new();
-    for (at, _) in &others {
-        batch.add(&[b"MEMORY", b"USAGE", keys[*at].as_bytes()]);
+    for (at, other) in &others {
+        batch.add(&[other.asked_with(), &[keys[*at].as_bytes()]].concat());
     }
-    // This takes no look-ups.
     for ((at, other), reply) in others.into_iter().zip(conn.batch(batch).await?) {
-        let there = match reply {
-            Value::Int(bytes) => {
-                found[at] = Found::Other { bytes: bytes.unsigned_abs(), text: other != Other::NoText };
-                true
+        let (hits, misses) = match (other, reply) {
+            // MEMORY USAGE takes no look-up itself.
+            (Other::Text | Other::NoText, Value::Int(bytes)) => {
+                found[at] = Found::Other { bytes: bytes.unsigned_abs(), text: other == Other::Text };
+                (1, 0)
             }
-            Value::Nil => other != Other::Empty,
-            reply => return Err(refused(conn, &reply, "MEMORY USAGE")),
+            (Other::Text | Other::NoText, Value::Nil) => (1, 0),
+            (Other::Empty, Value::BulkString(text)) if text.is_empty() => {
+                found[at] = Found::Text(Held::text(&text));
+                (2, 0)
+            }
+            (Other::Empty, Value::Nil) => (0, 2),
+            // Written in between: it is not what was found.
+            (Other::Empty, Value::BulkString(_)) => (1, 1),
+            (Other::Empty, reply) if is_no_string(conn, &reply) => (1, 1),
+            (other, reply) => {
+                let command = String::from_utf8_lossy(other.asked_with()[0]);
+                return Err(refused(conn, &reply, &command));
+            }
         };
-        *(if there { &mut lookups.hits } else { &mut lookups.misses }) += 1;
+        lookups += Lookups { hits, misses };
     }
     Ok((found, lookups))
 }
@@ -106,6 +117,16 @@ enum Other {
     Text,
     /// Something else.
     NoText,
+}
+
+impl Other {
+    /// The command that tells more, without the key.
+    fn asked_with(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Empty => &[b"GET"],
+            Self::Text | Self::NoText => &[b"MEMORY", b"USAGE"],
+        }
+    }
 }
 
 /// What each of `keys` holds, of which it was found whether that is a string, and the look-ups that this took. `None` for

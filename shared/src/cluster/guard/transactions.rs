@@ -283,8 +283,11 @@ impl<'a> Work<'a> {
             let saved = match self.seal(*index) {
                 None => true,
                 Some(seal) => {
-                    asked += 1;
-                    match replies.next() {
+                    let reply = replies.next();
+                    // It may be gone since it was asked for its expiry.
+                    let gone = reply == Some(Value::Nil);
+                    *(if gone { &mut self.made.misses } else { &mut self.made.hits }) += 1;
+                    match reply {
                         Some(Value::BulkString(value)) => seal.fits(&value),
                         Some(Value::Nil) => false,
                         Some(other) if is_no_string(self.conn, &other) => false,

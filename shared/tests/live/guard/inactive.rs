@@ -1,11 +1,11 @@
 //! Keys of inactive users: they go only if they are as they were seen to be.
 
-use shared::cluster::guard::{self, Act, Answer, Means, Mode, Part, Verdict, Window};
+use shared::cluster::guard::{self, Act, Answer, Means, Mode, Part, Seal, Verdict, Window};
 use shared::cluster::{Conn, Reply, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
 use shared::messages::{Action, Group, Lookups, Reason, Way};
-use shared::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
+use shared::outcome::Outcome::{self, Deleted, Failed, Spared, Unreached, Vanished};
 use shared::servers::Server;
 
 both_ways! {
@@ -14,6 +14,7 @@ both_ways! {
     a_key_that_was_used_meanwhile_is_spared,
     a_server_that_does_not_know_idle_times_spares_all,
     as_many_as_one_call_may_have,
+    what_was_saved_goes_only_if_it_is_still_that,
 }
 
 /// A server that is ready for one of them.
@@ -50,14 +51,24 @@ impl Bench {
 
     /// The outcomes, and the look-ups beyond those that they tell of.
     async fn answer_in(&self, window: Window, mode: Mode, keys: &[(&str, u64)]) -> (Vec<Outcome>, Lookups) {
+        self.answer_to(window, mode, keys, None).await
+    }
+
+    async fn answer_to(
+        &self,
+        window: Window,
+        mode: Mode,
+        keys: &[(&str, u64)],
+        seals: Option<&[Seal]>,
+    ) -> (Vec<Outcome>, Lookups) {
         let group = Group {
             slot: 0,
             reason: Reason::Inactive,
             keys: keys.iter().map(|(key, _)| Key::new(key.as_bytes())).collect(),
             expires_at_ms: keys.iter().map(|(_, at)| *at).collect(),
         };
-        let answers =
-            self.means.call(&self.conn, (window, mode), &[Part::from(&(0, &group))], false).await.unwrap();
+        let part = Part { seals, ..Part::from(&(0, &group)) };
+        let answers = self.means.call(&self.conn, (window, mode), &[part], false).await.unwrap();
         let Answer { verdict, beyond } = answers.into_iter().next().unwrap().unwrap();
         match verdict {
             Verdict::Outcomes(outcomes) => (outcomes, beyond),
@@ -193,4 +204,31 @@ async fn as_many_as_one_call_may_have(way: Way) {
     let keys: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), at)).collect();
     assert_eq!(bench.call(act(Action::Delete, None), &keys).await, [Deleted; 1_000]);
     assert_eq!(bench.conn.words("DBSIZE").await.unwrap(), Reply::Int(1), "only the ledger");
+}
+
+async fn what_was_saved_goes_only_if_it_is_still_that(way: Way) {
+    let bench = Bench::new(way).await;
+    let at = bench.now_ms + HOUR;
+    for key in ["same", "other", "later", "unsaved"] {
+        bench.set(key, at).await;
+    }
+    bench.conn.words("RPUSH list a").await.unwrap();
+    bench.conn.words(&format!("PEXPIREAT list {at}")).await.unwrap();
+    let Reply::BulkString(dump) = bench.conn.words("DUMP list").await.unwrap() else { panic!("no dump") };
+    let text = || Seal::of_text(b"value");
+    let seals = [text(), Seal::of_text(b"another"), text(), Seal::Unsaved, Seal::of(&dump), text()];
+    let keys = [("same", at), ("other", at), ("later", at - 1), ("unsaved", at), ("list", at), ("gone", at)];
+    let (act, before) = (act(Action::Delete, None), bench.lookups().await);
+    let (outcomes, beyond) = bench.answer_to(bench.window(), Mode::Act(act), &keys, Some(&seals)).await;
+    assert_eq!(outcomes, [Deleted, Spared, Spared, Failed, Deleted, Vanished]);
+    let after = bench.lookups().await;
+    let mut told = guard::lookups(Reason::Inactive, false, true, &outcomes);
+    told += beyond;
+    let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
+    assert_eq!(counted, told);
+    for (key, there) in
+        [("same", false), ("other", true), ("later", true), ("unsaved", true), ("list", false)]
+    {
+        assert_eq!(bench.exists(key).await, there, "{key}");
+    }
 }

@@ -192,9 +192,9 @@ async fn small_strings_are_told_from_all_else() {
         })
         .collect();
     let of = |text: &[u8]| Some(Seal::of_text(text));
-    let expected = [of(small.as_bytes()), None, of(b"12345"), None, None, None, of(b"\xff\x00")];
+    let expected = [of(small.as_bytes()), None, of(b"12345"), of(b""), None, None, of(b"\xff\x00")];
     assert_eq!(seals, expected);
-    let others = [(1, true), (3, true), (5, false)];
+    let others = [(1, true), (5, false)];
     for (at, is_text) in others {
         let Found::Other { text, .. } = found[at] else { panic!("{at}: {:?}", found[at]) };
         assert_eq!(text, is_text, "{at}");
@@ -205,6 +205,6 @@ async fn small_strings_are_told_from_all_else() {
     bench.say("RPUSH large a").await;
     let keys = others.map(|(at, text)| (keys[at], text));
     let (values, lookups) = save::values(&bench.conn, &keys).await.unwrap();
-    assert!(values[0].is_none() && values[1].is_some() && values[2].is_some());
-    assert_eq!(lookups, Lookups { hits: 3, misses: 0 });
+    assert!(values[0].is_none() && values[1].is_some());
+    assert_eq!(lookups, Lookups { hits: 2, misses: 0 });
 }
