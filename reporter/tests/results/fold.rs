@@ -4,12 +4,10 @@
 use std::collections::BTreeMap;
 
 use reporter::{Around, Fold, finish};
-use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Action, Application, Attempt, Cancel, CancelKind, Covered, GroupReceipt, Guards, ListedBatch, Lookups,
-    Loss, Pace, PlannedNode, ReadFrom, Reason, Receipt, Rest, RestReason, Rules, RunSpec, ScanCounts,
-    ScanTask, TaskReport,
+    Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Loss, Reason, Receipt, Rest, RestReason,
+    ScanCounts, ScanTask, TaskReport,
 };
 use shared::metrics::{HitRates, Window};
 use shared::outcome::Outcome;
@@ -18,52 +16,12 @@ use shared::records::{Decision, Record};
 use shared::result::{CleanupResult, Status};
 use shared::slot::SlotSet;
 
+use crate::kit::spec;
+
 const SEEDS: u64 = 40;
 
 fn slots(first: u16, last: u16) -> SlotSet {
     (first..=last).collect()
-}
-
-fn spec(run: RunId) -> RunSpec {
-    RunSpec {
-        run,
-        job: "job".to_owned(),
-        alias: Alias::new("main"),
-        cluster: true,
-        db: 0,
-        rules: Rules {
-            patterns: vec![Pattern::new("*").unwrap()],
-            protect: Vec::new(),
-            sources: Vec::new(),
-            action: Action::Delete,
-            grace_ms: 0,
-            scan_batch_keys: 100,
-            delete_batch_keys: 100,
-            inactive: None,
-        },
-        dry_run: false,
-        nodes: vec![PlannedNode {
-            node: NodeId::new("n"),
-            address: "127.0.0.1:1".to_owned(),
-            slots: SlotSet::all(),
-            keys: 0,
-            process: "p".to_owned(),
-        }],
-        started_at_ms: 1_000,
-        guards: Guards::default(),
-        display_name: "Job".to_owned(),
-        started_by: "a test".to_owned(),
-        attempt: Attempt::default(),
-        activity_source: None,
-        scripts_refused: None,
-        inactive_refused: None,
-        insecure: false,
-        left_out: Vec::new(),
-        application: Application::default(),
-        pace: Pace::default(),
-        read_from: ReadFrom::default(),
-        backup: None,
-    }
 }
 
 fn task(run: RunId, slots: &SlotSet) -> ScanTask {

@@ -4,14 +4,16 @@ use reporter::{Around, Fold, finish};
 use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Action, Application, Attempt, Covered, GroupReceipt, Guards, ListedBatch, Pace, PlannedNode, ReadFrom,
-    ReadSource, Reason, Receipt, Rules, RunSpec, ScanTask, TaskReport,
+    Covered, GroupReceipt, Guards, ListedBatch, Pace, PlannedNode, ReadFrom, ReadSource, Reason, Receipt,
+    Rules, RunSpec, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
 use shared::records::{Decision, Record};
 use shared::slot::SlotSet;
 use shared::wire;
+
+use crate::kit;
 
 #[path = "../../../shared/tests/hostile/mod.rs"]
 mod hostile;
@@ -24,38 +26,15 @@ fn spec(run: RunId) -> RunSpec {
         keys: 100,
         process: "p".to_owned(),
     };
+    let spec = kit::spec(run);
     RunSpec {
-        run,
-        job: "job".to_owned(),
-        alias: Alias::new("main"),
-        cluster: true,
-        db: 0,
-        rules: Rules {
-            patterns: vec![Pattern::new("permissions:*").unwrap()],
-            protect: Vec::new(),
-            sources: Vec::new(),
-            action: Action::Delete,
-            grace_ms: 0,
-            scan_batch_keys: 100,
-            delete_batch_keys: 100,
-            inactive: None,
-        },
-        dry_run: false,
+        rules: Rules { patterns: vec![Pattern::new("permissions:*").unwrap()], ..spec.rules },
         nodes: vec![node],
         started_at_ms: 1_795_341_074_000,
         guards: Guards { deletions_max: Some(50), runtime_max_ms: None },
-        display_name: "Job".to_owned(),
-        started_by: "a test".to_owned(),
-        attempt: Attempt::default(),
-        activity_source: None,
-        inactive_refused: None,
-        application: Application::default(),
         pace: Pace { latency_budget_ms: Some(1), keys_per_s_max: None },
         read_from: ReadFrom::Replica { lag_max_ms: 5_000 },
-        insecure: false,
-        left_out: Vec::new(),
-        scripts_refused: None,
-        backup: None,
+        ..spec
     }
 }
 

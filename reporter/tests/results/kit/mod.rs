@@ -7,6 +7,7 @@
 )]
 
 mod parts;
+mod spec;
 
 use shared::messages::{Attempt, Way};
 use shared::metrics::{HitPoint, InactiveCaches, Metrics};
@@ -15,6 +16,8 @@ use shared::result::{
 };
 
 use parts::bucket;
+
+pub use spec::spec;
 
 /// A mark-up that must never be one, with all that quotes and tables stumble over.
 pub const HOSTILE: &str = r#"<script>alert("1")</script>'|`&lt;*_[x](javascript:alert(1))"#;
