@@ -2,7 +2,7 @@
 
 use scanner::sample::{Sampled, Tables, Wanted, sample};
 use scanner::{Fate, Selector, Verdict};
-use shared::cluster::{Fault, node};
+use shared::cluster::{Deployment, Fault, node};
 use shared::limits::{SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
 use shared::messages::{Lookups, PlannedNode, Reason};
 use shared::pace::Breaks;
@@ -24,16 +24,17 @@ pub(crate) struct LookedAt {
 /// Looks at a node that was met: how many keys its slots hold, and how a sample of them is. If it is to be skipped,
 /// only at the sample.
 pub(crate) async fn look_at(
-    there: &Met<'_>,
+    (deployment, there): (&Deployment, &Met<'_>),
     selector: &Selector<'_>,
     cluster: bool,
     (skip, sampled_max, breaks): (bool, u64, Breaks),
 ) -> Result<LookedAt, Fault> {
-    let Met { primary, conn, status, own, replica, source, .. } = there;
+    let Met { primary, status, own, replica, source, .. } = there;
+    let conn = deployment.conn(&primary.node).await?;
     // Those of a node that is skipped are not planned one by one.
     let slots = match skip {
         true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
-        false => node::slot_counts(conn, &primary.slots, breaks).await?,
+        false => node::slot_counts(&conn, &primary.slots, breaks).await?,
     };
     let keys = NodeKeys {
         node: primary.node.clone(),
@@ -47,7 +48,7 @@ pub(crate) async fn look_at(
     let wanted = match keys.keys {
         _ if skip => SAMPLE_KEYS_LEAST,
         keys if keys <= 2 * sampled_max => sampled_max,
-        keys => (keys / 100).max(SAMPLE_KEYS_MIN).min(sampled_max),
+        keys => (keys / 200).max(SAMPLE_KEYS_MIN).min(sampled_max),
     };
     let wanted = Wanted { keys: wanted, search: !skip, breaks };
     let mut lister = match replica {

@@ -15,7 +15,6 @@ use crate::survey::SurveyError;
 /// A node that may be used, with what it said before the first look-up of a key.
 pub(crate) struct Met<'a> {
     pub(crate) primary: &'a Primary,
-    pub(crate) conn: Conn,
     /// Samples of the hit rate begin with its counters.
     pub(crate) status: NodeStatus,
     /// Look-ups of ours since then.
@@ -67,7 +66,7 @@ pub(crate) async fn meet<'a>(
     }
     allowed(&conn, &lacking, options)?;
     let (replica, source) = source(deployment, primary, &conn, options).await?;
-    Ok(Met { primary, conn, status, own, replica, source, scripts_refused })
+    Ok(Met { primary, status, own, replica, source, scripts_refused })
 }
 
 /// The replica that is read in place of `primary`, and what there is to say of that.

@@ -227,13 +227,13 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
     let breaks = Breaks::of(&options.pace);
     let looking = met.into_iter().map(|there| {
-        let (selector, cluster) = (&selector, topology.cluster);
+        let (deployment, selector, cluster) = (&deployment, &selector, topology.cluster);
         // Where nobody's keys are looked for but those without TTL, a node without such keys has none for us.
         let status = &there.status;
         let skip =
             !options.every_key && !options.aggressive && status.keys > 0 && status.expires >= status.keys;
         async move {
-            let looked = look_at(&there, selector, cluster, (skip, sampled_max, breaks)).await;
+            let looked = look_at((deployment, &there), selector, cluster, (skip, sampled_max, breaks)).await;
             (there, skip, looked.map_err(SurveyError::from))
         }
     });

@@ -16,6 +16,9 @@ pub const TLS_PATIENCE: Duration = Duration::from_secs(1);
 /// needs, because a command that we give up on may still run.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Connections to nodes of a deployment that are kept for their next use.
+pub const CONNS_MAX: usize = 64;
+
 /// Room that is made for what a server sends before it is read, in bytes.
 pub const READ_BYTES: usize = 64 << 10;
 
@@ -160,7 +163,7 @@ pub const SAMPLE_KEYS_LEAST: u64 = 200;
 /// Nodes that the plan looks at side by side.
 pub const NODES_AT_ONCE: usize = 32;
 
-/// The same on a large node, of whose keys one in a hundred is enough, but no fewer than this.
+/// The same on a large node, of whose keys one in 200 is enough, but no fewer than this.
 pub const SAMPLE_KEYS_MIN: u64 = 2_000;
 
 /// How long a run that was told to stop may take to reach a safe point.
@@ -205,7 +208,7 @@ pub const FILE_ENTRIES_MAX: usize = 10_000;
 pub const FILE_LINES_SPARE: u64 = 200;
 
 /// Keys of a scan task whose memory is asked for, about.
-pub const TASK_SAMPLES: u64 = 400;
+pub const TASK_SAMPLES: u64 = 200;
 
 /// Matching keys of a skipped node that are looked at all the same: a share of them is off by 3.1 points at most, 19
 /// times out of 20.

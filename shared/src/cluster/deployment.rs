@@ -10,6 +10,7 @@ use super::access::Access;
 use super::conn::Conn;
 use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
+use super::pool::Pool;
 use super::replica::Replicas;
 use super::shards::{self, Shard, ShardNode};
 use crate::ids::NodeId;
@@ -73,7 +74,7 @@ pub struct Deployment {
 
 struct State {
     topology: Arc<Topology>,
-    conns: BTreeMap<NodeId, Conn>,
+    conns: Pool,
     /// Nodes that could not be reached, since when, and how: they are not tried again for a while, so that
     /// many messages for a dead node do not each wait for it.
     down: BTreeMap<NodeId, (Instant, Fault)>,
@@ -177,9 +178,9 @@ impl Deployment {
     /// A connection to `node`.
     pub async fn conn(&self, node: &NodeId) -> Result<Conn, Fault> {
         let primary = {
-            let state = self.state();
+            let mut state = self.state();
             if let Some(conn) = state.conns.get(node) {
-                return Ok(conn.clone());
+                return Ok(conn);
             }
             if let Some((since, fault)) = state.down.get(node)
                 && since.elapsed() < DOWN_TIME
@@ -261,7 +262,7 @@ async fn within<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, F
     timeout(ASK_TIMEOUT, asked).await.unwrap_or_else(|_| Err(slow()))
 }
 
-async fn explore(access: &Access, name: &str) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
+async fn explore(access: &Access, name: &str) -> Result<(Topology, Pool), Fault> {
     let mut last = Fault::new(FaultKind::Unreachable, "?", "no address given");
     for url in &access.urls {
         match explore_seed(access, url, name).await {
@@ -272,18 +273,16 @@ async fn explore(access: &Access, name: &str) -> Result<(Topology, BTreeMap<Node
     Err(last)
 }
 
-async fn explore_seed(
-    access: &Access,
-    url: &str,
-    name: &str,
-) -> Result<(Topology, BTreeMap<NodeId, Conn>), Fault> {
+async fn explore_seed(access: &Access, url: &str, name: &str) -> Result<(Topology, Pool), Fault> {
     // The topology is the same in every database, and a cluster has only the first.
     let seed = Access { db: 0, ..access.clone() }.connect_seed(url, name).await?;
     if node::status(&seed, 0).await?.cluster {
-        return Ok((cluster_topology(&seed, host_and_port(&seed).0).await?, BTreeMap::new()));
+        return Ok((cluster_topology(&seed, host_and_port(&seed).0).await?, Pool::new()));
     }
     let conn = access.connect_seed(url, name).await?;
-    Ok((standalone(&conn), BTreeMap::from([(NodeId::new(STANDALONE), conn)])))
+    let (topology, mut conns) = (standalone(&conn), Pool::new());
+    conns.insert(NodeId::new(STANDALONE), conn);
+    Ok((topology, conns))
 }
 
 fn host_and_port(conn: &Conn) -> (&str, u16) {

@@ -17,6 +17,7 @@ pub mod node;
 mod nodes_text;
 pub mod ours;
 mod parse_error;
+mod pool;
 pub mod preflight;
 pub mod replica;
 pub mod replication;

@@ -167,16 +167,8 @@ impl SlotView {
 
 /// Asks a node of a cluster for the slots it serves.
 pub async fn slot_view(conn: &Conn) -> Result<SlotView, Fault> {
-    let lines = text(conn, "CLUSTER NODES", conn.words("CLUSTER NODES").await?)?;
-    let lines = nodes_text::parse(&lines)
-        .map_err(|e| Fault::new(FaultKind::Protocol, conn.address(), e.to_string()))?;
-    let myself = lines
-        .into_iter()
-        .find(|line| line.flags.myself)
-        .ok_or_else(|| Fault::unexpected(conn.address(), "CLUSTER NODES"))?;
-    let owned = if myself.flags.master { myself.slots } else { SlotSet::new() };
-    let open = myself.open.iter().map(|open| open.slot).collect();
-    Ok(SlotView { epoch: myself.config_epoch, owned, open })
+    let said = text(conn, "CLUSTER NODES", conn.words("CLUSTER NODES").await?)?;
+    nodes_text::own_slots(&said).map_err(|e| Fault::new(FaultKind::Protocol, conn.address(), e.to_string()))
 }
 
 /// Keys in each of `slots`, in their order.
