@@ -11,7 +11,7 @@ use shared::slot::SlotSet;
 const TASK_KEYS_MIN: u64 = 10_000;
 
 /// Tasks that a node's keys are cut into if they are few, so that progress shows.
-const TASKS_PER_NODE_MIN: u64 = 8;
+const TASKS_PER_NODE_MIN: u64 = 4;
 
 /// What planning needs to know of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,7 +36,8 @@ pub(super) async fn settled(
         .name(name)
         .request_timeout(Some(ANSWER_TIMEOUT))
         .reconnect_delay_callback(|attempts| {
-            STEP * u32::try_from(attempts.min(STEPS_MAX)).unwrap_or_default()
+            // Attempts count from 1, and nothing has to be waited for before the first.
+            STEP * u32::try_from(attempts.saturating_sub(1).min(STEPS_MAX)).unwrap_or_default()
         })
         .event_callback(move |event| {
             let complaint = Arc::clone(&complaint);

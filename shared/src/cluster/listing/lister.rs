@@ -25,13 +25,20 @@ pub struct Lister {
     socket: Box<dyn Socket>,
     request: Vec<u8>,
     unread: BytesMut,
+    /// Bytes that the last window was answered.
+    answered: usize,
 }
 
 impl Lister {
     /// Connects as `dial` says, to the same database and as the same user as any connection; `name` names it.
     pub(in crate::cluster) async fn connect(dial: &Dial, name: &str) -> Result<Self, Fault> {
-        let (request, unread) = (Vec::new(), BytesMut::new());
-        let mut lister = Self { address: dial.address.clone(), socket: open(dial).await?, request, unread };
+        let mut lister = Self {
+            address: dial.address.clone(),
+            socket: open(dial).await?,
+            request: Vec::new(),
+            unread: BytesMut::new(),
+            answered: 0,
+        };
         let met = timeout(RESPONSE_TIMEOUT, lister.introduce(&dial.info, name)).await;
         met.unwrap_or_else(|_| Err(lister.lost(&"no answer in time"))).map_err(|fault| dial.blame(fault))?;
         Ok(lister)
@@ -121,11 +128,14 @@ impl Lister {
         ask: Ask,
     ) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
         self.send().await?;
+        // One window is answered about as much as the last one: room that grows piece by piece is copied each time.
+        self.unread.reserve(self.answered + READ_BYTES);
         let address = self.address.clone();
         let mut replies = Replies::new(&address, ask, looks, listings);
         while !replies.read(&self.unread)? {
             self.receive().await?;
         }
+        self.answered = replies.length();
         let bytes = self.unread.split_to(replies.length()).freeze();
         Ok(replies.finish(&bytes))
     }
