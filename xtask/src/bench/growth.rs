@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 
 use super::contenders::Contender;
 use super::contenders::launch::Launcher;
-use super::figures::{Figures, figures};
-use super::measure::Bench;
+use super::figures::{Figures, Sample, figures};
+use super::measure::{Bench, in_turn};
 
 /// What was measured with so many keys.
 pub(crate) struct Size {
@@ -43,32 +43,25 @@ pub(crate) fn sizes(list: &str) -> Result<Vec<u64>> {
 pub(crate) async fn run(bench: &Bench, sizes: &[u64], repeats: usize, args: &[String]) -> Result<Vec<Size>> {
     let mut measured = Vec::new();
     for keys in sizes {
-        let [embedded, over_nats, floor] = [Contender::Keysweep, Contender::Nats, Contender::Floor];
-        measured.push(Size {
-            keys: *keys,
-            embedded: medians(bench, embedded, *keys, repeats, args).await?,
-            over_nats: medians(bench, over_nats, *keys, repeats, args).await?,
-            floor: medians(bench, floor, *keys, repeats, args).await?,
-        });
+        let mut runs = Vec::new();
+        for contender in [Contender::Keysweep, Contender::Nats, Contender::Floor] {
+            runs.push((contender, Launcher::find(contender, &bench.programs, args)?, Vec::new()));
+        }
+        for turn in 1..=repeats {
+            let mut runs: Vec<&mut (Contender, Launcher, Vec<Sample>)> = runs.iter_mut().collect();
+            in_turn(&mut runs, turn);
+            for (contender, launcher, samples) in runs {
+                let label = contender.label();
+                eprintln!("xtask: {keys} keys, {turn}/{repeats}: {label}");
+                let sample = bench.once(*contender, launcher, *keys).await;
+                samples.push(sample.with_context(|| format!("{label} with {keys} keys"))?);
+            }
+        }
+        let mut medians = runs.iter().map(|(_, _, samples)| figures(samples, None));
+        let mut next = || medians.next().flatten().context("no run was asked for");
+        measured.push(Size { keys: *keys, embedded: next()?, over_nats: next()?, floor: next()? });
     }
     Ok(measured)
-}
-
-async fn medians(
-    bench: &Bench,
-    contender: Contender,
-    keys: u64,
-    repeats: usize,
-    args: &[String],
-) -> Result<Figures> {
-    let launcher = Launcher::find(contender, &bench.programs, args)?;
-    let mut samples = Vec::new();
-    for turn in 1..=repeats {
-        eprintln!("xtask: {keys} keys, {turn}/{repeats}: {}", contender.label());
-        let sample = bench.once(contender, &launcher, keys).await;
-        samples.push(sample.with_context(|| format!("{} with {keys} keys", contender.label()))?);
-    }
-    figures(&samples, None).context("no run was asked for")
 }
 
 #[cfg(test)]

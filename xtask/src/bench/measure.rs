@@ -58,7 +58,9 @@ impl Bench {
         // Only now, since some may just have been installed.
         let machine = Machine::look(&self.servers().await?, &self.programs);
         for turn in 1..=order.repeats {
-            for entry in &mut entries {
+            let mut entries: Vec<&mut Entry> = entries.iter_mut().collect();
+            in_turn(&mut entries, turn);
+            for entry in entries {
                 eprintln!("xtask: {turn}/{}: {}", order.repeats, entry.contender.label());
                 entry.measure(self, order.keys).await;
             }
@@ -132,6 +134,13 @@ impl Bench {
             Place::Cluster => &self.cluster,
             Place::Standalone => &self.standalone,
         }
+    }
+}
+
+/// Every other turn goes backwards, so that nobody always finds the memory of the servers as the same one left it.
+pub(crate) fn in_turn<T>(order: &mut [T], turn: usize) {
+    if turn.is_multiple_of(2) {
+        order.reverse();
     }
 }
 
