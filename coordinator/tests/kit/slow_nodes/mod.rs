@@ -46,10 +46,10 @@ impl SlowNodes {
             listeners.push(TcpListener::bind("127.0.0.1:0").await.expect("a free port"));
         }
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().expect("it is bound").port()).collect();
-        let (ports, keys) = (Arc::<[u16]>::from(ports), Keys::new(keys_per_slot));
+        let (lines, ports, keys) = (node::lines(&ports), Arc::<[u16]>::from(ports), Keys::new(keys_per_slot));
         let (mut tasks, mut started) = (JoinSet::new(), Vec::new());
         for (index, listener) in listeners.into_iter().enumerate() {
-            let node = Arc::new(Node::new(index, Arc::clone(&ports), keys, service));
+            let node = Arc::new(Node::new(index, (Arc::clone(&ports), Arc::clone(&lines)), keys, service));
             started.push(Arc::clone(&node));
             tasks.spawn(accept(listener, node));
         }

@@ -1,7 +1,6 @@
 //! One simulated node: its answers, how long they take, and what it remembers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +18,8 @@ pub struct Node {
     index: usize,
     /// The ports of all nodes, in the order of their slots.
     ports: Arc<[u16]>,
+    /// What the others say of each in CLUSTER NODES, which is asked around each task: made once.
+    lines: Arc<[String]>,
     keys: Keys,
     open: AtomicUsize,
     open_max: AtomicUsize,
@@ -65,8 +66,13 @@ impl Drop for Open<'_> {
 }
 
 impl Node {
-    /// Node `index` of those at `ports`.
-    pub fn new(index: usize, ports: Arc<[u16]>, keys: Keys, service: Service) -> Self {
+    /// Node `index` of those at `ports`, of which [`lines`] has made `lines`.
+    pub fn new(
+        index: usize,
+        (ports, lines): (Arc<[u16]>, Arc<[String]>),
+        keys: Keys,
+        service: Service,
+    ) -> Self {
         let state = State {
             service,
             busy_until: Instant::now(),
@@ -78,7 +84,7 @@ impl Node {
             refused: BTreeSet::new(),
         };
         let (open, open_max) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { index, ports, keys, open, open_max, state: Mutex::new(state) }
+        Self { index, ports, lines, keys, open, open_max, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -276,17 +282,20 @@ impl Node {
     }
 
     fn nodes(&self) -> String {
-        let mut text = String::new();
-        for (index, port) in self.ports.iter().enumerate() {
-            let (slots, myself) = (slots(index, self.ports.len()), index == self.index);
-            let (flags, epoch) = (if myself { "myself,master" } else { "master" }, index + 1);
-            let (first, last) = (slots.start, slots.end - 1);
-            let id = id(index);
-            writeln!(text, "{id} 127.0.0.1:{port}@0 {flags} - 0 0 {epoch} connected {first}-{last}")
-                .expect("texts take everything");
-        }
-        text
+        let own = self.lines[self.index].replacen(" master ", " myself,master ", 1);
+        let line = |index: usize| if index == self.index { own.as_str() } else { self.lines[index].as_str() };
+        (0..self.lines.len()).map(line).collect()
     }
+}
+
+/// See [`Node::new`].
+pub fn lines(ports: &[u16]) -> Arc<[String]> {
+    let line = |(index, port): (usize, &u16)| {
+        let (slots, id, epoch) = (slots(index, ports.len()), id(index), index + 1);
+        let (first, last) = (slots.start, slots.end - 1);
+        format!("{id} 127.0.0.1:{port}@0 master - 0 0 {epoch} connected {first}-{last}\n")
+    };
+    ports.iter().enumerate().map(line).collect()
 }
 
 /// The slots of node `index` of `nodes`.
