@@ -109,7 +109,9 @@ impl Planner {
 
     fn plain_slots(&self, node: &NodeKeys, slots: &[(u16, u64)]) -> Vec<ScanTask> {
         let all: u64 = slots.iter().map(|(_, keys)| keys).sum();
-        let task_keys = (all / TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
+        // Whole slots fill no task to the brim: without a slot more, what is left would be one more task.
+        let slot_keys = all / (slots.len() as u64).max(1);
+        let task_keys = (all.div_ceil(TASKS_PER_NODE_MIN) + slot_keys).clamp(TASK_KEYS_MIN, TASK_KEYS);
         let mut tasks = Vec::new();
         let (mut here, mut keys_here) = (Vec::new(), 0);
         for (slot, keys) in slots {
@@ -151,7 +153,7 @@ impl Planner {
 /// Into how many parts (as a power of two) a table is cut, and how many tasks share them. There are far fewer
 /// parts than buckets, which is what exact ranges need.
 fn cut(keys: u64) -> (u32, u64) {
-    let task_keys = (keys / TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
+    let task_keys = keys.div_ceil(TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
     let tasks = keys.div_ceil(task_keys).max(1).next_power_of_two();
     let wanted = (tasks * u64::from(LANES_MAX)).ilog2();
     let bits = (keys / KEYS_PER_PART_MIN).max(1).ilog2().min(wanted);
@@ -240,5 +242,17 @@ mod tests {
         let tasks = planner().slots(&node(slots, SlotListing::KeysInSlot), &SlotSet::new());
         assert!(tasks.iter().all(|task| task.keys <= TASK_KEYS));
         assert_eq!(tasks.iter().map(|task| task.keys).sum::<u64>(), 16_384 * 600);
+    }
+
+    #[test]
+    fn a_node_of_few_keys_gets_four_tasks_and_no_crumbs() {
+        for keys_per_slot in [10, 61, 70] {
+            let slots = (0..5_461).map(|slot| (slot, keys_per_slot)).collect();
+            let tasks = planner().slots(&node(slots, SlotListing::KeysInSlot), &SlotSet::new());
+            assert_eq!(tasks.len() as u64, TASKS_PER_NODE_MIN, "{keys_per_slot}");
+        }
+        for keys in [40_000, 100_001, 399_999] {
+            assert_eq!(cut(keys).1, TASKS_PER_NODE_MIN, "{keys}");
+        }
     }
 }

@@ -55,7 +55,8 @@ mod tests {
 
     use super::*;
 
-    /// From a cluster of redis-server 7.0.15 whose replica had been killed.
+    /// From a cluster of redis-server 7.0.15 whose replica had been killed; then a hostname was added that is
+    /// no flag, and a gap in the slots.
     const CAPTURED: &str = "\
 676368050199fd879908f0cb202b9bf21d1995de 127.0.0.1:17563@27563 slave,fail 6c0868928d695e8a96d843abeb43e5e01fbc6349 1795341072330 1795341071524 0 disconnected
 2904a29b1d72df3e17905daac700a09dd44fe083 127.0.0.1:17562@27562,myself master - 0 1795341075360 7 connected 8192-16383

@@ -129,7 +129,7 @@ impl Lister {
     ) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
         self.send().await?;
         // One window is answered about as much as the last one: room that grows piece by piece is copied each time.
-        self.unread.reserve(self.answered + READ_BYTES);
+        self.unread.reserve(self.answered + 2 * READ_BYTES);
         let address = self.address.clone();
         let mut replies = Replies::new(&address, ask, looks, listings);
         while !replies.read(&self.unread)? {
