@@ -45,9 +45,9 @@ pub async fn cut_off(primary: &Server) {
 /// Waits until `server` is a primary.
 pub async fn takes_over(server: &Server) {
     loop {
-        // A new connection each time: Sentinels close those of a server that they promote.
-        let conn = server.conn().await.unwrap();
-        if conn.words("ROLE").await.is_ok_and(|role| format!("{role:?}").contains("master")) {
+        // A new connection each time: Sentinels close those of a server that they promote, even one being made.
+        let role = async { server.conn().await.ok()?.words("ROLE").await.ok() }.await;
+        if role.is_some_and(|role| format!("{role:?}").contains("master")) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
