@@ -9,6 +9,7 @@ use std::time::Duration;
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
+use shared::at_once::at_once;
 use shared::backup::{BackupError, Place, Places};
 use shared::cluster::guard::{self, Ledger};
 use shared::cluster::{Deployment, Fault, FaultKind};
@@ -36,7 +37,7 @@ use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::options::Options;
 use crate::report;
-use crate::survey::{Survey, SurveyError, at_once, survey};
+use crate::survey::{Survey, SurveyError, survey};
 
 /// How often ledger keys are looked for again whose slots are just moving.
 const LEDGER_ROUNDS_MAX: u32 = 10;

@@ -3,7 +3,7 @@
 use scanner::sample::{Sampled, Tables, Wanted, sample};
 use scanner::{Fate, Selector, Verdict};
 use shared::cluster::{Deployment, Fault, node};
-use shared::limits::{SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
+use shared::limits::{SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
 use shared::messages::{Lookups, PlannedNode, Reason};
 use shared::pace::Breaks;
 use shared::samples::Reading;
@@ -48,7 +48,7 @@ pub(crate) async fn look_at(
     let wanted = match keys.keys {
         _ if skip => SAMPLE_KEYS_LEAST,
         keys if keys <= 2 * sampled_max => sampled_max,
-        keys => (keys / 200).max(SAMPLE_KEYS_MIN).min(sampled_max),
+        keys => (keys / SAMPLE_KEYS_IN).max(SAMPLE_KEYS_MIN).min(sampled_max),
     };
     let wanted = Wanted { keys: wanted, search: !skip, breaks };
     let mut lister = match replica {

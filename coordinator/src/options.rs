@@ -90,6 +90,35 @@ pub enum OptionsError {
 }
 
 impl Options {
+    /// What somebody has who sets nothing but `rules`: job `job` on `main`, without limits, and nothing is kept of it.
+    #[must_use]
+    pub fn plain(access: Access, rules: Rules) -> Self {
+        Self {
+            job: "job".to_owned(),
+            display_name: "Job".to_owned(),
+            alias: Alias::new("main"),
+            access,
+            rules,
+            aggressive: false,
+            inactive: None,
+            dry_run: false,
+            every_key: false,
+            max_delete_percent: 100,
+            max_runtime: None,
+            lock_wait: Duration::ZERO,
+            started_by: "nobody".to_owned(),
+            attempt: Attempt::default(),
+            application: Application::default(),
+            state_dir: None,
+            report_dir: None,
+            hooks: Hooks::default(),
+            prometheus: None,
+            pace: Pace::default(),
+            read_from: ReadFrom::default(),
+            backup: None,
+        }
+    }
+
     /// How inactive users' caches are found, if they are to be removed.
     #[must_use]
     pub fn looks_for_inactive(&self) -> Option<&InactiveOrder> {

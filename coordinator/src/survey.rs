@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use scanner::Selector;
 use serde::Serialize;
 use shared::activity::ActiveUsers;
+use shared::at_once::at_once;
 use shared::cluster::health::Look;
 use shared::cluster::{Deployment, Fault, FaultKind, Primary};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
-use shared::limits::{NODES_AT_ONCE, NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
+use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
 use shared::messages::{Guards, LeftOut, Rules, RunSpec, ScanTask};
 use shared::pace::Breaks;
 use shared::records::{RecordError, Records};
@@ -373,9 +373,4 @@ async fn discover(options: &Options) -> Result<Deployment, Fault> {
             done => return done,
         }
     }
-}
-
-/// Waits for all of `looks`, some of them at a time: their outcomes, in order.
-pub(crate) async fn at_once<F: Future>(looks: Vec<F>) -> Vec<F::Output> {
-    stream::iter(looks).buffered(NODES_AT_ONCE).collect().await
 }

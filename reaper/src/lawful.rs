@@ -45,49 +45,20 @@ fn check_group(group: &Group, spec: &RunSpec) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use shared::glob::Pattern;
+
     use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
     use shared::key::Key;
-    use shared::messages::{Application, Attempt, Guards, Pace, ReadFrom, Reason, Rules};
+    use shared::messages::{Reason, Rules};
     use shared::slot::slot_of;
 
     use super::*;
 
     fn spec() -> RunSpec {
-        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text).unwrap()).collect();
-        RunSpec {
-            run: RunId::new(),
-            job: "job".to_owned(),
-            alias: Alias::new("main"),
-            cluster: true,
-            db: 0,
-            rules: Rules {
-                patterns: patterns(&["permissions:*", "keysweep*"]),
-                protect: patterns(&["permissions:system:*"]),
-                sources: vec![Key::new(*b"permissions:warm")],
-                action: Action::Delete,
-                grace_ms: 0,
-                scan_batch_keys: 100,
-                delete_batch_keys: 100,
-                inactive: None,
-            },
-            dry_run: false,
-            nodes: Vec::new(),
-            started_at_ms: 0,
-            guards: Guards::default(),
-            display_name: "Job".to_owned(),
-            started_by: "a test".to_owned(),
-            attempt: Attempt::default(),
-            activity_source: None,
-            inactive_refused: None,
-            application: Application::default(),
-            pace: Pace::default(),
-            read_from: ReadFrom::default(),
-            insecure: false,
-            left_out: Vec::new(),
-            scripts_refused: None,
-            backup: None,
-        }
+        let rules = Rules {
+            sources: vec![Key::new(*b"permissions:warm")],
+            ..Rules::deleting(&["permissions:*", "keysweep*"], &["permissions:system:*"]).unwrap()
+        };
+        RunSpec { cluster: true, ..RunSpec::plain(RunId::new(), rules) }
     }
 
     fn batch(spec: &RunSpec, keys: &[&str]) -> ReapBatch {

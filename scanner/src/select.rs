@@ -130,17 +130,8 @@ mod tests {
     use super::*;
 
     fn rules(action: Action) -> Rules {
-        let patterns = |texts: &[&str]| texts.iter().map(|t| Pattern::new(*t).unwrap()).collect();
-        Rules {
-            patterns: patterns(&["permissions:*", "p?"]),
-            protect: patterns(&["permissions:system:*"]),
-            sources: Vec::new(),
-            action,
-            grace_ms: 0,
-            scan_batch_keys: 100,
-            delete_batch_keys: 100,
-            inactive: None,
-        }
+        let rules = Rules::deleting(&["permissions:*", "p?"], &["permissions:system:*"]).unwrap();
+        Rules { action, ..rules }
     }
 
     #[test]

@@ -213,23 +213,13 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use shared::glob::Pattern;
-    use shared::messages::{Action, Rules};
+
+    use shared::messages::Rules;
 
     use super::*;
 
     fn rules() -> Rules {
-        let pattern = |text: &str| vec![Pattern::new(text).unwrap()];
-        Rules {
-            patterns: pattern("a*"),
-            protect: pattern("ap*"),
-            sources: Vec::new(),
-            action: Action::Delete,
-            grace_ms: 0,
-            scan_batch_keys: 100,
-            delete_batch_keys: 100,
-            inactive: None,
-        }
+        Rules::deleting(&["a*"], &["ap*"]).unwrap()
     }
 
     #[test]

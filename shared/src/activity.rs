@@ -274,16 +274,7 @@ mod tests {
     fn rules(activity: ActivityRule) -> Rules {
         let identity = "p:{user}:*".to_owned();
         let inactive = InactiveRule { identity, near_expiry_ms: 5, threshold_ms: 7, activity };
-        Rules {
-            patterns: Vec::new(),
-            protect: Vec::new(),
-            sources: Vec::new(),
-            action: crate::messages::Action::Delete,
-            grace_ms: 0,
-            scan_batch_keys: 1,
-            delete_batch_keys: 1,
-            inactive: Some(inactive),
-        }
+        Rules { inactive: Some(inactive), ..Rules::deleting(&[], &[]).unwrap() }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod activity;
 pub mod alerts;
+pub mod at_once;
 pub mod audit;
 pub mod backup;
 pub mod cluster;

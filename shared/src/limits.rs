@@ -160,11 +160,14 @@ pub const SAMPLE_KEYS_SUM: u64 = 100_000;
 /// The fewest matching keys of a node that the plan looks at, however many nodes there are.
 pub const SAMPLE_KEYS_LEAST: u64 = 200;
 
-/// Nodes that the plan looks at side by side.
-pub const NODES_AT_ONCE: usize = 32;
+/// Of a large node, one in so many matching keys is enough.
+pub const SAMPLE_KEYS_IN: u64 = 200;
 
-/// The same on a large node, of whose keys one in 200 is enough, but no fewer than this.
+/// The fewest matching keys of a large node that the plan looks at.
 pub const SAMPLE_KEYS_MIN: u64 = 2_000;
+
+/// Nodes that are looked at side by side.
+pub const NODES_AT_ONCE: usize = 32;
 
 /// How long a run that was told to stop may take to reach a safe point.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use reporter::grouped;
 use shared::cluster::Access;
-use shared::glob::{Pattern, PatternError};
+use shared::glob::PatternError;
 use shared::ids::Alias;
-use shared::messages::{Action, Application, Attempt, Pace, ReadFrom, Rules};
+use shared::messages::Rules;
 use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
-use shared::web::Hooks;
 use thiserror::Error;
 
 use super::args::DemoArgs;
@@ -86,38 +85,14 @@ async fn seed(servers: &ClusterServers, mixture: Mixture) -> Result<(), ServersE
 }
 
 fn options(urls: Vec<String>) -> Result<Options, PatternError> {
+    let rules = Rules::deleting(&["permissions:*"], &["permissions:system:*"])?;
     Ok(Options {
         job: "demo".to_owned(),
         display_name: "Demo".to_owned(),
         alias: Alias::new("demo"),
-        access: Access::open(urls),
-        rules: Rules {
-            patterns: vec![Pattern::new(*b"permissions:*")?],
-            protect: vec![Pattern::new(*b"permissions:system:*")?],
-            sources: Vec::new(),
-            action: Action::Delete,
-            grace_ms: 1_000,
-            scan_batch_keys: 100,
-            delete_batch_keys: 100,
-            inactive: None,
-        },
-        dry_run: false,
-        every_key: false,
-        max_delete_percent: 100,
-        max_runtime: None,
-        lock_wait: Duration::ZERO,
         started_by: myself(),
-        attempt: Attempt::default(),
-        application: Application::default(),
-        aggressive: false,
-        inactive: None,
-        state_dir: None,
         report_dir: Some(report_dir()),
-        hooks: Hooks::default(),
-        prometheus: None,
-        pace: Pace::default(),
-        read_from: ReadFrom::default(),
-        backup: None,
+        ..Options::plain(Access::open(urls), Rules { grace_ms: 1_000, ..rules })
     })
 }
 

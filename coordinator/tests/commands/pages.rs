@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use coordinator::cli::plan_page;
 use coordinator::estimate::Estimate;
@@ -11,9 +10,8 @@ use coordinator::options::Options;
 use coordinator::survey::{NodeSurvey, Survey};
 use shared::cluster::Access;
 use shared::cluster::health::Look;
-use shared::glob::Pattern;
-use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Action, Application, Attempt, Guards, Pace, ReadFrom, Rules, RunSpec, Way};
+use shared::ids::{NodeId, RunId};
+use shared::messages::{Attempt, Rules, RunSpec, Way};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION, Status,
@@ -21,7 +19,6 @@ use shared::result::{
 use shared::samples::Moment;
 use shared::sampling::Purpose;
 use shared::slot::SlotSet;
-use shared::web::Hooks;
 
 const LONG_ADDRESS: &str = "permission-cache-0001-003.abc123.euc1.cache.amazonaws.com:6379";
 
@@ -130,39 +127,12 @@ fn huge_result() -> CleanupResult {
 }
 
 fn options(patterns: &[&str], protect: &[&str]) -> Options {
-    let parsed = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text).expect("good")).collect();
+    let rules = Rules { grace_ms: 1_000, ..Rules::deleting(patterns, protect).expect("good") };
     Options {
-        every_key: false,
         job: "permission-cache-cleanup".to_owned(),
         display_name: "PermissionCacheCleanup".to_owned(),
-        alias: Alias::new("main"),
-        access: Access::open(Vec::new()),
-        rules: Rules {
-            patterns: parsed(patterns),
-            protect: parsed(protect),
-            sources: Vec::new(),
-            action: Action::Delete,
-            grace_ms: 1_000,
-            scan_batch_keys: 100,
-            delete_batch_keys: 100,
-            inactive: None,
-        },
-        dry_run: false,
         max_delete_percent: 50,
-        max_runtime: None,
-        lock_wait: Duration::ZERO,
-        started_by: "a test".to_owned(),
-        attempt: Attempt::default(),
-        application: Application::default(),
-        aggressive: false,
-        inactive: None,
-        state_dir: None,
-        report_dir: None,
-        hooks: Hooks::default(),
-        prometheus: None,
-        pace: Pace::default(),
-        read_from: ReadFrom::default(),
-        backup: None,
+        ..Options::plain(Access::open(Vec::new()), rules)
     }
 }
 
@@ -189,28 +159,10 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
     let nodes: Vec<NodeSurvey> = addresses.iter().map(node).collect();
     Survey {
         spec: RunSpec {
-            run: run_id(),
             job: options.job.clone(),
-            alias: options.alias.clone(),
             cluster: nodes.len() > 1,
-            db: 0,
-            rules: options.rules.clone(),
             dry_run: options.dry_run,
-            nodes: Vec::new(),
-            started_at_ms: 0,
-            guards: Guards::default(),
-            display_name: "Job".to_owned(),
-            started_by: "a test".to_owned(),
-            attempt: Attempt::default(),
-            activity_source: None,
-            scripts_refused: None,
-            inactive_refused: None,
-            insecure: false,
-            left_out: Vec::new(),
-            application: Application::default(),
-            pace: Pace::default(),
-            read_from: ReadFrom::default(),
-            backup: None,
+            ..RunSpec::plain(run_id(), options.rules.clone())
         },
         sample: Purpose {
             job: options.job.clone(),

@@ -30,12 +30,11 @@ use shared::cluster::Access;
 use shared::crash::CrashPlan;
 use shared::env::{Env, Timing};
 use shared::glob::Pattern;
-use shared::ids::{Alias, RunId};
-use shared::messages::{Action, Application, Attempt, Pace, ReadFrom, Rules};
+use shared::ids::RunId;
+use shared::messages::Rules;
 use shared::result::CleanupResult;
 use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
-use shared::web::Hooks;
 use tokio::sync::watch;
 
 /// Longer than anything here takes, however slow the machine: only a hang gets there.
@@ -51,38 +50,12 @@ pub fn patterns(texts: &[&str]) -> Vec<Pattern> {
 pub fn options(urls: Vec<String>) -> Options {
     static JOBS: AtomicU32 = AtomicU32::new(0);
     let job = format!("test-{}-{}", std::process::id(), JOBS.fetch_add(1, Ordering::Relaxed));
+    let rules = Rules::deleting(&["permissions:*"], &["permissions:system:*"]).unwrap();
     Options {
         display_name: job.clone(),
         job,
-        alias: Alias::new("main"),
-        access: Access::open(urls),
-        rules: Rules {
-            patterns: patterns(&["permissions:*"]),
-            protect: patterns(&["permissions:system:*"]),
-            sources: Vec::new(),
-            action: Action::Delete,
-            grace_ms: 0,
-            scan_batch_keys: 100,
-            delete_batch_keys: 100,
-            inactive: None,
-        },
-        dry_run: false,
-        every_key: false,
         max_delete_percent: 50,
-        max_runtime: None,
-        lock_wait: Duration::ZERO,
-        started_by: "a test".to_owned(),
-        attempt: Attempt::default(),
-        application: Application::default(),
-        aggressive: false,
-        inactive: None,
-        state_dir: None,
-        report_dir: None,
-        hooks: Hooks::default(),
-        prometheus: None,
-        pace: Pace::default(),
-        read_from: ReadFrom::default(),
-        backup: None,
+        ..Options::plain(Access::open(urls), rules)
     }
 }
 

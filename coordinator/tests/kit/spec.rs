@@ -3,7 +3,7 @@
 use coordinator::options::Options;
 use coordinator::plan::{NodeKeys, Planner};
 use shared::ids::{NodeId, RunId};
-use shared::messages::{Guards, PlannedNode, RunSpec, ScanTask};
+use shared::messages::{PlannedNode, RunSpec, ScanTask};
 use shared::range::SlotListing;
 use shared::slot::SlotSet;
 use shared::time::now_ms;
@@ -23,28 +23,18 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
     assert_eq!(tasks.len(), 1);
     let planned = PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process };
     let spec = RunSpec {
-        run,
         job: options.job.clone(),
         alias: options.alias.clone(),
-        cluster: false,
-        db: 0,
-        rules: options.rules.clone(),
-        dry_run: false,
         nodes: vec![planned],
         started_at_ms: now_ms(),
-        guards: Guards::default(),
         display_name: options.display_name.clone(),
         started_by: options.started_by.clone(),
         attempt: options.attempt,
-        activity_source: None,
-        scripts_refused: None,
-        inactive_refused: None,
-        insecure: false,
-        left_out: Vec::new(),
         application: options.application.clone(),
         pace: options.pace,
         read_from: options.read_from,
         backup: options.backup_order(),
+        ..RunSpec::plain(run, options.rules.clone())
     };
     (spec, tasks.remove(0))
 }

@@ -1,11 +1,10 @@
 //! A run whose records were written by hostile hands still has a result, or none, and nobody ends for it.
 
 use reporter::{Around, Fold, finish};
-use shared::glob::Pattern;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Covered, GroupReceipt, Guards, ListedBatch, Pace, PlannedNode, ReadFrom, ReadSource, Reason, Receipt,
-    Rules, RunSpec, ScanTask, TaskReport,
+    Covered, GroupReceipt, Guards, ListedBatch, Pace, ReadFrom, ReadSource, Reason, Receipt, Rules, RunSpec,
+    ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
@@ -19,17 +18,10 @@ use crate::kit;
 mod hostile;
 
 fn spec(run: RunId) -> RunSpec {
-    let node = PlannedNode {
-        node: NodeId::new("n"),
-        address: "127.0.0.1:6379".to_owned(),
-        slots: SlotSet::all(),
-        keys: 100,
-        process: "p".to_owned(),
-    };
-    let spec = kit::spec(run);
+    let mut spec = kit::spec(run);
+    spec.nodes[0].keys = 100;
     RunSpec {
-        rules: Rules { patterns: vec![Pattern::new("permissions:*").unwrap()], ..spec.rules },
-        nodes: vec![node],
+        rules: Rules::deleting(&["permissions:*"], &[]).unwrap(),
         started_at_ms: 1_795_341_074_000,
         guards: Guards { deletions_max: Some(50), runtime_max_ms: None },
         pace: Pace { latency_budget_ms: Some(1), keys_per_s_max: None },

@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use futures_util::future::join_all;
-
 use super::deployment::{Deployment, Primary};
 use super::fault::Fault;
 use super::node::{self, NodeStatus};
+use crate::at_once::at_once;
 use crate::limits::{LATENCY_MS_MAX, MEMORY_PERCENT_MAX};
 use crate::messages::Lookups;
 use crate::metrics::{Health, NodeHealth, RedisHealth};
@@ -38,7 +37,7 @@ pub async fn look(deployment: &Deployment) -> Look {
         (primary, answer)
     });
     let mut look = Look::default();
-    for (primary, answer) in join_all(asked).await {
+    for (primary, answer) in at_once(asked.collect()).await {
         let (node, reading) = node_health(primary, answer, &mut look.health.problems);
         look.health.nodes.push(node);
         look.readings.extend(reading);

@@ -32,8 +32,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::deployment::Primary;
-    use crate::ids::{Alias, RunId};
-    use crate::messages::{Action, Application, Attempt, Guards, Pace, PlannedNode, Rules};
+    use crate::ids::RunId;
+    use crate::messages::{PlannedNode, Rules};
     use crate::slot::SlotSet;
 
     use super::*;
@@ -46,40 +46,9 @@ mod tests {
             keys: 0,
             process: format!("process of {node}"),
         };
-        let rules = Rules {
-            patterns: Vec::new(),
-            protect: Vec::new(),
-            sources: Vec::new(),
-            action: Action::Delete,
-            grace_ms: 0,
-            scan_batch_keys: 1,
-            delete_batch_keys: 1,
-            inactive: None,
-        };
-        RunSpec {
-            run: RunId::new(),
-            job: "job".to_owned(),
-            alias: Alias::new("main"),
-            cluster,
-            db: 0,
-            rules,
-            dry_run: false,
-            nodes: nodes.iter().map(planned).collect(),
-            started_at_ms: 0,
-            guards: Guards::default(),
-            display_name: "Job".to_owned(),
-            started_by: "a test".to_owned(),
-            attempt: Attempt::default(),
-            activity_source: None,
-            scripts_refused: None,
-            inactive_refused: None,
-            application: Application::default(),
-            pace: Pace::default(),
-            read_from: crate::messages::ReadFrom::default(),
-            insecure: false,
-            left_out: Vec::new(),
-            backup: None,
-        }
+        let rules = Rules::deleting(&[], &[]).unwrap();
+        let nodes = nodes.iter().map(planned).collect();
+        RunSpec { cluster, nodes, ..RunSpec::plain(RunId::new(), rules) }
     }
 
     fn topology(cluster: bool, nodes: &[&str]) -> Topology {

@@ -3,6 +3,7 @@
 mod cancel;
 mod group;
 mod pacing;
+mod plain;
 mod receipt;
 mod source;
 mod spec;

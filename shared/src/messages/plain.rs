@@ -1,0 +1,57 @@
+//! Orders without anything special: what demonstrations and tests begin with, to change what they are about.
+
+use super::{Action, Application, Attempt, Guards, Pace, ReadFrom, Rules, RunSpec};
+use crate::glob::{Pattern, PatternError};
+use crate::ids::{Alias, RunId};
+
+impl Rules {
+    /// Keys without TTL that match one of `patterns`, and none of `protect`, are deleted, up to 100 in a batch, however
+    /// new they are.
+    ///
+    /// # Errors
+    /// When a pattern is too long.
+    pub fn deleting(patterns: &[&str], protect: &[&str]) -> Result<Self, PatternError> {
+        let parsed = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text)).collect::<Result<_, _>>();
+        Ok(Self {
+            patterns: parsed(patterns)?,
+            protect: parsed(protect)?,
+            sources: Vec::new(),
+            action: Action::Delete,
+            grace_ms: 0,
+            scan_batch_keys: 100,
+            delete_batch_keys: 100,
+            inactive: None,
+        })
+    }
+}
+
+impl RunSpec {
+    /// A run of job `job` on the standalone server `main`, at full speed, without limits, and of no node yet.
+    #[must_use]
+    pub fn plain(run: RunId, rules: Rules) -> Self {
+        Self {
+            run,
+            job: "job".to_owned(),
+            alias: Alias::new("main"),
+            cluster: false,
+            db: 0,
+            rules,
+            dry_run: false,
+            nodes: Vec::new(),
+            started_at_ms: 0,
+            guards: Guards::default(),
+            display_name: "Job".to_owned(),
+            started_by: "nobody".to_owned(),
+            attempt: Attempt::default(),
+            activity_source: None,
+            inactive_refused: None,
+            application: Application::default(),
+            pace: Pace::default(),
+            read_from: ReadFrom::default(),
+            insecure: false,
+            left_out: Vec::new(),
+            scripts_refused: None,
+            backup: None,
+        }
+    }
+}
