@@ -22,9 +22,28 @@ pub(crate) struct Sample {
     pub(crate) roles: Vec<Role>,
 }
 
+impl Sample {
+    /// Keys by the time from the start of the process to its end.
+    pub(crate) fn keys_per_s(&self) -> f64 {
+        self.keys as f64 / self.wall_s
+    }
+
+    /// CPU of all servers in µs per key.
+    pub(crate) fn server_us(&self) -> f64 {
+        self.server_s * 1e6 / self.keys as f64
+    }
+
+    /// CPU of the contender in µs per key.
+    pub(crate) fn client_us(&self) -> f64 {
+        self.client_s * 1e6 / self.keys as f64
+    }
+}
+
 /// Medians over all runs of one contender.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figures {
+    /// The runs, turn by turn.
+    pub(crate) runs: Vec<Sample>,
     /// How many keys there were.
     pub(crate) keys: u64,
     /// Seconds from the start of the process to its end.
@@ -41,6 +60,14 @@ pub(crate) struct Figures {
     pub(crate) latency: Option<Latency>,
     /// Role by role, if there are several.
     pub(crate) roles: Vec<RoleFigures>,
+}
+
+impl Figures {
+    /// What `of` is of ours, divided by what it is of `other`: the median over the turns. The two of a turn found the
+    /// machine as fast as each other, which those of different turns did not.
+    pub(crate) fn by(&self, other: &Self, of: fn(&Sample) -> f64) -> f64 {
+        median(self.runs.iter().zip(&other.runs).map(|(ours, theirs)| of(ours) / of(theirs)))
+    }
 }
 
 /// Medians of one role's processes.
@@ -97,9 +124,9 @@ impl Comparison {
 }
 
 /// The medians of `samples`, each figure by itself; none of none.
-pub(crate) fn figures(samples: &[Sample], latency: Option<Latency>) -> Option<Figures> {
+pub(crate) fn figures(samples: Vec<Sample>, latency: Option<Latency>) -> Option<Figures> {
     let first = samples.first()?;
-    let of = |field: fn(&Sample) -> f64| median(samples.iter().map(field));
+    let of = |of: fn(&Sample) -> f64| median(samples.iter().map(of));
     let keys = first.keys as f64;
     let role = |index: usize, of: fn(&Role) -> f64| {
         median(samples.iter().filter_map(|sample| sample.roles.get(index)).map(of))
@@ -110,15 +137,17 @@ pub(crate) fn figures(samples: &[Sample], latency: Option<Latency>) -> Option<Fi
         us: role(index, |role| role.cpu.as_secs_f64()) * 1e6 / keys,
         peak_mb: role(index, |role| role.peak_kb as f64 / 1024.0),
     });
+    let roles = roles.collect();
     Some(Figures {
         keys: first.keys,
         wall_s: of(|sample| sample.wall_s),
-        keys_per_s: keys / of(|sample| sample.wall_s),
-        server_us: of(|sample| sample.server_s) * 1e6 / keys,
-        client_us: of(|sample| sample.client_s) * 1e6 / keys,
+        keys_per_s: of(Sample::keys_per_s),
+        server_us: of(Sample::server_us),
+        client_us: of(Sample::client_us),
         peak_mb: of(|sample| sample.peak_mb),
         latency,
-        roles: roles.collect(),
+        roles,
+        runs: samples,
     })
 }
 
@@ -140,18 +169,29 @@ mod tests {
 
     use super::*;
 
+    fn sample(wall_s: f64, server_s: f64, cpu_ms: u64) -> Sample {
+        let role = Role { name: "reaper", count: 3, cpu: Duration::from_millis(cpu_ms), peak_kb: 2048 };
+        Sample { keys: 1_000, wall_s, server_s, client_s: 0.5, peak_mb: 8.0, roles: vec![role] }
+    }
+
+    #[test]
+    fn one_is_divided_by_the_other_turn_by_turn() {
+        let of =
+            |walls: [f64; 3]| figures(walls.map(|wall_s| sample(wall_s, 0.001, 10)).into(), None).unwrap();
+        // The machine got ten times as slow in the second turn, and recovered; the medians are 1.0 and 2.0.
+        let (ours, theirs) = (of([1.0, 10.0, 1.0]), of([2.0, 20.0, 1.5]));
+        assert_eq!(ours.by(&theirs, Sample::keys_per_s), 2.0);
+        assert_eq!(ours.by(&theirs, |sample| sample.peak_mb), 1.0);
+    }
+
     #[test]
     fn each_figure_is_a_median_by_itself() {
-        let sample = |wall_s: f64, server_s: f64, cpu_ms: u64| {
-            let role = Role { name: "reaper", count: 3, cpu: Duration::from_millis(cpu_ms), peak_kb: 2048 };
-            Sample { keys: 1_000, wall_s, server_s, client_s: 0.5, peak_mb: 8.0, roles: vec![role] }
-        };
-        let samples = [sample(4.0, 0.001, 20), sample(1.0, 0.004, 10), sample(2.0, 0.002, 30)];
-        let found = figures(&samples, None).unwrap();
+        let samples = vec![sample(4.0, 0.001, 20), sample(1.0, 0.004, 10), sample(2.0, 0.002, 30)];
+        let found = figures(samples, None).unwrap();
         assert_eq!((found.wall_s, found.keys_per_s), (2.0, 500.0));
         assert!((found.server_us - 2.0).abs() < 1e-9 && (found.client_us - 500.0).abs() < 1e-9, "{found:?}");
         assert!((found.roles[0].us - 20.0).abs() < 1e-9 && found.roles[0].peak_mb == 2.0, "{found:?}");
-        assert_eq!(figures(&[], None), None);
+        assert_eq!(figures(Vec::new(), None), None);
     }
 
     #[test]

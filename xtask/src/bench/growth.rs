@@ -57,7 +57,7 @@ pub(crate) async fn run(bench: &Bench, sizes: &[u64], repeats: usize, args: &[St
                 samples.push(sample.with_context(|| format!("{label} with {keys} keys"))?);
             }
         }
-        let mut medians = runs.iter().map(|(_, _, samples)| figures(samples, None));
+        let mut medians = runs.into_iter().map(|(_, _, samples)| figures(samples, None));
         let mut next = || medians.next().flatten().context("no run was asked for");
         measured.push(Size { keys: *keys, embedded: next()?, over_nats: next()?, floor: next()? });
     }

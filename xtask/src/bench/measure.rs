@@ -194,7 +194,7 @@ impl Entry {
 
     fn outcome(self) -> (Contender, Outcome) {
         let nothing = || Outcome::NotRun("no run was asked for".to_owned());
-        let measured = || figures(&self.samples, self.latency).map_or_else(nothing, Outcome::Measured);
+        let measured = || figures(self.samples, self.latency).map_or_else(nothing, Outcome::Measured);
         (self.contender, self.spoilt.unwrap_or_else(measured))
     }
 }

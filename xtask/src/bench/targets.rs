@@ -1,7 +1,7 @@
 //! What keysweep has to reach, beside others and by itself (pure). Changing a limit changes a promise.
 
 use super::contenders::Contender;
-use super::figures::{Comparison, Figures};
+use super::figures::{Comparison, Sample};
 
 /// On which side of the limit the figure has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,14 @@ pub(crate) fn targets(comparison: &Comparison) -> Vec<Target> {
         Document, Floor, Gentle, Healthy, Keysweep, Looks, Nats, RedisCli, RedisPy, SingleCursor, Standalone,
     };
     use Side::{AtLeast, AtMost, Below};
-    let rate: Of = |figures| figures.keys_per_s;
-    let ratio = |of: Of, above, below| Some(of(comparison.of(above)?) / of(comparison.of(below)?));
+    let rate: fn(&Sample) -> f64 = Sample::keys_per_s;
+    let ratio = |of, above, below| Some(comparison.of(above)?.by(comparison.of(below)?, of));
     let target = |what, figure, side, limit| Target { what, figure, side, limit };
     let gentle = comparison.of(Gentle).and_then(|figures| figures.latency).map(|latency| latency.p99_ms);
     let idle = comparison.idle.map(|idle| idle.p99_ms);
     let looked = comparison.of(Looks).map(|figures| figures.client_us);
     vec![
-        target("server CPU per key / floor", ratio(|f| f.server_us, Keysweep, Floor), AtMost, 1.25),
+        target("server CPU per key / floor", ratio(Sample::server_us, Keysweep, Floor), AtMost, 1.25),
         target("keys/s / floor", ratio(rate, Keysweep, Floor), AtLeast, 0.8),
         target("keys/s / single cursor", ratio(rate, Keysweep, SingleCursor), AtLeast, 1.8),
         target("keys/s / redis-py", ratio(rate, Keysweep, RedisPy), AtLeast, 5.0),
@@ -61,11 +61,14 @@ pub(crate) fn targets(comparison: &Comparison) -> Vec<Target> {
         target("over NATS: keys/s / one process", ratio(rate, Nats, Keysweep), AtLeast, 0.85),
         target("gentle: keys/s / full speed", ratio(rate, Gentle, Keysweep), AtLeast, 0.25),
         target("gentle: p99 of the foreground, ms", gentle.and(idle).and(gentle), AtMost, gentle_limit(idle)),
-        target("healthy: wall time / full run", ratio(|f| f.wall_s, Healthy, Keysweep), Below, 0.02),
+        target(
+            "healthy: wall time / full run",
+            ratio(|sample| sample.wall_s, Healthy, Keysweep),
+            Below,
+            0.02,
+        ),
     ]
 }
-
-type Of = fn(&Figures) -> f64;
 
 /// What the gentle pace may make of an idle p99, in ms: half as much again, or a millisecond more.
 fn gentle_limit(idle_p99_ms: Option<f64>) -> f64 {

@@ -43,12 +43,12 @@ use Contender::{
 const SAMPLE_KEYS_MAX: u64 = 50_000;
 
 impl Contender {
-    /// All of them, in the order of the tables.
+    /// All of them, in the order of the tables and of each turn: next to each other who is compared closely.
     pub(crate) const ALL: [Self; 11] = [
         Keysweep,
-        Gentle,
-        Nats,
         Floor,
+        Nats,
+        Gentle,
         SingleCursor,
         RedisPy,
         RedisCli,

@@ -2,7 +2,7 @@
 
 use super::plot::{self, Line};
 use super::table::{Table, number, thousands};
-use crate::bench::figures::Figures;
+use crate::bench::figures::{Figures, Sample};
 use crate::bench::growth::Size;
 
 /// Speed by the number of keys.
@@ -14,8 +14,8 @@ pub(crate) fn speed(sizes: &[Size]) -> Table {
             rate(&size.embedded),
             rate(&size.over_nats),
             rate(&size.floor),
-            number(size.embedded.keys_per_s / size.floor.keys_per_s),
-            number(size.embedded.server_us / size.floor.server_us),
+            number(size.embedded.by(&size.floor, Sample::keys_per_s)),
+            number(size.embedded.by(&size.floor, Sample::server_us)),
         ]
     };
     let columns = vec!["keys", "keys/s", "over NATS", "floor", "keys/s / floor", "server CPU / floor"];

@@ -22,7 +22,7 @@ pub(crate) fn comparison(comparison: &Comparison, targets: &[Target], command: &
         tables::figures(comparison).markdown(),
         tables::LEGEND.to_owned(),
         format!("![keys per second of each]({RATES_PLOT})"),
-        "How many times keysweep's figure is that of each other:".to_owned(),
+        "How many times keysweep's figure is that of each other (the median over the turns of one by the other):".to_owned(),
         tables::ratios(comparison).markdown(),
         "What has to be reached:".to_owned(),
         tables::targets(targets).markdown(),

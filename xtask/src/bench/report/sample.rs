@@ -1,22 +1,31 @@
 //! A comparison made up for tests.
 
 use crate::bench::contenders::Contender;
-use crate::bench::figures::{Comparison, Figures, Outcome, RoleFigures};
+use crate::bench::figures::{Comparison, Figures, Outcome, RoleFigures, Sample};
 use crate::bench::latency::Latency;
 use crate::bench::machine::Machine;
 
 /// Figures of round numbers.
 pub(crate) fn figures(keys_per_s: f64, server_us: f64) -> Figures {
     let latency = Latency { p50_ms: 0.25, p99_ms: 1.4, requests: 2_000 };
-    Figures {
+    let run = Sample {
         keys: 200_000,
         wall_s: 200_000.0 / keys_per_s,
+        server_s: server_us * 0.2,
+        client_s: 0.1,
+        peak_mb: 20.0,
+        roles: Vec::new(),
+    };
+    Figures {
+        keys: run.keys,
+        wall_s: run.wall_s,
         keys_per_s,
         server_us,
         client_us: 0.5,
         peak_mb: 20.0,
         latency: Some(latency),
         roles: Vec::new(),
+        runs: vec![run],
     }
 }
 

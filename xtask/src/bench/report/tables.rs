@@ -3,7 +3,7 @@
 use super::table::{Table, number, thousands, wrapped};
 use crate::bench::contenders::Contender;
 use crate::bench::deployment::Place;
-use crate::bench::figures::{Comparison, Figures, Outcome};
+use crate::bench::figures::{Comparison, Figures, Outcome, Sample};
 use crate::bench::latency::Latency;
 use crate::bench::targets::{Side, Target};
 
@@ -47,7 +47,7 @@ fn latency(latency: Option<Latency>) -> [String; 2] {
     latency.map_or_else(Default::default, |latency| [number(latency.p50_ms), number(latency.p99_ms)])
 }
 
-/// keysweep's figure divided by that of each of the others, on the same servers.
+/// keysweep's figure divided by that of each of the others, on the same servers, turn by turn.
 pub(crate) fn ratios(comparison: &Comparison) -> Table {
     let own =
         [Contender::Keysweep, Contender::Gentle, Contender::Standalone, Contender::Healthy, Contender::Looks];
@@ -56,9 +56,9 @@ pub(crate) fn ratios(comparison: &Comparison) -> Table {
         let same_place = contender.place() == Place::Cluster;
         let ours = comparison.of(if same_place { Contender::Keysweep } else { Contender::Standalone })?;
         let theirs = comparison.of(contender)?;
-        let ratio = |of: fn(&Figures) -> f64| format!("{} x", number(of(ours) / of(theirs)));
-        let figures: [fn(&Figures) -> f64; 4] =
-            [|f| f.keys_per_s, |f| f.server_us, |f| f.client_us, |f| f.peak_mb];
+        let ratio = |of: fn(&Sample) -> f64| format!("{} x", number(ours.by(theirs, of)));
+        let figures: [fn(&Sample) -> f64; 4] =
+            [Sample::keys_per_s, Sample::server_us, Sample::client_us, |sample| sample.peak_mb];
         Some([vec![format!("/ {}", contender.label())], figures.map(ratio).to_vec()].concat())
     };
     let rows = others.filter_map(|(contender, _)| row(*contender)).collect();
