@@ -90,7 +90,7 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// What somebody has who sets nothing but `rules`: job `job` on `main`, without limits, and nothing is kept of it.
+    /// `rules` and nothing else: job `job` on `main`, at full speed, without limits, and nothing is kept of it.
     #[must_use]
     pub fn plain(access: Access, rules: Rules) -> Self {
         Self {

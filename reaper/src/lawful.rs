@@ -45,7 +45,6 @@ fn check_group(group: &Group, spec: &RunSpec) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-
     use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
     use shared::key::Key;
     use shared::messages::{Reason, Rules};

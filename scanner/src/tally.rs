@@ -213,7 +213,6 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-
     use shared::messages::Rules;
 
     use super::*;

@@ -1,4 +1,4 @@
-//! Many nodes that are waited for, some of them at a time: a connection to each of a thousand would take its memory.
+//! Many nodes that are asked, some of them at a time: a connection to each of a thousand would take its memory.
 
 use futures_util::{StreamExt, stream};
 

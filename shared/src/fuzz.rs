@@ -115,15 +115,13 @@ fn receipt() -> Receipt {
 fn rules() -> Rules {
     let activity = ActivityRule::Users { parts: 2, users: 9, seed: 7 };
     let identity = "permissions:{user}:*".to_owned();
+    let rules = Rules::deleting(&["permissions:*"], &["permissions:[a-z]?*"]).expect("good patterns");
     Rules {
-        patterns: vec![Pattern::new("permissions:*").expect("a good pattern")],
-        protect: vec![Pattern::new("permissions:[a-z]?*").expect("a good pattern")],
         sources: vec![Key::new(*b"warm")],
         action: Action::Expire { ttl_ms: 900_000, jitter_ms: 90_000 },
         grace_ms: 1_000,
-        scan_batch_keys: 100,
-        delete_batch_keys: 100,
         inactive: Some(InactiveRule { identity, near_expiry_ms: 300_000, threshold_ms: 1 << 40, activity }),
+        ..rules
     }
 }
 

@@ -166,7 +166,7 @@ pub const SAMPLE_KEYS_IN: u64 = 200;
 /// The fewest matching keys of a large node that the plan looks at.
 pub const SAMPLE_KEYS_MIN: u64 = 2_000;
 
-/// Nodes that are looked at side by side.
+/// Nodes that are asked side by side.
 pub const NODES_AT_ONCE: usize = 32;
 
 /// How long a run that was told to stop may take to reach a safe point.

@@ -1,12 +1,11 @@
 //! At the end of a run, whether what was done still holds: a primary that failed may have taken with it what no
 //! replica had yet. What was done under a history that is gone is read again.
 
-use futures_util::{StreamExt, stream};
 use reporter::History;
+use shared::at_once::at_once;
 use shared::cluster::replication::{self, Replicas};
 use shared::cluster::{Deployment, Fault};
 use shared::ids::TaskId;
-use shared::limits::NODES_AT_ONCE;
 use shared::messages::ScanTask;
 use shared::records::Decision;
 use shared::slot::SlotSet;
@@ -113,5 +112,5 @@ async fn ask(deployment: &Deployment, histories: &[History]) -> Result<Vec<Fate>
             }
         }
     };
-    Ok(stream::iter(histories).map(one).buffered(NODES_AT_ONCE).collect().await)
+    Ok(at_once(histories.iter().map(one).collect()).await)
 }

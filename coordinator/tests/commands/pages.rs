@@ -160,6 +160,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
     Survey {
         spec: RunSpec {
             job: options.job.clone(),
+            alias: options.alias.clone(),
             cluster: nodes.len() > 1,
             dry_run: options.dry_run,
             ..RunSpec::plain(run_id(), options.rules.clone())

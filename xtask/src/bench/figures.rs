@@ -178,10 +178,9 @@ mod tests {
     fn one_is_divided_by_the_other_turn_by_turn() {
         let of =
             |walls: [f64; 3]| figures(walls.map(|wall_s| sample(wall_s, 0.001, 10)).into(), None).unwrap();
-        // The machine got ten times as slow in the second turn, and recovered; the medians are 1.0 and 2.0.
-        let (ours, theirs) = (of([1.0, 10.0, 1.0]), of([2.0, 20.0, 1.5]));
+        // The machine was slow in the second turn, and half recovered in the third. By medians it would be 1.5.
+        let (ours, theirs) = (of([1.0, 10.0, 4.0]), of([2.0, 20.0, 6.0]));
         assert_eq!(ours.by(&theirs, Sample::keys_per_s), 2.0);
-        assert_eq!(ours.by(&theirs, |sample| sample.peak_mb), 1.0);
     }
 
     #[test]

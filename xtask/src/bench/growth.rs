@@ -44,7 +44,7 @@ pub(crate) async fn run(bench: &Bench, sizes: &[u64], repeats: usize, args: &[St
     let mut measured = Vec::new();
     for keys in sizes {
         let mut runs = Vec::new();
-        for contender in [Contender::Keysweep, Contender::Nats, Contender::Floor] {
+        for contender in [Contender::Keysweep, Contender::Floor, Contender::Nats] {
             runs.push((contender, Launcher::find(contender, &bench.programs, args)?, Vec::new()));
         }
         for turn in 1..=repeats {
@@ -59,7 +59,7 @@ pub(crate) async fn run(bench: &Bench, sizes: &[u64], repeats: usize, args: &[St
         }
         let mut medians = runs.into_iter().map(|(_, _, samples)| figures(samples, None));
         let mut next = || medians.next().flatten().context("no run was asked for");
-        measured.push(Size { keys: *keys, embedded: next()?, over_nats: next()?, floor: next()? });
+        measured.push(Size { keys: *keys, embedded: next()?, floor: next()?, over_nats: next()? });
     }
     Ok(measured)
 }

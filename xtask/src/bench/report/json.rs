@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bench::contenders::Contender;
-use crate::bench::figures::{Comparison, Figures, Outcome, RoleFigures};
+use crate::bench::figures::{Comparison, Figures, Outcome, RoleFigures, Sample};
 use crate::bench::growth::Size;
 use crate::bench::latency::Latency;
 use crate::bench::machine::Machine;
@@ -56,6 +56,15 @@ fn figures(figures: &Figures) -> Value {
             "peakMemoryMb": role.peak_mb,
         })
     };
+    // Turn by turn: the targets' ratios are of the runs of a turn.
+    let run = |run: &Sample| {
+        json!({
+            "wallSeconds": run.wall_s,
+            "serverCpuSeconds": run.server_s,
+            "clientCpuSeconds": run.client_s,
+            "peakMemoryMb": run.peak_mb,
+        })
+    };
     json!({
         "keys": figures.keys,
         "wallSeconds": figures.wall_s,
@@ -65,6 +74,7 @@ fn figures(figures: &Figures) -> Value {
         "peakMemoryMb": figures.peak_mb,
         "foreground": figures.latency.map(latency),
         "roles": figures.roles.iter().map(role).collect::<Vec<_>>(),
+        "runs": figures.runs.iter().map(run).collect::<Vec<_>>(),
     })
 }
 

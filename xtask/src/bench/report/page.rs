@@ -22,7 +22,7 @@ pub(crate) fn comparison(comparison: &Comparison, targets: &[Target], command: &
         tables::figures(comparison).markdown(),
         tables::LEGEND.to_owned(),
         format!("![keys per second of each]({RATES_PLOT})"),
-        "How many times keysweep's figure is that of each other (the median over the turns of one by the other):".to_owned(),
+        "How many times keysweep's figure is that of each other, in the median of the turns:".to_owned(),
         tables::ratios(comparison).markdown(),
         "What has to be reached:".to_owned(),
         tables::targets(targets).markdown(),
@@ -43,7 +43,10 @@ pub(crate) fn growth(sizes: &[Size], machine: &Machine, repeats: usize, command:
     let counts: Vec<String> = sizes.iter().map(|size| thousands(size.keys)).collect();
     joined(&[
         head(command, machine),
-        format!("{runs} with {} keys, a tenth of them without a TTL.", counts.join(", ")),
+        format!(
+            "{runs} with {} keys, a tenth of them without a TTL; by the floor: in the median of the turns.",
+            counts.join(", ")
+        ),
         growth::speed(sizes).markdown(),
         growth::memory(sizes).markdown(),
         format!("![keys per second and memory by the number of keys]({GROWTH_PLOT})"),

@@ -1,7 +1,7 @@
 //! A comparison made up for tests.
 
 use crate::bench::contenders::Contender;
-use crate::bench::figures::{Comparison, Figures, Outcome, RoleFigures, Sample};
+use crate::bench::figures::{self, Comparison, Figures, Outcome, RoleFigures, Sample};
 use crate::bench::latency::Latency;
 use crate::bench::machine::Machine;
 
@@ -16,17 +16,7 @@ pub(crate) fn figures(keys_per_s: f64, server_us: f64) -> Figures {
         peak_mb: 20.0,
         roles: Vec::new(),
     };
-    Figures {
-        keys: run.keys,
-        wall_s: run.wall_s,
-        keys_per_s,
-        server_us,
-        client_us: 0.5,
-        peak_mb: 20.0,
-        latency: Some(latency),
-        roles: Vec::new(),
-        runs: vec![run],
-    }
+    figures::figures(vec![run], Some(latency)).expect("there is a run")
 }
 
 /// Some contenders ran, one could not, one was wrong.
