@@ -4,6 +4,7 @@
 use crate::kit;
 use crate::kit::truth::{Class, Truth};
 use coordinator::options::Options;
+use shared::glob::Pattern;
 use shared::limits::{BATCHES_QUEUE_BYTES_MAX, KEY_BYTES_MAX, SLOT_KEYS_MAX};
 use shared::result::{CleanupResult, Status};
 
@@ -96,7 +97,7 @@ async fn the_empty_name_is_a_name_like_any_other() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
-        options.rules.patterns = kit::patterns(&["*"]);
+        options.rules.patterns = vec![Pattern::new("*").unwrap()];
         let mut truth = Truth::default();
         truth.add(Class::Stale, "");
         for n in 0..2_000 {

@@ -29,7 +29,6 @@ use coordinator::survey::{Survey, survey};
 use shared::cluster::Access;
 use shared::crash::CrashPlan;
 use shared::env::{Env, Timing};
-use shared::glob::Pattern;
 use shared::ids::RunId;
 use shared::messages::Rules;
 use shared::result::CleanupResult;
@@ -39,11 +38,6 @@ use tokio::sync::watch;
 
 /// Longer than anything here takes, however slow the machine: only a hang gets there.
 pub const HANG: Duration = Duration::from_secs(300);
-
-/// Patterns out of texts.
-pub fn patterns(texts: &[&str]) -> Vec<Pattern> {
-    texts.iter().map(|text| Pattern::new(*text).unwrap()).collect()
-}
 
 /// Options of a run that deletes `permissions:*` without delay and at full speed, but for `permissions:system:*`; every call
 /// names a job of its own, so that no two tests share a lock.

@@ -126,7 +126,7 @@ impl Comparison {
 /// The medians of `samples`, each figure by itself; none of none.
 pub(crate) fn figures(samples: Vec<Sample>, latency: Option<Latency>) -> Option<Figures> {
     let first = samples.first()?;
-    let of = |of: fn(&Sample) -> f64| median(samples.iter().map(of));
+    let of = |field: fn(&Sample) -> f64| median(samples.iter().map(field));
     let keys = first.keys as f64;
     let role = |index: usize, of: fn(&Role) -> f64| {
         median(samples.iter().filter_map(|sample| sample.roles.get(index)).map(of))
