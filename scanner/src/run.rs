@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::activity::{Activities, ActivityError};
 use shared::cluster::node;
-use shared::cluster::{Conn, Fault, FaultKind, Lister};
+use shared::cluster::{Answers, Conn, Fault, FaultKind, Lister};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
@@ -257,10 +257,12 @@ impl Reading {
         selector: &Selector<'_>,
         work: &Work<'_>,
     ) -> Result<bool, Fault> {
-        let mut keys: Vec<Listed> = Vec::new();
+        // The keys that are about to be looked up, in the answers that list them.
+        let (mut keys, mut last): (Vec<Listed>, Answers) = Default::default();
+        let mut answers = Answers::default();
         loop {
-            // Those that are about to be looked up may all become candidates.
-            let pending: usize = keys.iter().map(|listed| listed.key.len()).sum();
+            // They may all become candidates.
+            let pending: usize = keys.iter().map(|listed| listed.place.length()).sum();
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
             let full = full || work.until.is_some_and(|until| Instant::now() >= until);
             let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
@@ -278,23 +280,25 @@ impl Reading {
                 return Ok(false);
             };
             let asked = Instant::now();
-            let (pages, seen) = lister.window(&listings, &keys, selector.ask()).await?;
-            turn.done(pages.iter().map(|page| page.keys.len() as u64).sum());
+            let look_up = keys.iter().map(|listed| last.key(listed.place));
+            lister.window(&listings, look_up, selector.ask(), &mut answers).await?;
+            turn.done(answers.listed() as u64);
             work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
-            self.tally.looked_up(&keys, &seen, selector);
+            self.tally.looked_up((&keys, &last), answers.seen(), selector);
             keys.clear();
             if !listings.is_empty() {
-                match walk.take(pages) {
+                match walk.take(&answers) {
                     Taken::Restart => {
                         self.approximate = true;
                         self.tally.restart();
                     }
                     Taken::Keys(listed) => {
                         keys = listed;
-                        self.tally.listed(&mut keys, walk.may_repeat(), selector);
+                        self.tally.listed((&mut keys, &answers), walk.may_repeat(), selector);
                     }
                 }
             }
+            std::mem::swap(&mut last, &mut answers);
             if !self.pulse.beat(work.records, work.delivery).await {
                 return Ok(false);
             }

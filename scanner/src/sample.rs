@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::{Ask, Fault, Lister, Listing, Seen};
+use shared::cluster::{Answers, Ask, Fault, Lister, Listing, Seen};
 use shared::key::{self, Key};
 use shared::messages::Lookups;
 use shared::pace::Breaks;
@@ -134,18 +134,19 @@ impl Sampling<'_> {
         let (count, breaks) = (self.count, self.wanted.breaks);
         let listings: Vec<Listing> = cursors.map(|cursor| Listing::Scan { cursor, count }).collect();
         let sent = Instant::now();
-        let (pages, _) = self.lister.window(&listings, &[b""; 0], Ask::Ttl).await?;
+        let (mut listed, mut looked_up) = (Answers::default(), Answers::default());
+        self.lister.window(&listings, [].into_iter(), Ask::Ttl, &mut listed).await?;
         breaks.rest(sent).await;
-        let next = pages.last().map_or(0, |page| page.next);
+        let next = listed.pages().last().map_or(0, |page| page.next);
         let mut wanted = Vec::new();
-        for key in pages.into_iter().flat_map(|page| page.keys) {
-            if key::is_own(&key) {
+        for key in listed.pages().flat_map(|page| page.keys).map(|place| listed.key(*place)) {
+            if key::is_own(key) {
                 continue;
             }
             // Only matching keys are remembered: there are few of them, whatever the size of the node. Others
             // that come twice make the estimate a little smaller.
-            if self.selector.wants(&key) {
-                if self.whole && !self.seen.insert(Key::new(&*key)) {
+            if self.selector.wants(key) {
+                if self.whole && !self.seen.insert(Key::new(key)) {
                     continue;
                 }
                 wanted.push(key);
@@ -153,11 +154,11 @@ impl Sampling<'_> {
             self.sampled.listed += 1;
         }
         let sent = Instant::now();
-        let (_, looks) = self.lister.window(&[], &wanted, self.selector.ask()).await?;
+        self.lister.window(&[], wanted.iter().copied(), self.selector.ask(), &mut looked_up).await?;
         breaks.rest(sent).await;
-        for (key, seen) in wanted.iter().zip(looks) {
+        for (key, seen) in wanted.into_iter().zip(looked_up.seen()) {
             self.sampled.lookups += seen.lookups;
-            self.sampled.looks.push((Key::new(&**key), seen));
+            self.sampled.looks.push((Key::new(key), *seen));
         }
         Ok(next)
     }

@@ -1,11 +1,11 @@
 //! What a task has counted and selected so far, slot by slot: a slot that turns out to have moved is dropped
 //! as if it had never been looked at. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use shared::cluster::{Seen as Look, Ttl};
+use shared::cluster::{Answers, Seen as Look, Ttl};
 use shared::key::{self, Key};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
@@ -71,21 +71,33 @@ impl Tally {
         }
     }
 
-    /// Counts listed keys and leaves those to look up. Keys of our own are not even counted, and those listed
-    /// twice are dropped if they `may_repeat`.
-    pub(crate) fn listed(&mut self, keys: &mut Vec<Listed>, may_repeat: bool, selector: &Selector<'_>) {
+    /// Counts `keys` that `answers` list, and leaves those to look up. Keys of our own are not even counted, and those
+    /// listed twice are dropped if they `may_repeat`.
+    pub(crate) fn listed(
+        &mut self,
+        (keys, answers): (&mut Vec<Listed>, &Answers),
+        may_repeat: bool,
+        selector: &Selector<'_>,
+    ) {
         keys.retain(|listed| {
-            if key::is_own(&listed.key) || may_repeat && !self.seen.first_time(&listed.key) {
+            let key = answers.key(listed.place);
+            if key::is_own(key) || may_repeat && !self.seen.first_time(key) {
                 return false;
             }
             self.slots.of(listed.slot).counts.listed += 1;
-            selector.wants(&listed.key)
+            selector.wants(key)
         });
     }
 
     /// Counts what was seen of keys that [`Tally::listed`] left, and keeps the candidates among them.
-    pub(crate) fn looked_up(&mut self, keys: &[Listed], looks: &[Look], selector: &Selector<'_>) {
-        for (Listed { slot, key }, seen) in keys.iter().zip(looks) {
+    pub(crate) fn looked_up(
+        &mut self,
+        (keys, answers): (&[Listed], &Answers),
+        looks: &[Look],
+        selector: &Selector<'_>,
+    ) {
+        for (Listed { slot, place }, seen) in keys.iter().zip(looks) {
+            let key = answers.key(*place);
             self.lookups += seen.lookups;
             if seen.ttl == Ttl::Moved {
                 self.moved.extend(&std::iter::once(*slot).collect());
@@ -97,10 +109,10 @@ impl Tally {
             match verdict {
                 Verdict::Found(reason, Fate::Candidate) => {
                     self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
-                    let (key, expires_at_ms) = (Key::new(&**key), seen.expires_at_ms.unwrap_or_default());
+                    let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
                     tally.candidates.push(Candidate { key, reason, expires_at_ms });
                 }
-                Verdict::Found(_, Fate::TooLong) => tally.long_keys.push(Key::new(&**key).shortened(40)),
+                Verdict::Found(_, Fate::TooLong) => tally.long_keys.push(Key::new(key).shortened(40)),
                 _ => {}
             }
         }
@@ -137,7 +149,8 @@ impl Tally {
 #[derive(Default)]
 struct Slots {
     tallies: Vec<(u16, SlotTally)>,
-    places: HashMap<u16, usize>,
+    /// Where the tally of each slot is among them, from 1 on; 0 if it has none.
+    places: Vec<u16>,
     last: usize,
 }
 
@@ -151,10 +164,15 @@ impl Slots {
     }
 
     fn place(&mut self, slot: u16) -> usize {
-        *self.places.entry(slot).or_insert_with(|| {
+        if self.places.len() <= usize::from(slot) {
+            self.places.resize(usize::from(slot) + 1, 0);
+        }
+        let place = &mut self.places[usize::from(slot)];
+        if *place == 0 {
             self.tallies.push((slot, SlotTally::default()));
-            self.tallies.len() - 1
-        })
+            *place = self.tallies.len() as u16;
+        }
+        usize::from(*place) - 1
     }
 }
 
@@ -212,7 +230,6 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use shared::messages::Rules;
 
     use super::*;
@@ -226,14 +243,14 @@ mod tests {
         let rules = rules();
         let selector = Selector::new(&rules, None);
         let mut tally = Tally::new(Statistics::new(0, 0));
-        let listed = |slot, key: &'static str| Listed { slot, key: Bytes::from_static(key.as_bytes()) };
-        let own = listed(1, "keysweep:lock:a");
-        let mut keys =
-            vec![listed(1, "a1"), listed(1, "ap"), own, listed(2, "a2"), listed(2, "b"), listed(1, "a1")];
-        tally.listed(&mut keys, true, &selector);
+        let answers = Answers::of([(0, vec!["a1", "ap", "keysweep:lock:a", "a2", "b", "a1"])]);
+        let places = answers.pages().next().unwrap().keys.to_vec();
+        let listed = |(place, slot)| Listed { slot, place };
+        let mut keys = places.into_iter().zip([1, 1, 1, 2, 2, 1]).map(listed).collect();
+        tally.listed((&mut keys, &answers), true, &selector);
         assert_eq!(keys.iter().map(|listed| listed.slot).collect::<Vec<_>>(), [1, 1, 2]);
         let looks = [Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)].map(Look::only);
-        tally.looked_up(&keys, &looks, &selector);
+        tally.looked_up((&keys, &answers), &looks, &selector);
         assert_eq!(tally.lookups, Lookups { hits: 3, misses: 0 });
         let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
         let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };

@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use scanner::walk::{Taken, Walk};
-use shared::cluster::{Listing, Page};
+use scanner::walk::{Listed, Taken, Walk};
+use shared::cluster::{Answers, Listing};
 use shared::ids::TaskId;
 use shared::limits::SLOT_KEYS_MAX;
 use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
 use shared::slot::{SLOTS, SlotSet, slot_of, tag_for};
+
+/// The cursor to go on from, and the keys.
+type Page = (u64, Vec<Bytes>);
 
 /// A hash table as redis has it: a key lives in the bucket that the low bits of its hash name.
 struct SimTable {
@@ -36,7 +39,7 @@ impl SimTable {
             cursor = (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits();
             visits += 1;
             if cursor == 0 || visits >= count * 10 || keys.len() >= count as usize {
-                return Page { next: cursor, keys };
+                return (cursor, keys);
             }
         }
     }
@@ -53,9 +56,13 @@ fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Pag
         if listings.is_empty() {
             return (listed, walk);
         }
-        match walk.take(listings.into_iter().map(|listing| answer(write, listing)).collect()) {
+        let answers = Answers::of(listings.into_iter().map(|listing| answer(write, listing)));
+        match walk.take(&answers) {
             Taken::Restart => listed.clear(),
-            Taken::Keys(keys) => listed.extend(keys.into_iter().map(|listed| listed.key)),
+            Taken::Keys(keys) => {
+                let key = |listed: Listed| Bytes::copy_from_slice(answers.key(listed.place));
+                listed.extend(keys.into_iter().map(key));
+            }
         }
     }
     panic!("the walk does not end");
@@ -159,7 +166,7 @@ impl SimSlots {
         match listing {
             Listing::KeysInSlot { slot, count } => {
                 let keys = self.slots.get(&slot).map(|table| table.keys.keys().take(count as usize).cloned());
-                Page { next: 0, keys: keys.into_iter().flatten().collect() }
+                (0, keys.into_iter().flatten().collect())
             }
             Listing::Scan { cursor, count } => self.scan(cursor, count),
         }
@@ -170,9 +177,9 @@ impl SimSlots {
         loop {
             let slot = (cursor % u64::from(SLOTS)) as u16;
             let inner = self.slots.get(&slot).map_or(0, |table| {
-                let page = table.scan(cursor >> 14, count);
-                keys.extend(page.keys);
-                page.next
+                let (next, found) = table.scan(cursor >> 14, count);
+                keys.extend(found);
+                next
             });
             let following = self.slots.keys().find(|next| **next > slot);
             cursor = match following {
@@ -180,10 +187,10 @@ impl SimSlots {
                 // A server with another layout: the cursor says nothing about slots.
                 Some(_) if !self.ordered => 3,
                 Some(next) => u64::from(*next),
-                None => return Page { next: 0, keys },
+                None => return (0, keys),
             };
             if keys.len() >= count as usize || !self.ordered {
-                return Page { next: cursor, keys };
+                return (cursor, keys);
             }
         }
     }

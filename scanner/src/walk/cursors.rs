@@ -13,8 +13,7 @@
 //! Limits: a table that is resized while it is read may list a key twice within a range. The caller drops such
 //! keys; across ranges of different tasks it cannot, so keys are counted twice there in theory.
 
-use bytes::Bytes;
-use shared::cluster::{Listing, Page};
+use shared::cluster::{Answers, Listing};
 use shared::limits::WINDOW_BYTES_MAX;
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
 use shared::slot::{SlotSet, slot_of};
@@ -86,9 +85,9 @@ impl CursorWalk {
             .collect()
     }
 
-    pub(super) fn take(&mut self, pages: Vec<Page>) -> Taken {
-        let (mut keys, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
-        let mut pages = pages.into_iter();
+    pub(super) fn take(&mut self, answers: &Answers) -> Taken {
+        let mut listed = Vec::with_capacity(answers.listed());
+        let (mut pages, mut room) = (answers.pages(), WINDOW_BYTES_MAX);
         let (table, bits) = (self.table, self.bits);
         for lane in self.lanes.iter_mut().filter(|lane| lane.open_at().is_some()) {
             let Some(page) = pages.next() else { break };
@@ -104,7 +103,7 @@ impl CursorWalk {
                 Verdict::Keep => {
                     room = room.saturating_sub(bytes);
                     lane.at = next.map(u64::reverse_bits);
-                    keys.extend(page.keys);
+                    listed.extend(page.keys.iter().map(|place| Listed { slot: 0, place: *place }));
                 }
                 Verdict::AskAgain => lane.count = (lane.count / 2).max(1),
                 Verdict::NotOurs => lane.at = lane.to,
@@ -115,17 +114,13 @@ impl CursorWalk {
                 }
             }
         }
-        Taken::Keys(self.wanted(keys))
-    }
-
-    fn wanted(&self, keys: Vec<Bytes>) -> Vec<Listed> {
-        match &self.slots {
-            None => keys.into_iter().map(|key| Listed { slot: 0, key }).collect(),
-            Some(slots) => {
-                let listed = keys.into_iter().map(|key| Listed { slot: slot_of(&key), key });
-                listed.filter(|listed| slots.contains(listed.slot)).collect()
-            }
+        if let Some(slots) = &self.slots {
+            listed.retain_mut(|listed| {
+                listed.slot = slot_of(answers.key(listed.place));
+                slots.contains(listed.slot)
+            });
         }
+        Taken::Keys(listed)
     }
 
     fn cursor(&self, position: u64) -> u64 {

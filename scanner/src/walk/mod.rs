@@ -6,8 +6,7 @@ mod cursors;
 mod ordered;
 mod slots;
 
-use bytes::Bytes;
-use shared::cluster::{Listing, Page};
+use shared::cluster::{Answers, Listing, Place};
 use shared::range::{CursorRange, Scope, SlotListing};
 use shared::slot::SlotSet;
 
@@ -16,18 +15,12 @@ use ordered::OrderedWalk;
 use slots::SlotWalk;
 
 /// A key that was listed, with its slot (0 on standalone servers).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The slot.
     pub slot: u16,
-    /// The key, a piece of what the server sent.
-    pub key: Bytes,
-}
-
-impl AsRef<[u8]> for Listed {
-    fn as_ref(&self) -> &[u8] {
-        &self.key
-    }
+    /// Where it stands in the answers that list it.
+    pub place: Place,
 }
 
 /// What the answers to one write of listings meant.
@@ -98,11 +91,11 @@ impl Walk {
     }
 
     /// What the answers to the last [`Walk::ask`] mean.
-    pub fn take(&mut self, pages: Vec<Page>) -> Taken {
+    pub fn take(&mut self, answers: &Answers) -> Taken {
         match self {
-            Self::Slots(walk) => Taken::Keys(walk.take(pages)),
-            Self::Ordered(walk) => Taken::Keys(walk.take(pages)),
-            Self::Cursors(walk) => walk.take(pages),
+            Self::Slots(walk) => Taken::Keys(walk.take(answers)),
+            Self::Ordered(walk) => Taken::Keys(walk.take(answers)),
+            Self::Cursors(walk) => walk.take(answers),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use shared::cluster::{Listing, Page};
+use shared::cluster::{Answers, Listing, Place};
 use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
 use shared::slot::{SLOTS, SlotSet, slot_of};
 
@@ -64,9 +64,9 @@ impl OrderedWalk {
         self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count }).collect()
     }
 
-    pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {
+    pub(super) fn take(&mut self, answers: &Answers) -> Vec<Listed> {
         let (mut listed, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
-        for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(pages) {
+        for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();
             // Too much to hold at once: the page is asked for again, alone or smaller.
             if bytes > room && (room < WINDOW_BYTES_MAX || self.count > 1) {
@@ -77,16 +77,17 @@ impl OrderedWalk {
                 continue;
             }
             room = room.saturating_sub(bytes);
-            self.advance(lane, page, &mut listed);
+            let place = |place: &Place| Listed { slot: slot_of(answers.key(*place)), place: *place };
+            let keys = page.keys.iter().map(place).collect();
+            self.advance(lane, page.next, keys, &mut listed);
         }
         listed
     }
 
-    fn advance(&mut self, mut lane: Lane, page: Page, listed: &mut Vec<Listed>) {
-        let next_slot = (page.next & SLOT_MASK) as u16;
-        let end = page.next == 0;
-        let keys: Vec<Listed> =
-            page.keys.into_iter().map(|key| Listed { slot: slot_of(&key), key }).collect();
+    /// Moves a lane that found these keys on to the cursor `next`.
+    fn advance(&mut self, mut lane: Lane, next: u64, keys: Vec<Listed>, listed: &mut Vec<Listed>) {
+        let next_slot = (next & SLOT_MASK) as u16;
+        let end = next == 0;
         let in_order = |key: &Listed| key.slot >= lane.slot && (end || key.slot <= next_slot);
         if !(end || next_slot >= lane.slot) || !keys.iter().all(in_order) {
             self.unordered.extend(&lane.rest().collect());
@@ -98,7 +99,7 @@ impl OrderedWalk {
             self.done.extend(&lane.rest().collect());
             return;
         }
-        lane.cursor = page.next;
+        lane.cursor = next;
         if next_slot > lane.slot {
             self.done.extend(&(lane.slot..next_slot).collect());
             (lane.slot, lane.keys_in_slot) = (next_slot, 0);

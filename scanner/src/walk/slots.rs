@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use shared::cluster::{Listing, Page};
+use shared::cluster::{Answers, Listing};
 use shared::limits::{SLOT_KEYS_MAX, WINDOW_BYTES_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
 use shared::slot::SlotSet;
 
@@ -42,10 +42,10 @@ impl SlotWalk {
         self.asked.iter().map(|slot| Listing::KeysInSlot { slot: *slot, count: SLOT_KEYS_MAX + 1 }).collect()
     }
 
-    pub(super) fn take(&mut self, pages: Vec<Page>) -> Vec<Listed> {
-        let keys = pages.iter().map(|page| page.keys.len()).sum();
-        let (mut listed, mut again, mut room) = (Vec::with_capacity(keys), Vec::new(), WINDOW_BYTES_MAX);
-        for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(pages) {
+    pub(super) fn take(&mut self, answers: &Answers) -> Vec<Listed> {
+        let mut listed = Vec::with_capacity(answers.listed());
+        let (mut again, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
+        for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();
             if page.keys.len() as u64 > SLOT_KEYS_MAX || bytes > WINDOW_BYTES_MAX {
                 self.giant.push(slot);
@@ -59,7 +59,7 @@ impl SlotWalk {
             self.done.push(slot);
             self.keys += page.keys.len() as u64;
             self.slots += 1;
-            listed.extend(page.keys.into_iter().map(|key| Listed { slot, key }));
+            listed.extend(page.keys.iter().map(|place| Listed { slot, place: *place }));
         }
         again.into_iter().rev().for_each(|slot| self.todo.push_front(slot));
         listed

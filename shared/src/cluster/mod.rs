@@ -36,7 +36,7 @@ pub use access::{Access, Login};
 pub use conn::{Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};
 pub use fault::{Fault, FaultKind};
-pub use listing::{Ask, Lister, Listing, Page, Seen, Ttl};
+pub use listing::{Answers, Ask, Lister, Listing, Page, Place, Seen, Ttl};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;
 pub use socket::{Tls, TlsError, TlsFiles};

@@ -6,15 +6,15 @@
 
 use std::fmt;
 
-use bytes::BytesMut;
 use redis::ConnectionInfo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::answers::Answers;
 use super::replies::Replies;
 use super::request::{command, write};
 use super::resp::{Item, item};
-use super::{Ask, Listing, Page, Seen};
+use super::{Ask, Listing};
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::cluster::socket::{Dial, Socket, open};
 use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
@@ -24,28 +24,19 @@ pub struct Lister {
     address: String,
     socket: Box<dyn Socket>,
     request: Vec<u8>,
-    unread: BytesMut,
-    /// Bytes that the last window was answered.
-    answered: usize,
 }
 
 impl Lister {
     /// Connects as `dial` says, to the same database and as the same user as any connection; `name` names it.
     pub(in crate::cluster) async fn connect(dial: &Dial, name: &str) -> Result<Self, Fault> {
-        let mut lister = Self {
-            address: dial.address.clone(),
-            socket: open(dial).await?,
-            request: Vec::new(),
-            unread: BytesMut::new(),
-            answered: 0,
-        };
+        let mut lister =
+            Self { address: dial.address.clone(), socket: open(dial).await?, request: Vec::new() };
         let met = timeout(RESPONSE_TIMEOUT, lister.introduce(&dial.info, name)).await;
         met.unwrap_or_else(|_| Err(lister.lost(&"no answer in time"))).map_err(|fault| dial.blame(fault))?;
         Ok(lister)
     }
 
-    /// Says who we are, which database we mean, and that our look-ups should leave idle times alone (Redis 7.2 and
-    /// newer). Servers or users that do not allow the name or the last one work as well.
+    /// Says who we are, and which database we mean. Servers or users that do not allow the name work as well.
     async fn introduce(&mut self, info: &ConnectionInfo, name: &str) -> Result<(), Fault> {
         let settings = info.redis_settings();
         let (mut needed, db) = (0, settings.db().to_string());
@@ -62,8 +53,9 @@ impl Lister {
         }
         command(&mut self.request, &[b"CLIENT", b"SETNAME", name.as_bytes()]);
         self.send().await?;
+        let (mut said, mut at) = (Vec::new(), 0);
         for number in 0..=needed {
-            let refused = self.answer().await?;
+            let refused = self.answer(&mut said, &mut at).await?;
             if let Some(fault) = refused.filter(|_| number < needed) {
                 return Err(fault);
             }
@@ -78,46 +70,44 @@ impl Lister {
     pub async fn readonly(&mut self) -> Result<(), Fault> {
         command(&mut self.request, &[b"READONLY"]);
         self.send().await?;
-        let answered = timeout(RESPONSE_TIMEOUT, self.answer()).await;
+        let answered = timeout(RESPONSE_TIMEOUT, self.answer(&mut Vec::new(), &mut 0)).await;
         match answered.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))? {
             Some(fault) => Err(fault),
             None => Ok(()),
         }
     }
 
-    /// Waits for the answer to a command that answers OK; the fault that it answers instead.
-    async fn answer(&mut self) -> Result<Option<Fault>, Fault> {
+    /// Waits for the answer to a command that answers OK, in what is `said` from `at` on; the fault that it answers
+    /// instead.
+    async fn answer(&mut self, said: &mut Vec<u8>, at: &mut usize) -> Result<Option<Fault>, Fault> {
         loop {
-            let mut at = 0;
-            match item(&self.unread, &mut at) {
-                Ok(None) => self.receive().await?,
-                Ok(Some(said)) => {
-                    let line = self.unread.split_to(at);
-                    return match said {
-                        Item::Status(_) => Ok(None),
-                        Item::Error(words) => Ok(Some(Fault::from_words(&self.address, &line[words]))),
-                        _ => Err(Fault::unexpected(&self.address, "AUTH")),
-                    };
+            match item(said, at) {
+                Ok(None) => self.receive(said).await?,
+                Ok(Some(Item::Status(_))) => return Ok(None),
+                Ok(Some(Item::Error(words))) => {
+                    return Ok(Some(Fault::from_words(&self.address, &said[words])));
                 }
-                Err(_) => return Err(Fault::unexpected(&self.address, "AUTH")),
+                Ok(Some(_)) | Err(_) => return Err(Fault::unexpected(&self.address, "AUTH")),
             }
         }
     }
 
     /// Sends listing commands together with look-ups of keys seen before, in one write, so that the server reads on
-    /// while we sort what it has sent.
+    /// while we sort what it has sent. What it answers takes the place of what `answers` held.
     ///
     /// # Errors
     /// As any connection's. Nothing more can be asked of this one then.
-    pub async fn window(
+    pub async fn window<'k>(
         &mut self,
         listings: &[Listing],
-        look_up: &[impl AsRef<[u8]>],
+        look_up: impl ExactSizeIterator<Item = &'k [u8]>,
         ask: Ask,
-    ) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
+        answers: &mut Answers,
+    ) -> Result<(), Fault> {
         self.request.clear();
+        let looks = look_up.len();
         write(&mut self.request, listings, look_up, ask);
-        let in_time = timeout(RESPONSE_TIMEOUT, self.exchange(listings, look_up.len(), ask)).await;
+        let in_time = timeout(RESPONSE_TIMEOUT, self.exchange(listings, looks, ask, answers)).await;
         in_time.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))
     }
 
@@ -126,18 +116,17 @@ impl Lister {
         listings: &[Listing],
         looks: usize,
         ask: Ask,
-    ) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
+        answers: &mut Answers,
+    ) -> Result<(), Fault> {
         self.send().await?;
-        // One window is answered about as much as the last one: room that grows piece by piece is copied each time.
-        self.unread.reserve(self.answered + 2 * READ_BYTES);
+        answers.clear();
+        let Answers { bytes, found } = answers;
         let address = self.address.clone();
-        let mut replies = Replies::new(&address, ask, looks, listings);
-        while !replies.read(&self.unread)? {
-            self.receive().await?;
+        let mut replies = Replies::new(&address, ask, looks, listings, found);
+        while !replies.read(bytes)? {
+            self.receive(bytes).await?;
         }
-        self.answered = replies.length();
-        let bytes = self.unread.split_to(replies.length()).freeze();
-        Ok(replies.finish(&bytes))
+        Ok(())
     }
 
     async fn send(&mut self) -> Result<(), Fault> {
@@ -151,13 +140,14 @@ impl Lister {
         sent.map_err(|e| self.lost(&e))
     }
 
-    async fn receive(&mut self) -> Result<(), Fault> {
-        if self.unread.len() > REPLY_BYTES_MAX {
+    /// Appends what the server sends next.
+    async fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+        if bytes.len() > REPLY_BYTES_MAX {
             let said = format!("an answer of more than {REPLY_BYTES_MAX} bytes");
             return Err(Fault::new(FaultKind::Protocol, self.address.as_str(), said));
         }
-        self.unread.reserve(READ_BYTES);
-        match self.socket.read_buf(&mut self.unread).await {
+        bytes.reserve(READ_BYTES);
+        match self.socket.read_buf(bytes).await {
             Ok(0) => Err(self.lost(&"the server closed the connection")),
             Ok(_) => Ok(()),
             Err(e) => Err(self.lost(&e)),

@@ -1,5 +1,6 @@
 //! Listing keys and reading their TTLs: one write per window, one reply per command.
 
+mod answers;
 mod lister;
 mod replies;
 mod request;
@@ -7,9 +8,8 @@ mod resp;
 #[cfg(test)]
 mod tests;
 
+pub use answers::{Answers, Page, Place};
 pub use lister::Lister;
-
-use bytes::Bytes;
 
 use crate::messages::Lookups;
 
@@ -30,23 +30,6 @@ pub enum Listing {
         /// Keys to return at most.
         count: u64,
     },
-}
-
-/// What a listing command answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The cursor to go on from; 0 at the end, and for slots.
-    pub next: u64,
-    /// The keys, each a piece of the bytes that the server sent: whoever holds one holds them all.
-    pub keys: Vec<Bytes>,
-}
-
-impl Page {
-    /// Bytes of all its keys.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.keys.iter().map(Bytes::len).sum()
-    }
 }
 
 /// The TTL of a key.

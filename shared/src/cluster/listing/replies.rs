@@ -1,17 +1,10 @@
 //! What one window is answered: put together from bytes that come in pieces, without an allocation per key.
 
-use std::collections::VecDeque;
-use std::ops::Range;
-
-use bytes::Bytes;
-
+use super::answers::Found;
 use super::resp::{Item, Malformed, item, plain_number, plain_text};
-use super::{Ask, Listing, Page, Seen, Ttl};
+use super::{Ask, Listing, Seen, Ttl};
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::messages::Lookups;
-
-/// Room made at once for keys of a page, whatever it says of itself.
-const PAGE_ROOM_MAX: usize = 4_096;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,35 +33,27 @@ pub(super) struct Replies<'a> {
     address: &'a str,
     ask: Ask,
     looks: usize,
-    listings: VecDeque<Listing>,
+    /// Those whose pages are to come.
+    listings: &'a [Listing],
     next: Next,
     /// Bytes read so far.
     at: usize,
     now_ms: u64,
-    seen: Vec<Seen>,
-    keys: Vec<Range<usize>>,
-    /// The cursor of each page, and where its keys end among all.
-    pages: Vec<(u64, usize)>,
     cursor: u64,
+    found: &'a mut Found,
 }
 
 impl<'a> Replies<'a> {
-    /// Those to `looks` look-ups and then `listings`, sent to the server at `address`.
-    pub(super) fn new(address: &'a str, ask: Ask, looks: usize, listings: &[Listing]) -> Self {
-        let mut replies = Self {
-            address,
-            ask,
-            looks,
-            listings: listings.iter().copied().collect(),
-            next: Next::Nothing,
-            at: 0,
-            now_ms: 0,
-            seen: Vec::with_capacity(looks),
-            // One window lists about as many keys as it looks up.
-            keys: Vec::with_capacity(looks),
-            pages: Vec::with_capacity(listings.len()),
-            cursor: 0,
-        };
+    /// Those to `looks` look-ups and then `listings`, sent to the server at `address`; what they say goes to `found`.
+    pub(super) fn new(
+        address: &'a str,
+        ask: Ask,
+        looks: usize,
+        listings: &'a [Listing],
+        found: &'a mut Found,
+    ) -> Self {
+        let next = Next::Nothing;
+        let mut replies = Self { address, ask, looks, listings, next, at: 0, now_ms: 0, cursor: 0, found };
         replies.next = if ask.needs_clock() && looks > 0 { Next::Clock } else { replies.next_look() };
         replies
     }
@@ -90,27 +75,11 @@ impl<'a> Replies<'a> {
                 Err(Malformed) => return Err(self.unexpected("a window")),
             }
         }
-        Ok(true)
-    }
-
-    /// All that was read, out of the bytes that it was read from; and how many more than that there are.
-    pub(super) fn finish(self, bytes: &Bytes) -> (Vec<Page>, Vec<Seen>) {
-        let (mut begin, mut pages) = (0, Vec::with_capacity(self.pages.len()));
-        for (next, end) in self.pages {
-            let keys = self.keys[begin..end].iter().map(|place| bytes.slice(place.clone())).collect();
-            pages.push(Page { next, keys });
-            begin = end;
-        }
-        (pages, self.seen)
-    }
-
-    /// Bytes that the replies take.
-    pub(super) fn length(&self) -> usize {
-        self.at
+        if self.at < bytes.len() { Err(self.unexpected("a window")) } else { Ok(true) }
     }
 
     fn next_look(&self) -> Next {
-        if self.seen.len() < self.looks {
+        if self.found.seen.len() < self.looks {
             Next::Expiry
         } else if self.listings.is_empty() {
             Next::Nothing
@@ -122,10 +91,10 @@ impl<'a> Replies<'a> {
     /// Reads TTLs as long as nothing but whole numbers comes, which is nearly always: a loop for nothing else costs half
     /// as much as [`Replies::take`], which reads on where this stops.
     fn plain_ttls(&mut self, bytes: &[u8]) {
-        while self.seen.len() < self.looks {
+        while self.found.seen.len() < self.looks {
             let Some((number, end)) = plain_number(bytes, self.at) else { return };
             let Some(ttl) = ttl(number) else { return };
-            self.seen.push(Seen::only(ttl));
+            self.found.seen.push(Seen::only(ttl));
             self.at = end;
         }
         self.next = self.next_look();
@@ -135,18 +104,18 @@ impl<'a> Replies<'a> {
     fn plain_keys(&mut self, mut left: usize, bytes: &[u8]) {
         while left > 0 {
             let Some((place, end)) = plain_text(bytes, self.at) else { break };
-            self.keys.push(place);
+            self.found.key(place.start, place.end);
             self.at = end;
             left -= 1;
         }
-        self.next = if left > 0 { Next::Key(left) } else { self.page_ends() };
+        self.next = if left > 0 { Next::Key(left) } else { self.next_look() };
     }
 
     fn take(&mut self, item: Item, bytes: &[u8]) -> Result<(), Fault> {
         self.next = match (self.next, item) {
             (Next::Expiry, item) => self.expiry(&item, bytes)?,
             (Next::Idle, item) => self.idle(&item, bytes)?,
-            (Next::Page, Item::Array(count)) => match self.listings.pop_front() {
+            (Next::Page, Item::Array(count)) => match self.listings.split_off_first() {
                 Some(Listing::Scan { .. }) if count == 2 => Next::Cursor,
                 Some(Listing::KeysInSlot { .. }) => self.page(0, count),
                 _ => return Err(self.unexpected("SCAN")),
@@ -173,17 +142,8 @@ impl<'a> Replies<'a> {
     }
 
     fn page(&mut self, cursor: u64, count: usize) -> Next {
-        self.keys.reserve(count.min(PAGE_ROOM_MAX));
-        self.pages.push((cursor, self.keys.len()));
+        self.found.page(cursor);
         if count == 0 { self.next_look() } else { Next::Key(count) }
-    }
-
-    fn page_ends(&mut self) -> Next {
-        let keys = self.keys.len();
-        if let Some((_, end)) = self.pages.last_mut() {
-            *end = keys;
-        }
-        self.next_look()
     }
 
     fn expiry(&mut self, item: &Item, bytes: &[u8]) -> Result<Next, Fault> {
@@ -201,7 +161,7 @@ impl<'a> Replies<'a> {
             seen.expires_at_ms = Some(at_ms);
             seen.ttl = Ttl::Left(at_ms.saturating_sub(self.now_ms));
         }
-        self.seen.push(seen);
+        self.found.seen.push(seen);
         Ok(if self.ask == Ask::ExpiryAndIdle { Next::Idle } else { self.next_look() })
     }
 
@@ -212,7 +172,7 @@ impl<'a> Replies<'a> {
             _ => return Err(self.unexpected("OBJECT IDLETIME")),
         };
         let counted = Lookups { hits: u64::from(*item != Item::Nil), misses: u64::from(*item == Item::Nil) };
-        if let Some(seen) = self.seen.last_mut() {
+        if let Some(seen) = self.found.seen.last_mut() {
             match (item, fault) {
                 // Its slot has just moved.
                 (_, Some(fault)) if fault.kind == FaultKind::Moved => seen.ttl = Ttl::Moved,

@@ -6,17 +6,20 @@ use super::{Ask, Listing};
 const DIGITS_MAX: usize = 20;
 
 /// Appends the look-ups of `look_up`, and then the listings.
-pub(super) fn write(out: &mut Vec<u8>, listings: &[Listing], look_up: &[impl AsRef<[u8]>], ask: Ask) {
-    if ask.needs_clock() && !look_up.is_empty() {
+pub(super) fn write<'a>(
+    out: &mut Vec<u8>,
+    listings: &[Listing],
+    look_up: impl ExactSizeIterator<Item = &'a [u8]>,
+    ask: Ask,
+) {
+    if ask.needs_clock() && look_up.len() > 0 {
         command(out, &[b"TIME"]);
     }
     let expiry: &[u8] =
         if ask.needs_clock() { b"*2\r\n$11\r\nPEXPIRETIME\r\n" } else { b"*2\r\n$4\r\nPTTL\r\n" };
-    let bytes: usize = look_up.iter().map(|key| key.as_ref().len()).sum();
-    out.reserve(bytes + look_up.len() * (expiry.len() + DIGITS_MAX + 5));
     // What stands before a key, with its length: that of the key before it is mostly the same.
     let (mut head, mut length) = (Vec::new(), usize::MAX);
-    for key in look_up.iter().map(AsRef::as_ref) {
+    for key in look_up {
         if key.len() != length {
             length = key.len();
             head.clear();
@@ -88,7 +91,7 @@ mod tests {
     fn the_bytes_of_a_window() {
         let check = |listings: &[Listing], keys: &[&str], ask, expected: &str| {
             let mut out = Vec::new();
-            write(&mut out, listings, keys, ask);
+            write(&mut out, listings, keys.iter().map(|key| key.as_bytes()), ask);
             assert_eq!(String::from_utf8(out).unwrap().replace("\r\n", " "), expected);
         };
         let scan = Listing::Scan { cursor: u64::MAX, count: 100 };

@@ -1,0 +1,120 @@
+//! What one window was answered. It is read into room that the next but one window is read into again: with room of its
+//! own for each, the allocator kept more and more of it.
+
+use super::Seen;
+use crate::limits::WINDOW_BYTES_MAX;
+
+/// Where a key stands in the bytes that the server sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    begin: u32,
+    length: u32,
+}
+
+impl Place {
+    /// The length of the key in bytes.
+    #[inline]
+    #[must_use]
+    pub fn length(self) -> usize {
+        self.length as usize
+    }
+}
+
+/// What a listing command answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page<'a> {
+    /// The cursor to go on from; 0 at the end, and for slots.
+    pub next: u64,
+    /// Where the keys stand, see [`Answers::key`].
+    pub keys: &'a [Place],
+}
+
+impl Page<'_> {
+    /// Bytes of all its keys.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.keys.iter().map(|place| place.length()).sum()
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Answers {
+    pub(super) bytes: Vec<u8>,
+    pub(super) found: Found,
+}
+
+/// What was found in the bytes.
+#[derive(Default)]
+pub(super) struct Found {
+    keys: Vec<Place>,
+    /// The cursor of each page, and where its keys begin among all.
+    pages: Vec<(u64, usize)>,
+    pub(super) seen: Vec<Seen>,
+}
+
+impl Answers {
+    /// What a server would answer to listings with these pages: the cursor of each, and its keys.
+    pub fn of<K: AsRef<[u8]>>(pages: impl IntoIterator<Item = (u64, Vec<K>)>) -> Self {
+        let mut answers = Self::default();
+        for (next, keys) in pages {
+            answers.found.page(next);
+            for key in keys.iter().map(AsRef::as_ref) {
+                let begin = answers.bytes.len();
+                answers.bytes.extend_from_slice(key);
+                answers.found.key(begin, answers.bytes.len());
+            }
+        }
+        answers
+    }
+
+    /// The pages, in the order in which they were asked for.
+    pub fn pages(&self) -> impl Iterator<Item = Page<'_>> {
+        let Found { keys, pages, .. } = &self.found;
+        let ends = pages.iter().skip(1).map(|(_, begin)| *begin).chain(std::iter::once(keys.len()));
+        pages.iter().zip(ends).map(|((next, begin), end)| Page { next: *next, keys: &keys[*begin..end] })
+    }
+
+    /// How many keys were listed.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.found.keys.len()
+    }
+
+    /// The key at a place of these answers.
+    #[inline]
+    #[must_use]
+    pub fn key(&self, place: Place) -> &[u8] {
+        &self.bytes[place.begin as usize..][..place.length as usize]
+    }
+
+    /// What was seen of each key that was looked up, in their order.
+    #[must_use]
+    pub fn seen(&self) -> &[Seen] {
+        &self.found.seen
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        // A server may send far more than it was asked for, once.
+        self.bytes.shrink_to(WINDOW_BYTES_MAX);
+        let Found { keys, pages, seen } = &mut self.found;
+        keys.clear();
+        pages.clear();
+        seen.clear();
+    }
+}
+
+impl Found {
+    /// A page begins.
+    pub(super) fn page(&mut self, next: u64) {
+        self.pages.push((next, self.keys.len()));
+    }
+
+    /// A key of the page that began last, between these places. (All bytes together are far fewer than 2^32.)
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "see above")]
+    pub(super) fn key(&mut self, begin: usize, end: usize) {
+        self.keys.push(Place { begin: begin as u32, length: (end - begin) as u32 });
+    }
+}
