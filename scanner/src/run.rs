@@ -284,6 +284,7 @@ impl Reading {
             lister.window(&listings, look_up, selector.ask(), &mut answers).await?;
             turn.done(answers.listed() as u64);
             work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
+            self.tally.lookups += answers.lookups();
             self.tally.looked_up((&keys, &last), answers.seen(), selector);
             keys.clear();
             if !listings.is_empty() {

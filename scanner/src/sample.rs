@@ -156,8 +156,8 @@ impl Sampling<'_> {
         let sent = Instant::now();
         self.lister.window(&[], wanted.iter().copied(), self.selector.ask(), &mut looked_up).await?;
         breaks.rest(sent).await;
+        self.sampled.lookups += looked_up.lookups();
         for (key, seen) in wanted.into_iter().zip(looked_up.seen()) {
-            self.sampled.lookups += seen.lookups;
             self.sampled.looks.push((Key::new(key), *seen));
         }
         Ok(next)

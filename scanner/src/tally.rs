@@ -98,7 +98,6 @@ impl Tally {
     ) {
         for (Listed { slot, place }, seen) in keys.iter().zip(looks) {
             let key = answers.key(*place);
-            self.lookups += seen.lookups;
             if seen.ttl == Ttl::Moved {
                 self.moved.extend(&std::iter::once(*slot).collect());
             }
@@ -251,7 +250,6 @@ mod tests {
         assert_eq!(keys.iter().map(|listed| listed.slot).collect::<Vec<_>>(), [1, 1, 2]);
         let looks = [Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)].map(Look::only);
         tally.looked_up((&keys, &answers), &looks, &selector);
-        assert_eq!(tally.lookups, Lookups { hits: 3, misses: 0 });
         let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
         let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };
         assert_eq!(counts, expected);

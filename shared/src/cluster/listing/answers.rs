@@ -3,6 +3,7 @@
 
 use super::Seen;
 use crate::limits::WINDOW_BYTES_MAX;
+use crate::messages::Lookups;
 
 /// Where a key stands in the bytes that the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub(super) struct Found {
     /// The cursor of each page, and where its keys begin among all.
     pages: Vec<(u64, usize)>,
     pub(super) seen: Vec<Seen>,
+    pub(super) lookups: Lookups,
 }
 
 impl Answers {
@@ -94,14 +96,21 @@ impl Answers {
         &self.found.seen
     }
 
+    /// The look-ups that they took, as the server counts them.
+    #[must_use]
+    pub fn lookups(&self) -> Lookups {
+        self.found.lookups
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         // A server may send far more than it was asked for, once.
         self.bytes.shrink_to(WINDOW_BYTES_MAX);
-        let Found { keys, pages, seen } = &mut self.found;
+        let Found { keys, pages, seen, lookups } = &mut self.found;
         keys.clear();
         pages.clear();
         seen.clear();
+        *lookups = Lookups::default();
     }
 }
 
@@ -116,5 +125,11 @@ impl Found {
     #[expect(clippy::cast_possible_truncation, reason = "see above")]
     pub(super) fn key(&mut self, begin: usize, end: usize) {
         self.keys.push(Place { begin: begin as u32, length: (end - begin) as u32 });
+    }
+    /// What was seen of the next key that was looked up.
+    #[inline]
+    pub(super) fn look(&mut self, seen: Seen) {
+        self.lookups += seen.ttl.lookup();
+        self.seen.push(seen);
     }
 }

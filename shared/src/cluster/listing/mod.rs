@@ -92,8 +92,6 @@ pub struct Seen {
     pub expires_at_ms: Option<u64>,
     /// For how long nobody has used it; only if asked for, and where the server keeps such times.
     pub idle_ms: Option<u64>,
-    /// The look-ups that it took.
-    pub lookups: Lookups,
 }
 
 impl Seen {
@@ -101,6 +99,6 @@ impl Seen {
     #[inline]
     #[must_use]
     pub fn only(ttl: Ttl) -> Self {
-        Self { ttl, expires_at_ms: None, idle_ms: None, lookups: ttl.lookup() }
+        Self { ttl, expires_at_ms: None, idle_ms: None }
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Replies<'a> {
         while self.found.seen.len() < self.looks {
             let Some((number, end)) = plain_number(bytes, self.at) else { return };
             let Some(ttl) = ttl(number) else { return };
-            self.found.seen.push(Seen::only(ttl));
+            self.found.look(Seen::only(ttl));
             self.at = end;
         }
         self.next = self.next_look();
@@ -161,7 +161,7 @@ impl<'a> Replies<'a> {
             seen.expires_at_ms = Some(at_ms);
             seen.ttl = Ttl::Left(at_ms.saturating_sub(self.now_ms));
         }
-        self.found.seen.push(seen);
+        self.found.look(seen);
         Ok(if self.ask == Ask::ExpiryAndIdle { Next::Idle } else { self.next_look() })
     }
 
@@ -177,13 +177,13 @@ impl<'a> Replies<'a> {
                 // Its slot has just moved.
                 (_, Some(fault)) if fault.kind == FaultKind::Moved => seen.ttl = Ttl::Moved,
                 // The server counts how often keys are used, and not since when they are not (LFU).
-                (_, Some(fault)) if fault.kind == FaultKind::Refused => seen.lookups += counted,
+                (_, Some(fault)) if fault.kind == FaultKind::Refused => self.found.lookups += counted,
                 (_, Some(fault)) => return Err(fault),
                 (Item::Number(seconds), None) => {
                     seen.idle_ms = u64::try_from(*seconds).ok().map(|seconds| seconds.saturating_mul(1_000));
-                    seen.lookups += counted;
+                    self.found.lookups += counted;
                 }
-                _ => seen.lookups += counted,
+                _ => self.found.lookups += counted,
             }
         }
         Ok(self.next_look())

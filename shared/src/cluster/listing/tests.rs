@@ -19,14 +19,14 @@ fn read_cut(
     ask: Ask,
     looks: usize,
     listings: &[Listing],
-) -> Result<(Vec<Page>, Vec<Seen>), Fault> {
+) -> Result<(Vec<Page>, Vec<Seen>, Lookups), Fault> {
     let mut answers = Answers { bytes: bytes.to_vec(), ..Answers::default() };
     let mut replies = Replies::new("a:1", ask, looks, listings, &mut answers.found);
     replies.read(&bytes[..cut])?;
     assert!(replies.read(bytes)?, "all of it is there");
     let text = |place: &Place| String::from_utf8(answers.key(*place).to_vec()).unwrap();
     let pages = answers.pages().map(|page| (page.next, page.keys.iter().map(text).collect()));
-    Ok((pages.collect(), answers.seen().to_vec()))
+    Ok((pages.collect(), answers.seen().to_vec(), answers.lookups()))
 }
 
 /// Reads `bytes`, cut anywhere.
@@ -35,7 +35,7 @@ fn read(
     ask: Ask,
     looks: usize,
     listings: &[Listing],
-) -> Result<(Vec<Page>, Vec<Seen>), FaultKind> {
+) -> Result<(Vec<Page>, Vec<Seen>, Lookups), FaultKind> {
     let bytes = bytes.replace(' ', "\r\n").into_bytes();
     let whole = read_cut(&bytes, 0, ask, looks, listings).map_err(|fault| fault.kind);
     for cut in 1..bytes.len() {
@@ -52,15 +52,16 @@ fn page(next: u64, keys: &[&str]) -> Page {
 #[test]
 fn pages_of_both_kinds_and_ttls() {
     let bytes = ":5 :-1 :-2 *2 $2 17 *2 $1 a $0  *2 $1 b $2 cd *0 ";
-    let (pages, seen) = read(bytes, Ask::Ttl, 3, &[SCAN, SLOT, SLOT]).unwrap();
+    let (pages, seen, lookups) = read(bytes, Ask::Ttl, 3, &[SCAN, SLOT, SLOT]).unwrap();
     assert_eq!(pages, [page(17, &["a", ""]), page(0, &["b", "cd"]), page(0, &[])]);
     assert_eq!(seen, [Ttl::Left(5), Ttl::Unlimited, Ttl::Gone].map(Seen::only));
-    assert_eq!(read("", Ask::Ttl, 0, &[]), Ok((vec![], vec![])));
+    assert_eq!(lookups, Lookups { hits: 2, misses: 1 });
+    assert_eq!(read("", Ask::Ttl, 0, &[]), Ok((vec![], vec![], Lookups::default())));
 }
 
 #[test]
 fn moments_are_told_by_the_servers_clock() {
-    let (_, seen) = read("*2 $1 2 $6 500999 :3000 :-1 :100 ", Ask::Expiry, 3, &[]).unwrap();
+    let (_, seen, _) = read("*2 $1 2 $6 500999 :3000 :-1 :100 ", Ask::Expiry, 3, &[]).unwrap();
     let left = |left_ms, at_ms| Seen { expires_at_ms: Some(at_ms), ..Seen::only(Ttl::Left(left_ms)) };
     assert_eq!(seen, [left(500, 3_000), Seen::only(Ttl::Unlimited), left(0, 100)]);
     // Nothing is looked up, so no clock is needed.
@@ -69,17 +70,17 @@ fn moments_are_told_by_the_servers_clock() {
 
 #[test]
 fn idle_times_and_their_lookups() {
-    let lookups = |hits, misses| Lookups { hits, misses };
     // The third is refused because of an LFU policy.
-    let (_, seen) =
+    let (_, seen, lookups) =
         read("*2 $1 0 $1 0 :-1 :7 :-2 $-1 :-1 -ERR :-1 -MOVED ", Ask::ExpiryAndIdle, 4, &[]).unwrap();
     let expected = [
-        Seen { idle_ms: Some(7_000), lookups: lookups(2, 0), ..Seen::only(Ttl::Unlimited) },
-        Seen { lookups: lookups(0, 2), ..Seen::only(Ttl::Gone) },
-        Seen { lookups: lookups(2, 0), ..Seen::only(Ttl::Unlimited) },
-        Seen { ttl: Ttl::Moved, lookups: lookups(1, 0), ..Seen::only(Ttl::Unlimited) },
+        Seen { idle_ms: Some(7_000), ..Seen::only(Ttl::Unlimited) },
+        Seen::only(Ttl::Gone),
+        Seen::only(Ttl::Unlimited),
+        Seen::only(Ttl::Moved),
     ];
     assert_eq!(seen, expected);
+    assert_eq!(lookups, Lookups { hits: 5, misses: 2 });
 }
 
 #[test]
