@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::activity::{Activities, ActivityError};
 use shared::cluster::node;
-use shared::cluster::{Answers, Conn, Fault, FaultKind, Lister};
+use shared::cluster::{Conn, Fault, FaultKind, Lister};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
@@ -31,7 +31,7 @@ use crate::skip::skip;
 use crate::source::Source;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
-use crate::walk::{Listed, Reached, Taken, Walk};
+use crate::walk::{Reached, Taken, Walk, Window};
 use crate::weighing::weigh_some;
 
 /// The longest pause before a full queue is tried again.
@@ -257,16 +257,15 @@ impl Reading {
         selector: &Selector<'_>,
         work: &Work<'_>,
     ) -> Result<bool, Fault> {
-        // The keys that are about to be looked up, in the answers that list them.
-        let (mut keys, mut last): (Vec<Listed>, Answers) = Default::default();
-        let mut answers = Answers::default();
+        // The keys of the last one are about to be looked up.
+        let (mut last, mut next) = (Window::default(), Window::default());
         loop {
             // They may all become candidates.
-            let pending: usize = keys.iter().map(|listed| listed.place.length()).sum();
+            let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
             let full = full || work.until.is_some_and(|until| Instant::now() >= until);
             let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
-            let done = listings.is_empty() && keys.is_empty();
+            let done = listings.is_empty() && last.keys.is_empty();
             let enough = if done { 1 } else { WEIGHED_AT_ONCE };
             while self.tally.statistics.waiting() >= enough {
                 let turn = self.pulse.turn(work.pacer, work.records, work.delivery).await;
@@ -280,26 +279,23 @@ impl Reading {
                 return Ok(false);
             };
             let asked = Instant::now();
-            let look_up = keys.iter().map(|listed| last.key(listed.place));
-            lister.window(&listings, look_up, selector.ask(), &mut answers).await?;
-            turn.done(answers.listed() as u64);
+            let look_up = last.keys().map(|(_, key)| key);
+            lister.window(&listings, look_up, selector.ask(), &mut next.answers).await?;
+            turn.done(next.answers.listed() as u64);
             work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
-            self.tally.lookups += answers.lookups();
-            self.tally.looked_up((&keys, &last), answers.seen(), selector);
-            keys.clear();
+            self.tally.lookups += next.answers.lookups();
+            self.tally.looked_up(&last, next.answers.seen(), selector);
+            next.keys.clear();
             if !listings.is_empty() {
-                match walk.take(&answers) {
+                match walk.take(&mut next) {
                     Taken::Restart => {
                         self.approximate = true;
                         self.tally.restart();
                     }
-                    Taken::Keys(listed) => {
-                        keys = listed;
-                        self.tally.listed((&mut keys, &answers), walk.may_repeat(), selector);
-                    }
+                    Taken::Keys => self.tally.listed(&mut next, walk.may_repeat(), selector),
                 }
             }
-            std::mem::swap(&mut last, &mut answers);
+            std::mem::swap(&mut last, &mut next);
             if !self.pulse.beat(work.records, work.delivery).await {
                 return Ok(false);
             }

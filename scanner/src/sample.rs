@@ -69,8 +69,18 @@ pub async fn sample(
 ) -> Result<Sampled, Fault> {
     let (sampled, seen) = (Sampled::default(), HashSet::new());
     let count = wanted.breaks.at_once(PAGE_KEYS);
-    let mut sampling =
-        Sampling { lister, selector, wanted, count: count as u32, sampled, seen, whole: false };
+    let (listed, looked_up) = (Answers::default(), Answers::default());
+    let mut sampling = Sampling {
+        lister,
+        selector,
+        wanted,
+        count: count as u32,
+        listed,
+        looked_up,
+        sampled,
+        seen,
+        whole: false,
+    };
     if tables.keys > 2 * wanted.keys {
         let needed = wanted.keys.div_ceil(count as u64);
         let at_once = needed.clamp(1, wanted.breaks.at_once(PAGES_AT_ONCE) as u64);
@@ -118,6 +128,8 @@ struct Sampling<'a> {
     selector: &'a Selector<'a>,
     wanted: Wanted,
     count: u32,
+    listed: Answers,
+    looked_up: Answers,
     sampled: Sampled,
     /// Keys of a whole reading, which may list a key twice. Random pages may as well: they are put back, so to say.
     seen: HashSet<Key>,
@@ -134,9 +146,9 @@ impl Sampling<'_> {
         let (count, breaks) = (self.count, self.wanted.breaks);
         let listings: Vec<Listing> = cursors.map(|cursor| Listing::Scan { cursor, count }).collect();
         let sent = Instant::now();
-        let (mut listed, mut looked_up) = (Answers::default(), Answers::default());
-        self.lister.window(&listings, [].into_iter(), Ask::Ttl, &mut listed).await?;
+        self.lister.window(&listings, [].into_iter(), Ask::Ttl, &mut self.listed).await?;
         breaks.rest(sent).await;
+        let listed = &self.listed;
         let next = listed.pages().last().map_or(0, |page| page.next);
         let mut wanted = Vec::new();
         for key in listed.pages().flat_map(|page| page.keys).map(|place| listed.key(*place)) {
@@ -154,7 +166,8 @@ impl Sampling<'_> {
             self.sampled.listed += 1;
         }
         let sent = Instant::now();
-        self.lister.window(&[], wanted.iter().copied(), self.selector.ask(), &mut looked_up).await?;
+        let (ask, looked_up) = (self.selector.ask(), &mut self.looked_up);
+        self.lister.window(&[], wanted.iter().copied(), ask, looked_up).await?;
         breaks.rest(sent).await;
         self.sampled.lookups += looked_up.lookups();
         for (key, seen) in wanted.into_iter().zip(looked_up.seen()) {

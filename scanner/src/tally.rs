@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use shared::cluster::{Answers, Seen as Look, Ttl};
+use shared::cluster::{Seen as Look, Ttl};
 use shared::key::{self, Key};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::select::{Fate, Selector, Stays, Verdict};
 use crate::statistics::Statistics;
-use crate::walk::Listed;
+use crate::walk::Window;
 
 /// Bytes that a candidate costs in a message beside its own, if it is alone in its group.
 const CANDIDATE_OVERHEAD_BYTES: usize = 64;
@@ -71,16 +71,11 @@ impl Tally {
         }
     }
 
-    /// Counts `keys` that `answers` list, and leaves those to look up. Keys of our own are not even counted, and those
-    /// listed twice are dropped if they `may_repeat`.
-    pub(crate) fn listed(
-        &mut self,
-        (keys, answers): (&mut Vec<Listed>, &Answers),
-        may_repeat: bool,
-        selector: &Selector<'_>,
-    ) {
-        keys.retain(|listed| {
-            let key = answers.key(listed.place);
+    /// Counts listed keys and leaves those to look up. Keys of our own are not even counted, and those listed
+    /// twice are dropped if they `may_repeat`.
+    pub(crate) fn listed(&mut self, window: &mut Window, may_repeat: bool, selector: &Selector<'_>) {
+        window.keys.retain(|listed| {
+            let key = window.answers.key(listed.place);
             if key::is_own(key) || may_repeat && !self.seen.first_time(key) {
                 return false;
             }
@@ -90,20 +85,14 @@ impl Tally {
     }
 
     /// Counts what was seen of keys that [`Tally::listed`] left, and keeps the candidates among them.
-    pub(crate) fn looked_up(
-        &mut self,
-        (keys, answers): (&[Listed], &Answers),
-        looks: &[Look],
-        selector: &Selector<'_>,
-    ) {
-        for (Listed { slot, place }, seen) in keys.iter().zip(looks) {
-            let key = answers.key(*place);
+    pub(crate) fn looked_up(&mut self, window: &Window, looks: &[Look], selector: &Selector<'_>) {
+        for ((slot, key), seen) in window.keys().zip(looks) {
             if seen.ttl == Ttl::Moved {
-                self.moved.extend(&std::iter::once(*slot).collect());
+                self.moved.extend(&std::iter::once(slot).collect());
             }
             let verdict = selector.judge(key, seen);
             self.statistics.seen(key, seen.ttl, verdict);
-            let tally = self.slots.of(*slot);
+            let tally = self.slots.of(slot);
             tally.count(verdict, seen.ttl);
             match verdict {
                 Verdict::Found(reason, Fate::Candidate) => {
@@ -148,7 +137,7 @@ impl Tally {
 #[derive(Default)]
 struct Slots {
     tallies: Vec<(u16, SlotTally)>,
-    /// Where the tally of each slot is among them, from 1 on; 0 if it has none.
+    /// Where the tally of each slot is among them, from 1 on; 0 if it has none. (There are far fewer slots than 2^16.)
     places: Vec<u16>,
     last: usize,
 }
@@ -229,9 +218,11 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use shared::cluster::Answers;
     use shared::messages::Rules;
 
     use super::*;
+    use crate::walk::Listed;
 
     fn rules() -> Rules {
         Rules::deleting(&["a*"], &["ap*"]).unwrap()
@@ -245,16 +236,27 @@ mod tests {
         let answers = Answers::of([(0, vec!["a1", "ap", "keysweep:lock:a", "a2", "b", "a1"])]);
         let places = answers.pages().next().unwrap().keys.to_vec();
         let listed = |(place, slot)| Listed { slot, place };
-        let mut keys = places.into_iter().zip([1, 1, 1, 2, 2, 1]).map(listed).collect();
-        tally.listed((&mut keys, &answers), true, &selector);
-        assert_eq!(keys.iter().map(|listed| listed.slot).collect::<Vec<_>>(), [1, 1, 2]);
+        let keys = places.into_iter().zip([1, 1, 1, 2, 2, 1]).map(listed).collect();
+        let mut window = Window { answers, keys };
+        tally.listed(&mut window, true, &selector);
+        assert_eq!(window.keys().map(|(slot, _)| slot).collect::<Vec<_>>(), [1, 1, 2]);
         let looks = [Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)].map(Look::only);
-        tally.looked_up((&keys, &answers), &looks, &selector);
+        tally.looked_up(&window, &looks, &selector);
         let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
         let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };
         assert_eq!(counts, expected);
         assert_eq!(statistics.dropped, 1);
         let expected = Candidate { key: Key::new(*b"a1"), reason: Reason::Stale, expires_at_ms: 0 };
         assert_eq!(candidates.into_iter().collect::<Vec<_>>(), [(1, vec![expected])]);
+    }
+
+    #[test]
+    fn what_starts_anew_forgets_all_but_the_lookups() {
+        let lookups = Lookups { hits: 3, misses: 1 };
+        let mut tally = Tally { lookups, candidate_bytes: 9, ..Tally::new(Statistics::new(0, 0)) };
+        tally.slots.of(7).counts.listed = 2;
+        tally.restart();
+        assert_eq!((tally.lookups, tally.candidate_bytes), (lookups, 0));
+        assert_eq!(tally.settle(|_| true).counts, ScanCounts::default());
     }
 }

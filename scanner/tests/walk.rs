@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use scanner::walk::{Listed, Taken, Walk};
+use scanner::walk::{Taken, Walk, Window};
 use shared::cluster::{Answers, Listing};
 use shared::ids::TaskId;
 use shared::limits::SLOT_KEYS_MAX;
@@ -48,7 +48,8 @@ impl SimTable {
 /// Walks `scope`; `answer` is the server, told how many writes there were. The keys, each as often as it was
 /// listed since the walk last started.
 fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Page) -> (Vec<Bytes>, Walk) {
-    let mut walk = Walk::new(scope, 1_000, count);
+    let in_slots = !matches!(scope, Scope::Cursors(CursorScope { slots: None, .. }));
+    let (mut walk, mut window) = (Walk::new(scope, 1_000, count), Window::default());
     let mut listed = Vec::new();
     for write in 0..100_000 {
         // Now and then the run is to be gentle.
@@ -56,13 +57,14 @@ fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Pag
         if listings.is_empty() {
             return (listed, walk);
         }
-        let answers = Answers::of(listings.into_iter().map(|listing| answer(write, listing)));
-        match walk.take(&answers) {
-            Taken::Restart => listed.clear(),
-            Taken::Keys(keys) => {
-                let key = |listed: Listed| Bytes::copy_from_slice(answers.key(listed.place));
-                listed.extend(keys.into_iter().map(key));
-            }
+        window.answers = Answers::of(listings.into_iter().map(|listing| answer(write, listing)));
+        if walk.take(&mut window) == Taken::Restart {
+            assert_eq!(window.keys().len(), 0);
+            listed.clear();
+        }
+        for (slot, key) in window.keys() {
+            assert_eq!(slot, if in_slots { slot_of(key) } else { 0 });
+            listed.push(Bytes::copy_from_slice(key));
         }
     }
     panic!("the walk does not end");
@@ -232,6 +234,18 @@ fn giant_slots_are_named_and_the_others_read() {
         assert_eq!(reached.giant, [6].into_iter().collect(), "{listing:?}");
         assert_eq!(reached.slots, [4, 5, 7, 8].into_iter().collect(), "{listing:?}");
     }
+}
+
+#[test]
+fn a_table_of_all_slots_is_read_for_some_of_them() {
+    let hashes: BTreeSet<u64> = (0..500_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let table = SimTable::new(7, hashed(&hashes));
+    let Scope::Cursors(all) = cursors(0, 0..1) else { panic!("a scope of cursors") };
+    let ours: SlotSet = (0..SLOTS / 3).collect();
+    let scope = Scope::Cursors(CursorScope { slots: Some(ours.clone()), ..all });
+    let (keys, _) = walk(&scope, 10, |_, listing| scan_of(&table)(listing));
+    let expected = table.keys.keys().filter(|key| ours.contains(slot_of(key)));
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>(), expected.collect());
 }
 
 #[test]

@@ -85,8 +85,7 @@ impl CursorWalk {
             .collect()
     }
 
-    pub(super) fn take(&mut self, answers: &Answers) -> Taken {
-        let mut listed = Vec::with_capacity(answers.listed());
+    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
         let (mut pages, mut room) = (answers.pages(), WINDOW_BYTES_MAX);
         let (table, bits) = (self.table, self.bits);
         for lane in self.lanes.iter_mut().filter(|lane| lane.open_at().is_some()) {
@@ -110,6 +109,7 @@ impl CursorWalk {
                 Verdict::SmallTable => {
                     self.whole = true;
                     self.lanes = vec![Lane::new(CursorRange::WHOLE, self.count)];
+                    listed.clear();
                     return Taken::Restart;
                 }
             }
@@ -120,7 +120,7 @@ impl CursorWalk {
                 slots.contains(listed.slot)
             });
         }
-        Taken::Keys(listed)
+        Taken::Keys
     }
 
     fn cursor(&self, position: u64) -> u64 {

@@ -23,11 +23,27 @@ pub struct Listed {
     pub place: Place,
 }
 
+/// One write of listings: what it was answered, and the keys of that which are to be looked up with the next one.
+#[derive(Default)]
+pub struct Window {
+    /// The answers.
+    pub answers: Answers,
+    /// The keys, in these answers.
+    pub keys: Vec<Listed>,
+}
+
+impl Window {
+    /// The keys, each with its slot.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = (u16, &[u8])> {
+        self.keys.iter().map(|listed| (listed.slot, self.answers.key(listed.place)))
+    }
+}
+
 /// What the answers to one write of listings meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// These keys belong to the scope.
-    Keys(Vec<Listed>),
+    /// The window has the keys that belong to the scope.
+    Keys,
     /// The table turned out to have fewer buckets than parts. All that was listed so far is void: the walk
     /// starts again over the whole table, and other tasks may count the same keys.
     Restart,
@@ -90,13 +106,17 @@ impl Walk {
         }
     }
 
-    /// What the answers to the last [`Walk::ask`] mean.
-    pub fn take(&mut self, answers: &Answers) -> Taken {
+    /// What the answers to the last [`Walk::ask`], which are in `window`, mean; its keys are those that they list.
+    pub fn take(&mut self, window: &mut Window) -> Taken {
+        let Window { answers, keys } = window;
+        keys.clear();
+        keys.reserve(answers.listed());
         match self {
-            Self::Slots(walk) => Taken::Keys(walk.take(answers)),
-            Self::Ordered(walk) => Taken::Keys(walk.take(answers)),
-            Self::Cursors(walk) => walk.take(answers),
+            Self::Slots(walk) => walk.take(answers, keys),
+            Self::Ordered(walk) => walk.take(answers, keys),
+            Self::Cursors(walk) => return walk.take(answers, keys),
         }
+        Taken::Keys
     }
 
     /// Whether the same key may be listed twice, because a table may be resized while it is read.

@@ -64,8 +64,8 @@ impl OrderedWalk {
         self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count }).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &Answers) -> Vec<Listed> {
-        let (mut listed, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
+    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) {
+        let mut room = WINDOW_BYTES_MAX;
         for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();
             // Too much to hold at once: the page is asked for again, alone or smaller.
@@ -77,11 +77,9 @@ impl OrderedWalk {
                 continue;
             }
             room = room.saturating_sub(bytes);
-            let place = |place: &Place| Listed { slot: slot_of(answers.key(*place)), place: *place };
-            let keys = page.keys.iter().map(place).collect();
-            self.advance(lane, page.next, keys, &mut listed);
+            let with_slot = |place: &Place| Listed { slot: slot_of(answers.key(*place)), place: *place };
+            self.advance(lane, page.next, page.keys.iter().map(with_slot).collect(), listed);
         }
-        listed
     }
 
     /// Moves a lane that found these keys on to the cursor `next`.

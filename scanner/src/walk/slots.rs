@@ -42,8 +42,7 @@ impl SlotWalk {
         self.asked.iter().map(|slot| Listing::KeysInSlot { slot: *slot, count: SLOT_KEYS_MAX + 1 }).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &Answers) -> Vec<Listed> {
-        let mut listed = Vec::with_capacity(answers.listed());
+    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) {
         let (mut again, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
         for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();
@@ -62,7 +61,6 @@ impl SlotWalk {
             listed.extend(page.keys.iter().map(|place| Listed { slot, place: *place }));
         }
         again.into_iter().rev().for_each(|slot| self.todo.push_front(slot));
-        listed
     }
 
     pub(super) fn reached(&self) -> Reached {

@@ -1,9 +1,13 @@
-//! What one window was answered. It is read into room that the next but one window is read into again: with room of its
-//! own for each, the allocator kept more and more of it.
+//! What one window was answered. Whoever reads many windows reads them into the same few of these: rooms of this size
+//! that come and go leave holes in memory that nothing else fits into.
 
 use super::Seen;
-use crate::limits::WINDOW_BYTES_MAX;
+use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, WINDOW_BYTES_MAX};
 use crate::messages::Lookups;
+
+/// Bytes of room that are kept for the next window: names, and what stands around them. A server may send far more than
+/// it was asked for, once.
+const KEPT_BYTES: usize = 2 * WINDOW_BYTES_MAX;
 
 /// Where a key stands in the bytes that the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +108,10 @@ impl Answers {
 
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        // A server may send far more than it was asked for, once.
-        self.bytes.shrink_to(WINDOW_BYTES_MAX);
+        self.bytes.shrink_to(KEPT_BYTES);
         let Found { keys, pages, seen, lookups } = &mut self.found;
         keys.clear();
+        keys.shrink_to(KEPT_BYTES / size_of::<Place>());
         pages.clear();
         seen.clear();
         *lookups = Lookups::default();
@@ -120,12 +124,15 @@ impl Found {
         self.pages.push((next, self.keys.len()));
     }
 
-    /// A key of the page that began last, between these places. (All bytes together are far fewer than 2^32.)
+    /// A key of the page that began last, between these places.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "see above")]
+    #[expect(clippy::cast_possible_truncation, reason = "as said below")]
     pub(super) fn key(&mut self, begin: usize, end: usize) {
+        // Room doubles as it grows, and nothing is read once there is more than a reply may have.
+        const { assert!(2 * REPLY_BYTES_MAX + READ_BYTES <= u32::MAX as usize) };
         self.keys.push(Place { begin: begin as u32, length: (end - begin) as u32 });
     }
+
     /// What was seen of the next key that was looked up.
     #[inline]
     pub(super) fn look(&mut self, seen: Seen) {

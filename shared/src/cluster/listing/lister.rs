@@ -53,14 +53,8 @@ impl Lister {
         }
         command(&mut self.request, &[b"CLIENT", b"SETNAME", name.as_bytes()]);
         self.send().await?;
-        let (mut said, mut at) = (Vec::new(), 0);
-        for number in 0..=needed {
-            let refused = self.answer(&mut said, &mut at).await?;
-            if let Some(fault) = refused.filter(|_| number < needed) {
-                return Err(fault);
-            }
-        }
-        Ok(())
+        let refused = self.refused(needed + 1).await?;
+        refused.into_iter().take(needed).flatten().next().map_or(Ok(()), Err)
     }
 
     /// Asks to be answered by a replica of a cluster, which otherwise sends us to its primary.
@@ -70,26 +64,25 @@ impl Lister {
     pub async fn readonly(&mut self) -> Result<(), Fault> {
         command(&mut self.request, &[b"READONLY"]);
         self.send().await?;
-        let answered = timeout(RESPONSE_TIMEOUT, self.answer(&mut Vec::new(), &mut 0)).await;
-        match answered.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))? {
-            Some(fault) => Err(fault),
-            None => Ok(()),
-        }
+        let refused = timeout(RESPONSE_TIMEOUT, self.refused(1)).await;
+        let refused = refused.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))?;
+        refused.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
-    /// Waits for the answer to a command that answers OK, in what is `said` from `at` on; the fault that it answers
-    /// instead.
-    async fn answer(&mut self, said: &mut Vec<u8>, at: &mut usize) -> Result<Option<Fault>, Fault> {
-        loop {
-            match item(said, at) {
-                Ok(None) => self.receive(said).await?,
-                Ok(Some(Item::Status(_))) => return Ok(None),
-                Ok(Some(Item::Error(words))) => {
-                    return Ok(Some(Fault::from_words(&self.address, &said[words])));
+    /// Waits for the answers to so many commands that answer OK, and nothing else: the fault that each answers instead.
+    async fn refused(&mut self, commands: usize) -> Result<Vec<Option<Fault>>, Fault> {
+        let (mut said, mut at, mut refused) = (Vec::new(), 0, Vec::new());
+        while refused.len() < commands || at < said.len() {
+            match item(&said, &mut at) {
+                Ok(None) => self.receive(&mut said).await?,
+                Ok(Some(Item::Status(_))) if refused.len() < commands => refused.push(None),
+                Ok(Some(Item::Error(words))) if refused.len() < commands => {
+                    refused.push(Some(Fault::from_words(&self.address, &said[words])));
                 }
                 Ok(Some(_)) | Err(_) => return Err(Fault::unexpected(&self.address, "AUTH")),
             }
         }
+        Ok(refused)
     }
 
     /// Sends listing commands together with look-ups of keys seen before, in one write, so that the server reads on

@@ -56,7 +56,7 @@ impl Ttl {
     /// The look-up that it took, as the server counts it. A redirected one counts nowhere.
     #[inline]
     #[must_use]
-    pub fn lookup(self) -> Lookups {
+    fn lookup(self) -> Lookups {
         match self {
             Self::Left(_) | Self::Unlimited => Lookups { hits: 1, misses: 0 },
             Self::Gone => Lookups { hits: 0, misses: 1 },

@@ -75,6 +75,7 @@ impl<'a> Replies<'a> {
                 Err(Malformed) => return Err(self.unexpected("a window")),
             }
         }
+        // What comes still later looks like the first answer to the next window, and has another shape nearly always.
         if self.at < bytes.len() { Err(self.unexpected("a window")) } else { Ok(true) }
     }
 

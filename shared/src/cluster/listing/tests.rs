@@ -4,6 +4,7 @@ use super::answers::{Answers, Place};
 use super::replies::Replies;
 use super::{Ask, Listing, Seen, Ttl};
 use crate::cluster::{Fault, FaultKind};
+use crate::limits::WINDOW_BYTES_MAX;
 use crate::messages::Lookups;
 
 const SCAN: Listing = Listing::Scan { cursor: 0, count: 10 };
@@ -70,17 +71,36 @@ fn moments_are_told_by_the_servers_clock() {
 
 #[test]
 fn idle_times_and_their_lookups() {
-    // The third is refused because of an LFU policy.
-    let (_, seen, lookups) =
-        read("*2 $1 0 $1 0 :-1 :7 :-2 $-1 :-1 -ERR :-1 -MOVED ", Ask::ExpiryAndIdle, 4, &[]).unwrap();
-    let expected = [
-        Seen { idle_ms: Some(7_000), ..Seen::only(Ttl::Unlimited) },
-        Seen::only(Ttl::Gone),
-        Seen::only(Ttl::Unlimited),
-        Seen::only(Ttl::Moved),
-    ];
-    assert_eq!(seen, expected);
-    assert_eq!(lookups, Lookups { hits: 5, misses: 2 });
+    let check = |bytes: &str, expected: Seen, hits, misses| {
+        let (_, seen, lookups) = read(&format!("*2 $1 0 $1 0 {bytes}"), Ask::ExpiryAndIdle, 1, &[]).unwrap();
+        assert_eq!((&*seen, lookups), (&[expected][..], Lookups { hits, misses }), "{bytes}");
+    };
+    check(":-1 :7 ", Seen { idle_ms: Some(7_000), ..Seen::only(Ttl::Unlimited) }, 2, 0);
+    check(":-2 $-1 ", Seen::only(Ttl::Gone), 0, 2);
+    // Refused because of an LFU policy.
+    check(":-1 -ERR ", Seen::only(Ttl::Unlimited), 2, 0);
+    check(":-1 -MOVED ", Seen::only(Ttl::Moved), 1, 0);
+}
+
+#[test]
+fn room_is_used_again_and_what_was_in_it_is_gone() {
+    let mut answers = Answers::default();
+    let mut read = |bytes: &str, looks, listings: &[Listing]| {
+        answers.clear();
+        answers.bytes.extend_from_slice(bytes.replace(' ', "\r\n").as_bytes());
+        let Answers { bytes, found } = &mut answers;
+        assert!(Replies::new("a:1", Ask::Ttl, looks, listings, found).read(bytes).unwrap());
+        let keys = answers.pages().flat_map(|page| page.keys).map(|place| answers.key(*place).to_vec());
+        (keys.collect::<Vec<_>>().concat(), answers.seen().len(), answers.lookups().hits)
+    };
+    assert_eq!(read(":1 :2 *2 $1 a $2 bc *1 $1 d ", 2, &[SLOT, SLOT]), (b"abcd".to_vec(), 2, 2));
+    assert_eq!(read(":3 *1 $1 e ", 1, &[SLOT]), (b"e".to_vec(), 1, 1));
+    assert_eq!(read("*0 ", 0, &[SLOT]), (Vec::new(), 0, 0));
+    // What one answer needed once is not kept for ever.
+    let long = 8 * WINDOW_BYTES_MAX;
+    read(&format!("*1 ${long} {} ", "x".repeat(long)), 0, &[SLOT]);
+    read("*0 ", 0, &[SLOT]);
+    assert!(answers.bytes.capacity() < long);
 }
 
 #[test]
@@ -103,7 +123,9 @@ fn answers_of_another_shape_are_refused() {
     check("*1 :1 ", 0, &[SLOT]);
     check(":1 ", 0, &[SLOT]);
     check("HTTP/1.1 ", 1, &[]);
+    // More than was asked for.
     check(":1 :2 ", 1, &[]);
+    check("*0 :1 ", 0, &[SLOT]);
 }
 
 #[test]
