@@ -148,10 +148,9 @@ impl Sampling<'_> {
         let sent = Instant::now();
         self.lister.window(&listings, [].into_iter(), Ask::Ttl, &mut self.listed).await?;
         breaks.rest(sent).await;
-        let listed = &self.listed;
-        let next = listed.pages().last().map_or(0, |page| page.next);
+        let next = self.listed.pages().last().map_or(0, |page| page.next);
         let mut wanted = Vec::new();
-        for key in listed.pages().flat_map(|page| page.keys).map(|place| listed.key(*place)) {
+        for key in self.listed.keys() {
             if key::is_own(key) {
                 continue;
             }

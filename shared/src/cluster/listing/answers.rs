@@ -87,6 +87,11 @@ impl Answers {
         self.found.keys.len()
     }
 
+    /// The keys of all pages.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.found.keys.iter().map(|place| self.key(*place))
+    }
+
     /// The key at a place of these answers.
     #[inline]
     #[must_use]
