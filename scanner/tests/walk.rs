@@ -135,6 +135,21 @@ proptest! {
     }
 
     #[test]
+    fn nor_does_it_from_lanes_side_by_side(
+        hashes in prop::collection::btree_set(any::<u64>(), 1..200),
+        sizes in prop::collection::vec(1_u32..9, 1..40),
+        bits in 1_u32..5,
+        count in 1_u32..30,
+    ) {
+        let mut table = SimTable::new(sizes[0], hashed(&hashes));
+        let (keys, _) = walk(&cursors(bits, 0..1 << bits), count, |write, listing| {
+            table.buckets_log2 = sizes[write % sizes.len()];
+            scan_of(&table)(listing)
+        });
+        prop_assert_eq!(keys.into_iter().collect::<BTreeSet<_>>().len(), hashes.len());
+    }
+
+    #[test]
     fn lanes_side_by_side_list_what_they_list_alone(
         hashes in prop::collection::btree_set(any::<u64>(), 200..400),
         count in 1_u32..60,
