@@ -144,7 +144,7 @@ async fn prefixes_are_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn domain() {
-    let server = nats("jetstream { domain: hub }").await;
+    let server = nats("jetstream { domain: hub, max_file_store: 1TB }").await;
     let url = server.url();
     Broker::start(&["--nats", &url, "--nats-domain", "hub"]).await.whole_run();
     refused(&["--nats", &url, "--nats-domain", "leaf"], &[], &["`leaf`", "check `--nats-domain`"]);
@@ -164,4 +164,20 @@ async fn memory_and_replicas() {
     let three = keysweep(&["nats", "setup", "--apply", "--json", "--nats", &url]);
     let three = three.env("KEYSWEEP_NATS_REPLICAS", "3").run();
     three.fails(1, &["KEYSWEEP_TASKS", "replicas > 1 not supported", "set `[nats] replicas` to 1"]);
+}
+
+/// A stream sets its bytes aside when it is created: who has too little of them is told how many there must be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_for_streams() {
+    // Enough for the other streams, and not for the audit trail.
+    let server = nats("jetstream { max_file_store: 2GB, max_memory_store: 1MB }").await;
+    let setup = ["nats", "setup", "--apply", "--json", "--nats", &server.url()];
+    let files = ["`KV_keysweep_audit`", "set aside 2304 MiB", "`max_file_store`", "`[nats] audit_bytes`"];
+    keysweep(&setup).run().fails(1, &files);
+    let memory = keysweep(&setup).env("KEYSWEEP_NATS_PREFIX", "mem").env("KEYSWEEP_NATS_STORAGE", "memory");
+    memory.run().fails(1, &["`MEM_TASKS`", "`max_memory_store`"]);
+    let worker = keysweep(&["scanner", "--nats", &server.url(), "--redis", "redis://127.0.0.1:1"]).run();
+    worker.exits(1);
+    assert!(worker.stderr.contains("set aside 2304 MiB"), "{worker}");
+    keysweep(&setup).env("KEYSWEEP_NATS_AUDIT_BYTES", "1048576").run().exits(0);
 }

@@ -110,7 +110,9 @@ async fn every_role_works_as_its_own_user() {
 async fn another_prefix_and_a_domain_take_the_replacements_that_the_file_names() {
     let account = account().replace("user: keysweep-", "user: KEEP-").replace("keysweep", "other");
     let account = account.replace("KEYSWEEP", "OTHER").replace("user: KEEP-", "user: keysweep-");
-    let server = NatsServer::start(&format!("jetstream {{ domain: hub }}\n{account}")).await.unwrap();
+    let server = NatsServer::start(&format!("jetstream {{ domain: hub, max_file_store: 1TB }}\n{account}"))
+        .await
+        .unwrap();
     let flags = ["--nats", &server.url(), "--nats-prefix", "other", "--nats-domain", "hub"];
     let broker = Broker::start(&flags).await;
     content(&command(&broker, &["nats", "setup"], &["--apply"], "admin"));

@@ -156,6 +156,12 @@ impl Layout {
         streams
     }
 
+    /// The bytes that all streams set aside together, for each of their replicas.
+    #[must_use]
+    pub fn bytes_set_aside(&self) -> i64 {
+        self.streams().iter().map(|stream| stream.max_bytes.max(0)).sum()
+    }
+
     /// The consumer of a work queue: one for all workers, and deliveries without limit, because a message that
     /// fails for good is ended by a record, never by the server.
     #[must_use]

@@ -188,8 +188,22 @@ fn cannot_create(
                 "failed to create the stream `{name}` with the replicas that the settings ask for: {said}; only a cluster keeps several, so set `[nats] replicas` to 1"
             ))
         }
+        CreateStreamErrorKind::JetStream(said) if full(said.error_code()) => NatsError::Layout(format!(
+            "failed to create the stream `{name}`: {said}; keysweep's streams set aside {} MiB together: allow them in NATS (`max_file_store` or `max_memory_store` of the server, or the account's limit), or set less in `[nats] audit_bytes` and `queue_bytes`",
+            nats.layout.bytes_set_aside() >> 20,
+        )),
         _ => request(nats, &format!("create the stream `{name}`"), &chain(e)),
     }
+}
+
+/// A stream sets its bytes aside when it is created, however little is in it.
+fn full(code: ErrorCode) -> bool {
+    let codes = [
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+        ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ];
+    codes.contains(&code)
 }
 
 fn request(nats: &Nats, what: &str, cause: &str) -> NatsError {

@@ -16,6 +16,9 @@ use super::{ServersError, binary};
 const GREETING_LIMIT: Duration = Duration::from_secs(1);
 /// How long to wait for a port that someone else holds, before a restart tries to bind it once more.
 const PORT_PAUSE: Duration = Duration::from_millis(250);
+/// What streams may set aside together. Where it is not said, the server allows three quarters of the free disk, so
+/// that a machine with little of it refuses streams, however little is put into them.
+const STORE: &str = "jetstream { max_file_store: 1TB }";
 
 /// A running nats-server with JetStream. Dropping it kills the server, waits until it is gone and removes
 /// its files.
@@ -29,7 +32,8 @@ pub struct NatsServer {
 impl NatsServer {
     /// Starts a server whose config file holds `config` (it may be empty); returns when it greets clients.
     /// Address, port, name and store directory are given as arguments, which win over `config`. Monitoring is
-    /// off and writes are synced as the server does it by default, unless `config` says otherwise.
+    /// off, streams may set aside 1 TB and writes are synced as the server does it by default, unless `config` says
+    /// otherwise.
     ///
     /// # Errors
     /// [`ServersError::MissingBinary`] and [`ServersError::WrongBinary`]; [`ServersError::NotReady`] for a
@@ -151,7 +155,7 @@ impl NatsServer {
 fn arguments(dir: &Path, port: u16, name: &str, config: &str) -> Result<Vec<String>, ServersError> {
     let (file, store) = (dir.join("nats.conf"), dir.join("store"));
     let failed = |path: &PathBuf| ServersError::system(format!("write `{}`", path.display()));
-    fs::write(&file, config).map_err(failed(&file))?;
+    fs::write(&file, format!("{STORE}\n{config}")).map_err(failed(&file))?;
     fs::create_dir(&store).map_err(failed(&store))?;
     let (file, store, port) = (file.display().to_string(), store.display().to_string(), port.to_string());
     let args = ["-c", &file, "-a", "127.0.0.1", "-p", &port, "-n", name, "-js", "-sd", &store];
