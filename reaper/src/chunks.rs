@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use shared::ids::NodeId;
 use shared::messages::{Group, ReapBatch};
 
-/// Script calls in one write: other clients of the node get their turn between writes.
-const CALLS_MAX: usize = 16;
+/// Script calls in one write. Each write is a round trip; and a server, which reads 16 KiB from a client at a time, lets
+/// others have their turn after that.
+const CALLS_MAX: usize = 64;
 
 /// Bytes of keys in one write, unless it is a single group.
 const BYTES_MAX: usize = 128 << 10;
