@@ -29,7 +29,7 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, key: &str, value: Vec<u8>, expected: Option<u64>) -> Result<u64, Option<Entry>> {
+    fn write(&self, key: &str, value: &[u8], expected: Option<u64>) -> Result<u64, Option<Entry>> {
         let mut table = self.table();
         let revision = table.write(key, value, expected)?;
         // Still under the lock, so that revisions are published in order.
@@ -40,7 +40,7 @@ impl Shared {
 
 impl Store for MemoryStore {
     fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
-        let created = match self.0.write(key, value, None) {
+        let created = match self.0.write(key, &value, None) {
             Ok(revision) => Ok(Created::Now(revision)),
             Err(Some(entry)) => Ok(Created::Before(entry)),
             Err(None) => Err(StoreError(format!("`{key}` is neither there nor absent"))),
@@ -59,7 +59,7 @@ impl Store for MemoryStore {
         value: Vec<u8>,
         revision: u64,
     ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
-        let updated = self.0.write(key, value, Some(revision)).ok();
+        let updated = self.0.write(key, &value, Some(revision)).ok();
         async move { Ok(updated) }.boxed()
     }
 
