@@ -33,7 +33,6 @@ pub(crate) struct Candidate {
 pub(crate) struct SlotTally {
     pub(crate) counts: ScanCounts,
     pub(crate) candidates: Vec<Candidate>,
-    long_keys: Vec<String>,
 }
 
 /// What of a tally counts.
@@ -49,6 +48,8 @@ pub(crate) struct Settlement {
 pub(crate) struct Tally {
     slots: Slots,
     seen: Seen,
+    /// The slots and the beginnings of the first keys that are too long.
+    long_keys: Vec<(u16, String)>,
     /// Bytes that all candidates held take in messages, at the most.
     pub(crate) candidate_bytes: usize,
     /// Look-ups made, whatever became of their slots.
@@ -64,6 +65,7 @@ impl Tally {
         Self {
             slots: Slots::default(),
             seen: Seen::default(),
+            long_keys: Vec::new(),
             candidate_bytes: 0,
             lookups: Lookups::default(),
             moved: SlotSet::new(),
@@ -100,7 +102,9 @@ impl Tally {
                     let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
                     tally.candidates.push(Candidate { key, reason, expires_at_ms });
                 }
-                Verdict::Found(_, Fate::TooLong) => tally.long_keys.push(Key::new(key).shortened(40)),
+                Verdict::Found(_, Fate::TooLong) if self.long_keys.len() < DETAILS_MAX => {
+                    self.long_keys.push((slot, Key::new(key).shortened(40)));
+                }
                 _ => {}
             }
         }
@@ -110,24 +114,22 @@ impl Tally {
     pub(crate) fn restart(&mut self) {
         self.statistics.restart();
         (self.slots, self.seen, self.candidate_bytes) = (Slots::default(), Seen::default(), 0);
-        self.moved = SlotSet::new();
+        (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
     }
 
     /// The shares of the slots that `keep` accepts.
     pub(crate) fn settle(self, keep: impl Fn(u16) -> bool) -> Settlement {
-        let (mut counts, mut long_keys, mut candidates) =
-            (ScanCounts::default(), Vec::new(), BTreeMap::new());
-        let mut dropped = 0;
+        let (mut counts, mut candidates, mut dropped) = (ScanCounts::default(), BTreeMap::new(), 0);
         for (slot, tally) in self.slots.tallies {
             if keep(slot) {
                 counts += tally.counts;
-                long_keys.extend(tally.long_keys);
                 candidates.insert(slot, tally.candidates);
             } else {
                 dropped += tally.counts.scanned;
             }
         }
-        long_keys.truncate(DETAILS_MAX);
+        let long_keys = self.long_keys.into_iter().filter(|(slot, _)| keep(*slot));
+        let long_keys = long_keys.map(|(_, key)| key).collect();
         let statistics = self.statistics.finish(dropped);
         Settlement { counts, long_keys, candidates, statistics }
     }
@@ -219,6 +221,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use shared::cluster::Answers;
+    use shared::limits::KEY_BYTES_MAX;
     use shared::messages::Rules;
 
     use super::*;
@@ -251,12 +254,35 @@ mod tests {
     }
 
     #[test]
+    fn some_keys_that_are_too_long_are_told_of_slots_that_count() {
+        let rules = rules();
+        let selector = Selector::new(&rules, None);
+        let mut tally = Tally::new(Statistics::new(0, 0));
+        let long = format!("a{}", "x".repeat(KEY_BYTES_MAX));
+        for slot in 0..DETAILS_MAX as u16 + 2 {
+            let answers = Answers::of([(0, vec![long.as_str()])]);
+            let place = answers.pages().next().unwrap().keys[0];
+            let mut window = Window { answers, keys: vec![Listed { slot, place }] };
+            tally.listed(&mut window, false, &selector);
+            tally.looked_up(&window, &[Look::only(Ttl::Unlimited)], &selector);
+        }
+        let settled = tally.settle(|slot| slot > 0);
+        assert_eq!(
+            (settled.counts.too_long, settled.candidates.values().flatten().count()),
+            (DETAILS_MAX as u64 + 1, 0)
+        );
+        assert_eq!(settled.long_keys, vec![Key::new(long).shortened(40); DETAILS_MAX - 1]);
+    }
+
+    #[test]
     fn what_starts_anew_forgets_all_but_the_lookups() {
         let lookups = Lookups { hits: 3, misses: 1 };
         let mut tally = Tally { lookups, candidate_bytes: 9, ..Tally::new(Statistics::new(0, 0)) };
+        tally.long_keys.push((7, "a".to_owned()));
         tally.slots.of(7).counts.listed = 2;
         tally.restart();
         assert_eq!((tally.lookups, tally.candidate_bytes), (lookups, 0));
-        assert_eq!(tally.settle(|_| true).counts, ScanCounts::default());
+        let settled = tally.settle(|_| true);
+        assert_eq!((settled.counts, settled.long_keys), (ScanCounts::default(), Vec::new()));
     }
 }
