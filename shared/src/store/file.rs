@@ -119,7 +119,7 @@ impl FileStore {
                 // In the file first: what is not there is not in the store.
                 known.append(file, &Line { key, revision, value: text.clone() })?;
             }
-            Ok(known.table.write(key, text.as_bytes(), expected))
+            Ok(known.table.write(key, text.clone().into_bytes(), expected))
         })
     }
 
@@ -158,7 +158,7 @@ impl Known {
             if line.key.is_empty() {
                 self.generation = line.revision;
             } else {
-                self.table.put(&line.key, line.value.as_bytes(), line.revision);
+                self.table.put(&line.key, line.value.into_bytes(), line.revision);
             }
         }
         self.bytes += whole as u64;

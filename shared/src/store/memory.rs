@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
+use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use tokio::sync::watch;
 
 use super::table::Table;
@@ -12,6 +13,7 @@ use super::{Created, Entry, Store, StoreError, Watch};
 pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
+    /// The values are packed.
     table: Mutex<Table>,
     /// The latest revision, for those who wait.
     latest: watch::Sender<u64>,
@@ -30,12 +32,32 @@ impl Shared {
     }
 
     fn write(&self, key: &str, value: &[u8], expected: Option<u64>) -> Result<u64, Option<Entry>> {
+        let value = packed(value);
         let mut table = self.table();
-        let revision = table.write(key, value, expected)?;
+        let written = table.write(key, value, expected);
+        let revision = written.map_err(|there| there.map(unpacked))?;
         // Still under the lock, so that revisions are published in order.
         self.latest.send_replace(table.latest());
         Ok(revision)
     }
+
+    fn first_after(&self, revision: u64, prefix: &str) -> Option<Entry> {
+        self.table().first_after(revision, prefix).map(unpacked)
+    }
+}
+
+/// A run in one process keeps the reports of all its tasks and the receipts of all its batches until it ends, which is
+/// most of what its memory grows by with the number of keys.
+fn packed(value: &[u8]) -> Vec<u8> {
+    let mut packed = compress_prepend_size(value);
+    packed.shrink_to_fit();
+    packed
+}
+
+#[expect(clippy::expect_used, reason = "it is what we packed")]
+fn unpacked(entry: Entry) -> Entry {
+    let value = decompress_size_prepended(&entry.value).expect("it was packed here");
+    Entry { value, ..entry }
 }
 
 impl Store for MemoryStore {
@@ -49,7 +71,7 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        let entry = self.0.table().entry(key);
+        let entry = self.0.table().entry(key).map(unpacked);
         async move { Ok(entry) }.boxed()
     }
 
@@ -64,7 +86,7 @@ impl Store for MemoryStore {
     }
 
     fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        let entry = self.0.table().first_after(revision, prefix);
+        let entry = self.0.first_after(revision, prefix);
         async move { Ok(entry) }.boxed()
     }
 
@@ -91,7 +113,7 @@ impl Watch for MemoryWatch {
         async move {
             loop {
                 let latest = *self.latest.borrow_and_update();
-                let entry = self.shared.table().first_after(self.seen, &self.prefix);
+                let entry = self.shared.first_after(self.seen, &self.prefix);
                 if let Some(entry) = entry {
                     self.seen = entry.revision;
                     return Ok(entry);
@@ -107,8 +129,27 @@ impl Watch for MemoryWatch {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::contract;
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_what_went_in(value: Vec<u8>, times in 0_usize..100) {
+            let value = value.repeat(times);
+            let shared = MemoryStore::default().0;
+            prop_assert!(shared.write("key", &value, None).is_ok());
+            let again = shared.write("key", b"other", None);
+            prop_assert_eq!(again.unwrap_err().map(|there| there.value), Some(value.clone()));
+            prop_assert_eq!(shared.first_after(0, "k").map(|entry| entry.value), Some(value));
+        }
+    }
+
+    #[test]
+    fn much_of_the_same_takes_little_room() {
+        assert!(packed(&b"a letter for each key".repeat(1_000)).capacity() < 200);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_contract_holds() {

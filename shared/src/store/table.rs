@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
-
 use super::Entry;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Table {
-    entries: BTreeMap<String, (u64, Packed)>,
+    entries: BTreeMap<String, (u64, Vec<u8>)>,
     /// The key written at each revision, as long as it is the key's latest.
     order: BTreeMap<u64, String>,
     latest: u64,
@@ -20,7 +18,7 @@ impl Table {
     pub(super) fn write(
         &mut self,
         key: &str,
-        value: &[u8],
+        value: Vec<u8>,
         expected: Option<u64>,
     ) -> Result<u64, Option<Entry>> {
         if !self.is_at(key, expected) {
@@ -37,8 +35,8 @@ impl Table {
     }
 
     /// Writes an entry as it is.
-    pub(super) fn put(&mut self, key: &str, value: &[u8], revision: u64) {
-        if let Some((old, _)) = self.entries.insert(key.to_owned(), (revision, Packed::of(value))) {
+    pub(super) fn put(&mut self, key: &str, value: Vec<u8>, revision: u64) {
+        if let Some((old, _)) = self.entries.insert(key.to_owned(), (revision, value)) {
             self.order.remove(&old);
         }
         self.order.insert(revision, key.to_owned());
@@ -47,7 +45,7 @@ impl Table {
 
     pub(super) fn entry(&self, key: &str) -> Option<Entry> {
         let (revision, value) = self.entries.get(key)?;
-        Some(Entry { key: key.to_owned(), value: value.unpacked(), revision: *revision })
+        Some(Entry { key: key.to_owned(), value: value.clone(), revision: *revision })
     }
 
     pub(super) fn first_after(&self, revision: u64, prefix: &str) -> Option<Entry> {
@@ -74,40 +72,5 @@ impl Table {
 
     pub(super) fn latest(&self) -> u64 {
         self.latest
-    }
-}
-
-/// A value, compressed: a run in one process keeps the reports of all its tasks and the receipts of all its batches until
-/// it ends, which is most of what its memory grows by with the number of keys.
-struct Packed(Box<[u8]>);
-
-impl Packed {
-    fn of(value: &[u8]) -> Self {
-        Self(compress_prepend_size(value).into_boxed_slice())
-    }
-
-    #[expect(clippy::expect_used, reason = "it is what we compressed")]
-    fn unpacked(&self) -> Vec<u8> {
-        decompress_size_prepended(&self.0).expect("it was compressed here")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn what_comes_out_is_what_went_in(value: Vec<u8>, times in 0_usize..100) {
-            let value = value.repeat(times);
-            prop_assert_eq!(Packed::of(&value).unpacked(), value);
-        }
-    }
-
-    #[test]
-    fn much_of_the_same_takes_little_room() {
-        assert!(Packed::of(&b"a letter for each key".repeat(1_000)).0.len() < 200);
     }
 }
