@@ -205,7 +205,10 @@ fn current(fold: &Fold, window: &Window) -> CurrentMetrics {
         hits: window.hits,
         misses: window.misses,
         total_keys: counts.matching().saturating_sub(gone),
-        avg_ttl: mean(counts.ttl_sum_ms, with_ttl).map(|ms| ms / 1_000.0),
+        // A sum that reached the end of its numbers is not known.
+        avg_ttl: mean(counts.ttl_sum_ms, with_ttl)
+            .filter(|_| counts.ttl_sum_ms < u64::MAX)
+            .map(|ms| ms / 1_000.0),
     }
 }
 

@@ -3,7 +3,7 @@
 use shared::activity::{Activity, Who};
 use shared::cluster::{Ask, Seen, Ttl};
 use shared::identity::User;
-use shared::limits::KEY_BYTES_MAX;
+use shared::limits::{EXPIRY_EXACT_BEFORE_MS, KEY_BYTES_MAX};
 use shared::messages::{Action, Reason, Rules};
 
 /// What a key turned out to be.
@@ -90,6 +90,10 @@ impl<'a> Selector<'a> {
             User::Active => Verdict::Stays(Stays::Normal),
             User::Unknown => Verdict::Stays(Stays::UnknownUser),
             User::Inactive if left_ms <= activity.near_expiry_ms => Verdict::Stays(Stays::NearExpiry),
+            // Whether it still expires then could not be checked when it is deleted.
+            User::Inactive if seen.expires_at_ms.is_some_and(|at_ms| at_ms >= EXPIRY_EXACT_BEFORE_MS) => {
+                Verdict::Stays(Stays::Normal)
+            }
             User::Inactive => Verdict::Found(Reason::Inactive, self.fate(key)),
         }
     }
@@ -195,6 +199,19 @@ mod tests {
         check(Action::Delete, "permissions:a:b:c", Ttl::Left(1_001), stays(Stays::Normal));
         check(Action::Delete, "permissions:a:c:b", Ttl::Left(1_001), INACTIVE(Fate::Candidate));
         check(Action::Delete, "permissions:bob", Ttl::Left(1_001), stays(Stays::UnknownUser));
+    }
+
+    #[test]
+    fn a_moment_that_cannot_be_checked_again_makes_no_candidate() {
+        let (activity, rules) = (activity(&["alice"]), rules(Action::Delete));
+        let selector = Selector::new(&rules, Some(&activity));
+        let check = |at_ms: u64, expected| {
+            let seen = Seen { expires_at_ms: Some(at_ms), ..Seen::only(Ttl::Left(at_ms - 1_000)) };
+            assert_eq!(selector.judge(b"permissions:bob:x", &seen), expected, "{at_ms}");
+        };
+        check((1 << 53) - 1, INACTIVE(Fate::Candidate));
+        check(1 << 53, Verdict::Stays(Stays::Normal));
+        check(i64::MAX.unsigned_abs(), Verdict::Stays(Stays::Normal));
     }
 
     #[test]

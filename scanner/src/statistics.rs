@@ -170,7 +170,7 @@ impl Statistics {
         for (chosen, weight) in weighed.zip(&found.weights) {
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
                 self.found.late += 1;
-                self.found.late_used += u64::from(idle_s * 1_000 < late_ms);
+                self.found.late_used += u64::from(idle_s.saturating_mul(1_000) < late_ms);
             }
             let Some(bytes) = weight.bytes else { continue };
             self.found.sampled += 1;

@@ -1,10 +1,12 @@
 //! Every limit that is no setting: its name, its unit and why it has this size.
 
 mod foreign;
+mod server;
 
 use std::time::Duration;
 
 pub use foreign::*;
+pub use server::*;
 
 /// How long making a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

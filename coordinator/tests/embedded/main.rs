@@ -13,6 +13,7 @@ mod guards;
 mod idle_times;
 mod lock;
 mod network;
+mod numbers;
 mod pacing;
 mod replicas;
 mod reshard;

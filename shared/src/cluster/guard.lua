@@ -46,7 +46,8 @@ if acts then
     else
       local expires = call('PEXPIRETIME', key)
       if expires == -2 then letter = 'v' end
-      local still = expires == tonumber(ARGV[i + 4]) and expires - now > tonumber(ARGV[4])
+      -- Numbers of scripts hold 53 bits: of a later moment it is not known whether it is the same.
+      local still = expires < 2^53 and expires == tonumber(ARGV[i + 4]) and expires - now > tonumber(ARGV[4])
       -- Asked of every key that is there, so that the number of look-ups is known. A server that does not know
       -- says so by an error.
       if expires ~= -2 and ARGV[5] ~= '' then

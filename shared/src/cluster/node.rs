@@ -202,7 +202,7 @@ pub(super) fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, Faul
         _ => None,
     };
     let (Some(seconds), Some(micros)) = (part(0), part(1)) else { return Err(unexpected()) };
-    Ok(seconds * 1_000 + micros / 1_000)
+    Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! and which commands carry that out. Pure.
 
 use super::{Mode, Seal};
+use crate::limits::EXPIRY_EXACT_BEFORE_MS;
 use crate::messages::{Action, Group, Reason};
 use crate::outcome::Outcome;
 
@@ -77,7 +78,9 @@ impl<'a> Order<'a> {
             (Self::Delete | Self::Expire { .. }, _) => Outcome::Spared,
             (Self::Inactive { near_expiry_ms, idle_s, expires_at_ms }, at) => {
                 let at = u64::try_from(at).ok();
-                let same = at.is_some() && at == expires_at_ms.get(index).copied();
+                // As the script, to which later moments look alike.
+                let same = at.is_some_and(|at| at < EXPIRY_EXACT_BEFORE_MS)
+                    && at == expires_at_ms.get(index).copied();
                 let far = at.is_some_and(|at| at.saturating_sub(now_ms) > near_expiry_ms);
                 // A server that does not know how long it was not used has not said that it was not.
                 let idle = idle_s.is_none_or(|wanted| reading.idle_s.is_some_and(|idle| idle >= wanted));
@@ -157,6 +160,11 @@ mod tests {
         check(inactive(Some(60)), 2_000, None, b's');
         let near = Order::Inactive { near_expiry_ms: 1_000, idle_s: None, expires_at_ms: &[2_000] };
         check(near, 2_000, None, b's');
+        for (at, expected) in [(1 << 53, b's'), ((1 << 53) - 1, b'd')] {
+            let far = [at as u64];
+            let order = Order::Inactive { near_expiry_ms: 300, idle_s: None, expires_at_ms: &far };
+            check(order, at, None, expected);
+        }
         let other = |expiry| Reading { expiry, idle_s: None, saved: false };
         let letters = [-1, -2, 5].map(|expiry| Order::Delete.letter(0, other(expiry), 1_000));
         assert_eq!(letters, *b"svs", "what is not saved is not deleted");

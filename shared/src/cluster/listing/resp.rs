@@ -11,8 +11,11 @@ const TEXT_BYTES_MAX: usize = 512 << 20;
 /// The most items that one array is believed to have.
 const ITEMS_MAX: usize = 1 << 28;
 
-/// Digits of a number, at most: times are counted in milliseconds, and cursors are texts.
-const DIGITS_MAX: usize = 18;
+/// Digits that fit into 64 bits whatever they are. Longer numbers are rare: see [`long_number`].
+const SAFE_DIGITS: usize = 18;
+
+/// Bytes of the longest number of 64 bits, its sign included.
+const NUMBER_BYTES_MAX: usize = 20;
 
 /// One item; an array is followed by its own items.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,9 +81,12 @@ fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
     let mut value: i64 = 0;
     for (count, byte) in bytes.get(first..).unwrap_or_default().iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
-        if digit < 10 && count < DIGITS_MAX {
+        if digit < 10 && count < SAFE_DIGITS {
             value = value * 10 + i64::from(digit);
             continue;
+        }
+        if digit < 10 {
+            return long_number(bytes, at);
         }
         if *byte != b'\r' || count == 0 {
             return Err(Malformed);
@@ -93,6 +99,23 @@ fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
         };
     }
     Ok(None)
+}
+
+/// [`number`] for those of more than [`SAFE_DIGITS`] digits: all of 64 bits are read, and what is larger is refused.
+#[cold]
+fn long_number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
+    let there = bytes.get(at..).unwrap_or_default();
+    let there = &there[..there.len().min(NUMBER_BYTES_MAX + 1)];
+    let Some(length) = there.iter().position(|byte| *byte == b'\r') else {
+        return if there.len() > NUMBER_BYTES_MAX { Err(Malformed) } else { Ok(None) };
+    };
+    let value =
+        str::from_utf8(&there[..length]).ok().and_then(|digits| digits.parse().ok()).ok_or(Malformed)?;
+    match bytes.get(at + length + 1) {
+        Some(b'\n') => Ok(Some((value, at + length + 2))),
+        Some(_) => Err(Malformed),
+        None => Ok(None),
+    }
 }
 
 #[inline]
@@ -158,6 +181,17 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_64_bits_have_all_their_digits() {
+        for number in [i64::MAX, i64::MIN, i64::MAX - 1, 999_999_999_999_999_999, 1_000_000_000_000_000_000] {
+            let bytes = format!(":{number}\r\n:1\r\n").into_bytes();
+            assert_eq!(all(&bytes), Ok(vec![Item::Number(number), Item::Number(1)]));
+            for cut in 0..=format!("{number}").len() + 2 {
+                assert_eq!(all(&bytes[..cut]), Ok(Vec::new()), "{number} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_item_is_refused() {
         let check = |bytes: &[u8]| assert_eq!(all(bytes), Err(Malformed), "{}", bytes.escape_ascii());
         check(b"HTTP/1.1 400 Bad Request\r\n");
@@ -165,6 +199,11 @@ mod tests {
         check(b":1x\r\n");
         check(b":1\rx");
         check(b":99999999999999999999\r\n");
+        check(b":9223372036854775808\r\n");
+        check(b":-9223372036854775809\r\n");
+        check(b":000000000000000000000000");
+        check(b":1234567890123456789-\r\n");
+        check(b":1234567890123456789\rx");
         check(b"$-2\r\n");
         check(b"$1\r\nab\r\n");
         check(b"$600000000\r\n");
