@@ -26,18 +26,24 @@ pub(crate) fn piece(groups: &[(usize, &Group)], keys_max: Option<u64>) -> usize 
     fitting.count().max(1).min(groups.len())
 }
 
-/// The groups of `batch` by the node that `owner` names, in writes of bounded size.
-///
-/// # Errors
-/// The slot that nobody serves, if there is one.
-pub(crate) fn by_node<'a>(
-    batch: &'a ReapBatch,
-    owner: impl Fn(u16) -> Option<NodeId>,
-) -> Result<BTreeMap<NodeId, Vec<Chunk<'a>>>, u16> {
+/// Where the groups of a batch go.
+pub(crate) struct Routes<'a> {
+    /// By node, in writes of bounded size.
+    pub(crate) nodes: BTreeMap<NodeId, Vec<Chunk<'a>>>,
+    /// A slot of the batch that no node serves, if there is one: its groups go nowhere.
+    pub(crate) unserved: Option<u16>,
+}
+
+/// The groups of `batch` by the node that `owner` names.
+pub(crate) fn by_node<'a>(batch: &'a ReapBatch, owner: impl Fn(u16) -> Option<NodeId>) -> Routes<'a> {
     let mut nodes: BTreeMap<NodeId, Vec<Chunk<'a>>> = BTreeMap::new();
-    let mut bytes = 0;
+    let (mut bytes, mut unserved) = (0, None);
     for (number, group) in batch.groups.iter().enumerate() {
-        let chunks = nodes.entry(owner(group.slot).ok_or(group.slot)?).or_default();
+        let Some(owner) = owner(group.slot) else {
+            unserved = Some(group.slot);
+            continue;
+        };
+        let chunks = nodes.entry(owner).or_default();
         let cost: usize = group.keys.iter().map(|key| key.len()).sum();
         match chunks.last_mut() {
             Some(chunk) if chunk.len() < CALLS_MAX && bytes + cost <= BYTES_MAX => {
@@ -50,7 +56,7 @@ pub(crate) fn by_node<'a>(
             }
         }
     }
-    Ok(nodes)
+    Routes { nodes, unserved }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The reaper stage: carries out what is to be done with candidates, after checking again, in the same atomic
 //! step, that they still qualify, and records what became of each. The only stage that writes to Redis.
 
+mod acting;
 mod at_node;
 mod chunks;
 mod lawful;

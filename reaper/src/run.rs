@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use shared::audit::{self, AuditEntry};
 use shared::cluster::guard::{self, Act, Answer, Mode, Part, Verdict};
-use shared::cluster::{Deployment, Fault, FaultKind, node, ours};
+use shared::cluster::{Deployment, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{Group, Lookups, NodePacing, ReapBatch, Receipt, RunSpec, Vouched};
+use shared::messages::{Group, ReapBatch, Receipt, RunSpec, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -22,13 +22,14 @@ use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::at_node::{AtNode, Ready};
-use crate::chunks::{Chunk, by_node, piece};
+use crate::acting::{Acted, Acting, Call, Done, route, unserved};
+use crate::at_node::AtNode;
+use crate::chunks::{Chunk, piece};
 use crate::lawful;
 use crate::paced::Paced;
 use crate::receipt::{done_in, outcomes, receipt, uniform};
 use crate::saving::{self, Saving};
-use crate::seals::{Seals, Told};
+use crate::seals::Seals;
 
 /// How long a batch waits for the report that makes it count, before it is looked at again.
 const REPORT_WAIT: Duration = Duration::from_millis(20);
@@ -47,51 +48,6 @@ pub struct Reaper {
     specs: Specs,
     nodes: Mutex<BTreeMap<(Alias, NodeId), Arc<AtNode>>>,
     shutdown: CancellationToken,
-}
-
-/// An attempt at a batch.
-struct Acting<'a> {
-    batch: &'a ReapBatch,
-    mode: Mode,
-    /// Whether no earlier delivery was tried; known once this one is.
-    first: Option<bool>,
-    /// Those of the groups that were done.
-    outcomes: Vec<Vec<Outcome>>,
-    /// Its message; `None` for one that is given up.
-    delivery: Option<&'a Delivery>,
-    /// How it was held back, if it was.
-    pacing: Option<Box<NodePacing>>,
-    /// Who alone knows what was done.
-    vouched: Vec<Vouched>,
-    /// See [`Answer::beyond`].
-    beyond: Lookups,
-    /// What was saved before, if it was.
-    saved: Option<Told>,
-}
-
-/// How one node is acted at.
-struct Call<'a> {
-    ready: &'a Ready,
-    /// See [`Acting::first`].
-    first: bool,
-}
-
-/// How far an attempt came.
-enum Acted {
-    /// It is too early by so many milliseconds; nothing was done.
-    Early(u64),
-    /// All groups have their outcomes.
-    Done(Done),
-}
-
-/// What came of a batch.
-#[derive(Default)]
-struct Done {
-    outcomes: Vec<Vec<Outcome>>,
-    pacing: Option<Box<NodePacing>>,
-    vouched: Vec<Vouched>,
-    beyond: Lookups,
-    saved: Option<Told>,
 }
 
 impl Reaper {
@@ -135,7 +91,9 @@ impl Reaper {
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            Acted::Done(Done { outcomes, pacing, vouched, beyond, saved }) => {
+            // The others are recorded in their ledgers.
+            Acted::Done(Done { undone: Some(fault), .. }) => Err(fault.into()),
+            Acted::Done(Done { outcomes, pacing, vouched, beyond, saved, .. }) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let too_large = || saving::too_large(&spec, saved.as_ref());
                 let cause = cancel.map(|cancel| cancel.cause).or_else(too_large);
@@ -171,26 +129,14 @@ impl Reaper {
         let mut saving = Saving::wanted(&self.env, spec, batch, mode)?;
         let deployment = self.deployments.get(&batch.alias, spec.db).await?;
         ours::check_topology(spec, &deployment.topology())?;
-        let nodes = match route(&deployment, batch) {
-            Ok(nodes) => nodes,
-            Err(fault) => {
-                deployment.refresh().await?;
-                return Err(fault.into());
-            }
-        };
-        let outcomes = vec![Vec::new(); batch.groups.len()];
-        let mut acting = Acting {
-            batch,
-            mode,
-            first: None,
-            outcomes,
-            delivery,
-            pacing: None,
-            vouched: Vec::new(),
-            beyond: Lookups::default(),
-            saved: None,
-        };
-        for (node, chunks) in nodes {
+        let mut acting = Acting::new((batch, delivery), mode);
+        let mut routes = route(&deployment, batch);
+        if routes.unserved.is_some() {
+            deployment.refresh().await?;
+            routes = route(&deployment, batch);
+            acting.undone = routes.unserved.map(|slot| unserved(batch, slot));
+        }
+        for (node, chunks) in routes.nodes {
             let at = (&node, chunks.as_slice());
             match self.act_at(&deployment, at, spec, records, (&mut acting, saving.as_mut())).await {
                 Ok(None) => {}
@@ -204,8 +150,12 @@ impl Reaper {
                 Err(failure) => return Err(failure),
             }
         }
-        let Acting { outcomes, pacing, vouched, beyond, saved, .. } = acting;
-        Ok(Acted::Done(Done { outcomes, pacing, vouched, beyond, saved }))
+        if acting.undone.is_some()
+            && let Err(fault) = deployment.refresh().await
+        {
+            tracing::debug!(error = %fault, "failed to ask who serves what; the next attempt asks again");
+        }
+        Ok(Acted::Done(acting.done()))
     }
 
     /// Acts on the chunks of one node. `Some(ms)` if it is too early.
@@ -297,7 +247,15 @@ impl Reaper {
                 turn.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());
             }
             for ((number, group), answer) in groups.iter().zip(answers) {
-                let Answer { verdict, beyond } = answer?;
+                let Answer { verdict, beyond } = match answer {
+                    Ok(answer) => answer,
+                    // Only its slot is concerned.
+                    Err(fault) if fault.kind == FaultKind::Moved => {
+                        acting.undone = Some(fault);
+                        continue;
+                    }
+                    Err(fault) => return Err(fault.into()),
+                };
                 acting.beyond += beyond;
                 if let Verdict::Early(ms) = verdict {
                     return Ok(Some(ms));
@@ -314,7 +272,7 @@ impl Reaper {
     async fn recall(&self, batch: &ReapBatch, db: u32) -> Result<Done, Failure> {
         let deployment = self.deployments.get(&batch.alias, db).await?;
         let (mut all, mut vouched) = (vec![Vec::new(); batch.groups.len()], Vec::new());
-        for (node, chunks) in route(&deployment, batch)? {
+        for (node, chunks) in route(&deployment, batch).nodes {
             let conn = deployment.conn(&node).await?;
             for chunk in &chunks {
                 for ((number, group), verdict) in
@@ -333,18 +291,6 @@ impl Reaper {
         }
         Ok(Done { outcomes: all, vouched, ..Done::default() })
     }
-}
-
-/// The groups of `batch` by the node that serves them, in chunks.
-fn route<'a>(
-    deployment: &Deployment,
-    batch: &'a ReapBatch,
-) -> Result<BTreeMap<NodeId, Vec<Chunk<'a>>>, Fault> {
-    let topology = deployment.topology();
-    let owner = |slot| topology.owner(slot).map(|primary| primary.node.clone());
-    let unserved =
-        |slot| Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}"));
-    by_node(batch, owner).map_err(unserved)
 }
 
 impl Handler for Reaper {
@@ -369,12 +315,14 @@ impl Handler for Reaper {
     async fn give_up(&self, batch: &ReapBatch, failure: &Failure) -> Result<(), Failure> {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
-        let cause = Some(failure.to_string());
+        let (cause, tried) = (Some(failure.to_string()), records.attempted(batch.batch).await?);
         saving::stop_if_impossible(failure, &records).await?;
         let sealed = match self.act((batch, None), &spec, Mode::Seal(Outcome::Failed), &records).await {
-            Ok(Acted::Done(done)) => Some(done),
+            Ok(Acted::Done(done)) => Some(done.filled(batch, tried)),
             // A server that answers, but takes no writes, still says what it has done.
-            Err(Failure::Redis(fault)) if !fault.kind.transient() => self.recall(batch, spec.db).await.ok(),
+            Err(Failure::Redis(fault)) if !fault.kind.transient() => {
+                self.recall(batch, spec.db).await.ok().map(|done| done.filled(batch, tried))
+            }
             _ => None,
         };
         let receipt = match sealed {

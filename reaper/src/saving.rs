@@ -291,8 +291,17 @@ pub(crate) async fn call(
         let parts: Vec<Part<'_>> = due.iter().map(|(of, seals)| part((of, seals.as_slice()))).collect();
         let answered = ready.means.call(&ready.conn, at, &parts, round > 0).await?;
         for (((number, _), _), answer) in due.iter().zip(answered) {
-            // What comes after a fault would only hide it.
-            let mut answer = answer?;
+            let mut answer = match answer {
+                Ok(answer) => answer,
+                // It stays that of its group, whatever comes after it.
+                Err(fault) => {
+                    answers.insert(*number, Err(fault));
+                    continue;
+                }
+            };
+            if matches!(answers.get(number), Some(Err(_))) {
+                continue;
+            }
             if let Some(Ok(before)) = answers.get(number) {
                 answer.beyond += before.beyond;
                 answer.verdict = merged(&before.verdict, answer.verdict);

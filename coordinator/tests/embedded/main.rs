@@ -25,5 +25,6 @@ mod statistics;
 mod telemetry;
 mod twice;
 mod unrest;
+mod unserved;
 mod versions;
 mod without_scripts;

@@ -48,7 +48,7 @@ fn truth() -> Truth {
 }
 
 /// A run in `env`, and `change` beside it, which is told when everything has been scanned.
-async fn run_and_change(
+pub async fn run_and_change(
     env: &Env,
     options: &Options,
     change: impl AsyncFnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + '_>>),

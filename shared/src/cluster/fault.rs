@@ -23,7 +23,8 @@ pub enum FaultKind {
     Authentication,
     /// The user lacks a right (`NOPERM`).
     Forbidden,
-    /// The slot is served elsewhere, or is being moved (`MOVED`, `ASK`, `TRYAGAIN`).
+    /// The slot is served elsewhere, by no server, or is being moved (`MOVED`, `ASK`, `TRYAGAIN`, and `CLUSTERDOWN` if
+    /// it is about this slot alone). Other slots of the server are not concerned.
     Moved,
     /// The server cannot answer at the moment (`LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY`).
     NotReady,
@@ -114,7 +115,7 @@ impl Fault {
 
     pub(super) fn from_server(address: &str, error: &ServerError) -> Self {
         let detail = format!("{} {}", error.code(), error.details().unwrap_or_default());
-        Self::new(kind_of_code(error.code()), address, detail.trim_end())
+        Self::new(kind_of_error(error.code(), &detail), address, detail.trim_end())
     }
 }
 
@@ -123,7 +124,7 @@ impl Fault {
     pub(super) fn from_words(address: &str, words: &[u8]) -> Self {
         let words = String::from_utf8_lossy(words);
         let code = words.split(' ').next().unwrap_or_default();
-        Self::new(kind_of_code(code), address, words.trim_end())
+        Self::new(kind_of_error(code, &words), address, words.trim_end())
     }
 }
 
@@ -172,12 +173,18 @@ fn kind_of(error: &RedisError) -> FaultKind {
         _ if error.detail().is_some_and(|said| said.contains("has no permissions to")) => {
             FaultKind::Forbidden
         }
-        _ => error.code().map_or(FaultKind::Refused, kind_of_code),
+        _ => {
+            let said = error.detail().unwrap_or_default();
+            error.code().map_or(FaultKind::Refused, |code| kind_of_error(code, said))
+        }
     }
 }
 
-fn kind_of_code(code: &str) -> FaultKind {
+/// The kind of an error that a server answered; `said` are its words, with or without the code.
+fn kind_of_error(code: &str, said: &str) -> FaultKind {
     match code {
+        // A cluster that goes on without some slots (`cluster-require-full-coverage no`) says so of each of them.
+        "CLUSTERDOWN" if said.contains("Hash slot not served") => FaultKind::Moved,
         "MOVED" | "ASK" | "TRYAGAIN" => FaultKind::Moved,
         "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => FaultKind::NotReady,
         "READONLY" | "MISCONF" | "NOREPLICAS" | "OOM" => FaultKind::NotWritable,
@@ -191,6 +198,17 @@ fn kind_of_code(code: &str) -> FaultKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_that_is_not_served_says_nothing_of_the_others() {
+        let check = |said: &str, expected| {
+            assert_eq!(Fault::from_words("a:1", said.as_bytes()).kind, expected, "{said}");
+        };
+        check("CLUSTERDOWN Hash slot not served", FaultKind::Moved);
+        check("CLUSTERDOWN The cluster is down", FaultKind::NotReady);
+        check("CLUSTERDOWN The cluster is down and only accepts read commands", FaultKind::NotReady);
+        check("MOVED 1 a:2", FaultKind::Moved);
+    }
 
     #[test]
     fn a_refused_command_names_its_rule() {

@@ -13,7 +13,7 @@ use self::judge::Order;
 pub use self::means::{Answer, Means};
 pub(super) use self::transactions::transaction;
 use super::conn::{Batch, Conn};
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::scripts;
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
@@ -237,7 +237,11 @@ pub async fn recall(
     replies
         .map(|(reply, (_, group))| match reply {
             Value::Nil => Ok(None),
-            reply => verdict(conn, &reply, group.keys.len()).map(Some),
+            reply => match verdict(conn, &reply, group.keys.len()) {
+                // Its ledger is elsewhere, or not to be had.
+                Err(fault) if fault.kind == FaultKind::Moved => Ok(Some(Verdict::Incomplete)),
+                verdict => verdict.map(Some),
+            },
         })
         .collect()
 }

@@ -5,7 +5,7 @@
 use redis::Value;
 
 use super::conn::{Batch, Conn};
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::guard::Seal;
 use crate::backup::packed_string;
 use crate::key::Key;
@@ -40,7 +40,7 @@ pub enum Found {
         /// Whether it is a string.
         text: bool,
     },
-    /// Nothing.
+    /// Nothing, or a key that is served elsewhere.
     Gone,
 }
 
@@ -75,6 +75,8 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
                 found[at] = Found::Text(Held::text(&text));
             }
             reply if is_no_string(conn, &reply) => others.push((at, Other::NoText)),
+            // It is not here. Whether it may be deleted, its own server says.
+            reply if conn.fault(&reply).is_some_and(|fault| fault.kind == FaultKind::Moved) => {}
             reply => return Err(refused(conn, &reply, "GETRANGE")),
         }
     }

@@ -1,0 +1,97 @@
+//! An attempt at a batch: what it knows while it acts, and what came of it. Pure, but for the routes.
+
+use shared::cluster::guard::Mode;
+use shared::cluster::{Deployment, Fault, FaultKind};
+use shared::messages::{Lookups, NodePacing, ReapBatch, Vouched};
+use shared::outcome::Outcome;
+use shared::queue::Delivery;
+
+use crate::at_node::Ready;
+use crate::chunks::{Routes, by_node};
+use crate::seals::Told;
+
+/// An attempt at a batch.
+pub(crate) struct Acting<'a> {
+    pub(crate) batch: &'a ReapBatch,
+    pub(crate) mode: Mode,
+    /// Whether no earlier delivery was tried; known once this one is.
+    pub(crate) first: Option<bool>,
+    /// Those of the groups that were done.
+    pub(crate) outcomes: Vec<Vec<Outcome>>,
+    /// Its message; `None` for one that is given up.
+    pub(crate) delivery: Option<&'a Delivery>,
+    /// How it was held back, if it was.
+    pub(crate) pacing: Option<Box<NodePacing>>,
+    /// Who alone knows what was done.
+    pub(crate) vouched: Vec<Vouched>,
+    /// See [`Answer::beyond`].
+    pub(crate) beyond: Lookups,
+    /// What was saved before, if it was.
+    pub(crate) saved: Option<Told>,
+    /// Why groups have no outcomes: their slots are moving, or no node serves them.
+    pub(crate) undone: Option<Fault>,
+}
+
+impl<'a> Acting<'a> {
+    pub(crate) fn new((batch, delivery): (&'a ReapBatch, Option<&'a Delivery>), mode: Mode) -> Self {
+        let outcomes = vec![Vec::new(); batch.groups.len()];
+        let (first, pacing, saved, undone) = (None, None, None, None);
+        let (vouched, beyond) = (Vec::new(), Lookups::default());
+        Self { batch, mode, first, outcomes, delivery, pacing, vouched, beyond, saved, undone }
+    }
+
+    pub(crate) fn done(self) -> Done {
+        let Self { outcomes, pacing, vouched, beyond, saved, undone, .. } = self;
+        Done { outcomes, pacing, vouched, beyond, saved, undone }
+    }
+}
+
+/// How one node is acted at.
+pub(crate) struct Call<'a> {
+    pub(crate) ready: &'a Ready,
+    /// See [`Acting::first`].
+    pub(crate) first: bool,
+}
+
+/// How far an attempt came.
+pub(crate) enum Acted {
+    /// It is too early by so many milliseconds; nothing was done.
+    Early(u64),
+    /// All groups have their outcomes, but for those whose slots could not be acted on.
+    Done(Done),
+}
+
+/// What came of a batch.
+#[derive(Default)]
+pub(crate) struct Done {
+    pub(crate) outcomes: Vec<Vec<Outcome>>,
+    pub(crate) pacing: Option<Box<NodePacing>>,
+    pub(crate) vouched: Vec<Vouched>,
+    pub(crate) beyond: Lookups,
+    pub(crate) saved: Option<Told>,
+    /// See [`Acting::undone`].
+    pub(crate) undone: Option<Fault>,
+}
+
+impl Done {
+    /// With outcomes for the groups of `batch` that have none; `tried` says that an earlier delivery may have acted on
+    /// them.
+    pub(crate) fn filled(mut self, batch: &ReapBatch, tried: bool) -> Self {
+        let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
+        for (group, outcomes) in batch.groups.iter().zip(&mut self.outcomes) {
+            outcomes.resize(group.keys.len(), outcome);
+        }
+        self
+    }
+}
+
+/// Where the groups of `batch` go, as `deployment` knows it.
+pub(crate) fn route<'a>(deployment: &Deployment, batch: &'a ReapBatch) -> Routes<'a> {
+    let topology = deployment.topology();
+    by_node(batch, |slot| topology.owner(slot).map(|primary| primary.node.clone()))
+}
+
+/// That no node serves a slot of `batch`.
+pub(crate) fn unserved(batch: &ReapBatch, slot: u16) -> Fault {
+    Fault::new(FaultKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}"))
+}
