@@ -90,7 +90,8 @@ pub enum RunError {
 /// # Errors
 /// When it cannot start, or not be brought to a result. A run that has a gap is no error, but a result.
 pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunError> {
-    let survey = survey(options, RunId::new(), now_ms()).await?;
+    let mut survey = survey(options, RunId::new(), now_ms()).await?;
+    survey.try_out(options).await?;
     let env = env(options);
     let (progress, _) = watch::channel(Progress::start(keys(&survey)));
     let result = run(&env, options, &survey, progress).await?;

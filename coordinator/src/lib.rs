@@ -21,6 +21,7 @@ mod planned_source;
 mod replan;
 pub mod report;
 pub mod restore;
+mod rights;
 pub mod runs;
 pub mod schedule;
 pub mod serve;

@@ -29,7 +29,7 @@ pub(crate) async fn look_at(
     cluster: bool,
     (skip, sampled_max, breaks): (bool, u64, Breaks),
 ) -> Result<LookedAt, Fault> {
-    let Met { primary, status, own, replica, source, .. } = there;
+    let Met { primary, status, rights, replica, source } = there;
     let conn = deployment.conn(&primary.node).await?;
     // Those of a node that is skipped are not planned one by one.
     let slots = match skip {
@@ -58,7 +58,7 @@ pub(crate) async fn look_at(
     let sampled = sample(&mut lister, &tables, wanted, selector).await?;
     // The primary has not counted what was asked of its replica.
     let mut looked_up = if replica.is_some() { Lookups::default() } else { sampled.lookups };
-    looked_up += *own;
+    looked_up += rights.own;
     let reading = status.reading(&primary.node, looked_up);
     let node = PlannedNode {
         node: primary.node.clone(),

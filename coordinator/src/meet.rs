@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use shared::cluster::node::{self, NodeStatus};
 use shared::cluster::replica::{self, Standing, Wanted};
-use shared::cluster::{Conn, Deployment, Primary, preflight, way};
-use shared::messages::{Lookups, ReadFrom, ReadSource};
+use shared::cluster::{Conn, Deployment, Primary};
+use shared::messages::{ReadFrom, ReadSource};
 
 use crate::inactive::ActivitySource;
 use crate::options::Options;
+use crate::rights::{self, Rights};
 use crate::survey::SurveyError;
 
 /// A node that may be used, with what it said before the first look-up of a key.
@@ -17,14 +18,12 @@ pub(crate) struct Met<'a> {
     pub(crate) primary: &'a Primary,
     /// Samples of the hit rate begin with its counters.
     pub(crate) status: NodeStatus,
-    /// Look-ups of ours since then.
-    pub(crate) own: Lookups,
+    /// What our user may do there; asking took look-ups of ours since then.
+    pub(crate) rights: Rights,
     /// The replica that its keys are read from.
     pub(crate) replica: Option<Standing>,
     /// What there is to say of that; `None` where nobody asked for replicas.
     pub(crate) source: Option<ReadSource>,
-    /// Why it runs no scripts, if a script would be needed and it does not.
-    pub(crate) scripts_refused: Option<String>,
 }
 
 /// Connects to a node, and checks that a run may do there what it will.
@@ -43,30 +42,10 @@ pub(crate) async fn meet<'a>(
     if !status.supported {
         return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: status.version });
     }
-    let inactive = options.looks_for_inactive();
-    let needs = preflight::Needs {
-        slot: primary.slots.iter().next().filter(|_| cluster),
-        writes,
-        patterns: &options.rules.patterns,
-        // Where it is not known at all, inactive users are not looked for.
-        inactive: inactive.is_some() && status.tells_expiry,
-        saves: options.backup_order().is_some(),
-        idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
-    };
-    let (mut lacking, own) = preflight::missing(&conn, &needs).await?;
-    let mut scripts_refused = None;
-    if writes {
-        match way::ask(&conn).await? {
-            Ok(allowed) => {
-                let refusal = |said| format!("redis at `{}` runs no scripts: {said}", conn.address());
-                scripts_refused = allowed.refusal.map(refusal);
-            }
-            Err(missing) => lacking.extend(missing),
-        }
-    }
-    allowed(&conn, &lacking, options)?;
+    let slot = primary.slots.iter().next().filter(|_| cluster);
+    let rights = rights::ask(&conn, slot, &status, options).await?;
     let (replica, source) = source(deployment, primary, &conn, options).await?;
-    Ok(Met { primary, status, own, replica, source, scripts_refused })
+    Ok(Met { primary, status, rights, replica, source })
 }
 
 /// The replica that is read in place of `primary`, and what there is to say of that.
@@ -94,28 +73,5 @@ async fn source(
             tracing::warn!(primary = conn.address(), why, "no replica is read");
             (None, Some(ReadSource { why_not: Some(why), ..ReadSource::default() }))
         }
-    })
-}
-
-/// Whether nothing is lacking. Commands that the server does not have come first: no right helps there.
-fn allowed(conn: &Conn, lacking: &[preflight::Missing], options: &Options) -> Result<(), SurveyError> {
-    let address = conn.address().to_owned();
-    let absent = lacking.iter().filter(|missing| missing.rule.is_none());
-    let absent: Vec<String> = absent.map(|missing| format!("`{}`", missing.command)).collect();
-    if !absent.is_empty() {
-        return Err(SurveyError::Commands { address, commands: absent.join(", ") });
-    }
-    let rules: Vec<&str> = lacking.iter().filter_map(|missing| missing.rule.as_deref()).collect();
-    if rules.is_empty() {
-        return Ok(());
-    }
-    let mut said: Vec<&str> = lacking.iter().map(|missing| missing.detail.as_str()).collect();
-    // Newer servers say of each key the same.
-    said.dedup();
-    Err(SurveyError::Rights {
-        address,
-        user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
-        commands: said.join("; "),
-        rules: rules.join(" "),
     })
 }

@@ -1,5 +1,5 @@
 //! The look around before a run: what is there, whether we may do what we are about to do, and how much that
-//! would be. Reads only; it is all that `keysweep plan` does.
+//! would be. Nothing that is sent is a write, or a script that could be one; it is all that `keysweep plan` does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,6 +145,10 @@ pub struct Survey {
     pub users: Option<Arc<ActiveUsers>>,
     /// What servers and application had counted before.
     pub sample: Sample,
+    /// Why it is not known whether the run may write, if it would and it is not.
+    pub rights_unchecked: Option<String>,
+    /// The connections over which it looked, until the run begins.
+    pub deployment: Option<Box<Deployment>>,
 }
 
 /// A node's part of a survey.
@@ -211,7 +215,8 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     for (primary, there) in at_once(meeting.collect()).await {
         met.extend(down.unless_down(primary, there)?);
     }
-    let scripts_refused = met.iter().find_map(|there: &Met<'_>| there.scripts_refused.clone());
+    let scripts_refused = met.iter().find_map(|there: &Met<'_>| there.rights.scripts_refused.clone());
+    let rights_unchecked = met.iter().find_map(|there: &Met<'_>| there.rights.unchecked.clone());
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
     let activity = match options.looks_for_inactive() {
         Some(order) => {
@@ -295,7 +300,17 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);
     let sample = Sample { nodes: readings, ..begin };
-    Ok(Survey { spec, tasks, nodes, missing, estimate, users, sample })
+    Ok(Survey {
+        spec,
+        tasks,
+        nodes,
+        missing,
+        estimate,
+        users,
+        sample,
+        rights_unchecked,
+        deployment: Some(Box::new(deployment)),
+    })
 }
 
 impl Survey {
@@ -358,7 +373,7 @@ fn no_database(db: u32, fault: Fault) -> SurveyError {
 }
 
 /// Connects, waiting a while for servers that are still loading their data.
-async fn discover(options: &Options) -> Result<Deployment, Fault> {
+pub(crate) async fn discover(options: &Options) -> Result<Deployment, Fault> {
     let until = Instant::now() + NOT_READY_TIMEOUT;
     let mut told = false;
     loop {

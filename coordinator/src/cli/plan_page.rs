@@ -90,6 +90,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let way = format!("{why}; transactions would check and delete keys instead");
         let _ = writeln!(page, "  {}", wrap(&way, 2));
     }
+    if let Some(why) = &survey.rights_unchecked {
+        let unchecked = format!("RIGHTS NOT CHECKED: {why}. A run tries them before it changes anything");
+        let _ = writeln!(page, "  {}", wrap(&unchecked, 2));
+    }
     for node in &survey.spec.left_out {
         let _ = writeln!(page, "  {}", wrap(&format!("LEFT OUT: {} (slots {})", node.cause, node.slots), 2));
     }
@@ -169,7 +173,8 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         })).collect::<Vec<_>>(),
         "insecure": survey.spec.insecure,
         "backup": survey.spec.backup.as_ref().map(|order| &order.place),
-        "way": survey.spec.way(),
+        "way": survey.rights_unchecked.is_none().then(|| survey.spec.way()),
+        "rightsUnchecked": survey.rights_unchecked,
         "scriptsRefused": survey.spec.scripts_refused,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),

@@ -136,7 +136,7 @@ async fn attempt_once(
     let planned = if net.is_some() { &last } else { options };
     let look = async { survey(planned, run, now_ms()).await.map_err(RunError::from) };
     // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
-    let looked = tokio::select! {
+    let mut looked = tokio::select! {
         looked = look => looked?,
         (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
     };
@@ -153,6 +153,10 @@ async fn attempt_once(
                 return Err(CommandError::Stopped(code, name));
             }
         }
+    }
+    tokio::select! {
+        tried = looked.try_out(options) => tried.map_err(RunError::from)?,
+        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
     }
     let name = &options.display_name;
     tracing::info!("[{name}] Starting cleanup process...");

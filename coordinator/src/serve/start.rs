@@ -45,7 +45,8 @@ impl StartError {
 /// When it cannot start.
 pub async fn start_run(env: &Env, options: &Options) -> Result<Submitted, StartError> {
     check_free(env, options).await?;
-    let looked = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
+    let mut looked = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
+    looked.try_out(options).await.map_err(RunError::from)?;
     Ok(submit(env, options, &looked).await?)
 }
 

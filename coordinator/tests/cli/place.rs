@@ -42,6 +42,11 @@ impl Place {
         Self { access: Access { tls, ..Access::open(urls.clone()) }, urls, ..self }
     }
 
+    /// A connection to each server, without a user's limits.
+    pub fn conns(&self) -> &[Conn] {
+        &self.conns
+    }
+
     /// The first address.
     pub fn url(&self) -> &str {
         &self.urls[0]
@@ -75,7 +80,9 @@ impl Place {
 
     /// `rules` but for the commands that an older server does not know.
     pub async fn known_rules(&self, rules: &str) -> String {
-        if self.is_older().await { rules.replace("+pexpiretime ", "") } else { rules.to_owned() }
+        let unknown = ["+pexpiretime ", "+eval_ro ", "+acl|dryrun "];
+        let less = |rules: String, rule: &&str| rules.replace(rule, "");
+        if self.is_older().await { unknown.iter().fold(rules.to_owned(), less) } else { rules.to_owned() }
     }
 
     /// Whether the servers are older than Redis 7.0.

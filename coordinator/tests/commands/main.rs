@@ -13,6 +13,7 @@ mod help;
 mod holes;
 mod http;
 mod input;
+mod looks_only;
 mod nats;
 mod nats_access;
 mod nats_rights;

@@ -177,6 +177,8 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         nodes,
         missing,
         users: None,
+        rights_unchecked: None,
+        deployment: None,
     }
 }
 

@@ -12,7 +12,8 @@ pub async fn least(access: &mut Access, servers: &[Server]) {
     for server in servers {
         let conn = server.conn().await.unwrap();
         let older = !node::status(&conn, 0).await.unwrap().tells_expiry;
-        let known = if older { line.replace("+pexpiretime ", "") } else { line.clone() };
+        let known =
+            if older { line.replace("+pexpiretime ", "").replace("+eval_ro ", "") } else { line.clone() };
         conn.words(&format!("ACL SETUSER {}", known.trim().trim_start_matches("user "))).await.unwrap();
     }
     access.username = Some("keysweep".to_owned());

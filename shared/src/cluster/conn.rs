@@ -92,6 +92,11 @@ impl Conn {
         &self.origin.0.address
     }
 
+    /// The user as whom it is used.
+    pub(super) fn user(&self) -> &str {
+        self.origin.0.info.redis_settings().username().unwrap_or("default")
+    }
+
     /// Whether it runs over TLS.
     pub(super) fn encrypted(&self) -> bool {
         self.origin.0.tls.is_some()

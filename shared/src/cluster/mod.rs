@@ -22,6 +22,7 @@ pub mod preflight;
 pub mod replica;
 pub mod replication;
 pub mod restore;
+pub mod rights;
 pub mod save;
 mod scripts;
 mod sentinel;

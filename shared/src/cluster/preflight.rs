@@ -1,5 +1,6 @@
 //! Whether the user may do all that a run does, asked before it starts: what a script that is stopped half-way has
-//! done is not known. Each question is the command itself in a form that has no effect.
+//! done is not known. Each question is the command itself in a form that has no effect. Commands that could write are
+//! only asked so once a run has been agreed to ([`tried`]); before that, `rights.rs` asks about them.
 
 use redis::Value;
 use uuid::Uuid;
@@ -9,6 +10,9 @@ use super::fault::{Fault, FaultKind};
 use crate::glob::Pattern;
 use crate::messages::Lookups;
 use crate::slot::tag_for;
+
+/// The rule that allows a run its own keys: the lock, and the ledgers.
+pub const OWN_KEYS: &str = "~keysweep:*";
 
 /// A right that is missing, and the ACL rule that gives it; or a command that the server does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +26,14 @@ pub struct Missing {
 }
 
 /// A command to try, the rule that allows it, and whether the rule is about keys.
-struct Question {
-    args: Vec<Vec<u8>>,
-    rule: String,
-    about_keys: bool,
+pub(super) struct Question {
+    pub(super) args: Vec<Vec<u8>>,
+    pub(super) rule: String,
+    pub(super) about_keys: bool,
 }
 
 impl Question {
-    fn command(&self) -> String {
+    pub(super) fn command(&self) -> String {
         let words = self.args.first().map(Vec::as_slice).unwrap_or_default();
         String::from_utf8_lossy(words).into_owned()
     }
@@ -42,11 +46,11 @@ impl Question {
     }
 }
 
-fn question(words: &str, rule: &str) -> Question {
+pub(super) fn question(words: &str, rule: &str) -> Question {
     args(words.split(' ').map(|word| word.as_bytes().to_vec()).collect(), rule)
 }
 
-fn args(args: Vec<Vec<u8>>, rule: &str) -> Question {
+pub(super) fn args(args: Vec<Vec<u8>>, rule: &str) -> Question {
     Question { args, rule: rule.to_owned(), about_keys: false }
 }
 
@@ -55,7 +59,7 @@ fn args(args: Vec<Vec<u8>>, rule: &str) -> Question {
 pub struct Needs<'a> {
     /// In a cluster, a slot that the server serves, because only there it says that it takes no writes.
     pub slot: Option<u16>,
-    /// It writes.
+    /// It writes, or would if it were agreed to.
     pub writes: bool,
     /// The keys that it looks at, and maybe deletes.
     pub patterns: &'a [Pattern],
@@ -67,9 +71,14 @@ pub struct Needs<'a> {
     pub saves: bool,
 }
 
-/// The rights that a run needs on a node, but for those of its way to act (`way.rs`). `absent` is the name of a key
-/// that does not exist.
-fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
+/// The name of a key that does not exist.
+fn absent(needs: &Needs<'_>) -> String {
+    let tag = needs.slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
+    format!("keysweep:preflight:{tag}{}", Uuid::now_v7())
+}
+
+/// The rights that a run needs on a node to read.
+fn reading(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
     let mut all = vec![
         question("INFO server", "+info"),
         question("TIME", "+time"),
@@ -93,18 +102,31 @@ fn questions(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         all.push(question("CLUSTER GETKEYSINSLOT 0 1", "+cluster|getkeysinslot"));
     }
     if needs.writes {
-        all.push(question(&format!("SET {absent} x XX"), "+set"));
         all.push(question(&format!("GET {absent}"), "+get"));
-        all.push(question(&format!("UNLINK {absent}"), "+unlink"));
-        // Whatever it does with keys, its lock is renewed so.
-        all.push(question(&format!("PEXPIRE {absent} 60000"), "+pexpire"));
     }
+    all.extend(key_questions(needs.patterns, b"PTTL"));
+    all
+}
+
+/// The rights that a run needs on a node to write, but for those of its way to act (`way.rs`); none if it does not.
+pub(super) fn writing(needs: &Needs<'_>) -> Vec<Question> {
+    if !needs.writes {
+        return Vec::new();
+    }
+    let absent = absent(needs);
+    let mut all = vec![
+        question(&format!("SET {absent} x XX"), "+set"),
+        question(&format!("UNLINK {absent}"), "+unlink"),
+        // Whatever it does with keys, its lock is renewed so.
+        question(&format!("PEXPIRE {absent} 60000"), "+pexpire"),
+    ];
+    all.extend(key_questions(needs.patterns, b"UNLINK"));
     all
 }
 
 /// For each pattern that leaves room for it, the question whether matching keys may be touched at all. The
 /// name that is tried ends in a fresh UUID, so that no such key exists.
-fn key_questions(patterns: &[Pattern], writes: bool) -> Vec<Question> {
+fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<Question> {
     let probe = |pattern: &Pattern| {
         let pattern = pattern.as_bytes();
         let plain = pattern.iter().position(|b| b"*?[\\".contains(b))?;
@@ -112,21 +134,32 @@ fn key_questions(patterns: &[Pattern], writes: bool) -> Vec<Question> {
             return None;
         }
         let name = [&pattern[..plain], Uuid::now_v7().to_string().as_bytes()].concat();
-        let command: &[u8] = if writes { b"UNLINK" } else { b"PTTL" };
         let rule = format!("~{}", pattern.escape_ascii());
         Some(Question { args: vec![command.to_vec(), name], rule, about_keys: true })
     };
     patterns.iter().filter_map(probe).collect()
 }
 
-/// Asks `conn`, and says which look-ups that took. An answer that is an error for another reason than rights (`MOVED`,
-/// `NOSCRIPT`) is a yes, but for a command that the server does not know (`rename-command`), and for a server that takes no writes, which is a fault. A full memory is none: what a run does works
-/// there too.
+/// Asks the server behind `conn` what it takes to read, and says which look-ups that took.
+///
+/// # Errors
+/// When the server fails.
 pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lookups), Fault> {
-    let tag = needs.slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
-    let absent = format!("keysweep:preflight:{tag}{}", Uuid::now_v7());
-    let mut questions = questions(needs, &absent);
-    questions.extend(key_questions(needs.patterns, needs.writes));
+    ask(conn, reading(needs, &absent(needs))).await
+}
+
+/// Tries what it takes to write, for a run that has been agreed to: these are write commands, although without an
+/// effect. They look nothing up.
+///
+/// # Errors
+/// When the server fails, or takes no writes. A full memory is no error: what a run does works there too.
+pub async fn tried(conn: &Conn, needs: &Needs<'_>) -> Result<Vec<Missing>, Fault> {
+    Ok(ask(conn, writing(needs)).await?.0)
+}
+
+/// An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes, but for a command that the
+/// server does not know (`rename-command`), and for a server that takes no writes, which is a fault.
+async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Lookups), Fault> {
     let mut batch = Batch::new();
     for question in &questions {
         let args: Vec<&[u8]> = question.args.iter().map(Vec::as_slice).collect();
@@ -156,19 +189,21 @@ pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lo
 
 /// The refusal may be about the key and not about the command; the server's words tell. A command that is
 /// refused to a question about keys is missing anyway, by a question of its own.
-fn found(question: Question, detail: String) -> Option<Missing> {
-    let key_refused = detail.contains("access one of the keys") || detail.contains("access a key");
+pub(super) fn found(question: Question, detail: String) -> Option<Missing> {
+    // The last one is how `ACL DRYRUN` says it.
+    let about_key = ["access one of the keys", "access a key", "permissions to access the '"];
+    let key_refused = about_key.iter().any(|words| detail.contains(words));
     let command = question.command();
     let rule = match (key_refused, question.about_keys) {
         (false, true) => return None,
-        (true, false) => "~keysweep:*".to_owned(),
+        (true, false) => OWN_KEYS.to_owned(),
         _ => question.rule,
     };
     Some(Missing { command, rule: Some(rule), detail })
 }
 
 /// A command that the server does not have.
-fn unknown(question: &Question, detail: String) -> Missing {
+pub(super) fn unknown(question: &Question, detail: String) -> Missing {
     Missing { command: question.command(), rule: None, detail }
 }
 
@@ -186,7 +221,7 @@ mod tests {
         let newer = "NOPERM No permissions to access a key";
         let command = "NOPERM this user has no permissions to run the 'unlink' command";
         let unlink = || question("UNLINK x", "+unlink");
-        let pattern = || key_questions(&[Pattern::new(*b"a:*").unwrap()], true).remove(0);
+        let pattern = || key_questions(&[Pattern::new(*b"a:*").unwrap()], b"UNLINK").remove(0);
         check(unlink(), command, Some("+unlink"));
         check(unlink(), key, Some("~keysweep:*"));
         check(pattern(), key, Some("~a:*"));

@@ -1,9 +1,10 @@
 //! Which [`Way`] a server allows: scripts if it runs them, transactions otherwise. Hosted servers and proxies forbid
-//! scripts by rights, by renaming the commands, or by not knowing them.
+//! scripts by rights, by renaming the commands, or by not knowing them. This tries them, once a run has been agreed to;
+//! before that, `rights.rs` asks.
 
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
-use super::preflight::Missing;
+use super::preflight::{self, Missing, Question};
 use crate::messages::Way;
 
 /// What a way takes: commands in a form that has no effect, and the rules that allow them.
@@ -26,6 +27,21 @@ pub struct Allowed {
     pub way: Way,
     /// What the server said to a script.
     pub refusal: Option<String>,
+}
+
+pub(super) fn scripts() -> Vec<Question> {
+    questions(SCRIPTS)
+}
+
+pub(super) fn transactions() -> Vec<Question> {
+    questions(TRANSACTIONS)
+}
+
+fn questions(asked: &Asked) -> Vec<Question> {
+    let question = |(args, rule): &(&[&[u8]], &str)| {
+        preflight::args(args.iter().map(|arg| arg.to_vec()).collect(), rule)
+    };
+    asked.iter().map(question).collect()
 }
 
 /// Asks the server behind `conn` which way it allows. If it is none, says what scripts lack.

@@ -1,0 +1,153 @@
+//! Whether our user may do at the servers what a run does: asked without an effect while it is planned, and tried once
+//! it has been agreed to.
+
+use shared::at_once::at_once;
+use shared::cluster::node::NodeStatus;
+use shared::cluster::preflight::{self, Missing, Needs};
+use shared::cluster::rights::{self, Checked};
+use shared::cluster::way::{self, Allowed};
+use shared::cluster::{Conn, Deployment};
+use shared::messages::{Lookups, PlannedNode};
+
+use crate::inactive::ActivitySource;
+use crate::options::Options;
+use crate::survey::{Survey, SurveyError, discover};
+
+/// What is known of a node before anybody has agreed to anything.
+#[derive(Default)]
+pub(crate) struct Rights {
+    /// Why it runs no scripts, if a script would be needed and it does not.
+    pub(crate) scripts_refused: Option<String>,
+    /// Why it is not known whether a run may write there, if it would and it is not.
+    pub(crate) unchecked: Option<String>,
+    /// Look-ups that it took to ask.
+    pub(crate) own: Lookups,
+}
+
+/// What a run does at a node that serves `slot`, if it is one of a cluster.
+fn needs<'a>(options: &'a Options, slot: Option<u16>, status: Option<&NodeStatus>) -> Needs<'a> {
+    let inactive = options.looks_for_inactive();
+    Needs {
+        slot,
+        writes: options.rules.action.writes(),
+        patterns: &options.rules.patterns,
+        // Where it is not known at all, inactive users are not looked for.
+        inactive: inactive.is_some() && status.is_some_and(|status| status.tells_expiry),
+        saves: options.backup_order().is_some(),
+        idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
+    }
+}
+
+/// Asks a node. Nothing that is sent is a write, or a script that could be one.
+///
+/// # Errors
+/// When rights are missing, or the server fails.
+pub(crate) async fn ask(
+    conn: &Conn,
+    slot: Option<u16>,
+    status: &NodeStatus,
+    options: &Options,
+) -> Result<Rights, SurveyError> {
+    let needs = needs(options, slot, Some(status));
+    let (mut lacking, own) = preflight::missing(conn, &needs).await?;
+    let mut known = Rights { own, ..Rights::default() };
+    // Without our own keys, every command that has to do with them would seem to be forbidden.
+    let keys = lacking.iter().any(|missing| missing.rule.as_deref() == Some(preflight::OWN_KEYS));
+    if needs.writes && !keys {
+        match rights::ask(conn, &needs).await? {
+            Checked::Known(Ok(allowed)) => known.scripts_refused = refusal(conn, allowed),
+            Checked::Known(Err(missing)) => lacking.extend(missing),
+            Checked::Unknown(why) => {
+                known.unchecked = Some(format!("redis at `{}` does not tell them: {why}", conn.address()));
+            }
+        }
+    }
+    check(conn, &lacking, options)?;
+    Ok(known)
+}
+
+impl Survey {
+    /// Tries what the run takes to write, now that it has been agreed to, by commands that have no effect; and decides
+    /// between scripts and transactions by that.
+    ///
+    /// # Errors
+    /// When rights are missing, or a server takes no writes. One of several that does not answer is left to the run.
+    pub async fn try_out(&mut self, options: &Options) -> Result<(), SurveyError> {
+        let deployment = self.deployment.take();
+        if !options.rules.action.writes() {
+            return Ok(());
+        }
+        let deployment = match deployment {
+            Some(deployment) => *deployment,
+            None => discover(options).await?,
+        };
+        let cluster = self.spec.cluster;
+        let trying = self.spec.nodes.iter().map(|node| try_node(&deployment, node, cluster, options));
+        let mut refused = None;
+        for tried in at_once(trying.collect()).await {
+            match tried {
+                Ok(refusal) => refused = refused.or(refusal),
+                Err(SurveyError::Redis(fault)) if self.spec.nodes.len() > 1 && fault.kind.transient() => {
+                    tracing::warn!(error = %fault, "rights not tried");
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        self.spec.scripts_refused = refused;
+        Ok(())
+    }
+}
+
+/// Why the node runs no scripts, if it does not.
+async fn try_node(
+    deployment: &Deployment,
+    node: &PlannedNode,
+    cluster: bool,
+    options: &Options,
+) -> Result<Option<String>, SurveyError> {
+    let conn = deployment.conn(&node.node).await?;
+    let needs = needs(options, node.slots.iter().next().filter(|_| cluster), None);
+    let mut lacking = preflight::tried(&conn, &needs).await?;
+    let refused = match way::ask(&conn).await? {
+        Ok(allowed) => refusal(&conn, allowed),
+        Err(missing) => {
+            lacking.extend(missing);
+            None
+        }
+    };
+    check(&conn, &lacking, options)?;
+    Ok(refused)
+}
+
+fn refusal(conn: &Conn, allowed: Allowed) -> Option<String> {
+    allowed.refusal.map(|said| format!("redis at `{}` runs no scripts: {said}", conn.address()))
+}
+
+/// Whether nothing is lacking. Commands that the server does not have come first: no right helps there.
+fn check(conn: &Conn, lacking: &[Missing], options: &Options) -> Result<(), SurveyError> {
+    let address = conn.address().to_owned();
+    let absent = lacking.iter().filter(|missing| missing.rule.is_none());
+    let absent: Vec<String> = absent.map(|missing| format!("`{}`", missing.command)).collect();
+    if !absent.is_empty() {
+        return Err(SurveyError::Commands { address, commands: absent.join(", ") });
+    }
+    let (mut rules, mut said) = (Vec::new(), Vec::new());
+    for missing in lacking {
+        let rule = missing.rule.as_deref().unwrap_or_default();
+        if !rules.contains(&rule) {
+            rules.push(rule);
+            said.push(missing.detail.as_str());
+        }
+    }
+    if rules.is_empty() {
+        return Ok(());
+    }
+    // Newer servers say of each key the same.
+    said.dedup();
+    Err(SurveyError::Rights {
+        address,
+        user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
+        commands: said.join("; "),
+        rules: rules.join(" "),
+    })
+}

@@ -1,0 +1,167 @@
+//! Plan and dry run send no write, and no script that could be one: held against what the servers have counted, over
+//! every way to look. And what they say of the rights that a run would need.
+
+use std::collections::BTreeSet;
+
+use crate::cli::broker::{Broker, WORKERS};
+use crate::cli::place::{DIGEST, Place};
+use crate::cli::{Ended, keysweep};
+use crate::rights::rules;
+use shared::cluster::{Conn, Reply};
+use shared::servers::{ClusterServers, NatsServer, Server};
+
+/// Commands that can write without being write commands.
+const SCRIPTS: [&str; 4] = ["eval", "evalsha", "fcall", "script|load"];
+
+/// What a server has counted since it was asked to forget.
+async fn sent(conn: &Conn) -> BTreeSet<String> {
+    let Reply::BulkString(text) = conn.words("INFO commandstats").await.unwrap() else { panic!("no text") };
+    let text = String::from_utf8(text).unwrap();
+    text.lines()
+        .filter_map(|line| Some(line.strip_prefix("cmdstat_")?.split(':').next()?.to_owned()))
+        .collect()
+}
+
+/// Whether the server calls it a write command.
+async fn writes(conn: &Conn, command: &str) -> bool {
+    let said = conn.words(&format!("COMMAND INFO {command}")).await.unwrap();
+    format!("{said:?}").contains("\"write\"")
+}
+
+/// That the commands of `looks` leave no trace of a write on the servers of `place`.
+async fn only_looks(place: &Place, looks: &[&dyn Fn() -> Ended]) {
+    assert!(writes(&place.conns()[0], "unlink").await, "the server tells");
+    for look in looks {
+        place.all("CONFIG RESETSTAT").await;
+        let before = place.digest().await;
+        let ended = look();
+        ended.exits(0);
+        let mut asked = BTreeSet::new();
+        for conn in place.conns() {
+            for command in sent(conn).await {
+                assert!(!SCRIPTS.contains(&command.as_str()), "{command}\n{ended}");
+                assert!(!writes(conn, &command).await, "{command}\n{ended}");
+                asked.insert(command);
+            }
+        }
+        assert!(asked.contains("pttl") || asked.contains("pexpiretime"), "it looked: {asked:?}\n{ended}");
+        assert_eq!(place.digest().await, before);
+    }
+}
+
+async fn every_look(place: &Place) {
+    place.seed(600).await;
+    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/looks-only-backup");
+    let look = |args: &[&str]| {
+        let at = ["--redis", place.url()];
+        keysweep(&[args, &at].concat()).run()
+    };
+    let idle = ["--aggressive", "--activity", "idletime"];
+    only_looks(
+        place,
+        &[
+            &|| look(&["plan"]),
+            &|| look(&["plan", "--json"]),
+            &|| look(&["plan", "--dry-run"]),
+            &|| look(&["plan", "--action", "expire", "--expire-ttl", "1h"]),
+            &|| look(&["plan", "--backup", folder]),
+            &|| look(&[&["plan"][..], &idle].concat()),
+            &|| look(&["plan", "--every-key", "--max-speed"]),
+            &|| look(&["run", "--dry-run", "--json"]),
+            &|| look(&["run", "--dry-run", "--action", "expire", "--expire-ttl", "1h"]),
+            &|| look(&["run", "--action", "report"]),
+            &|| look(&["run", "--dry-run", "--backup", folder]),
+            &|| look(&[&["run", "--dry-run"][..], &idle].concat()),
+            &|| look(&["run", "--dry-run", "--max-speed", "--every-key"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_look_at_a_standalone_server_writes() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    Box::pin(every_look(&Place::standalone(&server).await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_look_at_a_cluster_writes() {
+    let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
+    Box::pin(every_look(&Place::cluster(&cluster).await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_dry_run_over_nats_writes() {
+    let nats = NatsServer::start("").await.unwrap();
+    let broker = Broker::start(&["--nats", &nats.url()]).await;
+    broker.command(&["nats", "setup"], &["--apply"]).run().exits(0);
+    let workers: Vec<_> = WORKERS.into_iter().map(|name| broker.role(name)).collect();
+    let (plan, dry) = (|| broker.command(&["plan"], &[]).run(), || broker.run(&["--dry-run"]));
+    only_looks(&broker.place, &[&plan, &dry]).await;
+    for worker in workers {
+        worker.signal("TERM");
+        worker.end().exits(0);
+    }
+}
+
+/// What a plan says of the way and of the rights.
+fn plan(place: &Place, user: &str) -> (serde_json::Value, String) {
+    let json = keysweep(&["plan", "--json", "--redis", &place.url_of(user)]).run().exits(0).json();
+    (json, keysweep(&["plan", "--redis", &place.url_of(user)]).run().exits(0).stdout.clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_says_whether_it_could_ask_for_the_rights() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    let stale = place.seed(300).await;
+    let asks = !place.is_older().await;
+    let all = rules("redis.acl");
+    // By a script, by a dry run of the server's own, and by neither.
+    for (name, less) in [("script", ""), ("dry-run", "-eval_ro +acl|dryrun"), ("neither", "-eval_ro")] {
+        let less = if asks { less } else { "" };
+        place.user(name, &format!("{all} {less}")).await;
+        let (json, page) = plan(&place, name);
+        let unknown = name == "neither" || !asks;
+        assert_eq!(json["rightsUnchecked"].is_string(), unknown, "{name}: {json}");
+        assert_eq!(page.contains("RIGHTS NOT CHECKED"), unknown, "{page}");
+        assert_eq!(json["way"], if unknown { serde_json::Value::Null } else { "script".into() }, "{name}");
+    }
+    // What the plan could not ask for is tried by the run.
+    let run = |user: &str| {
+        keysweep(&["run", "--yes", "--json", "--grace", "0s", "--redis", &place.url_of(user)]).run()
+    };
+    let before = place.digest().await;
+    let neither = if asks { "-eval_ro" } else { "" };
+    place.user("poor", &format!("{all} {neither} -unlink")).await;
+    run("poor").fails(4, &["user `poor` lacks rights", "+unlink"]);
+    assert_eq!(place.digest().await, before);
+    assert_eq!(run("neither").exits(0).result("completed")["cleanedKeys"], stale);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_names_each_right_that_a_run_would_lack() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    place.seed(300).await;
+    if place.is_older().await {
+        println!("skipped: this server does not tell rights without a write");
+        return;
+    }
+    let all = rules("redis.acl");
+    for asking in ["", "-eval_ro +acl|dryrun"] {
+        for right in ["set", "get", "unlink", "pexpire", "eval", "evalsha", "script"] {
+            place.user("lacking", &format!("{all} {asking} -{right}")).await;
+            let plan = keysweep(&["plan", "--json", "--redis", &place.url_of("lacking")]).run();
+            let rule = if right == "script" { "+script|load".to_owned() } else { format!("+{right}") };
+            plan.fails(4, &["user `lacking` lacks rights", "ermissions to run", &rule]);
+        }
+        for keys in ["~keysweep:*", "~permissions:*"] {
+            place.user("lacking", &format!("{} {asking}", all.replace(&format!("{keys} "), ""))).await;
+            let plan = keysweep(&["plan", "--json", "--redis", &place.url_of("lacking")]).run();
+            plan.fails(4, &["user `lacking` lacks rights", keys]);
+            assert!(!plan.stdout.contains("+unlink"), "the command is not what is missing\n{plan}");
+        }
+        place.all("ACL DELUSER lacking").await;
+    }
+}
