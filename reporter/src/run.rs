@@ -23,7 +23,7 @@ use shared::store::StoreError;
 use shared::supervise::Crew;
 use shared::time::now_ms;
 use thiserror::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::finish::{Around, finish};
@@ -33,6 +33,9 @@ use crate::notify;
 
 /// The pause before a run is reported once more that could not be.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How long the reporter that stored a result may take to tell about it. It takes some milliseconds.
+const OTHER_REPORTER_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a run has no result.
 #[derive(Debug, Error)]
@@ -55,6 +58,8 @@ pub enum ReporterError {
 pub async fn run(env: &Env, shutdown: CancellationToken) -> Result<(), ReporterError> {
     let mut watch = env.past.watch(HISTORY).await?;
     let (mut crew, mut at_work) = (Crew::default(), BTreeSet::new());
+    let (notices, until) = (env.clone(), shutdown.clone());
+    crew.start("alerts", async move { notify::attend(&notices, &[], &until).await });
     loop {
         let entry = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -116,12 +121,31 @@ pub async fn report(env: &Env, run: RunId, now_ms: impl Fn() -> u64) -> Result<C
         Some(stored) if !first => stored,
         _ => result,
     };
+    // The one who stored the result tells, and ends with the line of the run. If that does not come, we do it.
+    if !first && env.kept && is_closed(env, run).await? {
+        return Ok(result);
+    }
     if env.kept {
         tell(env, spec, &result).await?;
     }
     // The line comes last, so that a reporter which dies before is followed by one that does the rest.
     history::write(&*env.past, &RunLine::begin(spec).end(&result)).await?;
     Ok(result)
+}
+
+/// Whether the line of a run says how it ended, now or in a moment.
+async fn is_closed(env: &Env, run: RunId) -> Result<bool, StoreError> {
+    let until = Instant::now() + OTHER_REPORTER_WAIT;
+    loop {
+        let line = history::of(&*env.past, run).await?;
+        if line.is_some_and(|line| line.status.is_some()) {
+            return Ok(true);
+        }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        sleep(OTHER_REPORTER_WAIT / 20).await;
+    }
 }
 
 /// Tells subscribers how a run ended. It happens once, whoever does it.

@@ -1,12 +1,19 @@
 //! The alerts of a job in the store, under `alerts/<job>`: those that hold, and the notices of them that still have
-//! to be delivered. It is replaced as a whole, so that of several who judge at once one decides.
+//! to be delivered, with how far each receiver is. It is replaced as a whole, so that of several who judge or deliver
+//! at once one decides.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::ids::RunId;
 use crate::metrics::Alert;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Entry, Store, StoreError};
 use crate::wire;
+
+/// The beginning of the keys of all books.
+pub const ALERTS: &str = "alerts/";
 
 /// What happened to an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,17 +46,33 @@ pub struct Notice {
     pub alert: Alert,
     /// When, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// How often it was tried to deliver it.
+    /// The order of the notices of a job: a later one has a larger number. 0 in books of older versions.
+    #[serde(default)]
+    pub sequence: u64,
+    /// How its delivery stands, by receiver. One that is not here was not tried yet.
+    #[serde(default)]
+    pub deliveries: BTreeMap<String, Delivery>,
+}
+
+/// How the delivery of a notice to one receiver stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Delivery {
+    /// Whether the receiver has it, or has refused it, or was given up.
+    pub done: bool,
+    /// Tries that failed.
     pub tries: u32,
-    /// When that may be tried again: whoever tries sets this first, so that nobody else does at the same time.
+    /// When it may be tried again, in milliseconds since the epoch.
     pub again_at_ms: u64,
+    /// Since when a process is trying, in milliseconds since the epoch: no other process tries meanwhile.
+    pub claimed_at_ms: Option<u64>,
 }
 
 impl Notice {
     /// News of `alert`, at `at_ms`.
     #[must_use]
     pub fn new(change: Change, alert: Alert, at_ms: u64) -> Self {
-        Self { change, alert, at_ms, tries: 0, again_at_ms: at_ms }
+        Self { change, alert, at_ms, sequence: 0, deliveries: BTreeMap::new() }
     }
 
     /// Names the notice: the same one, however often it is delivered. It is the id of its event, too.
@@ -63,6 +86,7 @@ impl Notice {
     pub fn data(&self) -> serde_json::Value {
         let mut data = json!(self.alert);
         data["change"] = json!(self.change);
+        data["sequence"] = json!(self.sequence);
         data
     }
 }
@@ -72,8 +96,23 @@ impl Notice {
 pub struct Book {
     /// Those that hold.
     pub active: Vec<Alert>,
-    /// Notices that were not delivered yet.
+    /// Notices that were not delivered to everybody yet, in the order in which they came about.
     pub outbox: Vec<Notice>,
+    /// The number of the latest notice.
+    #[serde(default)]
+    pub sequence: u64,
+    /// The newest run that the alerts were judged by: a process that knows only older runs judges nothing.
+    #[serde(default)]
+    pub judged: Option<RunId>,
+}
+
+impl Book {
+    /// Adds a notice of what happened to `alert` at `at_ms`. Numbers grow even if the book was lost meanwhile, because
+    /// they are not below the time.
+    pub fn add(&mut self, change: Change, alert: Alert, at_ms: u64) {
+        self.sequence = at_ms.max(self.sequence.saturating_add(1));
+        self.outbox.push(Notice { sequence: self.sequence, ..Notice::new(change, alert, at_ms) });
+    }
 }
 
 /// The book of a job, empty if it has none.
@@ -88,6 +127,18 @@ async fn look(store: &dyn Store, job: &str) -> Result<(Book, Option<u64>), Store
     let Some(entry) = store.get(&key(job)).await? else { return Ok((Book::default(), None)) };
     // A book of another make is begun anew.
     Ok((wire::from_json(&entry.value).unwrap_or_default(), Some(entry.revision)))
+}
+
+/// The first book after `revision` in the order of changes: its job, its content, and its own revision.
+///
+/// # Errors
+/// When the store fails.
+pub async fn next_after(store: &dyn Store, revision: u64) -> Result<Option<(String, Book, u64)>, StoreError> {
+    let Some(Entry { key, value, revision }) = store.next_after(ALERTS, revision).await? else {
+        return Ok(None);
+    };
+    let job = key.strip_prefix(ALERTS).unwrap_or(&key).to_owned();
+    Ok(Some((job, wire::from_json(&value).unwrap_or_default(), revision)))
 }
 
 /// Replaces the book by what `change` makes of it, and returns the new one with what `change` says of it.
@@ -113,5 +164,5 @@ pub async fn replace<T>(
 }
 
 fn key(job: &str) -> String {
-    format!("alerts/{job}")
+    format!("{ALERTS}{job}")
 }

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
 use crate::alerts::Notice;
 use crate::backup::Places;
 use crate::cluster::Access;
@@ -20,7 +18,7 @@ use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::Telemetry;
-use crate::web::{Outside, WebError, webhook};
+use crate::web::{Hook, Outside, WebError, webhook};
 
 /// The surroundings of a stage. Clones share everything.
 #[derive(Clone)]
@@ -69,6 +67,8 @@ pub struct Timing {
     pub lease: Duration,
     /// See [`limits::PRIMARY_WAIT`].
     pub primary_wait: Duration,
+    /// See [`limits::NOTICE_PAUSE`].
+    pub notice_pause: Duration,
 }
 
 impl Default for Timing {
@@ -80,6 +80,7 @@ impl Default for Timing {
             retry_delay_max: limits::RETRY_DELAY_MAX,
             lease: limits::DRIVE_LEASE,
             primary_wait: limits::PRIMARY_WAIT,
+            notice_pause: limits::NOTICE_PAUSE,
         }
     }
 }
@@ -144,22 +145,17 @@ impl Env {
         }
     }
 
-    /// Posts a notice to all hooks of its job, side by side, and counts it. Takes half a minute at most; see
-    /// [`webhook::post`].
+    /// Posts a notice to one hook of its job, and counts it. Takes a minute at most.
     ///
     /// # Errors
-    /// Those of hooks that did not take it.
-    pub async fn post(&self, notice: &Notice) -> Result<(), WebError> {
-        let (job, hooks) = (&notice.alert.job, self.outside.hooks(&notice.alert.job));
-        let posts = hooks.iter().map(|hook| async move {
-            let posted = match self.outside.client() {
-                Ok(client) => webhook::post(client, hook, notice).await,
-                Err(e) => Err(e),
-            };
-            self.telemetry.posted(job, hook, posted.is_ok());
-            posted
-        });
-        join_all(posts).await.into_iter().collect()
+    /// When the hook did not take it.
+    pub async fn post(&self, hook: &Hook, notice: &Notice) -> Result<(), WebError> {
+        let posted = match self.outside.client() {
+            Ok(client) => webhook::post(client, hook, notice).await,
+            Err(e) => Err(e),
+        };
+        self.telemetry.posted(&notice.alert.job, hook, posted.is_ok());
+        posted
     }
 
     /// The way to database `db` of a deployment, if this process knows it.

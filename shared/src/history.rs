@@ -144,8 +144,12 @@ impl RunLine {
     }
 
     fn key(&self) -> String {
-        format!("{HISTORY}{}", self.run_id)
+        key(self.run_id)
     }
+}
+
+fn key(run: RunId) -> String {
+    format!("{HISTORY}{run}")
 }
 
 /// Writes the line of a run, over the one before.
@@ -170,6 +174,14 @@ pub async fn begin(store: &dyn Store, spec: &RunSpec) -> Result<(), StoreError> 
     let line = RunLine::begin(spec);
     let value = serde_json::to_vec(&line).map_err(|e| StoreError(e.to_string()))?;
     store.create(&line.key(), value).await.map(drop)
+}
+
+/// The line of a run, if there is one.
+///
+/// # Errors
+/// When the store fails.
+pub async fn of(store: &dyn Store, run: RunId) -> Result<Option<RunLine>, StoreError> {
+    Ok(store.get(&key(run)).await?.as_ref().and_then(RunLine::read))
 }
 
 /// All lines, the oldest run first.

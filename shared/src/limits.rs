@@ -1,11 +1,13 @@
 //! Every limit that is no setting: its name, its unit and why it has this size.
 
 mod foreign;
+mod notices;
 mod server;
 
 use std::time::Duration;
 
 pub use foreign::*;
+pub use notices::*;
 pub use server::*;
 
 /// How long making a connection may take.

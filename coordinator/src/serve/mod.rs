@@ -13,6 +13,7 @@ mod start;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reporter::notify;
 use shared::env::Env;
 use shared::nats::{Nats, NatsError};
 use shared::store::StoreError;
@@ -114,6 +115,12 @@ pub async fn serve_with_http(
         let samples = Arc::clone(&shared);
         crew.start("the part that takes samples", async move { sampling::run(&samples, number).await });
     }
+    let (notices, until) = (Arc::clone(&shared), shutdown.clone());
+    let names: Vec<String> = shared.jobs.iter().map(|job| job.options.job.clone()).collect();
+    crew.start(
+        "the part that delivers alerts",
+        async move { notify::attend(&notices.env, &names, &until).await },
+    );
     let (answers, nats) = (Arc::clone(&shared), nats.clone());
     crew.start("the part that answers programs", async move { api::run(&answers, &nats).await });
     while let Some((part, exit)) = crew.next().await {

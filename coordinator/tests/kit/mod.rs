@@ -9,6 +9,7 @@ pub mod foreground;
 pub mod gate;
 pub mod keys;
 pub mod net;
+pub mod overheard;
 pub mod proxy;
 pub mod queues;
 pub mod rights;
@@ -68,6 +69,7 @@ pub fn hasty() -> Timing {
         retry_delay_max: Duration::from_millis(200),
         lease: Duration::from_secs(2),
         primary_wait: Duration::from_secs(2),
+        notice_pause: Duration::from_millis(500),
     }
 }
 

@@ -3,7 +3,7 @@
 
 #[path = "../../../shared/tests/live/web/receiver.rs"]
 #[expect(dead_code, reason = "the tests of the client use the rest of it")]
-mod receiver;
+pub mod receiver;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use shared::result::{CleanupResult, Status};
 use shared::servers::Seeder;
 use shared::web::{Hooks, Outside, PrometheusSource, Reach};
 
-async fn stale(options: &Options, keys: usize) {
+pub async fn stale(options: &Options, keys: usize) {
     let mut seeder = Seeder::open(&options.access).await.unwrap();
     for n in 0..keys {
         seeder.set(format!("permissions:{n}").as_bytes(), b"x", None).await.unwrap();
@@ -87,7 +87,8 @@ async fn an_alert_is_told_once_and_its_end_as_well() {
         (&told[0]["id"], &told[0]["data"]),
         "as subscribers are told"
     );
-    assert_eq!(alerts::read(&*env.past, &options.job).await.unwrap(), alerts::Book::default());
+    let book = alerts::read(&*env.past, &options.job).await.unwrap();
+    assert_eq!((book.active, book.outbox, book.judged), (vec![], vec![], Some(third.run_id)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,7 +104,12 @@ async fn a_hook_that_is_down_is_named_and_its_notice_waits() {
     assert!(issue.contains("http://127.0.0.1") && !issue.contains(receiver::SECRET), "{issue}");
     assert!(result.findings.iter().any(|finding| finding.rule == "alert-not-delivered"));
     let book = alerts::read(&*env.past, &options.job).await.unwrap();
-    assert_eq!((book.active.len(), book.outbox.len(), book.outbox[0].tries), (1, 1, 1));
+    let ways: Vec<_> = book.outbox[0].deliveries.iter().collect();
+    assert_eq!((book.active.len(), book.outbox.len(), ways.len()), (1, 1, 2), "{ways:?}");
+    let (name, events, (place, hook)) = (ways[0].0, ways[0].1, ways[1]);
+    assert_eq!((name.as_str(), events.done), ("events", true));
+    assert!(place.starts_with("generic http://127.0.0.1:") && !place.contains(receiver::SECRET), "{place}");
+    assert_eq!((hook.done, hook.tries, hook.claimed_at_ms), (false, 1, None));
 }
 
 /// The same run, whatever is wrong with where the hits are counted.

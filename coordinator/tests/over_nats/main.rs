@@ -9,6 +9,7 @@ mod alerts;
 mod backup;
 mod cancel;
 mod faults;
+mod notices;
 mod outage;
 mod pacing;
 mod serve;

@@ -1,6 +1,6 @@
 //! Alerts over runs and samples: each is raised once, stays, and is resolved once, at the right moments.
 
-use reporter::alerts::{Standing, View, conditions, judge};
+use reporter::alerts::{NAMES, Standing, View, conditions, judge};
 use reporter::hit_rate::Samples;
 use shared::alerts::{Book, Change};
 use shared::history::RunLine;
@@ -95,6 +95,7 @@ fn an_alert_is_raised_once_stays_and_is_resolved_once() {
             book.clone(),
             "j",
             &conditions(&View { runs: &runs, samples: &samples, window: None }),
+            Some(runs[0].run_id),
             now_ms,
         );
         (book.active.clone(), std::mem::take(&mut book.outbox))
@@ -112,6 +113,29 @@ fn an_alert_is_raised_once_stays_and_is_resolved_once() {
         (0, 1, Change::Resolved, active[0].id)
     );
     assert_ne!(step(99, 5_000).0[0].id, active[0].id, "another time is another alert");
+}
+
+/// A reporter that was slow knows an older run than the one that was judged since.
+#[test]
+fn an_older_run_changes_nothing() {
+    let (older, newer) = (RunId::new(), RunId::new());
+    let holds = |holds: bool| {
+        let samples = Samples::new(&[], "j", &HitRateSource::Redis);
+        let runs = [run(Status::Completed, if holds { 99 } else { 0 })];
+        conditions(&View { runs: &runs, samples: &samples, window: None })
+    };
+    let raised = judge(Book::default(), "j", &holds(true), Some(older), 1_000);
+    let resolved = judge(raised, "j", &holds(false), Some(newer), 2_000);
+    let late = judge(resolved.clone(), "j", &holds(true), Some(older), 3_000);
+    assert_eq!((late.active.len(), late.outbox.len(), &late), (0, 2, &resolved));
+    assert_eq!(judge(late, "j", &holds(true), Some(newer), 4_000).outbox.len(), 3);
+}
+
+#[test]
+fn all_alerts_have_their_names_in_the_list() {
+    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
+    let all = conditions(&View { runs: &[], samples: &samples, window: None });
+    assert_eq!(all.iter().map(|condition| condition.alert).collect::<Vec<_>>(), NAMES);
 }
 
 /// Thirty days of samples of a cache whose rate falls and recovers; time is an argument.
@@ -157,7 +181,8 @@ fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
         // The last nine days are all that counts.
         let recent = &samples[samples.len().saturating_sub(9 * 24 * 3)..];
         let view = Samples::new(recent, "j", &HitRateSource::Redis);
-        book = judge(book, "j", &conditions(&View { runs: &[], samples: &view, window: None }), now_ms);
+        let conditions = conditions(&View { runs: &[], samples: &view, window: None });
+        book = judge(book, "j", &conditions, None, now_ms);
         for notice in book.outbox.drain(..) {
             log.push((notice.alert.alert, notice.change, rfc3339(notice.at_ms)));
         }

@@ -7,6 +7,7 @@ mod fold;
 mod hit_rate;
 mod hostile_records;
 mod kit;
+mod outbox;
 mod page;
 mod page_in_chromium;
 mod report_file;

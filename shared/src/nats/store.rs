@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::connect::{Nats, chain};
+use crate::events::EVENTS;
 use crate::limits::STORE_PATIENCE;
 use crate::store::{Created, Entry, Store, StoreError, Watch};
 
@@ -70,6 +71,8 @@ impl NatsStore {
     async fn put(&self, key: &str, value: Vec<u8>, expected: u64) -> Result<Put, StoreError> {
         let (stream, subject) = self.place(key).await?;
         let (writer, value) = (Uuid::now_v7().to_string(), bytes::Bytes::from(value));
+        let ours =
+            |stored: &StreamMessage| stored.headers.get(WRITER).is_some_and(|name| name.as_str() == writer);
         let mut retry = self.retry(&subject);
         loop {
             let message = PublishMessage::build()
@@ -84,18 +87,19 @@ impl NatsStore {
                 Ok(ack) => return Ok(Put::Done(ack.sequence)),
                 Err(e) if e.kind() == PublishErrorKind::WrongLastSequence => {
                     let stored = leader_get(&stream, &subject, &mut retry).await?;
-                    let ours = |stored: &StreamMessage| {
-                        stored.headers.get(WRITER).is_some_and(|name| name.as_str() == writer)
-                    };
-                    return Ok(match stored {
-                        Some(stored) if ours(&stored) => Put::Done(stored.sequence),
-                        _ => Put::Refused,
-                    });
+                    return Ok(stored.filter(ours).map_or(Put::Refused, |stored| Put::Done(stored.sequence)));
                 }
                 Err(e) if e.kind() == PublishErrorKind::MaxPayloadExceeded => {
                     return Err(StoreError(chain(&e)));
                 }
-                Err(e) => retry.pause(&chain(&e)).await?,
+                Err(e) => {
+                    retry.pause(&chain(&e)).await?;
+                    // It may be only the answer that was lost.
+                    let stored = leader_get(&stream, &subject, &mut retry).await?;
+                    if let Some(stored) = stored.filter(ours) {
+                        return Ok(Put::Done(stored.sequence));
+                    }
+                }
             }
         }
     }
@@ -160,6 +164,12 @@ impl Store for NatsStore {
     fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
         let key = key.to_owned();
         async move {
+            // What is published reaches those who subscribe to the subject even if the stream refuses it.
+            if key.starts_with(EVENTS)
+                && let Some(entry) = self.latest(&key).await?
+            {
+                return Ok(Created::Before(entry));
+            }
             loop {
                 if let Put::Done(revision) = self.put(&key, value.clone(), 0).await? {
                     return Ok(Created::Now(revision));

@@ -5,10 +5,9 @@
 mod labels;
 mod registry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::alerts::{Change, Notice};
 use crate::cluster::Fault;
 use crate::ids::Alias;
 use crate::messages::{Receipt, ScanCounts};
@@ -166,15 +165,13 @@ impl Telemetry {
         }
     }
 
-    /// An alert was raised or resolved. One that holds when a process starts is to be told again.
-    pub fn noticed(&self, notice: &Notice) {
-        self.alert(&notice.alert, notice.change == Change::Raised);
-    }
-
-    /// Whether an alert holds.
-    pub fn alert(&self, alert: &Alert, holds: bool) {
-        let labels = AlertOf { job: alert.job.clone(), alert: alert.alert.clone() };
-        self.metrics.alerts_active.get_or_create(&labels).set(i64::from(holds));
+    /// Of all alerts that `job` can have, by `names`, those in `active` hold.
+    pub fn alerts(&self, job: &str, names: &[&str], active: &[Alert]) {
+        let active = active.iter().map(|alert| alert.alert.as_str()).collect::<BTreeSet<_>>();
+        for alert in names {
+            let labels = AlertOf { job: job.to_owned(), alert: (*alert).to_owned() };
+            self.metrics.alerts_active.get_or_create(&labels).set(i64::from(active.contains(alert)));
+        }
     }
 
     /// A node is worked at, at a share of its time.

@@ -29,8 +29,8 @@ fn receipt() -> Receipt {
     }
 }
 
-fn notice(change: Change) -> Notice {
-    let alert = Alert {
+fn alert() -> Alert {
+    Alert {
         id: uuid::Uuid::nil(),
         alert: "stale-keys".to_owned(),
         job: "j".to_owned(),
@@ -38,8 +38,7 @@ fn notice(change: Change) -> Notice {
         sentence: String::new(),
         since: String::new(),
         evidence: BTreeMap::from([("n".to_owned(), json!(1))]),
-    };
-    Notice::new(change, alert, 0)
+    }
 }
 
 /// Everything happened once.
@@ -63,7 +62,7 @@ fn busy() -> Telemetry {
     telemetry.failed(&redis, &Fault::new(FaultKind::NotReady, "a", "b"));
     telemetry.ended(&redis, &result(Some(78.5)));
     telemetry.memory(&redis, Some(50.0));
-    telemetry.noticed(&notice(Change::Raised));
+    telemetry.alerts("j", &["stale-keys", "errors-high"], &[alert()]);
     telemetry.probed((&redis, "h:1"), Duration::from_millis(3), 0.25, true);
     telemetry.held_back(&redis, "latency", Duration::from_millis(1_500));
     telemetry.posted("j", &Hook::Slack { url: Secret::new("https://a/b") }, true);
@@ -145,6 +144,7 @@ fn every_metric_moves() {
         "keysweep_average_ttl_seconds{job=\"j\",redis=\"main\"} 450.5",
         "keysweep_memory_used_ratio{redis=\"main\"} 0.5",
         "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 1",
+        "keysweep_alerts_active{job=\"j\",alert=\"errors-high\"} 0",
         "keysweep_webhook_posts_total{job=\"j\",hook=\"slack\",outcome=\"delivered\"} 1",
         "keysweep_pace_share{redis=\"main\",node=\"h:1\"} 0.25",
         "keysweep_pace_slowdowns_total{redis=\"main\"} 1",
@@ -155,7 +155,7 @@ fn every_metric_moves() {
     ] {
         check(&text, line);
     }
-    telemetry.noticed(&notice(Change::Resolved));
+    telemetry.alerts("j", &["stale-keys", "errors-high"], &[]);
     check(&telemetry.text(), "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 0");
 }
 

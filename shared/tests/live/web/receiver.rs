@@ -91,6 +91,11 @@ impl Receiver {
         format!("http://me:{SECRET}@{}", self.address)
     }
 
+    /// Answers with this from now on.
+    pub fn answer(&self, reply: Reply) {
+        *self.shared.replies.lock().unwrap() = VecDeque::from([reply]);
+    }
+
     /// Everything that came.
     pub fn sent(&self) -> Vec<Sent> {
         self.shared.sent.lock().unwrap().clone()

@@ -1,0 +1,58 @@
+//! Somebody who subscribes to subjects of NATS without JetStream: hears what is published, whether a stream takes it or
+//! not.
+
+use std::sync::{Arc, Mutex};
+
+use shared::supervise::Crew;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// What was heard. Dropping it ends the subscription.
+pub struct Overheard {
+    payloads: Arc<Mutex<Vec<Vec<u8>>>>,
+    _crew: Crew,
+}
+
+impl Overheard {
+    /// Subscribes to `subjects` at the server at `url` (`nats://host:port`). It hears what comes after this returns.
+    pub async fn start(url: &str, subjects: &str) -> Self {
+        let mut stream = TcpStream::connect(url.trim_start_matches("nats://")).await.unwrap();
+        let hello =
+            format!("CONNECT {{\"verbose\":false,\"headers\":false}}\r\nSUB {subjects} 1\r\nPING\r\n");
+        stream.write_all(hello.as_bytes()).await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        while !line.starts_with("PONG") {
+            line.clear();
+            stream.read_line(&mut line).await.unwrap();
+        }
+        let payloads = Arc::new(Mutex::new(Vec::new()));
+        let (kept, mut crew) = (Arc::clone(&payloads), Crew::default());
+        crew.start("subscriber", async move { hear(stream, &kept).await });
+        Self { payloads, _crew: crew }
+    }
+
+    /// All payloads so far.
+    pub fn payloads(&self) -> Vec<Vec<u8>> {
+        self.payloads.lock().unwrap().clone()
+    }
+}
+
+async fn hear(mut stream: BufReader<TcpStream>, kept: &Mutex<Vec<Vec<u8>>>) -> std::io::Result<()> {
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        if line.starts_with("PING") {
+            stream.write_all(b"PONG\r\n").await?;
+        } else if line.starts_with("MSG") {
+            // `MSG <subject> <sid> [reply] <bytes>`, and the payload with an end of line.
+            let bytes: usize = line.split_whitespace().last().unwrap().parse().unwrap();
+            let mut payload = vec![0; bytes + 2];
+            stream.read_exact(&mut payload).await?;
+            payload.truncate(bytes);
+            kept.lock().unwrap().push(payload);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Notices of alerts with two reporters and a receiver that is down for a while: one order, whoever delivers, and each
+//! event once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::options::Options;
+use reporter::notify;
+use serde_json::Value;
+use shared::alerts;
+use shared::config::Secret;
+use shared::env::{Env, Timing};
+use shared::supervise::Crew;
+use shared::web::{Hooks, Outside, Reach};
+use tokio_util::sync::CancellationToken;
+
+use super::alerts::receiver::{Receiver, Reply};
+use super::alerts::stale;
+use crate::kit;
+use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::overheard::Overheard;
+
+const NO_REPORTER: Counts = Counts { scanners: 1, reapers: 1, reporters: 0 };
+const REPORTER: Counts = Counts { scanners: 0, reapers: 0, reporters: 1 };
+
+/// Two processes that know the hooks, with connections of their own.
+async fn pair(net: &Net, options: &Options, receivers: &[&Receiver]) -> [Env; 2] {
+    let generic = receivers.iter().map(|receiver| Secret::new(receiver.url())).collect();
+    let hooks = Hooks { generic, ..Hooks::default() };
+    let reach = Reach { hooks, prometheus: None };
+    let outside = Arc::new(Outside::new([(options.job.clone(), reach)]));
+    let with = async || Env { outside: Arc::clone(&outside), ..net.env(options).await };
+    [with().await, with().await]
+}
+
+async fn run(env: &Env, options: &Options) {
+    let survey = kit::look(options).await;
+    kit::in_time(net::driven(env, options, &survey)).await;
+    net::closed(env, survey.spec.run).await;
+    net::freed(env, options).await;
+}
+
+/// What was posted: `raised` or `resolved`, with the number of the notice.
+fn posted(receiver: &Receiver) -> Vec<(String, u64)> {
+    let one = |body: &[u8]| {
+        let event: Value = serde_json::from_slice(body).unwrap();
+        let change = event["data"]["change"].as_str().unwrap().to_owned();
+        (change, event["data"]["sequence"].as_u64().unwrap())
+    };
+    receiver.sent().iter().map(|sent| one(&sent.body)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
+    let timing = Timing { notice_pause: Duration::from_millis(400), ..Timing::default() };
+    let (net, server) = (Net::start(timing).await, kit::standalone().await);
+    let options = kit::options(vec![server.url()]);
+    let down = Receiver::start([Reply::status(503)]).await;
+    let well = Receiver::start([Reply::status(200)]).await;
+    let [one, two] = pair(&net, &options, &[&down, &well]).await;
+    let overheard = Overheard::start(&net.server.url(), "keysweep.events.>").await;
+    let mut workers = Workers::start(&one, NO_REPORTER);
+    workers.add(&one, REPORTER);
+    workers.add(&two, REPORTER);
+    stale(&options, 11).await;
+    run(&one, &options).await;
+    // Resolved, and raised again, while nobody takes the first.
+    run(&two, &options).await;
+    stale(&options, 12).await;
+    run(&one, &options).await;
+    net::until(async || down.sent().len() >= 3).await;
+    assert!(posted(&down).iter().all(|(change, _)| change == "raised"), "{:?}", posted(&down));
+    // The other receiver did not wait for it.
+    net::until(async || posted(&well).len() == 3).await;
+    let changes: Vec<String> = posted(&well).into_iter().map(|(change, _)| change).collect();
+    assert_eq!(changes, ["raised", "resolved", "raised"]);
+    let before = down.sent().len();
+    down.answer(Reply::status(204));
+    let delivered = async || alerts::read(&*one.past, &options.job).await.unwrap().outbox.is_empty();
+    net::until(delivered).await;
+    // One that was under way when the receiver came back may have been refused at its first try.
+    let mut after = posted(&down).split_off(before - 1);
+    after.dedup();
+    assert_eq!(after, posted(&well), "each once, in the same order");
+    assert!(posted(&down).windows(2).all(|pair| pair[0].1 <= pair[1].1), "{:?}", posted(&down));
+    workers.stop().await;
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    for payload in overheard.payloads() {
+        let event: Value = serde_json::from_slice(&payload).unwrap();
+        *count.entry(event["id"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    assert!(count.values().all(|times| *times == 1), "events came twice: {count:#?}");
+    assert_eq!(count.keys().filter(|id| id.contains("/alert/")).count(), 3, "{count:#?}");
+    assert_eq!(count.keys().filter(|id| id.contains("/completed/")).count(), 3, "{count:#?}");
+}
+
+/// The gauge is told by those who serve the job, out of the book: each tells the same, and reporters nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gauge_is_what_the_book_says() {
+    let timing = Timing { notice_pause: Duration::from_millis(100), ..Timing::default() };
+    let (net, server) = (Net::start(timing).await, kit::standalone().await);
+    let options = kit::options(vec![server.url()]);
+    let [reporting, serving] = pair(&net, &options, &[]).await;
+    let (mut crew, shutdown) = (Crew::default(), CancellationToken::new());
+    let (env, job, until) = (serving.clone(), options.job.clone(), shutdown.clone());
+    crew.start("service", async move { notify::attend(&env, &[job], &until).await });
+    let mut workers = Workers::start(&reporting, NO_REPORTER);
+    workers.add(&reporting, REPORTER);
+    let says = |env: &Env, value: u8| {
+        let line =
+            format!("keysweep_alerts_active{{job=\"{}\",alert=\"stale-keys\"}} {value}\n", options.job);
+        env.telemetry.text().contains(&line)
+    };
+    net::until(async || says(&serving, 0)).await;
+    stale(&options, 11).await;
+    run(&reporting, &options).await;
+    net::until(async || says(&serving, 1)).await;
+    run(&reporting, &options).await;
+    net::until(async || says(&serving, 0)).await;
+    assert!(!reporting.telemetry.text().contains("keysweep_alerts_active{"));
+    workers.stop().await;
+    shutdown.cancel();
+    assert_eq!(crew.join().await, []);
+}
