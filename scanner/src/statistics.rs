@@ -5,6 +5,7 @@ use shared::cluster::weigh::Weights;
 use shared::key::Key;
 use shared::limits::{PREFIX_BYTES_MAX, PREFIX_SAMPLES_MAX, TASK_SAMPLES};
 use shared::messages::ScanStatistics;
+use shared::printable::{Printable, beginning};
 use shared::sketch::{FineCounts, Gather, Heavy};
 
 use crate::select::{Fate, Verdict};
@@ -229,15 +230,15 @@ fn prefixes(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     ends.take(PREFIX_DEPTH).map(|end| &key[..end])
 }
 
-/// A prefix as text. Bytes that are no printable ASCII are escaped, and one that is too long is cut.
+/// A prefix as text. What a screen does not show is escaped, and one that is too long is cut.
 fn name(prefix: &[u8]) -> String {
-    let cut = &prefix[..prefix.len().min(PREFIX_BYTES_MAX)];
-    let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\\'\"".contains(byte);
+    let cut = beginning(prefix, PREFIX_BYTES_MAX);
+    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'\\';
     if let (true, Ok(text)) = (cut.len() == prefix.len() && cut.iter().all(plain), str::from_utf8(cut)) {
         return text.to_owned();
     }
     let more = if cut.len() < prefix.len() { "…" } else { "" };
-    format!("{}{more}", cut.escape_ascii())
+    format!("{}{more}", Printable(cut))
 }
 
 #[cfg(test)]
@@ -260,6 +261,7 @@ mod tests {
         check(b"a:b:c:d", &["a:", "a:b:"]);
         check(b"::x", &[":", "::"]);
         check(b"\xff\n:1", &["\\xff\\n:"]);
+        check("сессия:1".as_bytes(), &["сессия:"]);
         let long = [vec![b'x'; 500], b":1".to_vec()].concat();
         let found: Vec<String> = prefixes(&long).map(name).collect();
         assert_eq!(found, [format!("{}…", "x".repeat(PREFIX_BYTES_MAX))]);

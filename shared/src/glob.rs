@@ -9,6 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::printable::one_line;
+
 /// The longest accepted pattern, in bytes.
 ///
 /// Redis gives up (no match) beyond 1,000 nested stars; a pattern of this length cannot get there, so
@@ -76,19 +78,11 @@ impl Pattern {
 }
 
 impl fmt::Display for Pattern {
-    /// For people: bytes that are no text, and control characters, appear escaped.
+    /// For people: what a screen does not show appears escaped. Backslashes are part of the pattern, and stay.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.bytes.utf8_chunks() {
-            for char in chunk.valid().chars() {
-                if char.is_control() {
-                    write!(f, "{}", char.escape_default())?;
-                } else {
-                    write!(f, "{char}")?;
-                }
-            }
-            write!(f, "{}", chunk.invalid().escape_ascii())?;
-        }
-        Ok(())
+        self.bytes
+            .utf8_chunks()
+            .try_for_each(|chunk| write!(f, "{}{}", one_line(chunk.valid()), chunk.invalid().escape_ascii()))
     }
 }
 

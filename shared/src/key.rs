@@ -4,10 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::{Printable, beginning};
+
 /// Everything keysweep itself keeps in Redis starts with this; such keys are never scanned, counted or deleted.
 pub const OWN_PREFIX: &[u8] = b"keysweep:";
 
-/// A key as the server holds it. It travels as bytes; `Display` escapes what is no printable ASCII.
+/// A key as the server holds it. It travels as bytes; `Display` escapes what a screen does not show.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(#[serde(with = "serde_bytes")] Vec<u8>);
@@ -42,7 +44,7 @@ impl Key {
         if self.len() <= limit {
             return self.to_string();
         }
-        format!("{}… ({} bytes)", self.0[..limit].escape_ascii(), self.len())
+        format!("{}… ({} bytes)", Printable(beginning(&self.0, limit)), self.len())
     }
 }
 
@@ -56,7 +58,7 @@ pub fn is_own(key: &[u8]) -> bool {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        Printable(&self.0).fmt(f)
     }
 }
 
@@ -74,6 +76,8 @@ mod tests {
     fn keys_are_shown_escaped_and_shortened() {
         assert_eq!(Key::new(*b"a\xff\n").to_string(), r"a\xff\n");
         assert_eq!(Key::new(vec![b'k'; 40]).shortened(4), "kkkk… (40 bytes)");
+        assert_eq!(Key::new("сессия").to_string(), "сессия");
+        assert_eq!(Key::new("сессия").shortened(3), "с… (12 bytes)");
         assert!(is_own(b"keysweep:lock:x"));
         assert!(!is_own(b"keysweeper"));
     }

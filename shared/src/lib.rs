@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod nats;
 pub mod outcome;
 pub mod pace;
+pub mod printable;
 pub mod pulse;
 pub mod queue;
 pub mod range;

@@ -167,7 +167,7 @@ pub struct Heaviest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrefixRow {
-    /// The prefix with its last colon; bytes that are no printable ASCII are escaped.
+    /// The prefix with its last colon; what a screen does not show is escaped.
     pub prefix: String,
     /// Keys or bytes.
     pub weight: u64,

@@ -7,6 +7,7 @@ use reporter::render;
 use shared::env::Env;
 use shared::ids::RunId;
 use shared::messages::{Action, Attempt};
+use shared::printable;
 use shared::result::{CleanupResult, Status};
 use shared::time::now_ms;
 use tokio::sync::watch;
@@ -267,7 +268,8 @@ pub(super) fn tell(result: &CleanupResult, options: &Options) {
 
 pub(super) fn page(result: &CleanupResult, options: &Options, show: Show) -> io::Result<String> {
     if show.json {
-        return Ok(serde_json::to_string_pretty(result).map_err(io::Error::other)? + "\n");
+        let document = serde_json::to_string_pretty(result).map_err(io::Error::other)?;
+        return Ok(printable::json(&document) + "\n");
     }
     Ok(render(result, &options.display_name))
 }

@@ -12,6 +12,7 @@ use shared::ids::RunId;
 use shared::key::Key;
 use shared::messages::RunSpec;
 use shared::outcome::Outcome;
+use shared::printable;
 use shared::result::Status;
 use shared::time::rfc3339;
 
@@ -193,7 +194,7 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
             });
             let (name, value) = named(key);
             line[name] = value;
-            text.push_str(&line.to_string());
+            text.push_str(&printable::json(&line.to_string()));
             text.push('\n');
         }
     }

@@ -4,6 +4,7 @@ use redis::Value;
 
 use super::deployment::Deployment;
 use crate::key::Key;
+use crate::printable::one_line;
 use crate::samples::Counters;
 use crate::slot::slot_of;
 
@@ -39,7 +40,6 @@ fn count(hash: &str, field: &str, value: Option<&Value>) -> Result<Option<u64>, 
     let Some(Value::BulkString(text)) = value else { return Ok(None) };
     let number = str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
     let shown: String = String::from_utf8_lossy(text).chars().take(40).collect();
-    let wrong =
-        || format!("field `{field}` of the hash `{hash}` is `{}`, not a number", shown.escape_debug());
+    let wrong = || format!("field `{field}` of the hash `{hash}` is `{}`, not a number", one_line(&shown));
     number.map(Some).ok_or_else(wrong)
 }

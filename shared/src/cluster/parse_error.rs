@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use redis::Value;
 
+use crate::printable::one_line;
+
 /// How much of an offending text is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
@@ -18,12 +20,8 @@ pub struct ParseError {
 impl ParseError {
     /// `what` names the missing or broken part; of `text` the first 80 characters are kept, escaped.
     pub(crate) fn new(what: &'static str, text: &str) -> Self {
-        let escaped = text.chars().flat_map(|char| {
-            let (plain, escaped) =
-                if char.is_control() { (None, Some(char.escape_default())) } else { (Some(char), None) };
-            plain.into_iter().chain(escaped.into_iter().flatten())
-        });
-        Self { what, shown: escaped.take(SHOWN_CHARS_MAX).collect() }
+        let beginning: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+        Self { what, shown: one_line(&beginning).chars().take(SHOWN_CHARS_MAX).collect() }
     }
 
     /// The same for a reply, shown as the client decoded it.

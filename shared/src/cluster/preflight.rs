@@ -9,6 +9,7 @@ use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use crate::glob::Pattern;
 use crate::messages::Lookups;
+use crate::printable::Printable;
 use crate::slot::tag_for;
 
 /// The rule that allows a run its own keys: the lock, and the ledgers.
@@ -134,7 +135,7 @@ fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<Question> {
             return None;
         }
         let name = [&pattern[..plain], Uuid::now_v7().to_string().as_bytes()].concat();
-        let rule = format!("~{}", pattern.escape_ascii());
+        let rule = format!("~{}", Printable(pattern));
         Some(Question { args: vec![command.to_vec(), name], rule, about_keys: true })
     };
     patterns.iter().filter_map(probe).collect()

@@ -13,6 +13,7 @@ use super::nearest::nearest;
 use super::spec::{Section, Spec};
 use super::table::SETTINGS;
 use super::tables::{Entry, Lines, Table};
+use crate::printable::one_line;
 
 /// The tables of a file, in the order of their lines.
 #[derive(Clone, Default)]
@@ -205,7 +206,7 @@ impl Reader<'_> {
             None => String::new(),
         };
         let byte = key.span().start;
-        let key = name.escape_debug().to_string();
+        let key = one_line(name);
         let problem = ConfigError::UnknownKey { place: self.place(byte), key, hint };
         self.problems.push((byte, problem));
     }

@@ -1,0 +1,182 @@
+//! Names of others as people may read them: text that a screen shows is left as it is, in whatever script; everything
+//! else is escaped, so that no name moves a cursor, turns the direction of writing, or hides a part of itself. Pure.
+//!
+//! Escaped are bytes that are no UTF-8 (`\xff`), control characters (`\n`, `\x1b`, `\u{9b}`), and characters without a
+//! shape: overrides of direction, zero-width ones, blanks other than the ordinary one, and what Unicode has not
+//! assigned. A backslash is doubled, so that two names never look the same.
+
+use std::fmt::{self, Write};
+
+/// Invisible characters that Rust's own escaping takes for printable: fillers, joiners and selectors of variations.
+const INVISIBLE: [(char, char); 8] = [
+    ('\u{34f}', '\u{34f}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{e0100}', '\u{e01ef}'),
+];
+
+/// Whether a screen shows `c` as itself.
+#[must_use]
+pub fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_graphic() || c == ' ';
+    }
+    let invisible = INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c));
+    // Behind a letter, a mark that combines with it is not escaped.
+    let mut text = [b'a'; 5];
+    let length = 1 + c.encode_utf8(&mut text[1..]).len();
+    let kept = str::from_utf8(&text[..length]).is_ok_and(|text| text.escape_debug().count() == 2);
+    kept && !invisible
+}
+
+/// Whether `c` is drawn into the character before it.
+fn combines(c: char) -> bool {
+    c.escape_debug().count() > 1
+}
+
+/// A name of bytes for people. See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<'a>(pub &'a [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            // What it would be drawn into must be part of the name, and not an escape.
+            let mut has_base = false;
+            for c in chunk.valid().chars() {
+                let shown = c != '\\' && is_printable(c) && (has_base || c.is_ascii() || !combines(c));
+                match c {
+                    c if shown => f.write_char(c)?,
+                    c if c.is_ascii() => write!(f, "{}", [c as u8].escape_ascii())?,
+                    c => write!(f, "{}", c.escape_unicode())?,
+                }
+                has_base = shown;
+            }
+            write!(f, "{}", chunk.invalid().escape_ascii())?;
+        }
+        Ok(())
+    }
+}
+
+/// A text as one line may hold it: like [`Printable`], but a backslash stays as it is, as in messages.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_printable(c) {
+            line.push(c);
+        } else {
+            line.extend(c.escape_debug());
+        }
+    }
+    line
+}
+
+/// A JSON document on a screen: what is not printable becomes `\u202e` and the like, which says the same.
+#[must_use]
+pub fn json(document: &str) -> String {
+    let mut text = String::with_capacity(document.len());
+    for c in document.chars() {
+        if is_printable(c) || c == '\n' {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
+/// The first `max` bytes of `name` at most, so that no character is cut in two.
+#[must_use]
+pub fn beginning(name: &[u8], max: usize) -> &[u8] {
+    if name.len() <= max {
+        return name;
+    }
+    let is_inside = |at: usize| name[at] & 0b1100_0000 == 0b1000_0000;
+    // A character has four bytes at most; more of these in a row are no text.
+    let back = (0..=3.min(max)).find(|back| !is_inside(max - back)).unwrap_or(0);
+    &name[..max - back]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(name: impl AsRef<[u8]>, expected: &str) {
+        assert_eq!(Printable(name.as_ref()).to_string(), expected, "{:?}", name.as_ref());
+    }
+
+    #[test]
+    fn text_in_any_script_is_shown() {
+        for name in [
+            "permissions:42",
+            "it's \"quoted\"",
+            "sitzung:müller",
+            "сессия:42",
+            "会话:用户",
+            "संदेश:१",
+            "ผู้ใช้:1",
+            "جلسة:1",
+            "cart:🛒",
+            "e\u{301}",
+        ] {
+            check(name, name);
+        }
+    }
+
+    #[test]
+    fn what_a_screen_does_not_show_is_escaped() {
+        check("a\n\t\0\u{1b}[2J\u{7f}", r"a\n\t\x00\x1b[2J\x7f");
+        check("c1\u{9b}2J", r"c1\u{9b}2J");
+        check("user:\u{202e}nimda", r"user:\u{202e}nimda");
+        check("\u{2066}a\u{2069}\u{200f}\u{61c}", r"\u{2066}a\u{2069}\u{200f}\u{61c}");
+        check("ad\u{200b}min\u{200d}\u{feff}\u{2060}", r"ad\u{200b}min\u{200d}\u{feff}\u{2060}");
+        check("a\u{ad}\u{a0}\u{3000}\u{2028}", r"a\u{ad}\u{a0}\u{3000}\u{2028}");
+        check("a\u{3164}\u{fe0f}\u{34f}\u{e0101}", r"a\u{3164}\u{fe0f}\u{34f}\u{e0101}");
+        check("\u{e000}\u{10ffff}\u{e0041}", r"\u{e000}\u{10ffff}\u{e0041}");
+        check("\u{301}a", r"\u{301}a");
+        check("a\u{200b}\u{301}", r"a\u{200b}\u{301}");
+        check(b"a\xff\xc3", r"a\xff\xc3");
+        check(r"a\nb", r"a\\nb");
+    }
+
+    #[test]
+    fn documents_say_the_same_with_escapes() {
+        let document = serde_json::json!({ "key": "a\u{202e}\u{9b}\u{e0041}ключ\\\n" });
+        let shown = json(&document.to_string());
+        assert_eq!(shown, r#"{"key":"a\u202e\u009b\udb40\udc41ключ\\\n"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), document);
+    }
+
+    #[test]
+    fn no_character_is_cut_in_two() {
+        let cut = |name: &'static str, max| Printable(beginning(name.as_bytes(), max)).to_string();
+        assert_eq!([cut("ключ", 3), cut("ключ", 4), cut("ключ", 99)], ["к", "кл", "ключ"]);
+        assert_eq!([cut("🛒", 3), cut("🛒", 0), cut("abc", 2)], ["", "", "ab"]);
+        assert_eq!(beginning(&[0x80; 9], 6).len(), 6);
+    }
+
+    proptest! {
+        #[test]
+        fn names_stay_apart_and_short(a: Vec<u8>, b: Vec<u8>) {
+            let (left, right) = (Printable(&a).to_string(), Printable(&b).to_string());
+            prop_assert_eq!(a == b, left == right);
+            prop_assert!(left.len() <= 4 * a.len() && left.chars().all(is_printable));
+        }
+
+        #[test]
+        fn texts_stay_apart_too(a in "\\PC{0,9}|.{0,9}", b in "\\PC{0,9}|.{0,9}") {
+            prop_assert_eq!(a == b, Printable(a.as_bytes()).to_string() == Printable(b.as_bytes()).to_string());
+        }
+    }
+}
