@@ -156,3 +156,25 @@ fn documents_name_files_that_exist() {
         }
     }
 }
+
+/// A variable of ours that the settings do not know is an error of every command, so those of the tests are listed.
+#[test]
+fn every_variable_of_ours_that_is_read_is_known() {
+    let settings = shared::config::SETTINGS.iter().map(|spec| spec.env);
+    let known: Vec<&str> = settings.chain(shared::config::DEVELOPERS_VARIABLES).collect();
+    let mut seen = 0;
+    for (file, text) in sources() {
+        for reader in ["var(\"", "var_os(\"", "number(\"", ".env(\"", "variable: \""] {
+            let reads = text.split(reader).skip(1).filter_map(|rest| rest.split('"').next());
+            for name in reads.filter(|name| name.starts_with("KEYSWEEP_") && !file.ends_with("/variables.rs"))
+            {
+                assert!(
+                    known.contains(&name),
+                    "`{file}` reads `{name}`, which `shared/src/config` does not know"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0, "no variable is read: this test looks in the wrong place");
+}

@@ -27,4 +27,5 @@ mod sentinel;
 mod signals;
 mod stats;
 mod tls;
+mod variables;
 mod without_scripts;

@@ -2,10 +2,12 @@
 //! pass their own and every value's origin can be shown.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 
 use super::error::ConfigError;
 use super::table::SETTINGS;
+use super::variables;
 
 /// Names the job file; see [`JobFile::find`](super::JobFile::find).
 pub const CONFIG_FILE_VARIABLE: &str = "KEYSWEEP_CONFIG";
@@ -30,10 +32,14 @@ impl Environment {
     /// Reads the known variables of this process.
     ///
     /// # Errors
+    /// [`ConfigError::UnknownVariables`] for one that begins as ours do and is not known, and
     /// [`ConfigError::NotUtf8`] for a known variable that is no UTF-8: replacing the odd bytes could
     /// turn a protected pattern into one that protects nothing.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn snapshot() -> Result<Self, ConfigError> {
+        let lossy = |text: OsString| text.to_string_lossy().into_owned();
+        let all: Vec<(String, String)> = std::env::vars_os().map(|(n, v)| (lossy(n), lossy(v))).collect();
+        variables::check(all.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
         let settings = SETTINGS.iter().flat_map(|spec| [Some(spec.env), spec.other_env]);
         let mut values = BTreeMap::new();
         for name in settings.flatten().chain(OTHER_VARIABLES) {

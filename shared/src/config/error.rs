@@ -46,6 +46,9 @@ pub enum ConfigError {
         /// `; did you mean …`, or nothing.
         hint: String,
     },
+    /// Variables that begin as those of keysweep do, and are not known.
+    #[error("{0}")]
+    UnknownVariables(String),
     /// No TOML.
     #[error("{place}:{column}: {message}")]
     Syntax {

@@ -33,6 +33,7 @@ mod table;
 mod tables;
 mod tls;
 mod url;
+mod variables;
 
 #[cfg(test)]
 mod tests;
@@ -56,3 +57,4 @@ pub use spec::{Fallback, Kind, Section, Spec};
 pub use table::{SETTINGS, by_flag, by_name};
 pub use tls::TlsSettings;
 pub use url::RedisUrl;
+pub use variables::DEVELOPERS_VARIABLES;
