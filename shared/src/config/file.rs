@@ -3,11 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::iter::repeat;
 use std::path::{Path, PathBuf};
 
 use super::environment::{CONFIG_FILE_VARIABLE, Environment};
 use super::error::{ConfigError, Place, quoted};
-use super::layers::{bad, bad_count};
+use super::layers::{bad, bad_count, split};
 use super::origin::Origin;
 use super::parse;
 use super::shape::{self, Tables};
@@ -124,11 +125,13 @@ pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigErro
 fn check_values(table: &Table, problems: &mut Vec<ConfigError>) {
     for (key, entry) in &table.entries {
         let Some(spec) = table::by_key(table.section, key) else { continue };
-        if !spec.takes(entry.texts.len()) {
-            problems.push(bad_count(spec, &table.origin(entry.line), entry.texts.len()));
+        let parts = |(text, line): &(String, usize)| split(spec.kind, text).into_iter().zip(repeat(*line));
+        let texts: Vec<(String, usize)> = entry.texts.iter().flat_map(parts).collect();
+        if !spec.takes(texts.len()) {
+            problems.push(bad_count(spec, &table.origin(entry.line), texts.len()));
             continue;
         }
-        for (text, line) in &entry.texts {
+        for (text, line) in &texts {
             let wrong = parse::check(spec.kind, text).err();
             problems.extend(wrong.map(|right| bad(spec, &table.origin(*line), text, right)));
         }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::nats::NatsUrl;
 use super::origin::{Origin, Setting};
 use super::parse::{self, Parsed};
 use super::spec::{Fallback, Kind, Section, Spec};
@@ -150,8 +151,8 @@ impl Layers<'_> {
         let flag = spec.flag?;
         let texts = self.flags.values.get(flag)?;
         let origin = Origin::Flag(flag);
-        let texts = texts.iter().map(|text| (text.clone(), origin.clone())).collect();
-        Some(Raw { texts, origin })
+        let texts = texts.iter().map(|text| (text.clone(), origin.clone()));
+        Some(Raw { texts: apart(spec.kind, texts), origin })
     }
 
     fn in_environment(&self, spec: &'static Spec) -> Option<Raw> {
@@ -168,8 +169,8 @@ impl Layers<'_> {
             Section::Serve => self.serve?,
         };
         let Entry { texts, line } = table.entries.get(spec.key())?;
-        let texts = texts.iter().map(|(text, line)| (text.clone(), table.origin(*line))).collect();
-        Some(Raw { texts, origin: table.origin(*line) })
+        let texts = texts.iter().map(|(text, line)| (text.clone(), table.origin(*line)));
+        Some(Raw { texts: apart(spec.kind, texts), origin: table.origin(*line) })
     }
 }
 
@@ -177,17 +178,48 @@ impl Raw {
     /// One text from a layer without arrays: a list is separated by commas.
     fn same_origin(spec: &Spec, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {
-            Kind::Urls | Kind::NatsUrls | Kind::SecretUrls => split_urls(text),
             Kind::Patterns | Kind::Addresses => text.split(',').map(|part| part.trim().to_owned()).collect(),
-            _ => vec![text.to_owned()],
+            kind => split(kind, text),
         };
         Self { texts: texts.into_iter().map(|text| (text, origin.clone())).collect(), origin }
     }
 }
 
+/// The texts one by one: several URLs may stand in one, in every layer.
+fn apart(kind: Kind, texts: impl Iterator<Item = (String, Origin)>) -> Vec<(String, Origin)> {
+    let parts = |(text, origin): (String, Origin)| {
+        split(kind, &text).into_iter().map(move |part| (part, origin.clone())).collect::<Vec<_>>()
+    };
+    texts.flat_map(parts).collect()
+}
+
+/// The URLs of a text where several may stand in one; other texts as they are.
+pub(super) fn split(kind: Kind, text: &str) -> Vec<String> {
+    match kind {
+        Kind::NatsUrls => split_nats_urls(text),
+        Kind::Urls | Kind::SecretUrls => split_urls(text),
+        _ => vec![text.to_owned()],
+    }
+}
+
+/// As [`split_urls`] does, and also at commas before a host without a scheme, as every client of NATS does; before
+/// the last `@`, a comma may be part of a password.
+pub(super) fn split_nats_urls(text: &str) -> Vec<String> {
+    let hosts = |url: String| {
+        let login_end = url.rfind('@').unwrap_or(0);
+        let Some(comma) = url[login_end..].find(',').map(|at| login_end + at) else { return vec![url] };
+        let parts: Vec<&str> = [&url[..comma]].into_iter().chain(url[comma + 1..].split(',')).collect();
+        match parts.iter().all(|part| NatsUrl::parse(part).is_some()) {
+            true => parts.into_iter().map(|part| part.trim().to_owned()).collect(),
+            false => vec![url],
+        }
+    };
+    split_urls(text).into_iter().flat_map(hosts).collect()
+}
+
 /// Splits at commas that a new URL follows: a password may hold commas too, and half a password
 /// must not be taken for a URL and shown in a message.
-pub(super) fn split_urls(text: &str) -> Vec<String> {
+fn split_urls(text: &str) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for part in text.split(',') {
         match urls.last_mut() {

@@ -28,6 +28,7 @@ mod secret;
 mod sentinel;
 mod settings;
 mod shape;
+mod size;
 mod spec;
 mod table;
 mod tables;

@@ -136,8 +136,8 @@ fn connection(
         lease: layers.must("nats.lease", parse::time)?,
         keep: layers.must("nats.keep", parse::time)?,
         history_runs: layers.must("nats.history_runs", parse::whole)?,
-        audit_bytes: layers.must("nats.audit_bytes", parse::whole)?,
-        queue_bytes: layers.must("nats.queue_bytes", parse::whole)?,
+        audit_bytes: layers.must("nats.audit_bytes", parse::bytes)?,
+        queue_bytes: layers.must("nats.queue_bytes", parse::bytes)?,
     })
 }
 

@@ -10,8 +10,10 @@ use super::nats::NatsUrl;
 use super::redact::redact;
 use super::secret::{MASK, Secret};
 use super::settings::BackupPlace;
+use super::size;
 use super::spec::{Kind, NAME_BYTES_MAX, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
-use super::url::RedisUrl;
+use super::url::{RedisUrl, encoding_hint};
+use crate::printable::one_line;
 
 /// A value, or what would be right.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -24,6 +26,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
     match kind {
         Kind::Switch => switch(kind, text).map(drop),
         Kind::Whole { .. } => whole::<u64>(kind, text).map(drop),
+        Kind::Bytes { .. } => bytes(kind, text).map(drop),
         Kind::Duration { .. } => time(kind, text).map(drop),
         Kind::Choice(_) => choice(kind, text).map(drop),
         Kind::Name => name(kind, text).map(drop),
@@ -48,15 +51,11 @@ pub(super) fn shown(kind: Kind, text: &str) -> String {
         Kind::Urls | Kind::NatsUrls | Kind::Place | Kind::Source(_) => redact(text),
         _ => text.to_owned(),
     };
-    let mut shown: String = safe.chars().take(SHOWN_CHARS_MAX).flat_map(escape).collect();
+    let mut shown = one_line(&safe.chars().take(SHOWN_CHARS_MAX).collect::<String>());
     if safe.chars().nth(SHOWN_CHARS_MAX).is_some() {
         shown.push('…');
     }
     shown
-}
-
-fn escape(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
 }
 
 pub(super) fn switch(kind: Kind, text: &str) -> Parsed<bool> {
@@ -77,16 +76,53 @@ pub(super) fn whole<T: TryFrom<u64>>(kind: Kind, text: &str) -> Parsed<T> {
     number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| kind.expected())
 }
 
-pub(super) fn time(kind: Kind, text: &str) -> Parsed<Duration> {
-    let value = match duration::parse(text) {
-        Err(error @ duration::DurationError::NoUnit(_)) => {
-            return Err(format!("{}; {error}", kind.expected()));
+/// A number of bytes. One that is too small without a unit gets the units that would do.
+pub(super) fn bytes(kind: Kind, text: &str) -> Parsed<u64> {
+    let Kind::Bytes { min, max } = kind else { return Err(kind.expected()) };
+    match size::parse(text) {
+        Some(bytes) if (min..=max).contains(&bytes) => Ok(bytes),
+        _ => {
+            let units = size::UNITS.map(|(unit, _)| unit);
+            Err(kind.expected()
+                + &missing_unit(text, &units, |with_unit| {
+                    size::parse(with_unit).filter(|bytes| (min..=max).contains(bytes))
+                }))
         }
-        other => other.map_err(|_| kind.expected())?,
+    }
+}
+
+pub(super) fn time(kind: Kind, text: &str) -> Parsed<Duration> {
+    let in_bounds = |value: &Duration| match kind {
+        Kind::Duration { min, max } => (min..=max).contains(value),
+        _ => true,
     };
-    match kind {
-        Kind::Duration { min, max } if !(min..=max).contains(&value) => Err(kind.expected()),
-        _ => Ok(value),
+    let read = |text: &str| duration::parse(text).ok().filter(in_bounds);
+    let hint = || missing_unit(text, &["ms", "s", "m", "h", "d"], read);
+    read(text).ok_or_else(|| kind.expected() + &hint())
+}
+
+/// Most ways to write a number with a unit that a message offers.
+const OFFERED_MAX: usize = 3;
+
+/// For a number without a unit: how to write it with one, so that `read` takes it, the smallest units first; nothing
+/// if no unit makes it right.
+fn missing_unit<T: PartialEq>(text: &str, units: &[&str], read: impl Fn(&str) -> Option<T>) -> String {
+    let digits = text.trim();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return String::new();
+    }
+    let mut offered: Vec<(String, T)> = Vec::new();
+    for with_unit in units.iter().map(|unit| format!("{digits}{unit}")) {
+        // No two that mean the same: nothing is nothing in every unit.
+        let value = read(&with_unit).filter(|value| offered.iter().all(|(_, other)| other != value));
+        offered.extend(value.map(|value| (with_unit, value)));
+    }
+    let mut texts: Vec<String> = offered.into_iter().map(|(text, _)| format!("`{text}`")).collect();
+    texts.truncate(OFFERED_MAX);
+    match texts.pop() {
+        None => String::new(),
+        Some(only) if texts.is_empty() => format!("; a unit is missing: write {only}"),
+        Some(last) => format!("; a unit is missing: write {} or {last}", texts.join(", ")),
     }
 }
 
@@ -150,7 +186,7 @@ pub(super) fn secret_url(kind: Kind, text: &str) -> Parsed<Secret> {
 }
 
 pub(super) fn url(kind: Kind, text: &str) -> Parsed<RedisUrl> {
-    RedisUrl::parse(text).ok_or_else(|| kind.expected())
+    RedisUrl::parse(text).ok_or_else(|| kind.expected() + encoding_hint(text))
 }
 
 pub(super) fn address(kind: Kind, text: &str) -> Parsed<NatEntry> {
@@ -164,7 +200,7 @@ pub(super) fn pattern(kind: Kind, text: &str) -> Parsed<String> {
 }
 
 pub(super) fn nats_url(kind: Kind, text: &str) -> Parsed<NatsUrl> {
-    NatsUrl::parse(text).ok_or_else(|| kind.expected())
+    NatsUrl::parse(text).ok_or_else(|| kind.expected() + encoding_hint(text))
 }
 
 /// A file's name without its ending; the nats CLI refuses the same ones.

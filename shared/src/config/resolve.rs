@@ -128,7 +128,7 @@ fn job_settings<'a>(
         report_dir,
         state_dir,
         backup: backup(&layers)?,
-        backup_value_max: layers.must("backupValueMax", parse::whole)?,
+        backup_value_max: layers.must("backupValueMax", parse::bytes)?,
         sample_every: layers.must("sampleEvery", parse::time)?,
         webhooks: layers.list("webhooks", parse::secret_url)?,
         webhook_secret: login::secret(&layers, "webhookSecret", "webhookSecretFile")?,

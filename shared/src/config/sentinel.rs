@@ -45,13 +45,15 @@ impl SentinelUrl {
         }
         let (authority, path) = rest.split_once('/')?;
         let (login, hosts) = match authority.rsplit_once('@') {
+            // Other readers of the URL would end the login there.
+            Some((login, _)) if login.contains(['?', '#']) => return None,
             Some((login, hosts)) => (format!("{login}@"), hosts),
             None => (String::new(), authority),
         };
         let host = |text| split(text).map(|(host, port)| (host, port.unwrap_or(PORT)));
         let sentinels = hosts.split(',').map(host).collect::<Option<Vec<_>>>()?;
         let (primary, db) = path.split_once('/').unwrap_or((path, ""));
-        let named = !primary.is_empty() && !primary.contains(['?', '#', ' ']);
+        let named = !primary.is_empty() && !primary.contains(['?', '#', ' ', '@']);
         let db = db.trim_end_matches('/');
         (named && db.bytes().all(|byte| byte.is_ascii_digit())).then(|| {
             let kept = scheme.split('+').next().unwrap_or_default().to_ascii_lowercase();
@@ -100,6 +102,9 @@ mod tests {
             "redis+sentinel://a:x/m",
             "redis+sentinel://a/m/x",
             "redis+sentinel://a/m?db=1",
+            // A password with a slash in it, which leaves what looks like a host and a name.
+            "redis+sentinel://me:1/w@a/3",
+            "redis+sentinel://me:p#w@a/m",
         ] {
             check(wrong, None);
         }

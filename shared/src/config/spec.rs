@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::duration;
+use super::size;
 
 /// One setting: its names in every layer, its default and the values it takes.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,13 @@ pub enum Kind {
         /// The smallest.
         min: u64,
         /// The largest.
+        max: u64,
+    },
+    /// A number of bytes, with a unit or without.
+    Bytes {
+        /// The fewest.
+        min: u64,
+        /// The most.
         max: u64,
     },
     /// A duration with a unit.
@@ -216,6 +224,13 @@ impl Kind {
         match self {
             Self::Switch => "`true` or `false`".to_owned(),
             Self::Whole { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Bytes { min, max } => {
+                format!(
+                    "a number of bytes such as `64KiB` or `4MiB`, from {} to {}",
+                    size::show(min),
+                    size::show(max)
+                )
+            }
             Self::Duration { min, max } => format!(
                 "a duration such as `500ms`, `15m` or `6h`, from {} to {}",
                 duration::show(min),

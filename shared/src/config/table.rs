@@ -145,7 +145,7 @@ pub const SETTINGS: &[Spec] = &[
     Spec::job("backup", "KEYSWEEP_BACKUP", Kind::Place)
         .flag("--backup")
         .help("Save each key there before it is deleted: a directory, or nats://BUCKET"),
-    Spec::job("backupValueMax", "KEYSWEEP_BACKUP_VALUE_MAX", Kind::Whole { min: 1_024, max: 256 * MIB })
+    Spec::job("backupValueMax", "KEYSWEEP_BACKUP_VALUE_MAX", Kind::Bytes { min: 1_024, max: 256 * MIB })
         .flag("--backup-value-max")
         .default(BACKUP_VALUE_MAX)
         .help("With --backup, keys that take more bytes are left alone"),
@@ -289,13 +289,13 @@ pub const SETTINGS: &[Spec] = &[
     Spec::nats("nats.history_runs", "KEYSWEEP_NATS_HISTORY_RUNS", Kind::Whole { min: 1, max: 100_000 })
         .default("1000")
         .help("How many finished runs are remembered"),
-    Spec::nats("nats.audit_bytes", "KEYSWEEP_NATS_AUDIT_BYTES", Kind::Whole { min: MIB, max: TIB })
+    Spec::nats("nats.audit_bytes", "KEYSWEEP_NATS_AUDIT_BYTES", Kind::Bytes { min: MIB, max: TIB })
         .default("1073741824")
         .help("Most bytes of the audit stream"),
     Spec::nats(
         "nats.queue_bytes",
         "KEYSWEEP_NATS_QUEUE_BYTES",
-        Kind::Whole { min: QUEUE_BYTES_MIN as u64, max: TIB },
+        Kind::Bytes { min: QUEUE_BYTES_MIN as u64, max: TIB },
     )
     .default("268435456")
     .help("Most bytes of each work queue"),

@@ -81,7 +81,9 @@ fn parse_tcp(rest: &str) -> Option<Parts> {
         Some((user_info, address)) => (Some(parse_login(user_info)?), address),
         None => (None, authority),
     };
-    if !is_address(address) {
+    // Behind the host, an `@` can only be the end of a login whose password ended it too early: `me:12#x@cache` is
+    // not port 12 of `me`.
+    if !is_address(address) || tail.contains('@') {
         return None;
     }
     let path = tail.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
@@ -129,6 +131,21 @@ pub(super) fn parse_login(user_info: &str) -> Option<Login> {
     let username = Some(percent_decode(name)?).filter(|name| !name.is_empty());
     let password = Some(percent_decode(word)?).filter(|word| !word.is_empty());
     Some(Login { username, password: password.map(Secret::new) })
+}
+
+/// Said of a URL that cannot be read and may have such a password; nothing otherwise.
+const ENCODING: &str = "; in a password, write `#`, `/`, `?`, `%` and `@` percent-encoded: `%23`, `%2F`, `%3F`, `%25` \
+                        and `%40`";
+
+/// What to do about a URL that cannot be read because of its password: nothing, unless its login (or the query of a
+/// socket) has characters that end it too early.
+pub fn encoding_hint(url: &str) -> &'static str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let login = rest.rfind('@').map(|at| &rest[..at]);
+    let ends_early = login.is_some_and(|login| login.contains(['#', '/', '?', '@']));
+    let secret = login.or_else(|| rest.split_once('?').map(|(_, query)| query)).unwrap_or_default();
+    let is_broken = percent_decode(secret).is_none();
+    if ends_early || is_broken { ENCODING } else { "" }
 }
 
 pub(super) fn is_address(text: &str) -> bool {
@@ -195,6 +212,10 @@ mod tests {
             "redis://cache/x",
             "redis://a:1,b:1",
             "redis://me:p/w@cache",
+            "redis://me:p#w@cache",
+            "redis://me:12#w@cache",
+            "redis://me:12?w@cache",
+            "redis://me:12/3?w@cache",
             "redis://me:%zz@cache",
             "redis://[::1]x",
             "unix://",
@@ -202,6 +223,25 @@ mod tests {
             "redis+sentinel://a/m/99999999999",
         ] {
             check(text, None);
+        }
+    }
+
+    #[test]
+    fn a_password_that_ends_the_login_too_early_gets_a_hint() {
+        for text in [
+            "redis://me:p#w@cache",
+            "redis://me:p/w@cache:6379",
+            "redis://me:p?w@cache",
+            "redis://me:50%off@cache",
+            "nats://me:p@w@h",
+            "redis+sentinel://me:p/w@a/m",
+            "unix:///run/r.sock?pass=50%off",
+        ] {
+            assert_eq!(encoding_hint(text), ENCODING, "{text}");
+        }
+        for text in ["cache:6379", "redis://me:p%2Fw@cache:port", "redis://cache/x", "http://cache/a?b#c", ""]
+        {
+            assert_eq!(encoding_hint(text), "", "{text}");
         }
     }
 

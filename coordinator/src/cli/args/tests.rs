@@ -80,7 +80,7 @@ fn every_flag_reaches_its_setting() {
         let whole;
         let text = match spec.kind {
             Kind::Switch => None,
-            Kind::Whole { min, .. } => {
+            Kind::Whole { min, .. } | Kind::Bytes { min, .. } => {
                 whole = min.max(7).to_string();
                 Some(whole.as_str())
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::url::NatsUrl;
 use crate::config::error::ConfigError;
-use crate::config::layers::{Layers, bad, split_urls};
+use crate::config::layers::{Layers, bad, split_nats_urls};
 use crate::config::login::{self, Word};
 use crate::config::origin::{Origin, Setting};
 use crate::config::parse::{self, Parsed};
@@ -119,7 +119,7 @@ impl<'a> Sources<'a> {
                 let url = parse::nats_url(spec.kind, &text);
                 url.map_err(|right| bad(spec, &context.origin, &text, right))
             };
-            let value = split_urls(text).into_iter().map(read).collect::<Result<_, _>>()?;
+            let value = split_nats_urls(text).into_iter().map(read).collect::<Result<_, _>>()?;
             let setting = Setting { value, origin: context.origin.clone() };
             offers.push(Offer { level: level(context.rank, Nearness::ContextUrl), setting });
         }

@@ -47,12 +47,27 @@ fn a_bad_value_names_its_place_its_text_and_what_is_right() {
 #[test]
 fn a_duration_without_a_unit_gets_a_hint() {
     let right = "it takes a duration such as `500ms`, `15m` or `6h`, from 0s to 5m";
-    check_flag("--grace", "5", &format!("`--grace` is `5`; {right}; a unit is missing: write `5s` or `5m`"));
+    let units = "a unit is missing: write `5ms`, `5s` or `5m`";
+    check_flag("--grace", "5", &format!("`--grace` is `5`; {right}; {units}"));
+    check_flag("--grace", "400", &format!("`--grace` is `400`; {right}; a unit is missing: write `400ms`"));
+    check_flag("--grace", "0", &format!("`--grace` is `0`; {right}; a unit is missing: write `0ms`"));
+    check_flag("--grace", "999999999", &format!("`--grace` is `999999999`; {right}"));
+    let budget = "it takes a duration such as `500ms`, `15m` or `6h`, from 1ms to 10s";
+    let units_of_one = "a unit is missing: write `1ms` or `1s`";
+    check_flag("--latency-budget", "1", &format!("`--latency-budget` is `1`; {budget}; {units_of_one}"));
     check_flag("--grace", "1h", &format!("`--grace` is `1h`; {right}"));
-    check_job(
-        "grace = 5",
-        &format!("keysweep.toml:3: `grace` is `5`; {right}; a unit is missing: write `5s` or `5m`"),
-    );
+    check_job("grace = 5", &format!("keysweep.toml:3: `grace` is `5`; {right}; {units}"));
+}
+
+#[test]
+fn a_size_without_a_unit_gets_a_hint() {
+    let right = "it takes a number of bytes such as `64KiB` or `4MiB`, from 1KiB to 256MiB";
+    let (flag, said) = ("--backup-value-max", "`--backup-value-max` is");
+    check_flag(flag, "4", &format!("{said} `4`; {right}; a unit is missing: write `4KiB` or `4MiB`"));
+    check_flag(flag, "4MB", &format!("{said} `4MB`; {right}"));
+    check_flag(flag, "1GiB", &format!("{said} `1GiB`; {right}"));
+    assert_eq!(shown("backupValueMax", &[(flag, "4MiB")], &[], None), "4194304 (flag --backup-value-max)");
+    assert_eq!(shown("backupValueMax", &[(flag, "2048")], &[], None), "2048 (flag --backup-value-max)");
 }
 
 #[test]
@@ -106,7 +121,11 @@ fn a_bad_url_is_shown_without_its_password() {
     let right = "it takes one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, \
                  `valkeys`, `unix`, and `redis+sentinel://host:26379/name`), each with its scheme";
     check_flag("--redis", "cache:6379", &format!("`--redis` is `cache:6379`; {right}"));
-    check_flag("--redis", "redis://me:p/w@h", &format!("`--redis` is `redis://me:***@h`; {right}"));
+    let hint = "; in a password, write `#`, `/`, `?`, `%` and `@` percent-encoded: `%23`, `%2F`, `%3F`, `%25` and `%40`";
+    for word in ["p#w", "p/w", "p?w", "p%w", "12#w", "12?w"] {
+        let url = format!("redis://me:{word}@h");
+        check_flag("--redis", &url, &format!("`--redis` is `redis://me:***@h`; {right}{hint}"));
+    }
     let env = [("REDIS_URL", "http://me:p,w@h")];
     assert_eq!(shown("grace", &[], &env, None), format!("`REDIS_URL` is `http://me:***@h`; {right}"));
     check_text(

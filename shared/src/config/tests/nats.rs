@@ -44,6 +44,29 @@ fn flags_win_over_environment_over_file_over_defaults() {
     check(&[URL], &[], "", "nats.prefix", "keysweep (default)");
 }
 
+#[test]
+fn several_urls_may_stand_in_one_text_in_every_layer() {
+    let url = |text: &str| format!("[nats]\nurl = {text}\n");
+    let row = "nats://a:1, nats://b:2, tls://c";
+    for text in ["nats://a:1,nats://b:2,tls://c", "nats://a:1, b:2, tls://c", "a:1,b:2,tls://c"] {
+        check(&[("--nats", text)], &[], "", "nats.url", &format!("{row} (flag --nats)"));
+        check(&[], &[("NATS_URL", text)], "", "nats.url", &format!("{row} (environment NATS_URL)"));
+        check(&[], &[], &url(&format!("{text:?}")), "nats.url", &format!("{row} (keysweep.toml:2)"));
+        assert_eq!(check_file(Path::new(FILE), &url(&format!("{text:?}"))).ok(), Some(Vec::new()));
+    }
+    check(&[], &[], &url(r#"["a:1,b:2", "tls://c"]"#), "nats.url", &format!("{row} (keysweep.toml:2)"));
+    // A comma of a password is none between URLs.
+    for (text, row) in [
+        ("nats://me:p,w@h", "nats://me:***@h (flag --nats)"),
+        ("nats://me:12,34@h", "nats://me:***@h (flag --nats)"),
+        ("nats://me:p,w@h,g:2", "nats://me:***@h, nats://g:2 (flag --nats)"),
+    ] {
+        check(&[("--nats", text)], &[], "", "nats.url", row);
+    }
+    let redis = [("--redis", "redis://a:1,redis://b:2")];
+    check(&redis, &[], "", "urls", "redis://a:1, redis://b:2 (flag --redis)");
+}
+
 /// The other settings that one of them needs.
 fn needs(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
@@ -61,7 +84,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     let of_nats = SETTINGS.iter().filter(|spec| spec.section == Section::Nats);
     for spec in of_nats.filter(|spec| !other_tests(spec.name)) {
         let text = match spec.kind {
-            Kind::Whole { min, .. } => min.to_string(),
+            Kind::Whole { min, .. } | Kind::Bytes { min, .. } => min.to_string(),
             Kind::Duration { .. } => "1h".to_owned(),
             Kind::Choice(words) => words[0].to_owned(),
             _ => "some".to_owned(),

@@ -42,7 +42,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
         let whole;
         let text = match spec.kind {
             Kind::Switch => "true",
-            Kind::Whole { min, .. } => {
+            Kind::Whole { min, .. } | Kind::Bytes { min, .. } => {
                 whole = min.max(7).to_string();
                 &whole
             }
