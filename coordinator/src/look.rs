@@ -1,6 +1,6 @@
 //! The look at one node before a run: its keys, slot by slot, and what a sample of them is. Reads only.
 
-use scanner::sample::{Sampled, Tables, Wanted, sample};
+use scanner::sample::{Sampled, Tables, Wanted, sample, settle};
 use scanner::{Fate, Selector, Verdict};
 use shared::cluster::{Deployment, Fault, node};
 use shared::limits::{SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
@@ -55,10 +55,13 @@ pub(crate) async fn look_at(
         Some(replica) => replica.lister().await?,
         None => conn.lister().await?,
     };
-    let sampled = sample(&mut lister, &tables, wanted, selector).await?;
+    let mut sampled = sample(&mut lister, &tables, wanted, selector).await?;
     // The primary has not counted what was asked of its replica.
     let mut looked_up = if replica.is_some() { Lookups::default() } else { sampled.lookups };
     looked_up += rights.own;
+    if status.field_ttls > 0 {
+        looked_up += settle(&conn, &mut sampled, selector, breaks).await?;
+    }
     let reading = status.reading(&primary.node, looked_up);
     let node = PlannedNode {
         node: primary.node.clone(),

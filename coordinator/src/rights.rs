@@ -35,6 +35,7 @@ fn needs<'a>(options: &'a Options, slot: Option<u16>, status: Option<&NodeStatus
         inactive: inactive.is_some() && status.is_some_and(|status| status.tells_expiry),
         saves: options.backup_order().is_some(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
+        field_ttls: status.is_some_and(|status| status.field_ttls > 0),
     }
 }
 

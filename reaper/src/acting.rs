@@ -1,6 +1,6 @@
 //! An attempt at a batch: what it knows while it acts, and what came of it. Pure, but for the routes.
 
-use shared::cluster::guard::Mode;
+use shared::cluster::guard::{Act, Mode};
 use shared::cluster::{Deployment, Fault, FaultKind};
 use shared::messages::{Lookups, NodePacing, ReapBatch, Vouched};
 use shared::outcome::Outcome;
@@ -51,6 +51,16 @@ pub(crate) struct Call<'a> {
     pub(crate) ready: &'a Ready,
     /// See [`Acting::first`].
     pub(crate) first: bool,
+    /// What is to be done there.
+    pub(crate) mode: Mode,
+}
+
+/// `mode` at a node, of which `fields` says whether it has hashes whose fields expire.
+pub(crate) fn asking(mode: Mode, fields: bool) -> Mode {
+    match mode {
+        Mode::Act(act) => Mode::Act(Act { fields, ..act }),
+        Mode::Seal(outcome) => Mode::Seal(outcome),
+    }
 }
 
 /// How far an attempt came.

@@ -11,6 +11,7 @@ use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
+use shared::limits::FIELD_TTLS_KNOWN_FOR;
 use shared::messages::{Group, ReapBatch, Receipt, RunSpec, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
@@ -22,7 +23,7 @@ use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::acting::{Acted, Acting, Call, Done, route, unserved};
+use crate::acting::{Acted, Acting, Call, Done, asking, route, unserved};
 use crate::at_node::AtNode;
 use crate::chunks::{Chunk, piece};
 use crate::lawful;
@@ -173,7 +174,7 @@ impl Reaper {
         let _permit = at_node.permits.acquire().await;
         let ready = at_node.ready(node, deployment, spec.way()).await?;
         ours::check_process(spec, node, &ready.process)?;
-        let now_ms = node::time_ms(&ready.conn).await?;
+        let (now_ms, fields) = node::time_and_field_ttls(&ready.conn, spec.db).await?;
         if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
             return Ok(Some(batch.not_before_ms - now_ms));
         }
@@ -198,8 +199,14 @@ impl Reaper {
             self.env.crash.pass(CrashPoint::BackupWritten).await;
             seals = Some(saved);
         }
-        let call = Call { ready: &ready, first };
+        let mut call = Call { ready: &ready, first, mode: asking(mode, fields) };
+        let mut known = Instant::now();
         for chunk in chunks {
+            // A batch that is held back takes a while, and in the meantime there may be the first such hashes.
+            if known.elapsed() > FIELD_TTLS_KNOWN_FOR {
+                call.mode = asking(mode, node::field_ttls(&ready.conn, spec.db).await?);
+                known = Instant::now();
+            }
             if let Some(early) = self.call(&call, chunk, paced.as_mut(), (acting, seals.as_mut())).await? {
                 return Ok(Some(early));
             }
@@ -235,11 +242,11 @@ impl Reaper {
                 None => None,
             };
             let asked = Instant::now();
-            let answers = match (seals.as_deref_mut(), acting.mode) {
+            let answers = match (seals.as_deref_mut(), call.mode) {
                 (Some(seals), Mode::Act(act)) => saving::call(seals, ready, (batch, act), groups).await?,
                 _ => {
                     let parts: Vec<Part<'_>> = groups.iter().map(Part::from).collect();
-                    ready.means.call(&ready.conn, (batch.window(), acting.mode), &parts, false).await?
+                    ready.means.call(&ready.conn, (batch.window(), call.mode), &parts, false).await?
                 }
             };
             self.env.telemetry.asked(&batch.alias, Asked::Script, asked.elapsed());

@@ -199,7 +199,7 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
 fn current(fold: &Fold, window: &Window) -> CurrentMetrics {
     let counts = fold.totals.counts;
     let gone = fold.totals.accounting.deleted.saturating_add(fold.totals.accounting.vanished);
-    let with_ttl = counts.matching().saturating_sub(counts.stale);
+    let with_ttl = counts.matching().saturating_sub(counts.stale).saturating_sub(counts.field_ttl);
     CurrentMetrics {
         hit_rate: window.hit_rate,
         hits: window.hits,

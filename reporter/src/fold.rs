@@ -149,7 +149,8 @@ impl Fold {
         add(&mut accounting.protected, counts.protected);
         add(&mut accounting.reported, counts.reported);
         add(&mut accounting.failed, counts.too_long);
-        [counts.protected, counts.reported, counts.too_long]
+        add(&mut accounting.field_ttl, counts.field_ttl);
+        [counts.protected, counts.reported, counts.too_long, counts.field_ttl]
             .into_iter()
             .for_each(|kept| add(&mut accounting.candidates, kept));
         node.counts += counts;
@@ -186,6 +187,7 @@ impl Fold {
                 }
                 Outcome::Expired => accounting.expired += 1,
                 Outcome::Spared => accounting.spared += 1,
+                Outcome::FieldTtl => accounting.field_ttl += 1,
                 Outcome::Vanished => accounting.vanished += 1,
                 Outcome::Failed => accounting.failed += 1,
                 Outcome::Unreached => accounting.unreached += 1,

@@ -132,6 +132,7 @@ pub(crate) fn note(outcome: &str) -> &'static str {
     match outcome {
         "expired" => "were given a TTL",
         "spared" => "no longer qualified at the moment of deletion",
+        "fieldTtl" => "hashes whose fields expire",
         "vanished" => "were gone at the moment of deletion",
         "protected" => "kept by a protected pattern",
         "reported" => "only reported",

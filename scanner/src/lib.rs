@@ -2,6 +2,7 @@
 //! them to the reapers in batches. It writes nothing to Redis.
 
 mod batching;
+mod fields;
 mod run;
 pub mod sample;
 mod select;

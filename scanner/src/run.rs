@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use shared::activity::{Activities, ActivityError};
 use shared::cluster::node;
-use shared::cluster::{Conn, Fault, FaultKind, Lister};
+use shared::cluster::{Answers, Conn, Fault, FaultKind, Lister};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
-use shared::limits::{PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
+use shared::limits::{FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
 use shared::pace::Pacer;
 use shared::pulse::Pulse;
@@ -24,7 +24,6 @@ use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::batching;
 use crate::select::Selector;
 use crate::settle::{Look, Settled, handed_back};
 use crate::skip::skip;
@@ -33,6 +32,7 @@ use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Reached, Taken, Walk, Window};
 use crate::weighing::weigh_some;
+use crate::{batching, fields};
 
 /// The longest pause before a full queue is tried again.
 const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -128,7 +128,9 @@ impl Scanner {
         // Going on for long would look as though the task were lost: what is not read by then is handed back.
         let until =
             (!pacer.is_free()).then(|| Instant::now() + self.env.timing.ack_wait * PACED_TASK_ACK_WAITS);
-        let work = Work { spec, records, delivery, telemetry: &self.env.telemetry, pacer: &pacer, until };
+        let fields = node::field_ttls(source.conn(), spec.db).await?;
+        let telemetry = &self.env.telemetry;
+        let work = Work { spec, records, delivery, telemetry, pacer: &pacer, until, fields };
         if !reading.go_through(&mut walk, (source.conn(), &mut lister), selector, &work).await? {
             return Ok(None);
         }
@@ -239,6 +241,8 @@ struct Work<'a> {
     pacer: &'a Pacer,
     /// When the task hands back what it has not read; `None` if nothing holds it back.
     until: Option<Instant>,
+    /// Whether the node has hashes whose fields may expire.
+    fields: bool,
 }
 
 /// A task at work.
@@ -284,6 +288,9 @@ impl Reading {
             turn.done(next.answers.listed() as u64);
             work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
             self.tally.lookups += next.answers.lookups();
+            if work.fields && !self.ask_fields(&last, &mut next.answers, (conn, selector), work).await? {
+                return Ok(false);
+            }
             self.tally.looked_up(&last, next.answers.seen(), selector);
             next.keys.clear();
             if !listings.is_empty() {
@@ -300,6 +307,22 @@ impl Reading {
                 return Ok(false);
             }
         }
+    }
+
+    /// Tells hashes whose fields expire from stale keys in what `answers` has seen. `false`: the run was cancelled.
+    async fn ask_fields(
+        &mut self,
+        last: &Window,
+        answers: &mut Answers,
+        (conn, selector): (&Conn, &Selector<'_>),
+        work: &Work<'_>,
+    ) -> Result<bool, Fault> {
+        for keys in fields::lasting(last, answers, selector).chunks(FIELDS_KEYS_AT_ONCE) {
+            let turn = self.pulse.turn(work.pacer, work.records, work.delivery).await;
+            let Some(_turn) = turn else { return Ok(false) };
+            self.tally.lookups += fields::settle(conn, keys, answers).await?;
+        }
+        Ok(true)
     }
 
     fn report(

@@ -3,14 +3,16 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::{Answers, Ask, Fault, Lister, Listing, Seen};
+use shared::cluster::{Answers, Ask, Conn, Fault, Lister, Listing, Seen, Ttl, fields};
 use shared::key::{self, Key};
+use shared::limits::FIELDS_KEYS_AT_ONCE;
 use shared::messages::Lookups;
 use shared::pace::Breaks;
 use shared::range::SlotListing;
 use shared::slot::SLOTS;
 use tokio::time::Instant;
 
+use crate::fields::ttl;
 use crate::select::Selector;
 
 /// `COUNT` of a sampling SCAN, at most.
@@ -121,6 +123,36 @@ fn random_cursor(tables: &Tables<'_>) -> u64 {
         here
     });
     cursor & !(u64::from(SLOTS) - 1) | slot.map_or(0, |(slot, _)| u64::from(*slot))
+}
+
+/// Asks about those of `sampled` that have no TTL whether they are hashes whose fields expire: for a server that has such
+/// hashes. The look-ups that it took.
+///
+/// # Errors
+/// When the server fails, or does not allow it.
+pub async fn settle(
+    conn: &Conn,
+    sampled: &mut Sampled,
+    selector: &Selector<'_>,
+    breaks: Breaks,
+) -> Result<Lookups, Fault> {
+    let mut lookups = Lookups::default();
+    let mut lasting: Vec<&mut (Key, Seen)> = sampled
+        .looks
+        .iter_mut()
+        .filter(|(key, seen)| seen.ttl == Ttl::Unlimited && !selector.protects(key.as_bytes()))
+        .collect();
+    for some in lasting.chunks_mut(breaks.at_once(FIELDS_KEYS_AT_ONCE)) {
+        let (keys, sent): (Vec<&[u8]>, _) =
+            (some.iter().map(|look| look.0.as_bytes()).collect(), Instant::now());
+        let (found, made) = fields::ask(conn, &keys).await?;
+        lookups += made;
+        for (look, fields) in some.iter_mut().zip(found) {
+            look.1.ttl = ttl(fields);
+        }
+        breaks.rest(sent).await;
+    }
+    Ok(lookups)
 }
 
 struct Sampling<'a> {

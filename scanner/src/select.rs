@@ -26,6 +26,8 @@ pub enum Stays {
     NearExpiry,
     /// Nothing tells whose it is, or how long nobody has used it.
     UnknownUser,
+    /// It is a hash without a TTL of its own, whose fields expire.
+    FieldTtl,
 }
 
 /// What is to become of a key that qualifies.
@@ -83,6 +85,7 @@ impl<'a> Selector<'a> {
             Ttl::Gone | Ttl::Moved => return Verdict::Gone,
             // Whoever it belongs to.
             Ttl::Unlimited => return Verdict::Found(Reason::Stale, self.fate(key)),
+            Ttl::Fields => return Verdict::Stays(Stays::FieldTtl),
             Ttl::Left(ms) => ms,
         };
         let Some(activity) = self.activity else { return Verdict::Stays(Stays::Normal) };
@@ -161,6 +164,7 @@ mod tests {
         check(Action::Delete, "permissions:1", Ttl::Unlimited, STALE(Fate::Candidate));
         check(Action::Delete, "px", Ttl::Left(0), normal);
         check(Action::Delete, "px", Ttl::Gone, Verdict::Gone);
+        check(Action::Delete, "px", Ttl::Fields, Verdict::Stays(Stays::FieldTtl));
         check(Action::Report, "px", Ttl::Unlimited, STALE(Fate::Reported));
         check(Action::Report, "permissions:system:1", Ttl::Unlimited, STALE(Fate::Protected));
         check(Action::Delete, "permissions:system:1", Ttl::Unlimited, STALE(Fate::Protected));

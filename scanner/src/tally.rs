@@ -174,6 +174,7 @@ impl SlotTally {
             Verdict::Stays(why) => {
                 counts.near_expiry += u64::from(why == Stays::NearExpiry);
                 counts.unknown_user += u64::from(why == Stays::UnknownUser);
+                counts.field_ttl += u64::from(why == Stays::FieldTtl);
             }
             Verdict::Found(reason, fate) => {
                 counts.stale += u64::from(reason == Reason::Stale);

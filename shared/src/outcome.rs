@@ -14,6 +14,9 @@ pub enum Outcome {
     /// It no longer qualified.
     #[serde(rename = "s")]
     Spared,
+    /// It was a hash whose fields expire.
+    #[serde(rename = "t")]
+    FieldTtl,
     /// It was gone.
     #[serde(rename = "v")]
     Vanished,
@@ -36,6 +39,7 @@ impl Outcome {
             Self::Deleted => "deleted",
             Self::Expired => "expired",
             Self::Spared => "spared",
+            Self::FieldTtl => "fieldTtl",
             Self::Vanished => "vanished",
             Self::Failed => "failed",
             Self::Unreached => "unreached",
@@ -50,6 +54,7 @@ impl Outcome {
             Self::Deleted => 'd',
             Self::Expired => 'e',
             Self::Spared => 's',
+            Self::FieldTtl => 't',
             Self::Vanished => 'v',
             Self::Failed => 'f',
             Self::Unreached => 'u',
@@ -70,6 +75,7 @@ impl Outcome {
             Self::Deleted,
             Self::Expired,
             Self::Spared,
+            Self::FieldTtl,
             Self::Vanished,
             Self::Failed,
             Self::Unreached,
@@ -128,12 +134,12 @@ mod tests {
 
     #[test]
     fn outcomes_travel_as_their_letters() {
-        let outcomes = b"desvfun".iter().map(|l| Outcome::from_letter(*l).unwrap()).collect();
+        let outcomes = b"destvfun".iter().map(|l| Outcome::from_letter(*l).unwrap()).collect();
         let group = GroupReceipt { slot: 7, reason: Reason::Stale, outcomes };
         let bytes = wire::encode(&group).unwrap();
-        assert!(bytes.ends_with(b"\x07\xa5Stale\xa7desvfun"), "{}", bytes.escape_ascii());
+        assert!(bytes.ends_with(b"\x07\xa5Stale\xa8destvfun"), "{}", bytes.escape_ascii());
         assert_eq!(wire::decode::<GroupReceipt>(&bytes).unwrap(), group);
-        let begin = &bytes[..bytes.len() - 8];
+        let begin = &bytes[..bytes.len() - 9];
         for garbage in [&b"\xa1x"[..], b"\x91\xa1d", b"\xa1\xff", b"\x07"] {
             let bytes = [begin, garbage].concat();
             assert!(wire::decode::<GroupReceipt>(&bytes).is_err(), "{}", bytes.escape_ascii());

@@ -271,6 +271,9 @@ pub struct Accounting {
     pub expired: u64,
     /// No longer qualified at the moment of deletion.
     pub spared: u64,
+    /// Hashes without a TTL of their own whose fields expire, when they were looked at or at the moment of deletion.
+    #[serde(default)]
+    pub field_ttl: u64,
     /// Were gone at the moment of deletion.
     pub vanished: u64,
     /// Kept by a protected pattern.
@@ -324,11 +327,12 @@ impl Accounting {
 
     /// The outcomes by name, in the order in which they are shown.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 9] {
+    pub fn rows(&self) -> [(&'static str, u64); 10] {
         [
             ("deleted", self.deleted),
             ("expired", self.expired),
             ("spared", self.spared),
+            ("fieldTtl", self.field_ttl),
             ("vanished", self.vanished),
             ("protected", self.protected),
             ("reported", self.reported),

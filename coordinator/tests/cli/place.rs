@@ -90,6 +90,12 @@ impl Place {
         !node::status(&self.conns[0], 0).await.expect("a status").tells_expiry
     }
 
+    /// Whether the servers have a command.
+    pub async fn knows(&self, command: &str) -> bool {
+        let said = self.conns[0].words(&format!("COMMAND INFO {command}")).await.expect("an answer");
+        matches!(said, Reply::Array(commands) if commands.iter().any(|it| matches!(it, Reply::Array(_))))
+    }
+
     /// Says the same to every server.
     pub async fn all(&self, command: &str) {
         for conn in &self.conns {

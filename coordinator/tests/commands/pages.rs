@@ -48,6 +48,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         candidates: deleted + 3,
         deleted,
         spared: 2,
+        field_ttl: 0,
         protected: 1,
         balanced: true,
         ..Accounting::default()

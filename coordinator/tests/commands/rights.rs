@@ -210,3 +210,28 @@ async fn a_password_that_is_changed_half_way() {
         assert!(issues.contains(named), "no issue names {named}\n{ended}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_to_fields_are_needed_where_fields_expire() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    if !place.knows("hpexpire").await {
+        println!("skipped: this server knows no TTLs of fields");
+        return;
+    }
+    let stale = place.seed(300).await;
+    user(&place, "plain", "").await;
+    run(&place.url_of("plain"), &["--dry-run"]).exits(0).result("completed");
+    place.all("HSET permissions:hash a 1").await;
+    place.all("HPEXPIRE permissions:hash 3600000 FIELDS 1 a").await;
+    run(&place.url_of("plain"), &["--dry-run"]).fails(4, &["`ACL SETUSER plain +type +hrandfield +hpttl`"]);
+    place.user("fields", &rules("redis-field-ttls.acl")).await;
+    for right in ["type", "hrandfield", "hpttl"] {
+        place.user("lacking", &format!("{} -{right}", rules("redis-field-ttls.acl"))).await;
+        run(&place.url_of("lacking"), &[]).fails(4, &["o permissions to", &format!("+{right}")]);
+    }
+    let ended = run(&place.url_of("fields"), &[]);
+    let result = ended.exits(0).result("completed");
+    assert_eq!(result["cleanedKeys"], stale, "{ended}");
+    assert_eq!(result["accounting"]["fieldTtl"], 1, "{ended}");
+}

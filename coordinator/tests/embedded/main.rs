@@ -8,6 +8,7 @@ mod aggressive;
 mod backup;
 mod exact;
 mod failover;
+mod fields;
 mod gap;
 mod guards;
 mod idle_times;

@@ -35,6 +35,8 @@ pub struct Act {
     pub near_expiry_ms: u64,
     /// How long nobody may have used a key, in milliseconds, where that is what makes it inactive.
     pub idle_ms: Option<u64>,
+    /// Whether stale hashes are asked whether their fields expire: where the server has such hashes.
+    pub fields: bool,
 }
 
 impl Act {
@@ -47,6 +49,7 @@ impl Act {
             stale: rules.action,
             near_expiry_ms: inactive.map_or(0, |rule| rule.near_expiry_ms),
             idle_ms: idle.map(|rule| rule.threshold_ms),
+            fields: false,
         }
     }
 }
@@ -58,6 +61,13 @@ pub enum Mode {
     Act(Act),
     /// Touch nothing; record this outcome for all, unless another one is recorded.
     Seal(Outcome),
+}
+
+impl Mode {
+    /// Whether hashes of `group` are asked whether their fields expire.
+    fn asks_fields(self, group: &Group) -> bool {
+        matches!(self, Self::Act(act) if act.fields) && group.reason == Reason::Stale
+    }
 }
 
 /// What is known of one candidate that is only deleted if it has been saved.
@@ -213,13 +223,30 @@ async fn call(
     script: &[u8],
     (window, mode): (Window, Mode),
     parts: &[Part<'_>],
-) -> Result<Vec<Result<Verdict, Fault>>, Fault> {
+) -> Result<Vec<Result<Answer, Fault>>, Fault> {
     let mut batch = Batch::new();
     for part in parts {
         add_call(&mut batch, script, (window, mode), part);
     }
     let replies = conn.batch(batch).await?.into_iter().zip(parts);
-    Ok(replies.map(|(reply, part)| verdict(conn, &reply, part.group.keys.len())).collect())
+    Ok(replies
+        .map(|(mut reply, part)| {
+            let hits = take_lookups(&mut reply);
+            let verdict = verdict(conn, &reply, part.group.keys.len())?;
+            Ok(Answer { verdict, beyond: Lookups { hits, misses: 0 } })
+        })
+        .collect())
+}
+
+/// Takes the number of look-ups off what the script answered, if it told one: behind a blank, which no letter is.
+fn take_lookups(reply: &mut Value) -> u64 {
+    let Value::BulkString(answer) = reply else { return 0 };
+    let Some(blank) = answer.iter().position(|byte| *byte == b' ').filter(|_| answer[0] != b'!') else {
+        return 0;
+    };
+    let number = str::from_utf8(&answer[blank + 1..]).ok().and_then(|digits| digits.parse().ok());
+    answer.truncate(blank);
+    number.unwrap_or_default()
 }
 
 /// What the ledgers of `groups` say, without touching anything: for servers that answer, but take no writes.
@@ -255,6 +282,9 @@ fn add_call(
     let ledger = ledger_key(window.run, window.batch, number, group.slot);
     let count = (group.keys.len() + 1).to_string();
     let (mut word, more) = words(Order::of(mode, group), group.keys.len());
+    if mode.asks_fields(group) {
+        word.insert_str(0, "fields:");
+    }
     if seals.is_some() {
         word.insert_str(0, "saved:");
     }
@@ -324,8 +354,10 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
 pub fn lookups(reason: Reason, idle: bool, sealed: bool, outcomes: &[Outcome]) -> Lookups {
     let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
     let found = count(Outcome::Deleted) + count(Outcome::Expired) + count(Outcome::Spared);
-    // Each is asked when it expires, and maybe since when it is idle, and what it holds.
-    let hits = found * (1 + u64::from(reason == Reason::Inactive && idle) + u64::from(sealed));
+    // Each is asked when it expires, and maybe since when it is idle, and what it holds. What was asked of fields is told
+    // beside it.
+    let each = 1 + u64::from(reason == Reason::Inactive && idle) + u64::from(sealed);
+    let hits = found * each + count(Outcome::FieldTtl);
     let misses = count(Outcome::Vanished);
     Lookups { hits, misses }
 }

@@ -18,6 +18,9 @@ pub struct KeyspaceCounts {
     pub expires: u64,
     /// The server's running estimate of the mean TTL, in milliseconds; 0 if it has none.
     pub avg_ttl_ms: u64,
+    /// Hashes with a field that expires (`subexpiry` from Redis 7.4 on, `keys_with_volatile_items` from Valkey 9 on), or
+    /// that had one.
+    pub field_ttls: u64,
 }
 
 impl Info {
@@ -67,6 +70,7 @@ fn counts(value: &str) -> Option<KeyspaceCounts> {
         keys: part("keys")?,
         expires: part("expires").unwrap_or(0),
         avg_ttl_ms: part("avg_ttl").unwrap_or(0),
+        field_ttls: part("subexpiry").or_else(|| part("keys_with_volatile_items")).unwrap_or(0),
     })
 }
 
@@ -76,12 +80,13 @@ mod tests {
 
     use super::*;
 
-    /// From redis-server 7.0.15, shortened; the last two databases come from 7.4 and from nowhere.
+    /// From redis-server 7.0.15, shortened; the last databases come from 7.4, from nowhere, from Redis 8.0 and Valkey 9.1.
     const CAPTURED: &str = "# Server\r\nredis_version:7.0.15\r\nredis_git_dirty:0\r\n\
         os:Linux 6.18.44-fc-v657 x86_64\r\nmonotonic_clock:POSIX clock_gettime\r\nconfig_file:\r\n\
         \r\n# Memory\r\nused_memory:1813088\r\nused_memory_human:1.73M\r\n\
         \r\n# Keyspace\r\ndb10:keys=1,expires=0,avg_ttl=0\r\n\
-        db2:keys=30,expires=10,avg_ttl=5000,subexpiry=0\r\ndb3:nonsense\r\n";
+        db2:keys=30,expires=10,avg_ttl=5000,subexpiry=0\r\ndb3:nonsense\r\n\
+        db4:keys=9,expires=0,avg_ttl=0,subexpiry=7\r\ndb5:keys=9,expires=0,avg_ttl=0,keys_with_volatile_items=8\r\n";
 
     #[test]
     fn fields_of_a_captured_reply() {
@@ -96,8 +101,9 @@ mod tests {
     #[test]
     fn databases_of_a_captured_reply() {
         let info = Info::parse(CAPTURED);
-        let two = KeyspaceCounts { keys: 30, expires: 10, avg_ttl_ms: 5000 };
-        let ten = KeyspaceCounts { keys: 1, expires: 0, avg_ttl_ms: 0 };
+        let two = KeyspaceCounts { keys: 30, expires: 10, avg_ttl_ms: 5000, field_ttls: 0 };
+        let ten = KeyspaceCounts { keys: 1, ..KeyspaceCounts::default() };
+        assert_eq!([4, 5].map(|db| info.keyspace(db).field_ttls), [7, 8]);
         assert_eq!(info.keyspace(10), ten);
         assert_eq!(info.keyspace(2), two);
         assert_eq!(info.keyspace(0), KeyspaceCounts::default());

@@ -6,6 +6,7 @@ mod conn;
 pub mod counters;
 mod deployment;
 mod fault;
+pub mod fields;
 #[cfg(test)]
 mod fuzz;
 pub mod guard;

@@ -44,6 +44,8 @@ pub struct NodeStatus {
     pub keys: u64,
     /// Those of them that have a TTL.
     pub expires: u64,
+    /// Hashes there with a field that expires, or that had one: see [`field_ttls`].
+    pub field_ttls: u64,
     /// Keyspace counters since the process started.
     pub lookups: Lookups,
     /// Whether memory is limited and keys are evicted at the limit: then the ledger may go early.
@@ -82,6 +84,7 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
         max_memory,
         keys: counts.keys,
         expires: counts.expires,
+        field_ttls: counts.field_ttls,
         lookups: Lookups {
             hits: info.number("keyspace_hits").unwrap_or_default(),
             misses: info.number("keyspace_misses").unwrap_or_default(),
@@ -186,6 +189,26 @@ pub async fn slot_counts(conn: &Conn, slots: &SlotSet, breaks: Breaks) -> Result
         breaks.rest(sent).await;
     }
     Ok(counts)
+}
+
+/// Whether database `db` has hashes with a field that expires, as far as the server knows such. It may have none of them
+/// any more.
+pub async fn field_ttls(conn: &Conn, db: u32) -> Result<bool, Fault> {
+    let said = text(conn, "INFO", conn.words("INFO keyspace").await?)?;
+    Ok(Info::parse(said).keyspace(db).field_ttls > 0)
+}
+
+/// The server's clock as [`time_ms`] tells it, and [`field_ttls`], in one write.
+pub async fn time_and_field_ttls(conn: &Conn, db: u32) -> Result<(u64, bool), Fault> {
+    let mut batch = Batch::new();
+    batch.add(&[b"TIME"]);
+    batch.add(&[b"INFO", b"keyspace"]);
+    let mut replies = conn.batch(batch).await?.into_iter();
+    let (Some(time), Some(keyspace)) = (replies.next(), replies.next()) else {
+        return Err(Fault::unexpected(conn.address(), "TIME"));
+    };
+    let said = text(conn, "INFO", keyspace)?;
+    Ok((server_time(conn, &time)?, Info::parse(said).keyspace(db).field_ttls > 0))
 }
 
 /// The server's clock, in milliseconds since the epoch.

@@ -42,7 +42,17 @@ impl Question {
     fn looks_up(&self) -> bool {
         matches!(
             self.args.first().map(Vec::as_slice),
-            Some(b"GET" | b"GETRANGE" | b"DUMP" | b"PTTL" | b"PEXPIRETIME" | b"OBJECT")
+            Some(
+                b"GET"
+                    | b"GETRANGE"
+                    | b"DUMP"
+                    | b"PTTL"
+                    | b"PEXPIRETIME"
+                    | b"OBJECT"
+                    | b"TYPE"
+                    | b"HRANDFIELD"
+                    | b"HPTTL"
+            )
         )
     }
 }
@@ -70,6 +80,8 @@ pub struct Needs<'a> {
     pub idle: bool,
     /// It saves what it deletes.
     pub saves: bool,
+    /// The server has hashes whose fields expire, so it asks about those.
+    pub field_ttls: bool,
 }
 
 /// The name of a key that does not exist.
@@ -96,6 +108,11 @@ fn reading(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         all.push(question(&format!("GETRANGE {absent} 0 0"), "+getrange"));
         all.push(question(&format!("MEMORY USAGE {absent}"), "+memory|usage"));
         all.push(question(&format!("DUMP {absent}"), "+dump"));
+    }
+    if needs.field_ttls {
+        all.push(question(&format!("TYPE {absent}"), "+type"));
+        all.push(question(&format!("HRANDFIELD {absent} 1"), "+hrandfield"));
+        all.push(question(&format!("HPTTL {absent} FIELDS 1 x"), "+hpttl"));
     }
     if needs.slot.is_some() {
         all.push(question("CLUSTER NODES", "+cluster|nodes"));
@@ -171,6 +188,8 @@ async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Loo
         // A key that is not there is a miss; the other commands look nothing up.
         let nothing = match &reply {
             Value::BulkString(text) => text.is_empty(),
+            Value::SimpleString(kind) => kind == "none",
+            Value::Array(fields) => fields.iter().all(|field| *field == Value::Int(-2)),
             reply => matches!(reply, Value::Nil | Value::Int(-2)),
         };
         lookups.misses += u64::from(nothing && question.looks_up());

@@ -1,5 +1,16 @@
 //! Limits that come from what servers can do, and from what we ask of them about one key.
 
+use std::time::Duration;
+
 /// Keys that expire at this moment or later are never taken for those of inactive users, in milliseconds of a server's
 /// clock (in 287,000 years). A script has numbers of 53 bits, so it cannot tell such moments apart.
 pub const EXPIRY_EXACT_BEFORE_MS: u64 = 1 << 53;
+
+/// Fields of a hash that are asked when they expire. To ask all of 10^6 keeps a server busy for a second.
+pub const FIELDS_ASKED_MAX: usize = 100;
+
+/// Keys whose fields are asked for in one write.
+pub const FIELDS_KEYS_AT_ONCE: usize = 100;
+
+/// For how long a reaper goes by what a server said of field TTLs, before it asks again.
+pub const FIELD_TTLS_KNOWN_FOR: Duration = Duration::from_secs(1);

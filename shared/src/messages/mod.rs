@@ -174,6 +174,9 @@ pub struct ScanCounts {
     /// Matching keys in the samples.
     #[serde(default)]
     pub sampled: u64,
+    /// Hashes without a TTL of their own whose fields expire. They are not among the stale ones.
+    #[serde(default)]
+    pub field_ttl: u64,
 }
 
 impl ScanCounts {
@@ -211,6 +214,7 @@ impl std::ops::AddAssign for ScanCounts {
         self.skipped = self.skipped.saturating_add(other.skipped);
         self.skipped_matching = self.skipped_matching.saturating_add(other.skipped_matching);
         self.sampled = self.sampled.saturating_add(other.sampled);
+        self.field_ttl = self.field_ttl.saturating_add(other.field_ttl);
     }
 }
 

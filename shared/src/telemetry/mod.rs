@@ -86,6 +86,7 @@ impl Telemetry {
             (&metrics.keys_inactive, counts.inactive),
             (&metrics.keys_protected, counts.protected),
             (&metrics.keys_reported, counts.reported),
+            (&metrics.keys_field_ttl, counts.field_ttl),
         ] {
             family.get_or_create(&place).inc_by(keys);
         }

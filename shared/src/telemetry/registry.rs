@@ -48,6 +48,7 @@ pub(super) struct Metrics {
     pub(super) keys_inactive: Family<Place, Counter>,
     pub(super) keys_protected: Family<Place, Counter>,
     pub(super) keys_reported: Family<Place, Counter>,
+    pub(super) keys_field_ttl: Family<Place, Counter>,
     pub(super) keys_reaped: Family<PlaceOutcome, Counter>,
     pub(super) deliveries: Family<QueueOutcome, Counter>,
     pub(super) redeliveries: Family<Queue, Counter>,
@@ -82,6 +83,8 @@ impl Default for Metrics {
             keys_protected: add
                 .metric("keys_protected", "Stale or inactive keys that a protected pattern keeps"),
             keys_reported: add.metric("keys_reported", "Stale or inactive keys that are only reported"),
+            keys_field_ttl: add
+                .metric("keys_field_ttl", "Hashes without a TTL of their own whose fields expire"),
             keys_reaped: add.metric("keys_reaped", "Candidates that reapers decided on, by outcome"),
             deliveries: add
                 .metric("deliveries", "Deliveries of scan tasks and reap batches that ended, by outcome"),

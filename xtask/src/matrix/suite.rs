@@ -34,6 +34,7 @@ const REDIS: [Part; 3] = [
             "backup::",
             "exact::a_",
             "failover::",
+            "fields::",
             "gap::",
             "guards::a_",
             "lock::",
@@ -49,7 +50,15 @@ const REDIS: [Part; 3] = [
     part(
         "coordinator",
         "commands",
-        &["backup::", "every_right", "sentinel::", "the_users_file", "tls::", "without_scripts::"],
+        &[
+            "backup::",
+            "every_right",
+            "rights::rights_to_fields",
+            "sentinel::",
+            "the_users_file",
+            "tls::",
+            "without_scripts::",
+        ],
     ),
 ];
 

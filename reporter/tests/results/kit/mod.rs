@@ -31,6 +31,7 @@ pub fn example() -> CleanupResult {
         candidates: deleted + 11_500,
         deleted,
         spared: 1_240,
+        field_ttl: 0,
         vanished: 260,
         protected: 10_000,
         balanced: true,

@@ -31,6 +31,8 @@ pub(super) struct Reading {
     pub(super) idle_s: Option<u64>,
     /// Whether it holds what was saved of it, where only that is deleted.
     pub(super) saved: bool,
+    /// Whether it is a hash whose fields expire, if that was asked for.
+    pub(super) fields_expire: bool,
 }
 
 impl<'a> Order<'a> {
@@ -73,6 +75,7 @@ impl<'a> Order<'a> {
         let outcome = match (self, reading.expiry) {
             (Self::Seal(outcome), _) => outcome,
             (_, -2) => Outcome::Vanished,
+            (Self::Delete | Self::Expire { .. }, -1) if reading.fields_expire => Outcome::FieldTtl,
             (Self::Delete, -1) => Outcome::Deleted,
             (Self::Expire { .. }, -1) => Outcome::Expired,
             (Self::Delete | Self::Expire { .. }, _) => Outcome::Spared,
@@ -140,7 +143,8 @@ mod tests {
     #[test]
     fn a_letter_follows_from_what_was_read() {
         let check = |order: Order<'_>, expiry, idle_s, expected: u8| {
-            let letter = order.letter(0, Reading { expiry, idle_s, saved: true }, 1_000);
+            let reading = Reading { expiry, idle_s, saved: true, fields_expire: false };
+            let letter = order.letter(0, reading, 1_000);
             assert_eq!(char::from(letter), char::from(expected), "{order:?} {expiry} {idle_s:?}");
         };
         check(Order::Delete, -1, None, b'd');
@@ -165,7 +169,12 @@ mod tests {
             let order = Order::Inactive { near_expiry_ms: 300, idle_s: None, expires_at_ms: &far };
             check(order, at, None, expected);
         }
-        let other = |expiry| Reading { expiry, idle_s: None, saved: false };
+        for (order, expected) in [(Order::Delete, b't'), (expire, b't'), (inactive(None), b'd')] {
+            let expiry = if expected == b't' { -1 } else { 2_000 };
+            let reading = Reading { expiry, idle_s: None, saved: true, fields_expire: true };
+            assert_eq!(char::from(order.letter(0, reading, 1_000)), char::from(expected), "{order:?}");
+        }
+        let other = |expiry| Reading { expiry, idle_s: None, saved: false, fields_expire: false };
         let letters = [-1, -2, 5].map(|expiry| Order::Delete.letter(0, other(expiry), 1_000));
         assert_eq!(letters, *b"svs", "what is not saved is not deleted");
     }

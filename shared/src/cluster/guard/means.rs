@@ -44,11 +44,12 @@ impl Means {
     ) -> Result<Vec<Result<Answer, Fault>>, Fault> {
         match self {
             Self::Script(script) => {
-                // The script asks a ledger that it has not made what it holds.
-                let beyond = Lookups { hits: u64::from(again), misses: 0 };
-                let verdicts = call(conn, script, (window, mode), parts).await?;
-                let answer = |verdict| Answer { verdict, beyond };
-                Ok(verdicts.into_iter().map(|verdict| verdict.map(answer)).collect())
+                let mut answers = call(conn, script, (window, mode), parts).await?;
+                for answer in answers.iter_mut().flatten() {
+                    // The script asks a ledger that it has not made what it holds.
+                    answer.beyond.hits += u64::from(again);
+                }
+                Ok(answers)
             }
             Self::Transactions(desk) => Ok(desk.call(conn, (window, mode), parts).await),
         }

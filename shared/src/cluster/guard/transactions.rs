@@ -29,8 +29,10 @@ use super::judge::{OPEN, Order, Reading, decided};
 use super::{Answer, Mode, Part, Seal, Verdict, Window, ledger_key, lookups};
 use crate::cluster::conn::{Batch, Conn};
 use crate::cluster::fault::{Fault, FaultKind};
+use crate::cluster::fields::{self, Fields};
 use crate::cluster::node::server_time;
 use crate::cluster::save::is_no_string;
+use crate::limits::FIELDS_KEYS_AT_ONCE;
 use crate::messages::Lookups;
 use crate::outcome::Outcome;
 
@@ -77,7 +79,7 @@ impl Desk {
         part: Part<'_>,
     ) -> Result<Answer, Fault> {
         let own = self.take(conn).await?;
-        let mut work = Work::new(&own, window, Order::of(mode, part.group), part);
+        let mut work = Work::new(&own, window, mode, part);
         let answer = work.finish().await?;
         if !work.watching {
             self.give_back(own.clone());
@@ -107,16 +109,20 @@ struct Work<'a> {
     letters: Vec<u8>,
     /// Those that this call decided.
     ours: Vec<Outcome>,
+    /// Whether hashes are asked whether their fields expire.
+    asks_fields: bool,
     /// Whether the connection may watch something.
     watching: bool,
     made: Lookups,
 }
 
 impl<'a> Work<'a> {
-    fn new(conn: &'a Conn, window: Window, order: Order<'a>, part: Part<'a>) -> Self {
+    fn new(conn: &'a Conn, window: Window, mode: Mode, part: Part<'a>) -> Self {
+        let (order, asks_fields) = (Order::of(mode, part.group), mode.asks_fields(part.group));
         let ledger = ledger_key(window.run, window.batch, part.number, part.group.slot);
         let (letters, made) = (vec![OPEN; part.group.keys.len()], Lookups::default());
-        Self { conn, window, ledger, order, part, letters, ours: Vec::new(), watching: false, made }
+        let ours = Vec::new();
+        Self { conn, window, ledger, order, part, letters, ours, asks_fields, watching: false, made }
     }
 
     /// What was saved of a candidate, if that counts.
@@ -194,7 +200,7 @@ impl<'a> Work<'a> {
             return Ok(Pass::End(self.verdict()?));
         }
         let (mut letters, mut ours) = (self.letters.clone(), Vec::new());
-        let unread = Reading { expiry: 0, idle_s: None, saved: true };
+        let unread = Reading { expiry: 0, idle_s: None, saved: true, fields_expire: false };
         for index in next.iter().copied().filter(|index| self.letters[*index] == OPEN) {
             letters[index] = match (decided(self.seal(index)), seen.readings.get(&index)) {
                 (Some(letter), _) => letter,
@@ -300,7 +306,10 @@ impl<'a> Work<'a> {
             };
             let counter = if expiry == -2 { &mut self.made.misses } else { &mut self.made.hits };
             *counter += asked;
-            readings.insert(*index, Reading { expiry, idle_s, saved });
+            readings.insert(*index, Reading { expiry, idle_s, saved, fields_expire: false });
+        }
+        if self.asks_fields {
+            self.look_at_fields(&mut readings).await?;
         }
         // A ledger that is gone because its time has come is no riddle.
         let late = now_ms >= self.window.not_after_ms;
@@ -309,6 +318,23 @@ impl<'a> Work<'a> {
             None if late => Some(Seen { now_ms, ledger: Vec::new(), readings }),
             None => None,
         })
+    }
+
+    /// What is watched may be asked further questions: what they say holds, or the second write is refused.
+    async fn look_at_fields(&mut self, readings: &mut BTreeMap<usize, Reading>) -> Result<(), Fault> {
+        let lasting: Vec<usize> =
+            readings.iter().filter(|(_, reading)| reading.expiry == -1).map(|(index, _)| *index).collect();
+        for some in lasting.chunks(FIELDS_KEYS_AT_ONCE) {
+            let keys: Vec<&[u8]> = some.iter().map(|index| self.part.group.keys[*index].as_bytes()).collect();
+            let (found, lookups) = fields::ask(self.conn, &keys).await?;
+            self.made += lookups;
+            for (index, found) in some.iter().zip(found) {
+                if let Some(reading) = readings.get_mut(index) {
+                    reading.fields_expire = found == Fields::Expire;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The second write. `false` if something had changed, and nothing was done.

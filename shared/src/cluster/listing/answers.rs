@@ -1,7 +1,7 @@
 //! What one window was answered. Whoever reads many windows reads them into the same few of these: rooms of this size
 //! that come and go leave holes in memory that nothing else fits into.
 
-use super::Seen;
+use super::{Seen, Ttl};
 use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, WINDOW_BYTES_MAX};
 use crate::messages::Lookups;
 
@@ -103,6 +103,11 @@ impl Answers {
     #[must_use]
     pub fn seen(&self) -> &[Seen] {
         &self.found.seen
+    }
+
+    /// Says more of the TTL of the key that was looked up as number `index`.
+    pub fn settle(&mut self, index: usize, ttl: Ttl) {
+        self.found.seen[index].ttl = ttl;
     }
 
     /// The look-ups that they took, as the server counts them.

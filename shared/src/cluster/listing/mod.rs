@@ -39,6 +39,8 @@ pub enum Ttl {
     Left(u64),
     /// The key has none.
     Unlimited,
+    /// The key has none, but it is a hash whose fields expire: see [`crate::cluster::fields`], which says so.
+    Fields,
     /// There is no such key.
     Gone,
     /// The slot of the key is served elsewhere now.
@@ -60,7 +62,7 @@ impl Ttl {
         match self {
             Self::Left(_) | Self::Unlimited => Lookups { hits: 1, misses: 0 },
             Self::Gone => Lookups { hits: 0, misses: 1 },
-            Self::Moved => Lookups::default(),
+            Self::Fields | Self::Moved => Lookups::default(),
         }
     }
 }

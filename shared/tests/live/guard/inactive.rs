@@ -118,7 +118,7 @@ impl Bench {
 
 /// Keys with 300 s left or less stay.
 fn act(stale: Action, idle_ms: Option<u64>) -> Act {
-    Act { stale, near_expiry_ms: 300_000, idle_ms }
+    Act { stale, near_expiry_ms: 300_000, idle_ms, fields: false }
 }
 
 async fn only_keys_that_are_as_they_were_seen_are_deleted(way: Way) {

@@ -14,6 +14,7 @@ macro_rules! both_ways {
 }
 
 mod bench;
+mod fields;
 mod inactive;
 mod sealed;
 mod stale;

@@ -9,7 +9,7 @@ use shared::outcome::Outcome::{self, Deleted, Failed, Spared, Vanished};
 
 use super::bench::Bench;
 
-const ACT: Act = Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None };
+const ACT: Act = Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false };
 
 both_ways! {
     what_has_changed_since_it_was_saved_is_spared,

@@ -14,7 +14,7 @@ use super::bench::Bench;
 const DELETE: Mode = act(Action::Delete);
 
 const fn act(stale: Action) -> Mode {
-    Mode::Act(Act { stale, near_expiry_ms: 0, idle_ms: None })
+    Mode::Act(Act { stale, near_expiry_ms: 0, idle_ms: None, fields: false })
 }
 
 both_ways! {

@@ -13,7 +13,8 @@ use shared::messages::{Action, Group, Reason, Way};
 use shared::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
 use shared::servers::Server;
 
-const DELETE: Mode = Mode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None });
+const DELETE: Mode =
+    Mode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false });
 
 async fn window(conn: &Conn) -> Window {
     let now = node::time_ms(conn).await.unwrap();

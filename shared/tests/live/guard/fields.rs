@@ -1,0 +1,198 @@
+//! Hashes whose fields expire are spared, by what holds at the moment of deletion; and they are only asked where that is
+//! wanted.
+
+use shared::cluster::fields::{self, Fields};
+use shared::cluster::guard::{self, Act, Answer, Means, Mode, Part, Seal, Verdict, Window};
+use shared::cluster::{Conn, Reply, node};
+use shared::ids::{BatchId, RunId};
+use shared::key::Key;
+use shared::messages::{Action, Group, Lookups, Reason, Way};
+use shared::outcome::Outcome::{self, Deleted, Expired, FieldTtl, Spared, Vanished};
+use shared::servers::Server;
+
+both_ways! {
+    a_hash_whose_fields_expire_is_spared,
+    what_changed_since_the_look_counts,
+    what_is_recorded_is_told_again,
+    a_large_hash_is_asked_for_some_of_its_fields,
+    nothing_is_asked_where_no_fields_expire,
+    what_was_saved_is_compared_as_well,
+}
+
+const ASKED: [&str; 3] = ["type", "hrandfield", "hpttl"];
+
+struct Bench {
+    _server: Server,
+    conn: Conn,
+    means: Means,
+}
+
+impl Bench {
+    /// `None`, with a word about it, where the server knows no field TTLs.
+    async fn new(way: Way) -> Option<Self> {
+        let server = Server::start(&[]).await.expect("a server can be started");
+        let conn = server.conn().await.unwrap();
+        if !knows_field_ttls(&conn).await {
+            println!("skipped: this server knows no TTLs of fields");
+            return None;
+        }
+        let means = Means::prepare(&conn, way).await.unwrap();
+        Some(Self { _server: server, conn, means })
+    }
+
+    async fn say(&self, words: &str) {
+        self.conn.words(words).await.unwrap_or_else(|e| panic!("{words}: {e}"));
+    }
+
+    fn window() -> Window {
+        Window { run: RunId::new(), batch: BatchId::new(), not_before_ms: 0, not_after_ms: u64::MAX >> 12 }
+    }
+
+    async fn answer(&self, window: Window, act: Act, keys: &[&str], seals: Option<&[Seal]>) -> Answer {
+        let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
+        let group = Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new() };
+        let part = Part { seals, ..Part::from(&(0, &group)) };
+        let answers = self.means.call(&self.conn, (window, Mode::Act(act)), &[part], false).await.unwrap();
+        answers.into_iter().next().unwrap().unwrap()
+    }
+
+    /// One call, whose look-ups are those that it tells of.
+    async fn call(&self, act: Act, keys: &[&str], seals: Option<&[Seal]>) -> Vec<Outcome> {
+        let before = self.lookups().await;
+        let Answer { verdict, beyond } = self.answer(Self::window(), act, keys, seals).await;
+        let Verdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
+        let after = self.lookups().await;
+        let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
+        let mut told = guard::lookups(Reason::Stale, false, seals.is_some(), &outcomes);
+        told += beyond;
+        assert_eq!(counted, told, "{outcomes:?}");
+        outcomes
+    }
+
+    async fn lookups(&self) -> Lookups {
+        node::status(&self.conn, 0).await.unwrap().lookups
+    }
+
+    async fn exists(&self, key: &str) -> bool {
+        matches!(self.conn.words(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
+    }
+
+    /// Of the commands that ask about fields, those that were called since the counters were reset.
+    async fn asked(&self) -> Vec<&'static str> {
+        let Reply::BulkString(text) = self.conn.words("INFO commandstats").await.unwrap() else {
+            panic!("no text")
+        };
+        let text = String::from_utf8(text).unwrap();
+        ASKED.into_iter().filter(|name| text.contains(&format!("cmdstat_{name}:"))).collect()
+    }
+}
+
+async fn knows_field_ttls(conn: &Conn) -> bool {
+    let said = conn.words("COMMAND INFO hpexpire").await.unwrap();
+    matches!(said, Reply::Array(commands) if commands.iter().any(|command| matches!(command, Reply::Array(_))))
+}
+
+fn act(stale: Action) -> Act {
+    Act { stale, near_expiry_ms: 0, idle_ms: None, fields: true }
+}
+
+async fn a_hash_whose_fields_expire_is_spared(way: Way) {
+    let Some(bench) = Bench::new(way).await else { return };
+    let repair = Action::Expire { ttl_ms: 600_000, jitter_ms: 0 };
+    for (action, done) in [(Action::Delete, Deleted), (repair, Expired)] {
+        for hash in ["all", "some", "none", "whole"] {
+            bench.say(&format!("HSET {hash} a 1 b 2")).await;
+        }
+        bench.say("HPEXPIRE all 600000 FIELDS 2 a b").await;
+        bench.say("HPEXPIRE some 600000 FIELDS 1 a").await;
+        bench.say("PEXPIRE whole 600000").await;
+        bench.say("HPEXPIRE whole 600000 FIELDS 1 a").await;
+        bench.say("SET text x").await;
+        bench.say("SADD set x").await;
+        assert!(node::field_ttls(&bench.conn, 0).await.unwrap(), "the server tells");
+        assert!(!node::field_ttls(&bench.conn, 1).await.unwrap(), "of this database alone");
+        let keys = ["all", "some", "none", "whole", "text", "set", "gone"];
+        let outcomes = bench.call(act(action), &keys, None).await;
+        assert_eq!(outcomes, [FieldTtl, done, done, Spared, done, done, Vanished], "{action:?}");
+        assert!(bench.exists("all").await && bench.exists("whole").await);
+        assert_eq!(bench.conn.words("PTTL all").await.unwrap(), Reply::Int(-1), "{action:?}");
+        bench.say("FLUSHALL").await;
+    }
+}
+
+async fn what_changed_since_the_look_counts(way: Way) {
+    let Some(bench) = Bench::new(way).await else { return };
+    bench.say("HSET gets a 1 b 2").await;
+    bench.say("HSET loses a 1 b 2").await;
+    bench.say("HPEXPIRE loses 600000 FIELDS 2 a b").await;
+    let looked = fields::ask(&bench.conn, &[b"gets", b"loses", b"gone"]).await.unwrap();
+    assert_eq!(looked.0, [Fields::Lasting, Fields::Expire, Fields::Gone]);
+    assert_eq!(looked.1, Lookups { hits: 6, misses: 1 });
+    bench.say("HPEXPIRE gets 600000 FIELDS 2 a b").await;
+    bench.say("HSET loses c 3").await;
+    assert_eq!(bench.call(act(Action::Delete), &["gets", "loses"], None).await, [FieldTtl, Deleted]);
+    assert!(bench.exists("gets").await && !bench.exists("loses").await);
+}
+
+async fn what_is_recorded_is_told_again(way: Way) {
+    let Some(bench) = Bench::new(way).await else { return };
+    bench.say("HSET all a 1").await;
+    bench.say("HPEXPIRE all 600000 FIELDS 1 a").await;
+    bench.say("SET text x").await;
+    let (window, keys) = (Bench::window(), ["all", "text"]);
+    let first = bench.answer(window, act(Action::Delete), &keys, None).await;
+    assert_eq!(first.verdict, Verdict::Outcomes(vec![FieldTtl, Deleted]));
+    bench.say("HPERSIST all FIELDS 1 a").await;
+    let again = bench.answer(window, act(Action::Delete), &keys, None).await;
+    assert_eq!(again.verdict, first.verdict);
+    assert!(bench.exists("all").await);
+    let recalled = guard::recall(&bench.conn, window, &[(0, &group(&keys))]).await.unwrap();
+    assert_eq!(recalled, [Some(first.verdict)]);
+}
+
+fn group(keys: &[&str]) -> Group {
+    let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
+    Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new() }
+}
+
+async fn a_large_hash_is_asked_for_some_of_its_fields(way: Way) {
+    let Some(bench) = Bench::new(way).await else { return };
+    let names: Vec<String> = (0..5_000).map(|n| format!("field-{n}")).collect();
+    for (key, expiring) in [("all", 5_000), ("half", 2_500)] {
+        let values: Vec<String> = names.iter().map(|name| format!("{name} x")).collect();
+        bench.say(&format!("HSET {key} {}", values.join(" "))).await;
+        bench.say(&format!("HPEXPIRE {key} 600000 FIELDS {expiring} {}", names[..expiring].join(" "))).await;
+    }
+    assert_eq!(bench.call(act(Action::Delete), &["all", "half"], None).await, [FieldTtl, Deleted]);
+}
+
+async fn nothing_is_asked_where_no_fields_expire(way: Way) {
+    let Some(bench) = Bench::new(way).await else { return };
+    bench.say("HSET hash a 1").await;
+    assert!(!node::field_ttls(&bench.conn, 0).await.unwrap());
+    bench.say("CONFIG RESETSTAT").await;
+    let plain = Act { fields: false, ..act(Action::Delete) };
+    assert_eq!(bench.call(plain, &["hash"], None).await, [Deleted]);
+    assert_eq!(bench.asked().await, Vec::<&str>::new());
+}
+
+async fn what_was_saved_is_compared_as_well(way: Way) {
+    let Some(bench) = Bench::new(way).await else { return };
+    for key in ["all", "some", "changed"] {
+        bench.say(&format!("HSET {key} a 1 b 2")).await;
+        bench.say(&format!("HPEXPIRE {key} 600000 FIELDS 1 a")).await;
+    }
+    bench.say("SET text x").await;
+    let mut seals = Vec::new();
+    for key in ["all", "some", "changed"] {
+        let Reply::BulkString(dump) = bench.conn.words(&format!("DUMP {key}")).await.unwrap() else {
+            panic!("no dump")
+        };
+        seals.push(Seal::of(&dump));
+    }
+    seals.push(Seal::of_text(b"x"));
+    bench.say("HSET changed b 3").await;
+    bench.say("HPEXPIRE all 600000 FIELDS 1 b").await;
+    let outcomes = bench.call(act(Action::Delete), &["all", "some", "changed", "text"], Some(&seals)).await;
+    assert_eq!(outcomes, [FieldTtl, Deleted, Spared, Deleted]);
+}
