@@ -56,10 +56,12 @@ pub enum RunError {
     Lock(#[from] LockError),
     /// The guard on deletions refused.
     #[error(
-        "about {candidates} of {matching} matching keys ({percent:.1} %) would be deleted, more than the limit of \
+        "{about}{candidates} of {matching} matching keys ({percent:.1} %) would be deleted, more than the limit of \
          {limit} %; look at them with `--dry-run`, and allow it with `--max-delete-percent {allow}`"
     )]
     TooMany {
+        /// `about `, if they are estimated.
+        about: &'static str,
         /// Keys that would be deleted.
         candidates: u64,
         /// Matching keys.
@@ -152,7 +154,8 @@ pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), Run
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 0 to 100")]
     let allow = percent.ceil().min(100.0) as u8;
     let matching = estimate.matching_keys;
-    Err(RunError::TooMany { candidates, matching, percent, limit, allow })
+    let about = if estimate.exact { "" } else { "about " };
+    Err(RunError::TooMany { about, candidates, matching, percent, limit, allow })
 }
 
 /// Runs what `survey` planned, in this process. The run is stopped by a cancel record in `env`.

@@ -80,6 +80,7 @@ pub(crate) async fn look_at(
         skipped: skip,
         tasks: 0,
         read_from: source.as_ref().map(PlannedSource::of),
+        names: sampled.names.clone(),
         estimate: Estimate::of(&judged(&sampled, selector), status.keys),
     };
     Ok(LookedAt { node, keys, row, reading })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scanner::Selector;
+use scanner::names::Names;
 use serde::Serialize;
 use shared::activity::ActiveUsers;
 use shared::at_once::at_once;
@@ -174,6 +175,9 @@ pub struct NodeSurvey {
     /// Whom its keys are read from, if replicas are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_from: Option<PlannedSource>,
+    /// What its keys are called, of whatever pattern.
+    #[serde(skip)]
+    pub names: Names,
     /// What the sample says.
     #[serde(flatten)]
     pub estimate: Estimate,

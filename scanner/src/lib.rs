@@ -3,6 +3,7 @@
 
 mod batching;
 mod fields;
+pub mod names;
 mod run;
 pub mod sample;
 mod select;

@@ -13,6 +13,7 @@ use shared::slot::SLOTS;
 use tokio::time::Instant;
 
 use crate::fields::ttl;
+use crate::names::Names;
 use crate::select::Selector;
 
 /// `COUNT` of a sampling SCAN, at most.
@@ -43,6 +44,8 @@ pub struct Sampled {
     pub looks: Vec<(Key, Seen)>,
     /// Whether these are all keys of the node.
     pub all: bool,
+    /// What the keys are called.
+    pub names: Names,
     /// Look-ups made, also for what is not in the sample.
     pub lookups: Lookups,
 }
@@ -195,6 +198,7 @@ impl Sampling<'_> {
                 wanted.push(key);
             }
             self.sampled.listed += 1;
+            self.sampled.names.saw(key);
         }
         let sent = Instant::now();
         let (ask, looked_up) = (self.selector.ask(), &mut self.looked_up);

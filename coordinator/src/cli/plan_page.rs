@@ -6,6 +6,7 @@ use reporter::{cell, grouped, slots, tidy, wrap};
 use serde_json::{Value, json};
 use shared::messages::{Action, ActivityRule};
 
+use super::{no_match, question};
 use crate::options::Options;
 use crate::survey::Survey;
 
@@ -59,8 +60,12 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     let estimate = &survey.estimate;
     let sure = if estimate.exact { "counted" } else { "estimated from a sample" };
     let (matching, stale) = (grouped(estimate.matching_keys), grouped(estimate.stale_ttl_keys));
-    let found = format!("{matching} keys match and {stale} of them are stale: {sure}");
-    let _ = writeln!(page, "\n  {}", wrap(&found, 2));
+    if estimate.matching_keys == 0 {
+        page.push_str(&no_match::text(survey, options));
+    } else {
+        let found = format!("{matching} keys match and {stale} of them are stale: {sure}");
+        let _ = writeln!(page, "\n  {}", wrap(&found, 2));
+    }
     let skipped: u64 = survey.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
     if skipped > 0 {
         let skipped = format!(
@@ -101,8 +106,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         let missing = format!("NOT COVERED, because nobody serves them: slots {}", survey.missing);
         let _ = writeln!(page, "  {}", wrap(&missing, 2));
     }
-    let _ = writeln!(page, "  {}", wrap(&verdict(survey, options), 2));
-    if let Some(order) = &survey.spec.backup {
+    if estimate.matching_keys > 0 {
+        let _ = writeln!(page, "  {}", wrap(&verdict(survey, options), 2));
+    }
+    if let Some(order) = survey.spec.backup.as_ref().filter(|_| !question::nothing_to_do(survey)) {
         let saved = format!("Each of them would be saved in {} before it is deleted", order.place);
         let _ = writeln!(page, "  {}", wrap(&saved, 2));
     }
@@ -161,6 +168,8 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "protect": options.rules.protect.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "matchingKeys": estimate.matching_keys,
         "staleTTLKeys": estimate.stale_ttl_keys,
+        "nothingToDo": question::nothing_to_do(survey),
+        "commonestPrefixes": no_match::json(survey),
         "protectedKeys": estimate.protected_keys,
         "inactiveKeys": estimate.inactive_keys,
         "aggressiveCleanup": options.aggressive,

@@ -36,7 +36,7 @@ pub async fn restore(settings: &Settings, args: &RestoreArgs, show: Show) -> Res
     if !args.dry_run && !args.yes {
         let page = plan(&order, found.files(), found.runs, settings);
         tokio::select! {
-            agreed = tokio::task::spawn_blocking(move || ask(&page, NO_TERMINAL)) => {
+            agreed = tokio::task::spawn_blocking(move || ask(&page, "Put them back?", NO_TERMINAL)) => {
                 agreed.map_err(std::io::Error::other)??;
             }
             (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),

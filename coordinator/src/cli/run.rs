@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
-use reporter::render;
+use reporter::{render, wrap};
 use shared::env::Env;
 use shared::ids::RunId;
 use shared::messages::{Action, Attempt};
@@ -17,7 +17,7 @@ pub use super::error::CommandError;
 use super::remote::{self, Starter};
 use super::signals::Signals;
 use super::site::{self, Site};
-use super::{plan_page, progress};
+use super::{no_match, plan_page, progress, question};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
 use crate::options::Options;
@@ -46,12 +46,7 @@ pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
     let survey = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
     // Its look-ups are not the application's.
     survey.note(&embedded::env(options)).await;
-    let page = if show.json {
-        format!("{:#}\n", plan_page::json(&survey, options))
-    } else {
-        plan_page::text(&survey, options)
-    };
-    print(&page)?;
+    print(&planned(&survey, options, show))?;
     Ok(if survey.missing.is_empty() { exit::DONE } else { exit::PARTIAL })
 }
 
@@ -145,9 +140,12 @@ async fn attempt_once(
     looked.note(&env).await;
     check_deletions(options, &looked.estimate)?;
     if options.rules.action.writes() && !start.yes {
-        let page = plan_page::text(&looked, options);
+        if question::nothing_to_do(&looked) {
+            return nothing_to_do(&looked, options, show);
+        }
+        let (page, asked) = (plan_page::text(&looked, options), question::question(&looked, options));
         tokio::select! {
-            agreed = tokio::task::spawn_blocking(move || ask(&page, NO_TERMINAL)) => agreed.map_err(io::Error::other)??,
+            agreed = tokio::task::spawn_blocking(move || ask(&page, &asked, NO_TERMINAL)) => agreed.map_err(io::Error::other)??,
             (code, name) = signals.next() => {
                 // The question stands unanswered on its line.
                 let _ = writeln!(io::stderr());
@@ -158,6 +156,9 @@ async fn attempt_once(
     tokio::select! {
         tried = looked.try_out(options) => tried.map_err(RunError::from)?,
         (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+    }
+    if looked.estimate.matching_keys == 0 {
+        tracing::warn!("{}", no_match::line(&looked, options));
     }
     let name = &options.display_name;
     tracing::info!("[{name}] Starting cleanup process...");
@@ -183,6 +184,24 @@ async fn attempt_once(
         Some(code) if result.status == Status::Cancelled => code,
         _ => exit::of_result(&result, cancel.map(|cancel| cancel.kind)),
     })
+}
+
+/// Shows a plan by which no key is to be changed, in place of a run. A run with `--yes` has a result all the same.
+fn nothing_to_do(survey: &Survey, options: &Options, show: Show) -> Result<u8, CommandError> {
+    print(&planned(survey, options, show))?;
+    if !show.json {
+        tracing::info!("There is nothing to do, so nothing was started; `--yes` runs it all the same.");
+    }
+    Ok(exit::DONE)
+}
+
+/// A plan as it is printed.
+fn planned(survey: &Survey, options: &Options, show: Show) -> String {
+    if show.json {
+        format!("{:#}\n", plan_page::json(survey, options))
+    } else {
+        plan_page::text(survey, options)
+    }
 }
 
 /// Whether another attempt follows, whose result is the one that is printed.
@@ -282,13 +301,13 @@ pub(super) fn print(page: &str) -> io::Result<()> {
     }
 }
 
-/// Shows the plan and asks. Off a terminal nobody can answer.
-pub(super) fn ask(page: &str, no_terminal: &'static str) -> Result<(), CommandError> {
+/// Shows the plan and asks the question. Off a terminal nobody can answer.
+pub(super) fn ask(page: &str, question: &str, no_terminal: &'static str) -> Result<(), CommandError> {
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     if !stdin.is_terminal() || !stderr.is_terminal() {
         return Err(CommandError::Consent(no_terminal));
     }
-    write!(stderr, "{page}\nGo on? [y/N] ")?;
+    write!(stderr, "{page}\n{} ", wrap(&format!("{question} [y/N]"), 0))?;
     stderr.flush()?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;

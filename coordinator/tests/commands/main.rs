@@ -19,6 +19,7 @@ mod nats_access;
 mod nats_rights;
 mod output;
 mod pages;
+mod questions;
 mod reach;
 mod rights;
 mod roles;

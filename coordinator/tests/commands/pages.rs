@@ -4,14 +4,15 @@
 use std::fs;
 use std::path::Path;
 
-use coordinator::cli::plan_page;
+use coordinator::cli::{plan_page, question};
 use coordinator::estimate::Estimate;
 use coordinator::options::Options;
 use coordinator::survey::{NodeSurvey, Survey};
+use scanner::names::Names;
 use shared::cluster::Access;
 use shared::cluster::health::Look;
 use shared::ids::{NodeId, RunId};
-use shared::messages::{Attempt, Rules, RunSpec, Way};
+use shared::messages::{Action, Attempt, Rules, RunSpec, Way};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION, Status,
@@ -155,6 +156,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         keys_without_ttl: keys / 9,
         read_from: None,
         tasks: 1 + keys / 100_000,
+        names: Names::default(),
         estimate,
     };
     let nodes: Vec<NodeSurvey> = addresses.iter().map(node).collect();
@@ -218,6 +220,28 @@ fn the_page_of_a_result() {
     recorded("page-result-partial.txt", &page);
     fits(&page);
     fits(&reporter::render(&huge_result(), &"Nightly cleanup of a lot ".repeat(10)));
+}
+
+#[test]
+fn the_question_says_about_only_of_what_is_estimated() {
+    let some = options(&["permissions:*"], &[]);
+    let asked = |keys, options: &Options| {
+        question::question(
+            &survey(options, &["127.0.0.1:7002"], "redis 7.0.15", keys, SlotSet::new()),
+            options,
+        )
+    };
+    assert_eq!(asked(9_000, &some), "Delete 810 keys on 127.0.0.1:7002?");
+    assert_eq!(asked(135_234, &some), "Delete about 12,171 keys on 127.0.0.1:7002?");
+    let mut none = survey(&some, &["127.0.0.1:7002"], "redis 7.0.15", 135_234, SlotSet::new());
+    none.estimate.stale_ttl_keys = 0;
+    // None in a sample is not none.
+    assert!(!question::nothing_to_do(&none));
+    let nobody_knows = "Delete what a full look finds (the sample has none) on 127.0.0.1:7002?";
+    assert_eq!(question::question(&none, &some), nobody_knows);
+    let mut expire = options(&["permissions:*"], &[]);
+    expire.rules.action = Action::Expire { ttl_ms: 900_000, jitter_ms: 90_000 };
+    assert_eq!(asked(135_234, &expire), "Give about 12,171 keys a TTL of 15m on 127.0.0.1:7002?");
 }
 
 #[test]

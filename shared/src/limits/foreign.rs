@@ -1,6 +1,10 @@
 //! Limits of what is read from others. Nothing is taken for granted about it: it is cut off at these sizes, refused with a
 //! message that names what it was and the limit, and no room is made by what it claims of itself.
 
+/// Names of a node's keys of which the beginnings are told where no key matches: a share is off by 3.1 points at most,
+/// 19 times out of 20.
+pub const NAMES_KEPT: usize = 1_000;
+
 /// How deep a message may be nested. Ours are not deeper than ten.
 pub const MESSAGE_DEPTH_MAX: usize = 32;
 

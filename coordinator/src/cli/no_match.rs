@@ -1,0 +1,99 @@
+//! What a plan says where no key matches: how many keys there are, and how most of them begin. Pure.
+
+use std::fmt::Write;
+
+use reporter::{grouped, wrap};
+use scanner::names::{Alike, commonest};
+use serde_json::{Value, json};
+
+use crate::options::Options;
+use crate::survey::Survey;
+
+/// Beginnings that are shown.
+const SHOWN: usize = 8;
+
+/// The lines for people, below the table of nodes. Writing to a string cannot fail.
+#[must_use]
+pub fn text(survey: &Survey, options: &Options) -> String {
+    let (found, keys) = (found(survey), keys(survey));
+    let mut page = format!("\n  {}\n", wrap(&sentence(survey, options), 2));
+    for alike in &found {
+        let (name, example) = (alike.prefix.as_deref().unwrap_or("(no separator)"), &alike.example);
+        let _ = writeln!(page, "    {name:<24} {:>5}   {}", share(alike), wrap(example, 39));
+    }
+    let usual = found.iter().find_map(|alike| alike.prefix.as_deref()).filter(|prefix| is_plain(prefix));
+    if let (Some(prefix), true) = (usual, keys > 0) {
+        let _ = writeln!(
+            page,
+            "\n  {}",
+            wrap(&format!("`--pattern '{prefix}*'` would look at the first of them."), 2)
+        );
+    }
+    page
+}
+
+/// One sentence, also for a log line.
+#[must_use]
+pub fn sentence(survey: &Survey, options: &Options) -> String {
+    let patterns: Vec<String> = options.rules.patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
+    let (patterns, keys, sampled) = (patterns.join(", "), keys(survey), sampled(survey));
+    let database = match (options.access.db, survey.spec.cluster) {
+        (0, true) => "the cluster".to_owned(),
+        (db, _) => format!("database {db}"),
+    };
+    match keys {
+        0 => format!("No key matches {patterns}: {database} is empty."),
+        keys if sampled < keys => format!(
+            "No key matches {patterns}. There are {} keys; most of them begin like this, by a sample of {}:",
+            grouped(keys),
+            grouped(sampled)
+        ),
+        keys => {
+            format!("No key matches {patterns}. There are {} keys, which begin like this:", grouped(keys))
+        }
+    }
+}
+
+/// The same on one line: the sentence with the beginnings behind it.
+#[must_use]
+pub fn line(survey: &Survey, options: &Options) -> String {
+    let name = |alike: &Alike| alike.prefix.clone().unwrap_or_else(|| "no separator".to_owned());
+    let all: Vec<String> =
+        found(survey).iter().map(|alike| format!("{} ({})", name(alike), share(alike))).collect();
+    format!("{} {}", sentence(survey, options), all.join(", ")).trim_end().to_owned()
+}
+
+/// The beginnings for programs: `[{"prefix", "percent", "example"}]`; `null` where some key matches.
+#[must_use]
+pub fn json(survey: &Survey) -> Value {
+    if survey.estimate.matching_keys > 0 {
+        return Value::Null;
+    }
+    let row = |alike: Alike| {
+        let percent = (alike.percent * 10.0).round() / 10.0;
+        json!({ "prefix": alike.prefix, "percent": percent, "example": alike.example })
+    };
+    found(survey).into_iter().map(row).collect()
+}
+
+fn found(survey: &Survey) -> Vec<Alike> {
+    commonest(survey.nodes.iter().map(|node| (&node.names, node.keys)), SHOWN)
+}
+
+fn keys(survey: &Survey) -> u64 {
+    survey.nodes.iter().map(|node| node.keys).sum()
+}
+
+fn sampled(survey: &Survey) -> u64 {
+    survey.nodes.iter().map(|node| node.names.sampled()).sum()
+}
+
+/// `61 %`, `< 1 %`
+fn share(alike: &Alike) -> String {
+    if alike.percent < 1.0 { "< 1 %".to_owned() } else { format!("{:.0} %", alike.percent) }
+}
+
+/// Whether a prefix means itself as a pattern, in quotes of a shell.
+fn is_plain(prefix: &str) -> bool {
+    !prefix.contains(['*', '?', '[', ']', '\\', '\'', '…'])
+}

@@ -1,0 +1,66 @@
+//! What a run asks before it changes anything: what will happen to how many keys, and where. Pure.
+
+use reporter::grouped;
+use shared::config::duration;
+use shared::messages::Action;
+use std::time::Duration;
+
+use crate::options::Options;
+use crate::survey::Survey;
+
+/// The question, without `[y/N]`: `Delete about 12,171 keys on 127.0.0.1:7002?`
+#[must_use]
+pub fn question(survey: &Survey, options: &Options) -> String {
+    let (estimate, exact) = (&survey.estimate, is_counted(survey));
+    let what = match options.rules.action {
+        Action::Delete => format!("Delete {}", keys(estimate.deletions(options.rules.action), exact)),
+        Action::Expire { ttl_ms, .. } => {
+            let ttl = duration::show(Duration::from_millis(ttl_ms));
+            let given = format!("Give {} a TTL of {ttl}", keys(estimate.stale_candidates(), exact));
+            match survey.spec.rules.inactive {
+                Some(_) => {
+                    format!("{given}, and delete {} of inactive users", keys(estimate.inactive_keys, exact))
+                }
+                None => given,
+            }
+        }
+        Action::Report => "Report".to_owned(),
+    };
+    format!("{what} {}?", place(survey, options))
+}
+
+/// Whether the plan knows that no key is to be changed: every key was looked at, or needs no look.
+#[must_use]
+pub fn nothing_to_do(survey: &Survey) -> bool {
+    is_counted(survey) && survey.missing.is_empty() && survey.estimate.candidates() == 0
+}
+
+/// Whether the numbers of keys to be changed are counted, and not estimated. A node that is skipped has none.
+fn is_counted(survey: &Survey) -> bool {
+    survey.nodes.iter().all(|node| node.estimate.exact || node.skipped)
+}
+
+/// `about 12,171 keys`
+fn keys(count: u64, exact: bool) -> String {
+    let about = if exact { "" } else { "about " };
+    match (count, exact) {
+        // A sample without any does not say that there are none.
+        (0, false) => "what a full look finds (the sample has none)".to_owned(),
+        (1, _) => format!("{about}1 key"),
+        _ => format!("{about}{} keys", grouped(count)),
+    }
+}
+
+/// `on 127.0.0.1:7002`, `on 3 nodes of the cluster at 127.0.0.1:7002`
+fn place(survey: &Survey, options: &Options) -> String {
+    let first = survey.nodes.first().map_or("?", |node| node.address.as_str());
+    let nodes = match survey.nodes.len() {
+        1 if !survey.spec.cluster => format!("on {first}"),
+        1 => format!("on 1 node of the cluster at {first}"),
+        nodes => format!("on {} nodes of the cluster at {first}", grouped(nodes as u64)),
+    };
+    match options.access.db {
+        0 => nodes,
+        db => format!("in database {db} {nodes}"),
+    }
+}
