@@ -47,7 +47,7 @@ pub fn of_error(error: &RunError) -> u8 {
             of_fault(fault)
         }
         RunError::Backup(e) => of_backup(e),
-        RunError::Survey(SurveyError::DbOnCluster(_) | SurveyError::NoDatabase { .. }) => USAGE,
+        RunError::Survey(SurveyError::OneDatabase { .. } | SurveyError::NoDatabase { .. }) => USAGE,
         RunError::Survey(SurveyError::Rights { .. } | SurveyError::Commands { .. })
         | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. }) => REFUSED,

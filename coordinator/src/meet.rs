@@ -11,7 +11,7 @@ use shared::messages::{ReadFrom, ReadSource};
 use crate::inactive::ActivitySource;
 use crate::options::Options;
 use crate::rights::{self, Rights};
-use crate::survey::SurveyError;
+use crate::survey::{SurveyError, no_database};
 
 /// A node that may be used, with what it said before the first look-up of a key.
 pub(crate) struct Met<'a> {
@@ -33,9 +33,10 @@ pub(crate) async fn meet<'a>(
     options: &Options,
     cluster: bool,
 ) -> Result<Met<'a>, SurveyError> {
-    let conn = deployment.conn(&primary.node).await?;
+    let db = options.access.db;
+    let conn = deployment.conn(&primary.node).await.map_err(|fault| no_database(db, cluster, fault))?;
     let writes = options.rules.action.writes();
-    let status = node::status(&conn, options.access.db).await?;
+    let status = node::status(&conn, db).await?;
     if let (Some(primary), true) = (&status.replica_of, writes) {
         return Err(SurveyError::Replica { address: conn.address().to_owned(), primary: primary.clone() });
     }

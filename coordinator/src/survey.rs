@@ -38,16 +38,26 @@ pub enum SurveyError {
     /// A server failed.
     #[error("{}", with_way_out(.0))]
     Redis(#[from] Fault),
-    /// A cluster has only database 0.
-    #[error("`--db {0}`: a cluster has only database 0; leave `--db` out")]
-    DbOnCluster(u32),
+    /// The cluster has no numbered databases.
+    #[error(
+        "`--db {db}`: the cluster of redis at `{address}` has only database 0; leave `--db` out (clusters have others \
+         from Valkey 9 on, if `cluster-databases` says so)"
+    )]
+    OneDatabase {
+        /// The server.
+        address: String,
+        /// The database asked for.
+        db: u32,
+    },
     /// The server has fewer databases.
-    #[error("`--db {db}`: redis at `{address}` has no such database; `CONFIG GET databases` says how many")]
+    #[error("`--db {db}`: redis at `{address}` has no such database; `CONFIG GET {setting}` says how many")]
     NoDatabase {
         /// The server.
         address: String,
         /// The database asked for.
         db: u32,
+        /// The server's setting that says how many it has.
+        setting: &'static str,
     },
     /// The server is too old.
     #[error(
@@ -188,11 +198,8 @@ pub struct NodeSurvey {
 /// # Errors
 /// When the run cannot start.
 pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey, SurveyError> {
-    let deployment = discover(options).await.map_err(|fault| no_database(options.access.db, fault))?;
+    let deployment = discover(options).await.map_err(|fault| no_database(options.access.db, false, fault))?;
     let topology = deployment.topology();
-    if topology.cluster && options.access.db != 0 {
-        return Err(SurveyError::DbOnCluster(options.access.db));
-    }
     if topology.primaries.is_empty() {
         return Err(SurveyError::NoSlots);
     }
@@ -368,10 +375,15 @@ impl Down {
     }
 }
 
-/// A fault that is about the database that was asked for, as such.
-fn no_database(db: u32, fault: Fault) -> SurveyError {
+/// A fault that is about the database that was asked for, as such. Whether a cluster has it, its servers say when they
+/// are asked for it.
+pub(crate) fn no_database(db: u32, cluster: bool, fault: Fault) -> SurveyError {
+    if fault.detail.contains("SELECT is not allowed in cluster mode") {
+        return SurveyError::OneDatabase { address: fault.address, db };
+    }
     if fault.detail.contains("DB index is out of range") {
-        return SurveyError::NoDatabase { address: fault.address, db };
+        let setting = if cluster { "cluster-databases" } else { "databases" };
+        return SurveyError::NoDatabase { address: fault.address, db, setting };
     }
     fault.into()
 }

@@ -96,6 +96,12 @@ impl Place {
         matches!(said, Reply::Array(commands) if commands.iter().any(|it| matches!(it, Reply::Array(_))))
     }
 
+    /// Whether clusters of such servers may have numbered databases.
+    pub async fn knows_cluster_databases(&self) -> bool {
+        let said = self.conns[0].words("CONFIG GET cluster-databases").await.expect("an answer");
+        !matches!(said, Reply::Array(settings) if settings.is_empty())
+    }
+
     /// Says the same to every server.
     pub async fn all(&self, command: &str) {
         for conn in &self.conns {

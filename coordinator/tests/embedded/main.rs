@@ -6,6 +6,7 @@ mod kit;
 
 mod aggressive;
 mod backup;
+mod databases;
 mod exact;
 mod failover;
 mod fields;

@@ -19,7 +19,7 @@ pub struct Access {
     pub username: Option<String>,
     /// Password; wins over one in a URL.
     pub password: Option<String>,
-    /// Logical database (0 on a cluster).
+    /// Logical database. Most clusters have only 0.
     pub db: u32,
     /// How to speak TLS to every node; `None` if the deployment does not.
     pub tls: Option<Tls>,

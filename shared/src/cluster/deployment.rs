@@ -274,7 +274,7 @@ async fn explore(access: &Access, name: &str) -> Result<(Topology, Pool), Fault>
 }
 
 async fn explore_seed(access: &Access, url: &str, name: &str) -> Result<(Topology, Pool), Fault> {
-    // The topology is the same in every database, and a cluster has only the first.
+    // The topology is the same in every database, and the nodes of a cluster may have only the first.
     let seed = Access { db: 0, ..access.clone() }.connect_seed(url, name).await?;
     if node::status(&seed, 0).await?.cluster {
         return Ok((cluster_topology(&seed, host_and_port(&seed).0).await?, Pool::new()));

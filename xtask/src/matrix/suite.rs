@@ -32,6 +32,7 @@ const REDIS: [Part; 3] = [
         &[
             "aggressive::exactly",
             "backup::",
+            "databases::",
             "exact::a_",
             "failover::",
             "fields::",
