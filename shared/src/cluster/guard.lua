@@ -32,10 +32,11 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if now >= tonumber(ARGV[3]) then return '!late' end
 
-local sealed = string.sub(mode, 1, 6) == 'saved:'
+-- The first letters tell most modes apart, which costs less than a text of its own: 's' is 115, 'f' is 102.
+local sealed = string.byte(mode) == 115 and string.sub(mode, 1, 6) == 'saved:'
 local seals, kinds = #ARGV - #KEYS + 1
 if sealed then mode, kinds = string.sub(mode, 7), ARGV[seals] end
-local fields, looks = string.sub(mode, 1, 7) == 'fields:', 0
+local fields, looks = string.byte(mode) == 102, 0
 if fields then mode = string.sub(mode, 8) end
 local letters, doomed = {}, {}
 local acts = mode == 'delete' or mode == 'expire' or mode == 'inactive'
