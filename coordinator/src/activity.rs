@@ -93,9 +93,11 @@ async fn read(
     threshold_ms: u64,
     lookups: &mut Vec<(NodeId, Lookups)>,
 ) -> Result<ActiveUsers, String> {
+    let mut last = String::new();
     for _ in 0..REDIRECTIONS_MAX {
         match read_once(deployment, (kind, key), threshold_ms, lookups).await {
             Err(Unreadable::Fault(fault)) if fault.kind == FaultKind::Moved => {
+                last = fault.to_string();
                 deployment.refresh().await.map_err(|fault| unreadable(key, &Unreadable::Fault(fault)))?;
             }
             Err(why) => return Err(unreadable(key, &why)),
@@ -114,7 +116,7 @@ async fn read(
             Ok(users) => return Ok(users),
         }
     }
-    Err(format!("the activity set `{key}` could not be read: its slot keeps moving"))
+    Err(format!("the activity set `{key}` could not be read in {REDIRECTIONS_MAX} attempts: {last}"))
 }
 
 async fn read_once(

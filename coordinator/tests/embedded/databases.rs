@@ -10,19 +10,27 @@ use crate::kit::{self, keys};
 use coordinator::embedded::RunError;
 use coordinator::job_lock::LockError;
 use shared::cluster::{Access, Reply};
-use shared::messages::Action;
+use shared::messages::{Action, ReadFrom};
 use shared::result::Status;
-use shared::servers::{ClusterServers, Seeder};
+use shared::servers::{ClusterServers, Seeder, Server};
 
 /// A cluster with 16 databases; `None`, with a word about it, where the servers know none.
 async fn cluster() -> Option<ClusterServers> {
+    cluster_with(3, 0).await
+}
+
+async fn cluster_with(primaries: usize, replicas_each: usize) -> Option<ClusterServers> {
     let server = kit::standalone().await;
     let said = server.conn().await.unwrap().words("CONFIG GET cluster-databases").await.unwrap();
     if matches!(said, Reply::Array(settings) if settings.is_empty()) {
         println!("skipped: clusters of these servers have no numbered databases");
         return None;
     }
-    Some(ClusterServers::start_with(3, 0, &["--cluster-databases", "16"], None).await.unwrap())
+    Some(
+        ClusterServers::start_with(primaries, replicas_each, &["--cluster-databases", "16"], None)
+            .await
+            .unwrap(),
+    )
 }
 
 /// The same deployment, another database.
@@ -115,4 +123,19 @@ async fn a_job_is_run_once_at_a_time_in_a_database_of_a_cluster() {
     });
     assert_eq!(first.status, Status::Completed);
     assert!(matches!(second, Err(RunError::Lock(LockError::Held { .. }))), "the job is being run");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_database_of_a_cluster_is_read_from_replicas() {
+    let Some(cluster) = cluster_with(2, 1).await else { return };
+    let mut options = kit::options(cluster.primaries().iter().map(Server::url).collect());
+    options.read_from = ReadFrom::Replica { lag_max_ms: 60_000 };
+    Truth::mixture(1_000, "").seed(&options.access).await;
+    options.access.db = 5;
+    let truth = Truth::mixture(3_000, "");
+    truth.seed(&options.access).await;
+    let result = kit::run(&options).await;
+    truth.check(&options.access, &result).await;
+    let read = &result.read_from.as_ref().expect("replicas were asked for").nodes;
+    assert!(read.iter().all(|node| node.primary_tasks == 0 && node.replicas.len() == 1), "{read:?}");
 }
