@@ -1,7 +1,9 @@
 //! From a sample of a node's keys to what a run would delete there. Pure.
 
 use serde::Serialize;
-use shared::messages::Action;
+use shared::limits::{FREED_EXACT_CANDIDATES, FREED_ONE_IN, MEASURED_WHOLE_KEYS};
+use shared::memory::{ByteEstimate, DEVIATIONS, unseen_deviation};
+use shared::messages::{Action, Measure};
 
 /// What a sample of a node's keys showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +94,17 @@ impl Estimate {
         }
     }
 
+    /// What a run asks about the memory of keys.
+    #[must_use]
+    pub fn measure(&self, action: Action) -> Measure {
+        let few = self.deletions(action) <= FREED_EXACT_CANDIDATES;
+        Measure {
+            whole: self.matching_keys <= MEASURED_WHOLE_KEYS,
+            freed_one_in: if few { 1 } else { FREED_ONE_IN },
+            used_memory: None,
+        }
+    }
+
     /// So many keys in percent of the matching ones.
     #[must_use]
     #[expect(
@@ -116,6 +129,42 @@ impl Estimate {
     }
 }
 
+/// The memory that deleting `found` of the keys of `sample` would free on a node of `keys` keys, all those alike
+/// included. `sizes` are the bytes of some of them, or of all. `None` if nothing is known.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate needs no more than 52 bits"
+)]
+pub fn freed(sample: &Sample, keys: u64, found: u64, sizes: &[u64]) -> Option<ByteEstimate> {
+    let measured = sizes.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
+    let samples = sizes.len() as u64;
+    if sample.all && samples == found {
+        return Some(ByteEstimate { estimate: measured, low: measured, high: Some(measured), samples });
+    }
+    if found == 0 {
+        return Some(ByteEstimate::default());
+    }
+    if sizes.is_empty() {
+        return None;
+    }
+    let count = samples as f64;
+    let mean = measured as f64 / count;
+    let spread =
+        sizes.iter().map(|bytes| (*bytes as f64 - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+    let scale = if sample.all { 1.0 } else { (keys as f64 / sample.listed.max(1) as f64).max(1.0) };
+    // How many there are is off as a share of a sample is, and how large they are as a mean of one.
+    let number = if sample.all { 0.0 } else { (1.0 - 1.0 / scale) / found as f64 };
+    let size = if mean > 0.0 { spread / (count * mean * mean) } else { 0.0 };
+    let estimate = found as f64 * scale * mean;
+    let unseen = unseen_deviation(1.0, count).powi(2);
+    let low = estimate * (1.0 - DEVIATIONS * (number + size + unseen).sqrt());
+    let estimate = (estimate as u64).max(measured);
+    Some(ByteEstimate { estimate, low: (low as u64).clamp(measured, estimate), high: None, samples })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +187,46 @@ mod tests {
         let none = Estimate::of(&Sample { all: true, ..Sample::default() }, 0);
         assert!(none.percent() < f64::EPSILON);
         assert!(!Estimate::sum([estimate, all]).exact);
+    }
+
+    #[test]
+    fn freed_memory_is_exact_where_all_was_seen_and_has_a_lower_bound_where_it_was_not() {
+        let seen = Sample { listed: 1_000, matching: 500, all: true, ..Sample::default() };
+        let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
+        assert_eq!(freed(&seen, 1_000, 3, &[10, 20, 30]), Some(exact(60, 3)));
+        assert_eq!(freed(&seen, 1_000, 0, &[]), Some(exact(0, 0)));
+        assert_eq!(freed(&seen, 1_000, 3, &[]), None, "the server does not say");
+        let some = Sample { all: false, ..seen };
+        assert_eq!(freed(&some, 100_000, 0, &[]), Some(ByteEstimate::default()), "there may be some");
+        let told = freed(&some, 100_000, 100, &[50; 40]).unwrap();
+        // A hundred times as many as were seen, give or take a fifth.
+        assert_eq!((told.estimate, told.high, told.samples), (500_000, None, 40));
+        assert!((390_000..400_000).contains(&told.low), "{told:?}");
+    }
+
+    /// Of populations with and without long tails, the bound holds for at least 93 of a hundred samples.
+    #[test]
+    fn the_lower_bound_of_freed_memory_holds() {
+        type Size = fn(&mut fastrand::Rng) -> f64;
+        let sizes: [(&str, Size); 3] = [
+            ("constant", |_| 100.0),
+            ("uniform", |rng| 5_000.0 * rng.f64()),
+            ("pareto 1.1", |rng| 80.0 / (1.0 - rng.f64()).powf(1.0 / 1.1)),
+        ];
+        for (name, size) in sizes {
+            let mut held = 0;
+            for seed in 0..200 {
+                let mut rng = fastrand::Rng::with_seed(seed);
+                // One key in ten would be deleted.
+                let all: Vec<Option<u64>> =
+                    (0..20_000).map(|_| (rng.u8(..10) == 0).then(|| size(&mut rng) as u64)).collect();
+                let seen: Vec<u64> = (0..4_000).filter_map(|_| all[rng.usize(..all.len())]).collect();
+                let sample = Sample { listed: 4_000, ..Sample::default() };
+                let told = freed(&sample, 20_000, seen.len() as u64, &seen[..seen.len().min(300)]).unwrap();
+                held += u32::from(told.low <= all.iter().flatten().sum());
+            }
+            println!("{name}: {} %", held / 2);
+            assert!(held >= 186, "{name}: {held} of 200");
+        }
     }
 }

@@ -2,11 +2,17 @@
 
 use scanner::sample::{Sampled, Tables, Wanted, sample, settle};
 use scanner::{Fate, Selector, Verdict};
-use shared::cluster::{Deployment, Fault, node};
-use shared::limits::{SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
-use shared::messages::{Lookups, PlannedNode, Reason};
+use shared::cluster::weigh::weigh;
+use shared::cluster::{Conn, Deployment, Fault, node};
+use shared::key::Key;
+use shared::limits::{
+    MEASURED_AT_ONCE, PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN,
+};
+use shared::memory::ByteEstimate;
+use shared::messages::{Action, Lookups, PlannedNode, Reason};
 use shared::pace::Breaks;
 use shared::samples::Reading;
+use tokio::time::Instant;
 
 use crate::estimate::{self, Estimate};
 use crate::meet::Met;
@@ -19,6 +25,23 @@ pub(crate) struct LookedAt {
     pub(crate) keys: NodeKeys,
     pub(crate) row: NodeSurvey,
     pub(crate) reading: Reading,
+    /// The memory that deleting what would be deleted there frees; `None` if it is not known.
+    pub(crate) freed: Option<ByteEstimate>,
+    /// Bytes of memory that the node uses.
+    pub(crate) used_memory: Option<u64>,
+}
+
+/// How a node is looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct Looking {
+    /// Whether its keys need no look.
+    pub(crate) skip: bool,
+    /// Matching keys to look at, at most.
+    pub(crate) sampled_max: u64,
+    /// What happens to stale keys.
+    pub(crate) action: Action,
+    /// Between requests.
+    pub(crate) breaks: Breaks,
 }
 
 /// Looks at a node that was met: how many keys its slots hold, and how a sample of them is. If it is to be skipped,
@@ -27,8 +50,9 @@ pub(crate) async fn look_at(
     (deployment, there): (&Deployment, &Met<'_>),
     selector: &Selector<'_>,
     cluster: bool,
-    (skip, sampled_max, breaks): (bool, u64, Breaks),
+    looking: Looking,
 ) -> Result<LookedAt, Fault> {
+    let Looking { skip, sampled_max, breaks, .. } = looking;
     let Met { primary, status, rights, replica, source } = there;
     let conn = deployment.conn(&primary.node).await?;
     // Those of a node that is skipped are not planned one by one.
@@ -62,6 +86,9 @@ pub(crate) async fn look_at(
     if status.field_ttls > 0 {
         looked_up += settle(&conn, &mut sampled, selector, breaks).await?;
     }
+    let judged = judged(&sampled, selector);
+    let goes = going(&sampled, selector, looking.action);
+    let sizes = sizes(&conn, &goes, sampled.all, breaks).await?;
     let reading = status.reading(&primary.node, looked_up);
     let node = PlannedNode {
         node: primary.node.clone(),
@@ -81,9 +108,41 @@ pub(crate) async fn look_at(
         tasks: 0,
         read_from: source.as_ref().map(PlannedSource::of),
         names: sampled.names.clone(),
-        estimate: Estimate::of(&judged(&sampled, selector), status.keys),
+        estimate: Estimate::of(&judged, status.keys),
     };
-    Ok(LookedAt { node, keys, row, reading })
+    // What is skipped has no key without TTL.
+    let none = ByteEstimate { high: Some(0), ..ByteEstimate::default() };
+    let freed =
+        if skip { Some(none) } else { estimate::freed(&judged, status.keys, goes.len() as u64, &sizes) };
+    Ok(LookedAt { node, keys, row, reading, freed, used_memory: status.used_memory })
+}
+
+/// Those keys of a sample that would be deleted; if `action` only reports, those that it reports.
+fn going<'a>(sampled: &'a Sampled, selector: &Selector<'_>, action: Action) -> Vec<&'a Key> {
+    let goes = |reason: Reason| reason == Reason::Inactive || !matches!(action, Action::Expire { .. });
+    let looks = sampled.looks.iter().filter(|(key, seen)| {
+        let verdict = selector.judge(key.as_bytes(), seen);
+        matches!(verdict, Verdict::Found(reason, Fate::Candidate | Fate::Reported) if goes(reason))
+    });
+    looks.map(|(key, _)| key).collect()
+}
+
+/// Bytes of `keys` of a node, as many of them as a plan measures. Those that are gone have none.
+async fn sizes(conn: &Conn, keys: &[&Key], all: bool, breaks: Breaks) -> Result<Vec<u64>, Fault> {
+    let most = if all { PLAN_MEASURED_ALL } else { PLAN_MEASURED };
+    let at_once = breaks.at_once(usize::try_from(MEASURED_AT_ONCE).unwrap_or(usize::MAX)).max(1);
+    let mut sizes = Vec::new();
+    for some in keys[..keys.len().min(most)].chunks(at_once) {
+        let sent = Instant::now();
+        let asked: Vec<(Key, bool)> = some.iter().map(|key| ((*key).clone(), false)).collect();
+        let found = weigh(conn, &asked).await?;
+        breaks.rest(sent).await;
+        sizes.extend(found.weights.iter().filter_map(|weight| weight.bytes));
+        if found.refused.is_some() {
+            break;
+        }
+    }
+    Ok(sizes)
 }
 
 /// What the keys of a sample turn out to be.

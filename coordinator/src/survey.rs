@@ -14,7 +14,8 @@ use shared::cluster::{Deployment, Fault, FaultKind, Primary};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
-use shared::messages::{Guards, LeftOut, Rules, RunSpec, ScanTask};
+use shared::memory::ByteEstimate;
+use shared::messages::{Guards, LeftOut, Measure, Rules, RunSpec, ScanTask};
 use shared::pace::Breaks;
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Sample};
@@ -26,7 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::activity;
 use crate::estimate::Estimate;
-use crate::look::{LookedAt, look_at};
+use crate::look::{LookedAt, Looking, look_at};
 use crate::meet::{Met, meet};
 use crate::options::Options;
 use crate::plan::Planner;
@@ -152,6 +153,9 @@ pub struct Survey {
     pub missing: SlotSet,
     /// The sum over the nodes.
     pub estimate: Estimate,
+    /// The memory that deleting what would be deleted frees; if nothing would be, because keys are only reported, the
+    /// memory of those. `None` if it is not known.
+    pub freed: Option<ByteEstimate>,
     /// The users who are active, to be stored with the run; `None` if inactive ones are not looked for.
     pub users: Option<Arc<ActiveUsers>>,
     /// What servers and application had counted before.
@@ -240,6 +244,8 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let selector = Selector::new(&rules, activity.known.as_ref().map(|known| &known.activity));
     let (mut planned, mut tasks, mut nodes, mut readings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut missing = SlotSet::all();
+    let (mut freed, mut used_memory) =
+        (Some(ByteEstimate { high: Some(0), ..Default::default() }), Some(0_u64));
     let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
     let breaks = Breaks::of(&options.pace);
     let looking = met.into_iter().map(|there| {
@@ -248,15 +254,18 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         let status = &there.status;
         let skip =
             !options.every_key && !options.aggressive && status.keys > 0 && status.expires >= status.keys;
+        let looking = Looking { skip, sampled_max, action: rules.action, breaks };
         async move {
-            let looked = look_at((deployment, &there), selector, cluster, (skip, sampled_max, breaks)).await;
+            let looked = look_at((deployment, &there), selector, cluster, looking).await;
             (there, skip, looked.map_err(SurveyError::from))
         }
     });
     for (there, skip, looked) in at_once(looking.collect()).await {
         missing = missing.difference(&there.primary.slots);
         let Some(looked) = down.unless_down(there.primary, looked)? else { continue };
-        let LookedAt { node, keys, mut row, mut reading } = looked;
+        let LookedAt { node, keys, mut row, mut reading, freed: its_freed, used_memory: its_memory } = looked;
+        freed = freed.zip(its_freed).map(|(sum, its)| sum.plus(its));
+        used_memory = used_memory.zip(its_memory).map(|(sum, its)| sum.saturating_add(its));
         for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == node.node) {
             reading.own_after += *own;
         }
@@ -307,6 +316,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         insecure: options.access.is_insecure(),
         left_out: down.left_out,
         backup: options.backup_order(),
+        measure: Measure { used_memory, ..estimate.measure(options.rules.action) },
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);
@@ -317,6 +327,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         nodes,
         missing,
         estimate,
+        freed,
         users,
         sample,
         rights_unchecked,

@@ -2,12 +2,14 @@
 
 use shared::cluster::guard::{Act, Mode};
 use shared::cluster::{Deployment, Fault, FaultKind};
+use shared::memory::Weights;
 use shared::messages::{Lookups, NodePacing, ReapBatch, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::Delivery;
 
 use crate::at_node::Ready;
 use crate::chunks::{Routes, by_node};
+use crate::freed::Freed;
 use crate::seals::Told;
 
 /// An attempt at a batch.
@@ -28,21 +30,29 @@ pub(crate) struct Acting<'a> {
     pub(crate) beyond: Lookups,
     /// What was saved before, if it was.
     pub(crate) saved: Option<Told>,
+    /// What was measured before.
+    pub(crate) freed: Freed,
     /// Why groups have no outcomes: their slots are moving, or no node serves them.
     pub(crate) undone: Option<Fault>,
 }
 
 impl<'a> Acting<'a> {
-    pub(crate) fn new((batch, delivery): (&'a ReapBatch, Option<&'a Delivery>), mode: Mode) -> Self {
+    /// One candidate in `freed_one_in` is to be measured before.
+    pub(crate) fn new(
+        (batch, delivery): (&'a ReapBatch, Option<&'a Delivery>),
+        mode: Mode,
+        freed_one_in: u64,
+    ) -> Self {
         let outcomes = vec![Vec::new(); batch.groups.len()];
         let (first, pacing, saved, undone) = (None, None, None, None);
-        let (vouched, beyond) = (Vec::new(), Lookups::default());
-        Self { batch, mode, first, outcomes, delivery, pacing, vouched, beyond, saved, undone }
+        let (vouched, beyond, freed) = (Vec::new(), Lookups::default(), Freed::new(freed_one_in));
+        Self { batch, mode, first, outcomes, delivery, pacing, vouched, beyond, saved, freed, undone }
     }
 
     pub(crate) fn done(self) -> Done {
-        let Self { outcomes, pacing, vouched, beyond, saved, undone, .. } = self;
-        Done { outcomes, pacing, vouched, beyond, saved, undone }
+        let Self { batch, outcomes, pacing, vouched, beyond, saved, freed, undone, .. } = self;
+        let freed = Some(freed.told(batch, &outcomes)).filter(|freed| !freed.is_empty()).map(Box::new);
+        Done { outcomes, pacing, vouched, beyond, saved, freed, undone }
     }
 }
 
@@ -79,6 +89,8 @@ pub(crate) struct Done {
     pub(crate) vouched: Vec<Vouched>,
     pub(crate) beyond: Lookups,
     pub(crate) saved: Option<Told>,
+    /// The memory of what was deleted.
+    pub(crate) freed: Option<Box<Weights>>,
     /// See [`Acting::undone`].
     pub(crate) undone: Option<Fault>,
 }

@@ -4,6 +4,7 @@
 mod acting;
 mod at_node;
 mod chunks;
+mod freed;
 mod lawful;
 mod paced;
 mod receipt;

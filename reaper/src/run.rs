@@ -94,13 +94,13 @@ impl Reaper {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
             // The others are recorded in their ledgers.
             Acted::Done(Done { undone: Some(fault), .. }) => Err(fault.into()),
-            Acted::Done(Done { outcomes, pacing, vouched, beyond, saved, .. }) => {
+            Acted::Done(Done { outcomes, pacing, vouched, beyond, saved, freed, .. }) => {
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let too_large = || saving::too_large(&spec, saved.as_ref());
                 let cause = cancel.map(|cancel| cancel.cause).or_else(too_large);
                 let mut receipt = receipt(batch, outcomes, act.idle_ms.is_some(), saved.as_ref(), cause);
                 receipt.lookups += beyond;
-                self.store(&spec, batch, &Receipt { pacing, vouched, ..receipt }).await?;
+                self.store(&spec, batch, &Receipt { pacing, vouched, freed, ..receipt }).await?;
                 self.env.crash.pass(CrashPoint::ReceiptStored).await;
                 Ok(Disposition::Done)
             }
@@ -130,7 +130,7 @@ impl Reaper {
         let mut saving = Saving::wanted(&self.env, spec, batch, mode)?;
         let deployment = self.deployments.get(&batch.alias, spec.db).await?;
         ours::check_topology(spec, &deployment.topology())?;
-        let mut acting = Acting::new((batch, delivery), mode);
+        let mut acting = Acting::new((batch, delivery), mode, spec.measure.freed_one_in);
         let mut routes = route(&deployment, batch);
         if routes.unserved.is_some() {
             deployment.refresh().await?;
@@ -198,6 +198,9 @@ impl Reaper {
             let Some(saved) = saved else { return Ok(Some(0)) };
             self.env.crash.pass(CrashPoint::BackupWritten).await;
             seals = Some(saved);
+        }
+        if acting.freed.measure(&ready, chunks, mode, paced.as_mut()).await?.is_none() {
+            return Ok(Some(0));
         }
         let mut call = Call { ready: &ready, first, mode: asking(mode, fields) };
         let mut known = Instant::now();

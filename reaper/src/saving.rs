@@ -49,7 +49,7 @@ pub(crate) struct Saving<'a> {
 type Candidate<'a> = (usize, &'a Group, usize);
 
 /// Whether `mode` deletes the candidates of `group`.
-fn deletes(mode: Mode, group: &Group) -> bool {
+pub(crate) fn deletes(mode: Mode, group: &Group) -> bool {
     match mode {
         Mode::Act(act) => group.reason == Reason::Inactive || act.stale == Action::Delete,
         Mode::Seal(_) => false,

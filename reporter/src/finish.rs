@@ -43,12 +43,14 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         ..fold.totals.accounting
     };
     let counts = fold.totals.counts;
+    // What is only reported would be freed.
+    let freed = if spec.rules.action.writes() { &fold.freed } else { &fold.statistics.reported };
     let current_metrics = current(fold, around.hit_rates.current());
     let metrics = Metrics {
         hit_rates: around.hit_rates.clone(),
         ttl: learned::ttl(&fold.statistics),
         growth: learned::growth(&around.runs, counts.matching()).filter(|_| coverage.complete),
-        prefixes: learned::prefixes(&fold.statistics, &counts, (accounting.deleted, fold.candidates_sent())),
+        prefixes: learned::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
         redis_health: around.health.clone(),
     };
     let facts = facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics);
@@ -70,6 +72,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         skipped_keys: counts.skipped,
         skipped: learned::skipped(&counts),
         cleaned_keys: accounting.deleted,
+        freed_bytes: learned::freed_bytes(freed),
         stale_ttl_keys: counts.stale,
         inactive_user_caches: fold.totals.inactive_deleted,
         current_metrics,
@@ -88,6 +91,14 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         coverage,
         nodes: nodes(fold, spec),
     })
+}
+
+/// Bytes that all keys take at most: the memory that the servers used before the run, or after it if that is more.
+fn ceiling(spec: &RunSpec, health: &RedisHealth) -> Option<u64> {
+    let before = spec.measure.used_memory?;
+    let mut after = health.nodes.iter().map(|node| node.used_memory_bytes);
+    let after = after.try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?)))?;
+    Some(before.max(after))
 }
 
 fn read_again(fold: &Fold, spec: &RunSpec) -> ReadAgain {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
+use shared::memory::Weights;
 use shared::messages::{
     Cancel, GroupReceipt, ListedBatch, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts,
     ScanStatistics, TaskReport,
@@ -48,6 +49,8 @@ pub struct Fold {
     pub(crate) long_keys: Vec<String>,
     pub(crate) approximate: bool,
     pub(crate) statistics: ScanStatistics,
+    /// The memory of the keys that were deleted.
+    pub(crate) freed: Weights,
     /// How tasks and batches were held back.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
     pub(crate) sources: Sources,
@@ -197,11 +200,24 @@ impl Fold {
         let is_undone = |group: &&GroupReceipt| group.outcomes.iter().any(|outcome| outcome.is_undone());
         self.undone.extend(&receipt.groups.iter().filter(is_undone).map(|group| group.slot).collect());
         self.totals.inactive_deleted += inactive_deleted;
+        self.freed(receipt);
         if let Some(pacing) = &receipt.pacing {
             self.pacing.entry(receipt.node.clone()).or_default().merge(pacing);
         }
         if let Some(cause) = &receipt.cause {
             *self.causes.entry(cause.clone()).or_default() += 1;
+        }
+    }
+
+    fn freed(&mut self, receipt: &Receipt) {
+        if receipt.round > 0 {
+            return;
+        }
+        let is_deleted = |group: &GroupReceipt| group.outcomes.contains(&Outcome::Deleted);
+        match &receipt.freed {
+            Some(freed) => self.freed.merge(freed),
+            None if receipt.groups.iter().any(is_deleted) => self.freed.merge(&Weights::unknown()),
+            None => {}
         }
     }
 
@@ -253,12 +269,6 @@ impl Fold {
     pub(crate) fn own_lookups_after(&self, node: &NodeId) -> Lookups {
         let locks = self.other_lookups.values().filter(|other| other.node == *node);
         Lookups { hits: locks.count() as u64, misses: 0 }
-    }
-
-    /// Candidates that were sent to reapers.
-    pub(crate) fn candidates_sent(&self) -> u64 {
-        let first = self.listed.values().filter(|listed| listed.round == 0);
-        first.fold(0, |sum, listed| sum.saturating_add(listed.batch.keys))
     }
 
     /// The run as it was started.

@@ -1,8 +1,14 @@
 //! What a run learned of the keys beside what it counted: TTLs, prefixes, growth. Pure.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use shared::history::RunLine;
+use shared::limits::{MEMORY_SAMPLES_MIN, PREFIX_DEEP_ONE_IN};
+use shared::memory::{ByteEstimate, Weights};
 use shared::messages::{ScanCounts, ScanStatistics, TTL_BARS_MS};
 use shared::metrics::{Growth, Heaviest, PrefixRow, Prefixes, TtlBucket, TtlDistribution};
+use shared::prefix;
 use shared::result::Skipped;
 use shared::sketch::Heavy;
 
@@ -57,42 +63,88 @@ pub fn skipped(counts: &ScanCounts) -> Skipped {
     }
 }
 
-/// Where the keys are, by the statistics and the counts of a run that handed `sent` candidates to reapers, of which
-/// `deleted` are gone.
+/// Where the keys are, by the statistics and the counts of a run that `freed` so much memory. All keys take no more than
+/// `ceiling` bytes, if that is known.
 #[must_use]
-pub fn prefixes(statistics: &ScanStatistics, counts: &ScanCounts, (deleted, sent): (u64, u64)) -> Prefixes {
-    let list = |heavy: &Heavy, total: u64| heaviest(statistics, heavy, total);
-    let share = |weight: u64| {
-        let part = u128::from(weight) * u128::from(deleted) / u128::from(sent.max(1));
-        u64::try_from(part).unwrap_or(u64::MAX)
-    };
-    let mut freed = list(&statistics.candidate_memory, statistics.candidate_bytes);
-    for row in &mut freed.rows {
-        row.weight = share(row.weight);
-    }
-    (freed.total, freed.error_max) = (share(freed.total), share(freed.error_max));
-    freed.rows.retain(|row| row.weight > 0);
+pub fn prefixes(
+    statistics: &ScanStatistics,
+    counts: &ScanCounts,
+    freed: &Weights,
+    ceiling: Option<u64>,
+) -> Prefixes {
+    let memory = |weights: &Weights, ceiling| by_memory(statistics, weights, ceiling);
     Prefixes {
-        by_keys: list(&statistics.keys, counts.matching()),
-        by_stale: list(&statistics.stale, counts.stale),
-        by_memory: list(&statistics.memory, statistics.bytes),
-        by_freed: freed,
+        by_keys: by_keys(statistics, &statistics.keys, counts.matching(), counts.sampled > 0),
+        by_stale: by_keys(statistics, &statistics.stale, counts.stale, false),
+        by_memory: memory(&statistics.weights, ceiling),
+        by_freed: memory(freed, None),
         dropped_keys: statistics.dropped,
-        sampled_keys: statistics.sampled,
+        sampled_keys: statistics.weights.samples(),
         problem: statistics.refused.clone(),
     }
 }
 
-/// The prefixes that stand out. Those within the error of nothing are left to chance, so they are left out.
-fn heaviest(statistics: &ScanStatistics, heavy: &Heavy, total: u64) -> Heaviest {
-    let error_max = heavy.error_max();
-    let rows = heavy.heaviest(ROWS_MAX).into_iter().filter(|(_, weight)| *weight > error_max);
-    let row = |(prefix, weight): (String, u64)| PrefixRow {
+/// The memory that a run freed, or that one which only reports would free; `None` if it is not known.
+#[must_use]
+pub fn freed_bytes(freed: &Weights) -> Option<ByteEstimate> {
+    let told = freed.all(None);
+    (told.samples > 0 || told.high.is_some()).then_some(told)
+}
+
+fn by_memory(statistics: &ScanStatistics, weights: &Weights, ceiling: Option<u64>) -> Heaviest {
+    let all = weights.all(ceiling);
+    let row = |(prefix, row): (String, ByteEstimate)| PrefixRow {
         sample_key: statistics.examples.get(&prefix).cloned(),
         prefix,
-        weight,
+        weight: row.estimate,
+        low: row.low,
+        high: row.high,
+        samples: row.samples,
     };
-    Heaviest { rows: rows.map(row).collect(), total, error_max }
+    let rows = weights.rows(ceiling).into_iter().take(ROWS_MAX).map(row).collect();
+    Heaviest { rows, total: all.estimate, low: all.low, high: all.high, error_max: None }
+}
+
+/// The prefixes that stand out. Those within the error of nothing are left to chance, so they are left out. The first
+/// prefix of a key is always counted, but those of keys that were not looked at are estimated by `sampled` ones.
+fn by_keys(statistics: &ScanStatistics, heavy: &Heavy, total: u64, sampled: bool) -> Heaviest {
+    let (error_max, spread) = (heavy.error_max(), heavy.spread());
+    let mut groups: BTreeMap<String, PrefixRow> = BTreeMap::new();
+    let mut rows = Vec::new();
+    // Groups before their parts, which have no more.
+    let mut heaviest = heavy.heaviest(usize::MAX);
+    heaviest.sort_by_key(|(prefix, _)| is_part(prefix));
+    for (prefix, weight) in heaviest {
+        let part = is_part(&prefix);
+        let off = if part || sampled { spread } else { 0 };
+        let high = weight.saturating_add(error_max - (spread - off)).min(total);
+        let keys = if part && spread > 0 { weight / PREFIX_DEEP_ONE_IN } else { weight };
+        let mut row = PrefixRow {
+            sample_key: statistics.examples.get(&prefix).cloned(),
+            weight: weight.min(total),
+            low: weight.saturating_sub(off),
+            high: Some(high),
+            samples: keys,
+            prefix,
+        };
+        if let Some(group) = prefix::group(&row.prefix).and_then(|group| groups.get(group)) {
+            row.weight = row.weight.min(group.weight);
+            row.low = row.low.min(group.low);
+            row.high = row.high.min(group.high);
+        } else if !part {
+            groups.insert(row.prefix.clone(), row.clone());
+        }
+        if weight > error_max && row.samples >= MEMORY_SAMPLES_MIN {
+            rows.push(row);
+        }
+    }
+    rows.sort_by_key(|row| (Reverse(row.weight), row.prefix.clone()));
+    rows.truncate(ROWS_MAX);
+    Heaviest { rows, total, low: total, high: Some(total), error_max: Some(error_max) }
+}
+
+fn is_part(prefix: &str) -> bool {
+    prefix::group(prefix).is_some()
 }
 
 /// How the number of matching keys changed since the last of `runs` that was complete, the oldest first.

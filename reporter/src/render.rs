@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use shared::result::{CleanupResult, ReadNode, ReadReplica, Status};
 
+use crate::memory_words::{bounds, bytes};
+use crate::page::is_only_reported;
+
 /// Widest line, in characters.
 const WIDTH: usize = 80;
 
@@ -49,39 +52,37 @@ fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
 }
 
 fn figures(page: &mut String, result: &CleanupResult) {
-    let mut row = |name: &str, value: u64, note: &str| {
-        let _ = writeln!(page, "  {name:<14} {:>15}  {note}", grouped(value));
-    };
     let approximate = if result.scanned_keys_approximate { " (approximate)" } else { "" };
-    row("scanned", result.scanned_keys, &format!("matching keys{approximate}"));
+    row(page, "scanned", result.scanned_keys, &format!("matching keys{approximate}"));
     if result.skipped_keys > 0 {
-        row("skipped", result.skipped_keys, "keys of nodes that have none without TTL");
+        row(page, "skipped", result.skipped_keys, "keys of nodes that have none without TTL");
     }
     let percent = percent(result.stale_ttl_keys, result.scanned_keys);
-    row("stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them"));
+    row(page, "stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them"));
     let inactive = &result.inactive;
     if inactive.searched {
-        row("inactive", inactive.found, "of users who were not active for long");
+        row(page, "inactive", inactive.found, "of users who were not active for long");
         for (name, value, note) in [
             ("near expiry", inactive.near_expiry, "of such users, left to expire soon"),
             ("unknown user", inactive.unknown_user, "kept: nothing tells who uses them"),
         ] {
             if value > 0 {
-                row(name, value, note);
+                row(page, name, value, note);
             }
         }
     }
     for (name, value) in result.accounting.rows() {
         if value > 0 || name == "deleted" {
-            row(name, value, note(name));
+            row(page, name, value, note(name));
         }
     }
+    freed(page, result);
     if result.read_again.redeleted > 0 {
-        row("redeleted", result.read_again.redeleted, "were back after a failover, and deleted again");
+        row(page, "redeleted", result.read_again.redeleted, "were back after a failover, and deleted again");
     }
     let metrics = &result.current_metrics;
     let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!("mean TTL {ttl:.0} s"));
-    row("left", metrics.total_keys, &format!("matching keys after the run{}", prefixed(", ", &ttl)));
+    row(page, "left", metrics.total_keys, &format!("matching keys after the run{}", prefixed(", ", &ttl)));
     let _ = writeln!(page);
     skipped(page, result);
     balance(page, result);
@@ -111,6 +112,17 @@ fn figures(page: &mut String, result: &CleanupResult) {
     if !result.pacing.sentence.is_empty() {
         let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
     }
+}
+
+fn freed(page: &mut String, result: &CleanupResult) {
+    let Some(freed) = result.freed_bytes.filter(|freed| freed.estimate > 0) else { return };
+    let name = if is_only_reported(result) { "would free" } else { "freed" };
+    let bounds = bounds(freed.low, freed.high, bytes).map_or(String::new(), |bounds| format!(", {bounds}"));
+    let _ = writeln!(page, "  {name:<14} {:>15}  of memory{bounds}", bytes(freed.estimate));
+}
+
+fn row(page: &mut String, name: &str, value: u64, note: &str) {
+    let _ = writeln!(page, "  {name:<14} {:>15}  {note}", grouped(value));
 }
 
 /// Who was read in place of a primary, and how far behind that was.

@@ -11,7 +11,7 @@ use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
-use shared::limits::{FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, WEIGHED_AT_ONCE};
+use shared::limits::{FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
 use shared::pace::Pacer;
 use shared::pulse::Pulse;
@@ -31,7 +31,7 @@ use crate::source::Source;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Reached, Taken, Walk, Window};
-use crate::weighing::weigh_some;
+use crate::weighing::{at_once, weigh_some};
 use crate::{batching, fields};
 
 /// The longest pause before a full queue is tried again.
@@ -122,7 +122,7 @@ impl Scanner {
         }
         let pacer = self.env.pacers.enter(spec, &deployment, source.node(), &self.env.telemetry).await;
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
-        let statistics = Statistics::new(task.keys, spec.application.configured_ttl_ms);
+        let statistics = Statistics::new(task.keys, spec.measure.whole, spec.application.configured_ttl_ms);
         let mut reading =
             Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
         // Going on for long would look as though the task were lost: what is not read by then is handed back.
@@ -270,11 +270,12 @@ impl Reading {
             let full = full || work.until.is_some_and(|until| Instant::now() >= until);
             let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
             let done = listings.is_empty() && last.keys.is_empty();
-            let enough = if done { 1 } else { WEIGHED_AT_ONCE };
+            let at_once = at_once(work.pacer.window_keys());
+            let enough = if done { 1 } else { at_once };
             while self.tally.statistics.waiting() >= enough {
                 let turn = self.pulse.turn(work.pacer, work.records, work.delivery).await;
                 let Some(_turn) = turn else { return Ok(false) };
-                self.tally.lookups += weigh_some(&mut self.tally.statistics, conn).await?;
+                self.tally.lookups += weigh_some(&mut self.tally.statistics, at_once, conn).await?;
             }
             if done {
                 return Ok(true);

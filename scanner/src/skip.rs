@@ -3,7 +3,7 @@
 //! looked at when the task is done, not when it was planned, and between two looks at the slots.
 
 use shared::cluster::{Fault, Lister, node};
-use shared::limits::SKIPPED_SAMPLE_KEYS;
+use shared::limits::{MEASURED_AT_ONCE, SKIPPED_SAMPLE_KEYS};
 use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport};
 use shared::pace::Breaks;
 use shared::range::{Scope, SlotListing};
@@ -45,7 +45,8 @@ pub(crate) async fn skip(
     let mut lookups = sampled.lookups;
     while statistics.waiting() > 0 {
         let sent = Instant::now();
-        lookups += weigh_some(&mut statistics, source.conn()).await?;
+        let count = breaks.at_once(usize::try_from(MEASURED_AT_ONCE).unwrap_or(usize::MAX));
+        lookups += weigh_some(&mut statistics, count, source.conn()).await?;
         breaks.rest(sent).await;
     }
     let after = Look::take(source, spec, &task.scope).await?;

@@ -1,23 +1,24 @@
 //! What a task sees of its keys beside what it counts: TTLs, prefixes, and the memory of a sample. Pure.
 
 use shared::cluster::Ttl;
-use shared::cluster::weigh::Weights;
+use shared::cluster::weigh::Weights as Found;
 use shared::key::Key;
-use shared::limits::{PREFIX_BYTES_MAX, PREFIX_SAMPLES_MAX, TASK_SAMPLES};
+use shared::limits::{
+    LATE_SAMPLES, MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT, MEASURED_WHOLE_KEYS,
+    MEMORY_ROWS_OF_TASK, PREFIX_DEEP_ONE_IN, PREFIX_SAMPLES_MAX,
+};
+use shared::memory::{Counts, Rate, Sampler, Strata, Take, Weights};
 use shared::messages::ScanStatistics;
-use shared::printable::{Printable, beginning};
+use shared::prefix::{first, name, prefixes};
 use shared::sketch::{FineCounts, Gather, Heavy};
 
 use crate::select::{Fate, Verdict};
 
 /// The depth to which prefixes are told apart.
-const PREFIX_DEPTH: usize = 2;
+const PREFIX_DEPTH: usize = shared::prefix::DEPTH;
 
 /// Keys of a task up to which longer prefixes are all gathered.
 const DEEP_KEYS_MAX: u64 = 10_000;
-
-/// In larger tasks, one in so many is: to gather all costs as much time as all else that is done with a key.
-const DEEP_ONE_IN: u64 = 8;
 
 /// Keys of a larger node's sample whose memory is asked for, about.
 const SKIPPED_WEIGHED: u64 = 250;
@@ -40,46 +41,68 @@ pub(crate) struct Statistics {
     deep_one_in: u64,
     /// How many keys are left until the next one.
     deep_left: u64,
-    /// One of so many keys is weighed.
-    stride: u64,
-    /// How many keys are left until the next one.
-    left: u64,
+    choice: Choice,
+    /// Keys that were measured, and those of them that are only reported.
+    measured: [Strata; 2],
+    /// Reported keys that were not measured outright.
+    reported: Counts,
     /// The TTL that the application sets, in milliseconds.
     configured_ttl_ms: u64,
+    /// Keys whose idle time may still be asked for.
+    late_left: u64,
     /// Keys to be weighed.
     chosen: Vec<Chosen>,
+}
+
+/// Which keys are weighed.
+enum Choice {
+    /// Of all keys, those that this takes.
+    Of(Sampler),
+    /// Of a sample, one in `stride`; `left` are passed over before the next one. Each stands for `for_keys`.
+    OfSample { stride: u64, left: u64, for_keys: f64 },
+    /// None, because the server refuses to say.
+    None,
 }
 
 /// A key that is to be weighed.
 struct Chosen {
     key: Key,
-    /// How many keys it stands for, if all are weighed.
-    weight: u64,
-    candidate: bool,
+    take: Take,
+    /// Stands for the group that it was taken from.
+    group: u64,
+    reported: bool,
     /// How long ago the last fifth of its life began, in milliseconds, if it has.
     late_for_ms: Option<u64>,
 }
 
 impl Statistics {
-    /// For a task of about `keys` keys.
-    pub(crate) fn new(keys: u64, configured_ttl_ms: u64) -> Self {
-        let deep_one_in = if keys > DEEP_KEYS_MAX { DEEP_ONE_IN } else { 1 };
-        Self::new_with(((keys / TASK_SAMPLES).max(1), deep_one_in), configured_ttl_ms)
+    /// For a task of about `keys` keys, in a run that measures all of them if it is `whole`.
+    pub(crate) fn new(keys: u64, whole: bool, configured_ttl_ms: u64) -> Self {
+        let deep_one_in = if keys > DEEP_KEYS_MAX { PREFIX_DEEP_ONE_IN } else { 1 };
+        let (outright, per_group) = match whole {
+            true => (MEASURED_WHOLE_KEYS, u64::MAX),
+            false => (MEASURED_OUTRIGHT.max(keys / MEASURED_ONE_IN), MEASURED_OF_PREFIX),
+        };
+        let rate = Rate { outright, per_group, one_in: MEASURED_ONE_IN };
+        Self::new_with(Choice::Of(Sampler::new(rate)), deep_one_in, configured_ttl_ms)
     }
 
     /// For a sample of `keys` keys out of `all`.
     pub(crate) fn of_sample(keys: u64, all: u64, configured_ttl_ms: u64) -> Self {
-        let stride = if keys < all { (keys / SKIPPED_WEIGHED).max(1) } else { 1 };
-        let mut statistics = Self::new_with((stride, 1), configured_ttl_ms);
-        if keys < all {
-            // A share of a random sample is within this many parts of all, 19 times out of 20.
-            let error = all / keys.isqrt().max(1);
-            statistics.found.keys = Heavy::off_by(error);
+        if keys >= all {
+            return Self::new(keys, true, configured_ttl_ms);
         }
+        let stride = (keys / SKIPPED_WEIGHED).max(1);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
+        let for_keys = all as f64 * stride as f64 / keys.max(1) as f64;
+        let choice = Choice::OfSample { stride, left: gap(stride), for_keys };
+        let mut statistics = Self::new_with(choice, 1, configured_ttl_ms);
+        // A share of a random sample is within this many parts of all, 19 times out of 20.
+        statistics.found.keys = Heavy::off_by(all / keys.isqrt().max(1));
         statistics
     }
 
-    fn new_with((stride, deep_one_in): (u64, u64), configured_ttl_ms: u64) -> Self {
+    fn new_with(choice: Choice, deep_one_in: u64, configured_ttl_ms: u64) -> Self {
         Self {
             found: ScanStatistics::default(),
             ttls: FineCounts::default(),
@@ -88,9 +111,11 @@ impl Statistics {
             weight: 1,
             deep_one_in,
             deep_left: gap(deep_one_in),
-            stride,
-            left: gap(stride),
+            choice,
+            measured: Default::default(),
+            reported: Counts::default(),
             configured_ttl_ms,
+            late_left: LATE_SAMPLES,
             chosen: Vec::new(),
         }
     }
@@ -110,17 +135,15 @@ impl Statistics {
             self.found.add_to_bars(ms, self.weight);
         }
         self.prefixes(key, ttl == Ttl::Unlimited);
-        if self.left > 0 {
-            self.left -= 1;
-            return;
+        let (take, group) = self.choice.take(key);
+        let reported = matches!(verdict, Verdict::Found(_, Fate::Reported));
+        if reported && take != Some(Take::Outright) {
+            self.reported.count(group);
         }
-        self.left = gap(self.stride);
-        self.chosen.push(Chosen {
-            key: Key::new(key),
-            weight: self.weight,
-            candidate: matches!(verdict, Verdict::Found(_, Fate::Candidate)),
-            late_for_ms: self.late_for(ttl),
-        });
+        let Some(take) = take else { return };
+        let late_for_ms = self.late_for(ttl).filter(|_| self.late_left > 0);
+        self.late_left -= u64::from(late_for_ms.is_some());
+        self.chosen.push(Chosen { key: Key::new(key), take, group, reported, late_for_ms });
     }
 
     fn prefixes(&mut self, key: &[u8], stale: bool) {
@@ -163,10 +186,7 @@ impl Statistics {
     }
 
     /// Takes in what the first of them weigh.
-    pub(crate) fn weighed(&mut self, found: &Weights) {
-        if let Some(refused) = &found.refused {
-            self.found.refused.get_or_insert_with(|| refused.clone());
-        }
+    pub(crate) fn weighed(&mut self, found: &Found) {
         let weighed = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
         for (chosen, weight) in weighed.zip(&found.weights) {
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
@@ -174,28 +194,35 @@ impl Statistics {
                 self.found.late_used += u64::from(idle_s.saturating_mul(1_000) < late_ms);
             }
             let Some(bytes) = weight.bytes else { continue };
-            self.found.sampled += 1;
-            let bytes = bytes.saturating_mul(chosen.weight * self.stride);
-            self.found.bytes += bytes;
-            self.found.candidate_bytes += u64::from(chosen.candidate) * bytes;
-            for prefix in prefixes(chosen.key.as_bytes()).map(name) {
-                self.found.memory.add(&prefix, bytes);
-                if chosen.candidate {
-                    self.found.candidate_memory.add(&prefix, bytes);
-                }
+            let names: Vec<String> = prefixes(chosen.key.as_bytes()).map(name).collect();
+            for strata in self.measured.iter_mut().take(1 + usize::from(chosen.reported)) {
+                strata.add_named(&names, chosen.group, chosen.take, bytes);
+            }
+            for prefix in names {
                 if self.found.examples.len() < PREFIX_SAMPLES_MAX {
                     self.found.examples.entry(prefix).or_insert_with(|| chosen.key.shortened(60));
                 }
             }
         }
+        if let Some(refused) = &found.refused {
+            self.found.refused.get_or_insert_with(|| refused.clone());
+            self.choice = Choice::None;
+            self.chosen.clear();
+        }
     }
 
     /// Forgets everything, for a task that starts anew.
     pub(crate) fn restart(&mut self) {
-        self.found = ScanStatistics::default();
-        (self.ttls, self.stale) = Default::default();
-        self.keys = [Gather::default(), Gather::one_in(self.deep_one_in)];
-        self.chosen.clear();
+        let choice = match &self.choice {
+            Choice::Of(sampler) => Choice::Of(sampler.anew()),
+            Choice::OfSample { stride, for_keys, .. } => {
+                Choice::OfSample { stride: *stride, left: gap(*stride), for_keys: *for_keys }
+            }
+            Choice::None => Choice::None,
+        };
+        let refused = self.found.refused.take();
+        *self = Self::new_with(choice, self.deep_one_in, self.configured_ttl_ms);
+        self.found.refused = refused;
     }
 
     /// What is sent on. `dropped` keys do not count after all.
@@ -208,14 +235,53 @@ impl Statistics {
             }
         }
         found.dropped = dropped;
-        let measures = [&found.keys, &found.stale, &found.memory, &found.candidate_memory];
-        let heavy: std::collections::BTreeSet<String> = measures
-            .into_iter()
-            .flat_map(|measure| measure.heaviest(EXAMPLES_OF))
-            .map(|(name, _)| name)
-            .collect();
+        let [all, reported] = self.measured;
+        (found.weights, found.reported) = self.choice.told(all, reported, &self.reported);
+        let heavy = [&found.keys, &found.stale].into_iter().flat_map(|heavy| heavy.heaviest(EXAMPLES_OF));
+        let heavy = heavy.map(|(name, _)| name);
+        let weights = [&found.weights, &found.reported].into_iter();
+        let weights = weights.flat_map(|weights| weights.rows(None).into_iter().take(EXAMPLES_OF));
+        let heavy: std::collections::BTreeSet<String> = heavy.chain(weights.map(|(name, _)| name)).collect();
         found.examples.retain(|prefix, _| heavy.contains(prefix));
         self.found
+    }
+}
+
+impl Choice {
+    /// Whether `key` is to be weighed, and what stands for its group: its first prefix.
+    fn take(&mut self, key: &[u8]) -> (Option<Take>, u64) {
+        match self {
+            Self::Of(sampler) => {
+                // Most keys begin like the one before.
+                let again = !sampler.last().is_empty() && key.starts_with(sampler.last());
+                let take = if again { sampler.take_again() } else { sampler.take(first(key)) };
+                (take, sampler.last_hash())
+            }
+            Self::OfSample { stride, left, .. } => {
+                let now = *left == 0;
+                *left = if now { gap(*stride) } else { *left - 1 };
+                (now.then_some(Take::Drawn), 0)
+            }
+            Self::None => (None, 0),
+        }
+    }
+
+    /// What is known of the memory of `all` keys and of those that are only `reported`, of which `counts` were not taken
+    /// outright.
+    fn told(&self, all: Strata, reported: Strata, counts: &Counts) -> (Weights, Weights) {
+        match self {
+            Self::Of(sampler) => {
+                #[expect(clippy::cast_precision_loss, reason = "a small number")]
+                let one_in = sampler.one_in() as f64;
+                let reported = reported.finish(counts, one_in, MEMORY_ROWS_OF_TASK);
+                (sampler.told(all, MEMORY_ROWS_OF_TASK), reported)
+            }
+            Self::OfSample { for_keys, .. } => {
+                let told = |strata: Strata| strata.finish(&Counts::none(), *for_keys, MEMORY_ROWS_OF_TASK);
+                (told(all), told(reported))
+            }
+            Self::None => (Weights::unknown(), Weights::unknown()),
+        }
     }
 }
 
@@ -224,76 +290,77 @@ fn gap(stride: u64) -> u64 {
     fastrand::u64(..2 * stride - 1)
 }
 
-/// The beginnings of `key` up to its first and its second colon, as far as it has them.
-fn prefixes(key: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = key.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at + 1);
-    ends.take(PREFIX_DEPTH).map(|end| &key[..end])
-}
-
-/// A prefix as text. What a screen does not show is escaped, and one that is too long is cut.
-fn name(prefix: &[u8]) -> String {
-    let cut = beginning(prefix, PREFIX_BYTES_MAX);
-    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'\\';
-    if let (true, Ok(text)) = (cut.len() == prefix.len() && cut.iter().all(plain), str::from_utf8(cut)) {
-        return text.to_owned();
-    }
-    let more = if cut.len() < prefix.len() { "…" } else { "" };
-    format!("{}{more}", Printable(cut))
-}
-
 #[cfg(test)]
 mod tests {
     use shared::cluster::weigh::Weight;
+    use shared::memory::ByteEstimate;
     use shared::messages::Reason;
 
     use super::*;
     use crate::select::Stays;
 
-    #[test]
-    fn prefixes_end_with_the_first_two_colons() {
-        let check = |key: &[u8], expected: &[&str]| {
-            let found: Vec<String> = prefixes(key).map(name).collect();
-            assert_eq!(found, expected);
-        };
-        check(b"", &[]);
-        check(b"plain", &[]);
-        check(b"a:1", &["a:"]);
-        check(b"a:b:c:d", &["a:", "a:b:"]);
-        check(b"::x", &[":", "::"]);
-        check(b"\xff\n:1", &["\\xff\\n:"]);
-        check("сессия:1".as_bytes(), &["сессия:"]);
-        let long = [vec![b'x'; 500], b":1".to_vec()].concat();
-        let found: Vec<String> = prefixes(&long).map(name).collect();
-        assert_eq!(found, [format!("{}…", "x".repeat(PREFIX_BYTES_MAX))]);
-    }
-
-    #[test]
-    fn a_sample_stands_for_all_keys() {
-        // Two of a hundred samples are farther off than the bounds here.
+    /// What a task of `keys` keys tells, all of 100 bytes and every fourth of them reported.
+    fn told(keys: u64, whole: bool) -> (usize, ScanStatistics) {
         fastrand::seed(7);
-        let mut statistics = Statistics::new(10 * TASK_SAMPLES, 900_000);
-        for n in 0..10 * TASK_SAMPLES {
+        let mut statistics = Statistics::new(keys, whole, 900_000);
+        for n in 0..keys {
             let ttl = if n % 4 == 0 { Ttl::Unlimited } else { Ttl::Left(60_000) };
-            let stale = Verdict::Found(Reason::Stale, Fate::Candidate);
+            let stale = Verdict::Found(Reason::Stale, Fate::Reported);
             let verdict = if n % 4 == 0 { stale } else { Verdict::Stays(Stays::Normal) };
             statistics.seen(format!("a:{n}").as_bytes(), ttl, verdict);
         }
-        let near = |n: u64, right: u64| (right * 4 / 5..=right * 6 / 5).contains(&n);
-        assert!(near(statistics.waiting() as u64, TASK_SAMPLES));
+        let waited = statistics.waiting();
         // In the last fifth of 900 s for 120 s: used 10 s ago, which is within it.
         let weights: Vec<Weight> = statistics
             .to_weigh(usize::MAX)
             .iter()
             .map(|(_, idle)| Weight { bytes: Some(100), idle_s: idle.then_some(10) })
             .collect();
-        statistics.weighed(&Weights { weights, ..Weights::default() });
-        let found = statistics.finish(3);
-        assert!(near(found.memory.total(), 100 * 10 * TASK_SAMPLES), "{}", found.memory.total());
-        assert!(near(found.candidate_memory.total(), 25 * 10 * TASK_SAMPLES));
-        assert!(near(found.late, TASK_SAMPLES * 3 / 4));
-        assert_eq!(found.late, found.late_used);
-        assert_eq!((found.keys.total(), found.dropped), (10 * TASK_SAMPLES, 3));
-        assert_eq!(found.ttls.count(), 10 * TASK_SAMPLES * 3 / 4);
+        statistics.weighed(&Found { weights, ..Found::default() });
+        (waited, statistics.finish(3))
+    }
+
+    #[test]
+    fn a_sample_stands_for_all_keys() {
+        let keys = 20_000;
+        let (waited, found) = told(keys, false);
+        // The first ones, and one in fifty of the others.
+        assert!((500..700).contains(&waited), "{waited} keys are weighed");
+        let rows = found.weights.rows(None);
+        let [(name, row)] = rows.as_slice() else { panic!("{rows:?}") };
+        // All that were seen are alike. A few others may be tiny.
+        assert_eq!((name.as_str(), row.estimate), ("a:", 100 * keys));
+        assert!((98 * keys..100 * keys).contains(&row.low), "{row:?}");
+        assert_eq!((row.high, row.samples), (None, waited as u64));
+        assert_eq!(found.reported.all(None).estimate, 25 * keys);
+        assert_eq!((found.late, found.late_used), (LATE_SAMPLES, LATE_SAMPLES));
+        assert_eq!((found.keys.total(), found.dropped), (keys, 3));
+        assert_eq!(found.ttls.count(), keys * 3 / 4);
         assert_eq!(found.examples.keys().collect::<Vec<_>>(), ["a:"]);
+    }
+
+    #[test]
+    fn all_keys_of_a_small_run_are_weighed() {
+        let (waited, found) = told(3_000, true);
+        assert_eq!(waited, 3_000);
+        let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
+        assert_eq!(found.weights.all(None), exact(300_000, 3_000));
+        assert_eq!(found.weights.rows(None), [("a:".to_owned(), exact(300_000, 3_000))]);
+        assert_eq!(found.reported.all(None), exact(75_000, 750));
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_asked_no_more() {
+        let mut statistics = Statistics::new(100, true, 0);
+        let seen = |statistics: &mut Statistics| {
+            statistics.seen(b"a:1", Ttl::Unlimited, Verdict::Stays(Stays::Normal));
+        };
+        seen(&mut statistics);
+        let refused = Some("no rights".to_owned());
+        statistics.weighed(&Found { weights: vec![Weight::default()], refused, ..Found::default() });
+        seen(&mut statistics);
+        assert_eq!(statistics.waiting(), 0);
+        let found = statistics.finish(0);
+        assert_eq!((found.refused.as_deref(), found.weights), (Some("no rights"), Weights::unknown()));
     }
 }

@@ -236,7 +236,7 @@ mod tests {
     fn counts_by_slot_and_drops_what_moved() {
         let rules = rules();
         let selector = Selector::new(&rules, None);
-        let mut tally = Tally::new(Statistics::new(0, 0));
+        let mut tally = Tally::new(Statistics::new(0, false, 0));
         let answers = Answers::of([(0, vec!["a1", "ap", "keysweep:lock:a", "a2", "b", "a1"])]);
         let places = answers.pages().next().unwrap().keys.to_vec();
         let listed = |(place, slot)| Listed { slot, place };
@@ -258,7 +258,7 @@ mod tests {
     fn some_keys_that_are_too_long_are_told_of_slots_that_count() {
         let rules = rules();
         let selector = Selector::new(&rules, None);
-        let mut tally = Tally::new(Statistics::new(0, 0));
+        let mut tally = Tally::new(Statistics::new(0, false, 0));
         let long = format!("a{}", "x".repeat(KEY_BYTES_MAX));
         for slot in 0..DETAILS_MAX as u16 + 2 {
             let answers = Answers::of([(0, vec![long.as_str()])]);
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn what_starts_anew_forgets_all_but_the_lookups() {
         let lookups = Lookups { hits: 3, misses: 1 };
-        let mut tally = Tally { lookups, candidate_bytes: 9, ..Tally::new(Statistics::new(0, 0)) };
+        let mut tally = Tally { lookups, candidate_bytes: 9, ..Tally::new(Statistics::new(0, false, 0)) };
         tally.long_keys.push((7, "a".to_owned()));
         tally.slots.of(7).counts.listed = 2;
         tally.restart();

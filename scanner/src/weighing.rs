@@ -2,14 +2,24 @@
 
 use shared::cluster::weigh::weigh;
 use shared::cluster::{Conn, Fault};
-use shared::limits::WEIGHED_AT_ONCE;
+use shared::limits::MEASURED_AT_ONCE;
 use shared::messages::Lookups;
 
 use crate::statistics::Statistics;
 
-/// Weighs some of the keys that wait for it, in one write; the look-ups that it took.
-pub(crate) async fn weigh_some(statistics: &mut Statistics, conn: &Conn) -> Result<Lookups, Fault> {
-    let found = weigh(conn, &statistics.to_weigh(WEIGHED_AT_ONCE)).await?;
+/// How many keys are weighed in one write, where a write may ask for `window_keys` keys.
+pub(crate) fn at_once(window_keys: Option<u64>) -> usize {
+    let keys = window_keys.unwrap_or(MEASURED_AT_ONCE).clamp(1, MEASURED_AT_ONCE);
+    usize::try_from(keys).unwrap_or(usize::MAX)
+}
+
+/// Weighs `count` of the keys that wait for it, in one write; the look-ups that it took.
+pub(crate) async fn weigh_some(
+    statistics: &mut Statistics,
+    count: usize,
+    conn: &Conn,
+) -> Result<Lookups, Fault> {
+    let found = weigh(conn, &statistics.to_weigh(count)).await?;
     statistics.weighed(&found);
     Ok(found.lookups)
 }

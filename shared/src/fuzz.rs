@@ -17,6 +17,7 @@ use crate::identity::Template;
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
 use crate::limits::REASON_BYTES_MAX;
+use crate::memory::{Rate, Sampler, Strata, Weights};
 use crate::messages::{
     Action, ActivityRule, Cancel, CancelKind, Covered, Group, GroupReceipt, InactiveRule, ListedBatch, Loss,
     NodePacing, ReadSource, ReapBatch, Reason, Receipt, Rest, RestReason, Rules, ScanStatistics, ScanTask,
@@ -77,6 +78,7 @@ fn report() -> TaskReport {
         statistics.keys.add(&format!("permissions:{n}:"), n + 1);
         statistics.examples.insert(format!("p{n}"), "key".to_owned());
     }
+    (statistics.weights, statistics.reported) = (weights(), weights());
     let mut pacing = NodePacing { share_min: Some(0.5), before_us: Some(90), ..NodePacing::default() };
     pacing.probes_us.add(120.0, 7);
     let [slots, cursors] = scopes();
@@ -97,6 +99,19 @@ fn report() -> TaskReport {
     }
 }
 
+/// What is known of the memory of some keys.
+fn weights() -> Weights {
+    let rate = Rate { outright: 20, per_group: 9, one_in: 2 };
+    let (mut sampler, mut strata) = (Sampler::new(rate), Strata::default());
+    for n in 0..90_u64 {
+        let names = [format!("p{}:", n % 5), format!("p{}:{}:", n % 5, n % 7)];
+        if let Some(take) = sampler.take(names[0].as_bytes()) {
+            strata.add_named(&names, sampler.last_hash(), take, n * n);
+        }
+    }
+    sampler.told(strata, 20)
+}
+
 fn receipt() -> Receipt {
     let outcomes = vec![Outcome::Deleted, Outcome::Spared, Outcome::Vanished];
     Receipt {
@@ -109,6 +124,7 @@ fn receipt() -> Receipt {
         pacing: Some(Box::default()),
         round: 1,
         vouched: vec![Vouched { node: NodeId::new("n"), history: "h".to_owned(), slots: SlotSet::all() }],
+        freed: Some(Box::new(weights())),
     }
 }
 
@@ -162,6 +178,7 @@ fn fuzz_records() {
         let mut counts = report.counts;
         counts += report.counts;
         let _ = (counts.matching(), counts.passed(), sum.keys.heaviest(10), sum.keys.error_max());
+        let _ = (sum.weights.rows(Some(7)), sum.weights.all(None), sum.reported.rows(None));
         let _ = [0.0, 0.5, 0.99, 1.0].map(|q| sum.ttls.quantile(q));
         let mut pacing = NodePacing::default();
         pacing.merge(&report.pacing);

@@ -1,12 +1,14 @@
 //! Every limit that is no setting: its name, its unit and why it has this size.
 
 mod foreign;
+mod memory;
 mod notices;
 mod server;
 
 use std::time::Duration;
 
 pub use foreign::*;
+pub use memory::*;
 pub use notices::*;
 pub use server::*;
 
@@ -214,15 +216,12 @@ pub const FILE_ENTRIES_MAX: usize = 10_000;
 /// Lines of that file that may be out of date before it is written anew.
 pub const FILE_LINES_SPARE: u64 = 200;
 
-/// Keys of a scan task whose memory is asked for, about.
-pub const TASK_SAMPLES: u64 = 200;
+/// Keys of a scan task near the end of their life whose idle time is asked for, at most.
+pub const LATE_SAMPLES: u64 = 200;
 
 /// Matching keys of a skipped node that are looked at all the same: a share of them is off by 3.1 points at most, 19
 /// times out of 20.
 pub const SKIPPED_SAMPLE_KEYS: u64 = 1_000;
-
-/// Keys that are weighed in one write.
-pub const WEIGHED_AT_ONCE: usize = 50;
 
 /// Bytes of a prefix that are told; what is beyond is cut.
 pub const PREFIX_BYTES_MAX: usize = 120;

@@ -129,8 +129,8 @@ pub struct Growth {
     pub percent: Option<f64>,
 }
 
-/// The heaviest beginnings of keys: up to the first and the second colon. Found with bounded memory, so each
-/// figure is off by at most the bound beside it.
+/// The heaviest beginnings of keys: up to the first and the second colon. Each figure has bounds, because it is found with
+/// bounded memory, or by a sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Prefixes {
@@ -138,9 +138,9 @@ pub struct Prefixes {
     pub by_keys: Heaviest,
     /// By keys without TTL.
     pub by_stale: Heaviest,
-    /// By bytes of memory, estimated from a sample.
+    /// By bytes of memory.
     pub by_memory: Heaviest,
-    /// By bytes that the run freed, estimated from the same sample.
+    /// By bytes that the run freed; in one that only reports, that it would free.
     pub by_freed: Heaviest,
     /// Keys that are in the lists and were counted once more, because their slots were read again.
     pub dropped_keys: u64,
@@ -158,9 +158,13 @@ pub struct Heaviest {
     pub rows: Vec<PrefixRow>,
     /// Of all keys together. Each key counts for its first and its second prefix, but once here.
     pub total: u64,
-    /// By how much each row may be too low. A prefix that is missing weighs no more than twice this, or than the last
-    /// of many rows and this.
-    pub error_max: u64,
+    /// That is at least so much.
+    pub low: u64,
+    /// And at most so much; null if that is not known.
+    pub high: Option<u64>,
+    /// Of keys: by how much each row may be too low. A prefix that is missing weighs no more than twice this, or than the
+    /// last of many rows and this. Null of memory, where each row has bounds of its own.
+    pub error_max: Option<u64>,
 }
 
 /// One prefix.
@@ -169,8 +173,17 @@ pub struct Heaviest {
 pub struct PrefixRow {
     /// The prefix with its last colon; what a screen does not show is escaped.
     pub prefix: String,
-    /// Keys or bytes.
+    /// Keys or bytes, by the best estimate.
     pub weight: u64,
+    /// It is at least so much.
+    #[serde(default)]
+    pub low: u64,
+    /// And at most so much; null if that is not known. No prefix has more than the shorter one that it begins with.
+    #[serde(default)]
+    pub high: Option<u64>,
+    /// Keys that were counted, or measured. Rows that rest on fewer than ten are left out.
+    #[serde(default)]
+    pub samples: u64,
     /// A key that begins so.
     pub sample_key: Option<String>,
 }

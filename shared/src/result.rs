@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
+use crate::memory::ByteEstimate;
 use crate::messages::{Attempt, Way};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 
@@ -78,6 +79,10 @@ pub struct CleanupResult {
     pub skipped: Skipped,
     /// Keys deleted.
     pub cleaned_keys: u64,
+    /// Memory that was freed by that; in a run that only reports, that deleting what it found would free. Null if it is
+    /// not known. MEMORY USAGE is asked, which looks at five members of a large value.
+    #[serde(default)]
+    pub freed_bytes: Option<ByteEstimate>,
     /// Keys without TTL found.
     #[serde(rename = "staleTTLKeys")]
     pub stale_ttl_keys: u64,

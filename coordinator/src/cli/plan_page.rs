@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use reporter::{cell, grouped, slots, tidy, wrap};
+use reporter::{cell, grouped, memory, slots, tidy, wrap};
 use serde_json::{Value, json};
 use shared::messages::{Action, ActivityRule};
 
@@ -109,6 +109,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     if estimate.matching_keys > 0 {
         let _ = writeln!(page, "  {}", wrap(&verdict(survey, options), 2));
     }
+    if let Some(freed) = survey.freed.as_ref().filter(|freed| freed.estimate > 0) {
+        let verb = if options.rules.action.writes() { "That" } else { "Deleting them" };
+        let _ = writeln!(page, "  {}", wrap(&format!("{verb} would free {} of memory", memory(freed)), 2));
+    }
     if let Some(order) = survey.spec.backup.as_ref().filter(|_| !question::nothing_to_do(survey)) {
         let saved = format!("Each of them would be saved in {} before it is deleted", order.place);
         let _ = writeln!(page, "  {}", wrap(&saved, 2));
@@ -187,6 +191,7 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "scriptsRefused": survey.spec.scripts_refused,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),
+        "freedBytes": survey.freed,
         "percent": estimate.percent(),
         "maxDeletePercent": options.max_delete_percent,
         "latencyBudgetMs": options.pace.latency_budget_ms,

@@ -1,6 +1,6 @@
 //! What a run asks before it changes anything: what will happen to how many keys, and where. Pure.
 
-use reporter::grouped;
+use reporter::{bytes, grouped};
 use shared::config::duration;
 use shared::messages::Action;
 use std::time::Duration;
@@ -8,12 +8,15 @@ use std::time::Duration;
 use crate::options::Options;
 use crate::survey::Survey;
 
-/// The question, without `[y/N]`: `Delete about 12,171 keys on 127.0.0.1:7002?`
+/// The question, without `[y/N]`: `Delete about 12,171 keys (1.2 GiB) on 127.0.0.1:7002?`
 #[must_use]
 pub fn question(survey: &Survey, options: &Options) -> String {
     let (estimate, exact) = (&survey.estimate, is_counted(survey));
     let what = match options.rules.action {
-        Action::Delete => format!("Delete {}", keys(estimate.deletions(options.rules.action), exact)),
+        Action::Delete => {
+            let keys = keys(estimate.deletions(options.rules.action), exact);
+            format!("Delete {keys}{}", memory(survey, exact))
+        }
         Action::Expire { ttl_ms, .. } => {
             let ttl = duration::show(Duration::from_millis(ttl_ms));
             let given = format!("Give {} a TTL of {ttl}", keys(estimate.stale_candidates(), exact));
@@ -48,6 +51,16 @@ fn keys(count: u64, exact: bool) -> String {
         (0, false) => "what a full look finds (the sample has none)".to_owned(),
         (1, _) => format!("{about}1 key"),
         _ => format!("{about}{} keys", grouped(count)),
+    }
+}
+
+/// ` (1.2 GiB)`: the memory that is freed, where the number of keys is `exact` or said to be about right; empty if that
+/// is not known.
+fn memory(survey: &Survey, exact: bool) -> String {
+    match survey.freed.filter(|freed| freed.estimate > 0) {
+        Some(freed) if exact && !freed.is_exact() => format!(" (about {})", bytes(freed.estimate)),
+        Some(freed) => format!(" ({})", bytes(freed.estimate)),
+        None => String::new(),
     }
 }
 

@@ -52,6 +52,7 @@ impl Driver<'_> {
                 pacing: None,
                 round,
                 vouched: Vec::new(),
+                freed: None,
             };
             self.records.create_receipt(&receipt).await?;
         }

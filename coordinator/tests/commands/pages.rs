@@ -12,6 +12,7 @@ use scanner::names::Names;
 use shared::cluster::Access;
 use shared::cluster::health::Look;
 use shared::ids::{NodeId, RunId};
+use shared::memory::ByteEstimate;
 use shared::messages::{Action, Attempt, Rules, RunSpec, Way};
 use shared::metrics::{InactiveCaches, Metrics};
 use shared::result::{
@@ -70,6 +71,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         scanned_keys: sum(|row| row.scanned_keys),
         scanned_keys_approximate: false,
         skipped_keys: 0,
+        freed_bytes: None,
         cleaned_keys: deleted,
         stale_ttl_keys: deleted + 3,
         inactive_user_caches: 0,
@@ -177,6 +179,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         .sample(&Look::default(), None, 0),
         tasks: Vec::new(),
         estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),
+        freed: Some(ByteEstimate { estimate: keys * 30, low: keys * 29, high: None, samples: 1_000 }),
         nodes,
         missing,
         users: None,

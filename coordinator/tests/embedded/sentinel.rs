@@ -96,15 +96,15 @@ async fn failed_over(topic: Topic, lossy: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_replica_has_stays_done() {
-    failed_over(Topic::Batches, false).await;
+    Box::pin(failed_over(Topic::Batches, false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_replica_does_not_have_is_found_by_the_next_run() {
-    failed_over(Topic::Batches, true).await;
+    Box::pin(failed_over(Topic::Batches, true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_read_is_not_taken_for_read() {
-    failed_over(Topic::Tasks, false).await;
+    Box::pin(failed_over(Topic::Tasks, false)).await;
 }

@@ -45,7 +45,8 @@ async fn ask_once(
         for chunk in indices.chunks(1_000) {
             let mut batch = Batch::new();
             for index in chunk {
-                batch.add(&[command.as_bytes(), &keys[*index]]);
+                let words = command.split(' ').map(str::as_bytes).chain([keys[*index].as_slice()]);
+                batch.add(&words.collect::<Vec<_>>());
             }
             for (index, reply) in chunk.iter().zip(conn.batch(batch).await.unwrap()) {
                 match (&reply, conn.fault(&reply)) {

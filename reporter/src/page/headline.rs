@@ -4,6 +4,7 @@ use shared::result::{CleanupResult, Status};
 
 use super::words::{self, counted, percent, share_text, span};
 use crate::grouped;
+use crate::memory_words::{bounds, bytes};
 
 /// How a run ended.
 pub(super) struct Standing {
@@ -138,6 +139,7 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
         ),
         acted(result),
     ];
+    tiles.extend(freed(result));
     if result.inactive.searched {
         let keys = grouped(result.inactive_user_caches);
         tiles.push(Tile::new("Of inactive users", keys, "deleted, although they had a TTL"));
@@ -168,6 +170,22 @@ fn acted(result: &CleanupResult) -> Tile {
             Tile::new("Deleted", grouped(accounts.deleted), format!("of {of}"))
         }
     }
+}
+
+/// Whether nothing was to be changed, so that what is said of memory is what could be freed.
+pub(crate) fn is_only_reported(result: &CleanupResult) -> bool {
+    result.dry_run || result.action == "report"
+}
+
+/// The memory that was freed, if it is known and there was anything to free.
+fn freed(result: &CleanupResult) -> Option<Tile> {
+    let freed = result.freed_bytes.filter(|freed| freed.estimate > 0)?;
+    let label = if is_only_reported(result) { "Would be freed" } else { "Freed" };
+    let note = match bounds(freed.low, freed.high, bytes) {
+        None => "of memory".to_owned(),
+        Some(bounds) => format!("of memory, {bounds}"),
+    };
+    Some(Tile::new(label, bytes(freed.estimate), note))
 }
 
 fn hit_rate(result: &CleanupResult) -> Tile {

@@ -6,9 +6,11 @@ use shared::metrics::{Heaviest, InactiveCaches, TtlDistribution};
 use shared::result::{CleanupResult, Status};
 
 use super::chart::{self, Size};
+use super::headline::is_only_reported;
 use super::table::{Kind, Table};
-use super::words::{NONE, bytes, counted, percent, share_text, shortened, span};
+use super::words::{NONE, counted, percent, share_text, shortened, span};
 use crate::grouped;
+use crate::memory_words::{bounds, bytes};
 use crate::render::note;
 
 /// Most letters of a name that are shown: a key may have millions.
@@ -149,41 +151,62 @@ pub(super) struct Ranked<'a> {
 }
 
 impl<'a> Prefixes<'a> {
-    pub(super) fn of(prefixes: &'a shared::metrics::Prefixes) -> Self {
+    pub(super) fn of(result: &'a CleanupResult) -> Self {
+        let prefixes = &result.metrics.prefixes;
         let keys: Unit = |n| counted(n, "key", "keys");
+        let freed = if is_only_reported(result) {
+            "By memory that would be freed"
+        } else {
+            "By memory that was freed"
+        };
         let measures: [(&'static str, &Heaviest, Unit); 4] = [
             ("By keys", &prefixes.by_keys, keys),
             ("By keys without TTL", &prefixes.by_stale, keys),
             ("By memory", &prefixes.by_memory, bytes),
-            ("By memory that was freed", &prefixes.by_freed, bytes),
+            (freed, &prefixes.by_freed, bytes),
         ];
         let rankings = measures.into_iter().filter(|(_, heaviest, _)| !heaviest.rows.is_empty());
         let memory = match (&prefixes.problem, prefixes.sampled_keys) {
             (Some(problem), _) => Some(format!("Memory is not known: {problem}")),
             (None, 0) => None,
-            (None, keys) => {
-                Some(format!("Memory is estimated from a sample of {}.", counted(keys, "key", "keys")))
-            }
+            (None, keys) => Some(rests_on(keys, prefixes.by_memory.high == Some(prefixes.by_memory.low))),
         };
         Self { rankings: rankings.map(|(title, rows, unit)| ranking(title, rows, unit)).collect(), memory }
     }
 }
 
+/// What figures of memory rest on: `keys` measured keys, which are all there are if the figures are `exact`.
+fn rests_on(keys: u64, exact: bool) -> String {
+    let keys = counted(keys, "key", "keys");
+    let asked = "MEMORY USAGE looks at five members of a value with many";
+    if exact {
+        return format!("The memory of all {keys} was asked for. {asked}.");
+    }
+    format!(
+        "The memory of {keys} was asked for, and the rest estimated from them. {asked}. How much a prefix takes at most is \
+         only known if each of its keys was asked for, or if the servers use little more memory."
+    )
+}
+
 fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit) -> Ranking<'a> {
-    let exact = match heaviest.error_max {
-        0 => String::new(),
-        error => format!("; each may be too low by {} at most", unit(error)),
+    let told = |weight: u64, low: u64, high: Option<u64>| {
+        // Results of earlier versions have no bounds of rows.
+        let bounds = if low == 0 && high.is_none() { None } else { bounds(low, high, unit) };
+        match bounds {
+            None => unit(weight),
+            Some(bounds) => format!("{}, {bounds}", unit(weight)),
+        }
     };
     let row = |row: &'a shared::metrics::PrefixRow| Ranked {
         prefix: shortened(&row.prefix, NAME_MAX),
         sample: row.sample_key.as_deref().map(|key| shortened(key, NAME_MAX)),
-        weight: unit(row.weight),
+        weight: told(row.weight, row.low, row.high),
         share: share_text(row.weight, heaviest.total),
         bar: chart::bar(row.weight, heaviest.total),
     };
     Ranking {
         title,
-        note: format!("of {} in all{exact}", unit(heaviest.total)),
+        note: format!("of {} in all", told(heaviest.total, heaviest.low, heaviest.high)),
         rows: heaviest.rows.iter().map(row).collect(),
     }
 }

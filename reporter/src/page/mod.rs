@@ -16,6 +16,7 @@ mod words;
 use askama::Template;
 use shared::result::CleanupResult;
 
+pub(crate) use headline::is_only_reported;
 use view::View;
 
 /// How the page looks.

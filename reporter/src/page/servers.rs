@@ -6,7 +6,8 @@ use shared::metrics::{NodeHealth, RedisHealth};
 use shared::result::{CleanupResult, NodeRow};
 
 use super::table::{Kind, Table, rows_in_the_open};
-use super::words::{NONE, bytes, percent, share_text};
+use super::words::{NONE, percent, share_text};
+use crate::memory_words::bytes;
 use crate::{grouped, slots};
 
 /// What was read.

@@ -63,7 +63,7 @@ impl<'a> View<'a> {
             accounts: Accounts::of(result),
             hits: Hits::of(&result.metrics.hit_rates),
             ttl: Ttl::of(result),
-            prefixes: Prefixes::of(&result.metrics.prefixes),
+            prefixes: Prefixes::of(result),
             inactive: Inactive::of(result),
             covered: Covered::of(result),
             nodes: servers::nodes(&result.nodes),

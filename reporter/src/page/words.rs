@@ -87,18 +87,6 @@ pub(super) fn span_ms(ms: u64) -> String {
     span(lossy(ms) / 1_000.0)
 }
 
-/// Bytes of memory: `1.5 MiB`.
-pub(super) fn bytes(n: u64) -> String {
-    let (mut value, mut unit) = (lossy(n), "B");
-    for next in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
-        if value < 1_023.95 {
-            break;
-        }
-        (value, unit) = (value / 1_024.0, next);
-    }
-    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
-}
-
 /// A moment: `24 Nov 2026, 06:00 UTC`. A text that is no time stays as it is.
 pub(super) fn moment(text: &str) -> String {
     match text.parse::<Timestamp>() {
@@ -197,7 +185,7 @@ mod tests {
     fn numbers_fit_narrow_places() {
         let shown = [0, 9_999, 12_345, 999_949, 999_999, 4_500_000, u64::MAX].map(compact);
         assert_eq!(shown, ["0", "9,999", "12.3k", "999.9k", "1.0M", "4.5M", "18.4E"]);
-        assert_eq!([0, 1_023, 1_536, u64::MAX].map(bytes), ["0 B", "1023 B", "1.5 KiB", "16.0 EiB"]);
+        assert_eq!([0, 1_023, 1_536, u64::MAX].map(crate::bytes), ["0 B", "1023 B", "1.5 KiB", "16.0 EiB"]);
     }
 
     #[test]

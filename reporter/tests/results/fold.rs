@@ -86,6 +86,7 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     Receipt {
         round: 0,
         vouched: Vec::new(),
+        freed: None,
         run,
         batch,
         node: NodeId::new("n"),

@@ -2,6 +2,7 @@
 
 use reporter::{Around, Fold, finish};
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use shared::memory::{Counts, Strata, Take, Weights};
 use shared::messages::{
     Covered, GroupReceipt, Guards, ListedBatch, Pace, ReadFrom, ReadSource, Reason, Receipt, Rules, RunSpec,
     ScanTask, TaskReport,
@@ -30,6 +31,20 @@ fn spec(run: RunId) -> RunSpec {
     }
 }
 
+/// What is known of the memory of some keys.
+fn weights() -> Weights {
+    let mut strata = Strata::default();
+    for n in 0..90_u64 {
+        strata.add_named(
+            &[format!("p{}:", n % 5), format!("p{}:{n}:", n % 5)],
+            n % 5,
+            Take::Outright,
+            1 << (n % 60),
+        );
+    }
+    strata.finish(&Counts::default(), 2.0, 20)
+}
+
 /// Everything that a result is made of; which part each seed is, its first byte says.
 fn seeds() -> Vec<Vec<u8>> {
     let (run, batch) = (RunId::new(), BatchId::new());
@@ -55,8 +70,7 @@ fn seeds() -> Vec<Vec<u8>> {
     report.counts.ttl_sum_ms = 9_000;
     report.statistics.ttls.add(500.0, 97);
     report.statistics.keys.add("permissions:", 100);
-    report.statistics.memory.add("permissions:", 9_000);
-    (report.statistics.sampled, report.statistics.bytes) = (10, 900);
+    (report.statistics.weights, report.statistics.reported) = (weights(), weights());
     report.pacing.probes_us.add(90.0, 20);
     (report.pacing.share_min, report.pacing.before_us) = (Some(0.3), Some(80));
     let receipt = Receipt {
@@ -69,6 +83,7 @@ fn seeds() -> Vec<Vec<u8>> {
         pacing: None,
         round: 0,
         vouched: Vec::new(),
+        freed: Some(Box::new(weights())),
     };
     let part = |kind: u8, bytes: Result<Vec<u8>, wire::WireError>| [vec![kind], bytes.unwrap()].concat();
     vec![

@@ -22,7 +22,7 @@ pub use receipt::{GroupReceipt, Receipt, Vouched};
 pub use source::ReadSource;
 pub use spec::{
     Action, ActivityRule, Application, Attempt, BackupOrder, Guards, HitRateSource, InactiveRule, LeftOut,
-    Pace, PlannedNode, ReadFrom, Rules, RunSpec, Way,
+    Measure, Pace, PlannedNode, ReadFrom, Rules, RunSpec, Way,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};

@@ -1,6 +1,6 @@
 //! Orders without anything special: what demonstrations and tests begin with, to change what they are about.
 
-use super::{Action, Application, Attempt, Guards, Pace, ReadFrom, Rules, RunSpec};
+use super::{Action, Application, Attempt, Guards, Measure, Pace, ReadFrom, Rules, RunSpec};
 use crate::glob::{Pattern, PatternError};
 use crate::ids::{Alias, RunId};
 
@@ -52,6 +52,7 @@ impl RunSpec {
             left_out: Vec::new(),
             scripts_refused: None,
             backup: None,
+            measure: Measure::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Lookups, NodePacing, Reason};
 use crate::ids::{BatchId, NodeId, RunId};
+use crate::memory::Weights;
 use crate::outcome::{self, Outcome};
 use crate::slot::SlotSet;
 
@@ -51,6 +52,9 @@ pub struct Receipt {
     /// Who alone knows what was done.
     #[serde(default)]
     pub vouched: Vec<Vouched>,
+    /// The memory of the keys that were deleted. Absent where none was, and in receipts of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freed: Option<Box<Weights>>,
 }
 
 /// Slots in which something was done that no replica is known to have. If another history takes the place of this

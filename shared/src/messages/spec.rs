@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
 use crate::key::{self, Key};
+use crate::limits::FREED_ONE_IN;
 use crate::slot::SlotSet;
 
 /// What to do with a stale key.
@@ -191,6 +192,9 @@ pub struct RunSpec {
     /// Whether what it deletes is saved before.
     #[serde(default)]
     pub backup: Option<BackupOrder>,
+    /// What is asked about the memory of keys.
+    #[serde(default)]
+    pub measure: Measure,
 }
 
 impl RunSpec {
@@ -198,6 +202,23 @@ impl RunSpec {
     #[must_use]
     pub fn way(&self) -> Way {
         if self.scripts_refused.is_some() { Way::Transactions } else { Way::Script }
+    }
+}
+
+/// What is asked about the memory of keys, by what the plan estimated. The default is that of a large run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// Whether each matching key is measured.
+    pub whole: bool,
+    /// One in so many candidates is measured before it is deleted.
+    pub freed_one_in: u64,
+    /// Bytes of memory that the planned nodes used, if all of them told.
+    pub used_memory: Option<u64>,
+}
+
+impl Default for Measure {
+    fn default() -> Self {
+        Self { whole: false, freed_one_in: FREED_ONE_IN, used_memory: None }
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::PREFIX_SAMPLES_MAX;
+use crate::memory::Weights;
 use crate::sketch::{Heavy, Quantiles};
 
 /// The upper ends of the bars of the histogram of TTLs, in milliseconds; a last bar has none.
@@ -34,18 +35,14 @@ pub struct ScanStatistics {
     pub keys: Heavy,
     /// Keys without TTL by prefix.
     pub stale: Heavy,
-    /// Bytes of memory by prefix, estimated from the sampled keys.
-    pub memory: Heavy,
-    /// The same of candidates alone: what deleting them frees.
-    pub candidate_memory: Heavy,
-    /// Bytes of all sampled keys, counted once each, and of the candidates among them.
-    pub bytes: u64,
-    /// See `bytes`.
-    pub candidate_bytes: u64,
+    /// Memory by prefix. A report of an earlier version says nothing of it in this way.
+    #[serde(default = "Weights::unknown")]
+    pub weights: Weights,
+    /// The same of keys that would be deleted and are only reported.
+    #[serde(default)]
+    pub reported: Weights,
     /// A key for some of the prefixes, the heavy ones among them.
     pub examples: BTreeMap<String, String>,
-    /// Keys whose memory was asked for.
-    pub sampled: u64,
     /// Why it could not be, if it could not.
     pub refused: Option<String>,
     /// Sampled keys in the last fifth of the configured TTL.
@@ -72,16 +69,13 @@ impl ScanStatistics {
         }
         self.keys.merge(&other.keys);
         self.stale.merge(&other.stale);
-        self.memory.merge(&other.memory);
-        self.candidate_memory.merge(&other.candidate_memory);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.candidate_bytes = self.candidate_bytes.saturating_add(other.candidate_bytes);
+        self.weights.merge(&other.weights);
+        self.reported.merge(&other.reported);
         for (prefix, key) in &other.examples {
             if self.examples.len() < PREFIX_SAMPLES_MAX {
                 self.examples.entry(prefix.clone()).or_insert_with(|| key.clone());
             }
         }
-        self.sampled = self.sampled.saturating_add(other.sampled);
         if self.refused.is_none() {
             self.refused.clone_from(&other.refused);
         }

@@ -43,10 +43,11 @@ impl Heavy {
         heavy
     }
 
-    /// None yet, whose weights will be off by `error`, because they are those of a sample.
+    /// None yet, whose weights will be off by `error` either way 19 times out of 20, because they are those of a sample.
     #[must_use]
     pub fn off_by(error: u64) -> Self {
-        Self { error, ..Self::default() }
+        let deviation = error / 2;
+        Self { variance: deviation.saturating_mul(deviation), ..Self::default() }
     }
 
     /// Adds to the weight of a name.
@@ -74,11 +75,17 @@ impl Heavy {
         self.total
     }
 
-    /// By how much a weight may be too low (or, in what was counted in samples, too high); a name that is missing weighs
-    /// no more. Samples are off by more than this in one of a million cases.
+    /// By how much a weight may be too low; a name that is missing weighs no more. Samples are off by more than this in one
+    /// of a million cases.
     #[must_use]
     pub fn error_max(&self) -> u64 {
-        self.error.saturating_add(self.sketch.maximum_error()).saturating_add(5 * self.variance.isqrt())
+        self.error.saturating_add(self.sketch.maximum_error()).saturating_add(self.spread())
+    }
+
+    /// By how much a weight that was counted in samples may be off in either direction; what was not is never too high.
+    #[must_use]
+    pub fn spread(&self) -> u64 {
+        5 * self.variance.isqrt()
     }
 
     /// The heaviest names, at most `count`, with the least that they weigh.

@@ -26,6 +26,7 @@ fn receipt() -> Receipt {
         pacing: None,
         round: 0,
         vouched: Vec::new(),
+        freed: None,
     }
 }
 
@@ -86,6 +87,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         scanned_keys_approximate: false,
         skipped_keys: 0,
         skipped: Default::default(),
+        freed_bytes: None,
         cleaned_keys: 0,
         stale_ttl_keys: 0,
         inactive_user_caches: 0,

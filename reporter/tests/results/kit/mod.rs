@@ -53,6 +53,7 @@ pub fn example() -> CleanupResult {
         scanned_keys_approximate: false,
         skipped_keys: 0,
         skipped: Default::default(),
+        freed_bytes: None,
         cleaned_keys: deleted,
         stale_ttl_keys: deleted + 11_500,
         inactive_user_caches: 4_210,
@@ -94,6 +95,7 @@ pub fn empty() -> CleanupResult {
         inactive_user_caches: 0,
         scanned_keys: 0,
         skipped_keys: 0,
+        freed_bytes: None,
         cleaned_keys: 0,
         stale_ttl_keys: 0,
         current_metrics: CurrentMetrics { hit_rate: None, hits: 0, misses: 0, total_keys: 0, avg_ttl: None },
@@ -170,7 +172,7 @@ pub fn huge(nodes: u64) -> CleanupResult {
     result.metrics.hit_rates.history = (0..1_000).map(point).collect();
     let prefixes = &mut result.metrics.prefixes;
     prefixes.by_keys.total = u64::MAX;
-    prefixes.by_keys.error_max = u64::MAX;
+    prefixes.by_keys.error_max = Some(u64::MAX);
     for row in &mut prefixes.by_keys.rows {
         (row.weight, row.prefix) = (u64::MAX, "p".repeat(300));
         row.sample_key = Some("k".repeat(1_000));

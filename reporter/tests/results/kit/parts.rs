@@ -177,9 +177,13 @@ fn heaviest(total: u64, error_max: u64, rows: &[(&str, u64)]) -> Heaviest {
     let row = |(prefix, weight): &(&str, u64)| PrefixRow {
         prefix: (*prefix).to_owned(),
         weight: *weight,
+        low: weight - error_max,
+        high: Some(weight + error_max),
+        samples: 1_000,
         sample_key: Some(format!("{prefix}8f14e45f-ceea-467f-a8c6-9f1d2a7b4c01:read")),
     };
-    Heaviest { rows: rows.iter().map(row).collect(), total, error_max }
+    let rows = rows.iter().map(row).collect();
+    Heaviest { rows, total, low: total, high: Some(total), error_max: Some(error_max) }
 }
 
 /// All that the run learned.

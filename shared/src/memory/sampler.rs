@@ -1,0 +1,128 @@
+//! Which keys are measured: so many of each group outright, and of the others one in so many at random. Pure.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::strata::{Counts, Strata};
+use super::weights::Weights;
+
+/// How many keys are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Keys that are measured outright, over all groups.
+    pub outright: u64,
+    /// The same in each group: groups of no more keys are measured whole.
+    pub per_group: u64,
+    /// Of all other keys, one in so many is measured.
+    pub one_in: u64,
+}
+
+/// As what a key is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// As one of the first of its group, of which all are.
+    Outright,
+    /// As one that stands for others.
+    Drawn,
+}
+
+/// Chooses keys, one after the other.
+pub struct Sampler {
+    rate: Rate,
+    /// Keys that may still be taken outright.
+    left: u64,
+    /// Keys that are passed over before the next one is drawn.
+    gap: u64,
+    counts: Counts,
+    /// The group of the last key.
+    last: Vec<u8>,
+    last_hash: u64,
+    /// How many of its keys were taken outright; not known if there are too many groups.
+    last_place: Option<usize>,
+}
+
+impl Sampler {
+    /// A sampler that has seen no key yet.
+    #[must_use]
+    pub fn new(rate: Rate) -> Self {
+        let (last, last_hash) = (Vec::new(), xxh3_64(&[]));
+        let (left, mut counts) = (rate.outright, Counts::default());
+        let last_place = counts.place(last_hash);
+        Self { rate, left, gap: gap(rate.one_in), counts, last, last_hash, last_place }
+    }
+
+    /// What is known of the keys that were measured; see [`Strata::finish`].
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    pub fn told(&self, strata: Strata, rows_max: usize) -> Weights {
+        strata.finish(&self.counts, self.rate.one_in as f64, rows_max)
+    }
+
+    /// One that chooses in the same way, and has seen no key yet.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.rate)
+    }
+
+    /// One in so many of the keys that are not taken outright is drawn.
+    #[must_use]
+    pub fn one_in(&self) -> u64 {
+        self.rate.one_in
+    }
+
+    /// The group of the last key.
+    #[inline]
+    #[must_use]
+    pub fn last(&self) -> &[u8] {
+        &self.last
+    }
+
+    /// A number that stands for that group.
+    #[must_use]
+    pub fn last_hash(&self) -> u64 {
+        self.last_hash
+    }
+
+    /// Whether a key of `group` is to be measured.
+    pub fn take(&mut self, group: &[u8]) -> Option<Take> {
+        if self.last != group {
+            self.last.clear();
+            self.last.extend_from_slice(group);
+            self.last_hash = xxh3_64(group);
+            self.last_place = self.counts.place(self.last_hash);
+        }
+        self.take_again()
+    }
+
+    /// Whether another key of the last group is.
+    #[inline]
+    pub fn take_again(&mut self) -> Option<Take> {
+        if self.left > 0 && self.counts.outright(self.last_place, self.rate.per_group) {
+            self.left -= 1;
+            return Some(Take::Outright);
+        }
+        self.counts.add(self.last_place);
+        if self.gap > 0 {
+            self.gap -= 1;
+            return None;
+        }
+        self.gap = gap(self.rate.one_in);
+        Some(Take::Drawn)
+    }
+}
+
+/// A number that stands for `group`.
+#[must_use]
+pub fn group_hash(group: &[u8]) -> u64 {
+    xxh3_64(group)
+}
+
+/// Whether `key` is one of those of which one in `one_in` is drawn: whoever asks, and whenever.
+#[must_use]
+pub fn is_drawn(key: &[u8], one_in: u64) -> bool {
+    xxh3_64(key).is_multiple_of(one_in.max(1))
+}
+
+/// How many keys are passed over: at random, because what an application writes may have a rhythm.
+fn gap(one_in: u64) -> u64 {
+    fastrand::u64(..(2 * one_in).saturating_sub(1).max(1))
+}

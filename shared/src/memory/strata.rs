@@ -1,0 +1,217 @@
+//! From measured keys to what is known of their groups. Pure.
+
+use std::collections::{HashMap, HashSet};
+
+use super::sampler::Take;
+use super::weighed::{DEVIATIONS, Weighed, whole};
+use super::weights::Weights;
+
+/// Groups whose keys are counted, at most. Keys of others stand for as many as one in so many does.
+const GROUPS_MAX: usize = 1_024;
+
+/// Drawn keys of a group from which on their mean is taken for all: with fewer, groups of which none was drawn would be
+/// missing from the sum, so each stands for as many as one in so many does.
+const MEAN_OF_MIN: u64 = 10;
+
+/// How many keys there are of each group, beside those that are measured outright.
+#[derive(Default)]
+pub struct Counts {
+    places: HashMap<u64, usize>,
+    groups: Vec<Group>,
+    all: u64,
+    /// Whether they are not counted at all.
+    uncounted: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Group {
+    outright: u64,
+    others: u64,
+}
+
+impl Counts {
+    /// Those of keys that are not counted: each that is drawn stands for as many as one in so many does.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { uncounted: true, ..Self::default() }
+    }
+
+    /// The place of the group that `hash` stands for; `None` if there are too many.
+    pub(super) fn place(&mut self, hash: u64) -> Option<usize> {
+        if let Some(place) = self.places.get(&hash) {
+            return Some(*place);
+        }
+        (self.groups.len() < GROUPS_MAX).then(|| {
+            self.groups.push(Group::default());
+            self.places.insert(hash, self.groups.len() - 1);
+            self.groups.len() - 1
+        })
+    }
+
+    /// Whether a further key of a group is among its first `most`.
+    #[inline]
+    pub(super) fn outright(&mut self, place: Option<usize>, most: u64) -> bool {
+        let Some(group) = place.and_then(|place| self.groups.get_mut(place)) else { return false };
+        let first = group.others == 0 && group.outright < most;
+        group.outright += u64::from(first);
+        first
+    }
+
+    /// Counts a key that is not measured outright.
+    #[inline]
+    pub(super) fn add(&mut self, place: Option<usize>) {
+        self.all += 1;
+        if let Some(group) = place.and_then(|place| self.groups.get_mut(place)) {
+            group.others += 1;
+        }
+    }
+
+    /// The same, of the group that `hash` stands for.
+    pub fn count(&mut self, hash: u64) {
+        let place = self.place(hash);
+        self.add(place);
+    }
+
+    fn others(&self, hash: u64) -> Option<u64> {
+        self.places.get(&hash).map(|place| self.groups[*place].others)
+    }
+}
+
+/// Keys that were measured, by the names under which they are told.
+#[derive(Default)]
+pub struct Strata {
+    all: Measured,
+    rows: HashMap<String, Measured>,
+    /// Groups of which a key was measured.
+    groups: HashSet<u64>,
+}
+
+/// What was measured of a name.
+#[derive(Default)]
+struct Measured {
+    /// The group that it is, if it is a whole one.
+    group: Option<u64>,
+    outright: Sum,
+    drawn: Sum,
+}
+
+/// Keys, their bytes, and the squares of these.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    keys: u64,
+    bytes: u64,
+    squares: f64,
+}
+
+impl Strata {
+    /// Adds a key of `bytes` bytes that was taken as `take` says. It is told under the name of its group, which `group`
+    /// stands for, and under `other` names within that.
+    pub fn add<'n>(
+        &mut self,
+        (name, group): (Option<&str>, u64),
+        other: impl Iterator<Item = &'n str>,
+        take: Take,
+        bytes: u64,
+    ) {
+        self.all.add(take, bytes);
+        self.groups.insert(group);
+        if let Some(name) = name {
+            let row = self.row(name);
+            row.group = Some(group);
+            row.add(take, bytes);
+        }
+        other.for_each(|name| self.row(name).add(take, bytes));
+    }
+
+    /// The same with `names` of which the first is the group's, and the others are those of its parts.
+    pub fn add_named(&mut self, names: &[String], group: u64, take: Take, bytes: u64) {
+        let (name, parts) = match names.split_first() {
+            Some((name, parts)) => (Some(name.as_str()), parts),
+            None => (None, &[][..]),
+        };
+        // A name that was cut is the same for both.
+        let parts = parts.iter().map(String::as_str).filter(|part| Some(*part) != name);
+        self.add((name, group), parts, take, bytes);
+    }
+
+    fn row(&mut self, name: &str) -> &mut Measured {
+        if !self.rows.contains_key(name) {
+            self.rows.insert(name.to_owned(), Measured::default());
+        }
+        self.rows.entry(name.to_owned()).or_default()
+    }
+
+    /// What is known of all groups, of which there are `counts` keys beside those taken outright. Of these, one in
+    /// `one_in` was drawn. No more than `rows_max` names are told.
+    #[must_use]
+    pub fn finish(self, counts: &Counts, one_in: f64, rows_max: usize) -> Weights {
+        let all = self.all.weighed((!counts.uncounted).then_some(counts.all), one_in);
+        // Nothing is known of groups that were not counted, or of which no key was measured.
+        let counted: u64 = counts.groups.iter().map(|group| group.others).sum();
+        let unseen =
+            |(hash, place): (&u64, &usize)| counts.groups[*place].others > 0 && !self.groups.contains(hash);
+        let blind = counts.uncounted || counted < counts.all || counts.places.iter().any(unseen);
+        let rows = self.rows.into_iter().map(|(name, row)| {
+            let others = row.group.and_then(|group| counts.others(group));
+            (name, row.weighed(others, one_in))
+        });
+        Weights::of(all, rows, blind, rows_max)
+    }
+}
+
+impl Measured {
+    fn add(&mut self, take: Take, bytes: u64) {
+        let sum = match take {
+            Take::Outright => &mut self.outright,
+            Take::Drawn => &mut self.drawn,
+        };
+        sum.keys += 1;
+        sum.bytes = sum.bytes.saturating_add(bytes);
+        sum.squares += square(bytes);
+    }
+
+    /// What is known of all keys, of which `others` were not taken outright; `None` if they were not counted.
+    fn weighed(&self, others: Option<u64>, one_in: f64) -> Weighed {
+        let Self { outright, drawn, .. } = self;
+        let bytes = outright.bytes.saturating_add(drawn.bytes);
+        let mut weighed = Weighed { samples: outright.keys + drawn.keys, bytes, ..Weighed::default() };
+        let (rest, variance, open) = drawn.stands_for(others, one_in);
+        (weighed.rest, weighed.variance, weighed.open) = (whole(rest), variance, open);
+        weighed
+    }
+}
+
+impl Sum {
+    /// What those who were not drawn weigh, the variance of that, and whether there may be any.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
+    fn stands_for(&self, all: Option<u64>, one_in: f64) -> (f64, f64, bool) {
+        let (drawn, bytes) = (self.keys as f64, self.bytes as f64);
+        match all {
+            Some(all) if all <= self.keys => (0.0, 0.0, false),
+            Some(all) if self.keys >= MEAN_OF_MIN => {
+                let all = all as f64;
+                let spread = ((self.squares - bytes * bytes / drawn) / (drawn - 1.0)).max(0.0);
+                let rest = (all - drawn) * bytes / drawn;
+                // Keys of a kind of which none was drawn, and that may be tiny, are no more than three in as many as were
+                // drawn, 19 times out of 20.
+                let unseen = unseen_deviation(rest, drawn);
+                (rest, all * (all - drawn) * spread / drawn + unseen * unseen, true)
+            }
+            _ => {
+                let open = all.is_some() || self.keys > 0;
+                ((one_in - 1.0) * bytes, self.squares * one_in * (one_in - 1.0), open)
+            }
+        }
+    }
+}
+
+/// The deviation of `rest` bytes that are told by `drawn` keys, for the sake of kinds of keys of which none was drawn.
+#[must_use]
+pub fn unseen_deviation(rest: f64, drawn: f64) -> f64 {
+    3.0 * rest / drawn / DEVIATIONS
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a variance needs no more than 52 bits")]
+fn square(bytes: u64) -> f64 {
+    bytes as f64 * bytes as f64
+}

@@ -1,0 +1,242 @@
+//! Whether what is stated of memory holds: populations of known sizes, each sampled with 200 seeds.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use super::*;
+use crate::limits::{MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK};
+use crate::wire;
+
+const SEEDS: u64 = 200;
+
+/// What a run within its budget measures.
+const WHOLE: Rate = Rate { outright: MEASURED_WHOLE_KEYS, per_group: u64::MAX, one_in: MEASURED_ONE_IN };
+
+/// What one beyond it measures.
+const SAMPLED: Rate = Rate { outright: 2_000, per_group: MEASURED_OF_PREFIX, one_in: MEASURED_ONE_IN };
+
+/// Keys, each with its size and the place of its names: of its group, and of a part of that.
+struct Population {
+    names: Vec<(String, String)>,
+    keys: Vec<(usize, u64)>,
+}
+
+impl Population {
+    fn all(&self) -> u64 {
+        self.keys.iter().map(|(_, size)| size).sum()
+    }
+
+    /// What each name takes.
+    fn truth(&self) -> BTreeMap<&str, u64> {
+        let mut sizes = vec![0; self.names.len()];
+        self.keys.iter().for_each(|(place, size)| sizes[*place] += size);
+        let mut truth: BTreeMap<&str, u64> = BTreeMap::new();
+        for ((group, part), size) in self.names.iter().zip(sizes) {
+            *truth.entry(group).or_default() += size;
+            *truth.entry(part).or_default() += size;
+        }
+        truth
+    }
+}
+
+fn normal(rng: &mut Rng) -> f64 {
+    (-2.0 * rng.f64().max(1e-12).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos()
+}
+
+fn lognormal(rng: &mut Rng, sigma: f64) -> u64 {
+    weighed::whole(200.0 * (sigma * normal(rng)).exp())
+}
+
+fn pareto(rng: &mut Rng, alpha: f64) -> u64 {
+    weighed::whole(80.0 / (1.0 - rng.f64()).powf(1.0 / alpha)).min(1 << 40)
+}
+
+fn one_prefix(keys: usize, rng: &mut Rng, size: impl Fn(usize, &mut Rng) -> u64) -> Population {
+    let names = (0..3).map(|part| ("p:".to_owned(), format!("p:{part}:"))).collect();
+    Population { names, keys: (0..keys).map(|n| (n % 3, size(n, rng))).collect() }
+}
+
+/// Forty prefixes of four parts each; the n-th has a share of about 1/n, and larger keys the smaller it is.
+fn zipf(rng: &mut Rng) -> Population {
+    let names = (0..160).map(|n| (format!("z{}:", n / 4), format!("z{}:{}:", n / 4, n % 4)));
+    let key = |rng: &mut Rng| {
+        let first = weighed::whole(40_f64.powf(rng.f64())) - 1;
+        let place = 4 * first + rng.u64(..4);
+        (place as usize, (first + 1) * lognormal(rng, 1.0))
+    };
+    Population { names: names.collect(), keys: (0..FEW).map(|_| key(rng)).collect() }
+}
+
+/// Keys of a population, so that it is drawn anew for each seed in time.
+const FEW: usize = 12_000;
+
+type Draw = fn(&mut Rng) -> Population;
+
+/// The named populations.
+const POPULATIONS: [(&str, Draw); 10] = [
+    ("constant", |rng| one_prefix(FEW, rng, |_, _| 120)),
+    ("uniform", |rng| one_prefix(FEW, rng, |_, rng| rng.u64(50..5_000))),
+    ("bimodal", |rng| one_prefix(FEW, rng, |_, rng| if rng.u8(..20) == 0 { 40_000 } else { 90 })),
+    ("lognormal 1", |rng| one_prefix(FEW, rng, |_, rng| lognormal(rng, 1.0))),
+    ("lognormal 2", |rng| one_prefix(FEW, rng, |_, rng| lognormal(rng, 2.0))),
+    ("pareto 1.1", |rng| one_prefix(FEW, rng, |_, rng| pareto(rng, 1.1))),
+    ("pareto 1.5", |rng| one_prefix(FEW, rng, |_, rng| pareto(rng, 1.5))),
+    ("pareto 2", |rng| one_prefix(FEW, rng, |_, rng| pareto(rng, 2.0))),
+    ("one giant in 10^5", |rng| one_prefix(100_000, rng, |n, _| if n == 31_415 { 100_000_000 } else { 100 })),
+    ("zipf prefixes", zipf),
+];
+
+/// What four tasks of a run tell of `population`, through messages.
+fn told(population: &Population, rate: Rate) -> Weights {
+    let mut run = Weights::default();
+    for task in 0..4 {
+        let (mut sampler, mut strata) = (Sampler::new(rate), Strata::default());
+        for (place, size) in population.keys.iter().skip(task).step_by(4) {
+            let (group, part) = &population.names[*place];
+            if let Some(take) = sampler.take(group.as_bytes()) {
+                let group = (Some(group.as_str()), sampler.last_hash());
+                strata.add(group, std::iter::once(part.as_str()), take, *size);
+            }
+        }
+        let weights = sampler.told(strata, MEMORY_ROWS_OF_TASK);
+        run.merge(&wire::decode(&wire::encode(&weights).unwrap()).unwrap());
+    }
+    run
+}
+
+/// How well stated intervals hold.
+#[derive(Default)]
+struct Score {
+    rows: u64,
+    held: u64,
+    bytes: u64,
+    finite: u64,
+}
+
+impl Score {
+    fn add(&mut self, truth: u64, told: &ByteEstimate) {
+        assert!(told.low <= told.estimate && told.high.is_none_or(|high| told.estimate <= high), "{told:?}");
+        self.rows += 1;
+        self.held += u64::from(told.low <= truth && told.high.is_none_or(|high| truth <= high));
+    }
+
+    fn held(&self) -> f64 {
+        100.0 * self.held as f64 / self.rows as f64
+    }
+
+    fn finite(&self) -> f64 {
+        100.0 * self.finite as f64 / self.bytes as f64
+    }
+}
+
+fn is_group(name: &str) -> bool {
+    name.matches(':').count() == 1
+}
+
+/// What is `told` of `population`, into `score`.
+fn score(population: &Population, told: &Weights, in_use: Option<u64>, score: &mut Score) {
+    let truth = population.truth();
+    score.add(population.all(), &told.all(in_use));
+    let rows = told.rows(in_use);
+    // A byte is in a row with an upper bound if its group has one.
+    score.bytes += population.all();
+    for (name, row) in &rows {
+        assert!(row.samples >= 10, "{name} rests on {}", row.samples);
+        score.add(truth[name.as_str()], row);
+        score.finite += u64::from(is_group(name) && row.high.is_some()) * truth[name.as_str()];
+        // No part above its group.
+        let group = &name[..=name.find(':').unwrap()];
+        let (_, group) = rows.iter().find(|(name, _)| name == group).unwrap();
+        assert!(row.estimate <= group.estimate && row.low <= group.low, "{name}: {row:?} of {group:?}");
+        assert!(
+            row.high.zip(group.high).is_none_or(|(row, group)| row <= group),
+            "{name}: {row:?} of {group:?}"
+        );
+    }
+}
+
+#[test]
+fn stated_intervals_hold_on_every_named_population() {
+    println!("{:<18} {:>14} {:>14} {:>14}", "held / finite, %", "whole", "sampled", "memory known");
+    for (name, draw) in POPULATIONS {
+        let [mut whole, mut sampled, mut known] =
+            [const { Score { rows: 0, held: 0, bytes: 0, finite: 0 } }; 3];
+        let mut population = draw(&mut Rng::with_seed(0));
+        for seed in 0..SEEDS {
+            fastrand::seed(seed);
+            // The large one is the same each time, but the sample is not.
+            if population.keys.len() == FEW {
+                population = draw(&mut Rng::with_seed(seed));
+            }
+            if seed < 5 {
+                score(&population, &told(&population, WHOLE), None, &mut whole);
+            }
+            let told = told(&population, SAMPLED);
+            score(&population, &told, None, &mut sampled);
+            score(&population, &told, Some(population.all() / 4 * 5), &mut known);
+        }
+        let cell = |score: &Score| format!("{:.1} / {:.1}", score.held(), score.finite());
+        println!("{name:<18} {:>14} {:>14} {:>14}", cell(&whole), cell(&sampled), cell(&known));
+        assert!(whole.held() >= 100.0 && whole.finite() >= 100.0, "{name}: whole {}", cell(&whole));
+        assert!(sampled.held() >= 93.0, "{name}: sampled {}", cell(&sampled));
+        assert!(known.held() >= 93.0, "{name}: known {}", cell(&known));
+    }
+}
+
+/// What is not listed, or not known of some part, shows in the bounds of the others.
+#[test]
+fn rows_that_were_left_out_and_parts_that_know_nothing_are_in_the_bounds() {
+    let rate = WHOLE;
+    let task = |sizes: &[(&str, u64)], rows_max| {
+        let (mut sampler, mut strata) = (Sampler::new(rate), Strata::default());
+        for (name, size) in sizes {
+            for _ in 0..10 {
+                let take = sampler.take(name.as_bytes()).unwrap();
+                strata.add((Some(name), sampler.last_hash()), std::iter::empty(), take, *size);
+            }
+        }
+        sampler.told(strata, rows_max)
+    };
+    let mut run = task(&[("a:", 100), ("b:", 70), ("c:", 30)], 2);
+    run.merge(&task(&[("a:", 10), ("c:", 20)], 2));
+    let check = |run: &Weights, expected: &[(&str, u64, u64, Option<u64>)]| {
+        let rows = run.rows(None).into_iter();
+        let rows: Vec<_> = rows.map(|(name, row)| (name, row.estimate, row.low, row.high)).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, estimate, low, high)| ((*name).to_owned(), *estimate, *low, *high))
+            .collect();
+        assert_eq!(rows, expected);
+    };
+    // In the first task, what is not listed weighs 300 bytes at most.
+    check(
+        &run,
+        &[("a:", 1_100, 1_100, Some(1_100)), ("b:", 700, 700, Some(700)), ("c:", 200, 200, Some(500))],
+    );
+    assert_eq!(run.all(None).high, Some(2_300));
+    run.merge(&Weights::unknown());
+    check(&run, &[("a:", 1_100, 1_100, None), ("b:", 700, 700, None), ("c:", 200, 200, None)]);
+    assert_eq!((run.all(None).high, run.all(Some(3_000)).high), (None, Some(3_000)));
+    assert_eq!(run.all(Some(90_000)).high, None, "that says nothing");
+    // Of 3,000 bytes, others take 900 at least.
+    assert_eq!(run.rows(Some(3_000))[0].1.high, Some(2_100));
+}
+
+#[test]
+fn figures_that_cannot_be_are_not_read() {
+    let good = Weights::unknown();
+    assert_eq!(wire::decode::<Weights>(&wire::encode(&good).unwrap()).unwrap(), good);
+    let cells = |variance: f64| (1_u64, 2_u64, 3_u64, variance, true);
+    let check = |variance: f64, name: &str, rows: usize, read: bool| {
+        let rows: Vec<_> = (0..rows).map(|n| (format!("{n}{name}"), cells(variance), 0_u64, 0_u64)).collect();
+        let sent = serde_json::json!({ "all": cells(1.0), "omitted": 0, "blind": 0 });
+        let mut sent: BTreeMap<String, serde_json::Value> = serde_json::from_value(sent).unwrap();
+        sent.insert("rows".to_owned(), serde_json::to_value(rows).unwrap());
+        assert_eq!(wire::decode::<Weights>(&wire::encode(&sent).unwrap()).is_ok(), read, "{variance} {name}");
+    };
+    check(1.0, "a:", 2, true);
+    check(-1.0, "a:", 1, false);
+    check(1.0, "a:", 513, false);
+    check(1.0, &"x".repeat(600), 1, false);
+}
