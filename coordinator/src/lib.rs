@@ -5,6 +5,7 @@ pub mod activity;
 pub mod cli;
 pub mod conduct;
 pub mod dispatch;
+mod down;
 pub mod drive;
 pub mod embedded;
 pub mod estimate;

@@ -10,12 +10,12 @@ use serde::Serialize;
 use shared::activity::ActiveUsers;
 use shared::at_once::at_once;
 use shared::cluster::health::Look;
-use shared::cluster::{Deployment, Fault, FaultKind, Primary};
+use shared::cluster::{Deployment, Fault, FaultKind};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
 use shared::memory::ByteEstimate;
-use shared::messages::{Guards, LeftOut, Measure, Rules, RunSpec, ScanTask};
+use shared::messages::{Guards, Measure, Rules, RunSpec, ScanTask};
 use shared::pace::Breaks;
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Sample};
@@ -26,6 +26,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use crate::activity;
+use crate::down::Down;
 use crate::estimate::Estimate;
 use crate::look::{LookedAt, Looking, look_at};
 use crate::meet::{Met, meet};
@@ -352,37 +353,6 @@ impl Survey {
             shared::activity::store(records, users).await?;
         }
         records.create_plan(&self.spec, &self.tasks).await.map(drop)
-    }
-}
-
-/// The nodes that are down. A cluster goes on without them: their slots are missing, and the run says so.
-struct Down {
-    /// All primaries that there are.
-    primaries: usize,
-    slots: SlotSet,
-    /// One by one.
-    left_out: Vec<LeftOut>,
-    last: Option<Fault>,
-}
-
-impl Down {
-    /// What was `seen` of a primary; `None` if it is down.
-    fn unless_down<T>(
-        &mut self,
-        primary: &Primary,
-        seen: Result<T, SurveyError>,
-    ) -> Result<Option<T>, SurveyError> {
-        match seen {
-            Ok(seen) => Ok(Some(seen)),
-            Err(SurveyError::Redis(fault)) if self.primaries > 1 && fault.kind.transient() => {
-                tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
-                self.slots = self.slots.union(&primary.slots);
-                self.left_out.push(LeftOut { cause: fault.to_string(), slots: primary.slots.clone() });
-                self.last = Some(fault);
-                Ok(None)
-            }
-            Err(e) => Err(e),
-        }
     }
 }
 

@@ -14,8 +14,9 @@ pub fn question(survey: &Survey, options: &Options) -> String {
     let (estimate, exact) = (&survey.estimate, is_counted(survey));
     let what = match options.rules.action {
         Action::Delete => {
-            let keys = keys(estimate.deletions(options.rules.action), exact);
-            format!("Delete {keys}{}", memory(survey, exact))
+            let deletions = estimate.deletions(options.rules.action);
+            let memory = if deletions > 0 { memory(survey, exact) } else { String::new() };
+            format!("Delete {}{memory}", keys(deletions, exact))
         }
         Action::Expire { ttl_ms, .. } => {
             let ttl = duration::show(Duration::from_millis(ttl_ms));

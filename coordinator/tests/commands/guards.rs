@@ -106,7 +106,7 @@ async fn nobody_agreed() {
         [("n\r", 4, "was not agreed to"), ("\r", 4, "not agreed"), ("\u{3}", 130, "SIGINT")]
     {
         let mut running = on_terminal(&["run", "--redis", &url]).start();
-        running.wait_for("Delete 30 keys on 127.0.0.1:").wait_for("? [y/N]").types(answer);
+        running.wait_for("Delete 30 keys (").wait_for("KiB) on 127.0.0.1:").wait_for("? [y/N]").types(answer);
         let ended = running.end();
         assert!(ended.exits(code).stdout.contains(text), "{ended}");
     }
@@ -118,7 +118,7 @@ async fn nobody_agreed() {
     );
     assert_eq!(place.digest().await, before);
     let mut running = on_terminal(&["run", "--grace", "0s", "--redis", &url]).start();
-    running.wait_for("Delete 30 keys on 127.0.0.1:").wait_for("? [y/N]").types("y\r");
+    running.wait_for("Delete 30 keys (").wait_for("KiB) on 127.0.0.1:").wait_for("? [y/N]").types("y\r");
     let ended = running.end();
     let page = &ended.exits(0).stdout;
     assert!(page.contains("30 keys would be deleted (10.0%), within the limit of 50%"), "{ended}");

@@ -234,8 +234,8 @@ fn the_question_says_about_only_of_what_is_estimated() {
             options,
         )
     };
-    assert_eq!(asked(9_000, &some), "Delete 810 keys on 127.0.0.1:7002?");
-    assert_eq!(asked(135_234, &some), "Delete about 12,171 keys on 127.0.0.1:7002?");
+    assert_eq!(asked(9_000, &some), "Delete 810 keys (about 263.7 KiB) on 127.0.0.1:7002?");
+    assert_eq!(asked(135_234, &some), "Delete about 12,171 keys (3.9 MiB) on 127.0.0.1:7002?");
     let mut none = survey(&some, &["127.0.0.1:7002"], "redis 7.0.15", 135_234, SlotSet::new());
     none.estimate.stale_ttl_keys = 0;
     // None in a sample is not none.

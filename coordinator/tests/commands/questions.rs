@@ -31,7 +31,7 @@ async fn the_question_says_what_happens_to_how_many_keys_and_where() {
     let place = Place::standalone(&server).await;
     place.seed(300).await;
     let (url, address) = (place.url(), place.url().trim_start_matches("redis://"));
-    shows(&asked(url, &[]).await, &[&format!("Delete 30 keys on {address}? [y/N]")]);
+    shows(&asked(url, &[]).await, &["Delete 30 keys (", &format!("KiB) on {address}? [y/N]")]);
     let expire = asked(url, &["--action", "expire", "--expire-ttl", "15m"]).await;
     shows(&expire, &[&format!("Give 30 keys a TTL of 15m on {address}? [y/N]")]);
     place.all("SELECT 5").await;
@@ -39,7 +39,7 @@ async fn the_question_says_what_happens_to_how_many_keys_and_where() {
     place.all("SELECT 0").await;
     shows(
         &asked(url, &["--db", "5", "--max-delete-percent", "100"]).await,
-        &[&format!("Delete 1 key in database 5 on {address}? [y/N]")],
+        &["Delete 1 key (", &format!(" B) in database 5 on {address}? [y/N]")],
     );
 }
 
@@ -50,7 +50,7 @@ async fn the_question_of_a_cluster_names_its_nodes() {
     place.seed(300).await;
     shows(
         &asked(place.url(), &[]).await,
-        &["Delete 30 keys on 3 nodes of the cluster at 127.0.0.1:", "? [y/N]"],
+        &["Delete 30 keys (", "KiB) on 3 nodes of the cluster at 127.0.0.1:", "? [y/N]"],
     );
 }
 
