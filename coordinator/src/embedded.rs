@@ -158,7 +158,8 @@ pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), Run
     Err(RunError::TooMany { about, candidates, matching, percent, limit, allow })
 }
 
-/// Runs what `survey` planned, in this process. The run is stopped by a cancel record in `env`.
+/// Runs what `survey` planned, in this process, once that was agreed to and tried ([`Survey::try_out`]). The run is
+/// stopped by a cancel record in `env`.
 ///
 /// # Errors
 /// See [`run_cleanup_now`].

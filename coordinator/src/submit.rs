@@ -58,7 +58,7 @@ impl Submitted {
     }
 }
 
-/// Stores what `survey` planned as the job's run. Waits for another run of the job to end, as long as the options
+/// Stores what `survey` planned as the job's run, once that was agreed to and tried ([`Survey::try_out`]). Waits for another run of the job to end, as long as the options
 /// say; an earlier run that nobody drives any more comes first.
 ///
 /// # Errors

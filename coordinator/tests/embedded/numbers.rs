@@ -3,6 +3,7 @@
 use crate::kit;
 use crate::kit::crowd;
 use coordinator::options::Options;
+use shared::cluster::node;
 use shared::result::{CleanupResult, Status};
 use shared::servers::Seeder;
 use shared::time::now_ms;
@@ -54,6 +55,10 @@ async fn a_mean_whose_sum_does_not_fit_is_not_known() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_never_taken_for_an_inactive_users() {
     let server = kit::standalone().await;
+    if !node::status(&server.conn().await.unwrap(), 0).await.unwrap().tells_expiry {
+        println!("skipped: keys of inactive users are not looked for on this server");
+        return;
+    }
     let urls = vec![server.url()];
     let mut seeder = Seeder::connect(&urls).await.unwrap();
     let (member, now) = (b"b".as_slice(), now_ms().to_string());

@@ -73,9 +73,11 @@ pub fn hasty() -> Timing {
     }
 }
 
-/// What a run of `options` would do.
+/// What a run of `options` would do, agreed to.
 pub async fn look(options: &Options) -> Survey {
-    survey(options, RunId::new(), now_ms()).await.expect("the survey succeeds")
+    let mut survey = survey(options, RunId::new(), now_ms()).await.expect("the survey succeeds");
+    survey.try_out(options).await.expect("the rights suffice");
+    survey
 }
 
 /// One run from survey to result, as `keysweep run` does it.

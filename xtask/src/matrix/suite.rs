@@ -42,7 +42,9 @@ const REDIS: [Part; 3] = [
             "replicas::",
             "reshard::",
             "network::",
+            "numbers::",
             "unrest::",
+            "unserved::",
             "twice::every_delivery",
             "versions::",
             "without_scripts::",
@@ -54,6 +56,7 @@ const REDIS: [Part; 3] = [
         &[
             "backup::",
             "every_right",
+            "looks_only::",
             "rights::rights_to_fields",
             "sentinel::",
             "the_users_file",
