@@ -40,6 +40,8 @@ pub(crate) struct Looking {
     pub(crate) sampled_max: u64,
     /// What happens to stale keys.
     pub(crate) action: Action,
+    /// Whether keys of inactive users are looked for, which are deleted in any case.
+    pub(crate) inactive: bool,
     /// Between requests.
     pub(crate) breaks: Breaks,
 }
@@ -111,9 +113,12 @@ pub(crate) async fn look_at(
         estimate: Estimate::of(&judged, status.keys),
     };
     // What is skipped has no key without TTL.
-    let none = ByteEstimate { high: Some(0), ..ByteEstimate::default() };
-    let freed =
-        if skip { Some(none) } else { estimate::freed(&judged, status.keys, goes.len() as u64, &sizes) };
+    let nothing = skip || matches!(looking.action, Action::Expire { .. }) && !looking.inactive;
+    let freed = if nothing {
+        Some(ByteEstimate::NOTHING)
+    } else {
+        estimate::freed(&judged, status.keys, goes.len() as u64, &sizes)
+    };
     Ok(LookedAt { node, keys, row, reading, freed, used_memory: status.used_memory })
 }
 

@@ -245,8 +245,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let selector = Selector::new(&rules, activity.known.as_ref().map(|known| &known.activity));
     let (mut planned, mut tasks, mut nodes, mut readings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut missing = SlotSet::all();
-    let (mut freed, mut used_memory) =
-        (Some(ByteEstimate { high: Some(0), ..Default::default() }), Some(0_u64));
+    let (mut freed, mut used_memory) = (Some(ByteEstimate::NOTHING), Some(0_u64));
     let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
     let breaks = Breaks::of(&options.pace);
     let looking = met.into_iter().map(|there| {
@@ -255,7 +254,8 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
         let status = &there.status;
         let skip =
             !options.every_key && !options.aggressive && status.keys > 0 && status.expires >= status.keys;
-        let looking = Looking { skip, sampled_max, action: rules.action, breaks };
+        let looking =
+            Looking { skip, sampled_max, action: rules.action, inactive: rules.inactive.is_some(), breaks };
         async move {
             let looked = look_at((deployment, &there), selector, cluster, looking).await;
             (there, skip, looked.map_err(SurveyError::from))

@@ -3,6 +3,7 @@
 
 use crate::kit::{HOSTILE, empty, example, hostile, huge, troubled};
 use reporter::page::{html, markdown};
+use shared::memory::ByteEstimate;
 use shared::result::{CleanupResult, Status};
 
 fn all() -> Vec<(&'static str, CleanupResult)> {
@@ -105,6 +106,33 @@ fn what_went_wrong_is_at_the_top() {
     check_says(&troubled(Status::Cancelled), &["Cancelled", "stopped before its end"]);
     let dry = CleanupResult { dry_run: true, action: "report".to_owned(), ..example() };
     check_says(&dry, &["dry run", "nothing was changed"]);
+}
+
+#[test]
+fn memory_has_bounds_in_words() {
+    let mut result = example();
+    let freed = |low, high| ByteEstimate { estimate: 3 << 20, low, high, samples: 100 };
+    result.freed_bytes = Some(freed(2 << 20, None));
+    let by_memory = &mut result.metrics.prefixes.by_memory;
+    (by_memory.rows[0].low, by_memory.rows[0].high) = (by_memory.rows[0].weight - (100 << 20), None);
+    by_memory.rows[1].high = Some(by_memory.rows[1].weight + (100 << 20));
+    (by_memory.low, by_memory.high) = (1 << 30, None);
+    check_says(
+        &result,
+        &[
+            "3.0 MiB",
+            "of memory, at least 2.0 MiB",
+            "1.0 GiB, at least 952.0 MiB",
+            "670.0 MiB, between 670.0 MiB and 770.0 MiB",
+            "of 1.9 GiB, at least 1.0 GiB in all",
+            "was asked for, and the rest estimated from them",
+        ],
+    );
+    result.freed_bytes = Some(freed(3 << 20, Some(3 << 20)));
+    result.dry_run = true;
+    check_says(&result, &["Would be freed", "By memory that would be freed"]);
+    let page = reporter::render(&result, "Cleanup");
+    assert!(page.contains("  would free             3.0 MiB  of memory\n"), "{page}");
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub struct ByteEstimate {
 }
 
 impl ByteEstimate {
+    /// No bytes, for sure.
+    pub const NOTHING: Self = Self { estimate: 0, low: 0, high: Some(0), samples: 0 };
+
     /// Whether every key was measured.
     #[must_use]
     pub fn is_exact(&self) -> bool {

@@ -39,7 +39,7 @@ pub struct ScanStatistics {
     #[serde(default = "Weights::unknown")]
     pub weights: Weights,
     /// The same of keys that would be deleted and are only reported.
-    #[serde(default)]
+    #[serde(default = "Weights::unknown")]
     pub reported: Weights,
     /// A key for some of the prefixes, the heavy ones among them.
     pub examples: BTreeMap<String, String>,
@@ -82,5 +82,26 @@ impl ScanStatistics {
         self.late = self.late.saturating_add(other.late);
         self.late_used = self.late_used.saturating_add(other.late_used);
         self.dropped = self.dropped.saturating_add(other.dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_report_that_says_nothing_of_memory_does_not_say_that_there_is_none() {
+        let now = serde_json::to_value(ScanStatistics::default()).unwrap();
+        let mut before: BTreeMap<String, serde_json::Value> = serde_json::from_value(now).unwrap();
+        before.retain(|field, _| !["weights", "reported"].contains(&field.as_str()));
+        // Earlier versions said it in another way.
+        before.insert("memory".to_owned(), serde_json::json!([[1, 2], 3, 4, 5]));
+        let before: ScanStatistics = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
+        let mut run = ScanStatistics::default();
+        assert_eq!(run.weights.all(None).high, Some(0));
+        run.merge(&before);
+        assert_eq!((run.weights.all(None).high, run.reported.all(None).high), (None, None));
     }
 }
