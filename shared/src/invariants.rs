@@ -11,7 +11,7 @@ pub enum Invariant {
     Twice = 3,
     /// Candidates are the sum of their outcomes.
     Conservation = 4,
-    /// In a dry run no write command leaves the process.
+    /// In a dry run, and while a run is planned, no write command leaves the process, and no script that could write.
     DryRun = 5,
     /// Nothing is changed without the confirmed plan.
     Consent = 6,
