@@ -164,11 +164,13 @@ impl Store for NatsStore {
     fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
         let key = key.to_owned();
         async move {
-            // What is published reaches those who subscribe to the subject even if the stream refuses it.
-            if key.starts_with(EVENTS)
-                && let Some(entry) = self.latest(&key).await?
-            {
-                return Ok(Created::Before(entry));
+            // What is published reaches those who subscribe to the subject even if the stream refuses it. If this is
+            // not answered, what follows says why, or tries again.
+            if key.starts_with(EVENTS) {
+                let (stream, subject) = self.place(&key).await?;
+                if let Ok(message) = stream.get_last_raw_message_by_subject(&subject).await {
+                    return Ok(Created::Before(self.entry(message)));
+                }
             }
             loop {
                 if let Put::Done(revision) = self.put(&key, value.clone(), 0).await? {
