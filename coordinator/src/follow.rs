@@ -4,6 +4,7 @@ use reporter::Fold;
 use shared::messages::RunSpec;
 use shared::records::{Decision, Record, RecordError, Records};
 use shared::result::CleanupResult;
+use shared::task_notes::ReadSoFar;
 use tokio::sync::watch;
 
 use crate::drive::{Progress, advance};
@@ -17,10 +18,19 @@ pub async fn follow(
     records: &Records,
     progress: &watch::Sender<Progress>,
 ) -> Result<CleanupResult, RecordError> {
-    let mut watch = records.watch().await?;
-    let (mut fold, mut state) = (Fold::default(), RunState::Planned);
+    let (mut watch, mut so_far) = (records.watch().await?, records.watch_so_far().await?);
+    let (mut fold, mut state, mut told) = (Fold::default(), RunState::Planned, ReadSoFar::default());
     loop {
-        let record = watch.next().await?;
+        let record = tokio::select! {
+            record = watch.next() => record?,
+            read = so_far.next() => {
+                told = told.max(read?);
+                progress.send_modify(|progress| {
+                    *progress = Progress::new(progress.state, progress.keys, progress.totals, told);
+                });
+                continue;
+            }
+        };
         if let Record::Result(result) = record {
             progress.send_modify(|progress| progress.state = RunState::Ended(result.status));
             return Ok(*result);
@@ -31,7 +41,7 @@ pub async fn follow(
         fold.apply(&record);
         state = advance(state, &fold);
         progress.send_modify(|progress| {
-            *progress = Progress { state, keys: fold.spec().map_or(0, RunSpec::keys), totals: fold.totals() }
+            *progress = Progress::new(state, fold.spec().map_or(0, RunSpec::keys), fold.totals(), told);
         });
     }
 }

@@ -19,6 +19,7 @@ mod meet;
 pub mod options;
 pub mod plan;
 mod planned_source;
+pub mod planning;
 mod replan;
 pub mod report;
 pub mod restore;

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(ended) => {
             if ended.code != exit::DONE {
-                tracing::error!("{}", ended.message);
+                ended.tell();
             }
             if json {
                 tell_program(&ended.message, ended.code);
@@ -84,11 +84,20 @@ fn tell_program(message: &str, code: u8) {
 struct Ended {
     code: u8,
     message: String,
+    /// Whether it is what a signal asked for, and no failure.
+    asked: bool,
 }
 
 impl Ended {
     fn new(code: u8, message: impl Display) -> Self {
-        Self { code, message: message.to_string() }
+        Self { code, message: message.to_string(), asked: false }
+    }
+
+    fn tell(&self) {
+        match self.asked {
+            true => tracing::info!("{}", self.message),
+            false => tracing::error!("{}", self.message),
+        }
     }
 }
 
@@ -108,7 +117,7 @@ impl From<io::Error> for Ended {
 
 impl From<run::CommandError> for Ended {
     fn from(e: run::CommandError) -> Self {
-        Self::new(e.code(), e)
+        Self { asked: e.is_detached(), ..Self::new(e.code(), e) }
     }
 }
 

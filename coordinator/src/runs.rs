@@ -24,7 +24,7 @@ pub struct RunView {
     pub result: Option<CleanupResult>,
 }
 
-/// How far a run is.
+/// How far a run is. Counts of keys read are those of tasks that have ended, and of those at work as far as they tell.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressView {
@@ -32,6 +32,8 @@ pub struct ProgressView {
     pub state: &'static str,
     /// Keys that the plan expects to list.
     pub keys: u64,
+    /// Keys listed so far, matching or not, or skipped.
+    pub listed_keys: u64,
     /// Matching keys looked at so far.
     pub scanned_keys: u64,
     /// Those without TTL.
@@ -58,8 +60,9 @@ impl From<Progress> for ProgressView {
         Self {
             state: progress.state.word(),
             keys: progress.keys,
-            scanned_keys: progress.totals.counts.scanned,
-            stale_ttl_keys: progress.totals.counts.stale,
+            listed_keys: progress.read.listed,
+            scanned_keys: progress.read.scanned,
+            stale_ttl_keys: progress.read.stale,
             cleaned_keys: progress.totals.accounting.deleted,
         }
     }
@@ -95,11 +98,9 @@ pub async fn so_far(env: &Env, run: RunId) -> Result<Option<Progress>, RecordErr
             fold.apply(&record);
         }
     }
-    Ok(fold.spec().map(|spec| Progress {
-        state: advance(RunState::Planned, &fold),
-        keys: spec.keys(),
-        totals: fold.totals(),
-    }))
+    let Some(spec) = fold.spec() else { return Ok(None) };
+    let told = records.so_far().await?.unwrap_or_default();
+    Ok(Some(Progress::new(advance(RunState::Planned, &fold), spec.keys(), fold.totals(), told)))
 }
 
 /// Tells a run to stop at a safe point; `None` if there is no such run.

@@ -33,6 +33,7 @@ use crate::meet::{Met, meet};
 use crate::options::Options;
 use crate::plan::Planner;
 pub use crate::planned_source::PlannedSource;
+use crate::planning::{Planning, Step};
 
 /// Why a run cannot start.
 #[derive(Debug, Error)]
@@ -203,6 +204,19 @@ pub struct NodeSurvey {
 /// # Errors
 /// When the run cannot start.
 pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey, SurveyError> {
+    survey_telling(options, run, now_ms, &Planning::default()).await
+}
+
+/// [`survey`], which says in `planning` what it does.
+///
+/// # Errors
+/// When the run cannot start.
+pub async fn survey_telling(
+    options: &Options,
+    run: RunId,
+    now_ms: u64,
+    planning: &Planning,
+) -> Result<Survey, SurveyError> {
     let deployment = discover(options).await.map_err(|fault| no_database(options.access.db, false, fault))?;
     let topology = deployment.topology();
     if topology.primaries.is_empty() {
@@ -223,6 +237,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let planner = Planner { run, alias: options.alias.clone(), replans: 0, round: 0 };
     let mut down =
         Down { primaries: topology.primaries.len(), slots: SlotSet::new(), left_out: Vec::new(), last: None };
+    planning.at(Step::Checking { servers: topology.primaries.len() });
     let mut met = Vec::new();
     let meeting = topology.primaries.iter().map(|primary| {
         let met = meet(&deployment, primary, options, topology.cluster);
@@ -236,6 +251,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
     let activity = match options.looks_for_inactive() {
         Some(order) => {
+            planning.at(Step::ReadingActivity);
             activity::find_out(&deployment, order, met.iter().map(|there: &Met<'_>| &there.status)).await
         }
         None => activity::Found::default(),
@@ -248,6 +264,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
     let (mut freed, mut used_memory) = (Some(ByteEstimate::NOTHING), Some(0_u64));
     let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
     let breaks = Breaks::of(&options.pace);
+    planning.at(Step::Looking { done: 0, of: met.len(), slots: topology.cluster });
     let looking = met.into_iter().map(|there| {
         let (deployment, selector, cluster) = (&deployment, &selector, topology.cluster);
         // Where nobody's keys are looked for but those without TTL, a node without such keys has none for us.
@@ -258,6 +275,7 @@ pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey
             Looking { skip, sampled_max, action: rules.action, inactive: rules.inactive.is_some(), breaks };
         async move {
             let looked = look_at((deployment, &there), selector, cluster, looking).await;
+            planning.looked();
             (there, skip, looked.map_err(SurveyError::from))
         }
     });

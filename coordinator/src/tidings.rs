@@ -1,11 +1,10 @@
 //! What a coordinator tells subscribers of a run. How a run ended, the reporter tells. Pure.
 
-use reporter::Totals;
 use serde_json::json;
 use shared::events::{Event, Kind};
 use shared::messages::RunSpec;
 
-use crate::state::RunState;
+use crate::drive::Progress;
 
 /// A run has begun.
 #[must_use]
@@ -32,14 +31,15 @@ pub fn taken(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
 
 /// How far a run is.
 #[must_use]
-pub fn progress(spec: &RunSpec, state: RunState, totals: Totals, now_ms: u64) -> Event {
+pub fn progress(spec: &RunSpec, progress: &Progress, now_ms: u64) -> Event {
+    let Progress { state, keys, totals, read } = progress;
     let data = json!({
         "state": state.word(),
-        "keys": spec.keys(),
-        "listedKeys": totals.counts.listed,
+        "keys": keys,
+        "listedKeys": read.listed.saturating_sub(totals.counts.skipped),
         "skippedKeys": totals.counts.skipped,
-        "scannedKeys": totals.counts.scanned,
-        "staleTTLKeys": totals.counts.stale,
+        "scannedKeys": read.scanned,
+        "staleTTLKeys": read.stale,
         "cleanedKeys": totals.accounting.deleted,
         "tasks": totals.tasks,
         "tasksReported": totals.tasks_reported,

@@ -298,6 +298,12 @@ impl Fold {
         self.cancel.as_ref()
     }
 
+    /// Whether `task` is one of the run's that has no report yet.
+    #[must_use]
+    pub fn is_open(&self, task: TaskId) -> bool {
+        self.tasks.contains_key(&task) && !self.reports.contains(&task)
+    }
+
     /// How often the part of the keyspace that `task` reads was planned before.
     #[must_use]
     pub fn replans(&self, task: TaskId) -> u32 {

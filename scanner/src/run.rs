@@ -11,13 +11,16 @@ use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
-use shared::limits::{FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX};
+use shared::limits::{
+    FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY,
+};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
 use shared::pace::Pacer;
 use shared::pulse::Pulse;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::Records;
 use shared::specs::Specs;
+use shared::task_notes::{TaskNote, TaskNotes};
 use shared::telemetry::{Asked, Telemetry};
 use shared::wire;
 use shared::worker::{self, Disposition, Failure, Handler};
@@ -123,14 +126,18 @@ impl Scanner {
         let pacer = self.env.pacers.enter(spec, &deployment, source.node(), &self.env.telemetry).await;
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
         let statistics = Statistics::new(task.keys, spec.measure.whole, spec.application.configured_ttl_ms);
-        let mut reading =
-            Reading { tally: Tally::new(statistics), approximate: false, pulse: Pulse::new(&self.env) };
+        let mut reading = Reading {
+            tally: Tally::new(statistics),
+            approximate: false,
+            pulse: Pulse::new(&self.env),
+            noted: Instant::now(),
+        };
         // Going on for long would look as though the task were lost: what is not read by then is handed back.
         let until =
             (!pacer.is_free()).then(|| Instant::now() + self.env.timing.ack_wait * PACED_TASK_ACK_WAITS);
         let fields = node::field_ttls(source.conn(), spec.db).await?;
-        let telemetry = &self.env.telemetry;
-        let work = Work { spec, records, delivery, telemetry, pacer: &pacer, until, fields };
+        let (telemetry, notes) = (&*self.env.telemetry, &self.env.notes);
+        let work = Work { task, spec, records, delivery, telemetry, notes, pacer: &pacer, until, fields };
         if !reading.go_through(&mut walk, (source.conn(), &mut lister), selector, &work).await? {
             return Ok(None);
         }
@@ -234,10 +241,12 @@ impl Handler for Scanner {
 
 /// What a task at work has to do with.
 struct Work<'a> {
+    task: &'a ScanTask,
     spec: &'a RunSpec,
     records: &'a Records,
     delivery: &'a Delivery,
     telemetry: &'a Telemetry,
+    notes: &'a TaskNotes,
     pacer: &'a Pacer,
     /// When the task hands back what it has not read; `None` if nothing holds it back.
     until: Option<Instant>,
@@ -250,6 +259,8 @@ struct Reading {
     tally: Tally,
     approximate: bool,
     pulse: Pulse,
+    /// When it told last how far it is.
+    noted: Instant,
 }
 
 impl Reading {
@@ -304,6 +315,7 @@ impl Reading {
                 }
             }
             std::mem::swap(&mut last, &mut next);
+            self.note(work);
             if !self.pulse.beat(work.records, work.delivery).await {
                 return Ok(false);
             }
@@ -324,6 +336,15 @@ impl Reading {
             self.tally.lookups += fields::settle(conn, keys, answers).await?;
         }
         Ok(true)
+    }
+
+    /// Tells now and then how far the task is.
+    fn note(&mut self, work: &Work<'_>) {
+        if self.noted.elapsed() >= TASK_NOTE_EVERY {
+            self.noted = Instant::now();
+            let (run, task, read) = (work.task.run, work.task.task, self.tally.so_far());
+            work.notes.tell(TaskNote { run, task, read });
+        }
     }
 
     fn report(

@@ -10,6 +10,7 @@ use shared::key::{self, Key};
 use shared::limits::DETAILS_MAX;
 use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
 use shared::slot::SlotSet;
+use shared::task_notes::ReadSoFar;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::select::{Fate, Selector, Stays, Verdict};
@@ -108,6 +109,14 @@ impl Tally {
                 _ => {}
             }
         }
+    }
+
+    /// Keys counted so far, those of slots that turn out to have moved included.
+    pub(crate) fn so_far(&self) -> ReadSoFar {
+        self.slots.tallies.iter().fold(ReadSoFar::default(), |sum, (_, tally)| {
+            let ScanCounts { listed, scanned, stale, .. } = tally.counts;
+            sum.plus(ReadSoFar { listed, scanned, stale })
+        })
     }
 
     /// Forgets everything but the look-ups made.

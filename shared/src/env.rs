@@ -17,6 +17,7 @@ use crate::pace::Pacers;
 use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
 use crate::store::{MemoryStore, Store};
+use crate::task_notes::TaskNotes;
 use crate::telemetry::Telemetry;
 use crate::web::{Hook, Outside, WebError, webhook};
 
@@ -50,6 +51,8 @@ pub struct Env {
     pub telemetry: Arc<Telemetry>,
     /// How fast this process works at each node.
     pub pacers: Arc<Pacers>,
+    /// Where scanners tell how far they are.
+    pub notes: TaskNotes,
 }
 
 /// Time limits that tests shorten.
@@ -113,6 +116,7 @@ impl Env {
             backups: Arc::default(),
             telemetry: Arc::default(),
             pacers: Arc::new(Pacers::new(false)),
+            notes: TaskNotes::default(),
         }
     }
 
@@ -133,6 +137,7 @@ impl Env {
             backups: Arc::new(Places::new([], Some(nats))),
             telemetry: Arc::default(),
             pacers: Arc::new(Pacers::new(true)),
+            notes: TaskNotes::Nats(Box::new(nats.clone())),
         }
     }
 

@@ -46,6 +46,7 @@ pub mod slot;
 pub mod specs;
 pub mod store;
 pub mod supervise;
+pub mod task_notes;
 pub mod telemetry;
 pub mod time;
 pub mod web;

@@ -3,6 +3,7 @@
 mod foreign;
 mod memory;
 mod notices;
+mod progress;
 mod server;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 pub use foreign::*;
 pub use memory::*;
 pub use notices::*;
+pub use progress::*;
 pub use server::*;
 
 /// How long making a connection may take.

@@ -10,6 +10,7 @@ use shared::records::RecordError;
 use shared::store::StoreError;
 use thiserror::Error;
 
+use super::signals::Left;
 use crate::conduct::ConductError;
 use crate::embedded::RunError;
 use crate::exit;
@@ -51,9 +52,12 @@ pub enum CommandError {
     Restore(#[from] RestoreError),
     /// A signal ended the watching of a run that goes on without us.
     #[error(
-        "left; run `{1}` goes on: `keysweep runs attach {1}` follows it, `keysweep runs cancel {1}` stops it"
+        "Detached. Run {1} continues.\n`keysweep runs attach {1}` follows it, `keysweep runs cancel {1}` stops it."
     )]
     Detached(u8, RunId),
+    /// Signals ended the watching of a run that is to stop.
+    #[error("Detached. Run {1} {0}.\n`keysweep runs attach {1}` shows how it ends.")]
+    DetachedStopping(Left, RunId),
     /// Signals or output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -104,6 +108,12 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Whether it is no failure, but what somebody asked for by a signal.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        matches!(self, Self::Detached(..) | Self::DetachedStopping(..))
+    }
+
     /// The exit code.
     #[must_use]
     pub fn code(&self) -> u8 {
@@ -115,6 +125,7 @@ impl CommandError {
             Self::LeftRestoring(code) => *code,
             Self::Consent(_) | Self::Submit(SubmitError::Left(_)) => exit::REFUSED,
             Self::Stopped(code, _) | Self::Left(code) | Self::Detached(code, _) => *code,
+            Self::DetachedStopping(left, _) => left.code,
             Self::Usage(_)
             | Self::Options(_)
             | Self::Schedule { .. }

@@ -1,50 +1,112 @@
-//! The progress bar of a run, on terminals only.
+//! What is shown of planning and of a run as it goes, on terminals only.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use reporter::grouped;
 use shared::pace::Pacers;
 use tokio::sync::watch;
 
 use super::log;
 use crate::drive::Progress;
+use crate::planning::Step;
 
 /// Two lines, so that hundreds of millions of keys fit 80 columns.
-const TEMPLATE: &str = "{msg:9} [{bar:32}] {percent:>3}%  {rate} keys/s  {eta} left\n          {human_pos} of {human_len} keys{prefix}";
+const TEMPLATE: &str = "{msg:9} [{bar:32}] {percent:>3}%  {rate} keys/s  {left}\n          {human_pos} of {human_len} keys{prefix}";
+
+/// How often something that moves is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long keys have to come before it is said how much time is left.
+const KNOWN_AFTER: Duration = Duration::from_secs(3);
+
+/// After so long everything that there was when we began to watch has been read.
+const CAUGHT_UP: Duration = Duration::from_millis(500);
+
+/// Something that is drawn at the bottom of the terminal. Log lines go above it. Dropping it wipes it off.
+struct Drawn(ProgressBar);
+
+impl Drawn {
+    fn start(bar: ProgressBar, template: &str) -> Self {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> ").with_key("rate", rate).with_key("left", left));
+        }
+        bar.enable_steady_tick(TICK);
+        log::write_above(Some(bar.clone()));
+        Self(bar)
+    }
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        log::write_above(None);
+        self.0.finish_and_clear();
+    }
+}
+
+fn is_shown(quiet: bool) -> bool {
+    !quiet && std::io::stderr().is_terminal()
+}
+
+/// Shows the steps of a survey while `work` does it.
+pub(super) async fn planning<T>(
+    mut steps: watch::Receiver<Step>,
+    quiet: bool,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    if !is_shown(quiet) {
+        return work.await;
+    }
+    let drawn = Drawn::start(ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})");
+    loop {
+        drawn.0.set_message(steps.borrow_and_update().text());
+        tokio::select! {
+            done = &mut work => return done,
+            Ok(()) = steps.changed() => {}
+        }
+    }
+}
 
 /// Shows `progress` until its sender is gone, and how fast `pacers` let the run go, if it is theirs. Does nothing off a
 /// terminal, or if `quiet`.
 pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option<&Pacers>, quiet: bool) {
-    if quiet || !std::io::stderr().is_terminal() {
+    if !is_shown(quiet) {
         return;
     }
-    let bar = ProgressBar::new(progress.borrow().keys);
-    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-        bar.set_style(style.progress_chars("=> ").with_key("rate", rate));
-    }
-    bar.set_message(progress.borrow().state.word());
-    bar.enable_steady_tick(Duration::from_millis(100));
-    log::write_above(Some(bar.clone()));
+    let first = *progress.borrow();
+    let drawn = Drawn::start(ProgressBar::new(first.keys), TEMPLATE);
+    let bar = &drawn.0;
+    bar.set_message(first.state.word());
     while progress.changed().await.is_ok() {
         let now = *progress.borrow_and_update();
-        bar.set_length(now.keys.max(now.totals.counts.passed()));
-        bar.set_position(now.totals.counts.passed());
+        bar.set_length(now.keys.max(now.read.listed));
+        bar.set_position(now.read.listed);
+        if first.keys == 0 && bar.elapsed() < CAUGHT_UP {
+            // What was read before we came is no speed.
+            bar.reset_eta();
+        }
         bar.set_message(now.state.word());
-        let (stale, deleted) = (now.totals.counts.stale, now.totals.accounting.deleted);
+        let (stale, deleted) = (now.read.stale, now.totals.accounting.deleted);
         let speed = pacers
             .and_then(Pacers::share_now)
             .map_or_else(String::new, |share| format!(", at {:.0}% speed", share * 100.0));
         bar.set_prefix(format!(", {} stale, {} deleted{speed}", grouped(stale), grouped(deleted)));
     }
-    log::write_above(None);
-    bar.finish_and_clear();
 }
 
 /// Keys per second, without the fractions that `{per_sec}` shows.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
 fn rate(state: &ProgressState, out: &mut dyn Write) {
     let _ = write!(out, "{:>9}", grouped(state.per_sec() as u64));
+}
+
+/// The time left, once it is known: keys come, and have come for a while.
+fn left(state: &ProgressState, out: &mut dyn Write) {
+    let moves = state.per_sec() > f64::EPSILON && state.pos() > 0 && state.elapsed() >= KNOWN_AFTER;
+    if moves && state.len().is_some_and(|len| state.pos() < len) {
+        let _ = write!(out, "{:#} left", HumanDuration(state.eta()));
+    }
 }

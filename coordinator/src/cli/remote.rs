@@ -122,7 +122,7 @@ pub(super) async fn watched(
     };
     let result = tokio::select! {
         result = done => result?,
-        code = stop => return Err(CommandError::Detached(code, run)),
+        left = stop => return Err(CommandError::DetachedStopping(left, run)),
     };
     let code = printed(&records, &result, options, show).await?;
     report::keep(&result, options).await;
@@ -169,7 +169,7 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
         tracing::warn!(
             "nothing has moved for {} s ({} keys listed so far): is a `keysweep {role}` running, and does it reach Redis?",
             IDLE.as_secs(),
-            grouped(now.totals.counts.passed())
+            grouped(now.read.listed)
         );
     }
 }

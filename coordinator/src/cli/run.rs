@@ -21,9 +21,10 @@ use super::{no_match, plan_page, progress, question};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
 use crate::options::Options;
+use crate::planning::Planning;
 use crate::serve::record_failure;
 use crate::submit::check_free;
-use crate::survey::{Survey, survey};
+use crate::survey::{Survey, survey_telling};
 use crate::{exit, report, schedule};
 
 /// Why a run does not start where nobody can be asked.
@@ -43,11 +44,17 @@ pub struct Show {
 /// # Errors
 /// When the survey fails.
 pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
-    let survey = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
+    let survey = looked_around(options, RunId::new(), show).await?;
     // Its look-ups are not the application's.
     survey.note(&embedded::env(options)).await;
     print(&planned(&survey, options, show))?;
     Ok(if survey.missing.is_empty() { exit::DONE } else { exit::PARTIAL })
+}
+
+/// Looks around for a run, and shows what that does.
+async fn looked_around(options: &Options, run: RunId, show: Show) -> Result<Survey, RunError> {
+    let (planning, steps) = Planning::shown();
+    Ok(progress::planning(steps, show.quiet, survey_telling(options, run, now_ms(), &planning)).await?)
 }
 
 /// How a run is started.
@@ -129,8 +136,7 @@ async fn attempt_once(
     // This command makes the attempts, and no service beside it: to others each is the last.
     let last =
         Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
-    let planned = if net.is_some() { &last } else { options };
-    let look = async { survey(planned, run, now_ms()).await.map_err(RunError::from) };
+    let look = looked_around(if net.is_some() { &last } else { options }, run, show);
     // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
     let mut looked = tokio::select! {
         looked = look => looked?,
@@ -238,7 +244,7 @@ async fn run_watched(
                 (result, stopped) => Ok((result?, stopped.map(|(code, _)| code))),
             }
         }
-        code = signals.stop_run(env.records(survey.spec.run), seen) => Err(CommandError::Left(code)),
+        left = signals.stop_run(env.records(survey.spec.run), seen) => Err(CommandError::Left(left.code)),
     }
 }
 

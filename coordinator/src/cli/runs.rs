@@ -105,13 +105,13 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
         format!("{:#}\n", json!({ "run": line, "progress": progress }))
     } else {
         let at = progress.filter(|_| line.status.is_none()).map(|progress| {
-            let totals = progress.totals;
+            let (totals, read) = (progress.totals, progress.read);
             format!(
                 "  {}: {} of about {} keys listed, {} stale, {} deleted\n",
                 progress.state.word(),
-                grouped(totals.counts.passed()),
+                grouped(read.listed),
                 grouped(progress.keys),
-                grouped(totals.counts.stale),
+                grouped(read.stale),
                 grouped(totals.accounting.deleted)
             )
         });

@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: the first one stops the run at a safe point, the second one ends the process.
 
-use std::io;
+use std::{fmt, io};
 
 use shared::limits::DRAIN_TIMEOUT;
 use shared::messages::{Cancel, CancelKind};
@@ -13,6 +13,24 @@ use crate::exit;
 
 /// The exit code and the name of a signal that came.
 pub(super) type Seen = Option<(u8, &'static str)>;
+
+/// A run was left before it came to a safe point.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// The exit code.
+    pub code: u8,
+    /// Whether the run was told to stop.
+    pub told: bool,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.told {
+            true => "was told to stop, and stops at a safe point",
+            false => "may continue: it could not be told to stop",
+        })
+    }
+}
 
 /// The two signals.
 pub(super) struct Signals {
@@ -36,20 +54,26 @@ impl Signals {
 
     /// Cancels the run at the first signal, which it tells to `seen`; then waits for a second one, or for the
     /// deadline. Never returns otherwise: it is raced against the run.
-    pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Seen>) -> u8 {
+    pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Seen>) -> Left {
         let (code, name) = self.next().await;
         seen.send_replace(Some((code, name)));
         tracing::warn!("{name}: stopping at a safe point; once more to leave at once");
         let cancel = Cancel { kind: CancelKind::Asked, cause: format!("asked to by {name}") };
-        if let Err(e) = records.create_cancel(&cancel).await {
-            tracing::error!(error = %e, "failed to stop the run");
-        }
-        tokio::select! {
+        let mut told = false;
+        let stopping = async {
+            match records.create_cancel(&cancel).await {
+                Ok(_) => told = true,
+                Err(e) => tracing::error!(error = %e, "failed to stop the run"),
+            }
+            sleep(DRAIN_TIMEOUT).await;
+        };
+        let code = tokio::select! {
             (code, _) = self.next() => code,
-            () = sleep(DRAIN_TIMEOUT) => {
+            () = stopping => {
                 tracing::error!("no safe point within {} s; leaving", DRAIN_TIMEOUT.as_secs());
                 code
             }
-        }
+        };
+        Left { code, told }
     }
 }

@@ -13,10 +13,11 @@ use shared::limits::{BATCH_LIFE, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
 use shared::messages::{Cancel, Loss, RunSpec, ScanTask, TaskReport};
 use shared::records::{Decision, Lists, Record, Records};
 use shared::slot::SlotSet;
+use shared::task_notes::{ReadSoFar, TaskNote, Underway};
 use shared::time::now_ms;
 use tokio::time::Instant;
 
-use super::{DriveError, Taken, advance};
+use super::{DriveError, Progress, Taken, advance, exactly};
 use crate::dispatch::Dispatch;
 use crate::state::RunState;
 use crate::tidings;
@@ -58,6 +59,10 @@ pub(super) struct Driver<'a> {
     /// How long the run went on before we drove it.
     pub(super) before: Duration,
     pub(super) told: Instant,
+    /// What tasks that are being read have told.
+    underway: Underway,
+    /// What we have stored of that, and when.
+    pub(super) stored: (Instant, ReadSoFar),
 }
 
 impl<'a> Driver<'a> {
@@ -85,6 +90,8 @@ impl<'a> Driver<'a> {
             started: Instant::now(),
             before: Duration::from_millis(before),
             told: Instant::now(),
+            underway: Underway::default(),
+            stored: (Instant::now(), ReadSoFar::default()),
         }
     }
 
@@ -102,6 +109,19 @@ impl<'a> Driver<'a> {
         }
         self.state = advance(self.state, &self.fold);
         Ok(())
+    }
+
+    /// Takes in what a task tells. Others than those that are at work are of no interest, or a stranger's.
+    pub(super) fn heard(&mut self, note: TaskNote) {
+        if self.fold.is_open(note.task) {
+            self.underway.heard(note.task, note.read);
+        }
+    }
+
+    /// How far the run is, of which `keys` were planned.
+    pub(super) fn progress(&self, keys: u64) -> Progress {
+        let totals = self.fold.totals();
+        Progress::new(self.state, keys, totals, exactly(&totals).plus(self.underway.sum()))
     }
 
     async fn decided(&mut self, n: u64, decision: &Decision) -> Result<(), DriveError> {
@@ -182,6 +202,7 @@ impl<'a> Driver<'a> {
 
     async fn reported(&mut self, report: &TaskReport) -> Result<(), DriveError> {
         self.dispatch.reported(report.task);
+        self.underway.reported(report.task);
         let grace = Duration::from_millis(self.spec.rules.grace_ms);
         let lost_at = Instant::now() + grace + BATCH_LIFE + RECEIPT_SLACK;
         for listed in &report.batches {

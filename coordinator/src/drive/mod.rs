@@ -13,6 +13,7 @@ use shared::env::Env;
 use shared::ids::RunId;
 use shared::records::{Decision, Record, RecordError, Records};
 use shared::result::CleanupResult;
+use shared::task_notes::{ReadSoFar, TaskNote};
 use shared::wire::WireError;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -45,16 +46,39 @@ pub struct Progress {
     pub state: RunState,
     /// Keys that the plan expects to list.
     pub keys: u64,
-    /// The sums so far.
+    /// The sums so far, exact: of tasks and batches that have ended.
     pub totals: Totals,
+    /// Keys read so far, those of tasks that are still being read included as far as they have told. Never exact while
+    /// tasks are at work. Keys of skipped nodes count as listed.
+    pub read: ReadSoFar,
 }
 
 impl Progress {
     /// Before the first task.
     #[must_use]
     pub fn start(keys: u64) -> Self {
-        Self { state: RunState::Planned, keys, totals: Totals::default() }
+        Self::new(RunState::Planned, keys, Totals::default(), ReadSoFar::default())
     }
+
+    /// How far a run is by `totals`, and by what was `told` of tasks at work.
+    #[must_use]
+    pub fn new(state: RunState, keys: u64, totals: Totals, told: ReadSoFar) -> Self {
+        let exact = exactly(&totals);
+        let read = match state {
+            // What is told may be of slots that have moved meanwhile: no more is shown than there is.
+            RunState::Planned | RunState::Scanning => {
+                exact.max(ReadSoFar { listed: told.listed.min(keys), ..told })
+            }
+            _ => exact,
+        };
+        Self { state, keys, totals, read }
+    }
+}
+
+/// What tasks with a report have read.
+fn exactly(totals: &Totals) -> ReadSoFar {
+    let counts = &totals.counts;
+    ReadSoFar { listed: counts.passed(), scanned: counts.scanned, stale: counts.stale }
 }
 
 /// How long a run that can do nothing else looks again.
@@ -63,6 +87,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// What the driver waits for.
 enum Event {
     Record(Box<Record>),
+    Note(TaskNote),
     Tick,
 }
 
@@ -80,6 +105,7 @@ pub async fn drive(
     let taken = take(&records, who).await?;
     let spec = records.spec().await?.ok_or(DriveError::NoSpec(run))?;
     let mut driver = Driver::new(env, spec, records.clone(), taken, who);
+    let mut notes = env.notes.listen(run).await;
     let mut watch = records.watch().await?;
     loop {
         if driver.live {
@@ -87,8 +113,12 @@ pub async fn drive(
         }
         let event = tokio::select! {
             record = watch.next() => Event::Record(Box::new(record?)),
+            note = notes.next() => Event::Note(note),
             () = sleep(TICK) => Event::Tick,
         };
+        if let Event::Note(note) = event {
+            driver.heard(note);
+        }
         if let Event::Record(record) = event {
             if let Record::Result(result) = *record {
                 driver.state = next(driver.state, RunEvent::Result(result.status)).unwrap_or(driver.state);
@@ -97,8 +127,7 @@ pub async fn drive(
             driver.handle(&record).await?;
         }
         progress.send_modify(|progress| {
-            progress.state = driver.state;
-            progress.totals = driver.fold.totals();
+            *progress = driver.progress(progress.keys);
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::ids::BatchId;
-use shared::limits::{PROGRESS_EVERY, TASK_TIMES_MAX};
+use shared::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
 use shared::messages::{Cancel, CancelKind, GroupReceipt, Lookups, Loss, Reason, Receipt};
 use shared::outcome::Outcome;
 use shared::queue::Topic;
@@ -24,11 +24,27 @@ impl Driver<'_> {
         self.seal(&lost, &Loss { cause, node_failed: false }).await?;
         self.give_up_batches().await?;
         self.check().await?;
-        if self.env.kept && self.told.elapsed() >= PROGRESS_EVERY {
-            self.told = Instant::now();
-            self.env.tell(&tidings::progress(&self.spec, self.state, self.fold.totals(), now_ms())).await;
-        }
+        self.tell_progress().await;
         Ok(())
+    }
+
+    /// Tells subscribers and those who ask how far the run is. What cannot be told is no reason to stop.
+    async fn tell_progress(&mut self) {
+        if !self.env.kept {
+            return;
+        }
+        let progress = self.progress(self.spec.keys());
+        let (at, before) = self.stored;
+        if at.elapsed() >= SO_FAR_EVERY && progress.read != before {
+            self.stored = (Instant::now(), progress.read);
+            if let Err(e) = self.records.write_so_far(&progress.read).await {
+                tracing::warn!(error = %e, "failed to store how far the run is");
+            }
+        }
+        if self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            self.env.tell(&tidings::progress(&self.spec, &progress, now_ms())).await;
+        }
     }
 
     /// Ends batches that are listed, can act no more, and have no receipt: their message is lost.

@@ -11,6 +11,8 @@
 //! | `KV_keysweep_samples` | `$KV.keysweep_samples.>` | samples of counters, alerts, weekly summaries |
 //! | `KV_keysweep_audit` | `$KV.keysweep_audit.>` | deleted keys |
 //!
+//! What scanners tell of tasks at work goes to `keysweep.notes.<run>`, which no stream keeps.
+//!
 //! All but the queues keep one message per subject, which is what makes "create once" possible.
 
 use std::time::Duration;
@@ -20,6 +22,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 
 use super::access::NatsAccess;
 use crate::config::Storage;
+use crate::ids::RunId;
 use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, MESSAGE_BYTES_MAX, SAMPLES_KEPT};
 use crate::queue::Topic;
 
@@ -33,11 +36,12 @@ const IN_HAND_MAX: i64 = 10_000;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// The first words of the store's keys, and the bucket that holds them.
-const BUCKETS: [(&str, &str); 13] = [
+const BUCKETS: [(&str, &str); 14] = [
     ("runs", "runs"),
     ("activity", "runs"),
     ("failures", "runs"),
     ("attempts", "runs"),
+    ("progress", "runs"),
     ("locks", "locks"),
     ("due", "locks"),
     ("history", "history"),
@@ -102,6 +106,12 @@ impl Layout {
     #[must_use]
     pub fn api_subject(&self, endpoint: &str) -> String {
         format!("{}.api.{endpoint}", self.access.prefix)
+    }
+
+    /// The subject of what scanners tell of a run that they are reading. No stream keeps it.
+    #[must_use]
+    pub fn notes_subject(&self, run: RunId) -> String {
+        format!("{}.notes.{run}", self.access.prefix)
     }
 
     /// The stream and the subject of an entry or a prefix of the store; `None` for a key of no bucket.

@@ -2,6 +2,7 @@
 //! service for programs. The only folder that names `async_nats`.
 
 mod access;
+mod aside;
 mod bucket;
 mod connect;
 pub mod layout;
@@ -12,6 +13,7 @@ pub mod setup;
 mod store;
 
 pub use access::{Login, NatsAccess};
+pub use aside::Heard;
 pub use bucket::Bucket;
 pub use connect::{Nats, NatsError};
 pub use queue::NatsQueue;

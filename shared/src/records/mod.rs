@@ -18,10 +18,11 @@ use crate::ids::{BatchId, NodeId, RunId, TaskId};
 use crate::messages::{Cancel, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
 use crate::store::{self, Created, Entry, Store, StoreError};
+use crate::task_notes::ReadSoFar;
 use crate::wire::{self, WireError};
 
 pub use log::{Decision, Lists};
-pub use watch::{Record, RecordWatch};
+pub use watch::{Record, RecordWatch, SoFarWatch};
 
 /// Why a record could not be read or written.
 #[derive(Debug, Error)]
@@ -151,6 +152,31 @@ impl Records {
         let prefix = self.key("");
         let Some(entry) = self.store.next_after(&prefix, revision).await? else { return Ok(None) };
         Ok(Some((entry.revision, watch::record(&prefix, &entry)?)))
+    }
+
+    /// Stores how far the run is by those who are at work, for people who watch. Others may write it as well, and the
+    /// last one stays.
+    pub async fn write_so_far(&self, read: &ReadSoFar) -> Result<(), RecordError> {
+        let key = self.so_far_key("now");
+        let revision = self.store.get(&key).await?.map(|entry| entry.revision);
+        // If somebody was faster, it is just as good.
+        store::write(&*self.store, &key, encode(&key, read)?, revision).await?;
+        Ok(())
+    }
+
+    /// How far the run is by those who are at work, if they have told; never exact.
+    pub async fn so_far(&self) -> Result<Option<ReadSoFar>, RecordError> {
+        self.get(&self.so_far_key("now")).await
+    }
+
+    /// The same, now and whenever it is told.
+    pub async fn watch_so_far(&self) -> Result<SoFarWatch, RecordError> {
+        Ok(SoFarWatch::new(self.store.watch(&self.so_far_key("")).await?))
+    }
+
+    /// Apart from the other records: it is replaced all the time, and counts nowhere.
+    fn so_far_key(&self, rest: &str) -> String {
+        format!("progress/{}/{rest}", self.run)
     }
 
     /// All records, those that are there and those that come.

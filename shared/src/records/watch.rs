@@ -4,6 +4,7 @@ use super::{Decision, NodeLookups, RecordError, decode};
 use crate::messages::{Cancel, Receipt, RunSpec, TaskReport};
 use crate::result::CleanupResult;
 use crate::store::{Entry, Watch};
+use crate::task_notes::ReadSoFar;
 
 /// One record of a run, decoded.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +54,23 @@ impl RecordWatch {
                 return Ok(record);
             }
         }
+    }
+}
+
+/// A view on how far a run is.
+pub struct SoFarWatch {
+    watch: Box<dyn Watch>,
+}
+
+impl SoFarWatch {
+    pub(super) fn new(watch: Box<dyn Watch>) -> Self {
+        Self { watch }
+    }
+
+    /// How far it is now; waits until that is told. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<ReadSoFar, RecordError> {
+        let entry = self.watch.next().await?;
+        decode(&entry)
     }
 }
 

@@ -1,0 +1,202 @@
+//! What scanners tell of tasks that they are still reading, for people who watch a run. A note may come late, twice, out
+//! of order or never: no count of a run, and no decision, rests on one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::ids::{RunId, TaskId};
+use crate::limits::TASK_NOTES_KEPT;
+use crate::nats::{Heard, Nats};
+use crate::wire;
+
+/// Keys that were read so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadSoFar {
+    /// Keys listed, matching or not.
+    pub listed: u64,
+    /// Matching keys looked at.
+    pub scanned: u64,
+    /// Those without TTL.
+    pub stale: u64,
+}
+
+/// How far a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskNote {
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// Its part.
+    pub read: ReadSoFar,
+}
+
+/// The way of notes from scanners to whoever drives the run.
+#[derive(Clone)]
+pub enum TaskNotes {
+    /// Within this process.
+    Memory(broadcast::Sender<TaskNote>),
+    /// Over NATS, without JetStream.
+    Nats(Box<Nats>),
+}
+
+/// Somebody who listens to the notes of one run.
+pub struct Listener {
+    run: RunId,
+    source: Source,
+}
+
+enum Source {
+    Memory(broadcast::Receiver<TaskNote>),
+    Nats(Box<Heard>),
+    Nobody,
+}
+
+/// What the tasks of a run that have no report yet have told last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Underway {
+    tasks: BTreeMap<TaskId, ReadSoFar>,
+}
+
+impl Default for TaskNotes {
+    fn default() -> Self {
+        Self::Memory(broadcast::Sender::new(TASK_NOTES_KEPT))
+    }
+}
+
+impl TaskNotes {
+    /// Tells a note. Never waits: where nobody listens, or NATS is away, the note is lost.
+    pub fn tell(&self, note: TaskNote) {
+        match self {
+            // An error says that nobody listens.
+            Self::Memory(sender) => drop(sender.send(note)),
+            Self::Nats(nats) => {
+                if let Ok(payload) = wire::encode(&note) {
+                    nats.tell_aside(note.run, payload);
+                }
+            }
+        }
+    }
+
+    /// Listens to the notes of `run`. Where that is not allowed, none comes.
+    pub async fn listen(&self, run: RunId) -> Listener {
+        let source = match self {
+            Self::Memory(sender) => Source::Memory(sender.subscribe()),
+            Self::Nats(nats) => {
+                nats.hear_aside(run).await.map_or(Source::Nobody, |heard| Source::Nats(Box::new(heard)))
+            }
+        };
+        Listener { run, source }
+    }
+}
+
+impl Listener {
+    /// The next note of the run; waits for it, for ever if none can come. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> TaskNote {
+        loop {
+            let note = match &mut self.source {
+                Source::Memory(receiver) => match receiver.recv().await {
+                    Ok(note) => Some(note),
+                    // Newer ones follow.
+                    Err(RecvError::Lagged(_)) => None,
+                    Err(RecvError::Closed) => {
+                        self.source = Source::Nobody;
+                        None
+                    }
+                },
+                Source::Nats(heard) => match heard.next().await {
+                    Some(payload) => wire::decode(&payload).ok(),
+                    None => {
+                        self.source = Source::Nobody;
+                        None
+                    }
+                },
+                Source::Nobody => std::future::pending().await,
+            };
+            if let Some(note) = note.filter(|note| note.run == self.run) {
+                return note;
+            }
+        }
+    }
+}
+
+impl ReadSoFar {
+    /// The larger one of each count.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            listed: self.listed.max(other.listed),
+            scanned: self.scanned.max(other.scanned),
+            stale: self.stale.max(other.stale),
+        }
+    }
+
+    /// The sum of each count.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            listed: self.listed.saturating_add(other.listed),
+            scanned: self.scanned.saturating_add(other.scanned),
+            stale: self.stale.saturating_add(other.stale),
+        }
+    }
+}
+
+impl Underway {
+    /// Takes in a note of a task that has no report yet. An older one changes nothing.
+    pub fn heard(&mut self, task: TaskId, read: ReadSoFar) {
+        let before = self.tasks.entry(task).or_default();
+        *before = before.max(read);
+    }
+
+    /// A task has its report: that counts from now on.
+    pub fn reported(&mut self, task: TaskId) {
+        self.tasks.remove(&task);
+    }
+
+    /// The sum over the tasks.
+    #[must_use]
+    pub fn sum(&self) -> ReadSoFar {
+        self.tasks.values().fold(ReadSoFar::default(), |sum, read| sum.plus(*read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(listed: u64) -> ReadSoFar {
+        ReadSoFar { listed, scanned: listed / 2, stale: 1 }
+    }
+
+    #[test]
+    fn notes_may_come_late_and_twice() {
+        let (one, two) = (TaskId::new(), TaskId::new());
+        let mut underway = Underway::default();
+        for (task, listed) in [(one, 100), (two, 10), (one, 300), (one, 100), (two, 10)] {
+            underway.heard(task, read(listed));
+        }
+        assert_eq!(underway.sum(), ReadSoFar { listed: 310, scanned: 155, stale: 2 });
+        underway.reported(one);
+        assert_eq!(underway.sum(), read(10));
+    }
+
+    #[tokio::test]
+    async fn a_listener_hears_the_notes_of_its_run_and_nobody_waits_for_it() {
+        let (notes, run) = (TaskNotes::default(), RunId::new());
+        let note = |run, listed| TaskNote { run, task: TaskId::new(), read: read(listed) };
+        notes.tell(note(run, 1));
+        let mut listener = notes.listen(run).await;
+        let mine = note(run, 2);
+        notes.tell(note(RunId::new(), 3));
+        notes.tell(mine);
+        assert_eq!(listener.next().await, mine);
+        for n in 0..2 * TASK_NOTES_KEPT as u64 {
+            notes.tell(note(run, n));
+        }
+        assert!(listener.next().await.read.listed >= TASK_NOTES_KEPT as u64, "the oldest are lost");
+    }
+}
