@@ -10,8 +10,8 @@ use shared::cluster::Deployment;
 use shared::cluster::health::{self, Look};
 use shared::env::Env;
 use shared::history::{self, RunLine};
-use shared::ids::Alias;
-use shared::messages::HitRateSource;
+use shared::ids::{Alias, RunId};
+use shared::messages::{Action, HitRateSource, Rules};
 use shared::metrics::{Alert, RedisHealth, Window};
 use shared::records::RecordError;
 use shared::result::Status;
@@ -19,6 +19,8 @@ use shared::samples;
 use shared::time::now_ms;
 
 use crate::hold::{self, Phase};
+use crate::options::Options;
+use crate::survey::survey;
 
 /// The document's shape, with more beside its fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,8 +64,11 @@ pub struct JobQueue {
 pub struct CacheHealth {
     /// 0 to 100 % of the application's look-ups since the run before that; null without traffic or run.
     pub hit_rate: Option<f64>,
-    /// Matching keys after the run; null without a run.
+    /// Matching keys after the run; without a run, those that a sample makes likely; null if there is neither.
     pub total_keys: Option<u64>,
+    /// Whether that is by a sample, taken just now.
+    #[serde(default)]
+    pub approximate: bool,
     /// Their mean TTL, in seconds.
     #[serde(rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
@@ -110,6 +115,27 @@ pub async fn cleanup_statistics(
     })
 }
 
+/// `statistics` with what a quick sample of the keys of a job says, where no run has counted them.
+pub async fn with_sample(statistics: Statistics, env: &Env, options: &Options) -> Statistics {
+    if statistics.cache_health.total_keys.is_some() {
+        return statistics;
+    }
+    // As a dry run looks around: reads only.
+    let rules = Rules { action: Action::Report, ..options.rules.clone() };
+    let options = Options { dry_run: true, rules, ..options.clone() };
+    let looked = match survey(&options, RunId::new(), now_ms()).await {
+        Ok(looked) => looked,
+        Err(e) => {
+            tracing::warn!("no run has counted the keys, and no sample can be taken: {e}");
+            return statistics;
+        }
+    };
+    looked.note(env).await;
+    let total_keys = Some(looked.estimate.matching_keys);
+    let cache_health = CacheHealth { total_keys, approximate: true, ..statistics.cache_health };
+    Statistics { cache_health, ..statistics }
+}
+
 async fn queue(env: &Env, lines: &[RunLine]) -> Result<JobQueue, RecordError> {
     let mut queue = JobQueue::default();
     for line in lines {
@@ -145,6 +171,7 @@ fn cache(lines: &[RunLine]) -> CacheHealth {
         misses: line.misses,
         errors: line.errors,
         at: line.finished_at.clone(),
+        approximate: false,
     }
 }
 

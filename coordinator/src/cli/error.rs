@@ -10,6 +10,7 @@ use shared::records::RecordError;
 use shared::store::StoreError;
 use thiserror::Error;
 
+use super::run_ref::RefError;
 use super::signals::Left;
 use crate::conduct::ConductError;
 use crate::embedded::RunError;
@@ -52,7 +53,7 @@ pub enum CommandError {
     Restore(#[from] RestoreError),
     /// A signal ended the watching of a run that goes on without us.
     #[error(
-        "Detached. Run {1} continues.\n`keysweep runs attach {1}` follows it, `keysweep runs cancel {1}` stops it."
+        "Detached. Run {1} continues.\n`keysweep runs attach {1}` follows it.\n`keysweep runs cancel {1}` stops it."
     )]
     Detached(u8, RunId),
     /// Signals ended the watching of a run that is to stop.
@@ -96,6 +97,9 @@ pub enum CommandError {
     /// The reporter failed.
     #[error(transparent)]
     Reporter(#[from] reporter::ReporterError),
+    /// No run, or not one alone, is meant.
+    #[error(transparent)]
+    Ref(#[from] RefError),
     /// There is no such run.
     #[error("there is no run `{0}`; `keysweep runs list` shows those that are remembered")]
     NoRun(RunId),
@@ -129,6 +133,7 @@ impl CommandError {
             Self::Usage(_)
             | Self::Options(_)
             | Self::Schedule { .. }
+            | Self::Ref(_)
             | Self::NoRun(_)
             | Self::NoReport(_) => exit::USAGE,
             Self::Nats(NatsError::Unreachable { .. }) => exit::UNREACHABLE,

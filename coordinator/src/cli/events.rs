@@ -8,6 +8,7 @@ use reporter::wrap;
 use serde_json::Value;
 use shared::config::duration;
 use shared::events::{EVENTS, time_of};
+use shared::printable::Printable;
 use shared::store::Entry;
 use shared::wire;
 
@@ -25,10 +26,14 @@ use crate::exit;
 pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, CommandError> {
     let since = args.since.as_deref().map(oldest).transpose()?;
     let net = site.connect("cli", Some(PATIENCE)).await?;
+    let run = match &args.run {
+        Some(run) => Some(run.find(&net.env).await?),
+        None => None,
+    };
     let mut signals = Signals::catch()?;
     let wanted = |event: &Value| {
         since.is_none_or(|since| time_of(event).is_some_and(|time| time >= since))
-            && args.run.is_none_or(|run| event["subject"] == run.to_string())
+            && run.is_none_or(|run| event["subject"] == run.to_string())
     };
     let mut watch = net.env.store.watch(EVENTS).await?;
     let mut revision = 0;
@@ -76,22 +81,69 @@ fn tell(entry: &Entry, wanted: impl Fn(&Value) -> bool, show: Show) -> Result<bo
     }
 }
 
+/// Figures of events of runs.
+const OF_RUNS: [&str; 9] = [
+    "state",
+    "listedKeys",
+    "scannedKeys",
+    "staleTTLKeys",
+    "cleanedKeys",
+    "keys",
+    "coordinator",
+    "count",
+    "issue",
+];
+
+/// Figures of a summary.
+const OF_SUMMARIES: [&str; 9] =
+    ["from", "to", "runs", "completed", "failed", "cleanedKeys", "hitRate", "totalKeys", "growthPercent"];
+
 /// An event for people: when, what and which run in one line; the job and the figures below it, wrapped.
 fn sentence(event: &Value) -> String {
     let text = |name: &str| event[name].as_str().unwrap_or("?");
-    let kind = text("type").split('.').nth(3).unwrap_or("?");
+    let kind = kind(text("type"));
     let job = text("source").rsplit('/').next().unwrap_or("?");
     let data = &event["data"];
-    let figures =
-        ["state", "scannedKeys", "staleTTLKeys", "cleanedKeys", "keys", "coordinator", "count", "issue"];
-    let figures = figures.iter().filter_map(|name| match &data[name] {
+    let said = match kind {
+        "alert" => vec![alert(data)],
+        "summary" => figures(data, &OF_SUMMARIES),
+        "failed" | "cancelled" => {
+            let cause = data["issues"][0].as_str().map(|issue| format!("issue {issue}"));
+            figures(data, &OF_RUNS).into_iter().chain(cause).collect()
+        }
+        _ => figures(data, &OF_RUNS),
+    };
+    let line = std::iter::once(job.to_owned()).chain(said).collect::<Vec<_>>().join(", ");
+    let time = text("time").get(..19).unwrap_or(text("time")).replace('T', " ");
+    // It comes from NATS: nothing in it moves the cursor.
+    let shown = |text: &str| Printable(text.as_bytes()).to_string();
+    let head = shown(&format!("{time}  {kind:<9}  {}", text("subject")));
+    format!("{head}\n    {}", wrap(&shown(&line), 4))
+}
+
+/// The kind in `dev.keysweep.run.<kind>.v1`, `dev.keysweep.alert.<change>.v1` or `dev.keysweep.summary.v1`.
+fn kind(event_type: &str) -> &str {
+    let mut words = event_type.split('.').skip(2);
+    match (words.next(), words.next()) {
+        (Some("run"), Some(kind)) => kind,
+        (Some(kind), _) => kind,
+        _ => "?",
+    }
+}
+
+/// Which alert it is about, and what happened to it.
+fn alert(data: &Value) -> String {
+    let text = |name: &str| data[name].as_str().unwrap_or("?");
+    format!("{} {} ({}): {}", text("alert"), text("change"), text("severity"), text("sentence"))
+}
+
+fn figures(data: &Value, names: &[&str]) -> Vec<String> {
+    let figure = |name: &&str| match &data[name] {
         Value::Null => None,
         Value::String(text) => Some(format!("{name} {text}")),
         value => Some(format!("{name} {value}")),
-    });
-    let figures = std::iter::once(job.to_owned()).chain(figures).collect::<Vec<_>>().join(", ");
-    let time = text("time").get(..19).unwrap_or(text("time")).replace('T', " ");
-    format!("{time}  {kind:<9}  {}\n    {}", text("subject"), wrap(&figures, 4))
+    };
+    names.iter().filter_map(figure).collect()
 }
 
 #[cfg(test)]
@@ -111,5 +163,30 @@ mod tests {
         let first = "2026-11-24 08:09:38  issue      01a20c9a-6dbc-7348-9a95-dba77261579a\n    permission-cache-cleanup, ";
         assert!(text.starts_with(first), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn alerts_and_summaries_are_named() {
+        let event = |event_type: &str, data: Value| {
+            sentence(&json!({
+                "type": event_type, "source": "/keysweep/jobs/nightly", "subject": "2026-11-23",
+                "time": "2026-11-24T08:09:38Z", "data": data,
+            }))
+        };
+        let alert = json!({
+            "alert": "stale-keys", "change": "raised", "severity": "warning",
+            "sentence": "Found 12 keys without TTL\u{1b}[2J", "evidence": { "staleTTLKeys": 12 },
+        });
+        assert_eq!(
+            event("dev.keysweep.alert.raised.v1", alert),
+            "2026-11-24 08:09:38  alert      2026-11-23\n    nightly, stale-keys raised (warning): Found 12 keys without TTL\\x1b[2J"
+        );
+        let summary = json!({ "from": "2026-11-16", "to": "2026-11-23", "runs": 28, "hitRate": 81.5 });
+        assert_eq!(
+            event("dev.keysweep.summary.v1", summary),
+            "2026-11-24 08:09:38  summary    2026-11-23\n    nightly, from 2026-11-16, to 2026-11-23, runs 28, hitRate 81.5"
+        );
+        let failed = json!({ "status": "failed", "issues": ["no answer"] });
+        assert!(event("dev.keysweep.run.failed.v1", failed).ends_with("nightly, issue no answer"));
     }
 }

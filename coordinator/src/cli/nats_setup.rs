@@ -1,7 +1,7 @@
 //! `keysweep nats setup`: what we keep in NATS, and how it stands.
 
 use serde_json::json;
-use shared::nats::setup::{Mode, Piece, PieceState, setup};
+use shared::nats::setup::{Mode, Piece, PieceState, check_room, setup};
 use shared::nats::{Nats, NatsAccess};
 
 use super::args::SetupArgs;
@@ -16,6 +16,7 @@ use crate::exit;
 /// When NATS cannot be used.
 pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8, CommandError> {
     let nats = Nats::connect(&NatsAccess::from_settings(&site.nats), "keysweep-cli", Some(PATIENCE)).await?;
+    check_room(&nats)?;
     let pieces = setup(&nats, if args.apply { Mode::Apply } else { Mode::Look }).await?;
     nats.close().await;
     print(&if show.json {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reporter::grouped;
 use shared::env::Env;
 use shared::ids::RunId;
+use shared::limits::NATS_GONE_AFTER;
 use shared::messages::RunSpec;
 use shared::records::Records;
 use shared::result::{CleanupResult, Status};
@@ -229,7 +230,7 @@ fn start(run: RunId, revision: u64, starter: &Starter) -> Result<(), CommandErro
 }
 
 /// `keysweep drive`: drives one run to its end, whose hold was seen to be open at `revision`. A hold that is lost
-/// because NATS was away is taken again.
+/// because NATS was away is taken again; a NATS that stays away for [`NATS_GONE_AFTER`] ends the process.
 ///
 /// # Errors
 /// When NATS cannot be used, or the run not be driven.
@@ -256,37 +257,114 @@ async fn drive_on(
     revision: u64,
     shutdown: &CancellationToken,
 ) -> Result<(), CommandError> {
-    let mut open_at = Some(revision);
-    let mut seen: Option<Sighting> = None;
-    while !shutdown.is_cancelled() {
-        if let Some(revision) = open_at.take() {
-            let hold = Hold::begin(spec.run, spec.alias.clone(), Phase::Driven, &myself());
-            let Some(held) = hold::take(&*env.store, &spec.job, Some(revision), hold).await? else {
-                return Ok(());
-            };
-            match conduct(env, held, shutdown).await? {
-                Conducted::Ended(_) | Conducted::HandedOver => return Ok(()),
-                Conducted::Lost => seen = None,
-            }
+    let mut open_at = revision;
+    loop {
+        let hold = Hold::begin(spec.run, spec.alias.clone(), Phase::Driven, &myself());
+        let Some(held) = hold::take(&*env.store, &spec.job, Some(open_at), hold).await? else {
+            return Ok(());
+        };
+        match conduct(env, held, shutdown).await? {
+            Conducted::Ended(_) | Conducted::HandedOver => return Ok(()),
+            Conducted::Lost => {}
         }
-        let (hold, revision) = match hold::look(&*env.store, &spec.job).await {
+        match open_again(env, &spec.job, spec.run, shutdown).await? {
+            Some(revision) => open_at = revision,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Waits until the hold of the run is open again, which we lost because NATS was away; its revision then, or `None` if
+/// somebody else drives the run, it has ended, or we are to stop.
+async fn open_again(
+    env: &Env,
+    job: &str,
+    run: RunId,
+    shutdown: &CancellationToken,
+) -> Result<Option<u64>, CommandError> {
+    let (mut seen, mut away): (Option<Sighting>, Option<Instant>) = (None, None);
+    while !shutdown.is_cancelled() {
+        let (hold, revision) = match hold::look(&*env.store, job).await {
             Ok(Some(there)) => there,
-            Ok(None) => return Ok(()),
-            // A NATS that is away for long comes back, and nobody else may be there to drive the run.
+            Ok(None) => return Ok(None),
+            // A NATS that is away for long comes back, and nobody else may be there to drive the run. One that is
+            // gone for good is not waited for.
             Err(e) => {
+                if away.get_or_insert_with(Instant::now).elapsed() >= NATS_GONE_AFTER {
+                    return Err(e.into());
+                }
                 tracing::warn!(error = %e, "cannot tell whether somebody drives the run");
+                sleep(LOOK).await;
                 continue;
             }
         };
+        away = None;
         let sighting = seen.get_or_insert_with(|| Sighting::now(hold.clone(), revision));
-        if hold.run != spec.run || hold.phase == Phase::Free || sighting.revision != revision {
-            return Ok(());
+        if hold.run != run || hold.phase == Phase::Free || sighting.revision != revision {
+            return Ok(None);
         }
         if hold.is_open(sighting.unchanged(), env.timing.lease) {
-            open_at = Some(revision);
-        } else {
-            sleep(LOOK).await;
+            return Ok(Some(revision));
+        }
+        sleep(LOOK).await;
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use futures_util::future::{BoxFuture, FutureExt};
+    use shared::env::Timing;
+    use shared::store::{Created, Entry, Store, StoreError, Watch};
+
+    use super::*;
+
+    /// A NATS that is gone for good: the store over it says so after two minutes.
+    struct Gone;
+
+    fn gone<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
+        async {
+            sleep(Duration::from_secs(120)).await;
+            Err(StoreError("nobody there".to_owned()))
+        }
+        .boxed()
+    }
+
+    impl Store for Gone {
+        fn create(&self, _: &str, _: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+            gone()
+        }
+
+        fn get(&self, _: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+            gone()
+        }
+
+        fn update(&self, _: &str, _: Vec<u8>, _: u64) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+            gone()
+        }
+
+        fn next_after(&self, _: &str, _: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+            gone()
+        }
+
+        fn watch(&self, _: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+            gone()
         }
     }
-    Ok(())
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nats_that_is_gone_for_good_is_given_up() {
+        let env = Env { store: Arc::new(Gone), ..Env::in_process(BTreeMap::new(), Timing::default()) };
+        let (begun, never) = (Instant::now(), CancellationToken::new());
+        let given_up = open_again(&env, "nightly", RunId::new(), &never).await.expect_err("it gives up");
+        assert_eq!(given_up.code(), exit::UNREACHABLE);
+        let waited = begun.elapsed();
+        assert!(
+            waited >= NATS_GONE_AFTER && waited < NATS_GONE_AFTER + Duration::from_secs(600),
+            "{waited:?}"
+        );
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use reporter::page;
 use shared::history;
+use shared::ids::RunId;
 
 use super::args::ReportArgs;
 use super::error::CommandError;
@@ -17,13 +18,12 @@ use crate::exit;
 ///
 /// # Errors
 /// When there is no such run, or it has not ended; when NATS cannot be used, or the file not be written.
-pub(super) async fn report(net: &Net, args: &ReportArgs, show: Show) -> Result<u8, CommandError> {
+pub(super) async fn report(net: &Net, run: RunId, args: &ReportArgs, show: Show) -> Result<u8, CommandError> {
     if show.json {
         return Err(CommandError::Usage(
             "a report is Markdown or HTML; `keysweep runs show --json` prints the result as JSON".to_owned(),
         ));
     }
-    let run = args.run.id;
     let records = net.env.records(run);
     let (result, spec) = (records.result().await?, records.spec().await?);
     let Some(result) = result else {

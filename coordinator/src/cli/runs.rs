@@ -4,16 +4,16 @@ use std::io::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reporter::{grouped, wrap};
+use jiff::Timestamp;
+use reporter::grouped;
 use serde_json::{Value, json};
 use shared::audit::{self, AuditEntry};
-use shared::history::{self, RunLine};
+use shared::history;
 use shared::ids::RunId;
 use shared::key::Key;
 use shared::messages::RunSpec;
 use shared::outcome::Outcome;
 use shared::printable;
-use shared::result::Status;
 use shared::time::rfc3339;
 
 use super::args::RunsCommand;
@@ -21,6 +21,8 @@ use super::error::CommandError;
 use super::remote::{self, Starter};
 use super::report;
 use super::run::{Show, print};
+use super::run_ref::RunRef;
+use super::runs_list::{list, listed};
 use super::signals::Signals;
 use super::site::{Net, PATIENCE, Site};
 use crate::exit;
@@ -39,56 +41,26 @@ pub async fn runs(
     show: Show,
 ) -> Result<u8, CommandError> {
     let net = site.connect("cli", Some(PATIENCE)).await?;
-    let done = match command {
-        RunsCommand::List(_) => list(&net, show).await,
-        RunsCommand::Show(run) => show_one(site, &net, run.id, show).await,
-        RunsCommand::Attach(run) => attach(site, &net, run.id, starter, show).await,
-        RunsCommand::Cancel(run) => cancel(&net, run.id, show).await,
-        RunsCommand::Report(args) => report::report(&net, args, show).await,
-        RunsCommand::Audit { run, all } => audit_trail(&net, run.id, *all).await,
-    };
+    let done = done(site, &net, command, starter, show).await;
     net.nats.close().await;
     done
 }
 
-async fn list(net: &Net, show: Show) -> Result<u8, CommandError> {
-    let lines = history::read(&*net.env.past).await?;
-    print(&if show.json { format!("{:#}\n", json!({ "runs": lines })) } else { listed(&lines) })?;
-    Ok(exit::DONE)
-}
-
-/// The runs as a table of 80 columns: the id is what other commands ask for, so it is not cut.
-fn listed(lines: &[RunLine]) -> String {
-    if lines.is_empty() {
-        return "no runs are remembered\n".to_owned();
-    }
-    let mut page = format!("{:<36}  {:<16}  {:<9}  {:>13}\n", "run", "started", "status", "deleted");
-    for line in lines {
-        let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
-        let deleted = grouped(line.cleaned_keys);
-        page.push_str(&format!(
-            "{:<36}  {started:<16}  {:<9}  {deleted:>13}\n",
-            line.run_id,
-            word(line.status)
-        ));
-        let attempt = match line.attempt.number {
-            1 => String::new(),
-            n => format!(", attempt {n} of {}", line.attempt.of),
-        };
-        let cause = line.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
-        let what = format!("{}{attempt}, by {}{cause}", line.job, line.started_by);
-        page.push_str(&format!("  {}\n", wrap(&what, 2)));
-    }
-    page
-}
-
-fn word(status: Option<Status>) -> &'static str {
-    match status {
-        None => "running",
-        Some(Status::Completed) => "completed",
-        Some(Status::Partial) => "partial",
-        Some(Status::Failed) => "failed",
-        Some(Status::Cancelled) => "cancelled",
+async fn done(
+    site: &Site,
+    net: &Net,
+    command: &RunsCommand,
+    starter: &Starter,
+    show: Show,
+) -> Result<u8, CommandError> {
+    let found = async |run: &RunRef| run.find(&net.env).await;
+    match command {
+        RunsCommand::List(args) => list(net, args, show).await,
+        RunsCommand::Show(args) => show_one(site, net, found(&args.run).await?, show).await,
+        RunsCommand::Attach(args) => attach(site, net, found(&args.run).await?, starter, show).await,
+        RunsCommand::Cancel(args) => cancel(net, found(&args.run).await?, show).await,
+        RunsCommand::Report(args) => report::report(net, found(&args.run.run).await?, args, show).await,
+        RunsCommand::Audit { run, all } => audit_trail(net, found(&run.run).await?, *all).await,
     }
 }
 
@@ -115,7 +87,7 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
                 grouped(totals.accounting.deleted)
             )
         });
-        listed(&[line]) + &at.unwrap_or_default()
+        listed(&[line], Timestamp::now()) + &at.unwrap_or_default()
     };
     print(&page)?;
     Ok(exit::DONE)

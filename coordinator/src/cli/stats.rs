@@ -15,7 +15,7 @@ use crate::embedded;
 use crate::exit;
 use crate::options::Options;
 use crate::serve::STATS_ENDPOINT;
-use crate::statistics::{CacheHealth, JobQueue, Statistics, cleanup_statistics};
+use crate::statistics::{CacheHealth, JobQueue, Statistics, cleanup_statistics, with_sample};
 
 /// `keysweep stats` over NATS, of the one job that the settings name, or of all.
 ///
@@ -37,7 +37,9 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
         } else {
             tracing::info!("no `keysweep serve` is running; found out without it");
         }
-        cleanup_statistics(&net.env, alias, job, &options.application.hit_rate).await?
+        let found = cleanup_statistics(&net.env, alias, job, &options.application.hit_rate).await?;
+        // Keys are those of one job.
+        if job.is_some() { with_sample(found, &net.env, &options).await } else { found }
     };
     net.nats.close().await;
     shown(&statistics, show)
@@ -50,7 +52,8 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
 pub async fn local_stats(options: &Options, show: Show) -> Result<u8, CommandError> {
     let env = embedded::env(options);
     let source = &options.application.hit_rate;
-    shown(&cleanup_statistics(&env, &options.alias, Some(&options.job), source).await?, show)
+    let found = cleanup_statistics(&env, &options.alias, Some(&options.job), source).await?;
+    shown(&with_sample(found, &env, options).await, show)
 }
 
 fn shown(statistics: &Statistics, show: Show) -> Result<u8, CommandError> {
@@ -89,7 +92,10 @@ fn queue(page: &mut String, queue: &JobQueue) {
 
 fn cache(page: &mut String, cache: &CacheHealth) {
     let Some(at) = &cache.at else {
-        let _ = writeln!(page, "  cache   not known: no run has been completed");
+        let known =
+            cache.total_keys.map(|keys| format!("about {} keys, by a sample just now", grouped(keys)));
+        let known = known.unwrap_or_else(|| "not known".to_owned());
+        let _ = writeln!(page, "  cache   {}", wrap(&format!("{known}: no run has been completed"), 10));
         return;
     };
     let rate = match (cache.hit_rate, cache.hits.zip(cache.misses)) {

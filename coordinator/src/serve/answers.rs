@@ -4,14 +4,13 @@
 use serde::{Deserialize, Serialize};
 use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
-use shared::limits::{REQUEST_BYTES_MAX, REQUEST_TEXT_BYTES_MAX};
+use shared::limits::REQUEST_TEXT_BYTES_MAX;
 use shared::messages::{Attempt, HitRateSource};
-use shared::wire::shortened;
 
 use super::{Job, Shared, pace, start_run};
 use crate::options::Options;
 use crate::runs::{self, Cancelled, RunView};
-use crate::statistics::{Statistics, cleanup_statistics};
+use crate::statistics::{Statistics, cleanup_statistics, with_sample};
 use crate::submit::Submitted;
 
 /// What a program says to start a run: the document's option names.
@@ -100,16 +99,6 @@ fn failed(e: impl std::fmt::Display) -> Refusal {
     Refusal { code: 500, why: e.to_string() }
 }
 
-/// What a body says. One that is empty asks for what is usual.
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Answered<T> {
-    if body.len() > REQUEST_BYTES_MAX {
-        return refused(413, format!("the request is longer than {REQUEST_BYTES_MAX} bytes"));
-    }
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    let unreadable = |e: serde_json::Error| shortened(&format!("the request cannot be read: {e}"));
-    serde_json::from_slice(body).map_err(|e| Refusal { code: 400, why: unreadable(e) })
-}
-
 /// The bytes of an answer.
 pub(super) fn write(answer: &impl Serialize) -> Answered<Vec<u8>> {
     serde_json::to_vec(answer).map_err(failed)
@@ -146,10 +135,15 @@ pub(super) async fn cancel(shared: &Shared, request: CancelRequest) -> Answered<
     }
 }
 
-/// The runs that are remembered.
+/// The runs that are remembered. A job is known if it is served, or was once.
 pub(super) async fn runs(shared: &Shared, request: &RunsRequest) -> Answered<Runs> {
     let mut runs = history::read(&*shared.env.past).await.map_err(failed)?;
-    runs.retain(|line| request.job.as_ref().is_none_or(|job| *job == line.job));
+    if let Some(job) = &request.job {
+        runs.retain(|line| *job == line.job);
+        if runs.is_empty() {
+            choose(shared, Some(job))?;
+        }
+    }
     let surplus = runs.len().saturating_sub(request.limit.unwrap_or(usize::MAX));
     Ok(Runs { runs: runs.split_off(surplus) })
 }
@@ -175,7 +169,14 @@ pub(super) async fn stats(shared: &Shared, request: &StatsRequest) -> Answered<S
         (None, Some(of_job)) => of_job,
         (None, None) => return refused(404, "no job is served"),
     };
-    cleanup_statistics(&shared.env, redis, request.job.as_deref(), source).await.map_err(failed)
+    let job_name = request.job.as_deref();
+    let found = cleanup_statistics(&shared.env, redis, job_name, source).await.map_err(failed)?;
+    // Keys are those of one job.
+    let one = job.filter(|_| job_name.is_some() || shared.jobs.len() == 1);
+    Ok(match one {
+        Some(job) => with_sample(found, &shared.env, &job.options).await,
+        None => found,
+    })
 }
 
 fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Answered<&'a Job> {

@@ -6,7 +6,8 @@ use shared::nats::{Nats, NatsError, Request, Service};
 use shared::supervise::Crew;
 
 use super::Shared;
-use super::answers::{self, Answered, parse, write};
+use super::answers::{self, Answered, write};
+use super::request::parse;
 
 /// Where statistics are asked for.
 pub const STATS_ENDPOINT: &str = "stats";

@@ -22,9 +22,8 @@ use shared::web::same_secret;
 use tokio::sync::oneshot;
 
 use super::Shared;
-use super::answers::{
-    self, Answered, CancelRequest, Refusal, RunsRequest, StatsRequest, parse, refused, write,
-};
+use super::answers::{self, Answered, CancelRequest, Refusal, refused, write};
+use super::request::{Asked, Takes, of_query, parse};
 
 /// Runs that are being started at a time. Starting one looks around in Redis first.
 const STARTS_MAX: usize = 16;
@@ -97,11 +96,14 @@ fn given(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-async fn stats(State(api): Api, query: Result<Query<StatsRequest>, QueryRejection>) -> Response {
+/// The pairs of a query, if it can be read.
+type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+async fn stats(State(api): Api, query: Pairs) -> Response {
     answered(200, async { answers::stats(api.service()?, &asked(query)?).await }.await)
 }
 
-async fn runs(State(api): Api, query: Result<Query<RunsRequest>, QueryRejection>) -> Response {
+async fn runs(State(api): Api, query: Pairs) -> Response {
     answered(200, async { answers::runs(api.service()?, &asked(query)?).await }.await)
 }
 
@@ -123,6 +125,10 @@ async fn cancel(State(api): Api, Path(id): Path<String>, body: Result<Bytes, Byt
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CancelBody {
     cause: Option<String>,
+}
+
+impl Asked for CancelBody {
+    const FIELDS: &'static [(&'static str, Takes)] = &[("cause", Takes::Text)];
 }
 
 async fn start(State(api): Api, body: Result<Bytes, BytesRejection>) -> Response {
@@ -153,8 +159,11 @@ async fn start(State(api): Api, body: Result<Bytes, BytesRejection>) -> Response
     response
 }
 
-fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Answered<T> {
-    query.map(|Query(asked)| asked).map_err(|e| Refusal { code: 400, why: e.body_text() })
+fn asked<T: Asked>(query: Pairs) -> Answered<T> {
+    match query {
+        Ok(Query(pairs)) => of_query(pairs),
+        Err(_) => refused(400, "the query cannot be read: give `name=value`, joined by `&`"),
+    }
 }
 
 fn sent(body: Result<Bytes, BytesRejection>) -> Answered<Bytes> {
@@ -162,7 +171,7 @@ fn sent(body: Result<Bytes, BytesRejection>) -> Answered<Bytes> {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Refusal { code: 413, why: format!("the request is longer than {REQUEST_BYTES_MAX} bytes") }
         }
-        _ => Refusal { code: 400, why: e.body_text() },
+        _ => Refusal { code: 400, why: "the body was cut off".to_owned() },
     })
 }
 

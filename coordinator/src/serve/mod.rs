@@ -6,6 +6,7 @@ mod api;
 mod claims;
 mod http;
 mod pace;
+mod request;
 mod sampling;
 mod schedules;
 mod start;

@@ -8,12 +8,22 @@ use shared::servers::NatsServer;
 
 /// Asks `subject`; the answer, which is JSON.
 pub fn request(server: &NatsServer, subject: &str, body: &Value) -> Value {
+    ask(server, "", subject, body)
+}
+
+/// The same as a user with a password.
+pub fn request_as(server: &NatsServer, user: &str, password: &str, subject: &str) -> Value {
+    let login = format!(",\"user\":\"{user}\",\"pass\":\"{password}\"");
+    ask(server, &login, subject, &Value::Null)
+}
+
+fn ask(server: &NatsServer, login: &str, subject: &str, body: &Value) -> Value {
     let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server listens");
     let (mut reader, mut writer) = (BufReader::new(stream.try_clone().expect("a socket")), stream);
     let body = body.to_string();
     write!(
         writer,
-        "CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\nSUB _INBOX.raw 1\r\nPUB {subject} _INBOX.raw {}\r\n{body}\r\n",
+        "CONNECT {{\"verbose\":false,\"pedantic\":false{login}}}\r\nSUB _INBOX.raw 1\r\nPUB {subject} _INBOX.raw {}\r\n{body}\r\n",
         body.len()
     )
     .expect("the server reads");

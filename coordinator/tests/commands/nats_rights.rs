@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::broker::{Broker, WORKERS};
-use crate::cli::{Ended, Keysweep, Running};
+use crate::cli::{Ended, Keysweep, Running, raw};
 use futures_util::future::join_all;
 use shared::config::Secret;
 use shared::nats::{Bucket, Login, Nats, NatsAccess, NatsQueue, NatsStore, ask};
@@ -64,6 +64,14 @@ async fn every_role_works_as_its_own_user() {
     assert_eq!(first.result("completed")["cleanedKeys"], broker.stale, "{first}");
     // Driven by the service.
     let service = role(&broker, "serve", "coordinator");
+    // As `nats micro info keysweep` asks.
+    for (subject, kind) in
+        [("$SRV.PING", "ping"), ("$SRV.INFO.keysweep", "info"), ("$SRV.STATS.keysweep", "stats")]
+    {
+        let told = raw::request_as(&server, "keysweep-coordinator", &password("coordinator"), subject);
+        let expected = format!("io.nats.micro.v1.{kind}_response");
+        assert_eq!((&told["name"], &told["type"]), (&"keysweep".into(), &expected.as_str().into()), "{told}");
+    }
     let second = command(&broker, &["run"], &run, "coordinator");
     content(&second);
     assert_eq!(second.result("completed")["cleanedKeys"], 0, "{second}");
@@ -89,7 +97,8 @@ async fn every_role_works_as_its_own_user() {
     assert_eq!(restored.json()["restored"], stale, "{restored}");
     let runs = command(&broker, &["runs", "list"], &["--json"], "coordinator");
     content(&runs);
-    let id = runs.json()["runs"][0]["runId"].as_str().expect("a run").to_owned();
+    let first = runs.json()["runs"].as_array().and_then(|runs| runs.last().cloned()).expect("a run");
+    let id = first["runId"].as_str().expect("an id").to_owned();
     let stats = command(&broker, &["stats"], &["--json"], "coordinator");
     content(&stats);
     assert_eq!(stats.json()["jobQueue"]["completed"], 4, "{stats}");

@@ -41,12 +41,19 @@ async fn the_history_of_a_machine() {
     let url = place.url();
     let nothing = state.command(&["stats", "--redis", url]).run();
     nothing.exits(0);
-    for words in ["cache   not known: no run has been completed", "redis   healthy", "alerts  none"] {
+    for words in ["cache   about 0 keys, by a sample just now: no run", "redis   healthy", "alerts  none"] {
         assert!(nothing.stdout.contains(words), "{nothing}");
     }
     place.seed(1_000).await;
+    let (_, sampled) = state.json(&["stats", "--redis", url]);
+    let cache = &sampled["cacheHealth"];
+    assert_eq!(
+        (&cache["totalKeys"], &cache["approximate"], &cache["at"]),
+        (&json!(1_000), &json!(true), &Value::Null)
+    );
     state.command(&["run", "--yes", "--redis", url]).run().exits(0);
     let (_, stats) = state.json(&["stats", "--redis", url]);
+    assert_eq!(stats["cacheHealth"]["approximate"], false);
     assert_eq!(
         (
             &stats["jobQueue"]["completed"],

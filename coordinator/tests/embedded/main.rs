@@ -17,6 +17,7 @@ mod lock;
 mod network;
 mod numbers;
 mod pacing;
+mod progress;
 mod replicas;
 mod reshard;
 mod resize;

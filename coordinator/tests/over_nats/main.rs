@@ -12,6 +12,7 @@ mod faults;
 mod notices;
 mod outage;
 mod pacing;
+mod progress;
 mod serve;
 mod takeover;
 mod twice;

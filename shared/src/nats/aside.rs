@@ -12,9 +12,11 @@ pub struct Heard(Subscriber);
 impl Nats {
     /// Publishes `payload` to those who hear of `run`, if the connection stands and takes it at once.
     pub(crate) fn tell_aside(&self, run: RunId, payload: Vec<u8>) {
-        if self.is_connected() {
+        let subject = self.layout.notes_subject(run);
+        // A server that refused one refuses the others, and says so each time.
+        if self.is_connected() && !self.has_refused(&subject) {
             // `None`: what is to be sent waits in line already.
-            let _ = self.client.publish(self.layout.notes_subject(run), payload.into()).now_or_never();
+            let _ = self.client.publish(subject, payload.into()).now_or_never();
         }
     }
 

@@ -209,6 +209,11 @@ impl Nats {
         (refused && words.iter().any(|word| complaint.contains(word))).then_some(complaint)
     }
 
+    /// Whether the last thing that the server complained about is a right to publish or subscribe to `subject`.
+    pub(super) fn has_refused(&self, subject: &str) -> bool {
+        self.complaint(|_| true).is_some_and(|complaint| complaint.contains(subject))
+    }
+
     fn complaint(&self, when: impl Fn(Instant) -> bool) -> Option<String> {
         let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         complaint.as_ref().filter(|(at, _)| when(*at)).map(|(_, text)| text.clone())

@@ -77,13 +77,7 @@ pub enum Mode {
 /// # Errors
 /// When JetStream cannot be used, or a stream is not what we need; the text names both values.
 pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
-    let (room, needed) = (nats.client.server_info().max_payload, MESSAGE_BYTES_MAX + HEADER_BYTES);
-    if room < needed {
-        return Err(NatsError::Layout(format!(
-            "NATS at `{}` takes messages of {room} bytes at most, and keysweep needs {needed}; raise `max_payload` there",
-            nats.urls()
-        )));
-    }
+    check_room(nats)?;
     for piece in setup(nats, Mode::Create).await? {
         let essential: Vec<String> =
             piece.differences.iter().filter(|d| d.essential).map(ToString::to_string).collect();
@@ -102,6 +96,21 @@ pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
         }
     }
     Ok(())
+}
+
+/// Refuses a server that takes no messages as long as ours: no run could use it.
+///
+/// # Errors
+/// When that is so; the text names both values.
+pub fn check_room(nats: &Nats) -> Result<(), NatsError> {
+    let (room, needed) = (nats.client.server_info().max_payload, MESSAGE_BYTES_MAX + HEADER_BYTES);
+    if room >= needed {
+        return Ok(());
+    }
+    Err(NatsError::Layout(format!(
+        "NATS at `{}` takes messages of {room} bytes at most, and keysweep needs {needed}; raise `max_payload` there",
+        nats.urls()
+    )))
 }
 
 /// Goes through all streams and consumers.

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use shared::ids::RunId;
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 
+use super::super::run_ref::RunRef;
 use super::{JobArgs, NetArgs, PlaceArgs, SELECTION, about};
 
 const ROLE: &str = "Role";
@@ -66,8 +67,8 @@ fn default_at_once() -> u8 {
 /// The subcommands of `runs`.
 #[derive(Subcommand)]
 pub enum RunsCommand {
-    /// List the runs that are remembered, the newest last
-    List(NetArgs),
+    /// List the runs that are remembered, the newest first
+    List(ListArgs),
     /// Show the result of a run, or how far it is
     Show(OneRun),
     /// Follow a run to its result
@@ -87,11 +88,58 @@ pub enum RunsCommand {
     },
 }
 
+/// Flags of `runs list`.
+#[derive(Args)]
+pub struct ListArgs {
+    /// Show so many of them at most
+    #[arg(long, value_name = "N", default_value_t = 20, help_heading = SELECTION)]
+    pub limit: usize,
+    /// Only those of this job
+    #[arg(long, value_name = "NAME", help_heading = SELECTION)]
+    pub job: Option<String>,
+    /// Only those that stand so: running, completed, partial, failed or cancelled
+    #[arg(long, value_enum, value_name = "STATUS", hide_possible_values = true, help_heading = SELECTION)]
+    pub status: Option<StatusArg>,
+    /// Where NATS is.
+    #[command(flatten)]
+    pub net: NetArgs,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// It goes on.
+    Running,
+    /// It has done everything.
+    Completed,
+    /// It has ended and missed something.
+    Partial,
+    /// It has failed.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+}
+
+impl StatusArg {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A run.
 #[derive(Args)]
 pub struct OneRun {
-    /// The run's id, as `keysweep runs list` shows it
-    pub id: RunId,
+    /// The run: its id, the beginning of it, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: RunRef,
     /// Where NATS is.
     #[command(flatten)]
     pub net: NetArgs,
@@ -100,8 +148,9 @@ pub struct OneRun {
 /// Flags of `runs attach`.
 #[derive(Args)]
 pub struct AttachArgs {
-    /// The run's id, as `keysweep runs list` shows it
-    pub id: RunId,
+    /// The run: its id, the beginning of it, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: RunRef,
     /// Where Redis and NATS are: a run that was left is driven on from here.
     #[command(flatten)]
     pub place: PlaceArgs,
@@ -128,7 +177,7 @@ impl RunsCommand {
     /// The flags that settle where NATS is, but for those of `attach`, which has more.
     pub(super) fn net(&self) -> Option<&NetArgs> {
         match self {
-            Self::List(net) => Some(net),
+            Self::List(list) => Some(&list.net),
             Self::Show(run) | Self::Cancel(run) | Self::Audit { run, .. } => Some(&run.net),
             Self::Report(report) => Some(&report.run.net),
             Self::Attach(_) => None,
@@ -162,9 +211,9 @@ pub struct EventsArgs {
     /// Leave out those that are older, such as 1h
     #[arg(long, value_name = "DURATION")]
     pub since: Option<String>,
-    /// Only those of one run
-    #[arg(long, value_name = "ID")]
-    pub run: Option<RunId>,
+    /// Only those of one run: its id, the beginning of it, or `last`
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<RunRef>,
 }
 
 /// The subcommands of `nats`.

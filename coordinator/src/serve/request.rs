@@ -1,0 +1,208 @@
+//! Reading what programs ask: a body or a query into a request. What is wrong with it is said in words of the request, and
+//! not of a parser.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use shared::ids::RunId;
+use shared::limits::REQUEST_BYTES_MAX;
+use shared::printable::Printable;
+
+use super::answers::{Answered, CancelRequest, RunRequest, RunsRequest, StatsRequest, refused};
+
+/// What a field takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Takes {
+    /// A text.
+    Text,
+    /// A whole number from 0 up to this.
+    Whole(u64),
+    /// `true` or `false`.
+    Switch,
+    /// The id of a run. It has to be there.
+    Run,
+}
+
+/// A request, and which fields it may have.
+pub(super) trait Asked: DeserializeOwned {
+    const FIELDS: &'static [(&'static str, Takes)];
+}
+
+impl Asked for RunRequest {
+    const FIELDS: &'static [(&'static str, Takes)] = &[
+        ("job", Takes::Text),
+        ("scanBatchSize", Takes::Whole(u32::MAX as u64)),
+        ("aggressiveCleanup", Takes::Switch),
+        ("inactivityThresholdDays", Takes::Whole(u32::MAX as u64)),
+        ("generateReport", Takes::Switch),
+        ("dryRun", Takes::Switch),
+        ("latencyBudget", Takes::Text),
+        ("rateLimit", Takes::Whole(u64::MAX)),
+        ("maxSpeed", Takes::Switch),
+        ("startedBy", Takes::Text),
+    ];
+}
+
+impl Asked for StatsRequest {
+    const FIELDS: &'static [(&'static str, Takes)] = &[("job", Takes::Text), ("redis", Takes::Text)];
+}
+
+impl Asked for CancelRequest {
+    const FIELDS: &'static [(&'static str, Takes)] = &[("runId", Takes::Run), ("cause", Takes::Text)];
+}
+
+impl Asked for RunsRequest {
+    const FIELDS: &'static [(&'static str, Takes)] =
+        &[("job", Takes::Text), ("limit", Takes::Whole(u32::MAX as u64))];
+}
+
+impl Takes {
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::Run => value.as_str().is_some_and(|text| text.parse::<RunId>().is_ok()),
+            _ if value.is_null() => true,
+            Self::Text => value.is_string(),
+            Self::Whole(max) => value.as_u64().is_some_and(|number| number <= max),
+            Self::Switch => value.is_boolean(),
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Text => "a text".to_owned(),
+            Self::Whole(u64::MAX) => "a whole number".to_owned(),
+            Self::Whole(max) => format!("a whole number of up to {max}"),
+            Self::Switch => "`true` or `false`".to_owned(),
+            Self::Run => "the id of a run".to_owned(),
+        }
+    }
+
+    /// The value that a text of a query stands for.
+    fn of_text(self, text: String) -> Value {
+        match self {
+            Self::Whole(_) => text.parse::<u64>().map_or(Value::String(text), Value::from),
+            Self::Switch => text.parse::<bool>().map_or(Value::String(text), Value::from),
+            Self::Text | Self::Run => Value::String(text),
+        }
+    }
+}
+
+/// What a body says. One that is empty asks for what is usual.
+pub(super) fn parse<T: Asked>(body: &[u8]) -> Answered<T> {
+    if body.len() > REQUEST_BYTES_MAX {
+        return refused(413, format!("the request is longer than {REQUEST_BYTES_MAX} bytes"));
+    }
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => read(fields),
+        Ok(_) => refused(400, "the request cannot be read: it is no JSON object"),
+        Err(_) => refused(400, "the request cannot be read: it is no JSON"),
+    }
+}
+
+/// What a query says.
+pub(super) fn of_query<T: Asked>(pairs: Vec<(String, String)>) -> Answered<T> {
+    let mut fields = Map::new();
+    for (name, text) in pairs {
+        let takes =
+            T::FIELDS.iter().find(|(known, _)| *known == name).map_or(Takes::Text, |(_, takes)| *takes);
+        if fields.contains_key(&name) {
+            return refused(400, format!("`{}` is given twice", shown(&name)));
+        }
+        fields.insert(name, takes.of_text(text));
+    }
+    read(fields)
+}
+
+fn read<T: Asked>(fields: Map<String, Value>) -> Answered<T> {
+    for (name, value) in &fields {
+        let Some((_, takes)) = T::FIELDS.iter().find(|(known, _)| known == name) else {
+            let known: Vec<&str> = T::FIELDS.iter().map(|(known, _)| *known).collect();
+            return refused(
+                400,
+                format!("unknown field `{}`; there are `{}`", shown(name), known.join("`, `")),
+            );
+        };
+        if !takes.fits(value) {
+            return refused(400, format!("`{name}` takes {}", takes.words()));
+        }
+    }
+    let missing =
+        T::FIELDS.iter().find(|(name, takes)| matches!(takes, Takes::Run) && !fields.contains_key(*name));
+    if let Some((name, takes)) = missing {
+        return refused(400, format!("`{name}` is missing: give {}", takes.words()));
+    }
+    serde_json::from_value(Value::Object(fields)).or_else(|_| refused(400, "the request cannot be read"))
+}
+
+/// A name that somebody gave, as far as it is shown.
+fn shown(name: &str) -> String {
+    Printable(name.chars().take(40).collect::<String>().as_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request with every field, which the list knows and the type takes.
+    #[track_caller]
+    fn whole<T: Asked>() {
+        let value = |takes: &Takes| match takes {
+            Takes::Text => Value::from("main"),
+            Takes::Whole(_) => Value::from(7),
+            Takes::Switch => Value::from(true),
+            Takes::Run => Value::from(RunId::new().to_string()),
+        };
+        let fields: Map<String, Value> =
+            T::FIELDS.iter().map(|(name, takes)| ((*name).to_owned(), value(takes))).collect();
+        let read = read::<T>(fields);
+        assert!(read.is_ok(), "{:?}", read.err());
+    }
+
+    #[test]
+    fn every_field_is_one_of_its_request() {
+        whole::<RunRequest>();
+        whole::<StatsRequest>();
+        whole::<CancelRequest>();
+        whole::<RunsRequest>();
+    }
+
+    #[track_caller]
+    fn refuses<T: Asked>(body: &str, words: &str) {
+        let refusal = parse::<T>(body.as_bytes()).err().expect("it is refused");
+        assert!(refusal.code == 400 && refusal.why.contains(words), "{}", refusal.why);
+        for internal in ["expected", "column", "invalid type", "u32", "Deserialize"] {
+            assert!(!refusal.why.contains(internal), "{}", refusal.why);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_words_of_the_request() {
+        refuses::<RunRequest>("{", "it is no JSON");
+        refuses::<RunRequest>("[]", "no JSON object");
+        refuses::<RunRequest>(&"[".repeat(60_000), "it is no JSON");
+        refuses::<RunRequest>(r#"{"colour": 1}"#, "unknown field `colour`; there are `job`, ");
+        refuses::<RunRequest>(
+            r#"{"scanBatchSize": "9"}"#,
+            "`scanBatchSize` takes a whole number of up to 4294967295",
+        );
+        refuses::<RunRequest>(r#"{"scanBatchSize": -1}"#, "a whole number");
+        refuses::<RunRequest>(r#"{"scanBatchSize": 5000000000}"#, "a whole number");
+        refuses::<RunRequest>(r#"{"dryRun": "yes"}"#, "`dryRun` takes `true` or `false`");
+        refuses::<RunRequest>(r#"{"job": {}}"#, "`job` takes a text");
+        refuses::<CancelRequest>("{}", "`runId` is missing");
+        refuses::<CancelRequest>(r#"{"runId": "last"}"#, "`runId` takes the id of a run");
+        refuses::<CancelRequest>(r#"{"runId": null}"#, "the id of a run");
+        assert!(parse::<RunRequest>(b" ").is_ok() && parse::<RunRequest>(br#"{"job": null}"#).is_ok());
+        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let limit = of_query::<RunsRequest>(vec![pair("limit", "3"), pair("job", "3")]);
+        assert_eq!(limit.ok().and_then(|request| request.limit), Some(3));
+        for (pairs, words) in [
+            (vec![pair("limit", "many")], "`limit` takes a whole number"),
+            (vec![pair("limit", "1"), pair("limit", "2")], "`limit` is given twice"),
+            (vec![pair("colour", "red")], "unknown field `colour`"),
+        ] {
+            let refusal = of_query::<RunsRequest>(pairs).err().expect("it is refused");
+            assert!(refusal.why.contains(words), "{}", refusal.why);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How far a run on workers is, for those who follow it, ask for it, or subscribe to its events; and that what tasks
+//! tell changes nothing but that.
+
+use std::time::Duration;
+
+use crate::kit;
+use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::truth::Truth;
+use coordinator::follow::follow;
+use coordinator::options::Options;
+use coordinator::runs;
+use serde_json::Value;
+use shared::env::{Env, Timing};
+use shared::ids::{RunId, TaskId};
+use shared::messages::Pace;
+use shared::task_notes::{ReadSoFar, TaskNote};
+use tokio::time::sleep;
+
+const COUNTS: Counts = Counts { scanners: 2, reapers: 1, reporters: 1 };
+
+/// A run of some 8 seconds, of which no task is done before the end.
+async fn slow() -> (Net, kit::Ours, Options, Truth) {
+    let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
+    let pace = Pace { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
+    let options = Options { pace, ..kit::options(cluster.urls()) };
+    let truth = Truth::mixture(12_000, "");
+    truth.seed(&options.access).await;
+    (net, cluster, options, truth)
+}
+
+/// The counts of the progress events of a run.
+async fn told(env: &Env, job: &str) -> Vec<u64> {
+    let (mut listed, mut revision) = (Vec::new(), 0);
+    let prefix = format!("events/{job}/progress/");
+    while let Some(entry) = env.store.next_after(&prefix, revision).await.unwrap() {
+        revision = entry.revision;
+        let event: Value = serde_json::from_slice(&entry.value).unwrap();
+        listed.push(event["data"]["listedKeys"].as_u64().unwrap());
+    }
+    listed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_who_watches_sees_it_move() {
+    let (net, _cluster, options, truth) = slow().await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let workers = Workers::start(&env, COUNTS);
+    let records = env.records(survey.spec.run);
+    let held = net::submitted(&env, &options, &survey, "a test").await;
+    let (sender, receiver) = kit::progress(&survey);
+    let (mut followed, mut asked) = (Vec::new(), Vec::new());
+    let watching = async {
+        loop {
+            sleep(Duration::from_millis(200)).await;
+            let view = runs::look(&env, survey.spec.run).await.unwrap().expect("a run");
+            followed.push(receiver.borrow().read.listed);
+            asked.push(view.progress.expect("it has records").listed_keys);
+        }
+    };
+    let running =
+        async { tokio::join!(Box::pin(net::conducted(&env, held)), Box::pin(follow(&records, &sender))) };
+    let (result, same) = tokio::select! {
+        done = kit::in_time(running) => done,
+        () = watching => unreachable!("it has no end"),
+    };
+    assert_eq!(result, same.unwrap());
+    net::closed(&env, survey.spec.run).await;
+    workers.stop().await;
+    truth.check_numbers(&result, options.rules.action);
+    for seen in [&mut followed, &mut asked] {
+        assert!(seen.windows(2).all(|pair| pair[0] <= pair[1]), "it went back: {seen:?}");
+        seen.dedup();
+        assert!(seen.len() >= 5, "it stood still: {seen:?}");
+    }
+    let told = told(&env, &options.job).await;
+    assert!(told.first().is_some_and(|listed| *listed > 0), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_that_are_wrong_change_no_count() {
+    let (net, _cluster, options, truth) = slow().await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let workers = Workers::start(&env, COUNTS);
+    let run = survey.spec.run;
+    let most = ReadSoFar { listed: u64::MAX, scanned: u64::MAX, stale: u64::MAX };
+    let lying = async {
+        loop {
+            sleep(Duration::from_millis(50)).await;
+            for task in survey.tasks.iter().map(|task| task.task).chain([TaskId::new()]) {
+                env.notes.tell(TaskNote { run, task, read: most });
+                env.notes.tell(TaskNote { run: RunId::new(), task, read: most });
+            }
+        }
+    };
+    let result = tokio::select! {
+        result = kit::in_time(net::driven(&env, &options, &survey)) => result,
+        () = lying => unreachable!("it has no end"),
+    };
+    net::closed(&env, run).await;
+    truth.check_numbers(&result, options.rules.action);
+    let view = runs::look(&env, run).await.unwrap().expect("a run");
+    assert_eq!(view.progress.expect("it has records").listed_keys, result.scanned_keys.max(truth.all()));
+    workers.stop().await;
+}
