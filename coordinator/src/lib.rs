@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod cli;
 pub mod conduct;
+mod discover;
 pub mod dispatch;
 mod down;
 pub mod drive;

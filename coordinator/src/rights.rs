@@ -9,9 +9,10 @@ use shared::cluster::way::{self, Allowed};
 use shared::cluster::{Conn, Deployment};
 use shared::messages::{Lookups, PlannedNode};
 
+use crate::discover::discover;
 use crate::inactive::ActivitySource;
 use crate::options::Options;
-use crate::survey::{Survey, SurveyError, discover};
+use crate::survey::{Survey, SurveyError};
 
 /// What is known of a node before anybody has agreed to anything.
 #[derive(Default)]

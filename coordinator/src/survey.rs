@@ -2,7 +2,6 @@
 //! would be. Nothing that is sent is a write, or a script that could be one; it is all that `keysweep plan` does.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use scanner::Selector;
 use scanner::names::Names;
@@ -13,7 +12,7 @@ use shared::cluster::health::Look;
 use shared::cluster::{Deployment, Fault, FaultKind};
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
-use shared::limits::{NOT_READY_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
+use shared::limits::{SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
 use shared::memory::ByteEstimate;
 use shared::messages::{Guards, Measure, Rules, RunSpec, ScanTask};
 use shared::pace::Breaks;
@@ -23,9 +22,9 @@ use shared::sampling::{self, Purpose};
 use shared::slot::SlotSet;
 use shared::web::Outside;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
 
 use crate::activity;
+use crate::discover::discover;
 use crate::down::Down;
 use crate::estimate::Estimate;
 use crate::look::{LookedAt, Looking, look_at};
@@ -385,22 +384,4 @@ pub(crate) fn no_database(db: u32, cluster: bool, fault: Fault) -> SurveyError {
     }
     let setting = if cluster { "cluster-databases" } else { "databases" };
     SurveyError::NoDatabase { address: fault.address, db, setting }
-}
-
-/// Connects, waiting a while for servers that are still loading their data.
-pub(crate) async fn discover(options: &Options) -> Result<Deployment, Fault> {
-    let until = Instant::now() + NOT_READY_TIMEOUT;
-    let mut told = false;
-    loop {
-        match Deployment::discover(options.access.clone(), "keysweep-coordinator").await {
-            Err(fault) if fault.kind == FaultKind::NotReady && Instant::now() < until => {
-                if !told {
-                    tracing::warn!(error = %fault, "waiting for it, for {} s at most", NOT_READY_TIMEOUT.as_secs());
-                    told = true;
-                }
-                sleep(Duration::from_millis(500)).await;
-            }
-            done => return done,
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 mod batching;
 mod fields;
+mod kept;
 pub mod names;
 mod run;
 pub mod sample;

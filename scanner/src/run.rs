@@ -5,15 +5,14 @@
 use std::time::Duration;
 
 use shared::activity::{Activities, ActivityError};
+use shared::audit::KeptEntry;
 use shared::cluster::node;
 use shared::cluster::{Answers, Conn, Fault, FaultKind, Lister};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
-use shared::limits::{
-    FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY,
-};
+use shared::limits::{FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
 use shared::pace::Pacer;
 use shared::pulse::Pulse;
@@ -35,7 +34,7 @@ use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Reached, Taken, Walk, Window};
 use crate::weighing::{at_once, weigh_some};
-use crate::{batching, fields};
+use crate::{batching, fields, kept};
 
 /// The longest pause before a full queue is tried again.
 const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -127,7 +126,7 @@ impl Scanner {
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
         let statistics = Statistics::new(task.keys, spec.measure.whole, spec.application.configured_ttl_ms);
         let mut reading = Reading {
-            tally: Tally::new(statistics),
+            tally: Tally::new(statistics).naming(self.env.kept),
             approximate: false,
             pulse: Pulse::new(&self.env),
             noted: Instant::now(),
@@ -146,7 +145,9 @@ impl Scanner {
             return Ok(Some((report, Vec::new())));
         }
         let now_ms = node::time_ms(&conn).await?;
-        let (mut report, batches) = reading.report(task, spec, &walk.reached(), &before, &after, now_ms);
+        let Scanned { mut report, batches, kept } =
+            reading.report(task, spec, &walk.reached(), &before, &after, now_ms);
+        kept::enter(&*self.env.store, task.run, &kept).await;
         *report.pacing = pacer.tell();
         report.history = history;
         Ok(Some((source.sign(report).await?, batches)))
@@ -254,6 +255,13 @@ struct Work<'a> {
     fields: bool,
 }
 
+/// What a task that was read comes to.
+struct Scanned {
+    report: TaskReport,
+    batches: Vec<ReapBatch>,
+    kept: KeptEntry,
+}
+
 /// A task at work.
 struct Reading {
     tally: Tally,
@@ -355,10 +363,10 @@ impl Reading {
         before: &Look,
         after: &Look,
         now_ms: u64,
-    ) -> (TaskReport, Vec<ReapBatch>) {
+    ) -> Scanned {
         let lookups = self.tally.lookups;
         let settled = Settled::of(&task.scope, reached, before, after, &self.tally.moved);
-        let Settlement { counts, long_keys, candidates, statistics } =
+        let Settlement { counts, long_keys, candidates, statistics, kept, unnamed } =
             self.tally.settle(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
         let group_keys_max = spec.rules.delete_batch_keys as usize;
         let batches = batching::batches(task, candidates, group_keys_max, spec.rules.grace_ms, now_ms);
@@ -373,6 +381,8 @@ impl Reading {
             statistics: Box::new(statistics),
             ..TaskReport::blank(task)
         };
-        (report, batches)
+        let kept =
+            KeptEntry { task: task.task, node: task.node.clone(), at_ms: now_ms, groups: kept, unnamed };
+        Scanned { report, batches, kept }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use shared::audit::{KeptGroup, Why};
 use shared::cluster::{Seen as Look, Ttl};
 use shared::key::{self, Key};
 use shared::limits::DETAILS_MAX;
@@ -13,6 +14,7 @@ use shared::slot::SlotSet;
 use shared::task_notes::ReadSoFar;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use crate::kept::Kept;
 use crate::select::{Fate, Selector, Stays, Verdict};
 use crate::statistics::Statistics;
 use crate::walk::Window;
@@ -43,6 +45,9 @@ pub(crate) struct Settlement {
     pub(crate) long_keys: Vec<String>,
     pub(crate) candidates: BTreeMap<u16, Vec<Candidate>>,
     pub(crate) statistics: ScanStatistics,
+    /// Keys that qualified and stay, by name, and how many are not named.
+    pub(crate) kept: Vec<KeptGroup>,
+    pub(crate) unnamed: u64,
 }
 
 /// See the module.
@@ -58,6 +63,8 @@ pub(crate) struct Tally {
     /// Slots of which a key was redirected: they are moving.
     pub(crate) moved: SlotSet,
     pub(crate) statistics: Statistics,
+    /// Names for the audit trail; `None` where nobody reads one.
+    kept: Option<Kept>,
 }
 
 impl Tally {
@@ -71,7 +78,13 @@ impl Tally {
             lookups: Lookups::default(),
             moved: SlotSet::new(),
             statistics,
+            kept: None,
         }
+    }
+
+    /// With the names of keys that qualify and stay, where somebody `reads` the audit trail.
+    pub(crate) fn naming(self, reads: bool) -> Self {
+        Self { kept: reads.then(Kept::default), ..self }
     }
 
     /// Counts listed keys and leaves those to look up. Keys of our own are not even counted, and those listed
@@ -103,11 +116,19 @@ impl Tally {
                     let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
                     tally.candidates.push(Candidate { key, reason, expires_at_ms });
                 }
+                Verdict::Found(reason, Fate::Protected) => self.keep(slot, reason, Why::Protected, key),
+                Verdict::Found(reason, Fate::Reported) => self.keep(slot, reason, Why::Reported, key),
                 Verdict::Found(_, Fate::TooLong) if self.long_keys.len() < DETAILS_MAX => {
                     self.long_keys.push((slot, Key::new(key).shortened(40)));
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn keep(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.add(slot, reason, why, key);
         }
     }
 
@@ -124,6 +145,7 @@ impl Tally {
         self.statistics.restart();
         (self.slots, self.seen, self.candidate_bytes) = (Slots::default(), Seen::default(), 0);
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
+        self.kept = self.kept.as_ref().map(|_| Kept::default());
     }
 
     /// The shares of the slots that `keep` accepts.
@@ -140,7 +162,8 @@ impl Tally {
         let long_keys = self.long_keys.into_iter().filter(|(slot, _)| keep(*slot));
         let long_keys = long_keys.map(|(_, key)| key).collect();
         let statistics = self.statistics.finish(dropped);
-        Settlement { counts, long_keys, candidates, statistics }
+        let (kept, unnamed) = self.kept.unwrap_or_default().settle(keep);
+        Settlement { counts, long_keys, candidates, statistics, kept, unnamed }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The audit trail: which key was dealt with when, why, and how. A reaper stores one entry per batch before its
-//! receipt, so that whatever a result counts stands here by name. Under `audit/<run>/<batch>`.
+//! receipt, so that whatever a result counts stands here by name. Under `audit/<run>/<batch>`. What qualified and was
+//! left alone, scanners enter under `kept/<run>/<task>`, up to a size.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BatchId, NodeId, RunId};
+use crate::ids::{BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
 use crate::messages::{ReapBatch, Reason, Receipt};
 use crate::outcome::Outcome;
@@ -69,5 +70,77 @@ pub async fn next(
     revision: u64,
 ) -> Result<Option<(u64, AuditEntry)>, RecordError> {
     let entry = store.next_after(&format!("audit/{run}/"), revision).await?;
+    entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
+}
+
+/// Keys of one scan task that qualified and that no reaper was asked about, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptEntry {
+    /// The task.
+    pub task: TaskId,
+    /// The node that holds the keys.
+    pub node: NodeId,
+    /// When they were looked at, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// The keys.
+    pub groups: Vec<KeptGroup>,
+    /// How many there are beside them.
+    pub unnamed: u64,
+}
+
+/// Those of one slot that were left alone for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptGroup {
+    /// The slot; 0 on standalone servers.
+    pub slot: u16,
+    /// Why they qualified.
+    pub reason: Reason,
+    /// Why they stay.
+    pub why: Why,
+    /// The keys.
+    pub keys: Vec<Key>,
+}
+
+/// Why a key that qualifies stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// A protected pattern keeps it.
+    Protected,
+    /// The run only reports.
+    Reported,
+}
+
+impl Why {
+    /// The word for it in outputs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+/// Stores the entry of a task; the first one stays.
+///
+/// # Errors
+/// When the store fails.
+pub async fn write_kept(store: &dyn Store, run: RunId, entry: &KeptEntry) -> Result<(), RecordError> {
+    let key = format!("kept/{run}/{}", entry.task);
+    store.create(&key, encode(&key, entry)?).await?;
+    Ok(())
+}
+
+/// The entry of a task of `run` after `revision`, with its own revision.
+///
+/// # Errors
+/// When the store fails.
+pub async fn next_kept(
+    store: &dyn Store,
+    run: RunId,
+    revision: u64,
+) -> Result<Option<(u64, KeptEntry)>, RecordError> {
+    let entry = store.next_after(&format!("kept/{run}/"), revision).await?;
     entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
 }

@@ -199,9 +199,6 @@ pub const EVENTS_BYTES_MAX: i64 = 256 << 20;
 /// How long NATS keeps events.
 pub const EVENTS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-/// How often a run tells those who follow its events how far it is.
-pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-
 /// After so many ack deadlines without its report, a scan task is handed out once more: its message may be
 /// lost, and doing it twice is harmless.
 pub const TASK_AGAIN_ACK_WAITS: u32 = 10;

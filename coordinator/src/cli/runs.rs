@@ -11,6 +11,7 @@ use shared::audit::{self, AuditEntry};
 use shared::history;
 use shared::ids::RunId;
 use shared::key::Key;
+use shared::limits::KEPT_NAMES_BYTES_MAX;
 use shared::messages::RunSpec;
 use shared::outcome::Outcome;
 use shared::printable;
@@ -145,8 +146,47 @@ async fn audit_trail(net: &Net, run: RunId, all: bool) -> Result<u8, CommandErro
             written => written?,
         }
     }
+    if all {
+        entries += kept_trail(net, run).await?;
+    }
     let known = entries > 0 || net.env.records(run).spec().await?.is_some();
     if known { Ok(exit::DONE) } else { Err(CommandError::NoRun(run)) }
+}
+
+/// Prints the keys that qualified and were left alone; how many entries of the trail hold them.
+async fn kept_trail(net: &Net, run: RunId) -> Result<u64, CommandError> {
+    let (mut revision, mut entries, mut unnamed) = (0, 0_u64, 0_u64);
+    while let Some((at, entry)) = audit::next_kept(&*net.env.store, run, revision).await? {
+        (revision, entries, unnamed) = (at, entries + 1, unnamed.saturating_add(entry.unnamed));
+        let mut text = String::new();
+        for group in &entry.groups {
+            let about = json!({
+                "reason": group.reason.word(),
+                "node": entry.node,
+                "slot": group.slot,
+                "time": rfc3339(entry.at_ms),
+                "outcome": group.why.word(),
+            });
+            group.keys.iter().for_each(|key| text.push_str(&line(key, &about)));
+        }
+        print(&text)?;
+    }
+    if unnamed > 0 {
+        tracing::warn!(
+            "{} more keys that are protected or only reported stand in no trail: a scan task names {} KiB of them",
+            grouped(unnamed),
+            KEPT_NAMES_BYTES_MAX >> 10
+        );
+    }
+    Ok(entries)
+}
+
+/// The line of a key, with what there is to say about it.
+fn line(key: &Key, about: &Value) -> String {
+    let mut line = about.clone();
+    let (name, value) = named(key);
+    line[name] = value;
+    printable::json(&line.to_string()) + "\n"
 }
 
 /// One JSON document per key and line.
@@ -157,17 +197,14 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
             if !all && !matches!(outcome, Outcome::Deleted | Outcome::Expired) {
                 continue;
             }
-            let mut line = json!({
+            let about = json!({
                 "reason": group.reason.word(),
                 "node": entry.node,
                 "slot": group.slot,
                 "time": rfc3339(entry.at_ms),
                 "outcome": outcome.word(),
             });
-            let (name, value) = named(key);
-            line[name] = value;
-            text.push_str(&printable::json(&line.to_string()));
-            text.push('\n');
+            text.push_str(&line(key, &about));
         }
     }
     text

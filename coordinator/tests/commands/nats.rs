@@ -80,6 +80,19 @@ async fn a_server_without_jetstream() {
     }
 }
 
+/// Not only roles refuse it: whoever sets NATS up learns it, before anything is created.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_messages_are_too_short_for_any_run() {
+    let server = nats("max_payload: 65536").await;
+    let url = server.url();
+    for words in [&["nats", "setup"][..], &["nats", "setup", "--apply"], &["scanner"]] {
+        let ended = keysweep(&[words, &["--json", "--nats", &url]].concat()).run();
+        ended.fails(1, &[&url, "messages of 65536 bytes at most", "raise `max_payload` there"]);
+    }
+    let streams = raw::request(&server, "$JS.API.STREAM.NAMES", &json!({}));
+    assert_eq!(streams["total"], 0, "{streams}");
+}
+
 /// Whoever lacks a right is told which, at once, and not after the patience that a restart of NATS deserves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rights_that_are_missing() {
@@ -180,7 +193,9 @@ async fn arguments_that_do_not_fit() {
     for word in ["show", "attach", "cancel", "audit"] {
         let ended = command(&["runs", word, &unknown]).run();
         ended.fails(2, &[&format!("there is no run `{unknown}`"), "`keysweep runs list`"]);
-        command(&["runs", word, "yesterday"]).run().fails(2, &["yesterday"]);
+        command(&["runs", word, "yesterday"]).run().fails(2, &["`yesterday` is no run id", "not `last`"]);
+        command(&["runs", word, "01a2"]).run().fails(2, &["begins with `01a2`"]);
+        command(&["runs", word, "last"]).run().fails(2, &["no runs are remembered"]);
     }
     command(&["events", "--since", "yesterday"])
         .run()
@@ -215,6 +230,55 @@ async fn an_alias_that_a_worker_does_not_know() {
     let workers = broker.workers();
     let ended = run.end();
     assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], broker.stale, "{ended}");
+    drop(workers);
+}
+
+/// Runs by the beginnings of their ids, and the list of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_are_found_by_the_beginning_of_their_id_and_listed_the_newest_first() {
+    let server = nats("").await;
+    let broker = Broker::start(&["--nats", &server.url()]).await;
+    let workers = broker.workers();
+    let run = |more: &[&str]| {
+        let id = broker.run(more).exits(0).result("completed")["runId"].clone();
+        id.as_str().expect("an id").to_owned()
+    };
+    // They share the beginning of their ids, which is the time.
+    let ids = [run(&["--dry-run"]), run(&["--protect", "permissions:1*"]), run(&[])];
+    let shown = |name: &str| {
+        broker.command(&["runs", "show", name], &["--json"]).run().exits(0).json()["runId"].clone()
+    };
+    assert_eq!((shown("last"), shown(&ids[0][..23])), (ids[2].as_str().into(), ids[0].as_str().into()));
+    let ambiguous = broker.command(&["runs", "show", &ids[0][..4]], &["--json"]).run();
+    ambiguous.fails(2, &["of 3 run ids", &ids[0], &ids[1], &ids[2]]);
+    let list = |more: &[&str]| {
+        let list = broker.command(&["runs", "list"], &[more, &["--json"]].concat()).run().exits(0).json();
+        let runs = list["runs"].as_array().expect("runs").clone();
+        let ids: Vec<String> =
+            runs.iter().map(|run| run["runId"].as_str().expect("an id").to_owned()).collect();
+        assert!(runs.iter().all(|run| run["durationMs"].is_u64()), "{list:#}");
+        (ids, list["of"].clone())
+    };
+    let newest_first = vec![ids[2].clone(), ids[1].clone(), ids[0].clone()];
+    assert_eq!(list(&[]), (newest_first.clone(), 3.into()));
+    assert_eq!(list(&["--limit", "2"]), (newest_first[..2].to_vec(), 3.into()));
+    assert_eq!(list(&["--status", "failed"]), (vec![], 0.into()));
+    assert_eq!(list(&["--job", "other"]), (vec![], 0.into()));
+    assert_eq!(list(&["--job", "permission-cache-cleanup", "--status", "completed"]).0, newest_first);
+    let page = broker.command(&["runs", "list"], &["--limit", "1"]).run();
+    assert!(page.exits(0).stdout.contains("… and 2 older ones: `--limit 3` shows all"), "{page}");
+    // What was left alone stands in the trail as well.
+    let audit = |run: &str, more: &[&str]| {
+        let trail = broker.command(&["runs", "audit", run], more).run();
+        let outcome = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["outcome"].clone();
+        trail.exits(0).stdout.lines().map(outcome).collect::<Vec<_>>()
+    };
+    let of = |trail: &[Value], outcome: &str| trail.iter().filter(|line| **line == outcome).count() as u64;
+    let (dry, part) = (audit(&ids[0], &["--all"]), audit(&ids[1], &["--all"]));
+    assert_eq!((of(&dry, "reported"), dry.len() as u64), (broker.stale, broker.stale));
+    let protected = of(&part, "protected");
+    assert!(protected > 0 && of(&part, "deleted") + protected == broker.stale, "{part:?}");
+    assert_eq!(audit(&ids[1], &[]).len() as u64, broker.stale - protected);
     drop(workers);
 }
 

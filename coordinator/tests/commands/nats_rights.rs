@@ -144,7 +144,7 @@ async fn connected(server: &NatsServer, user: &str) -> Nats {
 
 /// Of all that is written, `user` may write `allowed` and nothing else.
 async fn may_write_only(server: &NatsServer, user: &str, allowed: &[&str]) {
-    const ALL: [&str; 14] = [
+    const ALL: [&str; 15] = [
         "runs/1/spec",
         "runs/1/log/000000000000",
         "runs/1/report/2",
@@ -156,6 +156,7 @@ async fn may_write_only(server: &NatsServer, user: &str, allowed: &[&str]) {
         "locks/nightly",
         "history/1",
         "audit/1/3",
+        "kept/1/2",
         "dead/1",
         "events/nightly/started/1",
         "events/nightly/completed/1",
@@ -183,7 +184,7 @@ async fn may_write_only(server: &NatsServer, user: &str, allowed: &[&str]) {
 async fn nobody_writes_what_is_anothers() {
     let server = server().await;
     shared::nats::setup::ensure(&connected(&server, "admin").await).await.unwrap();
-    may_write_only(&server, "scanner", &["runs/1/report/2", "failures/1/task/2", "dead/1"]).await;
+    may_write_only(&server, "scanner", &["runs/1/report/2", "failures/1/task/2", "kept/1/2", "dead/1"]).await;
     let reaper = [
         "runs/1/receipt/3",
         // For a run whose keys cannot be saved.

@@ -1,6 +1,13 @@
-//! Limits of what is told of a run as it goes.
+//! Limits of what is told of a run beside its records.
 
 use std::time::Duration;
+
+/// Bytes of names of keys that qualify and stay (protected, or only reported) that a scan task enters into the audit
+/// trail: about 2,000 of them. What is deleted stands there whole, and must not be pushed out by what is not.
+pub const KEPT_NAMES_BYTES_MAX: usize = 64 << 10;
+
+/// How often a run tells those who follow its events how far it is.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// How often a task tells how far it is.
 pub const TASK_NOTE_EVERY: Duration = Duration::from_secs(1);

@@ -36,7 +36,7 @@ const IN_HAND_MAX: i64 = 10_000;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// The first words of the store's keys, and the bucket that holds them.
-const BUCKETS: [(&str, &str); 14] = [
+const BUCKETS: [(&str, &str); 15] = [
     ("runs", "runs"),
     ("activity", "runs"),
     ("failures", "runs"),
@@ -49,6 +49,7 @@ const BUCKETS: [(&str, &str); 14] = [
     ("alerts", "samples"),
     ("summaries", "samples"),
     ("audit", "audit"),
+    ("kept", "audit"),
     ("dead", "dead"),
     ("events", "events"),
 ];

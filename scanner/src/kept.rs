@@ -1,0 +1,75 @@
+//! The names of keys that qualified and that no reaper is asked about, for the audit trail. They are kept up to a size: what
+//! is beyond is counted.
+
+use std::collections::BTreeMap;
+
+use shared::audit::{self, KeptEntry, KeptGroup, Why};
+use shared::ids::RunId;
+use shared::key::Key;
+use shared::limits::KEPT_NAMES_BYTES_MAX;
+use shared::messages::Reason;
+use shared::store::Store;
+
+/// Bytes that a name costs in the trail beside its own.
+const NAME_OVERHEAD_BYTES: usize = 8;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Kept {
+    groups: BTreeMap<(u16, Reason, Why), Vec<Key>>,
+    bytes: usize,
+    /// How many were not kept, by slot.
+    unnamed: BTreeMap<u16, u64>,
+}
+
+impl Kept {
+    /// Takes a key in.
+    pub(crate) fn add(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
+        let bytes = self.bytes + key.len() + NAME_OVERHEAD_BYTES;
+        if bytes > KEPT_NAMES_BYTES_MAX {
+            *self.unnamed.entry(slot).or_default() += 1;
+            return;
+        }
+        self.bytes = bytes;
+        self.groups.entry((slot, reason, why)).or_default().push(Key::new(key));
+    }
+
+    /// The names in the slots that `keep` accepts, and how many there are beside them.
+    pub(crate) fn settle(self, keep: impl Fn(u16) -> bool) -> (Vec<KeptGroup>, u64) {
+        let groups = self.groups.into_iter().filter(|((slot, ..), _)| keep(*slot));
+        let groups =
+            groups.map(|((slot, reason, why), keys)| KeptGroup { slot, reason, why, keys }).collect();
+        let unnamed = self.unnamed.iter().filter(|(slot, _)| keep(**slot)).map(|(_, keys)| keys).sum();
+        (groups, unnamed)
+    }
+}
+
+/// Enters the keys of a task into the audit trail. They are untouched, so a trail that does not take them stops nothing.
+pub(crate) async fn enter(store: &dyn Store, run: RunId, kept: &KeptEntry) {
+    if kept.groups.is_empty() && kept.unnamed == 0 {
+        return;
+    }
+    if let Err(e) = audit::write_kept(store, run, kept).await {
+        tracing::warn!(error = %e, task = %kept.task, "the audit trail lacks protected and reported keys");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_by_slot_and_up_to_a_size() {
+        let mut kept = Kept::default();
+        kept.add(1, Reason::Stale, Why::Protected, b"a");
+        kept.add(2, Reason::Stale, Why::Protected, b"b");
+        kept.add(1, Reason::Stale, Why::Reported, b"c");
+        let long = vec![b'x'; KEPT_NAMES_BYTES_MAX];
+        kept.add(1, Reason::Stale, Why::Protected, &long);
+        kept.add(2, Reason::Stale, Why::Protected, &long);
+        let (groups, unnamed) = kept.settle(|slot| slot == 1);
+        let shown: Vec<_> = groups.iter().map(|group| (group.slot, group.why, group.keys.len())).collect();
+        assert_eq!(shown, [(1, Why::Protected, 1), (1, Why::Reported, 1)]);
+        assert_eq!(unnamed, 1);
+    }
+}
