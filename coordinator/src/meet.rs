@@ -36,7 +36,7 @@ pub(crate) async fn meet<'a>(
     let db = options.access.db;
     let conn = deployment.conn(&primary.node).await.map_err(|fault| no_database(db, cluster, fault))?;
     let writes = options.rules.action.writes();
-    let status = node::status(&conn, db).await?;
+    let status = node::status_with_commands(&conn, db).await?;
     if let (Some(primary), true) = (&status.replica_of, writes) {
         return Err(SurveyError::Replica { address: conn.address().to_owned(), primary: primary.clone() });
     }

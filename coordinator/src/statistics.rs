@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reporter::hit_rate::Samples;
+use reporter::hit_rate::{INCLUDES, Samples};
 use reporter::summary::{Summary, WEEK_MS, summary};
 use serde::{Deserialize, Serialize};
 use shared::alerts;
@@ -34,6 +34,10 @@ pub struct Statistics {
     pub redis_health: RedisHealth,
     /// The application's look-ups in the last 24 hours, as far as there are samples; null with fewer than two.
     pub last_day: Option<Window>,
+    /// Which look-ups may count in hit rates beside the application's reads of its cache; null where the application counts
+    /// itself.
+    #[serde(default)]
+    pub hit_rate_includes: Option<String>,
     /// What happened in the last seven days.
     pub last_week: Summary,
     /// Alerts that hold.
@@ -110,6 +114,7 @@ pub async fn cleanup_statistics(
         cache_health: cache(&mine),
         redis_health: health(env, redis).await,
         last_day: samples.last_day(),
+        hit_rate_includes: (*source == HitRateSource::Redis).then(|| INCLUDES.to_owned()),
         last_week: summary(&mine, &all, &samples, WEEK_MS, now_ms()),
         alerts: active,
     })

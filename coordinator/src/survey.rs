@@ -376,12 +376,12 @@ impl Survey {
 /// A fault that is about the database that was asked for, as such. Whether a cluster has it, its servers say when they
 /// are asked for it.
 pub(crate) fn no_database(db: u32, cluster: bool, fault: Fault) -> SurveyError {
-    if !fault.lacks_database() {
-        return fault.into();
-    }
-    if fault.detail.contains("in cluster mode") {
+    if fault.detail.contains("SELECT is not allowed in cluster mode") {
         return SurveyError::OneDatabase { address: fault.address, db };
     }
-    let setting = if cluster { "cluster-databases" } else { "databases" };
-    SurveyError::NoDatabase { address: fault.address, db, setting }
+    if fault.detail.contains("DB index is out of range") {
+        let setting = if cluster { "cluster-databases" } else { "databases" };
+        return SurveyError::NoDatabase { address: fault.address, db, setting };
+    }
+    fault.into()
 }

@@ -78,7 +78,7 @@ pub(crate) enum Acted {
     /// It is too early by so many milliseconds; nothing was done.
     Early(u64),
     /// All groups have their outcomes, but for those whose slots could not be acted on.
-    Done(Done),
+    Done(Box<Done>),
 }
 
 /// What came of a batch.

@@ -46,8 +46,8 @@ pub(crate) fn receipt(
 ) -> Receipt {
     let mut lookups = saved.map_or_else(Lookups::default, |saved| saved.lookups);
     for (number, (group, outcomes)) in batch.groups.iter().zip(&outcomes).enumerate() {
-        let sealed = saved.is_some_and(|saved| saved.groups.contains(&number));
-        lookups += guard::lookups(group.reason, idle, sealed, outcomes);
+        let saved = saved.and_then(|saved| saved.groups.get(&number)).map(Vec::as_slice);
+        lookups += guard::lookups(group.reason, idle, saved, outcomes);
     }
     let groups = batch.groups.iter().zip(outcomes);
     let groups = groups

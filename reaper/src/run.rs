@@ -92,9 +92,10 @@ impl Reaper {
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
         match self.act((batch, Some(delivery)), &spec, mode, &records).await? {
             Acted::Early(ms) => Ok(Disposition::Later(Duration::from_millis(ms).min(GRACE_WAIT_MAX))),
-            // The others are recorded in their ledgers.
-            Acted::Done(Done { undone: Some(fault), .. }) => Err(fault.into()),
-            Acted::Done(Done { outcomes, pacing, vouched, beyond, saved, freed, .. }) => {
+            Acted::Done(done) => {
+                let Done { outcomes, pacing, vouched, beyond, saved, freed, undone } = *done;
+                // The others are recorded in their ledgers.
+                undone.map_or(Ok(()), Err)?;
                 self.env.crash.pass(CrashPoint::ReceiptPending).await;
                 let too_large = || saving::too_large(&spec, saved.as_ref());
                 let cause = cancel.map(|cancel| cancel.cause).or_else(too_large);
@@ -156,7 +157,7 @@ impl Reaper {
         {
             tracing::debug!(error = %fault, "failed to ask who serves what; the next attempt asks again");
         }
-        Ok(Acted::Done(acting.done()))
+        Ok(Acted::Done(Box::new(acting.done())))
     }
 
     /// Acts on the chunks of one node. `Some(ms)` if it is too early.

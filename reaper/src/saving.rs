@@ -277,7 +277,7 @@ pub(crate) async fn call(
     groups: &[(usize, &Group)],
 ) -> Result<Vec<Result<Answer, Fault>>, Fault> {
     let (sealed, plain): (Vec<_>, Vec<_>) =
-        groups.iter().copied().partition(|(number, _)| seals.told.groups.contains(number));
+        groups.iter().copied().partition(|(number, _)| seals.told.groups.contains_key(number));
     let at = (batch.window(), Mode::Act(act));
     let mut answers: BTreeMap<usize, Result<Answer, Fault>> = BTreeMap::new();
     if !plain.is_empty() {

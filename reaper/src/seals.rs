@@ -1,7 +1,7 @@
 //! What was saved of a batch, as the script is told: a seal per candidate, and in which of several calls it is its turn.
 //! Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use shared::cluster::guard::{Seal, Verdict};
 use shared::limits::BACKUP_WRITE_BYTES;
@@ -21,8 +21,8 @@ pub(crate) struct Seals {
 /// What the receipt tells of it.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// The groups that the script was told of.
-    pub(crate) groups: BTreeSet<usize>,
+    /// The groups that the script was told of, with whether each candidate was saved as a string.
+    pub(crate) groups: BTreeMap<usize, Vec<bool>>,
     /// Look-ups that it took.
     pub(crate) lookups: Lookups,
     /// Keys that were saved.
@@ -50,7 +50,7 @@ impl Seals {
         let round = group.last().map_or(0, |(_, round)| *round);
         let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= BACKUP_WRITE_BYTES;
         self.filling = if fits && !group.is_empty() { self.filling + bytes } else { bytes };
-        self.told.groups.insert(number);
+        self.told.groups.entry(number).or_default().push(seal.is_text());
         match seal {
             Seal::Text(_) | Seal::Value { .. } => self.told.keys += 1,
             Seal::Unsaved => self.told.too_large += 1,

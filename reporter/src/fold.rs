@@ -268,7 +268,7 @@ impl Fold {
     /// Look-ups at `node` that follow when the run has its result: the lock is looked at once more as it is freed.
     pub(crate) fn own_lookups_after(&self, node: &NodeId) -> Lookups {
         let locks = self.other_lookups.values().filter(|other| other.node == *node);
-        Lookups { hits: locks.count() as u64, misses: 0 }
+        Lookups::reads(locks.count() as u64, 0)
     }
 
     /// The run as it was started.

@@ -1,10 +1,15 @@
-//! The application's hit rate over windows of time, out of samples. Counters of servers hold our own look-ups, too,
-//! and start anew now and then; both are taken into account here. Pure.
+//! The application's hit rate over windows of time, out of samples. What servers count of others, and that counters start
+//! anew now and then, is taken into account in [`traffic`]. Pure.
 
-use shared::messages::{HitRateSource, Lookups};
+mod traffic;
+
+use shared::messages::HitRateSource;
 use shared::metrics::{HitPoint, HitRates, Window};
-use shared::samples::{Counters, Moment, Reading, Sample};
+use shared::samples::{Moment, Sample};
 use shared::time::rfc3339;
+
+pub use traffic::Traffic;
+use traffic::{of_application, of_servers};
 
 /// How far back the last day reaches, in milliseconds.
 pub const DAY_MS: u64 = 86_400_000;
@@ -15,9 +20,9 @@ const HISTORY_MS: u64 = 7 * DAY_MS;
 /// Points of a history: enough for a picture.
 const POINTS_MAX: usize = 84;
 
-/// How much longer than the time between two samples a process that was restarted in between may say that it has
-/// run, in seconds: uptimes and clocks are rounded.
-const UPTIME_SLACK_S: u64 = 5;
+/// What a rate that Redis counts still holds beside the application's reads.
+pub const INCLUDES: &str = "EXISTS, TOUCH and SCAN with TYPE, values that other tools read, and reads by runs of keysweep \
+                            whose history is kept elsewhere";
 
 /// The samples of one deployment as one job sees them.
 pub struct Samples<'a> {
@@ -30,12 +35,36 @@ pub struct Samples<'a> {
 }
 
 /// What the application looked up between two samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Traffic {
-    hits: u64,
-    misses: u64,
-    errors: Option<u64>,
-    resets: u32,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// When the first was taken, in milliseconds since the epoch.
+    pub from_ms: u64,
+    /// And the second.
+    pub to_ms: u64,
+    /// The look-ups.
+    pub traffic: Traffic,
+}
+
+impl Stretch {
+    /// The same as results tell it.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        let traffic = &self.traffic;
+        let (bounds, hits) = (traffic.bounds(), traffic.hits());
+        Window {
+            from: rfc3339(self.from_ms),
+            to: rfc3339(self.to_ms),
+            hit_rate: traffic.rate(),
+            hit_rate_min: bounds.map(|(min, _)| min),
+            hit_rate_max: bounds.map(|(_, max)| max),
+            lookups: traffic.unknown.is_none().then_some(traffic.lookups),
+            hits,
+            misses: hits.map(|hits| traffic.lookups.saturating_sub(hits)),
+            why_unknown: traffic.why_not(),
+            errors: traffic.errors,
+            resets: traffic.resets,
+        }
+    }
 }
 
 impl<'a> Samples<'a> {
@@ -50,23 +79,23 @@ impl<'a> Samples<'a> {
             })
             .collect();
         all.sort_by_key(|sample| sample.at_ms);
+        // Samples of versions that did not ask for command statistics are as good as none, once there are others.
+        let tells = |sample: &&Sample| sample.nodes.iter().all(|reading| reading.commands.is_some());
+        if *source == HitRateSource::Redis && all.last().is_some_and(tells) {
+            all.retain(tells);
+        }
         let marks = (0..all.len()).filter(|at| !is_inside_a_run(&all, *at)).collect();
         Self { all, marks, job, source }
     }
 
-    /// The window between two samples by their numbers.
+    /// What was looked up between two samples by their numbers.
+    fn stretch(&self, from: usize, to: usize) -> Stretch {
+        let at = |number: usize| self.all[number].at_ms;
+        Stretch { from_ms: at(from), to_ms: at(to), traffic: self.traffic(from, to) }
+    }
+
     fn window(&self, from: usize, to: usize) -> Window {
-        let traffic = self.traffic(from, to);
-        let lookups = traffic.hits + traffic.misses;
-        Window {
-            from: rfc3339(self.all[from].at_ms),
-            to: rfc3339(self.all[to].at_ms),
-            hit_rate: percent(traffic.hits, lookups),
-            hits: traffic.hits,
-            misses: traffic.misses,
-            errors: traffic.errors,
-            resets: traffic.resets,
-        }
+        self.stretch(from, to).window()
     }
 
     fn traffic(&self, from: usize, to: usize) -> Traffic {
@@ -108,24 +137,24 @@ impl<'a> Samples<'a> {
         Some(self.window(from, to))
     }
 
-    /// The windows between samples of the last `reach_ms`, the oldest first.
-    pub fn windows(&self, reach_ms: u64) -> impl Iterator<Item = Window> {
+    /// What was looked up from each sample to the next in the last `reach_ms`, the oldest first.
+    pub fn stretches(&self, reach_ms: u64) -> impl Iterator<Item = Stretch> {
         let since = self.marks.last().map_or(0, |at| self.all[*at].at_ms.saturating_sub(reach_ms));
         let pairs = self.marks.windows(2).filter(move |pair| self.all[pair[1]].at_ms > since);
-        pairs.map(|pair| self.window(pair[0], pair[1]))
+        pairs.map(|pair| self.stretch(pair[0], pair[1]))
     }
 
     /// The history as a picture shows it: at most [`POINTS_MAX`] points.
     fn history(&self) -> Vec<HitPoint> {
-        let windows: Vec<Window> = self.windows(HISTORY_MS).collect();
-        let per_point = windows.len().div_ceil(POINTS_MAX).max(1);
-        windows
+        let stretches: Vec<Stretch> = self.stretches(HISTORY_MS).collect();
+        let per_point = stretches.len().div_ceil(POINTS_MAX).max(1);
+        stretches
             .chunks(per_point)
-            .map(|windows| {
-                let sum = |part: fn(&Window) -> u64| windows.iter().map(part).sum::<u64>();
-                let (hits, lookups) = (sum(|w| w.hits), sum(|w| w.hits + w.misses));
-                let at = windows.last().map(|window| window.to.clone()).unwrap_or_default();
-                HitPoint { at, hit_rate: percent(hits, lookups), lookups }
+            .map(|stretches| {
+                let traffic = together(stretches);
+                let at = stretches.last().map(|stretch| rfc3339(stretch.to_ms)).unwrap_or_default();
+                let lookups = traffic.unknown.is_none().then_some(traffic.lookups);
+                HitPoint { at, hit_rate: traffic.rate(), lookups }
             })
             .collect()
     }
@@ -145,8 +174,17 @@ impl<'a> Samples<'a> {
             HitRateSource::Prometheus => "prometheus",
         }
         .to_owned();
+        rates.includes = (*self.source == HitRateSource::Redis).then(|| INCLUDES.to_owned());
         rates
     }
+}
+
+/// What was looked up in all of `stretches`.
+pub fn together<'a>(stretches: impl IntoIterator<Item = &'a Stretch>) -> Traffic {
+    stretches.into_iter().fold(Traffic::default(), |mut sum, stretch| {
+        sum += &stretch.traffic;
+        sum
+    })
 }
 
 /// `part` in percent of `whole`; `None` of nothing.
@@ -161,95 +199,4 @@ fn is_inside_a_run(all: &[&Sample], at: usize) -> bool {
     let open = all[..at].iter().filter(|sample| sample.moment == Moment::Begin);
     let closed_later = |run| all[at + 1..].iter().any(|s| s.moment == Moment::End && s.run_id == run);
     open.map(|begin| begin.run_id).filter(|run| *run != all[at].run_id).any(closed_later)
-}
-
-/// What others looked up on servers between the first and the last of `samples`.
-fn of_servers(samples: &[&Sample]) -> Traffic {
-    let mut total = Traffic::default();
-    let mut nodes: Vec<&shared::ids::NodeId> =
-        samples.iter().flat_map(|s| s.nodes.iter().map(|r| &r.node)).collect();
-    nodes.sort();
-    nodes.dedup();
-    for node in nodes {
-        let readings: Vec<(u64, Option<&Reading>)> = samples
-            .iter()
-            .map(|sample| (sample.at_ms, sample.nodes.iter().find(|reading| reading.node == *node)))
-            .collect();
-        let (gained, resets) = gained(&readings);
-        let own = own_between(&readings);
-        total.hits += gained.hits.saturating_sub(own.hits);
-        total.misses += gained.misses.saturating_sub(own.misses);
-        total.resets += resets;
-    }
-    total
-}
-
-/// Our own look-ups that are in the last reading and not in the first.
-fn own_between(readings: &[(u64, Option<&Reading>)]) -> Lookups {
-    let mut own = Lookups::default();
-    let last = readings.len().saturating_sub(1);
-    for (at, (_, reading)) in readings.iter().enumerate() {
-        let Some(reading) = reading else { continue };
-        if at > 0 {
-            own += reading.own_before;
-        }
-        if at < last {
-            own += reading.own_after;
-        }
-    }
-    own
-}
-
-/// What a node's counters gained, and how often they began anew.
-fn gained(readings: &[(u64, Option<&Reading>)]) -> (Lookups, u32) {
-    let (mut sum, mut resets) = (Lookups::default(), 0);
-    let mut before: Option<(u64, &Reading)> = None;
-    let missed_first = readings.first().is_some_and(|(_, reading)| reading.is_none());
-    for (at_ms, reading) in readings {
-        let Some(reading) = reading else { continue };
-        match before {
-            Some((_, before)) if goes_on(before, reading) => {
-                sum += Lookups {
-                    hits: reading.lookups.hits - before.lookups.hits,
-                    misses: reading.lookups.misses - before.lookups.misses,
-                };
-            }
-            Some((before_ms, before)) => {
-                resets += 1;
-                let since_s = at_ms.saturating_sub(before_ms) / 1_000;
-                let same = before.process == reading.process;
-                // Another server that has run for longer has counted what we know nothing of.
-                if same || reading.uptime_s <= since_s + UPTIME_SLACK_S {
-                    sum += reading.lookups;
-                }
-            }
-            // A node that came later: what it counted before is not known.
-            None => resets += u32::from(missed_first),
-        }
-        before = Some((*at_ms, reading));
-    }
-    (sum, resets)
-}
-
-fn goes_on(before: &Reading, now: &Reading) -> bool {
-    before.process == now.process
-        && before.lookups.hits <= now.lookups.hits
-        && before.lookups.misses <= now.lookups.misses
-}
-
-/// What an application's own counters gained.
-fn of_application(counters: &[Counters]) -> Traffic {
-    let mut total = Traffic::default();
-    for pair in counters.windows(2) {
-        let [before, now] = pair else { continue };
-        let fell = now.hits < before.hits || now.misses < before.misses || now.errors < before.errors;
-        let before = if fell { Counters::default() } else { *before };
-        total.resets += u32::from(fell);
-        total.hits += now.hits - before.hits;
-        total.misses += now.misses - before.misses;
-        if let Some(errors) = now.errors {
-            *total.errors.get_or_insert(0) += errors - before.errors.unwrap_or_default();
-        }
-    }
-    total
 }

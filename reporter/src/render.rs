@@ -94,14 +94,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
     let _ = writeln!(page, "  coverage    {covered}");
     let first = result.metrics.hit_rates.since_last_run.is_none();
     let when = if first { "during the run" } else { "since the run before" };
-    let hit_rate = match metrics.hit_rate {
-        Some(rate) => {
-            let lookups = grouped(metrics.hits + metrics.misses);
-            format!("{rate:.1}% of {lookups} look-ups by others {when}")
-        }
-        None => format!("no traffic by others {when}"),
-    };
-    let _ = writeln!(page, "  hit rate    {hit_rate}");
+    let _ = writeln!(page, "  hit rate    {}", wrap(&hit_rate(result, when), 14));
     for read in result.read_from.iter().flat_map(|read| &read.nodes) {
         let _ = writeln!(page, "  read        {}", wrap(&read_by(read), 14));
     }
@@ -111,6 +104,19 @@ fn figures(page: &mut String, result: &CleanupResult) {
     }
     if !result.pacing.sentence.is_empty() {
         let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
+    }
+}
+
+/// The application's hit rate, or why it is not known.
+fn hit_rate(result: &CleanupResult, when: &str) -> String {
+    let (rates, window) = (&result.metrics.hit_rates, result.metrics.hit_rates.current());
+    let lookups = window.lookups.map_or_else(|| "the".to_owned(), grouped);
+    match (result.current_metrics.hit_rate, &rates.problem, &window.why_unknown) {
+        (Some(rate), _, _) => format!("{rate:.1}% of {lookups} look-ups by others {when}"),
+        (None, Some(problem), _) => format!("unknown: {problem}"),
+        (None, None, Some(why)) => format!("unknown {when}: {why}"),
+        (None, None, None) if window.lookups == Some(0) => format!("no traffic by others {when}"),
+        (None, None, None) => format!("unknown {when}"),
     }
 }
 

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::history::RunLine;
-use shared::metrics::Window;
 use shared::result::Status;
 use shared::samples::Sample;
 use shared::time::rfc3339;
 
-use crate::hit_rate::{DAY_MS, Samples, percent};
+use crate::findings::LOOKUPS_MIN;
+use crate::hit_rate::{DAY_MS, Samples, Stretch, together};
 
 /// Milliseconds of a week.
 pub const WEEK_MS: u64 = 7 * DAY_MS;
@@ -32,11 +32,13 @@ pub struct Summary {
     /// Keys without TTL that were found, the most in one run.
     #[serde(rename = "staleTTLKeysMax")]
     pub stale_ttl_keys_max: u64,
-    /// Hits in percent of the application's look-ups; null without traffic.
+    /// Hits in percent of the application's look-ups; null without look-ups, and if it is not known within two points.
     pub hit_rate: Option<f64>,
-    /// Those look-ups.
-    pub lookups: u64,
-    /// The lowest hit rate between two samples.
+    /// Those look-ups; null if they are not known.
+    pub lookups: Option<u64>,
+    /// Why the hit rate is not known although there were samples; null if it is, and without look-ups.
+    pub why_unknown: Option<String>,
+    /// The lowest hit rate between two samples with at least 1,000 look-ups.
     pub hit_rate_min: Option<f64>,
     /// The same of all the time, in the stretch before of the same length.
     pub hit_rate_before: Option<f64>,
@@ -63,26 +65,28 @@ pub fn summary(
     let ended: Vec<&RunLine> =
         runs.iter().filter(|line| ended_at(line).is_some_and(|ms| ms > since_ms)).collect();
     let with = |status| ended.iter().filter(|line| line.status == Some(status)).count() as u64;
-    let windows: Vec<Window> = samples.windows(2 * length_ms).collect();
-    let start = rfc3339(since_ms);
-    let (before, now): (Vec<&Window>, Vec<&Window>) = windows.iter().partition(|window| window.to <= start);
-    let (hit_rate, lookups) = rate(&now);
-    let rates = now.iter().filter_map(|window| window.hit_rate);
+    let stretches: Vec<Stretch> = samples.stretches(2 * length_ms).collect();
+    let (before, now): (Vec<&Stretch>, Vec<&Stretch>) =
+        stretches.iter().partition(|stretch| stretch.to_ms <= since_ms);
+    let traffic = together(now.iter().copied());
+    let tell = now.iter().filter(|stretch| stretch.traffic.lookups >= LOOKUPS_MIN);
+    let rates = tell.filter_map(|stretch| stretch.traffic.rate());
     let mut totals = ended.iter().filter_map(|line| line.total_keys);
     let first = totals.next();
     let recent: Vec<&Sample> = all.iter().filter(|sample| sample.at_ms > since_ms).collect();
     Summary {
-        from: start.clone(),
+        from: rfc3339(since_ms),
         to: rfc3339(now_ms),
         runs: ended.len() as u64,
         completed: with(Status::Completed),
         failed: with(Status::Failed),
         cleaned_keys: ended.iter().map(|line| line.cleaned_keys).sum(),
         stale_ttl_keys_max: ended.iter().map(|line| line.stale_ttl_keys).max().unwrap_or_default(),
-        hit_rate,
-        lookups,
+        hit_rate: traffic.rate(),
+        lookups: (!now.is_empty() && traffic.unknown.is_none()).then_some(traffic.lookups),
+        why_unknown: traffic.why_not(),
         hit_rate_min: rates.reduce(f64::min),
-        hit_rate_before: rate(&before).0,
+        hit_rate_before: together(before).rate(),
         total_keys: totals.next_back().or(first),
         growth_percent: ended
             .iter()
@@ -98,12 +102,6 @@ pub fn summary(
 fn ended_at(line: &RunLine) -> Option<u64> {
     let ended: Timestamp = line.finished_at.as_ref()?.parse().ok()?;
     u64::try_from(ended.as_millisecond()).ok()
-}
-
-fn rate(windows: &[&Window]) -> (Option<f64>, u64) {
-    let hits: u64 = windows.iter().map(|window| window.hits).sum();
-    let lookups = hits + windows.iter().map(|window| window.misses).sum::<u64>();
-    (percent(hits, lookups), lookups)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]

@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_starts_anew_forgets_all_but_the_lookups() {
-        let lookups = Lookups { hits: 3, misses: 1 };
+        let lookups = Lookups::of(3, 1);
         let mut tally = Tally { lookups, candidate_bytes: 9, ..Tally::new(Statistics::new(0, false, 0)) };
         tally.long_keys.push((7, "a".to_owned()));
         tally.slots.of(7).counts.listed = 2;

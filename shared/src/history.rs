@@ -129,8 +129,8 @@ impl RunLine {
             total_keys: result.coverage.complete.then_some(metrics.total_keys),
             avg_ttl: metrics.avg_ttl,
             hit_rate: metrics.hit_rate,
-            hits: Some(metrics.hits),
-            misses: Some(metrics.misses),
+            hits: metrics.hits,
+            misses: metrics.misses,
             errors: rates.current().errors,
             cause: if result.status == Status::Completed { None } else { cause() },
             ..self

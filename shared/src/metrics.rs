@@ -40,6 +40,8 @@ pub struct HitRates {
     pub history: Vec<HitPoint>,
     /// Why the source could not be used, if it could not.
     pub problem: Option<String>,
+    /// Which look-ups may count beside the application's reads of its cache; null where the application counts itself.
+    pub includes: Option<String>,
 }
 
 impl HitRates {
@@ -58,12 +60,21 @@ pub struct Window {
     pub from: String,
     /// The end.
     pub to: String,
-    /// Hits in percent of hits and misses; null without traffic.
+    /// Hits in percent of look-ups: the middle of the bounds below. Null without look-ups, and if the bounds are more than
+    /// two points apart.
     pub hit_rate: Option<f64>,
-    /// Look-ups that found a key.
-    pub hits: u64,
-    /// Look-ups that found none.
-    pub misses: u64,
+    /// The lowest that it may have been; null without look-ups, and if they are not known.
+    pub hit_rate_min: Option<f64>,
+    /// The highest.
+    pub hit_rate_max: Option<f64>,
+    /// Look-ups of the application; null if they are not known.
+    pub lookups: Option<u64>,
+    /// Those that found a key, by the rate above; null if that is not known. 0 without look-ups.
+    pub hits: Option<u64>,
+    /// Those that found none.
+    pub misses: Option<u64>,
+    /// Why the rate is not known although it was asked for; null if it is, and without look-ups.
+    pub why_unknown: Option<String>,
     /// Errors that the application counted; null where the source knows none.
     pub errors: Option<u64>,
     /// Restarts, resets and failovers in between: what servers counted before them may be missing.
@@ -76,10 +87,10 @@ pub struct Window {
 pub struct HitPoint {
     /// Its end.
     pub at: String,
-    /// Null without traffic.
+    /// Null without look-ups, and if it is not known within two points.
     pub hit_rate: Option<f64>,
-    /// Hits and misses.
-    pub lookups: u64,
+    /// Look-ups of the application; null if they are not known.
+    pub lookups: Option<u64>,
 }
 
 /// How many seconds matching keys live on, of those that have a TTL. Percentiles are within 1 % of the exact ones.

@@ -159,12 +159,13 @@ pub struct Skipped {
 #[serde(rename_all = "camelCase")]
 pub struct CurrentMetrics {
     /// Hits of the application, 0 to 100 % of its look-ups since the run before, or while this one went on where
-    /// there was none; null without traffic. `metrics.hitRates` has more windows.
+    /// there was none; null without look-ups, and if it is not known within two points. `metrics.hitRates` has more
+    /// windows, bounds and reasons.
     pub hit_rate: Option<f64>,
-    /// Look-ups of the application that found a key, in the same time.
-    pub hits: u64,
+    /// Look-ups of the application that found a key, in the same time; null if that is not known.
+    pub hits: Option<u64>,
     /// Look-ups of the application that found none, in the same time.
-    pub misses: u64,
+    pub misses: Option<u64>,
     /// Matching keys after the run.
     pub total_keys: u64,
     /// Mean TTL of matching keys that have one, in seconds; null if none has.

@@ -69,7 +69,7 @@ pub fn page(statistics: &Statistics) -> String {
     queue(&mut page, &statistics.job_queue);
     cache(&mut page, &statistics.cache_health);
     // Writing to a string cannot fail.
-    let _ = writeln!(page, "  24 h    {}", window(statistics.last_day.as_ref()));
+    let _ = writeln!(page, "  24 h    {}", wrap(&window(statistics.last_day.as_ref()), 10));
     week(&mut page, statistics);
     redis(&mut page, &statistics.redis_health);
     if statistics.alerts.is_empty() {
@@ -102,7 +102,8 @@ fn cache(page: &mut String, cache: &CacheHealth) {
         (Some(rate), Some((hits, misses))) => {
             format!("hit rate {rate:.1}% ({} hits, {} misses)", grouped(hits), grouped(misses))
         }
-        _ => "no traffic".to_owned(),
+        (None, Some((0, 0))) => "no traffic".to_owned(),
+        _ => "hit rate unknown".to_owned(),
     };
     let keys = cache.total_keys.map_or_else(|| "?".to_owned(), grouped);
     let ttl = cache.avg_ttl.map_or_else(String::new, |ttl| format!(", mean TTL {ttl:.0} s"));
@@ -112,18 +113,22 @@ fn cache(page: &mut String, cache: &CacheHealth) {
 }
 
 fn window(window: Option<&Window>) -> String {
-    match window {
-        None => "not known: there are no samples of that time".to_owned(),
-        Some(Window { hit_rate: Some(rate), hits, misses, .. }) => {
-            format!("hit rate {rate:.1}% of {} look-ups", grouped(hits + misses))
-        }
-        Some(_) => "no traffic".to_owned(),
+    let Some(window) = window else { return "not known: there are no samples of that time".to_owned() };
+    match (window.hit_rate, window.lookups, &window.why_unknown) {
+        (Some(rate), Some(lookups), _) => format!("hit rate {rate:.1}% of {} look-ups", grouped(lookups)),
+        (None, Some(0), _) => "no traffic".to_owned(),
+        (_, _, Some(why)) => format!("hit rate unknown: {why}"),
+        _ => "hit rate unknown".to_owned(),
     }
 }
 
 fn week(page: &mut String, statistics: &Statistics) {
     let week = &statistics.last_week;
-    let rate = week.hit_rate.map_or_else(|| "no traffic".to_owned(), |rate| format!("hit rate {rate:.1}%"));
+    let rate = match (week.hit_rate, week.lookups) {
+        (Some(rate), _) => format!("hit rate {rate:.1}%"),
+        (None, Some(0)) => "no traffic".to_owned(),
+        (None, _) => "hit rate unknown".to_owned(),
+    };
     let before =
         week.hit_rate_before.map_or_else(String::new, |rate| format!(" ({rate:.1}% the week before)"));
     let line =

@@ -62,7 +62,7 @@ impl Target {
         let replace = self.replace;
         let deployment = match self.database(db).await {
             Ok(deployment) => deployment,
-            Err(fault) => return Err(given_up((&keys, db), fault, account)),
+            Err(fault) => return Err(given_up(&keys, fault, account)),
         };
         let (mut left, mut last) = (keys, None);
         for round in 0..RESTORE_ROUNDS_MAX {
@@ -88,7 +88,7 @@ impl Target {
             }
         }
         match last {
-            Some(fault) if !left.is_empty() => Err(given_up((&left, db), fault, account)),
+            Some(fault) if !left.is_empty() => Err(given_up(&left, fault, account)),
             _ => Ok(()),
         }
     }
@@ -102,18 +102,9 @@ impl Target {
     }
 }
 
-fn given_up((keys, db): (&[Back], u32), fault: Fault, account: &mut Account) -> Fault {
-    keys.iter().for_each(|_| account.fail(told(&fault, db)));
+fn given_up(keys: &[Back], fault: Fault, account: &mut Account) -> Fault {
+    keys.iter().for_each(|_| account.fail(fault.to_string()));
     fault
-}
-
-/// What is wrong with keys of database `db`, for people.
-fn told(fault: &Fault, db: u32) -> String {
-    if fault.lacks_database() {
-        let Fault { address, detail, .. } = fault;
-        return format!("redis at `{address}` has no database {db}, in which the keys were: {detail}");
-    }
-    fault.to_string()
 }
 
 /// `keys` by the node that serves them, and those that nobody serves at the moment.
@@ -171,7 +162,7 @@ async fn put_at(deployment: &Deployment, node: NodeId, keys: Vec<Back>, replace:
                 done.fault = Some(fault);
                 return done;
             }
-            done.failed.extend(write.iter().map(|_| told(&fault, deployment.db())));
+            done.failed.extend(write.iter().map(|_| fault.to_string()));
         }
     }
     done

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, Running, keysweep, with_small_files};
 use shared::cluster::Reply;
-use shared::servers::{ClusterServers, Server};
+use shared::servers::Server;
 
 /// A folder that is not there yet.
 fn folder(name: &str) -> String {
@@ -165,25 +165,4 @@ async fn what_a_person_sees() {
     wrong.fails(2, &["holds no backup of run `01890000"]);
     assert_eq!(restore(&place, &folder, &["--yes", "--reason", "stale"]).exits(0).json()["balanced"], true);
     assert_eq!(place.digest().await, before);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_a_database_that_the_target_does_not_have() {
-    let (server, folder) = (Server::start(&DIGEST).await.unwrap(), folder("databases"));
-    let place = Place::standalone(&server).await;
-    let conn = &place.conns()[0];
-    conn.words("SELECT 5").await.unwrap();
-    conn.words("SET permissions:1 x").await.unwrap();
-    conn.words("SET permissions:2 x EX 900").await.unwrap();
-    keysweep(&run(&place, &folder, &["--db", "5"])).run().exits(0);
-    let fewer = Server::start(&["--databases", "2"]).await.unwrap();
-    let cluster = ClusterServers::start(3, 0).await.unwrap();
-    for (target, said) in [(fewer.url(), "out of range"), (cluster.urls().remove(0), "")] {
-        let ended = keysweep(&["restore", &folder, "--json", "--yes", "--redis", &target]).run();
-        let causes = ended.exits(3).json()["causes"].to_string();
-        assert!(
-            causes.contains("has no database 5, in which the keys were") && causes.contains(said),
-            "{ended}"
-        );
-    }
 }

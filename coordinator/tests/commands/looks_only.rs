@@ -153,13 +153,6 @@ async fn a_plan_names_each_right_that_a_run_would_lack() {
             plan.fails(4, &["user `lacking` lacks rights", keys]);
             assert!(!plan.stdout.contains("+unlink"), "the command is not what is missing\n{plan}");
         }
-        // Keys that may be read, but not written.
-        for keys in ["~keysweep:*", "~permissions:*"] {
-            let read = keys.replace('~', "%R~");
-            place.user("lacking", &format!("{} {asking}", all.replace(keys, &read))).await;
-            let plan = keysweep(&["plan", "--json", "--redis", &place.url_of("lacking")]).run();
-            plan.fails(4, &[&format!("ACL SETUSER lacking {keys}`")]);
-        }
         place.all("ACL DELUSER lacking").await;
     }
 }

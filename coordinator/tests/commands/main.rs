@@ -10,6 +10,7 @@ mod backup;
 mod demo;
 mod guards;
 mod help;
+mod hit_rate;
 mod holes;
 mod http;
 mod input;

@@ -14,7 +14,7 @@ use shared::cluster::health::Look;
 use shared::ids::{NodeId, RunId};
 use shared::memory::ByteEstimate;
 use shared::messages::{Action, Attempt, Rules, RunSpec, Way};
-use shared::metrics::{InactiveCaches, Metrics};
+use shared::metrics::{InactiveCaches, Metrics, Window};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION, Status,
 };
@@ -55,6 +55,8 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         balanced: true,
         ..Accounting::default()
     };
+    let mut metrics = Metrics::default();
+    metrics.hit_rates.during_run = Window { lookups: Some(keys + keys / 4), ..Window::default() };
     CleanupResult {
         skipped: Default::default(),
         schema_version: SCHEMA_VERSION,
@@ -77,8 +79,8 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         inactive_user_caches: 0,
         current_metrics: CurrentMetrics {
             hit_rate: Some(78.5),
-            hits: keys,
-            misses: keys / 4,
+            hits: Some(keys),
+            misses: Some(keys / 4),
             total_keys: sum(|row| row.scanned_keys) - deleted,
             avg_ttl: Some(450.0),
         },
@@ -86,7 +88,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         issues: vec![format!("Found {} keys without TTL - this indicates a caching bug", deleted + 3)],
         findings: Vec::new(),
         alerts: Vec::new(),
-        metrics: Metrics::default(),
+        metrics,
         inactive: InactiveCaches::default(),
         read_from: None,
         way: Way::Script,

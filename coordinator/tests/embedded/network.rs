@@ -61,13 +61,13 @@ async fn network_scenario(servers: &[Server], urls: Vec<String>, seed: u64) {
 
 pub async fn cluster_network_scenario(seed: u64) {
     let cluster = ClusterServers::start(PRIMARIES, 0).await.expect("a cluster can be started");
-    network_scenario(cluster.nodes(), cluster.urls(), seed).await;
+    Box::pin(network_scenario(cluster.nodes(), cluster.urls(), seed)).await;
 }
 
 pub async fn server_network_scenario(seed: u64) {
     let server = kit::standalone().await;
     let urls = vec![server.url()];
-    network_scenario(&[server], urls, seed).await;
+    Box::pin(network_scenario(&[server], urls, seed)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

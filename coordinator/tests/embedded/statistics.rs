@@ -238,7 +238,7 @@ async fn keys_that_are_used_late() {
     let advice = "Consider a TTL longer than 15min.";
     assert!(result.recommendations.iter().any(|said| said.ends_with(advice)), "{:?}", result.recommendations);
     let metrics = result.current_metrics;
-    assert_eq!((metrics.hits, metrics.misses), (0, 0), "looking at idle times is our own");
+    assert_eq!((metrics.hits, metrics.misses), (Some(0), Some(0)), "looking at idle times is our own");
 }
 
 /// A user who may not ask for memory gets everything else.

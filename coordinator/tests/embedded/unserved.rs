@@ -5,6 +5,7 @@ use crate::kit;
 use crate::kit::backup::{self, Folder};
 use crate::reshard::run_and_change;
 use coordinator::options::Options;
+use shared::env::Timing;
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, Seeder};
 use shared::slot::{slot_of, tag_for};
@@ -15,7 +16,6 @@ const LOST: u64 = 5;
 
 /// Its node has more slots before and behind it.
 const SLOT: u16 = 7_000;
-const OWNER: usize = 1;
 
 async fn cluster() -> ClusterServers {
     ClusterServers::start_with(3, 0, &["--cluster-require-full-coverage", "no"], None).await.unwrap()
@@ -33,12 +33,10 @@ async fn filled(cluster: &ClusterServers) -> Options {
     Options { max_delete_percent: 100, ..kit::options(cluster.urls()) }
 }
 
-/// No node serves the slot any more, but its own still has the keys. The `others` may not know it.
-async fn drop_slot(cluster: &ClusterServers, others: bool) {
-    for (number, node) in cluster.nodes().iter().enumerate() {
-        if others || number == OWNER {
-            node.conn().await.unwrap().words(&format!("CLUSTER DELSLOTS {SLOT}")).await.unwrap();
-        }
+/// No node serves the slot any more, but its own still has the keys.
+async fn drop_slot(cluster: &ClusterServers) {
+    for node in cluster.nodes() {
+        node.conn().await.unwrap().words(&format!("CLUSTER DELSLOTS {SLOT}")).await.unwrap();
     }
 }
 
@@ -47,27 +45,17 @@ fn check(result: &CleanupResult) {
     assert!(result.accounting.balanced, "{:?}", result.accounting);
 }
 
-/// `others` says whether the other nodes know as well that the slot is gone.
-async fn lost_before_it_is_read(others: bool) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_goes_before_it_is_read_is_the_only_one_that_is_not_covered() {
     let cluster = cluster().await;
     let options = filled(&cluster).await;
     let survey = kit::look(&options).await;
-    drop_slot(&cluster, others).await;
-    let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &survey).await.unwrap();
+    drop_slot(&cluster).await;
+    let result = kit::run_in(&kit::env(&options, Timing::default()), &options, &survey).await.unwrap();
     check(&result);
     assert_eq!(result.coverage.slots_covered, Some(16_383));
     assert_eq!(result.coverage.missing, Some(SLOT.to_string()), "{:?}", result.coverage.causes);
     assert_eq!((result.scanned_keys, result.accounting.candidates), (KEYS, KEYS));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_goes_before_it_is_read_is_the_only_one_that_is_not_covered() {
-    lost_before_it_is_read(true).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_others_take_for_served_is_the_only_one_that_is_not_covered() {
-    lost_before_it_is_read(false).await;
 }
 
 /// `folder` is where what is deleted is saved before, if it is.
@@ -81,7 +69,7 @@ async fn lost_before_its_deletions(folder: Option<&Folder>) {
     let env = kit::env(&options, kit::hasty());
     let result = run_and_change(&env, &options, async |scanned| {
         scanned.await;
-        drop_slot(&cluster, true).await;
+        drop_slot(&cluster).await;
     })
     .await;
     check(&result);

@@ -63,7 +63,7 @@ impl Application {
     /// Its look-ups so far.
     pub fn counted(&self) -> Lookups {
         let (hits, misses) = &*self.counted;
-        Lookups { hits: hits.load(Ordering::Relaxed), misses: misses.load(Ordering::Relaxed) }
+        Lookups::of(hits.load(Ordering::Relaxed), misses.load(Ordering::Relaxed))
     }
 
     /// Ends it.

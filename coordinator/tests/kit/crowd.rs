@@ -226,7 +226,7 @@ impl ReplaceColons for Vec<u8> {
 /// So many look-ups of others found a key while a run went on, and none found none: our own are not taken for theirs.
 pub fn check_lookups(result: &CleanupResult, hits: u64) {
     let metrics = &result.current_metrics;
-    assert_eq!((metrics.hits, metrics.misses), (hits, 0), "look-ups of others");
+    assert_eq!((metrics.hits, metrics.misses), (Some(hits), Some(0)), "look-ups of others");
 }
 
 /// Options of a run that removes the caches of those who are inactive by `source`.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::history::RunLine;
 use shared::metrics::{Severity, Window};
 use shared::result::Status;
+use shared::time::rfc3339;
 
-use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, too_many_errors};
-use crate::hit_rate::{DAY_MS, Samples, percent};
+use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
+use crate::hit_rate::{DAY_MS, Samples, Stretch, percent, together};
 
 /// Failed runs in a row.
 const FAILED_RUNS: usize = 2;
@@ -22,6 +22,9 @@ const SUCCESS_PERCENT_MIN: f64 = 99.0;
 
 /// Runs over which that is told.
 const SUCCESS_RUNS: usize = 100;
+
+/// Look-ups of the application from one sample to the next from which its hit rate tells anything.
+const STRETCH_LOOKUPS_MIN: u64 = 100;
 
 /// How far back low hit rates are looked for: longer than an alert takes to be raised.
 const REACH_MS: u64 = 8 * DAY_MS;
@@ -123,51 +126,52 @@ fn stale_keys(view: &View<'_>) -> Standing {
     )
 }
 
-/// The rate is low since the beginning of the first of the windows that are low without a break. Windows without
-/// traffic are none.
+/// The rate is low since the beginning of the first of the stretches that are low without a break. Those with so few
+/// look-ups that they tell nothing are none. One in which the rate is not known is a break.
 fn hit_rate_low(view: &View<'_>) -> Standing {
-    let windows: Vec<Window> =
-        view.samples.windows(REACH_MS).filter(|window| window.hit_rate.is_some()).collect();
-    let is_low = |window: &&Window| window.hit_rate.is_some_and(|rate| rate < HIT_RATE_CRITICAL);
-    let Some(newest) = windows.last() else { return Standing::Unknown };
-    let low: Vec<&Window> = windows.iter().rev().take_while(is_low).collect();
-    let Some(first) = low.last() else { return Standing::Over };
-    let ms = |time: &str| time.parse::<Timestamp>().map_or(0, Timestamp::as_millisecond);
-    let lasts = ms(&newest.to) - ms(&first.from);
-    if lasts < i64::try_from(DAY_MS).unwrap_or(i64::MAX) {
+    let is_known = |stretch: &Stretch| stretch.traffic.unknown.is_none();
+    let tells = |stretch: &Stretch| !is_known(stretch) || stretch.traffic.lookups >= STRETCH_LOOKUPS_MIN;
+    let stretches: Vec<Stretch> = view.samples.stretches(REACH_MS).filter(tells).collect();
+    let bounds = |stretch: &Stretch| stretch.traffic.bounds().unwrap_or((0.0, 100.0));
+    let Some(newest) = stretches.last() else { return Standing::Unknown };
+    if bounds(newest).0 >= HIT_RATE_CRITICAL {
+        return Standing::Over;
+    }
+    let is_low = |stretch: &&Stretch| bounds(stretch).1 < HIT_RATE_CRITICAL;
+    let low: Vec<&Stretch> = stretches.iter().rev().take_while(is_low).collect();
+    let Some(first) = low.last() else { return Standing::Unknown };
+    let (lasts_ms, traffic) = (newest.to_ms.saturating_sub(first.from_ms), together(low.iter().copied()));
+    let Some((min, max)) = traffic.bounds() else { return Standing::Unknown };
+    if lasts_ms < DAY_MS || traffic.lookups < LOOKUPS_MIN {
         return Standing::Unknown;
     }
-    let sum = |part: fn(&Window) -> u64| low.iter().map(|window| part(window)).sum::<u64>();
-    let (hits, misses) = (sum(|w| w.hits), sum(|w| w.misses));
-    let rate = percent(hits, hits + misses).unwrap_or_default();
+    let rate = min.midpoint(max);
     holds(
         format!(
             "The hit rate has been below {HIT_RATE_CRITICAL:.0}% for {} hours ({rate:.1}%)",
-            lasts / 3_600_000
+            lasts_ms / 3_600_000
         ),
         [
             ("hitRate", json!(rate)),
-            ("hits", json!(hits)),
-            ("misses", json!(misses)),
-            ("since", json!(first.from)),
+            ("hitRateMin", json!(min)),
+            ("hitRateMax", json!(max)),
+            ("lookups", json!(traffic.lookups)),
+            ("since", json!(rfc3339(first.from_ms))),
             ("limit", json!(HIT_RATE_CRITICAL)),
         ],
     )
 }
 
 fn errors_high(view: &View<'_>) -> Standing {
-    let Some((window, errors)) = view.window.and_then(|window| Some((window, window.errors?))) else {
+    let Some((hits, errors)) = view.window.and_then(|window| Some((window.hits?, window.errors?))) else {
         return Standing::Unknown;
     };
-    if !too_many_errors(errors, window.hits) {
+    if !too_many_errors(errors, hits) {
         return Standing::Over;
     }
     holds(
-        format!(
-            "Cache errors are above {ERRORS_PERCENT_MAX:.0}% of hits ({errors} errors vs {} hits)",
-            window.hits
-        ),
-        [("errors", json!(errors)), ("hits", json!(window.hits)), ("limit", json!(ERRORS_PERCENT_MAX))],
+        format!("Cache errors are above {ERRORS_PERCENT_MAX:.0}% of hits ({errors} errors vs {hits} hits)"),
+        [("errors", json!(errors)), ("hits", json!(hits)), ("limit", json!(ERRORS_PERCENT_MAX))],
     )
 }
 

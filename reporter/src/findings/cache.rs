@@ -11,6 +11,9 @@ use crate::render::grouped;
 /// Below this, in percent, a hit rate is critical.
 pub const HIT_RATE_CRITICAL: f64 = 50.0;
 
+/// Fewer look-ups than this say nothing of how good a cache is.
+pub const LOOKUPS_MIN: u64 = 1_000;
+
 /// Below this it is low.
 const HIT_RATE_LOW: f64 = 70.0;
 
@@ -59,6 +62,9 @@ pub(super) fn hit_rate(facts: &Facts) -> Vec<Finding> {
         ("hitRate", json!(rate)),
         ("hits", json!(window.hits)),
         ("misses", json!(window.misses)),
+        ("lookups", json!(window.lookups)),
+        ("hitRateMin", json!(window.hit_rate_min)),
+        ("hitRateMax", json!(window.hit_rate_max)),
         ("from", json!(window.from)),
         ("to", json!(window.to)),
         ("limit", json!(limit)),
@@ -147,7 +153,7 @@ pub(super) fn growth(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn errors(facts: &Facts) -> Vec<Finding> {
-    let (hits, Some(errors)) = (facts.window.hits, facts.window.errors) else { return Vec::new() };
+    let (Some(hits), Some(errors)) = (facts.window.hits, facts.window.errors) else { return Vec::new() };
     if !too_many_errors(errors, hits) {
         return Vec::new();
     }

@@ -11,7 +11,7 @@ use shared::messages::{CancelKind, LeftOut};
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
 use shared::result::{Accounting, Coverage, ReadAgain, ReadFromReplicas};
 
-pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, too_many_errors};
+pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
 
 /// What the rules look at.
 #[derive(Clone, Debug, Default)]

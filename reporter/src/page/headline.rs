@@ -193,12 +193,24 @@ fn hit_rate(result: &CleanupResult) -> Tile {
     let when = if rates.since_last_run.is_some() { "since the run before" } else { "during the run" };
     match metrics.hit_rate {
         Some(rate) => {
-            let lookups = metrics.hits.saturating_add(metrics.misses);
-            let note = format!("of {} {when}", counted(lookups, "look-up", "look-ups"));
+            let lookups = rates.current().lookups.map(|n| counted(n, "look-up", "look-ups"));
+            let note = format!("of {} {when}", lookups.unwrap_or_else(|| "look-ups".to_owned()));
             Tile::new("Hit rate", percent(Some(rate)), note)
         }
         None if rates.problem.is_some() => Tile::new("Hit rate", "unknown", "its source could not be read"),
-        None => Tile::new("Hit rate", "no traffic", format!("no look-ups by others {when}")),
+        None if rates.current().lookups == Some(0) => {
+            Tile::new("Hit rate", "no traffic", format!("no look-ups by others {when}"))
+        }
+        None => {
+            let window = rates.current();
+            let bounds = window.hit_rate_min.zip(window.hit_rate_max);
+            let note = match (bounds, &window.why_unknown) {
+                (Some((min, max)), _) => format!("between {min:.1}% and {max:.1}% {when}"),
+                (None, Some(_)) => "see below why".to_owned(),
+                (None, None) => "it was not measured".to_owned(),
+            };
+            Tile::new("Hit rate", "unknown", note)
+        }
     }
 }
 

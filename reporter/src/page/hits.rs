@@ -33,13 +33,15 @@ impl Hits {
             chart::hit_rates(id, &rates.history, size)
         };
         let charts: Vec<String> = Size::ALL.into_iter().filter_map(draw).collect();
+        let idle = rates.history.iter().all(|point| point.lookups == Some(0));
         let no_chart = match rates.history.len() {
             0 => "There are no samples over time yet; keysweep serve takes them between runs.",
-            _ => "There was no traffic in any of the samples.",
+            _ if idle => "There was no traffic in any of the samples.",
+            _ => "The hit rate between samples is not known.",
         };
         Self {
-            source: source(&rates.source),
-            problem: rates.problem.clone(),
+            source: source(rates),
+            problem: rates.problem.clone().or_else(|| rates.current().why_unknown.clone()),
             windows: windows(rates),
             samples: (!charts.is_empty()).then(|| samples(&rates.history)),
             charts,
@@ -48,11 +50,16 @@ impl Hits {
     }
 }
 
-fn source(word: &str) -> String {
-    match word {
+fn source(rates: &HitRates) -> String {
+    match rates.source.as_str() {
         "" => "The hit rate was not measured.".to_owned(),
         "redis" => {
-            "Counted by Redis itself, over all primaries; keysweep's own look-ups are taken off.".to_owned()
+            let also = rates.includes.as_ref().map(|also| format!(" May include {also}."));
+            format!(
+                "Counted by Redis itself, over all primaries. Look-ups by keysweep, and by commands that read no value \
+                 (TTL, TYPE, OBJECT, DUMP and others), are taken off.{}",
+                also.unwrap_or_default()
+            )
         }
         "hash" => "Counted by the application, in a hash in Redis.".to_owned(),
         "prometheus" => "Counted by the application, and asked of Prometheus.".to_owned(),
@@ -73,6 +80,7 @@ fn windows(rates: &HitRates) -> Option<Table> {
         columns: vec![
             ("Window", Kind::Text),
             ("Hit rate", Kind::Number),
+            ("Look-ups", Kind::Number),
             ("Hits", Kind::Number),
             ("Misses", Kind::Number),
             ("Errors", Kind::Number),
@@ -86,16 +94,27 @@ fn windows(rates: &HitRates) -> Option<Table> {
 }
 
 fn row(name: &str, window: &Window) -> Vec<String> {
-    let rate = window.hit_rate.map_or("no traffic".to_owned(), |rate| percent(Some(rate)));
+    let known = |n: Option<u64>| n.map_or("unknown".to_owned(), grouped);
     vec![
         name.to_owned(),
-        rate,
-        grouped(window.hits),
-        grouped(window.misses),
+        rate(window.hit_rate, window.lookups, window.hit_rate_min.zip(window.hit_rate_max)),
+        known(window.lookups),
+        known(window.hits),
+        known(window.misses),
         window.errors.map_or("not counted".to_owned(), grouped),
         window.resets.to_string(),
         time(&window.from),
     ]
+}
+
+/// A hit rate in words, by what is known of it.
+fn rate(rate: Option<f64>, lookups: Option<u64>, bounds: Option<(f64, f64)>) -> String {
+    match (rate, lookups, bounds) {
+        (Some(rate), _, _) => percent(Some(rate)),
+        (None, Some(0), _) => "no traffic".to_owned(),
+        (None, _, Some((min, max))) => format!("between {min:.1}% and {max:.1}%"),
+        (None, _, None) => "unknown".to_owned(),
+    }
 }
 
 fn time(text: &str) -> String {
@@ -104,8 +123,8 @@ fn time(text: &str) -> String {
 
 fn samples(history: &[HitPoint]) -> Table {
     let row = |point: &HitPoint| {
-        let rate = point.hit_rate.map_or("no traffic".to_owned(), |rate| percent(Some(rate)));
-        vec![time(&point.at), rate, grouped(point.lookups)]
+        let lookups = point.lookups.map_or("unknown".to_owned(), grouped);
+        vec![time(&point.at), rate(point.hit_rate, point.lookups, None), lookups]
     };
     Table {
         caption: "Hit rate over time, the newest first",

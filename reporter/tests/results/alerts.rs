@@ -8,7 +8,7 @@ use shared::ids::{Alias, NodeId, RunId};
 use shared::messages::{HitRateSource, Lookups};
 use shared::metrics::Window;
 use shared::result::Status;
-use shared::samples::{Moment, Reading, Sample};
+use shared::samples::{CommandCounts, Moment, Reading, Sample};
 use shared::time::rfc3339;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -64,7 +64,9 @@ fn more_than_ten_stale_keys() {
 
 #[test]
 fn errors_above_one_percent() {
-    let of = |hits, errors| standing(&[], Some(&Window { hits, errors, ..Window::default() }), "errors-high");
+    let of = |hits, errors| {
+        standing(&[], Some(&Window { hits: Some(hits), errors, ..Window::default() }), "errors-high")
+    };
     assert_eq!(of(1_000, None), Standing::Unknown);
     assert_eq!(of(1_000, Some(10)), Standing::Over);
     assert_eq!(sentence(of(1_000, Some(11))), "Cache errors are above 1% of hits (11 errors vs 1000 hits)");
@@ -156,7 +158,7 @@ fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
         let now_ms = n * every;
         if !is_idle(now_ms) {
             let hits = if is_low(now_ms) { 49 } else { 80 };
-            counted += Lookups { hits, misses: 100 - hits };
+            counted += Lookups::of(hits, 100 - hits);
         }
         samples.push(Sample {
             job: "j".to_owned(),
@@ -169,6 +171,7 @@ fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
                 process: "p".to_owned(),
                 uptime_s: now_ms / 1_000,
                 lookups: counted,
+                commands: Some(CommandCounts::default()),
                 own_before: Lookups::default(),
                 own_after: Lookups::default(),
                 keys: 0,

@@ -27,7 +27,13 @@ fn problem(facts: &Facts, rule: &str) -> Option<String> {
 fn rate(hits: u64) -> Facts {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let hit_rate = Some(hits as f64 / 100.0);
-    let window = Window { hit_rate, hits, misses: 10_000 - hits, ..Window::default() };
+    let window = Window {
+        hit_rate,
+        lookups: Some(10_000),
+        hits: Some(hits),
+        misses: Some(10_000 - hits),
+        ..Window::default()
+    };
     Facts { window, configured_ttl_ms: 900_000, avg_ttl: Some(700.0), ..Facts::default() }
 }
 
@@ -99,8 +105,10 @@ fn many_keys_and_growth() {
 
 #[test]
 fn errors_above_one_percent_of_hits() {
-    let facts =
-        |errors, hits| Facts { window: Window { hits, errors, ..Window::default() }, ..Facts::default() };
+    let facts = |errors, hits| Facts {
+        window: Window { hits: Some(hits), errors, ..Window::default() },
+        ..Facts::default()
+    };
     let many = facts(Some(12), 1_000);
     assert_eq!(
         problem(&many, "errors-high").as_deref(),

@@ -73,7 +73,7 @@ fn report(
             .map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys, deletes: *keys })
             .collect(),
         long_keys: Vec::new(),
-        lookups: Lookups { hits: stale + 7, misses: 1 },
+        lookups: Lookups::of(stale + 7, 1),
         approximate: false,
         statistics: Box::default(),
         pacing: Box::default(),
@@ -131,7 +131,7 @@ fn fold(records: &[Record]) -> Fold {
 }
 
 fn result(records: &[Record]) -> CleanupResult {
-    let during_run = Window { hit_rate: Some(0.0), misses: 1, ..Window::default() };
+    let during_run = Window { hit_rate: Some(0.0), hits: Some(0), misses: Some(1), ..Window::default() };
     let hit_rates = HitRates { during_run, ..HitRates::default() };
     finish(&fold(records), &Around { hit_rates, now_ms: 3_500, ..Around::default() }).unwrap()
 }
@@ -171,8 +171,8 @@ fn a_whole_run_is_added_up() {
     assert_eq!((result.accounting.spared, result.accounting.vanished), (1, 1));
     assert_eq!((result.stale_ttl_keys, result.scanned_keys, result.current_metrics.total_keys), (15, 36, 31));
     let own = fold(&whole_run()).own_lookups(&NodeId::new("n"));
-    assert_eq!(own, Lookups { hits: 36, misses: 3 });
-    assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (0, 1));
+    assert_eq!(own, Lookups { hits: 36, misses: 3, reads: 0 });
+    assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (Some(0), Some(1)));
     assert_eq!((result.current_metrics.hit_rate, result.duration_ms), (Some(0.0), 2_500));
     assert_eq!(result.issues, ["Found 15 keys without TTL - this indicates a caching bug"]);
 }

@@ -1,11 +1,14 @@
-//! Windows over samples: own look-ups, runs side by side, resets, restarts, failovers, counters of applications.
+//! Windows over samples: own look-ups and those of others, runs side by side, resets, restarts, failovers, counters of
+//! applications.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use reporter::hit_rate::Samples;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::key::Key;
 use shared::messages::{HitRateSource, Lookups};
 use shared::metrics::Window;
-use shared::samples::{Counters, Moment, Reading, Sample};
+use shared::samples::{CommandCounts, Counters, Moment, Reading, Sample};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -15,7 +18,8 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> Sample {
         node: NodeId::new("n"),
         process: "p".to_owned(),
         uptime_s: 1_000_000,
-        lookups: Lookups { hits, misses },
+        lookups: Lookups::of(hits, misses),
+        commands: Some(CommandCounts::default()),
         own_before: Lookups::default(),
         own_after: Lookups::default(),
         keys: 0,
@@ -34,8 +38,14 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> Sample {
     }
 }
 
+/// The same with so many calls of TTL and its like.
+fn calls(one_lookup: u64, mut sample: Sample) -> Sample {
+    sample.nodes[0].commands = Some(CommandCounts { one_lookup, ..CommandCounts::default() });
+    sample
+}
+
 fn own(hits: u64) -> Lookups {
-    Lookups { hits, misses: 0 }
+    Lookups::of(hits, 0)
 }
 
 /// A run from one sample to the other, in which we looked up `lookups` keys, and two after each sample.
@@ -47,8 +57,14 @@ fn run(mut begin: Sample, mut end: Sample, lookups: u64) -> [Sample; 2] {
     [begin, end]
 }
 
+/// Hits, misses and resets, where hits are known exactly.
 fn counted(window: &Window) -> (u64, u64, u32) {
-    (window.hits, window.misses, window.resets)
+    assert_eq!(window.hit_rate_min, window.hit_rate_max, "{window:?}");
+    (window.hits.unwrap(), window.misses.unwrap(), window.resets)
+}
+
+fn windows(samples: &Samples<'_>) -> Vec<Window> {
+    samples.stretches(HOUR_MS).map(|stretch| stretch.window()).collect()
 }
 
 fn latest(samples: &[Sample]) -> (u64, u64, u32) {
@@ -57,9 +73,10 @@ fn latest(samples: &[Sample]) -> (u64, u64, u32) {
 
 #[test]
 fn our_own_look_ups_are_taken_off() {
-    let first = run(sample(1_000, 0, 0), sample(2_000, 80 + 2 + 500, 20), 500);
+    let first = run(sample(1_000, 0, 0), calls(502, sample(2_000, 80 + 2 + 500, 20)), 500);
     let after = 80 + 2 + 500 + 2;
-    let second = run(sample(5_000, after + 40, 20 + 60), sample(6_000, after + 40 + 2 + 500 + 9, 81), 500);
+    let begin = calls(504, sample(5_000, after + 40, 20 + 60));
+    let second = run(begin, calls(1_006, sample(6_000, after + 40 + 2 + 500 + 9, 81)), 500);
     let samples: Vec<Sample> = first.into_iter().chain(second).collect();
     let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!(counted(&rates.during_run), (9, 1, 0));
@@ -71,7 +88,7 @@ fn our_own_look_ups_are_taken_off() {
 
 #[test]
 fn without_traffic_there_is_no_rate() {
-    let samples = run(sample(1_000, 7, 3), sample(2_000, 7 + 2 + 100, 3), 100);
+    let samples = run(sample(1_000, 7, 3), calls(102, sample(2_000, 7 + 2 + 100, 3)), 100);
     let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!(
         (rates.during_run.hit_rate, rates.since_last_run, rates.history[0].hit_rate),
@@ -84,20 +101,22 @@ fn without_traffic_there_is_no_rate() {
 #[test]
 fn runs_side_by_side_do_not_disturb_each_other() {
     // Two jobs on one deployment: what either looks up is known only at its end.
-    let [a, c] = run(sample(1_000, 0, 0), sample(3_000, 1_000 + 300 + 4, 100), 1_000);
-    let [mut b, mut d] = run(sample(2_000, 500, 50), sample(4_000, 1_000 + 200 + 6 + 400, 150), 200);
+    let [a, c] = run(sample(1_000, 0, 0), calls(1_054, sample(3_000, 1_000 + 300 + 4, 100)), 1_000);
+    let (b, d) =
+        (calls(300, sample(2_000, 500, 50)), calls(1_206, sample(4_000, 1_000 + 200 + 6 + 400, 150)));
+    let [mut b, mut d] = run(b, d, 200);
     (b.job, d.job) = ("other".to_owned(), "other".to_owned());
     let samples = [a, b, c, d];
     let all = Samples::new(&samples, "j", &HitRateSource::Redis);
-    let windows: Vec<Window> = all.windows(HOUR_MS).collect();
+    let windows = windows(&all);
     assert_eq!(windows.iter().map(counted).collect::<Vec<_>>(), [(400, 150, 0)]);
 }
 
 #[test]
 fn an_hourly_sample_in_the_middle_of_a_run_is_no_end_of_a_window() {
-    let [begin, end] = run(sample(1_000, 0, 0), sample(9_000, 10_000 + 2 + 50, 50), 10_000);
-    let samples = [begin, sample(5_000, 8_000, 20), end];
-    let windows: Vec<Window> = Samples::new(&samples, "j", &HitRateSource::Redis).windows(HOUR_MS).collect();
+    let [begin, end] = run(sample(1_000, 0, 0), calls(10_002, sample(9_000, 10_000 + 2 + 50, 50)), 10_000);
+    let samples = [begin, calls(7_000, sample(5_000, 8_000, 20)), end];
+    let windows = windows(&Samples::new(&samples, "j", &HitRateSource::Redis));
     assert_eq!(windows.iter().map(counted).collect::<Vec<_>>(), [(50, 50, 0)]);
 }
 
@@ -136,7 +155,7 @@ fn a_day_is_a_day() {
     let weeks: Vec<Sample> = (0..=1_000).map(|hour| sample(hour * HOUR_MS, hour, hour)).collect();
     let rates = Samples::new(&weeks, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!(rates.history.len(), 84);
-    assert_eq!(rates.history.iter().map(|point| point.lookups).sum::<u64>(), 2 * 7 * 24);
+    assert_eq!(rates.history.iter().map(|point| point.lookups.unwrap()).sum::<u64>(), 2 * 7 * 24);
 }
 
 #[test]
@@ -154,4 +173,119 @@ fn an_applications_own_counters() {
     let samples = [with(0, 100, 100, None), with(1, 30, 10, None)];
     let window = Samples::new(&samples, "j", &source).latest().unwrap();
     assert_eq!((counted(&window), window.errors), ((30, 10, 1), None));
+}
+
+/// A window of an hour in which the counters gained this, `ours` of it by look-ups of our own.
+fn window(gained: Lookups, one_lookup: u64, ours: Lookups) -> Window {
+    let mut before = calls(777, sample(0, 5_000, 5_000));
+    before.nodes[0].own_after = ours;
+    let after = calls(777 + one_lookup, sample(HOUR_MS, 5_000 + gained.hits, 5_000 + gained.misses));
+    Samples::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap()
+}
+
+#[test]
+fn look_ups_by_others_that_read_no_value_are_taken_off_and_bound_the_hits() {
+    // 60,000 hits of 100,000, beside 1,000 TTLs by others of which 300 found a key, and 500 of our own.
+    let told = window(Lookups::of(60_000 + 300 + 500, 40_000 + 700), 1_500, Lookups::of(500, 0));
+    assert_eq!((told.lookups, told.hit_rate_min, told.hit_rate_max), (Some(100_000), Some(59.3), Some(60.3)));
+    assert_eq!((told.hits, told.misses), (Some(59_800), Some(40_200)));
+    assert!((told.hit_rate.unwrap() - 59.8).abs() < 1e-9 && told.why_unknown.is_none());
+    // As many TTLs as reads: how many reads there were is known, but not how many found a key.
+    let told = window(Lookups::of(60_000, 40_000), 50_000, Lookups::default());
+    assert_eq!((told.lookups, told.hit_rate_min, told.hit_rate_max), (Some(50_000), Some(20.0), Some(100.0)));
+    assert_eq!((told.hit_rate, told.hits, told.misses), (None, None, None));
+    let why = told.why_unknown.unwrap();
+    assert!(
+        why.starts_with("it is between 20.0% and 100.0%: beside 50000 look-ups of the application"),
+        "{why}"
+    );
+    // Nothing but TTLs: no traffic, whoever sent them.
+    let told = window(Lookups::of(900, 100), 1_000, Lookups::default());
+    assert_eq!((told.lookups, told.hit_rate, told.hits, told.why_unknown), (Some(0), None, Some(0), None));
+    // Our own reads of values, which the server cannot tell apart, come off as well.
+    let told = window(Lookups::of(70, 30), 20, Lookups { hits: 25, misses: 5, reads: 10 });
+    assert_eq!((told.lookups, told.hits, told.misses), (Some(70), Some(45), Some(25)));
+}
+
+#[test]
+fn a_server_that_does_not_tell_has_no_rate() {
+    let silent = |mut sample: Sample| {
+        sample.nodes[0].commands = None;
+        sample
+    };
+    let samples = [sample(0, 0, 0), silent(sample(HOUR_MS, 900, 100))];
+    let told = Samples::new(&samples, "j", &HitRateSource::Redis).latest().unwrap();
+    assert_eq!((told.hit_rate, told.lookups, told.hits, told.hit_rate_min), (None, None, None, None));
+    assert!(told.why_unknown.unwrap().contains("INFO commandstats"));
+    // One whose statistics do not even count what we have sent is not believed.
+    let told = window(Lookups::of(1_000, 0), 0, Lookups::of(1_000, 0));
+    assert_eq!((told.hit_rate, told.lookups), (None, None));
+    assert!(told.why_unknown.unwrap().contains("fewer commands than keysweep has sent"));
+    // Samples of older versions are as good as none.
+    let samples = [silent(sample(0, 0, 0)), sample(HOUR_MS, 500, 500), sample(2 * HOUR_MS, 530, 570)];
+    let all = Samples::new(&samples, "j", &HitRateSource::Redis);
+    assert_eq!(counted(&all.last_day().unwrap()), (30, 70, 0));
+    assert_eq!(all.hit_rates().history.len(), 1);
+}
+
+#[test]
+fn a_counter_that_fell_or_a_reset_is_noticed_whatever_the_hits_say() {
+    let with = |change: fn(&mut CommandCounts)| {
+        let counts = CommandCounts { one_lookup: 10, all: 1_000, connections: 5, resets: 1, reset_us: 40 };
+        let (mut before, mut after) = (sample(0, 10, 10), sample(HOUR_MS, 40, 20));
+        let mut now = counts;
+        change(&mut now);
+        (before.nodes[0].commands, after.nodes[0].commands) = (Some(counts), Some(now));
+        let told = Samples::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap();
+        (told.lookups.unwrap(), told.resets)
+    };
+    assert_eq!(with(|now| now.all = 1_001), (40, 0));
+    // After a reset, what was counted since is the window's, without the calls since then.
+    assert_eq!(with(|now| now.one_lookup = 9), (51, 1));
+    assert_eq!(with(|now| now.all = 999), (50, 1));
+    assert_eq!(with(|now| now.connections = 4), (50, 1));
+    assert_eq!(with(|now| now.resets = 2), (50, 1));
+    assert_eq!(with(|now| now.reset_us = 41), (50, 1), "another reset than the one before");
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_run_leaves_its_look_ups_unknown() {
+    // 1,000 of our own, 600 of them before the reset; then the application has 9,000 hits of 10,000.
+    let begin = calls(50, sample(0, 5_000, 5_000));
+    let end = calls(400, sample(HOUR_MS, 9_000 + 400 - 20, 1_000));
+    let [begin, mut end] = run(begin, end, 1_000);
+    end.nodes[0].own_before = Lookups { hits: 1_000, misses: 0, reads: 20 };
+    let told = Samples::new(&[begin, end], "j", &HitRateSource::Redis).latest().unwrap();
+    let (min, max) = (told.hit_rate_min.unwrap(), told.hit_rate_max.unwrap());
+    assert_eq!((told.resets, told.hit_rate), (1, None));
+    assert!(min <= 90.0 && 90.0 <= max && max - min < 5.0, "{min} to {max}");
+}
+
+proptest! {
+    /// Whatever others, runs of ours and resets do: the truth lies within the bounds, and the number of look-ups is exact.
+    #[test]
+    fn the_bounds_hold(steps in vec((0_u64..500, 0_u64..500, 0_u64..60, 0_u64..60, 0_u64..60, any::<bool>()), 1..8)) {
+        let (mut server, mut one_lookup) = (Lookups::of(100, 100), 30);
+        let mut samples = vec![calls(one_lookup, sample(0, server.hits, server.misses))];
+        let (mut hits, mut lookups) = (0, 0);
+        for (at, (found, missed, ttls, gone, ours, noted)) in steps.into_iter().enumerate() {
+            server += Lookups::of(found + ttls + ours, missed + gone);
+            one_lookup += ttls + gone + ours;
+            (hits, lookups) = (hits + found, lookups + found + missed);
+            let mut next = calls(one_lookup, sample(HOUR_MS * (at as u64 + 1), server.hits, server.misses));
+            if noted {
+                samples.last_mut().unwrap().nodes[0].own_after = own(ours);
+            }
+            next.moment = Moment::Between;
+            samples.push(next);
+        }
+        let all = Samples::new(&samples, "j", &HitRateSource::Redis);
+        let told = all.last_day().unwrap();
+        prop_assert_eq!(told.lookups, Some(lookups));
+        if let (Some(min), Some(max)) = (told.hit_rate_min, told.hit_rate_max) {
+            let truth = hits as f64 * 100.0 / lookups as f64;
+            prop_assert!(min <= truth + 1e-9 && truth <= max + 1e-9, "{} is not in {}..{}", truth, min, max);
+            prop_assert_eq!(told.hit_rate.is_some(), max - min <= 2.0);
+        }
+    }
 }

@@ -72,7 +72,7 @@ fn nothing_is_said_in_words() {
         &[
             "no key without TTL was found",
             "No matching key has a TTL.",
-            "no traffic",
+            "it was not measured",
             "The hit rate was not measured.",
             "No alert holds.",
             "No issues were found.",

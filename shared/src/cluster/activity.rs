@@ -87,10 +87,10 @@ pub async fn read_members(
         }
         let size = number(conn, count, &size).map_err(Unreadable::Fault)?;
         if size == 0 {
-            lookups.misses += 2;
+            *lookups += Lookups::reads(0, 2);
             return Err(if largest == 0 { Unreadable::Empty } else { Unreadable::Shrank });
         }
-        lookups.hits += 2;
+        *lookups += Lookups::reads(2, 0);
         largest = size.max(largest);
         if size < largest - largest / 10 {
             return Err(Unreadable::Shrank);
@@ -108,7 +108,7 @@ pub async fn read_members(
 
 fn unreadable(fault: Fault, lookups: &mut Lookups) -> Unreadable {
     if fault.detail.starts_with("WRONGTYPE") {
-        lookups.hits += 2;
+        *lookups += Lookups::reads(2, 0);
         return Unreadable::OtherType;
     }
     match fault.kind {

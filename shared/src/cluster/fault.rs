@@ -109,14 +109,6 @@ impl Fault {
             && (said.contains("unknown command") || said.contains("unknown subcommand"))
     }
 
-    /// Whether the server does not have the database that was asked for: a smaller number of them, or, in a cluster, none
-    /// but 0.
-    #[must_use]
-    pub fn lacks_database(&self) -> bool {
-        let said = ["DB index is out of range", "SELECT is not allowed in cluster mode"];
-        said.iter().any(|words| self.detail.contains(words))
-    }
-
     pub(super) fn from_redis(address: &str, error: &RedisError) -> Self {
         Self::new(kind_of(error), address, text_of(error))
     }

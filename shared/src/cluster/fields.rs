@@ -51,12 +51,12 @@ pub async fn ask(conn: &Conn, keys: &[&[u8]]) -> Result<(Vec<Fields>, Lookups), 
     for (at, reply) in hashes.iter().copied().zip(conn.batch(batch).await?) {
         match reply {
             Value::Array(fields) if !fields.is_empty() && fields.len() <= FIELDS_ASKED_MAX => {
-                asking.count(at, true, Fields::Lasting);
+                asking.count_read(at, true, Fields::Lasting);
                 named.push((at, fields));
             }
             // They have expired meanwhile, and the hash with them.
-            Value::Array(fields) if fields.is_empty() => asking.count(at, false, Fields::Expire),
-            Value::Nil => asking.count(at, false, Fields::Expire),
+            Value::Array(fields) if fields.is_empty() => asking.count_read(at, false, Fields::Expire),
+            Value::Nil => asking.count_read(at, false, Fields::Expire),
             reply => asking.refused(at, &reply, "HRANDFIELD")?,
         }
     }
@@ -93,8 +93,14 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// A look-up of the key number `at`, which was `there` or not.
     fn count(&mut self, at: usize, there: bool, fields: Fields) {
-        *(if there { &mut self.lookups.hits } else { &mut self.lookups.misses }) += 1;
+        self.lookups += Lookups::of(u64::from(there), u64::from(!there));
         self.found[at] = fields;
+    }
+
+    /// The same by HRANDFIELD, which reads as applications do.
+    fn count_read(&mut self, at: usize, there: bool, fields: Fields) {
+        self.count(at, there, fields);
+        self.lookups.reads += 1;
     }
 
     /// An answer that is none: `Err` if more than this key is concerned.

@@ -18,7 +18,8 @@
 -- for which '.' stands in the ledger.
 --
 -- 'fields:' before 'delete' or 'expire' (behind 'saved:'): a hash whose fields expire, as far as 100 of them say, gets the
--- letter 't'. The answer ends in a blank and the number of look-ups that this took then, all of keys that are there.
+-- letter 't'. The answer then ends in the number of look-ups that this took, all of keys that are there, and the number of
+-- those by HRANDFIELD, each behind a blank.
 -- Only said of servers that have hashes with such fields, because it takes up to three commands a key.
 --
 -- Answers one letter per candidate, or '!late', '!early N' (milliseconds to wait), and for the ledger of a call
@@ -36,7 +37,7 @@ if now >= tonumber(ARGV[3]) then return '!late' end
 local sealed = string.byte(mode) == 115 and string.sub(mode, 1, 6) == 'saved:'
 local seals, kinds = #ARGV - #KEYS + 1
 if sealed then mode, kinds = string.sub(mode, 7), ARGV[seals] end
-local fields, looks = string.byte(mode) == 102, 0
+local fields, looks, reads = string.byte(mode) == 102, 0, 0
 if fields then mode = string.sub(mode, 8) end
 local letters, doomed = {}, {}
 local acts = mode == 'delete' or mode == 'expire' or mode == 'inactive'
@@ -54,7 +55,7 @@ if acts then
         looks = looks + 1
         if call('TYPE', key).ok == 'hash' then
           local names, lasting = call('HRANDFIELD', key, 100), false
-          looks = looks + 1
+          looks, reads = looks + 1, reads + 1
           if #names > 0 then
             looks = looks + 1
             for _, left in ipairs(call('HPTTL', key, 'FIELDS', #names, unpack(names))) do
@@ -124,4 +125,4 @@ elseif mode == 'expire' then
 end
 -- What was recorded is not true then.
 if refused then call('SET', ledger, '', 'KEEPTTL') end
-return refused or fields and outcome .. ' ' .. looks or outcome
+return refused or fields and outcome .. ' ' .. looks .. ' ' .. reads or outcome

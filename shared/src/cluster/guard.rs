@@ -106,7 +106,13 @@ impl Seal {
 
     /// The command that tells what the key holds now.
     fn looks_with(&self) -> &'static [u8] {
-        if matches!(self, Self::Text(_)) { b"GET" } else { b"DUMP" }
+        if self.is_text() { b"GET" } else { b"DUMP" }
+    }
+
+    /// Whether what was saved is a string, which GET reads.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
     }
 
     /// Whether `value`, which that command answered, is what was saved.
@@ -231,22 +237,24 @@ async fn call(
     let replies = conn.batch(batch).await?.into_iter().zip(parts);
     Ok(replies
         .map(|(mut reply, part)| {
-            let hits = take_lookups(&mut reply);
+            let beyond = take_lookups(&mut reply);
             let verdict = verdict(conn, &reply, part.group.keys.len())?;
-            Ok(Answer { verdict, beyond: Lookups { hits, misses: 0 } })
+            Ok(Answer { verdict, beyond })
         })
         .collect())
 }
 
-/// Takes the number of look-ups off what the script answered, if it told one: behind a blank, which no letter is.
-fn take_lookups(reply: &mut Value) -> u64 {
-    let Value::BulkString(answer) = reply else { return 0 };
+/// Takes the numbers of look-ups off what the script answered, if it told them: behind a blank, which no letter is.
+fn take_lookups(reply: &mut Value) -> Lookups {
+    let Value::BulkString(answer) = reply else { return Lookups::default() };
     let Some(blank) = answer.iter().position(|byte| *byte == b' ').filter(|_| answer[0] != b'!') else {
-        return 0;
+        return Lookups::default();
     };
-    let number = str::from_utf8(&answer[blank + 1..]).ok().and_then(|digits| digits.parse().ok());
+    let text = String::from_utf8_lossy(&answer[blank + 1..]).into_owned();
     answer.truncate(blank);
-    number.unwrap_or_default()
+    let mut numbers = text.split(' ').map(|digits| digits.parse().unwrap_or_default());
+    let (hits, reads) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    Lookups { hits, misses: 0, reads }
 }
 
 /// What the ledgers of `groups` say, without touching anything: for servers that answer, but take no writes.
@@ -348,18 +356,20 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
 }
 
 /// The look-ups that the script made for these outcomes of candidates that were such for `reason`; `idle` says that
-/// idle times decide who is inactive, and `sealed` that it was called for saved ones. A call that finds its ledger has
-/// made as many for nothing: nobody knows of those, or how many such calls there were.
+/// idle times decide who is inactive, and `saved`, for each candidate that was saved before, whether it holds a string,
+/// which is read by GET and not by DUMP. A call that finds its ledger has made as many for nothing, and is not counted.
 #[must_use]
-pub fn lookups(reason: Reason, idle: bool, sealed: bool, outcomes: &[Outcome]) -> Lookups {
-    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
-    let found = count(Outcome::Deleted) + count(Outcome::Expired) + count(Outcome::Spared);
-    // Each is asked when it expires, and maybe since when it is idle, and what it holds. What was asked of fields is told
-    // beside it.
-    let each = 1 + u64::from(reason == Reason::Inactive && idle) + u64::from(sealed);
-    let hits = found * each + count(Outcome::FieldTtl);
-    let misses = count(Outcome::Vanished);
-    Lookups { hits, misses }
+pub fn lookups(reason: Reason, idle: bool, saved: Option<&[bool]>, outcomes: &[Outcome]) -> Lookups {
+    let found = |outcome: &Outcome| matches!(outcome, Outcome::Deleted | Outcome::Expired | Outcome::Spared);
+    let count = outcomes.iter().filter(|outcome| found(outcome)).count() as u64;
+    let texts = saved.unwrap_or_default().iter().zip(outcomes);
+    let reads = texts.filter(|(text, outcome)| **text && found(outcome)).count() as u64;
+    // Each is asked when it expires, and maybe since when it is idle, and what it holds. What was
+    // asked of fields is told beside it.
+    let hits = count * (1 + u64::from(reason == Reason::Inactive && idle) + u64::from(saved.is_some()));
+    let hits = hits + outcomes.iter().filter(|outcome| **outcome == Outcome::FieldTtl).count() as u64;
+    let misses = outcomes.iter().filter(|outcome| **outcome == Outcome::Vanished).count() as u64;
+    Lookups { hits, misses, reads }
 }
 
 /// Removes ledger keys of `run` at one node. Returns how many there were. Where it cannot remove some at the moment,

@@ -67,7 +67,7 @@ async fn ask(deployment: &Deployment, primary: &Primary) -> Result<(f64, NodeSta
     let asked = Instant::now();
     conn.words("PING").await?;
     let latency = asked.elapsed().as_secs_f64() * 1_000.0;
-    Ok((latency, node::status(&conn, deployment.db()).await?))
+    Ok((latency, node::status_with_commands(&conn, deployment.db()).await?))
 }
 
 fn node_health(

@@ -51,6 +51,19 @@ impl Info {
         self.text(name)?.parse().ok()
     }
 
+    /// Whether there is a field whose name begins so.
+    #[must_use]
+    pub fn has_any(&self, beginning: &str) -> bool {
+        let mut from = self.fields.range(beginning.to_owned()..);
+        from.next().is_some_and(|(name, _)| name.starts_with(beginning))
+    }
+
+    /// The part `name` of a field such as `cmdstat_get:calls=12,usec=34`, as a whole number.
+    #[must_use]
+    pub fn part(&self, field: &str, name: &str) -> Option<u64> {
+        part(self.text(field)?, name)?.parse().ok()
+    }
+
     /// The counts of database `db`. The server leaves out empty databases, so an absent one has zeros.
     #[must_use]
     pub fn keyspace(&self, db: u32) -> KeyspaceCounts {

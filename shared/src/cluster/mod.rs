@@ -2,6 +2,7 @@
 
 mod access;
 pub mod activity;
+mod command_stats;
 mod conn;
 pub mod counters;
 mod deployment;

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::command_stats;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::info::Info;
@@ -11,7 +12,7 @@ use crate::ids::NodeId;
 use crate::messages::Lookups;
 use crate::pace::Breaks;
 use crate::range::SlotListing;
-use crate::samples::Reading;
+use crate::samples::{CommandCounts, Reading};
 use crate::slot::SlotSet;
 
 /// A server's own account of itself, from one INFO.
@@ -48,6 +49,8 @@ pub struct NodeStatus {
     pub field_ttls: u64,
     /// Keyspace counters since the process started.
     pub lookups: Lookups,
+    /// What command statistics say of them; `None` if they were not asked for, or the server does not tell.
+    pub commands: Option<CommandCounts>,
     /// Whether memory is limited and keys are evicted at the limit: then the ledger may go early.
     pub evicts: bool,
     /// Whether it counts how often keys are used (an LFU policy), and so does not know since when they are not.
@@ -58,7 +61,22 @@ pub struct NodeStatus {
 
 /// Asks a server for its status, as to database `db`.
 pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
-    let info = Info::parse(text(conn, "INFO", conn.words("INFO").await?)?);
+    of_info(conn, db, &Info::parse(text(conn, "INFO", conn.words("INFO").await?)?))
+}
+
+/// The same with [`NodeStatus::commands`]: all of it from one reply, because two would not fit together. It costs a
+/// server about twice as much as [`status`], and so is asked at the beginning and the end of a run and between runs.
+pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
+    // Redis 6.2 takes one section in a call, so all of them are asked for.
+    match text(conn, "INFO", conn.words("INFO all").await?).map(Info::parse) {
+        Ok(info) if info.text("run_id").is_some() => of_info(conn, db, &info),
+        // A proxy that does not know sections says so, or answers nothing.
+        Err(fault) if fault.kind != FaultKind::Refused => Err(fault),
+        _ => status(conn, db).await,
+    }
+}
+
+fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
     let process = info.text("run_id").ok_or_else(|| Fault::unexpected(conn.address(), "INFO"))?.to_owned();
     if info.number("loading") == Some(1) {
         return Err(Fault::new(FaultKind::NotReady, conn.address(), "it is loading its data set"));
@@ -74,9 +92,9 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
         process,
         history: info.text("master_replid").unwrap_or_default().to_owned(),
         replicas: info.number("connected_slaves").unwrap_or_default(),
-        version: version(&info),
-        supported: from_redis(&info, (6, 2)),
-        tells_expiry: from_redis(&info, (7, 0)),
+        version: version(info),
+        supported: from_redis(info, (6, 2)),
+        tells_expiry: from_redis(info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
         replica_of,
         uptime_s: info.number("uptime_in_seconds").unwrap_or_default(),
@@ -85,13 +103,14 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
         keys: counts.keys,
         expires: counts.expires,
         field_ttls: counts.field_ttls,
-        lookups: Lookups {
-            hits: info.number("keyspace_hits").unwrap_or_default(),
-            misses: info.number("keyspace_misses").unwrap_or_default(),
-        },
+        lookups: Lookups::of(
+            info.number("keyspace_hits").unwrap_or_default(),
+            info.number("keyspace_misses").unwrap_or_default(),
+        ),
+        commands: command_stats::read(info),
         evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         counts_uses: policy.contains("lfu"),
-        listing: listing(&info),
+        listing: listing(info),
     })
 }
 
@@ -111,6 +130,7 @@ impl NodeStatus {
             process: self.process.clone(),
             uptime_s: self.uptime_s,
             lookups: self.lookups,
+            commands: self.commands,
             own_before: Lookups::default(),
             own_after,
             keys: self.keys,

@@ -55,6 +55,11 @@ impl Question {
             )
         )
     }
+
+    /// Whether it reads a value, as an application would.
+    fn reads(&self) -> bool {
+        matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"GETRANGE"))
+    }
 }
 
 pub(super) fn question(words: &str, rule: &str) -> Question {
@@ -192,7 +197,9 @@ async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Loo
             Value::Array(fields) => fields.iter().all(|field| *field == Value::Int(-2)),
             reply => matches!(reply, Value::Nil | Value::Int(-2)),
         };
-        lookups.misses += u64::from(nothing && question.looks_up());
+        if nothing && question.looks_up() {
+            lookups += if question.reads() { Lookups::reads(0, 1) } else { Lookups::of(0, 1) };
+        }
         let Some(fault) = conn.fault(&reply) else { continue };
         // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
         match fault.kind {

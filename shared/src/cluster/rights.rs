@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
-use super::preflight::{Missing, Needs, OWN_KEYS, Question, found, unknown, writing};
+use super::preflight::{Missing, Needs, Question, found, unknown, writing};
 use super::way::{self, Allowed};
 use crate::messages::Way;
 
@@ -70,7 +70,6 @@ fn judged(
 ) -> Result<Allowed, Vec<Missing>> {
     let transactions = answers.split_off(counts.0 + counts.1);
     let scripts = answers.split_off(counts.0);
-    own_keys(&mut answers);
     let refused = |(question, said): &(Question, Said)| {
         (!question.about_keys && *said != Said::Allowed).then(|| question.command())
     };
@@ -92,26 +91,6 @@ fn judged(
         }
     };
     way.filter(|_| missing.is_empty()).ok_or(missing)
-}
-
-/// A command that a script is told is refused on our own keys, but that is allowed on keys of a pattern: it is the keys
-/// that are missing, and not this command or the others.
-fn own_keys(answers: &mut [(Question, Said)]) {
-    let refused =
-        |(question, said): &&(Question, Said)| !question.about_keys && *said == Said::Forbidden(None);
-    let commands: Vec<String> =
-        answers.iter().filter(refused).map(|(question, _)| question.command()).collect();
-    let elsewhere = |(question, said): &(Question, Said)| {
-        question.about_keys && *said == Said::Allowed && commands.contains(&question.command())
-    };
-    if !answers.iter().any(elsewhere) {
-        return;
-    }
-    for (question, said) in answers {
-        if !question.about_keys && *said == Said::Forbidden(None) {
-            (question.rule, question.about_keys) = (OWN_KEYS.to_owned(), true);
-        }
-    }
 }
 
 /// What is missing where the server says this; `commands` are those that the user may not run, whatever the key.
@@ -236,7 +215,6 @@ mod tests {
         // The command is named once, and the keys only where it is about them.
         check(&[yes(), REFUSED, REFUSED, yes(), yes()], None, Err(&["+unlink"]));
         check(&[yes(), yes(), REFUSED, yes(), yes()], None, Err(&["~a:*"]));
-        check(&[REFUSED, REFUSED, yes(), yes(), yes()], None, Err(&["~keysweep:*", "~keysweep:*"]));
         check(&[yes(), Said::Absent("ERR".to_owned()), yes(), yes(), yes()], None, Err(&["UNLINK"]));
         let (key, command) = (
             "User u has no permissions to access the 'k' key",

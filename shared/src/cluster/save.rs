@@ -71,7 +71,7 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
             Value::BulkString(text) if text.is_empty() => others.push((at, Other::Empty)),
             Value::BulkString(text) if text.len() as u64 > BACKUP_TEXT_MAX => others.push((at, Other::Text)),
             Value::BulkString(text) => {
-                lookups.hits += 1;
+                lookups += Lookups::reads(1, 0);
                 found[at] = Found::Text(Held::text(&text));
             }
             reply if is_no_string(conn, &reply) => others.push((at, Other::NoText)),
@@ -105,7 +105,7 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
                 return Err(refused(conn, &reply, &command));
             }
         };
-        lookups += Lookups { hits, misses };
+        lookups += Lookups::reads(hits, misses);
     }
     Ok((found, lookups))
 }
@@ -148,7 +148,9 @@ pub async fn values(conn: &Conn, keys: &[(&Key, bool)]) -> Result<(Vec<Option<He
             reply if is_no_string(conn, &reply) => (true, None),
             reply => return Err(refused(conn, &reply, command(*text))),
         };
-        *(if there { &mut lookups.hits } else { &mut lookups.misses }) += 1;
+        let (hits, misses) = (u64::from(there), u64::from(!there));
+        // A string is read by GET, as an application would; DUMP is no application's read.
+        lookups += if *text { Lookups::reads(hits, misses) } else { Lookups::of(hits, misses) };
         held.push(value);
     }
     Ok((held, lookups))

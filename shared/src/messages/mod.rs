@@ -34,12 +34,47 @@ pub struct Lookups {
     pub hits: u64,
     /// Look-ups that found none.
     pub misses: u64,
+    /// Of both, our own by commands that applications read values with, too (GET, ZSCAN and others). The server's
+    /// command statistics cannot tell them apart. Older workers do not say: theirs count as the application's.
+    #[serde(default)]
+    pub reads: u64,
+}
+
+impl Lookups {
+    /// Look-ups by commands that read no value.
+    #[must_use]
+    pub const fn of(hits: u64, misses: u64) -> Self {
+        Self { hits, misses, reads: 0 }
+    }
+
+    /// Look-ups by commands that read values.
+    #[must_use]
+    pub const fn reads(hits: u64, misses: u64) -> Self {
+        Self { hits, misses, reads: hits.saturating_add(misses) }
+    }
+
+    /// Those that are not among `known`.
+    #[must_use]
+    pub const fn beyond(self, known: Self) -> Self {
+        Self {
+            hits: self.hits.saturating_sub(known.hits),
+            misses: self.misses.saturating_sub(known.misses),
+            reads: self.reads.saturating_sub(known.reads),
+        }
+    }
+
+    /// Hits and misses.
+    #[must_use]
+    pub fn all(self) -> u64 {
+        self.hits.saturating_add(self.misses)
+    }
 }
 
 impl std::ops::AddAssign for Lookups {
     fn add_assign(&mut self, other: Self) {
         self.hits = self.hits.saturating_add(other.hits);
         self.misses = self.misses.saturating_add(other.misses);
+        self.reads = self.reads.saturating_add(other.reads);
     }
 }
 

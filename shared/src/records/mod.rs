@@ -125,13 +125,13 @@ impl Records {
         self.get(&self.key("cancel")).await
     }
 
-    /// Notes, before they are made, look-ups that find a key and that no report or receipt will speak of.
+    /// Notes, before they are made, reads of values that find a key and that no report or receipt will speak of.
     pub async fn count_hits(&self, who: &str, node: &NodeId, hits: u64) -> Result<(), RecordError> {
         let key = self.key(&format!("lookups/{who}"));
         let none = || NodeLookups { node: node.clone(), lookups: Lookups::default() };
         let add = |before: Option<NodeLookups>| {
             let mut noted = before.filter(|before| before.node == *node).unwrap_or_else(none);
-            noted.lookups.hits += hits;
+            noted.lookups += Lookups::reads(hits, 0);
             noted
         };
         self.replace(&key, add).await.map(|_| ())

@@ -106,7 +106,7 @@ impl Default for Metrics {
             ),
             hit_ratio: add.metric(
                 "hit_ratio",
-                "Share of the application's look-ups that hit while the last run went on, 0 to 1",
+                "Share of the application's look-ups that hit, 0 to 1; absent while it is not known",
             ),
             matching_keys: add.metric("matching_keys", "Matching keys that the last run left"),
             average_ttl: add.seconds(

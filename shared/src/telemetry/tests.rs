@@ -93,8 +93,8 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         inactive_user_caches: 0,
         current_metrics: CurrentMetrics {
             hit_rate,
-            hits: 0,
-            misses: 0,
+            hits: Some(0),
+            misses: Some(0),
             total_keys: 12,
             avg_ttl: Some(450.5),
         },

@@ -246,11 +246,12 @@ impl Node {
         format!(
             "# Server\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\nrun_id:{}\r\n\
              # Persistence\r\nloading:0\r\n# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n\
-             # Stats\r\nkeyspace_hits:{}\r\nkeyspace_misses:{}\r\n# Replication\r\nrole:master\r\n\
+             # Stats\r\nkeyspace_hits:{}\r\nkeyspace_misses:{}\r\ncmdstat_pttl:calls={}\r\n# Replication\r\nrole:master\r\n\
              # Cluster\r\ncluster_enabled:1\r\n# Keyspace\r\ndb0:keys={keys},expires={expires},avg_ttl=0\r\n",
             id(self.index),
             state.hits,
             state.misses,
+            state.hits + state.misses,
         )
     }
 

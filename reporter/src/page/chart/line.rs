@@ -144,7 +144,7 @@ fn curve(drawing: &mut Drawing, frame: &Frame, run: &[Placed<'_>], dots: bool) {
 }
 
 fn volume(drawing: &mut Drawing, frame: &Frame, placed: &[Placed<'_>]) {
-    let most = placed.iter().map(|point| point.point.lookups).max().unwrap_or_default();
+    let most = placed.iter().map(|point| point.point.lookups.unwrap_or_default()).max().unwrap_or_default();
     let floor = frame.volume_top + frame.volume_height;
     drawing.line("axis", (frame.left, floor), (frame.left + frame.width, floor));
     if most == 0 {
@@ -153,8 +153,9 @@ fn volume(drawing: &mut Drawing, frame: &Frame, placed: &[Placed<'_>]) {
     drawing.text("label", "end", (frame.left - 8.0, frame.volume_top + 8.0), &compact(most));
     drawing.text("label", "end", (frame.left - 8.0, floor), "0");
     let wide = (frame.width / lossy(placed.len() as u64) * 0.6).clamp(0.6, 14.0);
-    for point in placed.iter().filter(|point| point.point.lookups > 0) {
-        let tall = (lossy(point.point.lookups) / lossy(most) * frame.volume_height).max(1.0);
+    for point in placed.iter().filter(|point| point.point.lookups > Some(0)) {
+        let tall =
+            (lossy(point.point.lookups.unwrap_or_default()) / lossy(most) * frame.volume_height).max(1.0);
         let x = (point.x - wide / 2.0).clamp(frame.left, frame.left + frame.width - wide);
         drawing.rect("volume", (x, floor - tall), (wide, tall), "");
     }
@@ -194,7 +195,7 @@ fn tips(drawing: &mut Drawing, frame: &Frame, placed: &[Placed<'_>]) {
         let to = placed.get(n + 1).map_or(right, |next| f64::midpoint(point.x, next.x));
         let what = match point.rate {
             Some(rate) => {
-                let lookups = counted(point.point.lookups, "look-up", "look-ups");
+                let lookups = counted(point.point.lookups.unwrap_or_default(), "look-up", "look-ups");
                 format!("{} of {lookups}", percent(Some(rate)))
             }
             None => "no traffic".to_owned(),
@@ -214,7 +215,7 @@ mod tests {
         let point = |(n, rate): (usize, &Option<f64>)| HitPoint {
             at: at(n),
             hit_rate: *rate,
-            lookups: if rate.is_some() { 100 * (n as u64 + 1) } else { 0 },
+            lookups: Some(if rate.is_some() { 100 * (n as u64 + 1) } else { 0 }),
         };
         rates.iter().enumerate().map(point).collect()
     }
@@ -249,7 +250,7 @@ mod tests {
         for none in [points(&[]), points(&[None, None]), points(&[Some(f64::NAN)])] {
             assert_eq!(hit_rates("r", &none, Size::Wide), None);
         }
-        let unreadable = [HitPoint { at: "then".to_owned(), hit_rate: Some(1.0), lookups: 1 }];
+        let unreadable = [HitPoint { at: "then".to_owned(), hit_rate: Some(1.0), lookups: Some(1) }];
         assert_eq!(hit_rates("r", &unreadable, Size::Wide), None);
     }
 
@@ -257,10 +258,10 @@ mod tests {
     fn whatever_the_numbers_all_stays_inside() {
         check(&points(&[Some(170.0), Some(-3.0), Some(f64::INFINITY), Some(1.0), Some(2.0)]), 2, 4);
         let mut huge = points(&[Some(10.0), Some(20.0)]);
-        huge[0].lookups = u64::MAX;
+        huge[0].lookups = Some(u64::MAX);
         check(&huge, 1, 2);
         check(&points(&vec![Some(75.0); 700]), 1, 0);
-        let same = HitPoint { at: "2026-11-01T00:00:00Z".to_owned(), hit_rate: Some(75.0), lookups: 0 };
+        let same = HitPoint { at: "2026-11-01T00:00:00Z".to_owned(), hit_rate: Some(75.0), lookups: Some(0) };
         check(&[same.clone(), same], 1, 2);
     }
 

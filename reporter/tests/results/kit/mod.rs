@@ -59,8 +59,8 @@ pub fn example() -> CleanupResult {
         inactive_user_caches: 4_210,
         current_metrics: CurrentMetrics {
             hit_rate: Some(68.4),
-            hits: 8_402_113,
-            misses: 3_881_790,
+            hits: Some(8_402_113),
+            misses: Some(3_881_790),
             total_keys: scanned - deleted,
             avg_ttl: Some(452.3),
         },
@@ -98,7 +98,13 @@ pub fn empty() -> CleanupResult {
         freed_bytes: None,
         cleaned_keys: 0,
         stale_ttl_keys: 0,
-        current_metrics: CurrentMetrics { hit_rate: None, hits: 0, misses: 0, total_keys: 0, avg_ttl: None },
+        current_metrics: CurrentMetrics {
+            hit_rate: None,
+            hits: Some(0),
+            misses: Some(0),
+            total_keys: 0,
+            avg_ttl: None,
+        },
         recommendations: Vec::new(),
         issues: Vec::new(),
         findings: Vec::new(),
@@ -149,8 +155,6 @@ pub fn huge(nodes: u64) -> CleanupResult {
         &mut result.cleaned_keys,
         &mut result.stale_ttl_keys,
         &mut result.inactive_user_caches,
-        &mut result.current_metrics.hits,
-        &mut result.current_metrics.misses,
         &mut result.current_metrics.total_keys,
         &mut accounts.candidates,
         &mut accounts.deleted,
@@ -163,12 +167,13 @@ pub fn huge(nodes: u64) -> CleanupResult {
     ] {
         *figure = u64::MAX;
     }
+    (result.current_metrics.hits, result.current_metrics.misses) = (Some(u64::MAX), Some(u64::MAX));
     result.accounting.balanced = false;
     result.scanned_keys_approximate = true;
     result.current_metrics.avg_ttl = Some(f64::MAX);
     result.metrics.ttl.histogram = (0..60).map(|n| bucket(n, u64::MAX >> n)).collect();
     let at = |n: u64| format!("2026-{:02}-{:02}T{:02}:00:00Z", 1 + n / 672, 1 + n / 24 % 28, n % 24);
-    let point = |n| HitPoint { at: at(n), hit_rate: Some(75.0), lookups: u64::MAX };
+    let point = |n| HitPoint { at: at(n), hit_rate: Some(75.0), lookups: Some(u64::MAX) };
     result.metrics.hit_rates.history = (0..1_000).map(point).collect();
     let prefixes = &mut result.metrics.prefixes;
     prefixes.by_keys.total = u64::MAX;

@@ -148,10 +148,12 @@ fn window(from: &str, hits: u64, misses: u64) -> Window {
         from: from.to_owned(),
         to: "2026-11-24T06:01:30Z".to_owned(),
         hit_rate: Some(hits as f64 * 100.0 / (hits + misses) as f64),
-        hits,
-        misses,
+        lookups: Some(hits + misses),
+        hits: Some(hits),
+        misses: Some(misses),
         errors: Some(hits / 70),
         resets: u32::from(hits > 10_000_000),
+        ..Window::default()
     }
 }
 
@@ -167,7 +169,7 @@ fn history() -> Vec<HitPoint> {
         HitPoint {
             at: format!("2026-11-{day}T{hour:02}:00:00Z"),
             hit_rate: (!quiet).then_some(*rate),
-            lookups: if quiet { 0 } else { 310_000 + (n as u64 * 7_919) % 17 * 31_000 },
+            lookups: Some(if quiet { 0 } else { 310_000 + (n as u64 * 7_919) % 17 * 31_000 }),
         }
     };
     rates.iter().enumerate().map(point).collect()
@@ -196,6 +198,7 @@ pub fn metrics() -> Metrics {
             last_day: Some(window("2026-11-23T06:01:30Z", 31_204_551, 12_118_402)),
             history: history(),
             problem: None,
+            includes: Some(reporter::hit_rate::INCLUDES.to_owned()),
         },
         ttl: TtlDistribution {
             keys: 1_853_177,

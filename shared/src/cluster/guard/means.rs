@@ -47,7 +47,7 @@ impl Means {
                 let mut answers = call(conn, script, (window, mode), parts).await?;
                 for answer in answers.iter_mut().flatten() {
                     // The script asks a ledger that it has not made what it holds.
-                    answer.beyond.hits += u64::from(again);
+                    answer.beyond += Lookups::reads(u64::from(again), 0);
                 }
                 Ok(answers)
             }

@@ -111,6 +111,8 @@ struct Work<'a> {
     ours: Vec<Outcome>,
     /// Whether hashes are asked whether their fields expire.
     asks_fields: bool,
+    /// Whether each of those was saved as a string.
+    texts: Vec<bool>,
     /// Whether the connection may watch something.
     watching: bool,
     made: Lookups,
@@ -120,9 +122,9 @@ impl<'a> Work<'a> {
     fn new(conn: &'a Conn, window: Window, mode: Mode, part: Part<'a>) -> Self {
         let (order, asks_fields) = (Order::of(mode, part.group), mode.asks_fields(part.group));
         let ledger = ledger_key(window.run, window.batch, part.number, part.group.slot);
-        let (letters, made) = (vec![OPEN; part.group.keys.len()], Lookups::default());
-        let ours = Vec::new();
-        Self { conn, window, ledger, order, part, letters, ours, asks_fields, watching: false, made }
+        let letters = vec![OPEN; part.group.keys.len()];
+        let (ours, texts, made) = (Vec::new(), Vec::new(), Lookups::default());
+        Self { conn, window, ledger, order, part, letters, ours, texts, asks_fields, watching: false, made }
     }
 
     /// What was saved of a candidate, if that counts.
@@ -157,13 +159,9 @@ impl<'a> Work<'a> {
     }
 
     fn answer(&self, verdict: Verdict) -> Answer {
-        let sealed = self.part.seals.is_some();
-        let known = lookups(self.part.group.reason, self.order.asks_idle(), sealed, &self.ours);
-        let beyond = Lookups {
-            hits: self.made.hits.saturating_sub(known.hits),
-            misses: self.made.misses.saturating_sub(known.misses),
-        };
-        Answer { verdict, beyond }
+        let saved = self.part.seals.map(|_| self.texts.as_slice());
+        let known = lookups(self.part.group.reason, self.order.asks_idle(), saved, &self.ours);
+        Answer { verdict, beyond: self.made.beyond(known) }
     }
 
     /// Reads the candidates `next` and does what is to be done; spares them unread if they are `given_up`.
@@ -199,7 +197,7 @@ impl<'a> Work<'a> {
         if self.due().is_empty() {
             return Ok(Pass::End(self.verdict()?));
         }
-        let (mut letters, mut ours) = (self.letters.clone(), Vec::new());
+        let (mut letters, mut ours, mut texts) = (self.letters.clone(), Vec::new(), Vec::new());
         let unread = Reading { expiry: 0, idle_s: None, saved: true, fields_expire: false };
         for index in next.iter().copied().filter(|index| self.letters[*index] == OPEN) {
             letters[index] = match (decided(self.seal(index)), seen.readings.get(&index)) {
@@ -208,12 +206,16 @@ impl<'a> Work<'a> {
                 (None, None) if self.order.acts() => Outcome::Spared.letter() as u8,
                 (None, None) => self.order.letter(index, unread, seen.now_ms),
             };
-            ours.extend(Outcome::from_letter(letters[index]));
+            if let Some(outcome) = Outcome::from_letter(letters[index]) {
+                ours.push(outcome);
+                texts.push(self.seal(index).is_some_and(Seal::is_text));
+            }
         }
         if !self.carry_out(&letters).await? {
             return Ok(Pass::Changed);
         }
         self.ours.extend(ours);
+        self.texts.extend(texts);
         self.letters = letters;
         if self.due().is_empty() { Ok(Pass::End(self.verdict()?)) } else { Ok(Pass::Done) }
     }
@@ -266,8 +268,7 @@ impl<'a> Work<'a> {
             Some(other) => return Err(self.conn.fault(&other).unwrap_or_else(|| unexpected("GET"))),
             None => return Err(unexpected("GET")),
         };
-        self.made.hits += u64::from(ledger.is_some());
-        self.made.misses += u64::from(ledger.is_none());
+        self.made += Lookups::reads(u64::from(ledger.is_some()), u64::from(ledger.is_none()));
         let mut readings = BTreeMap::new();
         for index in next {
             let expiry = match replies.next() {
@@ -292,7 +293,9 @@ impl<'a> Work<'a> {
                     let reply = replies.next();
                     // It may be gone since it was asked for its expiry.
                     let gone = reply == Some(Value::Nil);
-                    *(if gone { &mut self.made.misses } else { &mut self.made.hits }) += 1;
+                    let (hits, misses) = (u64::from(!gone), u64::from(gone));
+                    self.made +=
+                        if seal.is_text() { Lookups::reads(hits, misses) } else { Lookups::of(hits, misses) };
                     match reply {
                         Some(Value::BulkString(value)) => seal.fits(&value),
                         Some(Value::Nil) => false,

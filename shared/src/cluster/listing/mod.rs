@@ -60,8 +60,8 @@ impl Ttl {
     #[must_use]
     fn lookup(self) -> Lookups {
         match self {
-            Self::Left(_) | Self::Unlimited => Lookups { hits: 1, misses: 0 },
-            Self::Gone => Lookups { hits: 0, misses: 1 },
+            Self::Left(_) | Self::Unlimited => Lookups::of(1, 0),
+            Self::Gone => Lookups::of(0, 1),
             Self::Fields | Self::Moved => Lookups::default(),
         }
     }

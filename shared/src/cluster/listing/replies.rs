@@ -172,7 +172,7 @@ impl<'a> Replies<'a> {
             Item::Number(_) | Item::Nil => None,
             _ => return Err(self.unexpected("OBJECT IDLETIME")),
         };
-        let counted = Lookups { hits: u64::from(*item != Item::Nil), misses: u64::from(*item == Item::Nil) };
+        let counted = Lookups::of(u64::from(*item != Item::Nil), u64::from(*item == Item::Nil));
         if let Some(seen) = self.found.seen.last_mut() {
             match (item, fault) {
                 // Its slot has just moved.

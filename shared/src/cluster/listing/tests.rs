@@ -56,7 +56,7 @@ fn pages_of_both_kinds_and_ttls() {
     let (pages, seen, lookups) = read(bytes, Ask::Ttl, 3, &[SCAN, SLOT, SLOT]).unwrap();
     assert_eq!(pages, [page(17, &["a", ""]), page(0, &["b", "cd"]), page(0, &[])]);
     assert_eq!(seen, [Ttl::Left(5), Ttl::Unlimited, Ttl::Gone].map(Seen::only));
-    assert_eq!(lookups, Lookups { hits: 2, misses: 1 });
+    assert_eq!(lookups, Lookups::of(2, 1));
     assert_eq!(read("", Ask::Ttl, 0, &[]), Ok((vec![], vec![], Lookups::default())));
 }
 
@@ -73,7 +73,7 @@ fn moments_are_told_by_the_servers_clock() {
 fn idle_times_and_their_lookups() {
     let check = |bytes: &str, expected: Seen, hits, misses| {
         let (_, seen, lookups) = read(&format!("*2 $1 0 $1 0 {bytes}"), Ask::ExpiryAndIdle, 1, &[]).unwrap();
-        assert_eq!((&*seen, lookups), (&[expected][..], Lookups { hits, misses }), "{bytes}");
+        assert_eq!((&*seen, lookups), (&[expected][..], Lookups::of(hits, misses)), "{bytes}");
     };
     check(":-1 :7 ", Seen { idle_ms: Some(7_000), ..Seen::only(Ttl::Unlimited) }, 2, 0);
     check(":-2 $-1 ", Seen::only(Ttl::Gone), 0, 2);

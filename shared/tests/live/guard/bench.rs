@@ -37,10 +37,23 @@ impl Bench {
 
     pub(crate) async fn lookups_since(&self, before: Lookups) -> Lookups {
         let after = self.lookups().await;
-        Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses }
+        since(after, before)
     }
 
     pub(crate) async fn lookups(&self) -> Lookups {
-        node::status(&self.conn, 0).await.unwrap().lookups
+        counted(&self.conn).await
     }
+}
+
+/// The look-ups that a server has counted; reads are those that its command statistics do not explain.
+pub(crate) async fn counted(conn: &Conn) -> Lookups {
+    let status = node::status_with_commands(conn, 0).await.unwrap();
+    let reads = status.lookups.all() - status.commands.unwrap().one_lookup;
+    Lookups { reads, ..status.lookups }
+}
+
+/// Those that came after `before`.
+pub(crate) fn since(after: Lookups, before: Lookups) -> Lookups {
+    let Lookups { hits, misses, reads } = after;
+    Lookups { hits: hits - before.hits, misses: misses - before.misses, reads: reads - before.reads }
 }

@@ -8,6 +8,8 @@ use shared::messages::{Action, Group, Lookups, Reason, Way};
 use shared::outcome::Outcome::{self, Deleted, Failed, Spared, Unreached, Vanished};
 use shared::servers::Server;
 
+use super::bench::{counted, since};
+
 both_ways! {
     only_keys_that_are_as_they_were_seen_are_deleted,
     asking_again_changes_nothing_and_what_is_sealed_stays,
@@ -81,15 +83,15 @@ impl Bench {
         let before = self.lookups().await;
         let (outcomes, beyond) = self.answer_in(self.window(), Mode::Act(act), keys).await;
         let after = self.lookups().await;
-        let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
-        let mut told = guard::lookups(Reason::Inactive, act.idle_ms.is_some(), false, &outcomes);
+        let counted = since(after, before);
+        let mut told = guard::lookups(Reason::Inactive, act.idle_ms.is_some(), None, &outcomes);
         told += beyond;
         assert_eq!(counted, told, "{outcomes:?}");
         outcomes
     }
 
     async fn lookups(&self) -> Lookups {
-        node::status(&self.conn, 0).await.unwrap().lookups
+        counted(&self.conn).await
     }
 
     async fn exists(&self, key: &str) -> bool {
@@ -222,10 +224,10 @@ async fn what_was_saved_goes_only_if_it_is_still_that(way: Way) {
     let (outcomes, beyond) = bench.answer_to(bench.window(), Mode::Act(act), &keys, Some(&seals)).await;
     assert_eq!(outcomes, [Deleted, Spared, Spared, Failed, Deleted, Vanished]);
     let after = bench.lookups().await;
-    let mut told = guard::lookups(Reason::Inactive, false, true, &outcomes);
+    let texts: Vec<bool> = seals.iter().map(Seal::is_text).collect();
+    let mut told = guard::lookups(Reason::Inactive, false, Some(&texts), &outcomes);
     told += beyond;
-    let counted = Lookups { hits: after.hits - before.hits, misses: after.misses - before.misses };
-    assert_eq!(counted, told);
+    assert_eq!(since(after, before), told);
     for (key, there) in
         [("same", false), ("other", true), ("later", true), ("unsaved", true), ("list", false)]
     {

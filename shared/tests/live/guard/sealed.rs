@@ -128,7 +128,8 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
     ];
     let Answer { verdict, beyond } = bench.answer(&seals, false).await;
     assert_eq!(verdict, Verdict::Outcomes(outcomes.clone()));
-    let mut told = guard::lookups(Reason::Stale, false, true, &outcomes);
+    let texts: Vec<bool> = seals.iter().map(Seal::is_text).collect();
+    let mut told = guard::lookups(Reason::Stale, false, Some(&texts), &outcomes);
     told += beyond;
     assert_eq!(bench.lookups_since(before).await, told, "our look-ups are known");
     assert_eq!(bench.there().await, [1, 2, 3, 5, 6, 7, 10, 11, 13]);
@@ -152,7 +153,7 @@ async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: Way) {
     let before = bench.lookups().await;
     let Answer { verdict, beyond } = bench.answer(&[later(), b, c, later()], true).await;
     assert_eq!(verdict, Verdict::Begun(vec![Some(Deleted), Some(Deleted), Some(Spared), None]));
-    let mut told = guard::lookups(Reason::Stale, false, true, &[Deleted, Spared]);
+    let mut told = guard::lookups(Reason::Stale, false, Some(&[true, true]), &[Deleted, Spared]);
     told += beyond;
     assert_eq!(bench.lookups_since(before).await, told);
     assert_eq!(bench.there().await, [0, 2, 3]);
@@ -206,5 +207,5 @@ async fn small_strings_are_told_from_all_else() {
     let keys = others.map(|(at, text)| (keys[at], text));
     let (values, lookups) = save::values(&bench.conn, &keys).await.unwrap();
     assert!(values[0].is_none() && values[1].is_some());
-    assert_eq!(lookups, Lookups { hits: 2, misses: 0 });
+    assert_eq!(lookups, Lookups { hits: 2, misses: 0, reads: 1 });
 }

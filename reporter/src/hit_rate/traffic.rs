@@ -1,0 +1,259 @@
+//! What the application looked up in a stretch of time, out of the readings of servers or the application's own counters.
+//! Pure.
+//!
+//! A server counts everybody's look-ups. Its command statistics say how many of them were made by commands that read no
+//! value (TTL, TYPE, DUMP and others), and samples say which look-ups were our own. What is left is the application's, and
+//! its number is exact. How many of the others' TTLs and TYPEs found a key is not known, so hits have two bounds, which
+//! are as far apart as these are many.
+
+use std::ops::AddAssign;
+
+use shared::ids::RunId;
+use shared::messages::Lookups;
+use shared::samples::{CommandCounts, Counters, Moment, Reading, Sample};
+
+use super::percent;
+
+/// A rate is shown if its bounds are no further apart, in points.
+const POINTS_MAX: f64 = 2.0;
+
+/// How much longer than the time between two samples a process that was restarted in between may say that it has
+/// run, in seconds: uptimes and clocks are rounded.
+const UPTIME_SLACK_S: u64 = 5;
+
+/// So many more of our own look-ups may be noted than a server has counted: some are noted before they are made.
+const NOTED_SLACK: u64 = 10;
+
+/// Why a rate is not known where a server does not tell.
+const NOT_TOLD: &str = "a server does not tell its command statistics (INFO commandstats), so look-ups by tools cannot be \
+                        told from the application's";
+
+/// The same where it tells something else than what was done.
+const NOT_TRUE: &str = "the command statistics of a server (INFO commandstats) count fewer commands than keysweep has sent \
+                        it, so look-ups by tools cannot be told from the application's";
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Look-ups of the application.
+    pub lookups: u64,
+    /// It had at least so many hits among them.
+    pub hits_min: u64,
+    /// And at most so many.
+    pub hits_max: u64,
+    /// Look-ups of others, which read no value, and of which it is not known how many were hits.
+    pub others: u64,
+    /// Errors that the application counted; `None` where the source knows none.
+    pub errors: Option<u64>,
+    /// Restarts, resets and failovers in between.
+    pub resets: u32,
+    /// Why all of this is not known, if it is not.
+    pub unknown: Option<&'static str>,
+}
+
+impl AddAssign<&Traffic> for Traffic {
+    fn add_assign(&mut self, other: &Traffic) {
+        self.lookups = self.lookups.saturating_add(other.lookups);
+        self.hits_min = self.hits_min.saturating_add(other.hits_min);
+        self.hits_max = self.hits_max.saturating_add(other.hits_max);
+        self.others = self.others.saturating_add(other.others);
+        self.errors = match (self.errors, other.errors) {
+            (Some(some), Some(more)) => Some(some.saturating_add(more)),
+            (some, more) => some.or(more),
+        };
+        self.resets += other.resets;
+        self.unknown = self.unknown.or(other.unknown);
+    }
+}
+
+impl Traffic {
+    fn unknown(why: &'static str) -> Self {
+        Self { unknown: Some(why), ..Self::default() }
+    }
+
+    /// The lowest and the highest hit rate that it may have been, in percent; `None` without look-ups, or if they are not
+    /// known.
+    #[must_use]
+    pub fn bounds(&self) -> Option<(f64, f64)> {
+        let of = |hits| percent(hits, self.lookups);
+        of(self.hits_min).zip(of(self.hits_max)).filter(|_| self.unknown.is_none())
+    }
+
+    /// Hits, if they are known well enough: the middle of their bounds.
+    #[must_use]
+    pub fn hits(&self) -> Option<u64> {
+        let near = self.bounds().is_none_or(|(min, max)| max - min <= POINTS_MAX);
+        (near && self.unknown.is_none()).then(|| self.hits_min.midpoint(self.hits_max))
+    }
+
+    /// The hit rate in percent, if it is known within two points.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        self.hits()?;
+        self.bounds().map(|(min, max)| min.midpoint(max))
+    }
+
+    /// Why there is no hit rate although there were look-ups.
+    #[must_use]
+    pub fn why_not(&self) -> Option<String> {
+        if let Some(why) = self.unknown {
+            return Some(why.to_owned());
+        }
+        let (min, max) = self.bounds().filter(|_| self.hits().is_none())?;
+        Some(format!(
+            "it is between {min:.1}% and {max:.1}%: beside {} look-ups of the application there were {} by commands that \
+             read no value (TTL, TYPE, OBJECT, DUMP and others), and the server does not count which of them found a key; \
+             counters of the application itself tell it (`--hit-rate`)",
+            self.lookups, self.others
+        ))
+    }
+}
+
+/// What others than us looked up on servers between the first and the last of `samples`.
+pub(super) fn of_servers(samples: &[&Sample]) -> Traffic {
+    let mut nodes: Vec<_> = samples.iter().flat_map(|s| s.nodes.iter().map(|r| &r.node)).collect();
+    nodes.sort();
+    nodes.dedup();
+    let mut total = Traffic::default();
+    for node in nodes {
+        let reading = |sample: &&Sample| sample.nodes.iter().position(|reading| reading.node == *node);
+        let readings: Vec<Option<Taken<'_>>> = samples
+            .iter()
+            .map(|sample| Some(Taken { sample, reading: &sample.nodes[reading(sample)?] }))
+            .collect();
+        total += &of_node(&readings);
+    }
+    total
+}
+
+/// A reading of a node with its sample.
+#[derive(Clone, Copy)]
+struct Taken<'a> {
+    sample: &'a Sample,
+    reading: &'a Reading,
+}
+
+/// What others looked up at a node.
+fn of_node(readings: &[Option<Taken<'_>>]) -> Traffic {
+    let (mut total, mut part) = (Traffic::default(), Part::default());
+    let mut before: Option<(Taken<'_>, CommandCounts)> = None;
+    for now in readings.iter().flatten() {
+        let Some(commands) = now.reading.commands else { return Traffic::unknown(NOT_TOLD) };
+        match before {
+            Some((earlier, counts)) if goes_on((earlier.reading, counts), (now.reading, commands)) => {
+                part.go_on(earlier, *now, commands.one_lookup.saturating_sub(counts.one_lookup));
+            }
+            Some((earlier, _)) => {
+                total.resets += 1;
+                total += &part.traffic();
+                part = Part::anew(earlier, *now, commands.one_lookup);
+            }
+            // A node that came later: what it counted before is not known.
+            None => total.resets += u32::from(readings.first().is_some_and(Option::is_none)),
+        }
+        if let (Moment::Begin, Some(run)) = (now.sample.moment, now.sample.run_id) {
+            part.begun.push(run);
+        }
+        before = Some((*now, commands));
+    }
+    total += &part.traffic();
+    total
+}
+
+/// Whether counters went on from one reading to the next: nothing fell, and nobody reset them.
+fn goes_on((before, was): (&Reading, CommandCounts), (now, is): (&Reading, CommandCounts)) -> bool {
+    before.process == now.process
+        && before.lookups.hits <= now.lookups.hits
+        && before.lookups.misses <= now.lookups.misses
+        && was.one_lookup <= is.one_lookup
+        && was.all <= is.all
+        && was.connections <= is.connections
+        && (was.resets, was.reset_us) == (is.resets, is.reset_us)
+}
+
+/// A part of a stretch of time in which the counters of a node went on.
+#[derive(Default)]
+struct Part {
+    /// What they gained.
+    gained: Lookups,
+    /// Those by commands that read no value.
+    one_lookup: u64,
+    /// Our own among them.
+    own: Lookups,
+    /// Reads of ours of which it is not known whether they are among them.
+    unsure: u64,
+    /// Runs of ours that began in it.
+    begun: Vec<RunId>,
+}
+
+impl Part {
+    fn go_on(&mut self, before: Taken<'_>, now: Taken<'_>, one_lookup: u64) {
+        let (was, is) = (before.reading, now.reading);
+        self.gained +=
+            Lookups::of(is.lookups.hits - was.lookups.hits, is.lookups.misses - was.lookups.misses);
+        self.one_lookup = self.one_lookup.saturating_add(one_lookup);
+        self.own += was.own_after;
+        // A run's own look-ups are known as a whole: those before a reset are not among these.
+        let known =
+            now.sample.moment != Moment::End || now.sample.run_id.is_none_or(|run| self.begun.contains(&run));
+        if known {
+            self.own += is.own_before;
+        } else {
+            self.unsure = self.unsure.saturating_add(is.own_before.reads);
+        }
+    }
+
+    /// After the counters began anew between `before` and `now`.
+    fn anew(before: Taken<'_>, now: Taken<'_>, one_lookup: u64) -> Self {
+        let since_s = now.sample.at_ms.saturating_sub(before.sample.at_ms) / 1_000;
+        let same = before.reading.process == now.reading.process;
+        if !same && now.reading.uptime_s > since_s + UPTIME_SLACK_S {
+            // Another server that has run for longer has counted what we know nothing of.
+            return Self::default();
+        }
+        let own = before.reading.own_after.reads.saturating_add(now.reading.own_before.reads);
+        Self { gained: now.reading.lookups, one_lookup, unsure: own, ..Self::default() }
+    }
+
+    fn traffic(&self) -> Traffic {
+        let ours = self.own.all().saturating_sub(self.own.reads);
+        let beyond = ours.saturating_sub(self.one_lookup);
+        if beyond > NOTED_SLACK.max(ours / 100) {
+            return Traffic::unknown(NOT_TRUE);
+        }
+        let others = self.one_lookup.saturating_sub(ours);
+        let explained = self.one_lookup.saturating_add(self.own.reads);
+        let lookups = self.gained.all().saturating_sub(explained);
+        let hits = self.gained.hits.saturating_sub(self.own.hits);
+        let unsure = self.unsure.saturating_add(beyond);
+        Traffic {
+            lookups,
+            hits_min: hits.saturating_sub(others).saturating_sub(unsure).min(lookups),
+            hits_max: hits.saturating_add(unsure).min(lookups),
+            others,
+            errors: None,
+            resets: 0,
+            unknown: None,
+        }
+    }
+}
+
+/// What an application's own counters gained.
+pub(super) fn of_application(counters: &[Counters]) -> Traffic {
+    let mut total = Traffic::default();
+    for pair in counters.windows(2) {
+        let [before, now] = pair else { continue };
+        let fell = now.hits < before.hits || now.misses < before.misses || now.errors < before.errors;
+        let before = if fell { Counters::default() } else { *before };
+        let hits = now.hits - before.hits;
+        total += &Traffic {
+            lookups: hits.saturating_add(now.misses - before.misses),
+            hits_min: hits,
+            hits_max: hits,
+            errors: now.errors.map(|errors| errors - before.errors.unwrap_or_default()),
+            resets: u32::from(fell),
+            ..Traffic::default()
+        };
+    }
+    total
+}

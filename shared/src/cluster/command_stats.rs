@@ -1,0 +1,83 @@
+//! What `INFO commandstats` says of look-ups that cannot be an application reading its cache. Pure.
+//!
+//! The server adds to `keyspace_hits` and `keyspace_misses` for every command that looks a key up to read it. Commands
+//! that make exactly one look-up in each call and return no value are a tool's, or a part of an application's that tells
+//! nothing of how good its cache is. Their number is known exactly, whoever called them, also inside scripts and
+//! transactions. Deliberately absent: EXISTS and TOUCH, which count one for each key and may be the application's;
+//! `SCAN … TYPE`, which counts one for each key on Redis and shows only as one call; and all commands that read values.
+
+use super::info::Info;
+use crate::samples::CommandCounts;
+
+/// Commands with exactly one look-up in each call, as the server names them. (Tried on Redis 7.0.15 and 8.0, Valkey 8.1
+/// and 9.1.) Redis 6.2 has one entry for all of OBJECT; `OBJECT HELP`, which looks nothing up, is in it.
+const ONE_LOOKUP: [&str; 15] = [
+    "ttl",
+    "pttl",
+    "expiretime",
+    "pexpiretime",
+    "type",
+    "dump",
+    "object",
+    "object|encoding",
+    "object|idletime",
+    "object|freq",
+    "object|refcount",
+    "httl",
+    "hpttl",
+    "hexpiretime",
+    "hpexpiretime",
+];
+
+/// The counts in a reply that holds the sections `stats` and `commandstats`; `None` if one of them is missing.
+pub(super) fn read(info: &Info) -> Option<CommandCounts> {
+    if !info.has_any("cmdstat_") {
+        return None;
+    }
+    let calls = |command: &str| info.part(&format!("cmdstat_{command}"), "calls").unwrap_or_default();
+    let one_lookup = ONE_LOOKUP.iter().fold(0, |sum: u64, command| sum.saturating_add(calls(command)));
+    let reset = |part: &str| info.part("cmdstat_config|resetstat", part).unwrap_or_default();
+    info.number("keyspace_hits").zip(info.number("keyspace_misses"))?;
+    Some(CommandCounts {
+        one_lookup,
+        all: info.number("total_commands_processed").unwrap_or_default(),
+        connections: info.number("total_connections_received").unwrap_or_default(),
+        resets: reset("calls"),
+        reset_us: reset("usec"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From redis-server 7.0.15, shortened.
+    const CAPTURED: &str = "# Stats\r\ntotal_connections_received:9\r\ntotal_commands_processed:70\r\n\
+        keyspace_hits:4\r\nkeyspace_misses:1\r\n# Commandstats\r\n\
+        cmdstat_object|freq:calls=1,usec=7,usec_per_call=7.00,rejected_calls=0,failed_calls=1\r\n\
+        cmdstat_object|help:calls=5,usec=24,usec_per_call=24.00,rejected_calls=0,failed_calls=0\r\n\
+        cmdstat_dump:calls=20,usec=12,usec_per_call=12.00,rejected_calls=3,failed_calls=0\r\n\
+        cmdstat_get:calls=1000,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
+        cmdstat_exists:calls=1000,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
+        cmdstat_hpexpiretime:calls=300,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
+        cmdstat_config|resetstat:calls=1,usec=101,usec_per_call=101.00,rejected_calls=0,failed_calls=0\r\n";
+
+    #[test]
+    fn calls_that_are_one_lookup_each_are_added_up() {
+        let expected = CommandCounts { one_lookup: 321, all: 70, connections: 9, resets: 1, reset_us: 101 };
+        assert_eq!(read(&Info::parse(CAPTURED)), Some(expected));
+        // Redis 6.2 has one entry for OBJECT.
+        let older = CAPTURED.replace("object|freq", "object").replace("|resetstat", "");
+        assert_eq!(read(&Info::parse(older)), Some(CommandCounts { resets: 0, reset_us: 0, ..expected }));
+    }
+
+    #[test]
+    fn a_server_that_does_not_say_is_not_taken_to_have_counted_nothing() {
+        assert_eq!(read(&Info::parse("keyspace_hits:4\r\nkeyspace_misses:1\r\n# Commandstats\r\n")), None);
+        let hidden = CAPTURED.replace("keyspace_misses:1\r\n", "");
+        assert_eq!(read(&Info::parse(hidden)), None);
+        let large = "keyspace_hits:1\r\nkeyspace_misses:1\r\n\
+            cmdstat_ttl:calls=18446744073709551615\r\ncmdstat_type:calls=9\r\ncmdstat_dump:calls=-1\r\n";
+        assert_eq!(read(&Info::parse(large)).unwrap().one_lookup, u64::MAX);
+    }
+}
