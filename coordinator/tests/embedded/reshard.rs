@@ -244,7 +244,7 @@ async fn a_node_that_goes_away_before_it_is_read_leaves_its_slots_uncovered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_goes_away_before_its_keys_are_deleted_leaves_them_unreached() {
     let (cluster, mut options, truth) = mortal().await;
-    options.rules.grace_ms = 1_000;
+    options.rules.grace_ms = 4_000;
     let env = kit::env(&options, kit::hasty());
     let result = run_and_change(&env, &options, async |scanned| {
         scanned.await;
@@ -252,7 +252,13 @@ async fn a_node_that_goes_away_before_its_keys_are_deleted_leaves_them_unreached
     })
     .await;
     assert_eq!(result.status, Status::Partial, "{:?}", result.issues);
-    assert_eq!((result.coverage.complete, result.scanned_keys), (true, truth.scanned()));
+    assert_eq!(
+        (result.coverage.complete, result.scanned_keys),
+        (true, truth.scanned()),
+        "{:?} {:?}",
+        result.coverage,
+        result.issues
+    );
     let living = truth.stale.iter().filter(|key| owner(&cluster, slot_of(key)) != 2).count() as u64;
     let mut expected = truth.accounting(Action::Delete);
     // It was down before anything was tried there, so nobody can have deleted them.
