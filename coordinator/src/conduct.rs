@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::drive::{DriveError, Progress, drive};
 use crate::hold::{Held, Hold, Phase};
 use crate::job_lock::{self, JobLock, LockError, LockOrder};
+use crate::lines::Lines;
 
 /// The pause before the lock in Redis is asked for again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -60,6 +61,8 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
         let cancel = Cancel { kind: CancelKind::Guard, cause: stranger.to_string() };
         records.create_cancel(&cancel).await.map_err(DriveError::from)?;
     }
+    let lines = Lines::of(&spec);
+    lines.start(&spec);
     let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
     let mut keeper = Crew::default();
     if spec.rules.action.writes() {
@@ -67,10 +70,13 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
         let hold = held.hold.clone();
         keeper.start("lock", async move { guard(&env, &job, &spec, &hold, records, unlock).await });
     }
-    let (progress, _) = watch::channel(Progress::start(0));
+    let (progress, seen) = watch::channel(Progress::start(0));
     let keep = held.keep(&*env.store, env.timing.lease, &done);
     let mut keep = Box::pin(keep);
-    let mut driving = Box::pin(drive(env, run, &who, progress));
+    let mut driving = Box::pin(async {
+        let driven = drive(env, run, &who, progress);
+        tokio::join!(driven, lines.announce(seen)).0
+    });
     let driven = tokio::select! {
         driven = &mut driving => Some(driven),
         () = shutdown.cancelled() => None,
@@ -89,6 +95,7 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
                 tracing::warn!(name, %exit, "the lock stays behind until its lease ends");
             }
             free(env, held).await?;
+            lines.end(&result);
             Ok(Conducted::Ended(Box::new(result)))
         }
         Some(Err(DriveError::Fenced(_))) => Ok(Conducted::Lost),

@@ -15,6 +15,7 @@ pub mod follow;
 pub mod hold;
 pub mod inactive;
 pub mod job_lock;
+pub mod lines;
 mod look;
 mod meet;
 pub mod options;

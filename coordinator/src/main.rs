@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return unparsed(&e),
     };
-    log::init(&cli.output);
+    log::init(&cli.output, cli.command.is_service());
     let (json, runtime) = (cli.output.json, runtime());
     let ended = match runtime {
         Ok(runtime) => {

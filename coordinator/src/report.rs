@@ -6,17 +6,19 @@ use std::path::PathBuf;
 use reporter::report_file;
 use shared::result::CleanupResult;
 
+use crate::lines;
 use crate::options::Options;
 
 /// Writes the report, if one is wanted, and says where it is.
 pub async fn keep(result: &CleanupResult, options: &Options) -> Option<PathBuf> {
     let directory = options.report_dir.clone()?;
-    let (result, name) = (result.clone(), options.display_name.clone());
+    let (kept, name) = (result, options.display_name.clone());
+    let result = result.clone();
     let writing = tokio::task::spawn_blocking(move || report_file::write(&directory, &result, &name));
     let name = &options.display_name;
     match writing.await {
         Ok(Ok(path)) => {
-            tracing::info!("[{name}] Report: {}", path.display());
+            lines::report(kept, name, &path);
             Some(path)
         }
         Ok(Err(e)) => {

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use shared::metrics::Alert;
 use shared::result::{CleanupResult, ReadNode, ReadReplica, Status};
 
+use crate::alerts::told;
 use crate::memory_words::{bounds, bytes};
 use crate::page::is_only_reported;
 
@@ -17,8 +19,8 @@ pub fn render(result: &CleanupResult, display_name: &str) -> String {
     headline(&mut page, result, display_name);
     figures(&mut page, result);
     nodes(&mut page, result);
-    let alerts: Vec<String> =
-        result.alerts.iter().map(|alert| format!("{} (since {})", alert.sentence, alert.since)).collect();
+    let alert = |alert: &Alert| format!("{} (since {})", told::sentence(alert, result), alert.since);
+    let alerts: Vec<String> = result.alerts.iter().map(alert).collect();
     list(&mut page, "Alerts", &alerts);
     list(&mut page, "Issues", &result.issues);
     list(&mut page, "Recommendations", &result.recommendations);

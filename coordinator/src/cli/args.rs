@@ -104,6 +104,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it works until it is told to stop, so that its log is all that is seen of it.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Scanner(_) | Self::Reaper(_) | Self::Reporter(_))
+    }
+
     /// Its word on the command line.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -177,10 +183,9 @@ pub struct OutputArgs {
     /// Print one JSON document; everything else goes to stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// How log lines look: text or json
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
-    #[arg(hide_possible_values = true)]
-    pub log_format: LogFormat,
+    /// Log a run line by line, as text or json; services do so without
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    pub log_format: Option<LogFormat>,
     /// Log more; -vv logs most
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
@@ -190,10 +195,9 @@ pub struct OutputArgs {
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
-    #[default]
     Text,
     /// One JSON object per line.
     Json,

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
+use shared::time::{now_ms, rfc3339};
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -12,6 +14,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{LogFormat, OutputArgs};
+use crate::lines;
 
 /// The bar that lines have to be written above, while there is one.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -21,8 +24,8 @@ pub(super) fn write_above(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
-/// Starts logging as the flags say. Called once.
-pub fn init(output: &OutputArgs) {
+/// Starts logging as the flags say, for a command that `is_service` or not. Called once.
+pub fn init(output: &OutputArgs, is_service: bool) {
     let level = match (output.quiet, output.verbose) {
         (true, _) => "error",
         (false, 0) => "info",
@@ -34,19 +37,24 @@ pub fn init(output: &OutputArgs) {
     let others = if output.verbose > 1 { "debug" } else { "error,async_nats=off" };
     let ours = ["coordinator", "scanner", "reaper", "reporter", "shared", "keysweep"];
     let ours: String = ours.iter().map(|name| format!(",{name}={level}")).collect();
+    let has_lines = is_service || output.log_format.is_some();
+    let left_out = if has_lines { lines::INSTEAD } else { lines::LINES };
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{others}{ours}")))
+        .with_env_filter(EnvFilter::new(format!("{others}{ours},{left_out}=off")))
         // Escape sequences in a log that is kept are a nuisance, and on a terminal they say nothing more.
         .with_ansi(false)
         .with_writer(Stderr);
     match output.log_format {
-        LogFormat::Json => builder.json().init(),
-        LogFormat::Text => builder.event_format(Plain).init(),
+        Some(LogFormat::Json) => builder.json().init(),
+        Some(LogFormat::Text) | None => builder.event_format(Plain { timed: is_service }).init(),
     }
 }
 
-/// `[Name] sentence`, `warning: phrase: error=…`: no times, no module paths.
-struct Plain;
+/// `[Name] sentence`, `warning: phrase: error=…`: no module paths. Those of a service, which somebody reads later, have
+/// their time and their level, too.
+struct Plain {
+    timed: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Plain
 where
@@ -59,14 +67,34 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        if self.timed {
+            write!(writer, "{} ", rfc3339(now_ms()))?;
+        }
         match *event.metadata().level() {
             Level::ERROR => writer.write_str("error: ")?,
             Level::WARN => writer.write_str("warning: ")?,
-            Level::INFO => {}
+            Level::INFO if !self.timed => {}
             level => write!(writer, "{}: ", level.as_str().to_ascii_lowercase())?,
         }
-        ctx.field_format().format_fields(writer.by_ref(), event)?;
+        if event.metadata().target() == lines::LINES {
+            // Its fields are said in the words.
+            event.record(&mut Words(&mut writer));
+        } else {
+            ctx.field_format().format_fields(writer.by_ref(), event)?;
+        }
         writeln!(writer)
+    }
+}
+
+/// Writes the message of an event, and none of its other fields.
+struct Words<'a, 'w>(&'a mut Writer<'w>);
+
+impl Visit for Words<'_, '_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // A log that cannot be written is nobody's to hear of.
+            let _ = write!(self.0, "{value:?}");
+        }
     }
 }
 

@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::CommandError;
 use super::progress;
-use super::run::{Show, announce, page, print, tell, tried_again};
+use super::run::{Show, page, print, tried_again};
 use super::signals::Signals;
 use super::site::{Net, Site};
 use crate::conduct::{Conducted, conduct};
 use crate::drive::Progress;
 use crate::follow::follow;
 use crate::hold::{self, Hold, Phase, Sighting};
+use crate::lines::{INSTEAD, Lines};
 use crate::options::Options;
 use crate::state::RunState;
 use crate::submit::{Submitted, submit};
@@ -76,6 +77,9 @@ pub(super) async fn run(
             format!("{run}\n")
         };
         print(&text)?;
+        if let Some(why) = &looked.spec.inactive_refused {
+            tracing::warn!(target: INSTEAD, "Aggressive cleanup was refused: {why}");
+        }
         tracing::info!("`keysweep runs attach {run}` follows it");
         return Ok(exit::DONE);
     }
@@ -95,7 +99,7 @@ pub(super) async fn watched(
     let records = net.env.records(run);
     let (sender, receiver) = watch::channel(Progress::start(0));
     let (seen, signal) = watch::channel(None);
-    let (told, idle, name) = (receiver.clone(), receiver.clone(), options.display_name.clone());
+    let (told, idle, lines) = (receiver.clone(), receiver.clone(), Lines::with(options, run));
     let ended = CancellationToken::new();
     let following = async {
         let result = follow(&records, &sender).await;
@@ -106,7 +110,7 @@ pub(super) async fn watched(
     let watching = async {
         let ((), (), (), ()) = tokio::join!(
             progress::show(receiver, None, show.quiet),
-            announce(told, &name, options),
+            lines.announce(told),
             warn_if_idle(idle, &ended),
             guard(&net.env, &options.job, run, starter, &ended)
         );
@@ -138,7 +142,7 @@ pub(super) async fn printed(
     options: &Options,
     show: Show,
 ) -> Result<u8, CommandError> {
-    tell(result, options);
+    Lines::with(options, result.run_id).end(result);
     if !tried_again(result, options) {
         print(&page(result, options, show)?)?;
     }

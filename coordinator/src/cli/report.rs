@@ -12,7 +12,7 @@ use super::args::ReportArgs;
 use super::error::CommandError;
 use super::run::{Show, print};
 use super::site::Net;
-use crate::exit;
+use crate::{exit, lines};
 
 /// Prints the page, or writes it where the flags say.
 ///
@@ -36,7 +36,7 @@ pub(super) async fn report(net: &Net, run: RunId, args: &ReportArgs, show: Show)
     match &args.output {
         Some(path) => {
             write(path, &page)?;
-            tracing::info!("[{name}] Report: {}", path.display());
+            lines::report(&result, &name, path);
         }
         None => print(&page)?,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reporter::{render, wrap};
 use shared::env::Env;
 use shared::ids::RunId;
-use shared::messages::{Action, Attempt};
+use shared::messages::Attempt;
 use shared::printable;
 use shared::result::{CleanupResult, Status};
 use shared::time::now_ms;
@@ -20,6 +20,7 @@ use super::site::{self, Site};
 use super::{no_match, plan_page, progress, question};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
+use crate::lines::Lines;
 use crate::options::Options;
 use crate::planning::Planning;
 use crate::serve::record_failure;
@@ -166,21 +167,13 @@ async fn attempt_once(
     if looked.estimate.matching_keys == 0 {
         tracing::warn!("{}", no_match::line(&looked, options));
     }
-    let name = &options.display_name;
-    tracing::info!("[{name}] Starting cleanup process...");
-    tracing::info!("[{name}] Scan batch size: {}", options.rules.scan_batch_keys);
-    tracing::info!("[{name}] Aggressive cleanup: {}", options.aggressive);
-    if let Some(why) = &looked.spec.inactive_refused {
-        tracing::warn!("[{name}] Aggressive cleanup was refused: {why}");
-    }
-    if let Some(why) = &looked.spec.scripts_refused {
-        tracing::warn!("[{name}] Transactions are used instead of the script: {why}");
-    }
+    let lines = Lines::of(&looked.spec);
+    lines.start(&looked.spec);
     if let (Some(net), Some((_, starter))) = (&net, start.workers) {
         return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
     }
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
-    tell(&result, options);
+    lines.end(&result);
     if !tried_again(&result, options) {
         print(&page(&result, options, show)?)?;
     }
@@ -225,11 +218,11 @@ async fn run_watched(
 ) -> Result<(CleanupResult, Option<u8>), CommandError> {
     let (sender, receiver) = watch::channel(Progress::start(embedded::keys(survey)));
     let (seen, signal) = watch::channel(None);
-    let (told, name) = (receiver.clone(), options.display_name.clone());
+    let (told, lines) = (receiver.clone(), Lines::of(&survey.spec));
     let running = Box::pin(embedded::run(env, options, survey, sender));
     let watching = async {
         let shown = progress::show(receiver, Some(&env.pacers), show.quiet);
-        let ((), ()) = tokio::join!(shown, announce(told, &name, options));
+        let ((), ()) = tokio::join!(shown, lines.announce(told));
     };
     let done = async {
         let (result, ()) = tokio::join!(running, watching);
@@ -245,49 +238,6 @@ async fn run_watched(
             }
         }
         left = signals.stop_run(env.records(survey.spec.run), seen) => Err(CommandError::Left(left.code)),
-    }
-}
-
-/// The document's log lines that belong in the middle of a run.
-pub(super) async fn announce(mut progress: watch::Receiver<Progress>, name: &str, options: &Options) {
-    // The document's own job speaks of permission keys.
-    let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };
-    while progress.changed().await.is_ok() {
-        let totals = progress.borrow_and_update().totals;
-        let state = progress.borrow().state;
-        if matches!(state, crate::state::RunState::Planned | crate::state::RunState::Scanning) {
-            continue;
-        }
-        tracing::info!("[{name}] Total {kind} keys found: {}", totals.counts.matching());
-        if options.rules.action == Action::Delete {
-            let kept = totals.counts.protected + totals.counts.too_long;
-            tracing::info!("[{name}] Deleting {} keys...", totals.counts.stale.saturating_sub(kept));
-        }
-        return;
-    }
-}
-
-/// The document's closing log lines.
-pub(super) fn tell(result: &CleanupResult, options: &Options) {
-    let name = &options.display_name;
-    let metrics = &result.current_metrics;
-    let hit_rate = metrics.hit_rate.map_or("none".to_owned(), |rate| format!("{rate:.1}%"));
-    let ttl = metrics.avg_ttl.map_or("none".to_owned(), |ttl| format!("{ttl:.0}s"));
-    let (scanned, cleaned) = (result.scanned_keys, result.cleaned_keys);
-    let what = if result.status == Status::Completed { "complete" } else { "ended" };
-    tracing::info!(
-        "[{name}] Cleanup {what}: {{ scanned: {scanned}, cleaned: {cleaned}, hitRate: '{hit_rate}', avgTTL: '{ttl}' }}"
-    );
-    // On a terminal they stand on the page that follows.
-    let lists = [("Recommendations", &result.recommendations), ("Issues detected", &result.issues)];
-    for (title, sentences) in lists {
-        if sentences.is_empty() || io::stdout().is_terminal() {
-            continue;
-        }
-        tracing::info!("[{name}Worker] {title}:");
-        for (n, sentence) in sentences.iter().enumerate() {
-            tracing::info!("  {}. {sentence}", n + 1);
-        }
     }
 }
 

@@ -69,7 +69,7 @@ async fn a_plan_and_a_run_say_what_they_know() {
     }
     let plan = scene.aggressive("plan", "", &["--json"]).exits(0).json();
     assert_eq!((&plan["inactiveKeys"], &plan["activeUsers"]), (&Value::from(20), &Value::from(1)));
-    let ended = scene.aggressive("run", "", &["--json"]);
+    let ended = scene.aggressive("run", "", &["--json", "--log-format", "text"]);
     ended.says(&["Aggressive cleanup: true"]);
     let result = ended.exits(0).result("completed");
     assert_eq!((&result["inactiveUserCaches"], &result["cleanedKeys"]), (&Value::from(20), &Value::from(21)));
@@ -91,7 +91,7 @@ async fn what_is_refused_is_said_in_plan_log_and_result() {
     assert!(page.contains("Aggressive cleanup is REFUSED") && page.contains(why), "{page}");
     let plan = scene.aggressive("plan", "", &["--json"]).exits(0).json();
     assert!(plan["aggressiveCleanupRefused"].as_str().is_some_and(|text| text.contains(why)), "{plan}");
-    let ended = scene.aggressive("run", "", &["--json"]);
+    let ended = scene.aggressive("run", "", &["--json", "--log-format", "text"]);
     ended.says(&["Aggressive cleanup: true", "Aggressive cleanup was refused"]);
     let result = ended.exits(0).result("completed");
     assert_eq!((&result["inactiveUserCaches"], &result["cleanedKeys"]), (&Value::from(0), &Value::from(1)));

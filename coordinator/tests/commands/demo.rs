@@ -13,7 +13,7 @@ fn before(text: &str, word: &str) -> u64 {
 
 #[test]
 fn its_result_is_the_truth() {
-    let ended = keysweep(&["demo", "--keys", "5000"]).run();
+    let ended = keysweep(&["demo", "--keys", "5000", "--log-format", "text"]).run();
     let page = &ended
         .exits(0)
         .says(&["throwaway cluster", "Deleting ", "Cleanup complete", "[Demo] Report: "])

@@ -8,7 +8,7 @@ use crate::cli::{Ended, Keysweep, keysweep};
 use shared::servers::{ClusterServers, Server};
 
 fn run(urls: &[String], grace: &str) -> Keysweep {
-    let mut args = vec!["run", "--yes", "--json", "--grace", grace];
+    let mut args = vec!["run", "--yes", "--json", "--log-format", "text", "--grace", grace];
     urls.iter().for_each(|url| args.extend(["--redis", url]));
     keysweep(&args)
 }

@@ -20,7 +20,12 @@ async fn the_documents_lines() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = Place::standalone(&server).await;
     place.seed(100).await;
-    let ended = run(&place, &[]).run();
+    // Without being asked for, they are left to the page that says the same.
+    let ended = run(&place, &["--dry-run"]).run();
+    let report = ended.exits(0).stderr.strip_prefix("Report: ").expect("no more than where the report is");
+    assert_eq!(report.lines().count(), 1, "{ended}");
+    let text = ["--log-format", "text"];
+    let ended = run(&place, &text).run();
     let lines = lines(ended.exits(0));
     let expected = [
         "[PermissionCacheCleanup] Starting cleanup process...",
@@ -42,7 +47,7 @@ async fn the_documents_lines() {
     assert!(ended.stdout.contains(bug) && ended.stdout.contains("balanced"), "{ended}");
     // Traffic by others shows as a hit rate: three of four look-ups find their key.
     place.seed(1_000).await;
-    let running = run(&place, &["--grace", "2s", "--scan-batch-size", "50"]);
+    let running = run(&place, &["--grace", "2s", "--scan-batch-size", "50", text[0], text[1]]);
     let mut running = running.start();
     running.wait_for("Deleting 100 keys...");
     for key in ["permissions:1:documents", "permissions:2:documents", "permissions:3:documents", "nothing"] {
@@ -50,8 +55,12 @@ async fn the_documents_lines() {
     }
     let ended = running.end();
     ended.exits(0).says(&["Scan batch size: 50", "cleaned: 100, hitRate: '75.0%', avgTTL: '3"]);
+    // The alert is that of the issue, which is told once.
+    let page = &ended.stdout;
+    assert!(page.contains("`stale-keys` holds: see the issue about it (since"), "{ended}");
+    assert_eq!(page.matches("keys without TTL").count(), 1, "{ended}");
     // A dry run announces no deletion; nothing stale is no issue.
-    let ended = run(&place, &["--dry-run"]).run();
+    let ended = run(&place, &["--dry-run", text[0], text[1]]).run();
     ended.exits(0).says(&["Total permission keys found: 900", "cleaned: 0"]);
     assert!(!ended.stderr.contains("Deleting") && !ended.stderr.contains("Issues"), "{ended}");
 }
@@ -77,6 +86,18 @@ async fn every_way_to_print() {
         for line in logged.stderr.lines() {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}\n{logged}"));
             assert!(line["level"].is_string() && line["fields"]["message"].is_string(), "{line}");
+        }
+        let logged: Vec<Value> =
+            logged.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let closing = logged.iter().map(|line| &line["fields"]).find(|fields| fields["cleaned"].is_number());
+        if more[0] == "--dry-run" {
+            let fields = closing.expect("the numbers of the run");
+            assert_eq!(
+                (&fields["scanned"], &fields["stale"], &fields["cleaned"]),
+                (&300.into(), &stale.into(), &0.into())
+            );
+            assert_eq!(fields["job"], "permission-cache-cleanup");
+            assert!(fields["run"].as_str().is_some_and(|run| run.len() == 36), "{fields}");
         }
     }
     assert_eq!(place.keys("permissions:*").await, 300);

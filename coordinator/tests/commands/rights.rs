@@ -194,7 +194,7 @@ async fn a_password_that_is_changed_half_way() {
     let stale = place.seed(2_000).await;
     user(&place, "rotated", "").await;
     let url = place.url_of("rotated");
-    let args = ["run", "--yes", "--json", "-vv", "--grace", "4s", "--redis", &url];
+    let args = ["run", "--yes", "--json", "-vv", "--log-format", "text", "--grace", "4s", "--redis", &url];
     let mut running = keysweep(&args).start();
     running.wait_for("Deleting ");
     place.all(&format!("ACL SETUSER rotated resetpass >{SECRET}-new")).await;

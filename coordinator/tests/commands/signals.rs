@@ -10,7 +10,7 @@ use shared::servers::{ClusterServers, Server};
 
 /// A run of `job` that deletes nothing for half a minute, once it is in the middle of that.
 fn patient(place: &Place, job: &str) -> Running {
-    let mut running = run(place, job, &["--grace", "30s"]);
+    let mut running = run(place, job, &["--grace", "30s", "--log-format", "text"]);
     running.wait_for("Deleting ");
     running
 }

@@ -110,7 +110,18 @@ async fn without_a_place_for_the_history() {
     let place = Place::standalone(&server).await;
     place.seed(100).await;
     for (dir, says) in [("/dev/null/x", "the history of runs is not kept"), ("none", "Cleanup complete")] {
-        let run = keysweep(&["run", "--yes", "--redis", place.url(), "--state-dir", dir, "--dry-run"]).run();
+        let run = keysweep(&[
+            "run",
+            "--yes",
+            "--redis",
+            place.url(),
+            "--state-dir",
+            dir,
+            "--dry-run",
+            "--log-format",
+            "text",
+        ])
+        .run();
         run.exits(0).says(&[says]);
     }
 }

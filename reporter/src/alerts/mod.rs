@@ -4,6 +4,7 @@
 
 mod conditions;
 pub mod outbox;
+pub mod told;
 
 use shared::alerts::{Book, Change};
 use shared::ids::RunId;

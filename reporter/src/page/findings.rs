@@ -7,6 +7,8 @@ use serde_json::Value;
 use shared::metrics::{Finding, FindingKind, Severity};
 use shared::result::CleanupResult;
 
+use crate::alerts::told;
+
 use super::words::{figure, moment, name};
 
 /// A sentence with what it rests on.
@@ -34,10 +36,11 @@ pub(super) fn alerts(result: &CleanupResult) -> Vec<Note> {
     alerts.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
     let note = |alert: &&shared::metrics::Alert| Note {
         severity: Some(alert.severity),
-        sentence: alert.sentence.clone(),
+        sentence: told::sentence(alert, result),
         rule: Some(alert.alert.clone()),
         since: Some(moment(&alert.since)),
-        evidence: evidence(&alert.evidence),
+        // The figures of what is said elsewhere stand there.
+        evidence: if told::is_said(alert, result) { Vec::new() } else { evidence(&alert.evidence) },
     };
     alerts.iter().map(note).collect()
 }
