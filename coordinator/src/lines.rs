@@ -72,8 +72,9 @@ impl Lines {
             let keys = totals.counts.matching();
             tracing::info!(target: LINES, %run, job, keys, "[{name}] Total {kind} keys found: {keys}");
             if self.deletes {
-                let kept = totals.counts.protected + totals.counts.too_long;
-                let keys = totals.counts.stale.saturating_sub(kept);
+                let counts = totals.counts;
+                let kept = counts.protected + counts.too_long + counts.field_ttl;
+                let keys = totals.accounting.candidates.saturating_sub(kept);
                 tracing::info!(target: LINES, %run, job, keys, "[{name}] Deleting {keys} keys...");
             }
             return;

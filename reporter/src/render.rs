@@ -60,7 +60,11 @@ fn figures(page: &mut String, result: &CleanupResult) {
         row(page, "skipped", result.skipped_keys, "keys of nodes that have none without TTL");
     }
     let percent = percent(result.stale_ttl_keys, result.scanned_keys);
-    row(page, "stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them"));
+    let protected = match stale_protected(result) {
+        0 => String::new(),
+        keys => format!(", {} protected", grouped(keys)),
+    };
+    row(page, "stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them{protected}"));
     let inactive = &result.inactive;
     if inactive.searched {
         row(page, "inactive", inactive.found, "of users who were not active for long");
@@ -107,6 +111,11 @@ fn figures(page: &mut String, result: &CleanupResult) {
     if !result.pacing.sentence.is_empty() {
         let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
     }
+}
+
+/// Keys without TTL that a protected pattern keeps, as far as the result tells them apart.
+pub(crate) fn stale_protected(result: &CleanupResult) -> u64 {
+    result.stale_unprotected_keys.map_or(0, |keys| result.stale_ttl_keys.saturating_sub(keys))
 }
 
 /// The application's hit rate, or why it is not known.

@@ -212,6 +212,7 @@ impl SlotTally {
                 counts.stale += u64::from(reason == Reason::Stale);
                 counts.inactive += u64::from(reason == Reason::Inactive);
                 counts.protected += u64::from(fate == Fate::Protected);
+                counts.stale_protected += u64::from((reason, fate) == (Reason::Stale, Fate::Protected));
                 counts.reported += u64::from(fate == Fate::Reported);
                 counts.too_long += u64::from(fate == Fate::TooLong);
             }
@@ -279,7 +280,9 @@ mod tests {
         let looks = [Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)].map(Look::only);
         tally.looked_up(&window, &looks, &selector);
         let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
-        let expected = ScanCounts { listed: 2, scanned: 2, stale: 2, protected: 1, ..ScanCounts::default() };
+        let (stale, protected, stale_protected) = (2, 1, 1);
+        let expected =
+            ScanCounts { listed: 2, scanned: 2, stale, protected, stale_protected, ..ScanCounts::default() };
         assert_eq!(counts, expected);
         assert_eq!(statistics.dropped, 1);
         let expected = Candidate { key: Key::new(*b"a1"), reason: Reason::Stale, expires_at_ms: 0 };

@@ -40,6 +40,9 @@ pub struct RunLine {
     /// Those without TTL.
     #[serde(rename = "staleTTLKeys")]
     pub stale_ttl_keys: u64,
+    /// Those of them that no protected pattern keeps; null if that is not known, as in lines of earlier versions.
+    #[serde(default)]
+    pub stale_unprotected_keys: Option<u64>,
     /// Keys deleted.
     pub cleaned_keys: u64,
     /// Keys deleted because their user was inactive.
@@ -102,6 +105,7 @@ impl RunLine {
             dry_run: false,
             scanned_keys: 0,
             stale_ttl_keys: 0,
+            stale_unprotected_keys: None,
             cleaned_keys: 0,
             inactive_user_caches: 0,
             total_keys: None,
@@ -124,6 +128,7 @@ impl RunLine {
             finished_at: Some(result.finished_at.clone()),
             scanned_keys: result.scanned_keys,
             stale_ttl_keys: result.stale_ttl_keys,
+            stale_unprotected_keys: result.stale_unprotected_keys,
             cleaned_keys: result.cleaned_keys,
             inactive_user_caches: result.inactive_user_caches,
             total_keys: result.coverage.complete.then_some(metrics.total_keys),

@@ -86,6 +86,9 @@ pub struct CleanupResult {
     /// Keys without TTL found.
     #[serde(rename = "staleTTLKeys")]
     pub stale_ttl_keys: u64,
+    /// Those of them that no protected pattern keeps; null in results of earlier versions.
+    #[serde(default)]
+    pub stale_unprotected_keys: Option<u64>,
     /// Keys deleted because their user was inactive.
     pub inactive_user_caches: u64,
     /// The cache as it is after the run.

@@ -76,6 +76,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         freed_bytes: None,
         cleaned_keys: deleted,
         stale_ttl_keys: deleted + 3,
+        stale_unprotected_keys: None,
         inactive_user_caches: 0,
         current_metrics: CurrentMetrics {
             hit_rate: Some(78.5),

@@ -66,6 +66,27 @@ async fn a_library_call_writes_its_report() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+/// Keys that a protected pattern keeps are a figure; what a dry run only reports is an alarm.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn protected_keys_raise_no_alarm() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    let mut truth = Truth::default();
+    (0..20).for_each(|n| truth.add(Class::Protected, format!("permissions:system:{n}")));
+    truth.seed(&options.access).await;
+    let result = kit::run(&options).await;
+    assert_eq!((result.stale_ttl_keys, result.stale_unprotected_keys), (20, Some(0)));
+    assert_eq!((&result.issues, &result.alerts), (&Vec::new(), &Vec::new()));
+    (0..11).for_each(|n| truth.add(Class::Stale, format!("permissions:{n}")));
+    truth.seed(&options.access).await;
+    (options.rules.action, options.dry_run) = (Action::Report, true);
+    let result = kit::run(&options).await;
+    let bug = "Found 11 keys without TTL - this indicates a caching bug (20 more are protected)";
+    assert_eq!(result.issues, [bug]);
+    let alerts: Vec<_> = result.alerts.iter().map(|alert| alert.alert.as_str()).collect();
+    assert_eq!(alerts, ["stale-keys"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_sends_no_write_command() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);

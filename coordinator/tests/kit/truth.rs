@@ -125,6 +125,8 @@ impl Truth {
         assert!(!result.scanned_keys_approximate, "the number of scanned keys is exact");
         assert_eq!(result.cleaned_keys, accounting.deleted, "cleaned");
         assert_eq!(result.stale_ttl_keys, accounting.candidates, "stale");
+        let unprotected = accounting.candidates - accounting.protected;
+        assert_eq!(result.stale_unprotected_keys, Some(unprotected), "stale and not protected");
         assert_eq!(result.inactive_user_caches, 0);
         assert!(result.coverage.complete, "{:?}", result.coverage);
         assert_eq!((&result.coverage.missing, result.coverage.causes.len()), (&None, 0));

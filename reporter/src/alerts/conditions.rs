@@ -14,7 +14,7 @@ use crate::hit_rate::{DAY_MS, Samples, Stretch, percent, together};
 /// Failed runs in a row.
 const FAILED_RUNS: usize = 2;
 
-/// More stale keys than this in one run.
+/// More stale keys than this in one run that are not protected.
 const STALE_KEYS_MAX: u64 = 10;
 
 /// A success rate below this, in percent.
@@ -116,13 +116,18 @@ fn stale_keys(view: &View<'_>) -> Standing {
     let Some(last) = ended(view).find(|line| line.status != Some(Status::Failed)) else {
         return Standing::Unknown;
     };
-    let stale = last.stale_ttl_keys;
+    let Some(stale) = last.stale_unprotected_keys else { return Standing::Unknown };
     if stale <= STALE_KEYS_MAX {
         return Standing::Over;
     }
     holds(
         format!("Found {stale} keys without TTL in one run (more than {STALE_KEYS_MAX})"),
-        [("staleTTLKeys", json!(stale)), ("limit", json!(STALE_KEYS_MAX)), ("run", json!(last.run_id))],
+        [
+            ("staleTTLKeys", json!(last.stale_ttl_keys)),
+            ("staleUnprotectedKeys", json!(stale)),
+            ("limit", json!(STALE_KEYS_MAX)),
+            ("run", json!(last.run_id)),
+        ],
     )
 }
 

@@ -40,8 +40,10 @@ pub struct Facts {
     pub scripts_refused: Option<String>,
     /// The fullest primary's memory, 0 to 100 % of its limit.
     pub memory_usage_percent: Option<f64>,
-    /// Keys without TTL found.
+    /// Keys without TTL found that no protected pattern keeps.
     pub stale_keys: u64,
+    /// Those that one keeps: they are meant to be as they are.
+    pub stale_protected_keys: u64,
     /// Why the run was stopped, if it was.
     pub stopped: Option<(CancelKind, String)>,
     /// What was read.

@@ -7,9 +7,15 @@ use shared::metrics::{Finding, Severity};
 use super::{Facts, issue};
 
 pub(super) fn stale(facts: &Facts) -> Vec<Finding> {
-    let stale = facts.stale_keys;
-    let sentence = format!("Found {stale} keys without TTL - this indicates a caching bug");
-    some(stale > 0, || issue("stale-keys", Severity::Warning, sentence, [("staleTTLKeys", json!(stale))]))
+    let (stale, protected) = (facts.stale_keys, facts.stale_protected_keys);
+    let more = if protected > 0 { format!(" ({protected} more are protected)") } else { String::new() };
+    let sentence = format!("Found {stale} keys without TTL - this indicates a caching bug{more}");
+    let evidence = [
+        ("staleTTLKeys", json!(stale.saturating_add(protected))),
+        ("staleUnprotectedKeys", json!(stale)),
+        ("limit", json!(0)),
+    ];
+    some(stale > 0, || issue("stale-keys", Severity::Warning, sentence, evidence))
 }
 
 pub(super) fn stopped(facts: &Facts) -> Vec<Finding> {

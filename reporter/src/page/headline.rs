@@ -5,6 +5,7 @@ use shared::result::{CleanupResult, Status};
 use super::words::{self, counted, percent, share_text, span};
 use crate::grouped;
 use crate::memory_words::{bounds, bytes};
+use crate::render::stale_protected;
 
 /// How a run ended.
 pub(super) struct Standing {
@@ -134,7 +135,13 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
             grouped(result.stale_ttl_keys),
             match result.scanned_keys {
                 0 => "no matching keys".to_owned(),
-                all => format!("{} of the matching keys", share_text(result.stale_ttl_keys, all)),
+                all => {
+                    let share = share_text(result.stale_ttl_keys, all);
+                    match stale_protected(result) {
+                        0 => format!("{share} of the matching keys"),
+                        keys => format!("{share} of the matching keys, {} protected", grouped(keys)),
+                    }
+                }
             },
         ),
         acted(result),

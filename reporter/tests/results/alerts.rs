@@ -15,7 +15,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 fn run(status: Status, stale: u64) -> RunLine {
     let line = RunLine::failed(RunId::new(), "j", &Alias::new("main"), 0, "no answer");
-    RunLine { status: Some(status), stale_ttl_keys: stale, ..line }
+    RunLine { status: Some(status), stale_ttl_keys: stale, stale_unprotected_keys: Some(stale), ..line }
 }
 
 fn standing(runs: &[RunLine], window: Option<&Window>, alert: &str) -> Standing {
@@ -60,6 +60,11 @@ fn more_than_ten_stale_keys() {
     );
     let failed_since = [run(Status::Completed, 11), run(Status::Failed, 0)];
     assert!(matches!(of(&failed_since), Standing::Holds { .. }), "a run that failed has looked at nothing");
+    let protected = |keys| RunLine { stale_unprotected_keys: keys, ..run(Status::Completed, 500) };
+    assert_eq!(of(&[protected(Some(10))]), Standing::Over, "protected ones are a figure");
+    assert_eq!(of(&[protected(None)]), Standing::Unknown, "a line of an earlier version");
+    let dry = RunLine { dry_run: true, ..protected(Some(11)) };
+    assert!(sentence(of(&[dry])).starts_with("Found 11 keys"), "a dry run finds them as well");
 }
 
 #[test]

@@ -160,6 +160,16 @@ fn what_a_run_met() {
         "Found 3 keys without TTL - this indicates a caching bug",
     );
     check(
+        Facts { stale_keys: 3, stale_protected_keys: 2, ..none() },
+        "stale-keys",
+        "Found 3 keys without TTL - this indicates a caching bug (2 more are protected)",
+    );
+    assert_eq!(
+        findings(&Facts { stale_protected_keys: 7, ..none() }),
+        [],
+        "nothing is to be done about them"
+    );
+    check(
         Facts { stopped: Some((CancelKind::Asked, "Ctrl-C".to_owned())), ..none() },
         "stopped",
         "The run was stopped: Ctrl-C",

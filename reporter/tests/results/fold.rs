@@ -66,6 +66,7 @@ fn report(
             scanned: stale + 7,
             stale,
             protected: 3,
+            stale_protected: 2,
             ..ScanCounts::default()
         },
         batches: batches
@@ -174,7 +175,10 @@ fn a_whole_run_is_added_up() {
     assert_eq!(own, Lookups { hits: 36, misses: 3, reads: 0 });
     assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (Some(0), Some(1)));
     assert_eq!((result.current_metrics.hit_rate, result.duration_ms), (Some(0.0), 2_500));
-    assert_eq!(result.issues, ["Found 15 keys without TTL - this indicates a caching bug"]);
+    assert_eq!(
+        result.issues,
+        ["Found 9 keys without TTL - this indicates a caching bug (6 more are protected)"]
+    );
 }
 
 #[test]

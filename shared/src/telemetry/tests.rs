@@ -90,6 +90,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         freed_bytes: None,
         cleaned_keys: 0,
         stale_ttl_keys: 0,
+        stale_unprotected_keys: Some(0),
         inactive_user_caches: 0,
         current_metrics: CurrentMetrics {
             hit_rate,

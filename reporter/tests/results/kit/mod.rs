@@ -56,6 +56,7 @@ pub fn example() -> CleanupResult {
         freed_bytes: None,
         cleaned_keys: deleted,
         stale_ttl_keys: deleted + 11_500,
+        stale_unprotected_keys: Some(deleted + 11_500),
         inactive_user_caches: 4_210,
         current_metrics: CurrentMetrics {
             hit_rate: Some(68.4),

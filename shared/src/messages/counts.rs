@@ -1,0 +1,89 @@
+//! What a scan task counts.
+
+use serde::{Deserialize, Serialize};
+
+/// What was counted while scanning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanCounts {
+    /// Keys listed, of whatever pattern.
+    pub listed: u64,
+    /// Matching keys that existed when looked at.
+    pub scanned: u64,
+    /// Those without TTL.
+    pub stale: u64,
+    /// Keys with a TTL whose user is inactive, and that do not expire soon.
+    pub inactive: u64,
+    /// Keys of inactive users that expire soon by themselves.
+    pub near_expiry: u64,
+    /// Keys with a TTL whose user the template does not tell.
+    pub unknown_user: u64,
+    /// Stale or inactive keys that a protected pattern keeps.
+    pub protected: u64,
+    /// Stale or inactive keys that are only reported.
+    pub reported: u64,
+    /// Stale or inactive keys longer than [`crate::limits::KEY_BYTES_MAX`].
+    pub too_long: u64,
+    /// Sum of the TTLs of scanned keys that have one, in milliseconds, and of skipped ones as the sample tells.
+    pub ttl_sum_ms: u64,
+    /// Keys of nodes that were skipped, of whatever pattern: none of them was without TTL.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Those of them that match, by the sample.
+    #[serde(default)]
+    pub skipped_matching: u64,
+    /// Matching keys in the samples.
+    #[serde(default)]
+    pub sampled: u64,
+    /// Hashes without a TTL of their own whose fields expire. They are not among the stale ones.
+    #[serde(default)]
+    pub field_ttl: u64,
+    /// Stale keys among `protected`. Scanners of earlier versions send none: all their stale keys count as not protected.
+    #[serde(default)]
+    pub stale_protected: u64,
+}
+
+impl ScanCounts {
+    /// Stale keys that no protected pattern keeps.
+    #[must_use]
+    pub fn stale_unprotected(&self) -> u64 {
+        self.stale.saturating_sub(self.stale_protected)
+    }
+
+    /// Matching keys that there are: scanned, and skipped.
+    #[must_use]
+    pub fn matching(&self) -> u64 {
+        self.scanned.saturating_add(self.skipped_matching)
+    }
+
+    /// Keys of whatever pattern that are behind us: listed, or skipped.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.listed.saturating_add(self.skipped)
+    }
+
+    /// Takes a TTL in.
+    #[inline]
+    pub fn add_ttl(&mut self, ms: u64) {
+        self.ttl_sum_ms = self.ttl_sum_ms.saturating_add(ms);
+    }
+}
+
+impl std::ops::AddAssign for ScanCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.listed = self.listed.saturating_add(other.listed);
+        self.scanned = self.scanned.saturating_add(other.scanned);
+        self.stale = self.stale.saturating_add(other.stale);
+        self.inactive = self.inactive.saturating_add(other.inactive);
+        self.near_expiry = self.near_expiry.saturating_add(other.near_expiry);
+        self.unknown_user = self.unknown_user.saturating_add(other.unknown_user);
+        self.protected = self.protected.saturating_add(other.protected);
+        self.reported = self.reported.saturating_add(other.reported);
+        self.too_long = self.too_long.saturating_add(other.too_long);
+        self.add_ttl(other.ttl_sum_ms);
+        self.skipped = self.skipped.saturating_add(other.skipped);
+        self.skipped_matching = self.skipped_matching.saturating_add(other.skipped_matching);
+        self.sampled = self.sampled.saturating_add(other.sampled);
+        self.field_ttl = self.field_ttl.saturating_add(other.field_ttl);
+        self.stale_protected = self.stale_protected.saturating_add(other.stale_protected);
+    }
+}
