@@ -6,13 +6,13 @@
 pub const MEASURED_WHOLE_KEYS: u64 = 150_000;
 
 /// In larger runs, one in so many keys is measured,
-pub const MEASURED_ONE_IN: u64 = 50;
+pub const MEASURED_ONE_IN: u64 = 100;
 
 /// and the first ones of each prefix in each task,
-pub const MEASURED_OF_PREFIX: u64 = 200;
+pub const MEASURED_OF_PREFIX: u64 = 100;
 
 /// of all prefixes together so many at most, or one key in [`MEASURED_ONE_IN`] if that is more.
-pub const MEASURED_OUTRIGHT: u64 = 2_000;
+pub const MEASURED_OUTRIGHT: u64 = 1_000;
 
 /// In tasks of more than 10,000 keys, prefixes to the second colon are counted of one key in so many: to count them of all
 /// costs as much time as all else that is done with a key.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::*;
-use crate::limits::{MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK};
+use crate::limits::{
+    MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT, MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK,
+};
 use crate::wire;
 
 const SEEDS: u64 = 200;
@@ -14,7 +16,8 @@ const SEEDS: u64 = 200;
 const WHOLE: Rate = Rate { outright: MEASURED_WHOLE_KEYS, per_group: u64::MAX, one_in: MEASURED_ONE_IN };
 
 /// What one beyond it measures.
-const SAMPLED: Rate = Rate { outright: 2_000, per_group: MEASURED_OF_PREFIX, one_in: MEASURED_ONE_IN };
+const SAMPLED: Rate =
+    Rate { outright: MEASURED_OUTRIGHT, per_group: MEASURED_OF_PREFIX, one_in: MEASURED_ONE_IN };
 
 /// Keys, each with its size and the place of its names: of its group, and of a part of that.
 struct Population {
