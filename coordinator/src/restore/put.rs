@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use shared::backup::Entry;
+use shared::backup::{Entry, refused_version};
 use shared::cluster::restore::{self, Restored};
 use shared::cluster::{Access, Deployment, Fault, FaultKind, node};
 use shared::ids::NodeId;
@@ -197,8 +197,16 @@ async fn put_once(
                 done.again.push((entry, confirmed));
                 done.fault = Some(fault);
             }
-            Err(fault) => done.failed.push(fault.to_string()),
+            Err(fault) => done.failed.push(why(&fault, &entry)),
         }
     }
     Ok(())
+}
+
+/// Why a server refused `entry`, and what can be done about it.
+fn why(fault: &Fault, entry: &Entry) -> String {
+    match refused_version(&fault.detail, &entry.value) {
+        Some(more) => format!("{fault}; {more}"),
+        None => fault.to_string(),
+    }
 }

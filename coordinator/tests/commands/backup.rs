@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, Running, keysweep, with_small_files};
+use shared::backup::{self, Entry, FileKind, FileName, Header, Saved};
 use shared::cluster::Reply;
+use shared::ids::{Alias, BatchId, NodeId, RunId};
+use shared::key::Key;
+use shared::messages::Reason;
 use shared::servers::Server;
 
 /// A folder that is not there yet.
@@ -165,4 +169,49 @@ async fn what_a_person_sees() {
     wrong.fails(2, &["holds no backup of run `01890000"]);
     assert_eq!(restore(&place, &folder, &["--yes", "--reason", "stale"]).exits(0).json()["balanced"], true);
     assert_eq!(place.digest().await, before);
+}
+
+/// What Redis 8.0 and Valkey 9.1 answer to DUMP of a hash. No version of a server takes both.
+const HASHES: [(&str, &[u8]); 2] = [
+    (
+        "12, written by Redis 8.0",
+        b"\x10\x15\x15\x00\x00\x00\x02\x00\x85field\x06\x85value\x06\xff\x0c\x00\x3a\x37\xd0\x0c\x9c\x93\x50\xf8",
+    ),
+    (
+        "80, written by Valkey 9.1",
+        b"\x10\x15\x15\x00\x00\x00\x02\x00\x85field\x06\x85value\x06\xff\x50\x00\x3e\x6b\x2d\x5d\xf8\xeb\xa9\x45",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_of_another_version_say_which_servers_take_them() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let (place, folder) = (Place::standalone(&server).await, folder("versions"));
+    save(&folder, "main", &HASHES).await;
+    let ended = restore(&place, &folder, &["--yes"]);
+    let account = ended.exits(3).json();
+    let number = |name: &str| account[name].as_u64().unwrap();
+    assert_eq!((number("restored") + number("failed"), &account["balanced"]), (2, &true.into()), "{ended}");
+    assert!(number("failed") > 0, "{ended}");
+    let causes = account["causes"].as_object().unwrap();
+    assert_eq!(causes.len() as u64, number("failed"), "{ended}");
+    for cause in causes.keys() {
+        let named = HASHES.iter().any(|(named, _)| cause.contains(&format!("RDB format {named};")));
+        assert!(named && cause.contains("DUMP payload version") && cause.contains("alone"), "{cause}");
+    }
+}
+
+/// A backup in `folder`, of the deployment `alias`, as one run would write it.
+async fn save(folder: &str, alias: &str, values: &[(&str, &[u8])]) {
+    let (run, batch) = (RunId::new(), BatchId::new());
+    let (alias, node, job) = (Alias::new(alias.to_owned()), NodeId::new("node".to_owned()), "job".to_owned());
+    let mut saved = Saved::new(Header { run, job, alias, db: 0, node, batch, at_ms: 1 });
+    for (index, (key, value)) in (0..).zip(values) {
+        let (key, value) = (Key::new(*key), value.to_vec());
+        saved.add(&Entry { group: 1, index, reason: Reason::Stale, expires_at_ms: None, key, value });
+    }
+    let place = backup::Place::directory(folder);
+    place.check().await.unwrap();
+    let name = FileName { at_ms: 1, run, batch, attempt: 1, kind: FileKind::Save(0) };
+    place.put(name, saved.finish().into(), false).await.unwrap();
 }

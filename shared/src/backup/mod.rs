@@ -8,9 +8,11 @@ mod frame;
 mod name;
 mod packed;
 mod place;
+mod version;
 
 pub use error::BackupError;
 pub use format::{Damage, Decoded, Entry, Header, Recorded, Saved, decode, encode_outcomes};
 pub use name::{FileKind, FileName};
 pub use packed::packed_string;
 pub use place::{Listed, Place, Places};
+pub use version::refused_version;
