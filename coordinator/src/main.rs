@@ -18,7 +18,8 @@ use coordinator::options::Options;
 use jiff::Timestamp;
 use serde_json::json;
 use shared::config::{
-    self, BackupPlace, ConfigError, Environment, FlagLayer, JobFile, Origin, Settings, read_text,
+    self, BackupPlace, ConfigError, Destinations, Environment, FlagLayer, JobFile, Origin, Settings,
+    read_text,
 };
 use shared::limits::JOB_FILE_BYTES_MAX;
 use shared::messages::Attempt;
@@ -126,7 +127,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
-        Command::Restore(args) => Ok(Box::pin(restore::restore(&settings(cli)?, args, how)).await?),
+        Command::Restore(args) => Ok(Box::pin(restore::restore(&destinations(cli)?, args, how)).await?),
         Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
         Command::Config { command: ConfigCommand::Show(_) } => {
             let settings = settings(cli)?;
@@ -227,6 +228,11 @@ fn sources(cli: &Cli) -> Result<(Environment, Option<JobFile>), ConfigError> {
 fn settings(cli: &Cli) -> Result<Settings, ConfigError> {
     let (environment, file) = sources(cli)?;
     config::resolve(&cli.flags(), &environment, file.as_ref())
+}
+
+fn destinations(cli: &Cli) -> Result<Destinations, ConfigError> {
+    let (environment, file) = sources(cli)?;
+    config::destinations(&cli.flags(), &environment, file.as_ref())
 }
 
 fn all_settings(cli: &Cli) -> Result<Vec<Settings>, ConfigError> {

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use reporter::{grouped, tidy, wrap};
 use shared::backup::Place;
-use shared::config::Settings;
+use shared::config::{Deployment, Destinations, NatsSettings};
 use shared::glob::Pattern;
+use shared::ids::Alias;
 use shared::nats::{Nats, NatsAccess};
 use tokio_util::sync::CancellationToken;
 
@@ -29,12 +30,14 @@ const DAMAGES_SHOWN: usize = 20;
 ///
 /// # Errors
 /// When nothing can be put back.
-pub async fn restore(settings: &Settings, args: &RestoreArgs, show: Show) -> Result<u8, CommandError> {
-    let order = order(settings, args).await?;
+pub async fn restore(to: &Destinations, args: &RestoreArgs, show: Show) -> Result<u8, CommandError> {
+    let place = place(to.nats.as_ref(), &args.from).await?;
+    let (alias, deployment) = choose(to, &place, args).await?;
+    let order = order((alias, deployment), place, args)?;
     let mut signals = Signals::catch()?;
     let found = restore::find(&order).await?;
     if !args.dry_run && !args.yes {
-        let page = plan(&order, found.files(), found.runs, settings);
+        let page = plan(&order, found.files(), found.runs, deployment);
         tokio::select! {
             agreed = tokio::task::spawn_blocking(move || ask(&page, "Put them back?", NO_TERMINAL)) => {
                 agreed.map_err(std::io::Error::other)??;
@@ -67,35 +70,74 @@ pub async fn restore(settings: &Settings, args: &RestoreArgs, show: Show) -> Res
     })
 }
 
-async fn order(settings: &Settings, args: &RestoreArgs) -> Result<RestoreOrder, CommandError> {
+/// The deployment to put back into: the only one, or the only one that the backup has keys of.
+async fn choose<'a>(
+    to: &'a Destinations,
+    place: &Place,
+    args: &RestoreArgs,
+) -> Result<(&'a Alias, &'a Deployment), CommandError> {
+    let known = &to.deployments;
+    let all = || names(known.keys());
+    let mut candidates = known.iter();
+    if let (Some(only), None) = (candidates.next(), candidates.next()) {
+        return Ok(only);
+    }
+    let found = restore::whose(place, args.run, known).await?;
+    let fitting: Vec<_> = known.iter().filter(|(alias, _)| found.contains(alias)).collect();
+    let problem = match fitting.as_slice() {
+        [only] => return Ok(*only),
+        [] if found.is_empty() => "has no file that says which deployment it is of".to_owned(),
+        [] => {
+            let found = names(&found);
+            format!("has keys of {found}, and the job file has only {}", all())
+        }
+        several => {
+            let several = names(several.iter().map(|(alias, _)| *alias));
+            format!("has keys of several deployments: {several}")
+        }
+    };
+    Err(CommandError::Usage(format!(
+        "`{place}` {problem}; name a job with `--job`, or set KEYSWEEP_REDIS_ALIAS"
+    )))
+}
+
+fn names<'a>(aliases: impl IntoIterator<Item = &'a Alias>) -> String {
+    aliases.into_iter().map(|alias| format!("`{alias}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn order(
+    (alias, deployment): (&Alias, &Deployment),
+    place: Place,
+    args: &RestoreArgs,
+) -> Result<RestoreOrder, CommandError> {
     let pattern = |text: &String| {
         let bad = |e| CommandError::Usage(format!("`--match {text}`: pattern `{text}` {e}"));
         Pattern::new(text.as_bytes()).map_err(bad)
     };
     let patterns = args.matching.iter().map(pattern).collect::<Result<_, _>>()?;
     Ok(RestoreOrder {
-        place: place(settings, &args.from).await?,
+        place,
         run: args.run,
         wanted: Wanted { patterns, reason: args.reason.map(Into::into) },
-        alias: settings.alias.value.clone(),
-        access: options::access(&settings.redis, 0)?,
+        alias: alias.clone(),
+        access: options::access(deployment, 0)?,
         replace: args.replace,
         dry_run: args.dry_run,
     })
 }
 
-async fn place(settings: &Settings, from: &str) -> Result<Place, CommandError> {
+async fn place(nats: Option<&NatsSettings>, from: &str) -> Result<Place, CommandError> {
     let Some(bucket) = from.strip_prefix("nats://") else { return Ok(Place::directory(from)) };
     let no_nats =
         || CommandError::Usage(format!("`{from}`: say where NATS is with `--nats URL` or `NATS_URL`"));
-    let nats = settings.nats.as_ref().ok_or_else(no_nats)?;
+    let nats = nats.ok_or_else(no_nats)?;
     let access = NatsAccess::from_settings(nats);
     let nats = Nats::connect(&access, "keysweep-restore", Some(PATIENCE)).await?;
     Ok(Place::bucket(&nats, bucket))
 }
 
-fn plan(order: &RestoreOrder, files: usize, runs: usize, settings: &Settings) -> String {
-    let urls: Vec<String> = settings.redis.urls.value.iter().map(ToString::to_string).collect();
+fn plan(order: &RestoreOrder, files: usize, runs: usize, deployment: &Deployment) -> String {
+    let urls: Vec<String> = deployment.urls.value.iter().map(ToString::to_string).collect();
     let existing = if order.replace { "are REPLACED" } else { "are left alone" };
     let page = format!(
         "{} files with keys that {runs} runs deleted, to be put back into {}; keys that exist {existing}",

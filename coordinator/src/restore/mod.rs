@@ -4,6 +4,7 @@
 mod account;
 mod choose;
 mod put;
+mod whose;
 
 use shared::backup::{BackupError, Damage, Decoded, FileKind, FileName, Place, decode};
 use shared::cluster::{Access, Fault, FaultKind};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use account::{Account, FileDamage};
 pub use choose::Wanted;
+pub use whose::whose;
 
 use choose::{Fate, Judge, Outcomes};
 use put::Target;
@@ -97,8 +99,7 @@ pub async fn find(order: &RestoreOrder) -> Result<Found, RestoreError> {
     let (mut saves, notes): (Vec<FileName>, Vec<FileName>) =
         ours.partition(|name| matches!(name.kind, FileKind::Save(_)));
     if saves.is_empty() {
-        let of = order.run.map(|run| format!(" of run `{run}`")).unwrap_or_default();
-        return Err(RestoreError::Empty { place: order.place.to_string(), of });
+        return Err(empty(&order.place, order.run));
     }
     saves.sort_unstable_by(|a, b| b.cmp(a));
     let mut runs: Vec<RunId> = saves.iter().map(|name| name.run).collect();
@@ -111,6 +112,11 @@ pub async fn find(order: &RestoreOrder) -> Result<Found, RestoreError> {
         ..Account::default()
     };
     Ok(Found { saves, notes, runs: runs.len(), account })
+}
+
+fn empty(place: &Place, run: Option<RunId>) -> RestoreError {
+    let of = run.map(|run| format!(" of run `{run}`")).unwrap_or_default();
+    RestoreError::Empty { place: place.to_string(), of }
 }
 
 /// Puts back what was `found`. At `stop`, what is in hand is finished.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, Running, keysweep, with_small_files};
-use shared::backup::{self, Entry, FileKind, FileName, Header, Saved};
+use shared::backup::{self, Entry, FileKind, FileName, Header, Saved, packed_string};
 use shared::cluster::Reply;
 use shared::ids::{Alias, BatchId, NodeId, RunId};
 use shared::key::Key;
@@ -214,4 +214,39 @@ async fn save(folder: &str, alias: &str, values: &[(&str, &[u8])]) {
     place.check().await.unwrap();
     let name = FileName { at_ms: 1, run, batch, attempt: 1, kind: FileKind::Save(0) };
     place.put(name, saved.finish().into(), false).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_backup_says_which_of_several_deployments_it_is_of() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    let (config, backup) = (folder("several.toml.d"), folder("several"));
+    fs::create_dir(&config).unwrap();
+    let config = format!("{config}/keysweep.toml");
+    let url = place.url();
+    let text = format!(
+        "[redis.east]\nurls = [\"{url}\"]\n[redis.west]\nurls = [\"redis://127.0.0.1:1\"]\n\
+         [[job]]\nname = \"a\"\nredis = \"east\"\n[[job]]\nname = \"b\"\nredis = \"west\"\n"
+    );
+    fs::write(&config, text).unwrap();
+    let back = |more: &[&str]| {
+        let args = ["restore", &backup, "--json", "--yes", "--config", &config];
+        keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).run()
+    };
+    back(&[]).fails(2, &["`/", "No such file"]);
+    let value = packed_string(b"value");
+    save(&backup, "east", &[("key", &value)]).await;
+    assert_eq!(back(&[]).exits(0).json()["restored"], 1);
+    // The job file does not know `north`, so it is no candidate.
+    save(&backup, "north", &[("north", &value)]).await;
+    let ended = back(&[]);
+    let account = ended.exits(0).json();
+    assert_eq!((&account["existing"], &account["elsewhere"]), (&1.into(), &1.into()), "{ended}");
+    save(&backup, "west", &[("key", &value)]).await;
+    back(&[]).fails(2, &["keys of several deployments: `east`, `west`", "`--job`", "KEYSWEEP_REDIS_ALIAS"]);
+    assert_eq!(back(&["--job", "a"]).exits(0).json()["existing"], 1);
+    back(&["--redis", url]).fails(2, &["several jobs", "`--job`"]);
+    fs::remove_dir_all(&backup).unwrap();
+    save(&backup, "north", &[("north", &value)]).await;
+    back(&[]).fails(2, &["has keys of `north`", "only `east`, `west`"]);
 }

@@ -74,7 +74,7 @@ pub fn deployments(
 }
 
 /// Whether flags or environment say anything about Redis, be it only the alias.
-fn is_addressed(layers: &Layers<'_>) -> bool {
+pub(super) fn is_addressed(layers: &Layers<'_>) -> bool {
     let about_redis = |name: &str, section| section == Section::Redis || name == "redis";
     SETTINGS.iter().any(|spec| about_redis(spec.name, spec.section) && layers.is_given_above_file(spec))
 }

@@ -1,10 +1,10 @@
 //! From the layers to [`Settings`]: the job is chosen first, then its Redis deployment, then every
 //! setting is read once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::deployment::{self, choose_redis};
+use super::deployment::{self, Deployment, choose_redis, deployments, is_addressed};
 use super::environment::{Environment, HOME, XDG_STATE_HOME};
 use super::error::{ConfigError, quoted, subject};
 use super::file::JobFile;
@@ -17,6 +17,7 @@ use super::parse;
 use super::settings::{Action, BackupPlace, Queries, Settings, Source};
 use super::table;
 use super::tables::Table;
+use crate::ids::Alias;
 
 /// Resolves the settings of one job. Read are the files of passwords and tokens and the context of
 /// the nats CLI that is named, nothing else.
@@ -56,6 +57,48 @@ pub fn resolve_all(
     let of = |job| job_settings(Layers { job: Some(job), ..layers }, file, nats.clone());
     let all: Vec<Settings> = jobs.iter().map(of).collect::<Result<_, _>>()?;
     one_deployment_at_a_time(&all).map(|()| all)
+}
+
+/// Where a backup may be put back.
+#[derive(Clone, Debug)]
+pub struct Destinations {
+    /// Deployments, at least one.
+    pub deployments: BTreeMap<Alias, Deployment>,
+    /// The way to NATS.
+    pub nats: Option<NatsSettings>,
+}
+
+/// The deployment of the job that is named or is the only one. If there are several jobs, and none is named, the one
+/// that flags and environment address, or else all.
+///
+/// # Errors
+/// Those of [`resolve`]. That there are several jobs is one only if flags or environment address a deployment without
+/// naming which one.
+pub fn destinations(
+    flags: &FlagLayer,
+    env: &Environment,
+    file: Option<&JobFile>,
+) -> Result<Destinations, ConfigError> {
+    let several = match resolve(flags, env, file) {
+        Ok(Settings { alias, redis, nats, .. }) => {
+            return Ok(Destinations { deployments: BTreeMap::from([(alias.value, redis)]), nats });
+        }
+        Err(error @ ConfigError::SeveralJobs { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    let mut layers = layers(flags, env, file);
+    let nats = nats::resolve(&layers)?;
+    if !is_addressed(&layers) {
+        return Ok(Destinations { deployments: deployments(flags, env, file)?, nats });
+    }
+    match choose_redis(&mut layers, file) {
+        Ok(alias) => {
+            let deployments = BTreeMap::from([(alias.value, deployment::deployment(&layers)?)]);
+            Ok(Destinations { deployments, nats })
+        }
+        Err(error) if layers.one("redis", parse::name)?.is_some() => Err(error),
+        Err(_) => Err(several),
+    }
 }
 
 fn layers<'a>(flags: &'a FlagLayer, env: &'a Environment, file: Option<&'a JobFile>) -> Layers<'a> {

@@ -92,3 +92,28 @@ fn flags_and_environment_address_one_of_them() {
     let with_main = format!("{JOBS}[redis.main]\nurls = [\"redis://m\"]\n");
     assert!(found(&[], &[("REDIS_URL", "redis://x")], Some(&with_main)).contains("main - - redis://x"));
 }
+
+#[test]
+fn a_backup_goes_to_the_deployment_that_is_named_or_to_one_of_all() {
+    let check = |given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: &str, expected: &str| {
+        let env = Environment::from_pairs(env.iter().copied());
+        let found = match destinations(&flags(given_flags), &env, Some(&file(text))) {
+            Ok(found) => {
+                let show =
+                    |(alias, to): (&crate::ids::Alias, &Deployment)| format!("{alias} {}", to.urls.value[0]);
+                found.deployments.iter().map(show).collect::<Vec<_>>().join(", ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected, "{given_flags:?} {text}");
+    };
+    let several = "keysweep.toml has several jobs: name one with `--job`: `a`, `b`";
+    let no_tables = "[[job]]\nname = \"a\"\n[[job]]\nname = \"b\"\n";
+    check(&[], &[], JOBS, "east redis://e, west redis://w");
+    check(&[("--job", "b")], &[], JOBS, "west redis://w");
+    check(&[], &[("KEYSWEEP_REDIS_ALIAS", "west")], JOBS, "west redis://w");
+    check(&[("--redis", "redis://x")], &[("KEYSWEEP_REDIS_ALIAS", "west")], JOBS, "west redis://x");
+    check(&[("--redis", "redis://x")], &[], JOBS, several);
+    check(&[("--redis", "redis://x")], &[], no_tables, "main redis://x");
+    check(&[], &[], no_tables, "main redis://127.0.0.1:6379");
+}
