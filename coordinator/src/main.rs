@@ -4,7 +4,6 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,14 +11,13 @@ use coordinator::cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
 use coordinator::cli::remote::{self, Starter};
 use coordinator::cli::run::{Show, Start};
 use coordinator::cli::site::Site;
-use coordinator::cli::{demo, events, log, nats_setup, restore, roles, run, runs, show, stats};
+use coordinator::cli::{check, demo, events, log, nats_setup, restore, roles, run, runs, show, stats};
 use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
 use serde_json::json;
 use shared::config::{
-    self, BackupPlace, ConfigError, Destinations, Environment, FlagLayer, JobFile, Origin, Settings,
-    read_text,
+    self, BackupPlace, ConfigError, Destinations, Environment, JobFile, Origin, Settings, read_text,
 };
 use shared::limits::JOB_FILE_BYTES_MAX;
 use shared::messages::Attempt;
@@ -141,9 +139,12 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
             let text = read_text(file, JOB_FILE_BYTES_MAX);
             let text = text
                 .map_err(|e| Ended::new(exit::USAGE, format!("failed to read `{}`: {e}", file.display())))?;
-            let checked = check(file, &text);
-            let page =
-                if how.json { show::checked_json(file, &checked) } else { show::checked(file, &checked) };
+            let (checked, unread) = check::check(file, &text);
+            let page = if how.json {
+                show::checked_json(file, &checked, &unread)
+            } else {
+                show::checked(file, &checked, &unread)
+            };
             io::stdout().write_all(page.as_bytes())?;
             Ok(if checked.is_ok() { exit::DONE } else { exit::USAGE })
         }
@@ -176,19 +177,6 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
             Ok(exit::DONE)
         }
     }
-}
-
-/// Everything that is wrong with a job file.
-fn check(file: &Path, text: &str) -> Result<Vec<String>, Vec<String>> {
-    let texts = |problems: Vec<ConfigError>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let jobs = config::check_file(file, text).map_err(texts)?;
-    // What the file itself says, whatever flags and environment are here.
-    let (flags, environment) = (FlagLayer::default(), Environment::default());
-    let parsed = JobFile::parse(file, text).map_err(|e| texts(vec![e]))?;
-    // A password file or a context that is not on this machine is no mistake of the file.
-    let settings = config::resolve_all(&flags, &environment, Some(&parsed)).unwrap_or_default();
-    let problems = show::schedule_problems(&settings);
-    if problems.is_empty() { Ok(jobs) } else { Err(problems) }
 }
 
 /// `keysweep run`: in this process, or on workers if the settings say where NATS is.

@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod args;
+pub mod check;
 pub mod demo;
 mod error;
 pub mod events;

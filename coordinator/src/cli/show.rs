@@ -56,35 +56,30 @@ pub fn settings_json(rows: &[Row], runs: &Value) -> String {
     format!("{:#}\n", json!({ "settings": rows, "runs": runs }))
 }
 
-/// What is wrong with the schedules of a file whose values are right otherwise, one text per job.
+/// The outcome of a check for people: the jobs, or one problem per line; and what could not be read here.
 #[must_use]
-pub fn schedule_problems(jobs: &[Settings]) -> Vec<String> {
-    let problem = |job: &Settings| {
-        let wrong = Schedule::parse(&job.schedule.value, &job.timezone.value).err()?;
-        Some(format!("{}: `schedule` of job `{}`: {wrong}", job.schedule.origin, job.job.value))
-    };
-    jobs.iter().filter_map(problem).collect()
-}
-
-/// The outcome of a check for people: the jobs, or one problem per line.
-#[must_use]
-pub fn checked<E: Display>(path: &Path, outcome: &Result<Vec<String>, Vec<E>>) -> String {
-    match outcome {
+pub fn checked<E: Display>(path: &Path, outcome: &Result<Vec<String>, Vec<E>>, unread: &[String]) -> String {
+    let page = match outcome {
         Ok(jobs) if jobs.is_empty() => format!("{}: no problems, no jobs\n", path.display()),
         Ok(jobs) => format!("{}: no problems, jobs: {}\n", path.display(), jobs.join(", ")),
         Err(problems) => problems.iter().map(|problem| format!("{problem}\n")).collect(),
-    }
+    };
+    unread.iter().fold(page, |page, unread| format!("{page}not checked: {unread}\n"))
 }
 
-/// The same as one JSON document: `{"file", "jobs", "problems"}`, with either list empty.
+/// The same as one JSON document: `{"file", "jobs", "problems", "unread"}`, with one of the first two lists empty.
 #[must_use]
-pub fn checked_json<E: Display>(path: &Path, outcome: &Result<Vec<String>, Vec<E>>) -> String {
+pub fn checked_json<E: Display>(
+    path: &Path,
+    outcome: &Result<Vec<String>, Vec<E>>,
+    unread: &[String],
+) -> String {
     let (jobs, problems) = match outcome {
         Ok(jobs) => (jobs.as_slice(), Vec::new()),
         Err(problems) => (&[][..], problems.iter().map(ToString::to_string).collect()),
     };
     let file = path.display().to_string();
-    format!("{:#}\n", json!({ "file": file, "jobs": jobs, "problems": problems }))
+    format!("{:#}\n", json!({ "file": file, "jobs": jobs, "problems": problems, "unread": unread }))
 }
 
 /// Writes the completion script of a shell.
@@ -160,10 +155,10 @@ mod tests {
     fn a_checked_file_lists_jobs_or_problems() {
         let path = Path::new("k.toml");
         let good = check_file(path, "[[job]]\nname = \"a\"\n");
-        assert_eq!(checked(path, &good), "k.toml: no problems, jobs: a\n");
+        assert_eq!(checked(path, &good, &[]), "k.toml: no problems, jobs: a\n");
         let bad = check_file(path, "x = 1\ny = 2\n");
-        assert_eq!(checked(path, &bad), "k.toml:1: unknown key `x`\nk.toml:2: unknown key `y`\n");
-        let json: serde_json::Value = serde_json::from_str(&checked_json(path, &bad)).expect("JSON");
+        assert_eq!(checked(path, &bad, &[]), "k.toml:1: unknown key `x`\nk.toml:2: unknown key `y`\n");
+        let json: serde_json::Value = serde_json::from_str(&checked_json(path, &bad, &[])).expect("JSON");
         assert_eq!(json["problems"][1], "k.toml:2: unknown key `y`");
     }
 

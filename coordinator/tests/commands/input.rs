@@ -131,3 +131,45 @@ fn a_reader_that_leaves_early_is_no_failure() {
     }
     assert_eq!(keysweep(&["run", "--no-such-flag"]).run_unread().code(), Some(2));
 }
+
+#[test]
+fn a_check_names_every_problem_beside_a_missing_secret() {
+    let text = |more: &str| {
+        format!("[redis.main]\nurls = [\"redis://a\"]\npassword_file = \"/no/such/secret\"\n{more}")
+    };
+    let check = |name: &str, more: &str, code, problems: &[&str]| {
+        let path = file(name, &text(more));
+        let path = path.to_str().expect("the path is UTF-8");
+        let ended = keysweep(&["config", "check", path]).run();
+        assert!(ended.exits(code).stdout.contains("not checked: "), "{ended}");
+        let json = keysweep(&["config", "check", "--json", path]).run();
+        let json = json.exits(code).json();
+        let texts = |name: &str| json[name].as_array().expect("a list").clone();
+        assert!(
+            texts("unread").len() == 1 && texts("unread")[0].to_string().contains("/no/such/secret"),
+            "{json}"
+        );
+        assert_eq!(texts("problems").len(), problems.len(), "{json}");
+        for (found, expected) in texts("problems").iter().zip(problems) {
+            assert!(found.to_string().contains(expected), "`{expected}` is not in {found}");
+        }
+    };
+    check("secret.toml", "[[job]]\nname = \"a\"\n", 0, &[]);
+    let jobs = "cert = \"c.pem\"\n\
+        [[job]]\nname = \"a\"\nschedule = \"never\"\naggressiveCleanup = true\n\
+        [[job]]\nname = \"b\"\nschedule = \"soon\"\nmaxSpeed = true\nlatencyBudget = \"2ms\"\n\
+        [[job]]\nname = \"c\"\nschedule = \"late\"\ngrace = 5\nmaxDeletePercent = 150\nactivity = \"list:a\"\naggressiveCleanup = true\n";
+    let problems = [
+        "`grace` is `5`",
+        "`maxDeletePercent` is `150`",
+        "`activity` is",
+        "`cert` needs `key`",
+        "`cert` is about TLS",
+        "`maxSpeed` goes without a latency budget",
+        "`schedule` of job `a`",
+        "`schedule` of job `b`",
+        "`schedule` of job `c`",
+        "job `a`: ",
+    ];
+    check("all.toml", jobs, 2, &problems);
+}

@@ -55,7 +55,7 @@ pub fn deployments(
 ) -> Result<BTreeMap<Alias, Deployment>, ConfigError> {
     let mut found = BTreeMap::new();
     let (no_flags, no_env) = (FlagLayer::default(), Environment::default());
-    let mut layers = Layers { flags, env, job: None, redis: None, nats: None, serve: None };
+    let mut layers = Layers { flags, env, job: None, redis: None, nats: None, serve: None, problems: None };
     match choose_redis(&mut layers, file) {
         Ok(alias) => {
             found.insert(alias.value, deployment(&layers)?);
@@ -66,7 +66,8 @@ pub fn deployments(
     for table in file.map_or(&[][..], |file| &file.tables.redis) {
         if let Entry::Vacant(place) = found.entry(Alias::new(table.name.clone())) {
             let (flags, env) = (&no_flags, &no_env);
-            let layers = Layers { flags, env, job: None, redis: Some(table), nats: None, serve: None };
+            let layers =
+                Layers { flags, env, job: None, redis: Some(table), nats: None, serve: None, problems: None };
             place.insert(deployment(&layers)?);
         }
     }
@@ -112,7 +113,8 @@ pub(super) fn choose_redis<'f>(
     let needs_table = if alias.origin == Origin::Default { !tables.is_empty() } else { file.is_some() };
     match table::by_name("redis") {
         Some(spec) if needs_table && layers.redis.is_none() => {
-            Err(no_such_alias(spec, &alias.origin, &alias.value, tables))
+            let problem = no_such_alias(spec, &alias.origin, &alias.value, tables);
+            layers.tolerate(Err(problem), alias.map(Alias::new))
         }
         _ => Ok(alias.map(Alias::new)),
     }

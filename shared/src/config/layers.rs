@@ -2,6 +2,7 @@
 //! with raw texts and their origins; reading them happens in one place, so every bad value gives the
 //! same kind of message.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -68,7 +69,12 @@ pub(super) struct Layers<'a> {
     pub(super) redis: Option<&'a Table>,
     pub(super) nats: Option<&'a Table>,
     pub(super) serve: Option<&'a Table>,
+    /// Where problems are collected; without it, the first one ends the reading.
+    pub(super) problems: Option<&'a Problems>,
 }
+
+/// The problems of a reading that goes on after each.
+pub(super) type Problems = RefCell<Vec<ConfigError>>;
 
 /// What the highest layer that knows a setting says about it. A list may be spread over lines, so
 /// each text has an origin of its own.
@@ -85,12 +91,30 @@ impl Layers<'_> {
         read: impl Fn(Kind, &str) -> Parsed<T>,
     ) -> Result<Option<Setting<T>>, ConfigError> {
         let spec = row(name)?;
-        let Some(Raw { texts, origin }) = self.raw(spec) else { return Ok(None) };
-        let [(text, place)] = texts.as_slice() else {
-            return Err(bad_count(spec, &origin, texts.len()));
+        let read_raw = |Raw { texts, origin }: Raw| {
+            let [(text, place)] = texts.as_slice() else {
+                return Err(bad_count(spec, &origin, texts.len()));
+            };
+            let value = read(spec.kind, text).map_err(|right| bad(spec, place, text, right))?;
+            Ok(Some(Setting { value, origin }))
         };
-        let value = read(spec.kind, text).map_err(|right| bad(spec, place, text, right))?;
-        Ok(Some(Setting { value, origin }))
+        let Some(raw) = self.raw(spec) else { return Ok(None) };
+        let given = read_raw(raw);
+        if given.is_ok() || self.problems.is_none() {
+            return given;
+        }
+        self.tolerate(given, default_of(spec).map_or(Ok(None), read_raw)?)
+    }
+
+    /// The value of `result`. Where problems are collected, one is noted, and `otherwise` takes its place.
+    pub(super) fn tolerate<T>(&self, result: Result<T, ConfigError>, otherwise: T) -> Result<T, ConfigError> {
+        match (result, self.problems) {
+            (Err(problem), Some(problems)) => {
+                problems.borrow_mut().push(problem);
+                Ok(otherwise)
+            }
+            (result, _) => result,
+        }
     }
 
     /// A setting that always has a value, because the table has a default text.
@@ -123,23 +147,22 @@ impl Layers<'_> {
         let Some(Raw { texts, origin }) = self.raw(spec) else {
             return Ok(Setting { value: Vec::new(), origin: Origin::Default });
         };
+        let none = Setting { value: Vec::new(), origin: Origin::Default };
         if !spec.takes(texts.len()) {
-            return Err(bad_count(spec, &origin, texts.len()));
+            return self.tolerate(Err(bad_count(spec, &origin, texts.len())), none);
         }
         let read_one = |(text, place): &(String, Origin)| {
             read(spec.kind, text).map_err(|right| bad(spec, place, text, right))
         };
-        let value = texts.iter().map(read_one).collect::<Result<_, _>>()?;
-        Ok(Setting { value, origin })
+        let value = texts.iter().map(read_one).collect::<Result<_, _>>();
+        self.tolerate(value.map(|value| Setting { value, origin }), none)
     }
 
     fn raw(&self, spec: &'static Spec) -> Option<Raw> {
-        self.in_flags(spec).or_else(|| self.in_environment(spec)).or_else(|| self.in_file(spec)).or_else(
-            || match spec.default {
-                Fallback::Text(text) => Some(Raw::same_origin(spec, text, Origin::Default)),
-                Fallback::Derived(_) | Fallback::Absent => None,
-            },
-        )
+        self.in_flags(spec)
+            .or_else(|| self.in_environment(spec))
+            .or_else(|| self.in_file(spec))
+            .or_else(|| default_of(spec))
     }
 
     /// Whether a flag or a variable gives a setting.
@@ -182,6 +205,13 @@ impl Raw {
             kind => split(kind, text),
         };
         Self { texts: texts.into_iter().map(|text| (text, origin.clone())).collect(), origin }
+    }
+}
+
+fn default_of(spec: &'static Spec) -> Option<Raw> {
+    match spec.default {
+        Fallback::Text(text) => Some(Raw::same_origin(spec, text, Origin::Default)),
+        Fallback::Derived(_) | Fallback::Absent => None,
     }
 }
 

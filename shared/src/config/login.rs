@@ -61,7 +61,7 @@ pub(super) fn secret(
     let Some(Setting { value, origin }) = word(layers, name, file_name)? else {
         return Ok(Setting { value: None, origin: Origin::Default });
     };
-    let secret = value.read(&origin, name)?;
+    let secret = layers.tolerate(value.read(&origin, name), Secret::new("unread"))?;
     Ok(Setting { value: Some(secret), origin })
 }
 

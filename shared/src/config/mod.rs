@@ -49,7 +49,7 @@ pub use nat::{NatEntry, reachable};
 pub use nats::{NatsSettings, NatsUrl, Storage};
 pub use origin::{Origin, Setting};
 pub use redact::redact;
-pub use resolve::{Destinations, destinations, resolve, resolve_all};
+pub use resolve::{Checked, CheckedJob, Destinations, check_jobs, destinations, resolve, resolve_all};
 pub use rows::Row;
 pub use secret::Secret;
 pub use sentinel::SentinelUrl;

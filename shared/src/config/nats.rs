@@ -114,7 +114,8 @@ fn connection(
     named: Option<Setting<String>>,
 ) -> Result<NatsSettings, ConfigError> {
     let url_offers = sources.urls(own_urls)?;
-    let Identity { creds, nkey, user, password, token } = identity::identity(sources, &url_offers)?;
+    let Identity { creds, nkey, user, password, token } =
+        layers.tolerate(identity::identity(sources, &url_offers), Identity::none())?;
     let default_urls = || NatsUrl::parse(DEFAULT_URL).into_iter().collect();
     let (cert, key) = client_certificate(sources)?;
     Ok(NatsSettings {

@@ -24,10 +24,11 @@ pub(super) fn latency_budget(
     if budget.origin != Origin::Default && of_budget == of_speed {
         let (speed, budget) =
             (subject(&max_speed.origin, "maxSpeed"), subject(&budget.origin, "latencyBudget"));
-        return Err(ConfigError::Contradiction(format!(
+        let problem = ConfigError::Contradiction(format!(
             "{speed} goes without a latency budget, but {budget} sets one; leave one of them out (a `--rate-limit` \
              may stand beside either)"
-        )));
+        ));
+        return layers.tolerate(Err(problem), (max_speed.derive(None), max_speed));
     }
     if of_budget > of_speed {
         let max_speed = budget.derive(false);

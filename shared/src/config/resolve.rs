@@ -8,7 +8,7 @@ use super::deployment::{self, Deployment, choose_redis, deployments, is_addresse
 use super::environment::{Environment, HOME, XDG_STATE_HOME};
 use super::error::{ConfigError, quoted, subject};
 use super::file::JobFile;
-use super::layers::{FlagLayer, Layers};
+use super::layers::{FlagLayer, Layers, Problems};
 use super::login;
 use super::nats::{self, NatsSettings};
 use super::origin::{Origin, Setting};
@@ -59,6 +59,56 @@ pub fn resolve_all(
     one_deployment_at_a_time(&all).map(|()| all)
 }
 
+/// What a job file holds, read on after each problem.
+#[derive(Debug)]
+pub struct Checked {
+    /// The jobs.
+    pub jobs: Vec<CheckedJob>,
+    /// Everything that is wrong, in the order in which it was found; something that several jobs share only once.
+    pub problems: Vec<ConfigError>,
+    /// Files and contexts that cannot be read here. They may be there where keysweep runs.
+    pub unread: Vec<ConfigError>,
+}
+
+/// A job, with defaults in the place of bad values.
+#[derive(Debug)]
+pub struct CheckedJob {
+    /// Its settings.
+    pub settings: Settings,
+    /// Whether no value was bad, so that what follows from the settings together holds as well.
+    pub is_whole: bool,
+}
+
+/// Resolves every job of a file and everything that they share, without flags and environment. What has not the shape
+/// of a job file is passed over: [`check_file`](super::check_file) names it.
+#[must_use]
+pub fn check_jobs(path: &Path, text: &str) -> Checked {
+    let file = &JobFile::as_far_as_read(path, text);
+    let (flags, env, problems) = (FlagLayer::default(), Environment::default(), Problems::default());
+    let layers = Layers { problems: Some(&problems), ..layers(&flags, &env, Some(file)) };
+    let note = |problem| problems.borrow_mut().push(problem);
+    let nats = nats::resolve(&layers).map_err(note).ok().flatten();
+    for table in &file.tables.redis {
+        let _ = deployment::deployment(&Layers { redis: Some(table), ..layers }).map_err(note);
+    }
+    let mut jobs = Vec::new();
+    let tables = file.tables.jobs.iter().map(Some);
+    let default = file.tables.jobs.is_empty().then_some(None);
+    for job in tables.chain(default) {
+        let before = problems.borrow().len();
+        let read = job_settings(Layers { job, ..layers }, Some(file), nats.clone()).map_err(note);
+        let wrong = |problem: &ConfigError| matches!(problem, ConfigError::BadValue { .. });
+        let is_whole = !problems.borrow()[before..].iter().any(wrong);
+        jobs.extend(read.ok().map(|settings| CheckedJob { settings, is_whole }));
+    }
+    let mut said = BTreeSet::new();
+    let all = problems.into_inner().into_iter().filter(|problem| said.insert(problem.to_string()));
+    let elsewhere =
+        |p: &ConfigError| matches!(p, ConfigError::Unreadable { .. } | ConfigError::BadContext { .. });
+    let (unread, problems) = all.partition(elsewhere);
+    Checked { jobs, problems, unread }
+}
+
 /// Where a backup may be put back.
 #[derive(Clone, Debug)]
 pub struct Destinations {
@@ -104,7 +154,7 @@ pub fn destinations(
 fn layers<'a>(flags: &'a FlagLayer, env: &'a Environment, file: Option<&'a JobFile>) -> Layers<'a> {
     let nats = file.and_then(|file| file.tables.nats.as_ref());
     let serve = file.and_then(|file| file.tables.serve.as_ref());
-    Layers { flags, env, job: None, redis: None, nats, serve }
+    Layers { flags, env, job: None, redis: None, nats, serve, problems: None }
 }
 
 /// Refuses a URL from above the file that would stand for several aliases at once.
@@ -145,7 +195,10 @@ fn job_settings<'a>(
         None => state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))),
     };
 
-    let (latency_budget, max_speed) = pace::latency_budget(&layers)?;
+    let at_full_speed = || {
+        (Setting { value: None, origin: Origin::Default }, Setting { value: false, origin: Origin::Default })
+    };
+    let (latency_budget, max_speed) = layers.tolerate(pace::latency_budget(&layers), at_full_speed())?;
 
     Ok(Settings {
         display_name,

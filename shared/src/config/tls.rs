@@ -40,8 +40,8 @@ pub(super) fn resolve(
         sni: layers.optional("sni", parse::line)?,
         insecure: layers.must("insecure", parse::switch)?,
     };
-    together(&tls.cert, &tls.key, [("cert", "--cert"), ("key", "--key")])?;
-    all_or_none(&tls, urls)?;
+    layers.tolerate(together(&tls.cert, &tls.key, [("cert", "--cert"), ("key", "--key")]), ())?;
+    layers.tolerate(all_or_none(&tls, urls), ())?;
     Ok(tls)
 }
 

@@ -65,7 +65,7 @@ pub(super) fn identity(sources: &Sources<'_>, urls: &[Offer<Vec<NatsUrl>>]) -> R
 }
 
 impl Identity {
-    fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self { creds: nothing(), nkey: nothing(), user: nothing(), password: nothing(), token: nothing() }
     }
 }

@@ -213,3 +213,31 @@ fn bad_toml_names_line_and_column() {
     );
     assert!(problem("[[job]").starts_with("keysweep.toml:1:"), "{}", problem("[[job]"));
 }
+
+#[test]
+fn a_check_goes_on_after_each_problem() {
+    let text = "[redis.main]\nurls = [\"redis://a\"]\npassword_file = \"/no/such/secret\"\nkey = \"k\"\n\
+                [nats]\nurl = \"nats://n\"\npassword = \"p\"\n\
+                [[job]]\nname = \"a\"\nmaxSpeed = true\nlatencyBudget = \"2ms\"\n\
+                [[job]]\nname = \"b\"\ngrace = 5\nredis = \"north\"\n";
+    let Checked { jobs, problems, unread } = check_jobs(Path::new(FILE), text);
+    let starts = |problems: &[ConfigError], expected: &[&str]| {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), expected.len(), "{texts:#?}");
+        for (text, start) in texts.iter().zip(expected) {
+            assert!(text.starts_with(start), "`{text}` does not start with `{start}`");
+        }
+    };
+    let expected = [
+        "keysweep.toml:7: `nats.password` needs `nats.user`",
+        "keysweep.toml:4: `key` needs `cert`",
+        "keysweep.toml:10: `maxSpeed` goes without a latency budget",
+        "keysweep.toml:15: `redis` is `north`",
+        "keysweep.toml:14: `grace` is `5`",
+    ];
+    starts(&problems, &expected);
+    starts(&unread, &["keysweep.toml:3: cannot read `/no/such/secret`"]);
+    let whole: Vec<(&str, bool)> =
+        jobs.iter().map(|job| (job.settings.job.value.as_str(), job.is_whole)).collect();
+    assert_eq!(whole, [("a", true), ("b", false)]);
+}

@@ -1,0 +1,39 @@
+//! `keysweep config check`: everything that is wrong with a job file, whatever flags and environment are here.
+
+use std::path::Path;
+
+use shared::config::{self, Checked, Settings};
+
+use crate::options::{Options, OptionsError};
+use crate::schedule::Schedule;
+
+/// The jobs of the file, or everything that is wrong with it; and which files and contexts cannot be read here. The
+/// latter are no mistakes of the file, because they may be there where keysweep runs.
+pub fn check(file: &Path, text: &str) -> (Result<Vec<String>, Vec<String>>, Vec<String>) {
+    let texts = |problems: Vec<_>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (names, mut problems) = match config::check_file(file, text) {
+        Ok(names) => (names, Vec::new()),
+        Err(problems) => (Vec::new(), texts(problems)),
+    };
+    let Checked { jobs, problems: more, unread } = config::check_jobs(file, text);
+    let (mut more, mut unread) = (texts(more), texts(unread));
+    more.extend(jobs.iter().filter_map(|job| schedule_problem(&job.settings)));
+    for job in jobs.iter().filter(|job| job.is_whole).map(|job| &job.settings) {
+        let Err(problem) = Options::from_settings(job) else { continue };
+        let of = format!("{}: job `{}`: {problem}", file.display(), job.job.value);
+        // Certificates and keys are files, too.
+        let list = if matches!(problem, OptionsError::Tls(_)) { &mut unread } else { &mut more };
+        list.push(of);
+    }
+    for problem in more {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    (if problems.is_empty() { Ok(names) } else { Err(problems) }, unread)
+}
+
+fn schedule_problem(job: &Settings) -> Option<String> {
+    let wrong = Schedule::parse(&job.schedule.value, &job.timezone.value).err()?;
+    Some(format!("{}: `schedule` of job `{}`: {wrong}", job.schedule.origin, job.job.value))
+}
