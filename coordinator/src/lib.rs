@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod cli;
 pub mod conduct;
+mod cursors;
 mod discover;
 pub mod dispatch;
 mod down;

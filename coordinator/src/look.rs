@@ -1,6 +1,7 @@
 //! The look at one node before a run: its keys, slot by slot, and what a sample of them is. Reads only.
 
 use scanner::sample::{Sampled, Tables, Wanted, sample, settle};
+use scanner::sample_whole::sample_whole;
 use scanner::{Fate, Selector, Verdict};
 use shared::cluster::weigh::weigh;
 use shared::cluster::{Conn, Deployment, Fault, node};
@@ -14,6 +15,7 @@ use shared::pace::Breaks;
 use shared::samples::Reading;
 use tokio::time::Instant;
 
+use crate::cursors::why_one_lane;
 use crate::estimate::{self, Estimate};
 use crate::meet::Met;
 use crate::plan::NodeKeys;
@@ -54,20 +56,28 @@ pub(crate) async fn look_at(
     cluster: bool,
     looking: Looking,
 ) -> Result<LookedAt, Fault> {
-    let Looking { skip, sampled_max, breaks, .. } = looking;
+    let Looking { sampled_max, breaks, .. } = looking;
     let Met { primary, status, rights, replica, source } = there;
     let conn = deployment.conn(&primary.node).await?;
+    let mut lister = match replica {
+        Some(replica) => replica.lister().await?,
+        None => conn.lister().await?,
+    };
+    let one_lane = if cluster { None } else { why_one_lane(&mut lister, status, breaks).await? };
+    // Counts that are not relied upon are no reason.
+    let skip = looking.skip && one_lane.is_none() && status.foreign.is_none();
     // Those of a node that is skipped are not planned one by one.
     let slots = match skip {
         true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
         false => node::slot_counts(&conn, &primary.slots, breaks).await?,
     };
-    let keys = NodeKeys {
+    let mut keys = NodeKeys {
         node: primary.node.clone(),
         keys: status.keys,
         // Cursors are those of whoever is read.
         process: replica.as_ref().map_or(&status.process, |replica| &replica.process).clone(),
         listing: status.listing,
+        one_lane: one_lane.is_some() || status.foreign.is_some(),
         slots,
     };
     let tables = Tables { keys: keys.keys, listing: cluster.then_some(keys.listing), slots: &keys.slots };
@@ -77,11 +87,15 @@ pub(crate) async fn look_at(
         keys => (keys / SAMPLE_KEYS_IN).max(SAMPLE_KEYS_MIN).min(sampled_max),
     };
     let wanted = Wanted { keys: wanted, search: !skip, breaks };
-    let mut lister = match replica {
-        Some(replica) => replica.lister().await?,
-        None => conn.lister().await?,
+    let mut sampled = match &one_lane {
+        Some(why) => {
+            tracing::warn!(server = conn.address(), why, "read in one lane, and counted by SCAN");
+            let (sampled, counted) = sample_whole(&mut lister, conn.address(), wanted, selector).await?;
+            keys.keys = counted;
+            sampled
+        }
+        None => sample(&mut lister, &tables, wanted, selector).await?,
     };
-    let mut sampled = sample(&mut lister, &tables, wanted, selector).await?;
     // The primary has not counted what was asked of its replica.
     let mut looked_up = if replica.is_some() { Lookups::default() } else { sampled.lookups };
     looked_up += rights.own;
@@ -96,28 +110,33 @@ pub(crate) async fn look_at(
         node: primary.node.clone(),
         address: conn.address().to_owned(),
         slots: primary.slots.clone(),
-        keys: status.keys,
+        keys: keys.keys,
         process: status.process.clone(),
+    };
+    let keys_without_ttl = match one_lane {
+        // Known of matching keys alone, by the sample.
+        Some(_) => Estimate::of(&judged, keys.keys).stale_ttl_keys,
+        None => status.keys.saturating_sub(status.expires),
     };
     let row = NodeSurvey {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
         version: status.version.clone(),
         slots: primary.slots.len() as u64,
-        keys: status.keys,
-        keys_without_ttl: status.keys.saturating_sub(status.expires),
+        keys: keys.keys,
+        keys_without_ttl,
         skipped: skip,
         tasks: 0,
         read_from: source.as_ref().map(PlannedSource::of),
         names: sampled.names.clone(),
-        estimate: Estimate::of(&judged, status.keys),
+        estimate: Estimate::of(&judged, keys.keys),
     };
     // What is skipped has no key without TTL.
     let nothing = skip || matches!(looking.action, Action::Expire { .. }) && !looking.inactive;
     let freed = if nothing {
         Some(ByteEstimate::NOTHING)
     } else {
-        estimate::freed(&judged, status.keys, goes.len() as u64, &sizes)
+        estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes)
     };
     Ok(LookedAt { node, keys, row, reading, freed, used_memory: status.used_memory })
 }

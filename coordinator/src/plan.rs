@@ -24,6 +24,8 @@ pub struct NodeKeys {
     pub process: String,
     /// How it lists slots.
     pub listing: SlotListing,
+    /// Whether its database is read in one lane, because its cursors are not positions in a table.
+    pub one_lane: bool,
     /// Its slots with their numbers of keys, in order; empty on a standalone server.
     pub slots: Vec<(u16, u64)>,
 }
@@ -134,7 +136,9 @@ impl Planner {
 
     /// The tasks of one pass over `table`, in which `keys` keys are expected.
     fn pass(&self, node: &NodeKeys, table: Table, keys: u64, slots: Option<&SlotSet>) -> Vec<ScanTask> {
-        let (bits, tasks) = cut(keys);
+        let opaque = node.one_lane && table == Table::Database;
+        let table = if opaque { Table::Opaque { at: 0 } } else { table };
+        let (bits, tasks) = if opaque { (0, 1) } else { cut(keys) };
         let (pass, parts) = (TaskId::new(), 1_u64 << bits);
         let per_task = parts / tasks;
         let scope = |first: u64| CursorScope {
@@ -172,7 +176,7 @@ mod tests {
 
     fn node(slots: Vec<(u16, u64)>, listing: SlotListing) -> NodeKeys {
         let keys = slots.iter().map(|(_, keys)| keys).sum();
-        NodeKeys { node: NodeId::new("n"), keys, process: "p".to_owned(), listing, slots }
+        NodeKeys { node: NodeId::new("n"), keys, process: "p".to_owned(), listing, one_lane: false, slots }
     }
 
     /// Whether the ranges of `tasks`, all of one pass, cover every position once.

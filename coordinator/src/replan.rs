@@ -16,8 +16,15 @@ pub(crate) async fn replan_database(
     node: &NodeId,
 ) -> Result<Vec<ScanTask>, Fault> {
     let status = deployment.status(node).await?;
-    let (keys, process, listing) = (status.keys, status.process, status.listing);
-    Ok(planner.database(&NodeKeys { node: node.clone(), keys, process, listing, slots: Vec::new() }))
+    // A server that only its cursors give away is noticed by the task that meets them.
+    Ok(planner.database(&NodeKeys {
+        node: node.clone(),
+        keys: status.keys,
+        process: status.process,
+        listing: status.listing,
+        one_lane: status.foreign.is_some(),
+        slots: Vec::new(),
+    }))
 }
 
 /// The tasks that follow the rest of a task, with the slots' owners as they are now.
@@ -44,6 +51,7 @@ pub(crate) async fn replan(
             keys: status.keys,
             process: status.process,
             listing: listing.unwrap_or(status.listing),
+            one_lane: status.foreign.is_some(),
             slots: node::slot_counts(&conn, &here, Breaks::NONE).await?,
         };
         tasks.extend(planner.slots(&keys, giant));

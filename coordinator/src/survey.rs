@@ -275,10 +275,10 @@ pub async fn survey_telling(
         async move {
             let looked = look_at((deployment, &there), selector, cluster, looking).await;
             planning.looked();
-            (there, skip, looked.map_err(SurveyError::from))
+            (there, looked.map_err(SurveyError::from))
         }
     });
-    for (there, skip, looked) in at_once(looking.collect()).await {
+    for (there, looked) in at_once(looking.collect()).await {
         missing = missing.difference(&there.primary.slots);
         let Some(looked) = down.unless_down(there.primary, looked)? else { continue };
         let LookedAt { node, keys, mut row, mut reading, freed: its_freed, used_memory: its_memory } = looked;
@@ -288,7 +288,7 @@ pub async fn survey_telling(
             reading.own_after += *own;
         }
         readings.push(reading);
-        let its_tasks = match (skip, topology.cluster) {
+        let its_tasks = match (row.skipped, topology.cluster) {
             (true, _) => vec![planner.skipped(&keys, &there.primary.slots)],
             (false, true) => planner.slots(&keys, &SlotSet::new()),
             (false, false) => planner.database(&keys),

@@ -7,6 +7,7 @@ mod kept;
 pub mod names;
 mod run;
 pub mod sample;
+pub mod sample_whole;
 mod select;
 mod settle;
 mod skip;

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::select::Selector;
-use crate::settle::{Look, Settled, handed_back};
+use crate::settle::{Look, Settled, handed_back, unreadable};
 use crate::skip::skip;
 use crate::source::Source;
 use crate::statistics::Statistics;
@@ -128,6 +128,7 @@ impl Scanner {
         let mut reading = Reading {
             tally: Tally::new(statistics).naming(self.env.kept),
             approximate: false,
+            unreadable: false,
             pulse: Pulse::new(&self.env),
             noted: Instant::now(),
         };
@@ -139,6 +140,10 @@ impl Scanner {
         let work = Work { task, spec, records, delivery, telemetry, notes, pacer: &pacer, until, fields };
         if !reading.go_through(&mut walk, (source.conn(), &mut lister), selector, &work).await? {
             return Ok(None);
+        }
+        if reading.unreadable {
+            let report = unreadable(task, reading.tally.lookups);
+            return Ok(Some((source.sign(report).await?, Vec::new())));
         }
         let after = Look::take(&source, spec, &task.scope).await?;
         if let Some(report) = after.restarted(task) {
@@ -266,6 +271,7 @@ struct Scanned {
 struct Reading {
     tally: Tally,
     approximate: bool,
+    unreadable: bool,
     pulse: Pulse,
     /// When it told last how far it is.
     noted: Instant,
@@ -318,6 +324,10 @@ impl Reading {
                     Taken::Restart => {
                         self.approximate = true;
                         self.tally.restart();
+                    }
+                    Taken::Unreadable => {
+                        self.unreadable = true;
+                        return Ok(true);
                     }
                     Taken::Keys => self.tally.listed(&mut next, walk.may_repeat(), selector),
                 }

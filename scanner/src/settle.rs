@@ -3,8 +3,8 @@
 
 use shared::cluster::Fault;
 use shared::cluster::node::{self, SlotView};
-use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanTask, TaskReport};
-use shared::range::{CursorScope, Scope, SlotListing};
+use shared::messages::{Covered, Lookups, Rest, RestReason, RunSpec, ScanTask, TaskReport};
+use shared::range::{CursorScope, Scope, SlotListing, Table};
 use shared::slot::SlotSet;
 
 use crate::source::Source;
@@ -86,6 +86,7 @@ impl Settled {
             let scope = CursorScope {
                 ranges: reached.unread_ranges.clone(),
                 slots: stable.clone(),
+                table: reached.rest_of.unwrap_or(cursors.table),
                 ..cursors.clone()
             };
             rest.push(Rest { reason: RestReason::Full, scope: Scope::Cursors(scope), pass: None });
@@ -96,8 +97,10 @@ impl Settled {
             (Some(all), Some(stable)) => all.difference(stable),
             _ => SlotSet::new(),
         };
-        let approximate = !unstable.is_empty();
-        if approximate {
+        // A key that an earlier task of the pass counted may have come again.
+        let goes_on = matches!(cursors.table, Table::Opaque { at } if at != 0);
+        let approximate = goes_on || !unstable.is_empty();
+        if !unstable.is_empty() {
             let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
             rest.push(Rest { reason: RestReason::Unstable, scope, pass: Some(cursors.pass) });
         }
@@ -105,6 +108,12 @@ impl Settled {
             Covered::Ranges { pass: cursors.pass, slots: stable.clone(), ranges: reached.ranges.clone() };
         Self { covered, rest, keep: stable, approximate }
     }
+}
+
+/// The report of a task that met a cursor which no hash table has. Other tasks of its pass may have counted keys twice.
+pub(crate) fn unreadable(task: &ScanTask, lookups: Lookups) -> TaskReport {
+    let cause = "the server answered SCAN with a cursor that no hash table has, or that leads nowhere";
+    TaskReport { approximate: true, lookups, ..TaskReport::lost(task, cause, false) }
 }
 
 /// A report that covers nothing and asks for the whole task to be planned again.
@@ -122,7 +131,7 @@ pub(crate) fn handed_back(task: &ScanTask) -> TaskReport {
 #[cfg(test)]
 mod tests {
     use shared::ids::{Alias, NodeId, RunId, TaskId};
-    use shared::range::{CursorRange, Table};
+    use shared::range::CursorRange;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 //! that expire (INFO keyspace). Its slots are vouched for by that, and a sample of its keys tells how they live. It is
 //! looked at when the task is done, not when it was planned, and between two looks at the slots.
 
-use shared::cluster::{Fault, Lister, node};
+use shared::cluster::{Fault, Lister, Ttl, node};
 use shared::limits::{MEASURED_AT_ONCE, SKIPPED_SAMPLE_KEYS};
 use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport};
 use shared::pace::Breaks;
@@ -40,6 +40,11 @@ pub(crate) async fn skip(
     let wanted = Wanted { keys: SKIPPED_SAMPLE_KEYS, search: false, breaks };
     let tables = Tables { keys: status.keys, listing, slots: &slots };
     let sampled = sample(lister, &tables, wanted, selector).await?;
+    // What the server counted is not what it holds.
+    if sampled.looks.iter().any(|(_, seen)| seen.ttl == Ttl::Unlimited) {
+        let rest = vec![Rest { reason: RestReason::NotHealthy, scope: task.scope.clone(), pass: None }];
+        return Ok(TaskReport { rest, lookups: sampled.lookups, ..TaskReport::blank(task) });
+    }
     // The lock of the run was not there yet when it was planned.
     let (counts, mut statistics) = taken(&sampled, status.keys.min(task.keys), selector, spec);
     let mut lookups = sampled.lookups;

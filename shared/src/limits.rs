@@ -1,6 +1,7 @@
 //! Every limit that is no setting: its name, its unit and why it has this size.
 
 mod foreign;
+mod lane;
 mod memory;
 mod notices;
 mod progress;
@@ -9,6 +10,7 @@ mod server;
 use std::time::Duration;
 
 pub use foreign::*;
+pub use lane::*;
 pub use memory::*;
 pub use notices::*;
 pub use progress::*;

@@ -69,7 +69,7 @@ pub struct CleanupResult {
 
     /// Matching keys that existed when looked at, protected ones included.
     pub scanned_keys: u64,
-    /// Whether `scanned_keys` may hold keys twice, because a table was resized while it was read.
+    /// Whether `scanned_keys` may hold keys twice, because a table was resized while it was read, a slot moved, or the server's cursors tell no positions.
     pub scanned_keys_approximate: bool,
     /// Keys of nodes that were skipped, of whatever pattern: none of them is without TTL, which the server knows.
     #[serde(default)]

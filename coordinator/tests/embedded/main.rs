@@ -10,6 +10,7 @@ mod databases;
 mod exact;
 mod failover;
 mod fields;
+mod foreign;
 mod gap;
 mod guards;
 mod idle_times;

@@ -6,6 +6,7 @@ pub mod application;
 pub mod backup;
 pub mod crowd;
 pub mod foreground;
+pub mod foreign;
 pub mod gate;
 pub mod keys;
 pub mod net;

@@ -17,6 +17,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         keys,
         process: process.clone(),
         listing: SlotListing::KeysInSlot,
+        one_lane: false,
         slots: Vec::new(),
     };
     let mut tasks = planner.database(&there);

@@ -119,7 +119,8 @@ pub(super) fn dead_letters(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn approximate(facts: &Facts) -> Vec<Finding> {
-    let sentence = "scannedKeys is approximate: a table was resized while it was read";
+    let sentence =
+        "scannedKeys is approximate: keys may have been listed twice, or counted before their slot moved";
     some(facts.approximate, || issue("approximate", Severity::Info, sentence, []))
 }
 

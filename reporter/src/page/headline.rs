@@ -123,7 +123,7 @@ fn first_upper(text: &str) -> String {
 
 pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     let metrics = &result.current_metrics;
-    let about = if result.scanned_keys_approximate { "about, since a table was resized" } else { "" };
+    let about = if result.scanned_keys_approximate { "about" } else { "" };
     let mut tiles = vec![
         Tile::new(
             "Matching keys",

@@ -221,7 +221,7 @@ fn what_a_run_met() {
     check(
         Facts { approximate: true, ..none() },
         "approximate",
-        "scannedKeys is approximate: a table was resized while it was read",
+        "scannedKeys is approximate: keys may have been listed twice, or counted before their slot moved",
     );
     check(
         Facts { aggressive_refused: Some("the set is empty".to_owned()), ..none() },

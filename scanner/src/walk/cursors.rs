@@ -14,7 +14,7 @@
 //! keys; across ranges of different tasks it cannot, so keys are counted twice there in theory.
 
 use shared::cluster::{Answers, Listing};
-use shared::limits::WINDOW_BYTES_MAX;
+use shared::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
 use shared::slot::{SlotSet, slot_of};
 
@@ -91,6 +91,10 @@ impl CursorWalk {
         for lane in self.lanes.iter_mut().filter(|lane| lane.open_at().is_some()) {
             let Some(page) = pages.next() else { break };
             let next = next_in(table, page.next);
+            if next.is_some_and(|next| is_impossible(lane, next)) {
+                listed.clear();
+                return Taken::Unreadable;
+            }
             let bytes = page.bytes();
             match judge(lane, next, bits) {
                 // Too much to hold at once: the page is asked for again, alone or smaller.
@@ -125,7 +129,7 @@ impl CursorWalk {
 
     fn cursor(&self, position: u64) -> u64 {
         match self.table {
-            Table::Database => cursor_at(position),
+            Table::Database | Table::Opaque { .. } => cursor_at(position),
             Table::Slot(slot) => cursor_at(position) << SLOT_BITS | u64::from(slot),
         }
     }
@@ -158,13 +162,18 @@ fn split(range: CursorRange, at: Option<u64>) -> (Option<CursorRange>, Option<Cu
 /// The table's own part of a returned cursor; `None` at the end of the table.
 fn next_in(table: Table, next: u64) -> Option<u64> {
     match table {
-        Table::Database => (next != 0).then_some(next),
+        Table::Database | Table::Opaque { .. } => (next != 0).then_some(next),
         // The server goes on to the next slot where this one ends.
         Table::Slot(slot) => {
             let same = next & ((1 << SLOT_BITS) - 1) == u64::from(slot);
             (next != 0 && same).then_some(next >> SLOT_BITS).filter(|cursor| *cursor != 0)
         }
     }
+}
+
+/// Whether no hash table answers so: positions only grow, and a table has only so many buckets.
+fn is_impossible(lane: &Lane, next: u64) -> bool {
+    next >= TABLE_CURSORS_MAX || lane.at.is_some_and(|at| next.reverse_bits() <= at)
 }
 
 fn judge(lane: &Lane, next: Option<u64>, bits: u32) -> Verdict {

@@ -3,14 +3,16 @@
 //! order, to [`Walk::take`].
 
 mod cursors;
+mod opaque;
 mod ordered;
 mod slots;
 
 use shared::cluster::{Answers, Listing, Place};
-use shared::range::{CursorRange, Scope, SlotListing};
+use shared::range::{CursorRange, Scope, SlotListing, Table};
 use shared::slot::SlotSet;
 
 use cursors::CursorWalk;
+use opaque::OpaqueWalk;
 use ordered::OrderedWalk;
 use slots::SlotWalk;
 
@@ -47,6 +49,8 @@ pub enum Taken {
     /// The table turned out to have fewer buckets than parts. All that was listed so far is void: the walk
     /// starts again over the whole table, and other tasks may count the same keys.
     Restart,
+    /// The server's cursor is none that a table has, or leads nowhere. Nothing that was listed counts.
+    Unreadable,
 }
 
 /// `COUNT` for each of so many lanes, which together may ask for about `room` keys.
@@ -70,6 +74,8 @@ pub struct Reached {
     pub ranges: Vec<CursorRange>,
     /// Ranges not read.
     pub unread_ranges: Vec<CursorRange>,
+    /// The table as the rest is read, if not as before.
+    pub rest_of: Option<Table>,
 }
 
 /// A walk through a scope.
@@ -80,6 +86,8 @@ pub enum Walk {
     Ordered(OrderedWalk),
     /// Through ranges of a table.
     Cursors(CursorWalk),
+    /// In one lane through a database.
+    Opaque(OpaqueWalk),
 }
 
 impl Walk {
@@ -93,7 +101,10 @@ impl Walk {
             Scope::Slots { slots, listing: SlotListing::OrderedScan } => {
                 Self::Ordered(OrderedWalk::new(slots, count))
             }
-            Scope::Cursors(cursors) => Self::Cursors(CursorWalk::new(cursors, count)),
+            Scope::Cursors(cursors) => match cursors.table {
+                Table::Opaque { at } => Self::Opaque(OpaqueWalk::new(cursors, at, count)),
+                Table::Database | Table::Slot(_) => Self::Cursors(CursorWalk::new(cursors, count)),
+            },
         }
     }
 
@@ -103,6 +114,7 @@ impl Walk {
             Self::Slots(walk) => walk.ask(room),
             Self::Ordered(walk) => walk.ask(room),
             Self::Cursors(walk) => walk.ask(room),
+            Self::Opaque(walk) => walk.ask(room),
         }
     }
 
@@ -115,6 +127,7 @@ impl Walk {
             Self::Slots(walk) => walk.take(answers, keys),
             Self::Ordered(walk) => walk.take(answers, keys),
             Self::Cursors(walk) => return walk.take(answers, keys),
+            Self::Opaque(walk) => return walk.take(answers, keys),
         }
         Taken::Keys
     }
@@ -132,6 +145,7 @@ impl Walk {
             Self::Slots(walk) => walk.reached(),
             Self::Ordered(walk) => walk.reached(),
             Self::Cursors(walk) => walk.reached(),
+            Self::Opaque(walk) => walk.reached(),
         }
     }
 }

@@ -51,6 +51,12 @@ impl Info {
         self.text(name)?.parse().ok()
     }
 
+    /// The fields whose names end so, with their values.
+    pub fn names_ending(&self, ending: &str) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.fields.iter().filter(move |(name, _)| name.ends_with(ending));
+        fields.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether there is a field whose name begins so.
     #[must_use]
     pub fn has_any(&self, beginning: &str) -> bool {

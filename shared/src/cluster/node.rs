@@ -27,6 +27,9 @@ pub struct NodeStatus {
     pub replicas: u64,
     /// Version for people, such as `redis 7.0.15`.
     pub version: String,
+    /// Its own name, if it is a server of another kind than Redis and Valkey that says so, such as `kvrocks 2.9.0`. Its
+    /// counts and cursors are not relied upon.
+    pub foreign: Option<String>,
     /// Whether it knows all commands that a deletion needs (Redis 6.2 or newer, any Valkey).
     pub supported: bool,
     /// Whether it tells at which moment a key expires (`PEXPIRETIME`: Redis 7.0 or newer, any Valkey).
@@ -59,6 +62,11 @@ pub struct NodeStatus {
     pub listing: SlotListing,
 }
 
+/// Fields `…_version` of Redis, Valkey and what keeps to their tables (KeyDB names itself nowhere else), and those of
+/// libraries, modules and formats.
+const OWN_VERSIONS: &[&str] =
+    &["redis", "valkey", "keydb", "gcc", "clang", "allocator", "module", "rdb", "lua", "os"];
+
 /// Asks a server for its status, as to database `db`.
 pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
     of_info(conn, db, &Info::parse(text(conn, "INFO", conn.words("INFO").await?)?))
@@ -69,7 +77,7 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
 pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
     // Redis 6.2 takes one section in a call, so all of them are asked for.
     match text(conn, "INFO", conn.words("INFO all").await?).map(Info::parse) {
-        Ok(info) if info.text("run_id").is_some() => of_info(conn, db, &info),
+        Ok(info) if process(&info).is_some() => of_info(conn, db, &info),
         // A proxy that does not know sections says so, or answers nothing.
         Err(fault) if fault.kind != FaultKind::Refused => Err(fault),
         _ => status(conn, db).await,
@@ -77,7 +85,8 @@ pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, Fa
 }
 
 fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
-    let process = info.text("run_id").ok_or_else(|| Fault::unexpected(conn.address(), "INFO"))?.to_owned();
+    let process = process(info).ok_or_else(|| Fault::unexpected(conn.address(), "INFO"))?;
+    let foreign = foreign(info);
     if info.number("loading") == Some(1) {
         return Err(Fault::new(FaultKind::NotReady, conn.address(), "it is loading its data set"));
     }
@@ -93,7 +102,8 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
         history: info.text("master_replid").unwrap_or_default().to_owned(),
         replicas: info.number("connected_slaves").unwrap_or_default(),
         version: version(info),
-        supported: from_redis(info, (6, 2)),
+        // What another server takes for its version of Redis says little: its commands are tried.
+        supported: foreign.is_some() || from_redis(info, (6, 2)),
         tells_expiry: from_redis(info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
         replica_of,
@@ -111,6 +121,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
         evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         counts_uses: policy.contains("lfu"),
         listing: listing(info),
+        foreign,
     })
 }
 
@@ -138,7 +149,24 @@ impl NodeStatus {
     }
 }
 
+/// What names the process: `run_id`, or where there is none, what else is another one after a restart.
+fn process(info: &Info) -> Option<String> {
+    let told = ["run_id", "process_id", "master_replid"].into_iter();
+    told.filter_map(|name| info.text(name)).find(|value| !value.is_empty()).map(str::to_owned)
+}
+
+/// The name of a server of another kind: a field such as `kvrocks_version` that neither Redis nor Valkey has.
+fn foreign(info: &Info) -> Option<String> {
+    info.names_ending("_version").find_map(|(name, version)| {
+        let kind = name.strip_suffix("_version")?;
+        (!OWN_VERSIONS.contains(&kind)).then(|| format!("{kind} {version}"))
+    })
+}
+
 fn version(info: &Info) -> String {
+    if let Some(foreign) = foreign(info) {
+        return foreign;
+    }
     match info.text("valkey_version") {
         Some(version) => format!("valkey {version}"),
         None => format!("redis {}", info.text("redis_version").unwrap_or("of unknown version")),
@@ -148,6 +176,9 @@ fn version(info: &Info) -> String {
 /// Redis 7.4 and Valkey 8 keep one table per slot and scan them in order. Valkey calls itself Redis 7.2
 /// for the sake of old clients, so it is asked first.
 fn listing(info: &Info) -> SlotListing {
+    if foreign(info).is_some() {
+        return SlotListing::KeysInSlot;
+    }
     let ordered = at_least(info, "valkey_version", (8, 0)) || at_least(info, "redis_version", (7, 4));
     if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot }
 }
@@ -253,6 +284,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn servers_of_another_kind_name_themselves() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(foreign(&Info::parse(text)).as_deref(), expected, "{text}");
+        };
+        check("redis_version:7.0.15\r\ngcc_version:12.2.0\r\nprocess_id:3", None);
+        check("redis_version:7.2.4\r\nvalkey_version:8.1.1", None);
+        check("redis_version:4.0.0\r\nkvrocks_version:2.9.0", Some("kvrocks 2.9.0"));
+        check("garnet_version:1.0.40\r\nredis_version:7.4.3", Some("garnet 1.0.40"));
+    }
+
+    #[test]
     fn versions_decide_what_is_supported_and_how_slots_are_listed() {
         let check = |text: &str, supported, tells_expiry, expected| {
             let info = Info::parse(text);
@@ -266,6 +308,7 @@ mod tests {
         check("redis_version:7.2.4\r\nvalkey_version:8.1.1", true, true, SlotListing::OrderedScan);
         check("redis_version:7.4.0", true, true, SlotListing::OrderedScan);
         check("redis_version:10.0.0", true, true, SlotListing::OrderedScan);
+        check("redis_version:7.4.0\r\ndragonfly_version:df-v1.27.1", true, true, SlotListing::KeysInSlot);
         check("redis_version:garbage", false, false, SlotListing::KeysInSlot);
     }
 }

@@ -1,0 +1,196 @@
+//! A server of another kind: a proxy before a real one that gives out opaque cursors, counts keys as it likes, and names
+//! itself otherwise. What it cannot show is how such servers fail; that it took no more than this was read in their
+//! documents.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use shared::supervise::Crew;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How it differs.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// A line of INFO server, such as `kvrocks_version:2.9.0`.
+    pub name: Option<&'static str>,
+    /// What INFO keyspace says of database 0, such as `keys=9,expires=9`; empty for nothing.
+    pub keyspace: Option<&'static str>,
+    /// From which SCAN on (of all connections) cursors are random numbers of 64 bits.
+    pub opaque_from: Option<u64>,
+    /// Every so many pages, the keys of the page before are listed again.
+    pub repeats: Option<u64>,
+}
+
+/// See the module. It ends with its owner.
+pub struct Foreign {
+    port: u16,
+    _serving: Crew,
+}
+
+#[derive(Default)]
+struct Cursors {
+    real: HashMap<u64, u64>,
+    scans: u64,
+    page: Vec<u8>,
+}
+
+impl Foreign {
+    /// Such a server before the one at `port`.
+    pub async fn before(port: u16, manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap().port();
+        let mut serving = Crew::default();
+        serving.start("foreign", async move {
+            let (mut connections, cursors) = (Crew::default(), Arc::new(Mutex::new(Cursors::default())));
+            loop {
+                let (client, _) = listener.accept().await?;
+                let (manner, cursors) = (manner.clone(), Arc::clone(&cursors));
+                connections.reap();
+                connections.start("a connection", async move { join(client, port, manner, cursors).await });
+            }
+            #[expect(unreachable_code, reason = "says the type")]
+            std::io::Result::Ok(())
+        });
+        Self { port: at, _serving: serving }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+/// One request at a time, as words.
+async fn join(
+    client: TcpStream,
+    port: u16,
+    manner: Manner,
+    cursors: Arc<Mutex<Cursors>>,
+) -> std::io::Result<()> {
+    let mut server = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
+    let mut client = BufReader::new(client);
+    loop {
+        let Some(mut words) = request(&mut client).await? else { return Ok(()) };
+        let command = words[0].to_ascii_uppercase();
+        if command == b"SCAN" {
+            let asked: u64 = String::from_utf8_lossy(&words[1]).parse().unwrap();
+            let real = cursors.lock().unwrap().real.get(&asked).copied().unwrap_or(asked);
+            words[1] = real.to_string().into_bytes();
+        }
+        server.write_all(&encode(&words)).await?;
+        let mut reply = Vec::new();
+        read_reply(&mut server, &mut reply).await?;
+        let reply = match command.as_slice() {
+            b"SCAN" => scanned(&reply, &manner, &mut cursors.lock().unwrap()),
+            b"INFO" => told(&reply, &manner),
+            _ => reply,
+        };
+        client.write_all(&reply).await?;
+    }
+}
+
+/// A page of SCAN with its cursor replaced.
+fn scanned(reply: &[u8], manner: &Manner, cursors: &mut Cursors) -> Vec<u8> {
+    cursors.scans += 1;
+    let text = String::from_utf8_lossy(reply).into_owned();
+    let Some(rest) = text.strip_prefix("*2\r\n$") else { return reply.to_vec() };
+    let (_, rest) = rest.split_once("\r\n").unwrap();
+    let (real, _) = rest.split_once("\r\n").unwrap();
+    let begin = 4 + text[4..].find("\r\n").unwrap() + 2 + real.len() + 2;
+    let (real, mut page) = (real.parse::<u64>().unwrap(), reply[begin..].to_vec());
+    if manner.repeats.is_some_and(|every| cursors.scans.is_multiple_of(every)) {
+        page = joined(&cursors.page, &page);
+    }
+    cursors.page.clone_from(&reply[begin..].to_vec());
+    let opaque = manner.opaque_from.is_some_and(|from| cursors.scans > from);
+    let shown = if real == 0 || !opaque { real } else { fastrand::u64(1 << 50..) };
+    if shown != real {
+        cursors.real.insert(shown, real);
+    }
+    let digits = shown.to_string();
+    [format!("*2\r\n${}\r\n{digits}\r\n", digits.len()).into_bytes(), page].concat()
+}
+
+/// Two arrays as one.
+fn joined(one: &[u8], other: &[u8]) -> Vec<u8> {
+    let parts = |array: &[u8]| {
+        let end = array.windows(2).position(|pair| pair == b"\r\n")?;
+        let count: usize = String::from_utf8_lossy(&array[1..end]).parse().ok()?;
+        Some((count, array[end + 2..].to_vec()))
+    };
+    let ((one, first), (other, second)) = (parts(one).unwrap_or_default(), parts(other).unwrap());
+    [format!("*{}\r\n", one + other).into_bytes(), first, second].concat()
+}
+
+/// INFO as it likes to be seen.
+fn told(reply: &[u8], manner: &Manner) -> Vec<u8> {
+    let text = String::from_utf8_lossy(reply);
+    let Some((_, body)) = text.split_once("\r\n").filter(|_| text.starts_with('$')) else {
+        return reply.to_vec();
+    };
+    let mut lines: Vec<String> = body.trim_end().lines().map(str::to_owned).collect();
+    if let Some(keyspace) = manner.keyspace {
+        lines.retain(|line| !line.starts_with("db0:"));
+        if !keyspace.is_empty() {
+            lines.push(format!("db0:{keyspace},avg_ttl=0"));
+        }
+    }
+    lines.extend(manner.name.map(str::to_owned));
+    let body = lines.join("\r\n") + "\r\n";
+    format!("${}\r\n{body}\r\n", body.len()).into_bytes()
+}
+
+fn encode(words: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend(format!("${}\r\n", word.len()).bytes());
+        bytes.extend(word);
+        bytes.extend(b"\r\n");
+    }
+    bytes
+}
+
+async fn line(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let read = from.read_until(b'\n', &mut line).await?;
+    Ok((read > 0).then_some(line))
+}
+
+fn number(line: &[u8]) -> i64 {
+    String::from_utf8_lossy(&line[1..]).trim_end().parse().unwrap()
+}
+
+async fn request(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Vec<Vec<u8>>>> {
+    let Some(head) = line(from).await? else { return Ok(None) };
+    let mut words = Vec::new();
+    for _ in 0..number(&head) {
+        let Some(head) = line(from).await? else { return Ok(None) };
+        let mut word = vec![0; usize::try_from(number(&head)).unwrap() + 2];
+        from.read_exact(&mut word).await?;
+        word.truncate(word.len() - 2);
+        words.push(word);
+    }
+    Ok(Some(words))
+}
+
+/// Appends one whole reply of RESP2 or RESP3, as it came.
+async fn read_reply(from: &mut (impl AsyncBufRead + Unpin), out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut left = 1;
+    while left > 0 {
+        left -= 1;
+        let head = line(from).await?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        out.extend(&head);
+        match head[0] {
+            b'$' | b'=' if number(&head) >= 0 => {
+                let mut body = vec![0; usize::try_from(number(&head)).unwrap() + 2];
+                from.read_exact(&mut body).await?;
+                out.extend(body);
+            }
+            b'*' | b'~' | b'>' => left += number(&head).max(0),
+            b'%' => left += 2 * number(&head),
+            _ => {}
+        }
+    }
+    Ok(())
+}

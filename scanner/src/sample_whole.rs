@@ -1,0 +1,111 @@
+//! A sample of a server whose counts and cursors are not relied upon: all of it is listed once, which counts its keys, and
+//! the matching keys that a hash draws are looked at. Such a server may list keys in the order of their names, so that
+//! its beginning says nothing of the rest. Reads only.
+
+use std::collections::HashSet;
+
+use shared::cluster::{Answers, Fault, FaultKind, Lister, Listing, Seen};
+use shared::key::{self, Key};
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::sample::{Sampled, Wanted};
+use crate::select::Selector;
+
+/// `COUNT` of a page.
+const PAGE_KEYS: usize = 1_000;
+
+/// Lists the whole database. The sample, and how many keys were listed, those that were listed twice counted twice.
+///
+/// # Errors
+/// When the server fails, or its cursors lead nowhere.
+pub async fn sample_whole(
+    lister: &mut Lister,
+    address: &str,
+    wanted: Wanted,
+    selector: &Selector<'_>,
+) -> Result<(Sampled, u64), Fault> {
+    let count = wanted.breaks.at_once(PAGE_KEYS) as u32;
+    let (mut listed, mut looked_up, mut cursor) = (Answers::default(), Answers::default(), 0);
+    let mut drawing = Drawing { seed: fastrand::u64(..), ..Drawing::default() };
+    loop {
+        let sent = Instant::now();
+        let page = Listing::Scan { cursor, count };
+        lister
+            .window(&[page], drawing.asked.iter().map(Key::as_bytes), selector.ask(), &mut looked_up)
+            .await?;
+        wanted.breaks.rest(sent).await;
+        drawing.looked(&looked_up);
+        std::mem::swap(&mut listed, &mut looked_up);
+        let next = listed.pages().next().map_or(0, |page| page.next);
+        drawing.listed(&listed, selector);
+        if next != 0 && next == cursor {
+            let said = "SCAN answered the cursor that it was asked with";
+            return Err(Fault::new(FaultKind::Protocol, address, said));
+        }
+        cursor = next;
+        drawing.thin(wanted.keys);
+        if cursor == 0 {
+            break;
+        }
+    }
+    let ask = selector.ask();
+    lister.window(&[], drawing.asked.iter().map(Key::as_bytes), ask, &mut looked_up).await?;
+    drawing.looked(&looked_up);
+    drawing.thin(wanted.keys);
+    Ok(drawing.finish())
+}
+
+/// Keys are drawn whose hash ends in so many zeros; where they are too many, in one more.
+#[derive(Default)]
+struct Drawing {
+    seed: u64,
+    zeros: u32,
+    /// Keys listed, by the zeros at the end of their hash.
+    by_zeros: Vec<u64>,
+    /// Drawn, and to be looked at.
+    asked: Vec<Key>,
+    drawn: HashSet<Key>,
+    looks: Vec<(Key, Seen)>,
+    sampled: Sampled,
+}
+
+impl Drawing {
+    fn zeros_of(&self, key: &[u8]) -> u32 {
+        xxh3_64_with_seed(key, self.seed).trailing_zeros()
+    }
+
+    fn listed(&mut self, answers: &Answers, selector: &Selector<'_>) {
+        self.by_zeros.resize(u64::BITS as usize + 1, 0);
+        for key in answers.keys().filter(|key| !key::is_own(key)) {
+            let zeros = self.zeros_of(key);
+            self.by_zeros[zeros as usize] += 1;
+            self.sampled.names.saw(key);
+            if zeros >= self.zeros && selector.wants(key) && self.drawn.insert(Key::new(key)) {
+                self.asked.push(Key::new(key));
+            }
+        }
+    }
+
+    fn looked(&mut self, answers: &Answers) {
+        self.sampled.lookups += answers.lookups();
+        self.looks.extend(self.asked.drain(..).zip(answers.seen().iter().copied()));
+    }
+
+    fn thin(&mut self, most: u64) {
+        while self.drawn.len() as u64 > 2 * most && self.zeros < u64::BITS {
+            self.zeros += 1;
+            let (seed, zeros) = (self.seed, self.zeros);
+            let stays = |key: &Key| xxh3_64_with_seed(key.as_bytes(), seed).trailing_zeros() >= zeros;
+            self.drawn.retain(stays);
+            self.asked.retain(stays);
+            self.looks.retain(|(key, _)| stays(key));
+        }
+    }
+
+    fn finish(self) -> (Sampled, u64) {
+        let all: u64 = self.by_zeros.iter().sum();
+        let listed = self.by_zeros.iter().skip(self.zeros as usize).sum();
+        (Sampled { listed, looks: self.looks, all: self.zeros == 0, ..self.sampled }, all)
+    }
+}

@@ -1,0 +1,103 @@
+//! One lane through a database whose cursors are not positions: from one cursor to the next, until the server says 0.
+//! Where it stopped early, another task goes on from its cursor; ranges only count these hand-overs.
+
+use shared::cluster::{Answers, Listing};
+use shared::limits::{LANE_KEYS_MAX, WINDOW_BYTES_MAX};
+use shared::range::{CursorRange, CursorScope, Table};
+use shared::slot::{SlotSet, slot_of};
+
+use super::{Listed, Reached, Taken, count_within};
+
+/// See the module.
+pub struct OpaqueWalk {
+    at: u64,
+    /// How many tasks of this pass came before.
+    from: u64,
+    slots: Option<SlotSet>,
+    count: u32,
+    listed: usize,
+    begun: bool,
+    done: bool,
+}
+
+impl OpaqueWalk {
+    pub(super) fn new(scope: &CursorScope, at: u64, count: u32) -> Self {
+        let from = scope.ranges.first().map_or(0, |range| range.from);
+        Self { at, from, slots: scope.slots.clone(), count, listed: 0, begun: false, done: false }
+    }
+
+    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
+        let count = count_within(room, 1, self.count);
+        // All of them are remembered, to be counted once.
+        let enough = self.done || self.listed >= LANE_KEYS_MAX;
+        if enough { Vec::new() } else { vec![Listing::Scan { cursor: self.at, count }] }
+    }
+
+    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
+        let Some(page) = answers.pages().next() else { return Taken::Keys };
+        if page.next != 0 && page.next == self.at {
+            return Taken::Unreadable;
+        }
+        // A page is not asked for again: the server may keep a cursor for one use.
+        if page.bytes() > WINDOW_BYTES_MAX {
+            self.count = (self.count / 2).max(1);
+        }
+        self.listed += page.keys.len();
+        (self.at, self.begun, self.done) = (page.next, true, page.next == 0);
+        for place in page.keys {
+            let slot = if self.slots.is_some() { slot_of(answers.key(*place)) } else { 0 };
+            if self.slots.as_ref().is_none_or(|slots| slots.contains(slot)) {
+                listed.push(Listed { slot, place: *place });
+            }
+        }
+        Taken::Keys
+    }
+
+    pub(super) fn reached(&self) -> Reached {
+        let rest = |from| CursorRange { from, to: None };
+        let (ranges, unread_ranges) = match (self.done, self.begun) {
+            (true, _) => (vec![rest(self.from)], Vec::new()),
+            (false, false) => (Vec::new(), vec![rest(self.from)]),
+            (false, true) => {
+                let next = self.from.saturating_add(1);
+                (vec![CursorRange { from: self.from, to: Some(next) }], vec![rest(next)])
+            }
+        };
+        Reached { ranges, unread_ranges, rest_of: Some(Table::Opaque { at: self.at }), ..Reached::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::TaskId;
+
+    use super::*;
+
+    fn walk(from: u64, at: u64) -> OpaqueWalk {
+        let ranges = vec![CursorRange { from, to: None }];
+        let (pass, table, process) = (TaskId::new(), Table::Opaque { at }, String::new());
+        OpaqueWalk::new(&CursorScope { pass, table, ranges, bits: 0, slots: None, process }, at, 10)
+    }
+
+    #[test]
+    fn any_cursor_is_followed_to_the_end_and_a_rest_goes_on_there() {
+        let mut first = walk(0, 0);
+        for next in [u64::MAX, 3, 1 << 50] {
+            assert_eq!(first.take(&Answers::of([(next, vec!["a"])]), &mut Vec::new()), Taken::Keys);
+        }
+        let reached = first.reached();
+        assert_eq!(reached.ranges, [CursorRange { from: 0, to: Some(1) }]);
+        assert_eq!(reached.unread_ranges, [CursorRange { from: 1, to: None }]);
+        assert_eq!(reached.rest_of, Some(Table::Opaque { at: 1 << 50 }));
+        let mut second = walk(1, 1 << 50);
+        assert_eq!(second.ask(None), [Listing::Scan { cursor: 1 << 50, count: 10 }]);
+        second.take(&Answers::of([(0, vec!["b"])]), &mut Vec::new());
+        assert_eq!(second.reached().ranges, [CursorRange { from: 1, to: None }]);
+        assert!(second.ask(None).is_empty() && second.reached().unread_ranges.is_empty());
+    }
+
+    #[test]
+    fn a_cursor_that_leads_to_itself_leads_nowhere() {
+        assert_eq!(walk(0, 7).take(&Answers::of([(7, vec!["a"])]), &mut Vec::new()), Taken::Unreadable);
+    }
+}

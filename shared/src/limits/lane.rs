@@ -1,0 +1,18 @@
+//! Limits of reading servers whose cursors are not positions in a hash table.
+
+/// Cursors from here on belong to no hash table: one of 2^40 buckets takes 8 TiB before its first key.
+pub const TABLE_CURSORS_MAX: u64 = 1 << 40;
+
+/// Keys that one task reads of such a server. It remembers each (about 32 bytes), because SCAN may list a key twice;
+/// what follows is read by a further task, and the count is approximate then.
+pub const LANE_KEYS_MAX: usize = 2_000_000;
+
+/// Pages of SCAN by which a plan judges the cursors of a server. Of eight random cursors, all rise once in 40,000 times.
+pub const CURSOR_PAGES: usize = 8;
+
+/// `COUNT` of these pages.
+pub const CURSOR_PAGE_KEYS: u32 = 10;
+
+/// How many times (as a power of two) a table may be larger than its keys before its cursors are held for opaque. One
+/// that is larger is read in one lane, which is slower and as exact.
+pub const TABLE_SPARE_BITS: u32 = 8;
