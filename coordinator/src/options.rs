@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use shared::cluster::{Access, Login, Tls, TlsError, TlsFiles};
-use shared::config::{self, BackupPlace, Deployment, RedisUrl, Secret, Settings};
+use shared::config::{self, BackupPlace, Deployment, Origin, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
@@ -46,6 +46,8 @@ pub struct Options {
     pub lock_wait: Duration,
     /// Who or what starts the run, for people.
     pub started_by: String,
+    /// Whether a schedule starts it, and nobody by hand.
+    pub scheduled: bool,
     /// Which attempt at the job it is.
     pub attempt: Attempt,
     /// What the application is configured to do.
@@ -107,6 +109,7 @@ impl Options {
             max_runtime: None,
             lock_wait: Duration::ZERO,
             started_by: "nobody".to_owned(),
+            scheduled: false,
             attempt: Attempt::default(),
             application: Application::default(),
             state_dir: None,
@@ -159,9 +162,11 @@ impl Options {
             max_runtime: settings.max_runtime.value,
             lock_wait: settings.lock_wait.value,
             started_by: myself(),
+            scheduled: false,
             attempt: Attempt::default(),
             application: Application {
                 configured_ttl_ms: millis(settings.configured_ttl.value),
+                ttl_configured: settings.configured_ttl.origin != Origin::Default,
                 hit_rate: hit_rate(settings),
             },
             state_dir: settings.state_dir.value.clone(),

@@ -324,6 +324,7 @@ pub async fn survey_telling(
         },
         display_name: options.display_name.clone(),
         started_by: options.started_by.clone(),
+        scheduled: options.scheduled,
         attempt: options.attempt,
         activity_source: options.looks_for_inactive().map(|order| order.source.name()),
         inactive_refused: activity.refused,

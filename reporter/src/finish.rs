@@ -144,9 +144,11 @@ fn facts(
     let rates = &around.hit_rates;
     Facts {
         window: rates.current().clone(),
-        configured_ttl_ms: spec.application.configured_ttl_ms,
+        configured_ttl_ms: spec.application.known_ttl_ms(),
         avg_ttl: current.avg_ttl,
+        keys_with_ttl: metrics.ttl.keys,
         read_late_percent: metrics.ttl.read_late_percent,
+        late_keys: fold.statistics.late,
         total_keys: current.total_keys,
         growth: metrics.growth.clone(),
         aggressive: spec.rules.inactive.is_some() || spec.inactive_refused.is_some(),

@@ -124,7 +124,11 @@ impl Scanner {
         }
         let pacer = self.env.pacers.enter(spec, &deployment, source.node(), &self.env.telemetry).await;
         let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
-        let statistics = Statistics::new(task.keys, spec.measure.whole, spec.application.configured_ttl_ms);
+        let statistics = Statistics::new(
+            task.keys,
+            spec.measure.whole,
+            spec.application.known_ttl_ms().unwrap_or_default(),
+        );
         let mut reading = Reading {
             tally: Tally::new(statistics).naming(self.env.kept),
             approximate: false,

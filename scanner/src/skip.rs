@@ -71,7 +71,8 @@ fn taken(sampled: &Sampled, keys: u64, selector: &Selector<'_>, spec: &RunSpec) 
         u64::try_from(scaled).unwrap_or(u64::MAX)
     };
     let matching = if sampled.all { looked } else { scale(looked) };
-    let mut statistics = Statistics::of_sample(looked, matching, spec.application.configured_ttl_ms);
+    let mut statistics =
+        Statistics::of_sample(looked, matching, spec.application.known_ttl_ms().unwrap_or_default());
     let mut counts =
         ScanCounts { skipped: keys, skipped_matching: matching, sampled: looked, ..ScanCounts::default() };
     // Each key stands for as many as it takes until they are all of the node's.

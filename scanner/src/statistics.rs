@@ -46,7 +46,7 @@ pub(crate) struct Statistics {
     measured: [Strata; 2],
     /// Reported keys that were not measured outright.
     reported: Counts,
-    /// The TTL that the application sets, in milliseconds.
+    /// The TTL that the application sets, in milliseconds; 0 if that is not known, so that no key is late.
     configured_ttl_ms: u64,
     /// Keys whose idle time may still be asked for.
     late_left: u64,

@@ -31,6 +31,9 @@ pub struct RunLine {
     pub finished_at: Option<String>,
     /// Who or what started it.
     pub started_by: String,
+    /// Whether a schedule started it; false in lines of earlier versions, which do not say.
+    #[serde(default)]
+    pub scheduled: bool,
     /// Which attempt at the job it is.
     pub attempt: Attempt,
     /// Whether actions were turned into reports.
@@ -75,6 +78,7 @@ impl RunLine {
     pub fn begin(spec: &RunSpec) -> Self {
         Self {
             started_by: spec.started_by.clone(),
+            scheduled: spec.scheduled,
             attempt: spec.attempt,
             dry_run: spec.dry_run,
             ..Self::blank(spec.run, &spec.job, &spec.alias, spec.started_at_ms)
@@ -101,6 +105,7 @@ impl RunLine {
             started_at: rfc3339(started_at_ms),
             finished_at: None,
             started_by: String::new(),
+            scheduled: false,
             attempt: Attempt::default(),
             dry_run: false,
             scanned_keys: 0,

@@ -86,8 +86,12 @@ pub async fn run(
             Ok(code) => *code,
             Err(e) => e.code(),
         };
-        if let (Err(e), exit::FAILED | exit::UNREACHABLE, None) = (&ended, code, start.workers) {
-            // An attempt without a result is one that failed. Over NATS, services note theirs.
+        let by_hand = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if let (Err(e), exit::FAILED | exit::UNREACHABLE, None, false) =
+            (&ended, code, start.workers, by_hand)
+        {
+            // An attempt without a result is one that failed. Over NATS, services note theirs. A person at a terminal sees
+            // it, and may just have mistyped an address.
             let noted = record_failure(&embedded::env(&once), &once, &e.to_string()).await;
             if let Err(e) = noted {
                 tracing::warn!(error = %e, "failed to note an attempt that failed");

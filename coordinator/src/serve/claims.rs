@@ -101,6 +101,7 @@ async fn drive(shared: &Shared, held: Held, failed: &mpsc::Sender<Failed>) -> Re
                     dry_run: spec.dry_run,
                     pace: spec.pace,
                     read_from: spec.read_from,
+                    scheduled: spec.scheduled,
                     ..job.options.clone()
                 });
                 let job = Job { options: options.unwrap_or_else(|| job.options.clone()), ..job.clone() };

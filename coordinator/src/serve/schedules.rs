@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::claims::{Begun, begin, try_again};
 use super::{Job, Shared};
+use crate::options::Options;
 
 /// The longest sleep before the clock is looked at again: it may have been set.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -67,6 +68,8 @@ async fn catch_up(shared: &Shared, job: &Job) -> Result<Timestamp, StoreError> {
 
 async fn start(shared: &Shared, job: &Job, why: &str) {
     let first = Attempt { number: 1, of: job.attempts, previous: None };
+    let options = Options { scheduled: true, ..job.options.clone() };
+    let job = &Job { options, ..job.clone() };
     if let Begun::Failed(previous) = begin(shared, job, first, why).await {
         let Ok(()) = try_again(shared, job, Attempt { previous, ..first }).await;
     }

@@ -59,6 +59,7 @@ pub async fn record_failure(env: &Env, options: &Options, cause: &str) -> Result
     let (run, now) = (RunId::new(), now_ms());
     let line = RunLine {
         started_by: options.started_by.clone(),
+        scheduled: options.scheduled,
         attempt: options.attempt,
         dry_run: options.dry_run,
         ..RunLine::failed(run, &options.job, &options.alias, now, cause)

@@ -96,7 +96,7 @@ async fn two_failures_in_a_row_are_an_alert() {
     let (_, stats) = state.json(&["stats", "--redis", &url]);
     let alerts: Vec<&Value> =
         stats["alerts"].as_array().unwrap().iter().map(|alert| &alert["alert"]).collect();
-    assert_eq!(alerts, [&json!("success-rate-low"), &json!("failed-runs")], "{stats:#}");
+    assert_eq!(alerts, [&json!("failed-runs")], "{stats:#}");
     assert_eq!(
         (&stats["redisHealth"]["status"], &stats["jobQueue"]["failed"]),
         (&json!("unhealthy"), &json!(2))

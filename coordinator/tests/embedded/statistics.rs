@@ -226,7 +226,7 @@ async fn memory_of_sampled_runs_holds() {
 async fn keys_that_are_used_late() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
-    options.application.configured_ttl_ms = 900_000;
+    (options.application.configured_ttl_ms, options.application.ttl_configured) = (900_000, true);
     let mut seeder = Seeder::open(&options.access).await.unwrap();
     for n in 0..200 {
         // The last fifth of 15 minutes began a minute ago; they have just been written, which is a use.

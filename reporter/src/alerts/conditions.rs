@@ -23,6 +23,9 @@ const SUCCESS_PERCENT_MIN: f64 = 99.0;
 /// Runs over which that is told.
 const SUCCESS_RUNS: usize = 100;
 
+/// Fewer scheduled runs than this have no success rate.
+const SUCCESS_RUNS_MIN: usize = 20;
+
 /// Look-ups of the application from one sample to the next from which its hit rate tells anything.
 const STRETCH_LOOKUPS_MIN: u64 = 100;
 
@@ -181,7 +184,11 @@ fn errors_high(view: &View<'_>) -> Standing {
 }
 
 fn success_rate_low(view: &View<'_>) -> Standing {
-    let last: Vec<&RunLine> = ended(view).take(SUCCESS_RUNS).collect();
+    // What somebody started by hand says nothing of the job's schedule.
+    let last: Vec<&RunLine> = ended(view).filter(|line| line.scheduled).take(SUCCESS_RUNS).collect();
+    if last.len() < SUCCESS_RUNS_MIN {
+        return Standing::Unknown;
+    }
     let completed = last.iter().filter(|line| line.status == Some(Status::Completed)).count();
     let rate = percent(completed as u64, last.len() as u64);
     match rate {
@@ -189,12 +196,13 @@ fn success_rate_low(view: &View<'_>) -> Standing {
         Some(rate) if rate >= SUCCESS_PERCENT_MIN => Standing::Over,
         Some(rate) => holds(
             format!(
-                "{rate:.1}% of the last {} runs have completed (below {SUCCESS_PERCENT_MIN:.0}%)",
+                "{rate:.1}% of the last {} scheduled runs have completed (below {SUCCESS_PERCENT_MIN:.0}%)",
                 last.len()
             ),
             [
                 ("successRate", json!(rate)),
                 ("runs", json!(last.len())),
+                ("runsMin", json!(SUCCESS_RUNS_MIN)),
                 ("completed", json!(completed)),
                 ("limit", json!(SUCCESS_PERCENT_MIN)),
             ],

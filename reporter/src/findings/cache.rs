@@ -26,9 +26,15 @@ const KEYS_MANY: u64 = 10_000;
 /// More errors than this, in percent of hits, are many.
 pub const ERRORS_PERCENT_MAX: f64 = 1.0;
 
-/// A mean TTL of at most this share of the configured one, in percent, is low: keys that are written evenly and live
-/// to their end have half of it left in the mean.
-const LOW_TTL_PERCENT: f64 = 50.0;
+/// Fewer keys than this say nothing of the TTLs of a cache.
+pub const TTLS_MIN: u64 = 100;
+
+/// Fewer errors than this may be chance.
+const ERRORS_MIN: u64 = 10;
+
+/// A mean TTL of at most this share of the configured one, in percent, is low. Keys that are written evenly and live to
+/// their end have half of it left in the mean, which is as it should be.
+const LOW_TTL_PERCENT: f64 = 25.0;
 
 /// More keys than this that are used late in their lives, in percent, would be used longer.
 const READ_LATE_PERCENT: f64 = 50.0;
@@ -41,12 +47,13 @@ const GROWTH_KEYS_MIN: u64 = 1_000;
 
 pub(super) fn hit_rate(facts: &Facts) -> Vec<Finding> {
     let window = &facts.window;
-    let Some(rate) = window.hit_rate else { return Vec::new() };
+    let enough = window.lookups.is_some_and(|lookups| lookups >= LOOKUPS_MIN);
+    let Some(rate) = window.hit_rate.filter(|_| enough) else { return Vec::new() };
     let (rule, severity, sentence, limit) = if rate < HIT_RATE_CRITICAL {
-        let (now, twice) = (ttl(facts.configured_ttl_ms), ttl(facts.configured_ttl_ms * 2));
-        let sentence = format!(
-            "CRITICAL: Low cache hit rate ({rate:.1}%). Consider doubling the cache TTL ({now} → {twice})."
-        );
+        let step = |ms: u64| format!(" ({} → {})", ttl(ms), ttl(ms.saturating_mul(2)));
+        let step = facts.configured_ttl_ms.map(step).unwrap_or_default();
+        let sentence =
+            format!("CRITICAL: Low cache hit rate ({rate:.1}%). Consider doubling the cache TTL{step}.");
         ("hit-rate-critical", Severity::Critical, sentence, HIT_RATE_CRITICAL)
     } else if rate < HIT_RATE_LOW {
         let sentence = format!("Low cache hit rate ({rate:.1}%). Review permission check patterns.");
@@ -68,7 +75,8 @@ pub(super) fn hit_rate(facts: &Facts) -> Vec<Finding> {
         ("from", json!(window.from)),
         ("to", json!(window.to)),
         ("limit", json!(limit)),
-        ("configuredTtlSeconds", json!(facts.configured_ttl_ms / 1_000)),
+        ("lookupsMin", json!(LOOKUPS_MIN)),
+        ("configuredTtlSeconds", json!(facts.configured_ttl_ms.map(|ms| ms / 1_000))),
     ];
     vec![recommendation(rule, severity, sentence, evidence)]
 }
@@ -83,34 +91,45 @@ pub(super) fn hit_rate_problem(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn low_ttl(facts: &Facts) -> Vec<Finding> {
+    let Some(ms) = facts.configured_ttl_ms.filter(|_| facts.keys_with_ttl >= TTLS_MIN) else {
+        return Vec::new();
+    };
     #[expect(clippy::cast_precision_loss, reason = "a TTL in milliseconds is far below 2^52")]
-    let configured = facts.configured_ttl_ms as f64 / 1_000.0;
+    let configured = ms as f64 / 1_000.0;
     let limit = configured * LOW_TTL_PERCENT / 100.0;
-    let low = facts.avg_ttl.filter(|avg| configured > 0.0 && *avg <= limit);
+    let low = facts.avg_ttl.filter(|avg| *avg <= limit);
     let sentence = |avg: f64| {
         format!("Most caches are near expiration (avg TTL: {avg:.0}s). This suggests high invalidation rate.")
     };
     let found = |avg: f64| {
-        let evidence =
-            [("avgTTL", json!(avg)), ("configuredTtlSeconds", json!(configured)), ("limit", json!(limit))];
+        let evidence = [
+            ("avgTTL", json!(avg)),
+            ("keys", json!(facts.keys_with_ttl)),
+            ("keysMin", json!(TTLS_MIN)),
+            ("configuredTtlSeconds", json!(configured)),
+            ("limit", json!(limit)),
+        ];
         recommendation("ttl-low", Severity::Warning, sentence(avg), evidence)
     };
     low.map(found).into_iter().collect()
 }
 
 pub(super) fn read_late(facts: &Facts) -> Vec<Finding> {
+    let Some(ms) = facts.configured_ttl_ms.filter(|_| facts.late_keys >= TTLS_MIN) else { return Vec::new() };
     let late = facts.read_late_percent.filter(|late| *late > READ_LATE_PERCENT);
     let sentence = |late: f64| {
         format!(
             "{late:.0}% of the keys in the last fifth of their life are still used there. Consider a TTL longer than {}.",
-            ttl(facts.configured_ttl_ms)
+            ttl(ms)
         )
     };
     let found = |late: f64| {
         let evidence = [
             ("readLatePercent", json!(late)),
+            ("keys", json!(facts.late_keys)),
+            ("keysMin", json!(TTLS_MIN)),
             ("limit", json!(READ_LATE_PERCENT)),
-            ("configuredTtlSeconds", json!(facts.configured_ttl_ms / 1_000)),
+            ("configuredTtlSeconds", json!(ms / 1_000)),
         ];
         recommendation("ttl-short", Severity::Info, sentence(late), evidence)
     };
@@ -170,10 +189,10 @@ pub(super) fn errors(facts: &Facts) -> Vec<Finding> {
     ]
 }
 
-/// Whether there are more errors than their share of hits allows.
+/// Whether there are more errors than their share of hits allows, and enough of them to tell.
 #[must_use]
 pub fn too_many_errors(errors: u64, hits: u64) -> bool {
-    percent(errors, hits).map_or(errors > 0, |share| share > ERRORS_PERCENT_MAX)
+    errors >= ERRORS_MIN && percent(errors, hits).is_none_or(|share| share > ERRORS_PERCENT_MAX)
 }
 
 pub(super) fn memory(facts: &Facts) -> Vec<Finding> {
@@ -183,8 +202,15 @@ pub(super) fn memory(facts: &Facts) -> Vec<Finding> {
         .map(|problem| issue("redis-health", Severity::Warning, format!("Redis: {problem}"), []))
         .collect();
     if let Some(memory) = facts.memory_usage_percent.filter(|memory| *memory > MEMORY_PERCENT_MAX) {
-        let what =
-            if facts.aggressive { "Reduce the TTL" } else { "Enable aggressive cleanup or reduce the TTL" };
+        // Where another rule speaks for the TTL as it is, or for a longer one, this one does not speak against it.
+        let keeps_ttl =
+            hit_rate(facts).iter().any(|said| said.rule != "hit-rate-low") || !read_late(facts).is_empty();
+        let what = match (facts.aggressive, keeps_ttl) {
+            (false, false) => "Enable aggressive cleanup or reduce the TTL",
+            (false, true) => "Enable aggressive cleanup",
+            (true, false) => "Reduce the TTL",
+            (true, true) => "Look at what takes most of it",
+        };
         let sentence = format!("High Redis memory usage ({memory:.1}%). {what}.");
         let evidence = [("memoryUsagePercent", json!(memory)), ("limit", json!(MEMORY_PERCENT_MAX))];
         found.push(recommendation("memory-high", Severity::Warning, sentence, evidence));

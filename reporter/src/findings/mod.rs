@@ -11,19 +11,23 @@ use shared::messages::{CancelKind, LeftOut};
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
 use shared::result::{Accounting, Coverage, ReadAgain, ReadFromReplicas};
 
-pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
+pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, TTLS_MIN, too_many_errors};
 
 /// What the rules look at.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The application's look-ups since the run before, or while this one went on.
     pub window: Window,
-    /// The TTL that the application sets, in milliseconds.
-    pub configured_ttl_ms: u64,
+    /// The TTL that the application sets, in milliseconds; `None` if no user said which.
+    pub configured_ttl_ms: Option<u64>,
     /// Mean TTL of the matching keys, in seconds.
     pub avg_ttl: Option<f64>,
+    /// Matching keys whose TTL was read.
+    pub keys_with_ttl: u64,
     /// Of the keys near the end of their lives, how many were used there, in percent.
     pub read_late_percent: Option<f64>,
+    /// The keys near the end of their lives of which that is known.
+    pub late_keys: u64,
     /// Matching keys after the run.
     pub total_keys: u64,
     /// How that number changed.
@@ -99,10 +103,36 @@ const RULES: [Rule; 24] = [
     cache::memory,
 ];
 
-/// What the rules find in `facts`.
+/// What the rules find in `facts`. Advice that contradicts that of an earlier rule is left out ([`stance`]).
 #[must_use]
 pub fn findings(facts: &Facts) -> Vec<Finding> {
-    RULES.iter().flat_map(|rule| rule(facts)).collect()
+    let mut taken = BTreeMap::new();
+    let mut fits = |finding: &Finding| {
+        let said = stance(&finding.rule).filter(|_| finding.kind == FindingKind::Recommendation);
+        said.is_none_or(|(subject, stance)| *taken.entry(subject).or_insert(stance) == stance)
+    };
+    RULES.iter().flat_map(|rule| rule(facts)).filter(|finding| fits(finding)).collect()
+}
+
+/// What a piece of advice says about its subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// It is right as it is.
+    Keep,
+    /// It should be looked at, or changed.
+    Change,
+}
+
+/// The subject of the advice that `rule` gives, and what it says about it; `None` if it contradicts no other.
+#[must_use]
+pub fn stance(rule: &str) -> Option<(&'static str, Stance)> {
+    match rule {
+        "hit-rate-good" | "hit-rate-excellent" => Some(("cache settings", Stance::Keep)),
+        "hit-rate-critical" | "hit-rate-low" | "ttl-low" | "ttl-short" => {
+            Some(("cache settings", Stance::Change))
+        }
+        _ => None,
+    }
 }
 
 /// The sentences of one kind.

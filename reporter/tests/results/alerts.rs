@@ -74,6 +74,7 @@ fn errors_above_one_percent() {
     };
     assert_eq!(of(1_000, None), Standing::Unknown);
     assert_eq!(of(1_000, Some(10)), Standing::Over);
+    assert_eq!(of(10, Some(9)), Standing::Over, "so few tell nothing");
     assert_eq!(sentence(of(1_000, Some(11))), "Cache errors are above 1% of hits (11 errors vs 1000 hits)");
     assert_eq!(of(0, Some(0)), Standing::Over);
     assert_eq!(standing(&[], None, "errors-high"), Standing::Unknown);
@@ -82,14 +83,18 @@ fn errors_above_one_percent() {
 #[test]
 fn a_success_rate_below_99_percent() {
     let of = |completed: usize, failed: usize| {
-        let mut runs: Vec<RunLine> = (0..completed).map(|_| run(Status::Completed, 0)).collect();
-        runs.extend((0..failed).map(|_| run(Status::Failed, 0)));
+        let scheduled = |status| RunLine { scheduled: true, ..run(status, 0) };
+        let mut runs: Vec<RunLine> = (0..completed).map(|_| scheduled(Status::Completed)).collect();
+        runs.extend((0..failed).map(|_| scheduled(Status::Failed)));
+        // Started by hand, with a mistyped address.
+        runs.push(run(Status::Failed, 0));
         standing(&runs, None, "success-rate-low")
     };
     assert_eq!(of(0, 0), Standing::Unknown);
     assert_eq!(of(99, 1), Standing::Over);
-    assert_eq!(sentence(of(98, 2)), "98.0% of the last 100 runs have completed (below 99%)");
-    assert_eq!(sentence(of(9, 1)), "90.0% of the last 10 runs have completed (below 99%)");
+    assert_eq!(sentence(of(98, 2)), "98.0% of the last 100 scheduled runs have completed (below 99%)");
+    assert_eq!(sentence(of(18, 2)), "90.0% of the last 20 scheduled runs have completed (below 99%)");
+    assert_eq!(of(0, 19), Standing::Unknown);
 }
 
 #[test]

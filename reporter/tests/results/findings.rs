@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use reporter::findings::{Facts, findings};
 use serde_json::json;
 use shared::ids::RunId;
@@ -34,7 +35,7 @@ fn rate(hits: u64) -> Facts {
         misses: Some(10_000 - hits),
         ..Window::default()
     };
-    Facts { window, configured_ttl_ms: 900_000, avg_ttl: Some(700.0), ..Facts::default() }
+    Facts { window, configured_ttl_ms: Some(900_000), avg_ttl: Some(700.0), ..Facts::default() }
 }
 
 #[test]
@@ -60,8 +61,16 @@ fn hit_rates_on_both_sides_of_each_limit() {
     check(7_850, "hit-rate-good", "Good cache hit rate (78.5%). Current configuration is working well.");
     check(9_000, "hit-rate-good", "Good cache hit rate (90.0%). Current configuration is working well.");
     check(9_001, "hit-rate-excellent", "Excellent cache hit rate (90.0%). TTL is optimal.");
-    let longer = Facts { configured_ttl_ms: 3_600_000, ..rate(10) };
+    let longer = Facts { configured_ttl_ms: Some(3_600_000), ..rate(10) };
     assert!(advice(&longer, "hit-rate-critical").unwrap().ends_with("(1h → 2h)."));
+    let unsaid = Facts { configured_ttl_ms: None, ..rate(10) };
+    assert!(advice(&unsaid, "hit-rate-critical").unwrap().ends_with("doubling the cache TTL."));
+    let of = |lookups, hits| Facts { window: Window { lookups, ..rate(hits).window }, ..Facts::default() };
+    for hits in [0, 6_000, 8_000, 10_000] {
+        assert_eq!(findings(&of(Some(999), hits)), [], "so few tell nothing");
+        assert_eq!(findings(&of(None, hits)), []);
+        assert_eq!(findings(&of(Some(1_000), hits)).len(), 1);
+    }
     assert_eq!(
         found(&rate(10), FindingKind::Recommendation, "hit-rate-critical").unwrap().severity,
         Severity::Critical
@@ -70,17 +79,61 @@ fn hit_rates_on_both_sides_of_each_limit() {
 
 #[test]
 fn low_and_short_ttls() {
-    let facts = |avg| Facts { avg_ttl: Some(avg), configured_ttl_ms: 900_000, ..Facts::default() };
+    let configured_ttl_ms = Some(1_800_000);
+    let facts = |avg| Facts { avg_ttl: Some(avg), keys_with_ttl: 100, configured_ttl_ms, ..Facts::default() };
     let sentence = "Most caches are near expiration (avg TTL: 450s). This suggests high invalidation rate.";
     assert_eq!(advice(&facts(450.0), "ttl-low").as_deref(), Some(sentence));
     assert_eq!(advice(&facts(450.1), "ttl-low"), None);
+    assert_eq!(findings(&Facts { keys_with_ttl: 99, ..facts(1.0) }), []);
+    assert_eq!(
+        findings(&Facts { configured_ttl_ms: None, ..facts(1.0) }),
+        [],
+        "nobody said which TTL there is"
+    );
     let evidence = found(&facts(100.0), FindingKind::Recommendation, "ttl-low").unwrap().evidence;
-    assert_eq!((&evidence["avgTTL"], &evidence["configuredTtlSeconds"]), (&json!(100.0), &json!(900.0)));
-    let late =
-        |percent| Facts { read_late_percent: Some(percent), configured_ttl_ms: 900_000, ..Facts::default() };
+    assert_eq!((&evidence["avgTTL"], &evidence["configuredTtlSeconds"]), (&json!(100.0), &json!(1_800.0)));
+    let late = |percent| Facts {
+        read_late_percent: Some(percent),
+        late_keys: 100,
+        configured_ttl_ms: Some(900_000),
+        ..Facts::default()
+    };
     let sentence = "51% of the keys in the last fifth of their life are still used there. Consider a TTL longer than 15min.";
     assert_eq!(advice(&late(51.0), "ttl-short").as_deref(), Some(sentence));
     assert_eq!(advice(&late(50.0), "ttl-short"), None);
+    assert_eq!(findings(&Facts { late_keys: 99, ..late(100.0) }), []);
+    assert_eq!(findings(&Facts { configured_ttl_ms: None, ..late(100.0) }), []);
+}
+
+proptest! {
+    /// No result praises what it wants to be changed, or wants a TTL to be both longer and shorter.
+    #[test]
+    fn advice_does_not_contradict_itself(
+        (hits, lookups) in (0_u64..=10_000, 0_u64..5_000),
+        (avg, keys, late_percent, late_keys) in (0.0..1_000.0, 0_u64..300, 0.0..100.0, 0_u64..300),
+        (memory, aggressive, configured) in (0.0..100.0, any::<bool>(), any::<bool>()),
+    ) {
+        let window = Window { lookups: Some(lookups), ..rate(hits).window };
+        let facts = Facts {
+            window,
+            configured_ttl_ms: configured.then_some(900_000),
+            avg_ttl: Some(avg),
+            keys_with_ttl: keys,
+            read_late_percent: Some(late_percent),
+            late_keys,
+            memory_usage_percent: Some(memory),
+            aggressive,
+            ..Facts::default()
+        };
+        let all = findings(&facts);
+        let says = |words: &[&str]| {
+            all.iter().any(|said| words.iter().any(|word| said.sentence.to_lowercase().contains(word)))
+        };
+        let praises = says(&["is optimal", "working well"]);
+        let (longer, shorter) = (says(&["doubling the cache ttl", "a ttl longer than"]), says(&["reduce the ttl"]));
+        let doubts = says(&["review permission check", "high invalidation rate"]);
+        prop_assert!(!(praises && (longer || shorter || doubts)) && !(longer && shorter), "{:?}", all);
+    }
 }
 
 #[test]
@@ -126,7 +179,9 @@ fn errors_above_one_percent_of_hits() {
         problem(&facts(Some(11), 1_000), "errors-high").as_deref(),
         Some("High cache error rate: 11 errors vs 1000 hits")
     );
-    assert!(problem(&facts(Some(1), 0), "errors-high").is_some(), "errors without a hit");
+    assert!(problem(&facts(Some(10), 0), "errors-high").is_some(), "errors without a hit");
+    assert_eq!(problem(&facts(Some(9), 0), "errors-high"), None, "so few tell nothing");
+    assert_eq!(problem(&facts(Some(9), 20), "errors-high"), None);
     assert_eq!(problem(&facts(Some(0), 0), "errors-high"), None);
     assert_eq!(problem(&facts(None, 0), "errors-high"), None, "not counted");
 }

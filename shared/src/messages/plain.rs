@@ -42,6 +42,7 @@ impl RunSpec {
             guards: Guards::default(),
             display_name: "Job".to_owned(),
             started_by: "nobody".to_owned(),
+            scheduled: false,
             attempt: Attempt::default(),
             activity_source: None,
             inactive_refused: None,

@@ -166,6 +166,9 @@ pub struct RunSpec {
     pub display_name: String,
     /// Who or what started it, for people.
     pub started_by: String,
+    /// Whether a schedule started it. Earlier versions do not say, and none of their runs counts as such.
+    #[serde(default)]
+    pub scheduled: bool,
     /// Which attempt at the job this is.
     pub attempt: Attempt,
     /// The source of activity, such as `zset:permissions:warming`, if inactive users were asked for.
@@ -286,8 +289,20 @@ impl Pace {
 pub struct Application {
     /// The TTL that it sets, in milliseconds.
     pub configured_ttl_ms: u64,
+    /// Whether a user set that TTL, and it is not the default. Absent where an earlier version planned the run: it is
+    /// not known then, and nothing is advised by the TTL.
+    #[serde(default)]
+    pub ttl_configured: bool,
     /// Where its hits and misses are counted.
     pub hit_rate: HitRateSource,
+}
+
+impl Application {
+    /// The TTL that the application sets, in milliseconds, if a user said which.
+    #[must_use]
+    pub fn known_ttl_ms(&self) -> Option<u64> {
+        Some(self.configured_ttl_ms).filter(|_| self.ttl_configured)
+    }
 }
 
 /// Where hits and misses are counted.
