@@ -10,10 +10,11 @@ use shared::cluster::{Deployment, FaultKind};
 use shared::ids::NodeId;
 use shared::key::Key;
 use shared::limits::ACTIVE_USERS_MAX;
-use shared::messages::{ActivityRule, InactiveRule, Lookups};
+use shared::messages::{ActivityRule, InactiveRule, Lookups, Rules};
 use shared::slot::slot_of;
 
 use crate::inactive::{ActivitySource, InactiveOrder};
+use crate::users_met::UsersMet;
 
 /// From here on, a score is a number of milliseconds: as such it is in 1973, in seconds in the year 5138.
 const MILLIS_FROM: f64 = 1e11;
@@ -34,12 +35,31 @@ pub struct Found {
 
 /// Who is active.
 pub struct Known {
+    /// Whether it may be that no key belongs to any of them.
+    pub allow_no_active: bool,
     /// The rule as the run's spec holds it.
     pub rule: InactiveRule,
     /// The rule, ready to be applied.
     pub activity: Activity,
     /// The users, to be stored with the run.
     pub users: Arc<ActiveUsers>,
+    /// One of them, as the source writes it.
+    pub example: Key,
+}
+
+impl Found {
+    /// Takes in what users a sample of keys has `met`, and tells the workers by `rules`. `false` if inactive users are not
+    /// looked for any more, because nothing shows that ids are written alike in keys and in the source.
+    pub(crate) fn settle(&mut self, met: &UsersMet, rules: &mut Rules) -> bool {
+        let (Some(known), Some(rule)) = (&self.known, &mut rules.inactive) else { return true };
+        let ActivityRule::Users { matching: Some(matching), .. } = &mut rule.activity else { return true };
+        matching.met = met.met();
+        matching.allow_no_active = known.allow_no_active;
+        let refused = met.refusal(&rule.identity, &known.users, &known.example);
+        let Some(why) = refused.filter(|_| !known.allow_no_active) else { return true };
+        (self.known, self.refused, rules.inactive) = (None, Some(why), None);
+        false
+    }
 }
 
 /// Finds out who is active, as `order` says, in a deployment whose nodes have told their `statuses`.
@@ -59,7 +79,7 @@ pub async fn find_out<'a>(
             Err("the server has an LFU maxmemory policy, under which it does not keep for how long keys were not used"
                 .to_owned())
         }
-        ActivitySource::IdleTime => Ok(ActiveUsers::gather().finish()),
+        ActivitySource::IdleTime => Ok((ActiveUsers::gather().finish(), Key::new(*b""))),
         ActivitySource::SortedSet(key) => {
             read(deployment, (SetKind::Sorted, key), order.threshold_ms, &mut lookups).await
         }
@@ -67,13 +87,13 @@ pub async fn find_out<'a>(
             read(deployment, (SetKind::Plain, key), order.threshold_ms, &mut lookups).await
         }
     };
-    match read.and_then(|users| known(order, users)) {
+    match read.and_then(|(users, example)| known(order, users, example)) {
         Ok(known) => Found { known: Some(known), refused: None, lookups },
         Err(why) => Found { known: None, refused: Some(why), lookups },
     }
 }
 
-fn known(order: &InactiveOrder, users: ActiveUsers) -> Result<Known, String> {
+fn known(order: &InactiveOrder, users: ActiveUsers, example: Key) -> Result<Known, String> {
     let activity = if order.source == ActivitySource::IdleTime { ActivityRule::Idle } else { users.rule() };
     let rule = InactiveRule {
         identity: order.identity.clone(),
@@ -83,7 +103,7 @@ fn known(order: &InactiveOrder, users: ActiveUsers) -> Result<Known, String> {
     };
     let users = Arc::new(users);
     let activity = Activity::new(&rule, Arc::clone(&users)).map_err(|e| format!("the template {e}"))?;
-    Ok(Known { rule, activity, users })
+    Ok(Known { allow_no_active: order.allow_no_active, rule, activity, users, example })
 }
 
 /// Those members of a set who were active within the threshold; or why that is not known.
@@ -92,7 +112,7 @@ async fn read(
     (kind, key): (SetKind, &Key),
     threshold_ms: u64,
     lookups: &mut Vec<(NodeId, Lookups)>,
-) -> Result<ActiveUsers, String> {
+) -> Result<(ActiveUsers, Key), String> {
     let mut last = String::new();
     for _ in 0..REDIRECTIONS_MAX {
         match read_once(deployment, (kind, key), threshold_ms, lookups).await {
@@ -101,19 +121,19 @@ async fn read(
                 deployment.refresh().await.map_err(|fault| unreadable(key, &Unreadable::Fault(fault)))?;
             }
             Err(why) => return Err(unreadable(key, &why)),
-            Ok(users) if users.len() > ACTIVE_USERS_MAX => {
+            Ok((users, _)) if users.len() > ACTIVE_USERS_MAX => {
                 return Err(format!(
                     "the activity set `{key}` has more than {ACTIVE_USERS_MAX} active users, the most that are kept"
                 ));
             }
-            Ok(users) if users.is_empty() => {
+            Ok((users, _)) if users.is_empty() => {
                 return Err(format!(
                     "nobody in the activity set `{key}` was active within the last {} days, which must never mean \
                      that everyone is inactive",
                     threshold_ms / 86_400_000
                 ));
             }
-            Ok(users) => return Ok(users),
+            Ok(read) => return Ok(read),
         }
     }
     Err(format!("the activity set `{key}` could not be read in {REDIRECTIONS_MAX} attempts: {last}"))
@@ -124,23 +144,24 @@ async fn read_once(
     (kind, key): (SetKind, &Key),
     threshold_ms: u64,
     lookups: &mut Vec<(NodeId, Lookups)>,
-) -> Result<ActiveUsers, Unreadable> {
+) -> Result<(ActiveUsers, Key), Unreadable> {
     let topology = deployment.topology();
     let owner = topology.owner(slot_of(key.as_bytes())).ok_or(Unreadable::NoOwner)?;
     let conn = deployment.conn(&owner.node).await.map_err(Unreadable::Fault)?;
     // The clock of those who keep the set, not ours: with a wrong one, everyone would seem inactive.
     let now_ms = node::time_ms(&conn).await.map_err(Unreadable::Fault)?;
-    let (mut gathering, mut own) = (ActiveUsers::gather(), Lookups::default());
+    let (mut gathering, mut own, mut example) = (ActiveUsers::gather(), Lookups::default(), None);
     let each = |member: &[u8], score: Option<f64>| {
         if score.is_none_or(|score| is_active(score, now_ms, threshold_ms)) {
             gathering.add(member);
+            example.get_or_insert_with(|| Key::new(member));
         }
         // One more than allowed says that there are too many; none of what is read is used then.
         gathering.len() <= 2 * ACTIVE_USERS_MAX
     };
     let read = read_members(&conn, kind, key.as_bytes(), &mut own, each).await;
     lookups.push((owner.node.clone(), own));
-    read.map(|()| gathering.finish())
+    read.map(|()| (gathering.finish(), example.unwrap_or_else(|| Key::new(*b""))))
 }
 
 /// Whether who was last active at `score`, in seconds or milliseconds since the epoch, was so within the threshold.

@@ -6,6 +6,8 @@ use shared::key::Key;
 use shared::limits::IDLE_TIME_MAX_MS;
 use thiserror::Error;
 
+pub use shared::messages::{ActivitySource, InactiveOrder};
+
 use crate::options::millis;
 
 /// Milliseconds of a day.
@@ -14,48 +16,12 @@ const DAY_MS: u64 = 86_400_000;
 /// Days without activity that may be asked for, in all.
 const DAYS_MAX: u32 = 36_500;
 
-/// How inactive users' caches are found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InactiveOrder {
-    /// Where the user's id stands in a key; empty where idle times decide.
-    pub identity: String,
-    /// Who is active.
-    pub source: ActivitySource,
-    /// Keys that expire within so many milliseconds are left to do so.
-    pub near_expiry_ms: u64,
-    /// Who was not active for so many milliseconds is inactive.
-    pub threshold_ms: u64,
-}
-
-/// Where it stands who is active.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActivitySource {
-    /// In a sorted set: its members are users, their scores the times of their last activity.
-    SortedSet(Key),
-    /// In a set: its members are the active users.
-    Set(Key),
-    /// Nowhere: a key that nobody has used is one of an inactive user.
-    IdleTime,
-}
-
-impl ActivitySource {
-    fn of(source: &Source) -> Self {
-        let key = || Key::new(source.what.as_bytes());
-        match source.word {
-            "zset" => Self::SortedSet(key()),
-            "set" => Self::Set(key()),
-            _ => Self::IdleTime,
-        }
-    }
-
-    /// As the setting says it, such as `zset:permissions:warming`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::SortedSet(key) => format!("zset:{key}"),
-            Self::Set(key) => format!("set:{key}"),
-            Self::IdleTime => "idletime".to_owned(),
-        }
+fn source(source: &Source) -> ActivitySource {
+    let key = || Key::new(source.what.as_bytes());
+    match source.word {
+        "zset" => ActivitySource::SortedSet(key()),
+        "set" => ActivitySource::Set(key()),
+        _ => ActivitySource::IdleTime,
     }
 }
 
@@ -114,48 +80,51 @@ impl OrderError {
     }
 }
 
-impl InactiveOrder {
-    /// The order that `settings` stand for, whether it is to be carried out or not; `None` if they lack something.
-    ///
-    /// # Errors
-    /// When what they say makes no sense.
-    pub fn of(settings: &Settings) -> Result<Option<Self>, OrderError> {
-        let Settings { identity, activity, .. } = settings;
-        if let Some(text) = &identity.value {
-            Template::parse(text).map_err(|source| OrderError::Template {
-                origin: identity.origin.to_string(),
-                text: text.clone(),
-                source,
-            })?;
-        }
-        let (identity, source) = match (activity.value.as_ref().map(ActivitySource::of), &identity.value) {
-            (Some(ActivitySource::IdleTime), _) => (String::new(), ActivitySource::IdleTime),
-            (Some(source), Some(identity)) => (identity.clone(), source),
-            (None, _) | (_, None) => return Ok(None),
-        };
-        let order =
-            Self { identity, source, near_expiry_ms: millis(settings.near_expiry.value), threshold_ms: 0 };
-        // Without anybody who asks for it, any number of days is right.
-        match order.after_days(settings.inactivity_threshold_days.value) {
-            Err(_) if !settings.aggressive_cleanup.value => Ok(None),
-            order => order.map(Some),
-        }
+/// The order that `settings` stand for, whether it is to be carried out or not; `None` if they lack something.
+///
+/// # Errors
+/// When what they say makes no sense.
+pub fn order(settings: &Settings) -> Result<Option<InactiveOrder>, OrderError> {
+    let Settings { identity, activity, .. } = settings;
+    if let Some(text) = &identity.value {
+        Template::parse(text).map_err(|source| OrderError::Template {
+            origin: identity.origin.to_string(),
+            text: text.clone(),
+            source,
+        })?;
     }
+    let (identity, source) = match (activity.value.as_ref().map(source), &identity.value) {
+        (Some(ActivitySource::IdleTime), _) => (String::new(), ActivitySource::IdleTime),
+        (Some(source), Some(identity)) => (identity.clone(), source),
+        (None, _) | (_, None) => return Ok(None),
+    };
+    let order = InactiveOrder {
+        identity,
+        source,
+        near_expiry_ms: millis(settings.near_expiry.value),
+        threshold_ms: 0,
+        allow_no_active: settings.allow_no_active.value,
+    };
+    // Without anybody who asks for it, any number of days is right.
+    match after_days(order, settings.inactivity_threshold_days.value) {
+        Err(_) if !settings.aggressive_cleanup.value => Ok(None),
+        order => order.map(Some),
+    }
+}
 
-    /// The same with another threshold.
-    ///
-    /// # Errors
-    /// When it makes no sense.
-    pub fn after_days(self, days: u32) -> Result<Self, OrderError> {
-        let (threshold_ms, max) = (u64::from(days) * DAY_MS, IDLE_TIME_MAX_MS / DAY_MS);
-        if !(1..=DAYS_MAX).contains(&days) {
-            return Err(OrderError::Days(days));
-        }
-        if self.source == ActivitySource::IdleTime && threshold_ms > max * DAY_MS {
-            return Err(OrderError::Idle { days, max });
-        }
-        Ok(Self { threshold_ms, ..self })
+/// The same with another threshold.
+///
+/// # Errors
+/// When it makes no sense.
+pub fn after_days(order: InactiveOrder, days: u32) -> Result<InactiveOrder, OrderError> {
+    let (threshold_ms, max) = (u64::from(days) * DAY_MS, IDLE_TIME_MAX_MS / DAY_MS);
+    if !(1..=DAYS_MAX).contains(&days) {
+        return Err(OrderError::Days(days));
     }
+    if order.source == ActivitySource::IdleTime && threshold_ms > max * DAY_MS {
+        return Err(OrderError::Idle { days, max });
+    }
+    Ok(InactiveOrder { threshold_ms, ..order })
 }
 
 #[cfg(test)]
@@ -186,6 +155,7 @@ mod tests {
             source: ActivitySource::SortedSet(Key::new(*b"permissions:warming")),
             near_expiry_ms: 300_000,
             threshold_ms: 30 * DAY_MS,
+            allow_no_active: false,
         };
         assert_eq!(options(&[ZSET, IDENTITY, ON]).unwrap().looks_for_inactive(), Some(&expected));
         let more =
@@ -210,6 +180,7 @@ mod tests {
         check(&[ON, ZSET], &["`identity`", "`permissions:{user}:*`"]);
         check(&[("--identity", "permissions:*")], &["`identity`", "flag --identity", "no `{user}`"]);
         check(&[("--identity", "{user}:{user}")], &["more than once"]);
+        check(&[("--identity", "p:{{user}:*")], &["`p:{{user}:*` has a `{` without its counterpart"]);
         let idle = ("--activity", "idletime");
         check(&[ON, idle, ("--inactivity-days", "195")], &["`inactivityThresholdDays`", "194 days"]);
         assert!(options(&[ON, idle, ("--inactivity-days", "194")]).is_ok());
@@ -219,7 +190,9 @@ mod tests {
         assert!(options(&[idle, backup]).is_ok() && options(&[ON, ZSET, IDENTITY, backup]).is_ok());
         assert!(options(&[ON, idle, backup, ("--action", "report")]).is_ok(), "nothing is saved");
         let order = options(&[ZSET, IDENTITY]).unwrap().inactive.unwrap();
-        assert!(order.clone().after_days(0).is_err() && order.after_days(36_501).is_err());
+        assert!(after_days(order.clone(), 0).is_err() && after_days(order, 36_501).is_err());
+        let allowed = options(&[ZSET, IDENTITY, ON, ("--allow-no-active", "true")]).unwrap().inactive;
+        assert!(allowed.unwrap().allow_no_active);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! knows the stages.
 
 pub mod activity;
+mod again;
 pub mod cli;
 pub mod conduct;
 mod cursors;
@@ -35,4 +36,5 @@ pub mod statistics;
 pub mod submit;
 pub mod survey;
 mod tidings;
+mod users_met;
 pub mod whoami;

@@ -20,6 +20,7 @@ use crate::estimate::{self, Estimate};
 use crate::meet::Met;
 use crate::plan::NodeKeys;
 use crate::survey::{NodeSurvey, PlannedSource};
+use crate::users_met::UsersMet;
 
 /// What a look at a primary brought.
 pub(crate) struct LookedAt {
@@ -29,6 +30,8 @@ pub(crate) struct LookedAt {
     pub(crate) reading: Reading,
     /// The memory that deleting what would be deleted there frees; `None` if it is not known.
     pub(crate) freed: Option<ByteEstimate>,
+    /// The users of the sampled keys.
+    pub(crate) users: UsersMet,
     /// Bytes of memory that the node uses.
     pub(crate) used_memory: Option<u64>,
 }
@@ -103,6 +106,7 @@ pub(crate) async fn look_at(
         looked_up += settle(&conn, &mut sampled, selector, breaks).await?;
     }
     let judged = judged(&sampled, selector);
+    let users = UsersMet::of(&sampled, selector);
     let goes = going(&sampled, selector, looking.action);
     let sizes = sizes(&conn, &goes, sampled.all, breaks).await?;
     let reading = status.reading(&primary.node, looked_up);
@@ -138,7 +142,7 @@ pub(crate) async fn look_at(
     } else {
         estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes)
     };
-    Ok(LookedAt { node, keys, row, reading, freed, used_memory: status.used_memory })
+    Ok(LookedAt { node, keys, row, reading, freed, users, used_memory: status.used_memory })
 }
 
 /// Those keys of a sample that would be deleted; if `action` only reports, those that it reports.

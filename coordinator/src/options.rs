@@ -13,7 +13,7 @@ use shared::messages::{Action, Application, Attempt, BackupOrder, HitRateSource,
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
-use crate::inactive::{ActivitySource, InactiveOrder, OrderError};
+use crate::inactive::{self, ActivitySource, InactiveOrder, OrderError};
 use crate::whoami::myself;
 
 /// Everything that one run needs to know.
@@ -133,7 +133,7 @@ impl Options {
     /// # Errors
     /// When a setting cannot be carried out.
     pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
-        let (aggressive, inactive) = (settings.aggressive_cleanup.value, InactiveOrder::of(settings)?);
+        let (aggressive, inactive) = (settings.aggressive_cleanup.value, inactive::order(settings)?);
         if aggressive && inactive.is_none() {
             return Err(OrderError::missing(settings).into());
         }

@@ -28,9 +28,9 @@ pub enum SubmitError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An earlier run with other rules was left.
+    /// An earlier run that was asked for something else was left.
     #[error(
-        "run `{0}` of the job was left, and has other rules than this one; `keysweep runs attach {0}` goes on with it, \
+        "run `{0}` of the job was left, and was asked for something else than this one; `keysweep runs attach {0}` goes on with it, \
          `keysweep runs cancel {0}` stops it"
     )]
     Left(RunId),
@@ -181,17 +181,15 @@ async fn has_ended(env: &Env, run: RunId) -> Result<bool, SubmitError> {
     Ok(env.records(run).result().await?.is_some())
 }
 
-/// The run that a hold was left with, if it has not ended. It goes on with the rules that it was started with, so
-/// somebody who wants others, such as a dry run, must not set it going.
+/// The run that a hold was left with, if it has not ended. It goes on with what it was asked for, so somebody
+/// who wants something else, such as a dry run, a backup or another limit, must not set it going.
 async fn left(env: &Env, hold: &Hold, survey: &Survey) -> Result<Option<Taken>, SubmitError> {
     let spec = env.records(hold.run).spec().await?.filter(|_| hold.phase != Phase::Free);
     let Some(spec) = spec else { return Ok(None) };
     if has_ended(env, hold.run).await? {
         return Ok(None);
     }
-    let same = spec.rules.same_order(&survey.spec.rules)
-        && (spec.dry_run, spec.db) == (survey.spec.dry_run, survey.spec.db)
-        && spec.activity_source == survey.spec.activity_source;
+    let same = spec.asks_the_same(&survey.spec);
     if same { Ok(Some(Taken::Left(hold.run))) } else { Err(SubmitError::Left(hold.run)) }
 }
 

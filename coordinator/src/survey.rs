@@ -33,6 +33,7 @@ use crate::options::Options;
 use crate::plan::Planner;
 pub use crate::planned_source::PlannedSource;
 use crate::planning::{Planning, Step};
+use crate::users_met::UsersMet;
 
 /// Why a run cannot start.
 #[derive(Debug, Error)]
@@ -248,18 +249,18 @@ pub async fn survey_telling(
     let scripts_refused = met.iter().find_map(|there: &Met<'_>| there.rights.scripts_refused.clone());
     let rights_unchecked = met.iter().find_map(|there: &Met<'_>| there.rights.unchecked.clone());
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
-    let activity = match options.looks_for_inactive() {
+    let mut activity = match options.looks_for_inactive() {
         Some(order) => {
             planning.at(Step::ReadingActivity);
             activity::find_out(&deployment, order, met.iter().map(|there: &Met<'_>| &there.status)).await
         }
         None => activity::Found::default(),
     };
-    let rules =
+    let mut rules =
         Rules { inactive: activity.known.as_ref().map(|known| known.rule.clone()), ..options.rules.clone() };
     let selector = Selector::new(&rules, activity.known.as_ref().map(|known| &known.activity));
     let (mut planned, mut tasks, mut nodes, mut readings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut missing = SlotSet::all();
+    let (mut missing, mut users_met) = (SlotSet::all(), UsersMet::default());
     let (mut freed, mut used_memory) = (Some(ByteEstimate::NOTHING), Some(0_u64));
     let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
     let breaks = Breaks::of(&options.pace);
@@ -281,7 +282,9 @@ pub async fn survey_telling(
     for (there, looked) in at_once(looking.collect()).await {
         missing = missing.difference(&there.primary.slots);
         let Some(looked) = down.unless_down(there.primary, looked)? else { continue };
-        let LookedAt { node, keys, mut row, mut reading, freed: its_freed, used_memory: its_memory } = looked;
+        let LookedAt { node, keys, mut row, mut reading, freed: its_freed, used_memory: its_memory, users } =
+            looked;
+        users_met.add(users);
         freed = freed.zip(its_freed).map(|(sum, its)| sum.plus(its));
         used_memory = used_memory.zip(its_memory).map(|(sum, its)| sum.saturating_add(its));
         for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == node.node) {
@@ -307,35 +310,23 @@ pub async fn survey_telling(
         );
         return Err(Fault { detail: all, ..fault }.into());
     }
+    if !activity.settle(&users_met, &mut rules) {
+        // What would be freed was estimated with keys of inactive users.
+        nodes.iter_mut().for_each(|row| row.estimate.inactive_keys = 0);
+        freed = None;
+    }
     let estimate = Estimate::sum(nodes.iter().map(|row| row.estimate));
+    let asked = options.spec(run, now_ms);
     let spec = RunSpec {
-        run,
-        job: options.job.clone(),
-        alias: options.alias.clone(),
         cluster: topology.cluster,
-        db: options.access.db,
         rules,
-        dry_run: options.dry_run,
         nodes: planned,
-        started_at_ms: now_ms,
-        guards: Guards {
-            deletions_max: estimate.cap(options.max_delete_percent),
-            runtime_max_ms: options.max_runtime.map(|max| u64::try_from(max.as_millis()).unwrap_or(u64::MAX)),
-        },
-        display_name: options.display_name.clone(),
-        started_by: options.started_by.clone(),
-        scheduled: options.scheduled,
-        attempt: options.attempt,
-        activity_source: options.looks_for_inactive().map(|order| order.source.name()),
+        guards: Guards { deletions_max: estimate.cap(options.max_delete_percent), ..asked.guards },
         inactive_refused: activity.refused,
         scripts_refused,
-        application: options.application.clone(),
-        pace: options.pace,
-        read_from: options.read_from,
-        insecure: options.access.is_insecure(),
         left_out: down.left_out,
-        backup: options.backup_order(),
         measure: Measure { used_memory, ..estimate.measure(options.rules.action) },
+        ..asked
     };
     let missing = if topology.cluster { missing } else { SlotSet::new() };
     let users = activity.known.map(|known| known.users);

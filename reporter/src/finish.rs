@@ -128,6 +128,7 @@ fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
         found: counts.inactive,
         near_expiry: counts.near_expiry,
         unknown_user: counts.unknown_user,
+        held_back: counts.held_back,
     }
 }
 
@@ -153,6 +154,7 @@ fn facts(
         growth: metrics.growth.clone(),
         aggressive: spec.rules.inactive.is_some() || spec.inactive_refused.is_some(),
         aggressive_refused: spec.inactive_refused.clone(),
+        held_back: fold.totals.counts.held_back,
         insecure: spec.insecure,
         left_out: spec.left_out.clone(),
         scripts_refused: spec.scripts_refused.clone(),

@@ -1,5 +1,5 @@
 //! The application's hit rate over windows of time, out of samples. What servers count of others, and that counters start
-//! anew now and then, is taken into account in [`traffic`]. Pure.
+//! anew now and then, is taken into account in `traffic.rs`. Pure.
 
 mod traffic;
 

@@ -71,6 +71,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
         for (name, value, note) in [
             ("near expiry", inactive.near_expiry, "of such users, left to expire soon"),
             ("unknown user", inactive.unknown_user, "kept: nothing tells who uses them"),
+            ("held back", inactive.held_back, "kept: no active user was met beside them"),
         ] {
             if value > 0 {
                 row(page, name, value, note);

@@ -1,12 +1,16 @@
 //! Reap batches out of candidates: by slot into groups, groups into messages that fit. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shared::ids::BatchId;
 use shared::limits::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, BATCH_LIFE};
 use shared::messages::{Action, Group, ListedBatch, ReapBatch, Reason, ScanTask};
 
 use crate::tally::Candidate;
+
+/// The longest pause before a full queue is tried again.
+pub(crate) const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Bytes that a key or a group costs in a message beside its own.
 const OVERHEAD_BYTES: usize = 48;

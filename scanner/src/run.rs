@@ -36,9 +36,6 @@ use crate::walk::{Reached, Taken, Walk, Window};
 use crate::weighing::{at_once, weigh_some};
 use crate::{batching, fields, kept};
 
-/// The longest pause before a full queue is tried again.
-const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
-
 /// A scanner: as many of them as wanted may work side by side.
 pub struct Scanner {
     env: Env,
@@ -149,6 +146,7 @@ impl Scanner {
             let report = unreadable(task, reading.tally.lookups);
             return Ok(Some((source.sign(report).await?, Vec::new())));
         }
+        reading.tally.hold_back(selector);
         let after = Look::take(&source, spec, &task.scope).await?;
         if let Some(report) = after.restarted(task) {
             return Ok(Some((report, Vec::new())));
@@ -208,7 +206,7 @@ impl Scanner {
                 return Ok(false);
             }
             sleep(pause).await;
-            pause = (pause * 2).min(FULL_PAUSE_MAX);
+            pause = (pause * 2).min(batching::FULL_PAUSE_MAX);
         }
     }
 }

@@ -4,7 +4,7 @@ use shared::activity::{Activity, Who};
 use shared::cluster::{Ask, Seen, Ttl};
 use shared::identity::User;
 use shared::limits::{EXPIRY_EXACT_BEFORE_MS, KEY_BYTES_MAX};
-use shared::messages::{Action, Reason, Rules};
+use shared::messages::{Action, ActivityRule, Reason, Rules};
 
 /// What a key turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub enum Verdict {
 /// Why a key with a TTL stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stays {
-    /// As all such keys do, if their users are not known to be inactive.
+    /// As all such keys do, where inactive users are not looked for.
     Normal,
+    /// It is an active user's.
+    Active,
     /// It is an inactive user's, and expires soon by itself.
     NearExpiry,
     /// Nothing tells whose it is, or how long nobody has used it.
@@ -90,7 +92,7 @@ impl<'a> Selector<'a> {
         };
         let Some(activity) = self.activity else { return Verdict::Stays(Stays::Normal) };
         match self.user(activity, key, seen) {
-            User::Active => Verdict::Stays(Stays::Normal),
+            User::Active => Verdict::Stays(Stays::Active),
             User::Unknown => Verdict::Stays(Stays::UnknownUser),
             User::Inactive if left_ms <= activity.near_expiry_ms => Verdict::Stays(Stays::NearExpiry),
             // Whether it still expires then could not be checked when it is deleted.
@@ -98,6 +100,32 @@ impl<'a> Selector<'a> {
                 Verdict::Stays(Stays::Normal)
             }
             User::Inactive => Verdict::Found(Reason::Inactive, self.fate(key)),
+        }
+    }
+
+    /// The user of a key, as a number: an active one, if one can be read from the key. `None` if none can, or idle times
+    /// tell who is active.
+    #[must_use]
+    pub fn user_number(&self, key: &[u8]) -> Option<u64> {
+        let Who::Users(template, users) = &self.activity?.who else { return None };
+        let (mut first, mut found) = (None, None);
+        template.user(key, |id| {
+            first.get_or_insert(id);
+            let active = users.has(id);
+            found = found.or(active.then_some(id));
+            active
+        });
+        found.or(first).map(|id| users.number(id))
+    }
+
+    /// Whether keys of `users` users, none of whom is active, may be those of inactive users; see [`shared::messages::Met`].
+    #[must_use]
+    pub fn believes_in_none_of(&self, users: u64) -> bool {
+        match self.rules.inactive.as_ref().map(|rule| &rule.activity) {
+            Some(ActivityRule::Users { matching: Some(matching), .. }) => {
+                matching.allow_no_active || matching.met.believes_in_none_of(users)
+            }
+            _ => true,
         }
     }
 
@@ -198,9 +226,9 @@ mod tests {
         check(Action::Delete, "permissions:bob:x", Ttl::Moved, Verdict::Gone);
         check(Action::Report, "permissions:bob:x", Ttl::Left(1_001), INACTIVE(Fate::Reported));
         check(Action::Delete, "permissions:system:x", Ttl::Left(1_001), INACTIVE(Fate::Protected));
-        check(Action::Delete, "permissions:alice:x", Ttl::Left(1_001), stays(Stays::Normal));
+        check(Action::Delete, "permissions:alice:x", Ttl::Left(1_001), stays(Stays::Active));
         check(Action::Delete, "permissions:alice:x", Ttl::Unlimited, STALE(Fate::Candidate));
-        check(Action::Delete, "permissions:a:b:c", Ttl::Left(1_001), stays(Stays::Normal));
+        check(Action::Delete, "permissions:a:b:c", Ttl::Left(1_001), stays(Stays::Active));
         check(Action::Delete, "permissions:a:c:b", Ttl::Left(1_001), INACTIVE(Fate::Candidate));
         check(Action::Delete, "permissions:bob", Ttl::Left(1_001), stays(Stays::UnknownUser));
     }
@@ -228,7 +256,7 @@ mod tests {
             assert_eq!(selector.judge(key.as_bytes(), &seen), expected, "{idle_ms:?} {ttl:?}");
         };
         check("px", Some(60_000), Ttl::Left(1_001), INACTIVE(Fate::Candidate));
-        check("px", Some(59_000), Ttl::Left(1_001), Verdict::Stays(Stays::Normal));
+        check("px", Some(59_000), Ttl::Left(1_001), Verdict::Stays(Stays::Active));
         check("px", Some(60_000), Ttl::Left(1_000), Verdict::Stays(Stays::NearExpiry));
         check("px", None, Ttl::Left(1_001), Verdict::Stays(Stays::UnknownUser));
         check("px", Some(60_000), Ttl::Unlimited, STALE(Fate::Candidate));

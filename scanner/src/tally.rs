@@ -1,14 +1,14 @@
 //! What a task has counted and selected so far, slot by slot: a slot that turns out to have moved is dropped
 //! as if it had never been looked at. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use shared::audit::{KeptGroup, Why};
 use shared::cluster::{Seen as Look, Ttl};
 use shared::key::{self, Key};
-use shared::limits::DETAILS_MAX;
+use shared::limits::{DETAILS_MAX, TASK_USERS_MAX};
 use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
 use shared::slot::SlotSet;
 use shared::task_notes::ReadSoFar;
@@ -36,6 +36,8 @@ pub(crate) struct Candidate {
 pub(crate) struct SlotTally {
     pub(crate) counts: ScanCounts,
     pub(crate) candidates: Vec<Candidate>,
+    /// Keys of inactive users that are only reported.
+    inactive_reported: u64,
 }
 
 /// What of a tally counts.
@@ -56,6 +58,10 @@ pub(crate) struct Tally {
     seen: Seen,
     /// The slots and the beginnings of the first keys that are too long.
     long_keys: Vec<(u16, String)>,
+    /// Whether a key of an active user was met.
+    met_active: bool,
+    /// Users who are not active, until an active one is met.
+    users: HashSet<u64>,
     /// Bytes that all candidates held take in messages, at the most.
     pub(crate) candidate_bytes: usize,
     /// Look-ups made, whatever became of their slots.
@@ -74,6 +80,8 @@ impl Tally {
             slots: Slots::default(),
             seen: Seen::default(),
             long_keys: Vec::new(),
+            met_active: false,
+            users: HashSet::new(),
             candidate_bytes: 0,
             lookups: Lookups::default(),
             moved: SlotSet::new(),
@@ -108,6 +116,7 @@ impl Tally {
             }
             let verdict = selector.judge(key, seen);
             self.statistics.seen(key, seen.ttl, verdict);
+            self.meet(key, verdict, selector);
             let tally = self.slots.of(slot);
             tally.count(verdict, seen.ttl);
             match verdict {
@@ -140,11 +149,34 @@ impl Tally {
         })
     }
 
+    fn meet(&mut self, key: &[u8], verdict: Verdict, selector: &Selector<'_>) {
+        match verdict {
+            Verdict::Stays(Stays::Active) if !self.met_active => {
+                (self.met_active, self.users) = (true, HashSet::new());
+            }
+            Verdict::Stays(Stays::NearExpiry) | Verdict::Found(Reason::Inactive, _)
+                if !self.met_active && self.users.len() < TASK_USERS_MAX =>
+            {
+                self.users.extend(selector.user_number(key));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes back what was found of inactive users if no active one was met although the plan's sample makes that
+    /// unlikely: ids may be written in another way here.
+    pub(crate) fn hold_back(&mut self, selector: &Selector<'_>) {
+        if !self.met_active && !selector.believes_in_none_of(self.users.len() as u64) {
+            self.slots.tallies.iter_mut().for_each(|(_, tally)| tally.hold_back());
+        }
+    }
+
     /// Forgets everything but the look-ups made.
     pub(crate) fn restart(&mut self) {
         self.statistics.restart();
         (self.slots, self.seen, self.candidate_bytes) = (Slots::default(), Seen::default(), 0);
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
+        (self.met_active, self.users) = (false, HashSet::new());
         self.kept = self.kept.as_ref().map(|_| Kept::default());
     }
 
@@ -199,16 +231,28 @@ impl Slots {
 }
 
 impl SlotTally {
+    fn hold_back(&mut self) {
+        let found = self.candidates.len();
+        self.candidates.retain(|candidate| candidate.reason != Reason::Inactive);
+        let reported = std::mem::take(&mut self.inactive_reported);
+        let held = (found - self.candidates.len()) as u64 + reported;
+        self.counts.inactive -= held;
+        self.counts.reported -= reported;
+        self.counts.held_back += held;
+    }
+
     fn count(&mut self, verdict: Verdict, ttl: Ttl) {
         let counts = &mut self.counts;
         match verdict {
             Verdict::Gone => return,
             Verdict::Stays(why) => {
+                counts.active_user += u64::from(why == Stays::Active);
                 counts.near_expiry += u64::from(why == Stays::NearExpiry);
                 counts.unknown_user += u64::from(why == Stays::UnknownUser);
                 counts.field_ttl += u64::from(why == Stays::FieldTtl);
             }
             Verdict::Found(reason, fate) => {
+                self.inactive_reported += u64::from((reason, fate) == (Reason::Inactive, Fate::Reported));
                 counts.stale += u64::from(reason == Reason::Stale);
                 counts.inactive += u64::from(reason == Reason::Inactive);
                 counts.protected += u64::from(fate == Fate::Protected);

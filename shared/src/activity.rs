@@ -1,8 +1,11 @@
 //! Who is active, as all scanners of a run know it: one snapshot, taken when the run is planned and kept with its
 //! records, and what it makes of a key.
 //!
-//! A user is held as 64 bits of a hash with a seed of the run's own. Two ids may share one: a key of an inactive
-//! user is then kept, by chance once in 2^64 over the number of active users, and never the other way round.
+//! A user is held as 64 bits of a hash, with a seed of the run's own, of the normal form of the id, without the prefix
+//! that most of the ids have. Two ids may share a form, or forms a hash: a key of an inactive user is then kept, and never
+//! the other way round.
+
+mod users;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +15,14 @@ use serde_bytes::ByteBuf;
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::env::Env;
 use crate::identity::{Template, TemplateError};
 use crate::ids::RunId;
-use crate::messages::{ActivityRule, InactiveRule, Rules};
+use crate::messages::{ActivityRule, InactiveRule, Matching, Rules};
 use crate::records::{RecordError, Records};
 
-/// Users in one record: 480,000 bytes.
-const PART_USERS: usize = 60_000;
+pub use users::{ActiveUsers, Gathering};
 
 /// Bytes of a user.
 const USER_BYTES: usize = size_of::<u64>();
@@ -31,101 +32,6 @@ const KEPT: usize = 2;
 
 /// How often it is looked whether runs have ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-
-/// The active users of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActiveUsers {
-    seed: u64,
-    /// Sorted, each once.
-    hashes: Vec<u64>,
-}
-
-impl ActiveUsers {
-    /// Collects users; [`Gathering::finish`] ends it.
-    #[must_use]
-    pub fn gather() -> Gathering {
-        Gathering { seed: fastrand::u64(..), hashes: Vec::new(), sorted: 0 }
-    }
-
-    /// Whether `id` is one of them.
-    #[must_use]
-    pub fn has(&self, id: &[u8]) -> bool {
-        self.hashes.binary_search(&xxh3_64_with_seed(id, self.seed)).is_ok()
-    }
-
-    /// How many they are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
-    }
-
-    /// The rule that names them.
-    #[must_use]
-    pub fn rule(&self) -> ActivityRule {
-        let parts = self.hashes.len().div_ceil(PART_USERS);
-        ActivityRule::Users {
-            parts: u32::try_from(parts).unwrap_or(u32::MAX),
-            users: self.hashes.len() as u64,
-            seed: self.seed,
-        }
-    }
-
-    fn parts(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.hashes.chunks(PART_USERS).map(|part| part.iter().flat_map(|hash| hash.to_le_bytes()).collect())
-    }
-}
-
-/// Users as they come, in any order, some of them more than once.
-#[derive(Debug)]
-pub struct Gathering {
-    seed: u64,
-    hashes: Vec<u64>,
-    /// How many were there when they were last sorted.
-    sorted: usize,
-}
-
-impl Gathering {
-    /// Adds a user.
-    pub fn add(&mut self, id: &[u8]) {
-        self.hashes.push(xxh3_64_with_seed(id, self.seed));
-        // What is listed again, because the set is changing, must not pile up.
-        if self.hashes.len() >= 2 * self.sorted.max(PART_USERS) {
-            self.tidy();
-        }
-    }
-
-    /// How many there are by now, some of them counted twice.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
-    }
-
-    fn tidy(&mut self) {
-        self.hashes.sort_unstable();
-        self.hashes.dedup();
-        self.sorted = self.hashes.len();
-    }
-
-    /// All that were added.
-    #[must_use]
-    pub fn finish(mut self) -> ActiveUsers {
-        self.tidy();
-        self.hashes.shrink_to_fit();
-        ActiveUsers { seed: self.seed, hashes: self.hashes }
-    }
-}
 
 /// What makes a key one of an inactive user, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +74,9 @@ pub enum ActivityError {
     /// The records are not what the run's rules say.
     #[error("the record of active users is incomplete: {0}")]
     Incomplete(String),
+    /// The run was planned by a version that took each spelling of an id for another user.
+    #[error("the run was planned by an older version, which compared ids literally; start it again")]
+    Literal,
     /// The template is none.
     #[error("the template {0}")]
     Template(#[from] TemplateError),
@@ -185,9 +94,10 @@ pub async fn store(records: &Records, users: &ActiveUsers) -> Result<(), RecordE
 }
 
 async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, ActivityError> {
-    let ActivityRule::Users { parts, users, seed } = *rule else {
-        return Ok(ActiveUsers { seed: 0, hashes: Vec::new() });
+    let ActivityRule::Users { parts, users, seed, ref matching } = *rule else {
+        return Ok(ActiveUsers { seed: 0, hashes: Vec::new(), matching: Matching::default() });
     };
+    let matching = matching.as_deref().ok_or(ActivityError::Literal)?.clone();
     let mut hashes = Vec::new();
     for n in 0..parts as usize {
         let part = records.users(n).await?;
@@ -198,7 +108,7 @@ async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, Act
     if hashes.len() as u64 != users || !hashes.is_sorted() {
         return Err(ActivityError::Incomplete(format!("{} of {users} users", hashes.len())));
     }
-    Ok(ActiveUsers { seed, hashes })
+    Ok(ActiveUsers { seed, hashes, matching })
 }
 
 /// Who is active in which run, read once per process.
@@ -256,6 +166,7 @@ impl Activities {
 
 #[cfg(test)]
 mod tests {
+    use super::users::PART_USERS;
     use super::*;
     use crate::env::Timing;
 
@@ -277,21 +188,13 @@ mod tests {
         Rules { inactive: Some(inactive), ..Rules::deleting(&[], &[]).unwrap() }
     }
 
-    #[test]
-    fn those_who_were_added_are_there_once() {
-        let users = users(100_000);
-        assert_eq!((users.len(), users.is_empty()), (100_000, false));
-        assert!((0..100_000).all(|n| users.has(n.to_string().as_bytes())));
-        assert!(!(100_000..200_000).any(|n| users.has(n.to_string().as_bytes())));
-        assert!(!users.has(b""));
-    }
-
-    #[test]
-    fn what_is_listed_again_and_again_does_not_pile_up() {
-        let mut gathering = ActiveUsers::gather();
-        (0..1_000_000).for_each(|n| gathering.add((n % 10).to_string().as_bytes()));
-        assert!(gathering.len() <= 2 * PART_USERS);
-        assert_eq!(gathering.finish().len(), 10);
+    #[tokio::test]
+    async fn a_run_that_was_planned_with_literal_ids_is_refused() {
+        let (env, users, run) = (env(), users(100), RunId::new());
+        store(&env.records(run), &users).await.unwrap();
+        let ActivityRule::Users { parts, users, seed, .. } = users.rule() else { panic!("users") };
+        let literal = rules(ActivityRule::Users { parts, users, seed, matching: None });
+        assert!(matches!(Activities::new(&env).get(run, &literal).await, Err(ActivityError::Literal)));
     }
 
     #[tokio::test]

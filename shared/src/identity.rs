@@ -3,9 +3,13 @@
 //! Ids may hold any byte, also those that stand around them in the template, so a key can be read in several
 //! ways: `permissions:a:b:c` is `a`'s, or `a:b`'s. Nobody can tell which, so all readings count: see [`User`].
 
+mod normal;
+
 use thiserror::Error;
 
 use crate::glob::{Pattern, PatternError};
+
+pub use normal::{common_prefix, normal, without_prefix};
 
 /// What stands for the user's id in a template.
 const PLACE: &str = "{user}";
@@ -26,6 +30,12 @@ pub enum TemplateError {
     /// More than one thing does.
     #[error("has `{PLACE}` more than once; one of them is the user's id")]
     SeveralPlaces,
+    /// A hash tag that is not closed, or a placeholder that is not whole.
+    #[error(
+        "has a `{0}` without its counterpart; a hash tag around the id is written `permissions:{{{PLACE}}}:*`, and a \
+         brace that stands alone `\\{0}`"
+    )]
+    Braces(char),
     /// A part is no pattern.
     #[error("is not usable: failed to {0}")]
     Pattern(#[from] PatternError),
@@ -43,7 +53,7 @@ pub enum User {
 }
 
 /// Where the user's id stands in a key. What stands before and after it is read as [`Pattern`]s are; braces other than
-/// those of `{user}` are literal.
+/// those of `{user}` are literal, and come in pairs, as those of hash tags do: `permissions:{{user}}:*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     before: Pattern,
@@ -56,11 +66,22 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// When `{user}` does not stand in it exactly once.
+    /// When `{user}` does not stand in it exactly once, or a brace stands alone.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let (before, after) = text.split_once(PLACE).ok_or(TemplateError::NoPlace)?;
         if after.contains(PLACE) {
             return Err(TemplateError::SeveralPlaces);
+        }
+        let mut open = 0_u32;
+        for byte in unescaped(before).chain(unescaped(after)) {
+            match byte {
+                b'{' => open += 1,
+                b'}' => open = open.checked_sub(1).ok_or(TemplateError::Braces('}'))?,
+                _ => {}
+            }
+        }
+        if open > 0 {
+            return Err(TemplateError::Braces('{'));
         }
         let literal = !before.bytes().any(|byte| b"*?[\\".contains(&byte));
         Ok(Self {
@@ -70,8 +91,9 @@ impl Template {
         })
     }
 
-    /// What is known of the user of `key`, if `active` tells who is active.
-    pub fn user(&self, key: &[u8], active: impl Fn(&[u8]) -> bool) -> User {
+    /// What is known of the user of `key`, if `active` tells who is active. It is asked about each reading, the shortest
+    /// first, until one is active.
+    pub fn user<'k>(&self, key: &'k [u8], mut active: impl FnMut(&'k [u8]) -> bool) -> User {
         if key.len() > KEY_BYTES_MAX {
             return User::Unknown;
         }
@@ -102,6 +124,16 @@ impl Template {
         }
         if readings > 0 { User::Inactive } else { User::Unknown }
     }
+}
+
+/// The bytes of a pattern that no backslash stands before.
+fn unescaped(text: &str) -> impl Iterator<Item = u8> {
+    let mut escaped = false;
+    text.bytes().filter(move |byte| {
+        let plain = !escaped;
+        escaped = plain && *byte == b'\\';
+        plain
+    })
 }
 
 #[cfg(test)]
@@ -184,6 +216,15 @@ mod tests {
         check("permissions:*", "no `{user}`");
         check("permissions:{id}:*", "no `{user}`");
         check("{user}:{user}", "more than once");
+        for unclosed in ["permissions:{{user}:*", "permissions:{user}}:*", "{a:{user}:*", "}{user}{"] {
+            check(
+                unclosed,
+                "without its counterpart; a hash tag around the id is written `permissions:{{user}}:*`",
+            );
+        }
+        for whole in ["{{user}}:*", "{a:{user}}:*", r"\{{user}:*", r"\\{{user}}", "{a}{user}{b}"] {
+            assert!(Template::parse(whole).is_ok(), "{whole}");
+        }
         check(&format!("{{user}}{}", "x".repeat(1_025)), "1025 bytes");
     }
 

@@ -1,5 +1,6 @@
 //! Every limit that is no setting: its name, its unit and why it has this size.
 
+mod activity;
 mod foreign;
 mod lane;
 mod memory;
@@ -9,6 +10,7 @@ mod server;
 
 use std::time::Duration;
 
+pub use activity::*;
 pub use foreign::*;
 pub use lane::*;
 pub use memory::*;
@@ -31,9 +33,6 @@ pub const CONNS_MAX: usize = 64;
 
 /// Room that is made for what a server sends before it is read, in bytes.
 pub const READ_BYTES: usize = 64 << 10;
-
-/// How long a node that could not be reached is not tried again.
-pub const DOWN_TIME: Duration = Duration::from_secs(1);
 
 /// How long one server may take to say who serves what, when others can be asked as well.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(2);

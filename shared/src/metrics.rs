@@ -350,4 +350,8 @@ pub struct InactiveCaches {
     pub near_expiry: u64,
     /// Keys with a TTL whose user the template does not tell; they were left.
     pub unknown_user: u64,
+    /// Keys with a TTL whose users seem inactive, in scan tasks that met no active user although the plan's sample did;
+    /// they were left.
+    #[serde(default)]
+    pub held_back: u64,
 }

@@ -8,6 +8,7 @@ use shared::limits::REQUEST_TEXT_BYTES_MAX;
 use shared::messages::{Attempt, HitRateSource};
 
 use super::{Job, Shared, pace, start_run};
+use crate::inactive;
 use crate::options::Options;
 use crate::runs::{self, Cancelled, RunView};
 use crate::statistics::{Statistics, cleanup_statistics, with_sample};
@@ -25,6 +26,8 @@ pub struct RunRequest {
     pub aggressive_cleanup: Option<bool>,
     /// Days without activity that make a user inactive.
     pub inactivity_threshold_days: Option<u32>,
+    /// `false`: inactive users' keys stay where none of an active one is met, although the job lets them go.
+    pub allow_no_active: Option<bool>,
     /// Whether metrics and recommendations are collected.
     pub generate_report: Option<bool>,
     /// Report only.
@@ -195,10 +198,15 @@ fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Answered<&'a Job> {
 fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
     let mut options = job.options.clone();
     options.aggressive = request.aggressive_cleanup.unwrap_or(options.aggressive);
+    if let (Some(allow), Some(order)) = (request.allow_no_active, &mut options.inactive) {
+        // A request does not take a guard away.
+        order.allow_no_active &= allow;
+    }
     if let Some(days) = request.inactivity_threshold_days
         && let Some(order) = options.inactive.take()
     {
-        let order = order.after_days(days).map_err(|e| Refusal { code: 400, why: e.to_string() })?;
+        let order =
+            inactive::after_days(order, days).map_err(|e| Refusal { code: 400, why: e.to_string() })?;
         options.inactive = Some(order);
     }
     if options.aggressive && options.inactive.is_none() {

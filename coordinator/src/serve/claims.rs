@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared::messages::Attempt;
+use shared::messages::{Attempt, RunSpec};
 use shared::result::Status;
 use shared::store::StoreError;
 use shared::supervise::Crew;
@@ -94,20 +94,13 @@ async fn drive(shared: &Shared, held: Held, failed: &mpsc::Sender<Failed>) -> Re
         Ok(Conducted::Ended(result)) => {
             tracing::info!(%run, job, status = ?result.status, "a run has ended");
             if let (Status::Failed, Some(job)) = (result.status, shared.job(&job)) {
-                // Another attempt does what the one that failed was to do, be it a dry run.
                 let spec = shared.env.records(run).spec().await.map_err(DriveError::from)?;
-                let options = spec.map(|spec| Options {
-                    rules: spec.rules,
-                    dry_run: spec.dry_run,
-                    pace: spec.pace,
-                    read_from: spec.read_from,
-                    scheduled: spec.scheduled,
-                    ..job.options.clone()
-                });
-                let job = Job { options: options.unwrap_or_else(|| job.options.clone()), ..job.clone() };
-                // If this fails, we are shutting down.
-                let attempt = Attempt { previous: Some(run), ..result.attempt };
-                let _ = failed.send(Failed { job, attempt }).await;
+                if let Some(options) = spec.and_then(|spec| again(shared, &spec, job)) {
+                    let job = Job { options, ..job.clone() };
+                    // If this fails, we are shutting down.
+                    let attempt = Attempt { previous: Some(run), ..result.attempt };
+                    let _ = failed.send(Failed { job, attempt }).await;
+                }
             }
             Ok(())
         }
@@ -121,6 +114,17 @@ async fn drive(shared: &Shared, held: Held, failed: &mpsc::Sender<Failed>) -> Re
             Err(e)
         }
     }
+}
+
+/// The options of another attempt at the run `first`: they are those of that run, whatever the job says by now.
+fn again(shared: &Shared, first: &RunSpec, job: &Job) -> Option<Options> {
+    let access = shared.env.access(&first.alias, first.db);
+    let options = access.and_then(|access| Options::again(first, access, &job.options));
+    if options.is_none() {
+        let run = first.run;
+        tracing::warn!(%run, "no further attempt: it is not known here what the run was asked for, or how to reach its servers");
+    }
+    options
 }
 
 /// Starts the attempts that follow one which failed, until one starts or none is left. What becomes of it, whoever

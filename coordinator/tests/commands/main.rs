@@ -31,3 +31,4 @@ mod stats;
 mod tls;
 mod variables;
 mod without_scripts;
+mod written_otherwise;

@@ -86,7 +86,7 @@ async fn a_slot_that_is_half_moved_when_the_run_begins_is_read_when_it_has_settl
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_between_scan_and_deletion_is_followed() {
-    moves_before_deletion(&*kit::cluster().await).await;
+    Box::pin(moves_before_deletion(&*kit::cluster().await)).await;
 }
 
 pub async fn moves_before_deletion(cluster: &ClusterServers) {

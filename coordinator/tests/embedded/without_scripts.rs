@@ -16,7 +16,7 @@ async fn on_a_cluster() {
     for node in cluster.nodes() {
         node.conn().await.unwrap().words("FLUSHALL").await.unwrap();
     }
-    moves_before_deletion(&cluster).await;
+    Box::pin(moves_before_deletion(&cluster)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

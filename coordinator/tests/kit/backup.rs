@@ -10,6 +10,7 @@ use shared::backup::Place;
 use shared::cluster::{Access, Batch, Conn, Deployment, Reply};
 use shared::config::BackupPlace;
 use shared::key::Key;
+use shared::messages::InactiveOrder;
 use shared::slot::slot_of;
 use shared::time::now_ms;
 use tokio_util::sync::CancellationToken;
@@ -239,9 +240,11 @@ pub async fn seed(access: &Access, count: u64) {
     }
 }
 
-/// Options of a run that deletes all keys that [`seed`] makes, but for the set of those who are active.
+/// Options of a run that deletes all keys that [`seed`] makes, but for the set of those who are active: none of the keys
+/// is theirs.
 pub fn options(urls: Vec<String>) -> Options {
-    let options = crowd::options(urls, crowd::zset());
+    let mut options = crowd::options(urls, crowd::zset());
+    options.inactive = options.inactive.map(|order| InactiveOrder { allow_no_active: true, ..order });
     assert!(options.rules.sources.contains(&Key::new(WARMING.as_bytes())));
     options
 }

@@ -51,7 +51,8 @@ fn id(n: u64) -> Vec<u8> {
         0 => format!("user-{n}").into_bytes(),
         1 => format!("team:{n}:member").into_bytes(),
         2 => format!("{{tag{n}}}").into_bytes(),
-        3 => [b"\xff\x00\r\n*?[".as_slice(), &n.to_be_bytes()].concat(),
+        // A number whose last byte is a brace would be the beginning of one whose last byte is a colon.
+        3 => [b"\xff\x00\r\n*?[".as_slice(), &(n << 8 | 0xfe).to_be_bytes()].concat(),
         _ => format!("a}}b{{{n}:c").into_bytes(),
     }
 }
@@ -244,6 +245,7 @@ pub fn options(urls: Vec<String>, source: ActivitySource) -> Options {
         source,
         near_expiry_ms: NEAR_EXPIRY_MS,
         threshold_ms: DAYS * DAY_MS,
+        allow_no_active: false,
     });
     options
 }

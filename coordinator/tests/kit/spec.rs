@@ -23,19 +23,6 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
     let mut tasks = planner.database(&there);
     assert_eq!(tasks.len(), 1);
     let planned = PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process };
-    let spec = RunSpec {
-        job: options.job.clone(),
-        alias: options.alias.clone(),
-        nodes: vec![planned],
-        started_at_ms: now_ms(),
-        display_name: options.display_name.clone(),
-        started_by: options.started_by.clone(),
-        attempt: options.attempt,
-        application: options.application.clone(),
-        pace: options.pace,
-        read_from: options.read_from,
-        backup: options.backup_order(),
-        ..RunSpec::plain(run, options.rules.clone())
-    };
+    let spec = RunSpec { nodes: vec![planned], ..options.spec(run, now_ms()) };
     (spec, tasks.remove(0))
 }

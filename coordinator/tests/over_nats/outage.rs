@@ -98,7 +98,7 @@ async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
     truth.seed(&options.access).await;
     let (mut env, survey) = (net.env(&options).await, kit::look(&options).await);
     // Slower than scanners by far, so that the queue fills.
-    let paced = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(150));
+    let paced = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(500));
     env.queue = Arc::clone(&paced) as _;
     let env = net::with_crash(&env, CrashPlan::at(CrashPoint::BatchesPublished, 2));
     let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;

@@ -36,6 +36,8 @@ pub struct Facts {
     pub aggressive: bool,
     /// Why they are not, although it was asked for.
     pub aggressive_refused: Option<String>,
+    /// Keys that seem inactive users' and were left, because their scan tasks met no active user.
+    pub held_back: u64,
     /// Whether the servers did not have to prove who they are.
     pub insecure: bool,
     /// Nodes that the run was planned without.
@@ -76,7 +78,7 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 24] = [
+const RULES: [Rule; 25] = [
     run::stale,
     run::stopped,
     run::not_covered,
@@ -91,6 +93,7 @@ const RULES: [Rule; 24] = [
     run::approximate,
     run::primaries_read,
     run::aggressive_refused,
+    run::held_back,
     run::insecure,
     run::scripts_refused,
     cache::hit_rate,

@@ -143,6 +143,17 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
     facts.aggressive_refused.iter().map(found).collect()
 }
 
+pub(super) fn held_back(facts: &Facts) -> Vec<Finding> {
+    let sentence = format!(
+        "{} keys of users who seem inactive were left: the scan tasks that read them met no active user, as if their ids \
+         were written otherwise than in the activity source; `--allow-no-active` (`allowNoActive`) removes them all the \
+         same",
+        facts.held_back
+    );
+    let evidence = [("keys", json!(facts.held_back))];
+    some(facts.held_back > 0, || issue("inactive-held-back", Severity::Warning, sentence, evidence))
+}
+
 pub(super) fn insecure(facts: &Facts) -> Vec<Finding> {
     let sentence = "TLS without a proof of who the servers are (`--insecure`): what was read and deleted may have been \
                     another's; name the authority with `--cacert` instead";

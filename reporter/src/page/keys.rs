@@ -245,5 +245,6 @@ fn inactive_figures(inactive: &InactiveCaches, deleted: u64) -> Vec<(&'static st
         ("Deleted", grouped(deleted)),
         ("Left, since they expire soon", grouped(inactive.near_expiry)),
         ("Left, since their user is not known", grouped(inactive.unknown_user)),
+        ("Left, since no active user was met beside them", grouped(inactive.held_back)),
     ]
 }

@@ -214,6 +214,7 @@ fn job_settings<'a>(
         identity: layers.optional("identity", parse::line)?,
         activity: layers.optional("activity", parse::source)?.map(|source| source.map(place)),
         near_expiry: layers.must("nearExpiry", parse::time)?,
+        allow_no_active: layers.must("allowNoActive", parse::switch)?,
         hit_rate: layers.must("hitRate", parse::source)?.map(place),
         queries: Queries {
             hits: layers.optional("hitsQuery", parse::line)?,

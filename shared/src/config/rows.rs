@@ -58,6 +58,7 @@ impl Settings {
             row("identity", &self.identity, text),
             row("activity", &self.activity, |source| or_none(source.as_ref(), Source::to_string)),
             row("nearExpiry", &self.near_expiry, time),
+            row("allowNoActive", &self.allow_no_active, bool::to_string),
             row("hitRate", &self.hit_rate, Source::to_string),
             row("hitsQuery", &self.queries.hits, text),
             row("missesQuery", &self.queries.misses, text),

@@ -70,6 +70,17 @@ pub enum BackupPlace {
     Bucket(String),
 }
 
+impl BackupPlace {
+    /// The place that is written like this, as a run's spec tells it.
+    #[must_use]
+    pub fn written(text: &str) -> Self {
+        match text.strip_prefix("nats://") {
+            Some(bucket) => Self::Bucket(bucket.to_owned()),
+            None => Self::Directory(PathBuf::from(text)),
+        }
+    }
+}
+
 impl fmt::Display for BackupPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,6 +142,8 @@ pub struct Settings {
     pub activity: Setting<Option<Source>>,
     /// Keys of inactive users that expire so soon are left to do so.
     pub near_expiry: Setting<Duration>,
+    /// Keys of inactive users go, also where no key of an active one is met.
+    pub allow_no_active: Setting<bool>,
     /// Where hits and misses are counted.
     pub hit_rate: Setting<Source>,
     /// The Prometheus queries of hits, misses and errors.

@@ -121,6 +121,10 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--near-expiry")
         .default("5m")
         .help("Keys of inactive users that expire so soon are left to do so"),
+    Spec::job("allowNoActive", "KEYSWEEP_ALLOW_NO_ACTIVE", Kind::Switch)
+        .flag("--allow-no-active")
+        .default("false")
+        .help("Remove keys of inactive users even if no key of an active one is met"),
     Spec::job("hitRate", "KEYSWEEP_HIT_RATE", Kind::Source(&["redis", "hash:", "prometheus:"]))
         .flag("--hit-rate")
         .default("redis")

@@ -14,3 +14,6 @@ pub const FIELDS_KEYS_AT_ONCE: usize = 100;
 
 /// For how long a reaper goes by what a server said of field TTLs, before it asks again.
 pub const FIELD_TTLS_KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// How long a node that could not be reached is not tried again.
+pub const DOWN_TIME: Duration = Duration::from_secs(1);

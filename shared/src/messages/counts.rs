@@ -37,6 +37,13 @@ pub struct ScanCounts {
     /// Hashes without a TTL of their own whose fields expire. They are not among the stale ones.
     #[serde(default)]
     pub field_ttl: u64,
+    /// Keys with a TTL of active users.
+    #[serde(default)]
+    pub active_user: u64,
+    /// Keys with a TTL whose users are not active, and that do not expire soon, in tasks that met no active user: they
+    /// count as nothing else. See [`super::Met`].
+    #[serde(default)]
+    pub held_back: u64,
     /// Stale keys among `protected`. Scanners of earlier versions send none: all their stale keys count as not protected.
     #[serde(default)]
     pub stale_protected: u64,
@@ -84,6 +91,8 @@ impl std::ops::AddAssign for ScanCounts {
         self.skipped_matching = self.skipped_matching.saturating_add(other.skipped_matching);
         self.sampled = self.sampled.saturating_add(other.sampled);
         self.field_ttl = self.field_ttl.saturating_add(other.field_ttl);
+        self.active_user = self.active_user.saturating_add(other.active_user);
+        self.held_back = self.held_back.saturating_add(other.held_back);
         self.stale_protected = self.stale_protected.saturating_add(other.stale_protected);
     }
 }

@@ -1,8 +1,10 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
+mod asked;
 mod cancel;
 mod counts;
 mod group;
+mod inactive;
 mod pacing;
 mod plain;
 mod receipt;
@@ -17,14 +19,16 @@ use crate::key::Key;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 
+pub use asked::Asked;
 pub use cancel::{Cancel, CancelKind};
 pub use counts::ScanCounts;
+pub use inactive::{ActivityRule, ActivitySource, InactiveOrder, InactiveRule, Matching, Met};
 pub use pacing::NodePacing;
 pub use receipt::{GroupReceipt, Receipt, Vouched};
 pub use source::ReadSource;
 pub use spec::{
-    Action, ActivityRule, Application, Attempt, BackupOrder, Guards, HitRateSource, InactiveRule, LeftOut,
-    Measure, Pace, PlannedNode, ReadFrom, Rules, RunSpec, Way,
+    Action, Application, Attempt, BackupOrder, Guards, HitRateSource, LeftOut, Measure, Pace, PlannedNode,
+    ReadFrom, Rules, RunSpec, Way,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};

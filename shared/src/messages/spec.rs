@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asked::Asked;
+use super::inactive::InactiveRule;
 use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
 use crate::key::{self, Key};
@@ -77,51 +79,6 @@ impl Rules {
     pub fn protects(&self, key: &[u8]) -> bool {
         self.protect.iter().any(|pattern| pattern.matches(key))
     }
-
-    /// Whether `other` asks for the same, whoever was active when each of them was made.
-    #[must_use]
-    pub fn same_order(&self, other: &Self) -> bool {
-        let order = |rules: &Self| {
-            let mut rules = rules.clone();
-            if let Some(ActivityRule::Users { parts, users, seed }) =
-                rules.inactive.as_mut().map(|rule| &mut rule.activity)
-            {
-                (*parts, *users, *seed) = (0, 0, 0);
-            }
-            rules
-        };
-        order(self) == order(other)
-    }
-}
-
-/// What makes a key one of an inactive user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InactiveRule {
-    /// Where the user's id stands in a key, such as `permissions:{user}:*`; empty where the key's own idle time
-    /// counts.
-    pub identity: String,
-    /// Keys that expire within so many milliseconds are left to do so.
-    pub near_expiry_ms: u64,
-    /// Who was not active for so many milliseconds is inactive.
-    pub threshold_ms: u64,
-    /// Who is inactive.
-    pub activity: ActivityRule,
-}
-
-/// Where a run knows from who is active.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ActivityRule {
-    /// The users who were active when the run was planned, stored with its records.
-    Users {
-        /// Records that hold them.
-        parts: u32,
-        /// How many they are.
-        users: u64,
-        /// The seed of the hashes that stand for them.
-        seed: u64,
-    },
-    /// The key itself: nobody has used it for as long as the threshold.
-    Idle,
 }
 
 /// A node as the plan saw it.
@@ -198,6 +155,9 @@ pub struct RunSpec {
     /// What is asked about the memory of keys.
     #[serde(default)]
     pub measure: Measure,
+    /// What was asked for. Without it, an older version has planned the run, and no further attempt is made at it.
+    #[serde(default)]
+    pub asked: Option<Asked>,
 }
 
 impl RunSpec {

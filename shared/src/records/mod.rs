@@ -195,9 +195,10 @@ impl Records {
         self.get(&self.users_key(n)).await
     }
 
-    /// Apart from the other records, which everybody reads who follows the run.
+    /// Apart from the other records, which everybody reads who follows the run. A worker that knows nothing of normal
+    /// forms looks for users elsewhere, finds none, and does nothing.
     fn users_key(&self, n: usize) -> String {
-        format!("activity/{}/{n}", self.run)
+        format!("activity/{}/forms-{n}", self.run)
     }
 
     /// Counts a failure, at `now_ms`, to handle `what`.

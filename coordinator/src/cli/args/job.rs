@@ -35,6 +35,8 @@ pub struct JobArgs {
     pub activity: Option<String>,
     #[arg(long, value_name = "DURATION", help = about("--near-expiry"), help_heading = SELECTION)]
     pub near_expiry: Option<String>,
+    #[arg(long, help = about("--allow-no-active"), help_heading = SELECTION)]
+    pub allow_no_active: bool,
     #[arg(long, value_name = "SOURCE", help = about("--hit-rate"), help_heading = REPORT)]
     pub hit_rate: Option<String>,
     #[arg(long, value_name = "DIR", help = about("--report-dir"), help_heading = REPORT)]
@@ -92,6 +94,7 @@ impl JobArgs {
             .value("--identity", self.identity.as_deref())
             .value("--activity", self.activity.as_deref())
             .value("--near-expiry", self.near_expiry.as_deref())
+            .switch("--allow-no-active", self.allow_no_active)
             .value("--hit-rate", self.hit_rate.as_deref())
             .value("--report-dir", self.report_dir.as_deref())
             .value("--state-dir", self.state_dir.as_deref())

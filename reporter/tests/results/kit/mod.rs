@@ -78,6 +78,7 @@ pub fn example() -> CleanupResult {
             found: 4_302,
             near_expiry: 92,
             unknown_user: 17,
+            held_back: 0,
         },
         read_from: None,
         way: Way::Script,

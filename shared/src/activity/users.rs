@@ -1,0 +1,219 @@
+//! The active users of a run, and how they are gathered. Pure.
+
+use std::borrow::Cow;
+
+use serde_bytes::ByteBuf;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::identity::{common_prefix, normal, without_prefix};
+use crate::limits::{MEMBER_BYTES_MAX, SAMPLED_IDS};
+use crate::messages::{ActivityRule, Matching};
+
+/// Users in one record: 480,000 bytes.
+pub(super) const PART_USERS: usize = 60_000;
+
+/// The active users of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveUsers {
+    pub(super) seed: u64,
+    /// Sorted, each once.
+    pub(super) hashes: Vec<u64>,
+    pub(super) matching: Matching,
+}
+
+impl ActiveUsers {
+    /// Collects users; [`Gathering::finish`] ends it.
+    #[must_use]
+    pub fn gather() -> Gathering {
+        Gathering { seed: fastrand::u64(..), hashes: Vec::new(), sorted: 0, first: Vec::new(), prefix: None }
+    }
+
+    /// Whether `id`, however it is written, is that of one of them.
+    #[must_use]
+    pub fn has(&self, id: &[u8]) -> bool {
+        self.hashes.binary_search(&self.number(id)).is_ok()
+    }
+
+    /// A number that stands for the user with this id, however it is written.
+    #[must_use]
+    pub fn number(&self, id: &[u8]) -> u64 {
+        xxh3_64_with_seed(without_prefix(&normal(id), &self.matching.source_prefix), self.seed)
+    }
+
+    /// How ids are compared, and what was seen of it.
+    #[must_use]
+    pub fn matching(&self) -> &Matching {
+        &self.matching
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// The rule that names them.
+    #[must_use]
+    pub fn rule(&self) -> ActivityRule {
+        let parts = self.hashes.len().div_ceil(PART_USERS);
+        ActivityRule::Users {
+            parts: u32::try_from(parts).unwrap_or(u32::MAX),
+            users: self.hashes.len() as u64,
+            seed: self.seed,
+            matching: Some(Box::new(self.matching.clone())),
+        }
+    }
+
+    pub(super) fn parts(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.hashes.chunks(PART_USERS).map(|part| part.iter().flat_map(|hash| hash.to_le_bytes()).collect())
+    }
+}
+
+/// Users as they come, in any order, some of them more than once.
+#[derive(Debug)]
+pub struct Gathering {
+    seed: u64,
+    hashes: Vec<u64>,
+    /// How many were there when they were last sorted.
+    sorted: usize,
+    /// The normal forms of the first ones, until their common prefix is known. Sets are listed by the hashes of their
+    /// members, so these are a fair sample.
+    first: Vec<Vec<u8>>,
+    /// That prefix.
+    prefix: Option<Vec<u8>>,
+}
+
+impl Gathering {
+    /// Adds a user.
+    pub fn add(&mut self, id: &[u8]) {
+        let form = if id.len() > MEMBER_BYTES_MAX { Cow::Borrowed(id) } else { normal(id) };
+        if self.prefix.is_none() {
+            // Nothing that is too long has a form, or is worth its memory.
+            self.first.push(form[..form.len().min(MEMBER_BYTES_MAX)].to_vec());
+            if self.first.len() >= SAMPLED_IDS {
+                self.learn_prefix();
+            }
+            return;
+        }
+        self.add_form(&form);
+        // What is listed again, because the set is changing, must not pile up.
+        if self.hashes.len() >= 2 * self.sorted.max(PART_USERS) {
+            self.tidy();
+        }
+    }
+
+    fn learn_prefix(&mut self) {
+        let first = std::mem::take(&mut self.first);
+        self.prefix = Some(common_prefix(first.iter().map(Vec::as_slice)));
+        first.iter().for_each(|form| self.add_form(form));
+    }
+
+    fn add_form(&mut self, form: &[u8]) {
+        let form = without_prefix(form, self.prefix.as_deref().unwrap_or_default());
+        self.hashes.push(xxh3_64_with_seed(form, self.seed));
+    }
+
+    /// How many there are by now, some of them counted twice.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hashes.len() + self.first.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn tidy(&mut self) {
+        self.hashes.sort_unstable();
+        self.hashes.dedup();
+        self.sorted = self.hashes.len();
+    }
+
+    /// All that were added.
+    #[must_use]
+    pub fn finish(mut self) -> ActiveUsers {
+        if self.prefix.is_none() {
+            self.learn_prefix();
+        }
+        self.tidy();
+        self.hashes.shrink_to_fit();
+        let source_prefix = ByteBuf::from(self.prefix.unwrap_or_default());
+        let matching = Matching { source_prefix, ..Matching::default() };
+        ActiveUsers { seed: self.seed, hashes: self.hashes, matching }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(count: usize) -> ActiveUsers {
+        let mut gathering = ActiveUsers::gather();
+        for n in (0..count).chain(0..count / 2) {
+            gathering.add(n.to_string().as_bytes());
+        }
+        gathering.finish()
+    }
+
+    #[test]
+    fn those_who_were_added_are_there_once() {
+        let users = users(100_000);
+        assert_eq!((users.len(), users.is_empty()), (100_000, false));
+        assert!((0..100_000).all(|n| users.has(n.to_string().as_bytes())));
+        assert!(!(100_000..200_000).any(|n| users.has(n.to_string().as_bytes())));
+        assert!(!users.has(b""));
+    }
+
+    fn of(ids: &[&str]) -> ActiveUsers {
+        let mut gathering = ActiveUsers::gather();
+        ids.iter().for_each(|id| gathering.add(id.as_bytes()));
+        gathering.finish()
+    }
+
+    #[test]
+    fn a_user_is_known_however_the_id_is_written() {
+        let check = |members: &[&str], id: &str, expected: bool| {
+            let users = of(members);
+            assert_eq!(users.has(id.as_bytes()), expected, "{id} among {members:?}");
+        };
+        for id in ["7", "0007", "{7}", "user:7", "USER:7", "user:{07}", "%37"] {
+            check(&["user:7", "user:8"], id, true);
+            check(&["user:0007", "user:8", "9"], id, true);
+            check(&["{user:7}"], id, true);
+        }
+        check(&["user:7", "user:8"], "9", false);
+        check(&["7", "8"], "user:7", false);
+        check(&["bob@example.com"], "Bob%40Example.com", true);
+        // Users of two tenants are two.
+        check(&["t1:7", "t2:8"], "t2:7", false);
+        check(&["t1:7", "t2:8"], "t2:8", true);
+        check(&["user:", "user:7"], "user:", true);
+    }
+
+    #[test]
+    fn the_prefix_is_that_of_the_first_ids_and_holds_for_all() {
+        let mut gathering = ActiveUsers::gather();
+        (0..10_000).for_each(|n| gathering.add(format!("user:{n:06}").as_bytes()));
+        gathering.add(&vec![b'x'; 2 * MEMBER_BYTES_MAX]);
+        let users = gathering.finish();
+        assert_eq!((users.len(), users.matching().source_prefix.as_slice()), (10_001, b"user:".as_slice()));
+        assert!((0..10_000).all(|n| users.has(n.to_string().as_bytes())));
+        assert!(!(10_000..20_000).any(|n| users.has(n.to_string().as_bytes())));
+    }
+
+    #[test]
+    fn what_is_listed_again_and_again_does_not_pile_up() {
+        let mut gathering = ActiveUsers::gather();
+        (0..1_000_000).for_each(|n| gathering.add((n % 10).to_string().as_bytes()));
+        assert!(gathering.len() <= 2 * PART_USERS);
+        assert_eq!(gathering.finish().len(), 10);
+    }
+}

@@ -1,0 +1,217 @@
+//! Normal forms of user ids. The same user's id is written in several ways: `7`, `0007`, `{7}` and `user:7`, or
+//! `bob@example.com`, `Bob@Example.com` and `bob%40example.com`. Two ids with one normal form are taken for one user's.
+//! If they are two users', the caches of one of them are kept for longer than needed: nothing else can come of it, as
+//! ids that are equal have equal forms. Pure.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Separators of an id behind which a common prefix may end, from its start.
+const PREFIX_ENDS_MAX: usize = 8;
+
+/// The normal form of `id`: percent-decoded (also where that was done several times), in one case, without braces, and
+/// without the leading zeros of its numbers. Only an empty id has an empty form.
+#[must_use]
+pub fn normal(id: &[u8]) -> Cow<'_, [u8]> {
+    if is_normal(id) {
+        return Cow::Borrowed(id);
+    }
+    let mut form = in_one_case(percent_decoded(id));
+    form.retain(|byte| !b"{}".contains(byte));
+    form = without_leading_zeros(&form);
+    if form.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(form) }
+}
+
+/// Whether an id is its own normal form, as nearly all are.
+fn is_normal(id: &[u8]) -> bool {
+    let mut before = 0_u8;
+    for (at, byte) in id.iter().enumerate() {
+        let leading_zero =
+            *byte == b'0' && !before.is_ascii_digit() && id.get(at + 1).is_some_and(u8::is_ascii_digit);
+        if leading_zero || byte.is_ascii_uppercase() || !byte.is_ascii() || b"%{}".contains(byte) {
+            return false;
+        }
+        before = *byte;
+    }
+    true
+}
+
+/// What three bytes `%XX` stand for.
+fn decoded(three: &[u8]) -> Option<u8> {
+    let [b'%', high, low] = *three else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// What comes of a decoded byte is looked at again together with what follows, so `%2540` is `@`, too.
+fn percent_decoded(id: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(id.len());
+    for byte in id {
+        out.push(*byte);
+        while let Some(byte) = out.last_chunk::<3>().and_then(|three| decoded(three)) {
+            out.truncate(out.len() - 3);
+            out.push(byte);
+        }
+    }
+    out
+}
+
+/// Upper case first: `ß` is `ss` then, and both forms of the Greek sigma are one. Of bytes that are no text, only ASCII
+/// letters have a case.
+fn in_one_case(id: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(id) {
+        Ok(text) => {
+            let upper = text.chars().flat_map(char::to_uppercase);
+            upper.flat_map(char::to_lowercase).collect::<String>().into_bytes()
+        }
+        Err(e) => e.into_bytes().to_ascii_lowercase(),
+    }
+}
+
+fn without_leading_zeros(id: &[u8]) -> Vec<u8> {
+    let mut form: Vec<u8> = Vec::with_capacity(id.len());
+    for (at, byte) in id.iter().enumerate() {
+        let within_number = form.last().is_some_and(u8::is_ascii_digit);
+        let more_digits = id.get(at + 1).is_some_and(u8::is_ascii_digit);
+        if *byte != b'0' || within_number || !more_digits {
+            form.push(*byte);
+        }
+    }
+    form
+}
+
+/// The longest prefix that more than half of the normal forms `forms` have, such as `user:` of `user:7`, or `u` of `u7`;
+/// empty if there is none. It ends with a separator, or where a form goes on with nothing but digits: what names happen
+/// to have in common is not one. Where tenants or kinds of users are told apart by a prefix, none of which most ids have,
+/// they stay apart.
+#[must_use]
+pub fn common_prefix<'a>(forms: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let (mut counts, mut all) = (HashMap::<&[u8], usize>::new(), 0);
+    for form in forms {
+        all += 1;
+        for end in prefix_ends(form) {
+            *counts.entry(&form[..end]).or_default() += 1;
+        }
+    }
+    let common = counts.into_iter().filter(|(_, count)| *count > all / 2);
+    common.map(|(prefix, _)| prefix).max_by_key(|prefix| prefix.len()).unwrap_or_default().to_vec()
+}
+
+/// The lengths of the prefixes that a form may have. Something is always left behind them.
+fn prefix_ends(form: &[u8]) -> impl Iterator<Item = usize> {
+    let separator = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
+    let separated = (1..form.len()).filter(move |end| separator(&form[end - 1])).take(PREFIX_ENDS_MAX);
+    let digits = form.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let number = form.len() - digits;
+    let after_letter = digits > 0 && number > 0 && !separator(&form[number - 1]);
+    separated.chain(after_letter.then_some(number))
+}
+
+/// A normal form without `prefix`, if it has that and more.
+#[must_use]
+pub fn without_prefix<'a>(form: &'a [u8], prefix: &[u8]) -> &'a [u8] {
+    form.strip_prefix(prefix).filter(|rest| !rest.is_empty()).unwrap_or(form)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(id: impl AsRef<[u8]>) -> String {
+        normal(id.as_ref()).escape_ascii().to_string()
+    }
+
+    #[test]
+    fn forms() {
+        let check = |id: &str, expected: &str| assert_eq!(text(id), text(expected), "{id}");
+        for same in ["7", "0007", "{7}", "%37", "%2537", "{0{07}}", "%7B7%7D"] {
+            check(same, "7");
+        }
+        for same in ["Bob@Example.com", "bob%40example.com", "BOB%2540EXAMPLE.COM", "{bob@example.com}"] {
+            check(same, "bob@example.com");
+        }
+        check("550E8400-E29B-41D4-A716-446655440000", "550e8400-e29b-41d4-a716-446655440000");
+        check("STRASSE", "straße");
+        check("ΟΔΟΣ", "οδος");
+        check("%C3%89mile", "émile");
+        check("user:0007", "user:7");
+        check("u007", "u7");
+        // What they are, and what they are not.
+        assert_eq!(
+            ["0", "000", "10", "%4", "%zz", "a b", "00a"].map(text),
+            ["0", "0", "10", "%4", "%zz", "a b", "0a"]
+        );
+        assert_eq!(["", "{}", "%7b%7D"].map(text), ["", "{}", "%7b%7D"]);
+        assert_eq!(text(b"\xff\x00A0"), r"\xff\x00a0");
+        for (one, other) in [("7", "70"), ("7", "8"), ("user:7", "7"), ("a:7", "b:7"), ("", "0")] {
+            assert_ne!(text(one), text(other));
+        }
+    }
+
+    #[test]
+    fn prefixes_that_most_have() {
+        let check = |forms: &[&str], expected: &str| {
+            let found = common_prefix(forms.iter().map(|form| form.as_bytes()));
+            assert_eq!(found.escape_ascii().to_string(), expected, "{forms:?}");
+        };
+        check(&["user:1", "user:2", "user:31"], "user:");
+        check(&["user:1", "user:2", "7"], "user:");
+        check(&["app:user:1", "app:user:2", "app:svc:1"], "app:user:");
+        check(&["user:7"], "user:");
+        check(&["u1", "u22", "u3"], "u");
+        check(&["acct/7/x", "acct/8/x"], "acct/");
+        // What names and numbers happen to have in common.
+        check(&["1001", "1002", "1003"], "");
+        check(&["alice", "alfred"], "");
+        check(&["a:1", "b:1"], "");
+        check(&["t1:7", "t1:8", "t2:7", "t2:8"], "");
+        check(&["user:", "user:"], "");
+        check(&["550e8400-e29b-41d4", "660e8400-e29b-41d5"], "");
+        check(&[], "");
+        assert_eq!(without_prefix(b"user:7", b"user:"), b"7");
+        assert_eq!(without_prefix(b"user:", b"user:"), b"user:");
+        assert_eq!(without_prefix(b"8", b"user:"), b"8");
+    }
+
+    fn encoded(id: &[u8], upper: bool) -> String {
+        id.iter().map(|byte| if upper { format!("%{byte:02X}") } else { format!("%{byte:02x}") }).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_ways_to_write_an_id_have_one_form(id in prop::collection::vec(any::<u8>(), 1..40), number: u32) {
+            let form = text(&id);
+            prop_assert_eq!(text(encoded(&id, true)), form.as_str());
+            prop_assert_eq!(text(encoded(encoded(&id, false).as_bytes(), true)), form.as_str());
+            prop_assert_eq!(text(id.to_ascii_uppercase()), text(id.to_ascii_lowercase()));
+            prop_assert_eq!(text(format!("{number:020}")), number.to_string());
+            prop_assert!(!normal(&id).is_empty());
+        }
+
+        #[test]
+        fn words_in_any_case_and_braces_have_one_form(id in "[a-zA-Zäöéß0-9@._ -]{1,30}") {
+            prop_assert_eq!(text(id.to_uppercase()), text(id.to_lowercase()));
+            prop_assert_eq!(text(format!("{{{id}}}")), text(&id));
+            prop_assert_eq!(text(&*normal(id.as_bytes())), text(&id), "a form is its own form");
+        }
+
+        #[test]
+        fn what_is_taken_for_normal_is(id in prop::collection::vec(any::<u8>(), 0..20)) {
+            if is_normal(&id) {
+                prop_assert_eq!(without_leading_zeros(&in_one_case(percent_decoded(&id))), id);
+            }
+        }
+
+        #[test]
+        fn a_prefix_that_all_have_is_found_and_leaves_something(ids in prop::collection::vec("[a-z0-9]{1,8}", 1..50)) {
+            let forms: Vec<String> = ids.iter().map(|id| text(format!("user:{id}"))).collect();
+            let prefix = common_prefix(forms.iter().map(String::as_bytes));
+            prop_assert!(prefix.starts_with(b"user:"), "{prefix:?}");
+            for form in &forms {
+                prop_assert!(!without_prefix(form.as_bytes(), &prefix).is_empty());
+            }
+        }
+    }
+}
