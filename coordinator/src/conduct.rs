@@ -140,13 +140,13 @@ async fn guard(
         Ok(lock) => JobLock::keep(lock, unlock).await?,
         // The run has ended all the same.
         Err(e) if unlock.is_cancelled() => return Err(e),
-        Err(e) => Some(e.to_string()),
+        Err(e) => Some(format!("the lock of the job could not be taken: {e}")),
     };
     // If the run is somebody else's now, so is its lock, and it is not for us to stop it.
     if let Some(why) = lost
         && Held::is_ours(&*env.store, job, hold).await.unwrap_or(false)
     {
-        job_lock::stop(&records, &why).await;
+        job_lock::stop(&records, why).await;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The nodes that are down when a run is planned.
 
-use shared::cluster::{Fault, Primary};
+use shared::cluster::{Fault, FaultKind, Primary};
 use shared::messages::LeftOut;
 use shared::slot::SlotSet;
 
@@ -25,6 +25,8 @@ impl Down {
     ) -> Result<Option<T>, SurveyError> {
         match seen {
             Ok(seen) => Ok(Some(seen)),
+            // A node that takes no more connections may take fewer still once the run is there.
+            Err(SurveyError::Redis(fault)) if fault.kind == FaultKind::Full => Err(fault.into()),
             Err(SurveyError::Redis(fault)) if self.primaries > 1 && fault.kind.transient() => {
                 tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
                 self.slots = self.slots.union(&primary.slots);

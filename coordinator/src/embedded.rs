@@ -182,7 +182,7 @@ pub async fn run(
         let (records, unlock) = (records.clone(), unlock.clone());
         keeper.start("lock", async move {
             if let Some(why) = JobLock::keep(lock, unlock).await? {
-                job_lock::stop(&records, &why).await;
+                job_lock::stop(&records, why).await;
             }
             Ok::<(), Fault>(())
         });

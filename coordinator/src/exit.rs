@@ -76,7 +76,11 @@ pub fn of_restore(error: &RestoreError) -> u8 {
 
 fn of_fault(fault: &Fault) -> u8 {
     match fault.kind {
-        FaultKind::Unreachable | FaultKind::Lost | FaultKind::Protocol | FaultKind::NotReady => UNREACHABLE,
+        FaultKind::Unreachable
+        | FaultKind::Lost
+        | FaultKind::Protocol
+        | FaultKind::NotReady
+        | FaultKind::Full => UNREACHABLE,
         FaultKind::Authentication | FaultKind::Tls | FaultKind::Misnamed => USAGE,
         FaultKind::Forbidden => REFUSED,
         FaultKind::Refused if fault.is_unknown_command() => REFUSED,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::cluster::lock::{self, Holder, Lock};
 use shared::cluster::{Access, Conn, Deployment, Fault, FaultKind};
+use shared::config::duration;
 use shared::ids::NodeId;
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Cancel, CancelKind, PlannedNode, RunSpec};
@@ -26,6 +27,9 @@ const TRIES: u32 = 8;
 
 /// How long noting a look-up may hold up the renewal of the lock.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a run stops whose lock is there no more, or has another value.
+const LOST: &str = "the lock of the job was lost: it expired, was removed, or another run has it";
 
 /// Why the lock is not ours.
 #[derive(Debug, Error)]
@@ -187,8 +191,13 @@ impl JobLock {
             };
             match timeout(LOCK_LEASE / 6, self.renew()).await.unwrap_or_else(|_| Err(slow())) {
                 Ok(true) => renewed = Instant::now(),
-                Ok(false) => return Ok(Some("somebody else took it".to_owned())),
-                Err(fault) if renewed.elapsed() > LOCK_LEASE * 2 / 3 => return Ok(Some(fault.to_string())),
+                Ok(false) => return Ok(Some(LOST.to_owned())),
+                Err(fault) if renewed.elapsed() > LOCK_LEASE * 2 / 3 => {
+                    let since = duration::show(LOCK_LEASE * 2 / 3);
+                    return Ok(Some(format!(
+                        "the lock of the job could not be renewed for {since}: {fault}"
+                    )));
+                }
                 Err(fault) => tracing::warn!(error = %fault, "failed to renew the lock, will try again"),
             }
         }
@@ -244,9 +253,9 @@ impl JobLock {
     }
 }
 
-/// Stops a run whose lock is lost.
-pub(crate) async fn stop(records: &Records, why: &str) {
-    let cancel = Cancel { kind: CancelKind::LockLost, cause: format!("the lock of the job was lost: {why}") };
+/// Stops a run whose lock is lost, or may be.
+pub(crate) async fn stop(records: &Records, why: String) {
+    let cancel = Cancel { kind: CancelKind::LockLost, cause: why };
     if let Err(e) = records.create_cancel(&cancel).await {
         tracing::error!(error = %e, "failed to stop a run whose lock is lost");
     }

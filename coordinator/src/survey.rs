@@ -125,6 +125,9 @@ fn with_way_out(fault: &Fault) -> String {
             return format!("{fault}{}", rule.unwrap_or_default());
         }
         FaultKind::NotReady => "try again when it is; `redis-cli INFO` and `CLUSTER INFO` say more",
+        FaultKind::Full => {
+            "raise `maxclients` there, or close connections that `redis-cli CLIENT LIST` shows"
+        }
         FaultKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
         // They name their own way out.
         FaultKind::Tls | FaultKind::Misnamed => return fault.to_string(),

@@ -109,6 +109,7 @@ fn read_again(fold: &Fold, spec: &RunSpec) -> ReadAgain {
         // A server that takes the place of a standalone one is left to the next run.
         slots: (spec.cluster && !slots.is_empty()).then(|| slots.to_string()),
         replaced: fold.holding().replaced().into_iter().collect(),
+        unconfirmed: fold.holding().unconfirmed().into_iter().collect(),
         redeleted: again.deleted,
         accounting: Accounting { balanced: again.is_balanced(), ..again },
     }
@@ -176,7 +177,12 @@ fn facts(
 }
 
 /// Why what was read of a standalone server does not count.
-const REPLACED: &str = "the server was restarted or replaced after keys had been deleted, which may be back";
+const REPLACED: &str = "the server does not go on with the replication history in which keys were deleted, as after a \
+                        restart or a failover: some may be back";
+
+/// The same, where nothing is known of it.
+const UNCONFIRMED: &str = "the server could not be asked at the end whether what was deleted is still deleted, so \
+                           that is not confirmed";
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     let mut causes = fold.losses.clone();
@@ -184,7 +190,8 @@ fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     if !spec.cluster {
         let complete = fold.covering.database(&revoked);
         if !complete && !revoked.is_empty() {
-            causes.insert(REPLACED.to_owned(), 1);
+            let replaced = !fold.holding().replaced().is_empty();
+            causes.insert(if replaced { REPLACED } else { UNCONFIRMED }.to_owned(), 1);
         }
         let missing = (!complete).then(|| format!("database {}", spec.db));
         return Coverage { complete, slots_covered: None, missing, causes, undone: None };

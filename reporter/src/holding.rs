@@ -25,6 +25,8 @@ pub struct Holding {
 struct Check {
     id: TaskId,
     gone: BTreeSet<History>,
+    /// Those of `gone` whose node could not be asked.
+    unknown: BTreeSet<History>,
     safe: BTreeSet<History>,
 }
 
@@ -51,9 +53,10 @@ impl Holding {
     }
 
     pub(crate) fn apply(&mut self, decision: &Decision) {
-        if let Decision::Check { id, round, gone, safe } = decision {
-            let (gone, safe) = (gone.iter().cloned().collect(), safe.iter().cloned().collect());
-            self.checks.insert(*round, Check { id: *id, gone, safe });
+        if let Decision::Check { id, round, gone, unknown, safe } = decision {
+            let set = |histories: &[History]| histories.iter().cloned().collect();
+            let check = Check { id: *id, gone: set(gone), unknown: set(unknown), safe: set(safe) };
+            self.checks.insert(*round, check);
         }
     }
 
@@ -111,7 +114,13 @@ impl Holding {
 
     /// The nodes whose histories are gone.
     pub(crate) fn replaced(&self) -> BTreeSet<NodeId> {
-        self.checks.values().flat_map(|check| &check.gone).map(|(node, _)| node.clone()).collect()
+        let gone = self.checks.values().flat_map(|check| check.gone.difference(&check.unknown));
+        gone.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// The nodes that could not be asked.
+    pub(crate) fn unconfirmed(&self) -> BTreeSet<NodeId> {
+        self.checks.values().flat_map(|check| &check.unknown).map(|(node, _)| node.clone()).collect()
     }
 
     /// Whether it is known: nothing is vouched for by one history alone, or the last check found them all there.
@@ -137,7 +146,24 @@ mod tests {
 
     fn check(round: u32, gone: &[&str], safe: &[&str]) -> Decision {
         let named = |names: &[&str]| names.iter().map(|name| history(name)).collect();
-        Decision::Check { id: TaskId::new(), round, gone: named(gone), safe: named(safe) }
+        Decision::Check {
+            id: TaskId::new(),
+            round,
+            gone: named(gone),
+            unknown: Vec::new(),
+            safe: named(safe),
+        }
+    }
+
+    #[test]
+    fn a_node_that_could_not_be_asked_was_not_replaced() {
+        let mut holding = Holding::default();
+        holding.add(0, history("a"), &slots(&[1]));
+        let gone = vec![history("a")];
+        let (id, unknown) = (TaskId::new(), gone.clone());
+        holding.apply(&Decision::Check { id, round: 1, gone, unknown, safe: Vec::new() });
+        assert_eq!((holding.replaced(), holding.undone(1)), (BTreeSet::new(), slots(&[1])));
+        assert_eq!(holding.unconfirmed(), BTreeSet::from([NodeId::new("n")]));
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
     }
     freed(page, result);
     if result.read_again.redeleted > 0 {
-        row(page, "redeleted", result.read_again.redeleted, "were back after a failover, and deleted again");
+        row(page, "redeleted", result.read_again.redeleted, "more, in slots that were read again");
     }
     let metrics = &result.current_metrics;
     let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!("mean TTL {ttl:.0} s"));
@@ -167,7 +167,7 @@ pub(crate) fn note(outcome: &str) -> &'static str {
         "protected" => "kept by a protected pattern",
         "reported" => "only reported",
         "failed" => "could not be done",
-        "unreached" => "not tried, because the run ended before",
+        "unreached" => "not tried",
         "unconfirmed" => "tried, and no answer says whether it was done",
         _ => "",
     }

@@ -39,7 +39,8 @@ impl Look {
     /// The report that gives the task up, if the cursors of its pass mean nothing any more.
     pub(crate) fn restarted(&self, task: &ScanTask) -> Option<TaskReport> {
         let (Scope::Cursors(cursors), Some(process)) = (&task.scope, &self.process) else { return None };
-        let cause = "the server was restarted or replaced, and its cursors with it";
+        let cause = "the server was restarted or replaced, or this worker reads another one: the cursors of the plan mean \
+                     nothing there";
         (cursors.process != *process).then(|| TaskReport::lost(task, cause, true))
     }
 }

@@ -32,7 +32,9 @@ impl Source {
         }
         // What a failover undid is looked for where it would be found first.
         if task.round > 0 {
-            return Ok(of_primary(Some(why_not("a failover is being looked into".to_owned()))));
+            return Ok(of_primary(Some(why_not(
+                "it is read again, in case deletions did not hold".to_owned(),
+            ))));
         }
         let wanted = match &task.scope {
             Scope::Slots { .. } => Wanted::Current(Duration::from_millis(lag_max_ms)),

@@ -125,7 +125,7 @@ pub struct CleanupResult {
     pub way: Way,
     /// What became of every candidate.
     pub accounting: Accounting,
-    /// What had to be looked at once more, because servers were replaced that had deleted keys.
+    /// What had to be looked at once more, because it was not known whether what had been deleted there still was.
     #[serde(default)]
     pub read_again: ReadAgain,
     /// What was read.
@@ -299,8 +299,8 @@ pub struct Accounting {
     pub balanced: bool,
 }
 
-/// Slots that were read again: a server failed, or was restarted, before its replicas were known to have what had been
-/// deleted there.
+/// Slots that were read again: a server failed, was restarted, or could not be asked, before its replicas were known to
+/// have what had been deleted there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadAgain {
@@ -309,6 +309,9 @@ pub struct ReadAgain {
     pub slots: Option<String>,
     /// The servers, by their names in the cluster.
     pub replaced: Vec<NodeId>,
+    /// Those that could not be asked whether what was deleted there is still deleted.
+    #[serde(default)]
+    pub unconfirmed: Vec<NodeId>,
     /// Keys deleted there again. They are not in `cleanedKeys`.
     pub redeleted: u64,
     /// What became of the candidates that were found there.

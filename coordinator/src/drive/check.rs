@@ -24,7 +24,7 @@ enum Fate {
     There,
     /// All replicas have it, so it cannot be lost with its node.
     Safe,
-    /// Its node was restarted or demoted, or is no longer there.
+    /// Its node has another one, or is no primary any more: as after a restart or a failover.
     Gone,
     /// Its node does not answer, and nobody has taken its place.
     Unknown,
@@ -58,10 +58,13 @@ impl Driver<'_> {
             all.map(|(history, _)| history.clone()).collect::<Vec<History>>()
         };
         let (gone, safe) = (with(&[Fate::Gone, Fate::Unknown]), with(&[Fate::Safe]));
+        let unknown = with(&[Fate::Unknown]);
         if !gone.is_empty() {
-            tracing::warn!(run = %self.spec.run, nodes = gone.len(), "servers were replaced: their slots are read again");
+            let (run, replaced) = (&self.spec.run, gone.len() - unknown.len());
+            let unconfirmed = unknown.len();
+            tracing::warn!(%run, replaced, unconfirmed, "slots are read again: their deletions may not hold");
         }
-        self.decide(vec![Decision::Check { id: TaskId::new(), round, gone, safe }]).await
+        self.decide(vec![Decision::Check { id: TaskId::new(), round, gone, unknown, safe }]).await
     }
 
     /// Decides which tasks read again what does not hold by the last check, unless that has been decided.

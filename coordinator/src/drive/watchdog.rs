@@ -47,7 +47,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Ends batches that are listed, can act no more, and have no receipt: their message is lost.
+    /// Ends batches that are listed, can act no more, and have no receipt.
     async fn give_up_batches(&mut self) -> Result<(), DriveError> {
         let now = Instant::now();
         let due: Vec<BatchId> =
@@ -64,7 +64,7 @@ impl Driver<'_> {
                 node,
                 groups: vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: vec![outcome; keys] }],
                 lookups: Lookups::default(),
-                cause: Some("its message was lost".to_owned()),
+                cause: Some("no worker said what it did before the batch could act no more".to_owned()),
                 pacing: None,
                 round,
                 vouched: Vec::new(),

@@ -7,6 +7,7 @@ mod cli;
 mod aggressive;
 mod announced;
 mod backup;
+mod connections;
 mod demo;
 mod guards;
 mod help;

@@ -3,6 +3,7 @@
 use serde_json::json;
 use shared::messages::LeftOut;
 use shared::metrics::{Finding, Severity};
+use shared::result::ReadAgain;
 
 use super::{Facts, issue};
 
@@ -83,19 +84,32 @@ pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
     let again = &facts.read_again;
     let found = |slots: &String| {
         let sentence = format!(
-            "{} servers were replaced or restarted before their replicas were known to have all deletions: slots \
-             {slots} were read again, and {} keys deleted there again",
-            again.replaced.len(),
+            "{} before their replicas were known to have all deletions: slots {slots} were read again, and {} keys \
+             deleted there again",
+            servers(again),
             again.redeleted
         );
         let evidence = [
             ("slots", json!(slots)),
             ("replaced", json!(again.replaced)),
+            ("unconfirmed", json!(again.unconfirmed)),
             ("redeleted", json!(again.redeleted)),
         ];
         issue("read-again", Severity::Warning, sentence, evidence)
     };
     again.slots.iter().map(found).collect()
+}
+
+fn servers(again: &ReadAgain) -> String {
+    let replaced = |servers| {
+        format!("{servers} servers left their replication history (as after a restart or a failover)")
+    };
+    let unconfirmed = |servers| format!("{servers} servers could not be asked any more");
+    match (again.replaced.len(), again.unconfirmed.len()) {
+        (servers, 0) => replaced(servers),
+        (0, servers) => unconfirmed(servers),
+        (some, others) => format!("{}, and {},", replaced(some), unconfirmed(others)),
+    }
 }
 
 pub(super) fn causes(facts: &Facts) -> Vec<Finding> {

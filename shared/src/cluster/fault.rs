@@ -28,6 +28,8 @@ pub enum FaultKind {
     Moved,
     /// The server cannot answer at the moment (`LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY`).
     NotReady,
+    /// The server takes no more connections (`maxclients`).
+    Full,
     /// The server takes no writes (`READONLY`, `MISCONF`, `NOREPLICAS`, `OOM`).
     NotWritable,
     /// The script is not known there (`NOSCRIPT`).
@@ -52,6 +54,7 @@ impl FaultKind {
             Self::Forbidden => "forbidden",
             Self::Moved => "moved",
             Self::NotReady => "not_ready",
+            Self::Full => "full",
             Self::NotWritable => "not_writable",
             Self::NoScript => "no_script",
             Self::Stranger => "stranger",
@@ -64,7 +67,13 @@ impl FaultKind {
     pub fn transient(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::Lost | Self::Moved | Self::NotReady | Self::NoScript | Self::Stranger
+            Self::Unreachable
+                | Self::Lost
+                | Self::Moved
+                | Self::NotReady
+                | Self::Full
+                | Self::NoScript
+                | Self::Stranger
         )
     }
 }
@@ -138,8 +147,9 @@ impl fmt::Display for Fault {
             FaultKind::Protocol => "does not answer as a Redis server does",
             FaultKind::Authentication => "refused the user or the password",
             FaultKind::Forbidden => "refused a command for lack of rights",
-            FaultKind::Moved => "no longer serves the slot",
+            FaultKind::Moved => "does not answer for the slot",
             FaultKind::NotReady => "is not ready",
+            FaultKind::Full => "takes no more connections (its limit is `maxclients`)",
             FaultKind::NotWritable => "takes no writes",
             FaultKind::Stranger => "is not what the run was planned for",
             FaultKind::NoScript | FaultKind::Refused => "answered with an error",
@@ -169,6 +179,7 @@ fn kind_of(error: &RedisError) -> FaultKind {
         }
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => FaultKind::Protocol,
         ErrorKind::Server(ServerErrorKind::NoScript) => FaultKind::NoScript,
+        _ if error.detail().is_some_and(|said| said.contains(FULL)) => FaultKind::Full,
         // While a connection is made, the client library passes on the words, but not the code `NOPERM`.
         _ if error.detail().is_some_and(|said| said.contains("has no permissions to")) => {
             FaultKind::Forbidden
@@ -180,9 +191,13 @@ fn kind_of(error: &RedisError) -> FaultKind {
     }
 }
 
+/// What a server says to a connection that is one too many, before it closes it.
+pub(super) const FULL: &str = "max number of clients";
+
 /// The kind of an error that a server answered; `said` are its words, with or without the code.
 fn kind_of_error(code: &str, said: &str) -> FaultKind {
     match code {
+        "ERR" if said.contains(FULL) => FaultKind::Full,
         // A cluster that goes on without some slots (`cluster-require-full-coverage no`) says so of each of them.
         "CLUSTERDOWN" if said.contains("Hash slot not served") => FaultKind::Moved,
         "MOVED" | "ASK" | "TRYAGAIN" => FaultKind::Moved,
@@ -200,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_that_is_not_served_says_nothing_of_the_others() {
+    fn a_refusal_is_of_the_slot_or_of_the_server() {
         let check = |said: &str, expected| {
             assert_eq!(Fault::from_words("a:1", said.as_bytes()).kind, expected, "{said}");
         };
@@ -208,6 +223,8 @@ mod tests {
         check("CLUSTERDOWN The cluster is down", FaultKind::NotReady);
         check("CLUSTERDOWN The cluster is down and only accepts read commands", FaultKind::NotReady);
         check("MOVED 1 a:2", FaultKind::Moved);
+        check("ERR max number of clients reached", FaultKind::Full);
+        check("ERR max number of clients + cluster connections reached", FaultKind::Full);
     }
 
     #[test]

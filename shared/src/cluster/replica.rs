@@ -187,8 +187,8 @@ impl Standing {
         if said.process == self.process && same && !said.loading {
             return Ok(());
         }
-        let why =
-            "since it was first read, the replica was restarted, or it or its primary follow another history";
+        let why = "since it was first read, the replica was restarted or took over a copy, or it or its primary follow \
+                   another history";
         Err(Fault::new(FaultKind::NotReady, self.conn.address(), why))
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn check(conn: &Conn, url: &SentinelUrl) -> Result<(), Fault> {
     match info.text("role") {
         Some("slave") => {
             let detail = format!(
-                "Sentinels call it the primary of `{}`, but it is a replica: a failover is going on",
+                "Sentinels call it the primary of `{}`, but it is a replica, as while a failover goes on",
                 url.primary
             );
             Err(Fault::new(FaultKind::NotReady, conn.address(), detail))

@@ -81,7 +81,9 @@ fn forbids(fault: &Fault) -> Result<bool, Fault> {
         // `ERR EXEC without MULTI` is how a server says that it knows EXEC.
         FaultKind::Refused => Ok(!fault.detail.contains("without MULTI")),
         FaultKind::NotWritable if !fault.detail.starts_with("OOM") => Err(fault.clone()),
-        FaultKind::NotReady | FaultKind::Lost | FaultKind::Unreachable => Err(fault.clone()),
+        FaultKind::NotReady | FaultKind::Full | FaultKind::Lost | FaultKind::Unreachable => {
+            Err(fault.clone())
+        }
         // The key of a question may belong to another server; the command is known there.
         _ => Ok(false),
     }

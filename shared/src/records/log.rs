@@ -45,8 +45,11 @@ pub enum Decision {
         id: TaskId,
         /// The round of those tasks: 1 for those of the first check.
         round: u32,
-        /// Histories, by node, that are no more.
+        /// Histories, by node, that are no more, or of which it is not known.
         gone: Vec<(NodeId, String)>,
+        /// Those of `gone` whose node could not be asked; absent from versions that did not keep them apart.
+        #[serde(default)]
+        unknown: Vec<(NodeId, String)>,
         /// Histories, by node, that all replicas have.
         safe: Vec<(NodeId, String)>,
     },

@@ -16,7 +16,7 @@ use super::request::{command, write};
 use super::resp::{Item, item};
 use super::{Ask, Listing};
 use crate::cluster::fault::{Fault, FaultKind};
-use crate::cluster::socket::{Dial, Socket, open};
+use crate::cluster::socket::{Dial, Socket, explain, open};
 use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
 
 /// See the module. One that failed is of no use any more. Dropping it closes the connection.
@@ -32,8 +32,10 @@ impl Lister {
         let mut lister =
             Self { address: dial.address.clone(), socket: open(dial).await?, request: Vec::new() };
         let met = timeout(RESPONSE_TIMEOUT, lister.introduce(&dial.info, name)).await;
-        met.unwrap_or_else(|_| Err(lister.lost(&"no answer in time"))).map_err(|fault| dial.blame(fault))?;
-        Ok(lister)
+        match met.unwrap_or_else(|_| Err(lister.lost(&"no answer in time"))) {
+            Ok(()) => Ok(lister),
+            Err(fault) => Err(dial.blame(explain(dial, fault).await)),
+        }
     }
 
     /// Says who we are, and which database we mean. Servers or users that do not allow the name work as well.
@@ -70,6 +72,9 @@ impl Lister {
     }
 
     /// Waits for the answers to so many commands that answer OK, and nothing else: the fault that each answers instead.
+    ///
+    /// # Errors
+    /// [`FaultKind::Full`] as soon as the server says so, because it answers nothing after it.
     async fn refused(&mut self, commands: usize) -> Result<Vec<Option<Fault>>, Fault> {
         let (mut said, mut at, mut refused) = (Vec::new(), 0, Vec::new());
         while refused.len() < commands || at < said.len() {
@@ -77,7 +82,11 @@ impl Lister {
                 Ok(None) => self.receive(&mut said).await?,
                 Ok(Some(Item::Status(_))) if refused.len() < commands => refused.push(None),
                 Ok(Some(Item::Error(words))) if refused.len() < commands => {
-                    refused.push(Some(Fault::from_words(&self.address, &said[words])));
+                    let fault = Fault::from_words(&self.address, &said[words]);
+                    if fault.kind == FaultKind::Full {
+                        return Err(fault);
+                    }
+                    refused.push(Some(fault));
                 }
                 Ok(Some(_)) | Err(_) => return Err(Fault::unexpected(&self.address, "AUTH")),
             }

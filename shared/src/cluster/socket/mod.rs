@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 pub use tls::{Tls, TlsError, TlsFiles};
 
-use super::fault::{Fault, FaultKind};
+use super::fault::{FULL, Fault, FaultKind};
 use crate::limits::{CONNECT_TIMEOUT, TLS_PATIENCE};
 
 /// An open connection, whatever it runs over. What is written may be kept until it is flushed.
@@ -158,13 +158,19 @@ async fn greet(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, "it does not answer as a Redis server does"))
 }
 
-/// Why a connection without TLS failed at its first words: if the server wants TLS, that is why.
+/// Why a connection without TLS failed at its first words: the server wants TLS, or takes no more connections.
 pub(super) async fn explain(dial: &Dial, fault: Fault) -> Fault {
     let about_words = matches!(fault.kind, FaultKind::Lost | FaultKind::Protocol);
-    match (dial.info.addr(), &dial.tls) {
-        (ConnectionAddr::Tcp(host, port), None) if about_words && probe::speaks_tls(host, *port).await => {
-            dial.fault(FaultKind::Tls, words::ENCRYPTED)
-        }
+    let (ConnectionAddr::Tcp(host, port), None, true) = (dial.info.addr(), &dial.tls, about_words) else {
+        return fault;
+    };
+    if probe::speaks_tls(host, *port).await {
+        return dial.fault(FaultKind::Tls, words::ENCRYPTED);
+    }
+    let said = probe::says_first(host, *port).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    match said.strip_prefix('-') {
+        Some(said) if said.contains(FULL) => dial.fault(FaultKind::Full, said.trim_end()),
         _ => fault,
     }
 }

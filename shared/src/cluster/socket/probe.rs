@@ -13,6 +13,9 @@ use super::tcp;
 use super::tls::stranger;
 use crate::limits::TLS_PATIENCE;
 
+/// No refusal of a connection is longer.
+const SAID_BYTES_MAX: u64 = 256;
+
 /// Whether a Redis server answers there without TLS.
 pub(super) async fn speaks_plainly(host: &str, port: u16) -> bool {
     let ask = async {
@@ -22,6 +25,15 @@ pub(super) async fn speaks_plainly(host: &str, port: u16) -> bool {
     };
     // Errors begin with a dash: a server that asks for a password is one.
     matches!(timeout(TLS_PATIENCE, ask).await, Ok(Some(b'+' | b'-')))
+}
+
+/// What a server without TLS says before anything is asked: it does so only to a connection that is one too many, before
+/// it closes it. Whoever sends something at once may not get to read it.
+pub(super) async fn says_first(host: &str, port: u16) -> Option<Vec<u8>> {
+    let mut said = Vec::new();
+    let hear = async { tcp(host, port).await?.take(SAID_BYTES_MAX).read_to_end(&mut said).await };
+    let _ = timeout(TLS_PATIENCE, hear).await;
+    (!said.is_empty()).then_some(said)
 }
 
 /// Whether what is there answers as a TLS server does, be it with a refusal.
