@@ -11,7 +11,7 @@ pub use shared::messages::{ActivitySource, InactiveOrder};
 use crate::options::millis;
 
 /// Milliseconds of a day.
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
 /// Days without activity that may be asked for, in all.
 const DAYS_MAX: u32 = 36_500;

@@ -141,7 +141,7 @@ impl Options {
             patterns: patterns(&settings.patterns.value)?,
             protect: patterns(&settings.protect.value)?,
             sources: sources(settings),
-            action: action(settings),
+            action: action(settings, settings.effective_action()),
             grace_ms: millis(settings.grace.value),
             scan_batch_keys: settings.scan_batch_size.value,
             delete_batch_keys: settings.delete_batch_size.value,
@@ -291,8 +291,9 @@ fn sources(settings: &Settings) -> Vec<Key> {
     keys.map(|source| Key::new(source.what.as_bytes())).collect()
 }
 
-fn action(settings: &Settings) -> Action {
-    match settings.effective_action() {
+/// What `settings` do with stale keys, where `word` is their action.
+pub(crate) fn action(settings: &Settings, word: config::Action) -> Action {
+    match word {
         config::Action::Delete => Action::Delete,
         config::Action::Expire => Action::Expire {
             ttl_ms: millis(settings.expire_ttl.value).max(1),

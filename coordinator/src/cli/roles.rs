@@ -19,7 +19,7 @@ use super::error::CommandError;
 use super::signals::Signals;
 use super::site::{Net, Site};
 use crate::exit;
-use crate::options::Options;
+use crate::options::{Options, action};
 use crate::schedule::Schedule;
 use crate::serve::{HttpApi, Job, serve_with_http};
 use crate::whoami::myself;
@@ -84,6 +84,8 @@ fn job(settings: &shared::config::Settings) -> Result<Job, CommandError> {
     let unusable = |source| CommandError::Schedule { job: settings.job.value.clone(), source };
     Ok(Job {
         options: Options::from_settings(settings)?,
+        action: action(settings, settings.action.value),
+        allow_override: settings.allow_override.value.clone(),
         schedule: schedule.map_err(unusable)?,
         attempts: settings.attempts.value,
         backoff: settings.retry_backoff.value,

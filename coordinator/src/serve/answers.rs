@@ -5,16 +5,17 @@ use serde::{Deserialize, Serialize};
 use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
 use shared::limits::REQUEST_TEXT_BYTES_MAX;
-use shared::messages::{Attempt, HitRateSource};
+use shared::messages::{Action, Attempt, HitRateSource};
 
-use super::{Job, Shared, pace, start_run};
+use super::{Job, Shared, gentler, pace, start_run};
 use crate::inactive;
 use crate::options::Options;
 use crate::runs::{self, Cancelled, RunView};
 use crate::statistics::{Statistics, cleanup_statistics, with_sample};
 use crate::submit::Submitted;
 
-/// What a program says to start a run: the document's option names.
+/// What a program says to start a run: the document's option names. It may only be gentler than the job, but in the
+/// fields that the job's `allow_override` names.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RunRequest {
@@ -26,7 +27,7 @@ pub struct RunRequest {
     pub aggressive_cleanup: Option<bool>,
     /// Days without activity that make a user inactive.
     pub inactivity_threshold_days: Option<u32>,
-    /// `false`: inactive users' keys stay where none of an active one is met, although the job lets them go.
+    /// Whether inactive users' keys go also where none of an active one is met.
     pub allow_no_active: Option<bool>,
     /// Whether metrics and recommendations are collected.
     pub generate_report: Option<bool>,
@@ -195,12 +196,11 @@ fn choose<'a>(shared: &'a Shared, name: Option<&str>) -> Answered<&'a Job> {
 }
 
 /// The job's options with what the request changes.
-fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
+pub(super) fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
     let mut options = job.options.clone();
     options.aggressive = request.aggressive_cleanup.unwrap_or(options.aggressive);
     if let (Some(allow), Some(order)) = (request.allow_no_active, &mut options.inactive) {
-        // A request does not take a guard away.
-        order.allow_no_active &= allow;
+        order.allow_no_active = allow;
     }
     if let Some(days) = request.inactivity_threshold_days
         && let Some(order) = options.inactive.take()
@@ -214,7 +214,6 @@ fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
                    `aggressiveCleanup` out";
         return refused(400, why);
     }
-    options.check().map_err(|e| Refusal { code: 400, why: e.to_string() })?;
     if let Some(keys) = request.scan_batch_size {
         if !(1..=10_000).contains(&keys) {
             let why = format!("`scanBatchSize` is `{keys}`; it takes a whole number from 1 to 10000");
@@ -222,11 +221,13 @@ fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
         }
         options.rules.scan_batch_keys = keys;
     }
-    if request.dry_run == Some(true) {
-        options.dry_run = true;
-        options.rules.action = shared::messages::Action::Report;
+    if let Some(dry_run) = request.dry_run {
+        options.dry_run = dry_run;
+        options.rules.action = if dry_run { Action::Report } else { job.action };
     }
     options.pace = pace::changed(options.pace, request)?;
+    options.check().map_err(|e| Refusal { code: 400, why: e.to_string() })?;
+    gentler::check(job, request)?;
     options.attempt = Attempt { number: 1, of: job.attempts, previous: None };
     let started_by = text("startedBy", request.started_by.clone())?;
     options.started_by = started_by.unwrap_or_else(|| "a program".to_owned());
@@ -237,7 +238,7 @@ fn options(job: &Job, request: &RunRequest) -> Answered<Options> {
 mod tests {
     use std::time::Duration;
 
-    use shared::config::{Environment, FlagLayer, resolve};
+    use shared::config::{Environment, FlagLayer, OVERRIDES, resolve};
 
     use super::*;
     use crate::schedule::Schedule;
@@ -250,6 +251,8 @@ mod tests {
         let settings = resolve(&layer, &Environment::default(), None).expect("good settings");
         Job {
             options: Options::from_settings(&settings).expect("good options"),
+            action: Action::Delete,
+            allow_override: OVERRIDES.to_vec(),
             schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule"),
             attempts: 1,
             backoff: Duration::ZERO,

@@ -4,6 +4,7 @@
 mod answers;
 mod api;
 mod claims;
+mod gentler;
 mod http;
 mod pace;
 mod request;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use reporter::notify;
 use shared::env::Env;
+use shared::messages::Action;
 use shared::nats::{Nats, NatsError};
 use shared::store::StoreError;
 use shared::supervise::{Crew, Exit};
@@ -35,6 +37,10 @@ pub use start::{StartError, record_failure, start_run};
 pub struct Job {
     /// What its runs do.
     pub options: Options,
+    /// What is done with stale keys in a run that is no dry run.
+    pub action: Action,
+    /// Fields of [`RunRequest`] in which a request may ask for more than the job, of [`shared::config::OVERRIDES`].
+    pub allow_override: Vec<&'static str>,
     /// When it is due.
     pub schedule: Schedule,
     /// How many attempts it has.

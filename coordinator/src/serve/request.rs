@@ -33,6 +33,7 @@ impl Asked for RunRequest {
         ("scanBatchSize", Takes::Whole(u32::MAX as u64)),
         ("aggressiveCleanup", Takes::Switch),
         ("inactivityThresholdDays", Takes::Whole(u32::MAX as u64)),
+        ("allowNoActive", Takes::Switch),
         ("generateReport", Takes::Switch),
         ("dryRun", Takes::Switch),
         ("latencyBudget", Takes::Text),

@@ -229,6 +229,14 @@ async fn what_cannot_be_answered_is_an_error_in_json() {
     api.post("/api/runs", &json!({ "job": "other" })).refused(404, "there is no job `other`");
     api.post("/api/runs", &json!({ "colour": "red" })).refused(400, "unknown field `colour`");
     api.post("/api/runs", &json!({ "scanBatchSize": 0 })).refused(400, "`scanBatchSize`");
+    for (request, has) in [
+        (json!({ "scanBatchSize": 101 }), "`scanBatchSize` is `101`, and the job has `100`"),
+        (json!({ "maxSpeed": true }), "`maxSpeed` is `true`, and the job has the latency budget `1ms`"),
+        (json!({ "latencyBudget": "2ms" }), "`latencyBudget` is `2ms`, and the job has `1ms`"),
+    ] {
+        api.post("/api/runs", &request).refused(403, has);
+        api.post("/api/runs", &request).refused(403, "set `allow_override = [");
+    }
     api.ask("POST", "/api/runs", "{").refused(400, "cannot be read");
     let long = json!({ "startedBy": "x".repeat(64 << 10) });
     api.post("/api/runs", &long).refused(413, "longer than 65536 bytes");

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use shared::env::{Env, Timing};
 use shared::events::EVENTS;
 use shared::history::{self, RunLine};
+use shared::messages::Action;
 use shared::nats::setup::ensure;
 use shared::nats::{Answer, Nats, NatsAccess, ask};
 use shared::result::Status;
@@ -61,6 +62,8 @@ impl Site {
     fn job(&self) -> Job {
         Job {
             options: self.options.clone(),
+            action: Action::Delete,
+            allow_override: vec!["rateLimit"],
             schedule: Schedule::parse("* * * * *", "UTC").unwrap(),
             attempts: 2,
             backoff: Duration::from_millis(10),
@@ -216,6 +219,13 @@ async fn programs_start_runs_and_ask_for_statistics() {
         ("run", json!({ "scanBatchSize": 0 }), 400, "scanBatchSize"),
         ("run", json!({ "scanBatchsize": 1 }), 400, "unknown field"),
         ("run", json!({ "aggressiveCleanup": true }), 400, "inactive users"),
+        ("run", json!({ "scanBatchSize": 200 }), 403, "`scanBatchSize` is `200`, and the job has `100`"),
+        (
+            "run",
+            json!({ "rateLimit": 9, "scanBatchSize": 101 }),
+            403,
+            "`allow_override = [\"scanBatchSize\"]`",
+        ),
         ("cancel", json!({ "runId": "01a20c5f-5c7e-723c-adcf-f38a83c36ec0" }), 404, "no run"),
         ("cancel", json!({}), 400, "runId"),
         ("stats", json!({ "job": "other" }), 404, "other"),

@@ -55,7 +55,7 @@ pub use secret::Secret;
 pub use sentinel::SentinelUrl;
 pub use settings::{Action, BackupPlace, Queries, Settings, Source};
 pub use spec::{Fallback, Kind, Section, Spec};
-pub use table::{SETTINGS, by_flag, by_name};
+pub use table::{OVERRIDES, SETTINGS, by_flag, by_name};
 pub use tls::TlsSettings;
 pub use url::RedisUrl;
 pub use variables::DEVELOPERS_VARIABLES;

@@ -29,6 +29,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
         Kind::Bytes { .. } => bytes(kind, text).map(drop),
         Kind::Duration { .. } => time(kind, text).map(drop),
         Kind::Choice(_) => choice(kind, text).map(drop),
+        Kind::Fields(_) => field(kind, text).map(drop),
         Kind::Name => name(kind, text).map(drop),
         Kind::Text => line(kind, text).map(drop),
         Kind::Path => path(kind, text).map(drop),
@@ -130,6 +131,20 @@ fn missing_unit<T: PartialEq>(text: &str, units: &[&str], read: impl Fn(&str) ->
 pub(super) fn choice(kind: Kind, text: &str) -> Parsed<&'static str> {
     let found = match kind {
         Kind::Choice(words) => words.iter().copied().find(|word| *word == text),
+        _ => None,
+    };
+    found.ok_or_else(|| kind.expected())
+}
+
+/// The name of a field as the table writes it: `aggressiveCleanup`, given so or as `aggressive_cleanup`.
+pub(super) fn field(kind: Kind, text: &str) -> Parsed<&'static str> {
+    let is = |word: &&&str| {
+        let capital =
+            |c: char| if c.is_ascii_uppercase() { format!("_{}", c.to_ascii_lowercase()) } else { c.into() };
+        **word == text || word.chars().map(capital).collect::<String>() == text
+    };
+    let found = match kind {
+        Kind::Fields(words) => words.iter().find(is).copied(),
         _ => None,
     };
     found.ok_or_else(|| kind.expected())

@@ -240,6 +240,7 @@ fn job_settings<'a>(
         max_delete_percent: layers.must("maxDeletePercent", parse::whole)?,
         max_runtime: layers.optional("maxRuntime", parse::time)?,
         lock_wait: layers.must("lockWait", parse::time)?,
+        allow_override: layers.list("allow_override", parse::field)?,
         attempts: layers.must("attempts", parse::whole)?,
         retry_backoff: layers.must("retryBackoff", parse::time)?,
         catch_up: layers.must("catchUp", parse::switch)?,

@@ -82,6 +82,7 @@ impl Settings {
             row("maxDeletePercent", &self.max_delete_percent, u8::to_string),
             row("maxRuntime", &self.max_runtime, |most| or_none(most.as_ref(), time)),
             row("lockWait", &self.lock_wait, time),
+            row("allow_override", &self.allow_override, |fields| joined(fields)),
             row("attempts", &self.attempts, u32::to_string),
             row("retryBackoff", &self.retry_backoff, time),
             row("catchUp", &self.catch_up, bool::to_string),

@@ -186,6 +186,8 @@ pub struct Settings {
     pub max_runtime: Setting<Option<Duration>>,
     /// How long to wait for another run of the job to end; zero refuses at once.
     pub lock_wait: Setting<Duration>,
+    /// Fields in which requests over HTTP and NATS may ask for more than the job, of [`super::OVERRIDES`].
+    pub allow_override: Setting<Vec<&'static str>>,
     /// How often a run is tried before it counts as failed, 1 to 10.
     pub attempts: Setting<u32>,
     /// How long to wait before a run is tried again.

@@ -79,6 +79,8 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Some of these words, which are names of fields; underscores instead of capitals are the same.
+    Fields(&'static [&'static str]),
     /// A name that becomes part of keys and subjects.
     Name,
     /// Any text that is not empty.
@@ -215,7 +217,15 @@ impl Kind {
     /// Whether several values may be given: a repeated flag, commas in a variable, an array.
     #[must_use]
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Urls | Self::NatsUrls | Self::SecretUrls | Self::Addresses | Self::Patterns)
+        matches!(
+            self,
+            Self::Urls
+                | Self::NatsUrls
+                | Self::SecretUrls
+                | Self::Addresses
+                | Self::Patterns
+                | Self::Fields(_)
+        )
     }
 
     /// What would be right, to follow "it takes".
@@ -236,10 +246,8 @@ impl Kind {
                 duration::show(min),
                 duration::show(max)
             ),
-            Self::Choice(words) => {
-                let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-                format!("one of {}", quoted.join(", "))
-            }
+            Self::Choice(words) => format!("one of {}", quoted(words)),
+            Self::Fields(words) => format!("some of {}", quoted(words)),
             Self::Name => {
                 format!("up to {NAME_BYTES_MAX} letters, digits, `-` and `_`, and at least one")
             }
@@ -271,4 +279,9 @@ impl Kind {
             ),
         }
     }
+}
+
+fn quoted(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
 }

@@ -13,6 +13,18 @@ const TIB: u64 = 1 << 40;
 /// Below a millisecond, the network alone differs by more from one second to the next.
 const LATENCY_BUDGETS: Kind = Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(10) };
 
+/// The fields of a request to start a run in which it may ask for more than its job does: less gentle, or more deletions.
+pub const OVERRIDES: &[&str] = &[
+    "scanBatchSize",
+    "aggressiveCleanup",
+    "inactivityThresholdDays",
+    "allowNoActive",
+    "dryRun",
+    "latencyBudget",
+    "rateLimit",
+    "maxSpeed",
+];
+
 /// Every setting, in the order in which `config show` lists them.
 pub const SETTINGS: &[Spec] = &[
     Spec::job("name", "KEYSWEEP_JOB", Kind::Name)
@@ -201,6 +213,8 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--lock-wait")
         .default("0s")
         .help("How long to wait for another run of the job to end"),
+    Spec::job("allow_override", "KEYSWEEP_ALLOW_OVERRIDE", Kind::Fields(OVERRIDES))
+        .help("Fields of requests over HTTP and NATS that may ask for more than the job"),
     Spec::job("attempts", "KEYSWEEP_ATTEMPTS", Kind::Whole { min: 1, max: 10 })
         .flag("--attempts")
         .default("2")

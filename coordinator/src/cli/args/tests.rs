@@ -89,6 +89,7 @@ fn every_flag_reaches_its_setting() {
             Kind::Urls => Some("redis://h"),
             Kind::NatsUrls => Some("nats://h"),
             Kind::Addresses => Some("inside=outside"),
+            Kind::Fields(_) => Some("dry_run"),
             Kind::Place => Some("nats://bucket"),
             Kind::Source(["redis", ..]) => Some("hash:h"),
             Kind::Source(_) => Some("zset:z"),

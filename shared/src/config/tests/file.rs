@@ -211,3 +211,26 @@ fn several_secret_urls_fit_a_variable() {
     let env = [("KEYSWEEP_WEBHOOKS", "https://a/x?y=1,2,https://b/z")];
     assert_eq!(shown("webhooks", &[], &env, None), "***, *** (environment KEYSWEEP_WEBHOOKS)");
 }
+
+#[test]
+fn what_requests_may_ask_for_is_a_list_of_their_fields() {
+    let job = |list: &str| format!("[[job]]\nname = \"a\"\nallow_override = {list}\n");
+    let check = |list: &str, expected: &str| {
+        assert_eq!(shown("allow_override", &[], &[], Some(&job(list))), expected);
+    };
+    check("[]", "none (keysweep.toml:3)");
+    let both = "[\"aggressive_cleanup\", \"rateLimit\"]";
+    check(both, "aggressiveCleanup, rateLimit (keysweep.toml:3)");
+    assert!(check_file(Path::new(FILE), &job(both)).is_ok());
+    let variable = [("KEYSWEEP_ALLOW_OVERRIDE", "dry_run, maxSpeed")];
+    let given = "dryRun, maxSpeed (environment KEYSWEEP_ALLOW_OVERRIDE)";
+    assert_eq!(shown("allow_override", &[], &variable, None), given);
+    for wrong in ["patterns", "startedBy", "Rate_Limit", "aggressivecleanup", ""] {
+        let problems =
+            check_file(Path::new(FILE), &job(&format!("[\"{wrong}\"]"))).expect_err("no such field");
+        let line = problems[0].to_string();
+        let start =
+            format!("keysweep.toml:3: `allow_override` is `{wrong}`; it takes some of `scanBatchSize`, ");
+        assert!(problems.len() == 1 && line.starts_with(&start), "{line}");
+    }
+}

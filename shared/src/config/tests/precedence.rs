@@ -51,6 +51,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             Kind::Place => "nats://b",
             Kind::Urls => "redis://h",
             Kind::Addresses => "a=b",
+            Kind::Fields(_) => "dryRun",
             Kind::Source(["redis", ..]) => "hash:h",
             Kind::Source(_) => "zset:z",
             Kind::SecretUrls => "https://h",
