@@ -85,8 +85,11 @@ impl Lines {
     pub fn end(&self, result: &CleanupResult) {
         let Self { name, job, run, .. } = self;
         let metrics = &result.current_metrics;
-        let hit_rate = metrics.hit_rate.map_or("none".to_owned(), |rate| format!("{rate:.1}%"));
-        let ttl = metrics.avg_ttl.map_or("none".to_owned(), |ttl| format!("{ttl:.0}s"));
+        let none = |known: bool| if known { "none" } else { "unknown" }.to_owned();
+        let no_traffic = result.metrics.hit_rates.current().lookups == Some(0);
+        let hit_rate = metrics.hit_rate.map_or_else(|| none(no_traffic), |rate| format!("{rate:.1}%"));
+        let no_ttl = result.coverage.complete;
+        let ttl = metrics.avg_ttl.map_or_else(|| none(no_ttl), |ttl| format!("{ttl:.0}s"));
         let (scanned, cleaned) = (result.scanned_keys, result.cleaned_keys);
         let what = if result.status == Status::Completed { "complete" } else { "ended" };
         tracing::info!(

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use shared::ids::TaskId;
 use shared::messages::Covered;
 use shared::range::CursorRange;
+use shared::result::Extent;
 use shared::slot::SlotSet;
 
 /// See the module.
@@ -46,9 +47,14 @@ impl Covering {
         self.until(revoked).fold(SlotSet::new(), standing)
     }
 
-    /// Whether the one table of a standalone server was read completely.
-    pub(crate) fn database(&self, revoked: &Revoked) -> bool {
-        let read = |round| self.rounds.get(&round).is_some_and(Parts::database);
+    /// How much of the one table of a standalone server was read.
+    pub(crate) fn database(&self, revoked: &Revoked) -> Extent {
+        Extent::of(self.standing(revoked, Parts::database), self.standing(revoked, Parts::some_of_database))
+    }
+
+    /// Whether something was `read`, and has not been revoked since.
+    fn standing(&self, revoked: &Revoked, read: fn(&Parts) -> bool) -> bool {
+        let read = |round| self.rounds.get(&round).is_some_and(read);
         self.until(revoked)
             .fold(false, |so_far, round| so_far && !revoked.contains_key(&round) || read(round))
     }
@@ -85,6 +91,10 @@ impl Parts {
     fn database(&self) -> bool {
         self.passes.values().any(|pass| pass.slots.is_none() && pass.is_whole())
     }
+
+    fn some_of_database(&self) -> bool {
+        self.passes.values().any(|pass| pass.slots.is_none() && !pass.ranges.is_empty())
+    }
 }
 
 impl Pass {
@@ -106,7 +116,7 @@ impl Pass {
 mod tests {
     use super::*;
 
-    fn pass(ranges: &[CursorRange]) -> bool {
+    fn pass(ranges: &[CursorRange]) -> Extent {
         let mut covering = Covering::default();
         let pass = TaskId::new();
         for range in ranges {
@@ -118,16 +128,16 @@ mod tests {
     #[test]
     fn a_pass_is_whole_when_its_parts_leave_no_gap() {
         let part = |n| CursorRange::part(n, 2);
-        assert!(!pass(&[]));
-        assert!(pass(&[CursorRange::WHOLE]));
-        assert!(pass(&[part(3), part(0), part(2), part(1)]));
-        assert!(pass(&[part(0), part(0), part(1), part(2), part(3)]));
+        assert_eq!(pass(&[]), Extent::Nothing);
+        assert_eq!(pass(&[CursorRange::WHOLE]), Extent::All);
+        assert_eq!(pass(&[part(3), part(0), part(2), part(1)]), Extent::All);
+        assert_eq!(pass(&[part(0), part(0), part(1), part(2), part(3)]), Extent::All);
         for missing in 0..4 {
             let parts: Vec<_> = (0..4).filter(|n| *n != missing).map(part).collect();
-            assert!(!pass(&parts), "without part {missing}");
+            assert_eq!(pass(&parts), Extent::Part, "without part {missing}");
         }
         let half = CursorRange { from: part(1).from, to: Some(part(1).from + 1) };
-        assert!(!pass(&[part(0), half, part(2), part(3)]));
+        assert_eq!(pass(&[part(0), half, part(2), part(3)]), Extent::Part);
     }
 
     #[test]
@@ -150,9 +160,9 @@ mod tests {
         let whole = || Covered::Ranges { pass: TaskId::new(), slots: None, ranges: vec![CursorRange::WHOLE] };
         covering.add(0, &whole());
         let revoked = Revoked::from([(1, set(&[0]))]);
-        assert!(!covering.database(&revoked));
+        assert_eq!(covering.database(&revoked), Extent::Nothing, "what was read was revoked");
         covering.add(1, &whole());
-        assert!(covering.database(&revoked));
+        assert_eq!(covering.database(&revoked), Extent::All);
     }
 
     #[test]

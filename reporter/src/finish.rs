@@ -7,7 +7,7 @@ use shared::ids::NodeId;
 use shared::messages::{ActivityRule, RunSpec};
 use shared::metrics::{FindingKind, HitRates, InactiveCaches, Metrics, RedisHealth, Window};
 use shared::result::{
-    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, ReadAgain, SCHEMA_VERSION, Status,
+    Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, ReadAgain, SCHEMA_VERSION, Status,
 };
 use shared::slot::SlotSet;
 use shared::time::rfc3339;
@@ -45,11 +45,13 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     let counts = fold.totals.counts;
     // What is only reported would be freed.
     let freed = if spec.rules.action.writes() { &fold.freed } else { &fold.statistics.reported };
-    let current_metrics = current(fold, around.hit_rates.current());
+    // Of keys that were skipped, the sample tells; one that met none tells nothing.
+    let all_known = coverage.complete && (counts.skipped == 0 || counts.sampled > 0);
+    let current_metrics = current(fold, around.hit_rates.current(), all_known);
     let metrics = Metrics {
         hit_rates: around.hit_rates.clone(),
         ttl: learned::ttl(&fold.statistics),
-        growth: learned::growth(&around.runs, counts.matching()).filter(|_| coverage.complete),
+        growth: learned::growth(&around.runs, counts.matching()).filter(|_| all_known),
         prefixes: learned::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
         redis_health: around.health.clone(),
     };
@@ -89,8 +91,8 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         way: spec.way(),
         accounting,
         read_again: facts.read_again,
+        nodes: nodes(fold, spec, &coverage),
         coverage,
-        nodes: nodes(fold, spec),
     })
 }
 
@@ -188,18 +190,24 @@ fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     let mut causes = fold.losses.clone();
     let revoked = fold.holding().read_anew();
     if !spec.cluster {
-        let complete = fold.covering.database(&revoked);
-        if !complete && !revoked.is_empty() {
+        let extent = fold.covering.database(&revoked);
+        if extent != Extent::All && !revoked.is_empty() {
             let replaced = !fold.holding().replaced().is_empty();
             causes.insert(if replaced { REPLACED } else { UNCONFIRMED }.to_owned(), 1);
         }
-        let missing = (!complete).then(|| format!("database {}", spec.db));
-        return Coverage { complete, slots_covered: None, missing, causes, undone: None };
+        let missing = match extent {
+            Extent::All => None,
+            Extent::Part => Some(format!("part of database {}", spec.db)),
+            Extent::Nothing => Some(format!("database {}", spec.db)),
+        };
+        let complete = missing.is_none();
+        return Coverage { complete, extent: Some(extent), missing, causes, ..Coverage::default() };
     }
     let covered = fold.covering.slots(&revoked);
     let missing = SlotSet::all().difference(&covered);
     Coverage {
         complete: missing.is_empty(),
+        extent: Some(Extent::of(missing.is_empty(), !covered.is_empty())),
         slots_covered: Some(covered.len() as u64),
         missing: (!missing.is_empty()).then(|| missing.to_string()),
         causes,
@@ -216,24 +224,35 @@ fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
     if coverage.complete && undone == 0 && accounting.balanced {
         return Status::Completed;
     }
-    let nothing_read = coverage.slots_covered.map_or(!coverage.complete, |slots| slots == 0);
-    if nothing_read && fold.totals.counts.listed == 0 { Status::Failed } else { Status::Partial }
+    if coverage.extent == Some(Extent::Nothing) && fold.totals.counts.listed == 0 {
+        Status::Failed
+    } else {
+        Status::Partial
+    }
 }
 
-fn current(fold: &Fold, window: &Window) -> CurrentMetrics {
+fn current(fold: &Fold, window: &Window, all_known: bool) -> CurrentMetrics {
     let counts = fold.totals.counts;
-    let gone = fold.totals.accounting.deleted.saturating_add(fold.totals.accounting.vanished);
     let with_ttl = counts.matching().saturating_sub(counts.stale).saturating_sub(counts.field_ttl);
     CurrentMetrics {
         hit_rate: window.hit_rate,
         hits: window.hits,
         misses: window.misses,
-        total_keys: counts.matching().saturating_sub(gone),
+        total_keys: left(fold).filter(|_| all_known),
         // A sum that reached the end of its numbers is not known.
         avg_ttl: mean(counts.ttl_sum_ms, with_ttl)
-            .filter(|_| counts.ttl_sum_ms < u64::MAX)
+            .filter(|_| all_known && counts.ttl_sum_ms < u64::MAX)
             .map(|ms| ms / 1_000.0),
     }
+}
+
+/// Of the matching keys that were found, those that are left. `None` where nobody knows of some whether they are: their
+/// deletion is unconfirmed, or a failover brought them back, and they were not deleted again.
+fn left(fold: &Fold) -> Option<u64> {
+    let (first, again) = (&fold.totals.accounting, &fold.totals.again);
+    let gone = |of: &Accounting| of.deleted.saturating_add(of.vanished);
+    let known = first.is_balanced() && first.unconfirmed == 0 && gone(again) == again.candidates;
+    known.then(|| fold.totals.counts.matching().saturating_sub(gone(first)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "means need no more than 52 bits")]
@@ -241,13 +260,21 @@ fn mean(sum: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| sum as f64 / of as f64)
 }
 
-fn nodes(fold: &Fold, spec: &RunSpec) -> Vec<NodeRow> {
-    let row = |node: NodeId, address: String, slots: u64| {
+fn nodes(fold: &Fold, spec: &RunSpec, coverage: &Coverage) -> Vec<NodeRow> {
+    let covered = fold.covering.slots(&fold.holding().read_anew());
+    let extent = |slots: &SlotSet| match spec.cluster {
+        true => {
+            Some(Extent::of(slots.difference(&covered).is_empty(), !slots.intersection(&covered).is_empty()))
+        }
+        false => coverage.extent,
+    };
+    let row = |node: NodeId, address: String, slots: u64, read: Option<Extent>| {
         let totals = fold.nodes.get(&node).copied().unwrap_or_default();
         NodeRow {
             node,
             address,
             slots,
+            read,
             listed_keys: totals.counts.listed,
             scanned_keys: totals.counts.scanned,
             skipped_keys: totals.counts.skipped,
@@ -255,8 +282,11 @@ fn nodes(fold: &Fold, spec: &RunSpec) -> Vec<NodeRow> {
             cleaned_keys: totals.deleted,
         }
     };
-    let planned = spec.nodes.iter().map(|n| row(n.node.clone(), n.address.clone(), n.slots.len() as u64));
+    let planned = spec
+        .nodes
+        .iter()
+        .map(|n| row(n.node.clone(), n.address.clone(), n.slots.len() as u64, extent(&n.slots)));
     // Nodes that came to own slots after the plan.
     let late = fold.nodes.keys().filter(|node| spec.nodes.iter().all(|planned| planned.node != **node));
-    planned.chain(late.map(|node| row(node.clone(), String::new(), 0))).collect()
+    planned.chain(late.map(|node| row(node.clone(), String::new(), 0, None))).collect()
 }

@@ -7,6 +7,7 @@ mod finish;
 mod fold;
 pub mod hit_rate;
 mod holding;
+mod known;
 mod learned;
 mod memory_words;
 pub mod notify;

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use shared::metrics::Alert;
-use shared::result::{CleanupResult, ReadNode, ReadReplica, Status};
+use shared::result::{CleanupResult, NodeRow, ReadNode, ReadReplica, Status};
 
 use crate::alerts::told;
+use crate::known;
 use crate::memory_words::{bounds, bytes};
 use crate::page::is_only_reported;
 
@@ -59,12 +60,13 @@ fn figures(page: &mut String, result: &CleanupResult) {
     if result.skipped_keys > 0 {
         row(page, "skipped", result.skipped_keys, "keys of nodes that have none without TTL");
     }
-    let percent = percent(result.stale_ttl_keys, result.scanned_keys);
+    let percent = percent(result.stale_ttl_keys, result.scanned_keys)
+        .map_or_else(String::new, |share| format!(", {share} of them"));
     let protected = match stale_protected(result) {
         0 => String::new(),
         keys => format!(", {} protected", grouped(keys)),
     };
-    row(page, "stale", result.stale_ttl_keys, &format!("without TTL, {percent} of them{protected}"));
+    row(page, "stale", result.stale_ttl_keys, &format!("without TTL{percent}{protected}"));
     let inactive = &result.inactive;
     if inactive.searched {
         row(page, "inactive", inactive.found, "of users who were not active for long");
@@ -87,18 +89,11 @@ fn figures(page: &mut String, result: &CleanupResult) {
     if result.read_again.redeleted > 0 {
         row(page, "redeleted", result.read_again.redeleted, "more, in slots that were read again");
     }
-    let metrics = &result.current_metrics;
-    let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!("mean TTL {ttl:.0} s"));
-    row(page, "left", metrics.total_keys, &format!("matching keys after the run{}", prefixed(", ", &ttl)));
+    left(page, result);
     let _ = writeln!(page);
     skipped(page, result);
     balance(page, result);
-    let covered = match (&result.coverage.missing, result.coverage.slots_covered) {
-        (None, Some(slots)) => format!("all {} slots", grouped(slots)),
-        (None, None) => "the whole database".to_owned(),
-        (Some(missing), _) => format!("everything but {}", shorten(missing, 50)),
-    };
-    let _ = writeln!(page, "  coverage    {covered}");
+    let _ = writeln!(page, "  coverage    {}", shorten(&known::covered(result), 66));
     let first = result.metrics.hit_rates.since_last_run.is_none();
     let when = if first { "during the run" } else { "since the run before" };
     let _ = writeln!(page, "  hit rate    {}", wrap(&hit_rate(result, when), 14));
@@ -132,15 +127,30 @@ fn hit_rate(result: &CleanupResult, when: &str) -> String {
     }
 }
 
+fn left(page: &mut String, result: &CleanupResult) {
+    let metrics = &result.current_metrics;
+    let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!(", mean TTL {ttl:.0} s"));
+    let keys = metrics.total_keys.map_or_else(|| known::UNKNOWN.to_owned(), grouped);
+    let note = match known::left_unknown(result) {
+        Some(why) => format!(": {why}"),
+        None => format!("{}{ttl}", known::approximately(result)),
+    };
+    line(page, "left", &keys, &format!("matching keys after the run{note}"));
+}
+
 fn freed(page: &mut String, result: &CleanupResult) {
     let Some(freed) = result.freed_bytes.filter(|freed| freed.estimate > 0) else { return };
     let name = if is_only_reported(result) { "would free" } else { "freed" };
     let bounds = bounds(freed.low, freed.high, bytes).map_or(String::new(), |bounds| format!(", {bounds}"));
-    let _ = writeln!(page, "  {name:<14} {:>15}  of memory{bounds}", bytes(freed.estimate));
+    line(page, name, &bytes(freed.estimate), &format!("of memory{bounds}"));
 }
 
 fn row(page: &mut String, name: &str, value: u64, note: &str) {
-    let _ = writeln!(page, "  {name:<14} {:>15}  {note}", grouped(value));
+    line(page, name, &grouped(value), note);
+}
+
+fn line(page: &mut String, name: &str, value: &str, note: &str) {
+    let _ = writeln!(page, "  {name:<14} {value:>15}  {}", wrap(note, 34));
 }
 
 /// Who was read in place of a primary, and how far behind that was.
@@ -212,12 +222,17 @@ fn nodes(page: &mut String, result: &CleanupResult) {
             page,
             "  {first:<23} {:>6} {:>11} {:>11} {:>11} {:>11}",
             slots(node.slots),
-            grouped(node.listed_keys + node.skipped_keys),
-            grouped(node.scanned_keys),
-            grouped(node.stale_ttl_keys),
+            met(node, node.listed_keys.saturating_add(node.skipped_keys)),
+            met(node, node.scanned_keys),
+            met(node, node.stale_ttl_keys),
             grouped(node.cleaned_keys)
         );
     }
+}
+
+/// A number of keys that were met at a node, unless nothing of it was read.
+fn met(node: &NodeRow, keys: u64) -> String {
+    known::met(node, keys).map_or_else(|| "-".to_owned(), grouped)
 }
 
 /// `name`, if it fits the first column of a table. Otherwise it gets a line of its own, and the column stays empty.
@@ -273,10 +288,6 @@ fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit - 1).chain(['…']).collect()
 }
 
-fn prefixed(prefix: &str, text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!("{prefix}{text}") }
-}
-
 /// A number with its thousands apart: `1,234,567`.
 #[must_use]
 pub fn grouped(n: u64) -> String {
@@ -292,8 +303,8 @@ pub fn grouped(n: u64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "0.0%".to_owned() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
+fn percent(part: u64, whole: u64) -> Option<String> {
+    (whole > 0).then(|| format!("{:.1}%", part as f64 * 100.0 / whole as f64))
 }
 
 pub(crate) fn seconds(ms: u64) -> String {
@@ -316,7 +327,7 @@ mod tests {
             ["0", "999", "1,000", "12,345,678"]
         );
         assert_eq!([seconds(1_940), seconds(200_000)], ["1.9 s", "3 min 20 s"]);
-        assert_eq!([percent(1, 8), percent(0, 0)], ["12.5%", "0.0%"]);
+        assert_eq!([percent(1, 8).as_deref(), percent(0, 0).as_deref()], [Some("12.5%"), None]);
     }
 
     #[test]

@@ -51,10 +51,10 @@ pub struct RunLine {
     /// Keys deleted because their user was inactive.
     #[serde(default)]
     pub inactive_user_caches: u64,
-    /// Matching keys that it left; null if it was not complete.
+    /// Matching keys that it left; null if they are not known.
     #[serde(default)]
     pub total_keys: Option<u64>,
-    /// Mean TTL, in seconds.
+    /// Mean TTL, in seconds; null if it is not known, and if no key has one.
     #[serde(default, rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
     /// Hits of the application since the run before, in percent of its look-ups.
@@ -136,7 +136,7 @@ impl RunLine {
             stale_unprotected_keys: result.stale_unprotected_keys,
             cleaned_keys: result.cleaned_keys,
             inactive_user_caches: result.inactive_user_caches,
-            total_keys: result.coverage.complete.then_some(metrics.total_keys),
+            total_keys: metrics.total_keys,
             avg_ttl: metrics.avg_ttl,
             hit_rate: metrics.hit_rate,
             hits: metrics.hits,

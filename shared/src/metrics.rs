@@ -140,7 +140,7 @@ pub struct Growth {
     pub percent: Option<f64>,
 }
 
-/// The heaviest beginnings of keys: up to the first and the second colon. Each figure has bounds, because it is found with
+/// The heaviest beginnings of the keys that were read, which are all that match if the coverage is complete: up to the first and the second colon. Each figure has bounds, because it is found with
 /// bounded memory, or by a sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

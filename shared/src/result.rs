@@ -1,6 +1,8 @@
 //! The result of a run: the document's `CacheCleanupResult` under its names, with more beside them.
 //! It is stored, published and printed as JSON, so its field names are a contract.
 
+mod coverage;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use crate::ids::{NodeId, RunId};
 use crate::memory::ByteEstimate;
 use crate::messages::{Attempt, Way};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
+
+pub use coverage::{Coverage, Extent};
 
 /// The version of the shape below. It grows when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -169,9 +173,10 @@ pub struct CurrentMetrics {
     pub hits: Option<u64>,
     /// Look-ups of the application that found none, in the same time.
     pub misses: Option<u64>,
-    /// Matching keys after the run.
-    pub total_keys: u64,
-    /// Mean TTL of matching keys that have one, in seconds; null if none has.
+    /// Matching keys after the run: those found and not deleted. Null if not everything was read, and if a deletion is
+    /// unconfirmed. It is approximate where `scannedKeysApproximate` is set or keys were skipped.
+    pub total_keys: Option<u64>,
+    /// Mean TTL of matching keys that have one, in seconds; null if none has, and if not everything was read.
     #[serde(rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
 }
@@ -355,24 +360,6 @@ impl Accounting {
     }
 }
 
-/// What was read, and what was not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Coverage {
-    /// Whether everything was read.
-    pub complete: bool,
-    /// Slots read; null on a standalone server.
-    pub slots_covered: Option<u64>,
-    /// What was not read: slot ranges such as `0-5460`, or `database 0`.
-    pub missing: Option<String>,
-    /// Why, with the number of tasks.
-    pub causes: BTreeMap<String, u64>,
-    /// Slots that were read, and of whose candidates some failed, were not reached or are unconfirmed; null on a
-    /// standalone server, or if there are none.
-    #[serde(default)]
-    pub undone: Option<String>,
-}
-
 /// A node's share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -383,6 +370,10 @@ pub struct NodeRow {
     pub address: String,
     /// Slots that it owned when the run was planned.
     pub slots: u64,
+    /// How much of it was read: the figures below are of that. Null in results of earlier versions, and of a node that
+    /// came to own slots after the plan.
+    #[serde(default)]
+    pub read: Option<Extent>,
     /// Keys listed there, of whatever pattern.
     pub listed_keys: u64,
     /// Matching keys there.

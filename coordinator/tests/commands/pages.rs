@@ -16,7 +16,8 @@ use shared::memory::ByteEstimate;
 use shared::messages::{Action, Attempt, Rules, RunSpec, Way};
 use shared::metrics::{InactiveCaches, Metrics, Window};
 use shared::result::{
-    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION, Status,
+    Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION,
+    Status,
 };
 use shared::samples::Moment;
 use shared::sampling::Purpose;
@@ -33,6 +34,7 @@ fn row(address: &str, slots: u64, keys: u64) -> NodeRow {
         node: NodeId::new("0123456789abcdef0123456789abcdef01234567"),
         address: address.to_owned(),
         slots,
+        read: Some(Extent::All),
         listed_keys: keys,
         scanned_keys: keys - keys / 7,
         stale_ttl_keys: keys / 10,
@@ -82,7 +84,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
             hit_rate: Some(78.5),
             hits: Some(keys),
             misses: Some(keys / 4),
-            total_keys: sum(|row| row.scanned_keys) - deleted,
+            total_keys: Some(sum(|row| row.scanned_keys) - deleted),
             avg_ttl: Some(450.0),
         },
         recommendations: Vec::new(),
@@ -215,7 +217,21 @@ fn the_page_of_a_result() {
     recorded("page-result.txt", &page);
     fits(&page);
     let mut lost = result(Status::Partial, &addresses[..2], 123_456);
-    lost.coverage.missing = Some("10922-16383".to_owned());
+    lost.coverage = Coverage {
+        extent: Some(Extent::Part),
+        slots_covered: Some(10_922),
+        missing: Some("10922-16383".to_owned()),
+        ..Coverage::default()
+    };
+    (lost.current_metrics.total_keys, lost.current_metrics.avg_ttl) = (None, None);
+    lost.nodes.push(NodeRow {
+        read: Some(Extent::Nothing),
+        listed_keys: 0,
+        scanned_keys: 0,
+        stale_ttl_keys: 0,
+        cleaned_keys: 0,
+        ..row("127.0.0.1:7002", 5_462, 0)
+    });
     lost.accounting.unreached = 1_234;
     lost.accounting.candidates += 1_234;
     lost.issues.push(

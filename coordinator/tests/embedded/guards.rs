@@ -17,7 +17,7 @@ use shared::env::Timing;
 use shared::limits::TASKS_PER_NODE;
 use shared::messages::{Action, Cancel, CancelKind};
 use shared::queue::Topic;
-use shared::result::Status;
+use shared::result::{Extent, Status};
 
 /// A grace that no test waits for.
 const LONG_GRACE_MS: u64 = 60_000;
@@ -190,6 +190,7 @@ async fn a_run_is_cancelled_in_the_middle() {
     (expected.deleted, expected.unreached) = (0, expected.deleted);
     assert_eq!((result.accounting, result.status), (expected, Status::Cancelled));
     assert!(result.issues.iter().any(|issue| issue.contains("a test asked for it")), "{:?}", result.issues);
+    assert_eq!(result.current_metrics.total_keys, Some(truth.scanned()), "everything was read");
     truth.check_keys(&options.access, false).await;
 }
 
@@ -206,6 +207,10 @@ async fn a_run_that_is_cancelled_at_once_reads_nothing() {
     let result = kit::run_in(&env, &options, &survey).await.unwrap();
     assert_eq!((result.status, result.cleaned_keys), (Status::Cancelled, 0));
     assert!(result.accounting.balanced && !result.coverage.complete);
+    let now = result.current_metrics;
+    assert_eq!((now.total_keys, now.avg_ttl, result.coverage.extent), (None, None, Some(Extent::Nothing)));
+    let told = env.telemetry.text();
+    assert!(!told.contains("keysweep_matching_keys{"), "an unknown figure is not 0: {told}");
     truth.check_keys(&options.access, false).await;
 }
 

@@ -80,7 +80,7 @@ async fn failed_over(topic: Topic, lossy: bool) {
     // Of a run that has read nothing, nothing can be said.
     let expected = if topic == Topic::Tasks { Status::Failed } else { Status::Partial };
     assert_eq!((result.status, result.accounting.balanced), (expected, true), "{result:#?}");
-    assert_eq!(result.coverage.missing.as_deref(), Some("database 0"));
+    assert_eq!(result.coverage.missing.as_deref(), Some("part of database 0"));
     assert_eq!((result.read_again.slots.as_deref(), result.read_again.redeleted), (None, 0));
     let left = keys::existing(&there, &truth.stale).await.len() as u64;
     let (stale, account) = (truth.stale.len() as u64, &result.accounting);

@@ -70,7 +70,7 @@ async fn the_metrics_of_a_run_are_what_its_result_says() {
     check(&env, "keysweep_keys_reaped_total", &job, result.cleaned_keys);
     check(&env, "keysweep_runs_total", "outcome=\"completed\"", 1);
     check(&env, "keysweep_run_duration_seconds_count", &job, 1);
-    check(&env, "keysweep_matching_keys", &job, result.current_metrics.total_keys);
+    check(&env, "keysweep_matching_keys", &job, result.current_metrics.total_keys.unwrap());
     check(&env, "keysweep_queue_full_waits_total", "queue=\"batches\"", 1);
     assert!(result.cleaned_keys > 0 && result.accounting.protected > 0);
     for (name, part) in [

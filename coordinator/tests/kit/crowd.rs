@@ -186,7 +186,7 @@ impl Crowd {
         assert_eq!(inactive.found, (self.inactive.len() + self.protected.len()) as u64);
         assert_eq!(inactive.near_expiry, self.near.len() as u64);
         assert_eq!(inactive.unknown_user, self.unknown.len() as u64);
-        assert_eq!(result.current_metrics.total_keys, self.scanned() - accounting.deleted);
+        assert_eq!(result.current_metrics.total_keys, Some(self.scanned() - accounting.deleted));
     }
 
     /// Looks at every key by name: the stale and the inactive ones are gone, if they are to be, and all others there.

@@ -137,14 +137,11 @@ pub(super) fn read_late(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn many_keys(facts: &Facts) -> Vec<Finding> {
-    if facts.total_keys <= KEYS_MANY || facts.aggressive {
-        return Vec::new();
-    }
-    let sentence = format!(
-        "Large number of cached keys ({}). Consider enabling aggressive cleanup.",
-        grouped(facts.total_keys)
-    );
-    let evidence = [("totalKeys", json!(facts.total_keys)), ("limit", json!(KEYS_MANY))];
+    let many = facts.total_keys.filter(|keys| *keys > KEYS_MANY && !facts.aggressive);
+    let Some(keys) = many else { return Vec::new() };
+    let sentence =
+        format!("Large number of cached keys ({}). Consider enabling aggressive cleanup.", grouped(keys));
+    let evidence = [("totalKeys", json!(keys)), ("limit", json!(KEYS_MANY))];
     vec![recommendation("keys-many", Severity::Info, sentence, evidence)]
 }
 

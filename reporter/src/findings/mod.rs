@@ -20,7 +20,7 @@ pub struct Facts {
     pub window: Window,
     /// The TTL that the application sets, in milliseconds; `None` if no user said which.
     pub configured_ttl_ms: Option<u64>,
-    /// Mean TTL of the matching keys, in seconds.
+    /// Mean TTL of the matching keys, in seconds; `None` if it is not known.
     pub avg_ttl: Option<f64>,
     /// Matching keys whose TTL was read.
     pub keys_with_ttl: u64,
@@ -28,8 +28,8 @@ pub struct Facts {
     pub read_late_percent: Option<f64>,
     /// The keys near the end of their lives of which that is known.
     pub late_keys: u64,
-    /// Matching keys after the run.
-    pub total_keys: u64,
+    /// Matching keys after the run; `None` if they are not known.
+    pub total_keys: Option<u64>,
     /// How that number changed.
     pub growth: Option<Growth>,
     /// Whether inactive users' caches are removed.

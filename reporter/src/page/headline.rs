@@ -4,6 +4,7 @@ use shared::result::{CleanupResult, Status};
 
 use super::words::{self, counted, percent, share_text, span};
 use crate::grouped;
+use crate::known::{self, UNKNOWN};
 use crate::memory_words::{bounds, bytes};
 use crate::render::stale_protected;
 
@@ -107,6 +108,7 @@ fn done(result: &CleanupResult) -> String {
         return format!("{keys} {} found and only reported.", were(accounts.reported));
     }
     match (accounts.candidates, result.stale_ttl_keys) {
+        (0, 0) if known::partly_read(result) == Some(known::NOTHING_READ) => "nothing was read.".to_owned(),
         (0, 0) => "no key without TTL was found.".to_owned(),
         (candidates, _) => format!("none of {} was changed.", counted(candidates, "candidate", "candidates")),
     }
@@ -124,17 +126,14 @@ fn first_upper(text: &str) -> String {
 pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     let metrics = &result.current_metrics;
     let about = if result.scanned_keys_approximate { "about" } else { "" };
+    let note = if about.is_empty() { "looked at, protected ones included" } else { about };
     let mut tiles = vec![
-        Tile::new(
-            "Matching keys",
-            grouped(result.scanned_keys),
-            if about.is_empty() { "looked at, protected ones included" } else { about },
-        ),
+        Tile::new("Matching keys", grouped(result.scanned_keys), known::partly_read(result).unwrap_or(note)),
         Tile::new(
             "Without TTL",
             grouped(result.stale_ttl_keys),
             match result.scanned_keys {
-                0 => "no matching keys".to_owned(),
+                0 => known::partly_read(result).unwrap_or("no matching keys").to_owned(),
                 all => {
                     let share = share_text(result.stale_ttl_keys, all);
                     match stale_protected(result) {
@@ -152,13 +151,18 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
         tiles.push(Tile::new("Of inactive users", keys, "deleted, although they had a TTL"));
     }
     tiles.push(hit_rate(result));
-    tiles.push(Tile::new("Keys now", grouped(metrics.total_keys), growth(result)));
+    let left = metrics.total_keys.map_or_else(|| UNKNOWN.to_owned(), grouped);
+    let note = known::left_unknown(result).map_or_else(|| growth(result), str::to_owned);
+    tiles.push(Tile::new("Keys now", left, note));
     let half = result.metrics.ttl.p50.map(|half| format!("half of them live {} at most", span(half)));
     tiles.push(match metrics.avg_ttl {
         Some(mean) => {
             Tile::new("Mean TTL", span(mean), half.unwrap_or_else(|| "of keys that have one".into()))
         }
-        None => Tile::new("Mean TTL", "none", "no key has a TTL"),
+        None => match known::partly_read(result) {
+            Some(why) => Tile::new("Mean TTL", UNKNOWN, why),
+            None => Tile::new("Mean TTL", "none", "no key has a TTL"),
+        },
     });
     tiles
 }
@@ -222,7 +226,9 @@ fn hit_rate(result: &CleanupResult) -> Tile {
 }
 
 fn growth(result: &CleanupResult) -> String {
-    let Some(growth) = &result.metrics.growth else { return "matching, after the run".to_owned() };
+    let Some(growth) = &result.metrics.growth else {
+        return format!("matching, after the run{}", known::approximately(result));
+    };
     match growth.percent.filter(|percent| percent.is_finite()) {
         Some(percent) => format!("{percent:+.1}% found since the run before"),
         None => format!("{} before, {} found now", grouped(growth.keys_before), grouped(growth.keys_now)),

@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use shared::metrics::{Heaviest, InactiveCaches, TtlDistribution};
-use shared::result::{CleanupResult, Status};
+use shared::result::CleanupResult;
 
 use super::chart::{self, Size};
 use super::headline::is_only_reported;
 use super::table::{Kind, Table};
 use super::words::{NONE, counted, percent, share_text, shortened, span};
-use crate::grouped;
 use crate::memory_words::{bounds, bytes};
 use crate::render::note;
+use crate::{grouped, known};
 
 /// Most letters of a name that are shown: a key may have millions.
 const NAME_MAX: usize = 120;
@@ -66,15 +66,19 @@ impl Ttl {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let ttl = &result.metrics.ttl;
         if ttl.keys == 0 && result.current_metrics.avg_ttl.is_none() {
-            let sentence = match result.status {
-                Status::Completed => "No matching key has a TTL.".to_owned(),
-                _ => "No matching key that the run came to has a TTL.".to_owned(),
+            let sentence = match known::partly_read(result) {
+                None => "No matching key has a TTL.".to_owned(),
+                Some(known::NOTHING_READ) => "Not known: nothing was read.".to_owned(),
+                Some(_) => "No matching key that was read has a TTL.".to_owned(),
             };
             return Self { sentence, figures: Vec::new(), charts: Vec::new(), bars: None };
         }
         let sentence = match ttl.keys {
             0 => "How the TTLs are distributed is not known.".to_owned(),
-            keys => format!("Of {} with a TTL.", counted(keys, "matching key", "matching keys")),
+            keys => {
+                let keys = counted(keys, "matching key", "matching keys");
+                format!("Of {keys} with a TTL{}.", that_were_read(result))
+            }
         };
         let draw = |size: Size| {
             let id = if size == Size::Wide { "ttl-wide" } else { "ttl-narrow" };
@@ -84,6 +88,11 @@ impl Ttl {
         let bars = (!charts.is_empty()).then(|| bars(ttl));
         Self { sentence, figures: figures(result), charts, bars }
     }
+}
+
+/// What a number of keys is told with that are not all of them.
+fn that_were_read(result: &CleanupResult) -> &'static str {
+    if known::partly_read(result).is_some() { " that were read" } else { "" }
 }
 
 fn figures(result: &CleanupResult) -> Vec<(&'static str, String)> {
@@ -159,28 +168,34 @@ impl<'a> Prefixes<'a> {
         } else {
             "By memory that was freed"
         };
-        let measures: [(&'static str, &Heaviest, Unit); 4] = [
-            ("By keys", &prefixes.by_keys, keys),
-            ("By keys without TTL", &prefixes.by_stale, keys),
-            ("By memory", &prefixes.by_memory, bytes),
-            (freed, &prefixes.by_freed, bytes),
+        let whole = if known::partly_read(result).is_some() { "in what was read" } else { "in all" };
+        let measures: [(&'static str, &Heaviest, Unit, &str); 4] = [
+            ("By keys", &prefixes.by_keys, keys, whole),
+            ("By keys without TTL", &prefixes.by_stale, keys, whole),
+            ("By memory", &prefixes.by_memory, bytes, whole),
+            (freed, &prefixes.by_freed, bytes, "in all"),
         ];
-        let rankings = measures.into_iter().filter(|(_, heaviest, _)| !heaviest.rows.is_empty());
+        let rankings = measures.into_iter().filter(|(_, heaviest, ..)| !heaviest.rows.is_empty());
         let memory = match (&prefixes.problem, prefixes.sampled_keys) {
             (Some(problem), _) => Some(format!("Memory is not known: {problem}")),
             (None, 0) => None,
-            (None, keys) => Some(rests_on(keys, prefixes.by_memory.high == Some(prefixes.by_memory.low))),
+            (None, keys) => {
+                let exact = prefixes.by_memory.high == Some(prefixes.by_memory.low);
+                Some(rests_on(keys, exact, that_were_read(result)))
+            }
         };
-        Self { rankings: rankings.map(|(title, rows, unit)| ranking(title, rows, unit)).collect(), memory }
+        let ranking = |(title, rows, unit, whole)| ranking(title, rows, unit, whole);
+        Self { rankings: rankings.map(ranking).collect(), memory }
     }
 }
 
-/// What figures of memory rest on: `keys` measured keys, which are all there are if the figures are `exact`.
-fn rests_on(keys: u64, exact: bool) -> String {
+/// What figures of memory rest on: `keys` measured keys, which are all there are if the figures are `exact`, or all
+/// `that_were_read`.
+fn rests_on(keys: u64, exact: bool, that_were_read: &str) -> String {
     let keys = counted(keys, "key", "keys");
     let asked = "MEMORY USAGE looks at five members of a value with many";
     if exact {
-        return format!("The memory of all {keys} was asked for. {asked}.");
+        return format!("The memory of all {keys}{that_were_read} was asked for. {asked}.");
     }
     format!(
         "The memory of {keys} was asked for, and the rest estimated from them. {asked}. How much a prefix takes at most is \
@@ -188,7 +203,7 @@ fn rests_on(keys: u64, exact: bool) -> String {
     )
 }
 
-fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit) -> Ranking<'a> {
+fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit, whole: &str) -> Ranking<'a> {
     let told = |weight: u64, low: u64, high: Option<u64>| {
         // Results of earlier versions have no bounds of rows.
         let bounds = if low == 0 && high.is_none() { None } else { bounds(low, high, unit) };
@@ -206,7 +221,7 @@ fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit) -> Ranki
     };
     Ranking {
         title,
-        note: format!("of {} in all", told(heaviest.total, heaviest.low, heaviest.high)),
+        note: format!("of {} {whole}", told(heaviest.total, heaviest.low, heaviest.high)),
         rows: heaviest.rows.iter().map(row).collect(),
     }
 }

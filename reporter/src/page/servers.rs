@@ -8,7 +8,7 @@ use shared::result::{CleanupResult, NodeRow};
 use super::table::{Kind, Table, rows_in_the_open};
 use super::words::{NONE, percent, share_text};
 use crate::memory_words::bytes;
-use crate::{grouped, slots};
+use crate::{grouped, known, slots};
 
 /// What was read.
 pub(super) struct Covered<'a> {
@@ -29,6 +29,9 @@ impl<'a> Covered<'a> {
             (true, Some(slots)) => format!("All {} hash slots were read.", grouped(slots)),
             (true, None) => "The whole database was read.".to_owned(),
             (false, Some(slots)) => format!("{} of 16,384 hash slots were read.", grouped(slots)),
+            (false, None) if known::partly_read(result) == Some(known::NOTHING_READ) => {
+                "Nothing of the database was read.".to_owned()
+            }
             (false, None) => "Not all of the database was read.".to_owned(),
         };
         let rows: Vec<Vec<String>> =
@@ -52,12 +55,13 @@ pub(super) fn nodes(nodes: &[NodeRow]) -> Table {
     }
     let row = |node: &&NodeRow| {
         let name = if node.address.is_empty() { node.node.as_str() } else { &node.address };
+        let met = |keys| known::met(node, keys).map_or_else(|| NONE.to_owned(), grouped);
         vec![
             name.to_owned(),
             slots(node.slots),
-            grouped(node.listed_keys),
-            grouped(node.scanned_keys),
-            grouped(node.stale_ttl_keys),
+            met(node.listed_keys),
+            met(node.scanned_keys),
+            met(node.stale_ttl_keys),
             share_text(node.stale_ttl_keys, node.scanned_keys),
             grouped(node.cleaned_keys),
         ]

@@ -138,7 +138,7 @@ proptest! {
 
 #[test]
 fn many_keys_and_growth() {
-    let keys = |total_keys, aggressive| Facts { total_keys, aggressive, ..Facts::default() };
+    let keys = |keys, aggressive| Facts { total_keys: Some(keys), aggressive, ..Facts::default() };
     let sentence = "Large number of cached keys (10,001). Consider enabling aggressive cleanup.";
     assert_eq!(advice(&keys(10_001, false), "keys-many").as_deref(), Some(sentence));
     assert_eq!(advice(&keys(10_000, false), "keys-many"), None);

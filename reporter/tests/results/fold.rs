@@ -13,7 +13,7 @@ use shared::metrics::{HitRates, Window};
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
 use shared::records::{Decision, Record};
-use shared::result::{CleanupResult, Status};
+use shared::result::{CleanupResult, Extent, Status};
 use shared::slot::SlotSet;
 
 use crate::kit::spec;
@@ -170,7 +170,10 @@ fn a_whole_run_is_added_up() {
     assert!(result.accounting.balanced && result.coverage.complete);
     assert_eq!((result.accounting.candidates, result.cleaned_keys, result.accounting.protected), (15, 4, 9));
     assert_eq!((result.accounting.spared, result.accounting.vanished), (1, 1));
-    assert_eq!((result.stale_ttl_keys, result.scanned_keys, result.current_metrics.total_keys), (15, 36, 31));
+    assert_eq!(
+        (result.stale_ttl_keys, result.scanned_keys, result.current_metrics.total_keys),
+        (15, 36, Some(31))
+    );
     let own = fold(&whole_run()).own_lookups(&NodeId::new("n"));
     assert_eq!(own, Lookups { hits: 36, misses: 3, reads: 0 });
     assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (Some(0), Some(1)));
@@ -192,6 +195,8 @@ fn a_gap_is_named_and_never_completed() {
     let result = result(&records);
     assert_eq!((result.status, result.coverage.complete), (Status::Partial, false));
     assert_eq!(result.coverage.missing.as_deref(), Some("9001-16383"));
+    assert_eq!((result.coverage.extent, result.nodes[0].read), (Some(Extent::Part), Some(Extent::Part)));
+    assert_eq!((result.current_metrics.total_keys, result.current_metrics.avg_ttl), (None, None));
     assert_eq!(result.coverage.causes, BTreeMap::from([("the node is gone".to_owned(), 1)]));
     assert!(result.accounting.balanced);
 }

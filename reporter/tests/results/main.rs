@@ -11,3 +11,4 @@ mod outbox;
 mod page;
 mod page_in_chromium;
 mod report_file;
+mod unknown;

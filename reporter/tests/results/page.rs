@@ -96,6 +96,7 @@ fn what_went_wrong_is_at_the_top() {
             "Partial",
             "Not everything was read, and not every candidate was dealt with",
             "13,264 of 16,384 hash slots were read.",
+            "in what was read",
             "0-77, 200-277",
             "node unreachable",
             "permissions:warming",

@@ -8,6 +8,8 @@ mod registry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::cluster::Fault;
 use crate::ids::Alias;
 use crate::messages::{Receipt, ScanCounts};
@@ -143,17 +145,26 @@ impl Telemetry {
         metrics.runs.get_or_create(&PlaceOutcome { job, redis, outcome: result.status.word() }).inc();
         let seconds = Duration::from_millis(result.duration_ms).as_secs_f64();
         metrics.run_duration.get_or_create(&place).observe(seconds);
-        let now = &result.current_metrics;
-        let keys = i64::try_from(now.total_keys).unwrap_or(i64::MAX);
-        metrics.matching_keys.get_or_create(&place).set(keys);
-        for (family, value) in [
-            (&metrics.hit_ratio, now.hit_rate.map(|percent| percent / 100.0)),
-            (&metrics.average_ttl, now.avg_ttl),
-        ] {
-            match value {
-                Some(value) => drop(family.get_or_create(&place).set(value)),
-                None => drop(family.remove(&place)),
-            }
+        match result.current_metrics.hit_rate {
+            Some(percent) => drop(metrics.hit_ratio.get_or_create(&place).set(percent / 100.0)),
+            // It is one of a window, and that of an earlier window says nothing of this one.
+            None => drop(metrics.hit_ratio.remove(&place)),
+        }
+        self.counted(&place, result);
+    }
+
+    /// Tells how many keys there are. A run that does not know leaves what an earlier one has told, and when that was.
+    fn counted(&self, place: &Place, result: &CleanupResult) {
+        let (metrics, now) = (&self.metrics, &result.current_metrics);
+        let Some(keys) = now.total_keys else { return };
+        metrics.matching_keys.get_or_create(place).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        match now.avg_ttl {
+            Some(seconds) => drop(metrics.average_ttl.get_or_create(place).set(seconds)),
+            // No key has one.
+            None => drop(metrics.average_ttl.remove(place)),
+        }
+        if let Ok(at) = result.finished_at.parse::<Timestamp>() {
+            metrics.counted_at.get_or_create(place).set(at.as_second());
         }
     }
 

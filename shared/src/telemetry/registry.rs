@@ -60,6 +60,7 @@ pub(super) struct Metrics {
     pub(super) hit_ratio: Family<Place, Real>,
     pub(super) matching_keys: Family<Place, Gauge>,
     pub(super) average_ttl: Family<Place, Real>,
+    pub(super) counted_at: Family<Place, Gauge>,
     pub(super) memory_used: Family<Redis, Real>,
     pub(super) alerts_active: Family<AlertOf, Gauge>,
     pub(super) webhook_posts: Family<Post, Counter>,
@@ -108,10 +109,16 @@ impl Default for Metrics {
                 "hit_ratio",
                 "Share of the application's look-ups that hit, 0 to 1; absent while it is not known",
             ),
-            matching_keys: add.metric("matching_keys", "Matching keys that the last run left"),
+            matching_keys: add
+                .metric("matching_keys", "Matching keys that were left by the last run that knew them"),
             average_ttl: add.seconds(
                 "average_ttl",
-                "Average TTL of matching keys in the last run",
+                "Average TTL of matching keys in the same run; absent if none has one",
+                Family::default(),
+            ),
+            counted_at: add.seconds(
+                "matching_keys_timestamp",
+                "When that run ended, in Unix time",
                 Family::default(),
             ),
             memory_used: add.metric(

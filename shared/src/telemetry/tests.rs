@@ -77,7 +77,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         job: "j".to_owned(),
         status: Status::Partial,
         started_at: String::new(),
-        finished_at: String::new(),
+        finished_at: "1970-01-01T00:01:40.5Z".to_owned(),
         duration_ms: 4_000,
         started_by: String::new(),
         attempt: Attempt::default(),
@@ -96,7 +96,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
             hit_rate,
             hits: Some(0),
             misses: Some(0),
-            total_keys: 12,
+            total_keys: Some(12),
             avg_ttl: Some(450.5),
         },
         recommendations: Vec::new(),
@@ -145,6 +145,7 @@ fn every_metric_moves() {
         "keysweep_hit_ratio{job=\"j\",redis=\"main\"} 0.785",
         "keysweep_matching_keys{job=\"j\",redis=\"main\"} 12",
         "keysweep_average_ttl_seconds{job=\"j\",redis=\"main\"} 450.5",
+        "keysweep_matching_keys_timestamp_seconds{job=\"j\",redis=\"main\"} 100",
         "keysweep_memory_used_ratio{redis=\"main\"} 0.5",
         "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 1",
         "keysweep_alerts_active{job=\"j\",alert=\"errors-high\"} 0",
@@ -168,10 +169,32 @@ fn what_is_not_known_is_not_told() {
     telemetry.ended(&Alias::new("main"), &result(None));
     telemetry.memory(&Alias::new("main"), None);
     let text = telemetry.text();
-    let told = |name: &str| text.lines().any(|line| line.starts_with(&format!("{name}{{")));
-    assert!(
-        !told("keysweep_hit_ratio") && !told("keysweep_memory_used_ratio") && told("keysweep_matching_keys")
-    );
+    assert!(!has(&text, "keysweep_hit_ratio") && !has(&text, "keysweep_memory_used_ratio"));
+}
+
+#[test]
+fn a_run_that_does_not_know_how_many_keys_there_are_leaves_what_was_told() {
+    let telemetry = busy();
+    let ended = |total_keys, avg_ttl, finished_at: &str| {
+        let mut result = result(None);
+        (result.current_metrics.total_keys, result.current_metrics.avg_ttl) = (total_keys, avg_ttl);
+        result.finished_at = finished_at.to_owned();
+        telemetry.ended(&Alias::new("main"), &result);
+        telemetry.text()
+    };
+    let cancelled = ended(None, None, "1970-01-01T01:00:00Z");
+    check(&cancelled, "keysweep_matching_keys{job=\"j\",redis=\"main\"} 12");
+    check(&cancelled, "keysweep_average_ttl_seconds{job=\"j\",redis=\"main\"} 450.5");
+    check(&cancelled, "keysweep_matching_keys_timestamp_seconds{job=\"j\",redis=\"main\"} 100");
+    let emptied = ended(Some(0), None, "1970-01-01T01:00:00Z");
+    check(&emptied, "keysweep_matching_keys{job=\"j\",redis=\"main\"} 0");
+    check(&emptied, "keysweep_matching_keys_timestamp_seconds{job=\"j\",redis=\"main\"} 3600");
+    assert!(!has(&emptied, "keysweep_average_ttl_seconds"));
+}
+
+/// Whether a metric is told of anything.
+fn has(text: &str, name: &str) -> bool {
+    text.lines().any(|line| line.starts_with(&format!("{name}{{")))
 }
 
 /// Name, type and labels of each metric that is told.

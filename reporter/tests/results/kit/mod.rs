@@ -12,7 +12,7 @@ mod spec;
 use shared::messages::{Attempt, Way};
 use shared::metrics::{HitPoint, InactiveCaches, Metrics};
 use shared::result::{
-    Accounting, CleanupResult, Coverage, CurrentMetrics, NodeRow, Pacing, SCHEMA_VERSION, Status,
+    Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, Pacing, SCHEMA_VERSION, Status,
 };
 
 use parts::bucket;
@@ -62,7 +62,7 @@ pub fn example() -> CleanupResult {
             hit_rate: Some(68.4),
             hits: Some(8_402_113),
             misses: Some(3_881_790),
-            total_keys: scanned - deleted,
+            total_keys: Some(scanned - deleted),
             avg_ttl: Some(452.3),
         },
         recommendations: parts::sentences(false),
@@ -104,7 +104,7 @@ pub fn empty() -> CleanupResult {
             hit_rate: None,
             hits: Some(0),
             misses: Some(0),
-            total_keys: 0,
+            total_keys: Some(0),
             avg_ttl: None,
         },
         recommendations: Vec::new(),
@@ -124,6 +124,7 @@ pub fn empty() -> CleanupResult {
 pub fn troubled(status: Status) -> CleanupResult {
     let mut result = example();
     result.status = status;
+    (result.current_metrics.total_keys, result.current_metrics.avg_ttl) = (None, None);
     result.attempt = Attempt { number: 2, of: 2, previous: Some(result.run_id) };
     result.accounting.failed = 12;
     result.accounting.unreached = 4_000;
@@ -132,6 +133,7 @@ pub fn troubled(status: Status) -> CleanupResult {
     let missing: Vec<String> = (0..40).map(|n| format!("{}-{}", n * 200, n * 200 + 77)).collect();
     result.coverage = Coverage {
         complete: false,
+        extent: Some(Extent::Part),
         slots_covered: Some(13_264),
         missing: Some(missing.join(", ")),
         causes: [("node unreachable".to_owned(), 31), ("slots moved too often".to_owned(), 2)].into(),
@@ -157,7 +159,6 @@ pub fn huge(nodes: u64) -> CleanupResult {
         &mut result.cleaned_keys,
         &mut result.stale_ttl_keys,
         &mut result.inactive_user_caches,
-        &mut result.current_metrics.total_keys,
         &mut accounts.candidates,
         &mut accounts.deleted,
         &mut accounts.expired,
@@ -169,6 +170,7 @@ pub fn huge(nodes: u64) -> CleanupResult {
     ] {
         *figure = u64::MAX;
     }
+    result.current_metrics.total_keys = Some(u64::MAX);
     (result.current_metrics.hits, result.current_metrics.misses) = (Some(u64::MAX), Some(u64::MAX));
     result.accounting.balanced = false;
     result.scanned_keys_approximate = true;

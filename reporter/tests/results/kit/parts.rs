@@ -6,7 +6,7 @@ use shared::metrics::{
     Alert, Finding, FindingKind, Growth, Health, Heaviest, HitPoint, HitRates, Metrics, NodeHealth,
     PrefixRow, Prefixes, RedisHealth, Severity, TtlBucket, TtlDistribution, Window,
 };
-use shared::result::NodeRow;
+use shared::result::{Extent, NodeRow};
 
 /// The n-th of six nodes.
 pub fn node(n: u64) -> NodeRow {
@@ -14,6 +14,7 @@ pub fn node(n: u64) -> NodeRow {
         node: NodeId::new(format!("{n:040x}")),
         address: address(n),
         slots: 2_731 - u64::from(n.is_multiple_of(3)),
+        read: Some(Extent::All),
         listed_keys: 402_114 + n * 1_377,
         scanned_keys: 311_020 + n * 977,
         stale_ttl_keys: 4_310 + n * n * 177 % 2_900,

@@ -1,0 +1,204 @@
+//! Figures that a result does not know: they are null, and every page says so in words instead of showing a 0.
+
+use reporter::page::{html, markdown};
+use reporter::{Around, Fold, finish, render};
+use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use shared::messages::{
+    Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Reason, Receipt, RunSpec, ScanCounts,
+    ScanTask, TaskReport,
+};
+use shared::outcome::Outcome;
+use shared::range::{CursorRange, CursorScope, Scope, Table};
+use shared::records::{Decision, Record};
+use shared::result::{CleanupResult, Extent, Status};
+
+use crate::kit::spec;
+
+/// A standalone server of 100 keys in 4 parts, of which `read` were read before the run was cancelled.
+struct Run {
+    records: Vec<Record>,
+    run: RunId,
+    pass: TaskId,
+}
+
+impl Run {
+    fn standalone() -> Self {
+        let run = RunId::new();
+        let spec = RunSpec { cluster: false, ..spec(run) };
+        Self { records: vec![Record::Spec(Box::new(spec))], run, pass: TaskId::new() }
+    }
+
+    /// A task has read 25 keys: 20 with a TTL of 10 s, and 5 stale ones, of which this became.
+    fn read(&mut self, ranges: Vec<CursorRange>, outcomes: &[Outcome]) {
+        let (task, batch) = (TaskId::new(), BatchId::new());
+        let scope = Scope::Cursors(CursorScope {
+            pass: self.pass,
+            table: Table::Database,
+            ranges: ranges.clone(),
+            bits: 2,
+            slots: None,
+            process: "p".to_owned(),
+        });
+        let (run, node) = (self.run, NodeId::new("n"));
+        let tasks = vec![ScanTask {
+            run,
+            task,
+            alias: Alias::new("main"),
+            node: node.clone(),
+            scope,
+            keys: 25,
+            replans: 0,
+            skip: false,
+            round: 0,
+        }];
+        let decision = Decision::Tasks { after: None, part: 0, parts: 1, tasks };
+        self.records.push(Record::Decision { n: 0, decision });
+        self.records.push(Record::Report(Box::new(TaskReport {
+            round: 0,
+            history: None,
+            run,
+            task,
+            node: node.clone(),
+            covered: Covered::Ranges { pass: self.pass, slots: None, ranges },
+            rest: Vec::new(),
+            lost: None,
+            counts: ScanCounts {
+                listed: 25,
+                scanned: 25,
+                stale: 5,
+                ttl_sum_ms: 20 * 10_000,
+                ..ScanCounts::default()
+            },
+            batches: vec![ListedBatch { batch, keys: 5, deletes: 5 }],
+            long_keys: Vec::new(),
+            lookups: Lookups::default(),
+            approximate: false,
+            statistics: Box::default(),
+            pacing: Box::default(),
+            source: None,
+        })));
+        self.records.push(Record::Receipt(Box::new(Receipt {
+            round: 0,
+            vouched: Vec::new(),
+            freed: None,
+            run,
+            batch,
+            node,
+            groups: vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }],
+            lookups: Lookups::default(),
+            cause: None,
+            pacing: None,
+        })));
+    }
+
+    fn cancelled(mut self) -> CleanupResult {
+        self.records.push(Record::Cancel(Cancel { kind: CancelKind::Asked, cause: "Ctrl-C".to_owned() }));
+        self.result()
+    }
+
+    fn result(self) -> CleanupResult {
+        let mut fold = Fold::default();
+        self.records.iter().for_each(|record| fold.apply(record));
+        finish(&fold, &Around { now_ms: 3_000, ..Around::default() }).unwrap()
+    }
+}
+
+const DELETED: [Outcome; 5] = [Outcome::Deleted; 5];
+
+/// What the three pages say of a figure, by the words around it.
+#[track_caller]
+fn check_says(result: &CleanupResult, page: &[&str], report: &[&str]) {
+    let text = render(result, "Cleanup");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in page {
+        assert!(text.contains(words), "`{words}` is not in\n{text}");
+    }
+    let (html, markdown) = (html(result, "Cleanup"), markdown(result, "Cleanup"));
+    for words in report {
+        assert!(html.contains(words) && markdown.contains(words), "`{words}` is not in\n{markdown}");
+    }
+}
+
+#[test]
+fn a_run_that_read_nothing_knows_of_no_key() {
+    let result = Run::standalone().cancelled();
+    assert_eq!(result.status, Status::Cancelled);
+    let now = result.current_metrics;
+    assert_eq!((now.total_keys, now.avg_ttl, &result.metrics.growth), (None, None, &None));
+    assert_eq!(result.coverage.extent, Some(Extent::Nothing));
+    assert_eq!(result.coverage.missing.as_deref(), Some("database 0"));
+    assert_eq!(result.nodes[0].read, Some(Extent::Nothing));
+    check_says(
+        &result,
+        &[
+            "left unknown matching keys after the run: nothing was read",
+            "stale 0 without TTL deleted",
+            "coverage nothing of database 0",
+            "127.0.0.1:1 16,384 - - - 0",
+            "Not covered: database 0",
+        ],
+        &[
+            "Until then, nothing was read.",
+            "Nothing of the database was read.",
+            "Not known: nothing was read.",
+        ],
+    );
+    let page = markdown(&result, "Cleanup");
+    for (tile, value) in [("Keys now", "unknown"), ("Mean TTL", "unknown"), ("Matching keys", "0")] {
+        assert!(page.contains(&format!("| {tile} | {value} | nothing was read |")), "{page}");
+    }
+}
+
+#[test]
+fn a_run_that_read_a_part_knows_that_part() {
+    let mut run = Run::standalone();
+    run.read(vec![CursorRange::part(0, 2), CursorRange::part(1, 2)], &DELETED);
+    let result = run.cancelled();
+    let now = result.current_metrics;
+    assert_eq!((now.total_keys, now.avg_ttl, result.scanned_keys), (None, None, 25));
+    assert_eq!(result.coverage.extent, Some(Extent::Part));
+    assert_eq!(result.coverage.missing.as_deref(), Some("part of database 0"));
+    check_says(
+        &result,
+        &[
+            "left unknown matching keys after the run: not everything was read",
+            "stale 5 without TTL, 20.0% of them",
+            "coverage only part of database 0",
+            "127.0.0.1:1 16,384 25 25 5 5",
+            "Not covered: part of database 0",
+        ],
+        &["not everything was read", "Not all of the database was read."],
+    );
+}
+
+#[test]
+fn what_is_left_is_known_of_all_that_was_read_unless_a_deletion_is_unconfirmed() {
+    let left = |outcome| {
+        let mut run = Run::standalone();
+        let mut outcomes = DELETED;
+        outcomes[4] = outcome;
+        run.read(vec![CursorRange::WHOLE], &outcomes);
+        run.result()
+    };
+    // Whether a key is there whose deletion failed or was not tried is known.
+    for (outcome, keys) in [
+        (Outcome::Deleted, Some(20)),
+        (Outcome::Vanished, Some(20)),
+        (Outcome::Spared, Some(21)),
+        (Outcome::FieldTtl, Some(21)),
+        (Outcome::Failed, Some(21)),
+        (Outcome::Unreached, Some(21)),
+        (Outcome::Unconfirmed, None),
+    ] {
+        let result = left(outcome);
+        assert_eq!(result.current_metrics.total_keys, keys, "{outcome:?}");
+        assert_eq!((result.current_metrics.avg_ttl, result.coverage.extent), (Some(10.0), Some(Extent::All)));
+    }
+    let why = "left unknown matching keys after the run: some deletions are unconfirmed";
+    check_says(
+        &left(Outcome::Unconfirmed),
+        &[why, "coverage the whole database"],
+        &["some deletions are unconfirmed"],
+    );
+    check_says(&left(Outcome::Deleted), &["left 20 matching keys after the run, mean TTL 10 s"], &["10 s"]);
+}
