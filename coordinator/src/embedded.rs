@@ -16,6 +16,7 @@ use shared::cluster::{Deployment, Fault, FaultKind};
 use shared::config::BackupPlace;
 use shared::crash::CrashPlan;
 use shared::env::Env;
+use shared::files::FileError;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use shared::messages::GroupReceipt;
@@ -113,17 +114,22 @@ pub fn env(options: &Options) -> Env {
         backups,
         ..Env::in_process(access, shared::env::Timing::default())
     };
-    let Some(path) = options.history_file() else { return env };
-    match FileStore::open(&path) {
-        Ok(past) => Env { past: Arc::new(past), ..env },
+    match past(options) {
+        Ok(Some(past)) => Env { past: Arc::new(past), ..env },
+        Ok(None) => env,
         Err(e) => {
-            let path = path.display();
-            tracing::warn!(
-                "the history of runs is not kept: {path}: {e}; say where it may be with `--state-dir`"
-            );
+            tracing::warn!("the history of runs is not kept: {e}; say where it may be with `--state-dir`");
             env
         }
     }
+}
+
+/// The file with the history of runs, if the options name a place for it.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn past(options: &Options) -> Result<Option<FileStore>, FileError> {
+    options.history_file().map(|path| FileStore::open(&path)).transpose()
 }
 
 /// Where a run in this process saves what it deletes.

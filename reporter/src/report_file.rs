@@ -2,10 +2,10 @@
 //! newest ones of a job remain. Nothing else in the directory is touched.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use shared::files::{FileError, Folder, UNFINISHED};
 use shared::ids::RunId;
 use shared::limits::REPORTS_KEPT;
 use shared::result::CleanupResult;
@@ -16,18 +16,10 @@ use crate::page;
 /// The kinds of pages, by the ends of their names.
 const KINDS: [&str; 2] = ["html", "md"];
 
-/// The end of the name of a page that is being written.
-const UNFINISHED: &str = "part";
-
 /// A report that could not be kept.
 #[derive(Debug, Error)]
-#[error("failed to write the report to `{}`: {source}", path.display())]
-pub struct ReportFileError {
-    /// The file or directory.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    source: io::Error,
-}
+#[error("the report was not written: {0}")]
+pub struct ReportFileError(#[from] FileError);
 
 /// Writes both pages of `result` below `directory`, which is made if it is missing, and removes the job's oldest
 /// ones if there are too many. The path of the HTML page.
@@ -39,14 +31,12 @@ pub fn write(
     result: &CleanupResult,
     display_name: &str,
 ) -> Result<PathBuf, ReportFileError> {
-    let folder = directory.join(folder_name(&result.job));
-    fs::create_dir_all(&folder).map_err(|source| ReportFileError { path: folder.clone(), source })?;
-    let page = |kind: &str| folder.join(format!("{}.{kind}", result.run_id));
-    write_whole(&page("md"), &page::markdown(result, display_name))?;
-    let path = page("html");
-    write_whole(&path, &page::html(result, display_name))?;
+    let folder = Folder::any(directory)?.child(&folder_name(&result.job))?;
+    folder.put(format!("{}.md", result.run_id), page::markdown(result, display_name).as_bytes(), true)?;
+    let name = format!("{}.html", result.run_id);
+    folder.put(&name, page::html(result, display_name).as_bytes(), true)?;
     prune(&folder, REPORTS_KEPT);
-    Ok(path)
+    Ok(folder.path().join(name))
 }
 
 /// The job's name, which programs may choose as they like, as the name of one folder.
@@ -56,32 +46,18 @@ fn folder_name(job: &str) -> String {
     if name.is_empty() { "_".to_owned() } else { name }
 }
 
-/// Writes beside the place and moves there, so that a reader finds a whole page or none.
-fn write_whole(path: &Path, text: &str) -> Result<(), ReportFileError> {
-    let mut name = path.as_os_str().to_owned();
-    // Two commands that follow the same run write it at the same time.
-    name.push(format!(".{}.{UNFINISHED}", std::process::id()));
-    let unfinished = PathBuf::from(name);
-    let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path));
-    written.map_err(|source| {
-        // Whatever there is of it helps nobody.
-        let _ = fs::remove_file(&unfinished);
-        ReportFileError { path: path.to_owned(), source }
-    })
-}
-
 /// Leaves the pages of the newest `kept` runs in `folder`. Ids of runs are in the order of time.
-fn prune(folder: &Path, kept: usize) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut pages: BTreeMap<RunId, Vec<PathBuf>> = BTreeMap::new();
-    for entry in entries.flatten() {
-        if let Some(run) = entry.file_name().to_str().and_then(run_of) {
-            pages.entry(run).or_default().push(entry.path());
+fn prune(folder: &Folder, kept: usize) {
+    let Ok(names) = folder.names() else { return };
+    let mut pages: BTreeMap<RunId, Vec<OsString>> = BTreeMap::new();
+    for name in names {
+        if let Some(run) = name.to_str().and_then(run_of) {
+            pages.entry(run).or_default().push(name);
         }
     }
-    for path in pages.values().rev().skip(kept).flatten() {
-        if let Err(e) = fs::remove_file(path) {
-            tracing::debug!(path = %path.display(), error = %e, "an old report stays");
+    for name in pages.values().rev().skip(kept).flatten() {
+        if let Err(e) = folder.remove(name) {
+            tracing::debug!(error = %e, "an old report stays");
         }
     }
 }
@@ -112,7 +88,7 @@ mod tests {
     #[test]
     fn only_pages_of_runs_are_ours() {
         let run = "019a2f5d-ac96-774b-bcce-b302099a8057";
-        for ours in ["html", "md", "html.4711.part"] {
+        for ours in ["html", "md", "html.4711.tmp"] {
             assert!(run_of(&format!("{run}.{ours}")).is_some(), "{ours}");
         }
         for other in ["notes.md", "index.html", "019a2f5d-ac96-774b-bcce-b302099a8057.txt", "x"] {

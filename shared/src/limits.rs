@@ -5,6 +5,7 @@ mod foreign;
 mod lane;
 mod memory;
 mod notices;
+mod process;
 mod progress;
 mod server;
 
@@ -15,6 +16,7 @@ pub use foreign::*;
 pub use lane::*;
 pub use memory::*;
 pub use notices::*;
+pub use process::*;
 pub use progress::*;
 pub use server::*;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reporter::grouped;
 use shared::cluster::Access;
+use shared::files::Folder;
 use shared::glob::PatternError;
 use shared::ids::Alias;
 use shared::messages::Rules;
@@ -69,7 +70,7 @@ pub async fn demo(args: &DemoArgs, show: Show) -> Result<u8, DemoError> {
         let left = Seeder::connect(&servers.urls()).await?.keys().await?;
         io::stdout().write_all(checked(&truth, left).as_bytes())?;
     }
-    if args.keep {
+    if args.keep && ![exit::INTERRUPTED, exit::TERMINATED].contains(&code) {
         tracing::info!("The servers stay until Ctrl-C: {}", servers.urls().join(" "));
         Signals::catch()?.next().await;
     }
@@ -91,18 +92,20 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         display_name: "Demo".to_owned(),
         alias: Alias::new("demo"),
         started_by: myself(),
-        report_dir: Some(report_dir()),
+        report_dir: report_dir(),
         ..Options::plain(Access::open(urls), Rules { grace_ms: 1_000, ..rules })
     })
 }
 
-/// A report to look at, where nobody minds that it stays: the system's own place for what may go, with a folder for
-/// each user, so that none stumbles over another's.
-fn report_dir() -> PathBuf {
-    use std::os::unix::fs::MetadataExt;
-
-    let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
-    std::env::temp_dir().join(format!("keysweep-demo-{user}"))
+/// A new folder for the report, where nobody minds that it stays: the system's own place for what may go.
+fn report_dir() -> Option<PathBuf> {
+    match Folder::temporary("keysweep-demo") {
+        Ok(folder) => Some(folder.path().to_owned()),
+        Err(e) => {
+            tracing::warn!("there is no report: {e}");
+            None
+        }
+    }
 }
 
 /// The truth that the seeding knows, for comparison with the result above it.

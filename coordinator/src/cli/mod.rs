@@ -7,6 +7,7 @@ pub mod demo;
 mod error;
 pub mod events;
 mod examples;
+mod last_resort;
 pub mod log;
 pub mod nats_setup;
 mod no_match;

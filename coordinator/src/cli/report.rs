@@ -1,10 +1,9 @@
 //! `keysweep runs report`: the page of a run that has ended, made from its stored result.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use reporter::page;
+use shared::files;
 use shared::history;
 use shared::ids::RunId;
 
@@ -35,15 +34,10 @@ pub(super) async fn report(net: &Net, run: RunId, args: &ReportArgs, show: Show)
     let page = if args.html { page::html(&result, &name) } else { page::markdown(&result, &name) };
     match &args.output {
         Some(path) => {
-            write(path, &page)?;
+            files::replace(path, page.as_bytes()).map_err(io::Error::from)?;
             lines::report(&result, &name, path);
         }
         None => print(&page)?,
     }
     Ok(exit::DONE)
-}
-
-fn write(path: &Path, page: &str) -> Result<(), CommandError> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("failed to write `{}`: {e}", path.display()));
-    fs::write(path, page).map_err(|e| named(e).into())
 }

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::last_resort;
 use crate::exit;
 
 /// The exit code and the name of a signal that came.
@@ -39,8 +40,14 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From here on the signals do nothing by themselves.
+    /// From here on the signals do nothing by themselves, but the second one ends the process in any case
+    /// (`last_resort.rs`).
     pub(super) fn catch() -> io::Result<Self> {
+        last_resort::start();
+        Self::listen()
+    }
+
+    pub(super) fn listen() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 

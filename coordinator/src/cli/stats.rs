@@ -6,6 +6,7 @@ use reporter::{grouped, tidy, wrap};
 use serde_json::json;
 use shared::metrics::{RedisHealth, Window};
 use shared::nats::{Answer, ask};
+use shared::store::StoreError;
 use shared::wire;
 
 use super::error::CommandError;
@@ -50,9 +51,14 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
 /// # Errors
 /// When the history cannot be read.
 pub async fn local_stats(options: &Options, show: Show) -> Result<u8, CommandError> {
+    // Without its history, statistics would say that nothing has been run.
+    embedded::past(options).map_err(std::io::Error::from)?;
     let env = embedded::env(options);
     let source = &options.application.hit_rate;
     let found = cleanup_statistics(&env, &options.alias, Some(&options.job), source).await?;
+    if let Some(why) = env.past.trouble() {
+        return Err(StoreError(why).into());
+    }
     shown(&with_sample(found, &env, options).await, show)
 }
 

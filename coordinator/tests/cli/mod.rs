@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::disallowed_methods,
     reason = "every test file uses its own part of the kit, and stops at what it did not expect"
 )]
 

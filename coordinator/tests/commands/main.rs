@@ -1,5 +1,6 @@
 //! The commands, each as its user types it: the real binary with its output captured.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
 #[path = "../cli/mod.rs"]
 mod cli;
@@ -13,6 +14,7 @@ mod guards;
 mod help;
 mod hit_rate;
 mod holes;
+mod hostile_files;
 mod http;
 mod input;
 mod looks_only;

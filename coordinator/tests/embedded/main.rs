@@ -1,5 +1,6 @@
 //! Whole runs in one process: all stages in this one, over a queue and a store in memory.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
 #[path = "../kit/mod.rs"]
 mod kit;

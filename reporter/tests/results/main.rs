@@ -1,5 +1,6 @@
 //! What the reporter makes of outcomes: results, recommendations, alerts and pages.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
 mod alerts;
 mod findings;

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::files::FileError;
+
 /// See the module.
 #[derive(Debug, Error)]
 pub enum BackupError {
@@ -17,6 +19,9 @@ pub enum BackupError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file was not written.
+    #[error(transparent)]
+    Written(#[from] FileError),
     /// A file is larger than any that we write.
     #[error("`{path}` has {bytes} bytes, more than a backup file ever has")]
     TooLarge {
@@ -47,9 +52,9 @@ impl BackupError {
     /// Whether nothing but settings or rights will change it.
     #[must_use]
     pub fn is_setting(&self) -> bool {
-        let kind = |source: &io::Error| {
+        let setting = |kind| {
             matches!(
-                source.kind(),
+                kind,
                 io::ErrorKind::PermissionDenied
                     | io::ErrorKind::NotFound
                     | io::ErrorKind::NotADirectory
@@ -58,7 +63,8 @@ impl BackupError {
             )
         };
         match self {
-            Self::File { source, .. } => kind(source),
+            Self::File { source, .. } => setting(source.kind()),
+            Self::Written(e) => e.kind().is_none_or(setting),
             Self::NoPlace(_) => true,
             Self::TooLarge { .. } | Self::Bucket { .. } => false,
         }

@@ -1,4 +1,5 @@
 //! The configuration from outside: precedence, origins, the job file, and what the messages say.
+#![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
 mod file;
 mod login;

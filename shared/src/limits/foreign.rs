@@ -1,6 +1,8 @@
 //! Limits of what is read from others. Nothing is taken for granted about it: it is cut off at these sizes, refused with a
 //! message that names what it was and the limit, and no room is made by what it claims of itself.
 
+use std::time::Duration;
+
 /// Names of a node's keys of which the beginnings are told where no key matches: a share is off by 3.1 points at most,
 /// 19 times out of 20.
 pub const NAMES_KEPT: usize = 1_000;
@@ -49,5 +51,21 @@ pub const SECRET_FILE_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of a file with certificates, keys, or a login.
 pub const LOGIN_FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Bytes of the file that keeps the history of runs; it is written anew long before.
-pub const HISTORY_FILE_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of the file that keeps the history of runs. It is written again at half of this, with a quarter.
+pub const HISTORY_FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of one line of it: an entry, which over NATS has a message's size at most, as an escaped text.
+pub const HISTORY_LINE_BYTES_MAX: u64 = 4 << 20;
+
+/// The largest revision that is read from a file: what a number in JSON holds exactly everywhere. Ours grow by one
+/// with each entry.
+pub const REVISION_MAX: u64 = 1 << 53;
+
+/// How long a lock of a file of ours is tried. Others of ours hold it for milliseconds.
+pub const FILE_LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// The pause between two tries.
+pub const FILE_LOCK_POLL: Duration = Duration::from_millis(10);
+
+/// How long using a file of ours may take, waiting for its lock included, until the file is given up.
+pub const FILE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,13 +1,12 @@
 //! What one server takes from this machine: ports, a directory, arguments; and whether a process lives.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::ServersError;
+use crate::files::Folder;
 
 /// Where [`lasting_port`] looks.
 const LASTING_PORTS: std::ops::Range<u16> = 20_000..32_768;
@@ -63,16 +62,7 @@ pub(super) fn lasting_port() -> io::Result<u16> {
 
 /// A new directory that only we can read.
 pub(super) fn fresh_dir() -> Result<PathBuf, ServersError> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("keysweep-server-{}-{number}", std::process::id()));
-        match DirBuilder::new().mode(0o700).create(&dir) {
-            Ok(()) => return Ok(dir),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(ServersError::system(format!("create `{}`", dir.display()))(e)),
-        }
-    }
+    Ok(Folder::temporary(&format!("keysweep-server-{}", std::process::id()))?.path().to_owned())
 }
 
 /// The letter that Linux gives to what a process or thread does, by its place in /proc.

@@ -24,6 +24,7 @@ pub use seed::Seeder;
 pub use sentinel::Sentinel;
 
 use crate::cluster::{Conn, Fault, Reply};
+use crate::files::FileError;
 
 /// Why a server of ours could not be started, steered or filled.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum ServersError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its files could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A server ended, or was not ready in time; the end of its log says why.
     #[error("{what}; the end of its log:\n{log}")]
     NotReady {

@@ -2,11 +2,13 @@
 //! NATS client: that the server is ready is seen from the line with which it greets.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
+
+use crate::files::Folder;
 
 use super::host::{fresh_dir, lasting_port};
 use super::keeper::{Keeper, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
@@ -154,9 +156,9 @@ impl NatsServer {
 /// Writes the config file and the store directory, and returns the arguments of the server.
 fn arguments(dir: &Path, port: u16, name: &str, config: &str) -> Result<Vec<String>, ServersError> {
     let (file, store) = (dir.join("nats.conf"), dir.join("store"));
-    let failed = |path: &PathBuf| ServersError::system(format!("write `{}`", path.display()));
-    fs::write(&file, format!("{STORE}\n{config}")).map_err(failed(&file))?;
-    fs::create_dir(&store).map_err(failed(&store))?;
+    let folder = Folder::private(dir)?;
+    folder.put("nats.conf", format!("{STORE}\n{config}").as_bytes(), false)?;
+    folder.child("store")?;
     let (file, store, port) = (file.display().to_string(), store.display().to_string(), port.to_string());
     let args = ["-c", &file, "-a", "127.0.0.1", "-p", &port, "-n", name, "-js", "-sd", &store];
     Ok(args.into_iter().map(str::to_owned).collect())

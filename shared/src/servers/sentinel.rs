@@ -1,12 +1,11 @@
 //! One Sentinel that cannot outlive us. It watches a server of ours and makes its replica the primary when that is
 //! gone; alone it is the majority.
 
-use std::fs;
-
 use super::host::{free_ports, fresh_dir};
 use super::keeper::{Keeper, PORT_ATTEMPTS_MAX, READY_POLL};
 use super::{Server, ServersError, ask, binary};
 use crate::cluster::{Access, Conn, FaultKind};
+use crate::files::Folder;
 
 /// After how many milliseconds without an answer the primary counts as down.
 const DOWN_AFTER_MS: u32 = 500;
@@ -47,8 +46,7 @@ impl Sentinel {
                 dir.display(),
                 more.join("\n")
             );
-            fs::write(&config, text)
-                .map_err(ServersError::system(format!("write `{}`", config.display())))?;
+            Folder::private(&dir)?.put("sentinel.conf", text.as_bytes(), false)?;
             let args = [config.display().to_string(), "--sentinel".to_owned()];
             let sentinel = Self { keeper: Keeper::start(dir, &binary, &args)?, port, tls_port };
             match sentinel.wait_until_ready().await {

@@ -60,6 +60,11 @@ pub trait Store: Send + Sync {
     /// All entries whose key starts with `prefix`, those that are there and then those that come, each at
     /// its latest revision, in the order of revisions.
     fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
+
+    /// Why what is written is not kept, and what was kept may be missing, if that is so.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Writes an entry if its revision still is `expected`, or if there still is none. The new revision, or `None` if

@@ -1,6 +1,7 @@
 //! Entries by key and by revision, in memory: what the stores of one machine have in common.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::Entry;
 
@@ -49,13 +50,17 @@ impl Table {
     }
 
     pub(super) fn first_after(&self, revision: u64, prefix: &str) -> Option<Entry> {
-        let key = self.order.range(revision + 1..).map(|(_, key)| key).find(|key| key.starts_with(prefix))?;
+        let key = self
+            .order
+            .range((Bound::Excluded(revision), Bound::Unbounded))
+            .map(|(_, key)| key)
+            .find(|key| key.starts_with(prefix))?;
         self.entry(key)
     }
 
-    /// All entries, the oldest first.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.order.values().filter_map(|key| self.entry(key))
+    /// All entries, the newest first.
+    pub(super) fn newest(&self) -> impl Iterator<Item = Entry> {
+        self.order.values().rev().filter_map(|key| self.entry(key))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -152,6 +152,7 @@ fn write_page(name: &str, block: &str) -> Result<()> {
     write(page::PAGE, &page::with_block(&present, name, block))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
 fn write(path: &str, text: &str) -> Result<()> {
     std::fs::write(root().join(path), text).with_context(|| format!("failed to write `{path}`"))?;
     eprintln!("xtask: written: {path}");

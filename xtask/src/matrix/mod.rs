@@ -35,6 +35,7 @@ pub(crate) struct Options {
 ///
 /// # Errors
 /// When a server cannot be fetched, or the tests do not compile.
+#[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let wanted = |version: &&Version| {
         let name = version.name.to_lowercase();

@@ -131,6 +131,7 @@ impl Source {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
     fn fetch(self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir.join("bin"))?;
         match self {

@@ -48,6 +48,7 @@ pub(crate) fn python_version(python: &Path) -> Option<String> {
 ///
 /// # Errors
 /// If either is missing; the text says what to install.
+#[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
 pub(crate) fn node(install: bool) -> Result<(PathBuf, PathBuf)> {
     let node = find_program("node").context("`node` is missing: `apt-get install nodejs npm`")?;
     let own = root().join("target/bench-node");

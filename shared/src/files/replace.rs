@@ -1,0 +1,67 @@
+//! A file that the user named, at any place: it may replace a file of the user's own.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, openat};
+use rustix::io::Errno;
+
+use super::folder::Folder;
+use super::walk::{followed, walk};
+use super::{FileError, user};
+
+/// Symbolic links that lead from one name to the next.
+const LINKS_MAX: u32 = 40;
+
+/// Writes `bytes` to `path`, whose folder has to be there: to a new file, in place of our own plain file, or to a
+/// device, a pipe or an open file of ours (`/dev/stdout`). Links are followed like those of folders.
+///
+/// # Errors
+/// When it cannot be written, or another user's file or link is there.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Some(name) = path.file_name() else { return Err(FileError::Kind { path }) };
+        let parent = walk(&path.parent().map(Path::to_owned).unwrap_or_default(), false)?;
+        let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let there = match openat(&parent, name, look, Mode::empty()) {
+            Err(Errno::NOENT) => return put(&parent, &path, name, bytes),
+            there => there.map_err(FileError::system("open", &path))?,
+        };
+        let stat = fstat(&there).map_err(FileError::system("look at", &path))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            // What is open in this process has a link there that only the system can follow.
+            FileType::Symlink if is_proc(&parent) => {
+                return write(&parent, &path, name, OFlags::empty(), bytes);
+            }
+            FileType::Symlink => {
+                let target = followed(&there, &stat, &path)?;
+                path = path.parent().map(Path::to_owned).unwrap_or_default().join(target);
+            }
+            FileType::Directory => return Err(FileError::Kind { path }),
+            FileType::RegularFile if stat.st_uid == user() => return put(&parent, &path, name, bytes),
+            kind if kind != FileType::RegularFile && [0, user()].contains(&stat.st_uid) => {
+                return write(&parent, &path, name, OFlags::NOFOLLOW, bytes);
+            }
+            _ => return Err(FileError::Foreign { path, owner: stat.st_uid, user: user() }),
+        }
+    }
+    Err(FileError::system("follow", path)(Errno::LOOP))
+}
+
+fn put(parent: &OwnedFd, path: &Path, name: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
+    Folder::opened(parent, &path.parent().map(PathBuf::from).unwrap_or_default())?.put(name, bytes, true)
+}
+
+fn write(parent: &OwnedFd, path: &Path, name: &OsStr, flags: OFlags, bytes: &[u8]) -> Result<(), FileError> {
+    let file = openat(parent, name, OFlags::WRONLY | OFlags::CLOEXEC | flags, Mode::empty());
+    let mut file = File::from(file.map_err(FileError::system("open", path))?);
+    file.write_all(bytes).map_err(FileError::io("write", path))
+}
+
+fn is_proc(folder: &OwnedFd) -> bool {
+    fstatfs(folder).is_ok_and(|about| about.f_type == PROC_SUPER_MAGIC)
+}
