@@ -5,18 +5,21 @@
 //! cargo run -p examples --bin subscriber -- nats://user:password@127.0.0.1:4222 pager
 //! ```
 //!
-//! Without a name, an ordered consumer shows all that the stream remembers, and then what comes. With one, a durable
-//! consumer of that name goes on where it stopped, however long it was away (events are kept for seven days), and an
-//! event that was not handled comes again. What the events say stands in `docs/events.md`.
+//! Without a name it shows all that the stream remembers, and then what comes. With one, a durable consumer of that name
+//! goes on where it stopped, however long it was away (events are kept for seven days), and an event that was not handled
+//! comes again. `keysweep-admin` makes that consumer; `docs/events.md` shows how. What the events say stands there, too.
 #![expect(clippy::print_stdout, reason = "printing is all that it does")]
 
-use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::{self, Message};
-use async_nats::{ConnectOptions, ServerAddr};
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use async_nats::jetstream::{self, consumer};
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use futures_util::StreamExt;
 use serde_json::Value;
 
-/// With another `--nats-prefix`, both begin with that.
+/// With another `--nats-prefix`, all begin with that.
+const PREFIX: &str = "keysweep";
 const STREAM: &str = "KEYSWEEP_EVENTS";
 const SUBJECTS: &str = "keysweep.events.>";
 
@@ -39,36 +42,52 @@ async fn main() -> Result<(), async_nats::Error> {
         options = options.user_and_password(user.to_owned(), password.to_owned());
     }
     let client = options.connect(address).await?;
-    let stream = jetstream::new(client).get_stream(STREAM).await?;
+    let stream = stream(&client).await?;
     match args.next() {
-        None => {
-            let config = pull::OrderedConfig { filter_subject: SUBJECTS.to_owned(), ..Default::default() };
-            let mut events = stream.create_consumer(config).await?.messages().await?;
-            while let Some(event) = events.next().await {
-                handle(&event?)?;
-            }
-        }
+        None => follow(&client, &stream).await,
         Some(name) => {
-            let config = pull::Config {
-                durable_name: Some(name.clone()),
-                filter_subject: SUBJECTS.to_owned(),
-                ack_policy: AckPolicy::Explicit,
-                ..Default::default()
-            };
-            let mut events = stream.get_or_create_consumer(&name, config).await?.messages().await?;
+            let consumer: consumer::PullConsumer = stream.get_consumer(&name).await?;
+            let mut events = consumer.messages().await?;
             while let Some(event) = events.next().await {
                 let event = event?;
-                handle(&event)?;
+                handle(&event.payload)?;
                 // Only now: if we die before this, the event comes again. Its `id` tells whether it did.
                 event.ack().await?;
             }
+            Ok(())
         }
     }
-    Ok(())
 }
 
-fn handle(message: &Message) -> Result<(), serde_json::Error> {
-    let event: Value = serde_json::from_slice(&message.payload)?;
+/// The stream: in our own account, or imported from keysweep's, as `deploy/nats-account.conf` does it.
+async fn stream(client: &Client) -> Result<Stream, async_nats::Error> {
+    match jetstream::new(client.clone()).get_stream(STREAM).await {
+        Ok(stream) => Ok(stream),
+        Err(_) => Ok(jetstream::with_domain(client.clone(), PREFIX).get_stream(STREAM).await?),
+    }
+}
+
+/// All that the stream remembers, and then what comes.
+async fn follow(client: &Client, stream: &Stream) -> Result<(), async_nats::Error> {
+    // Wakes us. What is missed is found by the next look.
+    let mut hints = client.subscribe(SUBJECTS).await?;
+    let mut next = 1;
+    loop {
+        match stream.direct_get_next_for_subject(SUBJECTS, Some(next)).await {
+            Ok(event) => {
+                handle(&event.payload)?;
+                next = event.sequence + 1;
+            }
+            Err(e) if e.kind() == DirectGetErrorKind::NotFound => {
+                let _ = tokio::time::timeout(Duration::from_secs(1), hints.next()).await;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+fn handle(event: &[u8]) -> Result<(), serde_json::Error> {
+    let event: Value = serde_json::from_slice(event)?;
     if let Some(line) = line(&event) {
         println!("{line}");
     }

@@ -64,6 +64,19 @@ async fn connect(nats: &NatsServer, user: &str) -> Nats {
     Nats::connect(&access, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap()
 }
 
+/// As `nats consumer add` does it, with the admin's login.
+async fn make_consumer(nats: &NatsServer, name: &str) {
+    let login = ("keysweep-admin".to_owned(), "replace-this-password-admin".to_owned());
+    let admin = async_nats::ConnectOptions::with_user_and_password(login.0, login.1);
+    let config = async_nats::jetstream::consumer::pull::Config {
+        durable_name: Some(name.to_owned()),
+        ack_policy: async_nats::jetstream::consumer::AckPolicy::Explicit,
+        ..Default::default()
+    };
+    let js = async_nats::jetstream::new(admin.connect(nats.url()).await.unwrap());
+    js.create_consumer_on_stream(config, "KEYSWEEP_EVENTS").await.unwrap();
+}
+
 /// One run from its start to its end, all roles in this process.
 async fn run(env: &Env, options: &Options) -> RunId {
     let run = start_run(env, options).await.unwrap().run();
@@ -86,6 +99,7 @@ async fn it_sees_how_runs_end() {
     let redis = Server::start(&[]).await.unwrap();
     let conn = redis.conn().await.unwrap();
     setup::ensure(&connect(&server, "admin").await).await.unwrap();
+    make_consumer(&server, "pager").await;
     let mut flags = FlagLayer::default();
     flags
         .value("--redis", Some(&redis.url()))

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::backup::{
     BackupError, Entry, FileKind, FileName, Header, Place, Recorded, Saved, encode_outcomes,
@@ -18,7 +19,7 @@ use shared::key::Key;
 use shared::limits::{
     BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS,
 };
-use shared::messages::{Action, BackupOrder, Cancel, CancelKind, Group, ReapBatch, Reason, Receipt, RunSpec};
+use shared::messages::{Action, BackupOrder, Group, ReapBatch, Reason, Receipt, RunSpec};
 use shared::pulse::Pulse;
 use shared::queue::Delivery;
 use shared::records::{RecordError, Records};
@@ -31,6 +32,9 @@ use crate::at_node::Ready;
 use crate::chunks::Chunk;
 use crate::paced::Paced;
 use crate::seals::{Seals, Told, merged};
+
+/// How long whoever drives a run may take to stop it. It takes some milliseconds, unless nobody drives it.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// What one attempt at a batch saves with.
 pub(crate) struct Saving<'a> {
@@ -344,17 +348,21 @@ pub(crate) fn too_large(spec: &RunSpec, saved: Option<&Told>) -> Option<String> 
     ))
 }
 
-/// Stops the run if `failure` says that nothing can be saved: whatever else is to be deleted could not be, either.
+/// Has the run stopped if `failure` says that nothing can be saved: whatever else is to be deleted could not be, either.
 pub(crate) async fn stop_if_impossible(failure: &Failure, records: &Records) -> Result<(), RecordError> {
     let Failure::Backup(e) = failure else { return Ok(()) };
     let cause = format!("nothing is deleted that is not saved: {e}");
-    records.create_cancel(&Cancel { kind: CancelKind::Backup, cause }).await.map(drop)
+    records.create_unsaved(&cause).await?;
+    // What is sealed now would count as failed, and not as left alone because the run was stopped.
+    let until = Instant::now() + STOP_WAIT;
+    while records.cancel().await?.is_none() && Instant::now() < until {
+        sleep(STOP_WAIT / 250).await;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -114,7 +114,7 @@ impl Fold {
             Record::Lookups { who, lookups } => {
                 self.other_lookups.insert(who.clone(), lookups.clone());
             }
-            Record::Result(_) => {}
+            Record::Unsaved(_) | Record::Result(_) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! `keysweep nats setup`: what we keep in NATS, and how it stands.
 
 use serde_json::json;
-use shared::nats::setup::{Mode, Piece, PieceState, check_room, setup};
+use shared::nats::setup::{Mode, Piece, PieceState, buckets, check_room, setup};
 use shared::nats::{Nats, NatsAccess};
 
 use super::args::SetupArgs;
@@ -17,7 +17,9 @@ use crate::exit;
 pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8, CommandError> {
     let nats = Nats::connect(&NatsAccess::from_settings(&site.nats), "keysweep-cli", Some(PATIENCE)).await?;
     check_room(&nats)?;
-    let pieces = setup(&nats, if args.apply { Mode::Apply } else { Mode::Look }).await?;
+    let mode = if args.apply { Mode::Apply } else { Mode::Look };
+    let mut pieces = setup(&nats, mode).await?;
+    pieces.extend(buckets(&nats, &site.buckets(), mode).await?);
     nats.close().await;
     print(&if show.json {
         format!("{:#}\n", json!({ "pieces": pieces }))

@@ -1,6 +1,6 @@
 //! Where things are for a command that works over NATS: the jobs, the deployments, and NATS itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +99,16 @@ impl Site {
             Some((job.job.value.clone(), place))
         };
         self.jobs.iter().filter_map(place).collect()
+    }
+
+    /// The buckets that jobs save to.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<String> {
+        let bucket = |job: &Settings| match job.backup.value.as_ref()? {
+            BackupPlace::Bucket(name) => Some(name.clone()),
+            BackupPlace::Directory(_) => None,
+        };
+        self.jobs.iter().filter_map(bucket).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The time limits that the settings say.

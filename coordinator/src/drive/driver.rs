@@ -102,6 +102,7 @@ impl<'a> Driver<'a> {
             Record::Report(report) => self.reported(report).await?,
             Record::Receipt(receipt) => drop(self.batches.remove(&receipt.batch)),
             Record::Cancel(cancel) if self.live => self.cancelled(cancel).await?,
+            Record::Unsaved(cause) => self.stop_unsaved(cause).await?,
             Record::Cancel(_) | Record::Spec(_) | Record::Lookups { .. } | Record::Result(_) => {}
         }
         if self.live {

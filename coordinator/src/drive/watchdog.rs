@@ -102,6 +102,15 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Stops a run whose keys cannot be saved. Only of one that wants that: a reaper has no other say in when a run ends.
+    pub(super) async fn stop_unsaved(&mut self, cause: &str) -> Result<(), DriveError> {
+        if self.spec.backup.is_some() && self.fold.cancel().is_none() {
+            let cancel = Cancel { kind: CancelKind::Backup, cause: wire::shortened(cause) };
+            self.records.create_cancel(&cancel).await?;
+        }
+        Ok(())
+    }
+
     async fn check_runtime(&mut self) -> Result<(), DriveError> {
         let max = self.spec.guards.runtime_max_ms.map(Duration::from_millis);
         if max.is_some_and(|max| self.before + self.started.elapsed() > max) && self.fold.cancel().is_none() {

@@ -20,6 +20,7 @@ pub(super) async fn run(shared: &Arc<Shared>, nats: &Nats) -> Result<(), NatsErr
     // One request may look around in Redis for a while; the others do not wait for it.
     let mut crew = Crew::default();
     let mut service = Service::start(nats, env!("CARGO_PKG_VERSION"), &ENDPOINTS).await?;
+    let mut told = false;
     loop {
         let request = tokio::select! {
             () = shared.shutdown.cancelled() => return Ok(()),
@@ -32,6 +33,14 @@ pub(super) async fn run(shared: &Arc<Shared>, nats: &Nats) -> Result<(), NatsErr
                 cause: "the service ended".to_owned(),
             });
         };
+        if let Some(why) = request.no_request {
+            // Once: who sends one may send many.
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(endpoint = request.endpoint, "refused a message that is no request: {why}");
+            }
+            request.answer(Err((400, format!("the message is no request: {why}")))).await;
+            continue;
+        }
         let shared = Arc::clone(shared);
         crew.start(request.endpoint, async move {
             let answer = answer(&shared, &request).await;

@@ -60,3 +60,110 @@ fn try_ask(server: &NatsServer, login: &str, subject: &str, body: &Value) -> Opt
         }
     }
 }
+
+/// A connection that says what it likes, as somebody hostile would.
+pub struct Client {
+    reader: BufReader<TcpStream>,
+    writer: TcpStream,
+    subscriptions: u32,
+    /// What came between a PING and its PONG.
+    heard: Vec<Heard>,
+}
+
+/// A message as it came.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub subject: String,
+    pub reply: Option<String>,
+    /// The headers, empty if there are none.
+    pub headers: String,
+    pub payload: Vec<u8>,
+}
+
+impl Client {
+    /// As a user, or as nobody.
+    pub fn connect(server: &NatsServer, login: Option<(&str, &str)>) -> Self {
+        let writer = TcpStream::connect(("127.0.0.1", server.port())).expect("the server listens");
+        writer.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let reader = BufReader::new(writer.try_clone().expect("a socket"));
+        let login =
+            login.map_or(String::new(), |(user, pass)| format!(",\"user\":\"{user}\",\"pass\":\"{pass}\""));
+        let mut client = Self { reader, writer, subscriptions: 0, heard: Vec::new() };
+        client.say(&format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true{login}}}\r\n"
+        ));
+        client.settle();
+        client
+    }
+
+    fn say(&mut self, text: &str) {
+        self.writer.write_all(text.as_bytes()).expect("the server reads");
+    }
+
+    pub fn subscribe(&mut self, subject: &str) {
+        self.subscriptions += 1;
+        self.say(&format!("SUB {subject} {}\r\n", self.subscriptions));
+    }
+
+    /// `headers` are lines as they are sent, without the end of the last one.
+    pub fn publish(&mut self, subject: &str, reply: &str, headers: &str, body: &str) {
+        if headers.is_empty() {
+            return self.say(&format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len()));
+        }
+        let head = format!("NATS/1.0\r\n{headers}\r\n\r\n");
+        let (length, all) = (head.len(), head.len() + body.len());
+        self.say(&format!("HPUB {subject} {reply} {length} {all}\r\n{head}{body}\r\n"));
+    }
+
+    /// Waits until the server has taken all that was sent; what came by then, since it was asked last.
+    pub fn settle(&mut self) -> Vec<Heard> {
+        self.say("PING\r\n");
+        loop {
+            let mut line = String::new();
+            assert!(self.reader.read_line(&mut line).expect("the server writes") > 0, "it hung up");
+            let mut words = line.trim_end().split(' ');
+            match words.next() {
+                Some("PONG") => return std::mem::take(&mut self.heard),
+                Some("PING") => self.say("PONG\r\n"),
+                Some(kind @ ("MSG" | "HMSG")) => {
+                    let words: Vec<&str> = words.collect();
+                    let heard = self.message(kind == "HMSG", &words);
+                    self.heard.push(heard);
+                }
+                // What it refuses is seen from what does not happen.
+                _ => {}
+            }
+        }
+    }
+
+    fn message(&mut self, with_headers: bool, words: &[&str]) -> Heard {
+        let sizes = if with_headers { 2 } else { 1 };
+        let (fixed, numbers) = words.split_at(words.len() - sizes);
+        let numbers: Vec<usize> = numbers.iter().map(|word| word.parse().expect("a size")).collect();
+        let mut bytes = vec![0; *numbers.last().expect("a size") + 2];
+        self.reader.read_exact(&mut bytes).expect("the whole message");
+        bytes.truncate(bytes.len() - 2);
+        let payload = bytes.split_off(if with_headers { numbers[0] } else { 0 });
+        Heard {
+            subject: fixed[0].to_owned(),
+            reply: fixed.get(2).map(|reply| (*reply).to_owned()),
+            headers: String::from_utf8_lossy(&bytes).into_owned(),
+            payload,
+        }
+    }
+
+    /// Asks, and waits for the first answer.
+    pub fn request(&mut self, subject: &str, headers: &str, body: &str) -> Heard {
+        let inbox = format!("_INBOX.raw.{}", fastrand::u64(..));
+        self.subscribe(&inbox);
+        self.publish(subject, &inbox, headers, body);
+        let begin = Instant::now();
+        loop {
+            if let Some(answer) = self.settle().into_iter().find(|heard| heard.subject == inbox) {
+                return answer;
+            }
+            assert!(begin.elapsed() < PATIENCE, "nobody answers at `{subject}`");
+            sleep(Duration::from_millis(5));
+        }
+    }
+}

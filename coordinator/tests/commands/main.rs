@@ -21,6 +21,7 @@ mod looks_only;
 mod nats;
 mod nats_access;
 mod nats_rights;
+mod nats_walls;
 mod output;
 mod pages;
 mod questions;

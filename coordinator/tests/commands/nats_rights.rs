@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::broker::{Broker, WORKERS};
+use crate::cli::raw::Client;
 use crate::cli::{Ended, Keysweep, Running, raw};
 use futures_util::future::join_all;
 use shared::config::Secret;
@@ -13,7 +14,7 @@ use shared::queue::{Queue, Topic};
 use shared::servers::NatsServer;
 use shared::store::Store;
 
-fn password(user: &str) -> String {
+pub fn password(user: &str) -> String {
     format!("replace-this-password-{user}")
 }
 
@@ -22,7 +23,7 @@ fn account() -> String {
     std::fs::read_to_string(path).expect("deploy/nats-account.conf is there")
 }
 
-async fn server() -> NatsServer {
+pub async fn server() -> NatsServer {
     NatsServer::start(&account()).await.expect("nats-server takes the file")
 }
 
@@ -72,6 +73,9 @@ async fn every_role_works_as_its_own_user() {
         let expected = format!("io.nats.micro.v1.{kind}_response");
         assert_eq!((&told["name"], &told["type"]), (&"keysweep".into(), &expected.as_str().into()), "{told}");
     }
+    let mut program = Client::connect(&server, Some(("keysweep-client", &password("client"))));
+    let told = program.request("keysweep.api.stats", "", "{}");
+    assert!(String::from_utf8_lossy(&told.payload).contains("\"jobQueue\""), "{told:?}");
     let second = command(&broker, &["run"], &run, "coordinator");
     content(&second);
     assert_eq!(second.result("completed")["cleanedKeys"], 0, "{second}");
@@ -135,7 +139,7 @@ async fn another_prefix_and_a_domain_take_the_replacements_that_the_file_names()
     }
 }
 
-async fn connected(server: &NatsServer, user: &str) -> Nats {
+pub async fn connected(server: &NatsServer, user: &str) -> Nats {
     let login = Login::Password(format!("keysweep-{user}"), Secret::new(password(user)));
     let access = NatsAccess { login, ..NatsAccess::open(server.url()) };
     let patience = Some(Duration::from_secs(10));
@@ -144,14 +148,16 @@ async fn connected(server: &NatsServer, user: &str) -> Nats {
 
 /// Of all that is written, `user` may write `allowed` and nothing else.
 async fn may_write_only(server: &NatsServer, user: &str, allowed: &[&str]) {
-    const ALL: [&str; 15] = [
+    const ALL: [&str; 17] = [
         "runs/1/spec",
         "runs/1/log/000000000000",
         "runs/1/report/2",
         "runs/1/receipt/3",
         "runs/1/cancel",
+        "runs/1/unsaved",
         "runs/1/result",
         "failures/1/task/2",
+        "failures/1/batch/3",
         "attempts/1/3",
         "locks/nightly",
         "history/1",
@@ -188,8 +194,8 @@ async fn nobody_writes_what_is_anothers() {
     let reaper = [
         "runs/1/receipt/3",
         // For a run whose keys cannot be saved.
-        "runs/1/cancel",
-        "failures/1/task/2",
+        "runs/1/unsaved",
+        "failures/1/batch/3",
         "attempts/1/3",
         "audit/1/3",
         "dead/1",

@@ -1,22 +1,34 @@
 //! A bucket of the object store, for files that are written once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::object_store::ObjectStore;
-use async_nats::jetstream::stream::Config;
-use futures_util::TryStreamExt;
-use tokio::io::AsyncReadExt;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE;
+use ring::digest::{SHA256, digest};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use super::connect::{Nats, chain};
+use super::layout::bucket_stream;
+use crate::wire::from_json;
+
+/// Bytes of one message of an object, as the clients of NATS cut them.
+const CHUNK_BYTES: usize = 128 << 10;
 
 /// See the module. What is stored is stored by the server when a call returns; whether it is on a disk then is the
 /// server's business (`sync_interval`).
+///
+/// Objects are written and read here, in the format that all clients of NATS share. The client library's own way needs
+/// more rights than we give: it rolls up (with which a writer could empty the bucket), purges, and reads by consumers.
 pub struct Bucket {
     nats: Nats,
     name: String,
-    store: OnceCell<ObjectStore>,
+    stream: OnceCell<Stream>,
 }
 
 impl fmt::Debug for Bucket {
@@ -29,7 +41,7 @@ impl Bucket {
     /// The bucket of this name: letters, digits, `-` and `_`.
     #[must_use]
     pub fn new(nats: Nats, name: impl Into<String>) -> Self {
-        Self { nats, name: name.into(), store: OnceCell::new() }
+        Self { nats, name: name.into(), stream: OnceCell::new() }
     }
 
     /// Its name.
@@ -43,42 +55,73 @@ impl Bucket {
     /// # Errors
     /// What NATS said.
     pub async fn make(&self) -> Result<(), String> {
-        let stream = format!("OBJ_{}", self.name);
-        match self.nats.js.get_stream(&stream).await {
-            Ok(_) => return Ok(()),
-            Err(e) if matches!(e.kind(), GetStreamErrorKind::JetStream(_)) => {}
+        let config = match self.nats.js.get_stream(bucket_stream(&self.name)).await {
+            Ok(stream) => stream.cached_info().config.clone(),
+            Err(e) if matches!(e.kind(), GetStreamErrorKind::JetStream(_)) => {
+                let made = self.nats.js.create_stream(self.nats.layout.object_bucket(&self.name)).await;
+                let way_out = || {
+                    format!(
+                        "; `keysweep nats setup --apply` makes it if a job has `backup = \"nats://{}\"`",
+                        self.name
+                    )
+                };
+                return made.map(drop).map_err(|e| self.why(&e) + &way_out());
+            }
             Err(e) => return Err(self.why(&e)),
-        }
-        // As the nats CLI makes it. The library's own call asks what old servers answer in another form.
-        let config = Config {
-            name: stream,
-            subjects: vec![format!("$O.{}.C.>", self.name), format!("$O.{}.M.>", self.name)],
-            num_replicas: self.nats.layout.replicas(),
-            allow_rollup: true,
-            allow_direct: true,
-            discard: async_nats::jetstream::stream::DiscardPolicy::New,
-            ..Config::default()
         };
-        let made = self.nats.js.create_stream(config).await;
-        let way_out = || format!("; `nats object add {}` makes it", self.name);
-        made.map(drop).map_err(|e| self.why(&e) + &way_out())
+        if config.allow_rollup {
+            tracing::warn!(
+                "the bucket `{}` allows roll-ups, so a reaper could empty it; `keysweep nats setup --apply` denies them",
+                self.name
+            );
+        }
+        Ok(())
     }
 
-    async fn open(&self) -> Result<&ObjectStore, String> {
-        let open = || async { self.nats.js.get_object_store(&self.name).await.map_err(|e| self.why(&e)) };
-        self.store.get_or_try_init(open).await
+    async fn stream(&self) -> Result<&Stream, String> {
+        let open =
+            || async { self.nats.js.get_stream(bucket_stream(&self.name)).await.map_err(|e| self.why(&e)) };
+        self.stream.get_or_try_init(open).await
     }
 
-    /// Stores an object, as a whole; makes the bucket if it is missing.
+    /// Stores an object, as a whole; makes the bucket if it is missing. One of the same name is replaced for readers, and
+    /// stays in the bucket.
     ///
     /// # Errors
     /// What NATS said.
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        if self.store.get().is_none() {
+        if self.stream.get().is_none() {
             self.make().await?;
+            self.stream().await?;
         }
-        let mut rest = bytes;
-        self.open().await?.put(name, &mut rest).await.map(drop).map_err(|e| self.why(&e))
+        let nuid = Uuid::now_v7().simple().to_string();
+        let chunks = bytes.chunks(CHUNK_BYTES);
+        let info = ObjectInfo {
+            name: name.to_owned(),
+            description: None,
+            metadata: Default::default(),
+            headers: None,
+            options: Some(ObjectOptions { link: None, max_chunk_size: Some(CHUNK_BYTES) }),
+            bucket: self.name.clone(),
+            nuid,
+            size: bytes.len(),
+            chunks: chunks.len(),
+            modified: None,
+            digest: Some(sha256(bytes)),
+            deleted: false,
+        };
+        for chunk in chunks {
+            self.publish(self.chunks(&info), chunk.to_vec()).await?;
+        }
+        // Only now is it there.
+        let told = serde_json::to_vec(&info).map_err(|e| e.to_string())?;
+        self.publish(self.meta(name), told).await
+    }
+
+    async fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), String> {
+        let message = PublishMessage::build().payload(payload.into());
+        let sent = self.nats.js.send_publish(subject, message).await.map_err(|e| self.why(&e))?;
+        sent.await.map(drop).map_err(|e| self.why(&e))
     }
 
     /// The names of all objects.
@@ -86,26 +129,68 @@ impl Bucket {
     /// # Errors
     /// What NATS said.
     pub async fn list(&self) -> Result<Vec<String>, String> {
-        let objects = self.open().await?.list().await.map_err(|e| self.why(&e))?;
-        objects.map_ok(|object| object.name).try_collect().await.map_err(|e| self.why(&e))
+        let (all, mut after, mut there) = (format!("$O.{}.M.>", self.name), 0, BTreeMap::new());
+        while let Some(message) = self.next(&all, after).await? {
+            after = message.sequence;
+            // What is not of an object's making is no object.
+            if let Ok(info) = from_json::<ObjectInfo>(&message.payload) {
+                there.insert(info.name, info.deleted);
+            }
+        }
+        Ok(there.into_iter().filter(|(_, deleted)| !deleted).map(|(name, _)| name).collect())
     }
 
-    /// The bytes of an object, `most` of them at most. The client checks them by a digest.
+    /// The bytes of an object, `most` of them at most, checked by their digest.
     ///
     /// # Errors
-    /// What NATS said, or that there are more.
+    /// What NATS said, that there are more, or that they are not what was stored.
     pub async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, String> {
-        let object = self.open().await?.get(name).await.map_err(|e| self.why(&e))?;
-        let mut bytes = Vec::new();
-        object.take(most + 1).read_to_end(&mut bytes).await.map_err(|e| chain(&e))?;
-        if bytes.len() as u64 > most {
-            Err(format!("`{name}` has more than {most} bytes"))
-        } else {
-            Ok(bytes)
+        let found = self.stream().await?.direct_get_last_for_subject(self.meta(name)).await;
+        let message = found.map_err(|e| format!("`{name}`: {}", self.why(&e)))?;
+        let info: ObjectInfo = from_json(&message.payload).map_err(|e| format!("`{name}`: {e}"))?;
+        if info.deleted || !info.nuid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(format!("`{name}` is no object that can be read"));
         }
+        let (subject, mut after, mut bytes) = (self.chunks(&info), 0, Vec::new());
+        while bytes.len() < info.size
+            && let Some(message) = self.next(&subject, after).await?
+        {
+            after = message.sequence;
+            bytes.extend_from_slice(&message.payload);
+            if bytes.len() as u64 > most {
+                return Err(format!("`{name}` has more than {most} bytes"));
+            }
+        }
+        if info.digest.is_none_or(|wanted| wanted == sha256(&bytes)) && bytes.len() == info.size {
+            Ok(bytes)
+        } else {
+            Err(format!("`{name}` is not as it was stored"))
+        }
+    }
+
+    /// The first message of `subject` after a sequence.
+    async fn next(&self, subject: &str, after: u64) -> Result<Option<StreamMessage>, String> {
+        match self.stream().await?.direct_get_next_for_subject(subject, Some(after + 1)).await {
+            Ok(message) => Ok(Some(message)),
+            Err(e) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.why(&e)),
+        }
+    }
+
+    fn chunks(&self, info: &ObjectInfo) -> String {
+        format!("$O.{}.C.{}", self.name, info.nuid)
+    }
+
+    fn meta(&self, name: &str) -> String {
+        format!("$O.{}.M.{}", self.name, BASE64_URL_SAFE.encode(name))
     }
 
     fn why(&self, error: &(dyn std::error::Error + 'static)) -> String {
         self.nats.explain(chain(error))
     }
+}
+
+/// A digest, as objects have it.
+fn sha256(bytes: &[u8]) -> String {
+    format!("SHA-256={}", BASE64_URL_SAFE.encode(digest(&SHA256, bytes)))
 }

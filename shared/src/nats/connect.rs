@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::Context;
 use async_nats::{Client, ClientError, ConnectError, ConnectErrorKind, Event, rustls};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use super::access::NatsAccess;
+use super::imported;
 use super::layout::Layout;
 use super::login::settled;
 use crate::limits::TASK_QUEUE_BYTES;
+use crate::queue::Topic;
 
 /// How long JetStream may take to answer.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,8 +136,8 @@ impl Nats {
                     if told {
                         tracing::info!("connected to NATS at {shown}");
                     }
-                    let js = context(&client, access.domain.as_deref());
                     let layout = Arc::new(Layout::new(access));
+                    let js = imported::context(&client, access, &layout.queue_stream(Topic::Tasks)).await;
                     return Ok(Self { client, js, layout, urls: shown.into(), complaint });
                 }
                 Err(e) => {
@@ -232,15 +234,6 @@ fn permanent(e: &ConnectError, urls: &str, cause: &str) -> Option<NatsError> {
         ConnectErrorKind::Tls => Some(NatsError::Tls { urls, cause }),
         _ if of_tls => Some(NatsError::Tls { urls, cause }),
         _ => None,
-    }
-}
-
-fn context(client: &Client, domain: Option<&str>) -> Context {
-    let builder =
-        jetstream::context::ContextBuilder::new().timeout(ANSWER_TIMEOUT).ack_timeout(ANSWER_TIMEOUT);
-    match domain {
-        Some(domain) => builder.domain(domain).build(client.clone()),
-        None => builder.build(client.clone()),
     }
 }
 

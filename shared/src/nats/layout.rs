@@ -220,12 +220,30 @@ impl Layout {
             name: self.bucket_stream(name),
             subjects: vec![format!("{}>", self.bucket_subjects(name))],
             max_messages_per_subject: 1,
-            allow_rollup: true,
-            deny_delete: true,
             discard: DiscardPolicy::Old,
             allow_direct: true,
             ..self.stream(name, what)
         }
+    }
+
+    /// The stream of a bucket of the object store, as the clients of NATS know it, but for roll-ups.
+    #[must_use]
+    pub fn object_bucket(&self, name: &str) -> Config {
+        Config {
+            name: bucket_stream(name),
+            subjects: vec![format!("$O.{name}.C.>"), format!("$O.{name}.M.>")],
+            num_replicas: self.access.replicas,
+            allow_direct: true,
+            allow_rollup: false,
+            discard: DiscardPolicy::New,
+            ..Config::default()
+        }
+    }
+
+    /// The bucket that `deploy/nats-account.conf` has rights for.
+    #[must_use]
+    pub fn usual_bucket(&self) -> String {
+        format!("{}_backup", self.access.prefix)
     }
 
     fn stream(&self, name: &str, what: &str) -> Config {
@@ -243,6 +261,10 @@ impl Layout {
             max_consumers: -1,
             // Room for the headers of our largest message.
             max_message_size: i32::try_from(MESSAGE_BYTES_MAX + HEADER_BYTES).unwrap_or(-1),
+            // We neither delete nor purge. With roll-ups, who may write to one subject could empty the whole stream.
+            allow_rollup: false,
+            deny_delete: true,
+            deny_purge: true,
             duplicate_window: DUPLICATE_WINDOW,
             ..Config::default()
         }
@@ -259,6 +281,11 @@ impl Layout {
     fn bucket_subjects(&self, bucket: &str) -> String {
         format!("$KV.{}_{bucket}.", self.access.prefix)
     }
+}
+
+/// The stream of a bucket of the object store.
+pub(super) fn bucket_stream(name: &str) -> String {
+    format!("OBJ_{name}")
 }
 
 fn word(topic: Topic) -> &'static str {

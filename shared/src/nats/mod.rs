@@ -5,6 +5,7 @@ mod access;
 mod aside;
 mod bucket;
 mod connect;
+mod imported;
 pub mod layout;
 mod login;
 mod queue;

@@ -28,7 +28,39 @@ pub struct Request {
     pub endpoint: &'static str,
     /// What is asked.
     pub payload: Vec<u8>,
+    /// Why it is refused without being read, if it is.
+    pub no_request: Option<&'static str>,
     inner: async_nats::service::Request,
+}
+
+/// What JetStream adds to the subjects that it acknowledges by.
+const JETSTREAM: &str = "$JS.";
+
+/// The header that the server adds to requests from other accounts, where it is told to.
+const REQUEST_INFO: &str = "Nats-Request-Info";
+
+/// Why `message` is no request, if it is none. JetStream sends what it has stored, and what it has to say, to whatever
+/// reply subject somebody names, and he needs no right to publish there. Such a message has no body, or headers of
+/// JetStream's, or no reply subject, or one for acknowledgements.
+fn no_request(message: &async_nats::Message) -> Option<&'static str> {
+    let names =
+        || message.headers.iter().flat_map(|headers| headers.iter()).map(|(name, _)| name.to_string());
+    let of_jetstream = |name: String| {
+        let name = name.to_ascii_lowercase();
+        name.starts_with("nats-") && !name.eq_ignore_ascii_case(REQUEST_INFO) || name == "status"
+    };
+    match &message.reply {
+        None => Some("it has no reply subject"),
+        Some(reply) if reply.starts_with(JETSTREAM) => Some("it was sent by JetStream"),
+        _ if message.status.is_some() || names().any(of_jetstream) => Some("it has headers of JetStream's"),
+        _ if message.payload.is_empty() => Some("it has no body; `{}` asks for what is usual"),
+        _ => None,
+    }
+}
+
+/// Whether there is somebody who waits for an answer.
+fn can_be_answered(message: &async_nats::Message) -> bool {
+    message.reply.as_ref().is_some_and(|reply| !reply.starts_with(JETSTREAM))
 }
 
 /// What came of asking the service.
@@ -68,13 +100,21 @@ impl Service {
 
 fn stream(name: &'static str, endpoint: Endpoint) -> BoxStream<'static, Request> {
     endpoint
-        .map(move |inner| Request { endpoint: name, payload: inner.message.payload.to_vec(), inner })
+        .map(move |inner| Request {
+            endpoint: name,
+            payload: inner.message.payload.to_vec(),
+            no_request: no_request(&inner.message),
+            inner,
+        })
         .boxed()
 }
 
 impl Request {
     /// Answers, or refuses with a code as in HTTP and the reason.
     pub async fn answer(self, answer: Result<Vec<u8>, (usize, String)>) {
+        if !can_be_answered(&self.inner.message) {
+            return;
+        }
         let answer = answer.map(Into::into).map_err(|(code, status)| ServiceError { code, status });
         if let Err(e) = self.inner.respond(answer).await {
             tracing::warn!(error = %e, "failed to answer a request");
@@ -103,6 +143,48 @@ pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<Answer
         Err(e) => {
             let what = format!("ask the service for `{endpoint}`");
             Err(NatsError::Request { what, cause: nats.explain(chain(&e)) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::{HeaderMap, Message, StatusCode};
+
+    use super::*;
+
+    #[test]
+    fn what_jetstream_sends_is_no_request() {
+        let request = || Message {
+            subject: "keysweep.api.run".into(),
+            reply: Some("_INBOX.1".into()),
+            payload: "{}".into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 2,
+        };
+        let with = |name: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, "x");
+            Message { headers: Some(headers), ..request() }
+        };
+        for plain in [request(), with("traceparent"), with("Nats-Request-Info")] {
+            assert_eq!(no_request(&plain), None, "{plain:?}");
+        }
+        let refused = [
+            Message { reply: None, ..request() },
+            Message { reply: Some("$JS.ACK.KEYSWEEP_EVENTS.c.1.1.1.1.0".into()), ..request() },
+            Message { payload: "".into(), ..request() },
+            Message { status: Some(StatusCode::TIMEOUT), ..request() },
+            with("Nats-Stream"),
+            with("nats-sequence"),
+            with("Nats-Msg-Size"),
+            with("Nats-Expected-Last-Sequence"),
+            with("Status"),
+        ];
+        for message in refused {
+            assert!(no_request(&message).is_some(), "{message:?}");
         }
     }
 }

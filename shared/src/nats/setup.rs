@@ -10,9 +10,12 @@ use async_nats::jetstream::stream::{Config, ConsumerError, ConsumerErrorKind, Re
 use serde::Serialize;
 
 use super::connect::{Nats, NatsError, chain};
-use super::layout::WORKERS;
+use super::layout::{WORKERS, bucket_stream};
 use crate::limits::{HEADER_BYTES, MESSAGE_BYTES_MAX};
 use crate::queue::Topic;
+
+/// How the names of streams of the object store begin.
+const BUCKETS: &str = "OBJ_";
 
 /// One stream or consumer, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -134,6 +137,22 @@ pub async fn setup(nats: &Nats, mode: Mode) -> Result<Vec<Piece>, NatsError> {
     Ok(pieces)
 }
 
+/// Goes through the buckets for backups: those of `names`, and the one that the account has rights for, if it is there.
+///
+/// # Errors
+/// When JetStream does not answer, or refuses.
+pub async fn buckets(nats: &Nats, names: &[String], mode: Mode) -> Result<Vec<Piece>, NatsError> {
+    let usual = nats.layout.usual_bucket();
+    let mut pieces = Vec::new();
+    for name in names {
+        pieces.push(stream(nats, &nats.layout.object_bucket(name), mode).await?);
+    }
+    if !names.contains(&usual) && find_stream(nats, &bucket_stream(&usual)).await?.is_some() {
+        pieces.push(stream(nats, &nats.layout.object_bucket(&usual), mode).await?);
+    }
+    Ok(pieces)
+}
+
 async fn stream(nats: &Nats, wanted: &Config, mode: Mode) -> Result<Piece, NatsError> {
     let name = wanted.name.clone();
     let Some(found) = find_stream(nats, &name).await? else {
@@ -145,14 +164,17 @@ async fn stream(nats: &Nats, wanted: &Config, mode: Mode) -> Result<Piece, NatsE
         created.map(drop).map_err(|e| cannot_create(nats, &name, &e))?;
         return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
     };
-    let differences = stream_differences(wanted, &found);
+    let is_bucket = wanted.name.starts_with(BUCKETS);
+    let differences =
+        if is_bucket { bucket_differences(wanted, &found) } else { stream_differences(wanted, &found) };
     if differences.is_empty() {
         return Ok(Piece { name, state: PieceState::Right, differences });
     }
     if mode != Mode::Apply || differences.iter().any(|difference| difference.essential) {
         return Ok(Piece { name, state: PieceState::Different, differences });
     }
-    let changed = nats.js.update_stream(changed_to(wanted, found)).await;
+    let wanted = if is_bucket { bucket_changed_to(wanted, found) } else { changed_to(wanted, found) };
+    let changed = nats.js.update_stream(wanted).await;
     changed.map_err(|e| request(nats, &format!("change the stream `{name}`"), &chain(&e)))?;
     Ok(Piece { name: name.clone(), state: PieceState::Changed, differences })
 }
@@ -171,12 +193,12 @@ async fn find_stream(nats: &Nats, name: &str) -> Result<Option<Config>, NatsErro
     }
 }
 
-fn off(code: ErrorCode) -> bool {
+pub(super) fn off(code: ErrorCode) -> bool {
     [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT].contains(&code)
 }
 
 /// Where no JetStream is, nobody listens to its requests.
-fn no_responders(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(super) fn no_responders(error: &(dyn std::error::Error + 'static)) -> bool {
     let source = error.source();
     let request = source.and_then(|s| s.downcast_ref::<async_nats::jetstream::context::RequestError>());
     request.is_some_and(|e| e.kind() == RequestErrorKind::NoResponders)
@@ -264,8 +286,25 @@ fn changed_to(wanted: &Config, found: Config) -> Config {
         max_bytes: wanted.max_bytes,
         max_messages: wanted.max_messages,
         max_age: wanted.max_age,
+        allow_rollup: wanted.allow_rollup,
+        deny_delete: wanted.deny_delete,
+        deny_purge: wanted.deny_purge,
         ..found
     }
+}
+
+/// The same for a bucket: its sizes and its age are for the user to choose.
+fn bucket_changed_to(wanted: &Config, found: Config) -> Config {
+    Config { allow_direct: wanted.allow_direct, allow_rollup: wanted.allow_rollup, ..found }
+}
+
+fn bucket_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
+    let differences = stream_differences(wanted, found);
+    let ours = |difference: &Difference| ["subjects", "direct get", "roll-ups"].contains(&difference.setting);
+    // All of them can be changed but the subjects.
+    let weighed =
+        |difference: Difference| Difference { essential: difference.setting == "subjects", ..difference };
+    differences.into_iter().filter(ours).map(weighed).collect()
 }
 
 /// What of `found` is not as `wanted`. Pure.
@@ -291,7 +330,14 @@ fn stream_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
     compare("messages", unlimited(wanted.max_messages), unlimited(found.max_messages), false);
     let age = |config: &Config| format!("{} s", config.max_age.as_secs());
     compare("age", age(wanted), age(found), false);
+    compare("roll-ups", allowed(wanted.allow_rollup), allowed(found.allow_rollup), false);
+    compare("deletions", allowed(!wanted.deny_delete), allowed(!found.deny_delete), false);
+    compare("purges", allowed(!wanted.deny_purge), allowed(!found.deny_purge), false);
     differences
+}
+
+fn allowed(allowed: bool) -> String {
+    if allowed { "allowed" } else { "denied" }.to_owned()
 }
 
 fn retention(config: &Config) -> String {

@@ -125,6 +125,11 @@ impl Records {
         self.get(&self.key("cancel")).await
     }
 
+    /// Says that what the run is to delete cannot be saved. Whoever drives the run stops it then: a worker may not.
+    pub async fn create_unsaved(&self, cause: &str) -> Result<bool, RecordError> {
+        self.create(&self.key("unsaved"), &wire::shortened(cause)).await
+    }
+
     /// Notes, before they are made, reads of values that find a key and that no report or receipt will speak of.
     pub async fn count_hits(&self, who: &str, node: &NodeId, hits: u64) -> Result<(), RecordError> {
         let key = self.key(&format!("lookups/{who}"));

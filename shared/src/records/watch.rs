@@ -24,6 +24,8 @@ pub enum Record {
     Receipt(Box<Receipt>),
     /// The run is to stop.
     Cancel(Cancel),
+    /// What was to be deleted could not be saved: the cause, for people.
+    Unsaved(String),
     /// Look-ups that no report or receipt speaks of, such as those of the lock.
     Lookups {
         /// Who made them, since the run started.
@@ -84,6 +86,7 @@ pub(super) fn record(prefix: &str, entry: &Entry) -> Result<Option<Record>, Reco
         "report" => Record::Report(Box::new(decode(entry)?)),
         "receipt" => Record::Receipt(Box::new(decode(entry)?)),
         "cancel" => Record::Cancel(decode(entry)?),
+        "unsaved" => Record::Unsaved(decode(entry)?),
         "lookups" => Record::Lookups { who: id.to_owned(), lookups: decode(entry)? },
         "result" => Record::Result(Box::new(decode(entry)?)),
         _ => return Ok(None),

@@ -1,0 +1,40 @@
+//! Where the API of JetStream is: in our own account, or imported from the account of keysweep, below the prefix. Roles
+//! have accounts of their own there (`deploy/nats-account.conf`), because JetStream answers to whatever reply subject it
+//! is given: in one account, whoever may ask it for anything could have what it answers published wherever he likes.
+
+use async_nats::Client;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
+
+use super::access::NatsAccess;
+use super::connect::ANSWER_TIMEOUT;
+use super::setup::{no_responders, off};
+
+/// The way to JetStream for `access`, found by asking for `stream`, which need not exist.
+pub(super) async fn context(client: &Client, access: &NatsAccess, stream: &str) -> Context {
+    let own = below(client, access.domain.as_deref());
+    if is_there(&own, stream).await {
+        return own;
+    }
+    let imported = below(client, Some(&access.prefix));
+    // If neither answers, what is asked next says so.
+    if is_there(&imported, stream).await { imported } else { own }
+}
+
+/// Whether somebody answers for JetStream, whatever he says; or may, and is slow.
+async fn is_there(js: &Context, stream: &str) -> bool {
+    match js.get_stream(stream).await.map_err(|e| (e.kind(), no_responders(&e))) {
+        Ok(_) => true,
+        Err((GetStreamErrorKind::JetStream(said), _)) => !off(said.error_code()),
+        Err((_, nobody)) => !nobody,
+    }
+}
+
+/// With the API at `$JS.<domain>.API`.
+fn below(client: &Client, domain: Option<&str>) -> Context {
+    let builder = ContextBuilder::new().timeout(ANSWER_TIMEOUT).ack_timeout(ANSWER_TIMEOUT);
+    match domain {
+        Some(domain) => builder.domain(domain).build(client.clone()),
+        None => builder.build(client.clone()),
+    }
+}
