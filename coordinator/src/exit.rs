@@ -85,6 +85,7 @@ fn of_fault(fault: &Fault) -> u8 {
         FaultKind::Forbidden => REFUSED,
         FaultKind::Refused if fault.is_unknown_command() => REFUSED,
         FaultKind::Moved
+        | FaultKind::TooLarge
         | FaultKind::NotWritable
         | FaultKind::NoScript
         | FaultKind::Stranger

@@ -128,6 +128,9 @@ fn with_way_out(fault: &Fault) -> String {
         FaultKind::Full => {
             "raise `maxclients` there, or close connections that `redis-cli CLIENT LIST` shows"
         }
+        FaultKind::TooLarge => {
+            "raise the limit of `normal` clients there (`CONFIG GET client-output-buffer-limit`)"
+        }
         FaultKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
         // They name their own way out.
         FaultKind::Tls | FaultKind::Misnamed => return fault.to_string(),

@@ -105,7 +105,7 @@ impl Scanner {
         let deployment = self.deployments.get(&task.alias, spec.db).await?;
         let conn = deployment.conn(&task.node).await?;
         let source = Source::choose(&deployment, &conn, task, spec).await?;
-        let mut lister = source.lister().await?;
+        let mut lister = source.lister(&task.scope).await?;
         if task.skip {
             let report = skip(task, spec, selector, (&source, &mut lister)).await?;
             return Ok(Some((source.sign(report).await?, Vec::new())));

@@ -7,7 +7,7 @@ use shared::cluster::replica::{self, Standing, Wanted};
 use shared::cluster::{Conn, Deployment, Fault, Lister};
 use shared::ids::NodeId;
 use shared::messages::{ActivityRule, ReadFrom, ReadSource, RunSpec, ScanTask, TaskReport};
-use shared::range::Scope;
+use shared::range::{CursorScope, Scope, Table};
 
 /// See the module.
 pub(crate) struct Source {
@@ -64,12 +64,16 @@ impl Source {
         &self.primary.1
     }
 
-    /// A connection to it for listings.
-    pub(crate) async fn lister(&self) -> Result<Lister, Fault> {
-        match &self.replica {
-            Some(replica) => replica.lister().await,
-            None => self.primary.1.lister().await,
+    /// A connection to it for listings of `scope`.
+    pub(crate) async fn lister(&self, scope: &Scope) -> Result<Lister, Fault> {
+        let mut lister = match &self.replica {
+            Some(replica) => replica.lister().await?,
+            None => self.primary.1.lister().await?,
+        };
+        if let Scope::Cursors(CursorScope { table: Table::Opaque { .. }, .. }) = scope {
+            lister.asks_once();
         }
+        Ok(lister)
     }
 
     /// What `report` is, once it is known who was read: our look-ups at a replica are not among those that primaries

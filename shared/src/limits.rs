@@ -1,6 +1,7 @@
 //! Every limit that is no setting: its name, its unit and why it has this size.
 
 mod activity;
+mod answers;
 mod foreign;
 mod lane;
 mod memory;
@@ -12,6 +13,7 @@ mod server;
 use std::time::Duration;
 
 pub use activity::*;
+pub use answers::*;
 pub use foreign::*;
 pub use lane::*;
 pub use memory::*;

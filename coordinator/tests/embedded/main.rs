@@ -18,6 +18,7 @@ mod idle_times;
 mod lock;
 mod network;
 mod numbers;
+mod output_limit;
 mod pacing;
 mod progress;
 mod replicas;

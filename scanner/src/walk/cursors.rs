@@ -13,7 +13,7 @@
 //! Limits: a table that is resized while it is read may list a key twice within a range. The caller drops such
 //! keys; across ranges of different tasks it cannot, so keys are counted twice there in theory.
 
-use shared::cluster::{Answers, Listing};
+use shared::cluster::{Answers, Listing, PageState};
 use shared::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
 use shared::slot::{SlotSet, slot_of};
@@ -90,6 +90,9 @@ impl CursorWalk {
         let (table, bits) = (self.table, self.bits);
         for lane in self.lanes.iter_mut().filter(|lane| lane.open_at().is_some()) {
             let Some(page) = pages.next() else { break };
+            if page.state != PageState::Whole {
+                continue;
+            }
             let next = next_in(table, page.next);
             if next.is_some_and(|next| is_impossible(lane, next)) {
                 listed.clear();

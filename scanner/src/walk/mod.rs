@@ -36,7 +36,7 @@ pub struct Window {
 
 impl Window {
     /// The keys, each with its slot.
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = (u16, &[u8])> {
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = (u16, &[u8])> + Clone {
         self.keys.iter().map(|listed| (listed.slot, self.answers.key(listed.place)))
     }
 }

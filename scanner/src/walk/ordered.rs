@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use shared::cluster::{Answers, Listing, Place};
+use shared::cluster::{Answers, Listing, PageState, Place};
 use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
 use shared::slot::{SLOTS, SlotSet, slot_of};
 
@@ -67,6 +67,10 @@ impl OrderedWalk {
     pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) {
         let mut room = WINDOW_BYTES_MAX;
         for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(answers.pages()) {
+            if page.state != PageState::Whole {
+                self.lanes.push(lane);
+                continue;
+            }
             let bytes = page.bytes();
             // Too much to hold at once: the page is asked for again, alone or smaller.
             if bytes > room && (room < WINDOW_BYTES_MAX || self.count > 1) {

@@ -1,10 +1,10 @@
 //! Slot by slot with `CLUSTER GETKEYSINSLOT`: one reply is an atomic snapshot of a slot, without duplicates.
 //! A full reply means that the slot holds more: it is giant, and read in another way. So is a slot whose names
-//! are too many bytes for one write.
+//! are too many bytes for one write, or for the server's limit on answers.
 
 use std::collections::VecDeque;
 
-use shared::cluster::{Answers, Listing};
+use shared::cluster::{Answers, Listing, PageState};
 use shared::limits::{SLOT_KEYS_MAX, WINDOW_BYTES_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
 use shared::slot::SlotSet;
 
@@ -46,11 +46,12 @@ impl SlotWalk {
         let (mut again, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
         for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();
-            if page.keys.len() as u64 > SLOT_KEYS_MAX || bytes > WINDOW_BYTES_MAX {
+            let too_large = page.state == PageState::TooLarge || bytes > WINDOW_BYTES_MAX;
+            if page.keys.len() as u64 > SLOT_KEYS_MAX || too_large {
                 self.giant.push(slot);
                 continue;
             }
-            if bytes > room {
+            if bytes > room || page.state == PageState::NotAsked {
                 again.push(slot);
                 continue;
             }

@@ -17,6 +17,8 @@ pub enum FaultKind {
     Tls,
     /// The settings name something that is not there, such as a primary that Sentinels do not watch.
     Misnamed,
+    /// The server does not send the answer to the smallest request, or it is larger than is read.
+    TooLarge,
     /// What answers there does not speak Redis' protocol, or answered something unexpected.
     Protocol,
     /// User or password refused.
@@ -49,6 +51,7 @@ impl FaultKind {
             Self::Lost => "lost",
             Self::Tls => "tls",
             Self::Misnamed => "misnamed",
+            Self::TooLarge => "too_large",
             Self::Protocol => "protocol",
             Self::Authentication => "authentication",
             Self::Forbidden => "forbidden",
@@ -144,6 +147,7 @@ impl fmt::Display for Fault {
             FaultKind::Lost => "did not answer",
             FaultKind::Tls => "cannot be reached over TLS as it should",
             FaultKind::Misnamed => "does not have what the settings name",
+            FaultKind::TooLarge => "has an answer that is too large",
             FaultKind::Protocol => "does not answer as a Redis server does",
             FaultKind::Authentication => "refused the user or the password",
             FaultKind::Forbidden => "refused a command for lack of rights",

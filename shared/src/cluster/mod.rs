@@ -2,6 +2,7 @@
 
 mod access;
 pub mod activity;
+mod answer_size;
 mod command_stats;
 mod conn;
 pub mod counters;
@@ -39,7 +40,7 @@ pub use access::{Access, Login};
 pub use conn::{Batch, Conn};
 pub use deployment::{Deployment, Primary, Topology};
 pub use fault::{Fault, FaultKind};
-pub use listing::{Answers, Ask, Lister, Listing, Page, Place, Seen, Ttl};
+pub use listing::{Answers, Ask, Lister, Listing, Page, PageState, Place, Seen, Ttl};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;
 pub use socket::{Tls, TlsError, TlsFiles};

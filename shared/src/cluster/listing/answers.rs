@@ -25,9 +25,22 @@ impl Place {
     }
 }
 
+/// What became of a listing command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageState {
+    /// It was answered.
+    Whole,
+    /// It was not sent, because its answer would not have fitted beside the others.
+    NotAsked,
+    /// Its answer is larger than the server sends, or than is read, and cannot be asked for in parts.
+    TooLarge,
+}
+
 /// What a listing command answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<'a> {
+    /// What became of it; without keys if it was not answered.
+    pub state: PageState,
     /// The cursor to go on from; 0 at the end, and for slots.
     pub next: u64,
     /// Where the keys stand, see [`Answers::key`].
@@ -53,10 +66,24 @@ pub struct Answers {
 #[derive(Default)]
 pub(super) struct Found {
     keys: Vec<Place>,
-    /// The cursor of each page, and where its keys begin among all.
-    pages: Vec<(u64, usize)>,
+    pages: Vec<PageMark>,
     pub(super) seen: Vec<Seen>,
     pub(super) lookups: Lookups,
+}
+
+/// A page, and where its keys begin among all.
+struct PageMark {
+    state: PageState,
+    next: u64,
+    begin: usize,
+}
+
+/// How far answers had come.
+pub(super) struct Mark {
+    bytes: usize,
+    keys: usize,
+    pages: usize,
+    seen: usize,
 }
 
 impl Answers {
@@ -77,8 +104,13 @@ impl Answers {
     /// The pages, in the order in which they were asked for.
     pub fn pages(&self) -> impl Iterator<Item = Page<'_>> {
         let Found { keys, pages, .. } = &self.found;
-        let ends = pages.iter().skip(1).map(|(_, begin)| *begin).chain(std::iter::once(keys.len()));
-        pages.iter().zip(ends).map(|((next, begin), end)| Page { next: *next, keys: &keys[*begin..end] })
+        let ends = pages.iter().skip(1).map(|page| page.begin).chain(std::iter::once(keys.len()));
+        let page = |(page, end): (&PageMark, usize)| Page {
+            state: page.state,
+            next: page.next,
+            keys: &keys[page.begin..end],
+        };
+        pages.iter().zip(ends).map(page)
     }
 
     /// How many keys were listed.
@@ -116,6 +148,24 @@ impl Answers {
         self.found.lookups
     }
 
+    pub(super) fn mark(&self) -> Mark {
+        let Found { keys, pages, seen, .. } = &self.found;
+        Mark { bytes: self.bytes.len(), keys: keys.len(), pages: pages.len(), seen: seen.len() }
+    }
+
+    /// Forgets what came after `mark`, but for the look-ups: the server has made them.
+    pub(super) fn back_to(&mut self, mark: &Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.found.keys.truncate(mark.keys);
+        self.found.pages.truncate(mark.pages);
+        self.found.seen.truncate(mark.seen);
+    }
+
+    /// Adds pages that were not answered.
+    pub(super) fn unanswered(&mut self, state: PageState, pages: usize) {
+        (0..pages).for_each(|_| self.found.page_with(state, 0));
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
@@ -131,7 +181,11 @@ impl Answers {
 impl Found {
     /// A page begins.
     pub(super) fn page(&mut self, next: u64) {
-        self.pages.push((next, self.keys.len()));
+        self.page_with(PageState::Whole, next);
+    }
+
+    fn page_with(&mut self, state: PageState, next: u64) {
+        self.pages.push(PageMark { state, next, begin: self.keys.len() });
     }
 
     /// A key of the page that began last, between these places.

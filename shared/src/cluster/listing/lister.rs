@@ -5,42 +5,96 @@
 //! [`Conn`]: crate::cluster::Conn
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 
-use redis::ConnectionInfo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::answers::Answers;
-use super::replies::Replies;
-use super::request::{command, write};
+use super::request::command;
 use super::resp::{Item, item};
-use super::{Ask, Listing};
+use crate::cluster::answer_size::{Account, AnswerSize};
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::cluster::socket::{Dial, Socket, explain, open};
 use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
 
 /// See the module. One that failed is of no use any more. Dropping it closes the connection.
 pub struct Lister {
-    address: String,
+    pub(super) dial: Dial,
+    name: String,
     socket: Box<dyn Socket>,
-    request: Vec<u8>,
+    pub(super) request: Vec<u8>,
+    /// What is known of the server's answers.
+    pub(super) size: Arc<AnswerSize>,
+    /// What the server said of itself when this was connected; `None` if it does not.
+    pub(super) account: Option<Account>,
+    /// Whether it reads a replica of a cluster.
+    readonly: bool,
+    /// Whether no listing may be asked for twice.
+    pub(super) once: bool,
+    /// How the last answer ended that did not come whole.
+    pub(super) broken: Option<Broken>,
+}
+
+/// How an answer ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The server closed the connection.
+    Closed,
+    /// It has more bytes than are read.
+    TooLong,
 }
 
 impl Lister {
     /// Connects as `dial` says, to the same database and as the same user as any connection; `name` names it.
     pub(in crate::cluster) async fn connect(dial: &Dial, name: &str) -> Result<Self, Fault> {
-        let mut lister =
-            Self { address: dial.address.clone(), socket: open(dial).await?, request: Vec::new() };
-        let met = timeout(RESPONSE_TIMEOUT, lister.introduce(&dial.info, name)).await;
-        match met.unwrap_or_else(|_| Err(lister.lost(&"no answer in time"))) {
+        let mut lister = Self {
+            dial: dial.clone(),
+            name: name.to_owned(),
+            socket: open(dial).await?,
+            request: Vec::new(),
+            size: AnswerSize::of(&dial.address),
+            account: None,
+            readonly: false,
+            once: false,
+            broken: None,
+        };
+        match lister.meet().await {
             Ok(()) => Ok(lister),
             Err(fault) => Err(dial.blame(explain(dial, fault).await)),
         }
     }
 
+    /// The same on a new connection.
+    pub(super) async fn connect_again(&mut self) -> Result<(), Fault> {
+        // The one before is closed first: servers may allow few.
+        self.socket = Box::new(tokio::io::empty());
+        self.socket = open(&self.dial).await?;
+        self.meet().await?;
+        if self.readonly { self.readonly().await } else { Ok(()) }
+    }
+
+    async fn meet(&mut self) -> Result<(), Fault> {
+        self.broken = None;
+        let met = timeout(RESPONSE_TIMEOUT, async {
+            self.introduce().await?;
+            self.ask_account().await
+        });
+        self.account = met.await.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))?;
+        if let Some(account) = &self.account {
+            self.size.told(account);
+        }
+        Ok(())
+    }
+
+    /// Says that the server may not be asked for the same page twice, because a cursor may be good for one use.
+    pub fn asks_once(&mut self) {
+        self.once = true;
+    }
+
     /// Says who we are, and which database we mean. Servers or users that do not allow the name work as well.
-    async fn introduce(&mut self, info: &ConnectionInfo, name: &str) -> Result<(), Fault> {
-        let settings = info.redis_settings();
+    async fn introduce(&mut self) -> Result<(), Fault> {
+        let settings = self.dial.info.redis_settings();
         let (mut needed, db) = (0, settings.db().to_string());
         if let Some(password) = settings.password() {
             match settings.username() {
@@ -53,7 +107,7 @@ impl Lister {
             command(&mut self.request, &[b"SELECT", db.as_bytes()]);
             needed += 1;
         }
-        command(&mut self.request, &[b"CLIENT", b"SETNAME", name.as_bytes()]);
+        command(&mut self.request, &[b"CLIENT", b"SETNAME", self.name.as_bytes()]);
         self.send().await?;
         let refused = self.refused(needed + 1).await?;
         refused.into_iter().take(needed).flatten().next().map_or(Ok(()), Err)
@@ -68,7 +122,29 @@ impl Lister {
         self.send().await?;
         let refused = timeout(RESPONSE_TIMEOUT, self.refused(1)).await;
         let refused = refused.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))?;
+        self.readonly = true;
         refused.into_iter().flatten().next().map_or(Ok(()), Err)
+    }
+
+    /// What the server says of itself; `None` if it does not, or not to us.
+    async fn ask_account(&mut self) -> Result<Option<Account>, Fault> {
+        // Redis 6.2 takes one section in a call.
+        command(&mut self.request, &[b"INFO", b"server"]);
+        command(&mut self.request, &[b"INFO", b"stats"]);
+        self.send().await?;
+        let (mut said, mut at, mut told, mut answers) = (Vec::new(), 0, Vec::new(), 0);
+        while answers < 2 {
+            match item(&said, &mut at) {
+                Ok(None) => self.receive(&mut said).await?,
+                Ok(Some(Item::Text(place))) => {
+                    answers += 1;
+                    told.extend_from_slice(&said[place]);
+                }
+                Ok(Some(Item::Error(_) | Item::Nil)) => answers += 1,
+                Ok(Some(_)) | Err(_) => return Err(Fault::unexpected(&self.dial.address, "INFO")),
+            }
+        }
+        Ok(Account::of(&told))
     }
 
     /// Waits for the answers to so many commands that answer OK, and nothing else: the fault that each answers instead.
@@ -82,56 +158,19 @@ impl Lister {
                 Ok(None) => self.receive(&mut said).await?,
                 Ok(Some(Item::Status(_))) if refused.len() < commands => refused.push(None),
                 Ok(Some(Item::Error(words))) if refused.len() < commands => {
-                    let fault = Fault::from_words(&self.address, &said[words]);
+                    let fault = Fault::from_words(&self.dial.address, &said[words]);
                     if fault.kind == FaultKind::Full {
                         return Err(fault);
                     }
                     refused.push(Some(fault));
                 }
-                Ok(Some(_)) | Err(_) => return Err(Fault::unexpected(&self.address, "AUTH")),
+                Ok(Some(_)) | Err(_) => return Err(Fault::unexpected(&self.dial.address, "AUTH")),
             }
         }
         Ok(refused)
     }
 
-    /// Sends listing commands together with look-ups of keys seen before, in one write, so that the server reads on
-    /// while we sort what it has sent. What it answers takes the place of what `answers` held.
-    ///
-    /// # Errors
-    /// As any connection's. Nothing more can be asked of this one then.
-    pub async fn window<'k>(
-        &mut self,
-        listings: &[Listing],
-        look_up: impl ExactSizeIterator<Item = &'k [u8]>,
-        ask: Ask,
-        answers: &mut Answers,
-    ) -> Result<(), Fault> {
-        self.request.clear();
-        let looks = look_up.len();
-        write(&mut self.request, listings, look_up, ask);
-        let in_time = timeout(RESPONSE_TIMEOUT, self.exchange(listings, looks, ask, answers)).await;
-        in_time.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))
-    }
-
-    async fn exchange(
-        &mut self,
-        listings: &[Listing],
-        looks: usize,
-        ask: Ask,
-        answers: &mut Answers,
-    ) -> Result<(), Fault> {
-        self.send().await?;
-        answers.clear();
-        let Answers { bytes, found } = answers;
-        let address = self.address.clone();
-        let mut replies = Replies::new(&address, ask, looks, listings, found);
-        while !replies.read(bytes)? {
-            self.receive(bytes).await?;
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self) -> Result<(), Fault> {
+    pub(super) async fn send(&mut self) -> Result<(), Fault> {
         let sent = async {
             self.socket.write_all(&self.request).await?;
             // What TLS has encrypted may still wait for the socket.
@@ -139,24 +178,40 @@ impl Lister {
         };
         let sent = sent.await;
         self.request.clear();
-        sent.map_err(|e| self.lost(&e))
+        sent.map_err(|e| self.failed(&e))
     }
 
     /// Appends what the server sends next.
-    async fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(super) async fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
         if bytes.len() > REPLY_BYTES_MAX {
             let said = format!("an answer of more than {REPLY_BYTES_MAX} bytes");
-            return Err(Fault::new(FaultKind::Protocol, self.address.as_str(), said));
+            self.broken = Some(Broken::TooLong);
+            return Err(Fault::new(FaultKind::Protocol, self.dial.address.as_str(), said));
         }
         bytes.reserve(READ_BYTES);
         match self.socket.read_buf(bytes).await {
-            Ok(0) => Err(self.lost(&"the server closed the connection")),
+            Ok(0) => {
+                self.broken = Some(Broken::Closed);
+                Err(self.lost(&"the server closed the connection"))
+            }
             Ok(_) => Ok(()),
-            Err(e) => Err(self.lost(&e)),
+            Err(e) => Err(self.failed(&e)),
         }
     }
 
-    fn lost(&self, said: &dyn fmt::Display) -> Fault {
-        Fault::new(FaultKind::Lost, self.address.as_str(), said.to_string())
+    fn failed(&mut self, error: &io::Error) -> Fault {
+        let closed = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        );
+        self.broken = closed.then_some(Broken::Closed);
+        self.lost(error)
+    }
+
+    pub(super) fn lost(&self, said: &dyn fmt::Display) -> Fault {
+        Fault::new(FaultKind::Lost, self.dial.address.as_str(), said.to_string())
     }
 }

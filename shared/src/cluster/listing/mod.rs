@@ -2,13 +2,14 @@
 
 mod answers;
 mod lister;
+mod parts;
 mod replies;
 mod request;
 mod resp;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Answers, Page, Place};
+pub use answers::{Answers, Page, PageState, Place};
 pub use lister::Lister;
 
 use crate::messages::Lookups;
@@ -82,6 +83,15 @@ impl Ask {
     /// Whether moments are told, which are compared with the server's clock.
     fn needs_clock(self) -> bool {
         self != Self::Ttl
+    }
+
+    /// Bytes that one look-up is answered by, about.
+    fn answer_bytes(self) -> u64 {
+        match self {
+            Self::Ttl => 12,
+            Self::Expiry => 16,
+            Self::ExpiryAndIdle => 28,
+        }
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) struct Replies<'a> {
 }
 
 impl<'a> Replies<'a> {
-    /// Those to `looks` look-ups and then `listings`, sent to the server at `address`; what they say goes to `found`.
+    /// Those to `looks` look-ups and then `listings`, sent to the server at `address`; what they say goes to `found`,
+    /// behind what is there.
     pub(super) fn new(
         address: &'a str,
         ask: Ask,
@@ -52,10 +53,16 @@ impl<'a> Replies<'a> {
         listings: &'a [Listing],
         found: &'a mut Found,
     ) -> Self {
-        let next = Next::Nothing;
+        let (next, clock) = (Next::Nothing, ask.needs_clock() && looks > 0);
+        let looks = found.seen.len() + looks;
         let mut replies = Self { address, ask, looks, listings, next, at: 0, now_ms: 0, cursor: 0, found };
-        replies.next = if ask.needs_clock() && looks > 0 { Next::Clock } else { replies.next_look() };
+        replies.next = if clock { Next::Clock } else { replies.next_look() };
         replies
+    }
+
+    /// They begin at byte `at`.
+    pub(super) fn begin_at(self, at: usize) -> Self {
+        Self { at, ..self }
     }
 
     /// Reads on in `bytes`, which begin with those of earlier calls. `true` if all has come.

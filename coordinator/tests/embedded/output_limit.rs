@@ -1,0 +1,157 @@
+//! Servers that close a connection for which too many bytes of answers wait (`client-output-buffer-limit`): less is asked
+//! for, the run ends exactly, and the limit is learned once.
+
+use coordinator::embedded::{self, RunError};
+use coordinator::options::Options;
+use coordinator::survey::SurveyError;
+use shared::cluster::{Conn, FaultKind, Reply};
+use shared::result::Status;
+
+use crate::kit;
+use crate::kit::truth::{Class, Truth};
+
+const KB: u64 = 1 << 10;
+
+/// Limits for clients: hard and soft, in bytes, and seconds.
+const LIMITS: [(u64, u64, u64); 3] = [(256 * KB, 64 * KB, 0), (64 * KB, 0, 0), (256 * KB, 64 * KB, 1)];
+
+/// Connections that learning the limit of one server may cost, about: halving 8,000 keys down to 16.
+const LEARNING: u64 = 20;
+
+/// Those of a run whose pages ask for many keys.
+fn options(urls: Vec<String>) -> Options {
+    let mut options = kit::options(urls);
+    options.rules.scan_batch_keys = 1_000;
+    options
+}
+
+async fn limit(nodes: &[Conn], (hard, soft, seconds): (u64, u64, u64)) {
+    for node in nodes {
+        let limit = format!("normal {hard} {soft} {seconds}");
+        node.command(&[b"CONFIG", b"SET", b"client-output-buffer-limit", limit.as_bytes()]).await.unwrap();
+    }
+}
+
+/// Connections that each server has closed for its limit; `None` if it does not tell.
+async fn closed(nodes: &[Conn]) -> Option<Vec<u64>> {
+    let mut closed = Vec::new();
+    for node in nodes {
+        let Reply::BulkString(told) = node.words("INFO stats").await.unwrap() else { panic!("no text") };
+        let told = String::from_utf8(told).unwrap();
+        let name = "client_output_buffer_limit_disconnections:";
+        closed.push(told.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().unwrap());
+    }
+    Some(closed)
+}
+
+/// Seeds `truth`, runs under `limits`, and holds the run against the truth. Connections that each server closed.
+async fn check(
+    nodes: &[Conn],
+    options: &Options,
+    truth: &Truth,
+    limits: (u64, u64, u64),
+) -> Option<Vec<u64>> {
+    truth.seed(&options.access).await;
+    let before = closed(nodes).await;
+    limit(nodes, limits).await;
+    let result = kit::run(options).await;
+    let after = closed(nodes).await;
+    limit(nodes, (0, 0, 0)).await;
+    truth.check(&options.access, &result).await;
+    assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
+    let closed =
+        before.zip(after).map(|(before, after)| after.iter().zip(before).map(|(a, b)| a - b).collect());
+    println!("{limits:?}: {closed:?} closed, {} ms", result.duration_ms);
+    closed
+}
+
+async fn at_a_standalone_server(truth: &Truth, limits: (u64, u64, u64)) -> Option<Vec<u64>> {
+    let server = kit::standalone().await;
+    check(&[server.conn().await.unwrap()], &options(vec![server.url()]), truth, limits).await
+}
+
+async fn in_a_cluster(truth: &Truth, limits: (u64, u64, u64)) -> Option<Vec<u64>> {
+    let cluster = kit::cluster().await;
+    let mut nodes = Vec::new();
+    for node in cluster.nodes() {
+        nodes.push(node.conn().await.unwrap());
+    }
+    check(&nodes, &options(cluster.urls()), truth, limits).await
+}
+
+/// It was met, and not once per window or task.
+fn learned_once(closed: Option<Vec<u64>>) {
+    for closed in closed.into_iter().flatten() {
+        assert!((1..=LEARNING).contains(&closed), "{closed} connections were closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_under_any_limit_is_exact() {
+    let truth = Truth::mixture(40_000, "");
+    for limits in LIMITS {
+        at_a_standalone_server(&truth, limits).await;
+        in_a_cluster(&truth, limits).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limit_is_learned_once_and_not_in_each_task() {
+    let truth = Truth::mixture(400_000, "");
+    learned_once(at_a_standalone_server(&truth, (64 * KB, 0, 0)).await);
+    learned_once(in_a_cluster(&truth, (64 * KB, 0, 0)).await);
+}
+
+/// A slot is read in one answer where servers have one table for all; one that is larger than the limit is read otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_whose_keys_exceed_the_limit_are_read_by_cursors() {
+    let mut truth = Truth::mixture(6_000, "{x}");
+    let others = Truth::mixture(10_000, "");
+    for (class, keys) in [(Class::Stale, others.stale), (Class::Fresh, others.fresh)] {
+        keys.into_iter().for_each(|key| truth.add(class, key));
+    }
+    in_a_cluster(&truth, (64 * KB, 0, 0)).await;
+}
+
+fn name(n: u64, bytes: usize) -> Vec<u8> {
+    let mut name = format!("permissions:{n}:").into_bytes();
+    name.resize(bytes.max(name.len()), b'x');
+    name
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_names_among_short_ones() {
+    let mut truth = Truth::default();
+    for n in 0..20_000 {
+        // All of one length; and a few that nearly fill the limit.
+        let bytes = if n % 4_000 == 7 { 200 * 1024 } else { 20 };
+        truth.add(if n % 5 == 2 { Class::Stale } else { Class::Fresh }, name(n, bytes));
+    }
+    at_a_standalone_server(&truth, LIMITS[0]).await;
+    in_a_cluster(&truth, LIMITS[0]).await;
+    let mut long = Truth::default();
+    (0..1_000)
+        .for_each(|n| long.add(if n % 5 == 2 { Class::Stale } else { Class::Fresh }, name(n, 20 * 1024)));
+    at_a_standalone_server(&long, LIMITS[0]).await;
+    in_a_cluster(&long, LIMITS[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_beyond_the_limit_is_a_fault_that_names_it() {
+    let server = kit::standalone().await;
+    let nodes = [server.conn().await.unwrap()];
+    let options = options(vec![server.url()]);
+    let mut truth = Truth::mixture(1_000, "");
+    truth.add(Class::Stale, name(7, 300 * 1024));
+    truth.seed(&options.access).await;
+    limit(&nodes, LIMITS[0]).await;
+    let failed = kit::in_time(embedded::run_cleanup_now(&options)).await.map(|result| result.status);
+    let Err(RunError::Survey(SurveyError::Redis(fault))) = &failed else { panic!("{failed:?}") };
+    assert_eq!(fault.kind, FaultKind::TooLarge);
+    assert!(fault.detail.contains("`client-output-buffer-limit`"), "{fault}");
+    if closed(&nodes).await.is_some() {
+        assert!(fault.detail.contains("rose"), "{fault}");
+    }
+    limit(&nodes, (0, 0, 0)).await;
+    truth.check_keys(&options.access, false).await;
+}

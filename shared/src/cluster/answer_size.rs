@@ -1,0 +1,203 @@
+//! How much one write may ask of a server. A server may have a limit on the bytes of answers that wait for a client
+//! (`client-output-buffer-limit`), and closes the connection where an answer exceeds it. The limit itself is not readable
+//! for everybody, so it is learned: from then on, one write asks for about as much as has been answered in one piece. One
+//! [`AnswerSize`] per server and process is shared by all connections, so that a task does not learn it again.
+//!
+//! Each cut lowers what is taken to fit by a quarter, and each larger answer that comes whole raises it again, so it stays
+//! near the limit. An hour after the last cut it is forgotten, because the limit may have been changed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::info::Info;
+use crate::limits::{ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLY_BYTES_MAX};
+
+/// What a write asks for: the answer grows with the number of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// One of the `COUNT` of a SCAN.
+    Key,
+    /// All keys of a slot.
+    Slot,
+}
+
+const ITEMS: usize = 2;
+
+/// How much the last answer counts in the mean size of an item.
+const MEAN_WEIGHT: f64 = 0.2;
+
+/// What a server says of itself that tells why it closed a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    /// The process: see `run_id` of INFO.
+    pub(super) process: String,
+    /// `client_output_buffer_limit_disconnections` (Redis 7.2 or newer, Valkey 8 or newer).
+    pub(super) cut: Option<u64>,
+}
+
+impl Account {
+    /// What `INFO server` and `INFO stats` say; `None` if they name no process.
+    pub(super) fn of(told: &[u8]) -> Option<Self> {
+        let info = Info::parse(told);
+        let process = info.text("run_id")?.to_owned();
+        Some(Self { process, cut: info.number("client_output_buffer_limit_disconnections") })
+    }
+
+    /// Why a connection was closed between `self` and `now`.
+    pub(super) fn cause(&self, now: &Self) -> Cause {
+        match (self.process == now.process, self.cut, now.cut) {
+            (true, Some(before), Some(now)) if now > before => Cause::Limit,
+            (true, None, _) | (true, _, None) => Cause::Unknown,
+            _ => Cause::Other,
+        }
+    }
+}
+
+/// Why the answer to a write did not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It counts a connection more that it closed because of its limit.
+    Limit,
+    /// It does not tell.
+    Unknown,
+    /// It has more bytes than we read, so we closed the connection.
+    TooLong,
+    /// It was not for its limit, or the server is another process.
+    Other,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct AnswerSize(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Bytes that were answered in one piece, at the most; less after a cut.
+    whole: f64,
+    /// The last time that an answer was cut off; `None` if none was, lately.
+    cut_at: Option<Instant>,
+    items: [Known; ITEMS],
+    account: Option<Account>,
+    /// Connections in a row that were closed for a reason that is not known.
+    closed: u32,
+    /// Why the last answer was cut off.
+    cause: Option<Cause>,
+    logged: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// Mean bytes of one; 0 if unknown.
+    mean: f64,
+    /// Fewer than were cut off, until so many have come whole.
+    most: Option<u64>,
+}
+
+impl AnswerSize {
+    /// That of the server at `address`, for all who ask for it in this process.
+    pub(super) fn of(address: &str) -> Arc<Self> {
+        static KNOWN: Mutex<BTreeMap<String, Arc<AnswerSize>>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= ANSWER_SIZES_MAX {
+            known.retain(|_, size| Arc::strong_count(size) > 1);
+        }
+        Arc::clone(known.entry(address.to_owned()).or_default())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of answers that one write may ask for.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state().bytes()
+    }
+
+    /// How many of `item` one write may ask for, where `taken` bytes of answers are asked for beside; at least one.
+    pub(super) fn items(&self, item: Item, taken: u64) -> u64 {
+        self.state().fitting(item, taken)
+    }
+
+    /// Takes in that so many of `item` were answered by so many bytes.
+    pub(super) fn answered(&self, item: Item, items: u64, bytes: u64) {
+        let mut state = self.state();
+        let (bytes, known) = (bytes as f64, &mut state.items[item as usize]);
+        if items > 0 {
+            let each = bytes / items as f64;
+            known.mean += if known.mean > 0.0 { (each - known.mean) * MEAN_WEIGHT } else { each };
+        }
+        known.most = None;
+        state.whole = state.whole.max(bytes);
+        state.closed = 0;
+    }
+
+    /// Takes in that the answer to so many of an item was cut off by the server at `address`, or too long. The first time
+    /// is logged.
+    pub(super) fn cut(&self, address: &str, (item, items): (Item, u64), cause: Cause) {
+        let mut state = self.state();
+        let known = &mut state.items[item as usize];
+        let asked = items as f64 * known.mean;
+        known.most = Some((items / 2).max(1));
+        // Others may be large by chance, so that the mean says little of what was cut off.
+        state.whole = (state.whole * 0.75).max(asked / 2.0);
+        (state.cut_at, state.cause) = (Some(Instant::now()), Some(cause));
+        if !std::mem::replace(&mut state.logged, true) {
+            tracing::warn!(redis = address, "{}: one write asks for less from now on", words(cause));
+        }
+    }
+
+    /// What to say where even `asked`, which cannot be less, was cut off.
+    pub(super) fn too_large(&self, asked: &str) -> String {
+        let cause = self.state().cause.unwrap_or(Cause::Unknown);
+        format!("it did not send the answer to {asked}: {}", words(cause))
+    }
+
+    /// Takes in what a server says of itself, which is compared with what it says later. Another process may have another
+    /// limit.
+    pub(super) fn told(&self, account: &Account) {
+        let mut state = self.state();
+        if state.account.as_ref().is_some_and(|known| known.process != account.process) {
+            *state = State::default();
+        }
+        state.account = Some(account.clone());
+    }
+
+    /// Takes in that a connection was closed for a reason that is not known, in the middle of an answer. `true` if that
+    /// happened before, and nothing was answered since.
+    pub(super) fn closed(&self) -> bool {
+        let mut state = self.state();
+        state.closed += 1;
+        state.closed > 1
+    }
+}
+
+impl State {
+    fn bytes(&self) -> u64 {
+        let kept = |at: &Instant| at.elapsed() < ANSWER_SIZE_KEPT;
+        let limited = self.cut_at.as_ref().is_some_and(kept);
+        if limited { self.whole as u64 } else { ANSWER_ASKED_BYTES_MAX }
+    }
+
+    fn fitting(&self, item: Item, taken: u64) -> u64 {
+        let Known { mean, most } = self.items[item as usize];
+        let most = most.unwrap_or(u64::MAX);
+        if mean <= 0.0 {
+            return most;
+        }
+        ((self.bytes().saturating_sub(taken) as f64 / mean) as u64).clamp(1, most)
+    }
+}
+
+fn words(cause: Cause) -> String {
+    match cause {
+        Cause::Limit => "the server closed the connection in the middle of an answer, and its count of connections closed \
+                         for `client-output-buffer-limit` rose"
+            .to_owned(),
+        Cause::TooLong => format!("the answer has more than {REPLY_BYTES_MAX} bytes, which is as much as is read"),
+        Cause::Unknown | Cause::Other => "the server closed the connection in the middle of an answer, and did so again; \
+                                          its `client-output-buffer-limit` may be the cause"
+            .to_owned(),
+    }
+}

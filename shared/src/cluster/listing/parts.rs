@@ -1,0 +1,236 @@
+//! One window in as many pieces as its answers need. Nearly always that is one write. A server that closes the connection
+//! in the middle of an answer, because its limit (`client-output-buffer-limit`) is reached, is asked again for less, on a
+//! new connection; from then on less is asked for at once. Listings that do not fit beside others are left out: whoever
+//! walks asks for them with the next window. Nothing is asked of another process than before: its cursors are others.
+
+use tokio::time::timeout;
+
+use super::answers::{Answers, PageState};
+use super::lister::{Broken, Lister};
+use super::replies::Replies;
+use super::request::write;
+use super::{Ask, Listing};
+use crate::cluster::answer_size::{Cause, Item};
+use crate::cluster::fault::{Fault, FaultKind};
+use crate::limits::{ASK_TIMEOUT, RESPONSE_TIMEOUT};
+
+/// Bytes around a key in an answer, about.
+const KEY_FRAME_BYTES: u64 = 8;
+
+/// What is left of a window.
+struct Left {
+    /// Look-ups.
+    looks: usize,
+    /// How many of them one write may have.
+    looks_most: usize,
+    /// How many items the listings of one write may ask for.
+    items_most: u64,
+    /// Whether look-ups and listings are sent in writes of their own.
+    apart: bool,
+}
+
+/// How a part of a window is asked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    Same,
+    Less,
+}
+
+impl Lister {
+    /// Sends listing commands together with look-ups of keys seen before, in one write if that can be, so that the server
+    /// reads on while we sort what it has sent. What it answers takes the place of what `answers` held: one page per
+    /// listing, of which some may not have been asked for (at least one was), and pages of SCAN may be smaller than
+    /// asked for.
+    ///
+    /// # Errors
+    /// As any connection's, and [`FaultKind::TooLarge`]. Nothing more can be asked of this one then.
+    pub async fn window<'k>(
+        &mut self,
+        listings: &[Listing],
+        look_up: impl ExactSizeIterator<Item = &'k [u8]> + Clone,
+        ask: Ask,
+        answers: &mut Answers,
+    ) -> Result<(), Fault> {
+        answers.clear();
+        let all = look_up.len();
+        let mut left = Left { looks: all, looks_most: usize::MAX, items_most: u64::MAX, apart: false };
+        loop {
+            let beside = left.looks as u64 * ask.answer_bytes();
+            let apart = !listings.is_empty() && (left.apart || 2 * beside > self.size.bytes());
+            let looks = left.looks.min(left.looks_most);
+            let lists = looks == left.looks && !(apart && looks > 0);
+            let most = self.size.items(item_of(listings), beside).min(left.items_most);
+            let asked = if lists { fitting(listings, most) } else { Vec::new() };
+            if looks == 0 && asked.is_empty() {
+                return Ok(());
+            }
+            let keys = look_up.clone().skip(all - left.looks).take(looks);
+            match self.exchange(&asked, keys, ask, answers).await {
+                Ok(()) => (left.looks, left.looks_most) = (left.looks - looks, usize::MAX),
+                Err(fault) => {
+                    let again = self.recover(fault, &asked).await?;
+                    if again == Again::Less
+                        && !self.asks_less(&mut left, looks, (&asked, listings), answers)?
+                    {
+                        return Ok(());
+                    }
+                    left.apart = true;
+                    continue;
+                }
+            }
+            if lists {
+                self.note(&asked, answers);
+                answers.unanswered(PageState::NotAsked, listings.len() - asked.len());
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lowers what the next write has. `false`: the only listing was a slot's, which cannot be asked for in parts.
+    fn asks_less(
+        &self,
+        left: &mut Left,
+        looks: usize,
+        (asked, listings): (&[Listing], &[Listing]),
+        answers: &mut Answers,
+    ) -> Result<bool, Fault> {
+        match (asked, items_in(asked)) {
+            // Look-ups alone, whose answers are short.
+            ([], _) if looks > 1 => left.looks_most = looks / 2,
+            (_, 2..) => left.items_most = items_in(asked) / 2,
+            // It was not alone.
+            ([_], _) if looks > 0 => {}
+            ([Listing::KeysInSlot { .. }], _) => {
+                answers.unanswered(PageState::TooLarge, 1);
+                answers.unanswered(PageState::NotAsked, listings.len() - 1);
+                return Ok(false);
+            }
+            _ => return Err(self.too_large()),
+        }
+        Ok(true)
+    }
+
+    async fn exchange<'k>(
+        &mut self,
+        listings: &[Listing],
+        look_up: impl ExactSizeIterator<Item = &'k [u8]>,
+        ask: Ask,
+        answers: &mut Answers,
+    ) -> Result<(), Fault> {
+        self.request.clear();
+        let (looks, mark) = (look_up.len(), answers.mark());
+        write(&mut self.request, listings, look_up, ask);
+        let in_time = timeout(RESPONSE_TIMEOUT, async {
+            self.send().await?;
+            let Answers { bytes, found } = &mut *answers;
+            let address = self.dial.address.clone();
+            let mut replies = Replies::new(&address, ask, looks, listings, found).begin_at(bytes.len());
+            while !replies.read(bytes)? {
+                self.receive(bytes).await?;
+            }
+            Ok(())
+        });
+        let done = in_time.await.unwrap_or_else(|_| Err(self.lost(&"no answer in time")));
+        if done.is_err() {
+            answers.back_to(&mark);
+        }
+        done
+    }
+
+    /// Takes in how large the answer to `asked` was.
+    fn note(&self, asked: &[Listing], answers: &Answers) {
+        if asked.is_empty() {
+            return;
+        }
+        let bytes = |page: super::Page<'_>| page.bytes() as u64 + KEY_FRAME_BYTES * page.keys.len() as u64;
+        self.size.answered(item_of(asked), items_in(asked), answers.pages().map(bytes).sum());
+    }
+
+    /// Connects again after `lost`, if the answer to `asked` was cut off for its size, or may have been.
+    async fn recover(&mut self, lost: Fault, asked: &[Listing]) -> Result<Again, Fault> {
+        let Some(broken) = self.broken.take() else { return Err(lost) };
+        let Some(before) = self.account.clone().filter(|_| !self.once) else {
+            // Whoever asks from the beginning asks for less, if it happens again.
+            if self.size.closed() {
+                self.cut(asked, Cause::Unknown);
+            }
+            return Err(lost);
+        };
+        let connected = timeout(ASK_TIMEOUT, Box::pin(self.connect_again())).await;
+        let (Ok(Ok(())), Some(now)) = (connected, &self.account) else { return Err(lost) };
+        let cause = match broken {
+            Broken::TooLong if before.process == now.process => Cause::TooLong,
+            Broken::TooLong => Cause::Other,
+            Broken::Closed => before.cause(now),
+        };
+        match cause {
+            Cause::Other => Err(lost),
+            Cause::Unknown if !self.size.closed() => Ok(Again::Same),
+            Cause::Unknown | Cause::Limit | Cause::TooLong => {
+                self.cut(asked, cause);
+                Ok(Again::Less)
+            }
+        }
+    }
+
+    fn cut(&self, asked: &[Listing], cause: Cause) {
+        if !asked.is_empty() {
+            self.size.cut(&self.dial.address, (item_of(asked), items_in(asked)), cause);
+        }
+    }
+
+    fn too_large(&self) -> Fault {
+        let said = self.size.too_large("the smallest page of SCAN (`COUNT 1`)");
+        Fault::new(FaultKind::TooLarge, self.dial.address.as_str(), said)
+    }
+}
+
+/// What the answers to `listings` grow with.
+fn item_of(listings: &[Listing]) -> Item {
+    if matches!(listings, [Listing::KeysInSlot { .. }, ..]) { Item::Slot } else { Item::Key }
+}
+
+/// How many of these `listings` ask for.
+fn items_in(listings: &[Listing]) -> u64 {
+    let items = |listing: &Listing| match listing {
+        Listing::Scan { count, .. } => u64::from(*count).max(1),
+        Listing::KeysInSlot { .. } => 1,
+    };
+    listings.iter().map(items).sum()
+}
+
+/// Those of `listings` that ask for at most so many items, the first one at least; pages of SCAN are made smaller, so that
+/// as many as possible are asked for.
+fn fitting(listings: &[Listing], most: u64) -> Vec<Listing> {
+    if items_in(listings) <= most {
+        return listings.to_vec();
+    }
+    let taken = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, listings.len());
+    let each = u32::try_from(most / taken as u64).unwrap_or(u32::MAX).max(1);
+    let smaller = |listing: &Listing| match *listing {
+        Listing::Scan { cursor, count } => Listing::Scan { cursor, count: count.min(each) },
+        slot @ Listing::KeysInSlot { .. } => slot,
+    };
+    listings[..taken].iter().map(smaller).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_are_made_smaller_before_some_are_left_out() {
+        let scan = |count| Listing::Scan { cursor: 7, count };
+        let slot = |slot| Listing::KeysInSlot { slot, count: 10 };
+        let check = |listings: &[Listing], most, expected: &[Listing]| {
+            assert_eq!(fitting(listings, most), expected, "{listings:?} {most}");
+        };
+        check(&[scan(1_000), scan(500)], 1_500, &[scan(1_000), scan(500)]);
+        check(&[scan(1_000), scan(500)], 1_200, &[scan(600), scan(500)]);
+        check(&[scan(1_000), scan(1_000), scan(1_000)], 2, &[scan(1), scan(1)]);
+        check(&[scan(1_000), scan(1_000)], 0, &[scan(1)]);
+        check(&[slot(1), slot(2), slot(3)], 2, &[slot(1), slot(2)]);
+        check(&[slot(1), slot(2)], 0, &[slot(1)]);
+        check(&[], 5, &[]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Limits of how much one write asks of a server.
+
+use std::time::Duration;
+
+use super::WINDOW_BYTES_MAX;
+
+/// Bytes of answers, about, that one write of listings asks for, as far as the size of names is known: more would be
+/// asked for again in part.
+pub const ANSWER_ASKED_BYTES_MAX: u64 = 2 * WINDOW_BYTES_MAX as u64;
+
+/// How long it is remembered that a server cut answers off. To learn it costs some ten connections.
+pub const ANSWER_SIZE_KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// Servers of which it is remembered how large their answers may be, beside those in use.
+pub const ANSWER_SIZES_MAX: usize = 1_024;
