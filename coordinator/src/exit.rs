@@ -50,7 +50,7 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Survey(SurveyError::OneDatabase { .. } | SurveyError::NoDatabase { .. }) => USAGE,
         RunError::Survey(SurveyError::Rights { .. } | SurveyError::Commands { .. })
         | RunError::TooMany { .. } => REFUSED,
-        RunError::Lock(LockError::Held { .. }) => REFUSED,
+        RunError::Lock(LockError::Held { .. } | LockError::Foreign { .. }) => REFUSED,
         RunError::Survey(SurveyError::Replica { .. } | SurveyError::TooOld { .. } | SurveyError::NoSlots)
         | RunError::Drive(_)
         | RunError::Reporter(_)

@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::cluster::lock::{self, Holder, Lock};
+use shared::cluster::lock::{self, Holder, Lock, Standing};
 use shared::cluster::{Access, Conn, Deployment, Fault, FaultKind};
 use shared::config::duration;
 use shared::ids::NodeId;
+use shared::key::Key;
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Cancel, CancelKind, PlannedNode, RunSpec};
 use shared::records::Records;
 use shared::slot::slot_of;
+use shared::wire::shortened;
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +52,18 @@ pub enum LockError {
         /// Seconds until the lease ends, unless it is renewed.
         lease_left: u64,
     },
+    /// What stands there is no lock of ours, or one that never ends.
+    #[error(
+        "the key {what}, and it has no expiry, which locks of keysweep always have: it never goes away by itself; runs of \
+         job `{job}` meet at this key, so if nothing of yours needs it, remove it there with DEL, or give the job another \
+         name"
+    )]
+    Foreign {
+        /// The job.
+        job: String,
+        /// The key of its lock, where it is, and what it holds.
+        what: String,
+    },
 }
 
 /// A lock that is being kept.
@@ -86,7 +100,8 @@ pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) ->
     let until = Instant::now() + order.wait;
     let mut tries = 1;
     loop {
-        match take_as(&ours, tries > 1, order, until, &records, spec).await {
+        // Boxed, because whoever runs would else carry along the state of it all.
+        match Box::pin(take_as(&ours, tries > 1, order, until, &records, spec)).await {
             Err(LockError::Redis(fault)) if tries < TRIES && fault.kind.transient() => {
                 tracing::debug!(error = %fault, "the lock is tried again");
             }
@@ -109,7 +124,8 @@ async fn take_as(
     let way = spec.way();
     let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
     let key = key(&order.job, &spec.nodes);
-    let mut asked = again;
+    // Once is enough to know whether it is ours, or will never be free.
+    let mut unknown = true;
     let known = |holder: &Holder| order.adopt && holder.run == spec.run || again && holder == ours;
     loop {
         let (node, conn) = place(&deployment, slot_of(&key)).await?;
@@ -120,25 +136,42 @@ async fn take_as(
         }
         let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
         let over = order.adopt || stopped || Instant::now() >= until;
-        // Once is enough to know whether it is ours.
-        if over || std::mem::take(&mut asked) {
-            let (holder, left) = lock::holder(&conn, &key).await?;
-            if let Some(holder) = holder.as_ref().filter(|holder| known(holder)) {
-                // Renewing looks at it once more. Its lease may be over by then, and somebody else may have it.
-                note_hits(records, &node, lock::HOLDER_HITS + 1).await;
+        if over || std::mem::take(&mut unknown) {
+            let standing = lock::look(&conn, &key).await?;
+            note_hits(records, &node, lock::LOOK_HITS).await;
+            if let Some(holder) = standing.holder.as_ref().filter(|holder| known(holder)) {
+                // Renewing looks at it once more. Its lease may be over by then, and another run may have it.
+                note_hits(records, &node, 1).await;
                 let lock = lock::adopt(way, &key, holder, LOCK_LEASE);
                 if lock.renew(&conn).await? {
                     return Ok(JobLock { deployment, lock, records: records.clone() });
                 }
-            } else if over {
-                return Err(LockError::Held {
-                    job: order.job.clone(),
-                    holder: holder.map_or_else(|| "by somebody unknown".to_owned(), |holder| who(&holder)),
-                    lease_left: left.as_secs() + 1,
-                });
+            } else if over || standing.holder.is_none() && standing.left.is_none() {
+                return Err(held(&order.job, &key, &conn, standing));
             }
         }
         sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Why the lock `key`, where `standing` was found, is not to be had.
+fn held(job: &str, key: &[u8], conn: &Conn, standing: Standing) -> LockError {
+    let (job, key, address) = (job.to_owned(), Key::new(key), conn.address().to_owned());
+    let Standing { holder, left } = standing;
+    match (holder, left) {
+        (holder, None) => {
+            let what = match holder {
+                Some(holder) => format!("holds a lock that was taken {}", who(&holder)),
+                None => "holds what is no lock of keysweep".to_owned(),
+            };
+            LockError::Foreign { job, what: format!("`{key}` on redis at `{address}` {what}") }
+        }
+        (holder, Some(left)) => {
+            let other =
+                || format!("by something else than keysweep, by what the key `{key}` on `{address}` holds");
+            let holder = holder.map_or_else(other, |holder| who(&holder));
+            LockError::Held { job, holder, lease_left: left.as_secs() + 1 }
+        }
     }
 }
 
@@ -164,7 +197,9 @@ fn key(job: &str, nodes: &[PlannedNode]) -> Vec<u8> {
 }
 
 fn who(holder: &Holder) -> String {
-    format!("by process {} on `{}` since {} (run {})", holder.pid, holder.host, holder.since, holder.run)
+    // Others can write the key.
+    let [host, since] = [&holder.host, &holder.since].map(|text| shortened(text));
+    format!("by process {} on `{host}` since {since} (run {})", holder.pid, holder.run)
 }
 
 /// The server that serves `slot`.

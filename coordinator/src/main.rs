@@ -21,6 +21,7 @@ use shared::config::{
 };
 use shared::limits::JOB_FILE_BYTES_MAX;
 use shared::messages::Attempt;
+use shared::printable;
 use tokio::runtime::Runtime;
 
 /// Half of the processors: on those of servers that run beside us, the servers come first. One thread reads more than
@@ -76,7 +77,8 @@ fn unparsed(e: &clap::Error) -> ExitCode {
 
 /// A program that reads stdout gets its one document in any case.
 fn tell_program(message: &str, code: u8) {
-    let _ = writeln!(io::stdout(), "{:#}", json!({ "error": message, "exitCode": code }));
+    let document = format!("{:#}", json!({ "error": message, "exitCode": code }));
+    let _ = writeln!(io::stdout(), "{}", printable::json(&document));
 }
 
 /// A command that ended with an error.

@@ -380,8 +380,9 @@ pub const BACKUP_WRITE_KEYS: usize = 200;
 /// Bytes of values, before compression, with which a backup file is full: a reaper holds one such file per batch.
 pub const BACKUP_FILE_BYTES: usize = 8 << 20;
 
-/// The largest backup file that is read, in bytes.
-pub const BACKUP_READ_MAX: u64 = 1 << 30;
+/// The largest backup file that is read, in bytes: one with the largest value that the settings allow, which does not
+/// compress, and the keys before it.
+pub const BACKUP_READ_MAX: u64 = 272 << 20;
 
 /// How often a backup file is tried to be written until the run is cancelled.
 pub const BACKUP_TRIES: u32 = 6;

@@ -76,6 +76,12 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// A text of several lines as a screen may show it: like [`one_line`], and its lines stay lines.
+#[must_use]
+pub fn page(text: &str) -> String {
+    text.split('\n').map(one_line).collect::<Vec<_>>().join("\n")
+}
+
 /// A JSON document on a screen: what is not printable becomes `\u202e` and the like, which says the same.
 #[must_use]
 pub fn json(document: &str) -> String {

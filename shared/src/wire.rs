@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::limits::{DOCUMENT_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX, REASON_BYTES_MAX};
+use crate::printable::one_line;
 
 /// The format that this build writes, and the only one that it reads.
 pub const FORMAT: u8 = 1;
@@ -77,7 +78,7 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
 /// The beginning of `text`, in one line: it may hold what others sent.
 #[must_use]
 pub fn shortened(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = one_line(text);
     match plain.char_indices().find(|(at, c)| at + c.len_utf8() > REASON_BYTES_MAX) {
         Some((at, _)) => format!("{}…", &plain[..at]),
         None => plain,

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
+use shared::printable::{self, one_line};
 use shared::time::{now_ms, rfc3339};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -43,7 +44,7 @@ pub fn init(output: &OutputArgs, is_service: bool) {
         .with_env_filter(EnvFilter::new(format!("{others}{ours},{left_out}=off")))
         // Escape sequences in a log that is kept are a nuisance, and on a terminal they say nothing more.
         .with_ansi(false)
-        .with_writer(Stderr);
+        .with_writer(Stderr { json: matches!(output.log_format, Some(LogFormat::Json)) });
     match output.log_format {
         Some(LogFormat::Json) => builder.json().init(),
         Some(LogFormat::Text) | None => builder.event_format(Plain { timed: is_service }).init(),
@@ -63,7 +64,7 @@ where
 {
     fn format_event(
         &self,
-        ctx: &FmtContext<'_, S, N>,
+        _: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -76,45 +77,54 @@ where
             Level::INFO if !self.timed => {}
             level => write!(writer, "{}: ", level.as_str().to_ascii_lowercase())?,
         }
-        if event.metadata().target() == lines::LINES {
-            // Its fields are said in the words.
-            event.record(&mut Words(&mut writer));
-        } else {
-            ctx.field_format().format_fields(writer.by_ref(), event)?;
-        }
+        // Its fields are said in the words.
+        let fields = event.metadata().target() != lines::LINES;
+        event.record(&mut Words { writer: &mut writer, fields });
         writeln!(writer)
     }
 }
 
-/// Writes the message of an event, and none of its other fields.
-struct Words<'a, 'w>(&'a mut Writer<'w>);
+/// Writes the message of an event, and its other fields if they are wanted. What others put into them moves no cursor,
+/// and a field stays on its line.
+struct Words<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    fields: bool,
+}
 
 impl Visit for Words<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // A log that cannot be written is nobody's to hear of.
-            let _ = write!(self.0, "{value:?}");
-        }
+        // If a log line cannot be written, there is no place to say so.
+        let _ = match field.name() {
+            "message" => write!(self.writer, "{}", printable::page(&format!("{value:?}"))),
+            name if self.fields => write!(self.writer, " {name}={}", one_line(&format!("{value:?}"))),
+            _ => Ok(()),
+        };
     }
 }
 
-struct Stderr;
+#[derive(Clone, Copy)]
+struct Stderr {
+    /// Whether a line is a JSON document.
+    json: bool,
+}
 
 impl MakeWriter<'_> for Stderr {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
-        Self
+        *self
     }
 }
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let escaped = self.json.then(|| printable::json(&String::from_utf8_lossy(line)));
+        let shown = escaped.as_deref().map_or(line, str::as_bytes);
         let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // A reader that has gone (`2>&1 | head`) loses lines; it must not bring the run down.
         let _ = match bar {
-            Some(bar) => bar.suspend(|| io::stderr().write_all(line)),
-            None => io::stderr().write_all(line),
+            Some(bar) => bar.suspend(|| io::stderr().write_all(shown)),
+            None => io::stderr().write_all(shown),
         };
         Ok(line.len())
     }

@@ -6,7 +6,7 @@ use shared::nats::{Nats, NatsAccess};
 
 use super::args::SetupArgs;
 use super::error::CommandError;
-use super::run::{Show, print};
+use super::run::Show;
 use super::site::{PATIENCE, Site};
 use crate::exit;
 
@@ -21,7 +21,7 @@ pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8,
     let mut pieces = setup(&nats, mode).await?;
     pieces.extend(buckets(&nats, &site.buckets(), mode).await?);
     nats.close().await;
-    print(&if show.json {
+    show.print(&if show.json {
         format!("{:#}\n", json!({ "pieces": pieces }))
     } else {
         page(&pieces, args.apply)

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::CommandError;
 use super::progress;
-use super::run::{Show, page, print, tried_again};
+use super::run::{Show, page, tried_again};
 use super::signals::Signals;
 use super::site::{Net, Site};
 use crate::conduct::{Conducted, conduct};
@@ -76,7 +76,7 @@ pub(super) async fn run(
         } else {
             format!("{run}\n")
         };
-        print(&text)?;
+        show.print(&text)?;
         if let Some(why) = &looked.spec.inactive_refused {
             tracing::warn!(target: INSTEAD, "Aggressive cleanup was refused: {why}");
         }
@@ -144,7 +144,7 @@ pub(super) async fn printed(
 ) -> Result<u8, CommandError> {
     Lines::with(options, result.run_id).end(result);
     if !tried_again(result, options) {
-        print(&page(result, options, show)?)?;
+        show.print(&page(result, options, show)?)?;
     }
     let cancel = records.cancel().await?;
     Ok(exit::of_result(result, cancel.map(|cancel| cancel.kind)))

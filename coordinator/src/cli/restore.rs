@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::RestoreArgs;
 use super::error::CommandError;
-use super::run::{Show, ask, print};
+use super::run::{Show, ask};
 use super::signals::Signals;
 use super::site::PATIENCE;
 use crate::exit;
@@ -59,9 +59,9 @@ pub async fn restore(to: &Destinations, args: &RestoreArgs, show: Show) -> Resul
         }
     };
     if show.json {
-        print(&(serde_json::to_string_pretty(&account).map_err(std::io::Error::other)? + "\n"))?;
+        show.print(&(serde_json::to_string_pretty(&account).map_err(std::io::Error::other)? + "\n"))?;
     } else {
-        print(&page(&account, &order))?;
+        show.print(&page(&account, &order))?;
     }
     Ok(match signal {
         Some(code) if account.stopped.is_some() => code,

@@ -48,7 +48,7 @@ pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
     let survey = looked_around(options, RunId::new(), show).await?;
     // Its look-ups are not the application's.
     survey.note(&embedded::env(options)).await;
-    print(&planned(&survey, options, show))?;
+    show.print(&planned(&survey, options, show))?;
     Ok(if survey.missing.is_empty() { exit::DONE } else { exit::PARTIAL })
 }
 
@@ -179,7 +179,7 @@ async fn attempt_once(
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
     lines.end(&result);
     if !tried_again(&result, options) {
-        print(&page(&result, options, show)?)?;
+        show.print(&page(&result, options, show)?)?;
     }
     report::keep(&result, options).await;
     let cancel = env.records(run).cancel().await.ok().flatten();
@@ -191,7 +191,7 @@ async fn attempt_once(
 
 /// Shows a plan by which no key is to be changed, in place of a run. A run with `--yes` has a result all the same.
 fn nothing_to_do(survey: &Survey, options: &Options, show: Show) -> Result<u8, CommandError> {
-    print(&planned(survey, options, show))?;
+    show.print(&planned(survey, options, show))?;
     if !show.json {
         tracing::info!("There is nothing to do, so nothing was started; `--yes` runs it all the same.");
     }
@@ -248,9 +248,16 @@ async fn run_watched(
 pub(super) fn page(result: &CleanupResult, options: &Options, show: Show) -> io::Result<String> {
     if show.json {
         let document = serde_json::to_string_pretty(result).map_err(io::Error::other)?;
-        return Ok(printable::json(&document) + "\n");
+        return Ok(document + "\n");
     }
     Ok(render(result, &options.display_name))
+}
+
+impl Show {
+    /// Writes `text`, a page or a document as this says, to stdout. What others put into it moves no cursor.
+    pub(super) fn print(self, text: &str) -> io::Result<()> {
+        print(&if self.json { printable::json(text) } else { printable::page(text) })
+    }
 }
 
 /// Writes to stdout. A reader that has seen enough (`| head`) changes nothing about how a run ended.
@@ -267,7 +274,7 @@ pub(super) fn ask(page: &str, question: &str, no_terminal: &'static str) -> Resu
     if !stdin.is_terminal() || !stderr.is_terminal() {
         return Err(CommandError::Consent(no_terminal));
     }
-    write!(stderr, "{page}\n{} ", wrap(&format!("{question} [y/N]"), 0))?;
+    write!(stderr, "{}\n{} ", printable::page(page), wrap(&format!("{question} [y/N]"), 0))?;
     stderr.flush()?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;

@@ -90,7 +90,7 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
         });
         listed(&[line], Timestamp::now()) + &at.unwrap_or_default()
     };
-    print(&page)?;
+    show.print(&page)?;
     Ok(exit::DONE)
 }
 
@@ -132,7 +132,7 @@ async fn cancel(net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
         }
         (false, false) => format!("run {run} was told to stop before\n"),
     };
-    print(&if show.json { format!("{:#}\n", json!(told)) } else { text })?;
+    show.print(&if show.json { format!("{:#}\n", json!(told)) } else { text })?;
     Ok(exit::DONE)
 }
 

@@ -10,7 +10,7 @@ use shared::result::Status;
 
 use super::args::ListArgs;
 use super::error::CommandError;
-use super::run::{Show, print};
+use super::run::Show;
 use super::site::Net;
 use crate::exit;
 
@@ -28,7 +28,7 @@ pub(super) async fn list(net: &Net, args: &ListArgs, show: Show) -> Result<u8, C
     let of = lines.len();
     lines.truncate(args.limit);
     let now = Timestamp::now();
-    print(&if show.json {
+    show.print(&if show.json {
         let runs: Vec<Value> = lines.iter().map(|line| with_duration(line, now)).collect();
         format!("{:#}\n", json!({ "runs": runs, "of": of }))
     } else {

@@ -10,7 +10,7 @@ use shared::store::StoreError;
 use shared::wire;
 
 use super::error::CommandError;
-use super::run::{Show, print};
+use super::run::Show;
 use super::site::{PATIENCE, Site};
 use crate::embedded;
 use crate::exit;
@@ -64,7 +64,7 @@ pub async fn local_stats(options: &Options, show: Show) -> Result<u8, CommandErr
 
 fn shown(statistics: &Statistics, show: Show) -> Result<u8, CommandError> {
     let text = serde_json::to_string_pretty(statistics).map_err(std::io::Error::other)?;
-    print(&if show.json { text + "\n" } else { page(statistics) })?;
+    show.print(&if show.json { text + "\n" } else { page(statistics) })?;
     Ok(exit::DONE)
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use shared::backup::Damage;
+use shared::limits::{DAMAGES_NAMED_MAX, RESTORE_CAUSES_MAX};
 
-/// Damages that are named; of the others the number is told.
-const NAMED_MAX: usize = 1_000;
+/// What stands for the causes beyond [`RESTORE_CAUSES_MAX`].
+const OTHER_CAUSES: &str = "other causes";
 
 /// What became of the keys of a backup: `read` is the sum of all the others up to `failed`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -69,18 +70,23 @@ pub struct FileDamage {
 }
 
 impl Account {
-    /// Enters a damage of `file`.
-    pub(super) fn damage(&mut self, file: &impl ToString, Damage { offset, what }: Damage) {
-        self.damaged += 1;
-        if self.damages.len() < NAMED_MAX {
-            self.damages.push(FileDamage { file: file.to_string(), offset, what });
-        }
+    /// Enters what is not intact in `file`: `damages`, and others that are not named, `damaged` in all.
+    pub(super) fn damage(&mut self, file: &impl ToString, damages: &[Damage], damaged: u64) {
+        self.damaged = self.damaged.saturating_add(damaged);
+        let room = DAMAGES_NAMED_MAX.saturating_sub(self.damages.len());
+        let named = |damage: &Damage| FileDamage {
+            file: file.to_string(),
+            offset: damage.offset,
+            what: damage.what.clone(),
+        };
+        self.damages.extend(damages.iter().take(room).map(named));
     }
 
-    /// Enters keys that could not be put back.
-    pub(super) fn fail(&mut self, cause: String) {
-        self.failed += 1;
-        *self.causes.entry(cause).or_default() += 1;
+    /// Enters `keys` keys that could not be put back.
+    pub(super) fn fail(&mut self, cause: String, keys: u64) {
+        self.failed += keys;
+        let known = self.causes.len() < RESTORE_CAUSES_MAX || self.causes.contains_key(&cause);
+        *self.causes.entry(if known { cause } else { OTHER_CAUSES.to_owned() }).or_default() += keys;
     }
 
     /// The outcomes by name, in the order in which they are shown.

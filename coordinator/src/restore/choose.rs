@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use shared::backup::{Entry, Recorded};
 use shared::glob::Pattern;
 use shared::ids::BatchId;
+use shared::key::is_own;
 use shared::messages::Reason;
 use shared::outcome::Outcome;
 use xxhash_rust::xxh3::xxh3_128;
@@ -59,6 +60,8 @@ impl Outcomes {
 pub(super) enum Fate {
     /// It was not asked for.
     Filtered,
+    /// It is a key of keysweep itself.
+    Own,
     /// We did not delete it, so it is not ours to put back.
     Kept,
     /// A newer file has it, too.
@@ -91,6 +94,9 @@ impl Judge {
     pub(super) fn judge(&mut self, (batch, db): (BatchId, u32), entry: &Entry, now_ms: u64) -> Fate {
         if !self.wanted.takes(entry) {
             return Fate::Filtered;
+        }
+        if is_own(entry.key.as_bytes()) {
+            return Fate::Own;
         }
         // What lived on after an older file was written makes that one's value obsolete, too.
         let name = [&db.to_le_bytes()[..], entry.key.as_bytes()].concat();
@@ -141,6 +147,15 @@ mod tests {
         check(batch, 5, Fate::Back { confirmed: false });
         check(batch, 70, Fate::Back { confirmed: false });
         check(BatchId::new(), 71, Fate::Back { confirmed: false });
+    }
+
+    #[test]
+    fn locks_and_ledgers_of_keysweep_are_never_put_back() {
+        let (mut judge, batch) = judge(Wanted::default(), b"d");
+        for key in ["keysweep:lock:job", "keysweep:ledger:{aaaa}:1"] {
+            assert_eq!(judge.judge((batch, 0), &entry(key, 0, None), 0), Fate::Own, "{key}");
+        }
+        assert_eq!(judge.judge((batch, 0), &entry("keysweeper", 0, None), 0), Fate::Back { confirmed: true });
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod choose;
 mod put;
 mod whose;
 
-use shared::backup::{BackupError, Damage, Decoded, FileKind, FileName, Place, decode};
+use shared::backup::{BackupError, Decoded, FileKind, FileName, Place, decode};
 use shared::cluster::{Access, Fault, FaultKind};
 use shared::ids::{Alias, RunId};
 use shared::time::now_ms;
@@ -19,6 +19,9 @@ pub use whose::whose;
 
 use choose::{Fate, Judge, Outcomes};
 use put::Target;
+
+/// No run deletes such keys, so no run has saved them: somebody made the file.
+const OWN_KEYS: &str = "keys of keysweep itself (locks, ledgers) are never put back, and no run saves them; do not trust this backup";
 
 /// What is to be put back, and where.
 #[derive(Clone, Debug)]
@@ -163,17 +166,12 @@ fn stopped(mut account: Account) -> Account {
 async fn read(order: &RestoreOrder, name: FileName, account: &mut Account) -> Decoded {
     let decoded = match order.place.get(name).await {
         Ok(bytes) => decode(&bytes),
-        Err(e) => {
-            let damages = vec![Damage { offset: 0, what: e.to_string() }];
-            Decoded { damages, ..Decoded::default() }
-        }
+        Err(e) => Decoded::unreadable(e.to_string()),
     };
     if matches!(name.kind, FileKind::Save(_)) {
-        account.lost += decoded.lost.unwrap_or(0);
+        account.lost = account.lost.saturating_add(decoded.lost.unwrap_or(0));
     }
-    for damage in decoded.damages.iter().cloned() {
-        account.damage(&name, damage);
-    }
+    account.damage(&name, &decoded.damages, decoded.damaged);
     decoded
 }
 
@@ -191,10 +189,8 @@ async fn put_back(
     let keys = decoded.entries.len() as u64;
     account.read += keys;
     let Some(header) = decoded.header else {
-        account.failed += keys;
         if keys > 0 {
-            *account.causes.entry("a file does not say which deployment it is of".to_owned()).or_default() +=
-                keys;
+            account.fail("a file does not say which deployment it is of".to_owned(), keys);
         }
         return Ok(());
     };
@@ -210,6 +206,7 @@ async fn put_back(
     for entry in decoded.entries {
         match judge.judge((name.batch, header.db), &entry, now_ms) {
             Fate::Filtered => account.filtered += 1,
+            Fate::Own => account.fail(OWN_KEYS.to_owned(), 1),
             Fate::Kept => account.kept += 1,
             Fate::Older => account.older += 1,
             Fate::Expired => account.expired += 1,

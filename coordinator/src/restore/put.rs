@@ -84,7 +84,7 @@ impl Target {
                 account.unconfirmed += done.unconfirmed;
                 account.existing += done.existing;
                 account.expired += done.expired;
-                done.failed.into_iter().for_each(|cause| account.fail(cause));
+                done.failed.into_iter().for_each(|cause| account.fail(cause, 1));
             }
         }
         match last {
@@ -103,7 +103,7 @@ impl Target {
 }
 
 fn given_up(keys: &[Back], fault: Fault, account: &mut Account) -> Fault {
-    keys.iter().for_each(|_| account.fail(fault.to_string()));
+    account.fail(fault.to_string(), keys.len() as u64);
     fault
 }
 

@@ -12,6 +12,7 @@
 pub mod broker;
 pub mod certificates;
 pub mod fake;
+pub mod hostile;
 pub mod jwt;
 pub mod place;
 pub mod raw;

@@ -22,6 +22,7 @@ mod nats;
 mod nats_access;
 mod nats_rights;
 mod nats_walls;
+mod odd_worlds;
 mod output;
 mod pages;
 mod questions;

@@ -195,12 +195,12 @@ async fn changed_before_its_deletion(way: Way) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hash_whose_fields_get_ttls_before_its_deletion_is_spared_by_the_script() {
-    changed_before_its_deletion(Way::Script).await;
+    Box::pin(changed_before_its_deletion(Way::Script)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hash_whose_fields_get_ttls_before_its_deletion_is_spared_by_transactions() {
-    changed_before_its_deletion(Way::Transactions).await;
+    Box::pin(changed_before_its_deletion(Way::Transactions)).await;
 }
 
 /// When the fields `a` and `b` of each key expire.

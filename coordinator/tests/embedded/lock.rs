@@ -90,7 +90,7 @@ async fn the_lock_of_a_dead_holder_runs_out() {
     let conn = keeper(&options).await;
     for (content, named) in [
         (serde_json::to_vec(&dead).unwrap(), "process 1 on `gone` since 2026-01-01"),
-        (b"of another make".to_vec(), "by somebody unknown"),
+        (b"of another make".to_vec(), "by something else than keysweep, by what the key `keysweep:lock:"),
     ] {
         conn.command(&[b"SET", &lock_key(&options), &content, b"PX", b"1500"]).await.unwrap();
         let refused = embedded::run_cleanup_now(&options).await.unwrap_err().to_string();
@@ -100,6 +100,41 @@ async fn the_lock_of_a_dead_holder_runs_out() {
     options.lock_wait = kit::HANG;
     truth.check(&options.access, &kit::run(&options).await).await;
     assert!(begun.elapsed() > Duration::from_millis(500), "it waited for the lease to end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_never_ends_is_named_with_the_way_out() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    Truth::mixture(10, "").seed(&options.access).await;
+    let (conn, key) = (keeper(&options).await, lock_key(&options));
+    let run = RunId::new();
+    let holder = Holder { run, host: "h\u{1b}[2J\n".to_owned(), pid: 1, since: "2026-01-01".to_owned() };
+    let ours = serde_json::to_vec(&holder).unwrap();
+    for (words, named, lock_wait) in [
+        (
+            [b"SET", key.as_slice(), b"of another make"].to_vec(),
+            "holds what is no lock of keysweep",
+            kit::HANG,
+        ),
+        (vec![b"HSET", key.as_slice(), b"field", b"value"], "holds what is no lock of keysweep", kit::HANG),
+        (
+            vec![b"SET", key.as_slice(), ours.as_slice()],
+            r"holds a lock that was taken by process 1 on `h\u{1b}[2J\n` since 2026",
+            Duration::from_secs(1),
+        ),
+    ] {
+        conn.command(&[b"DEL", &key]).await.unwrap();
+        conn.command(&words).await.unwrap();
+        options.lock_wait = lock_wait;
+        let refused = embedded::run_cleanup_now(&options).await.unwrap_err();
+        assert_eq!(exit::of_error(&refused), exit::REFUSED);
+        let said = refused.to_string();
+        let way_out = "has no expiry, which locks of keysweep always have: it never goes away by itself";
+        assert!(said.contains("if nothing of yours needs it, remove it there with DEL"), "{said}");
+        assert!(said.contains(named) && said.contains(way_out), "{said}");
+        assert!(said.contains(&format!("`keysweep:lock:{}`", options.job)), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,7 +91,7 @@ async fn the_hit_rate_is_that_of_the_application() {
 async fn so_it_is_on_workers_and_a_cluster() {
     let _turn = crate::TURN.lock().await;
     let cluster = kit::cluster().await;
-    over_nats(&kit::options(cluster.urls()), 30_000).await;
+    Box::pin(over_nats(&kit::options(cluster.urls()), 30_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +102,7 @@ async fn soak_the_hit_rate_is_that_of_the_application() {
     let server = kit::standalone().await;
     embedded(&kit::options(vec![server.url()]), keys).await;
     let server = kit::standalone().await;
-    over_nats(&kit::options(vec![server.url()]), keys).await;
+    Box::pin(over_nats(&kit::options(vec![server.url()]), keys)).await;
     let cluster = kit::cluster().await;
     embedded(&kit::options(cluster.urls()), keys).await;
 }

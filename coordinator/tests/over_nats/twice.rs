@@ -77,13 +77,13 @@ async fn cut_off(net: &Net, urls: Vec<String>, point: CrashPoint, visit: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_twice_on_a_cluster() {
     let cluster = kit::cluster().await;
-    delivered_twice(cluster.urls(), 20_000).await;
+    Box::pin(delivered_twice(cluster.urls(), 20_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_twice_on_a_standalone_server() {
     let server = kit::standalone().await;
-    delivered_twice(vec![server.url()], 20_000).await;
+    Box::pin(delivered_twice(vec![server.url()], 20_000)).await;
 }
 
 /// There are two workers of each role, so each point is visited at least twice.

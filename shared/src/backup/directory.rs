@@ -68,6 +68,10 @@ impl Directory {
     pub(super) fn get(&self, name: &FileName) -> Result<Vec<u8>, BackupError> {
         let path = self.path.join(name.to_string());
         let read = |e| failed("read", &path, e);
+        // Opening a pipe would wait for its writer.
+        if !fs::metadata(&path).map_err(read)?.is_file() {
+            return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file")));
+        }
         let file = File::open(&path).map_err(read)?;
         let bytes = file.metadata().map_err(read)?.len();
         if bytes > BACKUP_READ_MAX {

@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::{self, CONTENT_BYTES_MAX, FrameKind};
+use super::frame::{self, CONTENT_BYTES_MAX, FrameKind, Frames, Missing};
 use crate::ids::{Alias, BatchId, NodeId, RunId};
 use crate::key::Key;
-use crate::limits::BACKUP_FILE_BYTES;
+use crate::limits::{BACKUP_FILE_BYTES, BACKUP_READ_MAX, BATCH_KEYS_MAX, DAMAGES_NAMED_MAX};
 use crate::messages::Reason;
 use crate::outcome::{Outcome, letters};
 use crate::wire;
@@ -25,7 +25,13 @@ const VERSION: u16 = 1;
 const BLOCK_BYTES: usize = 64 << 10;
 
 /// The most that a file holds, in bytes before compression: whoever reads one holds all of it.
-const FILE_CONTENT_MAX: usize = BACKUP_FILE_BYTES + 2 * CONTENT_BYTES_MAX;
+const FILE_CONTENT_MAX: usize = BACKUP_FILE_BYTES + CONTENT_BYTES_MAX;
+
+// Uncompressed, and with what stands beside it, it still can be read.
+const _: () = assert!(((FILE_CONTENT_MAX + (1 << 20)) as u64) < BACKUP_READ_MAX);
+
+/// Keys, or outcomes and groups, of which one file tells: it is of one batch.
+const ENTRIES_MAX: usize = 2 * BATCH_KEYS_MAX;
 
 /// Group, index, reason, expiry, length of the key, length of the value.
 const ENTRY_HEAD: usize = 4 + 4 + 1 + 8 + 4 + 4;
@@ -215,15 +221,36 @@ pub struct Decoded {
     pub entries: Vec<Entry>,
     /// What became of them.
     pub recorded: Vec<Recorded>,
-    /// What is not intact.
+    /// What is not intact, as far as it is named.
     pub damages: Vec<Damage>,
+    /// How often something was not intact.
+    pub damaged: u64,
     /// Keys that are lost, if their number is known.
     pub lost: Option<u64>,
+    /// Outcomes in `recorded`, and the groups that they are of.
+    outcomes: usize,
 }
 
 impl Decoded {
+    /// What is known of a file that could not be read because of `what`.
+    #[must_use]
+    pub fn unreadable(what: impl Into<String>) -> Self {
+        let mut found = Self::default();
+        found.damaged(0, what);
+        found
+    }
+
     fn damaged(&mut self, offset: usize, what: impl Into<String>) {
-        self.damages.push(Damage { offset: offset as u64, what: what.into() });
+        self.damaged += 1;
+        if self.damages.len() < DAMAGES_NAMED_MAX {
+            self.damages.push(Damage { offset: offset as u64, what: what.into() });
+        }
+    }
+
+    /// What was read of a file that goes on at `offset` with more than a backup file ever holds.
+    fn ended(mut self, offset: usize) -> Self {
+        self.damaged(offset, "it holds more than a backup file ever does; what follows was not read");
+        self
     }
 
     fn take(&mut self, kind: FrameKind, content: &[u8]) -> Option<()> {
@@ -232,6 +259,9 @@ impl Decoded {
             FrameKind::Entries => {
                 let mut rest = content;
                 while !rest.is_empty() {
+                    if self.entries.len() > ENTRIES_MAX {
+                        return None;
+                    }
                     self.entries.push(take(&mut rest)?);
                 }
             }
@@ -242,10 +272,14 @@ impl Decoded {
                     group: u32::from_le_bytes(*group),
                     outcomes: outcomes.collect::<Option<_>>()?,
                 };
+                self.outcomes += 1 + recorded.outcomes.len();
                 self.recorded.push(recorded);
             }
             FrameKind::End => {
                 let End { header, entries } = wire::decode(content).ok()?;
+                if entries > ENTRIES_MAX as u64 {
+                    return None;
+                }
                 self.lost = Some(entries.saturating_sub((self.entries.len() + self.recorded.len()) as u64));
                 self.header = Some(header);
             }
@@ -271,28 +305,34 @@ pub fn decode(file: &[u8]) -> Decoded {
             at = 0;
         }
     }
-    let mut content_bytes = 0;
+    let mut frames = Frames::of(file, FILE_CONTENT_MAX);
     while at < file.len() {
-        let Some(frame) = frame::read(file, at) else {
-            let next = frame::find(file, at + 1);
-            let (end, until) = match next {
-                Some(next) => (next, format!("the next {} bytes are not intact", next - at)),
-                None => (file.len(), "nothing behind it is intact".to_owned()),
-            };
-            // A beginning that is no such has been told.
-            if at > 0 {
-                found.damaged(at, until);
+        let (from, frame) = match frames.read(at) {
+            Ok(frame) => (at, frame),
+            Err(Missing::TooMuch) => return found.ended(at),
+            Err(Missing::Damaged) => {
+                let next = frames.find(at + 1);
+                let said = match &next {
+                    Ok(Some((next, _))) => format!("the next {} bytes are not intact", next - at),
+                    Ok(None) => "nothing intact was found behind it".to_owned(),
+                    Err(_) => "the next bytes are not intact".to_owned(),
+                };
+                // A beginning that is no such has been told.
+                if at > 0 {
+                    found.damaged(at, said);
+                }
+                match next {
+                    Ok(Some(next)) => next,
+                    Ok(None) => break,
+                    Err(_) => return found.ended(at),
+                }
             }
-            at = end;
-            continue;
         };
-        content_bytes += frame.content.len();
-        if content_bytes > FILE_CONTENT_MAX {
-            found.damaged(at, "it holds more than a backup file ever does");
-            break;
-        }
         if found.take(frame.kind, &frame.content).is_none() {
-            found.damaged(at, "what stands there makes no sense");
+            found.damaged(from, "what stands there makes no sense");
+        }
+        if found.entries.len() + found.outcomes > ENTRIES_MAX {
+            return found.ended(from);
         }
         at = frame.end;
     }

@@ -9,6 +9,7 @@ use super::fault::{Fault, FaultKind};
 use super::sentinel;
 use super::socket::{Dial, Tls};
 use crate::config::{NatEntry, SentinelUrl, reachable, redact};
+use crate::limits::HOST_BYTES_MAX;
 
 /// How to get at a Redis deployment. `Debug` shows no secret.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ impl Access {
         let (host, port) = sentinel::primary(self, &sentinels, name).await?;
         let info = self.info(&sentinels.at(&host, port))?;
         let soon = |fault| sentinel::soon(&sentinels, fault);
-        let conn = connect(self.dial(info, host, port), name).await.map_err(soon)?;
+        let conn = connect(self.dial(info, host, port)?, name).await.map_err(soon)?;
         sentinel::check(&conn, &sentinels).await?;
         Ok(conn)
     }
@@ -94,13 +95,14 @@ impl Access {
     pub async fn connect_node(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
         let first = self.urls.first().map(String::as_str).unwrap_or_default();
         let first = SentinelUrl::parse(first).map_or_else(|| first.to_owned(), |url| url.at(host, port));
-        connect(self.dial(self.info(&first)?, host.to_owned(), port), name).await
+        connect(self.dial(self.info(&first)?, host.to_owned(), port)?, name).await
     }
 
     /// Connects to a Sentinel, with the login that is theirs.
     pub(super) async fn connect_sentinel(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
         let Login { username, password } = self.sentinels.clone();
         let nobody = Self { username, password, db: 0, ..self.clone() };
+        check_host(host, port)?;
         let info = nobody.info("redis://sentinel")?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
         connect(Dial::new(info, self.tls.clone()), name).await
     }
@@ -111,12 +113,16 @@ impl Access {
     }
 
     /// The way to a server that announces itself as `host` and `port`.
-    fn dial(&self, info: ConnectionInfo, host: String, port: u16) -> Dial {
+    ///
+    /// # Errors
+    /// When that is no host.
+    fn dial(&self, info: ConnectionInfo, host: String, port: u16) -> Result<Dial, Fault> {
+        check_host(&host, port)?;
         let there = reachable(&self.nat, &host, port);
         let announced = format!("{host}:{port}");
         let (host, port) = there.clone().unwrap_or((host, port));
         let dial = Dial::new(info.set_addr(ConnectionAddr::Tcp(host, port)), self.tls.clone());
-        if there.is_some() { dial.announced_as(announced) } else { dial }
+        Ok(if there.is_some() { dial.announced_as(announced) } else { dial })
     }
 
     fn info(&self, url: &str) -> Result<ConnectionInfo, Fault> {
@@ -135,6 +141,16 @@ impl Access {
         let settings = settings.set_db(i64::from(self.db)).set_skip_set_lib_name();
         Ok(info.set_redis_settings(settings))
     }
+}
+
+/// Servers and Sentinels name other servers. What is no host name would be written to logs and records, and is refused.
+fn check_host(host: &str, port: u16) -> Result<(), Fault> {
+    if (1..=HOST_BYTES_MAX).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let detail = "that is no host name; check what the servers announce (`cluster-announce-ip`, \
+                  `cluster-announce-hostname`, `replica-announce-ip`), or say where they are with `--nat`";
+    Err(Fault::new(FaultKind::Protocol, format!("{host}:{port}"), detail))
 }
 
 /// Boxed, because whoever connects would else carry along the state of it all.

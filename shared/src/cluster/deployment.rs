@@ -1,9 +1,8 @@
 //! A standalone server or a cluster as one thing: who serves what, and a connection to each node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::Value;
 use tokio::time::{Instant, timeout};
 
 use super::access::Access;
@@ -12,57 +11,9 @@ use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
 use super::pool::Pool;
 use super::replica::Replicas;
-use super::shards::{self, Shard, ShardNode};
+use super::topology::{Primary, Topology, cluster_topology, host_and_port, standalone, standalone_node};
 use crate::ids::NodeId;
-use crate::limits::{ASK_TIMEOUT, DOWN_TIME, REPLICAS_MAX};
-use crate::slot::SlotSet;
-
-/// The one node of a standalone deployment.
-const STANDALONE: &str = "standalone";
-
-/// A primary, as the deployment's topology names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Primary {
-    /// Its identity.
-    pub node: NodeId,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// The slots it serves; empty on a standalone server.
-    pub slots: SlotSet,
-    /// Host and port of its replicas; in a cluster only, as a standalone server tells them itself.
-    pub replicas: Vec<(String, u16)>,
-}
-
-/// Who serves what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topology {
-    /// Whether it is a cluster.
-    pub cluster: bool,
-    /// The primaries.
-    pub primaries: Vec<Primary>,
-    /// The replicas: one of them may be a primary the next time.
-    pub replicas: BTreeSet<NodeId>,
-}
-
-impl Topology {
-    /// Whether `node` belongs to it, in whatever role.
-    #[must_use]
-    pub fn has(&self, node: &NodeId) -> bool {
-        self.replicas.contains(node) || self.primaries.iter().any(|primary| primary.node == *node)
-    }
-
-    /// The primary that serves `slot`.
-    #[must_use]
-    pub fn owner(&self, slot: u16) -> Option<&Primary> {
-        if self.cluster {
-            self.primaries.iter().find(|primary| primary.slots.contains(slot))
-        } else {
-            self.primaries.first()
-        }
-    }
-}
+use crate::limits::{ASK_TIMEOUT, DOWN_TIME};
 
 /// A Redis deployment with our connections to it. Each worker has its own.
 pub struct Deployment {
@@ -281,66 +232,6 @@ async fn explore_seed(access: &Access, url: &str, name: &str) -> Result<(Topolog
     }
     let conn = access.connect_seed(url, name).await?;
     let (topology, mut conns) = (standalone(&conn), Pool::new());
-    conns.insert(NodeId::new(STANDALONE), conn);
+    conns.insert(standalone_node(), conn);
     Ok((topology, conns))
-}
-
-fn host_and_port(conn: &Conn) -> (&str, u16) {
-    let (host, port) = conn.address().rsplit_once(':').unwrap_or((conn.address(), "0"));
-    (host, port.parse().unwrap_or_default())
-}
-
-/// The topology of the one server behind `conn`.
-fn standalone(conn: &Conn) -> Topology {
-    let (host, port) = host_and_port(conn);
-    let primary = Primary {
-        node: NodeId::new(STANDALONE),
-        host: host.to_owned(),
-        port,
-        slots: SlotSet::new(),
-        replicas: Vec::new(),
-    };
-    Topology { cluster: false, primaries: vec![primary], replicas: BTreeSet::new() }
-}
-
-/// The topology as the node behind `conn`, which we reached as `host`, sees it.
-async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, Fault> {
-    let shards = ask_shards(conn).await?;
-    let replicas = shards.iter().flat_map(|shard| &shard.nodes).filter(|node| !node.primary);
-    let replicas = replicas.map(|node| node.id.clone()).collect();
-    let primaries =
-        shards.into_iter().filter_map(|shard| primary_of(shard, host, conn.encrypted())).collect();
-    Ok(Topology { cluster: true, primaries, replicas })
-}
-
-/// `CLUSTER SHARDS`, or `CLUSTER SLOTS` on servers older than 7.0.
-async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, Fault> {
-    let bad = |e: super::ParseError| Fault::new(FaultKind::Protocol, seed.address(), e.to_string());
-    match seed.words("CLUSTER SHARDS").await {
-        Ok(reply) => shards::parse_shards(&reply).map_err(bad),
-        Err(fault) if matches!(fault.kind, FaultKind::Refused | FaultKind::Forbidden) => {
-            let reply: Value = seed.words("CLUSTER SLOTS").await?;
-            shards::parse_slots(&reply).map_err(bad)
-        }
-        Err(fault) => Err(fault),
-    }
-}
-
-/// The primary of a shard that serves slots. `asked` is the host that we asked, for servers that know
-/// themselves by no address.
-fn primary_of(shard: Shard, asked: &str, tls: bool) -> Option<Primary> {
-    if shard.slots.is_empty() {
-        return None;
-    }
-    let (mut primaries, replicas): (Vec<_>, Vec<_>) = shard.nodes.into_iter().partition(|node| node.primary);
-    primaries.sort_by_key(|node| !node.online);
-    let node = primaries.into_iter().next()?;
-    let at = |node: &ShardNode| {
-        let host = if node.host.is_empty() { asked } else { &node.host };
-        (host.to_owned(), node.port_for(tls))
-    };
-    let (host, port) = at(&node);
-    // Whether they are well, they say themselves: what others know of a new one is old.
-    let replicas = replicas.iter().take(REPLICAS_MAX).map(at).collect();
-    Some(Primary { node: node.id, host, port, slots: shard.slots, replicas })
 }

@@ -95,7 +95,7 @@ pub struct Fault {
 impl Fault {
     /// A failure at `address`.
     pub fn new(kind: FaultKind, address: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { kind, address: address.into(), detail: shortened(&detail.into()) }
+        Self { kind, address: shortened(&address.into()), detail: shortened(&detail.into()) }
     }
 
     /// An answer of a shape that the command cannot give.

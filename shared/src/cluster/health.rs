@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::deployment::{Deployment, Primary};
+use super::deployment::Deployment;
 use super::fault::Fault;
 use super::node::{self, NodeStatus};
+use super::topology::Primary;
 use crate::at_once::at_once;
 use crate::limits::{LATENCY_MS_MAX, MEMORY_PERCENT_MAX};
 use crate::messages::Lookups;

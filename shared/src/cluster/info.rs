@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::printable::one_line;
+
 /// The fields of an `INFO` reply by name; where a name comes twice, the last one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
@@ -24,7 +26,7 @@ pub struct KeyspaceCounts {
 }
 
 impl Info {
-    /// Reads the reply; bytes that are no UTF-8 are replaced.
+    /// Reads the reply; bytes that are no UTF-8 are replaced, and characters that a screen does not show are escaped.
     #[must_use]
     pub fn parse(reply: impl AsRef<[u8]>) -> Self {
         let mut info = Self::default();
@@ -33,7 +35,7 @@ impl Info {
             if let Some((name, value)) = line.split_once(':')
                 && !line.starts_with('#')
             {
-                info.fields.insert(name.to_owned(), value.to_owned());
+                info.fields.insert(name.to_owned(), one_line(value));
             }
         }
         info

@@ -7,9 +7,10 @@ use std::time::Duration;
 use redis::Value;
 use serde::{Deserialize, Serialize};
 
-use super::conn::Conn;
+use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::guard::transaction;
+use super::save::is_no_string;
 use super::scripts;
 use crate::ids::RunId;
 use crate::messages::Way;
@@ -82,21 +83,37 @@ pub fn adopt(way: Way, key: &[u8], holder: &Holder, lease: Duration) -> Lock {
     Lock { key: key.to_vec(), value: serde_json::to_vec(holder).unwrap_or_default(), lease, way }
 }
 
-/// Look-ups that [`holder`] makes of a lock that is held.
-pub const HOLDER_HITS: u64 = 2;
+/// Look-ups that [`look`] makes of a lock that is held.
+pub const LOOK_HITS: u64 = 2;
 
-/// Who holds the lock `key`, unless its content is of another make, and how long the lease still lasts unless
-/// it is renewed.
-pub async fn holder(conn: &Conn, key: &[u8]) -> Result<(Option<Holder>, Duration), Fault> {
-    let holder = match conn.command(&[b"GET", key]).await? {
-        Value::BulkString(value) => wire::from_json(&value).ok(),
-        _ => None,
+/// What stands at the key of a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Who holds it; `None` if its content is of another make.
+    pub holder: Option<Holder>,
+    /// How long it still lasts unless it is renewed; `None` if it never ends by itself, which no lock of ours does.
+    pub left: Option<Duration>,
+}
+
+/// Looks who holds the lock `key`.
+pub async fn look(conn: &Conn, key: &[u8]) -> Result<Standing, Fault> {
+    let mut batch = Batch::new();
+    batch.add(&[b"GET", key]);
+    batch.add(&[b"PTTL", key]);
+    let replies = conn.batch(batch).await?;
+    let [value, left] = replies.as_slice() else { return Err(Fault::unexpected(conn.address(), "GET")) };
+    let holder = match value {
+        Value::BulkString(value) => wire::from_json(value).ok(),
+        // It is no string, and so no lock of ours.
+        other if is_no_string(conn, other) => None,
+        other => conn.fault(other).map_or(Ok(None), Err)?,
     };
-    let left = match conn.command(&[b"PTTL", key]).await? {
-        Value::Int(ms) => Duration::from_millis(ms.max(0).unsigned_abs()),
-        _ => Duration::ZERO,
+    let left = match left {
+        Value::Int(-1) => None,
+        Value::Int(ms) => Some(Duration::from_millis((*ms).max(0).unsigned_abs())),
+        other => return Err(conn.fault(other).unwrap_or_else(|| Fault::unexpected(conn.address(), "PTTL"))),
     };
-    Ok((holder, left))
+    Ok(Standing { holder, left })
 }
 
 impl Lock {

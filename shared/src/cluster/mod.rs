@@ -33,14 +33,16 @@ mod shards;
 mod socket;
 mod standing;
 mod text;
+mod topology;
 pub mod way;
 pub mod weigh;
 
 pub use access::{Access, Login};
 pub use conn::{Batch, Conn};
-pub use deployment::{Deployment, Primary, Topology};
+pub use deployment::Deployment;
 pub use fault::{Fault, FaultKind};
 pub use listing::{Answers, Ask, Lister, Listing, Page, PageState, Place, Seen, Ttl};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;
 pub use socket::{Tls, TlsError, TlsFiles};
+pub use topology::{Primary, Topology};

@@ -1,8 +1,8 @@
 //! Whether what a process knows by the name of a deployment is the one that the run was planned for. A worker may be
 //! set up wrongly: it would delete what nobody planned, and take what it does not find for vanished. Pure.
 
-use super::deployment::Topology;
 use super::fault::{Fault, FaultKind};
+use super::topology::Topology;
 use crate::ids::NodeId;
 use crate::messages::RunSpec;
 
@@ -31,7 +31,7 @@ pub fn check_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(),
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::deployment::Primary;
+    use super::super::topology::Primary;
     use crate::ids::RunId;
     use crate::messages::{PlannedNode, Rules};
     use crate::slot::SlotSet;

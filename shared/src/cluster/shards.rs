@@ -8,6 +8,7 @@ use redis::Value;
 use self::reply::{field, items, number, text};
 use super::parse_error::ParseError;
 use crate::ids::NodeId;
+use crate::limits::NODE_ID_BYTES_MAX;
 use crate::slot::SlotSet;
 
 /// A primary with its replicas, and the slots they hold.
@@ -87,7 +88,7 @@ fn parse_shard_node(value: &Value) -> Result<ShardNode, ParseError> {
     let tls_port = port("tls-port")?;
     let ip = field(value, "ip");
     Ok(ShardNode {
-        id: NodeId::new(part("id", "the id of a node")?),
+        id: node_id(&part("id", "the id of a node")?, value)?,
         host: host(field(value, "endpoint").or(ip), ip),
         port: port("port")?.or(tls_port).unwrap_or(0),
         tls_port,
@@ -135,16 +136,17 @@ fn parse_row_node(value: &Value, primary: bool) -> Result<ShardNode, ParseError>
         return Err(ParseError::of_value("a node", value));
     };
     let id = text(id).ok_or_else(|| ParseError::of_value("the id of a node", value))?;
+    let id = node_id(&id, value)?;
     let port = number(port).ok_or_else(|| ParseError::of_value("the port of a node", value))?;
     let ip = more.first().and_then(|metadata| field(metadata, "ip"));
-    Ok(ShardNode {
-        id: NodeId::new(id),
-        host: host(Some(endpoint), ip),
-        port,
-        tls_port: None,
-        primary,
-        online: true,
-    })
+    Ok(ShardNode { id, host: host(Some(endpoint), ip), port, tls_port: None, primary, online: true })
+}
+
+/// The name of a node, which is part of records and logs.
+fn node_id(id: &str, node: &Value) -> Result<NodeId, ParseError> {
+    let is_name =
+        (1..=NODE_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_name { Ok(NodeId::new(id)) } else { Err(ParseError::of_value("the id of a node", node)) }
 }
 
 /// The host to connect to. `?` stands for a preferred but unset hostname: there the IP address, if known,

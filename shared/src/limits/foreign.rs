@@ -33,6 +33,12 @@ pub const SELF_TOLD_BYTES_MAX: usize = 16 << 20;
 /// Shards, and nodes of one shard, in a description of a cluster: it has no more slots.
 pub const SHARDS_MAX: usize = 16_384;
 
+/// Bytes of a host name, by the rules of DNS.
+pub const HOST_BYTES_MAX: usize = 255;
+
+/// Bytes of the name by which a cluster calls a node. Redis and Valkey give names of 40 bytes.
+pub const NODE_ID_BYTES_MAX: usize = 128;
+
 /// Bytes of a request to the service, over HTTP or NATS; our requests have a few hundred.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
@@ -41,6 +47,13 @@ pub const REQUEST_TEXT_BYTES_MAX: usize = 500;
 
 /// Bytes of a document that is read back from the store: what NATS holds in one message at most.
 pub const DOCUMENT_BYTES_MAX: usize = 8 << 20;
+
+/// Places of one backup file, and of a restoration, that are named because they are not intact; of the others the number
+/// is told.
+pub const DAMAGES_NAMED_MAX: usize = 1_000;
+
+/// Different reasons why keys could not be put back that a restoration names.
+pub const RESTORE_CAUSES_MAX: usize = 100;
 
 /// Bytes of a job file; a wrong path should not fill the memory.
 pub const JOB_FILE_BYTES_MAX: u64 = 1 << 20;

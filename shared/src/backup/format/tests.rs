@@ -59,7 +59,8 @@ fn outcomes_are_read_as_they_were_written() {
     };
     let recorded = vec![recorded(0, b"ddsv"), recorded(7, b"")];
     let bytes = encode_outcomes(header.clone(), &recorded);
-    let expected = Decoded { header: Some(header), recorded, lost: Some(0), ..Decoded::default() };
+    let expected =
+        Decoded { header: Some(header), recorded, lost: Some(0), outcomes: 6, ..Decoded::default() };
     assert_eq!(decode(&bytes), expected);
 }
 
@@ -97,6 +98,106 @@ fn a_file_that_was_cut_off_says_so_and_gives_what_is_there() {
         assert!(found.damages.iter().any(|damage| damage.what.contains("cut off")), "{length}: {found:?}");
         assert_eq!(found.entries, entries[..found.entries.len()], "{length}");
     }
+}
+
+/// The head of a frame that claims this.
+fn head(kind: FrameKind, content: u32, stored: u32) -> Vec<u8> {
+    let sum = 7_u64.to_le_bytes();
+    [&[0xf5, b'k', b's', 0xfa, kind as u8][..], &content.to_le_bytes(), &stored.to_le_bytes(), &sum].concat()
+}
+
+/// Reads `file`, which is done in time that grows with its size alone.
+#[track_caller]
+fn read_quickly(file: &[u8]) -> Decoded {
+    let began = std::time::Instant::now();
+    let found = decode(file);
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(20),
+        "{:?} for {} bytes",
+        began.elapsed(),
+        file.len()
+    );
+    assert!(found.damages.len() <= DAMAGES_NAMED_MAX && found.damages.len() as u64 <= found.damaged);
+    found
+}
+
+#[test]
+fn beginnings_of_frames_that_claim_the_rest_of_the_file_are_not_all_hashed() {
+    // 8 MiB of heads, each of which claims all that follows: together, 1.6 TiB to hash.
+    const HEADS: u32 = (8 << 20) / 21;
+    let mut file = begin(&header());
+    for n in 1..=HEADS {
+        let rest = 21 * (HEADS - n);
+        file.extend(head(FrameKind::Entries, rest, rest));
+    }
+    let found = read_quickly(&file);
+    assert!(found.entries.is_empty() && found.header.is_some(), "{:?}", found.damages);
+}
+
+#[test]
+fn a_frame_behind_some_false_beginnings_is_found() {
+    let (header, entries) = (header(), entries());
+    let bytes = file(&header, &entries);
+    let mut damaged = begin(&header);
+    let at = damaged.len();
+    for _ in 0..100 {
+        damaged.extend(head(FrameKind::Entries, 50, 20));
+    }
+    damaged.extend(&bytes[at..]);
+    let found = read_quickly(&damaged);
+    assert_eq!((found.entries, found.damaged, found.lost), (entries, 1, Some(0)));
+}
+
+#[test]
+fn frames_that_unpack_to_more_than_a_file_holds_are_not_unpacked() {
+    let mut bytes = begin(&header());
+    // One MiB each.
+    let mut bomb = Vec::new();
+    frame::write(&mut bomb, FrameKind::Header, &vec![0; 250 << 20]);
+    (0..200).for_each(|_| bytes.extend(&bomb));
+    let found = read_quickly(&bytes);
+    assert!(
+        found.damages.iter().any(|damage| damage.what.contains("more than a backup file")),
+        "{:?}",
+        found.damages
+    );
+}
+
+#[test]
+fn a_claim_that_compression_cannot_keep_makes_no_room() {
+    let mut bytes = begin(&header());
+    bytes.extend(head(FrameKind::Entries, 250 << 20, 21));
+    bytes.extend([0; 21]);
+    assert_eq!(read_quickly(&bytes).damaged, 2, "it, and that the end is missing");
+}
+
+#[test]
+fn more_keys_than_a_batch_has_are_not_read() {
+    let (mut block, mut bytes) = (Vec::new(), begin(&header()));
+    let nothing = Entry { key: Key::new(*b""), value: Vec::new(), ..entry(0, Vec::new()) };
+    (0..1_000_000).for_each(|_| put(&mut block, &nothing));
+    frame::write(&mut bytes, FrameKind::Entries, &block);
+    let found = read_quickly(&bytes);
+    assert!(found.entries.len() <= ENTRIES_MAX + 1 && found.damaged >= 1, "{}", found.entries.len());
+    let mut bytes = begin(&header());
+    for _ in 0..100_000 {
+        frame::write(&mut bytes, FrameKind::Outcomes, &[0; 4]);
+    }
+    assert!(read_quickly(&bytes).recorded.len() <= ENTRIES_MAX + 1);
+}
+
+#[test]
+fn frames_without_sense_are_counted_and_not_all_named() {
+    let mut bytes = begin(&header());
+    for _ in 0..200_000 {
+        frame::write(&mut bytes, FrameKind::Outcomes, b"");
+    }
+    let found = read_quickly(&end(bytes, header(), u64::MAX));
+    assert_eq!(
+        (found.damaged, found.lost),
+        (200_002, None),
+        "with an end that claims more than there can be"
+    );
 }
 
 proptest! {
