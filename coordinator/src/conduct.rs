@@ -52,7 +52,7 @@ pub enum ConductError {
 pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Result<Conducted, ConductError> {
     let (run, job, who) = (held.hold.run, held.job.clone(), held.hold.who.clone());
     let records = env.records(run);
-    let Some(spec) = records.spec().await.map_err(DriveError::from)? else {
+    let Some(spec) = records.believed_spec().await.map_err(DriveError::from)? else {
         return free(env, held).await.map(|()| Conducted::Lost);
     };
     // Whoever stored the run may have died before he noted it, and reporters go by this.

@@ -11,7 +11,9 @@ use coordinator::cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
 use coordinator::cli::remote::{self, Starter};
 use coordinator::cli::run::{Show, Start};
 use coordinator::cli::site::Site;
-use coordinator::cli::{check, demo, events, log, nats_setup, restore, roles, run, runs, show, stats};
+use coordinator::cli::{
+    check, demo, events, log, nats_keys, nats_setup, restore, roles, run, runs, show, stats,
+};
 use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
@@ -169,6 +171,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
         Command::Nats { command: NatsCommand::Setup(args) } => {
             Ok(nats_setup::nats_setup(&site(cli)?, args, how).await?)
         }
+        Command::Nats { command: NatsCommand::Keys(args) } => Ok(nats_keys::nats_keys(args, how)?),
         Command::Drive(args) => Ok(Box::pin(remote::drive(&site(cli)?, args.id, args.revision)).await?),
         Command::Completions { shell } => {
             show::completions(*shell, &mut io::stdout())?;

@@ -184,7 +184,7 @@ async fn has_ended(env: &Env, run: RunId) -> Result<bool, SubmitError> {
 /// The run that a hold was left with, if it has not ended. It goes on with what it was asked for, so somebody
 /// who wants something else, such as a dry run, a backup or another limit, must not set it going.
 async fn left(env: &Env, hold: &Hold, survey: &Survey) -> Result<Option<Taken>, SubmitError> {
-    let spec = env.records(hold.run).spec().await?.filter(|_| hold.phase != Phase::Free);
+    let spec = env.records(hold.run).believed_spec().await?.filter(|_| hold.phase != Phase::Free);
     let Some(spec) = spec else { return Ok(None) };
     if has_ended(env, hold.run).await? {
         return Ok(None);

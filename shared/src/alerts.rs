@@ -134,7 +134,7 @@ async fn look(store: &dyn Store, job: &str) -> Result<(Book, Option<u64>), Store
 /// # Errors
 /// When the store fails.
 pub async fn next_after(store: &dyn Store, revision: u64) -> Result<Option<(String, Book, u64)>, StoreError> {
-    let Some(Entry { key, value, revision }) = store.next_after(ALERTS, revision).await? else {
+    let Some(Entry { key, value, revision, .. }) = store.next_after(ALERTS, revision).await? else {
         return Ok(None);
     };
     let job = key.strip_prefix(ALERTS).unwrap_or(&key).to_owned();

@@ -72,6 +72,8 @@ pub struct Timing {
     pub primary_wait: Duration,
     /// See [`limits::NOTICE_PAUSE`].
     pub notice_pause: Duration,
+    /// How long records of runs are kept.
+    pub keep: Duration,
 }
 
 impl Default for Timing {
@@ -84,6 +86,7 @@ impl Default for Timing {
             lease: limits::DRIVE_LEASE,
             primary_wait: limits::PRIMARY_WAIT,
             notice_pause: limits::NOTICE_PAUSE,
+            keep: Duration::MAX,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::ids::{Alias, RunId};
 use crate::limits::{FAILING_TIME_MAX, FAILURES_WHEN_STOPPING};
 use crate::queue::{Delivery, QueueError, Topic};
 use crate::records::{Failures, RecordError, Records};
+use crate::signing::Distrust;
 use crate::telemetry::Delivered;
 use crate::time::now_ms;
 use crate::wire::{self, WireError};
@@ -154,6 +155,7 @@ async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueEr
 /// Handles one delivery and answers the queue. An answer that gets lost only means another delivery.
 async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
     let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
+        _ if let Err(why) = &delivery.trust => distrusted(env, H::TOPIC, why, &delivery).await,
         Ok(message) => attempt(env, handler, &message, &delivery, out_of_reach).await,
         Err(e) => (unreadable(env, H::TOPIC, &e, &delivery).await, Delivered::Unreadable),
     };
@@ -180,6 +182,23 @@ async fn unreadable(env: &Env, topic: Topic, error: &WireError, delivery: &Deliv
     }
     tracing::error!(?topic, %error, "put a message aside that cannot be read");
     bury(env, topic, None, error.to_string(), delivery).await
+}
+
+/// Leaves what is not believed here to workers who may know its key for a while, and then puts it aside. Nothing of it is
+/// done.
+async fn distrusted(
+    env: &Env,
+    topic: Topic,
+    why: &Distrust,
+    delivery: &Delivery,
+) -> (Disposition, Delivered) {
+    let others_may = matches!(why, Distrust::Unsigned | Distrust::Stranger(_));
+    if others_may && delivery.deliveries < env.timing.failures_max {
+        tracing::warn!(?topic, "left a message to others: {why}");
+        return (Disposition::Later(env.timing.retry_delay_max), Delivered::PutBack);
+    }
+    tracing::error!(?topic, "put a message aside that is not believed: {why}");
+    (bury(env, topic, None, why.to_string(), delivery).await, Delivered::Unreadable)
 }
 
 async fn bury(
@@ -215,6 +234,9 @@ async fn attempt<H: Handler>(
         }
         Err(failure) => failure,
     };
+    if let Failure::Records(RecordError::Distrusted { why, .. }) = &failure {
+        return distrusted(env, H::TOPIC, why, delivery).await;
+    }
     let (run, what) = handler.identity(message);
     if failure.is_ours() {
         tracing::warn!(%run, what, error = %failure, "queue or store failed, will be tried again");

@@ -82,7 +82,15 @@ fn libraries_stay_behind_their_files() {
         ("async_nats", &["shared/src/nats/", "examples/"]),
         ("reqwest", &["shared/src/web/"]),
         ("rustls", &["shared/src/web/", "shared/src/nats/", "shared/src/cluster/socket/"]),
-        ("ring", &["shared/src/web/", "shared/tests/live/web/"]),
+        (
+            "ring",
+            &[
+                "shared/src/web/",
+                "shared/src/signing.rs",
+                "shared/src/nats/bucket.rs",
+                "shared/tests/live/web/",
+            ],
+        ),
         ("prometheus_client", &["shared/src/telemetry/"]),
         ("rmp_serde", &["shared/src/wire.rs"]),
         (

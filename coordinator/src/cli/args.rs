@@ -18,8 +18,8 @@ pub use self::nats::NatsArgs;
 pub use self::place::{NetArgs, PlaceArgs};
 pub use self::restore::RestoreArgs;
 pub use self::scale::{
-    AttachArgs, DriveArgs, EventsArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs, RunsCommand,
-    ServeArgs, SetupArgs, StatsArgs, WorkerArgs,
+    AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,
+    RunsCommand, ServeArgs, SetupArgs, StatsArgs, WorkerArgs,
 };
 use super::examples;
 

@@ -137,9 +137,12 @@ impl CommandError {
             | Self::NoRun(_)
             | Self::NoReport(_) => exit::USAGE,
             Self::Nats(NatsError::Unreachable { .. }) => exit::UNREACHABLE,
-            Self::Nats(NatsError::Refused { .. } | NatsError::Tls { .. } | NatsError::NoDomain { .. }) => {
-                exit::USAGE
-            }
+            Self::Nats(
+                NatsError::Refused { .. }
+                | NatsError::Tls { .. }
+                | NatsError::NoDomain { .. }
+                | NatsError::Key(_),
+            ) => exit::USAGE,
             Self::Store(_) | Self::Records(RecordError::Store(_)) | Self::Queue(_) => exit::UNREACHABLE,
             Self::Submit(SubmitError::Store(_) | SubmitError::Records(RecordError::Store(_))) => {
                 exit::UNREACHABLE

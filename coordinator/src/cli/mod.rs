@@ -9,6 +9,7 @@ pub mod events;
 mod examples;
 mod last_resort;
 pub mod log;
+pub mod nats_keys;
 pub mod nats_setup;
 mod no_match;
 pub mod plan_page;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::nats::setup::{Mode, Piece, PieceState, buckets, check_room, setup};
-use shared::nats::{Nats, NatsAccess};
+use shared::nats::{Nats, NatsAccess, missing_walls};
 
 use super::args::SetupArgs;
 use super::error::CommandError;
@@ -15,19 +15,26 @@ use crate::exit;
 /// # Errors
 /// When NATS cannot be used.
 pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8, CommandError> {
-    let nats = Nats::connect(&NatsAccess::from_settings(&site.nats), "keysweep-cli", Some(PATIENCE)).await?;
+    let access = NatsAccess::from_settings(&site.nats).of_worker();
+    let nats = Nats::connect(&access, "keysweep-cli", Some(PATIENCE)).await?;
     check_room(&nats)?;
     let mode = if args.apply { Mode::Apply } else { Mode::Look };
     let mut pieces = setup(&nats, mode).await?;
     pieces.extend(buckets(&nats, &site.buckets(), mode).await?);
+    let walls = missing_walls(&nats, true);
     nats.close().await;
     show.print(&if show.json {
-        format!("{:#}\n", json!({ "pieces": pieces }))
+        format!("{:#}\n", json!({ "pieces": pieces, "missingWalls": walls }))
     } else {
-        page(&pieces, args.apply)
+        page(&pieces, args.apply) + &told(&walls)
     })?;
     let open = pieces.iter().any(|piece| matches!(piece.state, PieceState::Missing | PieceState::Different));
     Ok(if open { exit::FAILED } else { exit::DONE })
+}
+
+/// The walls that are missing, one a line.
+fn told(walls: &[&str]) -> String {
+    walls.iter().map(|wall| format!("A wall is missing: {wall}.\n")).collect()
 }
 
 fn page(pieces: &[Piece], apply: bool) -> String {

@@ -132,7 +132,7 @@ async fn place(nats: Option<&NatsSettings>, from: &str) -> Result<Place, Command
         || CommandError::Usage(format!("`{from}`: say where NATS is with `--nats URL` or `NATS_URL`"));
     let nats = nats.ok_or_else(no_nats)?;
     let access = NatsAccess::from_settings(nats);
-    let nats = Nats::connect(&access, "keysweep-restore", Some(PATIENCE)).await?;
+    let nats = Nats::connect(&access.of_worker(), "keysweep-restore", Some(PATIENCE)).await?;
     Ok(Place::bucket(&nats, bucket))
 }
 

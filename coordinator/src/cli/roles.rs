@@ -8,6 +8,7 @@ use reaper::Reaper;
 use scanner::Scanner;
 use shared::config::Unread;
 use shared::limits::DRAIN_TIMEOUT;
+use shared::nats::missing_walls;
 use shared::supervise::Crew;
 use shared::telemetry::Telemetry;
 use tokio::time::{sleep, timeout};
@@ -113,6 +114,9 @@ async fn role(
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.env.queue));
     health.connected(nats.clone());
     tracing::info!("{name} is ready, NATS at {}", nats.urls());
+    for wall in missing_walls(&nats, name == "coordinator") {
+        tracing::info!("a wall is missing: {wall}");
+    }
     let shutdown = CancellationToken::new();
     let mut working = Box::pin(work(net, shutdown.clone()));
     let worked = tokio::select! {

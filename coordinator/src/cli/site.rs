@@ -25,6 +25,9 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How long roles wait for JetStream of a NATS that answers.
 const JETSTREAM_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The roles that give no orders.
+const WORKERS: [&str; 3] = ["scanner", "reaper", "reporter"];
+
 /// See the module.
 pub struct Site {
     /// The settings of every job.
@@ -81,7 +84,9 @@ impl Site {
     /// When NATS cannot be reached or used.
     pub async fn connect(&self, role: &str, patience: Option<Duration>) -> Result<Net, CommandError> {
         let name = format!("keysweep-{role}@{}", hostname());
-        let nats = Nats::connect(&NatsAccess::from_settings(&self.nats), &name, patience).await?;
+        let access = NatsAccess::from_settings(&self.nats);
+        let access = if WORKERS.contains(&role) { access.of_worker() } else { access };
+        let nats = Nats::connect(&access, &name, patience).await?;
         ready(&nats, patience.unwrap_or(JETSTREAM_PATIENCE)).await?;
         let outside = Arc::clone(&self.outside);
         let backups = Arc::new(Places::new(self.places(&nats), Some(&nats)));
@@ -114,7 +119,8 @@ impl Site {
     /// The time limits that the settings say.
     #[must_use]
     pub fn timing(&self) -> Timing {
-        Timing { ack_wait: self.nats.ack_wait.value, lease: self.nats.lease.value, ..Timing::default() }
+        let NatsSettings { ack_wait, lease, keep, .. } = &self.nats;
+        Timing { ack_wait: ack_wait.value, lease: lease.value, keep: keep.value, ..Timing::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use coordinator::cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["run"],
     &["plan"],
@@ -27,6 +27,7 @@ const COMMANDS: [&[&str]; 24] = [
     &["runs", "audit"],
     &["events"],
     &["nats", "setup"],
+    &["nats", "keys"],
     &["config"],
     &["config", "show"],
     &["config", "check"],

@@ -71,6 +71,7 @@ pub fn hasty() -> Timing {
         lease: Duration::from_secs(2),
         primary_wait: Duration::from_secs(2),
         notice_pause: Duration::from_millis(500),
+        keep: Duration::MAX,
     }
 }
 

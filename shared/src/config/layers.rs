@@ -201,7 +201,7 @@ impl Raw {
     /// One text from a layer without arrays: a list is separated by commas.
     fn same_origin(spec: &Spec, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {
-            Kind::Patterns | Kind::Addresses | Kind::Fields(_) => {
+            Kind::Patterns | Kind::Addresses | Kind::Fields(_) | Kind::PublicKeys => {
                 text.split(',').map(|part| part.trim().to_owned()).collect()
             }
             kind => split(kind, text),

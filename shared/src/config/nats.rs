@@ -24,6 +24,7 @@ use super::origin::{Origin, Setting};
 use super::parse;
 use super::secret::Secret;
 use super::tls;
+use crate::signing::PublicKey;
 
 /// Where the nats CLI connects to with a context that has no URL.
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
@@ -57,6 +58,10 @@ pub struct NatsSettings {
     pub prefix: Setting<String>,
     /// The JetStream domain.
     pub domain: Setting<Option<String>>,
+    /// The file with the key that signs what the coordinator orders. It is not opened here: workers need not have it.
+    pub signing_key_file: Setting<Option<PathBuf>>,
+    /// Public keys whose signatures are accepted; without any, nothing has to be signed.
+    pub trusted_keys: Setting<Vec<PublicKey>>,
     /// Copies of each stream, 1 to 5.
     pub replicas: Setting<u8>,
     /// Where streams are kept.
@@ -131,6 +136,8 @@ fn connection(
         key,
         prefix: layers.must("nats.prefix", parse::name)?,
         domain: sources::best(sources.offers("nats.domain", parse::name)?),
+        signing_key_file: sources::best(sources.paths("nats.signing_key_file")?),
+        trusted_keys: layers.list("nats.trusted_keys", parse::public_key)?,
         replicas: layers.must("nats.replicas", parse::whole)?,
         storage: layers.must("nats.storage", parse::choice)?.map(storage),
         ack_wait: layers.must("nats.ack_wait", parse::time)?,

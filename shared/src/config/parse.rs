@@ -14,6 +14,7 @@ use super::size;
 use super::spec::{Kind, NAME_BYTES_MAX, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
 use super::url::{RedisUrl, encoding_hint};
 use crate::printable::one_line;
+use crate::signing::PublicKey;
 
 /// A value, or what would be right.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -42,6 +43,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
         Kind::Context => context(kind, text).map(drop),
         Kind::Addresses => address(kind, text).map(drop),
         Kind::Patterns => pattern(kind, text).map(drop),
+        Kind::PublicKeys => public_key(kind, text).map(drop),
     }
 }
 
@@ -212,6 +214,10 @@ pub(super) fn address(kind: Kind, text: &str) -> Parsed<NatEntry> {
 pub(super) fn pattern(kind: Kind, text: &str) -> Parsed<String> {
     let fits = (1..=PATTERN_BYTES_MAX).contains(&text.len());
     if fits { Ok(text.to_owned()) } else { Err(kind.expected()) }
+}
+
+pub(super) fn public_key(kind: Kind, text: &str) -> Parsed<PublicKey> {
+    text.parse().map_err(|_| kind.expected())
 }
 
 pub(super) fn nats_url(kind: Kind, text: &str) -> Parsed<NatsUrl> {

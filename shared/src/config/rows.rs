@@ -111,6 +111,8 @@ impl NatsSettings {
             row("nats.key", &self.key, path),
             row("nats.prefix", &self.prefix, Clone::clone),
             row("nats.domain", &self.domain, text),
+            row("nats.signing_key_file", &self.signing_key_file, path),
+            row("nats.trusted_keys", &self.trusted_keys, |keys| joined(keys)),
             row("nats.replicas", &self.replicas, u8::to_string),
             row("nats.storage", &self.storage, Storage::to_string),
             row("nats.ack_wait", &self.ack_wait, time),

@@ -105,6 +105,8 @@ pub enum Kind {
     Addresses,
     /// Key patterns as in Redis' MATCH.
     Patterns,
+    /// Public keys of those whose orders are believed.
+    PublicKeys,
 }
 
 /// A pattern's length. Redis itself has no limit, but matching a long one with many stars against
@@ -224,6 +226,7 @@ impl Kind {
                 | Self::SecretUrls
                 | Self::Addresses
                 | Self::Patterns
+                | Self::PublicKeys
                 | Self::Fields(_)
         )
     }
@@ -273,6 +276,9 @@ impl Kind {
             }
             Self::NatsUrls => "one or more URLs such as `nats://host:4222` or `tls://host`".to_owned(),
             Self::Context => "the name of a nats CLI context, without `/` and `..`".to_owned(),
+            Self::PublicKeys => {
+                "Ed25519 public keys in base64, as `keysweep nats keys FILE` prints them".to_owned()
+            }
             Self::Patterns => format!(
                 "up to {LIST_ITEMS_MAX} patterns of 1 to {PATTERN_BYTES_MAX} bytes, such as \
                  `permissions:*`"

@@ -289,6 +289,10 @@ pub const SETTINGS: &[Spec] = &[
     Spec::nats("nats.domain", "KEYSWEEP_NATS_DOMAIN", Kind::Name)
         .flag("--nats-domain")
         .help("JetStream domain"),
+    Spec::nats("nats.signing_key_file", "KEYSWEEP_NATS_SIGNING_KEY_FILE", Kind::Path)
+        .help("File with the key that signs runs, tasks and cancels; keysweep nats keys makes one"),
+    Spec::nats("nats.trusted_keys", "KEYSWEEP_NATS_TRUSTED_KEYS", Kind::PublicKeys)
+        .help("Public keys whose signatures are accepted; without any, nothing has to be signed"),
     Spec::nats("nats.replicas", "KEYSWEEP_NATS_REPLICAS", Kind::Whole { min: 1, max: 5 })
         .default("1")
         .help("Servers that keep a copy of each stream"),

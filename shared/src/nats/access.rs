@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{NatsSettings, Secret, Storage};
+use crate::signing::{Authority, KeyError, PublicKey, SigningKey};
 
 /// The way to a NATS deployment, and the sizes of what we keep there.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ pub struct NatsAccess {
     pub prefix: String,
     /// The JetStream domain.
     pub domain: Option<String>,
+    /// The file with the key that signs orders; only for those who give some.
+    pub signing_key: Option<PathBuf>,
+    /// Public keys whose signatures are accepted; without any, nothing has to be signed.
+    pub trusted_keys: Vec<PublicKey>,
     /// Copies of each stream.
     pub replicas: usize,
     /// Where streams are kept.
@@ -63,6 +68,8 @@ impl NatsAccess {
             identity: None,
             prefix: "keysweep".to_owned(),
             domain: None,
+            signing_key: None,
+            trusted_keys: Vec::new(),
             replicas: 1,
             storage: Storage::File,
             ack_wait: crate::limits::ACK_WAIT,
@@ -71,6 +78,29 @@ impl NatsAccess {
             audit_bytes: 1 << 30,
             queue_bytes: 256 << 20,
         }
+    }
+
+    /// The same without the key that signs: workers give no orders, and cannot, then.
+    #[must_use]
+    pub fn of_worker(self) -> Self {
+        Self { signing_key: None, ..self }
+    }
+
+    /// The keys whose orders are accepted, and the key that signs ours. What our own key signed is always accepted.
+    ///
+    /// # Errors
+    /// When the key cannot be read, or is not among the trusted ones.
+    pub(super) fn authority(&self) -> Result<Authority, KeyError> {
+        let signing = self.signing_key.as_deref().map(SigningKey::read).transpose()?;
+        let mut trusted = self.trusted_keys.clone();
+        if let (Some(key), Some(path)) = (&signing, &self.signing_key) {
+            let public = key.public();
+            if !trusted.is_empty() && !trusted.contains(&public) {
+                return Err(KeyError::NotTrusted { path: path.clone(), public });
+            }
+            trusted = if trusted.is_empty() { vec![public] } else { trusted };
+        }
+        Ok(Authority { prefix: self.prefix.clone(), signing, trusted })
     }
 
     /// What `settings` say.
@@ -91,6 +121,8 @@ impl NatsAccess {
             identity: settings.cert.value.clone().zip(settings.key.value.clone()),
             prefix: settings.prefix.value.clone(),
             domain: settings.domain.value.clone(),
+            signing_key: settings.signing_key_file.value.clone(),
+            trusted_keys: settings.trusted_keys.value.clone(),
             replicas: usize::from(settings.replicas.value),
             storage: settings.storage.value,
             ack_wait: settings.ack_wait.value,

@@ -16,6 +16,7 @@ use super::layout::Layout;
 use super::login::settled;
 use crate::limits::TASK_QUEUE_BYTES;
 use crate::queue::Topic;
+use crate::signing::{Authority, KeyError};
 
 /// How long JetStream may take to answer.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,6 +78,9 @@ pub enum NatsError {
     /// A stream or consumer is not as we need it.
     #[error("{0}")]
     Layout(String),
+    /// The key that signs cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Something was not answered, or refused.
     #[error("failed to {what}: {cause}")]
     Request {
@@ -106,6 +110,10 @@ pub struct Nats {
     pub(super) js: Context,
     pub(super) layout: Arc<Layout>,
     pub(super) urls: Arc<str>,
+    /// Whose orders are believed.
+    pub(super) authority: Arc<Authority>,
+    /// Whether JetStream is imported from another account.
+    pub(super) imported: bool,
     /// The last thing that the server complained about, such as a missing right: a refused request is not
     /// answered at all, so this says why.
     complaint: Complaint,
@@ -128,6 +136,7 @@ impl Nats {
         let shown = urls.join(", ");
         let until = patience.map(|patience| Instant::now() + patience);
         let mut told = false;
+        let authority = Arc::new(access.authority()?);
         loop {
             let complaint = Complaint::default();
             let options = settled(access, name, &shown, Arc::clone(&complaint)).await?;
@@ -137,8 +146,10 @@ impl Nats {
                         tracing::info!("connected to NATS at {shown}");
                     }
                     let layout = Arc::new(Layout::new(access));
-                    let js = imported::context(&client, access, &layout.queue_stream(Topic::Tasks)).await;
-                    return Ok(Self { client, js, layout, urls: shown.into(), complaint });
+                    let (js, imported) =
+                        imported::context(&client, access, &layout.queue_stream(Topic::Tasks)).await;
+                    let urls = shown.into();
+                    return Ok(Self { client, js, layout, urls, authority, imported, complaint });
                 }
                 Err(e) => {
                     let cause = chain(&e);

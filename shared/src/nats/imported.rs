@@ -1,6 +1,6 @@
 //! Where the API of JetStream is: in our own account, or imported from the account of keysweep, below the prefix. Roles
-//! have accounts of their own there (`deploy/nats-account.conf`), because JetStream answers to whatever reply subject it
-//! is given: in one account, whoever may ask it for anything could have what it answers published wherever he likes.
+//! have accounts of their own there (`deploy/nats-account.conf`), because JetStream publishes answers at any reply subject
+//! that a request names: in one account, a login with a single right to its API can have answers published everywhere.
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
@@ -10,15 +10,15 @@ use super::access::NatsAccess;
 use super::connect::ANSWER_TIMEOUT;
 use super::setup::{no_responders, off};
 
-/// The way to JetStream for `access`, found by asking for `stream`, which need not exist.
-pub(super) async fn context(client: &Client, access: &NatsAccess, stream: &str) -> Context {
+/// The way to JetStream for `access`, found by asking for `stream`, which need not exist; and whether it is imported.
+pub(super) async fn context(client: &Client, access: &NatsAccess, stream: &str) -> (Context, bool) {
     let own = below(client, access.domain.as_deref());
     if is_there(&own, stream).await {
-        return own;
+        return (own, false);
     }
     let imported = below(client, Some(&access.prefix));
     // If neither answers, what is asked next says so.
-    if is_there(&imported, stream).await { imported } else { own }
+    if is_there(&imported, stream).await { (imported, true) } else { (own, false) }
 }
 
 /// Whether somebody answers for JetStream, whatever he says; or may, and is slow.

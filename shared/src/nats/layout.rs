@@ -288,7 +288,8 @@ pub(super) fn bucket_stream(name: &str) -> String {
     format!("OBJ_{name}")
 }
 
-fn word(topic: Topic) -> &'static str {
+/// The word for a queue in subjects.
+pub(super) fn word(topic: Topic) -> &'static str {
     match topic {
         Topic::Tasks => "tasks",
         Topic::Batches => "batches",

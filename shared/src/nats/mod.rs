@@ -8,10 +8,12 @@ mod connect;
 mod imported;
 pub mod layout;
 mod login;
+mod orders;
 mod queue;
 mod service;
 pub mod setup;
 mod store;
+mod walls;
 
 pub use access::{Login, NatsAccess};
 pub use aside::Heard;
@@ -20,3 +22,4 @@ pub use connect::{Nats, NatsError};
 pub use queue::NatsQueue;
 pub use service::{Answer, Request, Service, ask};
 pub use store::NatsStore;
+pub use walls::missing_walls;

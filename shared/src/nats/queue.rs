@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderValue;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -16,8 +17,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::connect::{Nats, chain};
-use super::layout::WORKERS;
+use super::layout::{WORKERS, word};
+use super::orders::{self, Read, SIGNATURE, is_redirected};
 use crate::queue::{Delivery, Handle, Queue, QueueError, Topic};
+use crate::signing::Distrust;
 use crate::supervise;
 
 /// How long a pull waits beyond its time for a server that has gone.
@@ -89,8 +92,16 @@ fn full(error: &PublishError) -> Option<String> {
 
 impl Queue for NatsQueue {
     fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        let signature = match topic {
+            Topic::Tasks => orders::signature(&self.nats.authority, word(topic), &payload),
+            Topic::Batches => Ok(None),
+        };
         let message = PublishMessage::build().message_id(id).payload(payload.into());
         async move {
+            let message = match signature.map_err(QueueError::Unavailable)? {
+                Some(signature) => message.header(SIGNATURE, signature.as_str()),
+                None => message,
+            };
             let subject = self.nats.layout.queue_subject(topic);
             let sent = self.nats.js.send_publish(subject, message).await.map_err(|e| self.refused(&e))?;
             sent.await.map_err(|e| self.refused(&e))?;
@@ -107,7 +118,7 @@ impl Queue for NatsQueue {
     ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
         async move {
             let pulled = match self.consumer(topic).await {
-                Ok(consumer) => self.pull_one(consumer, wait).await,
+                Ok(consumer) => self.pull_one(topic, consumer, wait).await,
                 Err(e) => Err(e),
             };
             match pulled {
@@ -135,11 +146,16 @@ impl Queue for NatsQueue {
 impl NatsQueue {
     /// One message. The server may have sent it already when our caller loses interest, so the pull is a task
     /// of its own, which puts back what nobody takes.
-    async fn pull_one(&self, consumer: PullConsumer, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    async fn pull_one(
+        &self,
+        topic: Topic,
+        consumer: PullConsumer,
+        wait: Duration,
+    ) -> Result<Option<Delivery>, QueueError> {
         let (sender, receiver) = oneshot::channel();
         let nats = self.nats.clone();
         supervise::detach(&self.pulls, async move {
-            let pulled = fetch(&nats, &consumer, wait).await;
+            let pulled = fetch(&nats, topic, &consumer, wait).await;
             if let Err(Ok(Some(unwanted))) = sender.send(pulled) {
                 // If this fails, it comes again after the ack deadline.
                 let _ = unwanted.handle.put_back(Duration::ZERO).await;
@@ -149,21 +165,42 @@ impl NatsQueue {
     }
 }
 
-async fn fetch(nats: &Nats, consumer: &PullConsumer, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+async fn fetch(
+    nats: &Nats,
+    topic: Topic,
+    consumer: &PullConsumer,
+    wait: Duration,
+) -> Result<Option<Delivery>, QueueError> {
     let failed = |e: &(dyn std::error::Error + 'static)| QueueError::Unavailable(nats.explain(chain(e)));
     let request = consumer.batch().max_messages(1).expires(wait.max(Duration::from_millis(1)));
     let mut batch = request.messages().await.map_err(|e| failed(&e))?;
     match timeout(wait + OVERTIME, batch.next()).await {
-        Ok(Some(Ok(message))) => Ok(Some(delivery(nats, message))),
+        Ok(Some(Ok(message))) => Ok(Some(delivery(nats, topic, message))),
         Ok(Some(Err(e))) => Err(QueueError::Unavailable(nats.explain(e))),
         Ok(None) | Err(_) => Ok(None),
     }
 }
 
-fn delivery(nats: &Nats, message: jetstream::Message) -> Delivery {
+/// Whether `message` is to be believed. Only tasks are orders.
+fn trust(nats: &Nats, topic: Topic, message: &jetstream::Message) -> Result<(), Distrust> {
+    let header = |name| message.headers.as_ref().and_then(|headers| headers.get(name));
+    match topic {
+        _ if message.headers.as_ref().is_some_and(|headers| is_redirected(headers, Read::Stored)) => {
+            Err(Distrust::Redirected)
+        }
+        Topic::Tasks => {
+            let signature = header(SIGNATURE).map(HeaderValue::as_str);
+            nats.authority.check(word(topic), &message.payload, signature)
+        }
+        Topic::Batches => Ok(()),
+    }
+}
+
+fn delivery(nats: &Nats, topic: Topic, message: jetstream::Message) -> Delivery {
     let deliveries = message.info().map_or(1, |info| u32::try_from(info.delivered).unwrap_or(u32::MAX));
     let payload: Arc<[u8]> = message.payload.as_ref().into();
-    Delivery { payload, deliveries, handle: Arc::new(NatsHandle { nats: nats.clone(), message }) }
+    let trust = trust(nats, topic, &message);
+    Delivery { payload, deliveries, trust, handle: Arc::new(NatsHandle { nats: nats.clone(), message }) }
 }
 
 struct NatsHandle {

@@ -5,18 +5,21 @@
 
 use std::time::Duration;
 
-use async_nats::Subscriber;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind, Stream};
+use async_nats::{HeaderValue, Subscriber};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::connect::{Nats, chain};
+use super::orders::{self, Read, SIGNATURE};
 use crate::events::EVENTS;
 use crate::limits::STORE_PATIENCE;
+use crate::records::is_order;
+use crate::signing::Distrust;
 use crate::store::{Created, Entry, Store, StoreError, Watch};
 
 /// Names the attempt that wrote a message. An answer may get lost, and then only this tells whether what
@@ -70,6 +73,7 @@ impl NatsStore {
     /// Writes `key` if it is at the sequence `expected`; 0 is that of a key that is absent.
     async fn put(&self, key: &str, value: Vec<u8>, expected: u64) -> Result<Put, StoreError> {
         let (stream, subject) = self.place(key).await?;
+        let signature = self.signature(key, &value)?;
         let (writer, value) = (Uuid::now_v7().to_string(), bytes::Bytes::from(value));
         let ours =
             |stored: &StreamMessage| stored.headers.get(WRITER).is_some_and(|name| name.as_str() == writer);
@@ -79,6 +83,10 @@ impl NatsStore {
                 .payload(value.clone())
                 .expected_last_subject_sequence(expected)
                 .header(WRITER, writer.as_str());
+            let message = match &signature {
+                Some(signature) => message.header(SIGNATURE, signature.as_str()),
+                None => message,
+            };
             let answered = match self.nats.js.send_publish(subject.clone(), message).await {
                 Ok(answer) => answer.await,
                 Err(e) => Err(e),
@@ -104,11 +112,25 @@ impl NatsStore {
         }
     }
 
+    /// What goes with an order, where we have a key.
+    fn signature(&self, key: &str, value: &[u8]) -> Result<Option<String>, StoreError> {
+        if !is_order(key) {
+            return Ok(None);
+        }
+        orders::signature(&self.nats.authority, key, value).map_err(StoreError)
+    }
+
     /// The latest message at exactly this key, as the stream's leader has it.
     async fn latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let (stream, subject) = self.place(key).await?;
         let mut retry = self.retry(&subject);
-        Ok(leader_get(&stream, &subject, &mut retry).await?.map(|message| self.entry(message)))
+        let message = leader_get(&stream, &subject, &mut retry).await?;
+        Ok(message.map(|message| self.entry(message, Read::Stored)))
+    }
+
+    /// Whether `entry`, which is not believed, may give way to what we write.
+    fn gives_way(&self, entry: &Entry) -> bool {
+        entry.trust.is_err() && (!is_order(&entry.key) || self.nats.authority.signing.is_some())
     }
 
     /// Patience with what is asked about `subject`.
@@ -120,25 +142,43 @@ impl NatsStore {
         Retry { nats, since, patience, pause: RETRY, told: false, words }
     }
 
-    fn entry(&self, message: StreamMessage) -> Entry {
-        Entry {
-            key: self.nats.layout.key(&message.subject),
-            value: message.payload.into(),
-            revision: message.sequence,
+    fn entry(&self, message: StreamMessage, read: Read) -> Entry {
+        let key = self.nats.layout.key(&message.subject);
+        let signature = message.headers.get(SIGNATURE).map(HeaderValue::as_str);
+        let trust = match is_order(&key) {
+            _ if orders::is_redirected(&message.headers, read) => Err(Distrust::Redirected),
+            true => self.nats.authority.check(&key, &message.payload, signature),
+            false => Ok(()),
+        };
+        Entry { key, value: message.payload.into(), revision: message.sequence, trust }
+    }
+
+    /// An entry as it is read. One that is no order, and was put there by JetStream, counts as none.
+    fn believed(&self, message: StreamMessage) -> Option<Entry> {
+        let entry = self.entry(message, Read::Direct);
+        let kept = entry.trust.is_ok() || is_order(&entry.key);
+        if !kept {
+            tracing::debug!(key = entry.key, "not believed: {}", Distrust::Redirected);
         }
+        kept.then_some(entry)
     }
 
     async fn next_of(
         &self,
         stream: &Stream<()>,
         all: &str,
-        after: u64,
+        mut after: u64,
         patience: Duration,
     ) -> Result<Option<Entry>, StoreError> {
         let mut retry = Retry { patience, ..self.retry(all) };
         loop {
             match stream.direct_get_next_for_subject(all, Some(after + 1)).await {
-                Ok(message) => return Ok(Some(self.entry(message))),
+                Ok(message) => {
+                    after = message.sequence;
+                    if let Some(entry) = self.believed(message) {
+                        return Ok(Some(entry));
+                    }
+                }
                 Err(e) if e.kind() == DirectGetErrorKind::NotFound => return Ok(None),
                 Err(e) => retry.pause(&chain(&e)).await?,
             }
@@ -169,7 +209,10 @@ impl Store for NatsStore {
             if key.starts_with(EVENTS) {
                 let (stream, subject) = self.place(&key).await?;
                 if let Ok(message) = stream.get_last_raw_message_by_subject(&subject).await {
-                    return Ok(Created::Before(self.entry(message)));
+                    let entry = self.entry(message, Read::Stored);
+                    if entry.trust.is_ok() {
+                        return Ok(Created::Before(entry));
+                    }
                 }
             }
             loop {
@@ -177,8 +220,12 @@ impl Store for NatsStore {
                     return Ok(Created::Now(revision));
                 }
                 // It may have grown too old between the two answers: then it can be created after all.
-                if let Some(entry) = self.latest(&key).await? {
+                let Some(entry) = self.latest(&key).await? else { continue };
+                if !self.gives_way(&entry) {
                     return Ok(Created::Before(entry));
+                }
+                if let Put::Done(revision) = self.put(&key, value.clone(), entry.revision).await? {
+                    return Ok(Created::Now(revision));
                 }
             }
         }
@@ -192,7 +239,7 @@ impl Store for NatsStore {
             let mut retry = self.retry(&subject);
             loop {
                 match stream.direct_get_last_for_subject(subject.clone()).await {
-                    Ok(message) => return Ok(Some(self.entry(message))),
+                    Ok(message) => return Ok(self.believed(message)),
                     // A follower may not have it yet; much depends on what is not there, so the leader is asked.
                     Err(e)
                         if e.kind() == DirectGetErrorKind::NotFound && self.nats.layout.is_replicated() =>

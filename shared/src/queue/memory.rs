@@ -132,6 +132,7 @@ impl Lane {
                 Some(Delivery {
                     payload: Arc::clone(&message.payload),
                     deliveries: message.deliveries,
+                    trust: Ok(()),
                     handle,
                 })
             })

@@ -10,6 +10,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use thiserror::Error;
 
+use crate::signing::Distrust;
+
 pub use memory::MemoryQueue;
 
 /// The two work queues.
@@ -81,6 +83,8 @@ pub struct Delivery {
     pub payload: Arc<[u8]>,
     /// How often it has been delivered, this time included.
     pub deliveries: u32,
+    /// Whether it is to be believed, where orders have to be signed.
+    pub trust: Result<(), Distrust>,
     /// To answer.
     pub handle: Arc<dyn Handle>,
 }

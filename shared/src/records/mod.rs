@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
 use crate::messages::{Cancel, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
+use crate::signing::Distrust;
 use crate::store::{self, Created, Entry, Store, StoreError};
 use crate::task_notes::ReadSoFar;
 use crate::wire::{self, WireError};
@@ -38,6 +39,25 @@ pub enum RecordError {
         /// What is wrong with it.
         source: WireError,
     },
+    /// It is not to be believed.
+    #[error("record `{key}` is not believed: {why}")]
+    Distrusted {
+        /// The key of the record.
+        key: String,
+        /// Why.
+        why: Distrust,
+    },
+}
+
+/// Whether what stands at `key` is an order: something that only whoever starts and stops runs may say, because others
+/// act on it. Where orders have to be signed, these are. Scan tasks, which stand in a queue, are orders as well.
+pub(crate) fn is_order(key: &str) -> bool {
+    let mut words = key.split('/');
+    match (words.next(), words.next(), words.next()) {
+        (Some("activity"), ..) => true,
+        (Some("runs"), Some(_), Some(what)) => matches!(what, "spec" | "log" | "cancel"),
+        _ => false,
+    }
 }
 
 /// Look-ups at one node.
@@ -75,6 +95,17 @@ impl Records {
     /// The run as it was started.
     pub async fn spec(&self) -> Result<Option<RunSpec>, RecordError> {
         self.get(&self.key("spec")).await
+    }
+
+    /// The same, where one that is not believed counts as none: what it asks for is not done.
+    pub async fn believed_spec(&self) -> Result<Option<RunSpec>, RecordError> {
+        match self.spec().await {
+            Err(RecordError::Distrusted { key, why }) => {
+                tracing::warn!(record = key, "not believed: {why}");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// Stores the plan: its tasks first, so that a run with a spec has its tasks. Returns the number of the
@@ -121,8 +152,12 @@ impl Records {
     }
 
     /// Whether, and why, the run is to stop.
+    /// What claims to be one, and is not believed, stops nothing.
     pub async fn cancel(&self) -> Result<Option<Cancel>, RecordError> {
-        self.get(&self.key("cancel")).await
+        match self.get(&self.key("cancel")).await {
+            Err(RecordError::Distrusted { .. }) => Ok(None),
+            told => told,
+        }
     }
 
     /// Says that what the run is to delete cannot be saved. Whoever drives the run stops it then: a worker may not.
@@ -266,5 +301,8 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, Reco
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, RecordError> {
+    if let Err(why) = &entry.trust {
+        return Err(RecordError::Distrusted { key: entry.key.clone(), why: why.clone() });
+    }
     wire::decode(&entry.value).map_err(|source| RecordError::Wire { key: entry.key.clone(), source })
 }

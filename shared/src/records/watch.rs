@@ -78,6 +78,11 @@ impl SoFarWatch {
 
 /// The record that `entry` holds, below `prefix`; `None` if it is of no kind that we know.
 pub(super) fn record(prefix: &str, entry: &Entry) -> Result<Option<Record>, RecordError> {
+    if let Err(why) = &entry.trust {
+        // As though it were not there.
+        tracing::warn!(record = entry.key, "not believed: {why}");
+        return Ok(None);
+    }
     let name = entry.key.strip_prefix(prefix).unwrap_or_default();
     let (kind, id) = name.split_once('/').unwrap_or((name, ""));
     Ok(Some(match kind {

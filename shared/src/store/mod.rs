@@ -10,6 +10,8 @@ mod table;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
+use crate::signing::Distrust;
+
 pub use file::FileStore;
 pub use memory::MemoryStore;
 
@@ -27,6 +29,8 @@ pub struct Entry {
     pub value: Vec<u8>,
     /// Revisions grow over the whole store.
     pub revision: u64,
+    /// Whether it is to be believed, where orders have to be signed.
+    pub trust: Result<(), Distrust>,
 }
 
 /// What came of an attempt to create an entry.

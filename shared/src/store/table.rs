@@ -46,7 +46,7 @@ impl Table {
 
     pub(super) fn entry(&self, key: &str) -> Option<Entry> {
         let (revision, value) = self.entries.get(key)?;
-        Some(Entry { key: key.to_owned(), value: value.clone(), revision: *revision })
+        Some(Entry { key: key.to_owned(), value: value.clone(), revision: *revision, trust: Ok(()) })
     }
 
     pub(super) fn first_after(&self, revision: u64, prefix: &str) -> Option<Entry> {

@@ -220,7 +220,9 @@ pub struct EventsArgs {
 #[derive(Subcommand)]
 pub enum NatsCommand {
     /// Show the streams and consumers that keysweep needs, and how they stand
-    Setup(SetupArgs),
+    Setup(Box<SetupArgs>),
+    /// Make a key that signs runs, tasks and cancels, and print its public half
+    Keys(KeysArgs),
 }
 
 /// Flags of `nats setup`.
@@ -232,6 +234,14 @@ pub struct SetupArgs {
     /// Create what is missing and change what differs
     #[arg(long)]
     pub apply: bool,
+}
+
+/// Flags of `nats keys`.
+#[derive(Args)]
+pub struct KeysArgs {
+    /// The file of the key; one that is there stays as it is
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Flags of `drive`.

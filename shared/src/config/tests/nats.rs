@@ -87,6 +87,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             Kind::Whole { min, .. } | Kind::Bytes { min, .. } => min.to_string(),
             Kind::Duration { .. } => "1h".to_owned(),
             Kind::Choice(words) => words[0].to_owned(),
+            Kind::PublicKeys => "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=".to_owned(),
             _ => "some".to_owned(),
         };
         let text = match spec.name {

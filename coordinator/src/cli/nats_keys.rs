@@ -1,0 +1,34 @@
+//! `keysweep nats keys`: a key that signs what the coordinator orders, and the line for the settings of workers.
+
+use serde_json::json;
+use shared::files;
+use shared::signing::SigningKey;
+
+use super::args::KeysArgs;
+use super::error::CommandError;
+use super::run::Show;
+use crate::exit;
+
+/// Makes the file, for its owner alone, unless it is there; prints its public half.
+///
+/// # Errors
+/// When the file cannot be written, or holds something else.
+pub fn nats_keys(args: &KeysArgs, show: Show) -> Result<u8, CommandError> {
+    let made = std::fs::symlink_metadata(&args.file).is_err();
+    if made {
+        let text = SigningKey::generate().map_err(|e| CommandError::Usage(e.to_string()))?;
+        files::replace(&args.file, text.as_bytes()).map_err(|e| CommandError::Usage(e.to_string()))?;
+    }
+    let key = SigningKey::read(&args.file).map_err(|e| CommandError::Usage(e.to_string()))?;
+    let (public, file) = (key.public().to_string(), args.file.display().to_string());
+    show.print(&if show.json {
+        format!("{:#}\n", json!({ "publicKey": public, "file": file, "created": made }))
+    } else {
+        format!("trusted_keys = [\"{public}\"]\n")
+    })?;
+    let state = if made { "made" } else { "there already" };
+    tracing::info!(
+        "`{file}` is {state}: `[nats] signing_key_file` for those who start runs; the line above, under `[nats]`, for all"
+    );
+    Ok(exit::DONE)
+}

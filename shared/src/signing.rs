@@ -1,0 +1,296 @@
+//! Orders: messages that only a coordinator may write, signed with its key, so that readers need not trust the path that
+//! the message took. Which messages are orders stands in `shared/src/records/mod.rs`. Pure, but for the files.
+//!
+//! A signature is one of Ed25519 over the encoded message as it is stored, and over where it belongs: its sort, the
+//! prefix in NATS, and its key. So an order that is stored elsewhere, for another run or under another prefix, is none.
+//! An order stays good at its own place: that an old one is not carried out again is for the reader
+//! ([`crate::specs`]), who knows what has been done.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ring::rand::SystemRandom;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use thiserror::Error;
+
+use crate::config::read_text;
+use crate::limits::LOGIN_FILE_BYTES_MAX;
+
+/// Bytes of a public key.
+const PUBLIC_BYTES: usize = 32;
+
+/// What stands before a public key in the form that OpenSSL writes (SubjectPublicKeyInfo of RFC 8410).
+const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// Characters of a public key that name it in messages and logs.
+const ID_CHARS: usize = 8;
+
+/// The first bytes of all that is signed, so that a signature made for something else never fits.
+const CONTEXT: &[u8] = b"keysweep order 1";
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
+/// Why a key cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("cannot use the signing key `{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// The file holds something else.
+    #[error(
+        "cannot use the signing key `{}`: it holds no Ed25519 key in PEM (PKCS #8); `keysweep nats keys FILE` makes one", .0.display()
+    )]
+    NoKey(PathBuf),
+    /// Workers with these settings would refuse what it signs.
+    #[error(
+        "the signing key `{}` has the public key `{public}`, which is not among `[nats] trusted_keys`: add it there, for the workers as well",
+        path.display()
+    )]
+    NotTrusted {
+        /// The file of the key.
+        path: PathBuf,
+        /// Its public half.
+        public: PublicKey,
+    },
+    /// The text is no public key.
+    #[error("no Ed25519 public key in base64, as `keysweep nats keys FILE` prints it")]
+    NoPublicKey,
+    /// The key was not made.
+    #[error("failed to make a signing key")]
+    NotMade,
+}
+
+/// Why an order is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Distrust {
+    /// It has no signature.
+    #[error(
+        "it is not signed, but `[nats] trusted_keys` requires a signature; set `[nats] signing_key_file` where runs are started"
+    )]
+    Unsigned,
+    /// Its key is unknown.
+    #[error("it is signed by the key `{0}…`, which is not among `[nats] trusted_keys`")]
+    Stranger(String),
+    /// It is not what was signed, or was signed for another place.
+    #[error("its signature does not fit")]
+    Forged,
+    /// JetStream published it as an answer, and it was stored.
+    #[error("JetStream published it as an answer to a request")]
+    Redirected,
+}
+
+/// An order and where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The first word of subjects and buckets.
+    pub prefix: &'a str,
+    /// Its key in the store, or the name of its queue.
+    pub place: &'a str,
+    /// The encoded message, as it is stored.
+    pub payload: &'a [u8],
+}
+
+impl Order<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = CONTEXT.to_vec();
+        for part in [self.prefix.as_bytes(), self.place.as_bytes(), self.payload] {
+            bytes.extend((part.len() as u64).to_be_bytes());
+            bytes.extend(part);
+        }
+        bytes
+    }
+}
+
+/// A key that signs. Its secret does not show in `Debug`.
+pub struct SigningKey(Ed25519KeyPair);
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.public())
+    }
+}
+
+impl SigningKey {
+    /// Reads a file as [`SigningKey::generate`] makes it, or `openssl genpkey -algorithm ed25519`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds something else.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let text = read_text(path, LOGIN_FILE_BYTES_MAX)
+            .map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        Self::of_pem(&text).ok_or_else(|| KeyError::NoKey(path.to_owned()))
+    }
+
+    fn of_pem(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once(BEGIN)?;
+        let (body, _) = rest.split_once(END)?;
+        let body: String = body.split_whitespace().collect();
+        let der = BASE64_STANDARD.decode(body).ok()?;
+        // OpenSSL leaves the public half out.
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).ok().map(Self)
+    }
+
+    /// A new key, as the text of its file.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn generate() -> Result<String, KeyError> {
+        let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NotMade)?;
+        let body = BASE64_STANDARD.encode(der);
+        let lines = body.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line));
+        Ok([BEGIN.into()].into_iter().chain(lines).chain([END.into()]).map(|line| line + "\n").collect())
+    }
+
+    /// What others know it by.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        let mut key = [0; PUBLIC_BYTES];
+        key.copy_from_slice(self.0.public_key().as_ref());
+        PublicKey(key)
+    }
+
+    /// The signature of `order`, with the name of the key.
+    #[must_use]
+    pub fn sign(&self, order: &Order<'_>) -> String {
+        let signature = self.0.sign(&order.bytes());
+        format!("{} {}", self.public().id(), BASE64_STANDARD.encode(signature))
+    }
+}
+
+/// The public half of a key that signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicKey([u8; PUBLIC_BYTES]);
+
+impl PublicKey {
+    fn id(&self) -> String {
+        self.to_string().chars().take(ID_CHARS).collect()
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_STANDARD.encode(self.0))
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = KeyError;
+
+    /// Of the key alone, or of the form that OpenSSL writes.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let bytes = BASE64_STANDARD.decode(text.trim()).map_err(|_| KeyError::NoPublicKey)?;
+        let key = bytes.strip_prefix(&SPKI).unwrap_or(&bytes);
+        key.try_into().map(Self).map_err(|_| KeyError::NoPublicKey)
+    }
+}
+
+/// The keys whose orders are accepted, and the key with which we sign our own.
+#[derive(Debug, Default)]
+pub struct Authority {
+    /// The first word of subjects and buckets.
+    pub prefix: String,
+    /// The key that signs; workers have none.
+    pub signing: Option<SigningKey>,
+    /// The keys whose orders are accepted. Without any, nothing has to be signed.
+    pub trusted: Vec<PublicKey>,
+}
+
+impl Authority {
+    /// The signature of what belongs at `place`; `None` if we have no key.
+    #[must_use]
+    pub fn sign(&self, place: &str, payload: &[u8]) -> Option<String> {
+        let order = Order { prefix: &self.prefix, place, payload };
+        self.signing.as_ref().map(|key| key.sign(&order))
+    }
+
+    /// Whether orders have to be signed.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        !self.trusted.is_empty()
+    }
+
+    /// Whether what stands at `place` is to be believed.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check(&self, place: &str, payload: &[u8], signature: Option<&str>) -> Result<(), Distrust> {
+        if !self.is_strict() {
+            return Ok(());
+        }
+        let (id, signature) = signature.and_then(|text| text.split_once(' ')).ok_or(Distrust::Unsigned)?;
+        let known = self.trusted.iter().filter(|key| key.id() == id);
+        let order = Order { prefix: &self.prefix, place, payload }.bytes();
+        let signature = BASE64_STANDARD.decode(signature).map_err(|_| Distrust::Forged)?;
+        let mut why = Distrust::Stranger(id.chars().filter(char::is_ascii_graphic).take(ID_CHARS).collect());
+        for key in known {
+            if UnparsedPublicKey::new(&ED25519, key.0).verify(&order, &signature).is_ok() {
+                return Ok(());
+            }
+            why = Distrust::Forged;
+        }
+        Err(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority(key: &str, trusted: &[&str]) -> Authority {
+        let signing = SigningKey::of_pem(key);
+        let public = |key: &&str| SigningKey::of_pem(key).expect("a key").public();
+        Authority { prefix: "keysweep".to_owned(), signing, trusted: trusted.iter().map(public).collect() }
+    }
+
+    #[test]
+    fn an_order_is_believed_at_its_place_alone_and_by_those_who_know_its_key() {
+        let (ours, other) = (SigningKey::generate().expect("a key"), SigningKey::generate().expect("a key"));
+        let signer = authority(&ours, &[]);
+        let signature = signer.sign("runs/1/spec", b"all").expect("a signature");
+        let knows = authority(&ours, &[&other, &ours]);
+        let check =
+            |place: &str, payload: &[u8], signature: Option<&str>| knows.check(place, payload, signature);
+        assert_eq!(check("runs/1/spec", b"all", Some(&signature)), Ok(()));
+        assert_eq!(check("runs/2/spec", b"all", Some(&signature)), Err(Distrust::Forged));
+        assert_eq!(check("runs/1/spec", b"all of it", Some(&signature)), Err(Distrust::Forged));
+        assert_eq!(check("runs/1/spec", b"all", None), Err(Distrust::Unsigned));
+        for text in ["", "x", "x y", " ", &signature[..40], &format!("{signature}=")] {
+            assert!(check("runs/1/spec", b"all", Some(text)).is_err(), "{text:?}");
+        }
+        let elsewhere = Authority { prefix: "other".to_owned(), ..authority(&ours, &[&ours]) };
+        assert_eq!(elsewhere.check("runs/1/spec", b"all", Some(&signature)), Err(Distrust::Forged));
+        let stranger = authority(&other, &[&other]).check("runs/1/spec", b"all", Some(&signature));
+        assert!(matches!(stranger, Err(Distrust::Stranger(_))), "{stranger:?}");
+        assert_eq!(signer.check("runs/1/spec", b"all", None), Ok(()), "who trusts no key in particular");
+        // Where a part ends is signed as well.
+        let joined = Order { prefix: "ab", place: "c", payload: b"d" }.bytes();
+        assert_ne!(joined, Order { prefix: "a", place: "bc", payload: b"d" }.bytes());
+    }
+
+    #[test]
+    fn keys_are_read_as_openssl_writes_them() {
+        // `openssl genpkey -algorithm ed25519`, and `openssl pkey -pubout` of it (RFC 8410, section 10).
+        let key = "-----BEGIN PRIVATE KEY-----\n\
+                   MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+                   -----END PRIVATE KEY-----\n";
+        let public = SigningKey::of_pem(key).expect("a key").public();
+        let spki = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+        assert_eq!(spki.parse::<PublicKey>().expect("a public key"), public);
+        assert_eq!(public.to_string().parse::<PublicKey>().expect("a public key"), public);
+        assert_eq!(public.to_string().len(), 44);
+        assert!("c2hvcnQ=".parse::<PublicKey>().is_err() && "?".parse::<PublicKey>().is_err());
+        assert!(
+            SigningKey::of_pem("").is_none() && SigningKey::of_pem(&key.replace("MC4C", "MC4D")).is_none()
+        );
+        assert!(!format!("{:?}", SigningKey::of_pem(key)).contains("1O5y2"), "no secret is shown");
+    }
+}
