@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use shared::activity::{ActiveUsers, Activity};
+use shared::activity::{ActiveUsers, Activity, Who};
 use shared::cluster::activity::{SetKind, Unreadable, read_members};
 use shared::cluster::node::{self, NodeStatus};
 use shared::cluster::{Deployment, FaultKind};
+use shared::identity::{common_prefixes, normal};
 use shared::ids::NodeId;
 use shared::key::Key;
-use shared::limits::ACTIVE_USERS_MAX;
+use shared::limits::{ACTIVE_USERS_MAX, ID_READINGS, SAMPLED_IDS};
 use shared::messages::{ActivityRule, InactiveRule, Lookups, Rules};
 use shared::slot::slot_of;
 
@@ -48,6 +49,40 @@ pub struct Known {
 }
 
 impl Found {
+    /// `rules` with what was found out.
+    pub(crate) fn rules(&self, rules: &Rules) -> Rules {
+        Rules { inactive: self.known.as_ref().map(|known| known.rule.clone()), ..rules.clone() }
+    }
+
+    /// Who is active, ready to be applied.
+    pub(crate) fn activity(&self) -> Option<&Activity> {
+        self.known.as_ref().map(|known| &known.activity)
+    }
+
+    /// Learns from `sampled` keys which prefixes most of their ids have. Those of the source are known already.
+    pub(crate) fn learn(&mut self, sampled: &[&Key]) {
+        let Some(known) = &mut self.known else { return };
+        let Who::Users(template, users) = &known.activity.who else { return };
+        // A server may list its keys in the order of their names.
+        let some = sampled.iter().step_by(sampled.len().div_ceil(SAMPLED_IDS).max(1));
+        let ids = some.map(|key| {
+            let mut forms = Vec::new();
+            template.user(key.as_bytes(), |id| {
+                forms.push(normal(id).into_owned());
+                // The shortest come first. This says no more than that it has seen enough.
+                forms.len() >= ID_READINGS
+            });
+            forms
+        });
+        let ids: Vec<Vec<Vec<u8>>> = ids.filter(|forms| !forms.is_empty()).collect();
+        let prefixes = common_prefixes(ids.iter().map(Vec::as_slice));
+        if !prefixes.is_empty() {
+            known.users = Arc::new(users.in_keys_with(prefixes));
+            known.rule.activity = known.users.rule();
+            known.activity.who = Who::Users(template.clone(), Arc::clone(&known.users));
+        }
+    }
+
     /// Takes in what users a sample of keys has `met`, and tells the workers by `rules`. `false` if inactive users are not
     /// looked for any more, because nothing shows that ids are written alike in keys and in the source.
     pub(crate) fn settle(&mut self, met: &UsersMet, rules: &mut Rules) -> bool {

@@ -17,6 +17,11 @@ pub(crate) struct Down {
 }
 
 impl Down {
+    /// None of so many primaries.
+    pub(crate) fn of(primaries: usize) -> Self {
+        Self { primaries, slots: SlotSet::new(), left_out: Vec::new(), last: None }
+    }
+
     /// What was `seen` of a primary; `None` if it is down.
     pub(crate) fn unless_down<T>(
         &mut self,

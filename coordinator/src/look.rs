@@ -4,7 +4,7 @@ use scanner::sample::{Sampled, Tables, Wanted, sample, settle};
 use scanner::sample_whole::sample_whole;
 use scanner::{Fate, Selector, Verdict};
 use shared::cluster::weigh::weigh;
-use shared::cluster::{Conn, Deployment, Fault, node};
+use shared::cluster::{Conn, Deployment, Fault, Ttl, node};
 use shared::key::Key;
 use shared::limits::{
     MEASURED_AT_ONCE, PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN,
@@ -22,7 +22,7 @@ use crate::plan::NodeKeys;
 use crate::survey::{NodeSurvey, PlannedSource};
 use crate::users_met::UsersMet;
 
-/// What a look at a primary brought.
+/// What a look at a node brought.
 pub(crate) struct LookedAt {
     pub(crate) node: PlannedNode,
     pub(crate) keys: NodeKeys,
@@ -51,16 +51,36 @@ pub(crate) struct Looking {
     pub(crate) breaks: Breaks,
 }
 
-/// Looks at a node that was met: how many keys its slots hold, and how a sample of them is. If it is to be skipped,
-/// only at the sample.
-pub(crate) async fn look_at(
+/// What was listed of a node that was met, and a sample of its keys.
+pub(crate) struct Listed {
+    keys: NodeKeys,
+    /// Whether they need no look.
+    skipped: bool,
+    /// Whether its own counts are not relied upon, so that the keys were counted by listing them.
+    counted: bool,
+    sampled: Sampled,
+    /// Look-ups at the primary.
+    looked_up: Lookups,
+    looking: Looking,
+}
+
+impl Listed {
+    /// The sampled keys that expire.
+    pub(crate) fn expiring(&self) -> impl Iterator<Item = &Key> {
+        let expiring = self.sampled.looks.iter().filter(|(_, seen)| matches!(seen.ttl, Ttl::Left(_)));
+        expiring.map(|(key, _)| key)
+    }
+}
+
+/// Lists a node that was met: how many keys its slots hold, and a sample of them. If it is to be skipped, only the sample.
+pub(crate) async fn list(
     (deployment, there): (&Deployment, &Met<'_>),
     selector: &Selector<'_>,
     cluster: bool,
     looking: Looking,
-) -> Result<LookedAt, Fault> {
+) -> Result<Listed, Fault> {
     let Looking { sampled_max, breaks, .. } = looking;
-    let Met { primary, status, rights, replica, source } = there;
+    let Met { primary, status, rights, replica, .. } = there;
     let conn = deployment.conn(&primary.node).await?;
     let mut lister = match replica {
         Some(replica) => replica.lister().await?,
@@ -68,9 +88,9 @@ pub(crate) async fn look_at(
     };
     let one_lane = if cluster { None } else { why_one_lane(&mut lister, status, breaks).await? };
     // Counts that are not relied upon are no reason.
-    let skip = looking.skip && one_lane.is_none() && status.foreign.is_none();
+    let skipped = looking.skip && one_lane.is_none() && status.foreign.is_none();
     // Those of a node that is skipped are not planned one by one.
-    let slots = match skip {
+    let slots = match skipped {
         true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
         false => node::slot_counts(&conn, &primary.slots, breaks).await?,
     };
@@ -83,21 +103,19 @@ pub(crate) async fn look_at(
         one_lane: one_lane.is_some() || status.foreign.is_some(),
         slots,
     };
-    let tables = Tables { keys: keys.keys, listing: cluster.then_some(keys.listing), slots: &keys.slots };
-    let wanted = match keys.keys {
-        _ if skip => SAMPLE_KEYS_LEAST,
-        keys if keys <= 2 * sampled_max => sampled_max,
-        keys => (keys / SAMPLE_KEYS_IN).max(SAMPLE_KEYS_MIN).min(sampled_max),
-    };
-    let wanted = Wanted { keys: wanted, search: !skip, breaks };
+    let wanted = Wanted { keys: wanted(keys.keys, skipped, sampled_max), search: !skipped, breaks };
     let mut sampled = match &one_lane {
         Some(why) => {
             tracing::warn!(server = conn.address(), why, "read in one lane, and counted by SCAN");
-            let (sampled, counted) = sample_whole(&mut lister, conn.address(), wanted, selector).await?;
-            keys.keys = counted;
+            let (sampled, listed) = sample_whole(&mut lister, keys.keys, wanted, selector).await?;
+            keys.keys = listed;
             sampled
         }
-        None => sample(&mut lister, &tables, wanted, selector).await?,
+        None => {
+            let listing = cluster.then_some(keys.listing);
+            let tables = Tables { keys: keys.keys, listing, slots: &keys.slots };
+            sample(&mut lister, &tables, wanted, selector).await?
+        }
     };
     // The primary has not counted what was asked of its replica.
     let mut looked_up = if replica.is_some() { Lookups::default() } else { sampled.lookups };
@@ -105,11 +123,37 @@ pub(crate) async fn look_at(
     if status.field_ttls > 0 {
         looked_up += settle(&conn, &mut sampled, selector, breaks).await?;
     }
+    Ok(Listed { keys, skipped, counted: one_lane.is_some(), sampled, looked_up, looking })
+}
+
+/// How many matching keys a sample of a node with `keys` keys is to have.
+fn wanted(keys: u64, skipped: bool, sampled_max: u64) -> u64 {
+    match keys {
+        _ if skipped => SAMPLE_KEYS_LEAST,
+        keys if keys <= 2 * sampled_max => sampled_max,
+        keys => (keys / SAMPLE_KEYS_IN).max(SAMPLE_KEYS_MIN).min(sampled_max),
+    }
+}
+
+/// What comes of the keys that were `listed` of a node, by a `selector` that knows all there is to know of ids.
+pub(crate) async fn judge(
+    (deployment, there): (&Deployment, &Met<'_>),
+    listed: Listed,
+    selector: &Selector<'_>,
+) -> Result<LookedAt, Fault> {
+    let Met { primary, status, source, .. } = there;
+    let Listed { keys, skipped, counted, sampled, looked_up, looking } = listed;
+    let conn = deployment.conn(&primary.node).await?;
     let judged = judged(&sampled, selector);
-    let users = UsersMet::of(&sampled, selector);
+    let estimate = Estimate::of(&judged, keys.keys);
     let goes = going(&sampled, selector, looking.action);
-    let sizes = sizes(&conn, &goes, sampled.all, breaks).await?;
-    let reading = status.reading(&primary.node, looked_up);
+    let sizes = sizes(&conn, &goes, sampled.all, looking.breaks).await?;
+    // What is skipped has no key without TTL.
+    let nothing = skipped || matches!(looking.action, Action::Expire { .. }) && !looking.inactive;
+    let freed = match nothing {
+        true => Some(ByteEstimate::NOTHING),
+        false => estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes),
+    };
     let node = PlannedNode {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
@@ -117,11 +161,10 @@ pub(crate) async fn look_at(
         keys: keys.keys,
         process: status.process.clone(),
     };
-    let keys_without_ttl = match one_lane {
-        // Known of matching keys alone, by the sample.
-        Some(_) => Estimate::of(&judged, keys.keys).stale_ttl_keys,
-        None => status.keys.saturating_sub(status.expires),
-    };
+    // Where it was counted by listing, that is known of matching keys alone, by the sample.
+    let keys_without_ttl =
+        if counted { estimate.stale_ttl_keys } else { status.keys.saturating_sub(status.expires) };
+    let users = UsersMet::of(&sampled, selector);
     let row = NodeSurvey {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
@@ -129,19 +172,13 @@ pub(crate) async fn look_at(
         slots: primary.slots.len() as u64,
         keys: keys.keys,
         keys_without_ttl,
-        skipped: skip,
+        skipped,
         tasks: 0,
         read_from: source.as_ref().map(PlannedSource::of),
-        names: sampled.names.clone(),
-        estimate: Estimate::of(&judged, keys.keys),
+        names: sampled.names,
+        estimate,
     };
-    // What is skipped has no key without TTL.
-    let nothing = skip || matches!(looking.action, Action::Expire { .. }) && !looking.inactive;
-    let freed = if nothing {
-        Some(ByteEstimate::NOTHING)
-    } else {
-        estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes)
-    };
+    let reading = status.reading(&primary.node, looked_up);
     Ok(LookedAt { node, keys, row, reading, freed, users, used_memory: status.used_memory })
 }
 

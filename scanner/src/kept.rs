@@ -13,13 +13,16 @@ use shared::store::Store;
 /// Bytes that a name costs in the trail beside its own.
 const NAME_OVERHEAD_BYTES: usize = 8;
 
+/// The slot, why the keys qualify, and why they stay.
+type Group = (u16, Reason, Why);
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Kept {
-    groups: BTreeMap<(u16, Reason, Why), Vec<Key>>,
+    groups: BTreeMap<Group, Vec<Key>>,
     bytes: usize,
-    /// How many were not kept, by slot.
-    unnamed: BTreeMap<u16, u64>,
+    /// How many were not kept.
+    unnamed: BTreeMap<Group, u64>,
 }
 
 impl Kept {
@@ -27,11 +30,18 @@ impl Kept {
     pub(crate) fn add(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
         let bytes = self.bytes + key.len() + NAME_OVERHEAD_BYTES;
         if bytes > KEPT_NAMES_BYTES_MAX {
-            *self.unnamed.entry(slot).or_default() += 1;
+            *self.unnamed.entry((slot, reason, why)).or_default() += 1;
             return;
         }
         self.bytes = bytes;
         self.groups.entry((slot, reason, why)).or_default().push(Key::new(key));
+    }
+
+    /// Forgets keys that do not qualify after all.
+    pub(crate) fn forget(&mut self, reason: Reason, why: Why) {
+        let other = |group: &Group| (group.1, group.2) != (reason, why);
+        self.groups.retain(|group, _| other(group));
+        self.unnamed.retain(|group, _| other(group));
     }
 
     /// The names in the slots that `keep` accepts, and how many there are beside them.
@@ -39,7 +49,7 @@ impl Kept {
         let groups = self.groups.into_iter().filter(|((slot, ..), _)| keep(*slot));
         let groups =
             groups.map(|((slot, reason, why), keys)| KeptGroup { slot, reason, why, keys }).collect();
-        let unnamed = self.unnamed.iter().filter(|(slot, _)| keep(**slot)).map(|(_, keys)| keys).sum();
+        let unnamed = self.unnamed.iter().filter(|((slot, ..), _)| keep(*slot)).map(|(_, keys)| keys).sum();
         (groups, unnamed)
     }
 }
@@ -67,9 +77,13 @@ mod tests {
         let long = vec![b'x'; KEPT_NAMES_BYTES_MAX];
         kept.add(1, Reason::Stale, Why::Protected, &long);
         kept.add(2, Reason::Stale, Why::Protected, &long);
+        kept.add(1, Reason::Inactive, Why::Reported, b"d");
+        kept.add(1, Reason::Inactive, Why::Protected, b"e");
+        kept.add(1, Reason::Inactive, Why::Reported, &long);
+        kept.forget(Reason::Inactive, Why::Reported);
         let (groups, unnamed) = kept.settle(|slot| slot == 1);
         let shown: Vec<_> = groups.iter().map(|group| (group.slot, group.why, group.keys.len())).collect();
-        assert_eq!(shown, [(1, Why::Protected, 1), (1, Why::Reported, 1)]);
+        assert_eq!(shown, [(1, Why::Protected, 1), (1, Why::Reported, 1), (1, Why::Protected, 1)]);
         assert_eq!(unnamed, 1);
     }
 }

@@ -120,7 +120,7 @@ impl Scanner {
             return Ok(Some((report, Vec::new())));
         }
         let pacer = self.env.pacers.enter(spec, &deployment, source.node(), &self.env.telemetry).await;
-        let mut walk = Walk::new(&task.scope, task.keys, spec.rules.scan_batch_keys);
+        let mut walk = Walk::of(task, spec);
         let statistics = Statistics::new(
             task.keys,
             spec.measure.whole,

@@ -3,12 +3,13 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::{Answers, Ask, Conn, Fault, Lister, Listing, Seen, Ttl, fields};
+use shared::cluster::{Answers, Ask, Conn, Fault, FaultKind, Lister, Listing, Seen, Ttl, fields};
 use shared::key::{self, Key};
 use shared::limits::FIELDS_KEYS_AT_ONCE;
 use shared::messages::Lookups;
 use shared::pace::Breaks;
 use shared::range::SlotListing;
+use shared::scan_end::ScanEnd;
 use shared::slot::SLOTS;
 use tokio::time::Instant;
 
@@ -101,13 +102,15 @@ pub async fn sample(
         sampling.sampled = Sampled { lookups: sampling.sampled.lookups, ..Sampled::default() };
     }
     sampling.whole = true;
-    let mut cursor = 0;
+    let (mut cursor, mut end) = (0, ScanEnd::new(0, 0, tables.keys));
     loop {
         cursor = sampling.pages(std::iter::once(cursor)).await?;
         sampling.sampled.all = cursor == 0;
         if cursor == 0 || sampling.enough() {
             return Ok(sampling.sampled);
         }
+        let on = end.goes_on(&cursor, count as u64);
+        on.map_err(|why| Fault::new(FaultKind::Protocol, sampling.lister.address(), why))?;
     }
 }
 

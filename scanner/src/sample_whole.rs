@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use shared::cluster::{Answers, Fault, FaultKind, Lister, Listing, Seen};
 use shared::key::{self, Key};
+use shared::scan_end::ScanEnd;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -15,18 +16,20 @@ use crate::select::Selector;
 /// `COUNT` of a page.
 const PAGE_KEYS: usize = 1_000;
 
-/// Lists the whole database. The sample, and how many keys were listed, those that were listed twice counted twice.
+/// Lists the whole database, in which the server says that it has `counted` keys. The sample, and how many keys were
+/// listed, those that were listed twice counted twice.
 ///
 /// # Errors
 /// When the server fails, or its cursors lead nowhere.
 pub async fn sample_whole(
     lister: &mut Lister,
-    address: &str,
+    counted: u64,
     wanted: Wanted,
     selector: &Selector<'_>,
 ) -> Result<(Sampled, u64), Fault> {
     let count = wanted.breaks.at_once(PAGE_KEYS) as u32;
     let (mut listed, mut looked_up, mut cursor) = (Answers::default(), Answers::default(), 0);
+    let mut end = ScanEnd::new(0, 0, counted);
     let mut drawing = Drawing { seed: fastrand::u64(..), ..Drawing::default() };
     loop {
         let sent = Instant::now();
@@ -39,15 +42,13 @@ pub async fn sample_whole(
         std::mem::swap(&mut listed, &mut looked_up);
         let next = listed.pages().next().map_or(0, |page| page.next);
         drawing.listed(&listed, selector);
-        if next != 0 && next == cursor {
-            let said = "SCAN answered the cursor that it was asked with";
-            return Err(Fault::new(FaultKind::Protocol, address, said));
-        }
-        cursor = next;
         drawing.thin(wanted.keys);
-        if cursor == 0 {
+        if next == 0 {
             break;
         }
+        let on = end.goes_on(&next, count.into());
+        on.map_err(|why| Fault::new(FaultKind::Protocol, lister.address(), why))?;
+        cursor = next;
     }
     let ask = selector.ask();
     lister.window(&[], drawing.asked.iter().map(Key::as_bytes), ask, &mut looked_up).await?;

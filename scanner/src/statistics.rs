@@ -46,6 +46,8 @@ pub(crate) struct Statistics {
     measured: [Strata; 2],
     /// Reported keys that were not measured outright.
     reported: Counts,
+    /// Whether those were reported indeed.
+    reported_known: bool,
     /// The TTL that the application sets, in milliseconds; 0 if that is not known, so that no key is late.
     configured_ttl_ms: u64,
     /// Keys whose idle time may still be asked for.
@@ -114,6 +116,7 @@ impl Statistics {
             choice,
             measured: Default::default(),
             reported: Counts::default(),
+            reported_known: true,
             configured_ttl_ms,
             late_left: LATE_SAMPLES,
             chosen: Vec::new(),
@@ -211,6 +214,11 @@ impl Statistics {
         }
     }
 
+    /// Some of the keys that were reported are not after all: what those weigh is not known of the others.
+    pub(crate) fn forget_reported(&mut self) {
+        self.reported_known = false;
+    }
+
     /// Forgets everything, for a task that starts anew.
     pub(crate) fn restart(&mut self) {
         let choice = match &self.choice {
@@ -237,6 +245,9 @@ impl Statistics {
         found.dropped = dropped;
         let [all, reported] = self.measured;
         (found.weights, found.reported) = self.choice.told(all, reported, &self.reported);
+        if !self.reported_known {
+            found.reported = Weights::unknown();
+        }
         let heavy = [&found.keys, &found.stale].into_iter().flat_map(|heavy| heavy.heaviest(EXAMPLES_OF));
         let heavy = heavy.map(|(name, _)| name);
         let weights = [&found.weights, &found.reported].into_iter();

@@ -167,7 +167,14 @@ impl Tally {
     /// unlikely: ids may be written in another way here.
     pub(crate) fn hold_back(&mut self, selector: &Selector<'_>) {
         if !self.met_active && !selector.believes_in_none_of(self.users.len() as u64) {
-            self.slots.tallies.iter_mut().for_each(|(_, tally)| tally.hold_back());
+            let held = self.slots.tallies.iter_mut().map(|(_, tally)| tally.hold_back());
+            let reported: u64 = held.sum();
+            if let Some(kept) = &mut self.kept {
+                kept.forget(Reason::Inactive, Why::Reported);
+            }
+            if reported > 0 {
+                self.statistics.forget_reported();
+            }
         }
     }
 
@@ -231,7 +238,8 @@ impl Slots {
 }
 
 impl SlotTally {
-    fn hold_back(&mut self) {
+    /// How many of the keys that are held back were only reported.
+    fn hold_back(&mut self) -> u64 {
         let found = self.candidates.len();
         self.candidates.retain(|candidate| candidate.reason != Reason::Inactive);
         let reported = std::mem::take(&mut self.inactive_reported);
@@ -239,6 +247,7 @@ impl SlotTally {
         self.counts.inactive -= held;
         self.counts.reported -= reported;
         self.counts.held_back += held;
+        reported
     }
 
     fn count(&mut self, verdict: Verdict, ttl: Ttl) {

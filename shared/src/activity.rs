@@ -2,7 +2,8 @@
 //! records, and what it makes of a key.
 //!
 //! A user is held as 64 bits of a hash, with a seed of the run's own, of the normal form of the id, without the prefix
-//! that most of the ids have. Two ids may share a form, or forms a hash: a key of an inactive user is then kept, and never
+//! that most of the ids of the source have. An id in a key is looked for with and without the prefixes that most of those
+//! have. Two ids may share a form, or forms a hash: a key of an inactive user is then kept, and never
 //! the other way round.
 
 mod users;
@@ -95,7 +96,7 @@ pub async fn store(records: &Records, users: &ActiveUsers) -> Result<(), RecordE
 
 async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, ActivityError> {
     let ActivityRule::Users { parts, users, seed, ref matching } = *rule else {
-        return Ok(ActiveUsers { seed: 0, hashes: Vec::new(), matching: Matching::default() });
+        return Ok(ActiveUsers { seed: 0, hashes: Arc::default(), matching: Matching::default() });
     };
     let matching = matching.as_deref().ok_or(ActivityError::Literal)?.clone();
     let mut hashes = Vec::new();
@@ -108,7 +109,7 @@ async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, Act
     if hashes.len() as u64 != users || !hashes.is_sorted() {
         return Err(ActivityError::Incomplete(format!("{} of {users} users", hashes.len())));
     }
-    Ok(ActiveUsers { seed, hashes, matching })
+    Ok(ActiveUsers { seed, hashes: Arc::new(hashes), matching })
 }
 
 /// Who is active in which run, read once per process.
@@ -218,7 +219,7 @@ mod tests {
         let rules = rules(users.rule());
         let known = Activities::new(&env);
         assert!(matches!(known.get(run, &rules).await, Err(ActivityError::Incomplete(_))));
-        let fewer = ActiveUsers { hashes: users.hashes[1..].to_vec(), ..users };
+        let fewer = ActiveUsers { hashes: Arc::new(users.hashes[1..].to_vec()), ..users };
         store(&env.records(run), &fewer).await.unwrap();
         assert!(matches!(known.get(run, &rules).await, Err(ActivityError::Incomplete(_))));
     }

@@ -2,6 +2,7 @@
 //! receipt, so that whatever a result counts stands here by name. Under `audit/<run>/<batch>`. What qualified and was
 //! left alone, scanners enter under `kept/<run>/<task>`, up to a size.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
@@ -55,9 +56,7 @@ impl AuditEntry {
 /// # Errors
 /// When the store fails.
 pub async fn write(store: &dyn Store, run: RunId, entry: &AuditEntry) -> Result<(), RecordError> {
-    let key = format!("audit/{run}/{}", entry.batch);
-    store.create(&key, encode(&key, entry)?).await?;
-    Ok(())
+    create(store, &format!("audit/{run}/{}", entry.batch), entry).await
 }
 
 /// The entry of `run` after `revision`, with its own revision.
@@ -69,7 +68,20 @@ pub async fn next(
     run: RunId,
     revision: u64,
 ) -> Result<Option<(u64, AuditEntry)>, RecordError> {
-    let entry = store.next_after(&format!("audit/{run}/"), revision).await?;
+    next_below(store, &format!("audit/{run}/"), revision).await
+}
+
+async fn create(store: &dyn Store, key: &str, entry: &impl Serialize) -> Result<(), RecordError> {
+    store.create(key, encode(key, entry)?).await?;
+    Ok(())
+}
+
+async fn next_below<T: DeserializeOwned>(
+    store: &dyn Store,
+    prefix: &str,
+    revision: u64,
+) -> Result<Option<(u64, T)>, RecordError> {
+    let entry = store.next_after(prefix, revision).await?;
     entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
 }
 
@@ -127,9 +139,7 @@ impl Why {
 /// # Errors
 /// When the store fails.
 pub async fn write_kept(store: &dyn Store, run: RunId, entry: &KeptEntry) -> Result<(), RecordError> {
-    let key = format!("kept/{run}/{}", entry.task);
-    store.create(&key, encode(&key, entry)?).await?;
-    Ok(())
+    create(store, &format!("kept/{run}/{}", entry.task), entry).await
 }
 
 /// The entry of a task of `run` after `revision`, with its own revision.
@@ -141,6 +151,5 @@ pub async fn next_kept(
     run: RunId,
     revision: u64,
 ) -> Result<Option<(u64, KeptEntry)>, RecordError> {
-    let entry = store.next_after(&format!("kept/{run}/"), revision).await?;
-    entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
+    next_below(store, &format!("kept/{run}/"), revision).await
 }

@@ -129,8 +129,11 @@ fn receipt() -> Receipt {
 }
 
 fn rules() -> Rules {
-    let matching =
-        Some(Box::new(Matching { source_prefix: b"user:".to_vec().into(), ..Matching::default() }));
+    let matching = Some(Box::new(Matching {
+        source_prefix: b"user:".to_vec().into(),
+        key_prefixes: vec![b"u".to_vec().into()],
+        ..Matching::default()
+    }));
     let activity = ActivityRule::Users { parts: 2, users: 9, seed: 7, matching };
     let identity = "permissions:{user}:*".to_owned();
     let rules = Rules::deleting(&["permissions:*"], &["permissions:[a-z]?*"]).expect("good patterns");

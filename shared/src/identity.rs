@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::glob::{Pattern, PatternError};
 
-pub use normal::{common_prefix, normal, without_prefix};
+pub use normal::{behind, common_prefixes, normal};
 
 /// What stands for the user's id in a template.
 const PLACE: &str = "{user}";

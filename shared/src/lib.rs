@@ -41,6 +41,7 @@ pub mod records;
 pub mod result;
 pub mod samples;
 pub mod sampling;
+pub mod scan_end;
 pub mod servers;
 pub mod signing;
 pub mod sketch;

@@ -63,7 +63,7 @@ pub enum Table {
     /// The table of one slot ([`SlotListing::OrderedScan`]).
     Slot(#[serde(deserialize_with = "crate::slot::deserialize")] u16),
     /// The keys of a database whose cursors are not positions: read in one lane, from this cursor to the end. The
-    /// positions of its ranges count how often a task handed the rest on. Older workers do not know it, and give such
+    /// positions of its ranges count how many were asked for on the way. Older workers do not know it, and give such
     /// a task up.
     Opaque {
         /// The cursor to go on from; 0 at the start.

@@ -13,6 +13,23 @@ const CRATES: [&str; 7] = ["coordinator", "scanner", "reaper", "reporter", "shar
 /// No file of ours is longer than this many lines, tests included.
 const LINES_MAX: usize = 400;
 
+/// Nor is a function longer than this many, but those of [`LONG_FUNCTIONS`].
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Functions that may be longer, with the lines that they have at most: they name all fields of something. None is to
+/// be added, and none to grow.
+const LONG_FUNCTIONS: [(&str, &str, usize); 5] = [
+    ("coordinator/src/again.rs", "again", 83),
+    (
+        "coordinator/tests/commands/secrets.rs",
+        "no_command_shows_a_secret_and_nothing_that_is_kept_holds_one",
+        80,
+    ),
+    ("reporter/tests/results/findings.rs", "what_a_run_met", 100),
+    ("reporter/tests/results/kit/parts.rs", "metrics", 79),
+    ("shared/src/config/resolve.rs", "job_settings", 83),
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -120,6 +137,55 @@ fn every_file_says_what_it_is_for_and_can_be_read_in_one_go() {
         assert!(text.starts_with("//!"), "`{file}` does not begin with its purpose");
         let lines = text.lines().count();
         assert!(lines <= LINES_MAX, "`{file}` has {lines} lines; split it by idea");
+    }
+}
+
+/// The functions of a file, as rustfmt writes them, each with the number of its lines.
+fn functions(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let starts = (0..lines.len()).filter_map({
+        let lines = lines.clone();
+        move |at| {
+            let (before, rest) = lines[at].split_once("fn ")?;
+            let indent = &before[..before.len() - before.trim_start().len()];
+            let words = before.split_whitespace().all(|word| {
+                ["pub", "async", "const", "unsafe"].contains(&word)
+                    || word.starts_with("pub(")
+                    || word == "super)"
+            });
+            let name = rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()?;
+            (words && !name.is_empty()).then_some((at, indent, name))
+        }
+    });
+    starts.map(move |(at, indent, name)| {
+        let is_end = |line: &&str| line.strip_prefix(indent) == Some("}");
+        let one_line = lines[at].ends_with(['}', ';']);
+        let more = if one_line { 0 } else { lines[at..].iter().position(is_end).unwrap_or(0) };
+        (name, more + 1)
+    })
+}
+
+#[test]
+fn no_function_is_longer_than_one_sees_at_once() {
+    let (mut seen, mut long) = (0, Vec::new());
+    for (file, text) in sources() {
+        for (name, lines) in functions(&text) {
+            seen += 1;
+            let known =
+                LONG_FUNCTIONS.iter().find(|(path, function, _)| (*path, *function) == (&*file, name));
+            let most = known.map_or(FUNCTION_LINES_MAX, |(.., lines)| *lines);
+            assert!(lines <= most, "`{name}` in `{file}` has {lines} lines; {most} are allowed, split it");
+            long.extend(
+                known.filter(|_| lines > FUNCTION_LINES_MAX).map(|(path, function, _)| (*path, *function)),
+            );
+        }
+    }
+    assert!(seen > 1_000, "{seen} functions: this test looks in the wrong place");
+    for (path, function, _) in LONG_FUNCTIONS {
+        assert!(
+            long.contains(&(path, function)),
+            "`{function}` in `{path}` is short by now: take it off the list"
+        );
     }
 }
 

@@ -43,6 +43,10 @@ pub fn sentence(survey: &Survey, options: &Options) -> String {
     };
     match keys {
         0 => format!("No key matches {patterns}: {database} is empty."),
+        keys if sampled == 0 => format!(
+            "No key matches {patterns}. Of the {} keys that there are, none was listed that is not keysweep's own.",
+            grouped(keys)
+        ),
         keys if sampled < keys => format!(
             "No key matches {patterns}. There are {} keys; most of them begin like this, by a sample of {}:",
             grouped(keys),

@@ -17,6 +17,43 @@ const DAY_MS: u64 = 86_400_000;
 #[must_use]
 pub fn text(survey: &Survey, options: &Options) -> String {
     let mut page = String::new();
+    asked(&mut page, survey, options);
+    nodes(&mut page, survey);
+    let estimate = &survey.estimate;
+    if estimate.matching_keys == 0 {
+        page.push_str(&no_match::text(survey, options));
+    } else {
+        let _ = writeln!(page);
+        let (matching, stale) = (grouped(estimate.matching_keys), grouped(estimate.stale_ttl_keys));
+        note(&mut page, &format!("{matching} keys match and {stale} of them are stale: {}", sure(survey)));
+    }
+    findings(&mut page, survey);
+    warnings(&mut page, survey);
+    if estimate.matching_keys > 0 {
+        note(&mut page, &verdict(survey, options));
+    }
+    if let Some(freed) = survey.freed.as_ref().filter(|freed| freed.estimate > 0) {
+        let verb = if options.rules.action.writes() { "That" } else { "Deleting them" };
+        note(&mut page, &format!("{verb} would free {} of memory", memory(freed)));
+    }
+    if let Some(order) = survey.spec.backup.as_ref().filter(|_| !question::nothing_to_do(survey)) {
+        note(&mut page, &format!("Each of them would be saved in {} before it is deleted", order.place));
+    }
+    tidy(&page)
+}
+
+/// A sentence of its own.
+fn note(page: &mut String, sentence: &str) {
+    let _ = writeln!(page, "  {}", wrap(sentence, 2));
+}
+
+/// How far the numbers are to be relied upon.
+fn sure(survey: &Survey) -> &'static str {
+    if survey.estimate.exact { "counted" } else { "estimated from a sample" }
+}
+
+/// What is asked for.
+fn asked(page: &mut String, survey: &Survey, options: &Options) {
     let patterns =
         |list: &[shared::glob::Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let rules = &options.rules;
@@ -36,88 +73,69 @@ pub fn text(survey: &Survey, options: &Options) -> String {
     if let Some(source) = &survey.spec.activity_source {
         let _ = writeln!(page, "  activity   {}", wrap(&activity(survey, source), 13));
     }
+}
+
+/// The table of nodes.
+fn nodes(page: &mut String, survey: &Survey) {
     let _ = writeln!(page);
-    row(&mut page, "node", ["version", "slots", "keys", "matching", "stale"].map(str::to_owned));
+    row(page, "node", ["version", "slots", "keys", "matching", "stale"].map(str::to_owned));
     for node in &survey.nodes {
-        row(
-            &mut page,
-            &node.address,
-            [
-                node.version.chars().take(12).collect(),
-                slots(node.slots),
-                grouped(node.keys),
-                grouped(node.estimate.matching_keys),
-                grouped(node.estimate.stale_ttl_keys),
-            ],
-        );
+        let cells = [
+            node.version.chars().take(12).collect(),
+            slots(node.slots),
+            grouped(node.keys),
+            grouped(node.estimate.matching_keys),
+            grouped(node.estimate.stale_ttl_keys),
+        ];
+        row(page, &node.address, cells);
     }
     for node in &survey.nodes {
         if let Some(source) = &node.read_from {
-            let _ =
-                writeln!(page, "  {}", wrap(&format!("{} is read {}", node.address, source.sentence()), 4));
+            let read = format!("{} is read {}", node.address, source.sentence());
+            let _ = writeln!(page, "  {}", wrap(&read, 4));
         }
     }
+}
+
+/// What the matching keys are beside stale.
+fn findings(page: &mut String, survey: &Survey) {
     let estimate = &survey.estimate;
-    let sure = if estimate.exact { "counted" } else { "estimated from a sample" };
-    let (matching, stale) = (grouped(estimate.matching_keys), grouped(estimate.stale_ttl_keys));
-    if estimate.matching_keys == 0 {
-        page.push_str(&no_match::text(survey, options));
-    } else {
-        let found = format!("{matching} keys match and {stale} of them are stale: {sure}");
-        let _ = writeln!(page, "\n  {}", wrap(&found, 2));
-    }
     let skipped: u64 = survey.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
     if skipped > 0 {
-        let skipped = format!(
-            "{} keys need no look: their nodes have none without TTL (`--every-key` looks at all)",
-            grouped(skipped)
-        );
-        let _ = writeln!(page, "  {}", wrap(&skipped, 2));
+        let skipped = grouped(skipped);
+        let why = "their nodes have none without TTL (`--every-key` looks at all)";
+        note(page, &format!("{skipped} keys need no look: {why}"));
     }
     if estimate.protected_keys > 0 {
-        let _ = writeln!(page, "  {} of the stale keys are protected", grouped(estimate.protected_keys));
+        note(page, &format!("{} of the stale keys are protected", grouped(estimate.protected_keys)));
     }
     if survey.spec.rules.inactive.is_some() {
-        let inactive = grouped(estimate.inactive_keys);
-        let inactive = format!("{inactive} have a TTL, and users who were not active for long: {sure}");
-        let _ = writeln!(page, "  {}", wrap(&inactive, 2));
+        let (inactive, sure) = (grouped(estimate.inactive_keys), sure(survey));
+        note(page, &format!("{inactive} have a TTL, and users who were not active for long: {sure}"));
     }
-    if survey.spec.insecure {
-        let insecure =
-            "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are";
-        let _ = writeln!(page, "  {}", wrap(insecure, 2));
+}
+
+/// What is not as it should be.
+fn warnings(page: &mut String, survey: &Survey) {
+    let spec = &survey.spec;
+    if spec.insecure {
+        note(page, "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are");
     }
-    if let Some(why) = &survey.spec.inactive_refused {
-        let refused = format!("Aggressive cleanup is REFUSED: {why}");
-        let _ = writeln!(page, "  {}", wrap(&refused, 2));
+    if let Some(why) = &spec.inactive_refused {
+        note(page, &format!("Aggressive cleanup is REFUSED: {why}"));
     }
-    if let Some(why) = &survey.spec.scripts_refused {
-        let way = format!("{why}; transactions would check and delete keys instead");
-        let _ = writeln!(page, "  {}", wrap(&way, 2));
+    if let Some(why) = &spec.scripts_refused {
+        note(page, &format!("{why}; transactions would check and delete keys instead"));
     }
     if let Some(why) = &survey.rights_unchecked {
-        let unchecked = format!("RIGHTS NOT CHECKED: {why}. A run tries them before it changes anything");
-        let _ = writeln!(page, "  {}", wrap(&unchecked, 2));
+        note(page, &format!("RIGHTS NOT CHECKED: {why}. A run tries them before it changes anything"));
     }
-    for node in &survey.spec.left_out {
-        let _ = writeln!(page, "  {}", wrap(&format!("LEFT OUT: {} (slots {})", node.cause, node.slots), 2));
+    for node in &spec.left_out {
+        note(page, &format!("LEFT OUT: {} (slots {})", node.cause, node.slots));
     }
     if !survey.missing.is_empty() {
-        let missing = format!("NOT COVERED, because nobody serves them: slots {}", survey.missing);
-        let _ = writeln!(page, "  {}", wrap(&missing, 2));
+        note(page, &format!("NOT COVERED, because nobody serves them: slots {}", survey.missing));
     }
-    if estimate.matching_keys > 0 {
-        let _ = writeln!(page, "  {}", wrap(&verdict(survey, options), 2));
-    }
-    if let Some(freed) = survey.freed.as_ref().filter(|freed| freed.estimate > 0) {
-        let verb = if options.rules.action.writes() { "That" } else { "Deleting them" };
-        let _ = writeln!(page, "  {}", wrap(&format!("{verb} would free {} of memory", memory(freed)), 2));
-    }
-    if let Some(order) = survey.spec.backup.as_ref().filter(|_| !question::nothing_to_do(survey)) {
-        let saved = format!("Each of them would be saved in {} before it is deleted", order.place);
-        let _ = writeln!(page, "  {}", wrap(&saved, 2));
-    }
-    tidy(&page)
 }
 
 /// Where it stands who is active, and how many are.

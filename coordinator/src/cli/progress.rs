@@ -1,10 +1,11 @@
 //! What is shown of planning and of a run as it goes, on terminals only.
 
 use std::fmt::Write;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use console::Term;
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 use reporter::grouped;
 use shared::pace::Pacers;
 use tokio::sync::watch;
@@ -22,6 +23,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long keys have to come before it is said how much time is left.
 const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
+/// How often it is drawn in a second at most.
+const DRAWN_PER_S: u8 = 20;
+
 /// After so long everything that there was when we began to watch has been read.
 const CAUGHT_UP: Duration = Duration::from_millis(500);
 
@@ -33,6 +37,8 @@ impl Drawn {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> ").with_key("rate", rate).with_key("left", left));
         }
+        let terminal = Box::new(Terminal(Term::stderr()));
+        bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(terminal, DRAWN_PER_S));
         bar.enable_steady_tick(TICK);
         log::write_above(Some(bar.clone()));
         Self(bar)
@@ -43,6 +49,55 @@ impl Drop for Drawn {
     fn drop(&mut self) {
         log::write_above(None);
         self.0.finish_and_clear();
+    }
+}
+
+/// The terminal, whose cursor stands at the start of the last line that was drawn, and not behind its end: the `^C` that it
+/// echoes there would begin another line, so that one line too few is wiped off.
+#[derive(Debug)]
+struct Terminal(Term);
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        TermLike::width(&self.0)
+    }
+
+    fn height(&self) -> u16 {
+        TermLike::height(&self.0)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n)
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.0.write_line(line)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    /// The end of a drawing.
+    fn flush(&self) -> io::Result<()> {
+        self.0.write_str("\r")?;
+        self.0.flush()
     }
 }
 

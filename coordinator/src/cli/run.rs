@@ -16,7 +16,7 @@ use tokio::time::sleep;
 pub use super::error::CommandError;
 use super::remote::{self, Starter};
 use super::signals::Signals;
-use super::site::{self, Site};
+use super::site::{self, Net, Site};
 use super::{no_match, plan_page, progress, question};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
@@ -125,17 +125,7 @@ async fn attempt_once(
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let net = match start.workers {
-        Some((site, _)) => {
-            let connecting = async {
-                let net = site.connect("cli", Some(site::PATIENCE)).await?;
-                check_free(&net.env, options).await?;
-                Ok::<_, CommandError>(net)
-            };
-            tokio::select! {
-                net = connecting => Some(net?),
-                (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
-            }
-        }
+        Some((site, _)) => Some(connected(site, options, &mut signals).await?),
         None => None,
     };
     // This command makes the attempts, and no service beside it: to others each is the last.
@@ -154,15 +144,7 @@ async fn attempt_once(
         if question::nothing_to_do(&looked) {
             return nothing_to_do(&looked, options, show);
         }
-        let (page, asked) = (plan_page::text(&looked, options), question::question(&looked, options));
-        tokio::select! {
-            agreed = tokio::task::spawn_blocking(move || ask(&page, &asked, NO_TERMINAL)) => agreed.map_err(io::Error::other)??,
-            (code, name) = signals.next() => {
-                // The question stands unanswered on its line.
-                let _ = writeln!(io::stderr());
-                return Err(CommandError::Stopped(code, name));
-            }
-        }
+        agreed(&looked, options, &mut signals).await?;
     }
     tokio::select! {
         tried = looked.try_out(options) => tried.map_err(RunError::from)?,
@@ -187,6 +169,32 @@ async fn attempt_once(
         Some(code) if result.status == Status::Cancelled => code,
         _ => exit::of_result(&result, cancel.map(|cancel| cancel.kind)),
     })
+}
+
+/// The connection to NATS, where nobody else is at work on the job.
+async fn connected(site: &Site, options: &Options, signals: &mut Signals) -> Result<Net, CommandError> {
+    let connecting = async {
+        let net = site.connect("cli", Some(site::PATIENCE)).await?;
+        check_free(&net.env, options).await?;
+        Ok::<_, CommandError>(net)
+    };
+    tokio::select! {
+        net = connecting => net,
+        (code, name) = signals.next() => Err(CommandError::Stopped(code, name)),
+    }
+}
+
+/// Asks whether the run that was planned is to go ahead.
+async fn agreed(survey: &Survey, options: &Options, signals: &mut Signals) -> Result<(), CommandError> {
+    let (page, asked) = (plan_page::text(survey, options), question::question(survey, options));
+    tokio::select! {
+        agreed = tokio::task::spawn_blocking(move || ask(&page, &asked, NO_TERMINAL)) => agreed.map_err(io::Error::other)?,
+        (code, name) = signals.next() => {
+            // The question stands unanswered on its line.
+            let _ = writeln!(io::stderr());
+            Err(CommandError::Stopped(code, name))
+        }
+    }
 }
 
 /// Shows a plan by which no key is to be changed, in place of a run. A run with `--yes` has a result all the same.

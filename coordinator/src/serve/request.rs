@@ -142,6 +142,8 @@ fn shown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// A request with every field, which the list knows and the type takes.
@@ -165,6 +167,12 @@ mod tests {
         whole::<StatsRequest>();
         whole::<CancelRequest>();
         whole::<RunsRequest>();
+        // And the other way round.
+        let written = serde_json::to_value(RunRequest::default()).expect("it can be written");
+        let known: BTreeSet<&str> = RunRequest::FIELDS.iter().map(|(name, _)| *name).collect();
+        let written: BTreeSet<&str> =
+            written.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(known, written);
     }
 
     #[track_caller]

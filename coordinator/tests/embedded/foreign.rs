@@ -1,11 +1,18 @@
 //! Servers that scan and count otherwise than a hash table: what is deleted is exact, or the run says that it is not.
 
 use crate::kit;
+use crate::kit::crowd::{self, Crowd};
 use crate::kit::foreign::{Foreign, Manner};
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
+use coordinator::survey::{Survey, survey};
+use shared::cluster::Access;
+use shared::cluster::activity::{SetKind, Unreadable, read_members};
+use shared::ids::RunId;
+use shared::messages::Lookups;
 use shared::result::{CleanupResult, Status};
 use shared::servers::Server;
+use shared::time::now_ms;
 
 const KEYS: u64 = 40_000;
 
@@ -42,7 +49,8 @@ async fn named_servers_are_read_exactly_whatever_they_count_and_repeat() {
         ("dragonfly_version:df-v1.27.1", Some("keys=7,expires=0")),
         ("garnet_version:1.0.40", None),
     ] {
-        let manner = Manner { name: Some(name), keyspace, opaque_from: OPAQUE, repeats: Some(3) };
+        let manner =
+            Manner { name: Some(name), keyspace, opaque_from: OPAQUE, repeats: Some(3), ..Manner::default() };
         exact(manner).await;
     }
 }
@@ -59,6 +67,54 @@ async fn counts_that_are_old_hide_no_key() {
 async fn cursors_that_turn_opaque_in_the_middle_are_told() {
     let (result, ..) = run(Manner { opaque_from: Some(60), ..Manner::default() }).await;
     // Failed, where no task was done before.
+    assert!(matches!(result.status, Status::Partial | Status::Failed), "{:?}", result.issues);
+    assert!(result.scanned_keys_approximate);
+}
+
+/// What a plan says of a server behind which `real` is.
+async fn plan(options: &Options, manner: Manner, port: u16) -> Result<Survey, String> {
+    let foreign = Foreign::before(port, manner).await;
+    let options =
+        Options { access: Access { urls: vec![foreign.url()], ..options.access.clone() }, ..options.clone() };
+    survey(&options, RunId::new(), now_ms()).await.map_err(|e| e.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_that_does_not_end_ends_the_plan_with_a_sentence() {
+    let server = Server::start(&[]).await.unwrap();
+    let options = kit::options(vec![server.url()]);
+    Truth::mixture(400, "").seed(&options.access).await;
+    // Also where nothing but its cursors gives it away.
+    for name in [Some("kvrocks_version:2.9.0"), None] {
+        let manner = Manner { name, circle_from: Some(0), ..Manner::default() };
+        let said = kit::in_time(plan(&options, manner, server.port())).await.err();
+        let why = "SCAN came back to a cursor that it had answered before";
+        assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
+    let server = Server::start(&[]).await.unwrap();
+    let options = crowd::options(vec![server.url()], crowd::zset());
+    Crowd::of(2_000).seed(&options.access).await;
+    let manner = Manner { circle_from: Some(0), ..Manner::default() };
+    let foreign = Foreign::before(server.port(), manner).await;
+    let access = Access::open(vec![foreign.url()]);
+    let conn = access.connect_seed(&foreign.url(), "test").await.unwrap();
+    let mut lookups = Lookups::default();
+    let each = |_: &[u8], _: Option<f64>| true;
+    let read = read_members(&conn, SetKind::Sorted, crowd::WARMING.as_bytes(), &mut lookups, each).await;
+    let Err(Unreadable::Fault(fault)) = read else { panic!("{read:?}") };
+    assert!(fault.detail.contains("came back to a cursor"), "{fault}");
+}
+
+/// After the plan, its scan does not end any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_that_does_not_end_in_the_middle_of_a_run_is_told() {
+    let name = Some("kvrocks_version:2.9.0");
+    let manner = Manner { name, circle_from: Some(60), ..Manner::default() };
+    let (result, ..) = kit::in_time(run(manner)).await;
     assert!(matches!(result.status, Status::Partial | Status::Failed), "{:?}", result.issues);
     assert!(result.scanned_keys_approximate);
 }

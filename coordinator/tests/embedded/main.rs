@@ -27,6 +27,7 @@ mod resize;
 mod sentinel;
 mod skipping;
 mod slow_nodes;
+mod spelling;
 mod statistics;
 mod telemetry;
 mod twice;

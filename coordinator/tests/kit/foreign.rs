@@ -18,6 +18,8 @@ pub struct Manner {
     pub keyspace: Option<&'static str>,
     /// From which SCAN on (of all connections) cursors are random numbers of 64 bits.
     pub opaque_from: Option<u64>,
+    /// From which SCAN on cursors lead in a circle.
+    pub circle_from: Option<u64>,
     /// Every so many pages, the keys of the page before are listed again.
     pub repeats: Option<u64>,
 }
@@ -73,16 +75,18 @@ async fn join(
     loop {
         let Some(mut words) = request(&mut client).await? else { return Ok(()) };
         let command = words[0].to_ascii_uppercase();
-        if command == b"SCAN" {
-            let asked: u64 = String::from_utf8_lossy(&words[1]).parse().unwrap();
+        let scans = ["SCAN", "SSCAN", "ZSCAN"].map(str::as_bytes).contains(&command.as_slice());
+        if scans {
+            let place = if command == b"SCAN" { 1 } else { 2 };
+            let asked: u64 = String::from_utf8_lossy(&words[place]).parse().unwrap();
             let real = cursors.lock().unwrap().real.get(&asked).copied().unwrap_or(asked);
-            words[1] = real.to_string().into_bytes();
+            words[place] = real.to_string().into_bytes();
         }
         server.write_all(&encode(&words)).await?;
         let mut reply = Vec::new();
         read_reply(&mut server, &mut reply).await?;
         let reply = match command.as_slice() {
-            b"SCAN" => scanned(&reply, &manner, &mut cursors.lock().unwrap()),
+            _ if scans => scanned(&reply, &manner, &mut cursors.lock().unwrap()),
             b"INFO" => told(&reply, &manner),
             _ => reply,
         };
@@ -104,7 +108,11 @@ fn scanned(reply: &[u8], manner: &Manner, cursors: &mut Cursors) -> Vec<u8> {
     }
     cursors.page.clone_from(&reply[begin..].to_vec());
     let opaque = manner.opaque_from.is_some_and(|from| cursors.scans > from);
-    let shown = if real == 0 || !opaque { real } else { fastrand::u64(1 << 50..) };
+    let shown = match manner.circle_from {
+        Some(from) if cursors.scans > from => (1 << 50) | (cursors.scans % 5),
+        _ if real == 0 || !opaque => real,
+        _ => fastrand::u64(1 << 50..),
+    };
     if shown != real {
         cursors.real.insert(shown, real);
     }

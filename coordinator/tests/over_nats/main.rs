@@ -6,6 +6,7 @@ mod kit;
 
 mod aggressive;
 mod alerts;
+mod attempts;
 mod backup;
 mod cancel;
 mod faults;

@@ -18,9 +18,7 @@ use shared::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
 use shared::slot::{SlotSet, slot_of};
 
-use super::{Listed, Reached, Taken, count_within};
-
-const SLOT_BITS: u32 = 14;
+use super::{Listed, Reached, SLOT_BITS, Taken, count_within};
 
 /// See the module.
 pub struct CursorWalk {

@@ -8,7 +8,8 @@ mod ordered;
 mod slots;
 
 use shared::cluster::{Answers, Listing, Place};
-use shared::range::{CursorRange, Scope, SlotListing, Table};
+use shared::messages::{RunSpec, ScanTask};
+use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
 use shared::slot::SlotSet;
 
 use cursors::CursorWalk;
@@ -53,6 +54,9 @@ pub enum Taken {
     Unreadable,
 }
 
+/// Bits of a cursor that name the slot, on servers that scan slot by slot.
+const SLOT_BITS: u32 = 14;
+
 /// `COUNT` for each of so many lanes, which together may ask for about `room` keys.
 fn count_within(room: Option<u64>, lanes: usize, count: u32) -> u32 {
     let each = room.map_or(u64::MAX, |room| (room / lanes.max(1) as u64).max(1));
@@ -91,6 +95,20 @@ pub enum Walk {
 }
 
 impl Walk {
+    /// The walk of a task.
+    #[must_use]
+    pub fn of(task: &ScanTask, spec: &RunSpec) -> Self {
+        // A task that goes on in one lane is expected to hold no keys: those were expected of the first one.
+        let node = spec.nodes.iter().find(|node| node.node == task.node);
+        let keys = match &task.scope {
+            Scope::Cursors(CursorScope { table: Table::Opaque { .. }, .. }) => {
+                node.map_or(0, |node| node.keys)
+            }
+            _ => task.keys,
+        };
+        Self::new(&task.scope, keys.max(task.keys), spec.rules.scan_batch_keys)
+    }
+
     /// A walk through `scope`, in which about `keys` keys are expected, with `count` as `COUNT` of a SCAN.
     #[must_use]
     pub fn new(scope: &Scope, keys: u64, count: u32) -> Self {
@@ -102,7 +120,7 @@ impl Walk {
                 Self::Ordered(OrderedWalk::new(slots, count))
             }
             Scope::Cursors(cursors) => match cursors.table {
-                Table::Opaque { at } => Self::Opaque(OpaqueWalk::new(cursors, at, count)),
+                Table::Opaque { at } => Self::Opaque(OpaqueWalk::new(cursors, at, keys, count)),
                 Table::Database | Table::Slot(_) => Self::Cursors(CursorWalk::new(cursors, count)),
             },
         }

@@ -1,9 +1,10 @@
 //! One lane through a database whose cursors are not positions: from one cursor to the next, until the server says 0.
-//! Where it stopped early, another task goes on from its cursor; ranges only count these hand-overs.
+//! Where it stopped early, another task goes on from its cursor; ranges count the positions that were asked for.
 
 use shared::cluster::{Answers, Listing};
 use shared::limits::{LANE_KEYS_MAX, WINDOW_BYTES_MAX};
 use shared::range::{CursorRange, CursorScope, Table};
+use shared::scan_end::ScanEnd;
 use shared::slot::{SlotSet, slot_of};
 
 use super::{Listed, Reached, Taken, count_within};
@@ -11,31 +12,46 @@ use super::{Listed, Reached, Taken, count_within};
 /// See the module.
 pub struct OpaqueWalk {
     at: u64,
-    /// How many tasks of this pass came before.
+    /// Positions that tasks of this pass have asked for before.
     from: u64,
+    end: ScanEnd<u64>,
     slots: Option<SlotSet>,
     count: u32,
+    /// `COUNT` of the page that was asked for last.
+    asked: u32,
     listed: usize,
     begun: bool,
     done: bool,
 }
 
 impl OpaqueWalk {
-    pub(super) fn new(scope: &CursorScope, at: u64, count: u32) -> Self {
+    /// Of a database of about `keys` keys.
+    pub(super) fn new(scope: &CursorScope, at: u64, keys: u64, count: u32) -> Self {
         let from = scope.ranges.first().map_or(0, |range| range.from);
-        Self { at, from, slots: scope.slots.clone(), count, listed: 0, begun: false, done: false }
+        let end = ScanEnd::new(at, from, keys);
+        Self {
+            at,
+            from,
+            end,
+            slots: scope.slots.clone(),
+            count,
+            asked: count,
+            listed: 0,
+            begun: false,
+            done: false,
+        }
     }
 
     pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
-        let count = count_within(room, 1, self.count);
+        self.asked = count_within(room, 1, self.count);
         // All of them are remembered, to be counted once.
         let enough = self.done || self.listed >= LANE_KEYS_MAX;
-        if enough { Vec::new() } else { vec![Listing::Scan { cursor: self.at, count }] }
+        if enough { Vec::new() } else { vec![Listing::Scan { cursor: self.at, count: self.asked }] }
     }
 
     pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
         let Some(page) = answers.pages().next() else { return Taken::Keys };
-        if page.next != 0 && page.next == self.at {
+        if page.next != 0 && self.end.goes_on(&page.next, self.asked.into()).is_err() {
             return Taken::Unreadable;
         }
         // A page is not asked for again: the server may keep a cursor for one use.
@@ -59,7 +75,7 @@ impl OpaqueWalk {
             (true, _) => (vec![rest(self.from)], Vec::new()),
             (false, false) => (Vec::new(), vec![rest(self.from)]),
             (false, true) => {
-                let next = self.from.saturating_add(1);
+                let next = self.end.asked();
                 (vec![CursorRange { from: self.from, to: Some(next) }], vec![rest(next)])
             }
         };
@@ -70,13 +86,14 @@ impl OpaqueWalk {
 #[cfg(test)]
 mod tests {
     use shared::ids::TaskId;
+    use shared::limits::{SCAN_SPARE_POSITIONS, TABLE_SPARE_BITS};
 
     use super::*;
 
     fn walk(from: u64, at: u64) -> OpaqueWalk {
         let ranges = vec![CursorRange { from, to: None }];
         let (pass, table, process) = (TaskId::new(), Table::Opaque { at }, String::new());
-        OpaqueWalk::new(&CursorScope { pass, table, ranges, bits: 0, slots: None, process }, at, 10)
+        OpaqueWalk::new(&CursorScope { pass, table, ranges, bits: 0, slots: None, process }, at, 100, 10)
     }
 
     #[test]
@@ -86,18 +103,24 @@ mod tests {
             assert_eq!(first.take(&Answers::of([(next, vec!["a"])]), &mut Vec::new()), Taken::Keys);
         }
         let reached = first.reached();
-        assert_eq!(reached.ranges, [CursorRange { from: 0, to: Some(1) }]);
-        assert_eq!(reached.unread_ranges, [CursorRange { from: 1, to: None }]);
+        assert_eq!(reached.ranges, [CursorRange { from: 0, to: Some(30) }]);
+        assert_eq!(reached.unread_ranges, [CursorRange { from: 30, to: None }]);
         assert_eq!(reached.rest_of, Some(Table::Opaque { at: 1 << 50 }));
-        let mut second = walk(1, 1 << 50);
+        let mut second = walk(30, 1 << 50);
         assert_eq!(second.ask(None), [Listing::Scan { cursor: 1 << 50, count: 10 }]);
         second.take(&Answers::of([(0, vec!["b"])]), &mut Vec::new());
-        assert_eq!(second.reached().ranges, [CursorRange { from: 1, to: None }]);
+        assert_eq!(second.reached().ranges, [CursorRange { from: 30, to: None }]);
         assert!(second.ask(None).is_empty() && second.reached().unread_ranges.is_empty());
     }
 
     #[test]
-    fn a_cursor_that_leads_to_itself_leads_nowhere() {
+    fn cursors_that_lead_in_a_circle_or_too_far_lead_nowhere() {
+        let mut circle = walk(0, 7);
+        let taken =
+            [8, 9, 8, 9, 8, 9].map(|next| circle.take(&Answers::of([(next, vec!["a"])]), &mut Vec::new()));
+        assert!(taken.contains(&Taken::Unreadable), "{taken:?}");
+        let mut far = walk(SCAN_SPARE_POSITIONS + (100 << TABLE_SPARE_BITS), 7);
+        assert_eq!(far.take(&Answers::of([(8, vec!["a"])]), &mut Vec::new()), Taken::Unreadable);
         assert_eq!(walk(0, 7).take(&Answers::of([(7, vec!["a"])]), &mut Vec::new()), Taken::Unreadable);
     }
 }

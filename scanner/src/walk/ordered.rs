@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 
 use shared::cluster::{Answers, Listing, PageState, Place};
 use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
-use shared::slot::{SLOTS, SlotSet, slot_of};
+use shared::slot::{SlotSet, slot_of};
 
-use super::{Listed, Reached, count_within};
+use super::{Listed, Reached, SLOT_BITS, count_within};
 
-const SLOT_MASK: u64 = SLOTS as u64 - 1;
+const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 
 /// See the module.
 pub struct OrderedWalk {
@@ -91,7 +91,10 @@ impl OrderedWalk {
         let next_slot = (next & SLOT_MASK) as u16;
         let end = next == 0;
         let in_order = |key: &Listed| key.slot >= lane.slot && (end || key.slot <= next_slot);
-        if !(end || next_slot >= lane.slot) || !keys.iter().all(in_order) {
+        // Within a slot, positions only grow.
+        let position = |cursor: u64| (cursor >> SLOT_BITS).reverse_bits();
+        let grows = next_slot > lane.slot || next_slot == lane.slot && position(next) > position(lane.cursor);
+        if !(end || grows) || !keys.iter().all(in_order) {
             self.unordered.extend(&lane.rest().collect());
             return;
         }

@@ -1,11 +1,12 @@
 //! The active users of a run, and how they are gathered. Pure.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::identity::{common_prefix, normal, without_prefix};
+use crate::identity::{behind, common_prefixes, normal};
 use crate::limits::{MEMBER_BYTES_MAX, SAMPLED_IDS};
 use crate::messages::{ActivityRule, Matching};
 
@@ -17,7 +18,7 @@ pub(super) const PART_USERS: usize = 60_000;
 pub struct ActiveUsers {
     pub(super) seed: u64,
     /// Sorted, each once.
-    pub(super) hashes: Vec<u64>,
+    pub(super) hashes: Arc<Vec<u64>>,
     pub(super) matching: Matching,
 }
 
@@ -31,13 +32,28 @@ impl ActiveUsers {
     /// Whether `id`, however it is written, is that of one of them.
     #[must_use]
     pub fn has(&self, id: &[u8]) -> bool {
-        self.hashes.binary_search(&self.number(id)).is_ok()
+        let form = normal(id);
+        let has = |form: &[u8]| self.hashes.binary_search(&self.hash(form)).is_ok();
+        let prefixes = self.matching.key_prefixes.iter();
+        has(&form) || prefixes.filter_map(|prefix| behind(&form, prefix)).any(has)
     }
 
     /// A number that stands for the user with this id, however it is written.
     #[must_use]
     pub fn number(&self, id: &[u8]) -> u64 {
-        xxh3_64_with_seed(without_prefix(&normal(id), &self.matching.source_prefix), self.seed)
+        self.hash(&normal(id))
+    }
+
+    fn hash(&self, form: &[u8]) -> u64 {
+        let prefix = &self.matching.source_prefix;
+        xxh3_64_with_seed(behind(form, prefix).unwrap_or(form), self.seed)
+    }
+
+    /// The same users, where most ids in keys have these prefixes, in normal form.
+    #[must_use]
+    pub fn in_keys_with(&self, key_prefixes: Vec<Vec<u8>>) -> Self {
+        let key_prefixes = key_prefixes.into_iter().map(ByteBuf::from).collect();
+        Self { matching: Matching { key_prefixes, ..self.matching.clone() }, ..self.clone() }
     }
 
     /// How ids are compared, and what was seen of it.
@@ -110,12 +126,13 @@ impl Gathering {
 
     fn learn_prefix(&mut self) {
         let first = std::mem::take(&mut self.first);
-        self.prefix = Some(common_prefix(first.iter().map(Vec::as_slice)));
+        let common = common_prefixes(first.iter().map(std::slice::from_ref));
+        self.prefix = Some(common.into_iter().next_back().unwrap_or_default());
         first.iter().for_each(|form| self.add_form(form));
     }
 
     fn add_form(&mut self, form: &[u8]) {
-        let form = without_prefix(form, self.prefix.as_deref().unwrap_or_default());
+        let form = behind(form, self.prefix.as_deref().unwrap_or_default()).unwrap_or(form);
         self.hashes.push(xxh3_64_with_seed(form, self.seed));
     }
 
@@ -147,7 +164,7 @@ impl Gathering {
         self.hashes.shrink_to_fit();
         let source_prefix = ByteBuf::from(self.prefix.unwrap_or_default());
         let matching = Matching { source_prefix, ..Matching::default() };
-        ActiveUsers { seed: self.seed, hashes: self.hashes, matching }
+        ActiveUsers { seed: self.seed, hashes: Arc::new(self.hashes), matching }
     }
 }
 
@@ -196,6 +213,22 @@ mod tests {
         check(&["t1:7", "t2:8"], "t2:7", false);
         check(&["t1:7", "t2:8"], "t2:8", true);
         check(&["user:", "user:7"], "user:", true);
+    }
+
+    #[test]
+    fn a_user_is_known_where_ids_in_keys_have_a_prefix_of_their_own() {
+        let check = |members: &[&str], prefixes: &[&str], id: &str, expected: bool| {
+            let users = of(members).in_keys_with(prefixes.iter().map(|it| it.as_bytes().to_vec()).collect());
+            assert_eq!(users.has(id.as_bytes()), expected, "{id} among {members:?}, without {prefixes:?}");
+        };
+        for (id, expected) in
+            [("user:7", true), ("User:{007}", true), ("7", true), ("user:9", false), ("user:", false)]
+        {
+            check(&["7", "8"], &["user:"], id, expected);
+            check(&["account:7", "account:8"], &["user:"], id, expected);
+        }
+        check(&["user:7", "9"], &["app:", "app:user:"], "app:user:7", true);
+        check(&["7", "8"], &[], "user:7", false);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::text::number;
 use crate::messages::Lookups;
+use crate::scan_end::ScanEnd;
 
 /// `COUNT` of one page.
-const PAGE_MEMBERS: &[u8] = b"1000";
+const PAGE_MEMBERS: u64 = 1_000;
 
 /// The sort of set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +71,11 @@ pub async fn read_members(
     lookups: &mut Lookups,
     mut each: impl FnMut(&[u8], Option<f64>) -> bool,
 ) -> Result<(), Unreadable> {
-    let (scan, count) = kind.commands();
-    let (mut cursor, mut largest) = (b"0".to_vec(), 0);
+    let ((scan, count), page_members) = (kind.commands(), PAGE_MEMBERS.to_string());
+    let (mut cursor, mut largest, mut end) = (b"0".to_vec(), 0, None);
     loop {
         let mut batch = Batch::new();
-        batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", PAGE_MEMBERS]);
+        batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", page_members.as_bytes()]);
         batch.add(&[count.as_bytes(), key]);
         let mut replies = conn.batch(batch).await.map_err(Unreadable::Fault)?.into_iter();
         let (Some(listed), Some(size)) = (replies.next(), replies.next()) else {
@@ -102,6 +103,9 @@ pub async fn read_members(
         if next == b"0" || !go_on {
             return Ok(());
         }
+        let end = end.get_or_insert_with(|| ScanEnd::new(cursor, 0, size));
+        let on = end.goes_on(&next, PAGE_MEMBERS);
+        on.map_err(|why| Unreadable::Fault(Fault::new(FaultKind::Protocol, conn.address(), why)))?;
         cursor = next;
     }
 }

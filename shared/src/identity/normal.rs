@@ -4,7 +4,7 @@
 //! ids that are equal have equal forms. Pure.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Separators of an id behind which a common prefix may end, from its start.
 const PREFIX_ENDS_MAX: usize = 8;
@@ -80,21 +80,25 @@ fn without_leading_zeros(id: &[u8]) -> Vec<u8> {
     form
 }
 
-/// The longest prefix that more than half of the normal forms `forms` have, such as `user:` of `user:7`, or `u` of `u7`;
-/// empty if there is none. It ends with a separator, or where a form goes on with nothing but digits: what names happen
-/// to have in common is not one. Where tenants or kinds of users are told apart by a prefix, none of which most ids have,
-/// they stay apart.
+/// The prefixes that more than half of some ids have, such as `user:` of `user:7`, or `u` of `u7`, the shortest first. Each
+/// id is given by the normal forms of its readings, nearly always one. A prefix ends with a separator, or where a form
+/// goes on with nothing but digits: what names happen to have in common is not one. Where tenants or kinds of users are
+/// told apart by a prefix, none of which most ids have, they stay apart.
 #[must_use]
-pub fn common_prefix<'a>(forms: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let (mut counts, mut all) = (HashMap::<&[u8], usize>::new(), 0);
-    for form in forms {
+pub fn common_prefixes<'a>(ids: impl IntoIterator<Item = &'a [Vec<u8>]>) -> Vec<Vec<u8>> {
+    let (mut counts, mut all) = (BTreeMap::<&[u8], usize>::new(), 0);
+    for readings in ids {
         all += 1;
-        for end in prefix_ends(form) {
-            *counts.entry(&form[..end]).or_default() += 1;
+        let ends = |form: &'a Vec<u8>| prefix_ends(form).map(|end| &form[..end]);
+        // Once for each id.
+        for prefix in readings.iter().flat_map(ends).collect::<BTreeSet<_>>() {
+            *counts.entry(prefix).or_default() += 1;
         }
     }
     let common = counts.into_iter().filter(|(_, count)| *count > all / 2);
-    common.map(|(prefix, _)| prefix).max_by_key(|prefix| prefix.len()).unwrap_or_default().to_vec()
+    let mut common: Vec<Vec<u8>> = common.map(|(prefix, _)| prefix.to_vec()).collect();
+    common.sort_by_key(Vec::len);
+    common
 }
 
 /// The lengths of the prefixes that a form may have. Something is always left behind them.
@@ -107,10 +111,10 @@ fn prefix_ends(form: &[u8]) -> impl Iterator<Item = usize> {
     separated.chain(after_letter.then_some(number))
 }
 
-/// A normal form without `prefix`, if it has that and more.
+/// What stands behind `prefix` in a normal form, if it has that and more.
 #[must_use]
-pub fn without_prefix<'a>(form: &'a [u8], prefix: &[u8]) -> &'a [u8] {
-    form.strip_prefix(prefix).filter(|rest| !rest.is_empty()).unwrap_or(form)
+pub fn behind<'a>(form: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    form.strip_prefix(prefix).filter(|rest| !rest.is_empty())
 }
 
 #[cfg(test)]
@@ -153,12 +157,14 @@ mod tests {
     #[test]
     fn prefixes_that_most_have() {
         let check = |forms: &[&str], expected: &str| {
-            let found = common_prefix(forms.iter().map(|form| form.as_bytes()));
-            assert_eq!(found.escape_ascii().to_string(), expected, "{forms:?}");
+            let ids: Vec<[Vec<u8>; 1]> = forms.iter().map(|form| [form.as_bytes().to_vec()]).collect();
+            let found = common_prefixes(ids.iter().map(<[_; 1]>::as_slice));
+            let found: Vec<String> = found.iter().map(|prefix| prefix.escape_ascii().to_string()).collect();
+            assert_eq!(found.join(" "), expected, "{forms:?}");
         };
         check(&["user:1", "user:2", "user:31"], "user:");
         check(&["user:1", "user:2", "7"], "user:");
-        check(&["app:user:1", "app:user:2", "app:svc:1"], "app:user:");
+        check(&["app:user:1", "app:user:2", "app:svc:1"], "app: app:user:");
         check(&["user:7"], "user:");
         check(&["u1", "u22", "u3"], "u");
         check(&["acct/7/x", "acct/8/x"], "acct/");
@@ -170,9 +176,20 @@ mod tests {
         check(&["user:", "user:"], "");
         check(&["550e8400-e29b-41d4", "660e8400-e29b-41d5"], "");
         check(&[], "");
-        assert_eq!(without_prefix(b"user:7", b"user:"), b"7");
-        assert_eq!(without_prefix(b"user:", b"user:"), b"user:");
-        assert_eq!(without_prefix(b"8", b"user:"), b"8");
+        assert_eq!(behind(b"user:7", b"user:"), Some(b"7".as_slice()));
+        assert_eq!(behind(b"user:", b"user:"), None);
+        assert_eq!(behind(b"8", b"user:"), None);
+    }
+
+    #[test]
+    fn an_id_counts_once_however_many_readings_it_has() {
+        let ids: Vec<Vec<Vec<u8>>> =
+            [["user", "user:7"].as_slice(), &["user", "user:8"], &["9", "9:x", "9:x:y"]]
+                .iter()
+                .map(|readings| readings.iter().map(|form| form.as_bytes().to_vec()).collect())
+                .collect();
+        assert_eq!(common_prefixes(ids.iter().map(Vec::as_slice)), [b"user:".to_vec()]);
+        assert!(common_prefixes(ids[1..].iter().map(Vec::as_slice)).is_empty());
     }
 
     fn encoded(id: &[u8], upper: bool) -> String {
@@ -206,11 +223,12 @@ mod tests {
 
         #[test]
         fn a_prefix_that_all_have_is_found_and_leaves_something(ids in prop::collection::vec("[a-z0-9]{1,8}", 1..50)) {
-            let forms: Vec<String> = ids.iter().map(|id| text(format!("user:{id}"))).collect();
-            let prefix = common_prefix(forms.iter().map(String::as_bytes));
-            prop_assert!(prefix.starts_with(b"user:"), "{prefix:?}");
-            for form in &forms {
-                prop_assert!(!without_prefix(form.as_bytes(), &prefix).is_empty());
+            let forms: Vec<[Vec<u8>; 1]> =
+                ids.iter().map(|id| [text(format!("user:{id}")).into_bytes()]).collect();
+            let prefixes = common_prefixes(forms.iter().map(<[_; 1]>::as_slice));
+            prop_assert!(prefixes.first().is_some_and(|prefix| prefix == b"user:"), "{prefixes:?}");
+            for (form, prefix) in forms.iter().flat_map(|[form]| prefixes.iter().map(move |it| (form, it))) {
+                prop_assert!(behind(form, prefix).is_none_or(|rest| !rest.is_empty()));
             }
         }
     }

@@ -3,6 +3,9 @@
 /// Active ids whose common prefix is looked for, and keys of a sample that a template is suggested for.
 pub const SAMPLED_IDS: usize = 1_000;
 
+/// Readings of the id in one key of which the prefixes are looked at.
+pub const ID_READINGS: usize = 8;
+
 /// Bytes of an active id up to which its normal form is made. Ids in keys are far shorter, so a longer one is nobody's;
 /// four times as much, because an id may be percent-encoded.
 pub const MEMBER_BYTES_MAX: usize = 4_096;

@@ -16,3 +16,7 @@ pub const CURSOR_PAGE_KEYS: u32 = 10;
 /// How many times (as a power of two) a table may be larger than its keys before its cursors are held for opaque. One
 /// that is larger is read in one lane, which is slower and as exact.
 pub const TABLE_SPARE_BITS: u32 = 8;
+
+/// Positions that a scan asks for before it is given up, beside those of a table that is that much larger than its keys:
+/// a server whose counts are old may hold so many. At `COUNT 1000` that are 268,000 pages.
+pub const SCAN_SPARE_POSITIONS: u64 = 1 << 28;

@@ -83,6 +83,9 @@ pub enum ActivityRule {
 pub struct Matching {
     /// A prefix that most active ids have, in normal form, such as `user:`. It makes no difference.
     pub source_prefix: ByteBuf,
+    /// Prefixes that most ids in keys have, in normal form. An id is also looked for without each of them.
+    #[serde(default)]
+    pub key_prefixes: Vec<ByteBuf>,
     /// What the plan's sample met.
     pub met: Met,
     /// Whether keys of inactive users go, also where none of an active one is met.

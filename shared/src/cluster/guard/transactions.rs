@@ -271,45 +271,7 @@ impl<'a> Work<'a> {
         self.made += Lookups::reads(u64::from(ledger.is_some()), u64::from(ledger.is_none()));
         let mut readings = BTreeMap::new();
         for index in next {
-            let expiry = match replies.next() {
-                Some(Value::Int(expiry)) => expiry,
-                Some(other) => return Err(self.conn.fault(&other).unwrap_or_else(|| unexpected("PTTL"))),
-                None => return Err(unexpected("PTTL")),
-            };
-            let mut asked = 1;
-            let idle_s = if self.order.asks_idle() {
-                asked = 2;
-                match replies.next() {
-                    Some(Value::Int(seconds)) => Some(seconds.unsigned_abs()),
-                    // It is gone, or the server does not know, which it says after it has looked the key up.
-                    _ => None,
-                }
-            } else {
-                None
-            };
-            let saved = match self.seal(*index) {
-                None => true,
-                Some(seal) => {
-                    let reply = replies.next();
-                    // It may be gone since it was asked for its expiry.
-                    let gone = reply == Some(Value::Nil);
-                    let (hits, misses) = (u64::from(!gone), u64::from(gone));
-                    self.made +=
-                        if seal.is_text() { Lookups::reads(hits, misses) } else { Lookups::of(hits, misses) };
-                    match reply {
-                        Some(Value::BulkString(value)) => seal.fits(&value),
-                        Some(Value::Nil) => false,
-                        Some(other) if is_no_string(self.conn, &other) => false,
-                        Some(other) => {
-                            return Err(self.conn.fault(&other).unwrap_or_else(|| unexpected("DUMP")));
-                        }
-                        None => return Err(unexpected("DUMP")),
-                    }
-                }
-            };
-            let counter = if expiry == -2 { &mut self.made.misses } else { &mut self.made.hits };
-            *counter += asked;
-            readings.insert(*index, Reading { expiry, idle_s, saved, fields_expire: false });
+            readings.insert(*index, self.reading(*index, &mut replies)?);
         }
         if self.asks_fields {
             self.look_at_fields(&mut readings).await?;
@@ -321,6 +283,45 @@ impl<'a> Work<'a> {
             None if late => Some(Seen { now_ms, ledger: Vec::new(), readings }),
             None => None,
         })
+    }
+
+    /// What the next of the `replies` say of a candidate.
+    fn reading(&mut self, index: usize, replies: &mut impl Iterator<Item = Value>) -> Result<Reading, Fault> {
+        let unexpected = |command| Fault::unexpected(self.conn.address(), command);
+        let expiry = match replies.next() {
+            Some(Value::Int(expiry)) => expiry,
+            Some(other) => return Err(self.conn.fault(&other).unwrap_or_else(|| unexpected("PTTL"))),
+            None => return Err(unexpected("PTTL")),
+        };
+        let asks_idle = self.order.asks_idle();
+        let idle_s = match asks_idle.then(|| replies.next()).flatten() {
+            Some(Value::Int(seconds)) => Some(seconds.unsigned_abs()),
+            // It is gone, or the server does not know, which it says after it has looked the key up.
+            _ => None,
+        };
+        let counter = if expiry == -2 { &mut self.made.misses } else { &mut self.made.hits };
+        *counter += 1 + u64::from(asks_idle);
+        let saved = match self.seal(index) {
+            None => true,
+            Some(seal) => self.fits(seal, replies.next())?,
+        };
+        Ok(Reading { expiry, idle_s, saved, fields_expire: false })
+    }
+
+    /// Whether the value that `reply` holds is the one that was saved.
+    fn fits(&mut self, seal: &Seal, reply: Option<Value>) -> Result<bool, Fault> {
+        let unexpected = || Fault::unexpected(self.conn.address(), "DUMP");
+        // It may be gone since it was asked for its expiry.
+        let gone = reply == Some(Value::Nil);
+        let (hits, misses) = (u64::from(!gone), u64::from(gone));
+        self.made += if seal.is_text() { Lookups::reads(hits, misses) } else { Lookups::of(hits, misses) };
+        match reply {
+            Some(Value::BulkString(value)) => Ok(seal.fits(&value)),
+            Some(Value::Nil) => Ok(false),
+            Some(other) if is_no_string(self.conn, &other) => Ok(false),
+            Some(other) => Err(self.conn.fault(&other).unwrap_or_else(unexpected)),
+            None => Err(unexpected()),
+        }
     }
 
     /// What is watched may be asked further questions: what they say holds, or the second write is refused.

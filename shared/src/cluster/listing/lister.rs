@@ -92,6 +92,12 @@ impl Lister {
         self.once = true;
     }
 
+    /// `host:port`, as in its faults.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.dial.address
+    }
+
     /// Says who we are, and which database we mean. Servers or users that do not allow the name work as well.
     async fn introduce(&mut self) -> Result<(), Fault> {
         let settings = self.dial.info.redis_settings();

@@ -1,0 +1,288 @@
+//! What a run was asked for holds for whatever follows it: a further attempt, another service that takes it over, a run
+//! that makes up for one that was missed. The job file, which may ask for more by then, changes nothing of it.
+
+use std::time::Duration;
+
+use coordinator::options::Options;
+use coordinator::schedule::Schedule;
+use coordinator::serve::{Job, RunAnswer, serve};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shared::env::{Env, Timing};
+use shared::ids::RunId;
+use shared::messages::{Action, RunSpec, TaskReport};
+use shared::nats::{Answer, Nats, ask};
+use shared::records::{Decision, Record, Records};
+use shared::result::{CleanupResult, Status};
+use shared::servers::Server;
+use shared::supervise::Crew;
+use tokio_util::sync::CancellationToken;
+
+use crate::kit;
+use crate::kit::crowd::{self, Crowd};
+use crate::kit::net::{self, Counts, Net, Workers};
+
+/// Enough that their caches are read by several tasks.
+const USERS: u64 = 1_500;
+
+const REPORTER: Counts = Counts { scanners: 0, reapers: 0, reporters: 1 };
+const OTHERS: Counts = Counts { scanners: 2, reapers: 2, reporters: 0 };
+
+/// NATS, a server with users' caches, and nobody yet who reads tasks.
+struct Scene {
+    net: Net,
+    _server: Server,
+    options: Options,
+    crowd: Crowd,
+    env: Env,
+    nats: Nats,
+    workers: Workers,
+}
+
+/// A service that runs until dropped.
+struct Service {
+    crew: Crew,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    async fn end(self) {
+        self.shutdown.cancel();
+        assert_eq!(kit::in_time(self.crew.join()).await, []);
+    }
+}
+
+impl Scene {
+    /// The job removes whatever it can.
+    async fn set() -> Self {
+        let timing = Timing { lease: Duration::from_secs(2), ..Timing::default() };
+        let (net, server) = (Net::start(timing).await, kit::standalone().await);
+        let options = crowd::options(vec![server.url()], crowd::zset());
+        let crowd = Crowd::of(USERS);
+        crowd.seed(&options.access).await;
+        let (env, nats) = (net.env(&options).await, net.connect().await);
+        let workers = Workers::start(&env, REPORTER);
+        Self { net, _server: server, options, crowd, env, nats, workers }
+    }
+
+    fn job(&self, options: &Options) -> Job {
+        Job {
+            options: options.clone(),
+            action: Action::Delete,
+            allow_override: Vec::new(),
+            // Not while a test goes on.
+            schedule: Schedule::parse("0 0 1 1 *", "UTC").unwrap(),
+            attempts: 2,
+            backoff: Duration::from_millis(10),
+            sample_every: Duration::from_secs(3_600),
+            catch_up: true,
+        }
+    }
+
+    fn serve(&self, job: Job, who: &'static str) -> Service {
+        let (env, nats, shutdown) = (self.env.clone(), self.nats.clone(), CancellationToken::new());
+        let (mut crew, until) = (Crew::default(), shutdown.clone());
+        crew.start("service", async move { serve(&env, &nats, vec![job], who, until).await });
+        Service { crew, shutdown }
+    }
+
+    /// What the service answers to a program that starts a run.
+    async fn ask(&self, request: &Value) -> Answer {
+        let asked = async || match ask(&self.nats, "run", request.to_string().into_bytes()).await.unwrap() {
+            // It has just been started.
+            Answer::Nobody => None,
+            answer => Some(answer),
+        };
+        kit::in_time(net::found(asked)).await
+    }
+
+    /// Starts a run.
+    async fn request(&self, request: &Value) -> RunId {
+        match self.ask(request).await {
+            Answer::Given(bytes) => serde_json::from_slice::<RunAnswer>(&bytes).unwrap().run_id,
+            answer => panic!("{request}: {answer:?}"),
+        }
+    }
+
+    async fn spec(&self, run: RunId) -> RunSpec {
+        self.env.records(run).spec().await.unwrap().expect("the run was planned")
+    }
+
+    /// Has a run fail: nobody could read any of its tasks.
+    async fn fail(&self, run: RunId) {
+        let records = self.env.records(run);
+        for task in &planned(&records).await {
+            records.create_report(&TaskReport::lost(task, "a test", true)).await.unwrap();
+        }
+        assert_eq!(net::closed(&self.env, run).await.status, Some(Status::Failed));
+    }
+
+    /// The attempt that follows `run`.
+    async fn next_attempt(&self, run: RunId) -> RunSpec {
+        let next = async || {
+            let lines = shared::history::read(&*self.env.store).await.unwrap();
+            lines.into_iter().find(|line| line.attempt.previous == Some(run)).map(|line| line.run_id)
+        };
+        let next = kit::in_time(net::found(next)).await;
+        self.spec(next).await
+    }
+
+    /// The result of a run whose tasks are read from now on.
+    async fn read(&mut self, run: RunId) -> CleanupResult {
+        self.workers.add(&self.env, OTHERS);
+        net::closed(&self.env, run).await;
+        self.env.records(run).result().await.unwrap().expect("the run has a result")
+    }
+
+    /// That these numbers of keys, and these alone, were deleted.
+    async fn check(&self, result: &CleanupResult, (stale, inactive): (bool, bool)) {
+        assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
+        let deleted = [(stale, &self.crowd.stale), (inactive, &self.crowd.inactive)];
+        let deleted: usize = deleted.iter().filter(|(gone, _)| *gone).map(|(_, keys)| keys.len()).sum();
+        assert_eq!(result.cleaned_keys, deleted as u64);
+        net::drop_ledgers(&self.options).await;
+        self.crowd.check_keys(&self.options.access, (stale, inactive)).await;
+    }
+
+    async fn end(self, services: Vec<Service>) {
+        for service in services {
+            service.end().await;
+        }
+        self.workers.stop().await;
+        drop(self.net);
+    }
+}
+
+/// All tasks of a run that was planned.
+async fn planned(records: &Records) -> Vec<shared::messages::ScanTask> {
+    let (mut tasks, mut revision) = (Vec::new(), 0);
+    while let Some((at, record)) = records.next_after(revision).await.unwrap() {
+        revision = at;
+        if let Some(Record::Decision { decision: Decision::Tasks { tasks: some, .. }, .. }) = record {
+            tasks.extend(some);
+        }
+    }
+    assert!(!tasks.is_empty());
+    tasks
+}
+
+/// A request asks for less than the job. Its first attempt fails; the second one does as much.
+async fn asked_again(request: Value, gone: (bool, bool), check: impl FnOnce(&RunSpec, &mut Crowd)) {
+    let mut scene = Scene::set().await;
+    let service = scene.serve(scene.job(&Options { aggressive: true, ..scene.options.clone() }), "a service");
+    let run = scene.request(&request).await;
+    let first = scene.spec(run).await;
+    check(&first, &mut scene.crowd);
+    scene.fail(run).await;
+    let second = scene.next_attempt(run).await;
+    println!("{request}");
+    assert!(second.asks_the_same(&first), "{first:#?} {second:#?}");
+    assert_eq!((second.attempt.number, second.attempt.of), (2, 2));
+    assert_eq!(
+        (second.scheduled, second.display_name.clone()),
+        (first.scheduled, first.display_name.clone())
+    );
+    let result = scene.read(second.run).await;
+    scene.check(&result, gone).await;
+    scene.end(vec![service]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_removes_no_inactive_users_that_the_request_left_out() {
+    Box::pin(asked_again(json!({ "aggressiveCleanup": false }), (true, false), |spec, _| {
+        assert!(spec.rules.inactive.is_none());
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_has_the_threshold_of_the_request() {
+    // Those who were seen 400 days ago are active then, and those who were never seen are not.
+    let days = 500;
+    Box::pin(asked_again(json!({ "inactivityThresholdDays": days }), (true, true), |spec, crowd| {
+        assert_eq!(spec.rules.inactive.as_ref().unwrap().threshold_ms, days * crowd::DAY_MS);
+        let unseen = |key: &Vec<u8>| key.starts_with(b"permissions:\xff");
+        let (unseen, seen): (Vec<_>, Vec<_>) = crowd.inactive.drain(..).partition(unseen);
+        assert_eq!(unseen.len() as u64, 2 * USERS / 10);
+        (crowd.inactive, crowd.active) = (unseen, [crowd.active.as_slice(), &seen].concat());
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_at_a_dry_run_is_one() {
+    let request = json!({
+        "dryRun": true, "scanBatchSize": 77, "rateLimit": 1_000_000, "allowNoActive": false, "maxSpeed": false,
+        "latencyBudget": "7ms",
+    });
+    Box::pin(asked_again(request, (false, false), |spec, _| {
+        assert!(spec.dry_run && spec.rules.action == Action::Report);
+        assert_eq!((spec.rules.scan_batch_keys, spec.pace.keys_per_s_max), (77, Some(1_000_000)));
+        assert_eq!(spec.pace.latency_budget_ms, Some(7));
+    }))
+    .await;
+}
+
+/// The service that conducts a run ends, and the next one has a job that asks for more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_a_run_over_does_what_it_was_asked_for() {
+    let mut scene = Scene::set().await;
+    let service = scene.serve(scene.job(&scene.options), "the first");
+    let run = scene.request(&json!({ "aggressiveCleanup": false })).await;
+    let first = scene.spec(run).await;
+    service.end().await;
+    let mut more = scene.options.clone();
+    (more.max_delete_percent, more.rules.protect) = (100, Vec::new());
+    let service = scene.serve(scene.job(&more), "the second");
+    // Its attempt fails in turn, and the next one is made by who took it over.
+    scene.fail(run).await;
+    let second = scene.next_attempt(run).await;
+    assert!(second.asks_the_same(&first), "{first:#?} {second:#?}");
+    let result = scene.read(second.run).await;
+    scene.check(&result, (true, false)).await;
+    assert_eq!(result.accounting.protected, 0, "those have a TTL");
+    scene.end(vec![service]).await;
+}
+
+/// The same, and the run itself goes on: nothing is planned again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_gone_on_with_elsewhere_does_what_it_was_asked_for() {
+    let mut scene = Scene::set().await;
+    let service = scene.serve(scene.job(&scene.options), "the first");
+    let run = scene.request(&json!({ "aggressiveCleanup": false })).await;
+    service.end().await;
+    let service = scene.serve(scene.job(&scene.options), "the second");
+    // Who asks for more meanwhile is refused, and does not widen it.
+    let answer = scene.ask(&json!({})).await;
+    let Answer::Refused(409, why) = answer else { panic!("{answer:?}") };
+    assert!(why.contains(&run.to_string()), "{why}");
+    let result = scene.read(run).await;
+    scene.check(&result, (true, false)).await;
+    scene.end(vec![service]).await;
+}
+
+/// A run that makes up for a missed one fails; the job that it was started with is that of the next attempt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_at_a_missed_run_asks_for_the_same() {
+    let mut scene = Scene::set().await;
+    let due = Timestamp::now().as_millisecond() - 2 * 366 * 86_400_000;
+    scene.env.store.create(&format!("due/{}/{due}", scene.options.job), Vec::new()).await.unwrap();
+    let less = Options { aggressive: false, ..scene.options.clone() };
+    let service = scene.serve(scene.job(&less), "the first");
+    let late = async || {
+        let lines = shared::history::read(&*scene.env.store).await.unwrap();
+        lines.into_iter().find(|line| line.started_by.starts_with("schedule, late")).map(|line| line.run_id)
+    };
+    let run = kit::in_time(net::found(late)).await;
+    let first = scene.spec(run).await;
+    assert!(first.scheduled && first.rules.inactive.is_none());
+    // It is another service, with a job that asks for more, that sees it fail.
+    service.end().await;
+    let service = scene.serve(scene.job(&scene.options), "the second");
+    scene.fail(run).await;
+    let second = scene.next_attempt(run).await;
+    assert!(second.asks_the_same(&first) && second.scheduled, "{first:#?} {second:#?}");
+    let result = scene.read(second.run).await;
+    scene.check(&result, (true, false)).await;
+    scene.end(vec![service]).await;
+}

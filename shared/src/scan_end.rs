@@ -1,0 +1,94 @@
+//! Whether a scan comes to an end. Nothing makes a server answer the cursor 0 at last: its cursors may lead in a circle, or
+//! always on. A scan that does is given up. Pure.
+
+use crate::limits::{SCAN_SPARE_POSITIONS, TABLE_SPARE_BITS};
+
+/// A scan on its way, from one cursor to the next.
+#[derive(Clone, Debug)]
+pub struct ScanEnd<C> {
+    /// A cursor that was met, and for how many pages it has been and is to be remembered (Brent's algorithm): after twice
+    /// as many each time, so that a circle of any length is noticed once it was gone through.
+    mark: C,
+    pages: u64,
+    pages_max: u64,
+    /// Positions of the table that were asked for, and how many may be.
+    asked: u64,
+    asked_max: u64,
+}
+
+impl<C: Clone + PartialEq> ScanEnd<C> {
+    /// A scan that starts at the cursor `at`, after `asked` positions, of a table with `counted` keys, as its server says.
+    pub fn new(at: C, asked: u64, counted: u64) -> Self {
+        let asked_max = SCAN_SPARE_POSITIONS.saturating_add(counted.saturating_mul(1 << TABLE_SPARE_BITS));
+        Self { mark: at, pages: 0, pages_max: 1, asked, asked_max }
+    }
+
+    /// Takes in the cursor that a page of `count` positions led to, unless it was the last one.
+    ///
+    /// # Errors
+    /// Why the scan leads nowhere.
+    pub fn goes_on(&mut self, next: &C, count: u64) -> Result<(), &'static str> {
+        if *next == self.mark {
+            return Err("SCAN came back to a cursor that it had answered before");
+        }
+        self.asked = self.asked.saturating_add(count);
+        if self.asked > self.asked_max {
+            return Err("SCAN did not come to an end after more pages than a table of so many keys has");
+        }
+        self.pages += 1;
+        if self.pages == self.pages_max {
+            (self.mark, self.pages, self.pages_max) = (next.clone(), 0, self.pages_max.saturating_mul(2));
+        }
+        Ok(())
+    }
+
+    /// Positions that were asked for.
+    pub fn asked(&self) -> u64 {
+        self.asked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many pages a scan goes on for, and why it ends then.
+    fn ends(counted: u64, count: u64, cursor: impl Fn(u64) -> u64) -> (u64, &'static str) {
+        let mut end = ScanEnd::new(0, 0, counted);
+        let mut pages = 0;
+        loop {
+            pages += 1;
+            if let Err(why) = end.goes_on(&cursor(pages), count) {
+                return (pages, why);
+            }
+        }
+    }
+
+    #[test]
+    fn circles_are_noticed_soon_after_they_close() {
+        for (before, length) in [(0, 1), (0, 2), (5, 1), (100, 7), (1_000, 1_000), (3, 10_000)] {
+            let circle =
+                |page: u64| if page < before { page + 1 } else { before + 1 + (page - before) % length };
+            let (pages, why) = ends(40_000, 1_000, circle);
+            assert!(why.contains("came back"), "{why}");
+            assert!(pages <= 3 * (before + length) + 1, "{before} {length}: {pages}");
+        }
+    }
+
+    #[test]
+    fn cursors_that_lead_on_for_ever_are_followed_as_far_as_a_sparse_table_goes() {
+        let (pages, why) = ends(0, 1_000, |page| page);
+        assert!(why.contains("did not come to an end"), "{why}");
+        assert_eq!(pages, SCAN_SPARE_POSITIONS / 1_000 + 1);
+        let (pages, _) = ends(1_000_000, 1_000, |page| page);
+        assert_eq!(pages, (SCAN_SPARE_POSITIONS + (1_000_000 << TABLE_SPARE_BITS)) / 1_000 + 1);
+    }
+
+    #[test]
+    fn a_scan_that_goes_on_elsewhere_counts_on() {
+        let mut end = ScanEnd::new(7, SCAN_SPARE_POSITIONS - 10, 0);
+        assert!(end.goes_on(&8, 10).is_ok());
+        assert_eq!(end.asked(), SCAN_SPARE_POSITIONS);
+        assert!(end.goes_on(&9, 1).is_err());
+    }
+}
