@@ -160,6 +160,7 @@ pub(crate) async fn judge(
         slots: primary.slots.clone(),
         keys: keys.keys,
         process: status.process.clone(),
+        replica: status.replica.clone(),
     };
     // Where it was counted by listing, that is known of matching keys alone, by the sample.
     let keys_without_ttl =
@@ -175,6 +176,7 @@ pub(crate) async fn judge(
         skipped,
         tasks: 0,
         read_from: source.as_ref().map(PlannedSource::of),
+        replica: status.replica.clone(),
         names: sampled.names,
         estimate,
     };

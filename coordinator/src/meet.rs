@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::cluster::node::{self, NodeStatus};
 use shared::cluster::replica::{self, Standing, Wanted};
-use shared::cluster::{Conn, Deployment, Primary};
+use shared::cluster::{Conn, Deployment, Fault, FaultKind, Primary};
 use shared::messages::{ReadFrom, ReadSource};
 
 use crate::inactive::ActivitySource;
@@ -35,10 +35,16 @@ pub(crate) async fn meet<'a>(
 ) -> Result<Met<'a>, SurveyError> {
     let db = options.access.db;
     let conn = deployment.conn(&primary.node).await.map_err(|fault| no_database(db, cluster, fault))?;
-    let writes = options.rules.action.writes();
     let status = node::status_with_commands(&conn, db).await?;
-    if let (Some(primary), true) = (&status.replica_of, writes) {
-        return Err(SurveyError::Replica { address: conn.address().to_owned(), primary: primary.clone() });
+    let writes = options.rules.action.writes() && !options.only_plan;
+    if let (Some(replica), true) = (&status.replica, writes) {
+        return Err(SurveyError::Replica {
+            address: conn.address().to_owned(),
+            primary: replica.primary.clone(),
+        });
+    }
+    if let Some(replica) = status.replica.as_ref().filter(|replica| !replica.is_synchronised()) {
+        return Err(Fault::new(FaultKind::NotReady, conn.address(), replica.sentence(conn.address())).into());
     }
     if !status.supported {
         return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: status.version });

@@ -36,6 +36,8 @@ pub struct Options {
     pub inactive: Option<InactiveOrder>,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
+    /// Whether nothing is run: a plan may be made where a run that writes could not start.
+    pub only_plan: bool,
     /// Whether keys are looked at also on nodes that have none without TTL.
     pub every_key: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
@@ -104,6 +106,7 @@ impl Options {
             aggressive: false,
             inactive: None,
             dry_run: false,
+            only_plan: false,
             every_key: false,
             max_delete_percent: 100,
             max_runtime: None,
@@ -157,6 +160,7 @@ impl Options {
             aggressive,
             inactive,
             dry_run: settings.dry_run.value,
+            only_plan: false,
             every_key: settings.every_key.value,
             max_delete_percent: settings.max_delete_percent.value,
             max_runtime: settings.max_runtime.value,

@@ -30,7 +30,8 @@ fn needs<'a>(options: &'a Options, slot: Option<u16>, status: Option<&NodeStatus
     let inactive = options.looks_for_inactive();
     Needs {
         slot,
-        writes: options.rules.action.writes(),
+        // No run writes at a replica, so what may be written there says nothing.
+        writes: options.rules.action.writes() && status.is_none_or(|status| status.replica.is_none()),
         patterns: &options.rules.patterns,
         // Where it is not known at all, inactive users are not looked for.
         inactive: inactive.is_some() && status.is_some_and(|status| status.tells_expiry),

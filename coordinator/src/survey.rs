@@ -14,7 +14,7 @@ use shared::cluster::health::Look;
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::memory::ByteEstimate;
-use shared::messages::{Guards, Measure, RunSpec, ScanTask};
+use shared::messages::{AsReplica, Guards, Measure, RunSpec, ScanTask};
 use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Sample};
 use shared::sampling::{self, Purpose};
@@ -78,6 +78,9 @@ pub struct NodeSurvey {
     /// Whom its keys are read from, if replicas are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_from: Option<PlannedSource>,
+    /// How it stands with its primary, if it is a replica itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<AsReplica>,
     /// What its keys are called, of whatever pattern.
     #[serde(skip)]
     pub names: Names,
@@ -167,6 +170,14 @@ async fn counted_before(deployment: &Deployment, options: &Options, run: RunId, 
 }
 
 impl Survey {
+    /// Whether a run of it would read everything, as far as can be known before: every slot is served, and no replica is
+    /// read that lost its primary.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let linked = |node: &NodeSurvey| node.replica.as_ref().is_none_or(AsReplica::is_linked);
+        self.missing.is_empty() && self.nodes.iter().all(linked)
+    }
+
     /// Keeps the sample, so that our own look-ups are known. If that fails, the hit rate is less exact.
     pub async fn note(&self, env: &Env) {
         if let Err(e) = samples::create(&*env.past, self.sample.clone()).await {

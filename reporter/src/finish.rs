@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::history::RunLine;
 use shared::ids::NodeId;
-use shared::messages::{ActivityRule, RunSpec};
+use shared::messages::{ActivityRule, AsReplica, RunSpec};
 use shared::metrics::{FindingKind, HitRates, InactiveCaches, Metrics, RedisHealth, Window};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, ReadAgain, SCHEMA_VERSION, Status,
@@ -61,7 +61,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         schema_version: SCHEMA_VERSION,
         run_id: spec.run,
         job: spec.job.clone(),
-        status: status(fold, &coverage, &accounting),
+        status: status(fold, &coverage, &accounting, &facts.replicas),
         started_at: rfc3339(spec.started_at_ms),
         finished_at: rfc3339(now_ms),
         duration_ms: now_ms.saturating_sub(spec.started_at_ms),
@@ -161,6 +161,7 @@ fn facts(
         insecure: spec.insecure,
         left_out: spec.left_out.clone(),
         scripts_refused: spec.scripts_refused.clone(),
+        replicas: replicas(spec, &around.health),
         memory_usage_percent: around.health.memory_usage_percent,
         stale_keys: fold.totals.counts.stale_unprotected(),
         stale_protected_keys: fold.totals.counts.stale_protected,
@@ -176,6 +177,19 @@ fn facts(
         hit_rate_problem: rates.problem.clone(),
         redis_problems: around.health.problems.clone(),
     }
+}
+
+/// The replicas that were read as though they were primaries, each with its address, as they stood at the worse of two
+/// looks: when the run was planned, and at its end.
+fn replicas(spec: &RunSpec, end: &RedisHealth) -> Vec<(String, AsReplica)> {
+    let planned = spec.nodes.iter().filter_map(|node| {
+        let begin = node.replica.as_ref()?;
+        let end = end.nodes.iter().find(|health| health.node == node.node);
+        let end = end.and_then(|health| health.replica.as_ref()).filter(|end| !end.is_linked());
+        let worse = if begin.is_linked() { end.unwrap_or(begin) } else { begin };
+        Some((node.address.clone(), worse.clone()))
+    });
+    planned.collect()
 }
 
 /// Why what was read of a standalone server does not count.
@@ -216,12 +230,19 @@ fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
 }
 
 /// A run with a gap never reports success, and one that could do nothing at all has failed.
-fn status(fold: &Fold, coverage: &Coverage, accounting: &Accounting) -> Status {
+/// Nor does one that read a replica without a link to its primary.
+fn status(
+    fold: &Fold,
+    coverage: &Coverage,
+    accounting: &Accounting,
+    replicas: &[(String, AsReplica)],
+) -> Status {
     if fold.cancel.is_some() {
         return Status::Cancelled;
     }
     let undone = accounting.undone().saturating_add(fold.totals.again.undone());
-    if coverage.complete && undone == 0 && accounting.balanced {
+    let linked = replicas.iter().all(|(_, replica)| replica.is_linked());
+    if coverage.complete && undone == 0 && accounting.balanced && linked {
         return Status::Completed;
     }
     if coverage.extent == Some(Extent::Nothing) && fold.totals.counts.listed == 0 {
@@ -268,25 +289,26 @@ fn nodes(fold: &Fold, spec: &RunSpec, coverage: &Coverage) -> Vec<NodeRow> {
         }
         false => coverage.extent,
     };
-    let row = |node: NodeId, address: String, slots: u64, read: Option<Extent>| {
-        let totals = fold.nodes.get(&node).copied().unwrap_or_default();
-        NodeRow {
-            node,
-            address,
-            slots,
-            read,
-            listed_keys: totals.counts.listed,
-            scanned_keys: totals.counts.scanned,
-            skipped_keys: totals.counts.skipped,
-            stale_ttl_keys: totals.counts.stale,
-            cleaned_keys: totals.deleted,
-        }
-    };
-    let planned = spec
-        .nodes
-        .iter()
-        .map(|n| row(n.node.clone(), n.address.clone(), n.slots.len() as u64, extent(&n.slots)));
+    let row =
+        |node: NodeId, address: String, slots: u64, read: Option<Extent>, replica: Option<AsReplica>| {
+            let totals = fold.nodes.get(&node).copied().unwrap_or_default();
+            NodeRow {
+                node,
+                address,
+                slots,
+                read,
+                listed_keys: totals.counts.listed,
+                scanned_keys: totals.counts.scanned,
+                skipped_keys: totals.counts.skipped,
+                stale_ttl_keys: totals.counts.stale,
+                cleaned_keys: totals.deleted,
+                replica,
+            }
+        };
+    let planned = spec.nodes.iter().map(|n| {
+        row(n.node.clone(), n.address.clone(), n.slots.len() as u64, extent(&n.slots), n.replica.clone())
+    });
     // Nodes that came to own slots after the plan.
     let late = fold.nodes.keys().filter(|node| spec.nodes.iter().all(|planned| planned.node != **node));
-    planned.chain(late.map(|node| row(node.clone(), String::new(), 0, None))).collect()
+    planned.chain(late.map(|node| row(node.clone(), String::new(), 0, None, None))).collect()
 }

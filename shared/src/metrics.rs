@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::{NodeId, RunId};
+use crate::messages::AsReplica;
 
 /// Everything that a run learned beside what it cleaned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -260,6 +261,9 @@ pub struct NodeHealth {
     pub keys: Option<u64>,
     /// Those without TTL.
     pub keys_without_ttl: Option<u64>,
+    /// How it stands with its primary, if it is a replica; absent for a primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<AsReplica>,
 }
 
 /// Whether a sentence advises or complains.

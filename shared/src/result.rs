@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
 use crate::memory::ByteEstimate;
-use crate::messages::{Attempt, Way};
+use crate::messages::{AsReplica, Attempt, Way};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 
 pub use coverage::{Coverage, Extent};
@@ -386,4 +386,7 @@ pub struct NodeRow {
     pub stale_ttl_keys: u64,
     /// Keys deleted there.
     pub cleaned_keys: u64,
+    /// How it stood with its primary when the run was planned, if it is a replica; absent for a primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<AsReplica>,
 }

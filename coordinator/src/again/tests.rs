@@ -71,6 +71,7 @@ fn options(rng: &mut Rng) -> Options {
         aggressive: inactive.is_some() && rng.bool(),
         inactive,
         dry_run,
+        only_plan: false,
         every_key: rng.bool(),
         max_delete_percent: rng.u8(..=100),
         max_runtime: some(rng, |rng| Duration::from_millis(rng.u64(..1 << 40))),

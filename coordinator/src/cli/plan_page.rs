@@ -8,7 +8,7 @@ use shared::messages::{Action, ActivityRule};
 
 use super::{no_match, question};
 use crate::options::Options;
-use crate::survey::Survey;
+use crate::survey::{NodeSurvey, Survey};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
@@ -95,6 +95,9 @@ fn nodes(page: &mut String, survey: &Survey) {
             let _ = writeln!(page, "  {}", wrap(&read, 4));
         }
     }
+    for sentence in issues(survey) {
+        let _ = writeln!(page, "  {}", wrap(&sentence, 4));
+    }
 }
 
 /// What the matching keys are beside stale.
@@ -178,6 +181,12 @@ fn row(page: &mut String, node: &str, cells: [String; 5]) {
     let _ = writeln!(page, "  {node:<21} {version:<12} {slots:>6} {keys:>11} {matching:>11} {stale:>11}");
 }
 
+/// What is wrong with the servers that were looked at, as sentences.
+fn issues(survey: &Survey) -> Vec<String> {
+    let replica = |node: &NodeSurvey| node.replica.as_ref().map(|replica| replica.sentence(&node.address));
+    survey.nodes.iter().filter_map(replica).collect()
+}
+
 /// The plan for programs.
 #[must_use]
 pub fn json(survey: &Survey, options: &Options) -> Value {
@@ -215,6 +224,7 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "latencyBudgetMs": options.pace.latency_budget_ms,
         "rateLimit": options.pace.keys_per_s_max,
         "missingSlots": (!survey.missing.is_empty()).then(|| survey.missing.to_string()),
+        "issues": issues(survey),
         "tasks": survey.tasks.len(),
         "nodes": survey.nodes,
     })

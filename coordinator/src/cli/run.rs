@@ -45,11 +45,12 @@ pub struct Show {
 /// # Errors
 /// When the survey fails.
 pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
+    let options = &Options { only_plan: true, ..options.clone() };
     let survey = looked_around(options, RunId::new(), show).await?;
     // Its look-ups are not the application's.
     survey.note(&embedded::env(options)).await;
     show.print(&planned(&survey, options, show))?;
-    Ok(if survey.missing.is_empty() { exit::DONE } else { exit::PARTIAL })
+    Ok(if survey.is_whole() { exit::DONE } else { exit::PARTIAL })
 }
 
 /// Looks around for a run, and shows what that does.

@@ -7,13 +7,13 @@ use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, keysweep, on_terminal};
 use shared::servers::{ClusterServers, Server};
 
-fn run(url: &str, more: &[&str]) -> Ended {
+pub fn run(url: &str, more: &[&str]) -> Ended {
     let args = ["run", "--yes", "--json", "--grace", "0s", "--redis", url];
     keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).run()
 }
 
 /// Waits until the server says `what` in its INFO.
-async fn until(server: &Server, what: &str) {
+pub async fn until(server: &Server, what: &str) {
     let conn = server.conn().await.unwrap();
     let since = Instant::now();
     while !format!("{:?}", conn.words("INFO").await.unwrap()).contains(what) {

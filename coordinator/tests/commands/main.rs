@@ -7,6 +7,7 @@ mod cli;
 
 mod aggressive;
 mod announced;
+mod at_replica;
 mod backup;
 mod connections;
 mod demo;

@@ -40,6 +40,7 @@ fn row(address: &str, slots: u64, keys: u64) -> NodeRow {
         stale_ttl_keys: keys / 10,
         skipped_keys: 0,
         cleaned_keys: keys / 10,
+        replica: None,
     }
 }
 
@@ -162,6 +163,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         keys,
         keys_without_ttl: keys / 9,
         read_from: None,
+        replica: None,
         tasks: 1 + keys / 100_000,
         names: Names::default(),
         estimate,

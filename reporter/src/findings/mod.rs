@@ -7,7 +7,7 @@ mod run;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shared::messages::{CancelKind, LeftOut};
+use shared::messages::{AsReplica, CancelKind, LeftOut};
 use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
 use shared::result::{Accounting, Coverage, ReadAgain, ReadFromReplicas};
 
@@ -44,6 +44,8 @@ pub struct Facts {
     pub left_out: Vec<LeftOut>,
     /// Why the servers run no scripts, if they do not.
     pub scripts_refused: Option<String>,
+    /// Replicas that were read as though they were primaries, by address.
+    pub replicas: Vec<(String, AsReplica)>,
     /// The fullest primary's memory, 0 to 100 % of its limit.
     pub memory_usage_percent: Option<f64>,
     /// Keys without TTL found that no protected pattern keeps.
@@ -78,7 +80,7 @@ pub struct Facts {
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 /// All rules, in the order in which their sentences are shown.
-const RULES: [Rule; 25] = [
+const RULES: [Rule; 26] = [
     run::stale,
     run::stopped,
     run::not_covered,
@@ -92,6 +94,7 @@ const RULES: [Rule; 25] = [
     run::dead_letters,
     run::approximate,
     run::primaries_read,
+    run::replicas,
     run::aggressive_refused,
     run::held_back,
     run::insecure,

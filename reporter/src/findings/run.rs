@@ -150,6 +150,15 @@ pub(super) fn primaries_read(facts: &Facts) -> Vec<Finding> {
     found.collect()
 }
 
+pub(super) fn replicas(facts: &Facts) -> Vec<Finding> {
+    let found = facts.replicas.iter().map(|(address, replica)| {
+        let severity = if replica.is_linked() { Severity::Warning } else { Severity::Critical };
+        let evidence = [("address", json!(address)), ("replica", json!(replica))];
+        issue("replica", severity, replica.sentence(address), evidence)
+    });
+    found.collect()
+}
+
 pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
     let found = |why: &String| {
         issue("aggressive-refused", Severity::Critical, format!("Aggressive cleanup was refused: {why}"), [])

@@ -85,6 +85,7 @@ fn node_health(
         used_memory_bytes: None,
         keys: None,
         keys_without_ttl: None,
+        replica: None,
     };
     let (latency, status) = match answer {
         Ok(answer) => answer,
@@ -101,12 +102,16 @@ fn node_health(
     if latency > LATENCY_MS_MAX {
         problems.push(format!("`{}` takes {latency:.0} ms to answer", health.address));
     }
+    if let Some(replica) = status.replica.as_ref().filter(|replica| !replica.is_linked()) {
+        problems.push(replica.sentence(&health.address));
+    }
     health.status = if problems.len() == before { Health::Healthy } else { Health::Degraded };
     health.latency = Some(latency);
     health.memory_usage_percent = memory;
     health.used_memory_bytes = status.used_memory;
     health.keys = Some(status.keys);
     health.keys_without_ttl = Some(status.keys.saturating_sub(status.expires));
+    health.replica = status.replica.clone();
     let reading = status.reading(&primary.node, Lookups::default());
     (health, Some(reading))
 }

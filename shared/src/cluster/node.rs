@@ -7,9 +7,10 @@ use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::info::Info;
 use super::nodes_text;
+use super::standing;
 use super::text::{number, text};
 use crate::ids::NodeId;
-use crate::messages::Lookups;
+use crate::messages::{AsReplica, Lookups};
 use crate::pace::Breaks;
 use crate::range::SlotListing;
 use crate::samples::{CommandCounts, Reading};
@@ -36,8 +37,8 @@ pub struct NodeStatus {
     pub tells_expiry: bool,
     /// Whether it is part of a cluster.
     pub cluster: bool,
-    /// The primary that it follows, if it is a replica.
-    pub replica_of: Option<String>,
+    /// How it stands with its primary, if it is a replica.
+    pub replica: Option<AsReplica>,
     /// How long the process has run, in seconds.
     pub uptime_s: u64,
     /// Bytes of memory in use.
@@ -93,10 +94,6 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
     let counts = info.keyspace(db);
     let policy = info.text("maxmemory_policy").unwrap_or_default();
     let max_memory = info.number("maxmemory").filter(|limit| *limit > 0);
-    let replica_of = (info.text("role") == Some("slave")).then(|| {
-        let part = |name| info.text(name).unwrap_or("?");
-        format!("{}:{}", part("master_host"), part("master_port"))
-    });
     Ok(NodeStatus {
         process,
         history: info.text("master_replid").unwrap_or_default().to_owned(),
@@ -106,7 +103,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
         supported: foreign.is_some() || from_redis(info, (6, 2)),
         tells_expiry: from_redis(info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
-        replica_of,
+        replica: standing::as_replica(info),
         uptime_s: info.number("uptime_in_seconds").unwrap_or_default(),
         used_memory: info.number("used_memory"),
         max_memory,

@@ -45,6 +45,7 @@ mod tests {
             slots: SlotSet::new(),
             keys: 0,
             process: format!("process of {node}"),
+            replica: None,
         };
         let rules = Rules::deleting(&[], &[]).unwrap();
         let nodes = nodes.iter().map(planned).collect();

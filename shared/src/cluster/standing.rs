@@ -2,6 +2,7 @@
 
 use super::info::{Info, part};
 use crate::limits::REPLICAS_MAX;
+use crate::messages::{AsReplica, Link};
 
 /// A server's place in its chain of replication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +75,24 @@ impl Replication {
     }
 }
 
+/// How a server stands with its primary, if it is a replica. Where a field is absent, nothing good is taken for granted.
+pub(super) fn as_replica(info: &Info) -> Option<AsReplica> {
+    if info.text("role") != Some("slave") {
+        return None;
+    }
+    let part = |name| info.text(name).unwrap_or("?");
+    let primary = format!("{}:{}", part("master_host"), part("master_port"));
+    // A server that has never had a link says -1, which is no such number.
+    let lost_for = info.number("master_link_down_since_seconds");
+    let (link, age_seconds) = match info.text("master_link_status") {
+        _ if info.number("master_sync_in_progress") == Some(1) => (Link::Copying, None),
+        Some("up") => (Link::Up, info.number("master_last_io_seconds_ago")),
+        _ if lost_for.is_some() => (Link::Lost, lost_for),
+        _ => (Link::Never, None),
+    };
+    Some(AsReplica { primary, link, age_seconds })
+}
+
 /// Reads `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`; `None` for one that is not in step.
 fn follower(text: &str) -> Option<(String, u16)> {
     let port = part(text, "port")?.parse().ok()?;
@@ -103,6 +122,22 @@ mod tests {
         let replica = Replication::of(&Info::parse(REPLICA));
         assert_eq!((replica.offset, replica.silent_s, replica.linked), (1_414, 3, true));
         assert_eq!(replica.has_all_of(&primary), Ok(()));
+    }
+
+    #[test]
+    fn a_replica_says_how_old_its_data_is() {
+        let check = |info: &str, expected: Option<(Link, Option<u64>)>| {
+            let said = as_replica(&Info::parse(info));
+            assert_eq!(said.map(|said| (said.link, said.age_seconds)), expected, "{info}");
+        };
+        check(PRIMARY, None);
+        check(REPLICA, Some((Link::Up, Some(3))));
+        check(&REPLICA.replace("progress:0", "progress:1"), Some((Link::Copying, None)));
+        // From redis-server 7.0.15 whose primary has gone, and from one that never met its own.
+        let down = REPLICA.replace("status:up", "status:down").replace("ago:3", "ago:-1");
+        check(&format!("{down}master_link_down_since_seconds:70\r\n"), Some((Link::Lost, Some(70))));
+        check(&format!("{down}master_link_down_since_seconds:-1\r\n"), Some((Link::Never, None)));
+        check(&down, Some((Link::Never, None)));
     }
 
     #[test]

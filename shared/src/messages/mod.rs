@@ -8,6 +8,7 @@ mod inactive;
 mod pacing;
 mod plain;
 mod receipt;
+mod replica;
 mod source;
 mod spec;
 mod statistics;
@@ -25,6 +26,7 @@ pub use counts::ScanCounts;
 pub use inactive::{ActivityRule, ActivitySource, InactiveOrder, InactiveRule, Matching, Met};
 pub use pacing::NodePacing;
 pub use receipt::{GroupReceipt, Receipt, Vouched};
+pub use replica::{AsReplica, Link};
 pub use source::ReadSource;
 pub use spec::{
     Action, Application, Attempt, BackupOrder, Guards, HitRateSource, LeftOut, Measure, Pace, PlannedNode,

@@ -8,6 +8,7 @@ use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
 use crate::key::{self, Key};
 use crate::limits::FREED_ONE_IN;
+use crate::messages::AsReplica;
 use crate::slot::SlotSet;
 
 /// What to do with a stale key.
@@ -94,6 +95,9 @@ pub struct PlannedNode {
     pub keys: u64,
     /// The server's process id (`run_id` of INFO): cursors belong to it.
     pub process: String,
+    /// What it said of itself, if it is a replica; absent for a primary, and from versions that did not ask.
+    #[serde(default)]
+    pub replica: Option<AsReplica>,
 }
 
 /// A run as it was started. Stored once, before anything is handed out.

@@ -20,6 +20,7 @@ pub fn node(n: u64) -> NodeRow {
         stale_ttl_keys: 4_310 + n * n * 177 % 2_900,
         skipped_keys: 0,
         cleaned_keys: 2_390 + n * n * 177 % 2_900,
+        replica: None,
     }
 }
 
@@ -39,6 +40,7 @@ pub fn health(n: u64) -> NodeHealth {
         used_memory_bytes: Some(3_221_225_472 + n * 11_000_000),
         keys: Some(399_000 + n * 1_000),
         keys_without_ttl: Some(2_100 + n * 10),
+        replica: None,
     }
 }
 

@@ -12,6 +12,7 @@ pub fn spec(run: RunId) -> RunSpec {
         slots: SlotSet::all(),
         keys: 0,
         process: "p".to_owned(),
+        replica: None,
     };
     let rules = Rules::deleting(&["*"], &[]).unwrap();
     RunSpec { cluster: true, nodes: vec![node], started_at_ms: 1_000, ..RunSpec::plain(run, rules) }

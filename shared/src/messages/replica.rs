@@ -1,0 +1,93 @@
+//! What a server that is a replica says of its data, when a run or a plan was given its address: how it stands with its
+//! primary, and how old what it holds is.
+
+use serde::{Deserialize, Serialize};
+
+/// A server that is a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AsReplica {
+    /// `host:port` of the server that it follows.
+    pub primary: String,
+    /// How it stands with it.
+    pub link: Link,
+    /// With a link: seconds since the last word of the primary. Without: seconds since the link was lost. Its data is at
+    /// least so old. Null where the server does not say.
+    pub age_seconds: Option<u64>,
+}
+
+/// How a replica stands with its primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// It is connected.
+    Up,
+    /// It was connected, and is no longer.
+    Lost,
+    /// It is receiving a whole copy: what it holds until then is an older state, or none.
+    Copying,
+    /// It has not been connected since its process started, or since it was told to follow this primary.
+    Never,
+}
+
+impl AsReplica {
+    /// Whether what it holds was its primary's at some known moment, so that reading it says something.
+    #[must_use]
+    pub fn is_synchronised(&self) -> bool {
+        matches!(self.link, Link::Up | Link::Lost)
+    }
+
+    /// Whether it follows its primary now.
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        self.link == Link::Up
+    }
+
+    /// All of it in a sentence about the server at `address`.
+    #[must_use]
+    pub fn sentence(&self, address: &str) -> String {
+        let primary = &self.primary;
+        match (self.link, self.age_seconds) {
+            (Link::Up, None) => {
+                format!("`{address}` is a replica of `{primary}`: what is newer than its data was not seen")
+            }
+            (Link::Up, Some(age)) => format!(
+                "`{address}` is a replica of `{primary}`, and last heard of it {age} s ago: what is newer was not seen"
+            ),
+            (Link::Lost, None) => format!(
+                "`{address}` is a replica without a link to its primary `{primary}`: how old its data is, is not known"
+            ),
+            (Link::Lost, Some(age)) => format!(
+                "`{address}` is a replica that lost its primary `{primary}` {age} s ago: what is newer was not seen"
+            ),
+            (Link::Copying, _) => format!(
+                "`{address}` is a replica that is receiving a copy of the data of its primary `{primary}`, and not \
+                 complete before that"
+            ),
+            (Link::Never, _) => format!(
+                "`{address}` is a replica that has not been synchronised with its primary `{primary}` since it started \
+                 to follow it, so what it holds says nothing of it"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_has_its_sentence() {
+        let check = |link, age_seconds, expected: &str| {
+            let said = AsReplica { primary: "p:1".to_owned(), link, age_seconds }.sentence("r:2");
+            assert_eq!(said, expected);
+        };
+        let heard = "`r:2` is a replica of `p:1`, and last heard of it 3 s ago: what is newer was not seen";
+        check(Link::Up, Some(3), heard);
+        let lost = "`r:2` is a replica that lost its primary `p:1` 70 s ago: what is newer was not seen";
+        check(Link::Lost, Some(70), lost);
+        let unknown =
+            "`r:2` is a replica without a link to its primary `p:1`: how old its data is, is not known";
+        check(Link::Lost, None, unknown);
+    }
+}
