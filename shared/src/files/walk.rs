@@ -33,7 +33,7 @@ pub(super) fn walk(path: &Path, make: bool) -> Result<OwnedFd, FileError> {
         let here = walked.join(&step);
         let next = match openat(&at, &step, LOOK, Mode::empty()) {
             Err(Errno::NOENT) if make => made(&at, &step, &here)?,
-            opened => opened.map_err(FileError::system("open", &here))?,
+            opened => opened.map_err(FileError::system("open", path))?,
         };
         let stat = fstat(&next).map_err(FileError::system("look at", &here))?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -46,7 +46,7 @@ pub(super) fn walk(path: &Path, make: bool) -> Result<OwnedFd, FileError> {
                 // The next steps start at the folder that holds the link.
                 rest.extend(steps(&followed(&next, &stat, &here)?));
             }
-            _ => return Err(FileError::system("open", &here)(Errno::NOTDIR)),
+            _ => return Err(FileError::system("open", path)(Errno::NOTDIR)),
         }
     }
     Ok(at)
