@@ -80,7 +80,7 @@ pub fn summary(
         runs: ended.len() as u64,
         completed: with(Status::Completed),
         failed: with(Status::Failed),
-        cleaned_keys: ended.iter().map(|line| line.cleaned_keys).sum(),
+        cleaned_keys: ended.iter().map(|line| line.cleaned_keys).fold(0, u64::saturating_add),
         stale_ttl_keys_max: ended.iter().map(|line| line.stale_ttl_keys).max().unwrap_or_default(),
         hit_rate: traffic.rate(),
         lookups: (!now.is_empty() && traffic.unknown.is_none()).then_some(traffic.lookups),

@@ -3,6 +3,7 @@
 mod activity;
 mod answers;
 mod foreign;
+mod http;
 mod lane;
 mod memory;
 mod notices;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use activity::*;
 pub use answers::*;
 pub use foreign::*;
+pub use http::*;
 pub use lane::*;
 pub use memory::*;
 pub use notices::*;
@@ -213,12 +215,6 @@ pub const DRIVE_LEASE: Duration = Duration::from_secs(15);
 
 /// How often a scan task is handed out until it is given up.
 pub const TASK_TIMES_MAX: u32 = 5;
-
-/// Entries that the file with the history of runs keeps, where there is no NATS: a sample per hour for months.
-pub const FILE_ENTRIES_MAX: usize = 10_000;
-
-/// Lines of that file that may be out of date before it is written anew.
-pub const FILE_LINES_SPARE: u64 = 200;
 
 /// Keys of a scan task near the end of their life whose idle time is asked for, at most.
 pub const LATE_SAMPLES: u64 = 200;

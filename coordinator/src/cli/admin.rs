@@ -17,6 +17,7 @@ use shared::telemetry::{self, Telemetry};
 use tokio::net::TcpListener;
 
 use super::error::CommandError;
+use super::listen;
 
 /// What is known of this process.
 #[derive(Default)]
@@ -76,6 +77,6 @@ pub(super) async fn start(
         .route("/metrics", get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }))
         .with_state(telemetry)
         .merge(api.unwrap_or_default());
-    crew.start("health", async move { axum::serve(listener, router).await });
+    crew.start("health", listen::serve(listener, router));
     Ok(())
 }

@@ -146,10 +146,13 @@ async fn take(records: &Records, who: &str) -> Result<Taken, RecordError> {
     loop {
         while let Some((at, record)) = records.next_after(revision).await? {
             revision = at;
-            if let Some(Record::Decision { n, decision }) = record {
-                taken.n = n + 1;
+            // An entry after which there is no other cannot be ours.
+            if let Some(Record::Decision { n, decision }) = record
+                && let Some(next) = n.checked_add(1)
+            {
+                taken.n = next;
                 if let Decision::Took { epoch, .. } = decision {
-                    taken.epoch = epoch + 1;
+                    taken.epoch = epoch.saturating_add(1);
                 }
             }
         }

@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
@@ -16,10 +16,11 @@ use serde::Serialize;
 use serde_json::json;
 use shared::config::Secret;
 use shared::ids::RunId;
-use shared::limits::REQUEST_BYTES_MAX;
+use shared::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 use shared::supervise::Crew;
 use shared::web::same_secret;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::Shared;
 use super::answers::{self, Answered, CancelRequest, Refusal, refused, write};
@@ -70,8 +71,8 @@ impl HttpApi {
             .route("/runs/{id}/cancel", post(cancel))
             .fallback(|| async { told(404, "there is no such page; see `docs/http.md`") })
             .method_not_allowed_fallback(|| async { told(405, "this page takes another method") })
-            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
             .layer(middleware::from_fn_with_state(Arc::clone(self), guard))
+            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
             .with_state(Arc::clone(self));
         Router::new().nest("/api", api)
     }
@@ -83,12 +84,25 @@ type Api = State<Arc<HttpApi>>;
 async fn guard(State(api): Api, request: Request, next: Next) -> Response {
     let Some(token) = &api.token else { return told(403, OFF) };
     if given(request.headers()).is_some_and(|given| same_secret(token, given)) {
-        return next.run(request).await;
+        return match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(refusal) => told(refusal.code, &refusal.why),
+        };
     }
     let mut response = told(401, "give the token of the HTTP API as `Authorization: Bearer <token>`");
     let challenge = HeaderValue::from_static("Bearer realm=\"keysweep\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response
+}
+
+/// The request with its body read, for which there is a time and a size.
+async fn whole(request: Request) -> Answered<Request> {
+    let (parts, body) = request.into_parts();
+    let reading = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
+    let Ok(body) = timeout(HTTP_BODY_TIMEOUT, reading).await else {
+        return refused(408, format!("the body took longer than {} s", HTTP_BODY_TIMEOUT.as_secs()));
+    };
+    Ok(Request::from_parts(parts, Body::from(sent(body)?)))
 }
 
 fn given(headers: &HeaderMap) -> Option<&[u8]> {

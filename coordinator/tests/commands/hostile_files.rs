@@ -189,7 +189,11 @@ async fn numbers_of_a_damaged_history_end_no_run() {
             tail.trim_start_matches(|c: char| c.is_ascii_digit())
         )
     };
-    for damage in [huge, counts(last).replace("\"revision\":", "\"revision\":9000")] {
+    let (_, run) = last.split_once("history/").unwrap();
+    let counted = counts(last).replace("\"revision\":", "\"revision\":9000");
+    // The same of another run, so that there are two to add up.
+    let other = counted.replace(&run[..36], &uuid::Uuid::now_v7().to_string()).replace(":9000", ":90001");
+    for damage in [huge, counted + &other] {
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(damage.as_bytes()).unwrap();
         for args in [&["stats", "--json"][..], &["run", "--yes", "--json", "--grace", "0s"]] {

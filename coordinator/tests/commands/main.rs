@@ -10,6 +10,7 @@ mod announced;
 mod at_replica;
 mod backup;
 mod connections;
+mod crowded;
 mod demo;
 mod guards;
 mod help;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits::COUNT_MAX;
 use crate::printable::one_line;
 
 /// The fields of an `INFO` reply by name; where a name comes twice, the last one counts.
@@ -86,7 +87,7 @@ pub(super) fn part<'a>(value: &'a str, name: &str) -> Option<&'a str> {
 
 /// Reads `keys=1,expires=0,avg_ttl=0`; newer servers append more. `None` without a number of keys.
 fn counts(value: &str) -> Option<KeyspaceCounts> {
-    let part = |name: &str| part(value, name)?.parse().ok();
+    let part = |name: &str| Some(part(value, name)?.parse::<u64>().ok()?.min(COUNT_MAX));
     Some(KeyspaceCounts {
         keys: part("keys")?,
         expires: part("expires").unwrap_or(0),
@@ -129,6 +130,8 @@ mod tests {
         assert_eq!(info.keyspace(2), two);
         assert_eq!(info.keyspace(0), KeyspaceCounts::default());
         assert_eq!(info.keyspace(3), KeyspaceCounts::default());
+        let many = Info::parse("db0:keys=18446744073709551615,expires=9,avg_ttl=0\r\n").keyspace(0);
+        assert_eq!((many.keys, many.expires), (COUNT_MAX, 9), "those of all nodes can be added");
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::conn::Conn;
 use super::fault::{Fault, FaultKind};
-use crate::limits::SELF_TOLD_BYTES_MAX;
+use crate::limits::{COUNT_MAX, SELF_TOLD_BYTES_MAX};
 
 /// The text that `command` answered.
 pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, Fault> {
@@ -29,7 +29,7 @@ pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, F
 /// The number that `command` answered.
 pub(super) fn number(conn: &Conn, command: &str, reply: &Value) -> Result<u64, Fault> {
     match reply {
-        Value::Int(n) if *n >= 0 => Ok(n.unsigned_abs()),
+        Value::Int(n) if *n >= 0 && n.unsigned_abs() <= COUNT_MAX => Ok(n.unsigned_abs()),
         other => Err(conn.fault(other).unwrap_or_else(|| Fault::unexpected(conn.address(), command))),
     }
 }

@@ -39,6 +39,9 @@ pub const HOST_BYTES_MAX: usize = 255;
 /// Bytes of the name by which a cluster calls a node. Redis and Valkey give names of 40 bytes.
 pub const NODE_ID_BYTES_MAX: usize = 128;
 
+/// Keys, or members, that a server may say it has; those of all nodes together fit in 64 bits then.
+pub const COUNT_MAX: u64 = 1 << 49;
+
 /// Bytes of a request to the service, over HTTP or NATS; our requests have a few hundred.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
@@ -63,6 +66,12 @@ pub const SECRET_FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Bytes of a file with certificates, keys, or a login.
 pub const LOGIN_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Entries that the file with the history of runs keeps, where there is no NATS: a sample per hour for months.
+pub const FILE_ENTRIES_MAX: usize = 10_000;
+
+/// Lines of that file that may be out of date before it is written anew.
+pub const FILE_LINES_SPARE: u64 = 200;
 
 /// Bytes of the file that keeps the history of runs. It is written again at half of this, with a quarter.
 pub const HISTORY_FILE_BYTES_MAX: u64 = 64 << 20;

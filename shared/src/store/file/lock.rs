@@ -31,7 +31,10 @@ pub(super) fn take(folder: &Folder, name: &str) -> io::Result<File> {
 fn holder(file: &File) -> Option<String> {
     let inode = file.metadata().ok()?.ino();
     let pid = pid_of(&fs::read_to_string("/proc/locks").ok()?, inode)?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    // It may have ended, and left the lock to a child.
+    let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) else {
+        return Some(format!("process {pid}"));
+    };
     Some(format!("process {pid} (`{}`)", name.trim_end().escape_debug()))
 }
 
