@@ -24,6 +24,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     docs.env("RUSTDOCFLAGS", "-D warnings");
     let steps = [
         ("format", cargo(&["fmt", "--all", "--check"])),
+        ("supply chain", cargo(&["xtask", "deny"])),
+        ("sbom", cargo(&["xtask", "sbom"])),
         ("lints", cargo(&lint)),
         // The command that the README names.
         ("tests", cargo(&["xtask", "test"])),

@@ -6,9 +6,11 @@ mod bench;
 mod cargo;
 mod ci;
 mod demo;
+mod deny;
 mod fuzz;
 mod install;
 mod matrix;
+mod sbom;
 mod soak;
 mod test;
 
@@ -38,8 +40,17 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// What the continuous integration runs: format, lints, tests, docs.
+    /// What the continuous integration runs: format, crates, lints, tests, docs.
     Ci,
+    /// Check the licences and sources of all crates, which are there twice, and, where that can be reached, what is
+    /// known against them.
+    Deny,
+    /// List what the binary is made of, as CycloneDX: `target/keysweep.cdx.json`.
+    Sbom {
+        /// The platform of the binary.
+        #[arg(long, default_value = "x86_64-unknown-linux-gnu")]
+        target: String,
+    },
     /// Compare keysweep with other ways to clean up, on servers of its own.
     Bench(bench::Options),
     /// Run the end-to-end suite on other versions of Redis, Valkey and nats-server (takes about half an hour).
@@ -81,6 +92,8 @@ fn main() -> ExitCode {
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => test::run(&args),
         Command::Ci => ci::run(),
+        Command::Deny => deny::run(),
+        Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),
         Command::Matrix(options) => matrix::run(&options),
         Command::Soak { keys } => soak::run(keys),
