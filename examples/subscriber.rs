@@ -69,7 +69,8 @@ async fn stream(client: &Client) -> Result<Stream, async_nats::Error> {
 
 /// All that the stream remembers, and then what comes.
 async fn follow(client: &Client, stream: &Stream) -> Result<(), async_nats::Error> {
-    // Wakes us. What is missed is found by the next look.
+    // Wakes us. What is missed is found by the next look, such as what reporters tell, of which a hint does not reach an
+    // account that imports.
     let mut hints = client.subscribe(SUBJECTS).await?;
     let mut next = 1;
     loop {

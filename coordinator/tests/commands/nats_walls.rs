@@ -275,10 +275,10 @@ async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
     let changed = setup(&nats, Mode::Apply).await.unwrap();
     let of = |name: &str| changed.iter().find(|piece| piece.name == name).unwrap();
     let texts: Vec<String> = of("KV_keysweep_runs").differences.iter().map(ToString::to_string).collect();
-    assert_eq!(texts, ["roll-ups is `allowed`, not `denied`", "purges is `allowed`, not `denied`"]);
+    assert_eq!(texts, ["roll-up is `allowed`, not `denied`", "purge is `allowed`, not `denied`"]);
     let buckets = shared::nats::setup::buckets(&nats, &[], Mode::Apply).await.unwrap();
     let texts: Vec<String> = buckets[0].differences.iter().map(ToString::to_string).collect();
-    assert_eq!(texts, ["direct get is `false`, not `true`", "roll-ups is `allowed`, not `denied`"]);
+    assert_eq!(texts, ["direct get is `false`, not `true`", "roll-up is `allowed`, not `denied`"]);
     for mode in [Mode::Look, Mode::Apply] {
         let again = setup(&nats, mode).await.unwrap();
         assert!(again.iter().all(|piece| piece.differences.is_empty()), "{again:#?}");

@@ -300,7 +300,7 @@ fn bucket_changed_to(wanted: &Config, found: Config) -> Config {
 
 fn bucket_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
     let differences = stream_differences(wanted, found);
-    let ours = |difference: &Difference| ["subjects", "direct get", "roll-ups"].contains(&difference.setting);
+    let ours = |difference: &Difference| ["subjects", "direct get", "roll-up"].contains(&difference.setting);
     // All of them can be changed but the subjects.
     let weighed =
         |difference: Difference| Difference { essential: difference.setting == "subjects", ..difference };
@@ -330,9 +330,9 @@ fn stream_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
     compare("messages", unlimited(wanted.max_messages), unlimited(found.max_messages), false);
     let age = |config: &Config| format!("{} s", config.max_age.as_secs());
     compare("age", age(wanted), age(found), false);
-    compare("roll-ups", allowed(wanted.allow_rollup), allowed(found.allow_rollup), false);
-    compare("deletions", allowed(!wanted.deny_delete), allowed(!found.deny_delete), false);
-    compare("purges", allowed(!wanted.deny_purge), allowed(!found.deny_purge), false);
+    compare("roll-up", allowed(wanted.allow_rollup), allowed(found.allow_rollup), false);
+    compare("deletion", allowed(!wanted.deny_delete), allowed(!found.deny_delete), false);
+    compare("purge", allowed(!wanted.deny_purge), allowed(!found.deny_purge), false);
     differences
 }
 
