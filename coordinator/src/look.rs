@@ -161,6 +161,7 @@ pub(crate) async fn judge(
         keys: keys.keys,
         process: status.process.clone(),
         replica: status.replica.clone(),
+        swaps: status.swaps,
     };
     // Where it was counted by listing, that is known of matching keys alone, by the sample.
     let keys_without_ttl =

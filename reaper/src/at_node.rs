@@ -1,7 +1,8 @@
 //! What a reaper remembers of a node.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
 use shared::cluster::guard::Means;
 use shared::cluster::{Conn, Deployment, Fault, node, replication};
@@ -10,12 +11,16 @@ use shared::limits::BATCHES_PER_NODE;
 use shared::messages::{Vouched, Way};
 use shared::slot::SlotSet;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+
+use crate::clock::{Clock, Jump};
 
 /// See the module.
 pub(crate) struct AtNode {
     /// One permit per batch at work there; dropping it lets the next one in.
     pub(crate) permits: Semaphore,
     ready: Mutex<Option<Ready>>,
+    clock: StdMutex<Clock>,
 }
 
 /// A node that we are connected to, and that is ready to be acted at.
@@ -39,7 +44,11 @@ pub(crate) struct Ready {
 
 impl Default for AtNode {
     fn default() -> Self {
-        Self { permits: Semaphore::new(BATCHES_PER_NODE), ready: Mutex::default() }
+        Self {
+            permits: Semaphore::new(BATCHES_PER_NODE),
+            ready: Mutex::default(),
+            clock: StdMutex::default(),
+        }
     }
 }
 
@@ -63,6 +72,33 @@ impl AtNode {
         let replicas = Arc::new(AtomicU64::new(status.replicas));
         let (evicts, process, history) = (status.evicts, status.process, status.history);
         Ok(ready.insert(Ready { conn, way, means, evicts, process, history, replicas }).clone())
+    }
+
+    /// How many milliseconds a batch that may act from `not_before_ms` on still waits, if the server at `address` shows
+    /// `now_ms`: by its clock, and, where that was set forward, for a whole `grace` by ours.
+    pub(crate) fn early(
+        &self,
+        address: &str,
+        now_ms: u64,
+        not_before_ms: u64,
+        grace: Duration,
+    ) -> Option<u64> {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match clock.saw(now_ms, now) {
+            Some(Jump::Forward(by)) if !grace.is_zero() => tracing::warn!(
+                "the clock of `{address}` went forward by {by:?}: candidates there wait for the whole grace again, by \
+                 the clock of keysweep"
+            ),
+            Some(Jump::Back(by)) => {
+                tracing::warn!(
+                    "the clock of `{address}` went back by {by:?}: candidates there wait longer by that"
+                );
+            }
+            Some(Jump::Forward(_)) | None => {}
+        }
+        let ours = u64::try_from(clock.left(grace, now).as_millis()).unwrap_or(u64::MAX);
+        Some(ours.max(not_before_ms.saturating_sub(now_ms))).filter(|left| *left > 0)
     }
 
     /// Forgets all of it, after a failure: the node may come back without the script.

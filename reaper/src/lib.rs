@@ -4,6 +4,7 @@
 mod acting;
 mod at_node;
 mod chunks;
+mod clock;
 mod freed;
 mod lawful;
 mod paced;

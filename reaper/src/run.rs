@@ -176,8 +176,14 @@ impl Reaper {
         let ready = at_node.ready(node, deployment, spec.way()).await?;
         ours::check_process(spec, node, &ready.process)?;
         let (now_ms, fields) = node::time_and_field_ttls(&ready.conn, spec.db).await?;
-        if matches!(mode, Mode::Act(_)) && now_ms < batch.not_before_ms {
-            return Ok(Some(batch.not_before_ms - now_ms));
+        if matches!(mode, Mode::Act(_)) {
+            let (grace, address) = (Duration::from_millis(spec.rules.grace_ms), ready.conn.address());
+            if let Some(early) = at_node.early(address, now_ms, batch.not_before_ms, grace) {
+                return Ok(Some(early));
+            }
+            if ours::counts_swaps(spec) {
+                ours::check_swaps(spec, node, address, node::swaps(&ready.conn).await?)?;
+            }
         }
         // Only now may something happen: a batch whose nodes could never be reached was never tried.
         let first = match acting.first {

@@ -12,7 +12,7 @@ use shared::backup::{
 };
 use shared::cluster::guard::{Act, Answer, Mode, Part, Seal};
 use shared::cluster::save::{Found, Held};
-use shared::cluster::{Conn, Fault, save};
+use shared::cluster::{Conn, Fault, expect_values, save};
 use shared::env::Env;
 use shared::ids::NodeId;
 use shared::key::Key;
@@ -78,6 +78,7 @@ impl<'a> Saving<'a> {
         let Some(place) = env.backups.of(&spec.job, order) else {
             return Err(BackupError::NoPlace(spec.job.clone()).into());
         };
+        expect_values(order.value_bytes_max);
         let (header, attempt) = (header(spec, batch), fastrand::u32(..));
         let pulse = Pulse::new(env);
         Ok(Some(Self { env, batch, order, act, place, header, attempt, parts: 0, pulse }))

@@ -3,18 +3,42 @@
 
 use std::collections::BTreeMap;
 
-use shared::key::Key;
 use shared::limits::{NAMES_KEPT, PREFIX_BYTES_MAX};
 use shared::printable::{Printable, beginning};
 
 /// What parts a name from what comes before it, as applications write names.
 const SEPARATORS: &[u8] = b":/.|#";
 
+/// Bytes of an example that are shown.
+const EXAMPLE_BYTES: usize = 40;
+
 /// A sample of names; each that was listed is in it with the same chance.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     listed: u64,
-    kept: Vec<Key>,
+    kept: Vec<Name>,
+}
+
+/// A name, as far as it is ever shown.
+#[derive(Clone, Debug)]
+struct Name {
+    beginning: Box<[u8]>,
+    /// Bytes of all of it.
+    length: usize,
+}
+
+impl Name {
+    fn of(name: &[u8]) -> Self {
+        // One byte more than is shown tells that there is more.
+        Self { beginning: beginning(name, PREFIX_BYTES_MAX + 4).into(), length: name.len() }
+    }
+
+    fn shortened(&self) -> String {
+        if self.length <= EXAMPLE_BYTES {
+            return Printable(&self.beginning).to_string();
+        }
+        format!("{}… ({} bytes)", Printable(beginning(&self.beginning, EXAMPLE_BYTES)), self.length)
+    }
 }
 
 /// The names that begin alike.
@@ -33,13 +57,13 @@ impl Names {
     pub fn saw(&mut self, name: &[u8]) {
         self.listed += 1;
         if self.kept.len() < NAMES_KEPT {
-            self.kept.push(Key::new(name));
+            self.kept.push(Name::of(name));
             return;
         }
         // The n-th name is kept with the chance `NAMES_KEPT / n`, in place of any other.
         let place = fastrand::u64(..self.listed);
         if let Some(kept) = usize::try_from(place).ok().and_then(|place| self.kept.get_mut(place)) {
-            *kept = Key::new(name);
+            *kept = Name::of(name);
         }
     }
 
@@ -54,18 +78,18 @@ impl Names {
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a share, shown in whole percents")]
 pub fn commonest<'a>(nodes: impl IntoIterator<Item = (&'a Names, u64)>, max: usize) -> Vec<Alike> {
-    let (mut found, mut all) = (BTreeMap::<Option<&[u8]>, (f64, &Key)>::new(), 0.0);
+    let (mut found, mut all) = (BTreeMap::<Option<&[u8]>, (f64, &Name)>::new(), 0.0);
     for (names, keys) in nodes {
         let each = keys as f64 / names.kept.len().max(1) as f64;
-        for key in &names.kept {
-            found.entry(prefix(key.as_bytes())).or_insert((0.0, key)).0 += each;
+        for name in &names.kept {
+            found.entry(prefix(&name.beginning)).or_insert((0.0, name)).0 += each;
             all += each;
         }
     }
-    let alike = |(prefix, (keys, key)): (Option<&[u8]>, (f64, &Key))| Alike {
+    let alike = |(prefix, (keys, name)): (Option<&[u8]>, (f64, &Name))| Alike {
         prefix: prefix.map(shown),
         percent: keys * 100.0 / all,
-        example: key.shortened(40),
+        example: name.shortened(),
     };
     let mut found: Vec<Alike> = found.into_iter().map(alike).collect();
     found.sort_by(|a, b| b.percent.total_cmp(&a.percent));
@@ -92,6 +116,16 @@ mod tests {
         let mut names = Names::default();
         all.into_iter().for_each(|name| names.saw(name.as_bytes()));
         names
+    }
+
+    #[test]
+    fn of_long_names_only_what_is_shown_is_kept() {
+        let mut names = Names::default();
+        (0..8_000).for_each(|_| names.saw(&[b'x'; 100_000]));
+        let held: usize = names.kept.iter().map(|name| name.beginning.len()).sum();
+        assert!(held < NAMES_KEPT * 200, "{held} bytes are held");
+        let found = commonest([(&names, 100)], 9);
+        assert_eq!(found[0].example, format!("{}… (100000 bytes)", "x".repeat(40)));
     }
 
     #[test]

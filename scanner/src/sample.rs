@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use shared::cluster::{Answers, Ask, Conn, Fault, FaultKind, Lister, Listing, Seen, Ttl, fields};
 use shared::key::{self, Key};
-use shared::limits::FIELDS_KEYS_AT_ONCE;
+use shared::limits::{FIELDS_KEYS_AT_ONCE, SAMPLE_BYTES_MAX};
 use shared::messages::Lookups;
 use shared::pace::Breaks;
 use shared::range::SlotListing;
@@ -86,6 +86,7 @@ pub async fn sample(
         sampled,
         seen,
         whole: false,
+        bytes: 0,
     };
     if tables.keys > 2 * wanted.keys {
         let needed = wanted.keys.div_ceil(count as u64);
@@ -99,6 +100,7 @@ pub async fn sample(
         if !wanted.search {
             return Ok(sampling.sampled);
         }
+        sampling.bytes = 0;
         sampling.sampled = Sampled { lookups: sampling.sampled.lookups, ..Sampled::default() };
     }
     sampling.whole = true;
@@ -172,11 +174,13 @@ struct Sampling<'a> {
     /// Keys of a whole reading, which may list a key twice. Random pages may as well: they are put back, so to say.
     seen: HashSet<Key>,
     whole: bool,
+    /// Bytes of the names that are held.
+    bytes: usize,
 }
 
 impl Sampling<'_> {
     fn enough(&self) -> bool {
-        self.sampled.looks.len() as u64 >= self.wanted.keys
+        self.sampled.looks.len() as u64 >= self.wanted.keys || self.bytes >= SAMPLE_BYTES_MAX
     }
 
     /// Looks at the pages at `cursors`; the cursor after the last of them.
@@ -209,6 +213,7 @@ impl Sampling<'_> {
         breaks.rest(sent).await;
         self.sampled.lookups += looked_up.lookups();
         for (key, seen) in wanted.into_iter().zip(looked_up.seen()) {
+            self.bytes += key.len() * (1 + usize::from(self.whole));
             self.sampled.looks.push((Key::new(key), *seen));
         }
         Ok(next)

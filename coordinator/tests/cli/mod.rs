@@ -230,6 +230,21 @@ impl Running {
         ended
     }
 
+    /// Runs it to its end; and the most memory that it had, in KiB, as far as it was seen.
+    pub fn end_with_peak(mut self) -> (Ended, u64) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let mut peak = 0;
+        while let Ok(None) = self.child.try_wait() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let most = text
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+            peak = peak.max(most.unwrap_or(0));
+            thread::sleep(Duration::from_millis(5));
+        }
+        (self.end(), peak)
+    }
+
     /// What it was asked, and has said so far.
     pub fn so_far(&self) -> String {
         format!("$ {}\n--- stdout\n{}\n--- stderr\n{}", self.line, self.stdout.text(), self.stderr.text())

@@ -111,3 +111,33 @@ async fn a_restoration_puts_back_no_lock_and_no_ledger() {
     let back = conn.words("EXISTS permissions:1").await.unwrap();
     assert_eq!((there, back), (Reply::Int(0), Reply::Int(1)), "{ended}");
 }
+
+#[test]
+fn answers_without_measure_are_cut_off_within_64_mb() {
+    let flood = |reply: Vec<u8>| {
+        server(move |words| match words.first().map(String::as_str) {
+            Some("INFO") => reply.clone(),
+            _ => usual(words),
+        })
+    };
+    let claimed = b"$2147483648\r\nredis_version:7.0.15\r\n".to_vec();
+    let bulk = [&b"$60000000\r\n"[..], &vec![b'x'; 60_000_000], b"\r\n"].concat();
+    let elements = [&b"*10000000\r\n"[..], &b":1\r\n".repeat(10_000_000)].concat();
+    let line = [&b"+"[..], &vec![b'x'; 60_000_000]].concat();
+    let nested = b"*1\r\n".repeat(10_000);
+    let cases = [
+        ("a text", bulk, "more was answered than was asked for"),
+        ("elements", elements, "more was answered than was asked for"),
+        ("a line", line, "more was answered than was asked for"),
+        ("nesting", nested, "does not answer as a Redis server does"),
+        ("a claim", claimed, "did not answer"),
+    ];
+    for (what, reply, said) in cases {
+        let address = flood(reply);
+        let running = keysweep(&["plan", "--json", "--redis", &format!("redis://{address}")]).start();
+        let (ended, peak_kib) = running.end_with_peak();
+        println!("{what}: {peak_kib} KiB");
+        ended.exits(5).says(&[said]);
+        assert!((1..64 << 10).contains(&peak_kib), "{what}: {peak_kib} KiB\n{ended}");
+    }
+}

@@ -22,8 +22,15 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
     };
     let mut tasks = planner.database(&there);
     assert_eq!(tasks.len(), 1);
-    let planned =
-        PlannedNode { node, address: String::new(), slots: SlotSet::new(), keys, process, replica: None };
+    let planned = PlannedNode {
+        node,
+        address: String::new(),
+        slots: SlotSet::new(),
+        keys,
+        process,
+        replica: None,
+        swaps: None,
+    };
     let spec = RunSpec { nodes: vec![planned], ..options.spec(run, now_ms()) };
     (spec, tasks.remove(0))
 }

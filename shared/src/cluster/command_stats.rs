@@ -47,6 +47,11 @@ pub(super) fn read(info: &Info) -> Option<CommandCounts> {
     })
 }
 
+/// How often SWAPDB was called; `None` if `info` has no command statistics.
+pub(super) fn swaps(info: &Info) -> Option<u64> {
+    info.has_any("cmdstat_").then(|| info.part("cmdstat_swapdb", "calls").unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

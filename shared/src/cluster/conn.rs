@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::fault::{Fault, FaultKind};
 use super::listing::Lister;
-use super::socket::{Dial, explain, open};
+use super::socket::{Counted, Dial, explain, open};
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 
 /// A connection to one server. Clones share it; requests of several clones are sent one behind the other
@@ -27,7 +27,7 @@ pub struct Conn {
 
 impl Conn {
     pub(super) async fn connect(dial: Dial, name: &str) -> Result<Self, Fault> {
-        let socket = open(&dial).await?;
+        let socket = Counted::new(open(&dial).await?);
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
         let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
         let met = timeout(CONNECT_TIMEOUT, meeting).await;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
+use super::socket::TOO_MUCH;
 use crate::wire::shortened;
 
 /// What kind of failure it was. Code matches on this; people read [`Fault`]'s text.
@@ -176,6 +177,7 @@ fn kind_of(error: &RedisError) -> FaultKind {
     match error.kind() {
         ErrorKind::AuthenticationFailed => FaultKind::Authentication,
         ErrorKind::Io if error.is_connection_refusal() => FaultKind::Unreachable,
+        ErrorKind::Io if error.to_string().contains(TOO_MUCH) => FaultKind::Protocol,
         ErrorKind::Io => FaultKind::Lost,
         // The connection ended in the middle of a reply.
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType if error.to_string().contains("end of input") => {

@@ -44,5 +44,5 @@ pub use fault::{Fault, FaultKind};
 pub use listing::{Answers, Ask, Lister, Listing, Page, PageState, Place, Seen, Ttl};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;
-pub use socket::{Tls, TlsError, TlsFiles};
+pub use socket::{Tls, TlsError, TlsFiles, expect_values};
 pub use topology::{Primary, Topology};

@@ -55,6 +55,8 @@ pub struct NodeStatus {
     pub lookups: Lookups,
     /// What command statistics say of them; `None` if they were not asked for, or the server does not tell.
     pub commands: Option<CommandCounts>,
+    /// How often SWAPDB was called since the process started, or its statistics were reset; `None` as above.
+    pub swaps: Option<u64>,
     /// Whether memory is limited and keys are evicted at the limit: then the ledger may go early.
     pub evicts: bool,
     /// Whether it counts how often keys are used (an LFU policy), and so does not know since when they are not.
@@ -115,6 +117,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
             info.number("keyspace_misses").unwrap_or_default(),
         ),
         commands: command_stats::read(info),
+        swaps: command_stats::swaps(info),
         evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         counts_uses: policy.contains("lfu"),
         listing: listing(info),
@@ -257,6 +260,12 @@ pub async fn time_and_field_ttls(conn: &Conn, db: u32) -> Result<(u64, bool), Fa
     };
     let said = text(conn, "INFO", keyspace)?;
     Ok((server_time(conn, &time)?, Info::parse(said).keyspace(db).field_ttls > 0))
+}
+
+/// How often SWAPDB was called there; `None` if the server does not tell.
+pub async fn swaps(conn: &Conn) -> Result<Option<u64>, Fault> {
+    let said = text(conn, "INFO", conn.words("INFO commandstats").await?)?;
+    Ok(command_stats::swaps(&Info::parse(said)))
 }
 
 /// The server's clock, in milliseconds since the epoch.

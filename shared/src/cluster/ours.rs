@@ -27,6 +27,28 @@ pub fn check_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(),
     Err(Fault::new(FaultKind::Stranger, spec.alias.as_str(), detail))
 }
 
+/// Whether it can be noticed that databases were swapped since the run was planned: clusters swap none.
+#[must_use]
+pub fn counts_swaps(spec: &RunSpec) -> bool {
+    !spec.cluster && spec.nodes.iter().any(|planned| planned.swaps.is_some())
+}
+
+/// Refuses a server on which SWAPDB was called since the run was planned: other keys than those that were looked at may
+/// have their names now.
+pub fn check_swaps(spec: &RunSpec, node: &NodeId, address: &str, swaps: Option<u64>) -> Result<(), Fault> {
+    let planned = spec.nodes.iter().find(|planned| planned.node == *node).and_then(|planned| planned.swaps);
+    match (planned, swaps) {
+        (Some(planned), Some(now)) if now > planned => {}
+        _ => return Ok(()),
+    }
+    let db = spec.db;
+    let detail = format!(
+        "SWAPDB was called there since the run was planned, so database {db} may hold other keys by now; nothing more is \
+         deleted: start the run again"
+    );
+    Err(Fault::new(FaultKind::Refused, address, detail))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -46,6 +68,7 @@ mod tests {
             keys: 0,
             process: format!("process of {node}"),
             replica: None,
+            swaps: Some(3),
         };
         let rules = Rules::deleting(&[], &[]).unwrap();
         let nodes = nodes.iter().map(planned).collect();
@@ -77,6 +100,21 @@ mod tests {
         assert!(replaced.is_ok(), "its primary of the plan is a replica now");
         check(true, &[], false);
         check(false, &["a"], false);
+    }
+
+    #[test]
+    fn a_server_whose_databases_were_swapped_is_refused() {
+        let check = |swaps: Option<u64>, expected: bool| {
+            let checked = check_swaps(&spec(false, &["a"]), &NodeId::new("a"), "a:1", swaps);
+            assert_eq!(checked.is_ok(), expected, "{swaps:?}");
+            assert!(checked.is_ok() || !checked.unwrap_err().kind.transient(), "it does not get better");
+        };
+        check(Some(3), true);
+        check(Some(4), false);
+        // The statistics were reset, or are hidden: it is not known.
+        check(Some(0), true);
+        check(None, true);
+        assert!(!counts_swaps(&spec(true, &["a"])));
     }
 
     #[test]

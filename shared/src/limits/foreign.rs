@@ -7,6 +7,9 @@ use std::time::Duration;
 /// 19 times out of 20.
 pub const NAMES_KEPT: usize = 1_000;
 
+/// Bytes of names that the sample of one node holds: a sample that reaches it is smaller than it was to be.
+pub const SAMPLE_BYTES_MAX: usize = 2 << 20;
+
 /// How deep a message may be nested. Ours are not deeper than ten.
 pub const MESSAGE_DEPTH_MAX: usize = 32;
 

@@ -17,3 +17,10 @@ pub const FIELD_TTLS_KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// How long a node that could not be reached is not tried again.
 pub const DOWN_TIME: Duration = Duration::from_secs(1);
+
+/// How far the clock of a server may be from where it should be by ours before it counts as set forward or back.
+pub const CLOCK_JUMP_MIN: Duration = Duration::from_secs(2);
+
+/// How long the clock of a server is compared with ours from one moment on: two good clocks drift apart by less than a
+/// second in that time. Longer than any grace.
+pub const CLOCK_COMPARED_FOR: Duration = Duration::from_secs(600);

@@ -98,6 +98,9 @@ pub struct PlannedNode {
     /// What it said of itself, if it is a replica; absent for a primary, and from versions that did not ask.
     #[serde(default)]
     pub replica: Option<AsReplica>,
+    /// How often SWAPDB had been called there; `None` if the server does not tell, or an earlier version planned the run.
+    #[serde(default)]
+    pub swaps: Option<u64>,
 }
 
 /// A run as it was started. Stored once, before anything is handed out.

@@ -13,6 +13,7 @@ pub fn spec(run: RunId) -> RunSpec {
         keys: 0,
         process: "p".to_owned(),
         replica: None,
+        swaps: None,
     };
     let rules = Rules::deleting(&["*"], &[]).unwrap();
     RunSpec { cluster: true, nodes: vec![node], started_at_ms: 1_000, ..RunSpec::plain(run, rules) }

@@ -2,6 +2,7 @@
 //! commands and listings reach a server in the same way and fail with the same words. What is said over them,
 //! the login included, is absent.
 
+mod counted;
 mod probe;
 mod tls;
 mod unverified;
@@ -18,6 +19,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub use counted::expect_values;
+pub(super) use counted::{Counted, TOO_MUCH};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 use super::fault::{FULL, Fault, FaultKind};

@@ -1,0 +1,80 @@
+//! Counts what a server answers under the client library, which reads a whole answer before its size can be looked at: a
+//! server that sends more to one write than any request of ours can ask for is left.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Socket;
+use crate::limits::{ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, SELF_TOLD_BYTES_MAX};
+
+/// How the error begins; what a fault is is told by it, because the client library passes on its words alone.
+pub(in crate::cluster) const TOO_MUCH: &str = "more was answered than was asked for";
+
+/// The largest value that this process reads, in bytes; 0 if it reads none.
+static VALUE_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Says that values of up to `bytes` bytes are read from now on, by this process.
+pub fn expect_values(bytes: u64) {
+    VALUE_BYTES.fetch_max(usize::try_from(bytes).unwrap_or(usize::MAX), Ordering::Relaxed);
+}
+
+/// A socket of commands. See the module.
+pub(in crate::cluster) struct Counted {
+    socket: Box<dyn Socket>,
+    /// Bytes that came since the last write.
+    bytes: usize,
+    /// Ends of lines in them: every element of an answer has one.
+    lines: usize,
+}
+
+impl Counted {
+    pub(in crate::cluster) fn new(socket: Box<dyn Socket>) -> Self {
+        Self { socket, bytes: 0, lines: 0 }
+    }
+
+    fn count(&mut self, came: &[u8]) -> io::Result<()> {
+        let values = VALUE_BYTES.load(Ordering::Relaxed);
+        let bytes_max = SELF_TOLD_BYTES_MAX.saturating_add(values.saturating_mul(ANSWER_VALUES_FACTOR));
+        self.bytes = self.bytes.saturating_add(came.len());
+        self.lines += came.iter().filter(|byte| **byte == b'\n').count();
+        // Values have lines of their own.
+        let lines_max = if values > 0 { usize::MAX } else { ANSWER_LINES_MAX };
+        let what = match () {
+            () if self.bytes > bytes_max => format!("{TOO_MUCH}: more than {bytes_max} bytes to one request"),
+            () if self.lines > lines_max => format!("{TOO_MUCH}: more than {lines_max} lines to one request"),
+            () => return Ok(()),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidData, what))
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        Poll::Ready(self.count(&buf.filled()[before..]))
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        (self.bytes, self.lines) = (0, 0);
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
