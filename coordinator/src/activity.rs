@@ -23,6 +23,9 @@ const MILLIS_FROM: f64 = 1e11;
 /// How often a key is looked for again whose slot has moved.
 const REDIRECTIONS_MAX: u32 = 5;
 
+/// How often a set is read from its beginning again, with smaller pages, because the server cut an answer off.
+const CUTS_MAX: u32 = 16;
+
 /// What was found out.
 #[derive(Default)]
 pub struct Found {
@@ -150,7 +153,7 @@ async fn read(
 ) -> Result<(ActiveUsers, Key), String> {
     let mut last = String::new();
     for _ in 0..REDIRECTIONS_MAX {
-        match read_once(deployment, (kind, key), threshold_ms, lookups).await {
+        match read_in_pieces(deployment, (kind, key), threshold_ms, lookups).await {
             Err(Unreadable::Fault(fault)) if fault.kind == FaultKind::Moved => {
                 last = fault.to_string();
                 deployment.refresh().await.map_err(|fault| unreadable(key, &Unreadable::Fault(fault)))?;
@@ -172,6 +175,27 @@ async fn read(
         }
     }
     Err(format!("the activity set `{key}` could not be read in {REDIRECTIONS_MAX} attempts: {last}"))
+}
+
+/// [`read_once`], with smaller pages where the server cuts answers off: it may be another process by then, so a set is
+/// read from its beginning.
+async fn read_in_pieces(
+    deployment: &Deployment,
+    (kind, key): (SetKind, &Key),
+    threshold_ms: u64,
+    lookups: &mut Vec<(NodeId, Lookups)>,
+) -> Result<(ActiveUsers, Key), Unreadable> {
+    for _ in 0..CUTS_MAX {
+        match read_once(deployment, (kind, key), threshold_ms, lookups).await {
+            Err(Unreadable::Fault(fault)) if fault.kind == FaultKind::CutOff => {
+                if let Some(owner) = deployment.topology().owner(slot_of(key.as_bytes())) {
+                    deployment.forget(&owner.node);
+                }
+            }
+            read => return read,
+        }
+    }
+    read_once(deployment, (kind, key), threshold_ms, lookups).await
 }
 
 async fn read_once(

@@ -78,6 +78,7 @@ fn of_fault(fault: &Fault) -> u8 {
     match fault.kind {
         FaultKind::Unreachable
         | FaultKind::Lost
+        | FaultKind::CutOff
         | FaultKind::Protocol
         | FaultKind::NotReady
         | FaultKind::Full => UNREACHABLE,

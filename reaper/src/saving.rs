@@ -47,6 +47,8 @@ pub(crate) struct Saving<'a> {
     attempt: u32,
     parts: u32,
     pulse: Pulse,
+    /// Values that take so many bytes are not asked for: the node does not send them.
+    bytes_end: u64,
 }
 
 /// A candidate: its group by number, and its place there.
@@ -81,7 +83,18 @@ impl<'a> Saving<'a> {
         expect_values(order.value_bytes_max);
         let (header, attempt) = (header(spec, batch), fastrand::u32(..));
         let pulse = Pulse::new(env);
-        Ok(Some(Self { env, batch, order, act, place, header, attempt, parts: 0, pulse }))
+        Ok(Some(Self {
+            env,
+            batch,
+            order,
+            act,
+            place,
+            header,
+            attempt,
+            parts: 0,
+            pulse,
+            bytes_end: u64::MAX,
+        }))
     }
 
     /// Saves the candidates of `chunks` that are to be deleted, at `node`, whose clock shows `now_ms`. `None`: the run
@@ -100,25 +113,31 @@ impl<'a> Saving<'a> {
             .flat_map(|(number, group)| (0..group.keys.len()).map(|index| (*number, *group, index)))
             .collect();
         (self.header.node, self.header.at_ms) = (node.clone(), now_ms);
-        let (mut seals, mut file) = (Seals::default(), Saved::new(self.header.clone()));
+        // All of this attempt goes by what is known now.
+        let bytes = conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
+        self.bytes_end = conn.value_bytes_end();
+        let (mut seals, mut file) = (Seals::in_rounds_of(bytes), Saved::new(self.header.clone()));
         let mut left = candidates.as_slice();
         while !left.is_empty() {
             let most = paced.as_deref().and_then(Paced::window_keys).unwrap_or(u64::MAX);
             let most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, BACKUP_WRITE_KEYS);
+            let most = most.min(conn.texts_at_once());
             let (window, later) = left.split_at(most.min(left.len()));
             let keys: Vec<&Key> = window.iter().map(key).collect();
             let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), || save::look(conn, &keys));
             let Some((found, lookups)) = asked.await? else { return Ok(None) };
             seals.told.lookups += lookups;
             let found: Vec<_> = window.iter().copied().zip(found).collect();
-            for part in self.parts(found) {
+            for part in self.parts(found, bytes) {
                 let wanted =
                     part.iter().filter_map(|(candidate, found)| Some((key(candidate), self.wants(found)?)));
                 let keys: Vec<(&Key, bool)> = wanted.collect();
                 let mut values = Vec::new();
                 if !keys.is_empty() {
-                    let asked =
-                        self.ask(paced.as_deref_mut(), heard, keys.len(), || save::values(conn, &keys));
+                    let asked = part.iter().filter(|(_, found)| self.wants(found).is_some());
+                    let bytes = asked.map(|(_, found)| found.bytes()).sum();
+                    let ask = || save::values(conn, &keys, bytes);
+                    let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), ask);
                     let Some((answered, lookups)) = asked.await? else { return Ok(None) };
                     seals.told.lookups += lookups;
                     values = answered;
@@ -136,19 +155,21 @@ impl<'a> Saving<'a> {
     /// Whether it is a string, for what is still to be asked for.
     fn wants(&self, found: &Found) -> Option<bool> {
         match found {
-            Found::Other { bytes, text } if *bytes <= self.order.value_bytes_max => Some(*text),
+            Found::Other { bytes, text } => {
+                (*bytes <= self.order.value_bytes_max && *bytes < self.bytes_end).then_some(*text)
+            }
             _ => None,
         }
     }
 
-    /// `found` in pieces whose values one write asks for.
-    fn parts<'c>(&self, found: Vec<(Candidate<'c>, Found)>) -> Vec<Vec<(Candidate<'c>, Found)>> {
+    /// `found` in pieces whose values, of at most `most` bytes, one write asks for.
+    fn parts<'c>(&self, found: Vec<(Candidate<'c>, Found)>, most: u64) -> Vec<Vec<(Candidate<'c>, Found)>> {
         let mut parts: Vec<Vec<_>> = Vec::new();
         let mut bytes = 0;
         for (candidate, found) in found {
             let more = if self.wants(&found).is_some() { found.bytes() } else { 0 };
             match parts.last_mut() {
-                Some(part) if more == 0 || bytes + more <= BACKUP_WRITE_BYTES => {
+                Some(part) if more == 0 || bytes + more <= most => {
                     bytes += more;
                     part.push((candidate, found));
                 }
@@ -345,7 +366,8 @@ pub(crate) fn too_large(spec: &RunSpec, saved: Option<&Told>) -> Option<String> 
     saved.filter(|saved| saved.too_large > 0)?;
     let most = spec.backup.as_ref()?.value_bytes_max;
     Some(format!(
-        "keys that take more than {most} bytes are not saved, and so not deleted; `--backup-value-max` sets the limit"
+        "keys that take more than {most} bytes are not saved, and so not deleted (`--backup-value-max` sets the limit), \
+         nor those that the server does not send (`client-output-buffer-limit`; the log says so)"
     ))
 }
 

@@ -12,6 +12,8 @@ use shared::outcome::Outcome;
 #[derive(Debug, Default)]
 pub(crate) struct Seals {
     groups: BTreeMap<usize, Vec<(Seal, u32)>>,
+    /// Bytes of values that one call may compare, if fewer than usual.
+    round_bytes: Option<u64>,
     /// The bytes in the last round of the group that came last.
     filling: u64,
     /// For the receipt.
@@ -42,13 +44,19 @@ impl Told {
 }
 
 impl Seals {
+    /// None yet; one call will compare at most `bytes` of values.
+    pub(crate) fn in_rounds_of(bytes: u64) -> Self {
+        Self { round_bytes: Some(bytes), ..Self::default() }
+    }
+
     /// Adds the next candidate of group `number`, which takes about `bytes`. A script call compares
     /// no more than [`BACKUP_WRITE_BYTES`], because nobody else is served meanwhile.
     pub(crate) fn add(&mut self, number: usize, seal: Seal, bytes: u64) {
         let group = self.groups.entry(number).or_default();
         let bytes = if matches!(seal, Seal::Text(_) | Seal::Value { .. }) { bytes } else { 0 };
         let round = group.last().map_or(0, |(_, round)| *round);
-        let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= BACKUP_WRITE_BYTES;
+        let most = self.round_bytes.unwrap_or(BACKUP_WRITE_BYTES);
+        let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= most;
         self.filling = if fits && !group.is_empty() { self.filling + bytes } else { bytes };
         self.told.groups.entry(number).or_default().push(seal.is_text());
         match seal {

@@ -96,7 +96,7 @@ fn with_way_out(fault: &Fault) -> String {
         FaultKind::Full => {
             "raise `maxclients` there, or close connections that `redis-cli CLIENT LIST` shows"
         }
-        FaultKind::TooLarge => {
+        FaultKind::TooLarge | FaultKind::CutOff => {
             "raise the limit of `normal` clients there (`CONFIG GET client-output-buffer-limit`)"
         }
         FaultKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",

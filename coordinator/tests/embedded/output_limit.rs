@@ -5,9 +5,13 @@ use coordinator::embedded::{self, RunError};
 use coordinator::options::Options;
 use coordinator::survey::SurveyError;
 use shared::cluster::{Conn, FaultKind, Reply};
+use shared::messages::Action;
 use shared::result::Status;
+use shared::servers::Seeder;
 
 use crate::kit;
+use crate::kit::backup::{self, Folder, contents, differences, restore};
+use crate::kit::crowd::{self, Crowd};
 use crate::kit::truth::{Class, Truth};
 
 const KB: u64 = 1 << 10;
@@ -154,4 +158,63 @@ async fn a_name_beyond_the_limit_is_a_fault_that_names_it() {
     }
     limit(&nodes, (0, 0, 0)).await;
     truth.check_keys(&options.access, false).await;
+}
+
+/// Pages of 1,000 members, and answers about many values, are larger than this.
+const SMALL: (u64, u64, u64) = (32 * KB, 0, 0);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sets_of_active_users_are_read_under_a_limit() {
+    let (server, cluster) = (kit::standalone().await, kit::cluster().await);
+    for urls in [vec![server.url()], cluster.urls()] {
+        let options = crowd::options(urls, crowd::zset());
+        let crowd = Crowd::of(5_000);
+        crowd.seed(&options.access).await;
+        let mut nodes = vec![server.conn().await.unwrap()];
+        for node in cluster.nodes() {
+            nodes.push(node.conn().await.unwrap());
+        }
+        limit(&nodes, SMALL).await;
+        let result = kit::run(&options).await;
+        limit(&nodes, (0, 0, 0)).await;
+        assert_eq!(result.inactive.active_users, Some(crowd.active_users()), "{:?}", result.issues);
+        crowd.check_numbers(&result, Action::Delete);
+        crowd.check_keys(&options.access, (true, true)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_saved_under_a_limit_and_one_beyond_it_stays() {
+    let (server, folder) = (kit::standalone().await, Folder::new());
+    let mut options = backup::saving(options(vec![server.url()]), &folder);
+    options.max_delete_percent = 100;
+    let mut seeder = Seeder::open(&options.access).await.unwrap();
+    let (keys, beyond) = (1_000_u64, 3_u64);
+    for n in 0..keys {
+        // Small ones, read at first sight, and larger ones.
+        let bytes = if n % 20 == 0 { 20_000 } else { 3_000 };
+        seeder.set(&name(n, 20), &vec![b'v'; bytes], None).await.unwrap();
+    }
+    for n in 0..beyond {
+        let value = vec![b'v'; 100_000 * (n as usize + 1)];
+        seeder.set(format!("permissions:beyond:{n}").as_bytes(), &value, None).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+    let before = contents(&options.access).await;
+    let nodes = [server.conn().await.unwrap()];
+    limit(&nodes, (64 * KB, 0, 0)).await;
+    let result = kit::run(&options).await;
+    limit(&nodes, (0, 0, 0)).await;
+    let accounting = result.accounting;
+    assert_eq!((accounting.deleted, accounting.failed), (keys, beyond), "{:?}", result.issues);
+    assert!(accounting.balanced && result.status == Status::Partial);
+    assert!(
+        result.issues.iter().any(|issue| issue.contains("client-output-buffer-limit")),
+        "{:?}",
+        result.issues
+    );
+    assert_eq!(contents(&options.access).await.len() as u64, beyond);
+    let account = restore(&backup::order(&options, &folder)).await;
+    assert_eq!((account.read, account.restored), (keys, keys), "{account:?}");
+    assert_eq!(differences(&before, &contents(&options.access).await), Vec::<String>::new());
 }

@@ -3,14 +3,15 @@
 
 use redis::Value;
 
+use super::answer_size::Item;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::text::number;
 use crate::messages::Lookups;
 use crate::scan_end::ScanEnd;
 
-/// `COUNT` of one page.
-const PAGE_MEMBERS: u64 = 1_000;
+/// `COUNT` of one page, at most.
+const PAGE_MEMBERS: usize = 1_000;
 
 /// The sort of set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +72,15 @@ pub async fn read_members(
     lookups: &mut Lookups,
     mut each: impl FnMut(&[u8], Option<f64>) -> bool,
 ) -> Result<(), Unreadable> {
-    let ((scan, count), page_members) = (kind.commands(), PAGE_MEMBERS.to_string());
+    let (scan, count) = kind.commands();
     let (mut cursor, mut largest, mut end) = (b"0".to_vec(), 0, None);
     loop {
         let mut batch = Batch::new();
-        batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", page_members.as_bytes()]);
+        let asked = conn.fitting(Item::Member, PAGE_MEMBERS);
+        batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", asked.to_string().as_bytes()]);
         batch.add(&[count.as_bytes(), key]);
-        let mut replies = conn.batch(batch).await.map_err(Unreadable::Fault)?.into_iter();
+        let mut replies =
+            conn.sized((Item::Member, asked as u64), batch).await.map_err(Unreadable::Fault)?.into_iter();
         let (Some(listed), Some(size)) = (replies.next(), replies.next()) else {
             return Err(Unreadable::Fault(Fault::unexpected(conn.address(), scan)));
         };
@@ -104,7 +107,7 @@ pub async fn read_members(
             return Ok(());
         }
         let end = end.get_or_insert_with(|| ScanEnd::new(cursor, 0, size));
-        let on = end.goes_on(&next, PAGE_MEMBERS);
+        let on = end.goes_on(&next, asked as u64);
         on.map_err(|why| Unreadable::Fault(Fault::new(FaultKind::Protocol, conn.address(), why)))?;
         cursor = next;
     }

@@ -3,8 +3,8 @@
 //! for everybody, so it is learned: from then on, one write asks for about as much as has been answered in one piece. One
 //! [`AnswerSize`] per server and process is shared by all connections, so that a task does not learn it again.
 //!
-//! Each cut lowers what is taken to fit by a quarter, and each larger answer that comes whole raises it again, so it stays
-//! near the limit. An hour after the last cut it is forgotten, because the limit may have been changed.
+//! What fits is what has come whole, a quarter less after each cut; or half of the least that was cut off, if that is more.
+//! Each larger answer that comes whole raises it again, so it stays near the limit. An hour after the last cut it is forgotten, because the limit may have been changed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +21,19 @@ pub enum Item {
     Key,
     /// All keys of a slot.
     Slot,
+    /// One of the `COUNT` of a ZSCAN or SSCAN.
+    Member,
+    /// The name of a field of a hash.
+    Field,
+    /// The beginning of a string.
+    Text,
+    /// A byte of a value.
+    ValueByte,
+    /// What a server tells of itself or of its cluster, in one piece.
+    Description,
 }
 
-const ITEMS: usize = 2;
+const ITEMS: usize = 7;
 
 /// How much the last answer counts in the mean size of an item.
 const MEAN_WEIGHT: f64 = 0.2;
@@ -76,12 +86,16 @@ pub(super) struct AnswerSize(Mutex<State>);
 struct State {
     /// Bytes that were answered in one piece, at the most; less after a cut.
     whole: f64,
+    /// The fewest bytes, by the mean size of what was asked for, that were cut off.
+    least_cut: Option<f64>,
     /// The last time that an answer was cut off; `None` if none was, lately.
     cut_at: Option<Instant>,
     items: [Known; ITEMS],
     account: Option<Account>,
     /// Connections in a row that were closed for a reason that is not known.
     closed: u32,
+    /// The smallest value that was cut off when it was asked for alone, in bytes.
+    value_cut: Option<u64>,
     /// Why the last answer was cut off.
     cause: Option<Cause>,
     logged: bool,
@@ -137,15 +151,38 @@ impl AnswerSize {
     /// is logged.
     pub(super) fn cut(&self, address: &str, (item, items): (Item, u64), cause: Cause) {
         let mut state = self.state();
+        if !state.is_limited() {
+            state.least_cut = None;
+        }
         let known = &mut state.items[item as usize];
-        let asked = items as f64 * known.mean;
         known.most = Some((items / 2).max(1));
-        // Others may be large by chance, so that the mean says little of what was cut off.
-        state.whole = (state.whole * 0.75).max(asked / 2.0);
+        let mean = if item == Item::ValueByte { 1.0 } else { known.mean };
+        if mean > 0.0 {
+            let asked = items as f64 * mean;
+            state.least_cut = Some(state.least_cut.map_or(asked, |least| least.min(asked)));
+        }
+        state.whole *= 0.75;
         (state.cut_at, state.cause) = (Some(Instant::now()), Some(cause));
         if !std::mem::replace(&mut state.logged, true) {
             tracing::warn!(redis = address, "{}: one write asks for less from now on", words(cause));
         }
+    }
+
+    /// What was told last.
+    pub(super) fn account(&self) -> Option<Account> {
+        self.state().account.clone()
+    }
+
+    /// Takes in that a single value of about so many bytes was cut off: it, and larger ones, are not asked for any more.
+    pub(super) fn value_cut(&self, bytes: u64) {
+        let mut state = self.state();
+        state.value_cut = Some(state.value_cut.map_or(bytes, |known| known.min(bytes)));
+    }
+
+    /// Values of so many bytes are too large to be sent.
+    pub(super) fn value_bytes_end(&self) -> u64 {
+        let state = self.state();
+        state.value_cut.filter(|_| state.is_limited()).unwrap_or(u64::MAX)
     }
 
     /// What to say where even `asked`, which cannot be less, was cut off.
@@ -164,20 +201,28 @@ impl AnswerSize {
         state.account = Some(account.clone());
     }
 
-    /// Takes in that a connection was closed for a reason that is not known, in the middle of an answer. `true` if that
-    /// happened before, and nothing was answered since.
-    pub(super) fn closed(&self) -> bool {
+    /// Takes in that the answer to so many of an item did not come whole because of `cause`. Whether that is taken for the
+    /// size of the answer: where the server does not tell, if it happened before and nothing was answered since, or if
+    /// its limit was met before and less can be asked for.
+    pub(super) fn is_for_size(&self, cause: Cause, items: u64) -> bool {
         let mut state = self.state();
         state.closed += 1;
-        state.closed > 1
+        match cause {
+            Cause::Limit | Cause::TooLong => true,
+            Cause::Unknown => state.closed > 1 || items > 1 && state.is_limited(),
+            Cause::Other => false,
+        }
     }
 }
 
 impl State {
+    fn is_limited(&self) -> bool {
+        self.cut_at.as_ref().is_some_and(|at| at.elapsed() < ANSWER_SIZE_KEPT)
+    }
+
     fn bytes(&self) -> u64 {
-        let kept = |at: &Instant| at.elapsed() < ANSWER_SIZE_KEPT;
-        let limited = self.cut_at.as_ref().is_some_and(kept);
-        if limited { self.whole as u64 } else { ANSWER_ASKED_BYTES_MAX }
+        let fits = self.whole.max(self.least_cut.unwrap_or_default() / 2.0);
+        if self.is_limited() { fits as u64 } else { ANSWER_ASKED_BYTES_MAX }
     }
 
     fn fitting(&self, item: Item, taken: u64) -> u64 {

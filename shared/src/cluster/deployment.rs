@@ -74,7 +74,7 @@ impl Deployment {
     /// another change, it is a redirection. Whatever we knew of the node is asked for again.
     pub async fn look_again(&self, node: &NodeId, fault: Fault) -> Fault {
         let redirected = fault.kind == FaultKind::Moved;
-        let gone = matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable);
+        let gone = matches!(fault.kind, FaultKind::Lost | FaultKind::CutOff | FaultKind::Unreachable);
         if gone {
             self.forget(node);
         }

@@ -18,6 +18,9 @@ pub enum FaultKind {
     Tls,
     /// The settings name something that is not there, such as a primary that Sentinels do not watch.
     Misnamed,
+    /// The server closed the connection in the middle of an answer, because that is too large, or may be: another attempt
+    /// asks for less.
+    CutOff,
     /// The server does not send the answer to the smallest request, or it is larger than is read.
     TooLarge,
     /// What answers there does not speak Redis' protocol, or answered something unexpected.
@@ -52,6 +55,7 @@ impl FaultKind {
             Self::Lost => "lost",
             Self::Tls => "tls",
             Self::Misnamed => "misnamed",
+            Self::CutOff => "cut_off",
             Self::TooLarge => "too_large",
             Self::Protocol => "protocol",
             Self::Authentication => "authentication",
@@ -73,6 +77,7 @@ impl FaultKind {
             self,
             Self::Unreachable
                 | Self::Lost
+                | Self::CutOff
                 | Self::Moved
                 | Self::NotReady
                 | Self::Full
@@ -148,6 +153,9 @@ impl fmt::Display for Fault {
             FaultKind::Lost => "did not answer",
             FaultKind::Tls => "cannot be reached over TLS as it should",
             FaultKind::Misnamed => "does not have what the settings name",
+            FaultKind::CutOff => {
+                "closed the connection in the middle of an answer (its `client-output-buffer-limit` may be the cause)"
+            }
             FaultKind::TooLarge => "has an answer that is too large",
             FaultKind::Protocol => "does not answer as a Redis server does",
             FaultKind::Authentication => "refused the user or the password",

@@ -4,6 +4,7 @@
 
 use redis::Value;
 
+use super::answer_size::Item;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use crate::limits::FIELDS_ASKED_MAX;
@@ -45,10 +46,8 @@ pub async fn ask(conn: &Conn, keys: &[&[u8]]) -> Result<(Vec<Fields>, Lookups), 
             reply => asking.refused(at, &reply, "TYPE")?,
         }
     }
-    let (mut batch, most) = (Batch::new(), FIELDS_ASKED_MAX.to_string());
-    hashes.iter().for_each(|at| batch.add(&[b"HRANDFIELD", keys[*at], most.as_bytes()]));
     let mut named = Vec::new();
-    for (at, reply) in hashes.iter().copied().zip(conn.batch(batch).await?) {
+    for (at, reply) in asking.names(keys, &hashes).await? {
         match reply {
             Value::Array(fields) if !fields.is_empty() && fields.len() <= FIELDS_ASKED_MAX => {
                 asking.count_read(at, true, Fields::Lasting);
@@ -91,6 +90,22 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// What HRANDFIELD answers of the `hashes` among `keys`: their names may be long, so there are as many writes as needed.
+    async fn names(&self, keys: &[&[u8]], hashes: &[usize]) -> Result<Vec<(usize, Value)>, Fault> {
+        let (mut named, mut left) = (Vec::new(), hashes);
+        while !left.is_empty() {
+            let fields = self.conn.fitting(Item::Field, FIELDS_ASKED_MAX * left.len());
+            let each = fields.min(FIELDS_ASKED_MAX);
+            let (now, later) = left.split_at((fields / each).min(left.len()));
+            let (mut batch, most) = (Batch::new(), each.to_string());
+            now.iter().for_each(|at| batch.add(&[b"HRANDFIELD", keys[*at], most.as_bytes()]));
+            let asked = (Item::Field, (now.len() * each) as u64);
+            named.extend(now.iter().copied().zip(self.conn.sized(asked, batch).await?));
+            left = later;
+        }
+        Ok(named)
+    }
+
     /// A look-up of the key number `at`, which was `there` or not.
     fn count(&mut self, at: usize, there: bool, fields: Fields) {
         self.lookups += Lookups::of(u64::from(there), u64::from(!there));

@@ -30,6 +30,7 @@ pub mod save;
 mod scripts;
 mod sentinel;
 mod shards;
+mod sized;
 mod socket;
 mod standing;
 mod text;

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::answer_size::Item;
 use super::command_stats;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
@@ -221,7 +222,10 @@ impl SlotView {
 
 /// Asks a node of a cluster for the slots it serves.
 pub async fn slot_view(conn: &Conn) -> Result<SlotView, Fault> {
-    let said = text(conn, "CLUSTER NODES", conn.words("CLUSTER NODES").await?)?;
+    let mut batch = Batch::new();
+    batch.add(&[b"CLUSTER", b"NODES"]);
+    let reply = conn.sized((Item::Description, 1), batch).await?.pop().unwrap_or(redis::Value::Nil);
+    let said = text(conn, "CLUSTER NODES", reply)?;
     nodes_text::own_slots(&said).map_err(|e| Fault::new(FaultKind::Protocol, conn.address(), e.to_string()))
 }
 

@@ -4,6 +4,7 @@
 
 use redis::Value;
 
+use super::answer_size::Item;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::guard::Seal;
@@ -65,7 +66,8 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
         batch.add(&[b"GETRANGE", key.as_bytes(), b"0", end.as_bytes()]);
     }
     let (mut found, mut lookups, mut others) = (Vec::new(), Lookups::default(), Vec::new());
-    for (at, reply) in conn.batch(batch).await?.into_iter().enumerate() {
+    let asked = (Item::Text, keys.len() as u64);
+    for (at, reply) in conn.sized(asked, batch).await?.into_iter().enumerate() {
         found.push(Found::Gone);
         match reply {
             Value::BulkString(text) if text.is_empty() => others.push((at, Other::Empty)),
@@ -132,15 +134,19 @@ impl Other {
 }
 
 /// What each of `keys` holds, of which it was found whether that is a string, and the look-ups that this took. `None` for
-/// a key that is gone, or holds something else by now.
-pub async fn values(conn: &Conn, keys: &[(&Key, bool)]) -> Result<(Vec<Option<Held>>, Lookups), Fault> {
+/// a key that is gone, or holds something else by now. All of them take about `bytes` bytes.
+pub async fn values(
+    conn: &Conn,
+    keys: &[(&Key, bool)],
+    bytes: u64,
+) -> Result<(Vec<Option<Held>>, Lookups), Fault> {
     let command = |text: bool| if text { "GET" } else { "DUMP" };
     let mut batch = Batch::new();
     for (key, text) in keys {
         batch.add(&[command(*text).as_bytes(), key.as_bytes()]);
     }
     let (mut held, mut lookups) = (Vec::new(), Lookups::default());
-    for ((_, text), reply) in keys.iter().zip(conn.batch(batch).await?) {
+    for ((_, text), reply) in keys.iter().zip(conn.sized((Item::ValueByte, bytes.max(2)), batch).await?) {
         let (there, value) = match reply {
             Value::BulkString(value) if *text => (true, Some(Held::text(&value))),
             Value::BulkString(value) => (true, Some(Held { seal: Seal::of(&value), value })),

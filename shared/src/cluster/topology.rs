@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
-use super::conn::Conn;
+use super::answer_size::Item;
+use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::shards::{self, Shard, ShardNode};
 use crate::ids::NodeId;
@@ -129,13 +130,21 @@ fn claimed_twice(primaries: &[Primary], late: &Primary) -> String {
     )
 }
 
+/// What `CLUSTER` answers to `about`: it grows with the cluster.
+async fn description(seed: &Conn, about: &[u8]) -> Result<Value, Fault> {
+    let mut batch = Batch::new();
+    batch.add(&[b"CLUSTER", about]);
+    let reply = seed.sized((Item::Description, 1), batch).await?.pop().unwrap_or(Value::Nil);
+    seed.fault(&reply).map_or(Ok(reply), Err)
+}
+
 /// `CLUSTER SHARDS`, or `CLUSTER SLOTS` on servers older than 7.0.
 async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, Fault> {
     let bad = |e: super::ParseError| Fault::new(FaultKind::Protocol, seed.address(), e.to_string());
-    match seed.words("CLUSTER SHARDS").await {
+    match description(seed, b"SHARDS").await {
         Ok(reply) => shards::parse_shards(&reply).map_err(bad),
         Err(fault) if matches!(fault.kind, FaultKind::Refused | FaultKind::Forbidden) => {
-            let reply: Value = seed.words("CLUSTER SLOTS").await?;
+            let reply = description(seed, b"SLOTS").await?;
             shards::parse_slots(&reply).map_err(bad)
         }
         Err(fault) => Err(fault),

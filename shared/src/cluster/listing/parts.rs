@@ -151,7 +151,7 @@ impl Lister {
         let Some(broken) = self.broken.take() else { return Err(lost) };
         let Some(before) = self.account.clone().filter(|_| !self.once) else {
             // Whoever asks from the beginning asks for less, if it happens again.
-            if self.size.closed() {
+            if self.size.is_for_size(Cause::Unknown, items_in(asked)) {
                 self.cut(asked, Cause::Unknown);
             }
             return Err(lost);
@@ -163,9 +163,10 @@ impl Lister {
             Broken::TooLong => Cause::Other,
             Broken::Closed => before.cause(now),
         };
+        let for_size = self.size.is_for_size(cause, items_in(asked));
         match cause {
             Cause::Other => Err(lost),
-            Cause::Unknown if !self.size.closed() => Ok(Again::Same),
+            Cause::Unknown if !for_size => Ok(Again::Same),
             Cause::Unknown | Cause::Limit | Cause::TooLong => {
                 self.cut(asked, cause);
                 Ok(Again::Less)

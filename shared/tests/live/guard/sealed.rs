@@ -32,7 +32,7 @@ impl Bench {
             _ => None,
         });
         let others: Vec<(&Key, bool)> = others.collect();
-        let (values, lookups) = save::values(&self.conn, &others).await.unwrap();
+        let (values, lookups) = save::values(&self.conn, &others, 1_000).await.unwrap();
         told += lookups;
         assert_eq!(self.lookups_since(before).await, told);
         let mut values = values.into_iter();
@@ -205,7 +205,7 @@ async fn small_strings_are_told_from_all_else() {
     bench.say("DEL large").await;
     bench.say("RPUSH large a").await;
     let keys = others.map(|(at, text)| (keys[at], text));
-    let (values, lookups) = save::values(&bench.conn, &keys).await.unwrap();
+    let (values, lookups) = save::values(&bench.conn, &keys, 1_000).await.unwrap();
     assert!(values[0].is_none() && values[1].is_some());
     assert_eq!(lookups, Lookups { hits: 2, misses: 0, reads: 1 });
 }

@@ -1,0 +1,102 @@
+//! Reads by the client library whose answers may be larger than the server sends in one piece: see [`AnswerSize`]. The
+//! connection of one that was cut off is lost for all who share it, so it is not asked again here: the fault says that the
+//! next attempt asks for less ([`FaultKind::CutOff`]), or that nothing less can be asked for ([`FaultKind::TooLarge`]).
+
+use std::sync::Arc;
+
+use redis::Value;
+
+use super::answer_size::{AnswerSize, Cause, Item};
+use super::conn::{Batch, Conn};
+use super::fault::{Fault, FaultKind};
+
+impl Conn {
+    fn size(&self) -> Arc<AnswerSize> {
+        AnswerSize::of(self.address())
+    }
+
+    /// How many of `item` one write may ask for, of at most `most`.
+    pub(super) fn fitting(&self, item: Item, most: usize) -> usize {
+        usize::try_from(self.size().items(item, 0)).unwrap_or(usize::MAX).clamp(1, most)
+    }
+
+    /// Beginnings of strings that one write may ask for ([`super::save::look`]), at most.
+    #[must_use]
+    pub fn texts_at_once(&self) -> usize {
+        self.fitting(Item::Text, usize::MAX)
+    }
+
+    /// Bytes of values that one write may ask for ([`super::save::values`]), about.
+    #[must_use]
+    pub fn value_bytes_at_once(&self) -> u64 {
+        self.size().items(Item::ValueByte, 0)
+    }
+
+    /// Values of so many bytes, or more, are not sent by the server.
+    #[must_use]
+    pub fn value_bytes_end(&self) -> u64 {
+        self.size().value_bytes_end()
+    }
+
+    /// [`Conn::batch`] of reads, whose answers grow with so many of `item`.
+    ///
+    /// # Errors
+    /// As there, and see the module.
+    pub(super) async fn sized(&self, (item, items): (Item, u64), batch: Batch) -> Result<Vec<Value>, Fault> {
+        let alone = batch.len() == 1;
+        match self.batch(batch).await {
+            Ok(replies) => {
+                let bytes = replies.iter().map(bytes_of).sum();
+                self.size().answered(item, items, bytes);
+                Ok(replies)
+            }
+            Err(fault) if fault.kind == FaultKind::Lost => {
+                // Boxed, because to connect is a large state that every read would carry along.
+                Err(Box::pin(self.cut_off(fault, (item, items), alone)).await)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// What `lost` means, by what the server says of itself now.
+    async fn cut_off(&self, lost: Fault, (item, items): (Item, u64), alone: bool) -> Fault {
+        let (size, address) = (self.size(), self.address());
+        let before = size.account();
+        // Who connects takes in what the server says.
+        if self.lister().await.is_err() {
+            return lost;
+        }
+        let cause = match (before, size.account()) {
+            (Some(before), Some(now)) => before.cause(&now),
+            _ => Cause::Unknown,
+        };
+        let for_size = size.is_for_size(cause, items);
+        if cause == Cause::Other {
+            return lost;
+        }
+        if for_size {
+            size.cut(address, (item, items), cause);
+            if alone && item == Item::ValueByte {
+                size.value_cut(items);
+            } else if items <= 1 {
+                let said = size.too_large("the smallest request");
+                return Fault::new(FaultKind::TooLarge, address, said);
+            }
+        }
+        Fault { kind: FaultKind::CutOff, ..lost }
+    }
+}
+
+/// Bytes that a server sends for `reply`, about.
+fn bytes_of(reply: &Value) -> u64 {
+    const FRAME: u64 = 8;
+    match reply {
+        Value::BulkString(bytes) => bytes.len() as u64 + FRAME,
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.len() as u64 + FRAME,
+        Value::Array(items) | Value::Set(items) => FRAME + items.iter().map(bytes_of).sum::<u64>(),
+        Value::Map(items) => {
+            FRAME + items.iter().map(|(name, value)| bytes_of(name) + bytes_of(value)).sum::<u64>()
+        }
+        _ => FRAME,
+    }
+}
