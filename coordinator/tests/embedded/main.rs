@@ -29,6 +29,7 @@ mod skipping;
 mod slow_nodes;
 mod spelling;
 mod statistics;
+mod swapped;
 mod telemetry;
 mod twice;
 mod unrest;

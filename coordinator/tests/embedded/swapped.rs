@@ -1,0 +1,41 @@
+//! Databases that are swapped while candidates wait for their grace: the names are the same, and the keys are others.
+
+use coordinator::embedded;
+use coordinator::state::RunState;
+use shared::cluster::{Access, Reply};
+use shared::env::Timing;
+use shared::result::Status;
+
+use crate::kit;
+use crate::kit::truth::Truth;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_a_database_that_took_the_place_of_the_one_that_was_scanned_stay() {
+    let server = kit::standalone().await;
+    let mut options = kit::options(vec![server.url()]);
+    options.rules.grace_ms = 1_500;
+    let truth = Truth::mixture(1_000, "");
+    truth.seed(&options.access).await;
+    let other = Access { db: 1, ..options.access.clone() };
+    truth.seed(&other).await;
+    let conn = server.conn().await.unwrap();
+    let there = async || match conn.words("KEYS permissions:*").await.unwrap() {
+        Reply::Array(keys) => keys.len(),
+        reply => panic!("{reply:?}"),
+    };
+    let before = there().await;
+    let survey = kit::look(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let (progress, mut seen) = kit::progress(&survey);
+    let running = kit::in_time(embedded::run(&env, &options, &survey, progress));
+    let swapping = async {
+        seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+        conn.words("SWAPDB 0 1").await.unwrap();
+    };
+    let (result, ()) = tokio::join!(Box::pin(running), swapping);
+    let result = result.unwrap();
+    assert_eq!((result.status, result.cleaned_keys), (Status::Partial, 0), "{:?}", result.issues);
+    let named = |issue: &String| issue.contains("SWAPDB was called there since the run was planned");
+    assert!(result.issues.iter().any(named), "{:?}", result.issues);
+    assert_eq!(there().await, before, "nothing was deleted");
+}
