@@ -41,6 +41,7 @@ impl Options {
             left_out: Vec::new(),
             backup: self.backup_order(),
             measure: Measure::default(),
+            grants: true,
             asked: Some(Asked {
                 aggressive: self.aggressive,
                 inactive: self.inactive.clone(),
@@ -83,6 +84,7 @@ impl Options {
             left_out: _,
             backup,
             measure: _,
+            grants: _,
             asked,
         } = first.clone();
         let Asked { aggressive, inactive, every_key, max_delete_percent } = asked?;

@@ -2,15 +2,16 @@
 //! step, that they still qualify, and records what became of each. The only stage that writes to Redis.
 
 mod acting;
+mod allowed;
 mod at_node;
 mod chunks;
 mod clock;
 mod freed;
-mod lawful;
 mod paced;
 mod receipt;
 mod run;
 mod saving;
 mod seals;
+mod unacted;
 
 pub use run::Reaper;

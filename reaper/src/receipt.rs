@@ -63,6 +63,7 @@ pub(crate) fn receipt(
         pacing: None,
         round: batch.round,
         vouched: Vec::new(),
+        all: None,
         freed: None,
     }
 }

@@ -12,7 +12,7 @@ use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::FIELD_TTLS_KNOWN_FOR;
-use shared::messages::{Group, ReapBatch, Receipt, RunSpec, Vouched};
+use shared::messages::{Group, ReapBatch, Reason, Receipt, RunSpec, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{RecordError, Records};
@@ -24,29 +24,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::acting::{Acted, Acting, Call, Done, asking, route, unserved};
+use crate::allowed;
 use crate::at_node::AtNode;
 use crate::chunks::{Chunk, piece};
-use crate::lawful;
 use crate::paced::Paced;
 use crate::receipt::{done_in, outcomes, receipt, uniform};
 use crate::saving::{self, Saving};
 use crate::seals::Seals;
-
-/// How long a batch waits for the report that makes it count, before it is looked at again.
-const REPORT_WAIT: Duration = Duration::from_millis(20);
-
-/// The wait grows with each delivery, up to so many times itself.
-const REPORT_WAITS_MAX: u32 = 50;
+use crate::unacted::{grant, until_granted};
 
 /// How long a batch whose grace is not over is put back at most: it is looked at again, however long the grace
 /// is, so that a cancelled run ends soon.
-const GRACE_WAIT_MAX: Duration = Duration::from_millis(500);
+pub(crate) const GRACE_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// A reaper: as many of them as wanted may work side by side.
 pub struct Reaper {
-    env: Env,
+    pub(crate) env: Env,
     deployments: Deployments,
-    specs: Specs,
+    pub(crate) specs: Specs,
     nodes: Mutex<BTreeMap<(Alias, NodeId), Arc<AtNode>>>,
     shutdown: CancellationToken,
 }
@@ -64,7 +59,10 @@ impl Reaper {
     /// # Errors
     /// When the queue fails for good.
     pub async fn run(&self, at_once: usize) -> Result<(), QueueError> {
-        worker::run(&self.env, self, at_once, self.shutdown.clone()).await
+        tokio::select! {
+            ended = worker::run(&self.env, self, at_once, self.shutdown.clone()) => ended,
+            () = self.env.activities.sweep(&self.env) => Ok(()),
+        }
     }
 
     fn at_node(&self, alias: &Alias, node: &NodeId) -> Arc<AtNode> {
@@ -75,18 +73,28 @@ impl Reaper {
     async fn reap(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(Disposition::Done) };
-        if records.receipt(batch.batch).await?.is_some() || records.result().await?.is_some() {
+        if records.result().await?.is_some() {
+            self.env.activities.forget(batch.run).await;
             return Ok(Disposition::Done);
         }
-        // A batch counts if the report that counts lists it. Another attempt's batches do nothing.
-        let Some(report) = records.report(batch.task).await? else {
-            // What an attempt left behind that was cut off may wait for long.
-            return Ok(Disposition::Later(REPORT_WAIT * delivery.deliveries.min(REPORT_WAITS_MAX)));
+        if records.receipt(batch.batch).await?.is_some() {
+            return Ok(Disposition::Done);
+        }
+        // A batch acts if the grant of its task lists it. Another attempt's batches do nothing.
+        let Some(grant) = grant(&records, &spec, batch.task).await? else {
+            let later = until_granted(batch, now_ms());
+            return self.wait_for_grant(&batch.into(), &spec, &records, later).await;
         };
-        if !report.batches.iter().any(|listed| listed.batch == batch.batch) {
+        if grant.batch(batch.batch).is_none() {
             return Ok(Disposition::Done);
         }
-        lawful::check(batch, &spec).map_err(Failure::Message)?;
+        // Who is active is a large record: it is read for those batches that need it.
+        let of_users = batch.groups.iter().any(|group| group.reason == Reason::Inactive);
+        let activity = match of_users {
+            true => self.env.activities.get(&records, &spec.rules).await?,
+            false => None,
+        };
+        allowed::check(batch, &spec, &grant, activity.as_deref()).map_err(Failure::Refused)?;
         let cancel = records.cancel().await?;
         let act = Act::of(&spec.rules);
         let mode = if cancel.is_some() { Mode::Seal(Outcome::Unreached) } else { Mode::Act(act) };
@@ -115,7 +123,7 @@ impl Reaper {
             audit::write(&*self.env.store, batch.run, &AuditEntry::of(batch, receipt, now_ms())).await?;
         }
         if self.env.records(batch.run).create_receipt(receipt).await? {
-            self.env.telemetry.reaped(&spec.job, &spec.alias, receipt);
+            self.env.telemetry.reaped(&spec.job, &spec.alias, receipt, batch.keys());
         }
         Ok(())
     }
@@ -330,6 +338,9 @@ impl Handler for Reaper {
 
     /// Seals the batch: what is recorded in the ledgers counts, everything else failed.
     async fn give_up(&self, batch: &ReapBatch, failure: &Failure) -> Result<(), Failure> {
+        if let Failure::Refused(why) = failure {
+            return self.end_given_up(&batch.into(), why).await;
+        }
         let records = self.env.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
         let (cause, tried) = (Some(failure.to_string()), records.attempted(batch.batch).await?);
@@ -350,7 +361,14 @@ impl Handler for Reaper {
             None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
             None => uniform(batch, Outcome::Unreached, cause),
         };
-        self.store(&spec, batch, &receipt).await?;
-        Ok(())
+        match self.store(&spec, batch, &receipt).await {
+            // The outcomes do not fit into a record.
+            Err(RecordError::Wire { .. }) => self.end_given_up(&batch.into(), &failure.to_string()).await,
+            stored => Ok(stored?),
+        }
+    }
+
+    async fn unreadable(&self, payload: &[u8], reason: &str) -> Result<Disposition, Failure> {
+        self.end_unreadable(payload, reason).await
     }
 }

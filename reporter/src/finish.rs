@@ -242,7 +242,8 @@ fn status(
     }
     let undone = accounting.undone().saturating_add(fold.totals.again.undone());
     let linked = replicas.iter().all(|(_, replica)| replica.is_linked());
-    if coverage.complete && undone == 0 && accounting.balanced && linked {
+    let acted = !fold.batches.left();
+    if coverage.complete && undone == 0 && accounting.balanced && linked && acted {
         return Status::Completed;
     }
     if coverage.extent == Some(Extent::Nothing) && fold.totals.counts.listed == 0 {

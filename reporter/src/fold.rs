@@ -7,14 +7,15 @@ use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
 use shared::memory::Weights;
 use shared::messages::{
-    Cancel, GroupReceipt, ListedBatch, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts,
-    ScanStatistics, TaskReport,
+    Cancel, GroupReceipt, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics,
+    ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::records::{Lists, NodeLookups, Record};
 use shared::result::Accounting;
 use shared::slot::SlotSet;
 
+use crate::batches::{Batches, Counted};
 use crate::coverage::Covering;
 use crate::holding::Holding;
 use crate::sources::Sources;
@@ -25,16 +26,14 @@ pub struct Fold {
     pub(crate) spec: Option<RunSpec>,
     pub(crate) cancel: Option<Cancel>,
     lists: Lists,
-    /// Tasks, with how often their part was planned before.
-    tasks: BTreeMap<TaskId, u32>,
+    /// The tasks that were planned.
+    tasks: BTreeMap<TaskId, ScanTask>,
     /// Whether what was done still holds.
     holding: Holding,
     reports: BTreeSet<TaskId>,
     /// Tasks whose rest must be followed by a list.
     continued: BTreeSet<TaskId>,
-    /// Batches that reports list.
-    listed: BTreeMap<BatchId, Listed>,
-    receipts: BTreeSet<BatchId>,
+    pub(crate) batches: Batches,
     pub(crate) covering: Covering,
     pub(crate) totals: Totals,
     pub(crate) nodes: BTreeMap<NodeId, NodeTotals>,
@@ -54,13 +53,6 @@ pub struct Fold {
     /// How tasks and batches were held back.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
     pub(crate) sources: Sources,
-}
-
-/// A batch that a report lists, and the round of that.
-#[derive(Clone, Debug, PartialEq)]
-struct Listed {
-    batch: ListedBatch,
-    round: u32,
 }
 
 /// Sums over a run.
@@ -95,6 +87,28 @@ impl Totals {
     fn account(&mut self, round: u32) -> &mut Accounting {
         if round == 0 { &mut self.accounting } else { &mut self.again }
     }
+
+    /// Takes in candidates that all had one outcome, if they had.
+    fn count(&mut self, counted: Counted) {
+        if let Some(outcome) = counted.outcome {
+            let counter = counter(self.account(counted.round), outcome);
+            *counter = counter.saturating_add(counted.keys);
+        }
+    }
+}
+
+/// Where candidates with this outcome are counted.
+fn counter(accounting: &mut Accounting, outcome: Outcome) -> &mut u64 {
+    match outcome {
+        Outcome::Deleted => &mut accounting.deleted,
+        Outcome::Expired => &mut accounting.expired,
+        Outcome::Spared => &mut accounting.spared,
+        Outcome::FieldTtl => &mut accounting.field_ttl,
+        Outcome::Vanished => &mut accounting.vanished,
+        Outcome::Failed => &mut accounting.failed,
+        Outcome::Unreached => &mut accounting.unreached,
+        Outcome::Unconfirmed => &mut accounting.unconfirmed,
+    }
 }
 
 impl Fold {
@@ -104,7 +118,7 @@ impl Fold {
             Record::Spec(spec) => self.spec = Some((**spec).clone()),
             Record::Decision { decision, .. } => {
                 let completed = self.lists.apply(decision).map(|(_, tasks)| tasks);
-                self.tasks.extend(completed.iter().flatten().map(|task| (task.task, task.replans)));
+                self.tasks.extend(completed.iter().flatten().map(|task| (task.task, task.clone())));
                 self.totals.tasks = self.tasks.len() as u64;
                 self.holding.apply(decision);
             }
@@ -114,7 +128,7 @@ impl Fold {
             Record::Lookups { who, lookups } => {
                 self.other_lookups.insert(who.clone(), lookups.clone());
             }
-            Record::Unsaved(_) | Record::Result(_) => {}
+            Record::Grant(_) | Record::Unsaved(_) | Record::Result(_) => {}
         }
     }
 
@@ -132,10 +146,11 @@ impl Fold {
         if !report.rest.is_empty() {
             self.continued.insert(report.task);
         }
-        let account = self.totals.account(report.round);
         for batch in &report.batches {
-            account.candidates = account.candidates.saturating_add(batch.keys);
-            self.listed.insert(batch.batch, Listed { batch: batch.clone(), round: report.round });
+            let counted = self.batches.list(report.task, report.round, batch);
+            let account = self.totals.account(counted.round);
+            account.candidates = account.candidates.saturating_add(counted.keys);
+            self.totals.count(counted);
         }
         let node = self.nodes.entry(report.node.clone()).or_default();
         node.lookups += report.lookups;
@@ -168,9 +183,8 @@ impl Fold {
     }
 
     fn receipt(&mut self, receipt: &Receipt) {
-        if !self.receipts.insert(receipt.batch) {
-            return;
-        }
+        let Some(whole) = self.batches.answer(receipt) else { return };
+        whole.into_iter().for_each(|counted| self.totals.count(counted));
         let node = self.nodes.entry(receipt.node.clone()).or_default();
         node.lookups += receipt.lookups;
         self.holding.done(receipt);
@@ -182,19 +196,10 @@ impl Fold {
             .iter()
             .flat_map(|group| group.outcomes.iter().map(|outcome| (group.reason, outcome)));
         for (reason, outcome) in outcomes {
-            match outcome {
-                Outcome::Deleted => {
-                    accounting.deleted += 1;
-                    node.deleted += u64::from(!again);
-                    inactive_deleted += u64::from(!again && reason == Reason::Inactive);
-                }
-                Outcome::Expired => accounting.expired += 1,
-                Outcome::Spared => accounting.spared += 1,
-                Outcome::FieldTtl => accounting.field_ttl += 1,
-                Outcome::Vanished => accounting.vanished += 1,
-                Outcome::Failed => accounting.failed += 1,
-                Outcome::Unreached => accounting.unreached += 1,
-                Outcome::Unconfirmed => accounting.unconfirmed += 1,
+            *counter(accounting, *outcome) += 1;
+            if *outcome == Outcome::Deleted && !again {
+                node.deleted += 1;
+                inactive_deleted += u64::from(reason == Reason::Inactive);
             }
         }
         let is_undone = |group: &&GroupReceipt| group.outcomes.iter().any(|outcome| outcome.is_undone());
@@ -238,9 +243,7 @@ impl Fold {
     /// Whether all that is known to be done has been, and the driver has to see whether it still holds.
     #[must_use]
     pub fn settled(&self) -> bool {
-        self.scanned()
-            && self.listed.keys().all(|batch| self.receipts.contains(batch))
-            && self.holding.lists().all(|id| self.lists.has(Some(id)))
+        self.scanned() && self.batches.answered() && self.holding.lists().all(|id| self.lists.has(Some(id)))
     }
 
     /// Whether nothing can be added to the run any more, but its result. A run that is to stop looks no further.
@@ -283,13 +286,22 @@ impl Fold {
         self.reports.contains(&task)
     }
 
-    /// The batches that reports list and that have no receipt, with their candidates.
-    pub fn open_batches(&self) -> impl Iterator<Item = (BatchId, u64)> {
-        self.open().map(|listed| (listed.batch.batch, listed.batch.keys))
+    /// Whether a report lists the batch, and no receipt is there.
+    #[must_use]
+    pub fn is_open_batch(&self, batch: BatchId) -> bool {
+        self.batches.is_open(batch)
     }
 
-    fn open(&self) -> impl Iterator<Item = &Listed> {
-        self.listed.values().filter(|listed| !self.receipts.contains(&listed.batch.batch))
+    /// The task whose report was the first to list the batch.
+    #[must_use]
+    pub fn lister(&self, batch: BatchId) -> Option<TaskId> {
+        self.batches.lister(batch)
+    }
+
+    /// The task, as it was planned.
+    #[must_use]
+    pub fn task(&self, task: TaskId) -> Option<&ScanTask> {
+        self.tasks.get(&task)
     }
 
     /// Why the run is to stop, if it is.
@@ -307,15 +319,14 @@ impl Fold {
     /// How often the part of the keyspace that `task` reads was planned before.
     #[must_use]
     pub fn replans(&self, task: TaskId) -> u32 {
-        self.tasks.get(&task).copied().unwrap_or_default()
+        self.tasks.get(&task).map_or(0, |task| task.replans)
     }
 
-    /// Keys deleted, and those that may be at any moment because a report lists them. A key that a failover brought
-    /// back counts once.
+    /// Keys that were deleted, and those that may be at any moment because a report lists them. A key that a failover
+    /// brought back counts once.
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
-        let open = self.open().filter(|listed| listed.round == 0);
-        open.fold(self.totals.accounting.deleted, |sum, listed| sum.saturating_add(listed.batch.deletes))
+        self.batches.deletions_possible()
     }
 
     /// The sums so far.

@@ -1,6 +1,7 @@
 //! The reporter stage: folds the records of a run into its result, and shows results to people.
 
 pub mod alerts;
+mod batches;
 mod coverage;
 pub mod findings;
 mod finish;

@@ -88,13 +88,7 @@ pub(crate) fn batches(
 
 /// The batches as the report lists them, in a run that does `action` with stale keys.
 pub(crate) fn listed(batches: &[ReapBatch], action: Action) -> Vec<ListedBatch> {
-    let deletes = |group: &&Group| group.reason == Reason::Inactive || action == Action::Delete;
-    let list = |batch: &ReapBatch| ListedBatch {
-        batch: batch.batch,
-        keys: batch.keys(),
-        deletes: batch.groups.iter().filter(deletes).map(|group| group.keys.len() as u64).sum(),
-    };
-    batches.iter().map(list).collect()
+    batches.iter().map(|batch| ListedBatch::of(batch, action)).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use shared::activity::{Activities, ActivityError};
 use shared::audit::KeptEntry;
 use shared::cluster::node;
 use shared::cluster::{Answers, Conn, Fault, FaultKind, Lister};
@@ -41,7 +40,6 @@ pub struct Scanner {
     env: Env,
     deployments: Deployments,
     specs: Specs,
-    activities: Activities,
     shutdown: CancellationToken,
 }
 
@@ -50,7 +48,7 @@ impl Scanner {
     #[must_use]
     pub fn new(env: Env, shutdown: CancellationToken) -> Self {
         let deployments = Deployments::new(&env, "keysweep-scanner");
-        Self { specs: Specs::new(&env), activities: Activities::new(&env), deployments, env, shutdown }
+        Self { specs: Specs::new(&env), deployments, env, shutdown }
     }
 
     /// Works on scan tasks, `at_once` at a time, until told to shut down.
@@ -60,7 +58,7 @@ impl Scanner {
     pub async fn run(&self, at_once: usize) -> Result<(), QueueError> {
         tokio::select! {
             ended = worker::run(&self.env, self, at_once, self.shutdown.clone()) => ended,
-            () = self.activities.sweep() => Ok(()),
+            () = self.env.activities.sweep(&self.env) => Ok(()),
         }
     }
 
@@ -68,13 +66,13 @@ impl Scanner {
         let records = self.env.records(task.run);
         let Some(spec) = self.specs.get(task.run).await? else { return Ok(Disposition::Done) };
         if records.result().await?.is_some() {
-            self.activities.forget(task.run).await;
+            self.env.activities.forget(task.run).await;
             return Ok(Disposition::Done);
         }
         if records.report(task.task).await?.is_some() {
             return Ok(Disposition::Done);
         }
-        let activity = self.activities.get(task.run, &spec.rules).await.map_err(unknown)?;
+        let activity = self.env.activities.get(&records, &spec.rules).await?;
         let selector = Selector::new(&spec.rules, activity.as_deref());
         let scanned = self.read(task, &spec, &selector, (&records, delivery)).await;
         let (report, batches) = match scanned {
@@ -208,14 +206,6 @@ impl Scanner {
             sleep(pause).await;
             pause = (pause * 2).min(batching::FULL_PAUSE_MAX);
         }
-    }
-}
-
-/// Without knowing who is active, nothing may be done.
-fn unknown(error: ActivityError) -> Failure {
-    match error {
-        ActivityError::Records(error) => error.into(),
-        error => Failure::Message(error.to_string()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who is active, as all scanners of a run know it: one snapshot, taken when the run is planned and kept with its
+//! Who is active, as all scanners and reapers of a run know it: one snapshot, taken when the run is planned and kept with its
 //! records, and what it makes of a key.
 //!
 //! A user is held as 64 bits of a hash, with a seed of the run's own, of the normal form of the id, without the prefix
@@ -112,31 +112,30 @@ async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, Act
     Ok(ActiveUsers { seed, hashes: Arc::new(hashes), matching })
 }
 
-/// Who is active in which run, read once per process.
+/// Who is active in which run, read once per process: see [`Env::activities`].
+#[derive(Default)]
 pub struct Activities {
-    env: Env,
     /// Held while they are read: tasks that begin together wait for one reading.
     known: Mutex<BTreeMap<RunId, Arc<Activity>>>,
 }
 
 impl Activities {
-    /// None read yet.
-    #[must_use]
-    pub fn new(env: &Env) -> Self {
-        Self { env: env.clone(), known: Mutex::default() }
-    }
-
-    /// Who is active in `run`; `None` if its `rules` do not ask for inactive users.
+    /// Who is active in the run of `records`; `None` if its `rules` do not ask for inactive users.
     ///
     /// # Errors
     /// When it cannot be read, or is incomplete.
-    pub async fn get(&self, run: RunId, rules: &Rules) -> Result<Option<Arc<Activity>>, ActivityError> {
+    pub async fn get(
+        &self,
+        records: &Records,
+        rules: &Rules,
+    ) -> Result<Option<Arc<Activity>>, ActivityError> {
         let Some(rule) = &rules.inactive else { return Ok(None) };
         let mut known = self.known.lock().await;
+        let run = records.run();
         if let Some(activity) = known.get(&run) {
             return Ok(Some(Arc::clone(activity)));
         }
-        let users = load(&self.env.records(run), &rule.activity).await?;
+        let users = load(records, &rule.activity).await?;
         let activity = Arc::new(Activity::new(rule, Arc::new(users))?);
         known.insert(run, Arc::clone(&activity));
         if known.len() > KEPT {
@@ -152,12 +151,12 @@ impl Activities {
     }
 
     /// Frees, now and then, what is known of runs that have ended. Goes on until it is dropped, and stops nothing then.
-    pub async fn sweep(&self) {
+    pub async fn sweep(&self, env: &Env) {
         loop {
             sleep(SWEEP_EVERY).await;
             let runs: Vec<RunId> = self.known.lock().await.keys().copied().collect();
             for run in runs {
-                if matches!(self.env.records(run).result().await, Ok(Some(_))) {
+                if matches!(env.records(run).result().await, Ok(Some(_))) {
                     self.forget(run).await;
                 }
             }
@@ -195,7 +194,10 @@ mod tests {
         store(&env.records(run), &users).await.unwrap();
         let ActivityRule::Users { parts, users, seed, .. } = users.rule() else { panic!("users") };
         let literal = rules(ActivityRule::Users { parts, users, seed, matching: None });
-        assert!(matches!(Activities::new(&env).get(run, &literal).await, Err(ActivityError::Literal)));
+        assert!(matches!(
+            Activities::default().get(&env.records(run), &literal).await,
+            Err(ActivityError::Literal)
+        ));
     }
 
     #[tokio::test]
@@ -204,10 +206,10 @@ mod tests {
         for count in [1, PART_USERS, PART_USERS + 1, 150_000] {
             let (run, users) = (RunId::new(), users(count));
             store(&env.records(run), &users).await.unwrap();
-            let (rules, known) = (rules(users.rule()), Activities::new(&env));
-            let first = known.get(run, &rules).await.unwrap().unwrap();
+            let (rules, known) = (rules(users.rule()), Activities::default());
+            let first = known.get(&env.records(run), &rules).await.unwrap().unwrap();
             assert_eq!(first.who, Who::Users(Template::parse("p:{user}:*").unwrap(), Arc::new(users)));
-            assert!(Arc::ptr_eq(&first, &known.get(run, &rules).await.unwrap().unwrap()));
+            assert!(Arc::ptr_eq(&first, &known.get(&env.records(run), &rules).await.unwrap().unwrap()));
             known.forget(run).await;
             assert_eq!(Arc::strong_count(&first), 1);
         }
@@ -217,17 +219,17 @@ mod tests {
     async fn fewer_users_than_there_were_are_no_answer() {
         let (env, users, run) = (env(), users(100), RunId::new());
         let rules = rules(users.rule());
-        let known = Activities::new(&env);
-        assert!(matches!(known.get(run, &rules).await, Err(ActivityError::Incomplete(_))));
+        let known = Activities::default();
+        assert!(matches!(known.get(&env.records(run), &rules).await, Err(ActivityError::Incomplete(_))));
         let fewer = ActiveUsers { hashes: Arc::new(users.hashes[1..].to_vec()), ..users };
         store(&env.records(run), &fewer).await.unwrap();
-        assert!(matches!(known.get(run, &rules).await, Err(ActivityError::Incomplete(_))));
+        assert!(matches!(known.get(&env.records(run), &rules).await, Err(ActivityError::Incomplete(_))));
     }
 
     #[tokio::test]
     async fn idle_times_need_no_records() {
         let (env, rules) = (env(), rules(ActivityRule::Idle));
-        let activity = Activities::new(&env).get(RunId::new(), &rules).await.unwrap().unwrap();
+        let activity = Activities::default().get(&env.records(RunId::new()), &rules).await.unwrap().unwrap();
         assert_eq!(*activity, Activity { near_expiry_ms: 5, who: Who::Idle(7) });
     }
 }

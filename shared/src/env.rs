@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::activity::Activities;
 use crate::alerts::Notice;
 use crate::backup::Places;
 use crate::cluster::Access;
@@ -51,6 +52,8 @@ pub struct Env {
     pub telemetry: Arc<Telemetry>,
     /// How fast this process works at each node.
     pub pacers: Arc<Pacers>,
+    /// Who is active in the runs that this process works on.
+    pub activities: Arc<Activities>,
     /// Where scanners tell how far they are.
     pub notes: TaskNotes,
 }
@@ -119,6 +122,7 @@ impl Env {
             backups: Arc::default(),
             telemetry: Arc::default(),
             pacers: Arc::new(Pacers::new(false)),
+            activities: Arc::default(),
             notes: TaskNotes::default(),
         }
     }
@@ -140,6 +144,7 @@ impl Env {
             backups: Arc::new(Places::new([], Some(nats))),
             telemetry: Arc::default(),
             pacers: Arc::new(Pacers::new(true)),
+            activities: Arc::default(),
             notes: TaskNotes::Nats(Box::new(nats.clone())),
         }
     }

@@ -124,6 +124,7 @@ fn receipt() -> Receipt {
         pacing: Some(Box::default()),
         round: 1,
         vouched: vec![Vouched { node: NodeId::new("n"), history: "h".to_owned(), slots: SlotSet::all() }],
+        all: None,
         freed: Some(Box::new(weights())),
     }
 }

@@ -56,6 +56,13 @@ uuid_id!(
     BatchId
 );
 
+/// The identity under which something is said of a task's batches as a whole: no batch has it.
+impl From<TaskId> for BatchId {
+    fn from(task: TaskId) -> Self {
+        Self(task.0)
+    }
+}
+
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

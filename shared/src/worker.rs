@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::activity::ActivityError;
 use crate::backup::BackupError;
 use crate::cluster::Fault;
 use crate::dead::{self, DeadLetter};
@@ -55,6 +56,19 @@ pub enum Failure {
     /// The message asks for something that cannot be done.
     #[error("{0}")]
     Message(String),
+    /// The message asks for something that its run does not allow: nothing of it may be done.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Without knowing who is active, nothing may be done.
+impl From<ActivityError> for Failure {
+    fn from(error: ActivityError) -> Self {
+        match error {
+            ActivityError::Records(error) => error.into(),
+            error => Self::Message(error.to_string()),
+        }
+    }
 }
 
 impl Failure {
@@ -66,7 +80,7 @@ impl Failure {
             // Another worker may have a place; one that could not use its own has tried for long enough.
             Self::Backup(e) => matches!(e, BackupError::NoPlace(_)),
             Self::Records(_) | Self::Queue(_) => true,
-            Self::Message(_) => false,
+            Self::Message(_) | Self::Refused(_) => false,
         }
     }
 
@@ -104,6 +118,16 @@ pub trait Handler: Send + Sync {
         message: &Self::Message,
         failure: &Failure,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Ends what a message that cannot be read, for `reason`, is about, as far as it says that. It is put aside once that
+    /// is done.
+    fn unreadable(
+        &self,
+        _payload: &[u8],
+        _reason: &str,
+    ) -> impl Future<Output = Result<Disposition, Failure>> + Send {
+        std::future::ready(Ok(Disposition::Done))
+    }
 }
 
 /// Handles messages, `at_once` at a time, until `shutdown`; then finishes those in hand.
@@ -157,7 +181,7 @@ async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery, out_of_r
     let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
         _ if let Err(why) = &delivery.trust => distrusted(env, H::TOPIC, why, &delivery).await,
         Ok(message) => attempt(env, handler, &message, &delivery, out_of_reach).await,
-        Err(e) => (unreadable(env, H::TOPIC, &e, &delivery).await, Delivered::Unreadable),
+        Err(e) => (unreadable(env, handler, &e, &delivery).await, Delivered::Unreadable),
     };
     env.telemetry.delivered(H::TOPIC, outcome, delivery.deliveries);
     let answered = match disposition {
@@ -175,13 +199,28 @@ async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery, out_of_r
 }
 
 /// Ends a message that cannot be read, or leaves it to a worker of another version for a while.
-async fn unreadable(env: &Env, topic: Topic, error: &WireError, delivery: &Delivery) -> Disposition {
+async fn unreadable<H: Handler>(
+    env: &Env,
+    handler: &H,
+    error: &WireError,
+    delivery: &Delivery,
+) -> Disposition {
+    let (topic, reason) = (H::TOPIC, error.to_string());
     if matches!(error, WireError::Format(_)) && delivery.deliveries < env.timing.failures_max {
         tracing::warn!(?topic, %error, "left a message to workers of another version");
         return Disposition::Later(env.timing.retry_delay_max);
     }
-    tracing::error!(?topic, %error, "put a message aside that cannot be read");
-    bury(env, topic, None, error.to_string(), delivery).await
+    match handler.unreadable(&delivery.payload, &reason).await {
+        Ok(Disposition::Done) => {
+            tracing::error!(?topic, %error, "put a message aside that cannot be read");
+            bury(env, topic, None, reason, delivery).await
+        }
+        Ok(later) => later,
+        Err(e) => {
+            tracing::warn!(?topic, error = %e, "failed to end what cannot be read");
+            Disposition::Later(env.timing.retry_delay_max)
+        }
+    }
 }
 
 /// Leaves what is not believed here to workers who may know its key for a while, and then puts it aside. Nothing of it is

@@ -17,6 +17,7 @@ use shared::task_notes::{ReadSoFar, TaskNote, Underway};
 use shared::time::now_ms;
 use tokio::time::Instant;
 
+use super::grants::Grants;
 use super::{DriveError, Progress, Taken, advance, exactly};
 use crate::dispatch::Dispatch;
 use crate::state::RunState;
@@ -51,6 +52,7 @@ pub(super) struct Driver<'a> {
     pub(super) sealed: Vec<(TaskId, NodeId, Loss)>,
     /// Batches without a receipt: when their message must be lost, and their node and round.
     pub(super) batches: BTreeMap<BatchId, (Instant, NodeId, u32)>,
+    pub(super) grants: Grants,
     /// Since when we ask whether what was done still holds, and when we ask again.
     pub(super) asking: Option<(Instant, Instant)>,
     pub(super) fold: Fold,
@@ -84,6 +86,7 @@ impl<'a> Driver<'a> {
             rests: BTreeMap::new(),
             sealed: Vec::new(),
             batches: BTreeMap::new(),
+            grants: Grants::default(),
             asking: None,
             fold: Fold::default(),
             state: RunState::Planned,
@@ -96,10 +99,15 @@ impl<'a> Driver<'a> {
     }
 
     pub(super) async fn handle(&mut self, record: &Record) -> Result<(), DriveError> {
+        if matches!(record, Record::Report(report) if self.fold.is_reported(report.task)) {
+            // The first one counts, whatever somebody has put in its place.
+            return Ok(());
+        }
         self.fold.apply(record);
         match record {
             Record::Decision { n, decision } => self.decided(*n, decision).await?,
             Record::Report(report) => self.reported(report).await?,
+            Record::Grant(grant) => self.grants.given(grant.task),
             Record::Receipt(receipt) => drop(self.batches.remove(&receipt.batch)),
             Record::Cancel(cancel) if self.live => self.cancelled(cancel).await?,
             Record::Unsaved(cause) => self.stop_unsaved(cause).await?,
@@ -209,6 +217,7 @@ impl<'a> Driver<'a> {
         for listed in &report.batches {
             self.batches.insert(listed.batch, (lost_at, report.node.clone(), report.round));
         }
+        self.judge(report).await?;
         if !self.live {
             if !report.rest.is_empty() && !self.lists.has(Some(report.task)) {
                 self.rests.insert(report.task, report.clone());

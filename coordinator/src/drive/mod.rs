@@ -3,6 +3,7 @@
 
 mod check;
 mod driver;
+mod grants;
 mod rest;
 mod watchdog;
 
@@ -17,7 +18,7 @@ use shared::task_notes::{ReadSoFar, TaskNote};
 use shared::wire::WireError;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use self::driver::Driver;
 use crate::state::{RunEvent, RunState, next};
@@ -84,6 +85,14 @@ fn exactly(totals: &Totals) -> ReadSoFar {
 /// How long a run that can do nothing else looks again.
 const TICK: Duration = Duration::from_millis(50);
 
+impl Driver<'_> {
+    /// When it looks again, if nothing happens.
+    fn next_tick(&self) -> Instant {
+        let tick = Instant::now() + TICK;
+        self.grants.next().filter(|_| self.live).map_or(tick, |grant| grant.min(tick))
+    }
+}
+
 /// What the driver waits for.
 enum Event {
     Record(Box<Record>),
@@ -114,7 +123,7 @@ pub async fn drive(
         let event = tokio::select! {
             record = watch.next() => Event::Record(Box::new(record?)),
             note = notes.next() => Event::Note(note),
-            () = sleep(TICK) => Event::Tick,
+            () = sleep_until(driver.next_tick()) => Event::Tick,
         };
         if let Event::Note(note) = event {
             driver.heard(note);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::BatchId;
 use shared::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
-use shared::messages::{Cancel, CancelKind, GroupReceipt, Lookups, Loss, Reason, Receipt};
+use shared::messages::{Cancel, CancelKind, Loss, Receipt};
 use shared::outcome::Outcome;
 use shared::queue::Topic;
 use shared::time::now_ms;
@@ -22,6 +22,7 @@ impl Driver<'_> {
         let lost = self.dispatch.withdraw_lost(self.started.elapsed());
         let cause = format!("it was handed out {TASK_TIMES_MAX} times, and nobody reported it");
         self.seal(&lost, &Loss { cause, node_failed: false }).await?;
+        self.grant().await?;
         self.give_up_batches().await?;
         self.check().await?;
         self.tell_progress().await;
@@ -54,22 +55,13 @@ impl Driver<'_> {
             self.batches.iter().filter(|(_, (at, ..))| *at <= now).map(|(b, _)| *b).collect();
         for batch in due {
             let Some((_, node, round)) = self.batches.remove(&batch) else { continue };
-            let Some((_, keys)) = self.fold.open_batches().find(|(open, _)| *open == batch) else { continue };
+            if !self.fold.is_open_batch(batch) {
+                continue;
+            }
             let tried = self.records.attempted(batch).await?;
             let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
-            let keys = usize::try_from(keys).unwrap_or(usize::MAX);
-            let receipt = Receipt {
-                run: self.spec.run,
-                batch,
-                node,
-                groups: vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: vec![outcome; keys] }],
-                lookups: Lookups::default(),
-                cause: Some("no worker said what it did before the batch could act no more".to_owned()),
-                pacing: None,
-                round,
-                vouched: Vec::new(),
-                freed: None,
-            };
+            let cause = "its message was lost";
+            let receipt = Receipt::whole(self.spec.run, batch, node, round, outcome, cause);
             self.records.create_receipt(&receipt).await?;
         }
         Ok(())
@@ -88,15 +80,22 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Stops the run before it deletes more than it may: what reports list may be deleted at any moment.
+    /// Whether the deletions that reports list exceed the limit of the run.
+    pub(super) fn deletes_too_many(&self) -> bool {
+        self.spec.guards.deletions_max.is_some_and(|max| self.fold.deletions_possible() > max)
+    }
+
+    /// Stops the run before it deletes more than it may. Until then, nothing is granted that exceeds the limit.
     pub(super) async fn check_deletions(&mut self) -> Result<(), DriveError> {
-        let Some(max) = self.spec.guards.deletions_max else { return Ok(()) };
-        let possible = self.fold.deletions_possible();
-        if possible <= max || self.fold.cancel().is_some() {
+        let Some(max) = self.spec.guards.deletions_max.filter(|_| self.deletes_too_many()) else {
+            return Ok(());
+        };
+        if self.fold.cancel().is_some() {
             return Ok(());
         }
         let cause = format!(
-            "{possible} keys qualify for deletion, more than the limit of {max}; raise --max-delete-percent to allow it"
+            "{} keys qualify for deletion, more than the limit of {max}; raise --max-delete-percent to allow it",
+            self.fold.deletions_possible()
         );
         self.records.create_cancel(&Cancel { kind: CancelKind::Guard, cause }).await?;
         Ok(())

@@ -12,6 +12,7 @@ mod exact;
 mod failover;
 mod fields;
 mod foreign;
+mod forged;
 mod gap;
 mod guards;
 mod idle_times;

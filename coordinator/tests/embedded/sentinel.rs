@@ -57,6 +57,13 @@ async fn failed_over(topic: Topic, lossy: bool) {
             sleep(Duration::from_millis(10)).await;
         }
         if topic == Topic::Batches {
+            // A batch that is delivered before it may act is put back, and its delivery is used up.
+            let records = env.records(survey.spec.run);
+            for task in &survey.tasks {
+                while records.grant(task.task).await.unwrap().is_none() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            }
             let deleted = |n| move |progress: &Progress| progress.totals.accounting.deleted > n;
             gate.allow(1);
             let before =
@@ -80,7 +87,9 @@ async fn failed_over(topic: Topic, lossy: bool) {
     // Of a run that has read nothing, nothing can be said.
     let expected = if topic == Topic::Tasks { Status::Failed } else { Status::Partial };
     assert_eq!((result.status, result.accounting.balanced), (expected, true), "{result:#?}");
-    assert_eq!(result.coverage.missing.as_deref(), Some("part of database 0"));
+    // What a server read that is gone counts only if its replica had all that was done by then.
+    let missing = (topic == Topic::Tasks || lossy).then_some("database 0");
+    assert_eq!(result.coverage.missing.as_deref(), missing);
     assert_eq!((result.read_again.slots.as_deref(), result.read_again.redeleted), (None, 0));
     let left = keys::existing(&there, &truth.stale).await.len() as u64;
     let (stale, account) = (truth.stale.len() as u64, &result.accounting);

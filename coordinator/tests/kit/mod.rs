@@ -7,6 +7,7 @@ pub mod backup;
 pub mod crowd;
 pub mod foreground;
 pub mod foreign;
+pub mod forger;
 pub mod gate;
 pub mod keys;
 pub mod net;

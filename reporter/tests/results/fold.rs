@@ -87,6 +87,7 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     Receipt {
         round: 0,
         vouched: Vec::new(),
+        all: None,
         freed: None,
         run,
         batch,

@@ -83,6 +83,7 @@ fn seeds() -> Vec<Vec<u8>> {
         pacing: None,
         round: 0,
         vouched: Vec::new(),
+        all: None,
         freed: Some(Box::new(weights())),
     };
     let part = |kind: u8, bytes: Result<Vec<u8>, wire::WireError>| [vec![kind], bytes.unwrap()].concat();

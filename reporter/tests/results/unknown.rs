@@ -80,6 +80,7 @@ impl Run {
         self.records.push(Record::Receipt(Box::new(Receipt {
             round: 0,
             vouched: Vec::new(),
+            all: None,
             freed: None,
             run,
             batch,

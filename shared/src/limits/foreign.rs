@@ -16,6 +16,9 @@ pub const MESSAGE_DEPTH_MAX: usize = 32;
 /// Keys in one group of a batch: the largest `--delete-batch-size`.
 pub const GROUP_KEYS_MAX: usize = 1_000;
 
+/// Reap batches that one report may list. A task that is full of keys has about 40.
+pub const TASK_BATCHES_MAX: usize = 1_000;
+
 /// Ranges of a set of slots: every other slot.
 pub const SLOT_RANGES_MAX: usize = 8_192;
 

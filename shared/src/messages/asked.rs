@@ -56,6 +56,7 @@ impl RunSpec {
             left_out: _,
             backup,
             measure: _,
+            grants: _,
             asked,
         } = self.clone();
         let guards = Guards { deletions_max: None, runtime_max_ms };

@@ -1,10 +1,13 @@
 //! What is made of a group that somebody sent: only one that a script can be called with.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::{Group, Reason};
 use crate::key::Key;
-use crate::limits::GROUP_KEYS_MAX;
+use crate::limits::{BATCH_KEYS_MAX, GROUP_KEYS_MAX};
 
 /// A group as it came.
 #[derive(Deserialize)]
@@ -22,6 +25,9 @@ impl TryFrom<Sent> for Group {
     fn try_from(sent: Sent) -> Result<Self, String> {
         let Sent { slot, reason, keys, expires_at_ms } = sent;
         let moments = if reason == Reason::Inactive { keys.len() } else { 0 };
+        if keys.is_empty() {
+            return Err("a group without keys".to_owned());
+        }
         if keys.len() > GROUP_KEYS_MAX {
             return Err(format!(
                 "a group of {} keys is larger than the limit of {GROUP_KEYS_MAX}",
@@ -32,5 +38,32 @@ impl TryFrom<Sent> for Group {
             return Err(format!("a group of {} keys with {} moments", keys.len(), expires_at_ms.len()));
         }
         Ok(Self { slot, reason, keys, expires_at_ms })
+    }
+}
+
+/// Reads the groups of a batch: no more than a batch may hold, whatever the message claims.
+pub(super) fn of_a_batch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Group>, D::Error> {
+    deserializer.deserialize_seq(Groups)
+}
+
+struct Groups;
+
+impl<'de> Visitor<'de> for Groups {
+    type Value = Vec<Group>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "groups of 1 to {BATCH_KEYS_MAX} keys together")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut groups: A) -> Result<Self::Value, A::Error> {
+        let (mut read, mut keys) = (Vec::new(), 0);
+        while let Some(group) = groups.next_element::<Group>()? {
+            keys += group.keys.len();
+            if keys > BATCH_KEYS_MAX {
+                return Err(A::Error::custom(format!("a batch of more than {BATCH_KEYS_MAX} keys")));
+            }
+            read.push(group);
+        }
+        if read.is_empty() { Err(A::Error::custom("a batch without groups")) } else { Ok(read) }
     }
 }

@@ -3,6 +3,7 @@
 mod asked;
 mod cancel;
 mod counts;
+mod grant;
 mod group;
 mod inactive;
 mod pacing;
@@ -23,6 +24,7 @@ use crate::slot::SlotSet;
 pub use asked::Asked;
 pub use cancel::{Cancel, CancelKind};
 pub use counts::ScanCounts;
+pub use grant::{BatchHead, Grant};
 pub use inactive::{ActivityRule, ActivitySource, InactiveOrder, InactiveRule, Matching, Met};
 pub use pacing::NodePacing;
 pub use receipt::{GroupReceipt, Receipt, Vouched};
@@ -160,7 +162,7 @@ pub struct ReapBatch {
     pub run: RunId,
     /// The batch.
     pub batch: BatchId,
-    /// The task whose report must list it before it counts.
+    /// The task whose [`Grant`] must list it before it may act.
     pub task: TaskId,
     /// The deployment.
     pub alias: Alias,
@@ -170,7 +172,8 @@ pub struct ReapBatch {
     pub not_before_ms: u64,
     /// The node's own time from which on nothing may be done any more.
     pub not_after_ms: u64,
-    /// The candidates.
+    /// The candidates: at least one, and at most [`crate::limits::BATCH_KEYS_MAX`].
+    #[serde(deserialize_with = "group::of_a_batch")]
     pub groups: Vec<Group>,
     /// The round of its task.
     #[serde(default)]

@@ -54,6 +54,7 @@ impl RunSpec {
             scripts_refused: None,
             backup: None,
             measure: Measure::default(),
+            grants: true,
             asked: None,
         }
     }

@@ -7,6 +7,7 @@ use crate::ids::{BatchId, NodeId, RunId};
 use crate::memory::Weights;
 use crate::outcome::{self, Outcome};
 use crate::slot::SlotSet;
+use crate::wire::shortened;
 
 /// What became of one group, key by key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -52,9 +53,41 @@ pub struct Receipt {
     /// Who alone knows what was done.
     #[serde(default)]
     pub vouched: Vec<Vouched>,
+    /// The outcome of all candidates of the batch, however many its grant lists, where `groups` is empty because nothing
+    /// of the batch was done. Earlier versions never say it, and do not understand it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<Outcome>,
     /// The memory of the keys that were deleted. Absent where none was, and in receipts of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freed: Option<Box<Weights>>,
+}
+
+impl Receipt {
+    /// The receipt of a batch that was not acted on, and of which nothing but its identity has to be known. It always
+    /// fits a message.
+    #[must_use]
+    pub fn whole(
+        run: RunId,
+        batch: BatchId,
+        node: NodeId,
+        round: u32,
+        outcome: Outcome,
+        cause: &str,
+    ) -> Self {
+        Self {
+            run,
+            batch,
+            node,
+            groups: Vec::new(),
+            lookups: Lookups::default(),
+            cause: Some(shortened(cause)),
+            pacing: None,
+            round,
+            vouched: Vec::new(),
+            all: Some(outcome),
+            freed: None,
+        }
+    }
 }
 
 /// Slots in which something was done that no replica is known to have. If another history takes the place of this

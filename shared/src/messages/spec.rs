@@ -162,6 +162,9 @@ pub struct RunSpec {
     /// What is asked about the memory of keys.
     #[serde(default)]
     pub measure: Measure,
+    /// Whether batches act only under a [`super::Grant`]. Earlier versions give none: in their runs, a report is enough.
+    #[serde(default)]
+    pub grants: bool,
     /// What was asked for. Without it, an older version has planned the run, and no further attempt is made at it.
     #[serde(default)]
     pub asked: Option<Asked>,

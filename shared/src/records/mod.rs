@@ -15,7 +15,7 @@ use serde_bytes::ByteBuf;
 use thiserror::Error;
 
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
-use crate::messages::{Cancel, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
+use crate::messages::{Cancel, Grant, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
 use crate::signing::Distrust;
 use crate::store::{self, Created, Entry, Store, StoreError};
@@ -55,7 +55,7 @@ pub(crate) fn is_order(key: &str) -> bool {
     let mut words = key.split('/');
     match (words.next(), words.next(), words.next()) {
         (Some("activity"), ..) => true,
-        (Some("runs"), Some(_), Some(what)) => matches!(what, "spec" | "log" | "cancel"),
+        (Some("runs"), Some(_), Some(what)) => matches!(what, "spec" | "log" | "grant" | "cancel"),
         _ => false,
     }
 }
@@ -81,6 +81,12 @@ impl Records {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, run: RunId) -> Self {
         Self { store, run }
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
     }
 
     fn key(&self, rest: &str) -> String {
@@ -134,6 +140,20 @@ impl Records {
     /// The report that counts.
     pub async fn report(&self, task: TaskId) -> Result<Option<TaskReport>, RecordError> {
         self.get(&self.key(&format!("report/{task}"))).await
+    }
+
+    /// Lets the batches of a task act. `false` if they may already. Only the driver of a run does that.
+    pub async fn create_grant(&self, grant: &Grant) -> Result<bool, RecordError> {
+        self.create(&self.key(&format!("grant/{}", grant.task)), grant).await
+    }
+
+    /// Which batches of a task may act, once that is decided.
+    pub async fn grant(&self, task: TaskId) -> Result<Option<Grant>, RecordError> {
+        match self.get(&self.key(&format!("grant/{task}"))).await {
+            // Somebody else's lets nothing act.
+            Err(RecordError::Distrusted { .. }) => Ok(None),
+            granted => granted,
+        }
     }
 
     /// Stores a receipt. `false` if there is one.

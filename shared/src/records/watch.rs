@@ -1,7 +1,7 @@
 //! Reading the records of a run, those that are there and those that come.
 
 use super::{Decision, NodeLookups, RecordError, decode};
-use crate::messages::{Cancel, Receipt, RunSpec, TaskReport};
+use crate::messages::{Cancel, Grant, Receipt, RunSpec, TaskReport};
 use crate::result::CleanupResult;
 use crate::store::{Entry, Watch};
 use crate::task_notes::ReadSoFar;
@@ -20,6 +20,8 @@ pub enum Record {
     },
     /// What came of a task.
     Report(Box<TaskReport>),
+    /// The batches of a task may act.
+    Grant(Box<Grant>),
     /// What came of a batch.
     Receipt(Box<Receipt>),
     /// The run is to stop.
@@ -89,6 +91,7 @@ pub(super) fn record(prefix: &str, entry: &Entry) -> Result<Option<Record>, Reco
         "spec" => Record::Spec(Box::new(decode(entry)?)),
         "log" => Record::Decision { n: id.parse().unwrap_or_default(), decision: decode(entry)? },
         "report" => Record::Report(Box::new(decode(entry)?)),
+        "grant" => Record::Grant(Box::new(decode(entry)?)),
         "receipt" => Record::Receipt(Box::new(decode(entry)?)),
         "cancel" => Record::Cancel(decode(entry)?),
         "unsaved" => Record::Unsaved(decode(entry)?),

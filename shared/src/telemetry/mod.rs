@@ -94,9 +94,10 @@ impl Telemetry {
         }
     }
 
-    /// A batch has its receipt, and it counts.
-    pub fn reaped(&self, job: &str, redis: &Alias, receipt: &Receipt) {
-        let mut counts: BTreeMap<Outcome, u64> = BTreeMap::new();
+    /// A batch of `keys` candidates has its receipt, and it counts.
+    pub fn reaped(&self, job: &str, redis: &Alias, receipt: &Receipt, keys: u64) {
+        let mut counts: BTreeMap<Outcome, u64> =
+            receipt.all.map(|outcome| (outcome, keys)).into_iter().collect();
         for outcome in receipt.groups.iter().flat_map(|group| &group.outcomes) {
             *counts.entry(*outcome).or_default() += 1;
         }

@@ -26,6 +26,7 @@ fn receipt() -> Receipt {
         pacing: None,
         round: 0,
         vouched: Vec::new(),
+        all: None,
         freed: None,
     }
 }
@@ -55,7 +56,7 @@ fn busy() -> Telemetry {
         ..ScanCounts::default()
     };
     telemetry.scanned("j", &redis, &counts);
-    telemetry.reaped("j", &redis, &receipt());
+    telemetry.reaped("j", &redis, &receipt(), 3);
     telemetry.delivered(Topic::Tasks, Delivered::Done, 1);
     telemetry.delivered(Topic::Batches, Delivered::Failed, 2);
     telemetry.waited(Topic::Batches);

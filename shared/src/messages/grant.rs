@@ -1,0 +1,152 @@
+//! What lets the batches of a scan task act. Scanners state in reports which batches there are; the driver of the run
+//! compares that with the task that it planned and with the limits of the run, and stores a grant. Reapers act on
+//! grants alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Group, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport};
+use crate::ids::{BatchId, NodeId, RunId, TaskId};
+use crate::limits::{BATCH_KEYS_MAX, TASK_BATCHES_MAX};
+use crate::slot::SlotSet;
+
+/// The batches of one task that may act. Stored once per task, by the driver of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// The node that the task was planned for.
+    pub node: NodeId,
+    /// The round of the task.
+    pub round: u32,
+    /// The slots of the task; none on a standalone server.
+    pub slots: SlotSet,
+    /// The batches, with the candidates in each.
+    pub batches: Vec<ListedBatch>,
+}
+
+/// What has to be known of a batch to end it: all that is read of one that is not as a batch has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct BatchHead {
+    /// The run.
+    pub run: RunId,
+    /// The batch.
+    pub batch: BatchId,
+    /// Its task.
+    pub task: TaskId,
+}
+
+impl From<&ReapBatch> for BatchHead {
+    fn from(batch: &ReapBatch) -> Self {
+        Self { run: batch.run, batch: batch.batch, task: batch.task }
+    }
+}
+
+impl Grant {
+    /// What may be granted of `report` on `task`.
+    ///
+    /// # Errors
+    /// Why the report cannot be one on this task, for people.
+    pub fn of(task: &ScanTask, report: &TaskReport) -> Result<Self, String> {
+        let refused = |what: &str| Err(format!("a report was refused: {what}"));
+        if (report.run, report.round, &report.node) != (task.run, task.round, &task.node) {
+            return refused("it is of another run, round or node than its task");
+        }
+        if report.batches.len() > TASK_BATCHES_MAX {
+            return Err(format!(
+                "a report was refused: it lists {} batches, more than {TASK_BATCHES_MAX}",
+                report.batches.len()
+            ));
+        }
+        let is_possible = |listed: &ListedBatch| {
+            (1..=BATCH_KEYS_MAX as u64).contains(&listed.keys) && listed.deletes <= listed.keys
+        };
+        if !report.batches.iter().all(is_possible) {
+            return refused("it lists a batch with a number of keys that no batch has");
+        }
+        Ok(Self {
+            run: task.run,
+            task: task.task,
+            node: task.node.clone(),
+            round: task.round,
+            slots: task.scope.slots(),
+            batches: report.batches.clone(),
+        })
+    }
+
+    /// What `report` claims, compared with nothing: for runs of earlier versions, in which that is enough, and for
+    /// batches that will not act.
+    #[must_use]
+    pub fn claimed(report: &TaskReport) -> Self {
+        Self {
+            run: report.run,
+            task: report.task,
+            node: report.node.clone(),
+            round: report.round,
+            slots: SlotSet::all(),
+            batches: report.batches.clone(),
+        }
+    }
+
+    /// What is known of `batch`, if it may act.
+    #[must_use]
+    pub fn batch(&self, batch: BatchId) -> Option<&ListedBatch> {
+        self.batches.iter().find(|listed| listed.batch == batch)
+    }
+}
+
+impl ListedBatch {
+    /// How `batch` is listed in a run that does `action` with stale keys.
+    #[must_use]
+    pub fn of(batch: &ReapBatch, action: Action) -> Self {
+        let deletes = |group: &&Group| group.reason == Reason::Inactive || action == Action::Delete;
+        Self {
+            batch: batch.batch,
+            keys: batch.keys(),
+            deletes: batch.groups.iter().filter(deletes).map(|group| group.keys.len() as u64).sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Alias;
+    use crate::range::{Scope, SlotListing};
+
+    #[test]
+    fn only_a_report_that_fits_its_task_is_granted() {
+        let task = ScanTask {
+            run: RunId::new(),
+            task: TaskId::new(),
+            alias: Alias::new("main"),
+            node: NodeId::new("n"),
+            scope: Scope::Slots { slots: SlotSet::from_iter([3, 4]), listing: SlotListing::KeysInSlot },
+            keys: 0,
+            replans: 0,
+            skip: false,
+            round: 1,
+        };
+        let listed = |keys, deletes| ListedBatch { batch: BatchId::new(), keys, deletes };
+        let good =
+            TaskReport { batches: vec![listed(4_000, 4_000), listed(1, 0)], ..TaskReport::blank(&task) };
+        let grant = Grant::of(&task, &good).unwrap();
+        assert_eq!((grant.round, &grant.slots, &grant.batches), (1, &task.scope.slots(), &good.batches));
+        assert_eq!(grant.batch(good.batches[1].batch), Some(&good.batches[1]));
+        assert_eq!(grant.batch(BatchId::new()), None);
+        let refuses = |report: TaskReport, what: &str| {
+            let said = Grant::of(&task, &report).unwrap_err();
+            assert!(said.contains(what), "{said}");
+        };
+        let another = "another run, round or node";
+        refuses(TaskReport { round: 0, ..good.clone() }, another);
+        refuses(TaskReport { run: RunId::new(), ..good.clone() }, another);
+        refuses(TaskReport { node: NodeId::new("m"), ..good.clone() }, another);
+        for listed in [listed(0, 0), listed(4_001, 0), listed(5, 6), listed(u64::MAX, u64::MAX)] {
+            refuses(TaskReport { batches: vec![listed], ..good.clone() }, "that no batch has");
+        }
+        let many = (0..=TASK_BATCHES_MAX).map(|_| listed(1, 1)).collect();
+        refuses(TaskReport { batches: many, ..good }, "lists 1001 batches, more than 1000");
+    }
+}
