@@ -159,7 +159,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
         Command::Stats(_) => {
             let jobs = all_settings(cli)?;
             match jobs.as_slice() {
-                [only] if only.nats.is_none() => Ok(stats::local_stats(&options(only)?, how).await?),
+                [only] if only.nats.is_none() => Ok(stats::local_stats(only, how).await?),
                 [first, ..] if first.nats.is_none() => {
                     Err(Ended::new(exit::USAGE, "the job file has several jobs: name one with `--job`"))
                 }

@@ -10,6 +10,7 @@ use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
 use shared::messages::{Action, Application, Attempt, BackupOrder, HitRateSource, Pace, ReadFrom, Rules};
+use shared::selection::Selection;
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
@@ -199,6 +200,12 @@ impl Options {
             || self.looks_for_inactive().is_some() && self.rules.action.writes();
         let (place, value_bytes_max) = self.backup.as_ref().filter(|_| deletes)?;
         Some(BackupOrder { place: place.to_string(), value_bytes_max: *value_bytes_max })
+    }
+
+    /// Which keys a run counts.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection::of(&self.alias, self.access.db, &self.rules)
     }
 
     /// Whom the job has to do with over HTTP.

@@ -16,6 +16,7 @@ use shared::metrics::{Alert, RedisHealth, Window};
 use shared::records::RecordError;
 use shared::result::Status;
 use shared::samples;
+use shared::selection::Selection;
 use shared::time::now_ms;
 
 use crate::hold::{self, Phase};
@@ -68,7 +69,8 @@ pub struct JobQueue {
 pub struct CacheHealth {
     /// 0 to 100 % of the application's look-ups since the run before that; null without traffic or run.
     pub hit_rate: Option<f64>,
-    /// Matching keys after the run; without a run, those that a sample makes likely; null if there is neither.
+    /// Matching keys after the run; without a run of these keys, those that a sample makes likely; null if there is neither,
+    /// and if the sample met none.
     pub total_keys: Option<u64>,
     /// Whether that is by a sample, taken just now.
     #[serde(default)]
@@ -86,7 +88,8 @@ pub struct CacheHealth {
     pub at: Option<String>,
 }
 
-/// The statistics of all jobs of a deployment, or of one, whose hits are counted by `source`.
+/// The statistics of all jobs of a deployment, or of one, whose hits are counted by `source`. Figures of keys are those of
+/// `selection`, or of what the last run counted that knew them.
 ///
 /// # Errors
 /// When the store fails. A Redis that does not answer is no error, but what the statistics say.
@@ -95,6 +98,7 @@ pub async fn cleanup_statistics(
     redis: &Alias,
     job: Option<&str>,
     source: &HitRateSource,
+    selection: Option<&Selection>,
 ) -> Result<Statistics, RecordError> {
     let mut lines = history::read(&*env.past).await?;
     lines.retain(|line| line.redis == *redis && job.is_none_or(|job| job == line.job));
@@ -111,11 +115,11 @@ pub async fn cleanup_statistics(
     }
     Ok(Statistics {
         job_queue: queue(env, &lines).await?,
-        cache_health: cache(&mine),
+        cache_health: cache(&mine, selection),
         redis_health: health(env, redis).await,
         last_day: samples.last_day(),
         hit_rate_includes: (*source == HitRateSource::Redis).then(|| INCLUDES.to_owned()),
-        last_week: summary(&mine, &all, &samples, WEEK_MS, now_ms()),
+        last_week: summary(&mine, selection, &all, &samples, WEEK_MS, now_ms()),
         alerts: active,
     })
 }
@@ -136,7 +140,10 @@ pub async fn with_sample(statistics: Statistics, env: &Env, options: &Options) -
         }
     };
     looked.note(env).await;
-    let total_keys = Some(looked.estimate.matching_keys);
+    // Of keys that nobody serves, a sample tells nothing.
+    let whole = looked.missing.is_empty() && looked.spec.left_out.is_empty();
+    let estimate = looked.estimate;
+    let total_keys = Some(estimate.matching_keys).filter(|keys| whole && (*keys > 0 || estimate.exact));
     let cache_health = CacheHealth { total_keys, approximate: true, ..statistics.cache_health };
     Statistics { cache_health, ..statistics }
 }
@@ -163,9 +170,13 @@ async fn queue(env: &Env, lines: &[RunLine]) -> Result<JobQueue, RecordError> {
     Ok(queue)
 }
 
-/// The cache as the last run saw it that was complete.
-fn cache(lines: &[RunLine]) -> CacheHealth {
-    let Some(line) = lines.iter().rev().find(|line| line.total_keys.is_some()) else {
+/// The cache as the last run saw it that knew how many keys there are, of `selection` if that is given.
+fn cache(lines: &[RunLine], selection: Option<&Selection>) -> CacheHealth {
+    let knows = |line: &&RunLine| match selection {
+        Some(selection) => line.left_of(selection).is_some(),
+        None => line.total_keys.is_some(),
+    };
+    let Some(line) = lines.iter().rev().find(knows) else {
         return CacheHealth::default();
     };
     CacheHealth {

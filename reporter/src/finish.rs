@@ -51,7 +51,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     let metrics = Metrics {
         hit_rates: around.hit_rates.clone(),
         ttl: learned::ttl(&fold.statistics),
-        growth: learned::growth(&around.runs, counts.matching()).filter(|_| all_known),
+        growth: learned::growth(&around.runs, &spec.selection(), counts.matching()).filter(|_| all_known),
         prefixes: learned::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
         redis_health: around.health.clone(),
     };

@@ -10,6 +10,7 @@ use shared::messages::{ScanCounts, ScanStatistics, TTL_BARS_MS};
 use shared::metrics::{Growth, Heaviest, PrefixRow, Prefixes, TtlBucket, TtlDistribution};
 use shared::prefix;
 use shared::result::Skipped;
+use shared::selection::Selection;
 use shared::sketch::Heavy;
 
 use crate::hit_rate::percent;
@@ -147,10 +148,11 @@ fn is_part(prefix: &str) -> bool {
     prefix::group(prefix).is_some()
 }
 
-/// How the number of matching keys changed since the last of `runs` that was complete, the oldest first.
+/// How the number of matching keys changed since the last of `runs`, the oldest first, that was of the same `selection`
+/// and knew it.
 #[must_use]
-pub fn growth(runs: &[RunLine], keys_now: u64) -> Option<Growth> {
-    let (line, keys_before) = runs.iter().rev().find_map(|line| Some((line, line.total_keys?)))?;
+pub fn growth(runs: &[RunLine], selection: &Selection, keys_now: u64) -> Option<Growth> {
+    let (line, keys_before) = runs.iter().rev().find_map(|line| Some((line, line.left_of(selection)?)))?;
     #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
     let percent =
         (keys_before > 0).then(|| (keys_now as f64 - keys_before as f64) * 100.0 / keys_before as f64);

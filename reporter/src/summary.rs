@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::history::RunLine;
 use shared::result::Status;
 use shared::samples::Sample;
+use shared::selection::Selection;
 use shared::time::rfc3339;
 
 use crate::findings::LOOKUPS_MIN;
@@ -29,9 +30,9 @@ pub struct Summary {
     pub failed: u64,
     /// Keys that were deleted.
     pub cleaned_keys: u64,
-    /// Keys without TTL that were found, the most in one run.
+    /// Keys without TTL that were found, the most in one run of the same keys; null if none has read anything.
     #[serde(rename = "staleTTLKeysMax")]
-    pub stale_ttl_keys_max: u64,
+    pub stale_ttl_keys_max: Option<u64>,
     /// Hits in percent of the application's look-ups; null without look-ups, and if it is not known within two points.
     pub hit_rate: Option<f64>,
     /// Those look-ups; null if they are not known.
@@ -42,9 +43,9 @@ pub struct Summary {
     pub hit_rate_min: Option<f64>,
     /// The same of all the time, in the stretch before of the same length.
     pub hit_rate_before: Option<f64>,
-    /// Matching keys at the end, by the last run that was complete.
+    /// Matching keys at the end, by the last run that knew them.
     pub total_keys: Option<u64>,
-    /// Change of that number since the first such run, in percent.
+    /// Change of that number since the first such run of the same keys, in percent.
     pub growth_percent: Option<f64>,
     /// The most memory that a server used, in percent of its limit.
     pub memory_usage_percent_max: Option<f64>,
@@ -52,10 +53,12 @@ pub struct Summary {
     pub samples: u64,
 }
 
-/// What happened in the `length_ms` before `now_ms`, by the runs and the samples of one job.
+/// What happened in the `length_ms` before `now_ms`, by the runs and the samples of one job. Figures of keys are those of
+/// `selection`, or of what the last run counted that knew them.
 #[must_use]
 pub fn summary(
     runs: &[RunLine],
+    selection: Option<&Selection>,
     all: &[Sample],
     samples: &Samples<'_>,
     length_ms: u64,
@@ -71,8 +74,8 @@ pub fn summary(
     let traffic = together(now.iter().copied());
     let tell = now.iter().filter(|stretch| stretch.traffic.lookups >= LOOKUPS_MIN);
     let rates = tell.filter_map(|stretch| stretch.traffic.rate());
-    let mut totals = ended.iter().filter_map(|line| line.total_keys);
-    let first = totals.next();
+    let of_same_keys = same_keys(&ended, selection);
+    let totals: Vec<u64> = of_same_keys.iter().filter_map(|line| line.total_keys).collect();
     let recent: Vec<&Sample> = all.iter().filter(|sample| sample.at_ms > since_ms).collect();
     Summary {
         from: rfc3339(since_ms),
@@ -81,22 +84,30 @@ pub fn summary(
         completed: with(Status::Completed),
         failed: with(Status::Failed),
         cleaned_keys: ended.iter().map(|line| line.cleaned_keys).fold(0, u64::saturating_add),
-        stale_ttl_keys_max: ended.iter().map(|line| line.stale_ttl_keys).max().unwrap_or_default(),
+        stale_ttl_keys_max: of_same_keys.iter().map(|line| line.stale_ttl_keys).max(),
         hit_rate: traffic.rate(),
         lookups: (!now.is_empty() && traffic.unknown.is_none()).then_some(traffic.lookups),
         why_unknown: traffic.why_not(),
         hit_rate_min: rates.reduce(f64::min),
         hit_rate_before: together(before).rate(),
-        total_keys: totals.next_back().or(first),
-        growth_percent: ended
-            .iter()
-            .rev()
-            .find_map(|line| line.total_keys)
-            .zip(first.filter(|keys| *keys > 0))
+        total_keys: totals.last().copied(),
+        growth_percent: totals
+            .last()
+            .copied()
+            .zip(totals.first().copied().filter(|keys| *keys > 0))
             .map(change),
         memory_usage_percent_max: recent.iter().filter_map(|s| s.memory_usage_percent).reduce(f64::max),
         samples: recent.len() as u64,
     }
+}
+
+/// Those of `ended` that read something, and counted the keys of `selection`.
+fn same_keys<'a>(ended: &[&'a RunLine], selection: Option<&Selection>) -> Vec<&'a RunLine> {
+    let last = ended.iter().rev().find(|line| line.total_keys.is_some());
+    let Some(selection) = selection.or_else(|| last?.selection.as_ref()) else { return Vec::new() };
+    let read = |line: &&&RunLine| line.status != Some(Status::Failed);
+    let of_same = |line: &&&RunLine| line.selection.as_ref() == Some(selection);
+    ended.iter().filter(read).filter(of_same).copied().collect()
 }
 
 fn ended_at(line: &RunLine) -> Option<u64> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{Alias, RunId};
 use crate::messages::{Attempt, RunSpec};
 use crate::result::{CleanupResult, Status};
+use crate::selection::Selection;
 use crate::store::{self, Entry, Store, StoreError};
 use crate::time::rfc3339;
 use crate::wire;
@@ -23,6 +24,10 @@ pub struct RunLine {
     pub job: String,
     /// The deployment.
     pub redis: Alias,
+    /// Which keys it counts: figures of runs are compared only if this is the same. Null, and so not comparable, in
+    /// lines of earlier versions and of attempts that failed before they had a run.
+    #[serde(default)]
+    pub selection: Option<Selection>,
     /// How it ended; null while it goes on.
     pub status: Option<Status>,
     /// RFC 3339, UTC.
@@ -77,6 +82,7 @@ impl RunLine {
     #[must_use]
     pub fn begin(spec: &RunSpec) -> Self {
         Self {
+            selection: Some(spec.selection()),
             started_by: spec.started_by.clone(),
             scheduled: spec.scheduled,
             attempt: spec.attempt,
@@ -101,6 +107,7 @@ impl RunLine {
             run_id: run,
             job: job.to_owned(),
             redis: redis.clone(),
+            selection: None,
             status: None,
             started_at: rfc3339(started_at_ms),
             finished_at: None,
@@ -145,6 +152,12 @@ impl RunLine {
             cause: if result.status == Status::Completed { None } else { cause() },
             ..self
         }
+    }
+
+    /// Matching keys that it left, if they are those of `selection` and known.
+    #[must_use]
+    pub fn left_of(&self, selection: &Selection) -> Option<u64> {
+        self.total_keys.filter(|_| self.selection.as_ref() == Some(selection))
     }
 
     /// The line that `entry` holds; `None` if it is of another make.

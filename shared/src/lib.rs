@@ -42,6 +42,7 @@ pub mod result;
 pub mod samples;
 pub mod sampling;
 pub mod scan_end;
+pub mod selection;
 pub mod servers;
 pub mod signing;
 pub mod sketch;

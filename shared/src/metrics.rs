@@ -17,7 +17,7 @@ pub struct Metrics {
     pub hit_rates: HitRates,
     /// How long the matching keys live on.
     pub ttl: TtlDistribution,
-    /// How the number of matching keys changed; null without an earlier run.
+    /// How the number of matching keys changed; null if it is not known, and without an earlier run of the same keys.
     pub growth: Option<Growth>,
     /// Where the keys are.
     pub prefixes: Prefixes,
@@ -129,7 +129,7 @@ pub struct TtlBucket {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Growth {
-    /// The run before.
+    /// The last run before that counted the same keys.
     pub run_id: RunId,
     /// When it ended.
     pub since: String,

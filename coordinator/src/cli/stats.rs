@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use reporter::{grouped, tidy, wrap};
 use serde_json::json;
+use shared::config::{Origin, Settings};
 use shared::metrics::{RedisHealth, Window};
 use shared::nats::{Answer, ask};
+use shared::selection::Selection;
 use shared::store::StoreError;
 use shared::wire;
 
@@ -38,7 +40,9 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
         } else {
             tracing::info!("no `keysweep serve` is running; found out without it");
         }
-        let found = cleanup_statistics(&net.env, alias, job, &options.application.hit_rate).await?;
+        let (source, selection) = (&options.application.hit_rate, named(first, &options));
+        let selection = selection.as_ref().filter(|_| job.is_some());
+        let found = cleanup_statistics(&net.env, alias, job, source, selection).await?;
         // Keys are those of one job.
         if job.is_some() { with_sample(found, &net.env, &options).await } else { found }
     };
@@ -49,17 +53,24 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
 /// `keysweep stats` without NATS: by the history of this machine.
 ///
 /// # Errors
-/// When the history cannot be read.
-pub async fn local_stats(options: &Options, show: Show) -> Result<u8, CommandError> {
+/// When the history cannot be read, or the settings cannot be carried out.
+pub async fn local_stats(settings: &Settings, show: Show) -> Result<u8, CommandError> {
+    let options = Options::from_settings(settings)?;
     // Without its history, statistics would say that nothing has been run.
-    embedded::past(options).map_err(std::io::Error::from)?;
-    let env = embedded::env(options);
-    let source = &options.application.hit_rate;
-    let found = cleanup_statistics(&env, &options.alias, Some(&options.job), source).await?;
+    embedded::past(&options).map_err(std::io::Error::from)?;
+    let env = embedded::env(&options);
+    let (job, source) = (Some(options.job.as_str()), &options.application.hit_rate);
+    let selection = named(settings, &options);
+    let found = cleanup_statistics(&env, &options.alias, job, source, selection.as_ref()).await?;
     if let Some(why) = env.past.trouble() {
         return Err(StoreError(why).into());
     }
-    shown(&with_sample(found, &env, options).await, show)
+    shown(&with_sample(found, &env, &options).await, show)
+}
+
+/// Which keys figures are to be of: those that settings name. `None` if none are named, so that the last run tells.
+fn named(settings: &Settings, options: &Options) -> Option<Selection> {
+    (settings.patterns.origin != Origin::Default).then(|| options.selection())
 }
 
 fn shown(statistics: &Statistics, show: Show) -> Result<u8, CommandError> {
@@ -101,7 +112,7 @@ fn cache(page: &mut String, cache: &CacheHealth) {
         let known =
             cache.total_keys.map(|keys| format!("about {} keys, by a sample just now", grouped(keys)));
         let known = known.unwrap_or_else(|| "not known".to_owned());
-        let _ = writeln!(page, "  cache   {}", wrap(&format!("{known}: no run has been completed"), 10));
+        let _ = writeln!(page, "  cache   {}", wrap(&format!("{known}: no run has counted them"), 10));
         return;
     };
     let rate = match (cache.hit_rate, cache.hits.zip(cache.misses)) {

@@ -174,9 +174,11 @@ pub(super) async fn stats(shared: &Shared, request: &StatsRequest) -> Answered<S
         (None, None) => return refused(404, "no job is served"),
     };
     let job_name = request.job.as_deref();
-    let found = cleanup_statistics(&shared.env, redis, job_name, source).await.map_err(failed)?;
     // Keys are those of one job.
     let one = job.filter(|_| job_name.is_some() || shared.jobs.len() == 1);
+    let selection = one.map(|job| job.options.selection());
+    let found = cleanup_statistics(&shared.env, redis, job_name, source, selection.as_ref());
+    let found = found.await.map_err(failed)?;
     Ok(match one {
         Some(job) => with_sample(found, &shared.env, &job.options).await,
         None => found,

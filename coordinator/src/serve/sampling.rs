@@ -102,7 +102,7 @@ async fn summarise(shared: &Shared, job: &Job, runs: &[RunLine], all: &[Sample])
     }
     let until: Vec<Sample> = all.iter().filter(|sample| sample.at_ms <= monday_ms).cloned().collect();
     let samples = Samples::new(&until, name, source);
-    let data = json!(summary(runs, &until, &samples, WEEK_MS, monday_ms));
+    let data = json!(summary(runs, Some(&job.options.selection()), &until, &samples, WEEK_MS, monday_ms));
     let monday = rfc3339(monday_ms);
     let key = format!("summaries/{name}/{}", &monday[..10]);
     if let Created::Now(_) = shared.env.past.create(&key, data.to_string().into_bytes()).await? {

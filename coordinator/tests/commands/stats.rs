@@ -83,6 +83,45 @@ async fn the_history_of_a_machine() {
     assert!(page.stdout.lines().all(|line| line.chars().count() <= 80), "{page}");
 }
 
+/// A job is named without a job file, and its history is that of the keys that it counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_history_is_that_of_a_job_and_of_the_keys_it_counts() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    for n in 0..40 {
+        place.all(&format!("SET user:{n} x PX 3600000")).await;
+        place.all(&format!("SET rl:{n} x PX 3600000")).await;
+    }
+    place.all("SET user:40 x PX 3600000").await;
+    let (state, url) = (State::new(), place.url());
+    let of = |words: &[&str], pattern: &str| {
+        let args = [words, &["--json", "--redis", url, "--job", "nightly"]].concat();
+        let ended = state.command(&args).env("KEYSWEEP_PATTERN", pattern).run();
+        ended.exits(0).json()
+    };
+    let run = |pattern: &str| of(&["run", "--yes", "--every-key"], pattern);
+    let first = run("rl:*");
+    assert_eq!((&first["job"], &first["currentMetrics"]["totalKeys"]), (&json!("nightly"), &json!(40)));
+    let other = run("user:*");
+    assert_eq!(other["metrics"]["growth"], Value::Null, "other keys have not grown: {other:#}");
+    let again = run("rl:*");
+    let growth = &again["metrics"]["growth"];
+    assert_eq!(
+        (&growth["runId"], &growth["keysBefore"], &growth["percent"]),
+        (&first["runId"], &json!(40), &json!(0.0))
+    );
+    let keys = |pattern: &str| {
+        let cache = of(&["stats"], pattern)["cacheHealth"].clone();
+        (cache["totalKeys"].clone(), cache["approximate"].clone())
+    };
+    assert_eq!(keys("user:*"), (json!(41), json!(false)), "of the run of these keys");
+    assert_eq!(keys("rl:*"), (json!(40), json!(false)));
+    assert_eq!(keys("rl:1*"), (json!(11), json!(true)), "no run has counted them");
+    // Where nobody names keys, the last run does.
+    let (_, stats) = state.json(&["stats", "--redis", url, "--job", "nightly"]);
+    assert_eq!(stats["cacheHealth"]["totalKeys"], json!(40), "{stats:#}");
+}
+
 /// Two runs that cannot even begin are an alert, too, and the server that is back ends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_failures_in_a_row_are_an_alert() {

@@ -82,7 +82,7 @@ async fn the_metrics_of_a_run_are_what_its_result_says() {
     ] {
         assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.text());
     }
-    cleanup_statistics(&env, &options.alias, None, &HitRateSource::Redis).await.unwrap();
+    cleanup_statistics(&env, &options.alias, None, &HitRateSource::Redis, None).await.unwrap();
     assert!(sum(&env, "keysweep_memory_used_ratio", "redis=\"main\"") > 0.0);
 }
 

@@ -58,6 +58,9 @@ fn more_than_ten_stale_keys() {
         sentence(of(&[run(Status::Partial, 11)])),
         "Found 11 keys without TTL in one run (more than 10)"
     );
+    let partial = run(Status::Partial, 10);
+    assert_eq!(of(std::slice::from_ref(&partial)), Standing::Unknown, "what was not read may hold more");
+    assert_eq!(of(&[RunLine { total_keys: Some(99), ..partial }]), Standing::Over, "everything was read");
     let failed_since = [run(Status::Completed, 11), run(Status::Failed, 0)];
     assert!(matches!(of(&failed_since), Standing::Holds { .. }), "a run that failed has looked at nothing");
     let protected = |keys| RunLine { stale_unprotected_keys: keys, ..run(Status::Completed, 500) };

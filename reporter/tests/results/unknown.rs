@@ -1,16 +1,21 @@
 //! Figures that a result does not know: they are null, and every page says so in words instead of showing a 0.
 
+use reporter::hit_rate::Samples;
 use reporter::page::{html, markdown};
+use reporter::summary::{Summary, WEEK_MS, summary};
 use reporter::{Around, Fold, finish, render};
+use shared::history::RunLine;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Reason, Receipt, RunSpec, ScanCounts,
-    ScanTask, TaskReport,
+    Cancel, CancelKind, Covered, GroupReceipt, HitRateSource, ListedBatch, Lookups, Reason, Receipt, Rules,
+    RunSpec, ScanCounts, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{CursorRange, CursorScope, Scope, Table};
 use shared::records::{Decision, Record};
 use shared::result::{CleanupResult, Extent, Status};
+
+use shared::selection::Selection;
 
 use crate::kit::spec;
 
@@ -23,8 +28,13 @@ struct Run {
 
 impl Run {
     fn standalone() -> Self {
+        Self::of(&["*"])
+    }
+
+    fn of(patterns: &[&str]) -> Self {
         let run = RunId::new();
-        let spec = RunSpec { cluster: false, ..spec(run) };
+        let rules = Rules::deleting(patterns, &[]).unwrap();
+        let spec = RunSpec { cluster: false, rules, ..spec(run) };
         Self { records: vec![Record::Spec(Box::new(spec))], run, pass: TaskId::new() }
     }
 
@@ -98,9 +108,17 @@ impl Run {
     }
 
     fn result(self) -> CleanupResult {
+        self.result_after(&[]).0
+    }
+
+    /// The result, and the line of it, with these runs before.
+    fn result_after(self, runs: &[RunLine]) -> (CleanupResult, RunLine) {
         let mut fold = Fold::default();
         self.records.iter().for_each(|record| fold.apply(record));
-        finish(&fold, &Around { now_ms: 3_000, ..Around::default() }).unwrap()
+        let result =
+            finish(&fold, &Around { now_ms: 3_000, runs: runs.to_vec(), ..Around::default() }).unwrap();
+        let line = RunLine::begin(fold.spec().unwrap()).end(&result);
+        (result, line)
     }
 }
 
@@ -202,4 +220,55 @@ fn what_is_left_is_known_of_all_that_was_read_unless_a_deletion_is_unconfirmed()
         &["some deletions are unconfirmed"],
     );
     check_says(&left(Outcome::Deleted), &["left 20 matching keys after the run, mean TTL 10 s"], &["10 s"]);
+}
+
+/// A run that has read everything, 25 keys, and left 20.
+fn whole(patterns: &[&str]) -> Run {
+    let mut run = Run::of(patterns);
+    run.read(vec![CursorRange::WHOLE], &DELETED);
+    run
+}
+
+#[test]
+fn growth_is_that_of_the_same_keys() {
+    let (_, user) = whole(&["user:*"]).result_after(&[]);
+    let (result, limits) = whole(&["rl:*"]).result_after(std::slice::from_ref(&user));
+    assert_eq!(result.metrics.growth, None, "other keys have not grown");
+    let (result, _) = whole(&["user:*"]).result_after(&[user.clone(), limits]);
+    let growth = result.metrics.growth.unwrap();
+    assert_eq!((growth.run_id, growth.keys_before, growth.keys_now), (user.run_id, 20, 25));
+    let older = RunLine { selection: None, ..user.clone() };
+    assert_eq!(whole(&["user:*"]).result_after(&[older]).0.metrics.growth, None, "nobody knows of what keys");
+    let unknown = RunLine { total_keys: None, ..user.clone() };
+    assert_eq!(whole(&["user:*"]).result_after(&[unknown]).0.metrics.growth, None);
+    let mut cancelled = Run::of(&["user:*"]);
+    cancelled.read(vec![CursorRange::part(0, 2)], &DELETED);
+    cancelled.records.push(Record::Cancel(Cancel { kind: CancelKind::Asked, cause: "Ctrl-C".to_owned() }));
+    assert_eq!(cancelled.result_after(&[user]).0.metrics.growth, None, "a part has not shrunk");
+}
+
+#[test]
+fn a_week_is_summed_up_of_the_same_keys() {
+    let samples = Samples::new(&[], "job", &HitRateSource::Redis);
+    let week = |runs: &[RunLine], selection: Option<&Selection>| {
+        summary(runs, selection, &[], &samples, WEEK_MS, 10_000)
+    };
+    let none = week(&[], None);
+    assert_eq!((none.stale_ttl_keys_max, none.total_keys, none.growth_percent), (None, None, None));
+    let failed = RunLine::failed(RunId::new(), "job", &Alias::new("main"), 1, "no answer");
+    assert_eq!(week(&[failed], None).stale_ttl_keys_max, None, "it has read nothing");
+    let line = |patterns: &[&str], keys, stale| {
+        let (_, line) = whole(patterns).result_after(&[]);
+        RunLine { total_keys: Some(keys), stale_ttl_keys: stale, ..line }
+    };
+    let runs = [line(&["user:*"], 100, 7), line(&["rl:*"], 400, 90), line(&["user:*"], 125, 5)];
+    let (users, limits) = (runs[0].selection.clone(), runs[1].selection.clone());
+    let told = |week: Summary| (week.runs, week.stale_ttl_keys_max, week.total_keys, week.growth_percent);
+    let of_users = (3, Some(7), Some(125), Some(25.0));
+    assert_eq!(told(week(&runs, None)), of_users, "those of the last run");
+    assert_eq!(told(week(&runs, users.as_ref())), of_users);
+    assert_eq!(told(week(&runs, limits.as_ref())), (3, Some(90), Some(400), Some(0.0)));
+    let older = runs.map(|line| RunLine { selection: None, ..line });
+    assert_eq!(told(week(&older, None)), (3, None, None, None));
+    assert_eq!(told(week(&older, users.as_ref())), (3, None, None, None));
 }

@@ -15,7 +15,6 @@ use super::origin::{Origin, Setting};
 use super::pace;
 use super::parse;
 use super::settings::{Action, BackupPlace, Queries, Settings, Source};
-use super::table;
 use super::tables::Table;
 use crate::ids::Alias;
 
@@ -284,35 +283,28 @@ fn state_dir(layers: &Layers<'_>) -> Result<Setting<Option<PathBuf>>, ConfigErro
     Ok(Setting { value: base.map(|base| base.join("keysweep")), origin: Origin::Default })
 }
 
-/// The job that was named, or the file's only one; `None` for the built-in default job, which there
-/// is only where no file defines any.
+/// The job that was named, or the file's only one; `None` for the built-in default job, which there is only where no file
+/// defines any, and which goes by any name.
 fn choose_job<'f>(layers: &Layers<'_>, file: Option<&'f JobFile>) -> Result<Option<&'f Table>, ConfigError> {
     let named = layers.must("name", parse::name)?;
     let jobs = file.map_or(&[][..], |file| &file.tables.jobs);
     match (&named.origin, file, jobs) {
-        (Origin::Default, _, []) => Ok(None),
+        (_, None, _) | (_, _, []) => Ok(None),
         (Origin::Default, _, [job]) => Ok(Some(job)),
         (Origin::Default, Some(file), _) => {
             Err(ConfigError::SeveralJobs { path: file.path().to_owned(), names: file.job_names() })
         }
-        (_, _, []) if is_default_job(&named.value) => Ok(None),
-        (_, Some(file), _) if file.job(&named.value).is_some() => Ok(file.job(&named.value)),
-        _ => Err(no_such_job(named, file)),
+        (_, Some(file), _) => match file.job(&named.value) {
+            Some(job) => Ok(Some(job)),
+            None => Err(no_such_job(named, file)),
+        },
     }
 }
 
-fn is_default_job(name: &str) -> bool {
-    table::by_name("name").is_some_and(|spec| spec.default_text() == name)
-}
-
-/// A job that nobody defined would clean with default patterns under a name that promises something
-/// else, so it is refused.
-fn no_such_job(named: Setting<String>, file: Option<&JobFile>) -> ConfigError {
-    let found = match file.map(|file| (file.path().display(), file.job_names())) {
-        None => "there is no job file (`--config FILE`, or `keysweep.toml` here)".to_owned(),
-        Some((path, names)) if names.is_empty() => format!("{path} has no jobs"),
-        Some((path, names)) => format!("the jobs of {path} are {}", quoted(&names)),
-    };
+/// A job that is not one of a file's would clean with default patterns under a name that promises something else, so it
+/// is refused.
+fn no_such_job(named: Setting<String>, file: &JobFile) -> ConfigError {
+    let found = format!("the jobs of {} are {}", file.path().display(), quoted(&file.job_names()));
     ConfigError::NoSuchJob { origin: named.origin, wanted: named.value, found }
 }
 

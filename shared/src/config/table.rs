@@ -30,7 +30,7 @@ pub const SETTINGS: &[Spec] = &[
     Spec::job("name", "KEYSWEEP_JOB", Kind::Name)
         .flag("--job")
         .default("permission-cache-cleanup")
-        .help("The job to take, if the job file has several"),
+        .help("The job to take, if the job file has several; without jobs in a file, any name for this one"),
     Spec::job("display_name", "KEYSWEEP_DISPLAY_NAME", Kind::Text)
         .derived("the job's name in PascalCase")
         .help("The name in log lines"),

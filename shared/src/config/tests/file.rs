@@ -61,12 +61,11 @@ fn a_job_is_chosen_by_name_and_the_only_one_by_itself() {
         shown("grace", &[("--job", "c")], &[], Some(TWO_JOBS)),
         "`--job` is `c`, but the jobs of keysweep.toml are `a`, `b`"
     );
-    assert_eq!(
-        shown("grace", &[], &[("KEYSWEEP_JOB", "c")], None),
-        "`KEYSWEEP_JOB` is `c`, but there is no job file (`--config FILE`, or `keysweep.toml` here)"
-    );
-    let default_name = [("--job", "permission-cache-cleanup")];
-    assert_eq!(shown("name", &default_name, &[], None), "permission-cache-cleanup (flag --job)");
+    // Without jobs in a file, the name is that of what flags and environment ask for.
+    assert_eq!(shown("name", &[], &[("KEYSWEEP_JOB", "c")], None), "c (environment KEYSWEEP_JOB)");
+    assert_eq!(shown("name", &[("--job", "c")], &[], Some("")), "c (flag --job)");
+    assert_eq!(shown("display_name", &[("--job", "rate-limits")], &[], None), "RateLimits (flag --job)");
+    assert_eq!(shown("name", &[("--job", "a b")], &[], None).split(';').next(), Some("`--job` is `a b`"));
     assert_eq!(shown("name", &[], &[], Some("")), "permission-cache-cleanup (default)");
 }
 

@@ -1,0 +1,82 @@
+//! Which keys a run counts, as a fingerprint. Figures of two runs are compared only if they are of the same keys: a
+//! job that is started with other patterns, or for another database, has not grown.
+
+use serde::{Deserialize, Serialize};
+use sha1::{Digest, Sha1};
+
+use crate::glob::Pattern;
+use crate::ids::Alias;
+use crate::messages::{Rules, RunSpec};
+
+/// Bytes of the digest that are kept: chance makes no two of them alike.
+const BYTES: usize = 12;
+
+/// See the module: 24 hexadecimal digits. The order of patterns, and what is done with the keys, make no difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Selection(String);
+
+impl Selection {
+    /// That of a run by `rules` in database `db` of `redis`.
+    #[must_use]
+    pub fn of(redis: &Alias, db: u32, rules: &Rules) -> Self {
+        let mut digest = Sha1::new();
+        // Each part with its length, so that no two lists of parts read alike.
+        let mut add = |part: &[u8]| {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        };
+        add(redis.as_str().as_bytes());
+        add(&db.to_be_bytes());
+        for list in [&rules.patterns, &rules.protect] {
+            let mut parts: Vec<&[u8]> = list.iter().map(Pattern::as_bytes).collect();
+            parts.sort_unstable();
+            parts.dedup();
+            add(&(parts.len() as u64).to_be_bytes());
+            parts.into_iter().for_each(&mut add);
+        }
+        let mut sources: Vec<&[u8]> = rules.sources.iter().map(|source| source.as_bytes()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources.into_iter().for_each(&mut add);
+        Self(digest.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl RunSpec {
+    /// Which keys the run counts.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection::of(&self.alias, self.db, &self.rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+    use crate::messages::Action;
+
+    #[test]
+    fn only_what_changes_which_keys_count_makes_a_difference() {
+        let of = |alias: &str, db, patterns: &[&str], protect: &[&str]| {
+            Selection::of(&Alias::new(alias), db, &Rules::deleting(patterns, protect).unwrap())
+        };
+        let one = of("main", 0, &["rl:*", "user:*"], &["rl:a"]);
+        assert_eq!(one, of("main", 0, &["user:*", "rl:*", "rl:*"], &["rl:a"]), "in any order");
+        for other in [
+            of("east", 0, &["rl:*", "user:*"], &["rl:a"]),
+            of("main", 1, &["rl:*", "user:*"], &["rl:a"]),
+            of("main", 0, &["rl:*"], &["rl:a"]),
+            of("main", 0, &["rl:*", "user:*"], &[]),
+            of("main", 0, &["rl:*", "user:*", "rl:a"], &[]),
+            of("main", 0, &["rl:*user:*"], &["rl:a"]),
+        ] {
+            assert_ne!(one, other);
+        }
+        let plain = Rules::deleting(&["a"], &[]).unwrap();
+        let of = |rules: &Rules| Selection::of(&Alias::new("main"), 0, rules);
+        assert_eq!(of(&plain), of(&Rules { action: Action::Report, grace_ms: 7, ..plain.clone() }));
+        assert_ne!(of(&plain), of(&Rules { sources: vec![Key::new(*b"a")], ..plain.clone() }));
+    }
+}
