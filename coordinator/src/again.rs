@@ -33,6 +33,7 @@ impl Options {
             attempt: self.attempt,
             activity_source: self.looks_for_inactive().map(|order| order.source.name()),
             inactive_refused: None,
+            met: None,
             scripts_refused: None,
             application: self.application.clone(),
             pace: self.pace,
@@ -76,6 +77,7 @@ impl Options {
             attempt,
             activity_source: _,
             inactive_refused: _,
+            met: _,
             scripts_refused: _,
             application,
             pace,
@@ -114,7 +116,6 @@ impl Options {
             read_from: _,
             backup: _,
         } = job.clone();
-        let attempt = Attempt { previous: Some(first.run), ..attempt };
         Some(Self {
             job: name,
             display_name,
@@ -132,7 +133,7 @@ impl Options {
             lock_wait,
             started_by,
             scheduled,
-            attempt,
+            attempt: Attempt { previous: Some(first.run), ..attempt },
             application,
             state_dir,
             report_dir,

@@ -33,8 +33,9 @@ pub struct Estimate {
     pub stale_ttl_keys: u64,
     /// Stale keys that a protected pattern keeps.
     pub protected_keys: u64,
-    /// Keys of inactive users that would be deleted: neither protected nor about to expire.
-    pub inactive_keys: u64,
+    /// Keys of inactive users that would be deleted: neither protected nor about to expire. `None` if they are not looked
+    /// for.
+    pub inactive_keys: Option<u64>,
     /// Whether every key was looked at.
     pub exact: bool,
 }
@@ -54,7 +55,7 @@ impl Estimate {
             matching_keys: scale(sample.matching),
             stale_ttl_keys: scale(sample.stale),
             protected_keys: scale(sample.protected),
-            inactive_keys: scale(sample.inactive),
+            inactive_keys: Some(scale(sample.inactive)),
             exact: sample.all,
         }
     }
@@ -62,20 +63,26 @@ impl Estimate {
     /// The sum over nodes.
     #[must_use]
     pub fn sum(estimates: impl IntoIterator<Item = Self>) -> Self {
-        let none = Self { exact: true, ..Self::default() };
+        let none = Self { exact: true, inactive_keys: Some(0), ..Self::default() };
         estimates.into_iter().fold(none, |sum, node| Self {
             matching_keys: sum.matching_keys + node.matching_keys,
             stale_ttl_keys: sum.stale_ttl_keys + node.stale_ttl_keys,
             protected_keys: sum.protected_keys + node.protected_keys,
-            inactive_keys: sum.inactive_keys + node.inactive_keys,
+            inactive_keys: sum.inactive_keys.zip(node.inactive_keys).map(|(sum, node)| sum + node),
             exact: sum.exact && node.exact,
         })
+    }
+
+    /// Keys of inactive users that would be acted upon: none if they are not looked for.
+    #[must_use]
+    pub fn inactive_candidates(&self) -> u64 {
+        self.inactive_keys.unwrap_or(0)
     }
 
     /// Keys that would be acted upon.
     #[must_use]
     pub fn candidates(&self) -> u64 {
-        self.stale_candidates() + self.inactive_keys
+        self.stale_candidates() + self.inactive_candidates()
     }
 
     /// Those that have no TTL.
@@ -89,7 +96,7 @@ impl Estimate {
     pub fn deletions(&self, action: Action) -> u64 {
         match action {
             Action::Delete => self.candidates(),
-            Action::Expire { .. } => self.inactive_keys,
+            Action::Expire { .. } => self.inactive_candidates(),
             Action::Report => 0,
         }
     }

@@ -124,9 +124,11 @@ pub async fn survey_telling(
     let mut found = around.judge(listed, &activity, run).await?;
     let mut rules = activity.rules(&options.rules);
     if !activity.settle(&found.users, &mut rules) {
-        // What would be freed was estimated with keys of inactive users.
-        found.nodes.iter_mut().for_each(|row| row.estimate.inactive_keys = 0);
+        // It was estimated with keys of inactive users.
         found.freed = None;
+    }
+    if rules.inactive.is_none() {
+        found.nodes.iter_mut().for_each(|row| row.estimate.inactive_keys = None);
     }
     let estimate = Estimate::sum(found.nodes.iter().map(|row| row.estimate));
     let asked = options.spec(run, now_ms);
@@ -136,6 +138,7 @@ pub async fn survey_telling(
         nodes: found.planned,
         guards: Guards { deletions_max: estimate.cap(options.max_delete_percent), ..asked.guards },
         inactive_refused: activity.refused,
+        met: Some(found.users.met()).filter(|met| met.keys > 0),
         scripts_refused,
         left_out: around.down.left_out,
         measure: Measure { used_memory: found.used_memory, ..estimate.measure(options.rules.action) },

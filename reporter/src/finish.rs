@@ -84,7 +84,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         findings,
         alerts: Vec::new(),
         metrics,
-        inactive: inactive(fold, spec),
+        inactive: Box::new(inactive(fold, spec)),
         read_from: fold.sources.told(spec),
         backup: spec.backup.as_ref().map(|order| order.place.clone()),
         pacing: pacing(spec, &fold.pacing),
@@ -120,6 +120,7 @@ fn read_again(fold: &Fold, spec: &RunSpec) -> ReadAgain {
 fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
     let rule = spec.rules.inactive.as_ref();
     let counts = fold.totals.counts;
+    let looked_for = |keys: u64| rule.map(|_| keys);
     InactiveCaches {
         searched: rule.is_some(),
         refused: spec.inactive_refused.clone(),
@@ -128,10 +129,13 @@ fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
             ActivityRule::Users { users, .. } => Some(users),
             ActivityRule::Idle => None,
         }),
-        found: counts.inactive,
-        near_expiry: counts.near_expiry,
-        unknown_user: counts.unknown_user,
-        held_back: counts.held_back,
+        sampled_user_keys: spec.met.map(|met| met.keys),
+        sampled_active_percent: spec.met.and_then(|met| met.active_percent()),
+        active_user: looked_for(counts.active_user),
+        found: looked_for(counts.inactive),
+        near_expiry: looked_for(counts.near_expiry),
+        unknown_user: looked_for(counts.unknown_user),
+        held_back: looked_for(counts.held_back),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a result knows of the keys that a run left, and of what it read, in words. Pure.
 
+use shared::metrics::InactiveCaches;
 use shared::result::{CleanupResult, Extent, NodeRow};
 
 use crate::render::grouped;
@@ -36,6 +37,15 @@ pub(crate) fn partly_read(result: &CleanupResult) -> Option<&'static str> {
 /// What an approximate number of keys is told with; empty for an exact one.
 pub(crate) fn approximately(result: &CleanupResult) -> &'static str {
     if result.scanned_keys_approximate || result.skipped_keys > 0 { " (approximate)" } else { "" }
+}
+
+/// How many keys of the plan's sample were of active users; `None` if it met no key with a user.
+pub(crate) fn sampled_active(inactive: &InactiveCaches) -> Option<String> {
+    let (keys, percent) = (inactive.sampled_user_keys?, inactive.sampled_active_percent?);
+    Some(format!(
+        "{percent:.1}% of the {} keys with a user in the plan's sample are of active users",
+        grouped(keys)
+    ))
 }
 
 /// What was read, as a figure of a page.

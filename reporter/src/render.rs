@@ -68,16 +68,15 @@ fn figures(page: &mut String, result: &CleanupResult) {
     };
     row(page, "stale", result.stale_ttl_keys, &format!("without TTL{percent}{protected}"));
     let inactive = &result.inactive;
-    if inactive.searched {
-        row(page, "inactive", inactive.found, "of users who were not active for long");
-        for (name, value, note) in [
-            ("near expiry", inactive.near_expiry, "of such users, left to expire soon"),
-            ("unknown user", inactive.unknown_user, "kept: nothing tells who uses them"),
-            ("held back", inactive.held_back, "kept: no active user was met beside them"),
-        ] {
-            if value > 0 {
-                row(page, name, value, note);
-            }
+    for (name, value, note) in [
+        ("inactive", inactive.found, "of users who were not active for long"),
+        ("active user", inactive.active_user, "of users who were active"),
+        ("near expiry", inactive.near_expiry, "of inactive users, left to expire soon"),
+        ("unknown user", inactive.unknown_user, "kept: nothing tells who uses them"),
+        ("held back", inactive.held_back, "kept: no active user was met beside them"),
+    ] {
+        if let Some(value) = value.filter(|value| *value > 0 || name == "inactive") {
+            row(page, name, value, note);
         }
     }
     for (name, value) in result.accounting.rows() {
@@ -94,6 +93,9 @@ fn figures(page: &mut String, result: &CleanupResult) {
     skipped(page, result);
     balance(page, result);
     let _ = writeln!(page, "  coverage    {}", shorten(&known::covered(result), 66));
+    if let Some(met) = known::sampled_active(&result.inactive) {
+        let _ = writeln!(page, "  activity    {}", wrap(&met, 14));
+    }
     let first = result.metrics.hit_rates.since_last_run.is_none();
     let when = if first { "during the run" } else { "since the run before" };
     let _ = writeln!(page, "  hit rate    {}", wrap(&hit_rate(result, when), 14));

@@ -337,7 +337,7 @@ pub struct Alert {
 }
 
 /// What was found of inactive users' caches.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InactiveCaches {
     /// Whether they were looked for.
@@ -348,14 +348,19 @@ pub struct InactiveCaches {
     pub source: Option<String>,
     /// Users who were active within the threshold; null where the source does not say.
     pub active_users: Option<u64>,
+    /// Keys with a TTL, and a user that the template tells, in the sample that the plan took; null if there were none.
+    pub sampled_user_keys: Option<u64>,
+    /// Those of active users among them, 0 to 100 %.
+    pub sampled_active_percent: Option<f64>,
+    /// Keys with a TTL of active users, which were left. Null, like all figures below, if they were not looked for.
+    pub active_user: Option<u64>,
     /// Keys of inactive users that were found.
-    pub found: u64,
+    pub found: Option<u64>,
     /// Keys of inactive users that expire soon by themselves, and were left.
-    pub near_expiry: u64,
+    pub near_expiry: Option<u64>,
     /// Keys with a TTL whose user the template does not tell; they were left.
-    pub unknown_user: u64,
+    pub unknown_user: Option<u64>,
     /// Keys with a TTL whose users seem inactive, in scan tasks that met no active user although the plan's sample did;
     /// they were left.
-    #[serde(default)]
-    pub held_back: u64,
+    pub held_back: Option<u64>,
 }

@@ -113,7 +113,7 @@ pub struct CleanupResult {
     pub metrics: Metrics,
     /// What was found of inactive users' caches.
     #[serde(default)]
-    pub inactive: InactiveCaches,
+    pub inactive: Box<InactiveCaches>,
 
     /// Who was read, if the run asked for replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -113,8 +113,15 @@ fn findings(page: &mut String, survey: &Survey) {
         note(page, &format!("{} of the stale keys are protected", grouped(estimate.protected_keys)));
     }
     if survey.spec.rules.inactive.is_some() {
-        let (inactive, sure) = (grouped(estimate.inactive_keys), sure(survey));
+        let (inactive, sure) = (grouped(estimate.inactive_candidates()), sure(survey));
         note(page, &format!("{inactive} have a TTL, and users who were not active for long: {sure}"));
+    }
+    if let Some((met, percent)) = survey.spec.met.and_then(|met| Some((met, met.active_percent()?))) {
+        let keys = grouped(met.keys);
+        note(
+            page,
+            &format!("{percent:.1}% of the {keys} sampled keys with a TTL and a user are of active users"),
+        );
     }
 }
 
@@ -206,6 +213,8 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "aggressiveCleanup": options.aggressive,
         "activitySource": survey.spec.activity_source,
         "activeUsers": survey.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
+        "sampledUserKeys": survey.spec.met.map(|met| met.keys),
+        "sampledActivePercent": survey.spec.met.and_then(|met| met.active_percent()),
         "aggressiveCleanupRefused": survey.spec.inactive_refused,
         "leftOut": survey.spec.left_out.iter().map(|node| json!({
             "cause": node.cause,

@@ -23,7 +23,10 @@ pub fn question(survey: &Survey, options: &Options) -> String {
             let given = format!("Give {} a TTL of {ttl}", keys(estimate.stale_candidates(), exact));
             match survey.spec.rules.inactive {
                 Some(_) => {
-                    format!("{given}, and delete {} of inactive users", keys(estimate.inactive_keys, exact))
+                    format!(
+                        "{given}, and delete {} of inactive users",
+                        keys(estimate.inactive_candidates(), exact)
+                    )
                 }
                 None => given,
             }

@@ -63,18 +63,33 @@ async fn a_plan_and_a_run_say_what_they_know() {
         "delete keys without TTL, and keys of inactive users",
         "zset:permissions:warming: 1 users were active within 30 days",
         "20 have a TTL, and users who were not active for long: counted",
+        "50.0% of the 40 sampled keys with a TTL and a user are of active users",
         "21 keys would be deleted (51.2%), within the limit of 90%",
     ] {
         assert!(page.contains(line), "{line}\n{page}");
     }
     let plan = scene.aggressive("plan", "", &["--json"]).exits(0).json();
     assert_eq!((&plan["inactiveKeys"], &plan["activeUsers"]), (&Value::from(20), &Value::from(1)));
+    assert_eq!(
+        (&plan["sampledUserKeys"], &plan["sampledActivePercent"]),
+        (&Value::from(40), &Value::from(50.0))
+    );
+    let plain = scene.command("plan", "", &["--json"]).exits(0).json();
+    for unknown in ["inactiveKeys", "sampledUserKeys", "sampledActivePercent"] {
+        assert_eq!(plain[unknown], Value::Null, "they were not looked for: {plain:#}");
+    }
     let ended = scene.aggressive("run", "", &["--json", "--log-format", "text"]);
     ended.says(&["Aggressive cleanup: true"]);
     let result = ended.exits(0).result("completed");
     assert_eq!((&result["inactiveUserCaches"], &result["cleanedKeys"]), (&Value::from(20), &Value::from(21)));
     let inactive = &result["inactive"];
     assert_eq!((&inactive["searched"], &inactive["activeUsers"]), (&Value::from(true), &Value::from(1)));
+    assert_eq!((&inactive["found"], &inactive["activeUser"]), (&Value::from(20), &Value::from(20)));
+    assert_eq!(inactive["sampledActivePercent"], Value::from(50.0));
+    let plain = scene.command("run", "", &["--json", "--dry-run"]).exits(0).result("completed");
+    for unknown in ["found", "activeUser", "nearExpiry", "sampledActivePercent"] {
+        assert_eq!(plain["inactive"][unknown], Value::Null, "they were not looked for: {plain:#}");
+    }
     scene.fill().await;
     let ended = scene.aggressive("run", "", &[]);
     let page = &ended.exits(0).stdout;

@@ -14,7 +14,7 @@ use shared::cluster::health::Look;
 use shared::ids::{NodeId, RunId};
 use shared::memory::ByteEstimate;
 use shared::messages::{Action, Attempt, Rules, RunSpec, Way};
-use shared::metrics::{InactiveCaches, Metrics, Window};
+use shared::metrics::{Metrics, Window};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION,
     Status,
@@ -93,7 +93,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         findings: Vec::new(),
         alerts: Vec::new(),
         metrics,
-        inactive: InactiveCaches::default(),
+        inactive: Box::default(),
         read_from: None,
         way: Way::Script,
         backup: None,
@@ -151,7 +151,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         matching_keys: keys,
         stale_ttl_keys: keys / 10,
         protected_keys: keys / 100,
-        inactive_keys: 0,
+        inactive_keys: None,
         exact: keys < 10_000,
     };
     let node = |address: &&str| NodeSurvey {

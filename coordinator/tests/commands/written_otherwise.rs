@@ -72,6 +72,8 @@ async fn a_set_of_which_nobody_is_met_is_refused_with_an_id_of_each_side() {
         assert!(why.contains(words), "{why}");
     }
     assert!(result["issues"].to_string().contains("Aggressive cleanup was refused"), "{result:#}");
+    let inactive = &result["inactive"];
+    assert_eq!((&inactive["sampledActivePercent"], &inactive["found"]), (&json!(0.0), &Value::Null));
     // The user knows better.
     let result = run(&place, &["--allow-no-active"]);
     assert_eq!((place.keys("permissions:*").await, &result["inactiveUserCaches"]), (0, &json!(USERS)));

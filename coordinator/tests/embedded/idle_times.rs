@@ -73,7 +73,7 @@ async fn idle_times_decide_where_nothing_else_does() {
         expected.candidates += 50;
         assert_eq!(result.accounting, expected, "{result:#?}");
         assert_eq!(result.inactive_user_caches, crowd.inactive.len() as u64);
-        assert_eq!((result.inactive.active_users, result.inactive.unknown_user), (None, 0));
+        assert_eq!((result.inactive.active_users, result.inactive.unknown_user), (None, Some(0)));
         crowd::check_lookups(&result, 50);
         crowd.active.extend(used);
         crowd.check_keys(&options.access, (true, true)).await;

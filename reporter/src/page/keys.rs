@@ -239,8 +239,9 @@ pub(super) struct Inactive {
 impl Inactive {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let inactive = &result.inactive;
+        let met = known::sampled_active(inactive).map_or_else(String::new, |met| format!(". {met}"));
         if let Some(cause) = &inactive.refused {
-            let sentence = format!("They were asked for, but not looked for: {cause}");
+            let sentence = format!("They were asked for, but not looked for: {cause}{met}");
             return Self { sentence, refused: true, figures: Vec::new() };
         }
         if !inactive.searched {
@@ -248,18 +249,20 @@ impl Inactive {
             return Self { sentence, refused: false, figures: Vec::new() };
         }
         let source = inactive.source.as_deref().unwrap_or(NONE);
-        let sentence = format!("Who is active was told by {source}.");
+        let sentence = format!("Who is active was told by {source}{met}.");
         Self { sentence, refused: false, figures: inactive_figures(inactive, result.inactive_user_caches) }
     }
 }
 
 fn inactive_figures(inactive: &InactiveCaches, deleted: u64) -> Vec<(&'static str, String)> {
+    let known = |keys: Option<u64>| keys.map_or_else(|| known::UNKNOWN.to_owned(), grouped);
     vec![
         ("Active users", inactive.active_users.map_or("not told by the source".to_owned(), grouped)),
-        ("Keys of inactive users", grouped(inactive.found)),
+        ("Keys of active users", known(inactive.active_user)),
+        ("Keys of inactive users", known(inactive.found)),
         ("Deleted", grouped(deleted)),
-        ("Left, since they expire soon", grouped(inactive.near_expiry)),
-        ("Left, since their user is not known", grouped(inactive.unknown_user)),
-        ("Left, since no active user was met beside them", grouped(inactive.held_back)),
+        ("Left, since they expire soon", known(inactive.near_expiry)),
+        ("Left, since their user is not known", known(inactive.unknown_user)),
+        ("Left, since no active user was met beside them", known(inactive.held_back)),
     ]
 }

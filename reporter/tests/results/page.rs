@@ -59,6 +59,8 @@ fn the_example_is_told() {
             "All 16,384 hash slots were read.",
             "degraded",
             "48,210",
+            "61.2% of the 2,000 keys with a user in the plan",
+            "7,014",
             "1.0 GiB",
             "no traffic",
         ],

@@ -47,6 +47,7 @@ impl RunSpec {
             attempt: _,
             activity_source: _,
             inactive_refused: _,
+            met: _,
             scripts_refused: _,
             // What it recommends, not what it does.
             application: _,

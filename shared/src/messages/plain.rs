@@ -46,6 +46,7 @@ impl RunSpec {
             attempt: Attempt::default(),
             activity_source: None,
             inactive_refused: None,
+            met: None,
             application: Application::default(),
             pace: Pace::default(),
             read_from: ReadFrom::default(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
-use super::inactive::InactiveRule;
+use super::inactive::{InactiveRule, Met};
 use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
 use crate::key::{self, Key};
@@ -139,6 +139,10 @@ pub struct RunSpec {
     pub activity_source: Option<String>,
     /// Why inactive users are not looked for, although it was asked for.
     pub inactive_refused: Option<String>,
+    /// Whose keys the plan's sample met, also where inactive users are then not looked for; `None` if it met no key with a
+    /// user, and where an earlier version planned the run.
+    #[serde(default)]
+    pub met: Option<Met>,
     /// What the application is configured to do, for the recommendations.
     pub application: Application,
     /// How fast it may go.

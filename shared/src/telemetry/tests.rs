@@ -10,7 +10,7 @@ use crate::cluster::FaultKind;
 use crate::config::Secret;
 use crate::ids::{BatchId, NodeId, RunId};
 use crate::messages::{Attempt, GroupReceipt, Lookups, Reason, Way};
-use crate::metrics::{self, InactiveCaches, Severity};
+use crate::metrics::{self, Severity};
 use crate::outcome::Outcome;
 use crate::result::{Accounting, Coverage, CurrentMetrics, Pacing, ReadAgain, SCHEMA_VERSION, Status};
 
@@ -105,7 +105,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         findings: Vec::new(),
         alerts: Vec::new(),
         metrics: metrics::Metrics::default(),
-        inactive: InactiveCaches::default(),
+        inactive: Box::default(),
         read_from: None,
         way: Way::Script,
         backup: None,

@@ -70,16 +70,19 @@ pub fn example() -> CleanupResult {
         findings: parts::findings(),
         alerts: parts::alerts(),
         metrics: parts::metrics(),
-        inactive: InactiveCaches {
+        inactive: Box::new(InactiveCaches {
             searched: true,
             refused: None,
             source: Some("zset:permissions:warming".to_owned()),
             active_users: Some(48_210),
-            found: 4_302,
-            near_expiry: 92,
-            unknown_user: 17,
-            held_back: 0,
-        },
+            sampled_user_keys: Some(2_000),
+            sampled_active_percent: Some(61.25),
+            active_user: Some(7_014),
+            found: Some(4_302),
+            near_expiry: Some(92),
+            unknown_user: Some(17),
+            held_back: Some(0),
+        }),
         read_from: None,
         way: Way::Script,
         backup: None,
@@ -112,7 +115,7 @@ pub fn empty() -> CleanupResult {
         findings: Vec::new(),
         alerts: Vec::new(),
         metrics: Metrics::default(),
-        inactive: InactiveCaches::default(),
+        inactive: Box::default(),
         accounting: Accounting { balanced: true, ..Accounting::default() },
         coverage: Coverage { complete: true, ..Coverage::default() },
         nodes: Vec::new(),
@@ -139,10 +142,10 @@ pub fn troubled(status: Status) -> CleanupResult {
         causes: [("node unreachable".to_owned(), 31), ("slots moved too often".to_owned(), 2)].into(),
         undone: None,
     };
-    result.inactive = InactiveCaches {
+    result.inactive = Box::new(InactiveCaches {
         refused: Some("the sorted set `permissions:warming` is empty".to_owned()),
         ..InactiveCaches::default()
-    };
+    });
     result.metrics.redis_health.problems = vec!["10.0.4.13:6379 does not answer".to_owned()];
     result
 }
