@@ -25,6 +25,10 @@ const PROBE_SECONDS: [f64; 12] =
 /// Seconds of a run: from a small cache to hours.
 const RUN_SECONDS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0];
 
+const AVERAGE_TTL: &str = "Average TTL of matching keys in the same run; absent if none has one";
+
+const COUNTED_AT: &str = "When that run ended, in Unix time";
+
 /// A floating-point gauge.
 type Real = Gauge<f64, AtomicU64>;
 
@@ -111,16 +115,8 @@ impl Default for Metrics {
             ),
             matching_keys: add
                 .metric("matching_keys", "Matching keys that were left by the last run that knew them"),
-            average_ttl: add.seconds(
-                "average_ttl",
-                "Average TTL of matching keys in the same run; absent if none has one",
-                Family::default(),
-            ),
-            counted_at: add.seconds(
-                "matching_keys_timestamp",
-                "When that run ended, in Unix time",
-                Family::default(),
-            ),
+            average_ttl: add.seconds("average_ttl", AVERAGE_TTL, Family::default()),
+            counted_at: add.seconds("matching_keys_timestamp", COUNTED_AT, Family::default()),
             memory_used: add.metric(
                 "memory_used_ratio",
                 "The fullest primary's memory when it was last looked at, 0 to 1 of its limit",
