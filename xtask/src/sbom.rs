@@ -21,6 +21,8 @@ const BINARY: &str = "coordinator";
 pub(crate) fn run(target: &str) -> Result<ExitCode> {
     let bom = document(target)?;
     let text = serde_json::to_string_pretty(&bom)? + "\n";
+    // Cargo may build elsewhere.
+    std::fs::create_dir_all(root().join("target")).context("failed to make `target`")?;
     std::fs::write(root().join(PLACE), text).with_context(|| format!("failed to write `{PLACE}`"))?;
     let count = bom["components"].as_array().map_or(0, Vec::len);
     eprintln!("xtask: written: {PLACE}, {count} crates for {target}");
