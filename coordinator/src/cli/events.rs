@@ -8,7 +8,7 @@ use reporter::wrap;
 use serde_json::Value;
 use shared::config::duration;
 use shared::events::{EVENTS, time_of};
-use shared::printable::{self, Printable, one_line};
+use shared::printable::{self, Printable};
 use shared::store::Entry;
 use shared::wire;
 
@@ -74,7 +74,7 @@ fn tell(entry: &Entry, wanted: impl Fn(&Value) -> bool, show: Show) -> Result<bo
     if !wanted(&event) {
         return Ok(true);
     }
-    let line = if show.json { printable::json(&event.to_string()) } else { one_line(&sentence(&event)) };
+    let line = if show.json { printable::json(&event.to_string()) } else { sentence(&event) };
     match writeln!(io::stdout(), "{line}") {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         written => Ok(written.map(|()| true)?),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::ids::{BatchId, RunId, TaskId};
 use shared::key::Key;
 use shared::messages::{
-    Action, Cancel, CancelKind, Group, ListedBatch, ReapBatch, Reason, RunSpec, ScanTask, TaskReport,
+    Action, Cancel, CancelKind, Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, ScanTask, TaskReport,
 };
 use shared::nats::{Nats, NatsAccess, NatsQueue, NatsStore};
 use shared::queue::{Queue, Topic};
@@ -75,10 +75,10 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
         round: 0,
     };
     let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count };
-    records
-        .create_report(&TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) })
-        .await
-        .unwrap();
+    let report = TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) };
+    records.create_report(&report).await.unwrap();
+    // Nobody drives this run, so its grants are forged as well.
+    records.create_grant(&Grant::of(&tasks[0], &report).unwrap()).await.unwrap();
     queue.publish(Topic::Batches, "forged", wire::encode(&batch).unwrap()).await.unwrap();
     run
 }
