@@ -110,8 +110,7 @@ pub async fn conduct(env: &Env, held: Held, shutdown: &CancellationToken) -> Res
 /// What is wrong with the deployment that our settings mean by the run's alias, if it is another one than was planned
 /// for: then nothing may be done there. One that does not answer may be the right one.
 async fn stranger(env: &Env, spec: &RunSpec) -> Option<Fault> {
-    let deployment =
-        Deployment::discover(env.access(&spec.alias, spec.db)?, "keysweep-coordinator").await.ok()?;
+    let deployment = Deployment::discover(env.access(&spec.alias, spec.db)?).await.ok()?;
     let topology = deployment.topology();
     if let Err(fault) = ours::check_topology(spec, &topology) {
         return Some(fault);

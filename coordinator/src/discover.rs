@@ -13,7 +13,7 @@ pub(crate) async fn discover(options: &Options) -> Result<Deployment, Fault> {
     let until = Instant::now() + NOT_READY_TIMEOUT;
     let mut told = false;
     loop {
-        match Deployment::discover(options.access.clone(), "keysweep-coordinator").await {
+        match Deployment::discover(options.access.clone()).await {
             Err(fault) if fault.kind == FaultKind::NotReady && Instant::now() < until => {
                 if !told {
                     tracing::warn!(error = %fault, "waiting for it, for {} s at most", NOT_READY_TIMEOUT.as_secs());

@@ -293,7 +293,7 @@ enum LedgerError {
 /// Removes the ledger keys of a run whose workers have all been joined: nobody can ask for them any more.
 async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), LedgerError> {
     let Some(spec) = records.spec().await? else { return Ok(()) };
-    let deployment = Deployment::discover(options.access.clone(), "keysweep-coordinator").await?;
+    let deployment = Deployment::discover(options.access.clone()).await?;
     let mut left = ledgers(records).await?;
     for _ in 0..LEDGER_ROUNDS_MAX {
         left = drop_where_served(&deployment, spec.run, left, Breaks::of(&options.pace)).await;

@@ -122,7 +122,7 @@ async fn take_as(
     spec: &RunSpec,
 ) -> Result<JobLock, LockError> {
     let way = spec.way();
-    let deployment = Deployment::discover(order.access.clone(), "keysweep-lock").await?;
+    let deployment = Deployment::discover(order.access.clone()).await?;
     let key = key(&order.job, &spec.nodes);
     // Once is enough to know whether it is ours, or will never be free.
     let mut unknown = true;

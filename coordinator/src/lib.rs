@@ -28,6 +28,7 @@ mod replan;
 pub mod report;
 pub mod restore;
 mod rights;
+mod room;
 pub mod runs;
 pub mod schedule;
 pub mod serve;

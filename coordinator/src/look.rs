@@ -83,8 +83,8 @@ pub(crate) async fn list(
     let Met { primary, status, rights, replica, .. } = there;
     let conn = deployment.conn(&primary.node).await?;
     let mut lister = match replica {
-        Some(replica) => replica.lister().await?,
-        None => conn.lister().await?,
+        Some(replica) => replica.lister(),
+        None => conn.lister(),
     };
     let one_lane = if cluster { None } else { why_one_lane(&mut lister, status, breaks).await? };
     // Counts that are not relied upon are no reason.

@@ -11,6 +11,7 @@ use shared::messages::{ReadFrom, ReadSource};
 use crate::inactive::ActivitySource;
 use crate::options::Options;
 use crate::rights::{self, Rights};
+use crate::room;
 use crate::survey::{SurveyError, no_database};
 
 /// A node that may be used, with what it said before the first look-up of a key.
@@ -49,6 +50,7 @@ pub(crate) async fn meet<'a>(
     if !status.supported {
         return Err(SurveyError::TooOld { address: conn.address().to_owned(), version: status.version });
     }
+    room::check(&conn, &status, db).await?;
     let slot = primary.slots.iter().next().filter(|_| cluster);
     let rights = rights::ask(&conn, slot, &status, options).await?;
     let (replica, source) = source(deployment, primary, &conn, options).await?;

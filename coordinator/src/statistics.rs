@@ -195,7 +195,7 @@ async fn health(env: &Env, redis: &Alias) -> RedisHealth {
     let Some(access) = env.access(redis, 0) else {
         return Look::failed(format!("this process knows no deployment `{redis}`")).health;
     };
-    match Deployment::discover(access, "keysweep-stats").await {
+    match Deployment::discover(access).await {
         Ok(deployment) => {
             let health = health::look(&deployment).await.health;
             env.telemetry.memory(redis, health.memory_usage_percent);

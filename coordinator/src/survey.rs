@@ -94,7 +94,7 @@ pub struct NodeSurvey {
 /// # Errors
 /// When the run cannot start.
 pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey, SurveyError> {
-    survey_telling(options, run, now_ms, &Planning::default()).await
+    Box::pin(survey_telling(options, run, now_ms, &Planning::default())).await
 }
 
 /// [`survey`], which says in `planning` what it does.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use shared::cluster::guard::Means;
-use shared::cluster::{Conn, Deployment, Fault, node, replication};
+use shared::cluster::{Conn, Deployment, Fault, Use, node, replication};
 use shared::ids::NodeId;
 use shared::limits::BATCHES_PER_NODE;
 use shared::messages::{Vouched, Way};
@@ -26,8 +26,8 @@ pub(crate) struct AtNode {
 /// A node that we are connected to, and that is ready to be acted at.
 #[derive(Clone)]
 pub(crate) struct Ready {
-    /// Ours alone, because waiting for replicas holds up a whole connection. It ends with the server's process, so
-    /// what is known of that below stays true.
+    /// For scripts, that of reapers alone, because waiting for replicas holds up a whole connection. It ends with the
+    /// server's process, so what is known of that below stays true.
     pub(crate) conn: Conn,
     /// The way of the run.
     way: Way,
@@ -65,8 +65,12 @@ impl AtNode {
             return Ok(ready.clone());
         }
         // A node that has just failed is not tried by everybody: this one knows.
-        deployment.conn(node).await?;
-        let conn = deployment.connect_anew(node).await?;
+        let shared = deployment.conn(node).await?;
+        let conn = match way {
+            Way::Script => deployment.connect_for(node, Use::Acts).await?,
+            // Transactions take the one for acts for themselves, each in its turn.
+            Way::Transactions => shared,
+        };
         let means = Means::prepare(&conn, way).await?;
         let status = node::status(&conn, deployment.db()).await?;
         let replicas = Arc::new(AtomicU64::new(status.replicas));

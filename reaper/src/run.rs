@@ -50,7 +50,7 @@ impl Reaper {
     /// A reaper in `env`.
     #[must_use]
     pub fn new(env: Env, shutdown: CancellationToken) -> Self {
-        let deployments = Deployments::new(&env, "keysweep-reaper");
+        let deployments = Deployments::new(&env);
         Self { specs: Specs::new(&env), deployments, nodes: Mutex::default(), env, shutdown }
     }
 

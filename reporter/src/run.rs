@@ -234,7 +234,7 @@ async fn sample(
     now_ms: u64,
 ) -> (Sample, RedisHealth, Option<String>) {
     let deployment = match env.access(&spec.alias, spec.db) {
-        Some(access) => Deployment::discover(access, "keysweep-reporter").await.map_err(|e| e.to_string()),
+        Some(access) => Deployment::discover(access).await.map_err(|e| e.to_string()),
         None => Err(format!("this process knows no deployment `{}`", spec.alias)),
     };
     let (look, application) = match &deployment {

@@ -47,7 +47,7 @@ impl Scanner {
     /// A scanner in `env`.
     #[must_use]
     pub fn new(env: Env, shutdown: CancellationToken) -> Self {
-        let deployments = Deployments::new(&env, "keysweep-scanner");
+        let deployments = Deployments::new(&env);
         Self { specs: Specs::new(&env), deployments, env, shutdown }
     }
 
@@ -103,7 +103,7 @@ impl Scanner {
         let deployment = self.deployments.get(&task.alias, spec.db).await?;
         let conn = deployment.conn(&task.node).await?;
         let source = Source::choose(&deployment, &conn, task, spec).await?;
-        let mut lister = source.lister(&task.scope).await?;
+        let mut lister = source.lister(&task.scope);
         if task.skip {
             let report = skip(task, spec, selector, (&source, &mut lister)).await?;
             return Ok(Some((source.sign(report).await?, Vec::new())));

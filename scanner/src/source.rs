@@ -64,16 +64,13 @@ impl Source {
         &self.primary.1
     }
 
-    /// A connection to it for listings of `scope`.
-    pub(crate) async fn lister(&self, scope: &Scope) -> Result<Lister, Fault> {
-        let mut lister = match &self.replica {
-            Some(replica) => replica.lister().await?,
-            None => self.primary.1.lister().await?,
-        };
+    /// The way to list the keys of `scope` there.
+    pub(crate) fn lister(&self, scope: &Scope) -> Lister {
+        let mut lister = self.replica.as_ref().map_or_else(|| self.primary.1.lister(), Standing::lister);
         if let Scope::Cursors(CursorScope { table: Table::Opaque { .. }, .. }) = scope {
             lister.asks_once();
         }
-        Ok(lister)
+        lister
     }
 
     /// What `report` is, once it is known who was read: our look-ups at a replica are not among those that primaries

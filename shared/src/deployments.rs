@@ -12,7 +12,6 @@ use crate::ids::{Alias, NodeId};
 /// See the module.
 pub struct Deployments {
     access: Arc<BTreeMap<Alias, Access>>,
-    name: &'static str,
     known: Mutex<Known>,
     /// Aliases that were asked for in vain.
     unknown: Mutex<BTreeSet<Alias>>,
@@ -22,10 +21,10 @@ pub struct Deployments {
 type Known = BTreeMap<(Alias, u32), Arc<OnceCell<Arc<Deployment>>>>;
 
 impl Deployments {
-    /// None connected yet; `name` will name the connections.
+    /// None connected yet.
     #[must_use]
-    pub fn new(env: &Env, name: &'static str) -> Self {
-        Self { access: Arc::clone(&env.access), name, known: Mutex::default(), unknown: Default::default() }
+    pub fn new(env: &Env) -> Self {
+        Self { access: Arc::clone(&env.access), known: Mutex::default(), unknown: Default::default() }
     }
 
     /// The deployment that this process knows as `alias`, for its database `db`.
@@ -34,7 +33,7 @@ impl Deployments {
         let access = Access { db, ..access };
         let cell = Arc::clone(self.known().entry((alias.clone(), db)).or_default());
         // One that does not answer keeps nobody from the others.
-        let connect = || async { Deployment::discover(access, self.name).await.map(Arc::new) };
+        let connect = || async { Deployment::discover(access).await.map(Arc::new) };
         cell.get_or_try_init(connect).await.cloned()
     }
 

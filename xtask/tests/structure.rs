@@ -131,6 +131,18 @@ fn libraries_stay_behind_their_files() {
     }
 }
 
+/// Connections are counted by server, so that it is known what a run takes; these are not.
+#[test]
+fn only_tests_and_our_own_servers_are_connected_to_beyond_the_count() {
+    let places = ["shared/src/servers/", "xtask/src/", "shared/src/cluster/access.rs"];
+    for (file, text) in sources() {
+        let allowed = places.iter().any(|place| file.starts_with(place)) || file.contains("/tests/");
+        let apart =
+            code(&text).any(|line| line.contains("connect_apart(") || line.contains("connect_node_apart("));
+        assert!(allowed || !apart, "`{file}` must not open connections that nobody counts");
+    }
+}
+
 #[test]
 fn every_file_says_what_it_is_for_and_can_be_read_in_one_go() {
     for (file, text) in sources() {

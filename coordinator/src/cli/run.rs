@@ -56,7 +56,8 @@ pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
 /// Looks around for a run, and shows what that does.
 async fn looked_around(options: &Options, run: RunId, show: Show) -> Result<Survey, RunError> {
     let (planning, steps) = Planning::shown();
-    Ok(progress::planning(steps, show.quiet, survey_telling(options, run, now_ms(), &planning)).await?)
+    let surveying = Box::pin(survey_telling(options, run, now_ms(), &planning));
+    Ok(progress::planning(steps, show.quiet, surveying).await?)
 }
 
 /// How a run is started.

@@ -94,7 +94,7 @@ impl Driver<'_> {
         if self.deployment.is_none() {
             let access = self.env.access(&self.spec.alias, self.spec.db);
             let access = access.unwrap_or_else(|| Access::open(Vec::new()));
-            self.deployment = Some(Deployment::discover(access, "keysweep-coordinator").await?);
+            self.deployment = Some(Deployment::discover(access).await?);
         }
         self.deployment.as_ref().ok_or_else(|| Fault::unexpected("?", "discovery"))
     }

@@ -16,9 +16,6 @@ use tokio::time::sleep;
 use super::account::Account;
 use super::{RestoreError, RestoreOrder};
 
-/// The name of our connections.
-const NAME: &str = "keysweep-restore";
-
 /// Keys that expire within so many milliseconds are not put back any more: they would have expired on their way.
 const EXPIRY_MARGIN_MS: u64 = 1_000;
 
@@ -38,7 +35,7 @@ type Back = (Entry, bool);
 impl Target {
     /// Connects, and checks that our user may do it everywhere.
     pub(super) async fn connect(order: &RestoreOrder) -> Result<Self, RestoreError> {
-        let deployment = Deployment::discover(order.access.clone(), NAME).await?;
+        let deployment = Deployment::discover(order.access.clone()).await?;
         let mut ahead_ms = 0;
         for primary in &deployment.topology().primaries {
             let conn = deployment.conn(&primary.node).await?;
@@ -96,7 +93,7 @@ impl Target {
     async fn database(&mut self, db: u32) -> Result<&Deployment, Fault> {
         if !self.databases.contains_key(&db) {
             let access = Access { db, ..self.access.clone() };
-            self.databases.insert(db, Deployment::discover(access, NAME).await?);
+            self.databases.insert(db, Deployment::discover(access).await?);
         }
         self.databases.get(&db).ok_or_else(|| Fault::new(FaultKind::Refused, "?", "no such database"))
     }

@@ -62,7 +62,7 @@ async fn sample(
     slot: u64,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (env, options) = (&shared.env, &job.options);
-    let deployment = Deployment::discover(options.access.clone(), "keysweep-serve").await?;
+    let deployment = Deployment::discover(options.access.clone()).await?;
     let source = &options.application.hit_rate;
     let application = sampling::application(&deployment, source, (&env.outside, &options.job))
         .await

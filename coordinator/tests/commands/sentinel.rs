@@ -73,7 +73,7 @@ async fn after_a_failover_the_other_server_is_found() {
     sentinel.knows_replicas(NAME, 1).await.unwrap();
     let url = format!("redis+sentinel://{}/{NAME}", sentinel.address());
     let access = Access::open(vec![url.clone()]);
-    let deployment = Deployment::discover(access, "keysweep-test").await.unwrap();
+    let deployment = Deployment::discover(access).await.unwrap();
     let node = deployment.topology().primaries[0].node.clone();
     let port = || deployment.topology().primaries[0].port;
     assert_eq!(port(), primary.port());
@@ -96,7 +96,7 @@ async fn a_primary_that_was_demoted_is_left() {
     let sentinel = Sentinel::start(NAME, &primary, &[]).await.unwrap();
     sentinel.knows_replicas(NAME, 1).await.unwrap();
     let url = format!("redis+sentinel://{}/{NAME}", sentinel.address());
-    let deployment = Deployment::discover(Access::open(vec![url]), "keysweep-test").await.unwrap();
+    let deployment = Deployment::discover(Access::open(vec![url])).await.unwrap();
     let node = deployment.topology().primaries[0].node.clone();
     // It takes a moment until it has looked at the replica and thinks it good enough.
     let asked = sentinel.conn().await.unwrap();

@@ -311,7 +311,7 @@ async fn a_set_that_is_made_anew_while_it_is_read_says_nothing() {
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     runtime.block_on(async {
-                        let conn = Access::open(vec![url.clone()]).connect_seed(&url, "other").await.unwrap();
+                        let conn = Access::open(vec![url.clone()]).connect_apart(&url).await.unwrap();
                         conn.words(&command).await.unwrap();
                     });
                 })

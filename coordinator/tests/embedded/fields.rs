@@ -147,7 +147,7 @@ async fn only_nodes_that_have_such_hashes_are_asked() {
     }
     let result = kit::run(&options).await;
     assert_eq!((result.cleaned_keys, result.accounting.field_ttl), (EACH, 1), "{:?}", result.accounting);
-    let deployment = Deployment::discover(options.access.clone(), "keysweep-test").await.unwrap();
+    let deployment = Deployment::discover(options.access.clone()).await.unwrap();
     let topology = deployment.topology();
     let owner = topology.owner(slot_of(&one)).unwrap();
     for primary in &topology.primaries {

@@ -101,7 +101,7 @@ async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
     let manner = Manner { circle_from: Some(0), ..Manner::default() };
     let foreign = Foreign::before(server.port(), manner).await;
     let access = Access::open(vec![foreign.url()]);
-    let conn = access.connect_seed(&foreign.url(), "test").await.unwrap();
+    let conn = access.connect_apart(&foreign.url()).await.unwrap();
     let mut lookups = Lookups::default();
     let each = |_: &[u8], _: Option<f64>| true;
     let read = read_members(&conn, SetKind::Sorted, crowd::WARMING.as_bytes(), &mut lookups, each).await;

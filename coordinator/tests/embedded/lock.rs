@@ -28,8 +28,7 @@ fn lock_key(options: &Options) -> Vec<u8> {
 
 /// The connection to the server that has the lock.
 async fn keeper(options: &Options) -> Conn {
-    let deployment =
-        shared::cluster::Deployment::discover(options.access.clone(), "keysweep-test").await.unwrap();
+    let deployment = shared::cluster::Deployment::discover(options.access.clone()).await.unwrap();
     let slot = slot_of(&lock_key(options));
     deployment.conn(&deployment.topology().owner(slot).unwrap().node).await.unwrap()
 }

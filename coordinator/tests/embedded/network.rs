@@ -78,7 +78,7 @@ async fn a_reply_that_is_cut_anywhere_is_a_lost_connection() {
     let nested: &[&[u8]] = &[b"EVAL", b"return {12345, 'text of some length', {'a', 'b'}}", b"0"];
     for question in [nested, &[b"INFO"]] {
         for bytes in 0..125 {
-            let conn = access.connect_seed(&access.urls[0], "keysweep-test").await.unwrap();
+            let conn = access.connect_apart(&access.urls[0]).await.unwrap();
             proxy.weather.cut_after(bytes);
             let fault = conn.command(question).await.expect_err("it is cut");
             assert_eq!(fault.kind, FaultKind::Lost, "after {bytes} bytes: {fault}");

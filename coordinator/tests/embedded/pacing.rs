@@ -148,7 +148,7 @@ async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
     truth.seed(&options.access).await;
     let blocked = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let conn = options.access.connect_seed(&options.access.urls[0], "application").await.unwrap();
+        let conn = options.access.connect_apart(&options.access.urls[0]).await.unwrap();
         // Longer than a probe may take.
         conn.words("DEBUG SLEEP 1.5").await.unwrap();
     };

@@ -42,7 +42,7 @@ async fn table_sizes(conn: &Conn) -> Vec<u64> {
 /// the sizes that the table had.
 async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
     let access = shared::cluster::Access::open(vec![server_url.clone()]);
-    let conn = access.connect_seed(&server_url, "keysweep-test").await.unwrap();
+    let conn = access.connect_apart(&server_url).await.unwrap();
     let names: Vec<Vec<u8>> = (0..keys).map(|n| format!("noise:{n}").into_bytes()).collect();
     let mut sizes = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {

@@ -161,7 +161,7 @@ impl Unrest<'_> {
 
 /// An application that goes on writing keys of its own, and renews fresh ones, wherever they are by now.
 async fn write(access: &Access, truth: &Truth, mut rng: Rng) {
-    let deployment = Deployment::discover(access.clone(), "application").await.unwrap();
+    let deployment = Deployment::discover(access.clone()).await.unwrap();
     for n in 0_u64.. {
         let fresh = rng.choice(&truth.fresh).unwrap().clone();
         for key in [format!("load:{}", n % 500).into_bytes(), fresh] {

@@ -27,7 +27,7 @@ pub struct Application {
 impl Application {
     /// Starts one of whose look-ups `percent` find something.
     pub async fn start(access: &Access, percent: u64) -> Self {
-        let deployment = Deployment::discover(access.clone(), "application").await.unwrap();
+        let deployment = Deployment::discover(access.clone()).await.unwrap();
         let mut places: Vec<(Conn, Vec<u8>, Vec<u8>)> = Vec::new();
         for primary in &deployment.topology().primaries {
             let tag = tag_for(primary.slots.iter().next().unwrap_or_default());

@@ -93,7 +93,7 @@ pub type Content = (Vec<u8>, i64);
 pub async fn contents(access: &Access) -> BTreeMap<Vec<u8>, Content> {
     let names = keys::matching(access, "permissions:*").await;
     let mut all = BTreeMap::new();
-    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let deployment = Deployment::discover(access.clone()).await.unwrap();
     let topology = deployment.topology();
     for primary in &topology.primaries {
         let conn = deployment.conn(&primary.node).await.unwrap();
@@ -209,7 +209,7 @@ const SEED_BATCH: u64 = 1_000;
 
 /// Makes `count` keys of every type, half of them without TTL, the others of users who are not active.
 pub async fn seed(access: &Access, count: u64) {
-    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let deployment = Deployment::discover(access.clone()).await.unwrap();
     let topology = deployment.topology();
     let conn = deployment.conn(&topology.primaries[0].node).await.unwrap();
     let known = conn.words("COMMAND INFO HPEXPIRE").await.unwrap();

@@ -33,7 +33,7 @@ impl Foreground {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let conn = access.connect_seed(&access.urls[0], "application").await.unwrap();
+                let conn = access.connect_apart(&access.urls[0]).await.unwrap();
                 let mut took = Vec::new();
                 while !told.load(Ordering::Relaxed) {
                     let sent = Instant::now();

@@ -11,7 +11,7 @@ const REDIRECTIONS_MAX: u32 = 50;
 
 /// Asks `command` about each key at the node that serves it; the answers are in the order of the keys.
 pub async fn ask(access: &Access, command: &str, keys: &[Vec<u8>]) -> Vec<i64> {
-    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let deployment = Deployment::discover(access.clone()).await.unwrap();
     let mut answers = vec![0; keys.len()];
     let mut open: Vec<usize> = (0..keys.len()).collect();
     for _ in 0..REDIRECTIONS_MAX {
@@ -73,7 +73,7 @@ pub async fn existing<'a>(access: &Access, keys: &'a [Vec<u8>]) -> Vec<&'a [u8]>
 
 /// A connection to each primary.
 pub async fn conns(access: &Access) -> Vec<Conn> {
-    let deployment = Deployment::discover(access.clone(), "keysweep-test").await.unwrap();
+    let deployment = Deployment::discover(access.clone()).await.unwrap();
     let mut conns = Vec::new();
     for primary in &deployment.topology().primaries {
         conns.push(deployment.conn(&primary.node).await.unwrap());

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use super::conn::Conn;
+use super::connections::{self, Use};
 use super::fault::{Fault, FaultKind};
 use super::sentinel;
 use super::socket::{Dial, Tls};
@@ -70,15 +71,15 @@ impl Access {
         self.tls.as_ref().is_some_and(|tls| !tls.verifies())
     }
 
-    /// Connects to the seed `url`; if it names Sentinels, to the server that is the primary now.
-    pub async fn connect_seed(&self, url: &str, name: &str) -> Result<Conn, Fault> {
+    /// The connection of this process to the seed `url`; if it names Sentinels, to the server that is the primary now.
+    pub(super) async fn connect_seed(&self, url: &str, to: Use) -> Result<Conn, Fault> {
         let Some(sentinels) = SentinelUrl::parse(url) else {
-            return connect(Dial::new(self.info(url)?, self.tls.clone()), name).await;
+            return connect(Dial::new(self.info(url)?, self.tls.clone()), Some(to)).await;
         };
-        let (host, port) = sentinel::primary(self, &sentinels, name).await?;
+        let (host, port) = sentinel::primary(self, &sentinels).await?;
         let info = self.info(&sentinels.at(&host, port))?;
         let soon = |fault| sentinel::soon(&sentinels, fault);
-        let conn = connect(self.dial(info, host, port)?, name).await.map_err(soon)?;
+        let conn = connect(self.dial(info, host, port)?, Some(to)).await.map_err(soon)?;
         sentinel::check(&conn, &sentinels).await?;
         Ok(conn)
     }
@@ -91,20 +92,35 @@ impl Access {
         }
     }
 
-    /// Connects to a node of the deployment, with the credentials of the first seed.
-    pub async fn connect_node(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
+    /// A connection of the caller's own to the seed `url`, beyond those that a process may have: for servers that we
+    /// started ourselves, and for their tests.
+    pub async fn connect_apart(&self, url: &str) -> Result<Conn, Fault> {
+        connect(Dial::new(self.info(url)?, self.tls.clone()), None).await
+    }
+
+    /// The same to a node of the deployment.
+    pub async fn connect_node_apart(&self, host: &str, port: u16) -> Result<Conn, Fault> {
+        connect(self.node(host, port)?, None).await
+    }
+
+    /// The connection of this process to a node of the deployment, with the credentials of the first seed.
+    pub(super) async fn connect_node(&self, host: &str, port: u16, to: Use) -> Result<Conn, Fault> {
+        connect(self.node(host, port)?, Some(to)).await
+    }
+
+    fn node(&self, host: &str, port: u16) -> Result<Dial, Fault> {
         let first = self.urls.first().map(String::as_str).unwrap_or_default();
         let first = SentinelUrl::parse(first).map_or_else(|| first.to_owned(), |url| url.at(host, port));
-        connect(self.dial(self.info(&first)?, host.to_owned(), port)?, name).await
+        self.dial(self.info(&first)?, host.to_owned(), port)
     }
 
     /// Connects to a Sentinel, with the login that is theirs.
-    pub(super) async fn connect_sentinel(&self, host: &str, port: u16, name: &str) -> Result<Conn, Fault> {
+    pub(super) async fn connect_sentinel(&self, host: &str, port: u16) -> Result<Conn, Fault> {
         let Login { username, password } = self.sentinels.clone();
         let nobody = Self { username, password, db: 0, ..self.clone() };
         check_host(host, port)?;
         let info = nobody.info("redis://sentinel")?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
-        connect(Dial::new(info, self.tls.clone()), name).await
+        connect(Dial::new(info, self.tls.clone()), Some(Use::Commands)).await
     }
 
     /// Whether Sentinels say where the server is, so that it may be another one next time.
@@ -154,8 +170,8 @@ fn check_host(host: &str, port: u16) -> Result<(), Fault> {
 }
 
 /// Boxed, because whoever connects would else carry along the state of it all.
-fn connect(dial: Dial, name: &str) -> BoxFuture<'_, Result<Conn, Fault>> {
-    Conn::connect(dial, name).boxed()
+fn connect(dial: Dial, to: Option<Use>) -> BoxFuture<'static, Result<Conn, Fault>> {
+    connections::connect(dial, to).boxed()
 }
 
 /// The same address under the scheme without TLS.

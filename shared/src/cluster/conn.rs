@@ -1,105 +1,151 @@
-//! One multiplexed connection to one server: commands as bytes in, replies out, faults sorted.
+//! Commands to one server over a connection that is shared: bytes in, replies out, faults sorted.
 //! It never re-sends a command by itself: a command that timed out may have run.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, Value};
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
+use redis::{Cmd, Pipeline, RedisError, Value};
 
+use super::connections::{Connections, Identity, Link, Turn, TurnAlone, Use};
 use super::fault::{Fault, FaultKind};
 use super::listing::Lister;
-use super::socket::{Counted, Dial, explain, open};
-use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+use super::socket::Dial;
+use crate::limits::RESPONSE_TIMEOUT;
 
-/// A connection to one server. Clones share it; requests of several clones are sent one behind the other
-/// without waiting for each other's answers.
+/// A connection to one server, as one user and in one database. Others of the process share it; requests are sent one
+/// behind the other without waiting for each other's answers. One that failed is of no use any more; the next one that
+/// is asked for is another one. It is closed when nobody has it any more.
 #[derive(Clone)]
 pub struct Conn {
-    connection: MultiplexedConnection,
-    /// How it was made.
-    origin: Arc<(Dial, String)>,
-    /// What moves bytes between connection and socket. Dropping the last clone ends it, and closes the socket.
-    _driver: Arc<AbortOnDropHandle<()>>,
+    link: Arc<Link>,
+    origin: Arc<Origin>,
+    /// Held while nobody else may send anything; see [`Alone`].
+    alone: Option<Arc<TurnAlone>>,
+}
+
+/// How a connection was made.
+pub(super) struct Origin {
+    pub(super) dial: Dial,
+    pub(super) identity: Identity,
+    pub(super) connections: Arc<Connections>,
+}
+
+/// A connection that nobody else sends anything over: what a server remembers of a connection, such as what it watches,
+/// is its holder's alone. Dropping it closes the connection, unless it is kept.
+pub struct Alone {
+    conn: Conn,
+    kept: bool,
+}
+
+impl Alone {
+    /// Lets others have it again: nothing is watched on it, and it is in no transaction. It stays open for as long as
+    /// somebody has what this returns.
+    #[must_use]
+    pub fn keep(mut self) -> Conn {
+        self.kept = true;
+        Conn { alone: None, ..self.conn.clone() }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.conn.link.discard();
+        }
+    }
+}
+
+impl Deref for Alone {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
 }
 
 impl Conn {
-    pub(super) async fn connect(dial: Dial, name: &str) -> Result<Self, Fault> {
-        let socket = Counted::new(open(&dial).await?);
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
-        let met = timeout(CONNECT_TIMEOUT, meeting).await;
-        let late = |_| Fault::new(FaultKind::Unreachable, &*dial.address, "it did not answer in time");
-        let (connection, driver) = match met.map_err(late)? {
-            Ok(met) => met,
-            Err(e) => {
-                let fault = explain(&dial, Fault::from_redis(&dial.address, &e)).await;
-                // Nothing of ours was done yet.
-                let kind = if fault.kind == FaultKind::Lost { FaultKind::Unreachable } else { fault.kind };
-                return Err(dial.blame(Fault { kind, ..fault }));
-            }
-        };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it ends with the connection, and tells it what went wrong"
-        )]
-        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
-        let conn = Self { connection, origin: Arc::new((dial, name.to_owned())), _driver: driver };
-        match conn.introduce(name).await {
-            Ok(()) => Ok(conn),
-            Err(fault) => Err(conn.origin.0.blame(explain(&conn.origin.0, fault).await)),
+    /// The one over `link`, as `dial` says.
+    pub(super) fn over(link: Arc<Link>, dial: Dial, connections: Arc<Connections>) -> Self {
+        let identity = Identity::of(&dial);
+        Self { link, origin: Arc::new(Origin { dial, identity, connections }), alone: None }
+    }
+
+    /// The right to send. Dropping it lets others take their turn.
+    async fn turn(&self) -> Result<Option<Turn>, Fault> {
+        if self.alone.is_some() {
+            return Ok(None);
+        }
+        let Origin { dial, identity, .. } = &*self.origin;
+        match self.link.try_enter(identity) {
+            Some(turn) => Ok(Some(turn)),
+            // Boxed, because it is rare, and everybody who sends anything would carry along its state.
+            None => Box::pin(self.link.enter(dial, identity)).await.map(Some),
         }
     }
 
-    /// Names the connection. Servers or users that do not allow it work as well, so a refusal is ignored.
+    /// Makes sure that the server takes us, and has our database.
+    pub(super) async fn enter(&self) -> Result<(), Fault> {
+        self.turn().await.map(drop)
+    }
+
+    /// The way to list keys of the same server.
+    #[must_use]
+    pub fn lister(&self) -> Lister {
+        Lister::new(Arc::clone(&self.origin))
+    }
+
+    /// The connection for acts to the same server, once nobody else uses it.
     ///
-    /// `CLIENT NO-TOUCH` must not be sent: Redis 8.0.2 and 8.0.6 and Valkey 8.1.1 then crash at the next look at a key
-    /// in a slot that is being moved (redis/redis#14415, valkey-io/valkey#2347). PTTL, PEXPIRETIME, OBJECT IDLETIME,
-    /// MEMORY USAGE and listings leave idle times alone without it.
-    async fn introduce(&self, name: &str) -> Result<(), Fault> {
-        let mut pipe = Batch::new();
-        pipe.add(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
-        pipe.add(&[b"PING"]);
-        let replies = self.batch(pipe).await?;
-        match replies.last() {
-            Some(Value::ServerError(e)) => {
-                let fault = Fault::from_server(self.address(), e);
-                let tolerable = matches!(fault.kind, FaultKind::Forbidden | FaultKind::NotWritable);
-                if tolerable { Ok(()) } else { Err(fault) }
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn alone(&self) -> Result<Alone, Fault> {
+        let Origin { dial, identity, connections } = &*self.origin;
+        loop {
+            let conn = Box::pin(connections.conn(dial, Use::Acts)).await?;
+            let held = conn.link.enter_alone(dial, identity).await;
+            // Whoever had it before may have closed it.
+            if conn.link.is_open() {
+                return Ok(Alone { conn: Self { alone: Some(Arc::new(held?)), ..conn }, kept: false });
             }
-            Some(Value::SimpleString(_)) => Ok(()),
-            _ => Err(Fault::unexpected(self.address(), "PING")),
         }
     }
 
-    /// Another connection to the same server, for listings.
-    pub async fn lister(&self) -> Result<Lister, Fault> {
-        let (dial, name) = &*self.origin;
-        Lister::connect(dial, name).await
+    /// How many connections this process has to the server.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.origin.connections.taken()
     }
 
-    /// Another connection to the same server that nobody else uses: for what is of one connection, such as watches.
-    pub async fn anew(&self) -> Result<Self, Fault> {
-        let (dial, name) = &*self.origin;
-        Self::connect(dial.clone(), name).await
+    /// Closes it for all who share it, because it failed. What they wait for counts as lost.
+    pub(super) fn discard(&self) {
+        self.link.discard();
+    }
+
+    /// The fault that `error` is. A connection that broke, or over which an answer did not come in time, is not shared
+    /// any longer.
+    fn failed(&self, error: &RedisError) -> Fault {
+        let fault = Fault::from_redis(self.address(), error);
+        if matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable | FaultKind::Protocol) {
+            self.discard();
+        }
+        fault
     }
 
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.origin.0.address
+        &self.origin.dial.address
     }
 
     /// The user as whom it is used.
     pub(super) fn user(&self) -> &str {
-        self.origin.0.info.redis_settings().username().unwrap_or("default")
+        self.origin.dial.info.redis_settings().username().unwrap_or("default")
     }
 
     /// Whether it runs over TLS.
     pub(super) fn encrypted(&self) -> bool {
-        self.origin.0.tls.is_some()
+        self.origin.dial.tls.is_some()
     }
 
     /// Sends one command. An error answered by the server is a [`Fault`].
@@ -109,11 +155,11 @@ impl Conn {
 
     /// [`Conn::command`] with another time limit for the answer.
     pub async fn command_within(&self, args: &[&[u8]], limit: Duration) -> Result<Value, Fault> {
-        let mut connection = self.connection.clone();
+        let (cmd, _turn) = (packed(args), self.turn().await?);
+        let mut connection = self.link.connection();
         connection.set_response_timeout(limit);
-        let cmd = packed(args);
-        let reply = connection.send_packed_command(&cmd).await;
-        reply.and_then(Value::extract_error).map_err(|e| Fault::from_redis(self.address(), &e))
+        let reply = connection.send_packed_command(&cmd).await.map_err(|e| self.failed(&e))?;
+        reply.extract_error().map_err(|e| Fault::from_redis(self.address(), &e))
     }
 
     /// Sends one command given as words separated by blanks.
@@ -129,9 +175,9 @@ impl Conn {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let mut connection = self.connection.clone();
-        let replies = connection.send_packed_commands(&batch.0, 0, count).await;
-        let replies = replies.map_err(|e| Fault::from_redis(self.address(), &e))?;
+        let _turn = self.turn().await?;
+        let replies = self.link.connection().send_packed_commands(&batch.0, 0, count).await;
+        let replies = replies.map_err(|e| self.failed(&e))?;
         if replies.len() == count {
             Ok(replies)
         } else {
@@ -183,7 +229,7 @@ impl Batch {
     }
 }
 
-fn packed(args: &[&[u8]]) -> Cmd {
+pub(super) fn packed(args: &[&[u8]]) -> Cmd {
     let bytes = args.iter().map(|a| a.len()).sum();
     let mut cmd = Cmd::with_capacity(args.len(), bytes);
     for arg in args {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
 use super::access::Access;
 use super::conn::Conn;
+use super::connections::Use;
 use super::fault::{Fault, FaultKind};
 use super::node::{self, NodeStatus};
 use super::pool::Pool;
@@ -15,10 +17,9 @@ use super::topology::{Primary, Topology, cluster_topology, host_and_port, standa
 use crate::ids::NodeId;
 use crate::limits::{ASK_TIMEOUT, DOWN_TIME};
 
-/// A Redis deployment with our connections to it. Each worker has its own.
+/// A Redis deployment with our connections to it. Each worker has its own, and shares its connections with the others.
 pub struct Deployment {
     access: Access,
-    name: &'static str,
     state: Mutex<State>,
     pub(super) replicas: Replicas,
 }
@@ -32,11 +33,11 @@ struct State {
 }
 
 impl Deployment {
-    /// Finds out, from the first seed that answers, what is there. `name` names our connections.
-    pub async fn discover(access: Access, name: &'static str) -> Result<Self, Fault> {
-        let (topology, conns) = explore(&access, name).await?;
+    /// Finds out, from the first seed that answers, what is there.
+    pub async fn discover(access: Access) -> Result<Self, Fault> {
+        let (topology, conns) = Box::pin(explore(&access)).await?;
         let state = State { topology: Arc::new(topology), conns, down: BTreeMap::new() };
-        Ok(Self { access, name, state: Mutex::new(state), replicas: Replicas::default() })
+        Ok(Self { access, state: Mutex::new(state), replicas: Replicas::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -60,7 +61,7 @@ impl Deployment {
     /// new one from then on. It is the same node by its name, and another process: its cursors, counters and ledgers
     /// are its own.
     pub async fn refresh(&self) -> Result<Arc<Topology>, Fault> {
-        let topology = self.ask_again(None).await?;
+        let topology = Box::pin(self.ask_again(None)).await?;
         let mut state = self.state();
         if !topology.cluster && *state.topology != topology {
             state.conns.clear();
@@ -85,7 +86,7 @@ impl Deployment {
         // One that does not answer, or has lost sight of the others, is not asked who serves its slots.
         let failed = known.primaries.iter().find(|primary| primary.node == *node).filter(|_| !redirected);
         // If nobody answers, the next attempt meets the same failure and asks again.
-        let Ok(topology) = self.ask_again(failed).await else { return fault };
+        let Ok(topology) = Box::pin(self.ask_again(failed)).await else { return fault };
         let serves = topology.primaries.iter().any(|primary| primary.node == *node);
         self.state().topology = Arc::new(topology);
         if serves || redirected { fault } else { Fault { kind: FaultKind::Moved, ..fault } }
@@ -103,22 +104,22 @@ impl Deployment {
             if is_failed(&host, port) { later.push(url) } else { first.push(url) }
         }
         for url in first {
-            match within(explore_seed(&self.access, url, self.name)).await {
+            match within(explore_seed(&self.access, url, Some(ASK_TIMEOUT))).await {
                 Ok((topology, _)) => return Ok(topology),
                 Err(fault) => last = fault,
             }
         }
         for primary in known.primaries.iter().filter(|primary| known.cluster && failed != Some(*primary)) {
-            let asked = within(async {
-                let conn = self.access.connect_node(&primary.host, primary.port, self.name).await?;
-                cluster_topology(&conn, &primary.host).await
-            });
-            if let Ok(topology) = asked.await {
+            let asked = async {
+                let conn = self.access.connect_node(&primary.host, primary.port, Use::Commands).await?;
+                answered(&conn, ASK_TIMEOUT, cluster_topology(&conn, &primary.host)).await
+            };
+            if let Ok(topology) = within(asked).await {
                 return Ok(topology);
             }
         }
         for url in later {
-            match within(explore_seed(&self.access, url, self.name)).await {
+            match within(explore_seed(&self.access, url, Some(ASK_TIMEOUT))).await {
                 Ok((topology, _)) => return Ok(topology),
                 Err(fault) => last = fault,
             }
@@ -145,8 +146,8 @@ impl Deployment {
         let primary = primary.ok_or_else(gone)?;
         let by_sentinels = !self.topology().cluster && self.access.asks_sentinels();
         let connected = match by_sentinels {
-            true => self.connect_anew(node).await,
-            false => self.access.connect_node(&primary.host, primary.port, self.name).await,
+            true => self.connect_for(node, Use::Commands).await,
+            false => self.access.connect_node(&primary.host, primary.port, Use::Commands).await,
         };
         let mut state = self.state();
         match connected {
@@ -166,24 +167,24 @@ impl Deployment {
     }
 
     /// A connection to a replica, which in a cluster may be asked for keys.
-    pub(super) async fn connect_replica(&self, host: &str, port: u16) -> Result<Conn, Fault> {
-        let conn = self.access.connect_node(host, port, self.name).await?;
+    pub(super) async fn connect_replica(&self, host: &str, port: u16, to: Use) -> Result<Conn, Fault> {
+        let conn = self.access.connect_node(host, port, to).await?;
         if self.topology().cluster {
             conn.words("READONLY").await?;
         }
         Ok(conn)
     }
 
-    /// A connection to `node`, a primary or a replica, of the caller's own, which nobody else uses.
-    pub async fn connect_anew(&self, node: &NodeId) -> Result<Conn, Fault> {
+    /// The connection of this process to `node`, a primary or a replica, for one of its uses.
+    pub async fn connect_for(&self, node: &NodeId, to: Use) -> Result<Conn, Fault> {
         if let Some((host, port)) = self.replicas.address(node) {
-            return self.connect_replica(&host, port).await;
+            return self.connect_replica(&host, port, to).await;
         }
         let topology = self.topology();
         if !topology.cluster {
             let mut last = Fault::new(FaultKind::Unreachable, node.as_str(), "no address given");
             for url in &self.access.urls {
-                match self.access.connect_seed(url, self.name).await {
+                match self.access.connect_seed(url, to).await {
                     Ok(conn) => return Ok(conn),
                     Err(fault) => last = fault,
                 }
@@ -193,7 +194,7 @@ impl Deployment {
         let gone =
             || Fault::new(FaultKind::Moved, node.as_str(), "it is no primary of this deployment any more");
         let primary = topology.primaries.iter().find(|primary| primary.node == *node).ok_or_else(gone)?;
-        self.access.connect_node(&primary.host, primary.port, self.name).await
+        self.access.connect_node(&primary.host, primary.port, to).await
     }
 
     /// Forgets the connection to `node`, after it failed; the next use makes a new one.
@@ -213,10 +214,22 @@ async fn within<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, F
     timeout(ASK_TIMEOUT, asked).await.unwrap_or_else(|_| Err(slow()))
 }
 
-async fn explore(access: &Access, name: &str) -> Result<(Topology, Pool), Fault> {
+/// What `conn` is `asked`, or a fault if it takes longer than `limit`. One that does not answer is not shared any longer.
+async fn answered<T>(
+    conn: &Conn,
+    limit: Duration,
+    asked: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    timeout(limit, asked).await.unwrap_or_else(|_| {
+        conn.discard();
+        Err(Fault::new(FaultKind::Unreachable, conn.address(), format!("no answer within {limit:?}")))
+    })
+}
+
+async fn explore(access: &Access) -> Result<(Topology, Pool), Fault> {
     let mut last = Fault::new(FaultKind::Unreachable, "?", "no address given");
     for url in &access.urls {
-        match explore_seed(access, url, name).await {
+        match explore_seed(access, url, None).await {
             Ok(found) => return Ok(found),
             Err(fault) => last = fault,
         }
@@ -224,13 +237,22 @@ async fn explore(access: &Access, name: &str) -> Result<(Topology, Pool), Fault>
     Err(last)
 }
 
-async fn explore_seed(access: &Access, url: &str, name: &str) -> Result<(Topology, Pool), Fault> {
+/// What is there by the seed `url`, which has `limit` to say so, if there is one.
+async fn explore_seed(
+    access: &Access,
+    url: &str,
+    limit: Option<Duration>,
+) -> Result<(Topology, Pool), Fault> {
     // The topology is the same in every database, and the nodes of a cluster may have only the first.
-    let seed = Access { db: 0, ..access.clone() }.connect_seed(url, name).await?;
-    if node::status(&seed, 0).await?.cluster {
-        return Ok((cluster_topology(&seed, host_and_port(&seed).0).await?, Pool::new()));
+    let seed = Access { db: 0, ..access.clone() }.connect_seed(url, Use::Commands).await?;
+    let asked = async {
+        let cluster = node::status(&seed, 0).await?.cluster;
+        Ok(if cluster { Some(cluster_topology(&seed, host_and_port(&seed).0).await?) } else { None })
+    };
+    if let Some(topology) = answered(&seed, limit.unwrap_or(Duration::MAX), asked).await? {
+        return Ok((topology, Pool::new()));
     }
-    let conn = access.connect_seed(url, name).await?;
+    let conn = access.connect_seed(url, Use::Commands).await?;
     let (topology, mut conns) = (standalone(&conn), Pool::new());
     conns.insert(standalone_node(), conn);
     Ok((topology, conns))

@@ -162,7 +162,7 @@ impl fmt::Display for Fault {
             FaultKind::Forbidden => "refused a command for lack of rights",
             FaultKind::Moved => "does not answer for the slot",
             FaultKind::NotReady => "is not ready",
-            FaultKind::Full => "takes no more connections (its limit is `maxclients`)",
+            FaultKind::Full => "takes too few connections (its limit is `maxclients`)",
             FaultKind::NotWritable => "takes no writes",
             FaultKind::Stranger => "is not what the run was planned for",
             FaultKind::NoScript | FaultKind::Refused => "answered with an error",

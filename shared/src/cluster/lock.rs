@@ -148,7 +148,7 @@ impl Lock {
 
     /// What `lock.lua` does, in a transaction that is refused if the lock has changed since it was found ours.
     async fn transact(&self, conn: &Conn, lease_ms: Option<String>) -> Result<bool, Fault> {
-        let own = conn.anew().await?;
+        let own = conn.alone().await?;
         let key = || self.key.clone();
         let command = match lease_ms {
             Some(lease_ms) => vec![b"PEXPIRE".to_vec(), key(), lease_ms.into_bytes()],
@@ -160,7 +160,10 @@ impl Lock {
                 return Ok(false);
             }
             match transaction(&own, std::slice::from_ref(&command)).await? {
-                Some(None) => return Ok(true),
+                Some(None) => {
+                    drop(own.keep());
+                    return Ok(true);
+                }
                 Some(Some(refused)) => return Err(refused),
                 None => {}
             }

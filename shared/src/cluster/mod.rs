@@ -5,6 +5,7 @@ pub mod activity;
 mod answer_size;
 mod command_stats;
 mod conn;
+mod connections;
 pub mod counters;
 mod deployment;
 mod fault;
@@ -39,7 +40,8 @@ pub mod way;
 pub mod weigh;
 
 pub use access::{Access, Login};
-pub use conn::{Batch, Conn};
+pub use conn::{Alone, Batch, Conn};
+pub use connections::Use;
 pub use deployment::Deployment;
 pub use fault::{Fault, FaultKind};
 pub use listing::{Answers, Ask, Lister, Listing, Page, PageState, Place, Seen, Ttl};

@@ -40,6 +40,8 @@ pub struct NodeStatus {
     pub cluster: bool,
     /// How it stands with its primary, if it is a replica.
     pub replica: Option<AsReplica>,
+    /// Connections that it takes beside those that it has; `None` if it does not say.
+    pub connections_left: Option<u64>,
     /// How long the process has run, in seconds.
     pub uptime_s: u64,
     /// Bytes of memory in use.
@@ -107,6 +109,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
         tells_expiry: from_redis(info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
         replica: standing::as_replica(info),
+        connections_left: connections_left(info),
         uptime_s: info.number("uptime_in_seconds").unwrap_or_default(),
         used_memory: info.number("used_memory"),
         max_memory,
@@ -148,6 +151,14 @@ impl NodeStatus {
             keys: self.keys,
         }
     }
+}
+
+/// What `maxclients` leaves: replicas and the links of a cluster count into it, and not into `connected_clients`.
+fn connections_left(info: &Info) -> Option<u64> {
+    let others =
+        ["connected_slaves", "cluster_connections"].map(|name| info.number(name).unwrap_or_default());
+    let taken = info.number("connected_clients")?.saturating_add(others.iter().sum());
+    Some(info.number("maxclients")?.saturating_sub(taken))
 }
 
 /// What names the process: `run_id`, or where there is none, what else is another one after a restart.

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::conn::Conn;
+use super::connections::Use;
 use super::deployment::Deployment;
 use super::fault::{Fault, FaultKind};
 use super::info::Info;
@@ -163,16 +164,11 @@ impl Standing {
         Ok(())
     }
 
-    /// A connection for listings.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub async fn lister(&self) -> Result<Lister, Fault> {
-        let mut lister = self.conn.lister().await?;
-        if self.cluster {
-            lister.readonly().await?;
-        }
-        Ok(lister)
+    /// The way to list its keys.
+    #[must_use]
+    pub fn lister(&self) -> Lister {
+        let lister = self.conn.lister();
+        if self.cluster { lister.readonly() } else { lister }
     }
 
     /// Whether what was read since it was chosen is of one piece: the same process, with data of the same history
@@ -212,7 +208,7 @@ async fn look(
     let looked = timeout(REPLICA_ANSWER, async {
         let conn = match conn {
             Some(conn) => conn,
-            None => deployment.connect_replica(host, *port).await?,
+            None => deployment.connect_replica(host, *port, Use::Commands).await?,
         };
         let said = account(&conn).await?;
         Ok::<_, Fault>((conn, said))

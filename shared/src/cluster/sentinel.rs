@@ -13,10 +13,10 @@ use crate::config::SentinelUrl;
 /// # Errors
 /// What the last one said: [`FaultKind::Unreachable`], [`FaultKind::Authentication`] of the Sentinels' own login, or
 /// [`FaultKind::Misnamed`] where they watch nothing of that name.
-pub(super) async fn primary(access: &Access, url: &SentinelUrl, name: &str) -> Result<(String, u16), Fault> {
+pub(super) async fn primary(access: &Access, url: &SentinelUrl) -> Result<(String, u16), Fault> {
     let mut last = Fault::new(FaultKind::Unreachable, "?", "no Sentinel given");
     for (host, port) in &url.sentinels {
-        match ask(access, (host, *port), &url.primary, name).await {
+        match ask(access, (host, *port), &url.primary).await {
             Ok(found) => return Ok(found),
             Err(fault) => {
                 tracing::debug!(error = %fault, "a Sentinel does not help");
@@ -27,12 +27,7 @@ pub(super) async fn primary(access: &Access, url: &SentinelUrl, name: &str) -> R
     Err(last)
 }
 
-async fn ask(
-    access: &Access,
-    (host, port): (&str, u16),
-    primary: &str,
-    name: &str,
-) -> Result<(String, u16), Fault> {
+async fn ask(access: &Access, (host, port): (&str, u16), primary: &str) -> Result<(String, u16), Fault> {
     let said = |fault: Fault| {
         let way_out = match fault.kind {
             FaultKind::Authentication => {
@@ -43,7 +38,7 @@ async fn ask(
         };
         Fault { detail: format!("it is a Sentinel, and says: {}{way_out}", fault.detail), ..fault }
     };
-    let conn = access.connect_sentinel(host, port, name).await.map_err(said)?;
+    let conn = access.connect_sentinel(host, port).await.map_err(said)?;
     let question: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", primary.as_bytes()];
     match conn.command(&question).await.map_err(said)? {
         Value::Array(parts) => parse(&parts).ok_or_else(|| Fault::unexpected(conn.address(), "SENTINEL")),

@@ -63,7 +63,7 @@ impl Conn {
         let (size, address) = (self.size(), self.address());
         let before = size.account();
         // Who connects takes in what the server says.
-        if self.lister().await.is_err() {
+        if self.lister().meet().await.is_err() {
             return lost;
         }
         let cause = match (before, size.account()) {

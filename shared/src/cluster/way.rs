@@ -52,7 +52,7 @@ pub async fn ask(conn: &Conn) -> Result<Result<Allowed, Vec<Missing>>, Fault> {
     let lacking = refused(conn, SCRIPTS).await?;
     let Some(first) = lacking.first() else { return Ok(Ok(Allowed { way: Way::Script, refusal: None })) };
     // On a connection that is closed afterwards, because it may be left in a transaction.
-    let possible = refused(&conn.anew().await?, TRANSACTIONS).await?.is_empty();
+    let possible = refused(&*conn.alone().await?, TRANSACTIONS).await?.is_empty();
     let refusal = Some(first.detail.clone());
     Ok(if possible { Ok(Allowed { way: Way::Transactions, refusal }) } else { Err(lacking) })
 }

@@ -24,3 +24,13 @@ pub const CLOCK_JUMP_MIN: Duration = Duration::from_secs(2);
 /// How long the clock of a server is compared with ours from one moment on: two good clocks drift apart by less than a
 /// second in that time. Longer than any grace.
 pub const CLOCK_COMPARED_FOR: Duration = Duration::from_secs(600);
+
+/// Connections that a process has to one server at most, whatever it does there.
+pub const CONNECTIONS_MAX: usize = 4;
+
+/// Connections of these that list keys: one for each task that is at work at a server.
+pub const LISTINGS_AT_ONCE: usize = 2;
+
+/// For how long a server is asked again whether it takes as many connections, before a run is refused: those that this
+/// machine has just closed are counted there until it has noticed.
+pub const CONNECTIONS_WAIT: Duration = Duration::from_millis(150);

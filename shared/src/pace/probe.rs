@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::node::NodePacer;
-use crate::cluster::{Conn, Deployment, Fault, FaultKind};
+use crate::cluster::{Conn, Deployment, Fault, FaultKind, Use};
 use crate::ids::NodeId;
 use crate::limits::{PROBE_BEFORE_EVERY, PROBE_EVERY, PROBE_TIMEOUT, PROBES_BEFORE};
 
@@ -22,7 +22,9 @@ pub(super) struct Target {
 impl Target {
     async fn connect(&self) -> Result<Conn, Fault> {
         let late = || Fault::new(FaultKind::Unreachable, self.node.as_str(), "it took too long to connect");
-        timeout(PROBE_TIMEOUT, self.deployment.connect_anew(&self.node)).await.map_err(|_| late())?
+        timeout(PROBE_TIMEOUT, self.deployment.connect_for(&self.node, Use::Probes))
+            .await
+            .map_err(|_| late())?
     }
 }
 

@@ -148,7 +148,7 @@ impl Server {
     /// A new connection to it, without a password.
     pub async fn conn(&self) -> Result<Conn, ServersError> {
         let url = self.url();
-        Ok(Access::open(vec![url.clone()]).connect_seed(&url, "keysweep-servers").await?)
+        Ok(Access::open(vec![url.clone()]).connect_apart(&url).await?)
     }
 
     /// The last lines of the server's log.

@@ -41,7 +41,7 @@ impl Seeder {
         let Some(url) = access.urls.first() else {
             return Err(ServersError::Unusable("no address was given to seed".to_owned()));
         };
-        let seed = access.connect_seed(url, "keysweep-seeder").await?;
+        let seed = access.connect_apart(url).await?;
         let mut owners = vec![None; usize::from(SLOTS)];
         let mut conns = Vec::new();
         if ask(&seed, "INFO cluster").await?.contains("cluster_enabled:1") {
@@ -49,7 +49,7 @@ impl Seeder {
                 for slot in primary.slots.iter().flat_map(|&(first, last)| first..=last) {
                     owners[usize::from(slot)] = Some(conns.len());
                 }
-                conns.push(access.connect_node(&primary.host, primary.port, "keysweep-seeder").await?);
+                conns.push(access.connect_node_apart(&primary.host, primary.port).await?);
             }
         } else {
             owners.fill(Some(0));

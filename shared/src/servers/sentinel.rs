@@ -88,7 +88,7 @@ impl Sentinel {
     /// A new connection to it, without a password.
     pub async fn conn(&self) -> Result<Conn, ServersError> {
         let url = format!("redis://{}", self.address());
-        Ok(Access::open(vec![url.clone()]).connect_seed(&url, "keysweep-servers").await?)
+        Ok(Access::open(vec![url.clone()]).connect_apart(&url).await?)
     }
 
     /// Waits until it knows `count` replicas of `name` that may be promoted.

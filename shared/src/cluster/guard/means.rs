@@ -1,6 +1,6 @@
 //! The two ways to act as one: what a node needs for either, and the call.
 
-use super::transactions::Desk;
+use super::transactions::Kept;
 use super::{Mode, Part, Verdict, Window, call, load};
 use crate::cluster::conn::Conn;
 use crate::cluster::fault::Fault;
@@ -11,8 +11,8 @@ use crate::messages::{Lookups, Way};
 pub enum Means {
     /// The name of the script, which is loaded there.
     Script(Vec<u8>),
-    /// Connections for transactions.
-    Transactions(Desk),
+    /// What transactions go over.
+    Transactions(Kept),
 }
 
 /// What a call answered for one group.
@@ -29,7 +29,7 @@ impl Means {
     pub async fn prepare(conn: &Conn, way: Way) -> Result<Self, Fault> {
         Ok(match way {
             Way::Script => Self::Script(load(conn).await?),
-            Way::Transactions => Self::Transactions(Desk::default()),
+            Way::Transactions => Self::Transactions(Kept::default()),
         })
     }
 
@@ -51,7 +51,7 @@ impl Means {
                 }
                 Ok(answers)
             }
-            Self::Transactions(desk) => Ok(desk.call(conn, (window, mode), parts).await),
+            Self::Transactions(kept) => Ok(kept.call(conn, (window, mode), parts).await),
         }
     }
 }

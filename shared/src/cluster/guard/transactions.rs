@@ -13,8 +13,8 @@
 //!   A ledger that is evicted or removed has changed as well.
 //!
 //! Beyond what the script does, a ledger may be done in part, when its keys were halved: the next attempt goes on where
-//! it stands. Watches belong to a connection, so each group has one to itself while it is worked on; one that did not
-//! come to its end is closed, which drops its watches.
+//! it stands. Watches belong to a connection, so one group after the other has one to itself; where it did not come to its
+//! end, the connection is closed, which drops its watches.
 //!
 //! Limitations: reading a key is no change, so a key that is idle when it is looked at and read before the transaction
 //! is deleted all the same. And a full memory takes no ledger, so there is no effect either.
@@ -22,7 +22,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::{StreamExt, stream};
 use redis::Value;
 
 use super::judge::{OPEN, Order, Reading, decided};
@@ -36,40 +35,26 @@ use crate::limits::FIELDS_KEYS_AT_ONCE;
 use crate::messages::Lookups;
 use crate::outcome::Outcome;
 
-/// Groups that are worked on side by side, on a connection each.
-const GROUPS_AT_ONCE: usize = 4;
-
 /// How often a single key that changes each time is read again, before it is spared.
 const TRIES_MAX: u32 = 10;
 
-/// Connections to one server that carry nothing else.
+/// The connection that transactions go over, kept open between them.
 #[derive(Clone, Default)]
-pub struct Desk {
-    free: Arc<Mutex<Vec<Conn>>>,
-}
+pub struct Kept(Arc<Mutex<Option<Conn>>>);
 
-impl Desk {
-    async fn take(&self, conn: &Conn) -> Result<Conn, Fault> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match free {
-            Some(free) => Ok(free),
-            None => conn.anew().await,
-        }
-    }
-
-    fn give_back(&self, conn: Conn) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
-    }
-
+impl Kept {
     /// See [`super::Means::call`].
     pub(super) async fn call(
         &self,
         conn: &Conn,
-        at: (Window, Mode),
+        (window, mode): (Window, Mode),
         parts: &[Part<'_>],
     ) -> Vec<Result<Answer, Fault>> {
-        let all: Vec<_> = parts.iter().map(|part| self.act(conn, at, *part)).collect();
-        stream::iter(all).buffered(GROUPS_AT_ONCE).collect().await
+        let mut answers = Vec::new();
+        for part in parts {
+            answers.push(self.act(conn, (window, mode), *part).await);
+        }
+        answers
     }
 
     async fn act(
@@ -78,11 +63,12 @@ impl Desk {
         (window, mode): (Window, Mode),
         part: Part<'_>,
     ) -> Result<Answer, Fault> {
-        let own = self.take(conn).await?;
+        let own = conn.alone().await?;
         let mut work = Work::new(&own, window, mode, part);
         let answer = work.finish().await?;
         if !work.watching {
-            self.give_back(own.clone());
+            let kept = own.keep();
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
         Ok(answer)
     }

@@ -8,20 +8,25 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::request::command;
 use super::resp::{Item, item};
 use crate::cluster::answer_size::{Account, AnswerSize};
+use crate::cluster::connections::Connections;
 use crate::cluster::fault::{Fault, FaultKind};
-use crate::cluster::socket::{Dial, Socket, explain, open};
+use crate::cluster::socket::{Dial, Socket};
 use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
 
+/// What the server's list of clients calls it.
+const NAME: &str = "keysweep-lists";
+
 /// See the module. One that failed is of no use any more. Dropping it closes the connection.
-pub struct Lister {
+pub(in crate::cluster) struct Line {
+    all: Arc<Connections>,
     pub(super) dial: Dial,
-    name: String,
     socket: Box<dyn Socket>,
     pub(super) request: Vec<u8>,
     /// What is known of the server's answers.
@@ -45,13 +50,13 @@ pub(super) enum Broken {
     TooLong,
 }
 
-impl Lister {
-    /// Connects as `dial` says, to the same database and as the same user as any connection; `name` names it.
-    pub(in crate::cluster) async fn connect(dial: &Dial, name: &str) -> Result<Self, Fault> {
-        let mut lister = Self {
+impl Line {
+    /// Connects to the server of `all` as `dial` says, to the same database and as the same user as any connection.
+    pub(super) async fn connect(all: &Arc<Connections>, dial: &Dial) -> Result<Self, Fault> {
+        let mut line = Self {
+            all: Arc::clone(all),
             dial: dial.clone(),
-            name: name.to_owned(),
-            socket: open(dial).await?,
+            socket: all.open(dial).await?,
             request: Vec::new(),
             size: AnswerSize::of(&dial.address),
             account: None,
@@ -59,9 +64,12 @@ impl Lister {
             once: false,
             broken: None,
         };
-        match lister.meet().await {
-            Ok(()) => Ok(lister),
-            Err(fault) => Err(dial.blame(explain(dial, fault).await)),
+        match line.meet().await {
+            Ok(()) => Ok(line),
+            Err(fault) => {
+                drop(line);
+                Err(dial.blame(all.explain(dial, fault).await))
+            }
         }
     }
 
@@ -69,9 +77,9 @@ impl Lister {
     pub(super) async fn connect_again(&mut self) -> Result<(), Fault> {
         // The one before is closed first: servers may allow few.
         self.socket = Box::new(tokio::io::empty());
-        self.socket = open(&self.dial).await?;
+        self.socket = self.all.open(&self.dial).await?;
         self.meet().await?;
-        if self.readonly { self.readonly().await } else { Ok(()) }
+        if self.readonly { self.ask_readonly().await } else { Ok(()) }
     }
 
     async fn meet(&mut self) -> Result<(), Fault> {
@@ -87,15 +95,9 @@ impl Lister {
         Ok(())
     }
 
-    /// Says that the server may not be asked for the same page twice, because a cursor may be good for one use.
-    pub fn asks_once(&mut self) {
-        self.once = true;
-    }
-
-    /// `host:port`, as in its faults.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.dial.address
+    /// Whether it still stands, after nothing was expected over it for a while: a server may close what is idle.
+    pub(super) fn is_open(&mut self) -> bool {
+        self.socket.read(&mut [0]).now_or_never().is_none()
     }
 
     /// Says who we are, and which database we mean. Servers or users that do not allow the name work as well.
@@ -113,17 +115,24 @@ impl Lister {
             command(&mut self.request, &[b"SELECT", db.as_bytes()]);
             needed += 1;
         }
-        command(&mut self.request, &[b"CLIENT", b"SETNAME", self.name.as_bytes()]);
+        command(&mut self.request, &[b"CLIENT", b"SETNAME", NAME.as_bytes()]);
         self.send().await?;
         let refused = self.refused(needed + 1).await?;
         refused.into_iter().take(needed).flatten().next().map_or(Ok(()), Err)
     }
 
-    /// Asks to be answered by a replica of a cluster, which otherwise sends us to its primary.
+    /// Asks to be answered by a replica of a cluster, which otherwise sends us to its primary. Once is enough.
     ///
     /// # Errors
     /// As any connection's.
-    pub async fn readonly(&mut self) -> Result<(), Fault> {
+    pub(super) async fn readonly(&mut self) -> Result<(), Fault> {
+        if self.readonly {
+            return Ok(());
+        }
+        self.ask_readonly().await
+    }
+
+    async fn ask_readonly(&mut self) -> Result<(), Fault> {
         command(&mut self.request, &[b"READONLY"]);
         self.send().await?;
         let refused = timeout(RESPONSE_TIMEOUT, self.refused(1)).await;

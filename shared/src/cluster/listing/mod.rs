@@ -8,9 +8,11 @@ mod request;
 mod resp;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use answers::{Answers, Page, PageState, Place};
-pub use lister::Lister;
+pub(in crate::cluster) use lister::Line;
+pub use turns::Lister;
 
 use crate::messages::Lookups;
 

@@ -6,7 +6,7 @@
 use tokio::time::timeout;
 
 use super::answers::{Answers, PageState};
-use super::lister::{Broken, Lister};
+use super::lister::{Broken, Line};
 use super::replies::Replies;
 use super::request::write;
 use super::{Ask, Listing};
@@ -36,15 +36,12 @@ enum Again {
     Less,
 }
 
-impl Lister {
-    /// Sends listing commands together with look-ups of keys seen before, in one write if that can be, so that the server
-    /// reads on while we sort what it has sent. What it answers takes the place of what `answers` held: one page per
-    /// listing, of which some may not have been asked for (at least one was), and pages of SCAN may be smaller than
-    /// asked for.
+impl Line {
+    /// See [`super::Lister::window`].
     ///
     /// # Errors
-    /// As any connection's, and [`FaultKind::TooLarge`]. Nothing more can be asked of this one then.
-    pub async fn window<'k>(
+    /// As there. Nothing more can be asked of this one then.
+    pub(super) async fn window<'k>(
         &mut self,
         listings: &[Listing],
         look_up: impl ExactSizeIterator<Item = &'k [u8]> + Clone,

@@ -1,15 +1,20 @@
 //! The sockets of all connections to Redis: TCP, TLS and Unix. This is the only place that opens any, so that
-//! commands and listings reach a server in the same way and fail with the same words. What is said over them,
-//! the login included, is absent.
+//! commands and listings reach a server in the same way and fail with the same words; and each takes a [`Seat`], so that
+//! there are never more than a server is to bear. What is said over them, the login included, is absent.
+//!
+//! [`Seat`]: super::connections::Seat
 
 mod counted;
 mod probe;
+mod seated;
 mod tls;
 mod unverified;
 mod words;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use redis::{ConnectionAddr, ConnectionInfo};
 use rustls::pki_types::ServerName;
@@ -19,10 +24,11 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub use counted::expect_values;
-pub(super) use counted::{Counted, TOO_MUCH};
-pub use tls::{Tls, TlsError, TlsFiles};
-
+pub use self::counted::expect_values;
+pub(super) use self::counted::{Counted, TOO_MUCH};
+use self::seated::Seated;
+pub use self::tls::{Tls, TlsError, TlsFiles};
+use super::connections::{Endpoint, Seat, Seats};
 use super::fault::{FULL, Fault, FaultKind};
 use crate::limits::{CONNECT_TIMEOUT, TLS_PATIENCE};
 
@@ -76,45 +82,62 @@ impl Dial {
         Fault { detail: format!("{} (user `{user}`)", fault.detail), ..fault }
     }
 
-    fn unreachable(&self, said: impl fmt::Display) -> Fault {
+    pub(super) fn unreachable(&self, said: impl fmt::Display) -> Fault {
         self.fault(FaultKind::Unreachable, said)
+    }
+
+    /// Who is trusted, and who we are, over TLS; 0 without TLS. Each reading of certificates is another one.
+    pub(super) fn tls_identity(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| Arc::as_ptr(&tls.config).addr())
+    }
+
+    /// The host that the settings or the server name, for TLS.
+    fn host(&self) -> &str {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, _) => host,
+            _ => "",
+        }
     }
 }
 
-/// Opens a socket within [`CONNECT_TIMEOUT`]. Over TLS the two ends know each other when this returns.
+/// Opens a socket within [`CONNECT_TIMEOUT`], once there is a seat. Over TLS the two ends know each other when this
+/// returns.
 ///
 /// # Errors
 /// [`FaultKind::Unreachable`], and [`FaultKind::Tls`] where the two ends do not agree on TLS.
-pub(super) async fn open(dial: &Dial) -> Result<Box<dyn Socket>, Fault> {
+pub(super) async fn open(dial: &Dial, to: &Endpoint, seats: &Seats) -> Result<Box<dyn Socket>, Fault> {
     // Boxed, because a handshake is a large state that everybody who connects would carry along.
-    let opened = timeout(CONNECT_TIMEOUT, Box::pin(open_at_leisure(dial))).await;
+    let opened = timeout(CONNECT_TIMEOUT, Box::pin(open_at_leisure(dial, to, seats))).await;
     opened.unwrap_or_else(|_| Err(dial.unreachable("the connection was not made in time")))
 }
 
-async fn open_at_leisure(dial: &Dial) -> Result<Box<dyn Socket>, Fault> {
-    match (dial.info.addr(), &dial.tls) {
-        (ConnectionAddr::Tcp(host, port), None) => {
-            Ok(Box::new(tcp(host, *port).await.map_err(|e| dial.unreachable(e))?))
+async fn open_at_leisure(dial: &Dial, to: &Endpoint, seats: &Seats) -> Result<Box<dyn Socket>, Fault> {
+    let seat =
+        seats.take().await.ok_or_else(|| dial.unreachable("this process opens no more connections"))?;
+    match (to, &dial.tls) {
+        (Endpoint::Tcp(at), None) => Ok(Box::new(tcp(*at, seat).await.map_err(|e| dial.unreachable(e))?)),
+        (Endpoint::Tcp(at), Some(tls)) => Ok(Box::new(encrypted(dial, (*at, seat, seats), tls).await?)),
+        (Endpoint::Unix(path), _) => {
+            let socket = UnixStream::connect(path).await.map_err(|e| dial.unreachable(e))?;
+            Ok(Box::new(Seated::new(socket, seat)))
         }
-        (ConnectionAddr::Tcp(host, port), Some(tls)) => {
-            Ok(Box::new(encrypted(dial, (host, *port), tls).await?))
-        }
-        (ConnectionAddr::Unix(path), _) => {
-            Ok(Box::new(UnixStream::connect(path).await.map_err(|e| dial.unreachable(e))?))
-        }
-        (other, _) => Err(dial.unreachable(format!("no connections of this kind are made: {other}"))),
     }
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect((host, port)).await?;
+async fn tcp(at: SocketAddr, seat: Seat) -> io::Result<Seated<TcpStream>> {
+    let socket = TcpStream::connect(at).await?;
     socket.set_nodelay(true)?;
-    Ok(socket)
+    Ok(Seated::new(socket, seat))
 }
 
 /// A TLS connection over which the server has answered once: with TLS 1.3, whether it takes our certificate shows
 /// only with its first answer.
-async fn encrypted(dial: &Dial, (host, port): (&str, u16), tls: &Tls) -> Result<TlsStream<TcpStream>, Fault> {
+async fn encrypted(
+    dial: &Dial,
+    (at, seat, seats): (SocketAddr, Seat, &Seats),
+    tls: &Tls,
+) -> Result<TlsStream<Seated<TcpStream>>, Fault> {
+    let host = dial.host();
     let failed = |e: io::Error| match words::of(&e, host) {
         Some(said) => dial.fault(FaultKind::Tls, said),
         None => dial.unreachable(e),
@@ -124,8 +147,8 @@ async fn encrypted(dial: &Dial, (host, port): (&str, u16), tls: &Tls) -> Result<
         None => ServerName::try_from(host.to_owned())
             .map_err(|_| dial.fault(FaultKind::Tls, words::no_name(host)))?,
     };
-    let socket = tcp(host, port).await.map_err(|e| dial.unreachable(e))?;
-    let mut meeting = std::pin::pin!(async {
+    let socket = tcp(at, seat).await.map_err(|e| dial.unreachable(e))?;
+    let mut meeting = Box::pin(async {
         let mut stream = TlsConnector::from(tls.config.clone()).connect(name, socket).await?;
         greet(&mut stream).await?;
         Ok(stream)
@@ -134,7 +157,7 @@ async fn encrypted(dial: &Dial, (host, port): (&str, u16), tls: &Tls) -> Result<
         met = &mut meeting => met,
         () = sleep(TLS_PATIENCE) => {
             // A server without TLS waits for the end of a line that never comes.
-            if probe::speaks_plainly(host, port).await {
+            if probe::speaks_plainly(at, seats).await {
                 return Err(dial.fault(FaultKind::Tls, words::PLAIN));
             }
             meeting.await
@@ -142,7 +165,7 @@ async fn encrypted(dial: &Dial, (host, port): (&str, u16), tls: &Tls) -> Result<
     };
     match met {
         Ok(stream) => Ok(stream),
-        Err(e) if words::may_be_plain(&e) && probe::speaks_plainly(host, port).await => {
+        Err(e) if words::may_be_plain(&e) && probe::speaks_plainly(at, seats).await => {
             Err(dial.fault(FaultKind::Tls, words::PLAIN))
         }
         Err(e) => Err(failed(e)),
@@ -150,7 +173,7 @@ async fn encrypted(dial: &Dial, (host, port): (&str, u16), tls: &Tls) -> Result<
 }
 
 /// Asks for one answer, whatever it is: PING may be asked for a password, or be forbidden.
-async fn greet(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+async fn greet(stream: &mut TlsStream<Seated<TcpStream>>) -> io::Result<()> {
     stream.write_all(b"PING\r\n").await?;
     stream.flush().await?;
     for _ in 0..LINE_BYTES_MAX {
@@ -162,15 +185,13 @@ async fn greet(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
 }
 
 /// Why a connection without TLS failed at its first words: the server wants TLS, or takes no more connections.
-pub(super) async fn explain(dial: &Dial, fault: Fault) -> Fault {
+pub(super) async fn explain(dial: &Dial, to: &Endpoint, seats: &Seats, fault: Fault) -> Fault {
     let about_words = matches!(fault.kind, FaultKind::Lost | FaultKind::Protocol);
-    let (ConnectionAddr::Tcp(host, port), None, true) = (dial.info.addr(), &dial.tls, about_words) else {
-        return fault;
-    };
-    if probe::speaks_tls(host, *port).await {
+    let (Endpoint::Tcp(at), None, true) = (to, &dial.tls, about_words) else { return fault };
+    if probe::speaks_tls(dial.host(), *at, seats).await {
         return dial.fault(FaultKind::Tls, words::ENCRYPTED);
     }
-    let said = probe::says_first(host, *port).await.unwrap_or_default();
+    let said = probe::says_first(*at, seats).await.unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     match said.strip_prefix('-') {
         Some(said) if said.contains(FULL) => dial.fault(FaultKind::Full, said.trim_end()),

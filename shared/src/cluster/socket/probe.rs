@@ -1,6 +1,7 @@
 //! Whether a port speaks TLS or does not, asked after it did not understand us, so that the error can say what is
-//! wrong. Nothing is told to the server but a PING, and nobody's secret.
+//! wrong. Nothing is told to the server but a PING, and nobody's secret. Where all seats are taken, it is not asked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::Error;
@@ -11,15 +12,16 @@ use tokio_rustls::TlsConnector;
 
 use super::tcp;
 use super::tls::stranger;
+use crate::cluster::connections::Seats;
 use crate::limits::TLS_PATIENCE;
 
 /// No refusal of a connection is longer.
 const SAID_BYTES_MAX: u64 = 256;
 
 /// Whether a Redis server answers there without TLS.
-pub(super) async fn speaks_plainly(host: &str, port: u16) -> bool {
+pub(super) async fn speaks_plainly(at: SocketAddr, seats: &Seats) -> bool {
     let ask = async {
-        let mut socket = tcp(host, port).await.ok()?;
+        let mut socket = tcp(at, seats.try_take()?).await.ok()?;
         socket.write_all(b"PING\r\n").await.ok()?;
         socket.read_u8().await.ok()
     };
@@ -29,18 +31,18 @@ pub(super) async fn speaks_plainly(host: &str, port: u16) -> bool {
 
 /// What a server without TLS says before anything is asked: it does so only to a connection that is one too many, before
 /// it closes it. Whoever sends something at once may not get to read it.
-pub(super) async fn says_first(host: &str, port: u16) -> Option<Vec<u8>> {
-    let mut said = Vec::new();
-    let hear = async { tcp(host, port).await?.take(SAID_BYTES_MAX).read_to_end(&mut said).await };
+pub(super) async fn says_first(at: SocketAddr, seats: &Seats) -> Option<Vec<u8>> {
+    let (mut said, seat) = (Vec::new(), seats.try_take()?);
+    let hear = async { tcp(at, seat).await?.take(SAID_BYTES_MAX).read_to_end(&mut said).await };
     let _ = timeout(TLS_PATIENCE, hear).await;
     (!said.is_empty()).then_some(said)
 }
 
 /// Whether what is there answers as a TLS server does, be it with a refusal.
-pub(super) async fn speaks_tls(host: &str, port: u16) -> bool {
+pub(super) async fn speaks_tls(host: &str, at: SocketAddr, seats: &Seats) -> bool {
     let Ok(name) = ServerName::try_from(host.to_owned()) else { return false };
     let ask = async {
-        let socket = tcp(host, port).await.ok()?;
+        let socket = tcp(at, seats.try_take()?).await.ok()?;
         // Trusts nobody, so that a server that shows a certificate shows that it speaks TLS.
         let config = Arc::new(stranger());
         Some(match TlsConnector::from(config).connect(name, socket).await {

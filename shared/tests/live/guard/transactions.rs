@@ -159,7 +159,7 @@ async fn a_transaction_is_refused_once_its_ledger_has_expired_or_is_gone() {
         let end = (now + if ends { 60 } else { 60_000 }).to_string();
         conn.words("SET key value").await.unwrap();
         conn.words(&format!("SET ledger ? PXAT {end}")).await.unwrap();
-        let own = conn.anew().await.unwrap();
+        let own = conn.alone().await.unwrap();
         own.words("WATCH ledger key").await.unwrap();
         if ends {
             tokio::time::sleep(Duration::from_millis(100)).await;

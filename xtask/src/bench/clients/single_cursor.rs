@@ -18,7 +18,7 @@ pub(crate) fn run(urls: &[String]) -> Result<()> {
     runtime.context("failed to start the runtime")?.block_on(async {
         let access = Access::open(urls.to_vec());
         for url in urls {
-            clean(&access.connect_seed(url, "single-cursor").await?).await?;
+            clean(&access.connect_apart(url).await?).await?;
         }
         Ok(())
     })

@@ -1,0 +1,208 @@
+//! One connection that is shared: by all parts of a process, whoever they are there and whichever database they mean.
+//!
+//! A server remembers of a connection who it is, and its database. So before a part that is another one, or means
+//! another database, sends anything, all answers to what was sent before have come, and AUTH and SELECT have been
+//! answered; what is sent meanwhile waits. Where all are the same, nobody waits for anybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Value};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Connections;
+use crate::cluster::conn::packed;
+use crate::cluster::fault::{Fault, FaultKind};
+use crate::cluster::socket::{Counted, Dial};
+use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+
+/// Who somebody is at a server, and which database they mean. No `Debug`, because of the password.
+#[derive(Clone, PartialEq, Eq)]
+pub(in crate::cluster) struct Identity {
+    user: Option<String>,
+    password: Option<String>,
+    db: i64,
+}
+
+impl Identity {
+    /// The one of `dial`.
+    pub(in crate::cluster) fn of(dial: &Dial) -> Self {
+        let settings = dial.info.redis_settings();
+        let word = |word: Option<&str>| word.map(str::to_owned);
+        Self { user: word(settings.username()), password: word(settings.password()), db: settings.db() }
+    }
+
+    /// What makes a connection that is somebody else's this one's, but for the database.
+    fn login(&self) -> Vec<&[u8]> {
+        match (&self.user, &self.password) {
+            (None, Some(password)) => vec![b"AUTH", password.as_bytes()],
+            // A user without a password takes any; one with a password refuses this one.
+            (user, password) => vec![
+                b"AUTH",
+                user.as_deref().unwrap_or("default").as_bytes(),
+                password.as_deref().unwrap_or_default().as_bytes(),
+            ],
+        }
+    }
+
+    fn is_same_user(&self, other: &Self) -> bool {
+        (&self.user, &self.password) == (&other.user, &other.password)
+    }
+}
+
+/// The right to send over a connection that is somebody. It is `None` where that is not known, because a change was not
+/// seen to its end.
+pub(in crate::cluster) type Turn = OwnedRwLockReadGuard<Option<Identity>>;
+
+/// The same with nobody else beside.
+pub(in crate::cluster) type TurnAlone = OwnedRwLockWriteGuard<Option<Identity>>;
+
+/// See the module. Dropping it closes it.
+pub(in crate::cluster) struct Link {
+    connection: MultiplexedConnection,
+    /// What moves bytes between connection and socket. Ending it closes the socket.
+    driver: AbortOnDropHandle<()>,
+    /// Whether it failed, so that nobody is given it any more.
+    discarded: AtomicBool,
+    /// Who it is now.
+    now: Arc<RwLock<Option<Identity>>>,
+    /// The turn of one that takes the place of a connection for listings.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Link {
+    /// Connects to the server of `all` as `dial` says; `name` is for the server's list of clients.
+    pub(super) async fn connect(
+        all: &Connections,
+        dial: &Dial,
+        name: &str,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<Self, Fault> {
+        let socket = Counted::new(all.open(dial).await?);
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
+        let met = timeout(CONNECT_TIMEOUT, meeting).await;
+        let late = |_| Fault::new(FaultKind::Unreachable, &*dial.address, "it did not answer in time");
+        let (connection, driver) = match met.map_err(late)? {
+            Ok(met) => met,
+            Err(e) => {
+                let fault = all.explain(dial, Fault::from_redis(&dial.address, &e)).await;
+                // Nothing of ours was done yet.
+                let kind = if fault.kind == FaultKind::Lost { FaultKind::Unreachable } else { fault.kind };
+                return Err(dial.blame(Fault { kind, ..fault }));
+            }
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the connection, and tells it what went wrong"
+        )]
+        let driver = AbortOnDropHandle::new(tokio::spawn(driver));
+        let now = Arc::new(RwLock::new(Some(Identity::of(dial))));
+        let link = Self { connection, driver, discarded: AtomicBool::new(false), now, _turn: turn };
+        match link.introduce(dial, name).await {
+            Ok(()) => Ok(link),
+            Err(fault) => {
+                drop(link);
+                Err(dial.blame(all.explain(dial, fault).await))
+            }
+        }
+    }
+
+    /// Names the connection. Servers or users that do not allow it work as well, so a refusal is ignored.
+    ///
+    /// `CLIENT NO-TOUCH` must not be sent: Redis 8.0.2 and 8.0.6 and Valkey 8.1.1 then crash at the next look at a key
+    /// in a slot that is being moved (redis/redis#14415, valkey-io/valkey#2347). PTTL, PEXPIRETIME, OBJECT IDLETIME,
+    /// MEMORY USAGE and listings leave idle times alone without it.
+    async fn introduce(&self, dial: &Dial, name: &str) -> Result<(), Fault> {
+        let mut pipe = redis::Pipeline::new();
+        pipe.add_command(packed(&[b"CLIENT", b"SETNAME", name.as_bytes()]));
+        pipe.add_command(packed(&[b"PING"]));
+        let replies = self.connection().send_packed_commands(&pipe, 0, 2).await;
+        let replies = replies.map_err(|e| Fault::from_redis(&dial.address, &e))?;
+        match replies.last() {
+            Some(Value::ServerError(e)) => {
+                let fault = Fault::from_server(&dial.address, e);
+                let tolerable = matches!(fault.kind, FaultKind::Forbidden | FaultKind::NotWritable);
+                if tolerable { Ok(()) } else { Err(fault) }
+            }
+            Some(Value::SimpleString(_)) => Ok(()),
+            _ => Err(Fault::unexpected(&dial.address, "PING")),
+        }
+    }
+
+    /// What sends commands over it.
+    pub(in crate::cluster) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
+    /// Whether it works, as far as is known.
+    pub(in crate::cluster) fn is_open(&self) -> bool {
+        !self.discarded.load(Ordering::Relaxed) && !self.driver.is_finished()
+    }
+
+    /// Closes it for all who share it, because it failed. What they wait for counts as lost.
+    pub(in crate::cluster) fn discard(&self) {
+        self.discarded.store(true, Ordering::Relaxed);
+        self.driver.abort();
+    }
+
+    /// The right to send as `wanted`, which the connection is already, if nobody waits who is another one. Dropping it lets
+    /// another identity take its turn.
+    pub(in crate::cluster) fn try_enter(&self, wanted: &Identity) -> Option<Turn> {
+        Arc::clone(&self.now).try_read_owned().ok().filter(|now| now.as_ref() == Some(wanted))
+    }
+
+    /// The same, once the connection is `wanted`.
+    pub(in crate::cluster) async fn enter(&self, dial: &Dial, wanted: &Identity) -> Result<Turn, Fault> {
+        let now = Arc::clone(&self.now).read_owned().await;
+        if now.as_ref() == Some(wanted) {
+            return Ok(now);
+        }
+        drop(now);
+        Ok(self.enter_alone(dial, wanted).await?.downgrade())
+    }
+
+    /// The same with nobody else beside.
+    pub(in crate::cluster) async fn enter_alone(
+        &self,
+        dial: &Dial,
+        wanted: &Identity,
+    ) -> Result<TurnAlone, Fault> {
+        let mut now = Arc::clone(&self.now).write_owned().await;
+        let Some(mut is) = now.take() else {
+            self.discard();
+            return Err(Fault::new(FaultKind::Lost, &*dial.address, "it is not known who the connection is"));
+        };
+        let changed = self.change(dial, &mut is, wanted).await;
+        if changed.as_ref().is_err_and(|fault| fault.kind == FaultKind::Lost) {
+            self.discard();
+        }
+        *now = Some(is);
+        changed.map(|()| now)
+    }
+
+    /// Makes the connection, which `is` somebody, the one `wanted`.
+    async fn change(&self, dial: &Dial, is: &mut Identity, wanted: &Identity) -> Result<(), Fault> {
+        if !is.is_same_user(wanted) {
+            let refused = |fault: Fault| match fault.kind {
+                FaultKind::Refused => Fault { kind: FaultKind::Authentication, ..fault },
+                _ => fault,
+            };
+            self.ask(dial, &wanted.login()).await.map_err(|fault| dial.blame(refused(fault)))?;
+            *is = Identity { db: is.db, ..wanted.clone() };
+        }
+        if is.db != wanted.db {
+            self.ask(dial, &[b"SELECT", wanted.db.to_string().as_bytes()]).await?;
+            is.db = wanted.db;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, dial: &Dial, args: &[&[u8]]) -> Result<Value, Fault> {
+        let reply = self.connection().send_packed_command(&packed(args)).await;
+        reply.and_then(Value::extract_error).map_err(|e| Fault::from_redis(&dial.address, &e))
+    }
+}

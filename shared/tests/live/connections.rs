@@ -1,0 +1,141 @@
+//! The connections of a process to a server, which all its parts share: as many users, in as many databases.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use shared::cluster::{Access, Answers, Ask, Batch, Conn, Deployment, FaultKind, Listing, Reply, Use};
+use shared::ids::NodeId;
+use shared::servers::Server;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Databases that are used side by side.
+const DATABASES: u32 = 3;
+
+/// The ids of the server's clients, `conn` among them.
+async fn ids(conn: &Conn) -> BTreeSet<String> {
+    let Reply::BulkString(list) = conn.words("CLIENT LIST").await.unwrap() else {
+        panic!("a list is a text")
+    };
+    let list = String::from_utf8(list).unwrap();
+    list.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// Clients of the server but for `conn`.
+async fn clients(conn: &Conn) -> usize {
+    ids(conn).await.len() - 1
+}
+
+/// Those that are there for a while: the server notices that a connection was closed a moment after the next is made.
+async fn lasting(conn: &Conn) -> usize {
+    let before = ids(conn).await;
+    sleep(Duration::from_millis(10)).await;
+    ids(conn).await.intersection(&before).count() - 1
+}
+
+async fn deployment(server: &Server, db: u32, user: Option<&str>) -> Deployment {
+    let (username, password) = (user.map(str::to_owned), user.map(|_| "secret".to_owned()));
+    let access = Access { db, username, password, ..Access::open(vec![server.url()]) };
+    Deployment::discover(access).await.unwrap()
+}
+
+/// Writes keys named after `db` in all ways that there are.
+async fn work(deployment: Deployment, db: u32) {
+    let node = NodeId::new("standalone");
+    let commands = deployment.conn(&node).await.unwrap();
+    let acts = deployment.connect_for(&node, Use::Acts).await.unwrap();
+    let mut lister = commands.lister();
+    let mut answers = Answers::default();
+    for n in 0..200_u64 {
+        let (name, value) = (format!("db{db}:{n}"), format!("of {db}"));
+        let set = [b"SET".as_slice(), name.as_bytes(), value.as_bytes()];
+        commands.command(&set).await.unwrap();
+        acts.command(&set).await.unwrap();
+        let mut batch = Batch::new();
+        (0..3).for_each(|_| batch.add(&set));
+        acts.batch(batch).await.unwrap();
+        let own = commands.alone().await.unwrap();
+        own.command(&[b"WATCH", name.as_bytes()]).await.unwrap();
+        let mut batch = Batch::new();
+        [&[b"MULTI".as_slice()][..], &set, &[b"EXEC"]].iter().for_each(|command| batch.add(command));
+        // The other user of the database may have written it meanwhile.
+        assert!(matches!(own.batch(batch).await.unwrap().last(), Some(Reply::Array(_) | Reply::Nil)));
+        drop(own.keep());
+        let scan = Listing::Scan { cursor: 0, count: 1_000 };
+        lister.window(&[scan], std::iter::empty(), Ask::Ttl, &mut answers).await.unwrap();
+        let prefix = format!("db{db}:").into_bytes();
+        let page = answers.pages().next().unwrap();
+        assert!(
+            page.keys.iter().all(|place| answers.key(*place).starts_with(&prefix)),
+            "of another database"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn databases_and_users_share_four_connections_and_never_meet() {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    conn.words("ACL SETUSER other on >secret ~* &* +@all").await.unwrap();
+    let mut working = JoinSet::new();
+    for db in 0..DATABASES {
+        for user in [None, Some("other")] {
+            working.spawn(work(deployment(&server, db, user).await, db));
+        }
+    }
+    let mut most = 0;
+    while !working.is_empty() {
+        most = most.max(lasting(&conn).await);
+        while let Some(done) = working.try_join_next() {
+            done.unwrap();
+        }
+    }
+    assert!((3..=4).contains(&most), "{most} connections");
+    for db in 0..DATABASES {
+        conn.words(&format!("SELECT {db}")).await.unwrap();
+        let keys = conn.words(&format!("KEYS db{db}:*")).await.unwrap();
+        assert!(matches!(&keys, Reply::Array(keys) if keys.len() == 200), "{keys:?}");
+        assert_eq!(conn.words("DBSIZE").await.unwrap(), Reply::Int(200), "keys of others in database {db}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_leaves_the_others_alone() {
+    let server = Server::start(&[]).await.unwrap();
+    let deployed = deployment(&server, 0, None).await;
+    let conn = deployed.conn(&NodeId::new("standalone")).await.unwrap();
+    let nobody = Access {
+        username: Some("nobody".to_owned()),
+        password: Some("wrong".to_owned()),
+        ..Access::open(vec![server.url()])
+    };
+    let refused = Deployment::discover(nobody).await.err().unwrap();
+    assert_eq!(refused.kind, FaultKind::Authentication, "{refused}");
+    assert!(refused.detail.contains("(user `nobody`)"), "{refused}");
+    let beyond = Access { db: 99, ..Access::open(vec![server.url()]) };
+    let refused = Deployment::discover(beyond).await.err().unwrap();
+    assert!(refused.detail.contains("DB index is out of range"), "{refused}");
+    assert_eq!(conn.words("PING").await.unwrap(), Reply::SimpleString("PONG".to_owned()));
+    assert_eq!(conn.connections(), 1, "it is the same connection all the time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_failed_is_made_again_and_one_that_nobody_has_is_closed() {
+    let server = Server::start(&[]).await.unwrap();
+    let own = server.conn().await.unwrap();
+    let deployed = deployment(&server, 0, None).await;
+    let node = NodeId::new("standalone");
+    let conn = deployed.conn(&node).await.unwrap();
+    let mut lister = conn.lister();
+    let (scan, mut answers) = ([Listing::Scan { cursor: 0, count: 10 }], Answers::default());
+    lister.window(&scan, std::iter::empty(), Ask::Ttl, &mut answers).await.unwrap();
+    own.words("CLIENT KILL TYPE normal SKIPME yes").await.unwrap();
+    assert_eq!(conn.words("PING").await.unwrap_err().kind, FaultKind::Lost);
+    deployed.forget(&node);
+    assert!(deployed.conn(&node).await.unwrap().words("PING").await.is_ok());
+    // What was closed while it waited is not noticed by whoever lists.
+    lister.window(&scan, std::iter::empty(), Ask::Ttl, &mut answers).await.unwrap();
+    drop((conn, lister, deployed));
+    let closed = async { while clients(&own).await > 0 {} };
+    timeout(Duration::from_secs(5), closed).await.expect("all are closed");
+}
