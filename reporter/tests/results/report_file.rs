@@ -46,7 +46,7 @@ fn the_newest_hundred_remain_and_strangers_stay() {
         fs::write(folder.join(format!("{run}.html")), "old").expect("a file");
         fs::write(folder.join(format!("{run}.md")), "old").expect("a file");
     }
-    fs::write(folder.join(format!("{}.html.4711.part", old[0])), "torn").expect("a file");
+    fs::write(folder.join(format!("{}.html.4711.tmp", old[0])), "torn").expect("a file");
     let mut result = crate::kit::example();
     result.run_id = RunId::new();
     write(&directory, &result, "Cleanup").expect("it is written");
@@ -66,6 +66,6 @@ fn an_error_names_the_path() {
     fs::write(&directory, "a file where the directory should be").expect("a file");
     let error =
         write(&directory, &crate::kit::example(), "Cleanup").expect_err("it cannot be written").to_string();
-    assert!(error.contains("failed to write the report to `") && error.contains("reports-barred"), "{error}");
+    assert!(error.contains("the report was not written") && error.contains("reports-barred"), "{error}");
     fs::remove_file(directory).expect("it goes");
 }
