@@ -1,5 +1,5 @@
-//! From options to the spec of a run, and back: another attempt at a run is made with what its spec says. What the job is
-//! configured to do by now changes nothing of what is done in Redis, only how it is reached and who is told.
+//! From options to the spec of a run, and back: another attempt at a run is made with what its spec says. Changes of
+//! the job's configuration since then do not change what is done in Redis, only how it is reached and who is notified.
 
 use std::time::Duration;
 

@@ -100,7 +100,7 @@ pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) ->
     let until = Instant::now() + order.wait;
     let mut tries = 1;
     loop {
-        // Boxed, because whoever runs would else carry along the state of it all.
+        // Boxed, because its state is large, and the futures of all callers would contain it.
         match Box::pin(take_as(&ours, tries > 1, order, until, &records, spec)).await {
             Err(LockError::Redis(fault)) if tries < TRIES && fault.kind.transient() => {
                 tracing::debug!(error = %fault, "the lock is tried again");

@@ -140,7 +140,7 @@ pub async fn with_sample(statistics: Statistics, env: &Env, options: &Options) -
         }
     };
     looked.note(env).await;
-    // Of keys that nobody serves, a sample tells nothing.
+    // A sample says nothing about slots that no node serves.
     let whole = looked.missing.is_empty() && looked.spec.left_out.is_empty();
     let estimate = looked.estimate;
     let total_keys = Some(estimate.matching_keys).filter(|keys| whole && (*keys > 0 || estimate.exact));

@@ -91,12 +91,12 @@ impl AtNode {
         let now = Instant::now();
         match clock.saw(now_ms, now) {
             Some(Jump::Forward(by)) if !grace.is_zero() => tracing::warn!(
-                "the clock of `{address}` went forward by {by:?}: candidates there wait for the whole grace again, by \
+                "the clock of `{address}` gained {by:?} on ours: candidates there wait for the whole grace again, by \
                  the clock of keysweep"
             ),
             Some(Jump::Back(by)) => {
                 tracing::warn!(
-                    "the clock of `{address}` went back by {by:?}: candidates there wait longer by that"
+                    "the clock of `{address}` fell behind ours by {by:?}: candidates there wait longer by that"
                 );
             }
             Some(Jump::Forward(_)) | None => {}

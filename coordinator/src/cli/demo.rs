@@ -97,7 +97,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
     })
 }
 
-/// A new folder for the report, where nobody minds that it stays: the system's own place for what may go.
+/// A new folder for the report in the system's temporary directory, where it stays.
 fn report_dir() -> Option<PathBuf> {
     match Folder::temporary("keysweep-demo") {
         Ok(folder) => Some(folder.path().to_owned()),

@@ -48,7 +48,7 @@ impl Drop for Asking {
     }
 }
 
-/// What became of a new connection.
+/// Whether a new connection was admitted.
 #[derive(Debug)]
 pub(super) enum Entry {
     /// There was room.

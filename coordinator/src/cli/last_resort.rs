@@ -41,7 +41,7 @@ async fn end() -> std::io::Result<u8> {
         }
         () = sleep(GOING_TIMEOUT) => {
             let words = format!("{name}: not at an end after {} s; leaving", GOING_TIMEOUT.as_secs());
-            // Nobody may read what is written, and then writing never ends.
+            // If nothing reads our stderr, writing to it can block for ever.
             let _ = thread::Builder::new().spawn(move || tracing::error!("{words}"));
             sleep(Duration::from_millis(200)).await;
             Ok(code)

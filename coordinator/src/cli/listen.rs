@@ -1,5 +1,5 @@
-//! The HTTP server of every role: connections have a number, a time for the head of a request, and an end. Whoever keeps
-//! them open without asking takes neither files nor answers from others (`guests.rs`).
+//! The HTTP server of every role, with limits: connections, the time for the head of a request, and the lifetime of a
+//! connection. Idle connections take neither file descriptors nor answers from other clients (`guests.rs`).
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 
 use super::guests::{Entry, Guest, Guests, Room};
 
-/// How long nobody is let in after the system refused a connection, for want of files as a rule.
+/// How long no connection is accepted after `accept` failed, usually because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers at `listener` by `router`, for ever.

@@ -47,7 +47,7 @@ fn note(page: &mut String, sentence: &str) {
     let _ = writeln!(page, "  {}", wrap(sentence, 2));
 }
 
-/// How far the numbers are to be relied upon.
+/// How reliable the numbers are.
 fn sure(survey: &Survey) -> &'static str {
     if survey.estimate.exact { "counted" } else { "estimated from a sample" }
 }

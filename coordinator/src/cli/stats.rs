@@ -68,7 +68,7 @@ pub async fn local_stats(settings: &Settings, show: Show) -> Result<u8, CommandE
     shown(&with_sample(found, &env, &options).await, show)
 }
 
-/// Which keys figures are to be of: those that settings name. `None` if none are named, so that the last run tells.
+/// The selection of keys that the figures are for, if the settings name patterns. `None`: that of the last run.
 fn named(settings: &Settings, options: &Options) -> Option<Selection> {
     (settings.patterns.origin != Origin::Default).then(|| options.selection())
 }

@@ -38,7 +38,7 @@ pub(super) struct Found {
     pub(super) tasks: Vec<ScanTask>,
     pub(super) nodes: Vec<NodeSurvey>,
     pub(super) readings: Vec<Reading>,
-    /// Slots of a cluster that nobody serves.
+    /// Slots of a cluster that no node serves.
     pub(super) missing: SlotSet,
     pub(super) users: UsersMet,
     /// As [`super::Survey::freed`].
@@ -106,7 +106,7 @@ impl<'a> Around<'a> {
     fn looking(&self, there: &Met<'_>, sampled_max: u64, activity: &activity::Found) -> Looking {
         let (options, status) = (self.options, &there.status);
         Looking {
-            // Where nobody's keys are looked for but those without TTL, a node without such keys has none for us.
+            // Where only keys without TTL are looked for, a node without such keys has no candidates.
             skip: !options.every_key
                 && !options.aggressive
                 && status.keys > 0

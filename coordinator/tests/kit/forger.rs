@@ -9,7 +9,7 @@ use shared::env::Env;
 use shared::ids::BatchId;
 use shared::key::Key;
 use shared::limits::BATCH_LIFE;
-use shared::messages::{Covered, Group, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport};
+use shared::messages::{Action, Covered, Group, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport};
 use shared::queue::{Delivery, Queue, QueueError, Topic};
 use shared::range::Scope;
 use shared::records::Records;
@@ -43,7 +43,7 @@ impl Forged {
 
 /// How a run that deletes lists a batch.
 pub fn listed(batch: &ReapBatch) -> ListedBatch {
-    ListedBatch { batch: batch.batch, keys: batch.keys(), deletes: batch.keys() }
+    ListedBatch::of(batch, Action::Delete)
 }
 
 /// A report that says that all of `task` was read.
