@@ -4,11 +4,16 @@
 //! They belong to services, and to commands that are told how to log (`--log-format`). Other commands end with a page
 //! that says all of it, so there they are left out.
 
+use std::path::Path;
+use std::time::Duration;
+
+use reporter::{Waiting, grouped};
+use shared::config::duration;
 use shared::ids::RunId;
 use shared::messages::{Action, RunSpec};
 use shared::result::{CleanupResult, Status};
-use std::path::Path;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::drive::Progress;
 use crate::options::Options;
@@ -19,6 +24,12 @@ pub const LINES: &str = "keysweep::lines";
 
 /// The target of what a command says instead, where they are switched off.
 pub const INSTEAD: &str = "keysweep::instead";
+
+/// How long a run waits before the log says why: a run that is about to stop, or has no grace, does not.
+const WAIT_TOLD_AFTER: Duration = Duration::from_millis(200);
+
+/// The shortest grace of which commands tell that are not told how to log. A terminal shows the others, too.
+const LONG_GRACE: Duration = Duration::from_secs(10);
 
 /// The lines of one run.
 #[derive(Clone, Debug)]
@@ -59,8 +70,48 @@ impl Lines {
         }
     }
 
+    /// Says how many keys there are and how many are deleted, once all are read, and what the run waits for then.
+    pub async fn announce(&self, progress: watch::Receiver<Progress>) {
+        self.found(progress.clone()).await;
+        self.waits(progress).await;
+    }
+
+    /// Says once that the run waits for the grace, if it does after all keys are read.
+    async fn waits(&self, mut progress: watch::Receiver<Progress>) {
+        loop {
+            let waits = progress.borrow_and_update().waits();
+            if waits.is_some() {
+                sleep(WAIT_TOLD_AFTER).await;
+                let still = progress.borrow_and_update().waits();
+                if let Some(waiting) = still {
+                    return self.wait(waiting);
+                }
+            }
+            if progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn wait(&self, waiting: Waiting) {
+        let Self { name, job, run, .. } = self;
+        let Waiting { batches, keys, grace_ms } = waiting;
+        let grace = Duration::from_millis(grace_ms);
+        let sentence = format!(
+            "All keys are read. Waiting until the grace of {} is over for the last candidates ({} in batches: {}), which are \
+             then looked at again",
+            duration::show(grace),
+            grouped(keys),
+            grouped(batches),
+        );
+        tracing::info!(target: LINES, %run, job, batches, keys, graceMs = grace_ms, "[{name}] {sentence}");
+        if grace >= LONG_GRACE {
+            tracing::info!(target: INSTEAD, "{sentence}");
+        }
+    }
+
     /// Waits until all keys are read, and says how many there are and how many are deleted.
-    pub async fn announce(&self, mut progress: watch::Receiver<Progress>) {
+    async fn found(&self, mut progress: watch::Receiver<Progress>) {
         let Self { name, job, run, .. } = self;
         // The document's own job speaks of permission keys.
         let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };

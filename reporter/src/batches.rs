@@ -1,9 +1,9 @@
 //! The batches of a run: those that reports list, what receipts say of them, and how many keys may be deleted. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{BatchId, TaskId};
-use shared::messages::{ListedBatch, Receipt};
+use shared::messages::{Grant, ListedBatch, Receipt};
 use shared::outcome::Outcome;
 
 /// See the module.
@@ -17,6 +17,10 @@ pub(crate) struct Batches {
     left: bool,
     /// By round, keys that were deleted, or may be at any moment.
     possible: BTreeMap<u32, u128>,
+    /// Those that a grant lists.
+    granted: BTreeSet<BatchId>,
+    /// Listed ones with neither a grant nor a receipt, and the candidates in them.
+    waiting: (u64, u64),
 }
 
 /// A batch that a report lists.
@@ -61,6 +65,7 @@ impl Batches {
     /// Takes in that the report of `task`, of `round`, lists a batch. Only scanners that are wrong, or not ours, list one
     /// twice: then the larger numbers count.
     pub(crate) fn list(&mut self, task: TaskId, round: u32, batch: &ListedBatch) -> Counted {
+        let waited = self.waits(batch.batch);
         let answered = self.answered.get(&batch.batch);
         let before = self.listed.get(&batch.batch).cloned();
         self.open += usize::from(before.is_none() && answered.is_none());
@@ -75,6 +80,7 @@ impl Batches {
         let outcome = answered.and_then(|answered| answered.all);
         let counted = Counted { round: now.round, keys: now.keys - before.keys, outcome };
         self.listed.insert(batch.batch, now);
+        self.recount(batch.batch, waited);
         counted
     }
 
@@ -87,7 +93,9 @@ impl Batches {
         let outcomes = receipt.groups.iter().flat_map(|group| &group.outcomes);
         let deleted = |outcome: &&Outcome| matches!(outcome, Outcome::Deleted | Outcome::Unconfirmed);
         let answered = Answered { deleted: outcomes.filter(deleted).count() as u64, all: receipt.all };
+        let waited = self.waits(receipt.batch);
         self.answered.insert(receipt.batch, answered);
+        self.recount(receipt.batch, waited);
         self.left |= receipt.all.is_some();
         let Some(listed) = self.listed.get(&receipt.batch) else { return Some(None) };
         self.open -= 1;
@@ -95,6 +103,37 @@ impl Batches {
         *possible -= u128::from(listed.possible(None) - listed.possible(Some(&answered)));
         let counted = |outcome| Counted { round: listed.round, keys: listed.keys, outcome: Some(outcome) };
         Some(receipt.all.map(counted))
+    }
+
+    /// Takes in which batches may act.
+    pub(crate) fn grant(&mut self, grant: &Grant) {
+        for listed in &grant.batches {
+            let waited = self.waits(listed.batch);
+            self.granted.insert(listed.batch);
+            self.recount(listed.batch, waited);
+        }
+    }
+
+    /// The candidates of a listed batch that has neither a grant nor a receipt.
+    fn waits(&self, batch: BatchId) -> Option<u64> {
+        let known = self.answered.contains_key(&batch) || self.granted.contains(&batch);
+        self.listed.get(&batch).filter(|_| !known).map(|listed| listed.keys)
+    }
+
+    /// Counts a batch again, which counted as `before`.
+    fn recount(&mut self, batch: BatchId, before: Option<u64>) {
+        let after = self.waits(batch);
+        let (batches, keys) = self.waiting;
+        let less = |sum: u64, more: u64, taken: u64| sum.saturating_add(more).saturating_sub(taken);
+        self.waiting = (
+            less(batches, u64::from(after.is_some()), u64::from(before.is_some())),
+            less(keys, after.unwrap_or_default(), before.unwrap_or_default()),
+        );
+    }
+
+    /// How many batches have neither a grant nor a receipt, and how many candidates are in them.
+    pub(crate) fn waiting(&self) -> (u64, u64) {
+        self.waiting
     }
 
     /// Whether every listed batch has a receipt.
@@ -173,6 +212,35 @@ mod tests {
         check(|batch| receipt(batch, &[Deleted; 50]), 4);
         check(|batch| whole(batch, Unreached), 0);
         check(|batch| whole(batch, Unconfirmed), 4);
+    }
+
+    #[test]
+    fn a_batch_waits_until_it_has_a_grant_or_a_receipt() {
+        let (task, [granted, ended, early]) =
+            (TaskId::new(), [BatchId::new(), BatchId::new(), BatchId::new()]);
+        let grant = |batch, keys| Grant {
+            run: RunId::new(),
+            task,
+            node: NodeId::new("n"),
+            round: 0,
+            slots: [].into_iter().collect(),
+            batches: vec![listed(batch, keys, keys)],
+        };
+        let mut batches = Batches::default();
+        // A grant may be known before its report.
+        batches.grant(&grant(early, 3));
+        for (batch, keys) in [(granted, 5), (ended, 7), (early, 3)] {
+            batches.list(task, 0, &listed(batch, keys, keys));
+        }
+        assert_eq!(batches.waiting(), (2, 12));
+        batches.list(task, 0, &listed(granted, 6, 6));
+        assert_eq!(batches.waiting(), (2, 13));
+        batches.answer(&whole(ended, Outcome::Unreached));
+        assert_eq!(batches.waiting(), (1, 6));
+        for _ in 0..2 {
+            batches.grant(&grant(granted, 6));
+            assert_eq!(batches.waiting(), (0, 0));
+        }
     }
 
     #[test]

@@ -70,6 +70,19 @@ pub struct Totals {
     pub tasks_reported: u64,
     /// Tasks that there are.
     pub tasks: u64,
+    /// What may not act yet.
+    pub waiting: Waiting,
+}
+
+/// Batches that wait until the grace is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many.
+    pub batches: u64,
+    /// Candidates in them.
+    pub keys: u64,
+    /// The grace in milliseconds: each waits so long since its report, and no longer.
+    pub grace_ms: u64,
 }
 
 /// Sums over a node.
@@ -128,7 +141,8 @@ impl Fold {
             Record::Lookups { who, lookups } => {
                 self.other_lookups.insert(who.clone(), lookups.clone());
             }
-            Record::Grant(_) | Record::Unsaved(_) | Record::Result(_) => {}
+            Record::Grant(grant) => self.batches.grant(grant),
+            Record::Unsaved(_) | Record::Result(_) => {}
         }
     }
 
@@ -332,6 +346,16 @@ impl Fold {
     /// The sums so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.totals
+        Totals { waiting: self.waiting(), ..self.totals }
+    }
+
+    /// In a run that is to stop nothing is granted any more, and an earlier version's run has no grants.
+    fn waiting(&self) -> Waiting {
+        let spec = self.spec.as_ref().filter(|spec| spec.grants && self.cancel.is_none());
+        let Some(grace_ms) = spec.map(|spec| spec.rules.grace_ms).filter(|grace_ms| *grace_ms > 0) else {
+            return Waiting::default();
+        };
+        let (batches, keys) = self.batches.waiting();
+        Waiting { batches, keys, grace_ms }
     }
 }

@@ -21,7 +21,7 @@ mod sources;
 pub mod summary;
 
 pub use finish::{Around, finish};
-pub use fold::{Fold, NodeTotals, Totals};
+pub use fold::{Fold, NodeTotals, Totals, Waiting};
 pub use holding::{History, Holding};
 pub use memory_words::{bytes, memory};
 pub use render::{cell, grouped, render, slots, tidy, wrap};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use console::Term;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
-use reporter::grouped;
+use reporter::{Waiting, grouped};
+use shared::config::duration;
 use shared::pace::Pacers;
 use tokio::sync::watch;
 
@@ -143,7 +144,13 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option
             // What was read before we came is no speed.
             bar.reset_eta();
         }
-        bar.set_message(now.state.word());
+        let waits = now.waits();
+        bar.set_message(if waits.is_some() { "waiting" } else { now.state.word() });
+        if let Some(Waiting { keys, grace_ms, .. }) = waits {
+            let grace = duration::show(Duration::from_millis(grace_ms));
+            bar.set_prefix(format!(", {} wait (grace {grace})", grouped(keys)));
+            continue;
+        }
         let (stale, deleted) = (now.read.stale, now.totals.accounting.deleted);
         let speed = pacers
             .and_then(Pacers::share_now)

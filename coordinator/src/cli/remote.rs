@@ -162,7 +162,9 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
         if now != before {
             (before, since, told) = (now, Instant::now(), false);
         }
-        if since.elapsed() < IDLE || told {
+        // What waits for its grace is not idle.
+        let grace = Duration::from_millis(now.waits().map_or(0, |waiting| waiting.grace_ms));
+        if since.elapsed() < IDLE + grace || told {
             continue;
         }
         told = true;

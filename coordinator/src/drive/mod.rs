@@ -9,7 +9,7 @@ mod watchdog;
 
 use std::time::Duration;
 
-use reporter::{Fold, Totals};
+use reporter::{Fold, Totals, Waiting};
 use shared::env::Env;
 use shared::ids::RunId;
 use shared::records::{Decision, Record, RecordError, Records};
@@ -73,6 +73,15 @@ impl Progress {
             _ => exact,
         };
         Self { state, keys, totals, read }
+    }
+}
+
+impl Progress {
+    /// What the run waits for, if there is nothing else to do: that the grace of these candidates is over.
+    #[must_use]
+    pub fn waits(&self) -> Option<Waiting> {
+        let waiting = self.totals.waiting;
+        (self.state == RunState::Reaping && waiting.keys > 0).then_some(waiting)
     }
 }
 

@@ -38,5 +38,6 @@ mod signals;
 mod stats;
 mod tls;
 mod variables;
+mod waits;
 mod without_scripts;
 mod written_otherwise;
