@@ -107,12 +107,19 @@ impl Client {
 
     /// `headers` are lines as they are sent, without the end of the last one.
     pub fn publish(&mut self, subject: &str, reply: &str, headers: &str, body: &str) {
+        self.publish_bytes(subject, reply, headers, body.as_bytes());
+    }
+
+    /// The same with a body of any bytes.
+    pub fn publish_bytes(&mut self, subject: &str, reply: &str, headers: &str, body: &[u8]) {
         if headers.is_empty() {
-            return self.say(&format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len()));
+            self.say(&format!("PUB {subject} {reply} {}\r\n", body.len()));
+        } else {
+            let head = format!("NATS/1.0\r\n{headers}\r\n\r\n");
+            let (length, all) = (head.len(), head.len() + body.len());
+            self.say(&format!("HPUB {subject} {reply} {length} {all}\r\n{head}"));
         }
-        let head = format!("NATS/1.0\r\n{headers}\r\n\r\n");
-        let (length, all) = (head.len(), head.len() + body.len());
-        self.say(&format!("HPUB {subject} {reply} {length} {all}\r\n{head}{body}\r\n"));
+        self.writer.write_all(&[body, b"\r\n"].concat()).expect("the server reads");
     }
 
     /// Waits until the server has taken all that was sent; what came by then, since it was asked last.

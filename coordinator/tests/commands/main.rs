@@ -22,6 +22,7 @@ mod input;
 mod looks_only;
 mod nats;
 mod nats_access;
+mod nats_forged;
 mod nats_orders;
 mod nats_rights;
 mod nats_walls;

@@ -27,7 +27,7 @@ pub async fn server() -> NatsServer {
     NatsServer::start(&account()).await.expect("nats-server takes the file")
 }
 
-fn as_user(command: Keysweep, user: &str) -> Keysweep {
+pub fn as_user(command: Keysweep, user: &str) -> Keysweep {
     command.env("NATS_USER", &format!("keysweep-{user}")).env("NATS_PASSWORD", &password(user))
 }
 
