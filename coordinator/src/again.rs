@@ -26,7 +26,7 @@ impl Options {
             dry_run: self.dry_run,
             nodes: Vec::new(),
             started_at_ms,
-            guards: Guards { deletions_max: None, runtime_max_ms: self.max_runtime.map(millis) },
+            guards: Guards { runtime_max_ms: self.max_runtime.map(millis), ..Guards::default() },
             display_name: self.display_name.clone(),
             started_by: self.started_by.clone(),
             scheduled: self.scheduled,
@@ -69,8 +69,8 @@ impl Options {
             dry_run,
             nodes: _,
             started_at_ms: _,
-            // A share of the keys that there are by then.
-            guards: Guards { deletions_max: _, runtime_max_ms },
+            // A share of the keys that there are by then, and a time of its own.
+            guards: Guards { deletions_max: _, runtime_max_ms, runtime_from_ms: _ },
             display_name,
             started_by,
             scheduled,

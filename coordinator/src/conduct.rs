@@ -162,7 +162,7 @@ async fn adopt(
     let until = Instant::now() + NOT_READY_TIMEOUT;
     let access = env.access(&spec.alias, spec.db);
     let access = access.unwrap_or_else(|| shared::cluster::Access::open(Vec::new()));
-    let order = LockOrder { job: job.to_owned(), access, wait: Duration::ZERO, adopt: true };
+    let order = LockOrder { job: job.to_owned(), access, until: Instant::now(), end: None, adopt: true };
     loop {
         match job_lock::take(&order, records.clone(), spec).await {
             Err(LockError::Redis(fault)) if Instant::now() < until && !unlock.is_cancelled() => {

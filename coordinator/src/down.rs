@@ -1,6 +1,9 @@
 //! The nodes that are down when a run is planned.
 
+use reporter::grouped;
 use shared::cluster::{Fault, FaultKind, Primary};
+use shared::config::duration;
+use shared::limits::{MEETING_TIMEOUT, UNMET_NAMED_MAX};
 use shared::messages::LeftOut;
 use shared::slot::SlotSet;
 
@@ -9,17 +12,28 @@ use crate::survey::SurveyError;
 /// The nodes that are down. A cluster goes on without them: their slots are missing, and the run says so.
 pub(crate) struct Down {
     /// All primaries that there are.
-    pub(crate) primaries: usize,
+    primaries: usize,
     pub(crate) slots: SlotSet,
-    /// One by one.
-    pub(crate) left_out: Vec<LeftOut>,
-    pub(crate) last: Option<Fault>,
+    /// One by one, as far as they are named.
+    named: Vec<LeftOut>,
+    /// How many further ones failed, the slots of these, and how the last one did.
+    further: (usize, SlotSet),
+    last: Option<Fault>,
+    /// How many had no answer when the time to meet them was over, and the slots of these.
+    unmet: (usize, SlotSet),
 }
 
 impl Down {
     /// None of so many primaries.
     pub(crate) fn of(primaries: usize) -> Self {
-        Self { primaries, slots: SlotSet::new(), left_out: Vec::new(), last: None }
+        Self {
+            primaries,
+            slots: SlotSet::new(),
+            named: Vec::new(),
+            further: (0, SlotSet::new()),
+            last: None,
+            unmet: (0, SlotSet::new()),
+        }
     }
 
     /// What was `seen` of a primary; `None` if it is down.
@@ -33,13 +47,136 @@ impl Down {
             // A node that takes no more connections may take fewer still once the run is there.
             Err(SurveyError::Redis(fault)) if fault.kind == FaultKind::Full => Err(fault.into()),
             Err(SurveyError::Redis(fault)) if self.primaries > 1 && fault.kind.transient() => {
-                tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
-                self.slots = self.slots.union(&primary.slots);
-                self.left_out.push(LeftOut { cause: fault.to_string(), slots: primary.slots.clone() });
-                self.last = Some(fault);
+                self.failed(primary, fault);
                 Ok(None)
             }
             Err(e) => Err(e),
         }
+    }
+
+    fn failed(&mut self, primary: &Primary, fault: Fault) {
+        self.slots.extend(&primary.slots);
+        if self.named.len() < UNMET_NAMED_MAX {
+            tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
+            self.named.push(LeftOut { cause: fault.to_string(), slots: primary.slots.clone() });
+        } else {
+            self.further.0 += 1;
+            self.further.1.extend(&primary.slots);
+        }
+        self.last = Some(fault);
+    }
+
+    /// A primary had no answer when the time to meet them all was over.
+    pub(crate) fn unmet(&mut self, primary: &Primary) {
+        self.slots.extend(&primary.slots);
+        self.unmet.0 += 1;
+        self.unmet.1.extend(&primary.slots);
+    }
+
+    /// Says how many were met, where not all of them had their turn.
+    pub(crate) fn tell(&self, met: usize) {
+        if self.unmet.0 > 0 {
+            tracing::warn!("{}: {} were met", self.unmet_in_time(), grouped(met as u64));
+        }
+    }
+
+    /// `1,616 of 2,000 primaries were not met within 60s, and 384 failed`
+    fn unmet_in_time(&self) -> String {
+        let [unmet, all, failed] =
+            [self.unmet.0, self.primaries, self.failures()].map(|count| grouped(count as u64));
+        let limit = duration::show(MEETING_TIMEOUT);
+        format!("{unmet} of {all} primaries were not met within {limit}, and {failed} failed")
+    }
+
+    fn failures(&self) -> usize {
+        self.named.len() + self.further.0
+    }
+
+    /// Why there is no primary that could be met.
+    pub(crate) fn all(&self, first: &Primary) -> Fault {
+        const NAT: &str =
+            "if the addresses that it announces mean nothing from here, say where they are with `--nat`";
+        let all = grouped(self.primaries as u64);
+        match &self.last {
+            Some(fault) if self.unmet.0 == 0 => {
+                let detail = format!("{}, like all {all} primaries of the cluster; {NAT}", fault.detail);
+                Fault { detail, ..fault.clone() }
+            }
+            last => {
+                let so = last.as_ref().map(|fault| format!(", as this one: {}", fault.detail));
+                let detail = format!("{}{}; {NAT}", self.unmet_in_time(), so.unwrap_or_default());
+                let address = format!("{}:{}", first.host, first.port);
+                let address = last.as_ref().map_or(address, |fault| fault.address.clone());
+                Fault::new(FaultKind::Unreachable, address, detail)
+            }
+        }
+    }
+
+    /// What a run is told of them.
+    pub(crate) fn left_out(self) -> Vec<LeftOut> {
+        let (further, unmet) = (grouped(self.further.0 as u64), self.unmet_in_time());
+        let last = self.last.map(|fault| format!("; the last one: {fault}")).unwrap_or_default();
+        let counted = [
+            (self.further.0, format!("{further} further primaries failed{last}"), self.further.1),
+            (self.unmet.0, unmet, self.unmet.1),
+        ];
+        let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
+        self.named.into_iter().chain(counted.map(|(_, cause, slots)| LeftOut { cause, slots })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::NodeId;
+
+    use super::*;
+
+    fn primary(n: u16) -> Primary {
+        Primary {
+            node: NodeId::new(n.to_string()),
+            host: "10.0.0.1".to_owned(),
+            port: n,
+            slots: SlotSet::from_iter([n]),
+            replicas: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_many_that_are_down_the_first_ones_are_named_and_the_others_counted() {
+        let mut down = Down::of(2_000);
+        for n in 0..384 {
+            let silent = Fault::new(FaultKind::Unreachable, format!("10.0.0.1:{n}"), "no answer");
+            assert!(down.unless_down::<()>(&primary(n), Err(silent.into())).unwrap().is_none());
+        }
+        (384..2_000).for_each(|n| down.unmet(&primary(n)));
+        let fault = down.all(&primary(0)).to_string();
+        let counts = "1,616 of 2,000 primaries were not met within 1m, and 384 failed";
+        assert!(fault.contains(counts) && fault.contains("`10.0.0.1:383`"), "{fault}");
+        assert_eq!(down.slots, (0..2_000).collect());
+        let left_out = down.left_out();
+        assert_eq!(left_out.len(), UNMET_NAMED_MAX + 2);
+        let further = &left_out[UNMET_NAMED_MAX];
+        assert!(further.cause.starts_with("284 further primaries failed; the last one: "), "{further:?}");
+        assert_eq!(further.slots, (100..384).collect());
+        assert_eq!(left_out.last().unwrap().cause, counts);
+    }
+
+    #[test]
+    fn where_all_had_their_turn_the_last_fault_speaks_for_them() {
+        let mut down = Down::of(3);
+        for n in 0..3 {
+            let refused = Fault::new(FaultKind::Unreachable, format!("10.0.0.1:{n}"), "refused");
+            assert!(down.unless_down::<()>(&primary(n), Err(refused.into())).unwrap().is_none());
+        }
+        assert!(down.all(&primary(0)).detail.starts_with("refused, like all 3 primaries of the cluster"));
+        assert_eq!(down.left_out().len(), 3);
+    }
+
+    #[test]
+    fn where_none_was_met_in_time_the_first_address_is_named() {
+        let mut down = Down::of(2);
+        (0..2).for_each(|n| down.unmet(&primary(n)));
+        let fault = down.all(&primary(0));
+        assert_eq!((fault.kind, fault.address.as_str()), (FaultKind::Unreachable, "10.0.0.1:0"));
     }
 }

@@ -88,6 +88,14 @@ pub enum RunError {
     Stage(String, Exit),
 }
 
+impl RunError {
+    /// Whether the time of the run was over before it began.
+    #[must_use]
+    pub fn out_of_time(&self) -> bool {
+        matches!(self, Self::Survey(SurveyError::OutOfTime(_)))
+    }
+}
+
 /// Runs one cleanup in this process, from survey to result.
 ///
 /// # Errors
@@ -175,6 +183,7 @@ pub async fn run(
     survey: &Survey,
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
+    survey.time.check("the run began").map_err(SurveyError::from)?;
     check_deletions(options, &survey.estimate)?;
     if let Some(order) = &survey.spec.backup {
         let no_place = || BackupError::NoPlace(options.job.clone());
@@ -184,7 +193,7 @@ pub async fn run(
     let unlock = CancellationToken::new();
     let mut keeper = Crew::default();
     if options.rules.action.writes() {
-        let lock = job_lock::take(&options.lock_order(), records.clone(), &survey.spec).await?;
+        let lock = job_lock::take_for(survey, options, records.clone()).await?;
         let (records, unlock) = (records.clone(), unlock.clone());
         keeper.start("lock", async move {
             if let Some(why) = JobLock::keep(lock, unlock).await? {

@@ -47,6 +47,8 @@ pub fn of_error(error: &RunError) -> u8 {
             of_fault(fault)
         }
         RunError::Backup(e) => of_backup(e),
+        // As a run that was stopped by it.
+        RunError::Survey(SurveyError::OutOfTime(_)) => PARTIAL,
         RunError::Survey(SurveyError::OneDatabase { .. } | SurveyError::NoDatabase { .. }) => USAGE,
         RunError::Survey(SurveyError::Rights { .. } | SurveyError::Commands { .. })
         | RunError::TooMany { .. } => REFUSED,

@@ -18,7 +18,10 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::embedded::RunError;
 use crate::options::Options;
+use crate::run_time::RunTime;
+use crate::survey::{Survey, SurveyError};
 use crate::whoami::hostname;
 
 /// How often somebody who waits for the lock asks again.
@@ -79,17 +82,33 @@ pub(crate) struct LockOrder {
     pub(crate) job: String,
     /// The way to the deployment.
     pub(crate) access: Access,
-    /// How long to wait for another run of the job to end.
-    pub(crate) wait: Duration,
+    /// Until when to wait for another run of the job to end.
+    pub(crate) until: Instant,
+    /// When the time of the run is over: then servers that fail are not asked again.
+    pub(crate) end: Option<Instant>,
     /// Whether a lock that is held for the same run may be adopted: whoever took it drives the run no more.
     pub(crate) adopt: bool,
 }
 
-impl Options {
-    /// The lock of the job.
-    pub(crate) fn lock_order(&self) -> LockOrder {
-        LockOrder { job: self.job.clone(), access: self.access.clone(), wait: self.lock_wait, adopt: false }
-    }
+/// The moment until which a run waits for another one of its job to end.
+pub(crate) fn wait_until(options: &Options, time: &RunTime) -> Instant {
+    let wait = Instant::now() + options.lock_wait;
+    time.end().map_or(wait, |end| end.min(wait))
+}
+
+/// Takes the lock of the job for the run that `survey` planned. A run whose time is over while it waits has no lock.
+pub(crate) async fn take_for(
+    survey: &Survey,
+    options: &Options,
+    records: Records,
+) -> Result<JobLock, RunError> {
+    let (job, access) = (options.job.clone(), options.access.clone());
+    let (until, end) = (wait_until(options, &survey.time), survey.time.end());
+    let order = LockOrder { job, access, until, end, adopt: false };
+    take(&order, records, &survey.spec).await.map_err(|e| {
+        let over = survey.time.check("the lock of its job was to be had").err();
+        over.map_or_else(|| e.into(), |over| SurveyError::from(over).into())
+    })
 }
 
 /// Takes the lock of the job, waiting for it as long as the order says and the run is not stopped. It lives at one
@@ -97,12 +116,15 @@ impl Options {
 pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) -> Result<JobLock, LockError> {
     let since = Timestamp::now().to_string();
     let ours = Holder { run: spec.run, host: hostname(), pid: std::process::id(), since };
-    let until = Instant::now() + order.wait;
     let mut tries = 1;
     loop {
         // Boxed, because its state is large, and the futures of all callers would contain it.
-        match Box::pin(take_as(&ours, tries > 1, order, until, &records, spec)).await {
-            Err(LockError::Redis(fault)) if tries < TRIES && fault.kind.transient() => {
+        match Box::pin(take_as(&ours, tries > 1, order, &records, spec)).await {
+            Err(LockError::Redis(fault))
+                if tries < TRIES
+                    && fault.kind.transient()
+                    && order.end.is_none_or(|end| Instant::now() < end) =>
+            {
                 tracing::debug!(error = %fault, "the lock is tried again");
             }
             taken => return taken,
@@ -117,7 +139,6 @@ async fn take_as(
     ours: &Holder,
     again: bool,
     order: &LockOrder,
-    until: Instant,
     records: &Records,
     spec: &RunSpec,
 ) -> Result<JobLock, LockError> {
@@ -135,7 +156,7 @@ async fn take_as(
             return Ok(JobLock { deployment, lock, records: records.clone() });
         }
         let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
-        let over = order.adopt || stopped || Instant::now() >= until;
+        let over = order.adopt || stopped || Instant::now() >= order.until;
         if over || std::mem::take(&mut unknown) {
             let standing = lock::look(&conn, &key).await?;
             note_hits(records, &node, lock::LOOK_HITS).await;

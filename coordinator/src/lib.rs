@@ -29,6 +29,7 @@ pub mod report;
 pub mod restore;
 mod rights;
 mod room;
+pub mod run_time;
 pub mod runs;
 pub mod schedule;
 pub mod serve;

@@ -1,12 +1,14 @@
 //! Whether our user may do at the servers what a run does: asked without an effect while it is planned, and tried once
 //! it has been agreed to.
 
-use shared::at_once::at_once;
+use shared::at_once::at_once_within;
 use shared::cluster::node::NodeStatus;
 use shared::cluster::preflight::{self, Missing, Needs};
 use shared::cluster::rights::{self, Checked};
 use shared::cluster::way::{self, Allowed};
-use shared::cluster::{Conn, Deployment};
+use shared::cluster::{Conn, Deployment, Fault, FaultKind};
+use shared::config::duration;
+use shared::limits::MEETING_TIMEOUT;
 use shared::messages::{Lookups, PlannedNode};
 
 use crate::discover::discover;
@@ -76,6 +78,11 @@ impl Survey {
     /// # Errors
     /// When rights are missing, or a server takes no writes. One of several that does not answer is left to the run.
     pub async fn try_out(&mut self, options: &Options) -> Result<(), SurveyError> {
+        let time = self.time;
+        time.within("the run began", self.try_all(options)).await
+    }
+
+    async fn try_all(&mut self, options: &Options) -> Result<(), SurveyError> {
         let deployment = self.deployment.take();
         if !options.rules.action.writes() {
             return Ok(());
@@ -87,8 +94,9 @@ impl Survey {
         let cluster = self.spec.cluster;
         let trying = self.spec.nodes.iter().map(|node| try_node(&deployment, node, cluster, options));
         let mut refused = None;
-        for tried in at_once(trying.collect()).await {
-            match tried {
+        let all = at_once_within(trying.collect(), MEETING_TIMEOUT).await;
+        for (node, tried) in self.spec.nodes.iter().zip(all) {
+            match tried.unwrap_or_else(|| Err(untried(node).into())) {
                 Ok(refusal) => refused = refused.or(refusal),
                 Err(SurveyError::Redis(fault)) if self.spec.nodes.len() > 1 && fault.kind.transient() => {
                     tracing::warn!(error = %fault, "rights not tried");
@@ -99,6 +107,13 @@ impl Survey {
         self.spec.scripts_refused = refused;
         Ok(())
     }
+}
+
+/// What there is to say of a node that did not answer in time.
+fn untried(node: &PlannedNode) -> Fault {
+    let detail =
+        format!("it had not answered {} after the nodes were asked", duration::show(MEETING_TIMEOUT));
+    Fault::new(FaultKind::Unreachable, node.address.as_str(), detail)
 }
 
 /// Why the node runs no scripts, if it does not.

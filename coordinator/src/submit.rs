@@ -14,7 +14,7 @@ use crate::embedded::{RunError, check_deletions};
 use crate::hold::{self, Held, Hold, Phase, Sighting};
 use crate::job_lock::{self, ASK_AGAIN, LockError};
 use crate::options::Options;
-use crate::survey::Survey;
+use crate::survey::{Survey, SurveyError};
 
 /// Why a run was not started.
 #[derive(Debug, Error)]
@@ -116,8 +116,7 @@ async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), Subm
     // A run without NATS keeps others away by the lock in Redis alone, so we take it, too. Whoever drives the run
     // adopts it.
     let lock = if options.rules.action.writes() {
-        let lock = job_lock::take(&options.lock_order(), records.clone(), spec).await;
-        Some(lock.map_err(RunError::from)?)
+        Some(job_lock::take_for(survey, options, records.clone()).await?)
     } else {
         None
     };
@@ -143,7 +142,7 @@ enum Taken {
 /// Takes the job for the run of `survey`.
 async fn take(env: &Env, options: &Options, survey: &Survey) -> Result<Taken, SubmitError> {
     let (store, lease) = (&*env.store, env.timing.lease);
-    let until = Instant::now() + options.lock_wait;
+    let until = job_lock::wait_until(options, &survey.time);
     let mut seen: Option<Sighting> = None;
     loop {
         let hold = Hold::begin(survey.spec.run, options.alias.clone(), Phase::Starting, &options.started_by);
@@ -158,6 +157,8 @@ async fn take(env: &Env, options: &Options, survey: &Survey) -> Result<Taken, Su
                 let alive = there.seems_alive(lease) || sighting.changed && there.phase != Phase::Free;
                 let ended = there.phase != Phase::Free && has_ended(env, there.run).await?;
                 if alive && !ended && Instant::now() >= until {
+                    let job_is_free = "no other run of its job went on";
+                    survey.time.check(job_is_free).map_err(|over| RunError::from(SurveyError::from(over)))?;
                     return Err(held(options, there, lease).into());
                 }
                 there.is_open(sighting.unchanged(), lease) && !alive

@@ -19,6 +19,7 @@ use shared::records::{RecordError, Records};
 use shared::samples::{self, Moment, Sample};
 use shared::sampling::{self, Purpose};
 use shared::slot::SlotSet;
+use shared::time::now_ms;
 use shared::web::Outside;
 
 use crate::discover::discover;
@@ -26,6 +27,7 @@ use crate::estimate::Estimate;
 use crate::options::Options;
 pub use crate::planned_source::PlannedSource;
 use crate::planning::Planning;
+use crate::run_time::RunTime;
 use around::Around;
 pub use error::SurveyError;
 pub(crate) use error::no_database;
@@ -53,6 +55,8 @@ pub struct Survey {
     pub rights_unchecked: Option<String>,
     /// The connections over which it looked, until the run begins.
     pub deployment: Option<Box<Deployment>>,
+    /// The time of the run.
+    pub time: RunTime,
 }
 
 /// A node's part of a survey.
@@ -94,19 +98,30 @@ pub struct NodeSurvey {
 /// # Errors
 /// When the run cannot start.
 pub async fn survey(options: &Options, run: RunId, now_ms: u64) -> Result<Survey, SurveyError> {
-    Box::pin(survey_telling(options, run, now_ms, &Planning::default())).await
+    let time = RunTime::begin(now_ms, options.max_runtime);
+    Box::pin(survey_telling(options, run, time, &Planning::default())).await
 }
 
-/// [`survey`], which says in `planning` what it does.
+/// [`survey`] for a run whose `time` has begun, which says in `planning` what it does.
 ///
 /// # Errors
 /// When the run cannot start.
 pub async fn survey_telling(
     options: &Options,
     run: RunId,
-    now_ms: u64,
+    time: RunTime,
     planning: &Planning,
 ) -> Result<Survey, SurveyError> {
+    time.within("the plan was made", look_around(options, run, time, planning)).await
+}
+
+async fn look_around(
+    options: &Options,
+    run: RunId,
+    time: RunTime,
+    planning: &Planning,
+) -> Result<Survey, SurveyError> {
+    let now_ms = time.started_at_ms;
     let deployment = discover(options).await.map_err(|fault| no_database(options.access.db, false, fault))?;
     let topology = deployment.topology();
     if topology.primaries.is_empty() {
@@ -140,7 +155,7 @@ pub async fn survey_telling(
         inactive_refused: activity.refused,
         met: Some(found.users.met()).filter(|met| met.keys > 0),
         scripts_refused,
-        left_out: around.down.left_out,
+        left_out: around.down.left_out(),
         measure: Measure { used_memory: found.used_memory, ..estimate.measure(options.rules.action) },
         ..asked
     };
@@ -155,6 +170,7 @@ pub async fn survey_telling(
         sample: Sample { nodes: found.readings, ..begin },
         rights_unchecked,
         deployment: Some(Box::new(deployment)),
+        time,
     })
 }
 
@@ -196,6 +212,8 @@ impl Survey {
         if let Some(users) = &self.users {
             shared::activity::store(records, users).await?;
         }
-        records.create_plan(&self.spec, &self.tasks).await.map(drop)
+        let guards = Guards { runtime_from_ms: Some(self.time.counts_from_ms(now_ms())), ..self.spec.guards };
+        let spec = RunSpec { guards, ..self.spec.clone() };
+        records.create_plan(&spec, &self.tasks).await.map(drop)
     }
 }

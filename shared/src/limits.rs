@@ -5,6 +5,7 @@ mod answers;
 mod foreign;
 mod http;
 mod lane;
+mod meeting;
 mod memory;
 mod notices;
 mod process;
@@ -18,6 +19,7 @@ pub use answers::*;
 pub use foreign::*;
 pub use http::*;
 pub use lane::*;
+pub use meeting::*;
 pub use memory::*;
 pub use notices::*;
 pub use process::*;
@@ -180,9 +182,6 @@ pub const SAMPLE_KEYS_IN: u64 = 200;
 
 /// The fewest matching keys of a large node that the plan looks at.
 pub const SAMPLE_KEYS_MIN: u64 = 2_000;
-
-/// Nodes that are asked side by side.
-pub const NODES_AT_ONCE: usize = 32;
 
 /// How long a run that was told to stop may take to reach a safe point.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);

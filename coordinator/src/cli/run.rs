@@ -23,6 +23,7 @@ use crate::embedded::{self, RunError, check_deletions};
 use crate::lines::Lines;
 use crate::options::Options;
 use crate::planning::Planning;
+use crate::run_time::RunTime;
 use crate::serve::record_failure;
 use crate::submit::check_free;
 use crate::survey::{Survey, survey_telling};
@@ -46,7 +47,8 @@ pub struct Show {
 /// When the survey fails.
 pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
     let options = &Options { only_plan: true, ..options.clone() };
-    let survey = looked_around(options, RunId::new(), show).await?;
+    let time = RunTime::begin(now_ms(), options.max_runtime);
+    let survey = looked_around(options, RunId::new(), time, show).await?;
     // Its look-ups are not the application's.
     survey.note(&embedded::env(options)).await;
     show.print(&planned(&survey, options, show))?;
@@ -54,9 +56,9 @@ pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
 }
 
 /// Looks around for a run, and shows what that does.
-async fn looked_around(options: &Options, run: RunId, show: Show) -> Result<Survey, RunError> {
+async fn looked_around(options: &Options, run: RunId, time: RunTime, show: Show) -> Result<Survey, RunError> {
     let (planning, steps) = Planning::shown();
-    let surveying = Box::pin(survey_telling(options, run, now_ms(), &planning));
+    let surveying = Box::pin(survey_telling(options, run, time, &planning));
     Ok(progress::planning(steps, show.quiet, surveying).await?)
 }
 
@@ -89,9 +91,9 @@ pub async fn run(
             Err(e) => e.code(),
         };
         let by_hand = io::stdin().is_terminal() && io::stderr().is_terminal();
-        if let (Err(e), exit::FAILED | exit::UNREACHABLE, None, false) =
-            (&ended, code, start.workers, by_hand)
-        {
+        let out_of_time = matches!(&ended, Err(CommandError::Run(e)) if e.out_of_time());
+        let failed = out_of_time || matches!(code, exit::FAILED | exit::UNREACHABLE);
+        if let (Err(e), true, None, false) = (&ended, failed, start.workers, by_hand) {
             // An attempt without a result is one that failed. Over NATS, services note theirs. A person at a terminal sees
             // it, and may just have mistyped an address.
             let noted = record_failure(&embedded::env(&once), &once, &e.to_string()).await;
@@ -125,7 +127,7 @@ async fn attempt_once(
     start: &Start<'_>,
     show: Show,
 ) -> Result<u8, CommandError> {
-    let mut signals = Signals::catch()?;
+    let (time, mut signals) = (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?);
     let net = match start.workers {
         Some((site, _)) => Some(connected(site, options, &mut signals).await?),
         None => None,
@@ -133,7 +135,7 @@ async fn attempt_once(
     // This command makes the attempts, and no service beside it: to others each is the last.
     let last =
         Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
-    let look = looked_around(if net.is_some() { &last } else { options }, run, show);
+    let look = looked_around(if net.is_some() { &last } else { options }, run, time, show);
     // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
     let mut looked = tokio::select! {
         looked = look => looked?,
@@ -146,7 +148,9 @@ async fn attempt_once(
         if question::nothing_to_do(&looked) {
             return nothing_to_do(&looked, options, show);
         }
-        agreed(&looked, options, &mut signals).await?;
+        let mut time = looked.time;
+        time.stopped(agreed(&looked, options, &mut signals)).await?;
+        looked.time = time;
     }
     tokio::select! {
         tried = looked.try_out(options) => tried.map_err(RunError::from)?,

@@ -58,7 +58,7 @@ pub(super) struct Driver<'a> {
     pub(super) fold: Fold,
     pub(super) state: RunState,
     pub(super) started: Instant,
-    /// How long the run went on before we drove it.
+    /// The time of the run that counts, before we drove it.
     pub(super) before: Duration,
     pub(super) told: Instant,
     /// What tasks that are being read have told.
@@ -69,7 +69,7 @@ pub(super) struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     pub(super) fn new(env: &'a Env, spec: RunSpec, records: Records, taken: Taken, who: &str) -> Self {
-        let before = if taken.epoch > 1 { now_ms().saturating_sub(spec.started_at_ms) } else { 0 };
+        let before = spec.runtime(now_ms());
         Self {
             env,
             spec,
@@ -91,7 +91,7 @@ impl<'a> Driver<'a> {
             fold: Fold::default(),
             state: RunState::Planned,
             started: Instant::now(),
-            before: Duration::from_millis(before),
+            before,
             told: Instant::now(),
             underway: Underway::default(),
             stored: (Instant::now(), ReadSoFar::default()),

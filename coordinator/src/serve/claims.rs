@@ -183,7 +183,7 @@ pub(super) async fn begin(shared: &Shared, job: &Job, attempt: Attempt, why: &st
             if let Err(e) = &noted {
                 tracing::error!(error = %e, "failed to note an attempt that failed");
             }
-            Begun::Failed(noted.ok())
+            if e.out_of_time() { Begun::Done } else { Begun::Failed(noted.ok()) }
         }
     }
 }

@@ -37,6 +37,12 @@ impl StartError {
         };
         crate::exit::of_error(run) == crate::exit::REFUSED
     }
+
+    /// Whether the time that the job allows was over. Such a run is not attempted again, like one that is stopped for it.
+    #[must_use]
+    pub fn out_of_time(&self) -> bool {
+        matches!(self, Self::Run(e) | Self::Submit(SubmitError::Run(e)) if e.out_of_time())
+    }
 }
 
 /// Starts a run that workers do, and returns as soon as it waits for them: the library's way to a run over NATS.

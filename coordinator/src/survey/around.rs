@@ -1,10 +1,10 @@
 //! The steps of a look around: all nodes are met, then their keys are listed, then judged. Nodes that are down are left out
 //! at each step.
 
-use shared::at_once::at_once;
-use shared::cluster::{Deployment, Fault, Topology};
+use shared::at_once::{at_once, at_once_within};
+use shared::cluster::{Deployment, Topology};
 use shared::ids::RunId;
-use shared::limits::{SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
+use shared::limits::{MEETING_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
 use shared::memory::ByteEstimate;
 use shared::messages::{PlannedNode, ScanTask};
 use shared::pace::Breaks;
@@ -54,18 +54,19 @@ impl<'a> Around<'a> {
         Self { deployment, options, planning, cluster: topology.cluster, down }
     }
 
-    /// Meets all primaries.
+    /// Meets all primaries, as far as they answer in time.
     pub(super) async fn meet<'t>(&mut self, topology: &'t Topology) -> Result<Vec<Met<'t>>, SurveyError> {
         let Self { deployment, options, cluster, .. } = *self;
         self.planning.at(Step::Checking { servers: topology.primaries.len() });
-        let meeting = topology
-            .primaries
-            .iter()
-            .map(async |primary| (primary, meet(deployment, primary, options, cluster).await));
-        let mut met = Vec::new();
-        for (primary, there) in at_once(meeting.collect()).await {
-            met.extend(self.down.unless_down(primary, there)?);
+        let meeting = topology.primaries.iter().map(|primary| meet(deployment, primary, options, cluster));
+        let (mut met, all) = (Vec::new(), at_once_within(meeting.collect(), MEETING_TIMEOUT).await);
+        for (primary, there) in topology.primaries.iter().zip(all) {
+            match there {
+                Some(there) => met.extend(self.down.unless_down(primary, there)?),
+                None => self.down.unmet(primary),
+            }
         }
+        self.down.tell(met.len());
         Ok(met)
     }
 
@@ -144,7 +145,10 @@ impl<'a> Around<'a> {
             found.add(looked, tasks);
         }
         found.missing = found.missing.union(&self.down.slots);
-        self.unless_all_are_down(&found).map(|()| found)
+        match self.deployment.topology().primaries.first() {
+            Some(first) if found.planned.is_empty() => Err(self.down.all(first).into()),
+            _ => Ok(found),
+        }
     }
 
     fn tasks(&self, planner: &Planner, there: &Met<'_>, looked: &LookedAt) -> Vec<ScanTask> {
@@ -153,16 +157,6 @@ impl<'a> Around<'a> {
             (false, true) => planner.slots(&looked.keys, &SlotSet::new()),
             (false, false) => planner.database(&looked.keys),
         }
-    }
-
-    fn unless_all_are_down(&mut self, found: &Found) -> Result<(), SurveyError> {
-        let Some(fault) = self.down.last.take().filter(|_| found.planned.is_empty()) else { return Ok(()) };
-        let detail = format!(
-            "{}, like all {} primaries of the cluster; if the addresses that it announces mean nothing from here, say \
-             where they are with `--nat`",
-            fault.detail, self.down.primaries
-        );
-        Err(Fault { detail, ..fault }.into())
     }
 }
 

@@ -3,6 +3,8 @@
 use shared::cluster::{Fault, FaultKind};
 use thiserror::Error;
 
+use crate::run_time::OutOfTime;
+
 /// Why a run cannot start.
 #[derive(Debug, Error)]
 pub enum SurveyError {
@@ -75,6 +77,9 @@ pub enum SurveyError {
         /// The commands, each in backticks.
         commands: String,
     },
+    /// Its time was over.
+    #[error(transparent)]
+    OutOfTime(#[from] OutOfTime),
     /// Nobody serves any slot.
     #[error("the cluster serves no slot at all; see `redis-cli --cluster check`")]
     NoSlots,

@@ -72,17 +72,20 @@ pub fn usual(words: &[String]) -> Vec<u8> {
 
 /// CLUSTER SHARDS of these primaries: id, host, and the first and last slot.
 pub fn shards(primaries: &[(&str, &str, u16, u16)]) -> Vec<u8> {
-    let mut reply = format!("*{}\r\n", primaries.len()).into_bytes();
-    for (id, host, first, last) in primaries {
-        reply.extend(
-            format!("*4\r\n$5\r\nslots\r\n*2\r\n:{first}\r\n:{last}\r\n$5\r\nnodes\r\n*1\r\n*12\r\n").bytes(),
-        );
-        for (name, value) in
-            [("id", *id), ("ip", host), ("endpoint", host), ("role", "master"), ("health", "online")]
-        {
-            reply.extend([bulk(name), bulk(value)].concat());
-        }
-        reply.extend([bulk("port"), b":6379\r\n".to_vec()].concat());
+    let shard = |&(id, host, first, last): &(&str, &str, u16, u16)| shard(id, (host, 6_379), (first, last));
+    let all: Vec<Vec<u8>> = primaries.iter().map(shard).collect();
+    [format!("*{}\r\n", all.len()).into_bytes(), all.concat()].concat()
+}
+
+/// One primary of CLUSTER SHARDS: its id, host and port, and its first and last slot.
+pub fn shard(id: &str, (host, port): (&str, u16), (first, last): (u16, u16)) -> Vec<u8> {
+    let mut reply = format!("*4\r\n$5\r\nslots\r\n*2\r\n:{first}\r\n:{last}\r\n$5\r\nnodes\r\n*1\r\n*12\r\n")
+        .into_bytes();
+    for (name, value) in
+        [("id", id), ("ip", host), ("endpoint", host), ("role", "master"), ("health", "online")]
+    {
+        reply.extend([bulk(name), bulk(value)].concat());
     }
+    reply.extend([bulk("port"), format!(":{port}\r\n").into_bytes()].concat());
     reply
 }

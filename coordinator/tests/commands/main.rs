@@ -38,6 +38,7 @@ mod sentinel;
 mod signals;
 mod stats;
 mod tls;
+mod unending;
 mod variables;
 mod waits;
 mod without_scripts;

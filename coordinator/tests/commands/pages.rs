@@ -7,6 +7,7 @@ use std::path::Path;
 use coordinator::cli::{plan_page, question};
 use coordinator::estimate::Estimate;
 use coordinator::options::Options;
+use coordinator::run_time::RunTime;
 use coordinator::survey::{NodeSurvey, Survey};
 use scanner::names::Names;
 use shared::cluster::Access;
@@ -192,6 +193,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         users: None,
         rights_unchecked: None,
         deployment: None,
+        time: RunTime::begin(0, None),
     }
 }
 

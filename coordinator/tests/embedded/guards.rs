@@ -9,6 +9,7 @@ use crate::kit;
 use crate::kit::keys;
 use crate::kit::queues::{Broken, Crowd};
 use crate::kit::truth::{Class, Truth};
+use coordinator::drive::drive;
 use coordinator::embedded::RunError;
 use coordinator::exit;
 use coordinator::state::RunState;
@@ -230,6 +231,38 @@ async fn a_run_ends_when_its_time_is_over() {
     assert_eq!((cancel.kind, result.status), (CancelKind::Runtime, Status::Cancelled));
     assert_eq!((result.accounting.balanced, result.cleaned_keys), (true, 0));
     truth.check_keys(&options.access, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_run_counts_from_its_plan_whoever_drives_it() {
+    let server = kit::standalone().await;
+    let (mut options, begun) = (kit::options(vec![server.url()]), Instant::now());
+    options.max_runtime = Some(Duration::from_secs(4));
+    let survey = kit::look(&options).await;
+    let (env, run) = (kit::env(&options, Timing::default()), survey.spec.run);
+    let records = env.records(run);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    survey.store(&records).await.unwrap();
+    // Nobody works, so only its time ends it.
+    let first = drive(&env, run, "the first", kit::progress(&survey).0);
+    assert!(tokio::time::timeout(Duration::from_secs(2), Box::pin(first)).await.is_err());
+    assert!(records.cancel().await.unwrap().is_none());
+    let second = drive(&env, run, "the second", kit::progress(&survey).0);
+    let stopped = async {
+        while records.cancel().await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = kit::in_time(stopped) => {}
+        driven = Box::pin(second) => panic!("it ended by itself: {driven:?}"),
+    }
+    assert_eq!(records.cancel().await.unwrap().unwrap().kind, CancelKind::Runtime);
+    let took = begun.elapsed().as_secs_f64();
+    assert!((4.0..5.0).contains(&took), "{took}");
+    // What was planned may not be begun any more.
+    let late = kit::run_in(&env, &options, &survey).await.unwrap_err();
+    assert!(late.out_of_time() && exit::of_error(&late) == exit::PARTIAL, "{late}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

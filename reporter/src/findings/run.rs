@@ -37,7 +37,7 @@ pub(super) fn not_covered(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn left_out(facts: &Facts) -> Vec<Finding> {
     let found = |node: &LeftOut| {
-        let sentence = format!("The run was planned without a node: {}", node.cause);
+        let sentence = format!("Left out when the run was planned: {}", node.cause);
         issue("node-left-out", Severity::Critical, sentence, [("slots", json!(node.slots.to_string()))])
     };
     facts.left_out.iter().map(found).collect()

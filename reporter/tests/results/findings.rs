@@ -294,7 +294,7 @@ fn what_a_run_met() {
     check(
         Facts { left_out: vec![left_out], ..none() },
         "node-left-out",
-        "The run was planned without a node: redis at `a:1` cannot be reached: refused",
+        "Left out when the run was planned: redis at `a:1` cannot be reached: refused",
     );
     check(
         Facts { hit_rate_problem: Some("there is no hash `m`".to_owned()), ..none() },

@@ -24,7 +24,7 @@ fn spec(run: RunId) -> RunSpec {
     RunSpec {
         rules: Rules::deleting(&["permissions:*"], &[]).unwrap(),
         started_at_ms: 1_795_341_074_000,
-        guards: Guards { deletions_max: Some(50), runtime_max_ms: None },
+        guards: Guards { deletions_max: Some(50), ..Guards::default() },
         pace: Pace { latency_budget_ms: Some(1), keys_per_s_max: None },
         read_from: ReadFrom::Replica { lag_max_ms: 5_000 },
         ..spec

@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::replica::Replicas;
 use super::topology::{Primary, Topology, cluster_topology, host_and_port, standalone, standalone_node};
 use crate::ids::NodeId;
-use crate::limits::{ASK_TIMEOUT, DOWN_TIME};
+use crate::limits::{ASK_ALL_TIMEOUT, ASK_TIMEOUT, DOWN_TIME};
 
 /// A Redis deployment with our connections to it. Each worker has its own, and shares its connections with the others.
 pub struct Deployment {
@@ -109,7 +109,11 @@ impl Deployment {
                 Err(fault) => last = fault,
             }
         }
+        let until = Instant::now() + ASK_ALL_TIMEOUT;
         for primary in known.primaries.iter().filter(|primary| known.cluster && failed != Some(*primary)) {
+            if Instant::now() >= until {
+                break;
+            }
             let asked = async {
                 let conn = self.access.connect_node(&primary.host, primary.port, Use::Commands).await?;
                 answered(&conn, ASK_TIMEOUT, cluster_topology(&conn, &primary.host)).await

@@ -6,8 +6,9 @@ use super::deployment::Deployment;
 use super::fault::Fault;
 use super::node::{self, NodeStatus};
 use super::topology::Primary;
-use crate::at_once::at_once;
-use crate::limits::{LATENCY_MS_MAX, MEMORY_PERCENT_MAX};
+use crate::at_once::at_once_within;
+use crate::config::duration;
+use crate::limits::{LATENCY_MS_MAX, MEETING_TIMEOUT, MEMORY_PERCENT_MAX, UNMET_NAMED_MAX};
 use crate::messages::Lookups;
 use crate::metrics::{Health, NodeHealth, RedisHealth};
 use crate::samples::Reading;
@@ -33,22 +34,39 @@ impl Look {
 /// Looks at `deployment`. A primary that does not answer is no failure, but what the look shows.
 pub async fn look(deployment: &Deployment) -> Look {
     let topology = deployment.topology();
-    let asked = topology.primaries.iter().map(|primary| async move {
-        let answer = ask(deployment, primary).await;
-        (primary, answer)
-    });
-    let mut look = Look::default();
-    for (primary, answer) in at_once(asked.collect()).await {
+    let asked = topology.primaries.iter().map(|primary| ask(deployment, primary));
+    let (mut look, mut failed, mut silent) = (Look::default(), 0, 0);
+    let all = at_once_within(asked.collect(), MEETING_TIMEOUT).await;
+    for (primary, answer) in topology.primaries.iter().zip(all) {
+        silent += usize::from(answer.is_none());
+        failed += usize::from(matches!(answer, Some(Err(_))));
+        let Some(answer) = answer.filter(|answer| answer.is_ok() || failed <= UNMET_NAMED_MAX) else {
+            continue;
+        };
         let (node, reading) = node_health(primary, answer, &mut look.health.problems);
         look.health.nodes.push(node);
         look.readings.extend(reading);
     }
+    let further = failed.saturating_sub(UNMET_NAMED_MAX);
+    look.health.problems.extend(uncounted(topology.primaries.len(), silent, further));
     let nodes = &look.health.nodes;
     let most = |part: fn(&NodeHealth) -> Option<f64>| nodes.iter().filter_map(part).reduce(f64::max);
     look.health.latency = most(|node| node.latency);
     look.health.memory_usage_percent = most(|node| node.memory_usage_percent);
     look.health.status = overall(nodes);
+    if silent + further > 0 && look.health.status == Health::Healthy {
+        look.health.status = Health::Degraded;
+    }
     look
+}
+
+/// What there is to say of primaries that are not named one by one: those that were `silent`, and `further` ones that
+/// failed, of `all`.
+fn uncounted(all: usize, silent: usize, further: usize) -> Option<String> {
+    let limit = duration::show(MEETING_TIMEOUT);
+    (silent + further > 0).then(|| {
+        format!("of {all} primaries, {silent} did not answer within {limit}, and {further} more than are named failed")
+    })
 }
 
 /// A deployment is as its worst primary, and unhealthy only where none answers.

@@ -208,7 +208,7 @@ pub const SETTINGS: &[Spec] = &[
         .help("Refuse to delete more than this share of the matching keys"),
     Spec::job("maxRuntime", "KEYSWEEP_MAX_RUNTIME", Kind::seconds(1, 30 * DAY_S))
         .flag("--max-runtime")
-        .help("Cancel the run after this time"),
+        .help("End the run after this time, which counts from the start of its planning"),
     Spec::job("lockWait", "KEYSWEEP_LOCK_WAIT", Kind::seconds(0, DAY_S))
         .flag("--lock-wait")
         .default("0s")

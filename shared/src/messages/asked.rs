@@ -40,7 +40,7 @@ impl RunSpec {
             dry_run,
             nodes: _,
             started_at_ms: _,
-            guards: Guards { deletions_max: _, runtime_max_ms },
+            guards: Guards { deletions_max: _, runtime_max_ms, runtime_from_ms: _ },
             display_name: _,
             started_by: _,
             scheduled: _,
@@ -60,7 +60,7 @@ impl RunSpec {
             grants: _,
             asked,
         } = self.clone();
-        let guards = Guards { deletions_max: None, runtime_max_ms };
+        let guards = Guards { runtime_max_ms, ..Guards::default() };
         // Who was active when each of them was planned.
         let rules = Rules { inactive: None, ..rules };
         Self { job, alias, db, dry_run, guards, pace, read_from, backup, asked, ..Self::plain(run, rules) }
@@ -89,6 +89,7 @@ mod tests {
         check(|spec| spec.started_by = "somebody".to_owned(), true);
         check(|spec| spec.attempt = Attempt { number: 2, of: 3, previous: None }, true);
         check(|spec| spec.guards.deletions_max = Some(7), true);
+        check(|spec| spec.guards.runtime_from_ms = Some(7), true);
         check(|spec| spec.guards.runtime_max_ms = Some(7), false);
         check(|spec| spec.rules.action = Action::Report, false);
         check(|spec| spec.rules.protect = vec![Pattern::new("a").unwrap()], false);

@@ -1,5 +1,7 @@
 //! A run as it was started: what it looks for, where, and what stops it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
@@ -292,6 +294,13 @@ pub enum HitRateSource {
 }
 
 impl RunSpec {
+    /// The time of the run that counts, up to the moment `now_ms`.
+    #[must_use]
+    pub fn runtime(&self, now_ms: u64) -> Duration {
+        let from = self.guards.runtime_from_ms.unwrap_or(self.started_at_ms);
+        Duration::from_millis(now_ms.saturating_sub(from))
+    }
+
     /// Keys that the plan expects to list.
     #[must_use]
     pub fn keys(&self) -> u64 {
@@ -306,6 +315,10 @@ pub struct Guards {
     pub deletions_max: Option<u64>,
     /// The time that it may take, in milliseconds.
     pub runtime_max_ms: Option<u64>,
+    /// The moment from which that time counts, in milliseconds since the epoch; the start of the run where an earlier
+    /// version has planned it. It is later than the start by as long as somebody was asked for an answer.
+    #[serde(default)]
+    pub runtime_from_ms: Option<u64>,
 }
 
 /// Which of how many attempts a run is.
