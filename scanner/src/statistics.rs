@@ -35,6 +35,8 @@ pub(crate) struct Statistics {
     keys: [Gather; PREFIX_DEPTH],
     /// Those without TTL.
     stale: [Gather; PREFIX_DEPTH],
+    /// The first prefix of the last key; empty if it has none.
+    last: Vec<u8>,
     /// How many keys a key stands for that is seen now.
     weight: u64,
     /// Of longer prefixes, of which nearly every key has its own, one in so many is gathered.
@@ -110,6 +112,7 @@ impl Statistics {
             ttls: FineCounts::default(),
             keys: [Gather::default(), Gather::one_in(deep_one_in)],
             stale: Default::default(),
+            last: Vec::new(),
             weight: 1,
             deep_one_in,
             deep_left: gap(deep_one_in),
@@ -137,8 +140,14 @@ impl Statistics {
             self.ttls.add(ms, self.weight);
             self.found.add_to_bars(ms, self.weight);
         }
-        self.prefixes(key, ttl == Ttl::Unlimited);
-        let (take, group) = self.choice.take(key);
+        // Most keys begin like the one before, whose first prefix ends with the first colon of this one, too.
+        let again = !self.last.is_empty() && key.starts_with(&self.last);
+        if !again {
+            self.last.clear();
+            self.last.extend_from_slice(first(key));
+        }
+        self.prefixes(key, again, ttl == Ttl::Unlimited);
+        let (take, group) = self.choice.take(&self.last, again);
         let reported = matches!(verdict, Verdict::Found(_, Fate::Reported));
         if reported && take != Some(Take::Outright) {
             self.reported.count(group);
@@ -149,13 +158,13 @@ impl Statistics {
         self.chosen.push(Chosen { key: Key::new(key), take, group, reported, late_for_ms });
     }
 
-    fn prefixes(&mut self, key: &[u8], stale: bool) {
+    /// Gathers the prefixes of `key`, of which the first is the last key's `again`.
+    fn prefixes(&mut self, key: &[u8], again: bool, stale: bool) {
         let deep = self.deep_left == 0;
         self.deep_left = if deep { gap(self.deep_one_in) } else { self.deep_left - 1 };
         let depth = if deep || stale { PREFIX_DEPTH } else { 1 };
-        // Most keys begin like the one before, whose first prefix ends with the first colon of this one, too.
-        if depth == 1 && self.keys[0].add_again(key, self.weight) {
-            return;
+        if depth == 1 && again {
+            return self.keys[0].add_again(self.weight);
         }
         for (depth, prefix) in prefixes(key).take(depth).enumerate() {
             if depth == 0 || deep {
@@ -259,13 +268,11 @@ impl Statistics {
 }
 
 impl Choice {
-    /// Whether `key` is to be weighed, and what stands for its group: its first prefix.
-    fn take(&mut self, key: &[u8]) -> (Option<Take>, u64) {
+    /// Whether a key of `group` is to be weighed, and what stands for that, which is the last key's `again`.
+    fn take(&mut self, group: &[u8], again: bool) -> (Option<Take>, u64) {
         match self {
             Self::Of(sampler) => {
-                // Most keys begin like the one before.
-                let again = !sampler.last().is_empty() && key.starts_with(sampler.last());
-                let take = if again { sampler.take_again() } else { sampler.take(first(key)) };
+                let take = if again { sampler.take_again() } else { sampler.take(group) };
                 (take, sampler.last_hash())
             }
             Self::OfSample { stride, left, .. } => {

@@ -33,10 +33,9 @@ pub struct Sampler {
     /// Keys that are passed over before the next one is drawn.
     gap: u64,
     counts: Counts,
-    /// The group of the last key.
-    last: Vec<u8>,
-    last_hash: u64,
-    /// How many of its keys were taken outright; not known if there are too many groups.
+    /// Stands for the group of the last key.
+    last: u64,
+    /// Where that group is counted; not known if there are too many groups.
     last_place: Option<usize>,
 }
 
@@ -44,10 +43,9 @@ impl Sampler {
     /// A sampler that has seen no key yet.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
-        let (last, last_hash) = (Vec::new(), xxh3_64(&[]));
-        let (left, mut counts) = (rate.outright, Counts::default());
-        let last_place = counts.place(last_hash);
-        Self { rate, left, gap: gap(rate.one_in), counts, last, last_hash, last_place }
+        let (last, mut counts) = (group_hash(&[]), Counts::default());
+        let last_place = counts.place(last);
+        Self { rate, left: rate.outright, gap: gap(rate.one_in), counts, last, last_place }
     }
 
     /// What is known of the keys that were measured; see [`Strata::finish`].
@@ -69,26 +67,17 @@ impl Sampler {
         self.rate.one_in
     }
 
-    /// The group of the last key.
-    #[inline]
-    #[must_use]
-    pub fn last(&self) -> &[u8] {
-        &self.last
-    }
-
-    /// A number that stands for that group.
+    /// A number that stands for the group of the last key: see [`group_hash`].
     #[must_use]
     pub fn last_hash(&self) -> u64 {
-        self.last_hash
+        self.last
     }
 
     /// Whether a key of `group` is to be measured.
     pub fn take(&mut self, group: &[u8]) -> Option<Take> {
+        let group = group_hash(group);
         if self.last != group {
-            self.last.clear();
-            self.last.extend_from_slice(group);
-            self.last_hash = xxh3_64(group);
-            self.last_place = self.counts.place(self.last_hash);
+            (self.last, self.last_place) = (group, self.counts.place(group));
         }
         self.take_again()
     }

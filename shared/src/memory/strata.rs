@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use hashbrown::HashTable;
+
 use super::sampler::Take;
 use super::weighed::{DEVIATIONS, Weighed, whole};
 use super::weights::Weights;
@@ -16,7 +18,8 @@ const MEAN_OF_MIN: u64 = 10;
 /// How many keys there are of each group, beside those that are measured outright.
 #[derive(Default)]
 pub struct Counts {
-    places: HashMap<u64, usize>,
+    /// What stands for a group, which is a hash already, and its place among `groups`.
+    places: HashTable<(u64, usize)>,
     groups: Vec<Group>,
     all: u64,
     /// Whether they are not counted at all.
@@ -38,14 +41,18 @@ impl Counts {
 
     /// The place of the group that `hash` stands for; `None` if there are too many.
     pub(super) fn place(&mut self, hash: u64) -> Option<usize> {
-        if let Some(place) = self.places.get(&hash) {
-            return Some(*place);
+        let known = self.known(hash);
+        if known.is_some() || self.groups.len() == GROUPS_MAX {
+            return known;
         }
-        (self.groups.len() < GROUPS_MAX).then(|| {
-            self.groups.push(Group::default());
-            self.places.insert(hash, self.groups.len() - 1);
-            self.groups.len() - 1
-        })
+        let place = self.groups.len();
+        self.groups.push(Group::default());
+        self.places.insert_unique(hash, (hash, place), |(hash, _)| *hash);
+        Some(place)
+    }
+
+    fn known(&self, hash: u64) -> Option<usize> {
+        self.places.find(hash, |(other, _)| *other == hash).map(|(_, place)| *place)
     }
 
     /// Whether a further key of a group is among its first `most`.
@@ -73,7 +80,7 @@ impl Counts {
     }
 
     fn others(&self, hash: u64) -> Option<u64> {
-        self.places.get(&hash).map(|place| self.groups[*place].others)
+        self.known(hash).map(|place| self.groups[place].others)
     }
 }
 
@@ -149,7 +156,7 @@ impl Strata {
         // Nothing is known of groups that were not counted, or of which no key was measured.
         let counted: u64 = counts.groups.iter().map(|group| group.others).sum();
         let unseen =
-            |(hash, place): (&u64, &usize)| counts.groups[*place].others > 0 && !self.groups.contains(hash);
+            |(hash, place): &(u64, usize)| counts.groups[*place].others > 0 && !self.groups.contains(hash);
         let blind = counts.uncounted || counted < counts.all || counts.places.iter().any(unseen);
         let rows = self.rows.into_iter().map(|(name, row)| {
             let others = row.group.and_then(|group| counts.others(group));

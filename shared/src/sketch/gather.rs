@@ -76,19 +76,14 @@ impl Gather {
             self.last.clear();
             self.last.extend_from_slice(bytes);
         }
-        self.last_times += 1;
-        self.last_weight += weight;
+        self.add_again(weight);
     }
 
-    /// Adds `weight` to the name that came last if `bytes` begin with it.
+    /// Adds `weight` to the name that came last.
     #[inline]
-    pub fn add_again(&mut self, bytes: &[u8], weight: u64) -> bool {
-        let again = self.last_weight > 0 && bytes.starts_with(&self.last);
-        if again {
-            self.last_times += 1;
-            self.last_weight += weight;
-        }
-        again
+    pub fn add_again(&mut self, weight: u64) {
+        self.last_times += 1;
+        self.last_weight += weight;
     }
 
     fn flush(&mut self, name: impl Fn(&[u8]) -> String) {

@@ -73,27 +73,28 @@ pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize
     }
 }
 
-/// The number that begins at `at`, and where the next item begins.
+/// The number that begins at `at`, and where the next item begins. Runs for each key listed and each TTL.
 #[inline]
 fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
-    let negative = bytes.get(at) == Some(&b'-');
-    let first = at + usize::from(negative);
+    let there = bytes.get(at..).unwrap_or_default();
+    let sign = usize::from(there.first() == Some(&b'-'));
     let mut value: i64 = 0;
-    for (count, byte) in bytes.get(first..).unwrap_or_default().iter().enumerate() {
+    for (count, byte) in there[sign..].iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
-        if digit < 10 && count < SAFE_DIGITS {
-            value = value * 10 + i64::from(digit);
-            continue;
-        }
         if digit < 10 {
-            return long_number(bytes, at);
+            if count == SAFE_DIGITS {
+                return long_number(bytes, at);
+            }
+            // So few digits cannot overflow: nothing is checked here.
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+            continue;
         }
         if *byte != b'\r' || count == 0 {
             return Err(Malformed);
         }
-        let end = first + count;
-        return match bytes.get(end + 1) {
-            Some(b'\n') => Ok(Some((if negative { -value } else { value }, end + 2))),
+        let end = sign + count + 1;
+        return match there.get(end) {
+            Some(b'\n') => Ok(Some((if sign > 0 { -value } else { value }, at + end + 1))),
             Some(_) => Err(Malformed),
             None => Ok(None),
         };
