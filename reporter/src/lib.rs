@@ -24,5 +24,5 @@ pub use finish::{Around, finish};
 pub use fold::{Fold, NodeTotals, Totals, Waiting};
 pub use holding::{History, Holding};
 pub use memory_words::{bytes, memory};
-pub use render::{cell, grouped, render, slots, tidy, wrap};
+pub use render::{cell, counted, grouped, render, slots, tidy, wrap};
 pub use run::{ReporterError, report, run};

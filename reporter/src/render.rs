@@ -28,6 +28,12 @@ pub fn render(result: &CleanupResult, display_name: &str) -> String {
     tidy(&page)
 }
 
+/// A number with the word for what it counts: `1 key`, `2 keys`.
+#[must_use]
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
 /// `page` without blanks at the ends of its lines.
 #[must_use]
 pub fn tidy(page: &str) -> String {
@@ -119,9 +125,10 @@ pub(crate) fn stale_protected(result: &CleanupResult) -> u64 {
 /// The application's hit rate, or why it is not known.
 fn hit_rate(result: &CleanupResult, when: &str) -> String {
     let (rates, window) = (&result.metrics.hit_rates, result.metrics.hit_rates.current());
-    let lookups = window.lookups.map_or_else(|| "the".to_owned(), grouped);
+    let lookups =
+        window.lookups.map_or_else(|| "the look-ups".to_owned(), |n| counted(n, "look-up", "look-ups"));
     match (result.current_metrics.hit_rate, &rates.problem, &window.why_unknown) {
-        (Some(rate), _, _) => format!("{rate:.1}% of {lookups} look-ups by others {when}"),
+        (Some(rate), _, _) => format!("{rate:.1}% of {lookups} by others {when}"),
         (None, Some(problem), _) => format!("unknown: {problem}"),
         (None, None, Some(why)) => format!("unknown {when}: {why}"),
         (None, None, None) if window.lookups == Some(0) => format!("no traffic by others {when}"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use reporter::{cell, grouped, memory, slots, tidy, wrap};
+use reporter::{cell, counted, grouped, memory, slots, tidy, wrap};
 use serde_json::{Value, json};
 use shared::messages::{Action, ActivityRule};
 
@@ -24,8 +24,9 @@ pub fn text(survey: &Survey, options: &Options) -> String {
         page.push_str(&no_match::text(survey, options));
     } else {
         let _ = writeln!(page);
-        let (matching, stale) = (grouped(estimate.matching_keys), grouped(estimate.stale_ttl_keys));
-        note(&mut page, &format!("{matching} keys match and {stale} of them are stale: {}", sure(survey)));
+        let matching = counted(estimate.matching_keys, "key matches", "keys match");
+        let stale = grouped(estimate.stale_ttl_keys);
+        note(&mut page, &format!("{matching}, {stale} of them stale: {}", sure(survey)));
     }
     findings(&mut page, survey);
     warnings(&mut page, survey);

@@ -67,7 +67,8 @@ pub(super) fn listed(lines: &[RunLine], now: Timestamp) -> String {
     let mut page = format!("{:<36}  {:<16}  {:<9}  {:>13}\n", "run", "started", "status", "deleted");
     for line in lines {
         let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
-        let deleted = grouped(line.cleaned_keys);
+        // What a run that goes on has deleted so far is not in its line.
+        let deleted = line.status.map(|_| grouped(line.cleaned_keys)).unwrap_or_default();
         page.push_str(&format!(
             "{:<36}  {started:<16}  {:<9}  {deleted:>13}\n",
             line.run_id,

@@ -2,11 +2,11 @@
 
 use shared::result::{CleanupResult, Status};
 
-use super::words::{self, counted, percent, share_text, span};
-use crate::grouped;
+use super::words::{self, percent, share_text, span};
 use crate::known::{self, UNKNOWN};
 use crate::memory_words::{bounds, bytes};
 use crate::render::stale_protected;
+use crate::{counted, grouped};
 
 /// How a run ended.
 pub(super) struct Standing {

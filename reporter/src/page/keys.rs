@@ -8,10 +8,10 @@ use shared::result::CleanupResult;
 use super::chart::{self, Size};
 use super::headline::is_only_reported;
 use super::table::{Kind, Table};
-use super::words::{NONE, counted, percent, share_text, shortened, span};
+use super::words::{NONE, percent, share_text, shortened, span};
 use crate::memory_words::{bounds, bytes};
 use crate::render::note;
-use crate::{grouped, known};
+use crate::{counted, grouped, known};
 
 /// Most letters of a name that are shown: a key may have millions.
 const NAME_MAX: usize = 120;

@@ -100,11 +100,6 @@ pub(super) fn stamp(at: Timestamp, format: &str) -> String {
     at.to_zoned(TimeZone::UTC).strftime(format).to_string()
 }
 
-/// A number with the word for what it counts: `1 key`, `2 keys`.
-pub(super) fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(n), if n == 1 { one } else { many })
-}
-
 /// `text`, or its beginning if it is longer than `letters`.
 pub(super) fn shortened(text: &str, letters: usize) -> Cow<'_, str> {
     match text.char_indices().nth(letters) {

@@ -3,8 +3,9 @@
 
 use shared::metrics::TtlBucket;
 
-use super::super::words::{compact, counted, lossy, share_text, span};
+use super::super::words::{compact, lossy, share_text, span};
 use super::{Drawing, Size, text_width};
+use crate::counted;
 
 /// The height of a row of the narrow chart.
 const ROW: f64 = 22.0;

@@ -6,8 +6,9 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use shared::metrics::HitPoint;
 
-use super::super::words::{compact, counted, lossy, percent, stamp};
+use super::super::words::{compact, lossy, percent, stamp};
 use super::{Drawing, Size};
+use crate::counted;
 
 /// A pause of more than so many usual ones is a gap.
 const GAP: f64 = 2.5;
