@@ -1,7 +1,7 @@
 //! Which parts of the keyspace have been read. Nothing is taken for granted: a slot counts when a report says
 //! so, and a table when the ranges of one pass leave no gap. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::TaskId;
 use shared::messages::Covered;
@@ -44,7 +44,7 @@ impl Covering {
             Some(revoked) => all.difference(revoked).union(&read(round)),
             None => all.union(&read(round)),
         };
-        self.until(revoked).fold(SlotSet::new(), standing)
+        self.until(revoked).into_iter().fold(SlotSet::new(), standing)
     }
 
     /// How much of the one table of a standalone server was read.
@@ -56,13 +56,13 @@ impl Covering {
     fn standing(&self, revoked: &Revoked, read: fn(&Parts) -> bool) -> bool {
         let read = |round| self.rounds.get(&round).is_some_and(read);
         self.until(revoked)
+            .into_iter()
             .fold(false, |so_far, round| so_far && !revoked.contains_key(&round) || read(round))
     }
 
-    /// All rounds, in their order.
-    fn until(&self, revoked: &Revoked) -> std::ops::RangeInclusive<u32> {
-        let last = self.rounds.keys().chain(revoked.keys()).max();
-        0..=last.copied().unwrap_or(0)
+    /// The rounds in which something was read or revoked, in their order. A report may claim to be of any round.
+    fn until(&self, revoked: &Revoked) -> BTreeSet<u32> {
+        self.rounds.keys().chain(revoked.keys()).copied().collect()
     }
 }
 
@@ -163,6 +163,15 @@ mod tests {
         assert_eq!(covering.database(&revoked), Extent::Nothing, "what was read was revoked");
         covering.add(1, &whole());
         assert_eq!(covering.database(&revoked), Extent::All);
+    }
+
+    /// It would not end for hours if every round up to it was looked at.
+    #[test]
+    fn a_report_of_a_round_that_nobody_planned_costs_no_time() {
+        let mut covering = Covering::default();
+        covering.add(u32::MAX, &Covered::Slots(SlotSet::all()));
+        assert_eq!(covering.slots(&Revoked::new()), SlotSet::all());
+        assert_eq!(covering.database(&Revoked::new()), Extent::Nothing);
     }
 
     #[test]
