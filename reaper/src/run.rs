@@ -10,12 +10,12 @@ use shared::cluster::{Deployment, FaultKind, node, ours};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
-use shared::ids::{Alias, NodeId, RunId};
+use shared::ids::{Alias, BatchId, NodeId, RunId};
 use shared::limits::FIELD_TTLS_KNOWN_FOR;
 use shared::messages::{Group, ReapBatch, Reason, Receipt, RunSpec, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
-use shared::records::{RecordError, Records};
+use shared::records::{Attempt, RecordError, Records};
 use shared::specs::Specs;
 use shared::telemetry::Asked;
 use shared::time::now_ms;
@@ -196,7 +196,7 @@ impl Reaper {
         // Only now may something happen: a batch whose nodes could never be reached was never tried.
         let first = match acting.first {
             Some(first) => first,
-            None => *acting.first.insert(records.create_attempt(batch.batch).await?),
+            None => *acting.first.insert(first_attempt(records, batch.batch).await?),
         };
         // A batch that is sealed changes nothing, and is to end soon.
         let mut paced = match (mode, acting.delivery) {
@@ -318,6 +318,15 @@ impl Reaper {
     }
 }
 
+/// Notes that a batch is about to be tried; whether nobody did before.
+async fn first_attempt(records: &Records, batch: BatchId) -> Result<bool, Failure> {
+    match records.create_attempt(batch).await? {
+        Attempt::First => Ok(true),
+        Attempt::Again => Ok(false),
+        Attempt::Ended => Err(Failure::Refused("the batch was ended before it was tried".to_owned())),
+    }
+}
+
 impl Handler for Reaper {
     type Message = ReapBatch;
 
@@ -358,8 +367,8 @@ impl Handler for Reaper {
                 let receipt = receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), None, cause);
                 Receipt { vouched, ..receipt }
             }
-            None if records.attempted(batch.batch).await? => uniform(batch, Outcome::Unconfirmed, cause),
-            None => uniform(batch, Outcome::Unreached, cause),
+            None if records.end_untried(batch.batch).await? => uniform(batch, Outcome::Unreached, cause),
+            None => uniform(batch, Outcome::Unconfirmed, cause),
         };
         match self.store(&spec, batch, &receipt).await {
             // The outcomes do not fit into a record.

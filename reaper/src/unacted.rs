@@ -66,8 +66,9 @@ impl Reaper {
     ) -> Result<(), Failure> {
         let Some(listed) = grant.batch(head.batch) else { return Ok(()) };
         let records = self.env.records(head.run);
-        let tried = records.attempted(head.batch).await?;
-        let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
+        // A delivery that is at work at the same time, or comes later, does not try it any more.
+        let untried = records.end_untried(head.batch).await?;
+        let outcome = if untried { Outcome::Unreached } else { Outcome::Unconfirmed };
         let receipt = Receipt::whole(head.run, head.batch, grant.node.clone(), grant.round, outcome, cause);
         if records.create_receipt(&receipt).await? {
             self.env.telemetry.reaped(&spec.job, &spec.alias, &receipt, listed.keys);

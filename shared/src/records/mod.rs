@@ -4,7 +4,9 @@
 //! list that follows it, and every batch that the reports list has a receipt. Nothing is incremented
 //! anywhere: whoever reads the records knows the state.
 
+mod attempts;
 mod log;
+mod place;
 mod watch;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::store::{self, Created, Entry, Store, StoreError};
 use crate::task_notes::ReadSoFar;
 use crate::wire::{self, WireError};
 
+pub use attempts::Attempt;
 pub use log::{Decision, Lists};
 pub use watch::{Record, RecordWatch, SoFarWatch};
 
@@ -139,7 +142,8 @@ impl Records {
 
     /// The report that counts.
     pub async fn report(&self, task: TaskId) -> Result<Option<TaskReport>, RecordError> {
-        self.get(&self.key(&format!("report/{task}"))).await
+        let report = self.get(&self.key(&format!("report/{task}"))).await?;
+        Ok(report.map(|report| place::report(self.run, task, report)))
     }
 
     /// Lets the batches of a task act. `false` if they may already. Only the driver of a run does that.
@@ -152,7 +156,7 @@ impl Records {
         match self.get(&self.key(&format!("grant/{task}"))).await {
             // Somebody else's lets nothing act.
             Err(RecordError::Distrusted { .. }) => Ok(None),
-            granted => granted,
+            granted => Ok(granted?.filter(|grant: &Grant| (grant.run, grant.task) == (self.run, task))),
         }
     }
 
@@ -163,7 +167,8 @@ impl Records {
 
     /// The receipt of a batch.
     pub async fn receipt(&self, batch: BatchId) -> Result<Option<Receipt>, RecordError> {
-        self.get(&self.key(&format!("receipt/{batch}"))).await
+        let receipt = self.get(&self.key(&format!("receipt/{batch}"))).await?;
+        Ok(receipt.map(|receipt| place::receipt(self.run, batch, receipt)))
     }
 
     /// Tells everybody to stop. The first cause stays.
@@ -211,7 +216,7 @@ impl Records {
     pub async fn next_after(&self, revision: u64) -> Result<Option<(u64, Option<Record>)>, RecordError> {
         let prefix = self.key("");
         let Some(entry) = self.store.next_after(&prefix, revision).await? else { return Ok(None) };
-        Ok(Some((entry.revision, watch::record(&prefix, &entry)?)))
+        Ok(Some((entry.revision, watch::record(self.run, &prefix, &entry)?)))
     }
 
     /// Stores how far the run is by those who are at work, for people who watch. Others may write it as well, and the
@@ -242,7 +247,7 @@ impl Records {
     /// All records, those that are there and those that come.
     pub async fn watch(&self) -> Result<RecordWatch, RecordError> {
         let prefix = self.key("");
-        Ok(RecordWatch::new(self.store.watch(&prefix).await?, prefix))
+        Ok(RecordWatch::new(self.store.watch(&prefix).await?, self.run, prefix))
     }
 
     /// Stores part `n` of the users who are active.
@@ -269,16 +274,6 @@ impl Records {
             Failures { count: before.count + 1, ..before }
         };
         self.replace(&key, add).await
-    }
-
-    /// Notes that a batch is about to be tried at its node. `false` if an earlier delivery came as far.
-    pub async fn create_attempt(&self, batch: BatchId) -> Result<bool, RecordError> {
-        self.create(&format!("attempts/{}/{batch}", self.run), &()).await
-    }
-
-    /// Whether a delivery of the batch came as far as trying it.
-    pub async fn attempted(&self, batch: BatchId) -> Result<bool, RecordError> {
-        Ok(self.store.get(&format!("attempts/{}/{batch}", self.run)).await?.is_some())
     }
 
     /// Replaces a record by what `change` makes of it; the new one.

@@ -1,6 +1,7 @@
 //! Reading the records of a run, those that are there and those that come.
 
-use super::{Decision, NodeLookups, RecordError, decode};
+use super::{Decision, NodeLookups, RecordError, decode, place};
+use crate::ids::RunId;
 use crate::messages::{Cancel, Grant, Receipt, RunSpec, TaskReport};
 use crate::result::CleanupResult;
 use crate::store::{Entry, Watch};
@@ -42,19 +43,20 @@ pub enum Record {
 /// A view on the records of a run.
 pub struct RecordWatch {
     watch: Box<dyn Watch>,
+    run: RunId,
     prefix: String,
 }
 
 impl RecordWatch {
-    pub(super) fn new(watch: Box<dyn Watch>, prefix: String) -> Self {
-        Self { watch, prefix }
+    pub(super) fn new(watch: Box<dyn Watch>, run: RunId, prefix: String) -> Self {
+        Self { watch, run, prefix }
     }
 
     /// The next record; waits for it. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Record, RecordError> {
         loop {
             let entry = self.watch.next().await?;
-            if let Some(record) = record(&self.prefix, &entry)? {
+            if let Some(record) = record(self.run, &self.prefix, &entry)? {
                 return Ok(record);
             }
         }
@@ -78,8 +80,9 @@ impl SoFarWatch {
     }
 }
 
-/// The record that `entry` holds, below `prefix`; `None` if it is of no kind that we know.
-pub(super) fn record(prefix: &str, entry: &Entry) -> Result<Option<Record>, RecordError> {
+/// The record of `run` that `entry` holds, below `prefix`; `None` if it is of no kind that we know, or stands at a place
+/// where nobody looks for it.
+pub(super) fn record(run: RunId, prefix: &str, entry: &Entry) -> Result<Option<Record>, RecordError> {
     if let Err(why) = &entry.trust {
         // As though it were not there.
         tracing::warn!(record = entry.key, "not believed: {why}");
@@ -90,9 +93,21 @@ pub(super) fn record(prefix: &str, entry: &Entry) -> Result<Option<Record>, Reco
     Ok(Some(match kind {
         "spec" => Record::Spec(Box::new(decode(entry)?)),
         "log" => Record::Decision { n: id.parse().unwrap_or_default(), decision: decode(entry)? },
-        "report" => Record::Report(Box::new(decode(entry)?)),
-        "grant" => Record::Grant(Box::new(decode(entry)?)),
-        "receipt" => Record::Receipt(Box::new(decode(entry)?)),
+        "report" => {
+            let Ok(task) = id.parse() else { return Ok(None) };
+            Record::Report(Box::new(place::report(run, task, decode(entry)?)))
+        }
+        "grant" => {
+            let grant: Grant = decode(entry)?;
+            if grant.run != run || grant.task.to_string() != id {
+                return Ok(None);
+            }
+            Record::Grant(Box::new(grant))
+        }
+        "receipt" => {
+            let Ok(batch) = id.parse() else { return Ok(None) };
+            Record::Receipt(Box::new(place::receipt(run, batch, decode(entry)?)))
+        }
         "cancel" => Record::Cancel(decode(entry)?),
         "unsaved" => Record::Unsaved(decode(entry)?),
         "lookups" => Record::Lookups { who: id.to_owned(), lookups: decode(entry)? },

@@ -1,0 +1,91 @@
+//! Whether a batch was tried at its node, which its receipt rests on: a batch that is not known to be untried is
+//! unconfirmed, not unreached. There is one note for each batch, written once: whoever tries it and whoever ends it untried
+//! cannot both have it.
+
+use super::{RecordError, Records, decode, encode};
+use crate::ids::BatchId;
+use crate::store::{Created, Entry};
+
+/// What the note of a batch says to whoever is about to try it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nobody tried it before.
+    First,
+    /// An earlier delivery came as far.
+    Again,
+    /// It was ended untried: it may not be tried any more.
+    Ended,
+}
+
+/// What stands in the note of a batch that was ended untried; there is nothing in that of one that was tried.
+const ENDED: &str = "ended";
+
+impl Records {
+    /// Notes that a batch is about to be tried at its node.
+    pub async fn create_attempt(&self, batch: BatchId) -> Result<Attempt, RecordError> {
+        Ok(match self.note_attempt(batch, None).await? {
+            Created::Now(_) => Attempt::First,
+            Created::Before(entry) if is_ended(&entry) => Attempt::Ended,
+            Created::Before(_) => Attempt::Again,
+        })
+    }
+
+    /// Notes that a batch ends untried. `false` if a delivery came as far as trying it.
+    pub async fn end_untried(&self, batch: BatchId) -> Result<bool, RecordError> {
+        Ok(match self.note_attempt(batch, Some(ENDED)).await? {
+            Created::Now(_) => true,
+            Created::Before(entry) => is_ended(&entry),
+        })
+    }
+
+    /// Whether a delivery of the batch came as far as trying it.
+    pub async fn attempted(&self, batch: BatchId) -> Result<bool, RecordError> {
+        Ok(self.store.get(&self.attempt_key(batch)).await?.is_some_and(|entry| !is_ended(&entry)))
+    }
+
+    async fn note_attempt(&self, batch: BatchId, what: Option<&str>) -> Result<Created, RecordError> {
+        let key = self.attempt_key(batch);
+        Ok(self.store.create(&key, encode(&key, &what)?).await?)
+    }
+
+    fn attempt_key(&self, batch: BatchId) -> String {
+        format!("attempts/{}/{batch}", self.run)
+    }
+}
+
+/// What nobody can read is no note that it is untried.
+fn is_ended(entry: &Entry) -> bool {
+    decode::<Option<String>>(entry).is_ok_and(|what| what.as_deref() == Some(ENDED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ids::RunId;
+    use crate::store::{MemoryStore, Store};
+    use crate::wire;
+
+    #[tokio::test]
+    async fn a_batch_is_tried_or_ended_untried_but_not_both() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let records = Records::new(Arc::clone(&store), RunId::new());
+        let (tried, ended, older) = (BatchId::new(), BatchId::new(), BatchId::new());
+        assert_eq!(records.create_attempt(tried).await.expect("noted"), Attempt::First);
+        assert_eq!(records.create_attempt(tried).await.expect("noted"), Attempt::Again);
+        assert!(!records.end_untried(tried).await.expect("noted"));
+        assert!(
+            records.end_untried(ended).await.expect("noted")
+                && records.end_untried(ended).await.expect("noted")
+        );
+        assert_eq!(records.create_attempt(ended).await.expect("noted"), Attempt::Ended);
+        // As earlier versions note it.
+        let note = wire::encode(&()).expect("it is encoded");
+        store.create(&records.attempt_key(older), note).await.expect("noted");
+        assert!(!records.end_untried(older).await.expect("noted"));
+        for (batch, expected) in [(tried, true), (ended, false), (older, true), (BatchId::new(), false)] {
+            assert_eq!(records.attempted(batch).await.expect("read"), expected);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a record is about is said by the place where it stands: each place takes one record, and only the first. A report
+//! that speaks of another task than the one at whose place it stands was not written by a scanner of ours. Nobody can
+//! store the true one there any more, so its task has failed, and the run goes on without it. Pure.
+
+use crate::ids::{BatchId, RunId, TaskId};
+use crate::messages::{Loss, Receipt, TaskReport};
+use crate::outcome::Outcome;
+
+/// The report at the place of `task`.
+pub(super) fn report(run: RunId, task: TaskId, report: TaskReport) -> TaskReport {
+    if (report.run, report.task) == (run, task) {
+        return report;
+    }
+    let cause = "a report on another task is stored in the place of its report".to_owned();
+    TaskReport::sealed(run, task, report.node, Loss { cause, node_failed: false })
+}
+
+/// The receipt at the place of `batch`. Whether the batch was tried is not known.
+pub(super) fn receipt(run: RunId, batch: BatchId, receipt: Receipt) -> Receipt {
+    if (receipt.run, receipt.batch) == (run, batch) {
+        return receipt;
+    }
+    let cause = "a receipt of another batch is stored in the place of its receipt";
+    Receipt::whole(run, batch, receipt.node, receipt.round, Outcome::Unconfirmed, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::{Record, Records};
+    use super::*;
+    use crate::ids::NodeId;
+    use crate::messages::Grant;
+    use crate::slot::SlotSet;
+    use crate::store::{MemoryStore, Store};
+    use crate::wire;
+
+    fn sealed(run: RunId, task: TaskId) -> TaskReport {
+        TaskReport::sealed(run, task, NodeId::new("n"), Loss { cause: "gone".to_owned(), node_failed: true })
+    }
+
+    fn unreached(run: RunId, batch: BatchId) -> Receipt {
+        Receipt::whole(run, batch, NodeId::new("n"), 0, Outcome::Unreached, "gone")
+    }
+
+    #[tokio::test]
+    async fn records_of_others_end_what_they_stand_in_the_place_of() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let (run, other_run) = (RunId::new(), RunId::new());
+        let records = Records::new(Arc::clone(&store), run);
+        let put = async |place: String, value: Vec<u8>| {
+            store.create(&format!("runs/{run}/{place}"), value).await.expect("it is stored");
+        };
+        let (task, other_task) = (TaskId::new(), TaskId::new());
+        for report in [sealed(run, other_task), sealed(other_run, task)] {
+            let task = TaskId::new();
+            put(format!("report/{task}"), wire::encode(&report).expect("it is encoded")).await;
+            let read = records.report(task).await.expect("it is read").expect("it is there");
+            assert_eq!((read.run, read.task), (run, task));
+            assert!(
+                read.lost.is_some_and(|loss| loss.cause.contains("on another task") && !loss.node_failed)
+            );
+        }
+        for receipt in [unreached(run, BatchId::new()), unreached(other_run, BatchId::new())] {
+            let batch = BatchId::new();
+            put(format!("receipt/{batch}"), wire::encode(&receipt).expect("it is encoded")).await;
+            let read = records.receipt(batch).await.expect("it is read").expect("it is there");
+            assert_eq!((read.run, read.batch, read.all), (run, batch, Some(Outcome::Unconfirmed)));
+        }
+        let (node, batches, slots) = (NodeId::new("n"), Vec::new(), SlotSet::all());
+        let grant = Grant { run, task: other_task, node, round: 0, slots, batches };
+        put(format!("grant/{task}"), wire::encode(&grant).expect("it is encoded")).await;
+        assert_eq!(records.grant(task).await.expect("it is read"), None);
+        put("report/none".to_owned(), wire::encode(&sealed(run, task)).expect("it is encoded")).await;
+        // True ones are what they are, and whoever watches sees the same.
+        assert!(records.create_report(&sealed(run, task)).await.expect("it is stored"));
+        let (mut revision, mut seen) = (0, Vec::new());
+        while let Some((at, record)) = records.next_after(revision).await.expect("it is read") {
+            revision = at;
+            seen.extend(record.map(|record| match record {
+                Record::Report(report) => report.lost.map(|loss| loss.node_failed),
+                Record::Receipt(receipt) => Some(receipt.all == Some(Outcome::Unreached)),
+                other => panic!("{other:?}"),
+            }));
+        }
+        assert_eq!(seen, [Some(false), Some(false), Some(false), Some(false), Some(true)]);
+    }
+}
