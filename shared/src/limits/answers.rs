@@ -14,9 +14,12 @@ pub const ANSWER_SIZE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// Servers of which it is remembered how large their answers may be, beside those in use.
 pub const ANSWER_SIZES_MAX: usize = 1_024;
 
-/// Ends of lines in what is answered to one command or pipeline beside listings. CLUSTER SLOTS of 16,384 ranges, each with
-/// three nodes, has 450,000; each may cost the client library 60 bytes.
-pub const ANSWER_LINES_MAX: usize = 600_000;
+/// Ends of lines in what is answered to one command or pipeline beside listings. Each may cost the client library 75 bytes,
+/// and a page of an activity set has 40,000.
+pub const ANSWER_LINES_MAX: usize = 150_000;
+
+/// The same where a cluster is asked for its slots: CLUSTER SLOTS of 16,384 ranges, each with three nodes, has 393,217.
+pub const TOPOLOGY_LINES_MAX: usize = 400_000;
 
 /// How many times as large as values may be that are saved, an answer with them is: the server weighs only a few members
 /// of a large value.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Socket;
-use crate::limits::{ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, SELF_TOLD_BYTES_MAX};
+use crate::limits::{ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX};
 
 /// How the error begins; what a fault is is told by it, because the client library passes on its words alone.
 pub(in crate::cluster) const TOO_MUCH: &str = "more was answered than was asked for";
@@ -29,11 +29,16 @@ pub(in crate::cluster) struct Counted {
     bytes: usize,
     /// Ends of lines in them: every element of an answer has one.
     lines: usize,
+    /// How many there may be.
+    lines_max: usize,
 }
+
+/// How a cluster is asked for its slots. It is asked nothing else at the same time.
+const TOPOLOGY: &[u8] = b"\r\n$7\r\nCLUSTER\r\n";
 
 impl Counted {
     pub(in crate::cluster) fn new(socket: Box<dyn Socket>) -> Self {
-        Self { socket, bytes: 0, lines: 0 }
+        Self { socket, bytes: 0, lines: 0, lines_max: ANSWER_LINES_MAX }
     }
 
     fn count(&mut self, came: &[u8]) -> io::Result<()> {
@@ -42,7 +47,7 @@ impl Counted {
         self.bytes = self.bytes.saturating_add(came.len());
         self.lines += came.iter().filter(|byte| **byte == b'\n').count();
         // Values have lines of their own.
-        let lines_max = if values > 0 { usize::MAX } else { ANSWER_LINES_MAX };
+        let lines_max = if values > 0 { usize::MAX } else { self.lines_max };
         let what = match () {
             () if self.bytes > bytes_max => format!("{TOO_MUCH}: more than {bytes_max} bytes to one request"),
             () if self.lines > lines_max => format!("{TOO_MUCH}: more than {lines_max} lines to one request"),
@@ -67,6 +72,9 @@ impl AsyncRead for Counted {
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         (self.bytes, self.lines) = (0, 0);
+        // After `*2` or `*3`.
+        let topology = bytes.get(2..).is_some_and(|rest| rest.starts_with(TOPOLOGY));
+        self.lines_max = if topology { TOPOLOGY_LINES_MAX } else { ANSWER_LINES_MAX };
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
