@@ -22,6 +22,9 @@ use crate::task_notes::TaskNotes;
 use crate::telemetry::Telemetry;
 use crate::web::{Hook, Outside, WebError, webhook};
 
+/// How long after its life a batch without a receipt is waited for.
+const BATCH_SLACK: Duration = Duration::from_secs(60);
+
 /// The surroundings of a stage. Clones share everything.
 #[derive(Clone)]
 pub struct Env {
@@ -77,6 +80,8 @@ pub struct Timing {
     pub notice_pause: Duration,
     /// How long records of runs are kept.
     pub keep: Duration,
+    /// How long a batch without a receipt is waited for once its grace is over: its message must be lost then.
+    pub batch_lost: Duration,
 }
 
 impl Default for Timing {
@@ -90,6 +95,7 @@ impl Default for Timing {
             primary_wait: limits::PRIMARY_WAIT,
             notice_pause: limits::NOTICE_PAUSE,
             keep: Duration::MAX,
+            batch_lost: limits::BATCH_LIFE + BATCH_SLACK,
         }
     }
 }

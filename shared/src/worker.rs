@@ -145,7 +145,8 @@ pub async fn run<H: Handler>(
     let mut in_hand = FuturesUnordered::new();
     let mut pulling: Option<Pull<'_>> = None;
     loop {
-        let free = at_once - in_hand.len();
+        // Whoever answers in the queue's name may send more than was asked for.
+        let free = at_once.saturating_sub(in_hand.len());
         if pulling.is_none() && free > 0 {
             pulling = Some(env.queue.pull(H::TOPIC, free, PULL_WAIT));
         }

@@ -1,4 +1,6 @@
-//! `cargo xtask soak`: the same checks as the tests, with the large counts.
+//! `cargo xtask soak`: the same checks as the tests, with the large counts. Those with hostile peers and odd servers try
+//! 1,000 cases of each (`docs/fuzzing.md`); `KEYSWEEP_CHAOS_SEED` and `KEYSWEEP_SOAK_SEEDS` say from which seed on, and how
+//! many.
 
 use std::process::ExitCode;
 

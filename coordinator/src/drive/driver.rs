@@ -9,7 +9,7 @@ use reporter::Fold;
 use shared::cluster::Deployment;
 use shared::env::Env;
 use shared::ids::{BatchId, NodeId, TaskId};
-use shared::limits::{BATCH_LIFE, REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use shared::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
 use shared::messages::{Cancel, Loss, RunSpec, ScanTask, TaskReport};
 use shared::records::{Decision, Lists, Record, Records};
 use shared::slot::SlotSet;
@@ -22,9 +22,6 @@ use super::{DriveError, Progress, Taken, advance, exactly};
 use crate::dispatch::Dispatch;
 use crate::state::RunState;
 use crate::tidings;
-
-/// How long after its life a batch without a receipt is waited for: its message must be lost then.
-const RECEIPT_SLACK: Duration = Duration::from_secs(60);
 
 /// One coordinator's hold of a run.
 pub(super) struct Driver<'a> {
@@ -213,7 +210,7 @@ impl<'a> Driver<'a> {
         self.dispatch.reported(report.task);
         self.underway.reported(report.task);
         let grace = Duration::from_millis(self.spec.rules.grace_ms);
-        let lost_at = Instant::now() + grace + BATCH_LIFE + RECEIPT_SLACK;
+        let lost_at = Instant::now() + grace + self.env.timing.batch_lost;
         for listed in &report.batches {
             self.batches.insert(listed.batch, (lost_at, report.node.clone(), report.round));
         }

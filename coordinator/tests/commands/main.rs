@@ -5,6 +5,9 @@
 #[path = "../cli/mod.rs"]
 mod cli;
 
+#[path = "../soak/mod.rs"]
+mod soak;
+
 mod aggressive;
 mod announced;
 mod at_replica;
@@ -26,6 +29,7 @@ mod nats_forged;
 mod nats_orders;
 mod nats_rights;
 mod nats_walls;
+mod odd_servers;
 mod odd_worlds;
 mod output;
 mod pages;

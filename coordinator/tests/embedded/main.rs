@@ -5,6 +5,9 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+#[path = "../soak/mod.rs"]
+mod soak;
+
 mod aggressive;
 mod backup;
 mod databases;
@@ -15,6 +18,7 @@ mod foreign;
 mod forged;
 mod gap;
 mod guards;
+mod hostile_peers;
 mod idle_times;
 mod lock;
 mod network;

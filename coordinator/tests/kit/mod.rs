@@ -73,6 +73,7 @@ pub fn hasty() -> Timing {
         primary_wait: Duration::from_secs(2),
         notice_pause: Duration::from_millis(500),
         keep: Duration::MAX,
+        ..Timing::default()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What hostile bytes are made of: real encodings, cut, spliced, and changed where it hurts. No coverage guides this;
 //! the seeds do. `cargo test` tries some hundreds of each kind, `cargo xtask fuzz` as many as its seconds allow, and
 //! shows those that failed in the smallest form that still fails.
+#![allow(dead_code, reason = "every test binary uses its own part")]
 
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use proptest::strategy::BoxedStrategy;
+use proptest::strategy::{BoxedStrategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
 /// Cases of one target in a test run.
@@ -147,6 +148,14 @@ fn hostile(seeds: Vec<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
             [&one[..end], &other[begin..]].concat()
         });
     prop_oneof![8 => whole, 1 => spliced, 1 => prop::collection::vec(any::<u8>(), 0..200)].boxed()
+}
+
+/// One encoding that comes of `seeds`, the same for the same `rng_seed`.
+pub fn tampered(seeds: Vec<Vec<u8>>, rng_seed: u64) -> Vec<u8> {
+    let config =
+        Config { rng_seed: RngSeed::Fixed(rng_seed), failure_persistence: None, ..Config::default() };
+    let tree = hostile(seeds).new_tree(&mut TestRunner::new(config));
+    tree.map(|tree| tree.current()).unwrap_or_default()
 }
 
 /// For how long each target is tried; `None` in a test run, which tries a few cases.

@@ -1,0 +1,117 @@
+//! What the soaks with hostile peers share: cases by their seeds, several side by side; what panicked anywhere in this
+//! process; and how much memory a process had.
+//!
+//! `KEYSWEEP_CHAOS_SEED` is the first seed and `KEYSWEEP_SOAK_SEEDS` the number of cases, so that a case that failed can
+//! be tried alone.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
+pub mod fields;
+pub mod odd;
+pub mod tamper;
+
+#[path = "../../../shared/tests/hostile/mod.rs"]
+pub mod hostile;
+
+/// Panics of this process since [`cases`] was called first.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// How many cases a test tries, and how many at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Cases {
+    /// For people.
+    pub name: &'static str,
+    pub first_seed: u64,
+    pub count: u64,
+    pub lanes: usize,
+}
+
+/// A number from the environment.
+#[expect(clippy::disallowed_methods, reason = "it is no setting of keysweep")]
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("`{variable}` is `{text}`, which is no number")))
+}
+
+impl Cases {
+    /// `count` cases from `first_seed` on, or those that the environment names.
+    pub fn new(name: &'static str, first_seed: u64, count: u64, lanes: usize) -> Self {
+        let first_seed = number("KEYSWEEP_CHAOS_SEED").unwrap_or(first_seed);
+        let count = number("KEYSWEEP_SOAK_SEEDS").unwrap_or(count);
+        Self { name, first_seed, count, lanes }
+    }
+
+    /// Tries all cases. `case` is called with its lane, which its seed says and which has one case at a time, and its seed;
+    /// it panics if something is wrong. All cases are tried, and those that failed are named at the end.
+    pub async fn run(self, case: impl AsyncFn(usize, u64)) {
+        static HOOK: Once = Once::new();
+        // One after the other, so that each knows whose panics it counts.
+        static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _one = ONE.lock().await;
+        HOOK.call_once(note_panics);
+        let (begun, before) = (Instant::now(), panics().len());
+        let seeds = self.first_seed..self.first_seed + self.count;
+        let lane = async |lane: usize| {
+            let (mut failed, mut longest) = (Vec::new(), (0.0, 0));
+            for seed in seeds.clone().filter(|seed| seed % self.lanes as u64 == lane as u64) {
+                let started = Instant::now();
+                if AssertUnwindSafe(case(lane, seed)).catch_unwind().await.is_err() {
+                    failed.push(seed);
+                }
+                longest = longer(longest, (started.elapsed().as_secs_f64(), seed));
+            }
+            (failed, longest)
+        };
+        let ended = join_all((0..self.lanes).map(lane)).await;
+        let failed: Vec<u64> = ended.iter().flat_map(|(failed, _)| failed.iter().copied()).collect();
+        let (longest, slowest) = ended.iter().map(|(_, longest)| *longest).fold((0.0, 0), longer);
+        println!(
+            "{}: {} cases, seeds {seeds:?}, in {:.1} s; the longest took {longest:.1} s (seed {slowest}); this process had \
+             {} MiB at most",
+            self.name,
+            self.count,
+            begun.elapsed().as_secs_f64(),
+            peak_kib("self") >> 10,
+        );
+        let told = panics()[before..].join("\n");
+        assert!(
+            failed.is_empty() && told.is_empty(),
+            "{}: of the seeds {failed:?} each can be tried alone with KEYSWEEP_CHAOS_SEED=<seed> KEYSWEEP_SOAK_SEEDS=1; \
+             what panicked:\n{told}",
+            self.name
+        );
+    }
+}
+
+/// What has panicked so far.
+fn panics() -> MutexGuard<'static, Vec<String>> {
+    PANICS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The case that took longer: seconds, and the seed.
+fn longer(one: (f64, u64), other: (f64, u64)) -> (f64, u64) {
+    if other.0 > one.0 { other } else { one }
+}
+
+/// Notes every panic of this process, in whichever task: some are caught where nobody would ask.
+fn note_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        panics().push(info.to_string());
+        before(info);
+    }));
+}
+
+/// The most memory that a process had, in KiB; 0 if it is gone.
+pub fn peak_kib(process: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,305 @@
+//! Somebody hostile between a role and what it reads: messages and records are changed, and come before the true ones, or
+//! in their place. What each kind of message may be changed into stands in `fields.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use shared::queue::{Delivery, Handle, Queue, QueueError, Topic};
+use shared::signing::Distrust;
+use shared::store::{Created, Entry, Store, StoreError, Watch};
+
+use super::fields::{self, Kind, decodes};
+use super::hostile;
+
+/// Messages of one kind that are kept of a recorded run.
+const RECORDED_MAX: usize = 64;
+
+/// The traffic of runs that nobody disturbed, and keys that must stay.
+pub struct Corpus {
+    messages: Mutex<BTreeMap<Kind, Vec<Vec<u8>>>>,
+    /// Keys that a run may not touch.
+    pub kept: Vec<Vec<u8>>,
+}
+
+impl Corpus {
+    /// Nothing recorded yet.
+    pub fn new(kept: Vec<Vec<u8>>) -> Arc<Self> {
+        Arc::new(Self { messages: Mutex::default(), kept })
+    }
+
+    fn record(&self, kind: Kind, payload: &[u8]) {
+        let mut messages = self.messages.lock().unwrap();
+        let of_kind = messages.entry(kind).or_default();
+        if of_kind.len() < RECORDED_MAX {
+            of_kind.push(payload.to_vec());
+        }
+    }
+
+    /// How many messages of each kind were recorded.
+    pub fn recorded(&self) -> BTreeMap<Kind, usize> {
+        self.messages.lock().unwrap().iter().map(|(kind, messages)| (*kind, messages.len())).collect()
+    }
+
+    fn of(&self, kind: Kind) -> Vec<Vec<u8>> {
+        self.messages.lock().unwrap().get(&kind).cloned().unwrap_or_default()
+    }
+}
+
+/// What becomes of what a role reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing; the corpus takes it in.
+    Record,
+    /// It is changed on its way to the role, which gets the true one later.
+    InTransit,
+    /// Where it is stored somebody hostile was faster, so that all see that.
+    AtRest,
+}
+
+/// See the module. One for each case.
+pub struct Tamper {
+    pub corpus: Arc<Corpus>,
+    pub way: Way,
+    /// Whether orders are signed: one that was changed is not believed then.
+    pub signed: bool,
+    /// The kinds of records that are changed; messages of queues always are.
+    pub kinds: &'static [Kind],
+    rng: Mutex<Rng>,
+    /// Messages that may still be changed.
+    left: Mutex<u32>,
+    /// What was changed, for people.
+    done: Mutex<Vec<String>>,
+}
+
+impl Tamper {
+    pub fn new(corpus: &Arc<Corpus>, way: Way, kinds: &'static [Kind], mut rng: Rng) -> Arc<Self> {
+        let (signed, left) = (rng.bool(), Mutex::new(rng.u32(1..=4)));
+        let (corpus, done) = (Arc::clone(corpus), Mutex::default());
+        Arc::new(Self { corpus, way, signed, kinds, rng: Mutex::new(rng), left, done })
+    }
+
+    /// What was changed so far.
+    pub fn done(&self) -> Vec<String> {
+        self.done.lock().unwrap().clone()
+    }
+
+    /// `payload` as somebody hostile would have it, if it is its turn.
+    fn changed(&self, kind: Kind, payload: &[u8]) -> Option<Vec<u8>> {
+        if self.way == Way::Record {
+            self.corpus.record(kind, payload);
+            return None;
+        }
+        let mut rng = self.rng.lock().unwrap();
+        let mut left = self.left.lock().unwrap();
+        if *left == 0 || rng.u8(0..3) == 0 {
+            return None;
+        }
+        *left -= 1;
+        let others = self.corpus.of(kind);
+        let (what, changed) = match rng.u8(0..10) {
+            0 => ("another run's", rng.choice(&others).cloned().unwrap_or_default()),
+            1..=4 => fields::changed(kind, payload, &self.corpus.kept, &mut rng),
+            _ => {
+                // Mostly its own: of others', whole parts.
+                let mut seeds = vec![payload.to_vec(); 3];
+                seeds.extend(rng.choice(&others).cloned());
+                ("bytes", hostile::tampered(seeds, rng.u64(..)))
+            }
+        };
+        self.done.lock().unwrap().push(format!("{kind:?}: {what}"));
+        Some(changed)
+    }
+
+    fn chance(&self) -> u8 {
+        self.rng.lock().unwrap().u8(..)
+    }
+}
+
+/// A queue whose messages are tampered with when they are pulled.
+pub struct TamperedQueue {
+    pub inner: Arc<dyn Queue>,
+    pub tamper: Arc<Tamper>,
+}
+
+impl TamperedQueue {
+    fn deliver(&self, topic: Topic, delivery: Delivery, into: &mut Vec<Delivery>) {
+        let kind = if topic == Topic::Tasks { Kind::Task } else { Kind::Batch };
+        let Some(payload) = self.tamper.changed(kind, &delivery.payload) else { return into.push(delivery) };
+        let trust = if self.tamper.signed && kind.is_order() { Err(Distrust::Forged) } else { Ok(()) };
+        let handle: Arc<dyn Handle> = Arc::new(Never(Arc::clone(&delivery.handle)));
+        let (payload, deliveries) = (payload.into(), delivery.deliveries);
+        let hostile = Delivery { payload, deliveries, trust, handle };
+        match self.tamper.chance() % 4 {
+            // In its place, until it is delivered again.
+            0 | 1 => into.push(hostile),
+            // Before it, or after it: the true one is answered.
+            2 => into.extend([Delivery { handle: Arc::new(Nobody), ..hostile }, delivery]),
+            _ => {
+                let again = Delivery { handle: Arc::new(Nobody), ..hostile };
+                into.extend([delivery.clone(), again, Delivery { handle: Arc::new(Nobody), ..delivery }]);
+            }
+        }
+    }
+}
+
+impl Queue for TamperedQueue {
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.inner.publish(topic, id, payload)
+    }
+
+    fn pull(
+        &self,
+        topic: Topic,
+        max: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
+        async move {
+            let mut delivered = Vec::new();
+            for delivery in self.inner.pull(topic, max, wait).await? {
+                self.deliver(topic, delivery, &mut delivered);
+            }
+            if self.tamper.chance().is_multiple_of(2) {
+                delivered.reverse();
+            }
+            Ok(delivered)
+        }
+        .boxed()
+    }
+}
+
+/// The handle of what stands in the place of a message: whatever is answered, the true one comes again.
+struct Never(Arc<dyn Handle>);
+
+impl Handle for Never {
+    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.0.put_back(Duration::ZERO)
+    }
+
+    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.0.put_back(delay)
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.0.progress()
+    }
+}
+
+/// The handle of a message that is in no queue.
+struct Nobody;
+
+impl Handle for Nobody {
+    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn put_back(&self, _delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// A store whose records are tampered with.
+pub struct TamperedStore {
+    pub inner: Arc<dyn Store>,
+    pub tamper: Arc<Tamper>,
+}
+
+impl TamperedStore {
+    /// What `entry` is changed into on its way, if it is its turn.
+    fn on_the_way(tamper: &Tamper, entry: &Entry) -> Option<Entry> {
+        let kind = Kind::of(&entry.key)?;
+        if tamper.way == Way::AtRest || tamper.way == Way::InTransit && !tamper.kinds.contains(&kind) {
+            return None;
+        }
+        let value = tamper.changed(kind, &entry.value)?;
+        let trust = if kind.is_order() { Err(Distrust::Forged) } else { Ok(()) };
+        Some(Entry { value, trust, ..entry.clone() })
+    }
+
+    /// What stands at `key` before what a role would write there, if somebody hostile is faster.
+    fn at_rest(&self, key: &str, value: &[u8]) -> Option<Vec<u8>> {
+        let kind = Kind::of(key).filter(|kind| self.tamper.kinds.contains(kind))?;
+        if self.tamper.way != Way::AtRest || kind.is_order() {
+            return None;
+        }
+        // One that nobody can read keeps its run from ending, as the threat model says.
+        self.tamper.changed(kind, value).filter(|changed| decodes(kind, changed))
+    }
+}
+
+impl Store for TamperedStore {
+    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+        let key = key.to_owned();
+        async move {
+            if let Some(hostile) = self.at_rest(&key, &value) {
+                self.inner.create(&key, hostile).await?;
+            }
+            self.inner.create(&key, value).await
+        }
+        .boxed()
+    }
+
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        let key = key.to_owned();
+        async move {
+            let entry = self.inner.get(&key).await?;
+            // An order that is not believed stands nowhere in the place of a true one.
+            let order = Kind::of(&key).is_some_and(Kind::is_order) && self.tamper.way != Way::Record;
+            let hostile = entry.as_ref().filter(|_| !order);
+            Ok(hostile.and_then(|entry| Self::on_the_way(&self.tamper, entry)).or(entry))
+        }
+        .boxed()
+    }
+
+    fn update(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        revision: u64,
+    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        self.inner.update(key, value, revision)
+    }
+
+    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        self.inner.next_after(prefix, revision)
+    }
+
+    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+        let prefix = prefix.to_owned();
+        async move {
+            let inner = self.inner.watch(&prefix).await?;
+            Ok(Box::new(TamperedWatch { inner, tamper: Arc::clone(&self.tamper), held: None })
+                as Box<dyn Watch>)
+        }
+        .boxed()
+    }
+}
+
+struct TamperedWatch {
+    inner: Box<dyn Watch>,
+    tamper: Arc<Tamper>,
+    /// The true entry, which comes after the other.
+    held: Option<Entry>,
+}
+
+impl Watch for TamperedWatch {
+    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
+        async move {
+            if let Some(held) = self.held.take() {
+                return Ok(held);
+            }
+            let entry = self.inner.next().await?;
+            let Some(hostile) = TamperedStore::on_the_way(&self.tamper, &entry) else { return Ok(entry) };
+            self.held = Some(entry);
+            Ok(hostile)
+        }
+        .boxed()
+    }
+}
