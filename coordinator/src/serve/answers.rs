@@ -2,10 +2,12 @@
 //! statistics. NATS (`api.rs`) and HTTP (`http.rs`) both come here.
 
 use serde::{Deserialize, Serialize};
+use shared::config::is_name;
 use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
 use shared::limits::REQUEST_TEXT_BYTES_MAX;
 use shared::messages::{Action, Attempt, HitRateSource};
+use shared::printable::Printable;
 
 use super::{Job, Shared, gentler, pace, start_run};
 use crate::inactive;
@@ -162,6 +164,11 @@ pub(super) async fn run(shared: &Shared, run: RunId) -> Answered<RunView> {
 
 /// How jobs, cache and Redis do.
 pub(super) async fn stats(shared: &Shared, request: &StatsRequest) -> Answered<Statistics> {
+    // Entries of the store are found by it.
+    if let Some(redis) = request.redis.as_ref().filter(|redis| !is_name(redis.as_str())) {
+        let shown = Printable(redis.as_str().chars().take(40).collect::<String>().as_bytes()).to_string();
+        return refused(400, format!("`redis` is `{shown}`, which is no name of a deployment"));
+    }
     let job = match (request.job.as_deref(), &request.redis) {
         (Some(name), _) => Some(choose(shared, Some(name))?),
         (None, Some(redis)) => shared.jobs.iter().find(|job| job.options.alias == *redis),

@@ -20,6 +20,7 @@ mod help;
 mod hit_rate;
 mod holes;
 mod hostile_files;
+mod hostile_requests;
 mod http;
 mod input;
 mod looks_only;

@@ -48,6 +48,7 @@ pub use login::Unread;
 pub use nat::{NatEntry, reachable};
 pub use nats::{NatsSettings, NatsUrl, Storage};
 pub use origin::{Origin, Setting};
+pub use parse::is_name;
 pub use redact::redact;
 pub use resolve::{Checked, CheckedJob, Destinations, check_jobs, destinations, resolve, resolve_all};
 pub use rows::Row;

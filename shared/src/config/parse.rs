@@ -152,10 +152,15 @@ pub(super) fn field(kind: Kind, text: &str) -> Parsed<&'static str> {
     found.ok_or_else(|| kind.expected())
 }
 
+/// Whether `text` may be the name of a job or a deployment.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 pub(super) fn name(kind: Kind, text: &str) -> Parsed<String> {
-    let fits = (1..=NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if fits { Ok(text.to_owned()) } else { Err(kind.expected()) }
+    if is_name(text) { Ok(text.to_owned()) } else { Err(kind.expected()) }
 }
 
 pub(super) fn line(kind: Kind, text: &str) -> Parsed<String> {

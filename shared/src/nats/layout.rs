@@ -120,6 +120,11 @@ impl Layout {
     pub fn place(&self, key: &str) -> Option<(String, String)> {
         let first = key.split('/').next().unwrap_or_default();
         let (_, bucket) = BUCKETS.iter().find(|(word, _)| *word == first)?;
+        // A subject of several words or lines would be a command of its own, and one with wildcards another's entries.
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"*>".contains(&byte);
+        if !key.bytes().all(is_plain) {
+            return None;
+        }
         let dotted = key.replace('/', ".");
         Some(match *bucket {
             plain @ ("dead" | "events") => {
@@ -312,6 +317,9 @@ mod tests {
         check("locks/nightly", "KV_ks-1_locks", "$KV.ks-1_locks.locks.nightly");
         check("dead/1", "KS-1_DEAD", "ks-1.dead.1");
         assert_eq!(layout.place("other/1"), None);
+        for odd in ["a b", "a\r\nPUB x 0\r\n", "*", ">", "\u{202e}", "\u{1b}[2J"] {
+            assert_eq!(layout.place(&format!("runs/{odd}/spec")), None);
+        }
     }
 
     #[test]

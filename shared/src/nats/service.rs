@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
 
 use super::connect::{Nats, NatsError, chain};
+use crate::printable::one_line;
 
 /// The name of the service.
 const NAME: &str = "keysweep";
@@ -115,7 +116,9 @@ impl Request {
         if !can_be_answered(&self.inner.message) {
             return;
         }
-        let answer = answer.map(Into::into).map_err(|(code, status)| ServiceError { code, status });
+        // The reason travels in a header, which is one line, and may repeat what was asked.
+        let refused = |(code, why): (usize, String)| ServiceError { code, status: one_line(&why) };
+        let answer = answer.map(Into::into).map_err(refused);
         if let Err(e) = self.inner.respond(answer).await {
             tracing::warn!(error = %e, "failed to answer a request");
         }
