@@ -246,7 +246,8 @@ impl Case<'_> {
                 lost || cleaned <= gone && gone <= cleaned + result.accounting.unconfirmed,
                 "{gone}: {result:#?}"
             );
-            if result.status == Status::Completed {
+            // Batches are not signed: a changed one may name other keys, of as many as the run allows, which are spared.
+            if result.status == Status::Completed && !told.iter().any(|what| what.starts_with("Batch")) {
                 truth.check_numbers(&result, Action::Delete);
                 assert_eq!(gone, truth.stale.len() as u64);
             }
