@@ -67,6 +67,12 @@ pub enum OrderError {
          more; leave out one of them, or `aggressiveCleanup`"
     )]
     IdleSaved,
+    /// Idle times, and values that are compared.
+    #[error(
+        "`verify` is `value`, and `activity` is `idletime`: to read a value counts as a use of the key, so none would be \
+         idle any more; leave out one of them, or `aggressiveCleanup`"
+    )]
+    IdleVerified,
     /// Not a number of days.
     #[error("`inactivityThresholdDays` is `{0}`; it takes a whole number from 1 to {DAYS_MAX}")]
     Days(u32),

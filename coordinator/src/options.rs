@@ -9,7 +9,9 @@ use shared::config::{self, BackupPlace, Deployment, Origin, RedisUrl, Secret, Se
 use shared::glob::{Pattern, PatternError};
 use shared::ids::Alias;
 use shared::key::Key;
-use shared::messages::{Action, Application, Attempt, BackupOrder, HitRateSource, Pace, ReadFrom, Rules};
+use shared::messages::{
+    Action, Application, Attempt, BackupOrder, HitRateSource, Pace, ReadFrom, Rules, Verify,
+};
 use shared::selection::Selection;
 use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
@@ -150,6 +152,7 @@ impl Options {
             scan_batch_keys: settings.scan_batch_size.value,
             delete_batch_keys: settings.delete_batch_size.value,
             inactive: None,
+            verify: settings.verify.value,
         };
         let access = access(&settings.redis, settings.db.value)?;
         let options = Self {
@@ -190,16 +193,29 @@ impl Options {
     /// When what they ask for cannot be done together.
     pub fn check(&self) -> Result<(), OrderError> {
         let idle = self.looks_for_inactive().is_some_and(|order| order.source == ActivitySource::IdleTime);
-        if idle && self.backup_order().is_some() { Err(OrderError::IdleSaved) } else { Ok(()) }
+        match idle {
+            true if self.backup_order().is_some() => Err(OrderError::IdleSaved),
+            true if self.verifies() => Err(OrderError::IdleVerified),
+            _ => Ok(()),
+        }
     }
 
     /// What a run is told of its backup; `None` where nothing is saved, because nothing is asked for or deleted.
     #[must_use]
     pub fn backup_order(&self) -> Option<BackupOrder> {
-        let deletes = self.rules.action == Action::Delete
-            || self.looks_for_inactive().is_some() && self.rules.action.writes();
-        let (place, value_bytes_max) = self.backup.as_ref().filter(|_| deletes)?;
+        let (place, value_bytes_max) = self.backup.as_ref().filter(|_| self.deletes())?;
         Some(BackupOrder { place: place.to_string(), value_bytes_max: *value_bytes_max })
+    }
+
+    /// Whether the values of keys are compared before they are deleted.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        self.rules.verify == Verify::Value && self.deletes()
+    }
+
+    fn deletes(&self) -> bool {
+        self.rules.action == Action::Delete
+            || self.looks_for_inactive().is_some() && self.rules.action.writes()
     }
 
     /// Which keys a run counts.

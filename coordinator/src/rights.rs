@@ -37,7 +37,7 @@ fn needs<'a>(options: &'a Options, slot: Option<u16>, status: Option<&NodeStatus
         patterns: &options.rules.patterns,
         // Where it is not known at all, inactive users are not looked for.
         inactive: inactive.is_some() && status.is_some_and(|status| status.tells_expiry),
-        saves: options.backup_order().is_some(),
+        saves: options.backup_order().is_some() || options.verifies(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
         field_ttls: status.is_some_and(|status| status.field_ttls > 0),
     }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use shared::activity::{Activity, Who};
 use shared::identity::User;
 use shared::limits::BATCH_LIFE;
-use shared::messages::{Action, Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec};
+use shared::messages::{Action, Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, Verify};
 use shared::slot::slot_of;
 
 /// Refuses `batch` if the run `spec` cannot have asked for it, or `grant`, which is that of its task, not for this.
@@ -53,6 +53,10 @@ fn check_group(
     }
     if spec.cluster && !grant.slots.contains(group.slot) || !spec.cluster && group.slot != 0 {
         return refused("a slot in it is not one of its task");
+    }
+    let verified = rules.verify == Verify::Value && group.reason.is_deleted(rules.action);
+    if verified && group.fingerprints.is_empty() {
+        return refused("its run compares values (`verify`), and a group in it says of none what it was");
     }
     if group.reason == Reason::Inactive && (rules.inactive.is_none() || activity.is_none()) {
         return refused("its run does not look for inactive users");

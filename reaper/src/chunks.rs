@@ -73,6 +73,7 @@ mod tests {
             reason: Reason::Stale,
             keys: vec![Key::new(*b"k"); keys],
             expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
         };
         let groups = [group(100), group(30), group(100)];
         let all: Vec<(usize, &Group)> = groups.iter().enumerate().collect();

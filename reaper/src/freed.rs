@@ -117,6 +117,7 @@ mod tests {
             reason: Reason::Stale,
             keys: (0..keys).map(|n| Key::new(format!("a:{n}"))).collect(),
             expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
         };
         let batch = ReapBatch {
             run: RunId::new(),

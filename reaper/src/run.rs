@@ -11,8 +11,8 @@ use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, BatchId, NodeId, RunId};
-use shared::limits::FIELD_TTLS_KNOWN_FOR;
-use shared::messages::{Group, ReapBatch, Reason, Receipt, RunSpec, Vouched};
+use shared::limits::{BACKUP_WRITE_BYTES, FIELD_TTLS_KNOWN_FOR};
+use shared::messages::{Group, ReapBatch, Reason, Receipt, RunSpec, Verify, Vouched};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::{Attempt, RecordError, Records};
@@ -213,6 +213,9 @@ impl Reaper {
             let Some(saved) = saved else { return Ok(Some(0)) };
             self.env.crash.pass(CrashPoint::BackupWritten).await;
             seals = Some(saved);
+        } else if let (Mode::Act(_), Verify::Value) = (mode, spec.rules.verify) {
+            let bytes = ready.conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
+            seals = Some(Seals::of_scan(chunks.iter().flatten(), bytes));
         }
         if acting.freed.measure(&ready, chunks, mode, paced.as_mut()).await?.is_none() {
             return Ok(Some(0));

@@ -11,15 +11,13 @@ use shared::backup::{
     BackupError, Entry, FileKind, FileName, Header, Place, Recorded, Saved, encode_outcomes,
 };
 use shared::cluster::guard::{Act, Answer, Mode, Part, Seal};
-use shared::cluster::save::{Found, Held};
-use shared::cluster::{Conn, Fault, expect_values, save};
+use shared::cluster::values::{Content, Reader};
+use shared::cluster::{Conn, Fault, expect_values};
 use shared::env::Env;
 use shared::ids::NodeId;
 use shared::key::Key;
-use shared::limits::{
-    BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS,
-};
-use shared::messages::{Action, BackupOrder, Group, ReapBatch, Reason, Receipt, RunSpec};
+use shared::limits::{BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, VERIFY_VALUE_BYTES_MAX};
+use shared::messages::{BackupOrder, Fingerprint, Group, ReapBatch, Receipt, RunSpec, Verify};
 use shared::pulse::Pulse;
 use shared::queue::Delivery;
 use shared::records::{RecordError, Records};
@@ -47,8 +45,8 @@ pub(crate) struct Saving<'a> {
     attempt: u32,
     parts: u32,
     pulse: Pulse,
-    /// Values that take so many bytes are not asked for: the node does not send them.
-    bytes_end: u64,
+    /// Whether only what the scanner saw may be deleted.
+    verifies: bool,
 }
 
 /// A candidate: its group by number, and its place there.
@@ -57,7 +55,7 @@ type Candidate<'a> = (usize, &'a Group, usize);
 /// Whether `mode` deletes the candidates of `group`.
 pub(crate) fn deletes(mode: Mode, group: &Group) -> bool {
     match mode {
-        Mode::Act(act) => group.reason == Reason::Inactive || act.stale == Action::Delete,
+        Mode::Act(act) => group.reason.is_deleted(act.stale),
         Mode::Seal(_) => false,
     }
 }
@@ -93,7 +91,7 @@ impl<'a> Saving<'a> {
             attempt,
             parts: 0,
             pulse,
-            bytes_end: u64::MAX,
+            verifies: spec.rules.verify == Verify::Value,
         }))
     }
 
@@ -113,38 +111,24 @@ impl<'a> Saving<'a> {
             .flat_map(|(number, group)| (0..group.keys.len()).map(|index| (*number, *group, index)))
             .collect();
         (self.header.node, self.header.at_ms) = (node.clone(), now_ms);
-        // All of this attempt goes by what is known now.
-        let bytes = conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
-        self.bytes_end = conn.value_bytes_end();
-        let (mut seals, mut file) = (Seals::in_rounds_of(bytes), Saved::new(self.header.clone()));
-        let mut left = candidates.as_slice();
-        while !left.is_empty() {
+        let keys = candidates.iter().map(key).collect();
+        let mut reader = Reader::new(conn, keys, self.order.value_bytes_max);
+        let mut seals = Seals::in_rounds_of(reader.bytes_at_once());
+        let mut file = Saved::new(self.header.clone());
+        loop {
             let most = paced.as_deref().and_then(Paced::window_keys).unwrap_or(u64::MAX);
-            let most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, BACKUP_WRITE_KEYS);
-            let most = most.min(conn.texts_at_once());
-            let (window, later) = left.split_at(most.min(left.len()));
-            let keys: Vec<&Key> = window.iter().map(key).collect();
-            let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), || save::look(conn, &keys));
-            let Some((found, lookups)) = asked.await? else { return Ok(None) };
-            seals.told.lookups += lookups;
-            let found: Vec<_> = window.iter().copied().zip(found).collect();
-            for part in self.parts(found, bytes) {
-                let wanted =
-                    part.iter().filter_map(|(candidate, found)| Some((key(candidate), self.wants(found)?)));
-                let keys: Vec<(&Key, bool)> = wanted.collect();
-                let mut values = Vec::new();
-                if !keys.is_empty() {
-                    let asked = part.iter().filter(|(_, found)| self.wants(found).is_some());
-                    let bytes = asked.map(|(_, found)| found.bytes()).sum();
-                    let ask = || save::values(conn, &keys, bytes);
-                    let asked = self.ask(paced.as_deref_mut(), heard, keys.len(), ask);
-                    let Some((answered, lookups)) = asked.await? else { return Ok(None) };
-                    seals.told.lookups += lookups;
-                    values = answered;
-                }
-                file = self.take(file, part, values, &mut seals).await?;
+            let keys = reader.keys_next(conn, most);
+            if keys == 0 {
+                break;
             }
-            left = later;
+            let step = reader.step(conn, most);
+            let Some((read, lookups)) = self.ask(paced.as_deref_mut(), heard, keys, step).await? else {
+                return Ok(None);
+            };
+            seals.told.lookups += lookups;
+            for (at, content) in read {
+                file = self.take(file, candidates[at], content, &mut seals).await?;
+            }
         }
         if file.entries() > 0 {
             self.put(file).await?;
@@ -152,43 +136,13 @@ impl<'a> Saving<'a> {
         Ok(Some(seals))
     }
 
-    /// Whether it is a string, for what is still to be asked for.
-    fn wants(&self, found: &Found) -> Option<bool> {
-        match found {
-            Found::Other { bytes, text } => {
-                (*bytes <= self.order.value_bytes_max && *bytes < self.bytes_end).then_some(*text)
-            }
-            _ => None,
-        }
-    }
-
-    /// `found` in pieces whose values, of at most `most` bytes, one write asks for.
-    fn parts<'c>(&self, found: Vec<(Candidate<'c>, Found)>, most: u64) -> Vec<Vec<(Candidate<'c>, Found)>> {
-        let mut parts: Vec<Vec<_>> = Vec::new();
-        let mut bytes = 0;
-        for (candidate, found) in found {
-            let more = if self.wants(&found).is_some() { found.bytes() } else { 0 };
-            match parts.last_mut() {
-                Some(part) if more == 0 || bytes + more <= most => {
-                    bytes += more;
-                    part.push((candidate, found));
-                }
-                _ => {
-                    bytes = more;
-                    parts.push(vec![(candidate, found)]);
-                }
-            }
-        }
-        parts
-    }
-
     /// Asks the node when it is our turn. `None`: the run is to stop.
-    async fn ask<T, F: Future<Output = Result<T, Fault>>>(
+    async fn ask<T>(
         &mut self,
         paced: Option<&mut Paced<'_>>,
         (records, delivery): (&Records, Option<&Delivery>),
         keys: usize,
-        question: impl FnOnce() -> F,
+        question: impl Future<Output = Result<T, Fault>>,
     ) -> Result<Option<T>, Failure> {
         let turn = match paced {
             Some(paced) => match paced.turn().await {
@@ -203,7 +157,7 @@ impl<'a> Saving<'a> {
             return Ok(None);
         }
         let began = Instant::now();
-        let answer = question().await?;
+        let answer = question.await?;
         self.env.telemetry.asked(&self.batch.alias, Asked::Values, began.elapsed());
         if let Some(turn) = turn {
             turn.done(keys as u64);
@@ -211,46 +165,44 @@ impl<'a> Saving<'a> {
         Ok(Some(answer))
     }
 
-    /// Puts what `part` holds into `file`, and that into its place when it is full. `values` are of those that were asked
-    /// for.
+    /// Puts what was read of a candidate into `file`, and that into its place when it is full.
     async fn take(
         &mut self,
         mut file: Saved,
-        part: Vec<(Candidate<'_>, Found)>,
-        values: Vec<Option<Held>>,
+        (number, group, index): Candidate<'_>,
+        content: Content,
         seals: &mut Seals,
     ) -> Result<Saved, Failure> {
-        let mut values = values.into_iter();
-        for ((number, group, index), found) in part {
-            let weighs = found.bytes();
-            let held = match found {
-                Found::Text(held) => Some(held),
-                ref other if self.wants(other).is_some() => values.next().flatten(),
-                Found::Other { .. } => {
-                    seals.add(number, Seal::Unsaved, weighs);
-                    continue;
-                }
-                Found::Gone => None,
-            };
-            let Some(Held { value, seal }) = held else {
+        let seen = group.fingerprints.get(index).filter(|_| self.verifies);
+        if seen == Some(&Fingerprint::TooLarge) {
+            seals.add_unverified(number);
+            return Ok(file);
+        }
+        let (held, weighs) = match content {
+            // What it held at the scan is not what would be saved.
+            Content::Held(held, _) if seen.is_some_and(|seen| Seal::of_scan(seen) != held.seal) => {
                 seals.add(number, Seal::Absent, 0);
-                continue;
-            };
-            // The server weighs only some members of a large value.
-            if value.len() as u64 > self.order.value_bytes_max {
-                seals.add(number, Seal::Unsaved, value.len() as u64);
-                continue;
+                return Ok(file);
             }
-            seals.add(number, seal, weighs.max(value.len() as u64));
-            // What the script deletes has exactly this expiry then: none, or that which was seen at the scan.
-            let expires_at_ms = group.expires_at_ms.get(index).copied();
-            let key = group.keys[index].clone();
-            let [number, index] = [number, index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-            file.add(&Entry { group: number, index, reason: group.reason, expires_at_ms, key, value });
-            if file.content_bytes() >= BACKUP_FILE_BYTES {
-                let full = std::mem::replace(&mut file, Saved::new(self.header.clone()));
-                self.put(full).await?;
+            Content::Held(held, weighs) => (held, weighs),
+            Content::TooLarge(weighs) => {
+                seals.add(number, Seal::Unsaved, weighs);
+                return Ok(file);
             }
+            Content::Gone => {
+                seals.add(number, Seal::Absent, 0);
+                return Ok(file);
+            }
+        };
+        seals.add(number, held.seal.clone(), weighs);
+        // What the script deletes has exactly this expiry then: none, or that which was seen at the scan.
+        let expires_at_ms = group.expires_at_ms.get(index).copied();
+        let (key, value) = (group.keys[index].clone(), held.packed());
+        let [number, index] = [number, index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        file.add(&Entry { group: number, index, reason: group.reason, expires_at_ms, key, value });
+        if file.content_bytes() >= BACKUP_FILE_BYTES {
+            let full = std::mem::replace(&mut file, Saved::new(self.header.clone()));
+            self.put(full).await?;
         }
         Ok(file)
     }
@@ -361,14 +313,25 @@ pub(crate) async fn note(env: &Env, spec: &RunSpec, batch: &ReapBatch, receipt: 
     }
 }
 
-/// Why keys of a batch were not deleted that are too large to be saved, if some are.
+/// Why keys of a batch were not deleted that are too large to be saved or compared, if some are.
 pub(crate) fn too_large(spec: &RunSpec, saved: Option<&Told>) -> Option<String> {
-    saved.filter(|saved| saved.too_large > 0)?;
-    let most = spec.backup.as_ref()?.value_bytes_max;
-    Some(format!(
-        "keys that take more than {most} bytes are not saved, and so not deleted (`--backup-value-max` sets the limit), \
-         nor those that the server does not send (`client-output-buffer-limit`; the log says so)"
-    ))
+    let saved = saved?;
+    let mut causes = Vec::new();
+    if let Some(BackupOrder { value_bytes_max: most, .. }) =
+        spec.backup.as_ref().filter(|_| saved.too_large > 0)
+    {
+        causes.push(format!(
+            "keys that take more than {most} bytes are not saved, and so not deleted (`--backup-value-max` sets the \
+             limit), nor those that the server does not send (`client-output-buffer-limit`; the log says so)"
+        ));
+    }
+    if saved.unverified > 0 {
+        causes.push(format!(
+            "keys that take more than {VERIFY_VALUE_BYTES_MAX} bytes, and those that the server does not send, have no \
+             fingerprint, and so are not deleted; `--verify ttl` deletes keys without comparing their values"
+        ));
+    }
+    (!causes.is_empty()).then(|| causes.join("; "))
 }
 
 /// Has the run stopped if `failure` says that nothing can be saved: whatever else is to be deleted could not be, either.

@@ -1,11 +1,11 @@
-//! What was saved of a batch, as the script is told: a seal per candidate, and in which of several calls it is its turn.
-//! Pure.
+//! What was saved of a batch, or what its scanner saw of it, as the script is told: a seal per candidate, and in which of
+//! several calls it is its turn. Pure.
 
 use std::collections::BTreeMap;
 
 use shared::cluster::guard::{Seal, Verdict};
 use shared::limits::BACKUP_WRITE_BYTES;
-use shared::messages::{Group, Lookups};
+use shared::messages::{Fingerprint, Group, Lookups};
 use shared::outcome::Outcome;
 
 /// What was saved of the groups at one node.
@@ -31,6 +31,8 @@ pub(crate) struct Told {
     pub(crate) keys: u64,
     /// Keys that were not, because they take too many bytes.
     pub(crate) too_large: u64,
+    /// Keys of which the scanner has no fingerprint, because they take too many bytes.
+    pub(crate) unverified: u64,
 }
 
 impl Told {
@@ -40,6 +42,7 @@ impl Told {
         self.lookups += other.lookups;
         self.keys += other.keys;
         self.too_large += other.too_large;
+        self.unverified += other.unverified;
     }
 }
 
@@ -47,6 +50,27 @@ impl Seals {
     /// None yet; one call will compare at most `bytes` of values.
     pub(crate) fn in_rounds_of(bytes: u64) -> Self {
         Self { round_bytes: Some(bytes), ..Self::default() }
+    }
+
+    /// What the scanner saw of the candidates of `groups` that are to be deleted; one call will compare at most `bytes`.
+    pub(crate) fn of_scan<'g>(groups: impl Iterator<Item = &'g (usize, &'g Group)>, bytes: u64) -> Self {
+        let mut seals = Self::in_rounds_of(bytes);
+        for (number, group) in groups {
+            for print in &group.fingerprints {
+                match print {
+                    Fingerprint::TooLarge => seals.add_unverified(*number),
+                    print => seals.add(*number, Seal::of_scan(print), print.bytes()),
+                }
+            }
+        }
+        seals
+    }
+
+    /// Adds the next candidate of group `number`, of which it is not known what it held at the scan.
+    pub(crate) fn add_unverified(&mut self, number: usize) {
+        self.add(number, Seal::Unsaved, 0);
+        self.told.too_large -= 1;
+        self.told.unverified += 1;
     }
 
     /// Adds the next candidate of group `number`, which takes about `bytes`. A script call compares
@@ -150,6 +174,7 @@ mod tests {
             reason: Reason::Stale,
             keys: vec![Key::new(*b"k"); keys],
             expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
         };
         let (large, small) = (group(5), group(2));
         let groups = [(4, &large), (7, &small)];

@@ -22,7 +22,7 @@ fn groups(candidates: BTreeMap<u16, Vec<Candidate>>, group_keys_max: usize) -> V
     for (slot, mut candidates) in candidates {
         candidates.sort_by_key(|candidate| candidate.reason);
         let mut bytes = usize::MAX;
-        for Candidate { key, reason, expires_at_ms } in candidates {
+        for Candidate { key, reason, expires_at_ms, fingerprint } in candidates {
             let cost = key.len() + OVERHEAD_BYTES;
             let expires_at_ms = (reason == Reason::Inactive).then_some(expires_at_ms);
             match groups.last_mut() {
@@ -34,11 +34,13 @@ fn groups(candidates: BTreeMap<u16, Vec<Candidate>>, group_keys_max: usize) -> V
                     bytes += cost;
                     group.keys.push(key);
                     group.expires_at_ms.extend(expires_at_ms);
+                    group.fingerprints.extend(fingerprint);
                 }
                 _ => {
                     bytes = cost;
                     let expires_at_ms = expires_at_ms.into_iter().collect();
-                    groups.push(Group { slot, reason, keys: vec![key], expires_at_ms });
+                    let fingerprints = fingerprint.into_iter().collect();
+                    groups.push(Group { slot, reason, keys: vec![key], expires_at_ms, fingerprints });
                 }
             }
         }
@@ -97,6 +99,7 @@ mod tests {
     use shared::ids::{Alias, NodeId, RunId, TaskId};
     use shared::key::Key;
     use shared::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
+    use shared::messages::Fingerprint;
     use shared::range::{Scope, SlotListing};
     use shared::slot::SlotSet;
     use shared::wire;
@@ -124,6 +127,7 @@ mod tests {
                 (0_u16..4, any::<bool>(), prop_oneof![0_usize..200, 100_000_usize..=KEY_BYTES_MAX]),
                 0..40,
             ),
+            verified in any::<bool>(),
             group_keys_max in 1_usize..20,
         ) {
             let mut candidates: BTreeMap<u16, Vec<Candidate>> = BTreeMap::new();
@@ -131,22 +135,29 @@ mod tests {
                 let reason = if *inactive { Reason::Inactive } else { Reason::Stale };
                 let expires_at_ms = if *inactive { 1 << 41 | n as u64 } else { 0 };
                 let key = Key::new(vec![n as u8; *size]);
-                candidates.entry(*slot).or_default().push(Candidate { key, reason, expires_at_ms });
+                let fingerprint = verified.then_some(Fingerprint::Text { bytes: n as u64, sha1: [n as u8; 20] });
+                let candidate = Candidate { key, reason, expires_at_ms, fingerprint };
+                candidates.entry(*slot).or_default().push(candidate);
             }
             let batches = batches(&task(), candidates.clone(), group_keys_max, 1_000, 5);
             let mut back: BTreeMap<u16, Vec<Candidate>> = BTreeMap::new();
             for batch in &batches {
                 prop_assert!(!batch.groups.is_empty());
-                prop_assert!(wire::encode(batch).unwrap().len() <= MESSAGE_BYTES_MAX);
+                prop_assert!(wire::encode_as(batch.format(), batch).unwrap().len() <= MESSAGE_BYTES_MAX);
                 let bytes: usize = batch.groups.iter().flat_map(|g| &g.keys).map(Key::len).sum();
                 prop_assert!(batch.keys() == 1 || bytes <= BATCH_BYTES_MAX);
                 for group in &batch.groups {
                     prop_assert!((1..=group_keys_max).contains(&group.keys.len()));
                     let times = if group.reason == Reason::Inactive { group.keys.len() } else { 0 };
                     prop_assert_eq!(group.expires_at_ms.len(), times);
+                    prop_assert_eq!(group.fingerprints.len(), if verified { group.keys.len() } else { 0 });
                     let times = group.expires_at_ms.iter().copied().chain(std::iter::repeat(0));
-                    back.entry(group.slot).or_default().extend(group.keys.iter().zip(times).map(
-                        |(key, expires_at_ms)| Candidate { key: key.clone(), reason: group.reason, expires_at_ms },
+                    let prints = group.fingerprints.iter().copied().map(Some).chain(std::iter::repeat(None));
+                    let rows = group.keys.iter().cloned().zip(times).zip(prints);
+                    back.entry(group.slot).or_default().extend(rows.map(
+                        |((key, expires_at_ms), fingerprint)| {
+                            Candidate { key, reason: group.reason, expires_at_ms, fingerprint }
+                        },
                     ));
                 }
             }

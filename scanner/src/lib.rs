@@ -3,6 +3,7 @@
 
 mod batching;
 mod fields;
+mod fingerprints;
 mod kept;
 pub mod names;
 mod run;

@@ -12,7 +12,7 @@ use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
 use shared::limits::{FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY};
-use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport};
+use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
 use shared::pace::Pacer;
 use shared::pulse::Pulse;
 use shared::queue::{Delivery, QueueError, Topic};
@@ -33,7 +33,7 @@ use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
 use crate::walk::{Reached, Taken, Walk, Window};
 use crate::weighing::{at_once, weigh_some};
-use crate::{batching, fields, kept};
+use crate::{batching, fields, fingerprints, kept};
 
 /// A scanner: as many of them as wanted may work side by side.
 pub struct Scanner {
@@ -145,6 +145,10 @@ impl Scanner {
             return Ok(Some((source.sign(report).await?, Vec::new())));
         }
         reading.tally.hold_back(selector);
+        let at = (&source, &deployment);
+        let Some(verifying) = fingerprints::take(&self.env, at, &mut reading, &work).await? else {
+            return Ok(None);
+        };
         let after = Look::take(&source, spec, &task.scope).await?;
         if let Some(report) = after.restarted(task) {
             return Ok(Some((report, Vec::new())));
@@ -155,7 +159,9 @@ impl Scanner {
         kept::enter(&*self.env.store, task.run, &kept).await;
         *report.pacing = pacer.tell();
         report.history = history;
-        Ok(Some((source.sign(report).await?, batches)))
+        let mut report = source.sign(report).await?;
+        report.lookups += verifying;
+        Ok(Some((report, batches)))
     }
 
     /// Publishes the batches, and then the report that makes them count.
@@ -193,7 +199,7 @@ impl Scanner {
         delivery: &Delivery,
         pulse: &mut Pulse,
     ) -> Result<bool, Failure> {
-        let payload = wire::encode(batch).map_err(|e| Failure::Message(e.to_string()))?;
+        let payload = wire::encode_as(batch.format(), batch).map_err(|e| Failure::Message(e.to_string()))?;
         let (id, mut pause) = (batch.batch.to_string(), Duration::from_millis(1));
         loop {
             match self.env.queue.publish(Topic::Batches, &id, payload.clone()).await {
@@ -238,14 +244,14 @@ impl Handler for Scanner {
 }
 
 /// What a task at work has to do with.
-struct Work<'a> {
-    task: &'a ScanTask,
-    spec: &'a RunSpec,
-    records: &'a Records,
-    delivery: &'a Delivery,
-    telemetry: &'a Telemetry,
+pub(crate) struct Work<'a> {
+    pub(crate) task: &'a ScanTask,
+    pub(crate) spec: &'a RunSpec,
+    pub(crate) records: &'a Records,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) telemetry: &'a Telemetry,
     notes: &'a TaskNotes,
-    pacer: &'a Pacer,
+    pub(crate) pacer: &'a Pacer,
     /// When the task hands back what it has not read; `None` if nothing holds it back.
     until: Option<Instant>,
     /// Whether the node has hashes whose fields may expire.
@@ -260,11 +266,11 @@ struct Scanned {
 }
 
 /// A task at work.
-struct Reading {
-    tally: Tally,
+pub(crate) struct Reading {
+    pub(crate) tally: Tally,
     approximate: bool,
     unreadable: bool,
-    pulse: Pulse,
+    pub(crate) pulse: Pulse,
     /// When it told last how far it is.
     noted: Instant,
 }
@@ -381,6 +387,7 @@ impl Reading {
             lookups,
             approximate: self.approximate || settled.approximate,
             statistics: Box::new(statistics),
+            verified: spec.rules.verify == Verify::Value,
             ..TaskReport::blank(task)
         };
         let kept =

@@ -9,7 +9,7 @@ use shared::audit::{KeptGroup, Why};
 use shared::cluster::{Seen as Look, Ttl};
 use shared::key::{self, Key};
 use shared::limits::{DETAILS_MAX, TASK_USERS_MAX};
-use shared::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
+use shared::messages::{Fingerprint, Lookups, Reason, ScanCounts, ScanStatistics};
 use shared::slot::SlotSet;
 use shared::task_notes::ReadSoFar;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -29,6 +29,8 @@ pub(crate) struct Candidate {
     pub(crate) reason: Reason,
     /// When an inactive user's key expires; 0 for others.
     pub(crate) expires_at_ms: u64,
+    /// What it holds, where that has to be the same for it to be deleted.
+    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 /// One slot's share.
@@ -123,7 +125,7 @@ impl Tally {
                 Verdict::Found(reason, Fate::Candidate) => {
                     self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
                     let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
-                    tally.candidates.push(Candidate { key, reason, expires_at_ms });
+                    tally.candidates.push(Candidate { key, reason, expires_at_ms, fingerprint: None });
                 }
                 Verdict::Found(reason, Fate::Protected) => self.keep(slot, reason, Why::Protected, key),
                 Verdict::Found(reason, Fate::Reported) => self.keep(slot, reason, Why::Reported, key),
@@ -185,6 +187,11 @@ impl Tally {
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
         (self.met_active, self.users) = (false, HashSet::new());
         self.kept = self.kept.as_ref().map(|_| Kept::default());
+    }
+
+    /// All candidates held, in an order that stays.
+    pub(crate) fn candidates(&mut self) -> impl Iterator<Item = &mut Candidate> {
+        self.slots.tallies.iter_mut().flat_map(|(_, tally)| &mut tally.candidates)
     }
 
     /// The shares of the slots that `keep` accepts.
@@ -338,7 +345,8 @@ mod tests {
             ScanCounts { listed: 2, scanned: 2, stale, protected, stale_protected, ..ScanCounts::default() };
         assert_eq!(counts, expected);
         assert_eq!(statistics.dropped, 1);
-        let expected = Candidate { key: Key::new(*b"a1"), reason: Reason::Stale, expires_at_ms: 0 };
+        let expected =
+            Candidate { key: Key::new(*b"a1"), reason: Reason::Stale, expires_at_ms: 0, fingerprint: None };
         assert_eq!(candidates.into_iter().collect::<Vec<_>>(), [(1, vec![expected])]);
     }
 

@@ -19,9 +19,9 @@ use crate::key::Key;
 use crate::limits::REASON_BYTES_MAX;
 use crate::memory::{Rate, Sampler, Strata, Weights};
 use crate::messages::{
-    Action, ActivityRule, Cancel, CancelKind, Covered, Group, GroupReceipt, InactiveRule, ListedBatch, Loss,
-    Matching, NodePacing, ReadSource, ReapBatch, Reason, Receipt, Rest, RestReason, Rules, ScanStatistics,
-    ScanTask, TaskReport, Vouched,
+    Action, ActivityRule, Cancel, CancelKind, Covered, Fingerprint, Group, GroupReceipt, InactiveRule,
+    ListedBatch, Loss, Matching, NodePacing, ReadSource, ReapBatch, Reason, Receipt, Rest, RestReason, Rules,
+    ScanStatistics, ScanTask, TaskReport, Vouched,
 };
 use crate::outcome::Outcome;
 use crate::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
@@ -53,6 +53,7 @@ fn batch() -> ReapBatch {
         reason,
         keys: keys.iter().map(|key| Key::new(*key)).collect(),
         expires_at_ms: expires_at_ms.to_vec(),
+        fingerprints: expires_at_ms.iter().map(|_| Fingerprint::Text { bytes: 9, sha1: [7; 20] }).collect(),
     };
     ReapBatch {
         run: RunId::new(),

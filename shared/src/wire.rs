@@ -8,8 +8,11 @@ use thiserror::Error;
 use crate::limits::{DOCUMENT_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX, REASON_BYTES_MAX};
 use crate::printable::one_line;
 
-/// The format that this build writes, and the only one that it reads.
+/// The format that this build writes, unless a message must not be taken by those who know nothing of a part of it.
 pub const FORMAT: u8 = 1;
+
+/// That of batches with fingerprints of values. The last one that this build reads.
+pub const FORMAT_VERIFIED: u8 = 2;
 
 /// Why a message could not be written or read.
 #[derive(Debug, Error)]
@@ -21,7 +24,9 @@ pub enum WireError {
     #[error("an empty message")]
     Empty,
     /// Written by another version of keysweep.
-    #[error("a message of format {0}, but this build reads format {FORMAT}; use the same version everywhere")]
+    #[error(
+        "a message of format {0}, but this build reads formats up to {FORMAT_VERIFIED}; use the same version everywhere"
+    )]
     Format(u8),
     /// The body could not be written.
     #[error("failed to encode a message")]
@@ -39,7 +44,12 @@ pub enum WireError {
 
 /// Encodes `message`.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
-    let mut bytes = vec![FORMAT];
+    encode_as(FORMAT, message)
+}
+
+/// Encodes `message` in `format`, which decides who reads it.
+pub fn encode_as<T: Serialize>(format: u8, message: &T) -> Result<Vec<u8>, WireError> {
+    let mut bytes = vec![format];
     let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
     message.serialize(&mut serializer)?;
     if bytes.len() > MESSAGE_BYTES_MAX { Err(WireError::TooLarge(bytes.len())) } else { Ok(bytes) }
@@ -52,7 +62,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     }
     match bytes.split_first() {
         None => Err(WireError::Empty),
-        Some((&FORMAT, body)) => {
+        Some((&(FORMAT..=FORMAT_VERIFIED), body)) => {
             let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
             deserializer.set_max_depth(MESSAGE_DEPTH_MAX);
             T::deserialize(&mut deserializer).map_err(|e| match e {
@@ -104,7 +114,7 @@ mod tests {
         };
         check(vec![FORMAT; MESSAGE_BYTES_MAX + 1], "is larger than the limit of");
         check(Vec::new(), "an empty message");
-        check(vec![FORMAT + 1], "of format 2");
+        check(vec![FORMAT_VERIFIED + 1], "of format 3");
         // Under a name that we do not know, so that it is passed over.
         let nested = [&[FORMAT, 0x81, 0xa1, b'x'][..], &[0x91; 1_000], &[0xc0]].concat();
         check(nested, "nested more than 32 deep");

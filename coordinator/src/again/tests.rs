@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use shared::glob::Pattern;
 use shared::ids::Alias;
 use shared::key::Key;
-use shared::messages::{Action, ActivitySource, Application, HitRateSource, InactiveOrder, Pace, ReadFrom};
+use shared::messages::{
+    Action, ActivitySource, Application, HitRateSource, InactiveOrder, Pace, ReadFrom, Verify,
+};
 use shared::web::Hooks;
 use shared::wire;
 
@@ -67,6 +69,7 @@ fn options(rng: &mut Rng) -> Options {
             scan_batch_keys: rng.u32(1..10_000),
             delete_batch_keys: rng.u32(1..1_000),
             inactive: None,
+            verify: if rng.bool() { Verify::Value } else { Verify::Ttl },
         },
         aggressive: inactive.is_some() && rng.bool(),
         inactive,

@@ -62,7 +62,7 @@ impl Driver<'_> {
         let Some(task) = self.fold.task(report.task) else {
             return Err("a report was refused: its task was not planned".to_owned());
         };
-        let grant = Grant::of(task, report)?;
+        let grant = Grant::of(task, report, &self.spec.rules)?;
         let is_its_own = |batch| self.fold.lister(batch) == Some(report.task);
         if !report.batches.iter().all(|listed| is_its_own(listed.batch)) {
             return Err("a report was refused: it lists a batch that another one lists".to_owned());

@@ -71,14 +71,20 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
         node: tasks[0].node.clone(),
         not_before_ms: now_ms,
         not_after_ms: now_ms + 600_000,
-        groups: vec![Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new() }],
+        groups: vec![Group {
+            slot: 0,
+            reason: Reason::Stale,
+            keys,
+            expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
+        }],
         round: 0,
     };
     let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count };
     let report = TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) };
     records.create_report(&report).await.unwrap();
     // Nobody drives this run, so its grants are forged as well.
-    records.create_grant(&Grant::of(&tasks[0], &report).unwrap()).await.unwrap();
+    records.create_grant(&Grant::of(&tasks[0], &report, &spec.rules).unwrap()).await.unwrap();
     queue.publish(Topic::Batches, "forged", wire::encode(&batch).unwrap()).await.unwrap();
     run
 }

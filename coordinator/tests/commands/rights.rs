@@ -92,6 +92,8 @@ async fn every_right_on_a_standalone_server() {
     refused(&place, "-getrange", "+getrange", &["--backup", folder]).await;
     refused(&place, "-dump", "+dump", &["--backup", folder]).await;
     refused(&place, "-memory", "+memory|usage", &["--backup", folder]).await;
+    refused(&place, "-getrange", "+getrange", &["--verify", "value"]).await;
+    refused(&place, "-dump", "+dump", &["--verify", "value"]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     refused(&place, "~permissions:*", "~permissions:*", &[]).await;
     // Two are named at once, with the user who lacks them.

@@ -12,7 +12,7 @@ use coordinator::options::Options;
 use serde::Serialize;
 use shared::env::{Env, Timing};
 use shared::ids::{BatchId, NodeId, TaskId};
-use shared::messages::{Action, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport};
+use shared::messages::{Action, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport, Verify};
 use shared::result::{CleanupResult, Status};
 use shared::servers::{Seeder, Server};
 use shared::time::now_ms;
@@ -189,6 +189,24 @@ async fn each_rule_is_kept_by_the_reaper() {
         batch.groups[0].keys.resize(51, key);
     };
     check("larger than the run allows", &[], large).await;
+}
+
+/// In a run that compares values, a batch that says of none what it was does nothing, and so does one whose scanner is too
+/// old to take fingerprints.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_without_fingerprints_are_refused_where_values_are_compared() {
+    let scene = Scene::new().await;
+    let mut options = scene.options(100);
+    options.rules.verify = Verify::Value;
+    for (verified, why) in [(false, "its scanner compares no values"), (true, "says of none what it was")] {
+        let stale = scene.stale.clone();
+        let forge = move |task: &ScanTask| {
+            let mut forged = Forged::honest(task, &[batch(task, Reason::Stale, &stale, 0)]);
+            forged.reports[0].verified = verified;
+            forged
+        };
+        refused(&scene, &options, why, forge).await;
+    }
 }
 
 /// A report that its task cannot have is refused by the driver of the run, and its batches do nothing.

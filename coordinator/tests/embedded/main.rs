@@ -39,5 +39,6 @@ mod telemetry;
 mod twice;
 mod unrest;
 mod unserved;
+mod verify;
 mod versions;
 mod without_scripts;

@@ -65,6 +65,7 @@ pub fn batch(task: &ScanTask, reason: Reason, keys: &[Vec<u8>], expires_at_ms: u
         reason,
         keys: keys.iter().map(|key| Key::new(key.as_slice())).collect(),
         expires_at_ms: if reason == Reason::Inactive { vec![expires_at_ms; keys.len()] } else { Vec::new() },
+        fingerprints: Vec::new(),
     };
     let at_once = now_ms() - 1_000;
     ReapBatch {

@@ -18,7 +18,7 @@ use shared::queue::Topic;
 use shared::range::Scope;
 use shared::result::{CleanupResult, Status};
 use shared::servers::Server;
-use shared::wire::{self, FORMAT};
+use shared::wire::{self, FORMAT, FORMAT_VERIFIED};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -35,14 +35,14 @@ fn timing() -> Timing {
 fn unreadable() -> [(Vec<u8>, &'static str); 4] {
     let newer = {
         let mut task = wire::encode(&"a task of the next version").unwrap();
-        task[0] = FORMAT + 1;
+        task[0] = FORMAT_VERIFIED + 1;
         task
     };
     [
         (Vec::new(), "an empty message"),
         (b"\xff\xfe garbage".to_vec(), "a message of format 255,"),
         ([&[FORMAT], b"garbage".as_slice()].concat(), "failed to decode a message"),
-        (newer, "a message of format 2,"),
+        (newer, "a message of format 3,"),
     ]
 }
 

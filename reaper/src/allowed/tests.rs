@@ -34,6 +34,7 @@ fn batch(spec: &RunSpec, reason: Reason, keys: &[&str]) -> ReapBatch {
         reason,
         keys: vec![Key::new(key.as_bytes())],
         expires_at_ms: if reason == Reason::Inactive { vec![9] } else { Vec::new() },
+        fingerprints: Vec::new(),
     };
     ReapBatch {
         run: spec.run,

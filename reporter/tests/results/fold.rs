@@ -48,6 +48,7 @@ fn report(
     TaskReport {
         round: 0,
         history: None,
+        verified: false,
         run: task.run,
         task: task.task,
         node: task.node.clone(),

@@ -66,6 +66,7 @@ impl Run {
         self.records.push(Record::Report(Box::new(TaskReport {
             round: 0,
             history: None,
+            verified: false,
             run,
             task,
             node: node.clone(),

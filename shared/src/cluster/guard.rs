@@ -3,14 +3,15 @@
 
 mod judge;
 mod means;
+mod seal;
 mod transactions;
 
 use redis::Value;
-use sha1::{Digest, Sha1};
 use tokio::time::Instant;
 
 use self::judge::Order;
 pub use self::means::{Answer, Means};
+pub use self::seal::Seal;
 pub(super) use self::transactions::transaction;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
@@ -22,9 +23,6 @@ use crate::pace::Breaks;
 use crate::slot::tag_for;
 
 const SCRIPT: &str = include_str!("guard.lua");
-
-/// How scripts write a SHA-1.
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What a run does with candidates that still qualify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,79 +65,6 @@ impl Mode {
     /// Whether hashes of `group` are asked whether their fields expire.
     fn asks_fields(self, group: &Group) -> bool {
         matches!(self, Self::Act(act) if act.fields) && group.reason == Reason::Stale
-    }
-}
-
-/// What is known of one candidate that is only deleted if it has been saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seal {
-    /// It is a string with this SHA-1, which was saved; only that string is deleted.
-    Text([u8; 20]),
-    /// Its value was saved; only that value is deleted.
-    Value {
-        /// Bytes that DUMP answered.
-        bytes: usize,
-        /// The last of them, which hold a checksum.
-        tail: [u8; 8],
-    },
-    /// It was not there. If it is now, it is another one.
-    Absent,
-    /// It could not be saved, so it is not deleted, and fails.
-    Unsaved,
-    /// It is left to a later call for the same group.
-    Later,
-}
-
-impl Seal {
-    /// The seal of a key that holds the string `text`. SHA-1 is what servers offer to scripts.
-    #[must_use]
-    pub fn of_text(text: &[u8]) -> Self {
-        Self::Text(Sha1::digest(text).into())
-    }
-
-    /// The seal of a key of which DUMP answered `value`.
-    #[must_use]
-    pub fn of(value: &[u8]) -> Self {
-        // DUMP never answers less than a version and a checksum.
-        value.last_chunk().map_or(Self::Absent, |tail| Self::Value { bytes: value.len(), tail: *tail })
-    }
-
-    /// The command that tells what the key holds now.
-    fn looks_with(&self) -> &'static [u8] {
-        if self.is_text() { b"GET" } else { b"DUMP" }
-    }
-
-    /// Whether what was saved is a string, which GET reads.
-    #[must_use]
-    pub fn is_text(&self) -> bool {
-        matches!(self, Self::Text(_))
-    }
-
-    /// Whether `value`, which that command answered, is what was saved.
-    fn fits(&self, value: &[u8]) -> bool {
-        match self {
-            Self::Text(_) => Self::of_text(value) == *self,
-            Self::Value { .. } => Self::of(value) == *self,
-            Self::Absent | Self::Unsaved | Self::Later => false,
-        }
-    }
-
-    /// How the script is told: a letter, and what belongs to it.
-    fn argument(&self) -> (u8, Vec<u8>) {
-        match self {
-            Self::Text(digest) => (
-                b'=',
-                digest
-                    .iter()
-                    .flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]])
-                    .collect(),
-            ),
-            Self::Value { bytes, tail } => (b':', [bytes.to_string().as_bytes(), b":", tail].concat()),
-            // No value has this length.
-            Self::Absent => (b':', b"0:".to_vec()),
-            Self::Unsaved => (b'f', Vec::new()),
-            Self::Later => (b'.', Vec::new()),
-        }
     }
 }
 

@@ -36,6 +36,7 @@ mod socket;
 mod standing;
 mod text;
 mod topology;
+pub mod values;
 pub mod way;
 pub mod weigh;
 

@@ -83,7 +83,7 @@ pub struct Needs<'a> {
     pub inactive: bool,
     /// It asks for how long keys were not used.
     pub idle: bool,
-    /// It saves what it deletes.
+    /// It saves what it deletes, or compares it.
     pub saves: bool,
     /// The server has hashes whose fields expire, so it asks about those.
     pub field_ttls: bool,

@@ -16,7 +16,7 @@ use crate::messages::Lookups;
 /// What a key holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// As RESTORE takes it.
+    /// A string as it is, or what DUMP answered.
     pub value: Vec<u8>,
     /// By which it is known again.
     pub seal: Seal,
@@ -24,8 +24,14 @@ pub struct Held {
 
 impl Held {
     /// A string.
-    fn text(text: &[u8]) -> Self {
-        Self { value: packed_string(text), seal: Seal::of_text(text) }
+    fn text(text: Vec<u8>) -> Self {
+        Self { seal: Seal::of_text(&text), value: text }
+    }
+
+    /// Its value as RESTORE takes it.
+    #[must_use]
+    pub fn packed(self) -> Vec<u8> {
+        if self.seal.is_text() { packed_string(&self.value) } else { self.value }
     }
 }
 
@@ -74,7 +80,7 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
             Value::BulkString(text) if text.len() as u64 > BACKUP_TEXT_MAX => others.push((at, Other::Text)),
             Value::BulkString(text) => {
                 lookups += Lookups::reads(1, 0);
-                found[at] = Found::Text(Held::text(&text));
+                found[at] = Found::Text(Held::text(text));
             }
             reply if is_no_string(conn, &reply) => others.push((at, Other::NoText)),
             // It is not here. Whether it may be deleted, its own server says.
@@ -95,7 +101,7 @@ pub async fn look(conn: &Conn, keys: &[&Key]) -> Result<(Vec<Found>, Lookups), F
             }
             (Other::Text | Other::NoText, Value::Nil) => (1, 0),
             (Other::Empty, Value::BulkString(text)) if text.is_empty() => {
-                found[at] = Found::Text(Held::text(&text));
+                found[at] = Found::Text(Held::text(text));
                 (2, 0)
             }
             (Other::Empty, Value::Nil) => (0, 2),
@@ -148,7 +154,7 @@ pub async fn values(
     let (mut held, mut lookups) = (Vec::new(), Lookups::default());
     for ((_, text), reply) in keys.iter().zip(conn.sized((Item::ValueByte, bytes.max(2)), batch).await?) {
         let (there, value) = match reply {
-            Value::BulkString(value) if *text => (true, Some(Held::text(&value))),
+            Value::BulkString(value) if *text => (true, Some(Held::text(value))),
             Value::BulkString(value) => (true, Some(Held { seal: Seal::of(&value), value })),
             Value::Nil => (false, None),
             reply if is_no_string(conn, &reply) => (true, None),

@@ -17,6 +17,7 @@ use super::parse;
 use super::settings::{Action, BackupPlace, Queries, Settings, Source};
 use super::tables::Table;
 use crate::ids::Alias;
+use crate::messages::Verify;
 
 /// Resolves the settings of one job. Read are the files of passwords and tokens and the context of
 /// the nats CLI that is named, nothing else.
@@ -206,6 +207,7 @@ fn job_settings<'a>(
         protect: layers.list("protect", parse::pattern)?,
         action: layers.must("action", parse::choice)?.map(action),
         grace: layers.must("grace", parse::time)?,
+        verify: layers.must("verify", parse::choice)?.map(verify),
         dry_run: layers.must("dryRun", parse::switch)?,
         every_key: layers.must("everyKey", parse::switch)?,
         aggressive_cleanup: layers.must("aggressiveCleanup", parse::switch)?,
@@ -254,6 +256,10 @@ fn job_settings<'a>(
         jitter,
         nats,
     })
+}
+
+fn verify(word: &'static str) -> Verify {
+    if word == "value" { Verify::Value } else { Verify::Ttl }
 }
 
 fn place((word, what): (&'static str, String)) -> Source {

@@ -51,6 +51,7 @@ impl Settings {
             row("expireTtl", &self.expire_ttl, time),
             row("jitter", &self.jitter, time),
             row("grace", &self.grace, time),
+            row("verify", &self.verify, |verify| verify.word().to_owned()),
             row("dryRun", &self.dry_run, bool::to_string),
             row("everyKey", &self.every_key, bool::to_string),
             row("aggressiveCleanup", &self.aggressive_cleanup, bool::to_string),

@@ -13,6 +13,7 @@ use super::origin::Setting;
 use super::redact::redact;
 use super::secret::Secret;
 use crate::ids::Alias;
+use crate::messages::Verify;
 
 /// What happens to a stale key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +129,8 @@ pub struct Settings {
     pub jitter: Setting<Duration>,
     /// The least time between the two looks at a stale key.
     pub grace: Setting<Duration>,
+    /// What must be the same at both for it to be deleted.
+    pub verify: Setting<Verify>,
     /// No write command is sent.
     pub dry_run: Setting<bool>,
     /// Whether keys are looked at also on nodes that have none without TTL.

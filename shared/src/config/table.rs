@@ -105,6 +105,10 @@ pub const SETTINGS: &[Spec] = &[
         .flag("--grace")
         .default("1s")
         .help("Least time between the two looks at a stale key"),
+    Spec::job("verify", "KEYSWEEP_VERIFY", Kind::Choice(&["ttl", "value"]))
+        .flag("--verify")
+        .default("ttl")
+        .help("What must be the same at both looks for a key to be deleted: ttl, or value as well"),
     Spec::job("dryRun", "KEYSWEEP_DRY_RUN", Kind::Switch)
         .flag("--dry-run")
         .default("false")

@@ -34,3 +34,7 @@ pub const LISTINGS_AT_ONCE: usize = 2;
 /// For how long a server is asked again whether it takes as many connections, before a run is refused: those that this
 /// machine has just closed are counted there until it has noticed.
 pub const CONNECTIONS_WAIT: Duration = Duration::from_millis(150);
+
+/// The largest value that is compared with what it was at the scan (`verify = "value"`), in bytes: as much as one script call
+/// compares ([`super::BACKUP_WRITE_BYTES`]), because the server serves nobody else meanwhile.
+pub const VERIFY_VALUE_BYTES_MAX: u64 = 1 << 20;

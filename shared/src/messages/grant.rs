@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Group, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport};
+use super::{Action, Group, ListedBatch, ReapBatch, Rules, ScanTask, TaskReport, Verify};
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
 use crate::limits::{BATCH_KEYS_MAX, TASK_BATCHES_MAX};
 use crate::slot::SlotSet;
@@ -44,14 +44,19 @@ impl From<&ReapBatch> for BatchHead {
 }
 
 impl Grant {
-    /// What may be granted of `report` on `task`.
+    /// What may be granted of `report` on `task` in a run of `rules`.
     ///
     /// # Errors
     /// Why the report cannot be one on this task, for people.
-    pub fn of(task: &ScanTask, report: &TaskReport) -> Result<Self, String> {
+    pub fn of(task: &ScanTask, report: &TaskReport, rules: &Rules) -> Result<Self, String> {
         let refused = |what: &str| Err(format!("a report was refused: {what}"));
         if (report.run, report.round, &report.node) != (task.run, task.round, &task.node) {
             return refused("it is of another run, round or node than its task");
+        }
+        if rules.verify == Verify::Value && !report.verified {
+            return refused(
+                "its scanner compares no values, as the run asks (`verify`); is it of an earlier version?",
+            );
         }
         if report.batches.len() > TASK_BATCHES_MAX {
             return Err(format!(
@@ -100,7 +105,7 @@ impl ListedBatch {
     /// How `batch` is listed in a run that does `action` with stale keys.
     #[must_use]
     pub fn of(batch: &ReapBatch, action: Action) -> Self {
-        let deletes = |group: &&Group| group.reason == Reason::Inactive || action == Action::Delete;
+        let deletes = |group: &&Group| group.reason.is_deleted(action);
         Self {
             batch: batch.batch,
             keys: batch.keys(),
@@ -131,12 +136,13 @@ mod tests {
         let listed = |keys, deletes| ListedBatch { batch: BatchId::new(), keys, deletes };
         let good =
             TaskReport { batches: vec![listed(4_000, 4_000), listed(1, 0)], ..TaskReport::blank(&task) };
-        let grant = Grant::of(&task, &good).unwrap();
+        let rules = Rules::deleting(&["*"], &[]).unwrap();
+        let grant = Grant::of(&task, &good, &rules).unwrap();
         assert_eq!((grant.round, &grant.slots, &grant.batches), (1, &task.scope.slots(), &good.batches));
         assert_eq!(grant.batch(good.batches[1].batch), Some(&good.batches[1]));
         assert_eq!(grant.batch(BatchId::new()), None);
         let refuses = |report: TaskReport, what: &str| {
-            let said = Grant::of(&task, &report).unwrap_err();
+            let said = Grant::of(&task, &report, &rules).unwrap_err();
             assert!(said.contains(what), "{said}");
         };
         let another = "another run, round or node";
@@ -146,6 +152,9 @@ mod tests {
         for listed in [listed(0, 0), listed(4_001, 0), listed(5, 6), listed(u64::MAX, u64::MAX)] {
             refuses(TaskReport { batches: vec![listed], ..good.clone() }, "that no batch has");
         }
+        let strict = Rules { verify: Verify::Value, ..rules.clone() };
+        assert!(Grant::of(&task, &good, &strict).unwrap_err().contains("compares no values"));
+        assert!(Grant::of(&task, &TaskReport { verified: true, ..good.clone() }, &strict).is_ok());
         let many = (0..=TASK_BATCHES_MAX).map(|_| listed(1, 1)).collect();
         refuses(TaskReport { batches: many, ..good }, "lists 1001 batches, more than 1000");
     }

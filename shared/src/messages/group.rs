@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::{Group, Reason};
+use super::{Fingerprint, Group, Reason};
 use crate::key::Key;
 use crate::limits::{BATCH_KEYS_MAX, GROUP_KEYS_MAX};
 
@@ -17,13 +17,15 @@ pub(super) struct Sent {
     reason: Reason,
     keys: Vec<Key>,
     expires_at_ms: Vec<u64>,
+    #[serde(default)]
+    fingerprints: Vec<Fingerprint>,
 }
 
 impl TryFrom<Sent> for Group {
     type Error = String;
 
     fn try_from(sent: Sent) -> Result<Self, String> {
-        let Sent { slot, reason, keys, expires_at_ms } = sent;
+        let Sent { slot, reason, keys, expires_at_ms, fingerprints } = sent;
         let moments = if reason == Reason::Inactive { keys.len() } else { 0 };
         if keys.is_empty() {
             return Err("a group without keys".to_owned());
@@ -37,7 +39,10 @@ impl TryFrom<Sent> for Group {
         if expires_at_ms.len() != moments {
             return Err(format!("a group of {} keys with {} moments", keys.len(), expires_at_ms.len()));
         }
-        Ok(Self { slot, reason, keys, expires_at_ms })
+        if ![0, keys.len()].contains(&fingerprints.len()) {
+            return Err(format!("a group of {} keys with {} fingerprints", keys.len(), fingerprints.len()));
+        }
+        Ok(Self { slot, reason, keys, expires_at_ms, fingerprints })
     }
 }
 

@@ -3,6 +3,7 @@
 mod asked;
 mod cancel;
 mod counts;
+mod fingerprint;
 mod grant;
 mod group;
 mod inactive;
@@ -20,10 +21,12 @@ use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
+use crate::wire::{FORMAT, FORMAT_VERIFIED};
 
 pub use asked::Asked;
 pub use cancel::{Cancel, CancelKind};
 pub use counts::ScanCounts;
+pub use fingerprint::Fingerprint;
 pub use grant::{BatchHead, Grant};
 pub use inactive::{ActivityRule, ActivitySource, InactiveOrder, InactiveRule, Matching, Met};
 pub use pacing::NodePacing;
@@ -32,7 +35,7 @@ pub use replica::{AsReplica, Link};
 pub use source::ReadSource;
 pub use spec::{
     Action, Application, Attempt, BackupOrder, Guards, HitRateSource, LeftOut, Measure, Pace, PlannedNode,
-    ReadFrom, Rules, RunSpec, Way,
+    ReadFrom, Rules, RunSpec, Verify, Way,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
@@ -131,6 +134,12 @@ impl Reason {
             Self::Inactive => "inactive",
         }
     }
+
+    /// Whether candidates for it are deleted in a run that does `action` with stale keys.
+    #[must_use]
+    pub fn is_deleted(self, action: Action) -> bool {
+        self == Self::Inactive || action == Action::Delete
+    }
 }
 
 /// Candidates of one slot: what one script call acts upon.
@@ -146,12 +155,19 @@ pub struct Group {
     /// For [`Reason::Inactive`]: when each key was to expire, in milliseconds of the server's clock. A key that
     /// expires later by now was refreshed, and is spared. Empty otherwise.
     pub expires_at_ms: Vec<u64>,
+    /// What each key held at the scan, where only that may be deleted ([`Verify::Value`]); empty otherwise.
+    pub fingerprints: Vec<Fingerprint>,
 }
 
-/// There are many of them, so they travel as rows, without the names of the columns. One may be added at the end.
+/// There are many of them, so they travel as rows, without the names of the columns. The last one is there only if it is
+/// needed: earlier versions do not know it (see [`ReapBatch::format`]).
 impl Serialize for Group {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.slot, self.reason, &self.keys, &self.expires_at_ms).serialize(serializer)
+        let Self { slot, reason, keys, expires_at_ms, fingerprints } = self;
+        if fingerprints.is_empty() {
+            return (slot, reason, keys, expires_at_ms).serialize(serializer);
+        }
+        (slot, reason, keys, expires_at_ms, fingerprints).serialize(serializer)
     }
 }
 
@@ -185,6 +201,13 @@ impl ReapBatch {
     #[must_use]
     pub fn keys(&self) -> u64 {
         self.groups.iter().map(|g| g.keys.len() as u64).sum()
+    }
+
+    /// The format in which it travels: with fingerprints, one that workers refuse which would not look at them, and
+    /// delete other values.
+    #[must_use]
+    pub fn format(&self) -> u8 {
+        if self.groups.iter().any(|group| !group.fingerprints.is_empty()) { FORMAT_VERIFIED } else { FORMAT }
     }
 }
 
@@ -274,6 +297,9 @@ pub struct TaskReport {
     /// The node's history that was read; only asked for above round 0.
     #[serde(default)]
     pub history: Option<String>,
+    /// Whether its batches hold fingerprints of values, as [`Verify::Value`] asks for. Earlier versions make none.
+    #[serde(default)]
+    pub verified: bool,
 }
 
 impl TaskReport {
@@ -307,6 +333,7 @@ impl TaskReport {
             source: None,
             round: 0,
             history: None,
+            verified: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Orders without anything special: what demonstrations and tests begin with, to change what they are about.
 
-use super::{Action, Application, Attempt, Guards, Measure, Pace, ReadFrom, Rules, RunSpec};
+use super::{Action, Application, Attempt, Guards, Measure, Pace, ReadFrom, Rules, RunSpec, Verify};
 use crate::glob::{Pattern, PatternError};
 use crate::ids::{Alias, RunId};
 
@@ -21,6 +21,7 @@ impl Rules {
             scan_batch_keys: 100,
             delete_batch_keys: 100,
             inactive: None,
+            verify: Verify::default(),
         })
     }
 }

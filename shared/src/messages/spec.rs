@@ -66,6 +66,30 @@ pub struct Rules {
     pub delete_batch_keys: u32,
     /// Which keys with a TTL belong to inactive users; `None` if they are not looked for.
     pub inactive: Option<InactiveRule>,
+    /// What has to be the same as at the scan for a key to be deleted. Absent where an earlier version planned the run.
+    #[serde(default)]
+    pub verify: Verify,
+}
+
+/// What has to be the same at both looks for a key to be deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verify {
+    /// When it expires.
+    #[default]
+    Ttl,
+    /// And its value, of which the scanner takes a fingerprint.
+    Value,
+}
+
+impl Verify {
+    /// The word for it in settings.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ttl => "ttl",
+            Self::Value => "value",
+        }
+    }
 }
 
 impl Rules {

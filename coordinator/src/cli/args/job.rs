@@ -57,6 +57,8 @@ pub struct JobArgs {
     pub backup_value_max: Option<String>,
     #[arg(long, value_name = "DURATION", help = about("--grace"), help_heading = SAFETY)]
     pub grace: Option<String>,
+    #[arg(long, value_name = "WHAT", help = about("--verify"), help_heading = SAFETY)]
+    pub verify: Option<String>,
     #[arg(long, value_name = "N", help = about("--max-delete-percent"), help_heading = SAFETY)]
     pub max_delete_percent: Option<String>,
     #[arg(long, value_name = "DURATION", help = about("--max-runtime"), help_heading = SAFETY)]
@@ -106,6 +108,7 @@ impl JobArgs {
             .value("--backup", self.backup.as_deref())
             .value("--backup-value-max", self.backup_value_max.as_deref())
             .value("--grace", self.grace.as_deref())
+            .value("--verify", self.verify.as_deref())
             .value("--max-delete-percent", self.max_delete_percent.as_deref())
             .value("--max-runtime", self.max_runtime.as_deref())
             .value("--lock-wait", self.lock_wait.as_deref())

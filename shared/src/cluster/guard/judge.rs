@@ -182,7 +182,13 @@ mod tests {
     #[test]
     fn only_what_was_open_is_done() {
         let keys = ["a", "b", "c", "d"].map(|key| Key::new(key.as_bytes())).to_vec();
-        let group = Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new() };
+        let group = Group {
+            slot: 0,
+            reason: Reason::Stale,
+            keys,
+            expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
+        };
         let words = |commands: Vec<Vec<Vec<u8>>>| {
             let line = |command: Vec<Vec<u8>>| String::from_utf8(command.join(&b' ')).unwrap();
             commands.into_iter().map(line).collect::<Vec<_>>()

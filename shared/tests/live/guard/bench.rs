@@ -31,7 +31,13 @@ impl Bench {
             not_after_ms: now + 60_000,
         };
         let keys = keys.iter().map(|key| Key::new(*key)).collect();
-        let group = Group { slot: slot_of(b""), reason: Reason::Stale, expires_at_ms: Vec::new(), keys };
+        let group = Group {
+            slot: slot_of(b""),
+            reason: Reason::Stale,
+            expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
+            keys,
+        };
         Self { _server: server, conn, means, window, group }
     }
 

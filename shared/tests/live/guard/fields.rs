@@ -50,7 +50,13 @@ impl Bench {
 
     async fn answer(&self, window: Window, act: Act, keys: &[&str], seals: Option<&[Seal]>) -> Answer {
         let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
-        let group = Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new() };
+        let group = Group {
+            slot: 0,
+            reason: Reason::Stale,
+            keys,
+            expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
+        };
         let part = Part { seals, ..Part::from(&(0, &group)) };
         let answers = self.means.call(&self.conn, (window, Mode::Act(act)), &[part], false).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
@@ -155,7 +161,7 @@ async fn what_is_recorded_is_told_again(way: Way) {
 
 fn group(keys: &[&str]) -> Group {
     let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
-    Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new() }
+    Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new(), fingerprints: Vec::new() }
 }
 
 async fn a_large_hash_is_asked_for_some_of_its_fields(way: Way) {

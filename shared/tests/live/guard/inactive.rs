@@ -68,6 +68,7 @@ impl Bench {
             reason: Reason::Inactive,
             keys: keys.iter().map(|(key, _)| Key::new(key.as_bytes())).collect(),
             expires_at_ms: keys.iter().map(|(_, at)| *at).collect(),
+            fingerprints: Vec::new(),
         };
         let part = Part { seals, ..Part::from(&(0, &group)) };
         let answers = self.means.call(&self.conn, (window, mode), &[part], false).await.unwrap();

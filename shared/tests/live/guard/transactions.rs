@@ -23,7 +23,7 @@ async fn window(conn: &Conn) -> Window {
 
 fn group(keys: &[String]) -> Group {
     let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
-    Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new() }
+    Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new(), fingerprints: Vec::new() }
 }
 
 fn names(count: usize) -> Vec<String> {

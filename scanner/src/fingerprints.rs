@@ -1,0 +1,77 @@
+//! Fingerprints of what candidates hold, where a key is deleted only if it still holds that at the second look. They are
+//! taken at the end of a task, right before its grace begins, and from the primary: a replica may encode the same value in
+//! another way.
+
+use std::sync::Arc;
+
+use shared::cluster::guard::Seal;
+use shared::cluster::values::{Content, Reader};
+use shared::cluster::{Deployment, Fault};
+use shared::env::Env;
+use shared::key::Key;
+use shared::limits::VERIFY_VALUE_BYTES_MAX;
+use shared::messages::{Fingerprint, Lookups, Verify};
+use shared::telemetry::Asked;
+use tokio::time::Instant;
+
+use crate::run::{Reading, Work};
+use crate::source::Source;
+
+/// Takes the fingerprints of all candidates that are to be deleted, if the run asks for that. The look-ups that it took at
+/// the primary; `None`: the run was cancelled.
+pub(crate) async fn take(
+    env: &Env,
+    (source, deployment): (&Source, &Arc<Deployment>),
+    reading: &mut Reading,
+    work: &Work<'_>,
+) -> Result<Option<Lookups>, Fault> {
+    let (spec, task, rules) = (work.spec, work.task, &work.spec.rules);
+    let mut lookups = Lookups::default();
+    if rules.verify == Verify::Ttl {
+        return Ok(Some(lookups));
+    }
+    // The task was paced by what it read.
+    let own = match source.node() == &task.node {
+        true => None,
+        false => Some(env.pacers.enter_to_act(spec, deployment, &task.node, &env.telemetry).await),
+    };
+    let (pacer, conn) = (own.as_ref().unwrap_or(work.pacer), source.primary());
+    let wanted = reading.tally.candidates().filter(|candidate| candidate.reason.is_deleted(rules.action));
+    let (keys, mut prints): (Vec<&Key>, Vec<&mut Option<Fingerprint>>) =
+        wanted.map(|candidate| (&candidate.key, &mut candidate.fingerprint)).unzip();
+    let mut reader = Reader::new(conn, keys, VERIFY_VALUE_BYTES_MAX);
+    loop {
+        let most = pacer.window_keys().unwrap_or(u64::MAX);
+        if reader.keys_next(conn, most) == 0 {
+            return Ok(Some(lookups));
+        }
+        let Some(turn) = reading.pulse.turn(pacer, work.records, work.delivery).await else {
+            return Ok(None);
+        };
+        let asked = Instant::now();
+        let (contents, more) = reader.step(conn, most).await?;
+        drop(turn);
+        work.telemetry.asked(&spec.alias, Asked::Values, asked.elapsed());
+        lookups += more;
+        for (at, content) in contents {
+            *prints[at] = Some(fingerprint(&content));
+        }
+        if !reading.pulse.beat(work.records, work.delivery).await {
+            return Ok(None);
+        }
+    }
+}
+
+fn fingerprint(content: &Content) -> Fingerprint {
+    let held = match content {
+        Content::Held(held, _) => held,
+        Content::TooLarge(_) => return Fingerprint::TooLarge,
+        Content::Gone => return Fingerprint::Gone,
+    };
+    match held.seal {
+        Seal::Text(sha1) => Fingerprint::Text { bytes: held.value.len() as u64, sha1 },
+        Seal::Value { bytes, tail } => Fingerprint::Value { bytes: bytes as u64, tail },
+        // What was read has one of the others.
+        Seal::Absent | Seal::Unsaved | Seal::Later => Fingerprint::Gone,
+    }
+}

@@ -1,0 +1,144 @@
+//! By which a value is known again that was seen at the scan. Of a string the server can tell a SHA-1; of other values it
+//! tells a checksum in what DUMP answers.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// What is known of the value of one candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// It is a string.
+    Text {
+        /// Its length in bytes.
+        bytes: u64,
+        /// Its SHA-1.
+        sha1: [u8; 20],
+    },
+    /// It is something else.
+    Value {
+        /// Bytes that DUMP answered.
+        bytes: u64,
+        /// The last of them, which hold a CRC-64.
+        tail: [u8; 8],
+    },
+    /// It takes more than [`crate::limits::VERIFY_VALUE_BYTES_MAX`], or the server does not send it.
+    TooLarge,
+    /// The key was gone again, or held a value of another type, when its value was asked for.
+    Gone,
+}
+
+impl Fingerprint {
+    /// Bytes that it takes to compare the value.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Text { bytes, .. } | Self::Value { bytes, .. } => *bytes,
+            Self::TooLarge | Self::Gone => 0,
+        }
+    }
+}
+
+/// As bytes, because there are many: a checksum and behind it the length; one byte or none where there is no checksum.
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let with = |checksum: &[u8], bytes: u64| [checksum, &bytes.to_be_bytes()].concat();
+        let bytes = match self {
+            Self::Text { bytes, sha1 } => with(sha1, *bytes),
+            Self::Value { bytes, tail } => with(tail, *bytes),
+            Self::TooLarge => vec![0],
+            Self::Gone => Vec::new(),
+        };
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(Sent)
+    }
+}
+
+struct Sent;
+
+impl Visitor<'_> for Sent {
+    type Value = Fingerprint;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a fingerprint of 0, 1, 16 or 28 bytes")
+    }
+
+    fn visit_bytes<E: Error>(self, sent: &[u8]) -> Result<Self::Value, E> {
+        if let Some((checksum, length)) = sent.split_last_chunk() {
+            let bytes = u64::from_be_bytes(*length);
+            if let Ok(sha1) = checksum.try_into() {
+                return Ok(Fingerprint::Text { bytes, sha1 });
+            }
+            if let Ok(tail) = checksum.try_into() {
+                return Ok(Fingerprint::Value { bytes, tail });
+            }
+        }
+        match sent {
+            [] => Ok(Fingerprint::Gone),
+            [_] => Ok(Fingerprint::TooLarge),
+            _ => Err(E::invalid_length(sent.len(), &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+    use crate::key::Key;
+    use crate::messages::{Group, ReapBatch, Reason};
+    use crate::wire::{FORMAT, FORMAT_VERIFIED, decode, encode, encode_as};
+
+    /// Workers of earlier versions would delete what was written again meanwhile: they read format 1, in rows of four.
+    #[test]
+    fn batches_with_fingerprints_are_none_that_earlier_versions_read() {
+        type Earlier = (u16, Reason, Vec<Key>, Vec<u64>);
+        let group = Group {
+            slot: 7,
+            reason: Reason::Stale,
+            keys: vec![Key::new(*b"k")],
+            expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
+        };
+        assert!(decode::<Earlier>(&encode(&group).unwrap()).is_ok());
+        let batch = |group: Group| ReapBatch {
+            run: RunId::new(),
+            batch: BatchId::new(),
+            task: TaskId::new(),
+            alias: Alias::new("main"),
+            node: NodeId::new("n"),
+            not_before_ms: 0,
+            not_after_ms: 1,
+            groups: vec![group],
+            round: 0,
+        };
+        let plain = batch(group.clone());
+        let verified = batch(Group { fingerprints: vec![Fingerprint::Gone], ..group });
+        for (batch, format) in [(plain, FORMAT), (verified, FORMAT_VERIFIED)] {
+            let sent = encode_as(batch.format(), &batch).unwrap();
+            assert_eq!(sent[0], format);
+            assert_eq!(decode::<ReapBatch>(&sent).unwrap(), batch);
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_was_written_and_no_other_length_is_one() {
+        let all = [
+            Fingerprint::Text { bytes: u64::MAX, sha1: [7; 20] },
+            Fingerprint::Value { bytes: 3, tail: [9; 8] },
+            Fingerprint::TooLarge,
+            Fingerprint::Gone,
+        ];
+        assert_eq!(decode::<[Fingerprint; 4]>(&encode(&all).unwrap()).unwrap(), all);
+        for length in (2..40).filter(|length| ![16, 28].contains(length)) {
+            let sent = encode(&serde_bytes::ByteBuf::from(vec![1; length])).unwrap();
+            assert!(decode::<Fingerprint>(&sent).is_err(), "{length}");
+        }
+    }
+}
