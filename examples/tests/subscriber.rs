@@ -73,7 +73,7 @@ async fn make_consumer(nats: &NatsServer, name: &str) {
         ack_policy: async_nats::jetstream::consumer::AckPolicy::Explicit,
         ..Default::default()
     };
-    let js = async_nats::jetstream::new(admin.connect(nats.url()).await.unwrap());
+    let js = async_nats::jetstream::with_domain(admin.connect(nats.url()).await.unwrap(), "keysweep");
     js.create_consumer_on_stream(config, "KEYSWEEP_EVENTS").await.unwrap();
 }
 

@@ -126,8 +126,6 @@ fn attack(attacker: &mut Client, target: &str) {
     for headers in ["", "Nats-Rollup: all", "Nats-Rollup: sub", "Nats-Expected-Last-Subject-Sequence: 0"] {
         attacker.publish(target, "", headers, words);
     }
-    let consumer = |config: Value| json!({ "stream_name": "KEYSWEEP_EVENTS", "config": config }).to_string();
-    let push = json!({ "deliver_subject": target, "deliver_policy": "all", "ack_policy": "none", "headers_only": true });
     for api in ["$JS.API", "$JS.keysweep.API"] {
         for stream in STREAMS {
             // As an answer, it would be published as the account.
@@ -142,14 +140,22 @@ fn attack(attacker: &mut Client, target: &str) {
             attacker.publish(&format!("{api}.DIRECT.GET.{stream}"), target, "", "{\"seq\":1}");
             attacker.publish(&format!("{api}.STREAM.MSG.GET.{stream}"), target, "", "{\"seq\":1}");
             attacker.publish(&format!("{api}.STREAM.INFO.{stream}"), target, "", "");
+            attacker.publish(&format!("{api}.CONSUMER.INFO.{stream}.workers"), target, "", "");
             for consumer in ["workers", "hostile"] {
                 let next = format!("{api}.CONSUMER.MSG.NEXT.{stream}.{consumer}");
                 attacker.publish(&next, target, "", "{\"batch\":1,\"no_wait\":true}");
                 attacker.publish(&next, target, "", "{\"batch\":1,\"expires\":1000000}");
             }
         }
-        let create = format!("{api}.CONSUMER.CREATE.KEYSWEEP_EVENTS");
-        attacker.publish(&create, "", "", &consumer(push.clone()));
+    }
+}
+
+/// A consumer that delivers to `target`.
+fn push(attacker: &mut Client, target: &str) {
+    let config = json!({ "deliver_subject": target, "deliver_policy": "all", "ack_policy": "none", "headers_only": true });
+    let body = json!({ "stream_name": "KEYSWEEP_EVENTS", "config": config }).to_string();
+    for api in ["$JS.API", "$JS.keysweep.API"] {
+        attacker.publish(&format!("{api}.CONSUMER.CREATE.KEYSWEEP_EVENTS"), "", "", &body);
     }
 }
 
@@ -235,6 +241,7 @@ async fn no_login_reaches_what_is_anothers() {
         let mut attacker = client(&server, user);
         for target in TARGETS {
             attack(&mut attacker, target);
+            push(&mut attacker, target);
         }
         wipe(&mut attacker);
         attacker.settle();
@@ -249,6 +256,41 @@ async fn no_login_reaches_what_is_anothers() {
             assert_eq!(after.get(&what), Some(&count), "{user}: {what}");
         }
     }
+}
+
+/// What the admin may not do. A smaller limit does empty a stream, which the threat model says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_purges_deletes_and_says_nothing() {
+    let server = server().await;
+    furnish(&server).await;
+    let (before, at) = (picture(&server), sequences(&server, &[]));
+    let mut listener = client(&server, "coordinator");
+    for heard in ["keysweep.api.*", "$KV.keysweep_runs.>", "$KV.keysweep_locks.>", "keysweep.events.>"] {
+        listener.subscribe(heard);
+    }
+    listener.settle();
+    let mut admin = client(&server, "admin");
+    for target in TARGETS {
+        attack(&mut admin, target);
+    }
+    wipe(&mut admin);
+    // Those that deny it now still do when they are told to allow it.
+    let mut config = before["KV_keysweep_runs"]["config"].clone();
+    (config["deny_purge"], config["deny_delete"]) = (false.into(), false.into());
+    let update = "$JS.keysweep.API.STREAM.UPDATE.KV_keysweep_runs";
+    let answer = admin.request(update, "", &config.to_string());
+    assert!(String::from_utf8_lossy(&answer.payload).contains("can not cancel deny"), "{answer:?}");
+    admin.settle();
+    // What JetStream answers comes later.
+    sleep(Duration::from_millis(700));
+    let strange = listener.settle();
+    assert!(strange.is_empty(), "{strange:#?}");
+    assert_eq!((picture(&server), sequences(&server, &[])), (before, at));
+    config["deny_purge"] = true.into();
+    (config["deny_delete"], config["max_bytes"]) = (true.into(), 1.into());
+    let answer = admin.request(update, "", &config.to_string());
+    assert!(!String::from_utf8_lossy(&answer.payload).contains("\"error\""), "{answer:?}");
+    assert_eq!(picture(&server)["KV_keysweep_runs"]["messages"], 0);
 }
 
 /// Those that earlier versions, and `nats object add`, made.
