@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::acting::{Acted, Acting, Call, Done, asking, route, unserved};
 use crate::allowed;
-use crate::at_node::AtNode;
+use crate::at_node::{AtNode, Ready};
 use crate::chunks::{Chunk, piece};
 use crate::paced::Paced;
 use crate::receipt::{done_in, outcomes, receipt, uniform};
@@ -205,7 +205,7 @@ impl Reaper {
             }
             _ => None,
         };
-        let mut seals = None;
+        let mut seals = scanned(&ready, chunks, mode, spec);
         if let Some(saving) = saving {
             let heard = (records, acting.delivery);
             let saved = saving.save(&ready.conn, (node, now_ms), chunks, paced.as_mut(), heard).await?;
@@ -213,9 +213,6 @@ impl Reaper {
             let Some(saved) = saved else { return Ok(Some(0)) };
             self.env.crash.pass(CrashPoint::BackupWritten).await;
             seals = Some(saved);
-        } else if let (Mode::Act(_), Verify::Value) = (mode, spec.rules.verify) {
-            let bytes = ready.conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
-            seals = Some(Seals::of_scan(chunks.iter().flatten(), bytes));
         }
         if acting.freed.measure(&ready, chunks, mode, paced.as_mut()).await?.is_none() {
             return Ok(Some(0));
@@ -328,6 +325,13 @@ async fn first_attempt(records: &Records, batch: BatchId) -> Result<bool, Failur
         Attempt::Again => Ok(false),
         Attempt::Ended => Err(Failure::Refused("the batch was ended before it was tried".to_owned())),
     }
+}
+
+/// What the scanner saw of the candidates of `chunks`, if the run compares values.
+fn scanned(ready: &Ready, chunks: &[Chunk<'_>], mode: Mode, spec: &RunSpec) -> Option<Seals> {
+    let compares = matches!(mode, Mode::Act(_)) && spec.rules.verify == Verify::Value;
+    let bytes = ready.conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
+    compares.then(|| Seals::of_scan(chunks.iter().flatten(), bytes))
 }
 
 impl Handler for Reaper {
