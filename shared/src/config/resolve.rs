@@ -194,7 +194,6 @@ fn job_settings<'a>(
         Some(given) => given.map(Some),
         None => state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))),
     };
-
     let at_full_speed = || {
         (Setting { value: None, origin: Origin::Default }, Setting { value: false, origin: Origin::Default })
     };
