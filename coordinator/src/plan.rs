@@ -2,7 +2,7 @@
 //! Every slot or position asked for is in exactly one task. Pure.
 
 use shared::ids::{Alias, NodeId, RunId, TaskId};
-use shared::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS};
+use shared::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS, TASKS_OF_TABLES_MAX};
 use shared::messages::ScanTask;
 use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
 use shared::slot::SlotSet;
@@ -47,7 +47,7 @@ impl Planner {
     /// The tasks that read all keys of a standalone server.
     #[must_use]
     pub fn database(&self, node: &NodeKeys) -> Vec<ScanTask> {
-        self.pass(node, Table::Database, node.keys, None)
+        self.pass(node, Table::Database, node.keys, None, TASKS_OF_TABLES_MAX)
     }
 
     /// The tasks that read all keys in the slots of `node.slots`. Those in `giant` are read in ranges, as are
@@ -62,13 +62,14 @@ impl Planner {
             // One table for all slots: one pass over it for all giants.
             SlotListing::KeysInSlot if !giants.is_empty() => {
                 let slots: SlotSet = giants.iter().map(|(slot, _)| *slot).collect();
-                tasks.extend(self.pass(node, Table::Database, node.keys, Some(&slots)));
+                tasks.extend(self.pass(node, Table::Database, node.keys, Some(&slots), TASKS_OF_TABLES_MAX));
             }
             SlotListing::KeysInSlot => {}
             SlotListing::OrderedScan => {
+                let tasks_max = TASKS_OF_TABLES_MAX / giants.len().max(1) as u64;
                 for (slot, keys) in giants {
                     let only: SlotSet = std::iter::once(slot).collect();
-                    tasks.extend(self.pass(node, Table::Slot(slot), keys, Some(&only)));
+                    tasks.extend(self.pass(node, Table::Slot(slot), keys, Some(&only), tasks_max));
                 }
             }
         }
@@ -134,11 +135,18 @@ impl Planner {
         self.task(&node.node, scope, std::mem::take(keys))
     }
 
-    /// The tasks of one pass over `table`, in which `keys` keys are expected.
-    fn pass(&self, node: &NodeKeys, table: Table, keys: u64, slots: Option<&SlotSet>) -> Vec<ScanTask> {
+    /// The tasks of one pass over `table`, in which `keys` keys are expected, `tasks_max` at most.
+    fn pass(
+        &self,
+        node: &NodeKeys,
+        table: Table,
+        keys: u64,
+        slots: Option<&SlotSet>,
+        tasks_max: u64,
+    ) -> Vec<ScanTask> {
         let opaque = node.one_lane && table == Table::Database;
         let table = if opaque { Table::Opaque { at: 0 } } else { table };
-        let (bits, tasks) = if opaque { (0, 1) } else { cut(keys) };
+        let (bits, tasks) = if opaque { (0, 1) } else { cut(keys, tasks_max) };
         let (pass, parts) = (TaskId::new(), 1_u64 << bits);
         let per_task = parts / tasks;
         let scope = |first: u64| CursorScope {
@@ -156,9 +164,10 @@ impl Planner {
 
 /// Into how many parts (as a power of two) a table is cut, and how many tasks share them. There are far fewer
 /// parts than buckets, which is what exact ranges need.
-fn cut(keys: u64) -> (u32, u64) {
+fn cut(keys: u64, tasks_max: u64) -> (u32, u64) {
     let task_keys = keys.div_ceil(TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
-    let tasks = keys.div_ceil(task_keys).max(1).next_power_of_two();
+    let tasks = keys.div_ceil(task_keys).clamp(1, tasks_max.max(1));
+    let tasks = 1 << tasks.next_power_of_two().min(tasks_max.max(1)).ilog2();
     let wanted = (tasks * u64::from(LANES_MAX)).ilog2();
     let bits = (keys / KEYS_PER_PART_MIN).max(1).ilog2().min(wanted);
     (bits, tasks.min(1 << bits))
@@ -224,7 +233,8 @@ mod tests {
 
         #[test]
         fn a_database_is_cut_into_parts_that_are_larger_than_buckets(keys in 0_u64..1 << 40) {
-            let (bits, tasks) = cut(keys);
+            let (bits, tasks) = cut(keys, TASKS_OF_TABLES_MAX);
+            prop_assert!(tasks <= TASKS_OF_TABLES_MAX);
             prop_assert!(bits == 0 || (1_u64 << bits) * KEYS_PER_PART_MIN <= keys);
             prop_assert_eq!((1_u64 << bits) % tasks, 0);
             if bits < 12 {
@@ -249,6 +259,17 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_server_claims_its_tasks_are_few_enough_to_be_held() {
+        let slots: Vec<(u16, u64)> = (0..16_384).map(|slot| (slot, 1 << 40)).collect();
+        for listing in [SlotListing::OrderedScan, SlotListing::KeysInSlot] {
+            let tasks = planner().slots(&node(slots.clone(), listing), &SlotSet::new());
+            assert!(tasks.len() as u64 <= TASKS_OF_TABLES_MAX, "{}", tasks.len());
+        }
+        let huge = NodeKeys { keys: 1 << 49, ..node(Vec::new(), SlotListing::KeysInSlot) };
+        assert_eq!(planner().database(&huge).len() as u64, TASKS_OF_TABLES_MAX);
+    }
+
+    #[test]
     fn a_node_of_few_keys_gets_four_tasks_and_no_crumbs() {
         for keys_per_slot in [10, 61, 70] {
             let slots = (0..5_461).map(|slot| (slot, keys_per_slot)).collect();
@@ -256,7 +277,7 @@ mod tests {
             assert_eq!(tasks.len() as u64, TASKS_PER_NODE_MIN, "{keys_per_slot}");
         }
         for keys in [40_000, 100_001, 399_999] {
-            assert_eq!(cut(keys).1, TASKS_PER_NODE_MIN, "{keys}");
+            assert_eq!(cut(keys, TASKS_OF_TABLES_MAX).1, TASKS_PER_NODE_MIN, "{keys}");
         }
     }
 }

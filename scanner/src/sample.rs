@@ -111,7 +111,7 @@ pub async fn sample(
         if cursor == 0 || sampling.enough() {
             return Ok(sampling.sampled);
         }
-        let on = end.goes_on(&cursor, count as u64);
+        let on = end.goes_on(&cursor, count as u64, sampling.listed.keys().count() as u64);
         on.map_err(|why| Fault::new(FaultKind::Protocol, sampling.lister.address(), why))?;
     }
 }

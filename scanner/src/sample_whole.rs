@@ -46,7 +46,7 @@ pub async fn sample_whole(
         if next == 0 {
             break;
         }
-        let on = end.goes_on(&next, count.into());
+        let on = end.goes_on(&next, count.into(), listed.keys().count() as u64);
         on.map_err(|why| Fault::new(FaultKind::Protocol, lister.address(), why))?;
         cursor = next;
     }

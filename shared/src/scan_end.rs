@@ -1,7 +1,36 @@
 //! Whether a scan comes to an end. Nothing makes a server answer the cursor 0 at last: its cursors may lead in a circle, or
 //! always on. A scan that does is given up. Pure.
 
-use crate::limits::{SCAN_SPARE_POSITIONS, TABLE_SPARE_BITS};
+use crate::limits::{EMPTY_PAGE_FACTOR, SCAN_SPARE_POSITIONS, TABLE_SPARE_BITS};
+
+/// Why a scan leads nowhere that goes on and on.
+const TOO_FAR: &str = "SCAN did not come to an end after more pages than a table of so many keys has";
+
+/// How far a scan has come for the keys that it listed. A server may claim any number of keys, so that it is not to be seen
+/// by its claim whether a scan comes to an end; a table so large is full of keys.
+#[derive(Clone, Debug, Default)]
+pub struct Passed {
+    positions: u64,
+    listed: u64,
+}
+
+impl Passed {
+    /// Takes in a page of `keys` keys that was asked for with `count` as `COUNT`.
+    ///
+    /// # Errors
+    /// Why the scan leads nowhere.
+    pub fn page(&mut self, count: u64, keys: u64) -> Result<(), &'static str> {
+        let passed = if keys < count { count.saturating_mul(EMPTY_PAGE_FACTOR) } else { count };
+        self.positions = self.positions.saturating_add(passed);
+        self.listed = self.listed.saturating_add(keys);
+        if self.positions > positions_max(self.listed) { Err(TOO_FAR) } else { Ok(()) }
+    }
+}
+
+/// Positions of a sparse table of so many keys.
+fn positions_max(keys: u64) -> u64 {
+    SCAN_SPARE_POSITIONS.saturating_add(keys.saturating_mul(1 << TABLE_SPARE_BITS))
+}
 
 /// A scan on its way, from one cursor to the next.
 #[derive(Clone, Debug)]
@@ -14,27 +43,29 @@ pub struct ScanEnd<C> {
     /// Positions of the table that were asked for, and how many may be.
     asked: u64,
     asked_max: u64,
+    passed: Passed,
 }
 
 impl<C: Clone + PartialEq> ScanEnd<C> {
     /// A scan that starts at the cursor `at`, after `asked` positions, of a table with `counted` keys, as its server says.
     pub fn new(at: C, asked: u64, counted: u64) -> Self {
-        let asked_max = SCAN_SPARE_POSITIONS.saturating_add(counted.saturating_mul(1 << TABLE_SPARE_BITS));
-        Self { mark: at, pages: 0, pages_max: 1, asked, asked_max }
+        let (asked_max, passed) = (positions_max(counted), Passed::default());
+        Self { mark: at, pages: 0, pages_max: 1, asked, asked_max, passed }
     }
 
-    /// Takes in the cursor that a page of `count` positions led to, unless it was the last one.
+    /// Takes in the cursor that a page of `keys` keys, asked for with `count` as `COUNT`, led to, unless it was the last one.
     ///
     /// # Errors
     /// Why the scan leads nowhere.
-    pub fn goes_on(&mut self, next: &C, count: u64) -> Result<(), &'static str> {
+    pub fn goes_on(&mut self, next: &C, count: u64, keys: u64) -> Result<(), &'static str> {
         if *next == self.mark {
             return Err("SCAN came back to a cursor that it had answered before");
         }
         self.asked = self.asked.saturating_add(count);
         if self.asked > self.asked_max {
-            return Err("SCAN did not come to an end after more pages than a table of so many keys has");
+            return Err(TOO_FAR);
         }
+        self.passed.page(count, keys)?;
         self.pages += 1;
         if self.pages == self.pages_max {
             (self.mark, self.pages, self.pages_max) = (next.clone(), 0, self.pages_max.saturating_mul(2));
@@ -52,13 +83,13 @@ impl<C: Clone + PartialEq> ScanEnd<C> {
 mod tests {
     use super::*;
 
-    /// How many pages a scan goes on for, and why it ends then.
-    fn ends(counted: u64, count: u64, cursor: impl Fn(u64) -> u64) -> (u64, &'static str) {
+    /// How many pages of so many keys a scan goes on for, and why it ends then.
+    fn ends(counted: u64, count: u64, keys: u64, cursor: impl Fn(u64) -> u64) -> (u64, &'static str) {
         let mut end = ScanEnd::new(0, 0, counted);
         let mut pages = 0;
         loop {
             pages += 1;
-            if let Err(why) = end.goes_on(&cursor(pages), count) {
+            if let Err(why) = end.goes_on(&cursor(pages), count, keys) {
                 return (pages, why);
             }
         }
@@ -69,7 +100,7 @@ mod tests {
         for (before, length) in [(0, 1), (0, 2), (5, 1), (100, 7), (1_000, 1_000), (3, 10_000)] {
             let circle =
                 |page: u64| if page < before { page + 1 } else { before + 1 + (page - before) % length };
-            let (pages, why) = ends(40_000, 1_000, circle);
+            let (pages, why) = ends(40_000, 1_000, 0, circle);
             assert!(why.contains("came back"), "{why}");
             assert!(pages <= 3 * (before + length) + 1, "{before} {length}: {pages}");
         }
@@ -77,18 +108,30 @@ mod tests {
 
     #[test]
     fn cursors_that_lead_on_for_ever_are_followed_as_far_as_a_sparse_table_goes() {
-        let (pages, why) = ends(0, 1_000, |page| page);
+        let (pages, why) = ends(0, 1_000, 1_000, |page| page);
         assert!(why.contains("did not come to an end"), "{why}");
         assert_eq!(pages, SCAN_SPARE_POSITIONS / 1_000 + 1);
-        let (pages, _) = ends(1_000_000, 1_000, |page| page);
+        let (pages, _) = ends(1_000_000, 1_000, 1_000, |page| page);
         assert_eq!(pages, (SCAN_SPARE_POSITIONS + (1_000_000 << TABLE_SPARE_BITS)) / 1_000 + 1);
+    }
+
+    #[test]
+    fn whatever_a_server_claims_empty_pages_are_not_followed_for_ever() {
+        for claimed in [0, 1_000_000, u64::MAX] {
+            let (pages, why) = ends(claimed, 1_000, 0, |page| page);
+            assert!(why.contains("did not come to an end"), "{why}");
+            assert_eq!(pages, SCAN_SPARE_POSITIONS / 10_000 + 1, "{claimed}");
+        }
+        // A table of one key in a hundred positions is followed to its end.
+        let mut passed = Passed::default();
+        assert!((0..10_000_000).all(|_| passed.page(100, 10).is_ok()));
     }
 
     #[test]
     fn a_scan_that_goes_on_elsewhere_counts_on() {
         let mut end = ScanEnd::new(7, SCAN_SPARE_POSITIONS - 10, 0);
-        assert!(end.goes_on(&8, 10).is_ok());
+        assert!(end.goes_on(&8, 10, 0).is_ok());
         assert_eq!(end.asked(), SCAN_SPARE_POSITIONS);
-        assert!(end.goes_on(&9, 1).is_err());
+        assert!(end.goes_on(&9, 1, 0).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that keep a plan or a run waiting: each command ends all the same, in bounded time, and says why.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::cli::hostile::{INFO, bulk, server, shard, usual};
@@ -103,4 +104,52 @@ async fn waiting_for_the_lock_counts_and_waiting_for_an_answer_does_not() {
     running.types("y\r");
     assert!(running.end().exits(0).stdout.contains("completed"));
     assert_eq!(place.keys("permissions:*").await as u64, 300 - stale);
+}
+
+/// A standalone server that claims to have `keys` keys, whose `n`th SCAN with a cursor answers no key and the cursor `next`.
+fn scanning(keys: u64, next: impl Fn(u64, u64) -> u64 + Send + Sync + 'static) -> String {
+    let scans = AtomicU64::new(0);
+    let address =
+        server(move |words| match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["INFO", ..] => {
+                bulk(&format!("{INFO}cluster_enabled:0\r\ndb0:keys={keys},expires=0,avg_ttl=0\r\n"))
+            }
+            ["SCAN", cursor, ..] => {
+                let next = next(scans.fetch_add(1, Ordering::Relaxed), cursor.parse().unwrap_or(0));
+                [b"*2\r\n".to_vec(), bulk(&next.to_string()), b"*0\r\n".to_vec()].concat()
+            }
+            ["PTTL" | "PEXPIRETIME", ..] => b":-2\r\n".to_vec(),
+            ["GET", ..] => b"$-1\r\n".to_vec(),
+            _ => usual(words),
+        });
+    format!("redis://{address}")
+}
+
+/// The cursor after `cursor` in a table of 2^40 buckets, all of which are empty.
+fn in_a_huge_table(cursor: u64) -> u64 {
+    let position = (cursor << 24).reverse_bits() & ((1 << 40) - 1);
+    ((position + 1).reverse_bits() >> 24) & ((1 << 40) - 1)
+}
+
+/// The next cursor, by the number of the SCAN and its cursor.
+type Next = fn(u64, u64) -> u64;
+
+#[test]
+fn cursors_that_never_come_back_to_0_end_plans_and_runs_with_a_sentence() {
+    let (circle, on) =
+        ("SCAN came back to a cursor that it had answered before", "SCAN did not come to an end");
+    let cases: [(&str, u64, Next, &str); 4] = [
+        ("a circle", 1, |n, _| n % 5 + 1, circle),
+        ("a cursor that stays", 1, |_, _| 7, circle),
+        ("cursors that grow", 1, |n, _| n + 1, on),
+        ("a table of 2^40 buckets, as claimed", 1 << 40, |_, cursor| in_a_huge_table(cursor), on),
+    ];
+    for (what, keys, next, said) in cases {
+        for args in [&["plan"][..], &["run", "--dry-run", "--attempts", "1"]] {
+            let url = scanning(keys, next);
+            let ended = keysweep(&[args, &["--max-speed", "--redis", &url]].concat()).run();
+            println!("{what}, {}: {:?}\n{ended}", args[0], ended.took);
+            ended.exits(5).says(&[said]);
+        }
+    }
 }

@@ -16,6 +16,7 @@
 use shared::cluster::{Answers, Listing, PageState};
 use shared::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
 use shared::range::{CursorRange, CursorScope, Table, cursor_at};
+use shared::scan_end::Passed;
 use shared::slot::{SlotSet, slot_of};
 
 use super::{Listed, Reached, SLOT_BITS, Taken, count_within};
@@ -31,6 +32,7 @@ pub struct CursorWalk {
     /// Whether the walk had to start again over the whole table.
     whole: bool,
     count: u32,
+    passed: Passed,
 }
 
 /// One range, read up to `at`.
@@ -39,11 +41,13 @@ struct Lane {
     at: Option<u64>,
     to: Option<u64>,
     count: u32,
+    /// `COUNT` of the page that was asked for last.
+    asked: u32,
 }
 
 impl Lane {
     fn new(range: CursorRange, count: u32) -> Self {
-        Self { at: Some(range.from), to: range.to, count }
+        Self { at: Some(range.from), to: range.to, count, asked: count }
     }
 
     /// Where to go on; `None` at the end of the range.
@@ -70,17 +74,19 @@ impl CursorWalk {
             lanes: scope.ranges.iter().map(|range| Lane::new(*range, count)).collect(),
             whole: false,
             count,
+            passed: Passed::default(),
         }
     }
 
     pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
-        let open: Vec<(u64, u32)> =
-            self.lanes.iter().filter_map(|lane| Some((lane.open_at()?, lane.count))).collect();
-        // A page that oversteps halves its lane's count all the same, down to 1.
-        let count = |count| count_within(room, open.len(), count);
-        open.iter()
-            .map(|(at, most)| Listing::Scan { cursor: self.cursor(*at), count: count(*most) })
-            .collect()
+        let open = self.lanes.iter().filter(|lane| lane.open_at().is_some()).count();
+        for lane in &mut self.lanes {
+            // A page that oversteps halves its lane's count all the same, down to 1.
+            lane.asked = count_within(room, open, lane.count);
+        }
+        let listing =
+            |lane: &Lane| Some(Listing::Scan { cursor: self.cursor(lane.open_at()?), count: lane.asked });
+        self.lanes.iter().filter_map(listing).collect()
     }
 
     pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
@@ -92,7 +98,8 @@ impl CursorWalk {
                 continue;
             }
             let next = next_in(table, page.next);
-            if next.is_some_and(|next| is_impossible(lane, next)) {
+            let too_far = self.passed.page(lane.asked.into(), page.keys.len() as u64).is_err();
+            if next.is_some_and(|next| too_far || is_impossible(lane, next)) {
                 listed.clear();
                 return Taken::Unreadable;
             }

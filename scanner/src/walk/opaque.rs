@@ -51,7 +51,8 @@ impl OpaqueWalk {
 
     pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
         let Some(page) = answers.pages().next() else { return Taken::Keys };
-        if page.next != 0 && self.end.goes_on(&page.next, self.asked.into()).is_err() {
+        if page.next != 0 && self.end.goes_on(&page.next, self.asked.into(), page.keys.len() as u64).is_err()
+        {
             return Taken::Unreadable;
         }
         // A page is not asked for again: the server may keep a cursor for one use.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use shared::cluster::{Answers, Listing, PageState, Place};
 use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
+use shared::scan_end::Passed;
 use shared::slot::{SlotSet, slot_of};
 
 use super::{Listed, Reached, SLOT_BITS, count_within};
@@ -21,6 +22,9 @@ pub struct OrderedWalk {
     giant: SlotSet,
     unordered: SlotSet,
     count: u32,
+    /// `COUNT` of the pages that were asked for last.
+    asked: u32,
+    passed: Passed,
 }
 
 /// One cursor on its way through the slots `slot..=last`.
@@ -51,6 +55,8 @@ impl OrderedWalk {
             giant: SlotSet::new(),
             unordered: SlotSet::new(),
             count,
+            asked: count,
+            passed: Passed::default(),
         }
     }
 
@@ -60,7 +66,8 @@ impl OrderedWalk {
         {
             self.lanes.push(Lane::at(first, last));
         }
-        let count = count_within(room, self.lanes.len(), self.count);
+        self.asked = count_within(room, self.lanes.len(), self.count);
+        let count = self.asked;
         self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count }).collect()
     }
 
@@ -94,7 +101,8 @@ impl OrderedWalk {
         // Within a slot, positions only grow.
         let position = |cursor: u64| (cursor >> SLOT_BITS).reverse_bits();
         let grows = next_slot > lane.slot || next_slot == lane.slot && position(next) > position(lane.cursor);
-        if !(end || grows) || !keys.iter().all(in_order) {
+        let too_far = self.passed.page(self.asked.into(), keys.len() as u64).is_err();
+        if !(end || grows && !too_far) || !keys.iter().all(in_order) {
             self.unordered.extend(&lane.rest().collect());
             return;
         }

@@ -107,7 +107,7 @@ pub async fn read_members(
             return Ok(());
         }
         let end = end.get_or_insert_with(|| ScanEnd::new(cursor, 0, size));
-        let on = end.goes_on(&next, asked as u64);
+        let on = end.goes_on(&next, asked as u64, members.len() as u64);
         on.map_err(|why| Unreadable::Fault(Fault::new(FaultKind::Protocol, conn.address(), why)))?;
         cursor = next;
     }

@@ -20,3 +20,10 @@ pub const TABLE_SPARE_BITS: u32 = 8;
 /// Positions that a scan asks for before it is given up, beside those of a table that is that much larger than its keys:
 /// a server whose counts are old may hold so many. At `COUNT 1000` that are 268,000 pages.
 pub const SCAN_SPARE_POSITIONS: u64 = 1 << 28;
+
+/// How many positions for each of its `COUNT` a page goes through at most where they are empty, in Redis and Valkey.
+pub const EMPTY_PAGE_FACTOR: u64 = 10;
+
+/// Tasks, as a power of two at most, that the tables of one node are cut into: a server may claim any number of keys. With
+/// 100,000 keys each, they are 1.6 billion; where there are more, tasks are larger.
+pub const TASKS_OF_TABLES_MAX: u64 = 1 << 14;

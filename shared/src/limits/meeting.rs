@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const NODES_AT_ONCE: usize = 32;
 
 /// How long all primaries of a cluster together may take to be met before a run, and again to be looked at after it. Of a
-/// thousand that each need a second, all are met in half of it; of those that never answer, 384.
+/// thousand that each need a second, all are met in half of it. One that never answers takes fifteen seconds.
 pub const MEETING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Primaries that could not be met and are named one by one; of the others the number is told.
