@@ -115,23 +115,30 @@ impl Layout {
         format!("{}.notes.{run}", self.access.prefix)
     }
 
-    /// The stream and the subject of an entry or a prefix of the store; `None` for a key of no bucket.
+    /// The stream and the subject of an entry or a prefix of the store; `None` for a key of no bucket, and for one that
+    /// would be a command of its own, as several words or lines are, or another's entries, as wildcards are.
     #[must_use]
     pub fn place(&self, key: &str) -> Option<(String, String)> {
-        let first = key.split('/').next().unwrap_or_default();
-        let (_, bucket) = BUCKETS.iter().find(|(word, _)| *word == first)?;
-        // A subject of several words or lines would be a command of its own, and one with wildcards another's entries.
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"*>".contains(&byte);
-        if !key.bytes().all(is_plain) {
-            return None;
-        }
+        let bucket = bucket(key).filter(|_| key.bytes().all(is_plain))?;
         let dotted = key.replace('/', ".");
-        Some(match *bucket {
-            plain @ ("dead" | "events") => {
-                (self.stream_name(plain), format!("{}.{dotted}", self.access.prefix))
-            }
-            bucket => (self.bucket_stream(bucket), format!("{}{dotted}", self.bucket_subjects(bucket))),
-        })
+        let subject = match bucket {
+            "dead" | "events" => format!("{}.{dotted}", self.access.prefix),
+            bucket => format!("{}{dotted}", self.bucket_subjects(bucket)),
+        };
+        Some((self.kept_in(bucket), subject))
+    }
+
+    /// The stream of the entries that `key`, which may have wildcards, is about.
+    pub(super) fn stream_of(&self, key: &str) -> Option<String> {
+        bucket(key).map(|bucket| self.kept_in(bucket))
+    }
+
+    fn kept_in(&self, bucket: &str) -> String {
+        match bucket {
+            plain @ ("dead" | "events") => self.stream_name(plain),
+            bucket => self.bucket_stream(bucket),
+        }
     }
 
     /// The key of the entry at `subject`.
@@ -293,6 +300,12 @@ pub(super) fn bucket_stream(name: &str) -> String {
     format!("OBJ_{name}")
 }
 
+/// The bucket of the entries that `key` is about.
+fn bucket(key: &str) -> Option<&'static str> {
+    let first = key.split('/').next()?;
+    BUCKETS.iter().find(|(word, _)| *word == first).map(|(_, bucket)| *bucket)
+}
+
 /// The word for a queue in subjects.
 pub(super) fn word(topic: Topic) -> &'static str {
     match topic {
@@ -319,6 +332,7 @@ mod tests {
         assert_eq!(layout.place("other/1"), None);
         for odd in ["a b", "a\r\nPUB x 0\r\n", "*", ">", "\u{202e}", "\u{1b}[2J"] {
             assert_eq!(layout.place(&format!("runs/{odd}/spec")), None);
+            assert_eq!(layout.stream_of(&format!("runs/{odd}/spec")).as_deref(), Some("KV_ks-1_runs"));
         }
     }
 

@@ -140,9 +140,8 @@ impl NatsStore {
     /// Patience with what is asked about `subject`.
     fn retry(&self, subject: &str) -> Retry<'_> {
         let (nats, since, patience) = (&self.nats, Instant::now(), self.patience);
-        let place = nats.layout.place(&nats.layout.key(subject));
-        let words =
-            place.map_or_else(|| vec![subject.to_owned()], |(stream, _)| vec![stream, subject.to_owned()]);
+        let stream = nats.layout.stream_of(&nats.layout.key(subject));
+        let words = stream.into_iter().chain([subject.to_owned()]).collect();
         Retry { nats, since, patience, pause: RETRY, told: false, words }
     }
 
