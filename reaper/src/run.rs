@@ -374,8 +374,7 @@ impl Handler for Reaper {
                 let receipt = receipt(batch, outcomes, Act::of(&spec.rules).idle_ms.is_some(), None, cause);
                 Receipt { vouched, ..receipt }
             }
-            None if records.end_untried(batch.batch).await? => uniform(batch, Outcome::Unreached, cause),
-            None => uniform(batch, Outcome::Unconfirmed, cause),
+            None => uniform(batch, records.end_untried(batch.batch).await?, cause),
         };
         match self.store(&spec, batch, &receipt).await {
             // The outcomes do not fit into a record.

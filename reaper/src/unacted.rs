@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use shared::ids::TaskId;
 use shared::messages::{BatchHead, Grant, ReapBatch, Receipt, RunSpec};
-use shared::outcome::Outcome;
 use shared::records::{RecordError, Records};
 use shared::wire;
 use shared::worker::{Disposition, Failure};
@@ -67,8 +66,7 @@ impl Reaper {
         let Some(listed) = grant.batch(head.batch) else { return Ok(()) };
         let records = self.env.records(head.run);
         // A delivery that is at work at the same time, or comes later, does not try it any more.
-        let untried = records.end_untried(head.batch).await?;
-        let outcome = if untried { Outcome::Unreached } else { Outcome::Unconfirmed };
+        let outcome = records.end_untried(head.batch).await?;
         let receipt = Receipt::whole(head.run, head.batch, grant.node.clone(), grant.round, outcome, cause);
         if records.create_receipt(&receipt).await? {
             self.env.telemetry.reaped(&spec.job, &spec.alias, &receipt, listed.keys);

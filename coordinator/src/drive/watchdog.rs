@@ -5,7 +5,6 @@ use std::time::Duration;
 use shared::ids::BatchId;
 use shared::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
 use shared::messages::{Cancel, CancelKind, Loss, Receipt};
-use shared::outcome::Outcome;
 use shared::queue::Topic;
 use shared::time::now_ms;
 use shared::wire;
@@ -58,8 +57,8 @@ impl Driver<'_> {
             if !self.fold.is_open_batch(batch) {
                 continue;
             }
-            let tried = self.records.attempted(batch).await?;
-            let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
+            // If its message comes after all, it is not tried any more.
+            let outcome = self.records.end_untried(batch).await?;
             let cause = "its message was lost";
             let receipt = Receipt::whole(self.spec.run, batch, node, round, outcome, cause);
             self.records.create_receipt(&receipt).await?;

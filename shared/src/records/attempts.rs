@@ -1,15 +1,16 @@
 //! Whether a batch was tried at its node, which its receipt rests on: a batch that is not known to be untried is
-//! unconfirmed, not unreached. There is one note for each batch, written once: whoever tries it and whoever ends it untried
-//! cannot both have it.
+//! unconfirmed, not unreached. There is one note for each batch, written once: a worker that tries it and one that ends it
+//! untried cannot both write it.
 
 use super::{RecordError, Records, decode, encode};
 use crate::ids::BatchId;
+use crate::outcome::Outcome;
 use crate::store::{Created, Entry};
 
-/// What the note of a batch says to whoever is about to try it.
+/// What the note of a batch says to a worker that is about to try it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// Nobody tried it before.
+    /// No delivery was tried before.
     First,
     /// An earlier delivery came as far.
     Again,
@@ -30,11 +31,12 @@ impl Records {
         })
     }
 
-    /// Notes that a batch ends untried. `false` if a delivery came as far as trying it.
-    pub async fn end_untried(&self, batch: BatchId) -> Result<bool, RecordError> {
+    /// Ends a batch of which no ledger says what was done: it is unreached, and no delivery may try it any more, unless
+    /// one came as far as trying it; then it is unconfirmed.
+    pub async fn end_untried(&self, batch: BatchId) -> Result<Outcome, RecordError> {
         Ok(match self.note_attempt(batch, Some(ENDED)).await? {
-            Created::Now(_) => true,
-            Created::Before(entry) => is_ended(&entry),
+            Created::Before(entry) if !is_ended(&entry) => Outcome::Unconfirmed,
+            Created::Now(_) | Created::Before(_) => Outcome::Unreached,
         })
     }
 
@@ -53,7 +55,7 @@ impl Records {
     }
 }
 
-/// What nobody can read is no note that it is untried.
+/// A note that cannot be read does not say that it is untried.
 fn is_ended(entry: &Entry) -> bool {
     decode::<Option<String>>(entry).is_ok_and(|what| what.as_deref() == Some(ENDED))
 }
@@ -74,16 +76,15 @@ mod tests {
         let (tried, ended, older) = (BatchId::new(), BatchId::new(), BatchId::new());
         assert_eq!(records.create_attempt(tried).await.expect("noted"), Attempt::First);
         assert_eq!(records.create_attempt(tried).await.expect("noted"), Attempt::Again);
-        assert!(!records.end_untried(tried).await.expect("noted"));
-        assert!(
-            records.end_untried(ended).await.expect("noted")
-                && records.end_untried(ended).await.expect("noted")
-        );
+        assert_eq!(records.end_untried(tried).await.expect("noted"), Outcome::Unconfirmed);
+        for _ in 0..2 {
+            assert_eq!(records.end_untried(ended).await.expect("noted"), Outcome::Unreached);
+        }
         assert_eq!(records.create_attempt(ended).await.expect("noted"), Attempt::Ended);
         // As earlier versions note it.
         let note = wire::encode(&()).expect("it is encoded");
         store.create(&records.attempt_key(older), note).await.expect("noted");
-        assert!(!records.end_untried(older).await.expect("noted"));
+        assert_eq!(records.end_untried(older).await.expect("noted"), Outcome::Unconfirmed);
         for (batch, expected) in [(tried, true), (ended, false), (older, true), (BatchId::new(), false)] {
             assert_eq!(records.attempted(batch).await.expect("read"), expected);
         }
