@@ -16,11 +16,25 @@ pub(crate) struct Down {
     pub(crate) slots: SlotSet,
     /// One by one, as far as they are named.
     named: Vec<LeftOut>,
-    /// How many further ones failed, the slots of these, and how the last one did.
-    further: (usize, SlotSet),
+    /// Those that failed beside them, and how the last one did.
+    further: Counted,
     last: Option<Fault>,
-    /// How many had no answer when the time to meet them was over, and the slots of these.
-    unmet: (usize, SlotSet),
+    /// Those that had no answer when the time to meet them was over.
+    unmet: Counted,
+}
+
+/// Primaries that are not named one by one.
+#[derive(Default)]
+struct Counted {
+    count: usize,
+    slots: SlotSet,
+}
+
+impl Counted {
+    fn add(&mut self, primary: &Primary) {
+        self.count += 1;
+        self.slots.extend(&primary.slots);
+    }
 }
 
 impl Down {
@@ -30,9 +44,9 @@ impl Down {
             primaries,
             slots: SlotSet::new(),
             named: Vec::new(),
-            further: (0, SlotSet::new()),
+            further: Counted::default(),
             last: None,
-            unmet: (0, SlotSet::new()),
+            unmet: Counted::default(),
         }
     }
 
@@ -60,8 +74,7 @@ impl Down {
             tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
             self.named.push(LeftOut { cause: fault.to_string(), slots: primary.slots.clone() });
         } else {
-            self.further.0 += 1;
-            self.further.1.extend(&primary.slots);
+            self.further.add(primary);
         }
         self.last = Some(fault);
     }
@@ -69,13 +82,12 @@ impl Down {
     /// A primary had no answer when the time to meet them all was over.
     pub(crate) fn unmet(&mut self, primary: &Primary) {
         self.slots.extend(&primary.slots);
-        self.unmet.0 += 1;
-        self.unmet.1.extend(&primary.slots);
+        self.unmet.add(primary);
     }
 
     /// Says how many were met, where not all of them had their turn.
     pub(crate) fn tell(&self, met: usize) {
-        if self.unmet.0 > 0 {
+        if self.unmet.count > 0 {
             tracing::warn!("{}: {} were met", self.unmet_in_time(), grouped(met as u64));
         }
     }
@@ -83,13 +95,13 @@ impl Down {
     /// `1,616 of 2,000 primaries were not met within 60s, and 384 failed`
     fn unmet_in_time(&self) -> String {
         let [unmet, all, failed] =
-            [self.unmet.0, self.primaries, self.failures()].map(|count| grouped(count as u64));
+            [self.unmet.count, self.primaries, self.failures()].map(|count| grouped(count as u64));
         let limit = duration::show(MEETING_TIMEOUT);
         format!("{unmet} of {all} primaries were not met within {limit}, and {failed} failed")
     }
 
     fn failures(&self) -> usize {
-        self.named.len() + self.further.0
+        self.named.len() + self.further.count
     }
 
     /// Why there is no primary that could be met.
@@ -98,7 +110,7 @@ impl Down {
             "if the addresses that it announces mean nothing from here, say where they are with `--nat`";
         let all = grouped(self.primaries as u64);
         match &self.last {
-            Some(fault) if self.unmet.0 == 0 => {
+            Some(fault) if self.unmet.count == 0 => {
                 let detail = format!("{}, like all {all} primaries of the cluster; {NAT}", fault.detail);
                 Fault { detail, ..fault.clone() }
             }
@@ -112,16 +124,15 @@ impl Down {
         }
     }
 
-    /// What a run is told of them.
+    /// The entries of the run's plan about them.
     pub(crate) fn left_out(self) -> Vec<LeftOut> {
-        let (further, unmet) = (grouped(self.further.0 as u64), self.unmet_in_time());
+        let (further, unmet) = (grouped(self.further.count as u64), self.unmet_in_time());
         let last = self.last.map(|fault| format!("; the last one: {fault}")).unwrap_or_default();
-        let counted = [
-            (self.further.0, format!("{further} further primaries failed{last}"), self.further.1),
-            (self.unmet.0, unmet, self.unmet.1),
-        ];
-        let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
-        self.named.into_iter().chain(counted.map(|(_, cause, slots)| LeftOut { cause, slots })).collect()
+        let counted =
+            [(format!("{further} further primaries failed{last}"), self.further), (unmet, self.unmet)];
+        let counted = counted.into_iter().filter(|(_, primaries)| primaries.count > 0);
+        let counted = counted.map(|(cause, primaries)| LeftOut { cause, slots: primaries.slots });
+        self.named.into_iter().chain(counted).collect()
     }
 }
 

@@ -166,8 +166,8 @@ impl Planner {
 /// parts than buckets, which is what exact ranges need.
 fn cut(keys: u64, tasks_max: u64) -> (u32, u64) {
     let task_keys = keys.div_ceil(TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
-    let tasks = keys.div_ceil(task_keys).clamp(1, tasks_max.max(1));
-    let tasks = 1 << tasks.next_power_of_two().min(tasks_max.max(1)).ilog2();
+    let most = 1 << tasks_max.max(1).ilog2();
+    let tasks = keys.div_ceil(task_keys).max(1).next_power_of_two().min(most);
     let wanted = (tasks * u64::from(LANES_MAX)).ilog2();
     let bits = (keys / KEYS_PER_PART_MIN).max(1).ilog2().min(wanted);
     (bits, tasks.min(1 << bits))

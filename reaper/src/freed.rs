@@ -79,21 +79,17 @@ impl Freed {
         let (mut strata, mut counts) = (Strata::default(), Counts::default());
         // Of few candidates, each is measured, and stands for itself.
         let take = if self.one_in == 1 { Take::Outright } else { Take::Drawn };
-        let mut measured = self.bytes.iter().peekable();
         for (number, (group, outcomes)) in batch.groups.iter().zip(outcomes).enumerate() {
             let deleted = outcomes.iter().enumerate().filter(|(_, outcome)| **outcome == Outcome::Deleted);
             for (place, _) in deleted {
                 let Some(key) = group.keys.get(place).map(Key::as_bytes) else { continue };
-                // Both are in order of their places.
-                while measured.next_if(|(at, _)| **at < (number, place)).is_some() {}
-                let bytes = measured.next_if(|(at, _)| **at == (number, place)).map(|(_, bytes)| *bytes);
-                let group = group_hash(first(key));
+                let (bytes, group) = (self.bytes.get(&(number, place)), group_hash(first(key)));
                 if take == Take::Drawn || bytes.is_none() {
                     counts.count(group);
                 }
                 let Some(bytes) = bytes else { continue };
                 let names: Vec<String> = prefixes(key).map(name).collect();
-                strata.add_named(&names, group, take, bytes);
+                strata.add_named(&names, group, take, *bytes);
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a small number")]

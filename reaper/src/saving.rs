@@ -179,18 +179,16 @@ impl<'a> Saving<'a> {
             return Ok(file);
         }
         let (held, weighs) = match content {
-            // What it held at the scan is not what would be saved.
-            Content::Held(held, _) if seen.is_some_and(|seen| Seal::of_scan(seen) != held.seal) => {
+            Content::Held(held, weighs) if seen.is_none_or(|seen| Seal::of_scan(seen) == held.seal) => {
+                (held, weighs)
+            }
+            // It is gone, or does not hold any more what it held at the scan.
+            Content::Held(..) | Content::Gone => {
                 seals.add(number, Seal::Absent, 0);
                 return Ok(file);
             }
-            Content::Held(held, weighs) => (held, weighs),
             Content::TooLarge(weighs) => {
                 seals.add(number, Seal::Unsaved, weighs);
-                return Ok(file);
-            }
-            Content::Gone => {
-                seals.add(number, Seal::Absent, 0);
                 return Ok(file);
             }
         };

@@ -68,14 +68,22 @@ impl Seals {
 
     /// Adds the next candidate of group `number`, of which it is not known what it held at the scan.
     pub(crate) fn add_unverified(&mut self, number: usize) {
-        self.add(number, Seal::Unsaved, 0);
-        self.told.too_large -= 1;
         self.told.unverified += 1;
+        self.push(number, Seal::Unsaved, 0);
     }
 
-    /// Adds the next candidate of group `number`, which takes about `bytes`. A script call compares
-    /// no more than [`BACKUP_WRITE_BYTES`], because nobody else is served meanwhile.
+    /// Adds the next candidate of group `number`, which takes about `bytes`.
     pub(crate) fn add(&mut self, number: usize, seal: Seal, bytes: u64) {
+        match seal {
+            Seal::Text(_) | Seal::Value { .. } => self.told.keys += 1,
+            Seal::Unsaved => self.told.too_large += 1,
+            Seal::Absent | Seal::Later => {}
+        }
+        self.push(number, seal, bytes);
+    }
+
+    /// A script call compares no more than [`BACKUP_WRITE_BYTES`], because the server serves no other client meanwhile.
+    fn push(&mut self, number: usize, seal: Seal, bytes: u64) {
         let group = self.groups.entry(number).or_default();
         let bytes = if matches!(seal, Seal::Text(_) | Seal::Value { .. }) { bytes } else { 0 };
         let round = group.last().map_or(0, |(_, round)| *round);
@@ -83,11 +91,6 @@ impl Seals {
         let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= most;
         self.filling = if fits && !group.is_empty() { self.filling + bytes } else { bytes };
         self.told.groups.entry(number).or_default().push(seal.is_text());
-        match seal {
-            Seal::Text(_) | Seal::Value { .. } => self.told.keys += 1,
-            Seal::Unsaved => self.told.too_large += 1,
-            Seal::Absent | Seal::Later => {}
-        }
         group.push((seal, if fits { round } else { round + 1 }));
     }
 

@@ -74,9 +74,7 @@ impl Progress {
         };
         Self { state, keys, totals, read }
     }
-}
 
-impl Progress {
     /// What the run waits for, if there is nothing else to do: that the grace of these candidates is over.
     #[must_use]
     pub fn waits(&self) -> Option<Waiting> {

@@ -121,23 +121,20 @@ impl Layout {
     pub fn place(&self, key: &str) -> Option<(String, String)> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"*>".contains(&byte);
         let bucket = bucket(key).filter(|_| key.bytes().all(is_plain))?;
-        let dotted = key.replace('/', ".");
-        let subject = match bucket {
-            "dead" | "events" => format!("{}.{dotted}", self.access.prefix),
-            bucket => format!("{}{dotted}", self.bucket_subjects(bucket)),
-        };
-        Some((self.kept_in(bucket), subject))
+        let (stream, subjects) = self.kept_in(bucket);
+        Some((stream, format!("{subjects}{}", key.replace('/', "."))))
     }
 
     /// The stream of the entries that `key`, which may have wildcards, is about.
     pub(super) fn stream_of(&self, key: &str) -> Option<String> {
-        bucket(key).map(|bucket| self.kept_in(bucket))
+        bucket(key).map(|bucket| self.kept_in(bucket).0)
     }
 
-    fn kept_in(&self, bucket: &str) -> String {
+    /// The stream of a bucket, and how its subjects begin.
+    fn kept_in(&self, bucket: &str) -> (String, String) {
         match bucket {
-            plain @ ("dead" | "events") => self.stream_name(plain),
-            bucket => self.bucket_stream(bucket),
+            "dead" | "events" => (self.stream_name(bucket), format!("{}.", self.access.prefix)),
+            _ => (self.bucket_stream(bucket), self.bucket_subjects(bucket)),
         }
     }
 
