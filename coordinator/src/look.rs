@@ -72,7 +72,7 @@ impl Listed {
     }
 }
 
-/// Reads how many keys the slots of a node hold, and a sample of them; of a node that is to be skipped, only the sample.
+/// Reads how many keys the slots of a node hold, and a sample of them; of a node that the run skips, only the sample.
 pub(crate) async fn list(
     (deployment, there): (&Deployment, &Met<'_>),
     selector: &Selector<'_>,

@@ -167,7 +167,7 @@ mod tests {
 
     /// It would not end for hours if every round up to it was looked at.
     #[test]
-    fn a_report_of_a_round_that_nobody_planned_costs_no_time() {
+    fn a_report_of_an_unplanned_round_costs_no_time() {
         let mut covering = Covering::default();
         covering.add(u32::MAX, &Covered::Slots(SlotSet::all()));
         assert_eq!(covering.slots(&Revoked::new()), SlotSet::all());

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_that_never_answer_are_not_waited_for_and_keep_nobody_away() {
+    async fn those_that_never_answer_are_not_waited_for_and_keep_no_other_away() {
         let (limit, silent) = (Duration::from_secs(60), Duration::from_secs(5));
         let begun = Instant::now();
         // Every other one is silent; the first one for ever.

@@ -200,7 +200,7 @@ async fn what_the_login_of_a_scanner_forges_deletes_nothing_healthy() {
             };
             scene.refused(&flags, why, forge).await;
         }
-        // A report of its own, on a task that nobody planned.
+        // A report of its own, on a task that is not in the plan.
         let healthy = scene.healthy[..100].to_vec();
         let forge = move |task: &ScanTask| {
             let mut batch = batch(task, Reason::Stale, &healthy, 0);

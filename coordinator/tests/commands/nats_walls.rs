@@ -274,7 +274,7 @@ async fn the_admin_purges_deletes_and_says_nothing() {
         attack(&mut admin, target);
     }
     wipe(&mut admin);
-    // Those that deny it now still do when they are told to allow it.
+    // Streams that deny it now still do after a request to allow it.
     let mut config = before["KV_keysweep_runs"]["config"].clone();
     (config["deny_purge"], config["deny_delete"]) = (false.into(), false.into());
     let update = "$JS.keysweep.API.STREAM.UPDATE.KV_keysweep_runs";

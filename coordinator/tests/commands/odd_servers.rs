@@ -140,7 +140,7 @@ impl Lane {
     }
 }
 
-/// What a result says of what was deleted, where nobody lied.
+/// What a result says of what was deleted, where the server did not lie.
 fn is_true(ended: &Ended, writes: bool, (gone, stale): (u64, u64), told: &str) {
     let Ok(result) = serde_json::from_str::<Value>(&ended.stdout) else { return };
     let accounting = &result["accounting"];

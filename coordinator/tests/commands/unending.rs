@@ -59,8 +59,8 @@ fn thousands_of_primaries_that_never_answer_end_the_plan_with_their_number() {
 }
 
 #[test]
-fn thousands_of_primaries_where_nobody_listens_end_the_plan_soon() {
-    // Nobody listens at the first port of any of them.
+fn thousands_of_primaries_where_nothing_listens_end_the_plan_soon() {
+    // Nothing listens at the first port of any of them.
     let url = cluster_of(5_000, |n| (format!("127.77.{}.{}", n / 250, n % 250 + 1), 1));
     let ended = keysweep(&["run", "--dry-run", "--attempts", "1", "--redis", &url]).run();
     ended.exits(5).says(&["like all 5,000 primaries of the cluster", "--nat"]);

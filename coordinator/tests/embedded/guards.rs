@@ -234,7 +234,7 @@ async fn a_run_ends_when_its_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_time_of_a_run_counts_from_its_plan_whoever_drives_it() {
+async fn the_time_of_a_run_counts_from_its_plan_with_any_driver() {
     let server = kit::standalone().await;
     let (mut options, begun) = (kit::options(vec![server.url()]), Instant::now());
     options.max_runtime = Some(Duration::from_secs(4));
@@ -243,7 +243,7 @@ async fn the_time_of_a_run_counts_from_its_plan_whoever_drives_it() {
     let records = env.records(run);
     tokio::time::sleep(Duration::from_secs(1)).await;
     survey.store(&records).await.unwrap();
-    // Nobody works, so only its time ends it.
+    // No worker runs, so only its time ends it.
     let first = drive(&env, run, "the first", kit::progress(&survey).0);
     assert!(tokio::time::timeout(Duration::from_secs(2), Box::pin(first)).await.is_err());
     assert!(records.cancel().await.unwrap().is_none());

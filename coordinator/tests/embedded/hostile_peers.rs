@@ -1,5 +1,5 @@
 //! Whole runs in which one role reads what somebody hostile has tampered with: messages of queues and records that are cut,
-//! spliced, repeated, reordered, taken from another run or changed in a field. Whatever it is: nothing panics, every run
+//! spliced, repeated, reordered, taken from another run or changed in a field. After each change: nothing panics, every run
 //! ends, no key goes that is to stay, no more goes than the limit allows, and what a result says that no liar wrote is
 //! true.
 
@@ -80,7 +80,7 @@ struct Site {
 }
 
 impl Site {
-    /// Servers, and the traffic of a run that nobody disturbs on each.
+    /// Servers, and the traffic of an undisturbed run on each.
     async fn start() -> Self {
         let cluster = ClusterServers::start(3, 0).await.expect("a cluster can be started");
         let kept = |truth: &Truth| [&truth.fresh[..10], &truth.protected, &truth.other].concat();
@@ -91,7 +91,7 @@ impl Site {
             let case =
                 Case { site: &site, lane, role: Role::Scanner, tamper: Arc::clone(&tamper), late: false };
             let (result, truth, _) = case.run().await;
-            truth.check_numbers(&result.expect("nobody disturbed it"), Action::Delete);
+            truth.check_numbers(&result.expect("it was undisturbed"), Action::Delete);
             let recorded = tamper.corpus.recorded();
             assert!(recorded.keys().len() >= 6, "{recorded:?}");
         }
@@ -162,7 +162,7 @@ impl Case<'_> {
     /// `env` as `role` has it.
     fn env_of(&self, env: &Env, role: Role) -> Env {
         let mut env = env.clone();
-        // Whoever writes what is tampered with at rest is another role.
+        // What is tampered with at rest is written by another role.
         let victim = role == self.role || self.tamper.way != Way::InTransit;
         if !victim {
             return env;

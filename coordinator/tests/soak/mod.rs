@@ -99,7 +99,7 @@ fn longer(one: (f64, u64), other: (f64, u64)) -> (f64, u64) {
     if other.0 > one.0 { other } else { one }
 }
 
-/// Notes every panic of this process, in whichever task: some are caught where nobody would ask.
+/// Notes every panic of this process, in all its tasks: some are caught where no test would see them.
 fn note_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

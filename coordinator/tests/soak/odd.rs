@@ -137,7 +137,7 @@ struct State {
 #[derive(Clone, Default)]
 pub struct Oddities(Arc<Mutex<State>>);
 
-/// Whether a script lies; otherwise whatever it does could happen to an honest server.
+/// Whether a script lies; otherwise all that it does could happen to an honest server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     Faults,

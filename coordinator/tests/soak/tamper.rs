@@ -18,7 +18,7 @@ use super::hostile;
 /// Messages of one kind that are kept of a recorded run.
 const RECORDED_MAX: usize = 64;
 
-/// The traffic of runs that nobody disturbed, and keys that must stay.
+/// The traffic of undisturbed runs, and keys that must stay.
 pub struct Corpus {
     messages: Mutex<BTreeMap<Kind, Vec<Vec<u8>>>>,
     /// Keys that a run may not touch.
@@ -137,10 +137,10 @@ impl TamperedQueue {
             // In its place, until it is delivered again.
             0 | 1 => into.push(hostile),
             // Before it, or after it: the true one is answered.
-            2 => into.extend([Delivery { handle: Arc::new(Nobody), ..hostile }, delivery]),
+            2 => into.extend([Delivery { handle: Arc::new(Unqueued), ..hostile }, delivery]),
             _ => {
-                let again = Delivery { handle: Arc::new(Nobody), ..hostile };
-                into.extend([delivery.clone(), again, Delivery { handle: Arc::new(Nobody), ..delivery }]);
+                let again = Delivery { handle: Arc::new(Unqueued), ..hostile };
+                into.extend([delivery.clone(), again, Delivery { handle: Arc::new(Unqueued), ..delivery }]);
             }
         }
     }
@@ -189,9 +189,9 @@ impl Handle for Never {
 }
 
 /// The handle of a message that is in no queue.
-struct Nobody;
+struct Unqueued;
 
-impl Handle for Nobody {
+impl Handle for Unqueued {
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
         async { Ok(()) }.boxed()
     }
@@ -229,7 +229,7 @@ impl TamperedStore {
         if self.tamper.way != Way::AtRest || kind.is_order() {
             return None;
         }
-        // One that nobody can read keeps its run from ending, as the threat model says.
+        // One that cannot be read keeps its run from ending, as the threat model says.
         self.tamper.changed(kind, value).filter(|changed| decodes(kind, changed))
     }
 }
