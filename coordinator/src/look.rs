@@ -43,6 +43,8 @@ pub(crate) struct Looking {
     pub(crate) skip: bool,
     /// Matching keys to look at, at most.
     pub(crate) sampled_max: u64,
+    /// Bytes of the names of these, at most.
+    pub(crate) bytes_max: usize,
     /// What happens to stale keys.
     pub(crate) action: Action,
     /// Whether keys of inactive users are looked for, which are deleted in any case.
@@ -79,7 +81,7 @@ pub(crate) async fn list(
     cluster: bool,
     looking: Looking,
 ) -> Result<Listed, Fault> {
-    let Looking { sampled_max, breaks, .. } = looking;
+    let Looking { sampled_max, bytes_max, breaks, .. } = looking;
     let Met { primary, status, rights, replica, .. } = there;
     let conn = deployment.conn(&primary.node).await?;
     let mut lister = match replica {
@@ -103,7 +105,8 @@ pub(crate) async fn list(
         one_lane: one_lane.is_some() || status.foreign.is_some(),
         slots,
     };
-    let wanted = Wanted { keys: wanted(keys.keys, skipped, sampled_max), search: !skipped, breaks };
+    let keys_max = wanted(keys.keys, skipped, sampled_max);
+    let wanted = Wanted { keys: keys_max, bytes: bytes_max, search: !skipped, breaks };
     let mut sampled = match &one_lane {
         Some(why) => {
             tracing::warn!(server = conn.address(), why, "read in one lane, and counted by SCAN");

@@ -11,7 +11,9 @@ use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
 use shared::ids::{Alias, RunId};
-use shared::limits::{FIELDS_KEYS_AT_ONCE, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY};
+use shared::limits::{
+    FIELDS_KEYS_AT_ONCE, LANE_KEYS_MAX, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY,
+};
 use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
 use shared::pace::Pacer;
 use shared::pulse::Pulse;
@@ -290,12 +292,13 @@ impl Reading {
             // They may all become candidates.
             let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
+            let full = full || self.tally.remembered() >= LANE_KEYS_MAX;
             let full = full || work.until.is_some_and(|until| Instant::now() >= until);
             let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
             let done = listings.is_empty() && last.keys.is_empty();
             let at_once = at_once(work.pacer.window_keys());
             let enough = if done { 1 } else { at_once };
-            while self.tally.statistics.waiting() >= enough {
+            while self.tally.statistics.are_enough(enough) {
                 let turn = self.pulse.turn(work.pacer, work.records, work.delivery).await;
                 let Some(_turn) = turn else { return Ok(false) };
                 self.tally.lookups += weigh_some(&mut self.tally.statistics, at_once, conn).await?;

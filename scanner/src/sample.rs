@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use shared::cluster::{Answers, Ask, Conn, Fault, FaultKind, Lister, Listing, Seen, Ttl, fields};
 use shared::key::{self, Key};
-use shared::limits::{FIELDS_KEYS_AT_ONCE, SAMPLE_BYTES_MAX};
+use shared::limits::FIELDS_KEYS_AT_ONCE;
 use shared::messages::Lookups;
 use shared::pace::Breaks;
 use shared::range::SlotListing;
@@ -56,6 +56,8 @@ pub struct Sampled {
 pub struct Wanted {
     /// About so many (all, if there are fewer).
     pub keys: u64,
+    /// Bytes of their names, at most.
+    pub bytes: usize,
     /// Whether a large node is read from the start where random pages bring too few.
     pub search: bool,
     /// Between requests.
@@ -180,7 +182,7 @@ struct Sampling<'a> {
 
 impl Sampling<'_> {
     fn enough(&self) -> bool {
-        self.sampled.looks.len() as u64 >= self.wanted.keys || self.bytes >= SAMPLE_BYTES_MAX
+        self.sampled.looks.len() as u64 >= self.wanted.keys || self.bytes >= self.wanted.bytes
     }
 
     /// Looks at the pages at `cursors`; the cursor after the last of them.

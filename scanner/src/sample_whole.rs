@@ -42,7 +42,7 @@ pub async fn sample_whole(
         std::mem::swap(&mut listed, &mut looked_up);
         let next = listed.pages().next().map_or(0, |page| page.next);
         drawing.listed(&listed, selector);
-        drawing.thin(wanted.keys);
+        drawing.thin(wanted);
         if next == 0 {
             break;
         }
@@ -53,7 +53,7 @@ pub async fn sample_whole(
     let ask = selector.ask();
     lister.window(&[], drawing.asked.iter().map(Key::as_bytes), ask, &mut looked_up).await?;
     drawing.looked(&looked_up);
-    drawing.thin(wanted.keys);
+    drawing.thin(wanted);
     Ok(drawing.finish())
 }
 
@@ -67,6 +67,8 @@ struct Drawing {
     /// Drawn, and to be looked at.
     asked: Vec<Key>,
     drawn: HashSet<Key>,
+    /// Bytes of the names that are held: each is drawn, and to be looked at or looked at.
+    bytes: usize,
     looks: Vec<(Key, Seen)>,
     sampled: Sampled,
 }
@@ -83,6 +85,7 @@ impl Drawing {
             self.by_zeros[zeros as usize] += 1;
             self.sampled.names.saw(key);
             if zeros >= self.zeros && selector.wants(key) && self.drawn.insert(Key::new(key)) {
+                self.bytes += 2 * key.len();
                 self.asked.push(Key::new(key));
             }
         }
@@ -93,12 +96,17 @@ impl Drawing {
         self.looks.extend(self.asked.drain(..).zip(answers.seen().iter().copied()));
     }
 
-    fn thin(&mut self, most: u64) {
-        while self.drawn.len() as u64 > 2 * most && self.zeros < u64::BITS {
-            self.zeros += 1;
-            let (seed, zeros) = (self.seed, self.zeros);
+    /// Draws fewer, until they are few enough or none would be left.
+    fn thin(&mut self, wanted: Wanted) {
+        while self.drawn.len() as u64 > 2 * wanted.keys || self.bytes > wanted.bytes {
+            let (seed, zeros) = (self.seed, self.zeros + 1);
             let stays = |key: &Key| xxh3_64_with_seed(key.as_bytes(), seed).trailing_zeros() >= zeros;
+            if !self.drawn.iter().any(stays) {
+                return;
+            }
+            self.zeros = zeros;
             self.drawn.retain(stays);
+            self.bytes = self.drawn.iter().map(|key| 2 * key.as_bytes().len()).sum();
             self.asked.retain(stays);
             self.looks.retain(|(key, _)| stays(key));
         }
@@ -108,5 +116,57 @@ impl Drawing {
         let all: u64 = self.by_zeros.iter().sum();
         let listed = self.by_zeros.iter().skip(self.zeros as usize).sum();
         (Sampled { listed, looks: self.looks, all: self.zeros == 0, ..self.sampled }, all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::cluster::Ttl;
+    use shared::messages::Rules;
+    use shared::pace::Breaks;
+
+    use super::*;
+
+    /// Draws from `pages` of names; what is drawn, and the most bytes of names that were held after a page.
+    fn draw(pages: impl Iterator<Item = Vec<Vec<u8>>>, bytes: usize) -> (Sampled, u64, usize) {
+        let rules = Rules::deleting(&["*"], &[]).unwrap();
+        let (selector, breaks) = (Selector::new(&rules, None), Breaks::NONE);
+        let wanted = Wanted { keys: 100, bytes, search: true, breaks };
+        let mut drawing = Drawing { seed: 7, ..Drawing::default() };
+        let mut most = 0;
+        for page in pages {
+            drawing.listed(&Answers::of([(0, page)]), &selector);
+            let looked: Vec<_> = drawing.asked.drain(..).collect();
+            drawing.looks.extend(looked.into_iter().map(|key| (key, Seen::only(Ttl::Unlimited))));
+            drawing.thin(wanted);
+            most = most.max(drawing.bytes);
+        }
+        let (sampled, all) = drawing.finish();
+        (sampled, all, most)
+    }
+
+    fn pages(pages: usize, name_bytes: usize) -> impl Iterator<Item = Vec<Vec<u8>>> {
+        (0..pages).map(move |page| {
+            let name = |n: usize| format!("{:0name_bytes$}", page * 10 + n).into_bytes();
+            (0..10).map(name).collect()
+        })
+    }
+
+    #[test]
+    fn a_sample_has_few_keys_and_few_bytes() {
+        let (sampled, all, _) = draw(pages(100, 20), usize::MAX);
+        assert_eq!((all, sampled.all), (1_000, false));
+        assert!((50..=200).contains(&sampled.looks.len()), "{}", sampled.looks.len());
+        assert_eq!(sampled.listed, sampled.looks.len() as u64, "all match");
+        let (sampled, all, most) = draw(pages(100, 10_000), 200_000);
+        assert!(all == 1_000 && most <= 200_000, "{most} bytes were held");
+        assert!((3..=10).contains(&sampled.looks.len()), "{}", sampled.looks.len());
+        assert_eq!(sampled.listed, sampled.looks.len() as u64);
+        // A name is held however long it is.
+        let (sampled, all, _) = draw(pages(10, 10_000), 1);
+        assert!(all == 100 && (1..=3).contains(&sampled.looks.len()), "{}", sampled.looks.len());
+        assert_eq!(sampled.listed, sampled.looks.len() as u64);
+        let (sampled, all, _) = draw(pages(1, 10), 1_000);
+        assert!(all == 10 && sampled.all && sampled.looks.len() == 10);
     }
 }

@@ -3,7 +3,7 @@
 //! looked at when the task is done, not when it was planned, and between two looks at the slots.
 
 use shared::cluster::{Fault, Lister, Ttl, node};
-use shared::limits::{MEASURED_AT_ONCE, SKIPPED_SAMPLE_KEYS};
+use shared::limits::{MEASURED_AT_ONCE, SAMPLE_BYTES_MAX, SKIPPED_SAMPLE_KEYS};
 use shared::messages::{Covered, Rest, RestReason, RunSpec, ScanCounts, ScanTask, TaskReport};
 use shared::pace::Breaks;
 use shared::range::{Scope, SlotListing};
@@ -37,7 +37,7 @@ pub(crate) async fn skip(
     let listing = spec.cluster.then_some(status.listing);
     let breaks = Breaks::of(&spec.pace);
     // Where matching keys are rare, a few are enough: nothing is read for the sake of statistics alone.
-    let wanted = Wanted { keys: SKIPPED_SAMPLE_KEYS, search: false, breaks };
+    let wanted = Wanted { keys: SKIPPED_SAMPLE_KEYS, bytes: SAMPLE_BYTES_MAX, search: false, breaks };
     let tables = Tables { keys: status.keys, listing, slots: &slots };
     let sampled = sample(lister, &tables, wanted, selector).await?;
     // What the server counted is not what it holds.

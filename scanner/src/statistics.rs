@@ -4,8 +4,8 @@ use shared::cluster::Ttl;
 use shared::cluster::weigh::Weights as Found;
 use shared::key::Key;
 use shared::limits::{
-    LATE_SAMPLES, MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT, MEASURED_WHOLE_KEYS,
-    MEMORY_ROWS_OF_TASK, PREFIX_DEEP_ONE_IN, PREFIX_SAMPLES_MAX,
+    LATE_SAMPLES, MEASURED_BYTES_AT_ONCE, MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT,
+    MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK, PREFIX_DEEP_ONE_IN, PREFIX_SAMPLES_MAX,
 };
 use shared::memory::{Counts, Rate, Sampler, Strata, Take, Weights};
 use shared::messages::ScanStatistics;
@@ -56,6 +56,8 @@ pub(crate) struct Statistics {
     late_left: u64,
     /// Keys to be weighed.
     chosen: Vec<Chosen>,
+    /// Bytes of their names.
+    chosen_bytes: usize,
 }
 
 /// Which keys are weighed.
@@ -123,6 +125,7 @@ impl Statistics {
             configured_ttl_ms,
             late_left: LATE_SAMPLES,
             chosen: Vec::new(),
+            chosen_bytes: 0,
         }
     }
 
@@ -155,6 +158,7 @@ impl Statistics {
         let Some(take) = take else { return };
         let late_for_ms = self.late_for(ttl).filter(|_| self.late_left > 0);
         self.late_left -= u64::from(late_for_ms.is_some());
+        self.chosen_bytes += key.len();
         self.chosen.push(Chosen { key: Key::new(key), take, group, reported, late_for_ms });
     }
 
@@ -188,19 +192,27 @@ impl Statistics {
         self.chosen.len()
     }
 
-    /// Those keys, at most `count`, each with whether its idle time is wanted.
+    /// Whether so many keys wait to be weighed, or their names are long.
+    pub(crate) fn are_enough(&self, keys: usize) -> bool {
+        self.waiting() >= keys || self.chosen_bytes >= MEASURED_BYTES_AT_ONCE
+    }
+
+    /// Those keys, at most `count` and few bytes of names, each with whether its idle time is wanted.
     pub(crate) fn to_weigh(&self, count: usize) -> Vec<(Key, bool)> {
-        self.chosen
-            .iter()
-            .take(count)
-            .map(|chosen| (chosen.key.clone(), chosen.late_for_ms.is_some()))
-            .collect()
+        let mut left = MEASURED_BYTES_AT_ONCE;
+        let few = self.chosen.iter().take(count).take_while(|chosen| {
+            let fits = left > 0;
+            left = left.saturating_sub(chosen.key.as_bytes().len());
+            fits
+        });
+        few.map(|chosen| (chosen.key.clone(), chosen.late_for_ms.is_some())).collect()
     }
 
     /// Takes in what the first of them weigh.
     pub(crate) fn weighed(&mut self, found: &Found) {
         let weighed = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
         for (chosen, weight) in weighed.zip(&found.weights) {
+            self.chosen_bytes -= chosen.key.as_bytes().len();
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
                 self.found.late += 1;
                 self.found.late_used += u64::from(idle_s.saturating_mul(1_000) < late_ms);
@@ -220,6 +232,7 @@ impl Statistics {
             self.found.refused.get_or_insert_with(|| refused.clone());
             self.choice = Choice::None;
             self.chosen.clear();
+            self.chosen_bytes = 0;
         }
     }
 

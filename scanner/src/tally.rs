@@ -110,6 +110,11 @@ impl Tally {
         });
     }
 
+    /// Keys that are remembered, so that they are counted once.
+    pub(crate) fn remembered(&self) -> usize {
+        self.seen.hashes.len()
+    }
+
     /// Counts what was seen of keys that [`Tally::listed`] left, and keeps the candidates among them.
     pub(crate) fn looked_up(&mut self, window: &Window, looks: &[Look], selector: &Selector<'_>) {
         for ((slot, key), seen) in window.keys().zip(looks) {

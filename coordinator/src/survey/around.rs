@@ -4,7 +4,10 @@
 use shared::at_once::{at_once, at_once_within};
 use shared::cluster::{Deployment, Topology};
 use shared::ids::RunId;
-use shared::limits::{MEETING_TIMEOUT, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
+use shared::limits::{
+    MEETING_TIMEOUT, SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX, SAMPLE_BYTES_SUM, SAMPLE_KEYS, SAMPLE_KEYS_LEAST,
+    SAMPLE_KEYS_SUM,
+};
 use shared::memory::ByteEstimate;
 use shared::messages::{PlannedNode, ScanTask};
 use shared::pace::Breaks;
@@ -88,8 +91,9 @@ impl<'a> Around<'a> {
         let rules = activity.rules(&self.options.rules);
         let selector = &Selector::new(&rules, activity.activity());
         let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
+        let bytes_max = (SAMPLE_BYTES_SUM / met.len().max(1)).clamp(SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX);
         let listing = met.into_iter().map(|there| {
-            let looking = self.looking(&there, sampled_max, activity);
+            let looking = self.looking(&there, (sampled_max, bytes_max), activity);
             async move {
                 let listed = list((deployment, &there), selector, cluster, looking).await;
                 planning.looked();
@@ -104,7 +108,12 @@ impl<'a> Around<'a> {
         Ok(listed)
     }
 
-    fn looking(&self, there: &Met<'_>, sampled_max: u64, activity: &activity::Found) -> Looking {
+    fn looking(
+        &self,
+        there: &Met<'_>,
+        (sampled_max, bytes_max): (u64, usize),
+        activity: &activity::Found,
+    ) -> Looking {
         let (options, status) = (self.options, &there.status);
         Looking {
             // Where only keys without TTL are looked for, a node without such keys has no candidates.
@@ -113,6 +122,7 @@ impl<'a> Around<'a> {
                 && status.keys > 0
                 && status.expires >= status.keys,
             sampled_max,
+            bytes_max,
             action: options.rules.action,
             inactive: activity.known.is_some(),
             breaks: Breaks::of(&options.pace),

@@ -101,6 +101,9 @@ fn with_way_out(fault: &Fault) -> String {
         FaultKind::Full => {
             "raise `maxclients` there, or close connections that `redis-cli CLIENT LIST` shows"
         }
+        FaultKind::TooLarge | FaultKind::CutOff if !fault.detail.contains("client-output-buffer-limit") => {
+            return fault.to_string();
+        }
         FaultKind::TooLarge | FaultKind::CutOff => {
             "raise the limit of `normal` clients there (`CONFIG GET client-output-buffer-limit`)"
         }

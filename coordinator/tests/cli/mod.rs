@@ -15,6 +15,7 @@ pub mod fake;
 pub mod hostile;
 pub mod jwt;
 pub mod place;
+pub mod proxy;
 pub mod raw;
 
 use std::fmt;
@@ -237,17 +238,19 @@ impl Running {
 
     /// Runs it to its end; and the most memory that it had, in KiB, as far as it was seen.
     pub fn end_with_peak(mut self) -> (Ended, u64) {
-        let status = format!("/proc/{}/status", self.child.id());
         let mut peak = 0;
         while let Ok(None) = self.child.try_wait() {
-            let text = std::fs::read_to_string(&status).unwrap_or_default();
-            let most = text
-                .lines()
-                .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-            peak = peak.max(most.unwrap_or(0));
+            peak = peak.max(self.peak_kib());
             thread::sleep(Duration::from_millis(5));
         }
         (self.end(), peak)
+    }
+
+    /// The most memory that it had so far, in KiB; 0 once it has ended.
+    pub fn peak_kib(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let peak = |line: &str| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok();
+        text.lines().find_map(peak).unwrap_or(0)
     }
 
     /// What it was asked, and has said so far.

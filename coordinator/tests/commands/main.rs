@@ -12,6 +12,7 @@ mod aggressive;
 mod announced;
 mod at_replica;
 mod backup;
+mod ceiling;
 mod connections;
 mod crowded;
 mod demo;

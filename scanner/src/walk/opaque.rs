@@ -2,7 +2,7 @@
 //! Where it stopped early, another task goes on from its cursor; ranges count the positions that were asked for.
 
 use shared::cluster::{Answers, Listing};
-use shared::limits::{LANE_KEYS_MAX, WINDOW_BYTES_MAX};
+use shared::limits::WINDOW_BYTES_MAX;
 use shared::range::{CursorRange, CursorScope, Table};
 use shared::scan_end::ScanEnd;
 use shared::slot::{SlotSet, slot_of};
@@ -19,7 +19,6 @@ pub struct OpaqueWalk {
     count: u32,
     /// `COUNT` of the page that was asked for last.
     asked: u32,
-    listed: usize,
     begun: bool,
     done: bool,
 }
@@ -29,24 +28,12 @@ impl OpaqueWalk {
     pub(super) fn new(scope: &CursorScope, at: u64, keys: u64, count: u32) -> Self {
         let from = scope.ranges.first().map_or(0, |range| range.from);
         let end = ScanEnd::new(at, from, keys);
-        Self {
-            at,
-            from,
-            end,
-            slots: scope.slots.clone(),
-            count,
-            asked: count,
-            listed: 0,
-            begun: false,
-            done: false,
-        }
+        Self { at, from, end, slots: scope.slots.clone(), count, asked: count, begun: false, done: false }
     }
 
     pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
         self.asked = count_within(room, 1, self.count);
-        // All of them are remembered, to be counted once.
-        let enough = self.done || self.listed >= LANE_KEYS_MAX;
-        if enough { Vec::new() } else { vec![Listing::Scan { cursor: self.at, count: self.asked }] }
+        if self.done { Vec::new() } else { vec![Listing::Scan { cursor: self.at, count: self.asked }] }
     }
 
     pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
@@ -59,7 +46,6 @@ impl OpaqueWalk {
         if page.bytes() > WINDOW_BYTES_MAX {
             self.count = (self.count / 2).max(1);
         }
-        self.listed += page.keys.len();
         (self.at, self.begun, self.done) = (page.next, true, page.next == 0);
         for place in page.keys {
             let slot = if self.slots.is_some() { slot_of(answers.key(*place)) } else { 0 };

@@ -12,7 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::info::Info;
-use crate::limits::{ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLY_BYTES_MAX};
+use crate::limits::{
+    ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLIES_BYTES_MAX, REPLY_BYTES_MAX,
+    REPLY_KEYS_MAX,
+};
 
 /// What a write asks for: the answer grows with the number of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,10 @@ pub(super) enum Cause {
     Unknown,
     /// It has more bytes than we read, so we closed the connection.
     TooLong,
+    /// It has more than is read of what commands are answered, so we closed the connection.
+    TooMuch,
+    /// It has more bytes than this process can hold beside other answers, so we closed the connection.
+    Crowded,
     /// It was not for its limit, or the server is another process.
     Other,
 }
@@ -96,8 +103,6 @@ struct State {
     closed: u32,
     /// The smallest value that was cut off when it was asked for alone, in bytes.
     value_cut: Option<u64>,
-    /// Why the last answer was cut off.
-    cause: Option<Cause>,
     logged: bool,
 }
 
@@ -162,9 +167,13 @@ impl AnswerSize {
             state.least_cut = Some(state.least_cut.map_or(asked, |least| least.min(asked)));
         }
         state.whole *= 0.75;
-        (state.cut_at, state.cause) = (Some(Instant::now()), Some(cause));
+        state.cut_at = Some(Instant::now());
         if !std::mem::replace(&mut state.logged, true) {
-            tracing::warn!(redis = address, "{}: one write asks for less from now on", words(cause));
+            tracing::warn!(
+                redis = address,
+                "an answer was not read whole: {}: one write asks for less from now on",
+                words(cause)
+            );
         }
     }
 
@@ -185,12 +194,6 @@ impl AnswerSize {
         state.value_cut.filter(|_| state.is_limited()).unwrap_or(u64::MAX)
     }
 
-    /// What to say where even `asked`, which cannot be less, was cut off.
-    pub(super) fn too_large(&self, asked: &str) -> String {
-        let cause = self.state().cause.unwrap_or(Cause::Unknown);
-        format!("it did not send the answer to {asked}: {}", words(cause))
-    }
-
     /// Takes in what a server says of itself, which is compared with what it says later. Another process may have another
     /// limit.
     pub(super) fn told(&self, account: &Account) {
@@ -208,7 +211,7 @@ impl AnswerSize {
         let mut state = self.state();
         state.closed += 1;
         match cause {
-            Cause::Limit | Cause::TooLong => true,
+            Cause::Limit | Cause::TooLong | Cause::TooMuch | Cause::Crowded => true,
             Cause::Unknown => state.closed > 1 || items > 1 && state.is_limited(),
             Cause::Other => false,
         }
@@ -235,12 +238,28 @@ impl State {
     }
 }
 
-fn words(cause: Cause) -> String {
+/// What to say where even `asked`, which cannot be less, was cut off because of `cause`.
+pub(super) fn too_large(asked: &str, cause: Cause) -> String {
+    match cause {
+        Cause::TooLong | Cause::Crowded => format!("the answer to {asked}: {}", words(cause)),
+        _ => format!("it did not send the answer to {asked}: {}", words(cause)),
+    }
+}
+
+/// What happened.
+pub(super) fn words(cause: Cause) -> String {
     match cause {
         Cause::Limit => "the server closed the connection in the middle of an answer, and its count of connections closed \
                          for `client-output-buffer-limit` rose"
             .to_owned(),
-        Cause::TooLong => format!("the answer has more than {REPLY_BYTES_MAX} bytes, which is as much as is read"),
+        Cause::TooLong => format!(
+            "it has more than {REPLY_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is as much as is read of one"
+        ),
+        Cause::TooMuch => "it has more than is read of one".to_owned(),
+        Cause::Crowded => format!(
+            "it was cut off because this process held {REPLIES_BYTES_MAX} bytes of answers, which is as much as it holds at \
+             a time"
+        ),
         Cause::Unknown | Cause::Other => "the server closed the connection in the middle of an answer, and did so again; \
                                           its `client-output-buffer-limit` may be the cause"
             .to_owned(),

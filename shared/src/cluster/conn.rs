@@ -125,7 +125,7 @@ impl Conn {
     /// The fault that `error` is. A connection that broke, or over which an answer did not come in time, is not shared
     /// any longer.
     fn failed(&self, error: &RedisError) -> Fault {
-        let fault = Fault::from_redis(self.address(), error);
+        let fault = self.link.failed(&self.origin.dial, error);
         if matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable | FaultKind::Protocol) {
             self.discard();
         }

@@ -18,8 +18,8 @@ pub enum FaultKind {
     Tls,
     /// The settings name something that is not there, such as a primary that Sentinels do not watch.
     Misnamed,
-    /// The server closed the connection in the middle of an answer, because that is too large, or may be: another attempt
-    /// asks for less.
+    /// The connection was closed in the middle of an answer, because that is too large, or may be: another attempt asks for
+    /// less.
     CutOff,
     /// The server does not send the answer to the smallest request, or it is larger than is read.
     TooLarge,
@@ -118,6 +118,11 @@ impl Fault {
         (self.kind == FaultKind::Forbidden).then(|| format!("+{command}"))
     }
 
+    /// Whether more was answered than is read, by our own limits.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.kind == FaultKind::Protocol && self.detail.contains(TOO_MUCH)
+    }
+
     /// Whether the server has no such command: it was renamed or switched off there, or is of another version. What
     /// the user may do plays no part in it.
     #[must_use]
@@ -153,9 +158,7 @@ impl fmt::Display for Fault {
             FaultKind::Lost => "did not answer",
             FaultKind::Tls => "cannot be reached over TLS as it should",
             FaultKind::Misnamed => "does not have what the settings name",
-            FaultKind::CutOff => {
-                "closed the connection in the middle of an answer (its `client-output-buffer-limit` may be the cause)"
-            }
+            FaultKind::CutOff => "has an answer that did not come whole",
             FaultKind::TooLarge => "has an answer that is too large",
             FaultKind::Protocol => "does not answer as a Redis server does",
             FaultKind::Authentication => "refused the user or the password",

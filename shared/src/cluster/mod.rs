@@ -14,6 +14,7 @@ pub mod fields;
 mod fuzz;
 pub mod guard;
 pub mod health;
+mod held;
 mod info;
 mod listing;
 pub mod lock;

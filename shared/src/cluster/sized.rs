@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redis::Value;
 
-use super::answer_size::{AnswerSize, Cause, Item};
+use super::answer_size::{AnswerSize, Cause, Item, too_large};
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 
@@ -54,8 +54,27 @@ impl Conn {
                 // Boxed, because to connect is a large state that every read would carry along.
                 Err(Box::pin(self.cut_off(fault, (item, items), alone)).await)
             }
+            // What a server tells of itself comes in one piece.
+            Err(fault) if fault.is_too_much() && item != Item::Description => {
+                Err(self.too_much(fault, (item, items), alone))
+            }
             Err(fault) => Err(fault),
         }
+    }
+
+    /// What `fault` means, which is that more was answered than is read.
+    fn too_much(&self, fault: Fault, (item, items): (Item, u64), alone: bool) -> Fault {
+        let size = self.size();
+        size.cut(self.address(), (item, items), Cause::TooMuch);
+        let kind = match (alone && item == Item::ValueByte, items) {
+            (true, _) => {
+                size.value_cut(items);
+                FaultKind::CutOff
+            }
+            (false, ..=1) => FaultKind::TooLarge,
+            (false, _) => FaultKind::CutOff,
+        };
+        Fault { kind, ..fault }
     }
 
     /// What `lost` means, by what the server says of itself now.
@@ -79,11 +98,12 @@ impl Conn {
             if alone && item == Item::ValueByte {
                 size.value_cut(items);
             } else if items <= 1 {
-                let said = size.too_large("the smallest request");
+                let said = too_large("the smallest request", cause);
                 return Fault::new(FaultKind::TooLarge, address, said);
             }
         }
-        Fault { kind: FaultKind::CutOff, ..lost }
+        let said = format!("{}; its `client-output-buffer-limit` may be the cause", lost.detail);
+        Fault::new(FaultKind::CutOff, address, said)
     }
 }
 

@@ -10,6 +10,12 @@ pub const NAMES_KEPT: usize = 1_000;
 /// Bytes of names that the sample of one node holds: a sample that reaches it is smaller than it was to be.
 pub const SAMPLE_BYTES_MAX: usize = 2 << 20;
 
+/// The same over all nodes of a large cluster, about.
+pub const SAMPLE_BYTES_SUM: usize = 16 << 20;
+
+/// Bytes of names that the sample of a node may hold however many nodes there are.
+pub const SAMPLE_BYTES_LEAST: usize = 8 << 10;
+
 /// How deep a message may be nested. Ours are not deeper than ten.
 pub const MESSAGE_DEPTH_MAX: usize = 32;
 
@@ -25,11 +31,7 @@ pub const SLOT_RANGES_MAX: usize = 8_192;
 /// Bytes of what is told of a failure, wherever that is kept: what failed may have come from anybody.
 pub const REASON_BYTES_MAX: usize = 500;
 
-/// Bytes that a server may answer to one write of listings and look-ups. Names of keys are short nearly always; a slot
-/// with more than this in one reply is not covered, and the result says so.
-pub const REPLY_BYTES_MAX: usize = 256 << 20;
-
-/// Bytes of a line in such an answer, such as the words of an error.
+/// Bytes of a line in an answer to a listing or look-up, such as the words of an error.
 pub const REPLY_LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of a text that a server tells of itself: INFO, CLUSTER NODES. Those of a thousand nodes take less than one

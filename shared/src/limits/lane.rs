@@ -3,9 +3,10 @@
 /// Cursors from here on belong to no hash table: one of 2^40 buckets takes 8 TiB before its first key.
 pub const TABLE_CURSORS_MAX: u64 = 1 << 40;
 
-/// Keys that one task reads of such a server. It remembers each (about 32 bytes), because SCAN may list a key twice;
-/// what follows is read by a further task, and the count is approximate then.
-pub const LANE_KEYS_MAX: usize = 2_000_000;
+/// Keys that one task remembers (20 bytes each), because SCAN may list a key twice, about: a task that has as many reads no
+/// further, and hands back the rest. Tasks are planned with less than a quarter of it but for servers that are read in
+/// one lane: the count is approximate there if it takes several tasks.
+pub const LANE_KEYS_MAX: usize = 450_000;
 
 /// Pages of SCAN by which a plan judges the cursors of a server. Of eight random cursors, all rise once in 40,000 times.
 pub const CURSOR_PAGES: usize = 8;

@@ -21,6 +21,9 @@ pub const PREFIX_DEEP_ONE_IN: u64 = 8;
 /// Keys that are measured in one write.
 pub const MEASURED_AT_ONCE: u64 = 500;
 
+/// Bytes of the names of these, about: longer names are measured fewer at a time.
+pub const MEASURED_BYTES_AT_ONCE: usize = 256 << 10;
+
 /// A figure that rests on fewer keys than this is not shown.
 pub const MEMORY_SAMPLES_MIN: u64 = 10;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Value};
+use redis::{AsyncConnectionConfig, RedisError, Value};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Connections;
 use crate::cluster::conn::packed;
 use crate::cluster::fault::{Fault, FaultKind};
-use crate::cluster::socket::{Counted, Dial};
+use crate::cluster::socket::{Counted, Dial, Left};
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 
 /// Who somebody is at a server, and which database they mean. No `Debug`, because of the password.
@@ -67,6 +67,8 @@ pub(in crate::cluster) struct Link {
     driver: AbortOnDropHandle<()>,
     /// Whether it failed, so that nobody is given it any more.
     discarded: AtomicBool,
+    /// Why its socket was left.
+    left: Left,
     /// Who it is now.
     now: Arc<RwLock<Option<Identity>>>,
     /// The turn of one that takes the place of a connection for listings.
@@ -82,6 +84,7 @@ impl Link {
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, Fault> {
         let socket = Counted::new(all.open(dial).await?);
+        let left = socket.left();
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
         let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
         let met = timeout(CONNECT_TIMEOUT, meeting).await;
@@ -101,7 +104,7 @@ impl Link {
         )]
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         let now = Arc::new(RwLock::new(Some(Identity::of(dial))));
-        let link = Self { connection, driver, discarded: AtomicBool::new(false), now, _turn: turn };
+        let link = Self { connection, driver, discarded: AtomicBool::new(false), left, now, _turn: turn };
         match link.introduce(dial, name).await {
             Ok(()) => Ok(link),
             Err(fault) => {
@@ -121,7 +124,7 @@ impl Link {
         pipe.add_command(packed(&[b"CLIENT", b"SETNAME", name.as_bytes()]));
         pipe.add_command(packed(&[b"PING"]));
         let replies = self.connection().send_packed_commands(&pipe, 0, 2).await;
-        let replies = replies.map_err(|e| Fault::from_redis(&dial.address, &e))?;
+        let replies = replies.map_err(|e| self.failed(dial, &e))?;
         match replies.last() {
             Some(Value::ServerError(e)) => {
                 let fault = Fault::from_server(&dial.address, e);
@@ -130,6 +133,15 @@ impl Link {
             }
             Some(Value::SimpleString(_)) => Ok(()),
             _ => Err(Fault::unexpected(&dial.address, "PING")),
+        }
+    }
+
+    /// The fault that `error` is.
+    pub(in crate::cluster) fn failed(&self, dial: &Dial, error: &RedisError) -> Fault {
+        let fault = Fault::from_redis(&dial.address, error);
+        match (fault.kind, self.left.said()) {
+            (FaultKind::Lost, Some(said)) => Fault::new(FaultKind::Protocol, &*dial.address, said),
+            _ => fault,
         }
     }
 
@@ -203,6 +215,6 @@ impl Link {
 
     async fn ask(&self, dial: &Dial, args: &[&[u8]]) -> Result<Value, Fault> {
         let reply = self.connection().send_packed_command(&packed(args)).await;
-        reply.and_then(Value::extract_error).map_err(|e| Fault::from_redis(&dial.address, &e))
+        reply.and_then(Value::extract_error).map_err(|e| self.failed(dial, &e))
     }
 }

@@ -2,12 +2,12 @@
 //! that come and go leave holes in memory that nothing else fits into.
 
 use super::{Seen, Ttl};
-use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, WINDOW_BYTES_MAX};
+use crate::cluster::held::{Held, LISTINGS};
+use crate::limits::{READ_BYTES, REPLY_BYTES_MAX};
 use crate::messages::Lookups;
 
-/// Bytes of room that are kept for the next window: names, and what stands around them. A server may send far more than
-/// it was asked for, once.
-const KEPT_BYTES: usize = 2 * WINDOW_BYTES_MAX;
+/// Bytes of room that are kept for the next window: names, and what stands around them. Most windows need a tenth of it.
+pub(super) const KEPT_BYTES: usize = 1 << 20;
 
 /// Where a key stands in the bytes that the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,11 @@ impl Page<'_> {
 }
 
 /// See the module.
-#[derive(Default)]
 pub struct Answers {
     pub(super) bytes: Vec<u8>,
     pub(super) found: Found,
+    /// That of the bytes.
+    pub(super) held: Held,
 }
 
 /// What was found in the bytes.
@@ -84,6 +85,12 @@ pub(super) struct Mark {
     keys: usize,
     pages: usize,
     seen: usize,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), found: Found::default(), held: Held::of(&LISTINGS) }
+    }
 }
 
 impl Answers {
@@ -156,6 +163,7 @@ impl Answers {
     /// Forgets what came after `mark`, but for the look-ups: the server has made them.
     pub(super) fn back_to(&mut self, mark: &Mark) {
         self.bytes.truncate(mark.bytes);
+        self.held.hold(mark.bytes);
         self.found.keys.truncate(mark.keys);
         self.found.pages.truncate(mark.pages);
         self.found.seen.truncate(mark.seen);
@@ -169,11 +177,13 @@ impl Answers {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
+        self.held.hold(0);
         let Found { keys, pages, seen, lookups } = &mut self.found;
         keys.clear();
         keys.shrink_to(KEPT_BYTES / size_of::<Place>());
         pages.clear();
         seen.clear();
+        seen.shrink_to(KEPT_BYTES / size_of::<Seen>());
         *lookups = Lookups::default();
     }
 }
@@ -186,6 +196,11 @@ impl Found {
 
     fn page_with(&mut self, state: PageState, next: u64) {
         self.pages.push(PageMark { state, next, begin: self.keys.len() });
+    }
+
+    /// Keys of all pages.
+    pub(super) fn listed(&self) -> usize {
+        self.keys.len()
     }
 
     /// A key of the page that began last, between these places.

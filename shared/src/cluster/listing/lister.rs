@@ -12,13 +12,14 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::answers::KEPT_BYTES;
 use super::request::command;
 use super::resp::{Item, item};
-use crate::cluster::answer_size::{Account, AnswerSize};
+use crate::cluster::answer_size::{Account, AnswerSize, Cause};
 use crate::cluster::connections::Connections;
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::cluster::socket::{Dial, Socket};
-use crate::limits::{READ_BYTES, REPLY_BYTES_MAX, RESPONSE_TIMEOUT};
+use crate::limits::{GREETING_BYTES_MAX, READ_BYTES, RESPONSE_TIMEOUT};
 
 /// What the server's list of clients calls it.
 const NAME: &str = "keysweep-lists";
@@ -46,8 +47,21 @@ pub(in crate::cluster) struct Line {
 pub(super) enum Broken {
     /// The server closed the connection.
     Closed,
-    /// It has more bytes than are read.
+    /// It has more than is read of one.
     TooLong,
+    /// It has more than this process can hold beside what it holds already.
+    Crowded,
+}
+
+impl Broken {
+    /// Why, as far as it shows by itself.
+    pub(super) fn cause(self) -> Cause {
+        match self {
+            Self::Closed => Cause::Unknown,
+            Self::TooLong => Cause::TooLong,
+            Self::Crowded => Cause::Crowded,
+        }
+    }
 }
 
 impl Line {
@@ -150,7 +164,7 @@ impl Line {
         let (mut said, mut at, mut told, mut answers) = (Vec::new(), 0, Vec::new(), 0);
         while answers < 2 {
             match item(&said, &mut at) {
-                Ok(None) => self.receive(&mut said).await?,
+                Ok(None) => self.receive_greeting(&mut said).await?,
                 Ok(Some(Item::Text(place))) => {
                     answers += 1;
                     told.extend_from_slice(&said[place]);
@@ -170,7 +184,7 @@ impl Line {
         let (mut said, mut at, mut refused) = (Vec::new(), 0, Vec::new());
         while refused.len() < commands || at < said.len() {
             match item(&said, &mut at) {
-                Ok(None) => self.receive(&mut said).await?,
+                Ok(None) => self.receive_greeting(&mut said).await?,
                 Ok(Some(Item::Status(_))) if refused.len() < commands => refused.push(None),
                 Ok(Some(Item::Error(words))) if refused.len() < commands => {
                     let fault = Fault::from_words(&self.dial.address, &said[words]);
@@ -193,16 +207,21 @@ impl Line {
         };
         let sent = sent.await;
         self.request.clear();
+        self.request.shrink_to(KEPT_BYTES);
         sent.map_err(|e| self.failed(&e))
+    }
+
+    /// [`Line::receive`] of what is answered before the first listing.
+    async fn receive_greeting(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+        if bytes.len() < GREETING_BYTES_MAX {
+            return self.receive(bytes).await;
+        }
+        let said = format!("more than {GREETING_BYTES_MAX} bytes in answer to `CLIENT SETNAME` or `INFO`");
+        Err(Fault::new(FaultKind::Protocol, self.dial.address.as_str(), said))
     }
 
     /// Appends what the server sends next.
     pub(super) async fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
-        if bytes.len() > REPLY_BYTES_MAX {
-            let said = format!("an answer of more than {REPLY_BYTES_MAX} bytes");
-            self.broken = Some(Broken::TooLong);
-            return Err(Fault::new(FaultKind::Protocol, self.dial.address.as_str(), said));
-        }
         bytes.reserve(READ_BYTES);
         match self.socket.read_buf(bytes).await {
             Ok(0) => {

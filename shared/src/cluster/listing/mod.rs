@@ -1,6 +1,7 @@
 //! Listing keys and reading their TTLs: one write per window, one reply per command.
 
 mod answers;
+mod limit;
 mod lister;
 mod parts;
 mod replies;

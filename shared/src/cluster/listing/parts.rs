@@ -1,16 +1,18 @@
 //! One window in as many pieces as its answers need. Nearly always that is one write. A server that closes the connection
 //! in the middle of an answer, because its limit (`client-output-buffer-limit`) is reached, is asked again for less, on a
-//! new connection; from then on less is asked for at once. Listings that do not fit beside others are left out: whoever
+//! new connection; from then on less is asked for at once. The same is done where an answer has more than we read, or than
+//! the process can hold beside other answers. Listings that do not fit beside others are left out: whoever
 //! walks asks for them with the next window. Nothing is asked of another process than before: its cursors are others.
 
 use tokio::time::timeout;
 
 use super::answers::{Answers, PageState};
+use super::limit::Limit;
 use super::lister::{Broken, Line};
 use super::replies::Replies;
 use super::request::write;
 use super::{Ask, Listing};
-use crate::cluster::answer_size::{Cause, Item};
+use crate::cluster::answer_size::{Cause, Item, too_large, words};
 use crate::cluster::fault::{Fault, FaultKind};
 use crate::limits::{ASK_TIMEOUT, RESPONSE_TIMEOUT};
 
@@ -33,7 +35,7 @@ struct Left {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     Same,
-    Less,
+    Less(Cause),
 }
 
 impl Line {
@@ -66,8 +68,8 @@ impl Line {
                 Ok(()) => (left.looks, left.looks_most) = (left.looks - looks, usize::MAX),
                 Err(fault) => {
                     let again = self.recover(fault, &asked).await?;
-                    if again == Again::Less
-                        && !self.asks_less(&mut left, looks, (&asked, listings), answers)?
+                    if let Again::Less(cause) = again
+                        && !self.asks_less(&mut left, looks, (&asked, listings, cause), answers)?
                     {
                         return Ok(());
                     }
@@ -88,7 +90,7 @@ impl Line {
         &self,
         left: &mut Left,
         looks: usize,
-        (asked, listings): (&[Listing], &[Listing]),
+        (asked, listings, cause): (&[Listing], &[Listing], Cause),
         answers: &mut Answers,
     ) -> Result<bool, Fault> {
         match (asked, items_in(asked)) {
@@ -102,7 +104,7 @@ impl Line {
                 answers.unanswered(PageState::NotAsked, listings.len() - 1);
                 return Ok(false);
             }
-            _ => return Err(self.too_large()),
+            _ => return Err(self.smallest(asked, cause)),
         }
         Ok(true)
     }
@@ -116,14 +118,18 @@ impl Line {
     ) -> Result<(), Fault> {
         self.request.clear();
         let (looks, mark) = (look_up.len(), answers.mark());
+        let limit = Limit::of(looks, listings);
         write(&mut self.request, listings, look_up, ask);
         let in_time = timeout(RESPONSE_TIMEOUT, async {
             self.send().await?;
-            let Answers { bytes, found } = &mut *answers;
+            let Answers { bytes, found, held } = &mut *answers;
             let address = self.dial.address.clone();
             let mut replies = Replies::new(&address, ask, looks, listings, found).begin_at(bytes.len());
             while !replies.read(bytes)? {
                 self.receive(bytes).await?;
+                if let Some(broken) = limit.exceeded(bytes.len(), replies.listed(), held.hold(bytes.len())) {
+                    return Err(self.left(broken, listings));
+                }
             }
             Ok(())
         });
@@ -132,6 +138,16 @@ impl Line {
             answers.back_to(&mark);
         }
         done
+    }
+
+    /// That an answer is not read to its end. No look-up is answered by more than is read.
+    fn left(&mut self, broken: Broken, listings: &[Listing]) -> Fault {
+        if listings.is_empty() {
+            let said = "more was answered than was asked for, by `PTTL` or `OBJECT IDLETIME`";
+            return Fault::new(FaultKind::Protocol, self.dial.address.as_str(), said);
+        }
+        self.broken = Some(broken);
+        self.lost(&words(broken.cause()))
     }
 
     /// Takes in how large the answer to `asked` was.
@@ -147,26 +163,31 @@ impl Line {
     async fn recover(&mut self, lost: Fault, asked: &[Listing]) -> Result<Again, Fault> {
         let Some(broken) = self.broken.take() else { return Err(lost) };
         let Some(before) = self.account.clone().filter(|_| !self.once) else {
-            // Whoever asks from the beginning asks for less, if it happens again.
-            if self.size.is_for_size(Cause::Unknown, items_in(asked)) {
-                self.cut(asked, Cause::Unknown);
+            // Whoever asks from the beginning asks for less; if the server closed the connection, once it happens again.
+            let cause = broken.cause();
+            if self.size.is_for_size(cause, items_in(asked)) {
+                self.cut(asked, cause);
             }
-            return Err(lost);
+            return Err(match broken {
+                Broken::Closed => lost,
+                _ if items_in(asked) > 1 => Fault { kind: FaultKind::CutOff, ..lost },
+                _ => self.smallest(asked, cause),
+            });
         };
         let connected = timeout(ASK_TIMEOUT, Box::pin(self.connect_again())).await;
         let (Ok(Ok(())), Some(now)) = (connected, &self.account) else { return Err(lost) };
         let cause = match broken {
-            Broken::TooLong if before.process == now.process => Cause::TooLong,
-            Broken::TooLong => Cause::Other,
             Broken::Closed => before.cause(now),
+            _ if before.process == now.process => broken.cause(),
+            _ => Cause::Other,
         };
         let for_size = self.size.is_for_size(cause, items_in(asked));
         match cause {
             Cause::Other => Err(lost),
             Cause::Unknown if !for_size => Ok(Again::Same),
-            Cause::Unknown | Cause::Limit | Cause::TooLong => {
+            _ => {
                 self.cut(asked, cause);
-                Ok(Again::Less)
+                Ok(Again::Less(cause))
             }
         }
     }
@@ -177,9 +198,16 @@ impl Line {
         }
     }
 
-    fn too_large(&self) -> Fault {
-        let said = self.size.too_large("the smallest page of SCAN (`COUNT 1`)");
-        Fault::new(FaultKind::TooLarge, self.dial.address.as_str(), said)
+    /// What it means that the answer to `asked` was cut off, which cannot be less.
+    fn smallest(&self, asked: &[Listing], cause: Cause) -> Fault {
+        let what = match asked {
+            [] => "a look at one key",
+            [Listing::KeysInSlot { .. }, ..] => "the keys of one slot",
+            [Listing::Scan { .. }, ..] => "the smallest page of SCAN (`COUNT 1`)",
+        };
+        // Others give back what they hold.
+        let kind = if cause == Cause::Crowded { FaultKind::CutOff } else { FaultKind::TooLarge };
+        Fault::new(kind, self.dial.address.as_str(), too_large(what, cause))
     }
 }
 

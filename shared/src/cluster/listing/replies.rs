@@ -65,6 +65,11 @@ impl<'a> Replies<'a> {
         Self { at, ..self }
     }
 
+    /// Keys that were listed so far.
+    pub(super) fn listed(&self) -> usize {
+        self.found.listed()
+    }
+
     /// Reads on in `bytes`, which begin with those of earlier calls. `true` if all has come.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         while self.next != Next::Nothing {

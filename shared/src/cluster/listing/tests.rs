@@ -4,7 +4,7 @@ use super::answers::{Answers, Place};
 use super::replies::Replies;
 use super::{Ask, Listing, Seen, Ttl};
 use crate::cluster::{Fault, FaultKind};
-use crate::limits::WINDOW_BYTES_MAX;
+use crate::limits::REPLY_BYTES_MAX;
 use crate::messages::Lookups;
 
 const SCAN: Listing = Listing::Scan { cursor: 0, count: 10 };
@@ -88,7 +88,7 @@ fn room_is_used_again_and_what_was_in_it_is_gone() {
     let mut read = |bytes: &str, looks, listings: &[Listing]| {
         answers.clear();
         answers.bytes.extend_from_slice(bytes.replace(' ', "\r\n").as_bytes());
-        let Answers { bytes, found } = &mut answers;
+        let Answers { bytes, found, .. } = &mut answers;
         assert!(Replies::new("a:1", Ask::Ttl, looks, listings, found).read(bytes).unwrap());
         (answers.keys().collect::<Vec<_>>().concat(), answers.seen().len(), answers.lookups().hits)
     };
@@ -96,7 +96,7 @@ fn room_is_used_again_and_what_was_in_it_is_gone() {
     assert_eq!(read(":3 *1 $1 e ", 1, &[SLOT]), (b"e".to_vec(), 1, 1));
     assert_eq!(read("*0 ", 0, &[SLOT]), (Vec::new(), 0, 0));
     // What one answer needed once is not kept for ever.
-    let long = 8 * WINDOW_BYTES_MAX;
+    let long = REPLY_BYTES_MAX;
     read(&format!("*1 ${long} {} ", "x".repeat(long)), 0, &[SLOT]);
     read("*0 ", 0, &[SLOT]);
     assert!(answers.bytes.capacity() < long);

@@ -1,0 +1,249 @@
+//! A proxy before a real Redis server that answers some commands itself, in ways in which no server does.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Elements of a long array.
+const ELEMENTS: usize = 1_000_000;
+
+/// How long an answer is sent that never ends, one byte a second: longer than anybody waits.
+const DRIPPING: usize = 60;
+
+/// An answer without measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Odd {
+    /// A text of 2^31 bytes is announced, and never comes.
+    ClaimedText,
+    /// An array of 2^31 elements is announced, and never comes.
+    ClaimedArray,
+    /// Arrays in arrays, 10^4 deep.
+    Nested,
+    /// An array of 10^6 numbers.
+    Numbers,
+    /// An array of 10^6 texts.
+    Texts,
+    /// A text of 512 MiB, the most that a server may hold, which does not end.
+    EndlessText,
+    /// A line that does not end.
+    EndlessLine,
+    /// An array that does not end.
+    EndlessArray,
+    /// One byte a second.
+    Dripping,
+}
+
+impl Odd {
+    pub const ALL: [Self; 9] = [
+        Self::ClaimedText,
+        Self::ClaimedArray,
+        Self::Nested,
+        Self::Numbers,
+        Self::Texts,
+        Self::EndlessText,
+        Self::EndlessLine,
+        Self::EndlessArray,
+        Self::Dripping,
+    ];
+
+    /// Those that come as fast as they are read.
+    pub const AT_ONCE: [Self; 6] =
+        [Self::Nested, Self::Numbers, Self::Texts, Self::EndlessText, Self::EndlessLine, Self::EndlessArray];
+
+    /// Whether whoever reads it waits for the end of an answer that does not come.
+    pub fn takes_long(self) -> bool {
+        !Self::AT_ONCE.contains(&self)
+    }
+
+    /// Sends it until whoever reads it hangs up.
+    fn send(self, out: &mut TcpStream) -> Option<()> {
+        let repeated = |unit: &[u8]| unit.repeat((64 << 10) / unit.len());
+        let (head, body, times) = match self {
+            Self::ClaimedText => (&b"$2147483648\r\n"[..], b"x".to_vec(), 1),
+            Self::ClaimedArray => (&b"*2147483648\r\n"[..], b":1\r\n".to_vec(), 1),
+            Self::Nested => (&b""[..], b"*1\r\n".repeat(10_000), 1),
+            Self::Numbers => (&b"*1000000\r\n"[..], b":1\r\n".repeat(ELEMENTS), 1),
+            Self::Texts => (&b"*1000000\r\n"[..], b"$1\r\nx\r\n".repeat(ELEMENTS), 1),
+            Self::EndlessText => (&b"$536870912\r\n"[..], repeated(b"x"), usize::MAX),
+            Self::EndlessLine => (&b"+"[..], repeated(b"x"), usize::MAX),
+            Self::EndlessArray => (&b"*100000000\r\n"[..], repeated(b"$1\r\nx\r\n"), usize::MAX),
+            Self::Dripping => {
+                out.write_all(b"$100\r\n").ok()?;
+                for _ in 0..DRIPPING {
+                    out.write_all(b"x").ok()?;
+                    thread::sleep(Duration::from_secs(1));
+                }
+                return None;
+            }
+        };
+        out.write_all(head).ok()?;
+        for _ in 0..times {
+            out.write_all(&body).ok()?;
+        }
+        Some(())
+    }
+}
+
+/// The name of connections that list keys.
+pub const LISTS: &str = "keysweep-lists";
+
+/// Which commands get odd answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct On {
+    /// How they begin, word by word.
+    pub command: &'static str,
+    /// The name of their connection; any if it is empty.
+    pub connection: &'static str,
+    /// Only once such a command was seen.
+    pub after: &'static str,
+}
+
+impl On {
+    pub const fn any(command: &'static str) -> Self {
+        Self { command, connection: "", after: "" }
+    }
+
+    /// Those over connections that list keys.
+    pub const fn listing(command: &'static str) -> Self {
+        Self { connection: LISTS, ..Self::any(command) }
+    }
+
+    /// Those that come once a plan is nearly made: it measures what would be deleted.
+    pub const fn after_the_plan(self) -> Self {
+        Self { after: "MEMORY USAGE", ..self }
+    }
+}
+
+fn begins(words: &[String], with: &str) -> bool {
+    with.split(' ').zip(words).all(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
+/// See the module.
+pub struct Proxy {
+    /// `host:port`.
+    pub address: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The port of the real server.
+    behind: u16,
+    on: On,
+    /// Whether what is waited for was seen.
+    armed: AtomicBool,
+    /// One after the other, from the first one again.
+    odd: Vec<Odd>,
+    given: AtomicUsize,
+}
+
+impl Proxy {
+    /// A proxy before the real server at `port`, that answers what `on` names with `odd`, one after the other.
+    pub fn new(on: On, odd: &[Odd], port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let shared = Arc::new(Shared {
+            behind: port,
+            on,
+            armed: AtomicBool::new(on.after.is_empty()),
+            odd: odd.to_vec(),
+            given: AtomicUsize::new(0),
+        });
+        let serving = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = Arc::clone(&serving);
+                thread::spawn(move || serving.serve(stream));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Odd answers that were given.
+    pub fn given(&self) -> usize {
+        self.shared.given.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    fn is_odd(&self, connection: &str, words: &[String]) -> bool {
+        let On { command, connection: wanted, after } = self.on;
+        if !self.armed.load(Ordering::Relaxed) {
+            self.armed.store(begins(words, after), Ordering::Relaxed);
+            return false;
+        }
+        begins(words, command) && (wanted.is_empty() || wanted == connection)
+    }
+
+    fn serve(&self, stream: TcpStream) -> Option<()> {
+        let behind = TcpStream::connect(("127.0.0.1", self.behind)).ok()?;
+        for socket in [&stream, &behind] {
+            socket.set_nodelay(true).ok()?;
+        }
+        let (mut out, mut there) = (stream.try_clone().ok()?, behind.try_clone().ok()?);
+        let (mut requests, mut replies) = (BufReader::new(stream), BufReader::new(behind));
+        let mut name = String::new();
+        loop {
+            let mut bytes = Vec::new();
+            let words = request(&mut requests, &mut bytes)?;
+            words.first()?;
+            if let [first, second, its, ..] = words.as_slice()
+                && (first.as_str(), second.as_str()) == ("CLIENT", "SETNAME")
+            {
+                name.clone_from(its);
+            }
+            if self.is_odd(&name, &words) {
+                let count = self.given.fetch_add(1, Ordering::Relaxed);
+                let odd = self.odd[count % self.odd.len()];
+                if words[0] == "SCAN" {
+                    // So that the answer is read as keys.
+                    out.write_all(b"*2\r\n$1\r\n0\r\n").ok()?;
+                }
+                odd.send(&mut out)?;
+                continue;
+            }
+            there.write_all(&bytes).ok()?;
+            bytes.clear();
+            relay(&mut replies, &mut bytes)?;
+            out.write_all(&bytes).ok()?;
+        }
+    }
+}
+
+/// Reads a line into `bytes`; the number behind its first byte, if there is one.
+fn line(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> Option<(u8, i64)> {
+    let begin = bytes.len();
+    from.read_until(b'\n', bytes).ok().filter(|read| *read > 0)?;
+    let line = &bytes[begin..];
+    let number = str::from_utf8(line.get(1..)?).ok().and_then(|text| text.trim().parse().ok());
+    Some((line[0], number.unwrap_or_default()))
+}
+
+fn exactly(from: &mut impl Read, bytes: &mut Vec<u8>, length: i64) -> Option<()> {
+    let begin = bytes.len();
+    bytes.resize(begin + usize::try_from(length).ok()?, 0);
+    from.read_exact(&mut bytes[begin..]).ok()
+}
+
+fn request(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> Option<Vec<String>> {
+    let (_, count) = line(from, bytes)?;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        let (_, length) = line(from, bytes)?;
+        let begin = bytes.len();
+        exactly(from, bytes, length + 2)?;
+        words.push(String::from_utf8_lossy(&bytes[begin..bytes.len() - 2]).into_owned());
+    }
+    Some(words)
+}
+
+/// Reads one answer.
+fn relay(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> Option<()> {
+    match line(from, bytes)? {
+        (b'$', length @ 0..) => exactly(from, bytes, length + 2),
+        (b'*', count @ 1..) => (0..count).try_for_each(|_| relay(from, bytes)),
+        _ => Some(()),
+    }
+}

@@ -1,0 +1,52 @@
+//! How much is read of what one write is answered: as much as fits what it asked. Pure.
+
+use super::Listing;
+use super::lister::Broken;
+use crate::limits::{
+    LOOK_ANSWER_BYTES_MAX, READ_BYTES, REPLIES_BYTES_MAX, REPLY_BYTES_LEAST, REPLY_BYTES_MAX, REPLY_KEYS_MAX,
+};
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    bytes: usize,
+}
+
+impl Limit {
+    /// That of the answers to so many look-ups, and to `listings`, of which one key alone may be as long as all of them.
+    pub(super) fn of(looks: usize, listings: &[Listing]) -> Self {
+        let looked_up = looks.saturating_mul(LOOK_ANSWER_BYTES_MAX).saturating_add(READ_BYTES);
+        let bytes = if listings.is_empty() { looked_up.min(REPLY_BYTES_MAX) } else { REPLY_BYTES_MAX };
+        Self { bytes }
+    }
+
+    /// What an answer of so many bytes and keys exceeds, while this process holds `all` bytes of answers.
+    pub(super) fn exceeded(self, bytes: usize, keys: usize, all: usize) -> Option<Broken> {
+        if bytes > self.bytes || keys > REPLY_KEYS_MAX {
+            return Some(Broken::TooLong);
+        }
+        (all > REPLIES_BYTES_MAX && bytes > REPLY_BYTES_LEAST).then_some(Broken::Crowded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_fits_what_is_asked() {
+        let scan = [Listing::Scan { cursor: 0, count: 1 }];
+        let check = |limit: Limit, (bytes, keys, all): (usize, usize, usize), expected| {
+            assert_eq!(limit.exceeded(bytes, keys, all), expected, "{limit:?}: {bytes} {keys} {all}");
+        };
+        check(Limit::of(0, &scan), (REPLY_BYTES_MAX, 1, REPLY_BYTES_MAX), None);
+        check(Limit::of(0, &scan), (REPLY_BYTES_MAX + 1, 1, REPLY_BYTES_MAX + 1), Some(Broken::TooLong));
+        check(Limit::of(0, &scan), (1_000, REPLY_KEYS_MAX + 1, 1_000), Some(Broken::TooLong));
+        // The longest key that is deleted is listed whatever others hold.
+        check(Limit::of(0, &scan), (REPLY_BYTES_LEAST, 1, 100 * REPLIES_BYTES_MAX), None);
+        check(Limit::of(0, &scan), (REPLY_BYTES_LEAST + 1, 1, REPLIES_BYTES_MAX + 1), Some(Broken::Crowded));
+        check(Limit::of(10, &[]), (REPLY_BYTES_LEAST, 0, REPLY_BYTES_LEAST), Some(Broken::TooLong));
+        check(Limit::of(10, &[]), (10 * LOOK_ANSWER_BYTES_MAX, 0, 0), None);
+        check(Limit::of(usize::MAX, &[]), (REPLY_BYTES_MAX, 0, REPLY_BYTES_MAX), None);
+    }
+}
