@@ -27,7 +27,9 @@ pub(crate) fn check(
         "it is for another deployment than its run"
     } else if (&batch.node, batch.round) != (&grant.node, grant.round) {
         "it is of another node or round than its task"
-    } else if grant.batch(batch.batch) != Some(&ListedBatch::of(batch, spec.rules.action)) {
+    } else if grant.batch(batch.batch).map(ListedBatch::counts)
+        != Some(ListedBatch::of(batch, spec.rules.action).counts())
+    {
         "it holds another number of keys than the report of its task lists"
     } else if u128::from(batch.not_after_ms.saturating_sub(batch.not_before_ms)) > BATCH_LIFE.as_millis() {
         "it would act for longer than a batch may"

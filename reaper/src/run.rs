@@ -31,7 +31,7 @@ use crate::paced::Paced;
 use crate::receipt::{done_in, outcomes, receipt, uniform};
 use crate::saving::{self, Saving};
 use crate::seals::Seals;
-use crate::unacted::{grant, until_granted};
+use crate::unacted::{grant, pass_over, until_granted};
 
 /// How long a batch whose grace is not over is put back at most: it is looked at again, however long the grace
 /// is, so that a cancelled run ends soon.
@@ -85,8 +85,9 @@ impl Reaper {
             let later = until_granted(batch, now_ms());
             return self.wait_for_grant(&batch.into(), &spec, &records, later).await;
         };
-        if grant.batch(batch.batch).is_none() {
-            return Ok(Disposition::Done);
+        let Some(listed) = grant.batch(batch.batch) else { return Ok(Disposition::Done) };
+        if !listed.is_sent_as(&delivery.payload) {
+            return Ok(pass_over(&batch.into()));
         }
         // Who is active is a large record: it is read for those batches that need it.
         let of_users = batch.groups.iter().any(|group| group.reason == Reason::Inactive);

@@ -39,6 +39,14 @@ pub(crate) async fn grant(
     Ok(records.report(task).await?.map(|report| Grant::claimed(&report)))
 }
 
+/// Leaves aside a message that its scanner did not send, although it names a batch that may act: the scanner's own
+/// message acts, and this one neither acts nor ends the batch.
+pub(crate) fn pass_over(head: &BatchHead) -> Disposition {
+    let BatchHead { run, batch, task } = head;
+    tracing::warn!(%run, %batch, %task, "passed over a message that is not the batch that the report lists");
+    Disposition::Done
+}
+
 impl Reaper {
     /// Leaves a batch without a grant for `later`, or ends it if its run is to stop: then it gets none.
     pub(crate) async fn wait_for_grant(
@@ -91,6 +99,9 @@ impl Reaper {
             return Ok(Disposition::Done);
         }
         match grant(&records, &spec, head.task).await? {
+            Some(grant) if grant.batch(head.batch).is_some_and(|listed| !listed.is_sent_as(payload)) => {
+                Ok(pass_over(&head))
+            }
             Some(grant) => self.end(&head, &spec, &grant, cause).await.map(|()| Disposition::Done),
             None => self.wait_for_grant(&head, &spec, &records, UNREADABLE_WAIT).await,
         }

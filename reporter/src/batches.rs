@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn listed(batch: BatchId, keys: u64, deletes: u64) -> ListedBatch {
-        ListedBatch { batch, keys, deletes }
+        ListedBatch { batch, keys, deletes, digest: None }
     }
 
     fn whole(batch: BatchId, outcome: Outcome) -> Receipt {

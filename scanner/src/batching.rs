@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::ids::BatchId;
 use shared::limits::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, BATCH_LIFE};
-use shared::messages::{Action, Group, ListedBatch, ReapBatch, Reason, ScanTask};
+use shared::messages::{Group, ReapBatch, Reason, ScanTask};
 
 use crate::tally::Candidate;
 
@@ -88,18 +88,13 @@ pub(crate) fn batches(
     batches
 }
 
-/// The batches as the report lists them, in a run that does `action` with stale keys.
-pub(crate) fn listed(batches: &[ReapBatch], action: Action) -> Vec<ListedBatch> {
-    batches.iter().map(|batch| ListedBatch::of(batch, action)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use shared::ids::{Alias, NodeId, RunId, TaskId};
     use shared::key::Key;
     use shared::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
-    use shared::messages::Fingerprint;
+    use shared::messages::{Action, Fingerprint, ListedBatch};
     use shared::range::{Scope, SlotListing};
     use shared::slot::SlotSet;
     use shared::wire;
@@ -165,11 +160,12 @@ mod tests {
                 keys.sort_by_key(|candidate| candidate.reason);
             }
             prop_assert_eq!(back, candidates);
-            let kept = listed(&batches, Action::Expire { ttl_ms: 1, jitter_ms: 0 });
+            let listed = |action| batches.iter().map(move |batch| ListedBatch::of(batch, action));
+            let kept = listed(Action::Expire { ttl_ms: 1, jitter_ms: 0 });
             let inactive = sizes.iter().filter(|(_, inactive, _)| *inactive).count() as u64;
-            prop_assert_eq!(kept.iter().map(|batch| batch.deletes).sum::<u64>(), inactive);
-            let all = listed(&batches, Action::Delete);
-            prop_assert!(all.iter().all(|batch| batch.deletes == batch.keys));
+            prop_assert_eq!(kept.map(|batch| batch.deletes).sum::<u64>(), inactive);
+            let mut all = listed(Action::Delete);
+            prop_assert!(all.all(|batch| batch.deletes == batch.keys));
         }
     }
 }

@@ -10,11 +10,11 @@ use shared::cluster::{Answers, Conn, Fault, FaultKind, Lister};
 use shared::crash::CrashPoint;
 use shared::deployments::Deployments;
 use shared::env::Env;
-use shared::ids::{Alias, RunId};
+use shared::ids::{Alias, BatchId, RunId};
 use shared::limits::{
     FIELDS_KEYS_AT_ONCE, LANE_KEYS_MAX, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY,
 };
-use shared::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
+use shared::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
 use shared::pace::Pacer;
 use shared::pulse::Pulse;
 use shared::queue::{Delivery, QueueError, Topic};
@@ -81,7 +81,7 @@ impl Scanner {
             Ok(Some(scanned)) => scanned,
             Ok(None) => {
                 let lost = TaskReport::lost(task, "the run was cancelled", false);
-                return self.store((&*spec, &records), &lost, &[], delivery).await;
+                return self.store((&*spec, &records), lost, &[], delivery).await;
             }
             Err(fault) => {
                 let fault = self.deployments.look_again(&task.alias, spec.db, &task.node, fault).await;
@@ -91,7 +91,7 @@ impl Scanner {
                 (handed_back(task), Vec::new())
             }
         };
-        self.store((&*spec, &records), &report, &batches, delivery).await
+        self.store((&*spec, &records), report, &batches, delivery).await
     }
 
     /// Reads the scope of a task. `None` if the run was cancelled meanwhile.
@@ -166,24 +166,27 @@ impl Scanner {
         Ok(Some((report, batches)))
     }
 
-    /// Publishes the batches, and then the report that makes them count.
+    /// Publishes the batches, and then the report, which lists them and so makes them count.
     async fn store(
         &self,
         (spec, records): (&RunSpec, &Records),
-        report: &TaskReport,
+        mut report: TaskReport,
         batches: &[ReapBatch],
         delivery: &Delivery,
     ) -> Result<Disposition, Failure> {
         // A task whose batches wait for room stays ours, and its run may be stopped meanwhile.
         let mut pulse = Pulse::new(&self.env);
         for batch in batches {
-            if !self.publish(batch, records, delivery, &mut pulse).await? {
+            let payload =
+                wire::encode_as(batch.format(), batch).map_err(|e| Failure::Message(e.to_string()))?;
+            report.batches.push(ListedBatch::of(batch, spec.rules.action).sent_as(&payload));
+            if !self.publish((batch.batch, payload), records, delivery, &mut pulse).await? {
                 // Without its report, nothing of it counts.
                 return Ok(Disposition::Later(Duration::ZERO));
             }
         }
         self.env.crash.pass(CrashPoint::BatchesPublished).await;
-        let first = records.create_report(report).await?;
+        let first = records.create_report(&report).await?;
         if first {
             self.env.telemetry.scanned(&spec.job, &spec.alias, &report.counts);
         }
@@ -196,13 +199,12 @@ impl Scanner {
     /// are to shut down, or the run is to stop.
     async fn publish(
         &self,
-        batch: &ReapBatch,
+        (batch, payload): (BatchId, Vec<u8>),
         records: &Records,
         delivery: &Delivery,
         pulse: &mut Pulse,
     ) -> Result<bool, Failure> {
-        let payload = wire::encode_as(batch.format(), batch).map_err(|e| Failure::Message(e.to_string()))?;
-        let (id, mut pause) = (batch.batch.to_string(), Duration::from_millis(1));
+        let (id, mut pause) = (batch.to_string(), Duration::from_millis(1));
         loop {
             match self.env.queue.publish(Topic::Batches, &id, payload.clone()).await {
                 Err(QueueError::Full) => self.env.telemetry.waited(Topic::Batches),
@@ -385,7 +387,6 @@ impl Reading {
             covered: settled.covered,
             rest: settled.rest,
             counts,
-            batches: batching::listed(&batches, spec.rules.action),
             long_keys,
             lookups,
             approximate: self.approximate || settled.approximate,

@@ -90,7 +90,12 @@ fn report() -> TaskReport {
             Rest { reason: RestReason::Unstable, scope: slots, pass: None },
             Rest { reason: RestReason::Full, scope: cursors, pass: Some(TaskId::new()) },
         ],
-        batches: vec![ListedBatch { batch: BatchId::new(), keys: 3, deletes: 3 }],
+        batches: vec![ListedBatch {
+            batch: BatchId::new(),
+            keys: 3,
+            deletes: 3,
+            digest: Some(u128::MAX / 3),
+        }],
         long_keys: vec!["xxxx… (1000001 bytes)".to_owned()],
         statistics: Box::new(statistics),
         pacing: Box::new(pacing),

@@ -171,7 +171,10 @@ fn hollow(task: &ScanTask) -> Forged {
     let groups = (0..100_000).map(|_| (0, Reason::Stale, Vec::new(), Vec::new())).collect();
     let raw = Raw { run, batch, task: of, alias, node, not_before_ms, not_after_ms, groups, round };
     let batches = vec![(batch.to_string(), wire::encode(&raw).expect("it fits"))];
-    Forged { batches, ..Forged::of(task, &[], vec![ListedBatch { batch, keys: 7, deletes: 7 }]) }
+    Forged {
+        batches,
+        ..Forged::of(task, &[], vec![ListedBatch { batch, keys: 7, deletes: 7, digest: None }])
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,7 +198,7 @@ async fn what_the_login_of_a_scanner_forges_deletes_nothing_healthy() {
             let (healthy, at_ms) = (scene.healthy[..4_000].to_vec(), scene.at_ms);
             let forge = move |task: &ScanTask| {
                 let batch = batch(task, Reason::Inactive, &healthy, at_ms);
-                let listed = ListedBatch { batch: batch.batch, keys: listed, deletes: listed };
+                let listed = ListedBatch { batch: batch.batch, keys: listed, deletes: listed, digest: None };
                 Forged::of(task, &[batch], vec![listed])
             };
             scene.refused(&flags, why, forge).await;

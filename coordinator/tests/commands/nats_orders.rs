@@ -80,7 +80,7 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
         }],
         round: 0,
     };
-    let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count };
+    let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count, digest: None };
     let report = TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) };
     records.create_report(&report).await.unwrap();
     // Nobody drives this run, so its grants are forged as well.

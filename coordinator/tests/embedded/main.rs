@@ -10,6 +10,7 @@ mod soak;
 
 mod aggressive;
 mod backup;
+mod copies;
 mod databases;
 mod exact;
 mod failover;

@@ -133,7 +133,7 @@ fn a_batch_is_as_its_report_lists_it() {
         };
         let counted = "another number of keys";
         for (keys, deletes) in [(0, 0), (1, 1), (3, 3), (2, 1), (4_000, 4_000)] {
-            let batches = vec![ListedBatch { batch: good.batch, keys, deletes }];
+            let batches = vec![ListedBatch { batch: good.batch, keys, deletes, digest: None }];
             refuses(Grant { batches, ..honest.clone() }, counted);
         }
         refuses(Grant { batches: Vec::new(), ..honest.clone() }, counted);

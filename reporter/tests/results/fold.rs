@@ -72,7 +72,7 @@ fn report(
         },
         batches: batches
             .iter()
-            .map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys, deletes: *keys })
+            .map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys, deletes: *keys, digest: None })
             .collect(),
         long_keys: Vec::new(),
         lookups: Lookups::of(stale + 7, 1),

@@ -80,7 +80,7 @@ impl Run {
                 ttl_sum_ms: 20 * 10_000,
                 ..ScanCounts::default()
             },
-            batches: vec![ListedBatch { batch, keys: 5, deletes: 5 }],
+            batches: vec![ListedBatch { batch, keys: 5, deletes: 5, digest: None }],
             long_keys: Vec::new(),
             lookups: Lookups::default(),
             approximate: false,

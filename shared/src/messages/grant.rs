@@ -2,6 +2,7 @@
 //! compares that with the task that it planned and with the limits of the run, and stores a grant. Reapers act on
 //! grants alone.
 
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Group, ListedBatch, ReapBatch, Rules, ScanTask, TaskReport, Verify};
@@ -22,7 +23,7 @@ pub struct Grant {
     pub round: u32,
     /// The slots of the task; none on a standalone server.
     pub slots: SlotSet,
-    /// The batches, with the candidates in each.
+    /// The batches, with the candidates in each and the digest of its message.
     pub batches: Vec<ListedBatch>,
 }
 
@@ -102,7 +103,7 @@ impl Grant {
 }
 
 impl ListedBatch {
-    /// How `batch` is listed in a run that does `action` with stale keys.
+    /// How `batch` is listed in a run that does `action` with stale keys, but for the digest of its message.
     #[must_use]
     pub fn of(batch: &ReapBatch, action: Action) -> Self {
         let deletes = |group: &&Group| group.reason.is_deleted(action);
@@ -110,8 +111,32 @@ impl ListedBatch {
             batch: batch.batch,
             keys: batch.keys(),
             deletes: batch.groups.iter().filter(deletes).map(|group| group.keys.len() as u64).sum(),
+            digest: None,
         }
     }
+
+    /// The same, for the message `payload` alone.
+    #[must_use]
+    pub fn sent_as(self, payload: &[u8]) -> Self {
+        Self { digest: Some(digest_of(payload)), ..self }
+    }
+
+    /// Whether `payload` is the message that is listed, as far as the listing tells.
+    #[must_use]
+    pub fn is_sent_as(&self, payload: &[u8]) -> bool {
+        self.digest.is_none_or(|listed| listed == digest_of(payload))
+    }
+
+    /// The candidates in it, and those that may be deleted.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.keys, self.deletes)
+    }
+}
+
+fn digest_of(payload: &[u8]) -> u128 {
+    let digest = digest(&SHA256, payload);
+    digest.as_ref().first_chunk().map_or(0, |first| u128::from_be_bytes(*first))
 }
 
 #[cfg(test)]
@@ -133,7 +158,7 @@ mod tests {
             skip: false,
             round: 1,
         };
-        let listed = |keys, deletes| ListedBatch { batch: BatchId::new(), keys, deletes };
+        let listed = |keys, deletes| ListedBatch { batch: BatchId::new(), keys, deletes, digest: None };
         let good =
             TaskReport { batches: vec![listed(4_000, 4_000), listed(1, 0)], ..TaskReport::blank(&task) };
         let rules = Rules::deleting(&["*"], &[]).unwrap();
@@ -157,5 +182,19 @@ mod tests {
         assert!(Grant::of(&task, &TaskReport { verified: true, ..good.clone() }, &strict).is_ok());
         let many = (0..=TASK_BATCHES_MAX).map(|_| listed(1, 1)).collect();
         refuses(TaskReport { batches: many, ..good }, "lists 1001 batches, more than 1000");
+    }
+
+    #[test]
+    fn a_listing_knows_its_message_and_one_of_an_earlier_version_knows_none() {
+        let older = ListedBatch { batch: BatchId::new(), keys: 1, deletes: 1, digest: None };
+        assert!(older.is_sent_as(b"this") && older.is_sent_as(b"that"));
+        let listed = older.clone().sent_as(b"abc");
+        // That of FIPS 180-2.
+        assert_eq!(listed.digest, Some(0xba78_16bf_8f01_cfea_4141_40de_5dae_2223));
+        assert!(listed.is_sent_as(b"abc") && !listed.is_sent_as(b"abd"));
+        for listed in [older, listed] {
+            let sent = crate::wire::encode(&listed).unwrap();
+            assert_eq!(crate::wire::decode::<ListedBatch>(&sent).unwrap(), listed);
+        }
     }
 }

@@ -255,6 +255,10 @@ pub struct ListedBatch {
     pub keys: u64,
     /// Those of them that may be deleted, and not only given a TTL.
     pub deletes: u64,
+    /// Of its message: the first 16 bytes of the SHA-256. Reapers pass over any other message of the same batch. Earlier
+    /// versions give none, and then the counts decide alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<u128>,
 }
 
 /// What came of a scan task. Stored once per task: the first attempt that stores it counts.
