@@ -201,8 +201,8 @@ const REPLACED: &str = "the server does not go on with the replication history i
                         restart or a failover: some may be back";
 
 /// The same, where nothing is known of it.
-const UNCONFIRMED: &str = "the server could not be asked at the end whether what was deleted is still deleted, so \
-                           that is not confirmed";
+const UNCONFIRMED: &str = "the server did not say at the end whether what was deleted is still deleted, so that is not \
+                           confirmed";
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     let mut causes = fold.losses.clone();

@@ -25,7 +25,7 @@ pub struct Holding {
 struct Check {
     id: TaskId,
     gone: BTreeSet<History>,
-    /// Those of `gone` whose node could not be asked.
+    /// Those of `gone` whose node did not answer, or did not name its history.
     unknown: BTreeSet<History>,
     safe: BTreeSet<History>,
 }
@@ -118,7 +118,7 @@ impl Holding {
         gone.map(|(node, _)| node.clone()).collect()
     }
 
-    /// The nodes that could not be asked.
+    /// The nodes that did not say whether they go on with their history.
     pub(crate) fn unconfirmed(&self) -> BTreeSet<NodeId> {
         self.checks.values().flat_map(|check| &check.unknown).map(|(node, _)| node.clone()).collect()
     }

@@ -304,7 +304,7 @@ pub struct Accounting {
     pub balanced: bool,
 }
 
-/// Slots that were read again: a server failed, was restarted, or could not be asked, before its replicas were known to
+/// Slots that were read again: a server failed, was restarted, or did not say what its history is, before its replicas were known to
 /// have what had been deleted there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -314,7 +314,7 @@ pub struct ReadAgain {
     pub slots: Option<String>,
     /// The servers, by their names in the cluster.
     pub replaced: Vec<NodeId>,
-    /// Those that could not be asked whether what was deleted there is still deleted.
+    /// Those that did not say whether what was deleted there is still deleted.
     #[serde(default)]
     pub unconfirmed: Vec<NodeId>,
     /// Keys deleted there again. They are not in `cleanedKeys`.

@@ -26,8 +26,21 @@ enum Fate {
     Safe,
     /// Its node has another one, or is no primary any more: as after a restart or a failover.
     Gone,
-    /// Its node does not answer, and nobody has taken its place.
+    /// Its node does not answer, or does not name its history any more, and nobody has taken its place.
     Unknown,
+}
+
+impl Fate {
+    /// What it means for `history` that its node names `now`, and what its replicas have of that.
+    fn of(history: &str, now: Option<&str>, replicas: Replicas) -> Self {
+        match (now, replicas) {
+            // A server that never names one has none to lose; one that named it before says nothing of it now.
+            (None, _) if !history.is_empty() => Self::Unknown,
+            (Some(now), _) if now != history => Self::Gone,
+            (_, Replicas::InStep) => Self::Safe,
+            (_, Replicas::None | Replicas::Behind) => Self::There,
+        }
+    }
 }
 
 impl Driver<'_> {
@@ -105,9 +118,7 @@ async fn ask(deployment: &Deployment, histories: &[History]) -> Result<Vec<Fate>
         }
         let asked = async { replication::caught_up(&deployment.conn(node).await?).await };
         match asked.await {
-            Ok((now, _)) if now != *history => Fate::Gone,
-            Ok((_, Replicas::InStep)) => Fate::Safe,
-            Ok(_) => Fate::There,
+            Ok((now, replicas)) => Fate::of(history, now.as_deref(), replicas),
             Err(fault) => {
                 tracing::debug!(error = %fault, "a primary does not answer");
                 deployment.forget(node);
@@ -116,4 +127,28 @@ async fn ask(deployment: &Deployment, histories: &[History]) -> Result<Vec<Fate>
         }
     };
     Ok(at_once(histories.iter().map(one).collect()).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_name_its_history_has_not_left_it() {
+        let check = |history: &str, now, replicas, expected| {
+            assert_eq!(Fate::of(history, now, replicas), expected, "`{history}`, {now:?}, {replicas:?}");
+        };
+        for replicas in [Replicas::None, Replicas::InStep, Replicas::Behind] {
+            check("8c5f", None, replicas, Fate::Unknown);
+            check("8c5f", Some("77aa"), replicas, Fate::Gone);
+            // What was recalled from a ledger no history vouches for.
+            check("", Some("77aa"), replicas, Fate::Gone);
+        }
+        for history in [None, Some("8c5f")] {
+            let before = history.unwrap_or_default();
+            check(before, history, Replicas::None, Fate::There);
+            check(before, history, Replicas::Behind, Fate::There);
+            check(before, history, Replicas::InStep, Fate::Safe);
+        }
+    }
 }

@@ -32,6 +32,7 @@ mod reshard;
 mod resize;
 mod sentinel;
 mod skipping;
+mod slow_answers;
 mod slow_nodes;
 mod spelling;
 mod statistics;

@@ -22,6 +22,8 @@ pub struct Manner {
     pub circle_from: Option<u64>,
     /// Every so many pages, the keys of the page before are listed again.
     pub repeats: Option<u64>,
+    /// Whether INFO replication does not name its history, which INFO does.
+    pub hides_history: bool,
 }
 
 /// See the module. It ends with its owner.
@@ -87,7 +89,7 @@ async fn join(
         read_reply(&mut server, &mut reply).await?;
         let reply = match command.as_slice() {
             _ if scans => scanned(&reply, &manner, &mut cursors.lock().unwrap()),
-            b"INFO" => told(&reply, &manner),
+            b"INFO" => told(&reply, words.len() > 1, &manner),
             _ => reply,
         };
         client.write_all(&reply).await?;
@@ -132,12 +134,15 @@ fn joined(one: &[u8], other: &[u8]) -> Vec<u8> {
 }
 
 /// INFO as it likes to be seen.
-fn told(reply: &[u8], manner: &Manner) -> Vec<u8> {
+fn told(reply: &[u8], of_section: bool, manner: &Manner) -> Vec<u8> {
     let text = String::from_utf8_lossy(reply);
     let Some((_, body)) = text.split_once("\r\n").filter(|_| text.starts_with('$')) else {
         return reply.to_vec();
     };
     let mut lines: Vec<String> = body.trim_end().lines().map(str::to_owned).collect();
+    if manner.hides_history && of_section {
+        lines.retain(|line| !line.starts_with("master_replid"));
+    }
     if let Some(keyspace) = manner.keyspace {
         lines.retain(|line| !line.starts_with("db0:"));
         if !keyspace.is_empty() {

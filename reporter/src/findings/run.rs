@@ -104,7 +104,8 @@ fn servers(again: &ReadAgain) -> String {
     let replaced = |servers| {
         format!("{servers} servers left their replication history (as after a restart or a failover)")
     };
-    let unconfirmed = |servers| format!("{servers} servers could not be asked any more");
+    let unconfirmed =
+        |servers| format!("{servers} servers did not say whether they left their replication history");
     match (again.replaced.len(), again.unconfirmed.len()) {
         (servers, 0) => replaced(servers),
         (0, servers) => unconfirmed(servers),

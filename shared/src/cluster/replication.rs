@@ -47,13 +47,13 @@ async fn ask(conn: &Conn) -> Result<Info, Fault> {
 }
 
 /// Waits until all replicas of a primary have whatever anybody has written there by now. What it says holds for its
-/// history, which comes with it.
-pub async fn caught_up(conn: &Conn) -> Result<(String, Replicas), Fault> {
+/// history, which comes with it; `None` if the server does not name it.
+pub async fn caught_up(conn: &Conn) -> Result<(Option<String>, Replicas), Fault> {
     let until = Instant::now() + REPLICAS_CAUGHT_UP_WAIT;
     let mut wanted = None;
     loop {
         let info = ask(conn).await?;
-        let history = info.text("master_replid").unwrap_or_default().to_owned();
+        let history = info.text("master_replid").filter(|history| !history.is_empty()).map(str::to_owned);
         let (offset, offsets) = offsets(&info);
         if offsets.is_empty() {
             return Ok((history, Replicas::None));

@@ -47,7 +47,7 @@ pub enum Decision {
         round: u32,
         /// Histories, by node, that are no more, or of which it is not known.
         gone: Vec<(NodeId, String)>,
-        /// Those of `gone` whose node could not be asked; absent from versions that did not keep them apart.
+        /// Those of `gone` whose node did not say; absent from versions that did not keep them apart.
         #[serde(default)]
         unknown: Vec<(NodeId, String)>,
         /// Histories, by node, that all replicas have.
