@@ -195,6 +195,10 @@ mod tests {
         check(&[ON, idle, backup], &["`backup`", "`idletime`"]);
         assert!(options(&[idle, backup]).is_ok() && options(&[ON, ZSET, IDENTITY, backup]).is_ok());
         assert!(options(&[ON, idle, backup, ("--action", "report")]).is_ok(), "nothing is saved");
+        let value = ("--verify", "value");
+        check(&[ON, idle, value], &["`verify`", "`value`", "`idletime`"]);
+        assert!(options(&[idle, value]).is_ok() && options(&[ON, ZSET, IDENTITY, value]).is_ok());
+        assert!(options(&[ON, idle, value, ("--action", "report")]).is_ok(), "nothing is read");
         let order = options(&[ZSET, IDENTITY]).unwrap().inactive.unwrap();
         assert!(after_days(order.clone(), 0).is_err() && after_days(order, 36_501).is_err());
         let allowed = options(&[ZSET, IDENTITY, ON, ("--allow-no-active", "true")]).unwrap().inactive;

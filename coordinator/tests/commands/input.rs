@@ -50,6 +50,8 @@ fn flags_and_variables_that_make_no_sense() {
     check(&["--activity", "list:a"], &["`--activity`", "`zset:…`, `set:…`, `idletime`"]);
     let idle = ["--aggressive", "--activity", "idletime", "--inactivity-days", "195"];
     check(&idle, &["`inactivityThresholdDays`", "`195`", "from 1 to 194"]);
+    let verified = ["--aggressive", "--activity", "idletime", "--verify", "value"];
+    check(&verified, &["`verify` is `value`", "`activity` is `idletime`", "leave out one of them"]);
     let bad = |name: &str, value: &str| keysweep(&["run", "--json"]).env(name, value).run();
     bad("KEYSWEEP_GRACE", "soon").fails(2, &["`KEYSWEEP_GRACE`", "`soon`", "500ms"]);
     bad("REDIS_URL", &format!("redis://:{SECRET}@")).fails(2, &["`REDIS_URL`", "***"]);

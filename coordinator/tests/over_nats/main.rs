@@ -17,3 +17,4 @@ mod progress;
 mod serve;
 mod takeover;
 mod twice;
+mod whole;

@@ -1,0 +1,76 @@
+//! Settings of a run that workers must keep to: values that are compared, and the time that a run may take.
+
+use std::time::{Duration, Instant};
+
+use coordinator::options::Options;
+use shared::env::Timing;
+use shared::messages::{Action, Pace, Verify};
+use shared::result::Status;
+use shared::servers::Seeder;
+
+use crate::kit;
+use crate::kit::keys;
+use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::truth::Truth;
+
+/// The scanner's fingerprint travels in the batch to another process, which spares what was written again meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_delete_only_values_that_the_scanner_saw() {
+    let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
+    let mut options = kit::options(cluster.urls());
+    (options.rules.verify, options.rules.grace_ms) = (Verify::Value, 4_000);
+    let truth = Truth::mixture(1_000, "");
+    truth.seed(&options.access).await;
+    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let workers = Workers::start(&env, Counts::PAIRS);
+    let (records, count) = (env.records(survey.spec.run), survey.tasks.len());
+    let (again, left) = truth.stale.split_at(truth.stale.len() / 2);
+    let writing = async {
+        net::until(async || net::reports(&records, &survey.tasks).await == count).await;
+        let mut seeder = Seeder::open(&options.access).await.unwrap();
+        for key in again {
+            seeder.set(key, b"read,write,other", None).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+        let there = keys::existing(&options.access, &truth.stale).await.len();
+        assert_eq!(there, truth.stale.len(), "all of it within the grace");
+    };
+    let driving = Box::pin(net::driven(&env, &options, &survey));
+    let (result, ()) = kit::in_time(Box::pin(async { tokio::join!(driving, writing) })).await;
+    net::closed(&env, result.run_id).await;
+    workers.stop().await;
+    let accounting = &result.accounting;
+    assert_eq!((result.status, accounting.balanced), (Status::Completed, true), "{:?}", result.issues);
+    let expected = (left.len() as u64, again.len() as u64);
+    assert_eq!((accounting.deleted, accounting.spared), expected, "{accounting:?}");
+    assert_eq!(keys::existing(&options.access, again).await.len(), again.len());
+    assert_eq!(keys::existing(&options.access, left).await.len(), 0);
+}
+
+/// A run on workers that is slower than its time allows ends then, and its result says what was done until then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_run_ends_it_on_workers() {
+    let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
+    let pace = Pace { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
+    let max_runtime = Some(Duration::from_secs(4));
+    let mut options = Options { pace, max_runtime, max_delete_percent: 100, ..kit::options(cluster.urls()) };
+    options.rules.delete_batch_keys = 20;
+    let mut truth = Truth::mixture(6_000, "");
+    (0..6_000).for_each(|n| truth.add(kit::truth::Class::Stale, format!("permissions:more:{n}")));
+    truth.seed(&options.access).await;
+    let (env, begun) = (net.env(&options).await, Instant::now());
+    let survey = kit::look(&options).await;
+    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let took = begun.elapsed();
+    println!("{took:?}: {:?}, {:?}", result.accounting, result.issues);
+    assert!((4..14).contains(&took.as_secs()), "{took:?}");
+    assert_eq!((result.status, options.rules.action), (Status::Cancelled, Action::Delete));
+    let said = "the time that --max-runtime allows is over";
+    assert!(result.issues.iter().any(|issue| issue.contains(said)), "{:?}", result.issues);
+    let gone = (truth.stale.len() - keys::existing(&options.access, &truth.stale).await.len()) as u64;
+    assert_eq!((result.accounting.deleted, result.accounting.balanced), (gone, true), "{result:?}");
+    assert!(gone < truth.stale.len() as u64, "it is not over sooner");
+    for kept in [&truth.fresh, &truth.protected, &truth.other] {
+        assert_eq!(keys::existing(&options.access, kept).await.len(), kept.len());
+    }
+}
