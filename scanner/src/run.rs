@@ -22,7 +22,6 @@ use shared::records::Records;
 use shared::specs::Specs;
 use shared::task_notes::{TaskNote, TaskNotes};
 use shared::telemetry::{Asked, Telemetry};
-use shared::wire;
 use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -177,8 +176,7 @@ impl Scanner {
         // A task whose batches wait for room stays ours, and its run may be stopped meanwhile.
         let mut pulse = Pulse::new(&self.env);
         for batch in batches {
-            let payload =
-                wire::encode_as(batch.format(), batch).map_err(|e| Failure::Message(e.to_string()))?;
+            let payload = batch.encoded().map_err(|e| Failure::Message(e.to_string()))?;
             report.batches.push(ListedBatch::of(batch, spec.rules.action).sent_as(&payload));
             if !self.publish((batch.batch, payload), records, delivery, &mut pulse).await? {
                 // Without its report, nothing of it counts.

@@ -21,7 +21,7 @@ use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
-use crate::wire::{FORMAT, FORMAT_VERIFIED};
+use crate::wire::{self, FORMAT, FORMAT_VERIFIED, WireError};
 
 pub use asked::Asked;
 pub use cancel::{Cancel, CancelKind};
@@ -208,6 +208,14 @@ impl ReapBatch {
     #[must_use]
     pub fn format(&self) -> u8 {
         if self.groups.iter().any(|group| !group.fingerprints.is_empty()) { FORMAT_VERIFIED } else { FORMAT }
+    }
+
+    /// Its message.
+    ///
+    /// # Errors
+    /// When it is too large for one.
+    pub fn encoded(&self) -> Result<Vec<u8>, WireError> {
+        wire::encode_as(self.format(), self)
     }
 }
 
