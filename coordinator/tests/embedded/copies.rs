@@ -28,8 +28,10 @@ fn regroup(batch: &mut ReapBatch, name: impl Fn(Key) -> Key) {
     batch.groups = batch.groups.iter().flat_map(split).collect();
 }
 
-const CHANGES: [(&str, Change); 8] = [
-    ("its times are over", |batch| (batch.not_before_ms, batch.not_after_ms) = (0, 1)),
+const CHANGES: [(&str, Change); 9] = [
+    // When it is due decides which of the two is looked at first: this one is.
+    ("its times are over", |batch| batch.not_after_ms = batch.not_before_ms + 1),
+    ("its times are long over", |batch| (batch.not_before_ms, batch.not_after_ms) = (0, 1)),
     ("its times are over soon", |batch| batch.not_after_ms = batch.not_before_ms + 300),
     ("its times are to come", |batch| {
         batch.not_before_ms += 3_600_000;
