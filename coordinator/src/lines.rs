@@ -139,7 +139,8 @@ impl Lines {
         let none = |known: bool| if known { "none" } else { "unknown" }.to_owned();
         let no_traffic = result.metrics.hit_rates.current().lookups == Some(0);
         let hit_rate = metrics.hit_rate.map_or_else(|| none(no_traffic), |rate| format!("{rate:.1}%"));
-        let no_ttl = result.coverage.complete;
+        let sampled = result.skipped_keys == 0 || result.skipped.sampled_keys > 0;
+        let no_ttl = result.coverage.complete && sampled && result.metrics.ttl.keys == 0;
         let ttl = metrics.avg_ttl.map_or_else(|| none(no_ttl), |ttl| format!("{ttl:.0}s"));
         let (scanned, cleaned) = (result.scanned_keys, result.cleaned_keys);
         let what = if result.status == Status::Completed { "complete" } else { "ended" };

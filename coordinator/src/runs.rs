@@ -1,7 +1,7 @@
 //! What can be asked and said of runs that are remembered, by the command line and by programs alike.
 
 use reporter::Fold;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use shared::env::Env;
 use shared::history::{self, RunLine};
 use shared::ids::RunId;
@@ -17,6 +17,7 @@ use crate::state::RunState;
 #[serde(rename_all = "camelCase")]
 pub struct RunView {
     /// Its line in the history.
+    #[serde(serialize_with = "told")]
     pub run: RunLine,
     /// How far it is; null once its records are gone.
     pub progress: Option<ProgressView>,
@@ -53,6 +54,10 @@ pub struct Cancelled {
     pub cancelled: bool,
     /// Whether it had ended already.
     pub ended: bool,
+}
+
+fn told<S: Serializer>(line: &RunLine, serializer: S) -> Result<S::Ok, S::Error> {
+    line.told().serialize(serializer)
 }
 
 impl From<Progress> for ProgressView {

@@ -72,7 +72,8 @@ pub struct CacheHealth {
     /// Matching keys after the run; without a run of these keys, those that a sample makes likely; null if there is neither,
     /// and if the sample met none.
     pub total_keys: Option<u64>,
-    /// Whether that is by a sample, taken just now.
+    /// Whether that is approximate, as by a sample taken just now or by a run that says so (or does not say, being one of an
+    /// earlier version).
     #[serde(default)]
     pub approximate: bool,
     /// Their mean TTL, in seconds.
@@ -139,7 +140,7 @@ pub async fn with_sample(statistics: Statistics, env: &Env, options: &Options) -
             return statistics;
         }
     };
-    looked.note(env).await;
+    looked.note_plan(env).await;
     // A sample says nothing about slots that no node serves.
     let whole = looked.missing.is_empty() && looked.spec.left_out.is_empty();
     let estimate = looked.estimate;
@@ -187,7 +188,7 @@ fn cache(lines: &[RunLine], selection: Option<&Selection>) -> CacheHealth {
         misses: line.misses,
         errors: line.errors,
         at: line.finished_at.clone(),
-        approximate: false,
+        approximate: line.total_keys_error != Some(0),
     }
 }
 

@@ -14,9 +14,9 @@ use shared::cluster::health::Look;
 use shared::env::Env;
 use shared::ids::{NodeId, RunId};
 use shared::memory::ByteEstimate;
-use shared::messages::{AsReplica, Guards, Measure, RunSpec, ScanTask};
+use shared::messages::{AsReplica, Guards, Measure, RunSpec, ScanTask, Verify, Way};
 use shared::records::{RecordError, Records};
-use shared::samples::{self, Moment, Sample};
+use shared::samples::{self, Moment, RunReads, Sample};
 use shared::sampling::{self, Purpose};
 use shared::slot::SlotSet;
 use shared::time::now_ms;
@@ -159,6 +159,7 @@ async fn look_around(
         measure: Measure { used_memory: found.used_memory, ..estimate.measure(options.rules.action) },
         ..asked
     };
+    let reads = reads(&spec);
     Ok(Survey {
         spec,
         tasks: found.tasks,
@@ -167,11 +168,17 @@ async fn look_around(
         estimate,
         freed: found.freed,
         users: activity.known.map(|known| known.users),
-        sample: Sample { nodes: found.readings, ..begin },
+        sample: Sample { nodes: found.readings, reads, ..begin },
         rights_unchecked,
         deployment: Some(Box::new(deployment)),
         time,
     })
+}
+
+/// Which values a run of `spec` reads.
+fn reads(spec: &RunSpec) -> RunReads {
+    let values = spec.backup.is_some() || spec.rules.verify == Verify::Value || spec.way() != Way::Script;
+    if values { RunReads::Values } else { RunReads::Scripts }
 }
 
 /// A sample with what the application itself has counted so far. What is wrong with that, the result says.
@@ -188,6 +195,12 @@ async fn counted_before(deployment: &Deployment, options: &Options, run: RunId, 
     purpose.sample(&Look::default(), application.ok().flatten(), now_ms)
 }
 
+async fn keep(env: &Env, sample: Sample) {
+    if let Err(e) = samples::create(&*env.past, sample).await {
+        tracing::warn!(error = %e, "failed to keep a sample, the hit rate may be off");
+    }
+}
+
 impl Survey {
     /// Whether a run of it would read everything, as far as can be known before: every slot is served, and no replica is
     /// read that lost its primary.
@@ -199,9 +212,12 @@ impl Survey {
 
     /// Keeps the sample, so that our own look-ups are known. If that fails, the hit rate is less exact.
     pub async fn note(&self, env: &Env) {
-        if let Err(e) = samples::create(&*env.past, self.sample.clone()).await {
-            tracing::warn!(error = %e, "failed to keep a sample, the hit rate may be off");
-        }
+        keep(env, self.sample.clone()).await;
+    }
+
+    /// The same where only a plan was asked for, which ends with it.
+    pub async fn note_plan(&self, env: &Env) {
+        keep(env, Sample { reads: RunReads::Nothing, ..self.sample.clone() }).await;
     }
 
     /// Stores the run that was planned, in its `records`; its spec last, so that a run that is there is whole.

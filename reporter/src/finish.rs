@@ -14,7 +14,7 @@ use shared::time::rfc3339;
 
 use crate::findings::{Facts, findings, sentences};
 use crate::fold::Fold;
-use crate::learned;
+use crate::learned::{self, About};
 use crate::pacing::pacing;
 
 /// What a result says that is not in the records of its run.
@@ -47,11 +47,14 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     let freed = if spec.rules.action.writes() { &fold.freed } else { &fold.statistics.reported };
     // Of keys that were skipped, the sample tells; one that met none tells nothing.
     let all_known = coverage.complete && (counts.skipped == 0 || counts.sampled > 0);
+    let error =
+        learned::skipped(&counts).keys_error(counts.skipped).filter(|_| all_known && !fold.approximate);
+    let now = error.map(|error| About { keys: counts.matching(), error });
     let current_metrics = current(fold, around.hit_rates.current(), all_known);
     let metrics = Metrics {
         hit_rates: around.hit_rates.clone(),
         ttl: learned::ttl(&fold.statistics),
-        growth: learned::growth(&around.runs, &spec.selection(), counts.matching()).filter(|_| all_known),
+        growth: now.and_then(|now| learned::growth(&around.runs, &spec.selection(), now)),
         prefixes: learned::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
         redis_health: around.health.clone(),
     };

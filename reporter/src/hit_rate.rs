@@ -3,13 +3,15 @@
 
 mod traffic;
 
+use std::collections::BTreeMap;
+
 use shared::messages::HitRateSource;
 use shared::metrics::{HitPoint, HitRates, Window};
-use shared::samples::{Moment, Sample};
+use shared::samples::{Moment, RunReads, Sample};
 use shared::time::rfc3339;
 
 pub use traffic::Traffic;
-use traffic::{of_application, of_servers};
+use traffic::{NOT_AT_BEGIN, NOT_AT_END, of_application, of_servers};
 
 /// How far back the last day reaches, in milliseconds.
 pub const DAY_MS: u64 = 86_400_000;
@@ -28,10 +30,21 @@ pub const INCLUDES: &str = "EXISTS, TOUCH and SCAN with TYPE, values that other 
 pub struct Samples<'a> {
     /// The oldest first.
     all: Vec<&'a Sample>,
-    /// Those at which a window may begin or end: none in the middle of a run, whose look-ups are known as a whole.
+    /// Those at which a window may begin or end: none without counters, and none in the middle of a run, whose look-ups
+    /// are known as a whole.
     marks: Vec<usize>,
+    runs: Vec<Course>,
     job: &'a str,
     source: &'a HitRateSource,
+}
+
+/// A run among samples, by their numbers.
+struct Course {
+    begin: usize,
+    end: Option<usize>,
+    /// Where another run of its job begins: it is over by then.
+    next: Option<usize>,
+    reads: RunReads,
 }
 
 /// What the application looked up between two samples.
@@ -57,7 +70,7 @@ impl Stretch {
             hit_rate: traffic.rate(),
             hit_rate_min: bounds.map(|(min, _)| min),
             hit_rate_max: bounds.map(|(_, max)| max),
-            lookups: traffic.unknown.is_none().then_some(traffic.lookups),
+            lookups: traffic.number(),
             hits,
             misses: hits.map(|hits| traffic.lookups.saturating_sub(hits)),
             why_unknown: traffic.why_not(),
@@ -72,20 +85,17 @@ impl<'a> Samples<'a> {
     /// `source`.
     #[must_use]
     pub fn new(samples: &'a [Sample], job: &'a str, source: &'a HitRateSource) -> Self {
-        let mut all: Vec<&Sample> = samples
-            .iter()
-            .filter(|sample| {
-                *source == HitRateSource::Redis || sample.job == job && sample.application.is_some()
-            })
-            .collect();
+        let mut all: Vec<&Sample> =
+            samples.iter().filter(|sample| *source == HitRateSource::Redis || sample.job == job).collect();
         all.sort_by_key(|sample| sample.at_ms);
         // Samples of versions that did not ask for command statistics are as good as none, once there are others.
         let tells = |sample: &&Sample| sample.nodes.iter().all(|reading| reading.commands.is_some());
         if *source == HitRateSource::Redis && all.last().is_some_and(tells) {
             all.retain(tells);
         }
-        let marks = (0..all.len()).filter(|at| !is_inside_a_run(&all, *at)).collect();
-        Self { all, marks, job, source }
+        let is_mark = |at: &usize| has_counters(all[*at], source) && !is_inside_a_run(&all, *at);
+        let marks = (0..all.len()).filter(is_mark).collect();
+        Self { runs: runs(&all), all, marks, job, source }
     }
 
     /// What was looked up between two samples by their numbers.
@@ -99,11 +109,24 @@ impl<'a> Samples<'a> {
     }
 
     fn traffic(&self, from: usize, to: usize) -> Traffic {
+        for (end, why) in [(from, NOT_AT_BEGIN), (to, NOT_AT_END)] {
+            if !has_counters(self.all[end], self.source) {
+                return Traffic::unknown(why);
+            }
+        }
         if *self.source == HitRateSource::Redis {
-            return of_servers(&self.all[from..=to]);
+            return of_servers(&self.all[from..=to], self.unended(from, to));
         }
         let counters = self.all[from..=to].iter().filter_map(|sample| sample.application);
         of_application(&counters.collect::<Vec<_>>())
+    }
+
+    /// Which values were read between two samples by runs that had begun before the second, and of whose end no sample up
+    /// to it tells: they were cut off, or still go on.
+    fn unended(&self, from: usize, to: usize) -> RunReads {
+        let after = |at: Option<usize>, other| at.is_none_or(|at| at > other);
+        let is_open = |run: &&Course| run.begin < to && after(run.end, to) && after(run.next, from);
+        self.runs.iter().filter(is_open).map(|run| run.reads).max().unwrap_or(RunReads::Nothing)
     }
 
     /// The number of the sample with which the job's latest run ended, and that with which it began.
@@ -115,10 +138,10 @@ impl<'a> Samples<'a> {
         Some((begin, end))
     }
 
-    /// Where the job's run ended that came before the sample `begin`.
+    /// Where the job's run ended that came before the sample `begin`, if there are counters of that moment.
     fn run_before(&self, begin: usize) -> Option<usize> {
         let is_end = |at: &usize| self.all[*at].job == self.job && self.all[*at].moment == Moment::End;
-        (0..begin).rev().find(is_end)
+        (0..begin).rev().find(is_end).filter(|at| has_counters(self.all[*at], self.source))
     }
 
     /// The window of the last 24 hours before the last sample, as far as there are samples.
@@ -153,8 +176,7 @@ impl<'a> Samples<'a> {
             .map(|stretches| {
                 let traffic = together(stretches);
                 let at = stretches.last().map(|stretch| rfc3339(stretch.to_ms)).unwrap_or_default();
-                let lookups = traffic.unknown.is_none().then_some(traffic.lookups);
-                HitPoint { at, hit_rate: traffic.rate(), lookups }
+                HitPoint { at, hit_rate: traffic.rate(), lookups: traffic.number() }
             })
             .collect()
     }
@@ -192,6 +214,33 @@ pub fn together<'a>(stretches: impl IntoIterator<Item = &'a Stretch>) -> Traffic
 #[expect(clippy::cast_precision_loss, reason = "shares need no more than 52 bits")]
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
+}
+
+/// The runs that begin in `all`.
+fn runs(all: &[&Sample]) -> Vec<Course> {
+    let (mut ends, mut begins, mut runs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for (at, sample) in all.iter().enumerate().rev() {
+        match sample.moment {
+            Moment::Begin => {
+                let end = sample.run_id.and_then(|run| ends.get(&run).copied());
+                let next = begins.insert(&sample.job, at);
+                runs.push(Course { begin: at, end, next, reads: sample.reads });
+            }
+            Moment::End => {
+                ends.extend(sample.run_id.map(|run| (run, at)));
+            }
+            Moment::Between => {}
+        }
+    }
+    runs
+}
+
+/// Whether `sample` holds what `source` had counted.
+fn has_counters(sample: &Sample, source: &HitRateSource) -> bool {
+    match source {
+        HitRateSource::Redis => !sample.nodes.is_empty(),
+        HitRateSource::Hash(_) | HitRateSource::Prometheus => sample.application.is_some(),
+    }
 }
 
 /// Whether a sample was taken while a run, of whichever job, went on.

@@ -34,9 +34,19 @@ pub(crate) fn partly_read(result: &CleanupResult) -> Option<&'static str> {
     }
 }
 
+/// Why figures of matching keys are none at all, if they are.
+pub(crate) fn if_nothing_read(result: &CleanupResult) -> Option<&'static str> {
+    partly_read(result).filter(|why| *why == NOTHING_READ)
+}
+
+/// A number of matching keys that the run met, in words.
+pub(crate) fn keys(result: &CleanupResult, keys: u64) -> String {
+    if_nothing_read(result).map_or_else(|| grouped(keys), |_| UNKNOWN.to_owned())
+}
+
 /// What an approximate number of keys is told with; empty for an exact one.
 pub(crate) fn approximately(result: &CleanupResult) -> &'static str {
-    if result.scanned_keys_approximate || result.skipped_keys > 0 { " (approximate)" } else { "" }
+    if result.keys_error() != Some(0) { " (approximate)" } else { "" }
 }
 
 /// How many keys of the plan's sample were of active users; `None` if it met no key with a user.
@@ -52,7 +62,7 @@ pub(crate) fn sampled_active(inactive: &InactiveCaches) -> Option<String> {
 pub(crate) fn covered(result: &CleanupResult) -> String {
     let coverage = &result.coverage;
     let missing = coverage.missing.as_deref().unwrap_or_default();
-    let nothing = partly_read(result) == Some(NOTHING_READ);
+    let nothing = if_nothing_read(result).is_some();
     match (coverage.complete, coverage.slots_covered) {
         (true, Some(slots)) => format!("all {} slots", grouped(slots)),
         (true, None) => "the whole database".to_owned(),

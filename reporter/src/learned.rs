@@ -148,14 +148,69 @@ fn is_part(prefix: &str) -> bool {
     prefix::group(prefix).is_some()
 }
 
-/// How the number of matching keys changed since the last of `runs`, the oldest first, that was of the same `selection`
-/// and knew it.
+/// A number of keys, and by how many it may be off.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// The number.
+    pub keys: u64,
+    /// 0 if it is exact.
+    pub error: u64,
+}
+
+impl About {
+    /// That at the end of a run, if it is known.
+    #[must_use]
+    pub fn left(line: &RunLine) -> Option<Self> {
+        Some(Self { keys: line.total_keys?, error: line.total_keys_error? })
+    }
+
+    fn min(self) -> u64 {
+        self.keys.saturating_sub(self.error)
+    }
+
+    fn max(self) -> u64 {
+        self.keys.saturating_add(self.error)
+    }
+}
+
+/// The change from one number to another in percent.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// By the numbers as they are; `None` from 0.
+    pub percent: Option<f64>,
+    /// The least; `None` if it may be from 0.
+    pub min: Option<f64>,
+    /// The most.
+    pub max: Option<f64>,
+}
+
+/// How much more `now` is than `before`.
 #[must_use]
-pub fn growth(runs: &[RunLine], selection: &Selection, keys_now: u64) -> Option<Growth> {
-    let (line, keys_before) = runs.iter().rev().find_map(|line| Some((line, line.left_of(selection)?)))?;
+pub fn change(before: About, now: About) -> Change {
     #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
-    let percent =
-        (keys_before > 0).then(|| (keys_now as f64 - keys_before as f64) * 100.0 / keys_before as f64);
-    let since = line.finished_at.clone().unwrap_or_default();
-    Some(Growth { run_id: line.run_id, since, keys_before, keys_now, percent })
+    let of =
+        |before: u64, now: u64| (before > 0).then(|| (now as f64 - before as f64) * 100.0 / before as f64);
+    Change {
+        percent: of(before.keys, now.keys),
+        min: of(before.max(), now.min()),
+        max: of(before.min(), now.max()),
+    }
+}
+
+/// How the number of matching keys changed since the last of `runs`, the oldest first, that was of the same `selection`
+/// and knew it; `None` if nothing tells by how many that number may be off.
+#[must_use]
+pub fn growth(runs: &[RunLine], selection: &Selection, now: About) -> Option<Growth> {
+    let line = runs.iter().rev().find(|line| line.left_of(selection).is_some())?;
+    let before = About::left(line)?;
+    let Change { percent, min, max } = change(before, now);
+    Some(Growth {
+        run_id: line.run_id,
+        since: line.finished_at.clone().unwrap_or_default(),
+        keys_before: before.keys,
+        keys_now: now.keys,
+        percent,
+        percent_min: min,
+        percent_max: max,
+    })
 }

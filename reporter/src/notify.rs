@@ -47,10 +47,10 @@ pub async fn judge_alerts(
     window: Option<&Window>,
 ) -> Result<Judged, StoreError> {
     let samples = Samples::new(samples, job, source);
-    let conditions = conditions(&View { runs, samples: &samples, window });
     let (now, newest) = (now_ms(), runs.iter().map(|line| line.run_id).max());
     let (book, before) = alerts::replace(&*env.past, job, |book| {
         let before = book.sequence;
+        let conditions = conditions(&View { runs, samples: &samples, window, active: &book.active });
         (judge(book, job, &conditions, newest, now), before)
     })
     .await?;

@@ -62,7 +62,8 @@ fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
 
 fn figures(page: &mut String, result: &CleanupResult) {
     let approximate = if result.scanned_keys_approximate { " (approximate)" } else { "" };
-    row(page, "scanned", result.scanned_keys, &format!("matching keys{approximate}"));
+    let met = |keys| known::keys(result, keys);
+    line(page, "scanned", &met(result.scanned_keys), &format!("matching keys{approximate}"));
     if result.skipped_keys > 0 {
         row(page, "skipped", result.skipped_keys, "keys of nodes that have none without TTL");
     }
@@ -72,7 +73,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
         0 => String::new(),
         keys => format!(", {} protected", grouped(keys)),
     };
-    row(page, "stale", result.stale_ttl_keys, &format!("without TTL{percent}{protected}"));
+    line(page, "stale", &met(result.stale_ttl_keys), &format!("without TTL{percent}{protected}"));
     let inactive = &result.inactive;
     for (name, value, note) in [
         ("inactive", inactive.found, "of users who were not active for long"),
@@ -82,7 +83,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
         ("held back", inactive.held_back, "kept: no active user was met beside them"),
     ] {
         if let Some(value) = value.filter(|value| *value > 0 || name == "inactive") {
-            row(page, name, value, note);
+            line(page, name, &met(value), note);
         }
     }
     for (name, value) in result.accounting.rows() {
@@ -200,7 +201,8 @@ fn balance(page: &mut String, result: &CleanupResult) {
         .filter(|(_, value)| *value > 0)
         .map(|(name, value)| format!("{} {name}", grouped(value)))
         .collect();
-    let sum = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(" + ") };
+    let none = known::if_nothing_read(result).unwrap_or("nothing to do");
+    let sum = if parts.is_empty() { none.to_owned() } else { parts.join(" + ") };
     let verdict = if accounting.balanced { "balanced" } else { "NOT BALANCED" };
     let line = format!("{} candidates = {sum}", grouped(accounting.candidates));
     let _ = writeln!(page, "  {verdict:<11} {}", wrap(&line, 14));

@@ -26,6 +26,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::findings::{keep_praise_alone, sentences};
 use crate::finish::{Around, finish};
 use crate::fold::Fold;
 use crate::hit_rate::Samples;
@@ -207,10 +208,10 @@ async fn conclude(
     let window = result.metrics.hit_rates.current();
     let judged = notify::judge_alerts(env, &spec.job, &runs, (&samples, source), Some(window)).await?;
     result.alerts = judged.active;
-    for problem in judged.problems {
-        result.issues.push(problem.clone());
-        result.findings.push(not_delivered(problem));
-    }
+    result.findings.extend(judged.problems.into_iter().map(not_delivered));
+    keep_praise_alone(&mut result.findings);
+    result.issues = sentences(&result.findings, FindingKind::Issue);
+    result.recommendations = sentences(&result.findings, FindingKind::Recommendation);
     Ok(Some(result))
 }
 
@@ -264,6 +265,5 @@ async fn sample(
         reading.own_before = fold.own_lookups(&reading.node);
         reading.own_after = fold.own_lookups_after(&reading.node);
     }
-    sample.matching_keys = Some(fold.totals().counts.matching());
     (sample, look.health, problem)
 }

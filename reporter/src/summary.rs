@@ -10,6 +10,7 @@ use shared::time::rfc3339;
 
 use crate::findings::LOOKUPS_MIN;
 use crate::hit_rate::{DAY_MS, Samples, Stretch, together};
+use crate::learned::{About, change};
 
 /// Milliseconds of a week.
 pub const WEEK_MS: u64 = 7 * DAY_MS;
@@ -45,8 +46,13 @@ pub struct Summary {
     pub hit_rate_before: Option<f64>,
     /// Matching keys at the end, by the last run that knew them.
     pub total_keys: Option<u64>,
-    /// Change of that number since the first such run of the same keys, in percent.
+    /// Change of that number since the first such run of the same keys, in percent; null if nothing tells by how much
+    /// the two may be off.
     pub growth_percent: Option<f64>,
+    /// The least that it may be, where one of the two is approximate.
+    pub growth_percent_min: Option<f64>,
+    /// The most.
+    pub growth_percent_max: Option<f64>,
     /// The most memory that a server used, in percent of its limit.
     pub memory_usage_percent_max: Option<f64>,
     /// Samples that this rests on.
@@ -75,7 +81,10 @@ pub fn summary(
     let tell = now.iter().filter(|stretch| stretch.traffic.lookups >= LOOKUPS_MIN);
     let rates = tell.filter_map(|stretch| stretch.traffic.rate());
     let of_same_keys = same_keys(&ended, selection);
-    let totals: Vec<u64> = of_same_keys.iter().filter_map(|line| line.total_keys).collect();
+    let known: Vec<&RunLine> =
+        of_same_keys.iter().copied().filter(|line| line.total_keys.is_some()).collect();
+    let left = |line: Option<&&RunLine>| About::left(line?);
+    let grown = left(known.first()).zip(left(known.last())).map(|(first, last)| change(first, last));
     let recent: Vec<&Sample> = all.iter().filter(|sample| sample.at_ms > since_ms).collect();
     Summary {
         from: rfc3339(since_ms),
@@ -86,16 +95,14 @@ pub fn summary(
         cleaned_keys: ended.iter().map(|line| line.cleaned_keys).fold(0, u64::saturating_add),
         stale_ttl_keys_max: of_same_keys.iter().map(|line| line.stale_ttl_keys).max(),
         hit_rate: traffic.rate(),
-        lookups: (!now.is_empty() && traffic.unknown.is_none()).then_some(traffic.lookups),
+        lookups: traffic.number().filter(|_| !now.is_empty()),
         why_unknown: traffic.why_not(),
         hit_rate_min: rates.reduce(f64::min),
         hit_rate_before: together(before).rate(),
-        total_keys: totals.last().copied(),
-        growth_percent: totals
-            .last()
-            .copied()
-            .zip(totals.first().copied().filter(|keys| *keys > 0))
-            .map(change),
+        total_keys: known.last().and_then(|line| line.total_keys),
+        growth_percent: grown.and_then(|grown| grown.percent),
+        growth_percent_min: grown.and_then(|grown| grown.min),
+        growth_percent_max: grown.and_then(|grown| grown.max),
         memory_usage_percent_max: recent.iter().filter_map(|s| s.memory_usage_percent).reduce(f64::max),
         samples: recent.len() as u64,
     }
@@ -105,7 +112,7 @@ pub fn summary(
 fn same_keys<'a>(ended: &[&'a RunLine], selection: Option<&Selection>) -> Vec<&'a RunLine> {
     let last = ended.iter().rev().find(|line| line.total_keys.is_some());
     let Some(selection) = selection.or_else(|| last?.selection.as_ref()) else { return Vec::new() };
-    let read = |line: &&&RunLine| line.status != Some(Status::Failed);
+    let read = |line: &&&RunLine| line.total_keys.is_some() || line.scanned_keys > 0;
     let of_same = |line: &&&RunLine| line.selection.as_ref() == Some(selection);
     ended.iter().filter(read).filter(of_same).copied().collect()
 }
@@ -113,9 +120,4 @@ fn same_keys<'a>(ended: &[&'a RunLine], selection: Option<&Selection>) -> Vec<&'
 fn ended_at(line: &RunLine) -> Option<u64> {
     let ended: Timestamp = line.finished_at.as_ref()?.parse().ok()?;
     u64::try_from(ended.as_millisecond()).ok()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
-fn change((now, before): (u64, u64)) -> f64 {
-    (now as f64 - before as f64) * 100.0 / before as f64
 }

@@ -2,6 +2,7 @@
 //! which runs there are. JSON, under `history/<run>`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::ids::{Alias, RunId};
 use crate::messages::{Attempt, RunSpec};
@@ -59,6 +60,10 @@ pub struct RunLine {
     /// Matching keys that it left; null if they are not known.
     #[serde(default)]
     pub total_keys: Option<u64>,
+    /// By how many keys that number may be off: 0 if it is exact; null if that is not known, as in lines of earlier
+    /// versions.
+    #[serde(default)]
+    pub total_keys_error: Option<u64>,
     /// Mean TTL, in seconds; null if it is not known, and if no key has one.
     #[serde(default, rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
@@ -121,6 +126,7 @@ impl RunLine {
             cleaned_keys: 0,
             inactive_user_caches: 0,
             total_keys: None,
+            total_keys_error: None,
             avg_ttl: None,
             hit_rate: None,
             hits: None,
@@ -144,6 +150,7 @@ impl RunLine {
             cleaned_keys: result.cleaned_keys,
             inactive_user_caches: result.inactive_user_caches,
             total_keys: metrics.total_keys,
+            total_keys_error: result.keys_error().filter(|_| metrics.total_keys.is_some()),
             avg_ttl: metrics.avg_ttl,
             hit_rate: metrics.hit_rate,
             hits: metrics.hits,
@@ -164,6 +171,18 @@ impl RunLine {
     #[must_use]
     pub fn read(entry: &Entry) -> Option<Self> {
         wire::from_json(&entry.value).ok()
+    }
+
+    /// What programs are told of it. A run that goes on has no counts in its line yet.
+    #[must_use]
+    pub fn told(&self) -> Value {
+        let mut told = json!(self);
+        if self.status.is_none() {
+            for count in ["scannedKeys", "staleTTLKeys", "cleanedKeys", "inactiveUserCaches"] {
+                told[count] = Value::Null;
+            }
+        }
+        told
     }
 
     fn key(&self) -> String {

@@ -13,6 +13,7 @@ pub mod dead;
 pub mod deployments;
 pub mod env;
 pub mod events;
+mod exactness;
 pub mod files;
 #[cfg(test)]
 mod fuzz;

@@ -33,7 +33,7 @@ pub struct HitRates {
     pub source: String,
     /// While the run went on.
     pub during_run: Window,
-    /// Since the run before; null without one.
+    /// Since the run before; null without one, and if the counters could not be read at its end.
     pub since_last_run: Option<Window>,
     /// The last 24 hours, as far as there are samples; null with fewer than two.
     pub last_day: Option<Window>,
@@ -139,6 +139,21 @@ pub struct Growth {
     pub keys_now: u64,
     /// The change in percent; null from 0.
     pub percent: Option<f64>,
+    /// The least that it may be, where one of the numbers is approximate; null if it may be from 0.
+    #[serde(default)]
+    pub percent_min: Option<f64>,
+    /// The most.
+    #[serde(default)]
+    pub percent_max: Option<f64>,
+}
+
+impl Growth {
+    /// Whether both numbers are exact. Results of earlier versions do not say.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        let bounds = (self.percent_min, self.percent_max);
+        bounds == (None, None) || bounds == (self.percent, self.percent)
+    }
 }
 
 /// The heaviest beginnings of the keys that were read, which are all that match if the coverage is complete: up to the first and the second colon. Each figure has bounds, because it is found with

@@ -46,8 +46,22 @@ pub struct Sample {
     pub memory_usage_percent: Option<f64>,
     /// The slowest primary's answer, in milliseconds.
     pub latency: Option<f64>,
-    /// Matching keys, where a run has counted them.
-    pub matching_keys: Option<u64>,
+    /// Which values the run reads that it begins. Absent in samples of earlier versions.
+    #[serde(default)]
+    pub reads: RunReads,
+}
+
+/// Which values a run reads, if it is cut off and never says how many it has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunReads {
+    /// None: only a plan was made, or there is no run.
+    Nothing,
+    /// At most one in each call of a script, and one in each HRANDFIELD.
+    Scripts,
+    /// As many as it likes, such as those that it saves or compares.
+    #[default]
+    Values,
 }
 
 /// What one primary had counted.
@@ -88,6 +102,9 @@ pub struct CommandCounts {
     pub resets: u64,
     /// How long those took, in microseconds: it tells one reset from another.
     pub reset_us: u64,
+    /// Calls of scripts and of HRANDFIELD. `None` in samples of earlier versions.
+    #[serde(default)]
+    pub scripts: Option<u64>,
 }
 
 /// Counters of an application. They grow; where they fall, they began anew.
@@ -99,6 +116,20 @@ pub struct Counters {
     pub misses: u64,
     /// Look-ups that failed; `None` where they are not counted.
     pub errors: Option<u64>,
+}
+
+impl CommandCounts {
+    /// What was counted since `before`. Resets are those since the last one, as they are.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            one_lookup: self.one_lookup.saturating_sub(before.one_lookup),
+            all: self.all.saturating_sub(before.all),
+            connections: self.connections.saturating_sub(before.connections),
+            scripts: self.scripts.zip(before.scripts).map(|(is, was)| is.saturating_sub(was)),
+            ..self
+        }
+    }
 }
 
 impl Sample {

@@ -4,7 +4,7 @@ use crate::cluster::health::Look;
 use crate::cluster::{Deployment, counters};
 use crate::ids::{Alias, RunId};
 use crate::messages::HitRateSource;
-use crate::samples::{Counters, Moment, Sample};
+use crate::samples::{Counters, Moment, RunReads, Sample};
 use crate::web::{Outside, prometheus};
 
 /// For what a sample is taken.
@@ -34,7 +34,7 @@ impl Purpose {
             application,
             memory_usage_percent: look.health.memory_usage_percent,
             latency: look.health.latency,
-            matching_keys: None,
+            reads: RunReads::Nothing,
         }
     }
 }

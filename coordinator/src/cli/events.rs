@@ -95,8 +95,18 @@ const OF_RUNS: [&str; 9] = [
 ];
 
 /// Figures of a summary.
-const OF_SUMMARIES: [&str; 9] =
-    ["from", "to", "runs", "completed", "failed", "cleanedKeys", "hitRate", "totalKeys", "growthPercent"];
+const OF_SUMMARIES: [&str; 10] = [
+    "from",
+    "to",
+    "runs",
+    "completed",
+    "failed",
+    "cleanedKeys",
+    "hitRate",
+    "totalKeys",
+    "growthPercentMin",
+    "growthPercentMax",
+];
 
 /// An event for people: when, what and which run in one line; the job and the figures below it, wrapped.
 fn sentence(event: &Value) -> String {

@@ -50,7 +50,7 @@ pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
     let time = RunTime::begin(now_ms(), options.max_runtime);
     let survey = looked_around(options, RunId::new(), time, show).await?;
     // Its look-ups are not the application's.
-    survey.note(&embedded::env(options)).await;
+    survey.note_plan(&embedded::env(options)).await;
     show.print(&planned(&survey, options, show))?;
     Ok(if survey.is_whole() { exit::DONE } else { exit::PARTIAL })
 }

@@ -43,7 +43,7 @@ pub(super) async fn list(net: &Net, args: &ListArgs, show: Show) -> Result<u8, C
 
 /// A line with how long the run took, or has taken so far, in milliseconds; null if its times cannot be read.
 fn with_duration(line: &RunLine, now: Timestamp) -> Value {
-    let mut value = json!(line);
+    let mut value = line.told();
     value["durationMs"] =
         json!(took(line, now).map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
     value
@@ -68,7 +68,7 @@ pub(super) fn listed(lines: &[RunLine], now: Timestamp) -> String {
     for line in lines {
         let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
         // What a run that goes on has deleted so far is not in its line.
-        let deleted = line.status.map(|_| grouped(line.cleaned_keys)).unwrap_or_default();
+        let deleted = line.status.map_or_else(|| "-".to_owned(), |_| grouped(line.cleaned_keys));
         page.push_str(&format!(
             "{:<36}  {started:<16}  {:<9}  {deleted:>13}\n",
             line.run_id,
@@ -107,6 +107,28 @@ mod tests {
     use shared::ids::{Alias, RunId};
 
     use super::*;
+
+    #[test]
+    fn a_run_that_goes_on_has_no_counts_yet() {
+        let line = RunLine::failed(RunId::new(), "nightly", &Alias::new("main"), 0, "no answer");
+        let now = Timestamp::from_second(7_380).expect("a time");
+        let shown = |status| {
+            let line = RunLine { status, cleaned_keys: 7, ..line.clone() };
+            let page = listed(std::slice::from_ref(&line), now);
+            let last = page.lines().nth(1).and_then(|row| row.split_whitespace().last()).unwrap_or_default();
+            (with_duration(&line, now), last.to_owned())
+        };
+        let (running, deleted) = shown(None);
+        for count in ["scannedKeys", "staleTTLKeys", "cleanedKeys", "inactiveUserCaches"] {
+            assert_eq!(running[count], Value::Null, "{count}");
+        }
+        assert_eq!(deleted, "-");
+        let (ended, deleted) = shown(Some(Status::Completed));
+        assert_eq!(
+            (&ended["cleanedKeys"], &ended["scannedKeys"], deleted.as_str()),
+            (&json!(7), &json!(0), "7")
+        );
+    }
 
     #[test]
     fn a_run_tells_how_long_it_took() {

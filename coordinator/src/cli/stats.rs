@@ -122,7 +122,8 @@ fn cache(page: &mut String, cache: &CacheHealth) {
         (None, Some((0, 0))) => "no traffic".to_owned(),
         _ => "hit rate unknown".to_owned(),
     };
-    let keys = cache.total_keys.map_or_else(|| "?".to_owned(), grouped);
+    let about = if cache.approximate { "about " } else { "" };
+    let keys = cache.total_keys.map_or_else(|| "?".to_owned(), |keys| format!("{about}{}", grouped(keys)));
     let ttl = cache.avg_ttl.map_or_else(String::new, |ttl| format!(", mean TTL {ttl:.0} s"));
     let errors = cache.errors.map_or_else(String::new, |errors| format!(", {} errors", grouped(errors)));
     let line = format!("{keys} keys{ttl}; {rate}{errors}; by the run of {at}");
@@ -155,9 +156,12 @@ fn week(page: &mut String, statistics: &Statistics) {
 
 fn redis(page: &mut String, redis: &RedisHealth) {
     let latency = redis.latency.map_or_else(|| "no answer".to_owned(), |ms| format!("latency {ms:.2} ms"));
-    let memory = redis
-        .memory_usage_percent
-        .map_or_else(|| "memory without limit".to_owned(), |percent| format!("memory {percent:.1}% full"));
+    let told = redis.latency.is_some() && redis.nodes.iter().all(|node| node.used_memory_bytes.is_some());
+    let memory = match redis.memory_usage_percent {
+        Some(percent) => format!("memory {percent:.1}% full"),
+        None if told => "memory without limit".to_owned(),
+        None => "memory unknown".to_owned(),
+    };
     let _ = writeln!(page, "  redis   {}, {latency}, {memory}", redis.status.word());
     for problem in &redis.problems {
         let _ = writeln!(page, "          {}", wrap(problem, 10));

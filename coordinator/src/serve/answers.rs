@@ -2,6 +2,7 @@
 //! statistics. NATS (`api.rs`) and HTTP (`http.rs`) both come here.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::config::is_name;
 use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
@@ -82,7 +83,7 @@ pub(super) struct RunsRequest {
 /// Runs, the newest last.
 #[derive(Serialize)]
 pub(super) struct Runs {
-    runs: Vec<RunLine>,
+    runs: Vec<Value>,
 }
 
 /// Why there is no answer.
@@ -151,7 +152,7 @@ pub(super) async fn runs(shared: &Shared, request: &RunsRequest) -> Answered<Run
         }
     }
     let surplus = runs.len().saturating_sub(request.limit.unwrap_or(usize::MAX));
-    Ok(Runs { runs: runs.split_off(surplus) })
+    Ok(Runs { runs: runs[surplus..].iter().map(RunLine::told).collect() })
 }
 
 /// One of them.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use shared::history::RunLine;
-use shared::metrics::{Severity, Window};
+use shared::metrics::{Alert, Severity, Window};
 use shared::result::Status;
+use shared::selection::Selection;
 use shared::time::rfc3339;
 
 use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
@@ -26,6 +27,9 @@ const SUCCESS_RUNS: usize = 100;
 /// Fewer scheduled runs than this have no success rate.
 const SUCCESS_RUNS_MIN: usize = 20;
 
+/// An alert about keys is judged by runs of the same keys as long as one of so many runs was of them.
+const SAME_KEYS_RUNS: usize = 10;
+
 /// Look-ups of the application from one sample to the next from which its hit rate tells anything.
 const STRETCH_LOOKUPS_MIN: u64 = 100;
 
@@ -40,6 +44,8 @@ pub struct View<'a> {
     pub samples: &'a Samples<'a>,
     /// The latest window.
     pub window: Option<&'a Window>,
+    /// The alerts that hold so far.
+    pub active: &'a [Alert],
 }
 
 /// A condition as it stands.
@@ -115,10 +121,28 @@ fn failed_runs(view: &View<'_>) -> Standing {
     }
 }
 
-fn stale_keys(view: &View<'_>) -> Standing {
-    let Some(last) = ended(view).find(|line| line.status != Some(Status::Failed)) else {
-        return Standing::Unknown;
+/// The run that says how many stale keys there are: the latest that looked at keys. A run that somebody starts with other
+/// patterns or for another database says nothing of the job's keys. These are the keys of the latest scheduled run, or,
+/// without a schedule, those for which the alert was raised.
+fn counted<'a>(view: &View<'a>) -> Option<&'a RunLine> {
+    let looked = || ended(view).filter(|line| line.status != Some(Status::Failed));
+    let scheduled = || looked().find(|line| line.scheduled)?.selection.clone();
+    let raised = || {
+        let alert = view.active.iter().find(|alert| alert.alert == "stale-keys")?;
+        let selection: Selection = serde_json::from_value(alert.evidence.get("selection")?.clone()).ok()?;
+        looked()
+            .take(SAME_KEYS_RUNS)
+            .any(|line| line.selection.as_ref() == Some(&selection))
+            .then_some(selection)
     };
+    match scheduled().or_else(raised) {
+        Some(selection) => looked().find(|line| line.selection.as_ref() == Some(&selection)),
+        None => looked().next(),
+    }
+}
+
+fn stale_keys(view: &View<'_>) -> Standing {
+    let Some(last) = counted(view) else { return Standing::Unknown };
     let Some(stale) = last.stale_unprotected_keys else { return Standing::Unknown };
     if stale <= STALE_KEYS_MAX {
         // What was not read may hold more.
@@ -132,6 +156,7 @@ fn stale_keys(view: &View<'_>) -> Standing {
             ("staleUnprotectedKeys", json!(stale)),
             ("limit", json!(STALE_KEYS_MAX)),
             ("run", json!(last.run_id)),
+            ("selection", json!(last.selection)),
         ],
     )
 }

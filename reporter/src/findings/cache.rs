@@ -148,21 +148,28 @@ pub(super) fn many_keys(facts: &Facts) -> Vec<Finding> {
 pub(super) fn growth(facts: &Facts) -> Vec<Finding> {
     let Some(growth) = &facts.growth else { return Vec::new() };
     let more = growth.keys_now.saturating_sub(growth.keys_before);
-    let high = growth.percent.is_none_or(|percent| percent > GROWTH_PERCENT);
-    if more < GROWTH_KEYS_MIN || !high {
+    let least = if growth.is_exact() { growth.percent } else { growth.percent_min };
+    if more < GROWTH_KEYS_MIN || least.is_some_and(|percent| percent <= GROWTH_PERCENT) {
         return Vec::new();
     }
-    let by = growth.percent.map_or_else(String::new, |percent| format!(" by {percent:.0}%"));
+    let by = match (least, growth.percent_max.filter(|_| !growth.is_exact())) {
+        (Some(min), Some(max)) => format!(" by {min:.0}% to {max:.0}%"),
+        (Some(percent), None) if growth.is_exact() => format!(" by {percent:.0}%"),
+        (Some(min), None) => format!(" by at least {min:.0}%"),
+        (None, _) => String::new(),
+    };
+    let about = if growth.is_exact() { "" } else { "about " };
+    let [before, now] = [growth.keys_before, growth.keys_now].map(|keys| format!("{about}{}", grouped(keys)));
     let sentence = format!(
-        "The number of keys grew{by} since the last run ({} → {}). Review the caching strategy.",
-        grouped(growth.keys_before),
-        grouped(growth.keys_now)
+        "The number of keys grew{by} since the last run ({before} → {now}). Review the caching strategy."
     );
     let evidence = [
         ("keysBefore", json!(growth.keys_before)),
         ("keysNow", json!(growth.keys_now)),
         ("since", json!(growth.since)),
         ("percent", json!(growth.percent)),
+        ("percentMin", json!(growth.percent_min)),
+        ("percentMax", json!(growth.percent_max)),
         ("limit", json!(GROWTH_PERCENT)),
     ];
     vec![recommendation("growth-high", Severity::Warning, sentence, evidence)]

@@ -109,35 +109,19 @@ const RULES: [Rule; 26] = [
     cache::memory,
 ];
 
-/// What the rules find in `facts`. Advice that contradicts that of an earlier rule is left out ([`stance`]).
+/// What the rules find in `facts`.
 #[must_use]
 pub fn findings(facts: &Facts) -> Vec<Finding> {
-    let mut taken = BTreeMap::new();
-    let mut fits = |finding: &Finding| {
-        let said = stance(&finding.rule).filter(|_| finding.kind == FindingKind::Recommendation);
-        said.is_none_or(|(subject, stance)| *taken.entry(subject).or_insert(stance) == stance)
-    };
-    RULES.iter().flat_map(|rule| rule(facts)).filter(|finding| fits(finding)).collect()
+    let mut found = RULES.iter().flat_map(|rule| rule(facts)).collect();
+    keep_praise_alone(&mut found);
+    found
 }
 
-/// What a piece of advice says about its subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stance {
-    /// It is right as it is.
-    Keep,
-    /// It should be looked at, or changed.
-    Change,
-}
-
-/// The subject of the advice that `rule` gives, and what it says about it; `None` if it contradicts no other.
-#[must_use]
-pub fn stance(rule: &str) -> Option<(&'static str, Stance)> {
-    match rule {
-        "hit-rate-good" | "hit-rate-excellent" => Some(("cache settings", Stance::Keep)),
-        "hit-rate-critical" | "hit-rate-low" | "ttl-low" | "ttl-short" => {
-            Some(("cache settings", Stance::Change))
-        }
-        _ => None,
+/// Leaves out of `found` that all is well, if there is anything else in it.
+pub fn keep_praise_alone(found: &mut Vec<Finding>) {
+    let praises = |finding: &Finding| matches!(finding.rule.as_str(), "hit-rate-good" | "hit-rate-excellent");
+    if !found.iter().all(praises) {
+        found.retain(|finding| !praises(finding));
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::AddAssign;
 
 use shared::ids::RunId;
 use shared::messages::Lookups;
-use shared::samples::{CommandCounts, Counters, Moment, Reading, Sample};
+use shared::samples::{CommandCounts, Counters, Moment, Reading, RunReads, Sample};
 
 use super::percent;
 
@@ -32,6 +32,22 @@ const NOT_TOLD: &str = "a server does not tell its command statistics (INFO comm
 const NOT_TRUE: &str = "the command statistics of a server (INFO commandstats) count fewer commands than keysweep has sent \
                         it, so look-ups by tools cannot be told from the application's";
 
+/// The same where there was nobody to ask.
+pub(super) const NOT_AT_BEGIN: &str = "the counters could not be read at the beginning of that time";
+
+/// See [`NOT_AT_BEGIN`].
+pub(super) const NOT_AT_END: &str = "the counters could not be read at the end of that time";
+
+/// The same where some did not answer.
+const NOT_ALL: &str = "fewer servers told their counters at the end of that time than at its beginning";
+
+/// The same where a run never said what it read.
+const NO_END: &str = "a run of keysweep began and did not say how it ended (it was killed or given up, or still goes on), so \
+                      the values that it read cannot be told from the application's look-ups";
+
+/// The number of look-ups is shown if so many percent of them at most may be our own.
+const UNSURE_PERCENT_MAX: u64 = 1;
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -43,6 +59,8 @@ pub struct Traffic {
     pub hits_max: u64,
     /// Look-ups of others, which read no value, and of which it is not known how many were hits.
     pub others: u64,
+    /// So many of all of these at most may be our own.
+    pub unsure: u64,
     /// Errors that the application counted; `None` where the source knows none.
     pub errors: Option<u64>,
     /// Restarts, resets and failovers in between.
@@ -57,6 +75,7 @@ impl AddAssign<&Traffic> for Traffic {
         self.hits_min = self.hits_min.saturating_add(other.hits_min);
         self.hits_max = self.hits_max.saturating_add(other.hits_max);
         self.others = self.others.saturating_add(other.others);
+        self.unsure = self.unsure.saturating_add(other.unsure);
         self.errors = match (self.errors, other.errors) {
             (Some(some), Some(more)) => Some(some.saturating_add(more)),
             (some, more) => some.or(more),
@@ -67,8 +86,16 @@ impl AddAssign<&Traffic> for Traffic {
 }
 
 impl Traffic {
-    fn unknown(why: &'static str) -> Self {
+    pub(super) fn unknown(why: &'static str) -> Self {
         Self { unknown: Some(why), ..Self::default() }
+    }
+
+    /// The number of look-ups, if it is known within one percent.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        let unsure = self.unsure.min(self.lookups);
+        let sure = unsure <= self.lookups / 100 * UNSURE_PERCENT_MAX;
+        (sure && self.unknown.is_none()).then_some(self.lookups)
     }
 
     /// The lowest and the highest hit rate that it may have been, in percent; `None` without look-ups, or if they are not
@@ -99,7 +126,14 @@ impl Traffic {
         if let Some(why) = self.unknown {
             return Some(why.to_owned());
         }
-        let (min, max) = self.bounds().filter(|_| self.hits().is_none())?;
+        let (min, max) = self.bounds().filter(|_| self.hits().is_none() || self.number().is_none())?;
+        if self.number().is_none() {
+            return Some(format!(
+                "it is between {min:.1}% and {max:.1}%: of {} look-ups at most, up to {} may be those of runs of keysweep \
+                 that were cut off or still go on, or in which counters were reset",
+                self.lookups, self.unsure
+            ));
+        }
         Some(format!(
             "it is between {min:.1}% and {max:.1}%: beside {} look-ups of the application there were {} by commands that \
              read no value (TTL, TYPE, OBJECT, DUMP and others), and the server does not count which of them found a key; \
@@ -109,8 +143,16 @@ impl Traffic {
     }
 }
 
-/// What others than us looked up on servers between the first and the last of `samples`.
-pub(super) fn of_servers(samples: &[&Sample]) -> Traffic {
+/// What others than us looked up on servers between the first and the last of `samples`. Beside the runs that say it
+/// themselves, `unended` ones read values of which nothing else is known.
+pub(super) fn of_servers(samples: &[&Sample], unended: RunReads) -> Traffic {
+    let told = |sample: Option<&&Sample>| sample.map_or(0, |sample| sample.nodes.len());
+    if told(samples.last()) < told(samples.first()) {
+        return Traffic::unknown(NOT_ALL);
+    }
+    if unended == RunReads::Values {
+        return Traffic::unknown(NO_END);
+    }
     let mut nodes: Vec<_> = samples.iter().flat_map(|s| s.nodes.iter().map(|r| &r.node)).collect();
     nodes.sort();
     nodes.dedup();
@@ -121,7 +163,7 @@ pub(super) fn of_servers(samples: &[&Sample]) -> Traffic {
             .iter()
             .map(|sample| Some(Taken { sample, reading: &sample.nodes[reading(sample)?] }))
             .collect();
-        total += &of_node(&readings);
+        total += &of_node(&readings, unended);
     }
     total
 }
@@ -134,19 +176,22 @@ struct Taken<'a> {
 }
 
 /// What others looked up at a node.
-fn of_node(readings: &[Option<Taken<'_>>]) -> Traffic {
+fn of_node(readings: &[Option<Taken<'_>>], unended: RunReads) -> Traffic {
     let (mut total, mut part) = (Traffic::default(), Part::default());
     let mut before: Option<(Taken<'_>, CommandCounts)> = None;
     for now in readings.iter().flatten() {
         let Some(commands) = now.reading.commands else { return Traffic::unknown(NOT_TOLD) };
+        if unended != RunReads::Nothing && commands.scripts.is_none() {
+            return Traffic::unknown(NO_END);
+        }
         match before {
             Some((earlier, counts)) if goes_on((earlier.reading, counts), (now.reading, commands)) => {
-                part.go_on(earlier, *now, commands.one_lookup.saturating_sub(counts.one_lookup));
+                part.go_on(earlier, *now, commands.since(counts));
             }
             Some((earlier, _)) => {
                 total.resets += 1;
-                total += &part.traffic();
-                part = Part::anew(earlier, *now, commands.one_lookup);
+                total += &part.traffic(unended);
+                part = Part::anew(earlier, *now, commands);
             }
             // A node that came later: what it counted before is not known.
             None => total.resets += u32::from(readings.first().is_some_and(Option::is_none)),
@@ -156,7 +201,7 @@ fn of_node(readings: &[Option<Taken<'_>>]) -> Traffic {
         }
         before = Some((*now, commands));
     }
-    total += &part.traffic();
+    total += &part.traffic(unended);
     total
 }
 
@@ -178,6 +223,8 @@ struct Part {
     gained: Lookups,
     /// Those by commands that read no value.
     one_lookup: u64,
+    /// Calls of scripts.
+    scripts: u64,
     /// Our own among them.
     own: Lookups,
     /// Reads of ours of which it is not known whether they are among them.
@@ -187,11 +234,12 @@ struct Part {
 }
 
 impl Part {
-    fn go_on(&mut self, before: Taken<'_>, now: Taken<'_>, one_lookup: u64) {
+    fn go_on(&mut self, before: Taken<'_>, now: Taken<'_>, commands: CommandCounts) {
         let (was, is) = (before.reading, now.reading);
         self.gained +=
             Lookups::of(is.lookups.hits - was.lookups.hits, is.lookups.misses - was.lookups.misses);
-        self.one_lookup = self.one_lookup.saturating_add(one_lookup);
+        self.one_lookup = self.one_lookup.saturating_add(commands.one_lookup);
+        self.scripts = self.scripts.saturating_add(commands.scripts.unwrap_or_default());
         self.own += was.own_after;
         // A run's own look-ups are known as a whole: those before a reset are not among these.
         let known =
@@ -204,7 +252,7 @@ impl Part {
     }
 
     /// After the counters began anew between `before` and `now`.
-    fn anew(before: Taken<'_>, now: Taken<'_>, one_lookup: u64) -> Self {
+    fn anew(before: Taken<'_>, now: Taken<'_>, commands: CommandCounts) -> Self {
         let since_s = now.sample.at_ms.saturating_sub(before.sample.at_ms) / 1_000;
         let same = before.reading.process == now.reading.process;
         if !same && now.reading.uptime_s > since_s + UPTIME_SLACK_S {
@@ -212,10 +260,19 @@ impl Part {
             return Self::default();
         }
         let own = before.reading.own_after.reads.saturating_add(now.reading.own_before.reads);
-        Self { gained: now.reading.lookups, one_lookup, unsure: own, ..Self::default() }
+        Self {
+            gained: now.reading.lookups,
+            one_lookup: commands.one_lookup,
+            scripts: commands.scripts.unwrap_or_default(),
+            unsure: own,
+            ..Self::default()
+        }
     }
 
-    fn traffic(&self) -> Traffic {
+    fn traffic(&self, unended: RunReads) -> Traffic {
+        // Waiting for the lock of its job, a run looks at it without a script now and then.
+        let scripts = self.scripts.saturating_add(NOTED_SLACK);
+        let cut_off = if unended == RunReads::Nothing { 0 } else { scripts };
         let ours = self.own.all().saturating_sub(self.own.reads);
         let beyond = ours.saturating_sub(self.one_lookup);
         if beyond > NOTED_SLACK.max(ours / 100) {
@@ -225,12 +282,13 @@ impl Part {
         let explained = self.one_lookup.saturating_add(self.own.reads);
         let lookups = self.gained.all().saturating_sub(explained);
         let hits = self.gained.hits.saturating_sub(self.own.hits);
-        let unsure = self.unsure.saturating_add(beyond);
+        let unsure = self.unsure.saturating_add(beyond).saturating_add(cut_off);
         Traffic {
             lookups,
             hits_min: hits.saturating_sub(others).saturating_sub(unsure).min(lookups),
             hits_max: hits.saturating_add(unsure).min(lookups),
             others,
+            unsure: unsure.min(lookups),
             errors: None,
             resets: 0,
             unknown: None,

@@ -108,7 +108,7 @@ fn done(result: &CleanupResult) -> String {
         return format!("{keys} {} found and only reported.", were(accounts.reported));
     }
     match (accounts.candidates, result.stale_ttl_keys) {
-        (0, 0) if known::partly_read(result) == Some(known::NOTHING_READ) => "nothing was read.".to_owned(),
+        (0, 0) if known::if_nothing_read(result).is_some() => "nothing was read.".to_owned(),
         (0, 0) => "no key without TTL was found.".to_owned(),
         (candidates, _) => format!("none of {} was changed.", counted(candidates, "candidate", "candidates")),
     }
@@ -127,11 +127,12 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     let metrics = &result.current_metrics;
     let about = if result.scanned_keys_approximate { "about" } else { "" };
     let note = if about.is_empty() { "looked at, protected ones included" } else { about };
+    let met = |keys| known::keys(result, keys);
     let mut tiles = vec![
-        Tile::new("Matching keys", grouped(result.scanned_keys), known::partly_read(result).unwrap_or(note)),
+        Tile::new("Matching keys", met(result.scanned_keys), known::partly_read(result).unwrap_or(note)),
         Tile::new(
             "Without TTL",
-            grouped(result.stale_ttl_keys),
+            met(result.stale_ttl_keys),
             match result.scanned_keys {
                 0 => known::partly_read(result).unwrap_or("no matching keys").to_owned(),
                 all => {
@@ -161,6 +162,7 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
         }
         None => match known::partly_read(result) {
             Some(why) => Tile::new("Mean TTL", UNKNOWN, why),
+            None if result.metrics.ttl.keys > 0 => Tile::new("Mean TTL", UNKNOWN, "the sum is too large"),
             None => Tile::new("Mean TTL", "none", "no key has a TTL"),
         },
     });
@@ -229,9 +231,20 @@ fn growth(result: &CleanupResult) -> String {
     let Some(growth) = &result.metrics.growth else {
         return format!("matching, after the run{}", known::approximately(result));
     };
-    match growth.percent.filter(|percent| percent.is_finite()) {
-        Some(percent) => format!("{percent:+.1}% found since the run before"),
-        None => format!("{} before, {} found now", grouped(growth.keys_before), grouped(growth.keys_now)),
+    let numbers = |about: &str| {
+        let (before, now) = (grouped(growth.keys_before), grouped(growth.keys_now));
+        format!("{about}{before} before, {about}{now} found now")
+    };
+    let finite = |percent: Option<f64>| percent.filter(|percent| percent.is_finite());
+    match (growth.is_exact(), finite(growth.percent_min), finite(growth.percent_max)) {
+        (true, _, _) => match finite(growth.percent) {
+            Some(percent) => format!("{percent:+.1}% found since the run before"),
+            None => numbers(""),
+        },
+        (false, Some(min), Some(max)) => {
+            format!("between {min:+.1}% and {max:+.1}% found since the run before")
+        }
+        (false, _, _) => numbers("about "),
     }
 }
 

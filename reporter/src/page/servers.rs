@@ -29,7 +29,7 @@ impl<'a> Covered<'a> {
             (true, Some(slots)) => format!("All {} hash slots were read.", grouped(slots)),
             (true, None) => "The whole database was read.".to_owned(),
             (false, Some(slots)) => format!("{} of 16,384 hash slots were read.", grouped(slots)),
-            (false, None) if known::partly_read(result) == Some(known::NOTHING_READ) => {
+            (false, None) if known::if_nothing_read(result).is_some() => {
                 "Nothing of the database was read.".to_owned()
             }
             (false, None) => "Not all of the database was read.".to_owned(),

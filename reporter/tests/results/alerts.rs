@@ -5,10 +5,11 @@ use reporter::hit_rate::Samples;
 use shared::alerts::{Book, Change};
 use shared::history::RunLine;
 use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{HitRateSource, Lookups};
+use shared::messages::{HitRateSource, Lookups, Rules};
 use shared::metrics::Window;
 use shared::result::Status;
-use shared::samples::{CommandCounts, Moment, Reading, Sample};
+use shared::samples::{CommandCounts, Moment, Reading, RunReads, Sample};
+use shared::selection::Selection;
 use shared::time::rfc3339;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -20,7 +21,7 @@ fn run(status: Status, stale: u64) -> RunLine {
 
 fn standing(runs: &[RunLine], window: Option<&Window>, alert: &str) -> Standing {
     let samples = Samples::new(&[], "j", &HitRateSource::Redis);
-    let all = conditions(&View { runs, samples: &samples, window });
+    let all = conditions(&View { runs, samples: &samples, window, active: &[] });
     all.into_iter().find(|condition| condition.alert == alert).unwrap().standing
 }
 
@@ -71,6 +72,47 @@ fn more_than_ten_stale_keys() {
 }
 
 #[test]
+fn the_alert_about_stale_keys_is_judged_by_runs_of_the_same_keys() {
+    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
+    let of = |patterns: &[&str], stale| {
+        let rules = Rules::deleting(patterns, &[]).unwrap();
+        RunLine {
+            selection: Some(Selection::of(&Alias::new("main"), 0, &rules)),
+            ..run(Status::Completed, stale)
+        }
+    };
+    let (users, limits) = (|stale| of(&["user:*"], stale), |stale| of(&["rl:*"], stale));
+    let (mut book, mut runs) = (Book::default(), Vec::new());
+    let mut holds = |line: RunLine| {
+        runs.push(line);
+        let view = View { runs: &runs, samples: &samples, window: None, active: &book.active };
+        book = judge(book.clone(), "j", &conditions(&view), Some(runs.last().unwrap().run_id), 1);
+        book.active.iter().map(|alert| alert.sentence.clone()).next()
+    };
+    let found = |n| Some(format!("Found {n} keys without TTL in one run (more than 10)"));
+    assert_eq!(holds(users(40)), found(40));
+    assert_eq!(holds(limits(0)), found(40), "other keys say nothing of these");
+    assert_eq!(holds(limits(70)), found(40));
+    assert_eq!(
+        holds(RunLine { dry_run: true, ..users(41) }),
+        found(41),
+        "what is done with them does not matter"
+    );
+    assert_eq!(holds(users(0)), None);
+    // Other patterns for good: after ten runs the job is about these.
+    assert_eq!(holds(limits(70)), found(70));
+    for _ in 0..9 {
+        assert_eq!(holds(users(0)), found(70));
+    }
+    assert_eq!(holds(users(0)), None);
+    // With a schedule, its keys are those of the job.
+    assert_eq!(holds(RunLine { scheduled: true, ..users(12) }), found(12));
+    assert_eq!(holds(limits(0)), found(12));
+    assert_eq!(holds(RunLine { scheduled: true, ..limits(0) }), None, "the job was changed");
+    assert_eq!(holds(users(99)), None, "started by hand");
+}
+
+#[test]
 fn errors_above_one_percent() {
     let of = |hits, errors| {
         standing(&[], Some(&Window { hits: Some(hits), errors, ..Window::default() }), "errors-high")
@@ -109,7 +151,7 @@ fn an_alert_is_raised_once_stays_and_is_resolved_once() {
         book = judge(
             book.clone(),
             "j",
-            &conditions(&View { runs: &runs, samples: &samples, window: None }),
+            &conditions(&View { runs: &runs, samples: &samples, window: None, active: &[] }),
             Some(runs[0].run_id),
             now_ms,
         );
@@ -137,7 +179,7 @@ fn an_older_run_changes_nothing() {
     let holds = |holds: bool| {
         let samples = Samples::new(&[], "j", &HitRateSource::Redis);
         let runs = [run(Status::Completed, if holds { 99 } else { 0 })];
-        conditions(&View { runs: &runs, samples: &samples, window: None })
+        conditions(&View { runs: &runs, samples: &samples, window: None, active: &[] })
     };
     let raised = judge(Book::default(), "j", &holds(true), Some(older), 1_000);
     let resolved = judge(raised, "j", &holds(false), Some(newer), 2_000);
@@ -149,7 +191,7 @@ fn an_older_run_changes_nothing() {
 #[test]
 fn all_alerts_have_their_names_in_the_list() {
     let samples = Samples::new(&[], "j", &HitRateSource::Redis);
-    let all = conditions(&View { runs: &[], samples: &samples, window: None });
+    let all = conditions(&View { runs: &[], samples: &samples, window: None, active: &[] });
     assert_eq!(all.iter().map(|condition| condition.alert).collect::<Vec<_>>(), NAMES);
 }
 
@@ -192,12 +234,12 @@ fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
             application: None,
             memory_usage_percent: None,
             latency: None,
-            matching_keys: None,
+            reads: RunReads::Nothing,
         });
         // The last nine days are all that counts.
         let recent = &samples[samples.len().saturating_sub(9 * 24 * 3)..];
         let view = Samples::new(recent, "j", &HitRateSource::Redis);
-        let conditions = conditions(&View { runs: &[], samples: &view, window: None });
+        let conditions = conditions(&View { runs: &[], samples: &view, window: None, active: &[] });
         book = judge(book, "j", &conditions, None, now_ms);
         for notice in book.outbox.drain(..) {
             log.push((notice.alert.alert, notice.change, rfc3339(notice.at_ms)));

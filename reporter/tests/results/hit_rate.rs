@@ -8,7 +8,7 @@ use shared::ids::{Alias, NodeId, RunId};
 use shared::key::Key;
 use shared::messages::{HitRateSource, Lookups};
 use shared::metrics::Window;
-use shared::samples::{CommandCounts, Counters, Moment, Reading, Sample};
+use shared::samples::{CommandCounts, Counters, Moment, Reading, RunReads, Sample};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -34,7 +34,7 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> Sample {
         application: None,
         memory_usage_percent: None,
         latency: None,
-        matching_keys: None,
+        reads: RunReads::Scripts,
     }
 }
 
@@ -231,7 +231,14 @@ fn a_server_that_does_not_tell_has_no_rate() {
 #[test]
 fn a_counter_that_fell_or_a_reset_is_noticed_whatever_the_hits_say() {
     let with = |change: fn(&mut CommandCounts)| {
-        let counts = CommandCounts { one_lookup: 10, all: 1_000, connections: 5, resets: 1, reset_us: 40 };
+        let counts = CommandCounts {
+            one_lookup: 10,
+            all: 1_000,
+            connections: 5,
+            resets: 1,
+            reset_us: 40,
+            scripts: None,
+        };
         let (mut before, mut after) = (sample(0, 10, 10), sample(HOUR_MS, 40, 20));
         let mut now = counts;
         change(&mut now);
@@ -259,6 +266,88 @@ fn a_reset_in_the_middle_of_a_run_leaves_its_look_ups_unknown() {
     let (min, max) = (told.hit_rate_min.unwrap(), told.hit_rate_max.unwrap());
     assert_eq!((told.resets, told.hit_rate), (1, None));
     assert!(min <= 90.0 && 90.0 <= max && max - min < 5.0, "{min} to {max}");
+}
+
+/// A run that found no server at its end.
+fn cut_off([begin, mut end]: [Sample; 2]) -> [Sample; 2] {
+    end.nodes.clear();
+    [begin, end]
+}
+
+#[test]
+fn what_was_counted_until_nobody_answered_is_not_known() {
+    let first = run(sample(1_000, 0, 0), calls(102, sample(2_000, 102, 0)), 100);
+    let gone = cut_off(run(calls(104, sample(3_000, 104, 0)), sample(4_000, 0, 0), 0));
+    let mut samples = [first, gone].concat();
+    let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
+    for window in [&rates.during_run, rates.since_last_run.as_ref().unwrap()] {
+        assert_eq!((window.lookups, window.hits, window.misses, window.hit_rate), (None, None, None, None));
+        assert_eq!(
+            window.why_unknown.as_deref(),
+            Some("the counters could not be read at the end of that time")
+        );
+    }
+    assert_eq!(
+        (rates.during_run.from.as_str(), rates.during_run.to.as_str()),
+        ("1970-01-01T00:00:03Z", "1970-01-01T00:00:04Z")
+    );
+    assert_eq!(rates.history.len(), 2, "it is no end of a window");
+    // The next run can only tell of itself.
+    samples.extend(run(calls(0, sample(5_000, 0, 0)), calls(102, sample(6_000, 102 + 30, 10)), 100));
+    let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
+    assert_eq!((counted(&rates.during_run), rates.since_last_run), ((30, 10, 0), None));
+    // In a cluster, one server is enough.
+    let mut two = run(sample(1_000, 0, 0), sample(2_000, 0, 0), 0);
+    let mut other = two[0].nodes[0].clone();
+    other.node = NodeId::new("m");
+    two[0].nodes.push(other);
+    let told = Samples::new(&two, "j", &HitRateSource::Redis).hit_rates().during_run;
+    assert!(
+        told.lookups.is_none() && told.why_unknown.unwrap().starts_with("fewer servers told their counters")
+    );
+    // The same where the application counts.
+    let counters = Counters { hits: 5, misses: 5, errors: None };
+    let [mut begin, end] = run(sample(1_000, 0, 0), sample(2_000, 0, 0), 0);
+    begin.application = Some(counters);
+    let told = Samples::new(&[begin, end], "j", &HitRateSource::Prometheus).hit_rates().during_run;
+    assert_eq!((told.lookups, told.hits, told.why_unknown.is_some()), (None, None, true));
+}
+
+/// `hits` by a run that was killed, and what the next one says of the time since the one before: the application had
+/// `application` hits and as many misses.
+fn after_a_killed_run(reads: RunReads, hits: u64, application: u64) -> Window {
+    let scripts = |scripts, mut sample: Sample| {
+        sample.nodes[0].commands.as_mut().unwrap().scripts = Some(scripts);
+        sample
+    };
+    let first = run(scripts(0, sample(1_000, 0, 0)), scripts(5, calls(2, sample(2_000, 2, 0))), 0);
+    let [mut killed, _] = run(scripts(5, calls(4, sample(3_000, 4, 0))), sample(4_000, 0, 0), 0);
+    killed.reads = reads;
+    let begin = scripts(5 + hits, calls(6, sample(5_000, 6 + hits + application, application)));
+    let end = scripts(5 + hits, calls(8, sample(6_000, 8 + hits + application, application)));
+    let samples: Vec<Sample> = [first.to_vec(), vec![killed], run(begin, end, 0).to_vec()].concat();
+    Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates().since_last_run.unwrap()
+}
+
+#[test]
+fn what_a_killed_run_has_read_is_not_the_applications() {
+    let alone = after_a_killed_run(RunReads::Scripts, 1, 0);
+    assert_eq!((alone.lookups, alone.hits, alone.hit_rate), (None, None, None));
+    assert_eq!((alone.hit_rate_min, alone.hit_rate_max), (Some(0.0), Some(100.0)));
+    assert!(
+        alone
+            .why_unknown
+            .unwrap()
+            .contains("of 1 look-ups at most, up to 1 may be those of runs of keysweep")
+    );
+    let busy = after_a_killed_run(RunReads::Scripts, 30, 10_000);
+    let (min, max) = (busy.hit_rate_min.unwrap(), busy.hit_rate_max.unwrap());
+    assert!(min <= 50.0 && 50.0 <= max && max - min < 1.0, "{min} to {max}");
+    assert_eq!((busy.lookups, busy.hit_rate.is_some()), (Some(20_030), true));
+    for (reads, known) in [(RunReads::Values, false), (RunReads::Nothing, true)] {
+        let told = after_a_killed_run(reads, 0, 10_000);
+        assert_eq!((told.lookups.is_some(), told.hit_rate.is_some()), (known, known), "{reads:?}");
+    }
 }
 
 proptest! {

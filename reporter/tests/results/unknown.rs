@@ -152,7 +152,8 @@ fn a_run_that_read_nothing_knows_of_no_key() {
         &result,
         &[
             "left unknown matching keys after the run: nothing was read",
-            "stale 0 without TTL deleted",
+            "scanned unknown matching keys stale unknown without TTL deleted 0",
+            "balanced 0 candidates = nothing was read",
             "coverage nothing of database 0",
             "127.0.0.1:1 16,384 - - - 0",
             "Not covered: database 0",
@@ -164,7 +165,12 @@ fn a_run_that_read_nothing_knows_of_no_key() {
         ],
     );
     let page = markdown(&result, "Cleanup");
-    for (tile, value) in [("Keys now", "unknown"), ("Mean TTL", "unknown"), ("Matching keys", "0")] {
+    for (tile, value) in [
+        ("Keys now", "unknown"),
+        ("Mean TTL", "unknown"),
+        ("Matching keys", "unknown"),
+        ("Without TTL", "unknown"),
+    ] {
         assert!(page.contains(&format!("| {tile} | {value} | nothing was read |")), "{page}");
     }
 }
@@ -240,6 +246,23 @@ fn growth_is_that_of_the_same_keys() {
     assert_eq!((growth.run_id, growth.keys_before, growth.keys_now), (user.run_id, 20, 25));
     let older = RunLine { selection: None, ..user.clone() };
     assert_eq!(whole(&["user:*"]).result_after(&[older]).0.metrics.growth, None, "nobody knows of what keys");
+    assert_eq!(
+        (growth.percent, growth.percent_min, growth.percent_max),
+        (Some(25.0), Some(25.0), Some(25.0))
+    );
+    let about = RunLine { total_keys_error: Some(5), ..user.clone() };
+    let (result, _) = whole(&["user:*"]).result_after(&[about]);
+    let growth = result.metrics.growth.clone().unwrap();
+    let third = 200.0 / 3.0;
+    assert_eq!((growth.percent, growth.percent_min), (Some(25.0), Some(0.0)), "15 to 25 keys then");
+    assert!((growth.percent_max.unwrap() - third).abs() < 1e-9);
+    check_says(&result, &[], &["between +0.0% and +66.7% found since the run before"]);
+    let old = RunLine { total_keys_error: None, ..user.clone() };
+    assert_eq!(
+        whole(&["user:*"]).result_after(&[user.clone(), old]).0.metrics.growth,
+        None,
+        "about so many then"
+    );
     let unknown = RunLine { total_keys: None, ..user.clone() };
     assert_eq!(whole(&["user:*"]).result_after(&[unknown]).0.metrics.growth, None);
     let mut cancelled = Run::of(&["user:*"]);
@@ -269,6 +292,13 @@ fn a_week_is_summed_up_of_the_same_keys() {
     assert_eq!(told(week(&runs, None)), of_users, "those of the last run");
     assert_eq!(told(week(&runs, users.as_ref())), of_users);
     assert_eq!(told(week(&runs, limits.as_ref())), (3, Some(90), Some(400), Some(0.0)));
+    let mut about = runs.clone();
+    about[0].total_keys_error = Some(25);
+    let week_of = week(&about, users.as_ref());
+    let bounds = (week_of.growth_percent, week_of.growth_percent_min);
+    assert_eq!(bounds, (Some(25.0), Some(0.0)), "75 to 125 keys then");
+    about[0].total_keys_error = None;
+    assert_eq!(told(week(&about, users.as_ref())), (3, Some(7), Some(125), None), "nothing tells how near");
     let older = runs.map(|line| RunLine { selection: None, ..line });
     assert_eq!(told(week(&older, None)), (3, None, None, None));
     assert_eq!(told(week(&older, users.as_ref())), (3, None, None, None));

@@ -29,21 +29,27 @@ const ONE_LOOKUP: [&str; 15] = [
     "hpexpiretime",
 ];
 
+/// Commands in which a run of ours reads at most one value in each call, unless it saves or compares values: the scripts of
+/// the guard and of the lock, and the look at the fields of a hash.
+const SCRIPTS: [&str; 7] = ["eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro", "hrandfield"];
+
 /// The counts in a reply that holds the sections `stats` and `commandstats`; `None` if one of them is missing.
 pub(super) fn read(info: &Info) -> Option<CommandCounts> {
     if !info.has_any("cmdstat_") {
         return None;
     }
     let calls = |command: &str| info.part(&format!("cmdstat_{command}"), "calls").unwrap_or_default();
-    let one_lookup = ONE_LOOKUP.iter().fold(0, |sum: u64, command| sum.saturating_add(calls(command)));
+    let sum =
+        |commands: &[&str]| commands.iter().fold(0, |sum: u64, command| sum.saturating_add(calls(command)));
     let reset = |part: &str| info.part("cmdstat_config|resetstat", part).unwrap_or_default();
     info.number("keyspace_hits").zip(info.number("keyspace_misses"))?;
     Some(CommandCounts {
-        one_lookup,
+        one_lookup: sum(&ONE_LOOKUP),
         all: info.number("total_commands_processed").unwrap_or_default(),
         connections: info.number("total_connections_received").unwrap_or_default(),
         resets: reset("calls"),
         reset_us: reset("usec"),
+        scripts: Some(sum(&SCRIPTS)),
     })
 }
 
@@ -65,11 +71,20 @@ mod tests {
         cmdstat_get:calls=1000,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
         cmdstat_exists:calls=1000,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
         cmdstat_hpexpiretime:calls=300,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
+        cmdstat_evalsha:calls=9,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
+        cmdstat_hrandfield:calls=3,usec=6,usec_per_call=6.00,rejected_calls=0,failed_calls=0\r\n\
         cmdstat_config|resetstat:calls=1,usec=101,usec_per_call=101.00,rejected_calls=0,failed_calls=0\r\n";
 
     #[test]
     fn calls_that_are_one_lookup_each_are_added_up() {
-        let expected = CommandCounts { one_lookup: 321, all: 70, connections: 9, resets: 1, reset_us: 101 };
+        let expected = CommandCounts {
+            one_lookup: 321,
+            all: 70,
+            connections: 9,
+            resets: 1,
+            reset_us: 101,
+            scripts: Some(12),
+        };
         assert_eq!(read(&Info::parse(CAPTURED)), Some(expected));
         // Redis 6.2 has one entry for OBJECT.
         let older = CAPTURED.replace("object|freq", "object").replace("|resetstat", "");

@@ -191,6 +191,19 @@ fn heaviest(total: u64, error_max: u64, rows: &[(&str, u64)]) -> Heaviest {
     Heaviest { rows, total, low: total, high: Some(total), error_max: Some(error_max) }
 }
 
+fn growth() -> Growth {
+    let percent = Some(5.4);
+    Growth {
+        run_id: "019a2e13-0000-7000-8000-000000000001".parse().unwrap(),
+        since: "2026-11-24T00:01:31Z".to_owned(),
+        keys_before: 1_790_004,
+        keys_now: 1_886_637,
+        percent,
+        percent_min: percent,
+        percent_max: percent,
+    }
+}
+
 /// All that the run learned.
 pub fn metrics() -> Metrics {
     Metrics {
@@ -215,13 +228,7 @@ pub fn metrics() -> Metrics {
                 .collect(),
             read_late_percent: Some(61.5),
         },
-        growth: Some(Growth {
-            run_id: "019a2e13-0000-7000-8000-000000000001".parse().unwrap(),
-            since: "2026-11-24T00:01:31Z".to_owned(),
-            keys_before: 1_790_004,
-            keys_now: 1_886_637,
-            percent: Some(5.4),
-        }),
+        growth: Some(growth()),
         prefixes: Prefixes {
             dropped_keys: 0,
             by_keys: heaviest(
