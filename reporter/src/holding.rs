@@ -68,7 +68,7 @@ impl Holding {
     /// The round of the next check.
     #[must_use]
     pub fn next_round(&self) -> u32 {
-        self.checks.keys().next_back().map_or(1, |last| last + 1)
+        self.checks.keys().next_back().map_or(1, |last| last.saturating_add(1))
     }
 
     /// The histories to be checked in `round`: those that vouch for something since before and of which no check has

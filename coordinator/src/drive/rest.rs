@@ -28,7 +28,7 @@ impl Driver<'_> {
         let planner = Planner {
             run: report.run,
             alias: self.spec.alias.clone(),
-            replans: if again { replans + 1 } else { replans },
+            replans: if again { replans.saturating_add(1) } else { replans },
             round: report.round,
         };
         let mut tasks = Vec::new();
@@ -39,7 +39,7 @@ impl Driver<'_> {
                     // Tried again as it was, after a pause, and not for ever.
                     tracing::warn!(error = %fault, "planned again without looking");
                     self.deployment = None;
-                    let planner = Planner { replans: replans + 1, ..planner.clone() };
+                    let planner = Planner { replans: replans.saturating_add(1), ..planner.clone() };
                     tasks.push(planner.task(&report.node, rest.scope.clone(), 0));
                 }
             }

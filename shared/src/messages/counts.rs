@@ -1,6 +1,13 @@
 //! What a scan task counts.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::limits::COUNT_MAX;
+
+/// Reads a number of keys that somebody expects: no more than there can be, so that it can be added to.
+pub(super) fn expected<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    u64::deserialize(deserializer).map(|keys| keys.min(COUNT_MAX))
+}
 
 /// What was counted while scanning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,5 +101,46 @@ impl std::ops::AddAssign for ScanCounts {
         self.active_user = self.active_user.saturating_add(other.active_user);
         self.held_back = self.held_back.saturating_add(other.held_back);
         self.stale_protected = self.stale_protected.saturating_add(other.stale_protected);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Alias, NodeId, RunId, TaskId};
+    use crate::messages::{PlannedNode, ScanTask};
+    use crate::range::{Scope, SlotListing};
+    use crate::slot::SlotSet;
+    use crate::wire;
+
+    #[test]
+    fn keys_that_a_message_expects_can_be_added_to() {
+        let scope = Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot };
+        let task = ScanTask {
+            run: RunId::new(),
+            task: TaskId::new(),
+            alias: Alias::new("main"),
+            node: NodeId::new("n"),
+            scope,
+            keys: 0,
+            replans: 0,
+            skip: false,
+            round: 0,
+        };
+        let node = PlannedNode {
+            node: NodeId::new("n"),
+            address: String::new(),
+            slots: SlotSet::new(),
+            keys: 0,
+            process: String::new(),
+            replica: None,
+            swaps: None,
+        };
+        for (sent, expected) in [(7, 7), (COUNT_MAX, COUNT_MAX), (u64::MAX, COUNT_MAX)] {
+            let bytes = wire::encode(&ScanTask { keys: sent, ..task.clone() }).unwrap();
+            assert_eq!(wire::decode::<ScanTask>(&bytes).unwrap().keys, expected);
+            let bytes = wire::encode(&PlannedNode { keys: sent, ..node.clone() }).unwrap();
+            assert_eq!(wire::decode::<PlannedNode>(&bytes).unwrap().keys, expected);
+        }
     }
 }

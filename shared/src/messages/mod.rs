@@ -105,6 +105,7 @@ pub struct ScanTask {
     /// What to read.
     pub scope: Scope,
     /// Keys expected there.
+    #[serde(deserialize_with = "counts::expected")]
     pub keys: u64,
     /// How often this part of the keyspace was planned before.
     pub replans: u32,

@@ -118,6 +118,7 @@ pub struct PlannedNode {
     /// The slots it owns; empty on a standalone server.
     pub slots: SlotSet,
     /// Keys in its database, of whatever pattern.
+    #[serde(deserialize_with = "super::counts::expected")]
     pub keys: u64,
     /// The server's process id (`run_id` of INFO): cursors belong to it.
     pub process: String,
