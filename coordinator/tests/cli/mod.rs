@@ -249,6 +249,10 @@ impl Running {
     /// The most memory that it had so far, in KiB; 0 once it has ended.
     pub fn peak_kib(&self) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        // For a moment, its memory is still that of the test.
+        if !text.starts_with("Name:\tkeysweep\n") {
+            return 0;
+        }
         let peak = |line: &str| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok();
         text.lines().find_map(peak).unwrap_or(0)
     }

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -87,28 +87,36 @@ impl Odd {
     }
 }
 
-/// The name of connections that list keys.
+/// The names of connections that list keys, and of those that delete them.
 pub const LISTS: &str = "keysweep-lists";
+pub const ACTS: &str = "keysweep-acts";
 
 /// Which commands get odd answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct On {
-    /// How they begin, word by word.
+    /// How they begin, word by word; any if it is empty.
     pub command: &'static str,
     /// The name of their connection; any if it is empty.
     pub connection: &'static str,
     /// Only once such a command was seen.
     pub after: &'static str,
+    /// Such commands are refused then, as older servers do.
+    pub refused: &'static str,
 }
 
 impl On {
     pub const fn any(command: &'static str) -> Self {
-        Self { command, connection: "", after: "" }
+        Self { command, connection: "", after: "", refused: "" }
     }
 
     /// Those over connections that list keys.
     pub const fn listing(command: &'static str) -> Self {
         Self { connection: LISTS, ..Self::any(command) }
+    }
+
+    /// Those over connections that delete.
+    pub const fn acting(command: &'static str) -> Self {
+        Self { connection: ACTS, ..Self::any(command) }
     }
 
     /// Those that come once a plan is nearly made: it measures what would be deleted.
@@ -117,8 +125,9 @@ impl On {
     }
 }
 
+/// Whether a command begins so; each does with nothing.
 fn begins(words: &[String], with: &str) -> bool {
-    with.split(' ').zip(words).all(|(one, other)| one.eq_ignore_ascii_case(other))
+    with.split_whitespace().zip(words).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
 /// See the module.
@@ -131,12 +140,47 @@ pub struct Proxy {
 struct Shared {
     /// The port of the real server.
     behind: u16,
+    rule: Mutex<Rule>,
+    given: AtomicUsize,
+}
+
+/// What is answered oddly now.
+struct Rule {
     on: On,
     /// Whether what is waited for was seen.
-    armed: AtomicBool,
+    armed: bool,
     /// One after the other, from the first one again.
     odd: Vec<Odd>,
-    given: AtomicUsize,
+    next: usize,
+}
+
+impl Rule {
+    fn new(on: On, odd: &[Odd]) -> Self {
+        Self { on, armed: on.after.is_empty(), odd: odd.to_vec(), next: 0 }
+    }
+
+    fn answer(&mut self, connection: &str, words: &[String]) -> Option<Answer> {
+        let On { command, connection: wanted, after, refused } = self.on;
+        if !self.armed {
+            self.armed = begins(words, after);
+            return None;
+        }
+        if !refused.is_empty() && begins(words, refused) {
+            return Some(Answer::Refused);
+        }
+        let is_odd = begins(words, command) && (wanted.is_empty() || wanted == connection);
+        if !is_odd || self.odd.is_empty() {
+            return None;
+        }
+        self.next += 1;
+        Some(Answer::Odd(self.odd[(self.next - 1) % self.odd.len()]))
+    }
+}
+
+/// What the proxy answers itself.
+enum Answer {
+    Refused,
+    Odd(Odd),
 }
 
 impl Proxy {
@@ -144,13 +188,8 @@ impl Proxy {
     pub fn new(on: On, odd: &[Odd], port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
-        let shared = Arc::new(Shared {
-            behind: port,
-            on,
-            armed: AtomicBool::new(on.after.is_empty()),
-            odd: odd.to_vec(),
-            given: AtomicUsize::new(0),
-        });
+        let rule = Mutex::new(Rule::new(on, odd));
+        let shared = Arc::new(Shared { behind: port, rule, given: AtomicUsize::new(0) });
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -161,6 +200,11 @@ impl Proxy {
         Self { address, shared }
     }
 
+    /// From now on it answers so.
+    pub fn turn_to(&self, on: On, odd: &[Odd]) {
+        *self.shared.rule.lock().unwrap() = Rule::new(on, odd);
+    }
+
     /// Odd answers that were given.
     pub fn given(&self) -> usize {
         self.shared.given.load(Ordering::Relaxed)
@@ -168,15 +212,6 @@ impl Proxy {
 }
 
 impl Shared {
-    fn is_odd(&self, connection: &str, words: &[String]) -> bool {
-        let On { command, connection: wanted, after } = self.on;
-        if !self.armed.load(Ordering::Relaxed) {
-            self.armed.store(begins(words, after), Ordering::Relaxed);
-            return false;
-        }
-        begins(words, command) && (wanted.is_empty() || wanted == connection)
-    }
-
     fn serve(&self, stream: TcpStream) -> Option<()> {
         let behind = TcpStream::connect(("127.0.0.1", self.behind)).ok()?;
         for socket in [&stream, &behind] {
@@ -194,15 +229,22 @@ impl Shared {
             {
                 name.clone_from(its);
             }
-            if self.is_odd(&name, &words) {
-                let count = self.given.fetch_add(1, Ordering::Relaxed);
-                let odd = self.odd[count % self.odd.len()];
-                if words[0] == "SCAN" {
-                    // So that the answer is read as keys.
-                    out.write_all(b"*2\r\n$1\r\n0\r\n").ok()?;
+            let answer = self.rule.lock().unwrap().answer(&name, &words);
+            match answer {
+                None => {}
+                Some(Answer::Refused) => {
+                    out.write_all(b"-ERR unknown command\r\n").ok()?;
+                    continue;
                 }
-                odd.send(&mut out)?;
-                continue;
+                Some(Answer::Odd(odd)) => {
+                    self.given.fetch_add(1, Ordering::Relaxed);
+                    if words[0] == "SCAN" {
+                        // So that the answer is read as keys.
+                        out.write_all(b"*2\r\n$1\r\n0\r\n").ok()?;
+                    }
+                    odd.send(&mut out)?;
+                    continue;
+                }
             }
             there.write_all(&bytes).ok()?;
             bytes.clear();

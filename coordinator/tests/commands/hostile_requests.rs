@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::cli::broker::{Broker, KEYS};
 use crate::cli::raw::Client;
 use crate::cli::{Running, SECRET};
-use crate::soak::{Cases, hostile, peak_kib};
+use crate::soak::{Cases, hostile};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use shared::cluster::Reply;
@@ -205,7 +205,7 @@ async fn soak(first_seed: u64, count: u64) {
     .await;
     let healthy = site.healthy().await;
     assert_eq!(healthy as u64, KEYS - site.broker.stale, "keys that are to stay");
-    let peak = peak_kib(&site.service.pid().to_string());
+    let peak = site.service.peak_kib();
     println!("hostile requests: {:?}; the service had {peak} KiB at most", site.answers.lock().unwrap());
     assert!((1..PEAK_KIB_MAX).contains(&peak), "{peak} KiB");
     for mut role in site.workers.into_iter().chain([site.service]) {

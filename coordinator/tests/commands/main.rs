@@ -13,6 +13,8 @@ mod announced;
 mod at_replica;
 mod backup;
 mod ceiling;
+mod ceiling_clusters;
+mod ceiling_roles;
 mod connections;
 mod crowded;
 mod demo;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::cli::place::Place;
 use crate::cli::{Ended, keysweep};
+use crate::soak::Cases;
 use crate::soak::odd::{Oddities, Sort};
-use crate::soak::{Cases, peak_kib};
 use fastrand::Rng;
 use serde_json::Value;
 use shared::cluster::{Conn, Reply};
@@ -110,9 +110,9 @@ impl Lane {
         let flags = self.flags.iter().map(String::as_str);
         let args: Vec<&str> = args.iter().copied().chain(flags).collect();
         let mut running = keysweep(&args).start();
-        let (pid, mut peak) = (running.pid().to_string(), 0);
+        let mut peak = 0;
         while !running.has_ended() && running.age() < END {
-            peak = peak.max(peak_kib(&pid));
+            peak = peak.max(running.peak_kib());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         (running.end_within(END), peak)

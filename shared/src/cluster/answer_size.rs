@@ -32,11 +32,13 @@ pub enum Item {
     Text,
     /// A byte of a value.
     ValueByte,
-    /// What a server tells of itself or of its cluster, in one piece.
+    /// What a server tells of itself, in one text.
     Description,
+    /// Who serves what in its cluster, in one piece.
+    Topology,
 }
 
-const ITEMS: usize = 7;
+const ITEMS: usize = 8;
 
 /// How much the last answer counts in the mean size of an item.
 const MEAN_WEIGHT: f64 = 0.2;

@@ -10,7 +10,7 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 use super::connections::{Connections, Identity, Link, Turn, TurnAlone, Use};
 use super::fault::{Fault, FaultKind};
 use super::listing::Lister;
-use super::socket::Dial;
+use super::socket::{Dial, Expected};
 use crate::limits::RESPONSE_TIMEOUT;
 
 /// A connection to one server, as one user and in one database. Others of the process share it; requests are sent one
@@ -117,6 +117,11 @@ impl Conn {
         self.origin.connections.taken()
     }
 
+    /// Whether it works, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.link.is_open()
+    }
+
     /// Closes it for all who share it, because it failed. What they wait for counts as lost.
     pub(super) fn discard(&self) {
         self.link.discard();
@@ -171,11 +176,17 @@ impl Conn {
     /// Sends a batch in one write and returns one reply per command; a command that failed answers
     /// [`Value::ServerError`] in its place.
     pub async fn batch(&self, batch: Batch) -> Result<Vec<Value>, Fault> {
+        self.batch_for(Expected::Words, batch).await
+    }
+
+    /// [`Conn::batch`] of commands to which so much is expected.
+    pub(super) async fn batch_for(&self, expected: Expected, batch: Batch) -> Result<Vec<Value>, Fault> {
         let count = batch.0.len();
         if count == 0 {
             return Ok(Vec::new());
         }
         let _turn = self.turn().await?;
+        let _on_its_way = self.link.expect(expected);
         let replies = self.link.connection().send_packed_commands(&batch.0, 0, count).await;
         let replies = replies.map_err(|e| self.failed(&e))?;
         if replies.len() == count {

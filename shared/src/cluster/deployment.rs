@@ -135,7 +135,8 @@ impl Deployment {
     pub async fn conn(&self, node: &NodeId) -> Result<Conn, Fault> {
         let primary = {
             let mut state = self.state();
-            if let Some(conn) = state.conns.get(node) {
+            // One that was closed for what was answered over it is of no use to anybody.
+            if let Some(conn) = state.conns.get(node).filter(Conn::is_open) {
                 return Ok(conn);
             }
             if let Some((since, fault)) = state.down.get(node)

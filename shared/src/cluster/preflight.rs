@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
+use super::socket::Expected;
 use crate::glob::Pattern;
 use crate::messages::Lookups;
 use crate::printable::Printable;
@@ -189,7 +190,7 @@ async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Loo
         batch.add(&args);
     }
     let (mut missing, mut lookups) = (Vec::new(), Lookups::default());
-    for (question, reply) in questions.into_iter().zip(conn.batch(batch).await?) {
+    for (question, reply) in questions.into_iter().zip(conn.batch_for(Expected::Data, batch).await?) {
         // A key that is not there is a miss; the other commands look nothing up.
         let nothing = match &reply {
             Value::BulkString(text) => text.is_empty(),

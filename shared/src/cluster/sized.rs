@@ -9,6 +9,7 @@ use redis::Value;
 use super::answer_size::{AnswerSize, Cause, Item, too_large};
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
+use super::socket::Expected;
 
 impl Conn {
     fn size(&self) -> Arc<AnswerSize> {
@@ -44,7 +45,9 @@ impl Conn {
     /// As there, and see the module.
     pub(super) async fn sized(&self, (item, items): (Item, u64), batch: Batch) -> Result<Vec<Value>, Fault> {
         let alone = batch.len() == 1;
-        match self.batch(batch).await {
+        // A description that is one text has few lines for its bytes.
+        let expected = if item == Item::Topology { Expected::Description } else { Expected::Data };
+        match self.batch_for(expected, batch).await {
             Ok(replies) => {
                 let bytes = replies.iter().map(bytes_of).sum();
                 self.size().answered(item, items, bytes);
@@ -55,7 +58,7 @@ impl Conn {
                 Err(Box::pin(self.cut_off(fault, (item, items), alone)).await)
             }
             // What a server tells of itself comes in one piece.
-            Err(fault) if fault.is_too_much() && item != Item::Description => {
+            Err(fault) if fault.is_too_much() && !matches!(item, Item::Description | Item::Topology) => {
                 Err(self.too_much(fault, (item, items), alone))
             }
             Err(fault) => Err(fault),

@@ -134,7 +134,7 @@ fn claimed_twice(primaries: &[Primary], late: &Primary) -> String {
 async fn description(seed: &Conn, about: &[u8]) -> Result<Value, Fault> {
     let mut batch = Batch::new();
     batch.add(&[b"CLUSTER", about]);
-    let reply = seed.sized((Item::Description, 1), batch).await?.pop().unwrap_or(Value::Nil);
+    let reply = seed.sized((Item::Topology, 1), batch).await?.pop().unwrap_or(Value::Nil);
     seed.fault(&reply).map_or(Ok(reply), Err)
 }
 

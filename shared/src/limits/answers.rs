@@ -34,18 +34,35 @@ pub const ANSWER_SIZE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// Servers of which it is remembered how large their answers may be, beside those in use.
 pub const ANSWER_SIZES_MAX: usize = 1_024;
 
+/// Bytes that are read of what is answered to one command or pipeline beside listings, where a few words are expected for
+/// each command: INFO of a server with thousands of databases has as many.
+pub const WORDS_BYTES_MAX: usize = 1 << 20;
+
+/// Ends of lines in it. Each may cost the client library 75 bytes; the longest pipelines have some thousand answers, and a
+/// few of them may be on their way at once.
+pub const WORDS_LINES_MAX: usize = 50_000;
+
+/// Bytes of it that are read whatever others hold, with [`ANSWER_LINE_BYTES`] for each end of a line.
+pub const WORDS_BYTES_LEAST: usize = 128 << 10;
+
+/// Bytes that are read of what is answered with members of sets, names of fields, or values: twice as many as are asked
+/// for, because their sizes are estimates.
+pub const ANSWER_BYTES_MAX: usize = 2 * ANSWER_ASKED_BYTES_MAX as usize;
+
+/// Ends of lines in it: a page of an activity set has 40,000.
+pub const ANSWER_LINES_MAX: usize = 100_000;
+
 /// Bytes that a process holds of the answers to all its commands beside listings, where it saves no values; with
-/// [`ANSWER_LINE_BYTES`] for each end of a line. One answer may have as many.
-pub const ANSWERS_BYTES_MAX: usize = 28 << 20;
+/// [`ANSWER_LINE_BYTES`] for each end of a line.
+pub const ANSWERS_BYTES_MAX: usize = 12 << 20;
+
+/// The same where a cluster is asked for its slots. One answer may have as many.
+pub const DESCRIPTIONS_BYTES_MAX: usize = 24 << 20;
 
 /// Bytes that an element of an answer costs the client library, at the least.
 pub const ANSWER_LINE_BYTES: usize = 48;
 
-/// Ends of lines in what is answered to one command or pipeline beside listings. Each may cost the client library 75 bytes,
-/// and a page of an activity set has 40,000.
-pub const ANSWER_LINES_MAX: usize = 150_000;
-
-/// The same where a cluster is asked for its slots: CLUSTER SLOTS of 16,384 ranges, each with three nodes, has 393,217.
+/// Ends of lines where a cluster is asked for its slots: CLUSTER SLOTS of 16,384 ranges, each with three nodes, has 393,217.
 pub const TOPOLOGY_LINES_MAX: usize = 400_000;
 
 /// How many times as large as values may be that are saved, an answer with them is: the server weighs only a few members

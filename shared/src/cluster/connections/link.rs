@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Connections;
 use crate::cluster::conn::packed;
 use crate::cluster::fault::{Fault, FaultKind};
-use crate::cluster::socket::{Counted, Dial, Left};
+use crate::cluster::socket::{Counted, Dial, Expected, Expecting, Left, OnItsWay};
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 
 /// Who somebody is at a server, and which database they mean. No `Debug`, because of the password.
@@ -69,6 +69,8 @@ pub(in crate::cluster) struct Link {
     discarded: AtomicBool,
     /// Why its socket was left.
     left: Left,
+    /// What is expected over it.
+    expecting: Expecting,
     /// Who it is now.
     now: Arc<RwLock<Option<Identity>>>,
     /// The turn of one that takes the place of a connection for listings.
@@ -84,7 +86,7 @@ impl Link {
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, Fault> {
         let socket = Counted::new(all.open(dial).await?);
-        let left = socket.left();
+        let (left, expecting) = (socket.left(), socket.expecting());
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
         let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
         let met = timeout(CONNECT_TIMEOUT, meeting).await;
@@ -104,7 +106,8 @@ impl Link {
         )]
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         let now = Arc::new(RwLock::new(Some(Identity::of(dial))));
-        let link = Self { connection, driver, discarded: AtomicBool::new(false), left, now, _turn: turn };
+        let discarded = AtomicBool::new(false);
+        let link = Self { connection, driver, discarded, left, expecting, now, _turn: turn };
         match link.introduce(dial, name).await {
             Ok(()) => Ok(link),
             Err(fault) => {
@@ -143,6 +146,11 @@ impl Link {
             (FaultKind::Lost, Some(said)) => Fault::new(FaultKind::Protocol, &*dial.address, said),
             _ => fault,
         }
+    }
+
+    /// Says how much may be answered from now on, until what this returns is dropped.
+    pub(in crate::cluster) fn expect(&self, expected: Expected) -> OnItsWay {
+        self.expecting.now(expected)
     }
 
     /// What sends commands over it.

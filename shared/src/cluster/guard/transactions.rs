@@ -31,6 +31,7 @@ use crate::cluster::fault::{Fault, FaultKind};
 use crate::cluster::fields::{self, Fields};
 use crate::cluster::node::server_time;
 use crate::cluster::save::is_no_string;
+use crate::cluster::socket::Expected;
 use crate::limits::FIELDS_KEYS_AT_ONCE;
 use crate::messages::Lookups;
 use crate::outcome::Outcome;
@@ -239,7 +240,7 @@ impl<'a> Work<'a> {
             }
         }
         self.watching = true;
-        let mut replies = self.conn.batch(batch).await?.into_iter();
+        let mut replies = self.conn.batch_for(Expected::Data, batch).await?.into_iter();
         let unexpected = |command| Fault::unexpected(self.conn.address(), command);
         for command in ["SET", "WATCH"] {
             let reply = replies.next().ok_or_else(|| unexpected(command))?;

@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Socket;
 use crate::cluster::held::{COMMANDS, Held};
 use crate::limits::{
-    ANSWER_LINE_BYTES, ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, ANSWERS_BYTES_MAX, REPLY_BYTES_LEAST,
-    SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX,
+    ANSWER_BYTES_MAX, ANSWER_LINE_BYTES, ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, ANSWERS_BYTES_MAX,
+    DESCRIPTIONS_BYTES_MAX, REPLY_BYTES_LEAST, SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX, WORDS_BYTES_LEAST,
+    WORDS_BYTES_MAX, WORDS_LINES_MAX,
 };
 
 /// How the error begins; what a fault is is told by it, because the client library passes on its words alone.
@@ -27,16 +28,97 @@ pub fn expect_values(bytes: u64) {
     VALUE_BYTES.fetch_max(usize::try_from(bytes).unwrap_or(usize::MAX), Ordering::Relaxed);
 }
 
+/// How much may be answered to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) enum Expected {
+    /// A few words for each command.
+    Words,
+    /// What keys hold: members of sets, names of fields, values.
+    Data,
+    /// What a cluster says of itself, in one piece.
+    Description,
+}
+
+/// See [`Expected`].
+struct Limits {
+    bytes: usize,
+    lines: usize,
+    /// Of all answers that the process holds, counted as in [`Counted::weight`].
+    all: usize,
+    /// What is read in any case.
+    least: usize,
+}
+
+impl Expected {
+    fn limits(self) -> Limits {
+        let (bytes, lines, all, least) = match self {
+            Self::Words => (WORDS_BYTES_MAX, WORDS_LINES_MAX, ANSWERS_BYTES_MAX, WORDS_BYTES_LEAST),
+            Self::Data => (ANSWER_BYTES_MAX, ANSWER_LINES_MAX, ANSWERS_BYTES_MAX, REPLY_BYTES_LEAST),
+            Self::Description => {
+                (SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX, DESCRIPTIONS_BYTES_MAX, WORDS_BYTES_LEAST)
+            }
+        };
+        let values = VALUE_BYTES.load(Ordering::Relaxed);
+        if values == 0 {
+            return Limits { bytes, lines, all, least };
+        }
+        // Values have lines of their own.
+        let bytes = bytes.saturating_add(values.saturating_mul(ANSWER_VALUES_FACTOR));
+        Limits { bytes, lines: usize::MAX, all: usize::MAX, least }
+    }
+}
+
+/// Requests on their way over a connection to which more than words are expected. They share the connection, so the
+/// largest counts.
+#[derive(Clone, Default)]
+pub(in crate::cluster) struct Expecting(Arc<[AtomicUsize; 2]>);
+
+impl Expecting {
+    /// Says that a request is on its way, until what this returns is dropped.
+    pub(in crate::cluster) fn now(&self, expected: Expected) -> OnItsWay {
+        let place: Option<usize> = match expected {
+            Expected::Words => None,
+            Expected::Data => Some(0),
+            Expected::Description => Some(1),
+        };
+        if let Some(place) = place {
+            self.0[place].fetch_add(1, Ordering::Relaxed);
+        }
+        OnItsWay { all: self.clone(), place }
+    }
+
+    fn most(&self) -> Expected {
+        match self.0.each_ref().map(|count| count.load(Ordering::Relaxed)) {
+            [0, 0] => Expected::Words,
+            [_, 0] => Expected::Data,
+            _ => Expected::Description,
+        }
+    }
+}
+
+/// See [`Expecting::now`].
+pub(in crate::cluster) struct OnItsWay {
+    all: Expecting,
+    place: Option<usize>,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.all.0[place].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A socket of commands. See the module.
 pub(in crate::cluster) struct Counted {
     socket: Box<dyn Socket>,
     /// Bytes that came since the last write.
     bytes: usize,
-    held: Held,
     /// Ends of lines in them: every element of an answer has one.
     lines: usize,
-    /// How many there may be.
-    lines_max: usize,
+    held: Held,
+    expecting: Expecting,
     left: Left,
 }
 
@@ -52,19 +134,10 @@ impl Left {
     }
 }
 
-/// How a cluster is asked for its slots. It is asked nothing else at the same time.
-const TOPOLOGY: &[u8] = b"\r\n$7\r\nCLUSTER\r\n";
-
 impl Counted {
     pub(in crate::cluster) fn new(socket: Box<dyn Socket>) -> Self {
-        Self {
-            socket,
-            bytes: 0,
-            held: Held::of(&COMMANDS),
-            lines: 0,
-            lines_max: ANSWER_LINES_MAX,
-            left: Left::default(),
-        }
+        let (expecting, left) = (Expecting::default(), Left::default());
+        Self { socket, bytes: 0, lines: 0, held: Held::of(&COMMANDS), expecting, left }
     }
 
     /// Why it was left, to be asked later.
@@ -72,19 +145,27 @@ impl Counted {
         self.left.clone()
     }
 
+    /// To say what is expected.
+    pub(in crate::cluster) fn expecting(&self) -> Expecting {
+        self.expecting.clone()
+    }
+
+    /// Bytes that the client library holds for what came, at the least.
+    fn weight(&self) -> usize {
+        self.bytes.saturating_add(self.lines.saturating_mul(ANSWER_LINE_BYTES))
+    }
+
     fn count(&mut self, came: &[u8]) -> io::Result<()> {
-        let values = VALUE_BYTES.load(Ordering::Relaxed);
-        let bytes_max = SELF_TOLD_BYTES_MAX.saturating_add(values.saturating_mul(ANSWER_VALUES_FACTOR));
         self.bytes = self.bytes.saturating_add(came.len());
         self.lines += came.iter().filter(|byte| **byte == b'\n').count();
-        let all = self.held.hold(self.bytes.saturating_add(self.lines * ANSWER_LINE_BYTES));
-        // Values have lines of their own.
-        let lines_max = if values > 0 { usize::MAX } else { self.lines_max };
+        let weight = self.weight();
+        let held = self.held.hold(weight);
+        let Limits { bytes, lines, all, least } = self.expecting.most().limits();
         let what = match () {
-            () if self.bytes > bytes_max => format!("{TOO_MUCH}: more than {bytes_max} bytes to one request"),
-            () if self.lines > lines_max => format!("{TOO_MUCH}: more than {lines_max} lines to one request"),
-            () if values == 0 && all > ANSWERS_BYTES_MAX && self.bytes > REPLY_BYTES_LEAST => {
-                format!("{TOO_MUCH}: more than {ANSWERS_BYTES_MAX} bytes to all requests of this process")
+            () if self.bytes > bytes => format!("{TOO_MUCH}: more than {bytes} bytes to one request"),
+            () if self.lines > lines => format!("{TOO_MUCH}: more than {lines} lines to one request"),
+            () if held > all && weight > least => {
+                format!("{TOO_MUCH}: more than {all} bytes to all requests of this process")
             }
             () => return Ok(()),
         };
@@ -110,9 +191,6 @@ impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         (self.bytes, self.lines) = (0, 0);
         self.held.hold(0);
-        // After `*2` or `*3`.
-        let topology = bytes.get(2..).is_some_and(|rest| rest.starts_with(TOPOLOGY));
-        self.lines_max = if topology { TOPOLOGY_LINES_MAX } else { ANSWER_LINES_MAX };
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 

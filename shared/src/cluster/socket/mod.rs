@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 pub use self::counted::expect_values;
-pub(super) use self::counted::{Counted, Left, TOO_MUCH};
+pub(super) use self::counted::{Counted, Expected, Expecting, Left, OnItsWay, TOO_MUCH};
 use self::seated::Seated;
 pub use self::tls::{Tls, TlsError, TlsFiles};
 use super::connections::{Endpoint, Seat, Seats};
