@@ -333,7 +333,7 @@ impl Accounting {
     /// Candidates of which it cannot be said that they were dealt with.
     #[must_use]
     pub fn undone(&self) -> u64 {
-        self.failed + self.unreached + self.unconfirmed
+        self.failed.saturating_add(self.unreached).saturating_add(self.unconfirmed)
     }
 
     /// The sum of all outcomes.
