@@ -58,6 +58,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         prefixes: learned::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
         redis_health: around.health.clone(),
     };
+    let acted = !fold.batches.left();
     let facts = facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics);
     let findings = findings(&facts);
     Some(CleanupResult {
@@ -90,7 +91,7 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         inactive: Box::new(inactive(fold, spec)),
         read_from: fold.sources.told(spec),
         backup: spec.backup.as_ref().map(|order| order.place.clone()),
-        pacing: pacing(spec, &fold.pacing),
+        pacing: pacing(spec, &fold.pacing, coverage.complete && acted),
         way: spec.way(),
         accounting,
         read_again: facts.read_again,

@@ -9,7 +9,7 @@ use crate::render::grouped;
 pub(crate) const UNKNOWN: &str = "unknown";
 
 /// Why figures of matching keys are none at all.
-pub(crate) const NOTHING_READ: &str = "nothing was read";
+pub(crate) const NOTHING_READ: &str = "nothing was read to its end";
 
 /// Why the number of keys that a run left is not known; `None` if it is.
 pub(crate) fn left_unknown(result: &CleanupResult) -> Option<&'static str> {
@@ -66,7 +66,7 @@ pub(crate) fn covered(result: &CleanupResult) -> String {
     match (coverage.complete, coverage.slots_covered) {
         (true, Some(slots)) => format!("all {} slots", grouped(slots)),
         (true, None) => "the whole database".to_owned(),
-        (false, Some(0)) if nothing => "nothing: no slot was read".to_owned(),
+        (false, Some(0)) if nothing => "nothing: no slot was read to its end".to_owned(),
         (false, Some(slots)) => format!("{} of 16,384 slots; not {missing}", grouped(slots)),
         (false, None) if nothing => format!("nothing of {missing}"),
         (false, None) if coverage.extent == Some(Extent::Nothing) => {

@@ -8,9 +8,10 @@ use shared::result::{PacedNode, Pacing, Waited};
 
 use crate::render::{grouped, seconds};
 
-/// What the result of the run `spec` says of its pace, by what its tasks and batches tell of each node.
+/// What the result of the run `spec` says of its pace, by what its tasks and batches tell of each node: all of them if
+/// `whole`.
 #[must_use]
-pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>) -> Pacing {
+pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole: bool) -> Pacing {
     let sum = |of: fn(&NodePacing) -> u64| nodes.values().map(of).sum();
     let mut pacing = Pacing {
         mode: if spec.pace.latency_budget_ms.is_some() { "latency-budget" } else { "max-speed" }.to_owned(),
@@ -27,7 +28,7 @@ pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>) -> Pa
     if spec.pace.latency_budget_ms.is_some() {
         pacing.nodes = nodes.iter().filter_map(|(node, told)| paced_node(spec, node, told)).collect();
     }
-    pacing.sentence = sentence(&pacing);
+    pacing.sentence = sentence(&pacing, whole);
     pacing
 }
 
@@ -48,7 +49,9 @@ fn paced_node(spec: &RunSpec, node: &NodeId, told: &NodePacing) -> Option<PacedN
 }
 
 /// Why it went as fast as it did, for people.
-fn sentence(pacing: &Pacing) -> String {
+fn sentence(pacing: &Pacing, whole: bool) -> String {
+    // A task that did not end has not told how long it waited.
+    let least = if whole { "" } else { "at least " };
     let waited = pacing.waited_ms.latency + pacing.waited_ms.rate_limit;
     let mut parts = vec![match (pacing.latency_budget_ms, pacing.rate_limit) {
         (Some(budget), None) => format!("latency budget {budget} ms"),
@@ -59,20 +62,18 @@ fn sentence(pacing: &Pacing) -> String {
         (None, None) => "full speed, without a latency budget".to_owned(),
     }];
     if pacing.slowed_down > 0 {
-        let times = if pacing.slowed_down == 1 { "once" } else { "times" };
-        let times = if pacing.slowed_down == 1 {
-            times.to_owned()
-        } else {
-            format!("{} {times}", grouped(pacing.slowed_down))
+        let times = match pacing.slowed_down {
+            1 => "once".to_owned(),
+            times => format!("{} times", grouped(times)),
         };
         let worst = pacing.nodes.iter().max_by_key(|node| node.slowed_down).and_then(worst);
-        parts.push(format!("slowed down {times}{}", worst.unwrap_or_default()));
-    } else if pacing.latency_budget_ms.is_some() {
+        parts.push(format!("slowed down {least}{times}{}", worst.unwrap_or_default()));
+    } else if pacing.latency_budget_ms.is_some() && whole {
         parts.push("never slowed down".to_owned());
     }
     if waited > 0 {
         // Several may have waited at the same time.
-        parts.push(format!("waited {} in all", seconds(waited)));
+        parts.push(format!("waited {least}{} in all", seconds(waited)));
     }
     parts.join("; ")
 }
@@ -111,7 +112,11 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_held_the_run_back() {
-        let check = |pacing: &Pacing, expected| assert_eq!(sentence(pacing), expected);
+        let check = |pacing: &Pacing, expected| assert_eq!(sentence(pacing, true), expected);
+        let part = |slowed_down, waited_ms| sentence(&pacing(Some(1), None, slowed_down, waited_ms), false);
+        assert_eq!(part(0, 0), "latency budget 1 ms", "tasks that did not end tell nothing");
+        assert_eq!(part(0, 1_500), "latency budget 1 ms; waited at least 1.5 s in all");
+        assert!(part(1, 0).contains("slowed down at least once ("));
         check(&pacing(None, None, 0, 0), "full speed, without a latency budget");
         check(&pacing(None, Some(5_000), 0, 1_500), "full speed up to 5,000 keys/s; waited 1.5 s in all");
         check(&pacing(Some(1), None, 0, 0), "latency budget 1 ms; never slowed down");

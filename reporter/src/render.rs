@@ -201,10 +201,13 @@ fn balance(page: &mut String, result: &CleanupResult) {
         .filter(|(_, value)| *value > 0)
         .map(|(name, value)| format!("{} {name}", grouped(value)))
         .collect();
-    let none = known::if_nothing_read(result).unwrap_or("nothing to do");
-    let sum = if parts.is_empty() { none.to_owned() } else { parts.join(" + ") };
+    let sum = match known::if_nothing_read(result) {
+        _ if !parts.is_empty() => format!(" = {}", parts.join(" + ")),
+        Some(why) => format!(": {why}"),
+        None => " = nothing to do".to_owned(),
+    };
     let verdict = if accounting.balanced { "balanced" } else { "NOT BALANCED" };
-    let line = format!("{} candidates = {sum}", grouped(accounting.candidates));
+    let line = format!("{} candidates{sum}", grouped(accounting.candidates));
     let _ = writeln!(page, "  {verdict:<11} {}", wrap(&line, 14));
 }
 

@@ -108,7 +108,7 @@ fn done(result: &CleanupResult) -> String {
         return format!("{keys} {} found and only reported.", were(accounts.reported));
     }
     match (accounts.candidates, result.stale_ttl_keys) {
-        (0, 0) if known::if_nothing_read(result).is_some() => "nothing was read.".to_owned(),
+        (0, 0) if known::if_nothing_read(result).is_some() => "nothing was read to its end.".to_owned(),
         (0, 0) => "no key without TTL was found.".to_owned(),
         (candidates, _) => format!("none of {} was changed.", counted(candidates, "candidate", "candidates")),
     }

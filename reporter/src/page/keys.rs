@@ -68,7 +68,7 @@ impl Ttl {
         if ttl.keys == 0 && result.current_metrics.avg_ttl.is_none() {
             let sentence = match known::partly_read(result) {
                 None => "No matching key has a TTL.".to_owned(),
-                Some(known::NOTHING_READ) => "Not known: nothing was read.".to_owned(),
+                Some(known::NOTHING_READ) => "Not known: nothing was read to its end.".to_owned(),
                 Some(_) => "No matching key that was read has a TTL.".to_owned(),
             };
             return Self { sentence, figures: Vec::new(), charts: Vec::new(), bars: None };

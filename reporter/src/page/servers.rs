@@ -30,7 +30,7 @@ impl<'a> Covered<'a> {
             (true, None) => "The whole database was read.".to_owned(),
             (false, Some(slots)) => format!("{} of 16,384 hash slots were read.", grouped(slots)),
             (false, None) if known::if_nothing_read(result).is_some() => {
-                "Nothing of the database was read.".to_owned()
+                "Nothing of the database was read to its end.".to_owned()
             }
             (false, None) => "Not all of the database was read.".to_owned(),
         };

@@ -151,17 +151,17 @@ fn a_run_that_read_nothing_knows_of_no_key() {
     check_says(
         &result,
         &[
-            "left unknown matching keys after the run: nothing was read",
+            "left unknown matching keys after the run: nothing was read to its end",
             "scanned unknown matching keys stale unknown without TTL deleted 0",
-            "balanced 0 candidates = nothing was read",
+            "balanced 0 candidates: nothing was read to its end",
             "coverage nothing of database 0",
             "127.0.0.1:1 16,384 - - - 0",
             "Not covered: database 0",
         ],
         &[
-            "Until then, nothing was read.",
-            "Nothing of the database was read.",
-            "Not known: nothing was read.",
+            "Until then, nothing was read to its end.",
+            "Nothing of the database was read to its end.",
+            "Not known: nothing was read to its end.",
         ],
     );
     let page = markdown(&result, "Cleanup");
@@ -171,7 +171,7 @@ fn a_run_that_read_nothing_knows_of_no_key() {
         ("Matching keys", "unknown"),
         ("Without TTL", "unknown"),
     ] {
-        assert!(page.contains(&format!("| {tile} | {value} | nothing was read |")), "{page}");
+        assert!(page.contains(&format!("| {tile} | {value} | nothing was read to its end |")), "{page}");
     }
 }
 
