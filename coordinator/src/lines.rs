@@ -116,9 +116,13 @@ impl Lines {
         // The document's own job speaks of permission keys.
         let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };
         while progress.changed().await.is_ok() {
-            let Progress { totals, state, .. } = *progress.borrow_and_update();
+            let Progress { totals, state, keys: planned, .. } = *progress.borrow_and_update();
             if matches!(state, RunState::Planned | RunState::Scanning) {
                 continue;
+            }
+            if planned > 0 && totals.counts.listed == 0 && totals.counts.skipped == 0 {
+                // No task was read to its end.
+                return;
             }
             let keys = totals.counts.matching();
             tracing::info!(target: LINES, %run, job, keys, "[{name}] Total {kind} keys found: {keys}");

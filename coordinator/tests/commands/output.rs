@@ -161,3 +161,19 @@ async fn another_database() {
     assert_eq!(place.keys("permissions:*").await, 200);
     run(&place, &["--json", "--db", "99"]).run().fails(2, &["`--db 99`", "no such database"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_ends_no_task_announces_no_numbers() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = Place::standalone(&server).await;
+    place.seed(1_000).await;
+    let slow =
+        ["--dry-run", "--every-key", "--rate-limit", "20", "--max-runtime", "3s", "--log-format", "text"];
+    let ended = run(&place, &slow).run();
+    assert!(
+        ended.stderr.contains("Starting cleanup process...") && !ended.stderr.contains("keys found"),
+        "{ended}"
+    );
+    assert!(ended.stdout.contains("nothing was read to its"), "{ended}");
+    assert!(!ended.stdout.contains("never slowed down"), "{ended}");
+}
