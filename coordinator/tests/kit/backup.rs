@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use coordinator::options::Options;
 use coordinator::restore::{self, Account, RestoreOrder, Wanted};
 use shared::backup::Place;
-use shared::cluster::{Access, Batch, Conn, Deployment, Reply};
+use shared::cluster::{Access, Batch, Conn, Deployment, Reply, expect_values};
 use shared::config::BackupPlace;
 use shared::key::Key;
 use shared::messages::InactiveOrder;
@@ -93,6 +93,8 @@ pub type Content = (Vec<u8>, i64);
 pub async fn contents(access: &Access) -> BTreeMap<Vec<u8>, Content> {
     let names = keys::matching(access, "permissions:*").await;
     let mut all = BTreeMap::new();
+    // More is read at once than a run would ask for.
+    expect_values(16 << 20);
     let deployment = Deployment::discover(access.clone()).await.unwrap();
     let topology = deployment.topology();
     for primary in &topology.primaries {
