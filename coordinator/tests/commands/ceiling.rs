@@ -8,7 +8,7 @@ use crate::cli::keysweep;
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::proxy::{Odd, On, Proxy};
 use shared::cluster::Access;
-use shared::limits::REPLY_BYTES_MAX;
+use shared::limits::SMALLEST_PAGE_BYTES_MAX;
 use shared::servers::{Seeder, Server};
 use tokio::runtime::Handle;
 
@@ -121,8 +121,8 @@ async fn names_of_950_kb_pass_in_bounded_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_is_too_long_to_be_listed_is_named_as_the_cause() {
-    let server = with_long_names(3, REPLY_BYTES_MAX + 100).await;
+    let server = with_long_names(2, SMALLEST_PAGE_BYTES_MAX + 100).await;
     let (ended, peak_kib) = keysweep(&[PLAN, &["--redis", &server.url()]].concat()).start().end_with_peak();
-    ended.fails(1, &["the answer to the smallest page of SCAN (`COUNT 1`)", "more than 4194304 bytes"]);
+    ended.fails(1, &["the answer to the smallest page of SCAN (`COUNT 1`)", "more than 16777216 bytes"]);
     assert!((1..CEILING_KIB).contains(&peak_kib), "{peak_kib} KiB\n{ended}");
 }

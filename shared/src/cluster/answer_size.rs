@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::info::Info;
 use crate::limits::{
-    ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLIES_BYTES_MAX, REPLY_BYTES_MAX,
-    REPLY_KEYS_MAX,
+    ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLY_BYTES_MAX, REPLY_KEYS_MAX,
+    SMALLEST_PAGE_BYTES_MAX,
 };
 
 /// What a write asks for: the answer grows with the number of them.
@@ -243,7 +243,11 @@ impl State {
 /// What to say where even `asked`, which cannot be less, was cut off because of `cause`.
 pub(super) fn too_large(asked: &str, cause: Cause) -> String {
     match cause {
-        Cause::TooLong | Cause::Crowded => format!("the answer to {asked}: {}", words(cause)),
+        Cause::TooLong => format!(
+            "the answer to {asked} has more than {SMALLEST_PAGE_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is as much \
+             as is read of one"
+        ),
+        Cause::Crowded => format!("the answer to {asked}: {}", words(cause)),
         _ => format!("it did not send the answer to {asked}: {}", words(cause)),
     }
 }
@@ -258,10 +262,9 @@ pub(super) fn words(cause: Cause) -> String {
             "it has more than {REPLY_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is as much as is read of one"
         ),
         Cause::TooMuch => "it has more than is read of one".to_owned(),
-        Cause::Crowded => format!(
-            "it was cut off because this process held {REPLIES_BYTES_MAX} bytes of answers, which is as much as it holds at \
-             a time"
-        ),
+        Cause::Crowded => {
+            "it was cut off because this process held as many bytes of answers as it may at a time".to_owned()
+        }
         Cause::Unknown | Cause::Other => "the server closed the connection in the middle of an answer, and did so again; \
                                           its `client-output-buffer-limit` may be the cause"
             .to_owned(),

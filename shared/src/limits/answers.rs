@@ -9,8 +9,12 @@ use super::{KEY_BYTES_MAX, READ_BYTES, WINDOW_BYTES_MAX};
 pub const ANSWER_ASKED_BYTES_MAX: u64 = 2 * WINDOW_BYTES_MAX as u64;
 
 /// Bytes that are read of the answers to one write of listings; where there are more, less is asked for. Names are short
-/// nearly always, so that pages of them are far smaller; one that is longer than this by itself cannot be listed.
+/// nearly always, so that pages of them are far smaller.
 pub const REPLY_BYTES_MAX: usize = 4 << 20;
+
+/// The same of SCAN with `COUNT 1`, which cannot be asked for less: it lists all keys of a bucket, and of several while the
+/// table grows. Sixteen of the longest that are deleted have room. One that is longer than this cannot be listed.
+pub const SMALLEST_PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// Keys that are read of them: few times as many as any write asks for, because each takes more memory than bytes.
 pub const REPLY_KEYS_MAX: usize = 100_000;
