@@ -102,7 +102,8 @@ fn reading(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
         question("INFO server", "+info"),
         question("TIME", "+time"),
         question(&format!("PTTL {absent}"), "+pttl"),
-        question("SCAN 0 COUNT 1", "+scan"),
+        // It matches nothing, so that no name comes back, however long names are there.
+        question(&format!("SCAN 0 COUNT 1 MATCH {absent}"), "+scan"),
     ];
     if needs.inactive {
         all.push(question(&format!("PEXPIRETIME {absent}"), "+pexpiretime"));
