@@ -173,7 +173,7 @@ impl RunLine {
         wire::from_json(&entry.value).ok()
     }
 
-    /// What programs are told of it. A run that goes on has no counts in its line yet.
+    /// What programs see of it. A run that goes on has no counts in its line yet.
     #[must_use]
     pub fn told(&self) -> Value {
         let mut told = json!(self);

@@ -26,7 +26,7 @@ enum Fate {
     Safe,
     /// Its node has another one, or is no primary any more: as after a restart or a failover.
     Gone,
-    /// Its node does not answer, or does not name its history any more, and nobody has taken its place.
+    /// Its node does not answer, or does not name its history any more, and no other server has taken its place.
     Unknown,
 }
 

@@ -53,12 +53,12 @@ impl Odd {
     pub const AT_ONCE: [Self; 6] =
         [Self::Nested, Self::Numbers, Self::Texts, Self::EndlessText, Self::EndlessLine, Self::EndlessArray];
 
-    /// Whether whoever reads it waits for the end of an answer that does not come.
+    /// Whether its reader waits for the end of an answer that does not come.
     pub fn takes_long(self) -> bool {
         !Self::AT_ONCE.contains(&self)
     }
 
-    /// Sends it until whoever reads it hangs up.
+    /// Sends it until its reader closes the connection.
     fn send(self, out: &mut TcpStream) -> Option<()> {
         let repeated = |unit: &[u8]| unit.repeat((64 << 10) / unit.len());
         let (head, body, times) = match self {

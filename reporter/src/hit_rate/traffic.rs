@@ -32,7 +32,7 @@ const NOT_TOLD: &str = "a server does not tell its command statistics (INFO comm
 const NOT_TRUE: &str = "the command statistics of a server (INFO commandstats) count fewer commands than keysweep has sent \
                         it, so look-ups by tools cannot be told from the application's";
 
-/// The same where there was nobody to ask.
+/// The same where no server could be asked.
 pub(super) const NOT_AT_BEGIN: &str = "the counters could not be read at the beginning of that time";
 
 /// See [`NOT_AT_BEGIN`].
