@@ -33,6 +33,11 @@ const ONE_LOOKUP: [&str; 15] = [
 /// the guard and of the lock, and the look at the fields of a hash.
 const SCRIPTS: [&str; 7] = ["eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro", "hrandfield"];
 
+/// Whether each call of `command` is one look-up that [`CommandCounts::one_lookup`] holds.
+pub(super) fn is_one_lookup(command: &str) -> bool {
+    ONE_LOOKUP.iter().any(|known| known.eq_ignore_ascii_case(command))
+}
+
 /// The counts in a reply that holds the sections `stats` and `commandstats`; `None` if one of them is missing.
 pub(super) fn read(info: &Info) -> Option<CommandCounts> {
     if !info.has_any("cmdstat_") {

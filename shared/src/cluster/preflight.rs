@@ -5,6 +5,7 @@
 use redis::Value;
 use uuid::Uuid;
 
+use super::command_stats;
 use super::conn::{Batch, Conn};
 use super::fault::{Fault, FaultKind};
 use super::socket::Expected;
@@ -40,26 +41,14 @@ impl Question {
         String::from_utf8_lossy(words).into_owned()
     }
 
-    fn looks_up(&self) -> bool {
-        matches!(
-            self.args.first().map(Vec::as_slice),
-            Some(
-                b"GET"
-                    | b"GETRANGE"
-                    | b"DUMP"
-                    | b"PTTL"
-                    | b"PEXPIRETIME"
-                    | b"OBJECT"
-                    | b"TYPE"
-                    | b"HRANDFIELD"
-                    | b"HPTTL"
-            )
-        )
-    }
-
-    /// Whether it reads a value, as an application would.
-    fn reads(&self) -> bool {
-        matches!(self.args.first().map(Vec::as_slice), Some(b"GET" | b"GETRANGE"))
+    /// What the server counts if the command finds nothing.
+    fn miss(&self) -> Lookups {
+        let command = self.command();
+        match command.as_str() {
+            command if command_stats::is_one_lookup(command) => Lookups::of(0, 1),
+            "GET" | "GETRANGE" | "HRANDFIELD" => Lookups::reads(0, 1),
+            _ => Lookups::default(),
+        }
     }
 }
 
@@ -199,8 +188,8 @@ async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Loo
             Value::Array(fields) => fields.iter().all(|field| *field == Value::Int(-2)),
             reply => matches!(reply, Value::Nil | Value::Int(-2)),
         };
-        if nothing && question.looks_up() {
-            lookups += if question.reads() { Lookups::reads(0, 1) } else { Lookups::of(0, 1) };
+        if nothing {
+            lookups += question.miss();
         }
         let Some(fault) = conn.fault(&reply) else { continue };
         // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
@@ -239,6 +228,20 @@ pub(super) fn unknown(question: &Question, detail: String) -> Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn look_ups_are_noted_as_command_statistics_count_them() {
+        let miss = |words: &str| question(words, "").miss();
+        for words in ["PTTL x", "OBJECT IDLETIME x", "DUMP x", "TYPE x", "HPTTL x FIELDS 1 f"] {
+            assert_eq!(miss(words), Lookups::of(0, 1), "{words}");
+        }
+        for words in ["GET x", "GETRANGE x 0 0", "HRANDFIELD x 1"] {
+            assert_eq!(miss(words), Lookups::reads(0, 1), "{words}");
+        }
+        for words in ["MEMORY USAGE x", "INFO server", "SCAN 0", "SET x x XX", "UNLINK x"] {
+            assert_eq!(miss(words), Lookups::default(), "{words}");
+        }
+    }
 
     #[test]
     fn a_refusal_is_about_a_command_or_about_a_key() {
