@@ -1,5 +1,7 @@
 //! What a task sees of its keys beside what it counts: TTLs, prefixes, and the memory of a sample. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use shared::cluster::Ttl;
 use shared::cluster::weigh::Weights as Found;
 use shared::key::Key;
@@ -54,6 +56,8 @@ pub(crate) struct Statistics {
     configured_ttl_ms: u64,
     /// Keys whose idle time may still be asked for.
     late_left: u64,
+    /// Keys of the first prefixes that were met.
+    examples: BTreeMap<String, Key>,
     /// Keys to be weighed.
     chosen: Vec<Chosen>,
     /// Bytes of their names.
@@ -124,6 +128,7 @@ impl Statistics {
             reported_known: true,
             configured_ttl_ms,
             late_left: LATE_SAMPLES,
+            examples: BTreeMap::new(),
             chosen: Vec::new(),
             chosen_bytes: 0,
         }
@@ -223,8 +228,8 @@ impl Statistics {
                 strata.add_named(&names, chosen.group, chosen.take, bytes);
             }
             for prefix in names {
-                if self.found.examples.len() < PREFIX_SAMPLES_MAX {
-                    self.found.examples.entry(prefix).or_insert_with(|| chosen.key.shortened(60));
+                if self.examples.len() < PREFIX_SAMPLES_MAX {
+                    self.examples.entry(prefix).or_insert_with(|| chosen.key.clone());
                 }
             }
         }
@@ -274,8 +279,9 @@ impl Statistics {
         let heavy = heavy.map(|(name, _)| name);
         let weights = [&found.weights, &found.reported].into_iter();
         let weights = weights.flat_map(|weights| weights.rows(None).into_iter().take(EXAMPLES_OF));
-        let heavy: std::collections::BTreeSet<String> = heavy.chain(weights.map(|(name, _)| name)).collect();
-        found.examples.retain(|prefix, _| heavy.contains(prefix));
+        let heavy: BTreeSet<String> = heavy.chain(weights.map(|(name, _)| name)).collect();
+        let of_heavy = self.examples.iter().filter(|(prefix, _)| heavy.contains(*prefix));
+        found.examples = of_heavy.map(|(prefix, key)| (prefix.clone(), key.shortened(60))).collect();
         self.found
     }
 }

@@ -266,12 +266,11 @@ impl SlotTally {
         let counts = &mut self.counts;
         match verdict {
             Verdict::Gone => return,
-            Verdict::Stays(why) => {
-                counts.active_user += u64::from(why == Stays::Active);
-                counts.near_expiry += u64::from(why == Stays::NearExpiry);
-                counts.unknown_user += u64::from(why == Stays::UnknownUser);
-                counts.field_ttl += u64::from(why == Stays::FieldTtl);
-            }
+            Verdict::Stays(Stays::Normal) => {}
+            Verdict::Stays(Stays::Active) => counts.active_user += 1,
+            Verdict::Stays(Stays::NearExpiry) => counts.near_expiry += 1,
+            Verdict::Stays(Stays::UnknownUser) => counts.unknown_user += 1,
+            Verdict::Stays(Stays::FieldTtl) => counts.field_ttl += 1,
             Verdict::Found(reason, fate) => {
                 self.inactive_reported += u64::from((reason, fate) == (Reason::Inactive, Fate::Reported));
                 counts.stale += u64::from(reason == Reason::Stale);

@@ -1,8 +1,6 @@
 //! From measured keys to what is known of their groups. Pure.
 
-use std::collections::{HashMap, HashSet};
-
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashSet, HashTable};
 
 use super::sampler::Take;
 use super::weighed::{DEVIATIONS, Weighed, whole};
@@ -142,10 +140,7 @@ impl Strata {
     }
 
     fn row(&mut self, name: &str) -> &mut Measured {
-        if !self.rows.contains_key(name) {
-            self.rows.insert(name.to_owned(), Measured::default());
-        }
-        self.rows.entry(name.to_owned()).or_default()
+        self.rows.entry_ref(name).or_default()
     }
 
     /// What is known of all groups, of which there are `counts` keys beside those taken outright. Of these, one in
