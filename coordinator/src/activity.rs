@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
-use shared::activity::{ActiveUsers, Activity, Who};
-use shared::cluster::activity::{SetKind, Unreadable, read_members};
+use shared::activity::{ActiveUsers, Activity, ActivityFilter};
+use shared::cluster::activity::{ActivityReadError, SetKind, read_members};
 use shared::cluster::node::{self, NodeStatus};
-use shared::cluster::{Deployment, FaultKind};
-use shared::identity::{common_prefixes, normal};
+use shared::cluster::{RedisClient, RedisErrorKind};
 use shared::ids::NodeId;
 use shared::key::Key;
+use shared::key_template::{common_prefixes, normal};
 use shared::limits::{ACTIVE_USERS_MAX, ID_READINGS, SAMPLED_IDS};
 use shared::messages::{ActivityRule, InactiveRule, Lookups, Rules};
 use shared::slot::slot_of;
 
-use crate::inactive::{ActivitySource, InactiveOrder};
-use crate::users_met::UsersMet;
+use crate::inactive_policy::{ActivitySource, InactivePolicy};
+use crate::sampled_users::SampledUserIds;
 
 /// From here on, a score is a number of milliseconds: as such it is in 1973, in seconds in the year 5138.
 const MILLIS_FROM: f64 = 1e11;
@@ -28,9 +28,9 @@ const CUTS_MAX: u32 = 16;
 
 /// What was found out.
 #[derive(Default)]
-pub struct Found {
+pub struct ActivityFound {
     /// Who is active, and what follows from it; or `None` if that is not known.
-    pub known: Option<Known>,
+    pub known: Option<KnownActivity>,
     /// Why inactive users are not looked for, although they were asked for.
     pub refused: Option<String>,
     /// Where look-ups were made, and how many.
@@ -38,7 +38,7 @@ pub struct Found {
 }
 
 /// Who is active.
-pub struct Known {
+pub struct KnownActivity {
     /// Whether it may be that no key belongs to any of them.
     pub allow_no_active: bool,
     /// The rule as the run's spec holds it.
@@ -51,7 +51,7 @@ pub struct Known {
     pub example: Key,
 }
 
-impl Found {
+impl ActivityFound {
     /// `rules` with what was found out.
     pub(crate) fn rules(&self, rules: &Rules) -> Rules {
         Rules { inactive: self.known.as_ref().map(|known| known.rule.clone()), ..rules.clone() }
@@ -63,9 +63,9 @@ impl Found {
     }
 
     /// Learns from `sampled` keys which prefixes most of their ids have. Those of the source are known already.
-    pub(crate) fn learn(&mut self, sampled: &[&Key]) {
+    pub(crate) fn learn_prefixes(&mut self, sampled: &[&Key]) {
         let Some(known) = &mut self.known else { return };
-        let Who::Users(template, users) = &known.activity.who else { return };
+        let ActivityFilter::Users(template, users) = &known.activity.who else { return };
         // A server may list its keys in the order of their names.
         let some = sampled.iter().step_by(sampled.len().div_ceil(SAMPLED_IDS).max(1));
         let ids = some.map(|key| {
@@ -82,16 +82,16 @@ impl Found {
         if !prefixes.is_empty() {
             known.users = Arc::new(users.in_keys_with(prefixes));
             known.rule.activity = known.users.rule();
-            known.activity.who = Who::Users(template.clone(), Arc::clone(&known.users));
+            known.activity.who = ActivityFilter::Users(template.clone(), Arc::clone(&known.users));
         }
     }
 
     /// Takes in what users a sample of keys has `met`, and tells the workers by `rules`. `false` if inactive users are not
     /// looked for any more, because nothing shows that ids are written alike in keys and in the source.
-    pub(crate) fn settle(&mut self, met: &UsersMet, rules: &mut Rules) -> bool {
+    pub(crate) fn check_sample(&mut self, met: &SampledUserIds, rules: &mut Rules) -> bool {
         let (Some(known), Some(rule)) = (&self.known, &mut rules.inactive) else { return true };
         let ActivityRule::Users { matching: Some(matching), .. } = &mut rule.activity else { return true };
-        matching.met = met.met();
+        matching.sampled = met.counts();
         matching.allow_no_active = known.allow_no_active;
         let refused = met.refusal(&rule.identity, &known.users, &known.example);
         let Some(why) = refused.filter(|_| !known.allow_no_active) else { return true };
@@ -102,10 +102,10 @@ impl Found {
 
 /// Finds out who is active, as `order` says, in a deployment whose nodes have told their `statuses`.
 pub async fn find_out<'a>(
-    deployment: &Deployment,
-    order: &InactiveOrder,
+    client: &RedisClient,
+    order: &InactivePolicy,
     statuses: impl Iterator<Item = &'a NodeStatus> + Clone,
-) -> Found {
+) -> ActivityFound {
     let mut lookups = Vec::new();
     let read = match &order.source {
         _ if statuses.clone().any(|status| !status.tells_expiry) => {
@@ -119,19 +119,19 @@ pub async fn find_out<'a>(
         }
         ActivitySource::IdleTime => Ok((ActiveUsers::gather().finish(), Key::new(*b""))),
         ActivitySource::SortedSet(key) => {
-            read(deployment, (SetKind::Sorted, key), order.threshold_ms, &mut lookups).await
+            read(client, (SetKind::Sorted, key), order.threshold_ms, &mut lookups).await
         }
         ActivitySource::Set(key) => {
-            read(deployment, (SetKind::Plain, key), order.threshold_ms, &mut lookups).await
+            read(client, (SetKind::Plain, key), order.threshold_ms, &mut lookups).await
         }
     };
     match read.and_then(|(users, example)| known(order, users, example)) {
-        Ok(known) => Found { known: Some(known), refused: None, lookups },
-        Err(why) => Found { known: None, refused: Some(why), lookups },
+        Ok(known) => ActivityFound { known: Some(known), refused: None, lookups },
+        Err(why) => ActivityFound { known: None, refused: Some(why), lookups },
     }
 }
 
-fn known(order: &InactiveOrder, users: ActiveUsers, example: Key) -> Result<Known, String> {
+fn known(order: &InactivePolicy, users: ActiveUsers, example: Key) -> Result<KnownActivity, String> {
     let activity = if order.source == ActivitySource::IdleTime { ActivityRule::Idle } else { users.rule() };
     let rule = InactiveRule {
         identity: order.identity.clone(),
@@ -141,22 +141,22 @@ fn known(order: &InactiveOrder, users: ActiveUsers, example: Key) -> Result<Know
     };
     let users = Arc::new(users);
     let activity = Activity::new(&rule, Arc::clone(&users)).map_err(|e| format!("the template {e}"))?;
-    Ok(Known { allow_no_active: order.allow_no_active, rule, activity, users, example })
+    Ok(KnownActivity { allow_no_active: order.allow_no_active, rule, activity, users, example })
 }
 
 /// Those members of a set who were active within the threshold; or why that is not known.
 async fn read(
-    deployment: &Deployment,
+    client: &RedisClient,
     (kind, key): (SetKind, &Key),
     threshold_ms: u64,
     lookups: &mut Vec<(NodeId, Lookups)>,
 ) -> Result<(ActiveUsers, Key), String> {
     let mut last = String::new();
     for _ in 0..REDIRECTIONS_MAX {
-        match read_in_pieces(deployment, (kind, key), threshold_ms, lookups).await {
-            Err(Unreadable::Fault(fault)) if fault.kind == FaultKind::Moved => {
+        match read_in_pieces(client, (kind, key), threshold_ms, lookups).await {
+            Err(ActivityReadError::Fault(fault)) if fault.kind == RedisErrorKind::Moved => {
                 last = fault.to_string();
-                deployment.refresh().await.map_err(|fault| unreadable(key, &Unreadable::Fault(fault)))?;
+                client.refresh().await.map_err(|fault| unreadable(key, &ActivityReadError::Fault(fault)))?;
             }
             Err(why) => return Err(unreadable(key, &why)),
             Ok((users, _)) if users.len() > ACTIVE_USERS_MAX => {
@@ -180,35 +180,35 @@ async fn read(
 /// [`read_once`], with smaller pages where the server cuts answers off: it may be another process by then, so a set is
 /// read from its beginning.
 async fn read_in_pieces(
-    deployment: &Deployment,
+    client: &RedisClient,
     (kind, key): (SetKind, &Key),
     threshold_ms: u64,
     lookups: &mut Vec<(NodeId, Lookups)>,
-) -> Result<(ActiveUsers, Key), Unreadable> {
+) -> Result<(ActiveUsers, Key), ActivityReadError> {
     for _ in 0..CUTS_MAX {
-        match read_once(deployment, (kind, key), threshold_ms, lookups).await {
-            Err(Unreadable::Fault(fault)) if fault.kind == FaultKind::CutOff => {
-                if let Some(owner) = deployment.topology().owner(slot_of(key.as_bytes())) {
-                    deployment.forget(&owner.node);
+        match read_once(client, (kind, key), threshold_ms, lookups).await {
+            Err(ActivityReadError::Fault(fault)) if fault.kind == RedisErrorKind::ReplyCutOff => {
+                if let Some(owner) = client.topology().owner(slot_of(key.as_bytes())) {
+                    client.forget(&owner.node);
                 }
             }
             read => return read,
         }
     }
-    read_once(deployment, (kind, key), threshold_ms, lookups).await
+    read_once(client, (kind, key), threshold_ms, lookups).await
 }
 
 async fn read_once(
-    deployment: &Deployment,
+    client: &RedisClient,
     (kind, key): (SetKind, &Key),
     threshold_ms: u64,
     lookups: &mut Vec<(NodeId, Lookups)>,
-) -> Result<(ActiveUsers, Key), Unreadable> {
-    let topology = deployment.topology();
-    let owner = topology.owner(slot_of(key.as_bytes())).ok_or(Unreadable::NoOwner)?;
-    let conn = deployment.conn(&owner.node).await.map_err(Unreadable::Fault)?;
+) -> Result<(ActiveUsers, Key), ActivityReadError> {
+    let topology = client.topology();
+    let owner = topology.owner(slot_of(key.as_bytes())).ok_or(ActivityReadError::NoOwner)?;
+    let conn = client.conn(&owner.node).await.map_err(ActivityReadError::Fault)?;
     // The clock of those who keep the set, not ours: with a wrong one, everyone would seem inactive.
-    let now_ms = node::time_ms(&conn).await.map_err(Unreadable::Fault)?;
+    let now_ms = node::time_ms(&conn).await.map_err(ActivityReadError::Fault)?;
     let (mut gathering, mut own, mut example) = (ActiveUsers::gather(), Lookups::default(), None);
     let each = |member: &[u8], score: Option<f64>| {
         if score.is_none_or(|score| is_active(score, now_ms, threshold_ms)) {
@@ -232,28 +232,28 @@ fn is_active(score: f64, now_ms: u64, threshold_ms: u64) -> bool {
 }
 
 /// Why a set could not be read, for people.
-fn unreadable(key: &Key, why: &Unreadable) -> String {
+fn unreadable(key: &Key, why: &ActivityReadError) -> String {
     let set = format!("the activity set `{key}`");
     match why {
-        Unreadable::Empty => {
+        ActivityReadError::Empty => {
             format!("{set} is empty or missing; an empty set must never mean that everyone is inactive")
         }
-        Unreadable::OtherType => {
+        ActivityReadError::OtherType => {
             format!(
                 "the key `{key}` is no set of the type that `activity` says; it is `zset:KEY` or `set:KEY`"
             )
         }
-        Unreadable::Shrank => {
+        ActivityReadError::Shrank => {
             format!("{set} lost members while it was read, as if it were being made anew")
         }
-        Unreadable::NoOwner => format!("{set} could not be read: nobody serves its slot"),
-        Unreadable::Forbidden { rule: Some(rule) } => {
+        ActivityReadError::NoOwner => format!("{set} could not be read: nobody serves its slot"),
+        ActivityReadError::Forbidden { rule: Some(rule) } => {
             format!("{set} may not be read; allow it with the ACL rule `{rule}`")
         }
-        Unreadable::Forbidden { rule: None } => {
+        ActivityReadError::Forbidden { rule: None } => {
             format!("{set} may not be read; allow it with the ACL rule `~{key}`")
         }
-        Unreadable::Fault(fault) => format!("{set} could not be read: {fault}"),
+        ActivityReadError::Fault(fault) => format!("{set} could not be read: {fault}"),
     }
 }
 

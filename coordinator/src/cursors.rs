@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use shared::cluster::node::NodeStatus;
-use shared::cluster::{Answers, Ask, Fault, Lister, Listing};
+use shared::cluster::{Listing, LookupKind, RedisError, ScanConnection, WindowReply};
 use shared::limits::{CURSOR_PAGE_KEYS, CURSOR_PAGES, TABLE_CURSORS_MAX, TABLE_SPARE_BITS};
-use shared::pace::Breaks;
+use shared::pacing::Throttle;
 use tokio::time::Instant;
 
 /// Why a server is read in one lane; `None` if it behaves as a hash table.
@@ -14,19 +14,19 @@ use tokio::time::Instant;
 /// # Errors
 /// When the server fails.
 pub(crate) async fn why_one_lane(
-    lister: &mut Lister,
+    lister: &mut ScanConnection,
     status: &NodeStatus,
-    breaks: Breaks,
-) -> Result<Option<String>, Fault> {
+    breaks: Throttle,
+) -> Result<Option<String>, RedisError> {
     if let Some(name) = &status.foreign {
         return Ok(Some(format!("it is {name}, whose cursors and counts are not those of a Redis table")));
     }
-    let (mut cursors, mut keys, mut answers) = (Vec::new(), HashSet::new(), Answers::default());
+    let (mut cursors, mut keys, mut answers) = (Vec::new(), HashSet::new(), WindowReply::default());
     let mut cursor = 0;
     for _ in 0..CURSOR_PAGES {
         let sent = Instant::now();
         let page = Listing::Scan { cursor, count: CURSOR_PAGE_KEYS };
-        lister.window(&[page], std::iter::empty(), Ask::Ttl, &mut answers).await?;
+        lister.window(&[page], std::iter::empty(), LookupKind::Ttl, &mut answers).await?;
         breaks.rest(sent).await;
         keys.extend(answers.keys().map(<[u8]>::to_vec));
         cursor = answers.pages().next().map_or(0, |page| page.next);

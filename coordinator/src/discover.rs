@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use shared::cluster::{Deployment, Fault, FaultKind};
+use shared::cluster::{RedisClient, RedisError, RedisErrorKind};
 use shared::limits::NOT_READY_TIMEOUT;
 use tokio::time::{Instant, sleep};
 
 use crate::options::Options;
 
 /// Connects, waiting a while for servers that are still loading their data.
-pub(crate) async fn discover(options: &Options) -> Result<Deployment, Fault> {
+pub(crate) async fn discover(options: &Options) -> Result<RedisClient, RedisError> {
     let until = Instant::now() + NOT_READY_TIMEOUT;
     let mut told = false;
     loop {
-        match Deployment::discover(options.access.clone()).await {
-            Err(fault) if fault.kind == FaultKind::NotReady && Instant::now() < until => {
+        match RedisClient::discover(options.access.clone()).await {
+            Err(fault) if fault.kind == RedisErrorKind::Unavailable && Instant::now() < until => {
                 if !told {
                     tracing::warn!(error = %fault, "waiting for it, for {} s at most", NOT_READY_TIMEOUT.as_secs());
                     told = true;

@@ -15,20 +15,20 @@ pub struct Dispatch {
     again: Duration,
     /// How many tasks may be handed out at a time, over all nodes.
     at_once_max: usize,
-    nodes: BTreeMap<NodeId, Line>,
+    nodes: BTreeMap<NodeId, NodeQueue>,
     /// The node after which the next round starts.
     turn: Option<NodeId>,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct NodeQueue {
     waiting: VecDeque<(Duration, ScanTask)>,
-    at_work: BTreeMap<TaskId, AtWork>,
+    at_work: BTreeMap<TaskId, InFlightTask>,
 }
 
 /// A task that is handed out.
 #[derive(Debug)]
-struct AtWork {
+struct InFlightTask {
     task: ScanTask,
     /// When it was handed out last, and how often.
     since: Duration,
@@ -67,7 +67,7 @@ impl Dispatch {
                 continue;
             };
             let Some((_, task)) = line.waiting.remove(due) else { continue };
-            let at_work = AtWork { task: task.clone(), since: now, times: 1 };
+            let at_work = InFlightTask { task: task.clone(), since: now, times: 1 };
             let id = at_work.id();
             line.at_work.insert(task.task, at_work);
             self.turn = Some(node);
@@ -78,7 +78,7 @@ impl Dispatch {
 
     fn release_again(&mut self, now: Duration) -> Option<(ScanTask, String)> {
         let mut at_work = self.nodes.values_mut().flat_map(|line| line.at_work.values_mut());
-        let is_due = |at_work: &&mut AtWork| {
+        let is_due = |at_work: &&mut InFlightTask| {
             at_work.times < TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= self.again
         };
         let lost = at_work.find(is_due)?;
@@ -87,7 +87,7 @@ impl Dispatch {
     }
 
     /// Takes back a task that could not be handed out; it is next again.
-    pub fn put_back(&mut self, task: ScanTask, now: Duration) {
+    pub fn requeue(&mut self, task: ScanTask, now: Duration) {
         let line = self.nodes.entry(task.node.clone()).or_default();
         line.at_work.remove(&task.task);
         line.waiting.push_front((now, task));
@@ -120,8 +120,9 @@ impl Dispatch {
     /// Takes back the tasks that were handed out as often as they may, and still have no report at `now`.
     pub fn withdraw_lost(&mut self, now: Duration) -> Vec<ScanTask> {
         let again = self.again;
-        let is_lost =
-            |at_work: &AtWork| at_work.times >= TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= again;
+        let is_lost = |at_work: &InFlightTask| {
+            at_work.times >= TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= again
+        };
         let mut lost = Vec::new();
         for line in self.nodes.values_mut() {
             let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -133,7 +134,7 @@ impl Dispatch {
     }
 }
 
-impl AtWork {
+impl InFlightTask {
     /// Whoever hands the task out for the same time gives it the same id, so that a queue which still has it
     /// takes it once.
     fn id(&self) -> String {
@@ -157,9 +158,9 @@ mod tests {
             node: NodeId::new(node),
             scope: Scope::Slots { slots: SlotSet::new(), listing: SlotListing::KeysInSlot },
             keys: 0,
-            replans: 0,
+            reschedules: 0,
             skip: false,
-            round: 0,
+            scan_generation: 0,
         }
     }
 
@@ -215,7 +216,7 @@ mod tests {
         let (again, second) = dispatch.release(at(61)).unwrap();
         assert_eq!(again, only);
         assert_ne!(first, second, "else the queue would take it for the one that is lost");
-        dispatch.put_back(again, at(61));
+        dispatch.requeue(again, at(61));
         assert_eq!(dispatch.release(at(61)).unwrap().0, only);
         dispatch.reported(only.task);
         assert_eq!(dispatch.release(at(1_000)), None);

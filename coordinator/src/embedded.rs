@@ -9,25 +9,25 @@ use std::time::Duration;
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
-use shared::at_once::at_once;
-use shared::backup::{BackupError, Place, Places};
+use shared::backup::{BackupError, BackupTarget, BackupTargets};
 use shared::cluster::guard::{self, Ledger};
-use shared::cluster::{Deployment, Fault, FaultKind};
+use shared::cluster::{RedisClient, RedisError, RedisErrorKind};
+use shared::concurrency::join_bounded;
 use shared::config::BackupPlace;
-use shared::crash::CrashPlan;
-use shared::env::Env;
+use shared::context::Context;
+use shared::failpoint::FailPoints;
 use shared::files::FileError;
+use shared::http::Integrations;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use shared::messages::GroupReceipt;
-use shared::pace::Breaks;
+use shared::pacing::Throttle;
 use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
 use shared::slot::SlotSet;
 use shared::store::FileStore;
-use shared::supervise::{Crew, Exit};
+use shared::supervision::{Exit, TaskGroup};
 use shared::time::now_ms;
-use shared::web::Outside;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -37,8 +37,8 @@ use crate::drive::{DriveError, Progress, drive};
 use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::options::Options;
+use crate::preflight::{Preflight, PreflightError, preflight};
 use crate::report;
-use crate::survey::{Survey, SurveyError, survey};
 
 /// How often ledger keys are looked for again whose slots are just moving.
 const LEDGER_ROUNDS_MAX: u32 = 10;
@@ -51,7 +51,7 @@ const LEDGER_PAUSE: Duration = Duration::from_millis(200);
 pub enum RunError {
     /// The run could not start.
     #[error(transparent)]
-    Survey(#[from] SurveyError),
+    Survey(#[from] PreflightError),
     /// Another run holds the lock.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -92,7 +92,7 @@ impl RunError {
     /// Whether the time of the run was over before it began.
     #[must_use]
     pub fn out_of_time(&self) -> bool {
-        matches!(self, Self::Survey(SurveyError::OutOfTime(_)))
+        matches!(self, Self::Survey(PreflightError::OutOfTime(_)))
     }
 }
 
@@ -101,33 +101,33 @@ impl RunError {
 /// # Errors
 /// When it cannot start, or not be brought to a result. A run that has a gap is no error, but a result.
 pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunError> {
-    let mut survey = survey(options, RunId::new(), now_ms()).await?;
+    let mut survey = preflight(options, RunId::new(), now_ms()).await?;
     survey.try_out(options).await?;
-    let env = env(options);
+    let context = context(options);
     let (progress, _) = watch::channel(Progress::start(keys(&survey)));
-    let result = run(&env, options, &survey, progress).await?;
-    report::keep(&result, options).await;
+    let result = run(&context, options, &survey, progress).await?;
+    report::write(&result, options).await;
     Ok(result)
 }
 
 /// The surroundings of an embedded run.
 #[must_use]
-pub fn env(options: &Options) -> Env {
+pub fn context(options: &Options) -> Context {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-    let outside = Outside::new([(options.job.clone(), options.reach())]);
+    let outside = Integrations::new([(options.job.clone(), options.reach())]);
     let backups =
-        Arc::new(Places::new(backup_place(options).map(|place| (options.job.clone(), place)), None));
-    let env = Env {
-        outside: Arc::new(outside),
+        Arc::new(BackupTargets::new(backup_place(options).map(|place| (options.job.clone(), place)), None));
+    let context = Context {
+        integrations: Arc::new(outside),
         backups,
-        ..Env::in_process(access, shared::env::Timing::default())
+        ..Context::in_process(access, shared::context::Timing::default())
     };
     match past(options) {
-        Ok(Some(past)) => Env { past: Arc::new(past), ..env },
-        Ok(None) => env,
+        Ok(Some(past)) => Context { history_store: Arc::new(past), ..context },
+        Ok(None) => context,
         Err(e) => {
             tracing::warn!("the history of runs is not kept: {e}; say where it may be with `--state-dir`");
-            env
+            context
         }
     }
 }
@@ -141,9 +141,9 @@ pub fn past(options: &Options) -> Result<Option<FileStore>, FileError> {
 }
 
 /// Where a run in this process saves what it deletes.
-fn backup_place(options: &Options) -> Option<Place> {
+fn backup_place(options: &Options) -> Option<BackupTarget> {
     match &options.backup.as_ref()?.0 {
-        BackupPlace::Directory(path) => Some(Place::directory(path)),
+        BackupPlace::Directory(path) => Some(BackupTarget::directory(path)),
         // Without NATS there is none.
         BackupPlace::Bucket(_) => None,
     }
@@ -151,8 +151,8 @@ fn backup_place(options: &Options) -> Option<Place> {
 
 /// Keys that a run of `survey` lists.
 #[must_use]
-pub fn keys(survey: &Survey) -> u64 {
-    survey.nodes.iter().map(|node| node.keys).sum()
+pub fn keys(plan: &Preflight) -> u64 {
+    plan.nodes.iter().map(|node| node.keys).sum()
 }
 
 /// Refuses a run that would delete more than its limit.
@@ -172,37 +172,37 @@ pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), Run
     Err(RunError::TooMany { about, candidates, matching, percent, limit, allow })
 }
 
-/// Runs what `survey` planned, in this process, once that was agreed to and tried ([`Survey::try_out`]). The run is
-/// stopped by a cancel record in `env`.
+/// Runs what `survey` planned, in this process, once that was agreed to and tried ([`Preflight::try_out`]). The run is
+/// stopped by a cancel record in `context`.
 ///
 /// # Errors
 /// See [`run_cleanup_now`].
 pub async fn run(
-    env: &Env,
+    context: &Context,
     options: &Options,
-    survey: &Survey,
+    plan: &Preflight,
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
-    survey.time.check("the run began").map_err(SurveyError::from)?;
-    check_deletions(options, &survey.estimate)?;
-    if let Some(order) = &survey.spec.backup {
+    plan.time.check("the run began").map_err(PreflightError::from)?;
+    check_deletions(options, &plan.estimate)?;
+    if let Some(order) = &plan.spec.backup {
         let no_place = || BackupError::NoPlace(options.job.clone());
-        env.backups.of(&options.job, order).ok_or_else(no_place)?.check().await?;
+        context.backups.of(&options.job, order).ok_or_else(no_place)?.check().await?;
     }
-    let records = env.records(survey.spec.run);
+    let records = context.records(plan.spec.run);
     let unlock = CancellationToken::new();
-    let mut keeper = Crew::default();
+    let mut keeper = TaskGroup::default();
     if options.rules.action.writes() {
-        let lock = job_lock::take_for(survey, options, records.clone()).await?;
+        let lock = job_lock::take_for(plan, options, records.clone()).await?;
         let (records, unlock) = (records.clone(), unlock.clone());
         keeper.start("lock", async move {
-            if let Some(why) = JobLock::keep(lock, unlock).await? {
+            if let Some(why) = JobLock::renew_until(lock, unlock).await? {
                 job_lock::stop(&records, why).await;
             }
-            Ok::<(), Fault>(())
+            Ok::<(), RedisError>(())
         });
     }
-    let result = stages(env, options, survey, progress).await;
+    let result = stages(context, options, plan, progress).await;
     // Without a result, the records have no end to read up to.
     if result.is_ok()
         && options.rules.action.writes()
@@ -219,46 +219,46 @@ pub async fn run(
 
 /// Starts the stages, drives the run, and joins them all.
 async fn stages(
-    env: &Env,
+    context: &Context,
     options: &Options,
-    survey: &Survey,
+    plan: &Preflight,
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
     let shutdown = CancellationToken::new();
-    let mut crew = Crew::default();
-    let scanner = Arc::new(Scanner::new(env.clone(), shutdown.clone()));
+    let mut crew = TaskGroup::default();
+    let scanner = Arc::new(Scanner::new(context.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_SCANS {
         let scanner = Arc::clone(&scanner);
         crew.start(
             format!("scanner {n}"),
-            restarted(Arc::clone(&env.crash), move || {
+            restarted(Arc::clone(&context.failpoints), move || {
                 let scanner = Arc::clone(&scanner);
                 async move { scanner.run(1).await }
             }),
         );
     }
-    let reaper = Arc::new(Reaper::new(env.clone(), shutdown.clone()));
+    let reaper = Arc::new(Reaper::new(context.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_REAPS {
         let reaper = Arc::clone(&reaper);
         crew.start(
             format!("reaper {n}"),
-            restarted(Arc::clone(&env.crash), move || {
+            restarted(Arc::clone(&context.failpoints), move || {
                 let reaper = Arc::clone(&reaper);
                 async move { reaper.run(1).await }
             }),
         );
     }
-    let (reporter_env, run) = (env.clone(), survey.spec.run);
+    let (reporter_env, run) = (context.clone(), plan.spec.run);
     crew.start(
         "reporter",
-        restarted(Arc::clone(&env.crash), move || {
-            let env = reporter_env.clone();
-            async move { reporter::report(&env, run, now_ms).await.map(|_| ()) }
+        restarted(Arc::clone(&context.failpoints), move || {
+            let context = reporter_env.clone();
+            async move { reporter::report(&context, run, now_ms).await.map(|_| ()) }
         }),
     );
-    survey.note(env).await;
-    survey.store(&env.records(run)).await.map_err(DriveError::from)?;
-    let mut driving = Box::pin(drive(env, run, &options.started_by, progress));
+    plan.note(context).await;
+    plan.store(&context.records(run)).await.map_err(DriveError::from)?;
+    let mut driving = Box::pin(drive(context, run, &options.started_by, progress));
     let result = loop {
         tokio::select! {
             result = &mut driving => break result?,
@@ -279,7 +279,7 @@ async fn stages(
 
 /// A worker that is dropped at the planned crash point, and started anew, as a supervisor would do.
 async fn restarted<E: Display, F: Future<Output = Result<(), E>>>(
-    crash: Arc<CrashPlan>,
+    crash: Arc<FailPoints>,
     start: impl Fn() -> F,
 ) -> Result<(), E> {
     loop {
@@ -294,7 +294,7 @@ async fn restarted<E: Display, F: Future<Output = Result<(), E>>>(
 #[derive(Debug, Error)]
 enum LedgerError {
     #[error(transparent)]
-    Redis(#[from] Fault),
+    Redis(#[from] RedisError),
     #[error(transparent)]
     Records(#[from] RecordError),
 }
@@ -302,15 +302,15 @@ enum LedgerError {
 /// Removes the ledger keys of a run whose workers have all been joined: nobody can ask for them any more.
 async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), LedgerError> {
     let Some(spec) = records.spec().await? else { return Ok(()) };
-    let deployment = Deployment::discover(options.access.clone()).await?;
+    let client = RedisClient::discover(options.access.clone()).await?;
     let mut left = ledgers(records).await?;
     for _ in 0..LEDGER_ROUNDS_MAX {
-        left = drop_where_served(&deployment, spec.run, left, Breaks::of(&options.pace)).await;
+        left = drop_where_served(&client, spec.run, left, Throttle::of(&options.pace)).await;
         if left.is_empty() {
             return Ok(());
         }
         sleep(LEDGER_PAUSE).await;
-        deployment.refresh().await?;
+        client.refresh().await?;
     }
     let slots: SlotSet = left.iter().map(|ledger| ledger.slot).collect();
     tracing::warn!(%slots, "ledger keys stay behind in moving slots; they expire by themselves");
@@ -336,12 +336,12 @@ async fn ledgers(records: &Records) -> Result<Vec<Ledger>, RecordError> {
 
 /// Removes ledger keys at the nodes that serve their slots. Returns those of nodes some of whose slots are moving.
 async fn drop_where_served(
-    deployment: &Deployment,
+    client: &RedisClient,
     run: RunId,
     ledgers: Vec<Ledger>,
-    breaks: Breaks,
+    breaks: Throttle,
 ) -> Vec<Ledger> {
-    let topology = deployment.topology();
+    let topology = client.topology();
     let mut nodes: BTreeMap<NodeId, Vec<Ledger>> = BTreeMap::new();
     let mut left = Vec::new();
     for ledger in ledgers {
@@ -351,14 +351,16 @@ async fn drop_where_served(
         }
     }
     let dropping = nodes.into_iter().map(async |(node, ledgers)| {
-        let dropped = match deployment.conn(&node).await {
+        let dropped = match client.conn(&node).await {
             Ok(conn) => guard::drop_ledgers(&conn, run, &ledgers, breaks).await,
             Err(fault) => Err(fault),
         };
         match dropped {
             Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
             // A slot that changes hands has, for a moment, an owner that is not known everywhere, or none.
-            Err(fault) if matches!(fault.kind, FaultKind::Moved | FaultKind::NotReady) => return ledgers,
+            Err(fault) if matches!(fault.kind, RedisErrorKind::Moved | RedisErrorKind::Unavailable) => {
+                return ledgers;
+            }
             // A node that is down keeps nobody from cleaning up the others.
             Err(fault) => {
                 tracing::warn!(error = %fault, "ledger keys stay behind; they expire by themselves");
@@ -366,6 +368,6 @@ async fn drop_where_served(
         }
         Vec::new()
     });
-    left.extend(at_once(dropping.collect()).await.into_iter().flatten());
+    left.extend(join_bounded(dropping.collect()).await.into_iter().flatten());
     left
 }

@@ -1,14 +1,14 @@
 //! Exit codes: a contract with scripts.
 
 use shared::backup::BackupError;
-use shared::cluster::{Fault, FaultKind};
+use shared::cluster::{RedisError, RedisErrorKind};
 use shared::messages::CancelKind;
 use shared::result::{CleanupResult, Status};
 
 use crate::embedded::RunError;
 use crate::job_lock::LockError;
+use crate::preflight::PreflightError;
 use crate::restore::RestoreError;
-use crate::survey::SurveyError;
 
 /// Everything was done.
 pub const DONE: u8 = 0;
@@ -43,17 +43,19 @@ pub fn of_result(result: &CleanupResult, cancel: Option<CancelKind>) -> u8 {
 #[must_use]
 pub fn of_error(error: &RunError) -> u8 {
     match error {
-        RunError::Survey(SurveyError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
+        RunError::Survey(PreflightError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
             of_fault(fault)
         }
         RunError::Backup(e) => of_backup(e),
         // As a run that was stopped by it.
-        RunError::Survey(SurveyError::OutOfTime(_)) => PARTIAL,
-        RunError::Survey(SurveyError::OneDatabase { .. } | SurveyError::NoDatabase { .. }) => USAGE,
-        RunError::Survey(SurveyError::Rights { .. } | SurveyError::Commands { .. })
+        RunError::Survey(PreflightError::OutOfTime(_)) => PARTIAL,
+        RunError::Survey(PreflightError::OneDatabase { .. } | PreflightError::NoDatabase { .. }) => USAGE,
+        RunError::Survey(PreflightError::Rights { .. } | PreflightError::Commands { .. })
         | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. } | LockError::Foreign { .. }) => REFUSED,
-        RunError::Survey(SurveyError::Replica { .. } | SurveyError::TooOld { .. } | SurveyError::NoSlots)
+        RunError::Survey(
+            PreflightError::Replica { .. } | PreflightError::TooOld { .. } | PreflightError::NoSlots,
+        )
         | RunError::Drive(_)
         | RunError::Reporter(_)
         | RunError::Stage(..) => FAILED,
@@ -76,22 +78,22 @@ pub fn of_restore(error: &RestoreError) -> u8 {
     }
 }
 
-fn of_fault(fault: &Fault) -> u8 {
+fn of_fault(fault: &RedisError) -> u8 {
     match fault.kind {
-        FaultKind::Unreachable
-        | FaultKind::Lost
-        | FaultKind::CutOff
-        | FaultKind::Protocol
-        | FaultKind::NotReady
-        | FaultKind::Full => UNREACHABLE,
-        FaultKind::Authentication | FaultKind::Tls | FaultKind::Misnamed => USAGE,
-        FaultKind::Forbidden => REFUSED,
-        FaultKind::Refused if fault.is_unknown_command() => REFUSED,
-        FaultKind::Moved
-        | FaultKind::TooLarge
-        | FaultKind::NotWritable
-        | FaultKind::NoScript
-        | FaultKind::Stranger
-        | FaultKind::Refused => FAILED,
+        RedisErrorKind::Unreachable
+        | RedisErrorKind::ConnectionLost
+        | RedisErrorKind::ReplyCutOff
+        | RedisErrorKind::Protocol
+        | RedisErrorKind::Unavailable
+        | RedisErrorKind::TooManyClients => UNREACHABLE,
+        RedisErrorKind::Authentication | RedisErrorKind::Tls | RedisErrorKind::Misconfigured => USAGE,
+        RedisErrorKind::PermissionDenied => REFUSED,
+        RedisErrorKind::CommandError if fault.is_unknown_command() => REFUSED,
+        RedisErrorKind::Moved
+        | RedisErrorKind::ReplyTooLarge
+        | RedisErrorKind::NotWritable
+        | RedisErrorKind::NoScript
+        | RedisErrorKind::WrongDeployment
+        | RedisErrorKind::CommandError => FAILED,
     }
 }

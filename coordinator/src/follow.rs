@@ -35,7 +35,7 @@ pub async fn follow(
             progress.send_modify(|progress| progress.state = RunState::Ended(result.status));
             return Ok(*result);
         }
-        if let Record::Decision { decision: Decision::Took { epoch: 2.., who }, .. } = &record {
+        if let Record::Decision { decision: Decision::LeaderElected { epoch: 2.., who }, .. } = &record {
             tracing::warn!("the run was left by its coordinator; {who} goes on with it");
         }
         fold.apply(&record);

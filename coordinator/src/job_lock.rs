@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::cluster::lock::{self, Holder, Lock, Standing};
-use shared::cluster::{Access, Conn, Deployment, Fault, FaultKind};
+use shared::cluster::lock::{self, Holder, Lock, LockState};
+use shared::cluster::{Conn, ConnectOptions, RedisClient, RedisError, RedisErrorKind};
 use shared::config::duration;
 use shared::ids::NodeId;
 use shared::key::Key;
@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::embedded::RunError;
 use crate::options::Options;
+use crate::preflight::{Preflight, PreflightError};
+use crate::process_id::hostname;
 use crate::run_time::RunTime;
-use crate::survey::{Survey, SurveyError};
-use crate::whoami::hostname;
 
 /// How often somebody who waits for the lock asks again.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -41,7 +41,7 @@ const LOST: &str = "the lock of the job was lost: it expired, was removed, or an
 pub enum LockError {
     /// A server failed.
     #[error(transparent)]
-    Redis(#[from] Fault),
+    Redis(#[from] RedisError),
     /// Another run has it.
     #[error(
         "job `{job}` is being run {holder}; wait for it with `--lock-wait 10m`, or, if that process is gone, \
@@ -71,17 +71,17 @@ pub enum LockError {
 
 /// A lock that is being kept.
 pub(crate) struct JobLock {
-    deployment: Deployment,
+    client: RedisClient,
     lock: Lock,
     records: Records,
 }
 
 /// Which lock is to be taken.
-pub(crate) struct LockOrder {
+pub(crate) struct LockRequest {
     /// The job.
     pub(crate) job: String,
     /// The way to the deployment.
-    pub(crate) access: Access,
+    pub(crate) access: ConnectOptions,
     /// Until when to wait for another run of the job to end.
     pub(crate) until: Instant,
     /// When the time of the run is over: then servers that fail are not asked again.
@@ -98,22 +98,26 @@ pub(crate) fn wait_until(options: &Options, time: &RunTime) -> Instant {
 
 /// Takes the lock of the job for the run that `survey` planned. A run whose time is over while it waits has no lock.
 pub(crate) async fn take_for(
-    survey: &Survey,
+    plan: &Preflight,
     options: &Options,
     records: Records,
 ) -> Result<JobLock, RunError> {
     let (job, access) = (options.job.clone(), options.access.clone());
-    let (until, end) = (wait_until(options, &survey.time), survey.time.end());
-    let order = LockOrder { job, access, until, end, adopt: false };
-    take(&order, records, &survey.spec).await.map_err(|e| {
-        let over = survey.time.check("the lock of its job was to be had").err();
-        over.map_or_else(|| e.into(), |over| SurveyError::from(over).into())
+    let (until, end) = (wait_until(options, &plan.time), plan.time.end());
+    let order = LockRequest { job, access, until, end, adopt: false };
+    take(&order, records, &plan.spec).await.map_err(|e| {
+        let over = plan.time.check("the lock of its job was to be had").err();
+        over.map_or_else(|| e.into(), |over| PreflightError::from(over).into())
     })
 }
 
 /// Takes the lock of the job, waiting for it as long as the order says and the run is not stopped. It lives at one
 /// of the nodes that the survey found usable.
-pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) -> Result<JobLock, LockError> {
+pub(crate) async fn take(
+    order: &LockRequest,
+    records: Records,
+    spec: &RunSpec,
+) -> Result<JobLock, LockError> {
     let since = Timestamp::now().to_string();
     let ours = Holder { run: spec.run, host: hostname(), pid: std::process::id(), since };
     let mut tries = 1;
@@ -122,7 +126,7 @@ pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) ->
         match Box::pin(take_as(&ours, tries > 1, order, &records, spec)).await {
             Err(LockError::Redis(fault))
                 if tries < TRIES
-                    && fault.kind.transient()
+                    && fault.kind.is_transient()
                     && order.end.is_none_or(|end| Instant::now() < end) =>
             {
                 tracing::debug!(error = %fault, "the lock is tried again");
@@ -138,36 +142,36 @@ pub(crate) async fn take(order: &LockOrder, records: Records, spec: &RunSpec) ->
 async fn take_as(
     ours: &Holder,
     again: bool,
-    order: &LockOrder,
+    order: &LockRequest,
     records: &Records,
     spec: &RunSpec,
 ) -> Result<JobLock, LockError> {
-    let way = spec.way();
-    let deployment = Deployment::discover(order.access.clone()).await?;
+    let way = spec.delete_backend();
+    let client = RedisClient::discover(order.access.clone()).await?;
     let key = key(&order.job, &spec.nodes);
     // Once is enough to know whether it is ours, or will never be free.
     let mut unknown = true;
     let known = |holder: &Holder| order.adopt && holder.run == spec.run || again && holder == ours;
     loop {
-        let (node, conn) = place(&deployment, slot_of(&key)).await?;
+        let (node, conn) = place(&client, slot_of(&key)).await?;
         if let Some(lock) = lock::take(&conn, way, &key, ours, LOCK_LEASE).await? {
             // Freeing it will be a look-up there, after the run.
             note_hits(records, &node, 0).await;
-            return Ok(JobLock { deployment, lock, records: records.clone() });
+            return Ok(JobLock { client, lock, records: records.clone() });
         }
         let stopped = records.cancel().await.is_ok_and(|cancel| cancel.is_some());
         let over = order.adopt || stopped || Instant::now() >= order.until;
         if over || std::mem::take(&mut unknown) {
-            let standing = lock::look(&conn, &key).await?;
+            let standing = lock::read_lock(&conn, &key).await?;
             note_hits(records, &node, lock::LOOK_HITS).await;
             if let Some(holder) = standing.holder.as_ref().filter(|holder| known(holder)) {
                 // Renewing looks at it once more. Its lease may be over by then, and another run may have it.
                 note_hits(records, &node, 1).await;
                 let lock = lock::adopt(way, &key, holder, LOCK_LEASE);
                 if lock.renew(&conn).await? {
-                    return Ok(JobLock { deployment, lock, records: records.clone() });
+                    return Ok(JobLock { client, lock, records: records.clone() });
                 }
-            } else if over || standing.holder.is_none() && standing.left.is_none() {
+            } else if over || standing.holder.is_none() && standing.expires_in.is_none() {
                 return Err(held(&order.job, &key, &conn, standing));
             }
         }
@@ -176,9 +180,9 @@ async fn take_as(
 }
 
 /// Why the lock `key`, where `standing` was found, is not to be had.
-fn held(job: &str, key: &[u8], conn: &Conn, standing: Standing) -> LockError {
+fn held(job: &str, key: &[u8], conn: &Conn, standing: LockState) -> LockError {
     let (job, key, address) = (job.to_owned(), Key::new(key), conn.address().to_owned());
-    let Standing { holder, left } = standing;
+    let LockState { holder, expires_in: left } = standing;
     match (holder, left) {
         (holder, None) => {
             let what = match holder {
@@ -224,18 +228,23 @@ fn who(holder: &Holder) -> String {
 }
 
 /// The server that serves `slot`.
-async fn place(deployment: &Deployment, slot: u16) -> Result<(NodeId, Conn), Fault> {
-    let topology = deployment.topology();
-    let unserved =
-        || Fault::new(FaultKind::NotReady, format!("slot {slot}"), "nobody serves the slot of the lock");
+async fn place(client: &RedisClient, slot: u16) -> Result<(NodeId, Conn), RedisError> {
+    let topology = client.topology();
+    let unserved = || {
+        RedisError::new(
+            RedisErrorKind::Unavailable,
+            format!("slot {slot}"),
+            "nobody serves the slot of the lock",
+        )
+    };
     let owner = topology.owner(slot).ok_or_else(unserved)?;
-    Ok((owner.node.clone(), deployment.conn(&owner.node).await?))
+    Ok((owner.node.clone(), client.conn(&owner.node).await?))
 }
 
 impl JobLock {
     /// Renews the lease until `done`, and frees the lock then. Returns why it is lost, if it is: then, or if it cannot
     /// be renewed before the lease ends, the run must stop.
-    pub(crate) async fn keep(self, done: CancellationToken) -> Result<Option<String>, Fault> {
+    pub(crate) async fn renew_until(self, done: CancellationToken) -> Result<Option<String>, RedisError> {
         let mut renewed = Instant::now();
         loop {
             tokio::select! {
@@ -243,7 +252,11 @@ impl JobLock {
                 () = sleep(LOCK_LEASE / 6) => {}
             }
             let slow = || {
-                Fault::new(FaultKind::Lost, "the server of the lock", "no answer within a sixth of the lease")
+                RedisError::new(
+                    RedisErrorKind::ConnectionLost,
+                    "the server of the lock",
+                    "no answer within a sixth of the lease",
+                )
             };
             match timeout(LOCK_LEASE / 6, self.renew()).await.unwrap_or_else(|_| Err(slow())) {
                 Ok(true) => renewed = Instant::now(),
@@ -261,7 +274,7 @@ impl JobLock {
     }
 
     /// Gives the lock back. Its slot may have moved meanwhile, or be about to.
-    pub(crate) async fn free(self) -> Result<(), Fault> {
+    pub(crate) async fn free(self) -> Result<(), RedisError> {
         let mut tries = 1;
         loop {
             let fault = match self.free_at_owner().await {
@@ -269,9 +282,9 @@ impl JobLock {
                     tracing::debug!(freed, "lock given back");
                     return Ok(());
                 }
-                Err(fault) => self.look_again(fault).await,
+                Err(fault) => self.refresh_and_classify(fault).await,
             };
-            if tries >= TRIES || !fault.kind.transient() {
+            if tries >= TRIES || !fault.kind.is_transient() {
                 return Err(fault);
             }
             tries += 1;
@@ -279,32 +292,32 @@ impl JobLock {
         }
     }
 
-    async fn free_at_owner(&self) -> Result<bool, Fault> {
-        let (_, conn) = place(&self.deployment, self.lock.slot()).await?;
+    async fn free_at_owner(&self) -> Result<bool, RedisError> {
+        let (_, conn) = place(&self.client, self.lock.slot()).await?;
         self.lock.free(&conn).await
     }
 
-    async fn renew(&self) -> Result<bool, Fault> {
+    async fn renew(&self) -> Result<bool, RedisError> {
         match self.renew_at_owner().await {
-            Err(fault) => Err(self.look_again(fault).await),
+            Err(fault) => Err(self.refresh_and_classify(fault).await),
             renewed => renewed,
         }
     }
 
-    async fn renew_at_owner(&self) -> Result<bool, Fault> {
-        let (node, conn) = place(&self.deployment, self.lock.slot()).await?;
+    async fn renew_at_owner(&self) -> Result<bool, RedisError> {
+        let (node, conn) = place(&self.client, self.lock.slot()).await?;
         // The script looks at the lock, which counts as a hit.
         note_hits(&self.records, &node, 1).await;
         self.lock.renew(&conn).await
     }
 
     /// Asks who serves the lock's slot by now, after a failure at its owner.
-    async fn look_again(&self, fault: Fault) -> Fault {
-        let topology = self.deployment.topology();
+    async fn refresh_and_classify(&self, fault: RedisError) -> RedisError {
+        let topology = self.client.topology();
         match topology.owner(self.lock.slot()) {
-            Some(owner) => self.deployment.look_again(&owner.node, fault).await,
+            Some(owner) => self.client.refresh_and_classify(&owner.node, fault).await,
             // If nobody answers, the next try asks again.
-            None => self.deployment.refresh().await.err().unwrap_or(fault),
+            None => self.client.refresh().await.err().unwrap_or(fault),
         }
     }
 }

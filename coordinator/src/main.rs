@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use coordinator::cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
-use coordinator::cli::remote::{self, Starter};
-use coordinator::cli::run::{Show, Start};
-use coordinator::cli::site::Site;
+use coordinator::cli::connections::Connections;
+use coordinator::cli::remote::{self, DriverSpawner};
+use coordinator::cli::run::{OutputMode, RunStart};
 use coordinator::cli::{
     check, demo, events, log, nats_keys, nats_setup, restore, roles, run, runs, show, stats,
 };
@@ -54,10 +54,10 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(ended) => {
             if ended.code != exit::DONE {
-                ended.tell();
+                ended.print();
             }
             if json {
-                tell_program(&ended.message, ended.code);
+                print_json_error(&ended.message, ended.code);
             }
             ExitCode::from(ended.code)
         }
@@ -72,13 +72,13 @@ fn unparsed(e: &clap::Error) -> ExitCode {
     if code != exit::DONE && std::env::args_os().any(|arg| arg == "--json") {
         let text = e.to_string();
         let message = text.lines().next().unwrap_or_default();
-        tell_program(message.trim_start_matches("error: "), code);
+        print_json_error(message.trim_start_matches("error: "), code);
     }
     ExitCode::from(code)
 }
 
 /// A program that reads stdout gets its one document in any case.
-fn tell_program(message: &str, code: u8) {
+fn print_json_error(message: &str, code: u8) {
     let document = format!("{:#}", json!({ "error": message, "exitCode": code }));
     let _ = writeln!(io::stdout(), "{}", printable::json(&document));
 }
@@ -96,7 +96,7 @@ impl Ended {
         Self { code, message: message.to_string(), asked: false }
     }
 
-    fn tell(&self) {
+    fn print(&self) {
         match self.asked {
             true => tracing::info!("{}", self.message),
             false => tracing::error!("{}", self.message),
@@ -125,7 +125,7 @@ impl From<run::CommandError> for Ended {
 }
 
 async fn command(cli: &Cli) -> Result<u8, Ended> {
-    let how = Show { json: cli.output.json, quiet: cli.output.quiet };
+    let how = OutputMode { json: cli.output.json, quiet: cli.output.quiet };
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
@@ -185,7 +185,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
 }
 
 /// `keysweep run`: in this process, or on workers if the settings say where NATS is.
-async fn start(cli: &Cli, args: &RunArgs, how: Show) -> Result<u8, Ended> {
+async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Ended> {
     let settings = settings(cli)?;
     // A person who starts a run sees how it ended, so it is not tried again unless somebody asked for that.
     let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };
@@ -207,7 +207,7 @@ async fn start(cli: &Cli, args: &RunArgs, how: Show) -> Result<u8, Ended> {
     }
     let starter = starter(cli);
     let workers = site.as_ref().map(|site| (site, &starter));
-    let start = Start { yes: args.yes, detach: args.detach, workers };
+    let start = RunStart { yes: args.yes, detach: args.detach, workers };
     Ok(run::run(&options, settings.retry_backoff.value, &start, how).await?)
 }
 
@@ -238,15 +238,15 @@ fn options(settings: &Settings) -> Result<Options, Ended> {
 }
 
 /// Where things are, for commands that work over NATS.
-fn site(cli: &Cli) -> Result<Site, Ended> {
+fn site(cli: &Cli) -> Result<Connections, Ended> {
     let (environment, file) = sources(cli)?;
-    let site = Site::resolve(cli.command.name(), &cli.flags(), &environment, file.as_ref());
+    let site = Connections::resolve(cli.command.name(), &cli.flags(), &environment, file.as_ref());
     site.map_err(|e| Ended::new(exit::USAGE, e))
 }
 
 /// How to start a process with our settings.
-fn starter(cli: &Cli) -> Starter {
+fn starter(cli: &Cli) -> DriverSpawner {
     let mut flags = cli.place_flags().to_args();
     flags.extend(cli.config_file().map(|file| format!("--config={file}")));
-    Starter { flags }
+    DriverSpawner { flags }
 }

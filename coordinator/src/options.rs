@@ -4,20 +4,20 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use shared::cluster::{Access, Login, Tls, TlsError, TlsFiles};
-use shared::config::{self, BackupPlace, Deployment, Origin, RedisUrl, Secret, Settings};
+use shared::cluster::{ConnectOptions, RedisLogin, Tls, TlsError, TlsFiles};
+use shared::config::{self, BackupPlace, Origin, RedisSettings, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
+use shared::http::{JobIntegrations, PrometheusSource, SourceError, Webhooks};
 use shared::ids::Alias;
 use shared::key::Key;
 use shared::messages::{
-    Action, Application, Attempt, BackupOrder, HitRateSource, Pace, ReadFrom, Rules, Verify,
+    Action, Application, Attempt, BackupPolicy, HitRateSource, Pace, ReadFrom, Rules, Verify,
 };
 use shared::selection::Selection;
-use shared::web::{Hooks, PrometheusSource, Reach, SourceError};
 use thiserror::Error;
 
-use crate::inactive::{self, ActivitySource, InactiveOrder, OrderError};
-use crate::whoami::myself;
+use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolicyError};
+use crate::process_id::myself;
 
 /// Everything that one run needs to know.
 #[derive(Clone, Debug)]
@@ -29,14 +29,14 @@ pub struct Options {
     /// The deployment.
     pub alias: Alias,
     /// The way to it.
-    pub access: Access,
+    pub access: ConnectOptions,
     /// What to look for and to do, a dry run considered. Without [`Rules::inactive`], which is known when a run has
     /// been planned.
     pub rules: Rules,
     /// Whether the caches of inactive users are removed as well; `inactive` is there then.
     pub aggressive: bool,
     /// How they are found, if that is set up.
-    pub inactive: Option<InactiveOrder>,
+    pub inactive: Option<InactivePolicy>,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
     /// Whether nothing is run: a plan may be made where a run that writes could not start.
@@ -62,7 +62,7 @@ pub struct Options {
     /// Where a report of the run is written; `None` if it is not.
     pub report_dir: Option<PathBuf>,
     /// Who is told about alerts.
-    pub hooks: Hooks,
+    pub hooks: Webhooks,
     /// Who counts the look-ups of the application, if it is a Prometheus.
     pub prometheus: Option<PrometheusSource>,
     /// How fast it may go.
@@ -90,7 +90,7 @@ pub enum OptionsError {
     Tls(#[from] TlsError),
     /// What tells inactive users is missing, or makes no sense.
     #[error(transparent)]
-    Inactive(#[from] OrderError),
+    Inactive(#[from] InactivePolicyError),
     /// Somebody outside who could not be reached.
     #[error(transparent)]
     Outside(#[from] SourceError),
@@ -99,7 +99,7 @@ pub enum OptionsError {
 impl Options {
     /// `rules` and nothing else: job `job` on `main`, at full speed, without limits, and nothing is kept of it.
     #[must_use]
-    pub fn plain(access: Access, rules: Rules) -> Self {
+    pub fn plain(access: ConnectOptions, rules: Rules) -> Self {
         Self {
             job: "job".to_owned(),
             display_name: "Job".to_owned(),
@@ -120,7 +120,7 @@ impl Options {
             application: Application::default(),
             state_dir: None,
             report_dir: None,
-            hooks: Hooks::default(),
+            hooks: Webhooks::default(),
             prometheus: None,
             pace: Pace::default(),
             read_from: ReadFrom::default(),
@@ -130,7 +130,7 @@ impl Options {
 
     /// How inactive users' caches are found, if they are to be removed.
     #[must_use]
-    pub fn looks_for_inactive(&self) -> Option<&InactiveOrder> {
+    pub fn inactive_policy(&self) -> Option<&InactivePolicy> {
         self.inactive.as_ref().filter(|_| self.aggressive)
     }
 
@@ -139,9 +139,9 @@ impl Options {
     /// # Errors
     /// When a setting cannot be carried out.
     pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
-        let (aggressive, inactive) = (settings.aggressive_cleanup.value, inactive::order(settings)?);
+        let (aggressive, inactive) = (settings.aggressive_cleanup.value, inactive_policy::order(settings)?);
         if aggressive && inactive.is_none() {
-            return Err(OrderError::missing(settings).into());
+            return Err(InactivePolicyError::missing(settings).into());
         }
         let rules = Rules {
             patterns: patterns(&settings.patterns.value)?,
@@ -179,7 +179,7 @@ impl Options {
             },
             state_dir: settings.state_dir.value.clone(),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
-            hooks: Hooks::from_settings(settings)?,
+            hooks: Webhooks::from_settings(settings)?,
             prometheus: PrometheusSource::from_settings(settings)?,
             pace: pace(settings),
             read_from: read_from(settings),
@@ -191,20 +191,20 @@ impl Options {
 
     /// # Errors
     /// When what they ask for cannot be done together.
-    pub fn check(&self) -> Result<(), OrderError> {
-        let idle = self.looks_for_inactive().is_some_and(|order| order.source == ActivitySource::IdleTime);
+    pub fn check(&self) -> Result<(), InactivePolicyError> {
+        let idle = self.inactive_policy().is_some_and(|order| order.source == ActivitySource::IdleTime);
         match idle {
-            true if self.backup_order().is_some() => Err(OrderError::IdleSaved),
-            true if self.verifies() => Err(OrderError::IdleVerified),
+            true if self.backup_order().is_some() => Err(InactivePolicyError::IdleSaved),
+            true if self.verifies() => Err(InactivePolicyError::IdleVerified),
             _ => Ok(()),
         }
     }
 
     /// What a run is told of its backup; `None` where nothing is saved, because nothing is asked for or deleted.
     #[must_use]
-    pub fn backup_order(&self) -> Option<BackupOrder> {
+    pub fn backup_order(&self) -> Option<BackupPolicy> {
         let (place, value_bytes_max) = self.backup.as_ref().filter(|_| self.deletes())?;
-        Some(BackupOrder { place: place.to_string(), value_bytes_max: *value_bytes_max })
+        Some(BackupPolicy { place: place.to_string(), value_bytes_max: *value_bytes_max })
     }
 
     /// Whether the values of keys are compared before they are deleted.
@@ -214,8 +214,7 @@ impl Options {
     }
 
     fn deletes(&self) -> bool {
-        self.rules.action == Action::Delete
-            || self.looks_for_inactive().is_some() && self.rules.action.writes()
+        self.rules.action == Action::Delete || self.inactive_policy().is_some() && self.rules.action.writes()
     }
 
     /// Which keys a run counts.
@@ -226,8 +225,8 @@ impl Options {
 
     /// Whom the job has to do with over HTTP.
     #[must_use]
-    pub fn reach(&self) -> Reach {
-        Reach { hooks: self.hooks.clone(), prometheus: self.prometheus.clone() }
+    pub fn reach(&self) -> JobIntegrations {
+        JobIntegrations { hooks: self.hooks.clone(), prometheus: self.prometheus.clone() }
     }
 }
 
@@ -252,8 +251,8 @@ static TOLD: Once = Once::new();
 ///
 /// # Errors
 /// When a file is of no use.
-pub fn access(deployment: &Deployment, db: u32) -> Result<Access, OptionsError> {
-    let Deployment { urls, username, password, tls, sentinel_user, sentinel_password, nat } = deployment;
+pub fn access(deployment: &RedisSettings, db: u32) -> Result<ConnectOptions, OptionsError> {
+    let RedisSettings { urls, username, password, tls, sentinel_user, sentinel_password, nat } = deployment;
     let word = |secret: &Option<Secret>| secret.as_ref().map(Secret::expose).map(str::to_owned);
     let encrypted = urls.value.iter().any(RedisUrl::is_encrypted);
     let files = TlsFiles {
@@ -262,13 +261,16 @@ pub fn access(deployment: &Deployment, db: u32) -> Result<Access, OptionsError> 
         sni: tls.sni.value.clone(),
         insecure: tls.insecure.value,
     };
-    let access = Access {
+    let access = ConnectOptions {
         urls: urls.value.iter().map(|url| url.expose().to_owned()).collect(),
         username: username.value.clone(),
         password: word(&password.value),
         db,
         tls: encrypted.then(|| Tls::new(&files)).transpose()?,
-        sentinels: Login { username: sentinel_user.value.clone(), password: word(&sentinel_password.value) },
+        sentinels: RedisLogin {
+            username: sentinel_user.value.clone(),
+            password: word(&sentinel_password.value),
+        },
         nat: nat.value.clone(),
     };
     if access.is_insecure() {
@@ -319,14 +321,14 @@ fn sources(settings: &Settings) -> Vec<Key> {
 }
 
 /// What `settings` do with stale keys, where `word` is their action.
-pub(crate) fn action(settings: &Settings, word: config::Action) -> Action {
+pub(crate) fn action(settings: &Settings, word: config::ConfiguredAction) -> Action {
     match word {
-        config::Action::Delete => Action::Delete,
-        config::Action::Expire => Action::Expire {
+        config::ConfiguredAction::Delete => Action::Delete,
+        config::ConfiguredAction::Expire => Action::Expire {
             ttl_ms: millis(settings.expire_ttl.value).max(1),
             jitter_ms: millis(settings.jitter.value),
         },
-        config::Action::Report => Action::Report,
+        config::ConfiguredAction::Report => Action::Report,
     }
 }
 

@@ -4,7 +4,7 @@
 use shared::ids::{Alias, NodeId, RunId, TaskId};
 use shared::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS, TASKS_OF_TABLES_MAX};
 use shared::messages::ScanTask;
-use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
+use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
 use shared::slot::SlotSet;
 
 /// The fewest keys for which a task of its own is made.
@@ -39,7 +39,7 @@ pub struct Planner {
     pub alias: Alias,
     /// How often the parts in question were planned before.
     pub replans: u32,
-    /// The round of reading; see [`ScanTask::round`].
+    /// The round of reading; see [`ScanTask::scan_generation`].
     pub round: u32,
 }
 
@@ -47,7 +47,7 @@ impl Planner {
     /// The tasks that read all keys of a standalone server.
     #[must_use]
     pub fn database(&self, node: &NodeKeys) -> Vec<ScanTask> {
-        self.pass(node, Table::Database, node.keys, None, TASKS_OF_TABLES_MAX)
+        self.pass(node, ScanTable::Database, node.keys, None, TASKS_OF_TABLES_MAX)
     }
 
     /// The tasks that read all keys in the slots of `node.slots`. Those in `giant` are read in ranges, as are
@@ -62,14 +62,20 @@ impl Planner {
             // One table for all slots: one pass over it for all giants.
             SlotListing::KeysInSlot if !giants.is_empty() => {
                 let slots: SlotSet = giants.iter().map(|(slot, _)| *slot).collect();
-                tasks.extend(self.pass(node, Table::Database, node.keys, Some(&slots), TASKS_OF_TABLES_MAX));
+                tasks.extend(self.pass(
+                    node,
+                    ScanTable::Database,
+                    node.keys,
+                    Some(&slots),
+                    TASKS_OF_TABLES_MAX,
+                ));
             }
             SlotListing::KeysInSlot => {}
             SlotListing::OrderedScan => {
                 let tasks_max = TASKS_OF_TABLES_MAX / giants.len().max(1) as u64;
                 for (slot, keys) in giants {
                     let only: SlotSet = std::iter::once(slot).collect();
-                    tasks.extend(self.pass(node, Table::Slot(slot), keys, Some(&only), tasks_max));
+                    tasks.extend(self.pass(node, ScanTable::Slot(slot), keys, Some(&only), tasks_max));
                 }
             }
         }
@@ -86,9 +92,9 @@ impl Planner {
             node: node.clone(),
             scope,
             keys,
-            replans: self.replans,
+            reschedules: self.replans,
             skip: false,
-            round: self.round,
+            scan_generation: self.round,
         }
     }
 
@@ -98,7 +104,7 @@ impl Planner {
         let scope = if slots.is_empty() {
             Scope::Cursors(CursorScope {
                 pass: TaskId::new(),
-                table: Table::Database,
+                table: ScanTable::Database,
                 ranges: vec![CursorRange::WHOLE],
                 bits: 0,
                 slots: None,
@@ -139,13 +145,13 @@ impl Planner {
     fn pass(
         &self,
         node: &NodeKeys,
-        table: Table,
+        table: ScanTable,
         keys: u64,
         slots: Option<&SlotSet>,
         tasks_max: u64,
     ) -> Vec<ScanTask> {
-        let opaque = node.one_lane && table == Table::Database;
-        let table = if opaque { Table::Opaque { at: 0 } } else { table };
+        let opaque = node.one_lane && table == ScanTable::Database;
+        let table = if opaque { ScanTable::Opaque { at: 0 } } else { table };
         let (bits, tasks) = if opaque { (0, 1) } else { cut(keys, tasks_max) };
         let (pass, parts) = (TaskId::new(), 1_u64 << bits);
         let per_task = parts / tasks;

@@ -1,9 +1,9 @@
 //! Planning anew what a task handed back, with what its nodes hold by now.
 
-use shared::cluster::{Deployment, Fault, node};
+use shared::cluster::{RedisClient, RedisError, node};
 use shared::ids::NodeId;
 use shared::messages::ScanTask;
-use shared::pace::Breaks;
+use shared::pacing::Throttle;
 use shared::range::SlotListing;
 use shared::slot::SlotSet;
 
@@ -11,11 +11,11 @@ use crate::plan::{NodeKeys, Planner};
 
 /// The tasks that read all of a standalone server that was not skipped after all.
 pub(crate) async fn replan_database(
-    deployment: &Deployment,
+    client: &RedisClient,
     planner: &Planner,
     node: &NodeId,
-) -> Result<Vec<ScanTask>, Fault> {
-    let status = deployment.status(node).await?;
+) -> Result<Vec<ScanTask>, RedisError> {
+    let status = client.status(node).await?;
     // A server that only its cursors give away is noticed by the task that meets them.
     Ok(planner.database(&NodeKeys {
         node: node.clone(),
@@ -29,13 +29,13 @@ pub(crate) async fn replan_database(
 
 /// The tasks that follow the rest of a task, with the slots' owners as they are now.
 pub(crate) async fn replan(
-    deployment: &Deployment,
+    client: &RedisClient,
     planner: &Planner,
     slots: &SlotSet,
     giant: &SlotSet,
     listing: Option<SlotListing>,
-) -> Result<(Vec<ScanTask>, SlotSet), Fault> {
-    let topology = deployment.refresh().await?;
+) -> Result<(Vec<ScanTask>, SlotSet), RedisError> {
+    let topology = client.refresh().await?;
     let mut left = slots.clone();
     let mut tasks = Vec::new();
     for primary in &topology.primaries {
@@ -44,15 +44,15 @@ pub(crate) async fn replan(
             continue;
         }
         left = left.difference(&here);
-        let conn = deployment.conn(&primary.node).await?;
-        let status = node::status(&conn, deployment.db()).await?;
+        let conn = client.conn(&primary.node).await?;
+        let status = node::status(&conn, client.db()).await?;
         let keys = NodeKeys {
             node: primary.node.clone(),
             keys: status.keys,
             process: status.process,
             listing: listing.unwrap_or(status.listing),
             one_lane: status.foreign.is_some(),
-            slots: node::slot_counts(&conn, &here, Breaks::NONE).await?,
+            slots: node::slot_counts(&conn, &here, Throttle::NONE).await?,
         };
         tasks.extend(planner.slots(&keys, giant));
     }

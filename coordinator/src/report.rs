@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use reporter::report_file;
 use shared::result::CleanupResult;
 
-use crate::lines;
 use crate::options::Options;
+use crate::run_log;
 
 /// Writes the report, if one is wanted, and says where it is.
-pub async fn keep(result: &CleanupResult, options: &Options) -> Option<PathBuf> {
+pub async fn write(result: &CleanupResult, options: &Options) -> Option<PathBuf> {
     let directory = options.report_dir.clone()?;
     let (kept, name) = (result, options.display_name.clone());
     let result = result.clone();
@@ -18,7 +18,7 @@ pub async fn keep(result: &CleanupResult, options: &Options) -> Option<PathBuf> 
     let name = &options.display_name;
     match writing.await {
         Ok(Ok(path)) => {
-            lines::report(kept, name, &path);
+            run_log::report(kept, name, &path);
             Some(path)
         }
         Ok(Err(e)) => {

@@ -1,20 +1,20 @@
 //! Whether our user may do at the servers what a run does: asked without an effect while it is planned, and tried once
 //! it has been agreed to.
 
-use shared::at_once::at_once_within;
+use shared::cluster::capabilities::{self, Capabilities};
 use shared::cluster::node::NodeStatus;
-use shared::cluster::preflight::{self, Missing, Needs};
-use shared::cluster::rights::{self, Checked};
-use shared::cluster::way::{self, Allowed};
-use shared::cluster::{Conn, Deployment, Fault, FaultKind};
+use shared::cluster::permissions::{self, PermissionCheck};
+use shared::cluster::preflight::{self, MissingPermission, RequiredPermissions};
+use shared::cluster::{Conn, RedisClient, RedisError, RedisErrorKind};
+use shared::concurrency::join_bounded_within;
 use shared::config::duration;
 use shared::limits::MEETING_TIMEOUT;
 use shared::messages::{Lookups, PlannedNode};
 
 use crate::discover::discover;
-use crate::inactive::ActivitySource;
+use crate::inactive_policy::ActivitySource;
 use crate::options::Options;
-use crate::survey::{Survey, SurveyError};
+use crate::preflight::{Preflight, PreflightError};
 
 /// What is known of a node before anybody has agreed to anything.
 #[derive(Default)]
@@ -28,9 +28,13 @@ pub(crate) struct Rights {
 }
 
 /// What a run does at a node that serves `slot`, if it is one of a cluster.
-fn needs<'a>(options: &'a Options, slot: Option<u16>, status: Option<&NodeStatus>) -> Needs<'a> {
-    let inactive = options.looks_for_inactive();
-    Needs {
+fn needs<'a>(
+    options: &'a Options,
+    slot: Option<u16>,
+    status: Option<&NodeStatus>,
+) -> RequiredPermissions<'a> {
+    let inactive = options.inactive_policy();
+    RequiredPermissions {
         slot,
         // No run writes at a replica, so what may be written there says nothing.
         writes: options.rules.action.writes() && status.is_none_or(|status| status.replica.is_none()),
@@ -52,17 +56,17 @@ pub(crate) async fn ask(
     slot: Option<u16>,
     status: &NodeStatus,
     options: &Options,
-) -> Result<Rights, SurveyError> {
+) -> Result<Rights, PreflightError> {
     let needs = needs(options, slot, Some(status));
     let (mut lacking, own) = preflight::missing(conn, &needs).await?;
     let mut known = Rights { own, ..Rights::default() };
     // Without our own keys, every command that has to do with them would seem to be forbidden.
     let keys = lacking.iter().any(|missing| missing.rule.as_deref() == Some(preflight::OWN_KEYS));
     if needs.writes && !keys {
-        match rights::ask(conn, &needs).await? {
-            Checked::Known(Ok(allowed)) => known.scripts_refused = refusal(conn, allowed),
-            Checked::Known(Err(missing)) => lacking.extend(missing),
-            Checked::Unknown(why) => {
+        match permissions::ask(conn, &needs).await? {
+            PermissionCheck::Known(Ok(allowed)) => known.scripts_refused = refusal(conn, allowed),
+            PermissionCheck::Known(Err(missing)) => lacking.extend(missing),
+            PermissionCheck::Unknown(why) => {
                 known.unchecked = Some(format!("redis at `{}` does not tell them: {why}", conn.address()));
             }
         }
@@ -71,34 +75,36 @@ pub(crate) async fn ask(
     Ok(known)
 }
 
-impl Survey {
+impl Preflight {
     /// Tries what the run takes to write, now that it has been agreed to, by commands that have no effect; and decides
     /// between scripts and transactions by that.
     ///
     /// # Errors
     /// When rights are missing, or a server takes no writes. One of several that does not answer is left to the run.
-    pub async fn try_out(&mut self, options: &Options) -> Result<(), SurveyError> {
+    pub async fn try_out(&mut self, options: &Options) -> Result<(), PreflightError> {
         let time = self.time;
         time.within("the run began", self.try_all(options)).await
     }
 
-    async fn try_all(&mut self, options: &Options) -> Result<(), SurveyError> {
-        let deployment = self.deployment.take();
+    async fn try_all(&mut self, options: &Options) -> Result<(), PreflightError> {
+        let client = self.deployment.take();
         if !options.rules.action.writes() {
             return Ok(());
         }
-        let deployment = match deployment {
+        let client = match client {
             Some(deployment) => *deployment,
             None => discover(options).await?,
         };
         let cluster = self.spec.cluster;
-        let trying = self.spec.nodes.iter().map(|node| try_node(&deployment, node, cluster, options));
+        let trying = self.spec.nodes.iter().map(|node| try_node(&client, node, cluster, options));
         let mut refused = None;
-        let all = at_once_within(trying.collect(), MEETING_TIMEOUT).await;
+        let all = join_bounded_within(trying.collect(), MEETING_TIMEOUT).await;
         for (node, tried) in self.spec.nodes.iter().zip(all) {
             match tried.unwrap_or_else(|| Err(untried(node).into())) {
                 Ok(refusal) => refused = refused.or(refusal),
-                Err(SurveyError::Redis(fault)) if self.spec.nodes.len() > 1 && fault.kind.transient() => {
+                Err(PreflightError::Redis(fault))
+                    if self.spec.nodes.len() > 1 && fault.kind.is_transient() =>
+                {
                     tracing::warn!(error = %fault, "rights not tried");
                 }
                 Err(e) => return Err(e),
@@ -110,23 +116,23 @@ impl Survey {
 }
 
 /// What there is to say of a node that did not answer in time.
-fn untried(node: &PlannedNode) -> Fault {
+fn untried(node: &PlannedNode) -> RedisError {
     let detail =
         format!("it had not answered {} after the nodes were asked", duration::show(MEETING_TIMEOUT));
-    Fault::new(FaultKind::Unreachable, node.address.as_str(), detail)
+    RedisError::new(RedisErrorKind::Unreachable, node.address.as_str(), detail)
 }
 
 /// Why the node runs no scripts, if it does not.
 async fn try_node(
-    deployment: &Deployment,
+    client: &RedisClient,
     node: &PlannedNode,
     cluster: bool,
     options: &Options,
-) -> Result<Option<String>, SurveyError> {
-    let conn = deployment.conn(&node.node).await?;
+) -> Result<Option<String>, PreflightError> {
+    let conn = client.conn(&node.node).await?;
     let needs = needs(options, node.slots.iter().next().filter(|_| cluster), None);
     let mut lacking = preflight::tried(&conn, &needs).await?;
-    let refused = match way::ask(&conn).await? {
+    let refused = match capabilities::ask(&conn).await? {
         Ok(allowed) => refusal(&conn, allowed),
         Err(missing) => {
             lacking.extend(missing);
@@ -137,17 +143,17 @@ async fn try_node(
     Ok(refused)
 }
 
-fn refusal(conn: &Conn, allowed: Allowed) -> Option<String> {
+fn refusal(conn: &Conn, allowed: Capabilities) -> Option<String> {
     allowed.refusal.map(|said| format!("redis at `{}` runs no scripts: {said}", conn.address()))
 }
 
 /// Whether nothing is lacking. Commands that the server does not have come first: no right helps there.
-fn check(conn: &Conn, lacking: &[Missing], options: &Options) -> Result<(), SurveyError> {
+fn check(conn: &Conn, lacking: &[MissingPermission], options: &Options) -> Result<(), PreflightError> {
     let address = conn.address().to_owned();
     let absent = lacking.iter().filter(|missing| missing.rule.is_none());
     let absent: Vec<String> = absent.map(|missing| format!("`{}`", missing.command)).collect();
     if !absent.is_empty() {
-        return Err(SurveyError::Commands { address, commands: absent.join(", ") });
+        return Err(PreflightError::Commands { address, commands: absent.join(", ") });
     }
     let (mut rules, mut said) = (Vec::new(), Vec::new());
     for missing in lacking {
@@ -162,7 +168,7 @@ fn check(conn: &Conn, lacking: &[Missing], options: &Options) -> Result<(), Surv
     }
     // Newer servers say of each key the same.
     said.dedup();
-    Err(SurveyError::Rights {
+    Err(PreflightError::Rights {
         address,
         user: options.access.username.clone().unwrap_or_else(|| "default".to_owned()),
         commands: said.join("; "),

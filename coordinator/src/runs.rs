@@ -2,7 +2,7 @@
 
 use reporter::Fold;
 use serde::{Serialize, Serializer};
-use shared::env::Env;
+use shared::context::Context;
 use shared::history::{self, RunLine};
 use shared::ids::RunId;
 use shared::messages::{Cancel, CancelKind};
@@ -63,7 +63,7 @@ fn told<S: Serializer>(line: &RunLine, serializer: S) -> Result<S::Ok, S::Error>
 impl From<Progress> for ProgressView {
     fn from(progress: Progress) -> Self {
         Self {
-            state: progress.state.word(),
+            state: progress.state.as_str(),
             keys: progress.keys,
             listed_keys: progress.read.listed,
             scanned_keys: progress.read.scanned,
@@ -77,16 +77,16 @@ impl From<Progress> for ProgressView {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn look(env: &Env, run: RunId) -> Result<Option<RunView>, RecordError> {
-    let records = env.records(run);
-    let lines = history::read(&*env.store).await?;
+pub async fn find(context: &Context, run: RunId) -> Result<Option<RunView>, RecordError> {
+    let records = context.records(run);
+    let lines = history::read(&*context.store).await?;
     let line = match lines.into_iter().find(|line| line.run_id == run) {
         Some(line) => Some(line),
         // It has just been stored.
         None => records.spec().await?.map(|spec| RunLine::begin(&spec)),
     };
     let Some(line) = line else { return Ok(None) };
-    let progress = so_far(env, run).await?.map(ProgressView::from);
+    let progress = so_far(context, run).await?.map(ProgressView::from);
     Ok(Some(RunView { run: line, progress, result: records.result().await? }))
 }
 
@@ -94,8 +94,8 @@ pub async fn look(env: &Env, run: RunId) -> Result<Option<RunView>, RecordError>
 ///
 /// # Errors
 /// When the store fails.
-pub async fn so_far(env: &Env, run: RunId) -> Result<Option<Progress>, RecordError> {
-    let records = env.records(run);
+pub async fn so_far(context: &Context, run: RunId) -> Result<Option<Progress>, RecordError> {
+    let records = context.records(run);
     let (mut fold, mut revision) = (Fold::default(), 0);
     while let Some((at, record)) = records.next_after(revision).await? {
         revision = at;
@@ -112,8 +112,8 @@ pub async fn so_far(env: &Env, run: RunId) -> Result<Option<Progress>, RecordErr
 ///
 /// # Errors
 /// When the store fails.
-pub async fn cancel(env: &Env, run: RunId, cause: String) -> Result<Option<Cancelled>, RecordError> {
-    let records = env.records(run);
+pub async fn cancel(context: &Context, run: RunId, cause: String) -> Result<Option<Cancelled>, RecordError> {
+    let records = context.records(run);
     if records.spec().await?.is_none() {
         return Ok(None);
     }

@@ -32,7 +32,7 @@ pub struct Schedule {
 
 /// Times at which a job was due while nobody ran it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
+pub struct MissedTimes {
     /// How many, [`MISSED_TIMES_MAX`] at most: then it stands for "at least so many".
     pub count: u64,
     /// The first of them.
@@ -80,7 +80,7 @@ impl Schedule {
 
     /// The times after `last` up to and including `now`; `None` if there is none.
     #[must_use]
-    pub fn missed(&self, last: Timestamp, now: Timestamp) -> Option<Missed> {
+    pub fn missed(&self, last: Timestamp, now: Timestamp) -> Option<MissedTimes> {
         let (mut count, mut found) = (0, None);
         let mut due = self.next_after(last).filter(|due| *due <= now);
         while let (Some(time), true) = (due, count < MISSED_TIMES_MAX) {
@@ -89,7 +89,7 @@ impl Schedule {
             due = self.next_after(time).filter(|due| *due <= now);
         }
         let (first, counted) = found?;
-        Some(Missed { count, first, last: due.map_or(counted, |time| self.last_until(time, now)) })
+        Some(MissedTimes { count, first, last: due.map_or(counted, |time| self.last_until(time, now)) })
     }
 
     /// The schedule in words, such as `At 02:30, in Europe/Berlin`.

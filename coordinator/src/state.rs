@@ -21,7 +21,7 @@ pub enum RunState {
 impl RunState {
     /// The word for it, for people.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Planned => "planned",
             Self::Scanning => "scanning",
@@ -48,20 +48,20 @@ pub enum RunEvent {
 /// A move that the state does not allow: a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a run that is {0:?} cannot take {1:?}")]
-pub struct IllegalMove(RunState, RunEvent);
+pub struct InvalidTransition(RunState, RunEvent);
 
 /// The state after `event`. Another reporter may store the result at any time, because it reads the same
 /// records; nothing moves a run that has ended.
 ///
 /// # Errors
 /// If the move is illegal.
-pub fn next(state: RunState, event: RunEvent) -> Result<RunState, IllegalMove> {
+pub fn next(state: RunState, event: RunEvent) -> Result<RunState, InvalidTransition> {
     match (state, event) {
         (RunState::Planned, RunEvent::Released) => Ok(RunState::Scanning),
         (RunState::Scanning, RunEvent::Scanned) => Ok(RunState::Reaping),
         (RunState::Reaping, RunEvent::Reaped) => Ok(RunState::Reporting),
         (RunState::Reaping | RunState::Reporting, RunEvent::Result(status)) => Ok(RunState::Ended(status)),
-        (state, event) => Err(IllegalMove(state, event)),
+        (state, event) => Err(InvalidTransition(state, event)),
     }
 }
 

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use reporter::hit_rate::{INCLUDES, Samples};
+use reporter::hit_rate::{CounterSnapshots, INCLUDES};
 use reporter::summary::{Summary, WEEK_MS, summary};
 use serde::{Deserialize, Serialize};
 use shared::alerts;
-use shared::cluster::Deployment;
-use shared::cluster::health::{self, Look};
-use shared::env::Env;
+use shared::cluster::RedisClient;
+use shared::cluster::health::{self, HealthCheck};
+use shared::context::Context;
+use shared::counter_snapshot;
 use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
 use shared::messages::{Action, HitRateSource, Rules};
-use shared::metrics::{Alert, RedisHealth, Window};
+use shared::metrics::{Alert, HitRateWindow, RedisHealth};
 use shared::records::RecordError;
 use shared::result::Status;
-use shared::samples;
 use shared::selection::Selection;
 use shared::time::now_ms;
 
-use crate::hold::{self, Phase};
+use crate::lease::{self, LeasePhase};
 use crate::options::Options;
-use crate::survey::survey;
+use crate::preflight::preflight;
 
 /// The document's shape, with more beside its fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Statistics {
     /// Redis, now.
     pub redis_health: RedisHealth,
     /// The application's look-ups in the last 24 hours, as far as there are samples; null with fewer than two.
-    pub last_day: Option<Window>,
+    pub last_day: Option<HitRateWindow>,
     /// Which look-ups may count in hit rates beside the application's reads of its cache; null where the application counts
     /// itself.
     #[serde(default)]
@@ -95,29 +95,29 @@ pub struct CacheHealth {
 /// # Errors
 /// When the store fails. A Redis that does not answer is no error, but what the statistics say.
 pub async fn cleanup_statistics(
-    env: &Env,
+    context: &Context,
     redis: &Alias,
     job: Option<&str>,
     source: &HitRateSource,
     selection: Option<&Selection>,
 ) -> Result<Statistics, RecordError> {
-    let mut lines = history::read(&*env.past).await?;
+    let mut lines = history::read(&*context.history_store).await?;
     lines.retain(|line| line.redis == *redis && job.is_none_or(|job| job == line.job));
-    let all = samples::of(&*env.past, redis).await?;
+    let all = counter_snapshot::of(&*context.history_store, redis).await?;
     // Where no job is named, the one that ran last speaks for the cache.
     let last = lines.last().map(|line| line.job.clone());
     let name = job.map(str::to_owned).or(last).unwrap_or_default();
-    let samples = Samples::new(&all, &name, source);
+    let samples = CounterSnapshots::new(&all, &name, source);
     let mine: Vec<RunLine> = lines.iter().filter(|line| line.job == name).cloned().collect();
     let jobs: BTreeSet<&str> = job.into_iter().chain(lines.iter().map(|line| line.job.as_str())).collect();
     let mut active = Vec::new();
     for job in jobs {
-        active.extend(alerts::read(&*env.past, job).await?.active);
+        active.extend(alerts::read(&*context.history_store, job).await?.active);
     }
     Ok(Statistics {
-        job_queue: queue(env, &lines).await?,
+        job_queue: queue(context, &lines).await?,
         cache_health: cache(&mine, selection),
-        redis_health: health(env, redis).await,
+        redis_health: health(context, redis).await,
         last_day: samples.last_day(),
         hit_rate_includes: (*source == HitRateSource::Redis).then(|| INCLUDES.to_owned()),
         last_week: summary(&mine, selection, &all, &samples, WEEK_MS, now_ms()),
@@ -126,30 +126,30 @@ pub async fn cleanup_statistics(
 }
 
 /// `statistics` with what a quick sample of the keys of a job says, where no run has counted them.
-pub async fn with_sample(statistics: Statistics, env: &Env, options: &Options) -> Statistics {
+pub async fn with_sample(statistics: Statistics, context: &Context, options: &Options) -> Statistics {
     if statistics.cache_health.total_keys.is_some() {
         return statistics;
     }
     // As a dry run looks around: reads only.
     let rules = Rules { action: Action::Report, ..options.rules.clone() };
     let options = Options { dry_run: true, rules, ..options.clone() };
-    let looked = match survey(&options, RunId::new(), now_ms()).await {
+    let looked = match preflight(&options, RunId::new(), now_ms()).await {
         Ok(looked) => looked,
         Err(e) => {
             tracing::warn!("no run has counted the keys, and no sample can be taken: {e}");
             return statistics;
         }
     };
-    looked.note_plan(env).await;
+    looked.note_plan(context).await;
     // A sample says nothing about slots that no node serves.
-    let whole = looked.missing.is_empty() && looked.spec.left_out.is_empty();
+    let whole = looked.missing.is_empty() && looked.spec.unreachable_nodes.is_empty();
     let estimate = looked.estimate;
     let total_keys = Some(estimate.matching_keys).filter(|keys| whole && (*keys > 0 || estimate.exact));
     let cache_health = CacheHealth { total_keys, approximate: true, ..statistics.cache_health };
     Statistics { cache_health, ..statistics }
 }
 
-async fn queue(env: &Env, lines: &[RunLine]) -> Result<JobQueue, RecordError> {
+async fn queue(context: &Context, lines: &[RunLine]) -> Result<JobQueue, RecordError> {
     let mut queue = JobQueue::default();
     for line in lines {
         match line.status {
@@ -158,8 +158,9 @@ async fn queue(env: &Env, lines: &[RunLine]) -> Result<JobQueue, RecordError> {
             Some(Status::Failed) => queue.failed += 1,
             Some(Status::Cancelled) => queue.cancelled += 1,
             None => {
-                let hold = hold::look(&*env.store, &line.job).await?;
-                let driven = |hold: &hold::Hold| hold.run == line.run_id && hold.phase == Phase::Driven;
+                let hold = lease::read_lease(&*context.store, &line.job).await?;
+                let driven =
+                    |hold: &lease::LeaseRecord| hold.run == line.run_id && hold.phase == LeasePhase::Driven;
                 if hold.is_some_and(|(hold, _)| driven(&hold)) {
                     queue.active += 1;
                 } else {
@@ -192,16 +193,16 @@ fn cache(lines: &[RunLine], selection: Option<&Selection>) -> CacheHealth {
     }
 }
 
-async fn health(env: &Env, redis: &Alias) -> RedisHealth {
-    let Some(access) = env.access(redis, 0) else {
-        return Look::failed(format!("this process knows no deployment `{redis}`")).health;
+async fn health(context: &Context, redis: &Alias) -> RedisHealth {
+    let Some(access) = context.access(redis, 0) else {
+        return HealthCheck::failed(format!("this process knows no deployment `{redis}`")).health;
     };
-    match Deployment::discover(access).await {
+    match RedisClient::discover(access).await {
         Ok(deployment) => {
-            let health = health::look(&deployment).await.health;
-            env.telemetry.memory(redis, health.memory_usage_percent);
+            let health = health::check_health(&deployment).await.health;
+            context.telemetry.memory(redis, health.memory_usage_percent);
             health
         }
-        Err(fault) => Look::failed(fault.to_string()).health,
+        Err(fault) => HealthCheck::failed(fault.to_string()).health,
     }
 }

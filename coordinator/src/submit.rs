@@ -1,7 +1,7 @@
 //! Starting a run that workers do: the job is taken, so that nobody else starts it; the plan is stored; and then
 //! whoever drives runs may take it from there.
 
-use shared::env::Env;
+use shared::context::Context;
 use shared::history;
 use shared::ids::RunId;
 use shared::records::RecordError;
@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{RunError, check_deletions};
-use crate::hold::{self, Held, Hold, Phase, Sighting};
 use crate::job_lock::{self, ASK_AGAIN, LockError};
+use crate::lease::{self, Lease, LeasePhase, LeaseRecord, ObservedLease};
 use crate::options::Options;
-use crate::survey::{Survey, SurveyError};
+use crate::preflight::{Preflight, PreflightError};
 
 /// Why a run was not started.
 #[derive(Debug, Error)]
@@ -45,7 +45,7 @@ pub enum Submitted {
     /// It waits for somebody to drive it.
     New(RunId),
     /// An earlier run of the job was left by whoever drove it; it waits for somebody to go on with it.
-    Left(RunId),
+    Resumed(RunId),
 }
 
 impl Submitted {
@@ -53,41 +53,46 @@ impl Submitted {
     #[must_use]
     pub fn run(self) -> RunId {
         match self {
-            Self::New(run) | Self::Left(run) => run,
+            Self::New(run) | Self::Resumed(run) => run,
         }
     }
 }
 
-/// Stores what `survey` planned as the job's run, once that was agreed to and tried ([`Survey::try_out`]). Waits for another run of the job to end, as long as the options
+/// Stores what `survey` planned as the job's run, once that was agreed to and tried ([`Preflight::try_out`]). Waits for another run of the job to end, as long as the options
 /// say; an earlier run that nobody drives any more comes first.
 ///
 /// # Errors
 /// When somebody else runs the job, a guard refuses, or the store fails.
-pub async fn submit(env: &Env, options: &Options, survey: &Survey) -> Result<Submitted, SubmitError> {
-    check_deletions(options, &survey.estimate)?;
-    let held = match take(env, options, survey).await? {
-        Taken::Ours(held) => held,
-        Taken::Left(run) => return Ok(Submitted::Left(run)),
+pub async fn submit(
+    context: &Context,
+    options: &Options,
+    plan: &Preflight,
+) -> Result<Submitted, SubmitError> {
+    check_deletions(options, &plan.estimate)?;
+    let held = match take(context, options, plan).await? {
+        ClaimOutcome::Ours(held) => held,
+        ClaimOutcome::Left(run) => return Ok(Submitted::Resumed(run)),
     };
-    let (run, done) = (survey.spec.run, CancellationToken::new());
+    let (run, done) = (plan.spec.run, CancellationToken::new());
     let storing = async {
-        let stored = store(env, options, survey).await;
+        let stored = store(context, options, plan).await;
         done.cancel();
         stored
     };
-    let (held, stored) = tokio::join!(held.keep(&*env.store, env.timing.lease, &done), storing);
+    let (held, stored) =
+        tokio::join!(held.renew_until(&*context.store, context.timing.lease, &done), storing);
     let Some(mut held) = held else { return Err(SubmitError::Lost(options.job.clone())) };
     // What failed may have been the answer only: the spec comes last, so it tells whether there is a run.
-    let is_there = stored.is_ok() || env.records(run).spec().await?.is_some();
-    let phase = if is_there { Phase::Waiting } else { Phase::Free };
-    let kept = held.set(&*env.store, phase).await?;
+    let is_there = stored.is_ok() || context.records(run).spec().await?.is_some();
+    let phase = if is_there { LeasePhase::Waiting } else { LeasePhase::Free };
+    let kept = held.set(&*context.store, phase).await?;
     if !is_there {
         stored?;
     }
     if !kept {
         return Err(SubmitError::Lost(options.job.clone()));
     }
-    if let Err(e) = history::begin(&*env.past, &survey.spec).await {
+    if let Err(e) = history::begin(&*context.history_store, &plan.spec).await {
         // Whoever drives the run notes it, too.
         tracing::warn!(error = %e, "the run is not in the history yet");
     }
@@ -99,30 +104,30 @@ pub async fn submit(env: &Env, options: &Options, survey: &Survey) -> Result<Sub
 ///
 /// # Errors
 /// When somebody else runs the job, or the store fails.
-pub async fn check_free(env: &Env, options: &Options) -> Result<(), SubmitError> {
-    let lease = env.timing.lease;
-    match hold::look(&*env.store, &options.job).await? {
-        Some((hold, _)) if options.lock_wait.is_zero() && hold.seems_alive(lease) => {
+pub async fn check_free(context: &Context, options: &Options) -> Result<(), SubmitError> {
+    let lease = context.timing.lease;
+    match lease::read_lease(&*context.store, &options.job).await? {
+        Some((hold, _)) if options.lock_wait.is_zero() && hold.recently_renewed(lease) => {
             // A run that has its result is about to free the job.
-            if has_ended(env, hold.run).await? { Ok(()) } else { Err(held(options, &hold, lease).into()) }
+            if has_ended(context, hold.run).await? { Ok(()) } else { Err(held(options, &hold, lease).into()) }
         }
         _ => Ok(()),
     }
 }
 
-async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), SubmitError> {
-    let spec = &survey.spec;
-    let records = env.records(spec.run);
+async fn store(context: &Context, options: &Options, plan: &Preflight) -> Result<(), SubmitError> {
+    let spec = &plan.spec;
+    let records = context.records(spec.run);
     // A run without NATS keeps others away by the lock in Redis alone, so we take it, too. Whoever drives the run
     // adopts it.
     let lock = if options.rules.action.writes() {
-        Some(job_lock::take_for(survey, options, records.clone()).await?)
+        Some(job_lock::take_for(plan, options, records.clone()).await?)
     } else {
         None
     };
     let stored = async {
-        survey.note(env).await;
-        survey.store(&records).await?;
+        plan.note(context).await;
+        plan.store(&records).await?;
         Ok(())
     };
     let stored = stored.await;
@@ -134,70 +139,82 @@ async fn store(env: &Env, options: &Options, survey: &Survey) -> Result<(), Subm
     stored
 }
 
-enum Taken {
-    Ours(Held),
+enum ClaimOutcome {
+    Ours(Lease),
     Left(RunId),
 }
 
 /// Takes the job for the run of `survey`.
-async fn take(env: &Env, options: &Options, survey: &Survey) -> Result<Taken, SubmitError> {
-    let (store, lease) = (&*env.store, env.timing.lease);
-    let until = job_lock::wait_until(options, &survey.time);
-    let mut seen: Option<Sighting> = None;
+async fn take(context: &Context, options: &Options, plan: &Preflight) -> Result<ClaimOutcome, SubmitError> {
+    let (store, lease) = (&*context.store, context.timing.lease);
+    let until = job_lock::wait_until(options, &plan.time);
+    let mut seen: Option<ObservedLease> = None;
     loop {
-        let hold = Hold::begin(survey.spec.run, options.alias.clone(), Phase::Starting, &options.started_by);
-        let there = hold::look(store, &options.job).await?;
+        let hold = LeaseRecord::begin(
+            plan.spec.run,
+            options.alias.clone(),
+            LeasePhase::Starting,
+            &options.started_by,
+        );
+        let there = lease::read_lease(store, &options.job).await?;
         let revision = there.as_ref().map(|(_, revision)| *revision);
         let open = match &there {
             None => true,
             Some((there, revision)) => {
-                let sighting = seen.get_or_insert_with(|| Sighting::now(there.clone(), *revision));
-                sighting.again(there.clone(), *revision);
+                let sighting = seen.get_or_insert_with(|| ObservedLease::now(there.clone(), *revision));
+                sighting.observe(there.clone(), *revision);
                 // A run that waits is open to those who drive runs. Who wants to start one must not take it for his.
-                let alive = there.seems_alive(lease) || sighting.changed && there.phase != Phase::Free;
-                let ended = there.phase != Phase::Free && has_ended(env, there.run).await?;
+                let alive =
+                    there.recently_renewed(lease) || sighting.changed && there.phase != LeasePhase::Free;
+                let ended = there.phase != LeasePhase::Free && has_ended(context, there.run).await?;
                 if alive && !ended && Instant::now() >= until {
                     let job_is_free = "no other run of its job went on";
-                    survey.time.check(job_is_free).map_err(|over| RunError::from(SurveyError::from(over)))?;
+                    plan.time
+                        .check(job_is_free)
+                        .map_err(|over| RunError::from(PreflightError::from(over)))?;
                     return Err(held(options, there, lease).into());
                 }
-                there.is_open(sighting.unchanged(), lease) && !alive
+                there.is_acquirable(sighting.unchanged(), lease) && !alive
             }
         };
         if open {
             if let Some((there, _)) = &there
-                && let Some(left) = left(env, there, survey).await?
+                && let Some(left) = resume(context, there, plan).await?
             {
                 return Ok(left);
             }
-            if let Some(held) = hold::take(store, &options.job, revision, hold).await? {
-                return Ok(Taken::Ours(held));
+            if let Some(held) = lease::take(store, &options.job, revision, hold).await? {
+                return Ok(ClaimOutcome::Ours(held));
             }
         }
         sleep(ASK_AGAIN).await;
     }
 }
 
-async fn has_ended(env: &Env, run: RunId) -> Result<bool, SubmitError> {
-    Ok(env.records(run).result().await?.is_some())
+async fn has_ended(context: &Context, run: RunId) -> Result<bool, SubmitError> {
+    Ok(context.records(run).result().await?.is_some())
 }
 
 /// The run that a hold was left with, if it has not ended. It goes on with what it was asked for, so somebody
 /// who wants something else, such as a dry run, a backup or another limit, must not set it going.
-async fn left(env: &Env, hold: &Hold, survey: &Survey) -> Result<Option<Taken>, SubmitError> {
-    let spec = env.records(hold.run).believed_spec().await?.filter(|_| hold.phase != Phase::Free);
+async fn resume(
+    context: &Context,
+    hold: &LeaseRecord,
+    plan: &Preflight,
+) -> Result<Option<ClaimOutcome>, SubmitError> {
+    let spec = context.records(hold.run).verified_spec().await?.filter(|_| hold.phase != LeasePhase::Free);
     let Some(spec) = spec else { return Ok(None) };
-    if has_ended(env, hold.run).await? {
+    if has_ended(context, hold.run).await? {
         return Ok(None);
     }
-    let same = spec.asks_the_same(&survey.spec);
-    if same { Ok(Some(Taken::Left(hold.run))) } else { Err(SubmitError::Left(hold.run)) }
+    let same = spec.has_same_request(&plan.spec);
+    if same { Ok(Some(ClaimOutcome::Left(hold.run))) } else { Err(SubmitError::Left(hold.run)) }
 }
 
-fn held(options: &Options, hold: &Hold, lease: std::time::Duration) -> RunError {
+fn held(options: &Options, hold: &LeaseRecord, lease: std::time::Duration) -> RunError {
     RunError::Lock(LockError::Held {
         job: options.job.clone(),
-        holder: format!("by {} since {} (run {})", hold.who, hold.since, hold.run),
+        holder: format!("by {} since {} (run {})", hold.process_id, hold.since, hold.run),
         lease_left: lease.as_secs(),
     })
 }

@@ -9,17 +9,17 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use coordinator::conduct::{Conducted, conduct};
-use coordinator::hold::{self, Hold, Phase};
+use coordinator::leader::{LeaderExit, run_as_leader};
+use coordinator::lease::{self, LeasePhase, LeaseRecord};
 use coordinator::options::Options;
 use coordinator::serve::start_run;
 use shared::cluster::Conn;
 use shared::config::{Environment, FlagLayer, Secret, resolve};
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::ids::RunId;
-use shared::nats::{Login, Nats, NatsAccess, setup};
+use shared::nats::{Nats, NatsAuth, NatsOptions, setup};
 use shared::servers::{NatsServer, Server};
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 const HANG: Duration = Duration::from_secs(60);
@@ -59,8 +59,8 @@ impl Drop for Subscriber {
 
 async fn connect(nats: &NatsServer, user: &str) -> Nats {
     let login =
-        Login::Password(format!("keysweep-{user}"), Secret::new(format!("replace-this-password-{user}")));
-    let access = NatsAccess { login, ..NatsAccess::open(nats.url()) };
+        NatsAuth::Password(format!("keysweep-{user}"), Secret::new(format!("replace-this-password-{user}")));
+    let access = NatsOptions { login, ..NatsOptions::open(nats.url()) };
     Nats::connect(&access, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap()
 }
 
@@ -78,18 +78,18 @@ async fn make_consumer(nats: &NatsServer, name: &str) {
 }
 
 /// One run from its start to its end, all roles in this process.
-async fn run(env: &Env, options: &Options) -> RunId {
-    let run = start_run(env, options).await.unwrap().run();
-    let (_, revision) = hold::look(&*env.store, &options.job).await.unwrap().unwrap();
-    let ours = Hold::begin(run, options.alias.clone(), Phase::Driven, "a test");
-    let held = hold::take(&*env.store, &options.job, Some(revision), ours).await.unwrap().unwrap();
-    let ended = tokio::time::timeout(HANG, conduct(env, held, &CancellationToken::new())).await;
-    assert!(matches!(ended.expect("it hangs").unwrap(), Conducted::Ended(_)));
+async fn run(context: &Context, options: &Options) -> RunId {
+    let run = start_run(context, options).await.unwrap().run();
+    let (_, revision) = lease::read_lease(&*context.store, &options.job).await.unwrap().unwrap();
+    let ours = LeaseRecord::begin(run, options.alias.clone(), LeasePhase::Driven, "a test");
+    let held = lease::take(&*context.store, &options.job, Some(revision), ours).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(HANG, run_as_leader(context, held, &CancellationToken::new())).await;
+    assert!(matches!(ended.expect("it hangs").unwrap(), LeaderExit::Ended(_)));
     run
 }
 
 async fn write_stale_key(conn: &Conn, n: u32) {
-    conn.words(&format!("SET permissions:{n} granted")).await.unwrap();
+    conn.info_text(&format!("SET permissions:{n} granted")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,12 +108,13 @@ async fn it_sees_how_runs_end() {
     let settings = resolve(&flags, &Environment::default(), None).unwrap();
     let options = Options::from_settings(&settings).unwrap();
     let access = [(options.alias.clone(), options.access.clone())].into();
-    let env = |nats: Nats| Env::connect(&nats, std::collections::BTreeMap::clone(&access), Timing::default());
+    let env =
+        |nats: Nats| Context::connect(&nats, std::collections::BTreeMap::clone(&access), Timing::default());
     let (scanner, reaper) = (env(connect(&server, "scanner").await), env(connect(&server, "reaper").await));
     let (reporter, ours) =
         (env(connect(&server, "reporter").await), env(connect(&server, "coordinator").await));
     let stop = CancellationToken::new();
-    let mut crew = Crew::default();
+    let mut crew = TaskGroup::default();
     let (scan, reap) =
         (scanner::Scanner::new(scanner, stop.clone()), reaper::Reaper::new(reaper, stop.clone()));
     crew.start("scanner", async move { scan.run(2).await });

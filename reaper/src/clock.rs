@@ -18,14 +18,14 @@ pub(crate) struct Clock {
 
 /// How far a clock went from where it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Jump {
+pub(crate) enum ClockJump {
     Forward(Duration),
     Back(Duration),
 }
 
 impl Clock {
     /// Takes in that it shows `shown_ms` when it is `now` by ours.
-    pub(crate) fn saw(&mut self, shown_ms: u64, now: Instant) -> Option<Jump> {
+    pub(crate) fn observe(&mut self, shown_ms: u64, now: Instant) -> Option<ClockJump> {
         let Some((since, base_ms)) = self.base else {
             self.base = Some((now, shown_ms));
             return None;
@@ -34,11 +34,11 @@ impl Clock {
         let due = Duration::from_millis(base_ms).saturating_add(passed);
         let shown = Duration::from_millis(shown_ms);
         let jump = match (shown.saturating_sub(due), due.saturating_sub(shown)) {
-            (forward, _) if forward > CLOCK_JUMP_MIN => Some(Jump::Forward(forward)),
-            (_, back) if back > CLOCK_JUMP_MIN => Some(Jump::Back(back)),
+            (forward, _) if forward > CLOCK_JUMP_MIN => Some(ClockJump::Forward(forward)),
+            (_, back) if back > CLOCK_JUMP_MIN => Some(ClockJump::Back(back)),
             _ => None,
         };
-        if matches!(jump, Some(Jump::Forward(_))) {
+        if matches!(jump, Some(ClockJump::Forward(_))) {
             self.jumped = Some(now);
         }
         // Clocks drift, so they are not compared for ever.
@@ -49,7 +49,7 @@ impl Clock {
     }
 
     /// How long batches with this `grace` still wait because the clock went forward.
-    pub(crate) fn left(&self, grace: Duration, now: Instant) -> Duration {
+    pub(crate) fn grace_left(&self, grace: Duration, now: Instant) -> Duration {
         let since = self.jumped.map(|jumped| now.saturating_duration_since(jumped));
         since.map_or(Duration::ZERO, |since| grace.saturating_sub(since))
     }
@@ -63,32 +63,32 @@ mod tests {
     fn a_clock_that_goes_forward_shortens_no_grace() {
         let (mut clock, begin, grace) = (Clock::default(), Instant::now(), Duration::from_secs(60));
         let at = |s: u64| begin + Duration::from_secs(s);
-        assert_eq!(clock.saw(1_000_000, at(0)), None);
-        assert_eq!(clock.saw(1_010_900, at(10)), None, "they need not agree to the millisecond");
-        assert_eq!(clock.left(grace, at(10)), Duration::ZERO);
-        assert_eq!(clock.saw(1_071_000, at(11)), Some(Jump::Forward(Duration::from_secs(60))));
-        assert_eq!(clock.left(grace, at(11)), grace);
-        assert_eq!(clock.saw(1_091_000, at(31)), None, "it goes on from there");
-        assert_eq!(clock.left(grace, at(31)), Duration::from_secs(40));
-        assert_eq!(clock.left(grace, at(71)), Duration::ZERO);
+        assert_eq!(clock.observe(1_000_000, at(0)), None);
+        assert_eq!(clock.observe(1_010_900, at(10)), None, "they need not agree to the millisecond");
+        assert_eq!(clock.grace_left(grace, at(10)), Duration::ZERO);
+        assert_eq!(clock.observe(1_071_000, at(11)), Some(ClockJump::Forward(Duration::from_secs(60))));
+        assert_eq!(clock.grace_left(grace, at(11)), grace);
+        assert_eq!(clock.observe(1_091_000, at(31)), None, "it goes on from there");
+        assert_eq!(clock.grace_left(grace, at(31)), Duration::from_secs(40));
+        assert_eq!(clock.grace_left(grace, at(71)), Duration::ZERO);
     }
 
     #[test]
     fn small_steps_add_up() {
         let (mut clock, begin) = (Clock::default(), Instant::now());
         let step = |n: u64| (1_000_000 + n * 1_500, begin + Duration::from_millis(n * 1_000));
-        let first = (0..60).find_map(|n| clock.saw(step(n).0, step(n).1));
-        assert!(matches!(first, Some(Jump::Forward(_))), "{first:?}");
+        let first = (0..60).find_map(|n| clock.observe(step(n).0, step(n).1));
+        assert!(matches!(first, Some(ClockJump::Forward(_))), "{first:?}");
     }
 
     #[test]
     fn a_clock_that_goes_back_is_seen_and_odd_times_do_no_harm() {
         let (mut clock, begin) = (Clock::default(), Instant::now());
-        clock.saw(1_000_000, begin);
-        assert_eq!(clock.saw(400_000, begin), Some(Jump::Back(Duration::from_secs(600))));
-        assert_eq!(clock.left(Duration::from_secs(60), begin), Duration::ZERO);
-        clock.saw(u64::MAX, begin);
-        assert_eq!(clock.saw(u64::MAX, begin + Duration::from_secs(1)), None);
-        assert!(clock.saw(0, begin).is_some());
+        clock.observe(1_000_000, begin);
+        assert_eq!(clock.observe(400_000, begin), Some(ClockJump::Back(Duration::from_secs(600))));
+        assert_eq!(clock.grace_left(Duration::from_secs(60), begin), Duration::ZERO);
+        clock.observe(u64::MAX, begin);
+        assert_eq!(clock.observe(u64::MAX, begin + Duration::from_secs(1)), None);
+        assert!(clock.observe(0, begin).is_some());
     }
 }

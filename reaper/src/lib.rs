@@ -1,17 +1,17 @@
 //! The reaper stage: carries out what is to be done with candidates, after checking again, in the same atomic
 //! step, that they still qualify, and records what became of each. The only stage that writes to Redis.
 
-mod acting;
-mod allowed;
-mod at_node;
+mod attempt;
+mod backup_writer;
 mod chunks;
 mod clock;
-mod freed;
-mod paced;
+mod fingerprints;
+mod freed_memory;
+mod node_session;
 mod receipt;
 mod run;
-mod saving;
-mod seals;
-mod unacted;
+mod skipped_batches;
+mod throttle;
+mod validate_batch;
 
 pub use run::Reaper;

@@ -1,37 +1,37 @@
 //! Outcomes to receipts. Pure.
 
-use shared::cluster::guard::{self, Verdict};
+use shared::cluster::guard::{self, GuardVerdict};
 use shared::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
 use shared::outcome::Outcome;
 use shared::slot::SlotSet;
 
 use crate::chunks::Chunk;
 
-use crate::seals::Told;
+use crate::fingerprints::BackupStats;
 
 /// The outcomes that a verdict stands for; `None` if nothing was done because it is too early.
 /// `first` says that no earlier delivery of the batch was tried, and `keeps_ledgers` that the node does not
 /// evict keys: without either, a key that is missing may be one that we deleted.
 pub(crate) fn outcomes(
-    verdict: Verdict,
+    verdict: GuardVerdict,
     keys: usize,
     first: bool,
     keeps_ledgers: bool,
 ) -> Option<Vec<Outcome>> {
     match verdict {
-        Verdict::Early(_) => None,
-        Verdict::Outcomes(outcomes) if first || keeps_ledgers => Some(outcomes),
-        Verdict::Outcomes(outcomes) => {
+        GuardVerdict::TooEarly(_) => None,
+        GuardVerdict::Outcomes(outcomes) if first || keeps_ledgers => Some(outcomes),
+        GuardVerdict::Outcomes(outcomes) => {
             let doubt = |outcome| if outcome == Outcome::Vanished { Outcome::Unconfirmed } else { outcome };
             Some(outcomes.into_iter().map(doubt).collect())
         }
         // What a later call was to decide, and none did.
-        Verdict::Begun(begun) => {
+        GuardVerdict::Partial(begun) => {
             let failed = begun.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Failed)).collect();
-            outcomes(Verdict::Outcomes(failed), keys, first, keeps_ledgers)
+            outcomes(GuardVerdict::Outcomes(failed), keys, first, keeps_ledgers)
         }
-        Verdict::Late if first => Some(vec![Outcome::Unreached; keys]),
-        Verdict::Late | Verdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
+        GuardVerdict::Expired if first => Some(vec![Outcome::Unreached; keys]),
+        GuardVerdict::Expired | GuardVerdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn receipt(
     batch: &ReapBatch,
     outcomes: Vec<Vec<Outcome>>,
     idle: bool,
-    saved: Option<&Told>,
+    saved: Option<&BackupStats>,
     cause: Option<String>,
 ) -> Receipt {
     let mut lookups = saved.map_or_else(Lookups::default, |saved| saved.lookups);
@@ -61,8 +61,8 @@ pub(crate) fn receipt(
         lookups,
         cause,
         pacing: None,
-        round: batch.round,
-        vouched: Vec::new(),
+        scan_generation: batch.scan_generation,
+        unreplicated: Vec::new(),
         all: None,
         freed: None,
     }
@@ -93,16 +93,16 @@ mod tests {
             assert_eq!(outcomes(verdict, 2, first, keeps).as_deref(), expected);
         };
         use Outcome::{Deleted, Unconfirmed, Unreached, Vanished};
-        let found = || Verdict::Outcomes(vec![Deleted, Vanished]);
+        let found = || GuardVerdict::Outcomes(vec![Deleted, Vanished]);
         check(found(), true, false, Some(&[Deleted, Vanished]));
         check(found(), false, true, Some(&[Deleted, Vanished]));
         check(found(), false, false, Some(&[Deleted, Unconfirmed]));
-        let begun = || Verdict::Begun(vec![Some(Vanished), None]);
+        let begun = || GuardVerdict::Partial(vec![Some(Vanished), None]);
         check(begun(), true, false, Some(&[Vanished, Outcome::Failed]));
         check(begun(), false, false, Some(&[Unconfirmed, Outcome::Failed]));
-        check(Verdict::Late, true, true, Some(&[Unreached, Unreached]));
-        check(Verdict::Late, false, true, Some(&[Unconfirmed, Unconfirmed]));
-        check(Verdict::Incomplete, true, true, Some(&[Unconfirmed, Unconfirmed]));
-        check(Verdict::Early(5), true, true, None);
+        check(GuardVerdict::Expired, true, true, Some(&[Unreached, Unreached]));
+        check(GuardVerdict::Expired, false, true, Some(&[Unconfirmed, Unconfirmed]));
+        check(GuardVerdict::Incomplete, true, true, Some(&[Unconfirmed, Unconfirmed]));
+        check(GuardVerdict::TooEarly(5), true, true, None);
     }
 }

@@ -9,12 +9,12 @@ use shared::outcome::Outcome;
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Batches {
-    listed: BTreeMap<BatchId, Listed>,
-    answered: BTreeMap<BatchId, Answered>,
+    listed: BTreeMap<BatchId, ListedBatches>,
+    answered: BTreeMap<BatchId, AnsweredBatch>,
     /// Listed ones without a receipt.
     open: usize,
     /// Whether a batch ended without being acted on.
-    left: bool,
+    incomplete: bool,
     /// By round, keys that were deleted, or may be at any moment.
     possible: BTreeMap<u32, u128>,
     /// Those that a grant lists.
@@ -25,7 +25,7 @@ pub(crate) struct Batches {
 
 /// A batch that a report lists.
 #[derive(Clone, Debug, PartialEq)]
-struct Listed {
+struct ListedBatches {
     task: TaskId,
     round: u32,
     keys: u64,
@@ -34,7 +34,7 @@ struct Listed {
 
 /// What the receipt of a batch says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Answered {
+struct AnsweredBatch {
     /// Keys that were deleted, or may have been.
     deleted: u64,
     all: Option<Outcome>,
@@ -42,21 +42,21 @@ struct Answered {
 
 /// Candidates that are counted from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub(crate) struct CountedBatch {
     pub(crate) round: u32,
     pub(crate) keys: u64,
     /// The outcome of all of them, if one receipt says it.
     pub(crate) outcome: Option<Outcome>,
 }
 
-impl Listed {
+impl ListedBatches {
     /// Keys of the batch that were deleted, or may be at any moment.
-    fn possible(&self, answered: Option<&Answered>) -> u64 {
+    fn possible(&self, answered: Option<&AnsweredBatch>) -> u64 {
         match answered {
             None => self.deletes,
-            Some(Answered { all: None, deleted }) => self.deletes.min(*deleted),
-            Some(Answered { all: Some(Outcome::Unconfirmed), .. }) => self.deletes,
-            Some(Answered { all: Some(_), .. }) => 0,
+            Some(AnsweredBatch { all: None, deleted }) => self.deletes.min(*deleted),
+            Some(AnsweredBatch { all: Some(Outcome::Unconfirmed), .. }) => self.deletes,
+            Some(AnsweredBatch { all: Some(_), .. }) => 0,
         }
     }
 }
@@ -64,13 +64,13 @@ impl Listed {
 impl Batches {
     /// Takes in that the report of `task`, of `round`, lists a batch. Only scanners that are wrong, or not ours, list one
     /// twice: then the larger numbers count.
-    pub(crate) fn list(&mut self, task: TaskId, round: u32, batch: &ListedBatch) -> Counted {
+    pub(crate) fn list(&mut self, task: TaskId, round: u32, batch: &ListedBatch) -> CountedBatch {
         let waited = self.waits(batch.batch);
         let answered = self.answered.get(&batch.batch);
         let before = self.listed.get(&batch.batch).cloned();
         self.open += usize::from(before.is_none() && answered.is_none());
-        let before = before.unwrap_or(Listed { task, round, keys: 0, deletes: 0 });
-        let now = Listed {
+        let before = before.unwrap_or(ListedBatches { task, round, keys: 0, deletes: 0 });
+        let now = ListedBatches {
             keys: before.keys.max(batch.keys),
             deletes: before.deletes.max(batch.deletes),
             ..before
@@ -78,7 +78,7 @@ impl Batches {
         let possible = self.possible.entry(now.round).or_default();
         *possible += u128::from(now.possible(answered)) - u128::from(before.possible(answered));
         let outcome = answered.and_then(|answered| answered.all);
-        let counted = Counted { round: now.round, keys: now.keys - before.keys, outcome };
+        let counted = CountedBatch { round: now.round, keys: now.keys - before.keys, outcome };
         self.listed.insert(batch.batch, now);
         self.recount(batch.batch, waited);
         counted
@@ -86,22 +86,23 @@ impl Batches {
 
     /// Takes in a receipt. `None` if there is another one already; else what it says of all candidates at once: nothing,
     /// if it says what became of each.
-    pub(crate) fn answer(&mut self, receipt: &Receipt) -> Option<Option<Counted>> {
+    pub(crate) fn answer(&mut self, receipt: &Receipt) -> Option<Option<CountedBatch>> {
         if self.answered.contains_key(&receipt.batch) {
             return None;
         }
         let outcomes = receipt.groups.iter().flat_map(|group| &group.outcomes);
         let deleted = |outcome: &&Outcome| matches!(outcome, Outcome::Deleted | Outcome::Unconfirmed);
-        let answered = Answered { deleted: outcomes.filter(deleted).count() as u64, all: receipt.all };
+        let answered = AnsweredBatch { deleted: outcomes.filter(deleted).count() as u64, all: receipt.all };
         let waited = self.waits(receipt.batch);
         self.answered.insert(receipt.batch, answered);
         self.recount(receipt.batch, waited);
-        self.left |= receipt.all.is_some();
+        self.incomplete |= receipt.all.is_some();
         let Some(listed) = self.listed.get(&receipt.batch) else { return Some(None) };
         self.open -= 1;
         let possible = self.possible.entry(listed.round).or_default();
         *possible -= u128::from(listed.possible(None) - listed.possible(Some(&answered)));
-        let counted = |outcome| Counted { round: listed.round, keys: listed.keys, outcome: Some(outcome) };
+        let counted =
+            |outcome| CountedBatch { round: listed.round, keys: listed.keys, outcome: Some(outcome) };
         Some(receipt.all.map(counted))
     }
 
@@ -142,8 +143,8 @@ impl Batches {
     }
 
     /// Whether a batch ended without being acted on, however many candidates it is said to have had.
-    pub(crate) fn left(&self) -> bool {
-        self.left
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// Whether a report lists the batch, and no receipt is there.
@@ -222,7 +223,7 @@ mod tests {
             run: RunId::new(),
             task,
             node: NodeId::new("n"),
-            round: 0,
+            scan_generation: 0,
             slots: [].into_iter().collect(),
             batches: vec![listed(batch, keys, keys)],
         };
@@ -251,10 +252,10 @@ mod tests {
         assert_eq!(batches.list(second, 0, &listed(batch, 4_000, 4_000)).keys, 4_000);
         assert_eq!(batches.list(second, 0, &listed(batch, 1, 1)).keys, 0);
         assert_eq!((batches.lister(batch), batches.deletions_possible()), (Some(first), 4_000));
-        let counted = Counted { round: 0, keys: 4_000, outcome: Some(Outcome::Unreached) };
+        let counted = CountedBatch { round: 0, keys: 4_000, outcome: Some(Outcome::Unreached) };
         assert_eq!(batches.answer(&whole(batch, Outcome::Unreached)), Some(Some(counted)));
         assert_eq!(batches.answer(&whole(batch, Outcome::Unreached)), None);
-        assert_eq!(batches.list(first, 0, &listed(batch, 4_001, 0)), Counted { keys: 1, ..counted });
+        assert_eq!(batches.list(first, 0, &listed(batch, 4_001, 0)), CountedBatch { keys: 1, ..counted });
     }
 
     #[test]

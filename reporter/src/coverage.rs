@@ -11,8 +11,8 @@ use shared::slot::SlotSet;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Covering {
-    rounds: BTreeMap<u32, Parts>,
+pub(crate) struct CoverageTracker {
+    rounds: BTreeMap<u32, CoveredParts>,
 }
 
 /// By round, the slots of which nothing counts any more that was read before; on a standalone server, slot 0 stands
@@ -20,26 +20,26 @@ pub(crate) struct Covering {
 pub(crate) type Revoked = BTreeMap<u32, SlotSet>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Parts {
+struct CoveredParts {
     slots: SlotSet,
-    passes: BTreeMap<TaskId, Pass>,
+    passes: BTreeMap<TaskId, CoveredPass>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Pass {
+struct CoveredPass {
     ranges: Vec<CursorRange>,
     /// Slots that every part of the pass vouches for; `None` on a standalone server.
     slots: Option<SlotSet>,
 }
 
-impl Covering {
+impl CoverageTracker {
     pub(crate) fn add(&mut self, round: u32, covered: &Covered) {
         self.rounds.entry(round).or_default().add(covered);
     }
 
     /// The slots read completely.
     pub(crate) fn slots(&self, revoked: &Revoked) -> SlotSet {
-        let read = |round| self.rounds.get(&round).map(Parts::slots).unwrap_or_default();
+        let read = |round| self.rounds.get(&round).map(CoveredParts::slots).unwrap_or_default();
         let standing = |all: SlotSet, round| match revoked.get(&round) {
             Some(revoked) => all.difference(revoked).union(&read(round)),
             None => all.union(&read(round)),
@@ -49,11 +49,14 @@ impl Covering {
 
     /// How much of the one table of a standalone server was read.
     pub(crate) fn database(&self, revoked: &Revoked) -> Extent {
-        Extent::of(self.standing(revoked, Parts::database), self.standing(revoked, Parts::some_of_database))
+        Extent::of(
+            self.standing(revoked, CoveredParts::database),
+            self.standing(revoked, CoveredParts::some_of_database),
+        )
     }
 
     /// Whether something was `read`, and has not been revoked since.
-    fn standing(&self, revoked: &Revoked, read: fn(&Parts) -> bool) -> bool {
+    fn standing(&self, revoked: &Revoked, read: fn(&CoveredParts) -> bool) -> bool {
         let read = |round| self.rounds.get(&round).is_some_and(read);
         self.until(revoked)
             .into_iter()
@@ -66,7 +69,7 @@ impl Covering {
     }
 }
 
-impl Parts {
+impl CoveredParts {
     fn add(&mut self, covered: &Covered) {
         match covered {
             Covered::Slots(slots) => self.slots.extend(slots),
@@ -97,7 +100,7 @@ impl Parts {
     }
 }
 
-impl Pass {
+impl CoveredPass {
     /// Whether the ranges, which are sorted, leave no gap.
     fn is_whole(&self) -> bool {
         let mut end = Some(0);
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     fn pass(ranges: &[CursorRange]) -> Extent {
-        let mut covering = Covering::default();
+        let mut covering = CoverageTracker::default();
         let pass = TaskId::new();
         for range in ranges {
             covering.add(0, &Covered::Ranges { pass, slots: None, ranges: vec![*range] });
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn what_is_revoked_counts_when_it_was_read_again() {
         let set = |slots: &[u16]| slots.iter().copied().collect::<SlotSet>();
-        let mut covering = Covering::default();
+        let mut covering = CoverageTracker::default();
         // Records of a later round may be known first.
         covering.add(2, &Covered::Slots(set(&[2])));
         covering.add(0, &Covered::Slots(set(&[1, 2, 3])));
@@ -156,7 +159,7 @@ mod tests {
         revoked.insert(2, set(&[1, 2]));
         assert_eq!(covering.slots(&revoked), set(&[2, 3]), "it was read again before");
 
-        let mut covering = Covering::default();
+        let mut covering = CoverageTracker::default();
         let whole = || Covered::Ranges { pass: TaskId::new(), slots: None, ranges: vec![CursorRange::WHOLE] };
         covering.add(0, &whole());
         let revoked = Revoked::from([(1, set(&[0]))]);
@@ -168,7 +171,7 @@ mod tests {
     /// It would not end for hours if every round up to it was looked at.
     #[test]
     fn a_report_of_an_unplanned_round_costs_no_time() {
-        let mut covering = Covering::default();
+        let mut covering = CoverageTracker::default();
         covering.add(u32::MAX, &Covered::Slots(SlotSet::all()));
         assert_eq!(covering.slots(&Revoked::new()), SlotSet::all());
         assert_eq!(covering.database(&Revoked::new()), Extent::Nothing);
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_slot_counts_if_every_part_of_the_pass_vouches_for_it() {
-        let mut covering = Covering::default();
+        let mut covering = CoverageTracker::default();
         let (pass, set) = (TaskId::new(), |slots: &[u16]| slots.iter().copied().collect::<SlotSet>());
         covering.add(0, &Covered::Slots(set(&[1])));
         let ranges = |n| vec![CursorRange::part(n, 1)];

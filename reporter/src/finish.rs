@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 use shared::history::RunLine;
 use shared::ids::NodeId;
 use shared::messages::{ActivityRule, AsReplica, RunSpec};
-use shared::metrics::{FindingKind, HitRates, InactiveCaches, Metrics, RedisHealth, Window};
+use shared::metrics::{FindingKind, HitRateWindow, HitRates, InactiveCaches, Metrics, RedisHealth};
 use shared::result::{
-    Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, ReadAgain, SCHEMA_VERSION, Status,
+    Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, FailoverRescan, NodeRow, SCHEMA_VERSION,
+    Status,
 };
 use shared::slot::SlotSet;
 use shared::time::rfc3339;
 
 use crate::findings::{Facts, findings, sentences};
 use crate::fold::Fold;
-use crate::learned::{self, About};
+use crate::key_statistics::{self, About};
 use crate::pacing::pacing;
 
 /// What a result says that is not in the records of its run.
 #[derive(Clone, Debug, Default)]
-pub struct Around {
+pub struct ResultContext {
     /// The application's hit rate.
     pub hit_rates: HitRates,
     /// The servers.
@@ -34,12 +35,12 @@ pub struct Around {
 
 /// The result of the run that `fold` holds, or `None` if its spec was never seen. Alerts are not in it yet.
 #[must_use]
-pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
+pub fn finish(fold: &Fold, around: &ResultContext) -> Option<CleanupResult> {
     let now_ms = around.now_ms;
     let spec = fold.spec.as_ref()?;
     let coverage = coverage(fold, spec);
     let accounting = Accounting {
-        balanced: fold.totals.accounting.is_balanced() && fold.totals.again.is_balanced(),
+        balanced: fold.totals.accounting.is_balanced() && fold.totals.rescanned.is_balanced(),
         ..fold.totals.accounting
     };
     let counts = fold.totals.counts;
@@ -47,18 +48,19 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
     let freed = if spec.rules.action.writes() { &fold.freed } else { &fold.statistics.reported };
     // Of keys that were skipped, the sample tells; one that met none tells nothing.
     let all_known = coverage.complete && (counts.skipped == 0 || counts.sampled > 0);
-    let error =
-        learned::skipped(&counts).keys_error(counts.skipped).filter(|_| all_known && !fold.approximate);
+    let error = key_statistics::skipped(&counts)
+        .keys_error(counts.skipped)
+        .filter(|_| all_known && !fold.approximate);
     let now = error.map(|error| About { keys: counts.matching(), error });
     let current_metrics = current(fold, around.hit_rates.current(), all_known);
     let metrics = Metrics {
         hit_rates: around.hit_rates.clone(),
-        ttl: learned::ttl(&fold.statistics),
-        growth: now.and_then(|now| learned::growth(&around.runs, &spec.selection(), now)),
-        prefixes: learned::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
+        ttl: key_statistics::ttl(&fold.statistics),
+        growth: now.and_then(|now| key_statistics::growth(&around.runs, &spec.selection(), now)),
+        prefixes: key_statistics::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
         redis_health: around.health.clone(),
     };
-    let acted = !fold.batches.left();
+    let acted = !fold.batches.is_incomplete();
     let facts = facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics);
     let findings = findings(&facts);
     Some(CleanupResult {
@@ -76,9 +78,9 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         scanned_keys: counts.scanned,
         scanned_keys_approximate: fold.approximate,
         skipped_keys: counts.skipped,
-        skipped: learned::skipped(&counts),
+        skipped: key_statistics::skipped(&counts),
         cleaned_keys: accounting.deleted,
-        freed_bytes: learned::freed_bytes(freed),
+        freed_bytes: key_statistics::freed_bytes(freed),
         stale_ttl_keys: counts.stale,
         stale_unprotected_keys: Some(counts.stale_unprotected()),
         inactive_user_caches: fold.totals.inactive_deleted,
@@ -89,12 +91,12 @@ pub fn finish(fold: &Fold, around: &Around) -> Option<CleanupResult> {
         alerts: Vec::new(),
         metrics,
         inactive: Box::new(inactive(fold, spec)),
-        read_from: fold.sources.told(spec),
+        read_from: fold.sources.summary(spec),
         backup: spec.backup.as_ref().map(|order| order.place.clone()),
         pacing: pacing(spec, &fold.pacing, coverage.complete && acted),
-        way: spec.way(),
+        delete_backend: spec.delete_backend(),
         accounting,
-        read_again: facts.read_again,
+        failover: facts.read_again,
         nodes: nodes(fold, spec, &coverage),
         coverage,
     })
@@ -108,10 +110,11 @@ fn ceiling(spec: &RunSpec, health: &RedisHealth) -> Option<u64> {
     Some(before.max(after))
 }
 
-fn read_again(fold: &Fold, spec: &RunSpec) -> ReadAgain {
-    let slots = fold.holding().read_anew().into_values().fold(SlotSet::new(), |all, some| all.union(&some));
-    let again = fold.totals.again;
-    ReadAgain {
+fn read_again(fold: &Fold, spec: &RunSpec) -> FailoverRescan {
+    let slots =
+        fold.holding().slots_to_rescan().into_values().fold(SlotSet::new(), |all, some| all.union(&some));
+    let again = fold.totals.rescanned;
+    FailoverRescan {
         // A server that takes the place of a standalone one is left to the next run.
         slots: (spec.cluster && !slots.is_empty()).then(|| slots.to_string()),
         replaced: fold.holding().replaced().into_iter().collect(),
@@ -133,8 +136,8 @@ fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
             ActivityRule::Users { users, .. } => Some(users),
             ActivityRule::Idle => None,
         }),
-        sampled_user_keys: spec.met.map(|met| met.keys),
-        sampled_active_percent: spec.met.and_then(|met| met.active_percent()),
+        sampled_user_keys: spec.sampled_users.map(|met| met.keys),
+        sampled_active_percent: spec.sampled_users.and_then(|met| met.active_percent()),
         active_user: looked_for(counts.active_user),
         found: looked_for(counts.inactive),
         near_expiry: looked_for(counts.near_expiry),
@@ -147,7 +150,7 @@ fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
 fn facts(
     fold: &Fold,
     spec: &RunSpec,
-    around: &Around,
+    around: &ResultContext,
     accounting: &Accounting,
     coverage: &Coverage,
     current: &CurrentMetrics,
@@ -167,7 +170,7 @@ fn facts(
         aggressive_refused: spec.inactive_refused.clone(),
         held_back: fold.totals.counts.held_back,
         insecure: spec.insecure,
-        left_out: spec.left_out.clone(),
+        left_out: spec.unreachable_nodes.clone(),
         scripts_refused: spec.scripts_refused.clone(),
         replicas: replicas(spec, &around.health),
         memory_usage_percent: around.health.memory_usage_percent,
@@ -180,7 +183,7 @@ fn facts(
         causes: fold.causes.clone(),
         dead: around.dead.clone(),
         approximate: fold.approximate,
-        read_from: fold.sources.told(spec),
+        read_from: fold.sources.summary(spec),
         read_again: read_again(fold, spec),
         hit_rate_problem: rates.problem.clone(),
         redis_problems: around.health.problems.clone(),
@@ -210,7 +213,7 @@ const UNCONFIRMED: &str = "the server did not say at the end whether what was de
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     let mut causes = fold.losses.clone();
-    let revoked = fold.holding().read_anew();
+    let revoked = fold.holding().slots_to_rescan();
     if !spec.cluster {
         let extent = fold.covering.database(&revoked);
         if extent != Extent::All && !revoked.is_empty() {
@@ -248,9 +251,9 @@ fn status(
     if fold.cancel.is_some() {
         return Status::Cancelled;
     }
-    let undone = accounting.undone().saturating_add(fold.totals.again.undone());
+    let undone = accounting.undone().saturating_add(fold.totals.rescanned.undone());
     let linked = replicas.iter().all(|(_, replica)| replica.is_linked());
-    let acted = !fold.batches.left();
+    let acted = !fold.batches.is_incomplete();
     if coverage.complete && undone == 0 && accounting.balanced && linked && acted {
         return Status::Completed;
     }
@@ -261,14 +264,14 @@ fn status(
     }
 }
 
-fn current(fold: &Fold, window: &Window, all_known: bool) -> CurrentMetrics {
+fn current(fold: &Fold, window: &HitRateWindow, all_known: bool) -> CurrentMetrics {
     let counts = fold.totals.counts;
     let with_ttl = counts.matching().saturating_sub(counts.stale).saturating_sub(counts.field_ttl);
     CurrentMetrics {
         hit_rate: window.hit_rate,
         hits: window.hits,
         misses: window.misses,
-        total_keys: left(fold).filter(|_| all_known),
+        total_keys: keys_left(fold).filter(|_| all_known),
         // A sum that reached the end of its numbers is not known.
         avg_ttl: mean(counts.ttl_sum_ms, with_ttl)
             .filter(|_| all_known && counts.ttl_sum_ms < u64::MAX)
@@ -278,8 +281,8 @@ fn current(fold: &Fold, window: &Window, all_known: bool) -> CurrentMetrics {
 
 /// Of the matching keys that were found, those that are left. `None` where nobody knows of some whether they are: their
 /// deletion is unconfirmed, or a failover brought them back, and they were not deleted again.
-fn left(fold: &Fold) -> Option<u64> {
-    let (first, again) = (&fold.totals.accounting, &fold.totals.again);
+fn keys_left(fold: &Fold) -> Option<u64> {
+    let (first, again) = (&fold.totals.accounting, &fold.totals.rescanned);
     let gone = |of: &Accounting| of.deleted.saturating_add(of.vanished);
     let known = first.is_balanced() && first.unconfirmed == 0 && gone(again) == again.candidates;
     known.then(|| fold.totals.counts.matching().saturating_sub(gone(first)))
@@ -291,7 +294,7 @@ fn mean(sum: u64, of: u64) -> Option<f64> {
 }
 
 fn nodes(fold: &Fold, spec: &RunSpec, coverage: &Coverage) -> Vec<NodeRow> {
-    let covered = fold.covering.slots(&fold.holding().read_anew());
+    let covered = fold.covering.slots(&fold.holding().slots_to_rescan());
     let extent = |slots: &SlotSet| match spec.cluster {
         true => {
             Some(Extent::of(slots.difference(&covered).is_empty(), !slots.intersection(&covered).is_empty()))

@@ -5,36 +5,36 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::DETAILS_MAX;
-use shared::memory::Weights;
+use shared::memory::PrefixMemory;
 use shared::messages::{
     Cancel, GroupReceipt, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics,
     ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
-use shared::records::{Lists, NodeLookups, Record};
+use shared::records::{NodeLookups, Record, TaskLists};
 use shared::result::Accounting;
 use shared::slot::SlotSet;
 
-use crate::batches::{Batches, Counted};
-use crate::coverage::Covering;
-use crate::holding::Holding;
-use crate::sources::Sources;
+use crate::batches::{Batches, CountedBatch};
+use crate::coverage::CoverageTracker;
+use crate::durability::DurabilityTracker;
+use crate::read_sources::ReadSources;
 
 /// What the records say so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fold {
     pub(crate) spec: Option<RunSpec>,
     pub(crate) cancel: Option<Cancel>,
-    lists: Lists,
+    lists: TaskLists,
     /// The tasks that were planned.
     tasks: BTreeMap<TaskId, ScanTask>,
     /// Whether what was done still holds.
-    holding: Holding,
+    holding: DurabilityTracker,
     reports: BTreeSet<TaskId>,
     /// Tasks whose rest must be followed by a list.
     continued: BTreeSet<TaskId>,
     pub(crate) batches: Batches,
-    pub(crate) covering: Covering,
+    pub(crate) covering: CoverageTracker,
     pub(crate) totals: Totals,
     pub(crate) nodes: BTreeMap<NodeId, NodeTotals>,
     /// Why tasks were given up, with how many.
@@ -49,10 +49,10 @@ pub struct Fold {
     pub(crate) approximate: bool,
     pub(crate) statistics: ScanStatistics,
     /// The memory of the keys that were deleted.
-    pub(crate) freed: Weights,
+    pub(crate) freed: PrefixMemory,
     /// How tasks and batches were held back.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
-    pub(crate) sources: Sources,
+    pub(crate) sources: ReadSources,
 }
 
 /// Sums over a run.
@@ -63,7 +63,7 @@ pub struct Totals {
     /// Of all candidates; `balanced` is not set here.
     pub accounting: Accounting,
     /// Of the candidates that were found when slots were read again.
-    pub again: Accounting,
+    pub rescanned: Accounting,
     /// Keys deleted because their user was inactive.
     pub inactive_deleted: u64,
     /// Tasks that have a report.
@@ -71,12 +71,12 @@ pub struct Totals {
     /// Tasks that there are.
     pub tasks: u64,
     /// What may not act yet.
-    pub waiting: Waiting,
+    pub waiting: WaitingBatches,
 }
 
 /// Batches that wait until the grace is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingBatches {
     /// How many.
     pub batches: u64,
     /// Candidates in them.
@@ -98,11 +98,11 @@ pub struct NodeTotals {
 
 impl Totals {
     fn account(&mut self, round: u32) -> &mut Accounting {
-        if round == 0 { &mut self.accounting } else { &mut self.again }
+        if round == 0 { &mut self.accounting } else { &mut self.rescanned }
     }
 
     /// Takes in candidates that all had one outcome, if they had.
-    fn count(&mut self, counted: Counted) {
+    fn count(&mut self, counted: CountedBatch) {
         if let Some(outcome) = counted.outcome {
             let counter = counter(self.account(counted.round), outcome);
             *counter = counter.saturating_add(counted.keys);
@@ -154,14 +154,14 @@ impl Fold {
         if let Some(loss) = &report.lost {
             *self.losses.entry(loss.cause.clone()).or_default() += 1;
         } else {
-            self.covering.add(report.round, &report.covered);
+            self.covering.add(report.scan_generation, &report.covered);
             self.holding.read_again(report);
         }
-        if !report.rest.is_empty() {
+        if !report.remainder.is_empty() {
             self.continued.insert(report.task);
         }
         for batch in &report.batches {
-            let counted = self.batches.list(report.task, report.round, batch);
+            let counted = self.batches.list(report.task, report.scan_generation, batch);
             let account = self.totals.account(counted.round);
             account.candidates = account.candidates.saturating_add(counted.keys);
             self.totals.count(counted);
@@ -169,7 +169,7 @@ impl Fold {
         let node = self.nodes.entry(report.node.clone()).or_default();
         node.lookups += report.lookups;
         self.pacing.entry(report.node.clone()).or_default().merge(&report.pacing);
-        if report.round > 0 {
+        if report.scan_generation > 0 {
             // Everything else has been counted when it was read first.
             return;
         }
@@ -202,8 +202,8 @@ impl Fold {
         let node = self.nodes.entry(receipt.node.clone()).or_default();
         node.lookups += receipt.lookups;
         self.holding.done(receipt);
-        let again = receipt.round > 0;
-        let accounting = self.totals.account(receipt.round);
+        let again = receipt.scan_generation > 0;
+        let accounting = self.totals.account(receipt.scan_generation);
         let mut inactive_deleted = 0;
         let outcomes = receipt
             .groups
@@ -229,13 +229,13 @@ impl Fold {
     }
 
     fn freed(&mut self, receipt: &Receipt) {
-        if receipt.round > 0 {
+        if receipt.scan_generation > 0 {
             return;
         }
         let is_deleted = |group: &GroupReceipt| group.outcomes.contains(&Outcome::Deleted);
         match &receipt.freed {
             Some(freed) => self.freed.merge(freed),
-            None if receipt.groups.iter().any(is_deleted) => self.freed.merge(&Weights::unknown()),
+            None if receipt.groups.iter().any(is_deleted) => self.freed.merge(&PrefixMemory::unknown()),
             None => {}
         }
     }
@@ -256,19 +256,19 @@ impl Fold {
 
     /// Whether all that is known to be done has been, and the driver has to see whether it still holds.
     #[must_use]
-    pub fn settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         self.scanned() && self.batches.answered() && self.holding.lists().all(|id| self.lists.has(Some(id)))
     }
 
     /// Whether nothing can be added to the run any more, but its result. A run that is to stop looks no further.
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.settled() && (self.holding.is_known() || self.cancel.is_some())
+        self.is_settled() && (self.holding.is_known() || self.cancel.is_some())
     }
 
     /// Whether what was done still holds.
     #[must_use]
-    pub fn holding(&self) -> &Holding {
+    pub fn holding(&self) -> &DurabilityTracker {
         &self.holding
     }
 
@@ -333,7 +333,7 @@ impl Fold {
     /// How often the part of the keyspace that `task` reads was planned before.
     #[must_use]
     pub fn replans(&self, task: TaskId) -> u32 {
-        self.tasks.get(&task).map_or(0, |task| task.replans)
+        self.tasks.get(&task).map_or(0, |task| task.reschedules)
     }
 
     /// Keys that were deleted, and those that may be at any moment because a report lists them. A key that a failover
@@ -350,12 +350,12 @@ impl Fold {
     }
 
     /// In a run that is to stop nothing is granted any more, and an earlier version's run has no grants.
-    fn waiting(&self) -> Waiting {
+    fn waiting(&self) -> WaitingBatches {
         let spec = self.spec.as_ref().filter(|spec| spec.grants && self.cancel.is_none());
         let Some(grace_ms) = spec.map(|spec| spec.rules.grace_ms).filter(|grace_ms| *grace_ms > 0) else {
-            return Waiting::default();
+            return WaitingBatches::default();
         };
         let (batches, keys) = self.batches.waiting();
-        Waiting { batches, keys, grace_ms }
+        WaitingBatches { batches, keys, grace_ms }
     }
 }

@@ -5,9 +5,9 @@ mod traffic;
 
 use std::collections::BTreeMap;
 
+use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
 use shared::messages::HitRateSource;
-use shared::metrics::{HitPoint, HitRates, Window};
-use shared::samples::{Moment, RunReads, Sample};
+use shared::metrics::{HitPoint, HitRateWindow, HitRates};
 use shared::time::rfc3339;
 
 pub use traffic::Traffic;
@@ -27,9 +27,9 @@ pub const INCLUDES: &str = "EXISTS, TOUCH and SCAN with TYPE, values that other 
                             whose history is kept elsewhere";
 
 /// The samples of one deployment as one job sees them.
-pub struct Samples<'a> {
+pub struct CounterSnapshots<'a> {
     /// The oldest first.
-    all: Vec<&'a Sample>,
+    all: Vec<&'a CounterSnapshot>,
     /// Those at which a window may begin or end: none without counters, and none in the middle of a run, whose look-ups
     /// are known as a whole.
     marks: Vec<usize>,
@@ -49,7 +49,7 @@ struct Course {
 
 /// What the application looked up between two samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct TrafficInterval {
     /// When the first was taken, in milliseconds since the epoch.
     pub from_ms: u64,
     /// And the second.
@@ -58,13 +58,13 @@ pub struct Stretch {
     pub traffic: Traffic,
 }
 
-impl Stretch {
+impl TrafficInterval {
     /// The same as results tell it.
     #[must_use]
-    pub fn window(&self) -> Window {
+    pub fn window(&self) -> HitRateWindow {
         let traffic = &self.traffic;
         let (bounds, hits) = (traffic.bounds(), traffic.hits());
-        Window {
+        HitRateWindow {
             from: rfc3339(self.from_ms),
             to: rfc3339(self.to_ms),
             hit_rate: traffic.rate(),
@@ -80,16 +80,16 @@ impl Stretch {
     }
 }
 
-impl<'a> Samples<'a> {
+impl<'a> CounterSnapshots<'a> {
     /// `samples` of one deployment, of whatever jobs and in whatever order, for `job`, whose hits are counted by
     /// `source`.
     #[must_use]
-    pub fn new(samples: &'a [Sample], job: &'a str, source: &'a HitRateSource) -> Self {
-        let mut all: Vec<&Sample> =
+    pub fn new(samples: &'a [CounterSnapshot], job: &'a str, source: &'a HitRateSource) -> Self {
+        let mut all: Vec<&CounterSnapshot> =
             samples.iter().filter(|sample| *source == HitRateSource::Redis || sample.job == job).collect();
         all.sort_by_key(|sample| sample.at_ms);
         // Samples of versions that did not ask for command statistics are as good as none, once there are others.
-        let tells = |sample: &&Sample| sample.nodes.iter().all(|reading| reading.commands.is_some());
+        let tells = |sample: &&CounterSnapshot| sample.nodes.iter().all(|reading| reading.commands.is_some());
         if *source == HitRateSource::Redis && all.last().is_some_and(tells) {
             all.retain(tells);
         }
@@ -99,12 +99,12 @@ impl<'a> Samples<'a> {
     }
 
     /// What was looked up between two samples by their numbers.
-    fn stretch(&self, from: usize, to: usize) -> Stretch {
+    fn stretch(&self, from: usize, to: usize) -> TrafficInterval {
         let at = |number: usize| self.all[number].at_ms;
-        Stretch { from_ms: at(from), to_ms: at(to), traffic: self.traffic(from, to) }
+        TrafficInterval { from_ms: at(from), to_ms: at(to), traffic: self.traffic(from, to) }
     }
 
-    fn window(&self, from: usize, to: usize) -> Window {
+    fn window(&self, from: usize, to: usize) -> HitRateWindow {
         self.stretch(from, to).window()
     }
 
@@ -132,21 +132,22 @@ impl<'a> Samples<'a> {
     /// The number of the sample with which the job's latest run ended, and that with which it began.
     fn latest_run(&self) -> Option<(usize, usize)> {
         let mine = |at: &usize, moment| self.all[*at].job == self.job && self.all[*at].moment == moment;
-        let end = (0..self.all.len()).rev().find(|at| mine(at, Moment::End))?;
+        let end = (0..self.all.len()).rev().find(|at| mine(at, SnapshotPhase::End))?;
         let run = self.all[end].run_id;
-        let begin = (0..end).rev().find(|at| mine(at, Moment::Begin) && self.all[*at].run_id == run)?;
+        let begin =
+            (0..end).rev().find(|at| mine(at, SnapshotPhase::Begin) && self.all[*at].run_id == run)?;
         Some((begin, end))
     }
 
     /// Where the job's run ended that came before the sample `begin`, if there are counters of that moment.
     fn run_before(&self, begin: usize) -> Option<usize> {
-        let is_end = |at: &usize| self.all[*at].job == self.job && self.all[*at].moment == Moment::End;
+        let is_end = |at: &usize| self.all[*at].job == self.job && self.all[*at].moment == SnapshotPhase::End;
         (0..begin).rev().find(is_end).filter(|at| has_counters(self.all[*at], self.source))
     }
 
     /// The window of the last 24 hours before the last sample, as far as there are samples.
     #[must_use]
-    pub fn last_day(&self) -> Option<Window> {
+    pub fn last_day(&self) -> Option<HitRateWindow> {
         let to = *self.marks.last()?;
         let since = self.all[to].at_ms.saturating_sub(DAY_MS);
         let from = *self.marks.iter().find(|at| self.all[**at].at_ms >= since)?;
@@ -155,13 +156,13 @@ impl<'a> Samples<'a> {
 
     /// The window between the last two samples.
     #[must_use]
-    pub fn latest(&self) -> Option<Window> {
+    pub fn latest(&self) -> Option<HitRateWindow> {
         let [.., from, to] = self.marks[..] else { return None };
         Some(self.window(from, to))
     }
 
     /// What was looked up from each sample to the next in the last `reach_ms`, the oldest first.
-    pub fn stretches(&self, reach_ms: u64) -> impl Iterator<Item = Stretch> {
+    pub fn stretches(&self, reach_ms: u64) -> impl Iterator<Item = TrafficInterval> {
         let since = self.marks.last().map_or(0, |at| self.all[*at].at_ms.saturating_sub(reach_ms));
         let pairs = self.marks.windows(2).filter(move |pair| self.all[pair[1]].at_ms > since);
         pairs.map(|pair| self.stretch(pair[0], pair[1]))
@@ -169,7 +170,7 @@ impl<'a> Samples<'a> {
 
     /// The history as a picture shows it: at most [`POINTS_MAX`] points.
     fn history(&self) -> Vec<HitPoint> {
-        let stretches: Vec<Stretch> = self.stretches(HISTORY_MS).collect();
+        let stretches: Vec<TrafficInterval> = self.stretches(HISTORY_MS).collect();
         let per_point = stretches.len().div_ceil(POINTS_MAX).max(1);
         stretches
             .chunks(per_point)
@@ -202,7 +203,7 @@ impl<'a> Samples<'a> {
 }
 
 /// What was looked up in all of `stretches`.
-pub fn together<'a>(stretches: impl IntoIterator<Item = &'a Stretch>) -> Traffic {
+pub fn together<'a>(stretches: impl IntoIterator<Item = &'a TrafficInterval>) -> Traffic {
     stretches.into_iter().fold(Traffic::default(), |mut sum, stretch| {
         sum += &stretch.traffic;
         sum
@@ -217,26 +218,26 @@ pub fn percent(part: u64, whole: u64) -> Option<f64> {
 }
 
 /// The runs that begin in `all`.
-fn runs(all: &[&Sample]) -> Vec<Course> {
+fn runs(all: &[&CounterSnapshot]) -> Vec<Course> {
     let (mut ends, mut begins, mut runs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (at, sample) in all.iter().enumerate().rev() {
         match sample.moment {
-            Moment::Begin => {
+            SnapshotPhase::Begin => {
                 let end = sample.run_id.and_then(|run| ends.get(&run).copied());
                 let next = begins.insert(&sample.job, at);
                 runs.push(Course { begin: at, end, next, reads: sample.reads });
             }
-            Moment::End => {
+            SnapshotPhase::End => {
                 ends.extend(sample.run_id.map(|run| (run, at)));
             }
-            Moment::Between => {}
+            SnapshotPhase::Between => {}
         }
     }
     runs
 }
 
 /// Whether `sample` holds what `source` had counted.
-fn has_counters(sample: &Sample, source: &HitRateSource) -> bool {
+fn has_counters(sample: &CounterSnapshot, source: &HitRateSource) -> bool {
     match source {
         HitRateSource::Redis => !sample.nodes.is_empty(),
         HitRateSource::Hash(_) | HitRateSource::Prometheus => sample.application.is_some(),
@@ -244,8 +245,8 @@ fn has_counters(sample: &Sample, source: &HitRateSource) -> bool {
 }
 
 /// Whether a sample was taken while a run, of whichever job, went on.
-fn is_inside_a_run(all: &[&Sample], at: usize) -> bool {
-    let open = all[..at].iter().filter(|sample| sample.moment == Moment::Begin);
-    let closed_later = |run| all[at + 1..].iter().any(|s| s.moment == Moment::End && s.run_id == run);
+fn is_inside_a_run(all: &[&CounterSnapshot], at: usize) -> bool {
+    let open = all[..at].iter().filter(|sample| sample.moment == SnapshotPhase::Begin);
+    let closed_later = |run| all[at + 1..].iter().any(|s| s.moment == SnapshotPhase::End && s.run_id == run);
     open.map(|begin| begin.run_id).filter(|run| *run != all[at].run_id).any(closed_later)
 }

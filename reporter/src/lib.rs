@@ -1,28 +1,28 @@
 //! The reporter stage: folds the records of a run into its result, and shows results to people.
 
+pub mod alerting;
 pub mod alerts;
 mod batches;
 mod coverage;
+mod durability;
 pub mod findings;
 mod finish;
 mod fold;
 pub mod hit_rate;
-mod holding;
-mod known;
-mod learned;
+mod key_statistics;
 mod memory_words;
-pub mod notify;
 mod pacing;
 pub mod page;
+mod read_sources;
 mod render;
 pub mod report_file;
 mod run;
-mod sources;
 pub mod summary;
+mod uncertainty;
 
-pub use finish::{Around, finish};
-pub use fold::{Fold, NodeTotals, Totals, Waiting};
-pub use holding::{History, Holding};
+pub use durability::{DurabilityTracker, ReplicationId};
+pub use finish::{ResultContext, finish};
+pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
 pub use memory_words::{bytes, memory};
 pub use render::{cell, counted, grouped, render, slots, tidy, wrap};
 pub use run::{ReporterError, report, run};

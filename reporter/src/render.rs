@@ -5,10 +5,10 @@ use std::fmt::Write;
 use shared::metrics::Alert;
 use shared::result::{CleanupResult, NodeRow, ReadNode, ReadReplica, Status};
 
-use crate::alerts::told;
-use crate::known;
+use crate::alerts::sentence;
 use crate::memory_words::{bounds, bytes};
 use crate::page::is_only_reported;
+use crate::uncertainty;
 
 /// Widest line, in characters.
 const WIDTH: usize = 80;
@@ -20,7 +20,7 @@ pub fn render(result: &CleanupResult, display_name: &str) -> String {
     headline(&mut page, result, display_name);
     figures(&mut page, result);
     nodes(&mut page, result);
-    let alert = |alert: &Alert| format!("{} (since {})", told::sentence(alert, result), alert.since);
+    let alert = |alert: &Alert| format!("{} (since {})", sentence::sentence(alert, result), alert.since);
     let alerts: Vec<String> = result.alerts.iter().map(alert).collect();
     list(&mut page, "Alerts", &alerts);
     list(&mut page, "Issues", &result.issues);
@@ -62,7 +62,7 @@ fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
 
 fn figures(page: &mut String, result: &CleanupResult) {
     let approximate = if result.scanned_keys_approximate { " (approximate)" } else { "" };
-    let met = |keys| known::keys(result, keys);
+    let met = |keys| uncertainty::keys(result, keys);
     line(page, "scanned", &met(result.scanned_keys), &format!("matching keys{approximate}"));
     if result.skipped_keys > 0 {
         row(page, "skipped", result.skipped_keys, "keys of nodes that have none without TTL");
@@ -92,15 +92,15 @@ fn figures(page: &mut String, result: &CleanupResult) {
         }
     }
     freed(page, result);
-    if result.read_again.redeleted > 0 {
-        row(page, "redeleted", result.read_again.redeleted, "more, in slots that were read again");
+    if result.failover.redeleted > 0 {
+        row(page, "redeleted", result.failover.redeleted, "more, in slots that were read again");
     }
-    left(page, result);
+    keys_left(page, result);
     let _ = writeln!(page);
     skipped(page, result);
     balance(page, result);
-    let _ = writeln!(page, "  coverage    {}", shorten(&known::covered(result), 66));
-    if let Some(met) = known::sampled_active(&result.inactive) {
+    let _ = writeln!(page, "  coverage    {}", shorten(&uncertainty::covered(result), 66));
+    if let Some(met) = uncertainty::sampled_active(&result.inactive) {
         let _ = writeln!(page, "  activity    {}", wrap(&met, 14));
     }
     let first = result.metrics.hit_rates.since_last_run.is_none();
@@ -137,13 +137,13 @@ fn hit_rate(result: &CleanupResult, when: &str) -> String {
     }
 }
 
-fn left(page: &mut String, result: &CleanupResult) {
+fn keys_left(page: &mut String, result: &CleanupResult) {
     let metrics = &result.current_metrics;
     let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!(", mean TTL {ttl:.0} s"));
-    let keys = metrics.total_keys.map_or_else(|| known::UNKNOWN.to_owned(), grouped);
-    let note = match known::left_unknown(result) {
+    let keys = metrics.total_keys.map_or_else(|| uncertainty::UNKNOWN.to_owned(), grouped);
+    let note = match uncertainty::keys_left_unknown(result) {
         Some(why) => format!(": {why}"),
-        None => format!("{}{ttl}", known::approximately(result)),
+        None => format!("{}{ttl}", uncertainty::approximately(result)),
     };
     line(page, "left", &keys, &format!("matching keys after the run{note}"));
 }
@@ -201,7 +201,7 @@ fn balance(page: &mut String, result: &CleanupResult) {
         .filter(|(_, value)| *value > 0)
         .map(|(name, value)| format!("{} {name}", grouped(value)))
         .collect();
-    let sum = match known::if_nothing_read(result) {
+    let sum = match uncertainty::if_nothing_read(result) {
         _ if !parts.is_empty() => format!(" = {}", parts.join(" + ")),
         Some(why) => format!(": {why}"),
         None => " = nothing to do".to_owned(),
@@ -236,17 +236,17 @@ fn nodes(page: &mut String, result: &CleanupResult) {
             page,
             "  {first:<23} {:>6} {:>11} {:>11} {:>11} {:>11}",
             slots(node.slots),
-            met(node, node.listed_keys.saturating_add(node.skipped_keys)),
-            met(node, node.scanned_keys),
-            met(node, node.stale_ttl_keys),
+            matching_keys(node, node.listed_keys.saturating_add(node.skipped_keys)),
+            matching_keys(node, node.scanned_keys),
+            matching_keys(node, node.stale_ttl_keys),
             grouped(node.cleaned_keys)
         );
     }
 }
 
 /// A number of keys that were met at a node, unless nothing of it was read.
-fn met(node: &NodeRow, keys: u64) -> String {
-    known::met(node, keys).map_or_else(|| "-".to_owned(), grouped)
+fn matching_keys(node: &NodeRow, keys: u64) -> String {
+    uncertainty::matching_keys(node, keys).map_or_else(|| "-".to_owned(), grouped)
 }
 
 /// `name`, if it fits the first column of a table. Otherwise it gets a line of its own, and the column stays empty.

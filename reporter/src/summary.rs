@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use shared::counter_snapshot::CounterSnapshot;
 use shared::history::RunLine;
 use shared::result::Status;
-use shared::samples::Sample;
 use shared::selection::Selection;
 use shared::time::rfc3339;
 
 use crate::findings::LOOKUPS_MIN;
-use crate::hit_rate::{DAY_MS, Samples, Stretch, together};
-use crate::learned::{About, change};
+use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, together};
+use crate::key_statistics::{About, change};
 
 /// Milliseconds of a week.
 pub const WEEK_MS: u64 = 7 * DAY_MS;
@@ -65,8 +65,8 @@ pub struct Summary {
 pub fn summary(
     runs: &[RunLine],
     selection: Option<&Selection>,
-    all: &[Sample],
-    samples: &Samples<'_>,
+    all: &[CounterSnapshot],
+    samples: &CounterSnapshots<'_>,
     length_ms: u64,
     now_ms: u64,
 ) -> Summary {
@@ -74,8 +74,8 @@ pub fn summary(
     let ended: Vec<&RunLine> =
         runs.iter().filter(|line| ended_at(line).is_some_and(|ms| ms > since_ms)).collect();
     let with = |status| ended.iter().filter(|line| line.status == Some(status)).count() as u64;
-    let stretches: Vec<Stretch> = samples.stretches(2 * length_ms).collect();
-    let (before, now): (Vec<&Stretch>, Vec<&Stretch>) =
+    let stretches: Vec<TrafficInterval> = samples.stretches(2 * length_ms).collect();
+    let (before, now): (Vec<&TrafficInterval>, Vec<&TrafficInterval>) =
         stretches.iter().partition(|stretch| stretch.to_ms <= since_ms);
     let traffic = together(now.iter().copied());
     let tell = now.iter().filter(|stretch| stretch.traffic.lookups >= LOOKUPS_MIN);
@@ -85,7 +85,7 @@ pub fn summary(
         of_same_keys.iter().copied().filter(|line| line.total_keys.is_some()).collect();
     let left = |line: Option<&&RunLine>| About::left(line?);
     let grown = left(known.first()).zip(left(known.last())).map(|(first, last)| change(first, last));
-    let recent: Vec<&Sample> = all.iter().filter(|sample| sample.at_ms > since_ms).collect();
+    let recent: Vec<&CounterSnapshot> = all.iter().filter(|sample| sample.at_ms > since_ms).collect();
     Summary {
         from: rfc3339(since_ms),
         to: rfc3339(now_ms),

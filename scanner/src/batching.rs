@@ -65,7 +65,7 @@ pub(crate) fn batches(
         not_before_ms: now_ms + grace_ms,
         not_after_ms: now_ms + grace_ms + u64::try_from(BATCH_LIFE.as_millis()).unwrap_or(u64::MAX / 4),
         groups: Vec::new(),
-        round: task.round,
+        scan_generation: task.scan_generation,
     };
     let mut batches = Vec::new();
     let (mut batch, mut bytes, mut keys) = (empty(), 0, 0);
@@ -109,9 +109,9 @@ mod tests {
             node: NodeId::new("n"),
             scope: Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot },
             keys: 0,
-            replans: 0,
+            reschedules: 0,
             skip: false,
-            round: 0,
+            scan_generation: 0,
         }
     }
 

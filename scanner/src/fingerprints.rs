@@ -4,27 +4,27 @@
 
 use std::sync::Arc;
 
-use shared::cluster::guard::Seal;
-use shared::cluster::values::{Content, Reader};
-use shared::cluster::{Deployment, Fault};
-use shared::env::Env;
+use shared::cluster::guard::ExpectedContent;
+use shared::cluster::values::{ValueContent, ValueReader};
+use shared::cluster::{RedisClient, RedisError};
+use shared::context::Context;
 use shared::key::Key;
 use shared::limits::VERIFY_VALUE_BYTES_MAX;
 use shared::messages::{Fingerprint, Lookups, Verify};
-use shared::telemetry::Asked;
+use shared::telemetry::RequestKind;
 use tokio::time::Instant;
 
-use crate::run::{Reading, Work};
-use crate::source::Source;
+use crate::run::{TaskContext, TaskScan};
+use crate::source::ReadSourceConn;
 
 /// Takes the fingerprints of all candidates that are to be deleted, if the run asks for that. The look-ups that it took at
 /// the primary; `None`: the run was cancelled.
 pub(crate) async fn take(
-    env: &Env,
-    (source, deployment): (&Source, &Arc<Deployment>),
-    reading: &mut Reading,
-    work: &Work<'_>,
-) -> Result<Option<Lookups>, Fault> {
+    context: &Context,
+    (source, deployment): (&ReadSourceConn, &Arc<RedisClient>),
+    reading: &mut TaskScan,
+    work: &TaskContext<'_>,
+) -> Result<Option<Lookups>, RedisError> {
     let (spec, task, rules) = (work.spec, work.task, &work.spec.rules);
     let mut lookups = Lookups::default();
     if rules.verify == Verify::Ttl {
@@ -33,45 +33,45 @@ pub(crate) async fn take(
     // The task was paced by what it read.
     let own = match source.node() == &task.node {
         true => None,
-        false => Some(env.pacers.enter_to_act(spec, deployment, &task.node, &env.telemetry).await),
+        false => Some(context.pacers.enter_to_act(spec, deployment, &task.node, &context.telemetry).await),
     };
     let (pacer, conn) = (own.as_ref().unwrap_or(work.pacer), source.primary());
     let wanted = reading.tally.candidates().filter(|candidate| candidate.reason.is_deleted(rules.action));
     let (keys, mut prints): (Vec<&Key>, Vec<&mut Option<Fingerprint>>) =
         wanted.map(|candidate| (&candidate.key, &mut candidate.fingerprint)).unzip();
-    let mut reader = Reader::new(conn, keys, VERIFY_VALUE_BYTES_MAX);
+    let mut reader = ValueReader::new(conn, keys, VERIFY_VALUE_BYTES_MAX);
     loop {
         let most = pacer.window_keys().unwrap_or(u64::MAX);
         if reader.keys_next(conn, most) == 0 {
             return Ok(Some(lookups));
         }
-        let Some(turn) = reading.pulse.turn(pacer, work.records, work.delivery).await else {
+        let Some(turn) = reading.heartbeat.acquire(pacer, work.records, work.delivery).await else {
             return Ok(None);
         };
         let asked = Instant::now();
         let (contents, more) = reader.step(conn, most).await?;
         drop(turn);
-        work.telemetry.asked(&spec.alias, Asked::Values, asked.elapsed());
+        work.telemetry.request(&spec.alias, RequestKind::Values, asked.elapsed());
         lookups += more;
         for (at, content) in contents {
             *prints[at] = Some(fingerprint(&content));
         }
-        if !reading.pulse.beat(work.records, work.delivery).await {
+        if !reading.heartbeat.tick(work.records, work.delivery).await {
             return Ok(None);
         }
     }
 }
 
-fn fingerprint(content: &Content) -> Fingerprint {
+fn fingerprint(content: &ValueContent) -> Fingerprint {
     let held = match content {
-        Content::Held(held, _) => held,
-        Content::TooLarge(_) => return Fingerprint::TooLarge,
-        Content::Gone => return Fingerprint::Gone,
+        ValueContent::Held(held, _) => held,
+        ValueContent::TooLarge(_) => return Fingerprint::TooLarge,
+        ValueContent::Gone => return Fingerprint::Gone,
     };
     match held.seal {
-        Seal::Text(sha1) => Fingerprint::Text { bytes: held.value.len() as u64, sha1 },
-        Seal::Value { bytes, tail } => Fingerprint::Value { bytes: bytes as u64, tail },
+        ExpectedContent::Text(sha1) => Fingerprint::Text { bytes: held.value.len() as u64, sha1 },
+        ExpectedContent::Value { bytes, tail } => Fingerprint::Value { bytes: bytes as u64, tail },
         // What was read has one of the others.
-        Seal::Absent | Seal::Unsaved | Seal::Later => Fingerprint::Gone,
+        ExpectedContent::Absent | ExpectedContent::Unsaved | ExpectedContent::Later => Fingerprint::Gone,
     }
 }

@@ -2,22 +2,22 @@
 //! them to the reapers in batches. It writes nothing to Redis.
 
 mod batching;
+mod classify;
+mod clean_node;
 mod fields;
 mod fingerprints;
-mod kept;
-pub mod names;
+mod kept_keys;
+mod memory_sampling;
+pub mod name_sample;
 mod run;
 pub mod sample;
 pub mod sample_whole;
-mod select;
-mod settle;
-mod skip;
 mod source;
 mod statistics;
 mod tally;
+mod validate;
 pub mod walk;
-mod weighing;
 
+pub use classify::{Classification, Classifier, KeepReason, Treatment};
 pub use run::Scanner;
-pub use select::{Fate, Selector, Stays, Verdict};
 pub use source::IDLE_TIMES;

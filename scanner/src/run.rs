@@ -6,50 +6,50 @@ use std::time::Duration;
 
 use shared::audit::KeptEntry;
 use shared::cluster::node;
-use shared::cluster::{Answers, Conn, Fault, FaultKind, Lister};
-use shared::crash::CrashPoint;
-use shared::deployments::Deployments;
-use shared::env::Env;
+use shared::cluster::{Conn, RedisError, RedisErrorKind, ScanConnection, WindowReply};
+use shared::context::Context;
+use shared::failpoint::FailPoint;
+use shared::heartbeat::Heartbeat;
 use shared::ids::{Alias, BatchId, RunId};
 use shared::limits::{
     FIELDS_KEYS_AT_ONCE, LANE_KEYS_MAX, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY,
 };
 use shared::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
-use shared::pace::Pacer;
-use shared::pulse::Pulse;
+use shared::pacing::Pacer;
 use shared::queue::{Delivery, QueueError, Topic};
 use shared::records::Records;
-use shared::specs::Specs;
+use shared::redis_clients::RedisClients;
+use shared::spec_cache::SpecCache;
 use shared::task_notes::{TaskNote, TaskNotes};
-use shared::telemetry::{Asked, Telemetry};
+use shared::telemetry::{RequestKind, Telemetry};
 use shared::worker::{self, Disposition, Failure, Handler};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::select::Selector;
-use crate::settle::{Look, Settled, handed_back, unreadable};
-use crate::skip::skip;
-use crate::source::Source;
+use crate::classify::Classifier;
+use crate::clean_node::skip;
+use crate::memory_sampling::{keys_per_write, measure_some};
+use crate::source::ReadSourceConn;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
-use crate::walk::{Reached, Taken, Walk, Window};
-use crate::weighing::{at_once, weigh_some};
-use crate::{batching, fields, fingerprints, kept};
+use crate::validate::{OwnershipSnapshot, ValidatedScan, handed_back, unreadable};
+use crate::walk::{ListedWindow, PageOutcome, Walk, WalkProgress};
+use crate::{batching, fields, fingerprints, kept_keys};
 
 /// A scanner: as many of them as wanted may work side by side.
 pub struct Scanner {
-    env: Env,
-    deployments: Deployments,
-    specs: Specs,
+    context: Context,
+    clients: RedisClients,
+    specs: SpecCache,
     shutdown: CancellationToken,
 }
 
 impl Scanner {
     /// A scanner in `env`.
     #[must_use]
-    pub fn new(env: Env, shutdown: CancellationToken) -> Self {
-        let deployments = Deployments::new(&env);
-        Self { specs: Specs::new(&env), deployments, env, shutdown }
+    pub fn new(context: Context, shutdown: CancellationToken) -> Self {
+        let clients = RedisClients::new(&context);
+        Self { specs: SpecCache::new(&context), clients, context, shutdown }
     }
 
     /// Works on scan tasks, `at_once` at a time, until told to shut down.
@@ -58,23 +58,23 @@ impl Scanner {
     /// When the queue fails for good.
     pub async fn run(&self, at_once: usize) -> Result<(), QueueError> {
         tokio::select! {
-            ended = worker::run(&self.env, self, at_once, self.shutdown.clone()) => ended,
-            () = self.env.activities.sweep(&self.env) => Ok(()),
+            ended = worker::run(&self.context, self, at_once, self.shutdown.clone()) => ended,
+            () = self.context.activities.sweep(&self.context) => Ok(()),
         }
     }
 
     async fn scan(&self, task: &ScanTask, delivery: &Delivery) -> Result<Disposition, Failure> {
-        let records = self.env.records(task.run);
+        let records = self.context.records(task.run);
         let Some(spec) = self.specs.get(task.run).await? else { return Ok(Disposition::Done) };
         if records.result().await?.is_some() {
-            self.env.activities.forget(task.run).await;
+            self.context.activities.forget(task.run).await;
             return Ok(Disposition::Done);
         }
         if records.report(task.task).await?.is_some() {
             return Ok(Disposition::Done);
         }
-        let activity = self.env.activities.get(&records, &spec.rules).await?;
-        let selector = Selector::new(&spec.rules, activity.as_deref());
+        let activity = self.context.activities.get(&records, &spec.rules).await?;
+        let selector = Classifier::new(&spec.rules, activity.as_deref());
         let scanned = self.read(task, &spec, &selector, (&records, delivery)).await;
         let (report, batches) = match scanned {
             Ok(Some(scanned)) => scanned,
@@ -83,8 +83,8 @@ impl Scanner {
                 return self.store((&*spec, &records), lost, &[], delivery).await;
             }
             Err(fault) => {
-                let fault = self.deployments.look_again(&task.alias, spec.db, &task.node, fault).await;
-                if fault.kind != FaultKind::Moved {
+                let fault = self.clients.refresh_and_classify(&task.alias, spec.db, &task.node, fault).await;
+                if fault.kind != RedisErrorKind::Moved {
                     return Err(fault.into());
                 }
                 (handed_back(task), Vec::new())
@@ -98,69 +98,70 @@ impl Scanner {
         &self,
         task: &ScanTask,
         spec: &RunSpec,
-        selector: &Selector<'_>,
+        selector: &Classifier<'_>,
         (records, delivery): (&Records, &Delivery),
-    ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, Fault> {
-        let deployment = self.deployments.get(&task.alias, spec.db).await?;
-        let conn = deployment.conn(&task.node).await?;
-        let source = Source::choose(&deployment, &conn, task, spec).await?;
+    ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, RedisError> {
+        let client = self.clients.get(&task.alias, spec.db).await?;
+        let conn = client.conn(&task.node).await?;
+        let source = ReadSourceConn::choose(&client, &conn, task, spec).await?;
         let mut lister = source.lister(&task.scope);
         if task.skip {
             let report = skip(task, spec, selector, (&source, &mut lister)).await?;
-            return Ok(Some((source.sign(report).await?, Vec::new())));
+            return Ok(Some((source.verify_unchanged(report).await?, Vec::new())));
         }
         // A failover during the reading shows in the slots; this says which of the node's lives it was.
-        let history = match task.round {
+        let history = match task.scan_generation {
             0 => None,
-            _ => Some(node::status(&conn, spec.db).await?.history),
+            _ => Some(node::status(&conn, spec.db).await?.replication_id),
         };
-        let before = Look::take(&source, spec, &task.scope).await?;
+        let before = OwnershipSnapshot::take(&source, spec, &task.scope).await?;
         if let Some(report) = before.restarted(task) {
             return Ok(Some((report, Vec::new())));
         }
-        let pacer = self.env.pacers.enter(spec, &deployment, source.node(), &self.env.telemetry).await;
+        let pacer = self.context.pacers.enter(spec, &client, source.node(), &self.context.telemetry).await;
         let mut walk = Walk::of(task, spec);
         let statistics = Statistics::new(
             task.keys,
             spec.measure.whole,
             spec.application.known_ttl_ms().unwrap_or_default(),
         );
-        let mut reading = Reading {
-            tally: Tally::new(statistics).naming(self.env.kept),
+        let mut reading = TaskScan {
+            tally: Tally::new(statistics).naming(self.context.distributed),
             approximate: false,
             unreadable: false,
-            pulse: Pulse::new(&self.env),
+            heartbeat: Heartbeat::new(&self.context),
             noted: Instant::now(),
         };
         // Going on for long would look as though the task were lost: what is not read by then is handed back.
         let until =
-            (!pacer.is_free()).then(|| Instant::now() + self.env.timing.ack_wait * PACED_TASK_ACK_WAITS);
+            (!pacer.is_free()).then(|| Instant::now() + self.context.timing.ack_wait * PACED_TASK_ACK_WAITS);
         let fields = node::field_ttls(source.conn(), spec.db).await?;
-        let (telemetry, notes) = (&*self.env.telemetry, &self.env.notes);
-        let work = Work { task, spec, records, delivery, telemetry, notes, pacer: &pacer, until, fields };
-        if !reading.go_through(&mut walk, (source.conn(), &mut lister), selector, &work).await? {
+        let (telemetry, notes) = (&*self.context.telemetry, &self.context.notes);
+        let work =
+            TaskContext { task, spec, records, delivery, telemetry, notes, pacer: &pacer, until, fields };
+        if !reading.scan_windows(&mut walk, (source.conn(), &mut lister), selector, &work).await? {
             return Ok(None);
         }
         if reading.unreadable {
             let report = unreadable(task, reading.tally.lookups);
-            return Ok(Some((source.sign(report).await?, Vec::new())));
+            return Ok(Some((source.verify_unchanged(report).await?, Vec::new())));
         }
-        reading.tally.hold_back(selector);
-        let at = (&source, &deployment);
-        let Some(verifying) = fingerprints::take(&self.env, at, &mut reading, &work).await? else {
+        reading.tally.withhold_inactive(selector);
+        let at = (&source, &client);
+        let Some(verifying) = fingerprints::take(&self.context, at, &mut reading, &work).await? else {
             return Ok(None);
         };
-        let after = Look::take(&source, spec, &task.scope).await?;
+        let after = OwnershipSnapshot::take(&source, spec, &task.scope).await?;
         if let Some(report) = after.restarted(task) {
             return Ok(Some((report, Vec::new())));
         }
         let now_ms = node::time_ms(&conn).await?;
         let Scanned { mut report, batches, kept } =
             reading.report(task, spec, &walk.reached(), &before, &after, now_ms);
-        kept::enter(&*self.env.store, task.run, &kept).await;
-        *report.pacing = pacer.tell();
-        report.history = history;
-        let mut report = source.sign(report).await?;
+        kept_keys::enter(&*self.context.store, task.run, &kept).await;
+        *report.pacing = pacer.stats();
+        report.replication_id = history;
+        let mut report = source.verify_unchanged(report).await?;
         report.lookups += verifying;
         Ok(Some((report, batches)))
     }
@@ -174,22 +175,22 @@ impl Scanner {
         delivery: &Delivery,
     ) -> Result<Disposition, Failure> {
         // A task whose batches wait for room stays ours, and its run may be stopped meanwhile.
-        let mut pulse = Pulse::new(&self.env);
+        let mut pulse = Heartbeat::new(&self.context);
         for batch in batches {
             let payload = batch.encoded().map_err(|e| Failure::Message(e.to_string()))?;
             report.batches.push(ListedBatch::of(batch, spec.rules.action).sent_as(&payload));
             if !self.publish((batch.batch, payload), records, delivery, &mut pulse).await? {
                 // Without its report, nothing of it counts.
-                return Ok(Disposition::Later(Duration::ZERO));
+                return Ok(Disposition::Requeue(Duration::ZERO));
             }
         }
-        self.env.crash.pass(CrashPoint::BatchesPublished).await;
+        self.context.failpoints.hit(FailPoint::BatchesPublished).await;
         let first = records.create_report(&report).await?;
         if first {
-            self.env.telemetry.scanned(&spec.job, &spec.alias, &report.counts);
+            self.context.telemetry.scanned(&spec.job, &spec.alias, &report.counts);
         }
         tracing::debug!(task = %report.task, first, scanned = report.counts.scanned, "scan task reported");
-        self.env.crash.pass(CrashPoint::ReportStored).await;
+        self.context.failpoints.hit(FailPoint::ReportStored).await;
         Ok(Disposition::Done)
     }
 
@@ -200,15 +201,15 @@ impl Scanner {
         (batch, payload): (BatchId, Vec<u8>),
         records: &Records,
         delivery: &Delivery,
-        pulse: &mut Pulse,
+        pulse: &mut Heartbeat,
     ) -> Result<bool, Failure> {
         let (id, mut pause) = (batch.to_string(), Duration::from_millis(1));
         loop {
-            match self.env.queue.publish(Topic::Batches, &id, payload.clone()).await {
-                Err(QueueError::Full) => self.env.telemetry.waited(Topic::Batches),
+            match self.context.queue.publish(Topic::Batches, &id, payload.clone()).await {
+                Err(QueueError::Full) => self.context.telemetry.waited(Topic::Batches),
                 published => return Ok(published.map(|()| true)?),
             }
-            if self.shutdown.is_cancelled() || !pulse.beat(records, delivery).await {
+            if self.shutdown.is_cancelled() || !pulse.tick(records, delivery).await {
                 return Ok(false);
             }
             sleep(pause).await;
@@ -231,13 +232,13 @@ impl Handler for Scanner {
     }
 
     async fn handle(&self, task: &ScanTask, delivery: &Delivery) -> Result<Disposition, Failure> {
-        self.env.crash.pass(CrashPoint::TaskTaken).await;
+        self.context.failpoints.hit(FailPoint::TaskReceived).await;
         self.scan(task, delivery).await
     }
 
     async fn give_up(&self, task: &ScanTask, failure: &Failure) -> Result<(), Failure> {
         let node_failed = matches!(failure, Failure::Redis(_));
-        self.env
+        self.context
             .records(task.run)
             .create_report(&TaskReport::lost(task, failure.to_string(), node_failed))
             .await?;
@@ -246,7 +247,7 @@ impl Handler for Scanner {
 }
 
 /// What a task at work has to do with.
-pub(crate) struct Work<'a> {
+pub(crate) struct TaskContext<'a> {
     pub(crate) task: &'a ScanTask,
     pub(crate) spec: &'a RunSpec,
     pub(crate) records: &'a Records,
@@ -268,26 +269,26 @@ struct Scanned {
 }
 
 /// A task at work.
-pub(crate) struct Reading {
+pub(crate) struct TaskScan {
     pub(crate) tally: Tally,
     approximate: bool,
     unreadable: bool,
-    pub(crate) pulse: Pulse,
+    pub(crate) heartbeat: Heartbeat,
     /// When it told last how far it is.
     noted: Instant,
 }
 
-impl Reading {
+impl TaskScan {
     /// Walks until the end, or until enough candidates are held. `false`: the run was cancelled.
-    async fn go_through(
+    async fn scan_windows(
         &mut self,
         walk: &mut Walk,
-        (conn, lister): (&Conn, &mut Lister),
-        selector: &Selector<'_>,
-        work: &Work<'_>,
-    ) -> Result<bool, Fault> {
+        (conn, lister): (&Conn, &mut ScanConnection),
+        selector: &Classifier<'_>,
+        work: &TaskContext<'_>,
+    ) -> Result<bool, RedisError> {
         // The keys of the last one are about to be looked up.
-        let (mut last, mut next) = (Window::default(), Window::default());
+        let (mut last, mut next) = (ListedWindow::default(), ListedWindow::default());
         loop {
             // They may all become candidates.
             let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
@@ -296,24 +297,24 @@ impl Reading {
             let full = full || work.until.is_some_and(|until| Instant::now() >= until);
             let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
             let done = listings.is_empty() && last.keys.is_empty();
-            let at_once = at_once(work.pacer.window_keys());
+            let at_once = keys_per_write(work.pacer.window_keys());
             let enough = if done { 1 } else { at_once };
             while self.tally.statistics.are_enough(enough) {
-                let turn = self.pulse.turn(work.pacer, work.records, work.delivery).await;
+                let turn = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
                 let Some(_turn) = turn else { return Ok(false) };
-                self.tally.lookups += weigh_some(&mut self.tally.statistics, at_once, conn).await?;
+                self.tally.lookups += measure_some(&mut self.tally.statistics, at_once, conn).await?;
             }
             if done {
                 return Ok(true);
             }
-            let Some(turn) = self.pulse.turn(work.pacer, work.records, work.delivery).await else {
+            let Some(turn) = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await else {
                 return Ok(false);
             };
             let asked = Instant::now();
             let look_up = last.keys().map(|(_, key)| key);
             lister.window(&listings, look_up, selector.ask(), &mut next.answers).await?;
             turn.done(next.answers.listed() as u64);
-            work.telemetry.asked(&work.spec.alias, Asked::Window, asked.elapsed());
+            work.telemetry.request(&work.spec.alias, RequestKind::Window, asked.elapsed());
             self.tally.lookups += next.answers.lookups();
             if work.fields && !self.ask_fields(&last, &mut next.answers, (conn, selector), work).await? {
                 return Ok(false);
@@ -322,20 +323,20 @@ impl Reading {
             next.keys.clear();
             if !listings.is_empty() {
                 match walk.take(&mut next) {
-                    Taken::Restart => {
+                    PageOutcome::Restart => {
                         self.approximate = true;
                         self.tally.restart();
                     }
-                    Taken::Unreadable => {
+                    PageOutcome::Unreadable => {
                         self.unreadable = true;
                         return Ok(true);
                     }
-                    Taken::Keys => self.tally.listed(&mut next, walk.may_repeat(), selector),
+                    PageOutcome::Keys => self.tally.listed(&mut next, walk.may_repeat(), selector),
                 }
             }
             std::mem::swap(&mut last, &mut next);
             self.note(work);
-            if !self.pulse.beat(work.records, work.delivery).await {
+            if !self.heartbeat.tick(work.records, work.delivery).await {
                 return Ok(false);
             }
         }
@@ -344,25 +345,25 @@ impl Reading {
     /// Tells hashes whose fields expire from stale keys in what `answers` has seen. `false`: the run was cancelled.
     async fn ask_fields(
         &mut self,
-        last: &Window,
-        answers: &mut Answers,
-        (conn, selector): (&Conn, &Selector<'_>),
-        work: &Work<'_>,
-    ) -> Result<bool, Fault> {
+        last: &ListedWindow,
+        answers: &mut WindowReply,
+        (conn, selector): (&Conn, &Classifier<'_>),
+        work: &TaskContext<'_>,
+    ) -> Result<bool, RedisError> {
         for keys in fields::lasting(last, answers, selector).chunks(FIELDS_KEYS_AT_ONCE) {
-            let turn = self.pulse.turn(work.pacer, work.records, work.delivery).await;
+            let turn = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
             let Some(_turn) = turn else { return Ok(false) };
-            self.tally.lookups += fields::settle(conn, keys, answers).await?;
+            self.tally.lookups += fields::classify_hashes(conn, keys, answers).await?;
         }
         Ok(true)
     }
 
     /// Tells now and then how far the task is.
-    fn note(&mut self, work: &Work<'_>) {
+    fn note(&mut self, work: &TaskContext<'_>) {
         if self.noted.elapsed() >= TASK_NOTE_EVERY {
             self.noted = Instant::now();
             let (run, task, read) = (work.task.run, work.task.task, self.tally.so_far());
-            work.notes.tell(TaskNote { run, task, read });
+            work.notes.publish(TaskNote { run, task, read });
         }
     }
 
@@ -370,20 +371,20 @@ impl Reading {
         self,
         task: &ScanTask,
         spec: &RunSpec,
-        reached: &Reached,
-        before: &Look,
-        after: &Look,
+        reached: &WalkProgress,
+        before: &OwnershipSnapshot,
+        after: &OwnershipSnapshot,
         now_ms: u64,
     ) -> Scanned {
         let lookups = self.tally.lookups;
-        let settled = Settled::of(&task.scope, reached, before, after, &self.tally.moved);
+        let settled = ValidatedScan::of(&task.scope, reached, before, after, &self.tally.moved);
         let Settlement { counts, long_keys, candidates, statistics, kept, unnamed } =
-            self.tally.settle(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
+            self.tally.finish(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
         let group_keys_max = spec.rules.delete_batch_keys as usize;
         let batches = batching::batches(task, candidates, group_keys_max, spec.rules.grace_ms, now_ms);
         let report = TaskReport {
             covered: settled.covered,
-            rest: settled.rest,
+            remainder: settled.rest,
             counts,
             long_keys,
             lookups,

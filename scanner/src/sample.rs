@@ -3,19 +3,21 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::{Answers, Ask, Conn, Fault, FaultKind, Lister, Listing, Seen, Ttl, fields};
+use shared::cluster::{
+    Conn, KeyState, Listing, LookupKind, RedisError, RedisErrorKind, ScanConnection, Ttl, WindowReply, fields,
+};
 use shared::key::{self, Key};
 use shared::limits::FIELDS_KEYS_AT_ONCE;
 use shared::messages::Lookups;
-use shared::pace::Breaks;
+use shared::pacing::Throttle;
 use shared::range::SlotListing;
 use shared::scan_end::ScanEnd;
 use shared::slot::SLOTS;
 use tokio::time::Instant;
 
+use crate::classify::Classifier;
 use crate::fields::ttl;
-use crate::names::Names;
-use crate::select::Selector;
+use crate::name_sample::NameSample;
 
 /// `COUNT` of a sampling SCAN, at most.
 const PAGE_KEYS: usize = 500;
@@ -27,7 +29,7 @@ const RANDOM_KEYS: u64 = 32_000;
 const PAGES_AT_ONCE: usize = 4;
 
 /// Where the keys of a node are.
-pub struct Tables<'a> {
+pub struct SampledTables<'a> {
     /// Keys in its database.
     pub keys: u64,
     /// How it lists slots best; `None` on a standalone server.
@@ -38,22 +40,22 @@ pub struct Tables<'a> {
 
 /// What a sample holds.
 #[derive(Default)]
-pub struct Sampled {
+pub struct KeySample {
     /// Keys listed, of whatever pattern.
     pub listed: u64,
     /// Those that match, and how they looked; each once, if these are all.
-    pub looks: Vec<(Key, Seen)>,
+    pub looks: Vec<(Key, KeyState)>,
     /// Whether these are all keys of the node.
     pub all: bool,
     /// What the keys are called.
-    pub names: Names,
+    pub names: NameSample,
     /// Look-ups made, also for what is not in the sample.
     pub lookups: Lookups,
 }
 
 /// How many matching keys a sample is to have.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct SampleRequest {
     /// About so many (all, if there are fewer).
     pub keys: u64,
     /// Bytes of their names, at most.
@@ -61,7 +63,7 @@ pub struct Wanted {
     /// Whether a large node is read from the start where random pages bring too few.
     pub search: bool,
     /// Between requests.
-    pub breaks: Breaks,
+    pub breaks: Throttle,
 }
 
 /// A sample of matching keys.
@@ -70,14 +72,14 @@ pub struct Wanted {
 /// same, because newer servers keep the keys of one slot together. Where random pages do not bring enough
 /// matching keys, because they are rare, the node is read from the start until there are enough.
 pub async fn sample(
-    lister: &mut Lister,
-    tables: &Tables<'_>,
-    wanted: Wanted,
-    selector: &Selector<'_>,
-) -> Result<Sampled, Fault> {
-    let (sampled, seen) = (Sampled::default(), HashSet::new());
+    lister: &mut ScanConnection,
+    tables: &SampledTables<'_>,
+    wanted: SampleRequest,
+    selector: &Classifier<'_>,
+) -> Result<KeySample, RedisError> {
+    let (sampled, seen) = (KeySample::default(), HashSet::new());
     let count = wanted.breaks.at_once(PAGE_KEYS);
-    let (listed, looked_up) = (Answers::default(), Answers::default());
+    let (listed, looked_up) = (WindowReply::default(), WindowReply::default());
     let mut sampling = Sampling {
         lister,
         selector,
@@ -103,7 +105,7 @@ pub async fn sample(
             return Ok(sampling.sampled);
         }
         sampling.bytes = 0;
-        sampling.sampled = Sampled { lookups: sampling.sampled.lookups, ..Sampled::default() };
+        sampling.sampled = KeySample { lookups: sampling.sampled.lookups, ..KeySample::default() };
     }
     sampling.whole = true;
     let (mut cursor, mut end) = (0, ScanEnd::new(0, 0, tables.keys));
@@ -113,13 +115,13 @@ pub async fn sample(
         if cursor == 0 || sampling.enough() {
             return Ok(sampling.sampled);
         }
-        let on = end.goes_on(&cursor, count as u64, sampling.listed.keys().count() as u64);
-        on.map_err(|why| Fault::new(FaultKind::Protocol, sampling.lister.address(), why))?;
+        let on = end.check_progress(&cursor, count as u64, sampling.listed.keys().count() as u64);
+        on.map_err(|why| RedisError::new(RedisErrorKind::Protocol, sampling.lister.address(), why))?;
     }
 }
 
 /// A cursor somewhere in the node's tables. The server ignores the bits that its table does not have.
-fn random_cursor(tables: &Tables<'_>) -> u64 {
+fn random_cursor(tables: &SampledTables<'_>) -> u64 {
     let cursor = fastrand::u64(..);
     let shares: u64 = tables.slots.iter().map(|(_, share)| share).sum();
     if tables.listing != Some(SlotListing::OrderedScan) || shares == 0 {
@@ -140,17 +142,17 @@ fn random_cursor(tables: &Tables<'_>) -> u64 {
 ///
 /// # Errors
 /// When the server fails, or does not allow it.
-pub async fn settle(
+pub async fn classify_fields(
     conn: &Conn,
-    sampled: &mut Sampled,
-    selector: &Selector<'_>,
-    breaks: Breaks,
-) -> Result<Lookups, Fault> {
+    sampled: &mut KeySample,
+    selector: &Classifier<'_>,
+    breaks: Throttle,
+) -> Result<Lookups, RedisError> {
     let mut lookups = Lookups::default();
-    let mut lasting: Vec<&mut (Key, Seen)> = sampled
+    let mut lasting: Vec<&mut (Key, KeyState)> = sampled
         .looks
         .iter_mut()
-        .filter(|(key, seen)| seen.ttl == Ttl::Unlimited && !selector.protects(key.as_bytes()))
+        .filter(|(key, seen)| seen.ttl == Ttl::Persistent && !selector.protects(key.as_bytes()))
         .collect();
     for some in lasting.chunks_mut(breaks.at_once(FIELDS_KEYS_AT_ONCE)) {
         let (keys, sent): (Vec<&[u8]>, _) =
@@ -166,13 +168,13 @@ pub async fn settle(
 }
 
 struct Sampling<'a> {
-    lister: &'a mut Lister,
-    selector: &'a Selector<'a>,
-    wanted: Wanted,
+    lister: &'a mut ScanConnection,
+    selector: &'a Classifier<'a>,
+    wanted: SampleRequest,
     count: u32,
-    listed: Answers,
-    looked_up: Answers,
-    sampled: Sampled,
+    listed: WindowReply,
+    looked_up: WindowReply,
+    sampled: KeySample,
     /// Keys of a whole reading, which may list a key twice. Random pages may as well: they are put back, so to say.
     seen: HashSet<Key>,
     whole: bool,
@@ -186,11 +188,11 @@ impl Sampling<'_> {
     }
 
     /// Looks at the pages at `cursors`; the cursor after the last of them.
-    async fn pages(&mut self, cursors: impl Iterator<Item = u64>) -> Result<u64, Fault> {
+    async fn pages(&mut self, cursors: impl Iterator<Item = u64>) -> Result<u64, RedisError> {
         let (count, breaks) = (self.count, self.wanted.breaks);
         let listings: Vec<Listing> = cursors.map(|cursor| Listing::Scan { cursor, count }).collect();
         let sent = Instant::now();
-        self.lister.window(&listings, [].into_iter(), Ask::Ttl, &mut self.listed).await?;
+        self.lister.window(&listings, [].into_iter(), LookupKind::Ttl, &mut self.listed).await?;
         breaks.rest(sent).await;
         let next = self.listed.pages().last().map_or(0, |page| page.next);
         let mut wanted = Vec::new();
@@ -207,7 +209,7 @@ impl Sampling<'_> {
                 wanted.push(key);
             }
             self.sampled.listed += 1;
-            self.sampled.names.saw(key);
+            self.sampled.names.observe(key);
         }
         let sent = Instant::now();
         let (ask, looked_up) = (self.selector.ask(), &mut self.looked_up);

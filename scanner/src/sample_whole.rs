@@ -4,14 +4,14 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::{Answers, Fault, FaultKind, Lister, Listing, Seen};
+use shared::cluster::{KeyState, Listing, RedisError, RedisErrorKind, ScanConnection, WindowReply};
 use shared::key::{self, Key};
 use shared::scan_end::ScanEnd;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::sample::{Sampled, Wanted};
-use crate::select::Selector;
+use crate::classify::Classifier;
+use crate::sample::{KeySample, SampleRequest};
 
 /// `COUNT` of a page.
 const PAGE_KEYS: usize = 1_000;
@@ -22,15 +22,15 @@ const PAGE_KEYS: usize = 1_000;
 /// # Errors
 /// When the server fails, or its cursors lead nowhere.
 pub async fn sample_whole(
-    lister: &mut Lister,
+    lister: &mut ScanConnection,
     counted: u64,
-    wanted: Wanted,
-    selector: &Selector<'_>,
-) -> Result<(Sampled, u64), Fault> {
+    wanted: SampleRequest,
+    selector: &Classifier<'_>,
+) -> Result<(KeySample, u64), RedisError> {
     let count = wanted.breaks.at_once(PAGE_KEYS) as u32;
-    let (mut listed, mut looked_up, mut cursor) = (Answers::default(), Answers::default(), 0);
+    let (mut listed, mut looked_up, mut cursor) = (WindowReply::default(), WindowReply::default(), 0);
     let mut end = ScanEnd::new(0, 0, counted);
-    let mut drawing = Drawing { seed: fastrand::u64(..), ..Drawing::default() };
+    let mut drawing = HashSample { seed: fastrand::u64(..), ..HashSample::default() };
     loop {
         let sent = Instant::now();
         let page = Listing::Scan { cursor, count };
@@ -38,7 +38,7 @@ pub async fn sample_whole(
             .window(&[page], drawing.asked.iter().map(Key::as_bytes), selector.ask(), &mut looked_up)
             .await?;
         wanted.breaks.rest(sent).await;
-        drawing.looked(&looked_up);
+        drawing.looked_up(&looked_up);
         std::mem::swap(&mut listed, &mut looked_up);
         let next = listed.pages().next().map_or(0, |page| page.next);
         drawing.listed(&listed, selector);
@@ -46,20 +46,20 @@ pub async fn sample_whole(
         if next == 0 {
             break;
         }
-        let on = end.goes_on(&next, count.into(), listed.keys().count() as u64);
-        on.map_err(|why| Fault::new(FaultKind::Protocol, lister.address(), why))?;
+        let on = end.check_progress(&next, count.into(), listed.keys().count() as u64);
+        on.map_err(|why| RedisError::new(RedisErrorKind::Protocol, lister.address(), why))?;
         cursor = next;
     }
     let ask = selector.ask();
     lister.window(&[], drawing.asked.iter().map(Key::as_bytes), ask, &mut looked_up).await?;
-    drawing.looked(&looked_up);
+    drawing.looked_up(&looked_up);
     drawing.thin(wanted);
     Ok(drawing.finish())
 }
 
 /// Keys are drawn whose hash ends in so many zeros; where they are too many, in one more.
 #[derive(Default)]
-struct Drawing {
+struct HashSample {
     seed: u64,
     zeros: u32,
     /// Keys listed, by the zeros at the end of their hash.
@@ -69,21 +69,21 @@ struct Drawing {
     drawn: HashSet<Key>,
     /// Bytes of the names that are held: each is drawn, and to be looked at or looked at.
     bytes: usize,
-    looks: Vec<(Key, Seen)>,
-    sampled: Sampled,
+    looks: Vec<(Key, KeyState)>,
+    sampled: KeySample,
 }
 
-impl Drawing {
+impl HashSample {
     fn zeros_of(&self, key: &[u8]) -> u32 {
         xxh3_64_with_seed(key, self.seed).trailing_zeros()
     }
 
-    fn listed(&mut self, answers: &Answers, selector: &Selector<'_>) {
+    fn listed(&mut self, answers: &WindowReply, selector: &Classifier<'_>) {
         self.by_zeros.resize(u64::BITS as usize + 1, 0);
         for key in answers.keys().filter(|key| !key::is_own(key)) {
             let zeros = self.zeros_of(key);
             self.by_zeros[zeros as usize] += 1;
-            self.sampled.names.saw(key);
+            self.sampled.names.observe(key);
             if zeros >= self.zeros && selector.wants(key) && self.drawn.insert(Key::new(key)) {
                 self.bytes += 2 * key.len();
                 self.asked.push(Key::new(key));
@@ -91,13 +91,13 @@ impl Drawing {
         }
     }
 
-    fn looked(&mut self, answers: &Answers) {
+    fn looked_up(&mut self, answers: &WindowReply) {
         self.sampled.lookups += answers.lookups();
         self.looks.extend(self.asked.drain(..).zip(answers.seen().iter().copied()));
     }
 
     /// Draws fewer, until they are few enough or none would be left.
-    fn thin(&mut self, wanted: Wanted) {
+    fn thin(&mut self, wanted: SampleRequest) {
         while self.drawn.len() as u64 > 2 * wanted.keys || self.bytes > wanted.bytes {
             let (seed, zeros) = (self.seed, self.zeros + 1);
             let stays = |key: &Key| xxh3_64_with_seed(key.as_bytes(), seed).trailing_zeros() >= zeros;
@@ -112,10 +112,10 @@ impl Drawing {
         }
     }
 
-    fn finish(self) -> (Sampled, u64) {
+    fn finish(self) -> (KeySample, u64) {
         let all: u64 = self.by_zeros.iter().sum();
         let listed = self.by_zeros.iter().skip(self.zeros as usize).sum();
-        (Sampled { listed, looks: self.looks, all: self.zeros == 0, ..self.sampled }, all)
+        (KeySample { listed, looks: self.looks, all: self.zeros == 0, ..self.sampled }, all)
     }
 }
 
@@ -123,21 +123,21 @@ impl Drawing {
 mod tests {
     use shared::cluster::Ttl;
     use shared::messages::Rules;
-    use shared::pace::Breaks;
+    use shared::pacing::Throttle;
 
     use super::*;
 
     /// Draws from `pages` of names; what is drawn, and the most bytes of names that were held after a page.
-    fn draw(pages: impl Iterator<Item = Vec<Vec<u8>>>, bytes: usize) -> (Sampled, u64, usize) {
+    fn draw(pages: impl Iterator<Item = Vec<Vec<u8>>>, bytes: usize) -> (KeySample, u64, usize) {
         let rules = Rules::deleting(&["*"], &[]).unwrap();
-        let (selector, breaks) = (Selector::new(&rules, None), Breaks::NONE);
-        let wanted = Wanted { keys: 100, bytes, search: true, breaks };
-        let mut drawing = Drawing { seed: 7, ..Drawing::default() };
+        let (selector, breaks) = (Classifier::new(&rules, None), Throttle::NONE);
+        let wanted = SampleRequest { keys: 100, bytes, search: true, breaks };
+        let mut drawing = HashSample { seed: 7, ..HashSample::default() };
         let mut most = 0;
         for page in pages {
-            drawing.listed(&Answers::of([(0, page)]), &selector);
+            drawing.listed(&WindowReply::of([(0, page)]), &selector);
             let looked: Vec<_> = drawing.asked.drain(..).collect();
-            drawing.looks.extend(looked.into_iter().map(|key| (key, Seen::only(Ttl::Unlimited))));
+            drawing.looks.extend(looked.into_iter().map(|key| (key, KeyState::only(Ttl::Persistent))));
             drawing.thin(wanted);
             most = most.max(drawing.bytes);
         }

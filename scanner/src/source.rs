@@ -3,44 +3,45 @@
 
 use std::time::Duration;
 
-use shared::cluster::replica::{self, Standing, Wanted};
-use shared::cluster::{Conn, Deployment, Fault, Lister};
+use shared::cluster::replica::{self, ReplicaReader, ReplicaRequirement};
+use shared::cluster::{Conn, RedisClient, RedisError, ScanConnection};
 use shared::ids::NodeId;
 use shared::messages::{ActivityRule, ReadFrom, ReadSource, RunSpec, ScanTask, TaskReport};
-use shared::range::{CursorScope, Scope, Table};
+use shared::range::{CursorScope, ScanTable, Scope};
 
 /// See the module.
-pub(crate) struct Source {
+pub(crate) struct ReadSourceConn {
     primary: (NodeId, Conn),
-    replica: Option<Standing>,
+    replica: Option<ReplicaReader>,
     /// What the report tells of it; `None` where nobody asked for replicas.
-    said: Option<ReadSource>,
+    source: Option<ReadSource>,
 }
 
-impl Source {
+impl ReadSourceConn {
     /// The source for `task`, whose primary is behind `primary`.
     pub(crate) async fn choose(
-        deployment: &Deployment,
+        client: &RedisClient,
         primary: &Conn,
         task: &ScanTask,
         spec: &RunSpec,
-    ) -> Result<Self, Fault> {
-        let of_primary = |said| Self { primary: (task.node.clone(), primary.clone()), replica: None, said };
+    ) -> Result<Self, RedisError> {
+        let of_primary =
+            |said| Self { primary: (task.node.clone(), primary.clone()), replica: None, source: said };
         let ReadFrom::Replica { lag_max_ms } = spec.read_from else { return Ok(of_primary(None)) };
         if idle_times(spec) {
             return Ok(of_primary(Some(why_not(IDLE_TIMES.to_owned()))));
         }
         // What a failover undid is looked for where it would be found first.
-        if task.round > 0 {
+        if task.scan_generation > 0 {
             return Ok(of_primary(Some(why_not(
                 "it is read again, in case deletions did not hold".to_owned(),
             ))));
         }
         let wanted = match &task.scope {
-            Scope::Slots { .. } => Wanted::Current(Duration::from_millis(lag_max_ms)),
-            Scope::Cursors(cursors) => Wanted::Process(&cursors.process),
+            Scope::Slots { .. } => ReplicaRequirement::Current(Duration::from_millis(lag_max_ms)),
+            Scope::Cursors(cursors) => ReplicaRequirement::Process(&cursors.process),
         };
-        Ok(match replica::choose(deployment, (&task.node, primary), wanted).await? {
+        Ok(match replica::choose(client, (&task.node, primary), wanted).await? {
             Ok(replica) => {
                 let said = Some(replica.source.clone());
                 Self { replica: Some(replica), ..of_primary(said) }
@@ -65,9 +66,9 @@ impl Source {
     }
 
     /// The way to list the keys of `scope` there.
-    pub(crate) fn lister(&self, scope: &Scope) -> Lister {
-        let mut lister = self.replica.as_ref().map_or_else(|| self.primary.1.lister(), Standing::lister);
-        if let Scope::Cursors(CursorScope { table: Table::Opaque { .. }, .. }) = scope {
+    pub(crate) fn lister(&self, scope: &Scope) -> ScanConnection {
+        let mut lister = self.replica.as_ref().map_or_else(|| self.primary.1.lister(), ReplicaReader::lister);
+        if let Scope::Cursors(CursorScope { table: ScanTable::Opaque { .. }, .. }) = scope {
             lister.asks_once();
         }
         lister
@@ -78,12 +79,12 @@ impl Source {
     ///
     /// # Errors
     /// When what was read is not of one piece, because the replica was restarted meanwhile.
-    pub(crate) async fn sign(&self, mut report: TaskReport) -> Result<TaskReport, Fault> {
+    pub(crate) async fn verify_unchanged(&self, mut report: TaskReport) -> Result<TaskReport, RedisError> {
         if let Some(replica) = &self.replica {
             replica.check(&self.primary.1).await?;
             report.lookups = Default::default();
         }
-        report.source = self.said.clone().map(Box::new);
+        report.source = self.source.clone().map(Box::new);
         Ok(report)
     }
 }

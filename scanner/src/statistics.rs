@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::cluster::Ttl;
-use shared::cluster::weigh::Weights as Found;
+use shared::cluster::memory_usage::KeyMemories as Found;
 use shared::key::Key;
 use shared::limits::{
     LATE_SAMPLES, MEASURED_BYTES_AT_ONCE, MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT,
     MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK, PREFIX_DEEP_ONE_IN, PREFIX_SAMPLES_MAX,
 };
-use shared::memory::{Counts, Rate, Sampler, Strata, Take, Weights};
+use shared::memory::{GroupCounts, PrefixMemory, SampleKind, SampleRate, Sampler, StratifiedSample};
 use shared::messages::ScanStatistics;
 use shared::prefix::{first, name, prefixes};
-use shared::sketch::{FineCounts, Gather, Heavy};
+use shared::sketch::{HeavyHitters, HeavyHittersCounter, LogHistogram};
 
-use crate::select::{Fate, Verdict};
+use crate::classify::{Classification, Treatment};
 
 /// The depth to which prefixes are told apart.
 const PREFIX_DEPTH: usize = shared::prefix::DEPTH;
@@ -32,11 +32,11 @@ const EXAMPLES_OF: usize = 30;
 pub(crate) struct Statistics {
     found: ScanStatistics,
     /// TTLs in milliseconds.
-    ttls: FineCounts,
+    ttls: LogHistogram,
     /// Keys by prefix, for each depth.
-    keys: [Gather; PREFIX_DEPTH],
+    keys: [HeavyHittersCounter; PREFIX_DEPTH],
     /// Those without TTL.
-    stale: [Gather; PREFIX_DEPTH],
+    stale: [HeavyHittersCounter; PREFIX_DEPTH],
     /// The first prefix of the last key; empty if it has none.
     last: Vec<u8>,
     /// How many keys a key stands for that is seen now.
@@ -45,11 +45,11 @@ pub(crate) struct Statistics {
     deep_one_in: u64,
     /// How many keys are left until the next one.
     deep_left: u64,
-    choice: Choice,
+    choice: MeasureMode,
     /// Keys that were measured, and those of them that are only reported.
-    measured: [Strata; 2],
+    measured: [StratifiedSample; 2],
     /// Reported keys that were not measured outright.
-    reported: Counts,
+    reported: GroupCounts,
     /// Whether those were reported indeed.
     reported_known: bool,
     /// The TTL that the application sets, in milliseconds; 0 if that is not known, so that no key is late.
@@ -59,13 +59,13 @@ pub(crate) struct Statistics {
     /// Keys of the first prefixes that were met.
     examples: BTreeMap<String, Key>,
     /// Keys to be weighed.
-    chosen: Vec<Chosen>,
+    chosen: Vec<MeasuredKey>,
     /// Bytes of their names.
     chosen_bytes: usize,
 }
 
 /// Which keys are weighed.
-enum Choice {
+enum MeasureMode {
     /// Of all keys, those that this takes.
     Of(Sampler),
     /// Of a sample, one in `stride`; `left` are passed over before the next one. Each stands for `for_keys`.
@@ -75,9 +75,9 @@ enum Choice {
 }
 
 /// A key that is to be weighed.
-struct Chosen {
+struct MeasuredKey {
     key: Key,
-    take: Take,
+    take: SampleKind,
     /// Stands for the group that it was taken from.
     group: u64,
     reported: bool,
@@ -93,8 +93,8 @@ impl Statistics {
             true => (MEASURED_WHOLE_KEYS, u64::MAX),
             false => (MEASURED_OUTRIGHT.max(keys / MEASURED_ONE_IN), MEASURED_OF_PREFIX),
         };
-        let rate = Rate { outright, per_group, one_in: MEASURED_ONE_IN };
-        Self::new_with(Choice::Of(Sampler::new(rate)), deep_one_in, configured_ttl_ms)
+        let rate = SampleRate { outright, per_group, one_in: MEASURED_ONE_IN };
+        Self::new_with(MeasureMode::Of(Sampler::new(rate)), deep_one_in, configured_ttl_ms)
     }
 
     /// For a sample of `keys` keys out of `all`.
@@ -105,18 +105,18 @@ impl Statistics {
         let stride = (keys / SKIPPED_WEIGHED).max(1);
         #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
         let for_keys = all as f64 * stride as f64 / keys.max(1) as f64;
-        let choice = Choice::OfSample { stride, left: gap(stride), for_keys };
+        let choice = MeasureMode::OfSample { stride, left: gap(stride), for_keys };
         let mut statistics = Self::new_with(choice, 1, configured_ttl_ms);
         // A share of a random sample is within this many parts of all, 19 times out of 20.
-        statistics.found.keys = Heavy::off_by(all / keys.isqrt().max(1));
+        statistics.found.keys = HeavyHitters::off_by(all / keys.isqrt().max(1));
         statistics
     }
 
-    fn new_with(choice: Choice, deep_one_in: u64, configured_ttl_ms: u64) -> Self {
+    fn new_with(choice: MeasureMode, deep_one_in: u64, configured_ttl_ms: u64) -> Self {
         Self {
             found: ScanStatistics::default(),
-            ttls: FineCounts::default(),
-            keys: [Gather::default(), Gather::one_in(deep_one_in)],
+            ttls: LogHistogram::default(),
+            keys: [HeavyHittersCounter::default(), HeavyHittersCounter::one_in(deep_one_in)],
             stale: Default::default(),
             last: Vec::new(),
             weight: 1,
@@ -124,7 +124,7 @@ impl Statistics {
             deep_left: gap(deep_one_in),
             choice,
             measured: Default::default(),
-            reported: Counts::default(),
+            reported: GroupCounts::default(),
             reported_known: true,
             configured_ttl_ms,
             late_left: LATE_SAMPLES,
@@ -140,11 +140,11 @@ impl Statistics {
     }
 
     /// Takes in a key that was looked up.
-    pub(crate) fn seen(&mut self, key: &[u8], ttl: Ttl, verdict: Verdict) {
+    pub(crate) fn seen(&mut self, key: &[u8], ttl: Ttl, verdict: Classification) {
         if matches!(ttl, Ttl::Gone | Ttl::Moved) {
             return;
         }
-        if let Ttl::Left(ms) = ttl {
+        if let Ttl::Remaining(ms) = ttl {
             self.ttls.add(ms, self.weight);
             self.found.add_to_bars(ms, self.weight);
         }
@@ -154,17 +154,17 @@ impl Statistics {
             self.last.clear();
             self.last.extend_from_slice(first(key));
         }
-        self.prefixes(key, again, ttl == Ttl::Unlimited);
+        self.prefixes(key, again, ttl == Ttl::Persistent);
         let (take, group) = self.choice.take(&self.last, again);
-        let reported = matches!(verdict, Verdict::Found(_, Fate::Reported));
-        if reported && take != Some(Take::Outright) {
+        let reported = matches!(verdict, Classification::Candidate(_, Treatment::Reported));
+        if reported && take != Some(SampleKind::Outright) {
             self.reported.count(group);
         }
         let Some(take) = take else { return };
         let late_for_ms = self.late_for(ttl).filter(|_| self.late_left > 0);
         self.late_left -= u64::from(late_for_ms.is_some());
         self.chosen_bytes += key.len();
-        self.chosen.push(Chosen { key: Key::new(key), take, group, reported, late_for_ms });
+        self.chosen.push(MeasuredKey { key: Key::new(key), take, group, reported, late_for_ms });
     }
 
     /// Gathers the prefixes of `key`, of which the first is the last key's `again`.
@@ -187,7 +187,7 @@ impl Statistics {
     }
 
     fn late_for(&self, ttl: Ttl) -> Option<u64> {
-        let Ttl::Left(ms) = ttl else { return None };
+        let Ttl::Remaining(ms) = ttl else { return None };
         // Idle times are whole seconds, so a moment is too short to tell anything.
         (self.configured_ttl_ms / 5).checked_sub(ms).filter(|late| *late > 2_000)
     }
@@ -214,7 +214,7 @@ impl Statistics {
     }
 
     /// Takes in what the first of them weigh.
-    pub(crate) fn weighed(&mut self, found: &Found) {
+    pub(crate) fn measured(&mut self, found: &Found) {
         let weighed = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
         for (chosen, weight) in weighed.zip(&found.weights) {
             self.chosen_bytes -= chosen.key.as_bytes().len();
@@ -235,7 +235,7 @@ impl Statistics {
         }
         if let Some(refused) = &found.refused {
             self.found.refused.get_or_insert_with(|| refused.clone());
-            self.choice = Choice::None;
+            self.choice = MeasureMode::None;
             self.chosen.clear();
             self.chosen_bytes = 0;
         }
@@ -249,11 +249,11 @@ impl Statistics {
     /// Forgets everything, for a task that starts anew.
     pub(crate) fn restart(&mut self) {
         let choice = match &self.choice {
-            Choice::Of(sampler) => Choice::Of(sampler.anew()),
-            Choice::OfSample { stride, for_keys, .. } => {
-                Choice::OfSample { stride: *stride, left: gap(*stride), for_keys: *for_keys }
+            MeasureMode::Of(sampler) => MeasureMode::Of(sampler.fresh()),
+            MeasureMode::OfSample { stride, for_keys, .. } => {
+                MeasureMode::OfSample { stride: *stride, left: gap(*stride), for_keys: *for_keys }
             }
-            Choice::None => Choice::None,
+            MeasureMode::None => MeasureMode::None,
         };
         let refused = self.found.refused.take();
         *self = Self::new_with(choice, self.deep_one_in, self.configured_ttl_ms);
@@ -273,7 +273,7 @@ impl Statistics {
         let [all, reported] = self.measured;
         (found.weights, found.reported) = self.choice.told(all, reported, &self.reported);
         if !self.reported_known {
-            found.reported = Weights::unknown();
+            found.reported = PrefixMemory::unknown();
         }
         let heavy = [&found.keys, &found.stale].into_iter().flat_map(|heavy| heavy.heaviest(EXAMPLES_OF));
         let heavy = heavy.map(|(name, _)| name);
@@ -286,9 +286,9 @@ impl Statistics {
     }
 }
 
-impl Choice {
+impl MeasureMode {
     /// Whether a key of `group` is to be weighed, and what stands for that, which is the last key's `again`.
-    fn take(&mut self, group: &[u8], again: bool) -> (Option<Take>, u64) {
+    fn take(&mut self, group: &[u8], again: bool) -> (Option<SampleKind>, u64) {
         match self {
             Self::Of(sampler) => {
                 let take = if again { sampler.take_again() } else { sampler.take(group) };
@@ -297,7 +297,7 @@ impl Choice {
             Self::OfSample { stride, left, .. } => {
                 let now = *left == 0;
                 *left = if now { gap(*stride) } else { *left - 1 };
-                (now.then_some(Take::Drawn), 0)
+                (now.then_some(SampleKind::Drawn), 0)
             }
             Self::None => (None, 0),
         }
@@ -305,19 +305,26 @@ impl Choice {
 
     /// What is known of the memory of `all` keys and of those that are only `reported`, of which `counts` were not taken
     /// outright.
-    fn told(&self, all: Strata, reported: Strata, counts: &Counts) -> (Weights, Weights) {
+    fn told(
+        &self,
+        all: StratifiedSample,
+        reported: StratifiedSample,
+        counts: &GroupCounts,
+    ) -> (PrefixMemory, PrefixMemory) {
         match self {
             Self::Of(sampler) => {
                 #[expect(clippy::cast_precision_loss, reason = "a small number")]
                 let one_in = sampler.one_in() as f64;
                 let reported = reported.finish(counts, one_in, MEMORY_ROWS_OF_TASK);
-                (sampler.told(all, MEMORY_ROWS_OF_TASK), reported)
+                (sampler.finish(all, MEMORY_ROWS_OF_TASK), reported)
             }
             Self::OfSample { for_keys, .. } => {
-                let told = |strata: Strata| strata.finish(&Counts::none(), *for_keys, MEMORY_ROWS_OF_TASK);
+                let told = |strata: StratifiedSample| {
+                    strata.finish(&GroupCounts::none(), *for_keys, MEMORY_ROWS_OF_TASK)
+                };
                 (told(all), told(reported))
             }
-            Self::None => (Weights::unknown(), Weights::unknown()),
+            Self::None => (PrefixMemory::unknown(), PrefixMemory::unknown()),
         }
     }
 }
@@ -328,76 +335,4 @@ fn gap(stride: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use shared::cluster::weigh::Weight;
-    use shared::memory::ByteEstimate;
-    use shared::messages::Reason;
-
-    use super::*;
-    use crate::select::Stays;
-
-    /// What a task of `keys` keys tells, all of 100 bytes and every fourth of them reported.
-    fn told(keys: u64, whole: bool) -> (usize, ScanStatistics) {
-        fastrand::seed(7);
-        let mut statistics = Statistics::new(keys, whole, 900_000);
-        for n in 0..keys {
-            let ttl = if n % 4 == 0 { Ttl::Unlimited } else { Ttl::Left(60_000) };
-            let stale = Verdict::Found(Reason::Stale, Fate::Reported);
-            let verdict = if n % 4 == 0 { stale } else { Verdict::Stays(Stays::Normal) };
-            statistics.seen(format!("a:{n}").as_bytes(), ttl, verdict);
-        }
-        let waited = statistics.waiting();
-        // In the last fifth of 900 s for 120 s: used 10 s ago, which is within it.
-        let weights: Vec<Weight> = statistics
-            .to_weigh(usize::MAX)
-            .iter()
-            .map(|(_, idle)| Weight { bytes: Some(100), idle_s: idle.then_some(10) })
-            .collect();
-        statistics.weighed(&Found { weights, ..Found::default() });
-        (waited, statistics.finish(3))
-    }
-
-    #[test]
-    fn a_sample_stands_for_all_keys() {
-        let keys = 40_000;
-        let (waited, found) = told(keys, false);
-        // The first ones, and one in a hundred of the others.
-        assert!((400..600).contains(&waited), "{waited} keys are weighed");
-        let rows = found.weights.rows(None);
-        let [(name, row)] = rows.as_slice() else { panic!("{rows:?}") };
-        // All that were seen are alike. A few others may be tiny.
-        assert_eq!((name.as_str(), row.estimate), ("a:", 100 * keys));
-        assert!((98 * keys..100 * keys).contains(&row.low), "{row:?}");
-        assert_eq!((row.high, row.samples), (None, waited as u64));
-        assert_eq!(found.reported.all(None).estimate, 25 * keys);
-        assert_eq!((found.late, found.late_used), (LATE_SAMPLES, LATE_SAMPLES));
-        assert_eq!((found.keys.total(), found.dropped), (keys, 3));
-        assert_eq!(found.ttls.count(), keys * 3 / 4);
-        assert_eq!(found.examples.keys().collect::<Vec<_>>(), ["a:"]);
-    }
-
-    #[test]
-    fn all_keys_of_a_small_run_are_weighed() {
-        let (waited, found) = told(3_000, true);
-        assert_eq!(waited, 3_000);
-        let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
-        assert_eq!(found.weights.all(None), exact(300_000, 3_000));
-        assert_eq!(found.weights.rows(None), [("a:".to_owned(), exact(300_000, 3_000))]);
-        assert_eq!(found.reported.all(None), exact(75_000, 750));
-    }
-
-    #[test]
-    fn a_server_that_refuses_is_asked_no_more() {
-        let mut statistics = Statistics::new(100, true, 0);
-        let seen = |statistics: &mut Statistics| {
-            statistics.seen(b"a:1", Ttl::Unlimited, Verdict::Stays(Stays::Normal));
-        };
-        seen(&mut statistics);
-        let refused = Some("no rights".to_owned());
-        statistics.weighed(&Found { weights: vec![Weight::default()], refused, ..Found::default() });
-        seen(&mut statistics);
-        assert_eq!(statistics.waiting(), 0);
-        let found = statistics.finish(0);
-        assert_eq!((found.refused.as_deref(), found.weights), (Some("no rights"), Weights::unknown()));
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use shared::audit::{KeptGroup, Why};
-use shared::cluster::{Seen as Look, Ttl};
+use shared::cluster::{KeyState as Look, Ttl};
 use shared::key::{self, Key};
 use shared::limits::{DETAILS_MAX, TASK_USERS_MAX};
 use shared::messages::{Fingerprint, Lookups, Reason, ScanCounts, ScanStatistics};
@@ -14,10 +14,10 @@ use shared::slot::SlotSet;
 use shared::task_notes::ReadSoFar;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::kept::Kept;
-use crate::select::{Fate, Selector, Stays, Verdict};
+use crate::classify::{Classification, Classifier, KeepReason, Treatment};
+use crate::kept_keys::KeptKeys;
 use crate::statistics::Statistics;
-use crate::walk::Window;
+use crate::walk::ListedWindow;
 
 /// Bytes that a candidate costs in a message beside its own, if it is alone in its group.
 const CANDIDATE_OVERHEAD_BYTES: usize = 64;
@@ -57,7 +57,7 @@ pub(crate) struct Settlement {
 /// See the module.
 pub(crate) struct Tally {
     slots: Slots,
-    seen: Seen,
+    seen: SeenKeys,
     /// The slots and the beginnings of the first keys that are too long.
     long_keys: Vec<(u16, String)>,
     /// Whether a key of an active user was met.
@@ -72,7 +72,7 @@ pub(crate) struct Tally {
     pub(crate) moved: SlotSet,
     pub(crate) statistics: Statistics,
     /// Names for the audit trail; `None` where nobody reads one.
-    kept: Option<Kept>,
+    kept: Option<KeptKeys>,
 }
 
 impl Tally {
@@ -80,7 +80,7 @@ impl Tally {
     pub(crate) fn new(statistics: Statistics) -> Self {
         Self {
             slots: Slots::default(),
-            seen: Seen::default(),
+            seen: SeenKeys::default(),
             long_keys: Vec::new(),
             met_active: false,
             users: HashSet::new(),
@@ -94,12 +94,12 @@ impl Tally {
 
     /// With the names of keys that qualify and stay, where somebody `reads` the audit trail.
     pub(crate) fn naming(self, reads: bool) -> Self {
-        Self { kept: reads.then(Kept::default), ..self }
+        Self { kept: reads.then(KeptKeys::default), ..self }
     }
 
     /// Counts listed keys and leaves those to look up. Keys of our own are not even counted, and those listed
     /// twice are dropped if they `may_repeat`.
-    pub(crate) fn listed(&mut self, window: &mut Window, may_repeat: bool, selector: &Selector<'_>) {
+    pub(crate) fn listed(&mut self, window: &mut ListedWindow, may_repeat: bool, selector: &Classifier<'_>) {
         window.keys.retain(|listed| {
             let key = window.answers.key(listed.place);
             if key::is_own(key) || may_repeat && !self.seen.first_time(key) {
@@ -116,25 +116,29 @@ impl Tally {
     }
 
     /// Counts what was seen of keys that [`Tally::listed`] left, and keeps the candidates among them.
-    pub(crate) fn looked_up(&mut self, window: &Window, looks: &[Look], selector: &Selector<'_>) {
+    pub(crate) fn looked_up(&mut self, window: &ListedWindow, looks: &[Look], selector: &Classifier<'_>) {
         for ((slot, key), seen) in window.keys().zip(looks) {
             if seen.ttl == Ttl::Moved {
                 self.moved.extend(&std::iter::once(slot).collect());
             }
-            let verdict = selector.judge(key, seen);
+            let verdict = selector.classify(key, seen);
             self.statistics.seen(key, seen.ttl, verdict);
-            self.meet(key, verdict, selector);
+            self.count_user(key, verdict, selector);
             let tally = self.slots.of(slot);
             tally.count(verdict, seen.ttl);
             match verdict {
-                Verdict::Found(reason, Fate::Candidate) => {
+                Classification::Candidate(reason, Treatment::Candidate) => {
                     self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
                     let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
                     tally.candidates.push(Candidate { key, reason, expires_at_ms, fingerprint: None });
                 }
-                Verdict::Found(reason, Fate::Protected) => self.keep(slot, reason, Why::Protected, key),
-                Verdict::Found(reason, Fate::Reported) => self.keep(slot, reason, Why::Reported, key),
-                Verdict::Found(_, Fate::TooLong) if self.long_keys.len() < DETAILS_MAX => {
+                Classification::Candidate(reason, Treatment::Protected) => {
+                    self.note_kept(slot, reason, Why::Protected, key);
+                }
+                Classification::Candidate(reason, Treatment::Reported) => {
+                    self.note_kept(slot, reason, Why::Reported, key);
+                }
+                Classification::Candidate(_, Treatment::TooLong) if self.long_keys.len() < DETAILS_MAX => {
                     self.long_keys.push((slot, Key::new(key).shortened(40)));
                 }
                 _ => {}
@@ -142,7 +146,7 @@ impl Tally {
         }
     }
 
-    fn keep(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
+    fn note_kept(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
         if let Some(kept) = &mut self.kept {
             kept.add(slot, reason, why, key);
         }
@@ -156,12 +160,12 @@ impl Tally {
         })
     }
 
-    fn meet(&mut self, key: &[u8], verdict: Verdict, selector: &Selector<'_>) {
+    fn count_user(&mut self, key: &[u8], verdict: Classification, selector: &Classifier<'_>) {
         match verdict {
-            Verdict::Stays(Stays::Active) if !self.met_active => {
+            Classification::Keep(KeepReason::Active) if !self.met_active => {
                 (self.met_active, self.users) = (true, HashSet::new());
             }
-            Verdict::Stays(Stays::NearExpiry) | Verdict::Found(Reason::Inactive, _)
+            Classification::Keep(KeepReason::NearExpiry) | Classification::Candidate(Reason::Inactive, _)
                 if !self.met_active && self.users.len() < TASK_USERS_MAX =>
             {
                 self.users.extend(selector.user_number(key));
@@ -172,8 +176,8 @@ impl Tally {
 
     /// Takes back what was found of inactive users if no active one was met although the plan's sample makes that
     /// unlikely: ids may be written in another way here.
-    pub(crate) fn hold_back(&mut self, selector: &Selector<'_>) {
-        if !self.met_active && !selector.believes_in_none_of(self.users.len() as u64) {
+    pub(crate) fn withhold_inactive(&mut self, selector: &Classifier<'_>) {
+        if !self.met_active && !selector.may_have_no_active(self.users.len() as u64) {
             let held = self.slots.tallies.iter_mut().map(|(_, tally)| tally.hold_back());
             let reported: u64 = held.sum();
             if let Some(kept) = &mut self.kept {
@@ -188,10 +192,10 @@ impl Tally {
     /// Forgets everything but the look-ups made.
     pub(crate) fn restart(&mut self) {
         self.statistics.restart();
-        (self.slots, self.seen, self.candidate_bytes) = (Slots::default(), Seen::default(), 0);
+        (self.slots, self.seen, self.candidate_bytes) = (Slots::default(), SeenKeys::default(), 0);
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
         (self.met_active, self.users) = (false, HashSet::new());
-        self.kept = self.kept.as_ref().map(|_| Kept::default());
+        self.kept = self.kept.as_ref().map(|_| KeptKeys::default());
     }
 
     /// All candidates held, in an order that stays.
@@ -200,7 +204,7 @@ impl Tally {
     }
 
     /// The shares of the slots that `keep` accepts.
-    pub(crate) fn settle(self, keep: impl Fn(u16) -> bool) -> Settlement {
+    pub(crate) fn finish(self, keep: impl Fn(u16) -> bool) -> Settlement {
         let (mut counts, mut candidates, mut dropped) = (ScanCounts::default(), BTreeMap::new(), 0);
         for (slot, tally) in self.slots.tallies {
             if keep(slot) {
@@ -213,7 +217,7 @@ impl Tally {
         let long_keys = self.long_keys.into_iter().filter(|(slot, _)| keep(*slot));
         let long_keys = long_keys.map(|(_, key)| key).collect();
         let statistics = self.statistics.finish(dropped);
-        let (kept, unnamed) = self.kept.unwrap_or_default().settle(keep);
+        let (kept, unnamed) = self.kept.unwrap_or_default().finish(keep);
         Settlement { counts, long_keys, candidates, statistics, kept, unnamed }
     }
 }
@@ -262,46 +266,47 @@ impl SlotTally {
         reported
     }
 
-    fn count(&mut self, verdict: Verdict, ttl: Ttl) {
+    fn count(&mut self, verdict: Classification, ttl: Ttl) {
         let counts = &mut self.counts;
         match verdict {
-            Verdict::Gone => return,
-            Verdict::Stays(Stays::Normal) => {}
-            Verdict::Stays(Stays::Active) => counts.active_user += 1,
-            Verdict::Stays(Stays::NearExpiry) => counts.near_expiry += 1,
-            Verdict::Stays(Stays::UnknownUser) => counts.unknown_user += 1,
-            Verdict::Stays(Stays::FieldTtl) => counts.field_ttl += 1,
-            Verdict::Found(reason, fate) => {
-                self.inactive_reported += u64::from((reason, fate) == (Reason::Inactive, Fate::Reported));
+            Classification::Gone => return,
+            Classification::Keep(KeepReason::Normal) => {}
+            Classification::Keep(KeepReason::Active) => counts.active_user += 1,
+            Classification::Keep(KeepReason::NearExpiry) => counts.near_expiry += 1,
+            Classification::Keep(KeepReason::UnknownUser) => counts.unknown_user += 1,
+            Classification::Keep(KeepReason::FieldTtl) => counts.field_ttl += 1,
+            Classification::Candidate(reason, fate) => {
+                self.inactive_reported +=
+                    u64::from((reason, fate) == (Reason::Inactive, Treatment::Reported));
                 counts.stale += u64::from(reason == Reason::Stale);
                 counts.inactive += u64::from(reason == Reason::Inactive);
-                counts.protected += u64::from(fate == Fate::Protected);
-                counts.stale_protected += u64::from((reason, fate) == (Reason::Stale, Fate::Protected));
-                counts.reported += u64::from(fate == Fate::Reported);
-                counts.too_long += u64::from(fate == Fate::TooLong);
+                counts.protected += u64::from(fate == Treatment::Protected);
+                counts.stale_protected += u64::from((reason, fate) == (Reason::Stale, Treatment::Protected));
+                counts.reported += u64::from(fate == Treatment::Reported);
+                counts.too_long += u64::from(fate == Treatment::TooLong);
             }
         }
         counts.scanned += 1;
-        counts.add_ttl(ttl.left_ms());
+        counts.add_ttl(ttl.remaining_ms());
     }
 }
 
 /// Keys seen, by a 128-bit hash: a sixth of the memory of the keys themselves. With 100,000 keys a task, two
 /// different ones meet once in 10^28 tasks. XXH3 does not promise that against who chooses keys; two that meet leave one
 /// of them uncounted, and in place.
-struct Seen {
+struct SeenKeys {
     /// Found by their lower halves: to hash them again would take longer than all else that is done with a key.
     hashes: HashTable<u128>,
     seed: u64,
 }
 
-impl Default for Seen {
+impl Default for SeenKeys {
     fn default() -> Self {
         Self { hashes: HashTable::new(), seed: fastrand::u64(..) }
     }
 }
 
-impl Seen {
+impl SeenKeys {
     fn first_time(&mut self, key: &[u8]) -> bool {
         let hash = xxh3_128_with_seed(key, self.seed);
         #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
@@ -318,12 +323,12 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use shared::cluster::Answers;
+    use shared::cluster::WindowReply;
     use shared::limits::KEY_BYTES_MAX;
     use shared::messages::Rules;
 
     use super::*;
-    use crate::walk::Listed;
+    use crate::walk::ListedKey;
 
     fn rules() -> Rules {
         Rules::deleting(&["a*"], &["ap*"]).unwrap()
@@ -332,18 +337,18 @@ mod tests {
     #[test]
     fn counts_by_slot_and_drops_what_moved() {
         let rules = rules();
-        let selector = Selector::new(&rules, None);
+        let selector = Classifier::new(&rules, None);
         let mut tally = Tally::new(Statistics::new(0, false, 0));
-        let answers = Answers::of([(0, vec!["a1", "ap", "keysweep:lock:a", "a2", "b", "a1"])]);
+        let answers = WindowReply::of([(0, vec!["a1", "ap", "keysweep:lock:a", "a2", "b", "a1"])]);
         let places = answers.pages().next().unwrap().keys.to_vec();
-        let listed = |(place, slot)| Listed { slot, place };
+        let listed = |(place, slot)| ListedKey { slot, place };
         let keys = places.into_iter().zip([1, 1, 1, 2, 2, 1]).map(listed).collect();
-        let mut window = Window { answers, keys };
+        let mut window = ListedWindow { answers, keys };
         tally.listed(&mut window, true, &selector);
         assert_eq!(window.keys().map(|(slot, _)| slot).collect::<Vec<_>>(), [1, 1, 2]);
-        let looks = [Ttl::Unlimited, Ttl::Unlimited, Ttl::Left(500)].map(Look::only);
+        let looks = [Ttl::Persistent, Ttl::Persistent, Ttl::Remaining(500)].map(Look::only);
         tally.looked_up(&window, &looks, &selector);
-        let Settlement { counts, candidates, statistics, .. } = tally.settle(|slot| slot == 1);
+        let Settlement { counts, candidates, statistics, .. } = tally.finish(|slot| slot == 1);
         let (stale, protected, stale_protected) = (2, 1, 1);
         let expected =
             ScanCounts { listed: 2, scanned: 2, stale, protected, stale_protected, ..ScanCounts::default() };
@@ -357,17 +362,17 @@ mod tests {
     #[test]
     fn some_keys_that_are_too_long_are_told_of_slots_that_count() {
         let rules = rules();
-        let selector = Selector::new(&rules, None);
+        let selector = Classifier::new(&rules, None);
         let mut tally = Tally::new(Statistics::new(0, false, 0));
         let long = format!("a{}", "x".repeat(KEY_BYTES_MAX));
         for slot in 0..DETAILS_MAX as u16 + 2 {
-            let answers = Answers::of([(0, vec![long.as_str()])]);
+            let answers = WindowReply::of([(0, vec![long.as_str()])]);
             let place = answers.pages().next().unwrap().keys[0];
-            let mut window = Window { answers, keys: vec![Listed { slot, place }] };
+            let mut window = ListedWindow { answers, keys: vec![ListedKey { slot, place }] };
             tally.listed(&mut window, false, &selector);
-            tally.looked_up(&window, &[Look::only(Ttl::Unlimited)], &selector);
+            tally.looked_up(&window, &[Look::only(Ttl::Persistent)], &selector);
         }
-        let settled = tally.settle(|slot| slot > 0);
+        let settled = tally.finish(|slot| slot > 0);
         assert_eq!(
             (settled.counts.too_long, settled.candidates.values().flatten().count()),
             (DETAILS_MAX as u64 + 1, 0)
@@ -383,7 +388,7 @@ mod tests {
         tally.slots.of(7).counts.listed = 2;
         tally.restart();
         assert_eq!((tally.lookups, tally.candidate_bytes), (lookups, 0));
-        let settled = tally.settle(|_| true);
+        let settled = tally.finish(|_| true);
         assert_eq!((settled.counts, settled.long_keys), (ScanCounts::default(), Vec::new()));
     }
 }

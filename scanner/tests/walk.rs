@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use scanner::walk::{Taken, Walk, Window};
-use shared::cluster::{Answers, Listing};
+use scanner::walk::{ListedWindow, PageOutcome, Walk};
+use shared::cluster::{Listing, WindowReply};
 use shared::ids::TaskId;
 use shared::limits::SLOT_KEYS_MAX;
-use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
+use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
 use shared::slot::{SLOTS, SlotSet, slot_of, tag_for};
 
 /// The cursor to go on from, and the keys.
@@ -49,7 +49,7 @@ impl SimTable {
 /// listed since the walk last started.
 fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Page) -> (Vec<Bytes>, Walk) {
     let in_slots = !matches!(scope, Scope::Cursors(CursorScope { slots: None, .. }));
-    let (mut walk, mut window) = (Walk::new(scope, 1_000, count), Window::default());
+    let (mut walk, mut window) = (Walk::new(scope, 1_000, count), ListedWindow::default());
     let mut listed = Vec::new();
     for write in 0..100_000 {
         // Now and then the run is to be gentle.
@@ -57,8 +57,8 @@ fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Pag
         if listings.is_empty() {
             return (listed, walk);
         }
-        window.answers = Answers::of(listings.into_iter().map(|listing| answer(write, listing)));
-        if walk.take(&mut window) == Taken::Restart {
+        window.answers = WindowReply::of(listings.into_iter().map(|listing| answer(write, listing)));
+        if walk.take(&mut window) == PageOutcome::Restart {
             assert_eq!(window.keys().len(), 0);
             listed.clear();
         }
@@ -73,7 +73,7 @@ fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Pag
 fn cursors(bits: u32, parts: std::ops::Range<u64>) -> Scope {
     Scope::Cursors(CursorScope {
         pass: TaskId::new(),
-        table: Table::Database,
+        table: ScanTable::Database,
         ranges: parts.map(|part| CursorRange::part(part, bits)).collect(),
         bits,
         slots: None,

@@ -17,13 +17,13 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use crate::env::Env;
-use crate::identity::{Template, TemplateError};
+use crate::context::Context;
 use crate::ids::RunId;
-use crate::messages::{ActivityRule, InactiveRule, Matching, Rules};
+use crate::key_template::{KeyTemplate, TemplateError};
+use crate::messages::{ActivityRule, InactiveRule, Rules, UserMatching};
 use crate::records::{RecordError, Records};
 
-pub use users::{ActiveUsers, Gathering};
+pub use users::{ActiveUsers, ActiveUsersBuilder};
 
 /// Bytes of a user.
 const USER_BYTES: usize = size_of::<u64>();
@@ -40,14 +40,14 @@ pub struct Activity {
     /// Keys that expire within so many milliseconds are left to do so.
     pub near_expiry_ms: u64,
     /// Who is active.
-    pub who: Who,
+    pub who: ActivityFilter,
 }
 
 /// Who is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum ActivityFilter {
     /// These users; the template tells the user of a key.
-    Users(Template, Arc<ActiveUsers>),
+    Users(KeyTemplate, Arc<ActiveUsers>),
     /// Whoever used the key within so many milliseconds.
     Idle(u64),
 }
@@ -59,8 +59,8 @@ impl Activity {
     /// When its template is none.
     pub fn new(rule: &InactiveRule, users: Arc<ActiveUsers>) -> Result<Self, TemplateError> {
         let who = match rule.activity {
-            ActivityRule::Users { .. } => Who::Users(Template::parse(&rule.identity)?, users),
-            ActivityRule::Idle => Who::Idle(rule.threshold_ms),
+            ActivityRule::Users { .. } => ActivityFilter::Users(KeyTemplate::parse(&rule.identity)?, users),
+            ActivityRule::Idle => ActivityFilter::Idle(rule.threshold_ms),
         };
         Ok(Self { near_expiry_ms: rule.near_expiry_ms, who })
     }
@@ -96,7 +96,7 @@ pub async fn store(records: &Records, users: &ActiveUsers) -> Result<(), RecordE
 
 async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, ActivityError> {
     let ActivityRule::Users { parts, users, seed, ref matching } = *rule else {
-        return Ok(ActiveUsers { seed: 0, hashes: Arc::default(), matching: Matching::default() });
+        return Ok(ActiveUsers { seed: 0, hashes: Arc::default(), matching: UserMatching::default() });
     };
     let matching = matching.as_deref().ok_or(ActivityError::Literal)?.clone();
     let mut hashes = Vec::new();
@@ -112,14 +112,14 @@ async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, Act
     Ok(ActiveUsers { seed, hashes: Arc::new(hashes), matching })
 }
 
-/// Who is active in which run, read once per process: see [`Env::activities`].
+/// Who is active in which run, read once per process: see [`Context::activities`].
 #[derive(Default)]
-pub struct Activities {
+pub struct ActivityCache {
     /// Held while they are read: tasks that begin together wait for one reading.
     known: Mutex<BTreeMap<RunId, Arc<Activity>>>,
 }
 
-impl Activities {
+impl ActivityCache {
     /// Who is active in the run of `records`; `None` if its `rules` do not ask for inactive users.
     ///
     /// # Errors
@@ -151,12 +151,12 @@ impl Activities {
     }
 
     /// Frees, now and then, what is known of runs that have ended. Goes on until it is dropped, and stops nothing then.
-    pub async fn sweep(&self, env: &Env) {
+    pub async fn sweep(&self, context: &Context) {
         loop {
             sleep(SWEEP_EVERY).await;
             let runs: Vec<RunId> = self.known.lock().await.keys().copied().collect();
             for run in runs {
-                if matches!(env.records(run).result().await, Ok(Some(_))) {
+                if matches!(context.records(run).result().await, Ok(Some(_))) {
                     self.forget(run).await;
                 }
             }
@@ -168,10 +168,10 @@ impl Activities {
 mod tests {
     use super::users::PART_USERS;
     use super::*;
-    use crate::env::Timing;
+    use crate::context::Timing;
 
-    fn env() -> Env {
-        Env::in_process(BTreeMap::new(), Timing::default())
+    fn env() -> Context {
+        Context::in_process(BTreeMap::new(), Timing::default())
     }
 
     fn users(count: usize) -> ActiveUsers {
@@ -195,7 +195,7 @@ mod tests {
         let ActivityRule::Users { parts, users, seed, .. } = users.rule() else { panic!("users") };
         let literal = rules(ActivityRule::Users { parts, users, seed, matching: None });
         assert!(matches!(
-            Activities::default().get(&env.records(run), &literal).await,
+            ActivityCache::default().get(&env.records(run), &literal).await,
             Err(ActivityError::Literal)
         ));
     }
@@ -206,9 +206,12 @@ mod tests {
         for count in [1, PART_USERS, PART_USERS + 1, 150_000] {
             let (run, users) = (RunId::new(), users(count));
             store(&env.records(run), &users).await.unwrap();
-            let (rules, known) = (rules(users.rule()), Activities::default());
+            let (rules, known) = (rules(users.rule()), ActivityCache::default());
             let first = known.get(&env.records(run), &rules).await.unwrap().unwrap();
-            assert_eq!(first.who, Who::Users(Template::parse("p:{user}:*").unwrap(), Arc::new(users)));
+            assert_eq!(
+                first.who,
+                ActivityFilter::Users(KeyTemplate::parse("p:{user}:*").unwrap(), Arc::new(users))
+            );
             assert!(Arc::ptr_eq(&first, &known.get(&env.records(run), &rules).await.unwrap().unwrap()));
             known.forget(run).await;
             assert_eq!(Arc::strong_count(&first), 1);
@@ -219,7 +222,7 @@ mod tests {
     async fn fewer_users_than_there_were_are_no_answer() {
         let (env, users, run) = (env(), users(100), RunId::new());
         let rules = rules(users.rule());
-        let known = Activities::default();
+        let known = ActivityCache::default();
         assert!(matches!(known.get(&env.records(run), &rules).await, Err(ActivityError::Incomplete(_))));
         let fewer = ActiveUsers { hashes: Arc::new(users.hashes[1..].to_vec()), ..users };
         store(&env.records(run), &fewer).await.unwrap();
@@ -229,7 +232,8 @@ mod tests {
     #[tokio::test]
     async fn idle_times_need_no_records() {
         let (env, rules) = (env(), rules(ActivityRule::Idle));
-        let activity = Activities::default().get(&env.records(RunId::new()), &rules).await.unwrap().unwrap();
-        assert_eq!(*activity, Activity { near_expiry_ms: 5, who: Who::Idle(7) });
+        let activity =
+            ActivityCache::default().get(&env.records(RunId::new()), &rules).await.unwrap().unwrap();
+        assert_eq!(*activity, Activity { near_expiry_ms: 5, who: ActivityFilter::Idle(7) });
     }
 }

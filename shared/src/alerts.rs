@@ -18,17 +18,17 @@ pub const ALERTS: &str = "alerts/";
 /// What happened to an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Change {
+pub enum AlertTransition {
     /// It began to hold.
     Raised,
     /// It holds no more.
     Resolved,
 }
 
-impl Change {
+impl AlertTransition {
     /// The word for it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Raised => "raised",
             Self::Resolved => "resolved",
@@ -39,9 +39,9 @@ impl Change {
 /// News of an alert for those who want it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Notice {
+pub struct AlertNotification {
     /// What happened.
-    pub change: Change,
+    pub change: AlertTransition,
     /// The alert as it was then.
     pub alert: Alert,
     /// When, in milliseconds since the epoch.
@@ -51,13 +51,13 @@ pub struct Notice {
     pub sequence: u64,
     /// How its delivery stands, by receiver. One that is not here was not tried yet.
     #[serde(default)]
-    pub deliveries: BTreeMap<String, Delivery>,
+    pub deliveries: BTreeMap<String, NotificationDelivery>,
 }
 
 /// How the delivery of a notice to one receiver stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Delivery {
+pub struct NotificationDelivery {
     /// Whether the receiver has it, or has refused it, or was given up.
     pub done: bool,
     /// Tries that failed.
@@ -68,17 +68,17 @@ pub struct Delivery {
     pub claimed_at_ms: Option<u64>,
 }
 
-impl Notice {
+impl AlertNotification {
     /// News of `alert`, at `at_ms`.
     #[must_use]
-    pub fn new(change: Change, alert: Alert, at_ms: u64) -> Self {
+    pub fn new(change: AlertTransition, alert: Alert, at_ms: u64) -> Self {
         Self { change, alert, at_ms, sequence: 0, deliveries: BTreeMap::new() }
     }
 
     /// Names the notice: the same one, however often it is delivered. It is the id of its event, too.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}/alert/{}/{}", self.alert.job, self.alert.id, self.change.word())
+        format!("{}/alert/{}/{}", self.alert.job, self.alert.id, self.change.as_str())
     }
 
     /// What subscribers and webhooks are told.
@@ -93,25 +93,28 @@ impl Notice {
 
 /// The alerts of one job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Book {
+pub struct AlertStore {
     /// Those that hold.
     pub active: Vec<Alert>,
     /// Notices that were not delivered to everybody yet, in the order in which they came about.
-    pub outbox: Vec<Notice>,
+    pub outbox: Vec<AlertNotification>,
     /// The number of the latest notice.
     #[serde(default)]
     pub sequence: u64,
     /// The newest run that the alerts were judged by: a process that knows only older runs judges nothing.
     #[serde(default)]
-    pub judged: Option<RunId>,
+    pub last_run: Option<RunId>,
 }
 
-impl Book {
+impl AlertStore {
     /// Adds a notice of what happened to `alert` at `at_ms`. Numbers grow even if the book was lost meanwhile, because
     /// they are not below the time.
-    pub fn add(&mut self, change: Change, alert: Alert, at_ms: u64) {
+    pub fn add(&mut self, change: AlertTransition, alert: Alert, at_ms: u64) {
         self.sequence = at_ms.max(self.sequence.saturating_add(1));
-        self.outbox.push(Notice { sequence: self.sequence, ..Notice::new(change, alert, at_ms) });
+        self.outbox.push(AlertNotification {
+            sequence: self.sequence,
+            ..AlertNotification::new(change, alert, at_ms)
+        });
     }
 }
 
@@ -119,12 +122,12 @@ impl Book {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn read(store: &dyn Store, job: &str) -> Result<Book, StoreError> {
-    Ok(look(store, job).await?.0)
+pub async fn read(store: &dyn Store, job: &str) -> Result<AlertStore, StoreError> {
+    Ok(load(store, job).await?.0)
 }
 
-async fn look(store: &dyn Store, job: &str) -> Result<(Book, Option<u64>), StoreError> {
-    let Some(entry) = store.get(&key(job)).await? else { return Ok((Book::default(), None)) };
+async fn load(store: &dyn Store, job: &str) -> Result<(AlertStore, Option<u64>), StoreError> {
+    let Some(entry) = store.get(&key(job)).await? else { return Ok((AlertStore::default(), None)) };
     // A book of another make is begun anew.
     Ok((wire::from_json(&entry.value).unwrap_or_default(), Some(entry.revision)))
 }
@@ -133,7 +136,10 @@ async fn look(store: &dyn Store, job: &str) -> Result<(Book, Option<u64>), Store
 ///
 /// # Errors
 /// When the store fails.
-pub async fn next_after(store: &dyn Store, revision: u64) -> Result<Option<(String, Book, u64)>, StoreError> {
+pub async fn next_after(
+    store: &dyn Store,
+    revision: u64,
+) -> Result<Option<(String, AlertStore, u64)>, StoreError> {
     let Some(Entry { key, value, revision, .. }) = store.next_after(ALERTS, revision).await? else {
         return Ok(None);
     };
@@ -148,10 +154,10 @@ pub async fn next_after(store: &dyn Store, revision: u64) -> Result<Option<(Stri
 pub async fn replace<T>(
     store: &dyn Store,
     job: &str,
-    change: impl Fn(Book) -> (Book, T),
-) -> Result<(Book, T), StoreError> {
+    change: impl Fn(AlertStore) -> (AlertStore, T),
+) -> Result<(AlertStore, T), StoreError> {
     loop {
-        let (before, revision) = look(store, job).await?;
+        let (before, revision) = load(store, job).await?;
         let (after, said) = change(before.clone());
         if after == before {
             return Ok((after, said));

@@ -126,7 +126,7 @@ pub enum Why {
 impl Why {
     /// The word for it in outputs.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Protected => "protected",
             Self::Reported => "reported",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::alerts::Notice;
+use crate::alerts::AlertNotification;
 use crate::ids::RunId;
 use crate::store::{Store, StoreError};
 use crate::time::rfc3339;
@@ -18,13 +18,13 @@ pub const EVENTS: &str = "events/";
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum EventKind {
     /// A run has begun.
     Started,
     /// A run goes on.
     Progress,
     /// Another coordinator goes on with a run.
-    Taken,
+    TakenOver,
     /// A run found a problem.
     Issue,
     /// An alert was raised or resolved.
@@ -43,14 +43,14 @@ pub enum Kind {
     Missed,
 }
 
-impl Kind {
+impl EventKind {
     /// The word for it in subjects and types.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Progress => "progress",
-            Self::Taken => "taken",
+            Self::TakenOver => "taken",
             Self::Issue => "issue",
             Self::Alert => "alert",
             Self::Summary => "summary",
@@ -63,13 +63,13 @@ impl Kind {
     }
 }
 
-impl Kind {
+impl EventKind {
     /// The type of the CloudEvent.
     fn event_type(self, which: Option<&str>) -> String {
         match (self, which) {
             (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
-            (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{}.v1", self.word()),
-            _ => format!("dev.keysweep.run.{}.v1", self.word()),
+            (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{}.v1", self.as_str()),
+            _ => format!("dev.keysweep.run.{}.v1", self.as_str()),
         }
     }
 }
@@ -82,7 +82,7 @@ pub struct Event {
     /// The run, or what else it is about.
     pub subject: String,
     /// What happened.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// Which one of its kind in the run, for those that may happen more than once.
     pub which: Option<String>,
     /// When, in milliseconds since the epoch.
@@ -94,18 +94,18 @@ pub struct Event {
 impl Event {
     /// Something that happens once in a run.
     #[must_use]
-    pub fn once(job: &str, run: RunId, kind: Kind, time_ms: u64, data: Value) -> Self {
+    pub fn once(job: &str, run: RunId, kind: EventKind, time_ms: u64, data: Value) -> Self {
         Self { job: job.to_owned(), subject: run.to_string(), kind, which: None, time_ms, data }
     }
 
     /// An alert was raised or resolved; both are told once.
     #[must_use]
-    pub fn about_alert(job: &str, notice: &Notice) -> Self {
+    pub fn about_alert(job: &str, notice: &AlertNotification) -> Self {
         Self {
             job: job.to_owned(),
             subject: notice.alert.id.to_string(),
-            kind: Kind::Alert,
-            which: Some(notice.change.word().to_owned()),
+            kind: EventKind::Alert,
+            which: Some(notice.change.as_str().to_owned()),
             time_ms: notice.at_ms,
             data: notice.data(),
         }
@@ -117,7 +117,7 @@ impl Event {
         Self {
             job: job.to_owned(),
             subject: monday.to_owned(),
-            kind: Kind::Summary,
+            kind: EventKind::Summary,
             which: None,
             time_ms,
             data,
@@ -137,7 +137,7 @@ impl Event {
     }
 
     fn key(&self) -> String {
-        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind.word(), self.subject);
+        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind.as_str(), self.subject);
         self.which.as_ref().map_or(base.clone(), |which| format!("{base}/{which}"))
     }
 
@@ -162,7 +162,7 @@ impl Event {
 ///
 /// # Errors
 /// When the store does not take it.
-pub async fn tell(store: &dyn Store, event: &Event) -> Result<(), StoreError> {
+pub async fn emit(store: &dyn Store, event: &Event) -> Result<(), StoreError> {
     let text = event.cloud_event().to_string();
     store.create(&event.key(), text.into_bytes()).await.map(drop)
 }
@@ -181,10 +181,10 @@ mod tests {
     #[tokio::test]
     async fn what_happens_once_is_told_once() {
         let (store, run) = (MemoryStore::default(), RunId::new());
-        let event = |data| Event::once("nightly", run, Kind::Completed, 0, data);
-        tell(&store, &event(json!(1))).await.unwrap();
-        tell(&store, &event(json!(2))).await.unwrap();
-        tell(&store, &event(json!(3)).one_of_many()).await.unwrap();
+        let event = |data| Event::once("nightly", run, EventKind::Completed, 0, data);
+        emit(&store, &event(json!(1))).await.unwrap();
+        emit(&store, &event(json!(2))).await.unwrap();
+        emit(&store, &event(json!(3)).one_of_many()).await.unwrap();
         let first = store.next_after(EVENTS, 0).await.unwrap().unwrap();
         assert_eq!(first.key, format!("events/nightly/completed/{run}"));
         let told: Value = serde_json::from_slice(&first.value).unwrap();

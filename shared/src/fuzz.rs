@@ -9,38 +9,38 @@ use serde::de::DeserializeOwned;
 use crate::config::{
     Environment, FlagLayer, JobFile, NatsUrl, RedisUrl, check_file, duration, redact, resolve,
 };
-use crate::dead::DeadLetter;
+use crate::counter_snapshot::CounterSnapshot;
+use crate::dead_letter::DeadLetter;
 use crate::glob::Pattern;
 use crate::history::RunLine;
 use crate::hostile::fuzz;
-use crate::identity::Template;
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
+use crate::key_template::KeyTemplate;
 use crate::limits::REASON_BYTES_MAX;
-use crate::memory::{Rate, Sampler, Strata, Weights};
+use crate::memory::{PrefixMemory, SampleRate, Sampler, StratifiedSample};
 use crate::messages::{
     Action, ActivityRule, Cancel, CancelKind, Covered, Fingerprint, Group, GroupReceipt, InactiveRule,
-    ListedBatch, Loss, Matching, NodePacing, ReadSource, ReapBatch, Reason, Receipt, Rest, RestReason, Rules,
-    ScanStatistics, ScanTask, TaskReport, Vouched,
+    ListedBatch, NodePacing, ReadSource, ReapBatch, Reason, Receipt, Remainder, RequeueReason, Rules,
+    ScanStatistics, ScanTask, TaskFailure, TaskReport, UnreplicatedWrites, UserMatching,
 };
 use crate::outcome::Outcome;
-use crate::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
-use crate::records::{Decision, Failures, Lists, NodeLookups};
-use crate::samples::Sample;
+use crate::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use crate::records::{Decision, Failures, NodeLookups, TaskLists};
 use crate::slot::SlotSet;
 use crate::wire::{self, WireError};
 
 fn scopes() -> [Scope; 2] {
     let slots: SlotSet = [1, 2, 3, 700, 16_383].into_iter().collect();
     let ranges = (4..8).map(|part| CursorRange::part(part, 3)).collect();
-    let (pass, table, process) = (TaskId::new(), Table::Slot(700), "8c5f".to_owned());
+    let (pass, table, process) = (TaskId::new(), ScanTable::Slot(700), "8c5f".to_owned());
     let cursors = CursorScope { pass, table, ranges, bits: 3, slots: Some(slots.clone()), process };
     [Scope::Slots { slots, listing: SlotListing::OrderedScan }, Scope::Cursors(cursors)]
 }
 
 fn task(scope: Scope) -> ScanTask {
     let (run, task, alias, node) = (RunId::new(), TaskId::new(), Alias::new("main"), NodeId::new("n"));
-    ScanTask { run, task, alias, node, scope, keys: 1_000, replans: 2, skip: false, round: 0 }
+    ScanTask { run, task, alias, node, scope, keys: 1_000, reschedules: 2, skip: false, scan_generation: 0 }
 }
 
 fn tasks() -> Vec<ScanTask> {
@@ -63,7 +63,7 @@ fn batch() -> ReapBatch {
         node: NodeId::new("n"),
         not_before_ms: 1_795_341_074_000,
         not_after_ms: 1_795_341_974_000,
-        round: 1,
+        scan_generation: 1,
         groups: vec![
             group(700, Reason::Stale, &[b"permissions:1", b"\xff\x00"], &[]),
             group(16_383, Reason::Inactive, &[b"permissions:2"], &[1_795_341_999_000]),
@@ -86,9 +86,9 @@ fn report() -> TaskReport {
     let why_not = Some("replica `a:1` does not answer".to_owned());
     TaskReport {
         covered: Covered::Ranges { pass: TaskId::new(), slots: None, ranges: vec![CursorRange::WHOLE] },
-        rest: vec![
-            Rest { reason: RestReason::Unstable, scope: slots, pass: None },
-            Rest { reason: RestReason::Full, scope: cursors, pass: Some(TaskId::new()) },
+        remainder: vec![
+            Remainder { reason: RequeueReason::Unstable, scope: slots, pass: None },
+            Remainder { reason: RequeueReason::Full, scope: cursors, pass: Some(TaskId::new()) },
         ],
         batches: vec![ListedBatch {
             batch: BatchId::new(),
@@ -100,22 +100,22 @@ fn report() -> TaskReport {
         statistics: Box::new(statistics),
         pacing: Box::new(pacing),
         source: Some(Box::new(ReadSource { why_not, ..ReadSource::default() })),
-        lost: Some(Loss { cause: "cancelled".to_owned(), node_failed: true }),
+        lost: Some(TaskFailure { cause: "cancelled".to_owned(), node_failed: true }),
         ..TaskReport::blank(&tasks()[0])
     }
 }
 
 /// What is known of the memory of some keys.
-fn weights() -> Weights {
-    let rate = Rate { outright: 20, per_group: 9, one_in: 2 };
-    let (mut sampler, mut strata) = (Sampler::new(rate), Strata::default());
+fn weights() -> PrefixMemory {
+    let rate = SampleRate { outright: 20, per_group: 9, one_in: 2 };
+    let (mut sampler, mut strata) = (Sampler::new(rate), StratifiedSample::default());
     for n in 0..90_u64 {
         let names = [format!("p{}:", n % 5), format!("p{}:{}:", n % 5, n % 7)];
         if let Some(take) = sampler.take(names[0].as_bytes()) {
             strata.add_named(&names, sampler.last_hash(), take, n * n);
         }
     }
-    sampler.told(strata, 20)
+    sampler.finish(strata, 20)
 }
 
 fn receipt() -> Receipt {
@@ -128,18 +128,22 @@ fn receipt() -> Receipt {
         lookups: Default::default(),
         cause: Some("lost".to_owned()),
         pacing: Some(Box::default()),
-        round: 1,
-        vouched: vec![Vouched { node: NodeId::new("n"), history: "h".to_owned(), slots: SlotSet::all() }],
+        scan_generation: 1,
+        unreplicated: vec![UnreplicatedWrites {
+            node: NodeId::new("n"),
+            replication_id: "h".to_owned(),
+            slots: SlotSet::all(),
+        }],
         all: None,
         freed: Some(Box::new(weights())),
     }
 }
 
 fn rules() -> Rules {
-    let matching = Some(Box::new(Matching {
+    let matching = Some(Box::new(UserMatching {
         source_prefix: b"user:".to_vec().into(),
         key_prefixes: vec![b"u".to_vec().into()],
-        ..Matching::default()
+        ..UserMatching::default()
     }));
     let activity = ActivityRule::Users { parts: 2, users: 9, seed: 7, matching };
     let identity = "permissions:{user}:*".to_owned();
@@ -197,12 +201,12 @@ fn fuzz_records() {
         let _ = (pacing.probes_us.quantile(0.99), pacing.probes_us.count());
     });
     messages("receipts", &[receipt()], |receipt| drop(format!("{receipt:?}")));
-    let loss = Loss { cause: "gone".to_owned(), node_failed: false };
+    let loss = TaskFailure { cause: "gone".to_owned(), node_failed: false };
     let mut log = Decision::list(Some(TaskId::new()), &tasks());
-    log.extend(Decision::seal(&tasks(), &loss));
-    log.push(Decision::Took { epoch: 3, who: "host".to_owned() });
+    log.extend(Decision::abandon(&tasks(), &loss));
+    log.push(Decision::LeaderElected { epoch: 3, who: "host".to_owned() });
     messages("decisions", &log, |decision| {
-        let mut lists = Lists::default();
+        let mut lists = TaskLists::default();
         let _ = (lists.apply(&decision), lists.apply(&decision), lists.has(None));
     });
     let cancel = Cancel { kind: CancelKind::Guard, cause: "too many".to_owned() };
@@ -225,7 +229,7 @@ fn fuzz_rules() {
         for key in [&b"permissions:abc"[..], b"keysweep:x", b"warm", b"", &[0xff; 60]] {
             let _ = (rules.wants(key), rules.protects(key));
         }
-        if let Some(Ok(template)) = rules.inactive.map(|rule| Template::parse(&rule.identity)) {
+        if let Some(Ok(template)) = rules.inactive.map(|rule| KeyTemplate::parse(&rule.identity)) {
             let _ = template.user(b"permissions:7:documents", |_| false);
         }
     });
@@ -248,7 +252,7 @@ fn fuzz_documents() {
     fuzz("documents", seeds, |bytes| {
         let errors = [
             wire::from_json::<RunLine>(bytes).err(),
-            wire::from_json::<Sample>(bytes).err(),
+            wire::from_json::<CounterSnapshot>(bytes).err(),
             wire::from_json::<crate::result::CleanupResult>(bytes).err(),
             wire::from_json::<crate::cluster::lock::Holder>(bytes).err(),
         ];

@@ -32,11 +32,11 @@ pub struct HitRates {
     /// Where the figures come from: `redis`, `hash` or `prometheus`.
     pub source: String,
     /// While the run went on.
-    pub during_run: Window,
+    pub during_run: HitRateWindow,
     /// Since the run before; null without one, and if the counters could not be read at its end.
-    pub since_last_run: Option<Window>,
+    pub since_last_run: Option<HitRateWindow>,
     /// The last 24 hours, as far as there are samples; null with fewer than two.
-    pub last_day: Option<Window>,
+    pub last_day: Option<HitRateWindow>,
     /// The same over time, the oldest first.
     pub history: Vec<HitPoint>,
     /// Why the source could not be used, if it could not.
@@ -48,7 +48,7 @@ pub struct HitRates {
 impl HitRates {
     /// The window that speaks for now: since the run before, or of the run itself where there was none.
     #[must_use]
-    pub fn current(&self) -> &Window {
+    pub fn current(&self) -> &HitRateWindow {
         self.since_last_run.as_ref().unwrap_or(&self.during_run)
     }
 }
@@ -56,7 +56,7 @@ impl HitRates {
 /// What the application looked up between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Window {
+pub struct HitRateWindow {
     /// The beginning.
     pub from: String,
     /// The end.
@@ -231,7 +231,7 @@ pub enum Health {
 impl Health {
     /// The word for it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
             Self::Degraded => "degraded",
@@ -306,7 +306,7 @@ pub enum Severity {
 impl Severity {
     /// The word for it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
             Self::Warning => "warning",

@@ -34,7 +34,7 @@ pub enum Outcome {
 impl Outcome {
     /// The word for it in outputs.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
             Self::Expired => "expired",
@@ -49,7 +49,7 @@ impl Outcome {
 
     /// The letter in the ledger.
     #[must_use]
-    pub fn letter(self) -> char {
+    pub fn code(self) -> char {
         match self {
             Self::Deleted => 'd',
             Self::Expired => 'e',
@@ -70,7 +70,7 @@ impl Outcome {
 
     /// The outcome that `letter` stands for.
     #[must_use]
-    pub fn from_letter(letter: u8) -> Option<Self> {
+    pub fn from_code(letter: u8) -> Option<Self> {
         let all = [
             Self::Deleted,
             Self::Expired,
@@ -81,12 +81,12 @@ impl Outcome {
             Self::Unreached,
             Self::Unconfirmed,
         ];
-        all.into_iter().find(|o| o.letter() as u32 == u32::from(letter))
+        all.into_iter().find(|o| o.code() as u32 == u32::from(letter))
     }
 }
 
 /// A list of outcomes as it travels: a letter for each. There are as many as keys that qualify.
-pub mod letters {
+pub mod codes {
     use std::fmt;
 
     use serde::de::{self, Deserializer, Visitor};
@@ -96,7 +96,7 @@ pub mod letters {
     /// The letters of `outcomes`.
     #[must_use]
     pub fn text(outcomes: &[Outcome]) -> String {
-        outcomes.iter().map(|outcome| outcome.letter()).collect()
+        outcomes.iter().map(|outcome| outcome.code()).collect()
     }
 
     /// Reads what [`text`] made.
@@ -104,12 +104,12 @@ pub mod letters {
     /// # Errors
     /// If it is no text, or a letter of it stands for nothing.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Outcome>, D::Error> {
-        deserializer.deserialize_str(Letters)
+        deserializer.deserialize_str(CodesVisitor)
     }
 
-    struct Letters;
+    struct CodesVisitor;
 
-    impl Visitor<'_> for Letters {
+    impl Visitor<'_> for CodesVisitor {
         type Value = Vec<Outcome>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +118,7 @@ pub mod letters {
 
         fn visit_str<E: de::Error>(self, letters: &str) -> Result<Self::Value, E> {
             let outcome = |letter: u8| {
-                Outcome::from_letter(letter)
+                Outcome::from_code(letter)
                     .ok_or_else(|| E::invalid_value(de::Unexpected::Str(letters), &self))
             };
             letters.bytes().map(outcome).collect()
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn outcomes_travel_as_their_letters() {
-        let outcomes = b"destvfun".iter().map(|l| Outcome::from_letter(*l).unwrap()).collect();
+        let outcomes = b"destvfun".iter().map(|l| Outcome::from_code(*l).unwrap()).collect();
         let group = GroupReceipt { slot: 7, reason: Reason::Stale, outcomes };
         let bytes = wire::encode(&group).unwrap();
         assert!(bytes.ends_with(b"\x07\xa5Stale\xa8destvfun"), "{}", bytes.escape_ascii());

@@ -57,7 +57,7 @@ pub enum SlotListing {
 
 /// The hash table that cursors belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Table {
+pub enum ScanTable {
     /// The one table of a database.
     Database,
     /// The table of one slot ([`SlotListing::OrderedScan`]).
@@ -102,7 +102,7 @@ pub struct CursorScope {
     /// The pass: all its tasks together read the table once.
     pub pass: TaskId,
     /// The table.
-    pub table: Table,
+    pub table: ScanTable,
     /// The ranges, followed side by side.
     pub ranges: Vec<CursorRange>,
     /// The ranges are cut out of `2^bits` parts: the table must have at least so many buckets.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RunId};
 use crate::memory::ByteEstimate;
-use crate::messages::{AsReplica, Attempt, Way};
+use crate::messages::{AsReplica, Attempt, DeleteBackend};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 
 pub use coverage::{Coverage, Extent};
@@ -34,7 +34,7 @@ pub enum Status {
 impl Status {
     /// The word for it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
             Self::Partial => "partial",
@@ -126,12 +126,12 @@ pub struct CleanupResult {
     pub pacing: Pacing,
     /// How candidates were checked and acted on.
     #[serde(default)]
-    pub way: Way,
+    pub delete_backend: DeleteBackend,
     /// What became of every candidate.
     pub accounting: Accounting,
     /// What had to be looked at once more, because it was not known whether what had been deleted there still was.
     #[serde(default)]
-    pub read_again: ReadAgain,
+    pub failover: FailoverRescan,
     /// What was read.
     pub coverage: Coverage,
     /// One row per node.
@@ -308,7 +308,7 @@ pub struct Accounting {
 /// have what had been deleted there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ReadAgain {
+pub struct FailoverRescan {
     /// The slots, as ranges such as `0-5460`; null if there were none, and on a standalone server, which is not read
     /// again within a run.
     pub slots: Option<String>,

@@ -9,12 +9,12 @@ const TOO_FAR: &str = "SCAN did not come to an end after more pages than a table
 /// How far a scan has come for the keys that it listed. A server may claim any number of keys, so that it is not to be seen
 /// by its claim whether a scan comes to an end; a table so large is full of keys.
 #[derive(Clone, Debug, Default)]
-pub struct Passed {
+pub struct ScanProgress {
     positions: u64,
     listed: u64,
 }
 
-impl Passed {
+impl ScanProgress {
     /// Takes in a page of `keys` keys that was asked for with `count` as `COUNT`.
     ///
     /// # Errors
@@ -43,13 +43,13 @@ pub struct ScanEnd<C> {
     /// Positions of the table that were asked for, and how many may be.
     asked: u64,
     asked_max: u64,
-    passed: Passed,
+    passed: ScanProgress,
 }
 
 impl<C: Clone + PartialEq> ScanEnd<C> {
     /// A scan that starts at the cursor `at`, after `asked` positions, of a table with `counted` keys, as its server says.
     pub fn new(at: C, asked: u64, counted: u64) -> Self {
-        let (asked_max, passed) = (positions_max(counted), Passed::default());
+        let (asked_max, passed) = (positions_max(counted), ScanProgress::default());
         Self { mark: at, pages: 0, pages_max: 1, asked, asked_max, passed }
     }
 
@@ -57,7 +57,7 @@ impl<C: Clone + PartialEq> ScanEnd<C> {
     ///
     /// # Errors
     /// Why the scan leads nowhere.
-    pub fn goes_on(&mut self, next: &C, count: u64, keys: u64) -> Result<(), &'static str> {
+    pub fn check_progress(&mut self, next: &C, count: u64, keys: u64) -> Result<(), &'static str> {
         if *next == self.mark {
             return Err("SCAN came back to a cursor that it had answered before");
         }
@@ -89,7 +89,7 @@ mod tests {
         let mut pages = 0;
         loop {
             pages += 1;
-            if let Err(why) = end.goes_on(&cursor(pages), count, keys) {
+            if let Err(why) = end.check_progress(&cursor(pages), count, keys) {
                 return (pages, why);
             }
         }
@@ -123,15 +123,15 @@ mod tests {
             assert_eq!(pages, SCAN_SPARE_POSITIONS / 10_000 + 1, "{claimed}");
         }
         // A table of one key in a hundred positions is followed to its end.
-        let mut passed = Passed::default();
+        let mut passed = ScanProgress::default();
         assert!((0..10_000_000).all(|_| passed.page(100, 10).is_ok()));
     }
 
     #[test]
     fn a_scan_that_goes_on_elsewhere_counts_on() {
         let mut end = ScanEnd::new(7, SCAN_SPARE_POSITIONS - 10, 0);
-        assert!(end.goes_on(&8, 10, 0).is_ok());
+        assert!(end.check_progress(&8, 10, 0).is_ok());
         assert_eq!(end.asked(), SCAN_SPARE_POSITIONS);
-        assert!(end.goes_on(&9, 1, 0).is_err());
+        assert!(end.check_progress(&9, 1, 0).is_err());
     }
 }

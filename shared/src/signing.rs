@@ -4,7 +4,7 @@
 //! A signature is one of Ed25519 over the encoded message as it is stored, and over where it belongs: its sort, the
 //! prefix in NATS, and its key. So an order that is stored elsewhere, for another run or under another prefix, is none.
 //! An order stays good at its own place: that an old one is not carried out again is for the reader
-//! ([`crate::specs`]), who knows what has been done.
+//! ([`crate::spec_cache`]), who knows what has been done.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ pub enum KeyError {
 
 /// Why an order is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Distrust {
+pub enum SignatureError {
     /// It has no signature.
     #[error(
         "it is not signed, but `[nats] trusted_keys` requires a signature; set `[nats] signing_key_file` where runs are started"
@@ -79,7 +79,7 @@ pub enum Distrust {
     Unsigned,
     /// Its key is unknown.
     #[error("it is signed by the key `{0}…`, which is not among `[nats] trusted_keys`")]
-    Stranger(String),
+    UnknownKey(String),
     /// It is not what was signed, or was signed for another place.
     #[error("its signature does not fit")]
     Forged,
@@ -90,7 +90,7 @@ pub enum Distrust {
 
 /// An order and where it belongs.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
+pub struct SignedMessage<'a> {
     /// The first word of subjects and buckets.
     pub prefix: &'a str,
     /// Its key in the store, or the name of its queue.
@@ -99,7 +99,7 @@ pub struct Order<'a> {
     pub payload: &'a [u8],
 }
 
-impl Order<'_> {
+impl SignedMessage<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = CONTEXT.to_vec();
         for part in [self.prefix.as_bytes(), self.place.as_bytes(), self.payload] {
@@ -160,7 +160,7 @@ impl SigningKey {
 
     /// The signature of `order`, with the name of the key.
     #[must_use]
-    pub fn sign(&self, order: &Order<'_>) -> String {
+    pub fn sign(&self, order: &SignedMessage<'_>) -> String {
         let signature = self.0.sign(&order.bytes());
         format!("{} {}", self.public().id(), BASE64_STANDARD.encode(signature))
     }
@@ -208,7 +208,7 @@ impl Authority {
     /// The signature of what belongs at `place`; `None` if we have no key.
     #[must_use]
     pub fn sign(&self, place: &str, payload: &[u8]) -> Option<String> {
-        let order = Order { prefix: &self.prefix, place, payload };
+        let order = SignedMessage { prefix: &self.prefix, place, payload };
         self.signing.as_ref().map(|key| key.sign(&order))
     }
 
@@ -222,20 +222,22 @@ impl Authority {
     ///
     /// # Errors
     /// Why it is not.
-    pub fn check(&self, place: &str, payload: &[u8], signature: Option<&str>) -> Result<(), Distrust> {
+    pub fn check(&self, place: &str, payload: &[u8], signature: Option<&str>) -> Result<(), SignatureError> {
         if !self.is_strict() {
             return Ok(());
         }
-        let (id, signature) = signature.and_then(|text| text.split_once(' ')).ok_or(Distrust::Unsigned)?;
+        let (id, signature) =
+            signature.and_then(|text| text.split_once(' ')).ok_or(SignatureError::Unsigned)?;
         let known = self.trusted.iter().filter(|key| key.id() == id);
-        let order = Order { prefix: &self.prefix, place, payload }.bytes();
-        let signature = BASE64_STANDARD.decode(signature).map_err(|_| Distrust::Forged)?;
-        let mut why = Distrust::Stranger(id.chars().filter(char::is_ascii_graphic).take(ID_CHARS).collect());
+        let order = SignedMessage { prefix: &self.prefix, place, payload }.bytes();
+        let signature = BASE64_STANDARD.decode(signature).map_err(|_| SignatureError::Forged)?;
+        let mut why =
+            SignatureError::UnknownKey(id.chars().filter(char::is_ascii_graphic).take(ID_CHARS).collect());
         for key in known {
             if UnparsedPublicKey::new(&ED25519, key.0).verify(&order, &signature).is_ok() {
                 return Ok(());
             }
-            why = Distrust::Forged;
+            why = SignatureError::Forged;
         }
         Err(why)
     }
@@ -260,20 +262,20 @@ mod tests {
         let check =
             |place: &str, payload: &[u8], signature: Option<&str>| knows.check(place, payload, signature);
         assert_eq!(check("runs/1/spec", b"all", Some(&signature)), Ok(()));
-        assert_eq!(check("runs/2/spec", b"all", Some(&signature)), Err(Distrust::Forged));
-        assert_eq!(check("runs/1/spec", b"all of it", Some(&signature)), Err(Distrust::Forged));
-        assert_eq!(check("runs/1/spec", b"all", None), Err(Distrust::Unsigned));
+        assert_eq!(check("runs/2/spec", b"all", Some(&signature)), Err(SignatureError::Forged));
+        assert_eq!(check("runs/1/spec", b"all of it", Some(&signature)), Err(SignatureError::Forged));
+        assert_eq!(check("runs/1/spec", b"all", None), Err(SignatureError::Unsigned));
         for text in ["", "x", "x y", " ", &signature[..40], &format!("{signature}=")] {
             assert!(check("runs/1/spec", b"all", Some(text)).is_err(), "{text:?}");
         }
         let elsewhere = Authority { prefix: "other".to_owned(), ..authority(&ours, &[&ours]) };
-        assert_eq!(elsewhere.check("runs/1/spec", b"all", Some(&signature)), Err(Distrust::Forged));
+        assert_eq!(elsewhere.check("runs/1/spec", b"all", Some(&signature)), Err(SignatureError::Forged));
         let stranger = authority(&other, &[&other]).check("runs/1/spec", b"all", Some(&signature));
-        assert!(matches!(stranger, Err(Distrust::Stranger(_))), "{stranger:?}");
+        assert!(matches!(stranger, Err(SignatureError::UnknownKey(_))), "{stranger:?}");
         assert_eq!(signer.check("runs/1/spec", b"all", None), Ok(()), "who trusts no key in particular");
         // Where a part ends is signed as well.
-        let joined = Order { prefix: "ab", place: "c", payload: b"d" }.bytes();
-        assert_ne!(joined, Order { prefix: "a", place: "bc", payload: b"d" }.bytes());
+        let joined = SignedMessage { prefix: "ab", place: "c", payload: b"d" }.bytes();
+        assert_ne!(joined, SignedMessage { prefix: "a", place: "bc", payload: b"d" }.bytes());
     }
 
     #[test]

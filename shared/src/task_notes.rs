@@ -8,7 +8,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::ids::{RunId, TaskId};
 use crate::limits::TASK_NOTES_KEPT;
-use crate::nats::{Heard, Nats};
+use crate::nats::{Nats, Subscription};
 use crate::wire;
 
 /// Keys that were read so far.
@@ -44,20 +44,20 @@ pub enum TaskNotes {
 }
 
 /// Somebody who listens to the notes of one run.
-pub struct Listener {
+pub struct NoteListener {
     run: RunId,
-    source: Source,
+    source: NoteSource,
 }
 
-enum Source {
+enum NoteSource {
     Memory(broadcast::Receiver<TaskNote>),
-    Nats(Box<Heard>),
+    Nats(Box<Subscription>),
     Nobody,
 }
 
 /// What the tasks of a run that have no report yet have told last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Underway {
+pub struct InFlightTasks {
     tasks: BTreeMap<TaskId, ReadSoFar>,
 }
 
@@ -69,52 +69,53 @@ impl Default for TaskNotes {
 
 impl TaskNotes {
     /// Tells a note. Never waits: where nobody listens, or NATS is away, the note is lost.
-    pub fn tell(&self, note: TaskNote) {
+    pub fn publish(&self, note: TaskNote) {
         match self {
             // An error says that nobody listens.
             Self::Memory(sender) => drop(sender.send(note)),
             Self::Nats(nats) => {
                 if let Ok(payload) = wire::encode(&note) {
-                    nats.tell_aside(note.run, payload);
+                    nats.publish_core(note.run, payload);
                 }
             }
         }
     }
 
     /// Listens to the notes of `run`. Where that is not allowed, none comes.
-    pub async fn listen(&self, run: RunId) -> Listener {
+    pub async fn listen(&self, run: RunId) -> NoteListener {
         let source = match self {
-            Self::Memory(sender) => Source::Memory(sender.subscribe()),
-            Self::Nats(nats) => {
-                nats.hear_aside(run).await.map_or(Source::Nobody, |heard| Source::Nats(Box::new(heard)))
-            }
+            Self::Memory(sender) => NoteSource::Memory(sender.subscribe()),
+            Self::Nats(nats) => nats
+                .subscribe_core(run)
+                .await
+                .map_or(NoteSource::Nobody, |heard| NoteSource::Nats(Box::new(heard))),
         };
-        Listener { run, source }
+        NoteListener { run, source }
     }
 }
 
-impl Listener {
+impl NoteListener {
     /// The next note of the run; waits for it, for ever if none can come. Dropping the future loses nothing.
     pub async fn next(&mut self) -> TaskNote {
         loop {
             let note = match &mut self.source {
-                Source::Memory(receiver) => match receiver.recv().await {
+                NoteSource::Memory(receiver) => match receiver.recv().await {
                     Ok(note) => Some(note),
                     // Newer ones follow.
                     Err(RecvError::Lagged(_)) => None,
                     Err(RecvError::Closed) => {
-                        self.source = Source::Nobody;
+                        self.source = NoteSource::Nobody;
                         None
                     }
                 },
-                Source::Nats(heard) => match heard.next().await {
+                NoteSource::Nats(heard) => match heard.next().await {
                     Some(payload) => wire::decode(&payload).ok(),
                     None => {
-                        self.source = Source::Nobody;
+                        self.source = NoteSource::Nobody;
                         None
                     }
                 },
-                Source::Nobody => std::future::pending().await,
+                NoteSource::Nobody => std::future::pending().await,
             };
             if let Some(note) = note.filter(|note| note.run == self.run) {
                 return note;
@@ -145,9 +146,9 @@ impl ReadSoFar {
     }
 }
 
-impl Underway {
+impl InFlightTasks {
     /// Takes in a note of a task that has no report yet. An older one changes nothing.
-    pub fn heard(&mut self, task: TaskId, read: ReadSoFar) {
+    pub fn record(&mut self, task: TaskId, read: ReadSoFar) {
         let before = self.tasks.entry(task).or_default();
         *before = before.max(read);
     }
@@ -175,9 +176,9 @@ mod tests {
     #[test]
     fn notes_may_come_late_and_twice() {
         let (one, two) = (TaskId::new(), TaskId::new());
-        let mut underway = Underway::default();
+        let mut underway = InFlightTasks::default();
         for (task, listed) in [(one, 100), (two, 10), (one, 300), (one, 100), (two, 10)] {
-            underway.heard(task, read(listed));
+            underway.record(task, read(listed));
         }
         assert_eq!(underway.sum(), ReadSoFar { listed: 310, scanned: 155, stale: 2 });
         underway.reported(one);
@@ -188,14 +189,14 @@ mod tests {
     async fn a_listener_hears_the_notes_of_its_run_and_nobody_waits_for_it() {
         let (notes, run) = (TaskNotes::default(), RunId::new());
         let note = |run, listed| TaskNote { run, task: TaskId::new(), read: read(listed) };
-        notes.tell(note(run, 1));
+        notes.publish(note(run, 1));
         let mut listener = notes.listen(run).await;
         let mine = note(run, 2);
-        notes.tell(note(RunId::new(), 3));
-        notes.tell(mine);
+        notes.publish(note(RunId::new(), 3));
+        notes.publish(mine);
         assert_eq!(listener.next().await, mine);
         for n in 0..2 * TASK_NOTES_KEPT as u64 {
-            notes.tell(note(run, n));
+            notes.publish(note(run, n));
         }
         assert!(listener.next().await.read.listed >= TASK_NOTES_KEPT as u64 / 2, "the oldest are lost");
     }

@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activity::ActivityError;
 use crate::backup::BackupError;
-use crate::cluster::Fault;
-use crate::dead::{self, DeadLetter};
-use crate::env::Env;
+use crate::cluster::RedisError;
+use crate::context::Context;
+use crate::dead_letter::{self, DeadLetter};
 use crate::ids::{Alias, RunId};
 use crate::limits::{FAILING_TIME_MAX, FAILURES_WHEN_STOPPING};
 use crate::queue::{Delivery, QueueError, Topic};
 use crate::records::{Failures, RecordError, Records};
-use crate::signing::Distrust;
-use crate::telemetry::Delivered;
+use crate::signing::SignatureError;
+use crate::telemetry::DeliveryOutcome;
 use crate::time::now_ms;
 use crate::wire::{self, WireError};
 
@@ -35,7 +35,7 @@ pub enum Disposition {
     /// It is finished.
     Done,
     /// It is not its time yet; no failure.
-    Later(Duration),
+    Requeue(Duration),
 }
 
 /// Why a message could not be handled.
@@ -43,7 +43,7 @@ pub enum Disposition {
 pub enum Failure {
     /// A server failed.
     #[error(transparent)]
-    Redis(#[from] Fault),
+    Redis(#[from] RedisError),
     /// The records failed.
     #[error(transparent)]
     Records(#[from] RecordError),
@@ -76,7 +76,7 @@ impl Failure {
     #[must_use]
     pub fn transient(&self) -> bool {
         match self {
-            Self::Redis(fault) => fault.kind.transient(),
+            Self::Redis(fault) => fault.kind.is_transient(),
             // Another worker may have a place; one that could not use its own has tried for long enough.
             Self::Backup(e) => matches!(e, BackupError::NoPlace(_)),
             Self::Records(_) | Self::Queue(_) => true,
@@ -121,7 +121,7 @@ pub trait Handler: Send + Sync {
 
     /// Ends what a message that cannot be read, for `reason`, is about, as far as it says that. It is put aside once that
     /// is done.
-    fn unreadable(
+    fn undecodable(
         &self,
         _payload: &[u8],
         _reason: &str,
@@ -135,7 +135,7 @@ pub trait Handler: Send + Sync {
 /// # Errors
 /// When the queue fails for good.
 pub async fn run<H: Handler>(
-    env: &Env,
+    context: &Context,
     handler: &H,
     at_once: usize,
     shutdown: CancellationToken,
@@ -148,7 +148,7 @@ pub async fn run<H: Handler>(
         // Whoever answers in the queue's name may send more than was asked for.
         let free = at_once.saturating_sub(in_hand.len());
         if pulling.is_none() && free > 0 {
-            pulling = Some(env.queue.pull(H::TOPIC, free, PULL_WAIT));
+            pulling = Some(context.queue.pull(H::TOPIC, free, PULL_WAIT));
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -156,7 +156,7 @@ pub async fn run<H: Handler>(
             pulled = pulled(&mut pulling) => {
                 pulling = None;
                 for delivery in pulled? {
-                    in_hand.push(settle(env, handler, delivery, &out_of_reach));
+                    in_hand.push(settle(context, handler, delivery, &out_of_reach));
                 }
             }
         }
@@ -178,16 +178,16 @@ async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueEr
 }
 
 /// Handles one delivery and answers the queue. An answer that gets lost only means another delivery.
-async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
+async fn settle<H: Handler>(context: &Context, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
     let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
-        _ if let Err(why) = &delivery.trust => distrusted(env, H::TOPIC, why, &delivery).await,
-        Ok(message) => attempt(env, handler, &message, &delivery, out_of_reach).await,
-        Err(e) => (unreadable(env, handler, &e, &delivery).await, Delivered::Unreadable),
+        _ if let Err(why) = &delivery.trust => untrusted(context, H::TOPIC, why, &delivery).await,
+        Ok(message) => attempt(context, handler, &message, &delivery, out_of_reach).await,
+        Err(e) => (undecodable(context, handler, &e, &delivery).await, DeliveryOutcome::Undecodable),
     };
-    env.telemetry.delivered(H::TOPIC, outcome, delivery.deliveries);
+    context.telemetry.delivered(H::TOPIC, outcome, delivery.deliveries);
     let answered = match disposition {
         Disposition::Done => delivery.handle.ack().await,
-        Disposition::Later(delay) => delivery.handle.put_back(delay).await,
+        Disposition::Requeue(delay) => delivery.handle.nak(delay).await,
     };
     if let Err(e) = answered {
         tracing::warn!(error = %e, "failed to answer the queue");
@@ -195,54 +195,54 @@ async fn settle<H: Handler>(env: &Env, handler: &H, delivery: Delivery, out_of_r
     // A worker that reaches nothing leaves the messages to those who do.
     match out_of_reach.load(Ordering::Relaxed) {
         0 => {}
-        count => sleep(env.timing.pause(count)).await,
+        count => sleep(context.timing.pause(count)).await,
     }
 }
 
 /// Ends a message that cannot be read, or leaves it to a worker of another version for a while.
-async fn unreadable<H: Handler>(
-    env: &Env,
+async fn undecodable<H: Handler>(
+    context: &Context,
     handler: &H,
     error: &WireError,
     delivery: &Delivery,
 ) -> Disposition {
     let (topic, reason) = (H::TOPIC, error.to_string());
-    if matches!(error, WireError::Format(_)) && delivery.deliveries < env.timing.failures_max {
+    if matches!(error, WireError::Format(_)) && delivery.deliveries < context.timing.max_failures {
         tracing::warn!(?topic, %error, "left a message to workers of another version");
-        return Disposition::Later(env.timing.retry_delay_max);
+        return Disposition::Requeue(context.timing.retry_delay_max);
     }
-    match handler.unreadable(&delivery.payload, &reason).await {
+    match handler.undecodable(&delivery.payload, &reason).await {
         Ok(Disposition::Done) => {
             tracing::error!(?topic, %error, "put a message aside that cannot be read");
-            bury(env, topic, None, reason, delivery).await
+            dead_letter(context, topic, None, reason, delivery).await
         }
         Ok(later) => later,
         Err(e) => {
             tracing::warn!(?topic, error = %e, "failed to end what cannot be read");
-            Disposition::Later(env.timing.retry_delay_max)
+            Disposition::Requeue(context.timing.retry_delay_max)
         }
     }
 }
 
 /// Leaves what is not believed here to workers who may know its key for a while, and then puts it aside. Nothing of it is
 /// done.
-async fn distrusted(
-    env: &Env,
+async fn untrusted(
+    context: &Context,
     topic: Topic,
-    why: &Distrust,
+    why: &SignatureError,
     delivery: &Delivery,
-) -> (Disposition, Delivered) {
-    let others_may = matches!(why, Distrust::Unsigned | Distrust::Stranger(_));
-    if others_may && delivery.deliveries < env.timing.failures_max {
+) -> (Disposition, DeliveryOutcome) {
+    let others_may = matches!(why, SignatureError::Unsigned | SignatureError::UnknownKey(_));
+    if others_may && delivery.deliveries < context.timing.max_failures {
         tracing::warn!(?topic, "left a message to others: {why}");
-        return (Disposition::Later(env.timing.retry_delay_max), Delivered::PutBack);
+        return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
     tracing::error!(?topic, "put a message aside that is not believed: {why}");
-    (bury(env, topic, None, why.to_string(), delivery).await, Delivered::Unreadable)
+    (dead_letter(context, topic, None, why.to_string(), delivery).await, DeliveryOutcome::Undecodable)
 }
 
-async fn bury(
-    env: &Env,
+async fn dead_letter(
+    context: &Context,
     topic: Topic,
     run: Option<RunId>,
     reason: String,
@@ -250,75 +250,82 @@ async fn bury(
 ) -> Disposition {
     let queue = format!("{topic:?}").to_ascii_lowercase();
     let letter = DeadLetter { reason, queue, run, at_ms: now_ms(), payload: delivery.payload.to_vec() };
-    match dead::bury(&*env.store, letter).await {
+    match dead_letter::publish(&*context.store, letter).await {
         Ok(()) => Disposition::Done,
         Err(e) => {
             tracing::warn!(error = %e, "failed to keep a dead letter");
-            Disposition::Later(env.timing.retry_delay_max)
+            Disposition::Requeue(context.timing.retry_delay_max)
         }
     }
 }
 
 async fn attempt<H: Handler>(
-    env: &Env,
+    context: &Context,
     handler: &H,
     message: &H::Message,
     delivery: &Delivery,
     out_of_reach: &AtomicU32,
-) -> (Disposition, Delivered) {
+) -> (Disposition, DeliveryOutcome) {
     let failure = match handler.handle(message, delivery).await {
         Ok(disposition) => {
             out_of_reach.store(0, Ordering::Relaxed);
-            let done = if disposition == Disposition::Done { Delivered::Done } else { Delivered::PutBack };
+            let done = if disposition == Disposition::Done {
+                DeliveryOutcome::Done
+            } else {
+                DeliveryOutcome::Requeued
+            };
             return (disposition, done);
         }
         Err(failure) => failure,
     };
-    if let Failure::Records(RecordError::Distrusted { why, .. }) = &failure {
-        return distrusted(env, H::TOPIC, why, delivery).await;
+    if let Failure::Records(RecordError::BadSignature { why, .. }) = &failure {
+        return untrusted(context, H::TOPIC, why, delivery).await;
     }
     let (run, what) = handler.identity(message);
     if failure.is_ours() {
         tracing::warn!(%run, what, error = %failure, "queue or store failed, will be tried again");
-        return (Disposition::Later(env.timing.retry_delay_max), Delivered::PutBack);
+        return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
     if let Failure::Redis(fault) = &failure {
-        env.telemetry.failed(handler.redis(message), fault);
-        if fault.kind.transient() {
+        context.telemetry.failed(handler.redis(message), fault);
+        if fault.kind.is_transient() {
             out_of_reach.fetch_add(1, Ordering::Relaxed);
         }
     }
     if let Failure::Backup(BackupError::NoPlace(_)) = &failure {
         out_of_reach.fetch_add(1, Ordering::Relaxed);
     }
-    let records = env.records(run);
+    let records = context.records(run);
     let failures = match records.count_failure(&what, now_ms()).await {
         Ok(failures) => failures,
         Err(e) => {
             tracing::warn!(error = %e, "failed to count a failure");
-            return (Disposition::Later(env.timing.retry_delay_max), Delivered::Failed);
+            return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Failed);
         }
     };
     let count = failures.count;
-    if failure.transient() && !is_enough(env, &records, failures).await {
+    if failure.transient() && !is_enough(context, &records, failures).await {
         tracing::debug!(%run, what, error = %failure, count, "failed, will be tried again");
-        return (Disposition::Later(env.timing.pause(count)), Delivered::Failed);
+        return (Disposition::Requeue(context.timing.pause(count)), DeliveryOutcome::Failed);
     }
     tracing::warn!(%run, what, error = %failure, count, "given up");
     match handler.give_up(message, &failure).await {
-        Ok(()) => (bury(env, H::TOPIC, Some(run), failure.to_string(), delivery).await, Delivered::GivenUp),
+        Ok(()) => (
+            dead_letter(context, H::TOPIC, Some(run), failure.to_string(), delivery).await,
+            DeliveryOutcome::DeadLettered,
+        ),
         Err(e) => {
             tracing::warn!(%run, what, error = %e, "failed to give up");
-            (Disposition::Later(env.timing.retry_delay_max), Delivered::Failed)
+            (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Failed)
         }
     }
 }
 
 /// Whether something failed often or long enough to be given up: nobody waits for a run that is to stop.
-async fn is_enough(env: &Env, records: &Records, failures: Failures) -> bool {
+async fn is_enough(context: &Context, records: &Records, failures: Failures) -> bool {
     let lasted = Duration::from_millis(now_ms().saturating_sub(failures.since_ms));
     let stopping = || async { matches!(records.cancel().await, Ok(Some(_))) };
-    failures.count >= env.timing.failures_max
+    failures.count >= context.timing.max_failures
         || lasted >= FAILING_TIME_MAX
         || failures.count >= FAILURES_WHEN_STOPPING && stopping().await
 }

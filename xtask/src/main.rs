@@ -54,7 +54,7 @@ enum Command {
     /// Compare keysweep with other ways to clean up, on servers of its own.
     Bench(bench::Options),
     /// Run the end-to-end suite on other versions of Redis, Valkey and nats-server (takes about half an hour).
-    Matrix(matrix::Options),
+    Matrix(matrix::MatrixOptions),
     /// Run the tests with large counts (in release mode; takes minutes).
     Soak {
         /// How many keys.

@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use shared::nats::Nats;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use shared::telemetry::{self, Telemetry};
 use tokio::net::TcpListener;
 
@@ -56,7 +56,7 @@ fn metrics(telemetry: &Telemetry) -> impl IntoResponse + use<> {
 
 /// Answers at `address` for as long as `crew` lives; does nothing without an address.
 pub(super) async fn start(
-    crew: &mut Crew,
+    crew: &mut TaskGroup,
     address: Option<SocketAddr>,
     health: Arc<Health>,
     telemetry: Arc<Telemetry>,

@@ -2,22 +2,22 @@
 //! [`shared::config::resolve`], which checks them together with the other layers; their help comes
 //! from the same table. Nothing behind `main` sees clap.
 
+mod connection;
 mod job;
 mod nats;
-mod place;
 mod restore;
-mod scale;
+mod workers;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use shared::config::{self, FlagLayer};
 
+pub use self::connection::{ConnectionArgs, NatsConnectionArgs};
 pub use self::job::JobArgs;
 pub use self::nats::NatsArgs;
-pub use self::place::{NetArgs, PlaceArgs};
 pub use self::restore::RestoreArgs;
-pub use self::scale::{
+pub use self::workers::{
     AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,
     RunsCommand, ServeArgs, SetupArgs, StatsArgs, WorkerArgs,
 };
@@ -228,7 +228,7 @@ impl Cli {
     }
 
     /// The flags that say where Redis and NATS are, for the commands that have them.
-    fn place(&self) -> Option<&PlaceArgs> {
+    fn place(&self) -> Option<&ConnectionArgs> {
         match &self.command {
             Command::Scanner(worker) => Some(&worker.role.place),
             Command::Reaper(reaper) => Some(&reaper.worker.role.place),
@@ -242,7 +242,7 @@ impl Cli {
     }
 
     /// The flags that say where NATS is, for the commands that have them.
-    fn net(&self) -> Option<&NetArgs> {
+    fn net(&self) -> Option<&NatsConnectionArgs> {
         match &self.command {
             Command::Runs { command } => command.net(),
             Command::Events(events) => Some(&events.net),

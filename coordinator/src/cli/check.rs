@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::config::{self, Checked, Settings};
+use shared::config::{self, CheckedFile, Settings};
 
 use crate::options::{Options, OptionsError};
 use crate::schedule::Schedule;
@@ -15,7 +15,7 @@ pub fn check(file: &Path, text: &str) -> (Result<Vec<String>, Vec<String>>, Vec<
         Ok(names) => (names, Vec::new()),
         Err(problems) => (Vec::new(), texts(problems)),
     };
-    let Checked { jobs, problems: more, unread } = config::check_jobs(file, text);
+    let CheckedFile { jobs, problems: more, unread } = config::check_jobs(file, text);
     let (mut more, mut unread) = (texts(more), texts(unread));
     more.extend(jobs.iter().filter_map(|job| schedule_problem(&job.settings)));
     for job in jobs.iter().filter(|job| job.is_whole).map(|job| &job.settings) {

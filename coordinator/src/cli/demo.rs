@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reporter::grouped;
-use shared::cluster::Access;
+use shared::cluster::ConnectOptions;
 use shared::files::Folder;
 use shared::glob::PatternError;
 use shared::ids::Alias;
 use shared::messages::Rules;
-use shared::servers::{ClusterServers, Mixture, Seeder, ServersError, Truth, demo_mixture};
+use shared::servers::{ClusterServers, Dataset, ExpectedCounts, Seeder, ServersError, demo_mixture};
 use thiserror::Error;
 
 use super::args::DemoArgs;
-use super::run::{CommandError, Show, Start, run};
+use super::run::{CommandError, OutputMode, RunStart, run};
 use super::signals::Signals;
 use crate::exit;
 use crate::options::Options;
-use crate::whoami::myself;
+use crate::process_id::myself;
 
 /// The seed of the sample data: every demo shows the same.
 const SEED: u64 = 1;
@@ -52,7 +52,7 @@ impl DemoError {
 ///
 /// # Errors
 /// When servers, seeding or the run fail.
-pub async fn demo(args: &DemoArgs, show: Show) -> Result<u8, DemoError> {
+pub async fn demo(args: &DemoArgs, show: OutputMode) -> Result<u8, DemoError> {
     tracing::info!("Starting a throwaway cluster of three primaries...");
     let servers = ClusterServers::start(3, 0).await?;
     let mixture = demo_mixture(args.keys, args.stale_percent, SEED);
@@ -62,7 +62,7 @@ pub async fn demo(args: &DemoArgs, show: Show) -> Result<u8, DemoError> {
     let code = run(
         &options(servers.urls())?,
         Duration::ZERO,
-        &Start { yes: true, detach: false, workers: None },
+        &RunStart { yes: true, detach: false, workers: None },
         show,
     )
     .await?;
@@ -77,7 +77,7 @@ pub async fn demo(args: &DemoArgs, show: Show) -> Result<u8, DemoError> {
     Ok(code)
 }
 
-async fn seed(servers: &ClusterServers, mixture: Mixture) -> Result<(), ServersError> {
+async fn seed(servers: &ClusterServers, mixture: Dataset) -> Result<(), ServersError> {
     let mut seeder = Seeder::connect(&servers.urls()).await?;
     for entry in mixture {
         seeder.entry(&entry).await?;
@@ -93,7 +93,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
         alias: Alias::new("demo"),
         started_by: myself(),
         report_dir: report_dir(),
-        ..Options::plain(Access::open(urls), Rules { grace_ms: 1_000, ..rules })
+        ..Options::plain(ConnectOptions::open(urls), Rules { grace_ms: 1_000, ..rules })
     })
 }
 
@@ -109,7 +109,7 @@ fn report_dir() -> Option<PathBuf> {
 }
 
 /// The truth that the seeding knows, for comparison with the result above it.
-fn checked(truth: &Truth, left: u64) -> String {
+fn checked(truth: &ExpectedCounts, left: u64) -> String {
     let expected = truth.total() - truth.stale;
     format!(
         "\nWhat was put in: {} matching keys, {} of them stale,\n\

@@ -11,10 +11,10 @@ use shared::store::StoreError;
 use thiserror::Error;
 
 use super::run_ref::RefError;
-use super::signals::Left;
-use crate::conduct::ConductError;
+use super::signals::Interrupted;
 use crate::embedded::RunError;
 use crate::exit;
+use crate::leader::LeaderError;
 use crate::options::OptionsError;
 use crate::restore::RestoreError;
 use crate::schedule::ScheduleError;
@@ -58,7 +58,7 @@ pub enum CommandError {
     Detached(u8, RunId),
     /// Signals ended the watching of a run that is to stop.
     #[error("Detached. Run {1} {0}.\n`keysweep runs attach {1}` shows how it ends.")]
-    DetachedStopping(Left, RunId),
+    DetachedStopping(Interrupted, RunId),
     /// Signals or output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -90,7 +90,7 @@ pub enum CommandError {
     Queue(#[from] QueueError),
     /// A run could not be driven.
     #[error(transparent)]
-    Conduct(#[from] ConductError),
+    Conduct(#[from] LeaderError),
     /// The service ended by itself.
     #[error(transparent)]
     Serve(#[from] ServeError),

@@ -13,21 +13,21 @@ use shared::store::Entry;
 use shared::wire;
 
 use super::args::EventsArgs;
+use super::connections::{Connections, PATIENCE};
 use super::error::CommandError;
-use super::run::Show;
+use super::run::OutputMode;
 use super::signals::Signals;
-use super::site::{PATIENCE, Site};
 use crate::exit;
 
 /// `keysweep events`.
 ///
 /// # Errors
 /// When NATS cannot be used.
-pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, CommandError> {
+pub async fn events(site: &Connections, args: &EventsArgs, show: OutputMode) -> Result<u8, CommandError> {
     let since = args.since.as_deref().map(oldest).transpose()?;
     let net = site.connect("cli", Some(PATIENCE)).await?;
     let run = match &args.run {
-        Some(run) => Some(run.find(&net.env).await?),
+        Some(run) => Some(run.find(&net.context).await?),
         None => None,
     };
     let mut signals = Signals::catch()?;
@@ -35,14 +35,14 @@ pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, Co
         since.is_none_or(|since| time_of(event).is_some_and(|time| time >= since))
             && run.is_none_or(|run| event["subject"] == run.to_string())
     };
-    let mut watch = net.env.store.watch(EVENTS).await?;
+    let mut watch = net.context.store.watch(EVENTS).await?;
     let mut revision = 0;
     loop {
         let next = async {
             if args.follow {
                 watch.next().await.map(Some)
             } else {
-                net.env.store.next_after(EVENTS, revision).await
+                net.context.store.next_after(EVENTS, revision).await
             }
         };
         let entry = tokio::select! {
@@ -51,7 +51,7 @@ pub async fn events(site: &Site, args: &EventsArgs, show: Show) -> Result<u8, Co
         };
         let Some(entry) = entry else { break };
         revision = entry.revision;
-        if !tell(&entry, wanted, show)? {
+        if !print_event(&entry, wanted, show)? {
             break;
         }
     }
@@ -66,7 +66,11 @@ fn oldest(text: &str) -> Result<Timestamp, CommandError> {
 }
 
 /// Prints an event that is wanted; `false` if nobody reads any more.
-fn tell(entry: &Entry, wanted: impl Fn(&Value) -> bool, show: Show) -> Result<bool, CommandError> {
+fn print_event(
+    entry: &Entry,
+    wanted: impl Fn(&Value) -> bool,
+    show: OutputMode,
+) -> Result<bool, CommandError> {
     let Ok(event) = wire::from_json::<Value>(&entry.value) else {
         tracing::warn!(key = entry.key, "an event that is no JSON");
         return Ok(true);

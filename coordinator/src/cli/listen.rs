@@ -18,25 +18,26 @@ use shared::limits::{
     HTTP_CONNECTION_LIFE, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX, HTTP_HEAD_BYTES_MAX,
     HTTP_HEAD_TIMEOUT, HTTP_LOG_EVERY,
 };
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::guests::{Entry, Guest, Guests, Room};
+use super::connection_table::{Admission, ConnectionLimits, ConnectionTable, OpenConnection};
 
 /// How long no connection is accepted after `accept` failed, usually because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers at `listener` by `router`, for ever.
 pub(super) async fn serve(listener: TcpListener, router: Router) -> Result<(), Infallible> {
-    let room = Room { total: HTTP_CONNECTIONS_MAX, per_address: HTTP_CONNECTIONS_PER_ADDRESS_MAX };
-    let guests = Arc::new(Mutex::new(Guests::new(room)));
-    let (mut crew, mut log) = (Crew::default(), Log::default());
+    let room =
+        ConnectionLimits { total: HTTP_CONNECTIONS_MAX, per_address: HTTP_CONNECTIONS_PER_ADDRESS_MAX };
+    let guests = Arc::new(Mutex::new(ConnectionTable::new(room)));
+    let (mut crew, mut log) = (TaskGroup::default(), Log::default());
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                log.tell(|more| tracing::warn!(error = %e, "HTTP: a connection could not be taken{more}"));
+                log.log(|more| tracing::warn!(error = %e, "HTTP: a connection could not be taken{more}"));
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -47,12 +48,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router) -> Result<(), I
             crew.next().await;
         }
         let (number, guest) = match lock(&guests).enter(address.ip()) {
-            Entry::Free(number, guest) => (number, guest),
-            Entry::Cleared(number, guest) => {
+            Admission::Free(number, guest) => (number, guest),
+            Admission::Cleared(number, guest) => {
                 log.crowded(address.ip());
                 (number, guest)
             }
-            Entry::Refused => {
+            Admission::Refused => {
                 log.crowded(address.ip());
                 continue;
             }
@@ -60,18 +61,18 @@ pub(super) async fn serve(listener: TcpListener, router: Router) -> Result<(), I
         let (guests, router) = (Arc::clone(&guests), router.clone());
         crew.start("HTTP connection", async move {
             connection(stream, address, router, &guest).await;
-            lock(&guests).left(number);
+            lock(&guests).leave(number);
             Ok::<(), Infallible>(())
         });
     }
 }
 
-fn lock(guests: &Mutex<Guests>) -> std::sync::MutexGuard<'_, Guests> {
+fn lock(guests: &Mutex<ConnectionTable>) -> std::sync::MutexGuard<'_, ConnectionTable> {
     guests.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers the requests of one connection until it ends, has to go, or has lasted long enough.
-async fn connection(stream: TcpStream, address: SocketAddr, router: Router, guest: &Guest) {
+async fn connection(stream: TcpStream, address: SocketAddr, router: Router, guest: &OpenConnection) {
     let service = TowerToHyperService::new(router);
     let service = service_fn(|request: Request<Incoming>| {
         let (asking, answer) = (guest.asks(), service.call(request.map(Body::new)));
@@ -111,7 +112,7 @@ struct Log {
 
 impl Log {
     fn crowded(&mut self, address: IpAddr) {
-        self.tell(|more| {
+        self.log(|more| {
             tracing::warn!(
                 "HTTP: too many connections; the last one came from {address}. At most {HTTP_CONNECTIONS_MAX} are \
                  kept, and {HTTP_CONNECTIONS_PER_ADDRESS_MAX} from one address; the oldest without a whole request \
@@ -120,7 +121,7 @@ impl Log {
         });
     }
 
-    fn tell(&mut self, say: impl FnOnce(&str)) {
+    fn log(&mut self, say: impl FnOnce(&str)) {
         let now = Instant::now();
         if self.last.is_some_and(|last| now - last < HTTP_LOG_EVERY) {
             self.untold += 1;

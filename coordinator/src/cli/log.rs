@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{LogFormat, OutputArgs};
-use crate::lines;
+use crate::run_log;
 
 /// The bar that lines have to be written above, while there is one.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -39,7 +39,7 @@ pub fn init(output: &OutputArgs, is_service: bool) {
     let ours = ["coordinator", "scanner", "reaper", "reporter", "shared", "keysweep"];
     let ours: String = ours.iter().map(|name| format!(",{name}={level}")).collect();
     let has_lines = is_service || output.log_format.is_some();
-    let left_out = if has_lines { lines::INSTEAD } else { lines::LINES };
+    let left_out = if has_lines { run_log::INSTEAD } else { run_log::LINES };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{others}{ours},{left_out}=off")))
         // Escape sequences in a log that is kept are a nuisance, and on a terminal they say nothing more.
@@ -47,17 +47,17 @@ pub fn init(output: &OutputArgs, is_service: bool) {
         .with_writer(Stderr { json: matches!(output.log_format, Some(LogFormat::Json)) });
     match output.log_format {
         Some(LogFormat::Json) => builder.json().init(),
-        Some(LogFormat::Text) | None => builder.event_format(Plain { timed: is_service }).init(),
+        Some(LogFormat::Text) | None => builder.event_format(TextFormat { timed: is_service }).init(),
     }
 }
 
 /// `[Name] sentence`, `warning: phrase: error=…`: no module paths. Those of a service, which somebody reads later, have
 /// their time and their level, too.
-struct Plain {
+struct TextFormat {
     timed: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Plain
+impl<S, N> FormatEvent<S, N> for TextFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -78,20 +78,20 @@ where
             level => write!(writer, "{}: ", level.as_str().to_ascii_lowercase())?,
         }
         // Its fields are said in the words.
-        let fields = event.metadata().target() != lines::LINES;
-        event.record(&mut Words { writer: &mut writer, fields });
+        let fields = event.metadata().target() != run_log::LINES;
+        event.record(&mut MessageVisitor { writer: &mut writer, fields });
         writeln!(writer)
     }
 }
 
 /// Writes the message of an event, and its other fields if they are wanted. What others put into them moves no cursor,
 /// and a field stays on its line.
-struct Words<'a, 'w> {
+struct MessageVisitor<'a, 'w> {
     writer: &'a mut Writer<'w>,
     fields: bool,
 }
 
-impl Visit for Words<'_, '_> {
+impl Visit for MessageVisitor<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // If a log line cannot be written, there is no place to say so.
         let _ = match field.name() {

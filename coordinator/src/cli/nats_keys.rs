@@ -6,14 +6,14 @@ use shared::signing::SigningKey;
 
 use super::args::KeysArgs;
 use super::error::CommandError;
-use super::run::Show;
+use super::run::OutputMode;
 use crate::exit;
 
 /// Makes the file, for its owner alone, unless it is there; prints its public half.
 ///
 /// # Errors
 /// When the file cannot be written, or holds something else.
-pub fn nats_keys(args: &KeysArgs, show: Show) -> Result<u8, CommandError> {
+pub fn nats_keys(args: &KeysArgs, show: OutputMode) -> Result<u8, CommandError> {
     let made = std::fs::symlink_metadata(&args.file).is_err();
     if made {
         let text = SigningKey::generate().map_err(|e| CommandError::Usage(e.to_string()))?;

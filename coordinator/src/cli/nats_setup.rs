@@ -1,24 +1,24 @@
 //! `keysweep nats setup`: what we keep in NATS, and how it stands.
 
 use serde_json::json;
-use shared::nats::setup::{Mode, Piece, PieceState, buckets, check_room, setup};
-use shared::nats::{Nats, NatsAccess, missing_walls};
+use shared::nats::setup::{Piece, PieceState, SetupMode, buckets, check_room, setup};
+use shared::nats::{Nats, NatsOptions, missing_walls};
 
 use super::args::SetupArgs;
+use super::connections::{Connections, PATIENCE};
 use super::error::CommandError;
-use super::run::Show;
-use super::site::{PATIENCE, Site};
+use super::run::OutputMode;
 use crate::exit;
 
 /// `keysweep nats setup`: 0 if all is as we need it, 1 if something is missing or differs.
 ///
 /// # Errors
 /// When NATS cannot be used.
-pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8, CommandError> {
-    let access = NatsAccess::from_settings(&site.nats).of_worker();
+pub async fn nats_setup(site: &Connections, args: &SetupArgs, show: OutputMode) -> Result<u8, CommandError> {
+    let access = NatsOptions::from_settings(&site.nats).of_worker();
     let nats = Nats::connect(&access, "keysweep-cli", Some(PATIENCE)).await?;
     check_room(&nats)?;
-    let mode = if args.apply { Mode::Apply } else { Mode::Look };
+    let mode = if args.apply { SetupMode::Apply } else { SetupMode::Look };
     let mut pieces = setup(&nats, mode).await?;
     pieces.extend(buckets(&nats, &site.buckets(), mode).await?);
     let walls = missing_walls(&nats, true);
@@ -26,14 +26,14 @@ pub async fn nats_setup(site: &Site, args: &SetupArgs, show: Show) -> Result<u8,
     show.print(&if show.json {
         format!("{:#}\n", json!({ "pieces": pieces, "missingWalls": walls }))
     } else {
-        page(&pieces, args.apply) + &told(&walls)
+        page(&pieces, args.apply) + &missing_walls_text(&walls)
     })?;
     let open = pieces.iter().any(|piece| matches!(piece.state, PieceState::Missing | PieceState::Different));
     Ok(if open { exit::FAILED } else { exit::DONE })
 }
 
 /// The walls that are missing, one a line.
-fn told(walls: &[&str]) -> String {
+fn missing_walls_text(walls: &[&str]) -> String {
     walls.iter().map(|wall| format!("A wall is missing: {wall}.\n")).collect()
 }
 

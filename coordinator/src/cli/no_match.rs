@@ -3,20 +3,20 @@
 use std::fmt::Write;
 
 use reporter::{grouped, wrap};
-use scanner::names::{Alike, commonest};
+use scanner::name_sample::{CommonPrefix, commonest};
 use serde_json::{Value, json};
 
 use crate::options::Options;
-use crate::survey::Survey;
+use crate::preflight::Preflight;
 
 /// Beginnings that are shown.
 const SHOWN: usize = 8;
 
 /// The lines for people, below the table of nodes. Writing to a string cannot fail.
 #[must_use]
-pub fn text(survey: &Survey, options: &Options) -> String {
-    let (found, keys) = (found(survey), keys(survey));
-    let mut page = format!("\n  {}\n", wrap(&sentence(survey, options), 2));
+pub fn text(plan: &Preflight, options: &Options) -> String {
+    let (found, keys) = (found(plan), keys(plan));
+    let mut page = format!("\n  {}\n", wrap(&sentence(plan, options), 2));
     for alike in &found {
         let (name, example) = (alike.prefix.as_deref().unwrap_or("(no separator)"), &alike.example);
         let _ = writeln!(page, "    {name:<24} {:>5}   {}", share(alike), wrap(example, 39));
@@ -34,10 +34,10 @@ pub fn text(survey: &Survey, options: &Options) -> String {
 
 /// One sentence, also for a log line.
 #[must_use]
-pub fn sentence(survey: &Survey, options: &Options) -> String {
+pub fn sentence(plan: &Preflight, options: &Options) -> String {
     let patterns: Vec<String> = options.rules.patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
-    let (patterns, keys, sampled) = (patterns.join(", "), keys(survey), sampled(survey));
-    let database = match (options.access.db, survey.spec.cluster) {
+    let (patterns, keys, sampled) = (patterns.join(", "), keys(plan), sampled(plan));
+    let database = match (options.access.db, plan.spec.cluster) {
         (0, true) => "the cluster".to_owned(),
         (db, _) => format!("database {db}"),
     };
@@ -60,40 +60,40 @@ pub fn sentence(survey: &Survey, options: &Options) -> String {
 
 /// The same on one line: the sentence with the beginnings behind it.
 #[must_use]
-pub fn line(survey: &Survey, options: &Options) -> String {
-    let name = |alike: &Alike| alike.prefix.clone().unwrap_or_else(|| "no separator".to_owned());
+pub fn line(plan: &Preflight, options: &Options) -> String {
+    let name = |alike: &CommonPrefix| alike.prefix.clone().unwrap_or_else(|| "no separator".to_owned());
     let all: Vec<String> =
-        found(survey).iter().map(|alike| format!("{} ({})", name(alike), share(alike))).collect();
-    format!("{} {}", sentence(survey, options), all.join(", ")).trim_end().to_owned()
+        found(plan).iter().map(|alike| format!("{} ({})", name(alike), share(alike))).collect();
+    format!("{} {}", sentence(plan, options), all.join(", ")).trim_end().to_owned()
 }
 
 /// The beginnings for programs: `[{"prefix", "percent", "example"}]`; `null` where some key matches.
 #[must_use]
-pub fn json(survey: &Survey) -> Value {
-    if survey.estimate.matching_keys > 0 {
+pub fn json(plan: &Preflight) -> Value {
+    if plan.estimate.matching_keys > 0 {
         return Value::Null;
     }
-    let row = |alike: Alike| {
+    let row = |alike: CommonPrefix| {
         let percent = (alike.percent * 10.0).round() / 10.0;
         json!({ "prefix": alike.prefix, "percent": percent, "example": alike.example })
     };
-    found(survey).into_iter().map(row).collect()
+    found(plan).into_iter().map(row).collect()
 }
 
-fn found(survey: &Survey) -> Vec<Alike> {
-    commonest(survey.nodes.iter().map(|node| (&node.names, node.keys)), SHOWN)
+fn found(plan: &Preflight) -> Vec<CommonPrefix> {
+    commonest(plan.nodes.iter().map(|node| (&node.names, node.keys)), SHOWN)
 }
 
-fn keys(survey: &Survey) -> u64 {
-    survey.nodes.iter().map(|node| node.keys).sum()
+fn keys(plan: &Preflight) -> u64 {
+    plan.nodes.iter().map(|node| node.keys).sum()
 }
 
-fn sampled(survey: &Survey) -> u64 {
-    survey.nodes.iter().map(|node| node.names.sampled()).sum()
+fn sampled(plan: &Preflight) -> u64 {
+    plan.nodes.iter().map(|node| node.names.sampled()).sum()
 }
 
 /// `61 %`, `< 1 %`
-fn share(alike: &Alike) -> String {
+fn share(alike: &CommonPrefix) -> String {
     if alike.percent < 1.0 { "< 1 %".to_owned() } else { format!("{:.0} %", alike.percent) }
 }
 

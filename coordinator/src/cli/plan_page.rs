@@ -8,36 +8,36 @@ use shared::messages::{Action, ActivityRule};
 
 use super::{no_match, question};
 use crate::options::Options;
-use crate::survey::{NodeSurvey, Survey};
+use crate::preflight::{NodePreflight, Preflight};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
 /// The plan for people. Writing to a string cannot fail, so results of `writeln!` are dropped.
 #[must_use]
-pub fn text(survey: &Survey, options: &Options) -> String {
+pub fn text(plan: &Preflight, options: &Options) -> String {
     let mut page = String::new();
-    asked(&mut page, survey, options);
-    nodes(&mut page, survey);
-    let estimate = &survey.estimate;
+    asked(&mut page, plan, options);
+    nodes(&mut page, plan);
+    let estimate = &plan.estimate;
     if estimate.matching_keys == 0 {
-        page.push_str(&no_match::text(survey, options));
+        page.push_str(&no_match::text(plan, options));
     } else {
         let _ = writeln!(page);
         let matching = counted(estimate.matching_keys, "key matches", "keys match");
         let stale = grouped(estimate.stale_ttl_keys);
-        note(&mut page, &format!("{matching}, {stale} of them stale: {}", sure(survey)));
+        note(&mut page, &format!("{matching}, {stale} of them stale: {}", precision(plan)));
     }
-    findings(&mut page, survey);
-    warnings(&mut page, survey);
+    findings(&mut page, plan);
+    warnings(&mut page, plan);
     if estimate.matching_keys > 0 {
-        note(&mut page, &verdict(survey, options));
+        note(&mut page, &verdict(plan, options));
     }
-    if let Some(freed) = survey.freed.as_ref().filter(|freed| freed.estimate > 0) {
+    if let Some(freed) = plan.freed.as_ref().filter(|freed| freed.estimate > 0) {
         let verb = if options.rules.action.writes() { "That" } else { "Deleting them" };
         note(&mut page, &format!("{verb} would free {} of memory", memory(freed)));
     }
-    if let Some(order) = survey.spec.backup.as_ref().filter(|_| !question::nothing_to_do(survey)) {
+    if let Some(order) = plan.spec.backup.as_ref().filter(|_| !question::nothing_to_do(plan)) {
         note(&mut page, &format!("Each of them would be saved in {} before it is deleted", order.place));
     }
     tidy(&page)
@@ -49,18 +49,18 @@ fn note(page: &mut String, sentence: &str) {
 }
 
 /// How reliable the numbers are.
-fn sure(survey: &Survey) -> &'static str {
-    if survey.estimate.exact { "counted" } else { "estimated from a sample" }
+fn precision(plan: &Preflight) -> &'static str {
+    if plan.estimate.exact { "counted" } else { "estimated from a sample" }
 }
 
 /// What is asked for.
-fn asked(page: &mut String, survey: &Survey, options: &Options) {
+fn asked(page: &mut String, plan: &Preflight, options: &Options) {
     let patterns =
         |list: &[shared::glob::Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let rules = &options.rules;
     let dry = if options.dry_run { " (dry run)" } else { "" };
     let and = match rules.action {
-        _ if survey.spec.rules.inactive.is_none() => "",
+        _ if plan.spec.rules.inactive.is_none() => "",
         Action::Delete | Action::Report => ", and keys of inactive users",
         Action::Expire { .. } => ", and delete keys of inactive users",
     };
@@ -71,16 +71,16 @@ fn asked(page: &mut String, survey: &Survey, options: &Options) {
     if !rules.protect.is_empty() {
         let _ = writeln!(page, "  protected  {}", wrap(&patterns(&rules.protect), 13));
     }
-    if let Some(source) = &survey.spec.activity_source {
-        let _ = writeln!(page, "  activity   {}", wrap(&activity(survey, source), 13));
+    if let Some(source) = &plan.spec.activity_source {
+        let _ = writeln!(page, "  activity   {}", wrap(&activity(plan, source), 13));
     }
 }
 
 /// The table of nodes.
-fn nodes(page: &mut String, survey: &Survey) {
+fn nodes(page: &mut String, plan: &Preflight) {
     let _ = writeln!(page);
     row(page, "node", ["version", "slots", "keys", "matching", "stale"].map(str::to_owned));
-    for node in &survey.nodes {
+    for node in &plan.nodes {
         let cells = [
             node.version.chars().take(12).collect(),
             slots(node.slots),
@@ -90,21 +90,21 @@ fn nodes(page: &mut String, survey: &Survey) {
         ];
         row(page, &node.address, cells);
     }
-    for node in &survey.nodes {
+    for node in &plan.nodes {
         if let Some(source) = &node.read_from {
             let read = format!("{} is read {}", node.address, source.sentence());
             let _ = writeln!(page, "  {}", wrap(&read, 4));
         }
     }
-    for sentence in issues(survey) {
+    for sentence in issues(plan) {
         let _ = writeln!(page, "  {}", wrap(&sentence, 4));
     }
 }
 
 /// What the matching keys are beside stale.
-fn findings(page: &mut String, survey: &Survey) {
-    let estimate = &survey.estimate;
-    let skipped: u64 = survey.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
+fn findings(page: &mut String, plan: &Preflight) {
+    let estimate = &plan.estimate;
+    let skipped: u64 = plan.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
     if skipped > 0 {
         let skipped = grouped(skipped);
         let why = "their nodes have none without TTL (`--every-key` looks at all)";
@@ -113,11 +113,11 @@ fn findings(page: &mut String, survey: &Survey) {
     if estimate.protected_keys > 0 {
         note(page, &format!("{} of the stale keys are protected", grouped(estimate.protected_keys)));
     }
-    if survey.spec.rules.inactive.is_some() {
-        let (inactive, sure) = (grouped(estimate.inactive_candidates()), sure(survey));
+    if plan.spec.rules.inactive.is_some() {
+        let (inactive, sure) = (grouped(estimate.inactive_candidates()), precision(plan));
         note(page, &format!("{inactive} have a TTL, and users who were not active for long: {sure}"));
     }
-    if let Some((met, percent)) = survey.spec.met.and_then(|met| Some((met, met.active_percent()?))) {
+    if let Some((met, percent)) = plan.spec.sampled_users.and_then(|met| Some((met, met.active_percent()?))) {
         let keys = grouped(met.keys);
         note(
             page,
@@ -127,8 +127,8 @@ fn findings(page: &mut String, survey: &Survey) {
 }
 
 /// What is not as it should be.
-fn warnings(page: &mut String, survey: &Survey) {
-    let spec = &survey.spec;
+fn warnings(page: &mut String, plan: &Preflight) {
+    let spec = &plan.spec;
     if spec.insecure {
         note(page, "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are");
     }
@@ -138,20 +138,20 @@ fn warnings(page: &mut String, survey: &Survey) {
     if let Some(why) = &spec.scripts_refused {
         note(page, &format!("{why}; transactions would check and delete keys instead"));
     }
-    if let Some(why) = &survey.rights_unchecked {
+    if let Some(why) = &plan.rights_unchecked {
         note(page, &format!("RIGHTS NOT CHECKED: {why}. A run tries them before it changes anything"));
     }
-    for node in &spec.left_out {
+    for node in &spec.unreachable_nodes {
         note(page, &format!("LEFT OUT: {} (slots {})", node.cause, node.slots));
     }
-    if !survey.missing.is_empty() {
-        note(page, &format!("NOT COVERED, because nobody serves them: slots {}", survey.missing));
+    if !plan.missing.is_empty() {
+        note(page, &format!("NOT COVERED, because nobody serves them: slots {}", plan.missing));
     }
 }
 
 /// Where it stands who is active, and how many are.
-fn activity(survey: &Survey, source: &str) -> String {
-    match survey.spec.rules.inactive.as_ref().map(|rule| (&rule.activity, rule.threshold_ms / DAY_MS)) {
+fn activity(plan: &Preflight, source: &str) -> String {
+    match plan.spec.rules.inactive.as_ref().map(|rule| (&rule.activity, rule.threshold_ms / DAY_MS)) {
         Some((ActivityRule::Users { users, .. }, days)) => {
             format!("{source}: {} users were active within {days} days", grouped(*users))
         }
@@ -160,8 +160,8 @@ fn activity(survey: &Survey, source: &str) -> String {
     }
 }
 
-fn verdict(survey: &Survey, options: &Options) -> String {
-    let (estimate, action) = (&survey.estimate, options.rules.action);
+fn verdict(plan: &Preflight, options: &Options) -> String {
+    let (estimate, action) = (&plan.estimate, options.rules.action);
     let deletions = estimate.deletions(action);
     let percent = estimate.percent_of(deletions);
     let limit = options.max_delete_percent;
@@ -174,7 +174,7 @@ fn verdict(survey: &Survey, options: &Options) -> String {
             let stale = estimate.stale_candidates();
             let (given, percent, ttl_s) = (grouped(stale), estimate.percent_of(stale), ttl_ms / 1_000);
             let given = format!("{given} keys would be given a TTL of {ttl_s} s ({percent:.1}%)");
-            if survey.spec.rules.inactive.is_some() { format!("{given}; {deleted}") } else { given }
+            if plan.spec.rules.inactive.is_some() { format!("{given}; {deleted}") } else { given }
         }
         Action::Report => {
             let (candidates, percent) = (grouped(estimate.candidates()), estimate.percent());
@@ -190,15 +190,15 @@ fn row(page: &mut String, node: &str, cells: [String; 5]) {
 }
 
 /// What is wrong with the servers that were looked at, as sentences.
-fn issues(survey: &Survey) -> Vec<String> {
-    let replica = |node: &NodeSurvey| node.replica.as_ref().map(|replica| replica.sentence(&node.address));
-    survey.nodes.iter().filter_map(replica).collect()
+fn issues(plan: &Preflight) -> Vec<String> {
+    let replica = |node: &NodePreflight| node.replica.as_ref().map(|replica| replica.sentence(&node.address));
+    plan.nodes.iter().filter_map(replica).collect()
 }
 
 /// The plan for programs.
 #[must_use]
-pub fn json(survey: &Survey, options: &Options) -> Value {
-    let estimate = &survey.estimate;
+pub fn json(plan: &Preflight, options: &Options) -> Value {
+    let estimate = &plan.estimate;
     json!({
         "job": options.job,
         "action": options.rules.action.name(),
@@ -207,35 +207,35 @@ pub fn json(survey: &Survey, options: &Options) -> Value {
         "protect": options.rules.protect.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "matchingKeys": estimate.matching_keys,
         "staleTTLKeys": estimate.stale_ttl_keys,
-        "nothingToDo": question::nothing_to_do(survey),
-        "commonestPrefixes": no_match::json(survey),
+        "nothingToDo": question::nothing_to_do(plan),
+        "commonestPrefixes": no_match::json(plan),
         "protectedKeys": estimate.protected_keys,
         "inactiveKeys": estimate.inactive_keys,
         "aggressiveCleanup": options.aggressive,
-        "activitySource": survey.spec.activity_source,
-        "activeUsers": survey.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
-        "sampledUserKeys": survey.spec.met.map(|met| met.keys),
-        "sampledActivePercent": survey.spec.met.and_then(|met| met.active_percent()),
-        "aggressiveCleanupRefused": survey.spec.inactive_refused,
-        "leftOut": survey.spec.left_out.iter().map(|node| json!({
+        "activitySource": plan.spec.activity_source,
+        "activeUsers": plan.users.as_ref().filter(|users| !users.is_empty()).map(|users| users.len()),
+        "sampledUserKeys": plan.spec.sampled_users.map(|met| met.keys),
+        "sampledActivePercent": plan.spec.sampled_users.and_then(|met| met.active_percent()),
+        "aggressiveCleanupRefused": plan.spec.inactive_refused,
+        "leftOut": plan.spec.unreachable_nodes.iter().map(|node| json!({
             "cause": node.cause,
             "slots": node.slots.to_string(),
         })).collect::<Vec<_>>(),
-        "insecure": survey.spec.insecure,
-        "backup": survey.spec.backup.as_ref().map(|order| &order.place),
-        "way": survey.rights_unchecked.is_none().then(|| survey.spec.way()),
-        "rightsUnchecked": survey.rights_unchecked,
-        "scriptsRefused": survey.spec.scripts_refused,
+        "insecure": plan.spec.insecure,
+        "backup": plan.spec.backup.as_ref().map(|order| &order.place),
+        "deleteBackend": plan.rights_unchecked.is_none().then(|| plan.spec.delete_backend()),
+        "rightsUnchecked": plan.rights_unchecked,
+        "scriptsRefused": plan.spec.scripts_refused,
         "exact": estimate.exact,
         "candidates": estimate.candidates(),
-        "freedBytes": survey.freed,
+        "freedBytes": plan.freed,
         "percent": estimate.percent(),
         "maxDeletePercent": options.max_delete_percent,
         "latencyBudgetMs": options.pace.latency_budget_ms,
         "rateLimit": options.pace.keys_per_s_max,
-        "missingSlots": (!survey.missing.is_empty()).then(|| survey.missing.to_string()),
-        "issues": issues(survey),
-        "tasks": survey.tasks.len(),
-        "nodes": survey.nodes,
+        "missingSlots": (!plan.missing.is_empty()).then(|| plan.missing.to_string()),
+        "issues": issues(plan),
+        "tasks": plan.tasks.len(),
+        "nodes": plan.nodes,
     })
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use console::Term;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
-use reporter::{Waiting, grouped};
+use reporter::{WaitingBatches, grouped};
 use shared::config::duration;
-use shared::pace::Pacers;
+use shared::pacing::Pacers;
 use tokio::sync::watch;
 
 use super::log;
 use crate::drive::Progress;
-use crate::planning::Step;
+use crate::plan_progress::PlanStep;
 
 /// Two lines, so that hundreds of millions of keys fit 80 columns.
 const TEMPLATE: &str = "{msg:9} [{bar:32}] {percent:>3}%  {rate} keys/s  {left}\n          {human_pos} of {human_len} keys{prefix}";
@@ -31,12 +31,12 @@ const DRAWN_PER_S: u8 = 20;
 const CAUGHT_UP: Duration = Duration::from_millis(500);
 
 /// Something that is drawn at the bottom of the terminal. Log lines go above it. Dropping it wipes it off.
-struct Drawn(ProgressBar);
+struct ProgressBars(ProgressBar);
 
-impl Drawn {
+impl ProgressBars {
     fn start(bar: ProgressBar, template: &str) -> Self {
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> ").with_key("rate", rate).with_key("left", left));
+            bar.set_style(style.progress_chars("=> ").with_key("rate", rate).with_key("left", time_left));
         }
         let terminal = Box::new(Terminal(Term::stderr()));
         bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(terminal, DRAWN_PER_S));
@@ -46,7 +46,7 @@ impl Drawn {
     }
 }
 
-impl Drop for Drawn {
+impl Drop for ProgressBars {
     fn drop(&mut self) {
         log::write_above(None);
         self.0.finish_and_clear();
@@ -108,7 +108,7 @@ fn is_shown(quiet: bool) -> bool {
 
 /// Shows the steps of a survey while `work` does it.
 pub(super) async fn planning<T>(
-    mut steps: watch::Receiver<Step>,
+    mut steps: watch::Receiver<PlanStep>,
     quiet: bool,
     work: impl Future<Output = T>,
 ) -> T {
@@ -116,7 +116,7 @@ pub(super) async fn planning<T>(
     if !is_shown(quiet) {
         return work.await;
     }
-    let drawn = Drawn::start(ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})");
+    let drawn = ProgressBars::start(ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})");
     loop {
         drawn.0.set_message(steps.borrow_and_update().text());
         tokio::select! {
@@ -133,9 +133,9 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option
         return;
     }
     let first = *progress.borrow();
-    let drawn = Drawn::start(ProgressBar::new(first.keys), TEMPLATE);
+    let drawn = ProgressBars::start(ProgressBar::new(first.keys), TEMPLATE);
     let bar = &drawn.0;
-    bar.set_message(first.state.word());
+    bar.set_message(first.state.as_str());
     while progress.changed().await.is_ok() {
         let now = *progress.borrow_and_update();
         bar.set_length(now.keys.max(now.read.listed));
@@ -145,15 +145,15 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option
             bar.reset_eta();
         }
         let waits = now.waits();
-        bar.set_message(if waits.is_some() { "waiting" } else { now.state.word() });
-        if let Some(Waiting { keys, grace_ms, .. }) = waits {
+        bar.set_message(if waits.is_some() { "waiting" } else { now.state.as_str() });
+        if let Some(WaitingBatches { keys, grace_ms, .. }) = waits {
             let grace = duration::show(Duration::from_millis(grace_ms));
             bar.set_prefix(format!(", {} wait (grace {grace})", grouped(keys)));
             continue;
         }
         let (stale, deleted) = (now.read.stale, now.totals.accounting.deleted);
         let speed = pacers
-            .and_then(Pacers::share_now)
+            .and_then(Pacers::duty_cycle_now)
             .map_or_else(String::new, |share| format!(", at {:.0}% speed", share * 100.0));
         bar.set_prefix(format!(", {} stale, {} deleted{speed}", grouped(stale), grouped(deleted)));
     }
@@ -166,7 +166,7 @@ fn rate(state: &ProgressState, out: &mut dyn Write) {
 }
 
 /// The time left, once it is known: keys come, and have come for a while.
-fn left(state: &ProgressState, out: &mut dyn Write) {
+fn time_left(state: &ProgressState, out: &mut dyn Write) {
     let moves = state.per_sec() > f64::EPSILON && state.pos() > 0 && state.elapsed() >= KNOWN_AFTER;
     if moves && state.len().is_some_and(|len| state.pos() < len) {
         let _ = write!(out, "{:#} left", HumanDuration(state.eta()));

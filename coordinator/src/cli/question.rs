@@ -6,22 +6,22 @@ use shared::messages::Action;
 use std::time::Duration;
 
 use crate::options::Options;
-use crate::survey::Survey;
+use crate::preflight::Preflight;
 
 /// The question, without `[y/N]`: `Delete about 12,171 keys (1.2 GiB) on 127.0.0.1:7002?`
 #[must_use]
-pub fn question(survey: &Survey, options: &Options) -> String {
-    let (estimate, exact) = (&survey.estimate, is_counted(survey));
+pub fn question(plan: &Preflight, options: &Options) -> String {
+    let (estimate, exact) = (&plan.estimate, is_counted(plan));
     let what = match options.rules.action {
         Action::Delete => {
             let deletions = estimate.deletions(options.rules.action);
-            let memory = if deletions > 0 { memory(survey, exact) } else { String::new() };
+            let memory = if deletions > 0 { memory(plan, exact) } else { String::new() };
             format!("Delete {}{memory}", keys(deletions, exact))
         }
         Action::Expire { ttl_ms, .. } => {
             let ttl = duration::show(Duration::from_millis(ttl_ms));
             let given = format!("Give {} a TTL of {ttl}", keys(estimate.stale_candidates(), exact));
-            match survey.spec.rules.inactive {
+            match plan.spec.rules.inactive {
                 Some(_) => {
                     format!(
                         "{given}, and delete {} of inactive users",
@@ -33,18 +33,18 @@ pub fn question(survey: &Survey, options: &Options) -> String {
         }
         Action::Report => "Report".to_owned(),
     };
-    format!("{what} {}?", place(survey, options))
+    format!("{what} {}?", place(plan, options))
 }
 
 /// Whether the plan knows that no key is to be changed: every key was looked at, or needs no look.
 #[must_use]
-pub fn nothing_to_do(survey: &Survey) -> bool {
-    is_counted(survey) && survey.missing.is_empty() && survey.estimate.candidates() == 0
+pub fn nothing_to_do(plan: &Preflight) -> bool {
+    is_counted(plan) && plan.missing.is_empty() && plan.estimate.candidates() == 0
 }
 
 /// Whether the numbers of keys to be changed are counted, and not estimated. A node that is skipped has none.
-fn is_counted(survey: &Survey) -> bool {
-    survey.nodes.iter().all(|node| node.estimate.exact || node.skipped)
+fn is_counted(plan: &Preflight) -> bool {
+    plan.nodes.iter().all(|node| node.estimate.exact || node.skipped)
 }
 
 /// `about 12,171 keys`
@@ -60,8 +60,8 @@ fn keys(count: u64, exact: bool) -> String {
 
 /// ` (1.2 GiB)`: the memory that is freed, where the number of keys is `exact` or said to be about right; empty if that
 /// is not known.
-fn memory(survey: &Survey, exact: bool) -> String {
-    match survey.freed.filter(|freed| freed.estimate > 0) {
+fn memory(plan: &Preflight, exact: bool) -> String {
+    match plan.freed.filter(|freed| freed.estimate > 0) {
         Some(freed) if exact && !freed.is_exact() => format!(" (about {})", bytes(freed.estimate)),
         Some(freed) => format!(" ({})", bytes(freed.estimate)),
         None => String::new(),
@@ -69,10 +69,10 @@ fn memory(survey: &Survey, exact: bool) -> String {
 }
 
 /// `on 127.0.0.1:7002`, `on 3 nodes of the cluster at 127.0.0.1:7002`
-fn place(survey: &Survey, options: &Options) -> String {
-    let first = survey.nodes.first().map_or("?", |node| node.address.as_str());
-    let nodes = match survey.nodes.len() {
-        1 if !survey.spec.cluster => format!("on {first}"),
+fn place(plan: &Preflight, options: &Options) -> String {
+    let first = plan.nodes.first().map_or("?", |node| node.address.as_str());
+    let nodes = match plan.nodes.len() {
+        1 if !plan.spec.cluster => format!("on {first}"),
         1 => format!("on 1 node of the cluster at {first}"),
         nodes => format!("on {} nodes of the cluster at {first}", grouped(nodes as u64)),
     };

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use reporter::grouped;
-use shared::env::Env;
+use shared::context::Context;
 use shared::ids::RunId;
 use shared::limits::NATS_GONE_AFTER;
 use shared::messages::RunSpec;
@@ -15,21 +15,21 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::progress;
-use super::run::{Show, page, tried_again};
+use super::run::{OutputMode, page, tried_again};
 use super::signals::Signals;
-use super::site::{Net, Site};
-use crate::conduct::{Conducted, conduct};
 use crate::drive::Progress;
 use crate::follow::follow;
-use crate::hold::{self, Hold, Phase, Sighting};
-use crate::lines::{INSTEAD, Lines};
+use crate::leader::{LeaderExit, run_as_leader};
+use crate::lease::{self, LeasePhase, LeaseRecord, ObservedLease};
 use crate::options::Options;
+use crate::preflight::Preflight;
+use crate::process_id::myself;
+use crate::run_log::{INSTEAD, RunLog};
 use crate::state::RunState;
 use crate::submit::{Submitted, submit};
-use crate::survey::Survey;
-use crate::whoami::myself;
 use crate::{exit, report};
 
 /// How long a run may wait for a service before we start somebody who drives it.
@@ -42,33 +42,33 @@ const LOOK: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// How to start a process that drives a run: the arguments of this one.
-pub struct Starter {
+pub struct DriverSpawner {
     /// The flags that settle where Redis and NATS are, as they were given.
     pub flags: Vec<String>,
 }
 
 /// Starts what `looked` planned, and follows it unless told to `detach`.
 pub(super) async fn run(
-    net: &Net,
+    net: &NatsConnection,
     options: &Options,
-    looked: &Survey,
+    looked: &Preflight,
     detach: bool,
-    starter: &Starter,
+    starter: &DriverSpawner,
     signals: Signals,
-    show: Show,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
     let mut signals = signals;
     let submitted = tokio::select! {
-        submitted = submit(&net.env, options, looked) => submitted?,
+        submitted = submit(&net.context, options, looked) => submitted?,
         (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
     };
     let run = submitted.run();
-    if matches!(submitted, Submitted::Left(_)) {
+    if matches!(submitted, Submitted::Resumed(_)) {
         tracing::warn!("an earlier run of the job was left by whoever drove it; going on with run {run}");
     }
     if detach {
         tokio::select! {
-            driven = driven(&net.env, &options.job, run, starter) => driven?,
+            driven = driven(&net.context, &options.job, run, starter) => driven?,
             (code, _) = signals.next() => return Err(CommandError::Detached(code, run)),
         }
         let text = if show.json {
@@ -89,17 +89,17 @@ pub(super) async fn run(
 /// Follows `run` to its result and prints that. With `signals`, the first one stops the run; without, the caller
 /// decides what a signal does.
 pub(super) async fn watched(
-    net: &Net,
+    net: &NatsConnection,
     options: &Options,
     run: RunId,
-    starter: &Starter,
+    starter: &DriverSpawner,
     signals: Option<Signals>,
-    show: Show,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let records = net.env.records(run);
+    let records = net.context.records(run);
     let (sender, receiver) = watch::channel(Progress::start(0));
     let (seen, signal) = watch::channel(None);
-    let (told, idle, lines) = (receiver.clone(), receiver.clone(), Lines::with(options, run));
+    let (told, idle, lines) = (receiver.clone(), receiver.clone(), RunLog::with(options, run));
     let ended = CancellationToken::new();
     let following = async {
         let result = follow(&records, &sender).await;
@@ -112,7 +112,7 @@ pub(super) async fn watched(
             progress::show(receiver, None, show.quiet),
             lines.announce(told),
             warn_if_idle(idle, &ended),
-            guard(&net.env, &options.job, run, starter, &ended)
+            guard(&net.context, &options.job, run, starter, &ended)
         );
     };
     let done = async {
@@ -130,7 +130,7 @@ pub(super) async fn watched(
         left = stop => return Err(CommandError::DetachedStopping(left, run)),
     };
     let code = printed(&records, &result, options, show).await?;
-    report::keep(&result, options).await;
+    report::write(&result, options).await;
     let stopped = signal.borrow().map(|(code, _)| code);
     Ok(stopped.filter(|_| result.status == Status::Cancelled).unwrap_or(code))
 }
@@ -140,9 +140,9 @@ pub(super) async fn printed(
     records: &Records,
     result: &CleanupResult,
     options: &Options,
-    show: Show,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
-    Lines::with(options, result.run_id).end(result);
+    RunLog::with(options, result.run_id).end(result);
     if !tried_again(result, options) {
         show.print(&page(result, options, show)?)?;
     }
@@ -182,11 +182,11 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
 }
 
 /// Sees to it that somebody drives the run until it has ended.
-async fn guard(env: &Env, job: &str, run: RunId, starter: &Starter, ended: &CancellationToken) {
+async fn guard(context: &Context, job: &str, run: RunId, starter: &DriverSpawner, ended: &CancellationToken) {
     while !ended.is_cancelled() {
         let guarded = tokio::select! {
             () = ended.cancelled() => return,
-            guarded = driven(env, job, run, starter) => guarded,
+            guarded = driven(context, job, run, starter) => guarded,
         };
         if let Err(e) = guarded {
             tracing::warn!(error = %e, "cannot tell whether somebody drives the run");
@@ -199,22 +199,27 @@ async fn guard(env: &Env, job: &str, run: RunId, starter: &Starter, ended: &Canc
 }
 
 /// Waits until somebody drives the run, or it has ended; starts somebody where nobody does it by himself.
-async fn driven(env: &Env, job: &str, run: RunId, starter: &Starter) -> Result<(), CommandError> {
-    let mut seen: Option<Sighting> = None;
+async fn driven(
+    context: &Context,
+    job: &str,
+    run: RunId,
+    starter: &DriverSpawner,
+) -> Result<(), CommandError> {
+    let mut seen: Option<ObservedLease> = None;
     let mut started: Option<Instant> = None;
     loop {
-        let Some((hold, revision)) = hold::look(&*env.store, job).await? else { return Ok(()) };
-        if hold.run != run || hold.phase == Phase::Free {
+        let Some((hold, revision)) = lease::read_lease(&*context.store, job).await? else { return Ok(()) };
+        if hold.run != run || hold.phase == LeasePhase::Free {
             return Ok(());
         }
-        let sighting = seen.get_or_insert_with(|| Sighting::now(hold.clone(), revision));
+        let sighting = seen.get_or_insert_with(|| ObservedLease::now(hold.clone(), revision));
         let changed = sighting.revision != revision;
-        sighting.again(hold.clone(), revision);
-        if hold.phase == Phase::Driven && (changed || hold.seems_alive(env.timing.lease)) {
+        sighting.observe(hold.clone(), revision);
+        if hold.phase == LeasePhase::Driven && (changed || hold.recently_renewed(context.timing.lease)) {
             return Ok(());
         }
-        let wait = if hold.phase == Phase::Waiting { SERVICE_WAIT } else { env.timing.lease };
-        let recently = started.is_some_and(|at| at.elapsed() < env.timing.lease);
+        let wait = if hold.phase == LeasePhase::Waiting { SERVICE_WAIT } else { context.timing.lease };
+        let recently = started.is_some_and(|at| at.elapsed() < context.timing.lease);
         if sighting.unchanged() >= wait && !recently {
             start(run, sighting.revision, starter)?;
             started = Some(Instant::now());
@@ -224,7 +229,7 @@ async fn driven(env: &Env, job: &str, run: RunId, starter: &Starter) -> Result<(
 }
 
 /// Starts a process that drives `run` and outlives us. It takes the hold as it is at `revision`, or not at all.
-fn start(run: RunId, revision: u64, starter: &Starter) -> Result<(), CommandError> {
+fn start(run: RunId, revision: u64, starter: &DriverSpawner) -> Result<(), CommandError> {
     use std::os::unix::process::CommandExt;
 
     let mut command = std::process::Command::new(std::env::current_exe()?);
@@ -240,12 +245,12 @@ fn start(run: RunId, revision: u64, starter: &Starter) -> Result<(), CommandErro
 ///
 /// # Errors
 /// When NATS cannot be used, or the run not be driven.
-pub async fn drive(site: &Site, run: RunId, revision: u64) -> Result<u8, CommandError> {
+pub async fn drive(site: &Connections, run: RunId, revision: u64) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
-    let net = site.connect("coordinator", Some(super::site::PATIENCE)).await?;
-    let spec = net.env.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
+    let net = site.connect("coordinator", Some(super::connections::PATIENCE)).await?;
+    let spec = net.context.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
     let shutdown = CancellationToken::new();
-    let mut work = Box::pin(drive_on(&net.env, &spec, revision, &shutdown));
+    let mut work = Box::pin(drive_on(&net.context, &spec, revision, &shutdown));
     let ended = tokio::select! {
         ended = &mut work => ended,
         _ = signals.next() => {
@@ -258,22 +263,22 @@ pub async fn drive(site: &Site, run: RunId, revision: u64) -> Result<u8, Command
 }
 
 async fn drive_on(
-    env: &Env,
+    context: &Context,
     spec: &RunSpec,
     revision: u64,
     shutdown: &CancellationToken,
 ) -> Result<(), CommandError> {
     let mut open_at = revision;
     loop {
-        let hold = Hold::begin(spec.run, spec.alias.clone(), Phase::Driven, &myself());
-        let Some(held) = hold::take(&*env.store, &spec.job, Some(open_at), hold).await? else {
+        let hold = LeaseRecord::begin(spec.run, spec.alias.clone(), LeasePhase::Driven, &myself());
+        let Some(held) = lease::take(&*context.store, &spec.job, Some(open_at), hold).await? else {
             return Ok(());
         };
-        match conduct(env, held, shutdown).await? {
-            Conducted::Ended(_) | Conducted::HandedOver => return Ok(()),
-            Conducted::Lost => {}
+        match run_as_leader(context, held, shutdown).await? {
+            LeaderExit::Ended(_) | LeaderExit::Released => return Ok(()),
+            LeaderExit::LeaseLost => {}
         }
-        match open_again(env, &spec.job, spec.run, shutdown).await? {
+        match open_again(context, &spec.job, spec.run, shutdown).await? {
             Some(revision) => open_at = revision,
             None => return Ok(()),
         }
@@ -283,14 +288,14 @@ async fn drive_on(
 /// Waits until the hold of the run is open again, which we lost because NATS was away; its revision then, or `None` if
 /// somebody else drives the run, it has ended, or we are to stop.
 async fn open_again(
-    env: &Env,
+    context: &Context,
     job: &str,
     run: RunId,
     shutdown: &CancellationToken,
 ) -> Result<Option<u64>, CommandError> {
-    let (mut seen, mut away): (Option<Sighting>, Option<Instant>) = (None, None);
+    let (mut seen, mut away): (Option<ObservedLease>, Option<Instant>) = (None, None);
     while !shutdown.is_cancelled() {
-        let (hold, revision) = match hold::look(&*env.store, job).await {
+        let (hold, revision) = match lease::read_lease(&*context.store, job).await {
             Ok(Some(there)) => there,
             Ok(None) => return Ok(None),
             // A NATS that is away for long comes back, and nobody else may be there to drive the run. One that is
@@ -305,11 +310,11 @@ async fn open_again(
             }
         };
         away = None;
-        let sighting = seen.get_or_insert_with(|| Sighting::now(hold.clone(), revision));
-        if hold.run != run || hold.phase == Phase::Free || sighting.revision != revision {
+        let sighting = seen.get_or_insert_with(|| ObservedLease::now(hold.clone(), revision));
+        if hold.run != run || hold.phase == LeasePhase::Free || sighting.revision != revision {
             return Ok(None);
         }
-        if hold.is_open(sighting.unchanged(), env.timing.lease) {
+        if hold.is_acquirable(sighting.unchanged(), context.timing.lease) {
             return Ok(Some(revision));
         }
         sleep(LOOK).await;
@@ -323,7 +328,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures_util::future::{BoxFuture, FutureExt};
-    use shared::env::Timing;
+    use shared::context::Timing;
     use shared::store::{Created, Entry, Store, StoreError, Watch};
 
     use super::*;
@@ -363,7 +368,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_nats_that_is_gone_for_good_is_given_up() {
-        let env = Env { store: Arc::new(Gone), ..Env::in_process(BTreeMap::new(), Timing::default()) };
+        let env =
+            Context { store: Arc::new(Gone), ..Context::in_process(BTreeMap::new(), Timing::default()) };
         let (begun, never) = (Instant::now(), CancellationToken::new());
         let given_up = open_again(&env, "nightly", RunId::new(), &never).await.expect_err("it gives up");
         assert_eq!(given_up.code(), exit::UNREACHABLE);

@@ -3,21 +3,21 @@
 use std::fmt::Write;
 
 use reporter::{grouped, tidy, wrap};
-use shared::backup::Place;
-use shared::config::{Deployment, Destinations, NatsSettings};
+use shared::backup::BackupTarget;
+use shared::config::{Destinations, NatsSettings, RedisSettings};
 use shared::glob::Pattern;
 use shared::ids::Alias;
-use shared::nats::{Nats, NatsAccess};
+use shared::nats::{Nats, NatsOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::args::RestoreArgs;
+use super::connections::PATIENCE;
 use super::error::CommandError;
-use super::run::{Show, ask};
+use super::run::{OutputMode, ask};
 use super::signals::Signals;
-use super::site::PATIENCE;
 use crate::exit;
 use crate::options;
-use crate::restore::{self, Account, RestoreOrder, Wanted};
+use crate::restore::{self, RestoreFilter, RestoreRequest, RestoreSummary};
 
 /// Why nothing is put back where nobody can be asked.
 const NO_TERMINAL: &str =
@@ -30,7 +30,7 @@ const DAMAGES_SHOWN: usize = 20;
 ///
 /// # Errors
 /// When nothing can be put back.
-pub async fn restore(to: &Destinations, args: &RestoreArgs, show: Show) -> Result<u8, CommandError> {
+pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) -> Result<u8, CommandError> {
     let place = place(to.nats.as_ref(), &args.from).await?;
     let (alias, deployment) = choose(to, &place, args).await?;
     let order = order((alias, deployment), place, args)?;
@@ -73,9 +73,9 @@ pub async fn restore(to: &Destinations, args: &RestoreArgs, show: Show) -> Resul
 /// The deployment to put back into: the only one, or the only one that the backup has keys of.
 async fn choose<'a>(
     to: &'a Destinations,
-    place: &Place,
+    place: &BackupTarget,
     args: &RestoreArgs,
-) -> Result<(&'a Alias, &'a Deployment), CommandError> {
+) -> Result<(&'a Alias, &'a RedisSettings), CommandError> {
     let known = &to.deployments;
     let all = || names(known.keys());
     let mut candidates = known.iter();
@@ -106,19 +106,19 @@ fn names<'a>(aliases: impl IntoIterator<Item = &'a Alias>) -> String {
 }
 
 fn order(
-    (alias, deployment): (&Alias, &Deployment),
-    place: Place,
+    (alias, deployment): (&Alias, &RedisSettings),
+    place: BackupTarget,
     args: &RestoreArgs,
-) -> Result<RestoreOrder, CommandError> {
+) -> Result<RestoreRequest, CommandError> {
     let pattern = |text: &String| {
         let bad = |e| CommandError::Usage(format!("`--match {text}`: pattern `{text}` {e}"));
         Pattern::new(text.as_bytes()).map_err(bad)
     };
     let patterns = args.matching.iter().map(pattern).collect::<Result<_, _>>()?;
-    Ok(RestoreOrder {
+    Ok(RestoreRequest {
         place,
         run: args.run,
-        wanted: Wanted { patterns, reason: args.reason.map(Into::into) },
+        wanted: RestoreFilter { patterns, reason: args.reason.map(Into::into) },
         alias: alias.clone(),
         access: options::access(deployment, 0)?,
         replace: args.replace,
@@ -126,17 +126,17 @@ fn order(
     })
 }
 
-async fn place(nats: Option<&NatsSettings>, from: &str) -> Result<Place, CommandError> {
-    let Some(bucket) = from.strip_prefix("nats://") else { return Ok(Place::directory(from)) };
+async fn place(nats: Option<&NatsSettings>, from: &str) -> Result<BackupTarget, CommandError> {
+    let Some(bucket) = from.strip_prefix("nats://") else { return Ok(BackupTarget::directory(from)) };
     let no_nats =
         || CommandError::Usage(format!("`{from}`: say where NATS is with `--nats URL` or `NATS_URL`"));
     let nats = nats.ok_or_else(no_nats)?;
-    let access = NatsAccess::from_settings(nats);
+    let access = NatsOptions::from_settings(nats);
     let nats = Nats::connect(&access.of_worker(), "keysweep-restore", Some(PATIENCE)).await?;
-    Ok(Place::bucket(&nats, bucket))
+    Ok(BackupTarget::bucket(&nats, bucket))
 }
 
-fn plan(order: &RestoreOrder, files: usize, runs: usize, deployment: &Deployment) -> String {
+fn plan(order: &RestoreRequest, files: usize, runs: usize, deployment: &RedisSettings) -> String {
     let urls: Vec<String> = deployment.urls.value.iter().map(ToString::to_string).collect();
     let existing = if order.replace { "are REPLACED" } else { "are left alone" };
     let page = format!(
@@ -148,7 +148,7 @@ fn plan(order: &RestoreOrder, files: usize, runs: usize, deployment: &Deployment
 }
 
 /// The account for people. Writing to a string cannot fail, so results of `writeln!` are dropped.
-fn page(account: &Account, order: &RestoreOrder) -> String {
+fn page(account: &RestoreSummary, order: &RestoreRequest) -> String {
     let mut page = String::new();
     let head = match (&account.stopped, account.dry_run) {
         (Some(_), _) => "ENDED before its end",

@@ -6,33 +6,33 @@ use std::sync::Arc;
 use axum::Router;
 use reaper::Reaper;
 use scanner::Scanner;
-use shared::config::Unread;
+use shared::config::SecretSource;
 use shared::limits::DRAIN_TIMEOUT;
 use shared::nats::missing_walls;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use shared::telemetry::Telemetry;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, Health};
 use super::args::{ReaperArgs, RoleArgs, ServeArgs, WorkerArgs};
+use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::signals::Signals;
-use super::site::{Net, Site};
 use crate::exit;
 use crate::options::{Options, action};
+use crate::process_id::myself;
 use crate::schedule::Schedule;
-use crate::serve::{HttpApi, Job, serve_with_http};
-use crate::whoami::myself;
+use crate::serve::{HttpApi, ServedJob, serve_with_http};
 
 /// `keysweep scanner`.
 ///
 /// # Errors
 /// When NATS cannot be used, or work is left in hand.
-pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError> {
+pub async fn scanner(site: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
     let at_once = usize::from(args.at_once);
-    role("scanner", site, (args.role.admin_addr, None), async move |net: Net, shutdown| {
-        Ok(Scanner::new(net.env, shutdown).run(at_once).await?)
+    role("scanner", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
+        Ok(Scanner::new(net.context, shutdown).run(at_once).await?)
     })
     .await
 }
@@ -41,13 +41,13 @@ pub async fn scanner(site: &Site, args: &WorkerArgs) -> Result<u8, CommandError>
 ///
 /// # Errors
 /// As for a scanner.
-pub async fn reaper(site: &Site, args: &ReaperArgs) -> Result<u8, CommandError> {
+pub async fn reaper(site: &Connections, args: &ReaperArgs) -> Result<u8, CommandError> {
     let args = &args.worker;
     let at_once = usize::from(args.at_once);
-    role("reaper", site, (args.role.admin_addr, None), async move |net: Net, shutdown| {
+    role("reaper", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
         // Now, and not when the first run waits for it.
-        net.env.backups.check().await?;
-        Ok(Reaper::new(net.env, shutdown).run(at_once).await?)
+        net.context.backups.check().await?;
+        Ok(Reaper::new(net.context, shutdown).run(at_once).await?)
     })
     .await
 }
@@ -56,9 +56,9 @@ pub async fn reaper(site: &Site, args: &ReaperArgs) -> Result<u8, CommandError> 
 ///
 /// # Errors
 /// As for a scanner.
-pub async fn reporter(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> {
-    role("reporter", site, (args.admin_addr, None), async move |net: Net, shutdown| {
-        Ok(reporter::run(&net.env, shutdown).await?)
+pub async fn reporter(site: &Connections, args: &RoleArgs) -> Result<u8, CommandError> {
+    role("reporter", site, (args.admin_addr, None), async move |net: NatsConnection, shutdown| {
+        Ok(reporter::run(&net.context, shutdown).await?)
     })
     .await
 }
@@ -67,23 +67,23 @@ pub async fn reporter(site: &Site, args: &RoleArgs) -> Result<u8, CommandError> 
 ///
 /// # Errors
 /// As for a scanner, or when a job's settings cannot be carried out.
-pub async fn coordinator(site: &Site, args: &ServeArgs) -> Result<u8, CommandError> {
-    let jobs: Vec<Job> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
+pub async fn coordinator(site: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
+    let jobs: Vec<ServedJob> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
     let who = myself();
-    let token = site.api_token.as_ref().map(Unread::read).transpose();
+    let token = site.api_token.as_ref().map(SecretSource::read).transpose();
     let token = token.map_err(|e| CommandError::Usage(e.to_string()))?;
     let http = HttpApi::new(token);
     let router = http.router();
-    role("coordinator", site, (args.admin_addr, Some(router)), async move |net: Net, shutdown| {
-        Ok(serve_with_http(&net.env, &net.nats, jobs, &who, shutdown, &http).await?)
+    role("coordinator", site, (args.admin_addr, Some(router)), async move |net: NatsConnection, shutdown| {
+        Ok(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http).await?)
     })
     .await
 }
 
-fn job(settings: &shared::config::Settings) -> Result<Job, CommandError> {
+fn job(settings: &shared::config::Settings) -> Result<ServedJob, CommandError> {
     let schedule = Schedule::parse(&settings.schedule.value, &settings.timezone.value);
     let unusable = |source| CommandError::Schedule { job: settings.job.value.clone(), source };
-    Ok(Job {
+    Ok(ServedJob {
         options: Options::from_settings(settings)?,
         action: action(settings, settings.action.value),
         allow_override: settings.allow_override.value.clone(),
@@ -98,20 +98,20 @@ fn job(settings: &shared::config::Settings) -> Result<Job, CommandError> {
 /// A role from its start to its end.
 async fn role(
     name: &str,
-    site: &Site,
+    site: &Connections,
     (admin_addr, api): (Option<SocketAddr>, Option<Router>),
-    work: impl AsyncFnOnce(Net, CancellationToken) -> Result<(), CommandError>,
+    work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
-    let (health, mut crew) = (Arc::new(Health::default()), Crew::default());
+    let (health, mut crew) = (Arc::new(Health::default()), TaskGroup::default());
     let telemetry = Arc::new(Telemetry::default());
     admin::start(&mut crew, admin_addr, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
     let mut net = tokio::select! {
         net = site.connect(name, None) => net?,
         _ = signals.next() => return Ok(exit::DONE),
     };
-    net.env.telemetry = telemetry;
-    let (nats, queue) = (net.nats.clone(), Arc::clone(&net.env.queue));
+    net.context.telemetry = telemetry;
+    let (nats, queue) = (net.nats.clone(), Arc::clone(&net.context.queue));
     health.connected(nats.clone());
     tracing::info!("{name} is ready, NATS at {}", nats.urls());
     for wall in missing_walls(&nats, name == "coordinator") {

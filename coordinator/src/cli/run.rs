@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use reporter::{render, wrap};
-use shared::env::Env;
+use shared::context::Context;
 use shared::ids::RunId;
 use shared::messages::Attempt;
 use shared::printable;
@@ -13,20 +13,20 @@ use shared::time::now_ms;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::connections::{self, Connections, NatsConnection};
 pub use super::error::CommandError;
-use super::remote::{self, Starter};
+use super::remote::{self, DriverSpawner};
 use super::signals::Signals;
-use super::site::{self, Net, Site};
 use super::{no_match, plan_page, progress, question};
 use crate::drive::Progress;
 use crate::embedded::{self, RunError, check_deletions};
-use crate::lines::Lines;
 use crate::options::Options;
-use crate::planning::Planning;
+use crate::plan_progress::PlanProgress;
+use crate::preflight::{Preflight, preflight_with_progress};
+use crate::run_log::RunLog;
 use crate::run_time::RunTime;
 use crate::serve::record_failure;
 use crate::submit::check_free;
-use crate::survey::{Survey, survey_telling};
 use crate::{exit, report, schedule};
 
 /// Why a run does not start where nobody can be asked.
@@ -34,7 +34,7 @@ const NO_TERMINAL: &str = "this run changes keys, and there is no terminal to as
 
 /// How a command shows what it does.
 #[derive(Clone, Copy, Debug)]
-pub struct Show {
+pub struct OutputMode {
     /// One JSON document instead of a page.
     pub json: bool,
     /// No progress, and no log lines but errors.
@@ -45,31 +45,36 @@ pub struct Show {
 ///
 /// # Errors
 /// When the survey fails.
-pub async fn plan(options: &Options, show: Show) -> Result<u8, CommandError> {
+pub async fn plan(options: &Options, show: OutputMode) -> Result<u8, CommandError> {
     let options = &Options { only_plan: true, ..options.clone() };
     let time = RunTime::begin(now_ms(), options.max_runtime);
-    let survey = looked_around(options, RunId::new(), time, show).await?;
+    let survey = preflight_with_terminal(options, RunId::new(), time, show).await?;
     // Its look-ups are not the application's.
-    survey.note_plan(&embedded::env(options)).await;
+    survey.note_plan(&embedded::context(options)).await;
     show.print(&planned(&survey, options, show))?;
     Ok(if survey.is_whole() { exit::DONE } else { exit::PARTIAL })
 }
 
 /// Looks around for a run, and shows what that does.
-async fn looked_around(options: &Options, run: RunId, time: RunTime, show: Show) -> Result<Survey, RunError> {
-    let (planning, steps) = Planning::shown();
-    let surveying = Box::pin(survey_telling(options, run, time, &planning));
+async fn preflight_with_terminal(
+    options: &Options,
+    run: RunId,
+    time: RunTime,
+    show: OutputMode,
+) -> Result<Preflight, RunError> {
+    let (planning, steps) = PlanProgress::shown();
+    let surveying = Box::pin(preflight_with_progress(options, run, time, &planning));
     Ok(progress::planning(steps, show.quiet, surveying).await?)
 }
 
 /// How a run is started.
-pub struct Start<'a> {
+pub struct RunStart<'a> {
     /// Whether the plan is agreed to beforehand.
     pub yes: bool,
     /// Whether the command only starts the run, on workers.
     pub detach: bool,
     /// Where NATS is, if workers do the run, and how to start who drives it.
-    pub workers: Option<(&'a Site, &'a Starter)>,
+    pub workers: Option<(&'a Connections, &'a DriverSpawner)>,
 }
 
 /// `keysweep run`: as many attempts as the options allow, one after the other.
@@ -79,8 +84,8 @@ pub struct Start<'a> {
 pub async fn run(
     options: &Options,
     backoff: Duration,
-    start: &Start<'_>,
-    show: Show,
+    start: &RunStart<'_>,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
     let mut attempt = options.attempt;
     loop {
@@ -96,7 +101,7 @@ pub async fn run(
         if let (Err(e), true, None, false) = (&ended, failed, start.workers, by_hand) {
             // An attempt without a result is one that failed. Over NATS, services note theirs. A person at a terminal sees
             // it, and may just have mistyped an address.
-            let noted = record_failure(&embedded::env(&once), &once, &e.to_string()).await;
+            let noted = record_failure(&embedded::context(&once), &once, &e.to_string()).await;
             if let Err(e) = noted {
                 tracing::warn!(error = %e, "failed to note an attempt that failed");
             }
@@ -124,8 +129,8 @@ pub async fn run(
 async fn attempt_once(
     options: &Options,
     run: RunId,
-    start: &Start<'_>,
-    show: Show,
+    start: &RunStart<'_>,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
     let (time, mut signals) = (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?);
     let net = match start.workers {
@@ -135,13 +140,13 @@ async fn attempt_once(
     // This command makes the attempts, and no service beside it: to others each is the last.
     let last =
         Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
-    let look = looked_around(if net.is_some() { &last } else { options }, run, time, show);
+    let look = preflight_with_terminal(if net.is_some() { &last } else { options }, run, time, show);
     // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
     let mut looked = tokio::select! {
         looked = look => looked?,
         (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
     };
-    let env = net.as_ref().map_or_else(|| embedded::env(options), |net| net.env.clone());
+    let env = net.as_ref().map_or_else(|| embedded::context(options), |net| net.context.clone());
     looked.note(&env).await;
     check_deletions(options, &looked.estimate)?;
     if options.rules.action.writes() && !start.yes {
@@ -159,7 +164,7 @@ async fn attempt_once(
     if looked.estimate.matching_keys == 0 {
         tracing::warn!("{}", no_match::line(&looked, options));
     }
-    let lines = Lines::of(&looked.spec);
+    let lines = RunLog::of(&looked.spec);
     lines.start(&looked.spec);
     if let (Some(net), Some((_, starter))) = (&net, start.workers) {
         return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
@@ -169,7 +174,7 @@ async fn attempt_once(
     if !tried_again(&result, options) {
         show.print(&page(&result, options, show)?)?;
     }
-    report::keep(&result, options).await;
+    report::write(&result, options).await;
     let cancel = env.records(run).cancel().await.ok().flatten();
     Ok(match signal {
         Some(code) if result.status == Status::Cancelled => code,
@@ -178,10 +183,14 @@ async fn attempt_once(
 }
 
 /// The connection to NATS, where nobody else is at work on the job.
-async fn connected(site: &Site, options: &Options, signals: &mut Signals) -> Result<Net, CommandError> {
+async fn connected(
+    site: &Connections,
+    options: &Options,
+    signals: &mut Signals,
+) -> Result<NatsConnection, CommandError> {
     let connecting = async {
-        let net = site.connect("cli", Some(site::PATIENCE)).await?;
-        check_free(&net.env, options).await?;
+        let net = site.connect("cli", Some(connections::PATIENCE)).await?;
+        check_free(&net.context, options).await?;
         Ok::<_, CommandError>(net)
     };
     tokio::select! {
@@ -191,8 +200,8 @@ async fn connected(site: &Site, options: &Options, signals: &mut Signals) -> Res
 }
 
 /// Asks whether the run that was planned is to go ahead.
-async fn agreed(survey: &Survey, options: &Options, signals: &mut Signals) -> Result<(), CommandError> {
-    let (page, asked) = (plan_page::text(survey, options), question::question(survey, options));
+async fn agreed(plan: &Preflight, options: &Options, signals: &mut Signals) -> Result<(), CommandError> {
+    let (page, asked) = (plan_page::text(plan, options), question::question(plan, options));
     tokio::select! {
         agreed = tokio::task::spawn_blocking(move || ask(&page, &asked, NO_TERMINAL)) => agreed.map_err(io::Error::other)?,
         (code, name) = signals.next() => {
@@ -204,8 +213,8 @@ async fn agreed(survey: &Survey, options: &Options, signals: &mut Signals) -> Re
 }
 
 /// Shows a plan by which no key is to be changed, in place of a run. A run with `--yes` has a result all the same.
-fn nothing_to_do(survey: &Survey, options: &Options, show: Show) -> Result<u8, CommandError> {
-    show.print(&planned(survey, options, show))?;
+fn nothing_to_do(plan: &Preflight, options: &Options, show: OutputMode) -> Result<u8, CommandError> {
+    show.print(&planned(plan, options, show))?;
     if !show.json {
         tracing::info!("There is nothing to do, so nothing was started; `--yes` runs it all the same.");
     }
@@ -213,12 +222,8 @@ fn nothing_to_do(survey: &Survey, options: &Options, show: Show) -> Result<u8, C
 }
 
 /// A plan as it is printed.
-fn planned(survey: &Survey, options: &Options, show: Show) -> String {
-    if show.json {
-        format!("{:#}\n", plan_page::json(survey, options))
-    } else {
-        plan_page::text(survey, options)
-    }
+fn planned(plan: &Preflight, options: &Options, show: OutputMode) -> String {
+    if show.json { format!("{:#}\n", plan_page::json(plan, options)) } else { plan_page::text(plan, options) }
 }
 
 /// Whether another attempt follows, whose result is the one that is printed.
@@ -228,18 +233,18 @@ pub(super) fn tried_again(result: &CleanupResult, options: &Options) -> bool {
 
 /// Runs with a progress bar and an ear for signals. The result, and the exit code of a signal that came.
 async fn run_watched(
-    env: &Env,
+    context: &Context,
     options: &Options,
-    survey: &Survey,
+    plan: &Preflight,
     signals: Signals,
-    show: Show,
+    show: OutputMode,
 ) -> Result<(CleanupResult, Option<u8>), CommandError> {
-    let (sender, receiver) = watch::channel(Progress::start(embedded::keys(survey)));
+    let (sender, receiver) = watch::channel(Progress::start(embedded::keys(plan)));
     let (seen, signal) = watch::channel(None);
-    let (told, lines) = (receiver.clone(), Lines::of(&survey.spec));
-    let running = Box::pin(embedded::run(env, options, survey, sender));
+    let (told, lines) = (receiver.clone(), RunLog::of(&plan.spec));
+    let running = Box::pin(embedded::run(context, options, plan, sender));
     let watching = async {
-        let shown = progress::show(receiver, Some(&env.pacers), show.quiet);
+        let shown = progress::show(receiver, Some(&context.pacers), show.quiet);
         let ((), ()) = tokio::join!(shown, lines.announce(told));
     };
     let done = async {
@@ -255,11 +260,11 @@ async fn run_watched(
                 (result, stopped) => Ok((result?, stopped.map(|(code, _)| code))),
             }
         }
-        left = signals.stop_run(env.records(survey.spec.run), seen) => Err(CommandError::Left(left.code)),
+        left = signals.stop_run(context.records(plan.spec.run), seen) => Err(CommandError::Left(left.code)),
     }
 }
 
-pub(super) fn page(result: &CleanupResult, options: &Options, show: Show) -> io::Result<String> {
+pub(super) fn page(result: &CleanupResult, options: &Options, show: OutputMode) -> io::Result<String> {
     if show.json {
         let document = serde_json::to_string_pretty(result).map_err(io::Error::other)?;
         return Ok(document + "\n");
@@ -267,7 +272,7 @@ pub(super) fn page(result: &CleanupResult, options: &Options, show: Show) -> io:
     Ok(render(result, &options.display_name))
 }
 
-impl Show {
+impl OutputMode {
     /// Writes `text`, a page or a document as this says, to stdout. What others put into it moves no cursor.
     pub(super) fn print(self, text: &str) -> io::Result<()> {
         print(&if self.json { printable::json(text) } else { printable::page(text) })

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use shared::env::Env;
+use shared::context::Context;
 use shared::history;
 use shared::ids::RunId;
 use shared::printable::Printable;
@@ -67,11 +67,11 @@ impl RunRef {
     ///
     /// # Errors
     /// When none is meant, or several, or the store fails.
-    pub(super) async fn find(&self, env: &Env) -> Result<RunId, CommandError> {
+    pub(super) async fn find(&self, context: &Context) -> Result<RunId, CommandError> {
         if let Self::Whole(run) = self {
             return Ok(*run);
         }
-        let lines = history::read(&*env.past).await?;
+        let lines = history::read(&*context.history_store).await?;
         let ids: Vec<RunId> = lines.iter().map(|line| line.run_id).collect();
         Ok(self.among(&ids)?)
     }

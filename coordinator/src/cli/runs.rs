@@ -18,28 +18,28 @@ use shared::printable;
 use shared::time::rfc3339;
 
 use super::args::RunsCommand;
+use super::connections::{Connections, NatsConnection, PATIENCE};
 use super::error::CommandError;
-use super::remote::{self, Starter};
+use super::remote::{self, DriverSpawner};
 use super::report;
-use super::run::{Show, print};
+use super::run::{OutputMode, print};
 use super::run_ref::RunRef;
 use super::runs_list::{list, listed};
 use super::signals::Signals;
-use super::site::{Net, PATIENCE, Site};
 use crate::exit;
 use crate::options::Options;
+use crate::process_id::myself;
 use crate::runs::{ProgressView, so_far};
-use crate::whoami::myself;
 
 /// `keysweep runs …`.
 ///
 /// # Errors
 /// When NATS cannot be used, or there is no such run.
 pub async fn runs(
-    site: &Site,
+    site: &Connections,
     command: &RunsCommand,
-    starter: &Starter,
-    show: Show,
+    starter: &DriverSpawner,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
     let net = site.connect("cli", Some(PATIENCE)).await?;
     let done = done(site, &net, command, starter, show).await;
@@ -48,31 +48,36 @@ pub async fn runs(
 }
 
 async fn done(
-    site: &Site,
-    net: &Net,
+    site: &Connections,
+    net: &NatsConnection,
     command: &RunsCommand,
-    starter: &Starter,
-    show: Show,
+    starter: &DriverSpawner,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let found = async |run: &RunRef| run.find(&net.env).await;
+    let found = async |run: &RunRef| run.find(&net.context).await;
     match command {
         RunsCommand::List(args) => list(net, args, show).await,
         RunsCommand::Show(args) => show_one(site, net, found(&args.run).await?, show).await,
         RunsCommand::Attach(args) => attach(site, net, found(&args.run).await?, starter, show).await,
         RunsCommand::Cancel(args) => cancel(net, found(&args.run).await?, show).await,
         RunsCommand::Report(args) => report::report(net, found(&args.run.run).await?, args, show).await,
-        RunsCommand::Audit { run, all } => audit_trail(net, found(&run.run).await?, *all).await,
+        RunsCommand::Audit { run, all } => print_audit(net, found(&run.run).await?, *all).await,
     }
 }
 
-async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
-    let records = net.env.records(run);
+async fn show_one(
+    site: &Connections,
+    net: &NatsConnection,
+    run: RunId,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let records = net.context.records(run);
     if let (Some(result), Some(spec)) = (records.result().await?, records.spec().await?) {
         return remote::printed(&records, &result, &options(site, &spec)?, show).await;
     }
-    let line = history::read(&*net.env.past).await?.into_iter().find(|line| line.run_id == run);
+    let line = history::read(&*net.context.history_store).await?.into_iter().find(|line| line.run_id == run);
     let line = line.ok_or(CommandError::NoRun(run))?;
-    let progress = so_far(&net.env, run).await?;
+    let progress = so_far(&net.context, run).await?;
     let page = if show.json {
         let progress = progress.map(ProgressView::from);
         format!("{:#}\n", json!({ "run": line, "progress": progress }))
@@ -81,7 +86,7 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
             let (totals, read) = (progress.totals, progress.read);
             format!(
                 "  {}: {} of about {} keys listed, {} stale, {} deleted\n",
-                progress.state.word(),
+                progress.state.as_str(),
                 grouped(read.listed),
                 grouped(progress.keys),
                 grouped(read.stale),
@@ -95,13 +100,13 @@ async fn show_one(site: &Site, net: &Net, run: RunId, show: Show) -> Result<u8, 
 }
 
 async fn attach(
-    site: &Site,
-    net: &Net,
+    site: &Connections,
+    net: &NatsConnection,
     run: RunId,
-    starter: &Starter,
-    show: Show,
+    starter: &DriverSpawner,
+    show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let spec = net.env.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
+    let spec = net.context.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
     let options = options(site, &spec)?;
     let mut signals = Signals::catch()?;
     let watched = Box::pin(remote::watched(net, &options, run, starter, None, show));
@@ -112,7 +117,7 @@ async fn attach(
 }
 
 /// The options that a run was started with, as far as showing it needs them.
-fn options(site: &Site, spec: &RunSpec) -> Result<Options, CommandError> {
+fn options(site: &Connections, spec: &RunSpec) -> Result<Options, CommandError> {
     let any = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
     Ok(Options {
         job: spec.job.clone(),
@@ -122,8 +127,8 @@ fn options(site: &Site, spec: &RunSpec) -> Result<Options, CommandError> {
     })
 }
 
-async fn cancel(net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
-    let told = crate::runs::cancel(&net.env, run, format!("asked to by {}", myself())).await?;
+async fn cancel(net: &NatsConnection, run: RunId, show: OutputMode) -> Result<u8, CommandError> {
+    let told = crate::runs::cancel(&net.context, run, format!("asked to by {}", myself())).await?;
     let told = told.ok_or(CommandError::NoRun(run))?;
     let text = match (told.ended, told.cancelled) {
         (true, _) => format!("run {run} has ended already\n"),
@@ -136,9 +141,9 @@ async fn cancel(net: &Net, run: RunId, show: Show) -> Result<u8, CommandError> {
     Ok(exit::DONE)
 }
 
-async fn audit_trail(net: &Net, run: RunId, all: bool) -> Result<u8, CommandError> {
+async fn print_audit(net: &NatsConnection, run: RunId, all: bool) -> Result<u8, CommandError> {
     let (mut revision, mut entries) = (0, 0_u64);
-    while let Some((at, entry)) = audit::next(&*net.env.store, run, revision).await? {
+    while let Some((at, entry)) = audit::next(&*net.context.store, run, revision).await? {
         (revision, entries) = (at, entries + 1);
         let lines = lines(&entry, all);
         match io::stdout().write_all(lines.as_bytes()) {
@@ -147,25 +152,25 @@ async fn audit_trail(net: &Net, run: RunId, all: bool) -> Result<u8, CommandErro
         }
     }
     if all {
-        entries += kept_trail(net, run).await?;
+        entries += print_kept(net, run).await?;
     }
-    let known = entries > 0 || net.env.records(run).spec().await?.is_some();
+    let known = entries > 0 || net.context.records(run).spec().await?.is_some();
     if known { Ok(exit::DONE) } else { Err(CommandError::NoRun(run)) }
 }
 
 /// Prints the keys that qualified and were left alone; how many entries of the trail hold them.
-async fn kept_trail(net: &Net, run: RunId) -> Result<u64, CommandError> {
+async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandError> {
     let (mut revision, mut entries, mut unnamed) = (0, 0_u64, 0_u64);
-    while let Some((at, entry)) = audit::next_kept(&*net.env.store, run, revision).await? {
+    while let Some((at, entry)) = audit::next_kept(&*net.context.store, run, revision).await? {
         (revision, entries, unnamed) = (at, entries + 1, unnamed.saturating_add(entry.unnamed));
         let mut text = String::new();
         for group in &entry.groups {
             let about = json!({
-                "reason": group.reason.word(),
+                "reason": group.reason.as_str(),
                 "node": entry.node,
                 "slot": group.slot,
                 "time": rfc3339(entry.at_ms),
-                "outcome": group.why.word(),
+                "outcome": group.why.as_str(),
             });
             group.keys.iter().for_each(|key| text.push_str(&line(key, &about)));
         }
@@ -198,11 +203,11 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
                 continue;
             }
             let about = json!({
-                "reason": group.reason.word(),
+                "reason": group.reason.as_str(),
                 "node": entry.node,
                 "slot": group.slot,
                 "time": rfc3339(entry.at_ms),
-                "outcome": outcome.word(),
+                "outcome": outcome.as_str(),
             });
             text.push_str(&line(key, &about));
         }

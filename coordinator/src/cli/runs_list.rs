@@ -9,20 +9,24 @@ use shared::history::{self, RunLine};
 use shared::result::Status;
 
 use super::args::ListArgs;
+use super::connections::NatsConnection;
 use super::error::CommandError;
-use super::run::Show;
-use super::site::Net;
+use super::run::OutputMode;
 use crate::exit;
 
 /// Prints the runs that the flags ask for.
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn list(net: &Net, args: &ListArgs, show: Show) -> Result<u8, CommandError> {
-    let mut lines = history::read(&*net.env.past).await?;
+pub(super) async fn list(
+    net: &NatsConnection,
+    args: &ListArgs,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let mut lines = history::read(&*net.context.history_store).await?;
     lines.retain(|line| {
         args.job.as_ref().is_none_or(|job| *job == line.job)
-            && args.status.is_none_or(|status| status.word() == word(line.status))
+            && args.status.is_none_or(|status| status.as_str() == status_text(line.status))
     });
     lines.reverse();
     let of = lines.len();
@@ -72,7 +76,7 @@ pub(super) fn listed(lines: &[RunLine], now: Timestamp) -> String {
         page.push_str(&format!(
             "{:<36}  {started:<16}  {:<9}  {deleted:>13}\n",
             line.run_id,
-            word(line.status)
+            status_text(line.status)
         ));
         let attempt = match line.attempt.number {
             1 => String::new(),
@@ -98,8 +102,8 @@ fn for_people(took: Duration) -> String {
 }
 
 /// The word for how a run stands.
-pub(super) fn word(status: Option<Status>) -> &'static str {
-    status.map_or("running", Status::word)
+pub(super) fn status_text(status: Option<Status>) -> &'static str {
+    status.map_or("running", Status::as_str)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use clap_mangen::Man;
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::config::{Row, Settings};
+use shared::config::{DisplayRow, Settings};
 
 use super::args;
 use crate::schedule::Schedule;
@@ -20,7 +20,7 @@ const NEXT_TIMES: usize = 3;
 
 /// The settings as aligned columns: name, value, origin.
 #[must_use]
-pub fn settings(rows: &[Row]) -> String {
+pub fn settings(rows: &[DisplayRow]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["setting", "value", "origin"]);
     for row in rows {
@@ -52,7 +52,7 @@ pub fn schedule(settings: &Settings, now: Timestamp) -> (String, Value) {
 
 /// The settings as one JSON document: `{"settings": [{"name", "value", "origin"}], "runs": {"schedule", "next"}}`.
 #[must_use]
-pub fn settings_json(rows: &[Row], runs: &Value) -> String {
+pub fn settings_json(rows: &[DisplayRow], runs: &Value) -> String {
     format!("{:#}\n", json!({ "settings": rows, "runs": runs }))
 }
 
@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    fn rows() -> Vec<Row> {
+    fn rows() -> Vec<DisplayRow> {
         let mut flags = FlagLayer::default();
         flags.value("--redis", Some("redis://me:pw@cache")).value("--grace", Some("2s"));
         let settings = resolve(&flags, &Environment::default(), None).expect("good settings");

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::last_resort;
+use super::force_exit;
 use crate::exit;
 
 /// The exit code and the name of a signal that came.
@@ -17,16 +17,16 @@ pub(super) type Seen = Option<(u8, &'static str)>;
 
 /// A run was left before it came to a safe point.
 #[derive(Clone, Copy, Debug)]
-pub struct Left {
+pub struct Interrupted {
     /// The exit code.
     pub code: u8,
     /// Whether the run was told to stop.
-    pub told: bool,
+    pub announced: bool,
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.told {
+        f.write_str(match self.announced {
             true => "was told to stop, and stops at a safe point",
             false => "may continue: it could not be told to stop",
         })
@@ -43,7 +43,7 @@ impl Signals {
     /// From here on the signals do nothing by themselves, but the second one ends the process in any case
     /// (`last_resort.rs`).
     pub(super) fn catch() -> io::Result<Self> {
-        last_resort::start();
+        force_exit::start();
         Self::listen()
     }
 
@@ -61,7 +61,7 @@ impl Signals {
 
     /// Cancels the run at the first signal, which it tells to `seen`; then waits for a second one, or for the
     /// deadline. Never returns otherwise: it is raced against the run.
-    pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Seen>) -> Left {
+    pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Seen>) -> Interrupted {
         let (code, name) = self.next().await;
         seen.send_replace(Some((code, name)));
         tracing::warn!("{name}: stopping at a safe point; once more to leave at once");
@@ -81,6 +81,6 @@ impl Signals {
                 code
             }
         };
-        Left { code, told }
+        Interrupted { code, announced: told }
     }
 }

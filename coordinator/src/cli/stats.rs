@@ -5,15 +5,15 @@ use std::fmt::Write;
 use reporter::{grouped, tidy, wrap};
 use serde_json::json;
 use shared::config::{Origin, Settings};
-use shared::metrics::{RedisHealth, Window};
-use shared::nats::{Answer, ask};
+use shared::metrics::{HitRateWindow, RedisHealth};
+use shared::nats::{ServiceReply, ask};
 use shared::selection::Selection;
 use shared::store::StoreError;
 use shared::wire;
 
+use super::connections::{Connections, PATIENCE};
 use super::error::CommandError;
-use super::run::Show;
-use super::site::{PATIENCE, Site};
+use super::run::OutputMode;
 use crate::embedded;
 use crate::exit;
 use crate::options::Options;
@@ -24,27 +24,27 @@ use crate::statistics::{CacheHealth, JobQueue, Statistics, cleanup_statistics, w
 ///
 /// # Errors
 /// When NATS cannot be used.
-pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
+pub async fn stats(site: &Connections, show: OutputMode) -> Result<u8, CommandError> {
     let net = site.connect("cli", Some(PATIENCE)).await?;
     let first = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
     let (options, alias) = (Options::from_settings(first)?, &first.alias.value);
     let job = (site.jobs.len() == 1).then_some(options.job.as_str());
     let request = json!({ "job": job, "redis": alias }).to_string().into_bytes();
     let answer = ask(&net.nats, STATS_ENDPOINT, request).await?;
-    let statistics = if let Answer::Given(answer) = &answer {
+    let statistics = if let ServiceReply::Given(answer) = &answer {
         wire::from_json(answer)
             .map_err(|e| CommandError::Usage(format!("the service answers in another form: {e}")))?
     } else {
-        if let Answer::Refused(_, why) = &answer {
+        if let ServiceReply::Refused(_, why) = &answer {
             tracing::warn!("the service refused ({why}); found out without it");
         } else {
             tracing::info!("no `keysweep serve` is running; found out without it");
         }
         let (source, selection) = (&options.application.hit_rate, named(first, &options));
         let selection = selection.as_ref().filter(|_| job.is_some());
-        let found = cleanup_statistics(&net.env, alias, job, source, selection).await?;
+        let found = cleanup_statistics(&net.context, alias, job, source, selection).await?;
         // Keys are those of one job.
-        if job.is_some() { with_sample(found, &net.env, &options).await } else { found }
+        if job.is_some() { with_sample(found, &net.context, &options).await } else { found }
     };
     net.nats.close().await;
     shown(&statistics, show)
@@ -54,15 +54,15 @@ pub async fn stats(site: &Site, show: Show) -> Result<u8, CommandError> {
 ///
 /// # Errors
 /// When the history cannot be read, or the settings cannot be carried out.
-pub async fn local_stats(settings: &Settings, show: Show) -> Result<u8, CommandError> {
+pub async fn local_stats(settings: &Settings, show: OutputMode) -> Result<u8, CommandError> {
     let options = Options::from_settings(settings)?;
     // Without its history, statistics would say that nothing has been run.
     embedded::past(&options).map_err(std::io::Error::from)?;
-    let env = embedded::env(&options);
+    let env = embedded::context(&options);
     let (job, source) = (Some(options.job.as_str()), &options.application.hit_rate);
     let selection = named(settings, &options);
     let found = cleanup_statistics(&env, &options.alias, job, source, selection.as_ref()).await?;
-    if let Some(why) = env.past.trouble() {
+    if let Some(why) = env.history_store.trouble() {
         return Err(StoreError(why).into());
     }
     shown(&with_sample(found, &env, &options).await, show)
@@ -73,7 +73,7 @@ fn named(settings: &Settings, options: &Options) -> Option<Selection> {
     (settings.patterns.origin != Origin::Default).then(|| options.selection())
 }
 
-fn shown(statistics: &Statistics, show: Show) -> Result<u8, CommandError> {
+fn shown(statistics: &Statistics, show: OutputMode) -> Result<u8, CommandError> {
     let text = serde_json::to_string_pretty(statistics).map_err(std::io::Error::other)?;
     show.print(&if show.json { text + "\n" } else { page(statistics) })?;
     Ok(exit::DONE)
@@ -93,7 +93,7 @@ pub fn page(statistics: &Statistics) -> String {
         let _ = writeln!(page, "  alerts  none");
     }
     for alert in &statistics.alerts {
-        let line = format!("{}: {} (since {})", alert.severity.word(), alert.sentence, alert.since);
+        let line = format!("{}: {} (since {})", alert.severity.as_str(), alert.sentence, alert.since);
         let _ = writeln!(page, "  ALERT   {}", wrap(&line, 10));
     }
     tidy(&page)
@@ -130,7 +130,7 @@ fn cache(page: &mut String, cache: &CacheHealth) {
     let _ = writeln!(page, "  cache   {}", wrap(&line, 10));
 }
 
-fn window(window: Option<&Window>) -> String {
+fn window(window: Option<&HitRateWindow>) -> String {
     let Some(window) = window else { return "not known: there are no samples of that time".to_owned() };
     match (window.hit_rate, window.lookups, &window.why_unknown) {
         (Some(rate), Some(lookups), _) => format!("hit rate {rate:.1}% of {} look-ups", grouped(lookups)),
@@ -162,7 +162,7 @@ fn redis(page: &mut String, redis: &RedisHealth) {
         None if told => "memory without limit".to_owned(),
         None => "memory unknown".to_owned(),
     };
-    let _ = writeln!(page, "  redis   {}, {latency}, {memory}", redis.status.word());
+    let _ = writeln!(page, "  redis   {}, {latency}, {memory}", redis.status.as_str());
     for problem in &redis.problems {
         let _ = writeln!(page, "          {}", wrap(problem, 10));
     }

@@ -6,91 +6,100 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reporter::Fold;
-use shared::cluster::Deployment;
-use shared::env::Env;
+use shared::cluster::RedisClient;
+use shared::context::Context;
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
-use shared::messages::{Cancel, Loss, RunSpec, ScanTask, TaskReport};
-use shared::records::{Decision, Lists, Record, Records};
+use shared::messages::{Cancel, RunSpec, ScanTask, TaskFailure, TaskReport};
+use shared::records::{Decision, Record, Records, TaskLists};
 use shared::slot::SlotSet;
-use shared::task_notes::{ReadSoFar, TaskNote, Underway};
+use shared::task_notes::{InFlightTasks, ReadSoFar, TaskNote};
 use shared::time::now_ms;
 use tokio::time::Instant;
 
 use super::grants::Grants;
-use super::{DriveError, Progress, Taken, advance, exactly};
+use super::{DriveError, Epoch, Progress, advance, exactly};
 use crate::dispatch::Dispatch;
+use crate::run_events;
 use crate::state::RunState;
-use crate::tidings;
 
 /// One coordinator's hold of a run.
 pub(super) struct Driver<'a> {
-    pub(super) env: &'a Env,
+    pub(super) context: &'a Context,
     pub(super) spec: RunSpec,
     /// Who we are, for people.
-    pub(super) who: String,
+    pub(super) process_id: String,
     pub(super) records: Records,
-    pub(super) taken: Taken,
+    pub(super) epoch: Epoch,
     /// The number of the log's next entry.
     pub(super) next: u64,
     /// Whether we have read all that was decided before us. Until then we decide nothing.
     pub(super) live: bool,
     /// Connected when something has to be planned again.
-    pub(super) deployment: Option<Deployment>,
+    pub(super) client: Option<RedisClient>,
     pub(super) dispatch: Dispatch,
     /// Slots of passes that have been planned again.
-    pub(super) handed_on: BTreeMap<TaskId, SlotSet>,
-    pub(super) lists: Lists,
+    pub(super) reassigned: BTreeMap<TaskId, SlotSet>,
+    pub(super) lists: TaskLists,
     /// Tasks that we read of before we were live.
     pub(super) tasks: BTreeMap<TaskId, ScanTask>,
     /// Reports with a rest that no list follows, read before we were live.
-    pub(super) rests: BTreeMap<TaskId, TaskReport>,
+    pub(super) remainders: BTreeMap<TaskId, TaskReport>,
     /// Tasks that were given up before we were live.
-    pub(super) sealed: Vec<(TaskId, NodeId, Loss)>,
+    pub(super) abandoned: Vec<(TaskId, NodeId, TaskFailure)>,
     /// Batches without a receipt: when their message must be lost, and their node and round.
     pub(super) batches: BTreeMap<BatchId, (Instant, NodeId, u32)>,
     pub(super) grants: Grants,
     /// Since when we ask whether what was done still holds, and when we ask again.
-    pub(super) asking: Option<(Instant, Instant)>,
+    pub(super) failover_check: Option<(Instant, Instant)>,
     pub(super) fold: Fold,
     pub(super) state: RunState,
     pub(super) started: Instant,
     /// The time of the run that counts, before we drove it.
     pub(super) before: Duration,
-    pub(super) told: Instant,
+    pub(super) last_progress_at: Instant,
     /// What tasks that are being read have told.
-    underway: Underway,
+    in_flight: InFlightTasks,
     /// What we have stored of that, and when.
     pub(super) stored: (Instant, ReadSoFar),
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(env: &'a Env, spec: RunSpec, records: Records, taken: Taken, who: &str) -> Self {
+    pub(super) fn new(
+        context: &'a Context,
+        spec: RunSpec,
+        records: Records,
+        epoch: Epoch,
+        who: &str,
+    ) -> Self {
         let before = spec.runtime(now_ms());
         Self {
-            env,
+            context,
             spec,
             records,
-            next: taken.n + 1,
-            taken,
+            next: epoch.n + 1,
+            epoch,
             live: false,
-            who: who.to_owned(),
-            deployment: None,
-            dispatch: Dispatch::new(env.timing.ack_wait * TASK_AGAIN_ACK_WAITS, env.tasks_at_once_max),
-            handed_on: BTreeMap::new(),
-            lists: Lists::default(),
+            process_id: who.to_owned(),
+            client: None,
+            dispatch: Dispatch::new(
+                context.timing.ack_wait * TASK_AGAIN_ACK_WAITS,
+                context.max_inflight_tasks,
+            ),
+            reassigned: BTreeMap::new(),
+            lists: TaskLists::default(),
             tasks: BTreeMap::new(),
-            rests: BTreeMap::new(),
-            sealed: Vec::new(),
+            remainders: BTreeMap::new(),
+            abandoned: Vec::new(),
             batches: BTreeMap::new(),
             grants: Grants::default(),
-            asking: None,
+            failover_check: None,
             fold: Fold::default(),
             state: RunState::Planned,
             started: Instant::now(),
             before,
-            told: Instant::now(),
-            underway: Underway::default(),
+            last_progress_at: Instant::now(),
+            in_flight: InFlightTasks::default(),
             stored: (Instant::now(), ReadSoFar::default()),
         }
     }
@@ -104,7 +113,7 @@ impl<'a> Driver<'a> {
         match record {
             Record::Decision { n, decision } => self.decided(*n, decision).await?,
             Record::Report(report) => self.reported(report).await?,
-            Record::Grant(grant) => self.grants.given(grant.task),
+            Record::Grant(grant) => self.grants.granted(grant.task),
             Record::Receipt(receipt) => drop(self.batches.remove(&receipt.batch)),
             Record::Cancel(cancel) if self.live => self.cancelled(cancel).await?,
             Record::Unsaved(cause) => self.stop_unsaved(cause).await?,
@@ -118,16 +127,16 @@ impl<'a> Driver<'a> {
     }
 
     /// Takes in what a task tells. Others than those that are at work are of no interest, or a stranger's.
-    pub(super) fn heard(&mut self, note: TaskNote) {
+    pub(super) fn record_progress(&mut self, note: TaskNote) {
         if self.fold.is_open(note.task) {
-            self.underway.heard(note.task, note.read);
+            self.in_flight.record(note.task, note.read);
         }
     }
 
     /// How far the run is, of which `keys` were planned.
     pub(super) fn progress(&self, keys: u64) -> Progress {
         let totals = self.fold.totals();
-        Progress::new(self.state, keys, totals, exactly(&totals).plus(self.underway.sum()))
+        Progress::new(self.state, keys, totals, exactly(&totals).plus(self.in_flight.sum()))
     }
 
     async fn decided(&mut self, n: u64, decision: &Decision) -> Result<(), DriveError> {
@@ -135,7 +144,7 @@ impl<'a> Driver<'a> {
             return Err(DriveError::Fenced(self.spec.run));
         }
         if let Some((after, tasks)) = self.lists.apply(decision) {
-            if let Some(report) = after.and_then(|task| self.rests.remove(&task)) {
+            if let Some(report) = after.and_then(|task| self.remainders.remove(&task)) {
                 self.was_followed(&report);
             }
             if self.live {
@@ -144,37 +153,39 @@ impl<'a> Driver<'a> {
                 self.tasks.extend(tasks.into_iter().map(|task| (task.task, task)));
             }
         }
-        if let Decision::Seal { tasks, loss } = decision {
-            self.sealed.extend(tasks.iter().map(|(task, node)| (*task, node.clone(), loss.clone())));
+        if let Decision::Abandon { tasks, loss } = decision {
+            self.abandoned.extend(tasks.iter().map(|(task, node)| (*task, node.clone(), loss.clone())));
             if self.live {
-                self.report_sealed().await?;
+                self.report_abandoned().await?;
             }
         }
         if let Decision::Check { .. } = decision
             && self.live
         {
-            self.read_again().await?;
+            self.rescan().await?;
         }
-        if n == self.taken.n { self.begin().await } else { Ok(()) }
+        if n == self.epoch.n { self.begin().await } else { Ok(()) }
     }
 
     /// Takes up what the coordinators before us left.
     async fn begin(&mut self) -> Result<(), DriveError> {
         self.live = true;
-        let Taken { epoch, .. } = self.taken;
+        let Epoch { epoch, .. } = self.epoch;
         if epoch > 1 {
             tracing::info!(run = %self.spec.run, epoch, "took a run over");
         }
         // The one before may have died before it told.
-        self.env.tell(&tidings::started(&self.spec, &self.who, now_ms())).await;
+        self.context.emit_event(&run_events::started(&self.spec, &self.process_id, now_ms())).await;
         if epoch > 1 {
-            self.env.tell(&tidings::taken(&self.spec, epoch, &self.who, now_ms())).await;
+            self.context
+                .emit_event(&run_events::taken_over(&self.spec, epoch, &self.process_id, now_ms()))
+                .await;
         }
-        self.report_sealed().await?;
-        for report in std::mem::take(&mut self.rests).into_values() {
+        self.report_abandoned().await?;
+        for report in std::mem::take(&mut self.remainders).into_values() {
             self.follow_on(&report).await?;
         }
-        self.read_again().await?;
+        self.rescan().await?;
         let tasks: Vec<ScanTask> = std::mem::take(&mut self.tasks).into_values().collect();
         let open: Vec<ScanTask> =
             tasks.into_iter().filter(|task| !self.fold.is_reported(task.task)).collect();
@@ -184,7 +195,11 @@ impl<'a> Driver<'a> {
     async fn cancelled(&mut self, cancel: &Cancel) -> Result<(), DriveError> {
         tracing::warn!(cause = cancel.cause, "stopping");
         let withdrawn = self.dispatch.withdraw_all();
-        self.seal(&withdrawn, &Loss { cause: "the run was cancelled".to_owned(), node_failed: false }).await
+        self.abandon(
+            &withdrawn,
+            &TaskFailure { cause: "the run was cancelled".to_owned(), node_failed: false },
+        )
+        .await
     }
 
     /// Lines up tasks; those that were planned too often are given up instead.
@@ -193,44 +208,44 @@ impl<'a> Driver<'a> {
         for task in tasks {
             let cause = if stopped {
                 "the run was cancelled".to_owned()
-            } else if task.replans > REPLANS_MAX {
+            } else if task.reschedules > REPLANS_MAX {
                 format!("its slots did not hold still, or nobody served them, {REPLANS_MAX} times")
             } else {
-                let pause = self.env.timing.pause(task.replans);
-                let pause = if task.replans == 0 { Duration::ZERO } else { pause };
+                let pause = self.context.timing.pause(task.reschedules);
+                let pause = if task.reschedules == 0 { Duration::ZERO } else { pause };
                 self.dispatch.add(task.clone(), self.started.elapsed() + pause);
                 continue;
             };
-            self.seal(std::slice::from_ref(task), &Loss { cause, node_failed: false }).await?;
+            self.abandon(std::slice::from_ref(task), &TaskFailure { cause, node_failed: false }).await?;
         }
         Ok(())
     }
 
     async fn reported(&mut self, report: &TaskReport) -> Result<(), DriveError> {
         self.dispatch.reported(report.task);
-        self.underway.reported(report.task);
+        self.in_flight.reported(report.task);
         let grace = Duration::from_millis(self.spec.rules.grace_ms);
-        let lost_at = Instant::now() + grace + self.env.timing.batch_lost;
+        let lost_at = Instant::now() + grace + self.context.timing.batch_lost_after;
         for listed in &report.batches {
-            self.batches.insert(listed.batch, (lost_at, report.node.clone(), report.round));
+            self.batches.insert(listed.batch, (lost_at, report.node.clone(), report.scan_generation));
         }
-        self.judge(report).await?;
+        self.check_report(report).await?;
         if !self.live {
-            if !report.rest.is_empty() && !self.lists.has(Some(report.task)) {
-                self.rests.insert(report.task, report.clone());
+            if !report.remainder.is_empty() && !self.lists.has(Some(report.task)) {
+                self.remainders.insert(report.task, report.clone());
             }
             return Ok(());
         }
         if let Some(loss) = report.lost.as_ref().filter(|loss| loss.node_failed) {
             let withdrawn = self.dispatch.withdraw(&report.node);
-            self.seal(&withdrawn, loss).await?;
+            self.abandon(&withdrawn, loss).await?;
         }
         self.follow_on(report).await
     }
 
     /// Decides which tasks read the rest of a task, if it has one.
     async fn follow_on(&mut self, report: &TaskReport) -> Result<(), DriveError> {
-        if report.rest.is_empty() {
+        if report.remainder.is_empty() {
             return Ok(());
         }
         let tasks = self.follow(report).await;
@@ -238,8 +253,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Decides that tasks will not be read.
-    pub(super) async fn seal(&mut self, tasks: &[ScanTask], loss: &Loss) -> Result<(), DriveError> {
-        self.decide(Decision::seal(tasks, loss)).await
+    pub(super) async fn abandon(&mut self, tasks: &[ScanTask], loss: &TaskFailure) -> Result<(), DriveError> {
+        self.decide(Decision::abandon(tasks, loss)).await
     }
 
     /// Enters decisions into the log. They are carried out when we read them there, by us or by a successor.
@@ -254,10 +269,10 @@ impl<'a> Driver<'a> {
     }
 
     /// Stores the reports of tasks that were given up.
-    async fn report_sealed(&mut self) -> Result<(), DriveError> {
-        for (task, node, loss) in std::mem::take(&mut self.sealed) {
+    async fn report_abandoned(&mut self) -> Result<(), DriveError> {
+        for (task, node, loss) in std::mem::take(&mut self.abandoned) {
             if !self.fold.is_reported(task) {
-                let report = TaskReport::sealed(self.spec.run, task, node, loss);
+                let report = TaskReport::abandoned(self.spec.run, task, node, loss);
                 self.records.create_report(&report).await?;
             }
         }

@@ -26,7 +26,7 @@ pub(super) struct Grants {
 
 impl Grants {
     /// A grant was given, by us or by somebody else.
-    pub(super) fn given(&mut self, task: TaskId) {
+    pub(super) fn granted(&mut self, task: TaskId) {
         self.waiting.remove(&task);
     }
 
@@ -43,12 +43,12 @@ impl Grants {
 
 impl Driver<'_> {
     /// Decides whether the batches of a report will be granted. Those of a report that is refused end here.
-    pub(super) async fn judge(&mut self, report: &TaskReport) -> Result<(), RecordError> {
+    pub(super) async fn check_report(&mut self, report: &TaskReport) -> Result<(), RecordError> {
         // In a run of an earlier version, a report is enough.
         if report.batches.is_empty() || !self.spec.grants {
             return Ok(());
         }
-        match self.judged(report) {
+        match self.grant_of(report) {
             Ok(grant) => {
                 let due = Instant::now() + Duration::from_millis(self.spec.rules.grace_ms);
                 self.grants.waiting.insert(report.task, (due, grant));
@@ -58,7 +58,7 @@ impl Driver<'_> {
         }
     }
 
-    fn judged(&self, report: &TaskReport) -> Result<Grant, String> {
+    fn grant_of(&self, report: &TaskReport) -> Result<Grant, String> {
         let Some(task) = self.fold.task(report.task) else {
             return Err("a report was refused: its task was not planned".to_owned());
         };
@@ -81,7 +81,7 @@ impl Driver<'_> {
         }
         for batch in ends {
             let (node, outcome) = (report.node.clone(), Outcome::Unreached);
-            let receipt = Receipt::whole(self.spec.run, batch, node, report.round, outcome, why);
+            let receipt = Receipt::whole(self.spec.run, batch, node, report.scan_generation, outcome, why);
             if self.records.create_receipt(&receipt).await? {
                 // What it lists is not counted against the limit.
                 self.fold.apply(&Record::Receipt(Box::new(receipt)));
@@ -97,7 +97,7 @@ impl Driver<'_> {
         }
         for grant in self.grants.due(Instant::now()) {
             self.records.create_grant(&grant).await?;
-            self.grants.given(grant.task);
+            self.grants.granted(grant.task);
         }
         Ok(())
     }

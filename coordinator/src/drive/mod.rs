@@ -1,16 +1,16 @@
 //! Drives one run: hands out its tasks, plans again what came back, watches the guards, and sees it to its
 //! result. Everything that it knows, it reads from the records, so another driver could go on.
 
-mod check;
 mod driver;
+mod failover_check;
 mod grants;
-mod rest;
+mod reschedule;
 mod watchdog;
 
 use std::time::Duration;
 
-use reporter::{Fold, Totals, Waiting};
-use shared::env::Env;
+use reporter::{Fold, Totals, WaitingBatches};
+use shared::context::Context;
 use shared::ids::RunId;
 use shared::records::{Decision, Record, RecordError, Records};
 use shared::result::CleanupResult;
@@ -77,7 +77,7 @@ impl Progress {
 
     /// What the run waits for, if there is nothing else to do: that the grace of these candidates is over.
     #[must_use]
-    pub fn waits(&self) -> Option<Waiting> {
+    pub fn waits(&self) -> Option<WaitingBatches> {
         let waiting = self.totals.waiting;
         (self.state == RunState::Reaping && waiting.keys > 0).then_some(waiting)
     }
@@ -112,16 +112,16 @@ enum Event {
 /// # Errors
 /// When the records fail for good, or somebody else takes the run over.
 pub async fn drive(
-    env: &Env,
+    context: &Context,
     run: RunId,
     who: &str,
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, DriveError> {
-    let records = env.records(run);
+    let records = context.records(run);
     let taken = take(&records, who).await?;
     let spec = records.spec().await?.ok_or(DriveError::NoSpec(run))?;
-    let mut driver = Driver::new(env, spec, records.clone(), taken, who);
-    let mut notes = env.notes.listen(run).await;
+    let mut driver = Driver::new(context, spec, records.clone(), taken, who);
+    let mut notes = context.notes.listen(run).await;
     let mut watch = records.watch().await?;
     loop {
         if driver.live {
@@ -133,7 +133,7 @@ pub async fn drive(
             () = sleep_until(driver.next_tick()) => Event::Tick,
         };
         if let Event::Note(note) = event {
-            driver.heard(note);
+            driver.record_progress(note);
         }
         if let Event::Record(record) = event {
             if let Record::Result(result) = *record {
@@ -150,15 +150,15 @@ pub async fn drive(
 
 /// Our place in the log.
 #[derive(Clone, Copy, Debug)]
-struct Taken {
+struct Epoch {
     /// The entry with which we took the run.
     n: u64,
     epoch: u64,
 }
 
 /// Enters into the log that we drive the run now.
-async fn take(records: &Records, who: &str) -> Result<Taken, RecordError> {
-    let (mut revision, mut taken) = (0, Taken { n: 0, epoch: 1 });
+async fn take(records: &Records, who: &str) -> Result<Epoch, RecordError> {
+    let (mut revision, mut taken) = (0, Epoch { n: 0, epoch: 1 });
     loop {
         while let Some((at, record)) = records.next_after(revision).await? {
             revision = at;
@@ -167,12 +167,12 @@ async fn take(records: &Records, who: &str) -> Result<Taken, RecordError> {
                 && let Some(next) = n.checked_add(1)
             {
                 taken.n = next;
-                if let Decision::Took { epoch, .. } = decision {
+                if let Decision::LeaderElected { epoch, .. } = decision {
                     taken.epoch = epoch.saturating_add(1);
                 }
             }
         }
-        let decision = Decision::Took { epoch: taken.epoch, who: who.to_owned() };
+        let decision = Decision::LeaderElected { epoch: taken.epoch, who: who.to_owned() };
         if records.append(taken.n, &decision).await? {
             return Ok(taken);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::BatchId;
 use shared::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
-use shared::messages::{Cancel, CancelKind, Loss, Receipt};
+use shared::messages::{Cancel, CancelKind, Receipt, TaskFailure};
 use shared::queue::Topic;
 use shared::time::now_ms;
 use shared::wire;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::DriveError;
 use super::driver::Driver;
-use crate::tidings;
+use crate::run_events;
 
 impl Driver<'_> {
     pub(super) async fn tick(&mut self) -> Result<(), DriveError> {
@@ -20,17 +20,17 @@ impl Driver<'_> {
         self.release().await?;
         let lost = self.dispatch.withdraw_lost(self.started.elapsed());
         let cause = format!("it was handed out {TASK_TIMES_MAX} times, and nobody reported it");
-        self.seal(&lost, &Loss { cause, node_failed: false }).await?;
+        self.abandon(&lost, &TaskFailure { cause, node_failed: false }).await?;
         self.grant().await?;
         self.give_up_batches().await?;
         self.check().await?;
-        self.tell_progress().await;
+        self.emit_progress().await;
         Ok(())
     }
 
     /// Tells subscribers and those who ask how far the run is. What cannot be told is no reason to stop.
-    async fn tell_progress(&mut self) {
-        if !self.env.kept {
+    async fn emit_progress(&mut self) {
+        if !self.context.distributed {
             return;
         }
         let progress = self.progress(self.spec.keys());
@@ -41,9 +41,9 @@ impl Driver<'_> {
                 tracing::warn!(error = %e, "failed to store how far the run is");
             }
         }
-        if self.told.elapsed() >= PROGRESS_EVERY {
-            self.told = Instant::now();
-            self.env.tell(&tidings::progress(&self.spec, &progress, now_ms())).await;
+        if self.last_progress_at.elapsed() >= PROGRESS_EVERY {
+            self.last_progress_at = Instant::now();
+            self.context.emit_event(&run_events::progress(&self.spec, &progress, now_ms())).await;
         }
     }
 
@@ -69,10 +69,10 @@ impl Driver<'_> {
     async fn release(&mut self) -> Result<(), DriveError> {
         while let Some((task, id)) = self.dispatch.release(self.started.elapsed()) {
             let payload = wire::encode(&task)?;
-            if let Err(e) = self.env.queue.publish(Topic::Tasks, &id, payload).await {
+            if let Err(e) = self.context.queue.publish(Topic::Tasks, &id, payload).await {
                 // Scanners make room without us, and a server that is down comes back.
                 tracing::debug!(error = %e, "a scan task waits");
-                self.dispatch.put_back(task, self.started.elapsed());
+                self.dispatch.requeue(task, self.started.elapsed());
                 break;
             }
         }

@@ -1,41 +1,41 @@
 //! Putting back what runs deleted, from where they saved it: the newest files first, never over a key that exists unless
 //! told to. Whatever was put back before exists, so a restoration that was cut off is simply begun again.
 
-mod account;
-mod choose;
-mod put;
-mod whose;
+mod owner;
+mod select;
+mod summary;
+mod writer;
 
-use shared::backup::{BackupError, Decoded, FileKind, FileName, Place, decode};
-use shared::cluster::{Access, Fault, FaultKind};
+use shared::backup::{BackupError, BackupTarget, Decoded, FileKind, FileName, decode};
+use shared::cluster::{ConnectOptions, RedisError, RedisErrorKind};
 use shared::ids::{Alias, RunId};
 use shared::time::now_ms;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-pub use account::{Account, FileDamage};
-pub use choose::Wanted;
-pub use whose::whose;
+pub use owner::whose;
+pub use select::RestoreFilter;
+pub use summary::{FileDamage, RestoreSummary};
 
-use choose::{Fate, Judge, Outcomes};
-use put::Target;
+use select::{EntryDecision, EntrySelector, RecordedOutcomes};
+use writer::RestoreTarget;
 
 /// No run deletes such keys, so no run has saved them: somebody made the file.
 const OWN_KEYS: &str = "keys of keysweep itself (locks, ledgers) are never put back, and no run saves them; do not trust this backup";
 
 /// What is to be put back, and where.
 #[derive(Clone, Debug)]
-pub struct RestoreOrder {
+pub struct RestoreRequest {
     /// Where it was saved.
-    pub place: Place,
+    pub place: BackupTarget,
     /// The run that deleted it; all, if there is none.
     pub run: Option<RunId>,
     /// Which of its keys.
-    pub wanted: Wanted,
+    pub wanted: RestoreFilter,
     /// The deployment that it is put back into.
     pub alias: Alias,
     /// The way to it.
-    pub access: Access,
+    pub access: ConnectOptions,
     /// Whether keys that exist are replaced.
     pub replace: bool,
     /// Whether the files are only read and checked.
@@ -58,14 +58,16 @@ pub enum RestoreError {
     },
     /// Redis cannot be used.
     #[error("{}", with_way_out(.0))]
-    Redis(#[from] Fault),
+    Redis(#[from] RedisError),
 }
 
 /// A fault, and what somebody can do about it.
-fn with_way_out(fault: &Fault) -> String {
+fn with_way_out(fault: &RedisError) -> String {
     match (fault.kind, fault.rule()) {
-        (FaultKind::Forbidden, Some(rule)) => format!("{fault}; allow it with the ACL rule `{rule}`"),
-        (FaultKind::Unreachable | FaultKind::Lost, _) => {
+        (RedisErrorKind::PermissionDenied, Some(rule)) => {
+            format!("{fault}; allow it with the ACL rule `{rule}`")
+        }
+        (RedisErrorKind::Unreachable | RedisErrorKind::ConnectionLost, _) => {
             format!("{fault}; check `--redis` or `REDIS_URL`, and that the server is running")
         }
         _ => fault.to_string(),
@@ -74,17 +76,17 @@ fn with_way_out(fault: &Fault) -> String {
 
 /// What lies at the place of an order.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundFiles {
     /// Files with keys, the newest first.
     saves: Vec<FileName>,
     /// Files that say what became of them.
     notes: Vec<FileName>,
     /// Runs that they are of.
     pub runs: usize,
-    account: Account,
+    account: RestoreSummary,
 }
 
-impl Found {
+impl FoundFiles {
     /// Files with keys.
     #[must_use]
     pub fn files(&self) -> usize {
@@ -96,7 +98,7 @@ impl Found {
 ///
 /// # Errors
 /// When that cannot be listed, or is nothing.
-pub async fn find(order: &RestoreOrder) -> Result<Found, RestoreError> {
+pub async fn find(order: &RestoreRequest) -> Result<FoundFiles, RestoreError> {
     let listed = order.place.list().await?;
     let ours = listed.files.into_iter().filter(|name| order.run.is_none_or(|run| run == name.run));
     let (mut saves, notes): (Vec<FileName>, Vec<FileName>) =
@@ -108,16 +110,16 @@ pub async fn find(order: &RestoreOrder) -> Result<Found, RestoreError> {
     let mut runs: Vec<RunId> = saves.iter().map(|name| name.run).collect();
     runs.sort_unstable();
     runs.dedup();
-    let account = Account {
+    let account = RestoreSummary {
         unfinished_files: listed.unfinished,
         foreign_files: listed.foreign,
         dry_run: order.dry_run,
-        ..Account::default()
+        ..RestoreSummary::default()
     };
-    Ok(Found { saves, notes, runs: runs.len(), account })
+    Ok(FoundFiles { saves, notes, runs: runs.len(), account })
 }
 
-fn empty(place: &Place, run: Option<RunId>) -> RestoreError {
+fn empty(place: &BackupTarget, run: Option<RunId>) -> RestoreError {
     let of = run.map(|run| format!(" of run `{run}`")).unwrap_or_default();
     RestoreError::Empty { place: place.to_string(), of }
 }
@@ -127,13 +129,13 @@ fn empty(place: &Place, run: Option<RunId>) -> RestoreError {
 /// # Errors
 /// When Redis cannot be used at all. What cannot be read or put back is in the account.
 pub async fn restore(
-    order: &RestoreOrder,
-    found: Found,
+    order: &RestoreRequest,
+    found: FoundFiles,
     stop: &CancellationToken,
-) -> Result<Account, RestoreError> {
-    let mut target = if order.dry_run { None } else { Some(Target::connect(order).await?) };
-    let Found { saves, notes, mut account, .. } = found;
-    let mut outcomes = Outcomes::default();
+) -> Result<RestoreSummary, RestoreError> {
+    let mut target = if order.dry_run { None } else { Some(RestoreTarget::connect(order).await?) };
+    let FoundFiles { saves, notes, mut account, .. } = found;
+    let mut outcomes = RecordedOutcomes::default();
     for name in notes {
         if stop.is_cancelled() {
             return Ok(stopped(account));
@@ -141,7 +143,7 @@ pub async fn restore(
         let decoded = read(order, name, &mut account).await;
         outcomes.add(name.batch, decoded.recorded);
     }
-    let mut judge = Judge::new(order.wanted.clone(), outcomes);
+    let mut judge = EntrySelector::new(order.wanted.clone(), outcomes);
     for name in saves {
         if stop.is_cancelled() {
             return Ok(stopped(account));
@@ -157,13 +159,13 @@ pub async fn restore(
     Ok(account.balance())
 }
 
-fn stopped(mut account: Account) -> Account {
+fn stopped(mut account: RestoreSummary) -> RestoreSummary {
     account.stopped = Some("it was asked to stop; the same command goes on".to_owned());
     account.balance()
 }
 
 /// Reads a file; what is wrong with it goes into the account.
-async fn read(order: &RestoreOrder, name: FileName, account: &mut Account) -> Decoded {
+async fn read(order: &RestoreRequest, name: FileName, account: &mut RestoreSummary) -> Decoded {
     let decoded = match order.place.get(name).await {
         Ok(bytes) => decode(&bytes),
         Err(e) => Decoded::unreadable(e.to_string()),
@@ -180,12 +182,12 @@ async fn read(order: &RestoreOrder, name: FileName, account: &mut Account) -> De
 /// # Errors
 /// When the server is gone.
 async fn put_back(
-    order: &RestoreOrder,
+    order: &RestoreRequest,
     (name, decoded): (FileName, Decoded),
-    judge: &mut Judge,
-    target: Option<&mut Target>,
-    account: &mut Account,
-) -> Result<(), Fault> {
+    judge: &mut EntrySelector,
+    target: Option<&mut RestoreTarget>,
+    account: &mut RestoreSummary,
+) -> Result<(), RedisError> {
     let keys = decoded.entries.len() as u64;
     account.read += keys;
     let Some(header) = decoded.header else {
@@ -204,17 +206,17 @@ async fn put_back(
     };
     let mut back = Vec::new();
     for entry in decoded.entries {
-        match judge.judge((name.batch, header.db), &entry, now_ms) {
-            Fate::Filtered => account.filtered += 1,
-            Fate::Own => account.fail(OWN_KEYS.to_owned(), 1),
-            Fate::Kept => account.kept += 1,
-            Fate::Older => account.older += 1,
-            Fate::Expired => account.expired += 1,
-            Fate::Back { confirmed } if target.is_none() => {
+        match judge.decide((name.batch, header.db), &entry, now_ms) {
+            EntryDecision::Filtered => account.filtered += 1,
+            EntryDecision::Own => account.fail(OWN_KEYS.to_owned(), 1),
+            EntryDecision::Kept => account.kept += 1,
+            EntryDecision::Older => account.older += 1,
+            EntryDecision::Expired => account.expired += 1,
+            EntryDecision::Back { confirmed } if target.is_none() => {
                 account.restorable += 1;
                 account.unconfirmed += u64::from(!confirmed);
             }
-            Fate::Back { confirmed } => back.push((entry, confirmed)),
+            EntryDecision::Back { confirmed } => back.push((entry, confirmed)),
         }
     }
     match target {

@@ -93,7 +93,7 @@ fn missed_times() {
     let check = |cron: &str, (last, now): (&str, &str), expected: Option<(u64, &str, &str)>| {
         let missed = Schedule::parse(cron, BERLIN).unwrap().missed(at(last), at(now));
         let expected =
-            expected.map(|(count, first, last)| Missed { count, first: at(first), last: at(last) });
+            expected.map(|(count, first, last)| MissedTimes { count, first: at(first), last: at(last) });
         assert_eq!(missed, expected, "{cron} from {last} to {now}");
     };
     let day = ("2026-11-24T05:00:00Z", "2026-11-25T05:00:00Z");

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use shared::nats::{Nats, NatsError, Request, Service};
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 
-use super::Shared;
-use super::answers::{self, Answered, write};
+use super::ServiceState;
+use super::handlers::{self, ApiResult, write};
 use super::request::parse;
 
 /// Where statistics are asked for.
@@ -16,9 +16,9 @@ pub const STATS_ENDPOINT: &str = "stats";
 const ENDPOINTS: [&str; 3] = [STATS_ENDPOINT, "run", "cancel"];
 
 /// Answers programs until the shutdown.
-pub(super) async fn run(shared: &Arc<Shared>, nats: &Nats) -> Result<(), NatsError> {
+pub(super) async fn run(shared: &Arc<ServiceState>, nats: &Nats) -> Result<(), NatsError> {
     // One request may look around in Redis for a while; the others do not wait for it.
-    let mut crew = Crew::default();
+    let mut crew = TaskGroup::default();
     let mut service = Service::start(nats, env!("CARGO_PKG_VERSION"), &ENDPOINTS).await?;
     let mut told = false;
     loop {
@@ -50,11 +50,11 @@ pub(super) async fn run(shared: &Arc<Shared>, nats: &Nats) -> Result<(), NatsErr
     }
 }
 
-async fn answer(shared: &Shared, request: &Request) -> Answered<Vec<u8>> {
+async fn answer(shared: &ServiceState, request: &Request) -> ApiResult<Vec<u8>> {
     let body = &request.payload;
     match request.endpoint {
-        "run" => write(&answers::start(shared, &parse(body)?).await?),
-        "cancel" => write(&answers::cancel(shared, parse(body)?).await?),
-        _ => write(&answers::stats(shared, &parse(body)?).await?),
+        "run" => write(&handlers::start(shared, &parse(body)?).await?),
+        "cancel" => write(&handlers::cancel(shared, parse(body)?).await?),
+        _ => write(&handlers::stats(shared, &parse(body)?).await?),
     }
 }

@@ -15,16 +15,16 @@ use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::json;
 use shared::config::Secret;
+use shared::http::constant_time_eq;
 use shared::ids::RunId;
 use shared::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
-use shared::supervise::Crew;
-use shared::web::same_secret;
+use shared::supervision::TaskGroup;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Shared;
-use super::answers::{self, Answered, CancelRequest, Refusal, refused, write};
-use super::request::{Asked, Takes, of_query, parse};
+use super::ServiceState;
+use super::handlers::{self, ApiError, ApiResult, CancelRequest, refused, write};
+use super::request::{FieldKind, RequestFields, of_query, parse};
 
 /// Runs that are being started at a time. Starting one looks around in Redis first.
 const STARTS_MAX: usize = 16;
@@ -36,9 +36,9 @@ const OFF: &str = "the HTTP API is off; to turn it on, set a token with `--api-t
 /// The HTTP side of a service: made before the service, which it answers for once it is there.
 pub struct HttpApi {
     token: Option<Secret>,
-    service: OnceLock<Arc<Shared>>,
+    service: OnceLock<Arc<ServiceState>>,
     /// Runs being started. A caller who does not wait for the answer does not stop that half-way.
-    starts: Mutex<Crew>,
+    starts: Mutex<TaskGroup>,
 }
 
 impl HttpApi {
@@ -49,12 +49,12 @@ impl HttpApi {
     }
 
     /// From now on, `service` answers.
-    pub(super) fn attach(&self, service: Arc<Shared>) {
+    pub(super) fn attach(&self, service: Arc<ServiceState>) {
         // It is attached once.
         let _ = self.service.set(service);
     }
 
-    fn service(&self) -> Answered<&Arc<Shared>> {
+    fn service(&self) -> ApiResult<&Arc<ServiceState>> {
         match self.service.get() {
             Some(service) if service.shutdown.is_cancelled() => refused(503, "draining"),
             Some(service) => Ok(service),
@@ -69,8 +69,8 @@ impl HttpApi {
             .route("/runs", get(runs).post(start))
             .route("/runs/{id}", get(run))
             .route("/runs/{id}/cancel", post(cancel))
-            .fallback(|| async { told(404, "there is no such page; see `docs/http.md`") })
-            .method_not_allowed_fallback(|| async { told(405, "this page takes another method") })
+            .fallback(|| async { error_response(404, "there is no such page; see `docs/http.md`") })
+            .method_not_allowed_fallback(|| async { error_response(405, "this page takes another method") })
             .layer(middleware::from_fn_with_state(Arc::clone(self), guard))
             .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
             .with_state(Arc::clone(self));
@@ -78,25 +78,26 @@ impl HttpApi {
     }
 }
 
-type Api = State<Arc<HttpApi>>;
+type SharedApi = State<Arc<HttpApi>>;
 
 /// Lets through who knows the token.
-async fn guard(State(api): Api, request: Request, next: Next) -> Response {
-    let Some(token) = &api.token else { return told(403, OFF) };
-    if given(request.headers()).is_some_and(|given| same_secret(token, given)) {
+async fn guard(State(api): SharedApi, request: Request, next: Next) -> Response {
+    let Some(token) = &api.token else { return error_response(403, OFF) };
+    if presented_token(request.headers()).is_some_and(|given| constant_time_eq(token, given)) {
         return match whole(request).await {
             Ok(request) => next.run(request).await,
-            Err(refusal) => told(refusal.code, &refusal.why),
+            Err(refusal) => error_response(refusal.code, &refusal.why),
         };
     }
-    let mut response = told(401, "give the token of the HTTP API as `Authorization: Bearer <token>`");
+    let mut response =
+        error_response(401, "give the token of the HTTP API as `Authorization: Bearer <token>`");
     let challenge = HeaderValue::from_static("Bearer realm=\"keysweep\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response
 }
 
 /// The request with its body read, for which there is a time and a size.
-async fn whole(request: Request) -> Answered<Request> {
+async fn whole(request: Request) -> ApiResult<Request> {
     let (parts, body) = request.into_parts();
     let reading = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
     let Ok(body) = timeout(HTTP_BODY_TIMEOUT, reading).await else {
@@ -105,7 +106,7 @@ async fn whole(request: Request) -> Answered<Request> {
     Ok(Request::from_parts(parts, Body::from(sent(body)?)))
 }
 
-fn given(headers: &HeaderMap) -> Option<&[u8]> {
+fn presented_token(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
@@ -113,23 +114,27 @@ fn given(headers: &HeaderMap) -> Option<&[u8]> {
 /// The pairs of a query, if it can be read.
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-async fn stats(State(api): Api, query: Pairs) -> Response {
-    answered(200, async { answers::stats(api.service()?, &asked(query)?).await }.await)
+async fn stats(State(api): SharedApi, query: Pairs) -> Response {
+    answered(200, async { handlers::stats(api.service()?, &asked(query)?).await }.await)
 }
 
-async fn runs(State(api): Api, query: Pairs) -> Response {
-    answered(200, async { answers::runs(api.service()?, &asked(query)?).await }.await)
+async fn runs(State(api): SharedApi, query: Pairs) -> Response {
+    answered(200, async { handlers::runs(api.service()?, &asked(query)?).await }.await)
 }
 
-async fn run(State(api): Api, Path(id): Path<String>) -> Response {
-    answered(200, async { answers::run(api.service()?, run_id(&id)?).await }.await)
+async fn run(State(api): SharedApi, Path(id): Path<String>) -> Response {
+    answered(200, async { handlers::run(api.service()?, run_id(&id)?).await }.await)
 }
 
-async fn cancel(State(api): Api, Path(id): Path<String>, body: Result<Bytes, BytesRejection>) -> Response {
+async fn cancel(
+    State(api): SharedApi,
+    Path(id): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let cancelled = async {
         let (service, run_id, body) = (api.service()?, run_id(&id)?, sent(body)?);
         let CancelBody { cause } = parse(&body)?;
-        answers::cancel(service, CancelRequest { run_id, cause }).await
+        handlers::cancel(service, CancelRequest { run_id, cause }).await
     };
     answered(200, cancelled.await)
 }
@@ -141,11 +146,11 @@ struct CancelBody {
     cause: Option<String>,
 }
 
-impl Asked for CancelBody {
-    const FIELDS: &'static [(&'static str, Takes)] = &[("cause", Takes::Text)];
+impl RequestFields for CancelBody {
+    const FIELDS: &'static [(&'static str, FieldKind)] = &[("cause", FieldKind::Text)];
 }
 
-async fn start(State(api): Api, body: Result<Bytes, BytesRejection>) -> Response {
+async fn start(State(api): SharedApi, body: Result<Bytes, BytesRejection>) -> Response {
     let started = async {
         let (service, body) = (api.service()?, sent(body)?);
         let request = parse(&body)?;
@@ -158,7 +163,7 @@ async fn start(State(api): Api, body: Result<Bytes, BytesRejection>) -> Response
             }
             starts.start("starting a run", async move {
                 // Whoever asked may have gone.
-                let _ = answer.send(answers::start(&service, &request).await);
+                let _ = answer.send(handlers::start(&service, &request).await);
                 Ok::<(), String>(())
             });
         }
@@ -173,35 +178,35 @@ async fn start(State(api): Api, body: Result<Bytes, BytesRejection>) -> Response
     response
 }
 
-fn asked<T: Asked>(query: Pairs) -> Answered<T> {
+fn asked<T: RequestFields>(query: Pairs) -> ApiResult<T> {
     match query {
         Ok(Query(pairs)) => of_query(pairs),
         Err(_) => refused(400, "the query cannot be read: give `name=value`, joined by `&`"),
     }
 }
 
-fn sent(body: Result<Bytes, BytesRejection>) -> Answered<Bytes> {
+fn sent(body: Result<Bytes, BytesRejection>) -> ApiResult<Bytes> {
     body.map_err(|e| match e.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal { code: 413, why: format!("the request is longer than {REQUEST_BYTES_MAX} bytes") }
+            ApiError { code: 413, why: format!("the request is longer than {REQUEST_BYTES_MAX} bytes") }
         }
-        _ => Refusal { code: 400, why: "the body was cut off".to_owned() },
+        _ => ApiError { code: 400, why: "the body was cut off".to_owned() },
     })
 }
 
-fn run_id(text: &str) -> Answered<RunId> {
-    text.parse().map_err(|_| Refusal { code: 400, why: format!("`{}` is no run id", text.escape_debug()) })
+fn run_id(text: &str) -> ApiResult<RunId> {
+    text.parse().map_err(|_| ApiError { code: 400, why: format!("`{}` is no run id", text.escape_debug()) })
 }
 
-fn answered<T: Serialize>(status: u16, answer: Answered<T>) -> Response {
+fn answered<T: Serialize>(status: u16, answer: ApiResult<T>) -> Response {
     match answer.and_then(|answer| write(&answer)) {
         Ok(body) => page(status, body),
-        Err(refusal) => told(refusal.code, &refusal.why),
+        Err(refusal) => error_response(refusal.code, &refusal.why),
     }
 }
 
 /// An error as JSON.
-fn told(code: u16, why: &str) -> Response {
+fn error_response(code: u16, why: &str) -> Response {
     page(code, json!({ "error": why }).to_string().into_bytes())
 }
 

@@ -1,40 +1,40 @@
 //! The coordinator as a service: it drives the runs that wait or were left, starts those that are due, looks at the
 //! cache between them, and answers programs.
 
-mod answers;
 mod api;
-mod claims;
-mod gentler;
+mod handlers;
 mod http;
+mod override_policy;
 mod pace;
 mod request;
 mod sampling;
 mod schedules;
 mod start;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use reporter::notify;
-use shared::env::Env;
+use reporter::alerting;
+use shared::context::Context;
 use shared::messages::Action;
 use shared::nats::{Nats, NatsError};
 use shared::store::StoreError;
-use shared::supervise::{Crew, Exit};
+use shared::supervision::{Exit, TaskGroup};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::options::Options;
 use crate::schedule::Schedule;
 
-pub use answers::{RunAnswer, RunRequest};
 pub use api::STATS_ENDPOINT;
+pub use handlers::{RunAnswer, RunRequest};
 pub use http::HttpApi;
 pub use start::{StartError, record_failure, start_run};
 
 /// A job that the service knows.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct ServedJob {
     /// What its runs do.
     pub options: Options,
     /// What is done with stale keys in a run that is no dry run.
@@ -68,19 +68,19 @@ pub enum ServeError {
 }
 
 /// What the parts of the service share.
-pub(crate) struct Shared {
-    pub(crate) env: Env,
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) who: String,
+pub(crate) struct ServiceState {
+    pub(crate) context: Context,
+    pub(crate) jobs: Vec<ServedJob>,
+    pub(crate) process_id: String,
     pub(crate) shutdown: CancellationToken,
 }
 
-impl Shared {
+impl ServiceState {
     fn number(&self, name: &str) -> Option<usize> {
         self.jobs.iter().position(|job| job.options.job == name)
     }
 
-    fn job(&self, name: &str) -> Option<&Job> {
+    fn job(&self, name: &str) -> Option<&ServedJob> {
         self.jobs.get(self.number(name)?)
     }
 }
@@ -90,13 +90,13 @@ impl Shared {
 /// # Errors
 /// When NATS or the store fail for good.
 pub async fn serve(
-    env: &Env,
+    context: &Context,
     nats: &Nats,
-    jobs: Vec<Job>,
+    jobs: Vec<ServedJob>,
     who: &str,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    serve_with_http(env, nats, jobs, who, shutdown, &HttpApi::new(None)).await
+    serve_with_http(context, nats, jobs, who, shutdown, &HttpApi::new(None)).await
 }
 
 /// [`serve`], which answers through `http` as well.
@@ -104,18 +104,23 @@ pub async fn serve(
 /// # Errors
 /// As for [`serve`].
 pub async fn serve_with_http(
-    env: &Env,
+    context: &Context,
     nats: &Nats,
-    jobs: Vec<Job>,
+    jobs: Vec<ServedJob>,
     who: &str,
     shutdown: CancellationToken,
     http: &HttpApi,
 ) -> Result<(), ServeError> {
-    let shared = Arc::new(Shared { env: env.clone(), jobs, who: who.to_owned(), shutdown: shutdown.clone() });
+    let shared = Arc::new(ServiceState {
+        context: context.clone(),
+        jobs,
+        process_id: who.to_owned(),
+        shutdown: shutdown.clone(),
+    });
     http.attach(Arc::clone(&shared));
-    let mut crew = Crew::default();
+    let mut crew = TaskGroup::default();
     let claims = Arc::clone(&shared);
-    crew.start("the part that drives runs", async move { claims::run(&claims).await });
+    crew.start("the part that drives runs", async move { takeover::run(&claims).await });
     for number in 0..shared.jobs.len() {
         let schedules = Arc::clone(&shared);
         crew.start("the part that starts runs", async move { schedules::run(&schedules, number).await });
@@ -124,10 +129,9 @@ pub async fn serve_with_http(
     }
     let (notices, until) = (Arc::clone(&shared), shutdown.clone());
     let names: Vec<String> = shared.jobs.iter().map(|job| job.options.job.clone()).collect();
-    crew.start(
-        "the part that delivers alerts",
-        async move { notify::attend(&notices.env, &names, &until).await },
-    );
+    crew.start("the part that delivers alerts", async move {
+        alerting::deliver_pending(&notices.context, &names, &until).await
+    });
     let (answers, nats) = (Arc::clone(&shared), nats.clone());
     crew.start("the part that answers programs", async move { api::run(&answers, &nats).await });
     while let Some((part, exit)) = crew.next().await {

@@ -4,12 +4,12 @@ use shared::config::{self, duration};
 use shared::limits::LATENCY_BUDGET;
 use shared::messages::Pace;
 
-use super::answers::{Answered, Refusal, RunRequest, refused};
+use super::handlers::{ApiError, ApiResult, RunRequest, refused};
 use crate::options::millis;
 
 /// The job's `pace` with what the request changes. The same values are good as in every other place.
-pub(super) fn changed(mut pace: Pace, request: &RunRequest) -> Answered<Pace> {
-    let check = |name, text: &str| config::check(name, text).map_err(|why| Refusal { code: 400, why });
+pub(super) fn changed(mut pace: Pace, request: &RunRequest) -> ApiResult<Pace> {
+    let check = |name, text: &str| config::check(name, text).map_err(|why| ApiError { code: 400, why });
     if let Some(text) = &request.latency_budget {
         check("latencyBudget", text)?;
         if request.max_speed == Some(true) {

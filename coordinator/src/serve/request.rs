@@ -7,11 +7,11 @@ use shared::ids::RunId;
 use shared::limits::REQUEST_BYTES_MAX;
 use shared::printable::Printable;
 
-use super::answers::{Answered, CancelRequest, RunRequest, RunsRequest, StatsRequest, refused};
+use super::handlers::{ApiResult, CancelRequest, RunRequest, RunsRequest, StatsRequest, refused};
 
 /// What a field takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Takes {
+pub(super) enum FieldKind {
     /// A text.
     Text,
     /// A whole number from 0 up to this.
@@ -23,40 +23,42 @@ pub(super) enum Takes {
 }
 
 /// A request, and which fields it may have.
-pub(super) trait Asked: DeserializeOwned {
-    const FIELDS: &'static [(&'static str, Takes)];
+pub(super) trait RequestFields: DeserializeOwned {
+    const FIELDS: &'static [(&'static str, FieldKind)];
 }
 
-impl Asked for RunRequest {
-    const FIELDS: &'static [(&'static str, Takes)] = &[
-        ("job", Takes::Text),
-        ("scanBatchSize", Takes::Whole(u32::MAX as u64)),
-        ("aggressiveCleanup", Takes::Switch),
-        ("inactivityThresholdDays", Takes::Whole(u32::MAX as u64)),
-        ("allowNoActive", Takes::Switch),
-        ("generateReport", Takes::Switch),
-        ("dryRun", Takes::Switch),
-        ("latencyBudget", Takes::Text),
-        ("rateLimit", Takes::Whole(u64::MAX)),
-        ("maxSpeed", Takes::Switch),
-        ("startedBy", Takes::Text),
+impl RequestFields for RunRequest {
+    const FIELDS: &'static [(&'static str, FieldKind)] = &[
+        ("job", FieldKind::Text),
+        ("scanBatchSize", FieldKind::Whole(u32::MAX as u64)),
+        ("aggressiveCleanup", FieldKind::Switch),
+        ("inactivityThresholdDays", FieldKind::Whole(u32::MAX as u64)),
+        ("allowNoActive", FieldKind::Switch),
+        ("generateReport", FieldKind::Switch),
+        ("dryRun", FieldKind::Switch),
+        ("latencyBudget", FieldKind::Text),
+        ("rateLimit", FieldKind::Whole(u64::MAX)),
+        ("maxSpeed", FieldKind::Switch),
+        ("startedBy", FieldKind::Text),
     ];
 }
 
-impl Asked for StatsRequest {
-    const FIELDS: &'static [(&'static str, Takes)] = &[("job", Takes::Text), ("redis", Takes::Text)];
+impl RequestFields for StatsRequest {
+    const FIELDS: &'static [(&'static str, FieldKind)] =
+        &[("job", FieldKind::Text), ("redis", FieldKind::Text)];
 }
 
-impl Asked for CancelRequest {
-    const FIELDS: &'static [(&'static str, Takes)] = &[("runId", Takes::Run), ("cause", Takes::Text)];
+impl RequestFields for CancelRequest {
+    const FIELDS: &'static [(&'static str, FieldKind)] =
+        &[("runId", FieldKind::Run), ("cause", FieldKind::Text)];
 }
 
-impl Asked for RunsRequest {
-    const FIELDS: &'static [(&'static str, Takes)] =
-        &[("job", Takes::Text), ("limit", Takes::Whole(u32::MAX as u64))];
+impl RequestFields for RunsRequest {
+    const FIELDS: &'static [(&'static str, FieldKind)] =
+        &[("job", FieldKind::Text), ("limit", FieldKind::Whole(u32::MAX as u64))];
 }
 
-impl Takes {
+impl FieldKind {
     fn fits(self, value: &Value) -> bool {
         match self {
             Self::Run => value.as_str().is_some_and(|text| text.parse::<RunId>().is_ok()),
@@ -67,7 +69,7 @@ impl Takes {
         }
     }
 
-    fn words(self) -> String {
+    fn description(self) -> String {
         match self {
             Self::Text => "a text".to_owned(),
             Self::Whole(u64::MAX) => "a whole number".to_owned(),
@@ -88,7 +90,7 @@ impl Takes {
 }
 
 /// What a body says. One that is empty asks for what is usual.
-pub(super) fn parse<T: Asked>(body: &[u8]) -> Answered<T> {
+pub(super) fn parse<T: RequestFields>(body: &[u8]) -> ApiResult<T> {
     if body.len() > REQUEST_BYTES_MAX {
         return refused(413, format!("the request is longer than {REQUEST_BYTES_MAX} bytes"));
     }
@@ -101,11 +103,11 @@ pub(super) fn parse<T: Asked>(body: &[u8]) -> Answered<T> {
 }
 
 /// What a query says.
-pub(super) fn of_query<T: Asked>(pairs: Vec<(String, String)>) -> Answered<T> {
+pub(super) fn of_query<T: RequestFields>(pairs: Vec<(String, String)>) -> ApiResult<T> {
     let mut fields = Map::new();
     for (name, text) in pairs {
         let takes =
-            T::FIELDS.iter().find(|(known, _)| *known == name).map_or(Takes::Text, |(_, takes)| *takes);
+            T::FIELDS.iter().find(|(known, _)| *known == name).map_or(FieldKind::Text, |(_, takes)| *takes);
         if fields.contains_key(&name) {
             return refused(400, format!("`{}` is given twice", shown(&name)));
         }
@@ -114,7 +116,7 @@ pub(super) fn of_query<T: Asked>(pairs: Vec<(String, String)>) -> Answered<T> {
     read(fields)
 }
 
-fn read<T: Asked>(fields: Map<String, Value>) -> Answered<T> {
+fn read<T: RequestFields>(fields: Map<String, Value>) -> ApiResult<T> {
     for (name, value) in &fields {
         let Some((_, takes)) = T::FIELDS.iter().find(|(known, _)| known == name) else {
             let known: Vec<&str> = T::FIELDS.iter().map(|(known, _)| *known).collect();
@@ -124,13 +126,13 @@ fn read<T: Asked>(fields: Map<String, Value>) -> Answered<T> {
             );
         };
         if !takes.fits(value) {
-            return refused(400, format!("`{name}` takes {}", takes.words()));
+            return refused(400, format!("`{name}` takes {}", takes.description()));
         }
     }
     let missing =
-        T::FIELDS.iter().find(|(name, takes)| matches!(takes, Takes::Run) && !fields.contains_key(*name));
+        T::FIELDS.iter().find(|(name, takes)| matches!(takes, FieldKind::Run) && !fields.contains_key(*name));
     if let Some((name, takes)) = missing {
-        return refused(400, format!("`{name}` is missing: give {}", takes.words()));
+        return refused(400, format!("`{name}` is missing: give {}", takes.description()));
     }
     serde_json::from_value(Value::Object(fields)).or_else(|_| refused(400, "the request cannot be read"))
 }
@@ -148,12 +150,12 @@ mod tests {
 
     /// A request with every field, which the list knows and the type takes.
     #[track_caller]
-    fn whole<T: Asked>() {
-        let value = |takes: &Takes| match takes {
-            Takes::Text => Value::from("main"),
-            Takes::Whole(_) => Value::from(7),
-            Takes::Switch => Value::from(true),
-            Takes::Run => Value::from(RunId::new().to_string()),
+    fn whole<T: RequestFields>() {
+        let value = |takes: &FieldKind| match takes {
+            FieldKind::Text => Value::from("main"),
+            FieldKind::Whole(_) => Value::from(7),
+            FieldKind::Switch => Value::from(true),
+            FieldKind::Run => Value::from(RunId::new().to_string()),
         };
         let fields: Map<String, Value> =
             T::FIELDS.iter().map(|(name, takes)| ((*name).to_owned(), value(takes))).collect();
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refuses<T: Asked>(body: &str, words: &str) {
+    fn refuses<T: RequestFields>(body: &str, words: &str) {
         let refusal = parse::<T>(body.as_bytes()).err().expect("it is refused");
         assert!(refusal.code == 400 && refusal.why.contains(words), "{}", refusal.why);
         for internal in ["expected", "column", "invalid type", "u32", "Deserialize"] {

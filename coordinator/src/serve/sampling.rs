@@ -3,21 +3,21 @@
 
 use std::time::Duration;
 
-use reporter::hit_rate::Samples;
-use reporter::notify;
+use reporter::alerting;
+use reporter::hit_rate::CounterSnapshots;
 use reporter::summary::{WEEK_MS, summary};
 use serde_json::json;
-use shared::cluster::Deployment;
-use shared::cluster::health::look;
+use shared::cluster::RedisClient;
+use shared::cluster::health::check_health;
+use shared::collect::{self, SnapshotMeta};
+use shared::counter_snapshot::{self, CounterSnapshot, SnapshotPhase};
 use shared::events::Event;
 use shared::history::RunLine;
-use shared::samples::{self, Moment, Sample};
-use shared::sampling::{self, Purpose};
 use shared::store::{Created, StoreError};
 use shared::time::{now_ms, rfc3339};
 use tokio::time::sleep;
 
-use super::{Job, Shared};
+use super::{ServedJob, ServiceState};
 
 /// How long a sample in hand may take after the shutdown.
 const LEFT_AFTER: Duration = Duration::from_secs(3);
@@ -26,7 +26,7 @@ const LEFT_AFTER: Duration = Duration::from_secs(3);
 const FIRST_MONDAY_MS: u64 = 4 * 86_400_000;
 
 /// Takes samples for job `number` until the shutdown.
-pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError> {
+pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     let every_ms = u64::try_from(job.sample_every.as_millis()).unwrap_or(u64::MAX).max(1_000);
     loop {
@@ -50,40 +50,40 @@ pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError
 
 /// Returns when a sample in hand is to be left: one that is cut off does no harm, and a store that does not answer keeps
 /// nobody from ending.
-async fn out_of_time(shared: &Shared) {
+async fn out_of_time(shared: &ServiceState) {
     shared.shutdown.cancelled().await;
     sleep(LEFT_AFTER).await;
 }
 
 /// Takes the sample of one slot of time, and does what follows from it.
 async fn sample(
-    shared: &Shared,
-    job: &Job,
+    shared: &ServiceState,
+    job: &ServedJob,
     slot: u64,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (env, options) = (&shared.env, &job.options);
-    let deployment = Deployment::discover(options.access.clone()).await?;
+    let (env, options) = (&shared.context, &job.options);
+    let client = RedisClient::discover(options.access.clone()).await?;
     let source = &options.application.hit_rate;
-    let application = sampling::application(&deployment, source, (&env.outside, &options.job))
+    let application = collect::application_counters(&client, source, (&env.integrations, &options.job))
         .await
         .unwrap_or_else(|problem| {
             tracing::warn!(job = options.job, "no hit rate: {problem}");
             None
         });
-    let purpose = Purpose {
+    let purpose = SnapshotMeta {
         job: options.job.clone(),
         redis: options.alias.clone(),
         run: None,
-        moment: Moment::Between,
+        moment: SnapshotPhase::Between,
     };
-    let taken = purpose.sample(&look(&deployment).await, application, now_ms());
-    if !samples::create_at(&*env.past, slot, &taken).await? {
+    let taken = purpose.snapshot(&check_health(&client).await, application, now_ms());
+    if !counter_snapshot::create_at(&*env.history_store, slot, &taken).await? {
         return Ok(());
     }
-    let all = samples::of(&*env.past, &options.alias).await?;
-    let runs = notify::runs_of(env, &options.job).await?;
-    let window = Samples::new(&all, &options.job, source).latest();
-    let judged = notify::judge_alerts(env, &options.job, &runs, (&all, source), window.as_ref()).await?;
+    let all = counter_snapshot::of(&*env.history_store, &options.alias).await?;
+    let runs = alerting::runs_of(env, &options.job).await?;
+    let window = CounterSnapshots::new(&all, &options.job, source).latest();
+    let judged = alerting::evaluate_alerts(env, &options.job, &runs, (&all, source), window.as_ref()).await?;
     for problem in judged.problems {
         tracing::warn!(job = options.job, "{problem}");
     }
@@ -92,7 +92,12 @@ async fn sample(
 }
 
 /// Tells what happened in the week that has ended, once.
-async fn summarise(shared: &Shared, job: &Job, runs: &[RunLine], all: &[Sample]) -> Result<(), StoreError> {
+async fn summarise(
+    shared: &ServiceState,
+    job: &ServedJob,
+    runs: &[RunLine],
+    all: &[CounterSnapshot],
+) -> Result<(), StoreError> {
     let (name, source) = (&job.options.job, &job.options.application.hit_rate);
     let week = now_ms().saturating_sub(FIRST_MONDAY_MS) / WEEK_MS;
     let monday_ms = FIRST_MONDAY_MS + week * WEEK_MS;
@@ -100,14 +105,15 @@ async fn summarise(shared: &Shared, job: &Job, runs: &[RunLine], all: &[Sample])
     if !all.iter().any(|sample| (monday_ms - WEEK_MS..monday_ms).contains(&sample.at_ms)) {
         return Ok(());
     }
-    let until: Vec<Sample> = all.iter().filter(|sample| sample.at_ms <= monday_ms).cloned().collect();
-    let samples = Samples::new(&until, name, source);
+    let until: Vec<CounterSnapshot> =
+        all.iter().filter(|sample| sample.at_ms <= monday_ms).cloned().collect();
+    let samples = CounterSnapshots::new(&until, name, source);
     let data = json!(summary(runs, Some(&job.options.selection()), &until, &samples, WEEK_MS, monday_ms));
     let monday = rfc3339(monday_ms);
     let key = format!("summaries/{name}/{}", &monday[..10]);
-    if let Created::Now(_) = shared.env.past.create(&key, data.to_string().into_bytes()).await? {
+    if let Created::Now(_) = shared.context.history_store.create(&key, data.to_string().into_bytes()).await? {
         tracing::info!("[{}] Last week: {data}", job.options.display_name);
-        shared.env.tell(&Event::summary(name, &monday[..10], monday_ms, data)).await;
+        shared.context.emit_event(&Event::summary(name, &monday[..10], monday_ms, data)).await;
     }
     Ok(())
 }

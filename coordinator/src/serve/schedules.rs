@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::events::{Event, Kind};
+use shared::events::{Event, EventKind};
 use shared::ids::RunId;
 use shared::messages::Attempt;
 use shared::store::{Created, StoreError};
 use shared::time::now_ms;
 use tokio::time::sleep;
 
-use super::claims::{Begun, begin, try_again};
-use super::{Job, Shared};
+use super::takeover::{StartOutcome, begin, retry};
+use super::{ServedJob, ServiceState};
 use crate::options::Options;
 
 /// The longest sleep before the clock is looked at again: it may have been set.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Starts the runs of job `number` as they are due, until the shutdown.
-pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError> {
+pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     let name = &job.options.display_name;
     let due = job.schedule.describe();
@@ -41,13 +41,13 @@ pub(super) async fn run(shared: &Shared, number: usize) -> Result<(), StoreError
     Ok(())
 }
 
-fn next_text(job: &Job) -> String {
+fn next_text(job: &ServedJob) -> String {
     job.schedule.next_after(Timestamp::now()).map_or_else(|| "never".to_owned(), |next| next.to_string())
 }
 
 /// Reports the times that were due since the last one that somebody claimed, and makes up for them if the job says
 /// so. The moment from which on we look for due times.
-async fn catch_up(shared: &Shared, job: &Job) -> Result<Timestamp, StoreError> {
+async fn catch_up(shared: &ServiceState, job: &ServedJob) -> Result<Timestamp, StoreError> {
     let now = Timestamp::now();
     let Some(last) = last_claimed(shared, job).await? else { return Ok(now) };
     let Some(missed) = job.schedule.missed(last, now) else { return Ok(now) };
@@ -58,25 +58,25 @@ async fn catch_up(shared: &Shared, job: &Job) -> Result<Timestamp, StoreError> {
     let name = &job.options.display_name;
     tracing::warn!("[{name}] {count} runs were due while no coordinator was there, from {first} to {latest}");
     let data = json!({ "count": count, "first": first.to_string(), "last": latest.to_string(), "caughtUp": job.catch_up });
-    let event = Event::once(&job.options.job, RunId::new(), Kind::Missed, now_ms(), data);
-    shared.env.tell(&event).await;
+    let event = Event::once(&job.options.job, RunId::new(), EventKind::Missed, now_ms(), data);
+    shared.context.emit_event(&event).await;
     if job.catch_up {
         start(shared, job, "schedule, late").await;
     }
     Ok(now)
 }
 
-async fn start(shared: &Shared, job: &Job, why: &str) {
+async fn start(shared: &ServiceState, job: &ServedJob, why: &str) {
     let first = Attempt { number: 1, of: job.attempts, previous: None };
     let options = Options { scheduled: true, ..job.options.clone() };
-    let job = &Job { options, ..job.clone() };
-    if let Begun::Failed(previous) = begin(shared, job, first, why).await {
-        let Ok(()) = try_again(shared, job, Attempt { previous, ..first }).await;
+    let job = &ServedJob { options, ..job.clone() };
+    if let StartOutcome::Failed(previous) = begin(shared, job, first, why).await {
+        let Ok(()) = retry(shared, job, Attempt { previous, ..first }).await;
     }
 }
 
 /// Waits until the clock shows `when`. `false` if the shutdown came first.
-async fn wait_until(shared: &Shared, when: Timestamp) -> bool {
+async fn wait_until(shared: &ServiceState, when: Timestamp) -> bool {
     loop {
         let left = Duration::try_from(when.duration_since(Timestamp::now())).unwrap_or_default();
         if left.is_zero() {
@@ -90,16 +90,16 @@ async fn wait_until(shared: &Shared, when: Timestamp) -> bool {
 }
 
 /// Claims a due time of a job; `false` if another service was faster.
-async fn claim(shared: &Shared, job: &Job, due: Timestamp) -> Result<bool, StoreError> {
+async fn claim(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> Result<bool, StoreError> {
     let key = format!("{}{}", prefix(job), due.as_millisecond());
-    let value = shared.who.clone().into_bytes();
-    Ok(matches!(shared.env.store.create(&key, value).await?, Created::Now(_)))
+    let value = shared.process_id.clone().into_bytes();
+    Ok(matches!(shared.context.store.create(&key, value).await?, Created::Now(_)))
 }
 
 /// The latest due time of a job that somebody claimed.
-async fn last_claimed(shared: &Shared, job: &Job) -> Result<Option<Timestamp>, StoreError> {
+async fn last_claimed(shared: &ServiceState, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
     let (prefix, mut revision, mut last) = (prefix(job), 0, None);
-    while let Some(entry) = shared.env.store.next_after(&prefix, revision).await? {
+    while let Some(entry) = shared.context.store.next_after(&prefix, revision).await? {
         revision = entry.revision;
         let ms = entry.key.strip_prefix(&prefix).and_then(|ms| ms.parse().ok());
         last = last.max(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()));
@@ -107,6 +107,6 @@ async fn last_claimed(shared: &Shared, job: &Job) -> Result<Option<Timestamp>, S
     Ok(last)
 }
 
-fn prefix(job: &Job) -> String {
+fn prefix(job: &ServedJob) -> String {
     format!("due/{}/", job.options.job)
 }

@@ -1,9 +1,9 @@
 //! Starting a run of a job: look around, and store what is to be done.
 
-use reporter::notify;
+use reporter::alerting;
 use serde_json::json;
-use shared::env::Env;
-use shared::events::{Event, Kind};
+use shared::context::Context;
+use shared::events::{Event, EventKind};
 use shared::history::{self, RunLine};
 use shared::ids::RunId;
 use shared::result::Status;
@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use crate::embedded::RunError;
 use crate::options::Options;
+use crate::preflight::preflight;
 use crate::submit::{SubmitError, Submitted, check_free, submit};
-use crate::survey::survey;
 
 /// Why a run was not started.
 #[derive(Debug, Error)]
@@ -49,11 +49,11 @@ impl StartError {
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn start_run(env: &Env, options: &Options) -> Result<Submitted, StartError> {
-    check_free(env, options).await?;
-    let mut looked = survey(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
+pub async fn start_run(context: &Context, options: &Options) -> Result<Submitted, StartError> {
+    check_free(context, options).await?;
+    let mut looked = preflight(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
     looked.try_out(options).await.map_err(RunError::from)?;
-    Ok(submit(env, options, &looked).await?)
+    Ok(submit(context, options, &looked).await?)
 }
 
 /// Notes an attempt that failed before it had a run, so that it does not go unseen. Returns the id under which it
@@ -61,7 +61,7 @@ pub async fn start_run(env: &Env, options: &Options) -> Result<Submitted, StartE
 ///
 /// # Errors
 /// When the store fails.
-pub async fn record_failure(env: &Env, options: &Options, cause: &str) -> Result<RunId, StoreError> {
+pub async fn record_failure(context: &Context, options: &Options, cause: &str) -> Result<RunId, StoreError> {
     let (run, now) = (RunId::new(), now_ms());
     let line = RunLine {
         started_by: options.started_by.clone(),
@@ -71,9 +71,10 @@ pub async fn record_failure(env: &Env, options: &Options, cause: &str) -> Result
         ..RunLine::failed(run, &options.job, &options.alias, now, cause)
     };
     let data = json!({ "issues": [cause], "attempt": options.attempt, "status": Status::Failed });
-    env.tell(&Event::once(&options.job, run, Kind::Failed, now, data)).await;
-    history::write(&*env.past, &line).await?;
-    let runs = notify::runs_of(env, &options.job).await?;
-    notify::judge_alerts(env, &options.job, &runs, (&[], &options.application.hit_rate), None).await?;
+    context.emit_event(&Event::once(&options.job, run, EventKind::Failed, now, data)).await;
+    history::write(&*context.history_store, &line).await?;
+    let runs = alerting::runs_of(context, &options.job).await?;
+    alerting::evaluate_alerts(context, &options.job, &runs, (&[], &options.application.hit_rate), None)
+        .await?;
     Ok(run)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::certificates::Certificates;
-use shared::cluster::{Access, Conn, Reply, Tls, TlsFiles, node};
+use shared::cluster::{Conn, ConnectOptions, Reply, Tls, TlsFiles, node};
 use shared::servers::{ClusterServers, Seeder, Server};
 
 /// What the servers need so that they can be compared before and after.
@@ -14,13 +14,13 @@ pub struct Place {
     conns: Vec<Conn>,
     urls: Vec<String>,
     /// How keys are written.
-    access: Access,
+    access: ConnectOptions,
 }
 
 impl Place {
     pub async fn standalone(server: &Server) -> Self {
         let (conns, urls) = (vec![server.conn().await.expect("it answers")], vec![server.url()]);
-        Self { conns, access: Access::open(urls.clone()), urls }
+        Self { conns, access: ConnectOptions::open(urls.clone()), urls }
     }
 
     pub async fn cluster(cluster: &ClusterServers) -> Self {
@@ -29,7 +29,7 @@ impl Place {
             conns.push(node.conn().await.expect("it answers"));
         }
         let urls = cluster.urls();
-        Self { conns, access: Access::open(urls.clone()), urls }
+        Self { conns, access: ConnectOptions::open(urls.clone()), urls }
     }
 
     /// Servers whose keys are written, and that are reached, over TLS.
@@ -39,7 +39,7 @@ impl Place {
         let identity = Some((path("client.pem"), path("client.key")));
         let files = TlsFiles { ca: Some(path("ca.pem")), identity, ..TlsFiles::default() };
         let tls = Some(Tls::new(&files).expect("the certificates are sound"));
-        Self { access: Access { tls, ..Access::open(urls.clone()) }, urls, ..self }
+        Self { access: ConnectOptions { tls, ..ConnectOptions::open(urls.clone()) }, urls, ..self }
     }
 
     /// A connection to each server, without a user's limits.
@@ -92,20 +92,20 @@ impl Place {
 
     /// Whether the servers have a command.
     pub async fn knows(&self, command: &str) -> bool {
-        let said = self.conns[0].words(&format!("COMMAND INFO {command}")).await.expect("an answer");
+        let said = self.conns[0].info_text(&format!("COMMAND INFO {command}")).await.expect("an answer");
         matches!(said, Reply::Array(commands) if commands.iter().any(|it| matches!(it, Reply::Array(_))))
     }
 
     /// Whether clusters of such servers may have numbered databases.
     pub async fn knows_cluster_databases(&self) -> bool {
-        let said = self.conns[0].words("CONFIG GET cluster-databases").await.expect("an answer");
+        let said = self.conns[0].info_text("CONFIG GET cluster-databases").await.expect("an answer");
         !matches!(said, Reply::Array(settings) if settings.is_empty())
     }
 
     /// Says the same to every server.
     pub async fn all(&self, command: &str) {
         for conn in &self.conns {
-            conn.words(command).await.unwrap_or_else(|e| panic!("{command}: {e}"));
+            conn.info_text(command).await.unwrap_or_else(|e| panic!("{command}: {e}"));
         }
     }
 
@@ -113,7 +113,7 @@ impl Place {
     pub async fn digest(&self) -> Vec<String> {
         let mut digests = Vec::new();
         for conn in &self.conns {
-            let Reply::SimpleString(digest) = conn.words("DEBUG DIGEST").await.expect("a digest") else {
+            let Reply::SimpleString(digest) = conn.info_text("DEBUG DIGEST").await.expect("a digest") else {
                 panic!("a digest is a line");
             };
             digests.push(digest);
@@ -125,7 +125,7 @@ impl Place {
     pub async fn keys(&self, pattern: &str) -> usize {
         let mut count = 0;
         for conn in &self.conns {
-            if let Ok(Reply::Array(keys)) = conn.words(&format!("KEYS {pattern}")).await {
+            if let Ok(Reply::Array(keys)) = conn.info_text(&format!("KEYS {pattern}")).await {
                 count += keys.len();
             }
         }

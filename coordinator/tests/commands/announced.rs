@@ -49,7 +49,7 @@ async fn what_nodes_announce() {
         for node in cluster.nodes() {
             let conn = node.conn().await.unwrap();
             // Of each node the hostname and the endpoint.
-            while format!("{:?}", conn.words("CLUSTER SHARDS").await.unwrap()).matches(name).count() < 6 {
+            while format!("{:?}", conn.info_text("CLUSTER SHARDS").await.unwrap()).matches(name).count() < 6 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, Running, keysweep, with_small_files};
-use shared::backup::{self, Entry, FileKind, FileName, Header, Saved, packed_string};
+use shared::backup::{self, BackupEntry, FileKind, FileName, Header, Saved, packed_string};
 use shared::cluster::Reply;
 use shared::ids::{Alias, BatchId, NodeId, RunId};
 use shared::key::Key;
@@ -97,7 +97,7 @@ async fn a_disk_that_is_full_stops_the_run_and_nothing_is_lost() {
 /// Everything that we keep in Redis ourselves goes: after a kill -9 it would only expire.
 async fn tidy(server: &Server) {
     let conn = server.conn().await.unwrap();
-    let Reply::Array(keys) = conn.words("KEYS keysweep:*").await.unwrap() else {
+    let Reply::Array(keys) = conn.info_text("KEYS keysweep:*").await.unwrap() else {
         panic!("KEYS answers a list")
     };
     for key in keys {
@@ -107,7 +107,7 @@ async fn tidy(server: &Server) {
 }
 
 async fn dbsize(server: &Server) -> i64 {
-    match server.conn().await.unwrap().words("DBSIZE").await.unwrap() {
+    match server.conn().await.unwrap().info_text("DBSIZE").await.unwrap() {
         Reply::Int(keys) => keys,
         other => panic!("{other:?}"),
     }
@@ -208,9 +208,9 @@ async fn save(folder: &str, alias: &str, values: &[(&str, &[u8])]) {
     let mut saved = Saved::new(Header { run, job, alias, db: 0, node, batch, at_ms: 1 });
     for (index, (key, value)) in (0..).zip(values) {
         let (key, value) = (Key::new(*key), value.to_vec());
-        saved.add(&Entry { group: 1, index, reason: Reason::Stale, expires_at_ms: None, key, value });
+        saved.add(&BackupEntry { group: 1, index, reason: Reason::Stale, expires_at_ms: None, key, value });
     }
-    let place = backup::Place::directory(folder);
+    let place = backup::BackupTarget::directory(folder);
     place.check().await.unwrap();
     let name = FileName { at_ms: 1, run, batch, attempt: 1, kind: FileKind::Save(0) };
     place.put(name, saved.finish().into(), false).await.unwrap();

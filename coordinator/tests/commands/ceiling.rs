@@ -7,7 +7,7 @@ use std::thread;
 use crate::cli::keysweep;
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::proxy::{Odd, On, Proxy};
-use shared::cluster::Access;
+use shared::cluster::ConnectOptions;
 use shared::limits::SMALLEST_PAGE_BYTES_MAX;
 use shared::servers::{Seeder, Server};
 use tokio::runtime::Handle;
@@ -98,7 +98,7 @@ async fn no_answer_makes_a_plan_or_a_run_take_64_mib() {
 /// A server with so many keys whose names have so many bytes each, one of 50 without TTL.
 async fn with_long_names(keys: u64, bytes: usize) -> Server {
     let server = Server::start(&DIGEST).await.unwrap();
-    let mut seeder = Seeder::open(&Access::open(vec![server.url()])).await.unwrap();
+    let mut seeder = Seeder::open(&ConnectOptions::open(vec![server.url()])).await.unwrap();
     for n in 0..keys {
         let key = format!("permissions:{n}:{}", "x".repeat(bytes - 20)).into_bytes();
         seeder.set(&key, b"v", (n % 50 != 7).then_some(3_600_000)).await.unwrap();

@@ -34,7 +34,7 @@ impl Behind {
         let port = |proxy: &Proxy| proxy.address.rsplit(':').next().expect("a port").to_owned();
         for (node, proxy) in servers.nodes().iter().zip(&proxies) {
             let conn = node.conn().await.expect("it answers");
-            conn.words(&format!("CONFIG SET cluster-announce-port {}", port(proxy)))
+            conn.info_text(&format!("CONFIG SET cluster-announce-port {}", port(proxy)))
                 .await
                 .expect("it is set");
         }
@@ -42,7 +42,7 @@ impl Behind {
         for node in servers.nodes() {
             let conn = node.conn().await.expect("it answers");
             loop {
-                let said = conn.words("CLUSTER NODES").await.expect("it answers");
+                let said = conn.info_text("CLUSTER NODES").await.expect("it answers");
                 let Reply::BulkString(said) = said else { panic!("{said:?}") };
                 let said = String::from_utf8_lossy(&said).into_owned();
                 if proxies.iter().all(|proxy| said.contains(&format!(":{}@", port(proxy)))) {

@@ -20,7 +20,7 @@ const FULL: &str = "max number of clients reached";
 const CLIENTS_MAX: u64 = 32;
 
 async fn info(conn: &Conn, name: &str) -> u64 {
-    let Reply::BulkString(info) = conn.words("INFO").await.unwrap() else { panic!("INFO is a text") };
+    let Reply::BulkString(info) = conn.info_text("INFO").await.unwrap() else { panic!("INFO is a text") };
     let info = String::from_utf8(info).unwrap();
     let line = info.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
     line.unwrap_or_else(|| panic!("no `{name}` in INFO")).trim().parse().unwrap()
@@ -28,7 +28,7 @@ async fn info(conn: &Conn, name: &str) -> u64 {
 
 /// Connections of others, so many that the server takes `left` more. Dropping them closes them.
 async fn crowd(conn: &Conn, server: &Server, left: u64) -> Vec<TcpStream> {
-    conn.words(&format!("CONFIG SET maxclients {CLIENTS_MAX}")).await.unwrap();
+    conn.info_text(&format!("CONFIG SET maxclients {CLIENTS_MAX}")).await.unwrap();
     let there = info(conn, "connected_clients").await + info(conn, "connected_slaves").await;
     let others =
         (there..CLIENTS_MAX - left).map(|_| TcpStream::connect(("127.0.0.1", server.port())).unwrap());
@@ -70,8 +70,8 @@ impl Watch {
 /// Whether a run with `more` finishes at a server that takes four connections and no more, with none refused.
 async fn finishes(server: &Server, place: &Place, more: &[&str]) {
     let conn = &place.conns()[0];
-    conn.words("FLUSHALL").await.unwrap();
-    conn.words("CONFIG RESETSTAT").await.unwrap();
+    conn.info_text("FLUSHALL").await.unwrap();
+    conn.info_text("CONFIG RESETSTAT").await.unwrap();
     // Several tasks, batches and windows.
     let stale = place.seed(60_000).await;
     let now_s = shared::time::now_ms() / 1_000;

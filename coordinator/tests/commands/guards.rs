@@ -16,7 +16,7 @@ pub fn run(url: &str, more: &[&str]) -> Ended {
 pub async fn until(server: &Server, what: &str) {
     let conn = server.conn().await.unwrap();
     let since = Instant::now();
-    while !format!("{:?}", conn.words("INFO").await.unwrap()).contains(what) {
+    while !format!("{:?}", conn.info_text("INFO").await.unwrap()).contains(what) {
         assert!(since.elapsed() < Duration::from_secs(15), "it never said {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -29,7 +29,13 @@ async fn a_replica() {
     let place = Place::standalone(&primary).await;
     let stale = place.seed(300).await;
     let before = place.digest().await;
-    replica.conn().await.unwrap().words(&format!("REPLICAOF 127.0.0.1 {}", primary.port())).await.unwrap();
+    replica
+        .conn()
+        .await
+        .unwrap()
+        .info_text(&format!("REPLICAOF 127.0.0.1 {}", primary.port()))
+        .await
+        .unwrap();
     until(&replica, "master_link_status:up").await;
     let address = format!("127.0.0.1:{}", primary.port());
     run(&replica.url(), &[]).fails(1, &["is a replica", &address, &replica.url()[8..]]);
@@ -54,7 +60,7 @@ async fn a_full_disk_and_a_full_memory() {
     std::fs::remove_dir_all(&dir).unwrap();
     let conn = server.conn().await.unwrap();
     conn.command(&[b"CONFIG", b"SET", b"save", b"3600 1"]).await.unwrap();
-    conn.words("BGSAVE").await.unwrap();
+    conn.info_text("BGSAVE").await.unwrap();
     until(&server, "rdb_last_bgsave_status:err").await;
     let before = place.digest().await;
     run(place.url(), &[]).fails(1, &[&place.url()[8..], "takes no writes", "MISCONF"]);
@@ -63,7 +69,7 @@ async fn a_full_disk_and_a_full_memory() {
     place.all("CONFIG SET stop-writes-on-bgsave-error no").await;
     // Deleting is the way out of a full memory, so it works there.
     place.all("CONFIG SET maxmemory 1").await;
-    assert!(conn.words("SET a b").await.is_err(), "the memory is full");
+    assert!(conn.info_text("SET a b").await.is_err(), "the memory is full");
     assert_eq!(run(place.url(), &[]).exits(0).result("completed")["cleanedKeys"], stale);
     assert_eq!(place.keys("keysweep:*").await, 0);
 }

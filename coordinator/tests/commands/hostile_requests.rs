@@ -154,7 +154,7 @@ impl Site {
     async fn healthy(&self) -> usize {
         let mut there = BTreeSet::new();
         for conn in self.broker.place.conns() {
-            let Ok(Reply::Array(keys)) = conn.words("KEYS permissions:*").await else { panic!("a list") };
+            let Ok(Reply::Array(keys)) = conn.info_text("KEYS permissions:*").await else { panic!("a list") };
             there.extend(keys.into_iter().map(|key| format!("{key:?}")));
         }
         let stale = |key: &String| key.contains("0:documents");

@@ -15,7 +15,9 @@ const SCRIPTS: [&str; 4] = ["eval", "evalsha", "fcall", "script|load"];
 
 /// What a server has counted since it was asked to forget.
 async fn sent(conn: &Conn) -> BTreeSet<String> {
-    let Reply::BulkString(text) = conn.words("INFO commandstats").await.unwrap() else { panic!("no text") };
+    let Reply::BulkString(text) = conn.info_text("INFO commandstats").await.unwrap() else {
+        panic!("no text")
+    };
     let text = String::from_utf8(text).unwrap();
     text.lines()
         .filter_map(|line| Some(line.strip_prefix("cmdstat_")?.split(':').next()?.to_owned()))
@@ -24,7 +26,7 @@ async fn sent(conn: &Conn) -> BTreeSet<String> {
 
 /// Whether the server calls it a write command.
 async fn writes(conn: &Conn, command: &str) -> bool {
-    let said = conn.words(&format!("COMMAND INFO {command}")).await.unwrap();
+    let said = conn.info_text(&format!("COMMAND INFO {command}")).await.unwrap();
     format!("{said:?}").contains("\"write\"")
 }
 
@@ -116,7 +118,11 @@ async fn a_plan_says_whether_it_could_ask_for_the_rights() {
         let unknown = name == "neither" || !asks;
         assert_eq!(json["rightsUnchecked"].is_string(), unknown, "{name}: {json}");
         assert_eq!(page.contains("RIGHTS NOT CHECKED"), unknown, "{page}");
-        assert_eq!(json["way"], if unknown { serde_json::Value::Null } else { "script".into() }, "{name}");
+        assert_eq!(
+            json["deleteBackend"],
+            if unknown { serde_json::Value::Null } else { "lua".into() },
+            "{name}"
+        );
     }
     // What the plan could not ask for is tried by the run.
     let run = |user: &str| {

@@ -166,8 +166,17 @@ struct Raw {
 
 /// A batch of 100,000 groups without keys, listed as one of seven.
 fn hollow(task: &ScanTask) -> Forged {
-    let ReapBatch { run, batch, task: of, alias, node, not_before_ms, not_after_ms, round, .. } =
-        batch(task, Reason::Stale, &[], 0);
+    let ReapBatch {
+        run,
+        batch,
+        task: of,
+        alias,
+        node,
+        not_before_ms,
+        not_after_ms,
+        scan_generation: round,
+        ..
+    } = batch(task, Reason::Stale, &[], 0);
     let groups = (0..100_000).map(|_| (0, Reason::Stale, Vec::new(), Vec::new())).collect();
     let raw = Raw { run, batch, task: of, alias, node, not_before_ms, not_after_ms, groups, round };
     let batches = vec![(batch.to_string(), wire::encode(&raw).expect("it fits"))];

@@ -9,7 +9,7 @@ use shared::key::Key;
 use shared::messages::{
     Action, Cancel, CancelKind, Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, ScanTask, TaskReport,
 };
-use shared::nats::{Nats, NatsAccess, NatsQueue, NatsStore};
+use shared::nats::{Nats, NatsOptions, NatsQueue, NatsStore};
 use shared::queue::{Queue, Topic};
 use shared::records::{Decision, Record, Records};
 use shared::servers::NatsServer;
@@ -30,7 +30,7 @@ fn new_key(name: &str) -> (String, String) {
 }
 
 async fn open(server: &NatsServer) -> Nats {
-    Nats::connect(&NatsAccess::open(server.url()), "keysweep-test", None).await.expect("it is there")
+    Nats::connect(&NatsOptions::open(server.url()), "keysweep-test", None).await.expect("it is there")
 }
 
 /// The last run of `server`, and its tasks.
@@ -78,7 +78,7 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
             expires_at_ms: Vec::new(),
             fingerprints: Vec::new(),
         }],
-        round: 0,
+        scan_generation: 0,
     };
     let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count, digest: None };
     let report = TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) };

@@ -9,7 +9,7 @@ use crate::cli::raw::Client;
 use crate::cli::{Ended, Keysweep, Running, raw};
 use futures_util::future::join_all;
 use shared::config::Secret;
-use shared::nats::{Bucket, Login, Nats, NatsAccess, NatsQueue, NatsStore, ask};
+use shared::nats::{Nats, NatsAuth, NatsOptions, NatsQueue, NatsStore, ObjectBucket, ask};
 use shared::queue::{Queue, Topic};
 use shared::servers::NatsServer;
 use shared::store::Store;
@@ -89,7 +89,7 @@ async fn every_role_works_as_its_own_user() {
     content(&third);
     assert_eq!(third.result("completed")["inactiveUserCaches"], 1, "{third}");
     // What is deleted goes into the bucket, and comes back.
-    Bucket::new(connected(&server, "admin").await, "keysweep_backup").make().await.unwrap();
+    ObjectBucket::new(connected(&server, "admin").await, "keysweep_backup").make().await.unwrap();
     let stale = broker.place.seed(300).await;
     let backup = ["--backup", "nats://keysweep_backup"];
     let fourth = command(&broker, &["run"], &[&run[..], &backup].concat(), "coordinator");
@@ -140,8 +140,8 @@ async fn another_prefix_and_a_domain_take_the_replacements_that_the_file_names()
 }
 
 pub async fn connected(server: &NatsServer, user: &str) -> Nats {
-    let login = Login::Password(format!("keysweep-{user}"), Secret::new(password(user)));
-    let access = NatsAccess { login, ..NatsAccess::open(server.url()) };
+    let login = NatsAuth::Password(format!("keysweep-{user}"), Secret::new(password(user)));
+    let access = NatsOptions { login, ..NatsOptions::open(server.url()) };
     let patience = Some(Duration::from_secs(10));
     Nats::connect(&access, &format!("keysweep-{user}"), patience).await.expect("the login is right")
 }

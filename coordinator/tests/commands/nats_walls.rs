@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::nats::setup::{Mode, ensure, setup};
-use shared::nats::{Bucket, NatsStore};
+use shared::nats::setup::{SetupMode, ensure, setup};
+use shared::nats::{NatsStore, ObjectBucket};
 use shared::servers::NatsServer;
 use shared::store::Store;
 
@@ -78,7 +78,7 @@ fn client(server: &NatsServer, user: &str) -> Client {
 async fn furnish(server: &NatsServer) {
     let admin = connected(server, "admin").await;
     ensure(&admin).await.unwrap();
-    Bucket::new(admin, "keysweep_backup").make().await.unwrap();
+    ObjectBucket::new(admin, "keysweep_backup").make().await.unwrap();
     let mut coordinator = client(server, "coordinator");
     for target in TARGETS.iter().filter(|target| !target.contains(".api.")) {
         // The account gives these to nobody but their role.
@@ -298,7 +298,7 @@ async fn the_admin_purges_deletes_and_says_nothing() {
 async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");
     let nats =
-        shared::nats::Nats::connect(&shared::nats::NatsAccess::open(server.url()), "keysweep-test", None)
+        shared::nats::Nats::connect(&shared::nats::NatsOptions::open(server.url()), "keysweep-test", None)
             .await
             .unwrap();
     let mut client = Client::connect(&server, None);
@@ -314,21 +314,21 @@ async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
         let made = client.request(&format!("$JS.API.STREAM.CREATE.{name}"), "", &config.to_string());
         assert!(!String::from_utf8_lossy(&made.payload).contains("\"error\""), "{made:?}");
     }
-    let changed = setup(&nats, Mode::Apply).await.unwrap();
+    let changed = setup(&nats, SetupMode::Apply).await.unwrap();
     let of = |name: &str| changed.iter().find(|piece| piece.name == name).unwrap();
     let texts: Vec<String> = of("KV_keysweep_runs").differences.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["roll-up is `allowed`, not `denied`", "purge is `allowed`, not `denied`"]);
-    let buckets = shared::nats::setup::buckets(&nats, &[], Mode::Apply).await.unwrap();
+    let buckets = shared::nats::setup::buckets(&nats, &[], SetupMode::Apply).await.unwrap();
     let texts: Vec<String> = buckets[0].differences.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["direct get is `false`, not `true`", "roll-up is `allowed`, not `denied`"]);
-    for mode in [Mode::Look, Mode::Apply] {
+    for mode in [SetupMode::Look, SetupMode::Apply] {
         let again = setup(&nats, mode).await.unwrap();
         assert!(again.iter().all(|piece| piece.differences.is_empty()), "{again:#?}");
     }
     // What stands there stays, whoever writes beside it.
     let store = NatsStore::new(nats.clone());
     store.create("runs/1/receipt/3", b"a receipt".to_vec()).await.unwrap();
-    Bucket::new(nats, "keysweep_backup").put("an object", &[7; 300_000]).await.unwrap();
+    ObjectBucket::new(nats, "keysweep_backup").put("an object", &[7; 300_000]).await.unwrap();
     for subject in
         ["$KV.keysweep_runs.failures.1.task.2", "$O.keysweep_backup.M.9", "keysweep.events.n.started.1"]
     {

@@ -89,7 +89,7 @@ impl Lane {
                 let key = format!("{name}:{n}");
                 for conn in self.place.conns() {
                     // The one that serves it takes it.
-                    let _ = conn.words(&format!("SET {key} x")).await;
+                    let _ = conn.info_text(&format!("SET {key} x")).await;
                 }
             }
         }
@@ -154,7 +154,7 @@ fn is_true(ended: &Ended, writes: bool, (gone, stale): (u64, u64), told: &str) {
 }
 
 async fn keys(conn: &Conn) -> Vec<Vec<u8>> {
-    let Ok(Reply::Array(keys)) = conn.words("KEYS *").await else { panic!("KEYS answers a list") };
+    let Ok(Reply::Array(keys)) = conn.info_text("KEYS *").await else { panic!("KEYS answers a list") };
     let name = |key: Reply| match key {
         Reply::BulkString(key) => key,
         other => panic!("{other:?} is no key"),

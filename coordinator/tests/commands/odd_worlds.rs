@@ -6,7 +6,7 @@ use crate::cli::hostile::{INFO, bulk, server, shards, usual};
 use crate::cli::keysweep;
 use crate::cli::place::DIGEST;
 use serde_json::json;
-use shared::backup::{Entry, FileKind, FileName, Header, Saved, packed_string};
+use shared::backup::{BackupEntry, FileKind, FileName, Header, Saved, packed_string};
 use shared::cluster::Reply;
 use shared::ids::{Alias, BatchId, NodeId, RunId};
 use shared::key::Key;
@@ -84,7 +84,7 @@ fn crafted(folder: &Path, keys: &[&str]) {
     let mut file = Saved::new(header);
     for (index, key) in (0..).zip(keys) {
         let (key, value) = (Key::new(*key), packed_string(b"value"));
-        file.add(&Entry { group: 0, index, reason: Reason::Stale, expires_at_ms: None, key, value });
+        file.add(&BackupEntry { group: 0, index, reason: Reason::Stale, expires_at_ms: None, key, value });
     }
     let name = FileName { at_ms: 1, run, batch, attempt: 1, kind: FileKind::Save(0) };
     let path = folder.join(name.to_string());
@@ -107,8 +107,8 @@ async fn a_restoration_puts_back_no_lock_and_no_ledger() {
     assert!(causes.contains("keys of keysweep itself (locks, ledgers) are never put back"), "{ended}");
     assert_eq!((&account["failed"], &account["restored"]), (&json!(2), &json!(1)), "{ended}");
     let conn = server.conn().await.unwrap();
-    let there = conn.words("EXISTS keysweep:lock:job keysweep:ledger:{aaaa}:1:2:0").await.unwrap();
-    let back = conn.words("EXISTS permissions:1").await.unwrap();
+    let there = conn.info_text("EXISTS keysweep:lock:job keysweep:ledger:{aaaa}:1:2:0").await.unwrap();
+    let back = conn.info_text("EXISTS permissions:1").await.unwrap();
     assert_eq!((there, back), (Reply::Int(0), Reply::Int(1)), "{ended}");
 }
 

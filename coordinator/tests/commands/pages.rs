@@ -7,21 +7,21 @@ use std::path::Path;
 use coordinator::cli::{plan_page, question};
 use coordinator::estimate::Estimate;
 use coordinator::options::Options;
+use coordinator::preflight::{NodePreflight, Preflight};
 use coordinator::run_time::RunTime;
-use coordinator::survey::{NodeSurvey, Survey};
-use scanner::names::Names;
-use shared::cluster::Access;
-use shared::cluster::health::Look;
+use scanner::name_sample::NameSample;
+use shared::cluster::ConnectOptions;
+use shared::cluster::health::HealthCheck;
+use shared::collect::SnapshotMeta;
+use shared::counter_snapshot::SnapshotPhase;
 use shared::ids::{NodeId, RunId};
 use shared::memory::ByteEstimate;
-use shared::messages::{Action, Attempt, Rules, RunSpec, Way};
-use shared::metrics::{Metrics, Window};
+use shared::messages::{Action, Attempt, DeleteBackend, Rules, RunSpec};
+use shared::metrics::{HitRateWindow, Metrics};
 use shared::result::{
-    Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, Pacing, ReadAgain, SCHEMA_VERSION,
-    Status,
+    Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, FailoverRescan, NodeRow, Pacing,
+    SCHEMA_VERSION, Status,
 };
-use shared::samples::Moment;
-use shared::sampling::Purpose;
 use shared::slot::SlotSet;
 
 const LONG_ADDRESS: &str = "permission-cache-0001-003.abc123.euc1.cache.amazonaws.com:6379";
@@ -60,7 +60,8 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         ..Accounting::default()
     };
     let mut metrics = Metrics::default();
-    metrics.hit_rates.during_run = Window { lookups: Some(keys + keys / 4), ..Window::default() };
+    metrics.hit_rates.during_run =
+        HitRateWindow { lookups: Some(keys + keys / 4), ..HitRateWindow::default() };
     CleanupResult {
         skipped: Default::default(),
         schema_version: SCHEMA_VERSION,
@@ -96,7 +97,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         metrics,
         inactive: Box::default(),
         read_from: None,
-        way: Way::Script,
+        delete_backend: DeleteBackend::Lua,
         backup: None,
         pacing: Pacing {
             sentence:
@@ -106,7 +107,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
             ..Pacing::default()
         },
         accounting,
-        read_again: ReadAgain::default(),
+        failover: FailoverRescan::default(),
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
     }
@@ -143,11 +144,11 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
         job: "permission-cache-cleanup".to_owned(),
         display_name: "PermissionCacheCleanup".to_owned(),
         max_delete_percent: 50,
-        ..Options::plain(Access::open(Vec::new()), rules)
+        ..Options::plain(ConnectOptions::open(Vec::new()), rules)
     }
 }
 
-fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missing: SlotSet) -> Survey {
+fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missing: SlotSet) -> Preflight {
     let estimate = Estimate {
         matching_keys: keys,
         stale_ttl_keys: keys / 10,
@@ -155,7 +156,7 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         inactive_keys: None,
         exact: keys < 10_000,
     };
-    let node = |address: &&str| NodeSurvey {
+    let node = |address: &&str| NodePreflight {
         skipped: false,
         node: NodeId::new("0123456789abcdef0123456789abcdef01234567"),
         address: (*address).to_owned(),
@@ -166,11 +167,11 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
         read_from: None,
         replica: None,
         tasks: 1 + keys / 100_000,
-        names: Names::default(),
+        names: NameSample::default(),
         estimate,
     };
-    let nodes: Vec<NodeSurvey> = addresses.iter().map(node).collect();
-    Survey {
+    let nodes: Vec<NodePreflight> = addresses.iter().map(node).collect();
+    Preflight {
         spec: RunSpec {
             job: options.job.clone(),
             alias: options.alias.clone(),
@@ -178,13 +179,13 @@ fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missi
             dry_run: options.dry_run,
             ..RunSpec::plain(run_id(), options.rules.clone())
         },
-        sample: Purpose {
+        sample: SnapshotMeta {
             job: options.job.clone(),
             redis: options.alias.clone(),
             run: Some(run_id()),
-            moment: Moment::Begin,
+            moment: SnapshotPhase::Begin,
         }
-        .sample(&Look::default(), None, 0),
+        .snapshot(&HealthCheck::default(), None, 0),
         tasks: Vec::new(),
         estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),
         freed: Some(ByteEstimate { estimate: keys * 30, low: keys * 29, high: None, samples: 1_000 }),

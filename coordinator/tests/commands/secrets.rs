@@ -10,7 +10,7 @@ use std::time::Duration;
 use coordinator::cli::args::command;
 use coordinator::options::Options;
 use shared::config::{Environment, FlagLayer, JobFile, Secret, resolve};
-use shared::nats::{Login, Nats, NatsAccess, NatsStore};
+use shared::nats::{Nats, NatsAuth, NatsOptions, NatsStore};
 use shared::servers::{NatsServer, Server};
 use shared::store::Store;
 
@@ -125,8 +125,8 @@ fn ask(address: &str, path: &str, token: &str) -> String {
 
 /// Everything that NATS keeps of ours.
 async fn stored(server: &NatsServer) -> usize {
-    let login = Login::Password("ks".to_owned(), Secret::new(NATS));
-    let access = NatsAccess { login, ..NatsAccess::open(server.url()) };
+    let login = NatsAuth::Password("ks".to_owned(), Secret::new(NATS));
+    let access = NatsOptions { login, ..NatsOptions::open(server.url()) };
     let nats = Nats::connect(&access, "a test", Some(Duration::from_secs(10))).await.unwrap();
     let store = NatsStore::new(nats);
     let mut entries = 0;
@@ -213,7 +213,7 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
     // A run in one process keeps its history and its report in files.
     let redis = Server::start(&[]).await.unwrap();
     Place::standalone(&redis).await.seed(50).await;
-    redis.conn().await.unwrap().words(&format!("CONFIG SET requirepass {REDIS}")).await.unwrap();
+    redis.conn().await.unwrap().info_text(&format!("CONFIG SET requirepass {REDIS}")).await.unwrap();
     let url = redis.url().replace("redis://", &format!("redis://:{REDIS}@"));
     let flags = [
         "--redis",
@@ -265,7 +265,7 @@ fn debug_shows_no_secret() {
     let env = Environment::from_pairs([("KEYSWEEP_NATS_PASSWORD", NATS)]);
     let settings = resolve(&flags, &env, Some(&file)).unwrap();
     let options = Options::from_settings(&settings).unwrap();
-    let nats = NatsAccess::from_settings(settings.nats.as_ref().expect("NATS is set up"));
+    let nats = NatsOptions::from_settings(settings.nats.as_ref().expect("NATS is set up"));
     let shown = format!(
         "{file:?} {flags:?} {env:?} {settings:?} {options:?} {nats:?} {:?} {:?} {:?}",
         options.access,

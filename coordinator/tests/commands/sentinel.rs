@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::certificates::Certificates;
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, SECRET, fake, keysweep};
-use shared::cluster::{Access, Deployment};
+use shared::cluster::{ConnectOptions, RedisClient};
 use shared::servers::{Sentinel, Server};
 
 /// What the Sentinels call the primary.
@@ -23,7 +23,7 @@ async fn replica_of(primary: &Server) -> Server {
     let replica = Server::start(&[&args[..], &DIGEST[..]].concat()).await.unwrap();
     let conn = replica.conn().await.unwrap();
     loop {
-        let info = format!("{:?}", conn.words("INFO replication").await.unwrap());
+        let info = format!("{:?}", conn.info_text("INFO replication").await.unwrap());
         if info.contains("master_link_status:up") {
             return replica;
         }
@@ -55,10 +55,16 @@ async fn a_primary_is_found_by_its_name() {
     plan("redis+sentinel://127.0.0.1:1", &[]).fails(2, &["`--redis` is `redis+sentinel://127.0.0.1:1`"]);
     // A login of their own, and a user who may ask this and no more.
     let rules = format!("on >{SECRET} -@all +sentinel|get-master-addr-by-name +ping");
-    sentinel.conn().await.unwrap().words(&format!("ACL SETUSER looker {rules}")).await.unwrap();
+    sentinel.conn().await.unwrap().info_text(&format!("ACL SETUSER looker {rules}")).await.unwrap();
     let looker = [("KEYSWEEP_SENTINEL_USER", "looker"), ("KEYSWEEP_SENTINEL_PASSWORD", SECRET)];
     plan(&url, &looker).exits(0);
-    sentinel.conn().await.unwrap().words(&format!("ACL SETUSER default resetpass >{SECRET}")).await.unwrap();
+    sentinel
+        .conn()
+        .await
+        .unwrap()
+        .info_text(&format!("ACL SETUSER default resetpass >{SECRET}"))
+        .await
+        .unwrap();
     plan(&url, &[]).fails(2, &[&sentinel.address(), "it is a Sentinel", "`--sentinel-user`"]);
     assert_eq!(plan(&url, &[("KEYSWEEP_SENTINEL_PASSWORD", SECRET)]).exits(0).json()["staleTTLKeys"], 0);
 }
@@ -72,10 +78,10 @@ async fn after_a_failover_the_other_server_is_found() {
     let sentinel = Sentinel::start(NAME, &primary, &[]).await.unwrap();
     sentinel.knows_replicas(NAME, 1).await.unwrap();
     let url = format!("redis+sentinel://{}/{NAME}", sentinel.address());
-    let access = Access::open(vec![url.clone()]);
-    let deployment = Deployment::discover(access).await.unwrap();
-    let node = deployment.topology().primaries[0].node.clone();
-    let port = || deployment.topology().primaries[0].port;
+    let access = ConnectOptions::open(vec![url.clone()]);
+    let client = RedisClient::discover(access).await.unwrap();
+    let node = client.topology().primaries[0].node.clone();
+    let port = || client.topology().primaries[0].port;
     assert_eq!(port(), primary.port());
     primary.kill().unwrap();
     // A run that starts meanwhile waits for the failover.
@@ -83,8 +89,8 @@ async fn after_a_failover_the_other_server_is_found() {
     assert_eq!(planned.exits(0).json()["staleTTLKeys"], stale, "{planned}");
     planned.says(&["waiting for it", "Sentinels call it the primary"]);
     // The connection that was lost is made to the other server.
-    deployment.forget(&node);
-    let conn = deployment.conn(&node).await.unwrap();
+    client.forget(&node);
+    let conn = client.conn(&node).await.unwrap();
     assert_eq!(conn.address(), format!("127.0.0.1:{}", replica.port()));
     assert_eq!(port(), replica.port());
 }
@@ -96,21 +102,21 @@ async fn a_primary_that_was_demoted_is_left() {
     let sentinel = Sentinel::start(NAME, &primary, &[]).await.unwrap();
     sentinel.knows_replicas(NAME, 1).await.unwrap();
     let url = format!("redis+sentinel://{}/{NAME}", sentinel.address());
-    let deployment = Deployment::discover(Access::open(vec![url])).await.unwrap();
-    let node = deployment.topology().primaries[0].node.clone();
+    let client = RedisClient::discover(ConnectOptions::open(vec![url])).await.unwrap();
+    let node = client.topology().primaries[0].node.clone();
     // It takes a moment until it has looked at the replica and thinks it good enough.
     let asked = sentinel.conn().await.unwrap();
-    while asked.words(&format!("SENTINEL FAILOVER {NAME}")).await.is_err() {
+    while asked.info_text(&format!("SENTINEL FAILOVER {NAME}")).await.is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // Both still answer; who asks again is led to the new one.
     loop {
-        match deployment.refresh().await {
+        match client.refresh().await {
             Ok(topology) if topology.primaries[0].port == replica.port() => break,
             _ => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
-    let conn = deployment.conn(&node).await.unwrap();
+    let conn = client.conn(&node).await.unwrap();
     assert_eq!(conn.address(), format!("127.0.0.1:{}", replica.port()));
 }
 

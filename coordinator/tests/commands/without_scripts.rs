@@ -19,7 +19,11 @@ fn done(ended: &Ended) -> (u64, u64, String) {
     let result = ended.exits(0).result("completed");
     assert_eq!(result["accounting"]["balanced"], true, "{ended}");
     let number = |name: &str| result[name].as_u64().expect("a number");
-    (number("staleTTLKeys"), number("cleanedKeys"), result["way"].as_str().expect("a word").to_owned())
+    (
+        number("staleTTLKeys"),
+        number("cleanedKeys"),
+        result["deleteBackend"].as_str().expect("a word").to_owned(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,9 +36,9 @@ async fn a_server_without_the_commands() {
     let page = keysweep(&["plan", "--redis", place.url()]).run();
     // An older server does not tell without a write.
     if place.is_older().await {
-        assert!(plan["way"].is_null() && plan["rightsUnchecked"].is_string(), "{plan}");
+        assert!(plan["deleteBackend"].is_null() && plan["rightsUnchecked"].is_string(), "{plan}");
     } else {
-        assert_eq!(plan["way"], "transactions");
+        assert_eq!(plan["deleteBackend"], "watch");
         assert!(plan["scriptsRefused"].as_str().expect("a reason").contains("unknown command"), "{plan}");
         assert!(page.exits(0).stdout.contains("runs no scripts"), "{page}");
     }

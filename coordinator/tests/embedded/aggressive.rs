@@ -10,10 +10,10 @@ use crate::kit::crowd::{self, Crowd, DAY_MS, TTL_MS, WARMING};
 use crate::kit::keys;
 use crate::kit::queues::Twice;
 use coordinator::embedded::RunError;
-use coordinator::inactive::ActivitySource;
+use coordinator::inactive_policy::ActivitySource;
 use coordinator::options::Options;
-use shared::cluster::Access;
-use shared::env::Timing;
+use shared::cluster::ConnectOptions;
+use shared::context::Timing;
 use shared::key::Key;
 use shared::messages::Action;
 use shared::result::{CleanupResult, Status};
@@ -89,7 +89,7 @@ async fn a_dry_run_reports_and_writes_nothing() {
         let crowd = Crowd::of(500);
         crowd.seed(&options.access).await;
         for conn in keys::conns(&options.access).await {
-            conn.words("CONFIG RESETSTAT").await.unwrap();
+            conn.info_text("CONFIG RESETSTAT").await.unwrap();
         }
         let result = kit::run(&options).await;
         crowd.check_numbers(&result, Action::Report);
@@ -181,7 +181,7 @@ pub async fn refused(options: &Options, crowd: &Crowd, why: &str) {
 }
 
 impl Crowd {
-    async fn seed_stale(&self, access: &Access) {
+    async fn seed_stale(&self, access: &ConnectOptions) {
         let mut seeder = Seeder::open(access).await.unwrap();
         for key in &self.stale {
             seeder.set(key, b"again", None).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
         ("~* -zcard", "`+zcard`"),
         ("~permissions:* ~keysweep:*", "`~users:active`"),
     ] {
-        conn.words(&format!("ACL SETUSER lacking reset on nopass +@all {less}")).await.unwrap();
+        conn.info_text(&format!("ACL SETUSER lacking reset on nopass +@all {less}")).await.unwrap();
         let elsewhere = ActivitySource::SortedSet(Key::new(*b"users:active"));
         let source = if less.starts_with("~*") { crowd::zset() } else { elsewhere };
         options.inactive = crowd::options(Vec::new(), source).inactive;
@@ -242,7 +242,7 @@ async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
         let issue = result.issues.iter().find(|issue| issue.starts_with("Aggressive cleanup was refused: "));
         assert!(issue.is_some_and(|issue| issue.contains(why)), "{why}: {:?}", result.issues);
         assert_eq!(result.inactive_user_caches, 0);
-        options.access = Access::open(vec![server.url()]);
+        options.access = ConnectOptions::open(vec![server.url()]);
         assert_eq!(keys::existing(&options.access, &crowd.inactive).await.len(), crowd.inactive.len());
     }
 }
@@ -281,13 +281,13 @@ async fn inactive_users_caches_count_for_the_limit_on_deletions() {
         assert_eq!(candidates, (crowd.inactive.len() + stale) as u64);
         crowd.check_keys(&options.access, (false, false)).await;
         let conn = server.conn().await.unwrap();
-        conn.words("FLUSHALL").await.unwrap();
+        conn.info_text("FLUSHALL").await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_that_is_made_anew_while_it_is_read_says_nothing() {
-    use shared::cluster::activity::{SetKind, Unreadable, read_members};
+    use shared::cluster::activity::{ActivityReadError, SetKind, read_members};
     use shared::messages::Lookups;
     let server = kit::standalone().await;
     let (conn, other) = (server.conn().await.unwrap(), server.conn().await.unwrap());
@@ -311,8 +311,9 @@ async fn a_set_that_is_made_anew_while_it_is_read_says_nothing() {
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     runtime.block_on(async {
-                        let conn = Access::open(vec![url.clone()]).connect_apart(&url).await.unwrap();
-                        conn.words(&command).await.unwrap();
+                        let conn =
+                            ConnectOptions::open(vec![url.clone()]).connect_dedicated(&url).await.unwrap();
+                        conn.info_text(&command).await.unwrap();
                     });
                 })
                 .join()
@@ -324,7 +325,7 @@ async fn a_set_that_is_made_anew_while_it_is_read_says_nothing() {
         if whole {
             assert!(read.is_ok() && seen.len() == 20_000, "{command}: {} {read:?}", seen.len());
         } else {
-            assert!(matches!(read, Err(Unreadable::Shrank)), "{command}: {read:?}");
+            assert!(matches!(read, Err(ActivityReadError::Shrank)), "{command}: {read:?}");
         }
     }
 }

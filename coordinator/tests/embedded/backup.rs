@@ -68,7 +68,7 @@ async fn only_what_is_asked_for_comes_back_and_nothing_that_exists_is_replaced_u
     let before = contents(&options.access).await;
     kit::run(&options).await;
     let conn = server.conn().await.unwrap();
-    conn.words("SET permissions:user-2:documents mine").await.unwrap();
+    conn.info_text("SET permissions:user-2:documents mine").await.unwrap();
     let mut order = backup::order(&options, &folder);
     order.wanted.reason = Some(Reason::Inactive);
     order.dry_run = true;
@@ -145,7 +145,7 @@ async fn of_a_damaged_file_the_place_is_named_and_the_rest_comes_back() {
     assert!(!account.is_whole() && account.foreign_files == ["notes.txt"], "{account:?}");
     assert_eq!(contents(&options.access).await.len() as u64, account.restored + 1);
     // Cut off, and empty.
-    server.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    server.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     fs::write(&file, &bytes[..middle]).unwrap();
     fs::write(&folder.files("done")[0], "").unwrap();
     let account = restore(&backup::order(&options, &folder)).await;
@@ -161,14 +161,14 @@ async fn of_several_runs_the_newest_value_comes_back_and_what_expired_does_not()
     let conn = server.conn().await.unwrap();
     backup::seed(&options.access, 0).await;
     for value in ["old", "new"] {
-        conn.words(&format!("SET permissions:a:x {value}")).await.unwrap();
-        conn.words("SET permissions:b:x soon PX 1500").await.unwrap();
+        conn.info_text(&format!("SET permissions:a:x {value}")).await.unwrap();
+        conn.info_text("SET permissions:b:x soon PX 1500").await.unwrap();
         assert_eq!(kit::run(&options).await.cleaned_keys, 2);
     }
     tokio::time::sleep(std::time::Duration::from_millis(1_600)).await;
     let account = restore(&backup::order(&options, &folder)).await;
     assert_eq!((account.read, account.restored, account.expired, account.older), (4, 1, 1, 2), "{account:?}");
-    let value = conn.words("GET permissions:a:x").await.unwrap();
+    let value = conn.info_text("GET permissions:a:x").await.unwrap();
     assert_eq!(value, Reply::BulkString(b"new".to_vec()));
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::ids::NodeId;
 use shared::key::Key;
 use shared::messages::{Action, Group, ReapBatch};
@@ -91,7 +91,7 @@ async fn changed_copies_of_batches_change_nothing() {
         let options = kit::options(urls);
         for (what, change) in CHANGES {
             for conn in keys::conns(&options.access).await {
-                conn.words("FLUSHDB").await.unwrap();
+                conn.info_text("FLUSHDB").await.unwrap();
             }
             let truth = Truth::mixture(300, "");
             truth.seed(&options.access).await;

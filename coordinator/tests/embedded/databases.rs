@@ -9,7 +9,7 @@ use crate::kit::truth::Truth;
 use crate::kit::{self, keys};
 use coordinator::embedded::RunError;
 use coordinator::job_lock::LockError;
-use shared::cluster::{Access, Reply};
+use shared::cluster::{ConnectOptions, Reply};
 use shared::messages::{Action, ReadFrom};
 use shared::result::Status;
 use shared::servers::{ClusterServers, Seeder, Server};
@@ -21,7 +21,7 @@ async fn cluster() -> Option<ClusterServers> {
 
 async fn cluster_with(primaries: usize, replicas_each: usize) -> Option<ClusterServers> {
     let server = kit::standalone().await;
-    let said = server.conn().await.unwrap().words("CONFIG GET cluster-databases").await.unwrap();
+    let said = server.conn().await.unwrap().info_text("CONFIG GET cluster-databases").await.unwrap();
     if matches!(said, Reply::Array(settings) if settings.is_empty()) {
         println!("skipped: clusters of these servers have no numbered databases");
         return None;
@@ -34,8 +34,8 @@ async fn cluster_with(primaries: usize, replicas_each: usize) -> Option<ClusterS
 }
 
 /// The same deployment, another database.
-fn at(access: &Access, db: u32) -> Access {
-    Access { db, ..access.clone() }
+fn at(access: &ConnectOptions, db: u32) -> ConnectOptions {
+    ConnectOptions { db, ..access.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,8 @@ use crate::kit::gate::Gate;
 use crate::kit::truth::Truth;
 use coordinator::drive::Progress;
 use coordinator::options::Options;
-use coordinator::survey::Survey;
-use shared::env::Timing;
+use coordinator::preflight::Preflight;
+use shared::context::Timing;
 use shared::messages::Action;
 use shared::queue::Topic;
 use shared::result::{Accounting, CleanupResult, Status};
@@ -38,15 +38,15 @@ pub fn replica(cluster: &ClusterServers, index: usize) -> &Server {
 /// Cuts the replicas of `primary` off: it refuses them when they come back.
 pub async fn cut_off(primary: &Server) {
     let conn = primary.conn().await.unwrap();
-    conn.words("ACL SETUSER default -psync -sync -replconf").await.unwrap();
-    conn.words("CLIENT KILL TYPE replica").await.unwrap();
+    conn.info_text("ACL SETUSER default -psync -sync -replconf").await.unwrap();
+    conn.info_text("CLIENT KILL TYPE replica").await.unwrap();
 }
 
 /// Waits until `server` is a primary.
 pub async fn takes_over(server: &Server) {
     loop {
         // A new connection each time: Sentinels close those of a server that they promote, even one being made.
-        let role = async { server.conn().await.ok()?.words("ROLE").await.ok() }.await;
+        let role = async { server.conn().await.ok()?.info_text("ROLE").await.ok() }.await;
         if role.is_some_and(|role| format!("{role:?}").contains("master")) {
             return;
         }
@@ -59,7 +59,7 @@ struct Held<'a> {
     cluster: &'a ClusterServers,
     options: Options,
     truth: Truth,
-    survey: Survey,
+    survey: Preflight,
     /// The node, by its index, that has deleted what it had to.
     done: usize,
 }
@@ -123,7 +123,7 @@ async fn what_a_failover_brings_back_is_deleted_again_and_counted_apart() {
     let result = held.run(Timing::default(), async || held.primary().kill().unwrap()).await;
     held.truth.check_numbers(&result, Action::Delete);
     held.truth.check_keys(&held.options.access, true).await;
-    let again = &result.read_again;
+    let again = &result.failover;
     let stale = held.truth.stale.iter().filter(|key| held.is_here(slot_of(key))).count() as u64;
     assert_eq!((again.redeleted, again.accounting.is_balanced()), (stale, true), "{again:?}");
     assert_eq!(again.replaced.iter().map(ToString::to_string).collect::<Vec<_>>(), [cluster.id(held.done)]);
@@ -140,13 +140,13 @@ async fn what_the_replica_had_is_not_read_again() {
         let result = held
             .run(Timing::default(), async || {
                 let other = replica(&cluster, held.done);
-                other.conn().await.unwrap().words("CLUSTER FAILOVER").await.unwrap();
+                other.conn().await.unwrap().info_text("CLUSTER FAILOVER").await.unwrap();
                 takes_over(other).await;
             })
             .await;
         held.truth.check_numbers(&result, Action::Delete);
         held.truth.check_keys(&held.options.access, true).await;
-        let again = result.read_again;
+        let again = result.failover;
         assert_eq!((again.redeleted, again.accounting), (0, balanced()), "{:?}", again.slots);
         if again.slots.is_none() {
             assert_eq!(again.replaced, []);
@@ -169,14 +169,14 @@ async fn every_primary_may_be_replaced() {
         .run(Timing::default(), async || {
             for index in 0..PRIMARIES {
                 let other = replica(&cluster, index);
-                other.conn().await.unwrap().words("CLUSTER FAILOVER TAKEOVER").await.unwrap();
+                other.conn().await.unwrap().info_text("CLUSTER FAILOVER TAKEOVER").await.unwrap();
                 takes_over(other).await;
             }
         })
         .await;
     held.truth.check_numbers(&result, Action::Delete);
     held.truth.check_keys(&held.options.access, true).await;
-    assert!(result.read_again.redeleted > 0, "{:?}", result.read_again);
+    assert!(result.failover.redeleted > 0, "{:?}", result.failover);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

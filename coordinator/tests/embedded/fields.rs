@@ -7,8 +7,8 @@ use crate::gap::{GRACE_MS, run_and_change};
 use crate::kit;
 use crate::kit::backup::{self, Folder, restore};
 use coordinator::options::Options;
-use shared::cluster::{Batch, Conn, Deployment, Reply};
-use shared::messages::{Action, Way};
+use shared::cluster::{Batch, Conn, RedisClient, Reply};
+use shared::messages::{Action, DeleteBackend};
 use shared::result::{CleanupResult, Status};
 use shared::servers::{Seeder, Server};
 use shared::slot::slot_of;
@@ -20,7 +20,7 @@ const TTL: &[u8] = b"3600000";
 
 /// Whether `server` knows field TTLs; says so where it does not.
 async fn knows_field_ttls(server: &Server) -> bool {
-    let said = server.conn().await.unwrap().words("COMMAND INFO hpexpire").await.unwrap();
+    let said = server.conn().await.unwrap().info_text("COMMAND INFO hpexpire").await.unwrap();
     let known =
         matches!(said, Reply::Array(commands) if commands.iter().any(|it| matches!(it, Reply::Array(_))));
     if !known {
@@ -79,7 +79,9 @@ fn check_numbers(result: &CleanupResult, action: Action) {
 
 /// The commands that ask about fields, as far as the server has counted some.
 async fn asked(conn: &Conn) -> BTreeSet<&'static str> {
-    let Reply::BulkString(text) = conn.words("INFO commandstats").await.unwrap() else { panic!("no text") };
+    let Reply::BulkString(text) = conn.info_text("INFO commandstats").await.unwrap() else {
+        panic!("no text")
+    };
     let text = String::from_utf8(text).unwrap();
     let names = ["type", "hrandfield", "hpttl"];
     names.into_iter().filter(|name| text.contains(&format!("cmdstat_{name}:"))).collect()
@@ -107,7 +109,7 @@ async fn all_actions(urls: Vec<String>) {
             assert_eq!(left(&options, kind).await, expected, "{kind} {action:?}");
         }
         for conn in kit::keys::conns(&options.access).await {
-            conn.words("FLUSHALL").await.unwrap();
+            conn.info_text("FLUSHALL").await.unwrap();
         }
     }
 }
@@ -143,30 +145,30 @@ async fn only_nodes_that_have_such_hashes_are_asked() {
     hash(&mut seeder, &one, &[b"a", b"b"]).await;
     seeder.finish().await.unwrap();
     for conn in kit::keys::conns(&options.access).await {
-        conn.words("CONFIG RESETSTAT").await.unwrap();
+        conn.info_text("CONFIG RESETSTAT").await.unwrap();
     }
     let result = kit::run(&options).await;
     assert_eq!((result.cleaned_keys, result.accounting.field_ttl), (EACH, 1), "{:?}", result.accounting);
-    let deployment = Deployment::discover(options.access.clone()).await.unwrap();
-    let topology = deployment.topology();
+    let client = RedisClient::discover(options.access.clone()).await.unwrap();
+    let topology = client.topology();
     let owner = topology.owner(slot_of(&one)).unwrap();
     for primary in &topology.primaries {
-        let asked = asked(&deployment.conn(&primary.node).await.unwrap()).await;
+        let asked = asked(&client.conn(&primary.node).await.unwrap()).await;
         let expected = if primary.node == owner.node { 3 } else { 0 };
         assert_eq!(asked.len(), expected, "{asked:?}");
     }
 }
 
-async fn changed_before_its_deletion(way: Way) {
+async fn changed_before_its_deletion(way: DeleteBackend) {
     let server = kit::standalone().await;
     if !knows_field_ttls(&server).await {
         return;
     }
     let mut options = Options { max_delete_percent: 100, ..kit::options(vec![server.url()]) };
     options.rules.grace_ms = GRACE_MS;
-    if way == Way::Transactions {
+    if way == DeleteBackend::Watch {
         let conn = server.conn().await.unwrap();
-        conn.words("ACL SETUSER default -eval -evalsha -script").await.unwrap();
+        conn.info_text("ACL SETUSER default -eval -evalsha -script").await.unwrap();
     }
     let mut seeder = Seeder::open(&options.access).await.unwrap();
     for n in 0..EACH {
@@ -182,7 +184,7 @@ async fn changed_before_its_deletion(way: Way) {
         seeder.finish().await.unwrap();
     })
     .await;
-    assert_eq!((result.status, result.way), (Status::Completed, way), "{:?}", result.issues);
+    assert_eq!((result.status, result.delete_backend), (Status::Completed, way), "{:?}", result.issues);
     assert_eq!(
         (result.accounting.field_ttl, result.cleaned_keys),
         (EACH / 2, EACH / 2),
@@ -195,12 +197,12 @@ async fn changed_before_its_deletion(way: Way) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hash_whose_fields_get_ttls_before_its_deletion_is_spared_by_the_script() {
-    Box::pin(changed_before_its_deletion(Way::Script)).await;
+    Box::pin(changed_before_its_deletion(DeleteBackend::Lua)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hash_whose_fields_get_ttls_before_its_deletion_is_spared_by_transactions() {
-    Box::pin(changed_before_its_deletion(Way::Transactions)).await;
+    Box::pin(changed_before_its_deletion(DeleteBackend::Watch)).await;
 }
 
 /// When the fields `a` and `b` of each key expire.

@@ -5,9 +5,9 @@ use crate::kit::crowd::{self, Crowd};
 use crate::kit::foreign::{Foreign, Manner};
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
-use coordinator::survey::{Survey, survey};
-use shared::cluster::Access;
-use shared::cluster::activity::{SetKind, Unreadable, read_members};
+use coordinator::preflight::{Preflight, preflight};
+use shared::cluster::ConnectOptions;
+use shared::cluster::activity::{ActivityReadError, SetKind, read_members};
 use shared::ids::RunId;
 use shared::messages::Lookups;
 use shared::result::{CleanupResult, Status};
@@ -72,11 +72,13 @@ async fn cursors_that_turn_opaque_in_the_middle_are_told() {
 }
 
 /// What a plan says of a server behind which `real` is.
-async fn plan(options: &Options, manner: Manner, port: u16) -> Result<Survey, String> {
+async fn plan(options: &Options, manner: Manner, port: u16) -> Result<Preflight, String> {
     let foreign = Foreign::before(port, manner).await;
-    let options =
-        Options { access: Access { urls: vec![foreign.url()], ..options.access.clone() }, ..options.clone() };
-    survey(&options, RunId::new(), now_ms()).await.map_err(|e| e.to_string())
+    let options = Options {
+        access: ConnectOptions { urls: vec![foreign.url()], ..options.access.clone() },
+        ..options.clone()
+    };
+    preflight(&options, RunId::new(), now_ms()).await.map_err(|e| e.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,12 +102,12 @@ async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
     Crowd::of(2_000).seed(&options.access).await;
     let manner = Manner { circle_from: Some(0), ..Manner::default() };
     let foreign = Foreign::before(server.port(), manner).await;
-    let access = Access::open(vec![foreign.url()]);
-    let conn = access.connect_apart(&foreign.url()).await.unwrap();
+    let access = ConnectOptions::open(vec![foreign.url()]);
+    let conn = access.connect_dedicated(&foreign.url()).await.unwrap();
     let mut lookups = Lookups::default();
     let each = |_: &[u8], _: Option<f64>| true;
     let read = read_members(&conn, SetKind::Sorted, crowd::WARMING.as_bytes(), &mut lookups, each).await;
-    let Err(Unreadable::Fault(fault)) = read else { panic!("{read:?}") };
+    let Err(ActivityReadError::Fault(fault)) = read else { panic!("{read:?}") };
     assert!(fault.detail.contains("came back to a cursor"), "{fault}");
 }
 

@@ -10,7 +10,7 @@ use crate::kit::forger::{Forged, Forger, batch, covering, listed};
 use crate::kit::keys;
 use coordinator::options::Options;
 use serde::Serialize;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::ids::{BatchId, NodeId, TaskId};
 use shared::messages::{Action, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport, Verify};
 use shared::result::{CleanupResult, Status};
@@ -74,7 +74,7 @@ impl Scene {
 async fn attacked(
     options: &Options,
     forge: impl Fn(&ScanTask) -> Forged + Send + Sync + 'static,
-) -> (CleanupResult, Env) {
+) -> (CleanupResult, Context) {
     let survey = kit::look(options).await;
     let mut env = kit::env(options, Timing::default());
     env.queue = Arc::new(Forger::new(&env, forge));
@@ -182,7 +182,7 @@ async fn each_rule_is_kept_by_the_reaper() {
     check("stands in it twice", &["permissions:stale0:x"], |_| {}).await;
     check("not one of its task", &[], |batch| batch.groups[0].slot = 7).await;
     check("another node or round", &[], |batch| batch.node = NodeId::new("other")).await;
-    check("another node or round", &[], |batch| batch.round = 1).await;
+    check("another node or round", &[], |batch| batch.scan_generation = 1).await;
     check("for longer than a batch may", &[], |batch| batch.not_after_ms += 1).await;
     let large = |batch: &mut ReapBatch| {
         let key = batch.groups[0].keys[0].clone();
@@ -234,7 +234,10 @@ async fn reports_that_fit_no_planned_task_are_refused() {
     })
     .await;
     // Such deletions would not count into the limit.
-    check("another run, round or node", |report, batch| (report.round, batch.round) = (1, 1)).await;
+    check("another run, round or node", |report, batch| {
+        (report.scan_generation, batch.scan_generation) = (1, 1);
+    })
+    .await;
     check("another run, round or node", |report, batch| {
         report.node = NodeId::new("other");
         batch.node = report.node.clone();

@@ -11,12 +11,12 @@ use crate::kit::keys;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use coordinator::state::RunState;
-use shared::cluster::Access;
-use shared::env::Timing;
+use shared::cluster::ConnectOptions;
+use shared::context::Timing;
 use shared::messages::Action;
 use shared::result::{CleanupResult, Status};
 use shared::servers::Seeder;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 
 /// How long keys are left alone after they were seen: time enough to change some.
 pub const GRACE_MS: u64 = 2_500;
@@ -41,7 +41,7 @@ pub async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> Cl
 }
 
 /// Gives 50 stale keys a TTL, rewrites 50 with one, deletes and recreates 50 with one, deletes 50.
-async fn change_some(access: &Access, stale: &[Vec<u8>]) {
+async fn change_some(access: &ConnectOptions, stale: &[Vec<u8>]) {
     let mut seeder = Seeder::open(access).await.unwrap();
     for (n, key) in stale[..200].iter().enumerate() {
         match n / 50 {
@@ -155,7 +155,7 @@ struct Written {
 }
 
 /// An application that writes new keys, a few thousand a second, each with SET and, up to 50 ms later, PEXPIRE.
-async fn set_then_expire(access: &Access, seed: u64, stop: &AtomicBool) -> Written {
+async fn set_then_expire(access: &ConnectOptions, seed: u64, stop: &AtomicBool) -> Written {
     let mut rng = kit::seeded(seed);
     let mut seeder = Seeder::open(access).await.unwrap();
     let mut open: VecDeque<(Instant, Instant, Vec<u8>)> = VecDeque::new();
@@ -192,7 +192,7 @@ async fn an_application_that_sets_and_then_expires_loses_nothing() {
     options.rules.grace_ms = 1_000;
     let (stop, access) = (Arc::new(AtomicBool::new(false)), options.access.clone());
     let (tell, written) = tokio::sync::oneshot::channel();
-    let mut crew = Crew::default();
+    let mut crew = TaskGroup::default();
     let stopped = Arc::clone(&stop);
     crew.start("application", async move {
         tell.send(set_then_expire(&access, 7, &stopped).await).map_err(|_| "nobody asks any more")
@@ -237,7 +237,7 @@ async fn a_server_that_takes_no_more_writes_makes_the_run_partial() {
     let truth = Truth::mixture(6_000, "");
     truth.seed(&options.access).await;
     let conn = server.conn().await.unwrap();
-    let refuse = async || drop(conn.words("CONFIG SET min-replicas-to-write 1").await.unwrap());
+    let refuse = async || drop(conn.info_text("CONFIG SET min-replicas-to-write 1").await.unwrap());
     let result = run_and_change(&options, refuse).await;
     let mut expected = truth.accounting(Action::Delete);
     (expected.failed, expected.deleted) = (expected.deleted, 0);

@@ -13,8 +13,8 @@ use coordinator::drive::drive;
 use coordinator::embedded::RunError;
 use coordinator::exit;
 use coordinator::state::RunState;
-use shared::cluster::{Access, Reply};
-use shared::env::Timing;
+use shared::cluster::{ConnectOptions, Reply};
+use shared::context::Timing;
 use shared::limits::TASKS_PER_NODE;
 use shared::messages::{Action, Cancel, CancelKind};
 use shared::queue::Topic;
@@ -24,22 +24,22 @@ use shared::result::{Extent, Status};
 const LONG_GRACE_MS: u64 = 60_000;
 
 /// The commands that all nodes have executed since the last call.
-async fn commands(access: &Access) -> BTreeSet<String> {
+async fn commands(access: &ConnectOptions) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for text in keys::info(access, "commandstats").await {
         let names = text.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split(':').next());
         all.extend(names.map(str::to_owned));
     }
     for conn in keys::conns(access).await {
-        conn.words("CONFIG RESETSTAT").await.unwrap();
+        conn.info_text("CONFIG RESETSTAT").await.unwrap();
     }
     all
 }
 
 /// Those of `commands` that may write, as the server itself says; scripts may.
-async fn writing(access: &Access, commands: &BTreeSet<String>) -> BTreeSet<String> {
+async fn writing(access: &ConnectOptions, commands: &BTreeSet<String>) -> BTreeSet<String> {
     let conn = keys::conns(access).await.remove(0);
-    let Reply::Array(list) = conn.words("ACL CAT write").await.unwrap() else {
+    let Reply::Array(list) = conn.info_text("ACL CAT write").await.unwrap() else {
         panic!("no list of commands")
     };
     let mut writes: BTreeSet<String> = ["eval", "evalsha", "script|load", "fcall"].map(str::to_owned).into();

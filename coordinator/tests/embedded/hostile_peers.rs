@@ -13,18 +13,18 @@ use crate::soak::fields::Kind;
 use crate::soak::tamper::{Corpus, Tamper, TamperedQueue, TamperedStore, Way};
 use coordinator::drive::drive;
 use coordinator::options::Options;
-use coordinator::survey::Survey;
+use coordinator::preflight::Preflight;
 use fastrand::Rng;
 use reaper::Reaper;
 use reporter::Fold;
 use scanner::Scanner;
-use shared::cluster::Access;
-use shared::env::{Env, Timing};
+use shared::cluster::ConnectOptions;
+use shared::context::{Context, Timing};
 use shared::messages::Action;
 use shared::records::{Decision, Record, Records};
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, Server};
-use shared::supervise::{Crew, Exit};
+use shared::supervision::{Exit, TaskGroup};
 use shared::time::now_ms;
 use tokio_util::sync::CancellationToken;
 
@@ -98,18 +98,18 @@ impl Site {
         site
     }
 
-    fn access(&self, lane: usize) -> Access {
+    fn access(&self, lane: usize) -> ConnectOptions {
         let urls = if lane == 0 { self.cluster.urls() } else { vec![self.server.url()] };
-        Access { db: u32::try_from(lane).unwrap(), ..Access::open(urls) }
+        ConnectOptions { db: u32::try_from(lane).unwrap(), ..ConnectOptions::open(urls) }
     }
 
     fn corpus(&self, lane: usize) -> &Arc<Corpus> {
         &self.corpora[lane.min(1)]
     }
 
-    async fn empty(&self, access: &Access) {
+    async fn empty(&self, access: &ConnectOptions) {
         for conn in keys::conns(access).await {
-            conn.words("FLUSHDB").await.unwrap();
+            conn.info_text("FLUSHDB").await.unwrap();
         }
     }
 }
@@ -144,8 +144,8 @@ impl Case<'_> {
             late.into_iter().for_each(|key| truth.add(Class::Stale, key));
         }
         let allowed = survey.spec.guards.deletions_max.expect("there is a limit");
-        let timing = Timing { batch_lost: Duration::from_secs(4), ..kit::hasty() };
-        let env = Env { kept: self.lane % 2 == 1, ..kit::env(&options, timing) };
+        let timing = Timing { batch_lost_after: Duration::from_secs(4), ..kit::hasty() };
+        let env = Context { distributed: self.lane % 2 == 1, ..kit::env(&options, timing) };
         let begun = Instant::now();
         let result = tokio::time::timeout(END, self.stages(&env, &survey)).await;
         let Ok(result) = result else {
@@ -160,8 +160,8 @@ impl Case<'_> {
     }
 
     /// `env` as `role` has it.
-    fn env_of(&self, env: &Env, role: Role) -> Env {
-        let mut env = env.clone();
+    fn env_of(&self, context: &Context, role: Role) -> Context {
+        let mut env = context.clone();
         // What is tampered with at rest is written by another role.
         let victim = role == self.role || self.tamper.way != Way::InTransit;
         if !victim {
@@ -169,7 +169,7 @@ impl Case<'_> {
         }
         let tamper = &self.tamper;
         let store = |inner| Arc::new(TamperedStore { inner, tamper: Arc::clone(tamper) });
-        (env.store, env.past) = (store(env.store), store(env.past));
+        (env.store, env.history_store) = (store(env.store), store(env.history_store));
         if role.reads_queues() && self.tamper.way != Way::AtRest {
             env.queue = Arc::new(TamperedQueue { inner: env.queue, tamper: Arc::clone(tamper) });
         }
@@ -177,17 +177,17 @@ impl Case<'_> {
     }
 
     /// All stages, as an embedded run has them, each in surroundings of its own.
-    async fn stages(&self, env: &Env, survey: &Survey) -> Option<CleanupResult> {
-        let (run, shutdown, mut crew) = (survey.spec.run, CancellationToken::new(), Crew::default());
+    async fn stages(&self, context: &Context, plan: &Preflight) -> Option<CleanupResult> {
+        let (run, shutdown, mut crew) = (plan.spec.run, CancellationToken::new(), TaskGroup::default());
         for n in 0..2 {
-            let scanner = Scanner::new(self.env_of(env, Role::Scanner), shutdown.clone());
+            let scanner = Scanner::new(self.env_of(context, Role::Scanner), shutdown.clone());
             crew.start(format!("scanner {n}"), async move { scanner.run(1).await });
-            let reaper = Reaper::new(self.env_of(env, Role::Reaper), shutdown.clone());
+            let reaper = Reaper::new(self.env_of(context, Role::Reaper), shutdown.clone());
             crew.start(format!("reaper {n}"), async move { reaper.run(1).await });
         }
-        survey.note(env).await;
-        survey.store(&env.records(run)).await.unwrap();
-        let (tampered, honest) = (self.env_of(env, Role::Reporter), env.clone());
+        plan.note(context).await;
+        plan.store(&context.records(run)).await.unwrap();
+        let (tampered, honest) = (self.env_of(context, Role::Reporter), context.clone());
         crew.start("reporter", async move {
             // Who cannot read its records ends, and is started again.
             let mut env = &tampered;
@@ -197,15 +197,15 @@ impl Case<'_> {
             }
             Ok::<(), String>(())
         });
-        let tampered = self.env_of(env, Role::Driver);
+        let tampered = self.env_of(context, Role::Driver);
         let (mut driving, mut times) = (&tampered, 0);
         let result = loop {
-            let (progress, _seen) = kit::progress(survey);
+            let (progress, _seen) = kit::progress(plan);
             match Box::pin(drive(driving, run, "a test", progress)).await {
                 Ok(result) => break Some(result),
                 Err(e) => println!("the driver ended: {e}"),
             }
-            (driving, times) = (env, times + 1);
+            (driving, times) = (context, times + 1);
             if times > 5 {
                 break None;
             }
@@ -265,7 +265,7 @@ async fn left(records: &Records) -> String {
         fold.apply(&record);
         seen.push(match record {
             Record::Report(report) => {
-                format!("report {}: {:?}, {:?}", report.task, report.batches, report.rest)
+                format!("report {}: {:?}, {:?}", report.task, report.batches, report.remainder)
             }
             Record::Receipt(receipt) => format!("receipt {}: {:?}", receipt.batch, receipt.all),
             Record::Grant(grant) => format!("grant {}: {:?}", grant.task, grant.batches),
@@ -277,7 +277,7 @@ async fn left(records: &Records) -> String {
             _ => continue,
         });
     }
-    let (planned, scanned, settled) = (fold.planned(), fold.scanned(), fold.settled());
+    let (planned, scanned, settled) = (fold.planned(), fold.scanned(), fold.is_settled());
     format!("planned {planned}, scanned {scanned}, settled {settled}, records {seen:#?}")
 }
 

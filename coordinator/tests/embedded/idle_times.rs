@@ -1,7 +1,7 @@
 //! Inactive users' caches where nothing tells who is active: those that nobody has used for long.
 
-use coordinator::inactive::ActivitySource;
-use shared::cluster::{Access, Reply};
+use coordinator::inactive_policy::ActivitySource;
+use shared::cluster::{ConnectOptions, Reply};
 use shared::messages::Action;
 use shared::servers::Seeder;
 
@@ -12,7 +12,7 @@ use crate::kit::crowd::{self, Crowd, DAY_MS, TTL_MS};
 use crate::kit::keys;
 
 /// Copies of one value, as if each had not been used for so many seconds.
-async fn restore(access: &Access, keys: &[Vec<u8>], idle_s: u64) {
+async fn restore(access: &ConnectOptions, keys: &[Vec<u8>], idle_s: u64) {
     let mut seeder = Seeder::open(access).await.unwrap();
     let conn = keys::conns(access).await.remove(0);
     // Any server makes a dump that all others read.
@@ -87,6 +87,6 @@ async fn idle_times_are_not_known_where_uses_are_counted() {
     let crowd = Crowd::of(200);
     crowd.seed(&options.access).await;
     let conn = server.conn().await.unwrap();
-    conn.words("CONFIG SET maxmemory-policy volatile-lfu").await.unwrap();
+    conn.info_text("CONFIG SET maxmemory-policy volatile-lfu").await.unwrap();
     refused(&options, &crowd, "LFU").await;
 }

@@ -13,7 +13,7 @@ use coordinator::options::Options;
 use coordinator::state::RunState;
 use shared::cluster::Conn;
 use shared::cluster::lock::Holder;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::ids::RunId;
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Action, CancelKind};
@@ -28,9 +28,9 @@ fn lock_key(options: &Options) -> Vec<u8> {
 
 /// The connection to the server that has the lock.
 async fn keeper(options: &Options) -> Conn {
-    let deployment = shared::cluster::Deployment::discover(options.access.clone()).await.unwrap();
+    let client = shared::cluster::RedisClient::discover(options.access.clone()).await.unwrap();
     let slot = slot_of(&lock_key(options));
-    deployment.conn(&deployment.topology().owner(slot).unwrap().node).await.unwrap()
+    client.conn(&client.topology().owner(slot).unwrap().node).await.unwrap()
 }
 
 async fn until_reaping(seen: &mut watch::Receiver<Progress>) {

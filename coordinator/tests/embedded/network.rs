@@ -8,7 +8,7 @@ use crate::kit;
 use crate::kit::proxy::Proxy;
 use crate::kit::truth::Truth;
 use fastrand::Rng;
-use shared::cluster::{Access, FaultKind};
+use shared::cluster::{ConnectOptions, RedisErrorKind};
 use shared::config::NatEntry;
 use shared::result::Status;
 use shared::servers::{ClusterServers, Server};
@@ -48,7 +48,7 @@ async fn network_scenario(servers: &[Server], urls: Vec<String>, seed: u64) {
         nat.extend(NatEntry::parse(&format!("127.0.0.1:{}={there}", server.port())));
         proxies.push(proxy);
     }
-    let direct = Access::open(urls);
+    let direct = ConnectOptions::open(urls);
     let mut options = slow(proxies.iter().map(Proxy::url).collect());
     options.access.nat = nat;
     kit::rights::least(&mut options.access, servers).await;
@@ -74,14 +74,14 @@ pub async fn server_network_scenario(seed: u64) {
 async fn a_reply_that_is_cut_anywhere_is_a_lost_connection() {
     let server = kit::standalone().await;
     let proxy = Proxy::before(server.port()).await;
-    let access = Access::open(vec![proxy.url()]);
+    let access = ConnectOptions::open(vec![proxy.url()]);
     let nested: &[&[u8]] = &[b"EVAL", b"return {12345, 'text of some length', {'a', 'b'}}", b"0"];
     for question in [nested, &[b"INFO"]] {
         for bytes in 0..125 {
-            let conn = access.connect_apart(&access.urls[0]).await.unwrap();
+            let conn = access.connect_dedicated(&access.urls[0]).await.unwrap();
             proxy.weather.cut_after(bytes);
             let fault = conn.command(question).await.expect_err("it is cut");
-            assert_eq!(fault.kind, FaultKind::Lost, "after {bytes} bytes: {fault}");
+            assert_eq!(fault.kind, RedisErrorKind::ConnectionLost, "after {bytes} bytes: {fault}");
             proxy.weather.cut_after(-1);
         }
     }
@@ -95,7 +95,7 @@ async fn a_cut_at_the_beginning_ends_no_run() {
     let options = kit::options(vec![proxy.url()]);
     let truth = Truth::mixture(200, "");
     for bytes in (0..6_000).step_by(300) {
-        truth.seed(&Access::open(vec![server.url()])).await;
+        truth.seed(&ConnectOptions::open(vec![server.url()])).await;
         let survey = kit::look(&options).await;
         proxy.weather.cut_after(bytes);
         let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &survey).await.unwrap();

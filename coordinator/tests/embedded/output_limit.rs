@@ -3,8 +3,8 @@
 
 use coordinator::embedded::{self, RunError};
 use coordinator::options::Options;
-use coordinator::survey::SurveyError;
-use shared::cluster::{Conn, FaultKind, Reply};
+use coordinator::preflight::PreflightError;
+use shared::cluster::{Conn, RedisErrorKind, Reply};
 use shared::messages::Action;
 use shared::result::Status;
 use shared::servers::Seeder;
@@ -40,7 +40,7 @@ async fn limit(nodes: &[Conn], (hard, soft, seconds): (u64, u64, u64)) {
 async fn closed(nodes: &[Conn]) -> Option<Vec<u64>> {
     let mut closed = Vec::new();
     for node in nodes {
-        let Reply::BulkString(told) = node.words("INFO stats").await.unwrap() else { panic!("no text") };
+        let Reply::BulkString(told) = node.info_text("INFO stats").await.unwrap() else { panic!("no text") };
         let told = String::from_utf8(told).unwrap();
         let name = "client_output_buffer_limit_disconnections:";
         closed.push(told.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().unwrap());
@@ -150,8 +150,8 @@ async fn a_name_beyond_the_limit_is_a_fault_that_names_it() {
     truth.seed(&options.access).await;
     limit(&nodes, LIMITS[0]).await;
     let failed = kit::in_time(embedded::run_cleanup_now(&options)).await.map(|result| result.status);
-    let Err(RunError::Survey(SurveyError::Redis(fault))) = &failed else { panic!("{failed:?}") };
-    assert_eq!(fault.kind, FaultKind::TooLarge);
+    let Err(RunError::Survey(PreflightError::Redis(fault))) = &failed else { panic!("{failed:?}") };
+    assert_eq!(fault.kind, RedisErrorKind::ReplyTooLarge);
     assert!(fault.detail.contains("`client-output-buffer-limit`"), "{fault}");
     if closed(&nodes).await.is_some() {
         assert!(fault.detail.contains("rose"), "{fault}");

@@ -6,7 +6,7 @@ use crate::kit;
 use crate::kit::foreground::Foreground;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::messages::{Cancel, CancelKind, Pace};
 use shared::result::{Status, Waited};
 use shared::servers::Server;
@@ -135,7 +135,7 @@ async fn at_full_speed_nobody_waits_and_nothing_is_probed() {
         (pacing.mode.as_str(), pacing.waited_ms, pacing.slowed_down),
         ("max-speed", Waited::default(), 0)
     );
-    assert!(pacing.nodes.is_empty() && env.pacers.share_now().is_none(), "{pacing:?}");
+    assert!(pacing.nodes.is_empty() && env.pacers.duty_cycle_now().is_none(), "{pacing:?}");
     let text = env.telemetry.text();
     assert!(!text.contains("keysweep_probe_duration_seconds_count"), "{text}");
 }
@@ -148,9 +148,9 @@ async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
     truth.seed(&options.access).await;
     let blocked = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let conn = options.access.connect_apart(&options.access.urls[0]).await.unwrap();
+        let conn = options.access.connect_dedicated(&options.access.urls[0]).await.unwrap();
         // Longer than a probe may take.
-        conn.words("DEBUG SLEEP 1.5").await.unwrap();
+        conn.info_text("DEBUG SLEEP 1.5").await.unwrap();
     };
     let (result, ()) = tokio::join!(kit::run(&options), blocked);
     truth.check(&options.access, &result).await;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// Every state of a run that a watcher sees who looks every 100 ms.
 async fn watched(options: &Options) -> (Vec<Progress>, shared::result::CleanupResult) {
-    let (env, survey) = (embedded::env(options), kit::look(options).await);
+    let (env, survey) = (embedded::context(options), kit::look(options).await);
     let (sender, receiver) = kit::progress(&survey);
     let mut running = Box::pin(embedded::run(&env, options, &survey, sender));
     let mut seen = Vec::new();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use coordinator::options::Options;
-use shared::cluster::{Access, Conn};
+use shared::cluster::{Conn, ConnectOptions};
 use shared::messages::ReadFrom;
 use shared::result::{CleanupResult, ReadNode};
 use shared::servers::{ClusterServers, Server};
@@ -32,7 +32,7 @@ fn read(result: &CleanupResult) -> &[ReadNode] {
 
 /// How often a server was told to list keys.
 async fn listings(conn: &Conn) -> u64 {
-    let said = conn.words("INFO commandstats").await.unwrap();
+    let said = conn.info_text("INFO commandstats").await.unwrap();
     let text = format!("{said:?}");
     let calls = |command: &str| {
         let (_, rest) = text.split_once(&format!("cmdstat_{command}:calls="))?;
@@ -76,8 +76,8 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
     // A replica that does not answer keeps nobody waiting, nor keys from being found.
     cluster.nodes()[2].pause().unwrap();
     let truth = Truth { stale: truth.stale, ..Truth::default() };
-    cluster.primaries()[0].conn().await.unwrap().words("FLUSHALL").await.unwrap();
-    cluster.primaries()[1].conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    cluster.primaries()[0].conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
+    cluster.primaries()[1].conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     truth.seed(&options.access).await;
     let options = Options { max_delete_percent: 100, ..options };
     let result = kit::run(&options).await;
@@ -94,7 +94,7 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
 /// A primary, and a replica behind a valve.
 async fn pair() -> (Server, Valve, Server) {
     let primary = kit::standalone().await;
-    primary.conn().await.unwrap().words("CONFIG SET repl-diskless-sync-delay 0").await.unwrap();
+    primary.conn().await.unwrap().info_text("CONFIG SET repl-diskless-sync-delay 0").await.unwrap();
     let valve = Valve::before(primary.port()).await;
     let follows = ["--replicaof", "127.0.0.1", &valve.port().to_string()];
     let replica = Server::start(&follows).await.unwrap();
@@ -106,14 +106,14 @@ async fn pair() -> (Server, Valve, Server) {
 
 async fn until(conn: &Conn, said: &str) {
     let limit = Instant::now() + kit::HANG;
-    while !format!("{:?}", conn.words("INFO replication").await.unwrap()).contains(said) {
+    while !format!("{:?}", conn.info_text("INFO replication").await.unwrap()).contains(said) {
         assert!(Instant::now() < limit, "`{said}` is never said");
         sleep(Duration::from_millis(10)).await;
     }
 }
 
 async fn keys_of(server: &Server) -> u64 {
-    kit::keys::count(&Access::open(vec![server.url()])).await
+    kit::keys::count(&ConnectOptions::open(vec![server.url()])).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,9 +153,9 @@ async fn a_replica_that_stays_behind_or_is_cut_off_is_not_read() {
 
     // Cut off: its data is as old as the cut.
     drop(valve);
-    replica.conn().await.unwrap().words("REPLICAOF 127.0.0.1 1").await.unwrap();
+    replica.conn().await.unwrap().info_text("REPLICAOF 127.0.0.1 1").await.unwrap();
     let truth = Truth::mixture(KEYS, "again");
-    primary.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    primary.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     truth.seed(&options.access).await;
     let result = kit::run(&options).await;
     assert!(read(&result)[0].replicas.is_empty(), "{:?}", result.read_from);

@@ -8,7 +8,7 @@ use crate::kit::keys;
 use crate::kit::truth::{Class, Truth};
 use coordinator::options::Options;
 use coordinator::state::RunState;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::messages::Action;
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, Server};
@@ -49,13 +49,13 @@ fn truth() -> Truth {
 
 /// A run in `env`, and `change` beside it, which is told when everything has been scanned.
 pub async fn run_and_change(
-    env: &Env,
+    context: &Context,
     options: &Options,
     change: impl AsyncFnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + '_>>),
 ) -> CleanupResult {
     let survey = kit::look(options).await;
     let (progress, mut seen) = kit::progress(&survey);
-    let running = kit::in_time(coordinator::embedded::run(env, options, &survey, progress));
+    let running = kit::in_time(coordinator::embedded::run(context, options, &survey, progress));
     let scanned = Box::pin(async move {
         seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
     });
@@ -217,7 +217,7 @@ async fn mortal() -> (ClusterServers, Options, Truth) {
 /// Nothing of ours is left on the living nodes.
 async fn nothing_is_left(living: &[Server]) {
     for node in living {
-        let own = node.conn().await.unwrap().words("KEYS keysweep:*").await.unwrap();
+        let own = node.conn().await.unwrap().info_text("KEYS keysweep:*").await.unwrap();
         assert_eq!(own, shared::cluster::Reply::Array(Vec::new()));
     }
 }

@@ -9,16 +9,16 @@ use crate::kit;
 use crate::kit::truth::{Class, Truth};
 use coordinator::options::Options;
 use coordinator::plan::Planner;
-use coordinator::survey::Survey;
+use coordinator::preflight::Preflight;
 use fastrand::Rng;
 use shared::cluster::{Conn, Reply};
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::ids::TaskId;
 use shared::messages::Action;
-use shared::range::{CursorRange, CursorScope, Scope, Table};
+use shared::range::{CursorRange, CursorScope, ScanTable, Scope};
 use shared::result::{CleanupResult, Status};
 use shared::servers::Server;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 
 /// Keys of one command of the writer.
 const KEYS_AT_ONCE: usize = 500;
@@ -28,7 +28,7 @@ const TASKS: u64 = 8;
 
 /// The buckets of the database's table, and of the one that replaces it meanwhile.
 async fn table_sizes(conn: &Conn) -> Vec<u64> {
-    let stats = match conn.words("DEBUG HTSTATS 0").await.unwrap() {
+    let stats = match conn.info_text("DEBUG HTSTATS 0").await.unwrap() {
         Reply::BulkString(text) => String::from_utf8(text).unwrap(),
         Reply::VerbatimString { text, .. } | Reply::SimpleString(text) => text,
         other => panic!("{other:?}"),
@@ -41,8 +41,8 @@ async fn table_sizes(conn: &Conn) -> Vec<u64> {
 /// Adds and deletes `keys` keys of another pattern, all of them again and again, until told to stop. Returns
 /// the sizes that the table had.
 async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
-    let access = shared::cluster::Access::open(vec![server_url.clone()]);
-    let conn = access.connect_apart(&server_url).await.unwrap();
+    let access = shared::cluster::ConnectOptions::open(vec![server_url.clone()]);
+    let conn = access.connect_dedicated(&server_url).await.unwrap();
     let names: Vec<Vec<u8>> = (0..keys).map(|n| format!("noise:{n}").into_bytes()).collect();
     let mut sizes = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {
@@ -66,14 +66,14 @@ async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTre
 }
 
 /// Replaces the tasks of `survey` by those that read `2^bits` parts of the table.
-fn cut(survey: &mut Survey, bits: u32) {
+fn cut(survey: &mut Preflight, bits: u32) {
     let spec = &survey.spec;
     let planner = Planner { run: spec.run, alias: spec.alias.clone(), replans: 0, round: 0 };
     let (node, pass, parts) = (&spec.nodes[0], TaskId::new(), 1_u64 << bits);
     let tasks = TASKS.min(parts);
     let scope = |first: u64| CursorScope {
         pass,
-        table: Table::Database,
+        table: ScanTable::Database,
         ranges: (first..first + parts / tasks).map(|part| CursorRange::part(part, bits)).collect(),
         bits,
         slots: None,
@@ -87,7 +87,7 @@ fn cut(survey: &mut Survey, bits: u32) {
 async fn run(server: &Server, options: &Options, bits: u32, noise: usize) -> (CleanupResult, BTreeSet<u64>) {
     let mut survey = kit::look(options).await;
     cut(&mut survey, bits);
-    let (stop, mut crew) = (Arc::new(AtomicBool::new(false)), Crew::default());
+    let (stop, mut crew) = (Arc::new(AtomicBool::new(false)), TaskGroup::default());
     let (tell, sizes) = tokio::sync::oneshot::channel();
     let breathing = breathe(server.url(), noise, Arc::clone(&stop));
     crew.start("writer", async move { tell.send(breathing.await).map_err(|_| "nobody asks any more") });
@@ -154,7 +154,7 @@ async fn no_key_is_missed_while_the_table_is_resized() {
             let noise = rng.usize(20_000..60_000);
             let sizes = check(&mut rng, &server, keys, bits, noise).await;
             resized += usize::from(sizes > 1);
-            server.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+            server.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
         }
     }
     assert!(resized as u64 >= seeds(), "the table was resized in {resized} of {} trials", 2 * seeds());

@@ -11,8 +11,8 @@ use crate::kit::gate::Gate;
 use crate::kit::keys;
 use crate::kit::truth::Truth;
 use coordinator::drive::Progress;
-use shared::cluster::Access;
-use shared::env::Timing;
+use shared::cluster::ConnectOptions;
+use shared::context::Timing;
 use shared::queue::Topic;
 use shared::result::Status;
 use shared::servers::{Sentinel, Server};
@@ -29,7 +29,9 @@ async fn replica_of(primary: &Server) -> Server {
     let args = ["--replicaof", "127.0.0.1", &primary.port().to_string(), "--repl-diskless-sync-delay", "0"];
     let replica = Server::start(&args).await.expect("a server can be started");
     let conn = replica.conn().await.unwrap();
-    while !format!("{:?}", conn.words("INFO replication").await.unwrap()).contains("master_link_status:up") {
+    while !format!("{:?}", conn.info_text("INFO replication").await.unwrap())
+        .contains("master_link_status:up")
+    {
         sleep(Duration::from_millis(20)).await;
     }
     replica
@@ -40,7 +42,7 @@ async fn replica_of(primary: &Server) -> Server {
 async fn failed_over(topic: Topic, lossy: bool) {
     let primary = kit::standalone().await;
     let truth = Truth::mixture(KEYS, "");
-    truth.seed(&Access::open(vec![primary.url()])).await;
+    truth.seed(&ConnectOptions::open(vec![primary.url()])).await;
     let replica = replica_of(&primary).await;
     let sentinel = Sentinel::start(NAME, &primary, &[]).await.expect("a Sentinel can be started");
     sentinel.knows_replicas(NAME, 1).await.unwrap();
@@ -80,7 +82,7 @@ async fn failed_over(topic: Topic, lossy: bool) {
     };
     let (result, ()) = kit::in_time(async { tokio::join!(running, failing) }).await;
     let result = result.unwrap();
-    let there = Access::open(vec![replica.url()]);
+    let there = ConnectOptions::open(vec![replica.url()]);
     for (class, kept) in [("fresh", &truth.fresh), ("protected", &truth.protected), ("other", &truth.other)] {
         assert_eq!(keys::existing(&there, kept).await.len(), kept.len(), "{class} keys are gone");
     }
@@ -90,7 +92,7 @@ async fn failed_over(topic: Topic, lossy: bool) {
     // What a server read that is gone counts only if its replica had all that was done by then.
     let missing = (topic == Topic::Tasks || lossy).then_some("database 0");
     assert_eq!(result.coverage.missing.as_deref(), missing);
-    assert_eq!((result.read_again.slots.as_deref(), result.read_again.redeleted), (None, 0));
+    assert_eq!((result.failover.slots.as_deref(), result.failover.redeleted), (None, 0));
     let left = keys::existing(&there, &truth.stale).await.len() as u64;
     let (stale, account) = (truth.stale.len() as u64, &result.accounting);
     if lossy {

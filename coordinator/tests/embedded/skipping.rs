@@ -3,9 +3,9 @@
 
 use crate::kit;
 use crate::kit::crowd;
-use coordinator::inactive::ActivitySource;
+use coordinator::inactive_policy::ActivitySource;
 use coordinator::options::Options;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, Seeder, Server};
 use shared::slot::slot_of;
@@ -125,7 +125,7 @@ async fn nothing_is_searched_for_on_a_node_that_is_skipped() {
     let now = result.current_metrics;
     assert_eq!((result.skipped.matching_keys, now.total_keys, now.avg_ttl), (0, None, None));
     let conn = seeder.conns().next().unwrap();
-    let stats = format!("{:?}", conn.words("INFO commandstats").await.unwrap());
+    let stats = format!("{:?}", conn.info_text("INFO commandstats").await.unwrap());
     let (_, scans) = stats.split_once("cmdstat_scan:calls=").unwrap();
     let scans: u64 = scans.split(',').next().unwrap().parse().unwrap();
     // 64 random pages of the plan and of the task, and the check of rights; all of the node would be 80 more for each.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coordinator::embedded;
 use coordinator::options::Options;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, Server};
 use tokio::time::{Instant, sleep};
@@ -42,7 +42,7 @@ async fn slowed(options: &Options, truth: &Truth, slowing: impl AsyncFnOnce()) -
 /// No cause is named that was not seen.
 fn names_no_cause(result: &CleanupResult) {
     let told = serde_json::to_string(result).unwrap();
-    assert!(result.read_again.replaced.is_empty(), "{:?}", result.read_again);
+    assert!(result.failover.replaced.is_empty(), "{:?}", result.failover);
     let issues = result.issues.join("; ");
     for word in ["replaced", "restart", "failover", "failed over"] {
         assert!(!issues.contains(word), "{word}: {issues}");

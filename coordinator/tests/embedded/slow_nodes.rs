@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::kit;
 use crate::kit::slow_nodes::{Service, SlowNodes};
 use coordinator::options::Options;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::limits::{EMBEDDED_SCANS, TASKS_PER_NODE};
 use shared::messages::Action;
 use shared::result::{CleanupResult, Status};

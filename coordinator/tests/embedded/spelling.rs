@@ -3,7 +3,7 @@
 
 use coordinator::options::Options;
 use shared::audit::next_kept;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::key::Key;
 use shared::messages::{Action, Reason};
 use shared::result::Status;
@@ -94,7 +94,7 @@ async fn the_audit_trail_of_a_dry_run_does_not_name_what_would_be_left() {
     let mut options = with_identity(cluster.urls(), "permissions:*:{user}:x");
     (options.dry_run, options.rules.action) = (true, Action::Report);
     let half = Half::seeded(&options).await;
-    let env = Env { kept: true, ..kit::env(&options, Timing::default()) };
+    let env = Context { distributed: true, ..kit::env(&options, Timing::default()) };
     let survey = kit::look(&options).await;
     let result = kit::run_in(&env, &options, &survey).await.unwrap();
     assert_eq!(

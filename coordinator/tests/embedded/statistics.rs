@@ -255,7 +255,7 @@ async fn without_the_right_to_ask_for_memory() {
     let options = kit::options(vec![server.url()]);
     seed(&options, 500, 10).await;
     let admin = &kit::keys::conns(&options.access).await[0];
-    admin.words("ACL SETUSER sweeper on nopass ~* +@all -memory").await.unwrap();
+    admin.info_text("ACL SETUSER sweeper on nopass ~* +@all -memory").await.unwrap();
     let mut options = options;
     options.access.username = Some("sweeper".to_owned());
     options.access.password = Some("any".to_owned());

@@ -2,8 +2,8 @@
 
 use coordinator::embedded;
 use coordinator::state::RunState;
-use shared::cluster::{Access, Reply};
-use shared::env::Timing;
+use shared::cluster::{ConnectOptions, Reply};
+use shared::context::Timing;
 use shared::result::Status;
 
 use crate::kit;
@@ -16,10 +16,10 @@ async fn keys_of_a_database_that_took_the_place_of_the_one_that_was_scanned_stay
     options.rules.grace_ms = 1_500;
     let truth = Truth::mixture(1_000, "");
     truth.seed(&options.access).await;
-    let other = Access { db: 1, ..options.access.clone() };
+    let other = ConnectOptions { db: 1, ..options.access.clone() };
     truth.seed(&other).await;
     let conn = server.conn().await.unwrap();
-    let there = async || match conn.words("KEYS permissions:*").await.unwrap() {
+    let there = async || match conn.info_text("KEYS permissions:*").await.unwrap() {
         Reply::Array(keys) => keys.len(),
         reply => panic!("{reply:?}"),
     };
@@ -30,7 +30,7 @@ async fn keys_of_a_database_that_took_the_place_of_the_one_that_was_scanned_stay
     let running = kit::in_time(embedded::run(&env, &options, &survey, progress));
     let swapping = async {
         seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
-        conn.words("SWAPDB 0 1").await.unwrap();
+        conn.info_text("SWAPDB 0 1").await.unwrap();
     };
     let (result, ()) = tokio::join!(Box::pin(running), swapping);
     let result = result.unwrap();

@@ -9,22 +9,22 @@ use crate::kit::truth::Truth;
 use coordinator::statistics::cleanup_statistics;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::messages::{Action, HitRateSource};
 use shared::queue::{Delivery, Queue, QueueError, Topic};
 use shared::result::Status;
 use shared::servers::Server;
 
 /// The sum of all samples of a metric whose labels contain `part`.
-fn sum(env: &Env, name: &str, part: &str) -> f64 {
-    let text = env.telemetry.text();
+fn sum(context: &Context, name: &str, part: &str) -> f64 {
+    let text = context.telemetry.text();
     let samples = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(part));
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 #[track_caller]
-fn check(env: &Env, name: &str, part: &str, expected: u64) {
-    assert_eq!(sum(env, name, part), expected as f64, "{name} {part}\n{}", env.telemetry.text());
+fn check(context: &Context, name: &str, part: &str, expected: u64) {
+    assert_eq!(sum(context, name, part), expected as f64, "{name} {part}\n{}", context.telemetry.text());
 }
 
 /// Takes no batch the first time it is offered one.

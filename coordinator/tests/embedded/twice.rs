@@ -4,31 +4,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::restore::RestoreOrder;
+use coordinator::restore::RestoreRequest;
 
 use crate::kit;
 use crate::kit::backup::{self, Folder};
 use crate::kit::queues::Twice;
 use crate::kit::truth::Truth;
-use shared::crash::{CrashPlan, CrashPoint};
-use shared::env::Timing;
+use shared::context::Timing;
+use shared::failpoint::{FailPoint, FailPoints};
 
 /// Few, but enough for two scan tasks even on a standalone server.
 const KEYS: u64 = 12_000;
 
 /// Where workers are cut off, and whether a run comes there a second time. The reporter makes one result: it
 /// passes its points once, unless it was cut off at them before.
-const POINTS: [(CrashPoint, bool); 10] = [
-    (CrashPoint::TaskTaken, true),
-    (CrashPoint::BatchesPublished, true),
-    (CrashPoint::ReportStored, true),
-    (CrashPoint::BatchTaken, true),
-    (CrashPoint::BackupWritten, true),
-    (CrashPoint::ScriptsRun, true),
-    (CrashPoint::ReceiptPending, true),
-    (CrashPoint::ReceiptStored, true),
-    (CrashPoint::ResultPending, false),
-    (CrashPoint::ResultStored, false),
+const POINTS: [(FailPoint, bool); 10] = [
+    (FailPoint::TaskReceived, true),
+    (FailPoint::BatchesPublished, true),
+    (FailPoint::ReportStored, true),
+    (FailPoint::BatchReceived, true),
+    (FailPoint::BackupWritten, true),
+    (FailPoint::ScriptsRun, true),
+    (FailPoint::ReceiptPending, true),
+    (FailPoint::ReceiptStored, true),
+    (FailPoint::ResultPending, false),
+    (FailPoint::ResultStored, false),
 ];
 
 /// Redelivery after half a second, so that a worker cut off does not hold the test up.
@@ -54,23 +54,23 @@ pub async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
 
 /// One run in which a worker is cut off at the `visit`-th visit of `point`. Every other run saves what it deletes: all of
 /// that, and nothing else, could be put back then.
-pub async fn cut_off(urls: Vec<String>, point: CrashPoint, visit: u32, happens: bool) {
+pub async fn cut_off(urls: Vec<String>, point: FailPoint, visit: u32, happens: bool) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = 50;
     let folder = Folder::new();
-    let saves = point == CrashPoint::BackupWritten || visit == 2;
+    let saves = point == FailPoint::BackupWritten || visit == 2;
     if saves {
         options = backup::saving(options, &folder);
     }
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     let survey = kit::look(&options).await;
-    let (env, plan) = kit::with_crash(kit::env(&options, timing()), CrashPlan::at(point, visit));
+    let (env, plan) = kit::with_crash(kit::env(&options, timing()), FailPoints::at(point, visit));
     let result = kit::run_in(&env, &options, &survey).await.unwrap();
     assert_eq!(plan.has_fired(), happens, "whether {point:?} was visited {visit} times");
     truth.check(&options.access, &result).await;
     if saves {
-        let order = RestoreOrder { dry_run: true, ..backup::order(&options, &folder) };
+        let order = RestoreRequest { dry_run: true, ..backup::order(&options, &folder) };
         let account = backup::restore(&order).await;
         assert_eq!((account.restorable, account.unconfirmed), (result.cleaned_keys, 0), "{account:?}");
         assert_eq!((account.read, account.damaged), (account.restorable + account.older, 0), "{account:?}");
@@ -91,7 +91,7 @@ async fn every_delivery_twice_on_a_standalone_server() {
 
 #[test]
 fn every_point_is_in_the_table() {
-    assert_eq!(POINTS.map(|(point, _)| point), CrashPoint::ALL);
+    assert_eq!(POINTS.map(|(point, _)| point), FailPoint::ALL);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

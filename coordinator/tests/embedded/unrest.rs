@@ -12,8 +12,8 @@ use crate::kit::keys;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use fastrand::Rng;
-use shared::cluster::{Access, Deployment};
-use shared::env::Timing;
+use shared::cluster::{ConnectOptions, RedisClient};
+use shared::context::Timing;
 use shared::limits::LOCK_LEASE;
 use shared::messages::{Pace, ReadFrom};
 use shared::queue::Topic;
@@ -95,7 +95,7 @@ impl Unrest<'_> {
         // All that lead are told: one that hears of it late may take the word of the former owner for newer.
         let others = self.leaders.iter().copied().filter(|leader| ![to, from].contains(leader));
         for index in [to, from].into_iter().chain(others) {
-            self.cluster.nodes()[index].conn().await?.words(&owner).await?;
+            self.cluster.nodes()[index].conn().await?.info_text(&owner).await?;
         }
         Ok(())
     }
@@ -114,8 +114,8 @@ impl Unrest<'_> {
         let way = self.rng.u8(0..4);
         println!("shard {shard}: way {way}, lossy {lossy}");
         match way {
-            0 if !lossy => drop(other_conn.words("CLUSTER FAILOVER").await.unwrap()),
-            1 => drop(other_conn.words("CLUSTER FAILOVER TAKEOVER").await.unwrap()),
+            0 if !lossy => drop(other_conn.info_text("CLUSTER FAILOVER").await.unwrap()),
+            1 => drop(other_conn.info_text("CLUSTER FAILOVER TAKEOVER").await.unwrap()),
             2 => primary.pause().unwrap(),
             _ => primary.kill().unwrap(),
         }
@@ -132,7 +132,8 @@ impl Unrest<'_> {
         sleep(GOSSIP).await;
         for leader in &self.leaders {
             let conn = self.cluster.nodes()[*leader].conn().await.unwrap();
-            while !format!("{:?}", conn.words("CLUSTER INFO").await.unwrap()).contains("cluster_state:ok") {
+            while !format!("{:?}", conn.info_text("CLUSTER INFO").await.unwrap()).contains("cluster_state:ok")
+            {
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -160,20 +161,20 @@ impl Unrest<'_> {
 }
 
 /// An application that goes on writing keys of its own, and renews fresh ones, wherever they are by now.
-async fn write(access: &Access, truth: &Truth, mut rng: Rng) {
-    let deployment = Deployment::discover(access.clone()).await.unwrap();
+async fn write(access: &ConnectOptions, truth: &Truth, mut rng: Rng) {
+    let client = RedisClient::discover(access.clone()).await.unwrap();
     for n in 0_u64.. {
         let fresh = rng.choice(&truth.fresh).unwrap().clone();
         for key in [format!("load:{}", n % 500).into_bytes(), fresh] {
-            let topology = deployment.topology();
+            let topology = client.topology();
             let Some(owner) = topology.owner(slot_of(&key)) else { continue };
             let set: [&[u8]; 5] = [b"SET", &key, b"x", b"PX", b"3600000"];
-            let wrote = match deployment.conn(&owner.node).await {
+            let wrote = match client.conn(&owner.node).await {
                 Ok(conn) => conn.command_within(&set, Duration::from_secs(1)).await.map(|_| ()),
                 Err(fault) => Err(fault),
             };
             if let Err(fault) = wrote {
-                deployment.look_again(&owner.node, fault).await;
+                client.refresh_and_classify(&owner.node, fault).await;
                 sleep(Duration::from_millis(50)).await;
             }
         }
@@ -185,7 +186,7 @@ async fn write(access: &Access, truth: &Truth, mut rng: Rng) {
 /// and the others when the trouble is over: what happens after its end is not its business.
 pub async fn run_in(
     options: &Options,
-    (direct, truth): (&Access, &Truth),
+    (direct, truth): (&ConnectOptions, &Truth),
     mut rng: Rng,
     trouble: impl Future<Output = ()>,
 ) -> CleanupResult {
@@ -210,12 +211,12 @@ pub async fn run_in(
 }
 
 /// Holds `result` against the truth, and finishes the work with a second run.
-pub async fn check(options: &Options, (access, truth): (&Access, &Truth), result: &CleanupResult) {
+pub async fn check(options: &Options, (access, truth): (&ConnectOptions, &Truth), result: &CleanupResult) {
     for (class, kept) in [("fresh", &truth.fresh), ("protected", &truth.protected), ("other", &truth.other)] {
         assert_eq!(keys::existing(access, kept).await.len(), kept.len(), "{class} keys are gone");
     }
     let left = keys::existing(access, &truth.stale).await;
-    let (account, again) = (&result.accounting, &result.read_again);
+    let (account, again) = (&result.accounting, &result.failover);
     assert!(account.balanced && again.accounting.is_balanced(), "{result:#?}");
     let named = result.coverage.missing.as_deref().into_iter().chain(result.coverage.undone.as_deref());
     let excused: Vec<u16> = named.flat_map(slots).collect();
@@ -259,7 +260,7 @@ async fn cluster_scenario(kind: Kind, seed: u64) {
         Kind::Resharding => ClusterServers::start(PRIMARIES, 0).await.expect("a cluster can be started"),
         _ => cluster().await,
     };
-    let direct = Access::open(cluster.urls());
+    let direct = ConnectOptions::open(cluster.urls());
     let mut options = slow(cluster.urls());
     // As little as it may have, and in half of the scenarios replicas are read, where there are some.
     kit::rights::least(&mut options.access, cluster.nodes()).await;

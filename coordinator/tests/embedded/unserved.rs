@@ -5,7 +5,7 @@ use crate::kit;
 use crate::kit::backup::{self, Folder};
 use crate::reshard::run_and_change;
 use coordinator::options::Options;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, Seeder};
 use shared::slot::{slot_of, tag_for};
@@ -36,7 +36,7 @@ async fn filled(cluster: &ClusterServers) -> Options {
 /// No node serves the slot any more, but its own still has the keys.
 async fn drop_slot(cluster: &ClusterServers) {
     for node in cluster.nodes() {
-        node.conn().await.unwrap().words(&format!("CLUSTER DELSLOTS {SLOT}")).await.unwrap();
+        node.conn().await.unwrap().info_text(&format!("CLUSTER DELSLOTS {SLOT}")).await.unwrap();
     }
 }
 

@@ -36,7 +36,7 @@ fn options(urls: Vec<String>) -> Options {
 
 /// A run within whose grace `change` is done, once all keys are read.
 async fn within_grace(options: &Options, change: impl Future<Output = ()>) -> CleanupResult {
-    let (env, survey) = (embedded::env(options), Box::pin(kit::look(options)).await);
+    let (env, survey) = (embedded::context(options), Box::pin(kit::look(options)).await);
     let (sender, mut receiver) = kit::progress(&survey);
     let running = Box::pin(embedded::run(&env, options, &survey, sender));
     let changing = async {
@@ -148,7 +148,7 @@ async fn look_ups_for_fingerprints_are_known() {
 
 /// How often a server was asked for values.
 async fn reads(conn: &Conn) -> bool {
-    let said = format!("{:?}", conn.words("INFO commandstats").await.unwrap());
+    let said = format!("{:?}", conn.info_text("INFO commandstats").await.unwrap());
     ["cmdstat_dump", "cmdstat_getrange:calls=2"].iter().any(|command| said.contains(command))
 }
 
@@ -163,7 +163,7 @@ async fn what_is_too_large_stays_and_is_named_and_a_dry_run_reads_no_value() {
         conn.command(&[b"SET", key.as_bytes(), &value]).await.unwrap();
     }
     let (action, before) = (options.rules.action, contents(&options.access).await);
-    conn.words("CONFIG RESETSTAT").await.unwrap();
+    conn.info_text("CONFIG RESETSTAT").await.unwrap();
     (options.dry_run, options.rules.action) = (true, Action::Report);
     kit::run(&options).await;
     assert!(!reads(&conn).await, "a dry run compares nothing");
@@ -218,10 +218,10 @@ async fn by_ttl_alone_a_key_that_was_written_again_is_deleted() {
     let mut options = options(vec![server.url()]);
     options.rules.verify = Verify::Ttl;
     let conn = server.conn().await.unwrap();
-    conn.words("SET permissions:1:x granted").await.unwrap();
+    conn.info_text("SET permissions:1:x granted").await.unwrap();
     let result = within_grace(&options, async {
-        conn.words("DEL permissions:1:x").await.unwrap();
-        conn.words("SET permissions:1:x refused").await.unwrap();
+        conn.info_text("DEL permissions:1:x").await.unwrap();
+        conn.info_text("SET permissions:1:x refused").await.unwrap();
     })
     .await;
     assert_eq!(result.cleaned_keys, 1);

@@ -3,7 +3,7 @@
 use crate::kit;
 use crate::kit::crowd::{self, Crowd};
 use shared::cluster::node;
-use shared::messages::{Action, Way};
+use shared::messages::{Action, DeleteBackend};
 use shared::result::Status;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -14,8 +14,9 @@ async fn caches_of_inactive_users_stay_where_a_server_does_not_tell_when_they_ex
     let crowd = Crowd::of(500);
     crowd.seed(&options.access).await;
     let survey = kit::look(&options).await;
-    let result =
-        kit::run_in(&kit::env(&options, shared::env::Timing::default()), &options, &survey).await.unwrap();
+    let result = kit::run_in(&kit::env(&options, shared::context::Timing::default()), &options, &survey)
+        .await
+        .unwrap();
     assert_eq!((result.status, result.accounting.balanced), (Status::Completed, true), "{:?}", result.issues);
     if node::status(&conn, 0).await.unwrap().tells_expiry {
         crowd.check_numbers(&result, Action::Delete);
@@ -28,6 +29,7 @@ async fn caches_of_inactive_users_stay_where_a_server_does_not_tell_when_they_ex
     // Servers crash by it while slots move: see `Conn::introduce`.
     let asked = kit::keys::info(&options.access, "commandstats").await.concat();
     assert!(asked.contains("client") && !asked.contains("no-touch"), "{asked}");
-    let expected = if survey.spec.scripts_refused.is_some() { Way::Transactions } else { Way::Script };
-    assert_eq!(result.way, expected);
+    let expected =
+        if survey.spec.scripts_refused.is_some() { DeleteBackend::Watch } else { DeleteBackend::Lua };
+    assert_eq!(result.delete_backend, expected);
 }

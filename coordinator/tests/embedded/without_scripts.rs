@@ -3,7 +3,7 @@
 
 use crate::reshard::moves_before_deletion;
 use crate::twice::{cut_off, delivered_twice};
-use shared::crash::CrashPoint;
+use shared::failpoint::FailPoint;
 use shared::servers::{ClusterServers, Server};
 
 const RENAMED: [&str; 9] =
@@ -14,7 +14,7 @@ async fn on_a_cluster() {
     let cluster = ClusterServers::start_with(3, 0, &RENAMED, None).await.unwrap();
     delivered_twice(cluster.urls(), 10_000, 100).await;
     for node in cluster.nodes() {
-        node.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+        node.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     }
     Box::pin(moves_before_deletion(&cluster)).await;
 }
@@ -22,9 +22,9 @@ async fn on_a_cluster() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_standalone_server_where_a_worker_is_cut_off() {
     // The second visits are those of runs that save what they delete.
-    let backup = (CrashPoint::BackupWritten, 1);
+    let backup = (FailPoint::BackupWritten, 1);
     for (point, visit) in
-        [(CrashPoint::BatchTaken, 1), backup, (CrashPoint::ScriptsRun, 1), (CrashPoint::ScriptsRun, 2)]
+        [(FailPoint::BatchReceived, 1), backup, (FailPoint::ScriptsRun, 1), (FailPoint::ScriptsRun, 2)]
     {
         let server = Server::start(&RENAMED).await.unwrap();
         cut_off(vec![server.url()], point, visit, true).await;

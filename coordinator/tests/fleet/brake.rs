@@ -24,7 +24,7 @@ impl Brake {
             let command = format!("CLIENT PAUSE {} ALL", pause.as_millis());
             tasks.spawn(async move {
                 loop {
-                    conn.words(&command).await.expect("a node can be paused");
+                    conn.info_text(&command).await.expect("a node can be paused");
                     sleep(pause + GAP).await;
                 }
             });

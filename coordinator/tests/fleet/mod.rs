@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use shared::cluster::Access;
-use shared::env::{Env, Timing};
+use shared::cluster::ConnectOptions;
+use shared::context::{Context, Timing};
 use shared::ids::Alias;
-use shared::nats::{Nats, NatsAccess};
+use shared::nats::{Nats, NatsOptions};
 use shared::servers::NatsServer;
 use tokio::sync::OnceCell;
 
@@ -121,12 +121,12 @@ impl Fleet {
     }
 
     /// A look into the records from this process.
-    pub async fn records(&self, access: &Access) -> Env {
+    pub async fn records(&self, access: &ConnectOptions) -> Context {
         let nats =
-            NatsAccess { prefix: self.prefix.clone(), ack_wait: ACK_WAIT, ..NatsAccess::open(&*self.nats) };
+            NatsOptions { prefix: self.prefix.clone(), ack_wait: ACK_WAIT, ..NatsOptions::open(&*self.nats) };
         let nats = Nats::connect(&nats, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap();
         let access = BTreeMap::from([(Alias::new("main"), access.clone())]);
-        Env::connect(&nats, access, Timing { ack_wait: ACK_WAIT, lease: LEASE, ..Timing::default() })
+        Context::connect(&nats, access, Timing { ack_wait: ACK_WAIT, lease: LEASE, ..Timing::default() })
     }
 
     /// The places of `role`.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared::cluster::Access;
-use shared::dead;
-use shared::env::Env;
+use shared::cluster::ConnectOptions;
+use shared::context::Context;
+use shared::dead_letter;
 use shared::history;
 use shared::ids::RunId;
 use shared::result::CleanupResult;
@@ -28,10 +28,10 @@ pub fn result(ended: &Ended) -> CleanupResult {
 }
 
 /// Waits until the job's only run is stored, so that it goes on whatever becomes of whoever started it.
-pub async fn stored(env: &Env) -> RunId {
+pub async fn stored(context: &Context) -> RunId {
     let until = Instant::now() + HANG;
     loop {
-        let lines = history::read(&*env.store).await.unwrap();
+        let lines = history::read(&*context.store).await.unwrap();
         if let [line] = lines.as_slice() {
             return line.run_id;
         }
@@ -41,9 +41,9 @@ pub async fn stored(env: &Env) -> RunId {
 }
 
 /// Waits until a run has a receipt or, at least, a report, so that it is in the middle of its work.
-pub async fn under_way(env: &Env, run: RunId, kind: &str) {
+pub async fn under_way(context: &Context, run: RunId, kind: &str) {
     let (prefix, until) = (format!("runs/{run}/{kind}/"), Instant::now() + HANG);
-    while env.store.next_after(&prefix, 0).await.unwrap().is_none() {
+    while context.store.next_after(&prefix, 0).await.unwrap().is_none() {
         assert!(Instant::now() < until, "there is no {kind}");
         sleep(Duration::from_millis(20)).await;
     }
@@ -51,26 +51,26 @@ pub async fn under_way(env: &Env, run: RunId, kind: &str) {
 
 /// Holds all that a completed run left against the truth: numbers, keys, one line, one end, the audit trail, and
 /// nothing that nobody could handle. `ended` is a command that printed the result.
-pub async fn check(fleet: &Fleet, env: &Env, access: &Access, truth: &Truth, ended: &Ended) {
+pub async fn check(fleet: &Fleet, context: &Context, access: &ConnectOptions, truth: &Truth, ended: &Ended) {
     let result = &result(ended.exits(0));
     truth.check_numbers(result, shared::messages::Action::Delete);
     truth.check_keys_of_workers(access).await;
-    let stored = env.records(result.run_id).result().await.unwrap().expect("it is stored");
+    let stored = context.records(result.run_id).result().await.unwrap().expect("it is stored");
     // As texts: numbers with a fraction are not read back to the last digit.
     assert_eq!(serde_json::to_string_pretty(&stored).unwrap() + "\n", ended.stdout, "the stored result");
-    closed(env, result.run_id).await;
+    closed(context, result.run_id).await;
     check_history(fleet, result);
     check_events(fleet, result);
     check_audit(fleet, truth, result.run_id);
-    let letter = dead::next(&*env.store, 0).await.unwrap();
+    let letter = dead_letter::next(&*context.store, 0).await.unwrap();
     assert!(letter.is_none(), "somebody could not handle a message: {letter:?}");
 }
 
 /// The line of a run is closed a moment after its result is stored.
-async fn closed(env: &Env, run: RunId) {
+async fn closed(context: &Context, run: RunId) {
     let until = Instant::now() + HANG;
     loop {
-        let lines = history::read(&*env.store).await.unwrap();
+        let lines = history::read(&*context.store).await.unwrap();
         if lines.iter().any(|line| line.run_id == run && line.status.is_some()) {
             return;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared::cluster::{Access, Batch, Conn, Deployment, Reply};
+use shared::cluster::{Batch, Conn, ConnectOptions, RedisClient, Reply};
 use shared::messages::Lookups;
 use shared::slot::tag_for;
 use tokio::task::JoinHandle;
@@ -26,13 +26,13 @@ pub struct Application {
 
 impl Application {
     /// Starts one of whose look-ups `percent` find something.
-    pub async fn start(access: &Access, percent: u64) -> Self {
-        let deployment = Deployment::discover(access.clone()).await.unwrap();
+    pub async fn start(access: &ConnectOptions, percent: u64) -> Self {
+        let client = RedisClient::discover(access.clone()).await.unwrap();
         let mut places: Vec<(Conn, Vec<u8>, Vec<u8>)> = Vec::new();
-        for primary in &deployment.topology().primaries {
+        for primary in &client.topology().primaries {
             let tag = tag_for(primary.slots.iter().next().unwrap_or_default());
             let name = |what: &str| format!("application:{{{tag}}}:{what}").into_bytes();
-            let conn = deployment.conn(&primary.node).await.unwrap();
+            let conn = client.conn(&primary.node).await.unwrap();
             conn.command(&[b"SET", &name("there"), b"x"]).await.unwrap();
             places.push((conn, name("there"), name("missing")));
         }

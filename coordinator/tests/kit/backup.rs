@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use coordinator::options::Options;
-use coordinator::restore::{self, Account, RestoreOrder, Wanted};
-use shared::backup::Place;
-use shared::cluster::{Access, Batch, Conn, Deployment, Reply, expect_values};
+use coordinator::restore::{self, RestoreFilter, RestoreRequest, RestoreSummary};
+use shared::backup::BackupTarget;
+use shared::cluster::{Batch, Conn, ConnectOptions, RedisClient, Reply, expect_values};
 use shared::config::BackupPlace;
 use shared::key::Key;
-use shared::messages::InactiveOrder;
+use shared::messages::InactivePolicy;
 use shared::slot::slot_of;
 use shared::time::now_ms;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,8 @@ impl Folder {
         Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
-    pub fn place(&self) -> Place {
-        Place::directory(&self.0)
+    pub fn place(&self) -> BackupTarget {
+        BackupTarget::directory(&self.0)
     }
 
     pub fn text(&self) -> &str {
@@ -63,11 +63,11 @@ pub fn saving(mut options: Options, folder: &Folder) -> Options {
 }
 
 /// The order to put everything in `folder` back.
-pub fn order(options: &Options, folder: &Folder) -> RestoreOrder {
-    RestoreOrder {
+pub fn order(options: &Options, folder: &Folder) -> RestoreRequest {
+    RestoreRequest {
         place: folder.place(),
         run: None,
-        wanted: Wanted::default(),
+        wanted: RestoreFilter::default(),
         alias: options.alias.clone(),
         access: options.access.clone(),
         replace: false,
@@ -76,7 +76,7 @@ pub fn order(options: &Options, folder: &Folder) -> RestoreOrder {
 }
 
 /// Carries `order` out; the account balances.
-pub async fn restore(order: &RestoreOrder) -> Account {
+pub async fn restore(order: &RestoreRequest) -> RestoreSummary {
     let found = restore::find(order).await.expect("there is a backup");
     let account =
         restore::restore(order, found, &CancellationToken::new()).await.expect("it can be put back");
@@ -90,15 +90,15 @@ pub async fn restore(order: &RestoreOrder) -> Account {
 pub type Content = (Vec<u8>, i64);
 
 /// The keys that match `permissions:*`.
-pub async fn contents(access: &Access) -> BTreeMap<Vec<u8>, Content> {
+pub async fn contents(access: &ConnectOptions) -> BTreeMap<Vec<u8>, Content> {
     let names = keys::matching(access, "permissions:*").await;
     let mut all = BTreeMap::new();
     // More is read at once than a run would ask for.
     expect_values(16 << 20);
-    let deployment = Deployment::discover(access.clone()).await.unwrap();
-    let topology = deployment.topology();
+    let client = RedisClient::discover(access.clone()).await.unwrap();
+    let topology = client.topology();
     for primary in &topology.primaries {
-        let conn = deployment.conn(&primary.node).await.unwrap();
+        let conn = client.conn(&primary.node).await.unwrap();
         let here = |name: &&Vec<u8>| topology.owner(slot_of(name)).is_some_and(|of| of.node == primary.node);
         let here: Vec<&Vec<u8>> = names.iter().filter(here).collect();
         for chunk in here.chunks(500) {
@@ -210,11 +210,11 @@ fn name(n: u64) -> Vec<u8> {
 const SEED_BATCH: u64 = 1_000;
 
 /// Makes `count` keys of every type, half of them without TTL, the others of users who are not active.
-pub async fn seed(access: &Access, count: u64) {
-    let deployment = Deployment::discover(access.clone()).await.unwrap();
-    let topology = deployment.topology();
-    let conn = deployment.conn(&topology.primaries[0].node).await.unwrap();
-    let known = conn.words("COMMAND INFO HPEXPIRE").await.unwrap();
+pub async fn seed(access: &ConnectOptions, count: u64) {
+    let client = RedisClient::discover(access.clone()).await.unwrap();
+    let topology = client.topology();
+    let conn = client.conn(&topology.primaries[0].node).await.unwrap();
+    let known = conn.info_text("COMMAND INFO HPEXPIRE").await.unwrap();
     let field_ttls = !matches!(&known, Reply::Array(commands) if commands.contains(&Reply::Nil));
     let now = now_ms().to_string();
     let mut batches: BTreeMap<_, Batch> = BTreeMap::new();
@@ -236,7 +236,7 @@ pub async fn seed(access: &Access, count: u64) {
         }
         if n % SEED_BATCH == 0 || n == count {
             for (node, batch) in std::mem::take(&mut batches) {
-                deployment.conn(&node).await.unwrap().batch(batch).await.unwrap();
+                client.conn(&node).await.unwrap().batch(batch).await.unwrap();
             }
         }
     }
@@ -246,7 +246,7 @@ pub async fn seed(access: &Access, count: u64) {
 /// is theirs.
 pub fn options(urls: Vec<String>) -> Options {
     let mut options = crowd::options(urls, crowd::zset());
-    options.inactive = options.inactive.map(|order| InactiveOrder { allow_no_active: true, ..order });
+    options.inactive = options.inactive.map(|order| InactivePolicy { allow_no_active: true, ..order });
     assert!(options.rules.sources.contains(&Key::new(WARMING.as_bytes())));
     options
 }

@@ -1,9 +1,9 @@
 //! Users with their caches, who is active among them, and what a run that removes inactive users' caches must make
 //! of it all, number by number and key by key.
 
-use coordinator::inactive::{ActivitySource, InactiveOrder};
+use coordinator::inactive_policy::{ActivitySource, InactivePolicy};
 use coordinator::options::Options;
-use shared::cluster::Access;
+use shared::cluster::ConnectOptions;
 use shared::key::Key;
 use shared::messages::Action;
 use shared::result::{Accounting, CleanupResult, Status};
@@ -107,7 +107,7 @@ impl Crowd {
     }
 
     /// Writes all keys, and the activity as a sorted set.
-    pub async fn seed(&self, access: &Access) {
+    pub async fn seed(&self, access: &ConnectOptions) {
         self.seed_keys(access).await;
         let mut seeder = Seeder::open(access).await.unwrap();
         for (member, score) in &self.members {
@@ -119,7 +119,7 @@ impl Crowd {
     }
 
     /// Writes all keys but for the activity.
-    pub async fn seed_keys(&self, access: &Access) {
+    pub async fn seed_keys(&self, access: &ConnectOptions) {
         let mut seeder = Seeder::open(access).await.unwrap();
         let ttls = [
             (&self.inactive, Some(TTL_MS)),
@@ -190,7 +190,7 @@ impl Crowd {
     }
 
     /// Looks at every key by name: the stale and the inactive ones are gone, if they are to be, and all others there.
-    pub async fn check_keys(&self, access: &Access, (stale, inactive): (bool, bool)) {
+    pub async fn check_keys(&self, access: &ConnectOptions, (stale, inactive): (bool, bool)) {
         for (class, keys, gone) in [
             ("inactive", &self.inactive, inactive),
             ("near", &self.near, false),
@@ -236,7 +236,7 @@ pub fn options(urls: Vec<String>, source: ActivitySource) -> Options {
     options.max_delete_percent = 100;
     options.rules.sources.push(Key::new(WARMING.as_bytes()));
     options.aggressive = true;
-    options.inactive = Some(InactiveOrder {
+    options.inactive = Some(InactivePolicy {
         identity: if source == ActivitySource::IdleTime {
             String::new()
         } else {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use shared::cluster::Access;
+use shared::cluster::ConnectOptions;
 
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -27,13 +27,13 @@ pub struct Latencies {
 
 impl Foreground {
     /// Starts one that asks the first seed of `access`.
-    pub fn start(access: &Access) -> Self {
+    pub fn start(access: &ConnectOptions) -> Self {
         let (access, stop) = (access.clone(), Arc::new(AtomicBool::new(false)));
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let conn = access.connect_apart(&access.urls[0]).await.unwrap();
+                let conn = access.connect_dedicated(&access.urls[0]).await.unwrap();
                 let mut took = Vec::new();
                 while !told.load(Ordering::Relaxed) {
                     let sent = Instant::now();
@@ -58,7 +58,7 @@ impl Foreground {
     }
 
     /// What requests take while nothing else goes on, for so long.
-    pub async fn alone(access: &Access, length: Duration) -> Latencies {
+    pub async fn alone(access: &ConnectOptions, length: Duration) -> Latencies {
         let alone = Self::start(access);
         tokio::time::sleep(length).await;
         alone.stop()

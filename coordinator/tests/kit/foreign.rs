@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -29,7 +29,7 @@ pub struct Manner {
 /// See the module. It ends with its owner.
 pub struct Foreign {
     port: u16,
-    _serving: Crew,
+    _serving: TaskGroup,
 }
 
 #[derive(Default)]
@@ -44,9 +44,9 @@ impl Foreign {
     pub async fn before(port: u16, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap().port();
-        let mut serving = Crew::default();
+        let mut serving = TaskGroup::default();
         serving.start("foreign", async move {
-            let (mut connections, cursors) = (Crew::default(), Arc::new(Mutex::new(Cursors::default())));
+            let (mut connections, cursors) = (TaskGroup::default(), Arc::new(Mutex::new(Cursors::default())));
             loop {
                 let (client, _) = listener.accept().await?;
                 let (manner, cursors) = (manner.clone(), Arc::clone(&cursors));

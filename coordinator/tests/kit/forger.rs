@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::env::Env;
+use shared::context::Context;
 use shared::ids::BatchId;
 use shared::key::Key;
 use shared::limits::BATCH_LIFE;
@@ -76,7 +76,7 @@ pub fn batch(task: &ScanTask, reason: Reason, keys: &[Vec<u8>], expires_at_ms: u
         node: task.node.clone(),
         not_before_ms: at_once,
         not_after_ms: at_once + BATCH_LIFE.as_millis() as u64,
-        round: task.round,
+        scan_generation: task.scan_generation,
         groups: keys.chunks(if cluster { 1 } else { 100 }).map(group).collect(),
     }
 }
@@ -89,8 +89,8 @@ pub struct Forger<F> {
 }
 
 impl<F: Fn(&ScanTask) -> Forged + Send + Sync> Forger<F> {
-    pub fn new(env: &Env, forge: F) -> Self {
-        Self { inner: Arc::clone(&env.queue), store: Arc::clone(&env.store), forge }
+    pub fn new(context: &Context, forge: F) -> Self {
+        Self { inner: Arc::clone(&context.queue), store: Arc::clone(&context.store), forge }
     }
 }
 

@@ -3,37 +3,37 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::cluster::{Access, Batch, Conn, Deployment, FaultKind, Reply};
+use shared::cluster::{Batch, Conn, ConnectOptions, RedisClient, RedisErrorKind, Reply};
 use shared::slot::slot_of;
 
 /// How often a key is asked for again whose slot has just moved: nodes take a moment to agree on it.
 const REDIRECTIONS_MAX: u32 = 50;
 
 /// Asks `command` about each key at the node that serves it; the answers are in the order of the keys.
-pub async fn ask(access: &Access, command: &str, keys: &[Vec<u8>]) -> Vec<i64> {
-    let deployment = Deployment::discover(access.clone()).await.unwrap();
+pub async fn ask(access: &ConnectOptions, command: &str, keys: &[Vec<u8>]) -> Vec<i64> {
+    let client = RedisClient::discover(access.clone()).await.unwrap();
     let mut answers = vec![0; keys.len()];
     let mut open: Vec<usize> = (0..keys.len()).collect();
     for _ in 0..REDIRECTIONS_MAX {
-        open = ask_once(&deployment, command, keys, &open, &mut answers).await;
+        open = ask_once(&client, command, keys, &open, &mut answers).await;
         if open.is_empty() {
             return answers;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        deployment.refresh().await.unwrap();
+        client.refresh().await.unwrap();
     }
     panic!("{} keys are redirected for ever", open.len());
 }
 
 /// Asks about the keys at `indices`, and returns the indices of those that were redirected.
 async fn ask_once(
-    deployment: &Deployment,
+    client: &RedisClient,
     command: &str,
     keys: &[Vec<u8>],
     indices: &[usize],
     answers: &mut [i64],
 ) -> Vec<usize> {
-    let topology = deployment.topology();
+    let topology = client.topology();
     let mut nodes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for index in indices {
         let owner = topology.owner(slot_of(&keys[*index])).expect("somebody serves the slot");
@@ -41,7 +41,7 @@ async fn ask_once(
     }
     let mut redirected = Vec::new();
     for (node, indices) in nodes {
-        let conn = deployment.conn(&node).await.unwrap();
+        let conn = client.conn(&node).await.unwrap();
         for chunk in indices.chunks(1_000) {
             let mut batch = Batch::new();
             for index in chunk {
@@ -61,28 +61,28 @@ async fn ask_once(
 }
 
 /// Whether a cluster that answers so has only to agree.
-fn settles(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::Moved | FaultKind::NotReady)
+fn settles(kind: RedisErrorKind) -> bool {
+    matches!(kind, RedisErrorKind::Moved | RedisErrorKind::Unavailable)
 }
 
 /// Those of `keys` that exist.
-pub async fn existing<'a>(access: &Access, keys: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
+pub async fn existing<'a>(access: &ConnectOptions, keys: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
     let answers = ask(access, "EXISTS", keys).await;
     keys.iter().zip(answers).filter(|(_, there)| *there == 1).map(|(key, _)| key.as_slice()).collect()
 }
 
 /// A connection to each primary.
-pub async fn conns(access: &Access) -> Vec<Conn> {
-    let deployment = Deployment::discover(access.clone()).await.unwrap();
+pub async fn conns(access: &ConnectOptions) -> Vec<Conn> {
+    let client = RedisClient::discover(access.clone()).await.unwrap();
     let mut conns = Vec::new();
-    for primary in &deployment.topology().primaries {
-        conns.push(deployment.conn(&primary.node).await.unwrap());
+    for primary in &client.topology().primaries {
+        conns.push(client.conn(&primary.node).await.unwrap());
     }
     conns
 }
 
 /// All keys of the deployment that match `pattern`.
-pub async fn matching(access: &Access, pattern: &str) -> Vec<Vec<u8>> {
+pub async fn matching(access: &ConnectOptions, pattern: &str) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for conn in conns(access).await {
         let Reply::Array(keys) = conn.command(&[b"KEYS", pattern.as_bytes()]).await.unwrap() else {
@@ -97,10 +97,10 @@ pub async fn matching(access: &Access, pattern: &str) -> Vec<Vec<u8>> {
 }
 
 /// How many keys there are, of whatever name.
-pub async fn count(access: &Access) -> u64 {
+pub async fn count(access: &ConnectOptions) -> u64 {
     let mut keys = 0;
     for conn in conns(access).await {
-        let Reply::Int(here) = conn.words("DBSIZE").await.unwrap() else {
+        let Reply::Int(here) = conn.info_text("DBSIZE").await.unwrap() else {
             panic!("DBSIZE answered no number")
         };
         keys += here.unsigned_abs();
@@ -109,10 +109,10 @@ pub async fn count(access: &Access) -> u64 {
 }
 
 /// A section of INFO, from every primary.
-pub async fn info(access: &Access, section: &str) -> Vec<String> {
+pub async fn info(access: &ConnectOptions, section: &str) -> Vec<String> {
     let mut texts = Vec::new();
     for conn in conns(access).await {
-        match conn.words(&format!("INFO {section}")).await.unwrap() {
+        match conn.info_text(&format!("INFO {section}")).await.unwrap() {
             Reply::BulkString(text) => texts.push(String::from_utf8_lossy(&text).into_owned()),
             other => panic!("INFO answered {other:?}"),
         }

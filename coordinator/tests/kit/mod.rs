@@ -28,10 +28,10 @@ use std::time::Duration;
 use coordinator::drive::Progress;
 use coordinator::embedded::{self, RunError};
 use coordinator::options::Options;
-use coordinator::survey::{Survey, survey};
-use shared::cluster::Access;
-use shared::crash::CrashPlan;
-use shared::env::{Env, Timing};
+use coordinator::preflight::{Preflight, preflight};
+use shared::cluster::ConnectOptions;
+use shared::context::{Context, Timing};
+use shared::failpoint::FailPoints;
 use shared::ids::RunId;
 use shared::messages::Rules;
 use shared::result::CleanupResult;
@@ -52,34 +52,34 @@ pub fn options(urls: Vec<String>) -> Options {
         display_name: job.clone(),
         job,
         max_delete_percent: 50,
-        ..Options::plain(Access::open(urls), rules)
+        ..Options::plain(ConnectOptions::open(urls), rules)
     }
 }
 
 /// Surroundings of a run with other time limits than usual.
-pub fn env(options: &Options, timing: Timing) -> Env {
-    let env = Env::in_process(BTreeMap::from([(options.alias.clone(), options.access.clone())]), timing);
-    Env { backups: embedded::env(options).backups, ..env }
+pub fn env(options: &Options, timing: Timing) -> Context {
+    let env = Context::in_process(BTreeMap::from([(options.alias.clone(), options.access.clone())]), timing);
+    Context { backups: embedded::context(options).backups, ..env }
 }
 
 /// Time limits for tests in which something fails: it is tried again soon, and not often.
 pub fn hasty() -> Timing {
     Timing {
         ack_wait: Duration::from_millis(500),
-        failures_max: 3,
+        max_failures: 3,
         retry_delay: Duration::from_millis(20),
         retry_delay_max: Duration::from_millis(200),
         lease: Duration::from_secs(2),
         primary_wait: Duration::from_secs(2),
-        notice_pause: Duration::from_millis(500),
-        keep: Duration::MAX,
+        notification_retry_delay: Duration::from_millis(500),
+        retention: Duration::MAX,
         ..Timing::default()
     }
 }
 
 /// What a run of `options` would do, agreed to.
-pub async fn look(options: &Options) -> Survey {
-    let mut survey = survey(options, RunId::new(), now_ms()).await.expect("the survey succeeds");
+pub async fn look(options: &Options) -> Preflight {
+    let mut survey = preflight(options, RunId::new(), now_ms()).await.expect("the survey succeeds");
     survey.try_out(options).await.expect("the rights suffice");
     survey
 }
@@ -90,21 +90,25 @@ pub async fn run(options: &Options) -> CleanupResult {
 }
 
 /// A run in `env` of what `survey` planned.
-pub async fn run_in(env: &Env, options: &Options, survey: &Survey) -> Result<CleanupResult, RunError> {
-    let (progress, _) = progress(survey);
-    in_time(embedded::run(env, options, survey, progress)).await
+pub async fn run_in(
+    context: &Context,
+    options: &Options,
+    plan: &Preflight,
+) -> Result<CleanupResult, RunError> {
+    let (progress, _) = progress(plan);
+    in_time(embedded::run(context, options, plan, progress)).await
 }
 
 /// A channel on which a run tells how far it is.
-pub fn progress(survey: &Survey) -> (watch::Sender<Progress>, watch::Receiver<Progress>) {
-    watch::channel(Progress::start(embedded::keys(survey)))
+pub fn progress(plan: &Preflight) -> (watch::Sender<Progress>, watch::Receiver<Progress>) {
+    watch::channel(Progress::start(embedded::keys(plan)))
 }
 
 /// `env` with a worker cut off as planned.
-pub fn with_crash(mut env: Env, plan: CrashPlan) -> (Env, Arc<CrashPlan>) {
-    env.crash = Arc::new(plan);
-    let plan = Arc::clone(&env.crash);
-    (env, plan)
+pub fn with_crash(mut context: Context, plan: FailPoints) -> (Context, Arc<FailPoints>) {
+    context.failpoints = Arc::new(plan);
+    let plan = Arc::clone(&context.failpoints);
+    (context, plan)
 }
 
 /// `work`, which must not hang.
@@ -144,7 +148,7 @@ pub async fn cluster() -> Ours {
         None => Box::leak(Box::new(ClusterServers::start(3, 0).await.expect("a cluster can be started"))),
     };
     for node in cluster.nodes() {
-        node.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+        node.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     }
     Ours { cluster }
 }

@@ -6,26 +6,26 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::conduct::{Conducted, conduct};
 use coordinator::follow::follow;
-use coordinator::hold::{self, Held, Hold, Phase};
+use coordinator::leader::{LeaderExit, run_as_leader};
+use coordinator::lease::{self, Lease, LeasePhase, LeaseRecord};
 use coordinator::options::Options;
+use coordinator::preflight::Preflight;
 use coordinator::submit::submit;
-use coordinator::survey::Survey;
 use reaper::Reaper;
 use scanner::Scanner;
-use shared::crash::CrashPlan;
-use shared::dead::{self, DeadLetter};
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
+use shared::dead_letter::{self, DeadLetter};
+use shared::failpoint::FailPoints;
 use shared::history::{self, RunLine};
 use shared::ids::RunId;
 use shared::limits::BATCH_LIFE;
-use shared::nats::{Nats, NatsAccess, setup};
+use shared::nats::{Nats, NatsOptions, setup};
 use shared::queue::Topic;
 use shared::records::Records;
 use shared::result::CleanupResult;
 use shared::servers::NatsServer;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 use super::{in_time, keys, progress};
@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A nats-server, and how we use it.
 pub struct Net {
     pub server: NatsServer,
-    pub access: NatsAccess,
+    pub access: NatsOptions,
     pub timing: Timing,
 }
 
@@ -44,7 +44,7 @@ impl Net {
     /// A server of our own, with these time limits.
     pub async fn start(timing: Timing) -> Self {
         let server = NatsServer::start("").await.expect("a nats-server can be started");
-        let access = NatsAccess { ack_wait: timing.ack_wait, ..NatsAccess::open(server.url()) };
+        let access = NatsOptions { ack_wait: timing.ack_wait, ..NatsOptions::open(server.url()) };
         Self { server, access, timing }
     }
 
@@ -56,9 +56,9 @@ impl Net {
     }
 
     /// The surroundings of one process.
-    pub async fn env(&self, options: &Options) -> Env {
+    pub async fn env(&self, options: &Options) -> Context {
         let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-        Env::connect(&self.connect().await, access, self.timing)
+        Context::connect(&self.connect().await, access, self.timing)
     }
 }
 
@@ -77,39 +77,39 @@ impl Counts {
 
 /// Workers at work. Dropping them aborts them.
 pub struct Workers {
-    crew: Crew,
+    crew: TaskGroup,
     shutdown: CancellationToken,
-    envs: Vec<Env>,
+    envs: Vec<Context>,
 }
 
 impl Workers {
     /// Nobody yet.
     pub fn none() -> Self {
-        Self { crew: Crew::default(), shutdown: CancellationToken::new(), envs: Vec::new() }
+        Self { crew: TaskGroup::default(), shutdown: CancellationToken::new(), envs: Vec::new() }
     }
 
     /// As many in `env` as told.
-    pub fn start(env: &Env, counts: Counts) -> Self {
+    pub fn start(context: &Context, counts: Counts) -> Self {
         let mut workers = Self::none();
-        workers.add(env, counts);
+        workers.add(context, counts);
         workers
     }
 
     /// More of them. Each has one message in hand at a time, and is started anew when it is cut off as planned.
-    pub fn add(&mut self, env: &Env, counts: Counts) {
-        self.envs.push(env.clone());
+    pub fn add(&mut self, context: &Context, counts: Counts) {
+        self.envs.push(context.clone());
         for n in 0..counts.scanners {
-            self.role(env, format!("scanner {n}"), |env, shutdown| async move {
+            self.role(context, format!("scanner {n}"), |env, shutdown| async move {
                 Scanner::new(env, shutdown).run(1).await
             });
         }
         for n in 0..counts.reapers {
-            self.role(env, format!("reaper {n}"), |env, shutdown| async move {
+            self.role(context, format!("reaper {n}"), |env, shutdown| async move {
                 Reaper::new(env, shutdown).run(1).await
             });
         }
         for n in 0..counts.reporters {
-            self.role(env, format!("reporter {n}"), |env, shutdown| async move {
+            self.role(context, format!("reporter {n}"), |env, shutdown| async move {
                 reporter::run(&env, shutdown).await
             });
         }
@@ -117,16 +117,16 @@ impl Workers {
 
     fn role<E: Display + Send + 'static, F: Future<Output = Result<(), E>> + Send + 'static>(
         &mut self,
-        env: &Env,
+        context: &Context,
         name: String,
-        start: impl Fn(Env, CancellationToken) -> F + Send + 'static,
+        start: impl Fn(Context, CancellationToken) -> F + Send + 'static,
     ) {
-        let (env, shutdown) = (env.clone(), self.shutdown.clone());
+        let (env, shutdown) = (context.clone(), self.shutdown.clone());
         self.crew.start(name, async move {
             loop {
                 tokio::select! {
                     exit = start(env.clone(), shutdown.clone()) => return exit,
-                    () = env.crash.fired() => println!("a worker is cut off"),
+                    () = env.failpoints.fired() => println!("a worker is cut off"),
                 }
             }
         });
@@ -143,65 +143,67 @@ impl Workers {
 }
 
 /// Submits what `survey` planned, and takes the hold of its run.
-pub async fn submitted(env: &Env, options: &Options, survey: &Survey, who: &str) -> Held {
-    let run = submit(env, options, survey).await.expect("nobody else has the job").run();
-    assert_eq!(run, survey.spec.run, "it is our run that waits");
-    taken(env, options, run, who).await
+pub async fn submitted(context: &Context, options: &Options, plan: &Preflight, who: &str) -> Lease {
+    let run = submit(context, options, plan).await.expect("nobody else has the job").run();
+    assert_eq!(run, plan.spec.run, "it is our run that waits");
+    taken(context, options, run, who).await
 }
 
 /// Takes the hold of a job whatever it says, as long as it is of `run`.
-pub async fn taken(env: &Env, options: &Options, run: RunId, who: &str) -> Held {
-    let (there, revision) = hold::look(&*env.store, &options.job).await.unwrap().expect("there is a hold");
+pub async fn taken(context: &Context, options: &Options, run: RunId, who: &str) -> Lease {
+    let (there, revision) =
+        lease::read_lease(&*context.store, &options.job).await.unwrap().expect("there is a hold");
     assert_eq!(there.run, run);
-    let hold = Hold::begin(run, options.alias.clone(), Phase::Driven, who);
-    let held = hold::take(&*env.store, &options.job, Some(revision), hold).await.unwrap();
+    let hold = LeaseRecord::begin(run, options.alias.clone(), LeasePhase::Driven, who);
+    let held = lease::take(&*context.store, &options.job, Some(revision), hold).await.unwrap();
     held.expect("nobody was faster")
 }
 
 /// Conducts a run to its result, as its only coordinator.
-pub async fn conducted(env: &Env, held: Held) -> CleanupResult {
-    match conduct(env, held, &CancellationToken::new()).await.expect("the store answers") {
-        Conducted::Ended(result) => *result,
+pub async fn conducted(context: &Context, held: Lease) -> CleanupResult {
+    match run_as_leader(context, held, &CancellationToken::new()).await.expect("the store answers") {
+        LeaderExit::Ended(result) => *result,
         other => panic!("the run was not ended by us: {other:?}"),
     }
 }
 
 /// The result of a run that others drive.
-pub async fn followed(env: &Env, survey: &Survey) -> CleanupResult {
-    let (progress, _) = progress(survey);
-    follow(&env.records(survey.spec.run), &progress).await.expect("the records answer")
+pub async fn followed(context: &Context, plan: &Preflight) -> CleanupResult {
+    let (progress, _) = progress(plan);
+    follow(&context.records(plan.spec.run), &progress).await.expect("the records answer")
 }
 
 /// Submits what `survey` planned, and conducts and follows it, side by side.
-pub async fn driven(env: &Env, options: &Options, survey: &Survey) -> CleanupResult {
-    let held = submitted(env, options, survey, "a test").await;
-    let (conducted, followed) = tokio::join!(Box::pin(conducted(env, held)), Box::pin(followed(env, survey)));
+pub async fn driven(context: &Context, options: &Options, plan: &Preflight) -> CleanupResult {
+    let held = submitted(context, options, plan, "a test").await;
+    let (conducted, followed) =
+        tokio::join!(Box::pin(conducted(context, held)), Box::pin(followed(context, plan)));
     assert_eq!(conducted, followed, "there is one result");
     conducted
 }
 
 /// One run in `env` with workers of its own, from submitting to the result.
-pub async fn run_in(env: &Env, options: &Options, survey: &Survey, counts: Counts) -> CleanupResult {
-    let workers = Workers::start(env, counts);
-    let result = in_time(driven(env, options, survey)).await;
-    closed(env, survey.spec.run).await;
+pub async fn run_in(context: &Context, options: &Options, plan: &Preflight, counts: Counts) -> CleanupResult {
+    let workers = Workers::start(context, counts);
+    let result = in_time(driven(context, options, plan)).await;
+    closed(context, plan.spec.run).await;
     workers.stop().await;
     result
 }
 
 /// Waits until the history says how the run ended: the last thing that a reporter does.
-pub async fn closed(env: &Env, run: RunId) -> RunLine {
+pub async fn closed(context: &Context, run: RunId) -> RunLine {
     let closed = async || {
-        let lines = history::read(&*env.store).await.unwrap();
+        let lines = history::read(&*context.store).await.unwrap();
         lines.into_iter().find(|line| line.run_id == run && line.status.is_some())
     };
     in_time(found(closed)).await
 }
 
 /// Waits until whoever drove the run of a job has given it back, the lock in Redis included.
-pub async fn freed(env: &Env, options: &Options) {
-    let look = async || hold::look(&*env.store, &options.job).await.unwrap();
-    until(async || look().await.is_some_and(|(hold, _)| hold.phase == Phase::Free)).await;
+pub async fn freed(context: &Context, options: &Options) {
+    let look = async || lease::read_lease(&*context.store, &options.job).await.unwrap();
+    until(async || look().await.is_some_and(|(hold, _)| hold.phase == LeasePhase::Free)).await;
 }
 
 /// What `look` finds at last.
@@ -229,14 +231,14 @@ pub async fn reports(records: &Records, tasks: &[shared::messages::ScanTask]) ->
 }
 
 /// `env` with a worker cut off as planned.
-pub fn with_crash(env: &Env, plan: CrashPlan) -> Env {
-    Env { crash: Arc::new(plan), ..env.clone() }
+pub fn with_crash(context: &Context, plan: FailPoints) -> Context {
+    Context { failpoints: Arc::new(plan), ..context.clone() }
 }
 
 /// All dead letters.
-pub async fn dead_letters(env: &Env) -> Vec<DeadLetter> {
+pub async fn dead_letters(context: &Context) -> Vec<DeadLetter> {
     let (mut letters, mut revision) = (Vec::new(), 0);
-    while let Some((at, letter)) = dead::next(&*env.store, revision).await.unwrap() {
+    while let Some((at, letter)) = dead_letter::next(&*context.store, revision).await.unwrap() {
         revision = at;
         letters.push(letter);
     }
@@ -244,10 +246,10 @@ pub async fn dead_letters(env: &Env) -> Vec<DeadLetter> {
 }
 
 /// That the queues hold nothing any more, neither now nor after the ack deadline.
-pub async fn check_empty(env: &Env) {
-    let wait = env.timing.ack_wait + Duration::from_millis(500);
+pub async fn check_empty(context: &Context) {
+    let wait = context.timing.ack_wait + Duration::from_millis(500);
     for topic in [Topic::Tasks, Topic::Batches] {
-        let left = env.queue.pull(topic, 1, wait).await.unwrap();
+        let left = context.queue.pull(topic, 1, wait).await.unwrap();
         let left: Vec<String> = left.iter().map(|left| left.payload.escape_ascii().to_string()).collect();
         assert_eq!(left, [""; 0], "{topic:?} are left");
     }

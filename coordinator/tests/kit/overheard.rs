@@ -3,14 +3,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// What was heard. Dropping it ends the subscription.
 pub struct Overheard {
     payloads: Arc<Mutex<Vec<Vec<u8>>>>,
-    _crew: Crew,
+    _crew: TaskGroup,
 }
 
 impl Overheard {
@@ -27,7 +27,7 @@ impl Overheard {
             stream.read_line(&mut line).await.unwrap();
         }
         let payloads = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut crew) = (Arc::clone(&payloads), Crew::default());
+        let (kept, mut crew) = (Arc::clone(&payloads), TaskGroup::default());
         crew.start("subscriber", async move { hear(stream, &kept).await });
         Self { payloads, _crew: crew }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -28,7 +28,7 @@ pub struct Proxy {
     pub weather: Arc<Weather>,
     address: SocketAddr,
     /// Dropped with us, which ends all connections.
-    _serving: Crew,
+    _serving: TaskGroup,
 }
 
 impl Proxy {
@@ -37,7 +37,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let weather = Arc::new(Weather { left: AtomicI64::new(-1), ..Weather::default() });
-        let mut serving = Crew::default();
+        let mut serving = TaskGroup::default();
         serving.start("proxy", serve(listener, port, Arc::clone(&weather)));
         Self { weather, address, _serving: serving }
     }
@@ -77,7 +77,7 @@ impl Weather {
 }
 
 async fn serve(listener: TcpListener, port: u16, weather: Arc<Weather>) -> std::io::Result<()> {
-    let mut connections = Crew::default();
+    let mut connections = TaskGroup::default();
     loop {
         let (client, _) = listener.accept().await?;
         let weather = Arc::clone(&weather);

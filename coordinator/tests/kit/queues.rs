@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::env::Env;
+use shared::context::Context;
 use shared::ids::{NodeId, TaskId};
 use shared::messages::ScanTask;
 use shared::queue::{Delivery, Queue, QueueError, Topic};
@@ -84,10 +84,10 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    pub fn new(env: &Env) -> Self {
+    pub fn new(context: &Context) -> Self {
         Self {
-            inner: Arc::clone(&env.queue),
-            store: Arc::clone(&env.store),
+            inner: Arc::clone(&context.queue),
+            store: Arc::clone(&context.store),
             at_work: tokio::sync::Mutex::default(),
             most: Mutex::default(),
         }

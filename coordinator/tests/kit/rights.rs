@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use shared::cluster::{Access, node};
+use shared::cluster::{ConnectOptions, node};
 use shared::servers::Server;
 
 /// Makes the user of `deploy/redis.acl` on each of `servers`, so that `access` is his.
-pub async fn least(access: &mut Access, servers: &[Server]) {
+pub async fn least(access: &mut ConnectOptions, servers: &[Server]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/redis.acl");
     let line = std::fs::read_to_string(path).expect("the file is there");
     for server in servers {
@@ -14,7 +14,7 @@ pub async fn least(access: &mut Access, servers: &[Server]) {
         let older = !node::status(&conn, 0).await.unwrap().tells_expiry;
         let known =
             if older { line.replace("+pexpiretime ", "").replace("+eval_ro ", "") } else { line.clone() };
-        conn.words(&format!("ACL SETUSER {}", known.trim().trim_start_matches("user "))).await.unwrap();
+        conn.info_text(&format!("ACL SETUSER {}", known.trim().trim_start_matches("user "))).await.unwrap();
     }
     access.username = Some("keysweep".to_owned());
     access.password = Some("replace-this-password".to_owned());

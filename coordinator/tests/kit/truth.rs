@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::cluster::Access;
+use shared::cluster::ConnectOptions;
 use shared::limits::{BATCH_LIFE, LOCK_LEASE};
 use shared::messages::Action;
 use shared::result::{Accounting, CleanupResult, Status};
@@ -80,7 +80,7 @@ impl Truth {
     }
 
     /// Writes all keys. Those with a TTL get one that outlives every test.
-    pub async fn seed(&self, access: &Access) {
+    pub async fn seed(&self, access: &ConnectOptions) {
         let mut seeder = Seeder::open(access).await.unwrap();
         for key in &self.fresh {
             seeder.set(key, b"read,write", Some(3_600_000)).await.unwrap();
@@ -143,7 +143,7 @@ impl Truth {
 
     /// Looks at every key by name: the stale ones are `gone`, or else there; all others are there; and there is
     /// nothing else, neither a ledger nor a lock.
-    pub async fn check_keys(&self, access: &Access, gone: bool) {
+    pub async fn check_keys(&self, access: &ConnectOptions, gone: bool) {
         self.check_classes(access, gone).await;
         let own = keys::matching(access, "keysweep:*").await;
         assert_eq!(own, Vec::<Vec<u8>>::new(), "keys of our own are left");
@@ -153,7 +153,7 @@ impl Truth {
 
     /// The same after a run over NATS that deleted: its ledgers are left, which go by themselves before long, and
     /// nothing else of our own is.
-    pub async fn check_keys_of_workers(&self, access: &Access) {
+    pub async fn check_keys_of_workers(&self, access: &ConnectOptions) {
         self.check_classes(access, true).await;
         // The result comes first; then the lock is given back.
         let until = Instant::now() + LOCK_LIMIT;
@@ -174,7 +174,7 @@ impl Truth {
         assert_eq!(keys::count(access).await, known, "keys that nobody knows");
     }
 
-    async fn check_classes(&self, access: &Access, gone: bool) {
+    async fn check_classes(&self, access: &ConnectOptions, gone: bool) {
         let left = keys::existing(access, &self.stale).await;
         if gone {
             let first = left.first().map(|key| key.escape_ascii().to_string());
@@ -193,7 +193,7 @@ impl Truth {
     }
 
     /// Both checks after a run that deletes.
-    pub async fn check(&self, access: &Access, result: &CleanupResult) {
+    pub async fn check(&self, access: &ConnectOptions, result: &CleanupResult) {
         self.check_numbers(result, Action::Delete);
         self.check_keys(access, true).await;
     }

@@ -93,7 +93,7 @@ async fn nobody_waits_while_a_set_of_a_million_members_is_deleted() {
     // That this would show it: the same set, deleted by a command that frees at once.
     add_set(&server, b"permissions:big").await;
     let pinger = Pinger::start(&server);
-    server.conn().await.unwrap().words("DEL permissions:big").await.unwrap();
+    server.conn().await.unwrap().info_text("DEL permissions:big").await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let (blocked, _) = pinger.end();
     println!("and {blocked:?} while DEL frees it");

@@ -6,10 +6,10 @@ use crate::kit::application::Application;
 use crate::kit::net::{self, Counts, Net};
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
+use shared::counter_snapshot;
 use shared::messages::Lookups;
 use shared::result::{CleanupResult, Status};
-use shared::samples;
 
 /// Of the application's look-ups, in percent.
 const TRUE_RATE: u64 = 45;
@@ -33,7 +33,7 @@ async fn counters(options: &Options) -> Lookups {
 }
 
 /// Two runs of `keys` keys beside the application: the second one is told about the time since the first.
-async fn check(options: &Options, keys: u64, env: &Env, run: impl AsyncFn() -> CleanupResult) {
+async fn check(options: &Options, keys: u64, context: &Context, run: impl AsyncFn() -> CleanupResult) {
     Truth::mixture(keys, "").seed(&options.access).await;
     let application = Application::start(&options.access, TRUE_RATE).await;
     let before = counters(options).await;
@@ -57,7 +57,7 @@ async fn check(options: &Options, keys: u64, env: &Env, run: impl AsyncFn() -> C
     assert!((naive - truth).abs() > 10.0, "INFO alone would do: {naive:.2} %");
     let since = second.metrics.hit_rates.since_last_run.unwrap();
     assert_eq!(since.hits, second.current_metrics.hits);
-    let stored = samples::of(&*env.past, &options.alias).await.unwrap();
+    let stored = counter_snapshot::of(&*context.history_store, &options.alias).await.unwrap();
     assert_eq!(stored.len(), 4, "each run begins and ends with a sample");
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::kit;
 use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::slow_nodes::{Service, SlowNodes};
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::limits::TASKS_PER_NODE;
 use shared::messages::Action;
 use shared::result::Status;

@@ -3,7 +3,7 @@
 use crate::kit;
 use crate::kit::crowd::{self, Crowd};
 use crate::kit::net::{self, Counts, Net};
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::messages::Action;
 
 const USERS: u64 = 5_000;
@@ -24,7 +24,7 @@ async fn on_workers_over_nats() {
     let (mut reasons, mut revision) = (0, 0);
     while let Some((at, entry)) = shared::audit::next(&*env.store, result.run_id, revision).await.unwrap() {
         revision = at;
-        let inactive = entry.groups.iter().filter(|group| group.reason.word() == "inactive");
+        let inactive = entry.groups.iter().filter(|group| group.reason.as_str() == "inactive");
         reasons += inactive.map(|group| group.keys.len() as u64).sum::<u64>();
     }
     assert_eq!(reasons, crowd.inactive.len() as u64, "the audit trail names them, and why");

@@ -14,12 +14,12 @@ use coordinator::options::Options;
 use serde_json::{Value, json};
 use shared::alerts;
 use shared::config::Secret;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
+use shared::http::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
 use shared::key::Key;
 use shared::messages::HitRateSource;
 use shared::result::{CleanupResult, Status};
 use shared::servers::Seeder;
-use shared::web::{Hooks, Outside, PrometheusSource, Reach};
 
 pub async fn stale(options: &Options, keys: usize) {
     let mut seeder = Seeder::open(&options.access).await.unwrap();
@@ -33,20 +33,21 @@ pub async fn stale(options: &Options, keys: usize) {
     seeder.finish().await.unwrap();
 }
 
-fn reach(env: Env, options: &Options, reach: Reach) -> Env {
-    Env { outside: Arc::new(Outside::new([(options.job.clone(), reach)])), ..env }
+fn reach(context: Context, options: &Options, reach: JobIntegrations) -> Context {
+    Context { integrations: Arc::new(Integrations::new([(options.job.clone(), reach)])), ..context }
 }
 
-async fn run(env: &Env, options: &Options) -> CleanupResult {
+async fn run(context: &Context, options: &Options) -> CleanupResult {
     let counts = Counts { scanners: 1, reapers: 1, reporters: 1 };
-    let result = net::run_in(env, options, &kit::look(options).await, counts).await;
-    net::freed(env, options).await;
+    let result = net::run_in(context, options, &kit::look(options).await, counts).await;
+    net::freed(context, options).await;
     result
 }
 
-async fn events(env: &Env, job: &str) -> Vec<Value> {
+async fn events(context: &Context, job: &str) -> Vec<Value> {
     let (mut told, mut revision) = (Vec::new(), 0);
-    while let Some(entry) = env.store.next_after(&format!("events/{job}/alert/"), revision).await.unwrap() {
+    while let Some(entry) = context.store.next_after(&format!("events/{job}/alert/"), revision).await.unwrap()
+    {
         revision = entry.revision;
         told.push(serde_json::from_slice(&entry.value).unwrap());
     }
@@ -59,12 +60,12 @@ async fn an_alert_is_told_once_and_its_end_as_well() {
     let options = kit::options(vec![server.url()]);
     let (hook, slack) =
         (Receiver::start([Reply::status(200)]).await, Receiver::start([Reply::status(200)]).await);
-    let hooks = Hooks {
+    let hooks = Webhooks {
         generic: vec![Secret::new(hook.url())],
         secret: Some(Secret::new("word")),
         slack: vec![Secret::new(slack.url())],
     };
-    let env = reach(net.env(&options).await, &options, Reach { hooks, prometheus: None });
+    let env = reach(net.env(&options).await, &options, JobIntegrations { hooks, prometheus: None });
     stale(&options, 11).await;
     let first = run(&env, &options).await;
     assert_eq!(first.alerts.len(), 1, "{:?}", first.alerts);
@@ -87,23 +88,23 @@ async fn an_alert_is_told_once_and_its_end_as_well() {
         (&told[0]["id"], &told[0]["data"]),
         "as subscribers are told"
     );
-    let book = alerts::read(&*env.past, &options.job).await.unwrap();
-    assert_eq!((book.active, book.outbox, book.judged), (vec![], vec![], Some(third.run_id)));
+    let book = alerts::read(&*env.history_store, &options.job).await.unwrap();
+    assert_eq!((book.active, book.outbox, book.last_run), (vec![], vec![], Some(third.run_id)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hook_that_is_down_is_named_and_its_notice_waits() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let hooks = Hooks { generic: vec![Secret::new(nobody().await)], ..Hooks::default() };
-    let env = reach(net.env(&options).await, &options, Reach { hooks, prometheus: None });
+    let hooks = Webhooks { generic: vec![Secret::new(nobody().await)], ..Webhooks::default() };
+    let env = reach(net.env(&options).await, &options, JobIntegrations { hooks, prometheus: None });
     stale(&options, 11).await;
     let result = run(&env, &options).await;
     assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 11));
     let issue = result.issues.iter().find(|issue| issue.contains("could not be delivered")).unwrap();
     assert!(issue.contains("http://127.0.0.1") && !issue.contains(receiver::SECRET), "{issue}");
     assert!(result.findings.iter().any(|finding| finding.rule == "alert-not-delivered"));
-    let book = alerts::read(&*env.past, &options.job).await.unwrap();
+    let book = alerts::read(&*env.history_store, &options.job).await.unwrap();
     let ways: Vec<_> = book.outbox[0].deliveries.iter().collect();
     assert_eq!((book.active.len(), book.outbox.len(), ways.len()), (1, 1, 2), "{ways:?}");
     let (name, events, (place, hook)) = (ways[0].0, ways[0].1, ways[1]);
@@ -127,7 +128,11 @@ async fn sources_that_give_nonsense_are_named() {
             misses: "sum(misses)".to_owned(),
             errors: None,
         });
-        let env = reach(net.env(&options).await, &options, Reach { prometheus, ..Reach::default() });
+        let env = reach(
+            net.env(&options).await,
+            &options,
+            JobIntegrations { prometheus, ..JobIntegrations::default() },
+        );
         stale(&options, 3).await;
         let result = run(&env, &options).await;
         assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 3));
@@ -140,13 +145,13 @@ async fn sources_that_give_nonsense_are_named() {
     };
     let hash = || HitRateSource::Hash(Key::new(*b"metrics"));
     check(hash(), None, "there is no hash `metrics`").await;
-    conn.words("SET metrics 1").await.unwrap();
+    conn.info_text("SET metrics 1").await.unwrap();
     check(hash(), None, "WRONGTYPE").await;
-    conn.words("DEL metrics").await.unwrap();
-    conn.words("HSET metrics hits many misses 3").await.unwrap();
+    conn.info_text("DEL metrics").await.unwrap();
+    conn.info_text("HSET metrics hits many misses 3").await.unwrap();
     check(hash(), None, "field `hits` of the hash `metrics` is `many`").await;
-    conn.words("HDEL metrics misses").await.unwrap();
-    conn.words("HSET metrics hits 1").await.unwrap();
+    conn.info_text("HDEL metrics misses").await.unwrap();
+    conn.info_text("HSET metrics hits 1").await.unwrap();
     check(hash(), None, "has no field `misses`").await;
     let prometheus = || HitRateSource::Prometheus;
     check(prometheus(), Some(nobody().await), "refused").await;
@@ -164,10 +169,10 @@ async fn the_applications_own_counters_are_used() {
     options.application.hit_rate = HitRateSource::Hash(Key::new(*b"metrics"));
     let conn = &kit::keys::conns(&options.access).await[0];
     let env = net.env(&options).await;
-    conn.words("HSET metrics hits 1000 misses 1000 errors 5").await.unwrap();
+    conn.info_text("HSET metrics hits 1000 misses 1000 errors 5").await.unwrap();
     stale(&options, 1).await;
     run(&env, &options).await;
-    conn.words("HSET metrics hits 1785 misses 1215 errors 30").await.unwrap();
+    conn.info_text("HSET metrics hits 1785 misses 1215 errors 30").await.unwrap();
     let result = run(&env, &options).await;
     let metrics = result.current_metrics;
     assert_eq!((metrics.hit_rate, metrics.hits, metrics.misses), (Some(78.5), Some(785), Some(215)));
@@ -179,7 +184,7 @@ async fn the_applications_own_counters_are_used() {
     assert_eq!(result.metrics.hit_rates.source, "hash");
     assert_eq!(result.alerts.iter().map(|alert| alert.alert.as_str()).collect::<Vec<_>>(), ["errors-high"]);
     // They went backwards: the application began anew.
-    conn.words("HSET metrics hits 60 misses 40 errors 0").await.unwrap();
+    conn.info_text("HSET metrics hits 60 misses 40 errors 0").await.unwrap();
     let result = run(&env, &options).await;
     let since = result.metrics.hit_rates.since_last_run.unwrap();
     assert_eq!((since.hits, since.misses, since.errors, since.resets), (Some(60), Some(40), Some(0), 1));

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use coordinator::options::Options;
 use coordinator::schedule::Schedule;
-use coordinator::serve::{Job, RunAnswer, serve};
+use coordinator::serve::{RunAnswer, ServedJob, serve};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::ids::RunId;
 use shared::messages::{Action, RunSpec, TaskReport};
-use shared::nats::{Answer, Nats, ask};
+use shared::nats::{Nats, ServiceReply, ask};
 use shared::records::{Decision, Record, Records};
 use shared::result::{CleanupResult, Status};
 use shared::servers::Server;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 use crate::kit;
@@ -34,14 +34,14 @@ struct Scene {
     _server: Server,
     options: Options,
     crowd: Crowd,
-    env: Env,
+    context: Context,
     nats: Nats,
     workers: Workers,
 }
 
 /// A service that runs until dropped.
 struct Service {
-    crew: Crew,
+    crew: TaskGroup,
     shutdown: CancellationToken,
 }
 
@@ -62,11 +62,11 @@ impl Scene {
         crowd.seed(&options.access).await;
         let (env, nats) = (net.env(&options).await, net.connect().await);
         let workers = Workers::start(&env, REPORTER);
-        Self { net, _server: server, options, crowd, env, nats, workers }
+        Self { net, _server: server, options, crowd, context: env, nats, workers }
     }
 
-    fn job(&self, options: &Options) -> Job {
-        Job {
+    fn job(&self, options: &Options) -> ServedJob {
+        ServedJob {
             options: options.clone(),
             action: Action::Delete,
             allow_override: Vec::new(),
@@ -79,18 +79,18 @@ impl Scene {
         }
     }
 
-    fn serve(&self, job: Job, who: &'static str) -> Service {
-        let (env, nats, shutdown) = (self.env.clone(), self.nats.clone(), CancellationToken::new());
-        let (mut crew, until) = (Crew::default(), shutdown.clone());
+    fn serve(&self, job: ServedJob, who: &'static str) -> Service {
+        let (env, nats, shutdown) = (self.context.clone(), self.nats.clone(), CancellationToken::new());
+        let (mut crew, until) = (TaskGroup::default(), shutdown.clone());
         crew.start("service", async move { serve(&env, &nats, vec![job], who, until).await });
         Service { crew, shutdown }
     }
 
     /// What the service answers to a program that starts a run.
-    async fn ask(&self, request: &Value) -> Answer {
+    async fn ask(&self, request: &Value) -> ServiceReply {
         let asked = async || match ask(&self.nats, "run", request.to_string().into_bytes()).await.unwrap() {
             // It has just been started.
-            Answer::Nobody => None,
+            ServiceReply::Nobody => None,
             answer => Some(answer),
         };
         kit::in_time(net::found(asked)).await
@@ -99,28 +99,28 @@ impl Scene {
     /// Starts a run.
     async fn request(&self, request: &Value) -> RunId {
         match self.ask(request).await {
-            Answer::Given(bytes) => serde_json::from_slice::<RunAnswer>(&bytes).unwrap().run_id,
+            ServiceReply::Given(bytes) => serde_json::from_slice::<RunAnswer>(&bytes).unwrap().run_id,
             answer => panic!("{request}: {answer:?}"),
         }
     }
 
     async fn spec(&self, run: RunId) -> RunSpec {
-        self.env.records(run).spec().await.unwrap().expect("the run was planned")
+        self.context.records(run).spec().await.unwrap().expect("the run was planned")
     }
 
     /// Has a run fail: nobody could read any of its tasks.
     async fn fail(&self, run: RunId) {
-        let records = self.env.records(run);
+        let records = self.context.records(run);
         for task in &planned(&records).await {
             records.create_report(&TaskReport::lost(task, "a test", true)).await.unwrap();
         }
-        assert_eq!(net::closed(&self.env, run).await.status, Some(Status::Failed));
+        assert_eq!(net::closed(&self.context, run).await.status, Some(Status::Failed));
     }
 
     /// The attempt that follows `run`.
     async fn next_attempt(&self, run: RunId) -> RunSpec {
         let next = async || {
-            let lines = shared::history::read(&*self.env.store).await.unwrap();
+            let lines = shared::history::read(&*self.context.store).await.unwrap();
             lines.into_iter().find(|line| line.attempt.previous == Some(run)).map(|line| line.run_id)
         };
         let next = kit::in_time(net::found(next)).await;
@@ -129,9 +129,9 @@ impl Scene {
 
     /// The result of a run whose tasks are read from now on.
     async fn read(&mut self, run: RunId) -> CleanupResult {
-        self.workers.add(&self.env, OTHERS);
-        net::closed(&self.env, run).await;
-        self.env.records(run).result().await.unwrap().expect("the run has a result")
+        self.workers.add(&self.context, OTHERS);
+        net::closed(&self.context, run).await;
+        self.context.records(run).result().await.unwrap().expect("the run has a result")
     }
 
     /// That these numbers of keys, and these alone, were deleted.
@@ -176,7 +176,7 @@ async fn asked_again(request: Value, gone: (bool, bool), check: impl FnOnce(&Run
     scene.fail(run).await;
     let second = scene.next_attempt(run).await;
     println!("{request}");
-    assert!(second.asks_the_same(&first), "{first:#?} {second:#?}");
+    assert!(second.has_same_request(&first), "{first:#?} {second:#?}");
     assert_eq!((second.attempt.number, second.attempt.of), (2, 2));
     assert_eq!(
         (second.scheduled, second.display_name.clone()),
@@ -237,7 +237,7 @@ async fn who_takes_a_run_over_does_what_it_was_asked_for() {
     // Its attempt fails in turn, and the next one is made by who took it over.
     scene.fail(run).await;
     let second = scene.next_attempt(run).await;
-    assert!(second.asks_the_same(&first), "{first:#?} {second:#?}");
+    assert!(second.has_same_request(&first), "{first:#?} {second:#?}");
     let result = scene.read(second.run).await;
     scene.check(&result, (true, false)).await;
     assert_eq!(result.accounting.protected, 0, "those have a TTL");
@@ -254,7 +254,7 @@ async fn a_run_that_is_gone_on_with_elsewhere_does_what_it_was_asked_for() {
     let service = scene.serve(scene.job(&scene.options), "the second");
     // Who asks for more meanwhile is refused, and does not widen it.
     let answer = scene.ask(&json!({})).await;
-    let Answer::Refused(409, why) = answer else { panic!("{answer:?}") };
+    let ServiceReply::Refused(409, why) = answer else { panic!("{answer:?}") };
     assert!(why.contains(&run.to_string()), "{why}");
     let result = scene.read(run).await;
     scene.check(&result, (true, false)).await;
@@ -266,11 +266,11 @@ async fn a_run_that_is_gone_on_with_elsewhere_does_what_it_was_asked_for() {
 async fn a_second_attempt_at_a_missed_run_asks_for_the_same() {
     let mut scene = Scene::set().await;
     let due = Timestamp::now().as_millisecond() - 2 * 366 * 86_400_000;
-    scene.env.store.create(&format!("due/{}/{due}", scene.options.job), Vec::new()).await.unwrap();
+    scene.context.store.create(&format!("due/{}/{due}", scene.options.job), Vec::new()).await.unwrap();
     let less = Options { aggressive: false, ..scene.options.clone() };
     let service = scene.serve(scene.job(&less), "the first");
     let late = async || {
-        let lines = shared::history::read(&*scene.env.store).await.unwrap();
+        let lines = shared::history::read(&*scene.context.store).await.unwrap();
         lines.into_iter().find(|line| line.started_by.starts_with("schedule, late")).map(|line| line.run_id)
     };
     let run = kit::in_time(net::found(late)).await;
@@ -281,7 +281,7 @@ async fn a_second_attempt_at_a_missed_run_asks_for_the_same() {
     let service = scene.serve(scene.job(&scene.options), "the second");
     scene.fail(run).await;
     let second = scene.next_attempt(run).await;
-    assert!(second.asks_the_same(&first) && second.scheduled, "{first:#?} {second:#?}");
+    assert!(second.has_same_request(&first) && second.scheduled, "{first:#?} {second:#?}");
     let result = scene.read(second.run).await;
     scene.check(&result, (true, false)).await;
     scene.end(vec![service]).await;

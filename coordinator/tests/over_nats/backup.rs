@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coordinator::restore::RestoreOrder;
-use shared::backup::{Place, Places};
+use coordinator::restore::RestoreRequest;
+use shared::backup::{BackupTarget, BackupTargets};
 use shared::config::BackupPlace;
-use shared::crash::{CrashPlan, CrashPoint};
-use shared::env::Env;
+use shared::context::Context;
+use shared::failpoint::{FailPoint, FailPoints};
 use shared::result::Status;
 
 use crate::kit;
@@ -23,15 +23,15 @@ async fn a_bucket_gives_back_what_workers_deleted_even_where_one_was_cut_off() {
     let before = contents(&options.access).await;
     let (env, survey) = (net.env(&options).await, kit::look(&options).await);
     // The first one to have saved a batch never deletes it; somebody else does.
-    let cut = net::with_crash(&env, CrashPlan::at(CrashPoint::BackupWritten, 1));
+    let cut = net::with_crash(&env, FailPoints::at(FailPoint::BackupWritten, 1));
     let mut workers = Workers::start(&cut, Counts { scanners: 0, reapers: 1, reporters: 0 });
     workers.add(&env, Counts::PAIRS);
     let result = kit::in_time(net::driven(&env, &options, &survey)).await;
     net::closed(&env, result.run_id).await;
     workers.stop().await;
     assert_eq!((result.status, result.cleaned_keys), (Status::Completed, keys), "{:?}", result.issues);
-    let place = Place::bucket(&net.connect().await, "saved");
-    let order = RestoreOrder { place, ..backup::order(&options, &Folder::new()) };
+    let place = BackupTarget::bucket(&net.connect().await, "saved");
+    let order = RestoreRequest { place, ..backup::order(&options, &Folder::new()) };
     let account = restore(&order).await;
     assert_eq!((account.restored, account.unconfirmed, account.damaged), (keys, 0, 0), "{account:?}");
     assert_eq!(differences(&before, &contents(&options.access).await), Vec::<String>::new());
@@ -51,8 +51,8 @@ async fn workers_without_a_place_delete_nothing_and_say_what_is_missing() {
     assert!(said, "{:?}", result.issues);
     assert_eq!(contents(&options.access).await.len(), 101);
     // A worker that was given one for whatever comes.
-    let places = Places::new([("another job".to_owned(), folder.place())], None);
-    let env = Env { backups: Arc::new(places), ..env };
+    let places = BackupTargets::new([("another job".to_owned(), folder.place())], None);
+    let env = Context { backups: Arc::new(places), ..env };
     let survey = kit::look(&options).await;
     net::freed(&env, &options).await;
     let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;

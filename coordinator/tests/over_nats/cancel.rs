@@ -9,7 +9,7 @@ use crate::kit::gate::Paced;
 use crate::kit::keys;
 use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::truth::Truth;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::messages::{Cancel, CancelKind};
 use shared::queue::Topic;
 use shared::result::Status;

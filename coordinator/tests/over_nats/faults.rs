@@ -9,8 +9,8 @@ use crate::kit;
 use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::truth::Truth;
 use coordinator::drive::{Progress, drive};
-use shared::cluster::Access;
-use shared::env::{Env, Timing};
+use shared::cluster::ConnectOptions;
+use shared::context::{Context, Timing};
 use shared::ids::{Alias, BatchId};
 use shared::limits::{BATCH_LIFE, TASK_AGAIN_ACK_WAITS};
 use shared::messages::{Action, Covered, ListedBatch, ScanCounts, TaskReport};
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 fn timing() -> Timing {
     Timing {
         ack_wait: Duration::from_millis(500),
-        failures_max: 3,
+        max_failures: 3,
         retry_delay_max: Duration::from_millis(200),
         ..Timing::default()
     }
@@ -86,12 +86,12 @@ async fn what_nobody_can_read_is_put_aside_and_named() {
 /// One run with workers that are set up wrongly beside others, the former being there first; as many of each as told.
 async fn with_misled_workers(
     server: &Server,
-    wrong: BTreeMap<Alias, Access>,
+    wrong: BTreeMap<Alias, ConnectOptions>,
     misled: Counts,
 ) -> (Truth, CleanupResult) {
     let net = Net::start(Timing { ack_wait: Duration::from_secs(1), ..Timing::default() }).await;
     let options = kit::options(vec![server.url()]);
-    server.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+    server.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     let truth = Truth::mixture(30_000, "");
     truth.seed(&options.access).await;
     let (env, survey) = (net.env(&options).await, kit::look(&options).await);
@@ -123,8 +123,8 @@ async fn with_misled_workers(
 const SCANNER: Counts = Counts { scanners: 1, reapers: 0, reporters: 0 };
 const REAPER: Counts = Counts { scanners: 0, reapers: 1, reporters: 0 };
 
-fn main_is(url: String) -> BTreeMap<Alias, Access> {
-    BTreeMap::from([(Alias::new("main"), Access::open(vec![url]))])
+fn main_is(url: String) -> BTreeMap<Alias, ConnectOptions> {
+    BTreeMap::from([(Alias::new("main"), ConnectOptions::open(vec![url]))])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +134,7 @@ async fn workers_that_reach_nothing_leave_the_work_to_the_others() {
     for wrong in [main_is(format!("redis://127.0.0.1:{nobody}")), BTreeMap::new()] {
         for misled in [SCANNER, REAPER, Counts { reporters: 1, ..SCANNER }] {
             let (truth, result) = with_misled_workers(&server, wrong.clone(), misled).await;
-            truth.check(&Access::open(vec![server.url()]), &result).await;
+            truth.check(&ConnectOptions::open(vec![server.url()]), &result).await;
         }
     }
 }
@@ -144,12 +144,12 @@ async fn workers_that_reach_nothing_leave_the_work_to_the_others() {
 async fn a_reaper_that_reaches_another_server_does_nothing_there() {
     let (server, other, cluster) = (kit::standalone().await, kit::standalone().await, kit::cluster().await);
     for urls in [vec![other.url()], cluster.urls()] {
-        let access = Access::open(urls);
+        let access = ConnectOptions::open(urls);
         let bystanders = Truth::mixture(30_000, "");
         bystanders.seed(&access).await;
         let wrong = BTreeMap::from([(Alias::new("main"), access.clone())]);
         let (truth, result) = with_misled_workers(&server, wrong, REAPER).await;
-        truth.check(&Access::open(vec![server.url()]), &result).await;
+        truth.check(&ConnectOptions::open(vec![server.url()]), &result).await;
         bystanders.check_keys(&access, false).await;
     }
 }
@@ -211,7 +211,7 @@ async fn a_scan_task_whose_message_vanished_is_handed_out_again() {
 /// not. In virtual time, and without any server.
 async fn with_a_batch_lost(keys: u64, attempted: bool) -> CleanupResult {
     let options = kit::options(Vec::new());
-    let env = Env::in_process(BTreeMap::new(), Timing::default());
+    let env = Context::in_process(BTreeMap::new(), Timing::default());
     let (spec, task) = kit::spec::standalone(&options, keys);
     let records = env.records(spec.run);
     records.create_plan(&spec, std::slice::from_ref(&task)).await.unwrap();

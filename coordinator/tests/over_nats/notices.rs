@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::options::Options;
-use reporter::notify;
+use reporter::alerting;
 use serde_json::Value;
 use shared::alerts;
 use shared::config::Secret;
-use shared::env::{Env, Timing};
-use shared::supervise::Crew;
-use shared::web::{Hooks, Outside, Reach};
+use shared::context::{Context, Timing};
+use shared::http::{Integrations, JobIntegrations, Webhooks};
+use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::receiver::{Receiver, Reply};
@@ -25,20 +25,20 @@ const NO_REPORTER: Counts = Counts { scanners: 1, reapers: 1, reporters: 0 };
 const REPORTER: Counts = Counts { scanners: 0, reapers: 0, reporters: 1 };
 
 /// Two processes that know the hooks, with connections of their own.
-async fn pair(net: &Net, options: &Options, receivers: &[&Receiver]) -> [Env; 2] {
+async fn pair(net: &Net, options: &Options, receivers: &[&Receiver]) -> [Context; 2] {
     let generic = receivers.iter().map(|receiver| Secret::new(receiver.url())).collect();
-    let hooks = Hooks { generic, ..Hooks::default() };
-    let reach = Reach { hooks, prometheus: None };
-    let outside = Arc::new(Outside::new([(options.job.clone(), reach)]));
-    let with = async || Env { outside: Arc::clone(&outside), ..net.env(options).await };
+    let hooks = Webhooks { generic, ..Webhooks::default() };
+    let reach = JobIntegrations { hooks, prometheus: None };
+    let outside = Arc::new(Integrations::new([(options.job.clone(), reach)]));
+    let with = async || Context { integrations: Arc::clone(&outside), ..net.env(options).await };
     [with().await, with().await]
 }
 
-async fn run(env: &Env, options: &Options) {
+async fn run(context: &Context, options: &Options) {
     let survey = kit::look(options).await;
-    kit::in_time(net::driven(env, options, &survey)).await;
-    net::closed(env, survey.spec.run).await;
-    net::freed(env, options).await;
+    kit::in_time(net::driven(context, options, &survey)).await;
+    net::closed(context, survey.spec.run).await;
+    net::freed(context, options).await;
 }
 
 /// What was posted: `raised` or `resolved`, with the number of the notice.
@@ -53,7 +53,7 @@ fn posted(receiver: &Receiver) -> Vec<(String, u64)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
-    let timing = Timing { notice_pause: Duration::from_millis(400), ..Timing::default() };
+    let timing = Timing { notification_retry_delay: Duration::from_millis(400), ..Timing::default() };
     let (net, server) = (Net::start(timing).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
     let down = Receiver::start([Reply::status(503)]).await;
@@ -77,7 +77,7 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
     assert_eq!(changes, ["raised", "resolved", "raised"]);
     let before = down.sent().len();
     down.answer(Reply::status(204));
-    let delivered = async || alerts::read(&*one.past, &options.job).await.unwrap().outbox.is_empty();
+    let delivered = async || alerts::read(&*one.history_store, &options.job).await.unwrap().outbox.is_empty();
     net::until(delivered).await;
     // One that was under way when the receiver came back may have been refused at its first try.
     let mut after = posted(&down).split_off(before - 1);
@@ -98,19 +98,19 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
 /// The gauge is told by those who serve the job, out of the book: each tells the same, and reporters nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gauge_is_what_the_book_says() {
-    let timing = Timing { notice_pause: Duration::from_millis(100), ..Timing::default() };
+    let timing = Timing { notification_retry_delay: Duration::from_millis(100), ..Timing::default() };
     let (net, server) = (Net::start(timing).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
     let [reporting, serving] = pair(&net, &options, &[]).await;
-    let (mut crew, shutdown) = (Crew::default(), CancellationToken::new());
+    let (mut crew, shutdown) = (TaskGroup::default(), CancellationToken::new());
     let (env, job, until) = (serving.clone(), options.job.clone(), shutdown.clone());
-    crew.start("service", async move { notify::attend(&env, &[job], &until).await });
+    crew.start("service", async move { alerting::deliver_pending(&env, &[job], &until).await });
     let mut workers = Workers::start(&reporting, NO_REPORTER);
     workers.add(&reporting, REPORTER);
-    let says = |env: &Env, value: u8| {
+    let says = |context: &Context, value: u8| {
         let line =
             format!("keysweep_alerts_active{{job=\"{}\",alert=\"stale-keys\"}} {value}\n", options.job);
-        env.telemetry.text().contains(&line)
+        context.telemetry.text().contains(&line)
     };
     net::until(async || says(&serving, 0)).await;
     stale(&options, 11).await;

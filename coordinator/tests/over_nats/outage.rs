@@ -8,11 +8,11 @@ use crate::kit::gate::{Gate, Paced};
 use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::truth::{Class, Truth};
 use coordinator::serve::serve;
-use shared::crash::{CrashPlan, CrashPoint};
-use shared::env::Timing;
+use shared::context::Timing;
+use shared::failpoint::{FailPoint, FailPoints};
 use shared::limits::QUEUE_BYTES_MIN;
 use shared::queue::Topic;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 /// A run in whose middle NATS is killed and away for `down`.
@@ -28,7 +28,7 @@ async fn without_nats_for(down: Duration) {
     env.queue = Arc::clone(&gate) as _;
     let workers = Workers::start(&env, Counts::PAIRS);
     net::submitted(&env, &options, &survey, "a test that leaves the run to the service").await;
-    let (shutdown, mut service) = (CancellationToken::new(), Crew::default());
+    let (shutdown, mut service) = (CancellationToken::new(), TaskGroup::default());
     let (nats, serving, stop) = (net.connect().await, net.env(&options).await, shutdown.clone());
     service.start("service", async move { serve(&serving, &nats, Vec::new(), "service", stop).await });
     let records = env.records(survey.spec.run);
@@ -100,9 +100,9 @@ async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
     // Slower than scanners by far, so that the queue fills.
     let paced = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(500));
     env.queue = Arc::clone(&paced) as _;
-    let env = net::with_crash(&env, CrashPlan::at(CrashPoint::BatchesPublished, 2));
+    let env = net::with_crash(&env, FailPoints::at(FailPoint::BatchesPublished, 2));
     let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
-    assert!(env.crash.has_fired());
+    assert!(env.failpoints.has_fired());
     println!("the queue was full {} times, the run took {} ms", paced.full(), result.duration_ms);
     assert!(paced.full() > 0, "the queue was never full");
     net::drop_ledgers(&options).await;

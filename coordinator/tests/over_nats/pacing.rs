@@ -4,7 +4,7 @@ use crate::kit;
 use crate::kit::net::{self, Counts, Net};
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::messages::Pace;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

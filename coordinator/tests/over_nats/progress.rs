@@ -10,7 +10,7 @@ use coordinator::follow::follow;
 use coordinator::options::Options;
 use coordinator::runs;
 use serde_json::Value;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::ids::{RunId, TaskId};
 use shared::messages::Pace;
 use shared::task_notes::{ReadSoFar, TaskNote};
@@ -29,10 +29,10 @@ async fn slow() -> (Net, kit::Ours, Options, Truth) {
 }
 
 /// The counts of the progress events of a run.
-async fn told(env: &Env, job: &str) -> Vec<u64> {
+async fn told(context: &Context, job: &str) -> Vec<u64> {
     let (mut listed, mut revision) = (Vec::new(), 0);
     let prefix = format!("events/{job}/progress/");
-    while let Some(entry) = env.store.next_after(&prefix, revision).await.unwrap() {
+    while let Some(entry) = context.store.next_after(&prefix, revision).await.unwrap() {
         revision = entry.revision;
         let event: Value = serde_json::from_slice(&entry.value).unwrap();
         listed.push(event["data"]["listedKeys"].as_u64().unwrap());
@@ -52,7 +52,7 @@ async fn everybody_who_watches_sees_it_move() {
     let watching = async {
         loop {
             sleep(Duration::from_millis(200)).await;
-            let view = runs::look(&env, survey.spec.run).await.unwrap().expect("a run");
+            let view = runs::find(&env, survey.spec.run).await.unwrap().expect("a run");
             followed.push(receiver.borrow().read.listed);
             asked.push(view.progress.expect("it has records").listed_keys);
         }
@@ -87,8 +87,8 @@ async fn notes_that_are_wrong_change_no_count() {
         loop {
             sleep(Duration::from_millis(50)).await;
             for task in survey.tasks.iter().map(|task| task.task).chain([TaskId::new()]) {
-                env.notes.tell(TaskNote { run, task, read: most });
-                env.notes.tell(TaskNote { run: RunId::new(), task, read: most });
+                env.notes.publish(TaskNote { run, task, read: most });
+                env.notes.publish(TaskNote { run: RunId::new(), task, read: most });
             }
         }
     };
@@ -98,7 +98,7 @@ async fn notes_that_are_wrong_change_no_count() {
     };
     net::closed(&env, run).await;
     truth.check_numbers(&result, options.rules.action);
-    let view = runs::look(&env, run).await.unwrap().expect("a run");
+    let view = runs::find(&env, run).await.unwrap().expect("a run");
     assert_eq!(view.progress.expect("it has records").listed_keys, result.scanned_keys.max(truth.all()));
     workers.stop().await;
 }

@@ -6,61 +6,62 @@ use std::time::Duration;
 use crate::kit;
 use coordinator::options::Options;
 use coordinator::schedule::Schedule;
-use coordinator::serve::{Job, RunAnswer, serve};
+use coordinator::serve::{RunAnswer, ServedJob, serve};
 use jiff::Timestamp;
 use reaper::Reaper;
 use scanner::Scanner;
 use serde_json::{Value, json};
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::events::EVENTS;
 use shared::history::{self, RunLine};
 use shared::messages::Action;
 use shared::nats::setup::ensure;
-use shared::nats::{Answer, Nats, NatsAccess, ask};
+use shared::nats::{Nats, NatsOptions, ServiceReply, ask};
 use shared::result::Status;
 use shared::servers::{NatsServer, Server};
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 /// A service with workers, and all that they need.
 struct Site {
     _servers: (NatsServer, Server),
     nats: Nats,
-    env: Env,
+    context: Context,
     options: Options,
     shutdown: CancellationToken,
-    crew: Crew,
+    crew: TaskGroup,
 }
 
 impl Site {
     /// Keys are there, workers run, the service does not yet.
     async fn start() -> Self {
         let (broker, redis) = (NatsServer::start("").await.unwrap(), kit::standalone().await);
-        let nats = Nats::connect(&NatsAccess::open(broker.url()), "keysweep-test", None).await.unwrap();
+        let nats = Nats::connect(&NatsOptions::open(broker.url()), "keysweep-test", None).await.unwrap();
         ensure(&nats).await.unwrap();
         let options = kit::options(vec![redis.url()]);
         kit::truth::Truth::mixture(2_000, "").seed(&options.access).await;
         let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-        let env = Env::connect(&nats, access, Timing { lease: Duration::from_secs(2), ..Timing::default() });
+        let env =
+            Context::connect(&nats, access, Timing { lease: Duration::from_secs(2), ..Timing::default() });
         let shutdown = CancellationToken::new();
-        let mut crew = Crew::default();
+        let mut crew = TaskGroup::default();
         let (scanner, reaper) =
             (Scanner::new(env.clone(), shutdown.clone()), Reaper::new(env.clone(), shutdown.clone()));
         crew.start("scanner", async move { scanner.run(4).await });
         crew.start("reaper", async move { reaper.run(4).await });
         let (reporting, until) = (env.clone(), shutdown.clone());
         crew.start("reporter", async move { reporter::run(&reporting, until).await });
-        Self { _servers: (broker, redis), nats, env, options, shutdown, crew }
+        Self { _servers: (broker, redis), nats, context: env, options, shutdown, crew }
     }
 
-    fn serve(&mut self, jobs: Vec<Job>) {
-        let (env, nats, shutdown) = (self.env.clone(), self.nats.clone(), self.shutdown.clone());
+    fn serve(&mut self, jobs: Vec<ServedJob>) {
+        let (env, nats, shutdown) = (self.context.clone(), self.nats.clone(), self.shutdown.clone());
         self.crew.start("service", async move { serve(&env, &nats, jobs, "the service", shutdown).await });
     }
 
     /// A job that is due every minute.
-    fn job(&self) -> Job {
-        Job {
+    fn job(&self) -> ServedJob {
+        ServedJob {
             options: self.options.clone(),
             action: Action::Delete,
             allow_override: vec!["rateLimit"],
@@ -73,7 +74,7 @@ impl Site {
     }
 
     async fn history(&self) -> Vec<RunLine> {
-        history::read(&*self.env.store).await.unwrap()
+        history::read(&*self.context.store).await.unwrap()
     }
 
     /// The history once `done` is true of it.
@@ -92,7 +93,7 @@ impl Site {
 
     async fn events(&self, kind: &str) -> Vec<Value> {
         let (mut events, mut revision) = (Vec::new(), 0);
-        while let Some(entry) = self.env.store.next_after(EVENTS, revision).await.unwrap() {
+        while let Some(entry) = self.context.store.next_after(EVENTS, revision).await.unwrap() {
             revision = entry.revision;
             let event: Value = serde_json::from_slice(&entry.value).unwrap();
             if event["type"] == format!("dev.keysweep.run.{kind}.v1") {
@@ -103,12 +104,12 @@ impl Site {
     }
 
     /// What the service answers to `request`.
-    async fn ask(&self, endpoint: &str, request: &Value) -> Answer {
+    async fn ask(&self, endpoint: &str, request: &Value) -> ServiceReply {
         kit::in_time(async {
             loop {
                 match ask(&self.nats, endpoint, request.to_string().into_bytes()).await.unwrap() {
                     // It has just been started.
-                    Answer::Nobody => tokio::time::sleep(Duration::from_millis(50)).await,
+                    ServiceReply::Nobody => tokio::time::sleep(Duration::from_millis(50)).await,
                     answer => return answer,
                 }
             }
@@ -122,17 +123,17 @@ impl Site {
     }
 }
 
-fn given<T: serde::de::DeserializeOwned>(answer: &Answer) -> T {
-    let Answer::Given(bytes) = answer else { panic!("{answer:?}") };
+fn given<T: serde::de::DeserializeOwned>(answer: &ServiceReply) -> T {
+    let ServiceReply::Given(bytes) = answer else { panic!("{answer:?}") };
     serde_json::from_slice(bytes).unwrap()
 }
 
 /// The job was due an hour long, and nobody was there.
 async fn missed(catch_up: bool) -> Site {
     let mut site = Site::start().await;
-    let job = Job { catch_up, ..site.job() };
+    let job = ServedJob { catch_up, ..site.job() };
     let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
-    site.env.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
+    site.context.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
     site.serve(vec![job]);
     kit::in_time(async {
         while site.events("missed").await.is_empty() {
@@ -174,11 +175,11 @@ async fn missed_runs_are_only_reported_otherwise() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_fails_is_followed_by_the_next_and_by_no_third() {
     let mut site = Site::start().await;
-    let mut job = Job { catch_up: true, ..site.job() };
+    let mut job = ServedJob { catch_up: true, ..site.job() };
     // Nobody listens there.
     job.options.access.urls = vec!["redis://127.0.0.1:1".to_owned()];
     let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
-    site.env.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
+    site.context.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
     site.serve(vec![job]);
     site.history_when(|lines| lines.len() >= 2).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -230,7 +231,7 @@ async fn programs_start_runs_and_ask_for_statistics() {
         ("cancel", json!({}), 400, "runId"),
         ("stats", json!({ "job": "other" }), 404, "other"),
     ] {
-        let Answer::Refused(given, why) = site.ask(endpoint, &request).await else {
+        let ServiceReply::Refused(given, why) = site.ask(endpoint, &request).await else {
             panic!("{endpoint} {request}")
         };
         assert!(given == code && why.contains(word), "{endpoint} {request}: {given} {why}");
@@ -243,9 +244,9 @@ async fn programs_start_runs_and_ask_for_statistics() {
 async fn two_services_start_one_run() {
     let mut site = Site::start().await;
     let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
-    site.env.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
+    site.context.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
     for _ in 0..2 {
-        let job = Job { catch_up: true, ..site.job() };
+        let job = ServedJob { catch_up: true, ..site.job() };
         site.serve(vec![job]);
     }
     site.history_when(|lines| lines.iter().any(|line| line.status.is_some())).await;

@@ -10,24 +10,24 @@ use crate::kit;
 use crate::kit::gate::{Gate, freezing};
 use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::truth::Truth;
-use coordinator::conduct::{Conducted, conduct};
 use coordinator::drive::{DriveError, drive};
 use coordinator::embedded::{self, RunError};
-use coordinator::hold::{self, Phase};
 use coordinator::job_lock::LockError;
+use coordinator::leader::{LeaderExit, run_as_leader};
+use coordinator::lease::{self, LeasePhase};
 use coordinator::options::Options;
+use coordinator::preflight::Preflight;
 use coordinator::serve::serve;
 use coordinator::state::RunState;
 use coordinator::submit::{SubmitError, submit};
-use coordinator::survey::Survey;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::events::EVENTS;
 use shared::ids::TaskId;
-use shared::messages::Loss;
+use shared::messages::TaskFailure;
 use shared::queue::Topic;
 use shared::records::{Decision, Record};
 use shared::result::CleanupResult;
-use shared::supervise::Crew;
+use shared::supervision::TaskGroup;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -49,9 +49,9 @@ struct Scene {
     net: Net,
     options: Options,
     truth: Truth,
-    survey: Survey,
+    survey: Preflight,
     /// Where the workers are.
-    env: Env,
+    context: Context,
     gate: Arc<Gate>,
     workers: Workers,
     _cluster: kit::Ours,
@@ -69,27 +69,27 @@ impl Scene {
         let gate = Gate::new(&env.queue, Topic::Tasks);
         env.queue = Arc::clone(&gate) as _;
         let workers = Workers::start(&env, Counts::PAIRS);
-        Self { net, options, truth, survey, env, gate, workers, _cluster: cluster }
+        Self { net, options, truth, survey, context: env, gate, workers, _cluster: cluster }
     }
 
     /// Returns when so many tasks have a report.
     async fn until_reported(&self, count: usize) {
-        let records = self.env.records(self.survey.spec.run);
+        let records = self.context.records(self.survey.spec.run);
         net::until(async || net::reports(&records, &self.survey.tasks).await == count).await;
     }
 
     /// Returns when `who` holds the job.
     async fn until_held_by(&self, who: &str) {
-        let held = async || hold::look(&*self.env.store, &self.options.job).await.unwrap();
-        net::until(async || held().await.is_some_and(|(hold, _)| hold.who == who)).await;
+        let held = async || lease::read_lease(&*self.context.store, &self.options.job).await.unwrap();
+        net::until(async || held().await.is_some_and(|(hold, _)| hold.process_id == who)).await;
     }
 
     /// Lets the run end, and holds it against the truth.
     async fn end(self) -> CleanupResult {
         self.gate.open();
-        let result = kit::in_time(net::followed(&self.env, &self.survey)).await;
-        net::closed(&self.env, result.run_id).await;
-        net::freed(&self.env, &self.options).await;
+        let result = kit::in_time(net::followed(&self.context, &self.survey)).await;
+        net::closed(&self.context, result.run_id).await;
+        net::freed(&self.context, &self.options).await;
         self.workers.stop().await;
         net::drop_ledgers(&self.options).await;
         self.truth.check(&self.options.access, &result).await;
@@ -107,7 +107,7 @@ impl Scene {
         println!("taken over after {taken:?}; two tasks were done meanwhile, in {meanwhile:?}");
         assert!(taken < LEASE + SLACK, "{taken:?}");
         net::until(async || self.took().await.len() == 2).await;
-        let records = self.env.records(self.survey.spec.run);
+        let records = self.context.records(self.survey.spec.run);
         let mut least = BTreeSet::new();
         for task in &self.survey.tasks {
             if records.report(task.task).await.unwrap().is_none() {
@@ -125,7 +125,7 @@ impl Scene {
     /// The tasks that had a report when `who` took the run.
     async fn reported_before(&self, who: &str) -> BTreeSet<TaskId> {
         let (records, mut revision, mut reported) =
-            (self.env.records(self.survey.spec.run), 0, BTreeSet::new());
+            (self.context.records(self.survey.spec.run), 0, BTreeSet::new());
         loop {
             let (at, record) = records.next_after(revision).await.unwrap().expect("it took the run");
             revision = at;
@@ -133,7 +133,7 @@ impl Scene {
                 Some(Record::Report(report)) => {
                     reported.insert(report.task);
                 }
-                Some(Record::Decision { decision: Decision::Took { who: taker, .. }, .. })
+                Some(Record::Decision { decision: Decision::LeaderElected { who: taker, .. }, .. })
                     if taker == who =>
                 {
                     return reported;
@@ -145,10 +145,10 @@ impl Scene {
 
     /// The coordinators that took the run, in order, with their places in its log.
     async fn places(&self) -> Vec<(u64, String)> {
-        let (records, mut revision, mut took) = (self.env.records(self.survey.spec.run), 0, Vec::new());
+        let (records, mut revision, mut took) = (self.context.records(self.survey.spec.run), 0, Vec::new());
         while let Some((at, record)) = records.next_after(revision).await.unwrap() {
             revision = at;
-            if let Some(Record::Decision { n, decision: Decision::Took { who, .. } }) = record {
+            if let Some(Record::Decision { n, decision: Decision::LeaderElected { who, .. } }) = record {
                 took.push((n, who));
             }
         }
@@ -176,7 +176,7 @@ struct Left {
 
 /// Another coordinator: a service without jobs of its own, which takes up what others leave.
 struct Service {
-    crew: Crew,
+    crew: TaskGroup,
     shutdown: CancellationToken,
     gate: Arc<Gate>,
 }
@@ -186,7 +186,7 @@ impl Service {
         let (nats, mut env) = (scene.net.connect().await, scene.net.env(&scene.options).await);
         let gate = Gate::new(&env.queue, Topic::Tasks);
         env.queue = Arc::clone(&gate) as _;
-        let (mut crew, shutdown) = (Crew::default(), CancellationToken::new());
+        let (mut crew, shutdown) = (TaskGroup::default(), CancellationToken::new());
         let stop = shutdown.clone();
         crew.start(who, async move { serve(&env, &nats, Vec::new(), who, stop).await });
         Self { crew, shutdown, gate }
@@ -273,7 +273,7 @@ async fn a_coordinator_that_stood_still_gives_way_when_it_goes_on() {
     scene.gate.allow(2);
     let (frozen, freeze) = watch::channel(false);
     let never = CancellationToken::new();
-    let first = freezing(conduct(&env, held, &never), freeze);
+    let first = freezing(run_as_leader(&env, held, &never), freeze);
     let second = async {
         scene.until_reported(2).await;
         frozen.send(true).unwrap();
@@ -282,7 +282,7 @@ async fn a_coordinator_that_stood_still_gives_way_when_it_goes_on() {
         left
     };
     let (first, left) = kit::in_time(Box::pin(async { tokio::join!(first, second) })).await;
-    assert!(matches!(first.unwrap(), Conducted::Lost), "it notices that it is out");
+    assert!(matches!(first.unwrap(), LeaderExit::LeaseLost), "it notices that it is out");
     assert_eq!(scene.took().await, ["first", "second"]);
     scene.end().await;
     service.check(&left);
@@ -307,11 +307,11 @@ async fn what_a_former_coordinator_writes_is_refused() {
         let left = scene.taken_over(Instant::now()).await;
         let records = env.records(run);
         let next = scene.place_of("first").await + 1;
-        let loss = Loss { cause: "too late".to_owned(), node_failed: false };
-        let late = Decision::Seal { tasks: Vec::new(), loss };
+        let loss = TaskFailure { cause: "too late".to_owned(), node_failed: false };
+        let late = Decision::Abandon { tasks: Vec::new(), loss };
         assert!(!records.append(next, &late).await.unwrap(), "its next decision is refused");
         assert_eq!(scene.place_of("second").await, next, "because the second one stands there");
-        assert!(!held.set(&*env.store, Phase::Driven).await.unwrap(), "and so is its hold");
+        assert!(!held.set(&*env.store, LeasePhase::Driven).await.unwrap(), "and so is its hold");
         frozen.send(false).unwrap();
         left
     };
@@ -339,8 +339,8 @@ async fn runs_with_and_without_nats_keep_each_other_away() {
         seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
         let text = held_by(submit(&env, &options, &survey).await.unwrap_err());
         assert!(text.contains(&embedded_survey.spec.run.to_string()), "{text}");
-        let (hold, _) = hold::look(&*env.store, &options.job).await.unwrap().unwrap();
-        assert_eq!(hold.phase, Phase::Free, "it gives the job back");
+        let (hold, _) = lease::read_lease(&*env.store, &options.job).await.unwrap().unwrap();
+        assert_eq!(hold.phase, LeasePhase::Free, "it gives the job back");
         assert_eq!(env.records(survey.spec.run).spec().await.unwrap(), None, "and stores no run");
     };
     let (first, ()) = tokio::join!(first, second);
@@ -370,12 +370,12 @@ async fn runs_with_and_without_nats_keep_each_other_away() {
 
 async fn empty(cluster: &kit::Ours) {
     for node in cluster.nodes() {
-        node.conn().await.unwrap().words("FLUSHALL").await.unwrap();
+        node.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     }
 }
 
 /// That subscribers hear of the take-over.
 async fn check_told(scene: &Scene) {
     let key = format!("{EVENTS}{}/taken/{}/2", scene.options.job, scene.survey.spec.run);
-    net::until(async || scene.env.store.get(&key).await.unwrap().is_some()).await;
+    net::until(async || scene.context.store.get(&key).await.unwrap().is_some()).await;
 }

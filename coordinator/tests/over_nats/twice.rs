@@ -9,9 +9,9 @@ use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::queues::Twice;
 use crate::kit::truth::Truth;
 use shared::config::BackupPlace;
-use shared::crash::{CrashPlan, CrashPoint};
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
 use shared::events::EVENTS;
+use shared::failpoint::{FailPoint, FailPoints};
 use shared::result::{CleanupResult, Status};
 
 /// Enough for two tasks and several batches on a standalone server, few enough to do it many times.
@@ -23,11 +23,11 @@ fn timing() -> Timing {
 }
 
 /// That a run ended once for those who read its history and its events.
-async fn check_told(env: &Env, result: &CleanupResult) {
-    let line = net::closed(env, result.run_id).await;
+async fn check_told(context: &Context, result: &CleanupResult) {
+    let line = net::closed(context, result.run_id).await;
     assert_eq!((line.status, line.cleaned_keys), (Some(Status::Completed), result.cleaned_keys));
     let (mut ends, mut revision) = (0, 0);
-    while let Some(event) = env.store.next_after(EVENTS, revision).await.unwrap() {
+    while let Some(event) = context.store.next_after(EVENTS, revision).await.unwrap() {
         revision = event.revision;
         ends += usize::from(event.key == format!("events/{}/completed/{}", result.job, result.run_id));
     }
@@ -54,20 +54,20 @@ async fn delivered_twice(urls: Vec<String>, keys: u64) {
 }
 
 /// One run in which a worker is cut off at the `visit`-th visit of `point`.
-async fn cut_off(net: &Net, urls: Vec<String>, point: CrashPoint, visit: u32) {
+async fn cut_off(net: &Net, urls: Vec<String>, point: FailPoint, visit: u32) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = 50;
-    if point == CrashPoint::BackupWritten {
+    if point == FailPoint::BackupWritten {
         options.backup = Some((BackupPlace::Bucket("crash".to_owned()), 4 << 20));
     }
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     let survey = kit::look(&options).await;
-    let env = net::with_crash(&net.env(&options).await, CrashPlan::at(point, visit));
+    let env = net::with_crash(&net.env(&options).await, FailPoints::at(point, visit));
     let workers = Workers::start(&env, Counts::PAIRS);
     let result = kit::in_time(net::driven(&env, &options, &survey)).await;
     // The second of two reporters may be a little behind the first.
-    net::until(async || env.crash.has_fired()).await;
+    net::until(async || env.failpoints.has_fired()).await;
     check_told(&env, &result).await;
     workers.stop().await;
     net::drop_ledgers(&options).await;
@@ -90,7 +90,7 @@ async fn every_delivery_twice_on_a_standalone_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_crash_point_in_each_role() {
     let net = Net::start(timing()).await;
-    for point in CrashPoint::ALL {
+    for point in FailPoint::ALL {
         for visit in [1, 2] {
             println!("{point:?}, visit {visit}");
             // Emptied anew by each turn.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
-use shared::env::Timing;
+use shared::context::Timing;
 use shared::messages::{Action, Pace, Verify};
 use shared::result::Status;
 use shared::servers::Seeder;

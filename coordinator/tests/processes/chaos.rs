@@ -13,8 +13,8 @@ use crate::fleet::{ACK_WAIT, ALL, Fleet, trace};
 use crate::kit;
 use crate::kit::truth::Truth;
 use futures_util::{StreamExt, stream};
-use shared::cluster::Access;
-use shared::env::Env;
+use shared::cluster::ConnectOptions;
+use shared::context::Context;
 use shared::ids::RunId;
 use shared::servers::NatsServer;
 use tokio::time::{Instant, sleep};
@@ -51,7 +51,7 @@ async fn survive(seed: u64) -> Tally {
     let rng = kit::seeded(seed);
     let (cluster, nats) =
         (kit::cluster().await, NatsServer::start("").await.expect("nats-server can be started"));
-    let access = Access::open(cluster.urls());
+    let access = ConnectOptions::open(cluster.urls());
     let truth = truth();
     truth.seed(&access).await;
     let mut fleet = Fleet::start(&nats.url(), &cluster.urls(), &ALL);
@@ -83,9 +83,9 @@ async fn survive(seed: u64) -> Tally {
 }
 
 /// How many records of a kind a run has.
-async fn count(env: &Env, run: RunId, kind: &str) -> usize {
+async fn count(context: &Context, run: RunId, kind: &str) -> usize {
     let (prefix, mut revision, mut count) = (format!("runs/{run}/{kind}/"), 0, 0);
-    while let Some(entry) = env.store.next_after(&prefix, revision).await.unwrap() {
+    while let Some(entry) = context.store.next_after(&prefix, revision).await.unwrap() {
         (revision, count) = (entry.revision, count + 1);
     }
     count

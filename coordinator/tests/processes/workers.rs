@@ -9,8 +9,8 @@ use crate::fleet::brake::Brake;
 use crate::fleet::{ALL, Fleet, Role, WORKERS, trace};
 use crate::kit;
 use crate::kit::truth::Truth;
-use shared::cluster::Access;
-use shared::env::Env;
+use shared::cluster::ConnectOptions;
+use shared::context::Context;
 use shared::ids::RunId;
 
 /// Matching keys.
@@ -22,10 +22,10 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// A cluster with keys, a fleet, and what a run is held against.
 struct Scene {
     cluster: kit::Ours,
-    access: Access,
+    access: ConnectOptions,
     truth: Truth,
     fleet: Fleet,
-    env: Env,
+    context: Context,
 }
 
 impl Scene {
@@ -35,18 +35,18 @@ impl Scene {
 
     async fn with(keys: u64, roles: &[(Role, usize)]) -> Self {
         let cluster = kit::cluster().await;
-        let access = Access::open(cluster.urls());
+        let access = ConnectOptions::open(cluster.urls());
         let mut truth = Truth::mixture(keys, "");
         truth.add_binary();
         truth.seed(&access).await;
         let fleet = Fleet::start(&fleet::nats().await.url(), &cluster.urls(), roles);
         let env = fleet.records(&access).await;
-        Self { cluster, access, truth, fleet, env }
+        Self { cluster, access, truth, fleet, context: env }
     }
 
     /// `ended` printed the result of the run, which is the truth.
     async fn check(&mut self, ended: &Ended) {
-        trace::check(&self.fleet, &self.env, &self.access, &self.truth, ended).await;
+        trace::check(&self.fleet, &self.context, &self.access, &self.truth, ended).await;
         println!("{} ms", trace::result(ended).duration_ms);
         self.fleet.check_alive();
     }
@@ -100,11 +100,11 @@ async fn a_run_goes_on_without_whoever_started_it() {
     for roles in [&ALL[..], &WORKERS] {
         let mut scene = Scene::set(roles).await;
         let running = scene.fleet.command(&RUN).start();
-        let run = trace::stored(&scene.env).await;
+        let run = trace::stored(&scene.context).await;
         let brake = Brake::on(&scene.cluster, PAUSE).await;
-        trace::under_way(&scene.env, run, "report").await;
+        trace::under_way(&scene.context, run, "report").await;
         running.kill();
-        assert_eq!(scene.env.records(run).result().await.unwrap(), None, "it was killed in the middle");
+        assert_eq!(scene.context.records(run).result().await.unwrap(), None, "it was killed in the middle");
         drop(brake);
         let ended = scene.attach(run);
         scene.check(&ended).await;
@@ -115,7 +115,7 @@ async fn a_run_goes_on_without_whoever_started_it() {
 async fn workers_that_are_told_to_stop_finish_what_is_in_hand() {
     let mut scene = Scene::set(&ALL).await;
     let running = scene.fleet.command(&RUN).start();
-    let run = trace::stored(&scene.env).await;
+    let run = trace::stored(&scene.context).await;
     let brake = Brake::on(&scene.cluster, PAUSE).await;
     for (role, kind) in [
         (Role::Scanner, "report"),
@@ -123,7 +123,7 @@ async fn workers_that_are_told_to_stop_finish_what_is_in_hand() {
         (Role::Reporter, "report"),
         (Role::Coordinator, "report"),
     ] {
-        trace::under_way(&scene.env, run, kind).await;
+        trace::under_way(&scene.context, run, kind).await;
         let place = scene.fleet.of(role)[0];
         let ended = scene.fleet.terminate(place);
         ended.exits(0).says(&["finishes what is in hand", " ends"]);

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::key::Key;
 use shared::messages::{
-    Cancel, Covered, Grant, ListedBatch, Loss, ReapBatch, Reason, Receipt, Rest, RestReason, RunSpec,
-    ScanTask, TaskReport, Vouched,
+    Cancel, Covered, Grant, ListedBatch, ReapBatch, Reason, Receipt, Remainder, RequeueReason, RunSpec,
+    ScanTask, TaskFailure, TaskReport, UnreplicatedWrites,
 };
 use shared::outcome::Outcome;
 use shared::range::{CursorRange, Scope, SlotListing};
@@ -120,9 +120,9 @@ fn of_task(task: &mut ScanTask, rng: &mut Rng) -> &'static str {
         ("alias", _) => task.alias = Alias::new("elsewhere"),
         ("node", _) => task.node = NodeId::new("nowhere"),
         ("keys", _) => task.keys = number(rng),
-        ("replans", _) => task.replans = rng.u32(..),
+        ("replans", _) => task.reschedules = rng.u32(..),
         ("skip", _) => task.skip = !task.skip,
-        ("round", _) => task.round = rng.u32(..),
+        ("round", _) => task.scan_generation = rng.u32(..),
         ("ranges", Scope::Cursors(scope)) => {
             scope.ranges = vec![CursorRange { from: number(rng), to: Some(number(rng)) }; 3];
             scope.bits = rng.u32(0..70);
@@ -168,7 +168,7 @@ fn of_batch(batch: &mut ReapBatch, kept: &[Vec<u8>], rng: &mut Rng) -> &'static 
         "task" => batch.task = TaskId::new(),
         "run" => batch.run = RunId::new(),
         "node" => batch.node = NodeId::new("nowhere"),
-        "round" => batch.round = rng.u32(..),
+        "round" => batch.scan_generation = rng.u32(..),
         "groups" => batch.groups = again(&batch.groups, rng.usize(2..20)),
         _ => drop(group.keys.pop()),
     }
@@ -214,17 +214,18 @@ fn of_report(report: &mut TaskReport, rng: &mut Rng) -> &'static str {
         }
         "lost" => {
             let cause = "gone\n\u{1b}[2J".repeat(20);
-            report.lost = Some(Loss { cause, node_failed: rng.bool() });
+            report.lost = Some(TaskFailure { cause, node_failed: rng.bool() });
         }
         "rest" => {
             let scope = Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot };
-            report.rest = vec![Rest { reason: RestReason::Full, scope, pass: Some(TaskId::new()) }; 3];
+            report.remainder =
+                vec![Remainder { reason: RequeueReason::Full, scope, pass: Some(TaskId::new()) }; 3];
         }
         "node" => report.node = NodeId::new("nowhere"),
-        "round" => report.round = rng.u32(..),
+        "round" => report.scan_generation = rng.u32(..),
         "task" => report.task = TaskId::new(),
         "run" => report.run = RunId::new(),
-        _ => report.history = Some("x".repeat(40)),
+        _ => report.replication_id = Some("x".repeat(40)),
     }
     what
 }
@@ -245,10 +246,14 @@ fn of_receipt(receipt: &mut Receipt, rng: &mut Rng) -> &'static str {
         }
         "no groups" => receipt.groups.clear(),
         "batch" => receipt.batch = BatchId::new(),
-        "round" => receipt.round = rng.u32(..),
+        "round" => receipt.scan_generation = rng.u32(..),
         "vouched" => {
             let (node, history) = (NodeId::new("nowhere"), "gone".to_owned());
-            receipt.vouched.push(Vouched { node, history, slots: SlotSet::all() });
+            receipt.unreplicated.push(UnreplicatedWrites {
+                node,
+                replication_id: history,
+                slots: SlotSet::all(),
+            });
         }
         "node" => receipt.node = NodeId::new("nowhere"),
         _ => receipt.cause = Some("\u{1b}[2J".repeat(300)),

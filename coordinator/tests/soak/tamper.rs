@@ -8,8 +8,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::queue::{Delivery, Handle, Queue, QueueError, Topic};
-use shared::signing::Distrust;
+use shared::queue::{AckHandle, Delivery, Queue, QueueError, Topic};
+use shared::signing::SignatureError;
 use shared::store::{Created, Entry, Store, StoreError, Watch};
 
 use super::fields::{self, Kind, decodes};
@@ -129,8 +129,8 @@ impl TamperedQueue {
     fn deliver(&self, topic: Topic, delivery: Delivery, into: &mut Vec<Delivery>) {
         let kind = if topic == Topic::Tasks { Kind::Task } else { Kind::Batch };
         let Some(payload) = self.tamper.changed(kind, &delivery.payload) else { return into.push(delivery) };
-        let trust = if self.tamper.signed && kind.is_order() { Err(Distrust::Forged) } else { Ok(()) };
-        let handle: Arc<dyn Handle> = Arc::new(Never(Arc::clone(&delivery.handle)));
+        let trust = if self.tamper.signed && kind.is_order() { Err(SignatureError::Forged) } else { Ok(()) };
+        let handle: Arc<dyn AckHandle> = Arc::new(Never(Arc::clone(&delivery.handle)));
         let (payload, deliveries) = (payload.into(), delivery.deliveries);
         let hostile = Delivery { payload, deliveries, trust, handle };
         match self.tamper.chance() % 4 {
@@ -172,35 +172,35 @@ impl Queue for TamperedQueue {
 }
 
 /// The handle of what stands in the place of a message: whatever is answered, the true one comes again.
-struct Never(Arc<dyn Handle>);
+struct Never(Arc<dyn AckHandle>);
 
-impl Handle for Never {
+impl AckHandle for Never {
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.0.put_back(Duration::ZERO)
+        self.0.nak(Duration::ZERO)
     }
 
-    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.0.put_back(delay)
+    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.0.nak(delay)
     }
 
-    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.0.progress()
+    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.0.extend_deadline()
     }
 }
 
 /// The handle of a message that is in no queue.
 struct Unqueued;
 
-impl Handle for Unqueued {
+impl AckHandle for Unqueued {
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
         async { Ok(()) }.boxed()
     }
 
-    fn put_back(&self, _delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn nak(&self, _delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
         async { Ok(()) }.boxed()
     }
 
-    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
         async { Ok(()) }.boxed()
     }
 }
@@ -219,7 +219,7 @@ impl TamperedStore {
             return None;
         }
         let value = tamper.changed(kind, &entry.value)?;
-        let trust = if kind.is_order() { Err(Distrust::Forged) } else { Ok(()) };
+        let trust = if kind.is_order() { Err(SignatureError::Forged) } else { Ok(()) };
         Some(Entry { value, trust, ..entry.clone() })
     }
 

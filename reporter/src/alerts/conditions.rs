@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use shared::history::RunLine;
-use shared::metrics::{Alert, Severity, Window};
+use shared::metrics::{Alert, HitRateWindow, Severity};
 use shared::result::Status;
 use shared::selection::Selection;
 use shared::time::rfc3339;
 
 use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
-use crate::hit_rate::{DAY_MS, Samples, Stretch, percent, together};
+use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, percent, together};
 
 /// Failed runs in a row.
 const FAILED_RUNS: usize = 2;
@@ -37,13 +37,13 @@ const STRETCH_LOOKUPS_MIN: u64 = 100;
 const REACH_MS: u64 = 8 * DAY_MS;
 
 /// What conditions are judged by.
-pub struct View<'a> {
+pub struct ConditionInput<'a> {
     /// The job's runs, the oldest first.
     pub runs: &'a [RunLine],
     /// Samples of its deployment.
-    pub samples: &'a Samples<'a>,
+    pub samples: &'a CounterSnapshots<'a>,
     /// The latest window.
-    pub window: Option<&'a Window>,
+    pub window: Option<&'a HitRateWindow>,
     /// The alerts that hold so far.
     pub active: &'a [Alert],
 }
@@ -56,32 +56,32 @@ pub struct Condition {
     /// How much that matters.
     pub severity: Severity,
     /// How it stands.
-    pub standing: Standing,
+    pub standing: AlertState,
 }
 
 /// How a condition stands.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
+pub enum AlertState {
     /// It holds.
-    Holds {
+    Firing {
         /// The sentence for people.
         sentence: String,
         /// The figures.
         evidence: BTreeMap<String, Value>,
     },
     /// It does not hold.
-    Over,
+    Resolved,
     /// Nothing is known; an alert that holds goes on to hold.
     Unknown,
 }
 
 /// How a condition is judged.
-type Judge = fn(&View<'_>) -> Standing;
+type ConditionFn = fn(&ConditionInput<'_>) -> AlertState;
 
 /// All conditions as they stand.
 #[must_use]
-pub fn conditions(view: &View<'_>) -> Vec<Condition> {
-    let rules: [(&'static str, Severity, Judge); 5] = [
+pub fn conditions(view: &ConditionInput<'_>) -> Vec<Condition> {
+    let rules: [(&'static str, Severity, ConditionFn); 5] = [
         ("failed-runs", Severity::Critical, failed_runs),
         ("stale-keys", Severity::Warning, stale_keys),
         ("hit-rate-low", Severity::Critical, hit_rate_low),
@@ -94,37 +94,37 @@ pub fn conditions(view: &View<'_>) -> Vec<Condition> {
         .collect()
 }
 
-fn holds<const N: usize>(sentence: String, evidence: [(&str, Value); N]) -> Standing {
+fn firing<const N: usize>(sentence: String, evidence: [(&str, Value); N]) -> AlertState {
     let evidence = evidence.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Standing::Holds { sentence, evidence }
+    AlertState::Firing { sentence, evidence }
 }
 
 /// Runs that have ended by themselves, the newest first: one that somebody stopped says nothing of the job.
-fn ended<'a>(view: &View<'a>) -> impl Iterator<Item = &'a RunLine> + use<'a> {
+fn ended<'a>(view: &ConditionInput<'a>) -> impl Iterator<Item = &'a RunLine> + use<'a> {
     view.runs.iter().rev().filter(|line| !matches!(line.status, None | Some(Status::Cancelled)))
 }
 
-fn failed_runs(view: &View<'_>) -> Standing {
+fn failed_runs(view: &ConditionInput<'_>) -> AlertState {
     let failed: Vec<&RunLine> =
         ended(view).take_while(|line| line.status == Some(Status::Failed)).take(SUCCESS_RUNS).collect();
     match failed.as_slice() {
         [last, _, ..] => {
             let cause = last.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
             let runs = failed.len();
-            holds(
+            firing(
                 format!("{runs} runs in a row have failed{cause}"),
                 [("failedRuns", json!(runs)), ("limit", json!(FAILED_RUNS)), ("lastRun", json!(last.run_id))],
             )
         }
         // Who failed once and has not run since is on the way to either.
-        _ => Standing::Over,
+        _ => AlertState::Resolved,
     }
 }
 
 /// The run that says how many stale keys there are: the latest that looked at keys. A run that somebody starts with other
 /// patterns or for another database says nothing of the job's keys. These are the keys of the latest scheduled run, or,
 /// without a schedule, those for which the alert was raised.
-fn counted<'a>(view: &View<'a>) -> Option<&'a RunLine> {
+fn counted<'a>(view: &ConditionInput<'a>) -> Option<&'a RunLine> {
     let looked = || ended(view).filter(|line| line.status != Some(Status::Failed));
     let scheduled = || looked().find(|line| line.scheduled)?.selection.clone();
     let raised = || {
@@ -141,15 +141,15 @@ fn counted<'a>(view: &View<'a>) -> Option<&'a RunLine> {
     }
 }
 
-fn stale_keys(view: &View<'_>) -> Standing {
-    let Some(last) = counted(view) else { return Standing::Unknown };
-    let Some(stale) = last.stale_unprotected_keys else { return Standing::Unknown };
+fn stale_keys(view: &ConditionInput<'_>) -> AlertState {
+    let Some(last) = counted(view) else { return AlertState::Unknown };
+    let Some(stale) = last.stale_unprotected_keys else { return AlertState::Unknown };
     if stale <= STALE_KEYS_MAX {
         // What was not read may hold more.
         let read_all = last.status == Some(Status::Completed) || last.total_keys.is_some();
-        return if read_all { Standing::Over } else { Standing::Unknown };
+        return if read_all { AlertState::Resolved } else { AlertState::Unknown };
     }
-    holds(
+    firing(
         format!("Found {stale} keys without TTL in one run (more than {STALE_KEYS_MAX})"),
         [
             ("staleTTLKeys", json!(last.stale_ttl_keys)),
@@ -163,25 +163,26 @@ fn stale_keys(view: &View<'_>) -> Standing {
 
 /// The rate is low since the beginning of the first of the stretches that are low without a break. Those with so few
 /// look-ups that they tell nothing are none. One in which the rate is not known is a break.
-fn hit_rate_low(view: &View<'_>) -> Standing {
-    let is_known = |stretch: &Stretch| stretch.traffic.unknown.is_none();
-    let tells = |stretch: &Stretch| !is_known(stretch) || stretch.traffic.lookups >= STRETCH_LOOKUPS_MIN;
-    let stretches: Vec<Stretch> = view.samples.stretches(REACH_MS).filter(tells).collect();
-    let bounds = |stretch: &Stretch| stretch.traffic.bounds().unwrap_or((0.0, 100.0));
-    let Some(newest) = stretches.last() else { return Standing::Unknown };
+fn hit_rate_low(view: &ConditionInput<'_>) -> AlertState {
+    let is_known = |stretch: &TrafficInterval| stretch.traffic.unknown.is_none();
+    let tells =
+        |stretch: &TrafficInterval| !is_known(stretch) || stretch.traffic.lookups >= STRETCH_LOOKUPS_MIN;
+    let stretches: Vec<TrafficInterval> = view.samples.stretches(REACH_MS).filter(tells).collect();
+    let bounds = |stretch: &TrafficInterval| stretch.traffic.bounds().unwrap_or((0.0, 100.0));
+    let Some(newest) = stretches.last() else { return AlertState::Unknown };
     if bounds(newest).0 >= HIT_RATE_CRITICAL {
-        return Standing::Over;
+        return AlertState::Resolved;
     }
-    let is_low = |stretch: &&Stretch| bounds(stretch).1 < HIT_RATE_CRITICAL;
-    let low: Vec<&Stretch> = stretches.iter().rev().take_while(is_low).collect();
-    let Some(first) = low.last() else { return Standing::Unknown };
+    let is_low = |stretch: &&TrafficInterval| bounds(stretch).1 < HIT_RATE_CRITICAL;
+    let low: Vec<&TrafficInterval> = stretches.iter().rev().take_while(is_low).collect();
+    let Some(first) = low.last() else { return AlertState::Unknown };
     let (lasts_ms, traffic) = (newest.to_ms.saturating_sub(first.from_ms), together(low.iter().copied()));
-    let Some((min, max)) = traffic.bounds() else { return Standing::Unknown };
+    let Some((min, max)) = traffic.bounds() else { return AlertState::Unknown };
     if lasts_ms < DAY_MS || traffic.lookups < LOOKUPS_MIN {
-        return Standing::Unknown;
+        return AlertState::Unknown;
     }
     let rate = min.midpoint(max);
-    holds(
+    firing(
         format!(
             "The hit rate has been below {HIT_RATE_CRITICAL:.0}% for {} hours ({rate:.1}%)",
             lasts_ms / 3_600_000
@@ -197,31 +198,31 @@ fn hit_rate_low(view: &View<'_>) -> Standing {
     )
 }
 
-fn errors_high(view: &View<'_>) -> Standing {
+fn errors_high(view: &ConditionInput<'_>) -> AlertState {
     let Some((hits, errors)) = view.window.and_then(|window| Some((window.hits?, window.errors?))) else {
-        return Standing::Unknown;
+        return AlertState::Unknown;
     };
     if !too_many_errors(errors, hits) {
-        return Standing::Over;
+        return AlertState::Resolved;
     }
-    holds(
+    firing(
         format!("Cache errors are above {ERRORS_PERCENT_MAX:.0}% of hits ({errors} errors vs {hits} hits)"),
         [("errors", json!(errors)), ("hits", json!(hits)), ("limit", json!(ERRORS_PERCENT_MAX))],
     )
 }
 
-fn success_rate_low(view: &View<'_>) -> Standing {
+fn success_rate_low(view: &ConditionInput<'_>) -> AlertState {
     // What somebody started by hand says nothing of the job's schedule.
     let last: Vec<&RunLine> = ended(view).filter(|line| line.scheduled).take(SUCCESS_RUNS).collect();
     if last.len() < SUCCESS_RUNS_MIN {
-        return Standing::Unknown;
+        return AlertState::Unknown;
     }
     let completed = last.iter().filter(|line| line.status == Some(Status::Completed)).count();
     let rate = percent(completed as u64, last.len() as u64);
     match rate {
-        None => Standing::Unknown,
-        Some(rate) if rate >= SUCCESS_PERCENT_MIN => Standing::Over,
-        Some(rate) => holds(
+        None => AlertState::Unknown,
+        Some(rate) if rate >= SUCCESS_PERCENT_MIN => AlertState::Resolved,
+        Some(rate) => firing(
             format!(
                 "{rate:.1}% of the last {} scheduled runs have completed (below {SUCCESS_PERCENT_MIN:.0}%)",
                 last.len()

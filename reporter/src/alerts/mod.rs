@@ -4,16 +4,16 @@
 
 mod conditions;
 pub mod outbox;
-pub mod told;
+pub mod sentence;
 
-use shared::alerts::{Book, Change};
+use shared::alerts::{AlertStore, AlertTransition};
 use shared::ids::RunId;
 use shared::limits::NOTICES_MAX;
 use shared::metrics::Alert;
 use shared::time::rfc3339;
 use uuid::Uuid;
 
-pub use conditions::{Condition, Standing, View, conditions};
+pub use conditions::{AlertState, Condition, ConditionInput, conditions};
 
 /// The names of all alerts.
 pub const NAMES: [&str; 5] = ["failed-runs", "stale-keys", "hit-rate-low", "errors-high", "success-rate-low"];
@@ -21,25 +21,25 @@ pub const NAMES: [&str; 5] = ["failed-runs", "stale-keys", "hit-rate-low", "erro
 /// The book after `conditions`, which rest on `newest` and earlier runs, were judged at `now_ms`. If a newer run was
 /// judged already, the book stays as it is.
 #[must_use]
-pub fn judge(
-    mut book: Book,
+pub fn evaluate(
+    mut book: AlertStore,
     job: &str,
     conditions: &[Condition],
     newest: Option<RunId>,
     now_ms: u64,
-) -> Book {
-    if newest < book.judged {
+) -> AlertStore {
+    if newest < book.last_run {
         return book;
     }
-    book.judged = newest;
+    book.last_run = newest;
     for condition in conditions {
         let at = book.active.iter().position(|alert| alert.alert == condition.alert);
         match (&condition.standing, at) {
-            (Standing::Holds { sentence, evidence }, Some(at)) => {
+            (AlertState::Firing { sentence, evidence }, Some(at)) => {
                 let alert = &mut book.active[at];
                 (alert.sentence, alert.evidence) = (sentence.clone(), evidence.clone());
             }
-            (Standing::Holds { sentence, evidence }, None) => {
+            (AlertState::Firing { sentence, evidence }, None) => {
                 let alert = Alert {
                     id: Uuid::now_v7(),
                     alert: condition.alert.to_owned(),
@@ -50,13 +50,13 @@ pub fn judge(
                     evidence: evidence.clone(),
                 };
                 book.active.push(alert.clone());
-                book.add(Change::Raised, alert, now_ms);
+                book.add(AlertTransition::Raised, alert, now_ms);
             }
-            (Standing::Over, Some(at)) => {
+            (AlertState::Resolved, Some(at)) => {
                 let alert = book.active.remove(at);
-                book.add(Change::Resolved, alert, now_ms);
+                book.add(AlertTransition::Resolved, alert, now_ms);
             }
-            (Standing::Over, None) | (Standing::Unknown, _) => {}
+            (AlertState::Resolved, None) | (AlertState::Unknown, _) => {}
         }
     }
     let beyond = book.outbox.len().saturating_sub(NOTICES_MAX);

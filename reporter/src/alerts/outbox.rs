@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::alerts::{Book, Delivery, Notice};
+use shared::alerts::{AlertNotification, AlertStore, NotificationDelivery};
 use shared::limits::{NOTICE_CLAIM, NOTICE_LIFE, NOTICE_PAUSE_MAX};
 
 /// Who receives the notices of a job.
@@ -27,14 +27,14 @@ pub struct Claim {
     /// The receiver.
     pub receiver: String,
     /// The notice, as it was before.
-    pub notice: Notice,
+    pub notice: AlertNotification,
     /// When it was claimed, in milliseconds since the epoch.
     pub at_ms: u64,
 }
 
 /// What a try came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tried {
+pub enum DeliveryResult {
     /// The receiver has it.
     Delivered,
     /// It may work later.
@@ -45,22 +45,22 @@ pub enum Tried {
 
 impl Receivers {
     /// Whether `notice` need not be kept for their sake.
-    fn have(&self, notice: &Notice) -> bool {
+    fn have(&self, notice: &AlertNotification) -> bool {
         self.all && self.names.iter().all(|name| notice.deliveries.get(name).is_some_and(|way| way.done))
     }
 }
 
 /// Drops the notices that nobody waits for any more.
-pub fn tidy(book: &mut Book, receivers: &Receivers, now_ms: u64) {
+pub fn tidy(book: &mut AlertStore, receivers: &Receivers, now_ms: u64) {
     book.outbox.retain(|notice| {
-        let tried = |way: &Delivery| way.tries > 0 || way.done;
+        let tried = |way: &NotificationDelivery| way.tries > 0 || way.done;
         let given_up = is_over(notice, now_ms) && notice.deliveries.values().any(tried);
         !given_up && !receivers.have(notice)
     });
 }
 
 /// Claims everything that may be delivered to `receivers` now.
-pub fn claim(book: &mut Book, receivers: &Receivers, now_ms: u64) -> Vec<Claim> {
+pub fn claim(book: &mut AlertStore, receivers: &Receivers, now_ms: u64) -> Vec<Claim> {
     tidy(book, receivers, now_ms);
     let mut claims = Vec::new();
     for receiver in &receivers.names {
@@ -81,18 +81,24 @@ pub fn claim(book: &mut Book, receivers: &Receivers, now_ms: u64) -> Vec<Claim> 
 }
 
 /// Notes what came of a claim. The next try comes after a pause, which is `first` after the first one that failed.
-pub fn settle(book: &mut Book, claim: &Claim, tried: Tried, now_ms: u64, first: Duration) {
+pub fn record_delivery(
+    book: &mut AlertStore,
+    claim: &Claim,
+    tried: DeliveryResult,
+    now_ms: u64,
+    first: Duration,
+) {
     let id = claim.notice.id();
     let Some(notice) = book.outbox.iter_mut().find(|notice| notice.id() == id) else { return };
     let over = is_over(notice, now_ms);
     let way = notice.deliveries.entry(claim.receiver.clone()).or_default();
-    if tried == Tried::Failed && way.claimed_at_ms != Some(claim.at_ms) {
+    if tried == DeliveryResult::Failed && way.claimed_at_ms != Some(claim.at_ms) {
         // Another process tries meanwhile, because we took so long.
         return;
     }
     way.claimed_at_ms = None;
-    way.tries += u32::from(tried != Tried::Delivered);
-    way.done |= tried != Tried::Failed || over;
+    way.tries += u32::from(tried != DeliveryResult::Delivered);
+    way.done |= tried != DeliveryResult::Failed || over;
     way.again_at_ms = now_ms.saturating_add(ms(pause(way.tries, first)));
 }
 
@@ -102,12 +108,12 @@ pub fn pause(tries: u32, first: Duration) -> Duration {
     first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(NOTICE_PAUSE_MAX)
 }
 
-fn is_over(notice: &Notice, now_ms: u64) -> bool {
+fn is_over(notice: &AlertNotification, now_ms: u64) -> bool {
     now_ms.saturating_sub(notice.at_ms) > ms(NOTICE_LIFE)
 }
 
 /// Whether a delivery that is not done may be tried. A time that is too far off comes from a clock that was set since.
-fn is_free(way: &Delivery, now_ms: u64) -> bool {
+fn is_free(way: &NotificationDelivery, now_ms: u64) -> bool {
     match way.claimed_at_ms {
         Some(claimed) => claimed.abs_diff(now_ms) > ms(NOTICE_CLAIM),
         None => way.again_at_ms <= now_ms || way.again_at_ms - now_ms > ms(NOTICE_PAUSE_MAX),

@@ -7,9 +7,9 @@ mod run;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shared::messages::{AsReplica, CancelKind, LeftOut};
-use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
-use shared::result::{Accounting, Coverage, ReadAgain, ReadFromReplicas};
+use shared::messages::{AsReplica, CancelKind, UnreachableNode};
+use shared::metrics::{Finding, FindingKind, Growth, HitRateWindow, Severity};
+use shared::result::{Accounting, Coverage, FailoverRescan, ReadFromReplicas};
 
 pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, TTLS_MIN, too_many_errors};
 
@@ -17,7 +17,7 @@ pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, TTLS_MIN, to
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The application's look-ups since the run before, or while this one went on.
-    pub window: Window,
+    pub window: HitRateWindow,
     /// The TTL that the application sets, in milliseconds; `None` if no user said which.
     pub configured_ttl_ms: Option<u64>,
     /// Mean TTL of the matching keys, in seconds; `None` if it is not known.
@@ -41,7 +41,7 @@ pub struct Facts {
     /// Whether the servers did not have to prove who they are.
     pub insecure: bool,
     /// Nodes that the run was planned without.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<UnreachableNode>,
     /// Why the servers run no scripts, if they do not.
     pub scripts_refused: Option<String>,
     /// Replicas that were read as though they were primaries, by address.
@@ -65,7 +65,7 @@ pub struct Facts {
     /// Why messages were put aside unread, and how many.
     pub dead: BTreeMap<String, u64>,
     /// What was read again because servers were replaced.
-    pub read_again: ReadAgain,
+    pub read_again: FailoverRescan,
     /// Whether the number of scanned keys is approximate.
     pub approximate: bool,
     /// Who was read, if the run asked for replicas.
@@ -84,8 +84,8 @@ const RULES: [Rule; 26] = [
     run::stale,
     run::stopped,
     run::not_covered,
-    run::left_out,
-    run::given_up,
+    run::unreachable_nodes,
+    run::dead_lettered_tasks,
     run::too_long,
     run::undone,
     run::undone_slots,

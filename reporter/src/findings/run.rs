@@ -1,9 +1,9 @@
 //! Rules about how the run went: what it found, and what it could not do.
 
 use serde_json::json;
-use shared::messages::LeftOut;
+use shared::messages::UnreachableNode;
 use shared::metrics::{Finding, Severity};
-use shared::result::ReadAgain;
+use shared::result::FailoverRescan;
 
 use super::{Facts, issue};
 
@@ -35,15 +35,15 @@ pub(super) fn not_covered(facts: &Facts) -> Vec<Finding> {
     facts.coverage.missing.iter().map(found).collect()
 }
 
-pub(super) fn left_out(facts: &Facts) -> Vec<Finding> {
-    let found = |node: &LeftOut| {
+pub(super) fn unreachable_nodes(facts: &Facts) -> Vec<Finding> {
+    let found = |node: &UnreachableNode| {
         let sentence = format!("Left out when the run was planned: {}", node.cause);
         issue("node-left-out", Severity::Critical, sentence, [("slots", json!(node.slots.to_string()))])
     };
     facts.left_out.iter().map(found).collect()
 }
 
-pub(super) fn given_up(facts: &Facts) -> Vec<Finding> {
+pub(super) fn dead_lettered_tasks(facts: &Facts) -> Vec<Finding> {
     let found = |(cause, tasks): (&String, &u64)| {
         let sentence = format!("{tasks} scan tasks were given up: {cause}");
         issue("tasks-given-up", Severity::Critical, sentence, [("tasks", json!(tasks))])
@@ -100,7 +100,7 @@ pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
     again.slots.iter().map(found).collect()
 }
 
-fn servers(again: &ReadAgain) -> String {
+fn servers(again: &FailoverRescan) -> String {
     let replaced = |servers| {
         format!("{servers} servers left their replication history (as after a restart or a failover)")
     };

@@ -8,9 +8,11 @@
 
 use std::ops::AddAssign;
 
+use shared::counter_snapshot::{
+    CommandCounts, CounterSnapshot, Counters, NodeCounters, RunReads, SnapshotPhase,
+};
 use shared::ids::RunId;
 use shared::messages::Lookups;
-use shared::samples::{CommandCounts, Counters, Moment, Reading, RunReads, Sample};
 
 use super::percent;
 
@@ -145,8 +147,8 @@ impl Traffic {
 
 /// What others than us looked up on servers between the first and the last of `samples`. Beside the runs that say it
 /// themselves, `unended` ones read values of which nothing else is known.
-pub(super) fn of_servers(samples: &[&Sample], unended: RunReads) -> Traffic {
-    let told = |sample: Option<&&Sample>| sample.map_or(0, |sample| sample.nodes.len());
+pub(super) fn of_servers(samples: &[&CounterSnapshot], unended: RunReads) -> Traffic {
+    let told = |sample: Option<&&CounterSnapshot>| sample.map_or(0, |sample| sample.nodes.len());
     if told(samples.last()) < told(samples.first()) {
         return Traffic::unknown(NOT_ALL);
     }
@@ -158,10 +160,11 @@ pub(super) fn of_servers(samples: &[&Sample], unended: RunReads) -> Traffic {
     nodes.dedup();
     let mut total = Traffic::default();
     for node in nodes {
-        let reading = |sample: &&Sample| sample.nodes.iter().position(|reading| reading.node == *node);
-        let readings: Vec<Option<Taken<'_>>> = samples
+        let reading =
+            |sample: &&CounterSnapshot| sample.nodes.iter().position(|reading| reading.node == *node);
+        let readings: Vec<Option<NodeSnapshot<'_>>> = samples
             .iter()
-            .map(|sample| Some(Taken { sample, reading: &sample.nodes[reading(sample)?] }))
+            .map(|sample| Some(NodeSnapshot { sample, reading: &sample.nodes[reading(sample)?] }))
             .collect();
         total += &of_node(&readings, unended);
     }
@@ -170,33 +173,33 @@ pub(super) fn of_servers(samples: &[&Sample], unended: RunReads) -> Traffic {
 
 /// A reading of a node with its sample.
 #[derive(Clone, Copy)]
-struct Taken<'a> {
-    sample: &'a Sample,
-    reading: &'a Reading,
+struct NodeSnapshot<'a> {
+    sample: &'a CounterSnapshot,
+    reading: &'a NodeCounters,
 }
 
 /// What others looked up at a node.
-fn of_node(readings: &[Option<Taken<'_>>], unended: RunReads) -> Traffic {
-    let (mut total, mut part) = (Traffic::default(), Part::default());
-    let mut before: Option<(Taken<'_>, CommandCounts)> = None;
+fn of_node(readings: &[Option<NodeSnapshot<'_>>], unended: RunReads) -> Traffic {
+    let (mut total, mut part) = (Traffic::default(), NodeTraffic::default());
+    let mut before: Option<(NodeSnapshot<'_>, CommandCounts)> = None;
     for now in readings.iter().flatten() {
         let Some(commands) = now.reading.commands else { return Traffic::unknown(NOT_TOLD) };
         if unended != RunReads::Nothing && commands.scripts.is_none() {
             return Traffic::unknown(NO_END);
         }
         match before {
-            Some((earlier, counts)) if goes_on((earlier.reading, counts), (now.reading, commands)) => {
-                part.go_on(earlier, *now, commands.since(counts));
+            Some((earlier, counts)) if is_continuous((earlier.reading, counts), (now.reading, commands)) => {
+                part.continued(earlier, *now, commands.since(counts));
             }
             Some((earlier, _)) => {
                 total.resets += 1;
                 total += &part.traffic(unended);
-                part = Part::anew(earlier, *now, commands);
+                part = NodeTraffic::after_restart(earlier, *now, commands);
             }
             // A node that came later: what it counted before is not known.
             None => total.resets += u32::from(readings.first().is_some_and(Option::is_none)),
         }
-        if let (Moment::Begin, Some(run)) = (now.sample.moment, now.sample.run_id) {
+        if let (SnapshotPhase::Begin, Some(run)) = (now.sample.moment, now.sample.run_id) {
             part.begun.push(run);
         }
         before = Some((*now, commands));
@@ -206,7 +209,10 @@ fn of_node(readings: &[Option<Taken<'_>>], unended: RunReads) -> Traffic {
 }
 
 /// Whether counters went on from one reading to the next: nothing fell, and nobody reset them.
-fn goes_on((before, was): (&Reading, CommandCounts), (now, is): (&Reading, CommandCounts)) -> bool {
+fn is_continuous(
+    (before, was): (&NodeCounters, CommandCounts),
+    (now, is): (&NodeCounters, CommandCounts),
+) -> bool {
     before.process == now.process
         && before.lookups.hits <= now.lookups.hits
         && before.lookups.misses <= now.lookups.misses
@@ -218,7 +224,7 @@ fn goes_on((before, was): (&Reading, CommandCounts), (now, is): (&Reading, Comma
 
 /// A part of a stretch of time in which the counters of a node went on.
 #[derive(Default)]
-struct Part {
+struct NodeTraffic {
     /// What they gained.
     gained: Lookups,
     /// Those by commands that read no value.
@@ -228,13 +234,13 @@ struct Part {
     /// Our own among them.
     own: Lookups,
     /// Reads of ours of which it is not known whether they are among them.
-    unsure: u64,
+    uncertain: u64,
     /// Runs of ours that began in it.
     begun: Vec<RunId>,
 }
 
-impl Part {
-    fn go_on(&mut self, before: Taken<'_>, now: Taken<'_>, commands: CommandCounts) {
+impl NodeTraffic {
+    fn continued(&mut self, before: NodeSnapshot<'_>, now: NodeSnapshot<'_>, commands: CommandCounts) {
         let (was, is) = (before.reading, now.reading);
         self.gained +=
             Lookups::of(is.lookups.hits - was.lookups.hits, is.lookups.misses - was.lookups.misses);
@@ -242,17 +248,17 @@ impl Part {
         self.scripts = self.scripts.saturating_add(commands.scripts.unwrap_or_default());
         self.own += was.own_after;
         // A run's own look-ups are known as a whole: those before a reset are not among these.
-        let known =
-            now.sample.moment != Moment::End || now.sample.run_id.is_none_or(|run| self.begun.contains(&run));
+        let known = now.sample.moment != SnapshotPhase::End
+            || now.sample.run_id.is_none_or(|run| self.begun.contains(&run));
         if known {
             self.own += is.own_before;
         } else {
-            self.unsure = self.unsure.saturating_add(is.own_before.reads);
+            self.uncertain = self.uncertain.saturating_add(is.own_before.reads);
         }
     }
 
     /// After the counters began anew between `before` and `now`.
-    fn anew(before: Taken<'_>, now: Taken<'_>, commands: CommandCounts) -> Self {
+    fn after_restart(before: NodeSnapshot<'_>, now: NodeSnapshot<'_>, commands: CommandCounts) -> Self {
         let since_s = now.sample.at_ms.saturating_sub(before.sample.at_ms) / 1_000;
         let same = before.reading.process == now.reading.process;
         if !same && now.reading.uptime_s > since_s + UPTIME_SLACK_S {
@@ -264,7 +270,7 @@ impl Part {
             gained: now.reading.lookups,
             one_lookup: commands.one_lookup,
             scripts: commands.scripts.unwrap_or_default(),
-            unsure: own,
+            uncertain: own,
             ..Self::default()
         }
     }
@@ -282,7 +288,7 @@ impl Part {
         let explained = self.one_lookup.saturating_add(self.own.reads);
         let lookups = self.gained.all().saturating_sub(explained);
         let hits = self.gained.hits.saturating_sub(self.own.hits);
-        let unsure = self.unsure.saturating_add(beyond).saturating_add(cut_off);
+        let unsure = self.uncertain.saturating_add(beyond).saturating_add(cut_off);
         Traffic {
             lookups,
             hits_min: hits.saturating_sub(others).saturating_sub(unsure).min(lookups),

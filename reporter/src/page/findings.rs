@@ -7,14 +7,14 @@ use serde_json::Value;
 use shared::metrics::{Finding, FindingKind, Severity};
 use shared::result::CleanupResult;
 
-use crate::alerts::told;
+use crate::alerts::sentence;
 
-use super::words::{figure, moment, name};
+use super::format::{figure, moment, name};
 
 /// A sentence with what it rests on.
 #[derive(Template)]
 #[template(path = "note.html")]
-pub(super) struct Note {
+pub(super) struct FindingView {
     /// How much it matters, if that was said.
     pub(super) severity: Option<Severity>,
     /// The sentence.
@@ -31,32 +31,32 @@ fn evidence(figures: &BTreeMap<String, Value>) -> Vec<(String, String)> {
     figures.iter().map(|(field, value)| (name(field), figure(value))).collect()
 }
 
-pub(super) fn alerts(result: &CleanupResult) -> Vec<Note> {
+pub(super) fn alerts(result: &CleanupResult) -> Vec<FindingView> {
     let mut alerts: Vec<_> = result.alerts.iter().collect();
     alerts.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
-    let note = |alert: &&shared::metrics::Alert| Note {
+    let note = |alert: &&shared::metrics::Alert| FindingView {
         severity: Some(alert.severity),
-        sentence: told::sentence(alert, result),
+        sentence: sentence::sentence(alert, result),
         rule: Some(alert.alert.clone()),
         since: Some(moment(&alert.since)),
         // The figures of what is said elsewhere stand there.
-        evidence: if told::is_said(alert, result) { Vec::new() } else { evidence(&alert.evidence) },
+        evidence: if sentence::is_said(alert, result) { Vec::new() } else { evidence(&alert.evidence) },
     };
     alerts.iter().map(note).collect()
 }
 
-pub(super) fn issues(result: &CleanupResult) -> Vec<Note> {
+pub(super) fn issues(result: &CleanupResult) -> Vec<FindingView> {
     notes(&result.issues, &result.findings, FindingKind::Issue)
 }
 
-pub(super) fn recommendations(result: &CleanupResult) -> Vec<Note> {
+pub(super) fn recommendations(result: &CleanupResult) -> Vec<FindingView> {
     notes(&result.recommendations, &result.findings, FindingKind::Recommendation)
 }
 
 /// Every sentence, with its finding if there is one; what matters most comes first.
-fn notes(sentences: &[String], findings: &[Finding], kind: FindingKind) -> Vec<Note> {
+fn notes(sentences: &[String], findings: &[Finding], kind: FindingKind) -> Vec<FindingView> {
     let mut left: Vec<&Finding> = findings.iter().filter(|finding| finding.kind == kind).collect();
-    let mut notes: Vec<Note> = Vec::new();
+    let mut notes: Vec<FindingView> = Vec::new();
     for sentence in sentences {
         let found = left.iter().position(|finding| finding.sentence == *sentence).map(|at| left.remove(at));
         notes.push(found.map_or_else(|| bare(sentence), with_evidence));
@@ -66,12 +66,18 @@ fn notes(sentences: &[String], findings: &[Finding], kind: FindingKind) -> Vec<N
     notes
 }
 
-fn bare(sentence: &str) -> Note {
-    Note { severity: None, sentence: sentence.to_owned(), rule: None, since: None, evidence: Vec::new() }
+fn bare(sentence: &str) -> FindingView {
+    FindingView {
+        severity: None,
+        sentence: sentence.to_owned(),
+        rule: None,
+        since: None,
+        evidence: Vec::new(),
+    }
 }
 
-fn with_evidence(finding: &Finding) -> Note {
-    Note {
+fn with_evidence(finding: &Finding) -> FindingView {
+    FindingView {
         severity: Some(finding.severity),
         sentence: finding.sentence.clone(),
         rule: Some(finding.rule.clone()),

@@ -2,14 +2,14 @@
 
 use shared::result::{CleanupResult, Status};
 
-use super::words::{self, percent, share_text, span};
-use crate::known::{self, UNKNOWN};
+use super::format::{self, percent, share_text, span};
 use crate::memory_words::{bounds, bytes};
 use crate::render::stale_protected;
+use crate::uncertainty::{self, UNKNOWN};
 use crate::{counted, grouped};
 
 /// How a run ended.
-pub(super) struct Standing {
+pub(super) struct StatusBanner {
     /// The class of its colour: `good`, `warn`, `bad` or `calm`.
     pub(super) class: &'static str,
     /// A sign beside the word, so that colour is not the only one.
@@ -53,7 +53,7 @@ pub(super) struct Fact {
     pub(super) code: bool,
 }
 
-pub(super) fn standing(result: &CleanupResult) -> Standing {
+pub(super) fn standing(result: &CleanupResult) -> StatusBanner {
     let (class, mark, word) = match result.status {
         Status::Completed => ("good", "✓", "Completed"),
         Status::Partial => ("warn", "!", "Partial"),
@@ -79,7 +79,7 @@ pub(super) fn standing(result: &CleanupResult) -> Standing {
         Status::Cancelled => format!("The run was stopped before its end. Until then, {what}"),
     };
     let sentence = sentence + &noticed(result);
-    Standing { class, mark, word, sentence, dry_run: result.dry_run }
+    StatusBanner { class, mark, word, sentence, dry_run: result.dry_run }
 }
 
 /// That there is more to know than how the run ended.
@@ -108,7 +108,7 @@ fn done(result: &CleanupResult) -> String {
         return format!("{keys} {} found and only reported.", were(accounts.reported));
     }
     match (accounts.candidates, result.stale_ttl_keys) {
-        (0, 0) if known::if_nothing_read(result).is_some() => "nothing was read to its end.".to_owned(),
+        (0, 0) if uncertainty::if_nothing_read(result).is_some() => "nothing was read to its end.".to_owned(),
         (0, 0) => "no key without TTL was found.".to_owned(),
         (candidates, _) => format!("none of {} was changed.", counted(candidates, "candidate", "candidates")),
     }
@@ -127,14 +127,18 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     let metrics = &result.current_metrics;
     let about = if result.scanned_keys_approximate { "about" } else { "" };
     let note = if about.is_empty() { "looked at, protected ones included" } else { about };
-    let met = |keys| known::keys(result, keys);
+    let met = |keys| uncertainty::keys(result, keys);
     let mut tiles = vec![
-        Tile::new("Matching keys", met(result.scanned_keys), known::partly_read(result).unwrap_or(note)),
+        Tile::new(
+            "Matching keys",
+            met(result.scanned_keys),
+            uncertainty::partly_read(result).unwrap_or(note),
+        ),
         Tile::new(
             "Without TTL",
             met(result.stale_ttl_keys),
             match result.scanned_keys {
-                0 => known::partly_read(result).unwrap_or("no matching keys").to_owned(),
+                0 => uncertainty::partly_read(result).unwrap_or("no matching keys").to_owned(),
                 all => {
                     let share = share_text(result.stale_ttl_keys, all);
                     match stale_protected(result) {
@@ -153,14 +157,14 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     }
     tiles.push(hit_rate(result));
     let left = metrics.total_keys.map_or_else(|| UNKNOWN.to_owned(), grouped);
-    let note = known::left_unknown(result).map_or_else(|| growth(result), str::to_owned);
+    let note = uncertainty::keys_left_unknown(result).map_or_else(|| growth(result), str::to_owned);
     tiles.push(Tile::new("Keys now", left, note));
     let half = result.metrics.ttl.p50.map(|half| format!("half of them live {} at most", span(half)));
     tiles.push(match metrics.avg_ttl {
         Some(mean) => {
             Tile::new("Mean TTL", span(mean), half.unwrap_or_else(|| "of keys that have one".into()))
         }
-        None => match known::partly_read(result) {
+        None => match uncertainty::partly_read(result) {
             Some(why) => Tile::new("Mean TTL", UNKNOWN, why),
             None if result.metrics.ttl.keys > 0 => Tile::new("Mean TTL", UNKNOWN, "the sum is too large"),
             None => Tile::new("Mean TTL", "none", "no key has a TTL"),
@@ -229,7 +233,7 @@ fn hit_rate(result: &CleanupResult) -> Tile {
 
 fn growth(result: &CleanupResult) -> String {
     let Some(growth) = &result.metrics.growth else {
-        return format!("matching, after the run{}", known::approximately(result));
+        return format!("matching, after the run{}", uncertainty::approximately(result));
     };
     let numbers = |about: &str| {
         let (before, now) = (grouped(growth.keys_before), grouped(growth.keys_now));
@@ -254,9 +258,9 @@ pub(super) fn facts(result: &CleanupResult) -> Vec<Fact> {
     let mut facts = vec![
         code("Job", result.job.clone()),
         code("Run", result.run_id.to_string()),
-        fact("Started", words::moment(&result.started_at)),
-        fact("Ended", words::moment(&result.finished_at)),
-        fact("Took", words::span_ms(result.duration_ms)),
+        fact("Started", format::moment(&result.started_at)),
+        fact("Ended", format::moment(&result.finished_at)),
+        fact("Took", format::span_ms(result.duration_ms)),
         fact("Started by", result.started_by.clone()),
         fact(
             "Attempt",

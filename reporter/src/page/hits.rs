@@ -1,17 +1,17 @@
 //! The hit rate over several windows, and over time.
 
-use shared::metrics::{HitPoint, HitRates, Window};
+use shared::metrics::{HitPoint, HitRateWindow, HitRates};
 
 use super::chart::{self, Size};
+use super::format::{NONE, moment, percent};
 use super::table::{Kind, Table};
-use super::words::{NONE, moment, percent};
 use crate::grouped;
 
 /// Most samples that a table lists: a month of hourly ones.
 const SAMPLES_MAX: usize = 744;
 
 /// The section.
-pub(super) struct Hits {
+pub(super) struct HitRateView {
     /// Where the figures come from.
     pub(super) source: String,
     /// Why there are none.
@@ -26,7 +26,7 @@ pub(super) struct Hits {
     pub(super) samples: Option<Table>,
 }
 
-impl Hits {
+impl HitRateView {
     pub(super) fn of(rates: &HitRates) -> Self {
         let draw = |size: Size| {
             let id = if size == Size::Wide { "hits-wide" } else { "hits-narrow" };
@@ -93,7 +93,7 @@ fn windows(rates: &HitRates) -> Option<Table> {
     })
 }
 
-fn row(name: &str, window: &Window) -> Vec<String> {
+fn row(name: &str, window: &HitRateWindow) -> Vec<String> {
     let known = |n: Option<u64>| n.map_or("unknown".to_owned(), grouped);
     vec![
         name.to_owned(),

@@ -6,18 +6,18 @@ use shared::metrics::{Heaviest, InactiveCaches, TtlDistribution};
 use shared::result::CleanupResult;
 
 use super::chart::{self, Size};
+use super::format::{NONE, percent, share_text, shortened, span};
 use super::headline::is_only_reported;
 use super::table::{Kind, Table};
-use super::words::{NONE, percent, share_text, shortened, span};
 use crate::memory_words::{bounds, bytes};
 use crate::render::note;
-use crate::{counted, grouped, known};
+use crate::{counted, grouped, uncertainty};
 
 /// Most letters of a name that are shown: a key may have millions.
 const NAME_MAX: usize = 120;
 
 /// What became of every candidate.
-pub(super) struct Accounts {
+pub(super) struct AccountingView {
     /// The sum.
     pub(super) equation: String,
     /// Whether it is right.
@@ -28,7 +28,7 @@ pub(super) struct Accounts {
     pub(super) rows: Vec<(&'static str, String, String, &'static str)>,
 }
 
-impl Accounts {
+impl AccountingView {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let accounts = &result.accounting;
         let parts: Vec<(&'static str, u64)> =
@@ -51,7 +51,7 @@ impl Accounts {
 }
 
 /// How long keys live on.
-pub(super) struct Ttl {
+pub(super) struct TtlView {
     /// What the figures are of, or that there are none.
     pub(super) sentence: String,
     /// Figures by name.
@@ -62,13 +62,13 @@ pub(super) struct Ttl {
     pub(super) bars: Option<Table>,
 }
 
-impl Ttl {
+impl TtlView {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let ttl = &result.metrics.ttl;
         if ttl.keys == 0 && result.current_metrics.avg_ttl.is_none() {
-            let sentence = match known::partly_read(result) {
+            let sentence = match uncertainty::partly_read(result) {
                 None => "No matching key has a TTL.".to_owned(),
-                Some(known::NOTHING_READ) => "Not known: nothing was read to its end.".to_owned(),
+                Some(uncertainty::NOTHING_READ) => "Not known: nothing was read to its end.".to_owned(),
                 Some(_) => "No matching key that was read has a TTL.".to_owned(),
             };
             return Self { sentence, figures: Vec::new(), charts: Vec::new(), bars: None };
@@ -92,7 +92,7 @@ impl Ttl {
 
 /// What a number of keys is told with that are not all of them.
 fn that_were_read(result: &CleanupResult) -> &'static str {
-    if known::partly_read(result).is_some() { " that were read" } else { "" }
+    if uncertainty::partly_read(result).is_some() { " that were read" } else { "" }
 }
 
 fn figures(result: &CleanupResult) -> Vec<(&'static str, String)> {
@@ -128,7 +128,7 @@ fn bars(ttl: &TtlDistribution) -> Table {
 type Unit = fn(u64) -> String;
 
 /// Where the keys are.
-pub(super) struct Prefixes<'a> {
+pub(super) struct PrefixesView<'a> {
     /// By each measure for which there are any.
     pub(super) rankings: Vec<Ranking<'a>>,
     /// What memory rests on, or why it is not known.
@@ -159,7 +159,7 @@ pub(super) struct Ranked<'a> {
     pub(super) bar: String,
 }
 
-impl<'a> Prefixes<'a> {
+impl<'a> PrefixesView<'a> {
     pub(super) fn of(result: &'a CleanupResult) -> Self {
         let prefixes = &result.metrics.prefixes;
         let keys: Unit = |n| counted(n, "key", "keys");
@@ -168,7 +168,7 @@ impl<'a> Prefixes<'a> {
         } else {
             "By memory that was freed"
         };
-        let whole = if known::partly_read(result).is_some() { "in what was read" } else { "in all" };
+        let whole = if uncertainty::partly_read(result).is_some() { "in what was read" } else { "in all" };
         let measures: [(&'static str, &Heaviest, Unit, &str); 4] = [
             ("By keys", &prefixes.by_keys, keys, whole),
             ("By keys without TTL", &prefixes.by_stale, keys, whole),
@@ -227,7 +227,7 @@ fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit, whole: &
 }
 
 /// Inactive users' caches.
-pub(super) struct Inactive {
+pub(super) struct InactiveView {
     /// Whether they were looked for, or why not.
     pub(super) sentence: String,
     /// Whether they should have been and were not.
@@ -236,10 +236,10 @@ pub(super) struct Inactive {
     pub(super) figures: Vec<(&'static str, String)>,
 }
 
-impl Inactive {
+impl InactiveView {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let inactive = &result.inactive;
-        let met = known::sampled_active(inactive).map_or_else(String::new, |met| format!(". {met}"));
+        let met = uncertainty::sampled_active(inactive).map_or_else(String::new, |met| format!(". {met}"));
         if let Some(cause) = &inactive.refused {
             let sentence = format!("They were asked for, but not looked for: {cause}{met}");
             return Self { sentence, refused: true, figures: Vec::new() };
@@ -255,7 +255,7 @@ impl Inactive {
 }
 
 fn inactive_figures(inactive: &InactiveCaches, deleted: u64) -> Vec<(&'static str, String)> {
-    let known = |keys: Option<u64>| keys.map_or_else(|| known::UNKNOWN.to_owned(), grouped);
+    let known = |keys: Option<u64>| keys.map_or_else(|| uncertainty::UNKNOWN.to_owned(), grouped);
     vec![
         ("Active users", inactive.active_users.map_or("not told by the source".to_owned(), grouped)),
         ("Keys of active users", known(inactive.active_user)),

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::findings::Note;
-use super::hits::Hits;
-use super::keys::{Accounts, Inactive, Prefixes, Ttl};
-use super::servers::{Covered, Servers};
+use super::findings::FindingView;
+use super::hits::HitRateView;
+use super::keys::{AccountingView, InactiveView, PrefixesView, TtlView};
+use super::servers::{CoverageView, ServersView};
 use super::table::{Kind, Table};
-use super::view::View;
+use super::view::PageView;
 
 /// Most rows of a table: the page is read as text, where nothing can be folded away.
 const ROWS_MAX: usize = 50;
@@ -15,7 +15,7 @@ const ROWS_MAX: usize = 50;
 // Writing to a string cannot fail, so the results of `write!` are dropped throughout.
 
 /// The page.
-pub(super) fn page(view: &View<'_>) -> String {
+pub(super) fn page(view: &PageView<'_>) -> String {
     let mut page = String::new();
     let standing = &view.standing;
     let _ = writeln!(page, "# {}\n", text(view.name));
@@ -44,13 +44,14 @@ pub(super) fn page(view: &View<'_>) -> String {
     page
 }
 
-fn notes(page: &mut String, title: &str, notes: &[Note], none: &str) {
+fn notes(page: &mut String, title: &str, notes: &[FindingView], none: &str) {
     let _ = writeln!(page, "## {title}\n");
     if notes.is_empty() {
         let _ = writeln!(page, "{none}");
     }
     for note in notes {
-        let severity = note.severity.map(|severity| format!("**{}:** ", severity.word())).unwrap_or_default();
+        let severity =
+            note.severity.map(|severity| format!("**{}:** ", severity.as_str())).unwrap_or_default();
         let _ = writeln!(page, "- {severity}{}", text(&note.sentence));
         let rule = note.rule.as_ref().map(|rule| format!("rule {}", code(rule)));
         let since = note.since.as_ref().map(|since| format!("since {}", text(since)));
@@ -63,7 +64,7 @@ fn notes(page: &mut String, title: &str, notes: &[Note], none: &str) {
     page.push('\n');
 }
 
-fn accounts(page: &mut String, accounts: &Accounts) {
+fn accounts(page: &mut String, accounts: &AccountingView) {
     let verdict = if accounts.balanced { "✓ balanced" } else { "✕ not balanced" };
     let _ = writeln!(page, "## What became of the candidates\n\n**{verdict}:** {}\n", accounts.equation);
     let row = |(name, keys, share, meaning): &(&str, String, String, &str)| {
@@ -73,7 +74,7 @@ fn accounts(page: &mut String, accounts: &Accounts) {
     table(page, &head, accounts.rows.iter().map(row));
 }
 
-fn hits(page: &mut String, hits: &Hits) {
+fn hits(page: &mut String, hits: &HitRateView) {
     let _ = writeln!(page, "## Hit rate\n\n{}\n", text(&hits.source));
     if let Some(problem) = &hits.problem {
         let _ = writeln!(page, "**Not known:** {}\n", text(problem));
@@ -89,7 +90,7 @@ fn hits(page: &mut String, hits: &Hits) {
     }
 }
 
-fn ttl(page: &mut String, ttl: &Ttl) {
+fn ttl(page: &mut String, ttl: &TtlView) {
     let _ = writeln!(page, "## How long keys live on\n\n{}\n", text(&ttl.sentence));
     figures(page, &ttl.figures);
     if let Some(bars) = &ttl.bars {
@@ -97,7 +98,7 @@ fn ttl(page: &mut String, ttl: &Ttl) {
     }
 }
 
-fn prefixes(page: &mut String, prefixes: &Prefixes<'_>) {
+fn prefixes(page: &mut String, prefixes: &PrefixesView<'_>) {
     let _ = writeln!(page, "## Where the keys are\n");
     if prefixes.rankings.is_empty() {
         let _ = writeln!(page, "No prefixes were counted.\n");
@@ -115,12 +116,12 @@ fn prefixes(page: &mut String, prefixes: &Prefixes<'_>) {
     }
 }
 
-fn inactive(page: &mut String, inactive: &Inactive) {
+fn inactive(page: &mut String, inactive: &InactiveView) {
     let _ = writeln!(page, "## Inactive users’ caches\n\n{}\n", text(&inactive.sentence));
     figures(page, &inactive.figures);
 }
 
-fn covered(page: &mut String, covered: &Covered<'_>) {
+fn covered(page: &mut String, covered: &CoverageView<'_>) {
     let verdict = if covered.complete { "✓ complete" } else { "! incomplete" };
     let _ = writeln!(page, "## Coverage\n\n**{verdict}:** {}\n", text(&covered.sentence));
     if let Some(missing) = covered.missing {
@@ -139,7 +140,7 @@ fn nodes(page: &mut String, nodes: &Table) {
     shown(page, nodes);
 }
 
-fn servers(page: &mut String, servers: &Servers<'_>) {
+fn servers(page: &mut String, servers: &ServersView<'_>) {
     let _ = writeln!(page, "## Health of Redis\n");
     match servers.status {
         Some(status) => {

@@ -4,6 +4,7 @@
 
 mod chart;
 mod findings;
+mod format;
 mod headline;
 mod hits;
 mod keys;
@@ -11,13 +12,12 @@ mod markdown;
 mod servers;
 mod table;
 mod view;
-mod words;
 
 use askama::Template;
 use shared::result::CleanupResult;
 
 pub(crate) use headline::is_only_reported;
-use view::View;
+use view::PageView;
 
 /// How the page looks.
 const STYLE: &str = include_str!("page.css");
@@ -27,13 +27,13 @@ const STYLE: &str = include_str!("page.css");
 #[template(path = "page.html")]
 struct Page<'a> {
     style: &'static str,
-    view: View<'a>,
+    view: PageView<'a>,
 }
 
 /// The report of `result` as an HTML document, headed by the job's display name.
 #[must_use]
 pub fn html(result: &CleanupResult, display_name: &str) -> String {
-    let page = Page { style: STYLE, view: View::of(result, display_name) };
+    let page = Page { style: STYLE, view: PageView::of(result, display_name) };
     // Text is written into memory, which cannot fail.
     page.render().unwrap_or_else(|e| e.to_string())
 }
@@ -41,5 +41,5 @@ pub fn html(result: &CleanupResult, display_name: &str) -> String {
 /// The same report as Markdown, with tables as GitHub and others read them.
 #[must_use]
 pub fn markdown(result: &CleanupResult, display_name: &str) -> String {
-    markdown::page(&View::of(result, display_name))
+    markdown::page(&PageView::of(result, display_name))
 }

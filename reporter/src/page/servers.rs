@@ -5,13 +5,13 @@ use std::cmp::Reverse;
 use shared::metrics::{NodeHealth, RedisHealth};
 use shared::result::{CleanupResult, NodeRow};
 
+use super::format::{NONE, percent, share_text};
 use super::table::{Kind, Table, rows_in_the_open};
-use super::words::{NONE, percent, share_text};
 use crate::memory_words::bytes;
-use crate::{grouped, known, slots};
+use crate::{grouped, slots, uncertainty};
 
 /// What was read.
-pub(super) struct Covered<'a> {
+pub(super) struct CoverageView<'a> {
     /// In a sentence.
     pub(super) sentence: String,
     /// Whether everything was.
@@ -22,14 +22,14 @@ pub(super) struct Covered<'a> {
     pub(super) causes: Option<Table>,
 }
 
-impl<'a> Covered<'a> {
+impl<'a> CoverageView<'a> {
     pub(super) fn of(result: &'a CleanupResult) -> Self {
         let coverage = &result.coverage;
         let sentence = match (coverage.complete, coverage.slots_covered) {
             (true, Some(slots)) => format!("All {} hash slots were read.", grouped(slots)),
             (true, None) => "The whole database was read.".to_owned(),
             (false, Some(slots)) => format!("{} of 16,384 hash slots were read.", grouped(slots)),
-            (false, None) if known::if_nothing_read(result).is_some() => {
+            (false, None) if uncertainty::if_nothing_read(result).is_some() => {
                 "Nothing of the database was read to its end.".to_owned()
             }
             (false, None) => "Not all of the database was read.".to_owned(),
@@ -55,7 +55,7 @@ pub(super) fn nodes(nodes: &[NodeRow]) -> Table {
     }
     let row = |node: &&NodeRow| {
         let name = if node.address.is_empty() { node.node.as_str() } else { &node.address };
-        let met = |keys| known::met(node, keys).map_or_else(|| NONE.to_owned(), grouped);
+        let met = |keys| uncertainty::matching_keys(node, keys).map_or_else(|| NONE.to_owned(), grouped);
         vec![
             name.to_owned(),
             slots(node.slots),
@@ -84,7 +84,7 @@ pub(super) fn nodes(nodes: &[NodeRow]) -> Table {
 }
 
 /// How the servers are.
-pub(super) struct Servers<'a> {
+pub(super) struct ServersView<'a> {
     /// `healthy`, `degraded` or `unhealthy`; `None` if they were not asked.
     pub(super) status: Option<&'static str>,
     /// What is wrong.
@@ -95,7 +95,7 @@ pub(super) struct Servers<'a> {
     pub(super) nodes: Option<Table>,
 }
 
-impl<'a> Servers<'a> {
+impl<'a> ServersView<'a> {
     pub(super) fn of(health: &'a RedisHealth) -> Self {
         let asked = !health.nodes.is_empty() || !health.problems.is_empty() || health.latency.is_some();
         if !asked {
@@ -107,7 +107,7 @@ impl<'a> Servers<'a> {
             ("Primaries", grouped(health.nodes.len() as u64)),
         ];
         Self {
-            status: Some(health.status.word()),
+            status: Some(health.status.as_str()),
             problems: &health.problems,
             figures,
             nodes: (!health.nodes.is_empty()).then(|| primaries(&health.nodes)),
@@ -139,7 +139,7 @@ fn primaries(nodes: &[NodeHealth]) -> Table {
         let known = |n: Option<u64>| n.map_or(NONE.to_owned(), grouped);
         vec![
             name.to_owned(),
-            node.status.word().to_owned(),
+            node.status.as_str().to_owned(),
             latency(node.latency),
             memory(node.memory_usage_percent),
             node.used_memory_bytes.map_or(NONE.to_owned(), bytes),

@@ -2,16 +2,16 @@
 
 use shared::result::CleanupResult;
 
-use super::findings::{self, Note};
-use super::headline::{self, Fact, Standing, Tile};
-use super::hits::Hits;
-use super::keys::{Accounts, Inactive, Prefixes, Ttl};
-use super::servers::{Covered, Servers};
+use super::findings::{self, FindingView};
+use super::headline::{self, Fact, StatusBanner, Tile};
+use super::hits::HitRateView;
+use super::keys::{AccountingView, InactiveView, PrefixesView, TtlView};
+use super::servers::{CoverageView, ServersView};
 use super::table::Table;
-use super::{servers, words};
+use super::{format, servers};
 
 /// A report.
-pub(super) struct View<'a> {
+pub(super) struct PageView<'a> {
     /// The job's display name.
     pub(super) name: &'a str,
     /// The job's name.
@@ -19,55 +19,55 @@ pub(super) struct View<'a> {
     /// When the run ended.
     pub(super) finished: String,
     /// How it ended.
-    pub(super) standing: Standing,
+    pub(super) standing: StatusBanner,
     /// The figures that come first.
     pub(super) tiles: Vec<Tile>,
     /// Alerts that hold.
-    pub(super) alerts: Vec<Note>,
+    pub(super) alerts: Vec<FindingView>,
     /// Problems.
-    pub(super) issues: Vec<Note>,
+    pub(super) issues: Vec<FindingView>,
     /// Advice.
-    pub(super) recommendations: Vec<Note>,
+    pub(super) recommendations: Vec<FindingView>,
     /// What became of every candidate.
-    pub(super) accounts: Accounts,
+    pub(super) accounts: AccountingView,
     /// The hit rate.
-    pub(super) hits: Hits,
+    pub(super) hits: HitRateView,
     /// How long keys live on.
-    pub(super) ttl: Ttl,
+    pub(super) ttl: TtlView,
     /// Where the keys are.
-    pub(super) prefixes: Prefixes<'a>,
+    pub(super) prefixes: PrefixesView<'a>,
     /// Inactive users' caches.
-    pub(super) inactive: Inactive,
+    pub(super) inactive: InactiveView,
     /// What was read.
-    pub(super) covered: Covered<'a>,
+    pub(super) covered: CoverageView<'a>,
     /// One row per node.
     pub(super) nodes: Table,
     /// How the servers are.
-    pub(super) servers: Servers<'a>,
+    pub(super) servers: ServersView<'a>,
     /// Which run it was.
     pub(super) facts: Vec<Fact>,
 }
 
-impl<'a> View<'a> {
+impl<'a> PageView<'a> {
     /// What is said of `result`.
     pub(super) fn of(result: &'a CleanupResult, name: &'a str) -> Self {
         Self {
             name,
             job: &result.job,
-            finished: words::moment(&result.finished_at),
+            finished: format::moment(&result.finished_at),
             standing: headline::standing(result),
             tiles: headline::tiles(result),
             alerts: findings::alerts(result),
             issues: findings::issues(result),
             recommendations: findings::recommendations(result),
-            accounts: Accounts::of(result),
-            hits: Hits::of(&result.metrics.hit_rates),
-            ttl: Ttl::of(result),
-            prefixes: Prefixes::of(result),
-            inactive: Inactive::of(result),
-            covered: Covered::of(result),
+            accounts: AccountingView::of(result),
+            hits: HitRateView::of(&result.metrics.hit_rates),
+            ttl: TtlView::of(result),
+            prefixes: PrefixesView::of(result),
+            inactive: InactiveView::of(result),
+            covered: CoverageView::of(result),
             nodes: servers::nodes(&result.nodes),
-            servers: Servers::of(&result.metrics.redis_health),
+            servers: ServersView::of(&result.metrics.redis_health),
             facts: headline::facts(result),
         }
     }

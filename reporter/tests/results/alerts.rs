@@ -1,14 +1,14 @@
 //! Alerts over runs and samples: each is raised once, stays, and is resolved once, at the right moments.
 
-use reporter::alerts::{NAMES, Standing, View, conditions, judge};
-use reporter::hit_rate::Samples;
-use shared::alerts::{Book, Change};
+use reporter::alerts::{AlertState, ConditionInput, NAMES, conditions, evaluate};
+use reporter::hit_rate::CounterSnapshots;
+use shared::alerts::{AlertStore, AlertTransition};
+use shared::counter_snapshot::{CommandCounts, CounterSnapshot, NodeCounters, RunReads, SnapshotPhase};
 use shared::history::RunLine;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::messages::{HitRateSource, Lookups, Rules};
-use shared::metrics::Window;
+use shared::metrics::HitRateWindow;
 use shared::result::Status;
-use shared::samples::{CommandCounts, Moment, Reading, RunReads, Sample};
 use shared::selection::Selection;
 use shared::time::rfc3339;
 
@@ -19,15 +19,15 @@ fn run(status: Status, stale: u64) -> RunLine {
     RunLine { status: Some(status), stale_ttl_keys: stale, stale_unprotected_keys: Some(stale), ..line }
 }
 
-fn standing(runs: &[RunLine], window: Option<&Window>, alert: &str) -> Standing {
-    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
-    let all = conditions(&View { runs, samples: &samples, window, active: &[] });
+fn standing(runs: &[RunLine], window: Option<&HitRateWindow>, alert: &str) -> AlertState {
+    let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
+    let all = conditions(&ConditionInput { runs, samples: &samples, window, active: &[] });
     all.into_iter().find(|condition| condition.alert == alert).unwrap().standing
 }
 
-fn sentence(standing: Standing) -> String {
+fn sentence(standing: AlertState) -> String {
     match standing {
-        Standing::Holds { sentence, evidence } => {
+        AlertState::Firing { sentence, evidence } => {
             assert!(evidence.contains_key("limit"), "{sentence}: no limit in the evidence");
             sentence
         }
@@ -42,10 +42,10 @@ fn two_failed_runs_in_a_row() {
         let runs: Vec<RunLine> = statuses.iter().map(|status| run(*status, 0)).collect();
         standing(&runs, None, "failed-runs")
     };
-    assert_eq!(of(&[]), Standing::Over);
-    assert_eq!(of(&[Completed, Failed]), Standing::Over);
-    assert_eq!(of(&[Failed, Completed, Failed]), Standing::Over);
-    assert_eq!(of(&[Failed, Failed, Partial]), Standing::Over);
+    assert_eq!(of(&[]), AlertState::Resolved);
+    assert_eq!(of(&[Completed, Failed]), AlertState::Resolved);
+    assert_eq!(of(&[Failed, Completed, Failed]), AlertState::Resolved);
+    assert_eq!(of(&[Failed, Failed, Partial]), AlertState::Resolved);
     assert_eq!(sentence(of(&[Completed, Failed, Failed])), "2 runs in a row have failed: no answer");
     assert_eq!(sentence(of(&[Failed, Cancelled, Failed, Failed])), "3 runs in a row have failed: no answer");
 }
@@ -53,27 +53,34 @@ fn two_failed_runs_in_a_row() {
 #[test]
 fn more_than_ten_stale_keys() {
     let of = |runs: &[RunLine]| standing(runs, None, "stale-keys");
-    assert_eq!(of(&[]), Standing::Unknown);
-    assert_eq!(of(&[run(Status::Completed, 99), run(Status::Completed, 10)]), Standing::Over);
+    assert_eq!(of(&[]), AlertState::Unknown);
+    assert_eq!(of(&[run(Status::Completed, 99), run(Status::Completed, 10)]), AlertState::Resolved);
     assert_eq!(
         sentence(of(&[run(Status::Partial, 11)])),
         "Found 11 keys without TTL in one run (more than 10)"
     );
     let partial = run(Status::Partial, 10);
-    assert_eq!(of(std::slice::from_ref(&partial)), Standing::Unknown, "what was not read may hold more");
-    assert_eq!(of(&[RunLine { total_keys: Some(99), ..partial }]), Standing::Over, "everything was read");
+    assert_eq!(of(std::slice::from_ref(&partial)), AlertState::Unknown, "what was not read may hold more");
+    assert_eq!(
+        of(&[RunLine { total_keys: Some(99), ..partial }]),
+        AlertState::Resolved,
+        "everything was read"
+    );
     let failed_since = [run(Status::Completed, 11), run(Status::Failed, 0)];
-    assert!(matches!(of(&failed_since), Standing::Holds { .. }), "a run that failed has looked at nothing");
+    assert!(
+        matches!(of(&failed_since), AlertState::Firing { .. }),
+        "a run that failed has looked at nothing"
+    );
     let protected = |keys| RunLine { stale_unprotected_keys: keys, ..run(Status::Completed, 500) };
-    assert_eq!(of(&[protected(Some(10))]), Standing::Over, "protected ones are a figure");
-    assert_eq!(of(&[protected(None)]), Standing::Unknown, "a line of an earlier version");
+    assert_eq!(of(&[protected(Some(10))]), AlertState::Resolved, "protected ones are a figure");
+    assert_eq!(of(&[protected(None)]), AlertState::Unknown, "a line of an earlier version");
     let dry = RunLine { dry_run: true, ..protected(Some(11)) };
     assert!(sentence(of(&[dry])).starts_with("Found 11 keys"), "a dry run finds them as well");
 }
 
 #[test]
 fn the_alert_about_stale_keys_is_judged_by_runs_of_the_same_keys() {
-    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
+    let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
     let of = |patterns: &[&str], stale| {
         let rules = Rules::deleting(patterns, &[]).unwrap();
         RunLine {
@@ -82,11 +89,11 @@ fn the_alert_about_stale_keys_is_judged_by_runs_of_the_same_keys() {
         }
     };
     let (users, limits) = (|stale| of(&["user:*"], stale), |stale| of(&["rl:*"], stale));
-    let (mut book, mut runs) = (Book::default(), Vec::new());
+    let (mut book, mut runs) = (AlertStore::default(), Vec::new());
     let mut holds = |line: RunLine| {
         runs.push(line);
-        let view = View { runs: &runs, samples: &samples, window: None, active: &book.active };
-        book = judge(book.clone(), "j", &conditions(&view), Some(runs.last().unwrap().run_id), 1);
+        let view = ConditionInput { runs: &runs, samples: &samples, window: None, active: &book.active };
+        book = evaluate(book.clone(), "j", &conditions(&view), Some(runs.last().unwrap().run_id), 1);
         book.active.iter().map(|alert| alert.sentence.clone()).next()
     };
     let found = |n| Some(format!("Found {n} keys without TTL in one run (more than 10)"));
@@ -115,14 +122,18 @@ fn the_alert_about_stale_keys_is_judged_by_runs_of_the_same_keys() {
 #[test]
 fn errors_above_one_percent() {
     let of = |hits, errors| {
-        standing(&[], Some(&Window { hits: Some(hits), errors, ..Window::default() }), "errors-high")
+        standing(
+            &[],
+            Some(&HitRateWindow { hits: Some(hits), errors, ..HitRateWindow::default() }),
+            "errors-high",
+        )
     };
-    assert_eq!(of(1_000, None), Standing::Unknown);
-    assert_eq!(of(1_000, Some(10)), Standing::Over);
-    assert_eq!(of(10, Some(9)), Standing::Over, "so few tell nothing");
+    assert_eq!(of(1_000, None), AlertState::Unknown);
+    assert_eq!(of(1_000, Some(10)), AlertState::Resolved);
+    assert_eq!(of(10, Some(9)), AlertState::Resolved, "so few tell nothing");
     assert_eq!(sentence(of(1_000, Some(11))), "Cache errors are above 1% of hits (11 errors vs 1000 hits)");
-    assert_eq!(of(0, Some(0)), Standing::Over);
-    assert_eq!(standing(&[], None, "errors-high"), Standing::Unknown);
+    assert_eq!(of(0, Some(0)), AlertState::Resolved);
+    assert_eq!(standing(&[], None, "errors-high"), AlertState::Unknown);
 }
 
 #[test]
@@ -135,23 +146,23 @@ fn a_success_rate_below_99_percent() {
         runs.push(run(Status::Failed, 0));
         standing(&runs, None, "success-rate-low")
     };
-    assert_eq!(of(0, 0), Standing::Unknown);
-    assert_eq!(of(99, 1), Standing::Over);
+    assert_eq!(of(0, 0), AlertState::Unknown);
+    assert_eq!(of(99, 1), AlertState::Resolved);
     assert_eq!(sentence(of(98, 2)), "98.0% of the last 100 scheduled runs have completed (below 99%)");
     assert_eq!(sentence(of(18, 2)), "90.0% of the last 20 scheduled runs have completed (below 99%)");
-    assert_eq!(of(0, 19), Standing::Unknown);
+    assert_eq!(of(0, 19), AlertState::Unknown);
 }
 
 #[test]
 fn an_alert_is_raised_once_stays_and_is_resolved_once() {
-    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
-    let mut book = Book::default();
+    let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
+    let mut book = AlertStore::default();
     let mut step = |stale, now_ms| {
         let runs = [run(Status::Completed, stale)];
-        book = judge(
+        book = evaluate(
             book.clone(),
             "j",
-            &conditions(&View { runs: &runs, samples: &samples, window: None, active: &[] }),
+            &conditions(&ConditionInput { runs: &runs, samples: &samples, window: None, active: &[] }),
             Some(runs[0].run_id),
             now_ms,
         );
@@ -159,7 +170,7 @@ fn an_alert_is_raised_once_stays_and_is_resolved_once() {
     };
     assert_eq!(step(10, 1).0, []);
     let (active, told) = step(25, 2_000);
-    assert_eq!((active.len(), told.len(), told[0].change), (1, 1, Change::Raised));
+    assert_eq!((active.len(), told.len(), told[0].change), (1, 1, AlertTransition::Raised));
     assert_eq!((active[0].alert.as_str(), active[0].since.as_str()), ("stale-keys", "1970-01-01T00:00:02Z"));
     let (again, told) = step(30, 3_000);
     assert_eq!((again[0].id, &again[0].since, told), (active[0].id, &active[0].since, vec![]));
@@ -167,7 +178,7 @@ fn an_alert_is_raised_once_stays_and_is_resolved_once() {
     let (none, told) = step(0, 4_000);
     assert_eq!(
         (none.len(), told.len(), told[0].change, told[0].alert.id),
-        (0, 1, Change::Resolved, active[0].id)
+        (0, 1, AlertTransition::Resolved, active[0].id)
     );
     assert_ne!(step(99, 5_000).0[0].id, active[0].id, "another time is another alert");
 }
@@ -177,21 +188,21 @@ fn an_alert_is_raised_once_stays_and_is_resolved_once() {
 fn an_older_run_changes_nothing() {
     let (older, newer) = (RunId::new(), RunId::new());
     let holds = |holds: bool| {
-        let samples = Samples::new(&[], "j", &HitRateSource::Redis);
+        let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
         let runs = [run(Status::Completed, if holds { 99 } else { 0 })];
-        conditions(&View { runs: &runs, samples: &samples, window: None, active: &[] })
+        conditions(&ConditionInput { runs: &runs, samples: &samples, window: None, active: &[] })
     };
-    let raised = judge(Book::default(), "j", &holds(true), Some(older), 1_000);
-    let resolved = judge(raised, "j", &holds(false), Some(newer), 2_000);
-    let late = judge(resolved.clone(), "j", &holds(true), Some(older), 3_000);
+    let raised = evaluate(AlertStore::default(), "j", &holds(true), Some(older), 1_000);
+    let resolved = evaluate(raised, "j", &holds(false), Some(newer), 2_000);
+    let late = evaluate(resolved.clone(), "j", &holds(true), Some(older), 3_000);
     assert_eq!((late.active.len(), late.outbox.len(), &late), (0, 2, &resolved));
-    assert_eq!(judge(late, "j", &holds(true), Some(newer), 4_000).outbox.len(), 3);
+    assert_eq!(evaluate(late, "j", &holds(true), Some(newer), 4_000).outbox.len(), 3);
 }
 
 #[test]
 fn all_alerts_have_their_names_in_the_list() {
-    let samples = Samples::new(&[], "j", &HitRateSource::Redis);
-    let all = conditions(&View { runs: &[], samples: &samples, window: None, active: &[] });
+    let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
+    let all = conditions(&ConditionInput { runs: &[], samples: &samples, window: None, active: &[] });
     assert_eq!(all.iter().map(|condition| condition.alert).collect::<Vec<_>>(), NAMES);
 }
 
@@ -208,20 +219,20 @@ fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
     };
     let is_idle = |ms: u64| at(4, 1, 0) < ms && ms <= at(4, 6, 0);
     let (mut samples, mut counted, mut book, mut log) =
-        (Vec::new(), Lookups::default(), Book::default(), Vec::new());
+        (Vec::new(), Lookups::default(), AlertStore::default(), Vec::new());
     for n in 0..30 * 24 * 3 {
         let now_ms = n * every;
         if !is_idle(now_ms) {
             let hits = if is_low(now_ms) { 49 } else { 80 };
             counted += Lookups::of(hits, 100 - hits);
         }
-        samples.push(Sample {
+        samples.push(CounterSnapshot {
             job: "j".to_owned(),
             redis: Alias::new("main"),
             run_id: None,
-            moment: Moment::Between,
+            moment: SnapshotPhase::Between,
             at_ms: now_ms,
-            nodes: vec![Reading {
+            nodes: vec![NodeCounters {
                 node: NodeId::new("n"),
                 process: "p".to_owned(),
                 uptime_s: now_ms / 1_000,
@@ -238,16 +249,16 @@ fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
         });
         // The last nine days are all that counts.
         let recent = &samples[samples.len().saturating_sub(9 * 24 * 3)..];
-        let view = Samples::new(recent, "j", &HitRateSource::Redis);
-        let conditions = conditions(&View { runs: &[], samples: &view, window: None, active: &[] });
-        book = judge(book, "j", &conditions, None, now_ms);
+        let view = CounterSnapshots::new(recent, "j", &HitRateSource::Redis);
+        let conditions = conditions(&ConditionInput { runs: &[], samples: &view, window: None, active: &[] });
+        book = evaluate(book, "j", &conditions, None, now_ms);
         for notice in book.outbox.drain(..) {
             log.push((notice.alert.alert, notice.change, rfc3339(notice.at_ms)));
         }
     }
     let expected = [
-        ("hit-rate-low".to_owned(), Change::Raised, rfc3339(at(4, 20, 0))),
-        ("hit-rate-low".to_owned(), Change::Resolved, rfc3339(at(5, 8, 0))),
+        ("hit-rate-low".to_owned(), AlertTransition::Raised, rfc3339(at(4, 20, 0))),
+        ("hit-rate-low".to_owned(), AlertTransition::Resolved, rfc3339(at(5, 8, 0))),
     ];
     assert_eq!(log, expected);
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use reporter::findings::{Facts, findings};
 use serde_json::json;
 use shared::ids::RunId;
-use shared::messages::{CancelKind, LeftOut};
-use shared::metrics::{Finding, FindingKind, Growth, Severity, Window};
+use shared::messages::{CancelKind, UnreachableNode};
+use shared::metrics::{Finding, FindingKind, Growth, HitRateWindow, Severity};
 use shared::result::{Accounting, Coverage};
 use shared::slot::SlotSet;
 
@@ -28,12 +28,12 @@ fn problem(facts: &Facts, rule: &str) -> Option<String> {
 fn rate(hits: u64) -> Facts {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let hit_rate = Some(hits as f64 / 100.0);
-    let window = Window {
+    let window = HitRateWindow {
         hit_rate,
         lookups: Some(10_000),
         hits: Some(hits),
         misses: Some(10_000 - hits),
-        ..Window::default()
+        ..HitRateWindow::default()
     };
     Facts { window, configured_ttl_ms: Some(900_000), avg_ttl: Some(700.0), ..Facts::default() }
 }
@@ -67,7 +67,8 @@ fn hit_rates_on_both_sides_of_each_limit() {
     assert!(advice(&longer, "hit-rate-critical").unwrap().ends_with("(1h → 2h)."));
     let unsaid = Facts { configured_ttl_ms: None, ..rate(10) };
     assert!(advice(&unsaid, "hit-rate-critical").unwrap().ends_with("doubling the cache TTL."));
-    let of = |lookups, hits| Facts { window: Window { lookups, ..rate(hits).window }, ..Facts::default() };
+    let of =
+        |lookups, hits| Facts { window: HitRateWindow { lookups, ..rate(hits).window }, ..Facts::default() };
     for hits in [0, 6_000, 8_000, 10_000] {
         assert_eq!(findings(&of(Some(999), hits)), [], "so few tell nothing");
         assert_eq!(findings(&of(None, hits)), []);
@@ -115,7 +116,7 @@ proptest! {
         (avg, keys, late_percent, late_keys) in (0.0..1_000.0, 0_u64..300, 0.0..100.0, 0_u64..300),
         (memory, aggressive, configured) in (0.0..100.0, any::<bool>(), any::<bool>()),
     ) {
-        let window = Window { lookups: Some(lookups), ..rate(hits).window };
+        let window = HitRateWindow { lookups: Some(lookups), ..rate(hits).window };
         let facts = Facts {
             window,
             configured_ttl_ms: configured.then_some(900_000),
@@ -182,7 +183,7 @@ fn many_keys_and_growth() {
 #[test]
 fn errors_above_one_percent_of_hits() {
     let facts = |errors, hits| Facts {
-        window: Window { hits: Some(hits), errors, ..Window::default() },
+        window: HitRateWindow { hits: Some(hits), errors, ..HitRateWindow::default() },
         ..Facts::default()
     };
     let many = facts(Some(12), 1_000);
@@ -312,8 +313,10 @@ fn what_a_run_met() {
         "TLS without a proof of who the servers are (`--insecure`): what was read and deleted may have been \
          another's; name the authority with `--cacert` instead",
     );
-    let left_out =
-        LeftOut { cause: "redis at `a:1` cannot be reached: refused".to_owned(), slots: SlotSet::all() };
+    let left_out = UnreachableNode {
+        cause: "redis at `a:1` cannot be reached: refused".to_owned(),
+        slots: SlotSet::all(),
+    };
     check(
         Facts { left_out: vec![left_out], ..none() },
         "node-left-out",

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use reporter::{Around, Fold, finish};
+use reporter::{Fold, ResultContext, finish};
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
-    Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Loss, Reason, Receipt, Rest, RestReason,
-    ScanCounts, ScanTask, TaskReport,
+    Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Reason, Receipt, Remainder,
+    RequeueReason, ScanCounts, ScanTask, TaskFailure, TaskReport,
 };
-use shared::metrics::{HitRates, Window};
+use shared::metrics::{HitRateWindow, HitRates};
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
 use shared::records::{Decision, Record};
@@ -32,9 +32,9 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
         node: NodeId::new("n"),
         scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
         keys: 0,
-        replans: 0,
+        reschedules: 0,
         skip: false,
-        round: 0,
+        scan_generation: 0,
     }
 }
 
@@ -46,16 +46,16 @@ fn report(
 ) -> TaskReport {
     let stale = batches.iter().map(|(_, keys)| keys).sum::<u64>() + 3;
     TaskReport {
-        round: 0,
-        history: None,
+        scan_generation: 0,
+        replication_id: None,
         verified: false,
         run: task.run,
         task: task.task,
         node: task.node.clone(),
         covered: Covered::Slots(covered.clone()),
-        rest: rest
-            .map(|slots| Rest {
-                reason: RestReason::Full,
+        remainder: rest
+            .map(|slots| Remainder {
+                reason: RequeueReason::Full,
                 scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
                 pass: None,
             })
@@ -86,8 +86,8 @@ fn report(
 fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
     let groups = vec![GroupReceipt { slot: 0, reason: Reason::Stale, outcomes: outcomes.to_vec() }];
     Receipt {
-        round: 0,
-        vouched: Vec::new(),
+        scan_generation: 0,
+        unreplicated: Vec::new(),
         all: None,
         freed: None,
         run,
@@ -134,9 +134,10 @@ fn fold(records: &[Record]) -> Fold {
 }
 
 fn result(records: &[Record]) -> CleanupResult {
-    let during_run = Window { hit_rate: Some(0.0), hits: Some(0), misses: Some(1), ..Window::default() };
+    let during_run =
+        HitRateWindow { hit_rate: Some(0.0), hits: Some(0), misses: Some(1), ..HitRateWindow::default() };
     let hit_rates = HitRates { during_run, ..HitRates::default() };
-    finish(&fold(records), &Around { hit_rates, now_ms: 3_500, ..Around::default() }).unwrap()
+    finish(&fold(records), &ResultContext { hit_rates, now_ms: 3_500, ..ResultContext::default() }).unwrap()
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn a_whole_run_is_added_up() {
 fn a_gap_is_named_and_never_completed() {
     let mut records = whole_run();
     let Record::Report(lost) = &mut records[6] else { unreachable!("the third report") };
-    lost.lost = Some(Loss { cause: "the node is gone".to_owned(), node_failed: true });
+    lost.lost = Some(TaskFailure { cause: "the node is gone".to_owned(), node_failed: true });
     lost.batches.clear();
     lost.counts = ScanCounts::default();
     records.truncate(9);

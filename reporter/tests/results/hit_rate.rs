@@ -3,18 +3,20 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use reporter::hit_rate::Samples;
+use reporter::hit_rate::CounterSnapshots;
+use shared::counter_snapshot::{
+    CommandCounts, CounterSnapshot, Counters, NodeCounters, RunReads, SnapshotPhase,
+};
 use shared::ids::{Alias, NodeId, RunId};
 use shared::key::Key;
 use shared::messages::{HitRateSource, Lookups};
-use shared::metrics::Window;
-use shared::samples::{CommandCounts, Counters, Moment, Reading, RunReads, Sample};
+use shared::metrics::HitRateWindow;
 
 const HOUR_MS: u64 = 3_600_000;
 
 /// A sample of one node of the process `p`.
-fn sample(at_ms: u64, hits: u64, misses: u64) -> Sample {
-    let reading = Reading {
+fn sample(at_ms: u64, hits: u64, misses: u64) -> CounterSnapshot {
+    let reading = NodeCounters {
         node: NodeId::new("n"),
         process: "p".to_owned(),
         uptime_s: 1_000_000,
@@ -24,11 +26,11 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> Sample {
         own_after: Lookups::default(),
         keys: 0,
     };
-    Sample {
+    CounterSnapshot {
         job: "j".to_owned(),
         redis: Alias::new("main"),
         run_id: None,
-        moment: Moment::Between,
+        moment: SnapshotPhase::Between,
         at_ms,
         nodes: vec![reading],
         application: None,
@@ -39,7 +41,7 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> Sample {
 }
 
 /// The same with so many calls of TTL and its like.
-fn calls(one_lookup: u64, mut sample: Sample) -> Sample {
+fn calls(one_lookup: u64, mut sample: CounterSnapshot) -> CounterSnapshot {
     sample.nodes[0].commands = Some(CommandCounts { one_lookup, ..CommandCounts::default() });
     sample
 }
@@ -49,26 +51,26 @@ fn own(hits: u64) -> Lookups {
 }
 
 /// A run from one sample to the other, in which we looked up `lookups` keys, and two after each sample.
-fn run(mut begin: Sample, mut end: Sample, lookups: u64) -> [Sample; 2] {
+fn run(mut begin: CounterSnapshot, mut end: CounterSnapshot, lookups: u64) -> [CounterSnapshot; 2] {
     let id = Some(RunId::new());
-    (begin.run_id, begin.moment, begin.nodes[0].own_after) = (id, Moment::Begin, own(2));
-    (end.run_id, end.moment, end.nodes[0].own_before) = (id, Moment::End, own(lookups));
+    (begin.run_id, begin.moment, begin.nodes[0].own_after) = (id, SnapshotPhase::Begin, own(2));
+    (end.run_id, end.moment, end.nodes[0].own_before) = (id, SnapshotPhase::End, own(lookups));
     end.nodes[0].own_after = own(2);
     [begin, end]
 }
 
 /// Hits, misses and resets, where hits are known exactly.
-fn counted(window: &Window) -> (u64, u64, u32) {
+fn counted(window: &HitRateWindow) -> (u64, u64, u32) {
     assert_eq!(window.hit_rate_min, window.hit_rate_max, "{window:?}");
     (window.hits.unwrap(), window.misses.unwrap(), window.resets)
 }
 
-fn windows(samples: &Samples<'_>) -> Vec<Window> {
+fn windows(samples: &CounterSnapshots<'_>) -> Vec<HitRateWindow> {
     samples.stretches(HOUR_MS).map(|stretch| stretch.window()).collect()
 }
 
-fn latest(samples: &[Sample]) -> (u64, u64, u32) {
-    counted(&Samples::new(samples, "j", &HitRateSource::Redis).latest().unwrap())
+fn latest(samples: &[CounterSnapshot]) -> (u64, u64, u32) {
+    counted(&CounterSnapshots::new(samples, "j", &HitRateSource::Redis).latest().unwrap())
 }
 
 #[test]
@@ -77,8 +79,8 @@ fn our_own_look_ups_are_taken_off() {
     let after = 80 + 2 + 500 + 2;
     let begin = calls(504, sample(5_000, after + 40, 20 + 60));
     let second = run(begin, calls(1_006, sample(6_000, after + 40 + 2 + 500 + 9, 81)), 500);
-    let samples: Vec<Sample> = first.into_iter().chain(second).collect();
-    let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
+    let samples: Vec<CounterSnapshot> = first.into_iter().chain(second).collect();
+    let rates = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!(counted(&rates.during_run), (9, 1, 0));
     assert_eq!(counted(rates.since_last_run.as_ref().unwrap()), (49, 61, 0));
     assert_eq!(counted(rates.last_day.as_ref().unwrap()), (129, 81, 0));
@@ -89,13 +91,13 @@ fn our_own_look_ups_are_taken_off() {
 #[test]
 fn without_traffic_there_is_no_rate() {
     let samples = run(sample(1_000, 7, 3), calls(102, sample(2_000, 7 + 2 + 100, 3)), 100);
-    let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
+    let rates = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!(
         (rates.during_run.hit_rate, rates.since_last_run, rates.history[0].hit_rate),
         (None, None, None)
     );
-    assert_eq!(Samples::new(&[], "j", &HitRateSource::Redis).last_day(), None);
-    assert_eq!(Samples::new(&samples[..1], "j", &HitRateSource::Redis).last_day(), None);
+    assert_eq!(CounterSnapshots::new(&[], "j", &HitRateSource::Redis).last_day(), None);
+    assert_eq!(CounterSnapshots::new(&samples[..1], "j", &HitRateSource::Redis).last_day(), None);
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn runs_side_by_side_do_not_disturb_each_other() {
     let [mut b, mut d] = run(b, d, 200);
     (b.job, d.job) = ("other".to_owned(), "other".to_owned());
     let samples = [a, b, c, d];
-    let all = Samples::new(&samples, "j", &HitRateSource::Redis);
+    let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
     let windows = windows(&all);
     assert_eq!(windows.iter().map(counted).collect::<Vec<_>>(), [(400, 150, 0)]);
 }
@@ -116,7 +118,7 @@ fn runs_side_by_side_do_not_disturb_each_other() {
 fn an_hourly_sample_in_the_middle_of_a_run_is_no_end_of_a_window() {
     let [begin, end] = run(sample(1_000, 0, 0), calls(10_002, sample(9_000, 10_000 + 2 + 50, 50)), 10_000);
     let samples = [begin, calls(7_000, sample(5_000, 8_000, 20)), end];
-    let windows = windows(&Samples::new(&samples, "j", &HitRateSource::Redis));
+    let windows = windows(&CounterSnapshots::new(&samples, "j", &HitRateSource::Redis));
     assert_eq!(windows.iter().map(counted).collect::<Vec<_>>(), [(50, 50, 0)]);
 }
 
@@ -147,13 +149,14 @@ fn a_failover_to_another_node_is_noticed() {
 
 #[test]
 fn a_day_is_a_day() {
-    let samples: Vec<Sample> = (0..=48).map(|hour| sample(hour * HOUR_MS, hour * 10, hour * 30)).collect();
-    let all = Samples::new(&samples, "j", &HitRateSource::Redis);
+    let samples: Vec<CounterSnapshot> =
+        (0..=48).map(|hour| sample(hour * HOUR_MS, hour * 10, hour * 30)).collect();
+    let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
     assert_eq!(counted(&all.last_day().unwrap()), (240, 720, 0));
     assert_eq!(all.last_day().unwrap().hit_rate, Some(25.0));
     assert_eq!(all.latest().unwrap().from, "1970-01-02T23:00:00Z");
-    let weeks: Vec<Sample> = (0..=1_000).map(|hour| sample(hour * HOUR_MS, hour, hour)).collect();
-    let rates = Samples::new(&weeks, "j", &HitRateSource::Redis).hit_rates();
+    let weeks: Vec<CounterSnapshot> = (0..=1_000).map(|hour| sample(hour * HOUR_MS, hour, hour)).collect();
+    let rates = CounterSnapshots::new(&weeks, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!(rates.history.len(), 84);
     assert_eq!(rates.history.iter().map(|point| point.lookups.unwrap()).sum::<u64>(), 2 * 7 * 24);
 }
@@ -161,26 +164,26 @@ fn a_day_is_a_day() {
 #[test]
 fn an_applications_own_counters() {
     let source = HitRateSource::Hash(Key::new(*b"metrics"));
-    let with = |at_ms, hits, misses, errors| Sample {
+    let with = |at_ms, hits, misses, errors| CounterSnapshot {
         application: Some(Counters { hits, misses, errors }),
         ..sample(at_ms, 777, 777)
     };
-    let other = Sample { job: "other".to_owned(), ..with(1, 9_999, 9_999, None) };
+    let other = CounterSnapshot { job: "other".to_owned(), ..with(1, 9_999, 9_999, None) };
     let samples = [with(0, 100, 100, Some(1)), other, sample(2, 0, 0), with(3, 180, 120, Some(13))];
-    let window = Samples::new(&samples, "j", &source).latest().unwrap();
+    let window = CounterSnapshots::new(&samples, "j", &source).latest().unwrap();
     assert_eq!((counted(&window), window.errors, window.hit_rate), ((80, 20, 0), Some(12), Some(80.0)));
     // They went backwards: they began anew.
     let samples = [with(0, 100, 100, None), with(1, 30, 10, None)];
-    let window = Samples::new(&samples, "j", &source).latest().unwrap();
+    let window = CounterSnapshots::new(&samples, "j", &source).latest().unwrap();
     assert_eq!((counted(&window), window.errors), ((30, 10, 1), None));
 }
 
 /// A window of an hour in which the counters gained this, `ours` of it by look-ups of our own.
-fn window(gained: Lookups, one_lookup: u64, ours: Lookups) -> Window {
+fn window(gained: Lookups, one_lookup: u64, ours: Lookups) -> HitRateWindow {
     let mut before = calls(777, sample(0, 5_000, 5_000));
     before.nodes[0].own_after = ours;
     let after = calls(777 + one_lookup, sample(HOUR_MS, 5_000 + gained.hits, 5_000 + gained.misses));
-    Samples::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap()
+    CounterSnapshots::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap()
 }
 
 #[test]
@@ -209,12 +212,12 @@ fn look_ups_by_others_that_read_no_value_are_taken_off_and_bound_the_hits() {
 
 #[test]
 fn a_server_that_does_not_tell_has_no_rate() {
-    let silent = |mut sample: Sample| {
+    let silent = |mut sample: CounterSnapshot| {
         sample.nodes[0].commands = None;
         sample
     };
     let samples = [sample(0, 0, 0), silent(sample(HOUR_MS, 900, 100))];
-    let told = Samples::new(&samples, "j", &HitRateSource::Redis).latest().unwrap();
+    let told = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).latest().unwrap();
     assert_eq!((told.hit_rate, told.lookups, told.hits, told.hit_rate_min), (None, None, None, None));
     assert!(told.why_unknown.unwrap().contains("INFO commandstats"));
     // One whose statistics do not even count what we have sent is not believed.
@@ -223,7 +226,7 @@ fn a_server_that_does_not_tell_has_no_rate() {
     assert!(told.why_unknown.unwrap().contains("fewer commands than keysweep has sent"));
     // Samples of older versions are as good as none.
     let samples = [silent(sample(0, 0, 0)), sample(HOUR_MS, 500, 500), sample(2 * HOUR_MS, 530, 570)];
-    let all = Samples::new(&samples, "j", &HitRateSource::Redis);
+    let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
     assert_eq!(counted(&all.last_day().unwrap()), (30, 70, 0));
     assert_eq!(all.hit_rates().history.len(), 1);
 }
@@ -243,7 +246,7 @@ fn a_counter_that_fell_or_a_reset_is_noticed_whatever_the_hits_say() {
         let mut now = counts;
         change(&mut now);
         (before.nodes[0].commands, after.nodes[0].commands) = (Some(counts), Some(now));
-        let told = Samples::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap();
+        let told = CounterSnapshots::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap();
         (told.lookups.unwrap(), told.resets)
     };
     assert_eq!(with(|now| now.all = 1_001), (40, 0));
@@ -262,14 +265,14 @@ fn a_reset_in_the_middle_of_a_run_leaves_its_look_ups_unknown() {
     let end = calls(400, sample(HOUR_MS, 9_000 + 400 - 20, 1_000));
     let [begin, mut end] = run(begin, end, 1_000);
     end.nodes[0].own_before = Lookups { hits: 1_000, misses: 0, reads: 20 };
-    let told = Samples::new(&[begin, end], "j", &HitRateSource::Redis).latest().unwrap();
+    let told = CounterSnapshots::new(&[begin, end], "j", &HitRateSource::Redis).latest().unwrap();
     let (min, max) = (told.hit_rate_min.unwrap(), told.hit_rate_max.unwrap());
     assert_eq!((told.resets, told.hit_rate), (1, None));
     assert!(min <= 90.0 && 90.0 <= max && max - min < 5.0, "{min} to {max}");
 }
 
 /// A run that found no server at its end.
-fn cut_off([begin, mut end]: [Sample; 2]) -> [Sample; 2] {
+fn cut_off([begin, mut end]: [CounterSnapshot; 2]) -> [CounterSnapshot; 2] {
     end.nodes.clear();
     [begin, end]
 }
@@ -279,7 +282,7 @@ fn what_was_counted_until_nobody_answered_is_not_known() {
     let first = run(sample(1_000, 0, 0), calls(102, sample(2_000, 102, 0)), 100);
     let gone = cut_off(run(calls(104, sample(3_000, 104, 0)), sample(4_000, 0, 0), 0));
     let mut samples = [first, gone].concat();
-    let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
+    let rates = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     for window in [&rates.during_run, rates.since_last_run.as_ref().unwrap()] {
         assert_eq!((window.lookups, window.hits, window.misses, window.hit_rate), (None, None, None, None));
         assert_eq!(
@@ -294,14 +297,14 @@ fn what_was_counted_until_nobody_answered_is_not_known() {
     assert_eq!(rates.history.len(), 2, "it is no end of a window");
     // The next run can only tell of itself.
     samples.extend(run(calls(0, sample(5_000, 0, 0)), calls(102, sample(6_000, 102 + 30, 10)), 100));
-    let rates = Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates();
+    let rates = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!((counted(&rates.during_run), rates.since_last_run), ((30, 10, 0), None));
     // In a cluster, one server is enough.
     let mut two = run(sample(1_000, 0, 0), sample(2_000, 0, 0), 0);
     let mut other = two[0].nodes[0].clone();
     other.node = NodeId::new("m");
     two[0].nodes.push(other);
-    let told = Samples::new(&two, "j", &HitRateSource::Redis).hit_rates().during_run;
+    let told = CounterSnapshots::new(&two, "j", &HitRateSource::Redis).hit_rates().during_run;
     assert!(
         told.lookups.is_none() && told.why_unknown.unwrap().starts_with("fewer servers told their counters")
     );
@@ -309,14 +312,14 @@ fn what_was_counted_until_nobody_answered_is_not_known() {
     let counters = Counters { hits: 5, misses: 5, errors: None };
     let [mut begin, end] = run(sample(1_000, 0, 0), sample(2_000, 0, 0), 0);
     begin.application = Some(counters);
-    let told = Samples::new(&[begin, end], "j", &HitRateSource::Prometheus).hit_rates().during_run;
+    let told = CounterSnapshots::new(&[begin, end], "j", &HitRateSource::Prometheus).hit_rates().during_run;
     assert_eq!((told.lookups, told.hits, told.why_unknown.is_some()), (None, None, true));
 }
 
 /// `hits` by a run that was killed, and what the next one says of the time since the one before: the application had
 /// `application` hits and as many misses.
-fn after_a_killed_run(reads: RunReads, hits: u64, application: u64) -> Window {
-    let scripts = |scripts, mut sample: Sample| {
+fn after_a_killed_run(reads: RunReads, hits: u64, application: u64) -> HitRateWindow {
+    let scripts = |scripts, mut sample: CounterSnapshot| {
         sample.nodes[0].commands.as_mut().unwrap().scripts = Some(scripts);
         sample
     };
@@ -325,8 +328,8 @@ fn after_a_killed_run(reads: RunReads, hits: u64, application: u64) -> Window {
     killed.reads = reads;
     let begin = scripts(5 + hits, calls(6, sample(5_000, 6 + hits + application, application)));
     let end = scripts(5 + hits, calls(8, sample(6_000, 8 + hits + application, application)));
-    let samples: Vec<Sample> = [first.to_vec(), vec![killed], run(begin, end, 0).to_vec()].concat();
-    Samples::new(&samples, "j", &HitRateSource::Redis).hit_rates().since_last_run.unwrap()
+    let samples: Vec<CounterSnapshot> = [first.to_vec(), vec![killed], run(begin, end, 0).to_vec()].concat();
+    CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).hit_rates().since_last_run.unwrap()
 }
 
 #[test]
@@ -365,10 +368,10 @@ proptest! {
             if noted {
                 samples.last_mut().unwrap().nodes[0].own_after = own(ours);
             }
-            next.moment = Moment::Between;
+            next.moment = SnapshotPhase::Between;
             samples.push(next);
         }
-        let all = Samples::new(&samples, "j", &HitRateSource::Redis);
+        let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
         let told = all.last_day().unwrap();
         prop_assert_eq!(told.lookups, Some(lookups));
         if let (Some(min), Some(max)) = (told.hit_rate_min, told.hit_rate_max) {

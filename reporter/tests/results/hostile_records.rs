@@ -1,8 +1,8 @@
 //! A run whose records were written by hostile hands still has a result, or none, and nobody ends for it.
 
-use reporter::{Around, Fold, finish};
+use reporter::{Fold, ResultContext, finish};
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
-use shared::memory::{Counts, Strata, Take, Weights};
+use shared::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample};
 use shared::messages::{
     Covered, GroupReceipt, Guards, ListedBatch, Pace, ReadFrom, ReadSource, Reason, Receipt, Rules, RunSpec,
     ScanTask, TaskReport,
@@ -32,17 +32,17 @@ fn spec(run: RunId) -> RunSpec {
 }
 
 /// What is known of the memory of some keys.
-fn weights() -> Weights {
-    let mut strata = Strata::default();
+fn weights() -> PrefixMemory {
+    let mut strata = StratifiedSample::default();
     for n in 0..90_u64 {
         strata.add_named(
             &[format!("p{}:", n % 5), format!("p{}:{n}:", n % 5)],
             n % 5,
-            Take::Outright,
+            SampleKind::Outright,
             1 << (n % 60),
         );
     }
-    strata.finish(&Counts::default(), 2.0, 20)
+    strata.finish(&GroupCounts::default(), 2.0, 20)
 }
 
 /// Everything that a result is made of; which part each seed is, its first byte says.
@@ -55,9 +55,9 @@ fn seeds() -> Vec<Vec<u8>> {
         node: NodeId::new("n"),
         scope: Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot },
         keys: 100,
-        replans: 0,
+        reschedules: 0,
         skip: false,
-        round: 0,
+        scan_generation: 0,
     };
     let source = ReadSource { replica: Some("a:1".to_owned()), behind_bytes: 7, ..ReadSource::default() };
     let mut report = TaskReport {
@@ -81,8 +81,8 @@ fn seeds() -> Vec<Vec<u8>> {
         lookups: Default::default(),
         cause: None,
         pacing: None,
-        round: 0,
-        vouched: Vec::new(),
+        scan_generation: 0,
+        unreplicated: Vec::new(),
         all: None,
         freed: Some(Box::new(weights())),
     };
@@ -130,7 +130,7 @@ fn fuzz_folds() {
             }
             order(&mut fold, &[&other]);
             let _ = (fold.complete(), fold.deletions_possible(), fold.own_lookups(&NodeId::new("n")));
-            let around = Around { now_ms: 1_795_341_075_000, ..Around::default() };
+            let around = ResultContext { now_ms: 1_795_341_075_000, ..ResultContext::default() };
             if let Some(result) = finish(&fold, &around) {
                 // What it says can be read again, and shown.
                 let text = serde_json::to_vec(&result).expect("JSON");

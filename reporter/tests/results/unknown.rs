@@ -1,9 +1,9 @@
 //! Figures that a result does not know: they are null, and every page says so in words instead of showing a 0.
 
-use reporter::hit_rate::Samples;
+use reporter::hit_rate::CounterSnapshots;
 use reporter::page::{html, markdown};
 use reporter::summary::{Summary, WEEK_MS, summary};
-use reporter::{Around, Fold, finish, render};
+use reporter::{Fold, ResultContext, finish, render};
 use shared::history::RunLine;
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::messages::{
@@ -11,7 +11,7 @@ use shared::messages::{
     RunSpec, ScanCounts, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
-use shared::range::{CursorRange, CursorScope, Scope, Table};
+use shared::range::{CursorRange, CursorScope, ScanTable, Scope};
 use shared::records::{Decision, Record};
 use shared::result::{CleanupResult, Extent, Status};
 
@@ -43,7 +43,7 @@ impl Run {
         let (task, batch) = (TaskId::new(), BatchId::new());
         let scope = Scope::Cursors(CursorScope {
             pass: self.pass,
-            table: Table::Database,
+            table: ScanTable::Database,
             ranges: ranges.clone(),
             bits: 2,
             slots: None,
@@ -57,21 +57,21 @@ impl Run {
             node: node.clone(),
             scope,
             keys: 25,
-            replans: 0,
+            reschedules: 0,
             skip: false,
-            round: 0,
+            scan_generation: 0,
         }];
         let decision = Decision::Tasks { after: None, part: 0, parts: 1, tasks };
         self.records.push(Record::Decision { n: 0, decision });
         self.records.push(Record::Report(Box::new(TaskReport {
-            round: 0,
-            history: None,
+            scan_generation: 0,
+            replication_id: None,
             verified: false,
             run,
             task,
             node: node.clone(),
             covered: Covered::Ranges { pass: self.pass, slots: None, ranges },
-            rest: Vec::new(),
+            remainder: Vec::new(),
             lost: None,
             counts: ScanCounts {
                 listed: 25,
@@ -89,8 +89,8 @@ impl Run {
             source: None,
         })));
         self.records.push(Record::Receipt(Box::new(Receipt {
-            round: 0,
-            vouched: Vec::new(),
+            scan_generation: 0,
+            unreplicated: Vec::new(),
             all: None,
             freed: None,
             run,
@@ -117,7 +117,8 @@ impl Run {
         let mut fold = Fold::default();
         self.records.iter().for_each(|record| fold.apply(record));
         let result =
-            finish(&fold, &Around { now_ms: 3_000, runs: runs.to_vec(), ..Around::default() }).unwrap();
+            finish(&fold, &ResultContext { now_ms: 3_000, runs: runs.to_vec(), ..ResultContext::default() })
+                .unwrap();
         let line = RunLine::begin(fold.spec().unwrap()).end(&result);
         (result, line)
     }
@@ -273,7 +274,7 @@ fn growth_is_that_of_the_same_keys() {
 
 #[test]
 fn a_week_is_summed_up_of_the_same_keys() {
-    let samples = Samples::new(&[], "job", &HitRateSource::Redis);
+    let samples = CounterSnapshots::new(&[], "job", &HitRateSource::Redis);
     let week = |runs: &[RunLine], selection: Option<&Selection>| {
         summary(runs, selection, &[], &samples, WEEK_MS, 10_000)
     };

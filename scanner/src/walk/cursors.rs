@@ -13,31 +13,31 @@
 //! Limits: a table that is resized while it is read may list a key twice within a range. The caller drops such
 //! keys; across ranges of different tasks it cannot, so keys are counted twice there in theory.
 
-use shared::cluster::{Answers, Listing, PageState};
+use shared::cluster::{Listing, PageState, WindowReply};
 use shared::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
-use shared::range::{CursorRange, CursorScope, Table, cursor_at};
-use shared::scan_end::Passed;
+use shared::range::{CursorRange, CursorScope, ScanTable, cursor_at};
+use shared::scan_end::ScanProgress;
 use shared::slot::{SlotSet, slot_of};
 
-use super::{Listed, Reached, SLOT_BITS, Taken, count_within};
+use super::{ListedKey, PageOutcome, SLOT_BITS, WalkProgress, count_within};
 
 /// See the module.
 pub struct CursorWalk {
-    table: Table,
+    table: ScanTable,
     bits: u32,
     slots: Option<SlotSet>,
     ranges: Vec<CursorRange>,
     /// One per range, or a single one for the whole table.
-    lanes: Vec<Lane>,
+    lanes: Vec<CursorLane>,
     /// Whether the walk had to start again over the whole table.
     whole: bool,
     count: u32,
-    passed: Passed,
+    passed: ScanProgress,
 }
 
 /// One range, read up to `at`.
 #[derive(Clone, Copy)]
-struct Lane {
+struct CursorLane {
     at: Option<u64>,
     to: Option<u64>,
     count: u32,
@@ -45,7 +45,7 @@ struct Lane {
     asked: u32,
 }
 
-impl Lane {
+impl CursorLane {
     fn new(range: CursorRange, count: u32) -> Self {
         Self { at: Some(range.from), to: range.to, count, asked: count }
     }
@@ -57,7 +57,7 @@ impl Lane {
 }
 
 /// What a page means for its lane.
-enum Verdict {
+enum PageVerdict {
     Keep,
     AskAgain,
     NotOurs,
@@ -71,10 +71,10 @@ impl CursorWalk {
             bits: scope.bits,
             slots: scope.slots.clone(),
             ranges: scope.ranges.clone(),
-            lanes: scope.ranges.iter().map(|range| Lane::new(*range, count)).collect(),
+            lanes: scope.ranges.iter().map(|range| CursorLane::new(*range, count)).collect(),
             whole: false,
             count,
-            passed: Passed::default(),
+            passed: ScanProgress::default(),
         }
     }
 
@@ -84,12 +84,13 @@ impl CursorWalk {
             // A page that oversteps halves its lane's count all the same, down to 1.
             lane.asked = count_within(room, open, lane.count);
         }
-        let listing =
-            |lane: &Lane| Some(Listing::Scan { cursor: self.cursor(lane.open_at()?), count: lane.asked });
+        let listing = |lane: &CursorLane| {
+            Some(Listing::Scan { cursor: self.cursor(lane.open_at()?), count: lane.asked })
+        };
         self.lanes.iter().filter_map(listing).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
+    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) -> PageOutcome {
         let (mut pages, mut room) = (answers.pages(), WINDOW_BYTES_MAX);
         let (table, bits) = (self.table, self.bits);
         for lane in self.lanes.iter_mut().filter(|lane| lane.open_at().is_some()) {
@@ -101,28 +102,28 @@ impl CursorWalk {
             let too_far = self.passed.page(lane.asked.into(), page.keys.len() as u64).is_err();
             if next.is_some_and(|next| too_far || is_impossible(lane, next)) {
                 listed.clear();
-                return Taken::Unreadable;
+                return PageOutcome::Unreadable;
             }
             let bytes = page.bytes();
-            match judge(lane, next, bits) {
+            match check_page(lane, next, bits) {
                 // Too much to hold at once: the page is asked for again, alone or smaller.
-                Verdict::Keep if bytes > room && (room < WINDOW_BYTES_MAX || lane.count > 1) => {
+                PageVerdict::Keep if bytes > room && (room < WINDOW_BYTES_MAX || lane.count > 1) => {
                     if bytes > WINDOW_BYTES_MAX {
                         lane.count = (lane.count / 2).max(1);
                     }
                 }
-                Verdict::Keep => {
+                PageVerdict::Keep => {
                     room = room.saturating_sub(bytes);
                     lane.at = next.map(u64::reverse_bits);
-                    listed.extend(page.keys.iter().map(|place| Listed { slot: 0, place: *place }));
+                    listed.extend(page.keys.iter().map(|place| ListedKey { slot: 0, place: *place }));
                 }
-                Verdict::AskAgain => lane.count = (lane.count / 2).max(1),
-                Verdict::NotOurs => lane.at = lane.to,
-                Verdict::SmallTable => {
+                PageVerdict::AskAgain => lane.count = (lane.count / 2).max(1),
+                PageVerdict::NotOurs => lane.at = lane.to,
+                PageVerdict::SmallTable => {
                     self.whole = true;
-                    self.lanes = vec![Lane::new(CursorRange::WHOLE, self.count)];
+                    self.lanes = vec![CursorLane::new(CursorRange::WHOLE, self.count)];
                     listed.clear();
-                    return Taken::Restart;
+                    return PageOutcome::Restart;
                 }
             }
         }
@@ -132,18 +133,18 @@ impl CursorWalk {
                 slots.contains(listed.slot)
             });
         }
-        Taken::Keys
+        PageOutcome::Keys
     }
 
     fn cursor(&self, position: u64) -> u64 {
         match self.table {
-            Table::Database | Table::Opaque { .. } => cursor_at(position),
-            Table::Slot(slot) => cursor_at(position) << SLOT_BITS | u64::from(slot),
+            ScanTable::Database | ScanTable::Opaque { .. } => cursor_at(position),
+            ScanTable::Slot(slot) => cursor_at(position) << SLOT_BITS | u64::from(slot),
         }
     }
 
-    pub(super) fn reached(&self) -> Reached {
-        let mut reached = Reached::default();
+    pub(super) fn reached(&self) -> WalkProgress {
+        let mut reached = WalkProgress::default();
         for (number, range) in self.ranges.iter().enumerate() {
             // Positions keep their meaning when the walk starts again, so one lane speaks for all then.
             let lane = if self.whole { self.lanes[0] } else { self.lanes[number] };
@@ -168,11 +169,11 @@ fn split(range: CursorRange, at: Option<u64>) -> (Option<CursorRange>, Option<Cu
 }
 
 /// The table's own part of a returned cursor; `None` at the end of the table.
-fn next_in(table: Table, next: u64) -> Option<u64> {
+fn next_in(table: ScanTable, next: u64) -> Option<u64> {
     match table {
-        Table::Database | Table::Opaque { .. } => (next != 0).then_some(next),
+        ScanTable::Database | ScanTable::Opaque { .. } => (next != 0).then_some(next),
         // The server goes on to the next slot where this one ends.
-        Table::Slot(slot) => {
+        ScanTable::Slot(slot) => {
             let same = next & ((1 << SLOT_BITS) - 1) == u64::from(slot);
             (next != 0 && same).then_some(next >> SLOT_BITS).filter(|cursor| *cursor != 0)
         }
@@ -180,17 +181,17 @@ fn next_in(table: Table, next: u64) -> Option<u64> {
 }
 
 /// Whether no hash table answers so: positions only grow, and a table has only so many buckets.
-fn is_impossible(lane: &Lane, next: u64) -> bool {
+fn is_impossible(lane: &CursorLane, next: u64) -> bool {
     next >= TABLE_CURSORS_MAX || lane.at.is_some_and(|at| next.reverse_bits() <= at)
 }
 
-fn judge(lane: &Lane, next: Option<u64>, bits: u32) -> Verdict {
-    let Some(to) = lane.to else { return Verdict::Keep };
+fn check_page(lane: &CursorLane, next: Option<u64>, bits: u32) -> PageVerdict {
+    let Some(to) = lane.to else { return PageVerdict::Keep };
     if next.is_some_and(|next| next.reverse_bits() <= to) {
-        return Verdict::Keep;
+        return PageVerdict::Keep;
     }
     if lane.count > 1 {
-        return Verdict::AskAgain;
+        return PageVerdict::AskAgain;
     }
-    if next.unwrap_or(0) < 1 << bits { Verdict::SmallTable } else { Verdict::NotOurs }
+    if next.unwrap_or(0) < 1 << bits { PageVerdict::SmallTable } else { PageVerdict::NotOurs }
 }

@@ -7,9 +7,9 @@ mod opaque;
 mod ordered;
 mod slots;
 
-use shared::cluster::{Answers, Listing, Place};
+use shared::cluster::{KeySpan, Listing, WindowReply};
 use shared::messages::{RunSpec, ScanTask};
-use shared::range::{CursorRange, CursorScope, Scope, SlotListing, Table};
+use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
 use shared::slot::SlotSet;
 
 use cursors::CursorWalk;
@@ -19,23 +19,23 @@ use slots::SlotWalk;
 
 /// A key that was listed, with its slot (0 on standalone servers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedKey {
     /// The slot.
     pub slot: u16,
     /// Where it stands in the answers that list it.
-    pub place: Place,
+    pub place: KeySpan,
 }
 
 /// One write of listings: what it was answered, and the keys of that which are to be looked up with the next one.
 #[derive(Default)]
-pub struct Window {
+pub struct ListedWindow {
     /// The answers.
-    pub answers: Answers,
+    pub answers: WindowReply,
     /// The keys, in these answers.
-    pub keys: Vec<Listed>,
+    pub keys: Vec<ListedKey>,
 }
 
-impl Window {
+impl ListedWindow {
     /// The keys, each with its slot.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = (u16, &[u8])> + Clone {
         self.keys.iter().map(|listed| (listed.slot, self.answers.key(listed.place)))
@@ -44,7 +44,7 @@ impl Window {
 
 /// What the answers to one write of listings meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum PageOutcome {
     /// The window has the keys that belong to the scope.
     Keys,
     /// The table turned out to have fewer buckets than parts. All that was listed so far is void: the walk
@@ -65,7 +65,7 @@ fn count_within(room: Option<u64>, lanes: usize, count: u32) -> u32 {
 
 /// What a walk has read when it ends, early or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reached {
+pub struct WalkProgress {
     /// Slots read completely.
     pub slots: SlotSet,
     /// Slots not read, or not completely.
@@ -79,7 +79,7 @@ pub struct Reached {
     /// Ranges not read.
     pub unread_ranges: Vec<CursorRange>,
     /// The table as the rest is read, if not as before.
-    pub rest_of: Option<Table>,
+    pub rest_of: Option<ScanTable>,
 }
 
 /// A walk through a scope.
@@ -101,7 +101,7 @@ impl Walk {
         // A task that goes on in one lane is expected to hold no keys: those were expected of the first one.
         let node = spec.nodes.iter().find(|node| node.node == task.node);
         let keys = match &task.scope {
-            Scope::Cursors(CursorScope { table: Table::Opaque { .. }, .. }) => {
+            Scope::Cursors(CursorScope { table: ScanTable::Opaque { .. }, .. }) => {
                 node.map_or(0, |node| node.keys)
             }
             _ => task.keys,
@@ -120,8 +120,8 @@ impl Walk {
                 Self::Ordered(OrderedWalk::new(slots, count))
             }
             Scope::Cursors(cursors) => match cursors.table {
-                Table::Opaque { at } => Self::Opaque(OpaqueWalk::new(cursors, at, keys, count)),
-                Table::Database | Table::Slot(_) => Self::Cursors(CursorWalk::new(cursors, count)),
+                ScanTable::Opaque { at } => Self::Opaque(OpaqueWalk::new(cursors, at, keys, count)),
+                ScanTable::Database | ScanTable::Slot(_) => Self::Cursors(CursorWalk::new(cursors, count)),
             },
         }
     }
@@ -137,8 +137,8 @@ impl Walk {
     }
 
     /// What the answers to the last [`Walk::ask`], which are in `window`, mean; its keys are those that they list.
-    pub fn take(&mut self, window: &mut Window) -> Taken {
-        let Window { answers, keys } = window;
+    pub fn take(&mut self, window: &mut ListedWindow) -> PageOutcome {
+        let ListedWindow { answers, keys } = window;
         keys.clear();
         keys.reserve(answers.listed());
         match self {
@@ -147,7 +147,7 @@ impl Walk {
             Self::Cursors(walk) => return walk.take(answers, keys),
             Self::Opaque(walk) => return walk.take(answers, keys),
         }
-        Taken::Keys
+        PageOutcome::Keys
     }
 
     /// Whether the same key may be listed twice, because a table may be resized while it is read.
@@ -156,9 +156,9 @@ impl Walk {
         !matches!(self, Self::Slots(_))
     }
 
-    /// How far the walk has come. Keys of slots that are not in [`Reached::slots`] do not count.
+    /// How far the walk has come. Keys of slots that are not in [`WalkProgress::slots`] do not count.
     #[must_use]
-    pub fn reached(&self) -> Reached {
+    pub fn reached(&self) -> WalkProgress {
         match self {
             Self::Slots(walk) => walk.reached(),
             Self::Ordered(walk) => walk.reached(),

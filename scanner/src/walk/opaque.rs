@@ -1,13 +1,13 @@
 //! One lane through a database whose cursors are not positions: from one cursor to the next, until the server says 0.
 //! Where it stopped early, another task goes on from its cursor; ranges count the positions that were asked for.
 
-use shared::cluster::{Answers, Listing};
+use shared::cluster::{Listing, WindowReply};
 use shared::limits::WINDOW_BYTES_MAX;
-use shared::range::{CursorRange, CursorScope, Table};
+use shared::range::{CursorRange, CursorScope, ScanTable};
 use shared::scan_end::ScanEnd;
 use shared::slot::{SlotSet, slot_of};
 
-use super::{Listed, Reached, Taken, count_within};
+use super::{ListedKey, PageOutcome, WalkProgress, count_within};
 
 /// See the module.
 pub struct OpaqueWalk {
@@ -36,11 +36,12 @@ impl OpaqueWalk {
         if self.done { Vec::new() } else { vec![Listing::Scan { cursor: self.at, count: self.asked }] }
     }
 
-    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) -> Taken {
-        let Some(page) = answers.pages().next() else { return Taken::Keys };
-        if page.next != 0 && self.end.goes_on(&page.next, self.asked.into(), page.keys.len() as u64).is_err()
+    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) -> PageOutcome {
+        let Some(page) = answers.pages().next() else { return PageOutcome::Keys };
+        if page.next != 0
+            && self.end.check_progress(&page.next, self.asked.into(), page.keys.len() as u64).is_err()
         {
-            return Taken::Unreadable;
+            return PageOutcome::Unreadable;
         }
         // A page is not asked for again: the server may keep a cursor for one use.
         if page.bytes() > WINDOW_BYTES_MAX {
@@ -50,13 +51,13 @@ impl OpaqueWalk {
         for place in page.keys {
             let slot = if self.slots.is_some() { slot_of(answers.key(*place)) } else { 0 };
             if self.slots.as_ref().is_none_or(|slots| slots.contains(slot)) {
-                listed.push(Listed { slot, place: *place });
+                listed.push(ListedKey { slot, place: *place });
             }
         }
-        Taken::Keys
+        PageOutcome::Keys
     }
 
-    pub(super) fn reached(&self) -> Reached {
+    pub(super) fn reached(&self) -> WalkProgress {
         let rest = |from| CursorRange { from, to: None };
         let (ranges, unread_ranges) = match (self.done, self.begun) {
             (true, _) => (vec![rest(self.from)], Vec::new()),
@@ -66,7 +67,12 @@ impl OpaqueWalk {
                 (vec![CursorRange { from: self.from, to: Some(next) }], vec![rest(next)])
             }
         };
-        Reached { ranges, unread_ranges, rest_of: Some(Table::Opaque { at: self.at }), ..Reached::default() }
+        WalkProgress {
+            ranges,
+            unread_ranges,
+            rest_of: Some(ScanTable::Opaque { at: self.at }),
+            ..WalkProgress::default()
+        }
     }
 }
 
@@ -79,7 +85,7 @@ mod tests {
 
     fn walk(from: u64, at: u64) -> OpaqueWalk {
         let ranges = vec![CursorRange { from, to: None }];
-        let (pass, table, process) = (TaskId::new(), Table::Opaque { at }, String::new());
+        let (pass, table, process) = (TaskId::new(), ScanTable::Opaque { at }, String::new());
         OpaqueWalk::new(&CursorScope { pass, table, ranges, bits: 0, slots: None, process }, at, 100, 10)
     }
 
@@ -87,15 +93,15 @@ mod tests {
     fn any_cursor_is_followed_to_the_end_and_a_rest_goes_on_there() {
         let mut first = walk(0, 0);
         for next in [u64::MAX, 3, 1 << 50] {
-            assert_eq!(first.take(&Answers::of([(next, vec!["a"])]), &mut Vec::new()), Taken::Keys);
+            assert_eq!(first.take(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()), PageOutcome::Keys);
         }
         let reached = first.reached();
         assert_eq!(reached.ranges, [CursorRange { from: 0, to: Some(30) }]);
         assert_eq!(reached.unread_ranges, [CursorRange { from: 30, to: None }]);
-        assert_eq!(reached.rest_of, Some(Table::Opaque { at: 1 << 50 }));
+        assert_eq!(reached.rest_of, Some(ScanTable::Opaque { at: 1 << 50 }));
         let mut second = walk(30, 1 << 50);
         assert_eq!(second.ask(None), [Listing::Scan { cursor: 1 << 50, count: 10 }]);
-        second.take(&Answers::of([(0, vec!["b"])]), &mut Vec::new());
+        second.take(&WindowReply::of([(0, vec!["b"])]), &mut Vec::new());
         assert_eq!(second.reached().ranges, [CursorRange { from: 30, to: None }]);
         assert!(second.ask(None).is_empty() && second.reached().unread_ranges.is_empty());
     }
@@ -103,11 +109,14 @@ mod tests {
     #[test]
     fn cursors_that_lead_in_a_circle_or_too_far_lead_nowhere() {
         let mut circle = walk(0, 7);
-        let taken =
-            [8, 9, 8, 9, 8, 9].map(|next| circle.take(&Answers::of([(next, vec!["a"])]), &mut Vec::new()));
-        assert!(taken.contains(&Taken::Unreadable), "{taken:?}");
+        let taken = [8, 9, 8, 9, 8, 9]
+            .map(|next| circle.take(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()));
+        assert!(taken.contains(&PageOutcome::Unreadable), "{taken:?}");
         let mut far = walk(SCAN_SPARE_POSITIONS + (100 << TABLE_SPARE_BITS), 7);
-        assert_eq!(far.take(&Answers::of([(8, vec!["a"])]), &mut Vec::new()), Taken::Unreadable);
-        assert_eq!(walk(0, 7).take(&Answers::of([(7, vec!["a"])]), &mut Vec::new()), Taken::Unreadable);
+        assert_eq!(far.take(&WindowReply::of([(8, vec!["a"])]), &mut Vec::new()), PageOutcome::Unreadable);
+        assert_eq!(
+            walk(0, 7).take(&WindowReply::of([(7, vec!["a"])]), &mut Vec::new()),
+            PageOutcome::Unreadable
+        );
     }
 }

@@ -4,12 +4,12 @@
 
 use std::collections::VecDeque;
 
-use shared::cluster::{Answers, Listing, PageState, Place};
+use shared::cluster::{KeySpan, Listing, PageState, WindowReply};
 use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
-use shared::scan_end::Passed;
+use shared::scan_end::ScanProgress;
 use shared::slot::{SlotSet, slot_of};
 
-use super::{Listed, Reached, SLOT_BITS, count_within};
+use super::{ListedKey, SLOT_BITS, WalkProgress, count_within};
 
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 
@@ -17,18 +17,18 @@ const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 pub struct OrderedWalk {
     /// Slot ranges that no lane follows yet.
     todo: VecDeque<(u16, u16)>,
-    lanes: Vec<Lane>,
+    lanes: Vec<OrderedLane>,
     done: SlotSet,
     giant: SlotSet,
     unordered: SlotSet,
     count: u32,
     /// `COUNT` of the pages that were asked for last.
     asked: u32,
-    passed: Passed,
+    passed: ScanProgress,
 }
 
 /// One cursor on its way through the slots `slot..=last`.
-struct Lane {
+struct OrderedLane {
     cursor: u64,
     /// The slot in which the cursor stands; those before it are done.
     slot: u16,
@@ -36,7 +36,7 @@ struct Lane {
     keys_in_slot: u64,
 }
 
-impl Lane {
+impl OrderedLane {
     fn at(slot: u16, last: u16) -> Self {
         Self { cursor: u64::from(slot), slot, last, keys_in_slot: 0 }
     }
@@ -56,7 +56,7 @@ impl OrderedWalk {
             unordered: SlotSet::new(),
             count,
             asked: count,
-            passed: Passed::default(),
+            passed: ScanProgress::default(),
         }
     }
 
@@ -64,14 +64,14 @@ impl OrderedWalk {
         while self.lanes.len() < LANES_MAX as usize
             && let Some((first, last)) = self.todo.pop_front()
         {
-            self.lanes.push(Lane::at(first, last));
+            self.lanes.push(OrderedLane::at(first, last));
         }
         self.asked = count_within(room, self.lanes.len(), self.count);
         let count = self.asked;
         self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count }).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) {
+    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) {
         let mut room = WINDOW_BYTES_MAX;
         for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(answers.pages()) {
             if page.state != PageState::Whole {
@@ -88,16 +88,22 @@ impl OrderedWalk {
                 continue;
             }
             room = room.saturating_sub(bytes);
-            let with_slot = |place: &Place| Listed { slot: slot_of(answers.key(*place)), place: *place };
+            let with_slot = |place: &KeySpan| ListedKey { slot: slot_of(answers.key(*place)), place: *place };
             self.advance(lane, page.next, page.keys.iter().map(with_slot).collect(), listed);
         }
     }
 
     /// Moves a lane that found these keys on to the cursor `next`.
-    fn advance(&mut self, mut lane: Lane, next: u64, keys: Vec<Listed>, listed: &mut Vec<Listed>) {
+    fn advance(
+        &mut self,
+        mut lane: OrderedLane,
+        next: u64,
+        keys: Vec<ListedKey>,
+        listed: &mut Vec<ListedKey>,
+    ) {
         let next_slot = (next & SLOT_MASK) as u16;
         let end = next == 0;
-        let in_order = |key: &Listed| key.slot >= lane.slot && (end || key.slot <= next_slot);
+        let in_order = |key: &ListedKey| key.slot >= lane.slot && (end || key.slot <= next_slot);
         // Within a slot, positions only grow.
         let position = |cursor: u64| (cursor >> SLOT_BITS).reverse_bits();
         let grows = next_slot > lane.slot || next_slot == lane.slot && position(next) > position(lane.cursor);
@@ -125,19 +131,19 @@ impl OrderedWalk {
         }
         self.giant.extend(&std::iter::once(lane.slot).collect());
         if lane.slot < lane.last {
-            self.lanes.push(Lane::at(lane.slot + 1, lane.last));
+            self.lanes.push(OrderedLane::at(lane.slot + 1, lane.last));
         }
     }
 
-    pub(super) fn reached(&self) -> Reached {
-        let mut unread: SlotSet = self.lanes.iter().flat_map(Lane::rest).collect();
+    pub(super) fn reached(&self) -> WalkProgress {
+        let mut unread: SlotSet = self.lanes.iter().flat_map(OrderedLane::rest).collect();
         unread.extend(&self.todo.iter().flat_map(|(first, last)| *first..=*last).collect());
-        Reached {
+        WalkProgress {
             slots: self.done.clone(),
             unread,
             giant: self.giant.clone(),
             unordered: self.unordered.clone(),
-            ..Reached::default()
+            ..WalkProgress::default()
         }
     }
 }

@@ -4,11 +4,11 @@
 
 use std::collections::VecDeque;
 
-use shared::cluster::{Answers, Listing, PageState};
+use shared::cluster::{Listing, PageState, WindowReply};
 use shared::limits::{SLOT_KEYS_MAX, WINDOW_BYTES_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
 use shared::slot::SlotSet;
 
-use super::{Listed, Reached};
+use super::{ListedKey, WalkProgress};
 
 /// See the module.
 pub struct SlotWalk {
@@ -42,7 +42,7 @@ impl SlotWalk {
         self.asked.iter().map(|slot| Listing::KeysInSlot { slot: *slot, count: SLOT_KEYS_MAX + 1 }).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &Answers, listed: &mut Vec<Listed>) {
+    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) {
         let (mut again, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
         for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();
@@ -59,17 +59,17 @@ impl SlotWalk {
             self.done.push(slot);
             self.keys += page.keys.len() as u64;
             self.slots += 1;
-            listed.extend(page.keys.iter().map(|place| Listed { slot, place: *place }));
+            listed.extend(page.keys.iter().map(|place| ListedKey { slot, place: *place }));
         }
         again.into_iter().rev().for_each(|slot| self.todo.push_front(slot));
     }
 
-    pub(super) fn reached(&self) -> Reached {
-        Reached {
+    pub(super) fn reached(&self) -> WalkProgress {
+        WalkProgress {
             slots: self.done.iter().copied().collect(),
             unread: self.todo.iter().chain(&self.asked).copied().collect(),
             giant: self.giant.iter().copied().collect(),
-            ..Reached::default()
+            ..WalkProgress::default()
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::identity::{behind, common_prefixes, normal};
+use crate::key_template::{behind, common_prefixes, normal};
 use crate::limits::{MEMBER_BYTES_MAX, SAMPLED_IDS};
-use crate::messages::{ActivityRule, Matching};
+use crate::messages::{ActivityRule, UserMatching};
 
 /// Users in one record: 480,000 bytes.
 pub(super) const PART_USERS: usize = 60_000;
@@ -19,14 +19,20 @@ pub struct ActiveUsers {
     pub(super) seed: u64,
     /// Sorted, each once.
     pub(super) hashes: Arc<Vec<u64>>,
-    pub(super) matching: Matching,
+    pub(super) matching: UserMatching,
 }
 
 impl ActiveUsers {
-    /// Collects users; [`Gathering::finish`] ends it.
+    /// Collects users; [`ActiveUsersBuilder::finish`] ends it.
     #[must_use]
-    pub fn gather() -> Gathering {
-        Gathering { seed: fastrand::u64(..), hashes: Vec::new(), sorted: 0, first: Vec::new(), prefix: None }
+    pub fn gather() -> ActiveUsersBuilder {
+        ActiveUsersBuilder {
+            seed: fastrand::u64(..),
+            hashes: Vec::new(),
+            sorted: 0,
+            first: Vec::new(),
+            prefix: None,
+        }
     }
 
     /// Whether `id`, however it is written, is that of one of them.
@@ -53,12 +59,12 @@ impl ActiveUsers {
     #[must_use]
     pub fn in_keys_with(&self, key_prefixes: Vec<Vec<u8>>) -> Self {
         let key_prefixes = key_prefixes.into_iter().map(ByteBuf::from).collect();
-        Self { matching: Matching { key_prefixes, ..self.matching.clone() }, ..self.clone() }
+        Self { matching: UserMatching { key_prefixes, ..self.matching.clone() }, ..self.clone() }
     }
 
     /// How ids are compared, and what was seen of it.
     #[must_use]
-    pub fn matching(&self) -> &Matching {
+    pub fn matching(&self) -> &UserMatching {
         &self.matching
     }
 
@@ -93,7 +99,7 @@ impl ActiveUsers {
 
 /// Users as they come, in any order, some of them more than once.
 #[derive(Debug)]
-pub struct Gathering {
+pub struct ActiveUsersBuilder {
     seed: u64,
     hashes: Vec<u64>,
     /// How many were there when they were last sorted.
@@ -105,7 +111,7 @@ pub struct Gathering {
     prefix: Option<Vec<u8>>,
 }
 
-impl Gathering {
+impl ActiveUsersBuilder {
     /// Adds a user.
     pub fn add(&mut self, id: &[u8]) {
         let form = if id.len() > MEMBER_BYTES_MAX { Cow::Borrowed(id) } else { normal(id) };
@@ -163,7 +169,7 @@ impl Gathering {
         self.tidy();
         self.hashes.shrink_to_fit();
         let source_prefix = ByteBuf::from(self.prefix.unwrap_or_default());
-        let matching = Matching { source_prefix, ..Matching::default() };
+        let matching = UserMatching { source_prefix, ..UserMatching::default() };
         ActiveUsers { seed: self.seed, hashes: Arc::new(self.hashes), matching }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::BackupError;
 use super::name::FileName;
-use super::place::Listed;
+use super::target::BackupListing;
 use crate::files::{Folder, UNFINISHED};
 use crate::limits::BACKUP_READ_MAX;
 
@@ -42,8 +42,8 @@ impl Directory {
         if durable { Ok(folder.sync()?) } else { Ok(()) }
     }
 
-    pub(super) fn list(&self) -> Result<Listed, BackupError> {
-        let mut listed = Listed::default();
+    pub(super) fn list(&self) -> Result<BackupListing, BackupError> {
+        let mut listed = BackupListing::default();
         for run in entries(&self.path)? {
             if run.is_dir() {
                 for file in entries(&run)? {
@@ -56,7 +56,7 @@ impl Directory {
         Ok(listed)
     }
 
-    fn sort_in(&self, file: &Path, listed: &mut Listed) {
+    fn sort_in(&self, file: &Path, listed: &mut BackupListing) {
         let name = file.strip_prefix(&self.path).unwrap_or(file).to_string_lossy();
         match name.parse() {
             Ok(name) => listed.files.push(name),

@@ -6,12 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::{self, CONTENT_BYTES_MAX, FrameKind, Frames, Missing};
+use super::frame::{self, CONTENT_BYTES_MAX, FrameError, FrameKind, Frames};
 use crate::ids::{Alias, BatchId, NodeId, RunId};
 use crate::key::Key;
 use crate::limits::{BACKUP_FILE_BYTES, BACKUP_READ_MAX, BATCH_KEYS_MAX, DAMAGES_NAMED_MAX};
 use crate::messages::Reason;
-use crate::outcome::{Outcome, letters};
+use crate::outcome::{Outcome, codes};
 use crate::wire;
 
 /// How every file begins.
@@ -57,7 +57,7 @@ pub struct Header {
 
 /// A key as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct BackupEntry {
     /// The number of its group in the batch.
     pub group: u32,
     /// Its place in the group.
@@ -105,7 +105,7 @@ impl Saved {
     }
 
     /// Adds a key.
-    pub fn add(&mut self, entry: &Entry) {
+    pub fn add(&mut self, entry: &BackupEntry) {
         if !self.block.is_empty() && self.block.len() + entry.value.len() > BLOCK_BYTES {
             self.end_block();
         }
@@ -146,7 +146,7 @@ impl Saved {
 pub fn encode_outcomes(header: Header, recorded: &[Recorded]) -> Vec<u8> {
     let mut file = begin(&header);
     for Recorded { group, outcomes } in recorded {
-        let content = [&group.to_le_bytes()[..], letters::text(outcomes).as_bytes()].concat();
+        let content = [&group.to_le_bytes()[..], codes::text(outcomes).as_bytes()].concat();
         frame::write(&mut file, FrameKind::Outcomes, &content);
     }
     end(file, header, recorded.len() as u64)
@@ -168,7 +168,7 @@ fn coded<T: Serialize>(what: &T) -> Vec<u8> {
     wire::encode(what).unwrap_or_default()
 }
 
-fn put(block: &mut Vec<u8>, entry: &Entry) {
+fn put(block: &mut Vec<u8>, entry: &BackupEntry) {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
     block.reserve(ENTRY_HEAD + entry.key.len() + entry.value.len());
     block.extend(entry.group.to_le_bytes());
@@ -184,7 +184,7 @@ fn put(block: &mut Vec<u8>, entry: &Entry) {
     block.extend(&entry.value);
 }
 
-fn take(block: &mut &[u8]) -> Option<Entry> {
+fn take(block: &mut &[u8]) -> Option<BackupEntry> {
     let group = u32::from_le_bytes(*number(block)?);
     let index = u32::from_le_bytes(*number(block)?);
     let reason = match number::<1>(block)? {
@@ -196,7 +196,7 @@ fn take(block: &mut &[u8]) -> Option<Entry> {
     let lengths = [*number(block)?, *number(block)?].map(u32::from_le_bytes);
     let mut bytes = |length: u32| block.split_off(..usize::try_from(length).ok()?);
     let (key, value) = (bytes(lengths[0])?, bytes(lengths[1])?);
-    Some(Entry { group, index, reason, expires_at_ms, key: Key::new(key), value: value.to_vec() })
+    Some(BackupEntry { group, index, reason, expires_at_ms, key: Key::new(key), value: value.to_vec() })
 }
 
 fn number<'a, const N: usize>(block: &mut &'a [u8]) -> Option<&'a [u8; N]> {
@@ -218,7 +218,7 @@ pub struct Decoded {
     /// Whose it is, if that is known.
     pub header: Option<Header>,
     /// The keys.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<BackupEntry>,
     /// What became of them.
     pub recorded: Vec<Recorded>,
     /// What is not intact, as far as it is named.
@@ -267,7 +267,7 @@ impl Decoded {
             }
             FrameKind::Outcomes => {
                 let (group, letters) = content.split_first_chunk::<4>()?;
-                let outcomes = letters.iter().map(|letter| Outcome::from_letter(*letter));
+                let outcomes = letters.iter().map(|letter| Outcome::from_code(*letter));
                 let recorded = Recorded {
                     group: u32::from_le_bytes(*group),
                     outcomes: outcomes.collect::<Option<_>>()?,
@@ -309,8 +309,8 @@ pub fn decode(file: &[u8]) -> Decoded {
     while at < file.len() {
         let (from, frame) = match frames.read(at) {
             Ok(frame) => (at, frame),
-            Err(Missing::TooMuch) => return found.ended(at),
-            Err(Missing::Damaged) => {
+            Err(FrameError::TooMuch) => return found.ended(at),
+            Err(FrameError::Damaged) => {
                 let next = frames.find(at + 1);
                 let said = match &next {
                     Ok(Some((next, _))) => format!("the next {} bytes are not intact", next - at),

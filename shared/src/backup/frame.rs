@@ -76,7 +76,7 @@ pub(super) struct Frames<'a> {
 
 /// Why there is no frame at some place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum FrameError {
     /// What stands there is no intact frame.
     Damaged,
     /// The file holds more than a backup file does.
@@ -93,20 +93,21 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// See [`Missing`].
-    pub(super) fn read(&mut self, at: usize) -> Result<Frame<'a>, Missing> {
-        let Head { kind, content, stored, sum, begin } = Head::read(self.file, at).ok_or(Missing::Damaged)?;
+    pub(super) fn read(&mut self, at: usize) -> Result<Frame<'a>, FrameError> {
+        let FrameHead { kind, content, stored, sum, begin } =
+            FrameHead::read(self.file, at).ok_or(FrameError::Damaged)?;
         let bytes = &self.file[begin..begin + stored];
         if checksum(kind as u8, length(content), length(stored), bytes) != sum {
             self.waste = self.waste.saturating_sub(stored);
-            return Err(Missing::Damaged);
+            return Err(FrameError::Damaged);
         }
         // Before any room is made for it.
-        self.content = self.content.checked_sub(content).ok_or(Missing::TooMuch)?;
+        self.content = self.content.checked_sub(content).ok_or(FrameError::TooMuch)?;
         let content = match stored == content {
             true => Cow::Borrowed(bytes),
             false => {
                 let unpacked = lz4_flex::block::decompress(bytes, content).ok();
-                Cow::Owned(unpacked.filter(|found| found.len() == content).ok_or(Missing::Damaged)?)
+                Cow::Owned(unpacked.filter(|found| found.len() == content).ok_or(FrameError::Damaged)?)
             }
         };
         Ok(Frame { kind, content, end: begin + stored })
@@ -117,7 +118,7 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// [`Missing::TooMuch`].
-    pub(super) fn find(&mut self, mut from: usize) -> Result<Option<(usize, Frame<'a>)>, Missing> {
+    pub(super) fn find(&mut self, mut from: usize) -> Result<Option<(usize, Frame<'a>)>, FrameError> {
         while self.waste > 0 {
             let Some(ahead) = self.file.get(from..) else { return Ok(None) };
             let next = ahead.windows(MARK.len()).position(|window| window == MARK);
@@ -125,8 +126,8 @@ impl<'a> Frames<'a> {
             from += next;
             match self.read(from) {
                 Ok(frame) => return Ok(Some((from, frame))),
-                Err(Missing::TooMuch) => return Err(Missing::TooMuch),
-                Err(Missing::Damaged) => from += 1,
+                Err(FrameError::TooMuch) => return Err(FrameError::TooMuch),
+                Err(FrameError::Damaged) => from += 1,
             }
         }
         Ok(None)
@@ -134,7 +135,7 @@ impl<'a> Frames<'a> {
 }
 
 /// What stands at the beginning of a frame.
-struct Head {
+struct FrameHead {
     kind: FrameKind,
     /// Bytes of the content, as it claims.
     content: usize,
@@ -145,7 +146,7 @@ struct Head {
     begin: usize,
 }
 
-impl Head {
+impl FrameHead {
     /// `None` for a head that [`write`] does not write, and for one whose content ends behind the file.
     fn read(file: &[u8], at: usize) -> Option<Self> {
         let begin = at.checked_add(HEAD)?;

@@ -6,13 +6,13 @@ mod error;
 mod format;
 mod frame;
 mod name;
-mod packed;
-mod place;
+mod rdb_string;
+mod target;
 mod version;
 
 pub use error::BackupError;
-pub use format::{Damage, Decoded, Entry, Header, Recorded, Saved, decode, encode_outcomes};
+pub use format::{BackupEntry, Damage, Decoded, Header, Recorded, Saved, decode, encode_outcomes};
 pub use name::{FileKind, FileName};
-pub use packed::packed_string;
-pub use place::{Listed, Place, Places};
+pub use rdb_string::packed_string;
+pub use target::{BackupListing, BackupTarget, BackupTargets};
 pub use version::refused_version;

@@ -3,10 +3,10 @@
 
 use redis::Value;
 
-use super::answer_size::Item;
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
-use super::text::number;
+use super::error::{RedisError, RedisErrorKind};
+use super::reply::number;
+use super::reply_size::ReplyUnit;
 use crate::messages::Lookups;
 use crate::scan_end::ScanEnd;
 
@@ -38,7 +38,7 @@ impl SetKind {
 
 /// Why a set could not be read.
 #[derive(Clone, Debug)]
-pub enum Unreadable {
+pub enum ActivityReadError {
     /// It holds nothing, or is not there: to Redis that is the same.
     Empty,
     /// The key is of another type.
@@ -53,7 +53,7 @@ pub enum Unreadable {
     /// Nobody serves its slot.
     NoOwner,
     /// Anything else.
-    Fault(Fault),
+    Fault(RedisError),
 }
 
 /// Reads all members of the set at `key`, each at least once, and gives them to `each`, with their scores if they have
@@ -71,56 +71,61 @@ pub async fn read_members(
     key: &[u8],
     lookups: &mut Lookups,
     mut each: impl FnMut(&[u8], Option<f64>) -> bool,
-) -> Result<(), Unreadable> {
+) -> Result<(), ActivityReadError> {
     let (scan, count) = kind.commands();
     let (mut cursor, mut largest, mut end) = (b"0".to_vec(), 0, None);
     loop {
         let mut batch = Batch::new();
-        let asked = conn.fitting(Item::Member, PAGE_MEMBERS);
+        let asked = conn.fitting(ReplyUnit::Member, PAGE_MEMBERS);
         batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", asked.to_string().as_bytes()]);
         batch.add(&[count.as_bytes(), key]);
-        let mut replies =
-            conn.sized((Item::Member, asked as u64), batch).await.map_err(Unreadable::Fault)?.into_iter();
+        let mut replies = conn
+            .sized((ReplyUnit::Member, asked as u64), batch)
+            .await
+            .map_err(ActivityReadError::Fault)?
+            .into_iter();
         let (Some(listed), Some(size)) = (replies.next(), replies.next()) else {
-            return Err(Unreadable::Fault(Fault::unexpected(conn.address(), scan)));
+            return Err(ActivityReadError::Fault(RedisError::unexpected(conn.address(), scan)));
         };
         for reply in [&listed, &size] {
             if let Some(fault) = conn.fault(reply) {
                 return Err(unreadable(fault, lookups));
             }
         }
-        let size = number(conn, count, &size).map_err(Unreadable::Fault)?;
+        let size = number(conn, count, &size).map_err(ActivityReadError::Fault)?;
         if size == 0 {
             *lookups += Lookups::reads(0, 2);
-            return Err(if largest == 0 { Unreadable::Empty } else { Unreadable::Shrank });
+            return Err(if largest == 0 { ActivityReadError::Empty } else { ActivityReadError::Shrank });
         }
         *lookups += Lookups::reads(2, 0);
         largest = size.max(largest);
         if size < largest - largest / 10 {
-            return Err(Unreadable::Shrank);
+            return Err(ActivityReadError::Shrank);
         }
         let page = page(listed, kind);
         let (next, members) =
-            page.ok_or_else(|| Unreadable::Fault(Fault::unexpected(conn.address(), scan)))?;
+            page.ok_or_else(|| ActivityReadError::Fault(RedisError::unexpected(conn.address(), scan)))?;
         let go_on = members.iter().all(|(member, score)| each(member, *score));
         if next == b"0" || !go_on {
             return Ok(());
         }
         let end = end.get_or_insert_with(|| ScanEnd::new(cursor, 0, size));
-        let on = end.goes_on(&next, asked as u64, members.len() as u64);
-        on.map_err(|why| Unreadable::Fault(Fault::new(FaultKind::Protocol, conn.address(), why)))?;
+        let on = end.check_progress(&next, asked as u64, members.len() as u64);
+        on.map_err(|why| {
+            ActivityReadError::Fault(RedisError::new(RedisErrorKind::Protocol, conn.address(), why))
+        })?;
         cursor = next;
     }
 }
 
-fn unreadable(fault: Fault, lookups: &mut Lookups) -> Unreadable {
+fn unreadable(fault: RedisError, lookups: &mut Lookups) -> ActivityReadError {
     if fault.detail.starts_with("WRONGTYPE") {
         *lookups += Lookups::reads(2, 0);
-        return Unreadable::OtherType;
+        return ActivityReadError::OtherType;
     }
     match fault.kind {
-        FaultKind::Forbidden => Unreadable::Forbidden { rule: fault.rule() },
-        _ => Unreadable::Fault(fault),
+        RedisErrorKind::PermissionDenied => ActivityReadError::Forbidden { rule: fault.rule() },
+        _ => ActivityReadError::Fault(fault),
     }
 }
 

@@ -5,11 +5,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Cmd, Pipeline, Value};
 
-use super::connections::{Connections, Identity, Link, Turn, TurnAlone, Use};
-use super::fault::{Fault, FaultKind};
-use super::listing::Lister;
+use super::connections::{
+    ConnIdentity, ConnectionUse, Connections, ExclusiveGuard, ServerConnection, SharedGuard,
+};
+use super::error::{RedisError, RedisErrorKind};
+use super::listing::ScanConnection;
 use super::socket::{Dial, Expected};
 use crate::limits::RESPONSE_TIMEOUT;
 
@@ -18,37 +20,37 @@ use crate::limits::RESPONSE_TIMEOUT;
 /// is asked for is another one. It is closed when nobody has it any more.
 #[derive(Clone)]
 pub struct Conn {
-    link: Arc<Link>,
-    origin: Arc<Origin>,
-    /// Held while nobody else may send anything; see [`Alone`].
-    alone: Option<Arc<TurnAlone>>,
+    link: Arc<ServerConnection>,
+    origin: Arc<ConnSource>,
+    /// Held while nobody else may send anything; see [`DedicatedConn`].
+    alone: Option<Arc<ExclusiveGuard>>,
 }
 
 /// How a connection was made.
-pub(super) struct Origin {
+pub(super) struct ConnSource {
     pub(super) dial: Dial,
-    pub(super) identity: Identity,
+    pub(super) identity: ConnIdentity,
     pub(super) connections: Arc<Connections>,
 }
 
 /// A connection that nobody else sends anything over: what a server remembers of a connection, such as what it watches,
 /// is its holder's alone. Dropping it closes the connection, unless it is kept.
-pub struct Alone {
+pub struct DedicatedConn {
     conn: Conn,
     kept: bool,
 }
 
-impl Alone {
+impl DedicatedConn {
     /// Lets others have it again: nothing is watched on it, and it is in no transaction. It stays open for as long as
     /// somebody has what this returns.
     #[must_use]
-    pub fn keep(mut self) -> Conn {
+    pub fn into_conn(mut self) -> Conn {
         self.kept = true;
         Conn { alone: None, ..self.conn.clone() }
     }
 }
 
-impl Drop for Alone {
+impl Drop for DedicatedConn {
     fn drop(&mut self) {
         if !self.kept {
             self.conn.link.discard();
@@ -56,7 +58,7 @@ impl Drop for Alone {
     }
 }
 
-impl Deref for Alone {
+impl Deref for DedicatedConn {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
@@ -66,17 +68,17 @@ impl Deref for Alone {
 
 impl Conn {
     /// The one over `link`, as `dial` says.
-    pub(super) fn over(link: Arc<Link>, dial: Dial, connections: Arc<Connections>) -> Self {
-        let identity = Identity::of(&dial);
-        Self { link, origin: Arc::new(Origin { dial, identity, connections }), alone: None }
+    pub(super) fn over(link: Arc<ServerConnection>, dial: Dial, connections: Arc<Connections>) -> Self {
+        let identity = ConnIdentity::of(&dial);
+        Self { link, origin: Arc::new(ConnSource { dial, identity, connections }), alone: None }
     }
 
     /// The right to send. Dropping it lets others take their turn.
-    async fn turn(&self) -> Result<Option<Turn>, Fault> {
+    async fn turn(&self) -> Result<Option<SharedGuard>, RedisError> {
         if self.alone.is_some() {
             return Ok(None);
         }
-        let Origin { dial, identity, .. } = &*self.origin;
+        let ConnSource { dial, identity, .. } = &*self.origin;
         match self.link.try_enter(identity) {
             Some(turn) => Ok(Some(turn)),
             // Boxed, because it is rare, and everybody who sends anything would carry along its state.
@@ -85,28 +87,31 @@ impl Conn {
     }
 
     /// Makes sure that the server takes us, and has our database.
-    pub(super) async fn enter(&self) -> Result<(), Fault> {
+    pub(super) async fn enter(&self) -> Result<(), RedisError> {
         self.turn().await.map(drop)
     }
 
     /// The way to list keys of the same server.
     #[must_use]
-    pub fn lister(&self) -> Lister {
-        Lister::new(Arc::clone(&self.origin))
+    pub fn lister(&self) -> ScanConnection {
+        ScanConnection::new(Arc::clone(&self.origin))
     }
 
     /// The connection for acts to the same server, once nobody else uses it.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub async fn alone(&self) -> Result<Alone, Fault> {
-        let Origin { dial, identity, connections } = &*self.origin;
+    pub async fn dedicated(&self) -> Result<DedicatedConn, RedisError> {
+        let ConnSource { dial, identity, connections } = &*self.origin;
         loop {
-            let conn = Box::pin(connections.conn(dial, Use::Acts)).await?;
-            let held = conn.link.enter_alone(dial, identity).await;
+            let conn = Box::pin(connections.conn(dial, ConnectionUse::Acts)).await?;
+            let held = conn.link.enter_exclusive(dial, identity).await;
             // Whoever had it before may have closed it.
             if conn.link.is_open() {
-                return Ok(Alone { conn: Self { alone: Some(Arc::new(held?)), ..conn }, kept: false });
+                return Ok(DedicatedConn {
+                    conn: Self { alone: Some(Arc::new(held?)), ..conn },
+                    kept: false,
+                });
             }
         }
     }
@@ -114,7 +119,7 @@ impl Conn {
     /// How many connections this process has to the server.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.origin.connections.taken()
+        self.origin.connections.in_use()
     }
 
     /// Whether it works, as far as is known.
@@ -129,9 +134,12 @@ impl Conn {
 
     /// The fault that `error` is. A connection that broke, or over which an answer did not come in time, is not shared
     /// any longer.
-    fn failed(&self, error: &RedisError) -> Fault {
+    fn failed(&self, error: &redis::RedisError) -> RedisError {
         let fault = self.link.failed(&self.origin.dial, error);
-        if matches!(fault.kind, FaultKind::Lost | FaultKind::Unreachable | FaultKind::Protocol) {
+        if matches!(
+            fault.kind,
+            RedisErrorKind::ConnectionLost | RedisErrorKind::Unreachable | RedisErrorKind::Protocol
+        ) {
             self.discard();
         }
         fault
@@ -153,34 +161,34 @@ impl Conn {
         self.origin.dial.tls.is_some()
     }
 
-    /// Sends one command. An error answered by the server is a [`Fault`].
-    pub async fn command(&self, args: &[&[u8]]) -> Result<Value, Fault> {
+    /// Sends one command. An error answered by the server is a [`RedisError`].
+    pub async fn command(&self, args: &[&[u8]]) -> Result<Value, RedisError> {
         self.command_within(args, RESPONSE_TIMEOUT).await
     }
 
     /// [`Conn::command`] with another time limit for the answer.
-    pub async fn command_within(&self, args: &[&[u8]], limit: Duration) -> Result<Value, Fault> {
+    pub async fn command_within(&self, args: &[&[u8]], limit: Duration) -> Result<Value, RedisError> {
         let (cmd, _turn) = (packed(args), self.turn().await?);
         let mut connection = self.link.connection();
         connection.set_response_timeout(limit);
         let reply = connection.send_packed_command(&cmd).await.map_err(|e| self.failed(&e))?;
-        reply.extract_error().map_err(|e| Fault::from_redis(self.address(), &e))
+        reply.extract_error().map_err(|e| RedisError::from_redis(self.address(), &e))
     }
 
     /// Sends one command given as words separated by blanks.
-    pub async fn words(&self, command: &str) -> Result<Value, Fault> {
+    pub async fn info_text(&self, command: &str) -> Result<Value, RedisError> {
         let args: Vec<&[u8]> = command.split_whitespace().map(str::as_bytes).collect();
         self.command(&args).await
     }
 
     /// Sends a batch in one write and returns one reply per command; a command that failed answers
     /// [`Value::ServerError`] in its place.
-    pub async fn batch(&self, batch: Batch) -> Result<Vec<Value>, Fault> {
+    pub async fn batch(&self, batch: Batch) -> Result<Vec<Value>, RedisError> {
         self.batch_for(Expected::Words, batch).await
     }
 
     /// [`Conn::batch`] of commands to which so much is expected.
-    pub(super) async fn batch_for(&self, expected: Expected, batch: Batch) -> Result<Vec<Value>, Fault> {
+    pub(super) async fn batch_for(&self, expected: Expected, batch: Batch) -> Result<Vec<Value>, RedisError> {
         let count = batch.0.len();
         if count == 0 {
             return Ok(Vec::new());
@@ -192,15 +200,15 @@ impl Conn {
         if replies.len() == count {
             Ok(replies)
         } else {
-            Err(Fault::unexpected(self.address(), "a pipeline"))
+            Err(RedisError::unexpected(self.address(), "a pipeline"))
         }
     }
 
     /// The fault that `reply` is, if it is one.
     #[must_use]
-    pub fn fault(&self, reply: &Value) -> Option<Fault> {
+    pub fn fault(&self, reply: &Value) -> Option<RedisError> {
         match reply {
-            Value::ServerError(e) => Some(Fault::from_server(self.address(), e)),
+            Value::ServerError(e) => Some(RedisError::from_server(self.address(), e)),
             _ => None,
         }
     }

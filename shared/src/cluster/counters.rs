@@ -2,23 +2,23 @@
 
 use redis::Value;
 
-use super::deployment::Deployment;
+use super::client::RedisClient;
+use crate::counter_snapshot::Counters;
 use crate::key::Key;
 use crate::printable::one_line;
-use crate::samples::Counters;
 use crate::slot::slot_of;
 
 /// Reads the counters in the hash `key`.
 ///
 /// # Errors
 /// What is wrong, for people: it cannot be asked, it is no hash, or a field is no number.
-pub async fn read(deployment: &Deployment, key: &Key) -> Result<Counters, String> {
+pub async fn read(client: &RedisClient, key: &Key) -> Result<Counters, String> {
     let name = key.shortened(60);
-    let topology = deployment.topology();
+    let topology = client.topology();
     let owner = topology.owner(slot_of(key.as_bytes()));
     let owner = owner.ok_or_else(|| format!("nobody serves the slot of the hash `{name}`"))?;
-    let failed = |fault: super::Fault| format!("the hash `{name}` cannot be read: {fault}");
-    let conn = deployment.conn(&owner.node).await.map_err(failed)?;
+    let failed = |fault: super::RedisError| format!("the hash `{name}` cannot be read: {fault}");
+    let conn = client.conn(&owner.node).await.map_err(failed)?;
     let reply = conn.command(&[b"HMGET", key.as_bytes(), b"hits", b"misses", b"errors"]).await;
     let Value::Array(fields) = reply.map_err(failed)? else {
         return Err(format!("the hash `{name}` gives an unexpected answer"));

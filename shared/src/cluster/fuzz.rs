@@ -2,8 +2,8 @@
 //! for these is the client library, which is tried with them.
 
 use super::info::Info;
-use super::standing::Replication;
-use super::{nodes_text, shards};
+use super::replication_info::ReplicationInfo;
+use super::{cluster_nodes, shards};
 use crate::hostile::fuzz;
 
 #[test]
@@ -14,14 +14,16 @@ fn fuzz_info() {
         db0:keys=30,expires=10,avg_ttl=5000\r\n";
     let replica = "run_id:cd\r\nloading:0\r\nrole:slave\r\nmaster_link_status:up\r\nmaster_sync_in_progress:0\r\n\
         slave_repl_offset:14\r\nmaster_replid:8c5f\r\n";
-    let primary_said = Replication::of(&Info::parse(primary));
+    let primary_said = ReplicationInfo::of(&Info::parse(primary));
     fuzz("info", vec![primary.into(), replica.into()], |bytes| {
         let info = Info::parse(bytes);
-        let said = Replication::of(&info);
+        let said = ReplicationInfo::of(&info);
         // Whoever is read has at least what the primary had.
-        if said.has_all_of(&primary_said).is_ok() {
+        if said.is_caught_up_with(&primary_said).is_ok() {
             assert!(
-                said.replica && said.offset >= primary_said.offset && said.history == primary_said.history
+                said.replica
+                    && said.offset >= primary_said.offset
+                    && said.replication_id == primary_said.replication_id
             );
         }
         let _ = (info.keyspace(0), info.number("maxmemory"));
@@ -35,7 +37,7 @@ fn fuzz_cluster_nodes() {
         6763 :0@0 slave,fail?,noaddr 6c08 1795341072330 1795341071527 7 disconnected\n";
     fuzz("cluster nodes", vec![seed.into()], |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        if let Err(e) = nodes_text::own_slots(&text) {
+        if let Err(e) = cluster_nodes::own_slots(&text) {
             assert!(e.to_string().len() < 600, "{e}");
         }
     });

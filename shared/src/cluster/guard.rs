@@ -1,25 +1,24 @@
 //! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact, and
 //! `guard/transactions.rs` for servers that run no scripts.
 
-mod judge;
-mod means;
-mod seal;
-mod transactions;
+mod executor;
+mod expected_content;
+mod policy;
+mod watch;
 
 use redis::Value;
 use tokio::time::Instant;
 
-use self::judge::Order;
-pub use self::means::{Answer, Means};
-pub use self::seal::Seal;
-pub(super) use self::transactions::transaction;
+pub use self::executor::{GuardExecutor, GuardReply};
+pub use self::expected_content::ExpectedContent;
+use self::policy::GuardAction;
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
+use super::error::{RedisError, RedisErrorKind};
 use super::scripts;
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use crate::outcome::Outcome;
-use crate::pace::Breaks;
+use crate::pacing::Throttle;
 use crate::slot::tag_for;
 
 const SCRIPT: &str = include_str!("guard.lua");
@@ -54,14 +53,14 @@ impl Act {
 
 /// What a script call is to do with the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum GuardMode {
     /// Carry this out on those that still qualify.
     Act(Act),
     /// Touch nothing; record this outcome for all, unless another one is recorded.
-    Seal(Outcome),
+    Finalize(Outcome),
 }
 
-impl Mode {
+impl GuardMode {
     /// Whether hashes of `group` are asked whether their fields expire.
     fn asks_fields(self, group: &Group) -> bool {
         matches!(self, Self::Act(act) if act.fields) && group.reason == Reason::Stale
@@ -70,22 +69,22 @@ impl Mode {
 
 /// What a script call answered for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GuardVerdict {
     /// One outcome per candidate.
     Outcomes(Vec<Outcome>),
     /// Some candidates have no outcome, because they were left to a later call.
-    Begun(Vec<Option<Outcome>>),
+    Partial(Vec<Option<Outcome>>),
     /// The grace is not over: so many milliseconds remain. Nothing was done.
-    Early(u64),
+    TooEarly(u64),
     /// The batch is too old to act. Nothing was done by this call.
-    Late,
+    Expired,
     /// A call died half-way on the server: what it did is not known.
     Incomplete,
 }
 
 /// A batch's identity and its time window, in the server's own time.
 #[derive(Clone, Copy, Debug)]
-pub struct Window {
+pub struct BatchWindow {
     /// The run.
     pub run: RunId,
     /// The batch.
@@ -99,8 +98,8 @@ pub struct Window {
 impl ReapBatch {
     /// The batch's identity and time window.
     #[must_use]
-    pub fn window(&self) -> Window {
-        Window {
+    pub fn window(&self) -> BatchWindow {
+        BatchWindow {
             run: self.run,
             batch: self.batch,
             not_before_ms: self.not_before_ms,
@@ -127,7 +126,7 @@ pub struct Ledger {
 }
 
 /// Loads the script and returns the name by which calls refer to it.
-async fn load(conn: &Conn) -> Result<Vec<u8>, Fault> {
+async fn load(conn: &Conn) -> Result<Vec<u8>, RedisError> {
     scripts::load(conn, SCRIPT).await
 }
 
@@ -139,12 +138,12 @@ pub struct Part<'a> {
     /// The group.
     pub group: &'a Group,
     /// One per candidate, where those are only deleted that have been saved.
-    pub seals: Option<&'a [Seal]>,
+    pub expected: Option<&'a [ExpectedContent]>,
 }
 
 impl<'a> From<&(usize, &'a Group)> for Part<'a> {
     fn from((number, group): &(usize, &'a Group)) -> Self {
-        Self { number: *number, group, seals: None }
+        Self { number: *number, group, expected: None }
     }
 }
 
@@ -152,9 +151,9 @@ impl<'a> From<&(usize, &'a Group)> for Part<'a> {
 async fn call(
     conn: &Conn,
     script: &[u8],
-    (window, mode): (Window, Mode),
+    (window, mode): (BatchWindow, GuardMode),
     parts: &[Part<'_>],
-) -> Result<Vec<Result<Answer, Fault>>, Fault> {
+) -> Result<Vec<Result<GuardReply, RedisError>>, RedisError> {
     let mut batch = Batch::new();
     for part in parts {
         add_call(&mut batch, script, (window, mode), part);
@@ -164,7 +163,7 @@ async fn call(
         .map(|(mut reply, part)| {
             let beyond = take_lookups(&mut reply);
             let verdict = verdict(conn, &reply, part.group.keys.len())?;
-            Ok(Answer { verdict, beyond })
+            Ok(GuardReply { verdict, extra_lookups: beyond })
         })
         .collect())
 }
@@ -184,11 +183,11 @@ fn take_lookups(reply: &mut Value) -> Lookups {
 
 /// What the ledgers of `groups` say, without touching anything: for servers that answer, but take no writes.
 /// `None` for a group that was never tried.
-pub async fn recall(
+pub async fn read_ledger(
     conn: &Conn,
-    window: Window,
+    window: BatchWindow,
     groups: &[(usize, &Group)],
-) -> Result<Vec<Option<Verdict>>, Fault> {
+) -> Result<Vec<Option<GuardVerdict>>, RedisError> {
     let mut batch = Batch::new();
     for (number, group) in groups {
         batch.add(&[b"GET", &ledger_key(window.run, window.batch, *number, group.slot)]);
@@ -199,7 +198,7 @@ pub async fn recall(
             Value::Nil => Ok(None),
             reply => match verdict(conn, &reply, group.keys.len()) {
                 // Its ledger is elsewhere, or not to be had.
-                Err(fault) if fault.kind == FaultKind::Moved => Ok(Some(Verdict::Incomplete)),
+                Err(fault) if fault.kind == RedisErrorKind::Moved => Ok(Some(GuardVerdict::Incomplete)),
                 verdict => verdict.map(Some),
             },
         })
@@ -209,19 +208,20 @@ pub async fn recall(
 fn add_call(
     batch: &mut Batch,
     script: &[u8],
-    (window, mode): (Window, Mode),
-    &Part { number, group, seals }: &Part<'_>,
+    (window, mode): (BatchWindow, GuardMode),
+    &Part { number, group, expected: seals }: &Part<'_>,
 ) {
     let ledger = ledger_key(window.run, window.batch, number, group.slot);
     let count = (group.keys.len() + 1).to_string();
-    let (mut word, more) = words(Order::of(mode, group), group.keys.len());
+    let (mut word, more) = arguments(GuardAction::of(mode, group), group.keys.len());
     if mode.asks_fields(group) {
         word.insert_str(0, "fields:");
     }
     if seals.is_some() {
         word.insert_str(0, "saved:");
     }
-    let seals: Option<(Vec<u8>, Vec<Vec<u8>>)> = seals.map(|seals| seals.iter().map(Seal::argument).unzip());
+    let seals: Option<(Vec<u8>, Vec<Vec<u8>>)> =
+        seals.map(|seals| seals.iter().map(ExpectedContent::argument).unzip());
     let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
     let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
     args.extend(group.keys.iter().map(|key| key.as_bytes()));
@@ -235,15 +235,15 @@ fn add_call(
 }
 
 /// The script's mode for `order`, and the arguments that belong to it.
-fn words(order: Order<'_>, keys: usize) -> (String, Vec<String>) {
+fn arguments(order: GuardAction<'_>, keys: usize) -> (String, Vec<String>) {
     match order {
-        Order::Seal(outcome) => (format!("seal:{}", outcome.letter()), Vec::new()),
-        Order::Delete => ("delete".to_owned(), Vec::new()),
-        Order::Expire { ttl_ms, jitter_ms } => {
-            let ttl = |_| judge::spread(ttl_ms, jitter_ms).to_string();
+        GuardAction::Finalize(outcome) => (format!("seal:{}", outcome.code()), Vec::new()),
+        GuardAction::Delete => ("delete".to_owned(), Vec::new()),
+        GuardAction::Expire { ttl_ms, jitter_ms } => {
+            let ttl = |_| policy::spread(ttl_ms, jitter_ms).to_string();
             ("expire".to_owned(), (0..keys).map(ttl).collect())
         }
-        Order::Inactive { near_expiry_ms, idle_s, expires_at_ms } => {
+        GuardAction::Inactive { near_expiry_ms, idle_s, expires_at_ms } => {
             let idle = idle_s.map_or_else(String::new, |s| s.to_string());
             let limits = [near_expiry_ms.to_string(), idle];
             (
@@ -254,30 +254,30 @@ fn words(order: Order<'_>, keys: usize) -> (String, Vec<String>) {
     }
 }
 
-fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<Verdict, Fault> {
-    let unexpected = || Fault::unexpected(conn.address(), "EVALSHA");
+fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<GuardVerdict, RedisError> {
+    let unexpected = || RedisError::unexpected(conn.address(), "EVALSHA");
     let Value::BulkString(answer) = reply else {
         return Err(conn.fault(reply).unwrap_or_else(unexpected));
     };
     if let Some(notice) = answer.strip_prefix(b"!") {
         let notice = str::from_utf8(notice).map_err(|_| unexpected())?;
         return match notice.split_once(' ') {
-            None if notice == "late" => Ok(Verdict::Late),
-            Some(("early", ms)) => ms.parse().map(Verdict::Early).map_err(|_| unexpected()),
+            None if notice == "late" => Ok(GuardVerdict::Expired),
+            Some(("early", ms)) => ms.parse().map(GuardVerdict::TooEarly).map_err(|_| unexpected()),
             _ => Err(unexpected()),
         };
     }
     if answer.is_empty() {
-        return Ok(Verdict::Incomplete);
+        return Ok(GuardVerdict::Incomplete);
     }
     let known = |letter: &u8| match letter {
-        &judge::OPEN => Some(None),
-        letter => Outcome::from_letter(*letter).map(Some),
+        &policy::OPEN => Some(None),
+        letter => Outcome::from_code(*letter).map(Some),
     };
     let outcomes: Option<Vec<Option<Outcome>>> = answer.iter().map(known).collect();
     let outcomes = outcomes.filter(|outcomes| outcomes.len() == keys).ok_or_else(unexpected)?;
     let all: Option<Vec<Outcome>> = outcomes.iter().copied().collect();
-    Ok(all.map_or(Verdict::Begun(outcomes), Verdict::Outcomes))
+    Ok(all.map_or(GuardVerdict::Partial(outcomes), GuardVerdict::Outcomes))
 }
 
 /// The look-ups that the script made for these outcomes of candidates that were such for `reason`; `idle` says that
@@ -299,7 +299,12 @@ pub fn lookups(reason: Reason, idle: bool, saved: Option<&[bool]>, outcomes: &[O
 
 /// Removes ledger keys of `run` at one node. Returns how many there were. Where it cannot remove some at the moment,
 /// because their slots are changing hands, it removes the others all the same, and returns the fault.
-pub async fn drop_ledgers(conn: &Conn, run: RunId, ledgers: &[Ledger], breaks: Breaks) -> Result<u64, Fault> {
+pub async fn drop_ledgers(
+    conn: &Conn,
+    run: RunId,
+    ledgers: &[Ledger],
+    breaks: Throttle,
+) -> Result<u64, RedisError> {
     let (mut dropped, mut refused) = (0, None);
     for chunk in ledgers.chunks(breaks.at_once(1_000)) {
         let (mut batch, sent) = (Batch::new(), Instant::now());
@@ -311,8 +316,9 @@ pub async fn drop_ledgers(conn: &Conn, run: RunId, ledgers: &[Ledger], breaks: B
                 dropped += n.unsigned_abs();
                 continue;
             }
-            let fault = conn.fault(&reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "UNLINK"));
-            if !fault.kind.transient() {
+            let fault =
+                conn.fault(&reply).unwrap_or_else(|| RedisError::unexpected(conn.address(), "UNLINK"));
+            if !fault.kind.is_transient() {
                 return Err(fault);
             }
             refused = Some(fault);

@@ -2,27 +2,27 @@
 
 use std::time::Instant;
 
-use super::deployment::Deployment;
-use super::fault::Fault;
+use super::client::RedisClient;
+use super::error::RedisError;
 use super::node::{self, NodeStatus};
 use super::topology::Primary;
-use crate::at_once::at_once_within;
+use crate::concurrency::join_bounded_within;
 use crate::config::duration;
+use crate::counter_snapshot::NodeCounters;
 use crate::limits::{LATENCY_MS_MAX, MEETING_TIMEOUT, MEMORY_PERCENT_MAX, UNMET_NAMED_MAX};
 use crate::messages::Lookups;
 use crate::metrics::{Health, NodeHealth, RedisHealth};
-use crate::samples::Reading;
 
 /// What a look showed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Look {
+pub struct HealthCheck {
     /// How the deployment is.
     pub health: RedisHealth,
     /// The counters of the primaries that answered.
-    pub readings: Vec<Reading>,
+    pub readings: Vec<NodeCounters>,
 }
 
-impl Look {
+impl HealthCheck {
     /// What there is to say of a deployment that could not be looked at.
     #[must_use]
     pub fn failed(why: impl Into<String>) -> Self {
@@ -32,11 +32,11 @@ impl Look {
 }
 
 /// Looks at `deployment`. A primary that does not answer is no failure, but what the look shows.
-pub async fn look(deployment: &Deployment) -> Look {
-    let topology = deployment.topology();
-    let asked = topology.primaries.iter().map(|primary| ask(deployment, primary));
-    let (mut look, mut failed, mut silent) = (Look::default(), 0, 0);
-    let all = at_once_within(asked.collect(), MEETING_TIMEOUT).await;
+pub async fn check_health(client: &RedisClient) -> HealthCheck {
+    let topology = client.topology();
+    let asked = topology.primaries.iter().map(|primary| ask(client, primary));
+    let (mut look, mut failed, mut silent) = (HealthCheck::default(), 0, 0);
+    let all = join_bounded_within(asked.collect(), MEETING_TIMEOUT).await;
     for (primary, answer) in topology.primaries.iter().zip(all) {
         silent += usize::from(answer.is_none());
         failed += usize::from(matches!(answer, Some(Err(_))));
@@ -81,19 +81,19 @@ fn overall(nodes: &[NodeHealth]) -> Health {
     }
 }
 
-async fn ask(deployment: &Deployment, primary: &Primary) -> Result<(f64, NodeStatus), Fault> {
-    let conn = deployment.conn(&primary.node).await?;
+async fn ask(client: &RedisClient, primary: &Primary) -> Result<(f64, NodeStatus), RedisError> {
+    let conn = client.conn(&primary.node).await?;
     let asked = Instant::now();
-    conn.words("PING").await?;
+    conn.info_text("PING").await?;
     let latency = asked.elapsed().as_secs_f64() * 1_000.0;
-    Ok((latency, node::status_with_commands(&conn, deployment.db()).await?))
+    Ok((latency, node::status_with_commands(&conn, client.db()).await?))
 }
 
 fn node_health(
     primary: &Primary,
-    answer: Result<(f64, NodeStatus), Fault>,
+    answer: Result<(f64, NodeStatus), RedisError>,
     problems: &mut Vec<String>,
-) -> (NodeHealth, Option<Reading>) {
+) -> (NodeHealth, Option<NodeCounters>) {
     let mut health = NodeHealth {
         node: primary.node.clone(),
         address: format!("{}:{}", primary.host, primary.port),
@@ -130,6 +130,6 @@ fn node_health(
     health.keys = Some(status.keys);
     health.keys_without_ttl = Some(status.keys.saturating_sub(status.expires));
     health.replica = status.replica.clone();
-    let reading = status.reading(&primary.node, Lookups::default());
+    let reading = status.counters(&primary.node, Lookups::default());
     (health, Some(reading))
 }

@@ -1,6 +1,6 @@
 //! The lock of an embedded run: a key in Redis with a lease, so that two runs of a job never delete at the
 //! same time, whatever machine they are on. A holder that dies frees it when the lease ends. It is the same key in
-//! either [`Way`], so that all runs meet at it.
+//! either [`DeleteBackend`], so that all runs meet at it.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use redis::Value;
 use serde::{Deserialize, Serialize};
 
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
-use super::guard::transaction;
-use super::save::is_no_string;
+use super::dump::is_no_string;
+use super::error::{RedisError, RedisErrorKind};
+use super::multi_exec::transaction;
 use super::scripts;
 use crate::ids::RunId;
-use crate::messages::Way;
+use crate::messages::DeleteBackend;
 use crate::slot::{slot_of, tag_for};
 use crate::wire;
 
@@ -41,7 +41,7 @@ pub struct Lock {
     key: Vec<u8>,
     value: Vec<u8>,
     lease: Duration,
-    way: Way,
+    delete_backend: DeleteBackend,
 }
 
 /// How often a transaction on the lock is tried again because the lock changed meanwhile.
@@ -62,46 +62,53 @@ pub fn lock_key(job: &str, slot: Option<u16>) -> Vec<u8> {
 /// Where the memory is full and no scripts are run, it cannot be taken.
 pub async fn take(
     conn: &Conn,
-    way: Way,
+    way: DeleteBackend,
     key: &[u8],
     holder: &Holder,
     lease: Duration,
-) -> Result<Option<Lock>, Fault> {
-    let value = serde_json::to_vec(holder).map_err(|_| Fault::unexpected(conn.address(), "SET"))?;
+) -> Result<Option<Lock>, RedisError> {
+    let value = serde_json::to_vec(holder).map_err(|_| RedisError::unexpected(conn.address(), "SET"))?;
     let lease_ms = lease.as_millis().to_string();
     let set = match way {
-        Way::Script => scripts::eval(conn, TAKE, key, &[&value, lease_ms.as_bytes()]).await?,
-        Way::Transactions => conn.command(&[b"SET", key, &value, b"NX", b"PX", lease_ms.as_bytes()]).await?,
+        DeleteBackend::Lua => scripts::eval(conn, TAKE, key, &[&value, lease_ms.as_bytes()]).await?,
+        DeleteBackend::Watch => {
+            conn.command(&[b"SET", key, &value, b"NX", b"PX", lease_ms.as_bytes()]).await?
+        }
     };
-    Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease, way }))
+    Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease, delete_backend: way }))
 }
 
 /// The lock `key` that `holder` took for a run which is ours now. Whether it still is held, renewing it tells.
 #[must_use]
-pub fn adopt(way: Way, key: &[u8], holder: &Holder, lease: Duration) -> Lock {
+pub fn adopt(way: DeleteBackend, key: &[u8], holder: &Holder, lease: Duration) -> Lock {
     // Written as it was taken, so that it is known as ours.
-    Lock { key: key.to_vec(), value: serde_json::to_vec(holder).unwrap_or_default(), lease, way }
+    Lock {
+        key: key.to_vec(),
+        value: serde_json::to_vec(holder).unwrap_or_default(),
+        lease,
+        delete_backend: way,
+    }
 }
 
-/// Look-ups that [`look`] makes of a lock that is held.
+/// Look-ups that [`read_lock`] makes of a lock that is held.
 pub const LOOK_HITS: u64 = 2;
 
 /// What stands at the key of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct LockState {
     /// Who holds it; `None` if its content is of another make.
     pub holder: Option<Holder>,
     /// How long it still lasts unless it is renewed; `None` if it never ends by itself, which no lock of ours does.
-    pub left: Option<Duration>,
+    pub expires_in: Option<Duration>,
 }
 
 /// Looks who holds the lock `key`.
-pub async fn look(conn: &Conn, key: &[u8]) -> Result<Standing, Fault> {
+pub async fn read_lock(conn: &Conn, key: &[u8]) -> Result<LockState, RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"GET", key]);
     batch.add(&[b"PTTL", key]);
     let replies = conn.batch(batch).await?;
-    let [value, left] = replies.as_slice() else { return Err(Fault::unexpected(conn.address(), "GET")) };
+    let [value, left] = replies.as_slice() else { return Err(RedisError::unexpected(conn.address(), "GET")) };
     let holder = match value {
         Value::BulkString(value) => wire::from_json(value).ok(),
         // It is no string, and so no lock of ours.
@@ -111,9 +118,11 @@ pub async fn look(conn: &Conn, key: &[u8]) -> Result<Standing, Fault> {
     let left = match left {
         Value::Int(-1) => None,
         Value::Int(ms) => Some(Duration::from_millis((*ms).max(0).unsigned_abs())),
-        other => return Err(conn.fault(other).unwrap_or_else(|| Fault::unexpected(conn.address(), "PTTL"))),
+        other => {
+            return Err(conn.fault(other).unwrap_or_else(|| RedisError::unexpected(conn.address(), "PTTL")));
+        }
     };
-    Ok(Standing { holder, left })
+    Ok(LockState { holder, expires_in: left })
 }
 
 impl Lock {
@@ -124,31 +133,31 @@ impl Lock {
     }
 
     /// Starts the lease anew. `false`: the lock is lost, and whatever it guarded must stop.
-    pub async fn renew(&self, conn: &Conn) -> Result<bool, Fault> {
+    pub async fn renew(&self, conn: &Conn) -> Result<bool, RedisError> {
         self.call(conn, Some(self.lease)).await
     }
 
     /// Frees the lock, if it still is ours.
-    pub async fn free(&self, conn: &Conn) -> Result<bool, Fault> {
+    pub async fn free(&self, conn: &Conn) -> Result<bool, RedisError> {
         self.call(conn, None).await
     }
 
-    async fn call(&self, conn: &Conn, lease: Option<Duration>) -> Result<bool, Fault> {
+    async fn call(&self, conn: &Conn, lease: Option<Duration>) -> Result<bool, RedisError> {
         let lease_ms = lease.map(|lease| lease.as_millis().to_string());
-        match self.way {
-            Way::Script => {
+        match self.delete_backend {
+            DeleteBackend::Lua => {
                 let lease_ms = lease_ms.unwrap_or_else(|| "0".to_owned());
                 let done =
                     scripts::eval(conn, SCRIPT, &self.key, &[&self.value, lease_ms.as_bytes()]).await?;
                 Ok(done == Value::Int(1))
             }
-            Way::Transactions => self.transact(conn, lease_ms).await,
+            DeleteBackend::Watch => self.transact(conn, lease_ms).await,
         }
     }
 
     /// What `lock.lua` does, in a transaction that is refused if the lock has changed since it was found ours.
-    async fn transact(&self, conn: &Conn, lease_ms: Option<String>) -> Result<bool, Fault> {
-        let own = conn.alone().await?;
+    async fn transact(&self, conn: &Conn, lease_ms: Option<String>) -> Result<bool, RedisError> {
+        let own = conn.dedicated().await?;
         let key = || self.key.clone();
         let command = match lease_ms {
             Some(lease_ms) => vec![b"PEXPIRE".to_vec(), key(), lease_ms.into_bytes()],
@@ -161,13 +170,13 @@ impl Lock {
             }
             match transaction(&own, std::slice::from_ref(&command)).await? {
                 Some(None) => {
-                    drop(own.keep());
+                    drop(own.into_conn());
                     return Ok(true);
                 }
                 Some(Some(refused)) => return Err(refused),
                 None => {}
             }
         }
-        Err(Fault::new(FaultKind::NotReady, conn.address(), "the lock changes all the time"))
+        Err(RedisError::new(RedisErrorKind::Unavailable, conn.address(), "the lock changes all the time"))
     }
 }

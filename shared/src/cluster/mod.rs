@@ -1,52 +1,55 @@
 //! Everything that is said to Redis, and the only files that name the `redis` crate.
 
-mod access;
 pub mod activity;
-mod answer_size;
+pub mod capabilities;
+mod client;
+mod cluster_nodes;
 mod command_stats;
 mod conn;
+mod connect_options;
 mod connections;
 pub mod counters;
-mod deployment;
-mod fault;
+pub mod dump;
+mod error;
 pub mod fields;
 #[cfg(test)]
 mod fuzz;
 pub mod guard;
 pub mod health;
-mod held;
 mod info;
 mod listing;
 pub mod lock;
+pub mod memory_usage;
+mod multi_exec;
 pub mod node;
-mod nodes_text;
-pub mod ours;
 mod parse_error;
+pub mod permissions;
 mod pool;
 pub mod preflight;
 pub mod replica;
 pub mod replication;
+mod replication_info;
+mod reply;
+mod reply_budget;
+mod reply_size;
 pub mod restore;
-pub mod rights;
-pub mod save;
+pub mod same_deployment;
 mod scripts;
 mod sentinel;
 mod shards;
 mod sized;
 mod socket;
-mod standing;
-mod text;
 mod topology;
 pub mod values;
-pub mod way;
-pub mod weigh;
 
-pub use access::{Access, Login};
-pub use conn::{Alone, Batch, Conn};
-pub use connections::Use;
-pub use deployment::Deployment;
-pub use fault::{Fault, FaultKind};
-pub use listing::{Answers, Ask, Lister, Listing, Page, PageState, Place, Seen, Ttl};
+pub use client::RedisClient;
+pub use conn::{Batch, Conn, DedicatedConn};
+pub use connect_options::{ConnectOptions, RedisLogin};
+pub use connections::ConnectionUse;
+pub use error::{RedisError, RedisErrorKind};
+pub use listing::{
+    KeySpan, KeyState, Listing, LookupKind, Page, PageState, ScanConnection, Ttl, WindowReply,
+};
 pub use parse_error::ParseError;
 pub use redis::Value as Reply;
 pub use socket::{Tls, TlsError, TlsFiles, expect_values};

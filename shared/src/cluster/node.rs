@@ -2,19 +2,19 @@
 
 use tokio::time::Instant;
 
-use super::answer_size::Item;
+use super::cluster_nodes;
 use super::command_stats;
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
+use super::error::{RedisError, RedisErrorKind};
 use super::info::Info;
-use super::nodes_text;
-use super::standing;
-use super::text::{number, text};
+use super::replication_info;
+use super::reply::{number, text};
+use super::reply_size::ReplyUnit;
+use crate::counter_snapshot::{CommandCounts, NodeCounters};
 use crate::ids::NodeId;
 use crate::messages::{AsReplica, Lookups};
-use crate::pace::Breaks;
+use crate::pacing::Throttle;
 use crate::range::SlotListing;
-use crate::samples::{CommandCounts, Reading};
 use crate::slot::SlotSet;
 
 /// A server's own account of itself, from one INFO.
@@ -24,7 +24,7 @@ pub struct NodeStatus {
     pub process: String,
     /// `master_replid`: names what this server has written since it became a primary. It is another one after a
     /// restart and after a failover.
-    pub history: String,
+    pub replication_id: String,
     /// Replicas that are connected.
     pub replicas: u64,
     /// Version for people, such as `redis 7.0.15`.
@@ -74,41 +74,45 @@ const OWN_VERSIONS: &[&str] =
     &["redis", "valkey", "keydb", "gcc", "clang", "allocator", "module", "rdb", "lua", "os"];
 
 /// Asks a server for its status, as to database `db`.
-pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
-    of_info(conn, db, &Info::parse(text(conn, "INFO", conn.words("INFO").await?)?))
+pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, RedisError> {
+    of_info(conn, db, &Info::parse(text(conn, "INFO", conn.info_text("INFO").await?)?))
 }
 
 /// The same with [`NodeStatus::commands`]: all of it from one reply, because two would not fit together. It costs a
 /// server about twice as much as [`status`], and so is asked at the beginning and the end of a run and between runs.
-pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, Fault> {
+pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, RedisError> {
     // Redis 6.2 takes one section in a call, so all of them are asked for.
-    match text(conn, "INFO", conn.words("INFO all").await?).map(Info::parse) {
+    match text(conn, "INFO", conn.info_text("INFO all").await?).map(Info::parse) {
         Ok(info) if process(&info).is_some() => of_info(conn, db, &info),
         // A proxy that does not know sections says so, or answers nothing.
-        Err(fault) if fault.kind != FaultKind::Refused => Err(fault),
+        Err(fault) if fault.kind != RedisErrorKind::CommandError => Err(fault),
         _ => status(conn, db).await,
     }
 }
 
-fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, Fault> {
-    let process = process(info).ok_or_else(|| Fault::unexpected(conn.address(), "INFO"))?;
+fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> {
+    let process = process(info).ok_or_else(|| RedisError::unexpected(conn.address(), "INFO"))?;
     let foreign = foreign(info);
     if info.number("loading") == Some(1) {
-        return Err(Fault::new(FaultKind::NotReady, conn.address(), "it is loading its data set"));
+        return Err(RedisError::new(
+            RedisErrorKind::Unavailable,
+            conn.address(),
+            "it is loading its data set",
+        ));
     }
     let counts = info.keyspace(db);
     let policy = info.text("maxmemory_policy").unwrap_or_default();
     let max_memory = info.number("maxmemory").filter(|limit| *limit > 0);
     Ok(NodeStatus {
         process,
-        history: info.text("master_replid").unwrap_or_default().to_owned(),
+        replication_id: info.text("master_replid").unwrap_or_default().to_owned(),
         replicas: info.number("connected_slaves").unwrap_or_default(),
         version: version(info),
         // What another server takes for its version of Redis says little: its commands are tried.
         supported: foreign.is_some() || from_redis(info, (6, 2)),
         tells_expiry: from_redis(info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
-        replica: standing::as_replica(info),
+        replica: replication_info::as_replica(info),
         connections_left: connections_left(info),
         uptime_s: info.number("uptime_in_seconds").unwrap_or_default(),
         used_memory: info.number("used_memory"),
@@ -139,8 +143,8 @@ impl NodeStatus {
 
     /// What `node` has counted, with the look-ups of ours that come right afterwards.
     #[must_use]
-    pub fn reading(&self, node: &NodeId, own_after: Lookups) -> Reading {
-        Reading {
+    pub fn counters(&self, node: &NodeId, own_after: Lookups) -> NodeCounters {
+        NodeCounters {
             node: node.clone(),
             process: self.process.clone(),
             uptime_s: self.uptime_s,
@@ -232,16 +236,21 @@ impl SlotView {
 }
 
 /// Asks a node of a cluster for the slots it serves.
-pub async fn slot_view(conn: &Conn) -> Result<SlotView, Fault> {
+pub async fn slot_view(conn: &Conn) -> Result<SlotView, RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"CLUSTER", b"NODES"]);
-    let reply = conn.sized((Item::Description, 1), batch).await?.pop().unwrap_or(redis::Value::Nil);
+    let reply = conn.sized((ReplyUnit::Description, 1), batch).await?.pop().unwrap_or(redis::Value::Nil);
     let said = text(conn, "CLUSTER NODES", reply)?;
-    nodes_text::own_slots(&said).map_err(|e| Fault::new(FaultKind::Protocol, conn.address(), e.to_string()))
+    cluster_nodes::own_slots(&said)
+        .map_err(|e| RedisError::new(RedisErrorKind::Protocol, conn.address(), e.to_string()))
 }
 
 /// Keys in each of `slots`, in their order.
-pub async fn slot_counts(conn: &Conn, slots: &SlotSet, breaks: Breaks) -> Result<Vec<(u16, u64)>, Fault> {
+pub async fn slot_counts(
+    conn: &Conn,
+    slots: &SlotSet,
+    breaks: Throttle,
+) -> Result<Vec<(u16, u64)>, RedisError> {
     let all: Vec<u16> = slots.iter().collect();
     let mut counts = Vec::with_capacity(all.len());
     for chunk in all.chunks(breaks.at_once(1_000)) {
@@ -259,38 +268,38 @@ pub async fn slot_counts(conn: &Conn, slots: &SlotSet, breaks: Breaks) -> Result
 
 /// Whether database `db` has hashes with a field that expires, as far as the server knows such. It may have none of them
 /// any more.
-pub async fn field_ttls(conn: &Conn, db: u32) -> Result<bool, Fault> {
-    let said = text(conn, "INFO", conn.words("INFO keyspace").await?)?;
+pub async fn field_ttls(conn: &Conn, db: u32) -> Result<bool, RedisError> {
+    let said = text(conn, "INFO", conn.info_text("INFO keyspace").await?)?;
     Ok(Info::parse(said).keyspace(db).field_ttls > 0)
 }
 
 /// The server's clock as [`time_ms`] tells it, and [`field_ttls`], in one write.
-pub async fn time_and_field_ttls(conn: &Conn, db: u32) -> Result<(u64, bool), Fault> {
+pub async fn time_and_field_ttls(conn: &Conn, db: u32) -> Result<(u64, bool), RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"TIME"]);
     batch.add(&[b"INFO", b"keyspace"]);
     let mut replies = conn.batch(batch).await?.into_iter();
     let (Some(time), Some(keyspace)) = (replies.next(), replies.next()) else {
-        return Err(Fault::unexpected(conn.address(), "TIME"));
+        return Err(RedisError::unexpected(conn.address(), "TIME"));
     };
     let said = text(conn, "INFO", keyspace)?;
     Ok((server_time(conn, &time)?, Info::parse(said).keyspace(db).field_ttls > 0))
 }
 
 /// How often SWAPDB was called there; `None` if the server does not tell.
-pub async fn swaps(conn: &Conn) -> Result<Option<u64>, Fault> {
-    let said = text(conn, "INFO", conn.words("INFO commandstats").await?)?;
+pub async fn swaps(conn: &Conn) -> Result<Option<u64>, RedisError> {
+    let said = text(conn, "INFO", conn.info_text("INFO commandstats").await?)?;
     Ok(command_stats::swaps(&Info::parse(said)))
 }
 
 /// The server's clock, in milliseconds since the epoch.
-pub async fn time_ms(conn: &Conn) -> Result<u64, Fault> {
-    server_time(conn, &conn.words("TIME").await?)
+pub async fn time_ms(conn: &Conn) -> Result<u64, RedisError> {
+    server_time(conn, &conn.info_text("TIME").await?)
 }
 
 /// What TIME answered, in milliseconds since the epoch.
-pub(super) fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, Fault> {
-    let unexpected = || conn.fault(reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "TIME"));
+pub(super) fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, RedisError> {
+    let unexpected = || conn.fault(reply).unwrap_or_else(|| RedisError::unexpected(conn.address(), "TIME"));
     let redis::Value::Array(parts) = reply else { return Err(unexpected()) };
     let part = |n: usize| match parts.get(n) {
         Some(redis::Value::BulkString(digits)) => str::from_utf8(digits).ok()?.parse::<u64>().ok(),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::command_stats;
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
+use super::error::{RedisError, RedisErrorKind};
 use super::socket::Expected;
 use crate::glob::Pattern;
 use crate::messages::Lookups;
@@ -19,7 +19,7 @@ pub const OWN_KEYS: &str = "~keysweep:*";
 
 /// A right that is missing, and the ACL rule that gives it; or a command that the server does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingPermission {
     /// What was refused, such as `UNLINK`.
     pub command: String,
     /// The rule to add, such as `+unlink`; `None` where no rule helps, because the server has no such command.
@@ -29,13 +29,13 @@ pub struct Missing {
 }
 
 /// A command to try, the rule that allows it, and whether the rule is about keys.
-pub(super) struct Question {
+pub(super) struct PermissionProbe {
     pub(super) args: Vec<Vec<u8>>,
     pub(super) rule: String,
     pub(super) about_keys: bool,
 }
 
-impl Question {
+impl PermissionProbe {
     pub(super) fn command(&self) -> String {
         let words = self.args.first().map(Vec::as_slice).unwrap_or_default();
         String::from_utf8_lossy(words).into_owned()
@@ -52,17 +52,17 @@ impl Question {
     }
 }
 
-pub(super) fn question(words: &str, rule: &str) -> Question {
+pub(super) fn question(words: &str, rule: &str) -> PermissionProbe {
     args(words.split(' ').map(|word| word.as_bytes().to_vec()).collect(), rule)
 }
 
-pub(super) fn args(args: Vec<Vec<u8>>, rule: &str) -> Question {
-    Question { args, rule: rule.to_owned(), about_keys: false }
+pub(super) fn args(args: Vec<Vec<u8>>, rule: &str) -> PermissionProbe {
+    PermissionProbe { args, rule: rule.to_owned(), about_keys: false }
 }
 
 /// What a run does that takes rights.
 #[derive(Clone, Copy, Debug)]
-pub struct Needs<'a> {
+pub struct RequiredPermissions<'a> {
     /// In a cluster, a slot that the server serves, because only there it says that it takes no writes.
     pub slot: Option<u16>,
     /// It writes, or would if it were agreed to.
@@ -80,13 +80,13 @@ pub struct Needs<'a> {
 }
 
 /// The name of a key that does not exist.
-fn absent(needs: &Needs<'_>) -> String {
+fn absent(needs: &RequiredPermissions<'_>) -> String {
     let tag = needs.slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
     format!("keysweep:preflight:{tag}{}", Uuid::now_v7())
 }
 
 /// The rights that a run needs on a node to read.
-fn reading(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
+fn reading(needs: &RequiredPermissions<'_>, absent: &str) -> Vec<PermissionProbe> {
     let mut all = vec![
         question("INFO server", "+info"),
         question("TIME", "+time"),
@@ -123,7 +123,7 @@ fn reading(needs: &Needs<'_>, absent: &str) -> Vec<Question> {
 }
 
 /// The rights that a run needs on a node to write, but for those of its way to act (`way.rs`); none if it does not.
-pub(super) fn writing(needs: &Needs<'_>) -> Vec<Question> {
+pub(super) fn writing(needs: &RequiredPermissions<'_>) -> Vec<PermissionProbe> {
     if !needs.writes {
         return Vec::new();
     }
@@ -140,7 +140,7 @@ pub(super) fn writing(needs: &Needs<'_>) -> Vec<Question> {
 
 /// For each pattern that leaves room for it, the question whether matching keys may be touched at all. The
 /// name that is tried ends in a fresh UUID, so that no such key exists.
-fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<Question> {
+fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<PermissionProbe> {
     let probe = |pattern: &Pattern| {
         let pattern = pattern.as_bytes();
         let plain = pattern.iter().position(|b| b"*?[\\".contains(b))?;
@@ -149,7 +149,7 @@ fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<Question> {
         }
         let name = [&pattern[..plain], Uuid::now_v7().to_string().as_bytes()].concat();
         let rule = format!("~{}", Printable(pattern));
-        Some(Question { args: vec![command.to_vec(), name], rule, about_keys: true })
+        Some(PermissionProbe { args: vec![command.to_vec(), name], rule, about_keys: true })
     };
     patterns.iter().filter_map(probe).collect()
 }
@@ -158,7 +158,10 @@ fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<Question> {
 ///
 /// # Errors
 /// When the server fails.
-pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lookups), Fault> {
+pub async fn missing(
+    conn: &Conn,
+    needs: &RequiredPermissions<'_>,
+) -> Result<(Vec<MissingPermission>, Lookups), RedisError> {
     ask(conn, reading(needs, &absent(needs))).await
 }
 
@@ -167,13 +170,19 @@ pub async fn missing(conn: &Conn, needs: &Needs<'_>) -> Result<(Vec<Missing>, Lo
 ///
 /// # Errors
 /// When the server fails, or takes no writes. A full memory is no error: what a run does works there too.
-pub async fn tried(conn: &Conn, needs: &Needs<'_>) -> Result<Vec<Missing>, Fault> {
+pub async fn tried(
+    conn: &Conn,
+    needs: &RequiredPermissions<'_>,
+) -> Result<Vec<MissingPermission>, RedisError> {
     Ok(ask(conn, writing(needs)).await?.0)
 }
 
 /// An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes, but for a command that the
 /// server does not know (`rename-command`), and for a server that takes no writes, which is a fault.
-async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Lookups), Fault> {
+async fn ask(
+    conn: &Conn,
+    questions: Vec<PermissionProbe>,
+) -> Result<(Vec<MissingPermission>, Lookups), RedisError> {
     let mut batch = Batch::new();
     for question in &questions {
         let args: Vec<&[u8]> = question.args.iter().map(Vec::as_slice).collect();
@@ -194,10 +203,12 @@ async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Loo
         let Some(fault) = conn.fault(&reply) else { continue };
         // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
         match fault.kind {
-            FaultKind::Forbidden => missing.extend(found(question, fault.detail)),
+            RedisErrorKind::PermissionDenied => missing.extend(found(question, fault.detail)),
             _ if fault.is_unknown_command() => missing.push(unknown(&question, fault.detail)),
-            FaultKind::NotWritable if fault.detail.starts_with("OOM") => {}
-            FaultKind::NotWritable | FaultKind::NotReady if !question.about_keys => return Err(fault),
+            RedisErrorKind::NotWritable if fault.detail.starts_with("OOM") => {}
+            RedisErrorKind::NotWritable | RedisErrorKind::Unavailable if !question.about_keys => {
+                return Err(fault);
+            }
             _ => {}
         }
     }
@@ -207,7 +218,7 @@ async fn ask(conn: &Conn, questions: Vec<Question>) -> Result<(Vec<Missing>, Loo
 
 /// The refusal may be about the key and not about the command; the server's words tell. A command that is
 /// refused to a question about keys is missing anyway, by a question of its own.
-pub(super) fn found(question: Question, detail: String) -> Option<Missing> {
+pub(super) fn found(question: PermissionProbe, detail: String) -> Option<MissingPermission> {
     // The last one is how `ACL DRYRUN` says it.
     let about_key = ["access one of the keys", "access a key", "permissions to access the '"];
     let key_refused = about_key.iter().any(|words| detail.contains(words));
@@ -217,12 +228,12 @@ pub(super) fn found(question: Question, detail: String) -> Option<Missing> {
         (true, false) => OWN_KEYS.to_owned(),
         _ => question.rule,
     };
-    Some(Missing { command, rule: Some(rule), detail })
+    Some(MissingPermission { command, rule: Some(rule), detail })
 }
 
 /// A command that the server does not have.
-pub(super) fn unknown(question: &Question, detail: String) -> Missing {
-    Missing { command: question.command(), rule: None, detail }
+pub(super) fn unknown(question: &PermissionProbe, detail: String) -> MissingPermission {
+    MissingPermission { command: question.command(), rule: None, detail }
 }
 
 #[cfg(test)]
@@ -245,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_about_a_command_or_about_a_key() {
-        let check = |question: Question, detail: &str, expected: Option<&str>| {
+        let check = |question: PermissionProbe, detail: &str, expected: Option<&str>| {
             let found = found(question, detail.to_owned());
             assert_eq!(found.and_then(|missing| missing.rule).as_deref(), expected, "{detail}");
         };

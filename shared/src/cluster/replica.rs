@@ -9,14 +9,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::client::RedisClient;
 use super::conn::Conn;
-use super::connections::Use;
-use super::deployment::Deployment;
-use super::fault::{Fault, FaultKind};
+use super::connections::ConnectionUse;
+use super::error::{RedisError, RedisErrorKind};
 use super::info::Info;
-use super::listing::Lister;
-use super::standing::{Replication, Unfit};
-use super::text::text;
+use super::listing::ScanConnection;
+use super::replication_info::{NotInSync, ReplicationInfo};
+use super::reply::text;
 use crate::config::duration;
 use crate::ids::NodeId;
 use crate::limits::{REPLICA_ANSWER, REPLICA_DOWN, REPLICA_POLL};
@@ -24,30 +24,30 @@ use crate::messages::ReadSource;
 
 /// Our connections to replicas, and those that did not answer.
 #[derive(Default)]
-pub(super) struct Replicas(Mutex<BTreeMap<NodeId, Known>>);
+pub(super) struct ReplicaCache(Mutex<BTreeMap<NodeId, ReplicaAvailability>>);
 
-enum Known {
+enum ReplicaAvailability {
     Up(Conn, (String, u16)),
     /// Since when, and why.
     Down(Instant, String),
 }
 
-impl Replicas {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<NodeId, Known>> {
+impl ReplicaCache {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<NodeId, ReplicaAvailability>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where `node` is, if it is a replica that we are connected to.
     pub(super) fn address(&self, node: &NodeId) -> Option<(String, u16)> {
         match self.known().get(node)? {
-            Known::Up(_, address) => Some(address.clone()),
-            Known::Down(..) => None,
+            ReplicaAvailability::Up(_, address) => Some(address.clone()),
+            ReplicaAvailability::Down(..) => None,
         }
     }
 }
 
 /// A replica that is read.
-pub struct Standing {
+pub struct ReplicaReader {
     /// What it is called: its address.
     pub node: NodeId,
     /// The connection to it; in a cluster one that may read.
@@ -57,12 +57,12 @@ pub struct Standing {
     /// How far behind it was.
     pub source: ReadSource,
     cluster: bool,
-    history: String,
+    replication_id: String,
 }
 
 /// Which replica will do.
 #[derive(Clone, Copy, Debug)]
-pub enum Wanted<'a> {
+pub enum ReplicaRequirement<'a> {
     /// One that has all that its primary has now, or within this time.
     Current(Duration),
     /// This process, where a pass of cursors was begun, which was current then. Others know nothing of its cursors.
@@ -74,13 +74,13 @@ pub enum Wanted<'a> {
 /// # Errors
 /// When the primary fails. A replica that does is not used.
 pub async fn choose(
-    deployment: &Deployment,
+    client: &RedisClient,
     (node, primary): (&NodeId, &Conn),
-    wanted: Wanted<'_>,
-) -> Result<Result<Standing, String>, Fault> {
-    let topology = deployment.topology();
+    wanted: ReplicaRequirement<'_>,
+) -> Result<Result<ReplicaReader, String>, RedisError> {
+    let topology = client.topology();
     let now = account(primary).await?;
-    if matches!(wanted, Wanted::Process(process) if process == now.process) {
+    if matches!(wanted, ReplicaRequirement::Process(process) if process == now.process) {
         return Ok(Err("the plan found none that could be read".to_owned()));
     }
     let there = match topology.primaries.iter().find(|known| known.node == *node) {
@@ -89,19 +89,20 @@ pub async fn choose(
     };
     let mut why_not = vec!["it has no replica in step".to_owned()];
     let (mut fit, mut silent) = (Vec::new(), None);
-    for looked in join_all(there.iter().map(|at| look(deployment, at))).await {
+    for looked in join_all(there.iter().map(|at| look(client, at))).await {
         match looked {
             Ok((node, conn, said)) => {
                 let lacks = now.offset.saturating_sub(said.offset);
-                match said.has_all_of(&now) {
-                    Ok(()) | Err(Unfit::Behind(_)) => fit.push((lacks, node, conn, said)),
+                match said.is_caught_up_with(&now) {
+                    Ok(()) | Err(NotInSync::Behind(_)) => fit.push((lacks, node, conn, said)),
                     // Whatever it lacks now, it had everything when the pass began.
-                    Err(Unfit::Useless(_))
-                        if matches!(wanted, Wanted::Process(_)) && said.history == now.history =>
+                    Err(NotInSync::Useless(_))
+                        if matches!(wanted, ReplicaRequirement::Process(_))
+                            && said.replication_id == now.replication_id =>
                     {
                         fit.push((lacks, node, conn, said));
                     }
-                    Err(Unfit::Useless(why)) => {
+                    Err(NotInSync::Useless(why)) => {
                         why_not.push(format!("replica `{}` {why}", conn.address()));
                     }
                 }
@@ -112,52 +113,52 @@ pub async fn choose(
             }
         }
     }
-    if let Wanted::Process(process) = wanted {
+    if let ReplicaRequirement::Process(process) = wanted {
         fit.retain(|(.., said)| said.process == process);
         // It may be one that does not answer at the moment: a pass is not given up for that.
         if let (true, Some(why)) = (fit.is_empty(), silent) {
-            return Err(Fault::new(FaultKind::NotReady, primary.address(), why));
+            return Err(RedisError::new(RedisErrorKind::Unavailable, primary.address(), why));
         }
     }
     let Some((lacks, node, conn, said)) = fit.into_iter().min_by_key(|(lacks, ..)| *lacks) else {
         return Ok(Err(why_not.pop().unwrap_or_default()));
     };
-    let mut standing = Standing {
+    let mut standing = ReplicaReader {
         node,
         process: said.process,
         source: ReadSource {
             replica: Some(conn.address().to_owned()),
             behind_bytes: lacks,
-            silent_s: said.silent_s,
+            silent_s: said.last_io_s,
             ..ReadSource::default()
         },
         conn,
         cluster: topology.cluster,
-        history: said.history,
+        replication_id: said.replication_id,
     };
     Ok(match wanted {
-        Wanted::Process(_) => Ok(standing),
-        Wanted::Current(lag_max) => standing.catch_up(&now, lag_max).await.map(|()| standing),
+        ReplicaRequirement::Process(_) => Ok(standing),
+        ReplicaRequirement::Current(lag_max) => standing.catch_up(&now, lag_max).await.map(|()| standing),
     })
 }
 
-impl Standing {
+impl ReplicaReader {
     /// Waits until the replica has what `primary` told; why not, if that takes longer than `lag_max`.
-    async fn catch_up(&mut self, primary: &Replication, lag_max: Duration) -> Result<(), String> {
+    async fn catch_up(&mut self, primary: &ReplicationInfo, lag_max: Duration) -> Result<(), String> {
         let began = Instant::now();
         loop {
             let address = self.conn.address();
             let said = timeout(REPLICA_ANSWER, account(&self.conn)).await;
             let said = said.map_err(|_| format!("replica `{address}` does not answer"))?;
             let said = said.map_err(|fault| fault.to_string())?;
-            match said.has_all_of(primary) {
+            match said.is_caught_up_with(primary) {
                 Ok(()) => break,
-                Err(Unfit::Useless(why)) => return Err(format!("replica `{address}` {why}")),
-                Err(Unfit::Behind(bytes)) if began.elapsed() >= lag_max => {
+                Err(NotInSync::Useless(why)) => return Err(format!("replica `{address}` {why}")),
+                Err(NotInSync::Behind(bytes)) if began.elapsed() >= lag_max => {
                     let after = duration::show(lag_max);
                     return Err(format!("replica `{address}` is still {bytes} bytes behind after {after}"));
                 }
-                Err(Unfit::Behind(_)) => sleep(REPLICA_POLL).await,
+                Err(NotInSync::Behind(_)) => sleep(REPLICA_POLL).await,
             }
         }
         self.source.waited_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -166,7 +167,7 @@ impl Standing {
 
     /// The way to list its keys.
     #[must_use]
-    pub fn lister(&self) -> Lister {
+    pub fn lister(&self) -> ScanConnection {
         let lister = self.conn.lister();
         if self.cluster { lister.readonly() } else { lister }
     }
@@ -176,52 +177,55 @@ impl Standing {
     ///
     /// # Errors
     /// When it is not, or the replica fails.
-    pub async fn check(&self, primary: &Conn) -> Result<(), Fault> {
+    pub async fn check(&self, primary: &Conn) -> Result<(), RedisError> {
         let said = account(&self.conn).await?;
         // Another primary may never have had what this replica was given by the one before.
-        let same = said.history == self.history && account(primary).await?.history == self.history;
+        let same = said.replication_id == self.replication_id
+            && account(primary).await?.replication_id == self.replication_id;
         if said.process == self.process && same && !said.loading {
             return Ok(());
         }
         let why = "since it was first read, the replica was restarted or took over a copy, or it or its primary follow \
                    another history";
-        Err(Fault::new(FaultKind::NotReady, self.conn.address(), why))
+        Err(RedisError::new(RedisErrorKind::Unavailable, self.conn.address(), why))
     }
 }
 
 /// What the server behind `conn` says of its place.
-async fn account(conn: &Conn) -> Result<Replication, Fault> {
-    Ok(Replication::of(&Info::parse(text(conn, "INFO", conn.words("INFO").await?)?)))
+async fn account(conn: &Conn) -> Result<ReplicationInfo, RedisError> {
+    Ok(ReplicationInfo::of(&Info::parse(text(conn, "INFO", conn.info_text("INFO").await?)?)))
 }
 
 /// What the replica at `host` and `port` says of its place, and our connection to it; why there is none.
 async fn look(
-    deployment: &Deployment,
+    client: &RedisClient,
     (host, port): &(String, u16),
-) -> Result<(NodeId, Conn, Replication), String> {
+) -> Result<(NodeId, Conn, ReplicationInfo), String> {
     let node = NodeId::new(format!("{host}:{port}"));
-    let conn = match deployment.replicas.known().get(&node) {
-        Some(Known::Up(conn, _)) => Some(conn.clone()),
-        Some(Known::Down(since, why)) if since.elapsed() < REPLICA_DOWN => return Err(why.clone()),
+    let conn = match client.replicas.known().get(&node) {
+        Some(ReplicaAvailability::Up(conn, _)) => Some(conn.clone()),
+        Some(ReplicaAvailability::Down(since, why)) if since.elapsed() < REPLICA_DOWN => {
+            return Err(why.clone());
+        }
         _ => None,
     };
     let looked = timeout(REPLICA_ANSWER, async {
         let conn = match conn {
             Some(conn) => conn,
-            None => deployment.connect_replica(host, *port, Use::Commands).await?,
+            None => client.connect_replica(host, *port, ConnectionUse::Commands).await?,
         };
         let said = account(&conn).await?;
-        Ok::<_, Fault>((conn, said))
+        Ok::<_, RedisError>((conn, said))
     });
     let why = match looked.await {
         Ok(Ok((conn, said))) => {
-            let known = Known::Up(conn.clone(), (host.clone(), *port));
-            deployment.replicas.known().insert(node.clone(), known);
+            let known = ReplicaAvailability::Up(conn.clone(), (host.clone(), *port));
+            client.replicas.known().insert(node.clone(), known);
             return Ok((node, conn, said));
         }
         Ok(Err(fault)) => format!("replica `{node}` cannot be read: {}", fault.detail),
         Err(_) => format!("replica `{node}` does not answer"),
     };
-    deployment.replicas.known().insert(node, Known::Down(Instant::now(), why.clone()));
+    client.replicas.known().insert(node, ReplicaAvailability::Down(Instant::now(), why.clone()));
     Err(why)
 }

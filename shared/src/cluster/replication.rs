@@ -6,9 +6,9 @@ use redis::Value;
 use tokio::time::{Instant, sleep};
 
 use super::conn::Conn;
-use super::fault::{Fault, FaultKind};
+use super::error::{RedisError, RedisErrorKind};
 use super::info::{Info, part};
-use super::text::text;
+use super::reply::text;
 use crate::limits::{REPLICA_WAIT, REPLICAS_CAUGHT_UP_WAIT};
 
 /// The pause between two looks at the offsets of replicas; a replica tells its own about once a second.
@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a primary's replicas have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replicas {
+pub enum ReplicationState {
     /// There are none.
     None,
     /// All of them have what had been written when they were asked.
@@ -27,28 +27,32 @@ pub enum Replicas {
 
 /// Waits until `replicas` replicas have what was written over `conn`, which only we use: the server holds up all of
 /// its connection meanwhile. `false` if they did not in time, or we may not ask.
-pub async fn wait(conn: &Conn, replicas: u64) -> Result<bool, Fault> {
+pub async fn wait(conn: &Conn, replicas: u64) -> Result<bool, RedisError> {
     let ms = REPLICA_WAIT.as_millis();
-    match conn.words(&format!("WAIT {replicas} {ms}")).await {
+    match conn.info_text(&format!("WAIT {replicas} {ms}")).await {
         Ok(Value::Int(count)) => Ok(u64::try_from(count).is_ok_and(|count| count >= replicas)),
-        Ok(_) => Err(Fault::unexpected(conn.address(), "WAIT")),
-        Err(fault) if matches!(fault.kind, FaultKind::Forbidden | FaultKind::Refused) => Ok(false),
+        Ok(_) => Err(RedisError::unexpected(conn.address(), "WAIT")),
+        Err(fault)
+            if matches!(fault.kind, RedisErrorKind::PermissionDenied | RedisErrorKind::CommandError) =>
+        {
+            Ok(false)
+        }
         Err(fault) => Err(fault),
     }
 }
 
 /// Replicas that are connected to a primary.
-pub async fn connected(conn: &Conn) -> Result<u64, Fault> {
+pub async fn connected(conn: &Conn) -> Result<u64, RedisError> {
     Ok(ask(conn).await?.number("connected_slaves").unwrap_or_default())
 }
 
-async fn ask(conn: &Conn) -> Result<Info, Fault> {
-    Ok(Info::parse(text(conn, "INFO replication", conn.words("INFO replication").await?)?))
+async fn ask(conn: &Conn) -> Result<Info, RedisError> {
+    Ok(Info::parse(text(conn, "INFO replication", conn.info_text("INFO replication").await?)?))
 }
 
 /// Waits until all replicas of a primary have whatever anybody has written there by now. What it says holds for its
 /// history, which comes with it; `None` if the server does not name it.
-pub async fn caught_up(conn: &Conn) -> Result<(Option<String>, Replicas), Fault> {
+pub async fn caught_up(conn: &Conn) -> Result<(Option<String>, ReplicationState), RedisError> {
     let until = Instant::now() + REPLICAS_CAUGHT_UP_WAIT;
     let mut wanted = None;
     loop {
@@ -56,15 +60,15 @@ pub async fn caught_up(conn: &Conn) -> Result<(Option<String>, Replicas), Fault>
         let history = info.text("master_replid").filter(|history| !history.is_empty()).map(str::to_owned);
         let (offset, offsets) = offsets(&info);
         if offsets.is_empty() {
-            return Ok((history, Replicas::None));
+            return Ok((history, ReplicationState::None));
         }
         let (first, wanted) = &*wanted.get_or_insert((history.clone(), offset));
         // One that has just become a primary has written nothing of ours.
         if *first == history && offsets.iter().all(|has| has >= wanted) {
-            return Ok((history, Replicas::InStep));
+            return Ok((history, ReplicationState::InStep));
         }
         if *first != history || Instant::now() >= until {
-            return Ok((history, Replicas::Behind));
+            return Ok((history, ReplicationState::Behind));
         }
         sleep(LOOK_EVERY).await;
     }

@@ -4,8 +4,8 @@ use redis::Value;
 use uuid::Uuid;
 
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
-use crate::backup::Entry;
+use super::error::{RedisError, RedisErrorKind};
+use crate::backup::BackupEntry;
 
 /// What became of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub enum Restored {
 /// fault in its place.
 pub async fn restore(
     conn: &Conn,
-    entries: &[&Entry],
+    entries: &[&BackupEntry],
     replace: bool,
-) -> Result<Vec<Result<Restored, Fault>>, Fault> {
+) -> Result<Vec<Result<Restored, RedisError>>, RedisError> {
     let mut batch = Batch::new();
     for entry in entries {
         let expiry = entry.expires_at_ms.unwrap_or(0).to_string();
@@ -36,7 +36,8 @@ pub async fn restore(
     let restored = |reply: &Value| match reply {
         Value::Okay => Ok(Restored::Done),
         reply => {
-            let fault = conn.fault(reply).unwrap_or_else(|| Fault::unexpected(conn.address(), "RESTORE"));
+            let fault =
+                conn.fault(reply).unwrap_or_else(|| RedisError::unexpected(conn.address(), "RESTORE"));
             if fault.detail.starts_with("BUSYKEY") { Ok(Restored::Existing) } else { Err(fault) }
         }
     };
@@ -47,11 +48,11 @@ pub async fn restore(
 ///
 /// # Errors
 /// When he may not, or the server cannot be asked.
-pub async fn check(conn: &Conn) -> Result<(), Fault> {
+pub async fn check(conn: &Conn) -> Result<(), RedisError> {
     let absent = format!("keysweep:preflight:{}", Uuid::now_v7());
     match conn.command(&[b"RESTORE", absent.as_bytes(), b"0", b""]).await {
-        Err(fault) if matches!(fault.kind, FaultKind::Refused | FaultKind::Moved) => Ok(()),
+        Err(fault) if matches!(fault.kind, RedisErrorKind::CommandError | RedisErrorKind::Moved) => Ok(()),
         Err(fault) => Err(fault),
-        Ok(_) => Err(Fault::unexpected(conn.address(), "RESTORE")),
+        Ok(_) => Err(RedisError::unexpected(conn.address(), "RESTORE")),
     }
 }

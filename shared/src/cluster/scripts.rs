@@ -4,7 +4,7 @@
 use redis::Value;
 
 use super::conn::Conn;
-use super::fault::{Fault, FaultKind};
+use super::error::{RedisError, RedisErrorKind};
 
 /// The first line of scripts that work at full memory, as servers from Redis 7.0 on read it.
 const FLAGS: &str = "#!lua flags=allow-oom\n";
@@ -19,12 +19,12 @@ fn older(script: &str) -> Option<String> {
 }
 
 /// Whether the server could not read the flags.
-fn unread(fault: &Fault) -> bool {
-    fault.kind == FaultKind::Refused && fault.detail.contains("compiling script")
+fn unread(fault: &RedisError) -> bool {
+    fault.kind == RedisErrorKind::CommandError && fault.detail.contains("compiling script")
 }
 
 /// Loads `script` and returns the name by which calls refer to it.
-pub(super) async fn load(conn: &Conn, script: &str) -> Result<Vec<u8>, Fault> {
+pub(super) async fn load(conn: &Conn, script: &str) -> Result<Vec<u8>, RedisError> {
     let sent = async |text: &str| conn.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]).await;
     let loaded = match (sent(script).await, older(script)) {
         (Err(fault), Some(older)) if unread(&fault) => sent(&older).await,
@@ -33,12 +33,12 @@ pub(super) async fn load(conn: &Conn, script: &str) -> Result<Vec<u8>, Fault> {
     match loaded? {
         Value::BulkString(sha) => Ok(sha),
         Value::SimpleString(sha) => Ok(sha.into_bytes()),
-        _ => Err(Fault::unexpected(conn.address(), "SCRIPT LOAD")),
+        _ => Err(RedisError::unexpected(conn.address(), "SCRIPT LOAD")),
     }
 }
 
 /// Runs `script` once, with one key.
-pub(super) async fn eval(conn: &Conn, script: &str, key: &[u8], args: &[&[u8]]) -> Result<Value, Fault> {
+pub(super) async fn eval(conn: &Conn, script: &str, key: &[u8], args: &[&[u8]]) -> Result<Value, RedisError> {
     let sent = async |text: &str| {
         let all = [&[b"EVAL".as_slice(), text.as_bytes(), b"1", key], args].concat();
         conn.command(&all).await

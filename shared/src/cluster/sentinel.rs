@@ -3,18 +3,18 @@
 
 use redis::Value;
 
-use super::access::Access;
 use super::conn::Conn;
-use super::fault::{Fault, FaultKind};
+use super::connect_options::ConnectOptions;
+use super::error::{RedisError, RedisErrorKind};
 use crate::config::SentinelUrl;
 
 /// The host and port of the primary, by the first Sentinel that knows it.
 ///
 /// # Errors
-/// What the last one said: [`FaultKind::Unreachable`], [`FaultKind::Authentication`] of the Sentinels' own login, or
-/// [`FaultKind::Misnamed`] where they watch nothing of that name.
-pub(super) async fn primary(access: &Access, url: &SentinelUrl) -> Result<(String, u16), Fault> {
-    let mut last = Fault::new(FaultKind::Unreachable, "?", "no Sentinel given");
+/// What the last one said: [`RedisErrorKind::Unreachable`], [`RedisErrorKind::Authentication`] of the Sentinels' own login, or
+/// [`RedisErrorKind::Misconfigured`] where they watch nothing of that name.
+pub(super) async fn primary(access: &ConnectOptions, url: &SentinelUrl) -> Result<(String, u16), RedisError> {
+    let mut last = RedisError::new(RedisErrorKind::Unreachable, "?", "no Sentinel given");
     for (host, port) in &url.sentinels {
         match ask(access, (host, *port), &url.primary).await {
             Ok(found) => return Ok(found),
@@ -27,27 +27,33 @@ pub(super) async fn primary(access: &Access, url: &SentinelUrl) -> Result<(Strin
     Err(last)
 }
 
-async fn ask(access: &Access, (host, port): (&str, u16), primary: &str) -> Result<(String, u16), Fault> {
-    let said = |fault: Fault| {
+async fn ask(
+    access: &ConnectOptions,
+    (host, port): (&str, u16),
+    primary: &str,
+) -> Result<(String, u16), RedisError> {
+    let said = |fault: RedisError| {
         let way_out = match fault.kind {
-            FaultKind::Authentication => {
+            RedisErrorKind::Authentication => {
                 "; Sentinels have a login of their own: `--sentinel-user`, and the password in \
                                           `--sentinel-password-file` or `KEYSWEEP_SENTINEL_PASSWORD`"
             }
             _ => "",
         };
-        Fault { detail: format!("it is a Sentinel, and says: {}{way_out}", fault.detail), ..fault }
+        RedisError { detail: format!("it is a Sentinel, and says: {}{way_out}", fault.detail), ..fault }
     };
     let conn = access.connect_sentinel(host, port).await.map_err(said)?;
     let question: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", primary.as_bytes()];
     match conn.command(&question).await.map_err(said)? {
-        Value::Array(parts) => parse(&parts).ok_or_else(|| Fault::unexpected(conn.address(), "SENTINEL")),
-        Value::Nil => Err(Fault::new(
-            FaultKind::Misnamed,
+        Value::Array(parts) => {
+            parse(&parts).ok_or_else(|| RedisError::unexpected(conn.address(), "SENTINEL"))
+        }
+        Value::Nil => Err(RedisError::new(
+            RedisErrorKind::Misconfigured,
             conn.address(),
             format!("it is a Sentinel, and watches no `{primary}`; `SENTINEL MASTERS` lists what it watches"),
         )),
-        _ => Err(Fault::unexpected(conn.address(), "SENTINEL")),
+        _ => Err(RedisError::unexpected(conn.address(), "SENTINEL")),
     }
 }
 
@@ -60,9 +66,9 @@ fn parse(parts: &[Value]) -> Option<(String, u16)> {
 /// Makes sure that the server behind `conn` is a primary: until a failover is over, Sentinels name the old one.
 ///
 /// # Errors
-/// [`FaultKind::NotReady`] if it is not.
-pub(super) async fn check(conn: &Conn, url: &SentinelUrl) -> Result<(), Fault> {
-    let info = super::text::text(conn, "INFO", conn.words("INFO replication").await?)?;
+/// [`RedisErrorKind::Unavailable`] if it is not.
+pub(super) async fn check(conn: &Conn, url: &SentinelUrl) -> Result<(), RedisError> {
+    let info = super::reply::text(conn, "INFO", conn.info_text("INFO replication").await?)?;
     let info = super::info::Info::parse(info);
     match info.text("role") {
         Some("slave") => {
@@ -70,15 +76,15 @@ pub(super) async fn check(conn: &Conn, url: &SentinelUrl) -> Result<(), Fault> {
                 "Sentinels call it the primary of `{}`, but it is a replica, as while a failover goes on",
                 url.primary
             );
-            Err(Fault::new(FaultKind::NotReady, conn.address(), detail))
+            Err(RedisError::new(RedisErrorKind::Unavailable, conn.address(), detail))
         }
         _ => Ok(()),
     }
 }
 
 /// A primary that cannot be reached is one that is about to be replaced.
-pub(super) fn soon(url: &SentinelUrl, fault: Fault) -> Fault {
-    if fault.kind != FaultKind::Unreachable {
+pub(super) fn soon(url: &SentinelUrl, fault: RedisError) -> RedisError {
+    if fault.kind != RedisErrorKind::Unreachable {
         return fault;
     }
     let detail = format!(
@@ -86,5 +92,5 @@ pub(super) fn soon(url: &SentinelUrl, fault: Fault) -> Fault {
          is with `--nat {}=HOST:PORT`",
         fault.detail, url.primary, fault.address
     );
-    Fault { kind: FaultKind::NotReady, detail, ..fault }
+    RedisError { kind: RedisErrorKind::Unavailable, detail, ..fault }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
-use super::answer_size::Item;
 use super::conn::{Batch, Conn};
-use super::fault::{Fault, FaultKind};
+use super::error::{RedisError, RedisErrorKind};
+use super::reply_size::ReplyUnit;
 use super::shards::{self, Shard, ShardNode};
 use crate::ids::NodeId;
 use crate::limits::REPLICAS_MAX;
@@ -84,10 +84,10 @@ pub(super) fn standalone(conn: &Conn) -> Topology {
 }
 
 /// The topology as the node behind `conn`, which we reached as `host`, sees it.
-pub(super) async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, Fault> {
+pub(super) async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, RedisError> {
     let shards = ask_shards(conn).await?;
     topology_of(shards, host, conn.encrypted())
-        .map_err(|twice| Fault::new(FaultKind::NotReady, conn.address(), twice))
+        .map_err(|twice| RedisError::new(RedisErrorKind::Unavailable, conn.address(), twice))
 }
 
 /// The topology that `shards` describe to a client that reached their teller as `host`.
@@ -131,19 +131,21 @@ fn claimed_twice(primaries: &[Primary], late: &Primary) -> String {
 }
 
 /// What `CLUSTER` answers to `about`: it grows with the cluster.
-async fn description(seed: &Conn, about: &[u8]) -> Result<Value, Fault> {
+async fn description(seed: &Conn, about: &[u8]) -> Result<Value, RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"CLUSTER", about]);
-    let reply = seed.sized((Item::Topology, 1), batch).await?.pop().unwrap_or(Value::Nil);
+    let reply = seed.sized((ReplyUnit::Topology, 1), batch).await?.pop().unwrap_or(Value::Nil);
     seed.fault(&reply).map_or(Ok(reply), Err)
 }
 
 /// `CLUSTER SHARDS`, or `CLUSTER SLOTS` on servers older than 7.0.
-async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, Fault> {
-    let bad = |e: super::ParseError| Fault::new(FaultKind::Protocol, seed.address(), e.to_string());
+async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, RedisError> {
+    let bad = |e: super::ParseError| RedisError::new(RedisErrorKind::Protocol, seed.address(), e.to_string());
     match description(seed, b"SHARDS").await {
         Ok(reply) => shards::parse_shards(&reply).map_err(bad),
-        Err(fault) if matches!(fault.kind, FaultKind::Refused | FaultKind::Forbidden) => {
+        Err(fault)
+            if matches!(fault.kind, RedisErrorKind::CommandError | RedisErrorKind::PermissionDenied) =>
+        {
             let reply = description(seed, b"SLOTS").await?;
             shards::parse_slots(&reply).map_err(bad)
         }

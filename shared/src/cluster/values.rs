@@ -4,17 +4,17 @@
 use std::collections::VecDeque;
 
 use super::conn::Conn;
-use super::fault::Fault;
-use super::save::{self, Found, Held};
+use super::dump::{self, DumpedValue, ProbedValue};
+use super::error::RedisError;
 use crate::key::Key;
 use crate::limits::{BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS};
 use crate::messages::Lookups;
 
 /// What was read of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum ValueContent {
     /// This, of which the server holds about so many bytes.
-    Held(Held, u64),
+    Held(DumpedValue, u64),
     /// It takes about so many bytes, which is too much, or the server does not send them.
     TooLarge(u64),
     /// It is gone, served elsewhere, or has just become something else.
@@ -23,7 +23,7 @@ pub enum Content {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Reader<'k> {
+pub struct ValueReader<'k> {
     keys: Vec<&'k Key>,
     /// The first of them that was not looked at.
     next: usize,
@@ -32,10 +32,10 @@ pub struct Reader<'k> {
     bytes_end: u64,
     bytes_at_once: u64,
     /// Keys that were looked at, by their places, in pieces whose values one write asks for.
-    parts: VecDeque<Vec<(usize, Found)>>,
+    parts: VecDeque<Vec<(usize, ProbedValue)>>,
 }
 
-impl<'k> Reader<'k> {
+impl<'k> ValueReader<'k> {
     /// Will read `keys` behind `conn`, but no value of more than `value_bytes_max` bytes. All of it goes by what is known
     /// now of how much the server sends in one piece.
     #[must_use]
@@ -63,37 +63,42 @@ impl<'k> Reader<'k> {
 
     /// Reads on, in one write that is about at most `most` keys. What was read, each with its place among the keys, in
     /// their order; and the look-ups that it took.
-    pub async fn step(&mut self, conn: &Conn, most: u64) -> Result<(Vec<(usize, Content)>, Lookups), Fault> {
+    pub async fn step(
+        &mut self,
+        conn: &Conn,
+        most: u64,
+    ) -> Result<(Vec<(usize, ValueContent)>, Lookups), RedisError> {
         if let Some(part) = self.parts.front() {
             let wanted = part.iter().filter_map(|(at, found)| Some((self.keys[*at], self.wants(found)?)));
             let wanted: Vec<(&Key, bool)> = wanted.collect();
             let asked = part.iter().filter(|(_, found)| self.wants(found).is_some());
             let bytes = asked.map(|(_, found)| found.bytes()).sum();
-            let (values, lookups) = save::values(conn, &wanted, bytes).await?;
+            let (values, lookups) = dump::values(conn, &wanted, bytes).await?;
             let part = self.parts.pop_front().unwrap_or_default();
             return Ok((self.contents(part, values), lookups));
         }
         let window = self.next..self.next + self.keys_next(conn, most);
-        let (found, lookups) = save::look(conn, &self.keys[window.clone()]).await?;
+        let (found, lookups) = dump::probe(conn, &self.keys[window.clone()]).await?;
         self.next = window.end;
         self.parts = self.parts(window.zip(found).collect());
-        let is_read = |part: &Vec<(usize, Found)>| part.iter().all(|(_, found)| self.wants(found).is_none());
+        let is_read =
+            |part: &Vec<(usize, ProbedValue)>| part.iter().all(|(_, found)| self.wants(found).is_none());
         let read = if self.parts.front().is_some_and(is_read) { self.parts.pop_front() } else { None };
         Ok((self.contents(read.unwrap_or_default(), Vec::new()), lookups))
     }
 
     /// Whether it is a string, for what is still to be asked for.
-    fn wants(&self, found: &Found) -> Option<bool> {
+    fn wants(&self, found: &ProbedValue) -> Option<bool> {
         match found {
-            Found::Other { bytes, text } => {
+            ProbedValue::Other { bytes, text } => {
                 (*bytes <= self.value_bytes_max && *bytes < self.bytes_end).then_some(*text)
             }
-            Found::Text(_) | Found::Gone => None,
+            ProbedValue::Text(_) | ProbedValue::Gone => None,
         }
     }
 
     /// `found` in pieces whose values one write asks for. All but the first have such values.
-    fn parts(&self, found: Vec<(usize, Found)>) -> VecDeque<Vec<(usize, Found)>> {
+    fn parts(&self, found: Vec<(usize, ProbedValue)>) -> VecDeque<Vec<(usize, ProbedValue)>> {
         let mut parts: VecDeque<Vec<_>> = VecDeque::new();
         let mut bytes = 0;
         for (at, found) in found {
@@ -113,25 +118,29 @@ impl<'k> Reader<'k> {
     }
 
     /// What `part` holds; `values` are of those keys that were asked for.
-    fn contents(&self, part: Vec<(usize, Found)>, values: Vec<Option<Held>>) -> Vec<(usize, Content)> {
+    fn contents(
+        &self,
+        part: Vec<(usize, ProbedValue)>,
+        values: Vec<Option<DumpedValue>>,
+    ) -> Vec<(usize, ValueContent)> {
         let mut values = values.into_iter();
-        let content = |found: Found| {
+        let content = |found: ProbedValue| {
             let weighs = found.bytes();
             let held = match found {
-                Found::Text(held) => Some(held),
+                ProbedValue::Text(held) => Some(held),
                 ref other if self.wants(other).is_some() => values.next().flatten(),
-                Found::Other { .. } => return Content::TooLarge(weighs),
-                Found::Gone => None,
+                ProbedValue::Other { .. } => return ValueContent::TooLarge(weighs),
+                ProbedValue::Gone => None,
             };
-            let Some(held) = held else { return Content::Gone };
+            let Some(held) = held else { return ValueContent::Gone };
             // The server weighs only some members of a large value.
             let weighs = weighs.max(held.value.len() as u64);
             if held.value.len() as u64 > self.value_bytes_max {
-                return Content::TooLarge(weighs);
+                return ValueContent::TooLarge(weighs);
             }
-            Content::Held(held, weighs)
+            ValueContent::Held(held, weighs)
         };
-        let (places, found): (Vec<usize>, Vec<Found>) = part.into_iter().unzip();
+        let (places, found): (Vec<usize>, Vec<ProbedValue>) = part.into_iter().unzip();
         places.into_iter().zip(found.into_iter().map(content)).collect()
     }
 }

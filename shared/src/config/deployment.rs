@@ -12,7 +12,7 @@ use super::nat::NatEntry;
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::secret::Secret;
-use super::spec::Section;
+use super::setting_def::Section;
 use super::table::{self, SETTINGS};
 use super::tls::{self, TlsSettings};
 use super::url::RedisUrl;
@@ -23,7 +23,7 @@ const DEFAULT_ALIAS: &str = "main";
 
 /// How to reach one Redis deployment.
 #[derive(Clone, Debug)]
-pub struct Deployment {
+pub struct RedisSettings {
     /// Seeds, at least one. Their own user and password are overruled by the two below.
     pub urls: Setting<Vec<RedisUrl>>,
     /// The user to log in as.
@@ -52,7 +52,7 @@ pub fn deployments(
     flags: &FlagLayer,
     env: &Environment,
     file: Option<&JobFile>,
-) -> Result<BTreeMap<Alias, Deployment>, ConfigError> {
+) -> Result<BTreeMap<Alias, RedisSettings>, ConfigError> {
     let mut found = BTreeMap::new();
     let (no_flags, no_env) = (FlagLayer::default(), Environment::default());
     let mut layers = Layers { flags, env, job: None, redis: None, nats: None, serve: None, problems: None };
@@ -81,11 +81,11 @@ pub(super) fn is_addressed(layers: &Layers<'_>) -> bool {
 }
 
 /// The deployment that `layers` describe.
-pub(super) fn deployment(layers: &Layers<'_>) -> Result<Deployment, ConfigError> {
+pub(super) fn deployment(layers: &Layers<'_>) -> Result<RedisSettings, ConfigError> {
     let urls = layers.list("urls", parse::url)?;
     let Credentials { username, password } = login::credentials(layers, &urls)?;
     let tls = tls::resolve(layers, &urls)?;
-    Ok(Deployment {
+    Ok(RedisSettings {
         urls,
         username,
         password,

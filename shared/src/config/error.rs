@@ -8,14 +8,14 @@ use super::origin::Origin;
 
 /// A line of the job file; shown as `keysweep.toml:12`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FilePosition {
     /// The file as it was named.
     pub path: PathBuf,
     /// The line, counted from 1.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.path.display(), self.line)
     }
@@ -40,7 +40,7 @@ pub enum ConfigError {
     #[error("{place}: unknown key `{key}`{hint}")]
     UnknownKey {
         /// Where.
-        place: Place,
+        place: FilePosition,
         /// The key as written.
         key: String,
         /// `; did you mean …`, or nothing.
@@ -53,7 +53,7 @@ pub enum ConfigError {
     #[error("{place}:{column}: {message}")]
     Syntax {
         /// The line.
-        place: Place,
+        place: FilePosition,
         /// The column, counted from 1 in characters.
         column: usize,
         /// What the parser says.
@@ -63,7 +63,7 @@ pub enum ConfigError {
     #[error("{place}: {message}")]
     Shape {
         /// Where.
-        place: Place,
+        place: FilePosition,
         /// What is wrong and what would be right.
         message: String,
     },

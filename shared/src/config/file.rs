@@ -7,14 +7,14 @@ use std::iter::repeat;
 use std::path::{Path, PathBuf};
 
 use super::environment::{CONFIG_FILE_VARIABLE, Environment};
-use super::error::{ConfigError, Place, quoted};
+use super::error::{ConfigError, FilePosition, quoted};
 use super::layers::{bad, bad_count, split};
 use super::origin::Origin;
 use super::parse;
-use super::shape::{self, Tables};
-use super::spec::Spec;
+use super::raw::RawTable;
+use super::schema::{self, JobFileTables};
+use super::setting_def::SettingDef;
 use super::table;
-use super::tables::Table;
 use crate::limits::JOB_FILE_BYTES_MAX;
 
 /// The file that is taken from the working directory if nobody names one.
@@ -24,7 +24,7 @@ pub const DEFAULT_FILE: &str = "keysweep.toml";
 #[derive(Clone)]
 pub struct JobFile {
     path: PathBuf,
-    pub(super) tables: Tables,
+    pub(super) tables: JobFileTables,
 }
 
 impl JobFile {
@@ -66,7 +66,7 @@ impl JobFile {
     /// # Errors
     /// The first problem of syntax or shape.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let (tables, problems) = shape::read(path, text);
+        let (tables, problems) = schema::read(path, text);
         match problems.into_iter().next() {
             Some(problem) => Err(problem),
             None => Ok(Self { path: path.to_owned(), tables }),
@@ -75,7 +75,7 @@ impl JobFile {
 
     /// What of a text has the right shape.
     pub(super) fn as_far_as_read(path: &Path, text: &str) -> Self {
-        Self { path: path.to_owned(), tables: shape::read(path, text).0 }
+        Self { path: path.to_owned(), tables: schema::read(path, text).0 }
     }
 
     /// The file as it was named.
@@ -90,11 +90,11 @@ impl JobFile {
         self.tables.jobs.iter().map(|job| job.name.clone()).collect()
     }
 
-    pub(super) fn job(&self, name: &str) -> Option<&Table> {
+    pub(super) fn job(&self, name: &str) -> Option<&RawTable> {
         self.tables.jobs.iter().find(|job| job.name == name)
     }
 
-    pub(super) fn redis(&self, alias: &str) -> Option<&Table> {
+    pub(super) fn redis(&self, alias: &str) -> Option<&RawTable> {
         self.tables.redis.iter().find(|table| table.name == alias)
     }
 }
@@ -112,7 +112,7 @@ impl fmt::Debug for JobFile {
 /// # Errors
 /// Every problem that was found, in the order of the lines; with a syntax error only those.
 pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigError>> {
-    let (tables, mut problems) = shape::read(path, text);
+    let (tables, mut problems) = schema::read(path, text);
     for table in tables.redis.iter().chain(&tables.jobs).chain(&tables.nats).chain(&tables.serve) {
         check_values(table, &mut problems);
     }
@@ -127,7 +127,7 @@ pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigErro
     if problems.is_empty() { Ok(names) } else { Err(problems) }
 }
 
-fn check_values(table: &Table, problems: &mut Vec<ConfigError>) {
+fn check_values(table: &RawTable, problems: &mut Vec<ConfigError>) {
     for (key, entry) in &table.entries {
         let Some(spec) = table::by_key(table.section, key) else { continue };
         let parts = |(text, line): &(String, usize)| split(spec.kind, text).into_iter().zip(repeat(*line));
@@ -143,13 +143,13 @@ fn check_values(table: &Table, problems: &mut Vec<ConfigError>) {
     }
 }
 
-fn check_alias(table: &Table, problems: &mut Vec<ConfigError>) {
+fn check_alias(table: &RawTable, problems: &mut Vec<ConfigError>) {
     let Some(spec) = table::by_name("redis") else { return };
     let wrong = parse::check(spec.kind, &table.name).err();
     problems.extend(wrong.map(|right| bad(spec, &table.origin(table.line), &table.name, right)));
 }
 
-fn check_reference(job: &Table, tables: &Tables, problems: &mut Vec<ConfigError>) {
+fn check_reference(job: &RawTable, tables: &JobFileTables, problems: &mut Vec<ConfigError>) {
     let Some(spec) = table::by_name("redis") else { return };
     let Some((alias, line)) = job.entries.get(spec.name).and_then(|entry| entry.texts.first()) else {
         return;
@@ -161,10 +161,10 @@ fn check_reference(job: &Table, tables: &Tables, problems: &mut Vec<ConfigError>
 
 /// The error for an alias without its table.
 pub(super) fn no_such_alias(
-    spec: &'static Spec,
+    spec: &'static SettingDef,
     origin: &Origin,
     alias: &str,
-    known: &[Table],
+    known: &[RawTable],
 ) -> ConfigError {
     let names: Vec<String> = known.iter().map(|table| format!("[redis.{}]", table.name)).collect();
     let expected = match names.as_slice() {
@@ -191,9 +191,9 @@ pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
 fn line_of(problem: &ConfigError) -> usize {
     match problem {
         ConfigError::BadValue { origin: Origin::File { line, .. }, .. } => *line,
-        ConfigError::UnknownKey { place: Place { line, .. }, .. }
-        | ConfigError::Syntax { place: Place { line, .. }, .. }
-        | ConfigError::Shape { place: Place { line, .. }, .. } => *line,
+        ConfigError::UnknownKey { place: FilePosition { line, .. }, .. }
+        | ConfigError::Syntax { place: FilePosition { line, .. }, .. }
+        | ConfigError::Shape { place: FilePosition { line, .. }, .. } => *line,
         _ => 0,
     }
 }

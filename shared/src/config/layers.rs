@@ -11,9 +11,9 @@ use super::error::ConfigError;
 use super::nats::NatsUrl;
 use super::origin::{Origin, Setting};
 use super::parse::{self, Parsed};
-use super::spec::{Fallback, Kind, Section, Spec};
+use super::raw::{RawEntry, RawTable};
+use super::setting_def::{DefaultValue, Section, SettingDef, SettingKind};
 use super::table;
-use super::tables::{Entry, Table};
 
 /// What the command line gave, by flag. The command line hands over plain texts; nothing is checked
 /// there.
@@ -32,7 +32,7 @@ impl FlagLayer {
     /// The flags as arguments, for another process that is to have the same settings.
     #[must_use]
     pub fn to_args(&self) -> Vec<String> {
-        let is_switch = |flag| table::by_flag(flag).is_some_and(|spec| spec.kind == Kind::Switch);
+        let is_switch = |flag| table::by_flag(flag).is_some_and(|spec| spec.kind == SettingKind::Switch);
         let values = self.values.iter();
         let pairs = values.flat_map(|(flag, texts)| texts.iter().map(move |text| (*flag, text)));
         // `--flag=value`, because a value may begin with a dash.
@@ -65,10 +65,10 @@ impl fmt::Debug for FlagLayer {
 pub(super) struct Layers<'a> {
     pub(super) flags: &'a FlagLayer,
     pub(super) env: &'a Environment,
-    pub(super) job: Option<&'a Table>,
-    pub(super) redis: Option<&'a Table>,
-    pub(super) nats: Option<&'a Table>,
-    pub(super) serve: Option<&'a Table>,
+    pub(super) job: Option<&'a RawTable>,
+    pub(super) redis: Option<&'a RawTable>,
+    pub(super) nats: Option<&'a RawTable>,
+    pub(super) serve: Option<&'a RawTable>,
     /// Where problems are collected; without it, the first one ends the reading.
     pub(super) problems: Option<&'a Problems>,
 }
@@ -78,7 +78,7 @@ pub(super) type Problems = RefCell<Vec<ConfigError>>;
 
 /// What the highest layer that knows a setting says about it. A list may be spread over lines, so
 /// each text has an origin of its own.
-struct Raw {
+struct RawValue {
     texts: Vec<(String, Origin)>,
     origin: Origin,
 }
@@ -88,10 +88,10 @@ impl Layers<'_> {
     pub(super) fn one<T>(
         &self,
         name: &'static str,
-        read: impl Fn(Kind, &str) -> Parsed<T>,
+        read: impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Option<Setting<T>>, ConfigError> {
         let spec = row(name)?;
-        let read_raw = |Raw { texts, origin }: Raw| {
+        let read_raw = |RawValue { texts, origin }: RawValue| {
             let [(text, place)] = texts.as_slice() else {
                 return Err(bad_count(spec, &origin, texts.len()));
             };
@@ -121,7 +121,7 @@ impl Layers<'_> {
     pub(super) fn must<T>(
         &self,
         name: &'static str,
-        read: impl Fn(Kind, &str) -> Parsed<T>,
+        read: impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Setting<T>, ConfigError> {
         self.one(name, read)?.ok_or(ConfigError::Undefined(name))
     }
@@ -130,7 +130,7 @@ impl Layers<'_> {
     pub(super) fn optional<T>(
         &self,
         name: &'static str,
-        read: impl Fn(Kind, &str) -> Parsed<T>,
+        read: impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Setting<Option<T>>, ConfigError> {
         let none = Setting { value: None, origin: Origin::Default };
         Ok(self.one(name, read)?.map_or(none, |setting| setting.map(Some)))
@@ -141,10 +141,10 @@ impl Layers<'_> {
     pub(super) fn list<T>(
         &self,
         name: &'static str,
-        read: impl Fn(Kind, &str) -> Parsed<T>,
+        read: impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Setting<Vec<T>>, ConfigError> {
         let spec = row(name)?;
-        let Some(Raw { texts, origin }) = self.raw(spec) else {
+        let Some(RawValue { texts, origin }) = self.raw(spec) else {
             return Ok(Setting { value: Vec::new(), origin: Origin::Default });
         };
         let none = Setting { value: Vec::new(), origin: Origin::Default };
@@ -158,7 +158,7 @@ impl Layers<'_> {
         self.tolerate(value.map(|value| Setting { value, origin }), none)
     }
 
-    fn raw(&self, spec: &'static Spec) -> Option<Raw> {
+    fn raw(&self, spec: &'static SettingDef) -> Option<RawValue> {
         self.in_flags(spec)
             .or_else(|| self.in_environment(spec))
             .or_else(|| self.in_file(spec))
@@ -166,59 +166,60 @@ impl Layers<'_> {
     }
 
     /// Whether a flag or a variable gives a setting.
-    pub(super) fn is_given_above_file(&self, spec: &'static Spec) -> bool {
+    pub(super) fn is_given_above_file(&self, spec: &'static SettingDef) -> bool {
         self.in_flags(spec).is_some() || self.in_environment(spec).is_some()
     }
 
-    fn in_flags(&self, spec: &'static Spec) -> Option<Raw> {
+    fn in_flags(&self, spec: &'static SettingDef) -> Option<RawValue> {
         let flag = spec.flag?;
         let texts = self.flags.values.get(flag)?;
         let origin = Origin::Flag(flag);
         let texts = texts.iter().map(|text| (text.clone(), origin.clone()));
-        Some(Raw { texts: apart(spec.kind, texts), origin })
+        Some(RawValue { texts: apart(spec.kind, texts), origin })
     }
 
-    fn in_environment(&self, spec: &'static Spec) -> Option<Raw> {
+    fn in_environment(&self, spec: &'static SettingDef) -> Option<RawValue> {
         let names = [Some(spec.env), spec.other_env];
         let (name, text) = names.into_iter().flatten().find_map(|name| Some((name, self.env.get(name)?)))?;
-        Some(Raw::same_origin(spec, text, Origin::Env(name)))
+        Some(RawValue::same_origin(spec, text, Origin::Env(name)))
     }
 
-    fn in_file(&self, spec: &'static Spec) -> Option<Raw> {
+    fn in_file(&self, spec: &'static SettingDef) -> Option<RawValue> {
         let table = match spec.section {
             Section::Job => self.job?,
             Section::Redis => self.redis?,
             Section::Nats => self.nats?,
             Section::Serve => self.serve?,
         };
-        let Entry { texts, line } = table.entries.get(spec.key())?;
+        let RawEntry { texts, line } = table.entries.get(spec.key())?;
         let texts = texts.iter().map(|(text, line)| (text.clone(), table.origin(*line)));
-        Some(Raw { texts: apart(spec.kind, texts), origin: table.origin(*line) })
+        Some(RawValue { texts: apart(spec.kind, texts), origin: table.origin(*line) })
     }
 }
 
-impl Raw {
+impl RawValue {
     /// One text from a layer without arrays: a list is separated by commas.
-    fn same_origin(spec: &Spec, text: &str, origin: Origin) -> Self {
+    fn same_origin(spec: &SettingDef, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {
-            Kind::Patterns | Kind::Addresses | Kind::Fields(_) | Kind::PublicKeys => {
-                text.split(',').map(|part| part.trim().to_owned()).collect()
-            }
+            SettingKind::Patterns
+            | SettingKind::Addresses
+            | SettingKind::Fields(_)
+            | SettingKind::PublicKeys => text.split(',').map(|part| part.trim().to_owned()).collect(),
             kind => split(kind, text),
         };
         Self { texts: texts.into_iter().map(|text| (text, origin.clone())).collect(), origin }
     }
 }
 
-fn default_of(spec: &'static Spec) -> Option<Raw> {
+fn default_of(spec: &'static SettingDef) -> Option<RawValue> {
     match spec.default {
-        Fallback::Text(text) => Some(Raw::same_origin(spec, text, Origin::Default)),
-        Fallback::Derived(_) | Fallback::Absent => None,
+        DefaultValue::Text(text) => Some(RawValue::same_origin(spec, text, Origin::Default)),
+        DefaultValue::Derived(_) | DefaultValue::Absent => None,
     }
 }
 
 /// The texts one by one: several URLs may stand in one, in every layer.
-fn apart(kind: Kind, texts: impl Iterator<Item = (String, Origin)>) -> Vec<(String, Origin)> {
+fn apart(kind: SettingKind, texts: impl Iterator<Item = (String, Origin)>) -> Vec<(String, Origin)> {
     let parts = |(text, origin): (String, Origin)| {
         split(kind, &text).into_iter().map(move |part| (part, origin.clone())).collect::<Vec<_>>()
     };
@@ -226,10 +227,10 @@ fn apart(kind: Kind, texts: impl Iterator<Item = (String, Origin)>) -> Vec<(Stri
 }
 
 /// The URLs of a text where several may stand in one; other texts as they are.
-pub(super) fn split(kind: Kind, text: &str) -> Vec<String> {
+pub(super) fn split(kind: SettingKind, text: &str) -> Vec<String> {
     match kind {
-        Kind::NatsUrls => split_nats_urls(text),
-        Kind::Urls | Kind::SecretUrls => split_urls(text),
+        SettingKind::NatsUrls => split_nats_urls(text),
+        SettingKind::Urls | SettingKind::SecretUrls => split_urls(text),
         _ => vec![text.to_owned()],
     }
 }
@@ -265,7 +266,7 @@ fn split_urls(text: &str) -> Vec<String> {
     urls
 }
 
-fn row(name: &'static str) -> Result<&'static Spec, ConfigError> {
+fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError> {
     table::by_name(name).ok_or(ConfigError::Undefined(name))
 }
 
@@ -280,13 +281,13 @@ pub fn check(name: &'static str, text: &str) -> Result<(), String> {
 }
 
 /// The uniform error of a bad value.
-pub(super) fn bad(spec: &'static Spec, origin: &Origin, text: &str, expected: String) -> ConfigError {
+pub(super) fn bad(spec: &'static SettingDef, origin: &Origin, text: &str, expected: String) -> ConfigError {
     let shown = parse::shown(spec.kind, text);
     ConfigError::BadValue { origin: origin.clone(), name: spec.name, shown, expected }
 }
 
 /// The error of too many or too few values.
-pub(super) fn bad_count(spec: &'static Spec, origin: &Origin, count: usize) -> ConfigError {
+pub(super) fn bad_count(spec: &'static SettingDef, origin: &Origin, count: usize) -> ConfigError {
     let (origin, name) = (origin.clone(), spec.name);
     let shown = format!("a list of {count}");
     ConfigError::BadValue { origin, name, shown, expected: spec.kind.expected() }

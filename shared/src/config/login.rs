@@ -11,9 +11,9 @@ use super::file::read_text;
 use super::layers::Layers;
 use super::origin::{Origin, Setting};
 use super::parse;
+use super::raw::directory;
 use super::secret::Secret;
-use super::tables::directory;
-use super::url::{Login, RedisUrl};
+use super::url::{RedisUrl, UrlLogin};
 use crate::limits::SECRET_FILE_BYTES_MAX;
 
 /// Who to log in as.
@@ -32,7 +32,7 @@ pub(super) fn credentials(
     let Some(login) = urls.value.iter().find_map(|url| url.login.as_ref()) else {
         return Ok(Credentials { username, password });
     };
-    let Login { username: url_name, password: url_word } = login.clone();
+    let UrlLogin { username: url_name, password: url_word } = login.clone();
     Ok(Credentials {
         username: higher(username, urls.derive(url_name)),
         password: higher(password, urls.derive(url_word)),
@@ -58,7 +58,7 @@ pub(super) fn secret(
     name: &'static str,
     file_name: &'static str,
 ) -> Result<Setting<Option<Secret>>, ConfigError> {
-    let Some(Setting { value, origin }) = word(layers, name, file_name)? else {
+    let Some(Setting { value, origin }) = secret_value(layers, name, file_name)? else {
         return Ok(Setting { value: None, origin: Origin::Default });
     };
     let secret = layers.tolerate(value.read(&origin, name), Secret::new("unread"))?;
@@ -68,13 +68,13 @@ pub(super) fn secret(
 /// A secret whose file, if it is in one, is not read before it is needed: not every process that has the settings has
 /// the file. `Debug` shows no secret.
 #[derive(Clone, Debug)]
-pub struct Unread {
-    word: Word,
+pub struct SecretSource {
+    word: SecretValue,
     origin: Origin,
     what: &'static str,
 }
 
-impl Unread {
+impl SecretSource {
     /// The secret.
     ///
     /// # Errors
@@ -89,22 +89,22 @@ pub(super) fn unread(
     layers: &Layers<'_>,
     name: &'static str,
     file_name: &'static str,
-) -> Result<Setting<Option<Unread>>, ConfigError> {
-    let Some(Setting { value: word, origin }) = word(layers, name, file_name)? else {
+) -> Result<Setting<Option<SecretSource>>, ConfigError> {
+    let Some(Setting { value: word, origin }) = secret_value(layers, name, file_name)? else {
         return Ok(Setting { value: None, origin: Origin::Default });
     };
-    let value = Some(Unread { word, origin: origin.clone(), what: name });
+    let value = Some(SecretSource { word, origin: origin.clone(), what: name });
     Ok(Setting { value, origin })
 }
 
 /// A password or token: itself, or the file that holds it.
 #[derive(Clone, Debug)]
-pub(super) enum Word {
+pub(super) enum SecretValue {
     Known(Secret),
     InFile(PathBuf),
 }
 
-impl Word {
+impl SecretValue {
     pub(super) fn known(text: &str) -> Self {
         Self::Known(Secret::new(text))
     }
@@ -129,19 +129,19 @@ impl Word {
 }
 
 /// The setting `name` or the file that `file_name` names: the higher layer, and `name` within one.
-pub(super) fn word(
+pub(super) fn secret_value(
     layers: &Layers<'_>,
     name: &'static str,
     file_name: &'static str,
-) -> Result<Option<Setting<Word>>, ConfigError> {
+) -> Result<Option<Setting<SecretValue>>, ConfigError> {
     let direct = layers.one(name, parse::secret)?;
     let file = layers.one(file_name, parse::path)?.map(located);
     let file_wins = |file: &Setting<PathBuf>| {
         direct.as_ref().is_none_or(|direct| file.origin.rank() > direct.origin.rank())
     };
     match file.filter(file_wins) {
-        Some(file) => Ok(Some(file.map(Word::InFile))),
-        None => Ok(direct.map(|direct| direct.map(Word::Known))),
+        Some(file) => Ok(Some(file.map(SecretValue::InFile))),
+        None => Ok(direct.map(|direct| direct.map(SecretValue::Known))),
     }
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::identity::Identity;
+use self::identity::NatsIdentity;
 use self::sources::Sources;
 pub use self::url::NatsUrl;
 use super::error::ConfigError;
@@ -119,8 +119,8 @@ fn connection(
     named: Option<Setting<String>>,
 ) -> Result<NatsSettings, ConfigError> {
     let url_offers = sources.urls(own_urls)?;
-    let Identity { creds, nkey, user, password, token } =
-        layers.tolerate(identity::identity(sources, &url_offers), Identity::none())?;
+    let NatsIdentity { creds, nkey, user, password, token } =
+        layers.tolerate(identity::identity(sources, &url_offers), NatsIdentity::none())?;
     let default_urls = || NatsUrl::parse(DEFAULT_URL).into_iter().collect();
     let (cert, key) = client_certificate(sources)?;
     Ok(NatsSettings {

@@ -9,9 +9,9 @@ use super::nat::NatEntry;
 use super::nats::NatsUrl;
 use super::redact::redact;
 use super::secret::{MASK, Secret};
+use super::setting_def::{NAME_BYTES_MAX, PATTERN_BYTES_MAX, SettingKind, TEXT_BYTES_MAX};
 use super::settings::BackupPlace;
 use super::size;
-use super::spec::{Kind, NAME_BYTES_MAX, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
 use super::url::{RedisUrl, encoding_hint};
 use crate::printable::one_line;
 use crate::signing::PublicKey;
@@ -23,35 +23,37 @@ pub(super) type Parsed<T> = Result<T, String>;
 const SHOWN_CHARS_MAX: usize = 80;
 
 /// Tries a text without keeping the value: what `config check` does.
-pub(super) fn check(kind: Kind, text: &str) -> Parsed<()> {
+pub(super) fn check(kind: SettingKind, text: &str) -> Parsed<()> {
     match kind {
-        Kind::Switch => switch(kind, text).map(drop),
-        Kind::Whole { .. } => whole::<u64>(kind, text).map(drop),
-        Kind::Bytes { .. } => bytes(kind, text).map(drop),
-        Kind::Duration { .. } => time(kind, text).map(drop),
-        Kind::Choice(_) => choice(kind, text).map(drop),
-        Kind::Fields(_) => field(kind, text).map(drop),
-        Kind::Name => name(kind, text).map(drop),
-        Kind::Text => line(kind, text).map(drop),
-        Kind::Path => path(kind, text).map(drop),
-        Kind::Place => place(kind, text).map(drop),
-        Kind::Secret => secret(kind, text).map(drop),
-        Kind::Source(_) => source(kind, text).map(drop),
-        Kind::SecretUrls => secret_url(kind, text).map(drop),
-        Kind::Urls => url(kind, text).map(drop),
-        Kind::NatsUrls => nats_url(kind, text).map(drop),
-        Kind::Context => context(kind, text).map(drop),
-        Kind::Addresses => address(kind, text).map(drop),
-        Kind::Patterns => pattern(kind, text).map(drop),
-        Kind::PublicKeys => public_key(kind, text).map(drop),
+        SettingKind::Switch => switch(kind, text).map(drop),
+        SettingKind::Whole { .. } => whole::<u64>(kind, text).map(drop),
+        SettingKind::Bytes { .. } => bytes(kind, text).map(drop),
+        SettingKind::Duration { .. } => time(kind, text).map(drop),
+        SettingKind::Choice(_) => choice(kind, text).map(drop),
+        SettingKind::Fields(_) => field(kind, text).map(drop),
+        SettingKind::Name => name(kind, text).map(drop),
+        SettingKind::Text => line(kind, text).map(drop),
+        SettingKind::Path => path(kind, text).map(drop),
+        SettingKind::Place => place(kind, text).map(drop),
+        SettingKind::Secret => secret(kind, text).map(drop),
+        SettingKind::Source(_) => source(kind, text).map(drop),
+        SettingKind::SecretUrls => secret_url(kind, text).map(drop),
+        SettingKind::Urls => url(kind, text).map(drop),
+        SettingKind::NatsUrls => nats_url(kind, text).map(drop),
+        SettingKind::Context => context(kind, text).map(drop),
+        SettingKind::Addresses => address(kind, text).map(drop),
+        SettingKind::Patterns => pattern(kind, text).map(drop),
+        SettingKind::PublicKeys => public_key(kind, text).map(drop),
     }
 }
 
 /// A bad text as a message may repeat it: on one line, not too long, without secrets.
-pub(super) fn shown(kind: Kind, text: &str) -> String {
+pub(super) fn shown(kind: SettingKind, text: &str) -> String {
     let safe = match kind {
-        Kind::Secret | Kind::SecretUrls => MASK.to_owned(),
-        Kind::Urls | Kind::NatsUrls | Kind::Place | Kind::Source(_) => redact(text),
+        SettingKind::Secret | SettingKind::SecretUrls => MASK.to_owned(),
+        SettingKind::Urls | SettingKind::NatsUrls | SettingKind::Place | SettingKind::Source(_) => {
+            redact(text)
+        }
         _ => text.to_owned(),
     };
     let mut shown = one_line(&safe.chars().take(SHOWN_CHARS_MAX).collect::<String>());
@@ -61,7 +63,7 @@ pub(super) fn shown(kind: Kind, text: &str) -> String {
     shown
 }
 
-pub(super) fn switch(kind: Kind, text: &str) -> Parsed<bool> {
+pub(super) fn switch(kind: SettingKind, text: &str) -> Parsed<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
@@ -69,9 +71,9 @@ pub(super) fn switch(kind: Kind, text: &str) -> Parsed<bool> {
     }
 }
 
-pub(super) fn whole<T: TryFrom<u64>>(kind: Kind, text: &str) -> Parsed<T> {
+pub(super) fn whole<T: TryFrom<u64>>(kind: SettingKind, text: &str) -> Parsed<T> {
     let in_bounds = |number: &u64| match kind {
-        Kind::Whole { min, max } => (min..=max).contains(number),
+        SettingKind::Whole { min, max } => (min..=max).contains(number),
         _ => true,
     };
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -80,8 +82,8 @@ pub(super) fn whole<T: TryFrom<u64>>(kind: Kind, text: &str) -> Parsed<T> {
 }
 
 /// A number of bytes. One that is too small without a unit gets the units that would do.
-pub(super) fn bytes(kind: Kind, text: &str) -> Parsed<u64> {
-    let Kind::Bytes { min, max } = kind else { return Err(kind.expected()) };
+pub(super) fn bytes(kind: SettingKind, text: &str) -> Parsed<u64> {
+    let SettingKind::Bytes { min, max } = kind else { return Err(kind.expected()) };
     match size::parse(text) {
         Some(bytes) if (min..=max).contains(&bytes) => Ok(bytes),
         _ => {
@@ -94,9 +96,9 @@ pub(super) fn bytes(kind: Kind, text: &str) -> Parsed<u64> {
     }
 }
 
-pub(super) fn time(kind: Kind, text: &str) -> Parsed<Duration> {
+pub(super) fn time(kind: SettingKind, text: &str) -> Parsed<Duration> {
     let in_bounds = |value: &Duration| match kind {
-        Kind::Duration { min, max } => (min..=max).contains(value),
+        SettingKind::Duration { min, max } => (min..=max).contains(value),
         _ => true,
     };
     let read = |text: &str| duration::parse(text).ok().filter(in_bounds);
@@ -130,23 +132,23 @@ fn missing_unit<T: PartialEq>(text: &str, units: &[&str], read: impl Fn(&str) ->
 }
 
 /// The word as the table writes it.
-pub(super) fn choice(kind: Kind, text: &str) -> Parsed<&'static str> {
+pub(super) fn choice(kind: SettingKind, text: &str) -> Parsed<&'static str> {
     let found = match kind {
-        Kind::Choice(words) => words.iter().copied().find(|word| *word == text),
+        SettingKind::Choice(words) => words.iter().copied().find(|word| *word == text),
         _ => None,
     };
     found.ok_or_else(|| kind.expected())
 }
 
 /// The name of a field as the table writes it: `aggressiveCleanup`, given so or as `aggressive_cleanup`.
-pub(super) fn field(kind: Kind, text: &str) -> Parsed<&'static str> {
+pub(super) fn field(kind: SettingKind, text: &str) -> Parsed<&'static str> {
     let is = |word: &&&str| {
         let capital =
             |c: char| if c.is_ascii_uppercase() { format!("_{}", c.to_ascii_lowercase()) } else { c.into() };
         **word == text || word.chars().map(capital).collect::<String>() == text
     };
     let found = match kind {
-        Kind::Fields(words) => words.iter().find(is).copied(),
+        SettingKind::Fields(words) => words.iter().find(is).copied(),
         _ => None,
     };
     found.ok_or_else(|| kind.expected())
@@ -159,20 +161,20 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-pub(super) fn name(kind: Kind, text: &str) -> Parsed<String> {
+pub(super) fn name(kind: SettingKind, text: &str) -> Parsed<String> {
     if is_name(text) { Ok(text.to_owned()) } else { Err(kind.expected()) }
 }
 
-pub(super) fn line(kind: Kind, text: &str) -> Parsed<String> {
+pub(super) fn line(kind: SettingKind, text: &str) -> Parsed<String> {
     let fits = (1..=TEXT_BYTES_MAX).contains(&text.trim().len()) && !text.contains(char::is_control);
     if fits { Ok(text.trim().to_owned()) } else { Err(kind.expected()) }
 }
 
-pub(super) fn path(kind: Kind, text: &str) -> Parsed<PathBuf> {
+pub(super) fn path(kind: SettingKind, text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err(kind.expected()) } else { Ok(PathBuf::from(text)) }
 }
 
-pub(super) fn place(kind: Kind, text: &str) -> Parsed<BackupPlace> {
+pub(super) fn place(kind: SettingKind, text: &str) -> Parsed<BackupPlace> {
     match text.split_once("://") {
         None if !text.is_empty() => Ok(BackupPlace::Directory(PathBuf::from(text))),
         Some(("nats", bucket)) => name(kind, bucket).map(BackupPlace::Bucket),
@@ -180,13 +182,13 @@ pub(super) fn place(kind: Kind, text: &str) -> Parsed<BackupPlace> {
     }
 }
 
-pub(super) fn secret(kind: Kind, text: &str) -> Parsed<Secret> {
+pub(super) fn secret(kind: SettingKind, text: &str) -> Parsed<Secret> {
     if text.is_empty() { Err(kind.expected()) } else { Ok(Secret::new(text)) }
 }
 
 /// The word without its colon, and what follows it.
-pub(super) fn source(kind: Kind, text: &str) -> Parsed<(&'static str, String)> {
-    let words = if let Kind::Source(words) = kind { words } else { &[] };
+pub(super) fn source(kind: SettingKind, text: &str) -> Parsed<(&'static str, String)> {
+    let words = if let SettingKind::Source(words) = kind { words } else { &[] };
     let found = words.iter().find_map(|word| match word.strip_suffix(':') {
         Some(name) => text.strip_prefix(word).filter(|rest| !rest.is_empty()).map(|rest| (name, rest)),
         None => (text == *word).then_some((*word, "")),
@@ -197,7 +199,7 @@ pub(super) fn source(kind: Kind, text: &str) -> Parsed<(&'static str, String)> {
     }
 }
 
-pub(super) fn secret_url(kind: Kind, text: &str) -> Parsed<Secret> {
+pub(super) fn secret_url(kind: SettingKind, text: &str) -> Parsed<Secret> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match rest {
         Some(rest) if !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()) => {
@@ -207,30 +209,30 @@ pub(super) fn secret_url(kind: Kind, text: &str) -> Parsed<Secret> {
     }
 }
 
-pub(super) fn url(kind: Kind, text: &str) -> Parsed<RedisUrl> {
+pub(super) fn url(kind: SettingKind, text: &str) -> Parsed<RedisUrl> {
     RedisUrl::parse(text).ok_or_else(|| kind.expected() + encoding_hint(text))
 }
 
-pub(super) fn address(kind: Kind, text: &str) -> Parsed<NatEntry> {
+pub(super) fn address(kind: SettingKind, text: &str) -> Parsed<NatEntry> {
     NatEntry::parse(text).ok_or_else(|| kind.expected())
 }
 
 /// Length only; whether it is a good pattern is the matcher's to say.
-pub(super) fn pattern(kind: Kind, text: &str) -> Parsed<String> {
+pub(super) fn pattern(kind: SettingKind, text: &str) -> Parsed<String> {
     let fits = (1..=PATTERN_BYTES_MAX).contains(&text.len());
     if fits { Ok(text.to_owned()) } else { Err(kind.expected()) }
 }
 
-pub(super) fn public_key(kind: Kind, text: &str) -> Parsed<PublicKey> {
+pub(super) fn public_key(kind: SettingKind, text: &str) -> Parsed<PublicKey> {
     text.parse().map_err(|_| kind.expected())
 }
 
-pub(super) fn nats_url(kind: Kind, text: &str) -> Parsed<NatsUrl> {
+pub(super) fn nats_url(kind: SettingKind, text: &str) -> Parsed<NatsUrl> {
     NatsUrl::parse(text).ok_or_else(|| kind.expected() + encoding_hint(text))
 }
 
 /// A file's name without its ending; the nats CLI refuses the same ones.
-pub(super) fn context(kind: Kind, text: &str) -> Parsed<String> {
+pub(super) fn context(kind: SettingKind, text: &str) -> Parsed<String> {
     let name = line(kind, text)?;
     if name.contains(['/', '\\']) || name.contains("..") { Err(kind.expected()) } else { Ok(name) }
 }

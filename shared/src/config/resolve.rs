@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::deployment::{self, Deployment, choose_redis, deployments, is_addressed};
+use super::deployment::{self, RedisSettings, choose_redis, deployments, is_addressed};
 use super::environment::{Environment, HOME, XDG_STATE_HOME};
 use super::error::{ConfigError, quoted, subject};
 use super::file::JobFile;
@@ -14,8 +14,8 @@ use super::nats::{self, NatsSettings};
 use super::origin::{Origin, Setting};
 use super::pace;
 use super::parse;
-use super::settings::{Action, BackupPlace, Queries, Settings, Source};
-use super::tables::Table;
+use super::raw::RawTable;
+use super::settings::{ActivitySetting, BackupPlace, ConfiguredAction, Queries, Settings};
 use crate::ids::Alias;
 use crate::messages::Verify;
 
@@ -61,7 +61,7 @@ pub fn resolve_all(
 
 /// What a job file holds, read on after each problem.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedFile {
     /// The jobs.
     pub jobs: Vec<CheckedJob>,
     /// Everything that is wrong, in the order in which it was found; something that several jobs share only once.
@@ -82,7 +82,7 @@ pub struct CheckedJob {
 /// Resolves every job of a file and everything that they share, without flags and environment. What has not the shape
 /// of a job file is passed over: [`check_file`](super::check_file) names it.
 #[must_use]
-pub fn check_jobs(path: &Path, text: &str) -> Checked {
+pub fn check_jobs(path: &Path, text: &str) -> CheckedFile {
     let file = &JobFile::as_far_as_read(path, text);
     let (flags, env, problems) = (FlagLayer::default(), Environment::default(), Problems::default());
     let layers = Layers { problems: Some(&problems), ..layers(&flags, &env, Some(file)) };
@@ -106,14 +106,14 @@ pub fn check_jobs(path: &Path, text: &str) -> Checked {
     let elsewhere =
         |p: &ConfigError| matches!(p, ConfigError::Unreadable { .. } | ConfigError::BadContext { .. });
     let (unread, problems) = all.partition(elsewhere);
-    Checked { jobs, problems, unread }
+    CheckedFile { jobs, problems, unread }
 }
 
 /// Where a backup may be put back.
 #[derive(Clone, Debug)]
 pub struct Destinations {
     /// Deployments, at least one.
-    pub deployments: BTreeMap<Alias, Deployment>,
+    pub deployments: BTreeMap<Alias, RedisSettings>,
     /// The way to NATS.
     pub nats: Option<NatsSettings>,
 }
@@ -261,8 +261,8 @@ fn verify(word: &'static str) -> Verify {
     if word == "value" { Verify::Value } else { Verify::Ttl }
 }
 
-fn place((word, what): (&'static str, String)) -> Source {
-    Source { word, what }
+fn place((word, what): (&'static str, String)) -> ActivitySetting {
+    ActivitySetting { word, what }
 }
 
 /// A relative directory from the job file starts where that file is.
@@ -290,7 +290,10 @@ fn state_dir(layers: &Layers<'_>) -> Result<Setting<Option<PathBuf>>, ConfigErro
 
 /// The job that was named, or the file's only one; `None` for the built-in default job, which there is only where no file
 /// defines any, and which goes by any name.
-fn choose_job<'f>(layers: &Layers<'_>, file: Option<&'f JobFile>) -> Result<Option<&'f Table>, ConfigError> {
+fn choose_job<'f>(
+    layers: &Layers<'_>,
+    file: Option<&'f JobFile>,
+) -> Result<Option<&'f RawTable>, ConfigError> {
     let named = layers.must("name", parse::name)?;
     let jobs = file.map_or(&[][..], |file| &file.tables.jobs);
     match (&named.origin, file, jobs) {
@@ -314,11 +317,11 @@ fn no_such_job(named: Setting<String>, file: &JobFile) -> ConfigError {
 }
 
 /// The table allows these three words and no others.
-fn action(word: &'static str) -> Action {
+fn action(word: &'static str) -> ConfiguredAction {
     match word {
-        "expire" => Action::Expire,
-        "report" => Action::Report,
-        _ => Action::Delete,
+        "expire" => ConfiguredAction::Expire,
+        "report" => ConfiguredAction::Report,
+        _ => ConfiguredAction::Delete,
     }
 }
 

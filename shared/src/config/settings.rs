@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::deployment::Deployment;
-use super::login::Unread;
+use super::deployment::RedisSettings;
+use super::login::SecretSource;
 use super::nats::NatsSettings;
 use super::origin::Setting;
 use super::redact::redact;
@@ -18,7 +18,7 @@ use crate::messages::Verify;
 /// What happens to a stale key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum ConfiguredAction {
     /// It is deleted.
     Delete,
     /// It gets a TTL: the repair.
@@ -27,7 +27,7 @@ pub enum Action {
     Report,
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for ConfiguredAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Delete => "delete",
@@ -40,20 +40,20 @@ impl fmt::Display for Action {
 /// Where to find something: a word of the table, and what follows its colon. A URL in it may hold a password, so it is
 /// shown redacted.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct ActivitySetting {
     /// The word, such as `zset`.
     pub word: &'static str,
     /// A key or a URL; empty behind a word that needs none.
     pub what: String,
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for ActivitySetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ActivitySetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.what.as_str() {
             "" => f.write_str(self.word),
@@ -112,17 +112,17 @@ pub struct Settings {
     /// The name under which messages know the Redis deployment.
     pub alias: Setting<Alias>,
     /// How to reach it.
-    pub redis: Deployment,
+    pub redis: RedisSettings,
     /// The database; the URLs' own is overruled by it.
     pub db: Setting<u32>,
     /// Keys to clean, at least one pattern of 1 to 1024 bytes.
     pub patterns: Setting<Vec<String>>,
     /// Keys never to touch.
     pub protect: Setting<Vec<String>>,
-    /// What happens to stale keys. A dry run turns it into [`Action::Report`]; see
+    /// What happens to stale keys. A dry run turns it into [`ConfiguredAction::Report`]; see
     /// [`Settings::effective_action`].
-    pub action: Setting<Action>,
-    /// The TTL that [`Action::Expire`] gives.
+    pub action: Setting<ConfiguredAction>,
+    /// The TTL that [`ConfiguredAction::Expire`] gives.
     pub expire_ttl: Setting<Duration>,
     /// A random time of up to this much is added to each such TTL, so that keys repaired together
     /// do not expire together.
@@ -142,13 +142,13 @@ pub struct Settings {
     /// Where the user's id stands in a key: `permissions:{user}:*`.
     pub identity: Setting<Option<String>>,
     /// Who is active.
-    pub activity: Setting<Option<Source>>,
+    pub activity: Setting<Option<ActivitySetting>>,
     /// Keys of inactive users that expire so soon are left to do so.
     pub near_expiry: Setting<Duration>,
     /// Keys of inactive users go, also where no key of an active one is met.
     pub allow_no_active: Setting<bool>,
     /// Where hits and misses are counted.
-    pub hit_rate: Setting<Source>,
+    pub hit_rate: Setting<ActivitySetting>,
     /// The Prometheus queries of hits, misses and errors.
     pub queries: Queries,
     /// A report of each run is written.
@@ -204,7 +204,7 @@ pub struct Settings {
     /// The TTL that the application sets.
     pub configured_ttl: Setting<Duration>,
     /// What programs prove with that they may use the HTTP API; without it, nobody may.
-    pub api_token: Setting<Option<Unread>>,
+    pub api_token: Setting<Option<SecretSource>>,
     /// The NATS connection; `None` if everything happens in one process.
     pub nats: Option<NatsSettings>,
 }
@@ -212,7 +212,7 @@ pub struct Settings {
 impl Settings {
     /// What the run does to stale keys, a dry run considered.
     #[must_use]
-    pub fn effective_action(&self) -> Action {
-        if self.dry_run.value { Action::Report } else { self.action.value }
+    pub fn effective_action(&self) -> ConfiguredAction {
+        if self.dry_run.value { ConfiguredAction::Report } else { self.action.value }
     }
 }

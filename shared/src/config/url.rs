@@ -16,13 +16,13 @@ const SOCKET_SCHEMES: [&str; 3] = ["unix", "redis+unix", "valkey+unix"];
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     text: String,
-    pub(super) login: Option<Login>,
+    pub(super) login: Option<UrlLogin>,
     pub(super) db: Option<u32>,
 }
 
 /// The user information of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Login {
+pub(super) struct UrlLogin {
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
 }
@@ -71,10 +71,10 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-type Parts = (Option<Login>, Option<u32>);
+type UrlParts = (Option<UrlLogin>, Option<u32>);
 
 /// `[user[:password]@]host[:port][/db][?query]`
-fn parse_tcp(rest: &str) -> Option<Parts> {
+fn parse_tcp(rest: &str) -> Option<UrlParts> {
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
     let (login, address) = match authority.rsplit_once('@') {
@@ -92,7 +92,7 @@ fn parse_tcp(rest: &str) -> Option<Parts> {
 }
 
 /// `[user[:password]@]host[:port][,host[:port]]…/name[/db]`
-fn parse_sentinel(url: &str, rest: &str) -> Option<Parts> {
+fn parse_sentinel(url: &str, rest: &str) -> Option<UrlParts> {
     SentinelUrl::parse(url)?;
     let (authority, path) = rest.split_once('/')?;
     let login = authority.rsplit_once('@').map(|(login, _)| parse_login(login));
@@ -108,7 +108,7 @@ fn parse_sentinel(url: &str, rest: &str) -> Option<Parts> {
 }
 
 /// `/path/of/socket[?db=1&user=me&pass=word]`
-fn parse_socket(rest: &str) -> Option<Parts> {
+fn parse_socket(rest: &str) -> Option<UrlParts> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     if !path.starts_with('/') {
         return None;
@@ -122,15 +122,15 @@ fn parse_socket(rest: &str) -> Option<Parts> {
             _ => {}
         }
     }
-    let login = (username.is_some() || password.is_some()).then_some(Login { username, password });
+    let login = (username.is_some() || password.is_some()).then_some(UrlLogin { username, password });
     Some((login, db))
 }
 
-pub(super) fn parse_login(user_info: &str) -> Option<Login> {
+pub(super) fn parse_login(user_info: &str) -> Option<UrlLogin> {
     let (name, word) = user_info.split_once(':').unwrap_or((user_info, ""));
     let username = Some(percent_decode(name)?).filter(|name| !name.is_empty());
     let password = Some(percent_decode(word)?).filter(|word| !word.is_empty());
-    Some(Login { username, password: password.map(Secret::new) })
+    Some(UrlLogin { username, password: password.map(Secret::new) })
 }
 
 /// Said of a URL that cannot be read and may have such a password; nothing otherwise.

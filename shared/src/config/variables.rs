@@ -6,8 +6,8 @@
 
 use super::environment::CONFIG_FILE_VARIABLE;
 use super::error::ConfigError;
-use super::nearest::nearest;
-use super::spec::{Section, Spec};
+use super::setting_def::{Section, SettingDef};
+use super::suggest::nearest;
 use super::table::SETTINGS;
 use crate::printable::one_line;
 
@@ -98,8 +98,9 @@ fn spelled_like(rest: &str) -> Option<&'static str> {
 /// The shortest variable that has all words of `rest`, or else the longest whose words are all in it.
 fn of_words(rest: &str) -> Option<&'static str> {
     let has_all = |whole: &str, part: &str| part.split('_').all(|word| whole.split('_').any(|w| w == word));
-    let names =
-        |spec: &&Spec| has_all(own(spec), rest) || spec.other_env.is_some_and(|other| has_all(other, rest));
+    let names = |spec: &&SettingDef| {
+        has_all(own(spec), rest) || spec.other_env.is_some_and(|other| has_all(other, rest))
+    };
     let longer = SETTINGS.iter().filter(names).min_by_key(|spec| spec.env.len());
     let shorter =
         || SETTINGS.iter().filter(|spec| has_all(rest, own(spec))).max_by_key(|spec| spec.env.len());
@@ -107,7 +108,7 @@ fn of_words(rest: &str) -> Option<&'static str> {
 }
 
 /// A setting's variable without what all of them begin with.
-fn own(spec: &Spec) -> &'static str {
+fn own(spec: &SettingDef) -> &'static str {
     spec.env.strip_prefix(PREFIX).unwrap_or(spec.env)
 }
 

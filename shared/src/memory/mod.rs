@@ -11,14 +11,14 @@
 //!
 //! Groups are opaque: whoever samples says which group a key belongs to, and under which names it is told.
 
+mod estimate;
+mod prefix_memory;
 mod sampler;
 mod strata;
 #[cfg(test)]
 mod tests;
-mod weighed;
-mod weights;
 
-pub use sampler::{Rate, Sampler, Take, group_hash, is_drawn};
-pub use strata::{Counts, Strata, unseen_deviation};
-pub use weighed::{ByteEstimate, DEVIATIONS, Weighed};
-pub use weights::Weights;
+pub use estimate::{ByteEstimate, DEVIATIONS, MemoryEstimate};
+pub use prefix_memory::PrefixMemory;
+pub use sampler::{SampleKind, SampleRate, Sampler, group_hash, is_drawn};
+pub use strata::{GroupCounts, StratifiedSample, unseen_deviation};

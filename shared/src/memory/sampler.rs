@@ -2,12 +2,12 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::strata::{Counts, Strata};
-use super::weights::Weights;
+use super::prefix_memory::PrefixMemory;
+use super::strata::{GroupCounts, StratifiedSample};
 
 /// How many keys are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub struct SampleRate {
     /// Keys that are measured outright, over all groups.
     pub outright: u64,
     /// The same in each group: groups of no more keys are measured whole.
@@ -18,7 +18,7 @@ pub struct Rate {
 
 /// As what a key is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
+pub enum SampleKind {
     /// As one of the first of its group, of which all are.
     Outright,
     /// As one that stands for others.
@@ -27,12 +27,12 @@ pub enum Take {
 
 /// Chooses keys, one after the other.
 pub struct Sampler {
-    rate: Rate,
+    rate: SampleRate,
     /// Keys that may still be taken outright.
     left: u64,
     /// Keys that are passed over before the next one is drawn.
     gap: u64,
-    counts: Counts,
+    counts: GroupCounts,
     /// Stands for the group of the last key.
     last: u64,
     /// Where that group is counted; not known if there are too many groups.
@@ -42,22 +42,22 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler that has seen no key yet.
     #[must_use]
-    pub fn new(rate: Rate) -> Self {
-        let (last, mut counts) = (group_hash(&[]), Counts::default());
+    pub fn new(rate: SampleRate) -> Self {
+        let (last, mut counts) = (group_hash(&[]), GroupCounts::default());
         let last_place = counts.place(last);
         Self { rate, left: rate.outright, gap: gap(rate.one_in), counts, last, last_place }
     }
 
-    /// What is known of the keys that were measured; see [`Strata::finish`].
+    /// What is known of the keys that were measured; see [`StratifiedSample::finish`].
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
-    pub fn told(&self, strata: Strata, rows_max: usize) -> Weights {
+    pub fn finish(&self, strata: StratifiedSample, rows_max: usize) -> PrefixMemory {
         strata.finish(&self.counts, self.rate.one_in as f64, rows_max)
     }
 
     /// One that chooses in the same way, and has seen no key yet.
     #[must_use]
-    pub fn anew(&self) -> Self {
+    pub fn fresh(&self) -> Self {
         Self::new(self.rate)
     }
 
@@ -74,7 +74,7 @@ impl Sampler {
     }
 
     /// Whether a key of `group` is to be measured.
-    pub fn take(&mut self, group: &[u8]) -> Option<Take> {
+    pub fn take(&mut self, group: &[u8]) -> Option<SampleKind> {
         let group = group_hash(group);
         if self.last != group {
             (self.last, self.last_place) = (group, self.counts.place(group));
@@ -84,10 +84,10 @@ impl Sampler {
 
     /// Whether another key of the last group is.
     #[inline]
-    pub fn take_again(&mut self) -> Option<Take> {
+    pub fn take_again(&mut self) -> Option<SampleKind> {
         if self.left > 0 && self.counts.outright(self.last_place, self.rate.per_group) {
             self.left -= 1;
-            return Some(Take::Outright);
+            return Some(SampleKind::Outright);
         }
         self.counts.add(self.last_place);
         if self.gap > 0 {
@@ -95,7 +95,7 @@ impl Sampler {
             return None;
         }
         self.gap = gap(self.rate.one_in);
-        Some(Take::Drawn)
+        Some(SampleKind::Drawn)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use hashbrown::{HashMap, HashSet, HashTable};
 
-use super::sampler::Take;
-use super::weighed::{DEVIATIONS, Weighed, whole};
-use super::weights::Weights;
+use super::estimate::{DEVIATIONS, MemoryEstimate, whole};
+use super::prefix_memory::PrefixMemory;
+use super::sampler::SampleKind;
 
 /// Groups whose keys are counted, at most. Keys of others stand for as many as one in so many does.
 const GROUPS_MAX: usize = 1_024;
@@ -15,22 +15,22 @@ const MEAN_OF_MIN: u64 = 10;
 
 /// How many keys there are of each group, beside those that are measured outright.
 #[derive(Default)]
-pub struct Counts {
+pub struct GroupCounts {
     /// What stands for a group, which is a hash already, and its place among `groups`.
     places: HashTable<(u64, usize)>,
-    groups: Vec<Group>,
+    groups: Vec<GroupCount>,
     all: u64,
     /// Whether they are not counted at all.
     uncounted: bool,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Group {
+struct GroupCount {
     outright: u64,
     others: u64,
 }
 
-impl Counts {
+impl GroupCounts {
     /// Those of keys that are not counted: each that is drawn stands for as many as one in so many does.
     #[must_use]
     pub fn none() -> Self {
@@ -44,7 +44,7 @@ impl Counts {
             return known;
         }
         let place = self.groups.len();
-        self.groups.push(Group::default());
+        self.groups.push(GroupCount::default());
         self.places.insert_unique(hash, (hash, place), |(hash, _)| *hash);
         Some(place)
     }
@@ -84,16 +84,16 @@ impl Counts {
 
 /// Keys that were measured, by the names under which they are told.
 #[derive(Default)]
-pub struct Strata {
-    all: Measured,
-    rows: HashMap<String, Measured>,
+pub struct StratifiedSample {
+    all: MeasuredKeys,
+    rows: HashMap<String, MeasuredKeys>,
     /// Groups of which a key was measured.
     groups: HashSet<u64>,
 }
 
 /// What was measured of a name.
 #[derive(Default)]
-struct Measured {
+struct MeasuredKeys {
     /// The group that it is, if it is a whole one.
     group: Option<u64>,
     outright: Sum,
@@ -108,14 +108,14 @@ struct Sum {
     squares: f64,
 }
 
-impl Strata {
+impl StratifiedSample {
     /// Adds a key of `bytes` bytes that was taken as `take` says. It is told under the name of its group, which `group`
     /// stands for, and under `other` names within that.
     pub fn add<'n>(
         &mut self,
         (name, group): (Option<&str>, u64),
         other: impl Iterator<Item = &'n str>,
-        take: Take,
+        take: SampleKind,
         bytes: u64,
     ) {
         self.all.add(take, bytes);
@@ -129,7 +129,7 @@ impl Strata {
     }
 
     /// The same with `names` of which the first is the group's, and the others are those of its parts.
-    pub fn add_named(&mut self, names: &[String], group: u64, take: Take, bytes: u64) {
+    pub fn add_named(&mut self, names: &[String], group: u64, take: SampleKind, bytes: u64) {
         let (name, parts) = match names.split_first() {
             Some((name, parts)) => (Some(name.as_str()), parts),
             None => (None, &[][..]),
@@ -139,15 +139,15 @@ impl Strata {
         self.add((name, group), parts, take, bytes);
     }
 
-    fn row(&mut self, name: &str) -> &mut Measured {
+    fn row(&mut self, name: &str) -> &mut MeasuredKeys {
         self.rows.entry_ref(name).or_default()
     }
 
     /// What is known of all groups, of which there are `counts` keys beside those taken outright. Of these, one in
     /// `one_in` was drawn. No more than `rows_max` names are told.
     #[must_use]
-    pub fn finish(self, counts: &Counts, one_in: f64, rows_max: usize) -> Weights {
-        let all = self.all.weighed((!counts.uncounted).then_some(counts.all), one_in);
+    pub fn finish(self, counts: &GroupCounts, one_in: f64, rows_max: usize) -> PrefixMemory {
+        let all = self.all.estimate((!counts.uncounted).then_some(counts.all), one_in);
         // Nothing is known of groups that were not counted, or of which no key was measured.
         let counted: u64 = counts.groups.iter().map(|group| group.others).sum();
         let unseen =
@@ -155,17 +155,17 @@ impl Strata {
         let blind = counts.uncounted || counted < counts.all || counts.places.iter().any(unseen);
         let rows = self.rows.into_iter().map(|(name, row)| {
             let others = row.group.and_then(|group| counts.others(group));
-            (name, row.weighed(others, one_in))
+            (name, row.estimate(others, one_in))
         });
-        Weights::of(all, rows, blind, rows_max)
+        PrefixMemory::of(all, rows, blind, rows_max)
     }
 }
 
-impl Measured {
-    fn add(&mut self, take: Take, bytes: u64) {
+impl MeasuredKeys {
+    fn add(&mut self, take: SampleKind, bytes: u64) {
         let sum = match take {
-            Take::Outright => &mut self.outright,
-            Take::Drawn => &mut self.drawn,
+            SampleKind::Outright => &mut self.outright,
+            SampleKind::Drawn => &mut self.drawn,
         };
         sum.keys += 1;
         sum.bytes = sum.bytes.saturating_add(bytes);
@@ -173,12 +173,13 @@ impl Measured {
     }
 
     /// What is known of all keys, of which `others` were not taken outright; `None` if they were not counted.
-    fn weighed(&self, others: Option<u64>, one_in: f64) -> Weighed {
+    fn estimate(&self, others: Option<u64>, one_in: f64) -> MemoryEstimate {
         let Self { outright, drawn, .. } = self;
         let bytes = outright.bytes.saturating_add(drawn.bytes);
-        let mut weighed = Weighed { samples: outright.keys + drawn.keys, bytes, ..Weighed::default() };
+        let mut weighed =
+            MemoryEstimate { samples: outright.keys + drawn.keys, bytes, ..MemoryEstimate::default() };
         let (rest, variance, open) = drawn.stands_for(others, one_in);
-        (weighed.rest, weighed.variance, weighed.open) = (whole(rest), variance, open);
+        (weighed.rest, weighed.variance, weighed.unmeasured) = (whole(rest), variance, open);
         weighed
     }
 }

@@ -13,11 +13,12 @@ use crate::wire;
 const SEEDS: u64 = 200;
 
 /// What a run within its budget measures.
-const WHOLE: Rate = Rate { outright: MEASURED_WHOLE_KEYS, per_group: u64::MAX, one_in: MEASURED_ONE_IN };
+const WHOLE: SampleRate =
+    SampleRate { outright: MEASURED_WHOLE_KEYS, per_group: u64::MAX, one_in: MEASURED_ONE_IN };
 
 /// What one beyond it measures.
-const SAMPLED: Rate =
-    Rate { outright: MEASURED_OUTRIGHT, per_group: MEASURED_OF_PREFIX, one_in: MEASURED_ONE_IN };
+const SAMPLED: SampleRate =
+    SampleRate { outright: MEASURED_OUTRIGHT, per_group: MEASURED_OF_PREFIX, one_in: MEASURED_ONE_IN };
 
 /// Keys, each with its size and the place of its names: of its group, and of a part of that.
 struct Population {
@@ -48,11 +49,11 @@ fn normal(rng: &mut Rng) -> f64 {
 }
 
 fn lognormal(rng: &mut Rng, sigma: f64) -> u64 {
-    weighed::whole(200.0 * (sigma * normal(rng)).exp())
+    estimate::whole(200.0 * (sigma * normal(rng)).exp())
 }
 
 fn pareto(rng: &mut Rng, alpha: f64) -> u64 {
-    weighed::whole(80.0 / (1.0 - rng.f64()).powf(1.0 / alpha)).min(1 << 40)
+    estimate::whole(80.0 / (1.0 - rng.f64()).powf(1.0 / alpha)).min(1 << 40)
 }
 
 fn one_prefix(keys: usize, rng: &mut Rng, size: impl Fn(usize, &mut Rng) -> u64) -> Population {
@@ -64,7 +65,7 @@ fn one_prefix(keys: usize, rng: &mut Rng, size: impl Fn(usize, &mut Rng) -> u64)
 fn zipf(rng: &mut Rng) -> Population {
     let names = (0..160).map(|n| (format!("z{}:", n / 4), format!("z{}:{}:", n / 4, n % 4)));
     let key = |rng: &mut Rng| {
-        let first = weighed::whole(40_f64.powf(rng.f64())) - 1;
+        let first = estimate::whole(40_f64.powf(rng.f64())) - 1;
         let place = 4 * first + rng.u64(..4);
         (place as usize, (first + 1) * lognormal(rng, 1.0))
     };
@@ -91,10 +92,10 @@ const POPULATIONS: [(&str, Draw); 10] = [
 ];
 
 /// What four tasks of a run tell of `population`, through messages.
-fn told(population: &Population, rate: Rate) -> Weights {
-    let mut run = Weights::default();
+fn told(population: &Population, rate: SampleRate) -> PrefixMemory {
+    let mut run = PrefixMemory::default();
     for task in 0..4 {
-        let (mut sampler, mut strata) = (Sampler::new(rate), Strata::default());
+        let (mut sampler, mut strata) = (Sampler::new(rate), StratifiedSample::default());
         for (place, size) in population.keys.iter().skip(task).step_by(4) {
             let (group, part) = &population.names[*place];
             if let Some(take) = sampler.take(group.as_bytes()) {
@@ -102,7 +103,7 @@ fn told(population: &Population, rate: Rate) -> Weights {
                 strata.add(group, std::iter::once(part.as_str()), take, *size);
             }
         }
-        let weights = sampler.told(strata, MEMORY_ROWS_OF_TASK);
+        let weights = sampler.finish(strata, MEMORY_ROWS_OF_TASK);
         run.merge(&wire::decode(&wire::encode(&weights).unwrap()).unwrap());
     }
     run
@@ -138,7 +139,7 @@ fn is_group(name: &str) -> bool {
 }
 
 /// What is `told` of `population`, into `score`.
-fn score(population: &Population, told: &Weights, in_use: Option<u64>, score: &mut Score) {
+fn score(population: &Population, told: &PrefixMemory, in_use: Option<u64>, score: &mut Score) {
     let truth = population.truth();
     score.add(population.all(), &told.all(in_use));
     let rows = told.rows(in_use);
@@ -192,18 +193,18 @@ fn stated_intervals_hold_on_every_named_population() {
 fn rows_that_were_left_out_and_parts_that_know_nothing_are_in_the_bounds() {
     let rate = WHOLE;
     let task = |sizes: &[(&str, u64)], rows_max| {
-        let (mut sampler, mut strata) = (Sampler::new(rate), Strata::default());
+        let (mut sampler, mut strata) = (Sampler::new(rate), StratifiedSample::default());
         for (name, size) in sizes {
             for _ in 0..10 {
                 let take = sampler.take(name.as_bytes()).unwrap();
                 strata.add((Some(name), sampler.last_hash()), std::iter::empty(), take, *size);
             }
         }
-        sampler.told(strata, rows_max)
+        sampler.finish(strata, rows_max)
     };
     let mut run = task(&[("a:", 100), ("b:", 70), ("c:", 30)], 2);
     run.merge(&task(&[("a:", 10), ("c:", 20)], 2));
-    let check = |run: &Weights, expected: &[(&str, u64, u64, Option<u64>)]| {
+    let check = |run: &PrefixMemory, expected: &[(&str, u64, u64, Option<u64>)]| {
         let rows = run.rows(None).into_iter();
         let rows: Vec<_> = rows.map(|(name, row)| (name, row.estimate, row.low, row.high)).collect();
         let expected: Vec<_> = expected
@@ -218,7 +219,7 @@ fn rows_that_were_left_out_and_parts_that_know_nothing_are_in_the_bounds() {
         &[("a:", 1_100, 1_100, Some(1_100)), ("b:", 700, 700, Some(700)), ("c:", 200, 200, Some(500))],
     );
     assert_eq!(run.all(None).high, Some(2_300));
-    run.merge(&Weights::unknown());
+    run.merge(&PrefixMemory::unknown());
     check(&run, &[("a:", 1_100, 1_100, None), ("b:", 700, 700, None), ("c:", 200, 200, None)]);
     assert_eq!((run.all(None).high, run.all(Some(3_000)).high), (None, Some(3_000)));
     assert_eq!(run.all(Some(90_000)).high, None, "that says nothing");
@@ -228,15 +229,19 @@ fn rows_that_were_left_out_and_parts_that_know_nothing_are_in_the_bounds() {
 
 #[test]
 fn figures_that_cannot_be_are_not_read() {
-    let good = Weights::unknown();
-    assert_eq!(wire::decode::<Weights>(&wire::encode(&good).unwrap()).unwrap(), good);
+    let good = PrefixMemory::unknown();
+    assert_eq!(wire::decode::<PrefixMemory>(&wire::encode(&good).unwrap()).unwrap(), good);
     let cells = |variance: f64| (1_u64, 2_u64, 3_u64, variance, true);
     let check = |variance: f64, name: &str, rows: usize, read: bool| {
         let rows: Vec<_> = (0..rows).map(|n| (format!("{n}{name}"), cells(variance), 0_u64, 0_u64)).collect();
         let sent = serde_json::json!({ "all": cells(1.0), "omitted": 0, "blind": 0 });
         let mut sent: BTreeMap<String, serde_json::Value> = serde_json::from_value(sent).unwrap();
         sent.insert("rows".to_owned(), serde_json::to_value(rows).unwrap());
-        assert_eq!(wire::decode::<Weights>(&wire::encode(&sent).unwrap()).is_ok(), read, "{variance} {name}");
+        assert_eq!(
+            wire::decode::<PrefixMemory>(&wire::encode(&sent).unwrap()).is_ok(),
+            read,
+            "{variance} {name}"
+        );
     };
     check(1.0, "a:", 2, true);
     check(-1.0, "a:", 1, false);

@@ -48,7 +48,7 @@ pub struct ScanCounts {
     #[serde(default)]
     pub active_user: u64,
     /// Keys with a TTL whose users are not active, and that do not expire soon, in tasks that met no active user: they
-    /// count as nothing else. See [`super::Met`].
+    /// count as nothing else. See [`super::SampledUsers`].
     #[serde(default)]
     pub held_back: u64,
     /// Stale keys among `protected`. Scanners of earlier versions send none: all their stale keys count as not protected.
@@ -123,9 +123,9 @@ mod tests {
             node: NodeId::new("n"),
             scope,
             keys: 0,
-            replans: 0,
+            reschedules: 0,
             skip: false,
-            round: 0,
+            scan_generation: 0,
         };
         let node = PlannedNode {
             node: NodeId::new("n"),

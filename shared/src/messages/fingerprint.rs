@@ -56,13 +56,13 @@ impl Serialize for Fingerprint {
 
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(Sent)
+        deserializer.deserialize_bytes(FingerprintVisitor)
     }
 }
 
-struct Sent;
+struct FingerprintVisitor;
 
-impl Visitor<'_> for Sent {
+impl Visitor<'_> for FingerprintVisitor {
     type Value = Fingerprint;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,7 +116,7 @@ mod tests {
             not_before_ms: 0,
             not_after_ms: 1,
             groups: vec![group],
-            round: 0,
+            scan_generation: 0,
         };
         let plain = batch(group.clone());
         let verified = batch(Group { fingerprints: vec![Fingerprint::Gone], ..group });

@@ -20,7 +20,7 @@ pub struct Grant {
     /// The node that the task was planned for.
     pub node: NodeId,
     /// The round of the task.
-    pub round: u32,
+    pub scan_generation: u32,
     /// The slots of the task; none on a standalone server.
     pub slots: SlotSet,
     /// The batches, with the candidates in each and the digest of its message.
@@ -51,7 +51,8 @@ impl Grant {
     /// Why the report cannot be one on this task, for people.
     pub fn of(task: &ScanTask, report: &TaskReport, rules: &Rules) -> Result<Self, String> {
         let refused = |what: &str| Err(format!("a report was refused: {what}"));
-        if (report.run, report.round, &report.node) != (task.run, task.round, &task.node) {
+        if (report.run, report.scan_generation, &report.node) != (task.run, task.scan_generation, &task.node)
+        {
             return refused("it is of another run, round or node than its task");
         }
         if rules.verify == Verify::Value && !report.verified {
@@ -75,7 +76,7 @@ impl Grant {
             run: task.run,
             task: task.task,
             node: task.node.clone(),
-            round: task.round,
+            scan_generation: task.scan_generation,
             slots: task.scope.slots(),
             batches: report.batches.clone(),
         })
@@ -89,7 +90,7 @@ impl Grant {
             run: report.run,
             task: report.task,
             node: report.node.clone(),
-            round: report.round,
+            scan_generation: report.scan_generation,
             slots: SlotSet::all(),
             batches: report.batches.clone(),
         }
@@ -154,16 +155,19 @@ mod tests {
             node: NodeId::new("n"),
             scope: Scope::Slots { slots: SlotSet::from_iter([3, 4]), listing: SlotListing::KeysInSlot },
             keys: 0,
-            replans: 0,
+            reschedules: 0,
             skip: false,
-            round: 1,
+            scan_generation: 1,
         };
         let listed = |keys, deletes| ListedBatch { batch: BatchId::new(), keys, deletes, digest: None };
         let good =
             TaskReport { batches: vec![listed(4_000, 4_000), listed(1, 0)], ..TaskReport::blank(&task) };
         let rules = Rules::deleting(&["*"], &[]).unwrap();
         let grant = Grant::of(&task, &good, &rules).unwrap();
-        assert_eq!((grant.round, &grant.slots, &grant.batches), (1, &task.scope.slots(), &good.batches));
+        assert_eq!(
+            (grant.scan_generation, &grant.slots, &grant.batches),
+            (1, &task.scope.slots(), &good.batches)
+        );
         assert_eq!(grant.batch(good.batches[1].batch), Some(&good.batches[1]));
         assert_eq!(grant.batch(BatchId::new()), None);
         let refuses = |report: TaskReport, what: &str| {
@@ -171,7 +175,7 @@ mod tests {
             assert!(said.contains(what), "{said}");
         };
         let another = "another run, round or node";
-        refuses(TaskReport { round: 0, ..good.clone() }, another);
+        refuses(TaskReport { scan_generation: 0, ..good.clone() }, another);
         refuses(TaskReport { run: RunId::new(), ..good.clone() }, another);
         refuses(TaskReport { node: NodeId::new("m"), ..good.clone() }, another);
         for listed in [listed(0, 0), listed(4_001, 0), listed(5, 6), listed(u64::MAX, u64::MAX)] {

@@ -11,7 +11,7 @@ use crate::limits::{BATCH_KEYS_MAX, GROUP_KEYS_MAX};
 
 /// A group as it came.
 #[derive(Deserialize)]
-pub(super) struct Sent {
+pub(super) struct GroupRecord {
     #[serde(deserialize_with = "crate::slot::deserialize")]
     slot: u16,
     reason: Reason,
@@ -21,11 +21,11 @@ pub(super) struct Sent {
     fingerprints: Vec<Fingerprint>,
 }
 
-impl TryFrom<Sent> for Group {
+impl TryFrom<GroupRecord> for Group {
     type Error = String;
 
-    fn try_from(sent: Sent) -> Result<Self, String> {
-        let Sent { slot, reason, keys, expires_at_ms, fingerprints } = sent;
+    fn try_from(sent: GroupRecord) -> Result<Self, String> {
+        let GroupRecord { slot, reason, keys, expires_at_ms, fingerprints } = sent;
         let moments = if reason == Reason::Inactive { keys.len() } else { 0 };
         if keys.is_empty() {
             return Err("a group without keys".to_owned());

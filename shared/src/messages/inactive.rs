@@ -8,7 +8,7 @@ use crate::limits::HELD_BACK_CHANCE;
 
 /// How inactive users' caches are to be found, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InactiveOrder {
+pub struct InactivePolicy {
     /// Where the user's id stands in a key; empty where idle times decide.
     pub identity: String,
     /// Who is active.
@@ -72,7 +72,7 @@ pub enum ActivityRule {
         /// How ids are compared. Without it, the run was planned by a version that took every other spelling for
         /// another user, and no worker looks for inactive users.
         #[serde(default)]
-        matching: Option<Box<Matching>>,
+        matching: Option<Box<UserMatching>>,
     },
     /// The key itself: nobody has used it for as long as the threshold.
     Idle,
@@ -80,14 +80,14 @@ pub enum ActivityRule {
 
 /// How the ids of keys and those of the source are compared, and what the plan saw of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matching {
+pub struct UserMatching {
     /// A prefix that most active ids have, in normal form, such as `user:`. It makes no difference.
     pub source_prefix: ByteBuf,
     /// Prefixes that most ids in keys have, in normal form. An id is also looked for without each of them.
     #[serde(default)]
     pub key_prefixes: Vec<ByteBuf>,
     /// What the plan's sample met.
-    pub met: Met,
+    pub sampled: SampledUsers,
     /// Whether keys of inactive users go, also where none of an active one is met.
     pub allow_no_active: bool,
 }
@@ -95,7 +95,7 @@ pub struct Matching {
 /// The users of a sample of keys: of those with a TTL whose user the template tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Met {
+pub struct SampledUsers {
     /// Keys.
     pub keys: u64,
     /// Those of active users.
@@ -106,7 +106,7 @@ pub struct Met {
     pub active_users: u64,
 }
 
-impl Met {
+impl SampledUsers {
     /// The chance that `users` others hold none of the active ones, if they and those of the sample were dealt out by
     /// lot (Fisher's exact test): 1 if there was no active one at all.
     #[expect(clippy::cast_precision_loss, reason = "a chance that is compared with a tenth of a percent")]
@@ -126,7 +126,7 @@ impl Met {
     /// one of inactive users. It may not if the sample met no active user, so that nothing shows that ids are written
     /// alike at all; nor if, by the sample, active ones would be among them but for a chance of one in a thousand.
     #[must_use]
-    pub fn believes_in_none_of(&self, users: u64) -> bool {
+    pub fn may_have_no_active(&self, users: u64) -> bool {
         self.active_users > 0 && self.chance_of_none(users) >= HELD_BACK_CHANCE
     }
 
@@ -144,8 +144,8 @@ mod tests {
 
     use super::*;
 
-    fn met(users: u64, active_users: u64) -> Met {
-        Met { users, active_users, ..Met::default() }
+    fn met(users: u64, active_users: u64) -> SampledUsers {
+        SampledUsers { users, active_users, ..SampledUsers::default() }
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         let most = |users, active| {
             let met = met(users, active);
             let believed = (0..10_000_000).rev().step_by(1_000).chain((0..1_000).rev());
-            let mut believed = believed.filter(|users| met.believes_in_none_of(*users));
+            let mut believed = believed.filter(|users| met.may_have_no_active(*users));
             believed.next()
         };
         // Nothing was met: no number is.
@@ -165,11 +165,11 @@ mod tests {
         // One in two: ten users.
         assert!(matches!(most(1_000, 500), Some(10)), "{:?}", most(1_000, 500));
         // A single one says little of others.
-        assert!(met(1_000, 1).believes_in_none_of(900_000) && !met(1_000, 1).believes_in_none_of(1_100_000));
-        assert!(met(2, 1).believes_in_none_of(1_000) && !met(2, 2).believes_in_none_of(1_000));
-        assert!(met(5, 5).believes_in_none_of(0));
+        assert!(met(1_000, 1).may_have_no_active(900_000) && !met(1_000, 1).may_have_no_active(1_100_000));
+        assert!(met(2, 1).may_have_no_active(1_000) && !met(2, 2).may_have_no_active(1_000));
+        assert!(met(5, 5).may_have_no_active(0));
         // What no plan writes does no harm.
-        assert!(!met(1, u64::MAX).believes_in_none_of(u64::MAX));
+        assert!(!met(1, u64::MAX).may_have_no_active(u64::MAX));
     }
 
     proptest! {
@@ -181,7 +181,7 @@ mod tests {
             let mut held = 0;
             for _ in 0..200 {
                 let met = met(2_000, active(2_000));
-                held += u32::from(active(users) == 0 && met.active_users > 0 && !met.believes_in_none_of(users));
+                held += u32::from(active(users) == 0 && met.active_users > 0 && !met.may_have_no_active(users));
             }
             prop_assert!(held <= 4, "{held} of 200");
         }

@@ -1,6 +1,5 @@
 //! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
 
-mod asked;
 mod cancel;
 mod counts;
 mod fingerprint;
@@ -11,6 +10,7 @@ mod pacing;
 mod plain;
 mod receipt;
 mod replica;
+mod requested;
 mod source;
 mod spec;
 mod statistics;
@@ -23,19 +23,19 @@ use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 use crate::wire::{self, FORMAT, FORMAT_VERIFIED, WireError};
 
-pub use asked::Asked;
 pub use cancel::{Cancel, CancelKind};
 pub use counts::ScanCounts;
 pub use fingerprint::Fingerprint;
 pub use grant::{BatchHead, Grant};
-pub use inactive::{ActivityRule, ActivitySource, InactiveOrder, InactiveRule, Matching, Met};
+pub use inactive::{ActivityRule, ActivitySource, InactivePolicy, InactiveRule, SampledUsers, UserMatching};
 pub use pacing::NodePacing;
-pub use receipt::{GroupReceipt, Receipt, Vouched};
+pub use receipt::{GroupReceipt, Receipt, UnreplicatedWrites};
 pub use replica::{AsReplica, Link};
+pub use requested::RequestedOptions;
 pub use source::ReadSource;
 pub use spec::{
-    Action, Application, Attempt, BackupOrder, Guards, HitRateSource, LeftOut, Measure, Pace, PlannedNode,
-    ReadFrom, Rules, RunSpec, Verify, Way,
+    Action, Application, Attempt, BackupPolicy, DeleteBackend, Guards, HitRateSource, Measure, Pace,
+    PlannedNode, ReadFrom, Rules, RunSpec, UnreachableNode, Verify,
 };
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
@@ -68,7 +68,7 @@ impl Lookups {
 
     /// Those that are not among `known`.
     #[must_use]
-    pub const fn beyond(self, known: Self) -> Self {
+    pub const fn minus(self, known: Self) -> Self {
         Self {
             hits: self.hits.saturating_sub(known.hits),
             misses: self.misses.saturating_sub(known.misses),
@@ -108,13 +108,13 @@ pub struct ScanTask {
     #[serde(deserialize_with = "counts::expected")]
     pub keys: u64,
     /// How often this part of the keyspace was planned before.
-    pub replans: u32,
+    pub reschedules: u32,
     /// Whether its keys need no look if the node has none without TTL, as it had none when this was planned.
     #[serde(default)]
     pub skip: bool,
     /// The round of reading; above 0 it is read once more, because what was deleted may have come back.
     #[serde(default)]
-    pub round: u32,
+    pub scan_generation: u32,
 }
 
 /// Why a key is a candidate.
@@ -129,7 +129,7 @@ pub enum Reason {
 impl Reason {
     /// The word for it in outputs.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Stale => "stale",
             Self::Inactive => "inactive",
@@ -145,7 +145,7 @@ impl Reason {
 
 /// Candidates of one slot: what one script call acts upon.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "group::Sent")]
+#[serde(try_from = "group::GroupRecord")]
 pub struct Group {
     /// The slot of all keys; 0 on standalone servers.
     pub slot: u16,
@@ -194,7 +194,7 @@ pub struct ReapBatch {
     pub groups: Vec<Group>,
     /// The round of its task.
     #[serde(default)]
-    pub round: u32,
+    pub scan_generation: u32,
 }
 
 impl ReapBatch {
@@ -222,7 +222,7 @@ impl ReapBatch {
 
 /// Why a part of a task was not covered by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RestReason {
+pub enum RequeueReason {
     /// The task held as many candidates as it may.
     Full,
     /// The slot moved, or was being moved.
@@ -232,14 +232,14 @@ pub enum RestReason {
     /// The server did not list the slots in order.
     Unordered,
     /// The node has a key without TTL, so it is not skipped.
-    NotHealthy,
+    HasPersistentKeys,
 }
 
 /// A part of a task that must be planned again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rest {
+pub struct Remainder {
     /// Why.
-    pub reason: RestReason,
+    pub reason: RequeueReason,
     /// What.
     pub scope: Scope,
     /// The pass over giant slots that hands them back, if one does: all its parts will.
@@ -248,7 +248,7 @@ pub struct Rest {
 
 /// Why a task was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Loss {
+pub struct TaskFailure {
     /// What happened, for people.
     pub cause: String,
     /// Whether the node itself failed, so that its other tasks would fail as well.
@@ -282,9 +282,9 @@ pub struct TaskReport {
     /// What was read completely.
     pub covered: Covered,
     /// What must be planned again.
-    pub rest: Vec<Rest>,
+    pub remainder: Vec<Remainder>,
     /// Set if the task was given up; nothing is covered then.
-    pub lost: Option<Loss>,
+    pub lost: Option<TaskFailure>,
     /// Counts over what was covered.
     pub counts: ScanCounts,
     /// The batches that count.
@@ -306,10 +306,10 @@ pub struct TaskReport {
     pub source: Option<Box<ReadSource>>,
     /// The round of the task.
     #[serde(default)]
-    pub round: u32,
+    pub scan_generation: u32,
     /// The node's history that was read; only asked for above round 0.
     #[serde(default)]
-    pub history: Option<String>,
+    pub replication_id: Option<String>,
     /// Whether its batches hold fingerprints of values, as [`Verify::Value`] asks for. Earlier versions make none.
     #[serde(default)]
     pub verified: bool,
@@ -319,22 +319,25 @@ impl TaskReport {
     /// A report on `task` that covers nothing.
     #[must_use]
     pub fn blank(task: &ScanTask) -> Self {
-        Self { round: task.round, ..Self::empty(task.run, task.task, task.node.clone(), None) }
+        Self {
+            scan_generation: task.scan_generation,
+            ..Self::empty(task.run, task.task, task.node.clone(), None)
+        }
     }
 
     /// The report that gives a task up which nobody reads any more.
     #[must_use]
-    pub fn sealed(run: RunId, task: TaskId, node: NodeId, loss: Loss) -> Self {
+    pub fn abandoned(run: RunId, task: TaskId, node: NodeId, loss: TaskFailure) -> Self {
         Self::empty(run, task, node, Some(loss))
     }
 
-    fn empty(run: RunId, task: TaskId, node: NodeId, lost: Option<Loss>) -> Self {
+    fn empty(run: RunId, task: TaskId, node: NodeId, lost: Option<TaskFailure>) -> Self {
         Self {
             run,
             task,
             node,
             covered: Covered::Slots(SlotSet::new()),
-            rest: Vec::new(),
+            remainder: Vec::new(),
             lost,
             counts: ScanCounts::default(),
             batches: Vec::new(),
@@ -344,8 +347,8 @@ impl TaskReport {
             statistics: Box::default(),
             pacing: Box::default(),
             source: None,
-            round: 0,
-            history: None,
+            scan_generation: 0,
+            replication_id: None,
             verified: false,
         }
     }
@@ -353,7 +356,7 @@ impl TaskReport {
     /// The report that gives `task` up.
     #[must_use]
     pub fn lost(task: &ScanTask, cause: impl Into<String>, node_failed: bool) -> Self {
-        Self { lost: Some(Loss { cause: cause.into(), node_failed }), ..Self::blank(task) }
+        Self { lost: Some(TaskFailure { cause: cause.into(), node_failed }), ..Self::blank(task) }
     }
 }
 

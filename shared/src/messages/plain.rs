@@ -47,17 +47,17 @@ impl RunSpec {
             attempt: Attempt::default(),
             activity_source: None,
             inactive_refused: None,
-            met: None,
+            sampled_users: None,
             application: Application::default(),
             pace: Pace::default(),
             read_from: ReadFrom::default(),
             insecure: false,
-            left_out: Vec::new(),
+            unreachable_nodes: Vec::new(),
             scripts_refused: None,
             backup: None,
             measure: Measure::default(),
             grants: true,
-            asked: None,
+            requested: None,
         }
     }
 }

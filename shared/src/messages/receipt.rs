@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Lookups, NodePacing, Reason};
 use crate::ids::{BatchId, NodeId, RunId};
-use crate::memory::Weights;
+use crate::memory::PrefixMemory;
 use crate::outcome::{self, Outcome};
 use crate::slot::SlotSet;
 use crate::wire::shortened;
@@ -18,14 +18,14 @@ pub struct GroupReceipt {
     /// Why the keys were candidates.
     pub reason: Reason,
     /// One outcome per key, in the group's order.
-    #[serde(deserialize_with = "crate::outcome::letters::deserialize")]
+    #[serde(deserialize_with = "crate::outcome::codes::deserialize")]
     pub outcomes: Vec<Outcome>,
 }
 
 /// As with [`super::Group`].
 impl Serialize for GroupReceipt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.slot, self.reason, outcome::letters::text(&self.outcomes)).serialize(serializer)
+        (self.slot, self.reason, outcome::codes::text(&self.outcomes)).serialize(serializer)
     }
 }
 
@@ -49,17 +49,17 @@ pub struct Receipt {
     pub pacing: Option<Box<NodePacing>>,
     /// The round of the batch's task.
     #[serde(default)]
-    pub round: u32,
+    pub scan_generation: u32,
     /// Who alone knows what was done.
     #[serde(default)]
-    pub vouched: Vec<Vouched>,
+    pub unreplicated: Vec<UnreplicatedWrites>,
     /// The outcome of all candidates of the batch, however many its grant lists, where `groups` is empty because nothing
     /// of the batch was done. Earlier versions never say it, and do not understand it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all: Option<Outcome>,
     /// The memory of the keys that were deleted. Absent where none was, and in receipts of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub freed: Option<Box<Weights>>,
+    pub freed: Option<Box<PrefixMemory>>,
 }
 
 impl Receipt {
@@ -70,7 +70,7 @@ impl Receipt {
         run: RunId,
         batch: BatchId,
         node: NodeId,
-        round: u32,
+        scan_generation: u32,
         outcome: Outcome,
         cause: &str,
     ) -> Self {
@@ -82,8 +82,8 @@ impl Receipt {
             lookups: Lookups::default(),
             cause: Some(shortened(cause)),
             pacing: None,
-            round,
-            vouched: Vec::new(),
+            scan_generation,
+            unreplicated: Vec::new(),
             all: Some(outcome),
             freed: None,
         }
@@ -93,11 +93,11 @@ impl Receipt {
 /// Slots in which something was done that no replica is known to have. If another history takes the place of this
 /// one, by a failover or a restart, it may be undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vouched {
+pub struct UnreplicatedWrites {
     /// The node.
     pub node: NodeId,
     /// Its history then; empty if unknown.
-    pub history: String,
+    pub replication_id: String,
     /// The slots; none on a standalone server.
     pub slots: SlotSet,
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::asked::Asked;
-use super::inactive::{InactiveRule, Met};
+use super::inactive::{InactiveRule, SampledUsers};
+use super::requested::RequestedOptions;
 use crate::glob::Pattern;
 use crate::ids::{Alias, NodeId, RunId};
 use crate::key::{self, Key};
@@ -84,7 +84,7 @@ pub enum Verify {
 impl Verify {
     /// The word for it in settings.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ttl => "ttl",
             Self::Value => "value",
@@ -169,7 +169,7 @@ pub struct RunSpec {
     /// Whose keys the plan's sample met, also where inactive users are then not looked for; `None` if it met no key with a
     /// user, and where an earlier version planned the run.
     #[serde(default)]
-    pub met: Option<Met>,
+    pub sampled_users: Option<SampledUsers>,
     /// What the application is configured to do, for the recommendations.
     pub application: Application,
     /// How fast it may go.
@@ -183,13 +183,13 @@ pub struct RunSpec {
     pub insecure: bool,
     /// Nodes that could not be reached when the run was planned, so that it has no part there.
     #[serde(default)]
-    pub left_out: Vec<LeftOut>,
-    /// Why the servers run no scripts, if they do not: see [`RunSpec::way`].
+    pub unreachable_nodes: Vec<UnreachableNode>,
+    /// Why the servers run no scripts, if they do not: see [`RunSpec::delete_backend`].
     #[serde(default)]
     pub scripts_refused: Option<String>,
     /// Whether what it deletes is saved before.
     #[serde(default)]
-    pub backup: Option<BackupOrder>,
+    pub backup: Option<BackupPolicy>,
     /// What is asked about the memory of keys.
     #[serde(default)]
     pub measure: Measure,
@@ -198,14 +198,14 @@ pub struct RunSpec {
     pub grants: bool,
     /// What was asked for. Without it, an older version has planned the run, and no further attempt is made at it.
     #[serde(default)]
-    pub asked: Option<Asked>,
+    pub requested: Option<RequestedOptions>,
 }
 
 impl RunSpec {
     /// How candidates are checked and acted on.
     #[must_use]
-    pub fn way(&self) -> Way {
-        if self.scripts_refused.is_some() { Way::Transactions } else { Way::Script }
+    pub fn delete_backend(&self) -> DeleteBackend {
+        if self.scripts_refused.is_some() { DeleteBackend::Watch } else { DeleteBackend::Lua }
     }
 }
 
@@ -229,12 +229,12 @@ impl Default for Measure {
 /// How candidates are checked and acted on at their nodes: chosen when a run is planned, for all of its nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Way {
+pub enum DeleteBackend {
     /// By a script: check and effect in one step.
     #[default]
-    Script,
+    Lua,
     /// By transactions that the server refuses if what was checked has changed: for servers that run no scripts.
-    Transactions,
+    Watch,
 }
 
 /// Whom scan tasks ask for keys and TTLs. Deletions go to the primary, which checks every key again.
@@ -252,7 +252,7 @@ pub enum ReadFrom {
 
 /// A node that a run was planned without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct UnreachableNode {
     /// What is wrong with it: a sentence that names its address.
     pub cause: String,
     /// The slots it serves, which are not covered.
@@ -261,7 +261,7 @@ pub struct LeftOut {
 
 /// That keys are saved before they are deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackupOrder {
+pub struct BackupPolicy {
     /// Where, for people. Each worker knows its own place from its own settings.
     pub place: String,
     /// Keys that take more bytes than this are neither saved nor deleted.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::PREFIX_SAMPLES_MAX;
-use crate::memory::Weights;
-use crate::sketch::{Heavy, Quantiles};
+use crate::memory::PrefixMemory;
+use crate::sketch::{HeavyHitters, Quantiles};
 
 /// The upper ends of the bars of the histogram of TTLs, in milliseconds; a last bar has none.
 pub const TTL_BARS_MS: [u64; 11] = [
@@ -32,15 +32,15 @@ pub struct ScanStatistics {
     /// The same keys by the bars of [`TTL_BARS_MS`].
     pub ttl_bars: [u64; TTL_BARS_MS.len() + 1],
     /// Keys by prefix.
-    pub keys: Heavy,
+    pub keys: HeavyHitters,
     /// Keys without TTL by prefix.
-    pub stale: Heavy,
+    pub stale: HeavyHitters,
     /// Memory by prefix. A report of an earlier version says nothing of it in this way.
-    #[serde(default = "Weights::unknown")]
-    pub weights: Weights,
+    #[serde(default = "PrefixMemory::unknown")]
+    pub weights: PrefixMemory,
     /// The same of keys that would be deleted and are only reported.
-    #[serde(default = "Weights::unknown")]
-    pub reported: Weights,
+    #[serde(default = "PrefixMemory::unknown")]
+    pub reported: PrefixMemory,
     /// A key for some of the prefixes, the heavy ones among them.
     pub examples: BTreeMap<String, String>,
     /// Why it could not be, if it could not.

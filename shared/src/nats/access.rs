@@ -8,11 +8,11 @@ use crate::signing::{Authority, KeyError, PublicKey, SigningKey};
 
 /// The way to a NATS deployment, and the sizes of what we keep there.
 #[derive(Clone, Debug)]
-pub struct NatsAccess {
+pub struct NatsOptions {
     /// Seeds without logins: `nats://host:4222` or `tls://host:4222`.
     pub urls: Vec<String>,
     /// Who we are.
-    pub login: Login,
+    pub login: NatsAuth,
     /// A file with the certificates that the server's is checked against; the system's own if absent.
     pub ca: Option<PathBuf>,
     /// Our own certificate and its key.
@@ -43,7 +43,7 @@ pub struct NatsAccess {
 
 /// Who we are to NATS.
 #[derive(Clone, Debug, Default)]
-pub enum Login {
+pub enum NatsAuth {
     /// Nobody.
     #[default]
     Open,
@@ -57,13 +57,13 @@ pub enum Login {
     Nkey(PathBuf),
 }
 
-impl NatsAccess {
+impl NatsOptions {
     /// A server without logins, and everything as by default.
     #[must_use]
     pub fn open(url: impl Into<String>) -> Self {
         Self {
             urls: vec![url.into()],
-            login: Login::Open,
+            login: NatsAuth::Open,
             ca: None,
             identity: None,
             prefix: "keysweep".to_owned(),
@@ -108,11 +108,13 @@ impl NatsAccess {
     pub fn from_settings(settings: &NatsSettings) -> Self {
         let NatsSettings { user, password, token, creds, nkey, .. } = settings.clone();
         let login = match (creds.value, nkey.value, user.value, token.value) {
-            (Some(creds), ..) => Login::Creds(creds),
-            (_, Some(nkey), ..) => Login::Nkey(nkey),
-            (_, _, Some(user), _) => Login::Password(user, password.value.unwrap_or_else(|| Secret::new(""))),
-            (.., Some(token)) => Login::Token(token),
-            _ => Login::Open,
+            (Some(creds), ..) => NatsAuth::Creds(creds),
+            (_, Some(nkey), ..) => NatsAuth::Nkey(nkey),
+            (_, _, Some(user), _) => {
+                NatsAuth::Password(user, password.value.unwrap_or_else(|| Secret::new("")))
+            }
+            (.., Some(token)) => NatsAuth::Token(token),
+            _ => NatsAuth::Open,
         };
         Self {
             urls: settings.urls.value.iter().map(crate::config::NatsUrl::address).collect(),

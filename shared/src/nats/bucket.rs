@@ -25,19 +25,19 @@ const CHUNK_BYTES: usize = 128 << 10;
 ///
 /// Objects are written and read here, in the format that all clients of NATS share. The client library's own way needs
 /// more rights than we give: it rolls up (with which a writer could empty the bucket), purges, and reads by consumers.
-pub struct Bucket {
+pub struct ObjectBucket {
     nats: Nats,
     name: String,
     stream: OnceCell<Stream>,
 }
 
-impl fmt::Debug for Bucket {
+impl fmt::Debug for ObjectBucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bucket").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Bucket {
+impl ObjectBucket {
     /// The bucket of this name: letters, digits, `-` and `_`.
     #[must_use]
     pub fn new(nats: Nats, name: impl Into<String>) -> Self {

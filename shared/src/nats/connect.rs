@@ -10,7 +10,7 @@ use async_nats::{Client, ClientError, ConnectError, ConnectErrorKind, Event, rus
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-use super::access::NatsAccess;
+use super::access::NatsOptions;
 use super::imported;
 use super::layout::Layout;
 use super::login::settled;
@@ -128,7 +128,7 @@ impl Nats {
     /// # Errors
     /// When no server answered in time, or the login is refused.
     pub async fn connect(
-        access: &NatsAccess,
+        access: &NatsOptions,
         name: &str,
         patience: Option<Duration>,
     ) -> Result<Self, NatsError> {
@@ -249,7 +249,7 @@ fn permanent(e: &ConnectError, urls: &str, cause: &str) -> Option<NatsError> {
 }
 
 /// Logs what happens to the connection, and keeps what the server complains about.
-pub(super) fn heard(event: &Event, complaint: &Complaint) {
+pub(super) fn observe(event: &Event, complaint: &Complaint) {
     match event {
         Event::ServerError(error) => {
             let text = error.to_string();

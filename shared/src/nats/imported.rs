@@ -6,12 +6,12 @@ use async_nats::Client;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
 
-use super::access::NatsAccess;
+use super::access::NatsOptions;
 use super::connect::ANSWER_TIMEOUT;
 use super::setup::{no_responders, off};
 
 /// The way to JetStream for `access`, found by asking for `stream`, which need not exist; and whether it is imported.
-pub(super) async fn context(client: &Client, access: &NatsAccess, stream: &str) -> (Context, bool) {
+pub(super) async fn context(client: &Client, access: &NatsOptions, stream: &str) -> (Context, bool) {
     let own = below(client, access.domain.as_deref());
     if is_there(&own, stream).await {
         return (own, false);

@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
-use super::access::NatsAccess;
+use super::access::NatsOptions;
 use crate::config::Storage;
 use crate::ids::RunId;
 use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, MESSAGE_BYTES_MAX, SAMPLES_KEPT};
@@ -57,13 +57,13 @@ const BUCKETS: [(&str, &str); 15] = [
 /// Names and limits.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    access: NatsAccess,
+    access: NatsOptions,
 }
 
 impl Layout {
     /// The layout that `access` asks for.
     #[must_use]
-    pub fn new(access: &NatsAccess) -> Self {
+    pub fn new(access: &NatsOptions) -> Self {
         Self { access: access.clone() }
     }
 
@@ -94,13 +94,13 @@ impl Layout {
     /// The subject of a work queue.
     #[must_use]
     pub fn queue_subject(&self, topic: Topic) -> String {
-        format!("{}.{}", self.access.prefix, word(topic))
+        format!("{}.{}", self.access.prefix, topic_name(topic))
     }
 
     /// The stream of a work queue.
     #[must_use]
     pub fn queue_stream(&self, topic: Topic) -> String {
-        self.stream_name(word(topic))
+        self.stream_name(topic_name(topic))
     }
 
     /// The subject of a request to the service.
@@ -121,17 +121,17 @@ impl Layout {
     pub fn place(&self, key: &str) -> Option<(String, String)> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"*>".contains(&byte);
         let bucket = bucket(key).filter(|_| key.bytes().all(is_plain))?;
-        let (stream, subjects) = self.kept_in(bucket);
+        let (stream, subjects) = self.bucket_names(bucket);
         Some((stream, format!("{subjects}{}", key.replace('/', "."))))
     }
 
     /// The stream of the entries that `key`, which may have wildcards, is about.
     pub(super) fn stream_of(&self, key: &str) -> Option<String> {
-        bucket(key).map(|bucket| self.kept_in(bucket).0)
+        bucket(key).map(|bucket| self.bucket_names(bucket).0)
     }
 
     /// The stream of a bucket, and how its subjects begin.
-    fn kept_in(&self, bucket: &str) -> (String, String) {
+    fn bucket_names(&self, bucket: &str) -> (String, String) {
         match bucket {
             "dead" | "events" => (self.stream_name(bucket), format!("{}.", self.access.prefix)),
             _ => (self.bucket_stream(bucket), self.bucket_subjects(bucket)),
@@ -155,12 +155,12 @@ impl Layout {
         streams.push(Config {
             max_age: EVENTS_KEPT,
             max_bytes: EVENTS_BYTES_MAX,
-            ..self.kept("events", "events for subscribers, as CloudEvents JSON")
+            ..self.stream_config("events", "events for subscribers, as CloudEvents JSON")
         });
         streams.push(Config {
             max_age: keep,
             max_bytes: EVENTS_BYTES_MAX,
-            ..self.kept("dead", "messages that nobody could handle")
+            ..self.stream_config("dead", "messages that nobody could handle")
         });
         streams.push(Config { max_age: keep, ..self.bucket("runs", "records of runs") });
         streams.push(Config { max_age: keep, ..self.bucket("locks", "who drives which job") });
@@ -209,12 +209,12 @@ impl Layout {
             discard: DiscardPolicy::New,
             max_bytes: i64::try_from(self.access.queue_bytes).unwrap_or(i64::MAX),
             duplicate_window: DUPLICATE_WINDOW,
-            ..self.stream(word(topic), what)
+            ..self.stream(topic_name(topic), what)
         }
     }
 
     /// A stream of things that are created once and kept for a while.
-    fn kept(&self, name: &str, what: &str) -> Config {
+    fn stream_config(&self, name: &str, what: &str) -> Config {
         Config {
             subjects: vec![format!("{}.{name}.>", self.access.prefix)],
             discard: DiscardPolicy::Old,
@@ -304,7 +304,7 @@ fn bucket(key: &str) -> Option<&'static str> {
 }
 
 /// The word for a queue in subjects.
-pub(super) fn word(topic: Topic) -> &'static str {
+pub(super) fn topic_name(topic: Topic) -> &'static str {
     match topic {
         Topic::Tasks => "tasks",
         Topic::Batches => "batches",
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn keys_have_places_and_come_back_from_them() {
-        let layout = Layout::new(&NatsAccess { prefix: "ks-1".to_owned(), ..NatsAccess::open("nats://x") });
+        let layout = Layout::new(&NatsOptions { prefix: "ks-1".to_owned(), ..NatsOptions::open("nats://x") });
         let check = |key: &str, stream: &str, subject: &str| {
             assert_eq!(layout.place(key), Some((stream.to_owned(), subject.to_owned())));
             assert_eq!(layout.key(subject), key);
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn every_place_is_in_a_stream() {
-        let layout = Layout::new(&NatsAccess::open("nats://x"));
+        let layout = Layout::new(&NatsOptions::open("nats://x"));
         let streams = layout.streams();
         for (word, _) in BUCKETS {
             let (name, subject) = layout.place(&format!("{word}/1")).unwrap();

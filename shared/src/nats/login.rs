@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 
-use super::access::{Login, NatsAccess};
+use super::access::{NatsAuth, NatsOptions};
 use crate::config::read_text;
 use crate::limits::LOGIN_FILE_BYTES_MAX;
 
-use super::connect::{ANSWER_TIMEOUT, Complaint, NatsError, heard};
+use super::connect::{ANSWER_TIMEOUT, Complaint, NatsError, observe};
 
 /// The longest pause between two attempts to connect again.
 const STEPS_MAX: usize = 20;
@@ -23,7 +23,7 @@ const SEED_CHARS: usize = 58;
 
 /// The client's options for `access`, whose seeds are `shown` in errors.
 pub(super) async fn settled(
-    access: &NatsAccess,
+    access: &NatsOptions,
     name: &str,
     shown: &str,
     complaint: Complaint,
@@ -41,19 +41,19 @@ pub(super) async fn settled(
         })
         .event_callback(move |event| {
             let complaint = Arc::clone(&complaint);
-            async move { heard(&event, &complaint) }
+            async move { observe(&event, &complaint) }
         });
     let options = match &access.login {
-        Login::Open => options,
-        Login::Password(user, password) => {
+        NatsAuth::Open => options,
+        NatsAuth::Password(user, password) => {
             options.user_and_password(user.clone(), password.expose().to_owned())
         }
-        Login::Token(token) => options.token(token.expose().to_owned()),
-        Login::Creds(path) => {
+        NatsAuth::Token(token) => options.token(token.expose().to_owned()),
+        NatsAuth::Creds(path) => {
             let text = read(path).map_err(|e| unusable(path, e))?;
             options.credentials(&text).map_err(|e| unusable(path, e))?
         }
-        Login::Nkey(path) => {
+        NatsAuth::Nkey(path) => {
             let text = read(path).map_err(|e| unusable(path, e))?;
             let none = || unusable(path, invalid("it holds no nkey seed (a line that begins with `SU`)"));
             options.nkey(seed(&text).ok_or_else(none)?.to_owned())

@@ -2,24 +2,24 @@
 //! service for programs. The only folder that names `async_nats`.
 
 mod access;
-mod aside;
 mod bucket;
 mod connect;
+mod core_messages;
 mod imported;
 pub mod layout;
 mod login;
-mod orders;
 mod queue;
 mod service;
 pub mod setup;
+mod signatures;
 mod store;
 mod walls;
 
-pub use access::{Login, NatsAccess};
-pub use aside::Heard;
-pub use bucket::Bucket;
+pub use access::{NatsAuth, NatsOptions};
+pub use bucket::ObjectBucket;
 pub use connect::{Nats, NatsError};
+pub use core_messages::Subscription;
 pub use queue::NatsQueue;
-pub use service::{Answer, Request, Service, ask};
+pub use service::{Request, Service, ServiceReply, ask};
 pub use store::NatsStore;
 pub use walls::missing_walls;

@@ -17,11 +17,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::connect::{Nats, chain};
-use super::layout::{WORKERS, word};
-use super::orders::{self, Read, SIGNATURE, is_redirected};
-use crate::queue::{Delivery, Handle, Queue, QueueError, Topic};
-use crate::signing::Distrust;
-use crate::supervise;
+use super::layout::{WORKERS, topic_name};
+use super::signatures::{self, ReadPath, SIGNATURE, is_redirected};
+use crate::queue::{AckHandle, Delivery, Queue, QueueError, Topic};
+use crate::signing::SignatureError;
+use crate::supervision;
 
 /// How long a pull waits beyond its time for a server that has gone.
 const OVERTIME: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ fn full(error: &PublishError) -> Option<String> {
 impl Queue for NatsQueue {
     fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
         let signature = match topic {
-            Topic::Tasks => orders::signature(&self.nats.authority, word(topic), &payload),
+            Topic::Tasks => signatures::signature(&self.nats.authority, topic_name(topic), &payload),
             Topic::Batches => Ok(None),
         };
         let message = PublishMessage::build().message_id(id).payload(payload.into());
@@ -154,11 +154,11 @@ impl NatsQueue {
     ) -> Result<Option<Delivery>, QueueError> {
         let (sender, receiver) = oneshot::channel();
         let nats = self.nats.clone();
-        supervise::detach(&self.pulls, async move {
+        supervision::detach(&self.pulls, async move {
             let pulled = fetch(&nats, topic, &consumer, wait).await;
             if let Err(Ok(Some(unwanted))) = sender.send(pulled) {
                 // If this fails, it comes again after the ack deadline.
-                let _ = unwanted.handle.put_back(Duration::ZERO).await;
+                let _ = unwanted.handle.nak(Duration::ZERO).await;
             }
         });
         receiver.await.unwrap_or(Ok(None))
@@ -182,15 +182,15 @@ async fn fetch(
 }
 
 /// Whether `message` is to be believed. Only tasks are orders.
-fn trust(nats: &Nats, topic: Topic, message: &jetstream::Message) -> Result<(), Distrust> {
+fn trust(nats: &Nats, topic: Topic, message: &jetstream::Message) -> Result<(), SignatureError> {
     let header = |name| message.headers.as_ref().and_then(|headers| headers.get(name));
     match topic {
-        _ if message.headers.as_ref().is_some_and(|headers| is_redirected(headers, Read::Stored)) => {
-            Err(Distrust::Redirected)
+        _ if message.headers.as_ref().is_some_and(|headers| is_redirected(headers, ReadPath::Stored)) => {
+            Err(SignatureError::Redirected)
         }
         Topic::Tasks => {
             let signature = header(SIGNATURE).map(HeaderValue::as_str);
-            nats.authority.check(word(topic), &message.payload, signature)
+            nats.authority.check(topic_name(topic), &message.payload, signature)
         }
         Topic::Batches => Ok(()),
     }
@@ -209,12 +209,12 @@ struct NatsHandle {
 }
 
 impl NatsHandle {
-    async fn tell(&self, kind: AckKind) -> Result<(), QueueError> {
+    async fn send_ack(&self, kind: AckKind) -> Result<(), QueueError> {
         self.message.ack_with(kind).await.map_err(|e| QueueError::Unavailable(e.to_string()))
     }
 }
 
-impl Handle for NatsHandle {
+impl AckHandle for NatsHandle {
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
         async move {
             // A request, so that the server has taken it when this returns.
@@ -225,11 +225,11 @@ impl Handle for NatsHandle {
         .boxed()
     }
 
-    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.tell(AckKind::Nak((!delay.is_zero()).then_some(delay))).boxed()
+    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.send_ack(AckKind::Nak((!delay.is_zero()).then_some(delay))).boxed()
     }
 
-    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.tell(AckKind::Progress).boxed()
+    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.send_ack(AckKind::Progress).boxed()
     }
 }

@@ -66,7 +66,7 @@ fn can_be_answered(message: &async_nats::Message) -> bool {
 
 /// What came of asking the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ServiceReply {
     /// The answer.
     Given(Vec<u8>),
     /// It was refused: a code as in HTTP, and why.
@@ -129,7 +129,7 @@ impl Request {
 ///
 /// # Errors
 /// When NATS fails, or the service does not answer in time.
-pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<Answer, NatsError> {
+pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<ServiceReply, NatsError> {
     match nats.client.request(nats.layout.api_subject(endpoint), payload.into()).await {
         Ok(message) => {
             let header =
@@ -137,12 +137,12 @@ pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<Answer
             Ok(match header(NATS_SERVICE_ERROR) {
                 Some(why) => {
                     let code = header(NATS_SERVICE_ERROR_CODE).and_then(|code| code.parse().ok());
-                    Answer::Refused(code.unwrap_or(500), why)
+                    ServiceReply::Refused(code.unwrap_or(500), why)
                 }
-                None => Answer::Given(message.payload.to_vec()),
+                None => ServiceReply::Given(message.payload.to_vec()),
             })
         }
-        Err(e) if e.kind() == RequestErrorKind::NoResponders => Ok(Answer::Nobody),
+        Err(e) if e.kind() == RequestErrorKind::NoResponders => Ok(ServiceReply::Nobody),
         Err(e) => {
             let what = format!("ask the service for `{endpoint}`");
             Err(NatsError::Request { what, cause: nats.explain(chain(&e)) })

@@ -66,7 +66,7 @@ impl fmt::Display for Difference {
 
 /// What [`setup`] may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum SetupMode {
     /// Look only.
     Look,
     /// Create what is missing.
@@ -81,7 +81,7 @@ pub enum Mode {
 /// When JetStream cannot be used, or a stream is not what we need; the text names both values.
 pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
     check_room(nats)?;
-    for piece in setup(nats, Mode::Create).await? {
+    for piece in setup(nats, SetupMode::Create).await? {
         let essential: Vec<String> =
             piece.differences.iter().filter(|d| d.essential).map(ToString::to_string).collect();
         if !essential.is_empty() {
@@ -120,7 +120,7 @@ pub fn check_room(nats: &Nats) -> Result<(), NatsError> {
 ///
 /// # Errors
 /// When JetStream does not answer, or refuses.
-pub async fn setup(nats: &Nats, mode: Mode) -> Result<Vec<Piece>, NatsError> {
+pub async fn setup(nats: &Nats, mode: SetupMode) -> Result<Vec<Piece>, NatsError> {
     let mut pieces = Vec::new();
     for wanted in nats.layout.streams() {
         pieces.push(stream(nats, &wanted, mode).await?);
@@ -141,7 +141,7 @@ pub async fn setup(nats: &Nats, mode: Mode) -> Result<Vec<Piece>, NatsError> {
 ///
 /// # Errors
 /// When JetStream does not answer, or refuses.
-pub async fn buckets(nats: &Nats, names: &[String], mode: Mode) -> Result<Vec<Piece>, NatsError> {
+pub async fn buckets(nats: &Nats, names: &[String], mode: SetupMode) -> Result<Vec<Piece>, NatsError> {
     let usual = nats.layout.usual_bucket();
     let mut pieces = Vec::new();
     for name in names {
@@ -153,10 +153,10 @@ pub async fn buckets(nats: &Nats, names: &[String], mode: Mode) -> Result<Vec<Pi
     Ok(pieces)
 }
 
-async fn stream(nats: &Nats, wanted: &Config, mode: Mode) -> Result<Piece, NatsError> {
+async fn stream(nats: &Nats, wanted: &Config, mode: SetupMode) -> Result<Piece, NatsError> {
     let name = wanted.name.clone();
     let Some(found) = find_stream(nats, &name).await? else {
-        if mode == Mode::Look {
+        if mode == SetupMode::Look {
             return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
         }
         let created = nats.js.create_stream(wanted.clone()).await;
@@ -170,7 +170,7 @@ async fn stream(nats: &Nats, wanted: &Config, mode: Mode) -> Result<Piece, NatsE
     if differences.is_empty() {
         return Ok(Piece { name, state: PieceState::Right, differences });
     }
-    if mode != Mode::Apply || differences.iter().any(|difference| difference.essential) {
+    if mode != SetupMode::Apply || differences.iter().any(|difference| difference.essential) {
         return Ok(Piece { name, state: PieceState::Different, differences });
     }
     let wanted = if is_bucket { bucket_changed_to(wanted, found) } else { changed_to(wanted, found) };
@@ -241,7 +241,7 @@ fn request(nats: &Nats, what: &str, cause: &str) -> NatsError {
     NatsError::Request { what: what.to_owned(), cause: nats.explain(cause) }
 }
 
-async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsError> {
+async fn consumer(nats: &Nats, stream: &str, mode: SetupMode) -> Result<Piece, NatsError> {
     let (name, wanted) = (format!("{stream} > {WORKERS}"), nats.layout.consumer());
     let found: Result<PullConsumer, _> = nats.js.get_consumer_from_stream(WORKERS, stream).await;
     let make = || async {
@@ -253,7 +253,7 @@ async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsEr
         Err(e) if !is_missing(&e) => {
             return Err(request(nats, &format!("look at the consumer `{name}`"), &chain(&e)));
         }
-        Err(_) if mode == Mode::Look => {
+        Err(_) if mode == SetupMode::Look => {
             return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
         }
         Err(_) => {
@@ -265,7 +265,7 @@ async fn consumer(nats: &Nats, stream: &str, mode: Mode) -> Result<Piece, NatsEr
         consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config);
     let state = match (differences.is_empty(), mode) {
         (true, _) => PieceState::Right,
-        (false, Mode::Apply) => {
+        (false, SetupMode::Apply) => {
             make().await?;
             PieceState::Changed
         }
@@ -371,13 +371,13 @@ fn consumer_differences(wanted: &ConsumerConfig, found: &ConsumerConfig) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use super::super::access::NatsAccess;
+    use super::super::access::NatsOptions;
     use super::super::layout::Layout;
     use super::*;
 
     #[test]
     fn differences_are_named_and_the_essential_ones_told_apart() {
-        let layout = Layout::new(&NatsAccess::open("nats://x"));
+        let layout = Layout::new(&NatsOptions::open("nats://x"));
         let wanted = layout.streams().swap_remove(0);
         assert_eq!(stream_differences(&wanted, &wanted), []);
         let found = Config { retention: RetentionPolicy::Limits, max_bytes: 7, ..wanted.clone() };

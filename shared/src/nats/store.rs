@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::connect::{Nats, chain};
-use super::orders::{self, Read, SIGNATURE};
+use super::signatures::{self, ReadPath, SIGNATURE};
 use crate::events::EVENTS;
 use crate::limits::STORE_PATIENCE;
 use crate::records::is_order;
-use crate::signing::Distrust;
+use crate::signing::SignatureError;
 use crate::store::{Created, Entry, Store, StoreError, Watch};
 
 /// Names the attempt that wrote a message. An answer may get lost, and then only this tells whether what
@@ -45,7 +45,7 @@ const SAY_SO: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct NatsStore {
     nats: Nats,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// What came of a conditional write.
@@ -59,7 +59,7 @@ impl NatsStore {
     /// The store behind `nats`. What is not answered is tried again, for two minutes at most.
     #[must_use]
     pub fn new(nats: Nats) -> Self {
-        Self { nats, patience: STORE_PATIENCE }
+        Self { nats, timeout: STORE_PATIENCE }
     }
 
     async fn place(&self, key: &str) -> Result<(Stream<()>, String), StoreError> {
@@ -121,7 +121,7 @@ impl NatsStore {
         if !is_order(key) {
             return Ok(None);
         }
-        orders::signature(&self.nats.authority, key, value).map_err(StoreError)
+        signatures::signature(&self.nats.authority, key, value).map_err(StoreError)
     }
 
     /// The latest message at exactly this key, as the stream's leader has it.
@@ -129,7 +129,7 @@ impl NatsStore {
         let (stream, subject) = self.place(key).await?;
         let mut retry = self.retry(&subject);
         let message = leader_get(&stream, &subject, &mut retry).await?;
-        Ok(message.map(|message| self.entry(message, Read::Stored)))
+        Ok(message.map(|message| self.entry(message, ReadPath::Stored)))
     }
 
     /// Whether `entry`, which is not believed, may give way to what we write.
@@ -138,18 +138,18 @@ impl NatsStore {
     }
 
     /// Patience with what is asked about `subject`.
-    fn retry(&self, subject: &str) -> Retry<'_> {
-        let (nats, since, patience) = (&self.nats, Instant::now(), self.patience);
+    fn retry(&self, subject: &str) -> StoreRetry<'_> {
+        let (nats, since, patience) = (&self.nats, Instant::now(), self.timeout);
         let stream = nats.layout.stream_of(&nats.layout.key(subject));
         let words = stream.into_iter().chain([subject.to_owned()]).collect();
-        Retry { nats, since, patience, pause: RETRY, told: false, words }
+        StoreRetry { nats, since, patience, pause: RETRY, told: false, words }
     }
 
-    fn entry(&self, message: StreamMessage, read: Read) -> Entry {
+    fn entry(&self, message: StreamMessage, read: ReadPath) -> Entry {
         let key = self.nats.layout.key(&message.subject);
         let signature = message.headers.get(SIGNATURE).map(HeaderValue::as_str);
         let trust = match is_order(&key) {
-            _ if orders::is_redirected(&message.headers, read) => Err(Distrust::Redirected),
+            _ if signatures::is_redirected(&message.headers, read) => Err(SignatureError::Redirected),
             true => self.nats.authority.check(&key, &message.payload, signature),
             false => Ok(()),
         };
@@ -157,11 +157,11 @@ impl NatsStore {
     }
 
     /// An entry as it is read. One that is no order, and was put there by JetStream, counts as none.
-    fn believed(&self, message: StreamMessage) -> Option<Entry> {
-        let entry = self.entry(message, Read::Direct);
+    fn verified(&self, message: StreamMessage) -> Option<Entry> {
+        let entry = self.entry(message, ReadPath::Direct);
         let kept = entry.trust.is_ok() || is_order(&entry.key);
         if !kept {
-            tracing::debug!(key = entry.key, "not believed: {}", Distrust::Redirected);
+            tracing::debug!(key = entry.key, "not believed: {}", SignatureError::Redirected);
         }
         kept.then_some(entry)
     }
@@ -173,12 +173,12 @@ impl NatsStore {
         mut after: u64,
         patience: Duration,
     ) -> Result<Option<Entry>, StoreError> {
-        let mut retry = Retry { patience, ..self.retry(all) };
+        let mut retry = StoreRetry { patience, ..self.retry(all) };
         loop {
             match stream.direct_get_next_for_subject(all, Some(after + 1)).await {
                 Ok(message) => {
                     after = message.sequence;
-                    if let Some(entry) = self.believed(message) {
+                    if let Some(entry) = self.verified(message) {
                         return Ok(Some(entry));
                     }
                 }
@@ -192,7 +192,7 @@ impl NatsStore {
 async fn leader_get(
     stream: &Stream<()>,
     subject: &str,
-    retry: &mut Retry<'_>,
+    retry: &mut StoreRetry<'_>,
 ) -> Result<Option<StreamMessage>, StoreError> {
     loop {
         match stream.get_last_raw_message_by_subject(subject).await {
@@ -212,7 +212,7 @@ impl Store for NatsStore {
             if key.starts_with(EVENTS) {
                 let (stream, subject) = self.place(&key).await?;
                 if let Ok(message) = stream.get_last_raw_message_by_subject(&subject).await {
-                    let entry = self.entry(message, Read::Stored);
+                    let entry = self.entry(message, ReadPath::Stored);
                     if entry.trust.is_ok() {
                         return Ok(Created::Before(entry));
                     }
@@ -242,7 +242,7 @@ impl Store for NatsStore {
             let mut retry = self.retry(&subject);
             loop {
                 match stream.direct_get_last_for_subject(subject.clone()).await {
-                    Ok(message) => return Ok(self.believed(message)),
+                    Ok(message) => return Ok(self.verified(message)),
                     // A follower may not have it yet; much depends on what is not there, so the leader is asked.
                     Err(e)
                         if e.kind() == DirectGetErrorKind::NotFound && self.nats.layout.is_replicated() =>
@@ -277,7 +277,7 @@ impl Store for NatsStore {
         let prefix = prefix.to_owned();
         async move {
             let (stream, all) = self.place(&prefix).await?;
-            self.next_of(&stream, &format!("{all}>"), revision, self.patience).await
+            self.next_of(&stream, &format!("{all}>"), revision, self.timeout).await
         }
         .boxed()
     }
@@ -358,7 +358,7 @@ impl Watch for NatsWatch {
 }
 
 /// Patience with a server that does not answer at the moment.
-struct Retry<'a> {
+struct StoreRetry<'a> {
     nats: &'a Nats,
     since: Instant,
     patience: Duration,
@@ -368,7 +368,7 @@ struct Retry<'a> {
     words: Vec<String>,
 }
 
-impl Retry<'_> {
+impl StoreRetry<'_> {
     /// Waits a little, or gives up with `cause`: when the time is over, or at once if we lack the right to ask.
     async fn pause(&mut self, cause: &str) -> Result<(), StoreError> {
         let waited = self.since.elapsed();

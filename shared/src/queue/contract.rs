@@ -58,7 +58,7 @@ pub async fn progress_moves_the_deadline(queue: &dyn Queue, ack_wait: Duration) 
     let delivery = pull_one(queue, NOW).await.unwrap();
     for _ in 0..6 {
         sleep(ack_wait / 2).await;
-        delivery.handle.progress().await.unwrap();
+        delivery.handle.extend_deadline().await.unwrap();
     }
     assert!(pull_one(queue, ack_wait / 4).await.is_none());
     delivery.handle.ack().await.unwrap();
@@ -68,7 +68,7 @@ pub async fn progress_moves_the_deadline(queue: &dyn Queue, ack_wait: Duration) 
 pub async fn puts_back_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
     send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     let delivery = pull_one(queue, NOW).await.unwrap();
-    delivery.handle.put_back(ack_wait / 4).await.unwrap();
+    delivery.handle.nak(ack_wait / 4).await.unwrap();
     let since = Instant::now();
     let again = pull_one(queue, ack_wait * 2).await.unwrap();
     assert!(since.elapsed() >= ack_wait / 4 - NOW / 2);

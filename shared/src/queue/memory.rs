@@ -9,12 +9,12 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Delivery, Handle, Queue, QueueError, Topic};
+use super::{AckHandle, Delivery, Queue, QueueError, Topic};
 
 /// A bounded queue in this process.
 pub struct MemoryQueue {
-    tasks: Arc<Lane>,
-    batches: Arc<Lane>,
+    tasks: Arc<QueueLane>,
+    batches: Arc<QueueLane>,
 }
 
 impl MemoryQueue {
@@ -22,12 +22,12 @@ impl MemoryQueue {
     #[must_use]
     pub fn new(ack_wait: Duration, tasks_bytes_max: usize, batches_bytes_max: usize) -> Self {
         Self {
-            tasks: Arc::new(Lane::new(ack_wait, tasks_bytes_max)),
-            batches: Arc::new(Lane::new(ack_wait, batches_bytes_max)),
+            tasks: Arc::new(QueueLane::new(ack_wait, tasks_bytes_max)),
+            batches: Arc::new(QueueLane::new(ack_wait, batches_bytes_max)),
         }
     }
 
-    fn lane(&self, topic: Topic) -> &Arc<Lane> {
+    fn lane(&self, topic: Topic) -> &Arc<QueueLane> {
         match topic {
             Topic::Tasks => &self.tasks,
             Topic::Batches => &self.batches,
@@ -53,36 +53,36 @@ impl Queue for MemoryQueue {
 }
 
 /// One topic.
-struct Lane {
+struct QueueLane {
     ack_wait: Duration,
     bytes_max: usize,
-    state: Mutex<State>,
+    state: Mutex<LaneState>,
     /// Told when a message may have become visible.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct LaneState {
     next: u64,
     bytes: usize,
-    messages: BTreeMap<u64, Message>,
+    messages: BTreeMap<u64, QueuedMessage>,
     /// When each message can be pulled (again). A message in somebody's hands is simply one that becomes
     /// visible at its ack deadline.
     visible: BTreeSet<(Instant, u64)>,
 }
 
-struct Message {
+struct QueuedMessage {
     payload: Arc<[u8]>,
     deliveries: u32,
     visible_at: Instant,
 }
 
-impl Lane {
+impl QueueLane {
     fn new(ack_wait: Duration, bytes_max: usize) -> Self {
         Self { ack_wait, bytes_max, state: Mutex::default(), changed: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LaneState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,7 +94,7 @@ impl Lane {
         let (id, visible_at) = (state.next, Instant::now());
         state.next += 1;
         state.bytes += payload.len();
-        state.messages.insert(id, Message { payload: payload.into(), deliveries: 0, visible_at });
+        state.messages.insert(id, QueuedMessage { payload: payload.into(), deliveries: 0, visible_at });
         state.visible.insert((visible_at, id));
         drop(state);
         self.changed.notify_one();
@@ -145,7 +145,7 @@ impl Lane {
     }
 }
 
-impl State {
+impl LaneState {
     fn show_at(&mut self, id: u64, at: Instant) {
         if let Some(message) = self.messages.get_mut(&id) {
             self.visible.remove(&(message.visible_at, id));
@@ -163,29 +163,29 @@ impl State {
 }
 
 struct MemoryHandle {
-    lane: Arc<Lane>,
+    lane: Arc<QueueLane>,
     id: u64,
 }
 
 impl MemoryHandle {
-    fn tell(&self, what: impl FnOnce(&mut State)) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn update(&self, what: impl FnOnce(&mut LaneState)) -> BoxFuture<'_, Result<(), QueueError>> {
         what(&mut self.lane.state());
         self.lane.changed.notify_one();
         async { Ok(()) }.boxed()
     }
 }
 
-impl Handle for MemoryHandle {
+impl AckHandle for MemoryHandle {
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.tell(|state| state.remove(self.id))
+        self.update(|state| state.remove(self.id))
     }
 
-    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.tell(|state| state.show_at(self.id, Instant::now() + delay))
+    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.update(|state| state.show_at(self.id, Instant::now() + delay))
     }
 
-    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.tell(|state| state.show_at(self.id, Instant::now() + self.lane.ack_wait))
+    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.update(|state| state.show_at(self.id, Instant::now() + self.lane.ack_wait))
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use thiserror::Error;
 
-use crate::signing::Distrust;
+use crate::signing::SignatureError;
 
 pub use memory::MemoryQueue;
 
@@ -26,7 +26,7 @@ pub enum Topic {
 impl Topic {
     /// The word for it in outputs.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Tasks => "tasks",
             Self::Batches => "batches",
@@ -67,13 +67,13 @@ pub trait Queue: Send + Sync {
 }
 
 /// What can be said about a delivery to the queue that made it.
-pub trait Handle: Send + Sync {
+pub trait AckHandle: Send + Sync {
     /// The work is done and stored: forget the message. Not fenced: a late call ends a redelivery, too.
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>>;
     /// Deliver it again after `delay`.
-    fn put_back(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>>;
     /// The work goes on: the ack deadline starts anew.
-    fn progress(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>>;
 }
 
 /// One delivery of a message. Dropping it leaves the message to its ack deadline.
@@ -84,7 +84,7 @@ pub struct Delivery {
     /// How often it has been delivered, this time included.
     pub deliveries: u32,
     /// Whether it is to be believed, where orders have to be signed.
-    pub trust: Result<(), Distrust>,
+    pub trust: Result<(), SignatureError>,
     /// To answer.
-    pub handle: Arc<dyn Handle>,
+    pub handle: Arc<dyn AckHandle>,
 }

@@ -9,7 +9,7 @@ use crate::store::{Created, Entry};
 
 /// What the note of a batch says to a worker that is about to try it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
+pub enum AttemptMark {
     /// No delivery was tried before.
     First,
     /// An earlier delivery came as far.
@@ -23,11 +23,11 @@ const ENDED: &str = "ended";
 
 impl Records {
     /// Notes that a batch is about to be tried at its node.
-    pub async fn create_attempt(&self, batch: BatchId) -> Result<Attempt, RecordError> {
+    pub async fn create_attempt(&self, batch: BatchId) -> Result<AttemptMark, RecordError> {
         Ok(match self.note_attempt(batch, None).await? {
-            Created::Now(_) => Attempt::First,
-            Created::Before(entry) if is_ended(&entry) => Attempt::Ended,
-            Created::Before(_) => Attempt::Again,
+            Created::Now(_) => AttemptMark::First,
+            Created::Before(entry) if is_ended(&entry) => AttemptMark::Ended,
+            Created::Before(_) => AttemptMark::Again,
         })
     }
 
@@ -74,13 +74,13 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let records = Records::new(Arc::clone(&store), RunId::new());
         let (tried, ended, older) = (BatchId::new(), BatchId::new(), BatchId::new());
-        assert_eq!(records.create_attempt(tried).await.expect("noted"), Attempt::First);
-        assert_eq!(records.create_attempt(tried).await.expect("noted"), Attempt::Again);
+        assert_eq!(records.create_attempt(tried).await.expect("noted"), AttemptMark::First);
+        assert_eq!(records.create_attempt(tried).await.expect("noted"), AttemptMark::Again);
         assert_eq!(records.end_untried(tried).await.expect("noted"), Outcome::Unconfirmed);
         for _ in 0..2 {
             assert_eq!(records.end_untried(ended).await.expect("noted"), Outcome::Unreached);
         }
-        assert_eq!(records.create_attempt(ended).await.expect("noted"), Attempt::Ended);
+        assert_eq!(records.create_attempt(ended).await.expect("noted"), AttemptMark::Ended);
         // As earlier versions note it.
         let note = wire::encode(&()).expect("it is encoded");
         store.create(&records.attempt_key(older), note).await.expect("noted");

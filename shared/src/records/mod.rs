@@ -5,8 +5,8 @@
 //! anywhere: whoever reads the records knows the state.
 
 mod attempts;
-mod log;
 mod place;
+mod run_log;
 mod watch;
 
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use thiserror::Error;
 use crate::ids::{BatchId, NodeId, RunId, TaskId};
 use crate::messages::{Cancel, Grant, Lookups, Receipt, RunSpec, ScanTask, TaskReport};
 use crate::result::CleanupResult;
-use crate::signing::Distrust;
+use crate::signing::SignatureError;
 use crate::store::{self, Created, Entry, Store, StoreError};
 use crate::task_notes::ReadSoFar;
 use crate::wire::{self, WireError};
 
-pub use attempts::Attempt;
-pub use log::{Decision, Lists};
+pub use attempts::AttemptMark;
+pub use run_log::{Decision, TaskLists};
 pub use watch::{Record, RecordWatch, SoFarWatch};
 
 /// Why a record could not be read or written.
@@ -44,11 +44,11 @@ pub enum RecordError {
     },
     /// It is not to be believed.
     #[error("record `{key}` is not believed: {why}")]
-    Distrusted {
+    BadSignature {
         /// The key of the record.
         key: String,
         /// Why.
-        why: Distrust,
+        why: SignatureError,
     },
 }
 
@@ -107,9 +107,9 @@ impl Records {
     }
 
     /// The same, where one that is not believed counts as none: what it asks for is not done.
-    pub async fn believed_spec(&self) -> Result<Option<RunSpec>, RecordError> {
+    pub async fn verified_spec(&self) -> Result<Option<RunSpec>, RecordError> {
         match self.spec().await {
-            Err(RecordError::Distrusted { key, why }) => {
+            Err(RecordError::BadSignature { key, why }) => {
                 tracing::warn!(record = key, "not believed: {why}");
                 Ok(None)
             }
@@ -155,7 +155,7 @@ impl Records {
     pub async fn grant(&self, task: TaskId) -> Result<Option<Grant>, RecordError> {
         match self.get(&self.key(&format!("grant/{task}"))).await {
             // Somebody else's lets nothing act.
-            Err(RecordError::Distrusted { .. }) => Ok(None),
+            Err(RecordError::BadSignature { .. }) => Ok(None),
             granted => Ok(granted?.filter(|grant: &Grant| (grant.run, grant.task) == (self.run, task))),
         }
     }
@@ -180,7 +180,7 @@ impl Records {
     /// What claims to be one, and is not believed, stops nothing.
     pub async fn cancel(&self) -> Result<Option<Cancel>, RecordError> {
         match self.get(&self.key("cancel")).await {
-            Err(RecordError::Distrusted { .. }) => Ok(None),
+            Err(RecordError::BadSignature { .. }) => Ok(None),
             told => told,
         }
     }
@@ -317,7 +317,7 @@ pub(crate) fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, Reco
 
 pub(crate) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, RecordError> {
     if let Err(why) = &entry.trust {
-        return Err(RecordError::Distrusted { key: entry.key.clone(), why: why.clone() });
+        return Err(RecordError::BadSignature { key: entry.key.clone(), why: why.clone() });
     }
     wire::decode(&entry.value).map_err(|source| RecordError::Wire { key: entry.key.clone(), source })
 }

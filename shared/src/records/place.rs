@@ -3,7 +3,7 @@
 //! store the true one there any more, so its task has failed, and the run goes on without it. Pure.
 
 use crate::ids::{BatchId, RunId, TaskId};
-use crate::messages::{Loss, Receipt, TaskReport};
+use crate::messages::{Receipt, TaskFailure, TaskReport};
 use crate::outcome::Outcome;
 
 /// The report at the place of `task`.
@@ -12,7 +12,7 @@ pub(super) fn report(run: RunId, task: TaskId, report: TaskReport) -> TaskReport
         return report;
     }
     let cause = "a report on another task is stored in the place of its report".to_owned();
-    TaskReport::sealed(run, task, report.node, Loss { cause, node_failed: false })
+    TaskReport::abandoned(run, task, report.node, TaskFailure { cause, node_failed: false })
 }
 
 /// The receipt at the place of `batch`. Whether the batch was tried is not known.
@@ -21,7 +21,7 @@ pub(super) fn receipt(run: RunId, batch: BatchId, receipt: Receipt) -> Receipt {
         return receipt;
     }
     let cause = "a receipt of another batch is stored in the place of its receipt";
-    Receipt::whole(run, batch, receipt.node, receipt.round, Outcome::Unconfirmed, cause)
+    Receipt::whole(run, batch, receipt.node, receipt.scan_generation, Outcome::Unconfirmed, cause)
 }
 
 #[cfg(test)]
@@ -37,7 +37,12 @@ mod tests {
     use crate::wire;
 
     fn sealed(run: RunId, task: TaskId) -> TaskReport {
-        TaskReport::sealed(run, task, NodeId::new("n"), Loss { cause: "gone".to_owned(), node_failed: true })
+        TaskReport::abandoned(
+            run,
+            task,
+            NodeId::new("n"),
+            TaskFailure { cause: "gone".to_owned(), node_failed: true },
+        )
     }
 
     fn unreached(run: RunId, batch: BatchId) -> Receipt {
@@ -69,7 +74,7 @@ mod tests {
             assert_eq!((read.run, read.batch, read.all), (run, batch, Some(Outcome::Unconfirmed)));
         }
         let (node, batches, slots) = (NodeId::new("n"), Vec::new(), SlotSet::all());
-        let grant = Grant { run, task: other_task, node, round: 0, slots, batches };
+        let grant = Grant { run, task: other_task, node, scan_generation: 0, slots, batches };
         put(format!("grant/{task}"), wire::encode(&grant).expect("it is encoded")).await;
         assert_eq!(records.grant(task).await.expect("it is read"), None);
         put("report/none".to_owned(), wire::encode(&sealed(run, task)).expect("it is encoded")).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 
 use super::process::Role;
-use super::{Server, ServersError, ask, binary, older};
+use super::{Server, ServersError, ask, binary, redis62};
 use crate::cluster::Conn;
 use crate::slot::SLOTS;
 
@@ -76,20 +76,20 @@ impl ClusterServers {
         for (index, conn) in conns.iter().enumerate() {
             if let Some(share) = shares.get(index) {
                 own(conn, share).await?;
-                conn.words(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await?;
+                conn.info_text(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await?;
             }
         }
         for node in &nodes[1..] {
             let bus_port = node.bus_port().unwrap_or_default();
-            conns[0].words(&format!("CLUSTER MEET 127.0.0.1 {} {bus_port}", node.port())).await?;
+            conns[0].info_text(&format!("CLUSTER MEET 127.0.0.1 {} {bus_port}", node.port())).await?;
         }
         let ids = try_join_all(conns.iter().map(|conn| ask(conn, "CLUSTER MYID"))).await?;
         let cluster = Self { nodes, ids, primaries };
-        let mut wanted = Wanted { nodes: count, replicas: 0, slots: slot_count(&shares), ok: false };
+        let mut wanted = ExpectedCluster { nodes: count, replicas: 0, slots: slot_count(&shares), ok: false };
         cluster.agree(&conns, &wanted).await?;
         for (number, replica) in conns[primaries..].iter().enumerate() {
             let primary = &cluster.ids[number / replicas_each];
-            replica.words(&format!("CLUSTER REPLICATE {primary}")).await?;
+            replica.info_text(&format!("CLUSTER REPLICATE {primary}")).await?;
         }
         wanted.replicas = count - primaries;
         wanted.ok = leave_out.is_none() || covers_in_part(extra_args);
@@ -98,7 +98,7 @@ impl ClusterServers {
     }
 
     /// Waits until every node sees what is wanted.
-    async fn agree(&self, conns: &[Conn], wanted: &Wanted) -> Result<(), ServersError> {
+    async fn agree(&self, conns: &[Conn], wanted: &ExpectedCluster) -> Result<(), ServersError> {
         let deadline = Instant::now() + AGREE_LIMIT;
         for (node, conn) in self.nodes.iter().zip(conns) {
             while !wanted.seen_by(conn).await? {
@@ -138,7 +138,7 @@ impl ClusterServers {
 }
 
 /// What every node has to see.
-struct Wanted {
+struct ExpectedCluster {
     nodes: usize,
     replicas: usize,
     slots: usize,
@@ -146,7 +146,7 @@ struct Wanted {
     ok: bool,
 }
 
-impl Wanted {
+impl ExpectedCluster {
     async fn seen_by(&self, conn: &Conn) -> Result<bool, ServersError> {
         let info = ask(conn, "CLUSTER INFO").await?;
         if !self.met_by(&info, &ask(conn, "CLUSTER NODES").await?) {
@@ -178,9 +178,9 @@ async fn own(conn: &Conn, share: &[(u16, u16)]) -> Result<(), ServersError> {
         return Ok(());
     }
     let ranges: Vec<String> = share.iter().map(|(first, last)| format!("{first} {last}")).collect();
-    let older = older::is_older(&binary::redis_server()?);
+    let older = redis62::is_older(&binary::redis_server()?);
     let range = || format!("CLUSTER ADDSLOTSRANGE {}", ranges.join(" "));
-    conn.words(&if older { older::add_slots(share) } else { range() }).await?;
+    conn.info_text(&if older { redis62::add_slots(share) } else { range() }).await?;
     Ok(())
 }
 
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_node_that_still_shakes_hands_has_not_settled() {
-        let wanted = Wanted { nodes: 2, replicas: 1, slots: 16_384, ok: true };
+        let wanted = ExpectedCluster { nodes: 2, replicas: 1, slots: 16_384, ok: true };
         let info = "cluster_state:ok\r\ncluster_slots_assigned:16384\r\n";
         let one = "a 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-16383\n";
         let check = |expected: bool, other: &str| {

@@ -3,12 +3,12 @@
 
 mod binary;
 mod cluster;
-mod host;
-mod keeper;
-mod mixture;
+mod dataset;
+mod managed_process;
 mod nats;
-mod older;
+mod ports;
 mod process;
+mod redis62;
 mod seed;
 mod sentinel;
 mod slots;
@@ -17,13 +17,13 @@ use std::io;
 
 pub use binary::{find_program, nats_server, redis_server};
 pub use cluster::ClusterServers;
-pub use mixture::{Entry, Mixture, Truth, Value, demo_mixture};
+pub use dataset::{Dataset, DatasetEntry, DatasetValue, ExpectedCounts, demo_mixture};
 pub use nats::NatsServer;
 pub use process::Server;
 pub use seed::Seeder;
 pub use sentinel::Sentinel;
 
-use crate::cluster::{Conn, Fault, Reply};
+use crate::cluster::{Conn, RedisError, Reply};
 use crate::files::FileError;
 
 /// Why a server of ours could not be started, steered or filled.
@@ -59,7 +59,7 @@ pub enum ServersError {
     Unusable(String),
     /// A server answered with an error, or not at all.
     #[error(transparent)]
-    Redis(#[from] Fault),
+    Redis(#[from] RedisError),
 }
 
 impl ServersError {
@@ -70,16 +70,16 @@ impl ServersError {
 }
 
 /// A reply that is text, such as those of INFO and CLUSTER NODES.
-fn text(conn: &Conn, command: &str, reply: &Reply) -> Result<String, Fault> {
+fn text(conn: &Conn, command: &str, reply: &Reply) -> Result<String, RedisError> {
     match reply {
         Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
         Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Ok(text.clone()),
-        _ => Err(Fault::unexpected(conn.address(), command)),
+        _ => Err(RedisError::unexpected(conn.address(), command)),
     }
 }
 
 /// Sends `command` (words separated by blanks) and returns its answer as text.
-async fn ask(conn: &Conn, command: &str) -> Result<String, Fault> {
-    let reply = conn.words(command).await?;
+async fn ask(conn: &Conn, command: &str) -> Result<String, RedisError> {
+    let reply = conn.info_text(command).await?;
     text(conn, command, &reply)
 }

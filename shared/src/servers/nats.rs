@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::files::Folder;
 
-use super::host::{fresh_dir, lasting_port};
-use super::keeper::{Keeper, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::managed_process::{ManagedProcess, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::ports::{fresh_dir, lasting_port};
 use super::{ServersError, binary};
 
 /// How long one attempt to be greeted may take.
@@ -25,7 +25,7 @@ const STORE: &str = "jetstream { max_file_store: 1TB }";
 /// A running nats-server with JetStream. Dropping it kills the server, waits until it is gone and removes
 /// its files.
 pub struct NatsServer {
-    keeper: Keeper,
+    keeper: ManagedProcess,
     /// The server's name for itself, which nobody else's server has.
     name: String,
     port: u16,
@@ -67,7 +67,7 @@ impl NatsServer {
                 return Err(error);
             }
         };
-        Ok(Self { keeper: Keeper::start(dir, binary, &args)?, name, port })
+        Ok(Self { keeper: ManagedProcess::start(dir, binary, &args)?, name, port })
     }
 
     async fn wait_until_ready(&self) -> Result<(), NotReady> {

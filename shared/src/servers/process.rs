@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::host::{Bus, arguments, free_ports, fresh_dir};
-use super::keeper::{Keeper, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
-use super::{ServersError, binary, older};
-use crate::cluster::{Access, Conn, FaultKind};
+use super::managed_process::{ManagedProcess, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::ports::{Bus, arguments, free_ports, fresh_dir};
+use super::{ServersError, binary, redis62};
+use crate::cluster::{Conn, ConnectOptions, RedisErrorKind};
 
 /// A running redis-server. Dropping it kills the server, waits until it is gone and removes its files.
 pub struct Server {
-    keeper: Keeper,
+    keeper: ManagedProcess,
     port: u16,
     bus_port: Option<u16>,
     tls_port: Option<u16>,
@@ -56,8 +56,8 @@ impl Server {
     fn spawn(binary: &Path, extra_args: &[&str], role: Role) -> Result<Self, ServersError> {
         let [port, bus_port, tls_port] =
             free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
-        let older = older::is_older(binary);
-        let [port, bus_port] = if older { older::ports() } else { None }.unwrap_or([port, bus_port]);
+        let older = redis62::is_older(binary);
+        let [port, bus_port] = if older { redis62::ports() } else { None }.unwrap_or([port, bus_port]);
         let (bus_port, tls_port) = (role.in_cluster.then_some(bus_port), role.tls.then_some(tls_port));
         let bus = match bus_port {
             None => Bus::None,
@@ -68,11 +68,11 @@ impl Server {
         let mut args = arguments(&dir, port, bus);
         args.extend(tls_port.iter().flat_map(|port| ["--tls-port".to_owned(), port.to_string()]));
         if older {
-            args.extend(older::known_args(extra_args));
+            args.extend(redis62::known_args(extra_args));
         } else {
             args.extend(extra_args.iter().map(|&arg| arg.to_owned()));
         }
-        Ok(Self { keeper: Keeper::start(dir, binary, &args)?, port, bus_port, tls_port })
+        Ok(Self { keeper: ManagedProcess::start(dir, binary, &args)?, port, bus_port, tls_port })
     }
 
     async fn wait_until_ready(&self) -> Result<(), NotReady> {
@@ -89,7 +89,7 @@ impl Server {
     async fn answers(&self) -> bool {
         match self.conn().await {
             Ok(_) => true,
-            Err(ServersError::Redis(fault)) => fault.kind == FaultKind::Authentication,
+            Err(ServersError::Redis(fault)) => fault.kind == RedisErrorKind::Authentication,
             Err(_) => false,
         }
     }
@@ -148,7 +148,7 @@ impl Server {
     /// A new connection to it, without a password.
     pub async fn conn(&self) -> Result<Conn, ServersError> {
         let url = self.url();
-        Ok(Access::open(vec![url.clone()]).connect_apart(&url).await?)
+        Ok(ConnectOptions::open(vec![url.clone()]).connect_dedicated(&url).await?)
     }
 
     /// The last lines of the server's log.

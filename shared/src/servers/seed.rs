@@ -5,8 +5,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::{Entry, ServersError, Value, ask};
-use crate::cluster::{Access, Batch, Conn, Fault, Reply};
+use super::{DatasetEntry, DatasetValue, ServersError, ask};
+use crate::cluster::{Batch, Conn, ConnectOptions, RedisError, Reply};
 use crate::slot::{SLOTS, slot_of};
 
 /// How many commands travel in one write.
@@ -18,13 +18,13 @@ const BATCHES_PER_NODE: usize = 2;
 
 /// Writes keys to a cluster or a standalone server. What was written is there when [`Seeder::finish`] returned.
 pub struct Seeder {
-    nodes: Vec<Node>,
+    nodes: Vec<SeedNode>,
     /// The index of the owner of each slot; `None` where nobody owns it.
     owners: Vec<Option<usize>>,
-    in_flight: FuturesUnordered<BoxFuture<'static, Result<(), Fault>>>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Result<(), RedisError>>>,
 }
 
-struct Node {
+struct SeedNode {
     conn: Conn,
     batch: Batch,
     bytes: usize,
@@ -33,15 +33,15 @@ struct Node {
 impl Seeder {
     /// Connects to the deployment that the first of `urls` belongs to, without a password.
     pub async fn connect(urls: &[String]) -> Result<Self, ServersError> {
-        Self::open(&Access::open(urls.to_vec())).await
+        Self::open(&ConnectOptions::open(urls.to_vec())).await
     }
 
     /// Connects to the deployment that the first seed of `access` belongs to, with its credentials and database.
-    pub async fn open(access: &Access) -> Result<Self, ServersError> {
+    pub async fn open(access: &ConnectOptions) -> Result<Self, ServersError> {
         let Some(url) = access.urls.first() else {
             return Err(ServersError::Unusable("no address was given to seed".to_owned()));
         };
-        let seed = access.connect_apart(url).await?;
+        let seed = access.connect_dedicated(url).await?;
         let mut owners = vec![None; usize::from(SLOTS)];
         let mut conns = Vec::new();
         if ask(&seed, "INFO cluster").await?.contains("cluster_enabled:1") {
@@ -49,13 +49,13 @@ impl Seeder {
                 for slot in primary.slots.iter().flat_map(|&(first, last)| first..=last) {
                     owners[usize::from(slot)] = Some(conns.len());
                 }
-                conns.push(access.connect_node_apart(&primary.host, primary.port).await?);
+                conns.push(access.connect_node_dedicated(&primary.host, primary.port).await?);
             }
         } else {
             owners.fill(Some(0));
             conns.push(seed);
         }
-        let nodes = conns.into_iter().map(|conn| Node { conn, batch: Batch::new(), bytes: 0 }).collect();
+        let nodes = conns.into_iter().map(|conn| SeedNode { conn, batch: Batch::new(), bytes: 0 }).collect();
         Ok(Self { nodes, owners, in_flight: FuturesUnordered::new() })
     }
 
@@ -91,16 +91,16 @@ impl Seeder {
     }
 
     /// Adds one entry of a mixture.
-    pub async fn entry(&mut self, entry: &Entry) -> Result<(), ServersError> {
+    pub async fn entry(&mut self, entry: &DatasetEntry) -> Result<(), ServersError> {
         let key = entry.key.as_slice();
         let mut args: Vec<&[u8]> = Vec::new();
         match &entry.value {
-            Value::Text(text) => return self.set(key, text, entry.ttl_ms).await,
-            Value::Hash(fields) => {
+            DatasetValue::Text(text) => return self.set(key, text, entry.ttl_ms).await,
+            DatasetValue::Hash(fields) => {
                 args.extend([b"HSET", key]);
                 args.extend(fields.iter().flat_map(|(field, value)| [field.as_bytes(), value.as_bytes()]));
             }
-            Value::Set(members) => {
+            DatasetValue::Set(members) => {
                 args.extend([b"SADD", key]);
                 args.extend(members.iter().map(String::as_bytes));
             }
@@ -127,9 +127,9 @@ impl Seeder {
     pub async fn keys(&self) -> Result<u64, ServersError> {
         let mut keys = 0;
         for node in &self.nodes {
-            match node.conn.words("DBSIZE").await? {
+            match node.conn.info_text("DBSIZE").await? {
                 Reply::Int(count) => keys += count.unsigned_abs(),
-                _ => return Err(Fault::unexpected(node.conn.address(), "DBSIZE").into()),
+                _ => return Err(RedisError::unexpected(node.conn.address(), "DBSIZE").into()),
             }
         }
         Ok(keys)
@@ -154,24 +154,24 @@ impl Seeder {
     }
 }
 
-async fn deliver(conn: Conn, batch: Batch) -> Result<(), Fault> {
+async fn deliver(conn: Conn, batch: Batch) -> Result<(), RedisError> {
     let replies = conn.batch(batch).await?;
     replies.iter().find_map(|reply| conn.fault(reply)).map_or(Ok(()), Err)
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Primary {
+struct SeedPrimary {
     host: String,
     port: u16,
     slots: Vec<(u16, u16)>,
 }
 
 /// The primaries with slots, from the answer to CLUSTER NODES. Lines that make no sense are passed over.
-fn primaries(nodes: &str) -> Vec<Primary> {
+fn primaries(nodes: &str) -> Vec<SeedPrimary> {
     nodes.lines().filter_map(primary).filter(|primary| !primary.slots.is_empty()).collect()
 }
 
-fn primary(line: &str) -> Option<Primary> {
+fn primary(line: &str) -> Option<SeedPrimary> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let flags: Vec<&str> = fields.get(2)?.split(',').collect();
     if !flags.contains(&"master") || flags.contains(&"fail") {
@@ -180,7 +180,7 @@ fn primary(line: &str) -> Option<Primary> {
     let (host, port) = fields[1].split('@').next()?.rsplit_once(':')?;
     let host = if host.is_empty() { "127.0.0.1" } else { host };
     let slots = fields.iter().skip(8).filter_map(|range| slot_range(range)).collect();
-    Some(Primary { host: host.to_owned(), port: port.parse().ok()?, slots })
+    Some(SeedPrimary { host: host.to_owned(), port: port.parse().ok()?, slots })
 }
 
 /// `7` or `0-5460`; an open slot (`[7->-…]`) is named among the owned ones as well.

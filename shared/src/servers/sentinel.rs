@@ -1,10 +1,10 @@
 //! One Sentinel that cannot outlive us. It watches a server of ours and makes its replica the primary when that is
 //! gone; alone it is the majority.
 
-use super::host::{free_ports, fresh_dir};
-use super::keeper::{Keeper, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::managed_process::{ManagedProcess, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::ports::{free_ports, fresh_dir};
 use super::{Server, ServersError, ask, binary};
-use crate::cluster::{Access, Conn, FaultKind};
+use crate::cluster::{Conn, ConnectOptions, RedisErrorKind};
 use crate::files::Folder;
 
 /// After how many milliseconds without an answer the primary counts as down.
@@ -12,7 +12,7 @@ const DOWN_AFTER_MS: u32 = 500;
 
 /// A running Sentinel. Dropping it kills it and removes its files.
 pub struct Sentinel {
-    keeper: Keeper,
+    keeper: ManagedProcess,
     port: u16,
     tls_port: Option<u16>,
 }
@@ -48,7 +48,7 @@ impl Sentinel {
             );
             Folder::private(&dir)?.put("sentinel.conf", text.as_bytes(), false)?;
             let args = [config.display().to_string(), "--sentinel".to_owned()];
-            let sentinel = Self { keeper: Keeper::start(dir, &binary, &args)?, port, tls_port };
+            let sentinel = Self { keeper: ManagedProcess::start(dir, &binary, &args)?, port, tls_port };
             match sentinel.wait_until_ready().await {
                 Ok(()) => return Ok(sentinel),
                 Err(why) if why.port_taken => {}
@@ -58,11 +58,11 @@ impl Sentinel {
         Err(ServersError::Unusable("every port for a Sentinel was taken by others".to_owned()))
     }
 
-    async fn wait_until_ready(&self) -> Result<(), super::keeper::NotReady> {
+    async fn wait_until_ready(&self) -> Result<(), super::managed_process::NotReady> {
         loop {
             let answers = match self.conn().await {
                 Ok(_) => true,
-                Err(ServersError::Redis(fault)) => fault.kind == FaultKind::Authentication,
+                Err(ServersError::Redis(fault)) => fault.kind == RedisErrorKind::Authentication,
                 Err(_) => false,
             };
             if answers {
@@ -88,7 +88,7 @@ impl Sentinel {
     /// A new connection to it, without a password.
     pub async fn conn(&self) -> Result<Conn, ServersError> {
         let url = format!("redis://{}", self.address());
-        Ok(Access::open(vec![url.clone()]).connect_apart(&url).await?)
+        Ok(ConnectOptions::open(vec![url.clone()]).connect_dedicated(&url).await?)
     }
 
     /// Waits until it knows `count` replicas of `name` that may be promoted.

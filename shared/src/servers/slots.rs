@@ -2,7 +2,7 @@
 //! reshard` does it. Nodes are named by their index in [`ClusterServers::nodes`]; both must be primaries.
 
 use super::{ClusterServers, ServersError};
-use crate::cluster::{Conn, Fault, Reply};
+use crate::cluster::{Conn, RedisError, Reply};
 
 /// How many keys one MIGRATE takes along.
 const MIGRATE_KEYS: usize = 100;
@@ -18,8 +18,8 @@ impl ClusterServers {
     /// Begins to move `slot`: node `to` imports it, node `from` still owns it and migrates it. No key moves.
     pub async fn open_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         let (source, target) = (self.nodes()[from].conn().await?, self.nodes()[to].conn().await?);
-        target.words(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.id(from))).await?;
-        source.words(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.id(to))).await?;
+        target.info_text(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.id(from))).await?;
+        source.info_text(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.id(to))).await?;
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl ClusterServers {
         // The target first: should this stop in between, the slot has an owner that knows it.
         let others = (0..self.primaries().len()).filter(|index| ![from, to].contains(index));
         for index in [to, from].into_iter().chain(others) {
-            self.nodes()[index].conn().await?.words(&owner).await?;
+            self.nodes()[index].conn().await?.info_text(&owner).await?;
         }
         Ok(())
     }
@@ -63,15 +63,15 @@ impl ClusterServers {
     /// more. Keys that were moved stay where they are.
     pub async fn calm_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         for index in [to, from] {
-            self.nodes()[index].conn().await?.words(&format!("CLUSTER SETSLOT {slot} STABLE")).await?;
+            self.nodes()[index].conn().await?.info_text(&format!("CLUSTER SETSLOT {slot} STABLE")).await?;
         }
         Ok(())
     }
 }
 
-async fn keys_in_slot(conn: &Conn, slot: u16, count: usize) -> Result<Vec<Vec<u8>>, Fault> {
-    let unexpected = || Fault::unexpected(conn.address(), "CLUSTER GETKEYSINSLOT");
-    let Reply::Array(keys) = conn.words(&format!("CLUSTER GETKEYSINSLOT {slot} {count}")).await? else {
+async fn keys_in_slot(conn: &Conn, slot: u16, count: usize) -> Result<Vec<Vec<u8>>, RedisError> {
+    let unexpected = || RedisError::unexpected(conn.address(), "CLUSTER GETKEYSINSLOT");
+    let Reply::Array(keys) = conn.info_text(&format!("CLUSTER GETKEYSINSLOT {slot} {count}")).await? else {
         return Err(unexpected());
     };
     let key = |reply| if let Reply::BulkString(key) = reply { Ok(key) } else { Err(unexpected()) };

@@ -1,22 +1,22 @@
 //! Summaries of very many values in bounded memory, which workers make for themselves and which are merged.
 //! They travel in the forms of the libraries that make them, which check what they read.
 
-mod fine;
-mod gate;
-mod gather;
-mod heavy;
+mod heavy_hitters;
+mod heavy_hitters_counter;
+mod log_histogram;
 mod quantiles;
+mod validate;
 
-pub use fine::FineCounts;
-pub use gather::Gather;
-pub use heavy::Heavy;
+pub use heavy_hitters::HeavyHitters;
+pub use heavy_hitters_counter::HeavyHittersCounter;
+pub use log_histogram::LogHistogram;
 pub use quantiles::Quantiles;
 
 #[cfg(test)]
 mod tests {
     use serde_bytes::ByteBuf;
 
-    use super::heavy::HEAVY_COUNTERS;
+    use super::heavy_hitters::HEAVY_COUNTERS;
     use super::*;
     use crate::wire;
 
@@ -45,14 +45,14 @@ mod tests {
 
     #[test]
     fn weights_are_within_their_bound_after_merging_and_travel() {
-        let mut merged = Heavy::default();
+        let mut merged = HeavyHitters::default();
         let truth = |n: u64| 200_000 / (n + 1);
         for part in 0..10 {
-            let mut heavy = Heavy::default();
+            let mut heavy = HeavyHitters::default();
             for n in 0..20_000 {
                 heavy.add(&format!("p{n}:"), truth(n) / 10 + u64::from(part < truth(n) % 10));
             }
-            let travelled: Heavy = wire::decode(&wire::encode(&heavy).unwrap()).unwrap();
+            let travelled: HeavyHitters = wire::decode(&wire::encode(&heavy).unwrap()).unwrap();
             assert_eq!(travelled, heavy);
             merged.merge(&travelled);
         }
@@ -64,7 +64,8 @@ mod tests {
             let exact = truth(n as u64);
             assert!(weight <= exact && exact <= weight + merged.error_max(), "{name}: {weight} for {exact}");
         }
-        let garbage: Result<Heavy, _> = wire::decode(&wire::encode(&ByteBuf::from(vec![9; 40])).unwrap());
+        let garbage: Result<HeavyHitters, _> =
+            wire::decode(&wire::encode(&ByteBuf::from(vec![9; 40])).unwrap());
         assert!(garbage.is_err());
         let garbage: Result<Quantiles, _> = wire::decode(&wire::encode(&ByteBuf::from(vec![9; 40])).unwrap());
         assert!(garbage.is_err());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_bytes::ByteBuf;
 use sketches_ddsketch::{Config, DDSketch};
 
-use super::gate;
+use super::validate;
 
 /// Percentiles of positive numbers, off by at most 1 %: that is how the library makes sketches by default, and the
 /// only way in which it reads them.
@@ -63,8 +63,9 @@ impl Serialize for Quantiles {
 impl<'de> Deserialize<'de> for Quantiles {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = ByteBuf::deserialize(deserializer)?;
-        gate::check(&bytes)
-            .map_err(|gate::Strange| de::Error::custom("a sketch of percentiles that is none of ours"))?;
+        validate::check(&bytes).map_err(|validate::InvalidSketch| {
+            de::Error::custom("a sketch of percentiles that is none of ours")
+        })?;
         let read = DDSketch::from_java_bytes(&bytes).map_err(de::Error::custom)?;
         // One that was made in another way cannot be merged, now or later.
         let mut sketch = Self::default();

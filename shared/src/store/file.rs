@@ -21,7 +21,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use self::known::{Known, Line};
+use self::known::{LogFile, LogLine};
 use super::{Created, Entry, Store, StoreError, Watch};
 use crate::files::{FileError, Folder};
 use crate::limits::{FILE_TIMEOUT, REVISION_MAX};
@@ -31,17 +31,17 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Entries in a file. Clones are the same store.
 #[derive(Clone)]
-pub struct FileStore(Arc<Shared>);
+pub struct FileStore(Arc<FileShared>);
 
-struct Shared {
+struct FileShared {
     folder: Folder,
     name: String,
     /// What has been read of the file; only on threads where blocking is allowed.
-    known: Mutex<Known>,
+    known: Mutex<LogFile>,
     /// Why the file was given up.
     lost: OnceLock<String>,
     /// What is known from then on.
-    memory: Mutex<Known>,
+    memory: Mutex<LogFile>,
 }
 
 impl FileStore {
@@ -55,13 +55,13 @@ impl FileStore {
         let folder = Folder::private(path.parent().unwrap_or(Path::new(".")))?;
         folder.open(&name)?;
         let (known, memory) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Shared { folder, name, known, lost: OnceLock::new(), memory })))
+        Ok(Self(Arc::new(FileShared { folder, name, known, lost: OnceLock::new(), memory })))
     }
 
     /// Does `what` with the content of the file known, and with the file, unless that is lost.
     async fn with<T: Send + 'static>(
         &self,
-        what: impl Fn(Option<&mut File>, &mut Known) -> io::Result<T> + Clone + Send + 'static,
+        what: impl Fn(Option<&mut File>, &mut LogFile) -> io::Result<T> + Clone + Send + 'static,
     ) -> Result<T, StoreError> {
         if self.0.lost.get().is_none() {
             let (shared, what) = (Arc::clone(&self.0), what.clone());
@@ -92,7 +92,7 @@ impl FileStore {
                 }
                 let revision = known.table.latest() + 1;
                 // In the file first: what is not there is not in the store.
-                known.append(file, &Line { key: key.clone(), revision, value: text.clone() })?;
+                known.append(file, &LogLine { key: key.clone(), revision, value: text.clone() })?;
             }
             Ok(known.table.write(&key, text.clone().into_bytes(), expected))
         })
@@ -104,13 +104,13 @@ impl FileStore {
     }
 }
 
-impl Shared {
+impl FileShared {
     fn path(&self) -> PathBuf {
         self.folder.path().join(&self.name)
     }
 
     /// Does `what` with the file locked and its content known. Blocks.
-    fn locked<T>(&self, what: impl FnOnce(&mut File, &mut Known) -> io::Result<T>) -> io::Result<T> {
+    fn locked<T>(&self, what: impl FnOnce(&mut File, &mut LogFile) -> io::Result<T>) -> io::Result<T> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(why) = self.lost.get() {
             return Err(io::Error::other(why.clone()));
@@ -126,8 +126,8 @@ impl Shared {
 
     fn used<T>(
         &self,
-        known: &mut Known,
-        what: impl FnOnce(&mut File, &mut Known) -> io::Result<T>,
+        known: &mut LogFile,
+        what: impl FnOnce(&mut File, &mut LogFile) -> io::Result<T>,
     ) -> io::Result<T> {
         // A lock beside the file: the file itself is replaced now and then.
         let _lock = lock::take(&self.folder, &format!("{}.lock", self.name))?;

@@ -6,28 +6,28 @@ use futures_util::future::{BoxFuture, FutureExt};
 use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use tokio::sync::watch;
 
-use super::table::Table;
+use super::table::EntryTable;
 use super::{Created, Entry, Store, StoreError, Watch};
 
 /// Entries in this process.
-pub struct MemoryStore(Arc<Shared>);
+pub struct MemoryStore(Arc<MemoryShared>);
 
-struct Shared {
+struct MemoryShared {
     /// The values are packed.
-    table: Mutex<Table>,
+    table: Mutex<EntryTable>,
     /// The latest revision, for those who wait.
     latest: watch::Sender<u64>,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        let shared = Shared { table: Mutex::default(), latest: watch::Sender::new(0) };
+        let shared = MemoryShared { table: Mutex::default(), latest: watch::Sender::new(0) };
         Self(Arc::new(shared))
     }
 }
 
-impl Shared {
-    fn table(&self) -> MutexGuard<'_, Table> {
+impl MemoryShared {
+    fn table(&self) -> MutexGuard<'_, EntryTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,7 +102,7 @@ impl Store for MemoryStore {
 }
 
 struct MemoryWatch {
-    shared: Arc<Shared>,
+    shared: Arc<MemoryShared>,
     latest: watch::Receiver<u64>,
     prefix: String,
     seen: u64,

@@ -10,7 +10,7 @@ mod table;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
-use crate::signing::Distrust;
+use crate::signing::SignatureError;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
@@ -30,7 +30,7 @@ pub struct Entry {
     /// Revisions grow over the whole store.
     pub revision: u64,
     /// Whether it is to be believed, where orders have to be signed.
-    pub trust: Result<(), Distrust>,
+    pub trust: Result<(), SignatureError>,
 }
 
 /// What came of an attempt to create an entry.

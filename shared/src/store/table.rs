@@ -7,14 +7,14 @@ use super::Entry;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Table {
+pub(super) struct EntryTable {
     entries: BTreeMap<String, (u64, Vec<u8>)>,
     /// The key written at each revision, as long as it is the key's latest.
     order: BTreeMap<u64, String>,
     latest: u64,
 }
 
-impl Table {
+impl EntryTable {
     /// Writes if the present revision of `key` is `expected`; otherwise says what is there.
     pub(super) fn write(
         &mut self,

@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cluster::Fault;
+use crate::cluster::RedisError;
+use crate::http::Webhook;
 use crate::ids::Alias;
 use crate::messages::{Receipt, ScanCounts};
 use crate::metrics::Alert;
 use crate::outcome::Outcome;
 use crate::queue::Topic;
 use crate::result::CleanupResult;
-use crate::web::Hook;
 
 use self::labels::{
     AlertOf, Failure, Node, Place, PlaceOutcome, Post, Queue, QueueOutcome, Reason, Redis, Request,
 };
-use self::registry::Metrics;
+use self::registry::MetricFamilies;
 
 /// The content type of [`Telemetry::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,39 +30,39 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// All metrics of the process.
 #[derive(Debug, Default)]
 pub struct Telemetry {
-    metrics: Metrics,
+    metrics: MetricFamilies,
 }
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
+pub enum DeliveryOutcome {
     /// It was handled, and acknowledged.
     Done,
     /// It was not its time yet, or queue or store failed.
-    PutBack,
+    Requeued,
     /// It failed, and is tried again.
     Failed,
     /// It failed for good.
-    GivenUp,
+    DeadLettered,
     /// It cannot be read.
-    Unreadable,
+    Undecodable,
 }
 
-impl Delivered {
-    fn word(self) -> &'static str {
+impl DeliveryOutcome {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::PutBack => "put_back",
+            Self::Requeued => "put_back",
             Self::Failed => "failed",
-            Self::GivenUp => "given_up",
-            Self::Unreadable => "unreadable",
+            Self::DeadLettered => "given_up",
+            Self::Undecodable => "unreadable",
         }
     }
 }
 
 /// The requests to Redis whose time is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// A page of keys with the TTLs of others, in one write.
     Window,
     /// The sizes of keys, or their values, in one write.
@@ -103,14 +103,14 @@ impl Telemetry {
         }
         for (outcome, keys) in counts {
             let labels =
-                PlaceOutcome { job: job.to_owned(), redis: redis.to_string(), outcome: outcome.word() };
+                PlaceOutcome { job: job.to_owned(), redis: redis.to_string(), outcome: outcome.as_str() };
             self.metrics.keys_reaped.get_or_create(&labels).inc_by(keys);
         }
     }
 
     /// A delivery ended, the `deliveries`-th of its message.
-    pub fn delivered(&self, topic: Topic, outcome: Delivered, deliveries: u32) {
-        let (queue, outcome) = (topic.word(), outcome.word());
+    pub fn delivered(&self, topic: Topic, outcome: DeliveryOutcome, deliveries: u32) {
+        let (queue, outcome) = (topic.as_str(), outcome.as_str());
         self.metrics.deliveries.get_or_create(&QueueOutcome { queue, outcome }).inc();
         if deliveries > 1 {
             self.metrics.redeliveries.get_or_create(&Queue { queue }).inc();
@@ -119,23 +119,23 @@ impl Telemetry {
 
     /// A message waited, because its queue was full.
     pub fn waited(&self, topic: Topic) {
-        self.metrics.queue_full_waits.get_or_create(&Queue { queue: topic.word() }).inc();
+        self.metrics.queue_full_waits.get_or_create(&Queue { queue: topic.as_str() }).inc();
     }
 
     /// A request to Redis was answered.
-    pub fn asked(&self, redis: &Alias, asked: Asked, took: Duration) {
+    pub fn request(&self, redis: &Alias, asked: RequestKind, took: Duration) {
         let request = match asked {
-            Asked::Window => "window",
-            Asked::Values => "values",
-            Asked::Script => "script",
+            RequestKind::Window => "window",
+            RequestKind::Values => "values",
+            RequestKind::Script => "script",
         };
         let labels = Request { redis: redis.to_string(), request };
         self.metrics.redis_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A request to Redis failed.
-    pub fn failed(&self, redis: &Alias, fault: &Fault) {
-        let labels = Failure { redis: redis.to_string(), kind: fault.kind.word() };
+    pub fn failed(&self, redis: &Alias, fault: &RedisError) {
+        let labels = Failure { redis: redis.to_string(), kind: fault.kind.as_str() };
         self.metrics.redis_failures.get_or_create(&labels).inc();
     }
 
@@ -143,7 +143,7 @@ impl Telemetry {
     pub fn ended(&self, redis: &Alias, result: &CleanupResult) {
         let (place, metrics) = (place(&result.job, redis), &self.metrics);
         let Place { job, redis } = place.clone();
-        metrics.runs.get_or_create(&PlaceOutcome { job, redis, outcome: result.status.word() }).inc();
+        metrics.runs.get_or_create(&PlaceOutcome { job, redis, outcome: result.status.as_str() }).inc();
         let seconds = Duration::from_millis(result.duration_ms).as_secs_f64();
         metrics.run_duration.get_or_create(&place).observe(seconds);
         match result.current_metrics.hit_rate {
@@ -214,9 +214,9 @@ impl Telemetry {
     }
 
     /// A notice was posted to a hook, or could not be.
-    pub fn posted(&self, job: &str, hook: &Hook, delivered: bool) {
+    pub fn posted(&self, job: &str, hook: &Webhook, delivered: bool) {
         let outcome = if delivered { "delivered" } else { "failed" };
-        let labels = Post { job: job.to_owned(), hook: hook.word(), outcome };
+        let labels = Post { job: job.to_owned(), hook: hook.as_str(), outcome };
         self.metrics.webhook_posts.get_or_create(&labels).inc();
     }
 }

@@ -44,7 +44,7 @@ impl MetricConstructor<Histogram> for Buckets {
 
 /// All of them, and the registry that knows their names.
 #[derive(Debug)]
-pub(super) struct Metrics {
+pub(super) struct MetricFamilies {
     registry: Registry,
     pub(super) keys_listed: Family<Place, Counter>,
     pub(super) keys_scanned: Family<Place, Counter>,
@@ -74,7 +74,7 @@ pub(super) struct Metrics {
     pub(super) probe_duration: Family<Redis, Histogram, Buckets>,
 }
 
-impl Default for Metrics {
+impl Default for MetricFamilies {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("keysweep");
         let version = env!("CARGO_PKG_VERSION");
@@ -141,7 +141,7 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl MetricFamilies {
     /// All of them as OpenMetrics text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();

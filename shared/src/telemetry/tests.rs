@@ -6,13 +6,13 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::cluster::FaultKind;
+use crate::cluster::RedisErrorKind;
 use crate::config::Secret;
 use crate::ids::{BatchId, NodeId, RunId};
-use crate::messages::{Attempt, GroupReceipt, Lookups, Reason, Way};
+use crate::messages::{Attempt, DeleteBackend, GroupReceipt, Lookups, Reason};
 use crate::metrics::{self, Severity};
 use crate::outcome::Outcome;
-use crate::result::{Accounting, Coverage, CurrentMetrics, Pacing, ReadAgain, SCHEMA_VERSION, Status};
+use crate::result::{Accounting, Coverage, CurrentMetrics, FailoverRescan, Pacing, SCHEMA_VERSION, Status};
 
 fn receipt() -> Receipt {
     let outcomes = vec![Outcome::Deleted, Outcome::Deleted, Outcome::Spared];
@@ -24,8 +24,8 @@ fn receipt() -> Receipt {
         lookups: Lookups::default(),
         cause: None,
         pacing: None,
-        round: 0,
-        vouched: Vec::new(),
+        scan_generation: 0,
+        unreplicated: Vec::new(),
         all: None,
         freed: None,
     }
@@ -57,17 +57,17 @@ fn busy() -> Telemetry {
     };
     telemetry.scanned("j", &redis, &counts);
     telemetry.reaped("j", &redis, &receipt(), 3);
-    telemetry.delivered(Topic::Tasks, Delivered::Done, 1);
-    telemetry.delivered(Topic::Batches, Delivered::Failed, 2);
+    telemetry.delivered(Topic::Tasks, DeliveryOutcome::Done, 1);
+    telemetry.delivered(Topic::Batches, DeliveryOutcome::Failed, 2);
     telemetry.waited(Topic::Batches);
-    telemetry.asked(&redis, Asked::Window, Duration::from_millis(2));
-    telemetry.failed(&redis, &Fault::new(FaultKind::NotReady, "a", "b"));
+    telemetry.request(&redis, RequestKind::Window, Duration::from_millis(2));
+    telemetry.failed(&redis, &RedisError::new(RedisErrorKind::Unavailable, "a", "b"));
     telemetry.ended(&redis, &result(Some(78.5)));
     telemetry.memory(&redis, Some(50.0));
     telemetry.alerts("j", &["stale-keys", "errors-high"], &[alert()]);
     telemetry.probed((&redis, "h:1"), Duration::from_millis(3), 0.25, true);
     telemetry.held_back(&redis, "latency", Duration::from_millis(1_500));
-    telemetry.posted("j", &Hook::Slack { url: Secret::new("https://a/b") }, true);
+    telemetry.posted("j", &Webhook::Slack { url: Secret::new("https://a/b") }, true);
     telemetry
 }
 
@@ -107,11 +107,11 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         metrics: metrics::Metrics::default(),
         inactive: Box::default(),
         read_from: None,
-        way: Way::Script,
+        delete_backend: DeleteBackend::Lua,
         backup: None,
         pacing: Pacing::default(),
         accounting: Accounting::default(),
-        read_again: ReadAgain::default(),
+        failover: FailoverRescan::default(),
         coverage: Coverage::default(),
         nodes: Vec::new(),
     }

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::cluster::{Access, Answers, Ask, Batch, Conn, Deployment, FaultKind, Listing, Reply, Use};
+use shared::cluster::{
+    Batch, Conn, ConnectOptions, ConnectionUse, Listing, LookupKind, RedisClient, RedisErrorKind, Reply,
+    WindowReply,
+};
 use shared::ids::NodeId;
 use shared::servers::Server;
 use tokio::task::JoinSet;
@@ -14,7 +17,7 @@ const DATABASES: u32 = 3;
 
 /// The ids of the server's clients, `conn` among them.
 async fn ids(conn: &Conn) -> BTreeSet<String> {
-    let Reply::BulkString(list) = conn.words("CLIENT LIST").await.unwrap() else {
+    let Reply::BulkString(list) = conn.info_text("CLIENT LIST").await.unwrap() else {
         panic!("a list is a text")
     };
     let list = String::from_utf8(list).unwrap();
@@ -33,19 +36,19 @@ async fn lasting(conn: &Conn) -> usize {
     ids(conn).await.intersection(&before).count() - 1
 }
 
-async fn deployment(server: &Server, db: u32, user: Option<&str>) -> Deployment {
+async fn deployment(server: &Server, db: u32, user: Option<&str>) -> RedisClient {
     let (username, password) = (user.map(str::to_owned), user.map(|_| "secret".to_owned()));
-    let access = Access { db, username, password, ..Access::open(vec![server.url()]) };
-    Deployment::discover(access).await.unwrap()
+    let access = ConnectOptions { db, username, password, ..ConnectOptions::open(vec![server.url()]) };
+    RedisClient::discover(access).await.unwrap()
 }
 
 /// Writes keys named after `db` in all ways that there are.
-async fn work(deployment: Deployment, db: u32) {
+async fn work(client: RedisClient, db: u32) {
     let node = NodeId::new("standalone");
-    let commands = deployment.conn(&node).await.unwrap();
-    let acts = deployment.connect_for(&node, Use::Acts).await.unwrap();
+    let commands = client.conn(&node).await.unwrap();
+    let acts = client.connect_for(&node, ConnectionUse::Acts).await.unwrap();
     let mut lister = commands.lister();
-    let mut answers = Answers::default();
+    let mut answers = WindowReply::default();
     for n in 0..200_u64 {
         let (name, value) = (format!("db{db}:{n}"), format!("of {db}"));
         let set = [b"SET".as_slice(), name.as_bytes(), value.as_bytes()];
@@ -54,15 +57,15 @@ async fn work(deployment: Deployment, db: u32) {
         let mut batch = Batch::new();
         (0..3).for_each(|_| batch.add(&set));
         acts.batch(batch).await.unwrap();
-        let own = commands.alone().await.unwrap();
+        let own = commands.dedicated().await.unwrap();
         own.command(&[b"WATCH", name.as_bytes()]).await.unwrap();
         let mut batch = Batch::new();
         [&[b"MULTI".as_slice()][..], &set, &[b"EXEC"]].iter().for_each(|command| batch.add(command));
         // The other user of the database may have written it meanwhile.
         assert!(matches!(own.batch(batch).await.unwrap().last(), Some(Reply::Array(_) | Reply::Nil)));
-        drop(own.keep());
+        drop(own.into_conn());
         let scan = Listing::Scan { cursor: 0, count: 1_000 };
-        lister.window(&[scan], std::iter::empty(), Ask::Ttl, &mut answers).await.unwrap();
+        lister.window(&[scan], std::iter::empty(), LookupKind::Ttl, &mut answers).await.unwrap();
         let prefix = format!("db{db}:").into_bytes();
         let page = answers.pages().next().unwrap();
         assert!(
@@ -76,7 +79,7 @@ async fn work(deployment: Deployment, db: u32) {
 async fn databases_and_users_share_four_connections_and_never_meet() {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
-    conn.words("ACL SETUSER other on >secret ~* &* +@all").await.unwrap();
+    conn.info_text("ACL SETUSER other on >secret ~* &* +@all").await.unwrap();
     let mut working = JoinSet::new();
     for db in 0..DATABASES {
         for user in [None, Some("other")] {
@@ -92,10 +95,14 @@ async fn databases_and_users_share_four_connections_and_never_meet() {
     }
     assert!((3..=4).contains(&most), "{most} connections");
     for db in 0..DATABASES {
-        conn.words(&format!("SELECT {db}")).await.unwrap();
-        let keys = conn.words(&format!("KEYS db{db}:*")).await.unwrap();
+        conn.info_text(&format!("SELECT {db}")).await.unwrap();
+        let keys = conn.info_text(&format!("KEYS db{db}:*")).await.unwrap();
         assert!(matches!(&keys, Reply::Array(keys) if keys.len() == 200), "{keys:?}");
-        assert_eq!(conn.words("DBSIZE").await.unwrap(), Reply::Int(200), "keys of others in database {db}");
+        assert_eq!(
+            conn.info_text("DBSIZE").await.unwrap(),
+            Reply::Int(200),
+            "keys of others in database {db}"
+        );
     }
 }
 
@@ -104,18 +111,18 @@ async fn who_is_refused_leaves_the_others_alone() {
     let server = Server::start(&[]).await.unwrap();
     let deployed = deployment(&server, 0, None).await;
     let conn = deployed.conn(&NodeId::new("standalone")).await.unwrap();
-    let nobody = Access {
+    let nobody = ConnectOptions {
         username: Some("nobody".to_owned()),
         password: Some("wrong".to_owned()),
-        ..Access::open(vec![server.url()])
+        ..ConnectOptions::open(vec![server.url()])
     };
-    let refused = Deployment::discover(nobody).await.err().unwrap();
-    assert_eq!(refused.kind, FaultKind::Authentication, "{refused}");
+    let refused = RedisClient::discover(nobody).await.err().unwrap();
+    assert_eq!(refused.kind, RedisErrorKind::Authentication, "{refused}");
     assert!(refused.detail.contains("(user `nobody`)"), "{refused}");
-    let beyond = Access { db: 99, ..Access::open(vec![server.url()]) };
-    let refused = Deployment::discover(beyond).await.err().unwrap();
+    let beyond = ConnectOptions { db: 99, ..ConnectOptions::open(vec![server.url()]) };
+    let refused = RedisClient::discover(beyond).await.err().unwrap();
     assert!(refused.detail.contains("DB index is out of range"), "{refused}");
-    assert_eq!(conn.words("PING").await.unwrap(), Reply::SimpleString("PONG".to_owned()));
+    assert_eq!(conn.info_text("PING").await.unwrap(), Reply::SimpleString("PONG".to_owned()));
     assert_eq!(conn.connections(), 1, "it is the same connection all the time");
 }
 
@@ -127,14 +134,14 @@ async fn one_that_failed_is_made_again_and_one_that_nobody_has_is_closed() {
     let node = NodeId::new("standalone");
     let conn = deployed.conn(&node).await.unwrap();
     let mut lister = conn.lister();
-    let (scan, mut answers) = ([Listing::Scan { cursor: 0, count: 10 }], Answers::default());
-    lister.window(&scan, std::iter::empty(), Ask::Ttl, &mut answers).await.unwrap();
-    own.words("CLIENT KILL TYPE normal SKIPME yes").await.unwrap();
-    assert_eq!(conn.words("PING").await.unwrap_err().kind, FaultKind::Lost);
+    let (scan, mut answers) = ([Listing::Scan { cursor: 0, count: 10 }], WindowReply::default());
+    lister.window(&scan, std::iter::empty(), LookupKind::Ttl, &mut answers).await.unwrap();
+    own.info_text("CLIENT KILL TYPE normal SKIPME yes").await.unwrap();
+    assert_eq!(conn.info_text("PING").await.unwrap_err().kind, RedisErrorKind::ConnectionLost);
     deployed.forget(&node);
-    assert!(deployed.conn(&node).await.unwrap().words("PING").await.is_ok());
+    assert!(deployed.conn(&node).await.unwrap().info_text("PING").await.is_ok());
     // What was closed while it waited is not noticed by whoever lists.
-    lister.window(&scan, std::iter::empty(), Ask::Ttl, &mut answers).await.unwrap();
+    lister.window(&scan, std::iter::empty(), LookupKind::Ttl, &mut answers).await.unwrap();
     drop((conn, lister, deployed));
     let closed = async { while clients(&own).await > 0 {} };
     timeout(Duration::from_secs(5), closed).await.expect("all are closed");

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use shared::nats::setup::{Mode, PieceState, ensure, setup};
-use shared::nats::{Nats, NatsAccess, NatsError, NatsQueue, NatsStore};
+use shared::nats::setup::{PieceState, SetupMode, ensure, setup};
+use shared::nats::{Nats, NatsError, NatsOptions, NatsQueue, NatsStore};
 use shared::queue::{Queue, Topic, contract as queues};
 use shared::servers::NatsServer;
 use shared::store::{Created, Store, contract as stores};
@@ -21,11 +21,11 @@ async fn server() -> NatsServer {
 
 /// A connection with streams of its own.
 async fn connect(server: &NatsServer, prefix: &str) -> Nats {
-    let access = NatsAccess {
+    let access = NatsOptions {
         prefix: prefix.to_owned(),
         ack_wait: ACK_WAIT,
         queue_bytes: QUEUE_BYTES,
-        ..NatsAccess::open(server.url())
+        ..NatsOptions::open(server.url())
     };
     let nats = Nats::connect(&access, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap();
     ensure(&nats).await.unwrap();
@@ -132,8 +132,10 @@ async fn a_message_published_again_is_taken_once() {
 async fn a_difference_is_named_and_never_overwritten() {
     let server = server().await;
     let small = connect(&server, "keysweep").await;
-    assert!(setup(&small, Mode::Look).await.unwrap().iter().all(|piece| piece.state == PieceState::Right));
-    let access = NatsAccess { queue_bytes: 2 * QUEUE_BYTES, ..NatsAccess::open(server.url()) };
+    assert!(
+        setup(&small, SetupMode::Look).await.unwrap().iter().all(|piece| piece.state == PieceState::Right)
+    );
+    let access = NatsOptions { queue_bytes: 2 * QUEUE_BYTES, ..NatsOptions::open(server.url()) };
     let large = Nats::connect(&access, "keysweep-test", None).await.unwrap();
     ensure(&large).await.unwrap();
     let different = |pieces: Vec<shared::nats::setup::Piece>| {
@@ -141,9 +143,9 @@ async fn a_difference_is_named_and_never_overwritten() {
         named.map(|piece| (piece.name, piece.state)).collect::<Vec<_>>()
     };
     let tasks = |state| ("KEYSWEEP_TASKS".to_owned(), state);
-    assert!(different(setup(&large, Mode::Look).await.unwrap()).contains(&tasks(PieceState::Different)));
-    assert!(different(setup(&large, Mode::Apply).await.unwrap()).contains(&tasks(PieceState::Changed)));
-    assert_eq!(different(setup(&large, Mode::Look).await.unwrap()), []);
+    assert!(different(setup(&large, SetupMode::Look).await.unwrap()).contains(&tasks(PieceState::Different)));
+    assert!(different(setup(&large, SetupMode::Apply).await.unwrap()).contains(&tasks(PieceState::Changed)));
+    assert_eq!(different(setup(&large, SetupMode::Look).await.unwrap()), []);
 }
 
 #[tokio::test]
@@ -151,14 +153,14 @@ async fn what_cannot_work_is_refused_with_its_cause() {
     let none = NatsServer::start("").await.unwrap();
     let url = none.url();
     drop(none);
-    let connect_to = |access: NatsAccess| async move {
+    let connect_to = |access: NatsOptions| async move {
         Nats::connect(&access, "keysweep-test", Some(Duration::ZERO)).await
     };
-    assert!(matches!(connect_to(NatsAccess::open(url)).await, Err(NatsError::Unreachable { .. })));
+    assert!(matches!(connect_to(NatsOptions::open(url)).await, Err(NatsError::Unreachable { .. })));
     let accounts = "accounts { A { users: [{user: a, password: pw}] }, SYS { users: [{user: s, password: pw}] } }\nsystem_account: SYS";
     let server = NatsServer::start(accounts).await.unwrap();
-    assert!(matches!(connect_to(NatsAccess::open(server.url())).await, Err(NatsError::Refused { .. })));
-    let login = shared::nats::Login::Password("a".to_owned(), shared::config::Secret::new("pw"));
-    let nats = connect_to(NatsAccess { login, ..NatsAccess::open(server.url()) }).await.unwrap();
+    assert!(matches!(connect_to(NatsOptions::open(server.url())).await, Err(NatsError::Refused { .. })));
+    let login = shared::nats::NatsAuth::Password("a".to_owned(), shared::config::Secret::new("pw"));
+    let nats = connect_to(NatsOptions { login, ..NatsOptions::open(server.url()) }).await.unwrap();
     assert!(matches!(ensure(&nats).await, Err(NatsError::NoJetStream(_))), "{:?}", ensure(&nats).await);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use shared::cluster::{Access, Fault, Reply};
+use shared::cluster::{ConnectOptions, RedisError, Reply};
 use shared::servers::{ClusterServers, NatsServer, Seeder, Server, ServersError, demo_mixture};
 use shared::slot::slot_of;
 
@@ -25,8 +25,8 @@ fn leftovers(of: u32) -> Vec<String> {
 async fn a_server_is_gone_when_it_is_dropped() {
     let server = Server::start(&["--databases", "4"]).await.unwrap();
     let conn = server.conn().await.unwrap();
-    assert!(matches!(conn.words("SET a b").await, Ok(Reply::Okay)));
-    assert!(conn.words("SELECT 5").await.is_err(), "our extra argument holds");
+    assert!(matches!(conn.info_text("SET a b").await, Ok(Reply::Okay)));
+    assert!(conn.info_text("SELECT 5").await.is_err(), "our extra argument holds");
     assert!(server.log_tail().contains("Ready to accept connections"), "{}", server.log_tail());
     let pid = server.pid();
     assert!(alive(pid));
@@ -42,7 +42,7 @@ async fn a_server_can_be_paused_resumed_and_killed() {
     server.pause().unwrap();
     assert!(ping().await.is_err());
     server.resume().unwrap();
-    assert!(server.conn().await.unwrap().words("PING").await.is_ok());
+    assert!(server.conn().await.unwrap().info_text("PING").await.is_ok());
     server.kill().unwrap();
     assert!(!alive(server.pid()));
     assert!(server.conn().await.is_err());
@@ -53,7 +53,8 @@ async fn a_server_can_be_paused_resumed_and_killed() {
 async fn a_password_counts_as_an_answer() {
     let server = Server::start(&["--requirepass", "secret"]).await.unwrap();
     assert!(server.conn().await.is_err());
-    let access = Access { password: Some("secret".to_owned()), ..Access::open(vec![server.url()]) };
+    let access =
+        ConnectOptions { password: Some("secret".to_owned()), ..ConnectOptions::open(vec![server.url()]) };
     let mut seeder = Seeder::open(&access).await.unwrap();
     seeder.set(b"a", b"b", None).await.unwrap();
     seeder.finish().await.unwrap();
@@ -72,7 +73,7 @@ async fn a_cluster_comes_up_with_replicas_is_filled_and_moves_a_slot() {
     let cluster = ClusterServers::start(3, 1).await.unwrap();
     assert_eq!(cluster.urls().len(), 6);
     for replica in &cluster.nodes()[3..] {
-        let Ok(Reply::Array(role)) = replica.conn().await.unwrap().words("ROLE").await else {
+        let Ok(Reply::Array(role)) = replica.conn().await.unwrap().info_text("ROLE").await else {
             panic!("no role")
         };
         assert_eq!(role[0], Reply::BulkString(b"slave".to_vec()));
@@ -99,7 +100,7 @@ async fn a_cluster_comes_up_with_replicas_is_filled_and_moves_a_slot() {
     cluster.close_slot(slot, from, to).await.unwrap();
     let count = async |node: usize| {
         let conn = cluster.nodes()[node].conn().await?;
-        Ok::<_, ServersError>(conn.words(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await?)
+        Ok::<_, ServersError>(conn.info_text(&format!("CLUSTER COUNTKEYSINSLOT {slot}")).await?)
     };
     assert_eq!((count(from).await.unwrap(), count(to).await.unwrap()), (Reply::Int(0), Reply::Int(250)));
     cluster.move_slot(slot, to, from).await.unwrap();
@@ -278,7 +279,7 @@ fn a_missing_binary_is_an_error_that_names_it() {
 /// `cargo test -p shared --test live -- --ignored --nocapture soak`: how fast seeding is here.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, not a check"]
-async fn soak_seeding_rate() -> Result<(), Fault> {
+async fn soak_seeding_rate() -> Result<(), RedisError> {
     let cluster = ClusterServers::start(3, 0).await.unwrap();
     let mut seeder = Seeder::connect(&cluster.urls()).await.unwrap();
     let begin = Instant::now();

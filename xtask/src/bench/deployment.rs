@@ -62,7 +62,7 @@ impl Deployment {
     pub(crate) async fn seed(&self, data: Data, keys: u64) -> Result<Seeded> {
         let mut seeder = Seeder::connect(&self.urls).await?;
         for node in seeder.conns() {
-            node.words("FLUSHALL").await?;
+            node.info_text("FLUSHALL").await?;
         }
         for number in 0..keys {
             let key = data.key(number);
@@ -99,7 +99,7 @@ impl Seeded {
         let mut others = 0;
         for node in self.seeder.conns() {
             for pattern in OTHERS {
-                if let Reply::Array(keys) = node.words(&format!("KEYS {pattern}")).await? {
+                if let Reply::Array(keys) = node.info_text(&format!("KEYS {pattern}")).await? {
                     others += keys.len() as u64;
                 }
             }
@@ -114,7 +114,7 @@ impl Seeded {
 }
 
 async fn info(node: &Conn, command: &str) -> Result<String> {
-    match node.words(command).await? {
+    match node.info_text(command).await? {
         Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Reply::VerbatimString { text, .. } => Ok(text),
         _ => bail!("`{command}` was answered with something else than text"),
@@ -154,11 +154,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_check_counts_the_data_alone() {
-        let deployment = Deployment::start(Place::Standalone).await.unwrap();
-        let seeded = deployment.seed(Data::Tenth, 50).await.unwrap();
+        let client = Deployment::start(Place::Standalone).await.unwrap();
+        let seeded = client.seed(Data::Tenth, 50).await.unwrap();
         let node = seeded.seeder.conns().next().unwrap();
         for key in ["keysweep:ledger", "app:1"] {
-            node.words(&format!("SET {key} x")).await.unwrap();
+            node.info_text(&format!("SET {key} x")).await.unwrap();
         }
         seeded.check(false).await.unwrap();
         let error = seeded.check(true).await.unwrap_err();

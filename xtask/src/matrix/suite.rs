@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::servers::{Role, Version};
+use super::servers::{ServerRole, Version};
 use crate::cargo::cargo;
 
 /// A test binary, and the beginnings of the names of those of its tests that take part; all if there are none.
@@ -74,17 +74,17 @@ const NATS: [Part; 2] = [
 
 /// What came of it on one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct SuiteResult {
     pub(super) passed: u64,
     /// Names of tests that failed.
     pub(super) failed: Vec<String>,
     pub(super) seconds: u64,
 }
 
-fn parts(role: Role) -> &'static [Part] {
+fn parts(role: ServerRole) -> &'static [Part] {
     match role {
-        Role::Redis => &REDIS,
-        Role::Nats => &NATS,
+        ServerRole::Redis => &REDIS,
+        ServerRole::Nats => &NATS,
     }
 }
 
@@ -92,7 +92,7 @@ fn parts(role: Role) -> &'static [Part] {
 ///
 /// # Errors
 /// When it does not compile.
-pub(super) fn build(roles: &[Role]) -> Result<()> {
+pub(super) fn build(roles: &[ServerRole]) -> Result<()> {
     for part in roles.iter().flat_map(|role| parts(*role)) {
         let built = crate::cargo::status(&mut cargo(&[
             "test",
@@ -114,8 +114,8 @@ pub(super) fn build(roles: &[Role]) -> Result<()> {
 ///
 /// # Errors
 /// When cargo cannot be started.
-pub(super) fn run(version: &Version, program: &std::path::Path) -> Result<Outcome> {
-    let (mut outcome, begin) = (Outcome::default(), Instant::now());
+pub(super) fn run(version: &Version, program: &std::path::Path) -> Result<SuiteResult> {
+    let (mut outcome, begin) = (SuiteResult::default(), Instant::now());
     let without = version.without.map_or(&[][..], |(without, _)| without);
     for part in parts(version.role) {
         let mut command =
@@ -142,7 +142,7 @@ pub(super) fn run(version: &Version, program: &std::path::Path) -> Result<Outcom
     Ok(outcome)
 }
 
-impl Outcome {
+impl SuiteResult {
     /// Takes in a line of a test binary.
     fn take(&mut self, line: &str) {
         let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
@@ -163,10 +163,10 @@ mod tests {
 
     #[test]
     fn tests_are_counted_by_their_lines() {
-        let mut outcome = Outcome::default();
+        let mut outcome = SuiteResult::default();
         let lines = "running 3 tests\ntest a::one ... ok\ntest a::two ... FAILED\ntest slow ... ignored, a soak test\n\
                      test result: FAILED. 1 passed; 1 failed; 1 ignored";
         lines.lines().for_each(|line| outcome.take(line));
-        assert_eq!(outcome, Outcome { passed: 1, failed: vec!["a::two".to_owned()], seconds: 0 });
+        assert_eq!(outcome, SuiteResult { passed: 1, failed: vec!["a::two".to_owned()], seconds: 0 });
     }
 }

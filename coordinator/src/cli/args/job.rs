@@ -3,7 +3,7 @@
 use clap::Args;
 use shared::config::FlagLayer;
 
-use super::{PlaceArgs, REDIS, SAFETY, SELECTION, about};
+use super::{ConnectionArgs, REDIS, SAFETY, SELECTION, about};
 
 const ACTION: &str = "Action";
 const PACE: &str = "Pace";
@@ -14,7 +14,7 @@ const REPORT: &str = "Metrics and reports";
 #[expect(missing_docs, reason = "each field is a flag of the settings table, which documents it")]
 pub struct JobArgs {
     #[command(flatten)]
-    pub place: PlaceArgs,
+    pub place: ConnectionArgs,
     #[arg(long, value_name = "N", help = about("--db"), help_heading = REDIS)]
     pub db: Option<String>,
     #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use shared::ids::RunId;
 use shared::messages::Reason;
 
-use super::{PlaceArgs, SAFETY, SELECTION, about};
+use super::{ConnectionArgs, SAFETY, SELECTION, about};
 
 /// Flags of `restore`.
 #[derive(Args)]
@@ -35,7 +35,7 @@ pub struct RestoreArgs {
     pub yes: bool,
     /// Where Redis is.
     #[command(flatten)]
-    pub place: PlaceArgs,
+    pub place: ConnectionArgs,
 }
 
 /// Why keys were deleted.

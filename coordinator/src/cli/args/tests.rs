@@ -1,6 +1,6 @@
 //! The command line and the settings table know the same flags, and every flag reaches its setting.
 
-use shared::config::{Environment, Kind, SETTINGS, Section, Spec, resolve};
+use shared::config::{Environment, SETTINGS, Section, SettingDef, SettingKind, resolve};
 
 use super::*;
 
@@ -60,7 +60,7 @@ const READ_FILES: [&str; 6] = [
 ];
 
 /// What must be given with a setting of NATS or of TLS: an address, and the other half of a pair.
-fn company(spec: &Spec) -> &'static [&'static str] {
+fn company(spec: &SettingDef) -> &'static [&'static str] {
     match (spec.section, spec.flag) {
         (Section::Redis, Some("--cacert" | "--sni" | "--insecure")) => &["--redis", "rediss://h"],
         (Section::Redis, Some("--cert")) => &["--redis", "rediss://h", "--key", "k"],
@@ -74,25 +74,25 @@ fn company(spec: &Spec) -> &'static [&'static str] {
 
 #[test]
 fn every_flag_reaches_its_setting() {
-    let elsewhere = |spec: &&Spec| READ_FILES.contains(&spec.name) || spec.section == Section::Serve;
+    let elsewhere = |spec: &&SettingDef| READ_FILES.contains(&spec.name) || spec.section == Section::Serve;
     for spec in SETTINGS.iter().filter(|spec| !elsewhere(spec)) {
         let Some(flag) = spec.flag else { continue };
         let whole;
         let text = match spec.kind {
-            Kind::Switch => None,
-            Kind::Whole { min, .. } | Kind::Bytes { min, .. } => {
+            SettingKind::Switch => None,
+            SettingKind::Whole { min, .. } | SettingKind::Bytes { min, .. } => {
                 whole = min.max(7).to_string();
                 Some(whole.as_str())
             }
-            Kind::Duration { .. } => Some("7s"),
-            Kind::Choice(words) => Some(words[0]),
-            Kind::Urls => Some("redis://h"),
-            Kind::NatsUrls => Some("nats://h"),
-            Kind::Addresses => Some("inside=outside"),
-            Kind::Fields(_) => Some("dry_run"),
-            Kind::Place => Some("nats://bucket"),
-            Kind::Source(["redis", ..]) => Some("hash:h"),
-            Kind::Source(_) => Some("zset:z"),
+            SettingKind::Duration { .. } => Some("7s"),
+            SettingKind::Choice(words) => Some(words[0]),
+            SettingKind::Urls => Some("redis://h"),
+            SettingKind::NatsUrls => Some("nats://h"),
+            SettingKind::Addresses => Some("inside=outside"),
+            SettingKind::Fields(_) => Some("dry_run"),
+            SettingKind::Place => Some("nats://bucket"),
+            SettingKind::Source(["redis", ..]) => Some("hash:h"),
+            SettingKind::Source(_) => Some("zset:z"),
             _ => Some("some"),
         };
         let start = ["keysweep", "run"].iter().chain(company(spec)).copied();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::words::{lossy, share};
+use super::super::format::{lossy, share};
 use super::{Drawing, escape};
 
 /// Something is never drawn as nothing: the narrowest part, in units of which the whole has 1,000.

@@ -3,7 +3,7 @@
 
 use shared::metrics::TtlBucket;
 
-use super::super::words::{compact, lossy, share_text, span};
+use super::super::format::{compact, lossy, share_text, span};
 use super::{Drawing, Size, text_width};
 use crate::counted;
 
@@ -21,7 +21,7 @@ pub(in super::super) fn histogram(id: &str, buckets: &[TtlBucket], size: Size) -
     };
     let desc: Vec<String> =
         buckets.iter().map(|bucket| format!("{}: {}", range(bucket), crate::grouped(bucket.keys))).collect();
-    Some(drawing.finish(id, size.word(), "Keys by the time that they live on", &desc.join("; ")))
+    Some(drawing.finish(id, size.as_str(), "Keys by the time that they live on", &desc.join("; ")))
 }
 
 /// The time of a bar in words.

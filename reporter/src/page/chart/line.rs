@@ -6,7 +6,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use shared::metrics::HitPoint;
 
-use super::super::words::{compact, lossy, percent, stamp};
+use super::super::format::{compact, lossy, percent, stamp};
 use super::{Drawing, Size};
 use crate::counted;
 
@@ -81,7 +81,7 @@ pub(in super::super) fn hit_rates(id: &str, points: &[HitPoint], size: Size) -> 
         percent(Some(highest)),
         last.rate.map_or("no traffic".to_owned(), |rate| percent(Some(rate)))
     );
-    Some(drawing.finish(id, size.word(), "Hit rate over time", &desc))
+    Some(drawing.finish(id, size.as_str(), "Hit rate over time", &desc))
 }
 
 fn placed<'a>(points: &'a [HitPoint], frame: &Frame) -> Vec<Placed<'a>> {

@@ -9,7 +9,7 @@
 mod parts;
 mod spec;
 
-use shared::messages::{Attempt, Way};
+use shared::messages::{Attempt, DeleteBackend};
 use shared::metrics::{HitPoint, InactiveCaches, Metrics};
 use shared::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, Pacing, SCHEMA_VERSION, Status,
@@ -84,11 +84,11 @@ pub fn example() -> CleanupResult {
             held_back: Some(0),
         }),
         read_from: None,
-        way: Way::Script,
+        delete_backend: DeleteBackend::Lua,
         backup: None,
         pacing: Pacing::default(),
         accounting,
-        read_again: Default::default(),
+        failover: Default::default(),
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
     }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use shared::ids::NodeId;
 use shared::metrics::{
-    Alert, Finding, FindingKind, Growth, Health, Heaviest, HitPoint, HitRates, Metrics, NodeHealth,
-    PrefixRow, Prefixes, RedisHealth, Severity, TtlBucket, TtlDistribution, Window,
+    Alert, Finding, FindingKind, Growth, Health, Heaviest, HitPoint, HitRateWindow, HitRates, Metrics,
+    NodeHealth, PrefixRow, Prefixes, RedisHealth, Severity, TtlBucket, TtlDistribution,
 };
 use shared::result::{Extent, NodeRow};
 
@@ -146,8 +146,8 @@ pub fn bucket(n: u64, keys: u64) -> TtlBucket {
     }
 }
 
-fn window(from: &str, hits: u64, misses: u64) -> Window {
-    Window {
+fn window(from: &str, hits: u64, misses: u64) -> HitRateWindow {
+    HitRateWindow {
         from: from.to_owned(),
         to: "2026-11-24T06:01:30Z".to_owned(),
         hit_rate: Some(hits as f64 * 100.0 / (hits + misses) as f64),
@@ -156,7 +156,7 @@ fn window(from: &str, hits: u64, misses: u64) -> Window {
         misses: Some(misses),
         errors: Some(hits / 70),
         resets: u32::from(hits > 10_000_000),
-        ..Window::default()
+        ..HitRateWindow::default()
     }
 }
 

@@ -16,25 +16,25 @@ fn header() -> Header {
     }
 }
 
-fn entry(index: u32, value: Vec<u8>) -> Entry {
+fn entry(index: u32, value: Vec<u8>) -> BackupEntry {
     let (reason, expires_at_ms) = if index.is_multiple_of(2) {
         (Reason::Stale, None)
     } else {
         (Reason::Inactive, Some(1_790_000_000_123))
     };
     let key = Key::new([b"permissions:\xff\x00", &index.to_le_bytes()[..]].concat());
-    Entry { group: index / 3, index: index % 3, reason, expires_at_ms, key, value }
+    BackupEntry { group: index / 3, index: index % 3, reason, expires_at_ms, key, value }
 }
 
 /// A file of several blocks.
-fn file(header: &Header, entries: &[Entry]) -> Vec<u8> {
+fn file(header: &Header, entries: &[BackupEntry]) -> Vec<u8> {
     let mut file = Saved::new(header.clone());
     entries.iter().for_each(|entry| file.add(entry));
     assert_eq!(file.entries(), entries.len() as u64);
     file.finish()
 }
 
-fn entries() -> Vec<Entry> {
+fn entries() -> Vec<BackupEntry> {
     (0..40).map(|index| entry(index, vec![u8::try_from(index).unwrap(); 10_000])).collect()
 }
 
@@ -43,7 +43,7 @@ fn an_intact_file_holds_what_was_put_in() {
     let (header, mut entries) = (header(), entries());
     let mut random = fastrand::Rng::with_seed(7);
     entries.push(entry(40, (0..300_000).map(|_| random.u8(..)).collect()));
-    entries.push(Entry { key: Key::new(*b""), value: Vec::new(), ..entry(41, Vec::new()) });
+    entries.push(BackupEntry { key: Key::new(*b""), value: Vec::new(), ..entry(41, Vec::new()) });
     let bytes = file(&header, &entries);
     assert!(bytes.len() < 320_000, "{} bytes: what repeats is compressed", bytes.len());
     let expected = Decoded { header: Some(header), entries, lost: Some(0), ..Decoded::default() };
@@ -55,7 +55,7 @@ fn outcomes_are_read_as_they_were_written() {
     let header = header();
     let recorded = |group, letters: &[u8]| Recorded {
         group,
-        outcomes: letters.iter().map(|letter| Outcome::from_letter(*letter).unwrap()).collect(),
+        outcomes: letters.iter().map(|letter| Outcome::from_code(*letter).unwrap()).collect(),
     };
     let recorded = vec![recorded(0, b"ddsv"), recorded(7, b"")];
     let bytes = encode_outcomes(header.clone(), &recorded);
@@ -174,7 +174,7 @@ fn a_claim_that_compression_cannot_keep_makes_no_room() {
 #[test]
 fn more_keys_than_a_batch_has_are_not_read() {
     let (mut block, mut bytes) = (Vec::new(), begin(&header()));
-    let nothing = Entry { key: Key::new(*b""), value: Vec::new(), ..entry(0, Vec::new()) };
+    let nothing = BackupEntry { key: Key::new(*b""), value: Vec::new(), ..entry(0, Vec::new()) };
     (0..1_000_000).for_each(|_| put(&mut block, &nothing));
     frame::write(&mut bytes, FrameKind::Entries, &block);
     let found = read_quickly(&bytes);

@@ -8,7 +8,7 @@ use redis::ConnectionAddr;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use crate::cluster::fault::Fault;
+use crate::cluster::error::RedisError;
 use crate::cluster::socket::Dial;
 use crate::limits::CONNECT_TIMEOUT;
 
@@ -25,7 +25,10 @@ pub(in crate::cluster) enum Endpoint {
 ///
 /// # Errors
 /// When its name cannot be looked up.
-pub(super) async fn endpoints(dial: &Dial, open: impl Fn(&Endpoint) -> bool) -> Result<Vec<Endpoint>, Fault> {
+pub(super) async fn endpoints(
+    dial: &Dial,
+    open: impl Fn(&Endpoint) -> bool,
+) -> Result<Vec<Endpoint>, RedisError> {
     match dial.info.addr() {
         ConnectionAddr::Tcp(host, port) => {
             let found = timeout(CONNECT_TIMEOUT, lookup_host((host.as_str(), *port))).await;

@@ -8,26 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError, Value};
+use redis::{AsyncConnectionConfig, Value};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Connections;
 use crate::cluster::conn::packed;
-use crate::cluster::fault::{Fault, FaultKind};
-use crate::cluster::socket::{Counted, Dial, Expected, Expecting, Left, OnItsWay};
+use crate::cluster::error::{RedisError, RedisErrorKind};
+use crate::cluster::socket::{BoundedSocket, CloseReason, Dial, Expected, Expecting, OnItsWay};
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 
 /// Who somebody is at a server, and which database they mean. No `Debug`, because of the password.
 #[derive(Clone, PartialEq, Eq)]
-pub(in crate::cluster) struct Identity {
+pub(in crate::cluster) struct ConnIdentity {
     user: Option<String>,
     password: Option<String>,
     db: i64,
 }
 
-impl Identity {
+impl ConnIdentity {
     /// The one of `dial`.
     pub(in crate::cluster) fn of(dial: &Dial) -> Self {
         let settings = dial.info.redis_settings();
@@ -55,49 +55,54 @@ impl Identity {
 
 /// The right to send over a connection that is somebody. It is `None` where that is not known, because a change was not
 /// seen to its end.
-pub(in crate::cluster) type Turn = OwnedRwLockReadGuard<Option<Identity>>;
+pub(in crate::cluster) type SharedGuard = OwnedRwLockReadGuard<Option<ConnIdentity>>;
 
 /// The same with nobody else beside.
-pub(in crate::cluster) type TurnAlone = OwnedRwLockWriteGuard<Option<Identity>>;
+pub(in crate::cluster) type ExclusiveGuard = OwnedRwLockWriteGuard<Option<ConnIdentity>>;
 
 /// See the module. Dropping it closes it.
-pub(in crate::cluster) struct Link {
+pub(in crate::cluster) struct ServerConnection {
     connection: MultiplexedConnection,
     /// What moves bytes between connection and socket. Ending it closes the socket.
     driver: AbortOnDropHandle<()>,
     /// Whether it failed, so that nobody is given it any more.
     discarded: AtomicBool,
     /// Why its socket was left.
-    left: Left,
+    left: CloseReason,
     /// What is expected over it.
     expecting: Expecting,
     /// Who it is now.
-    now: Arc<RwLock<Option<Identity>>>,
+    now: Arc<RwLock<Option<ConnIdentity>>>,
     /// The turn of one that takes the place of a connection for listings.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-impl Link {
+impl ServerConnection {
     /// Connects to the server of `all` as `dial` says; `name` is for the server's list of clients.
     pub(super) async fn connect(
         all: &Connections,
         dial: &Dial,
         name: &str,
         turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<Self, Fault> {
-        let socket = Counted::new(all.open(dial).await?);
-        let (left, expecting) = (socket.left(), socket.expecting());
+    ) -> Result<Self, RedisError> {
+        let socket = BoundedSocket::new(all.open(dial).await?);
+        let (left, expecting) = (socket.close_reason(), socket.expecting());
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
         let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
         let met = timeout(CONNECT_TIMEOUT, meeting).await;
-        let late = |_| Fault::new(FaultKind::Unreachable, &*dial.address, "it did not answer in time");
+        let late =
+            |_| RedisError::new(RedisErrorKind::Unreachable, &*dial.address, "it did not answer in time");
         let (connection, driver) = match met.map_err(late)? {
             Ok(met) => met,
             Err(e) => {
-                let fault = all.explain(dial, Fault::from_redis(&dial.address, &e)).await;
+                let fault = all.explain(dial, RedisError::from_redis(&dial.address, &e)).await;
                 // Nothing of ours was done yet.
-                let kind = if fault.kind == FaultKind::Lost { FaultKind::Unreachable } else { fault.kind };
-                return Err(dial.blame(Fault { kind, ..fault }));
+                let kind = if fault.kind == RedisErrorKind::ConnectionLost {
+                    RedisErrorKind::Unreachable
+                } else {
+                    fault.kind
+                };
+                return Err(dial.blame(RedisError { kind, ..fault }));
             }
         };
         #[expect(
@@ -105,7 +110,7 @@ impl Link {
             reason = "it ends with the connection, and tells it what went wrong"
         )]
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
-        let now = Arc::new(RwLock::new(Some(Identity::of(dial))));
+        let now = Arc::new(RwLock::new(Some(ConnIdentity::of(dial))));
         let discarded = AtomicBool::new(false);
         let link = Self { connection, driver, discarded, left, expecting, now, _turn: turn };
         match link.introduce(dial, name).await {
@@ -122,7 +127,7 @@ impl Link {
     /// `CLIENT NO-TOUCH` must not be sent: Redis 8.0.2 and 8.0.6 and Valkey 8.1.1 then crash at the next look at a key
     /// in a slot that is being moved (redis/redis#14415, valkey-io/valkey#2347). PTTL, PEXPIRETIME, OBJECT IDLETIME,
     /// MEMORY USAGE and listings leave idle times alone without it.
-    async fn introduce(&self, dial: &Dial, name: &str) -> Result<(), Fault> {
+    async fn introduce(&self, dial: &Dial, name: &str) -> Result<(), RedisError> {
         let mut pipe = redis::Pipeline::new();
         pipe.add_command(packed(&[b"CLIENT", b"SETNAME", name.as_bytes()]));
         pipe.add_command(packed(&[b"PING"]));
@@ -130,20 +135,23 @@ impl Link {
         let replies = replies.map_err(|e| self.failed(dial, &e))?;
         match replies.last() {
             Some(Value::ServerError(e)) => {
-                let fault = Fault::from_server(&dial.address, e);
-                let tolerable = matches!(fault.kind, FaultKind::Forbidden | FaultKind::NotWritable);
+                let fault = RedisError::from_server(&dial.address, e);
+                let tolerable =
+                    matches!(fault.kind, RedisErrorKind::PermissionDenied | RedisErrorKind::NotWritable);
                 if tolerable { Ok(()) } else { Err(fault) }
             }
             Some(Value::SimpleString(_)) => Ok(()),
-            _ => Err(Fault::unexpected(&dial.address, "PING")),
+            _ => Err(RedisError::unexpected(&dial.address, "PING")),
         }
     }
 
     /// The fault that `error` is.
-    pub(in crate::cluster) fn failed(&self, dial: &Dial, error: &RedisError) -> Fault {
-        let fault = Fault::from_redis(&dial.address, error);
-        match (fault.kind, self.left.said()) {
-            (FaultKind::Lost, Some(said)) => Fault::new(FaultKind::Protocol, &*dial.address, said),
+    pub(in crate::cluster) fn failed(&self, dial: &Dial, error: &redis::RedisError) -> RedisError {
+        let fault = RedisError::from_redis(&dial.address, error);
+        match (fault.kind, self.left.text()) {
+            (RedisErrorKind::ConnectionLost, Some(said)) => {
+                RedisError::new(RedisErrorKind::Protocol, &*dial.address, said)
+            }
             _ => fault,
         }
     }
@@ -171,33 +179,41 @@ impl Link {
 
     /// The right to send as `wanted`, which the connection is already, if nobody waits who is another one. Dropping it lets
     /// another identity take its turn.
-    pub(in crate::cluster) fn try_enter(&self, wanted: &Identity) -> Option<Turn> {
+    pub(in crate::cluster) fn try_enter(&self, wanted: &ConnIdentity) -> Option<SharedGuard> {
         Arc::clone(&self.now).try_read_owned().ok().filter(|now| now.as_ref() == Some(wanted))
     }
 
     /// The same, once the connection is `wanted`.
-    pub(in crate::cluster) async fn enter(&self, dial: &Dial, wanted: &Identity) -> Result<Turn, Fault> {
+    pub(in crate::cluster) async fn enter(
+        &self,
+        dial: &Dial,
+        wanted: &ConnIdentity,
+    ) -> Result<SharedGuard, RedisError> {
         let now = Arc::clone(&self.now).read_owned().await;
         if now.as_ref() == Some(wanted) {
             return Ok(now);
         }
         drop(now);
-        Ok(self.enter_alone(dial, wanted).await?.downgrade())
+        Ok(self.enter_exclusive(dial, wanted).await?.downgrade())
     }
 
     /// The same with nobody else beside.
-    pub(in crate::cluster) async fn enter_alone(
+    pub(in crate::cluster) async fn enter_exclusive(
         &self,
         dial: &Dial,
-        wanted: &Identity,
-    ) -> Result<TurnAlone, Fault> {
+        wanted: &ConnIdentity,
+    ) -> Result<ExclusiveGuard, RedisError> {
         let mut now = Arc::clone(&self.now).write_owned().await;
         let Some(mut is) = now.take() else {
             self.discard();
-            return Err(Fault::new(FaultKind::Lost, &*dial.address, "it is not known who the connection is"));
+            return Err(RedisError::new(
+                RedisErrorKind::ConnectionLost,
+                &*dial.address,
+                "it is not known who the connection is",
+            ));
         };
         let changed = self.change(dial, &mut is, wanted).await;
-        if changed.as_ref().is_err_and(|fault| fault.kind == FaultKind::Lost) {
+        if changed.as_ref().is_err_and(|fault| fault.kind == RedisErrorKind::ConnectionLost) {
             self.discard();
         }
         *now = Some(is);
@@ -205,14 +221,19 @@ impl Link {
     }
 
     /// Makes the connection, which `is` somebody, the one `wanted`.
-    async fn change(&self, dial: &Dial, is: &mut Identity, wanted: &Identity) -> Result<(), Fault> {
+    async fn change(
+        &self,
+        dial: &Dial,
+        is: &mut ConnIdentity,
+        wanted: &ConnIdentity,
+    ) -> Result<(), RedisError> {
         if !is.is_same_user(wanted) {
-            let refused = |fault: Fault| match fault.kind {
-                FaultKind::Refused => Fault { kind: FaultKind::Authentication, ..fault },
+            let refused = |fault: RedisError| match fault.kind {
+                RedisErrorKind::CommandError => RedisError { kind: RedisErrorKind::Authentication, ..fault },
                 _ => fault,
             };
             self.ask(dial, &wanted.login()).await.map_err(|fault| dial.blame(refused(fault)))?;
-            *is = Identity { db: is.db, ..wanted.clone() };
+            *is = ConnIdentity { db: is.db, ..wanted.clone() };
         }
         if is.db != wanted.db {
             self.ask(dial, &[b"SELECT", wanted.db.to_string().as_bytes()]).await?;
@@ -221,7 +242,7 @@ impl Link {
         Ok(())
     }
 
-    async fn ask(&self, dial: &Dial, args: &[&[u8]]) -> Result<Value, Fault> {
+    async fn ask(&self, dial: &Dial, args: &[&[u8]]) -> Result<Value, RedisError> {
         let reply = self.connection().send_packed_command(&packed(args)).await;
         reply.and_then(Value::extract_error).map_err(|e| self.failed(dial, &e))
     }

@@ -1,7 +1,7 @@
 //! How much is read of what one write is answered: as much as fits what it asked. Pure.
 
 use super::Listing;
-use super::lister::Broken;
+use super::listing_socket::CloseCause;
 use crate::limits::{
     LOOK_ANSWER_BYTES_MAX, READ_BYTES, REPLIES_BYTES_MAX, REPLY_BYTES_LEAST, REPLY_BYTES_MAX, REPLY_KEYS_MAX,
     SMALLEST_PAGE_BYTES_MAX,
@@ -29,11 +29,11 @@ impl Limit {
     }
 
     /// What an answer of so many bytes and keys exceeds, while this process holds `all` bytes of answers.
-    pub(super) fn exceeded(self, bytes: usize, keys: usize, all: usize) -> Option<Broken> {
+    pub(super) fn exceeded(self, bytes: usize, keys: usize, all: usize) -> Option<CloseCause> {
         if bytes > self.bytes || keys > REPLY_KEYS_MAX {
-            return Some(Broken::TooLong);
+            return Some(CloseCause::TooLong);
         }
-        (all > self.all && bytes > REPLY_BYTES_LEAST).then_some(Broken::Crowded)
+        (all > self.all && bytes > REPLY_BYTES_LEAST).then_some(CloseCause::Crowded)
     }
 }
 
@@ -49,16 +49,20 @@ mod tests {
             assert_eq!(limit.exceeded(bytes, keys, all), expected, "{limit:?}: {bytes} {keys} {all}");
         };
         check(Limit::of(0, &scan), (REPLY_BYTES_MAX, 1, REPLY_BYTES_MAX), None);
-        check(Limit::of(0, &scan), (REPLY_BYTES_MAX + 1, 1, REPLY_BYTES_MAX + 1), Some(Broken::TooLong));
-        check(Limit::of(0, &scan), (1_000, REPLY_KEYS_MAX + 1, 1_000), Some(Broken::TooLong));
+        check(Limit::of(0, &scan), (REPLY_BYTES_MAX + 1, 1, REPLY_BYTES_MAX + 1), Some(CloseCause::TooLong));
+        check(Limit::of(0, &scan), (1_000, REPLY_KEYS_MAX + 1, 1_000), Some(CloseCause::TooLong));
         // The longest key that is deleted is listed whatever others hold.
         check(Limit::of(0, &scan), (REPLY_BYTES_LEAST, 1, 100 * REPLIES_BYTES_MAX), None);
-        check(Limit::of(0, &scan), (REPLY_BYTES_LEAST + 1, 1, REPLIES_BYTES_MAX + 1), Some(Broken::Crowded));
+        check(
+            Limit::of(0, &scan),
+            (REPLY_BYTES_LEAST + 1, 1, REPLIES_BYTES_MAX + 1),
+            Some(CloseCause::Crowded),
+        );
         let most = SMALLEST_PAGE_BYTES_MAX;
         check(Limit::of(0, &smallest), (most, 1, most), None);
-        check(Limit::of(0, &smallest), (most + 1, 1, most + 1), Some(Broken::TooLong));
-        check(Limit::of(0, &smallest), (REPLY_BYTES_MAX, 1, most + 1), Some(Broken::Crowded));
-        check(Limit::of(10, &[]), (REPLY_BYTES_LEAST, 0, REPLY_BYTES_LEAST), Some(Broken::TooLong));
+        check(Limit::of(0, &smallest), (most + 1, 1, most + 1), Some(CloseCause::TooLong));
+        check(Limit::of(0, &smallest), (REPLY_BYTES_MAX, 1, most + 1), Some(CloseCause::Crowded));
+        check(Limit::of(10, &[]), (REPLY_BYTES_LEAST, 0, REPLY_BYTES_LEAST), Some(CloseCause::TooLong));
         check(Limit::of(10, &[]), (10 * LOOK_ANSWER_BYTES_MAX, 0, 0), None);
         check(Limit::of(usize::MAX, &[]), (REPLY_BYTES_MAX, 0, REPLY_BYTES_MAX), None);
     }

@@ -1,19 +1,19 @@
 //! Listing keys and reading their TTLs: one write per window, one reply per command.
 
-mod answers;
 mod limit;
-mod lister;
+mod listing_socket;
 mod parts;
 mod replies;
 mod request;
 mod resp;
+mod scan_connection;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod window_reply;
 
-pub use answers::{Answers, Page, PageState, Place};
-pub(in crate::cluster) use lister::Line;
-pub use turns::Lister;
+pub(in crate::cluster) use listing_socket::ListingSocket;
+pub use scan_connection::ScanConnection;
+pub use window_reply::{KeySpan, Page, PageState, WindowReply};
 
 use crate::messages::Lookups;
 
@@ -40,11 +40,11 @@ pub enum Listing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
     /// So many milliseconds are left.
-    Left(u64),
+    Remaining(u64),
     /// The key has none.
-    Unlimited,
+    Persistent,
     /// The key has none, but it is a hash whose fields expire: see [`crate::cluster::fields`], which says so.
-    Fields,
+    FieldTtls,
     /// There is no such key.
     Gone,
     /// The slot of the key is served elsewhere now.
@@ -55,8 +55,8 @@ impl Ttl {
     /// What is left, in milliseconds; 0 without one.
     #[inline]
     #[must_use]
-    pub fn left_ms(self) -> u64 {
-        if let Self::Left(ms) = self { ms } else { 0 }
+    pub fn remaining_ms(self) -> u64 {
+        if let Self::Remaining(ms) = self { ms } else { 0 }
     }
 
     /// The look-up that it took, as the server counts it. A redirected one counts nowhere.
@@ -64,16 +64,16 @@ impl Ttl {
     #[must_use]
     fn lookup(self) -> Lookups {
         match self {
-            Self::Left(_) | Self::Unlimited => Lookups::of(1, 0),
+            Self::Remaining(_) | Self::Persistent => Lookups::of(1, 0),
             Self::Gone => Lookups::of(0, 1),
-            Self::Fields | Self::Moved => Lookups::default(),
+            Self::FieldTtls | Self::Moved => Lookups::default(),
         }
     }
 }
 
 /// What is asked about each key that is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum LookupKind {
     /// Its TTL.
     Ttl,
     /// The moment at which it expires, by the server's clock.
@@ -82,7 +82,7 @@ pub enum Ask {
     ExpiryAndIdle,
 }
 
-impl Ask {
+impl LookupKind {
     /// Whether moments are told, which are compared with the server's clock.
     fn needs_clock(self) -> bool {
         self != Self::Ttl
@@ -100,7 +100,7 @@ impl Ask {
 
 /// What a look at a key showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct KeyState {
     /// Its TTL.
     pub ttl: Ttl,
     /// When it expires, in milliseconds of the server's clock; only if asked for, and if it has a TTL.
@@ -109,7 +109,7 @@ pub struct Seen {
     pub idle_ms: Option<u64>,
 }
 
-impl Seen {
+impl KeyState {
     /// A look that asked for the TTL alone.
     #[inline]
     #[must_use]

@@ -6,21 +6,21 @@
 
 use tokio::time::timeout;
 
-use super::answers::{Answers, PageState};
 use super::limit::Limit;
-use super::lister::{Broken, Line};
+use super::listing_socket::{CloseCause, ListingSocket};
 use super::replies::Replies;
 use super::request::write;
-use super::{Ask, Listing};
-use crate::cluster::answer_size::{Cause, Item, too_large, words};
-use crate::cluster::fault::{Fault, FaultKind};
+use super::window_reply::{PageState, WindowReply};
+use super::{Listing, LookupKind};
+use crate::cluster::error::{RedisError, RedisErrorKind};
+use crate::cluster::reply_size::{CutCause, ReplyUnit, describe, too_large};
 use crate::limits::{ASK_TIMEOUT, RESPONSE_TIMEOUT};
 
 /// Bytes around a key in an answer, about.
 const KEY_FRAME_BYTES: u64 = 8;
 
 /// What is left of a window.
-struct Left {
+struct RemainingLookups {
     /// Look-ups.
     looks: usize,
     /// How many of them one write may have.
@@ -33,13 +33,13 @@ struct Left {
 
 /// How a part of a window is asked for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
+enum Retry {
     Same,
-    Less(Cause),
+    Less(CutCause),
 }
 
-impl Line {
-    /// See [`super::Lister::window`].
+impl ListingSocket {
+    /// See [`super::ScanConnection::window`].
     ///
     /// # Errors
     /// As there. Nothing more can be asked of this one then.
@@ -47,12 +47,13 @@ impl Line {
         &mut self,
         listings: &[Listing],
         look_up: impl ExactSizeIterator<Item = &'k [u8]> + Clone,
-        ask: Ask,
-        answers: &mut Answers,
-    ) -> Result<(), Fault> {
+        ask: LookupKind,
+        answers: &mut WindowReply,
+    ) -> Result<(), RedisError> {
         answers.clear();
         let all = look_up.len();
-        let mut left = Left { looks: all, looks_most: usize::MAX, items_most: u64::MAX, apart: false };
+        let mut left =
+            RemainingLookups { looks: all, looks_most: usize::MAX, items_most: u64::MAX, apart: false };
         loop {
             let beside = left.looks as u64 * ask.answer_bytes();
             let apart = !listings.is_empty() && (left.apart || 2 * beside > self.size.bytes());
@@ -68,7 +69,7 @@ impl Line {
                 Ok(()) => (left.looks, left.looks_most) = (left.looks - looks, usize::MAX),
                 Err(fault) => {
                     let again = self.recover(fault, &asked).await?;
-                    if let Again::Less(cause) = again
+                    if let Retry::Less(cause) = again
                         && !self.asks_less(&mut left, looks, (&asked, listings, cause), answers)?
                     {
                         return Ok(());
@@ -88,11 +89,11 @@ impl Line {
     /// Lowers what the next write has. `false`: the only listing was a slot's, which cannot be asked for in parts.
     fn asks_less(
         &self,
-        left: &mut Left,
+        left: &mut RemainingLookups,
         looks: usize,
-        (asked, listings, cause): (&[Listing], &[Listing], Cause),
-        answers: &mut Answers,
-    ) -> Result<bool, Fault> {
+        (asked, listings, cause): (&[Listing], &[Listing], CutCause),
+        answers: &mut WindowReply,
+    ) -> Result<bool, RedisError> {
         match (asked, items_in(asked)) {
             // Look-ups alone, whose answers are short.
             ([], _) if looks > 1 => left.looks_most = looks / 2,
@@ -113,22 +114,23 @@ impl Line {
         &mut self,
         listings: &[Listing],
         look_up: impl ExactSizeIterator<Item = &'k [u8]>,
-        ask: Ask,
-        answers: &mut Answers,
-    ) -> Result<(), Fault> {
+        ask: LookupKind,
+        answers: &mut WindowReply,
+    ) -> Result<(), RedisError> {
         self.request.clear();
         let (looks, mark) = (look_up.len(), answers.mark());
         let limit = Limit::of(looks, listings);
         write(&mut self.request, listings, look_up, ask);
         let in_time = timeout(RESPONSE_TIMEOUT, async {
             self.send().await?;
-            let Answers { bytes, found, held } = &mut *answers;
+            let WindowReply { bytes, found, held } = &mut *answers;
             let address = self.dial.address.clone();
             let mut replies = Replies::new(&address, ask, looks, listings, found).begin_at(bytes.len());
             while !replies.read(bytes)? {
                 self.receive(bytes).await?;
-                if let Some(broken) = limit.exceeded(bytes.len(), replies.listed(), held.hold(bytes.len())) {
-                    return Err(self.left(broken, listings));
+                if let Some(broken) = limit.exceeded(bytes.len(), replies.listed(), held.reserve(bytes.len()))
+                {
+                    return Err(self.cut_off(broken, listings));
                 }
             }
             Ok(())
@@ -141,17 +143,17 @@ impl Line {
     }
 
     /// That an answer is not read to its end. No look-up is answered by more than is read.
-    fn left(&mut self, broken: Broken, listings: &[Listing]) -> Fault {
+    fn cut_off(&mut self, broken: CloseCause, listings: &[Listing]) -> RedisError {
         if listings.is_empty() {
             let said = "more was answered than was asked for, by `PTTL` or `OBJECT IDLETIME`";
-            return Fault::new(FaultKind::Protocol, self.dial.address.as_str(), said);
+            return RedisError::new(RedisErrorKind::Protocol, self.dial.address.as_str(), said);
         }
         self.broken = Some(broken);
-        self.lost(&words(broken.cause()))
+        self.lost(&describe(broken.cause()))
     }
 
     /// Takes in how large the answer to `asked` was.
-    fn note(&self, asked: &[Listing], answers: &Answers) {
+    fn note(&self, asked: &[Listing], answers: &WindowReply) {
         if asked.is_empty() {
             return;
         }
@@ -160,7 +162,7 @@ impl Line {
     }
 
     /// Connects again after `lost`, if the answer to `asked` was cut off for its size, or may have been.
-    async fn recover(&mut self, lost: Fault, asked: &[Listing]) -> Result<Again, Fault> {
+    async fn recover(&mut self, lost: RedisError, asked: &[Listing]) -> Result<Retry, RedisError> {
         let Some(broken) = self.broken.take() else { return Err(lost) };
         let Some(before) = self.account.clone().filter(|_| !self.once) else {
             // Whoever asks from the beginning asks for less; if the server closed the connection, once it happens again.
@@ -169,51 +171,55 @@ impl Line {
                 self.cut(asked, cause);
             }
             return Err(match broken {
-                Broken::Closed => lost,
-                _ if items_in(asked) > 1 => Fault { kind: FaultKind::CutOff, ..lost },
+                CloseCause::Closed => lost,
+                _ if items_in(asked) > 1 => RedisError { kind: RedisErrorKind::ReplyCutOff, ..lost },
                 _ => self.smallest(asked, cause),
             });
         };
         let connected = timeout(ASK_TIMEOUT, Box::pin(self.connect_again())).await;
         let (Ok(Ok(())), Some(now)) = (connected, &self.account) else { return Err(lost) };
         let cause = match broken {
-            Broken::Closed => before.cause(now),
+            CloseCause::Closed => before.cause(now),
             _ if before.process == now.process => broken.cause(),
-            _ => Cause::Other,
+            _ => CutCause::Other,
         };
         let for_size = self.size.is_for_size(cause, items_in(asked));
         match cause {
-            Cause::Other => Err(lost),
-            Cause::Unknown if !for_size => Ok(Again::Same),
+            CutCause::Other => Err(lost),
+            CutCause::Unknown if !for_size => Ok(Retry::Same),
             _ => {
                 self.cut(asked, cause);
-                Ok(Again::Less(cause))
+                Ok(Retry::Less(cause))
             }
         }
     }
 
-    fn cut(&self, asked: &[Listing], cause: Cause) {
+    fn cut(&self, asked: &[Listing], cause: CutCause) {
         if !asked.is_empty() {
             self.size.cut(&self.dial.address, (item_of(asked), items_in(asked)), cause);
         }
     }
 
     /// What it means that the answer to `asked` was cut off, which cannot be less.
-    fn smallest(&self, asked: &[Listing], cause: Cause) -> Fault {
+    fn smallest(&self, asked: &[Listing], cause: CutCause) -> RedisError {
         let what = match asked {
             [] => "a look at one key",
             [Listing::KeysInSlot { .. }, ..] => "the keys of one slot",
             [Listing::Scan { .. }, ..] => "the smallest page of SCAN (`COUNT 1`)",
         };
         // Others give back what they hold.
-        let kind = if cause == Cause::Crowded { FaultKind::CutOff } else { FaultKind::TooLarge };
-        Fault::new(kind, self.dial.address.as_str(), too_large(what, cause))
+        let kind = if cause == CutCause::Crowded {
+            RedisErrorKind::ReplyCutOff
+        } else {
+            RedisErrorKind::ReplyTooLarge
+        };
+        RedisError::new(kind, self.dial.address.as_str(), too_large(what, cause))
     }
 }
 
 /// What the answers to `listings` grow with.
-fn item_of(listings: &[Listing]) -> Item {
-    if matches!(listings, [Listing::KeysInSlot { .. }, ..]) { Item::Slot } else { Item::Key }
+fn item_of(listings: &[Listing]) -> ReplyUnit {
+    if matches!(listings, [Listing::KeysInSlot { .. }, ..]) { ReplyUnit::Slot } else { ReplyUnit::Key }
 }
 
 /// How many of these `listings` ask for.

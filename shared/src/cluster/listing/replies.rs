@@ -1,9 +1,9 @@
 //! What one window is answered: put together from bytes that come in pieces, without an allocation per key.
 
-use super::answers::Found;
-use super::resp::{Item, Malformed, item, plain_number, plain_text};
-use super::{Ask, Listing, Seen, Ttl};
-use crate::cluster::fault::{Fault, FaultKind};
+use super::resp::{Malformed, RespItem, item, plain_number, plain_text};
+use super::window_reply::ReplyItems;
+use super::{KeyState, Listing, LookupKind, Ttl};
+use crate::cluster::error::{RedisError, RedisErrorKind};
 use crate::messages::Lookups;
 
 /// What is waited for.
@@ -31,7 +31,7 @@ enum Next {
 /// See the module.
 pub(super) struct Replies<'a> {
     address: &'a str,
-    ask: Ask,
+    ask: LookupKind,
     looks: usize,
     /// Those whose pages are to come.
     listings: &'a [Listing],
@@ -40,7 +40,7 @@ pub(super) struct Replies<'a> {
     at: usize,
     now_ms: u64,
     cursor: u64,
-    found: &'a mut Found,
+    found: &'a mut ReplyItems,
 }
 
 impl<'a> Replies<'a> {
@@ -48,10 +48,10 @@ impl<'a> Replies<'a> {
     /// behind what is there.
     pub(super) fn new(
         address: &'a str,
-        ask: Ask,
+        ask: LookupKind,
         looks: usize,
         listings: &'a [Listing],
-        found: &'a mut Found,
+        found: &'a mut ReplyItems,
     ) -> Self {
         let (next, clock) = (Next::Nothing, ask.needs_clock() && looks > 0);
         let looks = found.seen.len() + looks;
@@ -71,10 +71,10 @@ impl<'a> Replies<'a> {
     }
 
     /// Reads on in `bytes`, which begin with those of earlier calls. `true` if all has come.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<bool, RedisError> {
         while self.next != Next::Nothing {
             match self.next {
-                Next::Expiry if self.ask == Ask::Ttl => self.plain_ttls(bytes),
+                Next::Expiry if self.ask == LookupKind::Ttl => self.plain_ttls(bytes),
                 Next::Key(left) => self.plain_keys(left, bytes),
                 _ => {}
             }
@@ -107,7 +107,7 @@ impl<'a> Replies<'a> {
         while self.found.seen.len() < self.looks {
             let Some((number, end)) = plain_number(bytes, self.at) else { return };
             let Some(ttl) = ttl(number) else { return };
-            self.found.look(Seen::only(ttl));
+            self.found.add_state(KeyState::only(ttl));
             self.at = end;
         }
         self.next = self.next_look();
@@ -124,31 +124,31 @@ impl<'a> Replies<'a> {
         self.next = if left > 0 { Next::Key(left) } else { self.next_look() };
     }
 
-    fn take(&mut self, item: Item, bytes: &[u8]) -> Result<(), Fault> {
+    fn take(&mut self, item: RespItem, bytes: &[u8]) -> Result<(), RedisError> {
         self.next = match (self.next, item) {
             (Next::Expiry, item) => self.expiry(&item, bytes)?,
             (Next::Idle, item) => self.idle(&item, bytes)?,
-            (Next::Page, Item::Array(count)) => match self.listings.split_off_first() {
+            (Next::Page, RespItem::Array(count)) => match self.listings.split_off_first() {
                 Some(Listing::Scan { .. }) if count == 2 => Next::Cursor,
                 Some(Listing::KeysInSlot { .. }) => self.page(0, count),
                 _ => return Err(self.unexpected("SCAN")),
             },
-            (Next::Cursor, Item::Text(place)) => {
+            (Next::Cursor, RespItem::Text(place)) => {
                 self.cursor = self.digits(&bytes[place], "SCAN")?;
                 Next::Keys
             }
-            (Next::Keys, Item::Array(count)) => self.page(self.cursor, count),
-            (Next::Clock, Item::Array(2)) => Next::Seconds,
-            (Next::Seconds, Item::Text(place)) => {
+            (Next::Keys, RespItem::Array(count)) => self.page(self.cursor, count),
+            (Next::Clock, RespItem::Array(2)) => Next::Seconds,
+            (Next::Seconds, RespItem::Text(place)) => {
                 self.now_ms = self.digits(&bytes[place], "TIME")?.saturating_mul(1_000);
                 Next::Micros
             }
-            (Next::Micros, Item::Text(place)) => {
+            (Next::Micros, RespItem::Text(place)) => {
                 let micros = self.digits(&bytes[place], "TIME")?;
                 self.now_ms = self.now_ms.saturating_add(micros / 1_000);
                 self.next_look()
             }
-            (_, Item::Error(place)) => return Err(self.error(&bytes[place])),
+            (_, RespItem::Error(place)) => return Err(self.error(&bytes[place])),
             _ => return Err(self.unexpected("a window")),
         };
         Ok(())
@@ -159,40 +159,42 @@ impl<'a> Replies<'a> {
         if count == 0 { self.next_look() } else { Next::Key(count) }
     }
 
-    fn expiry(&mut self, item: &Item, bytes: &[u8]) -> Result<Next, Fault> {
+    fn expiry(&mut self, item: &RespItem, bytes: &[u8]) -> Result<Next, RedisError> {
         let ttl = match item {
-            Item::Number(number) => ttl(*number).ok_or_else(|| self.unexpected("PTTL"))?,
-            Item::Error(place) => match self.error(&bytes[place.clone()]) {
-                fault if fault.kind == FaultKind::Moved => Ttl::Moved,
+            RespItem::Number(number) => ttl(*number).ok_or_else(|| self.unexpected("PTTL"))?,
+            RespItem::Error(place) => match self.error(&bytes[place.clone()]) {
+                fault if fault.kind == RedisErrorKind::Moved => Ttl::Moved,
                 fault => return Err(fault),
             },
             _ => return Err(self.unexpected("PTTL")),
         };
-        let mut seen = Seen::only(ttl);
+        let mut seen = KeyState::only(ttl);
         // The server tells moments then; what is left until one is by its own clock.
-        if let (Ttl::Left(at_ms), true) = (ttl, self.ask.needs_clock()) {
+        if let (Ttl::Remaining(at_ms), true) = (ttl, self.ask.needs_clock()) {
             seen.expires_at_ms = Some(at_ms);
-            seen.ttl = Ttl::Left(at_ms.saturating_sub(self.now_ms));
+            seen.ttl = Ttl::Remaining(at_ms.saturating_sub(self.now_ms));
         }
-        self.found.look(seen);
-        Ok(if self.ask == Ask::ExpiryAndIdle { Next::Idle } else { self.next_look() })
+        self.found.add_state(seen);
+        Ok(if self.ask == LookupKind::ExpiryAndIdle { Next::Idle } else { self.next_look() })
     }
 
-    fn idle(&mut self, item: &Item, bytes: &[u8]) -> Result<Next, Fault> {
+    fn idle(&mut self, item: &RespItem, bytes: &[u8]) -> Result<Next, RedisError> {
         let fault = match item {
-            Item::Error(place) => Some(self.error(&bytes[place.clone()])),
-            Item::Number(_) | Item::Nil => None,
+            RespItem::Error(place) => Some(self.error(&bytes[place.clone()])),
+            RespItem::Number(_) | RespItem::Nil => None,
             _ => return Err(self.unexpected("OBJECT IDLETIME")),
         };
-        let counted = Lookups::of(u64::from(*item != Item::Nil), u64::from(*item == Item::Nil));
+        let counted = Lookups::of(u64::from(*item != RespItem::Nil), u64::from(*item == RespItem::Nil));
         if let Some(seen) = self.found.seen.last_mut() {
             match (item, fault) {
                 // Its slot has just moved.
-                (_, Some(fault)) if fault.kind == FaultKind::Moved => seen.ttl = Ttl::Moved,
+                (_, Some(fault)) if fault.kind == RedisErrorKind::Moved => seen.ttl = Ttl::Moved,
                 // The server counts how often keys are used, and not since when they are not (LFU).
-                (_, Some(fault)) if fault.kind == FaultKind::Refused => self.found.lookups += counted,
+                (_, Some(fault)) if fault.kind == RedisErrorKind::CommandError => {
+                    self.found.lookups += counted;
+                }
                 (_, Some(fault)) => return Err(fault),
-                (Item::Number(seconds), None) => {
+                (RespItem::Number(seconds), None) => {
                     seen.idle_ms = u64::try_from(*seconds).ok().map(|seconds| seconds.saturating_mul(1_000));
                     self.found.lookups += counted;
                 }
@@ -202,17 +204,17 @@ impl<'a> Replies<'a> {
         Ok(self.next_look())
     }
 
-    fn digits(&self, text: &[u8], command: &str) -> Result<u64, Fault> {
+    fn digits(&self, text: &[u8], command: &str) -> Result<u64, RedisError> {
         let number = str::from_utf8(text).ok().and_then(|digits| digits.parse().ok());
         number.ok_or_else(|| self.unexpected(command))
     }
 
-    fn error(&self, words: &[u8]) -> Fault {
-        Fault::from_words(self.address, words)
+    fn error(&self, words: &[u8]) -> RedisError {
+        RedisError::from_words(self.address, words)
     }
 
-    fn unexpected(&self, command: &str) -> Fault {
-        Fault::unexpected(self.address, command)
+    fn unexpected(&self, command: &str) -> RedisError {
+        RedisError::unexpected(self.address, command)
     }
 }
 
@@ -220,8 +222,8 @@ impl<'a> Replies<'a> {
 #[inline]
 fn ttl(number: i64) -> Option<Ttl> {
     match number {
-        -1 => Some(Ttl::Unlimited),
+        -1 => Some(Ttl::Persistent),
         -2 => Some(Ttl::Gone),
-        ms => u64::try_from(ms).ok().map(Ttl::Left),
+        ms => u64::try_from(ms).ok().map(Ttl::Remaining),
     }
 }

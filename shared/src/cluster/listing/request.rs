@@ -1,6 +1,6 @@
 //! What one window asks, as bytes.
 
-use super::{Ask, Listing};
+use super::{Listing, LookupKind};
 
 /// Digits of the longest number.
 const DIGITS_MAX: usize = 20;
@@ -10,7 +10,7 @@ pub(super) fn write<'a>(
     out: &mut Vec<u8>,
     listings: &[Listing],
     look_up: impl ExactSizeIterator<Item = &'a [u8]>,
-    ask: Ask,
+    ask: LookupKind,
 ) {
     if ask.needs_clock() && look_up.len() > 0 {
         command(out, &[b"TIME"]);
@@ -29,7 +29,7 @@ pub(super) fn write<'a>(
         out.extend_from_slice(&head);
         out.extend_from_slice(key);
         out.extend_from_slice(b"\r\n");
-        if ask == Ask::ExpiryAndIdle {
+        if ask == LookupKind::ExpiryAndIdle {
             command(out, &[b"OBJECT", b"IDLETIME", key]);
         }
     }
@@ -56,10 +56,10 @@ pub(super) fn write<'a>(
 /// Appends one command.
 pub(super) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     number(out, b'*', words.len());
-    words.iter().for_each(|bytes| word(out, bytes));
+    words.iter().for_each(|bytes| argument(out, bytes));
 }
 
-fn word(out: &mut Vec<u8>, bytes: &[u8]) {
+fn argument(out: &mut Vec<u8>, bytes: &[u8]) {
     number(out, b'$', bytes.len());
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
@@ -96,14 +96,14 @@ mod tests {
         };
         let scan = Listing::Scan { cursor: u64::MAX, count: 100 };
         let slot = Listing::KeysInSlot { slot: 0, count: 10_001 };
-        check(&[scan], &[], Ask::Expiry, "*4 $4 SCAN $20 18446744073709551615 $5 COUNT $3 100 ");
+        check(&[scan], &[], LookupKind::Expiry, "*4 $4 SCAN $20 18446744073709551615 $5 COUNT $3 100 ");
         check(
             &[slot],
             &["a", ""],
-            Ask::Ttl,
+            LookupKind::Ttl,
             "*2 $4 PTTL $1 a *2 $4 PTTL $0  *4 $7 CLUSTER $13 GETKEYSINSLOT $1 0 $5 10001 ",
         );
         let idle = "*1 $4 TIME *2 $11 PEXPIRETIME $1 k *3 $6 OBJECT $8 IDLETIME $1 k ";
-        check(&[], &["k"], Ask::ExpiryAndIdle, idle);
+        check(&[], &["k"], LookupKind::ExpiryAndIdle, idle);
     }
 }

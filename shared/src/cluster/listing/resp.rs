@@ -19,7 +19,7 @@ const NUMBER_BYTES_MAX: usize = 20;
 
 /// One item; an array is followed by its own items.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(super) enum RespItem {
     /// A whole number.
     Number(i64),
     /// Where a text stands.
@@ -41,15 +41,15 @@ pub(super) struct Malformed;
 /// Reads the item that begins at `at`, and moves `at` behind it. `None`, with `at` where it was, if its end has not
 /// come yet.
 #[inline]
-pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<Item>, Malformed> {
+pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<RespItem>, Malformed> {
     let Some(kind) = bytes.get(*at) else { return Ok(None) };
     let begin = *at + 1;
     let read = match kind {
-        b':' => number(bytes, begin)?.map(|(number, end)| (Item::Number(number), end)),
+        b':' => number(bytes, begin)?.map(|(number, end)| (RespItem::Number(number), end)),
         b'$' => text(bytes, begin)?,
         b'*' => array(bytes, begin)?,
-        b'+' => line(bytes, begin)?.map(|end| (Item::Status(begin..end), end + 2)),
-        b'-' => line(bytes, begin)?.map(|end| (Item::Error(begin..end), end + 2)),
+        b'+' => line(bytes, begin)?.map(|end| (RespItem::Status(begin..end), end + 2)),
+        b'-' => line(bytes, begin)?.map(|end| (RespItem::Error(begin..end), end + 2)),
         _ => return Err(Malformed),
     };
     Ok(read.map(|(item, end)| {
@@ -68,7 +68,7 @@ pub(super) fn plain_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
 #[inline]
 pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
     match text(bytes, at + 1) {
-        Ok(Some((Item::Text(place), end))) if bytes.get(at) == Some(&b'$') => Some((place, end)),
+        Ok(Some((RespItem::Text(place), end))) if bytes.get(at) == Some(&b'$') => Some((place, end)),
         _ => None,
     }
 }
@@ -120,27 +120,27 @@ fn long_number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malforme
 }
 
 #[inline]
-fn text(bytes: &[u8], at: usize) -> Result<Option<(Item, usize)>, Malformed> {
+fn text(bytes: &[u8], at: usize) -> Result<Option<(RespItem, usize)>, Malformed> {
     let Some((length, begin)) = number(bytes, at)? else { return Ok(None) };
     if length == -1 {
-        return Ok(Some((Item::Nil, begin)));
+        return Ok(Some((RespItem::Nil, begin)));
     }
     let length = usize::try_from(length).ok().filter(|length| *length <= TEXT_BYTES_MAX).ok_or(Malformed)?;
     let end = begin + length;
     match bytes.get(end..end + 2) {
-        Some(b"\r\n") => Ok(Some((Item::Text(begin..end), end + 2))),
+        Some(b"\r\n") => Ok(Some((RespItem::Text(begin..end), end + 2))),
         Some(_) => Err(Malformed),
         None => Ok(None),
     }
 }
 
-fn array(bytes: &[u8], at: usize) -> Result<Option<(Item, usize)>, Malformed> {
+fn array(bytes: &[u8], at: usize) -> Result<Option<(RespItem, usize)>, Malformed> {
     let Some((count, end)) = number(bytes, at)? else { return Ok(None) };
     if count == -1 {
-        return Ok(Some((Item::Nil, end)));
+        return Ok(Some((RespItem::Nil, end)));
     }
     let count = usize::try_from(count).ok().filter(|count| *count <= ITEMS_MAX).ok_or(Malformed)?;
-    Ok(Some((Item::Array(count), end)))
+    Ok(Some((RespItem::Array(count), end)))
 }
 
 /// Where the line ends that begins at `at`.
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    fn all(bytes: &[u8]) -> Result<Vec<Item>, Malformed> {
+    fn all(bytes: &[u8]) -> Result<Vec<RespItem>, Malformed> {
         let (mut at, mut items) = (0, Vec::new());
         while let Some(item) = item(bytes, &mut at)? {
             items.push(item);
@@ -171,21 +171,24 @@ mod tests {
 
     #[test]
     fn every_kind_of_item() {
-        let check = |bytes: &[u8], expected: &[Item]| {
+        let check = |bytes: &[u8], expected: &[RespItem]| {
             assert_eq!(all(bytes).as_deref(), Ok(expected), "{}", bytes.escape_ascii());
         };
-        check(b":-12\r\n:0\r\n", &[Item::Number(-12), Item::Number(0)]);
-        check(b"$3\r\na\r\n\r\n$0\r\n\r\n", &[Item::Text(4..7), Item::Text(13..13)]);
-        check(b"*2\r\n$-1\r\n*-1\r\n*0\r\n", &[Item::Array(2), Item::Nil, Item::Nil, Item::Array(0)]);
-        check(b"+OK\r\n-MOVED 1 a:1\r\n", &[Item::Status(1..3), Item::Error(6..17)]);
-        check(b":1\r\n:2\r", &[Item::Number(1)]);
+        check(b":-12\r\n:0\r\n", &[RespItem::Number(-12), RespItem::Number(0)]);
+        check(b"$3\r\na\r\n\r\n$0\r\n\r\n", &[RespItem::Text(4..7), RespItem::Text(13..13)]);
+        check(
+            b"*2\r\n$-1\r\n*-1\r\n*0\r\n",
+            &[RespItem::Array(2), RespItem::Nil, RespItem::Nil, RespItem::Array(0)],
+        );
+        check(b"+OK\r\n-MOVED 1 a:1\r\n", &[RespItem::Status(1..3), RespItem::Error(6..17)]);
+        check(b":1\r\n:2\r", &[RespItem::Number(1)]);
     }
 
     #[test]
     fn numbers_of_64_bits_have_all_their_digits() {
         for number in [i64::MAX, i64::MIN, i64::MAX - 1, 999_999_999_999_999_999, 1_000_000_000_000_000_000] {
             let bytes = format!(":{number}\r\n:1\r\n").into_bytes();
-            assert_eq!(all(&bytes), Ok(vec![Item::Number(number), Item::Number(1)]));
+            assert_eq!(all(&bytes), Ok(vec![RespItem::Number(number), RespItem::Number(1)]));
             for cut in 0..=format!("{number}").len() + 2 {
                 assert_eq!(all(&bytes[..cut]), Ok(Vec::new()), "{number} cut at {cut}");
             }

@@ -1,9 +1,9 @@
 //! Replies, cut anywhere: what is made of them, and what is refused.
 
-use super::answers::{Answers, Place};
 use super::replies::Replies;
-use super::{Ask, Listing, Seen, Ttl};
-use crate::cluster::{Fault, FaultKind};
+use super::window_reply::{KeySpan, WindowReply};
+use super::{KeyState, Listing, LookupKind, Ttl};
+use crate::cluster::{RedisError, RedisErrorKind};
 use crate::limits::REPLY_BYTES_MAX;
 use crate::messages::Lookups;
 
@@ -17,15 +17,15 @@ type Page = (u64, Vec<String>);
 fn read_cut(
     bytes: &[u8],
     cut: usize,
-    ask: Ask,
+    ask: LookupKind,
     looks: usize,
     listings: &[Listing],
-) -> Result<(Vec<Page>, Vec<Seen>, Lookups), Fault> {
-    let mut answers = Answers { bytes: bytes.to_vec(), ..Answers::default() };
+) -> Result<(Vec<Page>, Vec<KeyState>, Lookups), RedisError> {
+    let mut answers = WindowReply { bytes: bytes.to_vec(), ..WindowReply::default() };
     let mut replies = Replies::new("a:1", ask, looks, listings, &mut answers.found);
     replies.read(&bytes[..cut])?;
     assert!(replies.read(bytes)?, "all of it is there");
-    let text = |place: &Place| String::from_utf8(answers.key(*place).to_vec()).unwrap();
+    let text = |place: &KeySpan| String::from_utf8(answers.key(*place).to_vec()).unwrap();
     let pages = answers.pages().map(|page| (page.next, page.keys.iter().map(text).collect()));
     Ok((pages.collect(), answers.seen().to_vec(), answers.lookups()))
 }
@@ -33,10 +33,10 @@ fn read_cut(
 /// Reads `bytes`, cut anywhere.
 fn read(
     bytes: &str,
-    ask: Ask,
+    ask: LookupKind,
     looks: usize,
     listings: &[Listing],
-) -> Result<(Vec<Page>, Vec<Seen>, Lookups), FaultKind> {
+) -> Result<(Vec<Page>, Vec<KeyState>, Lookups), RedisErrorKind> {
     let bytes = bytes.replace(' ', "\r\n").into_bytes();
     let whole = read_cut(&bytes, 0, ask, looks, listings).map_err(|fault| fault.kind);
     for cut in 1..bytes.len() {
@@ -53,43 +53,45 @@ fn page(next: u64, keys: &[&str]) -> Page {
 #[test]
 fn pages_of_both_kinds_and_ttls() {
     let bytes = ":5 :-1 :-2 *2 $2 17 *2 $1 a $0  *2 $1 b $2 cd *0 ";
-    let (pages, seen, lookups) = read(bytes, Ask::Ttl, 3, &[SCAN, SLOT, SLOT]).unwrap();
+    let (pages, seen, lookups) = read(bytes, LookupKind::Ttl, 3, &[SCAN, SLOT, SLOT]).unwrap();
     assert_eq!(pages, [page(17, &["a", ""]), page(0, &["b", "cd"]), page(0, &[])]);
-    assert_eq!(seen, [Ttl::Left(5), Ttl::Unlimited, Ttl::Gone].map(Seen::only));
+    assert_eq!(seen, [Ttl::Remaining(5), Ttl::Persistent, Ttl::Gone].map(KeyState::only));
     assert_eq!(lookups, Lookups::of(2, 1));
-    assert_eq!(read("", Ask::Ttl, 0, &[]), Ok((vec![], vec![], Lookups::default())));
+    assert_eq!(read("", LookupKind::Ttl, 0, &[]), Ok((vec![], vec![], Lookups::default())));
 }
 
 #[test]
 fn moments_are_told_by_the_servers_clock() {
-    let (_, seen, _) = read("*2 $1 2 $6 500999 :3000 :-1 :100 ", Ask::Expiry, 3, &[]).unwrap();
-    let left = |left_ms, at_ms| Seen { expires_at_ms: Some(at_ms), ..Seen::only(Ttl::Left(left_ms)) };
-    assert_eq!(seen, [left(500, 3_000), Seen::only(Ttl::Unlimited), left(0, 100)]);
+    let (_, seen, _) = read("*2 $1 2 $6 500999 :3000 :-1 :100 ", LookupKind::Expiry, 3, &[]).unwrap();
+    let left =
+        |left_ms, at_ms| KeyState { expires_at_ms: Some(at_ms), ..KeyState::only(Ttl::Remaining(left_ms)) };
+    assert_eq!(seen, [left(500, 3_000), KeyState::only(Ttl::Persistent), left(0, 100)]);
     // Nothing is looked up, so no clock is needed.
-    assert_eq!(read("*0 ", Ask::Expiry, 0, &[SLOT]).unwrap().0, [page(0, &[])]);
+    assert_eq!(read("*0 ", LookupKind::Expiry, 0, &[SLOT]).unwrap().0, [page(0, &[])]);
 }
 
 #[test]
 fn idle_times_and_their_lookups() {
-    let check = |bytes: &str, expected: Seen, hits, misses| {
-        let (_, seen, lookups) = read(&format!("*2 $1 0 $1 0 {bytes}"), Ask::ExpiryAndIdle, 1, &[]).unwrap();
+    let check = |bytes: &str, expected: KeyState, hits, misses| {
+        let (_, seen, lookups) =
+            read(&format!("*2 $1 0 $1 0 {bytes}"), LookupKind::ExpiryAndIdle, 1, &[]).unwrap();
         assert_eq!((&*seen, lookups), (&[expected][..], Lookups::of(hits, misses)), "{bytes}");
     };
-    check(":-1 :7 ", Seen { idle_ms: Some(7_000), ..Seen::only(Ttl::Unlimited) }, 2, 0);
-    check(":-2 $-1 ", Seen::only(Ttl::Gone), 0, 2);
+    check(":-1 :7 ", KeyState { idle_ms: Some(7_000), ..KeyState::only(Ttl::Persistent) }, 2, 0);
+    check(":-2 $-1 ", KeyState::only(Ttl::Gone), 0, 2);
     // Refused because of an LFU policy.
-    check(":-1 -ERR ", Seen::only(Ttl::Unlimited), 2, 0);
-    check(":-1 -MOVED ", Seen::only(Ttl::Moved), 1, 0);
+    check(":-1 -ERR ", KeyState::only(Ttl::Persistent), 2, 0);
+    check(":-1 -MOVED ", KeyState::only(Ttl::Moved), 1, 0);
 }
 
 #[test]
 fn room_is_used_again_and_what_was_in_it_is_gone() {
-    let mut answers = Answers::default();
+    let mut answers = WindowReply::default();
     let mut read = |bytes: &str, looks, listings: &[Listing]| {
         answers.clear();
         answers.bytes.extend_from_slice(bytes.replace(' ', "\r\n").as_bytes());
-        let Answers { bytes, found, .. } = &mut answers;
-        assert!(Replies::new("a:1", Ask::Ttl, looks, listings, found).read(bytes).unwrap());
+        let WindowReply { bytes, found, .. } = &mut answers;
+        assert!(Replies::new("a:1", LookupKind::Ttl, looks, listings, found).read(bytes).unwrap());
         (answers.keys().collect::<Vec<_>>().concat(), answers.seen().len(), answers.lookups().hits)
     };
     assert_eq!(read(":1 :2 *2 $1 a $2 bc *1 $1 d ", 2, &[SLOT, SLOT]), (b"abcd".to_vec(), 2, 2));
@@ -104,16 +106,19 @@ fn room_is_used_again_and_what_was_in_it_is_gone() {
 
 #[test]
 fn slots_that_moved_show_key_by_key_and_other_errors_end_the_window() {
-    assert_eq!(read("-ASK :1 ", Ask::Ttl, 2, &[]).unwrap().1, [Ttl::Moved, Ttl::Left(1)].map(Seen::only));
-    assert_eq!(read("-NOPERM ", Ask::Ttl, 1, &[]), Err(FaultKind::Forbidden));
-    assert_eq!(read("-LOADING ", Ask::Ttl, 0, &[SLOT]), Err(FaultKind::NotReady));
-    assert_eq!(read("-ERR ", Ask::Expiry, 1, &[]), Err(FaultKind::Refused));
+    assert_eq!(
+        read("-ASK :1 ", LookupKind::Ttl, 2, &[]).unwrap().1,
+        [Ttl::Moved, Ttl::Remaining(1)].map(KeyState::only)
+    );
+    assert_eq!(read("-NOPERM ", LookupKind::Ttl, 1, &[]), Err(RedisErrorKind::PermissionDenied));
+    assert_eq!(read("-LOADING ", LookupKind::Ttl, 0, &[SLOT]), Err(RedisErrorKind::Unavailable));
+    assert_eq!(read("-ERR ", LookupKind::Expiry, 1, &[]), Err(RedisErrorKind::CommandError));
 }
 
 #[test]
 fn answers_of_another_shape_are_refused() {
     let check = |bytes: &str, looks, listings: &[Listing]| {
-        assert_eq!(read(bytes, Ask::Ttl, looks, listings), Err(FaultKind::Protocol), "{bytes}");
+        assert_eq!(read(bytes, LookupKind::Ttl, looks, listings), Err(RedisErrorKind::Protocol), "{bytes}");
     };
     check("$1 a ", 1, &[]);
     check(":-3 ", 1, &[]);
@@ -137,8 +142,8 @@ fn fuzz_windows() {
     ];
     let seeds = seeds.map(|seed| seed.replace(' ', "\r\n").into_bytes()).to_vec();
     crate::hostile::fuzz("windows", seeds, |bytes| {
-        for ask in [Ask::Ttl, Ask::Expiry, Ask::ExpiryAndIdle] {
-            let mut answers = Answers { bytes: bytes.to_vec(), ..Answers::default() };
+        for ask in [LookupKind::Ttl, LookupKind::Expiry, LookupKind::ExpiryAndIdle] {
+            let mut answers = WindowReply { bytes: bytes.to_vec(), ..WindowReply::default() };
             let mut replies = Replies::new("a:1", ask, 3, &[SCAN, SLOT, SLOT], &mut answers.found);
             let whole = replies.read(&bytes[..bytes.len() / 2]).and_then(|_| replies.read(bytes));
             if let Ok(true) = whole {

@@ -1,15 +1,15 @@
 //! The sockets of all connections to Redis: TCP, TLS and Unix. This is the only place that opens any, so that
-//! commands and listings reach a server in the same way and fail with the same words; and each takes a [`Seat`], so that
+//! commands and listings reach a server in the same way and fail with the same words; and each takes a [`ConnectionPermit`], so that
 //! there are never more than a server is to bear. What is said over them, the login included, is absent.
 //!
-//! [`Seat`]: super::connections::Seat
+//! [`ConnectionPermit`]: super::connections::ConnectionPermit
 
-mod counted;
+mod bounded;
+mod permit_socket;
 mod probe;
-mod seated;
 mod tls;
+mod tls_diagnostics;
 mod unverified;
-mod words;
 
 use std::fmt;
 use std::io;
@@ -24,12 +24,12 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub use self::counted::expect_values;
-pub(super) use self::counted::{Counted, Expected, Expecting, Left, OnItsWay, TOO_MUCH};
-use self::seated::Seated;
+pub use self::bounded::expect_values;
+pub(super) use self::bounded::{BoundedSocket, CloseReason, Expected, Expecting, OnItsWay, TOO_MUCH};
+use self::permit_socket::PermitSocket;
 pub use self::tls::{Tls, TlsError, TlsFiles};
-use super::connections::{Endpoint, Seat, Seats};
-use super::fault::{FULL, Fault, FaultKind};
+use super::connections::{ConnectionLimit, ConnectionPermit, Endpoint};
+use super::error::{FULL, RedisError, RedisErrorKind};
 use crate::limits::{CONNECT_TIMEOUT, TLS_PATIENCE};
 
 /// An open connection, whatever it runs over. What is written may be kept until it is flushed.
@@ -68,22 +68,22 @@ impl Dial {
         Self { via: Some(self.address), address, ..self }
     }
 
-    fn fault(&self, kind: FaultKind, said: impl fmt::Display) -> Fault {
+    fn fault(&self, kind: RedisErrorKind, said: impl fmt::Display) -> RedisError {
         let via = self.via.as_ref().map(|via| format!(" (reached at `{via}`)"));
-        Fault::new(kind, self.address.as_str(), format!("{said}{}", via.unwrap_or_default()))
+        RedisError::new(kind, self.address.as_str(), format!("{said}{}", via.unwrap_or_default()))
     }
 
     /// `fault`, with whom the server refused: passwords change, also while a run goes on.
-    pub(super) fn blame(&self, fault: Fault) -> Fault {
-        if fault.kind != FaultKind::Authentication {
+    pub(super) fn blame(&self, fault: RedisError) -> RedisError {
+        if fault.kind != RedisErrorKind::Authentication {
             return fault;
         }
         let user = self.info.redis_settings().username().unwrap_or("default");
-        Fault { detail: format!("{} (user `{user}`)", fault.detail), ..fault }
+        RedisError { detail: format!("{} (user `{user}`)", fault.detail), ..fault }
     }
 
-    pub(super) fn unreachable(&self, said: impl fmt::Display) -> Fault {
-        self.fault(FaultKind::Unreachable, said)
+    pub(super) fn unreachable(&self, said: impl fmt::Display) -> RedisError {
+        self.fault(RedisErrorKind::Unreachable, said)
     }
 
     /// Who is trusted, and who we are, over TLS; 0 without TLS. Each reading of certificates is another one.
@@ -104,14 +104,22 @@ impl Dial {
 /// returns.
 ///
 /// # Errors
-/// [`FaultKind::Unreachable`], and [`FaultKind::Tls`] where the two ends do not agree on TLS.
-pub(super) async fn open(dial: &Dial, to: &Endpoint, seats: &Seats) -> Result<Box<dyn Socket>, Fault> {
+/// [`RedisErrorKind::Unreachable`], and [`RedisErrorKind::Tls`] where the two ends do not agree on TLS.
+pub(super) async fn open(
+    dial: &Dial,
+    to: &Endpoint,
+    seats: &ConnectionLimit,
+) -> Result<Box<dyn Socket>, RedisError> {
     // Boxed, because a handshake is a large state that everybody who connects would carry along.
     let opened = timeout(CONNECT_TIMEOUT, Box::pin(open_at_leisure(dial, to, seats))).await;
     opened.unwrap_or_else(|_| Err(dial.unreachable("the connection was not made in time")))
 }
 
-async fn open_at_leisure(dial: &Dial, to: &Endpoint, seats: &Seats) -> Result<Box<dyn Socket>, Fault> {
+async fn open_at_leisure(
+    dial: &Dial,
+    to: &Endpoint,
+    seats: &ConnectionLimit,
+) -> Result<Box<dyn Socket>, RedisError> {
     let seat =
         seats.take().await.ok_or_else(|| dial.unreachable("this process opens no more connections"))?;
     match (to, &dial.tls) {
@@ -119,33 +127,33 @@ async fn open_at_leisure(dial: &Dial, to: &Endpoint, seats: &Seats) -> Result<Bo
         (Endpoint::Tcp(at), Some(tls)) => Ok(Box::new(encrypted(dial, (*at, seat, seats), tls).await?)),
         (Endpoint::Unix(path), _) => {
             let socket = UnixStream::connect(path).await.map_err(|e| dial.unreachable(e))?;
-            Ok(Box::new(Seated::new(socket, seat)))
+            Ok(Box::new(PermitSocket::new(socket, seat)))
         }
     }
 }
 
-async fn tcp(at: SocketAddr, seat: Seat) -> io::Result<Seated<TcpStream>> {
+async fn tcp(at: SocketAddr, seat: ConnectionPermit) -> io::Result<PermitSocket<TcpStream>> {
     let socket = TcpStream::connect(at).await?;
     socket.set_nodelay(true)?;
-    Ok(Seated::new(socket, seat))
+    Ok(PermitSocket::new(socket, seat))
 }
 
 /// A TLS connection over which the server has answered once: with TLS 1.3, whether it takes our certificate shows
 /// only with its first answer.
 async fn encrypted(
     dial: &Dial,
-    (at, seat, seats): (SocketAddr, Seat, &Seats),
+    (at, seat, seats): (SocketAddr, ConnectionPermit, &ConnectionLimit),
     tls: &Tls,
-) -> Result<TlsStream<Seated<TcpStream>>, Fault> {
+) -> Result<TlsStream<PermitSocket<TcpStream>>, RedisError> {
     let host = dial.host();
-    let failed = |e: io::Error| match words::of(&e, host) {
-        Some(said) => dial.fault(FaultKind::Tls, said),
+    let failed = |e: io::Error| match tls_diagnostics::of(&e, host) {
+        Some(said) => dial.fault(RedisErrorKind::Tls, said),
         None => dial.unreachable(e),
     };
     let name = match &tls.name {
         Some(name) => name.clone(),
         None => ServerName::try_from(host.to_owned())
-            .map_err(|_| dial.fault(FaultKind::Tls, words::no_name(host)))?,
+            .map_err(|_| dial.fault(RedisErrorKind::Tls, tls_diagnostics::no_name(host)))?,
     };
     let socket = tcp(at, seat).await.map_err(|e| dial.unreachable(e))?;
     let mut meeting = Box::pin(async {
@@ -158,22 +166,22 @@ async fn encrypted(
         () = sleep(TLS_PATIENCE) => {
             // A server without TLS waits for the end of a line that never comes.
             if probe::speaks_plainly(at, seats).await {
-                return Err(dial.fault(FaultKind::Tls, words::PLAIN));
+                return Err(dial.fault(RedisErrorKind::Tls, tls_diagnostics::PLAIN));
             }
             meeting.await
         }
     };
     match met {
         Ok(stream) => Ok(stream),
-        Err(e) if words::may_be_plain(&e) && probe::speaks_plainly(at, seats).await => {
-            Err(dial.fault(FaultKind::Tls, words::PLAIN))
+        Err(e) if tls_diagnostics::may_be_plain(&e) && probe::speaks_plainly(at, seats).await => {
+            Err(dial.fault(RedisErrorKind::Tls, tls_diagnostics::PLAIN))
         }
         Err(e) => Err(failed(e)),
     }
 }
 
 /// Asks for one answer, whatever it is: PING may be asked for a password, or be forbidden.
-async fn greet(stream: &mut TlsStream<Seated<TcpStream>>) -> io::Result<()> {
+async fn greet(stream: &mut TlsStream<PermitSocket<TcpStream>>) -> io::Result<()> {
     stream.write_all(b"PING\r\n").await?;
     stream.flush().await?;
     for _ in 0..LINE_BYTES_MAX {
@@ -185,16 +193,21 @@ async fn greet(stream: &mut TlsStream<Seated<TcpStream>>) -> io::Result<()> {
 }
 
 /// Why a connection without TLS failed at its first words: the server wants TLS, or takes no more connections.
-pub(super) async fn explain(dial: &Dial, to: &Endpoint, seats: &Seats, fault: Fault) -> Fault {
-    let about_words = matches!(fault.kind, FaultKind::Lost | FaultKind::Protocol);
+pub(super) async fn explain(
+    dial: &Dial,
+    to: &Endpoint,
+    seats: &ConnectionLimit,
+    fault: RedisError,
+) -> RedisError {
+    let about_words = matches!(fault.kind, RedisErrorKind::ConnectionLost | RedisErrorKind::Protocol);
     let (Endpoint::Tcp(at), None, true) = (to, &dial.tls, about_words) else { return fault };
     if probe::speaks_tls(dial.host(), *at, seats).await {
-        return dial.fault(FaultKind::Tls, words::ENCRYPTED);
+        return dial.fault(RedisErrorKind::Tls, tls_diagnostics::ENCRYPTED);
     }
     let said = probe::says_first(*at, seats).await.unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     match said.strip_prefix('-') {
-        Some(said) if said.contains(FULL) => dial.fault(FaultKind::Full, said.trim_end()),
+        Some(said) if said.contains(FULL) => dial.fault(RedisErrorKind::TooManyClients, said.trim_end()),
         _ => fault,
     }
 }

@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use thiserror::Error;
 
+use super::tls_diagnostics;
 use super::unverified::Unverified;
-use super::words;
 
 /// What the settings say about TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,7 @@ fn builder() -> ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
 }
 
 /// A client that trusts nobody and is nobody.
-pub(super) fn stranger() -> ClientConfig {
+pub(super) fn unverified() -> ClientConfig {
     builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
@@ -142,7 +142,7 @@ fn identified(
         rustls::Error::InconsistentKeys(_) => {
             unusable(key, format!("it is not the key of the certificate in `{}`", cert.display()))
         }
-        other => unusable(cert, words::of_ours(&other)),
+        other => unusable(cert, tls_diagnostics::of_ours(&other)),
     })
 }
 

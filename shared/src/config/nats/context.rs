@@ -17,7 +17,7 @@ const KEYS: [&str; 10] =
     ["url", "user", "password", "token", "creds", "nkey", "cert", "key", "ca", "jetstream_domain"];
 
 /// A context that was read. No `Debug`, because a password may be in it.
-pub(super) struct Context {
+pub(super) struct NatsContext {
     values: Map<String, Value>,
     home: Option<PathBuf>,
     /// The file.
@@ -26,7 +26,7 @@ pub(super) struct Context {
     pub(super) rank: u8,
 }
 
-impl Context {
+impl NatsContext {
     /// Reads the file of the context that `named` names.
     pub(super) fn read(named: &Setting<String>, env: &Environment) -> Result<Self, ConfigError> {
         let failed = |problem| {

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use super::sources::{Offer, Sources, best};
 use super::url::{NatsLogin, NatsUrl};
 use crate::config::error::{ConfigError, subject};
-use crate::config::login::Word;
+use crate::config::login::SecretValue;
 use crate::config::origin::{Origin, Setting};
 use crate::config::parse;
 use crate::config::secret::Secret;
 
 /// At most one of `creds`, `nkey`, `user` and `token`; `password` only with `user`.
-pub(super) struct Identity {
+pub(super) struct NatsIdentity {
     pub(super) creds: Setting<Option<PathBuf>>,
     pub(super) nkey: Setting<Option<PathBuf>>,
     pub(super) user: Setting<Option<String>>,
@@ -24,7 +24,7 @@ pub(super) struct Identity {
 
 /// The ways to log in. Where a context has several, the nats CLI takes the first of this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Way {
+enum AuthMethod {
     User,
     Creds,
     Nkey,
@@ -34,7 +34,7 @@ enum Way {
 /// That a source says something about a way.
 struct Claim {
     level: u8,
-    way: Way,
+    way: AuthMethod,
     origin: Origin,
     name: &'static str,
 }
@@ -45,18 +45,21 @@ struct Offers {
     nkey: Vec<Offer<PathBuf>>,
     user: Vec<Offer<String>>,
     /// `None` where a URL has a user and no password, or an empty one.
-    password: Vec<Offer<Option<Word>>>,
-    token: Vec<Offer<Word>>,
+    password: Vec<Offer<Option<SecretValue>>>,
+    token: Vec<Offer<SecretValue>>,
 }
 
 /// Resolves the identity. `urls` may hold logins.
-pub(super) fn identity(sources: &Sources<'_>, urls: &[Offer<Vec<NatsUrl>>]) -> Result<Identity, ConfigError> {
+pub(super) fn identity(
+    sources: &Sources<'_>,
+    urls: &[Offer<Vec<NatsUrl>>],
+) -> Result<NatsIdentity, ConfigError> {
     let offers = Offers::collect(sources, urls)?;
     let mut claims = offers.claims();
     let top = claims.iter().map(|claim| claim.level).max();
     claims.retain(|claim| Some(claim.level) == top);
     claims.sort_by_key(|claim| claim.way);
-    let Some(first) = claims.first() else { return Ok(Identity::none()) };
+    let Some(first) = claims.first() else { return Ok(NatsIdentity::none()) };
     let other = claims.iter().find(|claim| claim.way != first.way);
     match other {
         Some(other) if !matches!(first.origin, Origin::Context { .. }) => Err(contradiction(first, other)),
@@ -64,7 +67,7 @@ pub(super) fn identity(sources: &Sources<'_>, urls: &[Offer<Vec<NatsUrl>>]) -> R
     }
 }
 
-impl Identity {
+impl NatsIdentity {
     pub(super) fn none() -> Self {
         Self { creds: nothing(), nkey: nothing(), user: nothing(), password: nothing(), token: nothing() }
     }
@@ -72,21 +75,23 @@ impl Identity {
 
 impl Offers {
     fn collect(sources: &Sources<'_>, urls: &[Offer<Vec<NatsUrl>>]) -> Result<Self, ConfigError> {
-        let passwords = sources.words("nats.password", "nats.password_file")?;
+        let passwords = sources.secrets("nats.password", "nats.password_file")?;
         let mut offers = Self {
             creds: sources.paths("nats.creds")?,
             nkey: sources.paths("nats.nkey")?,
             user: sources.offers("nats.user", parse::line)?,
             password: passwords.into_iter().map(|offer| offer.map(Some)).collect(),
-            token: sources.words("nats.token", "nats.token_file")?,
+            token: sources.secrets("nats.token", "nats.token_file")?,
         };
         for urls in urls {
             match urls.setting.value.iter().find_map(|url| url.login.as_ref()) {
                 Some(NatsLogin::User(name, word)) => {
                     offers.user.push(urls.with(name.clone()));
-                    offers.password.push(urls.with(word.clone().map(Word::Known)));
+                    offers.password.push(urls.with(word.clone().map(SecretValue::Known)));
                 }
-                Some(NatsLogin::Token(token)) => offers.token.push(urls.with(Word::Known(token.clone()))),
+                Some(NatsLogin::Token(token)) => {
+                    offers.token.push(urls.with(SecretValue::Known(token.clone())));
+                }
                 None => {}
             }
         }
@@ -95,25 +100,25 @@ impl Offers {
 
     fn claims(&self) -> Vec<Claim> {
         let mut claims = Vec::new();
-        claim(&mut claims, &self.user, Way::User, "nats.user");
-        claim(&mut claims, &self.password, Way::User, "nats.password");
-        claim(&mut claims, &self.creds, Way::Creds, "nats.creds");
-        claim(&mut claims, &self.nkey, Way::Nkey, "nats.nkey");
-        claim(&mut claims, &self.token, Way::Token, "nats.token");
+        claim(&mut claims, &self.user, AuthMethod::User, "nats.user");
+        claim(&mut claims, &self.password, AuthMethod::User, "nats.password");
+        claim(&mut claims, &self.creds, AuthMethod::Creds, "nats.creds");
+        claim(&mut claims, &self.nkey, AuthMethod::Nkey, "nats.nkey");
+        claim(&mut claims, &self.token, AuthMethod::Token, "nats.token");
         claims
     }
 
     /// The values of one way. Only now a file with a password or token is read.
-    fn take(self, claim: &Claim) -> Result<Identity, ConfigError> {
-        let none = Identity::none();
+    fn take(self, claim: &Claim) -> Result<NatsIdentity, ConfigError> {
+        let none = NatsIdentity::none();
         Ok(match claim.way {
-            Way::Creds => Identity { creds: best(self.creds), ..none },
-            Way::Nkey => Identity { nkey: best(self.nkey), ..none },
-            Way::Token => {
+            AuthMethod::Creds => NatsIdentity { creds: best(self.creds), ..none },
+            AuthMethod::Nkey => NatsIdentity { nkey: best(self.nkey), ..none },
+            AuthMethod::Token => {
                 let token = best(self.token);
-                Identity { token: read(token, "token")?, ..none }
+                NatsIdentity { token: read(token, "token")?, ..none }
             }
-            Way::User => {
+            AuthMethod::User => {
                 let user = best(self.user);
                 if user.value.is_none() {
                     return Err(password_alone(claim));
@@ -121,18 +126,18 @@ impl Offers {
                 let password = best(self.password);
                 let origin = password.origin.clone();
                 let password = Setting { value: password.value.flatten(), origin };
-                Identity { user, password: read(password, "password")?, ..none }
+                NatsIdentity { user, password: read(password, "password")?, ..none }
             }
         })
     }
 }
 
-fn claim<T>(claims: &mut Vec<Claim>, offers: &[Offer<T>], way: Way, name: &'static str) {
+fn claim<T>(claims: &mut Vec<Claim>, offers: &[Offer<T>], way: AuthMethod, name: &'static str) {
     let of = |offer: &Offer<T>| Claim { level: offer.level, way, origin: offer.setting.origin.clone(), name };
     claims.extend(offers.iter().map(of));
 }
 
-fn read(word: Setting<Option<Word>>, what: &str) -> Result<Setting<Option<Secret>>, ConfigError> {
+fn read(word: Setting<Option<SecretValue>>, what: &str) -> Result<Setting<Option<Secret>>, ConfigError> {
     let Setting { value, origin } = word;
     let value = value.map(|word| word.read(&origin, what)).transpose()?;
     Ok(Setting { value, origin })

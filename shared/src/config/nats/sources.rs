@@ -3,14 +3,14 @@
 
 use std::path::PathBuf;
 
-use super::context::Context;
+use super::context::NatsContext;
 use super::url::NatsUrl;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layers, bad, split_nats_urls};
-use crate::config::login::{self, Word};
+use crate::config::login::{self, SecretValue};
 use crate::config::origin::{Origin, Setting};
 use crate::config::parse::{self, Parsed};
-use crate::config::spec::{Kind, Spec};
+use crate::config::setting_def::{SettingDef, SettingKind};
 use crate::config::table;
 
 /// How close to a layer's own words something is; the later wins within one layer.
@@ -55,13 +55,13 @@ pub(super) fn best<T>(offers: Vec<Offer<T>>) -> Setting<Option<T>> {
 /// The layers and the context that counts.
 pub(super) struct Sources<'a> {
     layers: &'a Layers<'a>,
-    pub(super) context: Option<Context>,
+    pub(super) context: Option<NatsContext>,
 }
 
 impl<'a> Sources<'a> {
     /// Reads the context that was named.
     pub(super) fn new(layers: &'a Layers<'a>, named: Option<&Setting<String>>) -> Result<Self, ConfigError> {
-        let context = named.map(|named| Context::read(named, layers.env)).transpose()?;
+        let context = named.map(|named| NatsContext::read(named, layers.env)).transpose()?;
         Ok(Self { layers, context })
     }
 
@@ -69,7 +69,7 @@ impl<'a> Sources<'a> {
     pub(super) fn offers<T>(
         &self,
         name: &'static str,
-        read: impl Fn(Kind, &str) -> Parsed<T>,
+        read: impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Vec<Offer<T>>, ConfigError> {
         let mut offers = self.own(name, &read)?;
         let spec = row(name)?;
@@ -92,15 +92,15 @@ impl<'a> Sources<'a> {
     }
 
     /// The same for a secret that may stand in a file, which is not read yet.
-    pub(super) fn words(
+    pub(super) fn secrets(
         &self,
         name: &'static str,
         file_name: &'static str,
-    ) -> Result<Vec<Offer<Word>>, ConfigError> {
-        let own = login::word(self.layers, name, file_name)?.map(own_offer);
+    ) -> Result<Vec<Offer<SecretValue>>, ConfigError> {
+        let own = login::secret_value(self.layers, name, file_name)?.map(own_offer);
         let context = self.context.as_ref();
         let theirs = context.and_then(|context| Some((context, context.text(row(name).ok()?.key())?)));
-        let theirs = theirs.map(|(context, text)| in_context(context, Word::known(text)));
+        let theirs = theirs.map(|(context, text)| in_context(context, SecretValue::known(text)));
         Ok(own.into_iter().chain(theirs).collect())
     }
 
@@ -129,7 +129,7 @@ impl<'a> Sources<'a> {
     fn own<T>(
         &self,
         name: &'static str,
-        read: &impl Fn(Kind, &str) -> Parsed<T>,
+        read: &impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Vec<Offer<T>>, ConfigError> {
         Ok(self.layers.one(name, read)?.map(own_offer).into_iter().collect())
     }
@@ -139,19 +139,19 @@ fn own_offer<T>(setting: Setting<T>) -> Offer<T> {
     Offer { level: level(setting.origin.rank(), Nearness::Own), setting }
 }
 
-fn in_context<T>(context: &Context, value: T) -> Offer<T> {
+fn in_context<T>(context: &NatsContext, value: T) -> Offer<T> {
     let setting = Setting { value, origin: context.origin.clone() };
     Offer { level: level(context.rank, Nearness::Context), setting }
 }
 
 /// The key of a context is that of the job file with one exception.
-fn context_key(spec: &'static Spec) -> &'static str {
+fn context_key(spec: &'static SettingDef) -> &'static str {
     match spec.key() {
         "domain" => "jetstream_domain",
         key => key,
     }
 }
 
-fn row(name: &'static str) -> Result<&'static Spec, ConfigError> {
+fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError> {
     table::by_name(name).ok_or(ConfigError::Undefined(name))
 }

@@ -61,7 +61,7 @@ fn found(given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: Optio
         Err(error) => return error.to_string(),
     };
     assert!(!format!("{found:?}").contains("pw-"), "{found:?}");
-    let show = |(alias, one): (&crate::ids::Alias, &Deployment)| {
+    let show = |(alias, one): (&crate::ids::Alias, &RedisSettings)| {
         let word = one.password.value.as_ref().map_or("-", Secret::expose);
         format!("{alias} {} {word} {}", one.username.value.as_deref().unwrap_or("-"), one.urls.value[0])
     };
@@ -99,8 +99,9 @@ fn a_backup_goes_to_the_deployment_that_is_named_or_to_one_of_all() {
         let env = Environment::from_pairs(env.iter().copied());
         let found = match destinations(&flags(given_flags), &env, Some(&file(text))) {
             Ok(found) => {
-                let show =
-                    |(alias, to): (&crate::ids::Alias, &Deployment)| format!("{alias} {}", to.urls.value[0]);
+                let show = |(alias, to): (&crate::ids::Alias, &RedisSettings)| {
+                    format!("{alias} {}", to.urls.value[0])
+                };
                 found.deployments.iter().map(show).collect::<Vec<_>>().join(", ")
             }
             Err(error) => error.to_string(),

@@ -220,7 +220,7 @@ fn a_check_goes_on_after_each_problem() {
                 [nats]\nurl = \"nats://n\"\npassword = \"p\"\n\
                 [[job]]\nname = \"a\"\nmaxSpeed = true\nlatencyBudget = \"2ms\"\n\
                 [[job]]\nname = \"b\"\ngrace = 5\nredis = \"north\"\n";
-    let Checked { jobs, problems, unread } = check_jobs(Path::new(FILE), text);
+    let CheckedFile { jobs, problems, unread } = check_jobs(Path::new(FILE), text);
     let starts = |problems: &[ConfigError], expected: &[&str]| {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), expected.len(), "{texts:#?}");

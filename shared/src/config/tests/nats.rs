@@ -84,10 +84,10 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     let of_nats = SETTINGS.iter().filter(|spec| spec.section == Section::Nats);
     for spec in of_nats.filter(|spec| !other_tests(spec.name)) {
         let text = match spec.kind {
-            Kind::Whole { min, .. } | Kind::Bytes { min, .. } => min.to_string(),
-            Kind::Duration { .. } => "1h".to_owned(),
-            Kind::Choice(words) => words[0].to_owned(),
-            Kind::PublicKeys => "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=".to_owned(),
+            SettingKind::Whole { min, .. } | SettingKind::Bytes { min, .. } => min.to_string(),
+            SettingKind::Duration { .. } => "1h".to_owned(),
+            SettingKind::Choice(words) => words[0].to_owned(),
+            SettingKind::PublicKeys => "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=".to_owned(),
             _ => "some".to_owned(),
         };
         let text = match spec.name {

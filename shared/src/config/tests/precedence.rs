@@ -17,7 +17,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
-    let other_tests = |spec: &&Spec| {
+    let other_tests = |spec: &&SettingDef| {
         spec.section == Section::Nats
             || [
                 "name",
@@ -41,20 +41,20 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     for spec in SETTINGS.iter().filter(|spec| !other_tests(spec)) {
         let whole;
         let text = match spec.kind {
-            Kind::Switch => "true",
-            Kind::Whole { min, .. } | Kind::Bytes { min, .. } => {
+            SettingKind::Switch => "true",
+            SettingKind::Whole { min, .. } | SettingKind::Bytes { min, .. } => {
                 whole = min.max(7).to_string();
                 &whole
             }
-            Kind::Duration { .. } => "7s",
-            Kind::Choice(words) => words[0],
-            Kind::Place => "nats://b",
-            Kind::Urls => "redis://h",
-            Kind::Addresses => "a=b",
-            Kind::Fields(_) => "dryRun",
-            Kind::Source(["redis", ..]) => "hash:h",
-            Kind::Source(_) => "zset:z",
-            Kind::SecretUrls => "https://h",
+            SettingKind::Duration { .. } => "7s",
+            SettingKind::Choice(words) => words[0],
+            SettingKind::Place => "nats://b",
+            SettingKind::Urls => "redis://h",
+            SettingKind::Addresses => "a=b",
+            SettingKind::Fields(_) => "dryRun",
+            SettingKind::Source(["redis", ..]) => "hash:h",
+            SettingKind::Source(_) => "zset:z",
+            SettingKind::SecretUrls => "https://h",
             _ => "some",
         };
         for variable in [Some(spec.env), spec.other_env].into_iter().flatten() {
@@ -77,8 +77,8 @@ fn every_setting_has_a_row_and_a_good_default() {
     let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
     // Of files that hold a value, the value is shown. The signing key is not read here.
     let is_read = |name: &str| name.ends_with("file") && name != "nats.signing_key_file";
-    let no_files = |spec: &&Spec| !is_read(&spec.name.to_ascii_lowercase());
-    let not_nats = |spec: &&Spec| spec.section != Section::Nats;
+    let no_files = |spec: &&SettingDef| !is_read(&spec.name.to_ascii_lowercase());
+    let not_nats = |spec: &&SettingDef| spec.section != Section::Nats;
     let expected = SETTINGS.iter().filter(not_nats).filter(no_files).map(|spec| spec.name);
     assert_eq!(names, Vec::from_iter(expected));
     assert!(rows.iter().all(|row| row.origin == "default"));
@@ -162,5 +162,5 @@ fn a_switch_that_is_off_leaves_the_lower_layers_alone() {
     let env = Environment::from_pairs([("KEYSWEEP_DRY_RUN", "true")]);
     let settings = resolve(&layer, &env, None).expect("good settings");
     assert!(settings.dry_run.value);
-    assert_eq!(settings.effective_action(), Action::Report);
+    assert_eq!(settings.effective_action(), ConfiguredAction::Report);
 }

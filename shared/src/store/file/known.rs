@@ -10,34 +10,34 @@ use crate::files::Folder;
 use crate::limits::{
     FILE_ENTRIES_MAX, FILE_LINES_SPARE, HISTORY_FILE_BYTES_MAX, HISTORY_LINE_BYTES_MAX, REVISION_MAX,
 };
-use crate::store::table::Table;
+use crate::store::table::EntryTable;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct LogFile {
     /// Bytes of the file that are in the table.
     bytes: u64,
     lines: u64,
     /// Names the file: a shorter or another one is read from its beginning.
     generation: u64,
-    pub(super) table: Table,
+    pub(super) table: EntryTable,
 }
 
 /// A line of the file. The first line has no key, and its revision names the file.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Line {
+pub(super) struct LogLine {
     pub(super) key: String,
     pub(super) revision: u64,
     pub(super) value: String,
 }
 
-impl Known {
+impl LogFile {
     /// Reads what was added since, or all of it if it is another file.
     pub(super) fn catch_up(&mut self, file: &mut File) -> io::Result<()> {
         let length = file.metadata()?.len();
         if length == 0 {
             *self = Self { generation: fastrand::u64(..), ..Self::default() };
-            let first = Line { key: String::new(), revision: self.generation, value: String::new() };
+            let first = LogLine { key: String::new(), revision: self.generation, value: String::new() };
             return self.append(file, &first);
         }
         if length > HISTORY_FILE_BYTES_MAX {
@@ -75,7 +75,7 @@ impl Known {
 
     /// Takes a line in; `false` if it is none that we write: of another version, or with a revision that does not follow.
     fn take(&mut self, line: &[u8]) -> bool {
-        let Ok(line) = serde_json::from_slice::<Line>(line) else { return false };
+        let Ok(line) = serde_json::from_slice::<LogLine>(line) else { return false };
         if line.key.is_empty() {
             self.generation = line.revision;
             return true;
@@ -87,7 +87,7 @@ impl Known {
         follows
     }
 
-    pub(super) fn append(&mut self, file: &mut File, line: &Line) -> io::Result<()> {
+    pub(super) fn append(&mut self, file: &mut File, line: &LogLine) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         let length = text.len() as u64;
@@ -119,7 +119,7 @@ impl Known {
         let (mut lines, mut length) = (Vec::new(), 0);
         for entry in self.table.newest().take(FILE_ENTRIES_MAX) {
             let value = String::from_utf8_lossy(&entry.value).into_owned();
-            let line = serde_json::to_vec(&Line { key: entry.key, revision: entry.revision, value })?;
+            let line = serde_json::to_vec(&LogLine { key: entry.key, revision: entry.revision, value })?;
             length += line.len() as u64 + 1;
             if length > HISTORY_FILE_BYTES_MAX / 4 {
                 break;
@@ -127,7 +127,7 @@ impl Known {
             lines.push(line);
         }
         self.table.keep_newest(lines.len());
-        let first = Line { key: String::new(), revision: new.generation, value: String::new() };
+        let first = LogLine { key: String::new(), revision: new.generation, value: String::new() };
         lines.push(serde_json::to_vec(&first)?);
         lines.reverse();
         let text: Vec<u8> = lines.iter().flat_map(|line| line.iter().chain(b"\n")).copied().collect();
@@ -145,5 +145,5 @@ fn generation(file: &mut File) -> io::Result<Option<u64>> {
     file.seek(SeekFrom::Start(0))?;
     let read = file.read(&mut start)?;
     let line = start[..read].split(|b| *b == b'\n').next().unwrap_or_default();
-    Ok(serde_json::from_slice::<Line>(line).ok().map(|line| line.revision))
+    Ok(serde_json::from_slice::<LogLine>(line).ok().map(|line| line.revision))
 }

@@ -1,10 +1,10 @@
 //! A server that is ready to be acted at, and a batch of stale keys that may act for a minute.
 
-use shared::cluster::guard::{Means, Window};
+use shared::cluster::guard::{BatchWindow, GuardExecutor};
 use shared::cluster::{Conn, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
-use shared::messages::{Group, Lookups, Reason, Way};
+use shared::messages::{DeleteBackend, Group, Lookups, Reason};
 use shared::servers::Server;
 use shared::slot::slot_of;
 
@@ -12,19 +12,19 @@ use shared::slot::slot_of;
 pub(crate) struct Bench {
     _server: Server,
     pub(crate) conn: Conn,
-    pub(crate) means: Means,
-    pub(crate) window: Window,
+    pub(crate) means: GuardExecutor,
+    pub(crate) window: BatchWindow,
     pub(crate) group: Group,
 }
 
 impl Bench {
     /// With `keys` as the candidates, all of slot 0 as far as names go; a standalone server does not mind.
-    pub(crate) async fn new(way: Way, keys: &[&[u8]]) -> Self {
+    pub(crate) async fn new(way: DeleteBackend, keys: &[&[u8]]) -> Self {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
-        let means = Means::prepare(&conn, way).await.unwrap();
+        let means = GuardExecutor::prepare(&conn, way).await.unwrap();
         let now = node::time_ms(&conn).await.unwrap();
-        let window = Window {
+        let window = BatchWindow {
             run: RunId::new(),
             batch: BatchId::new(),
             not_before_ms: now,

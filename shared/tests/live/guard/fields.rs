@@ -1,12 +1,14 @@
 //! Hashes whose fields expire are spared, by what holds at the moment of deletion; and they are only asked where that is
 //! wanted.
 
-use shared::cluster::fields::{self, Fields};
-use shared::cluster::guard::{self, Act, Answer, Means, Mode, Part, Seal, Verdict, Window};
+use shared::cluster::fields::{self, FieldTtls};
+use shared::cluster::guard::{
+    self, Act, BatchWindow, ExpectedContent, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
+};
 use shared::cluster::{Conn, Reply, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
-use shared::messages::{Action, Group, Lookups, Reason, Way};
+use shared::messages::{Action, DeleteBackend, Group, Lookups, Reason};
 use shared::outcome::Outcome::{self, Deleted, Expired, FieldTtl, Spared, Vanished};
 use shared::servers::Server;
 
@@ -24,31 +26,42 @@ const ASKED: [&str; 3] = ["type", "hrandfield", "hpttl"];
 struct Bench {
     _server: Server,
     conn: Conn,
-    means: Means,
+    means: GuardExecutor,
 }
 
 impl Bench {
     /// `None`, with a word about it, where the server knows no field TTLs.
-    async fn new(way: Way) -> Option<Self> {
+    async fn new(way: DeleteBackend) -> Option<Self> {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
         if !knows_field_ttls(&conn).await {
             println!("skipped: this server knows no TTLs of fields");
             return None;
         }
-        let means = Means::prepare(&conn, way).await.unwrap();
+        let means = GuardExecutor::prepare(&conn, way).await.unwrap();
         Some(Self { _server: server, conn, means })
     }
 
     async fn say(&self, words: &str) {
-        self.conn.words(words).await.unwrap_or_else(|e| panic!("{words}: {e}"));
+        self.conn.info_text(words).await.unwrap_or_else(|e| panic!("{words}: {e}"));
     }
 
-    fn window() -> Window {
-        Window { run: RunId::new(), batch: BatchId::new(), not_before_ms: 0, not_after_ms: u64::MAX >> 12 }
+    fn window() -> BatchWindow {
+        BatchWindow {
+            run: RunId::new(),
+            batch: BatchId::new(),
+            not_before_ms: 0,
+            not_after_ms: u64::MAX >> 12,
+        }
     }
 
-    async fn answer(&self, window: Window, act: Act, keys: &[&str], seals: Option<&[Seal]>) -> Answer {
+    async fn answer(
+        &self,
+        window: BatchWindow,
+        act: Act,
+        keys: &[&str],
+        seals: Option<&[ExpectedContent]>,
+    ) -> GuardReply {
         let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
         let group = Group {
             slot: 0,
@@ -57,18 +70,20 @@ impl Bench {
             expires_at_ms: Vec::new(),
             fingerprints: Vec::new(),
         };
-        let part = Part { seals, ..Part::from(&(0, &group)) };
-        let answers = self.means.call(&self.conn, (window, Mode::Act(act)), &[part], false).await.unwrap();
+        let part = Part { expected: seals, ..Part::from(&(0, &group)) };
+        let answers =
+            self.means.call(&self.conn, (window, GuardMode::Act(act)), &[part], false).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
     }
 
     /// One call, whose look-ups are those that it tells of.
-    async fn call(&self, act: Act, keys: &[&str], seals: Option<&[Seal]>) -> Vec<Outcome> {
+    async fn call(&self, act: Act, keys: &[&str], seals: Option<&[ExpectedContent]>) -> Vec<Outcome> {
         let before = self.lookups().await;
-        let Answer { verdict, beyond } = self.answer(Self::window(), act, keys, seals).await;
-        let Verdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
-        let counted = self.lookups().await.beyond(before);
-        let texts = seals.map(|seals| seals.iter().map(Seal::is_text).collect::<Vec<_>>());
+        let GuardReply { verdict, extra_lookups: beyond } =
+            self.answer(Self::window(), act, keys, seals).await;
+        let GuardVerdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
+        let counted = self.lookups().await.minus(before);
+        let texts = seals.map(|seals| seals.iter().map(ExpectedContent::is_text).collect::<Vec<_>>());
         let mut told = guard::lookups(Reason::Stale, false, texts.as_deref(), &outcomes);
         told += beyond;
         assert_eq!(counted, told, "{outcomes:?}");
@@ -83,12 +98,12 @@ impl Bench {
     }
 
     async fn exists(&self, key: &str) -> bool {
-        matches!(self.conn.words(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
+        matches!(self.conn.info_text(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
     }
 
     /// Of the commands that ask about fields, those that were called since the counters were reset.
     async fn asked(&self) -> Vec<&'static str> {
-        let Reply::BulkString(text) = self.conn.words("INFO commandstats").await.unwrap() else {
+        let Reply::BulkString(text) = self.conn.info_text("INFO commandstats").await.unwrap() else {
             panic!("no text")
         };
         let text = String::from_utf8(text).unwrap();
@@ -97,7 +112,7 @@ impl Bench {
 }
 
 async fn knows_field_ttls(conn: &Conn) -> bool {
-    let said = conn.words("COMMAND INFO hpexpire").await.unwrap();
+    let said = conn.info_text("COMMAND INFO hpexpire").await.unwrap();
     matches!(said, Reply::Array(commands) if commands.iter().any(|command| matches!(command, Reply::Array(_))))
 }
 
@@ -105,7 +120,7 @@ fn act(stale: Action) -> Act {
     Act { stale, near_expiry_ms: 0, idle_ms: None, fields: true }
 }
 
-async fn a_hash_whose_fields_expire_is_spared(way: Way) {
+async fn a_hash_whose_fields_expire_is_spared(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
     let repair = Action::Expire { ttl_ms: 600_000, jitter_ms: 0 };
     for (action, done) in [(Action::Delete, Deleted), (repair, Expired)] {
@@ -124,18 +139,18 @@ async fn a_hash_whose_fields_expire_is_spared(way: Way) {
         let outcomes = bench.call(act(action), &keys, None).await;
         assert_eq!(outcomes, [FieldTtl, done, done, Spared, done, done, Vanished], "{action:?}");
         assert!(bench.exists("all").await && bench.exists("whole").await);
-        assert_eq!(bench.conn.words("PTTL all").await.unwrap(), Reply::Int(-1), "{action:?}");
+        assert_eq!(bench.conn.info_text("PTTL all").await.unwrap(), Reply::Int(-1), "{action:?}");
         bench.say("FLUSHALL").await;
     }
 }
 
-async fn what_changed_since_the_look_counts(way: Way) {
+async fn what_changed_since_the_look_counts(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
     bench.say("HSET gets a 1 b 2").await;
     bench.say("HSET loses a 1 b 2").await;
     bench.say("HPEXPIRE loses 600000 FIELDS 2 a b").await;
     let looked = fields::ask(&bench.conn, &[b"gets", b"loses", b"gone"]).await.unwrap();
-    assert_eq!(looked.0, [Fields::Lasting, Fields::Expire, Fields::Gone]);
+    assert_eq!(looked.0, [FieldTtls::Lasting, FieldTtls::Expire, FieldTtls::Gone]);
     assert_eq!(looked.1, Lookups { hits: 6, misses: 1, reads: 2 });
     bench.say("HPEXPIRE gets 600000 FIELDS 2 a b").await;
     bench.say("HSET loses c 3").await;
@@ -143,19 +158,19 @@ async fn what_changed_since_the_look_counts(way: Way) {
     assert!(bench.exists("gets").await && !bench.exists("loses").await);
 }
 
-async fn what_is_recorded_is_told_again(way: Way) {
+async fn what_is_recorded_is_told_again(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
     bench.say("HSET all a 1").await;
     bench.say("HPEXPIRE all 600000 FIELDS 1 a").await;
     bench.say("SET text x").await;
     let (window, keys) = (Bench::window(), ["all", "text"]);
     let first = bench.answer(window, act(Action::Delete), &keys, None).await;
-    assert_eq!(first.verdict, Verdict::Outcomes(vec![FieldTtl, Deleted]));
+    assert_eq!(first.verdict, GuardVerdict::Outcomes(vec![FieldTtl, Deleted]));
     bench.say("HPERSIST all FIELDS 1 a").await;
     let again = bench.answer(window, act(Action::Delete), &keys, None).await;
     assert_eq!(again.verdict, first.verdict);
     assert!(bench.exists("all").await);
-    let recalled = guard::recall(&bench.conn, window, &[(0, &group(&keys))]).await.unwrap();
+    let recalled = guard::read_ledger(&bench.conn, window, &[(0, &group(&keys))]).await.unwrap();
     assert_eq!(recalled, [Some(first.verdict)]);
 }
 
@@ -164,7 +179,7 @@ fn group(keys: &[&str]) -> Group {
     Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new(), fingerprints: Vec::new() }
 }
 
-async fn a_large_hash_is_asked_for_some_of_its_fields(way: Way) {
+async fn a_large_hash_is_asked_for_some_of_its_fields(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
     let names: Vec<String> = (0..5_000).map(|n| format!("field-{n}")).collect();
     for (key, expiring) in [("all", 5_000), ("half", 2_500)] {
@@ -175,7 +190,7 @@ async fn a_large_hash_is_asked_for_some_of_its_fields(way: Way) {
     assert_eq!(bench.call(act(Action::Delete), &["all", "half"], None).await, [FieldTtl, Deleted]);
 }
 
-async fn nothing_is_asked_where_no_fields_expire(way: Way) {
+async fn nothing_is_asked_where_no_fields_expire(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
     bench.say("HSET hash a 1").await;
     assert!(!node::field_ttls(&bench.conn, 0).await.unwrap());
@@ -185,7 +200,7 @@ async fn nothing_is_asked_where_no_fields_expire(way: Way) {
     assert_eq!(bench.asked().await, Vec::<&str>::new());
 }
 
-async fn what_was_saved_is_compared_as_well(way: Way) {
+async fn what_was_saved_is_compared_as_well(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
     for key in ["all", "some", "changed"] {
         bench.say(&format!("HSET {key} a 1 b 2")).await;
@@ -194,12 +209,12 @@ async fn what_was_saved_is_compared_as_well(way: Way) {
     bench.say("SET text x").await;
     let mut seals = Vec::new();
     for key in ["all", "some", "changed"] {
-        let Reply::BulkString(dump) = bench.conn.words(&format!("DUMP {key}")).await.unwrap() else {
+        let Reply::BulkString(dump) = bench.conn.info_text(&format!("DUMP {key}")).await.unwrap() else {
             panic!("no dump")
         };
-        seals.push(Seal::of(&dump));
+        seals.push(ExpectedContent::of(&dump));
     }
-    seals.push(Seal::of_text(b"x"));
+    seals.push(ExpectedContent::of_text(b"x"));
     bench.say("HSET changed b 3").await;
     bench.say("HPEXPIRE all 600000 FIELDS 1 b").await;
     let outcomes = bench.call(act(Action::Delete), &["all", "some", "changed", "text"], Some(&seals)).await;

@@ -1,10 +1,12 @@
 //! Keys of inactive users: they go only if they are as they were seen to be.
 
-use shared::cluster::guard::{self, Act, Answer, Means, Mode, Part, Seal, Verdict, Window};
+use shared::cluster::guard::{
+    self, Act, BatchWindow, ExpectedContent, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
+};
 use shared::cluster::{Conn, Reply, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
-use shared::messages::{Action, Group, Lookups, Reason, Way};
+use shared::messages::{Action, DeleteBackend, Group, Lookups, Reason};
 use shared::outcome::Outcome::{self, Deleted, Failed, Spared, Unreached, Vanished};
 use shared::servers::Server;
 
@@ -23,45 +25,50 @@ both_ways! {
 struct Bench {
     _server: Server,
     conn: Conn,
-    means: Means,
+    means: GuardExecutor,
     now_ms: u64,
 }
 
 const HOUR: u64 = 3_600_000;
 
 impl Bench {
-    async fn new(way: Way) -> Self {
+    async fn new(way: DeleteBackend) -> Self {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
-        let means = Means::prepare(&conn, way).await.unwrap();
+        let means = GuardExecutor::prepare(&conn, way).await.unwrap();
         let now_ms = node::time_ms(&conn).await.unwrap();
         Self { _server: server, conn, means, now_ms }
     }
 
     async fn set(&self, key: &str, expires_at_ms: u64) {
-        self.conn.words(&format!("SET {key} value PXAT {expires_at_ms}")).await.unwrap();
+        self.conn.info_text(&format!("SET {key} value PXAT {expires_at_ms}")).await.unwrap();
     }
 
-    fn window(&self) -> Window {
+    fn window(&self) -> BatchWindow {
         let (run, batch) = (RunId::new(), BatchId::new());
-        Window { run, batch, not_before_ms: self.now_ms, not_after_ms: self.now_ms + 60_000 }
+        BatchWindow { run, batch, not_before_ms: self.now_ms, not_after_ms: self.now_ms + 60_000 }
     }
 
-    async fn call_in(&self, window: Window, mode: Mode, keys: &[(&str, u64)]) -> Vec<Outcome> {
+    async fn call_in(&self, window: BatchWindow, mode: GuardMode, keys: &[(&str, u64)]) -> Vec<Outcome> {
         self.answer_in(window, mode, keys).await.0
     }
 
     /// The outcomes, and the look-ups beyond those that they tell of.
-    async fn answer_in(&self, window: Window, mode: Mode, keys: &[(&str, u64)]) -> (Vec<Outcome>, Lookups) {
+    async fn answer_in(
+        &self,
+        window: BatchWindow,
+        mode: GuardMode,
+        keys: &[(&str, u64)],
+    ) -> (Vec<Outcome>, Lookups) {
         self.answer_to(window, mode, keys, None).await
     }
 
     async fn answer_to(
         &self,
-        window: Window,
-        mode: Mode,
+        window: BatchWindow,
+        mode: GuardMode,
         keys: &[(&str, u64)],
-        seals: Option<&[Seal]>,
+        seals: Option<&[ExpectedContent]>,
     ) -> (Vec<Outcome>, Lookups) {
         let group = Group {
             slot: 0,
@@ -70,11 +77,11 @@ impl Bench {
             expires_at_ms: keys.iter().map(|(_, at)| *at).collect(),
             fingerprints: Vec::new(),
         };
-        let part = Part { seals, ..Part::from(&(0, &group)) };
+        let part = Part { expected: seals, ..Part::from(&(0, &group)) };
         let answers = self.means.call(&self.conn, (window, mode), &[part], false).await.unwrap();
-        let Answer { verdict, beyond } = answers.into_iter().next().unwrap().unwrap();
+        let GuardReply { verdict, extra_lookups: beyond } = answers.into_iter().next().unwrap().unwrap();
         match verdict {
-            Verdict::Outcomes(outcomes) => (outcomes, beyond),
+            GuardVerdict::Outcomes(outcomes) => (outcomes, beyond),
             other => panic!("{other:?}"),
         }
     }
@@ -82,7 +89,7 @@ impl Bench {
     /// One call, whose look-ups are those that are expected of its outcomes.
     async fn call(&self, act: Act, keys: &[(&str, u64)]) -> Vec<Outcome> {
         let before = self.lookups().await;
-        let (outcomes, beyond) = self.answer_in(self.window(), Mode::Act(act), keys).await;
+        let (outcomes, beyond) = self.answer_in(self.window(), GuardMode::Act(act), keys).await;
         let after = self.lookups().await;
         let counted = since(after, before);
         let mut told = guard::lookups(Reason::Inactive, act.idle_ms.is_some(), None, &outcomes);
@@ -96,12 +103,12 @@ impl Bench {
     }
 
     async fn exists(&self, key: &str) -> bool {
-        matches!(self.conn.words(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
+        matches!(self.conn.info_text(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
     }
 
     /// A key that nobody has used for so many seconds.
     async fn make_idle(&self, key: &str, expires_at_ms: u64, idle_s: u64) {
-        let Reply::BulkString(dump) = self.conn.words("DUMP template").await.unwrap() else {
+        let Reply::BulkString(dump) = self.conn.info_text("DUMP template").await.unwrap() else {
             panic!("no dump")
         };
         let (at, idle) = (expires_at_ms.to_string(), idle_s.to_string());
@@ -124,7 +131,7 @@ fn act(stale: Action, idle_ms: Option<u64>) -> Act {
     Act { stale, near_expiry_ms: 300_000, idle_ms, fields: false }
 }
 
-async fn only_keys_that_are_as_they_were_seen_are_deleted(way: Way) {
+async fn only_keys_that_are_as_they_were_seen_are_deleted(way: DeleteBackend) {
     let bench = Bench::new(way).await;
     let at = bench.now_ms + HOUR;
     let near = bench.now_ms + 299_000;
@@ -133,7 +140,7 @@ async fn only_keys_that_are_as_they_were_seen_are_deleted(way: Way) {
             bench.set(key, at).await;
         }
         bench.set("near", near).await;
-        bench.conn.words("SET stale value").await.unwrap();
+        bench.conn.info_text("SET stale value").await.unwrap();
         let keys = [
             ("same", at),
             ("later", at - 1),
@@ -150,54 +157,54 @@ async fn only_keys_that_are_as_they_were_seen_are_deleted(way: Way) {
             assert!(bench.exists(key).await, "{key}");
         }
         assert_eq!(
-            bench.conn.words("PTTL stale").await.unwrap(),
+            bench.conn.info_text("PTTL stale").await.unwrap(),
             Reply::Int(-1),
             "the stale rule's business"
         );
     }
 }
 
-async fn asking_again_changes_nothing_and_what_is_sealed_stays(way: Way) {
+async fn asking_again_changes_nothing_and_what_is_sealed_stays(way: DeleteBackend) {
     let bench = Bench::new(way).await;
     let (at, window) = (bench.now_ms + HOUR, bench.window());
     let keys = [("a", at), ("b", at)];
     bench.set("a", at).await;
-    let mode = Mode::Act(act(Action::Delete, None));
+    let mode = GuardMode::Act(act(Action::Delete, None));
     assert_eq!(bench.call_in(window, mode, &keys).await, [Deleted, Vanished]);
     bench.set("a", at).await;
     assert_eq!(bench.call_in(window, mode, &keys).await, [Deleted, Vanished]);
     assert!(bench.exists("a").await);
     let other = bench.window();
-    assert_eq!(bench.call_in(other, Mode::Seal(Unreached), &keys).await, [Unreached; 2]);
+    assert_eq!(bench.call_in(other, GuardMode::Finalize(Unreached), &keys).await, [Unreached; 2]);
     assert_eq!(bench.call_in(other, mode, &keys).await, [Unreached; 2]);
     assert!(bench.exists("a").await);
 }
 
-async fn a_key_that_was_used_meanwhile_is_spared(way: Way) {
+async fn a_key_that_was_used_meanwhile_is_spared(way: DeleteBackend) {
     let bench = Bench::new(way).await;
     let at = bench.now_ms + HOUR;
-    bench.conn.words("SET template value").await.unwrap();
+    bench.conn.info_text("SET template value").await.unwrap();
     for (key, idle_s) in [("idle", 100), ("long", 10_000), ("used", 98), ("read", 100)] {
         bench.make_idle(key, at, idle_s).await;
     }
-    bench.conn.words("GET read").await.unwrap();
+    bench.conn.info_text("GET read").await.unwrap();
     let keys = ["idle", "long", "used", "read", "gone"].map(|key| (key, at));
     let outcomes = bench.call(act(Action::Delete, Some(99_500)), &keys).await;
     assert_eq!(outcomes, [Deleted, Deleted, Spared, Spared, Vanished]);
     assert!(bench.exists("used").await && bench.exists("read").await && !bench.exists("long").await);
 }
 
-async fn a_server_that_does_not_know_idle_times_spares_all(way: Way) {
+async fn a_server_that_does_not_know_idle_times_spares_all(way: DeleteBackend) {
     let bench = Bench::new(way).await;
     let at = bench.now_ms + HOUR;
     bench.set("a", at).await;
-    bench.conn.words("CONFIG SET maxmemory-policy allkeys-lfu").await.unwrap();
+    bench.conn.info_text("CONFIG SET maxmemory-policy allkeys-lfu").await.unwrap();
     let outcomes = bench.call(act(Action::Delete, Some(0)), &[("a", at), ("gone", at)]).await;
     assert_eq!(outcomes, [Spared, Vanished]);
     assert!(bench.exists("a").await);
 }
 
-async fn as_many_as_one_call_may_have(way: Way) {
+async fn as_many_as_one_call_may_have(way: DeleteBackend) {
     let bench = Bench::new(way).await;
     let at = bench.now_ms + HOUR;
     let names: Vec<String> = (0..1_000).map(|n| format!("key:{n}")).collect();
@@ -206,26 +213,33 @@ async fn as_many_as_one_call_may_have(way: Way) {
     }
     let keys: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), at)).collect();
     assert_eq!(bench.call(act(Action::Delete, None), &keys).await, [Deleted; 1_000]);
-    assert_eq!(bench.conn.words("DBSIZE").await.unwrap(), Reply::Int(1), "only the ledger");
+    assert_eq!(bench.conn.info_text("DBSIZE").await.unwrap(), Reply::Int(1), "only the ledger");
 }
 
-async fn what_was_saved_goes_only_if_it_is_still_that(way: Way) {
+async fn what_was_saved_goes_only_if_it_is_still_that(way: DeleteBackend) {
     let bench = Bench::new(way).await;
     let at = bench.now_ms + HOUR;
     for key in ["same", "other", "later", "unsaved"] {
         bench.set(key, at).await;
     }
-    bench.conn.words("RPUSH list a").await.unwrap();
-    bench.conn.words(&format!("PEXPIREAT list {at}")).await.unwrap();
-    let Reply::BulkString(dump) = bench.conn.words("DUMP list").await.unwrap() else { panic!("no dump") };
-    let text = || Seal::of_text(b"value");
-    let seals = [text(), Seal::of_text(b"another"), text(), Seal::Unsaved, Seal::of(&dump), text()];
+    bench.conn.info_text("RPUSH list a").await.unwrap();
+    bench.conn.info_text(&format!("PEXPIREAT list {at}")).await.unwrap();
+    let Reply::BulkString(dump) = bench.conn.info_text("DUMP list").await.unwrap() else { panic!("no dump") };
+    let text = || ExpectedContent::of_text(b"value");
+    let seals = [
+        text(),
+        ExpectedContent::of_text(b"another"),
+        text(),
+        ExpectedContent::Unsaved,
+        ExpectedContent::of(&dump),
+        text(),
+    ];
     let keys = [("same", at), ("other", at), ("later", at - 1), ("unsaved", at), ("list", at), ("gone", at)];
     let (act, before) = (act(Action::Delete, None), bench.lookups().await);
-    let (outcomes, beyond) = bench.answer_to(bench.window(), Mode::Act(act), &keys, Some(&seals)).await;
+    let (outcomes, beyond) = bench.answer_to(bench.window(), GuardMode::Act(act), &keys, Some(&seals)).await;
     assert_eq!(outcomes, [Deleted, Spared, Spared, Failed, Deleted, Vanished]);
     let after = bench.lookups().await;
-    let texts: Vec<bool> = seals.iter().map(Seal::is_text).collect();
+    let texts: Vec<bool> = seals.iter().map(ExpectedContent::is_text).collect();
     let mut told = guard::lookups(Reason::Inactive, false, Some(&texts), &outcomes);
     told += beyond;
     assert_eq!(since(after, before), told);

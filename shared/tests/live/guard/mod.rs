@@ -5,10 +5,10 @@
 macro_rules! both_ways {
     ($($name:ident),* $(,)?) => {
         mod by_script {
-            $(#[tokio::test] async fn $name() { super::$name(shared::messages::Way::Script).await; })*
+            $(#[tokio::test] async fn $name() { super::$name(shared::messages::DeleteBackend::Lua).await; })*
         }
         mod by_transactions {
-            $(#[tokio::test] async fn $name() { super::$name(shared::messages::Way::Transactions).await; })*
+            $(#[tokio::test] async fn $name() { super::$name(shared::messages::DeleteBackend::Watch).await; })*
         }
     };
 }

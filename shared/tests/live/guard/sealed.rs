@@ -1,10 +1,10 @@
 //! Keys that are saved before: nothing else is deleted than what was saved.
 
-use shared::cluster::guard::{self, Act, Answer, Mode, Part, Seal, Verdict};
-use shared::cluster::save::{self, Found, Held};
+use shared::cluster::dump::{self, DumpedValue, ProbedValue};
+use shared::cluster::guard::{self, Act, ExpectedContent, GuardMode, GuardReply, GuardVerdict, Part};
 use shared::key::Key;
 use shared::limits::BACKUP_TEXT_MAX;
-use shared::messages::{Action, Lookups, Reason, Way};
+use shared::messages::{Action, DeleteBackend, Lookups, Reason};
 use shared::outcome::Outcome::{self, Deleted, Failed, Spared, Vanished};
 
 use super::bench::Bench;
@@ -19,43 +19,43 @@ both_ways! {
 
 impl Bench {
     async fn say(&self, command: &str) {
-        self.conn.words(command).await.unwrap();
+        self.conn.info_text(command).await.unwrap();
     }
 
     /// The seals of what the keys hold now.
-    async fn seals(&self) -> Vec<Seal> {
+    async fn seals(&self) -> Vec<ExpectedContent> {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
         let before = self.lookups().await;
-        let (found, mut told) = save::look(&self.conn, &keys).await.unwrap();
+        let (found, mut told) = dump::probe(&self.conn, &keys).await.unwrap();
         let others = keys.iter().zip(&found).filter_map(|(key, found)| match found {
-            Found::Other { text, .. } => Some((*key, *text)),
+            ProbedValue::Other { text, .. } => Some((*key, *text)),
             _ => None,
         });
         let others: Vec<(&Key, bool)> = others.collect();
-        let (values, lookups) = save::values(&self.conn, &others, 1_000).await.unwrap();
+        let (values, lookups) = dump::values(&self.conn, &others, 1_000).await.unwrap();
         told += lookups;
         assert_eq!(self.lookups_since(before).await, told);
         let mut values = values.into_iter();
         let held = found.into_iter().map(|found| match found {
-            Found::Text(held) => Some(held),
-            Found::Other { .. } => values.next().unwrap(),
-            Found::Gone => None,
+            ProbedValue::Text(held) => Some(held),
+            ProbedValue::Other { .. } => values.next().unwrap(),
+            ProbedValue::Gone => None,
         });
-        held.map(|held| held.map_or(Seal::Absent, |held| held.seal)).collect()
+        held.map(|held| held.map_or(ExpectedContent::Absent, |held| held.seal)).collect()
     }
 
-    async fn call_sealed(&self, seals: Vec<Seal>) -> Verdict {
+    async fn call_sealed(&self, seals: Vec<ExpectedContent>) -> GuardVerdict {
         self.answer(&seals, false).await.verdict
     }
 
-    async fn answer(&self, seals: &[Seal], again: bool) -> Answer {
-        let part = Part { number: 7, group: &self.group, seals: Some(seals) };
-        let mode = Mode::Act(ACT);
+    async fn answer(&self, seals: &[ExpectedContent], again: bool) -> GuardReply {
+        let part = Part { number: 7, group: &self.group, expected: Some(seals) };
+        let mode = GuardMode::Act(ACT);
         self.means.call(&self.conn, (self.window, mode), &[part], again).await.unwrap().remove(0).unwrap()
     }
 
-    async fn seal(&self, outcome: Outcome) -> Verdict {
-        let (mode, part) = (Mode::Seal(outcome), Part::from(&(7, &self.group)));
+    async fn seal(&self, outcome: Outcome) -> GuardVerdict {
+        let (mode, part) = (GuardMode::Finalize(outcome), Part::from(&(7, &self.group)));
         self.means
             .call(&self.conn, (self.window, mode), &[part], false)
             .await
@@ -68,12 +68,12 @@ impl Bench {
     /// The keys that are there, by their places.
     async fn there(&self) -> Vec<usize> {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
-        let (found, _) = save::look(&self.conn, &keys).await.unwrap();
-        found.iter().enumerate().filter(|(_, found)| **found != Found::Gone).map(|(at, _)| at).collect()
+        let (found, _) = dump::probe(&self.conn, &keys).await.unwrap();
+        found.iter().enumerate().filter(|(_, found)| **found != ProbedValue::Gone).map(|(at, _)| at).collect()
     }
 }
 
-async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
+async fn what_has_changed_since_it_was_saved_is_spared(way: DeleteBackend) {
     let bench = Bench::new(
         way,
         &[
@@ -105,8 +105,8 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
     }
     bench.conn.command(&[b"MSET", b"empty", b"", b"other-empty", b""]).await.unwrap();
     let mut seals = bench.seals().await;
-    seals[6] = Seal::Unsaved;
-    assert_eq!(seals[5], Seal::Absent);
+    seals[6] = ExpectedContent::Unsaved;
+    assert_eq!(seals[5], ExpectedContent::Absent);
     for command in [
         "SET other 2",
         "APPEND longer 1",
@@ -126,86 +126,88 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: Way) {
         Deleted, Spared, Spared, Spared, Vanished, Spared, Failed, Spared, Deleted, Deleted, Spared, Spared,
         Deleted, Spared,
     ];
-    let Answer { verdict, beyond } = bench.answer(&seals, false).await;
-    assert_eq!(verdict, Verdict::Outcomes(outcomes.clone()));
-    let texts: Vec<bool> = seals.iter().map(Seal::is_text).collect();
+    let GuardReply { verdict, extra_lookups: beyond } = bench.answer(&seals, false).await;
+    assert_eq!(verdict, GuardVerdict::Outcomes(outcomes.clone()));
+    let texts: Vec<bool> = seals.iter().map(ExpectedContent::is_text).collect();
     let mut told = guard::lookups(Reason::Stale, false, Some(&texts), &outcomes);
     told += beyond;
     assert_eq!(bench.lookups_since(before).await, told, "our look-ups are known");
     assert_eq!(bench.there().await, [1, 2, 3, 5, 6, 7, 10, 11, 13]);
     // Asked again, whatever it is told and holds by now: the same answer, and no effect.
     bench.say("SET same 1").await;
-    assert_eq!(bench.call_sealed(seals).await, Verdict::Outcomes(outcomes));
+    assert_eq!(bench.call_sealed(seals).await, GuardVerdict::Outcomes(outcomes));
     assert_eq!(bench.there().await.len(), 10);
 }
 
-async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: Way) {
+async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: DeleteBackend) {
     let bench = Bench::new(way, &[b"a", b"b", b"c", b"d"]).await;
     bench.say("MSET a 1 b 2 c 3 d 4").await;
     let [a, b, c, d] = bench.seals().await.try_into().unwrap();
-    let later = || Seal::Later;
+    let later = || ExpectedContent::Later;
     let first = bench.call_sealed(vec![a.clone(), later(), later(), later()]).await;
-    assert_eq!(first, Verdict::Begun(vec![Some(Deleted), None, None, None]));
+    assert_eq!(first, GuardVerdict::Partial(vec![Some(Deleted), None, None, None]));
     assert_eq!(bench.there().await, [1, 2, 3]);
     bench.say("SET c changed").await;
     // What was decided before stays, although it could be deleted now.
     bench.say("SET a 1").await;
     let before = bench.lookups().await;
-    let Answer { verdict, beyond } = bench.answer(&[later(), b, c, later()], true).await;
-    assert_eq!(verdict, Verdict::Begun(vec![Some(Deleted), Some(Deleted), Some(Spared), None]));
+    let GuardReply { verdict, extra_lookups: beyond } = bench.answer(&[later(), b, c, later()], true).await;
+    assert_eq!(verdict, GuardVerdict::Partial(vec![Some(Deleted), Some(Deleted), Some(Spared), None]));
     let mut told = guard::lookups(Reason::Stale, false, Some(&[true, true]), &[Deleted, Spared]);
     told += beyond;
     assert_eq!(bench.lookups_since(before).await, told);
     assert_eq!(bench.there().await, [0, 2, 3]);
     // Given up in the middle: what is not decided fails, and nothing happens any more.
-    let sealed = Verdict::Outcomes(vec![Deleted, Deleted, Spared, Failed]);
+    let sealed = GuardVerdict::Outcomes(vec![Deleted, Deleted, Spared, Failed]);
     assert_eq!(bench.seal(Failed).await, sealed);
     assert_eq!(bench.call_sealed(vec![later(), later(), later(), d]).await, sealed);
     assert_eq!(bench.there().await, [0, 2, 3]);
 }
 
-async fn a_ledger_that_was_begun_can_be_recalled(way: Way) {
+async fn a_ledger_that_was_begun_can_be_recalled(way: DeleteBackend) {
     let bench = Bench::new(way, &[b"a", b"b"]).await;
     bench.say("MSET a 1 b 2").await;
     let [a, _] = bench.seals().await.try_into().unwrap();
-    bench.call_sealed(vec![a, Seal::Later]).await;
-    let recalled = guard::recall(&bench.conn, bench.window, &[(7, &bench.group)]).await.unwrap();
-    assert_eq!(recalled, [Some(Verdict::Begun(vec![Some(Deleted), None]))]);
+    bench.call_sealed(vec![a, ExpectedContent::Later]).await;
+    let recalled = guard::read_ledger(&bench.conn, bench.window, &[(7, &bench.group)]).await.unwrap();
+    assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![Some(Deleted), None]))]);
 }
 
 #[tokio::test]
 async fn small_strings_are_told_from_all_else() {
     let most = usize::try_from(BACKUP_TEXT_MAX).unwrap();
-    let bench =
-        Bench::new(Way::Script, &[b"small", b"large", b"number", b"empty", b"gone", b"list", b"small too"])
-            .await;
+    let bench = Bench::new(
+        DeleteBackend::Lua,
+        &[b"small", b"large", b"number", b"empty", b"gone", b"list", b"small too"],
+    )
+    .await;
     let (small, large) = ("x".repeat(most), "x".repeat(most + 1));
     bench.say(&format!("MSET small {small} large {large} number 12345")).await;
     bench.conn.command(&[b"MSET", b"empty", b"", b"small too", b"\xff\x00"]).await.unwrap();
     bench.say("RPUSH list a").await;
     let keys: Vec<&Key> = bench.group.keys.iter().collect();
-    let (found, _) = save::look(&bench.conn, &keys).await.unwrap();
-    let seals: Vec<Option<Seal>> = found
+    let (found, _) = dump::probe(&bench.conn, &keys).await.unwrap();
+    let seals: Vec<Option<ExpectedContent>> = found
         .iter()
         .map(|found| match found {
-            Found::Text(Held { seal, .. }) => Some(seal.clone()),
+            ProbedValue::Text(DumpedValue { seal, .. }) => Some(seal.clone()),
             _ => None,
         })
         .collect();
-    let of = |text: &[u8]| Some(Seal::of_text(text));
+    let of = |text: &[u8]| Some(ExpectedContent::of_text(text));
     let expected = [of(small.as_bytes()), None, of(b"12345"), of(b""), None, None, of(b"\xff\x00")];
     assert_eq!(seals, expected);
     let others = [(1, true), (5, false)];
     for (at, is_text) in others {
-        let Found::Other { text, .. } = found[at] else { panic!("{at}: {:?}", found[at]) };
+        let ProbedValue::Other { text, .. } = found[at] else { panic!("{at}: {:?}", found[at]) };
         assert_eq!(text, is_text, "{at}");
     }
-    assert_eq!(found[4], Found::Gone);
+    assert_eq!(found[4], ProbedValue::Gone);
     // What was retyped in between is not what was found.
     bench.say("DEL large").await;
     bench.say("RPUSH large a").await;
     let keys = others.map(|(at, text)| (keys[at], text));
-    let (values, lookups) = save::values(&bench.conn, &keys, 1_000).await.unwrap();
+    let (values, lookups) = dump::values(&bench.conn, &keys, 1_000).await.unwrap();
     assert!(values[0].is_none() && values[1].is_some());
     assert_eq!(lookups, Lookups { hits: 2, misses: 0, reads: 1 });
 }

@@ -5,20 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use shared::cluster::guard::{self, Act, Answer, Means, Mode, Part, Verdict, Window};
+use shared::cluster::guard::{
+    self, Act, BatchWindow, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
+};
 use shared::cluster::{Batch, Conn, Reply, node};
 use shared::ids::{BatchId, RunId};
 use shared::key::Key;
-use shared::messages::{Action, Group, Reason, Way};
+use shared::messages::{Action, DeleteBackend, Group, Reason};
 use shared::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
 use shared::servers::Server;
 
-const DELETE: Mode =
-    Mode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false });
+const DELETE: GuardMode =
+    GuardMode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false });
 
-async fn window(conn: &Conn) -> Window {
+async fn window(conn: &Conn) -> BatchWindow {
     let now = node::time_ms(conn).await.unwrap();
-    Window { run: RunId::new(), batch: BatchId::new(), not_before_ms: now, not_after_ms: now + 60_000 }
+    BatchWindow { run: RunId::new(), batch: BatchId::new(), not_before_ms: now, not_after_ms: now + 60_000 }
 }
 
 fn group(keys: &[String]) -> Group {
@@ -36,20 +38,22 @@ async fn set(conn: &Conn, keys: &[String]) {
     }
 }
 
-async fn delete(means: &Means, conn: &Conn, window: Window, group: &Group) -> Vec<Outcome> {
-    let Answer { verdict, .. } = means
+async fn delete(means: &GuardExecutor, conn: &Conn, window: BatchWindow, group: &Group) -> Vec<Outcome> {
+    let GuardReply { verdict, .. } = means
         .call(conn, (window, DELETE), &[Part::from(&(0, group))], false)
         .await
         .unwrap()
         .remove(0)
         .unwrap();
-    let Verdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
+    let GuardVerdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
     outcomes
 }
 
 /// How many keys were removed by a command so far.
 async fn unlinks(conn: &Conn) -> u64 {
-    let Reply::BulkString(text) = conn.words("INFO commandstats").await.unwrap() else { panic!("no text") };
+    let Reply::BulkString(text) = conn.info_text("INFO commandstats").await.unwrap() else {
+        panic!("no text")
+    };
     let text = String::from_utf8(text).unwrap();
     let calls = text.lines().find_map(|line| line.strip_prefix("cmdstat_unlink:calls="));
     calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
@@ -64,7 +68,7 @@ async fn of_several_attempts_at_a_batch_one_acts_and_all_say_the_same() {
         set(&conn, &keys).await;
         let (window, group) = (window(&conn).await, group(&keys));
         let attempts = (0..4).map(async |_| {
-            let means = Means::prepare(&conn, Way::Transactions).await.unwrap();
+            let means = GuardExecutor::prepare(&conn, DeleteBackend::Watch).await.unwrap();
             delete(&means, &conn, window, &group).await
         });
         for outcomes in join_all(attempts).await {
@@ -95,7 +99,7 @@ async fn keys_that_change_all_the_time_do_not_hold_up_the_others() {
         found_gone
     };
     let deleting = async {
-        let means = Means::prepare(&conn, Way::Transactions).await.unwrap();
+        let means = GuardExecutor::prepare(&conn, DeleteBackend::Watch).await.unwrap();
         let mut deleted = 0;
         for _ in 0..20 {
             let outcomes = delete(&means, &conn, window(&conn).await, &group(&keys)).await;
@@ -110,7 +114,7 @@ async fn keys_that_change_all_the_time_do_not_hold_up_the_others() {
         deleted
     };
     let (found_gone, deleted) = tokio::join!(writing, deleting);
-    let gone = conn.words("EXISTS key:40").await.unwrap() == Reply::Int(0);
+    let gone = conn.info_text("EXISTS key:40").await.unwrap() == Reply::Int(0);
     assert_eq!(found_gone + usize::from(gone), deleted, "what was told is what was done");
 }
 
@@ -124,30 +128,30 @@ async fn an_attempt_goes_on_where_another_one_was_cut_off() {
     let ledger = guard::ledger_key(window.run, window.batch, 0, group.slot);
     let end = window.not_after_ms.to_string();
     // As a halved group leaves it: one is done, one is spared, the rest is open.
-    conn.words("DEL key:0").await.unwrap();
+    conn.info_text("DEL key:0").await.unwrap();
     conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
-    let recalled = guard::recall(&conn, window, &[(0, &group)]).await.unwrap();
+    let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
     assert_eq!(
         recalled,
-        [Some(Verdict::Begun(vec![Some(Deleted), None, Some(Spared), None]))],
+        [Some(GuardVerdict::Partial(vec![Some(Deleted), None, Some(Spared), None]))],
         "nothing was done"
     );
-    let means = Means::prepare(&conn, Way::Transactions).await.unwrap();
+    let means = GuardExecutor::prepare(&conn, DeleteBackend::Watch).await.unwrap();
     assert_eq!(delete(&means, &conn, window, &group).await, [Deleted, Deleted, Spared, Deleted]);
-    assert_eq!(conn.words("EXISTS key:1 key:2 key:3").await.unwrap(), Reply::Int(1), "key:2 was spared");
+    assert_eq!(conn.info_text("EXISTS key:1 key:2 key:3").await.unwrap(), Reply::Int(1), "key:2 was spared");
     // Sealing keeps what is done.
     conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
     let sealed = means
-        .call(&conn, (window, Mode::Seal(Unreached)), &[Part::from(&(0, &group))], false)
+        .call(&conn, (window, GuardMode::Finalize(Unreached)), &[Part::from(&(0, &group))], false)
         .await
         .unwrap()
         .remove(0);
-    let expected = Verdict::Outcomes(vec![Deleted, Unreached, Spared, Unreached]);
+    let expected = GuardVerdict::Outcomes(vec![Deleted, Unreached, Spared, Unreached]);
     assert_eq!(sealed.unwrap().verdict, expected);
     // One in which nothing is done says so.
     conn.command(&[b"SET", &ledger, b"....", b"PXAT", end.as_bytes()]).await.unwrap();
-    let recalled = guard::recall(&conn, window, &[(0, &group)]).await.unwrap();
-    assert_eq!(recalled, [Some(Verdict::Begun(vec![None; 4]))]);
+    let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
+    assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![None; 4]))]);
 }
 
 #[tokio::test]
@@ -157,14 +161,14 @@ async fn a_transaction_is_refused_once_its_ledger_has_expired_or_is_gone() {
     for ends in [true, false] {
         let now = node::time_ms(&conn).await.unwrap();
         let end = (now + if ends { 60 } else { 60_000 }).to_string();
-        conn.words("SET key value").await.unwrap();
-        conn.words(&format!("SET ledger ? PXAT {end}")).await.unwrap();
-        let own = conn.alone().await.unwrap();
-        own.words("WATCH ledger key").await.unwrap();
+        conn.info_text("SET key value").await.unwrap();
+        conn.info_text(&format!("SET ledger ? PXAT {end}")).await.unwrap();
+        let own = conn.dedicated().await.unwrap();
+        own.info_text("WATCH ledger key").await.unwrap();
         if ends {
             tokio::time::sleep(Duration::from_millis(100)).await;
         } else {
-            conn.words("UNLINK ledger").await.unwrap();
+            conn.info_text("UNLINK ledger").await.unwrap();
         }
         let mut batch = Batch::new();
         for command in [
@@ -176,7 +180,7 @@ async fn a_transaction_is_refused_once_its_ledger_has_expired_or_is_gone() {
             batch.add(command);
         }
         assert_eq!(own.batch(batch).await.unwrap().last(), Some(&Reply::Nil));
-        assert_eq!(conn.words("EXISTS key ledger").await.unwrap(), Reply::Int(1), "the key is there");
+        assert_eq!(conn.info_text("EXISTS key ledger").await.unwrap(), Reply::Int(1), "the key is there");
     }
 }
 
@@ -186,7 +190,7 @@ async fn what_the_server_refuses_is_an_error_and_nothing_is_done() {
     let conn = server.conn().await.unwrap();
     let keys = names(3);
     set(&conn, &keys).await;
-    let means = Means::prepare(&conn, Way::Transactions).await.unwrap();
+    let means = GuardExecutor::prepare(&conn, DeleteBackend::Watch).await.unwrap();
     let (window, group) = (window(&conn).await, group(&keys));
     let refused_for = async |words: &str| {
         let refused =
@@ -194,11 +198,11 @@ async fn what_the_server_refuses_is_an_error_and_nothing_is_done() {
         let said = refused.unwrap_err().to_string();
         assert!(said.contains(words), "{said}");
     };
-    conn.words("ACL SETUSER default -unlink").await.unwrap();
+    conn.info_text("ACL SETUSER default -unlink").await.unwrap();
     refused_for("'unlink' command").await;
-    conn.words("ACL SETUSER default +@all").await.unwrap();
-    conn.words("CONFIG SET maxmemory 1").await.unwrap();
+    conn.info_text("ACL SETUSER default +@all").await.unwrap();
+    conn.info_text("CONFIG SET maxmemory 1").await.unwrap();
     refused_for("OOM").await;
-    conn.words("CONFIG SET maxmemory 0").await.unwrap();
+    conn.info_text("CONFIG SET maxmemory 0").await.unwrap();
     assert_eq!(delete(&means, &conn, window, &group).await, [Deleted; 3], "it was not done before");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::config::Secret;
-use shared::web::{WebError, WebErrorKind, prometheus};
+use shared::http::{WebError, WebErrorKind, prometheus};
 
 use super::receiver::{Receiver, Reply, SECRET, check, hasty, nobody, silent};
 

@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, Uri};
-use shared::supervise::Crew;
-use shared::web::{Patience, WebClient, WebError};
+use shared::http::{RetryPolicy, WebClient, WebError};
+use shared::supervision::TaskGroup;
 use tokio::net::TcpListener;
 
 /// What stands in every address, and in no error.
@@ -18,7 +18,7 @@ pub const SECRET: &str = "T0SECRET";
 
 /// Shorter than a test would wait.
 pub fn hasty() -> WebClient {
-    let patience = Patience {
+    let patience = RetryPolicy {
         connect: Duration::from_millis(500),
         request: Duration::from_millis(500),
         tries: 3,
@@ -65,7 +65,7 @@ struct Shared {
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
-    _crew: Crew,
+    _crew: TaskGroup,
 }
 
 impl Receiver {
@@ -76,7 +76,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(take).with_state(Arc::clone(&shared));
-        let mut crew = Crew::default();
+        let mut crew = TaskGroup::default();
         crew.start("receiver", async move { axum::serve(listener, router).await });
         Self { address, shared, _crew: crew }
     }

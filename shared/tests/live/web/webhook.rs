@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use ring::hmac;
 use serde_json::{Value, json};
-use shared::alerts::{Change, Notice};
+use shared::alerts::{AlertNotification, AlertTransition};
 use shared::config::Secret;
-use shared::env::{Env, Timing};
+use shared::context::{Context, Timing};
+use shared::http::webhook::{EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, post};
+use shared::http::{Integrations, JobIntegrations, WebErrorKind, Webhook, Webhooks};
 use shared::metrics::{Alert, Severity};
-use shared::web::webhook::{EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, post};
-use shared::web::{Hook, Hooks, Outside, Reach, WebErrorKind};
 
 use super::receiver::{Receiver, Reply, SECRET, Sent, check, hasty, nobody, silent};
 
-fn notice(change: Change) -> Notice {
+fn notice(change: AlertTransition) -> AlertNotification {
     let alert = Alert {
         id: uuid::Uuid::nil(),
         alert: "stale-keys".to_owned(),
@@ -25,11 +25,11 @@ fn notice(change: Change) -> Notice {
         since: "2026-01-02T03:04:05Z".to_owned(),
         evidence: BTreeMap::from([("staleTtlKeys".to_owned(), json!(12))]),
     };
-    Notice::new(change, alert, 1_767_323_045_000)
+    AlertNotification::new(change, alert, 1_767_323_045_000)
 }
 
-fn generic(url: impl Into<String>) -> Hook {
-    Hook::Generic { url: Secret::new(url), secret: Some(Secret::new("word")) }
+fn generic(url: impl Into<String>) -> Webhook {
+    Webhook::Generic { url: Secret::new(url), secret: Some(Secret::new("word")) }
 }
 
 fn header<'a>(sent: &'a Sent, name: &str) -> &'a str {
@@ -39,7 +39,7 @@ fn header<'a>(sent: &'a Sent, name: &str) -> &'a str {
 #[tokio::test]
 async fn a_generic_hook_gets_a_signed_cloud_event() {
     let receiver = Receiver::start([Reply::status(204)]).await;
-    post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap();
+    post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap();
     let sent = receiver.sent().pop().unwrap();
     assert_eq!(header(&sent, EVENT_HEADER), "nightly/alert/00000000-0000-0000-0000-000000000000/raised");
     assert_eq!(header(&sent, "content-type"), "application/cloudevents+json");
@@ -71,14 +71,14 @@ async fn a_generic_hook_gets_a_signed_cloud_event() {
 fn the_signature_is_the_one_that_openssl_makes() {
     // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac word
     let expected = "sha256=bfff5302050cc50cdd70dd1bdce1a28d3d6aceb2c9dc5f08e0541f299ff7d846";
-    assert_eq!(shared::web::signature(&Secret::new("word"), 1_700_000_000, br#"{"a":1}"#), expected);
+    assert_eq!(shared::http::signature(&Secret::new("word"), 1_700_000_000, br#"{"a":1}"#), expected);
 }
 
 #[tokio::test]
 async fn without_a_secret_nothing_is_signed() {
     let receiver = Receiver::start([Reply::status(200)]).await;
-    let hook = Hook::Generic { url: Secret::new(receiver.url()), secret: None };
-    post(&hasty(), &hook, &notice(Change::Resolved)).await.unwrap();
+    let hook = Webhook::Generic { url: Secret::new(receiver.url()), secret: None };
+    post(&hasty(), &hook, &notice(AlertTransition::Resolved)).await.unwrap();
     let sent = receiver.sent().pop().unwrap();
     assert!(!sent.headers.contains_key(SIGNATURE_HEADER));
     let event: Value = serde_json::from_slice(&sent.body).unwrap();
@@ -88,8 +88,8 @@ async fn without_a_secret_nothing_is_signed() {
 #[tokio::test]
 async fn slack_gets_text_and_blocks() {
     let receiver = Receiver::start([Reply::body("ok")]).await;
-    let hook = Hook::Slack { url: Secret::new(receiver.url()) };
-    post(&hasty(), &hook, &notice(Change::Raised)).await.unwrap();
+    let hook = Webhook::Slack { url: Secret::new(receiver.url()) };
+    post(&hasty(), &hook, &notice(AlertTransition::Raised)).await.unwrap();
     let sent = receiver.sent().pop().unwrap();
     assert_eq!(header(&sent, "content-type"), "application/json");
     let message: Value = serde_json::from_slice(&sent.body).unwrap();
@@ -97,13 +97,13 @@ async fn slack_gets_text_and_blocks() {
     assert_eq!(message["text"], text);
     assert_eq!(message["blocks"][0]["text"]["text"], ":warning: nightly: stale-keys (warning)");
     assert_eq!(message["blocks"][2]["elements"][0]["text"], "since 2026-01-02T03:04:05Z · staleTtlKeys 12");
-    let resolved = notice(Change::Resolved).slack();
+    let resolved = notice(AlertTransition::Resolved).slack();
     assert_eq!(resolved["blocks"][0]["text"]["text"], ":white_check_mark: nightly: stale-keys (resolved)");
 }
 
 #[tokio::test]
 async fn what_is_too_long_for_slack_is_shortened() {
-    let mut notice = notice(Change::Raised);
+    let mut notice = notice(AlertTransition::Raised);
     notice.alert.sentence = "&".repeat(4_000);
     notice.alert.job = "j".repeat(200);
     let message = notice.slack();
@@ -115,7 +115,7 @@ async fn what_is_too_long_for_slack_is_shortened() {
 #[tokio::test]
 async fn a_failing_server_is_tried_again_under_the_same_id() {
     let receiver = Receiver::start([Reply::status(500), Reply::status(200)]).await;
-    post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap();
+    post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap();
     let ids: Vec<String> = receiver.sent().iter().map(|sent| header(sent, EVENT_HEADER).to_owned()).collect();
     assert_eq!(
         ids,
@@ -129,19 +129,20 @@ async fn a_failing_server_is_tried_again_under_the_same_id() {
 #[tokio::test]
 async fn it_is_given_up_after_three_tries() {
     let receiver = Receiver::start([Reply::status(503)]).await;
-    let error = post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap_err();
+    let error = post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap_err();
     assert_eq!(receiver.sent().len(), 3);
     check(&error, "HTTP 503");
     check(&error, "`http://127.0.0.1:");
     receiver.answer(Reply::status(200));
-    post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap();
+    post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_refusal_is_not_tried_again() {
     for status in [400, 401, 404, 410] {
         let receiver = Receiver::start([Reply(status, Vec::new(), format!("no {}", SECRET))]).await;
-        let error = post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap_err();
+        let error =
+            post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap_err();
         assert_eq!(receiver.sent().len(), 1);
         check(&error, &format!("HTTP {status}"));
     }
@@ -152,13 +153,13 @@ async fn who_asks_for_patience_gets_some() {
     let asked = |seconds: &str| Reply(429, vec![("retry-after", seconds.to_owned())], String::new());
     let receiver = Receiver::start([asked("1"), asked("3600"), Reply::status(200)]).await;
     let before = Instant::now();
-    post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap();
+    post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap();
     // Twice the longest pause, where our own pauses would be 20 and 40 ms.
     assert!(before.elapsed() >= Duration::from_millis(400), "{:?}", before.elapsed());
     let receiver =
         Receiver::start([asked("Wed, 21 Oct 2015 07:28:00 GMT"), asked("nonsense"), Reply::status(200)])
             .await;
-    post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap();
+    post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap();
     assert_eq!(receiver.sent().len(), 3);
 }
 
@@ -166,7 +167,7 @@ async fn who_asks_for_patience_gets_some() {
 async fn a_redirect_is_not_followed() {
     let other = Receiver::start([Reply::status(200)]).await;
     let receiver = Receiver::start([Reply(307, vec![("location", other.url())], String::new())]).await;
-    let error = post(&hasty(), &generic(receiver.url()), &notice(Change::Raised)).await.unwrap_err();
+    let error = post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap_err();
     check(&error, "redirect (HTTP 307)");
     assert_eq!((receiver.sent().len(), other.sent().len()), (1, 0));
 }
@@ -175,14 +176,14 @@ async fn a_redirect_is_not_followed() {
 async fn a_silent_server_does_not_hold_us_up() {
     let (_listener, url) = silent().await;
     let before = Instant::now();
-    let error = post(&hasty(), &generic(url), &notice(Change::Raised)).await.unwrap_err();
+    let error = post(&hasty(), &generic(url), &notice(AlertTransition::Raised)).await.unwrap_err();
     check(&error, "no answer within 500 ms");
     assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
 }
 
 #[tokio::test]
 async fn nobody_there_is_said() {
-    let error = post(&hasty(), &generic(nobody().await), &notice(Change::Raised)).await.unwrap_err();
+    let error = post(&hasty(), &generic(nobody().await), &notice(AlertTransition::Raised)).await.unwrap_err();
     check(&error, "onnection refused");
     assert!(error.kind.may_pass());
 }
@@ -191,14 +192,17 @@ async fn nobody_there_is_said() {
 async fn an_env_posts_to_the_hooks_of_the_job_and_counts() {
     let (good, bad) =
         (Receiver::start([Reply::status(200)]).await, Receiver::start([Reply::status(404)]).await);
-    let hooks =
-        Hooks { generic: vec![Secret::new(bad.url())], secret: None, slack: vec![Secret::new(good.url())] };
-    let reach = Reach { hooks, prometheus: None };
-    let outside = Arc::new(Outside::new([("nightly".to_owned(), reach)]));
-    let env = Env { outside, ..Env::in_process(BTreeMap::new(), Timing::default()) };
+    let hooks = Webhooks {
+        generic: vec![Secret::new(bad.url())],
+        secret: None,
+        slack: vec![Secret::new(good.url())],
+    };
+    let reach = JobIntegrations { hooks, prometheus: None };
+    let outside = Arc::new(Integrations::new([("nightly".to_owned(), reach)]));
+    let env = Context { integrations: outside, ..Context::in_process(BTreeMap::new(), Timing::default()) };
     let mut failed = Vec::new();
-    for hook in env.outside.hooks("nightly") {
-        failed.extend(env.post(&hook, &notice(Change::Raised)).await.err().map(|e| e.to_string()));
+    for hook in env.integrations.hooks("nightly") {
+        failed.extend(env.notify(&hook, &notice(AlertTransition::Raised)).await.err().map(|e| e.to_string()));
     }
     assert!(failed.len() == 1 && failed[0].contains("404"), "{failed:?}");
     assert_eq!((good.sent().len(), bad.sent().len()), (1, 1));
@@ -215,7 +219,7 @@ async fn an_env_posts_to_the_hooks_of_the_job_and_counts() {
 async fn tls_is_spoken_and_its_failure_is_said() {
     let receiver = Receiver::start([Reply::status(200)]).await;
     let url = receiver.url().replace("http:", "https:");
-    let error = post(&hasty(), &generic(url), &notice(Change::Raised)).await.unwrap_err();
+    let error = post(&hasty(), &generic(url), &notice(AlertTransition::Raised)).await.unwrap_err();
     check(&error, "received corrupt message");
     assert_eq!(receiver.sent().len(), 0);
 }
@@ -223,7 +227,7 @@ async fn tls_is_spoken_and_its_failure_is_said() {
 #[tokio::test]
 async fn what_is_no_address_is_not_shown() {
     for text in [format!("http://:{}", SECRET), format!("ftp://host/{}", SECRET), "https://".to_owned()] {
-        let error = post(&hasty(), &generic(text), &notice(Change::Raised)).await.unwrap_err();
+        let error = post(&hasty(), &generic(text), &notice(AlertTransition::Raised)).await.unwrap_err();
         check(&error, "no address");
         assert_eq!(error.kind, WebErrorKind::Address);
     }

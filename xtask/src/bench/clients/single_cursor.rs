@@ -2,7 +2,7 @@
 //! pipeline, and its UNLINKs in another. No second look at a key, no limits, no pace.
 
 use anyhow::{Context, Result, bail};
-use shared::cluster::{Access, Batch, Conn, Reply};
+use shared::cluster::{Batch, Conn, ConnectOptions, Reply};
 
 use crate::bench::data::PATTERN;
 
@@ -16,9 +16,9 @@ const PAGE: &[u8] = b"1000";
 pub(crate) fn run(urls: &[String]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start the runtime")?.block_on(async {
-        let access = Access::open(urls.to_vec());
+        let access = ConnectOptions::open(urls.to_vec());
         for url in urls {
-            clean(&access.connect_apart(url).await?).await?;
+            clean(&access.connect_dedicated(url).await?).await?;
         }
         Ok(())
     })

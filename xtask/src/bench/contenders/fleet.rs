@@ -21,7 +21,7 @@ const READY_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the processes of one role used.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Role {
+pub(crate) struct WorkerRole {
     /// As in `keysweep <role>`; the command that starts the run and nats-server are roles as well.
     pub(crate) name: &'static str,
     /// How many processes it has.
@@ -32,7 +32,7 @@ pub(crate) struct Role {
     pub(crate) peak_kb: u64,
 }
 
-impl Role {
+impl WorkerRole {
     /// Whether keysweep's processes do it.
     pub(crate) fn is_ours(&self) -> bool {
         self.name != NATS
@@ -76,7 +76,7 @@ impl Fleet {
     }
 
     /// What each role has used so far; the nats-server comes last.
-    pub(crate) fn roles(&self) -> Vec<Role> {
+    pub(crate) fn roles(&self) -> Vec<WorkerRole> {
         let ours = ROLES.iter().map(|(name, _)| {
             let pids = self.workers.iter().filter(|(role, _)| role == name).map(|(_, child)| child.id());
             role(name, &pids.collect::<Vec<_>>())
@@ -103,10 +103,10 @@ impl Fleet {
     }
 }
 
-fn role(name: &'static str, pids: &[u32]) -> Role {
+fn role(name: &'static str, pids: &[u32]) -> WorkerRole {
     let cpu = pids.iter().filter_map(|pid| proc::cpu(*pid)).sum();
     let peak_kb = pids.iter().filter_map(|pid| proc::peak_memory_kb(*pid)).max().unwrap_or(0);
-    Role { name, count: pids.len(), cpu, peak_kb }
+    WorkerRole { name, count: pids.len(), cpu, peak_kb }
 }
 
 impl Drop for Fleet {

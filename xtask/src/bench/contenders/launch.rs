@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use shared::servers::find_program;
 
-use super::fleet::{Fleet, Role};
+use super::fleet::{Fleet, WorkerRole};
 use super::{Contender, packages};
 use crate::bench::watched::{self, Usage};
 use crate::bench::{data, programs::Programs};
@@ -27,7 +27,7 @@ pub(crate) struct Taken {
     /// The process that was started, with the workers' CPU.
     pub(crate) usage: Usage,
     /// Its workers, role by role; the command itself first.
-    pub(crate) roles: Vec<Role>,
+    pub(crate) roles: Vec<WorkerRole>,
 }
 
 /// A contender that can be started.
@@ -105,7 +105,8 @@ impl Launcher {
         let before = fleet.roles();
         let mut usage = watched::run(&mut self.command(urls, &["--nats", &fleet.nats_url()]))?;
         let workers = fleet.roles().into_iter().zip(before).map(|(now, before)| now.since(&before));
-        let mut roles = vec![Role { name: "command", count: 1, cpu: usage.cpu, peak_kb: usage.peak_kb }];
+        let mut roles =
+            vec![WorkerRole { name: "command", count: 1, cpu: usage.cpu, peak_kb: usage.peak_kb }];
         roles.extend(workers);
         usage.cpu = roles.iter().filter(|role| role.is_ours()).map(|role| role.cpu).sum();
         usage.peak_kb = roles.iter().filter(|role| role.is_ours()).map(|role| role.peak_kb).fold(0, u64::max);

@@ -1,0 +1,91 @@
+//! The first look at a node before a run: whether it is one that a run can work on, and whether our user may do
+//! there what the run does. Reads only.
+
+use std::time::Duration;
+
+use shared::cluster::node::{self, NodeStatus};
+use shared::cluster::replica::{self, ReplicaReader, ReplicaRequirement};
+use shared::cluster::{Conn, Primary, RedisClient, RedisError, RedisErrorKind};
+use shared::messages::{ReadFrom, ReadSource};
+
+use crate::broker_capacity;
+use crate::inactive_policy::ActivitySource;
+use crate::options::Options;
+use crate::preflight::{PreflightError, no_database};
+use crate::rights::{self, Rights};
+
+/// A node that may be used, with what it said before the first look-up of a key.
+pub(crate) struct CheckedNode<'a> {
+    pub(crate) primary: &'a Primary,
+    /// Samples of the hit rate begin with its counters.
+    pub(crate) status: NodeStatus,
+    /// What our user may do there; asking took look-ups of ours since then.
+    pub(crate) rights: Rights,
+    /// The replica that its keys are read from.
+    pub(crate) replica: Option<ReplicaReader>,
+    /// What there is to say of that; `None` where nobody asked for replicas.
+    pub(crate) source: Option<ReadSource>,
+}
+
+/// Connects to a node, and checks that a run may do there what it will.
+pub(crate) async fn check_node<'a>(
+    client: &RedisClient,
+    primary: &'a Primary,
+    options: &Options,
+    cluster: bool,
+) -> Result<CheckedNode<'a>, PreflightError> {
+    let db = options.access.db;
+    let conn = client.conn(&primary.node).await.map_err(|fault| no_database(db, cluster, fault))?;
+    let status = node::status_with_commands(&conn, db).await?;
+    let writes = options.rules.action.writes() && !options.only_plan;
+    if let (Some(replica), true) = (&status.replica, writes) {
+        return Err(PreflightError::Replica {
+            address: conn.address().to_owned(),
+            primary: replica.primary.clone(),
+        });
+    }
+    if let Some(replica) = status.replica.as_ref().filter(|replica| !replica.is_synchronised()) {
+        return Err(RedisError::new(
+            RedisErrorKind::Unavailable,
+            conn.address(),
+            replica.sentence(conn.address()),
+        )
+        .into());
+    }
+    if !status.supported {
+        return Err(PreflightError::TooOld { address: conn.address().to_owned(), version: status.version });
+    }
+    broker_capacity::check(&conn, &status, db).await?;
+    let slot = primary.slots.iter().next().filter(|_| cluster);
+    let rights = rights::ask(&conn, slot, &status, options).await?;
+    let (replica, source) = source(client, primary, &conn, options).await?;
+    Ok(CheckedNode { primary, status, rights, replica, source })
+}
+
+/// The replica that is read in place of `primary`, and what there is to say of that.
+async fn source(
+    client: &RedisClient,
+    primary: &Primary,
+    conn: &Conn,
+    options: &Options,
+) -> Result<(Option<ReplicaReader>, Option<ReadSource>), PreflightError> {
+    let ReadFrom::Replica { lag_max_ms } = options.read_from else { return Ok((None, None)) };
+    let idle = options.inactive_policy().is_some_and(|order| order.source == ActivitySource::IdleTime);
+    let found = match idle {
+        true => Err(scanner::IDLE_TIMES.to_owned()),
+        false => {
+            let wanted = ReplicaRequirement::Current(Duration::from_millis(lag_max_ms));
+            replica::choose(client, (&primary.node, conn), wanted).await?
+        }
+    };
+    Ok(match found {
+        Ok(replica) => {
+            let source = replica.source.clone();
+            (Some(replica), Some(source))
+        }
+        Err(why) => {
+            tracing::warn!(primary = conn.address(), why, "no replica is read");
+            (None, Some(ReadSource { why_not: Some(why), ..ReadSource::default() }))
+        }
+    })
+}

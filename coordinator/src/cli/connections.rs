@@ -1,0 +1,159 @@
+//! Where things are for a command that works over NATS: the jobs, the deployments, and NATS itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::backup::{BackupTarget, BackupTargets};
+use shared::cluster::ConnectOptions;
+use shared::config::{
+    self, BackupPlace, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, SecretSource, Settings,
+};
+use shared::context::{Context, Timing};
+use shared::http::{Integrations, JobIntegrations};
+use shared::ids::Alias;
+use shared::nats::{Nats, NatsError, NatsOptions, setup};
+use tokio::time::{Instant, sleep};
+
+use super::error::CommandError;
+use crate::options::{self, OptionsError};
+use crate::process_id::hostname;
+
+/// How long a command for people waits for NATS. Roles wait for ever.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long roles wait for JetStream of a NATS that answers.
+const JETSTREAM_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The roles that give no orders.
+const WORKERS: [&str; 3] = ["scanner", "reaper", "reporter"];
+
+/// See the module.
+pub struct Connections {
+    /// The settings of every job.
+    pub jobs: Vec<Settings>,
+    /// The way to each deployment.
+    pub access: BTreeMap<Alias, ConnectOptions>,
+    /// Whom each job has to do with over HTTP.
+    pub integrations: Arc<Integrations>,
+    /// What programs prove with that they may use the HTTP API.
+    pub api_token: Option<SecretSource>,
+    /// The way to NATS.
+    pub nats: NatsSettings,
+}
+
+/// A connection to NATS, and what stages need of it.
+pub struct NatsConnection {
+    /// The connection.
+    pub nats: Nats,
+    /// The surroundings of a stage.
+    pub context: Context,
+}
+
+impl Connections {
+    /// What flags, environment and job file say, for `keysweep <command>`.
+    ///
+    /// # Errors
+    /// Bad settings, or none about NATS.
+    pub fn resolve(
+        command: &str,
+        flags: &FlagLayer,
+        environment: &Environment,
+        file: Option<&JobFile>,
+    ) -> Result<Self, ConnectionsError> {
+        let jobs = config::resolve_all(flags, environment, file)?;
+        let Some(nats) = jobs.iter().find_map(|job| job.nats.clone()) else {
+            return Err(ConnectionsError::NoNats(command.to_owned()));
+        };
+        let deployments = config::deployments(flags, environment, file)?;
+        let access = deployments.iter().map(|(alias, deployment)| {
+            let access = options::access(deployment, 0)?;
+            Ok((alias.clone(), access))
+        });
+        let access: BTreeMap<Alias, ConnectOptions> = access.collect::<Result<_, OptionsError>>()?;
+        let reach = |job: &Settings| Ok((job.job.value.clone(), JobIntegrations::from_settings(job)?));
+        let outside = jobs.iter().map(reach).collect::<Result<Vec<_>, OptionsError>>()?;
+        let api_token = jobs.iter().find_map(|job| job.api_token.value.clone());
+        Ok(Self { jobs, access, integrations: Arc::new(Integrations::new(outside)), api_token, nats })
+    }
+
+    /// Connects as `role` and makes sure that what we need is there. Waits for NATS for `patience`; for ever, if
+    /// there is none.
+    ///
+    /// # Errors
+    /// When NATS cannot be reached or used.
+    pub async fn connect(
+        &self,
+        role: &str,
+        patience: Option<Duration>,
+    ) -> Result<NatsConnection, CommandError> {
+        let name = format!("keysweep-{role}@{}", hostname());
+        let access = NatsOptions::from_settings(&self.nats);
+        let access = if WORKERS.contains(&role) { access.of_worker() } else { access };
+        let nats = Nats::connect(&access, &name, patience).await?;
+        ready(&nats, patience.unwrap_or(JETSTREAM_PATIENCE)).await?;
+        let outside = Arc::clone(&self.integrations);
+        let backups = Arc::new(BackupTargets::new(self.places(&nats), Some(&nats)));
+        let env = Context::connect(&nats, self.access.clone(), self.timing());
+        Ok(NatsConnection { context: Context { integrations: outside, backups, ..env }, nats })
+    }
+
+    /// Where each job saves what it deletes, if it does.
+    fn places(&self, nats: &Nats) -> Vec<(String, BackupTarget)> {
+        let place = |job: &Settings| {
+            let place = match job.backup.value.as_ref()? {
+                BackupPlace::Directory(path) => BackupTarget::directory(path),
+                BackupPlace::Bucket(name) => BackupTarget::bucket(nats, name),
+            };
+            Some((job.job.value.clone(), place))
+        };
+        self.jobs.iter().filter_map(place).collect()
+    }
+
+    /// The buckets that jobs save to.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<String> {
+        let bucket = |job: &Settings| match job.backup.value.as_ref()? {
+            BackupPlace::Bucket(name) => Some(name.clone()),
+            BackupPlace::Directory(_) => None,
+        };
+        self.jobs.iter().filter_map(bucket).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The time limits that the settings say.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        let NatsSettings { ack_wait, lease, keep, .. } = &self.nats;
+        Timing { ack_wait: ack_wait.value, lease: lease.value, retention: keep.value, ..Timing::default() }
+    }
+}
+
+/// Makes sure that what we need is there. A server that has just started takes a moment until JetStream answers.
+async fn ready(nats: &Nats, patience: Duration) -> Result<(), NatsError> {
+    let until = Instant::now() + patience;
+    loop {
+        match setup::ensure(nats).await {
+            Err(e) if e.may_pass() && Instant::now() < until => {
+                tracing::debug!(error = %e, "JetStream is not ready");
+                sleep(Duration::from_millis(500)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Why there is no site.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionsError {
+    /// Bad settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Settings that cannot be carried out.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// Nobody says where NATS is.
+    #[error(
+        "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
+    )]
+    NoNats(String),
+}

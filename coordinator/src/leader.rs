@@ -1,0 +1,182 @@
+//! Driving a run that workers do, as the one coordinator that holds its job.
+
+use std::time::Duration;
+
+use shared::cluster::{RedisClient, RedisError, same_deployment};
+use shared::context::Context;
+use shared::history;
+use shared::limits::NOT_READY_TIMEOUT;
+use shared::messages::{Cancel, CancelKind, RunSpec};
+use shared::records::Records;
+use shared::result::CleanupResult;
+use shared::supervision::TaskGroup;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::drive::{DriveError, Progress, drive};
+use crate::job_lock::{self, JobLock, LockError, LockRequest};
+use crate::lease::{Lease, LeasePhase, LeaseRecord};
+use crate::run_log::RunLog;
+
+/// The pause before the lock in Redis is asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How driving a run ended.
+#[derive(Debug)]
+pub enum LeaderExit {
+    /// It has its result.
+    Ended(Box<CleanupResult>),
+    /// We were told to stop; whoever comes next goes on.
+    Released,
+    /// Somebody else drives it now.
+    LeaseLost,
+}
+
+/// Why a run could not be driven.
+#[derive(Debug, Error)]
+pub enum LeaderError {
+    /// The records failed.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] shared::store::StoreError),
+}
+
+/// Drives the run of `held` to its end, unless `shutdown` comes first or the hold is lost.
+///
+/// # Errors
+/// When the store fails for good. The hold then runs out, and somebody else may go on.
+pub async fn run_as_leader(
+    context: &Context,
+    held: Lease,
+    shutdown: &CancellationToken,
+) -> Result<LeaderExit, LeaderError> {
+    let (run, job, who) = (held.record.run, held.job.clone(), held.record.process_id.clone());
+    let records = context.records(run);
+    let Some(spec) = records.verified_spec().await.map_err(DriveError::from)? else {
+        return free(context, held).await.map(|()| LeaderExit::LeaseLost);
+    };
+    // Whoever stored the run may have died before he noted it, and reporters go by this.
+    history::begin(&*context.history_store, &spec).await?;
+    if let Some(stranger) = wrong_deployment(context, &spec).await {
+        let cancel = Cancel { kind: CancelKind::Guard, cause: stranger.to_string() };
+        records.create_cancel(&cancel).await.map_err(DriveError::from)?;
+    }
+    let lines = RunLog::of(&spec);
+    lines.start(&spec);
+    let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
+    let mut keeper = TaskGroup::default();
+    if spec.rules.action.writes() {
+        let (env, records, unlock) = (context.clone(), records.clone(), unlock.clone());
+        let hold = held.record.clone();
+        keeper.start("lock", async move { guard(&env, &job, &spec, &hold, records, unlock).await });
+    }
+    let (progress, seen) = watch::channel(Progress::start(0));
+    let keep = held.renew_until(&*context.store, context.timing.lease, &done);
+    let mut keep = Box::pin(keep);
+    let mut driving = Box::pin(async {
+        let driven = drive(context, run, &who, progress);
+        tokio::join!(driven, lines.announce(seen)).0
+    });
+    let driven = tokio::select! {
+        driven = &mut driving => Some(driven),
+        () = shutdown.cancelled() => None,
+        _ = &mut keep => {
+            tracing::warn!(%run, "lost the lease of a run; whoever holds it now goes on with it");
+            return Ok(LeaderExit::LeaseLost);
+        }
+    };
+    drop(driving);
+    done.cancel();
+    let Some(mut held) = keep.await else { return Ok(LeaderExit::LeaseLost) };
+    match driven {
+        Some(Ok(result)) => {
+            unlock.cancel();
+            for (name, exit) in keeper.join().await {
+                tracing::warn!(name, %exit, "the lock stays behind until its lease ends");
+            }
+            free(context, held).await?;
+            lines.end(&result);
+            Ok(LeaderExit::Ended(Box::new(result)))
+        }
+        Some(Err(DriveError::Fenced(_))) => Ok(LeaderExit::LeaseLost),
+        Some(Err(e)) => Err(e.into()),
+        None => {
+            held.set(&*context.store, LeasePhase::Waiting).await?;
+            Ok(LeaderExit::Released)
+        }
+    }
+}
+
+/// What is wrong with the deployment that our settings mean by the run's alias, if it is another one than was planned
+/// for: then nothing may be done there. One that does not answer may be the right one.
+async fn wrong_deployment(context: &Context, spec: &RunSpec) -> Option<RedisError> {
+    let client = RedisClient::discover(context.access(&spec.alias, spec.db)?).await.ok()?;
+    let topology = client.topology();
+    if let Err(fault) = same_deployment::verify_topology(spec, &topology) {
+        return Some(fault);
+    }
+    let only = topology.primaries.first().filter(|_| !spec.cluster)?;
+    let status = client.status(&only.node).await.ok()?;
+    same_deployment::verify_process(spec, &only.node, &status.process).err()
+}
+
+async fn free(context: &Context, mut held: Lease) -> Result<(), LeaderError> {
+    held.set(&*context.store, LeasePhase::Free).await?;
+    Ok(())
+}
+
+/// Keeps the lock in Redis, which keeps away runs that know nothing of NATS, and gives it back at the end. A run
+/// that cannot have it is stopped.
+async fn guard(
+    context: &Context,
+    job: &str,
+    spec: &RunSpec,
+    hold: &LeaseRecord,
+    records: Records,
+    unlock: CancellationToken,
+) -> Result<(), LockError> {
+    let lost = match adopt_lock(context, job, spec, &records, &unlock).await {
+        Ok(lock) => JobLock::renew_until(lock, unlock).await?,
+        // The run has ended all the same.
+        Err(e) if unlock.is_cancelled() => return Err(e),
+        Err(e) => Some(format!("the lock of the job could not be taken: {e}")),
+    };
+    // If the run is somebody else's now, so is its lock, and it is not for us to stop it.
+    if let Some(why) = lost
+        && Lease::is_ours(&*context.store, job, hold).await.unwrap_or(false)
+    {
+        job_lock::stop(&records, why).await;
+    }
+    Ok(())
+}
+
+/// Takes the lock over from whoever drove the run before us, or takes it. Tries at least once, so that the lock of
+/// a run that has ended is not left behind.
+async fn adopt_lock(
+    context: &Context,
+    job: &str,
+    spec: &RunSpec,
+    records: &Records,
+    unlock: &CancellationToken,
+) -> Result<JobLock, LockError> {
+    let until = Instant::now() + NOT_READY_TIMEOUT;
+    let access = context.access(&spec.alias, spec.db);
+    let access = access.unwrap_or_else(|| shared::cluster::ConnectOptions::open(Vec::new()));
+    let order = LockRequest { job: job.to_owned(), access, until: Instant::now(), end: None, adopt: true };
+    loop {
+        match job_lock::take(&order, records.clone(), spec).await {
+            Err(LockError::Redis(fault)) if Instant::now() < until && !unlock.is_cancelled() => {
+                tracing::warn!(error = %fault, "the lock in Redis cannot be had at the moment");
+                tokio::select! {
+                    () = unlock.cancelled() => {}
+                    () = sleep(RETRY) => {}
+                }
+            }
+            done => return done,
+        }
+    }
+}

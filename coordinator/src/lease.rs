@@ -1,0 +1,308 @@
+//! Who drives the run of a job, on whatever machine: one entry per job in the store, with a lease. Whoever holds
+//! it renews it; whoever finds it unchanged for a whole lease, by his own clock, may take it. No two clocks are
+//! compared for that, so none that is wrong or jumps can give a job two drivers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::ids::{Alias, RunId};
+use shared::store::{Entry, Store, StoreError};
+use shared::time::{now_ms, rfc3339};
+use shared::wire;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// The beginning of the keys of all holds.
+pub const HOLDS: &str = "locks/";
+
+/// What the entry of a job says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseRecord {
+    /// The run.
+    pub run: RunId,
+    /// The deployment that it cleans.
+    pub redis: Alias,
+    /// How far the holder is.
+    pub phase: LeasePhase,
+    /// Who holds it, for people.
+    pub process_id: String,
+    /// Since when, RFC 3339, for people.
+    pub since: String,
+    /// When it was renewed last, in milliseconds since the epoch. A hint only: see [`LeaseRecord::recently_renewed`].
+    pub renewed_ms: u64,
+}
+
+/// How far the holder of a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeasePhase {
+    /// The run is being planned; nothing of it is stored for sure.
+    Starting,
+    /// The run is stored, and waits for somebody to drive it.
+    Waiting,
+    /// The run is being driven.
+    Driven,
+    /// Nothing runs.
+    Free,
+}
+
+impl LeaseRecord {
+    /// A hold of `run` that begins now.
+    #[must_use]
+    pub fn begin(run: RunId, redis: Alias, phase: LeasePhase, who: &str) -> Self {
+        let now = now_ms();
+        Self { run, redis, phase, process_id: who.to_owned(), since: rfc3339(now), renewed_ms: now }
+    }
+
+    /// The hold that `entry` says, if it is one.
+    #[must_use]
+    pub fn read(entry: &Entry) -> Option<Self> {
+        wire::from_json(&entry.value).ok()
+    }
+
+    /// Whether the holder was there a moment ago, if its clock and ours agree: it plans the run,
+    /// drives it, or has just stored it for somebody who will. If so, nobody needs to wait for a lease to end just to be told that the job is held.
+    #[must_use]
+    pub fn recently_renewed(&self, lease: Duration) -> bool {
+        let ago = now_ms().abs_diff(self.renewed_ms);
+        self.phase != LeasePhase::Free && Duration::from_millis(ago) < lease
+    }
+
+    /// Whether both are what one holder wrote at different times.
+    fn is_of(&self, other: &Self) -> bool {
+        (&self.process_id, &self.since, self.run) == (&other.process_id, &other.since, other.run)
+    }
+
+    /// Whether somebody may take a hold that has not changed for `unchanged`.
+    #[must_use]
+    pub fn is_acquirable(&self, unchanged: Duration, lease: Duration) -> bool {
+        match self.phase {
+            LeasePhase::Free | LeasePhase::Waiting => true,
+            LeasePhase::Starting | LeasePhase::Driven => unchanged >= lease,
+        }
+    }
+}
+
+/// The key of a job's hold.
+#[must_use]
+pub fn key(job: &str) -> String {
+    format!("{HOLDS}{job}")
+}
+
+/// The hold of a job, with its revision.
+///
+/// # Errors
+/// When the store fails.
+pub async fn read_lease(store: &dyn Store, job: &str) -> Result<Option<(LeaseRecord, u64)>, StoreError> {
+    let Some(entry) = store.get(&key(job)).await? else { return Ok(None) };
+    let unreadable = || StoreError(format!("the hold of job `{job}` is of another make"));
+    Ok(Some((LeaseRecord::read(&entry).ok_or_else(unreadable)?, entry.revision)))
+}
+
+/// A hold that is ours.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The job.
+    pub job: String,
+    /// What its entry says.
+    pub record: LeaseRecord,
+    revision: u64,
+}
+
+/// Takes the hold of a job that is at `revision`, or has no entry at all; `None` if somebody was faster.
+///
+/// # Errors
+/// When the store fails.
+pub async fn take(
+    store: &dyn Store,
+    job: &str,
+    revision: Option<u64>,
+    hold: LeaseRecord,
+) -> Result<Option<Lease>, StoreError> {
+    let value = encode(&hold)?;
+    let written = shared::store::write(store, &key(job), value, revision).await?;
+    Ok(written.map(|revision| Lease { job: job.to_owned(), record: hold, revision }))
+}
+
+fn encode(hold: &LeaseRecord) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(hold).map_err(|e| StoreError(e.to_string()))
+}
+
+impl Lease {
+    /// Renews the lease, and says that the holder is at `phase`. `false`: it is ours no more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set(&mut self, store: &dyn Store, phase: LeasePhase) -> Result<bool, StoreError> {
+        let hold = LeaseRecord { phase, renewed_ms: now_ms(), ..self.record.clone() };
+        match store.update(&key(&self.job), encode(&hold)?, self.revision).await? {
+            Some(revision) => {
+                (self.revision, self.record) = (revision, hold);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the entry of the job still is what we wrote.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_ours(store: &dyn Store, job: &str, hold: &LeaseRecord) -> Result<bool, StoreError> {
+        Ok(read_lease(store, job).await?.is_some_and(|(there, _)| there.is_of(hold)))
+    }
+
+    /// Renews the lease, at the phase it has, until `done`, and then returns the hold. `None` if it was lost: somebody took it, or the
+    /// store did not answer for so long that somebody may.
+    pub async fn renew_until(
+        mut self,
+        store: &dyn Store,
+        lease: Duration,
+        done: &CancellationToken,
+    ) -> Option<Self> {
+        let (mut renewed, phase) = (Instant::now(), self.record.phase);
+        loop {
+            tokio::select! {
+                () = done.cancelled() => return Some(self),
+                () = sleep(lease / 4) => {}
+            }
+            let asked = Instant::now();
+            // What is written after this time does no harm: others go by when they see it.
+            if matches!(timeout(lease / 4, self.set(store, phase)).await, Ok(Ok(true))) {
+                renewed = asked;
+                continue;
+            }
+            // The answer may be lost and the entry renewed all the same: then we go on from what is there.
+            let still_ours = timeout(lease / 4, self.find_again(store)).await;
+            if matches!(still_ours, Ok(Ok(false))) || renewed.elapsed() >= lease * 3 / 4 {
+                return None;
+            }
+        }
+    }
+
+    /// Looks at what is there; `false` if it is not what we wrote.
+    async fn find_again(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
+        let Some((hold, revision)) = read_lease(store, &self.job).await? else { return Ok(false) };
+        let ours = hold.is_of(&self.record);
+        if ours {
+            self.revision = revision;
+        }
+        Ok(ours)
+    }
+}
+
+/// A hold as somebody else sees it, and for how long it has not changed.
+#[derive(Clone, Debug)]
+pub struct ObservedLease {
+    /// What it says.
+    pub record: LeaseRecord,
+    /// At which revision.
+    pub revision: u64,
+    since: Instant,
+    /// Whether it has changed since it was first seen: then its holder lives, whatever the clocks say.
+    pub changed: bool,
+}
+
+impl ObservedLease {
+    /// A hold that is seen now.
+    #[must_use]
+    pub fn now(record: LeaseRecord, revision: u64) -> Self {
+        Self { record, revision, since: Instant::now(), changed: false }
+    }
+
+    /// For how long it has not changed.
+    #[must_use]
+    pub fn unchanged(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Takes a later look in.
+    pub fn observe(&mut self, hold: LeaseRecord, revision: u64) {
+        if revision != self.revision {
+            *self = Self { changed: true, ..Self::now(hold, revision) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::store::MemoryStore;
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn hold(phase: LeasePhase, who: &str) -> LeaseRecord {
+        LeaseRecord::begin(RunId::new(), Alias::new("main"), phase, who)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_many_gets_the_hold_and_the_next_one_after_the_lease() {
+        let store = MemoryStore::default();
+        let mut ours = take(&store, "j", None, hold(LeasePhase::Driven, "a")).await.unwrap().unwrap();
+        assert!(take(&store, "j", None, hold(LeasePhase::Driven, "b")).await.unwrap().is_none());
+        let (seen, revision) = read_lease(&store, "j").await.unwrap().unwrap();
+        let mut sighting = ObservedLease::now(seen, revision);
+        tokio::time::advance(LEASE / 2).await;
+        assert!(!sighting.record.is_acquirable(sighting.unchanged(), LEASE));
+        assert!(ours.set(&store, LeasePhase::Driven).await.unwrap());
+        let (seen, revision) = read_lease(&store, "j").await.unwrap().unwrap();
+        sighting.observe(seen, revision);
+        tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+        assert!(!sighting.record.is_acquirable(sighting.unchanged(), LEASE), "it was renewed");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(sighting.record.is_acquirable(sighting.unchanged(), LEASE));
+        let next = take(&store, "j", Some(sighting.revision), hold(LeasePhase::Driven, "b")).await.unwrap();
+        assert!(next.is_some());
+        assert!(!ours.set(&store, LeasePhase::Driven).await.unwrap(), "the old holder is refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_is_kept_until_it_is_done_or_taken() {
+        let store = MemoryStore::default();
+        let ours = take(&store, "j", None, hold(LeasePhase::Driven, "a")).await.unwrap().unwrap();
+        let done = CancellationToken::new();
+        let keep = ours.renew_until(&store, LEASE, &done);
+        let others = async {
+            tokio::time::sleep(LEASE * 10).await;
+            let (_, revision) = read_lease(&store, "j").await.unwrap().unwrap();
+            take(&store, "j", Some(revision), hold(LeasePhase::Driven, "b")).await.unwrap().unwrap()
+        };
+        let (kept, theirs) = tokio::join!(keep, others);
+        assert!(kept.is_none(), "it was taken");
+        let (kept, ()) = tokio::join!(theirs.renew_until(&store, LEASE, &done), async { done.cancel() });
+        assert!(kept.is_some());
+    }
+
+    #[test]
+    fn a_run_that_was_just_stored_is_nobody_elses_to_go_on_with() {
+        let check = |phase, ago: Duration, expected| {
+            let before = u64::try_from(ago.as_millis()).unwrap();
+            let hold = LeaseRecord { renewed_ms: now_ms() - before, ..hold(phase, "a") };
+            assert_eq!(hold.recently_renewed(LEASE), expected, "{phase:?} renewed {ago:?} ago");
+        };
+        check(LeasePhase::Waiting, Duration::ZERO, true);
+        check(LeasePhase::Waiting, LEASE * 2, false);
+        check(LeasePhase::Driven, Duration::ZERO, true);
+        check(LeasePhase::Driven, LEASE * 2, false);
+        check(LeasePhase::Free, Duration::ZERO, false);
+    }
+
+    #[test]
+    fn who_may_take_what() {
+        let check = |phase, unchanged, expected| {
+            assert_eq!(
+                hold(phase, "a").is_acquirable(unchanged, LEASE),
+                expected,
+                "{phase:?} after {unchanged:?}"
+            );
+        };
+        check(LeasePhase::Free, Duration::ZERO, true);
+        check(LeasePhase::Waiting, Duration::ZERO, true);
+        check(LeasePhase::Starting, Duration::ZERO, false);
+        check(LeasePhase::Driven, LEASE - Duration::from_millis(1), false);
+        check(LeasePhase::Driven, LEASE, true);
+        check(LeasePhase::Starting, LEASE, true);
+    }
+}

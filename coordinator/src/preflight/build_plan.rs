@@ -1,0 +1,201 @@
+//! The steps of a look around: all nodes are met, then their keys are listed, then judged. Nodes that are down are left out
+//! at each step.
+
+use shared::cluster::{RedisClient, Topology};
+use shared::concurrency::{join_bounded, join_bounded_within};
+use shared::counter_snapshot::NodeCounters;
+use shared::ids::RunId;
+use shared::limits::{
+    MEETING_TIMEOUT, SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX, SAMPLE_BYTES_SUM, SAMPLE_KEYS, SAMPLE_KEYS_LEAST,
+    SAMPLE_KEYS_SUM,
+};
+use shared::memory::ByteEstimate;
+use shared::messages::{PlannedNode, ScanTask};
+use shared::pacing::Throttle;
+use shared::slot::SlotSet;
+
+use scanner::Classifier;
+
+use super::{NodePreflight, PreflightError};
+use crate::activity;
+use crate::check_node::{CheckedNode, check_node};
+use crate::options::Options;
+use crate::plan::Planner;
+use crate::plan_progress::{PlanProgress, PlanStep};
+use crate::sample_node::{ListedNode, NodeSample, SampleOptions, classify_sample, list};
+use crate::sampled_users::SampledUserIds;
+use crate::unreachable_nodes::UnreachableNodes;
+
+/// See the module.
+pub(super) struct PlanBuilder<'a> {
+    client: &'a RedisClient,
+    options: &'a Options,
+    planning: &'a PlanProgress,
+    cluster: bool,
+    pub(super) down: UnreachableNodes,
+}
+
+/// What all nodes together come to.
+pub(super) struct PlanParts {
+    pub(super) planned: Vec<PlannedNode>,
+    pub(super) tasks: Vec<ScanTask>,
+    pub(super) nodes: Vec<NodePreflight>,
+    pub(super) readings: Vec<NodeCounters>,
+    /// Slots of a cluster that no node serves.
+    pub(super) missing: SlotSet,
+    pub(super) users: SampledUserIds,
+    /// As [`super::Preflight::freed`].
+    pub(super) freed: Option<ByteEstimate>,
+    /// Bytes of memory that the nodes use; `None` if one does not tell.
+    pub(super) used_memory: Option<u64>,
+}
+
+impl<'a> PlanBuilder<'a> {
+    pub(super) fn new(client: &'a RedisClient, options: &'a Options, planning: &'a PlanProgress) -> Self {
+        let topology = client.topology();
+        let down = UnreachableNodes::of(topology.primaries.len());
+        Self { client, options, planning, cluster: topology.cluster, down }
+    }
+
+    /// Meets all primaries, as far as they answer in time.
+    pub(super) async fn meet<'t>(
+        &mut self,
+        topology: &'t Topology,
+    ) -> Result<Vec<CheckedNode<'t>>, PreflightError> {
+        let Self { client: deployment, options, cluster, .. } = *self;
+        self.planning.at(PlanStep::Checking { servers: topology.primaries.len() });
+        let meeting =
+            topology.primaries.iter().map(|primary| check_node(deployment, primary, options, cluster));
+        let (mut met, all) = (Vec::new(), join_bounded_within(meeting.collect(), MEETING_TIMEOUT).await);
+        for (primary, there) in topology.primaries.iter().zip(all) {
+            match there {
+                Some(there) => met.extend(self.down.unless_down(primary, there)?),
+                None => self.down.unmet(primary),
+            }
+        }
+        self.down.log(met.len());
+        Ok(met)
+    }
+
+    /// Finds out who is active, if inactive users are looked for.
+    pub(super) async fn read_activity(&self, met: &[CheckedNode<'_>]) -> activity::ActivityFound {
+        let Some(order) = self.options.inactive_policy() else { return activity::ActivityFound::default() };
+        self.planning.at(PlanStep::ReadingActivity);
+        activity::find_out(self.client, order, met.iter().map(|there| &there.status)).await
+    }
+
+    /// Lists keys of all nodes.
+    pub(super) async fn list<'t>(
+        &mut self,
+        met: Vec<CheckedNode<'t>>,
+        activity: &activity::ActivityFound,
+    ) -> Result<Vec<(CheckedNode<'t>, ListedNode)>, PreflightError> {
+        let Self { client: deployment, planning, cluster, .. } = *self;
+        planning.at(PlanStep::Looking { done: 0, of: met.len(), slots: cluster });
+        let rules = activity.rules(&self.options.rules);
+        let selector = &Classifier::new(&rules, activity.activity());
+        let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
+        let bytes_max = (SAMPLE_BYTES_SUM / met.len().max(1)).clamp(SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX);
+        let listing = met.into_iter().map(|there| {
+            let looking = self.sample_options(&there, (sampled_max, bytes_max), activity);
+            async move {
+                let listed = list((deployment, &there), selector, cluster, looking).await;
+                planning.node_done();
+                (there, listed.map_err(PreflightError::from))
+            }
+        });
+        let (mut listed, all) = (Vec::new(), join_bounded(listing.collect()).await);
+        for (there, its) in all {
+            let its = self.down.unless_down(there.primary, its)?;
+            listed.extend(its.map(|its| (there, its)));
+        }
+        Ok(listed)
+    }
+
+    fn sample_options(
+        &self,
+        there: &CheckedNode<'_>,
+        (sampled_max, bytes_max): (u64, usize),
+        activity: &activity::ActivityFound,
+    ) -> SampleOptions {
+        let (options, status) = (self.options, &there.status);
+        SampleOptions {
+            // Where only keys without TTL are looked for, a node without such keys has no candidates.
+            skip: !options.every_key
+                && !options.aggressive
+                && status.keys > 0
+                && status.expires >= status.keys,
+            sampled_max,
+            bytes_max,
+            action: options.rules.action,
+            inactive: activity.known.is_some(),
+            breaks: Throttle::of(&options.pace),
+        }
+    }
+
+    /// What comes of the keys that were `listed`, and the tasks of `run` that read all of them.
+    pub(super) async fn classify(
+        &mut self,
+        listed: Vec<(CheckedNode<'_>, ListedNode)>,
+        activity: &activity::ActivityFound,
+        run: RunId,
+    ) -> Result<PlanParts, PreflightError> {
+        let client = self.client;
+        let rules = activity.rules(&self.options.rules);
+        let selector = &Classifier::new(&rules, activity.activity());
+        let planner = Planner { run, alias: self.options.alias.clone(), replans: 0, round: 0 };
+        let judging = listed.into_iter().map(|(there, listed)| async move {
+            let judged = classify_sample((client, &there), listed, selector).await;
+            (there, judged.map_err(PreflightError::from))
+        });
+        let (mut found, all) = (PlanParts::nothing(), join_bounded(judging.collect()).await);
+        for (there, judged) in all {
+            found.missing = found.missing.difference(&there.primary.slots);
+            let Some(mut looked) = self.down.unless_down(there.primary, judged)? else { continue };
+            for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == looked.node.node) {
+                looked.reading.own_after += *own;
+            }
+            let tasks = self.tasks(&planner, &there, &looked);
+            found.add(looked, tasks);
+        }
+        found.missing = found.missing.union(&self.down.slots);
+        match self.client.topology().primaries.first() {
+            Some(first) if found.planned.is_empty() => Err(self.down.all(first).into()),
+            _ => Ok(found),
+        }
+    }
+
+    fn tasks(&self, planner: &Planner, there: &CheckedNode<'_>, looked: &NodeSample) -> Vec<ScanTask> {
+        match (looked.row.skipped, self.cluster) {
+            (true, _) => vec![planner.skipped(&looked.keys, &there.primary.slots)],
+            (false, true) => planner.slots(&looked.keys, &SlotSet::new()),
+            (false, false) => planner.database(&looked.keys),
+        }
+    }
+}
+
+impl PlanParts {
+    fn nothing() -> Self {
+        Self {
+            planned: Vec::new(),
+            tasks: Vec::new(),
+            nodes: Vec::new(),
+            readings: Vec::new(),
+            missing: SlotSet::all(),
+            users: SampledUserIds::default(),
+            freed: Some(ByteEstimate::NOTHING),
+            used_memory: Some(0),
+        }
+    }
+
+    fn add(&mut self, looked: NodeSample, tasks: Vec<ScanTask>) {
+        let NodeSample { node, keys: _, row, reading, freed, users, used_memory } = looked;
+        self.nodes.push(NodePreflight { tasks: tasks.len() as u64, ..row });
+        self.planned.push(node);
+        self.tasks.extend(tasks);
+        self.readings.push(reading);
+        self.users.add(users);
+        self.freed = self.freed.zip(freed).map(|(sum, its)| sum.plus(its));
+        self.used_memory = self.used_memory.zip(used_memory).map(|(sum, its)| sum.saturating_add(its));
+    }
+}

@@ -1,0 +1,146 @@
+//! Why a run cannot start, in words that name the way out.
+
+use shared::cluster::{RedisError, RedisErrorKind};
+use thiserror::Error;
+
+use crate::run_time::OutOfTime;
+
+/// Why a run cannot start.
+#[derive(Debug, Error)]
+pub enum PreflightError {
+    /// A server failed.
+    #[error("{}", with_way_out(.0))]
+    Redis(#[from] RedisError),
+    /// The cluster has no numbered databases.
+    #[error(
+        "`--db {db}`: the cluster of redis at `{address}` has only database 0; leave `--db` out (clusters have others \
+         from Valkey 9 on, if `cluster-databases` says so)"
+    )]
+    OneDatabase {
+        /// The server.
+        address: String,
+        /// The database asked for.
+        db: u32,
+    },
+    /// The server has fewer databases.
+    #[error("`--db {db}`: redis at `{address}` has no such database; `CONFIG GET {setting}` says how many")]
+    NoDatabase {
+        /// The server.
+        address: String,
+        /// The database asked for.
+        db: u32,
+        /// The server's setting that says how many it has.
+        setting: &'static str,
+    },
+    /// The server is too old.
+    #[error(
+        "redis at `{address}` is {version}; this version of keysweep needs Redis 6.2 or newer, or Valkey"
+    )]
+    TooOld {
+        /// The server.
+        address: String,
+        /// Its version.
+        version: String,
+    },
+    /// The address is that of a replica.
+    #[error(
+        "redis at `{address}` is a replica and takes no writes; give the address of its primary, `{primary}`"
+    )]
+    Replica {
+        /// The replica.
+        address: String,
+        /// Its primary.
+        primary: String,
+    },
+    /// The user may not do what a run does.
+    #[error(
+        "user `{user}` lacks rights on redis at `{address}`: {commands}; allow them with `ACL SETUSER {user} {rules}`"
+    )]
+    Rights {
+        /// The server.
+        address: String,
+        /// Our user there.
+        user: String,
+        /// The commands, with what the server said.
+        commands: String,
+        /// The rules that are missing.
+        rules: String,
+    },
+    /// The server does not have commands that a run takes.
+    #[error(
+        "redis at `{address}` has no command {commands}: renamed or switched off there (`rename-command` in its \
+         configuration), and a run cannot do without"
+    )]
+    Commands {
+        /// The server.
+        address: String,
+        /// The commands, each in backticks.
+        commands: String,
+    },
+    /// Its time was over.
+    #[error(transparent)]
+    OutOfTime(#[from] OutOfTime),
+    /// Nobody serves any slot.
+    #[error("the cluster serves no slot at all; see `redis-cli --cluster check`")]
+    NoSlots,
+}
+
+/// A fault, and what somebody can do about it.
+fn with_way_out(fault: &RedisError) -> String {
+    let hint = match fault.kind {
+        RedisErrorKind::Unreachable => "check `--redis` or `REDIS_URL`, and that the server is running",
+        RedisErrorKind::ConnectionLost => {
+            "check that `--redis` or `REDIS_URL` names a Redis server, and that it is not stuck"
+        }
+        RedisErrorKind::Protocol => "check the host and the port in `--redis` or `REDIS_URL`",
+        RedisErrorKind::PermissionDenied => {
+            let rule = fault.rule().map(|rule| format!("; allow it with the ACL rule `{rule}`"));
+            return format!("{fault}{}", rule.unwrap_or_default());
+        }
+        RedisErrorKind::Unavailable => "try again when it is; `redis-cli INFO` and `CLUSTER INFO` say more",
+        RedisErrorKind::TooManyClients => {
+            "raise `maxclients` there, or close connections that `redis-cli CLIENT LIST` shows"
+        }
+        RedisErrorKind::ReplyTooLarge | RedisErrorKind::ReplyCutOff
+            if !fault.detail.contains("client-output-buffer-limit") =>
+        {
+            return fault.to_string();
+        }
+        RedisErrorKind::ReplyTooLarge | RedisErrorKind::ReplyCutOff => {
+            "raise the limit of `normal` clients there (`CONFIG GET client-output-buffer-limit`)"
+        }
+        RedisErrorKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
+        // They name their own way out.
+        RedisErrorKind::Tls | RedisErrorKind::Misconfigured => return fault.to_string(),
+        RedisErrorKind::Authentication if fault.detail.contains("--sentinel-user") => {
+            return fault.to_string();
+        }
+        RedisErrorKind::Authentication => {
+            "check `--user`, and the password in `--password-file`, `REDISCLI_AUTH` or the URL"
+        }
+        RedisErrorKind::CommandError if fault.is_unknown_command() => {
+            "the command was renamed or switched off there (`rename-command` in its configuration), and keysweep cannot \
+             do without"
+        }
+        RedisErrorKind::Moved
+        | RedisErrorKind::NoScript
+        | RedisErrorKind::WrongDeployment
+        | RedisErrorKind::CommandError => {
+            return fault.to_string();
+        }
+    };
+    format!("{fault}; {hint}")
+}
+
+/// A fault that is about the database that was asked for, as such. Whether a cluster has it, its servers say when they
+/// are asked for it.
+pub(crate) fn no_database(db: u32, cluster: bool, fault: RedisError) -> PreflightError {
+    if fault.detail.contains("SELECT is not allowed in cluster mode") {
+        return PreflightError::OneDatabase { address: fault.address, db };
+    }
+    if fault.detail.contains("DB index is out of range") {
+        let setting = if cluster { "cluster-databases" } else { "databases" };
+        return PreflightError::NoDatabase { address: fault.address, db, setting };
+    }
+    fault.into()
+}

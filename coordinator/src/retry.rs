@@ -1,0 +1,150 @@
+//! From options to the spec of a run, and back: another attempt at a run is made with what its spec says. Changes of
+//! the job's configuration since then do not change what is done in Redis, only how it is reached and who is notified.
+
+use std::time::Duration;
+
+use shared::cluster::ConnectOptions;
+use shared::config::BackupPlace;
+use shared::ids::RunId;
+use shared::messages::{Attempt, Guards, Measure, RequestedOptions, Rules, RunSpec};
+
+use crate::options::Options;
+
+impl Options {
+    /// The spec of a run, as far as it follows from what was asked. What there is, and whether inactive users can be told,
+    /// a survey adds.
+    #[must_use]
+    pub fn spec(&self, run: RunId, started_at_ms: u64) -> RunSpec {
+        let millis = |max: Duration| u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
+        RunSpec {
+            run,
+            job: self.job.clone(),
+            alias: self.alias.clone(),
+            cluster: false,
+            db: self.access.db,
+            rules: self.rules.clone(),
+            dry_run: self.dry_run,
+            nodes: Vec::new(),
+            started_at_ms,
+            guards: Guards { runtime_max_ms: self.max_runtime.map(millis), ..Guards::default() },
+            display_name: self.display_name.clone(),
+            started_by: self.started_by.clone(),
+            scheduled: self.scheduled,
+            attempt: self.attempt,
+            activity_source: self.inactive_policy().map(|order| order.source.name()),
+            inactive_refused: None,
+            sampled_users: None,
+            scripts_refused: None,
+            application: self.application.clone(),
+            pace: self.pace,
+            read_from: self.read_from,
+            insecure: self.access.is_insecure(),
+            unreachable_nodes: Vec::new(),
+            backup: self.backup_order(),
+            measure: Measure::default(),
+            grants: true,
+            requested: Some(RequestedOptions {
+                aggressive: self.aggressive,
+                inactive: self.inactive.clone(),
+                every_key: self.every_key,
+                max_delete_percent: self.max_delete_percent,
+            }),
+        }
+    }
+
+    /// The options of another attempt at the run `first`: what that was asked for, in the deployment behind `access`. Of
+    /// `job`, the job as it is configured now, it takes whom to tell, where to write, and how long to wait. `None` if it is
+    /// not known what was asked, because an older version has planned the run.
+    ///
+    /// All fields of both are named, so that one which is added is decided on here.
+    #[must_use]
+    pub fn retry_of(first: &RunSpec, access: ConnectOptions, job: &Self) -> Option<Self> {
+        let RunSpec {
+            run: _,
+            job: name,
+            alias,
+            cluster: _,
+            db,
+            rules,
+            dry_run,
+            nodes: _,
+            started_at_ms: _,
+            // A share of the keys that there are by then, and a time of its own.
+            guards: Guards { deletions_max: _, runtime_max_ms, runtime_from_ms: _ },
+            display_name,
+            started_by,
+            scheduled,
+            attempt,
+            activity_source: _,
+            inactive_refused: _,
+            sampled_users: _,
+            scripts_refused: _,
+            application,
+            pace,
+            read_from,
+            insecure: _,
+            unreachable_nodes: _,
+            backup,
+            measure: _,
+            grants: _,
+            requested: asked,
+        } = first.clone();
+        let RequestedOptions { aggressive, inactive, every_key, max_delete_percent } = asked?;
+        let Self {
+            job: _,
+            display_name: _,
+            alias: _,
+            access: _,
+            rules: _,
+            aggressive: _,
+            inactive: _,
+            dry_run: _,
+            only_plan: _,
+            every_key: _,
+            max_delete_percent: _,
+            max_runtime: _,
+            lock_wait,
+            started_by: _,
+            scheduled: _,
+            attempt: _,
+            application: _,
+            state_dir,
+            report_dir,
+            hooks,
+            prometheus,
+            pace: _,
+            read_from: _,
+            backup: _,
+        } = job.clone();
+        Some(Self {
+            job: name,
+            display_name,
+            alias,
+            access: ConnectOptions { db, ..access },
+            // Who is active is read again.
+            rules: Rules { inactive: None, ..rules },
+            aggressive,
+            inactive,
+            dry_run,
+            only_plan: false,
+            every_key,
+            max_delete_percent,
+            max_runtime: runtime_max_ms.map(Duration::from_millis),
+            lock_wait,
+            started_by,
+            scheduled,
+            attempt: Attempt { previous: Some(first.run), ..attempt },
+            application,
+            state_dir,
+            report_dir,
+            hooks,
+            prometheus,
+            pace,
+            read_from,
+            backup: backup.map(|order| (BackupPlace::written(&order.place), order.value_bytes_max)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

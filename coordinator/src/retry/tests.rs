@@ -1,0 +1,147 @@
+//! Another attempt asks for what the first one was asked for: with any options of the first, and any of the job by then.
+
+use std::path::PathBuf;
+
+use fastrand::Rng;
+use proptest::prelude::*;
+use shared::glob::Pattern;
+use shared::http::Webhooks;
+use shared::ids::Alias;
+use shared::key::Key;
+use shared::messages::{
+    Action, ActivitySource, Application, HitRateSource, InactivePolicy, Pace, ReadFrom, Verify,
+};
+use shared::wire;
+
+use super::*;
+
+fn some<T>(rng: &mut Rng, make: impl FnOnce(&mut Rng) -> T) -> Option<T> {
+    if rng.bool() { Some(make(rng)) } else { None }
+}
+
+fn key(rng: &mut Rng) -> Key {
+    Key::new((0..rng.usize(1..9)).map(|_| rng.u8(..)).collect::<Vec<_>>())
+}
+
+fn patterns(rng: &mut Rng) -> Vec<Pattern> {
+    (0..rng.usize(1..4)).map(|_| Pattern::new(key(rng).as_bytes()).unwrap()).collect()
+}
+
+fn inactive(rng: &mut Rng) -> InactivePolicy {
+    let source = match rng.u8(..3) {
+        0 => ActivitySource::SortedSet(key(rng)),
+        1 => ActivitySource::Set(key(rng)),
+        _ => ActivitySource::IdleTime,
+    };
+    InactivePolicy {
+        identity: format!("{}:{{user}}:*", rng.u8(..)),
+        source,
+        near_expiry_ms: rng.u64(..1_000_000),
+        threshold_ms: rng.u64(..1 << 41),
+        allow_no_active: rng.bool(),
+    }
+}
+
+/// Any options. Every field is named, so that one which is added is tried here, too.
+fn options(rng: &mut Rng) -> Options {
+    let (dry_run, inactive) = (rng.bool(), some(rng, inactive));
+    let action = match rng.u8(..3) {
+        _ if dry_run => Action::Report,
+        0 => Action::Delete,
+        1 => Action::Expire { ttl_ms: rng.u64(1..1_000_000), jitter_ms: rng.u64(..1_000) },
+        _ => Action::Report,
+    };
+    let place = |rng: &mut Rng| match rng.bool() {
+        true => BackupPlace::Bucket(format!("b{}", rng.u8(..))),
+        false => BackupPlace::Directory(PathBuf::from(format!("/backups/{}", rng.u8(..)))),
+    };
+    Options {
+        job: "job".to_owned(),
+        display_name: format!("Job {}", rng.u8(..)),
+        alias: Alias::new("main"),
+        access: ConnectOptions {
+            db: rng.u32(..16),
+            ..ConnectOptions::open(vec![format!("redis://{}", rng.u8(..))])
+        },
+        rules: Rules {
+            patterns: patterns(rng),
+            protect: patterns(rng),
+            sources: vec![key(rng)],
+            action,
+            grace_ms: rng.u64(..300_000),
+            scan_batch_keys: rng.u32(1..10_000),
+            delete_batch_keys: rng.u32(1..1_000),
+            inactive: None,
+            verify: if rng.bool() { Verify::Value } else { Verify::Ttl },
+        },
+        aggressive: inactive.is_some() && rng.bool(),
+        inactive,
+        dry_run,
+        only_plan: false,
+        every_key: rng.bool(),
+        max_delete_percent: rng.u8(..=100),
+        max_runtime: some(rng, |rng| Duration::from_millis(rng.u64(..1 << 40))),
+        lock_wait: Duration::from_millis(rng.u64(..1_000)),
+        started_by: format!("somebody {}", rng.u8(..)),
+        scheduled: rng.bool(),
+        attempt: Attempt { number: 1, of: rng.u32(1..5), previous: None },
+        application: Application {
+            configured_ttl_ms: rng.u64(..1_000_000),
+            ttl_configured: rng.bool(),
+            hit_rate: if rng.bool() { HitRateSource::Hash(key(rng)) } else { HitRateSource::Prometheus },
+        },
+        state_dir: some(rng, |rng| PathBuf::from(format!("/state/{}", rng.u8(..)))),
+        report_dir: some(rng, |rng| PathBuf::from(format!("/reports/{}", rng.u8(..)))),
+        hooks: Webhooks::default(),
+        prometheus: None,
+        pace: Pace {
+            latency_budget_ms: some(rng, |rng| rng.u64(..100)),
+            keys_per_s_max: some(rng, |rng| rng.u64(..100)),
+        },
+        read_from: if rng.bool() {
+            ReadFrom::Primary
+        } else {
+            ReadFrom::Replica { lag_max_ms: rng.u64(..9) }
+        },
+        backup: some(rng, |rng| (place(rng), rng.u64(..1 << 30))),
+    }
+}
+
+proptest! {
+    #[test]
+    fn another_attempt_asks_for_the_same_whatever_the_job_is_by_then(seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        let (asked, job) = (options(&mut rng), options(&mut rng));
+        // As it comes out of the store.
+        let mut first: RunSpec = wire::decode(&wire::encode(&asked.spec(RunId::new(), 7)).unwrap()).unwrap();
+        for attempt in 2..4 {
+            let access = ConnectOptions { db: first.db, ..job.access.clone() };
+            let again = Options::retry_of(&first, access, &job).expect("it is known what was asked");
+            prop_assert_eq!(again.attempt.previous, Some(first.run));
+            prop_assert_eq!(again.inactive_policy(), asked.inactive_policy());
+            let next = again.spec(RunId::new(), 8);
+            prop_assert!(next.has_same_request(&first), "{attempt}: {next:#?}\n{first:#?}");
+            // That leaves out what is recommended, and for whom.
+            prop_assert_eq!(&next.application, &first.application);
+            prop_assert_eq!(&next.display_name, &first.display_name);
+            prop_assert_eq!(next.scheduled, first.scheduled);
+            prop_assert_eq!(&again.access.urls, &job.access.urls);
+            prop_assert_eq!((&again.state_dir, again.lock_wait), (&job.state_dir, job.lock_wait));
+            first = next;
+        }
+    }
+
+    #[test]
+    fn other_options_ask_for_something_else(seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        let (one, other) = (options(&mut rng), options(&mut rng));
+        prop_assert!(!one.spec(RunId::new(), 7).has_same_request(&other.spec(RunId::new(), 7)));
+    }
+}
+
+#[test]
+fn no_attempt_follows_a_run_of_which_it_is_not_known_what_was_asked() {
+    let job = options(&mut Rng::with_seed(1));
+    let first = RunSpec { requested: None, ..job.spec(RunId::new(), 7) };
+    assert!(Options::retry_of(&first, job.access.clone(), &job).is_none());
+}

@@ -1,0 +1,48 @@
+//! What a coordinator tells subscribers of a run. How a run ended, the reporter tells. Pure.
+
+use serde_json::json;
+use shared::events::{Event, EventKind};
+use shared::messages::RunSpec;
+
+use crate::drive::Progress;
+
+/// A run has begun.
+#[must_use]
+pub fn started(spec: &RunSpec, who: &str, now_ms: u64) -> Event {
+    let data = json!({
+        "coordinator": who,
+        "redis": spec.alias,
+        "dryRun": spec.dry_run,
+        "action": spec.rules.action.name(),
+        "startedBy": spec.started_by,
+        "attempt": spec.attempt,
+        "keys": spec.keys(),
+        "nodes": spec.nodes.len(),
+    });
+    Event::once(&spec.job, spec.run, EventKind::Started, now_ms, data)
+}
+
+/// Another coordinator goes on with a run: the one of this epoch.
+#[must_use]
+pub fn taken_over(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
+    let data = json!({ "coordinator": who, "epoch": epoch });
+    Event::once(&spec.job, spec.run, EventKind::TakenOver, now_ms, data).one_of(epoch.to_string())
+}
+
+/// How far a run is.
+#[must_use]
+pub fn progress(spec: &RunSpec, progress: &Progress, now_ms: u64) -> Event {
+    let Progress { state, keys, totals, read } = progress;
+    let data = json!({
+        "state": state.as_str(),
+        "keys": keys,
+        "listedKeys": read.listed.saturating_sub(totals.counts.skipped),
+        "skippedKeys": totals.counts.skipped,
+        "scannedKeys": read.scanned,
+        "staleTTLKeys": read.stale,
+        "cleanedKeys": totals.accounting.deleted,
+        "tasks": totals.tasks,
+        "tasksReported": totals.tasks_reported,
+    });
+    Event::once(&spec.job, spec.run, EventKind::Progress, now_ms, data).one_of_many()
+}

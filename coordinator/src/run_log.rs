@@ -1,0 +1,179 @@
+//! The log lines of a run that people who come from the source document look for (requirements O4), word for word. In
+//! JSON logs each carries the run, the job and its numbers as fields; in text logs the words stand alone.
+//!
+//! They belong to services, and to commands that are told how to log (`--log-format`). Other commands end with a page
+//! that says all of it, so there they are left out.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reporter::{WaitingBatches, grouped};
+use shared::config::duration;
+use shared::ids::RunId;
+use shared::messages::{Action, RunSpec};
+use shared::result::{CleanupResult, Status};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::drive::Progress;
+use crate::options::Options;
+use crate::state::RunState;
+
+/// The target of these lines, by which they are switched off.
+pub const LINES: &str = "keysweep::lines";
+
+/// The target of what a command says instead, where they are switched off.
+pub const INSTEAD: &str = "keysweep::instead";
+
+/// How long a run waits before the log says why: a run that is about to stop, or has no grace, does not.
+const WAIT_TOLD_AFTER: Duration = Duration::from_millis(200);
+
+/// The shortest grace of which commands tell that are not told how to log. A terminal shows the others, too.
+const LONG_GRACE: Duration = Duration::from_secs(10);
+
+/// The lines of one run.
+#[derive(Clone, Debug)]
+pub struct RunLog {
+    name: String,
+    job: String,
+    run: RunId,
+    deletes: bool,
+}
+
+impl RunLog {
+    /// The lines of the run that `spec` describes.
+    #[must_use]
+    pub fn of(spec: &RunSpec) -> Self {
+        let deletes = spec.rules.action == Action::Delete;
+        Self { name: spec.display_name.clone(), job: spec.job.clone(), run: spec.run, deletes }
+    }
+
+    /// The lines of the run `run` with `options`.
+    #[must_use]
+    pub fn with(options: &Options, run: RunId) -> Self {
+        let deletes = options.rules.action == Action::Delete;
+        Self { name: options.display_name.clone(), job: options.job.clone(), run, deletes }
+    }
+
+    /// A run begins.
+    pub fn start(&self, spec: &RunSpec) {
+        let Self { name, job, run, .. } = self;
+        let (keys, aggressive) = (spec.rules.scan_batch_keys, spec.activity_source.is_some());
+        tracing::info!(target: LINES, %run, job, "[{name}] Starting cleanup process...");
+        tracing::info!(target: LINES, %run, job, scanBatchSize = keys, "[{name}] Scan batch size: {keys}");
+        tracing::info!(target: LINES, %run, job, aggressive, "[{name}] Aggressive cleanup: {aggressive}");
+        if let Some(why) = &spec.inactive_refused {
+            tracing::warn!(target: LINES, %run, job, why, "[{name}] Aggressive cleanup was refused: {why}");
+        }
+        if let Some(why) = &spec.scripts_refused {
+            tracing::warn!(target: LINES, %run, job, why, "[{name}] Transactions are used instead of the script: {why}");
+        }
+    }
+
+    /// Says how many keys there are and how many are deleted, once all are read, and what the run waits for then.
+    pub async fn announce(&self, progress: watch::Receiver<Progress>) {
+        self.found(progress.clone()).await;
+        self.waits(progress).await;
+    }
+
+    /// Says once that the run waits for the grace, if it does after all keys are read.
+    async fn waits(&self, mut progress: watch::Receiver<Progress>) {
+        loop {
+            let waits = progress.borrow_and_update().waits();
+            if waits.is_some() {
+                sleep(WAIT_TOLD_AFTER).await;
+                let still = progress.borrow_and_update().waits();
+                if let Some(waiting) = still {
+                    return self.wait(waiting);
+                }
+            }
+            if progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn wait(&self, waiting: WaitingBatches) {
+        let Self { name, job, run, .. } = self;
+        let WaitingBatches { batches, keys, grace_ms } = waiting;
+        let grace = Duration::from_millis(grace_ms);
+        let sentence = format!(
+            "All keys are read. Waiting until the grace of {} is over for the last candidates ({} in batches: {}), which are \
+             then looked at again",
+            duration::show(grace),
+            grouped(keys),
+            grouped(batches),
+        );
+        tracing::info!(target: LINES, %run, job, batches, keys, graceMs = grace_ms, "[{name}] {sentence}");
+        if grace >= LONG_GRACE {
+            tracing::info!(target: INSTEAD, "{sentence}");
+        }
+    }
+
+    /// Waits until all keys are read, and says how many there are and how many are deleted.
+    async fn found(&self, mut progress: watch::Receiver<Progress>) {
+        let Self { name, job, run, .. } = self;
+        // The document's own job speaks of permission keys.
+        let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };
+        while progress.changed().await.is_ok() {
+            let Progress { totals, state, keys: planned, .. } = *progress.borrow_and_update();
+            if matches!(state, RunState::Planned | RunState::Scanning) {
+                continue;
+            }
+            if planned > 0 && totals.counts.listed == 0 && totals.counts.skipped == 0 {
+                // No task was read to its end.
+                return;
+            }
+            let keys = totals.counts.matching();
+            tracing::info!(target: LINES, %run, job, keys, "[{name}] Total {kind} keys found: {keys}");
+            if self.deletes {
+                let counts = totals.counts;
+                let kept = counts.protected + counts.too_long + counts.field_ttl;
+                let keys = totals.accounting.candidates.saturating_sub(kept);
+                tracing::info!(target: LINES, %run, job, keys, "[{name}] Deleting {keys} keys...");
+            }
+            return;
+        }
+    }
+
+    /// A run has its result.
+    pub fn end(&self, result: &CleanupResult) {
+        let Self { name, job, run, .. } = self;
+        let metrics = &result.current_metrics;
+        let none = |known: bool| if known { "none" } else { "unknown" }.to_owned();
+        let no_traffic = result.metrics.hit_rates.current().lookups == Some(0);
+        let hit_rate = metrics.hit_rate.map_or_else(|| none(no_traffic), |rate| format!("{rate:.1}%"));
+        let sampled = result.skipped_keys == 0 || result.skipped.sampled_keys > 0;
+        let no_ttl = result.coverage.complete && sampled && result.metrics.ttl.keys == 0;
+        let ttl = metrics.avg_ttl.map_or_else(|| none(no_ttl), |ttl| format!("{ttl:.0}s"));
+        let (scanned, cleaned) = (result.scanned_keys, result.cleaned_keys);
+        let what = if result.status == Status::Completed { "complete" } else { "ended" };
+        tracing::info!(
+            target: LINES,
+            %run,
+            job,
+            status = ?result.status,
+            scanned,
+            cleaned,
+            stale = result.stale_ttl_keys,
+            hitRate = metrics.hit_rate,
+            avgTTL = metrics.avg_ttl,
+            durationMs = result.duration_ms,
+            "[{name}] Cleanup {what}: {{ scanned: {scanned}, cleaned: {cleaned}, hitRate: '{hit_rate}', avgTTL: '{ttl}' }}"
+        );
+        let lists = [("Recommendations", &result.recommendations), ("Issues detected", &result.issues)];
+        for (title, sentences) in lists.into_iter().filter(|(_, sentences)| !sentences.is_empty()) {
+            tracing::info!(target: LINES, %run, job, count = sentences.len(), "[{name}Worker] {title}:");
+            for (n, sentence) in sentences.iter().enumerate() {
+                tracing::info!(target: LINES, %run, job, "  {}. {sentence}", n + 1);
+            }
+        }
+    }
+}
+
+/// Says where the report of a run is.
+pub fn report(result: &CleanupResult, name: &str, path: &Path) {
+    let (run, job, path) = (result.run_id, &result.job, path.display());
+    tracing::info!(target: LINES, %run, job, report = %path, "[{name}] Report: {path}");
+    tracing::info!(target: INSTEAD, "Report: {path}");
+}

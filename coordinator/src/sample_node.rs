@@ -1,0 +1,233 @@
+//! The look at one node before a run: its keys, slot by slot, and what a sample of them is. Reads only.
+
+use scanner::sample::{KeySample, SampleRequest, SampledTables, classify_fields, sample};
+use scanner::sample_whole::sample_whole;
+use scanner::{Classification, Classifier, Treatment};
+use shared::cluster::memory_usage::memory_usage;
+use shared::cluster::{Conn, RedisClient, RedisError, Ttl, node};
+use shared::counter_snapshot::NodeCounters;
+use shared::key::Key;
+use shared::limits::{
+    MEASURED_AT_ONCE, PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN,
+};
+use shared::memory::ByteEstimate;
+use shared::messages::{Action, Lookups, PlannedNode, Reason};
+use shared::pacing::Throttle;
+use tokio::time::Instant;
+
+use crate::check_node::CheckedNode;
+use crate::cursors::why_one_lane;
+use crate::estimate::{self, Estimate};
+use crate::plan::NodeKeys;
+use crate::preflight::{NodePreflight, PlannedSource};
+use crate::sampled_users::SampledUserIds;
+
+/// What a look at a node brought.
+pub(crate) struct NodeSample {
+    pub(crate) node: PlannedNode,
+    pub(crate) keys: NodeKeys,
+    pub(crate) row: NodePreflight,
+    pub(crate) reading: NodeCounters,
+    /// The memory that deleting what would be deleted there frees; `None` if it is not known.
+    pub(crate) freed: Option<ByteEstimate>,
+    /// The users of the sampled keys.
+    pub(crate) users: SampledUserIds,
+    /// Bytes of memory that the node uses.
+    pub(crate) used_memory: Option<u64>,
+}
+
+/// How a node is looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct SampleOptions {
+    /// Whether its keys need no look.
+    pub(crate) skip: bool,
+    /// Matching keys to look at, at most.
+    pub(crate) sampled_max: u64,
+    /// Bytes of the names of these, at most.
+    pub(crate) bytes_max: usize,
+    /// What happens to stale keys.
+    pub(crate) action: Action,
+    /// Whether keys of inactive users are looked for, which are deleted in any case.
+    pub(crate) inactive: bool,
+    /// Between requests.
+    pub(crate) breaks: Throttle,
+}
+
+/// What was listed of a node that was met, and a sample of its keys.
+pub(crate) struct ListedNode {
+    keys: NodeKeys,
+    /// Whether they need no look.
+    skipped: bool,
+    /// Whether its own counts are not relied upon, so that the keys were counted by listing them.
+    counted: bool,
+    sampled: KeySample,
+    /// Look-ups at the primary.
+    looked_up: Lookups,
+    looking: SampleOptions,
+}
+
+impl ListedNode {
+    /// The sampled keys that expire.
+    pub(crate) fn expiring(&self) -> impl Iterator<Item = &Key> {
+        let expiring = self.sampled.looks.iter().filter(|(_, seen)| matches!(seen.ttl, Ttl::Remaining(_)));
+        expiring.map(|(key, _)| key)
+    }
+}
+
+/// Reads how many keys the slots of a node hold, and a sample of them; of a node that the run skips, only the sample.
+pub(crate) async fn list(
+    (deployment, there): (&RedisClient, &CheckedNode<'_>),
+    selector: &Classifier<'_>,
+    cluster: bool,
+    looking: SampleOptions,
+) -> Result<ListedNode, RedisError> {
+    let SampleOptions { sampled_max, bytes_max, breaks, .. } = looking;
+    let CheckedNode { primary, status, rights, replica, .. } = there;
+    let conn = deployment.conn(&primary.node).await?;
+    let mut lister = match replica {
+        Some(replica) => replica.lister(),
+        None => conn.lister(),
+    };
+    let one_lane = if cluster { None } else { why_one_lane(&mut lister, status, breaks).await? };
+    // Counts that are not relied upon are no reason.
+    let skipped = looking.skip && one_lane.is_none() && status.foreign.is_none();
+    // Those of a node that is skipped are not planned one by one.
+    let slots = match skipped {
+        true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
+        false => node::slot_counts(&conn, &primary.slots, breaks).await?,
+    };
+    let mut keys = NodeKeys {
+        node: primary.node.clone(),
+        keys: status.keys,
+        // Cursors are those of whoever is read.
+        process: replica.as_ref().map_or(&status.process, |replica| &replica.process).clone(),
+        listing: status.listing,
+        one_lane: one_lane.is_some() || status.foreign.is_some(),
+        slots,
+    };
+    let keys_max = wanted(keys.keys, skipped, sampled_max);
+    let wanted = SampleRequest { keys: keys_max, bytes: bytes_max, search: !skipped, breaks };
+    let mut sampled = match &one_lane {
+        Some(why) => {
+            tracing::warn!(server = conn.address(), why, "read in one lane, and counted by SCAN");
+            let (sampled, listed) = sample_whole(&mut lister, keys.keys, wanted, selector).await?;
+            keys.keys = listed;
+            sampled
+        }
+        None => {
+            let listing = cluster.then_some(keys.listing);
+            let tables = SampledTables { keys: keys.keys, listing, slots: &keys.slots };
+            sample(&mut lister, &tables, wanted, selector).await?
+        }
+    };
+    // The primary has not counted what was asked of its replica.
+    let mut looked_up = if replica.is_some() { Lookups::default() } else { sampled.lookups };
+    looked_up += rights.own;
+    if status.field_ttls > 0 {
+        looked_up += classify_fields(&conn, &mut sampled, selector, breaks).await?;
+    }
+    Ok(ListedNode { keys, skipped, counted: one_lane.is_some(), sampled, looked_up, looking })
+}
+
+/// How many matching keys a sample of a node with `keys` keys is to have.
+fn wanted(keys: u64, skipped: bool, sampled_max: u64) -> u64 {
+    match keys {
+        _ if skipped => SAMPLE_KEYS_LEAST,
+        keys if keys <= 2 * sampled_max => sampled_max,
+        keys => (keys / SAMPLE_KEYS_IN).max(SAMPLE_KEYS_MIN).min(sampled_max),
+    }
+}
+
+/// What comes of the keys that were `listed` of a node, by a `selector` that knows all there is to know of ids.
+pub(crate) async fn classify_sample(
+    (deployment, there): (&RedisClient, &CheckedNode<'_>),
+    listed: ListedNode,
+    selector: &Classifier<'_>,
+) -> Result<NodeSample, RedisError> {
+    let CheckedNode { primary, status, source, .. } = there;
+    let ListedNode { keys, skipped, counted, sampled, looked_up, looking } = listed;
+    let conn = deployment.conn(&primary.node).await?;
+    let judged = sample_counts(&sampled, selector);
+    let estimate = Estimate::of(&judged, keys.keys);
+    let goes = going(&sampled, selector, looking.action);
+    let sizes = sizes(&conn, &goes, sampled.all, looking.breaks).await?;
+    // What is skipped has no key without TTL.
+    let nothing = skipped || matches!(looking.action, Action::Expire { .. }) && !looking.inactive;
+    let freed = match nothing {
+        true => Some(ByteEstimate::NOTHING),
+        false => estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes),
+    };
+    let node = PlannedNode {
+        node: primary.node.clone(),
+        address: conn.address().to_owned(),
+        slots: primary.slots.clone(),
+        keys: keys.keys,
+        process: status.process.clone(),
+        replica: status.replica.clone(),
+        swaps: status.swaps,
+    };
+    // Where it was counted by listing, that is known of matching keys alone, by the sample.
+    let keys_without_ttl =
+        if counted { estimate.stale_ttl_keys } else { status.keys.saturating_sub(status.expires) };
+    let users = SampledUserIds::of(&sampled, selector);
+    let row = NodePreflight {
+        node: primary.node.clone(),
+        address: conn.address().to_owned(),
+        version: status.version.clone(),
+        slots: primary.slots.len() as u64,
+        keys: keys.keys,
+        keys_without_ttl,
+        skipped,
+        tasks: 0,
+        read_from: source.as_ref().map(PlannedSource::of),
+        replica: status.replica.clone(),
+        names: sampled.names,
+        estimate,
+    };
+    let reading = status.counters(&primary.node, looked_up);
+    Ok(NodeSample { node, keys, row, reading, freed, users, used_memory: status.used_memory })
+}
+
+/// Those keys of a sample that would be deleted; if `action` only reports, those that it reports.
+fn going<'a>(sampled: &'a KeySample, selector: &Classifier<'_>, action: Action) -> Vec<&'a Key> {
+    let goes = |reason: Reason| reason == Reason::Inactive || !matches!(action, Action::Expire { .. });
+    let looks = sampled.looks.iter().filter(|(key, seen)| {
+        let verdict = selector.classify(key.as_bytes(), seen);
+        matches!(verdict, Classification::Candidate(reason, Treatment::Candidate | Treatment::Reported) if goes(reason))
+    });
+    looks.map(|(key, _)| key).collect()
+}
+
+/// Bytes of `keys` of a node, as many of them as a plan measures. Those that are gone have none.
+async fn sizes(conn: &Conn, keys: &[&Key], all: bool, breaks: Throttle) -> Result<Vec<u64>, RedisError> {
+    let most = if all { PLAN_MEASURED_ALL } else { PLAN_MEASURED };
+    let at_once = breaks.at_once(usize::try_from(MEASURED_AT_ONCE).unwrap_or(usize::MAX)).max(1);
+    let mut sizes = Vec::new();
+    for some in keys[..keys.len().min(most)].chunks(at_once) {
+        let sent = Instant::now();
+        let asked: Vec<(Key, bool)> = some.iter().map(|key| ((*key).clone(), false)).collect();
+        let found = memory_usage(conn, &asked).await?;
+        breaks.rest(sent).await;
+        sizes.extend(found.weights.iter().filter_map(|weight| weight.bytes));
+        if found.refused.is_some() {
+            break;
+        }
+    }
+    Ok(sizes)
+}
+
+/// What the keys of a sample turn out to be.
+fn sample_counts(sampled: &KeySample, selector: &Classifier<'_>) -> estimate::Sample {
+    let mut sample =
+        estimate::Sample { listed: sampled.listed, all: sampled.all, ..estimate::Sample::default() };
+    for (key, seen) in &sampled.looks {
+        let verdict = selector.classify(key.as_bytes(), seen);
+        sample.matching += u64::from(verdict != Classification::Gone);
+        let Classification::Candidate(reason, fate) = verdict else { continue };
+        let protected = fate == Treatment::Protected;
+        sample.stale += u64::from(reason == Reason::Stale);
+        sample.protected += u64::from(reason == Reason::Stale && protected);
+        sample.inactive += u64::from(reason == Reason::Inactive && !protected);
+    }
+    sample
+}

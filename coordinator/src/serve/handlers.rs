@@ -1,0 +1,300 @@
+//! What programs are answered, whatever they ask through: they start and stop runs, look at them, and ask for
+//! statistics. NATS (`api.rs`) and HTTP (`http.rs`) both come here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::config::is_name;
+use shared::history::{self, RunLine};
+use shared::ids::{Alias, RunId};
+use shared::limits::REQUEST_TEXT_BYTES_MAX;
+use shared::messages::{Action, Attempt, HitRateSource};
+use shared::printable::Printable;
+
+use super::{ServedJob, ServiceState, override_policy, pace, start_run};
+use crate::inactive_policy;
+use crate::options::Options;
+use crate::runs::{self, Cancelled, RunView};
+use crate::statistics::{Statistics, cleanup_statistics, with_sample};
+use crate::submit::Submitted;
+
+/// What a program says to start a run: the document's option names. It may only be gentler than the job, but in the
+/// fields that the job's `allow_override` names.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RunRequest {
+    /// The job; may be left out where there is only one.
+    pub job: Option<String>,
+    /// Keys per listing command.
+    pub scan_batch_size: Option<u32>,
+    /// Whether inactive users' keys go as well.
+    pub aggressive_cleanup: Option<bool>,
+    /// Days without activity that make a user inactive.
+    pub inactivity_threshold_days: Option<u32>,
+    /// Whether inactive users' keys go also where none of an active one is met.
+    pub allow_no_active: Option<bool>,
+    /// Whether metrics and recommendations are collected.
+    pub generate_report: Option<bool>,
+    /// Report only.
+    pub dry_run: Option<bool>,
+    /// How much the p99 of the application's requests may grow, such as `2ms`.
+    pub latency_budget: Option<String>,
+    /// Keys that the run may read in a second.
+    pub rate_limit: Option<u64>,
+    /// Whether nothing is held back for the application's latency.
+    pub max_speed: Option<bool>,
+    /// Who asks, for the history.
+    pub started_by: Option<String>,
+}
+
+/// What it is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunAnswer {
+    /// The run.
+    pub run_id: RunId,
+    /// Whether it is an earlier one that was left, and is gone on with.
+    pub left: bool,
+}
+
+/// Whose statistics are asked for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct StatsRequest {
+    pub(super) job: Option<String>,
+    pub(super) redis: Option<Alias>,
+}
+
+/// Which run is to stop, and why.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CancelRequest {
+    pub(super) run_id: RunId,
+    pub(super) cause: Option<String>,
+}
+
+/// Which runs are asked for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct RunsRequest {
+    pub(super) job: Option<String>,
+    pub(super) limit: Option<usize>,
+}
+
+/// Runs, the newest last.
+#[derive(Serialize)]
+pub(super) struct Runs {
+    runs: Vec<Value>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    /// A code as in HTTP.
+    pub(super) code: u16,
+    /// The reason, for people.
+    pub(super) why: String,
+}
+
+/// An answer, or why there is none.
+pub(super) type ApiResult<T> = Result<T, ApiError>;
+
+pub(super) fn refused<T>(code: u16, why: impl Into<String>) -> ApiResult<T> {
+    Err(ApiError { code, why: why.into() })
+}
+
+fn failed(e: impl std::fmt::Display) -> ApiError {
+    ApiError { code: 500, why: e.to_string() }
+}
+
+/// The bytes of an answer.
+pub(super) fn write(answer: &impl Serialize) -> ApiResult<Vec<u8>> {
+    serde_json::to_vec(answer).map_err(failed)
+}
+
+/// A text of a request that is kept or shown, if it is not too long.
+fn text(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
+    match text {
+        Some(text) if text.len() > REQUEST_TEXT_BYTES_MAX => {
+            refused(400, format!("`{name}` is longer than {REQUEST_TEXT_BYTES_MAX} bytes"))
+        }
+        text => Ok(text),
+    }
+}
+
+/// Starts a run, and returns as soon as it waits for workers.
+pub(super) async fn start(shared: &ServiceState, request: &RunRequest) -> ApiResult<RunAnswer> {
+    let job = choose(shared, request.job.as_deref())?;
+    let options = options(job, request)?;
+    let submitted = start_run(&shared.context, &options)
+        .await
+        .map_err(|e| ApiError { code: if e.refused() { 409 } else { 500 }, why: e.to_string() })?;
+    let left = matches!(submitted, Submitted::Resumed(_));
+    Ok(RunAnswer { run_id: submitted.run(), left })
+}
+
+/// Tells a run to stop.
+pub(super) async fn cancel(shared: &ServiceState, request: CancelRequest) -> ApiResult<Cancelled> {
+    let cause = text("cause", request.cause)?.unwrap_or_else(|| "asked to by a program".to_owned());
+    let run = request.run_id;
+    match runs::cancel(&shared.context, run, cause).await.map_err(failed)? {
+        Some(told) => Ok(told),
+        None => refused(404, format!("there is no run `{run}`")),
+    }
+}
+
+/// The runs that are remembered. A job is known if it is served, or was once.
+pub(super) async fn runs(shared: &ServiceState, request: &RunsRequest) -> ApiResult<Runs> {
+    let mut runs = history::read(&*shared.context.history_store).await.map_err(failed)?;
+    if let Some(job) = &request.job {
+        runs.retain(|line| *job == line.job);
+        if runs.is_empty() {
+            choose(shared, Some(job))?;
+        }
+    }
+    let surplus = runs.len().saturating_sub(request.limit.unwrap_or(usize::MAX));
+    Ok(Runs { runs: runs[surplus..].iter().map(RunLine::told).collect() })
+}
+
+/// One of them.
+pub(super) async fn run(shared: &ServiceState, run: RunId) -> ApiResult<RunView> {
+    match runs::find(&shared.context, run).await.map_err(failed)? {
+        Some(view) => Ok(view),
+        None => refused(404, format!("there is no run `{run}`")),
+    }
+}
+
+/// How jobs, cache and Redis do.
+pub(super) async fn stats(shared: &ServiceState, request: &StatsRequest) -> ApiResult<Statistics> {
+    // Entries of the store are found by it.
+    if let Some(redis) = request.redis.as_ref().filter(|redis| !is_name(redis.as_str())) {
+        let shown = Printable(redis.as_str().chars().take(40).collect::<String>().as_bytes()).to_string();
+        return refused(400, format!("`redis` is `{shown}`, which is no name of a deployment"));
+    }
+    let job = match (request.job.as_deref(), &request.redis) {
+        (Some(name), _) => Some(choose(shared, Some(name))?),
+        (None, Some(redis)) => shared.jobs.iter().find(|job| job.options.alias == *redis),
+        (None, None) => shared.jobs.first(),
+    };
+    let of_job = job.map(|job| (&job.options.alias, &job.options.application.hit_rate));
+    let (redis, source) = match (&request.redis, of_job) {
+        (Some(redis), of_job) => (redis, of_job.map_or(&HitRateSource::Redis, |(_, source)| source)),
+        (None, Some(of_job)) => of_job,
+        (None, None) => return refused(404, "no job is served"),
+    };
+    let job_name = request.job.as_deref();
+    // Keys are those of one job.
+    let one = job.filter(|_| job_name.is_some() || shared.jobs.len() == 1);
+    let selection = one.map(|job| job.options.selection());
+    let found = cleanup_statistics(&shared.context, redis, job_name, source, selection.as_ref());
+    let found = found.await.map_err(failed)?;
+    Ok(match one {
+        Some(job) => with_sample(found, &shared.context, &job.options).await,
+        None => found,
+    })
+}
+
+fn choose<'a>(shared: &'a ServiceState, name: Option<&str>) -> ApiResult<&'a ServedJob> {
+    let names = || shared.jobs.iter().map(|job| job.options.job.as_str()).collect::<Vec<_>>().join("`, `");
+    match (name, shared.jobs.as_slice()) {
+        (Some(name), _) => match shared.job(name) {
+            Some(job) => Ok(job),
+            None => refused(404, format!("there is no job `{name}`; there are `{}`", names())),
+        },
+        (None, [only]) => Ok(only),
+        (None, _) => refused(400, format!("name one of the jobs: `{}`", names())),
+    }
+}
+
+/// The job's options with what the request changes.
+pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Options> {
+    let mut options = job.options.clone();
+    options.aggressive = request.aggressive_cleanup.unwrap_or(options.aggressive);
+    if let (Some(allow), Some(order)) = (request.allow_no_active, &mut options.inactive) {
+        order.allow_no_active = allow;
+    }
+    if let Some(days) = request.inactivity_threshold_days
+        && let Some(order) = options.inactive.take()
+    {
+        let order = inactive_policy::after_days(order, days)
+            .map_err(|e| ApiError { code: 400, why: e.to_string() })?;
+        options.inactive = Some(order);
+    }
+    if options.aggressive && options.inactive.is_none() {
+        let why = "the job cannot find inactive users; set its `activity` and `identity`, or leave \
+                   `aggressiveCleanup` out";
+        return refused(400, why);
+    }
+    if let Some(keys) = request.scan_batch_size {
+        if !(1..=10_000).contains(&keys) {
+            let why = format!("`scanBatchSize` is `{keys}`; it takes a whole number from 1 to 10000");
+            return refused(400, why);
+        }
+        options.rules.scan_batch_keys = keys;
+    }
+    if let Some(dry_run) = request.dry_run {
+        options.dry_run = dry_run;
+        options.rules.action = if dry_run { Action::Report } else { job.action };
+    }
+    options.pace = pace::changed(options.pace, request)?;
+    options.check().map_err(|e| ApiError { code: 400, why: e.to_string() })?;
+    override_policy::check(job, request)?;
+    options.attempt = Attempt { number: 1, of: job.attempts, previous: None };
+    let started_by = text("startedBy", request.started_by.clone())?;
+    options.started_by = started_by.unwrap_or_else(|| "a program".to_owned());
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shared::config::{Environment, FlagLayer, OVERRIDES, resolve};
+
+    use super::*;
+    use crate::schedule::Schedule;
+
+    fn job(flags: &[(&'static str, &str)]) -> ServedJob {
+        let mut layer = FlagLayer::default();
+        for (flag, value) in flags {
+            layer.value(flag, Some(value));
+        }
+        let settings = resolve(&layer, &Environment::default(), None).expect("good settings");
+        ServedJob {
+            options: Options::from_settings(&settings).expect("good options"),
+            action: Action::Delete,
+            allow_override: OVERRIDES.to_vec(),
+            schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule"),
+            attempts: 1,
+            backoff: Duration::ZERO,
+            catch_up: false,
+            sample_every: Duration::from_secs(3_600),
+        }
+    }
+
+    #[test]
+    fn a_request_may_turn_the_removal_of_inactive_users_caches_on_and_off() {
+        let set_up = [("--activity", "zset:a"), ("--identity", "{user}:*")];
+        let check = |flags: &[(&'static str, &str)], request: &str, expected: Result<Option<u64>, &str>| {
+            let given = options(&job(flags), &serde_json::from_str(request).expect("JSON"));
+            let days =
+                |options: Options| options.inactive_policy().map(|order| order.threshold_ms / 86_400_000);
+            match (given.map(days), expected) {
+                (Err(refusal), Err(word)) => {
+                    assert!(refusal.code == 400 && refusal.why.contains(word), "{}", refusal.why);
+                }
+                (given, expected) => assert_eq!(given.ok(), expected.ok(), "{request}"),
+            }
+        };
+        let on = [set_up[0], set_up[1], ("--aggressive", "true")];
+        check(&set_up, "{}", Ok(None));
+        check(&set_up, r#"{"aggressiveCleanup": true}"#, Ok(Some(30)));
+        check(&set_up, r#"{"aggressiveCleanup": true, "inactivityThresholdDays": 7}"#, Ok(Some(7)));
+        check(&on, r#"{"inactivityThresholdDays": 7}"#, Ok(Some(7)));
+        check(&on, r#"{"aggressiveCleanup": false}"#, Ok(None));
+        check(&on, r#"{"inactivityThresholdDays": 0}"#, Err("inactivityThresholdDays"));
+        check(&[], r#"{"aggressiveCleanup": true}"#, Err("`activity`"));
+        check(&[], "{}", Ok(None));
+        let saved = [("--activity", "idletime"), ("--backup", "/backups")];
+        check(&saved, r#"{"aggressiveCleanup": true}"#, Err("`backup`"));
+    }
+}

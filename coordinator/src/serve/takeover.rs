@@ -1,0 +1,203 @@
+//! The part of the service that drives runs: those that wait for somebody, and those whose coordinator has gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shared::messages::{Attempt, RunSpec};
+use shared::result::Status;
+use shared::store::StoreError;
+use shared::supervision::TaskGroup;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::{ServedJob, ServiceState, record_failure, start_run};
+use crate::drive::DriveError;
+use crate::leader::{LeaderError, LeaderExit, run_as_leader};
+use crate::lease::{self, HOLDS, Lease, LeasePhase, LeaseRecord, ObservedLease};
+use crate::options::Options;
+use crate::schedule::backoff;
+
+/// How often the holds are looked at whose time may have come.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Drives what is to be driven, until the shutdown.
+pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), StoreError> {
+    let mut watch = shared.context.store.watch(HOLDS).await?;
+    let mut seen: BTreeMap<String, ObservedLease> = BTreeMap::new();
+    let (mut crew, mut driving) = (TaskGroup::default(), BTreeSet::new());
+    // Attempts that failed; a run that ends waits until we have heard of it.
+    let (failed, mut failures) = mpsc::channel(1);
+    while !shared.shutdown.is_cancelled() {
+        tokio::select! {
+            () = shared.shutdown.cancelled() => break,
+            entry = watch.next() => {
+                let entry = entry?;
+                let job = entry.key.strip_prefix(HOLDS).unwrap_or_default().to_owned();
+                if let Some(hold) = LeaseRecord::read(&entry) {
+                    seen.entry(job).or_insert_with(|| ObservedLease::now(hold.clone(), entry.revision)).observe(hold, entry.revision);
+                }
+            }
+            Some((job, _)) = crew.next() => drop(driving.remove(&job)),
+            Some(FailedRun { job, attempt }) = failures.recv() => {
+                let shared = std::sync::Arc::clone(shared);
+                crew.start("another attempt", async move { retry(&shared, &job, attempt).await });
+            }
+            () = sleep(TICK) => {}
+        }
+        for (job, sighting) in &seen {
+            if driving.contains(job) || !is_ours_to_take(shared, sighting) {
+                continue;
+            }
+            let taken = take(shared, job, sighting).await.unwrap_or_else(|e| {
+                tracing::warn!(job, error = %e, "failed to take a run over, will try again");
+                None
+            });
+            if let Some(held) = taken {
+                driving.insert(job.clone());
+                let (shared, failed) = (std::sync::Arc::clone(shared), failed.clone());
+                crew.start(job.clone(), async move { drive(&shared, held, &failed).await });
+            }
+        }
+    }
+    // Nobody hears of failed attempts any more.
+    drop(failures);
+    crew.join().await;
+    Ok(())
+}
+
+fn is_ours_to_take(shared: &ServiceState, sighting: &ObservedLease) -> bool {
+    sighting.record.phase != LeasePhase::Free
+        && sighting.record.is_acquirable(sighting.unchanged(), shared.context.timing.lease)
+        && shared.context.access.contains_key(&sighting.record.redis)
+}
+
+/// Takes a hold to drive its run; frees it, if the run was never stored.
+async fn take(
+    shared: &ServiceState,
+    job: &str,
+    sighting: &ObservedLease,
+) -> Result<Option<Lease>, StoreError> {
+    let store = &*shared.context.store;
+    let stored = shared.context.records(sighting.record.run).spec().await;
+    let phase = if matches!(stored, Ok(None)) { LeasePhase::Free } else { LeasePhase::Driven };
+    let hold =
+        LeaseRecord::begin(sighting.record.run, sighting.record.redis.clone(), phase, &shared.process_id);
+    let held = lease::take(store, job, Some(sighting.revision), hold).await?;
+    Ok(held.filter(|_| phase == LeasePhase::Driven))
+}
+
+/// An attempt that failed, and what it was to do.
+struct FailedRun {
+    job: ServedJob,
+    attempt: Attempt,
+}
+
+async fn drive(
+    shared: &ServiceState,
+    held: Lease,
+    failed: &mpsc::Sender<FailedRun>,
+) -> Result<(), LeaderError> {
+    let (run, job) = (held.record.run, held.job.clone());
+    tracing::info!(%run, job, "driving a run");
+    match run_as_leader(&shared.context, held, &shared.shutdown).await {
+        Ok(LeaderExit::Ended(result)) => {
+            tracing::info!(%run, job, status = ?result.status, "a run has ended");
+            if let (Status::Failed, Some(job)) = (result.status, shared.job(&job)) {
+                let spec = shared.context.records(run).spec().await.map_err(DriveError::from)?;
+                if let Some(options) = spec.and_then(|spec| retry_options(shared, &spec, job)) {
+                    let job = ServedJob { options, ..job.clone() };
+                    // If this fails, we are shutting down.
+                    let attempt = Attempt { previous: Some(run), ..result.attempt };
+                    let _ = failed.send(FailedRun { job, attempt }).await;
+                }
+            }
+            Ok(())
+        }
+        Ok(LeaderExit::Released) => {
+            tracing::info!(%run, job, "handed a run over");
+            Ok(())
+        }
+        Ok(LeaderExit::LeaseLost) => Ok(()),
+        Err(e) => {
+            tracing::error!(%run, job, error = %e, "failed to drive a run; it is taken up again when its lease ends");
+            Err(e)
+        }
+    }
+}
+
+/// The options of another attempt at the run `first`: they are those of that run, whatever the job says by now.
+fn retry_options(shared: &ServiceState, first: &RunSpec, job: &ServedJob) -> Option<Options> {
+    let access = shared.context.access(&first.alias, first.db);
+    let options = access.and_then(|access| Options::retry_of(first, access, &job.options));
+    if options.is_none() {
+        let run = first.run;
+        tracing::warn!(%run, "no further attempt: it is not known here what the run was asked for, or how to reach its servers");
+    }
+    options
+}
+
+/// Starts the attempts that follow one which failed, until one starts or none is left. What becomes of it, whoever
+/// drives it sees.
+pub(super) async fn retry(
+    shared: &ServiceState,
+    job: &ServedJob,
+    mut failed: Attempt,
+) -> Result<(), std::convert::Infallible> {
+    while failed.number < failed.of {
+        let pause = backoff(job.backoff, failed.number);
+        tracing::warn!(
+            job = job.options.job,
+            attempt = failed.number,
+            of = failed.of,
+            "failed; the next attempt comes in {} s",
+            pause.as_secs()
+        );
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return Ok(()),
+            () = sleep(pause) => {}
+        }
+        let attempt = Attempt { number: failed.number + 1, ..failed };
+        match begin(shared, job, attempt, "another attempt").await {
+            StartOutcome::Done => return Ok(()),
+            StartOutcome::Failed(previous) => failed = Attempt { previous, ..attempt },
+        }
+    }
+    Ok(())
+}
+
+/// What came of starting an attempt.
+pub(super) enum StartOutcome {
+    /// It runs, or must not be tried again.
+    Done,
+    /// It failed, and stands in the history under this id.
+    Failed(Option<shared::ids::RunId>),
+}
+
+/// Starts one attempt at a job.
+pub(super) async fn begin(
+    shared: &ServiceState,
+    job: &ServedJob,
+    attempt: Attempt,
+    why: &str,
+) -> StartOutcome {
+    let started_by = format!("{why}, by {}", shared.process_id);
+    let options = Options { attempt, started_by, ..job.options.clone() };
+    match start_run(&shared.context, &options).await {
+        Ok(submitted) => {
+            tracing::info!(run = %submitted.run(), job = options.job, "started a run");
+            StartOutcome::Done
+        }
+        Err(e) if e.refused() => {
+            tracing::warn!(job = options.job, error = %e, "no run was started");
+            StartOutcome::Done
+        }
+        Err(e) => {
+            tracing::error!(job = options.job, error = %e, "no run could be started");
+            let noted = record_failure(&shared.context, &options, &e.to_string()).await;
+            if let Err(e) = &noted {
+                tracing::error!(error = %e, "failed to note an attempt that failed");
+            }
+            if e.out_of_time() { StartOutcome::Done } else { StartOutcome::Failed(noted.ok()) }
+        }
+    }
+}

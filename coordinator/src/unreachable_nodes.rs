@@ -1,0 +1,195 @@
+//! The nodes that are down when a run is planned.
+
+use reporter::grouped;
+use shared::cluster::{Primary, RedisError, RedisErrorKind};
+use shared::config::duration;
+use shared::limits::{MEETING_TIMEOUT, UNMET_NAMED_MAX};
+use shared::messages::UnreachableNode;
+use shared::slot::SlotSet;
+
+use crate::preflight::PreflightError;
+
+/// The nodes that are down. A cluster goes on without them: their slots are missing, and the run says so.
+pub(crate) struct UnreachableNodes {
+    /// All primaries that there are.
+    primaries: usize,
+    pub(crate) slots: SlotSet,
+    /// One by one, as far as they are named.
+    named: Vec<UnreachableNode>,
+    /// Those that failed beside them, and how the last one did.
+    further: FailureCount,
+    last: Option<RedisError>,
+    /// Those that had no answer when the time to meet them was over.
+    unmet: FailureCount,
+}
+
+/// Primaries that are not named one by one.
+#[derive(Default)]
+struct FailureCount {
+    count: usize,
+    slots: SlotSet,
+}
+
+impl FailureCount {
+    fn add(&mut self, primary: &Primary) {
+        self.count += 1;
+        self.slots.extend(&primary.slots);
+    }
+}
+
+impl UnreachableNodes {
+    /// None of so many primaries.
+    pub(crate) fn of(primaries: usize) -> Self {
+        Self {
+            primaries,
+            slots: SlotSet::new(),
+            named: Vec::new(),
+            further: FailureCount::default(),
+            last: None,
+            unmet: FailureCount::default(),
+        }
+    }
+
+    /// What was `seen` of a primary; `None` if it is down.
+    pub(crate) fn unless_down<T>(
+        &mut self,
+        primary: &Primary,
+        seen: Result<T, PreflightError>,
+    ) -> Result<Option<T>, PreflightError> {
+        match seen {
+            Ok(seen) => Ok(Some(seen)),
+            // A node that takes no more connections may take fewer still once the run is there.
+            Err(PreflightError::Redis(fault)) if fault.kind == RedisErrorKind::TooManyClients => {
+                Err(fault.into())
+            }
+            Err(PreflightError::Redis(fault)) if self.primaries > 1 && fault.kind.is_transient() => {
+                self.failed(primary, fault);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn failed(&mut self, primary: &Primary, fault: RedisError) {
+        self.slots.extend(&primary.slots);
+        if self.named.len() < UNMET_NAMED_MAX {
+            tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
+            self.named.push(UnreachableNode { cause: fault.to_string(), slots: primary.slots.clone() });
+        } else {
+            self.further.add(primary);
+        }
+        self.last = Some(fault);
+    }
+
+    /// A primary had no answer when the time to meet them all was over.
+    pub(crate) fn unmet(&mut self, primary: &Primary) {
+        self.slots.extend(&primary.slots);
+        self.unmet.add(primary);
+    }
+
+    /// Says how many were met, where not all of them had their turn.
+    pub(crate) fn log(&self, met: usize) {
+        if self.unmet.count > 0 {
+            tracing::warn!("{}: {} were met", self.unmet_in_time(), grouped(met as u64));
+        }
+    }
+
+    /// `1,616 of 2,000 primaries were not met within 60s, and 384 failed`
+    fn unmet_in_time(&self) -> String {
+        let [unmet, all, failed] =
+            [self.unmet.count, self.primaries, self.failures()].map(|count| grouped(count as u64));
+        let limit = duration::show(MEETING_TIMEOUT);
+        format!("{unmet} of {all} primaries were not met within {limit}, and {failed} failed")
+    }
+
+    fn failures(&self) -> usize {
+        self.named.len() + self.further.count
+    }
+
+    /// Why there is no primary that could be met.
+    pub(crate) fn all(&self, first: &Primary) -> RedisError {
+        const NAT: &str =
+            "if the addresses that it announces mean nothing from here, say where they are with `--nat`";
+        let all = grouped(self.primaries as u64);
+        match &self.last {
+            Some(fault) if self.unmet.count == 0 => {
+                let detail = format!("{}, like all {all} primaries of the cluster; {NAT}", fault.detail);
+                RedisError { detail, ..fault.clone() }
+            }
+            last => {
+                let so = last.as_ref().map(|fault| format!(", as this one: {}", fault.detail));
+                let detail = format!("{}{}; {NAT}", self.unmet_in_time(), so.unwrap_or_default());
+                let address = format!("{}:{}", first.host, first.port);
+                let address = last.as_ref().map_or(address, |fault| fault.address.clone());
+                RedisError::new(RedisErrorKind::Unreachable, address, detail)
+            }
+        }
+    }
+
+    /// The entries of the run's plan about them.
+    pub(crate) fn into_nodes(self) -> Vec<UnreachableNode> {
+        let (further, unmet) = (grouped(self.further.count as u64), self.unmet_in_time());
+        let last = self.last.map(|fault| format!("; the last one: {fault}")).unwrap_or_default();
+        let counted =
+            [(format!("{further} further primaries failed{last}"), self.further), (unmet, self.unmet)];
+        let counted = counted.into_iter().filter(|(_, primaries)| primaries.count > 0);
+        let counted = counted.map(|(cause, primaries)| UnreachableNode { cause, slots: primaries.slots });
+        self.named.into_iter().chain(counted).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::NodeId;
+
+    use super::*;
+
+    fn primary(n: u16) -> Primary {
+        Primary {
+            node: NodeId::new(n.to_string()),
+            host: "10.0.0.1".to_owned(),
+            port: n,
+            slots: SlotSet::from_iter([n]),
+            replicas: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_many_that_are_down_the_first_ones_are_named_and_the_others_counted() {
+        let mut down = UnreachableNodes::of(2_000);
+        for n in 0..384 {
+            let silent = RedisError::new(RedisErrorKind::Unreachable, format!("10.0.0.1:{n}"), "no answer");
+            assert!(down.unless_down::<()>(&primary(n), Err(silent.into())).unwrap().is_none());
+        }
+        (384..2_000).for_each(|n| down.unmet(&primary(n)));
+        let fault = down.all(&primary(0)).to_string();
+        let counts = "1,616 of 2,000 primaries were not met within 1m, and 384 failed";
+        assert!(fault.contains(counts) && fault.contains("`10.0.0.1:383`"), "{fault}");
+        assert_eq!(down.slots, (0..2_000).collect());
+        let left_out = down.into_nodes();
+        assert_eq!(left_out.len(), UNMET_NAMED_MAX + 2);
+        let further = &left_out[UNMET_NAMED_MAX];
+        assert!(further.cause.starts_with("284 further primaries failed; the last one: "), "{further:?}");
+        assert_eq!(further.slots, (100..384).collect());
+        assert_eq!(left_out.last().unwrap().cause, counts);
+    }
+
+    #[test]
+    fn where_all_had_their_turn_the_last_fault_speaks_for_them() {
+        let mut down = UnreachableNodes::of(3);
+        for n in 0..3 {
+            let refused = RedisError::new(RedisErrorKind::Unreachable, format!("10.0.0.1:{n}"), "refused");
+            assert!(down.unless_down::<()>(&primary(n), Err(refused.into())).unwrap().is_none());
+        }
+        assert!(down.all(&primary(0)).detail.starts_with("refused, like all 3 primaries of the cluster"));
+        assert_eq!(down.into_nodes().len(), 3);
+    }
+
+    #[test]
+    fn where_none_was_met_in_time_the_first_address_is_named() {
+        let mut down = UnreachableNodes::of(2);
+        (0..2).for_each(|n| down.unmet(&primary(n)));
+        let fault = down.all(&primary(0));
+        assert_eq!((fault.kind, fault.address.as_str()), (RedisErrorKind::Unreachable, "10.0.0.1:0"));
+    }
+}

@@ -1,0 +1,162 @@
+//! How much memory the deletions of a batch free: what its candidates take is asked just before they are deleted, of each
+//! of them in a run of few, and of one in so many otherwise. Which these are depends on the key alone, so another attempt
+//! at the batch asks for the same ones; of those that are gone by then, nothing is known.
+
+use std::collections::BTreeMap;
+
+use shared::cluster::guard::GuardMode;
+use shared::cluster::memory_usage::memory_usage;
+use shared::key::Key;
+use shared::limits::{MEASURED_AT_ONCE, MEMORY_ROWS_OF_RECEIPT};
+use shared::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample, group_hash, is_drawn};
+use shared::messages::ReapBatch;
+use shared::outcome::Outcome;
+use shared::prefix::{first, name, prefixes};
+use shared::worker::Failure;
+
+use crate::backup_writer::deletes;
+use crate::chunks::Chunk;
+use crate::node_session::NodeSession;
+use crate::throttle::BatchThrottle;
+
+/// What candidates of a batch take, by their groups and their places there.
+#[derive(Debug, Default)]
+pub(crate) struct FreedMemory {
+    /// One candidate in so many is measured.
+    one_in: u64,
+    bytes: BTreeMap<(usize, usize), u64>,
+    refused: bool,
+}
+
+impl FreedMemory {
+    pub(crate) fn new(one_in: u64) -> Self {
+        Self { one_in: one_in.max(1), ..Self::default() }
+    }
+
+    /// Measures candidates of `chunks` that `mode` deletes. `None`: the run is to stop.
+    pub(crate) async fn measure(
+        &mut self,
+        ready: &NodeSession,
+        chunks: &[Chunk<'_>],
+        mode: GuardMode,
+        mut paced: Option<&mut BatchThrottle<'_>>,
+    ) -> Result<Option<()>, Failure> {
+        let groups = chunks.iter().flatten().filter(|(_, group)| deletes(mode, group));
+        let places = groups.flat_map(|(number, group)| {
+            group.keys.iter().enumerate().map(|(place, key)| ((*number, place), key))
+        });
+        let chosen: Vec<((usize, usize), &Key)> =
+            places.filter(|(_, key)| is_drawn(key.as_bytes(), self.one_in)).collect();
+        let mut left = chosen.as_slice();
+        while !left.is_empty() && !self.refused {
+            let most = paced.as_deref().and_then(BatchThrottle::window_keys).unwrap_or(u64::MAX);
+            let most = usize::try_from(most.clamp(1, MEASURED_AT_ONCE)).unwrap_or(usize::MAX);
+            let (now, later) = left.split_at(most.min(left.len()));
+            // The turn ends without a number of keys: measuring a key takes less time than deleting one, and would be taken
+            // for that.
+            let _turn = match &mut paced {
+                Some(paced) => match paced.acquire().await {
+                    Some(turn) => Some(turn),
+                    None => return Ok(None),
+                },
+                None => None,
+            };
+            let keys: Vec<(Key, bool)> = now.iter().map(|(_, key)| ((*key).clone(), false)).collect();
+            let found = memory_usage(&ready.conn, &keys).await?;
+            let measured = now.iter().zip(&found.weights);
+            self.bytes.extend(measured.filter_map(|((place, _), weight)| Some((*place, weight.bytes?))));
+            self.refused = found.refused.is_some();
+            left = later;
+        }
+        Ok(Some(()))
+    }
+
+    /// What those of the candidates took that were deleted, by the `outcomes` of the groups of `batch`.
+    pub(crate) fn of_deleted(&self, batch: &ReapBatch, outcomes: &[Vec<Outcome>]) -> PrefixMemory {
+        if self.refused {
+            return PrefixMemory::unknown();
+        }
+        let (mut strata, mut counts) = (StratifiedSample::default(), GroupCounts::default());
+        // Of few candidates, each is measured, and stands for itself.
+        let take = if self.one_in == 1 { SampleKind::Outright } else { SampleKind::Drawn };
+        for (number, (group, outcomes)) in batch.groups.iter().zip(outcomes).enumerate() {
+            let deleted = outcomes.iter().enumerate().filter(|(_, outcome)| **outcome == Outcome::Deleted);
+            for (place, _) in deleted {
+                let Some(key) = group.keys.get(place).map(Key::as_bytes) else { continue };
+                let (bytes, group) = (self.bytes.get(&(number, place)), group_hash(first(key)));
+                if take == SampleKind::Drawn || bytes.is_none() {
+                    counts.count(group);
+                }
+                let Some(bytes) = bytes else { continue };
+                let names: Vec<String> = prefixes(key).map(name).collect();
+                strata.add_named(&names, group, take, *bytes);
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        strata.finish(&counts, self.one_in as f64, MEMORY_ROWS_OF_RECEIPT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+    use shared::memory::ByteEstimate;
+    use shared::messages::{Group, Reason};
+
+    use super::*;
+
+    /// A batch of `keys` keys that all were deleted, but for every tenth.
+    fn batch(keys: usize) -> (ReapBatch, Vec<Vec<Outcome>>) {
+        let outcome = |n| if n % 10 == 0 { Outcome::Spared } else { Outcome::Deleted };
+        let group = Group {
+            slot: 0,
+            reason: Reason::Stale,
+            keys: (0..keys).map(|n| Key::new(format!("a:{n}"))).collect(),
+            expires_at_ms: Vec::new(),
+            fingerprints: Vec::new(),
+        };
+        let batch = ReapBatch {
+            run: RunId::new(),
+            batch: BatchId::new(),
+            task: TaskId::new(),
+            alias: Alias::new("main"),
+            node: NodeId::new("n"),
+            not_before_ms: 0,
+            not_after_ms: 1,
+            groups: vec![group],
+            scan_generation: 0,
+        };
+        (batch, vec![(0..keys).map(outcome).collect()])
+    }
+
+    fn measured(one_in: u64, keys: usize) -> FreedMemory {
+        let (batch, _) = batch(keys);
+        let all = batch.groups[0].keys.iter().enumerate();
+        let drawn = all.filter(|(_, key)| is_drawn(key.as_bytes(), one_in));
+        FreedMemory { bytes: drawn.map(|(place, _)| ((0, place), 100)).collect(), ..FreedMemory::new(one_in) }
+    }
+
+    #[test]
+    fn few_deletions_are_measured_exactly_and_many_by_a_sample() {
+        let (batch, outcomes) = batch(10_000);
+        let exact = ByteEstimate { estimate: 900_000, low: 900_000, high: Some(900_000), samples: 9_000 };
+        let told = measured(1, 10_000).of_deleted(&batch, &outcomes);
+        assert_eq!((told.all(None), told.rows(None)), (exact, vec![("a:".to_owned(), exact)]));
+        let told = measured(50, 10_000).of_deleted(&batch, &outcomes).all(None);
+        assert_eq!((told.estimate, told.high), (900_000, None));
+        // All that were seen are alike. A few others may be tiny.
+        assert!((870_000..900_000).contains(&told.low), "{told:?}");
+        assert!((120..250).contains(&told.samples), "{}", told.samples);
+    }
+
+    #[test]
+    fn what_was_deleted_before_it_was_measured_is_not_known() {
+        let (batch, outcomes) = batch(100);
+        let mut freed = measured(1, 100);
+        freed.bytes.remove(&(0, 5));
+        let told = freed.of_deleted(&batch, &outcomes).all(None);
+        assert_eq!((told.low, told.high, told.samples), (8_900, None, 89));
+        let refused = FreedMemory { refused: true, ..FreedMemory::new(1) };
+        assert_eq!(refused.of_deleted(&batch, &outcomes), PrefixMemory::unknown());
+    }
+}

@@ -1,0 +1,143 @@
+//! Batches that wait for their grant, and those that end without being acted on: refused, unreadable, or not granted when
+//! their run is to stop. One outcome stands for all of their candidates, so that the receipt always fits.
+
+use std::time::Duration;
+
+use shared::ids::TaskId;
+use shared::messages::{BatchHead, Grant, ReapBatch, Receipt, RunSpec};
+use shared::records::{RecordError, Records};
+use shared::wire;
+use shared::worker::{Disposition, Failure};
+
+use crate::run::{GRACE_WAIT_MAX, Reaper};
+
+/// The shortest and the longest time after which a batch is looked at again that should have its grant by now. What an
+/// attempt left behind that was cut off never gets one, and waits for the end of its run.
+const GRANT_WAITS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How long a batch without a grant waits that cannot be read, and so does not say when it is due.
+const UNREADABLE_WAIT: Duration = Duration::from_millis(100);
+
+/// How long a batch without a grant waits. By our clock, which is not the node's: it decides when we look again, and
+/// nothing else.
+pub(crate) fn until_granted(batch: &ReapBatch, now_ms: u64) -> Duration {
+    let early = Duration::from_millis(batch.not_before_ms.saturating_sub(now_ms));
+    let late = Duration::from_millis(now_ms.saturating_sub(batch.not_before_ms));
+    let (shortest, longest) = GRANT_WAITS;
+    if early.is_zero() { (late / 4).clamp(shortest, longest) } else { (early + shortest).min(GRACE_WAIT_MAX) }
+}
+
+/// Which batches of `task` may act, once that is decided.
+pub(crate) async fn grant(
+    records: &Records,
+    spec: &RunSpec,
+    task: TaskId,
+) -> Result<Option<Grant>, RecordError> {
+    if spec.grants {
+        return records.grant(task).await;
+    }
+    Ok(records.report(task).await?.map(|report| Grant::claimed(&report)))
+}
+
+/// Leaves aside a message that its scanner did not send, although it names a batch that may act: the scanner's own
+/// message acts, and this one neither acts nor ends the batch.
+pub(crate) fn pass_over(head: &BatchHead) -> Disposition {
+    let BatchHead { run, batch, task } = head;
+    tracing::warn!(%run, %batch, %task, "passed over a message that is not the batch that the report lists");
+    Disposition::Done
+}
+
+impl Reaper {
+    /// Leaves a batch without a grant for `later`, or ends it if its run is to stop: then it gets none.
+    pub(crate) async fn wait_for_grant(
+        &self,
+        head: &BatchHead,
+        spec: &RunSpec,
+        records: &Records,
+        later: Duration,
+    ) -> Result<Disposition, Failure> {
+        let later = Disposition::Requeue(later);
+        let Some(cancel) = records.cancel().await? else { return Ok(later) };
+        let Some(report) = records.report(head.task).await? else { return Ok(later) };
+        self.end(head, spec, &Grant::claimed(&report), &cancel.cause).await?;
+        Ok(Disposition::Done)
+    }
+
+    /// Ends a batch, if `grant` lists it, by a receipt with `cause`: unreached, unless an earlier delivery was tried.
+    pub(crate) async fn end(
+        &self,
+        head: &BatchHead,
+        spec: &RunSpec,
+        grant: &Grant,
+        cause: &str,
+    ) -> Result<(), Failure> {
+        let Some(listed) = grant.batch(head.batch) else { return Ok(()) };
+        let records = self.context.records(head.run);
+        // A delivery that is at work at the same time, or comes later, does not try it any more.
+        let outcome = records.end_untried(head.batch).await?;
+        let receipt =
+            Receipt::whole(head.run, head.batch, grant.node.clone(), grant.scan_generation, outcome, cause);
+        if records.create_receipt(&receipt).await? {
+            self.context.telemetry.reaped(&spec.job, &spec.alias, &receipt, listed.keys);
+        }
+        Ok(())
+    }
+
+    /// Ends a batch that is given up without a look at its node.
+    pub(crate) async fn end_given_up(&self, head: &BatchHead, cause: &str) -> Result<(), Failure> {
+        let records = self.context.records(head.run);
+        let Some(spec) = self.specs.get(head.run).await? else { return Ok(()) };
+        let Some(grant) = grant(&records, &spec, head.task).await? else { return Ok(()) };
+        self.end(head, &spec, &grant, cause).await
+    }
+
+    /// Ends a batch whose message cannot be read as one, as far as it says which batch it is, once it has its grant.
+    pub(crate) async fn end_unreadable(&self, payload: &[u8], cause: &str) -> Result<Disposition, Failure> {
+        let Ok(head) = wire::decode::<BatchHead>(payload) else { return Ok(Disposition::Done) };
+        let records = self.context.records(head.run);
+        let Some(spec) = self.specs.get(head.run).await? else { return Ok(Disposition::Done) };
+        if records.result().await?.is_some() {
+            return Ok(Disposition::Done);
+        }
+        match grant(&records, &spec, head.task).await? {
+            Some(grant) if grant.batch(head.batch).is_some_and(|listed| !listed.is_sent_as(payload)) => {
+                Ok(pass_over(&head))
+            }
+            Some(grant) => self.end(&head, &spec, &grant, cause).await.map(|()| Disposition::Done),
+            None => self.wait_for_grant(&head, &spec, &records, UNREADABLE_WAIT).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{Alias, BatchId, NodeId, RunId};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_is_looked_at_again_when_its_grant_is_due_and_ever_more_rarely_after_that() {
+        let batch = ReapBatch {
+            run: RunId::new(),
+            batch: BatchId::new(),
+            task: TaskId::new(),
+            alias: Alias::new("main"),
+            node: NodeId::new("n"),
+            not_before_ms: 10_000,
+            not_after_ms: 20_000,
+            groups: Vec::new(),
+            scan_generation: 0,
+        };
+        let check = |now_ms, expected| {
+            assert_eq!(until_granted(&batch, now_ms), Duration::from_millis(expected), "{now_ms}");
+        };
+        check(0, 500);
+        check(9_900, 105);
+        check(10_000, 5);
+        check(10_100, 25);
+        check(11_000, 250);
+        check(u64::MAX, 1_000);
+        let never = ReapBatch { not_before_ms: u64::MAX, ..batch };
+        assert_eq!(until_granted(&never, 0), GRACE_WAIT_MAX);
+    }
+}

@@ -1,0 +1,63 @@
+//! Who was read, where a run asks for replicas: from the reports of its tasks to its result. Pure.
+
+use std::collections::BTreeMap;
+
+use shared::ids::NodeId;
+use shared::messages::{ReadFrom, ReadSource, RunSpec};
+use shared::result::{ReadFromReplicas, ReadNode, ReadReplica};
+
+/// Who was read in place of each primary.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ReadSources(BTreeMap<NodeId, NodeReads>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct NodeReads {
+    replicas: BTreeMap<String, ReadReplica>,
+    primary_tasks: u64,
+    /// Why the primary was read, with the number of tasks. What they have in common is shown once: figures are left
+    /// out of the comparison.
+    why_not: BTreeMap<String, (u64, String)>,
+}
+
+impl ReadSources {
+    /// Takes in what a task of `node` read.
+    pub(crate) fn add(&mut self, node: &NodeId, source: &ReadSource) {
+        let read = self.0.entry(node.clone()).or_default();
+        let Some(address) = &source.replica else {
+            read.primary_tasks += 1;
+            let why = source.why_not.clone().unwrap_or_default();
+            let kind = why.replace(|c: char| c.is_ascii_digit(), "");
+            let (tasks, least) = read.why_not.entry(kind).or_insert_with(|| (0, why.clone()));
+            *tasks += 1;
+            // Whichever report comes first, the same one is shown.
+            if why < *least {
+                *least = why;
+            }
+            return;
+        };
+        let row = read.replicas.entry(address.clone()).or_default();
+        row.address.clone_from(address);
+        row.tasks += 1;
+        row.behind_bytes_max = row.behind_bytes_max.max(source.behind_bytes);
+        row.silent_seconds_max = row.silent_seconds_max.max(source.silent_s);
+        row.waited_ms_max = row.waited_ms_max.max(source.waited_ms);
+    }
+
+    /// What the result of the run `spec` says of it; `None` if it read primaries, as it was asked to.
+    pub(crate) fn summary(&self, spec: &RunSpec) -> Option<ReadFromReplicas> {
+        if spec.read_from == ReadFrom::Primary {
+            return None;
+        }
+        let row = |(node, read): (&NodeId, &NodeReads)| {
+            let planned = spec.nodes.iter().find(|planned| planned.node == *node);
+            ReadNode {
+                node: node.clone(),
+                address: planned.map_or(node.as_str(), |planned| &planned.address).to_owned(),
+                replicas: read.replicas.values().cloned().collect(),
+                primary_tasks: read.primary_tasks,
+                why_not: read.why_not.values().map(|(tasks, why)| (why.clone(), *tasks)).collect(),
+            }
+        };
+        Some(ReadFromReplicas { nodes: self.0.iter().map(row).collect() })
+    }
+}

@@ -1,0 +1,88 @@
+//! What a result knows of the keys that a run left, and of what it read, in words. Pure.
+
+use shared::metrics::InactiveCaches;
+use shared::result::{CleanupResult, Extent, NodeRow};
+
+use crate::render::grouped;
+
+/// What stands in place of a figure that is not known.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// Why figures of matching keys are none at all.
+pub(crate) const NOTHING_READ: &str = "nothing was read to its end";
+
+/// Why the number of keys that a run left is not known; `None` if it is.
+pub(crate) fn keys_left_unknown(result: &CleanupResult) -> Option<&'static str> {
+    let unconfirmed = result.accounting.unconfirmed > 0;
+    match (result.current_metrics.total_keys, partly_read(result)) {
+        (Some(_), _) => None,
+        (None, Some(why)) => Some(why),
+        (None, None) if unconfirmed => Some("some deletions are unconfirmed"),
+        (None, None) => Some("a failover brought keys back"),
+    }
+}
+
+/// Why figures of matching keys are only those of a part of them; `None` if everything was read, or is told by a sample.
+pub(crate) fn partly_read(result: &CleanupResult) -> Option<&'static str> {
+    if result.skipped_keys > 0 && result.skipped.sampled_keys == 0 {
+        return Some("of skipped nodes, no matching key was met");
+    }
+    match result.coverage.extent {
+        _ if result.coverage.complete => None,
+        Some(Extent::Nothing) if !has_listed(result) => Some(NOTHING_READ),
+        _ => Some("not everything was read"),
+    }
+}
+
+/// Why figures of matching keys are none at all, if they are.
+pub(crate) fn if_nothing_read(result: &CleanupResult) -> Option<&'static str> {
+    partly_read(result).filter(|why| *why == NOTHING_READ)
+}
+
+/// A number of matching keys that the run met, in words.
+pub(crate) fn keys(result: &CleanupResult, keys: u64) -> String {
+    if_nothing_read(result).map_or_else(|| grouped(keys), |_| UNKNOWN.to_owned())
+}
+
+/// What an approximate number of keys is told with; empty for an exact one.
+pub(crate) fn approximately(result: &CleanupResult) -> &'static str {
+    if result.keys_error() != Some(0) { " (approximate)" } else { "" }
+}
+
+/// How many keys of the plan's sample were of active users; `None` if it met no key with a user.
+pub(crate) fn sampled_active(inactive: &InactiveCaches) -> Option<String> {
+    let (keys, percent) = (inactive.sampled_user_keys?, inactive.sampled_active_percent?);
+    Some(format!(
+        "{percent:.1}% of the {} keys with a user in the plan's sample are of active users",
+        grouped(keys)
+    ))
+}
+
+/// What was read, as a figure of a page.
+pub(crate) fn covered(result: &CleanupResult) -> String {
+    let coverage = &result.coverage;
+    let missing = coverage.missing.as_deref().unwrap_or_default();
+    let nothing = if_nothing_read(result).is_some();
+    match (coverage.complete, coverage.slots_covered) {
+        (true, Some(slots)) => format!("all {} slots", grouped(slots)),
+        (true, None) => "the whole database".to_owned(),
+        (false, Some(0)) if nothing => "nothing: no slot was read to its end".to_owned(),
+        (false, Some(slots)) => format!("{} of 16,384 slots; not {missing}", grouped(slots)),
+        (false, None) if nothing => format!("nothing of {missing}"),
+        (false, None) if coverage.extent == Some(Extent::Nothing) => {
+            format!("nothing of {missing} that still counts")
+        }
+        (false, None) if coverage.extent.is_some() => format!("only {missing}"),
+        (false, None) => format!("not all of {missing}"),
+    }
+}
+
+/// A number of keys that were met at a node; `None` if nothing of it was read.
+pub(crate) fn matching_keys(node: &NodeRow, keys: u64) -> Option<u64> {
+    let unread = node.read == Some(Extent::Nothing) && node.listed_keys == 0 && node.skipped_keys == 0;
+    (!unread).then_some(keys)
+}
+
+fn has_listed(result: &CleanupResult) -> bool {
+    result.skipped_keys > 0 || result.nodes.iter().any(|node| node.listed_keys > 0)
+}

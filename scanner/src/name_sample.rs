@@ -1,0 +1,165 @@
+//! Which names a node's keys have: a fair sample of those that were listed, of whatever pattern, so that somebody whose
+//! pattern matches nothing learns what there is. Pure but for chance.
+
+use std::collections::BTreeMap;
+
+use shared::limits::{NAMES_KEPT, PREFIX_BYTES_MAX};
+use shared::printable::{Printable, beginning};
+
+/// What parts a name from what comes before it, as applications write names.
+const SEPARATORS: &[u8] = b":/.|#";
+
+/// Bytes of an example that are shown.
+const EXAMPLE_BYTES: usize = 40;
+
+/// A sample of names; each that was listed is in it with the same chance.
+#[derive(Clone, Debug, Default)]
+pub struct NameSample {
+    listed: u64,
+    kept: Vec<NameStart>,
+}
+
+/// A name, as far as it is ever shown.
+#[derive(Clone, Debug)]
+struct NameStart {
+    beginning: Box<[u8]>,
+    /// Bytes of all of it.
+    length: usize,
+}
+
+impl NameStart {
+    fn of(name: &[u8]) -> Self {
+        // One byte more than is shown tells that there is more.
+        Self { beginning: beginning(name, PREFIX_BYTES_MAX + 4).into(), length: name.len() }
+    }
+
+    fn shortened(&self) -> String {
+        if self.length <= EXAMPLE_BYTES {
+            return Printable(&self.beginning).to_string();
+        }
+        format!("{}… ({} bytes)", Printable(beginning(&self.beginning, EXAMPLE_BYTES)), self.length)
+    }
+}
+
+/// The names that begin alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommonPrefix {
+    /// How they begin, up to their first separator; `None` for names without one.
+    pub prefix: Option<String>,
+    /// Their share of all keys, in percent, as far as the sample says.
+    pub percent: f64,
+    /// One of them, shortened.
+    pub example: String,
+}
+
+impl NameSample {
+    /// Takes in a name that was listed.
+    pub fn observe(&mut self, name: &[u8]) {
+        self.listed += 1;
+        if self.kept.len() < NAMES_KEPT {
+            self.kept.push(NameStart::of(name));
+            return;
+        }
+        // The n-th name is kept with the chance `NAMES_KEPT / n`, in place of any other.
+        let place = fastrand::u64(..self.listed);
+        if let Some(kept) = usize::try_from(place).ok().and_then(|place| self.kept.get_mut(place)) {
+            *kept = NameStart::of(name);
+        }
+    }
+
+    /// How many names the sample has.
+    #[must_use]
+    pub fn sampled(&self) -> u64 {
+        self.kept.len() as u64
+    }
+}
+
+/// The commonest beginnings over several nodes, each with its number of keys, the commonest first; `max` at most.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a share, shown in whole percents")]
+pub fn commonest<'a>(
+    nodes: impl IntoIterator<Item = (&'a NameSample, u64)>,
+    max: usize,
+) -> Vec<CommonPrefix> {
+    let (mut found, mut all) = (BTreeMap::<Option<&[u8]>, (f64, &NameStart)>::new(), 0.0);
+    for (names, keys) in nodes {
+        let each = keys as f64 / names.kept.len().max(1) as f64;
+        for name in &names.kept {
+            found.entry(prefix(&name.beginning)).or_insert((0.0, name)).0 += each;
+            all += each;
+        }
+    }
+    let alike = |(prefix, (keys, name)): (Option<&[u8]>, (f64, &NameStart))| CommonPrefix {
+        prefix: prefix.map(shown),
+        percent: keys * 100.0 / all,
+        example: name.shortened(),
+    };
+    let mut found: Vec<CommonPrefix> = found.into_iter().map(alike).collect();
+    found.sort_by(|a, b| b.percent.total_cmp(&a.percent));
+    found.truncate(max);
+    found
+}
+
+/// `name` up to its first separator, with it.
+fn prefix(name: &[u8]) -> Option<&[u8]> {
+    name.iter().position(|byte| SEPARATORS.contains(byte)).map(|at| &name[..=at])
+}
+
+fn shown(prefix: &[u8]) -> String {
+    let cut = beginning(prefix, PREFIX_BYTES_MAX);
+    let more = if cut.len() < prefix.len() { "…" } else { "" };
+    format!("{}{more}", Printable(cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(all: impl IntoIterator<Item = String>) -> NameSample {
+        let mut names = NameSample::default();
+        all.into_iter().for_each(|name| names.observe(name.as_bytes()));
+        names
+    }
+
+    #[test]
+    fn of_long_names_only_what_is_shown_is_kept() {
+        let mut names = NameSample::default();
+        (0..8_000).for_each(|_| names.observe(&[b'x'; 100_000]));
+        let held: usize = names.kept.iter().map(|name| name.beginning.len()).sum();
+        assert!(held < NAMES_KEPT * 200, "{held} bytes are held");
+        let found = commonest([(&names, 100)], 9);
+        assert_eq!(found[0].example, format!("{}… (100000 bytes)", "x".repeat(40)));
+    }
+
+    #[test]
+    fn the_commonest_beginnings_come_first() {
+        let user = (0..60).map(|n| format!("user:{n}:profile"));
+        let names =
+            names(user.chain((0..30).map(|n| format!("сессия/{n}"))).chain((0..10).map(|n| n.to_string())));
+        let found = commonest([(&names, 100)], 9);
+        let shown: Vec<_> = found.iter().map(|a| (a.prefix.as_deref(), a.percent.round())).collect();
+        assert_eq!(shown, [(Some("user:"), 60.0), (Some("сессия/"), 30.0), (None, 10.0)]);
+        assert_eq!((found[1].example.as_str(), commonest([(&names, 100)], 2).len()), ("сессия/0", 2));
+        assert_eq!(commonest([], 9), []);
+        assert_eq!(commonest([(&NameSample::default(), 0)], 9), []);
+    }
+
+    #[test]
+    fn nodes_count_by_their_keys() {
+        let (few, many) =
+            (names((0..10).map(|n| format!("a:{n}"))), names((0..10).map(|n| format!("b:{n}"))));
+        let found = commonest([(&few, 10), (&many, 90)], 9);
+        assert_eq!((found[0].prefix.as_deref(), found[0].percent.round()), (Some("b:"), 90.0));
+    }
+
+    #[test]
+    fn the_sample_is_fair_and_of_bounded_size() {
+        fastrand::seed(7);
+        let all = 20 * NAMES_KEPT;
+        // The rare ones come last, as in a table that is read slot by slot.
+        let names = names((0..all).map(|n| format!("{}:{n}", if n < all * 3 / 4 { "a" } else { "b" })));
+        assert_eq!(names.sampled(), NAMES_KEPT as u64);
+        let found = commonest([(&names, 1)], 9);
+        assert!((70.0..80.0).contains(&found[0].percent), "{found:?}");
+    }
+}

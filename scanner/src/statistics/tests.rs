@@ -1,0 +1,73 @@
+//! Tests of what a task sees of its keys beside what it counts.
+
+use shared::cluster::memory_usage::KeyMemory;
+use shared::memory::ByteEstimate;
+use shared::messages::Reason;
+
+use super::*;
+use crate::classify::KeepReason;
+
+/// What a task of `keys` keys tells, all of 100 bytes and every fourth of them reported.
+fn told(keys: u64, whole: bool) -> (usize, ScanStatistics) {
+    fastrand::seed(7);
+    let mut statistics = Statistics::new(keys, whole, 900_000);
+    for n in 0..keys {
+        let ttl = if n % 4 == 0 { Ttl::Persistent } else { Ttl::Remaining(60_000) };
+        let stale = Classification::Candidate(Reason::Stale, Treatment::Reported);
+        let verdict = if n % 4 == 0 { stale } else { Classification::Keep(KeepReason::Normal) };
+        statistics.seen(format!("a:{n}").as_bytes(), ttl, verdict);
+    }
+    let waited = statistics.waiting();
+    // In the last fifth of 900 s for 120 s: used 10 s ago, which is within it.
+    let weights: Vec<KeyMemory> = statistics
+        .to_weigh(usize::MAX)
+        .iter()
+        .map(|(_, idle)| KeyMemory { bytes: Some(100), idle_s: idle.then_some(10) })
+        .collect();
+    statistics.measured(&Found { weights, ..Found::default() });
+    (waited, statistics.finish(3))
+}
+
+#[test]
+fn a_sample_stands_for_all_keys() {
+    let keys = 40_000;
+    let (waited, found) = told(keys, false);
+    // The first ones, and one in a hundred of the others.
+    assert!((400..600).contains(&waited), "{waited} keys are weighed");
+    let rows = found.weights.rows(None);
+    let [(name, row)] = rows.as_slice() else { panic!("{rows:?}") };
+    // All that were seen are alike. A few others may be tiny.
+    assert_eq!((name.as_str(), row.estimate), ("a:", 100 * keys));
+    assert!((98 * keys..100 * keys).contains(&row.low), "{row:?}");
+    assert_eq!((row.high, row.samples), (None, waited as u64));
+    assert_eq!(found.reported.all(None).estimate, 25 * keys);
+    assert_eq!((found.late, found.late_used), (LATE_SAMPLES, LATE_SAMPLES));
+    assert_eq!((found.keys.total(), found.dropped), (keys, 3));
+    assert_eq!(found.ttls.count(), keys * 3 / 4);
+    assert_eq!(found.examples.keys().collect::<Vec<_>>(), ["a:"]);
+}
+
+#[test]
+fn all_keys_of_a_small_run_are_weighed() {
+    let (waited, found) = told(3_000, true);
+    assert_eq!(waited, 3_000);
+    let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
+    assert_eq!(found.weights.all(None), exact(300_000, 3_000));
+    assert_eq!(found.weights.rows(None), [("a:".to_owned(), exact(300_000, 3_000))]);
+    assert_eq!(found.reported.all(None), exact(75_000, 750));
+}
+
+#[test]
+fn a_server_that_refuses_is_asked_no_more() {
+    let mut statistics = Statistics::new(100, true, 0);
+    let seen = |statistics: &mut Statistics| {
+        statistics.seen(b"a:1", Ttl::Persistent, Classification::Keep(KeepReason::Normal));
+    };
+    seen(&mut statistics);
+    let refused = Some("no rights".to_owned());
+    statistics.measured(&Found { weights: vec![KeyMemory::default()], refused, ..Found::default() });
+    seen(&mut statistics);
+    assert_eq!(statistics.waiting(), 0);
+    let found = statistics.finish(0);
+    assert_eq!((found.refused.as_deref(), found.weights), (Some("no rights"), PrefixMemory::unknown()));
+}

@@ -1,0 +1,177 @@
+//! What of a reading counts, once the node has been looked at again: slots that moved meanwhile are handed back
+//! to be planned anew, as if they had never been read.
+
+use shared::cluster::RedisError;
+use shared::cluster::node::{self, SlotView};
+use shared::messages::{Covered, Lookups, Remainder, RequeueReason, RunSpec, ScanTask, TaskReport};
+use shared::range::{CursorScope, ScanTable, Scope, SlotListing};
+use shared::slot::SlotSet;
+
+use crate::source::ReadSourceConn;
+use crate::walk::WalkProgress;
+
+/// What the node said about itself before or after the reading.
+pub(crate) struct OwnershipSnapshot {
+    /// Only asked for where cursors matter.
+    process: Option<String>,
+    /// Only in a cluster.
+    slots: Option<SlotView>,
+}
+
+impl OwnershipSnapshot {
+    pub(crate) async fn take(
+        source: &ReadSourceConn,
+        spec: &RunSpec,
+        scope: &Scope,
+    ) -> Result<Self, RedisError> {
+        let slots = if spec.cluster { Some(node::slot_view(source.primary()).await?) } else { None };
+        let process = match scope {
+            Scope::Cursors(_) => Some(node::status(source.conn(), spec.db).await?.process),
+            Scope::Slots { .. } => None,
+        };
+        Ok(Self { process, slots })
+    }
+
+    /// Of `slots`, those that were served here both then and at an `earlier` look; all, where there are no slots.
+    pub(crate) fn stable_since(&self, earlier: &Self, slots: &SlotSet) -> SlotSet {
+        match (&earlier.slots, &self.slots) {
+            (Some(earlier), Some(now)) => now.stable_since(earlier, slots),
+            _ => slots.clone(),
+        }
+    }
+
+    /// The report that gives the task up, if the cursors of its pass mean nothing any more.
+    pub(crate) fn restarted(&self, task: &ScanTask) -> Option<TaskReport> {
+        let (Scope::Cursors(cursors), Some(process)) = (&task.scope, &self.process) else { return None };
+        let cause = "the server was restarted or replaced, or this worker reads another one: the cursors of the plan mean \
+                     nothing there";
+        (cursors.process != *process).then(|| TaskReport::lost(task, cause, true))
+    }
+}
+
+/// What of a reading counts, once the second look at the node's slots is known.
+pub(crate) struct ValidatedScan {
+    pub(crate) covered: Covered,
+    pub(crate) rest: Vec<Remainder>,
+    /// The slots whose tallies count; `None` for all.
+    pub(crate) keep: Option<SlotSet>,
+    pub(crate) approximate: bool,
+}
+
+impl ValidatedScan {
+    pub(crate) fn of(
+        scope: &Scope,
+        reached: &WalkProgress,
+        before: &OwnershipSnapshot,
+        after: &OwnershipSnapshot,
+        moved: &SlotSet,
+    ) -> Self {
+        let stable = |slots: &SlotSet| after.stable_since(before, slots).difference(moved);
+        match scope {
+            Scope::Slots { listing, .. } => Self::of_slots(*listing, reached, &stable(&reached.slots)),
+            Scope::Cursors(cursors) => Self::of_cursors(cursors, reached, cursors.slots.as_ref().map(stable)),
+        }
+    }
+
+    fn of_slots(listing: SlotListing, reached: &WalkProgress, stable: &SlotSet) -> Self {
+        let mut rest = Vec::new();
+        let mut hand_back = |reason, slots: &SlotSet, listing| {
+            if !slots.is_empty() {
+                rest.push(Remainder {
+                    reason,
+                    scope: Scope::Slots { slots: slots.clone(), listing },
+                    pass: None,
+                });
+            }
+        };
+        hand_back(RequeueReason::Unstable, &reached.slots.difference(stable), listing);
+        hand_back(RequeueReason::Giant, &reached.giant, listing);
+        hand_back(RequeueReason::Unordered, &reached.unordered, SlotListing::KeysInSlot);
+        // A task that is full of one slot's candidates would be full again: that slot is read in ranges.
+        let stuck = reached.slots.is_empty() && reached.giant.is_empty() && reached.unordered.is_empty();
+        let first: SlotSet = reached.unread.iter().take(usize::from(stuck)).collect();
+        hand_back(RequeueReason::Giant, &first, listing);
+        hand_back(RequeueReason::Full, &reached.unread.difference(&first), listing);
+        Self { covered: Covered::Slots(stable.clone()), rest, keep: Some(stable.clone()), approximate: false }
+    }
+
+    fn of_cursors(cursors: &CursorScope, reached: &WalkProgress, stable: Option<SlotSet>) -> Self {
+        let mut rest = Vec::new();
+        if !reached.unread_ranges.is_empty() {
+            let scope = CursorScope {
+                ranges: reached.unread_ranges.clone(),
+                slots: stable.clone(),
+                table: reached.rest_of.unwrap_or(cursors.table),
+                ..cursors.clone()
+            };
+            rest.push(Remainder { reason: RequeueReason::Full, scope: Scope::Cursors(scope), pass: None });
+        }
+        // A slot that moved during one part of a pass has to be read again as a whole; what other parts
+        // counted of it stays counted.
+        let unstable = match (&cursors.slots, &stable) {
+            (Some(all), Some(stable)) => all.difference(stable),
+            _ => SlotSet::new(),
+        };
+        // A key that an earlier task of the pass counted may have come again.
+        let goes_on = matches!(cursors.table, ScanTable::Opaque { at } if at != 0);
+        let approximate = goes_on || !unstable.is_empty();
+        if !unstable.is_empty() {
+            let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
+            rest.push(Remainder { reason: RequeueReason::Unstable, scope, pass: Some(cursors.pass) });
+        }
+        let covered =
+            Covered::Ranges { pass: cursors.pass, slots: stable.clone(), ranges: reached.ranges.clone() };
+        Self { covered, rest, keep: stable, approximate }
+    }
+}
+
+/// The report of a task that met a cursor which no hash table has. Other tasks of its pass may have counted keys twice.
+pub(crate) fn unreadable(task: &ScanTask, lookups: Lookups) -> TaskReport {
+    let cause = "the server answered SCAN with a cursor that no hash table has, or that leads nowhere";
+    TaskReport { approximate: true, lookups, ..TaskReport::lost(task, cause, false) }
+}
+
+/// A report that covers nothing and asks for the whole task to be planned again.
+pub(crate) fn handed_back(task: &ScanTask) -> TaskReport {
+    let pass = match &task.scope {
+        Scope::Cursors(cursors) => Some(cursors.pass),
+        Scope::Slots { .. } => None,
+    };
+    let rest = vec![Remainder { reason: RequeueReason::Unstable, scope: task.scope.clone(), pass }];
+    // What other parts of its pass have counted stays counted, and is read again with all of its slots.
+    let approximate = matches!(task.scope, Scope::Cursors(_));
+    TaskReport { remainder: rest, approximate, ..TaskReport::blank(task) }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{Alias, NodeId, RunId, TaskId};
+    use shared::range::CursorRange;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_pass_that_is_handed_back_makes_the_counts_approximate() {
+        let check = |scope: Scope, approximate: bool| {
+            let (run, task, alias) = (RunId::new(), TaskId::new(), Alias::new("main"));
+            let report = handed_back(&ScanTask {
+                run,
+                task,
+                alias,
+                node: NodeId::new("n"),
+                scope,
+                keys: 0,
+                reschedules: 0,
+                skip: false,
+                scan_generation: 0,
+            });
+            assert_eq!((report.remainder.len(), report.approximate), (1, approximate));
+        };
+        let (ranges, process) = (vec![CursorRange::part(1, 1)], String::new());
+        let table = ScanTable::Database;
+        let cursors =
+            CursorScope { pass: TaskId::new(), table, ranges, bits: 1, slots: Some(SlotSet::all()), process };
+        check(Scope::Cursors(cursors), true);
+        check(Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot }, false);
+    }
+}

@@ -1,0 +1,176 @@
+//! Where backups lie. What is stored is whole and durable when `put` returns, so whoever waits for it may destroy the
+//! original.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::directory::Directory;
+use super::error::BackupError;
+use super::name::FileName;
+use crate::limits::BACKUP_READ_MAX;
+use crate::messages::BackupPolicy;
+use crate::nats::{Nats, ObjectBucket};
+
+/// A place for backups. Clones are the same place.
+#[derive(Clone, Debug)]
+pub enum BackupTarget {
+    /// A directory of this machine.
+    #[expect(private_interfaces, reason = "made by `Place::directory` alone")]
+    Directory(Arc<Directory>),
+    /// A bucket of the object store of NATS.
+    Bucket(Arc<ObjectBucket>),
+}
+
+/// What lies at a place.
+#[derive(Debug, Default)]
+pub struct BackupListing {
+    /// The files, in no order.
+    pub files: Vec<FileName>,
+    /// Files that were being written when their writer ended: nothing was deleted on their account.
+    pub unfinished: u64,
+    /// Names of what is not ours.
+    pub foreign: Vec<String>,
+}
+
+impl BackupTarget {
+    /// The directory at `path`.
+    #[must_use]
+    pub fn directory(path: impl Into<PathBuf>) -> Self {
+        Self::Directory(Arc::new(Directory { path: path.into() }))
+    }
+
+    /// The bucket `name` of `nats`.
+    #[must_use]
+    pub fn bucket(nats: &Nats, name: &str) -> Self {
+        Self::Bucket(Arc::new(ObjectBucket::new(nats.clone(), name)))
+    }
+
+    /// Tries whether something can be stored there; makes the place if it is missing.
+    ///
+    /// # Errors
+    /// When nothing can.
+    pub async fn check(&self) -> Result<(), BackupError> {
+        match self {
+            Self::Directory(directory) => on_disk(directory, Directory::check).await,
+            Self::Bucket(bucket) => bucket.make().await.map_err(failed(bucket, "make")),
+        }
+    }
+
+    /// Stores `bytes` under `name`: durably, if it is to be, when this returns.
+    ///
+    /// # Errors
+    /// When they could not be stored. Nothing, or all, lies there under that name then.
+    pub async fn put(&self, name: FileName, bytes: Arc<[u8]>, durable: bool) -> Result<(), BackupError> {
+        match self {
+            Self::Directory(directory) => {
+                on_disk(directory, move |directory| directory.put(&name, &bytes, durable)).await
+            }
+            Self::Bucket(bucket) => {
+                let put = bucket.put(&name.to_string(), &bytes).await;
+                put.map_err(failed(bucket, "store in"))
+            }
+        }
+    }
+
+    /// What lies there.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub async fn list(&self) -> Result<BackupListing, BackupError> {
+        match self {
+            Self::Directory(directory) => on_disk(directory, Directory::list).await,
+            Self::Bucket(bucket) => {
+                let mut listed = BackupListing::default();
+                for name in bucket.list().await.map_err(failed(bucket, "list"))? {
+                    match name.parse() {
+                        Ok(name) => listed.files.push(name),
+                        Err(_) => listed.foreign.push(name),
+                    }
+                }
+                Ok(listed)
+            }
+        }
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are too many.
+    pub async fn get(&self, name: FileName) -> Result<Vec<u8>, BackupError> {
+        match self {
+            Self::Directory(directory) => on_disk(directory, move |directory| directory.get(&name)).await,
+            Self::Bucket(bucket) => {
+                let got = bucket.get(&name.to_string(), BACKUP_READ_MAX).await;
+                got.map_err(failed(bucket, "read"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for BackupTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(directory) => directory.path.display().fmt(f),
+            Self::Bucket(bucket) => write!(f, "nats://{}", bucket.name()),
+        }
+    }
+}
+
+/// A disk may be slow: it keeps no other work of this process from going on.
+async fn on_disk<T: Send + 'static>(
+    directory: &Arc<Directory>,
+    work: impl FnOnce(&Directory) -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    let (here, path) = (Arc::clone(directory), directory.path.display().to_string());
+    let done = tokio::task::spawn_blocking(move || work(&here)).await;
+    let stopped = |e: tokio::task::JoinError| BackupError::File { what: "use", path, source: e.into() };
+    done.map_err(stopped)?
+}
+
+fn failed(bucket: &ObjectBucket, what: &'static str) -> impl Fn(String) -> BackupError {
+    move |why| BackupError::Bucket { what, bucket: bucket.name().to_owned(), why }
+}
+
+/// The places that a process knows.
+#[derive(Default)]
+pub struct BackupTargets {
+    jobs: BTreeMap<String, BackupTarget>,
+    /// Where buckets are; those that were used are remembered, since each is opened once.
+    nats: Option<(Nats, Mutex<BTreeMap<String, BackupTarget>>)>,
+}
+
+impl BackupTargets {
+    /// Those of these jobs.
+    #[must_use]
+    pub fn new(jobs: impl IntoIterator<Item = (String, BackupTarget)>, nats: Option<&Nats>) -> Self {
+        Self { jobs: jobs.into_iter().collect(), nats: nats.map(|nats| (nats.clone(), Mutex::default())) }
+    }
+
+    /// The place for what `order` of `job` wants to be saved. A bucket is the same for all; a directory is what our own
+    /// settings say for the job, or, where they do not know it, for the only one that they know: then it was given for
+    /// whatever comes.
+    #[must_use]
+    pub fn of(&self, job: &str, order: &BackupPolicy) -> Option<BackupTarget> {
+        if let Some((name, (nats, known))) = order.place.strip_prefix("nats://").zip(self.nats.as_ref()) {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            return Some(
+                known.entry(name.to_owned()).or_insert_with(|| BackupTarget::bucket(nats, name)).clone(),
+            );
+        }
+        let only = || self.jobs.values().next().filter(|_| self.jobs.len() == 1);
+        self.jobs.get(job).or_else(only).cloned()
+    }
+
+    /// Tries all of them.
+    ///
+    /// # Errors
+    /// The first one where nothing can be stored.
+    pub async fn check(&self) -> Result<(), BackupError> {
+        for place in self.jobs.values() {
+            place.check().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Replies that are text or numbers.
+
+use redis::Value;
+
+use super::conn::Conn;
+use super::error::{RedisError, RedisErrorKind};
+use crate::limits::{COUNT_MAX, SELF_TOLD_BYTES_MAX};
+
+/// The text that `command` answered.
+pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, RedisError> {
+    let too_long = |bytes: usize| {
+        let said = format!("an answer of {bytes} bytes to `{command}`; the limit is {SELF_TOLD_BYTES_MAX}");
+        RedisError::new(RedisErrorKind::Protocol, conn.address(), said)
+    };
+    match reply {
+        Value::BulkString(bytes) if bytes.len() > SELF_TOLD_BYTES_MAX => Err(too_long(bytes.len())),
+        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. }
+            if text.len() > SELF_TOLD_BYTES_MAX =>
+        {
+            Err(too_long(text.len()))
+        }
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(text),
+        Value::Okay => Ok("OK".to_owned()),
+        other => Err(conn.fault(&other).unwrap_or_else(|| RedisError::unexpected(conn.address(), command))),
+    }
+}
+
+/// The number that `command` answered.
+pub(super) fn number(conn: &Conn, command: &str, reply: &Value) -> Result<u64, RedisError> {
+    match reply {
+        Value::Int(n) if *n >= 0 && n.unsigned_abs() <= COUNT_MAX => Ok(n.unsigned_abs()),
+        other => Err(conn.fault(other).unwrap_or_else(|| RedisError::unexpected(conn.address(), command))),
+    }
+}

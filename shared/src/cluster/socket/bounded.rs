@@ -1,0 +1,204 @@
+//! Counts what a server answers under the client library, which reads a whole answer before its size can be looked at: a
+//! server that sends more to one write than any request of ours can ask for is left.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Socket;
+use crate::cluster::reply_budget::{COMMANDS, ReplyBudget};
+use crate::limits::{
+    ANSWER_BYTES_MAX, ANSWER_LINE_BYTES, ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, ANSWERS_BYTES_MAX,
+    DESCRIPTIONS_BYTES_MAX, REPLY_BYTES_LEAST, SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX, WORDS_BYTES_LEAST,
+    WORDS_BYTES_MAX, WORDS_LINES_MAX,
+};
+
+/// How the error begins; what a fault is is told by it, because the client library passes on its words alone.
+pub(in crate::cluster) const TOO_MUCH: &str = "more was answered than was asked for";
+
+/// The largest value that this process reads, in bytes; 0 if it reads none.
+static VALUE_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Says that values of up to `bytes` bytes are read from now on, by this process.
+pub fn expect_values(bytes: u64) {
+    VALUE_BYTES.fetch_max(usize::try_from(bytes).unwrap_or(usize::MAX), Ordering::Relaxed);
+}
+
+/// How much may be answered to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) enum Expected {
+    /// A few words for each command.
+    Words,
+    /// What keys hold: members of sets, names of fields, values.
+    Data,
+    /// What a cluster says of itself, in one piece.
+    Description,
+}
+
+/// See [`Expected`].
+struct Limits {
+    bytes: usize,
+    lines: usize,
+    /// Of all answers that the process holds, counted as in [`Counted::weight`].
+    all: usize,
+    /// What is read in any case.
+    least: usize,
+}
+
+impl Expected {
+    fn limits(self) -> Limits {
+        let (bytes, lines, all, least) = match self {
+            Self::Words => (WORDS_BYTES_MAX, WORDS_LINES_MAX, ANSWERS_BYTES_MAX, WORDS_BYTES_LEAST),
+            Self::Data => (ANSWER_BYTES_MAX, ANSWER_LINES_MAX, ANSWERS_BYTES_MAX, REPLY_BYTES_LEAST),
+            Self::Description => {
+                (SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX, DESCRIPTIONS_BYTES_MAX, WORDS_BYTES_LEAST)
+            }
+        };
+        let values = VALUE_BYTES.load(Ordering::Relaxed);
+        if values == 0 {
+            return Limits { bytes, lines, all, least };
+        }
+        // Values have lines of their own.
+        let bytes = bytes.saturating_add(values.saturating_mul(ANSWER_VALUES_FACTOR));
+        Limits { bytes, lines: usize::MAX, all: usize::MAX, least }
+    }
+}
+
+/// Requests on their way over a connection to which more than words are expected. They share the connection, so the
+/// largest counts.
+#[derive(Clone, Default)]
+pub(in crate::cluster) struct Expecting(Arc<[AtomicUsize; 2]>);
+
+impl Expecting {
+    /// Says that a request is on its way, until what this returns is dropped.
+    pub(in crate::cluster) fn now(&self, expected: Expected) -> OnItsWay {
+        let place: Option<usize> = match expected {
+            Expected::Words => None,
+            Expected::Data => Some(0),
+            Expected::Description => Some(1),
+        };
+        if let Some(place) = place {
+            self.0[place].fetch_add(1, Ordering::Relaxed);
+        }
+        OnItsWay { all: self.clone(), place }
+    }
+
+    fn most(&self) -> Expected {
+        match self.0.each_ref().map(|count| count.load(Ordering::Relaxed)) {
+            [0, 0] => Expected::Words,
+            [_, 0] => Expected::Data,
+            _ => Expected::Description,
+        }
+    }
+}
+
+/// See [`Expecting::now`].
+pub(in crate::cluster) struct OnItsWay {
+    all: Expecting,
+    place: Option<usize>,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.all.0[place].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A socket of commands. See the module.
+pub(in crate::cluster) struct BoundedSocket {
+    socket: Box<dyn Socket>,
+    /// Bytes that came since the last write.
+    bytes: usize,
+    /// Ends of lines in them: every element of an answer has one.
+    lines: usize,
+    held: ReplyBudget,
+    expecting: Expecting,
+    left: CloseReason,
+}
+
+/// Why a socket was left, if it was for what came over it. Clones share it: the client library tells only those who wait
+/// for the answer that it was reading.
+#[derive(Clone, Default)]
+pub(in crate::cluster) struct CloseReason(Arc<OnceLock<String>>);
+
+impl CloseReason {
+    /// The error.
+    pub(in crate::cluster) fn text(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
+impl BoundedSocket {
+    pub(in crate::cluster) fn new(socket: Box<dyn Socket>) -> Self {
+        let (expecting, left) = (Expecting::default(), CloseReason::default());
+        Self { socket, bytes: 0, lines: 0, held: ReplyBudget::of(&COMMANDS), expecting, left }
+    }
+
+    /// Why it was left, to be asked later.
+    pub(in crate::cluster) fn close_reason(&self) -> CloseReason {
+        self.left.clone()
+    }
+
+    /// To say what is expected.
+    pub(in crate::cluster) fn expecting(&self) -> Expecting {
+        self.expecting.clone()
+    }
+
+    /// Bytes that the client library holds for what came, at the least.
+    fn weight(&self) -> usize {
+        self.bytes.saturating_add(self.lines.saturating_mul(ANSWER_LINE_BYTES))
+    }
+
+    fn count(&mut self, came: &[u8]) -> io::Result<()> {
+        self.bytes = self.bytes.saturating_add(came.len());
+        self.lines += came.iter().filter(|byte| **byte == b'\n').count();
+        let weight = self.weight();
+        let held = self.held.reserve(weight);
+        let Limits { bytes, lines, all, least } = self.expecting.most().limits();
+        let what = match () {
+            () if self.bytes > bytes => format!("{TOO_MUCH}: more than {bytes} bytes to one request"),
+            () if self.lines > lines => format!("{TOO_MUCH}: more than {lines} lines to one request"),
+            () if held > all && weight > least => {
+                format!("{TOO_MUCH}: more than {all} bytes to all requests of this process")
+            }
+            () => return Ok(()),
+        };
+        // The first reason is kept.
+        let what = self.left.0.get_or_init(|| what);
+        Err(io::Error::new(io::ErrorKind::InvalidData, what.as_str()))
+    }
+}
+
+impl AsyncRead for BoundedSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        Poll::Ready(self.count(&buf.filled()[before..]))
+    }
+}
+
+impl AsyncWrite for BoundedSocket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        (self.bytes, self.lines) = (0, 0);
+        self.held.reserve(0);
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

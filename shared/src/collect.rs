@@ -1,0 +1,79 @@
+//! Taking a sample: what it needs to know, and the application's counters wherever they are kept.
+
+use crate::cluster::health::HealthCheck;
+use crate::cluster::{RedisClient, counters};
+use crate::counter_snapshot::{CounterSnapshot, Counters, RunReads, SnapshotPhase};
+use crate::http::{Integrations, prometheus};
+use crate::ids::{Alias, RunId};
+use crate::messages::HitRateSource;
+
+/// For what a sample is taken.
+#[derive(Clone, Debug)]
+pub struct SnapshotMeta {
+    /// The job.
+    pub job: String,
+    /// The deployment.
+    pub redis: Alias,
+    /// The run, unless it is taken between runs.
+    pub run: Option<RunId>,
+    /// Where in the run.
+    pub moment: SnapshotPhase,
+}
+
+impl SnapshotMeta {
+    /// The sample of `look`, taken at `at_ms`.
+    #[must_use]
+    pub fn snapshot(self, look: &HealthCheck, application: Option<Counters>, at_ms: u64) -> CounterSnapshot {
+        CounterSnapshot {
+            job: self.job,
+            redis: self.redis,
+            run_id: self.run,
+            moment: self.moment,
+            at_ms,
+            nodes: look.readings.clone(),
+            application,
+            memory_usage_percent: look.health.memory_usage_percent,
+            latency: look.health.latency,
+            reads: RunReads::Nothing,
+        }
+    }
+}
+
+/// What the application of `job` has counted; `None` where Redis itself counts for it.
+///
+/// # Errors
+/// What is wrong with the source, for people.
+pub async fn application_counters(
+    client: &RedisClient,
+    source: &HitRateSource,
+    (outside, job): (&Integrations, &str),
+) -> Result<Option<Counters>, String> {
+    match source {
+        HitRateSource::Redis => Ok(None),
+        HitRateSource::Hash(key) => counters::read(client, key).await.map(Some),
+        HitRateSource::Prometheus => asked(outside, job).await.map(Some),
+    }
+}
+
+/// The counters that Prometheus knows.
+async fn asked(outside: &Integrations, job: &str) -> Result<Counters, String> {
+    let source = outside.prometheus(job);
+    let source = source.ok_or("the settings of this process name no Prometheus for the job")?;
+    let client = outside.client().map_err(|e| e.to_string())?;
+    let one = async |query: &str| match prometheus::query(client, &source.url, query).await {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is checked to fit")]
+        Ok(Some(value)) if (0.0..1e18).contains(&value) => Ok(Some(value as u64)),
+        Ok(Some(value)) => Err(format!("the query `{query}` gives {value}, which is no count")),
+        Ok(None) => Ok(None),
+        Err(e) => Err(e.to_string()),
+    };
+    let none = |query: &str| format!("the query `{query}` has no result at Prometheus");
+    Ok(Counters {
+        hits: one(&source.hits).await?.ok_or_else(|| none(&source.hits))?,
+        misses: one(&source.misses).await?.ok_or_else(|| none(&source.misses))?,
+        errors: match &source.errors {
+            Some(query) => one(query).await?,
+            None => None,
+        },
+    })
+}

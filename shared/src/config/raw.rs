@@ -1,0 +1,67 @@
+//! The job file after its shape was checked: tables of raw texts, each with its line.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::origin::Origin;
+use super::setting_def::Section;
+
+/// One `[[job]]`, one `[redis.<alias>]`, `[nats]` or `[serve]`. No `Debug`, because a password may be in it.
+#[derive(Clone)]
+pub(super) struct RawTable {
+    /// What sort of table it is.
+    pub(super) section: Section,
+    /// The job's name, the alias, `nats` or `serve`.
+    pub(super) name: String,
+    /// The file, to name origins.
+    pub(super) path: PathBuf,
+    /// Where the table begins, or where its name stands.
+    pub(super) line: usize,
+    /// Known keys only, as written.
+    pub(super) entries: BTreeMap<String, RawEntry>,
+}
+
+/// The value or values of one key.
+#[derive(Clone)]
+pub(super) struct RawEntry {
+    /// Each text with its line.
+    pub(super) texts: Vec<(String, usize)>,
+    /// The key's line.
+    pub(super) line: usize,
+}
+
+impl RawTable {
+    pub(super) fn origin(&self, line: usize) -> Origin {
+        Origin::File { path: self.path.clone(), line }
+    }
+}
+
+/// Finds the line and column of a byte of a text.
+pub(super) struct LineIndex<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> LineIndex<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(after_newlines).collect() }
+    }
+
+    /// The line, counted from 1.
+    pub(super) fn line(&self, byte: usize) -> usize {
+        self.starts.partition_point(|start| *start <= byte).max(1)
+    }
+
+    /// The column in characters, counted from 1.
+    pub(super) fn column(&self, byte: usize) -> usize {
+        let start = self.starts.get(self.line(byte) - 1).copied().unwrap_or_default();
+        let before = self.text.char_indices().map(|(at, _)| at);
+        before.skip_while(|at| *at < start).take_while(|at| *at < byte).count() + 1
+    }
+}
+
+/// The directory that relative paths of a file are meant from.
+pub(super) fn directory(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}

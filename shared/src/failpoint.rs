@@ -1,0 +1,125 @@
+//! Named points at which a test cuts a worker off, to prove that the redelivery finishes its work.
+//! Without a plan a point costs one comparison.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::watch;
+use tokio::task;
+
+/// The moments at which being cut off matters: before and after each thing that must happen once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailPoint {
+    /// A scanner has taken a task and done nothing yet.
+    TaskReceived,
+    /// A scanner has published its batches, but not the report that makes them count.
+    BatchesPublished,
+    /// A scanner has stored the report, but not acknowledged the task.
+    ReportStored,
+    /// A reaper has taken a batch and done nothing yet.
+    BatchReceived,
+    /// A reaper has saved what it will delete, and deleted nothing yet. Passed only where a run has a backup.
+    BackupWritten,
+    /// A reaper has run scripts for a part of the batch.
+    ScriptsRun,
+    /// A reaper has run all scripts, but not stored the receipt.
+    ReceiptPending,
+    /// A reaper has stored the receipt, but not acknowledged the batch.
+    ReceiptStored,
+    /// The reporter has folded everything, but not stored the result.
+    ResultPending,
+    /// The reporter has stored the result and told nobody.
+    ResultStored,
+}
+
+impl FailPoint {
+    /// All of them, for tests that visit each.
+    pub const ALL: [Self; 10] = [
+        Self::TaskReceived,
+        Self::BatchesPublished,
+        Self::ReportStored,
+        Self::BatchReceived,
+        Self::BackupWritten,
+        Self::ScriptsRun,
+        Self::ReceiptPending,
+        Self::ReceiptStored,
+        Self::ResultPending,
+        Self::ResultStored,
+    ];
+}
+
+/// Where, and at which of its visits, a worker is cut off.
+#[derive(Debug, Default)]
+pub struct FailPoints {
+    armed: Option<(FailPoint, u32)>,
+    visits: AtomicU32,
+    /// The task that stands at the cut, until whoever runs it takes notice: many workers wait for this plan, and
+    /// only the one that was cut off may be dropped.
+    cut: watch::Sender<Option<task::Id>>,
+}
+
+impl FailPoints {
+    /// A plan that cuts at the `visit`-th visit (from 1) of `point`, once.
+    #[must_use]
+    pub fn at(point: FailPoint, visit: u32) -> Self {
+        Self { armed: Some((point, visit)), ..Self::default() }
+    }
+
+    /// Passes `point`, or never returns if the plan says that the worker ends here.
+    pub async fn hit(&self, point: FailPoint) {
+        if let Some((armed, visit)) = self.armed
+            && armed == point
+            && self.visits.fetch_add(1, Ordering::SeqCst) + 1 == visit
+        {
+            self.cut.send_replace(task::try_id());
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether the planned cut has happened.
+    #[must_use]
+    pub fn has_fired(&self) -> bool {
+        self.armed.is_some_and(|(_, visit)| self.visits.load(Ordering::SeqCst) >= visit)
+    }
+
+    /// Returns when the worker in the calling task has reached the planned point: whoever runs it there drops
+    /// it then.
+    pub async fn fired(&self) {
+        let ours = task::try_id();
+        // It cannot be closed: `self` holds the sender.
+        let _ = self.cut.subscribe().wait_for(|cut| cut.is_some() && *cut == ours).await;
+        self.cut.send_replace(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::supervision::TaskGroup;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_worker_at_the_cut_hears_of_it_and_only_once() {
+        let plan = Arc::new(FailPoints::at(FailPoint::TaskReceived, 1));
+        let mut crew = TaskGroup::default();
+        for worker in 0..3_u64 {
+            let plan = Arc::clone(&plan);
+            crew.start(worker.to_string(), async move {
+                // The last to wait is the first to be cut off.
+                tokio::time::sleep(Duration::from_secs(10 - worker)).await;
+                let mut cuts = 0;
+                loop {
+                    tokio::select! {
+                        () = async { plan.hit(FailPoint::TaskReceived).await; tokio::time::sleep(Duration::from_secs(60)).await } => break,
+                        () = plan.fired() => cuts += 1,
+                    }
+                }
+                let expected = u64::from(worker == 2);
+                if cuts == expected { Ok(()) } else { Err(format!("worker {worker} was cut off {cuts} times")) }
+            });
+        }
+        assert_eq!(crew.join().await, []);
+        assert!(plan.has_fired());
+    }
+}

@@ -1,0 +1,86 @@
+//! What webhooks are told: an alert that was raised or resolved, as a CloudEvent or as a message for Slack, and the
+//! signature that proves who says so. `docs/webhooks.md` describes it for those who receive it.
+
+use ring::hmac;
+use serde_json::{Value, json};
+
+use crate::alerts::{AlertNotification, AlertTransition};
+use crate::config::Secret;
+use crate::events::Event;
+use crate::metrics::Severity;
+use crate::time::rfc3339;
+
+/// The longest heading that Slack takes, in characters.
+const HEADING_CHARS_MAX: usize = 150;
+/// The longest text of a section that Slack takes, in characters.
+const SECTION_CHARS_MAX: usize = 3_000;
+
+impl AlertNotification {
+    /// The notice as a CloudEvent 1.0: what subscribers are told as well.
+    #[must_use]
+    pub fn cloud_event(&self) -> Value {
+        Event::about_alert(&self.alert.job, self).cloud_event()
+    }
+
+    /// The notice as a message that Slack, Mattermost and others understand.
+    #[must_use]
+    pub fn slack(&self) -> Value {
+        let alert = &self.alert;
+        let (sign, word) = match (self.change, alert.severity) {
+            (AlertTransition::Resolved, _) => (":white_check_mark:", "resolved"),
+            (AlertTransition::Raised, Severity::Critical) => (":red_circle:", "critical"),
+            (AlertTransition::Raised, Severity::Warning) => (":warning:", "warning"),
+            (AlertTransition::Raised, Severity::Info) => (":information_source:", "info"),
+        };
+        let heading = format!("{sign} {}: {} ({word})", alert.job, alert.alert);
+        let figures: Vec<String> =
+            alert.evidence.iter().map(|(name, value)| format!("{name} {}", figure(value))).collect();
+        let mut foot = format!("since {}", alert.since);
+        if self.change == AlertTransition::Resolved {
+            foot.push_str(&format!(" until {}", rfc3339(self.at_ms)));
+        }
+        if !figures.is_empty() {
+            foot.push_str(&format!(" · {}", figures.join(", ")));
+        }
+        json!({
+            "text": shortened(&escaped(&format!("{heading}: {}", alert.sentence)), SECTION_CHARS_MAX),
+            "blocks": [
+                { "type": "header", "text": { "type": "plain_text", "emoji": true, "text": shortened(&heading, HEADING_CHARS_MAX) } },
+                { "type": "section", "text": { "type": "mrkdwn", "text": shortened(&escaped(&alert.sentence), SECTION_CHARS_MAX) } },
+                { "type": "context", "elements": [
+                    { "type": "mrkdwn", "text": shortened(&escaped(&foot), SECTION_CHARS_MAX) }
+                ] },
+            ],
+        })
+    }
+}
+
+/// What proves that `body` was sent at `timestamp` (seconds since the epoch) by somebody who knows the secret:
+/// `sha256=` and the HMAC-SHA256 of `<timestamp>.<body>` in hexadecimal digits. The timestamp is signed with the
+/// body, so that what was overheard cannot be sent again later.
+#[must_use]
+pub fn signature(secret: &Secret, timestamp: u64, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+    let mut context = hmac::Context::with_key(&key);
+    context.update(format!("{timestamp}.").as_bytes());
+    context.update(body);
+    let digits = context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("sha256={digits}")
+}
+
+fn figure(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Slack reads these three as markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn shortened(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(chars_max - 1).collect();
+    format!("{kept}…")
+}

@@ -1,0 +1,104 @@
+//! Asking Prometheus, and whatever speaks its API, for one number.
+
+use reqwest::{Response, Url};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::{RetryPolicy, WebClient, address, kind, place, send};
+use super::error::{WebError, WebErrorKind};
+use crate::config::Secret;
+use crate::limits::WEB_ANSWER_BYTES_MAX;
+
+/// What was tried, for errors.
+const WHAT: &str = "ask Prometheus at";
+
+/// The most of what Prometheus says about an error that is repeated.
+const SAID_CHARS_MAX: usize = 200;
+
+/// The part of an answer that we need.
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+enum QueryReply {
+    Success { data: QueryData },
+    Error { error: String },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QueryData {
+    result_type: String,
+    result: Value,
+}
+
+/// The value of `query` now; `None` if it has no result. `base` is the address without `/api/v1`, a path before it
+/// and a login included.
+///
+/// # Errors
+/// When Prometheus does not answer, refuses the query, or its result is not one finite number.
+pub async fn query(client: &WebClient, base: &Secret, query: &str) -> Result<Option<f64>, WebError> {
+    let refused = |kind| WebError { kind, what: WHAT, place: place(base) };
+    let url = instant(address(base, WHAT)?, query).ok_or_else(|| refused(WebErrorKind::Address))?;
+    ask(client, url).await.map_err(refused)
+}
+
+/// The address of an instant query.
+fn instant(mut url: Url, query: &str) -> Option<Url> {
+    url.path_segments_mut().ok()?.pop_if_empty().extend(["api", "v1", "query"]);
+    url.query_pairs_mut().append_pair("query", query);
+    Some(url)
+}
+
+async fn ask(client: &WebClient, url: Url) -> Result<Option<f64>, WebErrorKind> {
+    let response = send(client.client.get(url), &client.retry_policy).await?;
+    let status = response.status();
+    let body = body(response, &client.retry_policy).await?;
+    let answer: Result<QueryReply, _> = serde_json::from_slice(&body);
+    match answer {
+        Ok(QueryReply::Success { data }) if status.is_success() => number(&data),
+        Ok(QueryReply::Error { error }) => {
+            Err(WebErrorKind::Status { code: status.as_u16(), said: Some(shown(&error)) })
+        }
+        _ if !status.is_success() => Err(WebErrorKind::Status { code: status.as_u16(), said: None }),
+        Ok(_) => Err(WebErrorKind::Answer("it is neither a success nor an error".to_owned())),
+        Err(e) => Err(WebErrorKind::Answer(e.to_string())),
+    }
+}
+
+/// The body of an answer, if it is not too long.
+async fn body(mut response: Response, patience: &RetryPolicy) -> Result<Vec<u8>, WebErrorKind> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| kind(e, patience))? {
+        if body.len() + chunk.len() > WEB_ANSWER_BYTES_MAX {
+            return Err(WebErrorKind::TooLong(WEB_ANSWER_BYTES_MAX));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The one number of a result. A sample is a pair of a time and a number as text.
+fn number(data: &QueryData) -> Result<Option<f64>, WebErrorKind> {
+    let sample = match (data.result_type.as_str(), &data.result) {
+        ("scalar", sample) => sample,
+        ("vector", Value::Array(series)) => match series.as_slice() {
+            [] => return Ok(None),
+            [only] => &only["value"],
+            several => return Err(WebErrorKind::Several(several.len())),
+        },
+        (other, _) => {
+            let other = shown(other);
+            return Err(WebErrorKind::Answer(format!("a result of the type `{other}` is no single number")));
+        }
+    };
+    let text = sample[1].as_str();
+    let text = text.ok_or_else(|| WebErrorKind::Answer("its sample holds no number".to_owned()))?;
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(Some(number)),
+        _ => Err(WebErrorKind::NotANumber(shown(text))),
+    }
+}
+
+/// A text from outside on one line, and not too long.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_CHARS_MAX).collect()
+}

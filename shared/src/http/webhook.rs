@@ -1,0 +1,126 @@
+//! Posting notices to webhooks. A post is repeated a few times where that may help, with the same event id, so that
+//! a receiver can tell a repetition from something new.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Response, Url};
+use tokio::time::sleep;
+
+use super::client::{WebClient, address, place, send};
+use super::error::{WebError, WebErrorKind};
+use super::notification::signature;
+use crate::alerts::AlertNotification;
+use crate::config::Secret;
+use crate::time::now_ms;
+
+/// Names the event.
+pub const EVENT_HEADER: &str = "X-Keysweep-Event";
+/// When the post was made, in seconds since the epoch.
+pub const TIMESTAMP_HEADER: &str = "X-Keysweep-Timestamp";
+/// Proves who made it; see [`signature`].
+pub const SIGNATURE_HEADER: &str = "X-Keysweep-Signature";
+
+/// What was tried, for errors.
+const WHAT: &str = "post to";
+
+/// Somebody who wants to be told.
+#[derive(Clone, Debug)]
+pub enum Webhook {
+    /// Gets a CloudEvent, signed if there is a secret.
+    Generic {
+        /// The address.
+        url: Secret,
+        /// What signs it.
+        secret: Option<Secret>,
+    },
+    /// Gets a message as Slack wants it.
+    Slack {
+        /// The address.
+        url: Secret,
+    },
+}
+
+impl Webhook {
+    /// What may be shown of its address.
+    #[must_use]
+    pub fn place(&self) -> String {
+        place(self.url())
+    }
+
+    /// The word for its sort.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Generic { .. } => "generic",
+            Self::Slack { .. } => "slack",
+        }
+    }
+
+    fn url(&self) -> &Secret {
+        let (Self::Generic { url, .. } | Self::Slack { url }) = self;
+        url
+    }
+}
+
+/// Posts a notice; returns when the receiver confirmed it with a status of 2xx.
+///
+/// # Errors
+/// When it did not, after a few tries. None takes longer than [`RetryPolicy`](super::RetryPolicy) says.
+pub async fn post(client: &WebClient, hook: &Webhook, notice: &AlertNotification) -> Result<(), WebError> {
+    let url = address(hook.url(), WHAT)?;
+    let patience = &client.retry_policy;
+    let mut pause = patience.pause;
+    let mut tries = 1;
+    loop {
+        let (kind, asked) = match attempt(client, &url, hook, notice).await {
+            Ok(response) if response.status().is_success() => return Ok(()),
+            Ok(response) => (
+                WebErrorKind::Status { code: response.status().as_u16(), said: None },
+                retry_after(&response),
+            ),
+            Err(kind) => (kind, None),
+        };
+        if tries >= patience.tries || !kind.may_pass() {
+            return Err(WebError { kind, what: WHAT, place: hook.place() });
+        }
+        tracing::debug!(place = hook.place(), error = %kind, tries, "a post to a webhook is tried again");
+        sleep(asked.unwrap_or(pause).min(patience.pause_max)).await;
+        (tries, pause) = (tries + 1, pause * 2);
+    }
+}
+
+async fn attempt(
+    client: &WebClient,
+    url: &Url,
+    hook: &Webhook,
+    notice: &AlertNotification,
+) -> Result<Response, WebErrorKind> {
+    let request = client.client.post(url.clone()).header(EVENT_HEADER, notice.id());
+    let request = match hook {
+        Webhook::Generic { secret, .. } => {
+            let (body, timestamp) = (notice.cloud_event().to_string(), now_ms() / 1_000);
+            let signature = secret.as_ref().map(|secret| signature(secret, timestamp, body.as_bytes()));
+            let request = request
+                .header(CONTENT_TYPE, "application/cloudevents+json")
+                .header(TIMESTAMP_HEADER, timestamp.to_string());
+            let request = match signature {
+                Some(signature) => request.header(SIGNATURE_HEADER, signature),
+                None => request,
+            };
+            request.body(body)
+        }
+        Webhook::Slack { .. } => request.json(&notice.slack()),
+    };
+    send(request, &client.retry_policy).await
+}
+
+/// How long the server wants us to wait, as seconds or as a date.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+}

@@ -1,0 +1,100 @@
+//! What was measured of a group of keys, and what follows from that. Pure.
+
+use serde::{Deserialize, Serialize};
+
+/// Standard deviations between an estimate and its lower bound: 97.5 % of a normal distribution lie above. Sizes have a
+/// long tail upwards, so that the bound holds more often than that.
+pub const DEVIATIONS: f64 = 1.96;
+
+/// Bytes of memory, with bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ByteEstimate {
+    /// The estimate: what was measured, and the mean of that for each key that was not.
+    pub estimate: u64,
+    /// At least so many.
+    pub low: u64,
+    /// At most so many; null if that is not known.
+    pub high: Option<u64>,
+    /// Keys that were measured.
+    pub samples: u64,
+}
+
+impl ByteEstimate {
+    /// No bytes, for sure.
+    pub const NOTHING: Self = Self { estimate: 0, low: 0, high: Some(0), samples: 0 };
+
+    /// Whether every key was measured.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.high == Some(self.low)
+    }
+
+    /// The sum with what is known of other keys.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = u64::saturating_add;
+        Self {
+            estimate: sum(self.estimate, other.estimate),
+            low: sum(self.low, other.low),
+            high: self.high.zip(other.high).map(|(one, two)| sum(one, two)),
+            samples: sum(self.samples, other.samples),
+        }
+    }
+}
+
+/// What was measured of some keys. What is known of others is added to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MemoryEstimate {
+    /// Keys that were measured.
+    pub samples: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The bytes of all others, estimated.
+    pub rest: u64,
+    /// The variance of that, in square bytes.
+    pub variance: f64,
+    /// Whether there are others.
+    pub unmeasured: bool,
+}
+
+impl MemoryEstimate {
+    /// Adds what is known of other keys.
+    pub fn add(&mut self, other: &Self) {
+        self.samples = self.samples.saturating_add(other.samples);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.rest = self.rest.saturating_add(other.rest);
+        self.variance += other.variance;
+        self.unmeasured |= other.unmeasured;
+    }
+
+    /// Bytes of all keys, estimated.
+    #[must_use]
+    pub fn estimate(&self) -> u64 {
+        self.bytes.saturating_add(self.rest)
+    }
+
+    /// Bytes of all keys, at least.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a bound needs no more than 52 bits")]
+    pub fn low(&self) -> u64 {
+        whole(self.estimate() as f64 - DEVIATIONS * self.variance.sqrt()).clamp(self.bytes, self.estimate())
+    }
+
+    /// The estimate with its bounds. It has an upper one if every key was measured.
+    #[must_use]
+    pub fn bounds(&self) -> ByteEstimate {
+        let (estimate, low) = (self.estimate(), self.low());
+        ByteEstimate { estimate, low, high: (!self.unmeasured).then_some(estimate), samples: self.samples }
+    }
+}
+
+/// The whole number below, from 0 on.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what does not fit becomes the largest or the smallest number"
+)]
+pub(super) fn whole(number: f64) -> u64 {
+    number as u64
+}

@@ -1,0 +1,123 @@
+//! What was asked of a run: the part that its other rules do not say, and whether two runs were asked for the same.
+//! Whoever goes on with a run, or tries it again, does what was asked of it, whatever the job is configured to do by then.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Guards, InactivePolicy, Rules, RunSpec};
+use crate::ids::RunId;
+
+/// What was asked of a run beside its [`Rules`] and its limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestedOptions {
+    /// Whether the caches of inactive users are removed as well.
+    pub aggressive: bool,
+    /// How they are found, if that is set up.
+    pub inactive: Option<InactivePolicy>,
+    /// Whether keys are looked at also on nodes that have none without TTL.
+    pub every_key: bool,
+    /// The largest share of matching keys that may be deleted, 0 to 100.
+    pub max_delete_percent: u8,
+}
+
+impl RunSpec {
+    /// Whether `other` was asked for the same. What a plan finds out, who asked, and which attempt it is make no
+    /// difference. Of a run that an older version has planned it is not known what was asked.
+    #[must_use]
+    pub fn has_same_request(&self, other: &Self) -> bool {
+        self.requested.is_some() && self.order(self.run) == other.order(self.run)
+    }
+
+    /// What was asked, as a spec of `run` without anything else. All fields are named, so that one which is added is
+    /// decided on here.
+    fn order(&self, run: RunId) -> Self {
+        let Self {
+            run: _,
+            job,
+            alias,
+            cluster: _,
+            db,
+            rules,
+            dry_run,
+            nodes: _,
+            started_at_ms: _,
+            guards: Guards { deletions_max: _, runtime_max_ms, runtime_from_ms: _ },
+            display_name: _,
+            started_by: _,
+            scheduled: _,
+            attempt: _,
+            activity_source: _,
+            inactive_refused: _,
+            sampled_users: _,
+            scripts_refused: _,
+            // What it recommends, not what it does.
+            application: _,
+            pace,
+            read_from,
+            insecure: _,
+            unreachable_nodes: _,
+            backup,
+            measure: _,
+            grants: _,
+            requested: asked,
+        } = self.clone();
+        let guards = Guards { runtime_max_ms, ..Guards::default() };
+        // Who was active when each of them was planned.
+        let rules = Rules { inactive: None, ..rules };
+        Self {
+            job,
+            alias,
+            db,
+            dry_run,
+            guards,
+            pace,
+            read_from,
+            backup,
+            requested: asked,
+            ..Self::plain(run, rules)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glob::Pattern;
+    use crate::messages::{Action, Attempt, BackupPolicy, Pace, ReadFrom};
+
+    fn spec() -> RunSpec {
+        let asked =
+            RequestedOptions { aggressive: false, inactive: None, every_key: false, max_delete_percent: 50 };
+        RunSpec {
+            requested: Some(asked),
+            ..RunSpec::plain(RunId::new(), Rules::deleting(&["a"], &[]).unwrap())
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_all_that_makes_a_difference() {
+        let check = |change: fn(&mut RunSpec), expected: bool| {
+            let (one, mut other) = (spec(), spec());
+            change(&mut other);
+            assert_eq!(one.has_same_request(&other), expected, "{other:?}");
+        };
+        check(|_| {}, true);
+        check(|spec| spec.started_by = "somebody".to_owned(), true);
+        check(|spec| spec.attempt = Attempt { number: 2, of: 3, previous: None }, true);
+        check(|spec| spec.guards.deletions_max = Some(7), true);
+        check(|spec| spec.guards.runtime_from_ms = Some(7), true);
+        check(|spec| spec.guards.runtime_max_ms = Some(7), false);
+        check(|spec| spec.rules.action = Action::Report, false);
+        check(|spec| spec.rules.protect = vec![Pattern::new("a").unwrap()], false);
+        check(|spec| spec.dry_run = true, false);
+        check(|spec| spec.db = 1, false);
+        check(|spec| spec.pace = Pace { latency_budget_ms: Some(1), keys_per_s_max: None }, false);
+        check(|spec| spec.read_from = ReadFrom::Replica { lag_max_ms: 1 }, false);
+        check(|spec| spec.backup = Some(BackupPolicy { place: "/b".to_owned(), value_bytes_max: 1 }), false);
+        check(|spec| spec.requested.as_mut().unwrap().aggressive = true, false);
+        check(|spec| spec.requested.as_mut().unwrap().every_key = true, false);
+        check(|spec| spec.requested.as_mut().unwrap().max_delete_percent = 51, false);
+        check(|spec| spec.requested = None, false);
+        let older = RunSpec { requested: None, ..spec() };
+        assert!(!older.has_same_request(&older));
+    }
+}

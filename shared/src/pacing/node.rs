@@ -1,0 +1,189 @@
+//! One node that is paced: who may ask it next, and when. Tasks and batches of this process share it.
+//!
+//! One piece of our work is at the node at a time: a request of the application waits for one of ours at most.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
+
+use super::controller::{Controller, ProbeVerdict, WorkKind};
+use crate::ids::Alias;
+use crate::limits::{PACE_CREDIT, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
+use crate::messages::NodePacing;
+use crate::telemetry::Telemetry;
+
+/// See the module.
+pub(super) struct NodePacer {
+    /// The deployment, and `host:port`, for people.
+    alias: Alias,
+    address: String,
+    telemetry: Arc<Telemetry>,
+    /// The permit to work at the node; dropping it lets the next one in.
+    pub(super) gate: Semaphore,
+    /// Filled once the node was probed before the first work there.
+    pub(super) probed: OnceCell<()>,
+    start: Instant,
+    state: Mutex<NodePacerState>,
+}
+
+struct NodePacerState {
+    controller: Controller,
+    /// Tasks and batches that work at the node.
+    users: usize,
+    /// When the last one went.
+    left: Instant,
+    /// Whether somebody probes the node.
+    probing: bool,
+    /// Whether a piece of ours is at work there.
+    busy: bool,
+    /// When the last piece ended.
+    worked: Instant,
+    /// When the node may be asked again.
+    free_at: Instant,
+    /// What nobody has told yet.
+    unreported: NodePacing,
+}
+
+impl NodePacer {
+    pub(super) fn new(
+        (alias, address): (Alias, String),
+        budget: Duration,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        let now = Instant::now();
+        let state = NodePacerState {
+            controller: Controller::new(budget, &[]),
+            users: 0,
+            left: now,
+            probing: false,
+            busy: false,
+            worked: now,
+            free_at: now,
+            unreported: NodePacing { share_min: Some(SHARE_FIRST), ..NodePacing::default() },
+        };
+        Self {
+            alias,
+            address,
+            telemetry,
+            gate: Semaphore::new(1),
+            probed: OnceCell::new(),
+            start: now,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, NodePacerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what probes took before the first work.
+    pub(super) fn probed_before(&self, budget: Duration, before: &[Duration]) {
+        let mut state = self.state();
+        state.controller = Controller::new(budget, before);
+        state.unreported.before_us = (!before.is_empty()).then(|| micros(state.controller.baseline()));
+        self.telemetry.paced(&self.alias, &self.address, state.controller.duty_cycle());
+    }
+
+    /// A task or a batch begins to work here. Whether somebody has to begin to probe.
+    pub(super) fn enter(&self) -> bool {
+        let mut state = self.state();
+        state.users += 1;
+        !std::mem::replace(&mut state.probing, true)
+    }
+
+    /// It ended.
+    pub(super) fn leave(&self) {
+        let mut state = self.state();
+        state.users -= 1;
+        state.left = Instant::now();
+    }
+
+    /// Whether whoever probes is to go on.
+    pub(super) fn is_probed_on(&self) -> bool {
+        let mut state = self.state();
+        state.probing = state.users > 0 || state.left.elapsed() < PROBE_LINGER;
+        if !state.probing {
+            self.telemetry.not_paced(&self.alias, &self.address);
+        }
+        state.probing
+    }
+
+    /// For how long nobody has worked here.
+    pub(super) fn unused(&self) -> Duration {
+        let state = self.state();
+        if state.users > 0 { Duration::ZERO } else { state.left.elapsed() }
+    }
+
+    /// A probe that was sent at `sent` took so long.
+    pub(super) fn observe(&self, sent: Instant, took: Duration) {
+        let mut state = self.state();
+        // Those who waited behind our last piece are served first.
+        let quiet = !state.busy && state.worked + PROBE_EVERY <= sent;
+        let seen = state.controller.observe(self.start.elapsed(), took, quiet);
+        let share = state.controller.duty_cycle();
+        #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 microseconds")]
+        state.unreported.probes_us.add(micros(took).max(1) as f64, 1);
+        state.unreported.late += u64::from(seen != ProbeVerdict::InTime);
+        state.unreported.slowed_down += u64::from(seen == ProbeVerdict::Halved);
+        state.unreported.share_min = state.unreported.share_min.map(|least| least.min(share));
+        self.telemetry.probed((&self.alias, &self.address), took, share, seen == ProbeVerdict::Halved);
+    }
+
+    /// When the node may be asked again.
+    pub(super) fn free_at(&self) -> Instant {
+        self.state().free_at
+    }
+
+    /// The node was left alone for so long.
+    pub(super) fn waited(&self, waited: Duration) {
+        self.state().unreported.latency_wait_ms += millis(waited);
+        self.telemetry.held_back(&self.alias, "latency", waited);
+    }
+
+    /// A piece of work begins.
+    pub(super) fn begin(&self) {
+        self.state().busy = true;
+    }
+
+    /// A piece of work ended that began at `began`, and listed so many keys, or acted on them. Timers are coarse, so a
+    /// pause may begin a little early when the one before took a little long.
+    pub(super) fn end(&self, work: WorkKind, began: Instant, keys: u64) {
+        let now = Instant::now();
+        let mut state = self.state();
+        (state.busy, state.worked) = (false, now);
+        // The way there and back does not keep the node busy.
+        let took = (now - began).saturating_sub(state.controller.baseline());
+        state.controller.worked(work, took, keys);
+        let from = state.free_at.max(began.checked_sub(PACE_CREDIT).unwrap_or(began));
+        state.free_at = from + (now - began) + state.controller.pause(took);
+    }
+
+    pub(super) fn window_keys(&self, work: WorkKind) -> u64 {
+        self.state().controller.window_keys(work)
+    }
+
+    pub(super) fn duty_cycle(&self) -> f64 {
+        self.state().controller.duty_cycle()
+    }
+
+    /// What has happened since this was asked last.
+    pub(super) fn take_stats(&self) -> NodePacing {
+        let mut state = self.state();
+        let next = NodePacing {
+            share_min: Some(state.controller.duty_cycle()),
+            before_us: state.unreported.before_us,
+            ..NodePacing::default()
+        };
+        std::mem::replace(&mut state.unreported, next)
+    }
+}
+
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,208 @@
+//! One server process that cannot outlive us, whatever it serves: started, signalled, started again and
+//! ended through a shell of its own. What the server is asked, to know that it is ready, is absent.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ServersError;
+use super::ports::{is_gone, is_running};
+
+/// How often another port is tried when someone took ours before the server could bind it.
+pub(super) const PORT_ATTEMPTS_MAX: u32 = 8;
+/// How long to wait until the next look at a server that is not ready yet.
+pub(super) const READY_POLL: Duration = Duration::from_millis(10);
+/// How long a server may take until it answers; generous, because tests share small machines.
+const READY_LIMIT: Duration = Duration::from_secs(15);
+/// How many lines of a server's log an error shows.
+const LOG_TAIL_LINES: usize = 20;
+
+/// The shell that stands between us and the server. It starts the server, tells its pid, passes on the
+/// signals that it is told to send, starts the server again on `START` if it was killed, and ends the server
+/// and its directory when its input ends: when the guard is dropped, or when our process is gone, however
+/// that happened.
+const KEEPER: &str = r#"
+dir=$1; shift
+start() { "$@" </dev/null >>"$dir/log" 2>&1 & pid=$!; }
+start "$@"
+echo $pid
+while read -r order; do
+  case $order in
+    START) [ -n "$pid" ] || start "$@"; echo $pid ;;
+    *)
+      [ -z "$pid" ] || kill -s "$order" $pid
+      if [ "$order" = KILL ] && [ -n "$pid" ]; then wait $pid; pid=; fi
+      echo $order ;;
+  esac
+done
+[ -z "$pid" ] || { kill -s KILL $pid; wait $pid; }
+rm -rf "$dir"
+"#;
+
+/// A server process with its directory and its log. Dropping it kills the server, waits until it is gone and
+/// removes the directory.
+pub(super) struct ManagedProcess {
+    /// The program's name, for messages.
+    program: String,
+    binary: PathBuf,
+    dir: PathBuf,
+    state: Mutex<ProcessState>,
+}
+
+struct ProcessState {
+    shell: Child,
+    /// Dropping it ends the server.
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    pid: u32,
+    /// Where the log of the present process begins in the file, in bytes.
+    log_from: usize,
+    since: Instant,
+}
+
+/// Why a server is not going to be ready.
+pub(super) struct NotReady {
+    pub(super) what: &'static str,
+    /// Another port, or the same one a little later, would do.
+    pub(super) port_taken: bool,
+}
+
+impl ManagedProcess {
+    /// Starts `binary` with `args`; from now on `dir` belongs to the keeper, which removes it.
+    pub(super) fn start(dir: PathBuf, binary: &Path, args: &[String]) -> Result<Self, ServersError> {
+        let program = binary.file_name().unwrap_or(binary.as_os_str()).to_string_lossy().into_owned();
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEPER, "keysweep-keeper"]).arg(&dir).arg(binary).args(args);
+        // A group of its own: Ctrl-C in the terminal is for us; the server ends after us, not before.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut shell =
+            command.spawn().map_err(ServersError::system(format!("start `sh` to keep {program}")))?;
+        let (orders, answers) = (shell.stdin.take(), shell.stdout.take());
+        let Some(answers) = answers.map(BufReader::new) else {
+            return Err(ServersError::Unusable("`sh` was started without its pipes".to_owned()));
+        };
+        let mut state = ProcessState { shell, orders, answers, pid: 0, log_from: 0, since: Instant::now() };
+        let pid = state.answer().map_err(ServersError::system(format!("start {program} through `sh`")))?;
+        state.pid = process_id(&pid)?;
+        Ok(Self { program, binary: binary.to_owned(), dir, state: Mutex::new(state) })
+    }
+
+    /// Sends a signal, such as `STOP`. `KILL` returns when the process is gone; a second one does nothing.
+    pub(super) fn signal(&self, name: &str) -> Result<(), ServersError> {
+        let mut state = self.state();
+        let sent = state.order(name).map(drop);
+        sent.map_err(ServersError::system(format!("send SIG{name} to {} {}", self.program, state.pid)))
+    }
+
+    /// Stops the process as it stands, and returns when all of its threads do: the signal reaches them one by one.
+    pub(super) fn pause(&self) -> Result<(), ServersError> {
+        self.signal("STOP")?;
+        let (pid, since) = (self.pid(), Instant::now());
+        while is_running(pid) && since.elapsed() < READY_LIMIT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Starts the same program with the same arguments again, after a kill; otherwise this does nothing.
+    pub(super) fn start_again(&self) -> Result<(), ServersError> {
+        let mut state = self.state();
+        state.log_from = self.log().len();
+        state.since = Instant::now();
+        let pid = state.order("START");
+        let pid = pid.map_err(ServersError::system(format!("start {} again", self.program)))?;
+        state.pid = process_id(&pid)?;
+        Ok(())
+    }
+
+    /// An error if the present process ended, or if its time to be ready is over.
+    pub(super) fn check_starting(&self) -> Result<(), NotReady> {
+        let (pid, since) = {
+            let state = self.state();
+            (state.pid, state.since)
+        };
+        let gone = is_gone(pid);
+        // Both ways of writing it: redis-server's (from C) and nats-server's (from Go).
+        let log = self.present_log();
+        let port_taken = log.contains("Address already in use") || log.contains("address already in use");
+        if port_taken || gone {
+            return Err(NotReady { what: "ended at once", port_taken });
+        }
+        if since.elapsed() > READY_LIMIT {
+            return Err(NotReady { what: "did not answer within 15 s", port_taken: false });
+        }
+        Ok(())
+    }
+
+    /// The error to show for a server at `url` that is not going to be ready.
+    pub(super) fn not_ready(&self, url: &str, why: &NotReady) -> ServersError {
+        let what = format!("{} (`{}`) at `{url}` {}", self.program, self.binary.display(), why.what);
+        ServersError::NotReady { what, log: self.log_tail() }
+    }
+
+    /// The process id; after a kill, that of the process that was killed.
+    pub(super) fn pid(&self) -> u32 {
+        self.state().pid
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The last lines of the log of all processes.
+    pub(super) fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+    }
+
+    /// The log of the present process: it cannot be mistaken for that of one that took our port.
+    pub(super) fn present_log(&self) -> String {
+        let from = self.state().log_from;
+        self.log().get(from..).unwrap_or_default().to_owned()
+    }
+
+    fn log(&self) -> String {
+        fs::read(self.dir.join("log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, ProcessState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ManagedProcess {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(state.orders.take());
+        // Nobody is left to tell if this fails; the shell ends by itself then.
+        let _ = state.shell.wait();
+    }
+}
+
+impl ProcessState {
+    fn order(&mut self, order: &str) -> io::Result<String> {
+        if let Some(orders) = &mut self.orders {
+            orders.write_all(format!("{order}\n").as_bytes())?;
+        }
+        self.answer()
+    }
+
+    fn answer(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.answers.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line.trim_end().to_owned()),
+        }
+    }
+}
+
+fn process_id(text: &str) -> Result<u32, ServersError> {
+    text.parse().map_err(|_| ServersError::Unusable(format!("`sh` named `{text}` as a process id")))
+}

@@ -1,0 +1,78 @@
+//! The specs of runs, read once per worker: they never change. Where orders have to be signed (`[nats] trusted_keys`),
+//! these are specs whose signatures fit, for this run and this prefix: a worker may rest on what such a spec asks for, and
+//! on nothing that only a batch or a report says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::ids::RunId;
+use crate::messages::RunSpec;
+use crate::records::RecordError;
+use crate::time::now_ms;
+
+/// Runs remembered at a time; older ones are read again if somebody asks.
+const KEPT: usize = 16;
+
+/// See the module.
+pub struct SpecCache {
+    context: Context,
+    known: Mutex<BTreeMap<RunId, Arc<RunSpec>>>,
+}
+
+impl SpecCache {
+    /// None read yet.
+    #[must_use]
+    pub fn new(context: &Context) -> Self {
+        Self { context: context.clone(), known: Mutex::default() }
+    }
+
+    /// The spec of `run`, verified; `None` if there is no such run, or one so old that its records are no longer kept: an
+    /// order that was stored once more is not carried out again.
+    ///
+    /// # Errors
+    /// [`RecordError::BadSignature`] for one that is not believed.
+    pub async fn get(&self, run: RunId) -> Result<Option<Arc<RunSpec>>, RecordError> {
+        if let Some(spec) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&run) {
+            return Ok(Some(Arc::clone(spec)));
+        }
+        let Some(spec) = self.context.records(run).spec().await?.map(Arc::new) else { return Ok(None) };
+        let age = Duration::from_millis(now_ms().saturating_sub(spec.started_at_ms));
+        if age > self.context.timing.retention {
+            tracing::warn!(%run, "the run is older than records are kept; nothing is done for it");
+            return Ok(None);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(run, Arc::clone(&spec));
+        if known.len() > KEPT {
+            // Run ids are ordered by time.
+            known.pop_first();
+        }
+        Ok(Some(spec))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Timing;
+    use crate::messages::Rules;
+
+    #[tokio::test]
+    async fn nothing_is_done_for_a_run_whose_records_would_be_gone() {
+        let hour = Duration::from_secs(3_600);
+        let env = Context::in_process(BTreeMap::new(), Timing { retention: hour, ..Timing::default() });
+        for (age, known) in [(hour / 2, true), (hour * 2, false)] {
+            let rules = Rules::deleting(&["*"], &[]).expect("a good pattern");
+            let age_ms = u64::try_from(age.as_millis()).expect("an age");
+            let spec = RunSpec { started_at_ms: now_ms() - age_ms, ..RunSpec::plain(RunId::new(), rules) };
+            env.records(spec.run).create_spec(&spec).await.expect("it is stored");
+            assert_eq!(
+                SpecCache::new(&env).get(spec.run).await.expect("an answer").is_some(),
+                known,
+                "{age:?}"
+            );
+        }
+    }
+}

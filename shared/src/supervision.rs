@@ -1,0 +1,155 @@
+//! Named tasks that are always joined, panics included. The only place that spawns.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It returned.
+    Done,
+    /// It returned an error.
+    Failed(String),
+    /// It panicked: a bug of ours.
+    Panicked(String),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Panicked(what) => write!(f, "panicked: {what}"),
+        }
+    }
+}
+
+/// The tasks of one process or run. Dropping it aborts them.
+#[derive(Default)]
+pub struct TaskGroup {
+    tasks: JoinSet<(String, Exit)>,
+}
+
+impl TaskGroup {
+    /// Starts `work` under `name`.
+    pub fn start<E: fmt::Display>(
+        &mut self,
+        name: impl Into<String>,
+        work: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let name = name.into();
+        self.tasks.spawn(async move {
+            match AssertUnwindSafe(work).catch_unwind().await {
+                Ok(Ok(())) => (name, Exit::Done),
+                Ok(Err(e)) => (name, Exit::Failed(e.to_string())),
+                Err(panic) => (name, Exit::Panicked(text(&*panic))),
+            }
+        });
+    }
+
+    /// Forgets the tasks that have ended.
+    pub fn reap(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// How many tasks there are, those that have ended and were not asked for included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// The next task that ends, with its name; `None` when there is none left.
+    pub async fn next(&mut self) -> Option<(String, Exit)> {
+        match self.tasks.join_next().await? {
+            Ok(ended) => Some(ended),
+            Err(e) => Some(("a task".to_owned(), Exit::Failed(e.to_string()))),
+        }
+    }
+
+    /// Waits for all tasks; returns those that did not end well.
+    pub async fn join(mut self) -> Vec<(String, Exit)> {
+        let mut bad = Vec::new();
+        while let Some((name, exit)) = self.next().await {
+            if exit != Exit::Done {
+                bad.push((name, exit));
+            }
+        }
+        bad
+    }
+}
+
+/// A thread of its own, for tasks that must not wait for what the others do. They end by themselves, and fail nobody;
+/// dropping it ends them where they are.
+pub struct DedicatedRuntime(Option<Runtime>);
+
+impl DedicatedRuntime {
+    /// A thread called `name`. If the system gives none, nothing will be done there.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let built = Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build();
+        if let Err(e) = &built {
+            tracing::warn!(name, error = %e, "there is no thread for it");
+        }
+        Self(built.ok())
+    }
+
+    /// Starts `work` there.
+    pub fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            drop(runtime.spawn(work));
+        }
+    }
+}
+
+impl Drop for DedicatedRuntime {
+    fn drop(&mut self) {
+        // Waiting for it is not allowed where other tasks run.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What a panic said.
+fn text(panic: &(dyn Any + Send)) -> String {
+    let owned = panic.downcast_ref::<String>().cloned();
+    owned.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
+}
+
+/// Starts `work`, whose end `tracker` waits for and whose outcome nobody needs.
+pub fn detach(tracker: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
+    tracker.spawn(work);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_exit_is_told() {
+        let mut crew = TaskGroup::default();
+        crew.start("good", async { Ok::<(), String>(()) });
+        crew.start("bad", async { Err("no luck") });
+        crew.start("ugly", async {
+            assert_eq!(1, 2, "a bug");
+            Ok::<(), String>(())
+        });
+        let mut bad = crew.join().await;
+        bad.sort_by_key(|(name, _)| name.clone());
+        assert_eq!(bad.len(), 2);
+        assert_eq!(bad[0], ("bad".to_owned(), Exit::Failed("no luck".to_owned())));
+        assert!(matches!(&bad[1], (name, Exit::Panicked(what)) if name == "ugly" && what.contains("a bug")));
+    }
+}
