@@ -6,6 +6,8 @@ use shared::memory::PrefixMemory;
 use shared::messages::{Lookups, NodePacing, ReapBatch, UnreplicatedWrites};
 use shared::outcome::Outcome;
 use shared::queue::Delivery;
+use shared::records::{AttemptMark, Records};
+use shared::worker::Failure;
 
 use crate::chunks::{Routes, by_node};
 use crate::fingerprints::BackupStats;
@@ -84,6 +86,21 @@ impl<'a> BatchAttempt<'a> {
             freed,
             failure: undone,
         }
+    }
+
+    /// Notes that the batch is about to be tried, unless that is done; whether this is the first attempt.
+    pub(crate) async fn begin(&mut self, records: &Records) -> Result<bool, Failure> {
+        if let Some(first) = self.first {
+            return Ok(first);
+        }
+        let first = match records.create_attempt(self.batch.batch).await? {
+            AttemptMark::First => true,
+            AttemptMark::Again => false,
+            AttemptMark::Ended => {
+                return Err(Failure::Refused("the batch was ended before it was tried".to_owned()));
+            }
+        };
+        Ok(*self.first.insert(first))
     }
 }
 

@@ -9,12 +9,12 @@ use shared::cluster::guard::{self, Act, GuardMode, GuardReply, GuardVerdict, Par
 use shared::cluster::{RedisClient, RedisErrorKind, node, same_deployment};
 use shared::context::Context;
 use shared::failpoint::FailPoint;
-use shared::ids::{Alias, BatchId, NodeId, RunId};
+use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::FIELD_TTLS_KNOWN_FOR;
 use shared::messages::{Group, ReapBatch, Reason, Receipt, RunSpec, UnreplicatedWrites};
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, QueueError, Topic};
-use shared::records::{AttemptMark, RecordError, Records};
+use shared::records::{RecordError, Records};
 use shared::redis_clients::RedisClients;
 use shared::spec_cache::SpecCache;
 use shared::telemetry::RequestKind;
@@ -208,10 +208,7 @@ impl Reaper {
             }
         }
         // Only now may something happen: a batch whose nodes could never be reached was never tried.
-        let first = match acting.first {
-            Some(first) => first,
-            None => *acting.first.insert(first_attempt(records, batch.batch).await?),
-        };
+        let first = acting.begin(records).await?;
         // A batch that is sealed changes nothing, and is to end soon.
         let mut paced = match (mode, acting.delivery) {
             (GuardMode::Act(_), Some(delivery)) => {
@@ -337,15 +334,6 @@ impl Reaper {
             }));
         }
         Ok(BatchResult { outcomes: all, unreplicated: vouched, ..BatchResult::default() })
-    }
-}
-
-/// Notes that a batch is about to be tried; whether nobody did before.
-async fn first_attempt(records: &Records, batch: BatchId) -> Result<bool, Failure> {
-    match records.create_attempt(batch).await? {
-        AttemptMark::First => Ok(true),
-        AttemptMark::Again => Ok(false),
-        AttemptMark::Ended => Err(Failure::Refused("the batch was ended before it was tried".to_owned())),
     }
 }
 

@@ -32,7 +32,7 @@ use crate::memory_sampling::{keys_per_write, measure_some};
 use crate::source::ReadSourceConn;
 use crate::statistics::Statistics;
 use crate::tally::{Settlement, Tally};
-use crate::validate::{OwnershipSnapshot, ValidatedScan, handed_back, unreadable};
+use crate::validate::{OwnershipSnapshot, ValidatedScan, handed_back, replication_id, unreadable};
 use crate::walk::{ListedWindow, PageOutcome, Walk, WalkProgress};
 use crate::{batching, fields, fingerprints, kept_keys};
 
@@ -109,11 +109,7 @@ impl Scanner {
             let report = skip(task, spec, selector, (&source, &mut lister)).await?;
             return Ok(Some((source.verify_unchanged(report).await?, Vec::new())));
         }
-        // A failover during the reading shows in the slots; this says which of the node's lives it was.
-        let history = match task.scan_generation {
-            0 => None,
-            _ => Some(node::status(&conn, spec.db).await?.replication_id),
-        };
+        let history = replication_id(&conn, task, spec).await?;
         let before = OwnershipSnapshot::take(&source, spec, &task.scope).await?;
         if let Some(report) = before.restarted(task) {
             return Ok(Some((report, Vec::new())));

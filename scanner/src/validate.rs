@@ -1,8 +1,8 @@
 //! What of a reading counts, once the node has been looked at again: slots that moved meanwhile are handed back
 //! to be planned anew, as if they had never been read.
 
-use shared::cluster::RedisError;
 use shared::cluster::node::{self, SlotView};
+use shared::cluster::{Conn, RedisError};
 use shared::messages::{Covered, Lookups, Remainder, RequeueReason, RunSpec, ScanTask, TaskReport};
 use shared::range::{CursorScope, ScanTable, Scope, SlotListing};
 use shared::slot::SlotSet;
@@ -141,6 +141,19 @@ pub(crate) fn handed_back(task: &ScanTask) -> TaskReport {
     // What other parts of its pass have counted stays counted, and is read again with all of its slots.
     let approximate = matches!(task.scope, Scope::Cursors(_));
     TaskReport { remainder: rest, approximate, ..TaskReport::blank(task) }
+}
+
+/// Which replication history the node of `task` has, for a task that scans again after a failover: a failover during the
+/// scan shows in the slots.
+pub(crate) async fn replication_id(
+    conn: &Conn,
+    task: &ScanTask,
+    spec: &RunSpec,
+) -> Result<Option<String>, RedisError> {
+    match task.scan_generation {
+        0 => Ok(None),
+        _ => Ok(Some(node::status(conn, spec.db).await?.replication_id)),
+    }
 }
 
 #[cfg(test)]
