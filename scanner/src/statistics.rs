@@ -1,6 +1,6 @@
 //! What a task sees of its keys beside what it counts: TTLs, prefixes, and the memory of a sample. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use shared::cluster::Ttl;
 use shared::cluster::memory_usage::KeyMemories as Found;
@@ -56,8 +56,6 @@ pub(crate) struct Statistics {
     configured_ttl_ms: u64,
     /// Keys whose idle time may still be asked for.
     late_left: u64,
-    /// Keys of the first prefixes that were met.
-    examples: BTreeMap<String, Key>,
     /// Keys to be weighed.
     chosen: Vec<MeasuredKey>,
     /// Bytes of their names.
@@ -128,7 +126,6 @@ impl Statistics {
             reported_known: true,
             configured_ttl_ms,
             late_left: LATE_SAMPLES,
-            examples: BTreeMap::new(),
             chosen: Vec::new(),
             chosen_bytes: 0,
         }
@@ -228,8 +225,8 @@ impl Statistics {
                 strata.add_named(&names, chosen.group, chosen.take, bytes);
             }
             for prefix in names {
-                if self.examples.len() < PREFIX_SAMPLES_MAX {
-                    self.examples.entry(prefix).or_insert_with(|| chosen.key.clone());
+                if self.found.examples.len() < PREFIX_SAMPLES_MAX {
+                    self.found.examples.entry(prefix).or_insert_with(|| chosen.key.shortened(60));
                 }
             }
         }
@@ -280,8 +277,7 @@ impl Statistics {
         let weights = [&found.weights, &found.reported].into_iter();
         let weights = weights.flat_map(|weights| weights.rows(None).into_iter().take(EXAMPLES_OF));
         let heavy: BTreeSet<String> = heavy.chain(weights.map(|(name, _)| name)).collect();
-        let of_heavy = self.examples.iter().filter(|(prefix, _)| heavy.contains(*prefix));
-        found.examples = of_heavy.map(|(prefix, key)| (prefix.clone(), key.shortened(60))).collect();
+        found.examples.retain(|prefix, _| heavy.contains(prefix));
         self.found
     }
 }
