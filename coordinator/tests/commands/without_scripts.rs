@@ -43,12 +43,12 @@ async fn a_server_without_the_commands() {
         assert!(page.exits(0).stdout.contains("runs no scripts"), "{page}");
     }
     let ended = run(place.url(), &[]);
-    assert_eq!(done(&ended), (stale, stale, "transactions".to_owned()));
+    assert_eq!(done(&ended), (stale, stale, "watch".to_owned()));
     let issues = ended.result("completed")["issues"].to_string();
     assert!(issues.contains("runs no scripts") && issues.contains("in transactions instead"), "{issues}");
     assert_eq!(place.keys("keysweep:*").await, 0, "neither ledgers nor the lock are left");
     // Nothing is left to do, and repairing works, too.
-    assert_eq!(done(&run(place.url(), &[])), (0, 0, "transactions".to_owned()));
+    assert_eq!(done(&run(place.url(), &[])), (0, 0, "watch".to_owned()));
     let stale = place.seed(300).await;
     let repaired = run(place.url(), &["--action", "expire", "--expire-ttl", "1h"]);
     assert_eq!(repaired.exits(0).result("completed")["accounting"]["expired"], stale);
@@ -59,7 +59,7 @@ async fn a_cluster_without_the_commands() {
     let cluster = ClusterServers::start_with(3, 0, &RENAMED, None).await.unwrap();
     let place = Place::cluster(&cluster).await;
     let stale = place.seed(600).await;
-    assert_eq!(done(&run(place.url(), &[])), (stale, stale, "transactions".to_owned()));
+    assert_eq!(done(&run(place.url(), &[])), (stale, stale, "watch".to_owned()));
     assert_eq!(place.keys("keysweep:*").await, 0);
 }
 
@@ -76,5 +76,5 @@ async fn a_user_who_may_run_no_scripts() {
     // Looking takes neither.
     let looked = run(&place.url_of("nothing"), &["--dry-run"]);
     assert_eq!(looked.exits(0).result("completed")["staleTTLKeys"], stale);
-    assert_eq!(done(&run(&place.url_of("no-scripts"), &[])), (stale, stale, "transactions".to_owned()));
+    assert_eq!(done(&run(&place.url_of("no-scripts"), &[])), (stale, stale, "watch".to_owned()));
 }
