@@ -1,0 +1,211 @@
+//! What can be checked of the documents: that links and anchors lead somewhere, that cited files and tests exist, and
+//! that the book lists every page. Links to other hosts are not followed.
+#![cfg(test)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// Folders with pages, besides the root itself.
+const FOLDERS: [&str; 2] = ["docs", "deploy"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The files below `folder` whose names end in `extension`.
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+}
+
+/// All pages: path and text.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let root = root();
+    let in_root = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        in_root.filter(|path| path.is_file() && path.extension().is_some_and(|e| e == "md")).collect();
+    for folder in FOLDERS {
+        files(&root.join(folder), "md", &mut paths);
+    }
+    assert!(paths.len() > 15, "{} pages: this test looks in the wrong place", paths.len());
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// The lines of a page that are not inside fenced code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
+/// The anchor that GitHub and mdBook give to a heading.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// All anchors of a page. Further headings with the same text get `-1`, `-2` and so on.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let headings = prose(text).filter(|line| line.trim_start_matches('#').starts_with(' '));
+    let headings = headings.filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let anchor = anchor(&text_of(line.trim_start_matches('#')));
+            let count = seen.entry(anchor.clone()).or_default();
+            *count += 1;
+            if *count == 1 { anchor } else { format!("{anchor}-{}", *count - 1) }
+        })
+        .collect()
+}
+
+/// A heading with its links replaced by their texts.
+fn text_of(heading: &str) -> String {
+    let mut text = heading.to_owned();
+    while let Some((start, end)) = text.find("](").and_then(|start| Some((start, text[start..].find(')')?))) {
+        text.replace_range(start..=start + end, "");
+    }
+    text.replace('[', "")
+}
+
+/// A line without its code spans.
+fn without_code(line: &str) -> String {
+    line.split('`').step_by(2).collect()
+}
+
+/// The targets of inline links in a page.
+fn links(text: &str) -> Vec<String> {
+    // Links may be broken over two lines, and so are looked for in all of the prose.
+    let prose: Vec<&str> = prose(text).collect();
+    let prose = without_code(&prose.join("\n"));
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+    targets.map(str::to_owned).collect()
+}
+
+/// `path` without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(normal.pop()),
+            Component::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[test]
+fn links_and_anchors_resolve() {
+    let pages = pages();
+    let anchors: BTreeMap<&PathBuf, BTreeSet<String>> =
+        pages.iter().map(|(path, text)| (path, anchors(text))).collect();
+    let (mut seen, mut broken) = (0, Vec::new());
+    for (page, text) in &pages {
+        for link in links(text).into_iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
+        {
+            seen += 1;
+            let (path, fragment) = link.split_once('#').unwrap_or((&link, ""));
+            let target =
+                if path.is_empty() { page.clone() } else { normal(&page.parent().unwrap().join(path)) };
+            let anchored =
+                || fragment.is_empty() || anchors.get(&target).is_some_and(|known| known.contains(fragment));
+            if !target.exists() || !anchored() {
+                broken.push(format!("{}: `{link}`", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+    assert!(seen > 30, "{seen} links: this test looks in the wrong place");
+}
+
+/// The change log names files as they were, and is left out.
+#[test]
+fn cited_source_files_exist() {
+    let root = root();
+    for (page, text) in pages() {
+        if page.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        for path in text.split('`').filter(|word| word.ends_with(".rs") && word.contains('/')) {
+            // Recipes have placeholders, and design pages name files of a crate from its root.
+            let exact = !path.contains(['{', '*', '<', ' ']);
+            assert!(
+                !exact || root.join(path).exists(),
+                "{} names `{path}`, which does not exist",
+                page.display()
+            );
+        }
+    }
+}
+
+/// What a row of the threat model cites: files and folders, and names of tests, of which the last may end in `*`.
+fn cited(cell: &str) -> (Vec<PathBuf>, Vec<&str>) {
+    let root = root();
+    let words = cell.split('`').skip(1).step_by(2);
+    let (paths, tests): (Vec<&str>, Vec<&str>) =
+        words.filter(|word| !word.starts_with("cargo ")).partition(|word| word.contains(['/', '.']));
+    (paths.into_iter().map(|path| root.join(path)).collect(), tests)
+}
+
+#[test]
+fn the_threat_model_cites_tests_that_exist() {
+    let page = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let (_, rows) = page.split_once("## Guarantees at each boundary").unwrap();
+    let rows = rows.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| att"));
+    let mut seen = 0;
+    for row in rows {
+        let cell = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap();
+        let (paths, tests) = cited(cell);
+        assert!(!paths.is_empty(), "a row cites no test: {row}");
+        let mut sources = Vec::new();
+        for path in paths {
+            assert!(path.exists(), "the threat model cites `{}`, which does not exist", path.display());
+            if path.is_file() { sources.push(path) } else { files(&path, "rs", &mut sources) }
+        }
+        let text: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        for test in tests {
+            seen += 1;
+            let start = test.trim_end_matches('*');
+            let found = text.contains(&format!("fn {start}{}", if test == start { "(" } else { "" }));
+            assert!(found, "the threat model cites the test `{test}`, which is not in the files of its row");
+        }
+    }
+    assert!(seen > 40, "{seen} tests are cited: this test looks in the wrong place");
+}
+
+#[test]
+fn the_book_lists_every_page() {
+    let docs = root().join("docs");
+    let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    let listed: BTreeSet<PathBuf> = links(&summary).iter().map(|link| normal(&docs.join(link))).collect();
+    let mut pages = Vec::new();
+    files(&docs, "md", &mut pages);
+    for page in pages.iter().filter(|page| !page.ends_with("SUMMARY.md")) {
+        assert!(listed.contains(page), "`docs/SUMMARY.md` does not list {}", page.display());
+    }
+}
+
+#[test]
+fn anchors_are_those_of_github() {
+    let page = "# A `b_c`, d\n## [Link](x.md) & more\n```\n# no heading\n```\n## A `b_c`, d\n";
+    let expected = ["a-b_c-d", "link--more", "a-b_c-d-1"].map(str::to_owned);
+    assert_eq!(anchors(page), BTreeSet::from(expected));
+}
