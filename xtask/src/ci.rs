@@ -24,6 +24,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     docs.env("RUSTDOCFLAGS", "-D warnings");
     let steps = [
         ("format", cargo(&["fmt", "--all", "--check"])),
+        ("spelling", cargo(&["xtask", "typos"])),
         ("supply chain", cargo(&["xtask", "deny"])),
         ("sbom", cargo(&["xtask", "sbom"])),
         ("lints", cargo(&lint)),

@@ -7,12 +7,15 @@ mod cargo;
 mod ci;
 mod demo;
 mod deny;
+mod docs;
 mod fuzz;
 mod install;
 mod matrix;
+mod pinned;
 mod sbom;
 mod soak;
 mod test;
+mod typos;
 
 use std::process::ExitCode;
 
@@ -45,6 +48,10 @@ enum Command {
     /// Check the licences and sources of all crates, which are there twice, and, where that can be reached, what is
     /// known against them.
     Deny,
+    /// Check the spelling of code and documents.
+    Typos,
+    /// Build the pages in `docs/` as a book: `target/book/index.html`.
+    Docs,
     /// List what the binary is made of, as CycloneDX: `target/keysweep.cdx.json`.
     Sbom {
         /// The platform of the binary.
@@ -93,6 +100,8 @@ fn main() -> ExitCode {
         Command::Test { args } => test::run(&args),
         Command::Ci => ci::run(),
         Command::Deny => deny::run(),
+        Command::Typos => typos::run(),
+        Command::Docs => docs::run(),
         Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),
         Command::Matrix(options) => matrix::run(&options),

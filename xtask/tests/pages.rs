@@ -119,7 +119,8 @@ fn links_and_anchors_resolve() {
         pages.iter().map(|(path, text)| (path, anchors(text))).collect();
     let (mut seen, mut broken) = (0, Vec::new());
     for (page, text) in &pages {
-        for link in links(text).into_iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
+        for link in
+            links(text).into_iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
         {
             seen += 1;
             let (path, fragment) = link.split_once('#').unwrap_or((&link, ""));

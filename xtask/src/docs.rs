@@ -1,0 +1,23 @@
+//! `cargo xtask docs`: the pages in `docs/` as a book, in `target/book`. Links and citations in the pages are checked by
+//! `xtask/tests/pages.rs`, without mdBook.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::cargo::{exit_code, root, status};
+use crate::pinned::PinnedTool;
+
+/// What builds the book.
+pub(crate) const MDBOOK: PinnedTool =
+    PinnedTool { program: "mdbook", package: "mdbook", version: "0.5.4", wheel: None };
+
+/// Builds the book.
+pub(crate) fn run() -> Result<ExitCode> {
+    let program = MDBOOK.build(&["--no-default-features", "--features", "search"])?;
+    let built = status(Command::new(program).current_dir(root()).args(["build", "docs"]))?;
+    if built.success() {
+        eprintln!("xtask: the book is `target/book/index.html`");
+    }
+    Ok(exit_code(built))
+}
