@@ -1,0 +1,65 @@
+# Shortcuts for `cargo xtask`: `just --list` shows them.
+
+default:
+    @just --list
+
+# A temporary cluster with sample data, one run, its result
+demo *args:
+    cargo xtask demo {{args}}
+
+# All tests; arguments go to `cargo test`
+test *args:
+    cargo xtask test {{args}}
+
+# Everything that continuous integration runs
+ci:
+    cargo xtask ci
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Lints, as errors
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Spelling of code and documents
+typos:
+    cargo xtask typos
+
+# Links, anchors, cited files and tests of all pages
+links:
+    cargo test --package xtask --test pages
+
+# The pages in docs/ as a book: target/book/index.html
+docs:
+    cargo xtask docs
+
+# Licenses, sources, duplicates and advisories of all crates
+deny:
+    cargo xtask deny
+
+# What the binary is made of, as CycloneDX
+sbom *args:
+    cargo xtask sbom {{args}}
+
+# Compare with other ways to clean up
+bench *args:
+    cargo xtask bench {{args}}
+
+# The end-to-end suite on other server versions
+matrix *args:
+    cargo xtask matrix {{args}}
+
+# Large counts and hostile peers
+soak *args:
+    cargo xtask soak {{args}}
+
+# Hostile bytes for every decoder
+fuzz *args:
+    cargo xtask fuzz {{args}}
+
+# Write the snapshots of help texts and pages again
+snapshots:
+    UPDATE_SNAPSHOTS=1 cargo test --package coordinator --test commands help
+    UPDATE_SNAPSHOTS=1 cargo test --package coordinator --test commands pages
