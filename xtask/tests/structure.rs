@@ -232,18 +232,6 @@ fn the_architecture_names_every_folder_and_invariant() {
     }
 }
 
-#[test]
-fn documents_name_files_that_exist() {
-    let pages = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    for page in pages.chain([root().join("ARCHITECTURE.md"), root().join("README.md")]) {
-        let text = fs::read_to_string(&page).unwrap();
-        for path in text.split('`').filter(|word| word.ends_with(".rs") && word.contains('/')) {
-            assert!(root().join(path).exists(), "{} names `{path}`, which does not exist", page.display());
-        }
-    }
-}
-
 /// A variable of ours that the settings do not know is an error of every command, so those of the tests are listed.
 #[test]
 fn every_variable_of_ours_that_is_read_is_known() {
