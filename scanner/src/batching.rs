@@ -1,4 +1,4 @@
-//! Reap batches out of candidates: by slot into groups, groups into messages that fit. Pure.
+//! Builds reap batches from candidates: groups by slot, and messages that fit the size limit. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,14 +9,13 @@ use shared::messages::{Group, ReapBatch, Reason, ScanTask};
 
 use crate::tally::Candidate;
 
-/// The longest pause before a full queue is tried again.
+/// The longest pause between attempts to publish to a full queue.
 pub(crate) const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// Bytes that a key or a group costs in a message beside its own.
+/// Bytes that a key or a group adds to a message in addition to its own.
 const OVERHEAD_BYTES: usize = 48;
 
-/// Groups of candidates, each of one slot and one reason, of at most `group_keys_max` keys, and small enough for a
-/// message.
+/// Groups candidates. Each group has one slot and one reason, at most `group_keys_max` keys, and fits into a message.
 fn groups(candidates: BTreeMap<u16, Vec<Candidate>>, group_keys_max: usize) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (slot, mut candidates) in candidates {
@@ -48,7 +47,7 @@ fn groups(candidates: BTreeMap<u16, Vec<Candidate>>, group_keys_max: usize) -> V
     groups
 }
 
-/// The batches of a task, made at `now_ms` of the node's clock.
+/// The batches of a task, created at `now_ms` of the node's clock.
 pub(crate) fn batches(
     task: &ScanTask,
     candidates: BTreeMap<u16, Vec<Candidate>>,

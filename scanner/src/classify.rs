@@ -1,4 +1,4 @@
-//! Selection: which listed keys are looked at, and which of those become candidates. Pure.
+//! Selection: which listed keys are looked up, and which of those become candidates. Pure.
 
 use shared::activity::{Activity, ActivityFilter};
 use shared::cluster::{KeyState, LookupKind, Ttl};
@@ -6,59 +6,59 @@ use shared::key_template::User;
 use shared::limits::{EXPIRY_EXACT_BEFORE_MS, KEY_BYTES_MAX};
 use shared::messages::{Action, ActivityRule, Reason, Rules};
 
-/// What a key turned out to be.
+/// The classification of a key that was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classification {
-    /// It is gone; it does not count at all.
+    /// The key is gone and is not counted.
     Gone,
-    /// It has a TTL, and stays.
+    /// The key stays, because it has a TTL.
     Keep(KeepReason),
-    /// It qualifies.
+    /// The key qualifies for the run's action.
     Candidate(Reason, Treatment),
 }
 
-/// Why a key with a TTL stays.
+/// Why a key stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepReason {
-    /// As all such keys do, where inactive users are not looked for.
+    /// The run does not look for inactive users.
     Normal,
-    /// It is an active user's.
+    /// The key belongs to an active user.
     Active,
-    /// It is an inactive user's, and expires soon by itself.
+    /// The key belongs to an inactive user but expires soon without help.
     NearExpiry,
-    /// Nothing tells whose it is, or how long nobody has used it.
+    /// The key's user or idle time cannot be determined.
     UnknownUser,
-    /// It is a hash without a TTL of its own, whose fields expire.
+    /// The key is a hash without a key TTL whose fields expire.
     FieldTtl,
 }
 
-/// What is to become of a key that qualifies.
+/// What happens to a key that qualifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// A protected pattern keeps it.
+    /// The key stays, because a protected pattern matches it.
     Protected,
-    /// It is only reported.
+    /// The key is only reported.
     Reported,
-    /// It is too long for a message.
+    /// The key is too long for a message.
     TooLong,
-    /// It is handed to a reaper.
+    /// The key is sent to a reaper.
     Candidate,
 }
 
-/// The rules of a run, ready to be applied.
+/// Classifies keys by the rules of a run.
 pub struct Classifier<'a> {
     rules: &'a Rules,
     activity: Option<&'a Activity>,
 }
 
 impl<'a> Classifier<'a> {
-    /// Applies `rules`; inactive users' keys are looked for if `activity` says who is active.
+    /// Applies `rules`. Inactive users' keys are detected only if `activity` is given.
     #[must_use]
     pub fn new(rules: &'a Rules, activity: Option<&'a Activity>) -> Self {
         Self { rules, activity }
     }
 
-    /// What has to be asked about a key.
+    /// What must be looked up for each key.
     #[must_use]
     pub fn ask(&self) -> LookupKind {
         match self.activity.map(|activity| &activity.who) {
@@ -68,7 +68,8 @@ impl<'a> Classifier<'a> {
         }
     }
 
-    /// Whether the key is looked at: it matches a pattern, and is neither our own nor one that we read from.
+    /// Whether the key is looked up: a pattern matches it, and it is neither keysweep's own nor one that the run reads
+    /// its active users from.
     #[must_use]
     pub fn wants(&self, key: &[u8]) -> bool {
         self.rules.wants(key)
@@ -80,13 +81,13 @@ impl<'a> Classifier<'a> {
         self.rules.protects(key)
     }
 
-    /// What a wanted key is that looks like this. The slot of the key must not have moved.
+    /// Classifies a wanted key by its lookup. The slot of the key must not have moved.
     #[must_use]
     pub fn classify(&self, key: &[u8], seen: &KeyState) -> Classification {
         let left_ms = match seen.ttl {
             Ttl::Gone | Ttl::Moved => return Classification::Gone,
-            // Whoever it belongs to.
-            Ttl::Persistent => return Classification::Candidate(Reason::Stale, self.fate(key)),
+            // This holds for the keys of all users.
+            Ttl::Persistent => return Classification::Candidate(Reason::Stale, self.treatment(key)),
             Ttl::FieldTtls => return Classification::Keep(KeepReason::FieldTtl),
             Ttl::Remaining(ms) => ms,
         };
@@ -97,16 +98,16 @@ impl<'a> Classifier<'a> {
             User::Inactive if left_ms <= activity.near_expiry_ms => {
                 Classification::Keep(KeepReason::NearExpiry)
             }
-            // Whether it still expires then could not be checked when it is deleted.
+            // At the deletion, the reaper could not compare such an expiry time exactly.
             User::Inactive if seen.expires_at_ms.is_some_and(|at_ms| at_ms >= EXPIRY_EXACT_BEFORE_MS) => {
                 Classification::Keep(KeepReason::Normal)
             }
-            User::Inactive => Classification::Candidate(Reason::Inactive, self.fate(key)),
+            User::Inactive => Classification::Candidate(Reason::Inactive, self.treatment(key)),
         }
     }
 
-    /// The user of a key, as a number: an active one, if one can be read from the key. `None` if none can, or idle times
-    /// tell who is active.
+    /// A number for the user of a key; if several ids can be read from the key, an active one. `None` if the key has no
+    /// id, or if the run uses idle times.
     #[must_use]
     pub fn user_number(&self, key: &[u8]) -> Option<u64> {
         let ActivityFilter::Users(template, users) = &self.activity?.who else { return None };
@@ -120,7 +121,7 @@ impl<'a> Classifier<'a> {
         found.or(first).map(|id| users.number(id))
     }
 
-    /// Whether keys of `users` users, none of whom is active, may be those of inactive users; see [`shared::messages::SampledUsers`].
+    /// Whether a sample of `users` users may contain no active one; see [`shared::messages::SampledUsers`].
     #[must_use]
     pub fn may_have_no_active(&self, users: u64) -> bool {
         match self.rules.inactive.as_ref().map(|rule| &rule.activity) {
@@ -142,8 +143,8 @@ impl<'a> Classifier<'a> {
         }
     }
 
-    fn fate(&self, key: &[u8]) -> Treatment {
-        // Protection wins over everything.
+    fn treatment(&self, key: &[u8]) -> Treatment {
+        // Protection has precedence.
         if self.protects(key) {
             Treatment::Protected
         } else if self.rules.action == Action::Report {
@@ -172,18 +173,19 @@ mod tests {
     }
 
     #[test]
-    fn only_matching_foreign_keys_are_wanted() {
+    fn keys_that_match_and_are_not_own_are_wanted() {
         let rules = Rules { patterns: vec![Pattern::new("*").unwrap()], ..rules(Action::Delete) };
         assert!(Classifier::new(&rules, None).wants(b""));
         assert!(!Classifier::new(&rules, None).wants(b"keysweep:ledger:{x}:1"));
     }
 
-    const STALE: fn(Treatment) -> Classification = |fate| Classification::Candidate(Reason::Stale, fate);
+    const STALE: fn(Treatment) -> Classification =
+        |treatment| Classification::Candidate(Reason::Stale, treatment);
     const INACTIVE: fn(Treatment) -> Classification =
-        |fate| Classification::Candidate(Reason::Inactive, fate);
+        |treatment| Classification::Candidate(Reason::Inactive, treatment);
 
     #[test]
-    fn every_verdict() {
+    fn classifies_keys_by_ttl() {
         let check = |action, key: &str, ttl, expected| {
             let rules = rules(action);
             let (selector, key) = (Classifier::new(&rules, None), key.as_bytes());
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn every_verdict_on_users() {
+    fn classifies_keys_by_user() {
         let activity = activity(&["alice", "a:b"]);
         let check = |action, key: &str, ttl, expected| {
             let rules = rules(action);
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_that_cannot_be_checked_again_makes_no_candidate() {
+    fn expiry_time_beyond_exact_range_makes_no_candidate() {
         let (activity, rules) = (activity(&["alice"]), rules(Action::Delete));
         let selector = Classifier::new(&rules, Some(&activity));
         let check = |at_ms: u64, expected| {
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_verdict_on_idle_times() {
+    fn classifies_keys_by_idle_time() {
         let activity = Activity { near_expiry_ms: 1_000, who: ActivityFilter::Idle(60_000) };
         let rules = rules(Action::Expire { ttl_ms: 1, jitter_ms: 0 });
         let selector = Classifier::new(&rules, Some(&activity));

@@ -1,6 +1,6 @@
-//! A node on which no key is without TTL has nothing stale, and its server says so for nothing: as many keys as keys
-//! that expire (INFO keyspace). Its slots are vouched for by that, and a sample of its keys tells how they live. It is
-//! looked at when the task is done, not when it was planned, and between two looks at the slots.
+//! Skipping clean nodes. A node on which every key has a TTL has no stale keys; INFO keyspace shows this at no cost
+//! (`keys` equals `expires`). Its slots are covered without a scan, and a sample of its keys supplies the statistics.
+//! The check happens when the task runs, not when it was planned, and between two reads of the slot ownership.
 
 use shared::cluster::{RedisError, ScanConnection, Ttl, node};
 use shared::limits::{MEASURED_AT_ONCE, SAMPLE_BYTES_MAX, SKIPPED_SAMPLE_KEYS};
@@ -17,7 +17,7 @@ use crate::source::ReadSourceConn;
 use crate::statistics::Statistics;
 use crate::validate::OwnershipSnapshot;
 
-/// The report of a task whose node is to be skipped. Where a key without TTL has turned up, all of it is handed back.
+/// Builds the report of a task whose node may be skipped. If a key without TTL exists, the whole scope is handed back.
 pub(crate) async fn skip(
     task: &ScanTask,
     spec: &RunSpec,
@@ -40,11 +40,11 @@ pub(crate) async fn skip(
     let slots: Vec<(u16, u64)> = task.scope.slots().iter().map(|slot| (slot, 1)).collect();
     let listing = spec.cluster.then_some(status.listing);
     let breaks = Throttle::of(&spec.pace);
-    // Where matching keys are rare, a few are enough: nothing is read for the sake of statistics alone.
+    // If matching keys are rare, a few are enough: the node is not scanned for statistics alone.
     let wanted = SampleRequest { keys: SKIPPED_SAMPLE_KEYS, bytes: SAMPLE_BYTES_MAX, search: false, breaks };
     let tables = SampledTables { keys: status.keys, listing, slots: &slots };
     let sampled = sample(lister, &tables, wanted, selector).await?;
-    // What the server counted is not what it holds.
+    // The server's counters may disagree with its data.
     if sampled.looks.iter().any(|(_, seen)| seen.ttl == Ttl::Persistent) {
         let rest = vec![Remainder {
             reason: RequeueReason::HasPersistentKeys,
@@ -53,8 +53,8 @@ pub(crate) async fn skip(
         }];
         return Ok(TaskReport { remainder: rest, lookups: sampled.lookups, ..TaskReport::blank(task) });
     }
-    // The lock of the run was not there yet when it was planned.
-    let (counts, mut statistics) = taken(&sampled, status.keys.min(task.keys), selector, spec);
+    // The plan was made before the run's lock existed.
+    let (counts, mut statistics) = extrapolate(&sampled, status.keys.min(task.keys), selector, spec);
     let mut lookups = sampled.lookups;
     while statistics.waiting() > 0 {
         let sent = Instant::now();
@@ -66,13 +66,13 @@ pub(crate) async fn skip(
     if let Some(report) = after.restarted(task) {
         return Ok(report);
     }
-    let (covered, rest) = sample_error(&task.scope, &before, &after);
+    let (covered, rest) = split_scope(&task.scope, &before, &after);
     let statistics = Box::new(statistics.finish(0));
     Ok(TaskReport { covered, remainder: rest, counts, lookups, statistics, ..TaskReport::blank(task) })
 }
 
-/// What the sample says of all `keys` keys of the node.
-fn taken(
+/// Extrapolates the sample to all `keys` keys of the node.
+fn extrapolate(
     sampled: &KeySample,
     keys: u64,
     selector: &Classifier<'_>,
@@ -88,21 +88,21 @@ fn taken(
         Statistics::of_sample(looked, matching, spec.application.known_ttl_ms().unwrap_or_default());
     let mut counts =
         ScanCounts { skipped: keys, skipped_matching: matching, sampled: looked, ..ScanCounts::default() };
-    // Each key stands for as many as it takes until they are all of the node's.
+    // The weights of the sampled keys add up to all matching keys of the node.
     let up_to = |n: u64| u64::try_from(u128::from(matching) * u128::from(n) / u128::from(looked.max(1)));
-    let mut stood_for = 0;
+    let mut weighted = 0;
     for (n, (key, seen)) in (1..).zip(&sampled.looks) {
         let up_to = up_to(n).unwrap_or(u64::MAX);
-        let stands_for = up_to - std::mem::replace(&mut stood_for, up_to);
-        statistics.stands_for(stands_for);
+        let weight = up_to - std::mem::replace(&mut weighted, up_to);
+        statistics.set_weight(weight);
         statistics.seen(key.as_bytes(), seen.ttl, selector.classify(key.as_bytes(), seen));
-        counts.add_ttl(seen.ttl.remaining_ms().saturating_mul(stands_for));
+        counts.add_ttl(seen.ttl.remaining_ms().saturating_mul(weight));
     }
     (counts, statistics)
 }
 
-/// What nobody has to read, and what has to be: slots that moved while we looked.
-fn sample_error(
+/// Splits the scope into what is covered and what must be read: slots that moved during the check.
+fn split_scope(
     scope: &Scope,
     before: &OwnershipSnapshot,
     after: &OwnershipSnapshot,

@@ -1,5 +1,5 @@
-//! Hashes without a TTL whose fields expire: they are told from stale keys before anything is counted. Asked only where
-//! the server has hashes with such fields.
+//! Hashes without a TTL whose fields expire are distinguished from stale keys before anything is counted. This is
+//! queried only if the server has such hashes.
 
 use shared::cluster::fields::{FieldTtls, ask};
 use shared::cluster::{Conn, RedisError, Ttl, WindowReply};
@@ -8,18 +8,19 @@ use shared::messages::Lookups;
 use crate::classify::Classifier;
 use crate::walk::ListedWindow;
 
-/// Those keys of `last`, which `answers` has seen, that have no TTL and that no pattern protects; each with its number.
-pub(crate) fn lasting<'k>(
+/// The keys of `last` that have no TTL according to `answers` and that no pattern protects, each with its index.
+pub(crate) fn persistent<'k>(
     last: &'k ListedWindow,
     answers: &WindowReply,
     selector: &Classifier<'_>,
 ) -> Vec<(usize, &'k [u8])> {
     let seen = last.keys().zip(answers.seen()).enumerate();
-    let lasting = seen.filter(|(_, ((_, key), seen))| seen.ttl == Ttl::Persistent && !selector.protects(key));
-    lasting.map(|(number, ((_, key), _))| (number, key)).collect()
+    let persistent =
+        seen.filter(|(_, ((_, key), seen))| seen.ttl == Ttl::Persistent && !selector.protects(key));
+    persistent.map(|(number, ((_, key), _))| (number, key)).collect()
 }
 
-/// Asks about `keys` and corrects what `answers` has seen of them. The look-ups that it took.
+/// Queries the field TTLs of `keys` and corrects their entries in `answers`. Returns the lookups made.
 pub(crate) async fn classify_hashes(
     conn: &Conn,
     keys: &[(usize, &[u8])],
@@ -33,7 +34,7 @@ pub(crate) async fn classify_hashes(
     Ok(lookups)
 }
 
-/// What a key without TTL turns out to be.
+/// The TTL state of a key without a key TTL.
 pub(crate) fn ttl(fields: FieldTtls) -> Ttl {
     match fields {
         FieldTtls::Lasting => Ttl::Persistent,

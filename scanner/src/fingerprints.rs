@@ -1,6 +1,6 @@
-//! Fingerprints of what candidates hold, where a key is deleted only if it still holds that at the second look. They are
-//! taken at the end of a task, right before its grace begins, and from the primary: a replica may encode the same value in
-//! another way.
+//! Fingerprints of candidates' values, for runs that delete a key only if its value is unchanged at the second check.
+//! They are taken at the end of a task, right before its grace begins, and from the primary: a replica may encode the
+//! same value differently.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use crate::run::{TaskContext, TaskScan};
 use crate::source::ReadSourceConn;
 
-/// Takes the fingerprints of all candidates that are to be deleted, if the run asks for that. The look-ups that it took at
-/// the primary; `None`: the run was cancelled.
+/// Takes the fingerprints of all candidates to be deleted, if the run verifies values. Returns the lookups made at the
+/// primary, or `None` if the run was cancelled.
 pub(crate) async fn take(
     context: &Context,
     (source, deployment): (&ReadSourceConn, &Arc<RedisClient>),
@@ -30,7 +30,7 @@ pub(crate) async fn take(
     if rules.verify == Verify::Ttl {
         return Ok(Some(lookups));
     }
-    // The task was paced by what it read.
+    // The task's pacer follows the node that was read; the primary needs its own if that was a replica.
     let own = match source.node() == &task.node {
         true => None,
         false => Some(context.pacers.enter_to_act(spec, deployment, &task.node, &context.telemetry).await),
@@ -45,12 +45,12 @@ pub(crate) async fn take(
         if reader.keys_next(conn, most) == 0 {
             return Ok(Some(lookups));
         }
-        let Some(turn) = reading.heartbeat.acquire(pacer, work.records, work.delivery).await else {
+        let Some(permit) = reading.heartbeat.acquire(pacer, work.records, work.delivery).await else {
             return Ok(None);
         };
         let asked = Instant::now();
         let (contents, more) = reader.step(conn, most).await?;
-        drop(turn);
+        drop(permit);
         work.telemetry.request(&spec.alias, RequestKind::Values, asked.elapsed());
         lookups += more;
         for (at, content) in contents {
@@ -71,7 +71,7 @@ fn fingerprint(content: &ValueContent) -> Fingerprint {
     match held.seal {
         ExpectedContent::Text(sha1) => Fingerprint::Text { bytes: held.value.len() as u64, sha1 },
         ExpectedContent::Value { bytes, tail } => Fingerprint::Value { bytes: bytes as u64, tail },
-        // What was read has one of the others.
+        // A value that was read has one of the other kinds.
         ExpectedContent::Absent | ExpectedContent::Unsaved | ExpectedContent::Later => Fingerprint::Gone,
     }
 }

@@ -1,5 +1,5 @@
-//! The names of keys that qualified and that no reaper is asked about, for the audit trail. They are kept up to a size: what
-//! is beyond is counted.
+//! The names of keys that qualified but are not sent to a reaper, for the audit trail. Names are stored up to a size
+//! limit; the rest is only counted.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use shared::limits::KEPT_NAMES_BYTES_MAX;
 use shared::messages::Reason;
 use shared::store::Store;
 
-/// Bytes that a name costs in the trail beside its own.
+/// Bytes that a name adds to the trail in addition to its own.
 const NAME_OVERHEAD_BYTES: usize = 8;
 
 /// The slot, why the keys qualify, and why they stay.
 type Group = (u16, Reason, Why);
 
-/// See the module.
+/// The names collected by one task.
 #[derive(Default)]
 pub(crate) struct KeptKeys {
     groups: BTreeMap<Group, Vec<Key>>,
     bytes: usize,
-    /// How many were not kept.
+    /// How many names did not fit.
     unnamed: BTreeMap<Group, u64>,
 }
 
 impl KeptKeys {
-    /// Takes a key in.
+    /// Adds a key.
     pub(crate) fn add(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
         let bytes = self.bytes + key.len() + NAME_OVERHEAD_BYTES;
         if bytes > KEPT_NAMES_BYTES_MAX {
@@ -37,14 +37,14 @@ impl KeptKeys {
         self.groups.entry((slot, reason, why)).or_default().push(Key::new(key));
     }
 
-    /// Forgets keys that do not qualify after all.
+    /// Removes keys that do not qualify after all.
     pub(crate) fn forget(&mut self, reason: Reason, why: Why) {
         let other = |group: &Group| (group.1, group.2) != (reason, why);
         self.groups.retain(|group, _| other(group));
         self.unnamed.retain(|group, _| other(group));
     }
 
-    /// The names in the slots that `keep` accepts, and how many there are beside them.
+    /// The names in the slots that `keep` accepts, and how many more did not fit.
     pub(crate) fn finish(self, keep: impl Fn(u16) -> bool) -> (Vec<KeptGroup>, u64) {
         let groups = self.groups.into_iter().filter(|((slot, ..), _)| keep(*slot));
         let groups =
@@ -54,7 +54,7 @@ impl KeptKeys {
     }
 }
 
-/// Enters the keys of a task into the audit trail. They are untouched, so a trail that does not take them stops nothing.
+/// Writes the kept keys of a task to the audit trail. The keys are untouched, so a failed write is only logged.
 pub(crate) async fn enter(store: &dyn Store, run: RunId, kept: &KeptEntry) {
     if kept.groups.is_empty() && kept.unnamed == 0 {
         return;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_kept_by_slot_and_up_to_a_size() {
+    fn names_are_filtered_by_slot_and_limited_in_size() {
         let mut kept = KeptKeys::default();
         kept.add(1, Reason::Stale, Why::Protected, b"a");
         kept.add(2, Reason::Stale, Why::Protected, b"b");

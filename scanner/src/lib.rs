@@ -1,5 +1,5 @@
-//! The scanner stage: lists the keys of a scan task, looks at their TTLs, selects candidates, and hands
-//! them to the reapers in batches. It writes nothing to Redis.
+//! The scanner stage: lists the keys of a scan task, reads their TTLs, selects candidates and publishes them to the
+//! reapers in batches. It writes nothing to Redis.
 
 mod batching;
 mod classify;

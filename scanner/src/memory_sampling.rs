@@ -1,4 +1,4 @@
-//! Asking for the memory of the keys that were chosen for it.
+//! Measures the memory of the sampled keys.
 
 use shared::cluster::memory_usage::memory_usage;
 use shared::cluster::{Conn, RedisError};
@@ -7,13 +7,13 @@ use shared::messages::Lookups;
 
 use crate::statistics::Statistics;
 
-/// How many keys are weighed in one write, where a write may ask for `window_keys` keys.
+/// How many keys are measured in one write, if a write may cover `window_keys` keys.
 pub(crate) fn keys_per_write(window_keys: Option<u64>) -> usize {
     let keys = window_keys.unwrap_or(MEASURED_AT_ONCE).clamp(1, MEASURED_AT_ONCE);
     usize::try_from(keys).unwrap_or(usize::MAX)
 }
 
-/// Weighs `count` of the keys that wait for it, in one write; the look-ups that it took.
+/// Measures `count` of the waiting keys in one write. Returns the lookups made.
 pub(crate) async fn measure_some(
     statistics: &mut Statistics,
     count: usize,

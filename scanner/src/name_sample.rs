@@ -1,35 +1,35 @@
-//! Which names a node's keys have: a fair sample of those that were listed, of whatever pattern, so that somebody whose
-//! pattern matches nothing learns what there is. Pure but for chance.
+//! A uniform sample of a node's key names, whether they match or not. It shows a user whose pattern matches nothing
+//! which names exist. Pure except for the random numbers.
 
 use std::collections::BTreeMap;
 
 use shared::limits::{NAMES_KEPT, PREFIX_BYTES_MAX};
 use shared::printable::{Printable, beginning};
 
-/// What parts a name from what comes before it, as applications write names.
+/// Characters that separate the parts of a name, as applications commonly use them.
 const SEPARATORS: &[u8] = b":/.|#";
 
-/// Bytes of an example that are shown.
+/// How many bytes of an example are shown.
 const EXAMPLE_BYTES: usize = 40;
 
-/// A sample of names; each that was listed is in it with the same chance.
+/// A reservoir sample of names: each listed name is in it with the same probability.
 #[derive(Clone, Debug, Default)]
 pub struct NameSample {
     listed: u64,
     kept: Vec<NameStart>,
 }
 
-/// A name, as far as it is ever shown.
+/// The part of a name that may be shown.
 #[derive(Clone, Debug)]
 struct NameStart {
     beginning: Box<[u8]>,
-    /// Bytes of all of it.
+    /// Length of the whole name in bytes.
     length: usize,
 }
 
 impl NameStart {
     fn of(name: &[u8]) -> Self {
-        // One byte more than is shown tells that there is more.
+        // One byte more than is shown reveals that the name continues.
         Self { beginning: beginning(name, PREFIX_BYTES_MAX + 4).into(), length: name.len() }
     }
 
@@ -41,40 +41,41 @@ impl NameStart {
     }
 }
 
-/// The names that begin alike.
+/// Names with a common prefix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommonPrefix {
-    /// How they begin, up to their first separator; `None` for names without one.
+    /// The prefix up to and including the first separator; `None` for names without one.
     pub prefix: Option<String>,
-    /// Their share of all keys, in percent, as far as the sample says.
+    /// Their estimated share of all keys, in percent.
     pub percent: f64,
-    /// One of them, shortened.
+    /// One of the names, shortened.
     pub example: String,
 }
 
 impl NameSample {
-    /// Takes in a name that was listed.
+    /// Adds a listed name.
     pub fn observe(&mut self, name: &[u8]) {
         self.listed += 1;
         if self.kept.len() < NAMES_KEPT {
             self.kept.push(NameStart::of(name));
             return;
         }
-        // The n-th name is kept with the chance `NAMES_KEPT / n`, in place of any other.
+        // The n-th name is kept with probability `NAMES_KEPT / n` and replaces a random one.
         let place = fastrand::u64(..self.listed);
         if let Some(kept) = usize::try_from(place).ok().and_then(|place| self.kept.get_mut(place)) {
             *kept = NameStart::of(name);
         }
     }
 
-    /// How many names the sample has.
+    /// How many names are in the sample.
     #[must_use]
     pub fn sampled(&self) -> u64 {
         self.kept.len() as u64
     }
 }
 
-/// The commonest beginnings over several nodes, each with its number of keys, the commonest first; `max` at most.
+/// The most common prefixes over several nodes, each weighted by its number of keys; at most `max`, the most common
+/// first.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a share, shown in whole percents")]
 pub fn commonest<'a>(
@@ -100,7 +101,7 @@ pub fn commonest<'a>(
     found
 }
 
-/// `name` up to its first separator, with it.
+/// `name` up to and including its first separator.
 fn prefix(name: &[u8]) -> Option<&[u8]> {
     name.iter().position(|byte| SEPARATORS.contains(byte)).map(|at| &name[..=at])
 }
@@ -122,17 +123,17 @@ mod tests {
     }
 
     #[test]
-    fn of_long_names_only_what_is_shown_is_kept() {
+    fn long_names_are_stored_only_as_far_as_shown() {
         let mut names = NameSample::default();
         (0..8_000).for_each(|_| names.observe(&[b'x'; 100_000]));
         let held: usize = names.kept.iter().map(|name| name.beginning.len()).sum();
-        assert!(held < NAMES_KEPT * 200, "{held} bytes are held");
+        assert!(held < NAMES_KEPT * 200, "{held} bytes are stored");
         let found = commonest([(&names, 100)], 9);
         assert_eq!(found[0].example, format!("{}… (100000 bytes)", "x".repeat(40)));
     }
 
     #[test]
-    fn the_commonest_beginnings_come_first() {
+    fn most_common_prefixes_come_first() {
         let user = (0..60).map(|n| format!("user:{n}:profile"));
         let names =
             names(user.chain((0..30).map(|n| format!("сессия/{n}"))).chain((0..10).map(|n| n.to_string())));
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_count_by_their_keys() {
+    fn nodes_are_weighted_by_their_keys() {
         let (few, many) =
             (names((0..10).map(|n| format!("a:{n}"))), names((0..10).map(|n| format!("b:{n}"))));
         let found = commonest([(&few, 10), (&many, 90)], 9);
@@ -153,10 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_is_fair_and_of_bounded_size() {
+    fn sample_is_uniform_and_bounded() {
         fastrand::seed(7);
         let all = 20 * NAMES_KEPT;
-        // The rare ones come last, as in a table that is read slot by slot.
+        // The rare names come last, as in a table that is read slot by slot.
         let names = names((0..all).map(|n| format!("{}:{n}", if n < all * 3 / 4 { "a" } else { "b" })));
         assert_eq!(names.sampled(), NAMES_KEPT as u64);
         let found = commonest([(&names, 1)], 9);

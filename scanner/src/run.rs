@@ -1,6 +1,6 @@
-//! The scanner's loop: one scan task from the first look at its node to the stored report. A task leaves
-//! nothing half-done behind: what it published does not count until its report is stored, and only the first
-//! report of a task is.
+//! The scanner's loop: one scan task, from the first request to its node to the stored report. A task that fails
+//! halfway leaves nothing behind: its published batches count only once its report is stored, and only the first report
+//! of a task is stored.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ use crate::validate::{OwnershipSnapshot, ValidatedScan, handed_back, replication
 use crate::walk::{ListedWindow, PageOutcome, Walk, WalkProgress};
 use crate::{batching, fields, fingerprints, kept_keys};
 
-/// A scanner: as many of them as wanted may work side by side.
+/// The handler of scan tasks. Several scanners may run in parallel.
 pub struct Scanner {
     context: Context,
     clients: RedisClients,
@@ -45,17 +45,17 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner in `env`.
+    /// Creates a scanner that stops at `shutdown`.
     #[must_use]
     pub fn new(context: Context, shutdown: CancellationToken) -> Self {
         let clients = RedisClients::new(&context);
         Self { specs: SpecCache::new(&context), clients, context, shutdown }
     }
 
-    /// Works on scan tasks, `at_once` at a time, until told to shut down.
+    /// Processes scan tasks, up to `at_once` concurrently, until `shutdown` is cancelled.
     ///
     /// # Errors
-    /// When the queue fails for good.
+    /// When the queue fails permanently.
     pub async fn run(&self, at_once: usize) -> Result<(), QueueError> {
         tokio::select! {
             ended = worker::run(&self.context, self, at_once, self.shutdown.clone()) => ended,
@@ -93,7 +93,7 @@ impl Scanner {
         self.store((&*spec, &records), report, &batches, delivery).await
     }
 
-    /// Reads the scope of a task. `None` if the run was cancelled meanwhile.
+    /// Reads the scope of a task. Returns `None` if the run was cancelled meanwhile.
     async fn read(
         &self,
         task: &ScanTask,
@@ -128,7 +128,7 @@ impl Scanner {
             heartbeat: Heartbeat::new(&self.context),
             noted: Instant::now(),
         };
-        // Going on for long would look as though the task were lost: what is not read by then is handed back.
+        // A task that runs for too long looks lost: the keys not read by then are handed back.
         let until =
             (!pacer.is_free()).then(|| Instant::now() + self.context.timing.ack_wait * PACED_TASK_ACK_WAITS);
         let fields = node::field_ttls(source.conn(), spec.db).await?;
@@ -162,7 +162,7 @@ impl Scanner {
         Ok(Some((report, batches)))
     }
 
-    /// Publishes the batches, and then the report, which lists them and so makes them count.
+    /// Publishes the batches, then stores the report. The report lists the batches; only listed batches count.
     async fn store(
         &self,
         (spec, records): (&RunSpec, &Records),
@@ -170,13 +170,13 @@ impl Scanner {
         batches: &[ReapBatch],
         delivery: &Delivery,
     ) -> Result<Disposition, Failure> {
-        // A task whose batches wait for room stays ours, and its run may be stopped meanwhile.
-        let mut pulse = Heartbeat::new(&self.context);
+        // A task whose batches wait for queue space keeps its lease; its run may be cancelled meanwhile.
+        let mut heartbeat = Heartbeat::new(&self.context);
         for batch in batches {
             let payload = batch.encoded().map_err(|e| Failure::Message(e.to_string()))?;
             report.batches.push(ListedBatch::of(batch, spec.rules.action).sent_as(&payload));
-            if !self.publish((batch.batch, payload), records, delivery, &mut pulse).await? {
-                // Without its report, nothing of it counts.
+            if !self.publish((batch.batch, payload), records, delivery, &mut heartbeat).await? {
+                // Without the report, no published batch counts.
                 return Ok(Disposition::Requeue(Duration::ZERO));
             }
         }
@@ -190,14 +190,14 @@ impl Scanner {
         Ok(Disposition::Done)
     }
 
-    /// Publishes a batch, waiting as long as the queue is full: that is how reapers slow scanners down. `false` if we
-    /// are to shut down, or the run is to stop.
+    /// Publishes a batch and retries while the queue is full: this is the backpressure from reapers to scanners.
+    /// Returns `false` if the process shuts down or the run is cancelled.
     async fn publish(
         &self,
         (batch, payload): (BatchId, Vec<u8>),
         records: &Records,
         delivery: &Delivery,
-        pulse: &mut Heartbeat,
+        heartbeat: &mut Heartbeat,
     ) -> Result<bool, Failure> {
         let (id, mut pause) = (batch.to_string(), Duration::from_millis(1));
         loop {
@@ -205,7 +205,7 @@ impl Scanner {
                 Err(QueueError::Full) => self.context.telemetry.waited(Topic::Batches),
                 published => return Ok(published.map(|()| true)?),
             }
-            if self.shutdown.is_cancelled() || !pulse.tick(records, delivery).await {
+            if self.shutdown.is_cancelled() || !heartbeat.tick(records, delivery).await {
                 return Ok(false);
             }
             sleep(pause).await;
@@ -242,7 +242,7 @@ impl Handler for Scanner {
     }
 }
 
-/// What a task at work has to do with.
+/// What the steps of one scan task share.
 pub(crate) struct TaskContext<'a> {
     pub(crate) task: &'a ScanTask,
     pub(crate) spec: &'a RunSpec,
@@ -251,31 +251,31 @@ pub(crate) struct TaskContext<'a> {
     pub(crate) telemetry: &'a Telemetry,
     notes: &'a TaskNotes,
     pub(crate) pacer: &'a Pacer,
-    /// When the task hands back what it has not read; `None` if nothing holds it back.
+    /// When the task hands back its unread keys; `None` if nothing limits its duration.
     until: Option<Instant>,
     /// Whether the node has hashes whose fields may expire.
     fields: bool,
 }
 
-/// What a task that was read comes to.
+/// The result of a task whose scope was read.
 struct Scanned {
     report: TaskReport,
     batches: Vec<ReapBatch>,
     kept: KeptEntry,
 }
 
-/// A task at work.
+/// The state of a scan task in progress.
 pub(crate) struct TaskScan {
     pub(crate) tally: Tally,
     approximate: bool,
     unreadable: bool,
     pub(crate) heartbeat: Heartbeat,
-    /// When it told last how far it is.
+    /// When the task's progress was last published.
     noted: Instant,
 }
 
 impl TaskScan {
-    /// Walks until the end, or until enough candidates are held. `false`: the run was cancelled.
+    /// Walks until the end, or until the task holds enough candidates. Returns `false` if the run was cancelled.
     async fn scan_windows(
         &mut self,
         walk: &mut Walk,
@@ -283,10 +283,10 @@ impl TaskScan {
         selector: &Classifier<'_>,
         work: &TaskContext<'_>,
     ) -> Result<bool, RedisError> {
-        // The keys of the last one are about to be looked up.
+        // The keys of `last` are looked up in the next write.
         let (mut last, mut next) = (ListedWindow::default(), ListedWindow::default());
         loop {
-            // They may all become candidates.
+            // All pending keys may become candidates.
             let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
             let full = full || self.tally.remembered() >= LANE_KEYS_MAX;
@@ -296,20 +296,20 @@ impl TaskScan {
             let at_once = keys_per_write(work.pacer.window_keys());
             let enough = if done { 1 } else { at_once };
             while self.tally.statistics.are_enough(enough) {
-                let turn = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
-                let Some(_turn) = turn else { return Ok(false) };
+                let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
+                let Some(_permit) = permit else { return Ok(false) };
                 self.tally.lookups += measure_some(&mut self.tally.statistics, at_once, conn).await?;
             }
             if done {
                 return Ok(true);
             }
-            let Some(turn) = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await else {
+            let Some(permit) = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await else {
                 return Ok(false);
             };
             let asked = Instant::now();
             let look_up = last.keys().map(|(_, key)| key);
             lister.window(&listings, look_up, selector.ask(), &mut next.answers).await?;
-            turn.done(next.answers.listed() as u64);
+            permit.done(next.answers.listed() as u64);
             work.telemetry.request(&work.spec.alias, RequestKind::Window, asked.elapsed());
             self.tally.lookups += next.answers.lookups();
             if work.fields && !self.ask_fields(&last, &mut next.answers, (conn, selector), work).await? {
@@ -338,7 +338,8 @@ impl TaskScan {
         }
     }
 
-    /// Tells hashes whose fields expire from stale keys in what `answers` has seen. `false`: the run was cancelled.
+    /// Distinguishes hashes whose fields expire from stale keys, and corrects `answers`. Returns `false` if the run was
+    /// cancelled.
     async fn ask_fields(
         &mut self,
         last: &ListedWindow,
@@ -346,15 +347,15 @@ impl TaskScan {
         (conn, selector): (&Conn, &Classifier<'_>),
         work: &TaskContext<'_>,
     ) -> Result<bool, RedisError> {
-        for keys in fields::lasting(last, answers, selector).chunks(FIELDS_KEYS_AT_ONCE) {
-            let turn = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
-            let Some(_turn) = turn else { return Ok(false) };
+        for keys in fields::persistent(last, answers, selector).chunks(FIELDS_KEYS_AT_ONCE) {
+            let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
+            let Some(_permit) = permit else { return Ok(false) };
             self.tally.lookups += fields::classify_hashes(conn, keys, answers).await?;
         }
         Ok(true)
     }
 
-    /// Tells now and then how far the task is.
+    /// Publishes the progress of the task at intervals.
     fn note(&mut self, work: &TaskContext<'_>) {
         if self.noted.elapsed() >= TASK_NOTE_EVERY {
             self.noted = Instant::now();

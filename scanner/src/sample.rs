@@ -19,58 +19,58 @@ use crate::classify::Classifier;
 use crate::fields::ttl;
 use crate::name_sample::NameSample;
 
-/// `COUNT` of a sampling SCAN, at most.
+/// The largest `COUNT` of a sampling SCAN.
 const PAGE_KEYS: usize = 500;
 
-/// Keys listed from random places before the node is read from the start instead.
+/// How many keys are listed from random positions before the node is scanned from the start instead.
 const RANDOM_KEYS: u64 = 32_000;
 
-/// Pages asked for in one write, at most.
+/// The largest number of pages requested in one write.
 const PAGES_AT_ONCE: usize = 4;
 
-/// Where the keys of a node are.
+/// The tables of a node and how to sample them.
 pub struct SampledTables<'a> {
     /// Keys in its database.
     pub keys: u64,
-    /// How it lists slots best; `None` on a standalone server.
+    /// The preferred way to list its slots; `None` on a standalone server.
     pub listing: Option<SlotListing>,
-    /// Its slots, each with its share of the keys, in any unit.
+    /// Its slots, each with its share of the keys in any unit.
     pub slots: &'a [(u16, u64)],
 }
 
-/// What a sample holds.
+/// A sample of a node's keys.
 #[derive(Default)]
 pub struct KeySample {
-    /// Keys listed, of whatever pattern.
+    /// Keys listed, matching or not.
     pub listed: u64,
-    /// Those that match, and how they looked; each once, if these are all.
+    /// The matching keys and their state. If `all` is set, each occurs once.
     pub looks: Vec<(Key, KeyState)>,
-    /// Whether these are all keys of the node.
+    /// Whether the sample contains all keys of the node.
     pub all: bool,
-    /// What the keys are called.
+    /// A sample of all key names.
     pub names: NameSample,
-    /// Look-ups made, also for what is not in the sample.
+    /// Lookups made, including those for keys that are not in the sample.
     pub lookups: Lookups,
 }
 
-/// How many matching keys a sample is to have.
+/// How large a sample should be.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleRequest {
-    /// About so many (all, if there are fewer).
+    /// About how many matching keys; all, if there are fewer.
     pub keys: u64,
-    /// Bytes of their names, at most.
+    /// The largest total size of their names.
     pub bytes: usize,
-    /// Whether a large node is read from the start where random pages bring too few.
+    /// Whether a large node is scanned from the start if random pages contain too few matching keys.
     pub search: bool,
-    /// Between requests.
+    /// The pauses between requests.
     pub breaks: Throttle,
 }
 
-/// A sample of matching keys.
+/// Samples matching keys.
 ///
-/// Keys are hashed, so any stretch of a table is a fair sample of it; pages start at random places all the
-/// same, because newer servers keep the keys of one slot together. Where random pages do not bring enough
-/// matching keys, because they are rare, the node is read from the start until there are enough.
+/// Keys are hashed, so any stretch of a table is a fair sample of it. Pages still start at random positions, because
+/// newer servers keep the keys of one slot together. If random pages do not contain enough matching keys, because those
+/// are rare, the node is scanned from the start until there are enough.
 pub async fn sample(
     lister: &mut ScanConnection,
     tables: &SampledTables<'_>,
@@ -120,14 +120,14 @@ pub async fn sample(
     }
 }
 
-/// A cursor somewhere in the node's tables. The server ignores the bits that its table does not have.
+/// A random cursor in the node's tables. The server ignores the bits that its table does not have.
 fn random_cursor(tables: &SampledTables<'_>) -> u64 {
     let cursor = fastrand::u64(..);
     let shares: u64 = tables.slots.iter().map(|(_, share)| share).sum();
     if tables.listing != Some(SlotListing::OrderedScan) || shares == 0 {
         return cursor;
     }
-    // One table per slot: a slot by its share of the keys, and a place in it.
+    // With one table per slot: choose a slot by its share of the keys, then a position in it.
     let mut place = fastrand::u64(..shares);
     let slot = tables.slots.iter().find(|(_, share)| {
         let here = place < *share;
@@ -137,11 +137,11 @@ fn random_cursor(tables: &SampledTables<'_>) -> u64 {
     cursor & !(u64::from(SLOTS) - 1) | slot.map_or(0, |(slot, _)| u64::from(*slot))
 }
 
-/// Asks about those of `sampled` that have no TTL whether they are hashes whose fields expire: for a server that has such
-/// hashes. The look-ups that it took.
+/// Checks which sampled keys without a TTL are hashes whose fields expire, for a server that has such hashes. Returns
+/// the lookups made.
 ///
 /// # Errors
-/// When the server fails, or does not allow it.
+/// When the server fails or denies the commands.
 pub async fn classify_fields(
     conn: &Conn,
     sampled: &mut KeySample,
@@ -175,10 +175,11 @@ struct Sampling<'a> {
     listed: WindowReply,
     looked_up: WindowReply,
     sampled: KeySample,
-    /// Keys of a whole reading, which may list a key twice. Random pages may as well: they are put back, so to say.
+    /// Keys of a full scan, which may list a key twice. Random pages may repeat keys, too: they sample with
+    /// replacement.
     seen: HashSet<Key>,
     whole: bool,
-    /// Bytes of the names that are held.
+    /// Bytes of the stored names.
     bytes: usize,
 }
 
@@ -187,7 +188,7 @@ impl Sampling<'_> {
         self.sampled.looks.len() as u64 >= self.wanted.keys || self.bytes >= self.wanted.bytes
     }
 
-    /// Looks at the pages at `cursors`; the cursor after the last of them.
+    /// Reads the pages at `cursors`. Returns the cursor after the last of them.
     async fn pages(&mut self, cursors: impl Iterator<Item = u64>) -> Result<u64, RedisError> {
         let (count, breaks) = (self.count, self.wanted.breaks);
         let listings: Vec<Listing> = cursors.map(|cursor| Listing::Scan { cursor, count }).collect();
@@ -200,8 +201,8 @@ impl Sampling<'_> {
             if key::is_own(key) {
                 continue;
             }
-            // Only matching keys are remembered: there are few of them, whatever the size of the node. Others
-            // that come twice make the estimate a little smaller.
+            // Only matching keys are remembered: there are few of them, whatever the size of the node. Other keys
+            // listed twice make the estimate slightly smaller.
             if self.selector.wants(key) {
                 if self.whole && !self.seen.insert(Key::new(key)) {
                     continue;

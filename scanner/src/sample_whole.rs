@@ -1,6 +1,6 @@
-//! A sample of a server whose counts and cursors are not relied upon: all of it is listed once, which counts its keys, and
-//! the matching keys that a hash draws are looked at. Such a server may list keys in the order of their names, so that
-//! its beginning says nothing of the rest. Reads only.
+//! A sample of a server whose counters and cursors cannot be relied on. The whole database is listed once, which counts
+//! its keys, and matching keys selected by their hash are looked up. Such a server may list keys in name order, so its
+//! first pages are not representative. Reads only.
 
 use std::collections::HashSet;
 
@@ -16,11 +16,11 @@ use crate::sample::{KeySample, SampleRequest};
 /// `COUNT` of a page.
 const PAGE_KEYS: usize = 1_000;
 
-/// Lists the whole database, in which the server says that it has `counted` keys. The sample, and how many keys were
-/// listed, those that were listed twice counted twice.
+/// Lists the whole database, which has `counted` keys according to the server. Returns the sample and the number of
+/// listed keys; keys listed twice are counted twice.
 ///
 /// # Errors
-/// When the server fails, or its cursors lead nowhere.
+/// When the server fails, or its cursors do not reach an end.
 pub async fn sample_whole(
     lister: &mut ScanConnection,
     counted: u64,
@@ -57,17 +57,17 @@ pub async fn sample_whole(
     Ok(drawing.finish())
 }
 
-/// Keys are drawn whose hash ends in so many zeros; where they are too many, in one more.
+/// Selects keys whose hash ends in at least `zeros` zero bits; if there are too many, `zeros` grows by one.
 #[derive(Default)]
 struct HashSample {
     seed: u64,
     zeros: u32,
-    /// Keys listed, by the zeros at the end of their hash.
+    /// Keys listed, by the number of trailing zero bits of their hash.
     by_zeros: Vec<u64>,
-    /// Drawn, and to be looked at.
+    /// Selected keys that wait for their lookup.
     asked: Vec<Key>,
     drawn: HashSet<Key>,
-    /// Bytes of the names that are held: each is drawn, and to be looked at or looked at.
+    /// Bytes of the stored names: a selected key is stored in `drawn` and in either `asked` or `looks`.
     bytes: usize,
     looks: Vec<(Key, KeyState)>,
     sampled: KeySample,
@@ -96,7 +96,7 @@ impl HashSample {
         self.looks.extend(self.asked.drain(..).zip(answers.seen().iter().copied()));
     }
 
-    /// Draws fewer, until they are few enough or none would be left.
+    /// Raises `zeros` until few enough keys are left, or the next step would leave none.
     fn thin(&mut self, wanted: SampleRequest) {
         while self.drawn.len() as u64 > 2 * wanted.keys || self.bytes > wanted.bytes {
             let (seed, zeros) = (self.seed, self.zeros + 1);
@@ -127,7 +127,8 @@ mod tests {
 
     use super::*;
 
-    /// Draws from `pages` of names; what is drawn, and the most bytes of names that were held after a page.
+    /// Draws from `pages` of names. Returns the sample, the listed keys, and the largest size of stored names after a
+    /// page.
     fn draw(pages: impl Iterator<Item = Vec<Vec<u8>>>, bytes: usize) -> (KeySample, u64, usize) {
         let rules = Rules::deleting(&["*"], &[]).unwrap();
         let (selector, breaks) = (Classifier::new(&rules, None), Throttle::NONE);
@@ -153,16 +154,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_has_few_keys_and_few_bytes() {
+    fn sample_is_bounded_in_keys_and_bytes() {
         let (sampled, all, _) = draw(pages(100, 20), usize::MAX);
         assert_eq!((all, sampled.all), (1_000, false));
         assert!((50..=200).contains(&sampled.looks.len()), "{}", sampled.looks.len());
         assert_eq!(sampled.listed, sampled.looks.len() as u64, "all match");
         let (sampled, all, most) = draw(pages(100, 10_000), 200_000);
-        assert!(all == 1_000 && most <= 200_000, "{most} bytes were held");
+        assert!(all == 1_000 && most <= 200_000, "{most} bytes were stored");
         assert!((3..=10).contains(&sampled.looks.len()), "{}", sampled.looks.len());
         assert_eq!(sampled.listed, sampled.looks.len() as u64);
-        // A name is held however long it is.
+        // At least one name is kept, whatever its length.
         let (sampled, all, _) = draw(pages(10, 10_000), 1);
         assert!(all == 100 && (1..=3).contains(&sampled.looks.len()), "{}", sampled.looks.len());
         assert_eq!(sampled.listed, sampled.looks.len() as u64);

@@ -1,5 +1,5 @@
-//! Whom a task reads: the primary of its keys, or a replica that has all that the primary has when the task begins.
-//! The slots and the clock are the primary's in either case, as are the deletions.
+//! Which server a task reads: the primary of its keys, or a replica that is in sync with the primary when the task
+//! begins. Slots and clock always come from the primary, and deletions always go to it.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use shared::ids::NodeId;
 use shared::messages::{ActivityRule, ReadFrom, ReadSource, RunSpec, ScanTask, TaskReport};
 use shared::range::{CursorScope, ScanTable, Scope};
 
-/// See the module.
+/// The connections of a task to its primary and, if it reads from one, a replica.
 pub(crate) struct ReadSourceConn {
     primary: (NodeId, Conn),
     replica: Option<ReplicaReader>,
-    /// What the report tells of it; `None` where nobody asked for replicas.
+    /// What the report states about the source; `None` if the run does not read from replicas.
     source: Option<ReadSource>,
 }
 
 impl ReadSourceConn {
-    /// The source for `task`, whose primary is behind `primary`.
+    /// Chooses the source for `task`, whose primary `primary` connects to.
     pub(crate) async fn choose(
         client: &RedisClient,
         primary: &Conn,
@@ -26,15 +26,15 @@ impl ReadSourceConn {
         spec: &RunSpec,
     ) -> Result<Self, RedisError> {
         let of_primary =
-            |said| Self { primary: (task.node.clone(), primary.clone()), replica: None, source: said };
+            |source| Self { primary: (task.node.clone(), primary.clone()), replica: None, source };
         let ReadFrom::Replica { lag_max_ms } = spec.read_from else { return Ok(of_primary(None)) };
         if idle_times(spec) {
             return Ok(of_primary(Some(why_not(IDLE_TIMES.to_owned()))));
         }
-        // What a failover undid is looked for where it would be found first.
+        // What a failover undid is detected earliest on the primary.
         if task.scan_generation > 0 {
             return Ok(of_primary(Some(why_not(
-                "it is read again, in case deletions did not hold".to_owned(),
+                "the task is read again after a possible failover".to_owned(),
             ))));
         }
         let wanted = match &task.scope {
@@ -43,19 +43,19 @@ impl ReadSourceConn {
         };
         Ok(match replica::choose(client, (&task.node, primary), wanted).await? {
             Ok(replica) => {
-                let said = Some(replica.source.clone());
-                Self { replica: Some(replica), ..of_primary(said) }
+                let source = Some(replica.source.clone());
+                Self { replica: Some(replica), ..of_primary(source) }
             }
             Err(why) => of_primary(Some(why_not(why))),
         })
     }
 
-    /// Its name: that of the primary, or the address of a replica.
+    /// The name of the source: the primary's name, or the address of the replica.
     pub(crate) fn node(&self) -> &NodeId {
         self.replica.as_ref().map_or(&self.primary.0, |replica| &replica.node)
     }
 
-    /// The connection to it.
+    /// The connection to the source.
     pub(crate) fn conn(&self) -> &Conn {
         self.replica.as_ref().map_or(&self.primary.1, |replica| &replica.conn)
     }
@@ -65,7 +65,7 @@ impl ReadSourceConn {
         &self.primary.1
     }
 
-    /// The way to list the keys of `scope` there.
+    /// The connection that lists the keys of `scope` at the source.
     pub(crate) fn lister(&self, scope: &Scope) -> ScanConnection {
         let mut lister = self.replica.as_ref().map_or_else(|| self.primary.1.lister(), ReplicaReader::lister);
         if let Scope::Cursors(CursorScope { table: ScanTable::Opaque { .. }, .. }) = scope {
@@ -74,11 +74,11 @@ impl ReadSourceConn {
         lister
     }
 
-    /// What `report` is, once it is known who was read: our look-ups at a replica are not among those that primaries
-    /// have counted.
+    /// Completes `report` with the source. Lookups at a replica are cleared, because the primaries' counters do not
+    /// contain them.
     ///
     /// # Errors
-    /// When what was read is not of one piece, because the replica was restarted meanwhile.
+    /// When the replica was restarted during the scan, so that its pages do not belong together.
     pub(crate) async fn verify_unchanged(&self, mut report: TaskReport) -> Result<TaskReport, RedisError> {
         if let Some(replica) = &self.replica {
             replica.check(&self.primary.1).await?;
@@ -89,10 +89,10 @@ impl ReadSourceConn {
     }
 }
 
-/// Why replicas are not read where idle times count.
-pub const IDLE_TIMES: &str = "only the primary knows when a key was last used (`idletime`)";
+/// Why replicas are not read if idle times decide.
+pub const IDLE_TIMES: &str = "only the primary tracks when a key was last used (`idletime`)";
 
-/// Whether a run judges keys by their idle times, which replicas do not share.
+/// Whether a run classifies keys by idle time, which replicas do not share with the primary.
 fn idle_times(spec: &RunSpec) -> bool {
     spec.rules.inactive.as_ref().is_some_and(|rule| rule.activity == ActivityRule::Idle)
 }

@@ -1,4 +1,4 @@
-//! What a task sees of its keys beside what it counts: TTLs, prefixes, and the memory of a sample. Pure.
+//! The statistics that a task collects in addition to counts: TTLs, prefixes, and the memory of a sample. Pure.
 
 use std::collections::BTreeSet;
 
@@ -16,75 +16,76 @@ use shared::sketch::{HeavyHitters, HeavyHittersCounter, LogHistogram};
 
 use crate::classify::{Classification, Treatment};
 
-/// The depth to which prefixes are told apart.
+/// The largest depth of prefixes.
 const PREFIX_DEPTH: usize = shared::prefix::DEPTH;
 
-/// Keys of a task up to which longer prefixes are all gathered.
+/// Up to this many keys per task, all longer prefixes are counted.
 const DEEP_KEYS_MAX: u64 = 10_000;
 
-/// Keys of a larger node's sample whose memory is asked for, about.
+/// About how many keys of a larger node's sample are measured.
 const SKIPPED_WEIGHED: u64 = 250;
 
-/// Prefixes of each measure whose examples are kept.
+/// How many prefixes per measure keep an example.
 const EXAMPLES_OF: usize = 30;
 
-/// See the module.
+/// The statistics of one task.
 pub(crate) struct Statistics {
     found: ScanStatistics,
     /// TTLs in milliseconds.
     ttls: LogHistogram,
     /// Keys by prefix, for each depth.
     keys: [HeavyHittersCounter; PREFIX_DEPTH],
-    /// Those without TTL.
+    /// Keys without TTL, by prefix.
     stale: [HeavyHittersCounter; PREFIX_DEPTH],
     /// The first prefix of the last key; empty if it has none.
     last: Vec<u8>,
-    /// How many keys a key stands for that is seen now.
+    /// How many keys the next key represents.
     weight: u64,
-    /// Of longer prefixes, of which nearly every key has its own, one in so many is gathered.
+    /// Nearly every key has longer prefixes of its own, so only one key in this many contributes them.
     deep_one_in: u64,
-    /// How many keys are left until the next one.
+    /// How many keys are passed over before the next such key.
     deep_left: u64,
     choice: MeasureMode,
-    /// Keys that were measured, and those of them that are only reported.
+    /// Memory of all measured keys, and of those that are only reported.
     measured: [StratifiedSample; 2],
-    /// Reported keys that were not measured outright.
+    /// Reported keys that were not measured unconditionally.
     reported: GroupCounts,
-    /// Whether those were reported indeed.
+    /// Whether `reported` is complete: none of those keys was dropped later.
     reported_known: bool,
-    /// The TTL that the application sets, in milliseconds; 0 if that is not known, so that no key is late.
+    /// The TTL that the application sets, in milliseconds; 0 if unknown, so that no key counts as late.
     configured_ttl_ms: u64,
-    /// Keys whose idle time may still be asked for.
+    /// How many more keys may have their idle time queried.
     late_left: u64,
-    /// Keys to be weighed.
+    /// Keys that wait to be measured.
     chosen: Vec<MeasuredKey>,
     /// Bytes of their names.
     chosen_bytes: usize,
 }
 
-/// Which keys are weighed.
+/// Which keys are measured.
 enum MeasureMode {
-    /// Of all keys, those that this takes.
+    /// Keys of a complete scan, as the sampler decides.
     Of(Sampler),
-    /// Of a sample, one in `stride`; `left` are passed over before the next one. Each stands for `for_keys`.
+    /// One key in `stride` of a sample; `left` keys are passed over before the next one. Each represents `for_keys`
+    /// keys.
     OfSample { stride: u64, left: u64, for_keys: f64 },
-    /// None, because the server refuses to say.
+    /// No key, because the server denies `MEMORY USAGE`.
     None,
 }
 
-/// A key that is to be weighed.
+/// A key that waits to be measured.
 struct MeasuredKey {
     key: Key,
     take: SampleKind,
-    /// Stands for the group that it was taken from.
+    /// The hash of the group (first prefix) that the key was taken from.
     group: u64,
     reported: bool,
-    /// How long ago the last fifth of its life began, in milliseconds, if it has.
+    /// How long the key has been in the last fifth of its TTL, in milliseconds; `None` if it is not.
     late_for_ms: Option<u64>,
 }
 
 impl Statistics {
-    /// For a task of about `keys` keys, in a run that measures all of them if it is `whole`.
+    /// For a task of about `keys` keys. With `whole`, the run measures all of them.
     pub(crate) fn new(keys: u64, whole: bool, configured_ttl_ms: u64) -> Self {
         let deep_one_in = if keys > DEEP_KEYS_MAX { PREFIX_DEEP_ONE_IN } else { 1 };
         let (outright, per_group) = match whole {
@@ -95,7 +96,7 @@ impl Statistics {
         Self::new_with(MeasureMode::Of(Sampler::new(rate)), deep_one_in, configured_ttl_ms)
     }
 
-    /// For a sample of `keys` keys out of `all`.
+    /// For a sample of `keys` out of `all` keys.
     pub(crate) fn of_sample(keys: u64, all: u64, configured_ttl_ms: u64) -> Self {
         if keys >= all {
             return Self::new(keys, true, configured_ttl_ms);
@@ -105,7 +106,7 @@ impl Statistics {
         let for_keys = all as f64 * stride as f64 / keys.max(1) as f64;
         let choice = MeasureMode::OfSample { stride, left: gap(stride), for_keys };
         let mut statistics = Self::new_with(choice, 1, configured_ttl_ms);
-        // A share of a random sample is within this many parts of all, 19 times out of 20.
+        // A share of a random sample is off by at most this fraction, 19 times out of 20.
         statistics.found.keys = HeavyHitters::off_by(all / keys.isqrt().max(1));
         statistics
     }
@@ -131,12 +132,12 @@ impl Statistics {
         }
     }
 
-    /// How many keys those stand for that are seen from now on.
-    pub(crate) fn stands_for(&mut self, keys: u64) {
+    /// Sets how many keys each key seen from now on represents.
+    pub(crate) fn set_weight(&mut self, keys: u64) {
         self.weight = keys;
     }
 
-    /// Takes in a key that was looked up.
+    /// Adds a key that was looked up.
     pub(crate) fn seen(&mut self, key: &[u8], ttl: Ttl, verdict: Classification) {
         if matches!(ttl, Ttl::Gone | Ttl::Moved) {
             return;
@@ -145,7 +146,7 @@ impl Statistics {
             self.ttls.add(ms, self.weight);
             self.found.add_to_bars(ms, self.weight);
         }
-        // Most keys begin like the one before, whose first prefix ends with the first colon of this one, too.
+        // Most keys share the first prefix with the previous key: it ends at the first colon of this key, too.
         let again = !self.last.is_empty() && key.starts_with(&self.last);
         if !again {
             self.last.clear();
@@ -164,7 +165,7 @@ impl Statistics {
         self.chosen.push(MeasuredKey { key: Key::new(key), take, group, reported, late_for_ms });
     }
 
-    /// Gathers the prefixes of `key`, of which the first is the last key's `again`.
+    /// Counts the prefixes of `key`. If `again`, its first prefix is the previous key's.
     fn prefixes(&mut self, key: &[u8], again: bool, stale: bool) {
         let deep = self.deep_left == 0;
         self.deep_left = if deep { gap(self.deep_one_in) } else { self.deep_left - 1 };
@@ -174,8 +175,8 @@ impl Statistics {
         }
         for (depth, prefix) in prefixes(key).take(depth).enumerate() {
             if depth == 0 || deep {
-                let stand_for = if depth == 0 { 1 } else { self.deep_one_in };
-                self.keys[depth].add(prefix, self.weight * stand_for, name);
+                let represents = if depth == 0 { 1 } else { self.deep_one_in };
+                self.keys[depth].add(prefix, self.weight * represents, name);
             }
             if stale {
                 self.stale[depth].add(prefix, self.weight, name);
@@ -185,21 +186,22 @@ impl Statistics {
 
     fn late_for(&self, ttl: Ttl) -> Option<u64> {
         let Ttl::Remaining(ms) = ttl else { return None };
-        // Idle times are whole seconds, so a moment is too short to tell anything.
+        // Idle times are whole seconds, so a shorter time is not significant.
         (self.configured_ttl_ms / 5).checked_sub(ms).filter(|late| *late > 2_000)
     }
 
-    /// Keys that wait to be weighed.
+    /// How many keys wait to be measured.
     pub(crate) fn waiting(&self) -> usize {
         self.chosen.len()
     }
 
-    /// Whether so many keys wait to be weighed, or their names are long.
+    /// Whether enough keys wait to be measured, by their number or by the size of their names.
     pub(crate) fn are_enough(&self, keys: usize) -> bool {
         self.waiting() >= keys || self.chosen_bytes >= MEASURED_BYTES_AT_ONCE
     }
 
-    /// Those keys, at most `count` and few bytes of names, each with whether its idle time is wanted.
+    /// The next keys to measure, limited by `count` and by the size of their names, each with whether its idle time is
+    /// queried.
     pub(crate) fn to_weigh(&self, count: usize) -> Vec<(Key, bool)> {
         let mut left = MEASURED_BYTES_AT_ONCE;
         let few = self.chosen.iter().take(count).take_while(|chosen| {
@@ -210,7 +212,7 @@ impl Statistics {
         few.map(|chosen| (chosen.key.clone(), chosen.late_for_ms.is_some())).collect()
     }
 
-    /// Takes in what the first of them weigh.
+    /// Adds the results for the first of the waiting keys.
     pub(crate) fn measured(&mut self, found: &Found) {
         let weighed = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
         for (chosen, weight) in weighed.zip(&found.weights) {
@@ -238,12 +240,12 @@ impl Statistics {
         }
     }
 
-    /// Some of the keys that were reported are not after all: what those weigh is not known of the others.
+    /// Some reported keys were withdrawn, so the memory of the remaining ones is unknown.
     pub(crate) fn forget_reported(&mut self) {
         self.reported_known = false;
     }
 
-    /// Forgets everything, for a task that starts anew.
+    /// Clears everything, for a task that restarts.
     pub(crate) fn restart(&mut self) {
         let choice = match &self.choice {
             MeasureMode::Of(sampler) => MeasureMode::Of(sampler.fresh()),
@@ -257,7 +259,7 @@ impl Statistics {
         self.found.refused = refused;
     }
 
-    /// What is sent on. `dropped` keys do not count after all.
+    /// The statistics for the report. `dropped` counted keys do not count after all.
     pub(crate) fn finish(mut self, dropped: u64) -> ScanStatistics {
         let found = &mut self.found;
         found.ttls = self.ttls.finish();
@@ -268,7 +270,7 @@ impl Statistics {
         }
         found.dropped = dropped;
         let [all, reported] = self.measured;
-        (found.weights, found.reported) = self.choice.told(all, reported, &self.reported);
+        (found.weights, found.reported) = self.choice.memory(all, reported, &self.reported);
         if !self.reported_known {
             found.reported = PrefixMemory::unknown();
         }
@@ -283,7 +285,7 @@ impl Statistics {
 }
 
 impl MeasureMode {
-    /// Whether a key of `group` is to be weighed, and what stands for that, which is the last key's `again`.
+    /// Whether to measure a key of `group`, and the group's hash. If `again`, the group is the previous key's.
     fn take(&mut self, group: &[u8], again: bool) -> (Option<SampleKind>, u64) {
         match self {
             Self::Of(sampler) => {
@@ -299,9 +301,9 @@ impl MeasureMode {
         }
     }
 
-    /// What is known of the memory of `all` keys and of those that are only `reported`, of which `counts` were not taken
-    /// outright.
-    fn told(
+    /// The memory of `all` keys and of those that are only `reported`; `counts` has the reported keys that were not
+    /// measured unconditionally.
+    fn memory(
         &self,
         all: StratifiedSample,
         reported: StratifiedSample,
@@ -315,17 +317,17 @@ impl MeasureMode {
                 (sampler.finish(all, MEMORY_ROWS_OF_TASK), reported)
             }
             Self::OfSample { for_keys, .. } => {
-                let told = |strata: StratifiedSample| {
+                let finish = |strata: StratifiedSample| {
                     strata.finish(&GroupCounts::none(), *for_keys, MEMORY_ROWS_OF_TASK)
                 };
-                (told(all), told(reported))
+                (finish(all), finish(reported))
             }
             Self::None => (PrefixMemory::unknown(), PrefixMemory::unknown()),
         }
     }
 }
 
-/// How many keys are passed over before the next one: at random, because what an application writes may have a rhythm.
+/// How many keys to pass over before the next one. Random, because applications may write keys in a regular pattern.
 fn gap(stride: u64) -> u64 {
     fastrand::u64(..2 * stride - 1)
 }

@@ -1,5 +1,5 @@
-//! What a task has counted and selected so far, slot by slot: a slot that turns out to have moved is dropped
-//! as if it had never been looked at. Pure.
+//! What a task has counted and selected so far, by slot: a slot that turns out to have moved is dropped as if it had
+//! never been read. Pure.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,70 +19,70 @@ use crate::kept_keys::KeptKeys;
 use crate::statistics::Statistics;
 use crate::walk::ListedWindow;
 
-/// Bytes that a candidate costs in a message beside its own, if it is alone in its group.
+/// Bytes that a candidate adds to a message in addition to its key, if it is alone in its group.
 const CANDIDATE_OVERHEAD_BYTES: usize = 64;
 
-/// A key to hand to a reaper.
+/// A key to send to a reaper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) key: Key,
     pub(crate) reason: Reason,
     /// When an inactive user's key expires; 0 for others.
     pub(crate) expires_at_ms: u64,
-    /// What it holds, where that has to be the same for it to be deleted.
+    /// The fingerprint of its value, if the value must be unchanged at the deletion.
     pub(crate) fingerprint: Option<Fingerprint>,
 }
 
-/// One slot's share.
+/// The tally of one slot.
 #[derive(Debug, Default)]
 pub(crate) struct SlotTally {
     pub(crate) counts: ScanCounts,
     pub(crate) candidates: Vec<Candidate>,
-    /// Keys of inactive users that are only reported.
+    /// Reported keys of inactive users.
     inactive_reported: u64,
 }
 
-/// What of a tally counts.
+/// The part of a tally that counts.
 pub(crate) struct Settlement {
     pub(crate) counts: ScanCounts,
-    /// The beginnings of keys that are too long.
+    /// The first bytes of keys that are too long.
     pub(crate) long_keys: Vec<String>,
     pub(crate) candidates: BTreeMap<u16, Vec<Candidate>>,
     pub(crate) statistics: ScanStatistics,
-    /// Keys that qualified and stay, by name, and how many are not named.
+    /// The names of keys that qualified and stay, and how many more did not fit.
     pub(crate) kept: Vec<KeptGroup>,
     pub(crate) unnamed: u64,
 }
 
-/// See the module.
+/// The tally of one task.
 pub(crate) struct Tally {
     slots: Slots,
     seen: SeenKeys,
-    /// The slots and the beginnings of the first keys that are too long.
+    /// The slots and first bytes of some keys that are too long.
     long_keys: Vec<(u16, String)>,
-    /// Whether a key of an active user was met.
-    met_active: bool,
-    /// Users who are not active, until an active one is met.
+    /// Whether a key of an active user was seen.
+    seen_active: bool,
+    /// Users who are not active, until the first active one is seen.
     users: HashSet<u64>,
-    /// Bytes that all candidates held take in messages, at the most.
+    /// The size of all candidates in messages, at most.
     pub(crate) candidate_bytes: usize,
-    /// Look-ups made, whatever became of their slots.
+    /// Lookups made, including those in slots that moved.
     pub(crate) lookups: Lookups,
-    /// Slots of which a key was redirected: they are moving.
+    /// Slots of which a key was redirected: they are being moved.
     pub(crate) moved: SlotSet,
     pub(crate) statistics: Statistics,
-    /// Names for the audit trail; `None` where nobody reads one.
+    /// Names for the audit trail; `None` if the run has no audit trail.
     kept: Option<KeptKeys>,
 }
 
 impl Tally {
-    /// An empty tally, with what is to be seen beside the counts.
+    /// Creates an empty tally with `statistics` to fill.
     pub(crate) fn new(statistics: Statistics) -> Self {
         Self {
             slots: Slots::default(),
             seen: SeenKeys::default(),
             long_keys: Vec::new(),
-            met_active: false,
+            seen_active: false,
             users: HashSet::new(),
             candidate_bytes: 0,
             lookups: Lookups::default(),
@@ -92,12 +92,12 @@ impl Tally {
         }
     }
 
-    /// With the names of keys that qualify and stay, where somebody `reads` the audit trail.
+    /// Collects the names of keys that qualify and stay, if `reads`: the audit trail has a reader.
     pub(crate) fn naming(self, reads: bool) -> Self {
         Self { kept: reads.then(KeptKeys::default), ..self }
     }
 
-    /// Counts listed keys and leaves those to look up. Keys of our own are not even counted, and those listed
+    /// Counts listed keys and removes those that are not looked up. Keysweep's own keys are not counted; keys listed
     /// twice are dropped if they `may_repeat`.
     pub(crate) fn listed(&mut self, window: &mut ListedWindow, may_repeat: bool, selector: &Classifier<'_>) {
         window.keys.retain(|listed| {
@@ -110,12 +110,12 @@ impl Tally {
         });
     }
 
-    /// Keys that are remembered, so that they are counted once.
+    /// How many keys are remembered to detect repeated ones.
     pub(crate) fn remembered(&self) -> usize {
         self.seen.hashes.len()
     }
 
-    /// Counts what was seen of keys that [`Tally::listed`] left, and keeps the candidates among them.
+    /// Counts the lookups of the keys that [`Tally::listed`] left, and collects the candidates.
     pub(crate) fn looked_up(&mut self, window: &ListedWindow, looks: &[Look], selector: &Classifier<'_>) {
         for ((slot, key), seen) in window.keys().zip(looks) {
             if seen.ttl == Ttl::Moved {
@@ -152,7 +152,7 @@ impl Tally {
         }
     }
 
-    /// Keys counted so far, those of slots that turn out to have moved included.
+    /// Progress so far, including slots that may turn out to have moved.
     pub(crate) fn so_far(&self) -> ReadSoFar {
         self.slots.tallies.iter().fold(ReadSoFar::default(), |sum, (_, tally)| {
             let ScanCounts { listed, scanned, stale, .. } = tally.counts;
@@ -162,11 +162,11 @@ impl Tally {
 
     fn count_user(&mut self, key: &[u8], verdict: Classification, selector: &Classifier<'_>) {
         match verdict {
-            Classification::Keep(KeepReason::Active) if !self.met_active => {
-                (self.met_active, self.users) = (true, HashSet::new());
+            Classification::Keep(KeepReason::Active) if !self.seen_active => {
+                (self.seen_active, self.users) = (true, HashSet::new());
             }
             Classification::Keep(KeepReason::NearExpiry) | Classification::Candidate(Reason::Inactive, _)
-                if !self.met_active && self.users.len() < TASK_USERS_MAX =>
+                if !self.seen_active && self.users.len() < TASK_USERS_MAX =>
             {
                 self.users.extend(selector.user_number(key));
             }
@@ -174,10 +174,10 @@ impl Tally {
         }
     }
 
-    /// Takes back what was found of inactive users if no active one was met although the plan's sample makes that
-    /// unlikely: ids may be written in another way here.
+    /// Withdraws the candidates of inactive users if no active user was seen although the plan's sample makes this
+    /// unlikely: ids may be formatted differently on this node.
     pub(crate) fn withhold_inactive(&mut self, selector: &Classifier<'_>) {
-        if !self.met_active && !selector.may_have_no_active(self.users.len() as u64) {
+        if !self.seen_active && !selector.may_have_no_active(self.users.len() as u64) {
             let held = self.slots.tallies.iter_mut().map(|(_, tally)| tally.hold_back());
             let reported: u64 = held.sum();
             if let Some(kept) = &mut self.kept {
@@ -189,21 +189,21 @@ impl Tally {
         }
     }
 
-    /// Forgets everything but the look-ups made.
+    /// Clears everything except the number of lookups made.
     pub(crate) fn restart(&mut self) {
         self.statistics.restart();
         (self.slots, self.seen, self.candidate_bytes) = (Slots::default(), SeenKeys::default(), 0);
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
-        (self.met_active, self.users) = (false, HashSet::new());
+        (self.seen_active, self.users) = (false, HashSet::new());
         self.kept = self.kept.as_ref().map(|_| KeptKeys::default());
     }
 
-    /// All candidates held, in an order that stays.
+    /// All candidates, in a stable order.
     pub(crate) fn candidates(&mut self) -> impl Iterator<Item = &mut Candidate> {
         self.slots.tallies.iter_mut().flat_map(|(_, tally)| &mut tally.candidates)
     }
 
-    /// The shares of the slots that `keep` accepts.
+    /// Sums up the slots that `keep` accepts.
     pub(crate) fn finish(self, keep: impl Fn(u16) -> bool) -> Settlement {
         let (mut counts, mut candidates, mut dropped) = (ScanCounts::default(), BTreeMap::new(), 0);
         for (slot, tally) in self.slots.tallies {
@@ -222,11 +222,11 @@ impl Tally {
     }
 }
 
-/// The tallies of all slots. Keys of one slot come one after the other, so the last one is looked at first.
+/// The tallies of all slots. Keys of one slot are listed in a row, so the last used tally is checked first.
 #[derive(Default)]
 struct Slots {
     tallies: Vec<(u16, SlotTally)>,
-    /// Where the tally of each slot is among them, from 1 on; 0 if it has none. (There are far fewer slots than 2^16.)
+    /// The index of each slot's tally, starting at 1; 0 if the slot has none. (There are far fewer slots than 2^16.)
     places: Vec<u16>,
     last: usize,
 }
@@ -254,7 +254,7 @@ impl Slots {
 }
 
 impl SlotTally {
-    /// How many of the keys that are held back were only reported.
+    /// Withdraws the keys of inactive users. Returns how many of them were only reported.
     fn hold_back(&mut self) -> u64 {
         let found = self.candidates.len();
         self.candidates.retain(|candidate| candidate.reason != Reason::Inactive);
@@ -275,15 +275,16 @@ impl SlotTally {
             Classification::Keep(KeepReason::NearExpiry) => counts.near_expiry += 1,
             Classification::Keep(KeepReason::UnknownUser) => counts.unknown_user += 1,
             Classification::Keep(KeepReason::FieldTtl) => counts.field_ttl += 1,
-            Classification::Candidate(reason, fate) => {
+            Classification::Candidate(reason, treatment) => {
                 self.inactive_reported +=
-                    u64::from((reason, fate) == (Reason::Inactive, Treatment::Reported));
+                    u64::from((reason, treatment) == (Reason::Inactive, Treatment::Reported));
                 counts.stale += u64::from(reason == Reason::Stale);
                 counts.inactive += u64::from(reason == Reason::Inactive);
-                counts.protected += u64::from(fate == Treatment::Protected);
-                counts.stale_protected += u64::from((reason, fate) == (Reason::Stale, Treatment::Protected));
-                counts.reported += u64::from(fate == Treatment::Reported);
-                counts.too_long += u64::from(fate == Treatment::TooLong);
+                counts.protected += u64::from(treatment == Treatment::Protected);
+                counts.stale_protected +=
+                    u64::from((reason, treatment) == (Reason::Stale, Treatment::Protected));
+                counts.reported += u64::from(treatment == Treatment::Reported);
+                counts.too_long += u64::from(treatment == Treatment::TooLong);
             }
         }
         counts.scanned += 1;
@@ -291,11 +292,11 @@ impl SlotTally {
     }
 }
 
-/// Keys seen, by a 128-bit hash: a sixth of the memory of the keys themselves. With 100,000 keys a task, two
-/// different ones meet once in 10^28 tasks. XXH3 does not promise that against who chooses keys; two that meet leave one
-/// of them uncounted, and in place.
+/// Keys already seen, as 128-bit hashes: a sixth of the memory of the keys. With 100,000 keys a task, two different
+/// keys collide once in 10^28 tasks. XXH3 does not guarantee that for keys chosen by an adversary; of two colliding
+/// keys, one is not counted and stays.
 struct SeenKeys {
-    /// Found by their lower halves: to hash them again would take longer than all else that is done with a key.
+    /// Indexed by the lower half of each hash: hashing it again would take longer than the rest of the work per key.
     hashes: HashTable<u128>,
     seed: u64,
 }
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_by_slot_and_drops_what_moved() {
+    fn counts_by_slot_and_drops_moved_slots() {
         let rules = rules();
         let selector = Classifier::new(&rules, None);
         let mut tally = Tally::new(Statistics::new(0, false, 0));
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn some_keys_that_are_too_long_are_told_of_slots_that_count() {
+    fn too_long_keys_are_listed_for_slots_that_count() {
         let rules = rules();
         let selector = Classifier::new(&rules, None);
         let mut tally = Tally::new(Statistics::new(0, false, 0));
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_starts_anew_forgets_all_but_the_lookups() {
+    fn restart_clears_all_but_the_lookups() {
         let lookups = Lookups::of(3, 1);
         let mut tally = Tally { lookups, candidate_bytes: 9, ..Tally::new(Statistics::new(0, false, 0)) };
         tally.long_keys.push((7, "a".to_owned()));

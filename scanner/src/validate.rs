@@ -1,5 +1,5 @@
-//! What of a reading counts, once the node has been looked at again: slots that moved meanwhile are handed back
-//! to be planned anew, as if they had never been read.
+//! Which part of a scan counts, once slot ownership has been read a second time: slots that moved meanwhile are handed
+//! back to be planned again, as if they had never been read.
 
 use shared::cluster::node::{self, SlotView};
 use shared::cluster::{Conn, RedisError};
@@ -10,11 +10,11 @@ use shared::slot::SlotSet;
 use crate::source::ReadSourceConn;
 use crate::walk::WalkProgress;
 
-/// What the node said about itself before or after the reading.
+/// What the node reported about itself before or after the scan.
 pub(crate) struct OwnershipSnapshot {
-    /// Only asked for where cursors matter.
+    /// Read only if the scope uses cursors.
     process: Option<String>,
-    /// Only in a cluster.
+    /// Read only in a cluster.
     slots: Option<SlotView>,
 }
 
@@ -32,7 +32,8 @@ impl OwnershipSnapshot {
         Ok(Self { process, slots })
     }
 
-    /// Of `slots`, those that were served here both then and at an `earlier` look; all, where there are no slots.
+    /// The part of `slots` that this node owned both at `earlier` and now, without interruption; all of them outside of
+    /// clusters.
     pub(crate) fn stable_since(&self, earlier: &Self, slots: &SlotSet) -> SlotSet {
         match (&earlier.slots, &self.slots) {
             (Some(earlier), Some(now)) => now.stable_since(earlier, slots),
@@ -40,16 +41,16 @@ impl OwnershipSnapshot {
         }
     }
 
-    /// The report that gives the task up, if the cursors of its pass mean nothing any more.
+    /// The report that abandons the task, if the cursors of its pass are no longer valid.
     pub(crate) fn restarted(&self, task: &ScanTask) -> Option<TaskReport> {
         let (Scope::Cursors(cursors), Some(process)) = (&task.scope, &self.process) else { return None };
-        let cause = "the server was restarted or replaced, or this worker reads another one: the cursors of the plan mean \
-                     nothing there";
+        let cause = "the server was restarted or replaced, or this worker is connected to another one: the cursors of the plan are \
+                     not valid there";
         (cursors.process != *process).then(|| TaskReport::lost(task, cause, true))
     }
 }
 
-/// What of a reading counts, once the second look at the node's slots is known.
+/// The part of a scan that counts, after the second read of the node's slots.
 pub(crate) struct ValidatedScan {
     pub(crate) covered: Covered,
     pub(crate) rest: Vec<Remainder>,
@@ -87,7 +88,7 @@ impl ValidatedScan {
         hand_back(RequeueReason::Unstable, &reached.slots.difference(stable), listing);
         hand_back(RequeueReason::Giant, &reached.giant, listing);
         hand_back(RequeueReason::Unordered, &reached.unordered, SlotListing::KeysInSlot);
-        // A task that is full of one slot's candidates would be full again: that slot is read in ranges.
+        // A task that is full of one slot's candidates would be full again: that slot is split into ranges.
         let stuck = reached.slots.is_empty() && reached.giant.is_empty() && reached.unordered.is_empty();
         let first: SlotSet = reached.unread.iter().take(usize::from(stuck)).collect();
         hand_back(RequeueReason::Giant, &first, listing);
@@ -106,15 +107,15 @@ impl ValidatedScan {
             };
             rest.push(Remainder { reason: RequeueReason::Full, scope: Scope::Cursors(scope), pass: None });
         }
-        // A slot that moved during one part of a pass has to be read again as a whole; what other parts
-        // counted of it stays counted.
+        // A slot that moved during one part of a pass is read again as a whole; what other parts counted of it stays
+        // counted.
         let unstable = match (&cursors.slots, &stable) {
             (Some(all), Some(stable)) => all.difference(stable),
             _ => SlotSet::new(),
         };
-        // A key that an earlier task of the pass counted may have come again.
-        let goes_on = matches!(cursors.table, ScanTable::Opaque { at } if at != 0);
-        let approximate = goes_on || !unstable.is_empty();
+        // A key that an earlier task of the pass counted may be listed again.
+        let continues = matches!(cursors.table, ScanTable::Opaque { at } if at != 0);
+        let approximate = continues || !unstable.is_empty();
         if !unstable.is_empty() {
             let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
             rest.push(Remainder { reason: RequeueReason::Unstable, scope, pass: Some(cursors.pass) });
@@ -125,20 +126,21 @@ impl ValidatedScan {
     }
 }
 
-/// The report of a task that met a cursor which no hash table has. Other tasks of its pass may have counted keys twice.
+/// The report of a task that received a cursor which no hash table returns. Other tasks of its pass may have counted
+/// keys twice.
 pub(crate) fn unreadable(task: &ScanTask, lookups: Lookups) -> TaskReport {
-    let cause = "the server answered SCAN with a cursor that no hash table has, or that leads nowhere";
+    let cause = "SCAN returned a cursor that no hash table has, or cursors that do not reach an end";
     TaskReport { approximate: true, lookups, ..TaskReport::lost(task, cause, false) }
 }
 
-/// A report that covers nothing and asks for the whole task to be planned again.
+/// A report that covers nothing and requests a new plan for the whole task.
 pub(crate) fn handed_back(task: &ScanTask) -> TaskReport {
     let pass = match &task.scope {
         Scope::Cursors(cursors) => Some(cursors.pass),
         Scope::Slots { .. } => None,
     };
     let rest = vec![Remainder { reason: RequeueReason::Unstable, scope: task.scope.clone(), pass }];
-    // What other parts of its pass have counted stays counted, and is read again with all of its slots.
+    // What other parts of the pass counted stays counted, and all of its slots are read again.
     let approximate = matches!(task.scope, Scope::Cursors(_));
     TaskReport { remainder: rest, approximate, ..TaskReport::blank(task) }
 }
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_of_a_pass_that_is_handed_back_makes_the_counts_approximate() {
+    fn handing_back_part_of_a_pass_makes_counts_approximate() {
         let check = |scope: Scope, approximate: bool| {
             let (run, task, alias) = (RunId::new(), TaskId::new(), Alias::new("main"));
             let report = handed_back(&ScanTask {

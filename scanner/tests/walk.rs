@@ -1,5 +1,5 @@
-//! Walks over simulated servers: every key that is there throughout is listed, once where the table keeps its
-//! size. (Live servers are asked in the coordinator's tests.)
+//! Walks over simulated servers: every key that exists throughout is listed, exactly once if the table keeps its size.
+//! (The coordinator's tests use live servers.)
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use shared::limits::SLOT_KEYS_MAX;
 use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
 use shared::slot::{SLOTS, SlotSet, slot_of, tag_for};
 
-/// The cursor to go on from, and the keys.
+/// The next cursor, and the keys.
 type Page = (u64, Vec<Bytes>);
 
-/// A hash table as redis has it: a key lives in the bucket that the low bits of its hash name.
+/// A hash table as in Redis: the low bits of a key's hash select its bucket.
 struct SimTable {
     buckets_log2: u32,
     keys: BTreeMap<Bytes, u64>,
@@ -45,14 +45,14 @@ impl SimTable {
     }
 }
 
-/// Walks `scope`; `answer` is the server, told how many writes there were. The keys, each as often as it was
-/// listed since the walk last started.
+/// Walks `scope`; `answer` is the server and receives the number of writes so far. Returns the keys, each as often as
+/// it was listed since the walk last started.
 fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Page) -> (Vec<Bytes>, Walk) {
     let in_slots = !matches!(scope, Scope::Cursors(CursorScope { slots: None, .. }));
     let (mut walk, mut window) = (Walk::new(scope, 1_000, count), ListedWindow::default());
     let mut listed = Vec::new();
     for write in 0..100_000 {
-        // Now and then the run is to be gentle.
+        // The room is limited in some writes.
         let listings = walk.ask([None, Some(1_000), Some(64), Some(1)][write % 4]);
         if listings.is_empty() {
             return (listed, walk);
@@ -84,7 +84,7 @@ fn cursors(bits: u32, parts: std::ops::Range<u64>) -> Scope {
 fn scan_of(table: &SimTable) -> impl Fn(Listing) -> Page + '_ {
     |listing| match listing {
         Listing::Scan { cursor, count } => table.scan(cursor, count),
-        Listing::KeysInSlot { .. } => panic!("a cursor walk does not ask for slots"),
+        Listing::KeysInSlot { .. } => panic!("a cursor walk does not list slots"),
     }
 }
 
@@ -111,12 +111,12 @@ proptest! {
         }
         let distinct: BTreeSet<Bytes> = listed.iter().cloned().collect();
         prop_assert_eq!(distinct.len(), hashes.len(), "a key was missed");
-        // A nearly empty table looks like a small one; then a part is read as a whole.
+        // A nearly empty table looks like a small one; a part is then read as a whole.
         prop_assert!(restarted || listed.len() == hashes.len(), "a key was listed twice");
     }
 
     #[test]
-    fn a_table_that_changes_its_size_hides_no_key(
+    fn resizing_a_table_hides_no_key(
         hashes in prop::collection::btree_set(any::<u64>(), 1..200),
         sizes in prop::collection::vec(1_u32..9, 1..40),
         bits in 0_u32..5,
@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn nor_does_it_from_lanes_side_by_side(
+    fn resizing_a_table_hides_no_key_from_parallel_lanes(
         hashes in prop::collection::btree_set(any::<u64>(), 1..200),
         sizes in prop::collection::vec(1_u32..9, 1..40),
         bits in 1_u32..5,
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn lanes_side_by_side_list_what_they_list_alone(
+    fn parallel_lanes_list_the_same_as_single_ones(
         hashes in prop::collection::btree_set(any::<u64>(), 200..400),
         count in 1_u32..60,
     ) {
@@ -161,7 +161,7 @@ proptest! {
     }
 }
 
-/// A server with one table per slot, scanned in the order of the slots, or not.
+/// A server with one table per slot, scanned in slot order or not.
 struct SimSlots {
     slots: BTreeMap<u16, SimTable>,
     ordered: bool,
@@ -201,7 +201,7 @@ impl SimSlots {
             let following = self.slots.keys().find(|next| **next > slot);
             cursor = match following {
                 _ if inner != 0 => inner << 14 | u64::from(slot),
-                // A server with another layout: the cursor says nothing about slots.
+                // A server with another layout: the cursor does not contain the slot.
                 Some(_) if !self.ordered => 3,
                 Some(next) => u64::from(*next),
                 None => return (0, keys),
@@ -219,13 +219,13 @@ fn slot_scope(slots: &SlotSet, listing: SlotListing) -> Scope {
 
 proptest! {
     #[test]
-    fn slots_are_listed_completely_in_both_ways(
+    fn slots_are_listed_completely_by_both_commands(
         counts in prop::collection::btree_map(0..SLOTS, 0_usize..60, 1..40),
         wanted in prop::collection::vec(0..SLOTS, 0..10),
         count in 1_u32..200,
     ) {
         let server = SimSlots::new(&counts, true);
-        // Half of the slots that hold keys, and a few that hold none.
+        // Half of the slots with keys, and a few without.
         let wanted: SlotSet = counts.keys().step_by(2).copied().chain(wanted).collect();
         let expected: usize = counts.iter().filter(|(slot, _)| wanted.contains(**slot)).map(|(_, n)| n).sum();
         for listing in [SlotListing::KeysInSlot, SlotListing::OrderedScan] {
@@ -239,7 +239,7 @@ proptest! {
 }
 
 #[test]
-fn giant_slots_are_named_and_the_others_read() {
+fn giant_slots_are_reported_and_the_others_read() {
     let giant = SLOT_KEYS_MAX as usize + 3_000;
     let server = SimSlots::new(&BTreeMap::from([(5, 20), (6, giant), (7, 30)]), true);
     let wanted: SlotSet = (4..=8).collect();
@@ -252,7 +252,7 @@ fn giant_slots_are_named_and_the_others_read() {
 }
 
 #[test]
-fn a_table_of_all_slots_is_read_for_some_of_them() {
+fn a_shared_table_is_filtered_by_slots() {
     let hashes: BTreeSet<u64> = (0..500_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
     let table = SimTable::new(7, hashed(&hashes));
     let Scope::Cursors(all) = cursors(0, 0..1) else { panic!("a scope of cursors") };
@@ -264,7 +264,7 @@ fn a_table_of_all_slots_is_read_for_some_of_them() {
 }
 
 #[test]
-fn slots_out_of_order_are_given_back() {
+fn unordered_slots_are_handed_back() {
     let server = SimSlots::new(&BTreeMap::from([(100, 20), (200, 20), (300, 20)]), false);
     let wanted: SlotSet = (100..=300).collect();
     let scope = slot_scope(&wanted, SlotListing::OrderedScan);

@@ -1,4 +1,4 @@
-//! Tests of what a task sees of its keys beside what it counts.
+//! Tests of the statistics of a task.
 
 use shared::cluster::memory_usage::KeyMemory;
 use shared::memory::ByteEstimate;
@@ -7,8 +7,8 @@ use shared::messages::Reason;
 use super::*;
 use crate::classify::KeepReason;
 
-/// What a task of `keys` keys tells, all of 100 bytes and every fourth of them reported.
-fn told(keys: u64, whole: bool) -> (usize, ScanStatistics) {
+/// The statistics of a task of `keys` keys, each of 100 bytes and every fourth of them reported.
+fn measured(keys: u64, whole: bool) -> (usize, ScanStatistics) {
     fastrand::seed(7);
     let mut statistics = Statistics::new(keys, whole, 900_000);
     for n in 0..keys {
@@ -18,7 +18,7 @@ fn told(keys: u64, whole: bool) -> (usize, ScanStatistics) {
         statistics.seen(format!("a:{n}").as_bytes(), ttl, verdict);
     }
     let waited = statistics.waiting();
-    // In the last fifth of 900 s for 120 s: used 10 s ago, which is within it.
+    // In the last fifth of 900 s for 120 s; used 10 s ago, which is within it.
     let weights: Vec<KeyMemory> = statistics
         .to_weigh(usize::MAX)
         .iter()
@@ -29,14 +29,14 @@ fn told(keys: u64, whole: bool) -> (usize, ScanStatistics) {
 }
 
 #[test]
-fn a_sample_stands_for_all_keys() {
+fn a_sample_represents_all_keys() {
     let keys = 40_000;
-    let (waited, found) = told(keys, false);
-    // The first ones, and one in a hundred of the others.
-    assert!((400..600).contains(&waited), "{waited} keys are weighed");
+    let (waited, found) = measured(keys, false);
+    // The first keys, and one in a hundred of the others.
+    assert!((400..600).contains(&waited), "{waited} keys are measured");
     let rows = found.weights.rows(None);
     let [(name, row)] = rows.as_slice() else { panic!("{rows:?}") };
-    // All that were seen are alike. A few others may be tiny.
+    // All measured keys are alike. A few others may be tiny.
     assert_eq!((name.as_str(), row.estimate), ("a:", 100 * keys));
     assert!((98 * keys..100 * keys).contains(&row.low), "{row:?}");
     assert_eq!((row.high, row.samples), (None, waited as u64));
@@ -48,8 +48,8 @@ fn a_sample_stands_for_all_keys() {
 }
 
 #[test]
-fn all_keys_of_a_small_run_are_weighed() {
-    let (waited, found) = told(3_000, true);
+fn all_keys_of_a_small_run_are_measured() {
+    let (waited, found) = measured(3_000, true);
     assert_eq!(waited, 3_000);
     let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
     assert_eq!(found.weights.all(None), exact(300_000, 3_000));
@@ -58,7 +58,7 @@ fn all_keys_of_a_small_run_are_weighed() {
 }
 
 #[test]
-fn a_server_that_refuses_is_asked_no_more() {
+fn measuring_stops_after_the_server_denies_it() {
     let mut statistics = Statistics::new(100, true, 0);
     let seen = |statistics: &mut Statistics| {
         statistics.seen(b"a:1", Ttl::Persistent, Classification::Keep(KeepReason::Normal));

@@ -1,17 +1,17 @@
-//! Ranges of one table, each followed by a cursor of its own, so that together they read every key once.
+//! Ranges of one table, each with its own cursor, so that together they read every key once.
 //!
-//! SCAN visits buckets in the order of their position (see [`shared::range`]), so a range ends when the
-//! returned cursor stands at or beyond its end. The last page usually oversteps: it is thrown away and asked
-//! for again with half the COUNT. At COUNT 1 a page ends at the first bucket that is not empty, so one that
-//! still oversteps holds keys of the next range only.
+//! SCAN visits buckets in the order of their position (see [`shared::range`]), so a range ends when the returned cursor
+//! is at or beyond its end. The last page usually overshoots: it is discarded and requested again with half the COUNT.
+//! At COUNT 1 a page ends at the first non-empty bucket, so a page that still overshoots contains only keys of the next
+//! range.
 //!
-//! That needs buckets no larger than the ranges' parts: at least `2^bits` of them. A server with fewer shows
-//! it: at COUNT 1 its cursor jumps over the end to a number below `2^bits`, which only a small table has. Then
-//! the walk starts again over the whole table. (Without this, 77 of 300 trials on a table that grew and shrank
-//! meanwhile missed keys; with it, none.)
+//! This requires at least `2^bits` buckets: each range then consists of whole buckets. A server with fewer buckets is
+//! detected at COUNT 1: its cursor jumps over the end to a number below `2^bits`, which only a small table returns. The
+//! walk then restarts over the whole table. (Without this, 77 of 300 trials on a table that grew and shrank meanwhile
+//! missed keys; with it, none.)
 //!
-//! Limits: a table that is resized while it is read may list a key twice within a range. The caller drops such
-//! keys; across ranges of different tasks it cannot, so keys are counted twice there in theory.
+//! Limits: a table that is resized during the scan may list a key twice within a range. The caller drops such keys.
+//! Across ranges of different tasks it cannot, so in theory keys are counted twice there.
 
 use shared::cluster::{Listing, PageState, WindowReply};
 use shared::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
@@ -21,27 +21,27 @@ use shared::slot::{SlotSet, slot_of};
 
 use super::{ListedKey, PageOutcome, SLOT_BITS, WalkProgress, count_within};
 
-/// See the module.
+/// A walk through ranges of one table.
 pub struct CursorWalk {
     table: ScanTable,
     bits: u32,
     slots: Option<SlotSet>,
     ranges: Vec<CursorRange>,
-    /// One per range, or a single one for the whole table.
+    /// One per range, or one for the whole table.
     lanes: Vec<CursorLane>,
-    /// Whether the walk had to start again over the whole table.
+    /// Whether the walk restarted over the whole table.
     whole: bool,
     count: u32,
     passed: ScanProgress,
 }
 
-/// One range, read up to `at`.
+/// One range, read up to position `at`.
 #[derive(Clone, Copy)]
 struct CursorLane {
     at: Option<u64>,
     to: Option<u64>,
     count: u32,
-    /// `COUNT` of the page that was asked for last.
+    /// `COUNT` of the last requested page.
     asked: u32,
 }
 
@@ -50,17 +50,17 @@ impl CursorLane {
         Self { at: Some(range.from), to: range.to, count, asked: count }
     }
 
-    /// Where to go on; `None` at the end of the range.
+    /// The next position; `None` at the end of the range.
     fn open_at(&self) -> Option<u64> {
         self.at.filter(|at| Some(*at) != self.to)
     }
 }
 
-/// What a page means for its lane.
+/// The verdict on a page of a lane.
 enum PageVerdict {
     Keep,
-    AskAgain,
-    NotOurs,
+    Retry,
+    NextRange,
     SmallTable,
 }
 
@@ -81,7 +81,7 @@ impl CursorWalk {
     pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
         let open = self.lanes.iter().filter(|lane| lane.open_at().is_some()).count();
         for lane in &mut self.lanes {
-            // A page that oversteps halves its lane's count all the same, down to 1.
+            // A page that overshoots still halves its lane's count, down to 1.
             lane.asked = count_within(room, open, lane.count);
         }
         let listing = |lane: &CursorLane| {
@@ -106,7 +106,7 @@ impl CursorWalk {
             }
             let bytes = page.bytes();
             match check_page(lane, next, bits) {
-                // Too much to hold at once: the page is asked for again, alone or smaller.
+                // Too large to hold at once: the page is requested again, alone or smaller.
                 PageVerdict::Keep if bytes > room && (room < WINDOW_BYTES_MAX || lane.count > 1) => {
                     if bytes > WINDOW_BYTES_MAX {
                         lane.count = (lane.count / 2).max(1);
@@ -117,8 +117,8 @@ impl CursorWalk {
                     lane.at = next.map(u64::reverse_bits);
                     listed.extend(page.keys.iter().map(|place| ListedKey { slot: 0, place: *place }));
                 }
-                PageVerdict::AskAgain => lane.count = (lane.count / 2).max(1),
-                PageVerdict::NotOurs => lane.at = lane.to,
+                PageVerdict::Retry => lane.count = (lane.count / 2).max(1),
+                PageVerdict::NextRange => lane.at = lane.to,
                 PageVerdict::SmallTable => {
                     self.whole = true;
                     self.lanes = vec![CursorLane::new(CursorRange::WHOLE, self.count)];
@@ -146,7 +146,7 @@ impl CursorWalk {
     pub(super) fn reached(&self) -> WalkProgress {
         let mut reached = WalkProgress::default();
         for (number, range) in self.ranges.iter().enumerate() {
-            // Positions keep their meaning when the walk starts again, so one lane speaks for all then.
+            // Positions keep their meaning when the walk restarts, so one lane then covers all ranges.
             let lane = if self.whole { self.lanes[0] } else { self.lanes[number] };
             let (read, unread) = split(*range, lane.open_at());
             reached.ranges.extend(read);
@@ -156,7 +156,7 @@ impl CursorWalk {
     }
 }
 
-/// The part of `range` before position `at`, and the part from there on; without `at`, all has been read.
+/// The part of `range` before position `at`, and the part from `at` on; without `at`, everything was read.
 fn split(range: CursorRange, at: Option<u64>) -> (Option<CursorRange>, Option<CursorRange>) {
     match at {
         Some(at) if at <= range.from => (None, Some(range)),
@@ -168,11 +168,11 @@ fn split(range: CursorRange, at: Option<u64>) -> (Option<CursorRange>, Option<Cu
     }
 }
 
-/// The table's own part of a returned cursor; `None` at the end of the table.
+/// The cursor within the table; `None` at the end of the table.
 fn next_in(table: ScanTable, next: u64) -> Option<u64> {
     match table {
         ScanTable::Database | ScanTable::Opaque { .. } => (next != 0).then_some(next),
-        // The server goes on to the next slot where this one ends.
+        // After the end of this slot, the server continues with the next one.
         ScanTable::Slot(slot) => {
             let same = next & ((1 << SLOT_BITS) - 1) == u64::from(slot);
             (next != 0 && same).then_some(next >> SLOT_BITS).filter(|cursor| *cursor != 0)
@@ -180,7 +180,7 @@ fn next_in(table: ScanTable, next: u64) -> Option<u64> {
     }
 }
 
-/// Whether no hash table answers so: positions only grow, and a table has only so many buckets.
+/// Whether no hash table returns this cursor: positions only grow, and the number of buckets is limited.
 fn is_impossible(lane: &CursorLane, next: u64) -> bool {
     next >= TABLE_CURSORS_MAX || lane.at.is_some_and(|at| next.reverse_bits() <= at)
 }
@@ -191,7 +191,7 @@ fn check_page(lane: &CursorLane, next: Option<u64>, bits: u32) -> PageVerdict {
         return PageVerdict::Keep;
     }
     if lane.count > 1 {
-        return PageVerdict::AskAgain;
+        return PageVerdict::Retry;
     }
-    if next.unwrap_or(0) < 1 << bits { PageVerdict::SmallTable } else { PageVerdict::NotOurs }
+    if next.unwrap_or(0) < 1 << bits { PageVerdict::SmallTable } else { PageVerdict::NextRange }
 }

@@ -1,6 +1,6 @@
-//! Walking through a scope: which listing commands to send next, and what their answers mean. Pure: time and
-//! servers are elsewhere. Whoever walks sends what [`Walk::ask`] says, and gives the answers, in the same
-//! order, to [`Walk::take`].
+//! Walking through a scope: which listing commands to send next, and what the replies mean. Pure: it has no clock and
+//! no connection. The caller sends the listings of [`Walk::ask`] and passes the replies, in the same order, to
+//! [`Walk::take`].
 
 mod cursors;
 mod opaque;
@@ -17,21 +17,21 @@ use opaque::OpaqueWalk;
 use ordered::OrderedWalk;
 use slots::SlotWalk;
 
-/// A key that was listed, with its slot (0 on standalone servers).
+/// A listed key with its slot (0 on standalone servers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedKey {
     /// The slot.
     pub slot: u16,
-    /// Where it stands in the answers that list it.
+    /// Where the key is in the reply that lists it.
     pub place: KeySpan,
 }
 
-/// One write of listings: what it was answered, and the keys of that which are to be looked up with the next one.
+/// One write of listings: the replies, and the listed keys to look up in the next write.
 #[derive(Default)]
 pub struct ListedWindow {
-    /// The answers.
+    /// The replies.
     pub answers: WindowReply,
-    /// The keys, in these answers.
+    /// The keys to look up, in `answers`.
     pub keys: Vec<ListedKey>,
 }
 
@@ -42,43 +42,43 @@ impl ListedWindow {
     }
 }
 
-/// What the answers to one write of listings meant.
+/// The meaning of the replies to one write of listings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageOutcome {
-    /// The window has the keys that belong to the scope.
+    /// The window contains the keys that belong to the scope.
     Keys,
-    /// The table turned out to have fewer buckets than parts. All that was listed so far is void: the walk
-    /// starts again over the whole table, and other tasks may count the same keys.
+    /// The table has fewer buckets than parts. All keys listed so far are void: the walk restarts over the whole table,
+    /// and other tasks may count the same keys.
     Restart,
-    /// The server's cursor is none that a table has, or leads nowhere. Nothing that was listed counts.
+    /// The server returned a cursor that no table has, or cursors that do not reach an end. No listed key counts.
     Unreadable,
 }
 
-/// Bits of a cursor that name the slot, on servers that scan slot by slot.
+/// Bits of a cursor that contain the slot, on servers that scan slot by slot.
 const SLOT_BITS: u32 = 14;
 
-/// `COUNT` for each of so many lanes, which together may ask for about `room` keys.
+/// `COUNT` for each of `lanes` lanes, which together may list about `room` keys.
 fn count_within(room: Option<u64>, lanes: usize, count: u32) -> u32 {
     let each = room.map_or(u64::MAX, |room| (room / lanes.max(1) as u64).max(1));
     count.min(u32::try_from(each).unwrap_or(u32::MAX))
 }
 
-/// What a walk has read when it ends, early or not.
+/// What a walk has read when it ends, at the end of its scope or early.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WalkProgress {
     /// Slots read completely.
     pub slots: SlotSet,
     /// Slots not read, or not completely.
     pub unread: SlotSet,
-    /// Slots with more keys than are read in one piece.
+    /// Slots with too many keys to read in one piece.
     pub giant: SlotSet,
-    /// Slots of which the server listed keys out of order.
+    /// Slots whose keys the server listed out of order.
     pub unordered: SlotSet,
     /// Ranges read completely.
     pub ranges: Vec<CursorRange>,
     /// Ranges not read.
     pub unread_ranges: Vec<CursorRange>,
-    /// The table as the rest is read, if not as before.
+    /// The table type with which the rest is read, if it differs.
     pub rest_of: Option<ScanTable>,
 }
 
@@ -98,7 +98,7 @@ impl Walk {
     /// The walk of a task.
     #[must_use]
     pub fn of(task: &ScanTask, spec: &RunSpec) -> Self {
-        // A task that goes on in one lane is expected to hold no keys: those were expected of the first one.
+        // A task that continues a lane is planned with no keys: they belong to the first task.
         let node = spec.nodes.iter().find(|node| node.node == task.node);
         let keys = match &task.scope {
             Scope::Cursors(CursorScope { table: ScanTable::Opaque { .. }, .. }) => {
@@ -109,7 +109,7 @@ impl Walk {
         Self::new(&task.scope, keys.max(task.keys), spec.rules.scan_batch_keys)
     }
 
-    /// A walk through `scope`, in which about `keys` keys are expected, with `count` as `COUNT` of a SCAN.
+    /// A walk through `scope`, with about `keys` expected keys and `count` as `COUNT` of a SCAN.
     #[must_use]
     pub fn new(scope: &Scope, keys: u64, count: u32) -> Self {
         match scope {
@@ -126,7 +126,7 @@ impl Walk {
         }
     }
 
-    /// The next listings, of about `room` keys if that is limited; none at the end.
+    /// The next listings, limited to about `room` keys; empty at the end.
     pub fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
         match self {
             Self::Slots(walk) => walk.ask(room),
@@ -136,7 +136,7 @@ impl Walk {
         }
     }
 
-    /// What the answers to the last [`Walk::ask`], which are in `window`, mean; its keys are those that they list.
+    /// Evaluates the replies to the last [`Walk::ask`], which are in `window`, and sets its keys to the listed ones.
     pub fn take(&mut self, window: &mut ListedWindow) -> PageOutcome {
         let ListedWindow { answers, keys } = window;
         keys.clear();
@@ -150,13 +150,13 @@ impl Walk {
         PageOutcome::Keys
     }
 
-    /// Whether the same key may be listed twice, because a table may be resized while it is read.
+    /// Whether a key may be listed twice, because a table may be resized during the scan.
     #[must_use]
     pub fn may_repeat(&self) -> bool {
         !matches!(self, Self::Slots(_))
     }
 
-    /// How far the walk has come. Keys of slots that are not in [`WalkProgress::slots`] do not count.
+    /// How far the walk has come. Keys in slots that are not in [`WalkProgress::slots`] do not count.
     #[must_use]
     pub fn reached(&self) -> WalkProgress {
         match self {

@@ -1,5 +1,5 @@
-//! One lane through a database whose cursors are not positions: from one cursor to the next, until the server says 0.
-//! Where it stopped early, another task goes on from its cursor; ranges count the positions that were asked for.
+//! One lane through a database whose cursors are not positions: from one cursor to the next, until the server returns
+//! 0. If it stops early, another task continues from its cursor. Ranges count the positions requested.
 
 use shared::cluster::{Listing, WindowReply};
 use shared::limits::WINDOW_BYTES_MAX;
@@ -9,22 +9,22 @@ use shared::slot::{SlotSet, slot_of};
 
 use super::{ListedKey, PageOutcome, WalkProgress, count_within};
 
-/// See the module.
+/// A walk with opaque cursors.
 pub struct OpaqueWalk {
     at: u64,
-    /// Positions that tasks of this pass have asked for before.
+    /// Positions that earlier tasks of this pass requested.
     from: u64,
     end: ScanEnd<u64>,
     slots: Option<SlotSet>,
     count: u32,
-    /// `COUNT` of the page that was asked for last.
+    /// `COUNT` of the last requested page.
     asked: u32,
     begun: bool,
     done: bool,
 }
 
 impl OpaqueWalk {
-    /// Of a database of about `keys` keys.
+    /// For a database of about `keys` keys.
     pub(super) fn new(scope: &CursorScope, at: u64, keys: u64, count: u32) -> Self {
         let from = scope.ranges.first().map_or(0, |range| range.from);
         let end = ScanEnd::new(at, from, keys);
@@ -43,7 +43,7 @@ impl OpaqueWalk {
         {
             return PageOutcome::Unreadable;
         }
-        // A page is not asked for again: the server may keep a cursor for one use.
+        // A page is not requested twice: the server may accept a cursor only once.
         if page.bytes() > WINDOW_BYTES_MAX {
             self.count = (self.count / 2).max(1);
         }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cursor_is_followed_to_the_end_and_a_rest_goes_on_there() {
+    fn any_cursor_is_followed_and_the_remainder_continues_there() {
         let mut first = walk(0, 0);
         for next in [u64::MAX, 3, 1 << 50] {
             assert_eq!(first.take(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()), PageOutcome::Keys);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn cursors_that_lead_in_a_circle_or_too_far_lead_nowhere() {
+    fn cursors_in_a_cycle_or_too_far_are_unreadable() {
         let mut circle = walk(0, 7);
         let taken = [8, 9, 8, 9, 8, 9]
             .map(|next| circle.take(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()));

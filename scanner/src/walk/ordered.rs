@@ -1,6 +1,6 @@
-//! Through slots with SCAN, on servers that keep one table per slot and scan them in order: the slot stands
-//! in the low 14 bits of the cursor. That is nowhere promised, so it is checked page by page; a lane that
-//! finds it untrue gives its slots back to be read with `CLUSTER GETKEYSINSLOT`.
+//! Slots with SCAN, on servers that keep one table per slot and scan the tables in order: the slot is in the low 14
+//! bits of the cursor. No server documents this, so every page is checked. A lane that finds a violation hands its
+//! slots back to be read with `CLUSTER GETKEYSINSLOT`.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use super::{ListedKey, SLOT_BITS, WalkProgress, count_within};
 
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 
-/// See the module.
+/// A walk through slots in the order of one cursor.
 pub struct OrderedWalk {
     /// Slot ranges that no lane follows yet.
     todo: VecDeque<(u16, u16)>,
@@ -22,15 +22,15 @@ pub struct OrderedWalk {
     giant: SlotSet,
     unordered: SlotSet,
     count: u32,
-    /// `COUNT` of the pages that were asked for last.
+    /// `COUNT` of the last requested pages.
     asked: u32,
     passed: ScanProgress,
 }
 
-/// One cursor on its way through the slots `slot..=last`.
+/// One cursor that moves through the slots `slot..=last`.
 struct OrderedLane {
     cursor: u64,
-    /// The slot in which the cursor stands; those before it are done.
+    /// The slot of the cursor; the slots before it are done.
     slot: u16,
     last: u16,
     keys_in_slot: u64,
@@ -79,7 +79,7 @@ impl OrderedWalk {
                 continue;
             }
             let bytes = page.bytes();
-            // Too much to hold at once: the page is asked for again, alone or smaller.
+            // Too large to hold at once: the page is requested again, alone or smaller.
             if bytes > room && (room < WINDOW_BYTES_MAX || self.count > 1) {
                 if bytes > WINDOW_BYTES_MAX {
                     self.count = (self.count / 2).max(1);
@@ -93,7 +93,7 @@ impl OrderedWalk {
         }
     }
 
-    /// Moves a lane that found these keys on to the cursor `next`.
+    /// Processes one page of a lane and moves it to the cursor `next`.
     fn advance(
         &mut self,
         mut lane: OrderedLane,
@@ -148,7 +148,7 @@ impl OrderedWalk {
     }
 }
 
-/// `slots` as ranges, each no longer than a `lanes`-th of all, so that the lanes end at about the same time.
+/// Splits `slots` into ranges of at most a `lanes`-th of all, so that the lanes end at about the same time.
 fn split(slots: &SlotSet, lanes: usize) -> VecDeque<(u16, u16)> {
     let longest = slots.len().div_ceil(lanes).max(1);
     let mut ranges = VecDeque::new();

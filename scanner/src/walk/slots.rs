@@ -1,6 +1,6 @@
-//! Slot by slot with `CLUSTER GETKEYSINSLOT`: one reply is an atomic snapshot of a slot, without duplicates.
-//! A full reply means that the slot holds more: it is giant, and read in another way. So is a slot whose names
-//! are too many bytes for one write, or for the server's limit on answers.
+//! Slot by slot with `CLUSTER GETKEYSINSLOT`: one reply is an atomic snapshot of a slot, without duplicates. A full
+//! reply means that the slot has more keys: it is giant and read with a cursor instead. The same applies to a slot
+//! whose names exceed the size of one write or the server's reply limit.
 
 use std::collections::VecDeque;
 
@@ -10,14 +10,14 @@ use shared::slot::SlotSet;
 
 use super::{ListedKey, WalkProgress};
 
-/// See the module.
+/// A walk through slots, one command per slot.
 pub struct SlotWalk {
     todo: VecDeque<u16>,
-    /// Slots asked for and not answered yet.
+    /// Slots requested but not answered yet.
     asked: Vec<u16>,
     done: Vec<u16>,
     giant: Vec<u16>,
-    /// Keys listed so far, starting with the plan's guess, to judge how many slots fill a write.
+    /// Keys listed so far plus the plan's estimate, to judge how many slots fit into a write.
     keys: u64,
     slots: u64,
 }
