@@ -1,4 +1,4 @@
-//! An attempt at a batch: what it knows while it acts, and what came of it. Pure, but for the routes.
+//! An attempt at a batch: its state and its result. Pure, except for the routes.
 
 use shared::cluster::guard::{Act, GuardMode};
 use shared::cluster::{RedisClient, RedisError, RedisErrorKind};
@@ -14,32 +14,32 @@ use crate::fingerprints::BackupStats;
 use crate::freed_memory::FreedMemory;
 use crate::node_session::NodeSession;
 
-/// An attempt at a batch.
+/// The state of an attempt at a batch.
 pub(crate) struct BatchAttempt<'a> {
     pub(crate) batch: &'a ReapBatch,
     pub(crate) mode: GuardMode,
-    /// Whether no earlier delivery was tried; known once this one is.
+    /// Whether no earlier delivery was tried; set once this attempt is recorded.
     pub(crate) first: Option<bool>,
-    /// Those of the groups that were done.
+    /// The outcomes by group; empty for groups not processed yet.
     pub(crate) outcomes: Vec<Vec<Outcome>>,
-    /// Its message; `None` for one that is given up.
+    /// The delivery of its message; `None` if the batch is being dead-lettered.
     pub(crate) delivery: Option<&'a Delivery>,
-    /// How it was held back, if it was.
+    /// How the batch was throttled, if it was.
     pub(crate) pacing: Option<Box<NodePacing>>,
-    /// Who alone knows what was done.
+    /// Writes that the replicas have not confirmed.
     pub(crate) unreplicated: Vec<UnreplicatedWrites>,
-    /// See [`Answer::beyond`].
+    /// Lookups that the guard made in addition to the usual ones.
     pub(crate) extra_lookups: Lookups,
-    /// What was saved before, if it was.
+    /// What was saved before the deletion, if the run writes backups or compares values.
     pub(crate) saved: Option<BackupStats>,
-    /// What was measured before.
+    /// Memory measured before the deletion.
     pub(crate) freed: FreedMemory,
     /// Why groups have no outcomes: their slots are moving, or no node serves them.
     pub(crate) failure: Option<RedisError>,
 }
 
 impl<'a> BatchAttempt<'a> {
-    /// One candidate in `freed_one_in` is to be measured before.
+    /// One candidate in `freed_one_in` is measured before its deletion.
     pub(crate) fn new(
         (batch, delivery): (&'a ReapBatch, Option<&'a Delivery>),
         mode: GuardMode,
@@ -65,27 +65,9 @@ impl<'a> BatchAttempt<'a> {
     }
 
     pub(crate) fn done(self) -> BatchResult {
-        let Self {
-            batch,
-            outcomes,
-            pacing,
-            unreplicated: vouched,
-            extra_lookups: beyond,
-            saved,
-            freed,
-            failure: undone,
-            ..
-        } = self;
+        let Self { batch, outcomes, pacing, unreplicated, extra_lookups, saved, freed, failure, .. } = self;
         let freed = Some(freed.of_deleted(batch, &outcomes)).filter(|freed| !freed.is_empty()).map(Box::new);
-        BatchResult {
-            outcomes,
-            pacing,
-            unreplicated: vouched,
-            extra_lookups: beyond,
-            saved,
-            freed,
-            failure: undone,
-        }
+        BatchResult { outcomes, pacing, unreplicated, extra_lookups, saved, freed, failure }
     }
 
     /// Notes that the batch is about to be tried, unless that is done; whether this is the first attempt.
@@ -104,32 +86,32 @@ impl<'a> BatchAttempt<'a> {
     }
 }
 
-/// How one node is acted at.
+/// How the guard is called at one node.
 pub(crate) struct ScriptCall<'a> {
     pub(crate) ready: &'a NodeSession,
     /// See [`BatchAttempt::first`].
     pub(crate) first: bool,
-    /// What is to be done there.
+    /// What the guard should do.
     pub(crate) mode: GuardMode,
 }
 
-/// `mode` at a node, of which `fields` says whether it has hashes whose fields expire.
-pub(crate) fn asking(mode: GuardMode, fields: bool) -> GuardMode {
+/// `mode` for a node; `fields` states whether the node has hashes whose fields expire.
+pub(crate) fn with_fields(mode: GuardMode, fields: bool) -> GuardMode {
     match mode {
         GuardMode::Act(act) => GuardMode::Act(Act { fields, ..act }),
         GuardMode::Finalize(outcome) => GuardMode::Finalize(outcome),
     }
 }
 
-/// How far an attempt came.
+/// The end of an attempt.
 pub(crate) enum AttemptOutcome {
-    /// It is too early by so many milliseconds; nothing was done.
+    /// It is too early by this many milliseconds; nothing was done.
     Early(u64),
-    /// All groups have their outcomes, but for those whose slots could not be acted on.
+    /// All groups have outcomes, except those whose slots could not be reached.
     Done(Box<BatchResult>),
 }
 
-/// What came of a batch.
+/// The result of a batch.
 #[derive(Default)]
 pub(crate) struct BatchResult {
     pub(crate) outcomes: Vec<Vec<Outcome>>,
@@ -137,15 +119,14 @@ pub(crate) struct BatchResult {
     pub(crate) unreplicated: Vec<UnreplicatedWrites>,
     pub(crate) extra_lookups: Lookups,
     pub(crate) saved: Option<BackupStats>,
-    /// The memory of what was deleted.
+    /// The memory that the deletions freed.
     pub(crate) freed: Option<Box<PrefixMemory>>,
     /// See [`BatchAttempt::failure`].
     pub(crate) failure: Option<RedisError>,
 }
 
 impl BatchResult {
-    /// With outcomes for the groups of `batch` that have none; `tried` says that an earlier delivery may have acted on
-    /// them.
+    /// Fills in outcomes for the groups of `batch` that have none. `tried`: an earlier delivery may have acted on them.
     pub(crate) fn filled(mut self, batch: &ReapBatch, tried: bool) -> Self {
         let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
         for (group, outcomes) in batch.groups.iter().zip(&mut self.outcomes) {
@@ -155,13 +136,13 @@ impl BatchResult {
     }
 }
 
-/// Where the groups of `batch` go, as `deployment` knows it.
+/// The routes of `batch` by the topology of `client`.
 pub(crate) fn route<'a>(client: &RedisClient, batch: &'a ReapBatch) -> Routes<'a> {
     let topology = client.topology();
     by_node(batch, |slot| topology.owner(slot).map(|primary| primary.node.clone()))
 }
 
-/// That no node serves a slot of `batch`.
+/// The error for a slot of `batch` that no node serves.
 pub(crate) fn unserved(batch: &ReapBatch, slot: u16) -> RedisError {
-    RedisError::new(RedisErrorKind::Moved, batch.alias.as_str(), format!("nobody serves slot {slot}"))
+    RedisError::new(RedisErrorKind::Moved, batch.alias.as_str(), format!("no node serves slot {slot}"))
 }

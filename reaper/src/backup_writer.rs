@@ -1,7 +1,7 @@
-//! Saving what a batch will delete, before it does: read, written to the place of backups, and durable there. Only what
-//! was saved is deleted then, and only as long as it is still the same (`guard.lua`).
+//! Saving the candidates of a batch before they are deleted: values are read and written durably to the backup target.
+//! Only saved keys are deleted, and only if they are unchanged (`guard.lua`).
 //!
-//! A key that is given a TTL is not saved: nothing is lost by that.
+//! Keys that only receive a TTL are not saved, because no data is lost.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,25 +31,25 @@ use crate::fingerprints::{BackupStats, Fingerprints, merged};
 use crate::node_session::NodeSession;
 use crate::throttle::BatchThrottle;
 
-/// How long whoever drives a run may take to stop it. It takes some milliseconds, unless nobody drives it.
+/// How long to wait for the driver to cancel the run. It takes some milliseconds, unless the run has no driver.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
-/// What one attempt at a batch saves with.
+/// The backup writer of one attempt at a batch.
 pub(crate) struct BackupWriter<'a> {
     context: &'a Context,
     batch: &'a ReapBatch,
-    order: &'a BackupPolicy,
+    policy: &'a BackupPolicy,
     act: Act,
-    place: BackupTarget,
+    target: BackupTarget,
     header: Header,
     attempt: u32,
     parts: u32,
     heartbeat: Heartbeat,
-    /// Whether only what the scanner saw may be deleted.
+    /// Whether a key may be deleted only if its value is the one that the scanner saw.
     verifies: bool,
 }
 
-/// A candidate: its group by number, and its place there.
+/// A candidate: its group with its number, and its index in the group.
 type Candidate<'a> = (usize, &'a Group, usize);
 
 /// Whether `mode` deletes the candidates of `group`.
@@ -61,49 +61,49 @@ pub(crate) fn deletes(mode: GuardMode, group: &Group) -> bool {
 }
 
 impl<'a> BackupWriter<'a> {
-    /// `None` if nothing is to be saved.
+    /// Returns `None` if nothing must be saved.
     ///
     /// # Errors
-    /// When this worker has no place for what is.
+    /// When the batch must be saved and this worker has no backup target.
     pub(crate) fn wanted(
         context: &'a Context,
         spec: &'a RunSpec,
         batch: &'a ReapBatch,
         mode: GuardMode,
     ) -> Result<Option<Self>, Failure> {
-        let (Some(order), GuardMode::Act(act)) = (&spec.backup, mode) else { return Ok(None) };
+        let (Some(policy), GuardMode::Act(act)) = (&spec.backup, mode) else { return Ok(None) };
         if !batch.groups.iter().any(|group| deletes(mode, group)) {
             return Ok(None);
         }
-        let Some(place) = context.backups.of(&spec.job, order) else {
+        let Some(target) = context.backups.of(&spec.job, policy) else {
             return Err(BackupError::NoPlace(spec.job.clone()).into());
         };
-        expect_values(order.value_bytes_max);
+        expect_values(policy.value_bytes_max);
         let (header, attempt) = (header(spec, batch), fastrand::u32(..));
-        let pulse = Heartbeat::new(context);
+        let heartbeat = Heartbeat::new(context);
         Ok(Some(Self {
             context,
             batch,
-            order,
+            policy,
             act,
-            place,
+            target,
             header,
             attempt,
             parts: 0,
-            heartbeat: pulse,
+            heartbeat,
             verifies: spec.rules.verify == Verify::Value,
         }))
     }
 
-    /// Saves the candidates of `chunks` that are to be deleted, at `node`, whose clock shows `now_ms`. `None`: the run
-    /// is to stop.
+    /// Saves the candidates of `chunks` that will be deleted at `node`, whose clock shows `now_ms`. Returns `None` if
+    /// the run was cancelled.
     pub(crate) async fn save(
         &mut self,
         conn: &Conn,
         (node, now_ms): (&NodeId, u64),
         chunks: &[Chunk<'_>],
         mut paced: Option<&mut BatchThrottle<'_>>,
-        heard: (&Records, Option<&Delivery>),
+        lease: (&Records, Option<&Delivery>),
     ) -> Result<Option<Fingerprints>, Failure> {
         let mode = GuardMode::Act(self.act);
         let groups = chunks.iter().flatten().filter(|(_, group)| deletes(mode, group));
@@ -112,8 +112,8 @@ impl<'a> BackupWriter<'a> {
             .collect();
         (self.header.node, self.header.at_ms) = (node.clone(), now_ms);
         let keys = candidates.iter().map(key).collect();
-        let mut reader = ValueReader::new(conn, keys, self.order.value_bytes_max);
-        let mut seals = Fingerprints::in_rounds_of(reader.bytes_at_once());
+        let mut reader = ValueReader::new(conn, keys, self.policy.value_bytes_max);
+        let mut fingerprints = Fingerprints::with_call_bytes(reader.bytes_at_once());
         let mut file = Saved::new(self.header.clone());
         loop {
             let most = paced.as_deref().and_then(BatchThrottle::window_keys).unwrap_or(u64::MAX);
@@ -122,32 +122,32 @@ impl<'a> BackupWriter<'a> {
                 break;
             }
             let step = reader.step(conn, most);
-            let Some((read, lookups)) = self.probe_values(paced.as_deref_mut(), heard, keys, step).await?
+            let Some((read, lookups)) = self.paced_request(paced.as_deref_mut(), lease, keys, step).await?
             else {
                 return Ok(None);
             };
-            seals.stats.lookups += lookups;
+            fingerprints.stats.lookups += lookups;
             for (at, content) in read {
-                file = self.add_values(file, candidates[at], content, &mut seals).await?;
+                file = self.add_value(file, candidates[at], content, &mut fingerprints).await?;
             }
         }
         if file.entries() > 0 {
             self.put(file).await?;
         }
-        Ok(Some(seals))
+        Ok(Some(fingerprints))
     }
 
-    /// Asks the node when it is our turn. `None`: the run is to stop.
-    async fn probe_values<T>(
+    /// Sends a request to the node when the pace allows it. Returns `None` if the run was cancelled.
+    async fn paced_request<T>(
         &mut self,
         paced: Option<&mut BatchThrottle<'_>>,
         (records, delivery): (&Records, Option<&Delivery>),
         keys: usize,
-        question: impl Future<Output = Result<T, RedisError>>,
+        request: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<Option<T>, Failure> {
-        let turn = match paced {
+        let permit = match paced {
             Some(paced) => match paced.acquire().await {
-                Some(turn) => Some(turn),
+                Some(permit) => Some(permit),
                 None => return Ok(None),
             },
             None => None,
@@ -158,45 +158,45 @@ impl<'a> BackupWriter<'a> {
             return Ok(None);
         }
         let began = Instant::now();
-        let answer = question.await?;
+        let answer = request.await?;
         self.context.telemetry.request(&self.batch.alias, RequestKind::Values, began.elapsed());
-        if let Some(turn) = turn {
-            turn.done(keys as u64);
+        if let Some(permit) = permit {
+            permit.done(keys as u64);
         }
         Ok(Some(answer))
     }
 
-    /// Puts what was read of a candidate into `file`, and that into its place when it is full.
-    async fn add_values(
+    /// Adds the value of a candidate to `file`, and writes the file to the target when it is full.
+    async fn add_value(
         &mut self,
         mut file: Saved,
         (number, group, index): Candidate<'_>,
         content: ValueContent,
-        seals: &mut Fingerprints,
+        fingerprints: &mut Fingerprints,
     ) -> Result<Saved, Failure> {
         let seen = group.fingerprints.get(index).filter(|_| self.verifies);
         if seen == Some(&Fingerprint::TooLarge) {
-            seals.add_unverified(number);
+            fingerprints.add_unverified(number);
             return Ok(file);
         }
-        let (held, weighs) = match content {
-            ValueContent::Held(held, weighs)
+        let (held, bytes) = match content {
+            ValueContent::Held(held, bytes)
                 if seen.is_none_or(|seen| ExpectedContent::of_scan(seen) == held.seal) =>
             {
-                (held, weighs)
+                (held, bytes)
             }
-            // It is gone, or does not hold any more what it held at the scan.
+            // The key is gone, or its value has changed since the scan.
             ValueContent::Held(..) | ValueContent::Gone => {
-                seals.add(number, ExpectedContent::Absent, 0);
+                fingerprints.add(number, ExpectedContent::Absent, 0);
                 return Ok(file);
             }
-            ValueContent::TooLarge(weighs) => {
-                seals.add(number, ExpectedContent::Unsaved, weighs);
+            ValueContent::TooLarge(bytes) => {
+                fingerprints.add(number, ExpectedContent::Unsaved, bytes);
                 return Ok(file);
             }
         };
-        seals.add(number, held.seal.clone(), weighs);
-        // What the script deletes has exactly this expiry then: none, or that which was seen at the scan.
+        fingerprints.add(number, held.seal.clone(), bytes);
+        // The script deletes a key only with exactly this expiry: none, or the one seen at the scan.
         let expires_at_ms = group.expires_at_ms.get(index).copied();
         let (key, value) = (group.keys[index].clone(), held.packed());
         let [number, index] = [number, index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
@@ -208,7 +208,7 @@ impl<'a> BackupWriter<'a> {
         Ok(file)
     }
 
-    /// Stores a file, durably; tries again for a while if that fails.
+    /// Writes a file durably, with retries.
     async fn put(&mut self, file: Saved) -> Result<(), BackupError> {
         let name = FileName {
             at_ms: self.header.at_ms,
@@ -221,14 +221,14 @@ impl<'a> BackupWriter<'a> {
         self.parts += 1;
         let mut pause = BACKUP_RETRY_DELAY;
         for _ in 1..BACKUP_TRIES {
-            match self.place.put(name, Arc::clone(&bytes), true).await {
+            match self.target.put(name, Arc::clone(&bytes), true).await {
                 Ok(()) => return Ok(()),
-                Err(e) => tracing::warn!(error = %e, "what is to be deleted is not saved yet; tried again"),
+                Err(e) => tracing::warn!(error = %e, "failed to write a backup file; retrying"),
             }
             sleep(pause).await;
             pause *= 2;
         }
-        self.place.put(name, bytes, true).await
+        self.target.put(name, bytes, true).await
     }
 }
 
@@ -248,31 +248,32 @@ fn header(spec: &RunSpec, batch: &ReapBatch) -> Header {
     }
 }
 
-/// Acts on `groups`, whose candidates were saved. Groups of which nothing is saved are acted on as ever.
+/// Acts on `groups`. Groups without expected contents use the plain guard.
 pub(crate) async fn call(
-    seals: &Fingerprints,
+    fingerprints: &Fingerprints,
     ready: &NodeSession,
     (batch, act): (&ReapBatch, Act),
     groups: &[(usize, &Group)],
 ) -> Result<Vec<Result<GuardReply, RedisError>>, RedisError> {
-    let (sealed, plain): (Vec<_>, Vec<_>) =
-        groups.iter().copied().partition(|(number, _)| seals.stats.groups.contains_key(number));
+    let (compared, plain): (Vec<_>, Vec<_>) =
+        groups.iter().copied().partition(|(number, _)| fingerprints.stats.groups.contains_key(number));
     let at = (batch.window(), GuardMode::Act(act));
     let mut answers: BTreeMap<usize, Result<GuardReply, RedisError>> = BTreeMap::new();
     if !plain.is_empty() {
         let parts: Vec<Part<'_>> = plain.iter().map(Part::from).collect();
-        let answered = ready.means.call(&ready.conn, at, &parts, false).await?;
-        answers.extend(plain.iter().map(|(number, _)| *number).zip(answered));
+        let replies = ready.executor.call(&ready.conn, at, &parts, false).await?;
+        answers.extend(plain.iter().map(|(number, _)| *number).zip(replies));
     }
-    for round in 0..seals.rounds(&sealed) {
-        let due = seals.round(&sealed, round);
-        let part = |(of, seals)| Part { expected: Some(seals), ..Part::from(of) };
-        let parts: Vec<Part<'_>> = due.iter().map(|(of, seals)| part((of, seals.as_slice()))).collect();
-        let answered = ready.means.call(&ready.conn, at, &parts, round > 0).await?;
-        for (((number, _), _), answer) in due.iter().zip(answered) {
+    for call in 0..fingerprints.calls(&compared) {
+        let due = fingerprints.due_in(&compared, call);
+        let part = |(of, fingerprints)| Part { expected: Some(fingerprints), ..Part::from(of) };
+        let parts: Vec<Part<'_>> =
+            due.iter().map(|(of, fingerprints)| part((of, fingerprints.as_slice()))).collect();
+        let replies = ready.executor.call(&ready.conn, at, &parts, call > 0).await?;
+        for (((number, _), _), answer) in due.iter().zip(replies) {
             let mut answer = match answer {
                 Ok(answer) => answer,
-                // It stays that of its group, whatever comes after it.
+                // The error remains the group's answer, whatever later calls return.
                 Err(fault) => {
                     answers.insert(*number, Err(fault));
                     continue;
@@ -291,11 +292,11 @@ pub(crate) async fn call(
     Ok(answers.into_values().collect())
 }
 
-/// Notes beside what was saved of `batch` what became of it, so that nothing is put back that we did not delete. If
-/// that fails, it is not known, and said so when it is put back.
+/// Writes the outcomes of `batch` next to its backup, so that a restore does not write keys that were not deleted. If
+/// this fails, the outcomes are unknown, and the restore says so.
 pub(crate) async fn note(context: &Context, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) {
-    let Some(order) = &spec.backup else { return };
-    let Some(place) = context.backups.of(&spec.job, order) else { return };
+    let Some(policy) = &spec.backup else { return };
+    let Some(target) = context.backups.of(&spec.job, policy) else { return };
     let recorded: Vec<Recorded> = (0..)
         .zip(&receipt.groups)
         .map(|(group, of)| Recorded { group, outcomes: of.outcomes.clone() })
@@ -309,12 +310,12 @@ pub(crate) async fn note(context: &Context, spec: &RunSpec, batch: &ReapBatch, r
         kind: FileKind::Done,
     };
     let bytes = encode_outcomes(header, &recorded).into();
-    if let Err(e) = place.put(name, bytes, false).await {
-        tracing::warn!(error = %e, batch = %batch.batch, "failed to note what was deleted of what is saved");
+    if let Err(e) = target.put(name, bytes, false).await {
+        tracing::warn!(error = %e, batch = %batch.batch, "failed to write the outcomes next to the backup");
     }
 }
 
-/// Why keys of a batch were not deleted that are too large to be saved or compared, if some are.
+/// Why keys of a batch were not deleted that are too large to be saved or compared, if there are any.
 pub(crate) fn too_large(spec: &RunSpec, saved: Option<&BackupStats>) -> Option<String> {
     let saved = saved?;
     let mut causes = Vec::new();
@@ -322,25 +323,25 @@ pub(crate) fn too_large(spec: &RunSpec, saved: Option<&BackupStats>) -> Option<S
         spec.backup.as_ref().filter(|_| saved.too_large > 0)
     {
         causes.push(format!(
-            "keys that take more than {most} bytes are not saved, and so not deleted (`--backup-value-max` sets the \
-             limit), nor those that the server does not send (`client-output-buffer-limit`; the log says so)"
+            "keys larger than {most} bytes are not saved and therefore not deleted (`--backup-value-max` sets the \
+             limit), and neither are keys that the server does not send (`client-output-buffer-limit`; see the log)"
         ));
     }
     if saved.unverified > 0 {
         causes.push(format!(
-            "keys that take more than {VERIFY_VALUE_BYTES_MAX} bytes, and those that the server does not send, have no \
-             fingerprint, and so are not deleted; `--verify ttl` deletes keys without comparing their values"
+            "keys larger than {VERIFY_VALUE_BYTES_MAX} bytes, and keys that the server does not send, have no \
+             fingerprint and are therefore not deleted; `--verify ttl` deletes keys without comparing their values"
         ));
     }
     (!causes.is_empty()).then(|| causes.join("; "))
 }
 
-/// Has the run stopped if `failure` says that nothing can be saved: whatever else is to be deleted could not be, either.
+/// Requests the cancellation of the run if `failure` executor that nothing can be saved: later batches would fail, too.
 pub(crate) async fn stop_if_impossible(failure: &Failure, records: &Records) -> Result<(), RecordError> {
     let Failure::Backup(e) = failure else { return Ok(()) };
-    let cause = format!("nothing is deleted that is not saved: {e}");
+    let cause = format!("no key is deleted without a backup, and none can be written: {e}");
     records.create_unsaved(&cause).await?;
-    // What is sealed now would count as failed, and not as left alone because the run was stopped.
+    // If the batch were finalized now, its candidates would count as failed, not as unreached.
     let until = Instant::now() + STOP_WAIT;
     while records.cancel().await?.is_none() && Instant::now() < until {
         sleep(STOP_WAIT / 250).await;
@@ -353,8 +354,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_stays_ours_while_a_file_is_tried_to_be_stored() {
-        let patience: Duration = (0..BACKUP_TRIES - 1).map(|n| BACKUP_RETRY_DELAY * 2_u32.pow(n)).sum();
-        assert!(patience < shared::limits::ACK_WAIT / 2, "{patience:?}");
+    fn retries_of_a_backup_file_end_within_the_ack_deadline() {
+        let pauses: Duration = (0..BACKUP_TRIES - 1).map(|n| BACKUP_RETRY_DELAY * 2_u32.pow(n)).sum();
+        assert!(pauses < shared::limits::ACK_WAIT / 2, "{pauses:?}");
     }
 }

@@ -1,21 +1,21 @@
-//! Which groups of a batch go to which node in one write. Pure.
+//! Which groups of a batch are sent to which node in one write. Pure.
 
 use std::collections::BTreeMap;
 
 use shared::ids::NodeId;
 use shared::messages::{Group, ReapBatch};
 
-/// Script calls in one write. Each write is a round trip; and a server, which reads 16 KiB from a client at a time, lets
-/// others have their turn after that.
+/// Script calls per write. Each write is a round trip; a server reads 16 KiB from a client at a time and then serves
+/// other clients.
 const CALLS_MAX: usize = 64;
 
 /// Bytes of keys in one write, unless it is a single group.
 const BYTES_MAX: usize = 128 << 10;
 
-/// Groups by number, for one write to one node.
+/// Groups with their numbers, for one write to one node.
 pub(crate) type Chunk<'a> = Vec<(usize, &'a Group)>;
 
-/// How many of `groups` make one piece of work of at most `keys_max` keys: one at least.
+/// How many of `groups` form one piece of at most `keys_max` keys; at least one.
 pub(crate) fn piece(groups: &[(usize, &Group)], keys_max: Option<u64>) -> usize {
     let Some(keys_max) = keys_max else { return groups.len() };
     let mut keys = 0;
@@ -26,15 +26,15 @@ pub(crate) fn piece(groups: &[(usize, &Group)], keys_max: Option<u64>) -> usize 
     fitting.count().max(1).min(groups.len())
 }
 
-/// Where the groups of a batch go.
+/// Where the groups of a batch are sent.
 pub(crate) struct Routes<'a> {
     /// By node, in writes of bounded size.
     pub(crate) nodes: BTreeMap<NodeId, Vec<Chunk<'a>>>,
-    /// A slot of the batch that no node serves, if there is one: its groups go nowhere.
+    /// A slot of the batch that no node serves, if there is one: its groups are not sent.
     pub(crate) unserved: Option<u16>,
 }
 
-/// The groups of `batch` by the node that `owner` names.
+/// Distributes the groups of `batch` to the nodes that `owner` returns.
 pub(crate) fn by_node<'a>(batch: &'a ReapBatch, owner: impl Fn(u16) -> Option<NodeId>) -> Routes<'a> {
     let mut nodes: BTreeMap<NodeId, Vec<Chunk<'a>>> = BTreeMap::new();
     let (mut bytes, mut unserved) = (0, None);
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_holds_one_group_at_least_and_no_more_keys_than_it_may() {
+    fn a_piece_has_at_least_one_group_and_at_most_the_allowed_keys() {
         let group = |keys: usize| Group {
             slot: 0,
             reason: Reason::Stale,

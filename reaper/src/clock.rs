@@ -1,22 +1,22 @@
-//! Whether the clock of a server goes as ours does. The grace of a batch counts by the server's clock, which somebody may
-//! set forward: then it would be over at once. So the clock is compared with our monotonic one at each look, and where it
-//! went forward, all batches there wait for a whole grace again, by our own clock. Pure.
+//! Detects jumps of a server's clock. The grace of a batch is measured by the server's clock; if an operator sets it
+//! forward, the grace would end at once. So each request compares it with our monotonic clock. After a forward jump,
+//! all batches at that server wait for a whole grace again, measured by our clock. Pure.
 
 use std::time::Duration;
 
 use shared::limits::{CLOCK_COMPARED_FOR, CLOCK_JUMP_MIN};
 use tokio::time::Instant;
 
-/// What is known of the clock of one server.
+/// What is known about the clock of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    /// When it was compared first, and what it showed, in milliseconds since the epoch.
+    /// The first comparison, and the server's time in milliseconds since the epoch.
     base: Option<(Instant, u64)>,
-    /// When it was seen to have gone forward.
+    /// When a forward jump was detected.
     jumped: Option<Instant>,
 }
 
-/// How far a clock went from where it should be.
+/// How far a clock jumped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockJump {
     Forward(Duration),
@@ -24,7 +24,7 @@ pub(crate) enum ClockJump {
 }
 
 impl Clock {
-    /// Takes in that it shows `shown_ms` when it is `now` by ours.
+    /// Compares the server's time `shown_ms` with our time `now`.
     pub(crate) fn observe(&mut self, shown_ms: u64, now: Instant) -> Option<ClockJump> {
         let Some((since, base_ms)) = self.base else {
             self.base = Some((now, shown_ms));
@@ -41,14 +41,14 @@ impl Clock {
         if matches!(jump, Some(ClockJump::Forward(_))) {
             self.jumped = Some(now);
         }
-        // Clocks drift, so they are not compared for ever.
+        // Clocks drift, so the base of the comparison is renewed.
         if jump.is_some() || passed > CLOCK_COMPARED_FOR {
             self.base = Some((now, shown_ms));
         }
         jump
     }
 
-    /// How long batches with this `grace` still wait because the clock went forward.
+    /// How long batches with this `grace` still wait because of a forward jump.
     pub(crate) fn grace_left(&self, grace: Duration, now: Instant) -> Duration {
         let since = self.jumped.map(|jumped| now.saturating_duration_since(jumped));
         since.map_or(Duration::ZERO, |since| grace.saturating_sub(since))
@@ -60,15 +60,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_goes_forward_shortens_no_grace() {
+    fn a_forward_jump_does_not_shorten_the_grace() {
         let (mut clock, begin, grace) = (Clock::default(), Instant::now(), Duration::from_secs(60));
         let at = |s: u64| begin + Duration::from_secs(s);
         assert_eq!(clock.observe(1_000_000, at(0)), None);
-        assert_eq!(clock.observe(1_010_900, at(10)), None, "they need not agree to the millisecond");
+        assert_eq!(clock.observe(1_010_900, at(10)), None, "small differences are allowed");
         assert_eq!(clock.grace_left(grace, at(10)), Duration::ZERO);
         assert_eq!(clock.observe(1_071_000, at(11)), Some(ClockJump::Forward(Duration::from_secs(60))));
         assert_eq!(clock.grace_left(grace, at(11)), grace);
-        assert_eq!(clock.observe(1_091_000, at(31)), None, "it goes on from there");
+        assert_eq!(clock.observe(1_091_000, at(31)), None, "the new time is the base");
         assert_eq!(clock.grace_left(grace, at(31)), Duration::from_secs(40));
         assert_eq!(clock.grace_left(grace, at(71)), Duration::ZERO);
     }
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_is_seen_and_odd_times_do_no_harm() {
+    fn a_backward_jump_is_detected_and_extreme_times_are_harmless() {
         let (mut clock, begin) = (Clock::default(), Instant::now());
         clock.observe(1_000_000, begin);
         assert_eq!(clock.observe(400_000, begin), Some(ClockJump::Back(Duration::from_secs(600))));

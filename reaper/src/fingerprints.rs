@@ -1,5 +1,5 @@
-//! What was saved of a batch, or what its scanner saw of it, as the script is told: a seal per candidate, and in which of
-//! several calls it is its turn. Pure.
+//! The expected contents of a batch's candidates, for the guard: what was saved, or what the scanner saw. Large values
+//! are compared in several calls, so each candidate has the number of its call. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,35 +11,35 @@ use shared::outcome::Outcome;
 use crate::chunks::Chunk;
 use crate::node_session::NodeSession;
 
-/// What was saved of the groups at one node.
+/// The expected contents of the groups at one node.
 #[derive(Debug, Default)]
 pub(crate) struct Fingerprints {
     groups: BTreeMap<usize, Vec<(ExpectedContent, u32)>>,
-    /// Bytes of values that one call may compare, if fewer than usual.
-    round_bytes: Option<u64>,
-    /// The bytes in the last round of the group that came last.
+    /// The most bytes of values to compare in one call, if lower than usual.
+    call_bytes: Option<u64>,
+    /// The bytes in the last call of the last group.
     filling: u64,
-    /// For the receipt.
+    /// Statistics for the receipt.
     pub(crate) stats: BackupStats,
 }
 
-/// What the receipt tells of it.
+/// Statistics for the receipt.
 #[derive(Debug, Default)]
 pub(crate) struct BackupStats {
-    /// The groups that the script was told of, with whether each candidate was saved as a string.
+    /// The groups with expected contents, with whether each candidate was saved as a string.
     pub(crate) groups: BTreeMap<usize, Vec<bool>>,
-    /// Look-ups that it took.
+    /// Lookups made to read the values.
     pub(crate) lookups: Lookups,
     /// Keys that were saved.
     pub(crate) keys: u64,
-    /// Keys that were not, because they take too many bytes.
+    /// Keys that were not saved because they are too large.
     pub(crate) too_large: u64,
-    /// Keys of which the scanner has no fingerprint, because they take too many bytes.
+    /// Keys without a fingerprint from the scanner because they are too large.
     pub(crate) unverified: u64,
 }
 
 impl BackupStats {
-    /// Takes in what is told of another node.
+    /// Adds the statistics of another node.
     pub(crate) fn add(&mut self, other: Self) {
         self.groups.extend(other.groups);
         self.lookups += other.lookups;
@@ -50,32 +50,32 @@ impl BackupStats {
 }
 
 impl Fingerprints {
-    /// None yet; one call will compare at most `bytes` of values.
-    pub(crate) fn in_rounds_of(bytes: u64) -> Self {
-        Self { round_bytes: Some(bytes), ..Self::default() }
+    /// Creates an empty set; one call compares at most `bytes` of values.
+    pub(crate) fn with_call_bytes(bytes: u64) -> Self {
+        Self { call_bytes: Some(bytes), ..Self::default() }
     }
 
-    /// What the scanner saw of the candidates of `groups` that are to be deleted; one call will compare at most `bytes`.
+    /// The scanner's fingerprints of the candidates of `groups` to be deleted; one call compares at most `bytes`.
     pub(crate) fn of_scan<'g>(groups: impl Iterator<Item = &'g (usize, &'g Group)>, bytes: u64) -> Self {
-        let mut seals = Self::in_rounds_of(bytes);
+        let mut expected = Self::with_call_bytes(bytes);
         for (number, group) in groups {
             for print in &group.fingerprints {
                 match print {
-                    Fingerprint::TooLarge => seals.add_unverified(*number),
-                    print => seals.add(*number, ExpectedContent::of_scan(print), print.bytes()),
+                    Fingerprint::TooLarge => expected.add_unverified(*number),
+                    print => expected.add(*number, ExpectedContent::of_scan(print), print.bytes()),
                 }
             }
         }
-        seals
+        expected
     }
 
-    /// Adds the next candidate of group `number`, of which it is not known what it held at the scan.
+    /// Adds the next candidate of group `number`, whose value at the scan is unknown.
     pub(crate) fn add_unverified(&mut self, number: usize) {
         self.stats.unverified += 1;
         self.push(number, ExpectedContent::Unsaved, 0);
     }
 
-    /// Adds the next candidate of group `number`, which takes about `bytes`.
+    /// Adds the next candidate of group `number`, whose value takes about `bytes`.
     pub(crate) fn add(&mut self, number: usize, seal: ExpectedContent, bytes: u64) {
         match seal {
             ExpectedContent::Text(_) | ExpectedContent::Value { .. } => self.stats.keys += 1,
@@ -85,45 +85,46 @@ impl Fingerprints {
         self.push(number, seal, bytes);
     }
 
-    /// A script call compares no more than [`BACKUP_WRITE_BYTES`], because the server serves no other client meanwhile.
+    /// A script call compares at most [`BACKUP_WRITE_BYTES`], because the server serves no other client during the
+    /// call.
     fn push(&mut self, number: usize, seal: ExpectedContent, bytes: u64) {
         let group = self.groups.entry(number).or_default();
         let bytes =
             if matches!(seal, ExpectedContent::Text(_) | ExpectedContent::Value { .. }) { bytes } else { 0 };
-        let round = group.last().map_or(0, |(_, round)| *round);
-        let most = self.round_bytes.unwrap_or(BACKUP_WRITE_BYTES);
+        let call = group.last().map_or(0, |(_, call)| *call);
+        let most = self.call_bytes.unwrap_or(BACKUP_WRITE_BYTES);
         let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= most;
         self.filling = if fits && !group.is_empty() { self.filling + bytes } else { bytes };
         self.stats.groups.entry(number).or_default().push(seal.is_text());
-        group.push((seal, if fits { round } else { round + 1 }));
+        group.push((seal, if fits { call } else { call + 1 }));
     }
 
-    /// The calls that all `groups` take, one after the other.
-    pub(crate) fn rounds(&self, groups: &[(usize, &Group)]) -> u32 {
+    /// How many calls `groups` take, one after the other.
+    pub(crate) fn calls(&self, groups: &[(usize, &Group)]) -> u32 {
         let last = |(number, _): &(usize, &Group)| Some(self.groups.get(number)?.last()?.1);
         groups.iter().filter_map(last).max().unwrap_or(0) + 1
     }
 
-    /// Those of `groups` that have candidates in `round`, with their seals.
-    pub(crate) fn round<'g>(
+    /// The groups that have candidates in call `call`, with their expected contents.
+    pub(crate) fn due_in<'g>(
         &self,
         groups: &[(usize, &'g Group)],
-        round: u32,
+        call: u32,
     ) -> Vec<((usize, &'g Group), Vec<ExpectedContent>)> {
-        let seals = |number: &usize| {
+        let expected = |number: &usize| {
             let group = self.groups.get(number)?;
-            let due = group.last().is_some_and(|(_, last)| *last >= round);
+            let due = group.last().is_some_and(|(_, last)| *last >= call);
             let seal = |(seal, of): &(ExpectedContent, u32)| {
-                if *of == round { seal.clone() } else { ExpectedContent::Later }
+                if *of == call { seal.clone() } else { ExpectedContent::Later }
             };
             due.then(|| group.iter().map(seal).collect())
         };
-        groups.iter().filter_map(|group| Some((*group, seals(&group.0)?))).collect()
+        groups.iter().filter_map(|group| Some((*group, expected(&group.0)?))).collect()
     }
 }
 
-/// What is known of a group after a call answered `now`, when calls before answered `before`: what they have done stays
-/// done, even if it is too late by now, or their ledger was evicted.
+/// Merges the verdict `now` on a group with the verdict `before` of earlier calls: outcomes of earlier calls stay, even
+/// if it is too late now or the ledger was evicted.
 pub(crate) fn merged(before: &GuardVerdict, now: GuardVerdict) -> GuardVerdict {
     let before: Vec<Option<Outcome>> = match before {
         GuardVerdict::Outcomes(outcomes) => outcomes.iter().copied().map(Some).collect(),
@@ -133,7 +134,7 @@ pub(crate) fn merged(before: &GuardVerdict, now: GuardVerdict) -> GuardVerdict {
     let now: Vec<Option<Outcome>> = match now {
         GuardVerdict::Outcomes(outcomes) => outcomes.into_iter().map(Some).collect(),
         GuardVerdict::Partial(outcomes) => outcomes,
-        // Another attempt may have decided more.
+        // Another attempt may have decided more candidates.
         GuardVerdict::TooEarly(_) | GuardVerdict::Expired | GuardVerdict::Incomplete => {
             vec![Some(Outcome::Unconfirmed); before.len()]
         }
@@ -145,7 +146,7 @@ pub(crate) fn merged(before: &GuardVerdict, now: GuardVerdict) -> GuardVerdict {
     }
 }
 
-/// What the scanner saw of the candidates of `chunks`, if the run compares values.
+/// The scanner's fingerprints of the candidates of `chunks`, if the run compares values.
 pub(crate) fn scanned(
     ready: &NodeSession,
     chunks: &[Chunk<'_>],
@@ -165,31 +166,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_call_has_done_stays_done_whatever_the_next_one_says() {
+    fn outcomes_of_earlier_calls_are_kept() {
         use Outcome::{Deleted, Spared, Unconfirmed};
         let before = GuardVerdict::Partial(vec![Some(Deleted), None, None]);
         let check = |now, expected| assert_eq!(merged(&before, now), expected);
         let known = GuardVerdict::Outcomes(vec![Deleted, Unconfirmed, Unconfirmed]);
         check(GuardVerdict::Expired, known.clone());
         check(GuardVerdict::Incomplete, known);
-        // A ledger that was evicted in between knows nothing of the first.
-        let anew = GuardVerdict::Partial(vec![None, Some(Spared), None]);
-        check(anew, GuardVerdict::Partial(vec![Some(Deleted), Some(Spared), None]));
+        // A ledger that was evicted in between does not contain the first outcome.
+        let evicted = GuardVerdict::Partial(vec![None, Some(Spared), None]);
+        check(evicted, GuardVerdict::Partial(vec![Some(Deleted), Some(Spared), None]));
         let all = GuardVerdict::Outcomes(vec![Deleted, Spared, Deleted]);
         check(all.clone(), all);
         assert_eq!(merged(&GuardVerdict::Expired, GuardVerdict::Expired), GuardVerdict::Expired);
     }
 
     #[test]
-    fn large_values_take_several_calls_each_with_its_own_candidates() {
+    fn large_values_are_compared_in_several_calls() {
         let value = || ExpectedContent::of(b"12345678901");
-        let mut seals = Fingerprints::default();
+        let mut fingerprints = Fingerprints::default();
         for bytes in [BACKUP_WRITE_BYTES / 2, BACKUP_WRITE_BYTES / 2, 100, 3 * BACKUP_WRITE_BYTES] {
-            seals.add(4, value(), bytes);
+            fingerprints.add(4, value(), bytes);
         }
-        seals.add(4, ExpectedContent::Unsaved, 50 * BACKUP_WRITE_BYTES);
-        seals.add(7, value(), 100);
-        seals.add(7, ExpectedContent::Absent, 0);
+        fingerprints.add(4, ExpectedContent::Unsaved, 50 * BACKUP_WRITE_BYTES);
+        fingerprints.add(7, value(), 100);
+        fingerprints.add(7, ExpectedContent::Absent, 0);
         let group = |keys| Group {
             slot: 0,
             reason: Reason::Stale,
@@ -199,13 +200,13 @@ mod tests {
         };
         let (large, small) = (group(5), group(2));
         let groups = [(4, &large), (7, &small)];
-        assert_eq!(seals.rounds(&groups), 3);
+        assert_eq!(fingerprints.calls(&groups), 3);
         let later = || ExpectedContent::Later;
-        let check = |round, expected: &[(usize, &[ExpectedContent])]| {
-            let found = seals.round(&groups, round);
+        let check = |call, expected: &[(usize, &[ExpectedContent])]| {
+            let found = fingerprints.due_in(&groups, call);
             let found: Vec<(usize, &[ExpectedContent])> =
-                found.iter().map(|((number, _), seals)| (*number, seals.as_slice())).collect();
-            assert_eq!(found, expected, "round {round}");
+                found.iter().map(|((number, _), expected)| (*number, expected.as_slice())).collect();
+            assert_eq!(found, expected, "call {call}");
         };
         check(
             0,
@@ -213,7 +214,7 @@ mod tests {
         );
         check(1, &[(4, &[later(), later(), value(), later(), later()])]);
         check(2, &[(4, &[later(), later(), later(), value(), ExpectedContent::Unsaved])]);
-        assert_eq!((seals.stats.keys, seals.stats.too_large), (5, 1));
-        assert_eq!(seals.rounds(&groups[1..]), 1);
+        assert_eq!((fingerprints.stats.keys, fingerprints.stats.too_large), (5, 1));
+        assert_eq!(fingerprints.calls(&groups[1..]), 1);
     }
 }

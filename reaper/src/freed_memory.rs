@@ -1,6 +1,6 @@
-//! How much memory the deletions of a batch free: what its candidates take is asked just before they are deleted, of each
-//! of them in a run of few, and of one in so many otherwise. Which these are depends on the key alone, so another attempt
-//! at the batch asks for the same ones; of those that are gone by then, nothing is known.
+//! How much memory the deletions of a batch free. Candidates are measured just before they are deleted: all of them in
+//! a small run, a sample otherwise. The sample depends only on the keys, so another attempt at the batch measures the
+//! same ones; the size of those that are gone by then is unknown.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ use crate::chunks::Chunk;
 use crate::node_session::NodeSession;
 use crate::throttle::BatchThrottle;
 
-/// What candidates of a batch take, by their groups and their places there.
+/// The measured candidates of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct FreedMemory {
-    /// One candidate in so many is measured.
+    /// One candidate in this many is measured.
     one_in: u64,
     bytes: BTreeMap<(usize, usize), u64>,
     refused: bool,
@@ -33,7 +33,7 @@ impl FreedMemory {
         Self { one_in: one_in.max(1), ..Self::default() }
     }
 
-    /// Measures candidates of `chunks` that `mode` deletes. `None`: the run is to stop.
+    /// Measures candidates of `chunks` that `mode` deletes. Returns `None` if the run was cancelled.
     pub(crate) async fn measure(
         &mut self,
         ready: &NodeSession,
@@ -52,11 +52,11 @@ impl FreedMemory {
             let most = paced.as_deref().and_then(BatchThrottle::window_keys).unwrap_or(u64::MAX);
             let most = usize::try_from(most.clamp(1, MEASURED_AT_ONCE)).unwrap_or(usize::MAX);
             let (now, later) = left.split_at(most.min(left.len()));
-            // The turn ends without a number of keys: measuring a key takes less time than deleting one, and would be taken
-            // for that.
-            let _turn = match &mut paced {
+            // The permit is dropped without a number of keys: measuring a key takes less time than deleting one and
+            // would distort the pacing.
+            let _permit = match &mut paced {
                 Some(paced) => match paced.acquire().await {
-                    Some(turn) => Some(turn),
+                    Some(permit) => Some(permit),
                     None => return Ok(None),
                 },
                 None => None,
@@ -71,13 +71,13 @@ impl FreedMemory {
         Ok(Some(()))
     }
 
-    /// What those of the candidates took that were deleted, by the `outcomes` of the groups of `batch`.
+    /// The memory of the measured candidates that were deleted, according to the `outcomes` of the groups of `batch`.
     pub(crate) fn of_deleted(&self, batch: &ReapBatch, outcomes: &[Vec<Outcome>]) -> PrefixMemory {
         if self.refused {
             return PrefixMemory::unknown();
         }
         let (mut strata, mut counts) = (StratifiedSample::default(), GroupCounts::default());
-        // Of few candidates, each is measured, and stands for itself.
+        // In a small run every candidate is measured and represents only itself.
         let take = if self.one_in == 1 { SampleKind::Outright } else { SampleKind::Drawn };
         for (number, (group, outcomes)) in batch.groups.iter().zip(outcomes).enumerate() {
             let deleted = outcomes.iter().enumerate().filter(|(_, outcome)| **outcome == Outcome::Deleted);
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// A batch of `keys` keys that all were deleted, but for every tenth.
+    /// A batch of `keys` keys, of which all but every tenth were deleted.
     fn batch(keys: usize) -> (ReapBatch, Vec<Vec<Outcome>>) {
         let outcome = |n| if n % 10 == 0 { Outcome::Spared } else { Outcome::Deleted };
         let group = Group {
@@ -140,22 +140,22 @@ mod tests {
     fn few_deletions_are_measured_exactly_and_many_by_a_sample() {
         let (batch, outcomes) = batch(10_000);
         let exact = ByteEstimate { estimate: 900_000, low: 900_000, high: Some(900_000), samples: 9_000 };
-        let told = measured(1, 10_000).of_deleted(&batch, &outcomes);
-        assert_eq!((told.all(None), told.rows(None)), (exact, vec![("a:".to_owned(), exact)]));
-        let told = measured(50, 10_000).of_deleted(&batch, &outcomes).all(None);
-        assert_eq!((told.estimate, told.high), (900_000, None));
-        // All that were seen are alike. A few others may be tiny.
-        assert!((870_000..900_000).contains(&told.low), "{told:?}");
-        assert!((120..250).contains(&told.samples), "{}", told.samples);
+        let memory = measured(1, 10_000).of_deleted(&batch, &outcomes);
+        assert_eq!((memory.all(None), memory.rows(None)), (exact, vec![("a:".to_owned(), exact)]));
+        let memory = measured(50, 10_000).of_deleted(&batch, &outcomes).all(None);
+        assert_eq!((memory.estimate, memory.high), (900_000, None));
+        // All measured keys are alike. A few others may be tiny.
+        assert!((870_000..900_000).contains(&memory.low), "{memory:?}");
+        assert!((120..250).contains(&memory.samples), "{}", memory.samples);
     }
 
     #[test]
-    fn what_was_deleted_before_it_was_measured_is_not_known() {
+    fn keys_deleted_before_they_were_measured_are_unknown() {
         let (batch, outcomes) = batch(100);
         let mut freed = measured(1, 100);
         freed.bytes.remove(&(0, 5));
-        let told = freed.of_deleted(&batch, &outcomes).all(None);
-        assert_eq!((told.low, told.high, told.samples), (8_900, None, 89));
+        let memory = freed.of_deleted(&batch, &outcomes).all(None);
+        assert_eq!((memory.low, memory.high, memory.samples), (8_900, None, 89));
         let refused = FreedMemory { refused: true, ..FreedMemory::new(1) };
         assert_eq!(refused.of_deleted(&batch, &outcomes), PrefixMemory::unknown());
     }

@@ -1,5 +1,5 @@
-//! The reaper stage: carries out what is to be done with candidates, after checking again, in the same atomic
-//! step, that they still qualify, and records what became of each. The only stage that writes to Redis.
+//! The reaper stage: acts on candidates, after checking in the same atomic step that they still qualify, and records
+//! the outcome of each. It is the only stage that writes to Redis.
 
 mod attempt;
 mod backup_writer;

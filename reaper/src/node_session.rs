@@ -1,4 +1,4 @@
-//! What a reaper remembers of a node.
+//! What a reaper keeps per node: permits, the session and the clock comparison.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -15,30 +15,30 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, ClockJump};
 
-/// See the module.
+/// The state of one node.
 pub(crate) struct NodeState {
-    /// One permit per batch at work there; dropping it lets the next one in.
+    /// One permit per batch in progress at the node; dropping it admits the next one.
     pub(crate) permits: Semaphore,
     ready: Mutex<Option<NodeSession>>,
     clock: StdMutex<Clock>,
 }
 
-/// A node that we are connected to, and that is ready to be acted at.
+/// A connection to a node that is prepared for the guard.
 #[derive(Clone)]
 pub(crate) struct NodeSession {
-    /// For scripts, that of reapers alone, because waiting for replicas holds up a whole connection. It ends with the
-    /// server's process, so what is known of that below stays true.
+    /// For scripts, a connection that only reapers use, because WAIT blocks a whole connection. It ends with the server's
+    /// process, so the facts below stay valid.
     pub(crate) conn: Conn,
-    /// The way of the run.
+    /// The delete backend of the run.
     delete_backend: DeleteBackend,
-    pub(crate) means: GuardExecutor,
+    pub(crate) executor: GuardExecutor,
     /// Whether the node evicts keys.
     pub(crate) evicts: bool,
-    /// The server's process.
+    /// The id of the server's process.
     pub(crate) process: String,
-    /// The server's history when we connected.
+    /// The server's replication id when the connection was made.
     replication_id: String,
-    /// Replicas that are worth waiting for.
+    /// How many replicas to wait for.
     replicas: Arc<AtomicU64>,
 }
 
@@ -53,43 +53,43 @@ impl Default for NodeState {
 }
 
 impl NodeState {
-    /// The node, connected to and made ready for `way`.
+    /// Returns the session, connecting to the node and preparing it for `backend` if needed.
     pub(crate) async fn ready(
         &self,
         node: &NodeId,
         client: &RedisClient,
-        way: DeleteBackend,
+        backend: DeleteBackend,
     ) -> Result<NodeSession, RedisError> {
         let mut ready = self.ready.lock().await;
-        if let Some(ready) = ready.as_ref().filter(|ready| ready.delete_backend == way) {
+        if let Some(ready) = ready.as_ref().filter(|ready| ready.delete_backend == backend) {
             return Ok(ready.clone());
         }
-        // A node that has just failed is not tried by everybody: this one knows.
+        // `conn` fails fast for a node that has just failed, so that not every task tries it.
         let shared = client.conn(node).await?;
-        let conn = match way {
+        let conn = match backend {
             DeleteBackend::Lua => client.connect_for(node, ConnectionUse::Acts).await?,
-            // Transactions take the one for acts for themselves, each in its turn.
+            // Transactions borrow their dedicated connections from the client, one at a time.
             DeleteBackend::Watch => shared,
         };
-        let means = GuardExecutor::prepare(&conn, way).await?;
+        let executor = GuardExecutor::prepare(&conn, backend).await?;
         let status = node::status(&conn, client.db()).await?;
         let replicas = Arc::new(AtomicU64::new(status.replicas));
-        let (evicts, process, history) = (status.evicts, status.process, status.replication_id);
+        let (evicts, process, replication_id) = (status.evicts, status.process, status.replication_id);
         Ok(ready
             .insert(NodeSession {
                 conn,
-                delete_backend: way,
-                means,
+                delete_backend: backend,
+                executor,
                 evicts,
                 process,
-                replication_id: history,
+                replication_id,
                 replicas,
             })
             .clone())
     }
 
-    /// How many milliseconds a batch that may act from `not_before_ms` on still waits, if the server at `address` shows
-    /// `now_ms`: by its clock, and, where that was set forward, for a whole `grace` by ours.
+    /// How many milliseconds a batch that may act from `not_before_ms` on still waits if the server at `address` shows
+    /// `now_ms`: by the server's clock and, after a forward jump, for a whole `grace` by ours.
     pub(crate) fn too_early(
         &self,
         address: &str,
@@ -101,12 +101,12 @@ impl NodeState {
         let now = Instant::now();
         match clock.observe(now_ms, now) {
             Some(ClockJump::Forward(by)) if !grace.is_zero() => tracing::warn!(
-                "the clock of `{address}` gained {by:?} on ours: candidates there wait for the whole grace again, by \
-                 the clock of keysweep"
+                "the clock of `{address}` jumped forward by {by:?}: its candidates wait for the whole grace again, measured by \
+                 keysweep's clock"
             ),
             Some(ClockJump::Back(by)) => {
                 tracing::warn!(
-                    "the clock of `{address}` fell behind ours by {by:?}: candidates there wait longer by that"
+                    "the clock of `{address}` jumped back by {by:?}: its candidates wait that much longer"
                 );
             }
             Some(ClockJump::Forward(_)) | None => {}
@@ -115,15 +115,15 @@ impl NodeState {
         Some(ours.max(not_before_ms.saturating_sub(now_ms))).filter(|left| *left > 0)
     }
 
-    /// Forgets all of it, after a failure: the node may come back without the script.
+    /// Drops the session after a failure: the node may come back without the script.
     pub(crate) async fn forget(&self) {
         self.ready.lock().await.take();
     }
 }
 
 impl NodeSession {
-    /// Who alone knows what was done in `slots`: nobody, once all replicas have it. `first` says that nothing of it
-    /// was done over another connection, of which waiting on this one says nothing.
+    /// The writes in `slots` that are not replicated; `None` once all replicas have acknowledged them. `first`: all
+    /// writes used this connection; WAIT does not cover writes of other connections.
     pub(crate) async fn unreplicated(
         &self,
         node: &NodeId,
@@ -134,12 +134,12 @@ impl NodeSession {
             return Ok(None);
         }
         let replicas = self.replicas.load(Ordering::Relaxed);
-        // Transactions go over other connections, and waiting on this one says nothing of those.
+        // Transactions use other connections, which WAIT on this one does not cover.
         if first && replicas > 0 && self.delete_backend == DeleteBackend::Lua {
             if replication::wait(&self.conn, replicas).await? {
                 return Ok(None);
             }
-            // Those that have gone are not waited for by each batch; the end of the run looks again.
+            // Lost replicas are not waited for again by every batch; the check at the end of the run covers them.
             let left = replication::connected(&self.conn).await?;
             self.replicas.store(left, Ordering::Relaxed);
         }

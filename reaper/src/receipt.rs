@@ -1,4 +1,4 @@
-//! Outcomes to receipts. Pure.
+//! Builds receipts from outcomes. Pure.
 
 use shared::cluster::guard::{self, GuardVerdict};
 use shared::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
@@ -9,9 +9,9 @@ use crate::chunks::Chunk;
 
 use crate::fingerprints::BackupStats;
 
-/// The outcomes that a verdict stands for; `None` if nothing was done because it is too early.
-/// `first` says that no earlier delivery of the batch was tried, and `keeps_ledgers` that the node does not
-/// evict keys: without either, a key that is missing may be one that we deleted.
+/// The outcomes of a verdict; `None` if it is too early and nothing was done. `first`: no earlier delivery of the batch
+/// was tried. `keeps_ledgers`: the node does not evict keys. If both are false, a missing key may be one that an
+/// earlier attempt deleted.
 pub(crate) fn outcomes(
     verdict: GuardVerdict,
     keys: usize,
@@ -25,7 +25,7 @@ pub(crate) fn outcomes(
             let doubt = |outcome| if outcome == Outcome::Vanished { Outcome::Unconfirmed } else { outcome };
             Some(outcomes.into_iter().map(doubt).collect())
         }
-        // What a later call was to decide, and none did.
+        // Candidates that a later call should have decided.
         GuardVerdict::Partial(begun) => {
             let failed = begun.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Failed)).collect();
             outcomes(GuardVerdict::Outcomes(failed), keys, first, keeps_ledgers)
@@ -35,8 +35,8 @@ pub(crate) fn outcomes(
     }
 }
 
-/// The receipt of `batch` whose groups had these outcomes; `idle` says that idle times decide who is inactive, and
-/// `saved` what was saved of them.
+/// The receipt of `batch` with the `outcomes` of its groups. `idle`: idle times decide who is inactive. `saved`: what
+/// was saved before the deletion.
 pub(crate) fn receipt(
     batch: &ReapBatch,
     outcomes: Vec<Vec<Outcome>>,
@@ -68,7 +68,7 @@ pub(crate) fn receipt(
     }
 }
 
-/// The slots of `chunks` in which something was done, by the outcomes of the batch's groups.
+/// The slots of `chunks` in which a key was changed, by the outcomes of the batch's groups.
 pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSet {
     let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Deleted | Outcome::Expired);
     let groups = chunks.iter().flatten();
@@ -76,10 +76,10 @@ pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSe
     done.map(|(_, group)| group.slot).collect()
 }
 
-/// The receipt that gives every candidate of `batch` the same outcome.
+/// The receipt with the same outcome for every candidate of `batch`.
 pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: Option<String>) -> Receipt {
     let outcomes = batch.groups.iter().map(|group| vec![outcome; group.keys.len()]).collect();
-    // None of these takes a look-up.
+    // None of these outcomes takes a lookup.
     receipt(batch, outcomes, false, None, cause)
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_not_claimed() {
+    fn unknown_outcomes_are_unconfirmed() {
         let check = |verdict, first, keeps, expected: Option<&[Outcome]>| {
             assert_eq!(outcomes(verdict, 2, first, keeps).as_deref(), expected);
         };

@@ -1,5 +1,5 @@
-//! Batches that wait for their grant, and those that end without being acted on: refused, unreadable, or not granted when
-//! their run is to stop. One outcome stands for all of their candidates, so that the receipt always fits.
+//! Batches that wait for their grant, and batches that end without an action: refused, undecodable, or without a grant
+//! when their run is cancelled. One outcome covers all their candidates, so the receipt always fits.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use shared::worker::{Disposition, Failure};
 
 use crate::run::{GRACE_WAIT_MAX, Reaper};
 
-/// The shortest and the longest time after which a batch is looked at again that should have its grant by now. What an
-/// attempt left behind that was cut off never gets one, and waits for the end of its run.
+/// The shortest and the longest delay before a batch is checked again that should have its grant by now. A batch of an
+/// interrupted scan attempt never gets one and is requeued until its run ends.
 const GRANT_WAITS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// How long a batch without a grant waits that cannot be read, and so does not say when it is due.
-const UNREADABLE_WAIT: Duration = Duration::from_millis(100);
+/// The delay for a batch without a grant that cannot be decoded, so that its due time is unknown.
+const UNDECODABLE_WAIT: Duration = Duration::from_millis(100);
 
-/// How long a batch without a grant waits. By our clock, which is not the node's: it decides when we look again, and
-/// nothing else.
+/// How long a batch without a grant waits. This uses our clock, not the node's: it only decides when the batch is
+/// checked again.
 pub(crate) fn until_granted(batch: &ReapBatch, now_ms: u64) -> Duration {
     let early = Duration::from_millis(batch.not_before_ms.saturating_sub(now_ms));
     let late = Duration::from_millis(now_ms.saturating_sub(batch.not_before_ms));
@@ -27,7 +27,7 @@ pub(crate) fn until_granted(batch: &ReapBatch, now_ms: u64) -> Duration {
     if early.is_zero() { (late / 4).clamp(shortest, longest) } else { (early + shortest).min(GRACE_WAIT_MAX) }
 }
 
-/// Which batches of `task` may act, once that is decided.
+/// Which batches of `task` may act; `None` until that is decided.
 pub(crate) async fn grant(
     records: &Records,
     spec: &RunSpec,
@@ -39,16 +39,16 @@ pub(crate) async fn grant(
     Ok(records.report(task).await?.map(|report| Grant::claimed(&report)))
 }
 
-/// Leaves aside a message that its scanner did not send, although it names a batch that may act: the scanner's own
-/// message acts, and this one neither acts nor ends the batch.
-pub(crate) fn pass_over(head: &BatchHead) -> Disposition {
+/// Ignores a message that its scanner did not send, although it names a batch that may act: the scanner's own message
+/// acts; this one neither acts nor ends the batch.
+pub(crate) fn ignore(head: &BatchHead) -> Disposition {
     let BatchHead { run, batch, task } = head;
-    tracing::warn!(%run, %batch, %task, "passed over a message that is not the batch that the report lists");
+    tracing::warn!(%run, %batch, %task, "ignored a message that is not the batch in the task's report");
     Disposition::Done
 }
 
 impl Reaper {
-    /// Leaves a batch without a grant for `later`, or ends it if its run is to stop: then it gets none.
+    /// Requeues a batch without a grant for `later`, or ends it if its run was cancelled: then it gets no grant.
     pub(crate) async fn wait_for_grant(
         &self,
         head: &BatchHead,
@@ -63,7 +63,8 @@ impl Reaper {
         Ok(Disposition::Done)
     }
 
-    /// Ends a batch, if `grant` lists it, by a receipt with `cause`: unreached, unless an earlier delivery was tried.
+    /// Ends a batch that `grant` lists by a receipt with `cause`: unreached, or unconfirmed if an earlier delivery was
+    /// tried.
     pub(crate) async fn end(
         &self,
         head: &BatchHead,
@@ -73,7 +74,7 @@ impl Reaper {
     ) -> Result<(), Failure> {
         let Some(listed) = grant.batch(head.batch) else { return Ok(()) };
         let records = self.context.records(head.run);
-        // A delivery that is at work at the same time, or comes later, does not try it any more.
+        // A concurrent or later delivery does not try the batch any more.
         let outcome = records.end_untried(head.batch).await?;
         let receipt =
             Receipt::whole(head.run, head.batch, grant.node.clone(), grant.scan_generation, outcome, cause);
@@ -83,16 +84,16 @@ impl Reaper {
         Ok(())
     }
 
-    /// Ends a batch that is given up without a look at its node.
-    pub(crate) async fn end_given_up(&self, head: &BatchHead, cause: &str) -> Result<(), Failure> {
+    /// Ends a failed batch without a request to its node.
+    pub(crate) async fn end_failed(&self, head: &BatchHead, cause: &str) -> Result<(), Failure> {
         let records = self.context.records(head.run);
         let Some(spec) = self.specs.get(head.run).await? else { return Ok(()) };
         let Some(grant) = grant(&records, &spec, head.task).await? else { return Ok(()) };
         self.end(head, &spec, &grant, cause).await
     }
 
-    /// Ends a batch whose message cannot be read as one, as far as it says which batch it is, once it has its grant.
-    pub(crate) async fn end_unreadable(&self, payload: &[u8], cause: &str) -> Result<Disposition, Failure> {
+    /// Ends an undecodable batch once it has its grant, if the message contains the batch's ids.
+    pub(crate) async fn end_undecodable(&self, payload: &[u8], cause: &str) -> Result<Disposition, Failure> {
         let Ok(head) = wire::decode::<BatchHead>(payload) else { return Ok(Disposition::Done) };
         let records = self.context.records(head.run);
         let Some(spec) = self.specs.get(head.run).await? else { return Ok(Disposition::Done) };
@@ -101,10 +102,10 @@ impl Reaper {
         }
         match grant(&records, &spec, head.task).await? {
             Some(grant) if grant.batch(head.batch).is_some_and(|listed| !listed.is_sent_as(payload)) => {
-                Ok(pass_over(&head))
+                Ok(ignore(&head))
             }
             Some(grant) => self.end(&head, &spec, &grant, cause).await.map(|()| Disposition::Done),
-            None => self.wait_for_grant(&head, &spec, &records, UNREADABLE_WAIT).await,
+            None => self.wait_for_grant(&head, &spec, &records, UNDECODABLE_WAIT).await,
         }
     }
 }
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_looked_at_again_when_its_grant_is_due_and_ever_more_rarely_after_that() {
+    fn a_batch_without_grant_is_checked_when_due_and_then_less_often() {
         let batch = ReapBatch {
             run: RunId::new(),
             batch: BatchId::new(),

@@ -1,5 +1,4 @@
-//! A batch that is held back: it waits for its turns at a node, stays ours meanwhile, and notices when its run is to
-//! stop.
+//! The pacing of a batch at a node: it waits for permits, extends its lease meanwhile, and notices a cancelled run.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use shared::pacing::{Pacer, Permit};
 use shared::queue::Delivery;
 use shared::records::Records;
 
-/// See the module. Dropping it says that the batch ended at the node.
+/// A batch that is throttled. Dropping it reports that the batch ended at the node.
 pub(crate) struct BatchThrottle<'a> {
     pacer: Pacer,
     delivery: &'a Delivery,
@@ -21,7 +20,7 @@ pub(crate) struct BatchThrottle<'a> {
 }
 
 impl<'a> BatchThrottle<'a> {
-    /// The batch of `delivery` begins to act at `node`. `None` if nothing holds its run back.
+    /// The batch of `delivery` starts at `node`. Returns `None` if the run is not throttled.
     pub(crate) async fn enter(
         context: &Context,
         spec: &RunSpec,
@@ -35,23 +34,23 @@ impl<'a> BatchThrottle<'a> {
         Some(Self { pacer, delivery, records, heartbeat: Heartbeat::new(context) })
     }
 
-    /// Waits for the next turn. `None`: the run was cancelled.
+    /// Waits for the next permit. Returns `None` if the run was cancelled.
     pub(crate) async fn acquire(&mut self) -> Option<Permit<'_>> {
-        // Also where turns come at once, one after the other.
+        // The heartbeat is also needed if permits are granted without delay.
         if !self.heartbeat.tick(self.records, self.delivery).await {
             return None;
         }
         self.heartbeat.acquire(&self.pacer, self.records, self.delivery).await
     }
 
-    /// Keys that the next piece of work may act on.
+    /// How many keys the next piece of work may cover.
     pub(crate) fn window_keys(&self) -> Option<u64> {
         self.pacer.window_keys()
     }
 
-    /// How the batch was held back, if it was.
+    /// How the batch was throttled, if it was.
     pub(crate) fn stats(&self) -> Option<Box<NodePacing>> {
-        let told = self.pacer.stats();
-        (!told.is_empty()).then(|| Box::new(told))
+        let stats = self.pacer.stats();
+        (!stats.is_empty()).then(|| Box::new(stats))
     }
 }

@@ -125,7 +125,7 @@ fn by_node(
             Some(primary) => nodes.entry(primary.node.clone()).or_default().push(back),
             None => {
                 *last =
-                    Some(RedisError::new(RedisErrorKind::Moved, "?", format!("nobody serves slot {slot}")));
+                    Some(RedisError::new(RedisErrorKind::Moved, "?", format!("no node serves slot {slot}")));
                 unserved.push(back);
             }
         }

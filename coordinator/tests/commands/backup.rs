@@ -83,7 +83,7 @@ async fn a_disk_that_is_full_stops_the_run_and_nothing_is_lost() {
     let undone = accounting["failed"].as_u64().unwrap() + accounting["unreached"].as_u64().unwrap();
     assert_eq!((result["cleanedKeys"].as_u64(), undone), (Some(0), stale), "{ended}");
     let issues = result["issues"].to_string();
-    for text in ["nothing is deleted that is not saved", "failed to write", &folder, "File too large"] {
+    for text in ["no key is deleted without a backup", "failed to write", &folder, "File too large"] {
         assert!(issues.contains(text), "`{text}` is not in {issues}");
     }
     assert_eq!(place.digest().await, before);

@@ -199,7 +199,7 @@ async fn what_the_login_of_a_scanner_forges_deletes_nothing_healthy() {
         for (listed, limit, why) in [
             // As in the audit.
             (0, "2", "with a number of keys that no batch has"),
-            (1, "2", "another number of keys than the report"),
+            (1, "2", "its number of keys differs from the report"),
             (4_000, "2", "more than the limit of"),
             (4_000, "100", "does not look for inactive users"),
         ] {

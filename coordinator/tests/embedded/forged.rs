@@ -106,7 +106,7 @@ async fn healthy_keys_of_a_stale_only_run_stay_however_they_are_listed() {
     for action in [Action::Delete, expire] {
         for (keys, why) in [
             (0, "with a number of keys that no batch has"),
-            (1, "another number of keys than the report"),
+            (1, "its number of keys differs from the report"),
             (4_000, "does not look for inactive users"),
         ] {
             let mut options = scene.options(if keys == 4_000 { 100 } else { 2 });
@@ -177,13 +177,13 @@ async fn each_rule_is_kept_by_the_reaper() {
         refused(&scene, &options, why, forge).await;
     };
     check("matches no pattern", &["session:1"], |_| {}).await;
-    check("is protected", &["permissions:system:1"], |_| {}).await;
+    check("one of its keys is protected", &["permissions:system:1"], |_| {}).await;
     check("matches no pattern", &["keysweep:lock:x"], |_| {}).await;
-    check("stands in it twice", &["permissions:stale0:x"], |_| {}).await;
-    check("not one of its task", &[], |batch| batch.groups[0].slot = 7).await;
-    check("another node or round", &[], |batch| batch.node = NodeId::new("other")).await;
-    check("another node or round", &[], |batch| batch.scan_generation = 1).await;
-    check("for longer than a batch may", &[], |batch| batch.not_after_ms += 1).await;
+    check("contains a key twice", &["permissions:stale0:x"], |_| {}).await;
+    check("does not belong to its task", &[], |batch| batch.groups[0].slot = 7).await;
+    check("node or scan generation differs", &[], |batch| batch.node = NodeId::new("other")).await;
+    check("node or scan generation differs", &[], |batch| batch.scan_generation = 1).await;
+    check("time window is longer than allowed", &[], |batch| batch.not_after_ms += 1).await;
     let large = |batch: &mut ReapBatch| {
         let key = batch.groups[0].keys[0].clone();
         batch.groups[0].keys.resize(51, key);
@@ -198,7 +198,9 @@ async fn batches_without_fingerprints_are_refused_where_values_are_compared() {
     let scene = Scene::new().await;
     let mut options = scene.options(100);
     options.rules.verify = Verify::Value;
-    for (verified, why) in [(false, "its scanner compares no values"), (true, "says of none what it was")] {
+    for (verified, why) in
+        [(false, "its scanner compares no values"), (true, "one of its groups has no fingerprints")]
+    {
         let stale = scene.stale.clone();
         let forge = move |task: &ScanTask| {
             let mut forged = Forged::honest(task, &[batch(task, Reason::Stale, &stale, 0)]);
@@ -272,7 +274,7 @@ async fn slots_of_other_tasks_and_batches_of_other_reports_are_refused() {
     let forge = move |task: &ScanTask| Forged::honest(task, &[batch(task, Reason::Stale, &all, 0)]);
     let (result, _) = attacked(&options, forge).await;
     assert_eq!((result.cleaned_keys, keys::existing(&options.access, &stale).await.len()), (0, 300));
-    let why = "a slot in it is not one of its task";
+    let why = "one of its slots does not belong to its task";
     assert!(result.issues.iter().any(|issue| issue.contains(why)), "{:?}", result.issues);
     // All tasks list one batch: one of them has it.
     let (one, all) = (BatchId::new(), stale.clone());
@@ -373,8 +375,8 @@ async fn keys_of_active_users_stay_whatever_a_batch_says() {
     }
     let at_ms = scene.at_ms;
     for (from, why) in [
-        (0, "not known to be one of an inactive user"),
-        (HEALTHY / 2 - 1, "not known to be one of an inactive user"),
+        (0, "not known to belong to an inactive user"),
+        (HEALTHY / 2 - 1, "not known to belong to an inactive user"),
     ] {
         let some = scene.healthy[from..from + 200].to_vec();
         let forge =

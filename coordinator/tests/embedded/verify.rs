@@ -171,7 +171,7 @@ async fn what_is_too_large_stays_and_is_named_and_a_dry_run_reads_no_value() {
     let result = kit::run(&options).await;
     assert_eq!((result.status, result.cleaned_keys, result.accounting.failed), (Status::Partial, 2, 1));
     assert!(result.accounting.balanced);
-    let why = "keys that take more than 1048576 bytes, and those that the server does not send, have no fingerprint";
+    let why = "keys larger than 1048576 bytes, and keys that the server does not send, have no fingerprint";
     assert!(result.issues.iter().any(|issue| issue.contains(why)), "{:?}", result.issues);
     let after = contents(&options.access).await;
     assert_eq!((before.len(), after.len()), (3, 1));

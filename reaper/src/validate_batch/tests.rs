@@ -1,4 +1,4 @@
-//! Each rule, by a batch that keeps to all the others.
+//! Tests each rule with a batch that complies with all others.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn spec() -> RunSpec {
     RunSpec { cluster: true, ..RunSpec::plain(RunId::new(), rules) }
 }
 
-/// The same, which looks for inactive users as well.
+/// The same run, which also looks for inactive users.
 fn aggressive(activity: ActivityRule) -> RunSpec {
     let mut spec = spec();
     let identity = "permissions:{user}:*".to_owned();
@@ -27,7 +27,7 @@ fn aggressive(activity: ActivityRule) -> RunSpec {
     spec
 }
 
-/// A group per key.
+/// A batch with one group per key.
 fn batch(spec: &RunSpec, reason: Reason, keys: &[&str]) -> ReapBatch {
     let group = |key: &&str| Group {
         slot: if spec.cluster { slot_of(key.as_bytes()) } else { 0 },
@@ -49,7 +49,7 @@ fn batch(spec: &RunSpec, reason: Reason, keys: &[&str]) -> ReapBatch {
     }
 }
 
-/// What the driver of the run would grant, if a report listed `batch` as it is.
+/// The grant for a report that lists `batch` as it is.
 fn grant(spec: &RunSpec, batch: &ReapBatch) -> Grant {
     Grant {
         run: batch.run,
@@ -62,59 +62,59 @@ fn grant(spec: &RunSpec, batch: &ReapBatch) -> Grant {
 }
 
 #[track_caller]
-fn judged(batch: &ReapBatch, spec: &RunSpec, activity: Option<&Activity>, what: Option<&str>) {
+fn check_batch(batch: &ReapBatch, spec: &RunSpec, activity: Option<&Activity>, what: Option<&str>) {
     match (check(batch, spec, &grant(spec, batch), activity), what) {
         (Ok(()), None) => {}
-        (Err(said), Some(what)) if said.contains(what) => {}
+        (Err(error), Some(what)) if error.contains(what) => {}
         (found, what) => panic!("{found:?}, and not {what:?}"),
     }
 }
 
 #[track_caller]
 fn refuses(batch: &ReapBatch, spec: &RunSpec, what: &str) {
-    judged(batch, spec, None, Some(what));
+    check_batch(batch, spec, None, Some(what));
 }
 
 #[test]
-fn only_what_the_run_matches_may_be_deleted() {
+fn only_matching_unprotected_keys_may_be_deleted() {
     let spec = spec();
     let stale = |keys: &[&str]| batch(&spec, Reason::Stale, keys);
-    judged(&stale(&["permissions:1", "permissions:2"]), &spec, None, None);
+    check_batch(&stale(&["permissions:1", "permissions:2"]), &spec, None, None);
     refuses(&stale(&["permissions:1", "session:1"]), &spec, "matches no pattern");
     refuses(&stale(&["permissions:system:1"]), &spec, "is protected");
     refuses(&stale(&["permissions:warm"]), &spec, "matches no pattern");
     refuses(&stale(&["keysweep:lock:job"]), &spec, "matches no pattern");
     let mut twice = stale(&["permissions:1"]);
     twice.groups[0].keys.push(Key::new(*b"permissions:1"));
-    refuses(&twice, &spec, "stands in it twice");
+    refuses(&twice, &spec, "contains a key twice");
 }
 
 #[test]
-fn slots_are_those_of_the_keys_and_of_the_task() {
+fn slots_match_the_keys_and_the_task() {
     let spec = spec();
     let good = batch(&spec, Reason::Stale, &["permissions:1"]);
     let mut moved = good.clone();
     moved.groups[0].slot += 1;
-    refuses(&moved, &spec, "of another slot");
-    let elsewhere = Grant { slots: std::iter::once(moved.groups[0].slot).collect(), ..grant(&spec, &good) };
-    let said = check(&good, &spec, &elsewhere, None).unwrap_err();
-    assert!(said.contains("not one of its task"), "{said}");
+    refuses(&moved, &spec, "belongs to another slot");
+    let other = Grant { slots: std::iter::once(moved.groups[0].slot).collect(), ..grant(&spec, &good) };
+    let error = check(&good, &spec, &other, None).unwrap_err();
+    assert!(error.contains("does not belong to its task"), "{error}");
     let standalone = RunSpec { cluster: false, ..spec };
-    refuses(&good, &standalone, "not one of its task");
-    judged(&batch(&standalone, Reason::Stale, &["permissions:1"]), &standalone, None, None);
+    refuses(&good, &standalone, "does not belong to its task");
+    check_batch(&batch(&standalone, Reason::Stale, &["permissions:1"]), &standalone, None, None);
 }
 
 #[test]
-fn a_batch_does_no_more_than_its_run_and_for_no_longer() {
+fn a_batch_is_limited_to_the_actions_and_time_of_its_run() {
     let spec = spec();
     let good = batch(&spec, Reason::Stale, &["permissions:1"]);
     refuses(&good, &RunSpec { dry_run: true, ..spec.clone() }, "only reports");
     let rules = Rules { action: Action::Report, ..spec.rules.clone() };
     refuses(&good, &RunSpec { rules, ..spec.clone() }, "only reports");
-    refuses(&ReapBatch { alias: Alias::new("other"), ..good.clone() }, &spec, "another deployment");
+    refuses(&ReapBatch { alias: Alias::new("other"), ..good.clone() }, &spec, "another Redis deployment");
     let longer = good.not_after_ms + 1;
-    refuses(&ReapBatch { not_after_ms: longer, ..good.clone() }, &spec, "for longer");
-    refuses(&ReapBatch { not_after_ms: u64::MAX, ..good.clone() }, &spec, "for longer");
+    refuses(&ReapBatch { not_after_ms: longer, ..good.clone() }, &spec, "longer than allowed");
+    refuses(&ReapBatch { not_after_ms: u64::MAX, ..good.clone() }, &spec, "longer than allowed");
     let mut large = good;
     let key = |n: usize| Key::new(format!("permissions:{{1}}:{n}").as_bytes());
     large.groups[0].keys = (0..101).map(key).collect();
@@ -122,30 +122,30 @@ fn a_batch_does_no_more_than_its_run_and_for_no_longer() {
 }
 
 #[test]
-fn a_batch_is_as_its_report_lists_it() {
+fn a_batch_must_match_its_report() {
     let rules = Rules { action: Action::Expire { ttl_ms: 1, jitter_ms: 0 }, ..spec().rules };
     for spec in [spec(), RunSpec { rules, ..spec() }] {
         let good = batch(&spec, Reason::Stale, &["permissions:1", "permissions:2"]);
-        let honest = grant(&spec, &good);
+        let correct = grant(&spec, &good);
         let refuses = |grant: Grant, what: &str| {
-            let said = check(&good, &spec, &grant, None).unwrap_err();
-            assert!(said.contains(what), "{said}");
+            let error = check(&good, &spec, &grant, None).unwrap_err();
+            assert!(error.contains(what), "{error}");
         };
-        let counted = "another number of keys";
+        let counted = "its number of keys differs";
         for (keys, deletes) in [(0, 0), (1, 1), (3, 3), (2, 1), (4_000, 4_000)] {
             let batches = vec![ListedBatch { batch: good.batch, keys, deletes, digest: None }];
-            refuses(Grant { batches, ..honest.clone() }, counted);
+            refuses(Grant { batches, ..correct.clone() }, counted);
         }
-        refuses(Grant { batches: Vec::new(), ..honest.clone() }, counted);
-        refuses(Grant { scan_generation: 1, ..honest.clone() }, "another node or round");
-        refuses(Grant { node: NodeId::new("m"), ..honest }, "another node or round");
+        refuses(Grant { batches: Vec::new(), ..correct.clone() }, counted);
+        refuses(Grant { scan_generation: 1, ..correct.clone() }, "node or scan generation differs");
+        refuses(Grant { node: NodeId::new("m"), ..correct }, "node or scan generation differs");
     }
 }
 
 #[test]
-fn keys_of_inactive_users_are_judged_by_the_runs_own_users() {
+fn keys_of_inactive_users_are_checked_against_the_runs_users() {
     let keys = ["permissions:bob:x"];
-    // A run that looks for stale keys alone.
+    // A run that only looks for stale keys.
     refuses(&batch(&spec(), Reason::Inactive, &keys), &spec(), "does not look for inactive users");
     let mut users = ActiveUsers::gather();
     ["alice", "a:b"].into_iter().for_each(|id| users.add(id.as_bytes()));
@@ -153,19 +153,19 @@ fn keys_of_inactive_users_are_judged_by_the_runs_own_users() {
     let spec = aggressive(users.rule());
     let activity = Activity { near_expiry_ms: 5, who: ActivityFilter::Users(template, Arc::new(users)) };
     let inactive = |key: &str, what| {
-        judged(&batch(&spec, Reason::Inactive, &[key]), &spec, Some(&activity), what);
+        check_batch(&batch(&spec, Reason::Inactive, &[key]), &spec, Some(&activity), what);
     };
     inactive("permissions:bob:x", None);
-    let unknown = Some("not known to be one of an inactive user");
+    let unknown = Some("not known to belong to an inactive user");
     inactive("permissions:alice:x", unknown);
     inactive("permissions:ALICE:x", unknown);
     inactive("permissions:a:b:c", unknown);
     inactive("permissions:bob", unknown);
     inactive("permissions:system:x", Some("is protected"));
-    // Without the users, nothing is believed. Stale keys may be anybody's.
+    // Without the active users, no such key is accepted. Stale keys may belong to any user.
     refuses(&batch(&spec, Reason::Inactive, &keys), &spec, "does not look for inactive users");
-    judged(&batch(&spec, Reason::Stale, &["permissions:alice:x"]), &spec, Some(&activity), None);
+    check_batch(&batch(&spec, Reason::Stale, &["permissions:alice:x"]), &spec, Some(&activity), None);
     let idle = aggressive(ActivityRule::Idle);
     let by_server = Activity { near_expiry_ms: 5, who: ActivityFilter::Idle(7) };
-    judged(&batch(&idle, Reason::Inactive, &["permissions:bob"]), &idle, Some(&by_server), None);
+    check_batch(&batch(&idle, Reason::Inactive, &["permissions:bob"]), &idle, Some(&by_server), None);
 }
