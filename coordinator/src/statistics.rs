@@ -195,7 +195,10 @@ fn cache(lines: &[RunLine], selection: Option<&Selection>) -> CacheHealth {
 
 async fn health(context: &Context, redis: &Alias) -> RedisHealth {
     let Some(access) = context.access(redis, 0) else {
-        return HealthCheck::failed(format!("this process knows no deployment `{redis}`")).health;
+        return HealthCheck::failed(format!(
+            "this process has no connection settings for Redis deployment `{redis}`"
+        ))
+        .health;
     };
     match RedisClient::discover(access).await {
         Ok(deployment) => {

@@ -1,5 +1,5 @@
-//! Judges the alerts of a job and tells those who want to know of them: subscribers, webhooks. What cannot be
-//! delivered waits in the alert store, and is tried again by each process that stays ([`deliver_pending`]), or at the next run.
+//! Evaluates the alerts of a job and delivers notifications to subscribers and webhooks. Undelivered notifications stay
+//! in the alert store; every long-lived process ([`deliver_pending`]) and the next run retry them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,23 +22,23 @@ use crate::alerts::outbox::{self, Claim, DeliveryResult, Receivers};
 use crate::alerts::{ConditionInput, NAMES, conditions, evaluate};
 use crate::hit_rate::CounterSnapshots;
 
-/// The receiver that stands for the subscribers of events.
+/// The receiver name of the event subscribers.
 const SUBSCRIBERS: &str = "events";
 
-/// What was judged.
+/// The result of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct AlertEvaluation {
-    /// Alerts that hold.
+    /// Alerts that are firing.
     pub active: Vec<Alert>,
-    /// What could not be delivered, for people.
+    /// Deliveries that failed, as text for people.
     pub problems: Vec<String>,
 }
 
-/// Judges the alerts of `job` by its `runs` (the oldest first) and `samples` of its deployment, of which `window` is
-/// the latest, and delivers what there is to tell.
+/// Evaluates the alerts of `job` from its `runs` (the oldest first) and the `samples` of its Redis deployment, of which
+/// `window` is the latest, and delivers new notifications.
 ///
 /// # Errors
-/// When the store fails. A webhook that does is none, but what comes back.
+/// When the store fails. A failing webhook is no error; it is in the result.
 pub async fn evaluate_alerts(
     context: &Context,
     job: &str,
@@ -48,52 +48,52 @@ pub async fn evaluate_alerts(
 ) -> Result<AlertEvaluation, StoreError> {
     let samples = CounterSnapshots::new(samples, job, source);
     let (now, newest) = (now_ms(), runs.iter().map(|line| line.run_id).max());
-    let (book, before) = alerts::replace(&*context.history_store, job, |book| {
-        let before = book.sequence;
+    let (store, before) = alerts::replace(&*context.history_store, job, |store| {
+        let before = store.sequence;
         let conditions =
-            conditions(&ConditionInput { runs, samples: &samples, window, active: &book.active });
-        (evaluate(book, job, &conditions, newest, now), before)
+            conditions(&ConditionInput { runs, samples: &samples, window, active: &store.active });
+        (evaluate(store, job, &conditions, newest, now), before)
     })
     .await?;
-    for notice in book.outbox.iter().filter(|notice| notice.sequence > before) {
-        let (word, alert) = (notice.change.as_str(), &notice.alert);
+    for notification in store.outbox.iter().filter(|notification| notification.sequence > before) {
+        let (word, alert) = (notification.change.as_str(), &notification.alert);
         tracing::warn!(job, alert = alert.alert, "alert {word}: {}", alert.sentence);
     }
-    let mut judged = AlertEvaluation { active: book.active, problems: Vec::new() };
+    let mut evaluation = AlertEvaluation { active: store.active, problems: Vec::new() };
     for _ in 0..NOTICE_ROUNDS {
         match deliver(context, job).await? {
-            Some(problems) => judged.problems.extend(problems),
+            Some(problems) => evaluation.problems.extend(problems),
             None => break,
         }
     }
-    Ok(judged)
+    Ok(evaluation)
 }
 
-/// Delivers what waits in the alert stores of all jobs that this process knows, until `shutdown`, and tells in its metrics which
-/// alerts of the jobs in `tells` hold.
+/// Delivers pending notifications of all jobs that this process knows, until `shutdown`, and exports the firing alerts
+/// of the jobs in `exported` as metrics.
 ///
 /// # Errors
-/// None: a store that fails is asked again.
+/// None: a failing store is queried again.
 pub async fn deliver_pending(
     context: &Context,
-    tells: &[String],
+    exported: &[String],
     shutdown: &CancellationToken,
 ) -> Result<(), StoreError> {
-    let mut books: BTreeMap<String, AlertStore> =
-        tells.iter().map(|job| (job.clone(), AlertStore::default())).collect();
+    let mut stores: BTreeMap<String, AlertStore> =
+        exported.iter().map(|job| (job.clone(), AlertStore::default())).collect();
     let mut revision = 0;
     while !shutdown.is_cancelled() {
-        let look = async {
-            read_changed(context, &mut books, &mut revision).await?;
-            for (job, book) in books.iter().filter(|(job, _)| tells.contains(job)) {
-                context.telemetry.alerts(job, &NAMES, &book.active);
+        let check = async {
+            read_changed(context, &mut stores, &mut revision).await?;
+            for (job, store) in stores.iter().filter(|(job, _)| exported.contains(job)) {
+                context.telemetry.alerts(job, &NAMES, &store.active);
             }
-            let waiting = books.iter().filter(|(job, book)| is_due(context, job, book));
+            let waiting = stores.iter().filter(|(job, store)| is_due(context, job, store));
             let delivered = join_bounded(waiting.map(|(job, _)| deliver(context, job)).collect()).await;
             delivered.into_iter().try_for_each(|delivered| delivered.map(drop))
         };
-        if let Err(e) = look.await {
-            tracing::warn!(error = %e, "failed to look for alerts that wait for their delivery");
+        if let Err(e) = check.await {
+            tracing::warn!(error = %e, "failed to check for pending alert notifications");
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -105,27 +105,27 @@ pub async fn deliver_pending(
 
 async fn read_changed(
     context: &Context,
-    books: &mut BTreeMap<String, AlertStore>,
+    stores: &mut BTreeMap<String, AlertStore>,
     revision: &mut u64,
 ) -> Result<(), StoreError> {
-    while let Some((job, book, at)) = alerts::next_after(&*context.history_store, *revision).await? {
-        books.insert(job, book);
+    while let Some((job, store, at)) = alerts::next_after(&*context.history_store, *revision).await? {
+        stores.insert(job, store);
         *revision = at;
     }
     Ok(())
 }
 
-fn is_due(context: &Context, job: &str, book: &AlertStore) -> bool {
-    let mut after = book.clone();
-    !outbox::claim(&mut after, &receivers(context, job), now_ms()).is_empty() || after != *book
+fn is_due(context: &Context, job: &str, store: &AlertStore) -> bool {
+    let mut after = store.clone();
+    !outbox::claim(&mut after, &receivers(context, job), now_ms()).is_empty() || after != *store
 }
 
-/// Tries to deliver what may be tried now, side by side. What failed, for people; `None` if there was nothing to try.
+/// Attempts all deliveries that are due, concurrently. Returns the failures as text, or `None` if no delivery was due.
 async fn deliver(context: &Context, job: &str) -> Result<Option<Vec<String>>, StoreError> {
     let receivers = receivers(context, job);
-    let (_, claims) = alerts::replace(&*context.history_store, job, |mut book| {
-        let claims = outbox::claim(&mut book, &receivers, now_ms());
-        (book, claims)
+    let (_, claims) = alerts::replace(&*context.history_store, job, |mut store| {
+        let claims = outbox::claim(&mut store, &receivers, now_ms());
+        (store, claims)
     })
     .await?;
     if claims.is_empty() {
@@ -134,44 +134,50 @@ async fn deliver(context: &Context, job: &str) -> Result<Option<Vec<String>>, St
     let hooks = hooks(context, job);
     let tries = claims.iter().map(async |claim| {
         let hook = hooks.get(&claim.receiver);
-        let tried = timeout(NOTICE_TRY_TIMEOUT, post(context, hook, &claim.notice)).await;
-        tried.unwrap_or_else(|_| {
-            Err((DeliveryResult::Failed, format!("no end within {NOTICE_TRY_TIMEOUT:?}")))
+        let result = timeout(NOTICE_TRY_TIMEOUT, post(context, hook, &claim.notification)).await;
+        result.unwrap_or_else(|_| {
+            Err((DeliveryResult::Failed, format!("no reply within {NOTICE_TRY_TIMEOUT:?}")))
         })
     });
-    let tried = join_bounded(tries.collect()).await;
+    let result = join_bounded(tries.collect()).await;
     let mut problems = Vec::new();
-    for (claim, tried) in claims.iter().zip(&tried) {
-        if let Err((tried, why)) = tried {
-            log_notification(context, claim, *tried, why);
+    for (claim, result) in claims.iter().zip(&result) {
+        if let Err((result, why)) = result {
+            log_failure(context, claim, *result, why);
             problems.push(format!("An alert could not be delivered: {why}"));
         }
     }
-    alerts::replace(&*context.history_store, job, |mut book| {
-        for (claim, tried) in claims.iter().zip(&tried) {
-            let tried = tried.as_ref().map_or_else(|(tried, _)| *tried, |()| DeliveryResult::Delivered);
+    alerts::replace(&*context.history_store, job, |mut store| {
+        for (claim, result) in claims.iter().zip(&result) {
+            let result = result.as_ref().map_or_else(|(result, _)| *result, |()| DeliveryResult::Delivered);
             outbox::record_delivery(
-                &mut book,
+                &mut store,
                 claim,
-                tried,
+                result,
                 now_ms(),
                 context.timing.notification_retry_delay,
             );
         }
-        // Those who have it all need no notice any more.
-        outbox::tidy(&mut book, &receivers, now_ms());
-        (book, ())
+        // Notifications that all receivers have are removed.
+        outbox::prune(&mut store, &receivers, now_ms());
+        (store, ())
     })
     .await?;
     Ok(Some(problems))
 }
 
-/// Logs a try that failed. Errors of hooks name scheme and host only.
-fn log_notification(context: &Context, claim: &Claim, tried: DeliveryResult, why: &str) {
-    let (alert, change) = (&claim.notice.alert, claim.notice.change.as_str());
-    let tries = claim.notice.deliveries.get(&claim.receiver).map_or(0, |way| way.tries) + 1;
-    if tried == DeliveryResult::Refused {
-        tracing::error!(job = alert.job, alert = alert.alert, change, tries, "an alert was refused: {why}");
+/// Logs a failed attempt. Webhook errors contain only scheme and host.
+fn log_failure(context: &Context, claim: &Claim, result: DeliveryResult, why: &str) {
+    let (alert, change) = (&claim.notification.alert, claim.notification.change.as_str());
+    let tries = claim.notification.deliveries.get(&claim.receiver).map_or(0, |delivery| delivery.tries) + 1;
+    if result == DeliveryResult::Refused {
+        tracing::error!(
+            job = alert.job,
+            alert = alert.alert,
+            change,
+            tries,
+            "alert notification refused: {why}"
+        );
         return;
     }
     let seconds = outbox::pause(tries, context.timing.notification_retry_delay).as_secs();
@@ -180,29 +186,29 @@ fn log_notification(context: &Context, claim: &Claim, tried: DeliveryResult, why
         alert = alert.alert,
         change,
         tries,
-        "an alert could not be delivered, the next try comes in {seconds} s: {why}"
+        "failed to deliver an alert notification, next attempt in {seconds} s: {why}"
     );
 }
 
 async fn post(
     context: &Context,
     hook: Option<&Webhook>,
-    notice: &AlertNotification,
+    notification: &AlertNotification,
 ) -> Result<(), (DeliveryResult, String)> {
     let Some(hook) = hook else {
-        let event = Event::about_alert(&notice.alert.job, notice);
+        let event = Event::about_alert(&notification.alert.job, notification);
         return events::emit(&*context.store, &event)
             .await
             .map_err(|e| (DeliveryResult::Failed, e.to_string()));
     };
-    context.notify(hook, notice).await.map_err(|e| {
-        let tried = if e.kind.may_pass() { DeliveryResult::Failed } else { DeliveryResult::Refused };
-        (tried, e.to_string())
+    context.notify(hook, notification).await.map_err(|e| {
+        let result = if e.kind.may_pass() { DeliveryResult::Failed } else { DeliveryResult::Refused };
+        (result, e.to_string())
     })
 }
 
-/// The hooks of `job` that this process knows, by what they are called in the alert store: nothing secret. Several at one host
-/// are numbered.
+/// The webhooks of `job` that this process knows, by their names in the alert store, which contain no secret. Several
+/// webhooks at one host are numbered.
 fn hooks(context: &Context, job: &str) -> BTreeMap<String, Webhook> {
     let mut hooks = BTreeMap::new();
     for hook in context.integrations.hooks(job) {
@@ -214,7 +220,8 @@ fn hooks(context: &Context, job: &str) -> BTreeMap<String, Webhook> {
     hooks
 }
 
-/// A process that knows no hook of a job does not know whether another one does. Without NATS there is no other.
+/// A process without webhooks of a job cannot know whether another process has some. Without NATS there is no other
+/// process.
 fn receivers(context: &Context, job: &str) -> Receivers {
     let mut names: BTreeSet<String> = hooks(context, job).into_keys().collect();
     let all = !context.distributed || !names.is_empty();
@@ -222,7 +229,7 @@ fn receivers(context: &Context, job: &str) -> Receivers {
     Receivers { names, all }
 }
 
-/// The job's runs, the oldest first.
+/// The runs of the job, the oldest first.
 ///
 /// # Errors
 /// When the store fails.

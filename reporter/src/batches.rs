@@ -1,4 +1,4 @@
-//! The batches of a run: those that reports list, what receipts say of them, and how many keys may be deleted. Pure.
+//! The batches of a run: those listed in reports, their receipts, and the number of keys that may be deleted. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,20 +6,20 @@ use shared::ids::{BatchId, TaskId};
 use shared::messages::{Grant, ListedBatch, Receipt};
 use shared::outcome::Outcome;
 
-/// See the module.
+/// All batches of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Batches {
     listed: BTreeMap<BatchId, ListedBatches>,
     answered: BTreeMap<BatchId, AnsweredBatch>,
-    /// Listed ones without a receipt.
+    /// Listed batches without a receipt.
     open: usize,
-    /// Whether a batch ended without being acted on.
+    /// Whether a batch ended without an action.
     incomplete: bool,
-    /// By round, keys that were deleted, or may be at any moment.
+    /// By scan generation: keys that were deleted or may be deleted at any time.
     possible: BTreeMap<u32, u128>,
-    /// Those that a grant lists.
+    /// Batches that a grant lists.
     granted: BTreeSet<BatchId>,
-    /// Listed ones with neither a grant nor a receipt, and the candidates in them.
+    /// Listed batches with neither a grant nor a receipt, and their number of candidates.
     waiting: (u64, u64),
 }
 
@@ -27,30 +27,30 @@ pub(crate) struct Batches {
 #[derive(Clone, Debug, PartialEq)]
 struct ListedBatches {
     task: TaskId,
-    round: u32,
+    scan_generation: u32,
     keys: u64,
     deletes: u64,
 }
 
-/// What the receipt of a batch says.
+/// The receipt of a batch, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct AnsweredBatch {
-    /// Keys that were deleted, or may have been.
+    /// Keys that were deleted or may have been.
     deleted: u64,
     all: Option<Outcome>,
 }
 
-/// Candidates that are counted from now on.
+/// Candidates that count from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CountedBatch {
-    pub(crate) round: u32,
+    pub(crate) scan_generation: u32,
     pub(crate) keys: u64,
-    /// The outcome of all of them, if one receipt says it.
+    /// The outcome of all of them, if the receipt has a single one.
     pub(crate) outcome: Option<Outcome>,
 }
 
 impl ListedBatches {
-    /// Keys of the batch that were deleted, or may be at any moment.
+    /// Keys of the batch that were deleted or may be deleted at any time.
     fn possible(&self, answered: Option<&AnsweredBatch>) -> u64 {
         match answered {
             None => self.deletes,
@@ -62,30 +62,31 @@ impl ListedBatches {
 }
 
 impl Batches {
-    /// Takes in that the report of `task`, of `round`, lists a batch. Only scanners that are wrong, or not ours, list one
-    /// twice: then the larger numbers count.
-    pub(crate) fn list(&mut self, task: TaskId, round: u32, batch: &ListedBatch) -> CountedBatch {
+    /// Adds a batch listed by the report of `task` in generation `scan_generation`. Only faulty or foreign scanners list a batch
+    /// twice: the larger numbers then count.
+    pub(crate) fn list(&mut self, task: TaskId, scan_generation: u32, batch: &ListedBatch) -> CountedBatch {
         let waited = self.waits(batch.batch);
         let answered = self.answered.get(&batch.batch);
         let before = self.listed.get(&batch.batch).cloned();
         self.open += usize::from(before.is_none() && answered.is_none());
-        let before = before.unwrap_or(ListedBatches { task, round, keys: 0, deletes: 0 });
+        let before = before.unwrap_or(ListedBatches { task, scan_generation, keys: 0, deletes: 0 });
         let now = ListedBatches {
             keys: before.keys.max(batch.keys),
             deletes: before.deletes.max(batch.deletes),
             ..before
         };
-        let possible = self.possible.entry(now.round).or_default();
+        let possible = self.possible.entry(now.scan_generation).or_default();
         *possible += u128::from(now.possible(answered)) - u128::from(before.possible(answered));
         let outcome = answered.and_then(|answered| answered.all);
-        let counted = CountedBatch { round: now.round, keys: now.keys - before.keys, outcome };
+        let counted =
+            CountedBatch { scan_generation: now.scan_generation, keys: now.keys - before.keys, outcome };
         self.listed.insert(batch.batch, now);
         self.recount(batch.batch, waited);
         counted
     }
 
-    /// Takes in a receipt. `None` if there is another one already; else what it says of all candidates at once: nothing,
-    /// if it says what became of each.
+    /// Adds a receipt. Returns `None` if the batch already has one; otherwise the candidates that it covers with a
+    /// single outcome, if it does not list an outcome per key.
     pub(crate) fn answer(&mut self, receipt: &Receipt) -> Option<Option<CountedBatch>> {
         if self.answered.contains_key(&receipt.batch) {
             return None;
@@ -99,14 +100,17 @@ impl Batches {
         self.incomplete |= receipt.all.is_some();
         let Some(listed) = self.listed.get(&receipt.batch) else { return Some(None) };
         self.open -= 1;
-        let possible = self.possible.entry(listed.round).or_default();
+        let possible = self.possible.entry(listed.scan_generation).or_default();
         *possible -= u128::from(listed.possible(None) - listed.possible(Some(&answered)));
-        let counted =
-            |outcome| CountedBatch { round: listed.round, keys: listed.keys, outcome: Some(outcome) };
+        let counted = |outcome| CountedBatch {
+            scan_generation: listed.scan_generation,
+            keys: listed.keys,
+            outcome: Some(outcome),
+        };
         Some(receipt.all.map(counted))
     }
 
-    /// Takes in which batches may act.
+    /// Adds the batches of a grant.
     pub(crate) fn grant(&mut self, grant: &Grant) {
         for listed in &grant.batches {
             let waited = self.waits(listed.batch);
@@ -121,7 +125,7 @@ impl Batches {
         self.listed.get(&batch).filter(|_| !known).map(|listed| listed.keys)
     }
 
-    /// Counts a batch again, which counted as `before`.
+    /// Updates the waiting totals for a batch that counted as `before`.
     fn recount(&mut self, batch: BatchId, before: Option<u64>) {
         let after = self.waits(batch);
         let (batches, keys) = self.waiting;
@@ -132,7 +136,7 @@ impl Batches {
         );
     }
 
-    /// How many batches have neither a grant nor a receipt, and how many candidates are in them.
+    /// How many batches have neither a grant nor a receipt, and how many candidates they contain.
     pub(crate) fn waiting(&self) -> (u64, u64) {
         self.waiting
     }
@@ -142,23 +146,23 @@ impl Batches {
         self.open == 0
     }
 
-    /// Whether a batch ended without being acted on, however many candidates it is said to have had.
+    /// Whether a batch ended without an action, regardless of its number of candidates.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.incomplete
     }
 
-    /// Whether a report lists the batch, and no receipt is there.
+    /// Whether a report lists the batch and it has no receipt.
     pub(crate) fn is_open(&self, batch: BatchId) -> bool {
         self.listed.contains_key(&batch) && !self.answered.contains_key(&batch)
     }
 
-    /// The task whose report was the first to list the batch.
-    pub(crate) fn lister(&self, batch: BatchId) -> Option<TaskId> {
+    /// The task whose report listed the batch first.
+    pub(crate) fn listed_by(&self, batch: BatchId) -> Option<TaskId> {
         self.listed.get(&batch).map(|listed| listed.task)
     }
 
-    /// Keys that were deleted, and those that may be at any moment because a report lists them. What a later round finds
-    /// was brought back by a failover, and counts for itself: the round with the most counts.
+    /// Keys that were deleted, and keys that may be deleted at any time because a report lists them. Keys of a later
+    /// generation were restored by a failover and count separately: the generation with the most keys counts.
     pub(crate) fn deletions_possible(&self) -> u64 {
         let most = self.possible.values().max().copied().unwrap_or_default();
         u64::try_from(most).unwrap_or(u64::MAX)
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_deleted_shrinks_only_by_what_a_receipt_rules_out() {
+    fn possible_deletions_shrink_only_by_the_receipt() {
         use Outcome::{Deleted, Spared, Unconfirmed, Unreached};
         let check = |receipt: fn(BatchId) -> Receipt, expected| {
             let (task, batch) = (TaskId::new(), BatchId::new());
@@ -201,7 +205,7 @@ mod tests {
                 (later.deletions_possible(), later.is_open(batch), later.answered()),
                 (expected, false, true)
             );
-            // The receipt may be known first.
+            // The receipt may arrive first.
             let mut earlier = Batches::default();
             earlier.answer(&receipt(batch));
             earlier.list(task, 0, &listed(batch, 5, 4));
@@ -209,7 +213,7 @@ mod tests {
         };
         check(|batch| receipt(batch, &[Deleted, Spared, Spared, Spared, Spared]), 1);
         check(|batch| receipt(batch, &[Deleted, Unconfirmed, Spared, Spared, Spared]), 2);
-        // More than the report listed is not believed.
+        // A receipt cannot exceed the report's number.
         check(|batch| receipt(batch, &[Deleted; 50]), 4);
         check(|batch| whole(batch, Unreached), 0);
         check(|batch| whole(batch, Unconfirmed), 4);
@@ -228,7 +232,7 @@ mod tests {
             batches: vec![listed(batch, keys, keys)],
         };
         let mut batches = Batches::default();
-        // A grant may be known before its report.
+        // A grant may arrive before its report.
         batches.grant(&grant(early, 3));
         for (batch, keys) in [(granted, 5), (ended, 7), (early, 3)] {
             batches.list(task, 0, &listed(batch, keys, keys));
@@ -245,21 +249,21 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_two_reports_list_counts_once_with_the_larger_numbers() {
+    fn a_batch_in_two_reports_counts_once_with_the_larger_numbers() {
         let (first, second, batch) = (TaskId::new(), TaskId::new(), BatchId::new());
         let mut batches = Batches::default();
         assert_eq!(batches.list(first, 0, &listed(batch, 0, 0)).keys, 0);
         assert_eq!(batches.list(second, 0, &listed(batch, 4_000, 4_000)).keys, 4_000);
         assert_eq!(batches.list(second, 0, &listed(batch, 1, 1)).keys, 0);
-        assert_eq!((batches.lister(batch), batches.deletions_possible()), (Some(first), 4_000));
-        let counted = CountedBatch { round: 0, keys: 4_000, outcome: Some(Outcome::Unreached) };
+        assert_eq!((batches.listed_by(batch), batches.deletions_possible()), (Some(first), 4_000));
+        let counted = CountedBatch { scan_generation: 0, keys: 4_000, outcome: Some(Outcome::Unreached) };
         assert_eq!(batches.answer(&whole(batch, Outcome::Unreached)), Some(Some(counted)));
         assert_eq!(batches.answer(&whole(batch, Outcome::Unreached)), None);
         assert_eq!(batches.list(first, 0, &listed(batch, 4_001, 0)), CountedBatch { keys: 1, ..counted });
     }
 
     #[test]
-    fn each_round_has_the_limit_for_itself_and_no_number_overflows() {
+    fn each_generation_has_its_own_limit_and_no_number_overflows() {
         let mut batches = Batches::default();
         batches.list(TaskId::new(), 0, &listed(BatchId::new(), 9, 9));
         batches.list(TaskId::new(), 1, &listed(BatchId::new(), 7, 7));

@@ -1,5 +1,5 @@
-//! Which parts of the keyspace have been read. Nothing is taken for granted: a slot counts when a report says
-//! so, and a table when the ranges of one pass leave no gap. Pure.
+//! Which parts of the keyspace were read. A slot counts if a report lists it, and a table if the ranges of one pass
+//! leave no gap. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use shared::range::CursorRange;
 use shared::result::Extent;
 use shared::slot::SlotSet;
 
-/// See the module.
+/// The covered parts of all scan generations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CoverageTracker {
-    rounds: BTreeMap<u32, CoveredParts>,
+    generations: BTreeMap<u32, CoveredParts>,
 }
 
-/// By round, the slots of which nothing counts any more that was read before; on a standalone server, slot 0 stands
-/// for everything.
+/// By scan generation: the slots whose earlier coverage no longer counts. On a standalone server, slot 0 represents the
+/// whole database.
 pub(crate) type Revoked = BTreeMap<u32, SlotSet>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,44 +28,45 @@ struct CoveredParts {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct CoveredPass {
     ranges: Vec<CursorRange>,
-    /// Slots that every part of the pass vouches for; `None` on a standalone server.
+    /// Slots that every part of the pass covers; `None` on a standalone server.
     slots: Option<SlotSet>,
 }
 
 impl CoverageTracker {
-    pub(crate) fn add(&mut self, round: u32, covered: &Covered) {
-        self.rounds.entry(round).or_default().add(covered);
+    pub(crate) fn add(&mut self, generation: u32, covered: &Covered) {
+        self.generations.entry(generation).or_default().add(covered);
     }
 
-    /// The slots read completely.
+    /// The slots that were read completely.
     pub(crate) fn slots(&self, revoked: &Revoked) -> SlotSet {
-        let read = |round| self.rounds.get(&round).map(CoveredParts::slots).unwrap_or_default();
-        let standing = |all: SlotSet, round| match revoked.get(&round) {
-            Some(revoked) => all.difference(revoked).union(&read(round)),
-            None => all.union(&read(round)),
+        let read =
+            |generation| self.generations.get(&generation).map(CoveredParts::slots).unwrap_or_default();
+        let unrevoked = |all: SlotSet, generation| match revoked.get(&generation) {
+            Some(revoked) => all.difference(revoked).union(&read(generation)),
+            None => all.union(&read(generation)),
         };
-        self.until(revoked).into_iter().fold(SlotSet::new(), standing)
+        self.all_generations(revoked).into_iter().fold(SlotSet::new(), unrevoked)
     }
 
-    /// How much of the one table of a standalone server was read.
+    /// How much of a standalone server's table was read.
     pub(crate) fn database(&self, revoked: &Revoked) -> Extent {
         Extent::of(
-            self.standing(revoked, CoveredParts::database),
-            self.standing(revoked, CoveredParts::some_of_database),
+            self.unrevoked(revoked, CoveredParts::database),
+            self.unrevoked(revoked, CoveredParts::some_of_database),
         )
     }
 
-    /// Whether something was `read`, and has not been revoked since.
-    fn standing(&self, revoked: &Revoked, read: fn(&CoveredParts) -> bool) -> bool {
-        let read = |round| self.rounds.get(&round).is_some_and(read);
-        self.until(revoked)
-            .into_iter()
-            .fold(false, |so_far, round| so_far && !revoked.contains_key(&round) || read(round))
+    /// Whether `read` holds for a generation and was not revoked since.
+    fn unrevoked(&self, revoked: &Revoked, read: fn(&CoveredParts) -> bool) -> bool {
+        let read = |generation| self.generations.get(&generation).is_some_and(read);
+        self.all_generations(revoked).into_iter().fold(false, |so_far, generation| {
+            so_far && !revoked.contains_key(&generation) || read(generation)
+        })
     }
 
-    /// The rounds in which something was read or revoked, in their order. A report may claim to be of any round.
-    fn until(&self, revoked: &Revoked) -> BTreeSet<u32> {
-        self.rounds.keys().chain(revoked.keys()).copied().collect()
+    /// The generations in which a part was read or revoked, in order. A report may claim any generation.
+    fn all_generations(&self, revoked: &Revoked) -> BTreeSet<u32> {
+        self.generations.keys().chain(revoked.keys()).copied().collect()
     }
 }
 
@@ -101,7 +102,7 @@ impl CoveredParts {
 }
 
 impl CoveredPass {
-    /// Whether the ranges, which are sorted, leave no gap.
+    /// Whether the sorted ranges leave no gap.
     fn is_whole(&self) -> bool {
         let mut end = Some(0);
         for range in &self.ranges {
@@ -120,12 +121,12 @@ mod tests {
     use super::*;
 
     fn pass(ranges: &[CursorRange]) -> Extent {
-        let mut covering = CoverageTracker::default();
+        let mut tracker = CoverageTracker::default();
         let pass = TaskId::new();
         for range in ranges {
-            covering.add(0, &Covered::Ranges { pass, slots: None, ranges: vec![*range] });
+            tracker.add(0, &Covered::Ranges { pass, slots: None, ranges: vec![*range] });
         }
-        covering.database(&Revoked::new())
+        tracker.database(&Revoked::new())
     }
 
     #[test]
@@ -144,48 +145,48 @@ mod tests {
     }
 
     #[test]
-    fn what_is_revoked_counts_when_it_was_read_again() {
+    fn revoked_slots_count_after_they_are_read_again() {
         let set = |slots: &[u16]| slots.iter().copied().collect::<SlotSet>();
-        let mut covering = CoverageTracker::default();
-        // Records of a later round may be known first.
-        covering.add(2, &Covered::Slots(set(&[2])));
-        covering.add(0, &Covered::Slots(set(&[1, 2, 3])));
+        let mut tracker = CoverageTracker::default();
+        // Records of a later generation may arrive first.
+        tracker.add(2, &Covered::Slots(set(&[2])));
+        tracker.add(0, &Covered::Slots(set(&[1, 2, 3])));
         let mut revoked = Revoked::new();
-        assert_eq!(covering.slots(&revoked), set(&[1, 2, 3]));
+        assert_eq!(tracker.slots(&revoked), set(&[1, 2, 3]));
         revoked.insert(1, set(&[1, 2]));
-        assert_eq!(covering.slots(&revoked), set(&[2, 3]));
-        covering.add(1, &Covered::Slots(set(&[1])));
-        assert_eq!(covering.slots(&revoked), set(&[1, 2, 3]));
+        assert_eq!(tracker.slots(&revoked), set(&[2, 3]));
+        tracker.add(1, &Covered::Slots(set(&[1])));
+        assert_eq!(tracker.slots(&revoked), set(&[1, 2, 3]));
         revoked.insert(2, set(&[1, 2]));
-        assert_eq!(covering.slots(&revoked), set(&[2, 3]), "it was read again before");
+        assert_eq!(tracker.slots(&revoked), set(&[2, 3]), "the second reading was earlier");
 
-        let mut covering = CoverageTracker::default();
+        let mut tracker = CoverageTracker::default();
         let whole = || Covered::Ranges { pass: TaskId::new(), slots: None, ranges: vec![CursorRange::WHOLE] };
-        covering.add(0, &whole());
+        tracker.add(0, &whole());
         let revoked = Revoked::from([(1, set(&[0]))]);
-        assert_eq!(covering.database(&revoked), Extent::Nothing, "what was read was revoked");
-        covering.add(1, &whole());
-        assert_eq!(covering.database(&revoked), Extent::All);
+        assert_eq!(tracker.database(&revoked), Extent::Nothing, "the reading was revoked");
+        tracker.add(1, &whole());
+        assert_eq!(tracker.database(&revoked), Extent::All);
     }
 
-    /// It would not end for hours if every round up to it was looked at.
+    /// A loop over all generations up to this one would take hours.
     #[test]
-    fn a_report_of_an_unplanned_round_costs_no_time() {
-        let mut covering = CoverageTracker::default();
-        covering.add(u32::MAX, &Covered::Slots(SlotSet::all()));
-        assert_eq!(covering.slots(&Revoked::new()), SlotSet::all());
-        assert_eq!(covering.database(&Revoked::new()), Extent::Nothing);
+    fn a_report_of_an_unplanned_generation_costs_no_time() {
+        let mut tracker = CoverageTracker::default();
+        tracker.add(u32::MAX, &Covered::Slots(SlotSet::all()));
+        assert_eq!(tracker.slots(&Revoked::new()), SlotSet::all());
+        assert_eq!(tracker.database(&Revoked::new()), Extent::Nothing);
     }
 
     #[test]
-    fn a_slot_counts_if_every_part_of_the_pass_vouches_for_it() {
-        let mut covering = CoverageTracker::default();
+    fn a_slot_counts_if_every_part_of_the_pass_covers_it() {
+        let mut tracker = CoverageTracker::default();
         let (pass, set) = (TaskId::new(), |slots: &[u16]| slots.iter().copied().collect::<SlotSet>());
-        covering.add(0, &Covered::Slots(set(&[1])));
+        tracker.add(0, &Covered::Slots(set(&[1])));
         let ranges = |n| vec![CursorRange::part(n, 1)];
-        covering.add(0, &Covered::Ranges { pass, slots: Some(set(&[7, 8])), ranges: ranges(0) });
-        assert_eq!(covering.slots(&Revoked::new()), set(&[1]));
-        covering.add(0, &Covered::Ranges { pass, slots: Some(set(&[7])), ranges: ranges(1) });
-        assert_eq!(covering.slots(&Revoked::new()), set(&[1, 7]));
+        tracker.add(0, &Covered::Ranges { pass, slots: Some(set(&[7, 8])), ranges: ranges(0) });
+        assert_eq!(tracker.slots(&Revoked::new()), set(&[1]));
+        tracker.add(0, &Covered::Ranges { pass, slots: Some(set(&[7])), ranges: ranges(1) });
+        assert_eq!(tracker.slots(&Revoked::new()), set(&[1, 7]));
     }
 }

@@ -1,7 +1,6 @@
-//! Whether what a run has done still holds. A primary that fails may take with it what its replicas did not have
-//! yet: deleted keys are back then. So the run remembers which history of which node alone vouches for what, and its
-//! driver checks in the end that these histories are still there; what was done under one that is gone is read again.
-//! Pure.
+//! Tracks whether the run's writes are durable. After a failover, the new primary may lack recent writes: deleted keys
+//! are back. So the run records which writes exist only in which replication history of which node. At the end, the
+//! driver checks that these histories still exist; slots written under a lost history are read again. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +9,13 @@ use shared::messages::{Covered, Receipt, TaskReport};
 use shared::records::Decision;
 use shared::slot::SlotSet;
 
-/// A node, and one of its histories.
+/// A node and one of its replication ids.
 pub type ReplicationId = (NodeId, String);
 
-/// See the module.
+/// The unreplicated writes of a run and the checks of their histories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DurabilityTracker {
-    /// Slots that only a history vouches for, by the round in which it came to do so.
+    /// Slots whose writes are confirmed only by one history, by the generation in which they were made.
     unreplicated: BTreeMap<(u32, ReplicationId), SlotSet>,
     checks: BTreeMap<u32, FailoverCheck>,
 }
@@ -25,24 +24,24 @@ pub struct DurabilityTracker {
 struct FailoverCheck {
     id: TaskId,
     lost_histories: BTreeSet<ReplicationId>,
-    /// Those of `gone` whose node did not answer, or did not name its history.
+    /// Those of `lost_histories` whose node did not answer or did not report its replication id.
     unknown: BTreeSet<ReplicationId>,
     safe: BTreeSet<ReplicationId>,
 }
 
 impl DurabilityTracker {
-    pub(crate) fn done(&mut self, receipt: &Receipt) {
-        for vouched in &receipt.unreplicated {
+    pub(crate) fn written(&mut self, receipt: &Receipt) {
+        for writes in &receipt.unreplicated {
             self.add(
                 receipt.scan_generation,
-                (vouched.node.clone(), vouched.replication_id.clone()),
-                &vouched.slots,
+                (writes.node.clone(), writes.replication_id.clone()),
+                &writes.slots,
             );
         }
     }
 
-    /// What was found in order when it was read again is so by that history.
-    pub(crate) fn read_again(&mut self, report: &TaskReport) {
+    /// A slot that was clean when it was read again is confirmed only by the history it was read from.
+    pub(crate) fn rescanned(&mut self, report: &TaskReport) {
         let Some(history) = &report.replication_id else { return };
         let slots = match &report.covered {
             Covered::Slots(slots) => slots.clone(),
@@ -65,19 +64,19 @@ impl DurabilityTracker {
         }
     }
 
-    /// The lists of tasks that must follow the checks.
+    /// The checks that must be followed by a task list.
     pub(crate) fn lists(&self) -> impl Iterator<Item = TaskId> {
         self.checks.values().filter(|check| !check.lost_histories.is_empty()).map(|check| check.id)
     }
 
-    /// The round of the next check.
+    /// The generation of the next check.
     #[must_use]
-    pub fn next_round(&self) -> u32 {
+    pub fn next_scan_generation(&self) -> u32 {
         self.checks.keys().next_back().map_or(1, |last| last.saturating_add(1))
     }
 
-    /// The histories to be checked in `round`: those that vouch for something since before and of which no check has
-    /// said that they are gone, or that replicas have it all.
+    /// The histories to check in generation `round`: those with unreplicated writes since earlier generations that no
+    /// check has found lost or fully replicated.
     #[must_use]
     pub fn open(&self, round: u32) -> BTreeSet<ReplicationId> {
         self.unsettled(round).map(|(history, _)| history.clone()).collect()
@@ -94,17 +93,17 @@ impl DurabilityTracker {
             .map(|((_, history), slots)| (history, slots))
     }
 
-    /// The slots that have to be read again after the check of `round`.
+    /// The slots to read again after the check of generation `round`.
     #[must_use]
-    pub fn undone(&self, round: u32) -> SlotSet {
+    pub fn lost_slots(&self, round: u32) -> SlotSet {
         let Some(check) = self.checks.get(&round) else { return SlotSet::new() };
         let gone = self.unsettled(round).filter(|(history, _)| check.lost_histories.contains(history));
         gone.fold(SlotSet::new(), |all, (_, slots)| all.union(slots))
     }
 
-    /// The last check that a list must follow, with its round.
+    /// The last check, with its generation, if a task list must follow it.
     #[must_use]
-    pub fn last_gone(&self) -> Option<(u32, TaskId)> {
+    pub fn last_lost(&self) -> Option<(u32, TaskId)> {
         let (round, check) = self.checks.last_key_value()?;
         (!check.lost_histories.is_empty()).then_some((*round, check.id))
     }
@@ -113,23 +112,23 @@ impl DurabilityTracker {
     pub(crate) fn slots_to_rescan(&self) -> BTreeMap<u32, SlotSet> {
         self.checks
             .keys()
-            .map(|round| (*round, self.undone(*round)))
+            .map(|round| (*round, self.lost_slots(*round)))
             .filter(|(_, slots)| !slots.is_empty())
             .collect()
     }
 
-    /// The nodes whose histories are gone.
+    /// The nodes whose histories were lost.
     pub(crate) fn replaced(&self) -> BTreeSet<NodeId> {
         let gone = self.checks.values().flat_map(|check| check.lost_histories.difference(&check.unknown));
         gone.map(|(node, _)| node.clone()).collect()
     }
 
-    /// The nodes that did not say whether they go on with their history.
+    /// The nodes that did not report whether their history continues.
     pub(crate) fn unconfirmed(&self) -> BTreeSet<NodeId> {
         self.checks.values().flat_map(|check| &check.unknown).map(|(node, _)| node.clone()).collect()
     }
 
-    /// Whether it is known: nothing is vouched for by one history alone, or the last check found them all there.
+    /// Whether durability is confirmed: there are no unreplicated writes, or the last check found all histories.
     pub(crate) fn is_known(&self) -> bool {
         match self.checks.last_key_value() {
             Some((_, check)) => check.lost_histories.is_empty(),
@@ -162,51 +161,51 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_could_not_be_asked_was_not_replaced() {
-        let mut holding = DurabilityTracker::default();
-        holding.add(0, history("a"), &slots(&[1]));
+    fn an_unreachable_node_is_not_reported_as_replaced() {
+        let mut tracker = DurabilityTracker::default();
+        tracker.add(0, history("a"), &slots(&[1]));
         let gone = vec![history("a")];
         let (id, unknown) = (TaskId::new(), gone.clone());
-        holding.apply(&Decision::Check { id, round: 1, gone, unknown, safe: Vec::new() });
-        assert_eq!((holding.replaced(), holding.undone(1)), (BTreeSet::new(), slots(&[1])));
-        assert_eq!(holding.unconfirmed(), BTreeSet::from([NodeId::new("n")]));
+        tracker.apply(&Decision::Check { id, round: 1, gone, unknown, safe: Vec::new() });
+        assert_eq!((tracker.replaced(), tracker.lost_slots(1)), (BTreeSet::new(), slots(&[1])));
+        assert_eq!(tracker.unconfirmed(), BTreeSet::from([NodeId::new("n")]));
     }
 
     #[test]
-    fn nothing_to_vouch_for_is_known_without_a_check() {
+    fn no_writes_need_no_check() {
         assert!(DurabilityTracker::default().is_known());
     }
 
     #[test]
-    fn what_is_gone_is_undone_once_and_what_is_safe_is_not_asked_for_again() {
-        let mut holding = DurabilityTracker::default();
-        holding.add(0, history("a"), &slots(&[1, 2]));
-        holding.add(0, history("b"), &slots(&[3]));
-        holding.add(0, history("c"), &slots(&[4]));
-        assert!(!holding.is_known());
-        assert_eq!(holding.open(1), ["a", "b", "c"].map(history).into());
-        holding.apply(&check(1, &["a"], &["b"]));
-        assert!(!holding.is_known());
-        assert_eq!(holding.undone(1), slots(&[1, 2]));
-        // They are read again under another history, which may go in turn; so may that which was there.
-        holding.add(1, history("d"), &slots(&[1, 2]));
-        assert_eq!(holding.open(2), ["c", "d"].map(history).into());
-        holding.apply(&check(2, &["c"], &[]));
-        assert_eq!(holding.undone(2), slots(&[4]));
-        assert_eq!(holding.undone(1), slots(&[1, 2]), "later checks change nothing about it");
-        holding.apply(&check(3, &[], &["d"]));
-        assert!(holding.is_known());
-        assert_eq!(holding.slots_to_rescan(), BTreeMap::from([(1, slots(&[1, 2])), (2, slots(&[4]))]));
+    fn lost_histories_are_rescanned_once_and_replicated_ones_not_checked_again() {
+        let mut tracker = DurabilityTracker::default();
+        tracker.add(0, history("a"), &slots(&[1, 2]));
+        tracker.add(0, history("b"), &slots(&[3]));
+        tracker.add(0, history("c"), &slots(&[4]));
+        assert!(!tracker.is_known());
+        assert_eq!(tracker.open(1), ["a", "b", "c"].map(history).into());
+        tracker.apply(&check(1, &["a"], &["b"]));
+        assert!(!tracker.is_known());
+        assert_eq!(tracker.lost_slots(1), slots(&[1, 2]));
+        // The slots are read again under another history, which may be lost, too, as may the remaining ones.
+        tracker.add(1, history("d"), &slots(&[1, 2]));
+        assert_eq!(tracker.open(2), ["c", "d"].map(history).into());
+        tracker.apply(&check(2, &["c"], &[]));
+        assert_eq!(tracker.lost_slots(2), slots(&[4]));
+        assert_eq!(tracker.lost_slots(1), slots(&[1, 2]), "later checks do not change it");
+        tracker.apply(&check(3, &[], &["d"]));
+        assert!(tracker.is_known());
+        assert_eq!(tracker.slots_to_rescan(), BTreeMap::from([(1, slots(&[1, 2])), (2, slots(&[4]))]));
     }
 
     #[test]
-    fn a_history_that_was_safe_vouches_for_what_is_done_later() {
-        let mut holding = DurabilityTracker::default();
-        holding.add(0, history("a"), &slots(&[1]));
-        holding.add(0, history("b"), &slots(&[9]));
-        holding.apply(&check(1, &["b"], &["a"]));
-        holding.add(1, history("a"), &slots(&[2]));
-        holding.apply(&check(2, &["a"], &[]));
-        assert_eq!(holding.undone(2), slots(&[2]));
+    fn a_replicated_history_is_checked_again_after_later_writes() {
+        let mut tracker = DurabilityTracker::default();
+        tracker.add(0, history("a"), &slots(&[1]));
+        tracker.add(0, history("b"), &slots(&[9]));
+        tracker.apply(&check(1, &["b"], &["a"]));
+        tracker.add(1, history("a"), &slots(&[2]));
+        tracker.apply(&check(2, &["a"], &[]));
+        assert_eq!(tracker.lost_slots(2), slots(&[2]));
     }
 }

@@ -1,4 +1,4 @@
-//! From the fold of a complete run to its result. Pure: time and traffic are arguments.
+//! Builds the result from the fold of a complete run. Pure: time and traffic are arguments.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,25 @@ use crate::fold::Fold;
 use crate::key_statistics::{self, About};
 use crate::pacing::pacing;
 
-/// What a result says that is not in the records of its run.
+/// The parts of a result that are not in the records of its run.
 #[derive(Clone, Debug, Default)]
 pub struct ResultContext {
     /// The application's hit rate.
     pub hit_rates: HitRates,
-    /// The servers.
+    /// The health of the servers.
     pub health: RedisHealth,
-    /// The job's runs before, the oldest first.
+    /// The job's previous runs, the oldest first.
     pub runs: Vec<RunLine>,
-    /// Why messages were put aside unread while the run went on, and how many.
+    /// Why messages could not be decoded during the run, and how many.
     pub dead: BTreeMap<String, u64>,
     /// The time, in milliseconds since the epoch.
     pub now_ms: u64,
 }
 
-/// The result of the run that `fold` holds, or `None` if its spec was never seen. Alerts are not in it yet.
+/// The result of the folded run, or `None` if the fold has no spec. Alerts are added later.
 #[must_use]
-pub fn finish(fold: &Fold, around: &ResultContext) -> Option<CleanupResult> {
-    let now_ms = around.now_ms;
+pub fn finish(fold: &Fold, context: &ResultContext) -> Option<CleanupResult> {
+    let now_ms = context.now_ms;
     let spec = fold.spec.as_ref()?;
     let coverage = coverage(fold, spec);
     let accounting = Accounting {
@@ -44,24 +44,24 @@ pub fn finish(fold: &Fold, around: &ResultContext) -> Option<CleanupResult> {
         ..fold.totals.accounting
     };
     let counts = fold.totals.counts;
-    // What is only reported would be freed.
+    // Keys that are only reported are keys that could be freed.
     let freed = if spec.rules.action.writes() { &fold.freed } else { &fold.statistics.reported };
-    // Of keys that were skipped, the sample tells; one that met none tells nothing.
+    // Skipped keys are estimated from a sample; an empty sample provides no estimate.
     let all_known = coverage.complete && (counts.skipped == 0 || counts.sampled > 0);
     let error = key_statistics::skipped(&counts)
         .keys_error(counts.skipped)
         .filter(|_| all_known && !fold.approximate);
     let now = error.map(|error| About { keys: counts.matching(), error });
-    let current_metrics = current(fold, around.hit_rates.current(), all_known);
+    let current_metrics = current(fold, context.hit_rates.current(), all_known);
     let metrics = Metrics {
-        hit_rates: around.hit_rates.clone(),
+        hit_rates: context.hit_rates.clone(),
         ttl: key_statistics::ttl(&fold.statistics),
-        growth: now.and_then(|now| key_statistics::growth(&around.runs, &spec.selection(), now)),
-        prefixes: key_statistics::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &around.health)),
-        redis_health: around.health.clone(),
+        growth: now.and_then(|now| key_statistics::growth(&context.runs, &spec.selection(), now)),
+        prefixes: key_statistics::prefixes(&fold.statistics, &counts, freed, ceiling(spec, &context.health)),
+        redis_health: context.health.clone(),
     };
     let acted = !fold.batches.is_incomplete();
-    let facts = facts(fold, spec, around, &accounting, &coverage, &current_metrics, &metrics);
+    let facts = facts(fold, spec, context, &accounting, &coverage, &current_metrics, &metrics);
     let findings = findings(&facts);
     Some(CleanupResult {
         schema_version: SCHEMA_VERSION,
@@ -92,7 +92,7 @@ pub fn finish(fold: &Fold, around: &ResultContext) -> Option<CleanupResult> {
         metrics,
         inactive: Box::new(inactive(fold, spec)),
         read_from: fold.sources.summary(spec),
-        backup: spec.backup.as_ref().map(|order| order.place.clone()),
+        backup: spec.backup.as_ref().map(|policy| policy.place.clone()),
         pacing: pacing(spec, &fold.pacing, coverage.complete && acted),
         delete_backend: spec.delete_backend(),
         accounting,
@@ -102,7 +102,8 @@ pub fn finish(fold: &Fold, around: &ResultContext) -> Option<CleanupResult> {
     })
 }
 
-/// Bytes that all keys take at most: the memory that the servers used before the run, or after it if that is more.
+/// An upper bound of the memory of all keys: the memory that the servers used before the run, or after it if that is
+/// more.
 fn ceiling(spec: &RunSpec, health: &RedisHealth) -> Option<u64> {
     let before = spec.measure.used_memory?;
     let mut after = health.nodes.iter().map(|node| node.used_memory_bytes);
@@ -110,15 +111,15 @@ fn ceiling(spec: &RunSpec, health: &RedisHealth) -> Option<u64> {
     Some(before.max(after))
 }
 
-fn read_again(fold: &Fold, spec: &RunSpec) -> FailoverRescan {
+fn failover_rescan(fold: &Fold, spec: &RunSpec) -> FailoverRescan {
     let slots =
-        fold.holding().slots_to_rescan().into_values().fold(SlotSet::new(), |all, some| all.union(&some));
+        fold.durability().slots_to_rescan().into_values().fold(SlotSet::new(), |all, some| all.union(&some));
     let again = fold.totals.rescanned;
     FailoverRescan {
-        // A server that takes the place of a standalone one is left to the next run.
+        // A replaced standalone server is left to the next run.
         slots: (spec.cluster && !slots.is_empty()).then(|| slots.to_string()),
-        replaced: fold.holding().replaced().into_iter().collect(),
-        unconfirmed: fold.holding().unconfirmed().into_iter().collect(),
+        replaced: fold.durability().replaced().into_iter().collect(),
+        unconfirmed: fold.durability().unconfirmed().into_iter().collect(),
         redeleted: again.deleted,
         accounting: Accounting { balanced: again.is_balanced(), ..again },
     }
@@ -136,8 +137,8 @@ fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
             ActivityRule::Users { users, .. } => Some(users),
             ActivityRule::Idle => None,
         }),
-        sampled_user_keys: spec.sampled_users.map(|met| met.keys),
-        sampled_active_percent: spec.sampled_users.and_then(|met| met.active_percent()),
+        sampled_user_keys: spec.sampled_users.map(|sampled| sampled.keys),
+        sampled_active_percent: spec.sampled_users.and_then(|sampled| sampled.active_percent()),
         active_user: looked_for(counts.active_user),
         found: looked_for(counts.inactive),
         near_expiry: looked_for(counts.near_expiry),
@@ -146,17 +147,17 @@ fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
     }
 }
 
-/// The facts that the findings rest on.
+/// The input of the rules.
 fn facts(
     fold: &Fold,
     spec: &RunSpec,
-    around: &ResultContext,
+    context: &ResultContext,
     accounting: &Accounting,
     coverage: &Coverage,
     current: &CurrentMetrics,
     metrics: &Metrics,
 ) -> Facts {
-    let rates = &around.hit_rates;
+    let rates = &context.hit_rates;
     Facts {
         window: rates.current().clone(),
         configured_ttl_ms: spec.application.known_ttl_ms(),
@@ -172,8 +173,8 @@ fn facts(
         insecure: spec.insecure,
         left_out: spec.unreachable_nodes.clone(),
         scripts_refused: spec.scripts_refused.clone(),
-        replicas: replicas(spec, &around.health),
-        memory_usage_percent: around.health.memory_usage_percent,
+        replicas: replicas(spec, &context.health),
+        memory_usage_percent: context.health.memory_usage_percent,
         stale_keys: fold.totals.counts.stale_unprotected(),
         stale_protected_keys: fold.totals.counts.stale_protected,
         stopped: fold.cancel.as_ref().map(|cancel| (cancel.kind, cancel.cause.clone())),
@@ -181,17 +182,17 @@ fn facts(
         accounting: *accounting,
         too_long: (fold.totals.counts.too_long, fold.long_keys.clone()),
         causes: fold.causes.clone(),
-        dead: around.dead.clone(),
+        dead: context.dead.clone(),
         approximate: fold.approximate,
         read_from: fold.sources.summary(spec),
-        read_again: read_again(fold, spec),
+        read_again: failover_rescan(fold, spec),
         hit_rate_problem: rates.problem.clone(),
-        redis_problems: around.health.problems.clone(),
+        redis_problems: context.health.problems.clone(),
     }
 }
 
-/// The replicas that were read as though they were primaries, each with its address, as they stood at the worse of two
-/// looks: when the run was planned, and at its end.
+/// The replicas that were read like primaries, each with its address and the worse of its states at the plan and at the
+/// end of the run.
 fn replicas(spec: &RunSpec, end: &RedisHealth) -> Vec<(String, AsReplica)> {
     let planned = spec.nodes.iter().filter_map(|node| {
         let begin = node.replica.as_ref()?;
@@ -203,21 +204,21 @@ fn replicas(spec: &RunSpec, end: &RedisHealth) -> Vec<(String, AsReplica)> {
     planned.collect()
 }
 
-/// Why what was read of a standalone server does not count.
-const REPLACED: &str = "the server does not go on with the replication history in which keys were deleted, as after a \
-                        restart or a failover: some may be back";
+/// Why the reading of a standalone server does not count.
+const REPLACED: &str = "the server changed its replication history after keys were deleted, as after a restart or a \
+                        failover: some keys may be back";
 
-/// The same, where nothing is known of it.
-const UNCONFIRMED: &str = "the server did not say at the end whether what was deleted is still deleted, so that is not \
-                           confirmed";
+/// The same, if the server's history is unknown.
+const UNCONFIRMED: &str = "the server did not report its replication history at the end of the run, so the deletions are \
+                           unconfirmed";
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     let mut causes = fold.losses.clone();
-    let revoked = fold.holding().slots_to_rescan();
+    let revoked = fold.durability().slots_to_rescan();
     if !spec.cluster {
-        let extent = fold.covering.database(&revoked);
+        let extent = fold.coverage.database(&revoked);
         if extent != Extent::All && !revoked.is_empty() {
-            let replaced = !fold.holding().replaced().is_empty();
+            let replaced = !fold.durability().replaced().is_empty();
             causes.insert(if replaced { REPLACED } else { UNCONFIRMED }.to_owned(), 1);
         }
         let missing = match extent {
@@ -228,7 +229,7 @@ fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
         let complete = missing.is_none();
         return Coverage { complete, extent: Some(extent), missing, causes, ..Coverage::default() };
     }
-    let covered = fold.covering.slots(&revoked);
+    let covered = fold.coverage.slots(&revoked);
     let missing = SlotSet::all().difference(&covered);
     Coverage {
         complete: missing.is_empty(),
@@ -240,8 +241,8 @@ fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     }
 }
 
-/// A run with a gap never reports success, and one that could do nothing at all has failed.
-/// Nor does one that read a replica without a link to its primary.
+/// A run with a gap never reports success, and neither does one that read a replica without a link to its primary. A
+/// run that could do nothing at all has failed.
 fn status(
     fold: &Fold,
     coverage: &Coverage,
@@ -272,15 +273,15 @@ fn current(fold: &Fold, window: &HitRateWindow, all_known: bool) -> CurrentMetri
         hits: window.hits,
         misses: window.misses,
         total_keys: keys_left(fold).filter(|_| all_known),
-        // A sum that reached the end of its numbers is not known.
+        // A saturated sum is unknown.
         avg_ttl: mean(counts.ttl_sum_ms, with_ttl)
             .filter(|_| all_known && counts.ttl_sum_ms < u64::MAX)
             .map(|ms| ms / 1_000.0),
     }
 }
 
-/// Of the matching keys that were found, those that are left. `None` where nobody knows of some whether they are: their
-/// deletion is unconfirmed, or a failover brought them back, and they were not deleted again.
+/// The matching keys left by the run. `None` if the number is uncertain: a deletion is unconfirmed, or a failover
+/// restored keys that were not deleted again.
 fn keys_left(fold: &Fold) -> Option<u64> {
     let (first, again) = (&fold.totals.accounting, &fold.totals.rescanned);
     let gone = |of: &Accounting| of.deleted.saturating_add(of.vanished);
@@ -294,7 +295,7 @@ fn mean(sum: u64, of: u64) -> Option<f64> {
 }
 
 fn nodes(fold: &Fold, spec: &RunSpec, coverage: &Coverage) -> Vec<NodeRow> {
-    let covered = fold.covering.slots(&fold.holding().slots_to_rescan());
+    let covered = fold.coverage.slots(&fold.durability().slots_to_rescan());
     let extent = |slots: &SlotSet| match spec.cluster {
         true => {
             Some(Extent::of(slots.difference(&covered).is_empty(), !slots.intersection(&covered).is_empty()))
@@ -320,7 +321,7 @@ fn nodes(fold: &Fold, spec: &RunSpec, coverage: &Coverage) -> Vec<NodeRow> {
     let planned = spec.nodes.iter().map(|n| {
         row(n.node.clone(), n.address.clone(), n.slots.len() as u64, extent(&n.slots), n.replica.clone())
     });
-    // Nodes that came to own slots after the plan.
+    // Nodes that received slots after the plan.
     let late = fold.nodes.keys().filter(|node| spec.nodes.iter().all(|planned| planned.node != **node));
     planned.chain(late.map(|node| row(node.clone(), String::new(), 0, None, None))).collect()
 }

@@ -1,5 +1,5 @@
-//! The fold over the records of a run. Every total is derived from records that exist once each, so neither
-//! their order nor their repetition matters. Pure.
+//! The fold over the records of a run. Every total is derived from records that exist only once each, so their order
+//! and repetition do not matter. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,97 +20,97 @@ use crate::coverage::CoverageTracker;
 use crate::durability::DurabilityTracker;
 use crate::read_sources::ReadSources;
 
-/// What the records say so far.
+/// The state of a run according to its records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fold {
     pub(crate) spec: Option<RunSpec>,
     pub(crate) cancel: Option<Cancel>,
     lists: TaskLists,
-    /// The tasks that were planned.
+    /// The planned tasks.
     tasks: BTreeMap<TaskId, ScanTask>,
-    /// Whether what was done still holds.
-    holding: DurabilityTracker,
+    /// Whether the run's writes are durable.
+    durability: DurabilityTracker,
     reports: BTreeSet<TaskId>,
-    /// Tasks whose rest must be followed by a list.
+    /// Tasks whose remainder must be followed by a task list.
     continued: BTreeSet<TaskId>,
     pub(crate) batches: Batches,
-    pub(crate) covering: CoverageTracker,
+    pub(crate) coverage: CoverageTracker,
     pub(crate) totals: Totals,
     pub(crate) nodes: BTreeMap<NodeId, NodeTotals>,
-    /// Why tasks were given up, with how many.
+    /// Why tasks were lost, with the number of tasks.
     pub(crate) losses: BTreeMap<String, u64>,
-    /// Why candidates were not reached, failed or are unconfirmed, with how many batches.
+    /// Why candidates were not reached, failed or are unconfirmed, with the number of batches.
     pub(crate) causes: BTreeMap<String, u64>,
-    /// Look-ups that no report or receipt speaks of, by who made them.
+    /// Lookups that no report or receipt covers, by process.
     other_lookups: BTreeMap<String, NodeLookups>,
-    /// Slots whose candidates were not all dealt with.
+    /// Slots with unprocessed candidates.
     pub(crate) undone: SlotSet,
     pub(crate) long_keys: Vec<String>,
     pub(crate) approximate: bool,
     pub(crate) statistics: ScanStatistics,
-    /// The memory of the keys that were deleted.
+    /// The memory of the deleted keys.
     pub(crate) freed: PrefixMemory,
-    /// How tasks and batches were held back.
+    /// How tasks and batches were throttled.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
     pub(crate) sources: ReadSources,
 }
 
-/// Sums over a run.
+/// Totals of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Of all covered parts.
+    /// Counts of all covered parts.
     pub counts: ScanCounts,
-    /// Of all candidates; `balanced` is not set here.
+    /// Outcomes of all candidates; `balanced` is not set here.
     pub accounting: Accounting,
-    /// Of the candidates that were found when slots were read again.
+    /// Outcomes of the candidates found when slots were read again.
     pub rescanned: Accounting,
-    /// Keys deleted because their user was inactive.
+    /// Deleted keys of inactive users.
     pub inactive_deleted: u64,
-    /// Tasks that have a report.
+    /// Tasks with a report.
     pub tasks_reported: u64,
-    /// Tasks that there are.
+    /// All tasks.
     pub tasks: u64,
-    /// What may not act yet.
+    /// Batches that may not act yet.
     pub waiting: WaitingBatches,
 }
 
-/// Batches that wait until the grace is over.
+/// Batches that wait for the end of their grace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitingBatches {
-    /// How many.
+    /// The number of batches.
     pub batches: u64,
-    /// Candidates in them.
+    /// Their candidates.
     pub keys: u64,
-    /// The grace in milliseconds: each waits so long since its report, and no longer.
+    /// The grace in milliseconds; each batch waits this long from its report on.
     pub grace_ms: u64,
 }
 
-/// Sums over a node.
+/// Totals of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeTotals {
-    /// Of the parts read there.
+    /// Counts of the parts read there.
     pub counts: ScanCounts,
     /// Keys deleted there.
     pub deleted: u64,
-    /// Our look-ups there.
+    /// Keysweep's own lookups there.
     pub lookups: Lookups,
 }
 
 impl Totals {
-    fn account(&mut self, round: u32) -> &mut Accounting {
-        if round == 0 { &mut self.accounting } else { &mut self.rescanned }
+    fn account(&mut self, scan_generation: u32) -> &mut Accounting {
+        if scan_generation == 0 { &mut self.accounting } else { &mut self.rescanned }
     }
 
-    /// Takes in candidates that all had one outcome, if they had.
+    /// Adds candidates that share one outcome, if they do.
     fn count(&mut self, counted: CountedBatch) {
         if let Some(outcome) = counted.outcome {
-            let counter = counter(self.account(counted.round), outcome);
+            let counter = counter(self.account(counted.scan_generation), outcome);
             *counter = counter.saturating_add(counted.keys);
         }
     }
 }
 
-/// Where candidates with this outcome are counted.
+/// The counter of an outcome.
 fn counter(accounting: &mut Accounting, outcome: Outcome) -> &mut u64 {
     match outcome {
         Outcome::Deleted => &mut accounting.deleted,
@@ -125,7 +125,7 @@ fn counter(accounting: &mut Accounting, outcome: Outcome) -> &mut u64 {
 }
 
 impl Fold {
-    /// Takes a record in. A record that was taken in before changes nothing.
+    /// Applies a record. Applying a record again has no effect.
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Spec(spec) => self.spec = Some((**spec).clone()),
@@ -133,7 +133,7 @@ impl Fold {
                 let completed = self.lists.apply(decision).map(|(_, tasks)| tasks);
                 self.tasks.extend(completed.iter().flatten().map(|task| (task.task, task.clone())));
                 self.totals.tasks = self.tasks.len() as u64;
-                self.holding.apply(decision);
+                self.durability.apply(decision);
             }
             Record::Report(report) => self.report(report),
             Record::Receipt(receipt) => self.receipt(receipt),
@@ -154,15 +154,15 @@ impl Fold {
         if let Some(loss) = &report.lost {
             *self.losses.entry(loss.cause.clone()).or_default() += 1;
         } else {
-            self.covering.add(report.scan_generation, &report.covered);
-            self.holding.read_again(report);
+            self.coverage.add(report.scan_generation, &report.covered);
+            self.durability.rescanned(report);
         }
         if !report.remainder.is_empty() {
             self.continued.insert(report.task);
         }
         for batch in &report.batches {
             let counted = self.batches.list(report.task, report.scan_generation, batch);
-            let account = self.totals.account(counted.round);
+            let account = self.totals.account(counted.scan_generation);
             account.candidates = account.candidates.saturating_add(counted.keys);
             self.totals.count(counted);
         }
@@ -170,13 +170,13 @@ impl Fold {
         node.lookups += report.lookups;
         self.pacing.entry(report.node.clone()).or_default().merge(&report.pacing);
         if report.scan_generation > 0 {
-            // Everything else has been counted when it was read first.
+            // Other totals were counted when the slots were first read.
             return;
         }
         let counts = report.counts;
         self.totals.counts += counts;
         let accounting = &mut self.totals.accounting;
-        // Records are true, but nobody ends for one that is not.
+        // Records are trusted, but a wrong one must not cause a panic.
         let add = |sum: &mut u64, more| *sum = sum.saturating_add(more);
         add(&mut accounting.protected, counts.protected);
         add(&mut accounting.reported, counts.reported);
@@ -201,8 +201,8 @@ impl Fold {
         whole.into_iter().for_each(|counted| self.totals.count(counted));
         let node = self.nodes.entry(receipt.node.clone()).or_default();
         node.lookups += receipt.lookups;
-        self.holding.done(receipt);
-        let again = receipt.scan_generation > 0;
+        self.durability.written(receipt);
+        let rescanned = receipt.scan_generation > 0;
         let accounting = self.totals.account(receipt.scan_generation);
         let mut inactive_deleted = 0;
         let outcomes = receipt
@@ -211,7 +211,7 @@ impl Fold {
             .flat_map(|group| group.outcomes.iter().map(|outcome| (group.reason, outcome)));
         for (reason, outcome) in outcomes {
             *counter(accounting, *outcome) += 1;
-            if *outcome == Outcome::Deleted && !again {
+            if *outcome == Outcome::Deleted && !rescanned {
                 node.deleted += 1;
                 inactive_deleted += u64::from(reason == Reason::Inactive);
             }
@@ -246,7 +246,7 @@ impl Fold {
         self.lists.has(None)
     }
 
-    /// Whether the plan's tasks and all that follow from them have a report.
+    /// Whether the plan's tasks and all following tasks have a report.
     #[must_use]
     pub fn scanned(&self) -> bool {
         self.planned()
@@ -254,25 +254,27 @@ impl Fold {
             && self.continued.iter().all(|task| self.lists.has(Some(*task)))
     }
 
-    /// Whether all that is known to be done has been, and the driver has to see whether it still holds.
+    /// Whether all known work is done, so that the driver can check durability.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.scanned() && self.batches.answered() && self.holding.lists().all(|id| self.lists.has(Some(id)))
+        self.scanned()
+            && self.batches.answered()
+            && self.durability.lists().all(|id| self.lists.has(Some(id)))
     }
 
-    /// Whether nothing can be added to the run any more, but its result. A run that is to stop looks no further.
+    /// Whether the run is complete except for its result. A cancelled run skips the durability check.
     #[must_use]
     pub fn complete(&self) -> bool {
-        self.is_settled() && (self.holding.is_known() || self.cancel.is_some())
+        self.is_settled() && (self.durability.is_known() || self.cancel.is_some())
     }
 
-    /// Whether what was done still holds.
+    /// The durability of the run's writes.
     #[must_use]
-    pub fn holding(&self) -> &DurabilityTracker {
-        &self.holding
+    pub fn durability(&self) -> &DurabilityTracker {
+        &self.durability
     }
 
-    /// Our own look-ups at `node` since the plan, to be taken off its counters.
+    /// Keysweep's own lookups at `node` since the plan, to be subtracted from its counters.
     #[must_use]
     pub fn own_lookups(&self, node: &NodeId) -> Lookups {
         let mut own = self.nodes.get(node).map(|totals| totals.lookups).unwrap_or_default();
@@ -282,13 +284,13 @@ impl Fold {
         own
     }
 
-    /// Look-ups at `node` that follow when the run has its result: the lock is looked at once more as it is freed.
+    /// Lookups at `node` after the result: releasing the lock reads it once more.
     pub(crate) fn own_lookups_after(&self, node: &NodeId) -> Lookups {
         let locks = self.other_lookups.values().filter(|other| other.node == *node);
         Lookups::reads(locks.count() as u64, 0)
     }
 
-    /// The run as it was started.
+    /// The spec of the run.
     #[must_use]
     pub fn spec(&self) -> Option<&RunSpec> {
         self.spec.as_ref()
@@ -300,56 +302,56 @@ impl Fold {
         self.reports.contains(&task)
     }
 
-    /// Whether a report lists the batch, and no receipt is there.
+    /// Whether a report lists the batch and it has no receipt.
     #[must_use]
     pub fn is_open_batch(&self, batch: BatchId) -> bool {
         self.batches.is_open(batch)
     }
 
-    /// The task whose report was the first to list the batch.
+    /// The task whose report listed the batch first.
     #[must_use]
-    pub fn lister(&self, batch: BatchId) -> Option<TaskId> {
-        self.batches.lister(batch)
+    pub fn listed_by(&self, batch: BatchId) -> Option<TaskId> {
+        self.batches.listed_by(batch)
     }
 
-    /// The task, as it was planned.
+    /// The task as planned.
     #[must_use]
     pub fn task(&self, task: TaskId) -> Option<&ScanTask> {
         self.tasks.get(&task)
     }
 
-    /// Why the run is to stop, if it is.
+    /// Why the run is cancelled, if it is.
     #[must_use]
     pub fn cancel(&self) -> Option<&Cancel> {
         self.cancel.as_ref()
     }
 
-    /// Whether `task` is one of the run's that has no report yet.
+    /// Whether `task` belongs to the run and has no report yet.
     #[must_use]
     pub fn is_open(&self, task: TaskId) -> bool {
         self.tasks.contains_key(&task) && !self.reports.contains(&task)
     }
 
-    /// How often the part of the keyspace that `task` reads was planned before.
+    /// How often the part of the keyspace that `task` reads was rescheduled.
     #[must_use]
-    pub fn replans(&self, task: TaskId) -> u32 {
+    pub fn reschedules(&self, task: TaskId) -> u32 {
         self.tasks.get(&task).map_or(0, |task| task.reschedules)
     }
 
-    /// Keys that were deleted, and those that may be at any moment because a report lists them. A key that a failover
-    /// brought back counts once.
+    /// Keys that were deleted, and keys that may be deleted at any time because a report lists them. A key restored by
+    /// a failover counts once.
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
         self.batches.deletions_possible()
     }
 
-    /// The sums so far.
+    /// The totals so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
         Totals { waiting: self.waiting(), ..self.totals }
     }
 
-    /// In a run that is to stop nothing is granted any more, and an earlier version's run has no grants.
+    /// A cancelled run grants no more batches, and runs of earlier versions have no grants.
     fn waiting(&self) -> WaitingBatches {
         let spec = self.spec.as_ref().filter(|spec| spec.grants && self.cancel.is_none());
         let Some(grace_ms) = spec.map(|spec| spec.rules.grace_ms).filter(|grace_ms| *grace_ms > 0) else {

@@ -1,5 +1,5 @@
-//! The application's hit rate over windows of time, out of samples. What servers count of others, and that counters start
-//! anew now and then, is taken into account in `traffic.rs`. Pure.
+//! The application's hit rate over time windows, computed from samples. `traffic.rs` subtracts other lookups and
+//! handles counter resets. Pure.
 
 mod traffic;
 
@@ -13,53 +13,53 @@ use shared::time::rfc3339;
 pub use traffic::Traffic;
 use traffic::{NOT_AT_BEGIN, NOT_AT_END, of_application, of_servers};
 
-/// How far back the last day reaches, in milliseconds.
+/// The length of the last day, in milliseconds.
 pub const DAY_MS: u64 = 86_400_000;
 
-/// How far back the history reaches.
+/// The length of the history.
 const HISTORY_MS: u64 = 7 * DAY_MS;
 
-/// Points of a history: enough for a picture.
+/// The largest number of points of a history: enough for a chart.
 const POINTS_MAX: usize = 84;
 
-/// What a rate that Redis counts still holds beside the application's reads.
+/// What a rate counted by Redis may include besides the application's reads.
 pub const INCLUDES: &str = "EXISTS, TOUCH and SCAN with TYPE, values that other tools read, and reads by runs of keysweep \
-                            whose history is kept elsewhere";
+                            whose history is stored elsewhere";
 
-/// The samples of one deployment as one job sees them.
+/// The samples of one Redis deployment from the perspective of one job.
 pub struct CounterSnapshots<'a> {
-    /// The oldest first.
+    /// All samples, the oldest first.
     all: Vec<&'a CounterSnapshot>,
-    /// Those at which a window may begin or end: none without counters, and none in the middle of a run, whose look-ups
-    /// are known as a whole.
+    /// Samples that may start or end a window: they have counters, and were not taken during a run, whose lookups are
+    /// only known as a whole.
     marks: Vec<usize>,
-    runs: Vec<Course>,
+    runs: Vec<RunSpan>,
     job: &'a str,
     source: &'a HitRateSource,
 }
 
-/// A run among samples, by their numbers.
-struct Course {
+/// A run and the indexes of its samples.
+struct RunSpan {
     begin: usize,
     end: Option<usize>,
-    /// Where another run of its job begins: it is over by then.
+    /// Where the next run of the job starts: this run is over by then.
     next: Option<usize>,
     reads: RunReads,
 }
 
-/// What the application looked up between two samples.
+/// The application's lookups between two samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrafficInterval {
-    /// When the first was taken, in milliseconds since the epoch.
+    /// The time of the first sample, in milliseconds since the epoch.
     pub from_ms: u64,
-    /// And the second.
+    /// The time of the second sample.
     pub to_ms: u64,
-    /// The look-ups.
+    /// The lookups.
     pub traffic: Traffic,
 }
 
 impl TrafficInterval {
-    /// The same as results tell it.
+    /// The interval in the format of results.
     #[must_use]
     pub fn window(&self) -> HitRateWindow {
         let traffic = &self.traffic;
@@ -81,24 +81,25 @@ impl TrafficInterval {
 }
 
 impl<'a> CounterSnapshots<'a> {
-    /// `samples` of one deployment, of whatever jobs and in whatever order, for `job`, whose hits are counted by
-    /// `source`.
+    /// The view of `samples` for `job`. They are those of one Redis deployment, of any job and in any order; `source`
+    /// counts the job's hits.
     #[must_use]
     pub fn new(samples: &'a [CounterSnapshot], job: &'a str, source: &'a HitRateSource) -> Self {
         let mut all: Vec<&CounterSnapshot> =
             samples.iter().filter(|sample| *source == HitRateSource::Redis || sample.job == job).collect();
         all.sort_by_key(|sample| sample.at_ms);
-        // Samples of versions that did not ask for command statistics are as good as none, once there are others.
-        let tells = |sample: &&CounterSnapshot| sample.nodes.iter().all(|reading| reading.commands.is_some());
-        if *source == HitRateSource::Redis && all.last().is_some_and(tells) {
-            all.retain(tells);
+        // Samples of versions that did not query command statistics are dropped once newer ones exist.
+        let has_commands =
+            |sample: &&CounterSnapshot| sample.nodes.iter().all(|reading| reading.commands.is_some());
+        if *source == HitRateSource::Redis && all.last().is_some_and(has_commands) {
+            all.retain(has_commands);
         }
-        let is_mark = |at: &usize| has_counters(all[*at], source) && !is_inside_a_run(&all, *at);
+        let is_mark = |at: &usize| has_counters(all[*at], source) && !is_inside_run(&all, *at);
         let marks = (0..all.len()).filter(is_mark).collect();
         Self { runs: runs(&all), all, marks, job, source }
     }
 
-    /// What was looked up between two samples by their numbers.
+    /// The interval between two samples, by index.
     fn stretch(&self, from: usize, to: usize) -> TrafficInterval {
         let at = |number: usize| self.all[number].at_ms;
         TrafficInterval { from_ms: at(from), to_ms: at(to), traffic: self.traffic(from, to) }
@@ -121,15 +122,15 @@ impl<'a> CounterSnapshots<'a> {
         of_application(&counters.collect::<Vec<_>>())
     }
 
-    /// Which values were read between two samples by runs that had begun before the second, and of whose end no sample up
-    /// to it tells: they were cut off, or still go on.
+    /// Which values were read between two samples by runs that started before the second and have no end sample up to
+    /// it: they were interrupted or are still running.
     fn unended(&self, from: usize, to: usize) -> RunReads {
         let after = |at: Option<usize>, other| at.is_none_or(|at| at > other);
-        let is_open = |run: &&Course| run.begin < to && after(run.end, to) && after(run.next, from);
+        let is_open = |run: &&RunSpan| run.begin < to && after(run.end, to) && after(run.next, from);
         self.runs.iter().filter(is_open).map(|run| run.reads).max().unwrap_or(RunReads::Nothing)
     }
 
-    /// The number of the sample with which the job's latest run ended, and that with which it began.
+    /// The indexes of the start and end samples of the job's latest run.
     fn latest_run(&self) -> Option<(usize, usize)> {
         let mine = |at: &usize, moment| self.all[*at].job == self.job && self.all[*at].moment == moment;
         let end = (0..self.all.len()).rev().find(|at| mine(at, SnapshotPhase::End))?;
@@ -139,13 +140,13 @@ impl<'a> CounterSnapshots<'a> {
         Some((begin, end))
     }
 
-    /// Where the job's run ended that came before the sample `begin`, if there are counters of that moment.
+    /// The end sample of the job's run before sample `begin`, if it has counters.
     fn run_before(&self, begin: usize) -> Option<usize> {
         let is_end = |at: &usize| self.all[*at].job == self.job && self.all[*at].moment == SnapshotPhase::End;
         (0..begin).rev().find(is_end).filter(|at| has_counters(self.all[*at], self.source))
     }
 
-    /// The window of the last 24 hours before the last sample, as far as there are samples.
+    /// The window of the 24 hours before the last sample, as far as samples exist.
     #[must_use]
     pub fn last_day(&self) -> Option<HitRateWindow> {
         let to = *self.marks.last()?;
@@ -161,14 +162,14 @@ impl<'a> CounterSnapshots<'a> {
         Some(self.window(from, to))
     }
 
-    /// What was looked up from each sample to the next in the last `reach_ms`, the oldest first.
+    /// The intervals between samples of the last `reach_ms`, the oldest first.
     pub fn stretches(&self, reach_ms: u64) -> impl Iterator<Item = TrafficInterval> {
         let since = self.marks.last().map_or(0, |at| self.all[*at].at_ms.saturating_sub(reach_ms));
         let pairs = self.marks.windows(2).filter(move |pair| self.all[pair[1]].at_ms > since);
         pairs.map(|pair| self.stretch(pair[0], pair[1]))
     }
 
-    /// The history as a picture shows it: at most [`POINTS_MAX`] points.
+    /// The history for a chart: at most [`POINTS_MAX`] points.
     fn history(&self) -> Vec<HitPoint> {
         let stretches: Vec<TrafficInterval> = self.stretches(HISTORY_MS).collect();
         let per_point = stretches.len().div_ceil(POINTS_MAX).max(1);
@@ -182,7 +183,7 @@ impl<'a> CounterSnapshots<'a> {
             .collect()
     }
 
-    /// All that a result says of the hit rate after the job's latest run.
+    /// All hit rate figures of a result after the job's latest run.
     #[must_use]
     pub fn hit_rates(&self) -> HitRates {
         let mut rates =
@@ -202,7 +203,7 @@ impl<'a> CounterSnapshots<'a> {
     }
 }
 
-/// What was looked up in all of `stretches`.
+/// The total traffic of `stretches`.
 pub fn together<'a>(stretches: impl IntoIterator<Item = &'a TrafficInterval>) -> Traffic {
     stretches.into_iter().fold(Traffic::default(), |mut sum, stretch| {
         sum += &stretch.traffic;
@@ -210,22 +211,22 @@ pub fn together<'a>(stretches: impl IntoIterator<Item = &'a TrafficInterval>) ->
     })
 }
 
-/// `part` in percent of `whole`; `None` of nothing.
+/// `part` in percent of `whole`; `None` if `whole` is 0.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "shares need no more than 52 bits")]
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
 }
 
-/// The runs that begin in `all`.
-fn runs(all: &[&CounterSnapshot]) -> Vec<Course> {
+/// The runs that start in `all`.
+fn runs(all: &[&CounterSnapshot]) -> Vec<RunSpan> {
     let (mut ends, mut begins, mut runs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (at, sample) in all.iter().enumerate().rev() {
         match sample.moment {
             SnapshotPhase::Begin => {
                 let end = sample.run_id.and_then(|run| ends.get(&run).copied());
                 let next = begins.insert(&sample.job, at);
-                runs.push(Course { begin: at, end, next, reads: sample.reads });
+                runs.push(RunSpan { begin: at, end, next, reads: sample.reads });
             }
             SnapshotPhase::End => {
                 ends.extend(sample.run_id.map(|run| (run, at)));
@@ -236,7 +237,7 @@ fn runs(all: &[&CounterSnapshot]) -> Vec<Course> {
     runs
 }
 
-/// Whether `sample` holds what `source` had counted.
+/// Whether `sample` has counters of `source`.
 fn has_counters(sample: &CounterSnapshot, source: &HitRateSource) -> bool {
     match source {
         HitRateSource::Redis => !sample.nodes.is_empty(),
@@ -244,8 +245,8 @@ fn has_counters(sample: &CounterSnapshot, source: &HitRateSource) -> bool {
     }
 }
 
-/// Whether a sample was taken while a run, of whichever job, went on.
-fn is_inside_a_run(all: &[&CounterSnapshot], at: usize) -> bool {
+/// Whether a sample was taken during a run of any job.
+fn is_inside_run(all: &[&CounterSnapshot], at: usize) -> bool {
     let open = all[..at].iter().filter(|sample| sample.moment == SnapshotPhase::Begin);
     let closed_later = |run| all[at + 1..].iter().any(|s| s.moment == SnapshotPhase::End && s.run_id == run);
     open.map(|begin| begin.run_id).filter(|run| *run != all[at].run_id).any(closed_later)

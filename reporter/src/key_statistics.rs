@@ -1,4 +1,4 @@
-//! What a run learned of the keys beside what it counted: TTLs, prefixes, growth. Pure.
+//! Statistics of a run's keys in addition to counts: TTLs, prefixes, growth. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,13 +15,13 @@ use shared::sketch::HeavyHitters;
 
 use crate::hit_rate::percent;
 
-/// Rows of each list of prefixes.
+/// Rows per list of prefixes.
 const ROWS_MAX: usize = 20;
 
-/// Keys near the end of their lives that have to be looked at before anything is said of them.
+/// The least number of late keys for a statement about them.
 const LATE_MIN: u64 = 20;
 
-/// How long matching keys live on.
+/// The distribution of the matching keys' remaining TTLs.
 #[must_use]
 pub fn ttl(statistics: &ScanStatistics) -> TtlDistribution {
     let seconds = |q| statistics.ttls.quantile(q).map(|ms| ms / 1_000.0);
@@ -46,7 +46,7 @@ pub fn ttl(statistics: &ScanStatistics) -> TtlDistribution {
     }
 }
 
-/// What is known of keys that needed no look.
+/// The statistics of skipped keys.
 #[must_use]
 pub fn skipped(counts: &ScanCounts) -> Skipped {
     if counts.skipped == 0 {
@@ -55,7 +55,7 @@ pub fn skipped(counts: &ScanCounts) -> Skipped {
     // As for any share of a random sample: 1.96 times the root of 0.25 / n.
     #[expect(clippy::cast_precision_loss, reason = "an error needs no more than 52 bits")]
     let error = (counts.sampled > 0).then(|| 98.0 / (counts.sampled as f64).sqrt());
-    let why = "no key of their nodes is without TTL: as many keys as keys that expire (INFO keyspace)";
+    let why = "every key of their nodes has a TTL: `keys` equals `expires` (INFO keyspace)";
     Skipped {
         matching_keys: counts.skipped_matching,
         sampled_keys: counts.sampled,
@@ -64,8 +64,8 @@ pub fn skipped(counts: &ScanCounts) -> Skipped {
     }
 }
 
-/// Where the keys are, by the statistics and the counts of a run that `freed` so much memory. All keys take no more than
-/// `ceiling` bytes, if that is known.
+/// The heaviest prefixes, from the statistics and counts of a run that freed `freed`. `ceiling` is an upper bound of
+/// all keys' memory, if known.
 #[must_use]
 pub fn prefixes(
     statistics: &ScanStatistics,
@@ -85,11 +85,11 @@ pub fn prefixes(
     }
 }
 
-/// The memory that a run freed, or that one which only reports would free; `None` if it is not known.
+/// The memory that a run freed, or would free if it only reports; `None` if unknown.
 #[must_use]
 pub fn freed_bytes(freed: &PrefixMemory) -> Option<ByteEstimate> {
-    let told = freed.all(None);
-    (told.samples > 0 || told.high.is_some()).then_some(told)
+    let memory = freed.all(None);
+    (memory.samples > 0 || memory.high.is_some()).then_some(memory)
 }
 
 fn by_memory(statistics: &ScanStatistics, weights: &PrefixMemory, ceiling: Option<u64>) -> Heaviest {
@@ -106,13 +106,13 @@ fn by_memory(statistics: &ScanStatistics, weights: &PrefixMemory, ceiling: Optio
     Heaviest { rows, total: all.estimate, low: all.low, high: all.high, error_max: None }
 }
 
-/// The prefixes that stand out. Those within the error of nothing are left to chance, so they are left out. The first
-/// prefix of a key is always counted, but those of keys that were not looked at are estimated by `sampled` ones.
+/// The most frequent prefixes. Those within the error bound are omitted as not significant. The first prefix of a key
+/// is always counted, but prefixes of skipped keys are estimated from `sampled` ones.
 fn by_keys(statistics: &ScanStatistics, heavy: &HeavyHitters, total: u64, sampled: bool) -> Heaviest {
     let (error_max, spread) = (heavy.error_max(), heavy.spread());
     let mut groups: BTreeMap<String, PrefixRow> = BTreeMap::new();
     let mut rows = Vec::new();
-    // Groups before their parts, which have no more.
+    // Groups come before their parts, whose figures they bound.
     let mut heaviest = heavy.heaviest(usize::MAX);
     heaviest.sort_by_key(|(prefix, _)| is_part(prefix));
     for (prefix, weight) in heaviest {
@@ -148,17 +148,17 @@ fn is_part(prefix: &str) -> bool {
     prefix::group(prefix).is_some()
 }
 
-/// A number of keys, and by how many it may be off.
+/// A number of keys with its error.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// The number.
     pub keys: u64,
-    /// 0 if it is exact.
+    /// The possible error; 0 if the number is exact.
     pub error: u64,
 }
 
 impl About {
-    /// That at the end of a run, if it is known.
+    /// The number of keys left at the end of a run, if it is known.
     #[must_use]
     pub fn left(line: &RunLine) -> Option<Self> {
         Some(Self { keys: line.total_keys?, error: line.total_keys_error? })
@@ -173,18 +173,18 @@ impl About {
     }
 }
 
-/// The change from one number to another in percent.
+/// The change between two numbers, in percent.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
-    /// By the numbers as they are; `None` from 0.
+    /// The change of the numbers as reported; `None` if the first is 0.
     pub percent: Option<f64>,
-    /// The least; `None` if it may be from 0.
+    /// The lower bound; `None` if the first number may be 0.
     pub min: Option<f64>,
-    /// The most.
+    /// The upper bound.
     pub max: Option<f64>,
 }
 
-/// How much more `now` is than `before`.
+/// The change from `before` to `now`.
 #[must_use]
 pub fn change(before: About, now: About) -> Change {
     #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
@@ -197,8 +197,8 @@ pub fn change(before: About, now: About) -> Change {
     }
 }
 
-/// How the number of matching keys changed since the last of `runs`, the oldest first, that was of the same `selection`
-/// and knew it; `None` if nothing tells by how many that number may be off.
+/// The growth of the matching keys since the last of `runs` (the oldest first) with the same `selection` and a known
+/// number; `None` if the error of that number is unknown.
 #[must_use]
 pub fn growth(runs: &[RunLine], selection: &Selection, now: About) -> Option<Growth> {
     let line = runs.iter().rev().find(|line| line.left_of(selection).is_some())?;

@@ -1,4 +1,4 @@
-//! The reporter stage: folds the records of a run into its result, and shows results to people.
+//! The reporter stage: folds the records of a run into its result and renders results for people.
 
 pub mod alerting;
 pub mod alerts;
@@ -24,5 +24,5 @@ pub use durability::{DurabilityTracker, ReplicationId};
 pub use finish::{ResultContext, finish};
 pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
 pub use memory_words::{bytes, memory};
-pub use render::{cell, counted, grouped, render, slots, tidy, wrap};
+pub use render::{cell, counted, grouped, render, slots, trim_lines, wrap};
 pub use run::{ReporterError, report, run};

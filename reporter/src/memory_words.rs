@@ -1,8 +1,8 @@
-//! Bytes of memory and their bounds in words. Pure.
+//! Formats memory sizes and their bounds. Pure.
 
 use shared::memory::ByteEstimate;
 
-/// Bytes of memory: `1.5 GiB`.
+/// A memory size: `1.5 GiB`.
 #[must_use]
 pub fn bytes(n: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
@@ -27,12 +27,12 @@ pub fn memory(of: &ByteEstimate) -> String {
     }
 }
 
-/// The bounds of a figure that is told by `unit`; `None` if they are the same as it is told.
+/// The bounds of a figure, formatted by `unit`; `None` if both are formatted alike.
 pub(crate) fn bounds(low: u64, high: Option<u64>, unit: impl Fn(u64) -> String) -> Option<String> {
     match high.map(&unit) {
         Some(high) if high == unit(low) => None,
         Some(high) => Some(format!("between {} and {high}", unit(low))),
-        None if low == 0 => Some("how much at least is not known".to_owned()),
+        None if low == 0 => Some("no lower bound".to_owned()),
         None => Some(format!("at least {}", unit(low))),
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn estimates_in_words() {
+    fn formats_estimates() {
         let check = |estimate, low, high, expected: &str| {
             assert_eq!(memory(&ByteEstimate { estimate, low, high, samples: 10 }), expected);
         };
@@ -50,6 +50,6 @@ mod tests {
         check(1 << 30, (1 << 30) - 9, Some((1 << 30) + 9), "1.0 GiB");
         check(3 << 20, 2 << 20, Some(4 << 20), "about 3.0 MiB (between 2.0 MiB and 4.0 MiB)");
         check(3 << 20, 2 << 20, None, "about 3.0 MiB (at least 2.0 MiB)");
-        check(900, 0, None, "about 900 B (how much at least is not known)");
+        check(900, 0, None, "about 900 B (no lower bound)");
     }
 }

@@ -1,4 +1,4 @@
-//! How a run was held back, from the records to its result. Pure.
+//! How a run was throttled, from the records to its result. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use shared::result::{PacedNode, Pacing, Waited};
 
 use crate::render::{grouped, seconds};
 
-/// What the result of the run `spec` says of its pace, by what its tasks and batches tell of each node: all of them if
-/// `whole`.
+/// The pacing section of the result of run `spec`, from the figures of its tasks and batches per node; `whole`: all of
+/// them are known.
 #[must_use]
 pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole: bool) -> Pacing {
     let sum = |of: fn(&NodePacing) -> u64| nodes.values().map(of).sum();
@@ -26,31 +26,31 @@ pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole
         sentence: String::new(),
     };
     if spec.pace.latency_budget_ms.is_some() {
-        pacing.nodes = nodes.iter().filter_map(|(node, told)| paced_node(spec, node, told)).collect();
+        pacing.nodes = nodes.iter().filter_map(|(node, stats)| paced_node(spec, node, stats)).collect();
     }
     pacing.sentence = sentence(&pacing, whole);
     pacing
 }
 
-fn paced_node(spec: &RunSpec, node: &NodeId, told: &NodePacing) -> Option<PacedNode> {
+fn paced_node(spec: &RunSpec, node: &NodeId, stats: &NodePacing) -> Option<PacedNode> {
     let planned = spec.nodes.iter().find(|planned| planned.node == *node);
     #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 microseconds")]
     let ms = |us: u64| us as f64 / 1_000.0;
     Some(PacedNode {
         node: node.clone(),
         address: planned.map_or(node.as_str(), |planned| &planned.address).to_owned(),
-        slowed_down: told.slowed_down,
-        lowest_share: told.share_min?,
-        probe_ms_before: told.before_us.map(ms),
-        probe_ms_p99: told.probes_us.quantile(0.99).map(|us| us / 1_000.0),
-        probes: told.probes_us.count(),
-        late_probes: told.late,
+        slowed_down: stats.slowed_down,
+        lowest_share: stats.share_min?,
+        probe_ms_before: stats.before_us.map(ms),
+        probe_ms_p99: stats.probes_us.quantile(0.99).map(|us| us / 1_000.0),
+        probes: stats.probes_us.count(),
+        late_probes: stats.late,
     })
 }
 
-/// Why it went as fast as it did, for people.
+/// Explains the speed of the run for people.
 fn sentence(pacing: &Pacing, whole: bool) -> String {
-    // A task that did not end has not told how long it waited.
+    // A task that did not end has not reported its waiting time.
     let least = if whole { "" } else { "at least " };
     let waited = pacing.waited_ms.latency + pacing.waited_ms.rate_limit;
     let mut parts = vec![match (pacing.latency_budget_ms, pacing.rate_limit) {
@@ -72,13 +72,13 @@ fn sentence(pacing: &Pacing, whole: bool) -> String {
         parts.push("never slowed down".to_owned());
     }
     if waited > 0 {
-        // Several may have waited at the same time.
+        // Several tasks may have waited at the same time.
         parts.push(format!("waited {least}{} in all", seconds(waited)));
     }
     parts.join("; ")
 }
 
-/// What was seen at the node that was slowed down most.
+/// The probes of the node that was slowed down most.
 fn worst(node: &PacedNode) -> Option<String> {
     let before = node.probe_ms_before.map(|before| format!(", {before:.1} ms before"));
     let p99 = node.probe_ms_p99?;
@@ -111,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn the_sentence_says_what_held_the_run_back() {
+    fn the_sentence_explains_the_throttling() {
         let check = |pacing: &Pacing, expected| assert_eq!(sentence(pacing, true), expected);
         let part = |slowed_down, waited_ms| sentence(&pacing(Some(1), None, slowed_down, waited_ms), false);
-        assert_eq!(part(0, 0), "latency budget 1 ms", "tasks that did not end tell nothing");
+        assert_eq!(part(0, 0), "latency budget 1 ms", "unfinished tasks report nothing");
         assert_eq!(part(0, 1_500), "latency budget 1 ms; waited at least 1.5 s in all");
         assert!(part(1, 0).contains("slowed down at least once ("));
         check(&pacing(None, None, 0, 0), "full speed, without a latency budget");

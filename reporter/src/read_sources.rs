@@ -1,4 +1,4 @@
-//! Who was read, where a run asks for replicas: from the reports of its tasks to its result. Pure.
+//! Which servers were read, if a run requests replicas: from the reports of its tasks to its result. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use shared::ids::NodeId;
 use shared::messages::{ReadFrom, ReadSource, RunSpec};
 use shared::result::{ReadFromReplicas, ReadNode, ReadReplica};
 
-/// Who was read in place of each primary.
+/// The servers read in place of each primary.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ReadSources(BTreeMap<NodeId, NodeReads>);
 
@@ -14,13 +14,12 @@ pub(crate) struct ReadSources(BTreeMap<NodeId, NodeReads>);
 struct NodeReads {
     replicas: BTreeMap<String, ReadReplica>,
     primary_tasks: u64,
-    /// Why the primary was read, with the number of tasks. What they have in common is shown once: figures are left
-    /// out of the comparison.
+    /// Why the primary was read, with the number of tasks. Reasons that differ only in figures are merged.
     why_not: BTreeMap<String, (u64, String)>,
 }
 
 impl ReadSources {
-    /// Takes in what a task of `node` read.
+    /// Adds the source of a task of `node`.
     pub(crate) fn add(&mut self, node: &NodeId, source: &ReadSource) {
         let read = self.0.entry(node.clone()).or_default();
         let Some(address) = &source.replica else {
@@ -29,7 +28,7 @@ impl ReadSources {
             let kind = why.replace(|c: char| c.is_ascii_digit(), "");
             let (tasks, least) = read.why_not.entry(kind).or_insert_with(|| (0, why.clone()));
             *tasks += 1;
-            // Whichever report comes first, the same one is shown.
+            // The text is independent of the order of the reports.
             if why < *least {
                 *least = why;
             }
@@ -43,7 +42,7 @@ impl ReadSources {
         row.waited_ms_max = row.waited_ms_max.max(source.waited_ms);
     }
 
-    /// What the result of the run `spec` says of it; `None` if it read primaries, as it was asked to.
+    /// The section of the result of run `spec`; `None` if the run was configured to read primaries.
     pub(crate) fn summary(&self, spec: &RunSpec) -> Option<ReadFromReplicas> {
         if spec.read_from == ReadFrom::Primary {
             return None;

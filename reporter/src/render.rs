@@ -1,4 +1,4 @@
-//! A result as a page of text that reads well at 80 columns and without colour. Pure.
+//! Renders a result as text for 80 columns, without colour. Pure.
 
 use std::fmt::Write;
 
@@ -10,10 +10,10 @@ use crate::memory_words::{bounds, bytes};
 use crate::page::is_only_reported;
 use crate::uncertainty;
 
-/// Widest line, in characters.
+/// The maximum line width, in characters.
 const WIDTH: usize = 80;
 
-/// The page for `result`, headed by the job's display name.
+/// The page of `result`, with the job's display name as heading.
 #[must_use]
 pub fn render(result: &CleanupResult, display_name: &str) -> String {
     let mut page = String::new();
@@ -25,22 +25,22 @@ pub fn render(result: &CleanupResult, display_name: &str) -> String {
     list(&mut page, "Alerts", &alerts);
     list(&mut page, "Issues", &result.issues);
     list(&mut page, "Recommendations", &result.recommendations);
-    tidy(&page)
+    trim_lines(&page)
 }
 
-/// A number with the word for what it counts: `1 key`, `2 keys`.
+/// A number with its noun: `1 key`, `2 keys`.
 #[must_use]
 pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
-/// `page` without blanks at the ends of its lines.
+/// `page` without trailing spaces.
 #[must_use]
-pub fn tidy(page: &str) -> String {
+pub fn trim_lines(page: &str) -> String {
     page.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-// Writing to a string cannot fail, so the results of `writeln!` are dropped throughout.
+// Writing to a string cannot fail, so the results of `writeln!` are ignored.
 
 fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
     let time = seconds(result.duration_ms);
@@ -65,7 +65,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
     let met = |keys| uncertainty::keys(result, keys);
     line(page, "scanned", &met(result.scanned_keys), &format!("matching keys{approximate}"));
     if result.skipped_keys > 0 {
-        row(page, "skipped", result.skipped_keys, "keys of nodes that have none without TTL");
+        row(page, "skipped", result.skipped_keys, "keys of nodes without stale keys");
     }
     let percent = percent(result.stale_ttl_keys, result.scanned_keys)
         .map_or_else(String::new, |share| format!(", {share} of them"));
@@ -76,11 +76,11 @@ fn figures(page: &mut String, result: &CleanupResult) {
     line(page, "stale", &met(result.stale_ttl_keys), &format!("without TTL{percent}{protected}"));
     let inactive = &result.inactive;
     for (name, value, note) in [
-        ("inactive", inactive.found, "of users who were not active for long"),
-        ("active user", inactive.active_user, "of users who were active"),
-        ("near expiry", inactive.near_expiry, "of inactive users, left to expire soon"),
-        ("unknown user", inactive.unknown_user, "kept: nothing tells who uses them"),
-        ("held back", inactive.held_back, "kept: no active user was met beside them"),
+        ("inactive", inactive.found, "of inactive users"),
+        ("active user", inactive.active_user, "of active users"),
+        ("near expiry", inactive.near_expiry, "of inactive users, expiring soon"),
+        ("unknown user", inactive.unknown_user, "kept: their user is unknown"),
+        ("held back", inactive.held_back, "kept: no active user was found"),
     ] {
         if let Some(value) = value.filter(|value| *value > 0 || name == "inactive") {
             line(page, name, &met(value), note);
@@ -93,7 +93,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
     }
     freed(page, result);
     if result.failover.redeleted > 0 {
-        row(page, "redeleted", result.failover.redeleted, "more, in slots that were read again");
+        row(page, "redeleted", result.failover.redeleted, "more, in slots scanned again");
     }
     keys_left(page, result);
     let _ = writeln!(page);
@@ -104,13 +104,13 @@ fn figures(page: &mut String, result: &CleanupResult) {
         let _ = writeln!(page, "  activity    {}", wrap(&met, 14));
     }
     let first = result.metrics.hit_rates.since_last_run.is_none();
-    let when = if first { "during the run" } else { "since the run before" };
+    let when = if first { "during the run" } else { "since the previous run" };
     let _ = writeln!(page, "  hit rate    {}", wrap(&hit_rate(result, when), 14));
     for read in result.read_from.iter().flat_map(|read| &read.nodes) {
         let _ = writeln!(page, "  read        {}", wrap(&read_by(read), 14));
     }
     if let Some(place) = &result.backup {
-        let backup = format!("in {place}: `keysweep restore` puts deleted keys back");
+        let backup = format!("in {place}; restore with `keysweep restore`");
         let _ = writeln!(page, "  backup      {}", wrap(&backup, 14));
     }
     if !result.pacing.sentence.is_empty() {
@@ -118,21 +118,21 @@ fn figures(page: &mut String, result: &CleanupResult) {
     }
 }
 
-/// Keys without TTL that a protected pattern keeps, as far as the result tells them apart.
+/// Keys without TTL that a protected pattern matches, as far as the result distinguishes them.
 pub(crate) fn stale_protected(result: &CleanupResult) -> u64 {
     result.stale_unprotected_keys.map_or(0, |keys| result.stale_ttl_keys.saturating_sub(keys))
 }
 
-/// The application's hit rate, or why it is not known.
+/// The application's hit rate, or why it is unknown.
 fn hit_rate(result: &CleanupResult, when: &str) -> String {
     let (rates, window) = (&result.metrics.hit_rates, result.metrics.hit_rates.current());
     let lookups =
-        window.lookups.map_or_else(|| "the look-ups".to_owned(), |n| counted(n, "look-up", "look-ups"));
+        window.lookups.map_or_else(|| "the lookups".to_owned(), |n| counted(n, "lookup", "lookups"));
     match (result.current_metrics.hit_rate, &rates.problem, &window.why_unknown) {
-        (Some(rate), _, _) => format!("{rate:.1}% of {lookups} by others {when}"),
+        (Some(rate), _, _) => format!("{rate:.1}% of {lookups} by other clients {when}"),
         (None, Some(problem), _) => format!("unknown: {problem}"),
         (None, None, Some(why)) => format!("unknown {when}: {why}"),
-        (None, None, None) if window.lookups == Some(0) => format!("no traffic by others {when}"),
+        (None, None, None) if window.lookups == Some(0) => format!("no traffic by other clients {when}"),
         (None, None, None) => format!("unknown {when}"),
     }
 }
@@ -163,17 +163,16 @@ fn line(page: &mut String, name: &str, value: &str, note: &str) {
     let _ = writeln!(page, "  {name:<14} {value:>15}  {}", wrap(note, 34));
 }
 
-/// Who was read in place of a primary, and how far behind that was.
+/// The servers read in place of a primary, and their replication lag.
 fn read_by(read: &ReadNode) -> String {
     let replica = |replica: &ReadReplica| {
         let ReadReplica { address, behind_bytes_max, waited_ms_max, .. } = replica;
-        let lag =
-            format!("up to {} bytes behind, waited {waited_ms_max} ms for them", grouped(*behind_bytes_max));
+        let lag = format!("lag up to {} bytes, waited {waited_ms_max} ms", grouped(*behind_bytes_max));
         format!("replica {address} ({lag})")
     };
     let mut who: Vec<String> = read.replicas.iter().map(replica).collect();
     if read.primary_tasks > 0 {
-        who.push(format!("primary {} itself in {} tasks", read.address, grouped(read.primary_tasks)));
+        who.push(format!("primary {} in {} tasks", read.address, grouped(read.primary_tasks)));
     }
     who.join(", ")
 }
@@ -186,9 +185,9 @@ pub(crate) fn note(outcome: &str) -> &'static str {
         "vanished" => "were gone at the moment of deletion",
         "protected" => "kept by a protected pattern",
         "reported" => "only reported",
-        "failed" => "could not be done",
-        "unreached" => "not tried",
-        "unconfirmed" => "tried, and no answer says whether it was done",
+        "failed" => "could not be processed",
+        "unreached" => "not attempted",
+        "unconfirmed" => "attempted, but the result is unknown",
         _ => "",
     }
 }
@@ -216,8 +215,8 @@ fn skipped(page: &mut String, result: &CleanupResult) {
     if let (Some(why), Some(error)) = (&skipped.why, skipped.sample_error_percent) {
         let sampled = grouped(skipped.sampled_keys);
         let line = format!(
-            "{why}. What is told of their TTLs and prefixes comes from a sample of {sampled} keys, within {error} \
-             points of a share. `--every-key` looks at all."
+            "{why}. Their TTLs and prefixes are estimated from a sample of {sampled} keys; shares are accurate to {error} \
+             percentage points. `--every-key` scans all keys."
         );
         let _ = writeln!(page, "  {:<11} {}", "skipped", wrap(&line, 14));
     }
@@ -244,12 +243,12 @@ fn nodes(page: &mut String, result: &CleanupResult) {
     }
 }
 
-/// A number of keys that were met at a node, unless nothing of it was read.
+/// A number of keys of a node; `-` if no part of the node was read.
 fn matching_keys(node: &NodeRow, keys: u64) -> String {
     uncertainty::matching_keys(node, keys).map_or_else(|| "-".to_owned(), grouped)
 }
 
-/// `name`, if it fits the first column of a table. Otherwise it gets a line of its own, and the column stays empty.
+/// `name` if it fits the first column of a table. Otherwise it is written on its own line, and the column stays empty.
 #[must_use]
 pub fn cell<'a>(page: &mut String, name: &'a str, width: usize) -> &'a str {
     if name.chars().count() <= width {
@@ -275,7 +274,7 @@ fn list(page: &mut String, title: &str, sentences: &[String]) {
     }
 }
 
-/// `text` broken at blanks, so that no line is longer than 80 characters when it is indented by `indent`.
+/// Wraps `text` at spaces, so that no line exceeds 80 characters when indented by `indent`.
 #[must_use]
 pub fn wrap(text: &str, indent: usize) -> String {
     let (mut out, mut column) = (String::new(), indent);
@@ -302,7 +301,7 @@ fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit - 1).chain(['…']).collect()
 }
 
-/// A number with its thousands apart: `1,234,567`.
+/// A number with thousands separators: `1,234,567`.
 #[must_use]
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
@@ -335,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_for_people() {
+    fn formats_numbers_and_times() {
         assert_eq!(
             [grouped(0), grouped(999), grouped(1_000), grouped(12_345_678)],
             ["0", "999", "1,000", "12,345,678"]

@@ -1,5 +1,5 @@
-//! Where reports are kept: `<directory>/<job>/<run id>.html` and `.md`. A page is there whole or not at all, and the
-//! newest ones of a job remain. Nothing else in the directory is touched.
+//! Stores reports as `<directory>/<job>/<run id>.html` and `.md`. Files are written atomically, and only the newest
+//! reports of a job are kept. Other files in the directory are not touched.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,19 +13,19 @@ use thiserror::Error;
 
 use crate::page;
 
-/// The kinds of pages, by the ends of their names.
+/// The kinds of pages, by file extension.
 const KINDS: [&str; 2] = ["html", "md"];
 
-/// A report that could not be kept.
+/// A report that could not be stored.
 #[derive(Debug, Error)]
 #[error("the report was not written: {0}")]
 pub struct ReportFileError(#[from] FileError);
 
-/// Writes both pages of `result` below `directory`, which is made if it is missing, and removes the job's oldest
-/// ones if there are too many. The path of the HTML page.
+/// Writes both pages of `result` below `directory`, creating it if needed, and removes the job's oldest pages beyond
+/// the limit. Returns the path of the HTML page.
 ///
 /// # Errors
-/// When a file cannot be written. That an old one cannot be removed is no error: the next report tries again.
+/// When a file cannot be written. Failing to remove an old page is no error: the next report retries it.
 pub fn write(
     directory: &Path,
     result: &CleanupResult,
@@ -39,14 +39,14 @@ pub fn write(
     Ok(folder.path().join(name))
 }
 
-/// The job's name, which programs may choose as they like, as the name of one folder.
+/// The name of the job's folder. Job names are arbitrary, so unusual characters are replaced.
 fn folder_name(job: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     let name: String = job.chars().map(|letter| if plain(letter) { letter } else { '_' }).take(100).collect();
     if name.is_empty() { "_".to_owned() } else { name }
 }
 
-/// Leaves the pages of the newest `kept` runs in `folder`. Ids of runs are in the order of time.
+/// Keeps the pages of the newest `kept` runs in `folder`. Run ids are ordered by time.
 fn prune(folder: &Folder, kept: usize) {
     let Ok(names) = folder.names() else { return };
     let mut pages: BTreeMap<RunId, Vec<OsString>> = BTreeMap::new();
@@ -57,12 +57,12 @@ fn prune(folder: &Folder, kept: usize) {
     }
     for name in pages.values().rev().skip(kept).flatten() {
         if let Err(e) = folder.remove(name) {
-            tracing::debug!(error = %e, "an old report stays");
+            tracing::debug!(error = %e, "failed to remove an old report");
         }
     }
 }
 
-/// The run whose page has this name; `None` if it is none of ours.
+/// The run whose page has this name; `None` for other files.
 fn run_of(name: &str) -> Option<RunId> {
     let (run, kind) = name.split_once('.')?;
     let kind = match kind.strip_suffix(UNFINISHED) {
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_one_folder_whatever_its_name() {
+    fn any_job_name_maps_to_one_folder() {
         let check = |job: &str, folder: &str| assert_eq!(folder_name(job), folder);
         check("permission-cache-cleanup", "permission-cache-cleanup");
         check("../../etc", "______etc");
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pages_of_runs_are_ours() {
+    fn only_pages_of_runs_are_recognized() {
         let run = "019a2f5d-ac96-774b-bcce-b302099a8057";
         for ours in ["html", "md", "html.4711.tmp"] {
             assert!(run_of(&format!("{run}.{ours}")).is_some(), "{ours}");

@@ -1,5 +1,5 @@
-//! The reporter's loop: reads the records of a run until nothing is missing, stores the result once, and then
-//! tells those who wait for it.
+//! The reporter's loop: reads the records of a run until they are complete, stores the result once, and then publishes
+//! events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,77 +32,77 @@ use crate::finish::{ResultContext, finish};
 use crate::fold::Fold;
 use crate::hit_rate::CounterSnapshots;
 
-/// The pause before a run is reported once more that could not be.
+/// The delay before a failed report is retried.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How long the reporter that stored a result may take to tell about it. It takes some milliseconds.
+/// How long the reporter that stored a result may take to publish its events. It takes some milliseconds.
 const OTHER_REPORTER_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a run has no result.
 #[derive(Debug, Error)]
 pub enum ReporterError {
-    /// The records failed.
+    /// Reading or writing records failed.
     #[error(transparent)]
     Records(#[from] RecordError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The records are complete, but lack the run's spec.
+    /// The records are complete, but contain no spec.
     #[error("run {0} has no spec")]
     NoSpec(RunId),
 }
 
-/// Reports all runs that there are and that come, until `shutdown`: what a reporter among others does.
+/// Reports all existing and future runs until `shutdown`. Several reporters may do this concurrently.
 ///
 /// # Errors
-/// When the store fails for good.
+/// When the store fails permanently.
 pub async fn run(context: &Context, shutdown: CancellationToken) -> Result<(), ReporterError> {
     let mut watch = context.history_store.watch(HISTORY).await?;
-    let (mut crew, mut at_work) = (TaskGroup::default(), BTreeSet::new());
+    let (mut tasks, mut in_progress) = (TaskGroup::default(), BTreeSet::new());
     let (notices, until) = (context.clone(), shutdown.clone());
-    crew.start("alerts", async move { alerting::deliver_pending(&notices, &[], &until).await });
+    tasks.start("alerts", async move { alerting::deliver_pending(&notices, &[], &until).await });
     loop {
         let entry = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             entry = watch.next() => entry?,
-            // A run that has ended; `None` while there is none, which is no reason to do anything.
-            Some((name, _)) = crew.next() => {
-                at_work.remove(&name);
+            // A report task that ended; `None` if there is none.
+            Some((name, _)) = tasks.next() => {
+                in_progress.remove(&name);
                 continue;
             }
         };
         let Some(line) = RunLine::read(&entry) else { continue };
-        if line.status.is_none() && at_work.insert(line.run_id.to_string()) {
+        if line.status.is_none() && in_progress.insert(line.run_id.to_string()) {
             let env = context.clone();
-            crew.start(line.run_id.to_string(), async move { with_retries(&env, line).await });
+            tasks.start(line.run_id.to_string(), async move { with_retries(&env, line).await });
         }
     }
 }
 
-/// Reports one run, however often that fails.
+/// Reports one run, with retries until it succeeds.
 async fn with_retries(context: &Context, line: RunLine) -> Result<(), ReporterError> {
     loop {
         let reported = tokio::select! {
             reported = report(context, line.run_id, now_ms) => reported,
             () = context.failpoints.fired() => {
-                tracing::warn!("reporter cut off, as planned");
+                tracing::warn!("reporter interrupted by a failpoint");
                 continue;
             }
         };
         match reported {
             Ok(_) => return Ok(()),
             Err(e) => {
-                tracing::warn!(run = %line.run_id, error = %e, "failed to report a run, will try again");
+                tracing::warn!(run = %line.run_id, error = %e, "failed to report a run; retrying");
                 sleep(RETRY).await;
             }
         }
     }
 }
 
-/// Follows `run` to its end and returns its result: ours, or that of a reporter that was faster.
+/// Follows `run` to its end and returns its result: this reporter's, or that of a faster one.
 ///
 /// # Errors
-/// When the records fail for good.
+/// When the records fail permanently.
 pub async fn report(
     context: &Context,
     run: RunId,
@@ -126,20 +126,21 @@ pub async fn report(
         Some(stored) if !first => stored,
         _ => result,
     };
-    // The one who stored the result tells, and ends with the line of the run. If that does not come, we do it.
-    if !first && context.distributed && is_closed(context, run).await? {
+    // The reporter that stored the result publishes the events and ends with the run's line in the history. If that
+    // line does not appear, this reporter does both.
+    if !first && context.distributed && has_ended(context, run).await? {
         return Ok(result);
     }
     if context.distributed {
         emit_events(context, spec, &result).await?;
     }
-    // The line comes last, so that a reporter which dies before is followed by one that does the rest.
+    // The line is written last: if a reporter crashes before, the next one does the rest.
     history::write(&*context.history_store, &RunLine::begin(spec).end(&result)).await?;
     Ok(result)
 }
 
-/// Whether the line of a run says how it ended, now or in a moment.
-async fn is_closed(context: &Context, run: RunId) -> Result<bool, StoreError> {
+/// Whether the run's line has an end state, now or within a short wait.
+async fn has_ended(context: &Context, run: RunId) -> Result<bool, StoreError> {
     let until = Instant::now() + OTHER_REPORTER_WAIT;
     loop {
         let line = history::of(&*context.history_store, run).await?;
@@ -153,7 +154,7 @@ async fn is_closed(context: &Context, run: RunId) -> Result<bool, StoreError> {
     }
 }
 
-/// Tells subscribers how a run ended. It happens once, whoever does it.
+/// Publishes the events of a run's end. Events are deduplicated, so this is idempotent.
 async fn emit_events(context: &Context, spec: &RunSpec, result: &CleanupResult) -> Result<(), ReporterError> {
     let event = |kind, data| Event::once(&spec.job, spec.run, kind, now_ms(), data);
     for (n, issue) in result.issues.iter().enumerate() {
@@ -166,13 +167,12 @@ async fn emit_events(context: &Context, spec: &RunSpec, result: &CleanupResult) 
         Status::Failed => EventKind::Failed,
         Status::Cancelled => EventKind::Cancelled,
     };
-    // Events name no keys.
+    // Events contain no keys.
     events::emit(&*context.store, &event(kind, json!(result.clone().without_keys()))).await?;
     Ok(())
 }
 
-/// Why messages that came while the run went on were put aside unread, and how many. Those that are known to be
-/// of a run are in its records.
+/// Why messages could not be decoded during the run, and how many. Messages of a known run are in that run's records.
 async fn dead_letters(context: &Context, spec: &RunSpec) -> Result<BTreeMap<String, u64>, RecordError> {
     let (mut reasons, mut revision) = (BTreeMap::new(), 0);
     while let Some((at, letter)) = dead_letter::next(&*context.store, revision).await? {
@@ -184,8 +184,8 @@ async fn dead_letters(context: &Context, spec: &RunSpec) -> Result<BTreeMap<Stri
     Ok(reasons)
 }
 
-/// The result of a run whose records are complete: what they say, what servers and application have counted, and
-/// the alerts that follow from it.
+/// The result of a run whose records are complete: it combines the records, the counters of servers and application,
+/// and the resulting alerts.
 async fn conclude(
     context: &Context,
     spec: &RunSpec,
@@ -199,28 +199,28 @@ async fn conclude(
     let hit_rates = CounterSnapshots::new(&samples, &spec.job, source).hit_rates();
     let mut runs = alerting::runs_of(context, &spec.job).await?;
     runs.retain(|line| line.run_id != spec.run);
-    let around = ResultContext {
+    let extra = ResultContext {
         hit_rates: HitRates { problem, ..hit_rates },
         health,
         runs,
         dead: dead_letters(context, spec).await?,
         now_ms,
     };
-    let Some(mut result) = finish(fold, &around) else { return Ok(None) };
-    let mut runs = around.runs;
+    let Some(mut result) = finish(fold, &extra) else { return Ok(None) };
+    let mut runs = extra.runs;
     runs.push(RunLine::begin(spec).end(&result));
     let window = result.metrics.hit_rates.current();
-    let judged =
+    let evaluation =
         alerting::evaluate_alerts(context, &spec.job, &runs, (&samples, source), Some(window)).await?;
-    result.alerts = judged.active;
-    result.findings.extend(judged.problems.into_iter().map(not_delivered));
+    result.alerts = evaluation.active;
+    result.findings.extend(evaluation.problems.into_iter().map(not_delivered));
     keep_praise_alone(&mut result.findings);
     result.issues = sentences(&result.findings, FindingKind::Issue);
     result.recommendations = sentences(&result.findings, FindingKind::Recommendation);
     Ok(Some(result))
 }
 
-/// What there is to say of an alert that could not be delivered.
+/// The finding about a failed alert notification.
 fn not_delivered(sentence: String) -> Finding {
     Finding {
         kind: FindingKind::Issue,
@@ -231,8 +231,8 @@ fn not_delivered(sentence: String) -> Finding {
     }
 }
 
-/// The sample at the end of a run, and how the servers are. What cannot be asked is left out: the result then says
-/// less, and nothing wrong.
+/// The sample at the end of a run, and the health of the servers. Unreachable sources are omitted: the result then
+/// contains less, but nothing wrong.
 async fn sample(
     context: &Context,
     spec: &RunSpec,
@@ -241,13 +241,13 @@ async fn sample(
 ) -> (CounterSnapshot, RedisHealth, Option<String>) {
     let client = match context.access(&spec.alias, spec.db) {
         Some(access) => RedisClient::discover(access).await.map_err(|e| e.to_string()),
-        None => Err(format!("this process knows no deployment `{}`", spec.alias)),
+        None => Err(format!("this process has no connection settings for Redis deployment `{}`", spec.alias)),
     };
-    let (look, application) = match &client {
+    let (checked, application) = match &client {
         Ok(deployment) => {
-            let look = health::check_health(deployment).await;
+            let checked = health::check_health(deployment).await;
             (
-                look,
+                checked,
                 collect::application_counters(
                     deployment,
                     &spec.application.hit_rate,
@@ -262,17 +262,17 @@ async fn sample(
         Ok(counters) => (counters, None),
         Err(problem) => (None, Some(problem)),
     };
-    let purpose = SnapshotMeta {
+    let meta = SnapshotMeta {
         job: spec.job.clone(),
         redis: spec.alias.clone(),
         run: Some(spec.run),
         moment: SnapshotPhase::End,
     };
-    context.telemetry.memory(&spec.alias, look.health.memory_usage_percent);
-    let mut sample = purpose.snapshot(&look, application, now_ms);
+    context.telemetry.memory(&spec.alias, checked.health.memory_usage_percent);
+    let mut sample = meta.snapshot(&checked, application, now_ms);
     for reading in &mut sample.nodes {
         reading.own_before = fold.own_lookups(&reading.node);
         reading.own_after = fold.own_lookups_after(&reading.node);
     }
-    (sample, look.health, problem)
+    (sample, checked.health, problem)
 }

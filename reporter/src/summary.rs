@@ -1,4 +1,4 @@
-//! What happened in a stretch of time, such as the last week: out of runs and samples. Pure.
+//! A summary of a period, such as the last week, from runs and samples. Pure.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,52 +15,53 @@ use crate::key_statistics::{About, change};
 /// Milliseconds of a week.
 pub const WEEK_MS: u64 = 7 * DAY_MS;
 
-/// See the module. Rates and shares are percents.
+/// The summary of a period. Rates and shares are percentages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Summary {
-    /// The beginning.
+    /// The start of the period.
     pub from: String,
-    /// The end.
+    /// The end of the period.
     pub to: String,
-    /// Runs that ended in it.
+    /// Runs that ended in the period.
     pub runs: u64,
-    /// Those of them that did everything.
+    /// Runs that completed.
     pub completed: u64,
-    /// Those that failed.
+    /// Runs that failed.
     pub failed: u64,
-    /// Keys that were deleted.
+    /// Deleted keys.
     pub cleaned_keys: u64,
-    /// Keys without TTL that were found, the most in one run of the same keys; null if none has read anything.
+    /// The largest number of keys without TTL in one run of the same selection; null if no run read anything.
     #[serde(rename = "staleTTLKeysMax")]
     pub stale_ttl_keys_max: Option<u64>,
-    /// Hits in percent of the application's look-ups; null without look-ups, and if it is not known within two points.
+    /// Hits in percent of the application's lookups; null without lookups, and if the rate is not known within two
+    /// points.
     pub hit_rate: Option<f64>,
-    /// Those look-ups; null if they are not known.
+    /// The application's lookups; null if unknown.
     pub lookups: Option<u64>,
-    /// Why the hit rate is not known although there were samples; null if it is, and without look-ups.
+    /// Why the hit rate is unknown although there are samples; null if it is known, and without lookups.
     pub why_unknown: Option<String>,
-    /// The lowest hit rate between two samples with at least 1,000 look-ups.
+    /// The lowest hit rate between two samples with at least 1,000 lookups.
     pub hit_rate_min: Option<f64>,
-    /// The same of all the time, in the stretch before of the same length.
+    /// The hit rate of the preceding period of the same length.
     pub hit_rate_before: Option<f64>,
-    /// Matching keys at the end, by the last run that knew them.
+    /// Matching keys at the end, according to the last run that knows the number.
     pub total_keys: Option<u64>,
-    /// Change of that number since the first such run of the same keys, in percent; null if nothing tells by how much
-    /// the two may be off.
+    /// Change of that number since the first such run of the same selection, in percent; null if the error of the
+    /// numbers is unknown.
     pub growth_percent: Option<f64>,
-    /// The least that it may be, where one of the two is approximate.
+    /// The lower bound of the change, if a number is approximate.
     pub growth_percent_min: Option<f64>,
-    /// The most.
+    /// The upper bound.
     pub growth_percent_max: Option<f64>,
-    /// The most memory that a server used, in percent of its limit.
+    /// The highest memory usage of a server, in percent of its limit.
     pub memory_usage_percent_max: Option<f64>,
-    /// Samples that this rests on.
+    /// The number of samples in the period.
     pub samples: u64,
 }
 
-/// What happened in the `length_ms` before `now_ms`, by the runs and the samples of one job. Figures of keys are those of
-/// `selection`, or of what the last run counted that knew them.
+/// The summary of the `length_ms` before `now_ms`, from the runs and samples of one job. Figures of keys are those of
+/// `selection`, or of the selection of the last run that knows the number of keys.
 #[must_use]
 pub fn summary(
     runs: &[RunLine],
@@ -108,7 +109,7 @@ pub fn summary(
     }
 }
 
-/// Those of `ended` that read something, and counted the keys of `selection`.
+/// Those of `ended` that read keys and have the `selection`.
 fn same_keys<'a>(ended: &[&'a RunLine], selection: Option<&Selection>) -> Vec<&'a RunLine> {
     let last = ended.iter().rev().find(|line| line.total_keys.is_some());
     let Some(selection) = selection.or_else(|| last?.selection.as_ref()) else { return Vec::new() };

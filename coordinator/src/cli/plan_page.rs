@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use reporter::{cell, counted, grouped, memory, slots, tidy, wrap};
+use reporter::{cell, counted, grouped, memory, slots, trim_lines, wrap};
 use serde_json::{Value, json};
 use shared::messages::{Action, ActivityRule};
 
@@ -40,7 +40,7 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
     if let Some(order) = plan.spec.backup.as_ref().filter(|_| !question::nothing_to_do(plan)) {
         note(&mut page, &format!("Each of them would be saved in {} before it is deleted", order.place));
     }
-    tidy(&page)
+    trim_lines(&page)
 }
 
 /// A sentence of its own.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use reporter::{grouped, tidy, wrap};
+use reporter::{grouped, trim_lines, wrap};
 use shared::backup::BackupTarget;
 use shared::config::{Destinations, NatsSettings, RedisSettings};
 use shared::glob::Pattern;
@@ -206,5 +206,5 @@ fn page(account: &RestoreSummary, order: &RestoreRequest) -> String {
     if let Some(why) = &account.stopped {
         note("ended", why);
     }
-    tidy(&page)
+    trim_lines(&page)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use reporter::{grouped, tidy, wrap};
+use reporter::{grouped, trim_lines, wrap};
 use serde_json::json;
 use shared::config::{Origin, Settings};
 use shared::metrics::{HitRateWindow, RedisHealth};
@@ -96,7 +96,7 @@ pub fn page(statistics: &Statistics) -> String {
         let line = format!("{}: {} (since {})", alert.severity.as_str(), alert.sentence, alert.since);
         let _ = writeln!(page, "  ALERT   {}", wrap(&line, 10));
     }
-    tidy(&page)
+    trim_lines(&page)
 }
 
 fn queue(page: &mut String, queue: &JobQueue) {

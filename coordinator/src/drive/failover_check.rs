@@ -53,8 +53,8 @@ impl Driver<'_> {
         {
             return Ok(());
         }
-        let round = self.fold.holding().next_round();
-        let open: Vec<ReplicationId> = self.fold.holding().open(round).into_iter().collect();
+        let round = self.fold.durability().next_scan_generation();
+        let open: Vec<ReplicationId> = self.fold.durability().open(round).into_iter().collect();
         let fates = match self.deployment().await {
             Ok(deployment) => ask(deployment, &open).await,
             Err(fault) => Err(fault),
@@ -86,11 +86,12 @@ impl Driver<'_> {
 
     /// Decides which tasks read again what does not hold by the last check, unless that has been decided.
     pub(super) async fn rescan(&mut self) -> Result<(), DriveError> {
-        let Some((round, id)) = self.fold.holding().last_gone().filter(|(_, id)| !self.lists.has(Some(*id)))
+        let Some((round, id)) =
+            self.fold.durability().last_lost().filter(|(_, id)| !self.lists.has(Some(*id)))
         else {
             return Ok(());
         };
-        let slots = self.fold.holding().undone(round);
+        let slots = self.fold.durability().lost_slots(round);
         // A standalone server is known by its process. One that is another by now may be a stranger's.
         let tasks = if self.spec.cluster { self.rescan_tasks(round, slots).await } else { Vec::new() };
         self.decide(Decision::list(Some(id), &tasks)).await

@@ -63,7 +63,7 @@ impl Driver<'_> {
             return Err("a report was refused: its task was not planned".to_owned());
         };
         let grant = Grant::of(task, report, &self.spec.rules)?;
-        let is_its_own = |batch| self.fold.lister(batch) == Some(report.task);
+        let is_its_own = |batch| self.fold.listed_by(batch) == Some(report.task);
         if !report.batches.iter().all(|listed| is_its_own(listed.batch)) {
             return Err("a report was refused: it lists a batch that another one lists".to_owned());
         }
@@ -75,7 +75,7 @@ impl Driver<'_> {
         tracing::warn!(run = %self.spec.run, task = %report.task, "{why}");
         let listed = report.batches.iter().map(|listed| listed.batch);
         let mut ends: Vec<BatchId> =
-            listed.filter(|batch| self.fold.lister(*batch) == Some(report.task)).collect();
+            listed.filter(|batch| self.fold.listed_by(*batch) == Some(report.task)).collect();
         if ends.is_empty() {
             ends.push(report.task.into());
         }

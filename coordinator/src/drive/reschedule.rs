@@ -23,7 +23,7 @@ pub(super) fn without_sample(planner: &Planner, node: &NodeId, slots: SlotSet) -
 impl Driver<'_> {
     /// The tasks that read the rest of a task.
     pub(super) async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
-        let replans = self.fold.replans(report.task);
+        let replans = self.fold.reschedules(report.task);
         let again = report.remainder.iter().any(|rest| rest.reason == RequeueReason::Unstable);
         let planner = Planner {
             run: report.run,

@@ -126,5 +126,5 @@ async fn look_ups_of_others_are_not_taken_for_the_applications() {
     bench.checks(&window);
     assert_eq!(result["currentMetrics"]["hitRate"], Value::Null, "{result:#}");
     let why = window["whyUnknown"].as_str().unwrap();
-    assert!(why.contains("look-ups of the application there were"), "{why}");
+    assert!(why.contains("lookups of the application, there were"), "{why}");
 }

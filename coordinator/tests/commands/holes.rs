@@ -52,8 +52,7 @@ async fn slots_that_nobody_serves_and_primaries_that_are_gone() {
     let left = place.keys("permissions:*").await;
     let ended = run(&urls, "0s").run();
     partial(&ended, "100-200, 5461-10921", 0);
-    let without =
-        format!("Left out when the run was planned: redis at `{}` cannot be reached", &urls[1][8..]);
+    let without = format!("Node excluded from the run: redis at `{}` cannot be reached", &urls[1][8..]);
     assert!(ended.stdout.contains(&without), "{ended}");
     let plan = keysweep(&["plan", "--json", "--redis", &urls[0]]).run();
     let left_out = plan.exits(3).json()["leftOut"][0].clone();

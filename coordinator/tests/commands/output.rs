@@ -57,7 +57,7 @@ async fn the_documents_lines() {
     ended.exits(0).says(&["Scan batch size: 50", "cleaned: 100, hitRate: '75.0%', avgTTL: '3"]);
     // The alert is that of the issue, which is told once.
     let page = &ended.stdout;
-    assert!(page.contains("`stale-keys` holds: see the issue about it (since"), "{ended}");
+    assert!(page.contains("`stale-keys` is firing: see the issue about it (since"), "{ended}");
     assert_eq!(page.matches("keys without TTL").count(), 1, "{ended}");
     // A dry run announces no deletion; nothing stale is no issue.
     let ended = run(&place, &["--dry-run", text[0], text[1]]).run();

@@ -82,7 +82,7 @@ async fn of_a_server_that_answers_slowly_to_the_end_nothing_is_claimed() {
     let result = slowed(&options, &truth, async || proxy.weather.delay(DELAY_MS)).await;
     println!("{:?} after {:?}: {:?}", result.status, begun.elapsed(), result.issues);
     names_no_cause(&result);
-    let said = result.issues.iter().any(|issue| issue.contains("did not say at the end whether"));
+    let said = result.issues.iter().any(|issue| issue.contains("did not report its replication history"));
     assert!(result.status == Status::Completed || said, "{:?}", result.issues);
     assert_eq!(keys::existing(&kit::options(vec![server.url()]).access, &truth.stale).await.len(), 0);
 }
@@ -115,6 +115,7 @@ async fn a_server_that_does_not_name_its_history_any_more_was_not_replaced() {
     let result = slowed(&options, &truth, async || ()).await;
     names_no_cause(&result);
     assert_eq!((result.status, result.accounting.deleted), (Status::Partial, truth.stale.len() as u64));
-    let said = "did not say at the end whether what was deleted is still deleted";
+    let said =
+        "did not report its replication history at the end of the run, so the deletions are unconfirmed";
     assert!(result.issues.iter().any(|issue| issue.contains(said)), "{:?}", result.issues);
 }

@@ -73,8 +73,10 @@ async fn a_task_that_meets_no_active_user_leaves_its_keys() {
     );
     assert_eq!((result.cleaned_keys, result.inactive_user_caches), (300, 300));
     assert!(result.accounting.balanced && result.status == Status::Completed, "{:?}", result.issues);
-    let told =
-        result.issues.iter().any(|issue| issue.starts_with("500 keys of users who seem inactive were left"));
+    let told = result
+        .issues
+        .iter()
+        .any(|issue| issue.starts_with("500 keys of apparently inactive users were kept"));
     assert!(told, "{:?}", result.issues);
     for (class, keys, left) in
         [("active", &half.active, 300), ("inactive", &half.inactive, 0), ("otherwise", &half.otherwise, 500)]

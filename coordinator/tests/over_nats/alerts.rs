@@ -140,7 +140,7 @@ async fn sources_that_give_nonsense_are_named() {
         let named = result
             .issues
             .iter()
-            .any(|issue| issue.starts_with("The hit rate is not known") && issue.contains(words));
+            .any(|issue| issue.starts_with("The hit rate is unknown") && issue.contains(words));
         assert!(named, "`{words}` is not in {:?}", result.issues);
     };
     let hash = || HitRateSource::Hash(Key::new(*b"metrics"));

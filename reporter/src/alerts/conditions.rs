@@ -1,4 +1,4 @@
-//! The conditions of alerts, with the document's thresholds: one function each.
+//! The conditions of the alerts, with the document's thresholds; one function per condition.
 
 use std::collections::BTreeMap;
 
@@ -12,75 +12,75 @@ use shared::time::rfc3339;
 use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
 use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, percent, together};
 
-/// Failed runs in a row.
+/// Consecutive failed runs.
 const FAILED_RUNS: usize = 2;
 
-/// More stale keys than this in one run that are not protected.
+/// The alert fires above this number of unprotected stale keys in one run.
 const STALE_KEYS_MAX: u64 = 10;
 
-/// A success rate below this, in percent.
+/// The alert fires below this success rate, in percent.
 const SUCCESS_PERCENT_MIN: f64 = 99.0;
 
-/// Runs over which that is told.
+/// How many runs the success rate covers.
 const SUCCESS_RUNS: usize = 100;
 
-/// Fewer scheduled runs than this have no success rate.
+/// The least number of scheduled runs for a success rate.
 const SUCCESS_RUNS_MIN: usize = 20;
 
-/// An alert about keys is judged by runs of the same keys as long as one of so many runs was of them.
+/// An alert about keys uses runs with the same selection, as long as one of this many runs has it.
 const SAME_KEYS_RUNS: usize = 10;
 
-/// Look-ups of the application from one sample to the next from which its hit rate tells anything.
+/// The least number of application lookups between two samples for a meaningful hit rate.
 const STRETCH_LOOKUPS_MIN: u64 = 100;
 
-/// How far back low hit rates are looked for: longer than an alert takes to be raised.
+/// How far back low hit rates are searched: longer than the alert takes to fire.
 const REACH_MS: u64 = 8 * DAY_MS;
 
-/// What conditions are judged by.
+/// The input of the conditions.
 pub struct ConditionInput<'a> {
     /// The job's runs, the oldest first.
     pub runs: &'a [RunLine],
-    /// Samples of its deployment.
+    /// Samples of its Redis deployment.
     pub samples: &'a CounterSnapshots<'a>,
-    /// The latest window.
+    /// The latest hit rate window.
     pub window: Option<&'a HitRateWindow>,
-    /// The alerts that hold so far.
+    /// The alerts that are firing so far.
     pub active: &'a [Alert],
 }
 
-/// A condition as it stands.
+/// An evaluated condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
-    /// Which alert it is about.
+    /// The alert that it belongs to.
     pub alert: &'static str,
-    /// How much that matters.
+    /// The severity of the alert.
     pub severity: Severity,
-    /// How it stands.
-    pub standing: AlertState,
+    /// The state of the condition.
+    pub state: AlertState,
 }
 
-/// How a condition stands.
+/// The state of a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AlertState {
-    /// It holds.
+    /// The condition holds.
     Firing {
         /// The sentence for people.
         sentence: String,
-        /// The figures.
+        /// The figures behind it.
         evidence: BTreeMap<String, Value>,
     },
-    /// It does not hold.
+    /// The condition does not hold.
     Resolved,
-    /// Nothing is known; an alert that holds goes on to hold.
+    /// The state is unknown; a firing alert keeps firing.
     Unknown,
 }
 
-/// How a condition is judged.
+/// Evaluates one condition.
 type ConditionFn = fn(&ConditionInput<'_>) -> AlertState;
 
-/// All conditions as they stand.
+/// Evaluates all conditions.
 #[must_use]
-pub fn conditions(view: &ConditionInput<'_>) -> Vec<Condition> {
+pub fn conditions(input: &ConditionInput<'_>) -> Vec<Condition> {
     let rules: [(&'static str, Severity, ConditionFn); 5] = [
         ("failed-runs", Severity::Critical, failed_runs),
         ("stale-keys", Severity::Warning, stale_keys),
@@ -90,7 +90,7 @@ pub fn conditions(view: &ConditionInput<'_>) -> Vec<Condition> {
     ];
     rules
         .into_iter()
-        .map(|(alert, severity, judge)| Condition { alert, severity, standing: judge(view) })
+        .map(|(alert, severity, evaluate)| Condition { alert, severity, state: evaluate(input) })
         .collect()
 }
 
@@ -99,14 +99,14 @@ fn firing<const N: usize>(sentence: String, evidence: [(&str, Value); N]) -> Ale
     AlertState::Firing { sentence, evidence }
 }
 
-/// Runs that have ended by themselves, the newest first: one that somebody stopped says nothing of the job.
-fn ended<'a>(view: &ConditionInput<'a>) -> impl Iterator<Item = &'a RunLine> + use<'a> {
-    view.runs.iter().rev().filter(|line| !matches!(line.status, None | Some(Status::Cancelled)))
+/// Runs that ended without being cancelled, the newest first. A cancelled run is no evidence about the job.
+fn ended<'a>(input: &ConditionInput<'a>) -> impl Iterator<Item = &'a RunLine> + use<'a> {
+    input.runs.iter().rev().filter(|line| !matches!(line.status, None | Some(Status::Cancelled)))
 }
 
-fn failed_runs(view: &ConditionInput<'_>) -> AlertState {
+fn failed_runs(input: &ConditionInput<'_>) -> AlertState {
     let failed: Vec<&RunLine> =
-        ended(view).take_while(|line| line.status == Some(Status::Failed)).take(SUCCESS_RUNS).collect();
+        ended(input).take_while(|line| line.status == Some(Status::Failed)).take(SUCCESS_RUNS).collect();
     match failed.as_slice() {
         [last, _, ..] => {
             let cause = last.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
@@ -116,36 +116,36 @@ fn failed_runs(view: &ConditionInput<'_>) -> AlertState {
                 [("failedRuns", json!(runs)), ("limit", json!(FAILED_RUNS)), ("lastRun", json!(last.run_id))],
             )
         }
-        // Who failed once and has not run since is on the way to either.
+        // After a single failure, the next run decides.
         _ => AlertState::Resolved,
     }
 }
 
-/// The run that says how many stale keys there are: the latest that looked at keys. A run that somebody starts with other
-/// patterns or for another database says nothing of the job's keys. These are the keys of the latest scheduled run, or,
-/// without a schedule, those for which the alert was raised.
-fn counted<'a>(view: &ConditionInput<'a>) -> Option<&'a RunLine> {
-    let looked = || ended(view).filter(|line| line.status != Some(Status::Failed));
-    let scheduled = || looked().find(|line| line.scheduled)?.selection.clone();
+/// The run that determines the number of stale keys: the latest one that read keys. A manual run with other patterns or
+/// another database is no evidence about the job's keys. The job's selection is that of the latest scheduled run or,
+/// without a schedule, the one for which the alert was raised.
+fn counted<'a>(input: &ConditionInput<'a>) -> Option<&'a RunLine> {
+    let readers = || ended(input).filter(|line| line.status != Some(Status::Failed));
+    let scheduled = || readers().find(|line| line.scheduled)?.selection.clone();
     let raised = || {
-        let alert = view.active.iter().find(|alert| alert.alert == "stale-keys")?;
+        let alert = input.active.iter().find(|alert| alert.alert == "stale-keys")?;
         let selection: Selection = serde_json::from_value(alert.evidence.get("selection")?.clone()).ok()?;
-        looked()
+        readers()
             .take(SAME_KEYS_RUNS)
             .any(|line| line.selection.as_ref() == Some(&selection))
             .then_some(selection)
     };
     match scheduled().or_else(raised) {
-        Some(selection) => looked().find(|line| line.selection.as_ref() == Some(&selection)),
-        None => looked().next(),
+        Some(selection) => readers().find(|line| line.selection.as_ref() == Some(&selection)),
+        None => readers().next(),
     }
 }
 
-fn stale_keys(view: &ConditionInput<'_>) -> AlertState {
-    let Some(last) = counted(view) else { return AlertState::Unknown };
+fn stale_keys(input: &ConditionInput<'_>) -> AlertState {
+    let Some(last) = counted(input) else { return AlertState::Unknown };
     let Some(stale) = last.stale_unprotected_keys else { return AlertState::Unknown };
     if stale <= STALE_KEYS_MAX {
-        // What was not read may hold more.
+        // Unread parts may contain more stale keys.
         let read_all = last.status == Some(Status::Completed) || last.total_keys.is_some();
         return if read_all { AlertState::Resolved } else { AlertState::Unknown };
     }
@@ -161,13 +161,13 @@ fn stale_keys(view: &ConditionInput<'_>) -> AlertState {
     )
 }
 
-/// The rate is low since the beginning of the first of the stretches that are low without a break. Those with so few
-/// look-ups that they tell nothing are none. One in which the rate is not known is a break.
-fn hit_rate_low(view: &ConditionInput<'_>) -> AlertState {
+/// The rate is low since the start of the first interval in an unbroken series of low intervals. Intervals with too few
+/// lookups are ignored. An interval with an unknown rate breaks the series.
+fn hit_rate_low(input: &ConditionInput<'_>) -> AlertState {
     let is_known = |stretch: &TrafficInterval| stretch.traffic.unknown.is_none();
-    let tells =
+    let is_significant =
         |stretch: &TrafficInterval| !is_known(stretch) || stretch.traffic.lookups >= STRETCH_LOOKUPS_MIN;
-    let stretches: Vec<TrafficInterval> = view.samples.stretches(REACH_MS).filter(tells).collect();
+    let stretches: Vec<TrafficInterval> = input.samples.stretches(REACH_MS).filter(is_significant).collect();
     let bounds = |stretch: &TrafficInterval| stretch.traffic.bounds().unwrap_or((0.0, 100.0));
     let Some(newest) = stretches.last() else { return AlertState::Unknown };
     if bounds(newest).0 >= HIT_RATE_CRITICAL {
@@ -198,8 +198,8 @@ fn hit_rate_low(view: &ConditionInput<'_>) -> AlertState {
     )
 }
 
-fn errors_high(view: &ConditionInput<'_>) -> AlertState {
-    let Some((hits, errors)) = view.window.and_then(|window| Some((window.hits?, window.errors?))) else {
+fn errors_high(input: &ConditionInput<'_>) -> AlertState {
+    let Some((hits, errors)) = input.window.and_then(|window| Some((window.hits?, window.errors?))) else {
         return AlertState::Unknown;
     };
     if !too_many_errors(errors, hits) {
@@ -211,9 +211,9 @@ fn errors_high(view: &ConditionInput<'_>) -> AlertState {
     )
 }
 
-fn success_rate_low(view: &ConditionInput<'_>) -> AlertState {
-    // What somebody started by hand says nothing of the job's schedule.
-    let last: Vec<&RunLine> = ended(view).filter(|line| line.scheduled).take(SUCCESS_RUNS).collect();
+fn success_rate_low(input: &ConditionInput<'_>) -> AlertState {
+    // Manual runs are no evidence about the job's schedule.
+    let last: Vec<&RunLine> = ended(input).filter(|line| line.scheduled).take(SUCCESS_RUNS).collect();
     if last.len() < SUCCESS_RUNS_MIN {
         return AlertState::Unknown;
     }

@@ -1,6 +1,6 @@
-//! Alerts: a condition is judged after each run and at each sample, an alert is raised once when it begins to hold,
-//! stays while it holds, and is resolved once; its notices are delivered in that order. Pure, with the time as an
-//! argument.
+//! Alerts: each condition is evaluated after every run and at every sample. An alert is raised once when its condition
+//! starts to hold, keeps firing while it holds, and is resolved once; its notifications are delivered in that order.
+//! Pure, with the time as an argument.
 
 mod conditions;
 pub mod outbox;
@@ -18,25 +18,25 @@ pub use conditions::{AlertState, Condition, ConditionInput, conditions};
 /// The names of all alerts.
 pub const NAMES: [&str; 5] = ["failed-runs", "stale-keys", "hit-rate-low", "errors-high", "success-rate-low"];
 
-/// The book after `conditions`, which rest on `newest` and earlier runs, were judged at `now_ms`. If a newer run was
-/// judged already, the book stays as it is.
+/// Updates the store with `conditions`, which were evaluated at `now_ms` from runs up to `newest`. If a newer run was
+/// evaluated before, the store stays as it is.
 #[must_use]
 pub fn evaluate(
-    mut book: AlertStore,
+    mut store: AlertStore,
     job: &str,
     conditions: &[Condition],
     newest: Option<RunId>,
     now_ms: u64,
 ) -> AlertStore {
-    if newest < book.last_run {
-        return book;
+    if newest < store.last_run {
+        return store;
     }
-    book.last_run = newest;
+    store.last_run = newest;
     for condition in conditions {
-        let at = book.active.iter().position(|alert| alert.alert == condition.alert);
-        match (&condition.standing, at) {
+        let at = store.active.iter().position(|alert| alert.alert == condition.alert);
+        match (&condition.state, at) {
             (AlertState::Firing { sentence, evidence }, Some(at)) => {
-                let alert = &mut book.active[at];
+                let alert = &mut store.active[at];
                 (alert.sentence, alert.evidence) = (sentence.clone(), evidence.clone());
             }
             (AlertState::Firing { sentence, evidence }, None) => {
@@ -49,17 +49,17 @@ pub fn evaluate(
                     since: rfc3339(now_ms),
                     evidence: evidence.clone(),
                 };
-                book.active.push(alert.clone());
-                book.add(AlertTransition::Raised, alert, now_ms);
+                store.active.push(alert.clone());
+                store.add(AlertTransition::Raised, alert, now_ms);
             }
             (AlertState::Resolved, Some(at)) => {
-                let alert = book.active.remove(at);
-                book.add(AlertTransition::Resolved, alert, now_ms);
+                let alert = store.active.remove(at);
+                store.add(AlertTransition::Resolved, alert, now_ms);
             }
             (AlertState::Resolved, None) | (AlertState::Unknown, _) => {}
         }
     }
-    let beyond = book.outbox.len().saturating_sub(NOTICES_MAX);
-    book.outbox.drain(..beyond);
-    book
+    let excess = store.outbox.len().saturating_sub(NOTICES_MAX);
+    store.outbox.drain(..excess);
+    store
 }

@@ -1,10 +1,10 @@
-//! Which notice is delivered to which receiver next. To each receiver, the notices of one alert go one after the other
-//! in the order in which they came about: the next one waits until the one before was received, refused or given up. So
-//! `raised` never follows the `resolved` of the same alert, whichever process delivers. A process claims what it is
-//! about to deliver, in the book. Pure, with the time as an argument.
+//! Decides which notification is delivered to which receiver next. Each receiver gets the notifications of one alert in
+//! the order of their creation: the next one waits until the previous one was delivered, refused or given up. So
+//! `raised` never follows the `resolved` of the same alert, whichever process delivers. A process claims a delivery in
+//! the alert store before it starts. Pure, with the time as an argument.
 //!
-//! A process that stands still for longer than [`NOTICE_CLAIM`] in the middle of a post may still come too late: the number
-//! of the notice tells a receiver.
+//! A process that is suspended for longer than [`NOTICE_CLAIM`] during a delivery may still deliver late: the receiver
+//! detects this by the sequence number.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,111 +12,123 @@ use std::time::Duration;
 use shared::alerts::{AlertNotification, AlertStore, NotificationDelivery};
 use shared::limits::{NOTICE_CLAIM, NOTICE_LIFE, NOTICE_PAUSE_MAX};
 
-/// Who receives the notices of a job.
+/// The receivers of a job's notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receivers {
     /// Their names, each once.
     pub names: BTreeSet<String>,
-    /// Whether there are no others that only another process knows.
+    /// Whether this is the complete list: no other process knows further receivers.
     pub all: bool,
 }
 
-/// A notice that is ours to deliver to one receiver.
+/// A claimed delivery: one notification to one receiver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// The receiver.
     pub receiver: String,
-    /// The notice, as it was before.
-    pub notice: AlertNotification,
+    /// The notification, as it was before the claim.
+    pub notification: AlertNotification,
     /// When it was claimed, in milliseconds since the epoch.
     pub at_ms: u64,
 }
 
-/// What a try came to.
+/// The result of a delivery attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryResult {
-    /// The receiver has it.
+    /// The receiver accepted it.
     Delivered,
-    /// It may work later.
+    /// It failed and may succeed later.
     Failed,
-    /// The receiver refused it for good.
+    /// The receiver refused it permanently.
     Refused,
 }
 
 impl Receivers {
-    /// Whether `notice` need not be kept for their sake.
-    fn have(&self, notice: &AlertNotification) -> bool {
-        self.all && self.names.iter().all(|name| notice.deliveries.get(name).is_some_and(|way| way.done))
+    /// Whether all receivers are done with `notification`.
+    fn are_done(&self, notification: &AlertNotification) -> bool {
+        self.all
+            && self
+                .names
+                .iter()
+                .all(|name| notification.deliveries.get(name).is_some_and(|delivery| delivery.done))
     }
 }
 
-/// Drops the notices that nobody waits for any more.
-pub fn tidy(book: &mut AlertStore, receivers: &Receivers, now_ms: u64) {
-    book.outbox.retain(|notice| {
-        let tried = |way: &NotificationDelivery| way.tries > 0 || way.done;
-        let given_up = is_over(notice, now_ms) && notice.deliveries.values().any(tried);
-        !given_up && !receivers.have(notice)
+/// Drops the notifications that no receiver waits for.
+pub fn prune(store: &mut AlertStore, receivers: &Receivers, now_ms: u64) {
+    store.outbox.retain(|notification| {
+        let tried = |delivery: &NotificationDelivery| delivery.tries > 0 || delivery.done;
+        let given_up = is_over(notification, now_ms) && notification.deliveries.values().any(tried);
+        !given_up && !receivers.are_done(notification)
     });
 }
 
-/// Claims everything that may be delivered to `receivers` now.
-pub fn claim(book: &mut AlertStore, receivers: &Receivers, now_ms: u64) -> Vec<Claim> {
-    tidy(book, receivers, now_ms);
+/// Claims all deliveries to `receivers` that are due.
+pub fn claim(store: &mut AlertStore, receivers: &Receivers, now_ms: u64) -> Vec<Claim> {
+    prune(store, receivers, now_ms);
     let mut claims = Vec::new();
     for receiver in &receivers.names {
-        // Alerts of which an earlier notice is not done.
+        // Alerts that have an earlier undelivered notification.
         let mut waiting = BTreeSet::new();
-        for notice in &mut book.outbox {
-            let before = notice.deliveries.get(receiver);
-            if before.is_some_and(|way| way.done) || !waiting.insert(notice.alert.alert.clone()) {
+        for notification in &mut store.outbox {
+            let before = notification.deliveries.get(receiver);
+            if before.is_some_and(|delivery| delivery.done)
+                || !waiting.insert(notification.alert.alert.clone())
+            {
                 continue;
             }
-            if before.is_none_or(|way| is_free(way, now_ms)) {
-                claims.push(Claim { receiver: receiver.clone(), notice: notice.clone(), at_ms: now_ms });
-                notice.deliveries.entry(receiver.clone()).or_default().claimed_at_ms = Some(now_ms);
+            if before.is_none_or(|delivery| is_free(delivery, now_ms)) {
+                claims.push(Claim {
+                    receiver: receiver.clone(),
+                    notification: notification.clone(),
+                    at_ms: now_ms,
+                });
+                notification.deliveries.entry(receiver.clone()).or_default().claimed_at_ms = Some(now_ms);
             }
         }
     }
     claims
 }
 
-/// Notes what came of a claim. The next try comes after a pause, which is `first` after the first one that failed.
+/// Records the result of a claimed delivery. Retries are delayed with exponential backoff, starting at `first`.
 pub fn record_delivery(
-    book: &mut AlertStore,
+    store: &mut AlertStore,
     claim: &Claim,
     tried: DeliveryResult,
     now_ms: u64,
     first: Duration,
 ) {
-    let id = claim.notice.id();
-    let Some(notice) = book.outbox.iter_mut().find(|notice| notice.id() == id) else { return };
-    let over = is_over(notice, now_ms);
-    let way = notice.deliveries.entry(claim.receiver.clone()).or_default();
-    if tried == DeliveryResult::Failed && way.claimed_at_ms != Some(claim.at_ms) {
-        // Another process tries meanwhile, because we took so long.
+    let id = claim.notification.id();
+    let Some(notification) = store.outbox.iter_mut().find(|notification| notification.id() == id) else {
+        return;
+    };
+    let over = is_over(notification, now_ms);
+    let delivery = notification.deliveries.entry(claim.receiver.clone()).or_default();
+    if tried == DeliveryResult::Failed && delivery.claimed_at_ms != Some(claim.at_ms) {
+        // The claim expired, and another process is delivering now.
         return;
     }
-    way.claimed_at_ms = None;
-    way.tries += u32::from(tried != DeliveryResult::Delivered);
-    way.done |= tried != DeliveryResult::Failed || over;
-    way.again_at_ms = now_ms.saturating_add(ms(pause(way.tries, first)));
+    delivery.claimed_at_ms = None;
+    delivery.tries += u32::from(tried != DeliveryResult::Delivered);
+    delivery.done |= tried != DeliveryResult::Failed || over;
+    delivery.again_at_ms = now_ms.saturating_add(ms(pause(delivery.tries, first)));
 }
 
-/// The pause after so many tries that failed.
+/// The delay after `tries` failed attempts.
 #[must_use]
 pub fn pause(tries: u32, first: Duration) -> Duration {
     first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(NOTICE_PAUSE_MAX)
 }
 
-fn is_over(notice: &AlertNotification, now_ms: u64) -> bool {
-    now_ms.saturating_sub(notice.at_ms) > ms(NOTICE_LIFE)
+fn is_over(notification: &AlertNotification, now_ms: u64) -> bool {
+    now_ms.saturating_sub(notification.at_ms) > ms(NOTICE_LIFE)
 }
 
-/// Whether a delivery that is not done may be tried. A time that is too far off comes from a clock that was set since.
-fn is_free(way: &NotificationDelivery, now_ms: u64) -> bool {
-    match way.claimed_at_ms {
+/// Whether an undelivered notification may be attempted. A time too far away comes from a clock that was changed since.
+fn is_free(delivery: &NotificationDelivery, now_ms: u64) -> bool {
+    match delivery.claimed_at_ms {
         Some(claimed) => claimed.abs_diff(now_ms) > ms(NOTICE_CLAIM),
-        None => way.again_at_ms <= now_ms || way.again_at_ms - now_ms > ms(NOTICE_PAUSE_MAX),
+        None => delivery.again_at_ms <= now_ms || delivery.again_at_ms - now_ms > ms(NOTICE_PAUSE_MAX),
     }
 }
 

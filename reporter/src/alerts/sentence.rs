@@ -1,23 +1,23 @@
-//! How a page speaks of an alert: one whose sentence would say what a finding of the same page says already only refers
-//! to it, so that everything is said once. Pure.
+//! The text of an alert on a page. If an issue on the same page already states the condition, the alert only refers to
+//! it. Pure.
 
 use serde_json::json;
 use shared::metrics::{Alert, FindingKind};
 use shared::result::CleanupResult;
 
-/// The alerts whose condition is that of a finding, under its rule.
+/// Alerts and the finding rules with the same condition.
 const SAME: [(&str, &str); 2] = [("stale-keys", "stale-keys"), ("errors-high", "errors-high")];
 
-/// What a page of `result` says of `alert`.
+/// The text of `alert` on a page of `result`.
 #[must_use]
 pub fn sentence(alert: &Alert, result: &CleanupResult) -> String {
     if is_said(alert, result) {
-        return format!("`{}` holds: see the issue about it", alert.alert);
+        return format!("`{}` is firing: see the issue about it", alert.alert);
     }
     alert.sentence.clone()
 }
 
-/// Whether an issue of `result` says the same. An alert that holds since another run says something else.
+/// Whether an issue of `result` states the same. An alert that has been firing since another run has its own evidence.
 #[must_use]
 pub fn is_said(alert: &Alert, result: &CleanupResult) -> bool {
     let of_this_run = alert.evidence.get("run").is_none_or(|run| *run == json!(result.run_id));

@@ -1,4 +1,4 @@
-//! Rules about how the cache does: the document's thresholds and words.
+//! Rules about the cache, with the document's thresholds and sentences.
 
 use serde_json::{Value, json};
 use shared::limits::MEMORY_PERCENT_MAX;
@@ -8,41 +8,41 @@ use super::{Facts, issue, recommendation};
 use crate::hit_rate::percent;
 use crate::render::grouped;
 
-/// Below this, in percent, a hit rate is critical.
+/// Below this hit rate, in percent, the finding is critical.
 pub const HIT_RATE_CRITICAL: f64 = 50.0;
 
-/// Fewer look-ups than this say nothing of how good a cache is.
+/// The least number of lookups for a meaningful hit rate.
 pub const LOOKUPS_MIN: u64 = 1_000;
 
-/// Below this it is low.
+/// Below this rate it is low.
 const HIT_RATE_LOW: f64 = 70.0;
 
-/// Above this it is excellent.
+/// Above this rate it is excellent.
 const HIT_RATE_EXCELLENT: f64 = 90.0;
 
-/// More matching keys than this are many.
+/// More matching keys than this are reported.
 const KEYS_MANY: u64 = 10_000;
 
-/// More errors than this, in percent of hits, are many.
+/// More errors than this, in percent of hits, are reported.
 pub const ERRORS_PERCENT_MAX: f64 = 1.0;
 
-/// Fewer keys than this say nothing of the TTLs of a cache.
+/// The least number of keys for a statement about TTLs.
 pub const TTLS_MIN: u64 = 100;
 
-/// Fewer errors than this may be chance.
+/// Fewer errors than this may be coincidence.
 const ERRORS_MIN: u64 = 10;
 
-/// A mean TTL of at most this share of the configured one, in percent, is low. Keys that are written evenly and live to
-/// their end have half of it left in the mean, which is as it should be.
+/// A mean TTL of at most this share of the configured TTL, in percent, is low. Keys that are written evenly and expire
+/// normally have a mean remaining TTL of half of it.
 const LOW_TTL_PERCENT: f64 = 25.0;
 
-/// More keys than this that are used late in their lives, in percent, would be used longer.
+/// If more keys than this, in percent, are used late in their TTL, a longer TTL would be used.
 const READ_LATE_PERCENT: f64 = 50.0;
 
-/// More growth than this from one run to the next, in percent, is much.
+/// More growth than this between two runs, in percent, is reported.
 const GROWTH_PERCENT: f64 = 20.0;
 
-/// Growth by fewer keys than this is none.
+/// Growth by fewer keys than this is ignored.
 const GROWTH_KEYS_MIN: u64 = 1_000;
 
 pub(super) fn hit_rate(facts: &Facts) -> Vec<Finding> {
@@ -85,7 +85,7 @@ pub(super) fn hit_rate_problem(facts: &Facts) -> Vec<Finding> {
     let problem = facts.hit_rate_problem.iter();
     problem
         .map(|problem| {
-            issue("hit-rate-unknown", Severity::Warning, format!("The hit rate is not known: {problem}"), [])
+            issue("hit-rate-unknown", Severity::Warning, format!("The hit rate is unknown: {problem}"), [])
         })
         .collect()
 }
@@ -119,7 +119,7 @@ pub(super) fn read_late(facts: &Facts) -> Vec<Finding> {
     let late = facts.read_late_percent.filter(|late| *late > READ_LATE_PERCENT);
     let sentence = |late: f64| {
         format!(
-            "{late:.0}% of the keys in the last fifth of their life are still used there. Consider a TTL longer than {}.",
+            "{late:.0}% of the keys in the last fifth of their TTL are still being read. Consider a TTL longer than {}.",
             ttl(ms)
         )
     };
@@ -193,7 +193,7 @@ pub(super) fn errors(facts: &Facts) -> Vec<Finding> {
     ]
 }
 
-/// Whether there are more errors than their share of hits allows, and enough of them to tell.
+/// Whether the errors exceed their allowed share of hits, and are numerous enough to be significant.
 #[must_use]
 pub fn too_many_errors(errors: u64, hits: u64) -> bool {
     errors >= ERRORS_MIN && percent(errors, hits).is_none_or(|share| share > ERRORS_PERCENT_MAX)
@@ -206,14 +206,14 @@ pub(super) fn memory(facts: &Facts) -> Vec<Finding> {
         .map(|problem| issue("redis-health", Severity::Warning, format!("Redis: {problem}"), []))
         .collect();
     if let Some(memory) = facts.memory_usage_percent.filter(|memory| *memory > MEMORY_PERCENT_MAX) {
-        // Where another rule speaks for the TTL as it is, or for a longer one, this one does not speak against it.
-        let keeps_ttl =
-            hit_rate(facts).iter().any(|said| said.rule != "hit-rate-low") || !read_late(facts).is_empty();
+        // If another rule recommends the current or a longer TTL, this one does not recommend a shorter one.
+        let keeps_ttl = hit_rate(facts).iter().any(|finding| finding.rule != "hit-rate-low")
+            || !read_late(facts).is_empty();
         let what = match (facts.aggressive, keeps_ttl) {
             (false, false) => "Enable aggressive cleanup or reduce the TTL",
             (false, true) => "Enable aggressive cleanup",
             (true, false) => "Reduce the TTL",
-            (true, true) => "Look at what takes most of it",
+            (true, true) => "Check which prefixes use most of it",
         };
         let sentence = format!("High Redis memory usage ({memory:.1}%). {what}.");
         let evidence = [("memoryUsagePercent", json!(memory)), ("limit", json!(MEMORY_PERCENT_MAX))];
@@ -222,7 +222,7 @@ pub(super) fn memory(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// A TTL in the document's way: `15min`.
+/// A TTL in the document's format: `15min`.
 fn ttl(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {

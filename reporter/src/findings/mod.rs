@@ -1,5 +1,5 @@
-//! Recommendations and issues: a table of rules over the facts of a run. Each rule is a small function that gives a
-//! sentence, the document's where that has one, and the figures that it rests on. Pure.
+//! Recommendations and issues: a table of rules over the facts of a run. Each rule is a small function that returns a
+//! sentence (the document's, where it has one) and the figures behind it. Pure.
 
 mod cache;
 mod run;
@@ -13,73 +13,73 @@ use shared::result::{Accounting, Coverage, FailoverRescan, ReadFromReplicas};
 
 pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, TTLS_MIN, too_many_errors};
 
-/// What the rules look at.
+/// The input of the rules.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// The application's look-ups since the run before, or while this one went on.
+    /// The application's lookups since the previous run, or during this run.
     pub window: HitRateWindow,
-    /// The TTL that the application sets, in milliseconds; `None` if no user said which.
+    /// The TTL that the application sets, in milliseconds; `None` if it is not configured.
     pub configured_ttl_ms: Option<u64>,
-    /// Mean TTL of the matching keys, in seconds; `None` if it is not known.
+    /// Mean TTL of the matching keys, in seconds; `None` if unknown.
     pub avg_ttl: Option<f64>,
     /// Matching keys whose TTL was read.
     pub keys_with_ttl: u64,
-    /// Of the keys near the end of their lives, how many were used there, in percent.
+    /// Percentage of keys used late in their TTL.
     pub read_late_percent: Option<f64>,
-    /// The keys near the end of their lives of which that is known.
+    /// The number of keys behind that percentage.
     pub late_keys: u64,
-    /// Matching keys after the run; `None` if they are not known.
+    /// Matching keys after the run; `None` if unknown.
     pub total_keys: Option<u64>,
     /// How that number changed.
     pub growth: Option<Growth>,
-    /// Whether inactive users' caches are removed.
+    /// Whether caches of inactive users are removed.
     pub aggressive: bool,
-    /// Why they are not, although it was asked for.
+    /// Why they are not removed although this was requested.
     pub aggressive_refused: Option<String>,
-    /// Keys that seem inactive users' and were left, because their scan tasks met no active user.
+    /// Keys of apparently inactive users that were kept, because their scan tasks found no active user.
     pub held_back: u64,
-    /// Whether the servers did not have to prove who they are.
+    /// Whether TLS certificates were not verified.
     pub insecure: bool,
-    /// Nodes that the run was planned without.
+    /// Nodes that were excluded from the run.
     pub left_out: Vec<UnreachableNode>,
-    /// Why the servers run no scripts, if they do not.
+    /// Why the servers do not run scripts, if so.
     pub scripts_refused: Option<String>,
-    /// Replicas that were read as though they were primaries, by address.
+    /// Replicas that were read like primaries, by address.
     pub replicas: Vec<(String, AsReplica)>,
-    /// The fullest primary's memory, 0 to 100 % of its limit.
+    /// The highest memory usage of a primary, in percent of its limit.
     pub memory_usage_percent: Option<f64>,
-    /// Keys without TTL found that no protected pattern keeps.
+    /// Keys without TTL that no protected pattern matches.
     pub stale_keys: u64,
-    /// Those that one keeps: they are meant to be as they are.
+    /// Keys without TTL that a protected pattern matches: they are intended.
     pub stale_protected_keys: u64,
-    /// Why the run was stopped, if it was.
+    /// Why the run was cancelled, if it was.
     pub stopped: Option<(CancelKind, String)>,
-    /// What was read.
+    /// The coverage of the run.
     pub coverage: Coverage,
-    /// What became of the candidates.
+    /// The outcomes of the candidates.
     pub accounting: Accounting,
-    /// Keys that are too long, and the beginnings of some.
+    /// How many keys are too long, and the first bytes of some.
     pub too_long: (u64, Vec<String>),
-    /// Why candidates were not reached, failed or are unconfirmed, with how many batches.
+    /// Why candidates were not reached, failed or are unconfirmed, with the number of batches.
     pub causes: BTreeMap<String, u64>,
-    /// Why messages were put aside unread, and how many.
+    /// Why messages could not be decoded, and how many.
     pub dead: BTreeMap<String, u64>,
-    /// What was read again because servers were replaced.
+    /// What was read again after failovers.
     pub read_again: FailoverRescan,
     /// Whether the number of scanned keys is approximate.
     pub approximate: bool,
-    /// Who was read, if the run asked for replicas.
+    /// Which servers were read, if the run requested replicas.
     pub read_from: Option<ReadFromReplicas>,
-    /// Why the hit rate's source could not be used.
+    /// Why the source of the hit rate could not be read.
     pub hit_rate_problem: Option<String>,
-    /// What is wrong with the servers.
+    /// Problems of the Redis servers.
     pub redis_problems: Vec<String>,
 }
 
-/// A rule: what it found in the facts, if anything.
+/// A rule: returns its findings on the facts.
 type Rule = fn(&Facts) -> Vec<Finding>;
 
-/// All rules, in the order in which their sentences are shown.
+/// All rules, in the order of their sentences.
 const RULES: [Rule; 26] = [
     run::stale,
     run::stopped,
@@ -109,7 +109,7 @@ const RULES: [Rule; 26] = [
     cache::memory,
 ];
 
-/// What the rules find in `facts`.
+/// The findings of all rules on `facts`.
 #[must_use]
 pub fn findings(facts: &Facts) -> Vec<Finding> {
     let mut found = RULES.iter().flat_map(|rule| rule(facts)).collect();
@@ -117,7 +117,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// Leaves out of `found` that all is well, if there is anything else in it.
+/// Removes praise from `found` if there are other findings.
 pub fn keep_praise_alone(found: &mut Vec<Finding>) {
     let praises = |finding: &Finding| matches!(finding.rule.as_str(), "hit-rate-good" | "hit-rate-excellent");
     if !found.iter().all(praises) {

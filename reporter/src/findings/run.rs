@@ -1,4 +1,4 @@
-//! Rules about how the run went: what it found, and what it could not do.
+//! Rules about the run: what it found and what it could not do.
 
 use serde_json::json;
 use shared::messages::UnreachableNode;
@@ -37,7 +37,7 @@ pub(super) fn not_covered(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn unreachable_nodes(facts: &Facts) -> Vec<Finding> {
     let found = |node: &UnreachableNode| {
-        let sentence = format!("Left out when the run was planned: {}", node.cause);
+        let sentence = format!("Node excluded from the run: {}", node.cause);
         issue("node-left-out", Severity::Critical, sentence, [("slots", json!(node.slots.to_string()))])
     };
     facts.left_out.iter().map(found).collect()
@@ -45,7 +45,7 @@ pub(super) fn unreachable_nodes(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn dead_lettered_tasks(facts: &Facts) -> Vec<Finding> {
     let found = |(cause, tasks): (&String, &u64)| {
-        let sentence = format!("{tasks} scan tasks were given up: {cause}");
+        let sentence = format!("{tasks} scan tasks did not complete: {cause}");
         issue("tasks-given-up", Severity::Critical, sentence, [("tasks", json!(tasks))])
     };
     facts.coverage.causes.iter().map(found).collect()
@@ -53,13 +53,13 @@ pub(super) fn dead_lettered_tasks(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn too_long(facts: &Facts) -> Vec<Finding> {
     let (keys, named) = &facts.too_long;
-    let sentence = format!("{keys} keys are too long to be handled (key_too_long): {}", named.join(", "));
+    let sentence = format!("{keys} keys are too long to process (key_too_long): {}", named.join(", "));
     some(*keys > 0, || issue("key-too-long", Severity::Warning, sentence, [("keys", json!(keys))]))
 }
 
 pub(super) fn undone(facts: &Facts) -> Vec<Finding> {
     let (accounting, again) = (&facts.accounting, &facts.read_again.accounting);
-    let unconfirmed = "are unconfirmed: they were tried, and no answer says whether it was done";
+    let unconfirmed = "are unconfirmed: they were attempted, but no reply states the result";
     let rows = [
         ("candidates-failed", (accounting.failed + again.failed).saturating_sub(facts.too_long.0), "failed"),
         ("candidates-unreached", accounting.unreached + again.unreached, "were not reached"),
@@ -74,7 +74,7 @@ pub(super) fn undone(facts: &Facts) -> Vec<Finding> {
 pub(super) fn undone_slots(facts: &Facts) -> Vec<Finding> {
     let found = |slots: &String| {
         let sentence =
-            format!("Candidates that were not dealt with are in slots {slots}; run it again for them");
+            format!("Unprocessed candidates remain in slots {slots}; run the job again to process them");
         issue("undone-slots", Severity::Warning, sentence, [("slots", json!(slots))])
     };
     facts.coverage.undone.iter().map(found).collect()
@@ -84,8 +84,8 @@ pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
     let again = &facts.read_again;
     let found = |slots: &String| {
         let sentence = format!(
-            "{} before their replicas were known to have all deletions: slots {slots} were read again, and {} keys \
-             deleted there again",
+            "{} before their replicas had confirmed all deletions: slots {slots} were scanned again, and {} keys \
+             were deleted again",
             servers(again),
             again.redeleted
         );
@@ -102,10 +102,10 @@ pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
 
 fn servers(again: &FailoverRescan) -> String {
     let replaced = |servers| {
-        format!("{servers} servers left their replication history (as after a restart or a failover)")
+        format!("{servers} servers changed their replication history (as after a restart or a failover)")
     };
     let unconfirmed =
-        |servers| format!("{servers} servers did not say whether they left their replication history");
+        |servers| format!("{servers} servers did not report whether their replication history changed");
     match (again.replaced.len(), again.unconfirmed.len()) {
         (servers, 0) => replaced(servers),
         (0, servers) => unconfirmed(servers),
@@ -126,8 +126,7 @@ pub(super) fn causes(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn dead_letters(facts: &Facts) -> Vec<Finding> {
     let found = |(reason, messages): (&String, &u64)| {
-        let sentence =
-            format!("{messages} messages in the queues were put aside unread (dead letters): {reason}");
+        let sentence = format!("{messages} queue messages could not be decoded (dead letters): {reason}");
         issue("dead-letters", Severity::Warning, sentence, [("messages", json!(messages))])
     };
     facts.dead.iter().map(found).collect()
@@ -169,9 +168,9 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn held_back(facts: &Facts) -> Vec<Finding> {
     let sentence = format!(
-        "{} keys of users who seem inactive were left: the scan tasks that read them met no active user, as if their ids \
-         were written otherwise than in the activity source; `--allow-no-active` (`allowNoActive`) removes them all the \
-         same",
+        "{} keys of apparently inactive users were kept: their scan tasks found no active user, so ids may be formatted \
+         differently from those in the activity source; `--allow-no-active` (`allowNoActive`) removes these keys \
+         anyway",
         facts.held_back
     );
     let evidence = [("keys", json!(facts.held_back))];
@@ -179,8 +178,8 @@ pub(super) fn held_back(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn insecure(facts: &Facts) -> Vec<Finding> {
-    let sentence = "TLS without a proof of who the servers are (`--insecure`): what was read and deleted may have been \
-                    another's; name the authority with `--cacert` instead";
+    let sentence = "TLS certificates were not verified (`--insecure`): the keys read and deleted may belong to another \
+                    server; set the CA with `--cacert` instead";
     some(facts.insecure, || issue("insecure", Severity::Critical, sentence, []))
 }
 

@@ -1,9 +1,9 @@
-//! What the application looked up in a stretch of time, out of the readings of servers or the application's own counters.
-//! Pure.
+//! The application's lookups in an interval, from the counters of servers or of the application itself. Pure.
 //!
-//! A server counts everybody's look-ups. Its command statistics say how many of them were made by commands that read no
-//! value (TTL, TYPE, DUMP and others), and samples say which look-ups were our own. What is left is the application's, and
-//! its number is exact. How many of the others' TTLs and TYPEs found a key is not known, so hits have two bounds, which
+//! A server counts the lookups of all clients. Its command statistics show how many were made by commands that read no
+//! value (TTL, TYPE, DUMP and others), and samples record keysweep's own lookups. The rest is the application's, and
+//! its number is exact. How many of the other clients' TTL and TYPE commands found a key is unknown, so hits have a
+//! lower and an upper bound, which differ by the number of those commands.
 //! are as far apart as these are many.
 
 use std::ops::AddAssign;
@@ -16,58 +16,59 @@ use shared::messages::Lookups;
 
 use super::percent;
 
-/// A rate is shown if its bounds are no further apart, in points.
+/// A rate is shown if its bounds differ by at most this many percentage points.
 const POINTS_MAX: f64 = 2.0;
 
-/// How much longer than the time between two samples a process that was restarted in between may say that it has
-/// run, in seconds: uptimes and clocks are rounded.
+/// By how many seconds the uptime of a process restarted between two samples may exceed the time between them: uptimes
+/// and clocks are rounded.
 const UPTIME_SLACK_S: u64 = 5;
 
-/// So many more of our own look-ups may be noted than a server has counted: some are noted before they are made.
-const NOTED_SLACK: u64 = 10;
+/// How many more own lookups may be recorded than the server has counted: some are recorded in advance.
+const RECORDED_SLACK: u64 = 10;
 
-/// Why a rate is not known where a server does not tell.
-const NOT_TOLD: &str = "a server does not tell its command statistics (INFO commandstats), so look-ups by tools cannot be \
-                        told from the application's";
+/// Why a rate is unknown: a server does not report command statistics.
+const NO_COMMAND_STATS: &str = "a server does not report command statistics (INFO commandstats), so lookups by tools cannot be \
+                        distinguished from the application's";
 
-/// The same where it tells something else than what was done.
-const NOT_TRUE: &str = "the command statistics of a server (INFO commandstats) count fewer commands than keysweep has sent \
-                        it, so look-ups by tools cannot be told from the application's";
+/// Why a rate is unknown: the command statistics are implausible.
+const WRONG_COMMAND_STATS: &str = "the command statistics of a server (INFO commandstats) count fewer commands than keysweep sent to \
+                        it, so lookups by tools cannot be distinguished from the application's";
 
-/// The same where no server could be asked.
-pub(super) const NOT_AT_BEGIN: &str = "the counters could not be read at the beginning of that time";
+/// Why a rate is unknown: no server was reachable.
+pub(super) const NOT_AT_BEGIN: &str = "the counters could not be read at the beginning of the window";
 
 /// See [`NOT_AT_BEGIN`].
-pub(super) const NOT_AT_END: &str = "the counters could not be read at the end of that time";
+pub(super) const NOT_AT_END: &str = "the counters could not be read at the end of the window";
 
-/// The same where some did not answer.
-const NOT_ALL: &str = "fewer servers told their counters at the end of that time than at its beginning";
+/// Why a rate is unknown: some servers did not answer.
+const SERVERS_MISSING: &str =
+    "fewer servers reported counters at the end of the window than at its beginning";
 
-/// The same where a run never said what it read.
-const NO_END: &str = "a run of keysweep began and did not say how it ended (it was killed or given up, or still goes on), so \
-                      the values that it read cannot be told from the application's look-ups";
+/// Why a rate is unknown: a run did not report its reads.
+const RUN_WITHOUT_END: &str = "a run of keysweep started and did not report its end (it was killed, failed or is still running), so \
+                      the values that it read cannot be distinguished from the application's lookups";
 
-/// The number of look-ups is shown if so many percent of them at most may be our own.
+/// The number of lookups is shown if at most this percentage may be keysweep's own.
 const UNSURE_PERCENT_MAX: u64 = 1;
 
-/// See the module.
+/// The application's lookups in an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Look-ups of the application.
+    /// The application's lookups.
     pub lookups: u64,
-    /// It had at least so many hits among them.
+    /// The lower bound of their hits.
     pub hits_min: u64,
-    /// And at most so many.
+    /// The upper bound of their hits.
     pub hits_max: u64,
-    /// Look-ups of others, which read no value, and of which it is not known how many were hits.
+    /// Lookups by other commands that read no value; how many were hits is unknown.
     pub others: u64,
-    /// So many of all of these at most may be our own.
+    /// How many of all these lookups may be keysweep's own, at most.
     pub unsure: u64,
-    /// Errors that the application counted; `None` where the source knows none.
+    /// Errors counted by the application; `None` if the source does not count them.
     pub errors: Option<u64>,
-    /// Restarts, resets and failovers in between.
+    /// Restarts, resets and failovers in the interval.
     pub resets: u32,
-    /// Why all of this is not known, if it is not.
+    /// Why the figures are unknown, if so.
     pub unknown: Option<&'static str>,
 }
 
@@ -92,7 +93,7 @@ impl Traffic {
         Self { unknown: Some(why), ..Self::default() }
     }
 
-    /// The number of look-ups, if it is known within one percent.
+    /// The number of lookups, if it is known within one percent.
     #[must_use]
     pub fn number(&self) -> Option<u64> {
         let unsure = self.unsure.min(self.lookups);
@@ -100,15 +101,14 @@ impl Traffic {
         (sure && self.unknown.is_none()).then_some(self.lookups)
     }
 
-    /// The lowest and the highest hit rate that it may have been, in percent; `None` without look-ups, or if they are not
-    /// known.
+    /// The lower and upper bound of the hit rate, in percent; `None` without lookups, or if they are unknown.
     #[must_use]
     pub fn bounds(&self) -> Option<(f64, f64)> {
         let of = |hits| percent(hits, self.lookups);
         of(self.hits_min).zip(of(self.hits_max)).filter(|_| self.unknown.is_none())
     }
 
-    /// Hits, if they are known well enough: the middle of their bounds.
+    /// Hits, if their bounds are close enough: the middle of the bounds.
     #[must_use]
     pub fn hits(&self) -> Option<u64> {
         let near = self.bounds().is_none_or(|(min, max)| max - min <= POINTS_MAX);
@@ -122,7 +122,7 @@ impl Traffic {
         self.bounds().map(|(min, max)| min.midpoint(max))
     }
 
-    /// Why there is no hit rate although there were look-ups.
+    /// Why there is no hit rate although there were lookups.
     #[must_use]
     pub fn why_not(&self) -> Option<String> {
         if let Some(why) = self.unknown {
@@ -131,29 +131,29 @@ impl Traffic {
         let (min, max) = self.bounds().filter(|_| self.hits().is_none() || self.number().is_none())?;
         if self.number().is_none() {
             return Some(format!(
-                "it is between {min:.1}% and {max:.1}%: of {} look-ups at most, up to {} may be those of runs of keysweep \
-                 that were cut off or still go on, or in which counters were reset",
+                "it is between {min:.1}% and {max:.1}%: of at most {} lookups, up to {} may belong to runs of keysweep \
+                 that were interrupted or are still running, or during which counters were reset",
                 self.lookups, self.unsure
             ));
         }
         Some(format!(
-            "it is between {min:.1}% and {max:.1}%: beside {} look-ups of the application there were {} by commands that \
-             read no value (TTL, TYPE, OBJECT, DUMP and others), and the server does not count which of them found a key; \
-             counters of the application itself tell it (`--hit-rate`)",
+            "it is between {min:.1}% and {max:.1}%: in addition to {} lookups of the application, there were {} by \
+             commands that read no value (TTL, TYPE, OBJECT, DUMP and others), and the server does not count their hits; \
+             use the application's own counters instead (`--hit-rate`)",
             self.lookups, self.others
         ))
     }
 }
 
-/// What others than us looked up on servers between the first and the last of `samples`. Beside the runs that say it
-/// themselves, `unended` ones read values of which nothing else is known.
+/// The lookups of other clients on the servers between the first and the last of `samples`. `unended`: what runs
+/// without an end sample read in addition to the runs with one.
 pub(super) fn of_servers(samples: &[&CounterSnapshot], unended: RunReads) -> Traffic {
-    let told = |sample: Option<&&CounterSnapshot>| sample.map_or(0, |sample| sample.nodes.len());
-    if told(samples.last()) < told(samples.first()) {
-        return Traffic::unknown(NOT_ALL);
+    let reported = |sample: Option<&&CounterSnapshot>| sample.map_or(0, |sample| sample.nodes.len());
+    if reported(samples.last()) < reported(samples.first()) {
+        return Traffic::unknown(SERVERS_MISSING);
     }
     if unended == RunReads::Values {
-        return Traffic::unknown(NO_END);
+        return Traffic::unknown(RUN_WITHOUT_END);
     }
     let mut nodes: Vec<_> = samples.iter().flat_map(|s| s.nodes.iter().map(|r| &r.node)).collect();
     nodes.sort();
@@ -171,21 +171,21 @@ pub(super) fn of_servers(samples: &[&CounterSnapshot], unended: RunReads) -> Tra
     total
 }
 
-/// A reading of a node with its sample.
+/// The counters of a node with their sample.
 #[derive(Clone, Copy)]
 struct NodeSnapshot<'a> {
     sample: &'a CounterSnapshot,
     reading: &'a NodeCounters,
 }
 
-/// What others looked up at a node.
+/// The lookups of other clients at a node.
 fn of_node(readings: &[Option<NodeSnapshot<'_>>], unended: RunReads) -> Traffic {
     let (mut total, mut part) = (Traffic::default(), NodeTraffic::default());
     let mut before: Option<(NodeSnapshot<'_>, CommandCounts)> = None;
     for now in readings.iter().flatten() {
-        let Some(commands) = now.reading.commands else { return Traffic::unknown(NOT_TOLD) };
+        let Some(commands) = now.reading.commands else { return Traffic::unknown(NO_COMMAND_STATS) };
         if unended != RunReads::Nothing && commands.scripts.is_none() {
-            return Traffic::unknown(NO_END);
+            return Traffic::unknown(RUN_WITHOUT_END);
         }
         match before {
             Some((earlier, counts)) if is_continuous((earlier.reading, counts), (now.reading, commands)) => {
@@ -196,7 +196,7 @@ fn of_node(readings: &[Option<NodeSnapshot<'_>>], unended: RunReads) -> Traffic 
                 total += &part.traffic(unended);
                 part = NodeTraffic::after_restart(earlier, *now, commands);
             }
-            // A node that came later: what it counted before is not known.
+            // A node that appeared later: its earlier counts are unknown.
             None => total.resets += u32::from(readings.first().is_some_and(Option::is_none)),
         }
         if let (SnapshotPhase::Begin, Some(run)) = (now.sample.moment, now.sample.run_id) {
@@ -208,7 +208,7 @@ fn of_node(readings: &[Option<NodeSnapshot<'_>>], unended: RunReads) -> Traffic 
     total
 }
 
-/// Whether counters went on from one reading to the next: nothing fell, and nobody reset them.
+/// Whether counters continued from one snapshot to the next: no counter fell, and no client reset them.
 fn is_continuous(
     (before, was): (&NodeCounters, CommandCounts),
     (now, is): (&NodeCounters, CommandCounts),
@@ -222,20 +222,20 @@ fn is_continuous(
         && (was.resets, was.reset_us) == (is.resets, is.reset_us)
 }
 
-/// A part of a stretch of time in which the counters of a node went on.
+/// A part of an interval in which the counters of a node continued.
 #[derive(Default)]
 struct NodeTraffic {
-    /// What they gained.
+    /// The lookups counted.
     gained: Lookups,
-    /// Those by commands that read no value.
+    /// Lookups by commands that read no value.
     one_lookup: u64,
-    /// Calls of scripts.
+    /// Script calls.
     scripts: u64,
-    /// Our own among them.
+    /// Keysweep's own lookups among them.
     own: Lookups,
-    /// Reads of ours of which it is not known whether they are among them.
+    /// Keysweep's own reads that may or may not be among them.
     uncertain: u64,
-    /// Runs of ours that began in it.
+    /// Runs that started in this part.
     begun: Vec<RunId>,
 }
 
@@ -247,7 +247,7 @@ impl NodeTraffic {
         self.one_lookup = self.one_lookup.saturating_add(commands.one_lookup);
         self.scripts = self.scripts.saturating_add(commands.scripts.unwrap_or_default());
         self.own += was.own_after;
-        // A run's own look-ups are known as a whole: those before a reset are not among these.
+        // A run's own lookups are only known as a whole: those before a reset are not in these counters.
         let known = now.sample.moment != SnapshotPhase::End
             || now.sample.run_id.is_none_or(|run| self.begun.contains(&run));
         if known {
@@ -257,12 +257,12 @@ impl NodeTraffic {
         }
     }
 
-    /// After the counters began anew between `before` and `now`.
+    /// The part after the counters restarted between `before` and `now`.
     fn after_restart(before: NodeSnapshot<'_>, now: NodeSnapshot<'_>, commands: CommandCounts) -> Self {
         let since_s = now.sample.at_ms.saturating_sub(before.sample.at_ms) / 1_000;
         let same = before.reading.process == now.reading.process;
         if !same && now.reading.uptime_s > since_s + UPTIME_SLACK_S {
-            // Another server that has run for longer has counted what we know nothing of.
+            // Another server with a longer uptime counted lookups from before the interval.
             return Self::default();
         }
         let own = before.reading.own_after.reads.saturating_add(now.reading.own_before.reads);
@@ -276,19 +276,19 @@ impl NodeTraffic {
     }
 
     fn traffic(&self, unended: RunReads) -> Traffic {
-        // Waiting for the lock of its job, a run looks at it without a script now and then.
-        let scripts = self.scripts.saturating_add(NOTED_SLACK);
-        let cut_off = if unended == RunReads::Nothing { 0 } else { scripts };
+        // While a run waits for its job's lock, it occasionally reads the lock without a script.
+        let scripts = self.scripts.saturating_add(RECORDED_SLACK);
+        let interrupted = if unended == RunReads::Nothing { 0 } else { scripts };
         let ours = self.own.all().saturating_sub(self.own.reads);
-        let beyond = ours.saturating_sub(self.one_lookup);
-        if beyond > NOTED_SLACK.max(ours / 100) {
-            return Traffic::unknown(NOT_TRUE);
+        let excess = ours.saturating_sub(self.one_lookup);
+        if excess > RECORDED_SLACK.max(ours / 100) {
+            return Traffic::unknown(WRONG_COMMAND_STATS);
         }
         let others = self.one_lookup.saturating_sub(ours);
         let explained = self.one_lookup.saturating_add(self.own.reads);
         let lookups = self.gained.all().saturating_sub(explained);
         let hits = self.gained.hits.saturating_sub(self.own.hits);
-        let unsure = self.uncertain.saturating_add(beyond).saturating_add(cut_off);
+        let unsure = self.uncertain.saturating_add(excess).saturating_add(interrupted);
         Traffic {
             lookups,
             hits_min: hits.saturating_sub(others).saturating_sub(unsure).min(lookups),
@@ -302,7 +302,7 @@ impl NodeTraffic {
     }
 }
 
-/// What an application's own counters gained.
+/// The traffic from an application's own counters.
 pub(super) fn of_application(counters: &[Counters]) -> Traffic {
     let mut total = Traffic::default();
     for pair in counters.windows(2) {

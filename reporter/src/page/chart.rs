@@ -1,5 +1,5 @@
-//! Charts as SVG that stands in a page by itself: no script, no fonts, colours from the page's style sheet. Each
-//! says in `title` and `desc` what it shows. Pure: what cannot be drawn (nothing, infinities) is left out.
+//! Charts as self-contained SVG: no scripts, no fonts, colours from the page's style sheet. Each chart describes its
+//! content in `title` and `desc`. Pure: values that cannot be drawn (missing, infinite) are omitted.
 
 mod bars;
 mod histogram;
@@ -11,7 +11,7 @@ pub(super) use bars::{bar, stack};
 pub(super) use histogram::{histogram, range};
 pub(super) use line::hit_rates;
 
-/// For whom a chart is drawn. A page holds both and its style sheet shows one.
+/// The target size of a chart. A page contains both; its style sheet shows one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
     /// Desktops and paper.
@@ -21,7 +21,7 @@ pub(super) enum Size {
 }
 
 impl Size {
-    /// Both.
+    /// All sizes.
     pub(super) const ALL: [Self; 2] = [Self::Wide, Self::Narrow];
 
     fn width(self) -> f64 {
@@ -39,7 +39,7 @@ impl Size {
     }
 }
 
-/// A drawing in the making. Writing to a string cannot fail, so the results of `write!` are dropped throughout.
+/// A drawing under construction. Writing to a string cannot fail, so the results of `write!` are ignored.
 struct Drawing {
     body: String,
     width: f64,
@@ -87,7 +87,7 @@ impl Drawing {
         let _ = write!(self.body, r#"<circle class="dot" cx="{x:.1}" cy="{y:.1}" r="{radius:.1}"/>"#);
     }
 
-    /// The whole SVG. `id` is unique on the page.
+    /// Returns the complete SVG. `id` is unique on the page.
     fn finish(self, id: &str, class: &str, title: &str, desc: &str) -> String {
         let Self { body, width, height } = self;
         format!(
@@ -106,7 +106,7 @@ impl Drawing {
     }
 }
 
-/// `text` so that it means nothing but itself in SVG and HTML.
+/// Escapes `text` for SVG and HTML.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -122,22 +122,22 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// About how wide `text` is in a chart, in its units.
+/// The approximate width of `text` in a chart, in the chart's units.
 #[expect(clippy::cast_precision_loss, reason = "a few letters")]
 fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * 7.7
 }
 
-/// What the tests of all charts look at.
+/// Checks shared by the tests of all charts.
 #[cfg(test)]
 mod sound {
-    /// The numbers of attribute `name` in `svg`.
+    /// The values of attribute `name` in `svg`.
     pub(super) fn numbers(svg: &str, name: &str) -> Vec<f64> {
         let start = format!(" {name}=\"");
         svg.split(&start).skip(1).map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect()
     }
 
-    /// Nothing is no number, and nothing stands outside of the picture.
+    /// No value is NaN, and no shape is outside of the chart.
     #[track_caller]
     pub(super) fn check(svg: &str) {
         for wrong in ["NaN", "inf", "-0.0"] {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_mean_nothing_but_themselves() {
+    fn texts_are_escaped() {
         assert_eq!(escape(r#"<a href="x">&'"#), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
         let mut drawing = Drawing::new(10.0, 10.0);
         drawing.text("t", "start", (1.0, 1.0), "<script>");

@@ -1,4 +1,4 @@
-//! Alerts, issues and recommendations, each with the figures that it rests on.
+//! Alerts, issues and recommendations, each with its evidence.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use crate::alerts::sentence;
 
 use super::format::{figure, moment, name};
 
-/// A sentence with what it rests on.
+/// A sentence with its evidence.
 #[derive(Template)]
 #[template(path = "note.html")]
 pub(super) struct FindingView {
-    /// How much it matters, if that was said.
+    /// The severity, if known.
     pub(super) severity: Option<Severity>,
     /// The sentence.
     pub(super) sentence: String,
     /// The rule that fired.
     pub(super) rule: Option<String>,
-    /// Since when it holds.
+    /// Since when the alert has been firing.
     pub(super) since: Option<String>,
     /// The figures, by name.
     pub(super) evidence: Vec<(String, String)>,
@@ -39,7 +39,7 @@ pub(super) fn alerts(result: &CleanupResult) -> Vec<FindingView> {
         sentence: sentence::sentence(alert, result),
         rule: Some(alert.alert.clone()),
         since: Some(moment(&alert.since)),
-        // The figures of what is said elsewhere stand there.
+        // The evidence is shown with the issue that the alert refers to.
         evidence: if sentence::is_said(alert, result) { Vec::new() } else { evidence(&alert.evidence) },
     };
     alerts.iter().map(note).collect()
@@ -53,7 +53,7 @@ pub(super) fn recommendations(result: &CleanupResult) -> Vec<FindingView> {
     notes(&result.recommendations, &result.findings, FindingKind::Recommendation)
 }
 
-/// Every sentence, with its finding if there is one; what matters most comes first.
+/// All sentences, each with its finding if there is one; the most severe first.
 fn notes(sentences: &[String], findings: &[Finding], kind: FindingKind) -> Vec<FindingView> {
     let mut left: Vec<&Finding> = findings.iter().filter(|finding| finding.kind == kind).collect();
     let mut notes: Vec<FindingView> = Vec::new();

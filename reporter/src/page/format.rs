@@ -1,4 +1,4 @@
-//! Numbers, times and evidence as people read them. Pure; no figure becomes `NaN`.
+//! Formats numbers, times and evidence. Pure; no figure becomes `NaN`.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::render::grouped;
 
-/// What stands where there is no figure.
+/// Shown in place of a missing figure.
 pub(super) const NONE: &str = "–";
 
-/// Most elements of a list that evidence shows.
+/// The largest number of list elements shown in evidence.
 const ELEMENTS_MAX: usize = 12;
 
-/// A number that fits narrow places: `9,400`, `12.3k`, `4.5M`.
+/// A number in compact form: `9,400`, `12.3k`, `4.5M`.
 pub(super) fn compact(n: u64) -> String {
     if n < 10_000 {
         return grouped(n);
@@ -30,7 +30,7 @@ pub(super) fn compact(n: u64) -> String {
     format!("{value:.1}{unit}")
 }
 
-/// A rate or a share, 0 to 100: `78.5%`.
+/// A rate or a share between 0 and 100: `78.5%`.
 pub(super) fn percent(value: Option<f64>) -> String {
     match value.filter(|value| value.is_finite()) {
         Some(value) => format!("{value:.1}%"),
@@ -38,12 +38,12 @@ pub(super) fn percent(value: Option<f64>) -> String {
     }
 }
 
-/// `part` of `whole` in percent; `None` of nothing.
+/// `part` of `whole` in percent; `None` if `whole` is 0.
 pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| (lossy(part) * 100.0 / lossy(whole)).min(100.0))
 }
 
-/// The same in words; something that rounds to nothing is still something.
+/// The same as text; a nonzero share is never shown as 0.
 pub(super) fn share_text(part: u64, whole: u64) -> String {
     match share(part, whole) {
         Some(share) if part > 0 && share < 0.05 => "< 0.1%".to_owned(),
@@ -57,7 +57,7 @@ pub(super) fn lossy(n: u64) -> f64 {
     n as f64
 }
 
-/// A stretch of time, in seconds, with its two largest units: `7 min 30 s`.
+/// A duration in seconds, with its two largest units: `7 min 30 s`.
 pub(super) fn span(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NONE.to_owned();
@@ -82,12 +82,12 @@ pub(super) fn span(seconds: f64) -> String {
     if rest == 0 { first } else { format!("{first} {rest} {small}") }
 }
 
-/// The same of milliseconds.
+/// The same for milliseconds.
 pub(super) fn span_ms(ms: u64) -> String {
     span(lossy(ms) / 1_000.0)
 }
 
-/// A moment: `24 Nov 2026, 06:00 UTC`. A text that is no time stays as it is.
+/// A point in time: `24 Nov 2026, 06:00 UTC`. Other texts are returned unchanged.
 pub(super) fn moment(text: &str) -> String {
     match text.parse::<Timestamp>() {
         Ok(at) => stamp(at, "%-d %b %Y, %H:%M UTC"),
@@ -95,12 +95,12 @@ pub(super) fn moment(text: &str) -> String {
     }
 }
 
-/// A moment of UTC in the words of `format`.
+/// A point in time in UTC, in the given `format`.
 pub(super) fn stamp(at: Timestamp, format: &str) -> String {
     at.to_zoned(TimeZone::UTC).strftime(format).to_string()
 }
 
-/// `text`, or its beginning if it is longer than `letters`.
+/// `text`, truncated to `letters` characters.
 pub(super) fn shortened(text: &str, letters: usize) -> Cow<'_, str> {
     match text.char_indices().nth(letters) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -115,7 +115,7 @@ pub(super) fn name(field: &str) -> String {
     let mut letters = field.chars().peekable();
     while let Some(letter) = letters.next() {
         let separates = matches!(letter, '_' | '-' | ' ');
-        // `TTLKeys`: the last capital of several belongs to the word behind it.
+        // `TTLKeys`: the last of several capitals belongs to the following word.
         let begins = before.is_lowercase() || letters.peek().is_some_and(|next| next.is_lowercase());
         if separates || (letter.is_uppercase() && begins) {
             words.push(String::new());
@@ -125,7 +125,7 @@ pub(super) fn name(field: &str) -> String {
         }
         before = letter;
     }
-    // An abbreviation, such as TTL, stays as it is.
+    // An abbreviation, such as TTL, is not lowercased.
     let lower =
         |word: &String| if word.chars().any(char::is_lowercase) { word.to_lowercase() } else { word.clone() };
     words.iter().filter(|word| !word.is_empty()).map(lower).collect::<Vec<_>>().join(" ")
@@ -157,7 +157,7 @@ pub(super) fn figure(value: &Value) -> String {
     }
 }
 
-/// At most two decimals, and none that say nothing.
+/// At most two decimals, without trailing zeros.
 fn decimal(value: f64) -> String {
     if value.abs() >= 1e15 {
         return format!("{value:e}");
@@ -177,14 +177,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_fit_narrow_places() {
+    fn numbers_have_a_compact_form() {
         let shown = [0, 9_999, 12_345, 999_949, 999_999, 4_500_000, u64::MAX].map(compact);
         assert_eq!(shown, ["0", "9,999", "12.3k", "999.9k", "1.0M", "4.5M", "18.4E"]);
         assert_eq!([0, 1_023, 1_536, u64::MAX].map(crate::bytes), ["0 B", "1023 B", "1.5 KiB", "16.0 EiB"]);
     }
 
     #[test]
-    fn long_texts_are_cut_between_letters() {
+    fn long_texts_are_cut_at_characters() {
         assert_eq!([shortened("äöü", 2), shortened("äöü", 3), shortened("", 3)], ["äö…", "äöü", ""]);
     }
 
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_reads_like_words() {
+    fn evidence_is_formatted_as_text() {
         assert_eq!(name("hitRatePercent"), "hit rate percent");
         assert_eq!(name("avgTTL"), "avg TTL");
         assert_eq!(name("staleTTLKeys"), "stale TTL keys");

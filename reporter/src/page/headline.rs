@@ -1,4 +1,4 @@
-//! The top of a report: how the run ended, and the figures that people look for first.
+//! The top of a report: the status of the run and the key figures.
 
 use shared::result::{CleanupResult, Status};
 
@@ -8,27 +8,27 @@ use crate::render::stale_protected;
 use crate::uncertainty::{self, UNKNOWN};
 use crate::{counted, grouped};
 
-/// How a run ended.
+/// The status of a run.
 pub(super) struct StatusBanner {
-    /// The class of its colour: `good`, `warn`, `bad` or `calm`.
+    /// The CSS class of its colour: `good`, `warn`, `bad` or `calm`.
     pub(super) class: &'static str,
-    /// A sign beside the word, so that colour is not the only one.
+    /// A symbol next to the status word, so that colour is not the only indicator.
     pub(super) mark: &'static str,
-    /// The word for it.
+    /// The status word.
     pub(super) word: &'static str,
-    /// What that means.
+    /// The explanation.
     pub(super) sentence: String,
-    /// Whether nothing was to be changed.
+    /// Whether the run was a dry run.
     pub(super) dry_run: bool,
 }
 
 /// A figure with its name.
 pub(super) struct Tile {
-    /// What it is.
+    /// The name of the figure.
     pub(super) label: &'static str,
     /// The figure, or that there is none.
     pub(super) value: String,
-    /// What it is about.
+    /// What the figure refers to.
     pub(super) note: String,
 }
 
@@ -37,19 +37,19 @@ impl Tile {
         Self { label, value: value.into(), note: note.into() }
     }
 
-    /// Whether the figure needs smaller digits, or is words.
+    /// Whether the value needs a smaller font.
     pub(super) fn is_long(&self) -> bool {
         self.value.len() > 11
     }
 }
 
-/// Something about the run, with its name.
+/// A property of the run.
 pub(super) struct Fact {
-    /// What it is.
+    /// Its name.
     pub(super) name: &'static str,
-    /// How it is.
+    /// Its value.
     pub(super) value: String,
-    /// Whether it is a name that programs use.
+    /// Whether the value is an identifier.
     pub(super) code: bool,
 }
 
@@ -70,28 +70,28 @@ pub(super) fn standing(result: &CleanupResult) -> StatusBanner {
                 gaps.push("not everything was read");
             }
             if [accounts.unreached, accounts.unconfirmed, accounts.failed].iter().any(|keys| *keys > 0) {
-                gaps.push("not every candidate was dealt with");
+                gaps.push("not every candidate was processed");
             }
             let gap = if gaps.is_empty() { "something is missing".to_owned() } else { gaps.join(", and ") };
-            format!("{} (see the issues). As far as the run came, {what}", first_upper(&gap))
+            format!("{} (see the issues). In the part that was processed, {what}", first_upper(&gap))
         }
-        Status::Failed => format!("The run could not do its work (see the issues). Until then, {what}"),
-        Status::Cancelled => format!("The run was stopped before its end. Until then, {what}"),
+        Status::Failed => format!("The run failed (see the issues). Before that, {what}"),
+        Status::Cancelled => format!("The run was cancelled. Before that, {what}"),
     };
     let sentence = sentence + &noticed(result);
     StatusBanner { class, mark, word, sentence, dry_run: result.dry_run }
 }
 
-/// That there is more to know than how the run ended.
+/// The number of alerts and issues, as a sentence.
 fn noticed(result: &CleanupResult) -> String {
     let number = |n: usize, one, many| (n > 0).then(|| counted(n as u64, one, many));
-    let alerts = number(result.alerts.len(), "alert holds", "alerts hold");
+    let alerts = number(result.alerts.len(), "alert is firing", "alerts are firing");
     let issues = number(result.issues.len(), "issue was found", "issues were found");
     let noticed: Vec<String> = [alerts, issues].into_iter().flatten().collect();
     if noticed.is_empty() { String::new() } else { format!(" {}.", noticed.join(", and ")) }
 }
 
-/// What was done, as the end of a sentence.
+/// What the run did, as the end of a sentence.
 fn done(result: &CleanupResult) -> String {
     let accounts = &result.accounting;
     let changed = [(accounts.deleted, "deleted"), (accounts.expired, "given a TTL")];
@@ -108,7 +108,7 @@ fn done(result: &CleanupResult) -> String {
         return format!("{keys} {} found and only reported.", were(accounts.reported));
     }
     match (accounts.candidates, result.stale_ttl_keys) {
-        (0, 0) if uncertainty::if_nothing_read(result).is_some() => "nothing was read to its end.".to_owned(),
+        (0, 0) if uncertainty::if_nothing_read(result).is_some() => "no part was read completely.".to_owned(),
         (0, 0) => "no key without TTL was found.".to_owned(),
         (candidates, _) => format!("none of {} was changed.", counted(candidates, "candidate", "candidates")),
     }
@@ -126,7 +126,7 @@ fn first_upper(text: &str) -> String {
 pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     let metrics = &result.current_metrics;
     let about = if result.scanned_keys_approximate { "about" } else { "" };
-    let note = if about.is_empty() { "looked at, protected ones included" } else { about };
+    let note = if about.is_empty() { "including protected keys" } else { about };
     let met = |keys| uncertainty::keys(result, keys);
     let mut tiles = vec![
         Tile::new(
@@ -159,7 +159,7 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     let left = metrics.total_keys.map_or_else(|| UNKNOWN.to_owned(), grouped);
     let note = uncertainty::keys_left_unknown(result).map_or_else(|| growth(result), str::to_owned);
     tiles.push(Tile::new("Keys now", left, note));
-    let half = result.metrics.ttl.p50.map(|half| format!("half of them live {} at most", span(half)));
+    let half = result.metrics.ttl.p50.map(|half| format!("median {}", span(half)));
     tiles.push(match metrics.avg_ttl {
         Some(mean) => {
             Tile::new("Mean TTL", span(mean), half.unwrap_or_else(|| "of keys that have one".into()))
@@ -173,7 +173,7 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     tiles
 }
 
-/// What the run was for.
+/// The figure of the run's action.
 fn acted(result: &CleanupResult) -> Tile {
     let accounts = &result.accounting;
     match result.action.as_str() {
@@ -181,7 +181,7 @@ fn acted(result: &CleanupResult) -> Tile {
             Tile::new("Reported", grouped(accounts.reported), "dry run: nothing was changed")
         }
         "expire" => Tile::new("Given a TTL", grouped(accounts.expired), "instead of being deleted"),
-        "report" => Tile::new("Reported", grouped(accounts.reported), "nothing was to be changed"),
+        "report" => Tile::new("Reported", grouped(accounts.reported), "report only: nothing was changed"),
         _ => {
             let of = counted(accounts.candidates, "candidate", "candidates");
             Tile::new("Deleted", grouped(accounts.deleted), format!("of {of}"))
@@ -189,12 +189,12 @@ fn acted(result: &CleanupResult) -> Tile {
     }
 }
 
-/// Whether nothing was to be changed, so that what is said of memory is what could be freed.
+/// Whether the run only reports, so that memory figures are estimates of what could be freed.
 pub(crate) fn is_only_reported(result: &CleanupResult) -> bool {
     result.dry_run || result.action == "report"
 }
 
-/// The memory that was freed, if it is known and there was anything to free.
+/// The freed memory, if it is known and not zero.
 fn freed(result: &CleanupResult) -> Option<Tile> {
     let freed = result.freed_bytes.filter(|freed| freed.estimate > 0)?;
     let label = if is_only_reported(result) { "Would be freed" } else { "Freed" };
@@ -207,24 +207,24 @@ fn freed(result: &CleanupResult) -> Option<Tile> {
 
 fn hit_rate(result: &CleanupResult) -> Tile {
     let (metrics, rates) = (&result.current_metrics, &result.metrics.hit_rates);
-    let when = if rates.since_last_run.is_some() { "since the run before" } else { "during the run" };
+    let when = if rates.since_last_run.is_some() { "since the previous run" } else { "during the run" };
     match metrics.hit_rate {
         Some(rate) => {
-            let lookups = rates.current().lookups.map(|n| counted(n, "look-up", "look-ups"));
-            let note = format!("of {} {when}", lookups.unwrap_or_else(|| "look-ups".to_owned()));
+            let lookups = rates.current().lookups.map(|n| counted(n, "lookup", "lookups"));
+            let note = format!("of {} {when}", lookups.unwrap_or_else(|| "lookups".to_owned()));
             Tile::new("Hit rate", percent(Some(rate)), note)
         }
         None if rates.problem.is_some() => Tile::new("Hit rate", "unknown", "its source could not be read"),
         None if rates.current().lookups == Some(0) => {
-            Tile::new("Hit rate", "no traffic", format!("no look-ups by others {when}"))
+            Tile::new("Hit rate", "no traffic", format!("no lookups by other clients {when}"))
         }
         None => {
             let window = rates.current();
             let bounds = window.hit_rate_min.zip(window.hit_rate_max);
             let note = match (bounds, &window.why_unknown) {
                 (Some((min, max)), _) => format!("between {min:.1}% and {max:.1}% {when}"),
-                (None, Some(_)) => "see below why".to_owned(),
-                (None, None) => "it was not measured".to_owned(),
+                (None, Some(_)) => "see the hit rate section".to_owned(),
+                (None, None) => "not measured".to_owned(),
             };
             Tile::new("Hit rate", "unknown", note)
         }
@@ -242,11 +242,11 @@ fn growth(result: &CleanupResult) -> String {
     let finite = |percent: Option<f64>| percent.filter(|percent| percent.is_finite());
     match (growth.is_exact(), finite(growth.percent_min), finite(growth.percent_max)) {
         (true, _, _) => match finite(growth.percent) {
-            Some(percent) => format!("{percent:+.1}% found since the run before"),
+            Some(percent) => format!("{percent:+.1}% found since the previous run"),
             None => numbers(""),
         },
         (false, Some(min), Some(max)) => {
-            format!("between {min:+.1}% and {max:+.1}% found since the run before")
+            format!("between {min:+.1}% and {max:+.1}% found since the previous run")
         }
         (false, _, _) => numbers("about "),
     }
@@ -272,10 +272,10 @@ pub(super) fn facts(result: &CleanupResult) -> Vec<Fact> {
         facts.push(fact("Pace", result.pacing.sentence.clone()));
     }
     if let Some(previous) = result.attempt.previous {
-        facts.push(code("Attempt before", previous.to_string()));
+        facts.push(code("Previous attempt", previous.to_string()));
     }
     if let Some(growth) = &result.metrics.growth {
-        facts.push(code("Run before", growth.run_id.to_string()));
+        facts.push(code("Previous run", growth.run_id.to_string()));
     }
     facts
 }

@@ -1,4 +1,4 @@
-//! The hit rate over several windows, and over time.
+//! The hit rate in several windows and over time.
 
 use shared::metrics::{HitPoint, HitRateWindow, HitRates};
 
@@ -7,20 +7,20 @@ use super::format::{NONE, moment, percent};
 use super::table::{Kind, Table};
 use crate::grouped;
 
-/// Most samples that a table lists: a month of hourly ones.
+/// The most samples in a table: a month of hourly samples.
 const SAMPLES_MAX: usize = 744;
 
-/// The section.
+/// The hit rate section.
 pub(super) struct HitRateView {
-    /// Where the figures come from.
+    /// The source of the figures.
     pub(super) source: String,
-    /// Why there are none.
+    /// Why there are no figures.
     pub(super) problem: Option<String>,
-    /// The windows; empty if nothing was measured.
+    /// The windows; `None` if nothing was measured.
     pub(super) windows: Option<Table>,
-    /// The chart, once for each size.
+    /// The chart, once per size.
     pub(super) charts: Vec<String>,
-    /// What there is to say instead of a chart.
+    /// Shown instead of a chart.
     pub(super) no_chart: &'static str,
     /// The figures of the chart.
     pub(super) samples: Option<Table>,
@@ -35,9 +35,9 @@ impl HitRateView {
         let charts: Vec<String> = Size::ALL.into_iter().filter_map(draw).collect();
         let idle = rates.history.iter().all(|point| point.lookups == Some(0));
         let no_chart = match rates.history.len() {
-            0 => "There are no samples over time yet; keysweep serve takes them between runs.",
+            0 => "There are no samples yet; `keysweep serve` takes them between runs.",
             _ if idle => "There was no traffic in any of the samples.",
-            _ => "The hit rate between samples is not known.",
+            _ => "The hit rate between samples is unknown.",
         };
         Self {
             source: source(rates),
@@ -56,13 +56,13 @@ fn source(rates: &HitRates) -> String {
         "redis" => {
             let also = rates.includes.as_ref().map(|also| format!(" May include {also}."));
             format!(
-                "Counted by Redis itself, over all primaries. Look-ups by keysweep, and by commands that read no value \
-                 (TTL, TYPE, OBJECT, DUMP and others), are taken off.{}",
+                "Counted by Redis, over all primaries. Lookups by keysweep and by commands that read no value \
+                 (TTL, TYPE, OBJECT, DUMP and others) are subtracted.{}",
                 also.unwrap_or_default()
             )
         }
         "hash" => "Counted by the application, in a hash in Redis.".to_owned(),
-        "prometheus" => "Counted by the application, and asked of Prometheus.".to_owned(),
+        "prometheus" => "Counted by the application, queried from Prometheus.".to_owned(),
         other => format!("Source: {other}."),
     }
 }
@@ -70,7 +70,7 @@ fn source(rates: &HitRates) -> String {
 fn windows(rates: &HitRates) -> Option<Table> {
     let named = [
         ("During the run", (!rates.source.is_empty()).then_some(&rates.during_run)),
-        ("Since the run before", rates.since_last_run.as_ref()),
+        ("Since the previous run", rates.since_last_run.as_ref()),
         ("Last 24 hours", rates.last_day.as_ref()),
     ];
     let rows: Vec<Vec<String>> =
@@ -80,7 +80,7 @@ fn windows(rates: &HitRates) -> Option<Table> {
         columns: vec![
             ("Window", Kind::Text),
             ("Hit rate", Kind::Number),
-            ("Look-ups", Kind::Number),
+            ("Lookups", Kind::Number),
             ("Hits", Kind::Number),
             ("Misses", Kind::Number),
             ("Errors", Kind::Number),
@@ -107,7 +107,7 @@ fn row(name: &str, window: &HitRateWindow) -> Vec<String> {
     ]
 }
 
-/// A hit rate in words, by what is known of it.
+/// A hit rate as text, as far as it is known.
 fn rate(rate: Option<f64>, lookups: Option<u64>, bounds: Option<(f64, f64)>) -> String {
     match (rate, lookups, bounds) {
         (Some(rate), _, _) => percent(Some(rate)),
@@ -128,7 +128,7 @@ fn samples(history: &[HitPoint]) -> Table {
     };
     Table {
         caption: "Hit rate over time, the newest first",
-        columns: vec![("Until", Kind::Time), ("Hit rate", Kind::Number), ("Look-ups", Kind::Number)],
+        columns: vec![("Until", Kind::Time), ("Hit rate", Kind::Number), ("Lookups", Kind::Number)],
         rows: history.iter().rev().take(SAMPLES_MAX).map(row).collect(),
         many: "samples",
         folding: false,

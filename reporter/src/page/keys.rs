@@ -1,4 +1,4 @@
-//! What a report says of keys: what became of the candidates, how long the others live on, where they are.
+//! The keys in a report: the outcomes of the candidates, the TTLs of the others, and the heaviest prefixes.
 
 use std::borrow::Cow;
 
@@ -13,18 +13,18 @@ use crate::memory_words::{bounds, bytes};
 use crate::render::note;
 use crate::{counted, grouped, uncertainty};
 
-/// Most letters of a name that are shown: a key may have millions.
+/// The most characters shown of a name: a key may have millions.
 const NAME_MAX: usize = 120;
 
-/// What became of every candidate.
+/// The outcomes of the candidates.
 pub(super) struct AccountingView {
-    /// The sum.
+    /// The equation of the outcomes.
     pub(super) equation: String,
-    /// Whether it is right.
+    /// Whether it is balanced.
     pub(super) balanced: bool,
-    /// The parts as one bar; `None` without candidates.
+    /// The outcomes as a stacked bar; `None` without candidates.
     pub(super) bar: Option<String>,
-    /// Outcome, keys, share, meaning. Outcomes that no candidate had are left out.
+    /// Outcome, keys, share, meaning. Outcomes without candidates are omitted.
     pub(super) rows: Vec<(&'static str, String, String, &'static str)>,
 }
 
@@ -43,20 +43,19 @@ impl AccountingView {
         Self {
             equation: if sum.is_empty() { candidates } else { format!("{candidates} = {}", sum.join(" + ")) },
             balanced: accounts.balanced,
-            bar: (!parts.is_empty())
-                .then(|| chart::stack("accounts", "What became of the candidates", &parts)),
+            bar: (!parts.is_empty()).then(|| chart::stack("accounts", "Outcomes of the candidates", &parts)),
             rows: parts.iter().map(row).collect(),
         }
     }
 }
 
-/// How long keys live on.
+/// The remaining TTLs of the keys.
 pub(super) struct TtlView {
-    /// What the figures are of, or that there are none.
+    /// What the figures refer to, or that there are none.
     pub(super) sentence: String,
     /// Figures by name.
     pub(super) figures: Vec<(&'static str, String)>,
-    /// The chart, once for each size.
+    /// The chart, once per size.
     pub(super) charts: Vec<String>,
     /// The figures of the chart.
     pub(super) bars: Option<Table>,
@@ -68,16 +67,16 @@ impl TtlView {
         if ttl.keys == 0 && result.current_metrics.avg_ttl.is_none() {
             let sentence = match uncertainty::partly_read(result) {
                 None => "No matching key has a TTL.".to_owned(),
-                Some(uncertainty::NOTHING_READ) => "Not known: nothing was read to its end.".to_owned(),
+                Some(uncertainty::NOTHING_READ) => "Unknown: no part was read completely.".to_owned(),
                 Some(_) => "No matching key that was read has a TTL.".to_owned(),
             };
             return Self { sentence, figures: Vec::new(), charts: Vec::new(), bars: None };
         }
         let sentence = match ttl.keys {
-            0 => "How the TTLs are distributed is not known.".to_owned(),
+            0 => "The distribution of the TTLs is unknown.".to_owned(),
             keys => {
                 let keys = counted(keys, "matching key", "matching keys");
-                format!("Of {keys} with a TTL{}.", that_were_read(result))
+                format!("For {keys} with a TTL{}.", read_suffix(result))
             }
         };
         let draw = |size: Size| {
@@ -90,8 +89,8 @@ impl TtlView {
     }
 }
 
-/// What a number of keys is told with that are not all of them.
-fn that_were_read(result: &CleanupResult) -> &'static str {
+/// The suffix of a number of keys that does not cover all of them.
+fn read_suffix(result: &CleanupResult) -> &'static str {
     if uncertainty::partly_read(result).is_some() { " that were read" } else { "" }
 }
 
@@ -99,14 +98,14 @@ fn figures(result: &CleanupResult) -> Vec<(&'static str, String)> {
     let ttl = &result.metrics.ttl;
     let spans = [
         ("Mean", result.current_metrics.avg_ttl),
-        ("Half live at most (p50)", ttl.p50),
-        ("90% live at most (p90)", ttl.p90),
-        ("99% live at most (p99)", ttl.p99),
+        ("Median (p50)", ttl.p50),
+        ("90th percentile (p90)", ttl.p90),
+        ("99th percentile (p99)", ttl.p99),
     ];
     let mut figures: Vec<(&'static str, String)> =
         spans.into_iter().filter_map(|(name, value)| Some((name, span(value?)))).collect();
     if ttl.read_late_percent.is_some() {
-        figures.push(("Used in the last fifth of their life", percent(ttl.read_late_percent)));
+        figures.push(("Used in the last fifth of their TTL", percent(ttl.read_late_percent)));
     }
     figures
 }
@@ -116,22 +115,22 @@ fn bars(ttl: &TtlDistribution) -> Table {
         vec![chart::range(bucket), grouped(bucket.keys), share_text(bucket.keys, ttl.keys)]
     };
     Table {
-        caption: "Keys by the time that they live on",
-        columns: vec![("Live on for", Kind::Text), ("Keys", Kind::Number), ("Share", Kind::Number)],
+        caption: "Keys by remaining TTL",
+        columns: vec![("Remaining TTL", Kind::Text), ("Keys", Kind::Number), ("Share", Kind::Number)],
         rows: ttl.histogram.iter().map(row).collect(),
         many: "bars",
         folding: false,
     }
 }
 
-/// How a weight is told.
+/// Formats a weight.
 type Unit = fn(u64) -> String;
 
-/// Where the keys are.
+/// The heaviest prefixes.
 pub(super) struct PrefixesView<'a> {
-    /// By each measure for which there are any.
+    /// One ranking per measure that has rows.
     pub(super) rankings: Vec<Ranking<'a>>,
-    /// What memory rests on, or why it is not known.
+    /// How memory was measured, or why it is unknown.
     pub(super) memory: Option<String>,
 }
 
@@ -139,23 +138,23 @@ pub(super) struct PrefixesView<'a> {
 pub(super) struct Ranking<'a> {
     /// The measure.
     pub(super) title: &'static str,
-    /// The whole, and how exact the figures are.
+    /// The total, and how exact the figures are.
     pub(super) note: String,
     /// The prefixes.
     pub(super) rows: Vec<Ranked<'a>>,
 }
 
-/// A prefix.
+/// A row of a ranking.
 pub(super) struct Ranked<'a> {
-    /// As it is, or its beginning.
+    /// The prefix, truncated.
     pub(super) prefix: Cow<'a, str>,
-    /// A key that begins so, or its beginning.
+    /// A key with this prefix, truncated.
     pub(super) sample: Option<Cow<'a, str>>,
-    /// Keys or bytes.
+    /// The number of keys or bytes.
     pub(super) weight: String,
-    /// Of the whole.
+    /// The share of the total.
     pub(super) share: String,
-    /// The same as a bar.
+    /// The share as a bar.
     pub(super) bar: String,
 }
 
@@ -168,7 +167,8 @@ impl<'a> PrefixesView<'a> {
         } else {
             "By memory that was freed"
         };
-        let whole = if uncertainty::partly_read(result).is_some() { "in what was read" } else { "in all" };
+        let whole =
+            if uncertainty::partly_read(result).is_some() { "in the part that was read" } else { "in all" };
         let measures: [(&'static str, &Heaviest, Unit, &str); 4] = [
             ("By keys", &prefixes.by_keys, keys, whole),
             ("By keys without TTL", &prefixes.by_stale, keys, whole),
@@ -177,11 +177,11 @@ impl<'a> PrefixesView<'a> {
         ];
         let rankings = measures.into_iter().filter(|(_, heaviest, ..)| !heaviest.rows.is_empty());
         let memory = match (&prefixes.problem, prefixes.sampled_keys) {
-            (Some(problem), _) => Some(format!("Memory is not known: {problem}")),
+            (Some(problem), _) => Some(format!("Memory usage is unknown: {problem}")),
             (None, 0) => None,
             (None, keys) => {
                 let exact = prefixes.by_memory.high == Some(prefixes.by_memory.low);
-                Some(rests_on(keys, exact, that_were_read(result)))
+                Some(memory_basis(keys, exact, read_suffix(result)))
             }
         };
         let ranking = |(title, rows, unit, whole)| ranking(title, rows, unit, whole);
@@ -189,23 +189,23 @@ impl<'a> PrefixesView<'a> {
     }
 }
 
-/// What figures of memory rest on: `keys` measured keys, which are all there are if the figures are `exact`, or all
-/// `that_were_read`.
-fn rests_on(keys: u64, exact: bool, that_were_read: &str) -> String {
+/// How memory figures were obtained: from `keys` measured keys, which are all keys if the figures are `exact`, or all
+/// `read_suffix`.
+fn memory_basis(keys: u64, exact: bool, read_suffix: &str) -> String {
     let keys = counted(keys, "key", "keys");
-    let asked = "MEMORY USAGE looks at five members of a value with many";
+    let sampling = "MEMORY USAGE samples five elements of a large value";
     if exact {
-        return format!("The memory of all {keys}{that_were_read} was asked for. {asked}.");
+        return format!("The memory of all {keys}{read_suffix} was measured. {sampling}.");
     }
     format!(
-        "The memory of {keys} was asked for, and the rest estimated from them. {asked}. How much a prefix takes at most is \
-         only known if each of its keys was asked for, or if the servers use little more memory."
+        "The memory of {keys} was measured; the rest is estimated from them. {sampling}. A prefix has an upper bound only \
+         if all of its keys were measured, or if the servers use little more memory."
     )
 }
 
 fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit, whole: &str) -> Ranking<'a> {
-    let told = |weight: u64, low: u64, high: Option<u64>| {
-        // Results of earlier versions have no bounds of rows.
+    let weight_text = |weight: u64, low: u64, high: Option<u64>| {
+        // Results of earlier versions have no bounds.
         let bounds = if low == 0 && high.is_none() { None } else { bounds(low, high, unit) };
         match bounds {
             None => unit(weight),
@@ -215,22 +215,22 @@ fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit, whole: &
     let row = |row: &'a shared::metrics::PrefixRow| Ranked {
         prefix: shortened(&row.prefix, NAME_MAX),
         sample: row.sample_key.as_deref().map(|key| shortened(key, NAME_MAX)),
-        weight: told(row.weight, row.low, row.high),
+        weight: weight_text(row.weight, row.low, row.high),
         share: share_text(row.weight, heaviest.total),
         bar: chart::bar(row.weight, heaviest.total),
     };
     Ranking {
         title,
-        note: format!("of {} {whole}", told(heaviest.total, heaviest.low, heaviest.high)),
+        note: format!("of {} {whole}", weight_text(heaviest.total, heaviest.low, heaviest.high)),
         rows: heaviest.rows.iter().map(row).collect(),
     }
 }
 
-/// Inactive users' caches.
+/// The caches of inactive users.
 pub(super) struct InactiveView {
-    /// Whether they were looked for, or why not.
+    /// The source of the activity, or why inactive users were not searched.
     pub(super) sentence: String,
-    /// Whether they should have been and were not.
+    /// Whether the search was requested but refused.
     pub(super) refused: bool,
     /// Figures by name.
     pub(super) figures: Vec<(&'static str, String)>,
@@ -239,17 +239,18 @@ pub(super) struct InactiveView {
 impl InactiveView {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let inactive = &result.inactive;
-        let met = uncertainty::sampled_active(inactive).map_or_else(String::new, |met| format!(". {met}"));
+        let sampled =
+            uncertainty::sampled_active(inactive).map_or_else(String::new, |sampled| format!(". {sampled}"));
         if let Some(cause) = &inactive.refused {
-            let sentence = format!("They were asked for, but not looked for: {cause}{met}");
+            let sentence = format!("Aggressive cleanup was requested but refused: {cause}{sampled}");
             return Self { sentence, refused: true, figures: Vec::new() };
         }
         if !inactive.searched {
-            let sentence = "They were not looked for: aggressive cleanup is off.".to_owned();
+            let sentence = "Not searched: aggressive cleanup is off.".to_owned();
             return Self { sentence, refused: false, figures: Vec::new() };
         }
         let source = inactive.source.as_deref().unwrap_or(NONE);
-        let sentence = format!("Who is active was told by {source}{met}.");
+        let sentence = format!("Source of active users: {source}{sampled}.");
         Self { sentence, refused: false, figures: inactive_figures(inactive, result.inactive_user_caches) }
     }
 }
@@ -257,12 +258,12 @@ impl InactiveView {
 fn inactive_figures(inactive: &InactiveCaches, deleted: u64) -> Vec<(&'static str, String)> {
     let known = |keys: Option<u64>| keys.map_or_else(|| uncertainty::UNKNOWN.to_owned(), grouped);
     vec![
-        ("Active users", inactive.active_users.map_or("not told by the source".to_owned(), grouped)),
+        ("Active users", inactive.active_users.map_or("not counted by the source".to_owned(), grouped)),
         ("Keys of active users", known(inactive.active_user)),
         ("Keys of inactive users", known(inactive.found)),
         ("Deleted", grouped(deleted)),
-        ("Left, since they expire soon", known(inactive.near_expiry)),
-        ("Left, since their user is not known", known(inactive.unknown_user)),
-        ("Left, since no active user was met beside them", known(inactive.held_back)),
+        ("Kept, expiring soon", known(inactive.near_expiry)),
+        ("Kept, user unknown", known(inactive.unknown_user)),
+        ("Kept, no active user found", known(inactive.held_back)),
     ]
 }

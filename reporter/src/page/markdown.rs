@@ -1,4 +1,4 @@
-//! The report as Markdown. Names from Redis stand in code spans, and nothing in a sentence is read as a mark-up.
+//! The report as Markdown. Names from Redis are in code spans, and sentences are escaped.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use super::servers::{CoverageView, ServersView};
 use super::table::{Kind, Table};
 use super::view::PageView;
 
-/// Most rows of a table: the page is read as text, where nothing can be folded away.
+/// The most rows of a table: Markdown has no collapsible rows.
 const ROWS_MAX: usize = 50;
 
-// Writing to a string cannot fail, so the results of `write!` are dropped throughout.
+// Writing to a string cannot fail, so the results of `write!` are ignored.
 
-/// The page.
+/// Renders the page.
 pub(super) fn page(view: &PageView<'_>) -> String {
     let mut page = String::new();
     let standing = &view.standing;
@@ -23,9 +23,9 @@ pub(super) fn page(view: &PageView<'_>) -> String {
     let _ = writeln!(page, "**{} {}{dry}.** {}\n", standing.mark, standing.word, text(&standing.sentence));
     let tiles = view.tiles.iter().map(|tile| vec![text(tile.label), text(&tile.value), text(&tile.note)]);
     table(&mut page, &[("Figure", false), ("", true), ("", false)], tiles);
-    notes(&mut page, "Alerts", &view.alerts, "No alert holds.");
+    notes(&mut page, "Alerts", &view.alerts, "No alert is firing.");
     notes(&mut page, "Issues", &view.issues, "No issues were found.");
-    notes(&mut page, "Recommendations", &view.recommendations, "There is nothing to recommend.");
+    notes(&mut page, "Recommendations", &view.recommendations, "There are no recommendations.");
     accounts(&mut page, &view.accounts);
     hits(&mut page, &view.hits);
     ttl(&mut page, &view.ttl);
@@ -66,7 +66,7 @@ fn notes(page: &mut String, title: &str, notes: &[FindingView], none: &str) {
 
 fn accounts(page: &mut String, accounts: &AccountingView) {
     let verdict = if accounts.balanced { "✓ balanced" } else { "✕ not balanced" };
-    let _ = writeln!(page, "## What became of the candidates\n\n**{verdict}:** {}\n", accounts.equation);
+    let _ = writeln!(page, "## Outcomes of the candidates\n\n**{verdict}:** {}\n", accounts.equation);
     let row = |(name, keys, share, meaning): &(&str, String, String, &str)| {
         vec![text(name), keys.clone(), text(share), text(meaning)]
     };
@@ -77,7 +77,7 @@ fn accounts(page: &mut String, accounts: &AccountingView) {
 fn hits(page: &mut String, hits: &HitRateView) {
     let _ = writeln!(page, "## Hit rate\n\n{}\n", text(&hits.source));
     if let Some(problem) = &hits.problem {
-        let _ = writeln!(page, "**Not known:** {}\n", text(problem));
+        let _ = writeln!(page, "**Unknown:** {}\n", text(problem));
     }
     if let Some(windows) = &hits.windows {
         shown(page, windows);
@@ -91,7 +91,7 @@ fn hits(page: &mut String, hits: &HitRateView) {
 }
 
 fn ttl(page: &mut String, ttl: &TtlView) {
-    let _ = writeln!(page, "## How long keys live on\n\n{}\n", text(&ttl.sentence));
+    let _ = writeln!(page, "## Remaining TTLs\n\n{}\n", text(&ttl.sentence));
     figures(page, &ttl.figures);
     if let Some(bars) = &ttl.bars {
         shown(page, bars);
@@ -99,7 +99,7 @@ fn ttl(page: &mut String, ttl: &TtlView) {
 }
 
 fn prefixes(page: &mut String, prefixes: &PrefixesView<'_>) {
-    let _ = writeln!(page, "## Where the keys are\n");
+    let _ = writeln!(page, "## Largest prefixes\n");
     if prefixes.rankings.is_empty() {
         let _ = writeln!(page, "No prefixes were counted.\n");
     }
@@ -109,7 +109,7 @@ fn prefixes(page: &mut String, prefixes: &PrefixesView<'_>) {
             let sample = row.sample.as_deref().map(code).unwrap_or_default();
             vec![code(&row.prefix), row.weight.clone(), text(&row.share), sample]
         });
-        table(page, &[("Prefix", false), ("Weight", true), ("Share", true), ("Such as", false)], rows);
+        table(page, &[("Prefix", false), ("Weight", true), ("Share", true), ("Example", false)], rows);
     }
     if let Some(memory) = &prefixes.memory {
         let _ = writeln!(page, "{}\n", text(memory));
@@ -135,7 +135,7 @@ fn covered(page: &mut String, covered: &CoverageView<'_>) {
 fn nodes(page: &mut String, nodes: &Table) {
     let _ = writeln!(page, "## Nodes\n");
     if nodes.rows.is_empty() {
-        let _ = writeln!(page, "No node was looked at.\n");
+        let _ = writeln!(page, "No node was read.\n");
     }
     shown(page, nodes);
 }
@@ -147,7 +147,7 @@ fn servers(page: &mut String, servers: &ServersView<'_>) {
             let _ = writeln!(page, "At the end of the run: **{status}**\n");
         }
         None => {
-            let _ = writeln!(page, "The servers were not asked how they are.\n");
+            let _ = writeln!(page, "The health of the servers was not checked.\n");
         }
     }
     for problem in servers.problems {
@@ -167,7 +167,7 @@ fn figures(page: &mut String, figures: &[(&'static str, String)]) {
     table(page, &[("Figure", false), ("", true)], figures.iter().map(row));
 }
 
-/// A table of the page, cut where nobody would read on.
+/// A table of the page, truncated to [`ROWS_MAX`] rows.
 fn shown(page: &mut String, shown: &Table) {
     let head: Vec<(&str, bool)> =
         shown.columns.iter().map(|(name, kind)| (*name, *kind == Kind::Number)).collect();
@@ -182,7 +182,7 @@ fn shown(page: &mut String, shown: &Table) {
     }
 }
 
-/// A table of cells that are Markdown already; columns of figures are set to the right. Nothing without rows.
+/// A table whose cells are Markdown already; numeric columns are right-aligned. Writes nothing if there are no rows.
 fn table(page: &mut String, head: &[(&str, bool)], rows: impl Iterator<Item = Vec<String>>) {
     let mut rows = rows.peekable();
     if rows.peek().is_none() {
@@ -197,7 +197,7 @@ fn table(page: &mut String, head: &[(&str, bool)], rows: impl Iterator<Item = Ve
     page.push('\n');
 }
 
-/// A text that means nothing but itself, in a line or a cell.
+/// Escapes `text` for a line or a cell.
 fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.trim().chars() {
@@ -214,7 +214,7 @@ fn text(text: &str) -> String {
     out
 }
 
-/// A name in a code span. In a cell a `|` is escaped even there, and only there does that show.
+/// A name in a code span. In a table cell, `|` must be escaped even there.
 fn code(name: &str) -> String {
     if name.is_empty() {
         return String::new();
@@ -231,13 +231,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_mean_nothing_but_themselves() {
+    fn texts_are_escaped() {
         assert_eq!(text("a|b <script> *x* `y` [z](u)"), r"a\|b &lt;script&gt; \*x\* \`y\` \[z\](u)");
         assert_eq!(text("# a\nb"), r"\# a b");
     }
 
     #[test]
-    fn names_stand_in_code_spans() {
+    fn names_are_in_code_spans() {
         assert_eq!(code("a:b"), "`a:b`");
         assert_eq!(code("a|b"), r"`a\|b`");
         assert_eq!(code("a``b"), "```a``b```");

@@ -1,6 +1,6 @@
-//! The report of a run as a page that needs nothing beside itself: no network, no script. Pure functions of the
-//! result; where pages are kept is told in `report_file.rs`. What is said stands in `view.rs` and the files of its
-//! sections, once for both kinds of page; `page.html`, `page.css` and `markdown.rs` only say how it looks.
+//! The report of a run as a self-contained page: no network access, no scripts. Pure functions of the result;
+//! `report_file.rs` stores the pages. The content is in `view.rs` and the files of its sections and shared by both
+//! formats; `page.html`, `page.css` and `markdown.rs` only define the presentation.
 
 mod chart;
 mod findings;
@@ -19,10 +19,10 @@ use shared::result::CleanupResult;
 pub(crate) use headline::is_only_reported;
 use view::PageView;
 
-/// How the page looks.
+/// The style sheet of the page.
 const STYLE: &str = include_str!("page.css");
 
-/// The page. Askama escapes whatever is not marked as safe: styles, charts and parts that it has filled itself.
+/// The HTML page. Askama escapes all values except those marked as safe: styles, charts and rendered templates.
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
@@ -30,15 +30,15 @@ struct Page<'a> {
     view: PageView<'a>,
 }
 
-/// The report of `result` as an HTML document, headed by the job's display name.
+/// The report of `result` as an HTML document, with the job's display name as heading.
 #[must_use]
 pub fn html(result: &CleanupResult, display_name: &str) -> String {
     let page = Page { style: STYLE, view: PageView::of(result, display_name) };
-    // Text is written into memory, which cannot fail.
+    // Rendering into memory cannot fail.
     page.render().unwrap_or_else(|e| e.to_string())
 }
 
-/// The same report as Markdown, with tables as GitHub and others read them.
+/// The same report as Markdown with GitHub-style tables.
 #[must_use]
 pub fn markdown(result: &CleanupResult, display_name: &str) -> String {
     markdown::page(&PageView::of(result, display_name))

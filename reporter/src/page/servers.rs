@@ -1,4 +1,4 @@
-//! What a report says of servers: what was read of each, what was not, and how they are.
+//! The servers in a report: coverage, figures per node, and health.
 
 use std::cmp::Reverse;
 
@@ -10,15 +10,15 @@ use super::table::{Kind, Table, rows_in_the_open};
 use crate::memory_words::bytes;
 use crate::{grouped, slots, uncertainty};
 
-/// What was read.
+/// The coverage of the run.
 pub(super) struct CoverageView<'a> {
-    /// In a sentence.
+    /// The coverage as a sentence.
     pub(super) sentence: String,
-    /// Whether everything was.
+    /// Whether everything was read.
     pub(super) complete: bool,
-    /// What was not.
+    /// What was not read.
     pub(super) missing: Option<&'a str>,
-    /// Why.
+    /// Why it was not read.
     pub(super) causes: Option<Table>,
 }
 
@@ -30,14 +30,14 @@ impl<'a> CoverageView<'a> {
             (true, None) => "The whole database was read.".to_owned(),
             (false, Some(slots)) => format!("{} of 16,384 hash slots were read.", grouped(slots)),
             (false, None) if uncertainty::if_nothing_read(result).is_some() => {
-                "Nothing of the database was read to its end.".to_owned()
+                "No part of the database was read completely.".to_owned()
             }
             (false, None) => "Not all of the database was read.".to_owned(),
         };
         let rows: Vec<Vec<String>> =
             coverage.causes.iter().map(|(cause, tasks)| vec![cause.clone(), grouped(*tasks)]).collect();
         let causes = (!rows.is_empty()).then(|| Table {
-            caption: "Why something was not read",
+            caption: "Causes of gaps",
             columns: vec![("Cause", Kind::Text), ("Tasks", Kind::Number)],
             rows,
             many: "causes",
@@ -47,7 +47,7 @@ impl<'a> CoverageView<'a> {
     }
 }
 
-/// Each node's share; of many nodes, those with the most keys without TTL come first.
+/// One row per node. If there are many, those with the most keys without TTL come first.
 pub(super) fn nodes(nodes: &[NodeRow]) -> Table {
     let mut sorted: Vec<&NodeRow> = nodes.iter().collect();
     if rows_in_the_open(nodes.len()) < nodes.len() {
@@ -83,15 +83,15 @@ pub(super) fn nodes(nodes: &[NodeRow]) -> Table {
     }
 }
 
-/// How the servers are.
+/// The health of the servers.
 pub(super) struct ServersView<'a> {
-    /// `healthy`, `degraded` or `unhealthy`; `None` if they were not asked.
+    /// `healthy`, `degraded` or `unhealthy`; `None` if it was not checked.
     pub(super) status: Option<&'static str>,
-    /// What is wrong.
+    /// Their problems.
     pub(super) problems: &'a [String],
     /// Figures by name.
     pub(super) figures: Vec<(&'static str, String)>,
-    /// Each primary.
+    /// One row per primary.
     pub(super) nodes: Option<Table>,
 }
 
@@ -102,8 +102,8 @@ impl<'a> ServersView<'a> {
             return Self { status: None, problems: &[], figures: Vec::new(), nodes: None };
         }
         let figures = vec![
-            ("Slowest answer to a PING", latency(health.latency)),
-            ("Fullest memory", memory(health.memory_usage_percent)),
+            ("Slowest PING", latency(health.latency)),
+            ("Highest memory usage", memory(health.memory_usage_percent)),
             ("Primaries", grouped(health.nodes.len() as u64)),
         ];
         Self {
@@ -127,7 +127,7 @@ fn memory(used: Option<f64>) -> String {
     used.map_or("no limit set".to_owned(), |used| percent(Some(used)))
 }
 
-/// Of many primaries, those that fare worst come first.
+/// One row per primary. If there are many, the least healthy come first.
 fn primaries(nodes: &[NodeHealth]) -> Table {
     let mut sorted: Vec<&NodeHealth> = nodes.iter().collect();
     if rows_in_the_open(nodes.len()) < nodes.len() {

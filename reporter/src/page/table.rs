@@ -1,23 +1,23 @@
-//! A table that both kinds of page show. A long one has its first rows in the open and the others folded away.
+//! A table for both formats. The first rows of a long table are visible, the others collapsed.
 
 use askama::Template;
 
-/// More rows than this are folded.
+/// Tables with more rows than this are collapsed.
 const ROWS_OPEN: usize = 12;
 
-/// How many rows of a folded table stay in the open.
+/// How many rows of a collapsed table stay visible.
 const ROWS_FIRST: usize = 10;
 
-/// What a column holds, and so how it is set.
+/// The type of a column, which determines its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Words.
+    /// Text.
     Text,
-    /// Moments, never broken.
+    /// Points in time, never wrapped.
     Time,
-    /// Figures, set to the right.
+    /// Numbers, right-aligned.
     Number,
-    /// Names of machines and keys.
+    /// Identifiers of nodes and keys.
     Code,
     /// `healthy`, `degraded` or `unhealthy`.
     Health,
@@ -27,20 +27,20 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, Template)]
 #[template(path = "table.html")]
 pub(super) struct Table {
-    /// What it shows, for those who cannot see it.
+    /// The accessible description.
     pub(super) caption: &'static str,
     /// The columns.
     pub(super) columns: Vec<(&'static str, Kind)>,
-    /// The rows, as many cells each as there are columns.
+    /// The rows, with one cell per column.
     pub(super) rows: Vec<Vec<String>>,
-    /// What the rows are, if they are many: `nodes`.
+    /// The noun for the rows: `nodes`.
     pub(super) many: &'static str,
-    /// Whether many rows are folded; not where the whole table is.
+    /// Whether long tables are collapsed; `false` if the whole table is collapsible.
     pub(super) folding: bool,
 }
 
 impl Table {
-    /// Whether rows are folded away.
+    /// Whether rows are collapsed.
     pub(super) fn folds(&self) -> bool {
         self.folding && self.rows.len() > ROWS_OPEN
     }
@@ -53,7 +53,7 @@ impl Table {
         if self.folds() { &self.rows[ROWS_FIRST..] } else { &[] }
     }
 
-    /// The parts: those in the open, and those folded away.
+    /// The visible rows and the collapsed ones.
     fn parts(&self) -> [&[Vec<String>]; 2] {
         [self.open(), self.folded()]
     }
@@ -66,7 +66,7 @@ impl Table {
     }
 }
 
-/// How many rows of a folded table of `rows` rows are in the open.
+/// How many rows of a table of `rows` rows are visible.
 pub(super) fn rows_in_the_open(rows: usize) -> usize {
     if rows > ROWS_OPEN { ROWS_FIRST } else { rows }
 }

@@ -1,4 +1,4 @@
-//! What a report says, in words and figures, for every kind of page.
+//! The content of a report, as text and figures, for both formats.
 
 use shared::result::CleanupResult;
 
@@ -18,38 +18,38 @@ pub(super) struct PageView<'a> {
     pub(super) job: &'a str,
     /// When the run ended.
     pub(super) finished: String,
-    /// How it ended.
+    /// The status of the run.
     pub(super) standing: StatusBanner,
-    /// The figures that come first.
+    /// The key figures.
     pub(super) tiles: Vec<Tile>,
-    /// Alerts that hold.
+    /// Firing alerts.
     pub(super) alerts: Vec<FindingView>,
-    /// Problems.
+    /// The issues.
     pub(super) issues: Vec<FindingView>,
-    /// Advice.
+    /// The recommendations.
     pub(super) recommendations: Vec<FindingView>,
-    /// What became of every candidate.
+    /// The outcomes of the candidates.
     pub(super) accounts: AccountingView,
     /// The hit rate.
     pub(super) hits: HitRateView,
-    /// How long keys live on.
+    /// The remaining TTLs of the keys.
     pub(super) ttl: TtlView,
-    /// Where the keys are.
+    /// The heaviest prefixes.
     pub(super) prefixes: PrefixesView<'a>,
-    /// Inactive users' caches.
+    /// The caches of inactive users.
     pub(super) inactive: InactiveView,
-    /// What was read.
+    /// The coverage.
     pub(super) covered: CoverageView<'a>,
     /// One row per node.
     pub(super) nodes: Table,
-    /// How the servers are.
+    /// The health of the servers.
     pub(super) servers: ServersView<'a>,
-    /// Which run it was.
+    /// The properties of the run.
     pub(super) facts: Vec<Fact>,
 }
 
 impl<'a> PageView<'a> {
-    /// What is said of `result`.
+    /// Builds the view of `result`.
     pub(super) fn of(result: &'a CleanupResult, name: &'a str) -> Self {
         Self {
             name,

@@ -22,7 +22,7 @@ fn run(status: Status, stale: u64) -> RunLine {
 fn standing(runs: &[RunLine], window: Option<&HitRateWindow>, alert: &str) -> AlertState {
     let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
     let all = conditions(&ConditionInput { runs, samples: &samples, window, active: &[] });
-    all.into_iter().find(|condition| condition.alert == alert).unwrap().standing
+    all.into_iter().find(|condition| condition.alert == alert).unwrap().state
 }
 
 fn sentence(standing: AlertState) -> String {

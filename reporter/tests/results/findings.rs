@@ -101,7 +101,7 @@ fn low_and_short_ttls() {
         configured_ttl_ms: Some(900_000),
         ..Facts::default()
     };
-    let sentence = "51% of the keys in the last fifth of their life are still used there. Consider a TTL longer than 15min.";
+    let sentence = "51% of the keys in the last fifth of their TTL are still being read. Consider a TTL longer than 15min.";
     assert_eq!(advice(&late(51.0), "ttl-short").as_deref(), Some(sentence));
     assert_eq!(advice(&late(50.0), "ttl-short"), None);
     assert_eq!(findings(&Facts { late_keys: 99, ..late(100.0) }), []);
@@ -267,7 +267,7 @@ fn what_a_run_met() {
     check(
         Facts { coverage: Coverage { causes: of("gone", 4), ..Coverage::default() }, ..none() },
         "tasks-given-up",
-        "4 scan tasks were given up: gone",
+        "4 scan tasks did not complete: gone",
     );
     let accounting = |failed, unreached, unconfirmed| Accounting {
         failed,
@@ -284,18 +284,18 @@ fn what_a_run_met() {
     check(
         Facts { accounting: accounting(0, 0, 1), ..none() },
         "candidates-unconfirmed",
-        "1 candidates are unconfirmed: they were tried, and no answer says whether it was done",
+        "1 candidates are unconfirmed: they were attempted, but no reply states the result",
     );
     check(
         Facts { too_long: (1, vec!["aaa…".to_owned()]), accounting: accounting(1, 0, 0), ..none() },
         "key-too-long",
-        "1 keys are too long to be handled (key_too_long): aaa…",
+        "1 keys are too long to process (key_too_long): aaa…",
     );
     check(Facts { causes: of("READONLY", 7), ..none() }, "batches", "7 reap batches: READONLY");
     check(
         Facts { dead: of("unreadable", 1), ..none() },
         "dead-letters",
-        "1 messages in the queues were put aside unread (dead letters): unreadable",
+        "1 queue messages could not be decoded (dead letters): unreadable",
     );
     check(
         Facts { approximate: true, ..none() },
@@ -310,8 +310,8 @@ fn what_a_run_met() {
     check(
         Facts { insecure: true, ..none() },
         "insecure",
-        "TLS without a proof of who the servers are (`--insecure`): what was read and deleted may have been \
-         another's; name the authority with `--cacert` instead",
+        "TLS certificates were not verified (`--insecure`): the keys read and deleted may belong to another \
+         server; set the CA with `--cacert` instead",
     );
     let left_out = UnreachableNode {
         cause: "redis at `a:1` cannot be reached: refused".to_owned(),
@@ -320,11 +320,11 @@ fn what_a_run_met() {
     check(
         Facts { left_out: vec![left_out], ..none() },
         "node-left-out",
-        "Left out when the run was planned: redis at `a:1` cannot be reached: refused",
+        "Node excluded from the run: redis at `a:1` cannot be reached: refused",
     );
     check(
         Facts { hit_rate_problem: Some("there is no hash `m`".to_owned()), ..none() },
         "hit-rate-unknown",
-        "The hit rate is not known: there is no hash `m`",
+        "The hit rate is unknown: there is no hash `m`",
     );
 }

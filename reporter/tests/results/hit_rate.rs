@@ -199,7 +199,7 @@ fn look_ups_by_others_that_read_no_value_are_taken_off_and_bound_the_hits() {
     assert_eq!((told.hit_rate, told.hits, told.misses), (None, None, None));
     let why = told.why_unknown.unwrap();
     assert!(
-        why.starts_with("it is between 20.0% and 100.0%: beside 50000 look-ups of the application"),
+        why.starts_with("it is between 20.0% and 100.0%: in addition to 50000 lookups of the application"),
         "{why}"
     );
     // Nothing but TTLs: no traffic, whoever sent them.
@@ -223,7 +223,7 @@ fn a_server_that_does_not_tell_has_no_rate() {
     // One whose statistics do not even count what we have sent is not believed.
     let told = window(Lookups::of(1_000, 0), 0, Lookups::of(1_000, 0));
     assert_eq!((told.hit_rate, told.lookups), (None, None));
-    assert!(told.why_unknown.unwrap().contains("fewer commands than keysweep has sent"));
+    assert!(told.why_unknown.unwrap().contains("fewer commands than keysweep sent"));
     // Samples of older versions are as good as none.
     let samples = [silent(sample(0, 0, 0)), sample(HOUR_MS, 500, 500), sample(2 * HOUR_MS, 530, 570)];
     let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
@@ -287,7 +287,7 @@ fn what_was_counted_until_nobody_answered_is_not_known() {
         assert_eq!((window.lookups, window.hits, window.misses, window.hit_rate), (None, None, None, None));
         assert_eq!(
             window.why_unknown.as_deref(),
-            Some("the counters could not be read at the end of that time")
+            Some("the counters could not be read at the end of the window")
         );
     }
     assert_eq!(
@@ -306,7 +306,7 @@ fn what_was_counted_until_nobody_answered_is_not_known() {
     two[0].nodes.push(other);
     let told = CounterSnapshots::new(&two, "j", &HitRateSource::Redis).hit_rates().during_run;
     assert!(
-        told.lookups.is_none() && told.why_unknown.unwrap().starts_with("fewer servers told their counters")
+        told.lookups.is_none() && told.why_unknown.unwrap().starts_with("fewer servers reported counters")
     );
     // The same where the application counts.
     let counters = Counters { hits: 5, misses: 5, errors: None };
@@ -338,10 +338,7 @@ fn what_a_killed_run_has_read_is_not_the_applications() {
     assert_eq!((alone.lookups, alone.hits, alone.hit_rate), (None, None, None));
     assert_eq!((alone.hit_rate_min, alone.hit_rate_max), (Some(0.0), Some(100.0)));
     assert!(
-        alone
-            .why_unknown
-            .unwrap()
-            .contains("of 1 look-ups at most, up to 1 may be those of runs of keysweep")
+        alone.why_unknown.unwrap().contains("of at most 1 lookups, up to 1 may belong to runs of keysweep")
     );
     let busy = after_a_killed_run(RunReads::Scripts, 30, 10_000);
     let (min, max) = (busy.hit_rate_min.unwrap(), busy.hit_rate_max.unwrap());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use reporter::alerts::outbox::{Claim, DeliveryResult, Receivers, claim, pause, record_delivery, tidy};
+use reporter::alerts::outbox::{Claim, DeliveryResult, Receivers, claim, pause, prune, record_delivery};
 use shared::alerts::{AlertStore, AlertTransition};
 use shared::limits::{NOTICE_CLAIM, NOTICE_LIFE, NOTICE_PAUSE_MAX};
 use shared::metrics::{Alert, Severity};
@@ -34,7 +34,9 @@ fn ms(time: Duration) -> u64 {
 fn shown(claims: &[Claim]) -> Vec<(&str, &str, AlertTransition)> {
     claims
         .iter()
-        .map(|claim| (claim.receiver.as_str(), claim.notice.alert.alert.as_str(), claim.notice.change))
+        .map(|claim| {
+            (claim.receiver.as_str(), claim.notification.alert.alert.as_str(), claim.notification.change)
+        })
         .collect()
 }
 
@@ -69,7 +71,7 @@ fn of_one_alert_the_next_notice_waits_for_the_one_before() {
     let last = claim(&mut book, &hook, 30_000);
     assert_eq!(shown(&last), [("b", "stale-keys", AlertTransition::Resolved)]);
     record_delivery(&mut book, &last[0], DeliveryResult::Delivered, 30_001, FIRST);
-    tidy(&mut book, &hook, 30_001);
+    prune(&mut book, &hook, 30_001);
     assert_eq!(book.outbox, []);
 }
 
@@ -120,7 +122,7 @@ fn whoever_knows_no_hook_drops_nothing() {
     book.add(AlertTransition::Raised, alert("stale-keys"), 1_000);
     let claims = claim(&mut book, &none, 1_000);
     record_delivery(&mut book, &claims[0], DeliveryResult::Delivered, 1_000, FIRST);
-    tidy(&mut book, &none, 2_000);
+    prune(&mut book, &none, 2_000);
     let claims = claim(&mut book, &receivers(&["events", "generic http://h/***"], true), 2_000);
     assert_eq!(shown(&claims), [("generic http://h/***", "stale-keys", AlertTransition::Raised)]);
 }

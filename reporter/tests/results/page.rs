@@ -74,15 +74,15 @@ fn nothing_is_said_in_words() {
         &[
             "no key without TTL was found",
             "No matching key has a TTL.",
-            "it was not measured",
+            "not measured",
             "The hit rate was not measured.",
-            "No alert holds.",
+            "No alert is firing.",
             "No issues were found.",
-            "There is nothing to recommend.",
+            "There are no recommendations.",
             "No prefixes were counted.",
-            "No node was looked at.",
-            "The servers were not asked how they are.",
-            "They were not looked for",
+            "No node was read.",
+            "The health of the servers was not checked.",
+            "Not searched: aggressive cleanup is off",
             "The whole database was read.",
         ],
     );
@@ -96,17 +96,17 @@ fn what_went_wrong_is_at_the_top() {
         &troubled(Status::Partial),
         &[
             "Partial",
-            "Not everything was read, and not every candidate was dealt with",
+            "Not everything was read, and not every candidate was processed",
             "13,264 of 16,384 hash slots were read.",
-            "in what was read",
+            "in the part that was read",
             "0-77, 200-277",
             "node unreachable",
             "permissions:warming",
             "2 of 2",
         ],
     );
-    check_says(&troubled(Status::Failed), &["Failed", "The run could not do its work"]);
-    check_says(&troubled(Status::Cancelled), &["Cancelled", "stopped before its end"]);
+    check_says(&troubled(Status::Failed), &["Failed", "The run failed (see the issues)"]);
+    check_says(&troubled(Status::Cancelled), &["Cancelled", "The run was cancelled"]);
     let dry = CleanupResult { dry_run: true, action: "report".to_owned(), ..example() };
     check_says(&dry, &["dry run", "nothing was changed"]);
 }
@@ -128,7 +128,7 @@ fn memory_has_bounds_in_words() {
             "1.0 GiB, at least 952.0 MiB",
             "670.0 MiB, between 670.0 MiB and 770.0 MiB",
             "of 1.9 GiB, at least 1.0 GiB in all",
-            "was asked for, and the rest estimated from them",
+            "was measured; the rest is estimated from them",
         ],
     );
     result.freed_bytes = Some(freed(3 << 20, Some(3 << 20)));

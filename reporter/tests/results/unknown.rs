@@ -152,17 +152,17 @@ fn a_run_that_read_nothing_knows_of_no_key() {
     check_says(
         &result,
         &[
-            "left unknown matching keys after the run: nothing was read to its end",
+            "left unknown matching keys after the run: no part was read completely",
             "scanned unknown matching keys stale unknown without TTL deleted 0",
-            "balanced 0 candidates: nothing was read to its end",
+            "balanced 0 candidates: no part was read completely",
             "coverage nothing of database 0",
             "127.0.0.1:1 16,384 - - - 0",
             "Not covered: database 0",
         ],
         &[
-            "Until then, nothing was read to its end.",
-            "Nothing of the database was read to its end.",
-            "Not known: nothing was read to its end.",
+            "Before that, no part was read completely.",
+            "No part of the database was read completely.",
+            "Unknown: no part was read completely.",
         ],
     );
     let page = markdown(&result, "Cleanup");
@@ -172,7 +172,7 @@ fn a_run_that_read_nothing_knows_of_no_key() {
         ("Matching keys", "unknown"),
         ("Without TTL", "unknown"),
     ] {
-        assert!(page.contains(&format!("| {tile} | {value} | nothing was read to its end |")), "{page}");
+        assert!(page.contains(&format!("| {tile} | {value} | no part was read completely |")), "{page}");
     }
 }
 
@@ -257,7 +257,7 @@ fn growth_is_that_of_the_same_keys() {
     let third = 200.0 / 3.0;
     assert_eq!((growth.percent, growth.percent_min), (Some(25.0), Some(0.0)), "15 to 25 keys then");
     assert!((growth.percent_max.unwrap() - third).abs() < 1e-9);
-    check_says(&result, &[], &["between +0.0% and +66.7% found since the run before"]);
+    check_says(&result, &[], &["between +0.0% and +66.7% found since the previous run"]);
     let old = RunLine { total_keys_error: None, ..user.clone() };
     assert_eq!(
         whole(&["user:*"]).result_after(&[user.clone(), old]).0.metrics.growth,
@@ -299,7 +299,7 @@ fn a_week_is_summed_up_of_the_same_keys() {
     let bounds = (week_of.growth_percent, week_of.growth_percent_min);
     assert_eq!(bounds, (Some(25.0), Some(0.0)), "75 to 125 keys then");
     about[0].total_keys_error = None;
-    assert_eq!(told(week(&about, users.as_ref())), (3, Some(7), Some(125), None), "nothing tells how near");
+    assert_eq!(told(week(&about, users.as_ref())), (3, Some(7), Some(125), None), "the error is unknown");
     let older = runs.map(|line| RunLine { selection: None, ..line });
     assert_eq!(told(week(&older, None)), (3, None, None, None));
     assert_eq!(told(week(&older, users.as_ref())), (3, None, None, None));

@@ -1,14 +1,14 @@
-//! Single bars: a share of a whole, and a whole made of parts. They stretch to the width of their place.
+//! Single bars: a share of a whole, and a whole with its parts. They stretch to the width of their container.
 
 use std::fmt::Write;
 
 use super::super::format::{lossy, share};
 use super::{Drawing, escape};
 
-/// Something is never drawn as nothing: the narrowest part, in units of which the whole has 1,000.
+/// The minimum width of a nonzero part; the whole has 1,000 units.
 const PART_MIN: f64 = 5.0;
 
-/// A bar that is `part` of `whole` long. It stands beside its figure, so it says nothing to a screen reader.
+/// A bar for `part` of `whole`. It is next to its figure and therefore hidden from screen readers.
 pub(in super::super) fn bar(part: u64, whole: u64) -> String {
     let width =
         share(part, whole).map_or(0.0, |share| share * 10.0).max(if part > 0 { PART_MIN } else { 0.0 });
@@ -22,7 +22,7 @@ pub(in super::super) fn bar(part: u64, whole: u64) -> String {
     )
 }
 
-/// A bar of parts, each with the class of its colour and its name. Parts of nothing are left out.
+/// A stacked bar; each part has the CSS class of its colour and a name. Empty parts are omitted.
 pub(in super::super) fn stack(id: &str, title: &str, parts: &[(&str, u64)]) -> String {
     let whole: f64 = parts.iter().map(|(_, part)| lossy(*part)).sum();
     let widths: Vec<f64> = parts
@@ -50,14 +50,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_as_long_as_its_share() {
+    fn bar_length_is_the_share() {
         let length = |part, whole| sound::numbers(&bar(part, whole), "width")[1];
         assert_eq!([length(1, 4), length(0, 4), length(0, 0), length(9, 4)], [250.0, 0.0, 0.0, 1_000.0]);
         assert_eq!(length(1, u64::MAX), PART_MIN);
     }
 
     #[test]
-    fn parts_fill_the_whole_however_small() {
+    fn small_parts_are_visible_and_fill_the_whole() {
         let check = |parts: &[(&str, u64)], drawn: usize| {
             let svg = stack("s", "parts", parts);
             sound::check(&svg);

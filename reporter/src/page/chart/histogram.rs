@@ -1,5 +1,5 @@
-//! How long keys live on, as bars: upright ones on a wide page, lying ones on a narrow page, where the words beside
-//! them need the room.
+//! A histogram of remaining TTLs: vertical bars on a wide page, horizontal ones on a narrow page, where the labels need
+//! the space.
 
 use shared::metrics::TtlBucket;
 
@@ -10,21 +10,21 @@ use crate::counted;
 /// The height of a row of the narrow chart.
 const ROW: f64 = 22.0;
 
-/// The bars of `buckets`, empty ones at both ends left out; `None` if there is no key in any.
+/// The histogram of `buckets` without the empty ones at both ends; `None` if all are empty.
 pub(in super::super) fn histogram(id: &str, buckets: &[TtlBucket], size: Size) -> Option<String> {
     let first = buckets.iter().position(|bucket| bucket.keys > 0)?;
     let last = buckets.iter().rposition(|bucket| bucket.keys > 0)?;
     let buckets = &buckets[first..=last];
     let drawing = match size {
-        Size::Wide => upright(buckets),
-        Size::Narrow => lying(buckets),
+        Size::Wide => vertical(buckets),
+        Size::Narrow => horizontal(buckets),
     };
     let desc: Vec<String> =
         buckets.iter().map(|bucket| format!("{}: {}", range(bucket), crate::grouped(bucket.keys))).collect();
-    Some(drawing.finish(id, size.as_str(), "Keys by the time that they live on", &desc.join("; ")))
+    Some(drawing.finish(id, size.as_str(), "Keys by remaining TTL", &desc.join("; ")))
 }
 
-/// The time of a bar in words.
+/// The range of a bucket as text.
 pub(in super::super) fn range(bucket: &TtlBucket) -> String {
     match bucket.up_to {
         Some(up_to) if bucket.above <= 0.0 => format!("up to {}", span(up_to)),
@@ -38,24 +38,24 @@ fn tip(bucket: &TtlBucket, total: u64) -> String {
     format!("{}: {keys}, {}", range(bucket), share_text(bucket.keys, total))
 }
 
-/// All keys, and those of the tallest bar.
+/// The number of all keys, and that of the tallest bar.
 fn sizes(buckets: &[TtlBucket]) -> (u64, f64) {
     let total = buckets.iter().fold(0_u64, |sum, bucket| sum.saturating_add(bucket.keys));
     let most = buckets.iter().map(|bucket| bucket.keys).max().unwrap_or(1).max(1);
     (total, lossy(most))
 }
 
-fn upright(buckets: &[TtlBucket]) -> Drawing {
+fn vertical(buckets: &[TtlBucket]) -> Drawing {
     let (left, top, width, height) = (24.0, 24.0, Size::Wide.width() - 48.0, 170.0);
     let mut drawing = Drawing::new(Size::Wide.width(), top + height + 28.0);
     let (total, most) = sizes(buckets);
     let floor = top + height;
-    // One lonely bar as wide as the page would look like a mistake.
+    // A single bar does not fill the whole width.
     let step = (width / count(buckets.len())).min(150.0);
     let mut free = f64::MIN;
     for (n, bucket) in buckets.iter().enumerate() {
         let x = left + step * count(n);
-        // A key is seen, however many there are elsewhere.
+        // A nonempty bucket is always visible.
         let tall = if bucket.keys == 0 { 0.0 } else { (lossy(bucket.keys) / most * height).max(2.0) };
         let gap = (step * 0.04).clamp(0.5, 3.0);
         drawing.rect("fill", (x + gap, floor - tall), (step - 2.0 * gap, tall), &tip(bucket, total));
@@ -73,7 +73,7 @@ fn upright(buckets: &[TtlBucket]) -> Drawing {
     drawing
 }
 
-/// The time at the edge between two bars, if it does not run into the one before it.
+/// The label at the edge between two bars, unless it overlaps the previous one.
 fn edge(drawing: &mut Drawing, (x, floor): (f64, f64), text: &str, free: &mut f64) {
     let half = text_width(text) / 2.0;
     let middle = x.clamp(half, (drawing.width - half).max(half));
@@ -84,7 +84,7 @@ fn edge(drawing: &mut Drawing, (x, floor): (f64, f64), text: &str, free: &mut f6
     }
 }
 
-fn lying(buckets: &[TtlBucket]) -> Drawing {
+fn horizontal(buckets: &[TtlBucket]) -> Drawing {
     let (label, value) = (136.0, 60.0);
     let width = Size::Narrow.width() - label - value;
     let mut drawing = Drawing::new(Size::Narrow.width(), ROW * count(buckets.len()));
@@ -138,20 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_numbers_the_bars_stay_inside() {
+    fn bars_stay_inside_for_extreme_numbers() {
         check(&[u64::MAX, 1, u64::MAX, 0, 3, 4, u64::MAX], Some(7));
         check(&vec![7; 300], Some(300));
     }
 
     #[test]
-    fn bars_are_as_tall_as_their_keys() {
+    fn bar_height_is_proportional_to_keys() {
         let svg = histogram("h", &buckets(&[10, 5]), Size::Wide).unwrap();
         assert_eq!(sound::numbers(&svg, "height"), [170.0, 85.0]);
         assert!(svg.contains("up to 1 min: 10 keys, 66.7%"), "{svg}");
     }
 
     #[test]
-    fn the_last_bar_may_have_no_end() {
+    fn the_last_bucket_may_be_unbounded() {
         let bucket = TtlBucket { above: 86_400.0, up_to: None, keys: 3 };
         assert_eq!(range(&bucket), "over 1 d");
         assert!(histogram("h", &[bucket], Size::Wide).unwrap().contains("and longer"));

@@ -1,5 +1,5 @@
-//! The hit rate over time as a line, with the look-ups that it rests on below. Where there was no traffic, or no
-//! sample, the line has a gap: a rate of nothing is not 0 %.
+//! The hit rate over time as a line, with the number of lookups below. The line has a gap without traffic or samples: a
+//! missing rate is not 0 %.
 
 use std::fmt::Write;
 
@@ -10,25 +10,25 @@ use super::super::format::{compact, lossy, percent, stamp};
 use super::{Drawing, Size};
 use crate::counted;
 
-/// A pause of more than so many usual ones is a gap.
+/// An interval longer than this many typical ones is a gap.
 const GAP: f64 = 2.5;
 
-/// More points get no dots: they would run into each other.
+/// Above this number of points, dots would overlap and are omitted.
 const DOTS_MAX: usize = 60;
 
-/// More points get no hints of their own.
+/// Above this number of points, tooltips are omitted.
 const TIPS_MAX: usize = 400;
 
-/// Thresholds of the recommendations, and what a rate above them is called.
+/// Thresholds of the recommendations, and the names of the bands above them.
 const BANDS: [(f64, &str); 4] = [(90.0, "excellent"), (70.0, "good"), (50.0, "low"), (0.0, "critical")];
 
-/// Where the two panels stand.
+/// The geometry of the two panels.
 struct Frame {
     left: f64,
     width: f64,
     top: f64,
     height: f64,
-    /// The look-ups.
+    /// The panel of the lookups.
     volume_top: f64,
     volume_height: f64,
 }
@@ -48,7 +48,7 @@ impl Frame {
     }
 }
 
-/// A point with its place.
+/// A point with its position.
 struct Placed<'a> {
     point: &'a HitPoint,
     at: Timestamp,
@@ -56,7 +56,7 @@ struct Placed<'a> {
     rate: Option<f64>,
 }
 
-/// The chart of `points`, the oldest first; `None` if there is nothing to draw a line from.
+/// The chart of `points`, the oldest first; `None` if no point has a rate.
 pub(in super::super) fn hit_rates(id: &str, points: &[HitPoint], size: Size) -> Option<String> {
     let frame = Frame::of(size);
     let placed = placed(points, &frame);
@@ -73,7 +73,7 @@ pub(in super::super) fn hit_rates(id: &str, points: &[HitPoint], size: Size) -> 
     times(&mut drawing, &frame, first.at, last.at, size);
     tips(&mut drawing, &frame, &placed);
     let desc = format!(
-        "{} from {} to {}; between {} and {}, in the end {}.",
+        "{} from {} to {}; between {} and {}, last {}.",
         counted(placed.len() as u64, "sample", "samples"),
         stamp(first.at, "%-d %b %Y %H:%M"),
         stamp(last.at, "%-d %b %Y %H:%M UTC"),
@@ -98,7 +98,7 @@ fn placed<'a>(points: &'a [HitPoint], frame: &Frame) -> Vec<Placed<'a>> {
     timed.into_iter().map(|(point, at)| Placed { point, at, x: x(at), rate: rate(point) }).collect()
 }
 
-/// The runs of points between gaps.
+/// The sequences of points between gaps.
 fn unbroken<'p, 'a>(placed: &'p [Placed<'a>]) -> Vec<&'p [Placed<'a>]> {
     let mut pauses: Vec<f64> = placed.windows(2).map(|pair| pair[1].x - pair[0].x).collect();
     pauses.sort_by(f64::total_cmp);
@@ -126,7 +126,7 @@ fn grid(drawing: &mut Drawing, frame: &Frame, size: Size) {
     drawing.text("label", "end", (frame.left - 8.0, top + 4.0), "100%");
 }
 
-/// One unbroken run: the line, and the area below it.
+/// One sequence without gaps: the line, and the area below it.
 fn curve(drawing: &mut Drawing, frame: &Frame, run: &[Placed<'_>], dots: bool) {
     let at = |point: &Placed<'_>| (point.x, frame.y(point.rate.unwrap_or_default()));
     let mut path = String::new();
@@ -184,7 +184,7 @@ fn times(drawing: &mut Drawing, frame: &Frame, first: Timestamp, last: Timestamp
     }
 }
 
-/// What a mouse over a point is told.
+/// The tooltips of the points.
 fn tips(drawing: &mut Drawing, frame: &Frame, placed: &[Placed<'_>]) {
     if placed.len() > TIPS_MAX {
         return;
@@ -196,7 +196,7 @@ fn tips(drawing: &mut Drawing, frame: &Frame, placed: &[Placed<'_>]) {
         let to = placed.get(n + 1).map_or(right, |next| f64::midpoint(point.x, next.x));
         let what = match point.rate {
             Some(rate) => {
-                let lookups = counted(point.point.lookups.unwrap_or_default(), "look-up", "look-ups");
+                let lookups = counted(point.point.lookups.unwrap_or_default(), "lookup", "lookups");
                 format!("{} of {lookups}", percent(Some(rate)))
             }
             None => "no traffic".to_owned(),
@@ -221,11 +221,11 @@ mod tests {
         rates.iter().enumerate().map(point).collect()
     }
 
-    /// Both sizes of the chart are sound and have so many lines.
+    /// Checks both sizes of the chart and their numbers of lines and dots.
     #[track_caller]
     fn check(points: &[HitPoint], curves: usize, dots: usize) {
         for size in Size::ALL {
-            let svg = hit_rates("r", points, size).expect("there is something to draw");
+            let svg = hit_rates("r", points, size).expect("a chart");
             sound::check(&svg);
             assert_eq!(svg.matches(r#"class="curve""#).count(), curves, "{svg}");
             assert_eq!(svg.matches(r#"class="dot""#).count(), dots, "{svg}");
@@ -240,14 +240,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_sample_is_a_gap_too() {
+    fn a_missing_sample_is_a_gap() {
         let mut points = points(&[Some(80.0); 10]);
         points.drain(4..7);
         check(&points, 2, 7);
     }
 
     #[test]
-    fn nothing_is_drawn_of_nothing() {
+    fn without_rates_there_is_no_chart() {
         for none in [points(&[]), points(&[None, None]), points(&[Some(f64::NAN)])] {
             assert_eq!(hit_rates("r", &none, Size::Wide), None);
         }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_numbers_all_stays_inside() {
+    fn extreme_numbers_stay_inside() {
         check(&points(&[Some(170.0), Some(-3.0), Some(f64::INFINITY), Some(1.0), Some(2.0)]), 2, 4);
         let mut huge = points(&[Some(10.0), Some(20.0)]);
         huge[0].lookups = Some(u64::MAX);
@@ -267,10 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn a_point_tells_its_figures() {
+    fn a_point_has_a_tooltip() {
         let svg = hit_rates("r", &points(&[Some(78.5), None]), Size::Wide).unwrap();
-        assert!(svg.contains("1 Nov 00:00 UTC: 78.5% of 100 look-ups"), "{svg}");
+        assert!(svg.contains("1 Nov 00:00 UTC: 78.5% of 100 lookups"), "{svg}");
         assert!(svg.contains("1 Nov 01:00 UTC: no traffic"), "{svg}");
-        assert!(svg.contains("2 samples from 1 Nov 2026 00:00") && svg.contains("in the end no traffic"));
+        assert!(svg.contains("2 samples from 1 Nov 2026 00:00") && svg.contains("last no traffic"));
     }
 }
