@@ -70,7 +70,7 @@ impl<'a> BatchAttempt<'a> {
         BatchResult { outcomes, pacing, unreplicated, extra_lookups, saved, freed, failure }
     }
 
-    /// Notes that the batch is about to be tried, unless that is done; whether this is the first attempt.
+    /// Records the attempt, unless this was done before. Returns whether it is the first attempt at the batch.
     pub(crate) async fn begin(&mut self, records: &Records) -> Result<bool, Failure> {
         if let Some(first) = self.first {
             return Ok(first);
@@ -79,7 +79,7 @@ impl<'a> BatchAttempt<'a> {
             AttemptMark::First => true,
             AttemptMark::Again => false,
             AttemptMark::Ended => {
-                return Err(Failure::Refused("the batch was ended before it was tried".to_owned()));
+                return Err(Failure::Refused("the batch ended before it was tried".to_owned()));
             }
         };
         Ok(*self.first.insert(first))

@@ -145,8 +145,8 @@ pub(crate) fn handed_back(task: &ScanTask) -> TaskReport {
     TaskReport { remainder: rest, approximate, ..TaskReport::blank(task) }
 }
 
-/// Which replication history the node of `task` has, for a task that scans again after a failover: a failover during the
-/// scan shows in the slots.
+/// The replication id of the task's node, for a task that reads slots again: it identifies the history that was read. A
+/// failover during the scan shows in the slots.
 pub(crate) async fn replication_id(
     conn: &Conn,
     task: &ScanTask,
