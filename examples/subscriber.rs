@@ -5,9 +5,9 @@
 //! cargo run -p examples --bin subscriber -- nats://user:password@127.0.0.1:4222 pager
 //! ```
 //!
-//! Without a name it shows all that the stream remembers, and then what comes. With one, a durable consumer of that name
-//! goes on where it stopped, however long it was away (events are kept for seven days), and an event that was not handled
-//! comes again. `keysweep-admin` makes that consumer; `docs/events.md` shows how. What the events say stands there, too.
+//! Without a name it shows all stored events and then follows new ones. With a name, a durable consumer continues where
+//! it stopped, even after a long pause (events are kept for seven days), and redelivers unhandled events.
+//! `keysweep-admin` creates the consumer, as described in `docs/events.md`, which also documents the events.
 #![expect(clippy::print_stdout, reason = "printing is all that it does")]
 
 use std::time::Duration;
@@ -18,12 +18,12 @@ use async_nats::{Client, ConnectOptions, ServerAddr};
 use futures_util::StreamExt;
 use serde_json::Value;
 
-/// With another `--nats-prefix`, all begin with that.
+/// With another `--nats-prefix`, all names start with that prefix.
 const PREFIX: &str = "keysweep";
 const STREAM: &str = "KEYSWEEP_EVENTS";
 const SUBJECTS: &str = "keysweep.events.>";
 
-/// The types of events that tell how a run ended; their `data` is the run's result.
+/// The event types of a run's end; their `data` is the run's result.
 const ENDS: [&str; 4] = [
     "dev.keysweep.run.completed.v1",
     "dev.keysweep.run.partial.v1",
@@ -37,7 +37,7 @@ async fn main() -> Result<(), async_nats::Error> {
     let url = args.next().unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     let address: ServerAddr = url.parse()?;
     let mut options = ConnectOptions::new().name("keysweep-subscriber");
-    // The client does not log in as whom the URL names by itself.
+    // The client does not use the credentials in the URL automatically.
     if let (Some(user), Some(password)) = (address.username(), address.password()) {
         options = options.user_and_password(user.to_owned(), password.to_owned());
     }
@@ -51,7 +51,8 @@ async fn main() -> Result<(), async_nats::Error> {
             while let Some(event) = events.next().await {
                 let event = event?;
                 handle(&event.payload)?;
-                // Only now: if we die before this, the event comes again. Its `id` tells whether it did.
+                // Acknowledge last: after a crash before this line, the event is redelivered. Its `id` identifies
+                // duplicates.
                 event.ack().await?;
             }
             Ok(())
@@ -59,7 +60,7 @@ async fn main() -> Result<(), async_nats::Error> {
     }
 }
 
-/// The stream: in our own account, or imported from keysweep's, as `deploy/nats-account.conf` does it.
+/// The stream: in the own account, or imported from keysweep's account as in `deploy/nats-account.conf`.
 async fn stream(client: &Client) -> Result<Stream, async_nats::Error> {
     match jetstream::new(client.clone()).get_stream(STREAM).await {
         Ok(stream) => Ok(stream),
@@ -67,10 +68,10 @@ async fn stream(client: &Client) -> Result<Stream, async_nats::Error> {
     }
 }
 
-/// All that the stream remembers, and then what comes.
+/// Shows all stored events, then follows new ones.
 async fn follow(client: &Client, stream: &Stream) -> Result<(), async_nats::Error> {
-    // Wakes us. What is missed is found by the next look, such as what reporters tell, of which a hint does not reach an
-    // account that imports.
+    // The subscription only wakes the loop. Missed events are found by the next read; hints of reporters' events, for
+    // example, do not reach an importing account.
     let mut hints = client.subscribe(SUBJECTS).await?;
     let mut next = 1;
     loop {
@@ -95,13 +96,13 @@ fn handle(event: &[u8]) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
-/// How a run ended; `None` for other events.
+/// The line for a run's end; `None` for other events.
 fn line(event: &Value) -> Option<String> {
     let kind = event["type"].as_str().filter(|kind| ENDS.contains(kind))?;
     let status = kind.split('.').nth(3)?;
     let job = event["source"].as_str()?.rsplit('/').next()?;
     let run = event["subject"].as_str()?;
-    // An attempt that failed before it had a run has no counts.
+    // A failed attempt without a run has no counts.
     let count = |name: &str| event["data"][name].as_u64().unwrap_or_default();
     let (scanned, stale, cleaned) = (count("scannedKeys"), count("staleTTLKeys"), count("cleanedKeys"));
     Some(format!("{job} {run} {status}: {scanned} keys, {stale} stale, {cleaned} deleted"))
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_ends_are_told() {
+    fn only_ends_of_runs_are_shown() {
         let event = |kind: &str| {
             let data = json!({ "status": kind, "scannedKeys": 3, "staleTTLKeys": 2, "cleanedKeys": 1 });
             json!({

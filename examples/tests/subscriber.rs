@@ -1,5 +1,5 @@
-//! The example against real servers: it sees how a run ended, as the user whom `deploy/nats-account.conf` has for it;
-//! and, under a name, sees nothing twice.
+//! Runs the example against real servers: it shows how runs end, as the user in `deploy/nats-account.conf`; with a
+//! name, it shows each run only once.
 #![cfg(test)]
 
 use std::io::{BufRead, BufReader};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 const HANG: Duration = Duration::from_secs(60);
 
-/// The example at work. Dropping it kills it.
+/// The running example. Dropping it kills it.
 struct Subscriber {
     child: Child,
     lines: Receiver<String>,
@@ -45,13 +45,13 @@ impl Subscriber {
     }
 
     fn line(&self) -> String {
-        self.lines.recv_timeout(HANG).expect("it tells how a run ended")
+        self.lines.recv_timeout(HANG).expect("a line about the end of a run")
     }
 }
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -64,7 +64,7 @@ async fn connect(nats: &NatsServer, user: &str) -> Nats {
     Nats::connect(&access, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap()
 }
 
-/// As `nats consumer add` does it, with the admin's login.
+/// Like `nats consumer add` with the admin's login.
 async fn make_consumer(nats: &NatsServer, name: &str) {
     let login = ("keysweep-admin".to_owned(), "replace-this-password-admin".to_owned());
     let admin = async_nats::ConnectOptions::with_user_and_password(login.0, login.1);
@@ -77,7 +77,7 @@ async fn make_consumer(nats: &NatsServer, name: &str) {
     js.create_consumer_on_stream(config, "KEYSWEEP_EVENTS").await.unwrap();
 }
 
-/// One run from its start to its end, all roles in this process.
+/// One complete run, with all roles in this process.
 async fn run(context: &Context, options: &Options) -> RunId {
     let run = start_run(context, options).await.unwrap().run();
     let (_, revision) = lease::read_lease(&*context.store, &options.job).await.unwrap().unwrap();
@@ -93,7 +93,7 @@ async fn write_stale_key(conn: &Conn, n: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_sees_how_runs_end() {
+async fn shows_how_runs_end() {
     let account = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats-account.conf");
     let server = NatsServer::start(&std::fs::read_to_string(account).unwrap()).await.unwrap();
     let redis = Server::start(&[]).await.unwrap();
@@ -134,7 +134,7 @@ async fn it_sees_how_runs_end() {
     let next = format!("permission-cache-cleanup {second} completed: 2 keys, 2 stale, 2 deleted");
     assert_eq!(plain.line(), next);
     assert_eq!(named.line(), next);
-    // Under its name it goes on where it was.
+    // With its name it continues where it stopped.
     drop(named);
     let third = run(&ours, &options).await;
     let after = format!("permission-cache-cleanup {third} completed: 0 keys, 0 stale, 0 deleted");

@@ -1,4 +1,4 @@
-//! Running cargo, in the workspace's root and with our own output.
+//! Runs cargo in the workspace's root, with its output shown.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -11,8 +11,8 @@ pub(crate) fn root() -> &'static Path {
     here.parent().unwrap_or(here)
 }
 
-/// What `cargo run` tells of this package. Build scripts that ask for a package of their own (ring's does) would be
-/// run again, with all that depends on them, if they saw ours now and none when cargo is called by hand.
+/// Variables that `cargo run` sets for this package. Build scripts that read variables of their own package (ring's
+/// does) would be rerun, with all dependents, if the variables differed between xtask and a manual call of cargo.
 const ABOUT_THIS_PACKAGE: [&str; 7] = [
     "CARGO_MANIFEST_DIR",
     "CARGO_PKG_NAME",
@@ -23,7 +23,7 @@ const ABOUT_THIS_PACKAGE: [&str; 7] = [
     "CARGO_MANIFEST_LINKS",
 ];
 
-/// The cargo that started us, in the workspace's root.
+/// The cargo that runs xtask, in the workspace's root.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(program());
     ABOUT_THIS_PACKAGE.iter().for_each(|name| {
@@ -33,29 +33,29 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells in this variable which cargo runs")]
+#[expect(clippy::disallowed_methods, reason = "cargo sets this variable to its own path")]
 fn program() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
-/// Runs `command` with our terminal and returns how it ended.
+/// Runs `command` with the terminal's streams and returns its exit status.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("failed to start `{}`", command.get_program().display()))
 }
 
-/// The exit code to end with after a child that ended so: its own, or failure if a signal ended it.
+/// The exit code for the status of a child: its own code, or failure if a signal ended it.
 pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Builds the binary `keysweep` in the dev profile and returns where it is.
+/// Builds the binary `keysweep` in the dev profile and returns its path.
 pub(crate) fn build_keysweep() -> Result<PathBuf> {
     let [keysweep] = build(["keysweep"], &["--package", "coordinator"])?;
     Ok(keysweep)
 }
 
-/// Builds the binaries `names` of the workspace, with more arguments for `cargo build`, and returns where they are.
+/// Builds the binaries `names` of the workspace, with more arguments for `cargo build`, and returns their paths.
 pub(crate) fn build<const N: usize>(names: [&str; N], args: &[&str]) -> Result<[PathBuf; N]> {
     let mut command = cargo(&["build", "--locked", "--message-format=json-render-diagnostics"]);
     command.args(names.iter().flat_map(|name| ["--bin", name])).args(args);
@@ -94,7 +94,7 @@ not json
     }
 
     #[test]
-    fn the_root_holds_the_workspace() {
+    fn the_root_contains_the_workspace() {
         assert!(root().join("Cargo.lock").is_file());
     }
 }

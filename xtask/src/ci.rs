@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what `.ci/run` runs, and nothing else. It ends at the first step that fails.
+//! `cargo xtask ci`: the steps of `.ci/run`. It stops at the first step that fails.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("supply chain", cargo(&["xtask", "deny"])),
         ("sbom", cargo(&["xtask", "sbom"])),
         ("lints", cargo(&lint)),
-        // The command that the README names.
+        // The command that the README documents.
         ("tests", cargo(&["xtask", "test"])),
         ("docs", docs),
     ];

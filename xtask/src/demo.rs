@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: from a fresh checkout to a finished run. In the dev profile, because on a small
-//! machine the release build takes longer than the demo gains by it.
+//! `cargo xtask demo`: from a fresh checkout to a finished run. It uses the dev profile, because on a small machine a
+//! release build takes longer than it saves.
 
 use std::process::{Command, ExitCode};
 

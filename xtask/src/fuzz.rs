@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: every decoder and parser, given hostile bytes for as long as wanted. What each target tried is
-//! printed; the first that fails shows the bytes.
+//! `cargo xtask fuzz`: runs every decoder and parser on hostile bytes for a given time. Each target prints what it
+//! tried; the first failure prints its bytes.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,9 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, exit_code, status};
 
-/// Tries each target for `seconds`.
+/// Runs each target for `seconds`.
 pub(crate) fn run(seconds: u64) -> Result<ExitCode> {
-    // Not in release mode: numbers that overflow are errors here.
+    // Not in release mode, so that integer overflows are errors.
     let mut command = cargo(&["test", "--workspace", "--locked", "--lib", "--test", "hostile_records"]);
     command.args(["fuzz", "--", "--nocapture"]);
     Ok(exit_code(status(command.env("KEYSWEEP_FUZZ_SECONDS", seconds.to_string()))?))

@@ -1,5 +1,5 @@
-//! Programs that the system lacks: installed through apt where we may, otherwise named with the command
-//! that installs them. Nothing that was installed here is left running or starts with the machine.
+//! Installs missing programs with apt if permitted; otherwise names the command that installs them. Services of
+//! installed packages are neither started nor enabled.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,18 +9,18 @@ use shared::servers::{ServersError, find_program, nats_server, redis_server};
 
 use crate::cargo::status;
 
-/// A program and where Debian and Ubuntu have it.
+/// A program and its package in Debian and Ubuntu.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
-    /// The program's name.
+    /// The name of the program.
     pub(crate) program: &'static str,
-    /// The apt package that holds it; the service of the same name, if there is one, stays off.
+    /// The apt package; a service of the same name stays disabled.
     pub(crate) package: &'static str,
-    /// How it is found if PATH is not all: another binary may be named in the environment.
+    /// A lookup that also considers a path from the environment; `None` to search only PATH.
     find: Option<fn() -> Result<PathBuf, ServersError>>,
 }
 
-/// The server that the demo, the tests and the bench start.
+/// The Redis server for the demo, the tests and the bench.
 pub(crate) const REDIS: Tool =
     Tool { program: "redis-server", package: "redis-server", find: Some(redis_server) };
 
@@ -28,20 +28,20 @@ pub(crate) const REDIS: Tool =
 pub(crate) const NATS: Tool =
     Tool { program: "nats-server", package: "nats-server", find: Some(nats_server) };
 
-/// What the tests make certificates with.
+/// Creates the certificates of the tests.
 pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", find: None };
 
-/// What the tests look at reports with, where it is there: without it they say that they skip that.
+/// Shows reports in the tests; without it, those tests are skipped with a message.
 const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
 
-/// Other names of browsers that serve as well.
+/// Alternative names of suitable browsers.
 const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
 
-/// All that the tests need.
+/// All programs that the tests need.
 pub(crate) const FOR_TESTS: [Tool; 3] = [REDIS, NATS, OPENSSL];
 
-/// Installs package `$1` without starting its service now or at boot. A policy of the system's own is
-/// respected, and ours is removed again whatever happens.
+/// Installs package `$1` without starting its service now or at boot. An existing policy file of the system is kept;
+/// the temporary one is always removed.
 const APT: &str = r#"
 set -e
 policy=/usr/sbin/policy-rc.d
@@ -59,11 +59,11 @@ if [ -d /run/systemd/system ]; then
 fi
 "#;
 
-/// Makes sure that `tools` are there.
+/// Makes sure that `tools` are installed.
 ///
 /// # Errors
-/// If one is missing and cannot be installed from here; the text names the command that installs it. Or if
-/// the environment names a binary that is none: nothing that we install helps then.
+/// If a tool is missing and cannot be installed; the text names the command that installs it. Also if the environment
+/// names an invalid binary, because installing another one would not help.
 pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     for tool in tools {
         if !present(tool)? {
@@ -73,13 +73,13 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     Ok(())
 }
 
-/// Tries to install a browser. Without one, a test less is run.
+/// Tries to install a browser. Without one, one test is skipped.
 pub(crate) fn offer_browser() {
     if BROWSERS.iter().any(|name| find_program(name).is_some()) {
         return;
     }
     if let Err(e) = ensure(&[CHROMIUM]) {
-        eprintln!("xtask: reports are not looked at in a browser: {e}");
+        eprintln!("xtask: reports are not tested in a browser: {e}");
     }
 }
 
@@ -111,7 +111,7 @@ fn way_out(tool: &Tool) -> String {
     )
 }
 
-/// A shell with root's rights, if apt-get is there and we are root or sudo asks for no password.
+/// A shell with root's rights, if apt-get exists and the user is root or may use sudo without a password.
 fn privileged_shell() -> Option<Command> {
     find_program("apt-get")?;
     let quiet = |program: &str, args: &[&str]| {
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_tool_is_named_with_its_package() {
+    fn a_missing_tool_is_reported_with_its_package() {
         let text = way_out(&NATS);
         assert!(
             text.contains("`nats-server` is missing") && text.contains("apt-get install nats-server"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_not_installed() {
+    fn installed_tools_are_not_installed_again() {
         let shell = Tool { program: "sh", package: "no-such-package", find: None };
         assert!(present(&shell).unwrap());
         ensure(&[shell]).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_is_one_that_sh_understands() {
+    fn the_script_is_valid_for_sh() {
         let checked = Command::new("sh").args(["-n", "-c", APT]).status().unwrap();
         assert!(checked.success());
     }

@@ -1,5 +1,5 @@
-//! Developers' commands: `cargo xtask <command>`. Each is one file; what they share is `cargo.rs` (running
-//! cargo) and `install.rs` (programs that the system lacks).
+//! Developer commands: `cargo xtask <command>`. Each is one file; they share `cargo.rs` (running cargo) and
+//! `install.rs` (missing programs).
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod bench;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Developers' commands of keysweep.
+/// Developer commands of keysweep.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -31,65 +31,64 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show keysweep at work: a throwaway cluster, sample data, one run, its result.
+    /// Demonstrate keysweep: a temporary cluster, sample data, one run, its result.
     Demo {
-        /// Passed on to `keysweep demo`.
+        /// Passed to `keysweep demo`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Install what the tests need, if it is missing, and run all tests.
     Test {
-        /// Passed on to `cargo test`.
+        /// Passed to `cargo test`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// What the continuous integration runs: format, crates, lints, tests, docs.
+    /// Run the checks of the continuous integration: format, crates, lints, tests, docs.
     Ci,
-    /// Check the licences and sources of all crates, which are there twice, and, where that can be reached, what is
-    /// known against them.
+    /// Check the licenses, sources and duplicates of all crates and, if the database can be fetched, known advisories.
     Deny,
     /// Check the spelling of code and documents.
     Typos,
     /// Build the pages in `docs/` as a book: `target/book/index.html`.
     Docs,
-    /// List what the binary is made of, as CycloneDX: `target/keysweep.cdx.json`.
+    /// Write the binary's components as CycloneDX: `target/keysweep.cdx.json`.
     Sbom {
         /// The platform of the binary.
         #[arg(long, default_value = "x86_64-unknown-linux-gnu")]
         target: String,
     },
-    /// Compare keysweep with other ways to clean up, on servers of its own.
+    /// Compare keysweep with other cleanup methods, on temporary servers.
     Bench(bench::Options),
     /// Run the end-to-end suite on other versions of Redis, Valkey and nats-server (takes about half an hour).
     Matrix(matrix::MatrixOptions),
     /// Run the tests with large counts (in release mode; takes minutes).
     Soak {
-        /// How many keys.
+        /// The number of keys.
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
-    /// Give every decoder and parser hostile bytes.
+    /// Run every decoder and parser on hostile bytes.
     Fuzz {
-        /// For how long each is tried.
+        /// The time for each target.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// Clean a cluster with the least that can be done; a contender of the bench.
+    /// Clean a cluster with the least possible work; a contender of the bench.
     #[command(hide = true)]
     Floor {
-        /// The nodes' addresses.
+        /// The addresses of the nodes.
         urls: Vec<String>,
     },
-    /// Clean servers with one cursor, node after node; a contender of the bench.
+    /// Clean servers with one cursor, one node after another; a contender of the bench.
     #[command(hide = true)]
     SingleCursor {
-        /// The nodes' addresses.
+        /// The addresses of the nodes.
         urls: Vec<String>,
     },
-    /// Be the application that must not suffer from a cleanup, until stdin is closed.
+    /// Simulate the application whose latency must not suffer, until stdin is closed.
     #[command(hide = true)]
     Foreground {
-        /// The nodes' addresses.
+        /// The addresses of the nodes.
         urls: Vec<String>,
     },
 }

@@ -1,6 +1,6 @@
-//! `cargo xtask sbom`: what the binary `keysweep` is made of, as a CycloneDX 1.5 document. It is made from what cargo
-//! itself resolves, so it lists the crates of one target, those that only build it included, and none that only tests
-//! need. The same commit gives the same bytes: no time, no serial number, no paths of the machine.
+//! `cargo xtask sbom`: the components of the binary `keysweep` as a CycloneDX 1.5 document. It is generated from
+//! cargo's own dependency resolution: it lists the crates for one target, including build dependencies, without those
+//! used only by tests. The same commit gives the same bytes: no time, no serial number, no local paths.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::cargo::{cargo, root};
 
-/// Where it is written, below the workspace's root.
+/// The path of the document, below the workspace's root.
 const PLACE: &str = "target/keysweep.cdx.json";
 
-/// The crate with the binary.
+/// The crate that contains the binary.
 const BINARY: &str = "coordinator";
 
 /// Writes the document for `target`.
@@ -21,11 +21,11 @@ const BINARY: &str = "coordinator";
 pub(crate) fn run(target: &str) -> Result<ExitCode> {
     let bom = document(target)?;
     let text = serde_json::to_string_pretty(&bom)? + "\n";
-    // Cargo may build elsewhere.
-    std::fs::create_dir_all(root().join("target")).context("failed to make `target`")?;
+    // Cargo may use another target directory.
+    std::fs::create_dir_all(root().join("target")).context("failed to create `target`")?;
     std::fs::write(root().join(PLACE), text).with_context(|| format!("failed to write `{PLACE}`"))?;
     let count = bom["components"].as_array().map_or(0, Vec::len);
-    eprintln!("xtask: written: {PLACE}, {count} crates for {target}");
+    eprintln!("xtask: wrote {PLACE}, {count} crates for {target}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -48,7 +48,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// How a package is named everywhere in the document.
+/// The identifier of a package in the document.
 fn purl(package: &Value) -> String {
     format!("pkg:cargo/{}@{}", text(package, "name"), text(package, "version"))
 }
@@ -98,13 +98,13 @@ fn bill(metadata: &Value, lock: &toml::Value, target: &str) -> Result<Value> {
     }))
 }
 
-/// The packages that a package is built of and with; not those of its tests.
+/// The normal and build dependencies of a package, without dev-dependencies.
 fn needs(node: &Value) -> Vec<&str> {
     let for_all = |dependency: &&Value| list(&dependency["dep_kinds"]).any(|kind| kind["kind"] != "dev");
     list(&node["deps"]).filter(for_all).map(|dependency| text(dependency, "pkg")).collect()
 }
 
-/// The SHA-256 of each package as the registry has it.
+/// The SHA-256 of each package according to `Cargo.lock`.
 fn checksums(lock: &toml::Value) -> BTreeMap<String, &str> {
     let packages = lock.get("package").and_then(toml::Value::as_array).into_iter().flatten();
     let each = packages.filter_map(|package| {
@@ -114,7 +114,7 @@ fn checksums(lock: &toml::Value) -> BTreeMap<String, &str> {
     each.collect()
 }
 
-/// The licence as SPDX writes it: old crates write `MIT/Apache-2.0`.
+/// The license in SPDX syntax: old crates write `MIT/Apache-2.0`.
 fn licence(package: &Value) -> String {
     text(package, "license").replace('/', " OR ")
 }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_lists_what_the_binary_is_made_of_and_nothing_else() {
+    fn lists_the_dependencies_of_the_binary_only() {
         let bom = document("x86_64-unknown-linux-gnu").unwrap();
         let names: Vec<&str> = list(&bom["components"]).map(|component| text(component, "name")).collect();
         for there in ["redis", "async-nats", "ring", "shared", "reaper", "clap_derive", "cc"] {
@@ -157,7 +157,7 @@ mod tests {
         }
         let refs: BTreeSet<&str> =
             list(&bom["components"]).map(|component| text(component, "bom-ref")).collect();
-        assert_eq!(refs.len(), names.len(), "each is there once");
+        assert_eq!(refs.len(), names.len(), "each occurs once");
         for component in
             list(&bom["components"]).filter(|component| component["purl"] != bom["metadata"]["component"])
         {

@@ -1,6 +1,5 @@
-//! `cargo xtask soak`: the same checks as the tests, with the large counts. Those with hostile peers and odd servers try
-//! 1,000 cases of each (`docs/fuzzing.md`); `KEYSWEEP_CHAOS_SEED` and `KEYSWEEP_SOAK_SEEDS` say from which seed on, and how
-//! many.
+//! `cargo xtask soak`: the tests' checks with large counts. Those with hostile peers and odd servers try 1,000 cases
+//! each (`docs/fuzzing.md`); `KEYSWEEP_CHAOS_SEED` sets the first seed and `KEYSWEEP_SOAK_SEEDS` their number.
 
 use std::process::ExitCode;
 
@@ -13,7 +12,7 @@ use crate::install;
 pub(crate) fn run(keys: u64) -> Result<ExitCode> {
     install::ensure(&install::FOR_TESTS)?;
     let mut command = cargo(&["test", "--release", "--workspace", "--locked", "--"]);
-    // One after the other: they measure, and each fills the machine.
+    // Sequentially, because the tests measure, and each uses the whole machine.
     command.args(["--ignored", "--nocapture", "--test-threads=1", "soak"]);
     Ok(exit_code(status(command.env("KEYSWEEP_SOAK_KEYS", keys.to_string()))?))
 }

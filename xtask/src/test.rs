@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that the tests need, then all tests.
+//! `cargo xtask test`: installs what the tests need, then runs all tests.
 
 use std::env;
 use std::num::NonZero;
@@ -14,7 +14,7 @@ use crate::install;
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     install::ensure(&install::FOR_TESTS)?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
-    // Most of them wait for servers and timers most of the time.
+    // Most tests wait for servers and timers most of the time.
     if env::var_os("RUST_TEST_THREADS").is_none() {
         let processors = available_parallelism().map_or(1, NonZero::get);
         tests.env("RUST_TEST_THREADS", (3 * processors).to_string());

@@ -1,5 +1,5 @@
-//! Every contender of the bench that can be run here, on a few thousand keys: the bench checks what each leaves. No
-//! figure is looked at, since tests share the machine.
+//! Runs every contender of the bench that is available here on a few thousand keys: the bench checks the remaining
+//! keys. Figures are not checked, because tests share the machine.
 #![cfg(test)]
 
 use std::path::Path;
@@ -14,12 +14,12 @@ fn bench(args: &[&str]) -> Value {
     command.args(["bench", "--json", "--repeats", "1", "--binaries"]).arg(xtask.parent().unwrap()).args(args);
     let output = command.stdin(Stdio::null()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    // A contender that left something else than it had to fails the bench.
+    // The bench fails if a contender leaves wrong keys.
     assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
     serde_json::from_str(&out).unwrap()
 }
 
-/// Each contender's figures by its name; those that could not be run are named on stderr instead.
+/// The figures of each contender by name; contenders that cannot run are reported on stderr.
 fn measured(document: &Value) -> Vec<(&str, &Value)> {
     let rows = document["contenders"].as_array().unwrap();
     let measured = rows.iter().filter_map(|row| {
@@ -34,7 +34,7 @@ fn measured(document: &Value) -> Vec<(&str, &Value)> {
 }
 
 #[test]
-fn every_contender_leaves_what_it_has_to() {
+fn every_contender_leaves_the_expected_keys() {
     let document = bench(&["--keys", "3000", "--no-latency"]);
     let measured = measured(&document);
     for (name, figures) in &measured {
@@ -42,16 +42,16 @@ fn every_contender_leaves_what_it_has_to() {
             assert!(figures[figure].as_f64().unwrap() > 0.0, "{name}: {figures}");
         }
     }
-    // These need nothing that is not built here.
+    // These need nothing else than this workspace.
     for name in ["floor", "single cursor"] {
         assert!(measured.iter().any(|(measured, _)| *measured == name), "{document}");
     }
 }
 
 #[test]
-fn the_foreground_client_sees_every_request_through() {
+fn the_foreground_client_completes_its_requests() {
     let document = bench(&["--keys", "1000", "--only", "floor,single-cursor"]);
-    // Three seconds at 2,000 a second; a busy machine may fall behind.
+    // Three seconds at 2,000 requests a second; a busy machine may fall behind.
     let idle = document["idle"]["requests"].as_u64().unwrap();
     assert!((500..10_000).contains(&idle), "{document}");
     for (name, figures) in measured(&document) {

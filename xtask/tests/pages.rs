@@ -1,5 +1,5 @@
-//! What can be checked of the documents: that links and anchors lead somewhere, that cited files and tests exist, and
-//! that the book lists every page. Links to other hosts are not followed.
+//! Checks of the documents: links and anchors resolve, cited files and tests exist, and the book lists every page.
+//! Links to other hosts are not followed.
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +92,7 @@ fn without_code(line: &str) -> String {
 
 /// The targets of inline links in a page.
 fn links(text: &str) -> Vec<String> {
-    // Links may be broken over two lines, and so are looked for in all of the prose.
+    // Links may span two lines, so they are searched in the whole prose.
     let prose: Vec<&str> = prose(text).collect();
     let prose = without_code(&prose.join("\n"));
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
@@ -133,11 +133,11 @@ fn links_and_anchors_resolve() {
             }
         }
     }
-    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
     assert!(seen > 30, "{seen} links: this test looks in the wrong place");
 }
 
-/// The change log names files as they were, and is left out.
+/// The change log cites files by their former names and is excluded.
 #[test]
 fn cited_source_files_exist() {
     let root = root();
@@ -146,7 +146,7 @@ fn cited_source_files_exist() {
             continue;
         }
         for path in text.split('`').filter(|word| word.ends_with(".rs") && word.contains('/')) {
-            // Recipes have placeholders, and design pages name files of a crate from its root.
+            // Recipes contain placeholders, and design pages cite a crate's files relative to the crate.
             let exact = !path.contains(['{', '*', '<', ' ']);
             assert!(
                 !exact || root.join(path).exists(),

@@ -1,5 +1,5 @@
-//! The rules of the architecture that a compiler does not check: who imports whom, which files name which
-//! library, that every file says what it is for, and that none grows beyond what one reads in one go.
+//! Architecture rules that the compiler does not check: dependencies between crates, the files that may use a library,
+//! purpose comments, and limits for file and function length.
 #![cfg(test)]
 
 use std::fs;
@@ -10,14 +10,14 @@ use shared::invariants::Invariant;
 const STAGES: [&str; 3] = ["scanner", "reaper", "reporter"];
 const CRATES: [&str; 7] = ["coordinator", "scanner", "reaper", "reporter", "shared", "xtask", "examples"];
 
-/// No file of ours is longer than this many lines, tests included.
+/// The maximum length of a file in lines, tests included.
 const LINES_MAX: usize = 400;
 
-/// Nor is a function longer than this many, but those of [`LONG_FUNCTIONS`].
+/// The maximum length of a function in lines, except for [`LONG_FUNCTIONS`].
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Functions that may be longer, with the lines that they have at most: they name all fields of something. None is to
-/// be added, and none to grow.
+/// Functions that may be longer, with their maximum lengths: they list all fields of a type. Do not add functions or
+/// raise limits.
 const LONG_FUNCTIONS: [(&str, &str, usize); 5] = [
     ("coordinator/src/retry.rs", "retry_of", 86),
     (
@@ -60,7 +60,7 @@ fn sources() -> Vec<(String, String)> {
     named.filter(|(name, _)| name != "xtask/tests/structure.rs").collect()
 }
 
-/// Code lines: comments do not import anything.
+/// Lines of code, without comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.starts_with("//"))
 }
@@ -83,7 +83,8 @@ fn dependencies_point_one_way() {
             let allowed = match name {
                 "shared" => false,
                 "coordinator" => other == "shared" || STAGES.contains(&other),
-                // Their tests run all of it; the examples themselves know none of it, as a user's program would not.
+                // The tests of the examples run the whole product; the examples themselves use none of it, like a
+                // user's program.
                 "examples" => other != "xtask",
                 _ => other == "shared",
             };
@@ -132,20 +133,20 @@ fn libraries_stay_behind_their_files() {
     }
 }
 
-/// Connections are counted by server, so that it is known what a run takes; these are not.
+/// Connections are counted by server, so that the number a run uses is known; these connections are not counted.
 #[test]
-fn only_tests_and_our_own_servers_are_connected_to_beyond_the_count() {
+fn only_tests_and_test_servers_use_uncounted_connections() {
     let places = ["shared/src/servers/", "xtask/src/", "shared/src/cluster/connect_options.rs"];
     for (file, text) in sources() {
         let allowed = places.iter().any(|place| file.starts_with(place)) || file.contains("/tests/");
         let apart =
             code(&text).any(|line| line.contains("connect_apart(") || line.contains("connect_node_apart("));
-        assert!(allowed || !apart, "`{file}` must not open connections that nobody counts");
+        assert!(allowed || !apart, "`{file}` must not open uncounted connections");
     }
 }
 
 #[test]
-fn every_file_says_what_it_is_for_and_can_be_read_in_one_go() {
+fn every_file_states_its_purpose_and_is_short() {
     for (file, text) in sources() {
         assert!(text.starts_with("//!"), "`{file}` does not begin with its purpose");
         let lines = text.lines().count();
@@ -153,7 +154,7 @@ fn every_file_says_what_it_is_for_and_can_be_read_in_one_go() {
     }
 }
 
-/// The functions of a file, as rustfmt writes them, each with the number of its lines.
+/// The functions of a file formatted by rustfmt, each with its number of lines.
 fn functions(text: &str) -> impl Iterator<Item = (&str, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let starts = (0..lines.len()).filter_map({
@@ -179,7 +180,7 @@ fn functions(text: &str) -> impl Iterator<Item = (&str, usize)> {
 }
 
 #[test]
-fn no_function_is_longer_than_one_sees_at_once() {
+fn functions_are_short() {
     let (mut seen, mut long) = (0, Vec::new());
     for (file, text) in sources() {
         for (name, lines) in functions(&text) {
@@ -197,14 +198,14 @@ fn no_function_is_longer_than_one_sees_at_once() {
     for (path, function, _) in LONG_FUNCTIONS {
         assert!(
             long.contains(&(path, function)),
-            "`{function}` in `{path}` is short by now: take it off the list"
+            "`{function}` in `{path}` is short now: remove it from the list"
         );
     }
 }
 
-/// A binary of tests is a folder with a `main.rs`: a file that it forgets would be no test, and nobody would notice.
+/// A test binary is a folder with a `main.rs`: tests in a file that it does not list would silently not run.
 #[test]
-fn every_file_of_a_test_binary_is_part_of_it() {
+fn every_file_in_a_test_folder_is_a_module() {
     let sources = sources();
     let mains = sources.iter().filter_map(|(file, text)| Some((file.strip_suffix("main.rs")?, text)));
     let mut seen = 0;
@@ -213,7 +214,7 @@ fn every_file_of_a_test_binary_is_part_of_it() {
         for name in files.filter(|name| !name.contains('/')) {
             let module = name.trim_end_matches(".rs");
             let is_part = name == "main.rs" || code(main).any(|line| line == format!("mod {module};"));
-            assert!(is_part, "`{folder}main.rs` does not say `mod {module};`");
+            assert!(is_part, "`{folder}main.rs` does not contain `mod {module};`");
             seen += 1;
         }
     }
@@ -221,7 +222,7 @@ fn every_file_of_a_test_binary_is_part_of_it() {
 }
 
 #[test]
-fn the_architecture_names_every_folder_and_invariant() {
+fn the_architecture_page_lists_every_folder_and_invariant() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     for name in CRATES {
         assert!(page.contains(&format!("`{name}/")), "ARCHITECTURE.md does not name `{name}/`");
@@ -232,9 +233,9 @@ fn the_architecture_names_every_folder_and_invariant() {
     }
 }
 
-/// A variable of ours that the settings do not know is an error of every command, so those of the tests are listed.
+/// An unknown `KEYSWEEP_` variable is an error of every command, so the variables of the tests must be listed.
 #[test]
-fn every_variable_of_ours_that_is_read_is_known() {
+fn every_environment_variable_is_known() {
     let settings = shared::config::SETTINGS.iter().map(|spec| spec.env);
     let known: Vec<&str> = settings.chain(shared::config::DEVELOPERS_VARIABLES).collect();
     let mut seen = 0;

@@ -174,6 +174,6 @@ async fn a_run_that_ends_no_task_announces_no_numbers() {
         ended.stderr.contains("Starting cleanup process...") && !ended.stderr.contains("keys found"),
         "{ended}"
     );
-    assert!(ended.stdout.contains("nothing was read to its"), "{ended}");
+    assert!(ended.stdout.contains("no part was read"), "{ended}");
     assert!(!ended.stdout.contains("never slowed down"), "{ended}");
 }

@@ -1,24 +1,24 @@
-//! The keys that every contender finds. The same number always gives the same key, whoever cleans.
+//! The test data. The same number always gives the same key, for all contenders.
 
 use shared::slot::tag_for;
 
-/// Every key of ours matches this; keys of the foreground client do not.
+/// All data keys match this pattern; keys of the foreground client do not.
 pub(crate) const PATTERN: &str = "permissions:*";
 
-/// How long keys with a TTL live: longer than any measurement, so that none expires in the middle of one.
+/// The TTL of keys that have one: longer than any measurement.
 const TTL_MS: u64 = 3_600_000;
 
-/// One slot of each of three primaries that share the slots evenly.
+/// One slot of each of three primaries with equal shares.
 const SLOT_PER_NODE: [u16; 3] = [0, 8_000, 16_000];
 
-/// Which of the keys have no TTL.
+/// Which keys have no TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data {
     /// Every tenth.
     Tenth,
     /// None.
     Healthy,
-    /// One on each node of the cluster, so that no node is free of them and all keys have to be looked at.
+    /// One on each node of the cluster, so that no node is clean and all keys must be looked up.
     OnePerNode,
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_differ_and_as_many_have_a_ttl_as_we_say() {
+    fn keys_are_unique_and_their_ttls_are_counted_correctly() {
         for data in [Data::Tenth, Data::Healthy, Data::OnePerNode] {
             let names: HashSet<String> = (0..1_001).map(|number| data.key(number)).collect();
             assert_eq!(names.len(), 1_001, "{data:?}");

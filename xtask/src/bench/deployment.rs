@@ -1,4 +1,4 @@
-//! Servers of the bench's own, how they are filled, what they used, and whether a cleanup was right.
+//! The servers of the bench: starting, seeding, CPU usage and verification.
 
 use anyhow::{Context, Result, bail};
 use shared::cluster::{Conn, Reply};
@@ -6,32 +6,32 @@ use shared::servers::{ClusterServers, Seeder, Server};
 
 use super::data::Data;
 
-/// Keys that contenders or the foreground client leave behind, and that are not among the data.
+/// Keys that contenders or the foreground client leave behind and that are not part of the data.
 const OTHERS: [&str; 2] = ["keysweep:*", "app:*"];
 
-/// Where a contender works.
+/// The type of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Three primaries without replicas.
     Cluster,
-    /// One server that is in no cluster.
+    /// One standalone server.
     Standalone,
 }
 
-/// Servers that end when this is dropped.
-#[expect(dead_code, reason = "they are held, so that they live")]
+/// The servers; dropping them stops them.
+#[expect(dead_code, reason = "keeps the servers running")]
 enum Servers {
     Cluster(ClusterServers),
     Standalone(Server),
 }
 
-/// One running deployment.
+/// A running deployment.
 pub(crate) struct Deployment {
     _servers: Servers,
     urls: Vec<String>,
 }
 
-/// What is in a deployment now.
+/// The current data of a deployment.
 pub(crate) struct Seeded {
     seeder: Seeder,
     data: Data,
@@ -81,20 +81,20 @@ impl Deployment {
 }
 
 impl Seeded {
-    /// User and system time of all servers so far, in seconds: what the system counts for each, as its INFO says.
-    /// That is the figure of `/proc/PID/stat`, in microseconds instead of steps of 10 ms.
+    /// User and system time of all servers so far, in seconds, according to INFO. This equals `/proc/PID/stat`, but in
+    /// microseconds instead of steps of 10 ms.
     pub(crate) async fn server_cpu(&self) -> Result<f64> {
         let mut seconds = 0.0;
         for node in self.seeder.conns() {
-            seconds += cpu_in(&info(node, "INFO cpu").await?).context("INFO does not tell the CPU used")?;
+            seconds += cpu_in(&info(node, "INFO cpu").await?).context("INFO contains no CPU usage")?;
         }
         Ok(seconds)
     }
 
-    /// Whether what is left is what has to be: all keys, or (after a `cleanup`) all keys with a TTL.
+    /// Checks the remaining keys: all keys, or (after a `cleanup`) all keys with a TTL.
     ///
     /// # Errors
-    /// If it is not: the figures of a wrong run mean nothing.
+    /// If the number differs: figures of a wrong run are meaningless.
     pub(crate) async fn check(&self, cleanup: bool) -> Result<()> {
         let mut others = 0;
         for node in self.seeder.conns() {
@@ -107,7 +107,7 @@ impl Seeded {
         let left = self.seeder.keys().await?.saturating_sub(others);
         let expected = if cleanup { self.data.with_ttl(self.keys) } else { self.keys };
         if left != expected {
-            bail!("it left {left} keys where {expected} have to stay");
+            bail!("it left {left} keys; {expected} were expected");
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ async fn info(node: &Conn, command: &str) -> Result<String> {
     match node.info_text(command).await? {
         Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Reply::VerbatimString { text, .. } => Ok(text),
-        _ => bail!("`{command}` was answered with something else than text"),
+        _ => bail!("the reply to `{command}` is no text"),
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
         }
         seeded.check(false).await.unwrap();
         let error = seeded.check(true).await.unwrap_err();
-        assert_eq!(error.to_string(), "it left 50 keys where 45 have to stay");
+        assert_eq!(error.to_string(), "it left 50 keys; 45 were expected");
         assert!(seeded.server_cpu().await.unwrap() > 0.0);
     }
 }

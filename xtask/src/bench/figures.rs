@@ -1,4 +1,4 @@
-//! What is known of each contender in the end (pure): medians of its runs, or why there are none.
+//! The final figures of each contender (pure): medians of its runs, or why there are none.
 
 use super::contenders::Contender;
 use super::contenders::fleet::WorkerRole;
@@ -8,7 +8,7 @@ use super::machine::Machine;
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
-    /// How many keys there were.
+    /// The number of keys.
     pub(crate) keys: u64,
     /// From the start of the process to its end.
     pub(crate) wall_s: f64,
@@ -16,14 +16,14 @@ pub(crate) struct Sample {
     pub(crate) server_s: f64,
     /// CPU of all the contender's processes.
     pub(crate) client_s: f64,
-    /// The largest memory of any of them.
+    /// The largest resident memory of a process.
     pub(crate) peak_mb: f64,
-    /// WorkerRole by role, if there are several.
+    /// Usage by role, if there are several.
     pub(crate) roles: Vec<WorkerRole>,
 }
 
 impl Sample {
-    /// Keys by the time from the start of the process to its end.
+    /// Keys per second, from the start of the process to its end.
     pub(crate) fn keys_per_s(&self) -> f64 {
         self.keys as f64 / self.wall_s
     }
@@ -42,29 +42,29 @@ impl Sample {
 /// Medians over all runs of one contender.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figures {
-    /// The runs, turn by turn.
+    /// The runs in order.
     pub(crate) runs: Vec<Sample>,
-    /// How many keys there were.
+    /// The number of keys.
     pub(crate) keys: u64,
     /// Seconds from the start of the process to its end.
     pub(crate) wall_s: f64,
-    /// Keys by that time.
+    /// Keys per second in that time.
     pub(crate) keys_per_s: f64,
     /// CPU of all servers in µs per key.
     pub(crate) server_us: f64,
     /// CPU of the contender in µs per key.
     pub(crate) client_us: f64,
-    /// The largest memory of any of its processes.
+    /// The largest resident memory of a process.
     pub(crate) peak_mb: f64,
-    /// The foreground client's latency meanwhile, if it was measured.
+    /// The foreground client's latency during the runs, if measured.
     pub(crate) latency: Option<Latency>,
-    /// WorkerRole by role, if there are several.
+    /// Usage by role, if there are several.
     pub(crate) roles: Vec<RoleFigures>,
 }
 
 impl Figures {
-    /// What `of` is of ours, divided by what it is of `other`: the median over the turns. The two of a turn found the
-    /// machine as fast as each other, which those of different turns did not.
+    /// The median over all turns of `of` for this contender divided by `of` for `other`. Runs of the same turn see the
+    /// same machine speed; runs of different turns may not.
     pub(crate) fn by(&self, other: &Self, of: fn(&Sample) -> f64) -> f64 {
         median(self.runs.iter().zip(&other.runs).map(|(ours, theirs)| of(ours) / of(theirs)))
     }
@@ -73,43 +73,43 @@ impl Figures {
 /// Medians of one role's processes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RoleFigures {
-    /// As in `keysweep <role>`.
+    /// The role's name, as in `keysweep <role>`.
     pub(crate) name: &'static str,
-    /// How many processes it has.
+    /// The number of its processes.
     pub(crate) count: usize,
-    /// Their CPU together in µs per key.
+    /// Their total CPU in µs per key.
     pub(crate) us: f64,
-    /// The largest memory of any of them.
+    /// The largest resident memory of a process.
     pub(crate) peak_mb: f64,
 }
 
-/// How it went.
+/// The outcome of a contender.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// Every run was right.
+    /// All runs were correct.
     Measured(Figures),
-    /// It could not be run here, and why.
+    /// It could not be run here, with the reason.
     NotRun(String),
-    /// A run failed, or left something else than it had to.
+    /// A run failed or left wrong keys.
     Failed(String),
 }
 
-/// Everything that was measured in one sitting.
+/// All measurements of one session.
 pub(crate) struct Comparison {
-    /// How many keys each contender got, unless it gets a sample.
+    /// The number of keys of each contender, unless it gets a sample.
     pub(crate) keys: u64,
-    /// Over how many runs the medians go.
+    /// The number of runs behind the medians.
     pub(crate) repeats: usize,
-    /// Where.
+    /// The machine.
     pub(crate) machine: Machine,
-    /// The foreground client's latency while nobody cleans the cluster.
+    /// The foreground client's latency while no contender runs.
     pub(crate) idle: Option<Latency>,
     /// In the order of the tables.
     pub(crate) rows: Vec<(Contender, Outcome)>,
 }
 
 impl Comparison {
-    /// The figures of `contender`, if it was run and right.
+    /// The figures of `contender`, if it was measured.
     pub(crate) fn of(&self, contender: Contender) -> Option<&Figures> {
         self.rows.iter().find_map(|(row, outcome)| match outcome {
             Outcome::Measured(figures) if *row == contender => Some(figures),
@@ -117,13 +117,13 @@ impl Comparison {
         })
     }
 
-    /// Whether a contender's run was wrong.
+    /// Whether a contender's run failed.
     pub(crate) fn failed(&self) -> bool {
         self.rows.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
     }
 }
 
-/// The medians of `samples`, each figure by itself; none of none.
+/// The median of each figure of `samples`; `None` if there are none.
 pub(crate) fn figures(samples: Vec<Sample>, latency: Option<Latency>) -> Option<Figures> {
     let first = samples.first()?;
     let of = |field: fn(&Sample) -> f64| median(samples.iter().map(field));
@@ -151,7 +151,7 @@ pub(crate) fn figures(samples: Vec<Sample>, latency: Option<Latency>) -> Option<
     })
 }
 
-/// The middle one; of an even number the mean of the two in the middle.
+/// The middle value; of an even number of values, the mean of the two in the middle.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -175,16 +175,17 @@ mod tests {
     }
 
     #[test]
-    fn one_is_divided_by_the_other_turn_by_turn() {
+    fn ratios_are_computed_per_turn() {
         let of =
             |walls: [f64; 3]| figures(walls.map(|wall_s| sample(wall_s, 0.001, 10)).into(), None).unwrap();
-        // The machine was slow in the second turn, and half recovered in the third. By medians it would be 1.5.
+        // The machine was slow in the second turn, and half recovered in the third. The ratio of the medians would be
+        // 1.5.
         let (ours, theirs) = (of([1.0, 10.0, 4.0]), of([2.0, 20.0, 6.0]));
         assert_eq!(ours.by(&theirs, Sample::keys_per_s), 2.0);
     }
 
     #[test]
-    fn each_figure_is_a_median_by_itself() {
+    fn each_figure_has_its_own_median() {
         let samples = vec![sample(4.0, 0.001, 20), sample(1.0, 0.004, 10), sample(2.0, 0.002, 30)];
         let found = figures(samples, None).unwrap();
         assert_eq!((found.wall_s, found.keys_per_s), (2.0, 500.0));

@@ -1,5 +1,5 @@
-//! `cargo xtask bench --growth`: the same contenders with more and more keys. What has to stay as it is: the speed
-//! beside the floor's, and the memory.
+//! `cargo xtask bench --growth`: the same contenders with increasing numbers of keys. Expected to stay constant: the
+//! speed relative to the floor, and the memory.
 
 use anyhow::{Context, Result, bail};
 
@@ -8,9 +8,9 @@ use super::contenders::launch::Launcher;
 use super::figures::{Figures, Sample, figures};
 use super::measure::{Bench, in_turn};
 
-/// What was measured with so many keys.
+/// The measurements for one number of keys.
 pub(crate) struct Size {
-    /// How many there were.
+    /// The number of keys.
     pub(crate) keys: u64,
     /// keysweep in one process.
     pub(crate) embedded: Figures,
@@ -20,7 +20,7 @@ pub(crate) struct Size {
     pub(crate) floor: Figures,
 }
 
-/// Sizes separated by commas, in ascending order.
+/// Parses sizes separated by commas and sorts them.
 ///
 /// # Errors
 /// If one is no number, or there is none.
@@ -29,17 +29,17 @@ pub(crate) fn sizes(list: &str) -> Result<Vec<u64>> {
     let mut sizes =
         parsed.with_context(|| format!("`{list}` is no list of numbers of keys, such as `100000,300000`"))?;
     if sizes.iter().any(|size| *size < 1_000) {
-        bail!("`{list}`: each number of keys has to be 1000 or more");
+        bail!("`{list}`: each number of keys must be 1000 or more");
     }
     sizes.sort_unstable();
     sizes.dedup();
     Ok(sizes)
 }
 
-/// Measures each size; progress goes to stderr.
+/// Measures each size; progress is written to stderr.
 ///
 /// # Errors
-/// If a contender cannot be run, fails, or leaves something else than it has to.
+/// If a contender cannot be run, fails, or leaves wrong keys.
 pub(crate) async fn run(bench: &Bench, sizes: &[u64], repeats: usize, args: &[String]) -> Result<Vec<Size>> {
     let mut measured = Vec::new();
     for keys in sizes {
@@ -58,7 +58,7 @@ pub(crate) async fn run(bench: &Bench, sizes: &[u64], repeats: usize, args: &[St
             }
         }
         let mut medians = runs.into_iter().map(|(_, _, samples)| figures(samples, None));
-        let mut next = || medians.next().flatten().context("no run was asked for");
+        let mut next = || medians.next().flatten().context("no run was requested");
         measured.push(Size { keys: *keys, embedded: next()?, floor: next()?, over_nats: next()? });
     }
     Ok(measured)

@@ -1,4 +1,4 @@
-//! How long the requests of somebody else take, measured by `clients/foreground.rs` in a process of its own.
+//! The latency of another client's requests, measured by `clients/foreground.rs` in its own process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// Of many requests, how long half of them took at most, and 99 in 100.
+/// The median and 99th percentile of many latencies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Latency {
     /// The median, in ms.
     pub(crate) p50_ms: f64,
-    /// In ms.
+    /// The 99th percentile, in ms.
     pub(crate) p99_ms: f64,
-    /// How many requests there were.
+    /// The number of requests.
     pub(crate) requests: usize,
 }
 
 impl Latency {
-    /// From all latencies, in any order; none of none.
+    /// Computes the figures from latencies in any order; `None` if there are none.
     pub(crate) fn of(mut all: Vec<Duration>) -> Option<Self> {
         all.sort_unstable();
-        // The smallest that so many are not above (nearest rank).
+        // The smallest value that is not below the given share of all (nearest rank).
         let percentile = |percent: usize| {
             let rank = (all.len() * percent).div_ceil(100).max(1);
             all.get(rank - 1).map(|latency| latency.as_secs_f64() * 1e3)
@@ -31,14 +31,14 @@ impl Latency {
     }
 }
 
-/// The foreground client at work. Dropping it ends it.
+/// The running foreground client. Dropping it kills it.
 pub(crate) struct Foreground {
     child: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Foreground {
-    /// Starts it, with the binary `xtask`; returns when it sends requests.
+    /// Starts the client with the binary `xtask`; returns when it sends requests.
     pub(crate) fn start(xtask: &Path, urls: &[String]) -> Result<Self> {
         let mut command = Command::new(xtask);
         command.arg("foreground").args(urls).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -48,12 +48,12 @@ impl Foreground {
         let mut line = String::new();
         foreground.out.read_line(&mut line)?;
         if line != "ready\n" {
-            bail!("the foreground client said `{}` instead of `ready`", line.trim());
+            bail!("the foreground client printed `{}` instead of `ready`", line.trim());
         }
         Ok(foreground)
     }
 
-    /// Ends it and returns the latency of every request.
+    /// Stops the client and returns the latency of every request.
     pub(crate) fn stop(mut self) -> Result<Vec<Duration>> {
         drop(self.child.stdin.take());
         let mut text = String::new();
@@ -70,7 +70,7 @@ impl Foreground {
 
 impl Drop for Foreground {
     fn drop(&mut self) {
-        // It has ended by itself unless something failed.
+        // It has exited already unless an error occurred.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

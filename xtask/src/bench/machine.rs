@@ -1,4 +1,4 @@
-//! What was measured on, and which versions of what: a figure without them says little.
+//! The machine and the versions of all programs involved: figures without them have little meaning.
 
 use std::process::Command;
 
@@ -10,16 +10,16 @@ use super::proc;
 use super::programs::Programs;
 use crate::cargo::root;
 
-/// Names with versions, such as `nats-server 2.9.10`, beginning with the servers.
+/// Names with versions, such as `nats-server 2.9.10`, the servers first.
 pub(crate) struct Machine {
-    /// How many processors it has.
+    /// The number of processors.
     pub(crate) processors: usize,
-    /// Everything that took part, as far as it tells its version.
+    /// All programs involved whose versions are known.
     pub(crate) versions: Vec<String>,
 }
 
 impl Machine {
-    /// Asks every program for its version; `servers` is that of the Redis servers.
+    /// Queries the version of every program; `servers` is that of the Redis servers.
     pub(crate) fn look(servers: &str, programs: &Programs) -> Self {
         let version = |program: Option<std::path::PathBuf>, flag: &str| {
             program.and_then(|program| printed(Command::new(program).arg(flag)))

@@ -1,5 +1,5 @@
-//! The measurements: contenders in turn, each on the same keys, first for speed with nobody else at the servers,
-//! then once more with the foreground client. Every run is checked by what it left.
+//! The measurements: contenders in turn, each on the same keys; first for speed without other clients, then once more
+//! with the foreground client. The remaining keys of every run are checked.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::latency::{Foreground, Latency};
 use super::machine::Machine;
 use super::programs::Programs;
 
-/// How long the foreground client watches servers that nobody cleans.
+/// How long the foreground client measures idle servers.
 const IDLE: Duration = Duration::from_secs(3);
-/// A contender is watched until it has worked for so long, over as many runs as that takes, but not more than
-/// [`WATCHED_RUNS_MAX`]: 99 in 100 of few requests say little.
+/// A contender is measured until its runs add up to this time, but not more than [`WATCHED_RUNS_MAX`] runs: a 99th
+/// percentile of few requests has little meaning.
 const WATCHED_S: f64 = 2.5;
 const WATCHED_RUNS_MAX: usize = 3;
 
 /// What to measure.
 pub(crate) struct Order {
-    /// How many keys.
+    /// The number of keys.
     pub(crate) keys: u64,
-    /// How many runs of each contender.
+    /// The number of runs of each contender.
     pub(crate) repeats: usize,
-    /// Who.
+    /// The contenders.
     pub(crate) contenders: Vec<Contender>,
     /// Whether the foreground client's latency is measured.
     pub(crate) latency: bool,
@@ -35,11 +35,11 @@ pub(crate) struct Order {
     pub(crate) args: Vec<String>,
 }
 
-/// The servers and whoever is to clean them.
+/// The servers and programs.
 pub(crate) struct Bench {
     cluster: Deployment,
     standalone: Deployment,
-    /// Where our binaries are.
+    /// The paths of our binaries.
     pub(crate) programs: Programs,
 }
 
@@ -51,11 +51,11 @@ impl Bench {
         Ok(Self { cluster, standalone, programs })
     }
 
-    /// All measurements; progress goes to stderr.
+    /// Runs all measurements; progress is written to stderr.
     pub(crate) async fn compare(&self, order: &Order) -> Result<Comparison> {
         let mut entries: Vec<Entry> =
             order.contenders.iter().map(|contender| Entry::new(*contender, self, order)).collect();
-        // Only now, since some may just have been installed.
+        // Only now, because some programs may just have been installed.
         let machine = Machine::look(&self.servers().await?, &self.programs);
         for turn in 1..=order.repeats {
             let mut entries: Vec<&mut Entry> = entries.iter_mut().collect();
@@ -85,7 +85,7 @@ impl Bench {
     /// One run of `launcher`'s contender on `keys` new keys.
     ///
     /// # Errors
-    /// If it fails, or leaves something else than it has to.
+    /// If it fails or leaves wrong keys.
     pub(crate) async fn once(&self, contender: Contender, launcher: &Launcher, keys: u64) -> Result<Sample> {
         let client = self.deployment(contender.place());
         let seeded = client.seed(contender.data(), keys).await?;
@@ -105,14 +105,14 @@ impl Bench {
     }
 
     async fn idle(&self, keys: u64) -> Result<Option<Latency>> {
-        eprintln!("xtask: latency: nobody cleans");
+        eprintln!("xtask: latency: idle servers");
         self.cluster.seed(Data::Tenth, keys).await?;
         let foreground = Foreground::start(&self.programs.xtask, self.cluster.urls())?;
         tokio::time::sleep(IDLE).await;
         Ok(Latency::of(foreground.stop()?))
     }
 
-    /// The latencies of one run, and how long it was.
+    /// The latencies of one run, and its duration.
     async fn disturbed(
         &self,
         contender: Contender,
@@ -137,14 +137,14 @@ impl Bench {
     }
 }
 
-/// Every other turn goes backwards, so that nobody always finds the memory of the servers as the same one left it.
+/// Every other turn is reversed, so that a contender does not always follow the same one.
 pub(crate) fn in_turn<T>(order: &mut [T], turn: usize) {
     if turn.is_multiple_of(2) {
         order.reverse();
     }
 }
 
-/// A contender and what is known of it so far.
+/// A contender and its measurements so far.
 struct Entry {
     contender: Contender,
     launcher: Option<Launcher>,
@@ -181,7 +181,7 @@ impl Entry {
                     watched_s += wall_s;
                 }
                 Err(error) => {
-                    self.spoilt = Some(Outcome::Failed(format!("beside the foreground client: {error:#}")));
+                    self.spoilt = Some(Outcome::Failed(format!("with the foreground client: {error:#}")));
                     return;
                 }
             }
@@ -193,7 +193,7 @@ impl Entry {
     }
 
     fn outcome(self) -> (Contender, Outcome) {
-        let nothing = || Outcome::NotRun("no run was asked for".to_owned());
+        let nothing = || Outcome::NotRun("no run was requested".to_owned());
         let measured = || figures(self.samples, self.latency).map_or_else(nothing, Outcome::Measured);
         (self.contender, self.spoilt.unwrap_or_else(measured))
     }

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: keysweep beside other ways to do the same, and beside the least that can be done, on
-//! servers of its own, with the same keys for all of them, in one sitting. Measuring stands in `measure.rs` and
-//! `growth.rs`, what is shown in `report/`.
+//! `cargo xtask bench`: compares keysweep with other cleanup methods and with the least possible work, on temporary
+//! servers, with the same keys for all, in one session. `measure.rs` and `growth.rs` measure, `report/` shows the
+//! results.
 
 pub(crate) mod clients;
 mod contenders;
@@ -31,16 +31,16 @@ use self::report::{json, page, plot, tables};
 use crate::cargo::root;
 use crate::install;
 
-/// What `--growth` means without a list.
+/// The default list of `--growth`.
 const SIZES: &str = "1000000,3000000,10000000";
 
 /// The arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// How many keys, a tenth of them without TTL.
+    /// The number of keys; a tenth of them have no TTL.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..))]
     keys: u64,
-    /// How many runs of each contender; medians are shown [default: 3, and 1 with --growth].
+    /// The number of runs of each contender; medians are shown [default: 3, and 1 with --growth].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     repeats: Option<u16>,
     /// Print one JSON document instead of tables.
@@ -49,27 +49,27 @@ pub(crate) struct Options {
     /// Measure keysweep and the floor with these numbers of keys instead.
     #[arg(long, value_name = "LIST", num_args = 0..=1, default_missing_value = SIZES)]
     growth: Option<String>,
-    /// Compare these alone; `BENCHMARKS.md` stays as it is then.
+    /// Compare only these; `BENCHMARKS.md` is not changed.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "growth")]
     only: Vec<Contender>,
-    /// Measure no latencies; `BENCHMARKS.md` stays as it is then.
+    /// Measure no latencies; `BENCHMARKS.md` is not changed.
     #[arg(long)]
     no_latency: bool,
-    /// Measure `keysweep` and `xtask` in this directory, and neither build nor install anything.
+    /// Use `keysweep` and `xtask` in this directory; build and install nothing.
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
-    /// More arguments for `keysweep run`; `BENCHMARKS.md` stays as it is then.
+    /// More arguments for `keysweep run`; `BENCHMARKS.md` is not changed.
     #[arg(last = true)]
     args: Vec<String>,
 }
 
 impl Options {
-    /// Whether this measures all that the page shows, as it should be measured.
+    /// Whether this measures everything that the page shows, without changes.
     fn is_whole(&self) -> bool {
         self.only.is_empty() && !self.no_latency && self.args.is_empty()
     }
 
-    /// The command that was given, as far as it matters to others.
+    /// The equivalent command, for the page.
     fn command(&self, repeats: usize) -> String {
         let what = match &self.growth {
             Some(list) => format!("--growth {list}"),
@@ -138,7 +138,7 @@ async fn grow(options: &Options, bench: &Bench, sizes: &[u64]) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Those that clean a cluster, or one node, in the order of the table.
+/// The contenders that clean a whole cluster or node, in the order of the table.
 fn rates_plot(comparison: &Comparison) -> String {
     let whole = comparison.rows.iter().filter(|(contender, _)| contender.disturbs());
     let bars =
@@ -155,6 +155,6 @@ fn write_page(name: &str, block: &str) -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
 fn write(path: &str, text: &str) -> Result<()> {
     std::fs::write(root().join(path), text).with_context(|| format!("failed to write `{path}`"))?;
-    eprintln!("xtask: written: {path}");
+    eprintln!("xtask: wrote {path}");
     Ok(())
 }

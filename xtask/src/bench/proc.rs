@@ -1,4 +1,4 @@
-//! What Linux tells of a process that runs, read from `/proc`. A process that has ended tells nothing.
+//! Figures of a running process from Linux's `/proc`. They are unavailable once the process has ended.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ pub(crate) fn peak_memory_kb(pid: u32) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
 }
 
-/// User and system time of a process so far, in steps of 10 ms; not of those that it started.
+/// User and system time of a process so far, in steps of 10 ms, without its children.
 pub(crate) fn cpu(pid: u32) -> Option<Duration> {
     cpu_of(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// A process and all that descend from it.
+/// A process and all its descendants.
 pub(crate) fn tree(pid: u32) -> Vec<u32> {
     let mut tree = vec![pid];
     let mut looked_at = 0;
@@ -26,13 +26,13 @@ pub(crate) fn tree(pid: u32) -> Vec<u32> {
     tree
 }
 
-/// How many processors there are to share.
+/// The number of processors.
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A program's name may hold blanks and parentheses, so fields are counted from behind it. They are in units of
-/// 1/100 s on every architecture that Linux runs on today.
+/// A program's name may contain blanks and parentheses, so fields are counted from its end. They are in units of 1/100
+/// s on all architectures that Linux supports today.
 fn cpu_of(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(11).map_while(|field| field.parse::<u64>().ok());

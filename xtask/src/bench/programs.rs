@@ -1,5 +1,5 @@
-//! The binaries that are measured. They are built in release mode, since nothing else is worth measuring, and
-//! in one go for the whole workspace, so that each library is built once.
+//! The measured binaries. They are built in release mode, because other profiles are not worth measuring, and in one
+//! step for the whole workspace, so that each library is built once.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 
 use crate::cargo;
 
-/// Where our binaries are.
+/// The paths of our binaries.
 pub(crate) struct Programs {
-    /// The one that holds the clients of the bench.
+    /// The binary with the bench's clients.
     pub(crate) xtask: PathBuf,
-    /// Whether packages that others need may be installed below `target/`.
+    /// Whether packages for other contenders may be installed below `target/`.
     pub(crate) installs: bool,
     keysweep: Option<PathBuf>,
 }
@@ -26,7 +26,7 @@ impl Programs {
         Ok(Self { xtask, installs: true, keysweep: Some(keysweep) })
     }
 
-    /// Takes those in `dir`, whatever their profile, and installs nothing.
+    /// Uses the binaries in `dir`, of any profile, and installs nothing.
     pub(crate) fn in_directory(dir: &Path) -> Self {
         let keysweep = dir.join("keysweep");
         Self { xtask: dir.join("xtask"), installs: false, keysweep: keysweep.is_file().then_some(keysweep) }

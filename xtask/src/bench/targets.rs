@@ -1,34 +1,34 @@
-//! What keysweep has to reach, beside others and by itself (pure). Changing a limit changes a promise.
+//! The performance targets of keysweep, relative to others and absolute (pure). Changing a limit changes a promise.
 
 use super::contenders::Contender;
 use super::figures::{Comparison, Sample};
 
-/// On which side of the limit the figure has to be.
+/// On which side of the limit the figure must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// No more than the limit.
     AtMost,
-    /// No less.
+    /// No less than the limit.
     AtLeast,
-    /// Less.
+    /// Less than the limit.
     Below,
 }
 
-/// One target, and what was measured.
+/// A target with its measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
-    /// Of what.
+    /// The name of the figure.
     pub(crate) what: &'static str,
-    /// Measured; none if one of the contenders was not run, or failed.
+    /// The measurement; `None` if one of the contenders was not run, or failed.
     pub(crate) figure: Option<f64>,
-    /// Where the figure has to be, seen from the limit.
+    /// On which side of the limit the figure must be.
     pub(crate) side: Side,
     /// The limit.
     pub(crate) limit: f64,
 }
 
 impl Target {
-    /// Whether it was reached; unknown without a figure.
+    /// Whether the target was reached; unknown without a figure.
     pub(crate) fn met(&self) -> Option<bool> {
         self.figure.map(|figure| match self.side {
             Side::AtMost => figure <= self.limit,
@@ -70,7 +70,7 @@ pub(crate) fn targets(comparison: &Comparison) -> Vec<Target> {
     ]
 }
 
-/// What the gentle pace may make of an idle p99, in ms: half as much again, or a millisecond more.
+/// The limit of the p99 at the default pace, in ms: half more than the idle p99, or one millisecond more.
 fn gentle_limit(idle_p99_ms: Option<f64>) -> f64 {
     idle_p99_ms.map_or(f64::NAN, |idle| f64::max(idle * 1.5, idle + 1.0))
 }

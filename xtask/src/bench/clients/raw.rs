@@ -1,5 +1,5 @@
-//! RESP over a blocking socket with as little work as possible: whole replies are looked at where the socket
-//! left them, and nothing is allocated per reply. Only what floor and foreground need can be read.
+//! RESP over a blocking socket with minimal work: replies are parsed in the receive buffer, without an allocation per
+//! reply. It supports only the replies that floor and foreground need.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -7,10 +7,10 @@ use std::net::TcpStream;
 use anyhow::{Context, Result, bail};
 use shared::slot::SLOTS;
 
-/// How much is read from the socket at once, at most.
+/// The most bytes per read from the socket.
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// A connection, and what has arrived but was not looked at yet.
+/// A connection, and the received bytes that were not parsed yet.
 pub(crate) struct Raw {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -28,12 +28,12 @@ impl Raw {
         Ok(Self { stream, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0 })
     }
 
-    /// Sends bytes that are whole commands.
+    /// Sends bytes that are complete commands.
     pub(crate) fn send(&mut self, commands: &[u8]) -> Result<()> {
         Ok(self.stream.write_all(commands)?)
     }
 
-    /// The next line of a reply, without its end.
+    /// The next line of a reply, without its terminator.
     pub(crate) fn line(&mut self) -> Result<&[u8]> {
         let length = self.line_length()?;
         let line = self.start..self.start + length;
@@ -41,21 +41,21 @@ impl Raw {
         Ok(&self.buffer[line])
     }
 
-    /// The number in the next reply, which begins with `kind`: `:` for an integer, `*` for an array's length.
+    /// The number in the next reply, which starts with `kind`: `:` for an integer, `*` for an array's length.
     pub(crate) fn number(&mut self, kind: u8) -> Result<i64> {
         let line = self.line()?;
         match line.split_first() {
             Some((first, digits)) if *first == kind => integer(digits),
-            _ => bail!("the server answered `{}`", String::from_utf8_lossy(line)),
+            _ => bail!("the server returned `{}`", String::from_utf8_lossy(line)),
         }
     }
 
-    /// The next reply, a bulk string, as it stands on the wire: `$3\r\nkey\r\n`.
+    /// The next reply, a bulk string, in wire format: `$3\r\nkey\r\n`.
     pub(crate) fn bulk(&mut self) -> Result<&[u8]> {
         let head = self.line_length()?;
         let line = &self.buffer[self.start..self.start + head];
         let Some((b'$', digits)) = line.split_first() else {
-            bail!("the server answered `{}`", String::from_utf8_lossy(line));
+            bail!("the server returned `{}`", String::from_utf8_lossy(line));
         };
         let body = usize::try_from(integer(digits)?).context("a key is missing")?;
         let length = head + 2 + body + 2;
@@ -67,7 +67,7 @@ impl Raw {
         Ok(&self.buffer[bulk])
     }
 
-    /// The slots that the server owns; all of them if it is in no cluster.
+    /// The slots that the server owns; all slots if it is standalone.
     pub(crate) fn own_slots(&mut self) -> Result<Vec<u16>> {
         self.send(b"CLUSTER NODES\r\n")?;
         self.line_length()?;
@@ -93,7 +93,7 @@ impl Raw {
         }
     }
 
-    /// Reads more, behind what is there: that moves to the front first, and the buffer grows if it is full.
+    /// Reads more bytes after moving the remaining ones to the front; the buffer grows if it is full.
     fn fill(&mut self) -> Result<()> {
         if self.end == self.buffer.len() || self.start == self.end {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -129,7 +129,7 @@ fn integer(digits: &[u8]) -> Result<i64> {
     Ok(sign * value)
 }
 
-/// The slots on the line of CLUSTER NODES that speaks of the server itself.
+/// The slots in the server's own line of CLUSTER NODES.
 fn slots_of_myself(nodes: &str) -> Vec<u16> {
     let Some(line) = nodes.lines().find(|line| line.contains("myself")) else { return Vec::new() };
     let range = |text: &str| {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn another_answer_is_an_error() {
+    fn an_unexpected_reply_is_an_error() {
         for answer in [b"-ERR no\r\n" as &[u8], b":x1\r\n"] {
             let mut raw = answered(&[answer]);
             assert!(raw.number(b':').is_err());

@@ -1,5 +1,5 @@
-//! A cleanup as other sweepers have it: one SCAN cursor per node, node after node, each page's TTLs in one
-//! pipeline, and its UNLINKs in another. No second look at a key, no limits, no pace.
+//! A cleanup like other tools: one SCAN cursor per node, one node after another, each page's TTLs in one pipeline and
+//! its UNLINKs in another. It checks no key again and has neither limits nor pacing.
 
 use anyhow::{Context, Result, bail};
 use shared::cluster::{Batch, Conn, ConnectOptions, Reply};
@@ -12,7 +12,7 @@ const PAGE: &[u8] = b"1000";
 /// Cleans the nodes at `urls`, one after the other.
 ///
 /// # Errors
-/// Anything that a node does not answer as expected.
+/// Any unexpected reply of a node.
 pub(crate) fn run(urls: &[String]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start the runtime")?.block_on(async {
@@ -58,7 +58,7 @@ fn page(reply: Reply) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     {
         return Ok((cursor, keys.into_iter().filter_map(bytes).collect()));
     }
-    bail!("SCAN answered something else than a cursor and keys")
+    bail!("the reply to SCAN is no cursor with keys")
 }
 
 #[cfg(test)]

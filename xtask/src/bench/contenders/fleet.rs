@@ -1,4 +1,4 @@
-//! The roles of keysweep as processes, with a nats-server of their own: what a run on workers needs.
+//! The roles of keysweep as processes with their own nats-server, for a run on workers.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,49 +9,49 @@ use shared::servers::NatsServer;
 
 use crate::bench::proc;
 
-/// How many processes there are of each role.
+/// The number of processes of each role.
 const ROLES: [(&str, usize); 4] = [("scanner", 3), ("reaper", 3), ("reporter", 2), ("serve", 1)];
 
-/// The one that is no process of keysweep.
+/// The name of the server process.
 const NATS: &str = "nats-server";
 
-/// How long all workers have to be at rest before they count as ready, and how long that may take.
+/// How long all workers must be idle to count as ready, and the limit for that.
 const AT_REST: Duration = Duration::from_millis(300);
 const READY_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the processes of one role used.
+/// The resource usage of one role.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerRole {
-    /// As in `keysweep <role>`; the command that starts the run and nats-server are roles as well.
+    /// The role's name, as in `keysweep <role>`; the command that starts the run and nats-server are roles as well.
     pub(crate) name: &'static str,
-    /// How many processes it has.
+    /// The number of its processes.
     pub(crate) count: usize,
-    /// Their CPU together.
+    /// Their total CPU.
     pub(crate) cpu: Duration,
-    /// The largest resident memory of any one of them.
+    /// The largest resident memory of any of them.
     pub(crate) peak_kb: u64,
 }
 
 impl WorkerRole {
-    /// Whether keysweep's processes do it.
+    /// Whether it is a role of keysweep.
     pub(crate) fn is_ours(&self) -> bool {
         self.name != NATS
     }
 
-    /// This, less the CPU that had been used before.
+    /// This usage minus the CPU used before.
     pub(crate) fn since(self, before: &Self) -> Self {
         Self { cpu: self.cpu.saturating_sub(before.cpu), ..self }
     }
 }
 
-/// Processes that work. Dropping it ends them, and the nats-server.
+/// Running workers. Dropping it stops them and the nats-server.
 pub(crate) struct Fleet {
     nats: NatsServer,
     workers: Vec<(&'static str, Child)>,
 }
 
 impl Fleet {
-    /// Starts all of them for the deployment at `urls`, and returns when they wait for work.
+    /// Starts all workers for the deployment at `urls`, and returns when they wait for work.
     pub(crate) async fn start(keysweep: &Path, urls: &[String]) -> Result<Self> {
         let nats = NatsServer::start("").await?;
         let mut fleet = Self { workers: Vec::new(), nats };
@@ -70,12 +70,12 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Where its NATS is.
+    /// The URL of its NATS server.
     pub(crate) fn nats_url(&self) -> String {
         self.nats.url()
     }
 
-    /// What each role has used so far; the nats-server comes last.
+    /// The usage of each role so far; the nats-server comes last.
     pub(crate) fn roles(&self) -> Vec<WorkerRole> {
         let ours = ROLES.iter().map(|(name, _)| {
             let pids = self.workers.iter().filter(|(role, _)| role == name).map(|(_, child)| child.id());
@@ -84,7 +84,8 @@ impl Fleet {
         ours.chain([role(NATS, &[self.nats.pid()])]).collect()
     }
 
-    /// Workers that connect use CPU, those that wait use next to none. A fleet that never rests is used as it is.
+    /// Waits until the workers are idle: workers that connect use CPU, waiting ones hardly any. A fleet that is never
+    /// idle is used as it is.
     pub(crate) async fn settle(&self) {
         let used = || self.roles().iter().map(|role| role.cpu).sum::<Duration>();
         let deadline = Instant::now() + READY_LIMIT;
@@ -92,7 +93,7 @@ impl Fleet {
         loop {
             tokio::time::sleep(AT_REST).await;
             let now = used();
-            // One step of the clock may pass while all of them wait.
+            // One clock tick may pass while all of them wait.
             if now.saturating_sub(last) <= Duration::from_millis(10) && !now.is_zero()
                 || Instant::now() > deadline
             {
@@ -112,7 +113,7 @@ fn role(name: &'static str, pids: &[u32]) -> WorkerRole {
 impl Drop for Fleet {
     fn drop(&mut self) {
         for (_, worker) in &mut self.workers {
-            // It may have ended by itself.
+            // It may have exited already.
             let _ = worker.kill();
             let _ = worker.wait();
         }

@@ -1,4 +1,4 @@
-//! How each contender is started: as a process that gets the nodes' addresses as arguments and cleans them.
+//! Starting contenders: each is a process that gets the nodes' addresses as arguments and cleans them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,21 +12,21 @@ use crate::bench::watched::{self, Usage};
 use crate::bench::{data, programs::Programs};
 use crate::cargo::root;
 
-/// What every run of keysweep is told: nothing waits for a grace, so that work alone is measured.
+/// The common arguments of keysweep: without a grace, so that only work is measured.
 const KEYSWEEP: [&str; 8] =
     ["run", "--pattern", data::PATTERN, "--grace", "0s", "--yes", "--json", "--quiet"];
 
-/// What makes keysweep work at full speed.
+/// The argument for full speed.
 const FULL_SPEED: [&str; 1] = ["--max-speed"];
 
-/// What the contenders that are no programs of ours are written in.
+/// The scripts of the contenders in other languages.
 const CLIENTS: &str = "xtask/src/bench/clients";
 
-/// What one contender took, with its workers if it has any.
+/// The usage of one contender, with its workers if it has any.
 pub(crate) struct Taken {
-    /// The process that was started, with the workers' CPU.
+    /// The usage of the process, including the workers' CPU.
     pub(crate) usage: Usage,
-    /// Its workers, role by role; the command itself first.
+    /// Its usage by role; the command itself first.
     pub(crate) roles: Vec<WorkerRole>,
 }
 
@@ -34,16 +34,16 @@ pub(crate) struct Taken {
 pub(crate) struct Launcher {
     contender: Contender,
     program: PathBuf,
-    /// Before the addresses.
+    /// The arguments before the addresses.
     args: Vec<String>,
     environment: Vec<(&'static str, String)>,
 }
 
 impl Launcher {
-    /// Finds what `contender` needs, and installs it below `target/` if `programs` says so.
+    /// Finds the programs of `contender`, and installs them below `target/` if `programs` permits it.
     ///
     /// # Errors
-    /// If it cannot be run here; the text says what would have to be installed.
+    /// If it cannot be run here; the text states what to install.
     pub(crate) fn find(contender: Contender, programs: &Programs, args: &[String]) -> Result<Self> {
         let launcher = |program: PathBuf, args: &[&str]| Self {
             contender,
@@ -70,7 +70,7 @@ impl Launcher {
                 let mut launcher = launcher(programs.keysweep()?, &KEYSWEEP);
                 launcher.args.extend(keysweep_args(contender).iter().map(|&arg| arg.to_owned()));
                 launcher.args.extend_from_slice(args);
-                // Nothing of a measurement belongs among the reports and the history of whoever measures.
+                // A measurement must not write to the user's reports and history.
                 launcher.environment.push(("KEYSWEEP_STATE_DIR", "none".to_owned()));
                 launcher.environment.push(("KEYSWEEP_GENERATE_REPORT", "false".to_owned()));
                 launcher
@@ -78,8 +78,8 @@ impl Launcher {
         })
     }
 
-    /// Starts the workers that the contender needs, and returns when they wait for work again after a dry run: workers
-    /// run for weeks, so what the first run of their lives takes longer is not what people see.
+    /// Starts the contender's workers, and returns when they wait for work again after a dry run: workers run for
+    /// weeks, so the extra cost of their first run is not representative.
     ///
     /// # Errors
     /// If they cannot be started.
@@ -93,10 +93,10 @@ impl Launcher {
         Ok(Some(fleet))
     }
 
-    /// Cleans the nodes at `urls` once, with what was prepared for it.
+    /// Cleans the nodes at `urls` once, with the prepared workers.
     ///
     /// # Errors
-    /// If that fails; what is left is not looked at here.
+    /// If that fails; the remaining keys are not checked here.
     pub(crate) fn run(&self, urls: &[String], fleet: Option<Fleet>) -> Result<Taken> {
         let Some(fleet) = fleet else {
             let usage = watched::run(&mut self.command(urls, &[]))?;

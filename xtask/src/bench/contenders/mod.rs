@@ -1,5 +1,4 @@
-//! Who is compared: what each is called, where it works, on which data, and how many keys it gets. How each is
-//! started is in `launch.rs`.
+//! The contenders: their names, servers, data and numbers of keys. `launch.rs` starts them.
 
 pub(crate) mod fleet;
 pub(crate) mod launch;
@@ -8,30 +7,30 @@ pub(crate) mod packages;
 use super::data::Data;
 use super::deployment::Place;
 
-/// One way of cleaning up, or of having nothing to clean up.
+/// A cleanup method, or keysweep in a special case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Contender {
-    /// keysweep in one process, as fast as it can.
+    /// keysweep in one process at full speed.
     Keysweep,
-    /// keysweep with the pace that it has by default.
+    /// keysweep at its default pace.
     Gentle,
-    /// keysweep on workers over NATS, as fast as it can.
+    /// keysweep on workers over NATS at full speed.
     Nats,
-    /// keysweep on a standalone server: what the document's job is compared with.
+    /// keysweep on a standalone server, for comparison with the document's job.
     Standalone,
-    /// keysweep where every key has a TTL.
+    /// keysweep on data in which every key has a TTL.
     Healthy,
-    /// keysweep that looks at every key and finds next to nothing.
+    /// keysweep that reads every key and finds almost nothing.
     Looks,
     /// `redis-cli --scan`, TTLs and UNLINKs as lines on its stdin.
     RedisCli,
     /// redis-py with pipelines.
     RedisPy,
-    /// The job of the source document, as it is written there.
+    /// The job of the source document, as written there.
     Document,
-    /// A pipelined client with one cursor, node after node.
+    /// A pipelined client with one cursor, one node after another.
     SingleCursor,
-    /// The least that can be done.
+    /// The least possible work.
     Floor,
 }
 
@@ -39,11 +38,11 @@ use Contender::{
     Document, Floor, Gentle, Healthy, Keysweep, Looks, Nats, RedisCli, RedisPy, SingleCursor, Standalone,
 };
 
-/// The slow ones get no more keys than this: they would take minutes for all, at an unchanging rate.
+/// Slow contenders get at most this many keys: all keys would take minutes, at the same rate.
 const SAMPLE_KEYS_MAX: u64 = 50_000;
 
 impl Contender {
-    /// All of them, in the order of the tables and of each turn: next to each other who is compared closely.
+    /// All contenders, in the order of the tables and of each turn; closely compared ones are next to each other.
     pub(crate) const ALL: [Self; 11] = [
         Keysweep,
         Floor,
@@ -58,7 +57,7 @@ impl Contender {
         Looks,
     ];
 
-    /// Its row in a table; at most 18 characters.
+    /// Its name in the tables; at most 18 characters.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Keysweep => "keysweep",
@@ -75,15 +74,15 @@ impl Contender {
         }
     }
 
-    /// What a reader has to know of it.
+    /// Its description for readers.
     pub(crate) fn description(self) -> &'static str {
         match self {
             Keysweep => "`keysweep run` in one process, without a grace, at full speed",
-            Gentle => "the same at the pace that it has by default",
+            Gentle => "the same at the default pace",
             Nats => {
                 "the same at full speed on three scanners, three reapers, two reporters and a service over NATS"
             }
-            Standalone => "`keysweep`, on one server that is in no cluster",
+            Standalone => "`keysweep`, on one standalone server",
             Healthy => "`keysweep`, where every key has a TTL",
             Looks => "`keysweep` with `--action report`, where all but one key of each node have a TTL",
             RedisCli => {
@@ -95,9 +94,9 @@ impl Contender {
                 "`scan_iter` with COUNT 1000, and pipelines of 1,000 PTTLs and of UNLINKs, node after node"
             }
             Document => {
-                "the job of the document that keysweep was made after, as written there: Node.js with \
-                 ioredis, SCAN with COUNT 100, a TTL per key, each awaited, DEL in batches of 100; on one server \
-                 that is in no cluster"
+                "the job of the document that keysweep implements, as written there: Node.js with \
+                 ioredis, SCAN with COUNT 100, a TTL per key, each awaited, DEL in batches of 100; on one standalone \
+                 server"
             }
             SingleCursor => {
                 "a client in Rust: SCAN with COUNT 1000, one pipeline of TTLs and one of UNLINKs for each \
@@ -115,7 +114,7 @@ impl Contender {
         if matches!(self, Standalone | Document) { Place::Standalone } else { Place::Cluster }
     }
 
-    /// The keys that it finds there.
+    /// Its data.
     pub(crate) fn data(self) -> Data {
         match self {
             Healthy => Data::Healthy,
@@ -124,7 +123,7 @@ impl Contender {
         }
     }
 
-    /// Whether it deletes what is stale.
+    /// Whether it deletes stale keys.
     pub(crate) fn cleans(self) -> bool {
         self != Looks
     }
@@ -134,7 +133,7 @@ impl Contender {
         if matches!(self, RedisCli | Document) { keys.min(SAMPLE_KEYS_MAX) } else { keys }
     }
 
-    /// Whether the foreground client's latency is measured while it works: not where it hardly works.
+    /// Whether the foreground client's latency is measured for it: not if it hardly works.
     pub(crate) fn disturbs(self) -> bool {
         !matches!(self, Healthy | Looks)
     }
@@ -145,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_contender_is_in_the_tables_and_fits_there() {
+    fn every_contender_is_in_the_tables_with_a_short_label() {
         use clap::ValueEnum;
         for contender in Contender::value_variants() {
             assert!(Contender::ALL.contains(contender), "{contender:?} is missing");

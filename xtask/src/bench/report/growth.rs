@@ -1,4 +1,4 @@
-//! The tables and the plot of a growth.
+//! The tables and the plot of `--growth`.
 
 use super::plot::{self, Line};
 use super::table::{Table, number, thousands};

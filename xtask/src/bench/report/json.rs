@@ -1,4 +1,4 @@
-//! The same figures as one document: numbers as they were measured, not rounded.
+//! The same figures as one JSON document, not rounded.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn row(contender: Contender, outcome: &Outcome) -> Value {
     row
 }
 
-/// Figures by the number of keys.
+/// The measurements of `--growth`.
 pub(crate) fn growth(sizes: &[Size], machine: &Machine) -> Value {
     let size = |size: &Size| {
         json!({
@@ -56,7 +56,7 @@ fn figures(figures: &Figures) -> Value {
             "peakMemoryMb": role.peak_mb,
         })
     };
-    // Turn by turn: the targets' ratios are of the runs of a turn.
+    // Turn by turn: the targets' ratios compare runs of the same turn.
     let run = |run: &Sample| {
         json!({
             "wallSeconds": run.wall_s,

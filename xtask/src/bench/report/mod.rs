@@ -1,5 +1,5 @@
 //! How figures are shown (pure): tables for terminals and Markdown, plots, one JSON document, and the page in the
-//! repository that holds the latest of them.
+//! repository with the latest figures.
 
 pub(crate) mod growth;
 pub(crate) mod json;

@@ -1,28 +1,28 @@
-//! Small plots as SVG files: bars on a logarithmic scale, and lines over a logarithmic scale. The reporter's
-//! charts are parts of its page and take their looks from there; these stand alone, on a ground of their own.
+//! Small plots as SVG files: bars on a logarithmic scale, and lines over a logarithmic scale. The reporter's charts use
+//! the style sheet of their page; these are standalone, with their own background.
 
 use std::fmt::Write;
 
 use super::table::{number, thousands};
 
-/// Whole plots are so wide.
+/// The width of a plot.
 const WIDTH: f64 = 720.0;
-/// Room for labels at the left of bars.
+/// The width of labels to the left of bars.
 const LABELS: f64 = 170.0;
 const BAR: f64 = 26.0;
-/// One chart of lines.
+/// The height of a line chart.
 const CHART: f64 = 240.0;
 const COLOURS: [&str; 6] = ["#1f6feb", "#6e7781", "#bc4c00", "#1a7f37", "#8250df", "#bf3989"];
 
-/// Named values by x.
+/// A named series of values over x.
 pub(crate) struct Line {
     /// Its name.
     pub(crate) name: &'static str,
-    /// `(x, y)`, in ascending order of x; x is greater than 0.
+    /// The points `(x, y)` in ascending order of x; x is positive.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// Bars from the top down; each is as long as the logarithm of its value is above that of the smallest.
+/// Bars from top to bottom; their lengths are logarithmic, relative to the smallest value.
 pub(crate) fn bars(title: &str, values: &[(&str, f64)]) -> String {
     let values: Vec<_> = values.iter().filter(|(_, value)| *value > 0.0).collect();
     let least = values.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min).log10().floor();
@@ -46,7 +46,7 @@ pub(crate) fn bars(title: &str, values: &[(&str, f64)]) -> String {
     document(48.0 + BAR * values.len() as f64, &body)
 }
 
-/// Charts below each other, each with a title and lines that begin at 0.
+/// Charts below each other, each with a title and a y axis that starts at 0.
 pub(crate) fn charts(charts: &[(&str, Vec<Line>)]) -> String {
     let mut body = String::new();
     for (index, (title, lines)) in charts.iter().enumerate() {
@@ -137,7 +137,7 @@ mod tests {
         let line = Line { name: "keysweep", points: vec![(1e6, 100.0), (1e7, 200.0)] };
         let plot = charts(&[("keys/s", vec![line])]);
         assert!(plot.contains(r#"d="M90.0 124.0L550.0 44.0""#), "{plot}");
-        // A single size has a place as well.
+        // A single size is drawn as well.
         let plot = charts(&[("keys/s", vec![Line { name: "a", points: vec![(5.0, 1.0)] }])]);
         assert!(!plot.contains("NaN") && !plot.contains("inf"), "{plot}");
     }

@@ -1,4 +1,4 @@
-//! A comparison made up for tests.
+//! A made-up comparison for tests.
 
 use crate::bench::contenders::Contender;
 use crate::bench::figures::{self, Comparison, Figures, Outcome, RoleFigures, Sample};
@@ -19,7 +19,7 @@ pub(crate) fn figures(keys_per_s: f64, server_us: f64) -> Figures {
     figures::figures(vec![run], Some(latency)).expect("there is a run")
 }
 
-/// Some contenders ran, one could not, one was wrong.
+/// Some contenders were measured, one could not run, one failed.
 pub(crate) fn comparison() -> Comparison {
     let role = |name| RoleFigures { name, count: 3, us: 0.25, peak_mb: 18.0 };
     let over_nats = Figures { roles: vec![role("scanner"), role("nats-server")], ..figures(700_000.0, 2.5) };

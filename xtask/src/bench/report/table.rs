@@ -1,15 +1,15 @@
-//! A table that can be printed for a terminal or as Markdown: names to the left, figures to the right.
+//! A table for a terminal or Markdown: names left-aligned, figures right-aligned.
 
-/// Rows of as many cells as there are columns.
+/// A table; each row has one cell per column.
 pub(crate) struct Table {
-    /// Heads of the columns; the first names what the rows are.
+    /// The column headings; the first names the rows.
     pub(crate) columns: Vec<&'static str>,
     /// From top to bottom.
     pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// Lines of columns, each as wide as its widest cell.
+    /// The table as text, each column as wide as its widest cell.
     pub(crate) fn text(&self) -> String {
         let head: Vec<String> = self.columns.iter().map(|&column| column.to_owned()).collect();
         let lines: Vec<&Vec<String>> = std::iter::once(&head).chain(&self.rows).collect();
@@ -34,7 +34,7 @@ impl Table {
         text
     }
 
-    /// A table in Markdown.
+    /// The table as Markdown.
     pub(crate) fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let head: Vec<String> = self.columns.iter().map(|&column| column.to_owned()).collect();
@@ -45,7 +45,7 @@ impl Table {
     }
 }
 
-/// `words` on lines of at most 80 columns, unless a word is longer.
+/// Wraps `words` at 80 columns; longer words keep their own line.
 pub(crate) fn wrapped(words: &str) -> String {
     let mut text = String::new();
     let mut column = 0;
@@ -65,7 +65,7 @@ pub(crate) fn wrapped(words: &str) -> String {
     text
 }
 
-/// A figure with three digits or so, and commas between thousands.
+/// A figure with about three digits, and thousands separators.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if !size.is_finite() => "-".to_owned(),
@@ -75,7 +75,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// A count with commas between thousands.
+/// A count with thousands separators.
 pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();

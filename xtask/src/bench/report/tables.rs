@@ -1,4 +1,4 @@
-//! The tables of a comparison: all figures, keysweep divided by each of the others, targets, roles.
+//! The tables of a comparison: all figures, ratios of keysweep to the others, targets, roles.
 
 use super::table::{Table, number, thousands, wrapped};
 use crate::bench::contenders::Contender;
@@ -7,17 +7,17 @@ use crate::bench::figures::{Comparison, Figures, Outcome, Sample};
 use crate::bench::latency::Latency;
 use crate::bench::targets::{Side, Target};
 
-/// What the columns of [`figures`] mean.
+/// Explains the columns of [`figures`].
 pub(crate) const LEGEND: &str = "wall: from the start of the process to its end; srv, cli: CPU of all servers and of \
     all the contender's processes, in microseconds per key; MB: peak memory of its largest process; p50, p99: latency \
-    of 2,000 requests per second of somebody else meanwhile, measured in runs of their own. The workers \
-    over NATS have made a dry run before.";
+    of another client with 2,000 requests per second, measured in separate runs. The workers \
+    over NATS have completed a dry run before.";
 
-/// Everything that was measured, a contender per row.
+/// All measurements, one row per contender.
 pub(crate) fn figures(comparison: &Comparison) -> Table {
     let mut rows = Vec::new();
     if let Some(idle) = comparison.idle {
-        let cells = [vec!["(nobody)".to_owned()], vec!["".to_owned(); 5], latency(Some(idle)).to_vec()];
+        let cells = [vec!["(idle)".to_owned()], vec!["".to_owned(); 5], latency(Some(idle)).to_vec()];
         rows.push(cells.concat());
     }
     for (contender, outcome) in &comparison.rows {
@@ -47,7 +47,7 @@ fn latency(latency: Option<Latency>) -> [String; 2] {
     latency.map_or_else(Default::default, |latency| [number(latency.p50_ms), number(latency.p99_ms)])
 }
 
-/// keysweep's figure divided by that of each of the others, on the same servers, turn by turn.
+/// keysweep's figures divided by those of each of the others, on the same servers, turn by turn.
 pub(crate) fn ratios(comparison: &Comparison) -> Table {
     let own =
         [Contender::Keysweep, Contender::Gentle, Contender::Standalone, Contender::Healthy, Contender::Looks];
@@ -65,7 +65,7 @@ pub(crate) fn ratios(comparison: &Comparison) -> Table {
     Table { columns: vec!["keysweep", "keys/s", "server CPU", "client CPU", "memory"], rows }
 }
 
-/// Every target with what was measured.
+/// All targets with their measurements.
 pub(crate) fn targets(targets: &[Target]) -> Table {
     let row = |target: &Target| {
         let side = match target.side {
@@ -80,12 +80,12 @@ pub(crate) fn targets(targets: &[Target]) -> Table {
     Table { columns: vec!["target", "measured", "limit", ""], rows: targets.iter().map(row).collect() }
 }
 
-/// Small figures are compared with small limits, and need their digits.
+/// Small figures are compared with small limits, so they need more digits.
 fn precise(value: f64) -> String {
     if value.abs() < 0.995 { format!("{value:.3}") } else { number(value) }
 }
 
-/// What each role used of the run over NATS; none without one.
+/// The usage of each role in the run over NATS; `None` without one.
 pub(crate) fn roles(comparison: &Comparison) -> Option<Table> {
     let figures = comparison.of(Contender::Nats)?;
     let row = |role: &crate::bench::figures::RoleFigures| {
@@ -95,7 +95,7 @@ pub(crate) fn roles(comparison: &Comparison) -> Option<Table> {
     Some(Table { columns: vec!["over NATS", "processes", "CPU us per key", "MB of the largest"], rows })
 }
 
-/// What has to be known beside the tables: who got fewer keys, who was not run and why.
+/// Notes on the tables: contenders with fewer keys, and those that were not run, with the reason.
 pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     for (contender, outcome) in &comparison.rows {
@@ -112,21 +112,21 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     notes
 }
 
-/// What was measured, in one line.
+/// A one-line summary of the measurement.
 pub(crate) fn title(comparison: &Comparison) -> String {
     let runs = if comparison.repeats == 1 { "one run" } else { &format!("{} runs", comparison.repeats) };
     format!("{} keys, a tenth of them without a TTL; medians of {runs}", thousands(comparison.keys))
         .replace("medians of one run", "one run")
 }
 
-/// All of it for a terminal.
+/// The whole report for a terminal.
 pub(crate) fn text(comparison: &Comparison, reached: &[Target]) -> String {
     let mut parts = vec![
         format!("{}\n{}\n", title(comparison), wrapped(&comparison.machine.line())),
         figures(comparison).text(),
         format!("{}\n", wrapped(LEGEND)),
     ];
-    // Those who compare some alone have not missed the rest.
+    // If only some contenders are compared, targets of others are not shown as missed.
     let some = comparison.rows.len() < Contender::ALL.len();
     let reached: Vec<Target> =
         reached.iter().filter(|target| !some || target.figure.is_some()).cloned().collect();
