@@ -25,7 +25,7 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 5] = [
         "no_command_shows_a_secret_and_nothing_that_is_kept_holds_one",
         80,
     ),
-    ("reporter/tests/results/findings.rs", "what_a_run_met", 102),
+    ("reporter/tests/results/findings.rs", "findings_about_the_run", 102),
     ("reporter/tests/results/kit/parts.rs", "metrics", 79),
     ("shared/src/config/resolve.rs", "job_settings", 83),
 ];

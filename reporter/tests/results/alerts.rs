@@ -1,4 +1,4 @@
-//! Alerts over runs and samples: each is raised once, stays, and is resolved once, at the right moments.
+//! Alerts over runs and samples: each is raised once, keeps firing, and is resolved once, at the right times.
 
 use reporter::alerts::{AlertState, ConditionInput, NAMES, conditions, evaluate};
 use reporter::hit_rate::CounterSnapshots;
@@ -19,14 +19,14 @@ fn run(status: Status, stale: u64) -> RunLine {
     RunLine { status: Some(status), stale_ttl_keys: stale, stale_unprotected_keys: Some(stale), ..line }
 }
 
-fn standing(runs: &[RunLine], window: Option<&HitRateWindow>, alert: &str) -> AlertState {
+fn state(runs: &[RunLine], window: Option<&HitRateWindow>, alert: &str) -> AlertState {
     let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
     let all = conditions(&ConditionInput { runs, samples: &samples, window, active: &[] });
     all.into_iter().find(|condition| condition.alert == alert).unwrap().state
 }
 
-fn sentence(standing: AlertState) -> String {
-    match standing {
+fn sentence(state: AlertState) -> String {
+    match state {
         AlertState::Firing { sentence, evidence } => {
             assert!(evidence.contains_key("limit"), "{sentence}: no limit in the evidence");
             sentence
@@ -40,7 +40,7 @@ fn two_failed_runs_in_a_row() {
     use Status::{Cancelled, Completed, Failed, Partial};
     let of = |statuses: &[Status]| {
         let runs: Vec<RunLine> = statuses.iter().map(|status| run(*status, 0)).collect();
-        standing(&runs, None, "failed-runs")
+        state(&runs, None, "failed-runs")
     };
     assert_eq!(of(&[]), AlertState::Resolved);
     assert_eq!(of(&[Completed, Failed]), AlertState::Resolved);
@@ -52,7 +52,7 @@ fn two_failed_runs_in_a_row() {
 
 #[test]
 fn more_than_ten_stale_keys() {
-    let of = |runs: &[RunLine]| standing(runs, None, "stale-keys");
+    let of = |runs: &[RunLine]| state(runs, None, "stale-keys");
     assert_eq!(of(&[]), AlertState::Unknown);
     assert_eq!(of(&[run(Status::Completed, 99), run(Status::Completed, 10)]), AlertState::Resolved);
     assert_eq!(
@@ -60,26 +60,23 @@ fn more_than_ten_stale_keys() {
         "Found 11 keys without TTL in one run (more than 10)"
     );
     let partial = run(Status::Partial, 10);
-    assert_eq!(of(std::slice::from_ref(&partial)), AlertState::Unknown, "what was not read may hold more");
+    assert_eq!(of(std::slice::from_ref(&partial)), AlertState::Unknown, "unread parts may contain more");
     assert_eq!(
         of(&[RunLine { total_keys: Some(99), ..partial }]),
         AlertState::Resolved,
         "everything was read"
     );
     let failed_since = [run(Status::Completed, 11), run(Status::Failed, 0)];
-    assert!(
-        matches!(of(&failed_since), AlertState::Firing { .. }),
-        "a run that failed has looked at nothing"
-    );
+    assert!(matches!(of(&failed_since), AlertState::Firing { .. }), "a failed run has read nothing");
     let protected = |keys| RunLine { stale_unprotected_keys: keys, ..run(Status::Completed, 500) };
-    assert_eq!(of(&[protected(Some(10))]), AlertState::Resolved, "protected ones are a figure");
+    assert_eq!(of(&[protected(Some(10))]), AlertState::Resolved, "protected keys do not count");
     assert_eq!(of(&[protected(None)]), AlertState::Unknown, "a line of an earlier version");
     let dry = RunLine { dry_run: true, ..protected(Some(11)) };
-    assert!(sentence(of(&[dry])).starts_with("Found 11 keys"), "a dry run finds them as well");
+    assert!(sentence(of(&[dry])).starts_with("Found 11 keys"), "a dry run counts, too");
 }
 
 #[test]
-fn the_alert_about_stale_keys_is_judged_by_runs_of_the_same_keys() {
+fn the_stale_keys_alert_uses_runs_with_the_same_selection() {
     let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
     let of = |patterns: &[&str], stale| {
         let rules = Rules::deleting(patterns, &[]).unwrap();
@@ -98,21 +95,17 @@ fn the_alert_about_stale_keys_is_judged_by_runs_of_the_same_keys() {
     };
     let found = |n| Some(format!("Found {n} keys without TTL in one run (more than 10)"));
     assert_eq!(holds(users(40)), found(40));
-    assert_eq!(holds(limits(0)), found(40), "other keys say nothing of these");
+    assert_eq!(holds(limits(0)), found(40), "runs of other keys do not count");
     assert_eq!(holds(limits(70)), found(40));
-    assert_eq!(
-        holds(RunLine { dry_run: true, ..users(41) }),
-        found(41),
-        "what is done with them does not matter"
-    );
+    assert_eq!(holds(RunLine { dry_run: true, ..users(41) }), found(41), "the action does not matter");
     assert_eq!(holds(users(0)), None);
-    // Other patterns for good: after ten runs the job is about these.
+    // Other patterns permanently: after ten runs they are the job's selection.
     assert_eq!(holds(limits(70)), found(70));
     for _ in 0..9 {
         assert_eq!(holds(users(0)), found(70));
     }
     assert_eq!(holds(users(0)), None);
-    // With a schedule, its keys are those of the job.
+    // With a schedule, the scheduled selection is the job's.
     assert_eq!(holds(RunLine { scheduled: true, ..users(12) }), found(12));
     assert_eq!(holds(limits(0)), found(12));
     assert_eq!(holds(RunLine { scheduled: true, ..limits(0) }), None, "the job was changed");
@@ -122,7 +115,7 @@ fn the_alert_about_stale_keys_is_judged_by_runs_of_the_same_keys() {
 #[test]
 fn errors_above_one_percent() {
     let of = |hits, errors| {
-        standing(
+        state(
             &[],
             Some(&HitRateWindow { hits: Some(hits), errors, ..HitRateWindow::default() }),
             "errors-high",
@@ -130,10 +123,10 @@ fn errors_above_one_percent() {
     };
     assert_eq!(of(1_000, None), AlertState::Unknown);
     assert_eq!(of(1_000, Some(10)), AlertState::Resolved);
-    assert_eq!(of(10, Some(9)), AlertState::Resolved, "so few tell nothing");
+    assert_eq!(of(10, Some(9)), AlertState::Resolved, "too few to be significant");
     assert_eq!(sentence(of(1_000, Some(11))), "Cache errors are above 1% of hits (11 errors vs 1000 hits)");
     assert_eq!(of(0, Some(0)), AlertState::Resolved);
-    assert_eq!(standing(&[], None, "errors-high"), AlertState::Unknown);
+    assert_eq!(state(&[], None, "errors-high"), AlertState::Unknown);
 }
 
 #[test]
@@ -142,9 +135,9 @@ fn a_success_rate_below_99_percent() {
         let scheduled = |status| RunLine { scheduled: true, ..run(status, 0) };
         let mut runs: Vec<RunLine> = (0..completed).map(|_| scheduled(Status::Completed)).collect();
         runs.extend((0..failed).map(|_| scheduled(Status::Failed)));
-        // Started by hand, with a mistyped address.
+        // Started manually, with a mistyped address.
         runs.push(run(Status::Failed, 0));
-        standing(&runs, None, "success-rate-low")
+        state(&runs, None, "success-rate-low")
     };
     assert_eq!(of(0, 0), AlertState::Unknown);
     assert_eq!(of(99, 1), AlertState::Resolved);
@@ -154,7 +147,7 @@ fn a_success_rate_below_99_percent() {
 }
 
 #[test]
-fn an_alert_is_raised_once_stays_and_is_resolved_once() {
+fn an_alert_is_raised_once_and_resolved_once() {
     let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
     let mut book = AlertStore::default();
     let mut step = |stale, now_ms| {
@@ -174,16 +167,16 @@ fn an_alert_is_raised_once_stays_and_is_resolved_once() {
     assert_eq!((active[0].alert.as_str(), active[0].since.as_str()), ("stale-keys", "1970-01-01T00:00:02Z"));
     let (again, told) = step(30, 3_000);
     assert_eq!((again[0].id, &again[0].since, told), (active[0].id, &active[0].since, vec![]));
-    assert!(again[0].sentence.contains("Found 30 keys"), "the figures are those of now");
+    assert!(again[0].sentence.contains("Found 30 keys"), "the figures are current");
     let (none, told) = step(0, 4_000);
     assert_eq!(
         (none.len(), told.len(), told[0].change, told[0].alert.id),
         (0, 1, AlertTransition::Resolved, active[0].id)
     );
-    assert_ne!(step(99, 5_000).0[0].id, active[0].id, "another time is another alert");
+    assert_ne!(step(99, 5_000).0[0].id, active[0].id, "a new alert has a new id");
 }
 
-/// A reporter that was slow knows an older run than the one that was judged since.
+/// A slow reporter has an older run than the one evaluated last.
 #[test]
 fn an_older_run_changes_nothing() {
     let (older, newer) = (RunId::new(), RunId::new());
@@ -206,11 +199,11 @@ fn all_alerts_have_their_names_in_the_list() {
     assert_eq!(all.iter().map(|condition| condition.alert).collect::<Vec<_>>(), NAMES);
 }
 
-/// Thirty days of samples of a cache whose rate falls and recovers; time is an argument.
+/// Thirty days of samples of a cache whose rate falls and recovers.
 #[test]
-fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
-    // Every 20 minutes. Low from day 3, 10:00 to day 5, 07:40, with one good sample at day 3, 20:00, that starts the
-    // time anew; without any traffic for five hours of day 4, which does not; and low for 23:40 hours on day 20.
+fn the_hit_rate_alert_fires_after_24_hours() {
+    // Every 20 minutes. Low from day 3, 10:00 to day 5, 07:40, with one good sample at day 3, 20:00, that restarts the
+    // interval; without traffic for five hours of day 4, which does not; and low for 23:40 hours on day 20.
     let every = HOUR_MS / 3;
     let at = |day: u64, hour: u64, minute: u64| (day * 24 + hour) * HOUR_MS + minute * 60_000;
     let is_low = |ms: u64| {
@@ -247,7 +240,7 @@ fn the_alert_of_24_hours_comes_and_goes_at_the_right_minutes() {
             latency: None,
             reads: RunReads::Nothing,
         });
-        // The last nine days are all that counts.
+        // Only the last nine days are needed.
         let recent = &samples[samples.len().saturating_sub(9 * 24 * 3)..];
         let view = CounterSnapshots::new(recent, "j", &HitRateSource::Redis);
         let conditions = conditions(&ConditionInput { runs: &[], samples: &view, window: None, active: &[] });

@@ -11,7 +11,7 @@ use shared::metrics::{Finding, FindingKind, Growth, HitRateWindow, Severity};
 use shared::result::{Accounting, Coverage};
 use shared::slot::SlotSet;
 
-/// What one rule finds.
+/// The finding of one rule.
 fn found(facts: &Facts, kind: FindingKind, rule: &str) -> Option<Finding> {
     findings(facts).into_iter().find(|finding| finding.kind == kind && finding.rule == rule)
 }
@@ -24,7 +24,7 @@ fn problem(facts: &Facts, rule: &str) -> Option<String> {
     found(facts, FindingKind::Issue, rule).map(|finding| finding.sentence)
 }
 
-/// Facts of a cache with this hit rate out of 10,000 look-ups.
+/// Facts of a cache with this hit rate out of 10,000 lookups.
 fn rate(hits: u64) -> Facts {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let hit_rate = Some(hits as f64 / 100.0);
@@ -39,7 +39,7 @@ fn rate(hits: u64) -> Facts {
 }
 
 #[test]
-fn nothing_is_said_of_nothing() {
+fn no_facts_give_no_findings() {
     assert_eq!(findings(&Facts::default()), []);
 }
 
@@ -70,7 +70,7 @@ fn hit_rates_on_both_sides_of_each_limit() {
     let of =
         |lookups, hits| Facts { window: HitRateWindow { lookups, ..rate(hits).window }, ..Facts::default() };
     for hits in [0, 6_000, 8_000, 10_000] {
-        assert_eq!(findings(&of(Some(999), hits)), [], "so few tell nothing");
+        assert_eq!(findings(&of(Some(999), hits)), [], "too few to be significant");
         assert_eq!(findings(&of(None, hits)), []);
         assert_eq!(findings(&of(Some(1_000), hits)).len(), 1);
     }
@@ -88,11 +88,7 @@ fn low_and_short_ttls() {
     assert_eq!(advice(&facts(450.0), "ttl-low").as_deref(), Some(sentence));
     assert_eq!(advice(&facts(450.1), "ttl-low"), None);
     assert_eq!(findings(&Facts { keys_with_ttl: 99, ..facts(1.0) }), []);
-    assert_eq!(
-        findings(&Facts { configured_ttl_ms: None, ..facts(1.0) }),
-        [],
-        "nobody said which TTL there is"
-    );
+    assert_eq!(findings(&Facts { configured_ttl_ms: None, ..facts(1.0) }), [], "no TTL is configured");
     let evidence = found(&facts(100.0), FindingKind::Recommendation, "ttl-low").unwrap().evidence;
     assert_eq!((&evidence["avgTTL"], &evidence["configuredTtlSeconds"]), (&json!(100.0), &json!(1_800.0)));
     let late = |percent| Facts {
@@ -109,7 +105,7 @@ fn low_and_short_ttls() {
 }
 
 proptest! {
-    /// No result says that all is well beside anything else, or wants a TTL to be both longer and shorter.
+    /// No result praises the cache next to other findings, or recommends both a longer and a shorter TTL.
     #[test]
     fn advice_does_not_contradict_itself(
         (hits, lookups) in (0_u64..=10_000, 0_u64..5_000),
@@ -145,7 +141,7 @@ fn many_keys_and_growth() {
     let sentence = "Large number of cached keys (10,001). Consider enabling aggressive cleanup.";
     assert_eq!(advice(&keys(10_001, false), "keys-many").as_deref(), Some(sentence));
     assert_eq!(advice(&keys(10_000, false), "keys-many"), None);
-    assert_eq!(advice(&keys(10_001, true), "keys-many"), None, "it is on");
+    assert_eq!(advice(&keys(10_001, true), "keys-many"), None, "already enabled");
     let grown = |keys_before: u64, keys_now: u64, percent| Facts {
         growth: Some(Growth {
             run_id: RunId::new(),
@@ -174,8 +170,8 @@ fn many_keys_and_growth() {
         "{sentence}"
     );
     assert!(about(21.0, None).unwrap().contains("grew by at least 21% since"));
-    assert_eq!(about(19.0, Some(61.0)), None, "it may be less than is much");
-    assert_eq!(advice(&grown(100, 1_099, Some(999.0)), "growth-high"), None, "so few are no growth");
+    assert_eq!(about(19.0, Some(61.0)), None, "it may be below the limit");
+    assert_eq!(advice(&grown(100, 1_099, Some(999.0)), "growth-high"), None, "too few to be significant");
     assert!(advice(&grown(0, 1_000, None), "growth-high").unwrap().contains("grew since"));
     assert_eq!(advice(&grown(9_000, 100, Some(-98.9)), "growth-high"), None);
 }
@@ -204,7 +200,7 @@ fn errors_above_one_percent_of_hits() {
         Some("High cache error rate: 11 errors vs 1000 hits")
     );
     assert!(problem(&facts(Some(10), 0), "errors-high").is_some(), "errors without a hit");
-    assert_eq!(problem(&facts(Some(9), 0), "errors-high"), None, "so few tell nothing");
+    assert_eq!(problem(&facts(Some(9), 0), "errors-high"), None, "too few to be significant");
     assert_eq!(problem(&facts(Some(9), 20), "errors-high"), None);
     assert_eq!(problem(&facts(Some(0), 0), "errors-high"), None);
     assert_eq!(problem(&facts(None, 0), "errors-high"), None, "not counted");
@@ -226,7 +222,7 @@ fn memory_above_eighty_percent() {
 }
 
 #[test]
-fn what_a_run_met() {
+fn findings_about_the_run() {
     let check = |facts: Facts, rule: &str, sentence: &str| {
         assert_eq!(problem(&facts, rule).as_deref(), Some(sentence));
         assert_eq!(findings(&facts).len(), 1, "{:?}", findings(&facts));
@@ -243,11 +239,7 @@ fn what_a_run_met() {
         "stale-keys",
         "Found 3 keys without TTL - this indicates a caching bug (2 more are protected)",
     );
-    assert_eq!(
-        findings(&Facts { stale_protected_keys: 7, ..none() }),
-        [],
-        "nothing is to be done about them"
-    );
+    assert_eq!(findings(&Facts { stale_protected_keys: 7, ..none() }), [], "protected keys need no action");
     check(
         Facts { stopped: Some((CancelKind::Asked, "Ctrl-C".to_owned())), ..none() },
         "stopped",

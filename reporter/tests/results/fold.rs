@@ -1,5 +1,5 @@
-//! The fold: neither the order of records nor their repetition matters (invariant 3), every total adds up
-//! (invariant 4), and nothing counts as complete or covered that is not (invariant 1).
+//! The fold: the order and repetition of records do not matter (invariant 3), all totals balance (invariant 4), and
+//! nothing incomplete counts as complete or covered (invariant 1).
 
 use std::collections::BTreeMap;
 
@@ -104,7 +104,7 @@ fn tasks(after: Option<TaskId>, part: u32, parts: u32, task: &ScanTask) -> Recor
     Record::Decision { n: 0, decision: Decision::Tasks { after, part, parts, tasks: vec![task.clone()] } }
 }
 
-/// The records of a whole run: two tasks, of which one is continued, and a batch each.
+/// The records of a whole run: two tasks, one of them continued, with one batch each.
 fn whole_run() -> Vec<Record> {
     use Outcome::{Deleted, Spared, Vanished};
     let run = RunId::new();
@@ -205,7 +205,7 @@ fn a_gap_is_named_and_never_completed() {
 }
 
 #[test]
-fn what_was_not_done_makes_a_run_partial_and_a_stopped_one_cancelled() {
+fn unprocessed_candidates_make_a_run_partial_and_cancellation_cancelled() {
     for outcome in [Outcome::Failed, Outcome::Unreached, Outcome::Unconfirmed] {
         let mut records = whole_run();
         let Record::Receipt(last) = &mut records[9] else { unreachable!("the third receipt") };

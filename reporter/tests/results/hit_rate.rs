@@ -1,5 +1,5 @@
-//! Windows over samples: own look-ups and those of others, runs side by side, resets, restarts, failovers, counters of
-//! applications.
+//! Windows over samples: own and other clients' lookups, concurrent runs, resets, restarts, failovers, application
+//! counters.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ use shared::metrics::HitRateWindow;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// A sample of one node of the process `p`.
+/// A sample of one node of process `p`.
 fn sample(at_ms: u64, hits: u64, misses: u64) -> CounterSnapshot {
     let reading = NodeCounters {
         node: NodeId::new("n"),
@@ -40,7 +40,7 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> CounterSnapshot {
     }
 }
 
-/// The same with so many calls of TTL and its like.
+/// The sample with this many calls of commands like TTL.
 fn calls(one_lookup: u64, mut sample: CounterSnapshot) -> CounterSnapshot {
     sample.nodes[0].commands = Some(CommandCounts { one_lookup, ..CommandCounts::default() });
     sample
@@ -50,7 +50,7 @@ fn own(hits: u64) -> Lookups {
     Lookups::of(hits, 0)
 }
 
-/// A run from one sample to the other, in which we looked up `lookups` keys, and two after each sample.
+/// A run between two samples that looks up `lookups` keys, and two more after each sample.
 fn run(mut begin: CounterSnapshot, mut end: CounterSnapshot, lookups: u64) -> [CounterSnapshot; 2] {
     let id = Some(RunId::new());
     (begin.run_id, begin.moment, begin.nodes[0].own_after) = (id, SnapshotPhase::Begin, own(2));
@@ -59,7 +59,7 @@ fn run(mut begin: CounterSnapshot, mut end: CounterSnapshot, lookups: u64) -> [C
     [begin, end]
 }
 
-/// Hits, misses and resets, where hits are known exactly.
+/// Hits, misses and resets, if hits are known exactly.
 fn counted(window: &HitRateWindow) -> (u64, u64, u32) {
     assert_eq!(window.hit_rate_min, window.hit_rate_max, "{window:?}");
     (window.hits.unwrap(), window.misses.unwrap(), window.resets)
@@ -74,7 +74,7 @@ fn latest(samples: &[CounterSnapshot]) -> (u64, u64, u32) {
 }
 
 #[test]
-fn our_own_look_ups_are_taken_off() {
+fn own_lookups_are_subtracted() {
     let first = run(sample(1_000, 0, 0), calls(502, sample(2_000, 80 + 2 + 500, 20)), 500);
     let after = 80 + 2 + 500 + 2;
     let begin = calls(504, sample(5_000, after + 40, 20 + 60));
@@ -101,8 +101,8 @@ fn without_traffic_there_is_no_rate() {
 }
 
 #[test]
-fn runs_side_by_side_do_not_disturb_each_other() {
-    // Two jobs on one deployment: what either looks up is known only at its end.
+fn concurrent_runs_are_both_subtracted() {
+    // Two jobs on one deployment: the lookups of each are known only at its end.
     let [a, c] = run(sample(1_000, 0, 0), calls(1_054, sample(3_000, 1_000 + 300 + 4, 100)), 1_000);
     let (b, d) =
         (calls(300, sample(2_000, 500, 50)), calls(1_206, sample(4_000, 1_000 + 200 + 6 + 400, 150)));
@@ -115,7 +115,7 @@ fn runs_side_by_side_do_not_disturb_each_other() {
 }
 
 #[test]
-fn an_hourly_sample_in_the_middle_of_a_run_is_no_end_of_a_window() {
+fn a_sample_during_a_run_does_not_end_a_window() {
     let [begin, end] = run(sample(1_000, 0, 0), calls(10_002, sample(9_000, 10_000 + 2 + 50, 50)), 10_000);
     let samples = [begin, calls(7_000, sample(5_000, 8_000, 20)), end];
     let windows = windows(&CounterSnapshots::new(&samples, "j", &HitRateSource::Redis));
@@ -123,25 +123,25 @@ fn an_hourly_sample_in_the_middle_of_a_run_is_no_end_of_a_window() {
 }
 
 #[test]
-fn counters_that_begin_anew_are_noticed() {
+fn counter_resets_are_detected() {
     let before = || sample(0, 1_000, 1_000);
-    // CONFIG RESETSTAT: what was counted since is the window's.
+    // CONFIG RESETSTAT: the window contains the counts since then.
     assert_eq!(latest(&[before(), sample(HOUR_MS, 30, 10)]), (30, 10, 1));
     // A restart within the window.
     let mut restarted = sample(HOUR_MS, 5_000, 5_000);
     (restarted.nodes[0].process, restarted.nodes[0].uptime_s) = ("q".to_owned(), 60);
     assert_eq!(latest(&[before(), restarted.clone()]), (5_000, 5_000, 1));
-    // Another server under the same name, which has counted for long: nobody knows for whom.
+    // Another server under the same name with older counts of unknown origin.
     restarted.nodes[0].uptime_s = 1_000_000;
     assert_eq!(latest(&[before(), restarted.clone()]), (0, 0, 1));
-    // Once it is known, it counts.
+    // From the next sample on, it counts.
     let mut later = sample(2 * HOUR_MS, 5_070, 5_030);
     later.nodes[0].process = "q".to_owned();
     assert_eq!(latest(&[before(), restarted, later]), (70, 30, 0));
 }
 
 #[test]
-fn a_failover_to_another_node_is_noticed() {
+fn a_failover_to_another_node_is_detected() {
     let mut replica = sample(HOUR_MS, 9_000, 9_000);
     replica.nodes[0].node = NodeId::new("m");
     assert_eq!(latest(&[sample(0, 10, 10), replica]), (0, 0, 1));
@@ -172,14 +172,14 @@ fn an_applications_own_counters() {
     let samples = [with(0, 100, 100, Some(1)), other, sample(2, 0, 0), with(3, 180, 120, Some(13))];
     let window = CounterSnapshots::new(&samples, "j", &source).latest().unwrap();
     assert_eq!((counted(&window), window.errors, window.hit_rate), ((80, 20, 0), Some(12), Some(80.0)));
-    // They went backwards: they began anew.
+    // The counters fell: they were reset.
     let samples = [with(0, 100, 100, None), with(1, 30, 10, None)];
     let window = CounterSnapshots::new(&samples, "j", &source).latest().unwrap();
     assert_eq!((counted(&window), window.errors), ((30, 10, 1), None));
 }
 
-/// A window of an hour in which the counters gained this, `ours` of it by look-ups of our own.
-fn window(gained: Lookups, one_lookup: u64, ours: Lookups) -> HitRateWindow {
+/// A window of one hour with these counts, `ours` of which are own lookups.
+fn window_with(gained: Lookups, one_lookup: u64, ours: Lookups) -> HitRateWindow {
     let mut before = calls(777, sample(0, 5_000, 5_000));
     before.nodes[0].own_after = ours;
     let after = calls(777 + one_lookup, sample(HOUR_MS, 5_000 + gained.hits, 5_000 + gained.misses));
@@ -187,44 +187,53 @@ fn window(gained: Lookups, one_lookup: u64, ours: Lookups) -> HitRateWindow {
 }
 
 #[test]
-fn look_ups_by_others_that_read_no_value_are_taken_off_and_bound_the_hits() {
-    // 60,000 hits of 100,000, beside 1,000 TTLs by others of which 300 found a key, and 500 of our own.
-    let told = window(Lookups::of(60_000 + 300 + 500, 40_000 + 700), 1_500, Lookups::of(500, 0));
-    assert_eq!((told.lookups, told.hit_rate_min, told.hit_rate_max), (Some(100_000), Some(59.3), Some(60.3)));
-    assert_eq!((told.hits, told.misses), (Some(59_800), Some(40_200)));
-    assert!((told.hit_rate.unwrap() - 59.8).abs() < 1e-9 && told.why_unknown.is_none());
-    // As many TTLs as reads: how many reads there were is known, but not how many found a key.
-    let told = window(Lookups::of(60_000, 40_000), 50_000, Lookups::default());
-    assert_eq!((told.lookups, told.hit_rate_min, told.hit_rate_max), (Some(50_000), Some(20.0), Some(100.0)));
-    assert_eq!((told.hit_rate, told.hits, told.misses), (None, None, None));
-    let why = told.why_unknown.unwrap();
+fn other_lookups_without_a_value_are_subtracted_and_bound_the_hits() {
+    // 60,000 hits of 100,000, in addition to 1,000 TTLs by other clients, 300 of which found a key, and 500 own ones.
+    let window = window_with(Lookups::of(60_000 + 300 + 500, 40_000 + 700), 1_500, Lookups::of(500, 0));
+    assert_eq!(
+        (window.lookups, window.hit_rate_min, window.hit_rate_max),
+        (Some(100_000), Some(59.3), Some(60.3))
+    );
+    assert_eq!((window.hits, window.misses), (Some(59_800), Some(40_200)));
+    assert!((window.hit_rate.unwrap() - 59.8).abs() < 1e-9 && window.why_unknown.is_none());
+    // As many TTLs as reads: the number of reads is known, but not their hits.
+    let window = window_with(Lookups::of(60_000, 40_000), 50_000, Lookups::default());
+    assert_eq!(
+        (window.lookups, window.hit_rate_min, window.hit_rate_max),
+        (Some(50_000), Some(20.0), Some(100.0))
+    );
+    assert_eq!((window.hit_rate, window.hits, window.misses), (None, None, None));
+    let why = window.why_unknown.unwrap();
     assert!(
         why.starts_with("it is between 20.0% and 100.0%: in addition to 50000 lookups of the application"),
         "{why}"
     );
-    // Nothing but TTLs: no traffic, whoever sent them.
-    let told = window(Lookups::of(900, 100), 1_000, Lookups::default());
-    assert_eq!((told.lookups, told.hit_rate, told.hits, told.why_unknown), (Some(0), None, Some(0), None));
-    // Our own reads of values, which the server cannot tell apart, come off as well.
-    let told = window(Lookups::of(70, 30), 20, Lookups { hits: 25, misses: 5, reads: 10 });
-    assert_eq!((told.lookups, told.hits, told.misses), (Some(70), Some(45), Some(25)));
+    // Only TTLs: no traffic.
+    let window = window_with(Lookups::of(900, 100), 1_000, Lookups::default());
+    assert_eq!(
+        (window.lookups, window.hit_rate, window.hits, window.why_unknown),
+        (Some(0), None, Some(0), None)
+    );
+    // Own reads of values, which the server does not distinguish, are subtracted as well.
+    let window = window_with(Lookups::of(70, 30), 20, Lookups { hits: 25, misses: 5, reads: 10 });
+    assert_eq!((window.lookups, window.hits, window.misses), (Some(70), Some(45), Some(25)));
 }
 
 #[test]
-fn a_server_that_does_not_tell_has_no_rate() {
+fn without_command_statistics_there_is_no_rate() {
     let silent = |mut sample: CounterSnapshot| {
         sample.nodes[0].commands = None;
         sample
     };
     let samples = [sample(0, 0, 0), silent(sample(HOUR_MS, 900, 100))];
-    let told = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).latest().unwrap();
-    assert_eq!((told.hit_rate, told.lookups, told.hits, told.hit_rate_min), (None, None, None, None));
-    assert!(told.why_unknown.unwrap().contains("INFO commandstats"));
-    // One whose statistics do not even count what we have sent is not believed.
-    let told = window(Lookups::of(1_000, 0), 0, Lookups::of(1_000, 0));
-    assert_eq!((told.hit_rate, told.lookups), (None, None));
-    assert!(told.why_unknown.unwrap().contains("fewer commands than keysweep sent"));
-    // Samples of older versions are as good as none.
+    let window = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).latest().unwrap();
+    assert_eq!((window.hit_rate, window.lookups, window.hits, window.hit_rate_min), (None, None, None, None));
+    assert!(window.why_unknown.unwrap().contains("INFO commandstats"));
+    // Statistics that count fewer commands than keysweep sent are not trusted.
+    let window = window_with(Lookups::of(1_000, 0), 0, Lookups::of(1_000, 0));
+    assert_eq!((window.hit_rate, window.lookups), (None, None));
+    assert!(window.why_unknown.unwrap().contains("fewer commands than keysweep sent"));
+    // Samples of older versions are ignored.
     let samples = [silent(sample(0, 0, 0)), sample(HOUR_MS, 500, 500), sample(2 * HOUR_MS, 530, 570)];
     let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
     assert_eq!(counted(&all.last_day().unwrap()), (30, 70, 0));
@@ -232,7 +241,7 @@ fn a_server_that_does_not_tell_has_no_rate() {
 }
 
 #[test]
-fn a_counter_that_fell_or_a_reset_is_noticed_whatever_the_hits_say() {
+fn falling_counters_and_resets_are_detected() {
     let with = |change: fn(&mut CommandCounts)| {
         let counts = CommandCounts {
             one_lookup: 10,
@@ -246,41 +255,41 @@ fn a_counter_that_fell_or_a_reset_is_noticed_whatever_the_hits_say() {
         let mut now = counts;
         change(&mut now);
         (before.nodes[0].commands, after.nodes[0].commands) = (Some(counts), Some(now));
-        let told = CounterSnapshots::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap();
-        (told.lookups.unwrap(), told.resets)
+        let window = CounterSnapshots::new(&[before, after], "j", &HitRateSource::Redis).latest().unwrap();
+        (window.lookups.unwrap(), window.resets)
     };
     assert_eq!(with(|now| now.all = 1_001), (40, 0));
-    // After a reset, what was counted since is the window's, without the calls since then.
+    // After a reset, the window contains the counts since then.
     assert_eq!(with(|now| now.one_lookup = 9), (51, 1));
     assert_eq!(with(|now| now.all = 999), (50, 1));
     assert_eq!(with(|now| now.connections = 4), (50, 1));
     assert_eq!(with(|now| now.resets = 2), (50, 1));
-    assert_eq!(with(|now| now.reset_us = 41), (50, 1), "another reset than the one before");
+    assert_eq!(with(|now| now.reset_us = 41), (50, 1), "a different reset");
 }
 
 #[test]
-fn a_reset_in_the_middle_of_a_run_leaves_its_look_ups_unknown() {
-    // 1,000 of our own, 600 of them before the reset; then the application has 9,000 hits of 10,000.
+fn a_reset_during_a_run_makes_its_lookups_uncertain() {
+    // 1,000 own lookups, 600 of them before the reset; then the application has 9,000 hits of 10,000.
     let begin = calls(50, sample(0, 5_000, 5_000));
     let end = calls(400, sample(HOUR_MS, 9_000 + 400 - 20, 1_000));
     let [begin, mut end] = run(begin, end, 1_000);
     end.nodes[0].own_before = Lookups { hits: 1_000, misses: 0, reads: 20 };
-    let told = CounterSnapshots::new(&[begin, end], "j", &HitRateSource::Redis).latest().unwrap();
-    let (min, max) = (told.hit_rate_min.unwrap(), told.hit_rate_max.unwrap());
-    assert_eq!((told.resets, told.hit_rate), (1, None));
+    let window = CounterSnapshots::new(&[begin, end], "j", &HitRateSource::Redis).latest().unwrap();
+    let (min, max) = (window.hit_rate_min.unwrap(), window.hit_rate_max.unwrap());
+    assert_eq!((window.resets, window.hit_rate), (1, None));
     assert!(min <= 90.0 && 90.0 <= max && max - min < 5.0, "{min} to {max}");
 }
 
-/// A run that found no server at its end.
-fn cut_off([begin, mut end]: [CounterSnapshot; 2]) -> [CounterSnapshot; 2] {
+/// A run that reached no server at its end.
+fn without_end([begin, mut end]: [CounterSnapshot; 2]) -> [CounterSnapshot; 2] {
     end.nodes.clear();
     [begin, end]
 }
 
 #[test]
-fn what_was_counted_until_nobody_answered_is_not_known() {
+fn without_counters_at_the_end_the_rate_is_unknown() {
     let first = run(sample(1_000, 0, 0), calls(102, sample(2_000, 102, 0)), 100);
-    let gone = cut_off(run(calls(104, sample(3_000, 104, 0)), sample(4_000, 0, 0), 0));
+    let gone = without_end(run(calls(104, sample(3_000, 104, 0)), sample(4_000, 0, 0), 0));
     let mut samples = [first, gone].concat();
     let rates = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     for window in [&rates.during_run, rates.since_last_run.as_ref().unwrap()] {
@@ -294,30 +303,31 @@ fn what_was_counted_until_nobody_answered_is_not_known() {
         (rates.during_run.from.as_str(), rates.during_run.to.as_str()),
         ("1970-01-01T00:00:03Z", "1970-01-01T00:00:04Z")
     );
-    assert_eq!(rates.history.len(), 2, "it is no end of a window");
-    // The next run can only tell of itself.
+    assert_eq!(rates.history.len(), 2, "it does not end a window");
+    // The next run only has its own window.
     samples.extend(run(calls(0, sample(5_000, 0, 0)), calls(102, sample(6_000, 102 + 30, 10)), 100));
     let rates = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).hit_rates();
     assert_eq!((counted(&rates.during_run), rates.since_last_run), ((30, 10, 0), None));
-    // In a cluster, one server is enough.
+    // In a cluster, one missing server is enough.
     let mut two = run(sample(1_000, 0, 0), sample(2_000, 0, 0), 0);
     let mut other = two[0].nodes[0].clone();
     other.node = NodeId::new("m");
     two[0].nodes.push(other);
-    let told = CounterSnapshots::new(&two, "j", &HitRateSource::Redis).hit_rates().during_run;
+    let window = CounterSnapshots::new(&two, "j", &HitRateSource::Redis).hit_rates().during_run;
     assert!(
-        told.lookups.is_none() && told.why_unknown.unwrap().starts_with("fewer servers reported counters")
+        window.lookups.is_none()
+            && window.why_unknown.unwrap().starts_with("fewer servers reported counters")
     );
-    // The same where the application counts.
+    // The same with application counters.
     let counters = Counters { hits: 5, misses: 5, errors: None };
     let [mut begin, end] = run(sample(1_000, 0, 0), sample(2_000, 0, 0), 0);
     begin.application = Some(counters);
-    let told = CounterSnapshots::new(&[begin, end], "j", &HitRateSource::Prometheus).hit_rates().during_run;
-    assert_eq!((told.lookups, told.hits, told.why_unknown.is_some()), (None, None, true));
+    let window = CounterSnapshots::new(&[begin, end], "j", &HitRateSource::Prometheus).hit_rates().during_run;
+    assert_eq!((window.lookups, window.hits, window.why_unknown.is_some()), (None, None, true));
 }
 
-/// `hits` by a run that was killed, and what the next one says of the time since the one before: the application had
-/// `application` hits and as many misses.
+/// `hits` by a killed run, and the window of the next one since the run before: the application had `application` hits
+/// and as many misses.
 fn after_a_killed_run(reads: RunReads, hits: u64, application: u64) -> HitRateWindow {
     let scripts = |scripts, mut sample: CounterSnapshot| {
         sample.nodes[0].commands.as_mut().unwrap().scripts = Some(scripts);
@@ -333,7 +343,7 @@ fn after_a_killed_run(reads: RunReads, hits: u64, application: u64) -> HitRateWi
 }
 
 #[test]
-fn what_a_killed_run_has_read_is_not_the_applications() {
+fn reads_of_a_killed_run_do_not_count_as_the_applications() {
     let alone = after_a_killed_run(RunReads::Scripts, 1, 0);
     assert_eq!((alone.lookups, alone.hits, alone.hit_rate), (None, None, None));
     assert_eq!((alone.hit_rate_min, alone.hit_rate_max), (Some(0.0), Some(100.0)));
@@ -345,13 +355,14 @@ fn what_a_killed_run_has_read_is_not_the_applications() {
     assert!(min <= 50.0 && 50.0 <= max && max - min < 1.0, "{min} to {max}");
     assert_eq!((busy.lookups, busy.hit_rate.is_some()), (Some(20_030), true));
     for (reads, known) in [(RunReads::Values, false), (RunReads::Nothing, true)] {
-        let told = after_a_killed_run(reads, 0, 10_000);
-        assert_eq!((told.lookups.is_some(), told.hit_rate.is_some()), (known, known), "{reads:?}");
+        let window = after_a_killed_run(reads, 0, 10_000);
+        assert_eq!((window.lookups.is_some(), window.hit_rate.is_some()), (known, known), "{reads:?}");
     }
 }
 
 proptest! {
-    /// Whatever others, runs of ours and resets do: the truth lies within the bounds, and the number of look-ups is exact.
+    /// For any activity of other clients, own runs and resets, the true rate is within the bounds, and the number of
+    /// lookups is exact.
     #[test]
     fn the_bounds_hold(steps in vec((0_u64..500, 0_u64..500, 0_u64..60, 0_u64..60, 0_u64..60, any::<bool>()), 1..8)) {
         let (mut server, mut one_lookup) = (Lookups::of(100, 100), 30);
@@ -369,12 +380,12 @@ proptest! {
             samples.push(next);
         }
         let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
-        let told = all.last_day().unwrap();
-        prop_assert_eq!(told.lookups, Some(lookups));
-        if let (Some(min), Some(max)) = (told.hit_rate_min, told.hit_rate_max) {
+        let window = all.last_day().unwrap();
+        prop_assert_eq!(window.lookups, Some(lookups));
+        if let (Some(min), Some(max)) = (window.hit_rate_min, window.hit_rate_max) {
             let truth = hits as f64 * 100.0 / lookups as f64;
             prop_assert!(min <= truth + 1e-9 && truth <= max + 1e-9, "{} is not in {}..{}", truth, min, max);
-            prop_assert_eq!(told.hit_rate.is_some(), max - min <= 2.0);
+            prop_assert_eq!(window.hit_rate.is_some(), max - min <= 2.0);
         }
     }
 }

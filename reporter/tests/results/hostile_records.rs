@@ -1,4 +1,4 @@
-//! A run whose records were written by hostile hands still has a result, or none, and nobody ends for it.
+//! A run with hostile records has a result or none; the reporter never panics.
 
 use reporter::{Fold, ResultContext, finish};
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
@@ -31,7 +31,7 @@ fn spec(run: RunId) -> RunSpec {
     }
 }
 
-/// What is known of the memory of some keys.
+/// The memory of some keys.
 fn weights() -> PrefixMemory {
     let mut strata = StratifiedSample::default();
     for n in 0..90_u64 {
@@ -45,7 +45,7 @@ fn weights() -> PrefixMemory {
     strata.finish(&GroupCounts::default(), 2.0, 20)
 }
 
-/// Everything that a result is made of; which part each seed is, its first byte says.
+/// All parts of a result; the first byte of each seed selects the type.
 fn seeds() -> Vec<Vec<u8>> {
     let (run, batch) = (RunId::new(), BatchId::new());
     let task = ScanTask {
@@ -112,7 +112,7 @@ fn fuzz_folds() {
     assert_eq!(records.len(), good.len(), "every seed is read");
     hostile::fuzz("folds", good, |bytes| {
         let Some(hostile) = record(bytes) else { return };
-        // The hostile one first, last, and twice as another one of its kind.
+        // The hostile record first, last, and twice as another one of its kind.
         for hostile_first in [true, false] {
             let mut fold = Fold::default();
             let order =
@@ -132,7 +132,7 @@ fn fuzz_folds() {
             let _ = (fold.complete(), fold.deletions_possible(), fold.own_lookups(&NodeId::new("n")));
             let around = ResultContext { now_ms: 1_795_341_075_000, ..ResultContext::default() };
             if let Some(result) = finish(&fold, &around) {
-                // What it says can be read again, and shown.
+                // The result can be decoded and rendered.
                 let text = serde_json::to_vec(&result).expect("JSON");
                 let again: Result<shared::result::CleanupResult, _> = wire::from_json(&text);
                 assert!(

@@ -1,4 +1,4 @@
-//! What the reporter makes of outcomes: results, recommendations, alerts and pages.
+//! Tests of the reporter's results, recommendations, alerts and pages.
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 

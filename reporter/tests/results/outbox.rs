@@ -1,4 +1,4 @@
-//! In which order notices go to whom, and when they are tried again.
+//! The order in which notifications are delivered to receivers, and their retries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap()
 }
 
-/// What a claim is about: receiver, alert, change.
+/// The content of the claims: receiver, alert, change.
 fn shown(claims: &[Claim]) -> Vec<(&str, &str, AlertTransition)> {
     claims
         .iter()
@@ -41,7 +41,7 @@ fn shown(claims: &[Claim]) -> Vec<(&str, &str, AlertTransition)> {
 }
 
 #[test]
-fn of_one_alert_the_next_notice_waits_for_the_one_before() {
+fn notifications_of_one_alert_are_delivered_in_order() {
     let (mut book, hook) = (AlertStore::default(), receivers(&["a", "b"], true));
     let (stale, failed) = (alert("stale-keys"), alert("failed-runs"));
     book.add(AlertTransition::Raised, stale.clone(), 1);
@@ -53,7 +53,7 @@ fn of_one_alert_the_next_notice_waits_for_the_one_before() {
         [(name, "stale-keys", AlertTransition::Raised), (name, "failed-runs", AlertTransition::Raised)]
     };
     assert_eq!(shown(&claims), [expected("a"), expected("b")].concat());
-    assert_eq!(claim(&mut book, &hook, 10), [], "another process finds them claimed");
+    assert_eq!(claim(&mut book, &hook, 10), [], "another process finds no unclaimed delivery");
     // One receiver is down; the other one does not wait for it.
     for claim in &claims {
         let tried = if claim.receiver == "a" { DeliveryResult::Delivered } else { DeliveryResult::Failed };
@@ -64,7 +64,7 @@ fn of_one_alert_the_next_notice_waits_for_the_one_before() {
     record_delivery(&mut book, &next[0], DeliveryResult::Delivered, 21, FIRST);
     assert_eq!(claim(&mut book, &hook, 20 + ms(FIRST) - 1), []);
     let next = claim(&mut book, &hook, 20 + ms(FIRST));
-    assert_eq!(shown(&next), expected("b"), "raised, although it is resolved: it goes first");
+    assert_eq!(shown(&next), expected("b"), "raised is delivered first, although the alert is resolved");
     for claim in &next {
         record_delivery(&mut book, claim, DeliveryResult::Delivered, 30_000, FIRST);
     }
@@ -76,7 +76,7 @@ fn of_one_alert_the_next_notice_waits_for_the_one_before() {
 }
 
 #[test]
-fn a_claim_ends_with_its_process_and_late_news_of_it_does_no_harm() {
+fn an_expired_claim_is_released_and_late_results_are_harmless() {
     let (mut book, hook) = (AlertStore::default(), receivers(&["a"], true));
     book.add(AlertTransition::Raised, alert("stale-keys"), 1_000);
     let lost = claim(&mut book, &hook, 1_000);
@@ -85,20 +85,20 @@ fn a_claim_ends_with_its_process_and_late_news_of_it_does_no_harm() {
     let taken = claim(&mut book, &hook, after);
     assert_eq!(taken.len(), 1);
     record_delivery(&mut book, &lost[0], DeliveryResult::Failed, after + 1, FIRST);
-    assert_eq!(claim(&mut book, &hook, after + 2), [], "it is still the other one's");
+    assert_eq!(claim(&mut book, &hook, after + 2), [], "it is still claimed");
     record_delivery(&mut book, &taken[0], DeliveryResult::Delivered, after + 3, FIRST);
     record_delivery(&mut book, &lost[0], DeliveryResult::Failed, after + 4, FIRST);
-    assert_eq!(claim(&mut book, &hook, after * 2), [], "what was delivered stays so");
+    assert_eq!(claim(&mut book, &hook, after * 2), [], "delivered stays delivered");
 }
 
 #[test]
-fn refused_is_for_good_and_failed_for_a_day() {
+fn refused_is_permanent_and_failures_are_retried_for_a_day() {
     let (mut book, hook) = (AlertStore::default(), receivers(&["a", "b"], false));
     book.add(AlertTransition::Raised, alert("stale-keys"), 1_000);
     let claims = claim(&mut book, &hook, 1_000);
     record_delivery(&mut book, &claims[0], DeliveryResult::Refused, 1_000, FIRST);
     record_delivery(&mut book, &claims[1], DeliveryResult::Failed, 1_000, FIRST);
-    assert_eq!(claim(&mut book, &hook, 999 + ms(FIRST)), [], "not before its time");
+    assert_eq!(claim(&mut book, &hook, 999 + ms(FIRST)), [], "not before the delay");
     let (mut now, mut tries) = (1_000 + ms(FIRST), 1);
     let mut pauses = Vec::new();
     loop {
@@ -115,9 +115,9 @@ fn refused_is_for_good_and_failed_for_a_day() {
     assert_eq!(book.outbox, []);
 }
 
-/// A process that knows no hook leaves the notices to those that do.
+/// A process that knows no webhook leaves the notifications to those that do.
 #[test]
-fn whoever_knows_no_hook_drops_nothing() {
+fn a_process_without_webhooks_drops_nothing() {
     let (mut book, none) = (AlertStore::default(), receivers(&["events"], false));
     book.add(AlertTransition::Raised, alert("stale-keys"), 1_000);
     let claims = claim(&mut book, &none, 1_000);
@@ -127,9 +127,9 @@ fn whoever_knows_no_hook_drops_nothing() {
     assert_eq!(shown(&claims), [("generic http://h/***", "stale-keys", AlertTransition::Raised)]);
 }
 
-/// A pause by a clock that was an hour ahead.
+/// A delay recorded by a clock that was an hour ahead.
 #[test]
-fn a_time_that_is_too_far_off_is_not_waited_for() {
+fn a_time_too_far_in_the_future_is_ignored() {
     let (mut book, hook) = (AlertStore::default(), receivers(&["a"], true));
     book.add(AlertTransition::Raised, alert("stale-keys"), 1_000);
     let claims = claim(&mut book, &hook, 3_600_000);

@@ -1,5 +1,4 @@
-//! Reports of all kinds of results: what they say, that they say nothing wrong of nothing, and that no text from
-//! elsewhere becomes a part of the page.
+//! Reports of all kinds of results: their content, their text for missing figures, and the escaping of external text.
 
 use crate::kit::{HOSTILE, empty, example, hostile, huge, troubled};
 use reporter::page::{html, markdown};
@@ -20,7 +19,7 @@ fn all() -> Vec<(&'static str, CleanupResult)> {
     ]
 }
 
-/// What stands between tags.
+/// The text between tags.
 fn words(page: &str) -> String {
     let (_, body) = page.split_once("<body>").expect("a body");
     let mut out = String::new();
@@ -42,7 +41,7 @@ fn check_says(result: &CleanupResult, texts: &[&str]) {
 }
 
 #[test]
-fn the_example_is_told() {
+fn the_example_is_rendered() {
     check_says(
         &example(),
         &[
@@ -68,7 +67,7 @@ fn the_example_is_told() {
 }
 
 #[test]
-fn nothing_is_said_in_words() {
+fn missing_figures_are_stated() {
     check_says(
         &empty(),
         &[
@@ -91,7 +90,7 @@ fn nothing_is_said_in_words() {
 }
 
 #[test]
-fn what_went_wrong_is_at_the_top() {
+fn problems_are_at_the_top() {
     check_says(
         &troubled(Status::Partial),
         &[
@@ -112,7 +111,7 @@ fn what_went_wrong_is_at_the_top() {
 }
 
 #[test]
-fn memory_has_bounds_in_words() {
+fn memory_has_bounds() {
     let mut result = example();
     let freed = |low, high| ByteEstimate { estimate: 3 << 20, low, high, samples: 100 };
     result.freed_bytes = Some(freed(2 << 20, None));
@@ -139,7 +138,7 @@ fn memory_has_bounds_in_words() {
 }
 
 #[test]
-fn no_page_holds_what_is_no_number() {
+fn no_page_contains_nan() {
     for (name, result) in all() {
         for page in [html(&result, "Cleanup"), markdown(&result, "Cleanup")] {
             let mut tokens = page.split(|letter: char| !letter.is_alphanumeric());
@@ -150,18 +149,18 @@ fn no_page_holds_what_is_no_number() {
 }
 
 #[test]
-fn a_page_needs_nothing_beside_itself() {
+fn a_page_is_self_contained() {
     for (name, result) in all() {
         let page = html(&result, "Cleanup");
         for outside in ["<script", "<link rel=\"style", "src=", "@import", "url(", "https://", " onload"] {
             assert!(!page.contains(outside), "`{outside}` in the report of {name}");
         }
-        // The name of a dialect, not an address that anybody asks.
+        // An XML namespace, not an address to load.
         assert_eq!(page.matches("http://").count(), page.matches("http://www.w3.org/2000/svg").count());
     }
 }
 
-/// What of a line of Markdown is not in a code span.
+/// The part of a line of Markdown outside of code spans.
 fn outside_of_code(line: &str) -> String {
     let (mut out, mut rest) = (String::new(), line);
     while let Some(at) = rest.find(['\\', '`']) {
@@ -182,11 +181,11 @@ fn outside_of_code(line: &str) -> String {
 }
 
 #[test]
-fn texts_from_elsewhere_stay_texts() {
+fn external_text_is_escaped() {
     let page = html(&hostile(), HOSTILE);
     assert!(!page.contains("<script") && !page.contains("alert(\""), "it is escaped everywhere");
     assert!(page.matches("&#60;script&#62;").count() + page.matches("&lt;script&gt;").count() > 20);
-    // Tags that are opened are closed, so no text ended one early.
+    // All tags are closed, so no text ended one early.
     for tag in ["section", "table", "svg", "code", "li", "dl", "title", "p", "span", "details"] {
         let (open, close) = (format!("<{tag}"), format!("</{tag}>"));
         let opened = page.match_indices(&open);
@@ -226,7 +225,7 @@ fn tables_of_markdown_are_well_formed() {
 }
 
 #[test]
-fn a_thousand_nodes_are_folded() {
+fn a_thousand_nodes_are_collapsed() {
     let page = html(&huge(1_000), "Cleanup");
     assert!(page.contains("<summary>The other 990 nodes</summary>"));
     assert!(page.contains("1000 nodes, those with the most keys without TTL first"));

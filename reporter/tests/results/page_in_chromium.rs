@@ -1,6 +1,6 @@
-//! Reports as a browser shows them, on phones and desktops, light and dark: nothing is cut off, nothing is hard to
-//! read, nothing complains. Where Chromium is not installed, the test says that it is skipped. The pages and what
-//! they look like stay in Cargo's directory for temporary files, `report-pages`.
+//! Reports in a browser, on phones and desktops, light and dark: no clipped content, sufficient contrast, no console
+//! messages. Without Chromium, the test reports that it is skipped. The pages and screenshots stay in Cargo's directory
+//! for temporary files, `report-pages`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,13 +14,13 @@ use reporter::page::html;
 use serde_json::{Value, json};
 use shared::result::{CleanupResult, Status};
 
-/// What is looked for in the page; it leaves what it found as JSON in an element of its own.
+/// The checks in the page; they write their findings as JSON into an element.
 const CHECKS: &str = include_str!("kit/checks.js");
 
-/// A narrow phone, a usual one, a desktop. The frame of a page is as wide as that, whatever the window.
+/// A narrow phone, a common phone, a desktop: the widths of the frames, independent of the window.
 const WIDTHS: [u32; 3] = [380, 400, 1280];
 
-/// Longer than Chromium takes for any page here, on a busy machine: only a hang gets there.
+/// Longer than Chromium takes for any page here on a busy machine: only a hang reaches it.
 const HANG: Duration = Duration::from_secs(120);
 
 fn chromium() -> Option<PathBuf> {
@@ -31,9 +31,9 @@ fn chromium() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Said past the capture of `cargo test`, which shows nothing of tests that pass.
+/// Written past the capture of `cargo test`, which hides the output of passing tests.
 fn skipped() {
-    let _ = writeln!(io::stderr(), "skipped: Chromium is not installed, so nobody looked at the reports");
+    let _ = writeln!(io::stderr(), "skipped: Chromium is not installed, so the reports were not checked");
 }
 
 fn folder() -> PathBuf {
@@ -42,7 +42,7 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// How Chromium ended, what it printed, and what it had to say.
+/// Chromium's exit status, its output and its log.
 struct Ended {
     success: bool,
     stdout: String,
@@ -57,11 +57,11 @@ impl Ended {
     }
 }
 
-/// Chromium with `args` at `page`, ended if it hangs.
+/// Runs Chromium with `args` on `page`, and kills it if it hangs.
 fn run(program: &Path, dark: bool, args: &[String], page: &Path) -> Ended {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let number = RUNS.fetch_add(1, Ordering::Relaxed);
-    // Two at a time do not share a profile.
+    // Concurrent instances must not share a profile.
     let place = folder().join(format!("chromium-{}-{number}", std::process::id()));
     fs::create_dir_all(&place).expect("a directory");
     let file = |name: &str| fs::File::create(place.join(name)).expect("a file");
@@ -95,17 +95,17 @@ fn run(program: &Path, dark: bool, args: &[String], page: &Path) -> Ended {
     };
     let read = |name| String::from_utf8_lossy(&fs::read(place.join(name)).expect("written")).into_owned();
     let ended = Ended { success: status.success(), stdout: read("stdout"), log: read("stderr") };
-    // What is left of a profile that Chromium still writes to goes with Cargo's directory.
+    // A profile that Chromium still writes to is removed with Cargo's directory.
     let _ = fs::remove_dir_all(&place);
     ended
 }
 
-/// A page that holds every page in a frame of each width, since a window is never narrower than 500 pixels. Frames
-/// whose text stands in the page load before it has loaded, so their answers are there in time.
+/// A page with every page in a frame of each width, because a window is never narrower than 500 pixels. Frames with
+/// inline content load before the page finishes loading, so their results are available in time.
 fn framed(pages: &[(&str, CleanupResult)]) -> String {
     let mut frames = String::new();
     for (name, result) in pages {
-        // The page forbids scripts; here it lets in the one of the test.
+        // The page forbids scripts; the test permits its own.
         let page = html(result, "PermissionCacheCleanup");
         let page = page.replace("style-src", "script-src 'unsafe-inline'; style-src");
         let page = page.replace("</body>", &format!("<script>{CHECKS}</script></body>"));
@@ -140,7 +140,7 @@ fn all() -> [(&'static str, CleanupResult); 6] {
 }
 
 #[test]
-fn nothing_is_cut_off_or_hard_to_read() {
+fn pages_are_neither_clipped_nor_hard_to_read() {
     let Some(program) = chromium() else { return skipped() };
     let pages = all();
     let path = folder().join("frames.html");
@@ -164,7 +164,7 @@ fn nothing_is_cut_off_or_hard_to_read() {
 }
 
 #[test]
-fn an_unchanged_page_does_not_complain() {
+fn an_unchanged_page_logs_nothing() {
     let Some(program) = chromium() else { return skipped() };
     for (name, result) in all() {
         let path = folder().join(format!("{name}.html"));

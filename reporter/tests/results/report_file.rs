@@ -1,4 +1,4 @@
-//! Reports in a directory: both pages are there, whole, and the newest hundred remain.
+//! Reports in a directory: both pages are written completely, and the newest hundred are kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use shared::ids::RunId;
 
 fn empty_directory(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // It is there if this test ran before.
+    // It exists if this test ran before.
     let _ = fs::remove_dir_all(&directory);
     directory
 }
@@ -36,7 +36,7 @@ fn both_pages_are_written_where_the_path_says() {
 }
 
 #[test]
-fn the_newest_hundred_remain_and_strangers_stay() {
+fn the_newest_hundred_and_other_files_are_kept() {
     let directory = empty_directory("reports-pruned");
     let folder = directory.join("permission-cache-cleanup");
     fs::create_dir_all(&folder).expect("a directory");

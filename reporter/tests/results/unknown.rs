@@ -1,4 +1,4 @@
-//! Figures that a result does not know: they are null, and every page says so in words instead of showing a 0.
+//! Unknown figures: they are null, and every page states this instead of showing 0.
 
 use reporter::hit_rate::CounterSnapshots;
 use reporter::page::{html, markdown};
@@ -19,7 +19,7 @@ use shared::selection::Selection;
 
 use crate::kit::spec;
 
-/// A standalone server of 100 keys in 4 parts, of which `read` were read before the run was cancelled.
+/// A standalone server of 100 keys in 4 parts, some of which were read before the run was cancelled.
 struct Run {
     records: Vec<Record>,
     run: RunId,
@@ -38,7 +38,7 @@ impl Run {
         Self { records: vec![Record::Spec(Box::new(spec))], run, pass: TaskId::new() }
     }
 
-    /// A task has read 25 keys: 20 with a TTL of 10 s, and 5 stale ones, of which this became.
+    /// A task has read 25 keys: 20 with a TTL of 10 s, and 5 stale ones with these outcomes.
     fn read(&mut self, ranges: Vec<CursorRange>, outcomes: &[Outcome]) {
         let (task, batch) = (TaskId::new(), BatchId::new());
         let scope = Scope::Cursors(CursorScope {
@@ -112,7 +112,7 @@ impl Run {
         self.result_after(&[]).0
     }
 
-    /// The result, and the line of it, with these runs before.
+    /// The result and its line in the history, after these runs.
     fn result_after(self, runs: &[RunLine]) -> (CleanupResult, RunLine) {
         let mut fold = Fold::default();
         self.records.iter().for_each(|record| fold.apply(record));
@@ -126,7 +126,7 @@ impl Run {
 
 const DELETED: [Outcome; 5] = [Outcome::Deleted; 5];
 
-/// What the three pages say of a figure, by the words around it.
+/// Checks the text around a figure on the three pages.
 #[track_caller]
 fn check_says(result: &CleanupResult, page: &[&str], report: &[&str]) {
     let text = render(result, "Cleanup");
@@ -141,7 +141,7 @@ fn check_says(result: &CleanupResult, page: &[&str], report: &[&str]) {
 }
 
 #[test]
-fn a_run_that_read_nothing_knows_of_no_key() {
+fn a_run_that_read_nothing_has_no_figures() {
     let result = Run::standalone().cancelled();
     assert_eq!(result.status, Status::Cancelled);
     let now = result.current_metrics;
@@ -177,7 +177,7 @@ fn a_run_that_read_nothing_knows_of_no_key() {
 }
 
 #[test]
-fn a_run_that_read_a_part_knows_that_part() {
+fn a_run_that_read_a_part_reports_that_part() {
     let mut run = Run::standalone();
     run.read(vec![CursorRange::part(0, 2), CursorRange::part(1, 2)], &DELETED);
     let result = run.cancelled();
@@ -199,7 +199,7 @@ fn a_run_that_read_a_part_knows_that_part() {
 }
 
 #[test]
-fn what_is_left_is_known_of_all_that_was_read_unless_a_deletion_is_unconfirmed() {
+fn keys_left_are_known_unless_a_deletion_is_unconfirmed() {
     let left = |outcome| {
         let mut run = Run::standalone();
         let mut outcomes = DELETED;
@@ -207,7 +207,7 @@ fn what_is_left_is_known_of_all_that_was_read_unless_a_deletion_is_unconfirmed()
         run.read(vec![CursorRange::WHOLE], &outcomes);
         run.result()
     };
-    // Whether a key is there whose deletion failed or was not tried is known.
+    // A key whose deletion failed or was not attempted still exists.
     for (outcome, keys) in [
         (Outcome::Deleted, Some(20)),
         (Outcome::Vanished, Some(20)),
@@ -238,15 +238,15 @@ fn whole(patterns: &[&str]) -> Run {
 }
 
 #[test]
-fn growth_is_that_of_the_same_keys() {
+fn growth_compares_the_same_selection() {
     let (_, user) = whole(&["user:*"]).result_after(&[]);
     let (result, limits) = whole(&["rl:*"]).result_after(std::slice::from_ref(&user));
-    assert_eq!(result.metrics.growth, None, "other keys have not grown");
+    assert_eq!(result.metrics.growth, None, "another selection does not count");
     let (result, _) = whole(&["user:*"]).result_after(&[user.clone(), limits]);
     let growth = result.metrics.growth.unwrap();
     assert_eq!((growth.run_id, growth.keys_before, growth.keys_now), (user.run_id, 20, 25));
     let older = RunLine { selection: None, ..user.clone() };
-    assert_eq!(whole(&["user:*"]).result_after(&[older]).0.metrics.growth, None, "nobody knows of what keys");
+    assert_eq!(whole(&["user:*"]).result_after(&[older]).0.metrics.growth, None, "the selection is unknown");
     assert_eq!(
         (growth.percent, growth.percent_min, growth.percent_max),
         (Some(25.0), Some(25.0), Some(25.0))
@@ -262,18 +262,18 @@ fn growth_is_that_of_the_same_keys() {
     assert_eq!(
         whole(&["user:*"]).result_after(&[user.clone(), old]).0.metrics.growth,
         None,
-        "about so many then"
+        "approximate before"
     );
     let unknown = RunLine { total_keys: None, ..user.clone() };
     assert_eq!(whole(&["user:*"]).result_after(&[unknown]).0.metrics.growth, None);
     let mut cancelled = Run::of(&["user:*"]);
     cancelled.read(vec![CursorRange::part(0, 2)], &DELETED);
     cancelled.records.push(Record::Cancel(Cancel { kind: CancelKind::Asked, cause: "Ctrl-C".to_owned() }));
-    assert_eq!(cancelled.result_after(&[user]).0.metrics.growth, None, "a part has not shrunk");
+    assert_eq!(cancelled.result_after(&[user]).0.metrics.growth, None, "a partial run does not count");
 }
 
 #[test]
-fn a_week_is_summed_up_of_the_same_keys() {
+fn a_week_is_summarized_for_the_same_selection() {
     let samples = CounterSnapshots::new(&[], "job", &HitRateSource::Redis);
     let week = |runs: &[RunLine], selection: Option<&Selection>| {
         summary(runs, selection, &[], &samples, WEEK_MS, 10_000)
@@ -281,7 +281,7 @@ fn a_week_is_summed_up_of_the_same_keys() {
     let none = week(&[], None);
     assert_eq!((none.stale_ttl_keys_max, none.total_keys, none.growth_percent), (None, None, None));
     let failed = RunLine::failed(RunId::new(), "job", &Alias::new("main"), 1, "no answer");
-    assert_eq!(week(&[failed], None).stale_ttl_keys_max, None, "it has read nothing");
+    assert_eq!(week(&[failed], None).stale_ttl_keys_max, None, "it read nothing");
     let line = |patterns: &[&str], keys, stale| {
         let (_, line) = whole(patterns).result_after(&[]);
         RunLine { total_keys: Some(keys), stale_ttl_keys: stale, ..line }
@@ -290,7 +290,7 @@ fn a_week_is_summed_up_of_the_same_keys() {
     let (users, limits) = (runs[0].selection.clone(), runs[1].selection.clone());
     let told = |week: Summary| (week.runs, week.stale_ttl_keys_max, week.total_keys, week.growth_percent);
     let of_users = (3, Some(7), Some(125), Some(25.0));
-    assert_eq!(told(week(&runs, None)), of_users, "those of the last run");
+    assert_eq!(told(week(&runs, None)), of_users, "the selection of the last run");
     assert_eq!(told(week(&runs, users.as_ref())), of_users);
     assert_eq!(told(week(&runs, limits.as_ref())), (3, Some(90), Some(400), Some(0.0)));
     let mut about = runs.clone();
