@@ -114,13 +114,13 @@ async fn shows_how_runs_end() {
     let (reporter, ours) =
         (env(connect(&server, "reporter").await), env(connect(&server, "coordinator").await));
     let stop = CancellationToken::new();
-    let mut crew = TaskGroup::default();
+    let mut tasks = TaskGroup::default();
     let (scan, reap) =
         (scanner::Scanner::new(scanner, stop.clone()), reaper::Reaper::new(reaper, stop.clone()));
-    crew.start("scanner", async move { scan.run(2).await });
-    crew.start("reaper", async move { reap.run(2).await });
+    tasks.start("scanner", async move { scan.run(2).await });
+    tasks.start("reaper", async move { reap.run(2).await });
     let until = stop.clone();
-    crew.start("reporter", async move { reporter::run(&reporter, until).await });
+    tasks.start("reporter", async move { reporter::run(&reporter, until).await });
 
     write_stale_key(&conn, 1).await;
     let first = run(&ours, &options).await;
@@ -140,5 +140,5 @@ async fn shows_how_runs_end() {
     let after = format!("permission-cache-cleanup {third} completed: 0 keys, 0 stale, 0 deleted");
     assert_eq!(Subscriber::start(&server, &["pager"]).line(), after);
     stop.cancel();
-    assert!(crew.join().await.is_empty());
+    assert!(tasks.join().await.is_empty());
 }

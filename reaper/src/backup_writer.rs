@@ -273,7 +273,7 @@ pub(crate) async fn call(
         for (((number, _), _), answer) in due.iter().zip(replies) {
             let mut answer = match answer {
                 Ok(answer) => answer,
-                // The error remains the group's answer, whatever later calls return.
+                // The error remains the group's answer, even if later calls succeed.
                 Err(fault) => {
                     answers.insert(*number, Err(fault));
                     continue;

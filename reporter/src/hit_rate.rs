@@ -100,13 +100,13 @@ impl<'a> CounterSnapshots<'a> {
     }
 
     /// The interval between two samples, by index.
-    fn stretch(&self, from: usize, to: usize) -> TrafficInterval {
+    fn interval(&self, from: usize, to: usize) -> TrafficInterval {
         let at = |number: usize| self.all[number].at_ms;
         TrafficInterval { from_ms: at(from), to_ms: at(to), traffic: self.traffic(from, to) }
     }
 
     fn window(&self, from: usize, to: usize) -> HitRateWindow {
-        self.stretch(from, to).window()
+        self.interval(from, to).window()
     }
 
     fn traffic(&self, from: usize, to: usize) -> Traffic {
@@ -163,21 +163,21 @@ impl<'a> CounterSnapshots<'a> {
     }
 
     /// The intervals between samples of the last `reach_ms`, the oldest first.
-    pub fn stretches(&self, reach_ms: u64) -> impl Iterator<Item = TrafficInterval> {
+    pub fn intervals(&self, reach_ms: u64) -> impl Iterator<Item = TrafficInterval> {
         let since = self.marks.last().map_or(0, |at| self.all[*at].at_ms.saturating_sub(reach_ms));
         let pairs = self.marks.windows(2).filter(move |pair| self.all[pair[1]].at_ms > since);
-        pairs.map(|pair| self.stretch(pair[0], pair[1]))
+        pairs.map(|pair| self.interval(pair[0], pair[1]))
     }
 
     /// The history for a chart: at most [`POINTS_MAX`] points.
     fn history(&self) -> Vec<HitPoint> {
-        let stretches: Vec<TrafficInterval> = self.stretches(HISTORY_MS).collect();
-        let per_point = stretches.len().div_ceil(POINTS_MAX).max(1);
-        stretches
+        let intervals: Vec<TrafficInterval> = self.intervals(HISTORY_MS).collect();
+        let per_point = intervals.len().div_ceil(POINTS_MAX).max(1);
+        intervals
             .chunks(per_point)
-            .map(|stretches| {
-                let traffic = together(stretches);
-                let at = stretches.last().map(|stretch| rfc3339(stretch.to_ms)).unwrap_or_default();
+            .map(|intervals| {
+                let traffic = total_traffic(intervals);
+                let at = intervals.last().map(|interval| rfc3339(interval.to_ms)).unwrap_or_default();
                 HitPoint { at, hit_rate: traffic.rate(), lookups: traffic.number() }
             })
             .collect()
@@ -203,10 +203,10 @@ impl<'a> CounterSnapshots<'a> {
     }
 }
 
-/// The total traffic of `stretches`.
-pub fn together<'a>(stretches: impl IntoIterator<Item = &'a TrafficInterval>) -> Traffic {
-    stretches.into_iter().fold(Traffic::default(), |mut sum, stretch| {
-        sum += &stretch.traffic;
+/// The total traffic of `intervals`.
+pub fn total_traffic<'a>(intervals: impl IntoIterator<Item = &'a TrafficInterval>) -> Traffic {
+    intervals.into_iter().fold(Traffic::default(), |mut sum, interval| {
+        sum += &interval.traffic;
         sum
     })
 }

@@ -9,7 +9,7 @@ use shared::selection::Selection;
 use shared::time::rfc3339;
 
 use crate::findings::LOOKUPS_MIN;
-use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, together};
+use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, total_traffic};
 use crate::key_statistics::{About, change};
 
 /// Milliseconds of a week.
@@ -75,12 +75,12 @@ pub fn summary(
     let ended: Vec<&RunLine> =
         runs.iter().filter(|line| ended_at(line).is_some_and(|ms| ms > since_ms)).collect();
     let with = |status| ended.iter().filter(|line| line.status == Some(status)).count() as u64;
-    let stretches: Vec<TrafficInterval> = samples.stretches(2 * length_ms).collect();
+    let intervals: Vec<TrafficInterval> = samples.intervals(2 * length_ms).collect();
     let (before, now): (Vec<&TrafficInterval>, Vec<&TrafficInterval>) =
-        stretches.iter().partition(|stretch| stretch.to_ms <= since_ms);
-    let traffic = together(now.iter().copied());
-    let tell = now.iter().filter(|stretch| stretch.traffic.lookups >= LOOKUPS_MIN);
-    let rates = tell.filter_map(|stretch| stretch.traffic.rate());
+        intervals.iter().partition(|interval| interval.to_ms <= since_ms);
+    let traffic = total_traffic(now.iter().copied());
+    let significant = now.iter().filter(|interval| interval.traffic.lookups >= LOOKUPS_MIN);
+    let rates = significant.filter_map(|interval| interval.traffic.rate());
     let of_same_keys = same_keys(&ended, selection);
     let known: Vec<&RunLine> =
         of_same_keys.iter().copied().filter(|line| line.total_keys.is_some()).collect();
@@ -99,7 +99,7 @@ pub fn summary(
         lookups: traffic.number().filter(|_| !now.is_empty()),
         why_unknown: traffic.why_not(),
         hit_rate_min: rates.reduce(f64::min),
-        hit_rate_before: together(before).rate(),
+        hit_rate_before: total_traffic(before).rate(),
         total_keys: known.last().and_then(|line| line.total_keys),
         growth_percent: grown.and_then(|grown| grown.percent),
         growth_percent_min: grown.and_then(|grown| grown.min),

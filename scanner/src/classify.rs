@@ -60,7 +60,7 @@ impl<'a> Classifier<'a> {
 
     /// What must be looked up for each key.
     #[must_use]
-    pub fn ask(&self) -> LookupKind {
+    pub fn lookup_kind(&self) -> LookupKind {
         match self.activity.map(|activity| &activity.who) {
             None => LookupKind::Ttl,
             Some(ActivityFilter::Users(..)) => LookupKind::Expiry,

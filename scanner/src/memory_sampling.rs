@@ -19,7 +19,7 @@ pub(crate) async fn measure_some(
     count: usize,
     conn: &Conn,
 ) -> Result<Lookups, RedisError> {
-    let found = memory_usage(conn, &statistics.to_weigh(count)).await?;
+    let found = memory_usage(conn, &statistics.next_to_measure(count)).await?;
     statistics.measured(&found);
     Ok(found.lookups)
 }

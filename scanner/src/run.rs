@@ -291,7 +291,7 @@ impl TaskScan {
             let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
             let full = full || self.tally.remembered() >= LANE_KEYS_MAX;
             let full = full || work.until.is_some_and(|until| Instant::now() >= until);
-            let listings = if full { Vec::new() } else { walk.ask(work.pacer.window_keys()) };
+            let listings = if full { Vec::new() } else { walk.next_listings(work.pacer.window_keys()) };
             let done = listings.is_empty() && last.keys.is_empty();
             let at_once = keys_per_write(work.pacer.window_keys());
             let enough = if done { 1 } else { at_once };
@@ -306,19 +306,19 @@ impl TaskScan {
             let Some(permit) = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await else {
                 return Ok(false);
             };
-            let asked = Instant::now();
+            let sent = Instant::now();
             let look_up = last.keys().map(|(_, key)| key);
-            lister.window(&listings, look_up, selector.ask(), &mut next.answers).await?;
+            lister.window(&listings, look_up, selector.lookup_kind(), &mut next.answers).await?;
             permit.done(next.answers.listed() as u64);
-            work.telemetry.request(&work.spec.alias, RequestKind::Window, asked.elapsed());
+            work.telemetry.request(&work.spec.alias, RequestKind::Window, sent.elapsed());
             self.tally.lookups += next.answers.lookups();
-            if work.fields && !self.ask_fields(&last, &mut next.answers, (conn, selector), work).await? {
+            if work.fields && !self.query_fields(&last, &mut next.answers, (conn, selector), work).await? {
                 return Ok(false);
             }
             self.tally.looked_up(&last, next.answers.seen(), selector);
             next.keys.clear();
             if !listings.is_empty() {
-                match walk.take(&mut next) {
+                match walk.process(&mut next) {
                     PageOutcome::Restart => {
                         self.approximate = true;
                         self.tally.restart();
@@ -340,7 +340,7 @@ impl TaskScan {
 
     /// Distinguishes hashes whose fields expire from stale keys, and corrects `answers`. Returns `false` if the run was
     /// cancelled.
-    async fn ask_fields(
+    async fn query_fields(
         &mut self,
         last: &ListedWindow,
         answers: &mut WindowReply,

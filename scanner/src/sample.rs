@@ -201,7 +201,7 @@ impl Sampling<'_> {
             if key::is_own(key) {
                 continue;
             }
-            // Only matching keys are remembered: there are few of them, whatever the size of the node. Other keys
+            // Only matching keys are remembered: there are few of them on nodes of any size. Other keys
             // listed twice make the estimate slightly smaller.
             if self.selector.wants(key) {
                 if self.whole && !self.seen.insert(Key::new(key)) {
@@ -213,7 +213,7 @@ impl Sampling<'_> {
             self.sampled.names.observe(key);
         }
         let sent = Instant::now();
-        let (ask, looked_up) = (self.selector.ask(), &mut self.looked_up);
+        let (ask, looked_up) = (self.selector.lookup_kind(), &mut self.looked_up);
         self.lister.window(&[], wanted.iter().copied(), ask, looked_up).await?;
         breaks.rest(sent).await;
         self.sampled.lookups += looked_up.lookups();

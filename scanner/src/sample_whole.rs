@@ -35,7 +35,12 @@ pub async fn sample_whole(
         let sent = Instant::now();
         let page = Listing::Scan { cursor, count };
         lister
-            .window(&[page], drawing.asked.iter().map(Key::as_bytes), selector.ask(), &mut looked_up)
+            .window(
+                &[page],
+                drawing.to_look_up.iter().map(Key::as_bytes),
+                selector.lookup_kind(),
+                &mut looked_up,
+            )
             .await?;
         wanted.breaks.rest(sent).await;
         drawing.looked_up(&looked_up);
@@ -50,8 +55,8 @@ pub async fn sample_whole(
         on.map_err(|why| RedisError::new(RedisErrorKind::Protocol, lister.address(), why))?;
         cursor = next;
     }
-    let ask = selector.ask();
-    lister.window(&[], drawing.asked.iter().map(Key::as_bytes), ask, &mut looked_up).await?;
+    let ask = selector.lookup_kind();
+    lister.window(&[], drawing.to_look_up.iter().map(Key::as_bytes), ask, &mut looked_up).await?;
     drawing.looked_up(&looked_up);
     drawing.thin(wanted);
     Ok(drawing.finish())
@@ -65,9 +70,9 @@ struct HashSample {
     /// Keys listed, by the number of trailing zero bits of their hash.
     by_zeros: Vec<u64>,
     /// Selected keys that wait for their lookup.
-    asked: Vec<Key>,
+    to_look_up: Vec<Key>,
     drawn: HashSet<Key>,
-    /// Bytes of the stored names: a selected key is stored in `drawn` and in either `asked` or `looks`.
+    /// Bytes of the stored names: a selected key is stored in `drawn` and in either `to_look_up` or `looks`.
     bytes: usize,
     looks: Vec<(Key, KeyState)>,
     sampled: KeySample,
@@ -86,14 +91,14 @@ impl HashSample {
             self.sampled.names.observe(key);
             if zeros >= self.zeros && selector.wants(key) && self.drawn.insert(Key::new(key)) {
                 self.bytes += 2 * key.len();
-                self.asked.push(Key::new(key));
+                self.to_look_up.push(Key::new(key));
             }
         }
     }
 
     fn looked_up(&mut self, answers: &WindowReply) {
         self.sampled.lookups += answers.lookups();
-        self.looks.extend(self.asked.drain(..).zip(answers.seen().iter().copied()));
+        self.looks.extend(self.to_look_up.drain(..).zip(answers.seen().iter().copied()));
     }
 
     /// Raises `zeros` until few enough keys are left, or the next step would leave none.
@@ -107,7 +112,7 @@ impl HashSample {
             self.zeros = zeros;
             self.drawn.retain(stays);
             self.bytes = self.drawn.iter().map(|key| 2 * key.as_bytes().len()).sum();
-            self.asked.retain(stays);
+            self.to_look_up.retain(stays);
             self.looks.retain(|(key, _)| stays(key));
         }
     }
@@ -137,7 +142,7 @@ mod tests {
         let mut most = 0;
         for page in pages {
             drawing.listed(&WindowReply::of([(0, page)]), &selector);
-            let looked: Vec<_> = drawing.asked.drain(..).collect();
+            let looked: Vec<_> = drawing.to_look_up.drain(..).collect();
             drawing.looks.extend(looked.into_iter().map(|key| (key, KeyState::only(Ttl::Persistent))));
             drawing.thin(wanted);
             most = most.max(drawing.bytes);
@@ -163,7 +168,7 @@ mod tests {
         assert!(all == 1_000 && most <= 200_000, "{most} bytes were stored");
         assert!((3..=10).contains(&sampled.looks.len()), "{}", sampled.looks.len());
         assert_eq!(sampled.listed, sampled.looks.len() as u64);
-        // At least one name is kept, whatever its length.
+        // At least one name is kept, of any length.
         let (sampled, all, _) = draw(pages(10, 10_000), 1);
         assert!(all == 100 && (1..=3).contains(&sampled.looks.len()), "{}", sampled.looks.len());
         assert_eq!(sampled.listed, sampled.looks.len() as u64);

@@ -202,7 +202,7 @@ impl Statistics {
 
     /// The next keys to measure, limited by `count` and by the size of their names, each with whether its idle time is
     /// queried.
-    pub(crate) fn to_weigh(&self, count: usize) -> Vec<(Key, bool)> {
+    pub(crate) fn next_to_measure(&self, count: usize) -> Vec<(Key, bool)> {
         let mut left = MEASURED_BYTES_AT_ONCE;
         let few = self.chosen.iter().take(count).take_while(|chosen| {
             let fits = left > 0;
@@ -214,8 +214,8 @@ impl Statistics {
 
     /// Adds the results for the first of the waiting keys.
     pub(crate) fn measured(&mut self, found: &Found) {
-        let weighed = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
-        for (chosen, weight) in weighed.zip(&found.weights) {
+        let measured_keys = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
+        for (chosen, weight) in measured_keys.zip(&found.weights) {
             self.chosen_bytes -= chosen.key.as_bytes().len();
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
                 self.found.late += 1;

@@ -53,12 +53,12 @@ fn walk(scope: &Scope, count: u32, mut answer: impl FnMut(usize, Listing) -> Pag
     let mut listed = Vec::new();
     for write in 0..100_000 {
         // The room is limited in some writes.
-        let listings = walk.ask([None, Some(1_000), Some(64), Some(1)][write % 4]);
+        let listings = walk.next_listings([None, Some(1_000), Some(64), Some(1)][write % 4]);
         if listings.is_empty() {
             return (listed, walk);
         }
         window.answers = WindowReply::of(listings.into_iter().map(|listing| answer(write, listing)));
-        if walk.take(&mut window) == PageOutcome::Restart {
+        if walk.process(&mut window) == PageOutcome::Restart {
             assert_eq!(window.keys().len(), 0);
             listed.clear();
         }

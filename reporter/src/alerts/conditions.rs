@@ -10,7 +10,7 @@ use shared::selection::Selection;
 use shared::time::rfc3339;
 
 use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
-use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, percent, together};
+use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, percent, total_traffic};
 
 /// Consecutive failed runs.
 const FAILED_RUNS: usize = 2;
@@ -164,19 +164,20 @@ fn stale_keys(input: &ConditionInput<'_>) -> AlertState {
 /// The rate is low since the start of the first interval in an unbroken series of low intervals. Intervals with too few
 /// lookups are ignored. An interval with an unknown rate breaks the series.
 fn hit_rate_low(input: &ConditionInput<'_>) -> AlertState {
-    let is_known = |stretch: &TrafficInterval| stretch.traffic.unknown.is_none();
+    let is_known = |interval: &TrafficInterval| interval.traffic.unknown.is_none();
     let is_significant =
-        |stretch: &TrafficInterval| !is_known(stretch) || stretch.traffic.lookups >= STRETCH_LOOKUPS_MIN;
-    let stretches: Vec<TrafficInterval> = input.samples.stretches(REACH_MS).filter(is_significant).collect();
-    let bounds = |stretch: &TrafficInterval| stretch.traffic.bounds().unwrap_or((0.0, 100.0));
-    let Some(newest) = stretches.last() else { return AlertState::Unknown };
+        |interval: &TrafficInterval| !is_known(interval) || interval.traffic.lookups >= STRETCH_LOOKUPS_MIN;
+    let intervals: Vec<TrafficInterval> = input.samples.intervals(REACH_MS).filter(is_significant).collect();
+    let bounds = |interval: &TrafficInterval| interval.traffic.bounds().unwrap_or((0.0, 100.0));
+    let Some(newest) = intervals.last() else { return AlertState::Unknown };
     if bounds(newest).0 >= HIT_RATE_CRITICAL {
         return AlertState::Resolved;
     }
-    let is_low = |stretch: &&TrafficInterval| bounds(stretch).1 < HIT_RATE_CRITICAL;
-    let low: Vec<&TrafficInterval> = stretches.iter().rev().take_while(is_low).collect();
+    let is_low = |interval: &&TrafficInterval| bounds(interval).1 < HIT_RATE_CRITICAL;
+    let low: Vec<&TrafficInterval> = intervals.iter().rev().take_while(is_low).collect();
     let Some(first) = low.last() else { return AlertState::Unknown };
-    let (lasts_ms, traffic) = (newest.to_ms.saturating_sub(first.from_ms), together(low.iter().copied()));
+    let (lasts_ms, traffic) =
+        (newest.to_ms.saturating_sub(first.from_ms), total_traffic(low.iter().copied()));
     let Some((min, max)) = traffic.bounds() else { return AlertState::Unknown };
     if lasts_ms < DAY_MS || traffic.lookups < LOOKUPS_MIN {
         return AlertState::Unknown;

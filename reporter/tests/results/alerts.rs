@@ -162,15 +162,15 @@ fn an_alert_is_raised_once_and_resolved_once() {
         (book.active.clone(), std::mem::take(&mut book.outbox))
     };
     assert_eq!(step(10, 1).0, []);
-    let (active, told) = step(25, 2_000);
-    assert_eq!((active.len(), told.len(), told[0].change), (1, 1, AlertTransition::Raised));
+    let (active, sent) = step(25, 2_000);
+    assert_eq!((active.len(), sent.len(), sent[0].change), (1, 1, AlertTransition::Raised));
     assert_eq!((active[0].alert.as_str(), active[0].since.as_str()), ("stale-keys", "1970-01-01T00:00:02Z"));
-    let (again, told) = step(30, 3_000);
-    assert_eq!((again[0].id, &again[0].since, told), (active[0].id, &active[0].since, vec![]));
+    let (again, sent) = step(30, 3_000);
+    assert_eq!((again[0].id, &again[0].since, sent), (active[0].id, &active[0].since, vec![]));
     assert!(again[0].sentence.contains("Found 30 keys"), "the figures are current");
-    let (none, told) = step(0, 4_000);
+    let (none, sent) = step(0, 4_000);
     assert_eq!(
-        (none.len(), told.len(), told[0].change, told[0].alert.id),
+        (none.len(), sent.len(), sent[0].change, sent[0].alert.id),
         (0, 1, AlertTransition::Resolved, active[0].id)
     );
     assert_ne!(step(99, 5_000).0[0].id, active[0].id, "a new alert has a new id");

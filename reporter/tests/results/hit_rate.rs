@@ -66,7 +66,7 @@ fn counted(window: &HitRateWindow) -> (u64, u64, u32) {
 }
 
 fn windows(samples: &CounterSnapshots<'_>) -> Vec<HitRateWindow> {
-    samples.stretches(HOUR_MS).map(|stretch| stretch.window()).collect()
+    samples.intervals(HOUR_MS).map(|interval| interval.window()).collect()
 }
 
 fn latest(samples: &[CounterSnapshot]) -> (u64, u64, u32) {

@@ -120,7 +120,7 @@ fn framed(pages: &[(&str, CleanupResult)]) -> String {
         r#"<!doctype html><html><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
         <script>
         const found = [];
-        function tell(answer) {{
+        function report(answer) {{
             found.push(answer);
             document.getElementById("found").textContent = JSON.stringify(found);
         }}

@@ -288,19 +288,19 @@ fn a_week_is_summarized_for_the_same_selection() {
     };
     let runs = [line(&["user:*"], 100, 7), line(&["rl:*"], 400, 90), line(&["user:*"], 125, 5)];
     let (users, limits) = (runs[0].selection.clone(), runs[1].selection.clone());
-    let told = |week: Summary| (week.runs, week.stale_ttl_keys_max, week.total_keys, week.growth_percent);
+    let figures = |week: Summary| (week.runs, week.stale_ttl_keys_max, week.total_keys, week.growth_percent);
     let of_users = (3, Some(7), Some(125), Some(25.0));
-    assert_eq!(told(week(&runs, None)), of_users, "the selection of the last run");
-    assert_eq!(told(week(&runs, users.as_ref())), of_users);
-    assert_eq!(told(week(&runs, limits.as_ref())), (3, Some(90), Some(400), Some(0.0)));
+    assert_eq!(figures(week(&runs, None)), of_users, "the selection of the last run");
+    assert_eq!(figures(week(&runs, users.as_ref())), of_users);
+    assert_eq!(figures(week(&runs, limits.as_ref())), (3, Some(90), Some(400), Some(0.0)));
     let mut about = runs.clone();
     about[0].total_keys_error = Some(25);
     let week_of = week(&about, users.as_ref());
     let bounds = (week_of.growth_percent, week_of.growth_percent_min);
     assert_eq!(bounds, (Some(25.0), Some(0.0)), "75 to 125 keys then");
     about[0].total_keys_error = None;
-    assert_eq!(told(week(&about, users.as_ref())), (3, Some(7), Some(125), None), "the error is unknown");
+    assert_eq!(figures(week(&about, users.as_ref())), (3, Some(7), Some(125), None), "the error is unknown");
     let older = runs.map(|line| RunLine { selection: None, ..line });
-    assert_eq!(told(week(&older, None)), (3, None, None, None));
-    assert_eq!(told(week(&older, users.as_ref())), (3, None, None, None));
+    assert_eq!(figures(week(&older, None)), (3, None, None, None));
+    assert_eq!(figures(week(&older, users.as_ref())), (3, None, None, None));
 }

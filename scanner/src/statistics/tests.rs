@@ -20,7 +20,7 @@ fn measured(keys: u64, whole: bool) -> (usize, ScanStatistics) {
     let waited = statistics.waiting();
     // In the last fifth of 900 s for 120 s; used 10 s ago, which is within it.
     let weights: Vec<KeyMemory> = statistics
-        .to_weigh(usize::MAX)
+        .next_to_measure(usize::MAX)
         .iter()
         .map(|(_, idle)| KeyMemory { bytes: Some(100), idle_s: idle.then_some(10) })
         .collect();

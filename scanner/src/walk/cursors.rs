@@ -78,7 +78,7 @@ impl CursorWalk {
         }
     }
 
-    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
+    pub(super) fn next_listings(&mut self, room: Option<u64>) -> Vec<Listing> {
         let open = self.lanes.iter().filter(|lane| lane.open_at().is_some()).count();
         for lane in &mut self.lanes {
             // A page that overshoots still halves its lane's count, down to 1.
@@ -90,7 +90,7 @@ impl CursorWalk {
         self.lanes.iter().filter_map(listing).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) -> PageOutcome {
+    pub(super) fn process(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) -> PageOutcome {
         let (mut pages, mut room) = (answers.pages(), WINDOW_BYTES_MAX);
         let (table, bits) = (self.table, self.bits);
         for lane in self.lanes.iter_mut().filter(|lane| lane.open_at().is_some()) {

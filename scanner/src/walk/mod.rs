@@ -1,6 +1,6 @@
 //! Walking through a scope: which listing commands to send next, and what the replies mean. Pure: it has no clock and
-//! no connection. The caller sends the listings of [`Walk::ask`] and passes the replies, in the same order, to
-//! [`Walk::take`].
+//! no connection. The caller sends the listings of [`Walk::next_listings`] and passes the replies, in the same order, to
+//! [`Walk::process`].
 
 mod cursors;
 mod opaque;
@@ -127,25 +127,25 @@ impl Walk {
     }
 
     /// The next listings, limited to about `room` keys; empty at the end.
-    pub fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
+    pub fn next_listings(&mut self, room: Option<u64>) -> Vec<Listing> {
         match self {
-            Self::Slots(walk) => walk.ask(room),
-            Self::Ordered(walk) => walk.ask(room),
-            Self::Cursors(walk) => walk.ask(room),
-            Self::Opaque(walk) => walk.ask(room),
+            Self::Slots(walk) => walk.next_listings(room),
+            Self::Ordered(walk) => walk.next_listings(room),
+            Self::Cursors(walk) => walk.next_listings(room),
+            Self::Opaque(walk) => walk.next_listings(room),
         }
     }
 
-    /// Evaluates the replies to the last [`Walk::ask`], which are in `window`, and sets its keys to the listed ones.
-    pub fn take(&mut self, window: &mut ListedWindow) -> PageOutcome {
+    /// Evaluates the replies to the last [`Walk::next_listings`], which are in `window`, and sets its keys to the listed ones.
+    pub fn process(&mut self, window: &mut ListedWindow) -> PageOutcome {
         let ListedWindow { answers, keys } = window;
         keys.clear();
         keys.reserve(answers.listed());
         match self {
-            Self::Slots(walk) => walk.take(answers, keys),
-            Self::Ordered(walk) => walk.take(answers, keys),
-            Self::Cursors(walk) => return walk.take(answers, keys),
-            Self::Opaque(walk) => return walk.take(answers, keys),
+            Self::Slots(walk) => walk.process(answers, keys),
+            Self::Ordered(walk) => walk.process(answers, keys),
+            Self::Cursors(walk) => return walk.process(answers, keys),
+            Self::Opaque(walk) => return walk.process(answers, keys),
         }
         PageOutcome::Keys
     }

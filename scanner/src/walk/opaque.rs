@@ -31,12 +31,12 @@ impl OpaqueWalk {
         Self { at, from, end, slots: scope.slots.clone(), count, asked: count, begun: false, done: false }
     }
 
-    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
+    pub(super) fn next_listings(&mut self, room: Option<u64>) -> Vec<Listing> {
         self.asked = count_within(room, 1, self.count);
         if self.done { Vec::new() } else { vec![Listing::Scan { cursor: self.at, count: self.asked }] }
     }
 
-    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) -> PageOutcome {
+    pub(super) fn process(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) -> PageOutcome {
         let Some(page) = answers.pages().next() else { return PageOutcome::Keys };
         if page.next != 0
             && self.end.check_progress(&page.next, self.asked.into(), page.keys.len() as u64).is_err()
@@ -93,29 +93,32 @@ mod tests {
     fn any_cursor_is_followed_and_the_remainder_continues_there() {
         let mut first = walk(0, 0);
         for next in [u64::MAX, 3, 1 << 50] {
-            assert_eq!(first.take(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()), PageOutcome::Keys);
+            assert_eq!(
+                first.process(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()),
+                PageOutcome::Keys
+            );
         }
         let reached = first.reached();
         assert_eq!(reached.ranges, [CursorRange { from: 0, to: Some(30) }]);
         assert_eq!(reached.unread_ranges, [CursorRange { from: 30, to: None }]);
         assert_eq!(reached.rest_of, Some(ScanTable::Opaque { at: 1 << 50 }));
         let mut second = walk(30, 1 << 50);
-        assert_eq!(second.ask(None), [Listing::Scan { cursor: 1 << 50, count: 10 }]);
-        second.take(&WindowReply::of([(0, vec!["b"])]), &mut Vec::new());
+        assert_eq!(second.next_listings(None), [Listing::Scan { cursor: 1 << 50, count: 10 }]);
+        second.process(&WindowReply::of([(0, vec!["b"])]), &mut Vec::new());
         assert_eq!(second.reached().ranges, [CursorRange { from: 30, to: None }]);
-        assert!(second.ask(None).is_empty() && second.reached().unread_ranges.is_empty());
+        assert!(second.next_listings(None).is_empty() && second.reached().unread_ranges.is_empty());
     }
 
     #[test]
     fn cursors_in_a_cycle_or_too_far_are_unreadable() {
         let mut circle = walk(0, 7);
         let taken = [8, 9, 8, 9, 8, 9]
-            .map(|next| circle.take(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()));
+            .map(|next| circle.process(&WindowReply::of([(next, vec!["a"])]), &mut Vec::new()));
         assert!(taken.contains(&PageOutcome::Unreadable), "{taken:?}");
         let mut far = walk(SCAN_SPARE_POSITIONS + (100 << TABLE_SPARE_BITS), 7);
-        assert_eq!(far.take(&WindowReply::of([(8, vec!["a"])]), &mut Vec::new()), PageOutcome::Unreadable);
+        assert_eq!(far.process(&WindowReply::of([(8, vec!["a"])]), &mut Vec::new()), PageOutcome::Unreadable);
         assert_eq!(
-            walk(0, 7).take(&WindowReply::of([(7, vec!["a"])]), &mut Vec::new()),
+            walk(0, 7).process(&WindowReply::of([(7, vec!["a"])]), &mut Vec::new()),
             PageOutcome::Unreadable
         );
     }

@@ -60,7 +60,7 @@ impl OrderedWalk {
         }
     }
 
-    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
+    pub(super) fn next_listings(&mut self, room: Option<u64>) -> Vec<Listing> {
         while self.lanes.len() < LANES_MAX as usize
             && let Some((first, last)) = self.todo.pop_front()
         {
@@ -71,7 +71,7 @@ impl OrderedWalk {
         self.lanes.iter().map(|lane| Listing::Scan { cursor: lane.cursor, count }).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) {
+    pub(super) fn process(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) {
         let mut room = WINDOW_BYTES_MAX;
         for (lane, page) in std::mem::take(&mut self.lanes).into_iter().zip(answers.pages()) {
             if page.state != PageState::Whole {

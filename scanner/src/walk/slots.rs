@@ -17,7 +17,7 @@ pub struct SlotWalk {
     asked: Vec<u16>,
     done: Vec<u16>,
     giant: Vec<u16>,
-    /// Keys listed so far plus the plan's estimate, to judge how many slots fit into a write.
+    /// Keys listed so far plus the plan's estimate, to estimate how many slots fit into a write.
     keys: u64,
     slots: u64,
 }
@@ -34,7 +34,7 @@ impl SlotWalk {
         }
     }
 
-    pub(super) fn ask(&mut self, room: Option<u64>) -> Vec<Listing> {
+    pub(super) fn next_listings(&mut self, room: Option<u64>) -> Vec<Listing> {
         let keys_per_slot = (self.keys / self.slots.max(1)).max(1);
         let slots =
             (room.unwrap_or(WINDOW_KEYS) / keys_per_slot).clamp(1, WINDOW_LISTINGS_MAX as u64) as usize;
@@ -42,7 +42,7 @@ impl SlotWalk {
         self.asked.iter().map(|slot| Listing::KeysInSlot { slot: *slot, count: SLOT_KEYS_MAX + 1 }).collect()
     }
 
-    pub(super) fn take(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) {
+    pub(super) fn process(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) {
         let (mut again, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
         for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();

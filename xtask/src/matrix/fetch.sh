@@ -1,17 +1,17 @@
-# fetch.sh DIR SUITE PACKAGE...: unpacks Debian's packages of a suite, with all that they depend on, below DIR/root,
-# beside the system and without changing it; DIR/bin holds the servers, which run with the libraries they came with.
+# fetch.sh DIR SUITE PACKAGE...: unpacks packages of a Debian suite with all dependencies below DIR/root, without
+# changing the system. DIR/bin contains the servers, which run with the libraries from their own packages.
 set -eu
 dir=$1 suite=$2
 shift 2
 state=$dir/apt
 mkdir -p "$dir/root" "$dir/bin" "$state/sources" "$state/lists/partial" "$state/cache/archives/partial"
-# Nothing is installed as far as this apt knows, so that libraries are fetched as well.
+# The empty status file makes apt fetch all libraries as well.
 : >"$state/status"
-# The mirror that this machine is set to, if it is a Debian.
+# The machine's configured mirror, if it runs Debian.
 mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
 mirror=${mirror:-https://deb.debian.org/debian}
 suites=$suite
-# Backports rest on the suite that they are made for.
+# Backports also need the suite they are made for.
 case $suite in *-backports) suites="$suite ${suite%-backports}" ;; esac
 cat >"$state/sources/matrix.sources" <<END
 Types: deb
@@ -32,7 +32,7 @@ loader=$(find "$dir/root" -name 'ld-linux*.so.*' | head -n 1)
 libraries=$(find "$dir/root" -name 'libc.so.6' -exec dirname {} \; | head -n 1)
 libraries=$libraries:$dir/root/usr/lib/$(basename "$libraries")
 for server in redis valkey; do
-  # The server is one program with the tools, and goes by its name.
+  # The server is the same program as the tools, selected by its name.
   [ -e "$dir/root/usr/bin/$server-check-rdb" ] || continue
   cp "$dir/root/usr/bin/$server-check-rdb" "$dir/root/usr/bin/$server-server"
   printf '#!/bin/sh\nexec "%s" --library-path "%s" "%s" "$@"\n' \

@@ -1,4 +1,4 @@
-// Looks at the page that it stands in, and tells the window around it what is wrong. Only the test puts it there.
+// Checks the page that contains it and reports problems to the parent window. Only the test inserts it.
 addEventListener("load", () => {
   const wrong = [];
   const name = (e) => `${e.tagName.toLowerCase()}.${e.getAttribute("class") || ""} "${(e.textContent || "").trim().slice(0, 40)}"`;
@@ -14,12 +14,12 @@ addEventListener("load", () => {
     if (!seen(e) || e.closest(".skip")) continue;
     const box = e.getBoundingClientRect();
     if (!inside(e, scrolls) && (box.right > width + 1 || box.left < -1)) wrong.push(`outside of the page: ${name(e)} ${box.left} to ${box.right} of ${width}`);
-    // Nor than its own box.
+    // Nothing is wider than its own box.
     const svg = e.namespaceURI.endsWith("svg");
     if (!svg && !scrolls(e) && getComputedStyle(e).display !== "inline" && e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1) {
       wrong.push(`cut off: ${name(e)} ${e.scrollWidth} in ${e.clientWidth}`);
     }
-    // Words of charts stay inside of the picture, and do not run into each other.
+    // Texts of charts stay inside and do not overlap.
     if (e.tagName === "text") {
       const frame = e.ownerSVGElement.getBoundingClientRect();
       if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1) wrong.push(`outside of its chart: ${name(e)}`);
@@ -35,7 +35,7 @@ addEventListener("load", () => {
     }));
   }
 
-  // Text stands out from what is behind it.
+  // Text has enough contrast to its background.
   const parse = (text) => { const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number); return { r, g, b, a }; };
   const light = ({ r, g, b }) => {
     const part = (c) => { c /= 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
@@ -57,7 +57,7 @@ addEventListener("load", () => {
     if (contrast < 4.5) wrong.push(`hard to read (${contrast.toFixed(2)}): ${name(e)}`);
   }
 
-  // One chart of each pair shows, and it is named.
+  // One chart of each pair is visible, and it has a name.
   for (const figure of document.querySelectorAll("figure")) {
     const charts = [...figure.querySelectorAll("svg")].filter(seen);
     if (charts.length !== 1) wrong.push(`${charts.length} charts show in a figure`);
@@ -69,5 +69,5 @@ addEventListener("load", () => {
   const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
   if (new Set(ids).size !== ids.length) wrong.push("an id is there twice");
   if (typeof innerWidth !== "number" || document.querySelectorAll("script").length !== 1) wrong.push("there is another script");
-  parent.tell({ name: window.name, dark: matchMedia("(prefers-color-scheme: dark)").matches, wrong: wrong.slice(0, 20) });
+  parent.report({ name: window.name, dark: matchMedia("(prefers-color-scheme: dark)").matches, wrong: wrong.slice(0, 20) });
 });

@@ -1,4 +1,4 @@
-//! Results to make reports of: a realistic one, and the odd ones.
+//! Results for reports: a realistic one and unusual ones.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,10 +19,10 @@ use parts::bucket;
 
 pub use spec::spec;
 
-/// A mark-up that must never be one, with all that quotes and tables stumble over.
+/// Text that must always be escaped, with everything that can break quotes and tables.
 pub const HOSTILE: &str = r#"<script>alert("1")</script>'|`&lt;*_[x](javascript:alert(1))"#;
 
-/// A nightly run over six nodes: most is well, some things are not.
+/// A nightly run over six nodes: mostly healthy, with some problems.
 pub fn example() -> CleanupResult {
     let nodes: Vec<NodeRow> = (1..=6).map(parts::node).collect();
     let sum = |part: fn(&NodeRow) -> u64| nodes.iter().map(part).sum::<u64>();
@@ -94,7 +94,7 @@ pub fn example() -> CleanupResult {
     }
 }
 
-/// A first run of a standalone server that held nothing.
+/// A first run on an empty standalone server.
 pub fn empty() -> CleanupResult {
     CleanupResult {
         inactive_user_caches: 0,
@@ -123,7 +123,7 @@ pub fn empty() -> CleanupResult {
     }
 }
 
-/// A run of which little came: gaps, refusals, many causes.
+/// A run with many problems: gaps, refusals, many causes.
 pub fn troubled(status: Status) -> CleanupResult {
     let mut result = example();
     result.status = status;
@@ -150,7 +150,7 @@ pub fn troubled(status: Status) -> CleanupResult {
     result
 }
 
-/// A cluster of `nodes` nodes with the largest figures that there are.
+/// A cluster of `nodes` nodes with the largest possible figures.
 pub fn huge(nodes: u64) -> CleanupResult {
     let mut result = example();
     let row = |n| NodeRow { listed_keys: u64::MAX, scanned_keys: u64::MAX, ..parts::node(n) };
@@ -192,7 +192,7 @@ pub fn huge(nodes: u64) -> CleanupResult {
     result
 }
 
-/// The example with a hostile text wherever a text comes from elsewhere.
+/// The example with hostile text in every field with external text.
 pub fn hostile() -> CleanupResult {
     let mut result = troubled(Status::Partial);
     let hostile = || HOSTILE.to_owned();

@@ -97,7 +97,7 @@ pub fn findings() -> Vec<Finding> {
     ]
 }
 
-/// The sentences of either kind.
+/// The sentences of one kind.
 pub fn sentences(issues: bool) -> Vec<String> {
     let wanted = if issues { FindingKind::Issue } else { FindingKind::Recommendation };
     findings().into_iter().filter(|finding| finding.kind == wanted).map(|finding| finding.sentence).collect()
@@ -160,7 +160,7 @@ fn window(from: &str, hits: u64, misses: u64) -> HitRateWindow {
     }
 }
 
-/// A day of samples; at night nobody asks for two hours, and one sample is missing.
+/// A day of samples; at night there is no traffic for two hours, and one sample is missing.
 fn history() -> Vec<HitPoint> {
     let rates = [
         71.2, 72.8, 74.1, 75.0, 77.9, 78.5, 80.1, 79.2, 76.4, 73.8, 70.2, 66.1, 58.4, 47.2, 44.9, 52.3, 0.0,
@@ -204,7 +204,7 @@ fn growth() -> Growth {
     }
 }
 
-/// All that the run learned.
+/// All metrics of the run.
 pub fn metrics() -> Metrics {
     Metrics {
         hit_rates: HitRates {

@@ -1,10 +1,10 @@
-//! A run as it was started.
+//! The spec of a run.
 
 use shared::ids::{NodeId, RunId};
 use shared::messages::{PlannedNode, Rules, RunSpec};
 use shared::slot::SlotSet;
 
-/// One node, which has all slots; every key without a TTL is deleted.
+/// One node with all slots; every key without a TTL is deleted.
 pub fn spec(run: RunId) -> RunSpec {
     let node = PlannedNode {
         node: NodeId::new("n"),

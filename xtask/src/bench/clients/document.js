@@ -1,4 +1,4 @@
-// The cleanup of the source document, "Permission Cache Cleanup Job", as it is written there: its SCAN, its TTL
+// The cleanup of the source document, "Permission Cache Cleanup Job", as written there: its SCAN, its TTL
 // for each key, its deletion in batches of 100. Its argument is the address of one server.
 
 const Redis = require('ioredis');

@@ -1,4 +1,4 @@
-# A cleanup with redis-cli, as people do it: list the keys, ask for the TTL of each, unlink those without one.
+# A cleanup with redis-cli as commonly done: list the keys, query the TTL of each, unlink those without one.
 # Its arguments are the addresses of the nodes.
 set -eu
 work=$(mktemp -d)
