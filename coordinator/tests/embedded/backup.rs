@@ -118,7 +118,7 @@ async fn what_is_too_large_stays_and_is_named() {
         (Some(0), Some(0)),
         "our own look-ups are known"
     );
-    let said = result.issues.iter().any(|issue| issue.contains("more than 2097152 bytes are not saved"));
+    let said = result.issues.iter().any(|issue| issue.contains("larger than 2097152 bytes are not saved"));
     assert!(said, "{:?}", result.issues);
     assert_eq!(contents(&options.access).await.len(), 6);
     assert!(folder.files("save").len() > 1, "no file grows without end");

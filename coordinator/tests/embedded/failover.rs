@@ -127,7 +127,7 @@ async fn what_a_failover_brings_back_is_deleted_again_and_counted_apart() {
     let stale = held.truth.stale.iter().filter(|key| held.is_here(slot_of(key))).count() as u64;
     assert_eq!((again.redeleted, again.accounting.is_balanced()), (stale, true), "{again:?}");
     assert_eq!(again.replaced.iter().map(ToString::to_string).collect::<Vec<_>>(), [cluster.id(held.done)]);
-    assert!(result.issues.iter().any(|issue| issue.contains("deleted there again")), "{:?}", result.issues);
+    assert!(result.issues.iter().any(|issue| issue.contains("were deleted again")), "{:?}", result.issues);
 }
 
 /// On a busy machine a replica may take longer to have a deletion than is waited for; what it has then is read again, and
