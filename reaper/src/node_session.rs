@@ -26,8 +26,8 @@ pub(crate) struct NodeState {
 /// A connection to a node that is prepared for the guard.
 #[derive(Clone)]
 pub(crate) struct NodeSession {
-    /// For scripts, a connection that only reapers use, because WAIT blocks a whole connection. It ends with the server's
-    /// process, so the facts below stay valid.
+    /// For scripts, a connection that only reapers use, because WAIT blocks a whole connection. It ends with the
+    /// server's process, so the facts below stay valid.
     pub(crate) conn: Conn,
     /// The delete backend of the run.
     delete_backend: DeleteBackend,
@@ -101,8 +101,8 @@ impl NodeState {
         let now = Instant::now();
         match clock.observe(now_ms, now) {
             Some(ClockJump::Forward(by)) if !grace.is_zero() => tracing::warn!(
-                "the clock of `{address}` jumped forward by {by:?}: its candidates wait for the whole grace again, measured by \
-                 keysweep's clock"
+                "the clock of `{address}` jumped forward by {by:?}: its candidates wait for the whole grace again, \
+                 measured by keysweep's clock"
             ),
             Some(ClockJump::Back(by)) => {
                 tracing::warn!(

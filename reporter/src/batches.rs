@@ -62,8 +62,8 @@ impl ListedBatches {
 }
 
 impl Batches {
-    /// Adds a batch listed by the report of `task` in generation `scan_generation`. Only faulty or foreign scanners list a batch
-    /// twice: the larger numbers then count.
+    /// Adds a batch listed by the report of `task` in `scan_generation`. Only faulty or foreign scanners
+    /// list a batch twice: the larger numbers then count.
     pub(crate) fn list(&mut self, task: TaskId, scan_generation: u32, batch: &ListedBatch) -> CountedBatch {
         let waited = self.waits(batch.batch);
         let answered = self.answered.get(&batch.batch);

@@ -209,8 +209,8 @@ const REPLACED: &str = "the server changed its replication history after keys we
                         failover: some keys may be back";
 
 /// The same, if the server's history is unknown.
-const UNCONFIRMED: &str = "the server did not report its replication history at the end of the run, so the deletions are \
-                           unconfirmed";
+const UNCONFIRMED: &str = "the server did not report its replication history at the end of the run, so the deletions \
+                           are unconfirmed";
 
 fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
     let mut causes = fold.losses.clone();

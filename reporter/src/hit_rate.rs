@@ -23,8 +23,8 @@ const HISTORY_MS: u64 = 7 * DAY_MS;
 const POINTS_MAX: usize = 84;
 
 /// What a rate counted by Redis may include besides the application's reads.
-pub const INCLUDES: &str = "EXISTS, TOUCH and SCAN with TYPE, values that other tools read, and reads by runs of keysweep \
-                            whose history is stored elsewhere";
+pub const INCLUDES: &str = "EXISTS, TOUCH and SCAN with TYPE, values that other tools read, and reads by runs of \
+                            keysweep whose history is stored elsewhere";
 
 /// The samples of one Redis deployment from the perspective of one job.
 pub struct CounterSnapshots<'a> {

@@ -215,8 +215,8 @@ fn skipped(page: &mut String, result: &CleanupResult) {
     if let (Some(why), Some(error)) = (&skipped.why, skipped.sample_error_percent) {
         let sampled = grouped(skipped.sampled_keys);
         let line = format!(
-            "{why}. Their TTLs and prefixes are estimated from a sample of {sampled} keys; shares are accurate to {error} \
-             percentage points. `--every-key` scans all keys."
+            "{why}. Their TTLs and prefixes are estimated from a sample of {sampled} keys; shares are accurate to \
+             {error} percentage points. `--every-key` scans all keys."
         );
         let _ = writeln!(page, "  {:<11} {}", "skipped", wrap(&line, 14));
     }

@@ -44,8 +44,8 @@ impl OwnershipSnapshot {
     /// The report that abandons the task, if the cursors of its pass are no longer valid.
     pub(crate) fn restarted(&self, task: &ScanTask) -> Option<TaskReport> {
         let (Scope::Cursors(cursors), Some(process)) = (&task.scope, &self.process) else { return None };
-        let cause = "the server was restarted or replaced, or this worker is connected to another one: the cursors of the plan are \
-                     not valid there";
+        let cause = "the server was restarted or replaced, or this worker is connected to another one: the cursors of \
+                     the plan are not valid there";
         (cursors.process != *process).then(|| TaskReport::lost(task, cause, true))
     }
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask deny`: checks all crates against `deny.toml`: licenses, sources, duplicates, and, if their database can be
-//! fetched, known advisories.
+//! `cargo xtask deny`: checks all crates against `deny.toml`: licenses, sources, duplicates, and, if their database can
+//! be fetched, known advisories.
 
 use std::process::{Command, ExitCode, Stdio};
 

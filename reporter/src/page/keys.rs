@@ -198,8 +198,8 @@ fn memory_basis(keys: u64, exact: bool, read_suffix: &str) -> String {
         return format!("The memory of all {keys}{read_suffix} was measured. {sampling}.");
     }
     format!(
-        "The memory of {keys} was measured; the rest is estimated from them. {sampling}. A prefix has an upper bound only \
-         if all of its keys were measured, or if the servers use little more memory."
+        "The memory of {keys} was measured; the rest is estimated from them. {sampling}. A prefix has an upper bound \
+         only if all of its keys were measured, or if the servers use little more memory."
     )
 }
 

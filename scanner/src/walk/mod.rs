@@ -1,6 +1,6 @@
 //! Walking through a scope: which listing commands to send next, and what the replies mean. Pure: it has no clock and
-//! no connection. The caller sends the listings of [`Walk::next_listings`] and passes the replies, in the same order, to
-//! [`Walk::process`].
+//! no connection. The caller sends the listings of [`Walk::next_listings`] and passes the replies, in the same order,
+//! to [`Walk::process`].
 
 mod cursors;
 mod opaque;
@@ -136,7 +136,8 @@ impl Walk {
         }
     }
 
-    /// Evaluates the replies to the last [`Walk::next_listings`], which are in `window`, and sets its keys to the listed ones.
+    /// Evaluates the replies to the last [`Walk::next_listings`], which are in `window`, and sets its keys to the
+    /// listed ones.
     pub fn process(&mut self, window: &mut ListedWindow) -> PageOutcome {
         let ListedWindow { answers, keys } = window;
         keys.clear();

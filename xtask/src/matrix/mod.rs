@@ -93,8 +93,8 @@ fn row(version: &Version, full: &str, outcome: &SuiteResult) -> Vec<String> {
 fn block(rows: &[Row<'_>]) -> String {
     let notes = rows.iter().filter_map(|(version, ..)| version.without).map(|(_, why)| format!("(1) {why}."));
     let parts = [
-        "Written by `cargo xtask matrix`, which fetches these servers and runs the end-to-end suite on each: versions of \
-         Redis and Valkey with runs in one process, those of nats-server with runs over NATS."
+        "Written by `cargo xtask matrix`, which fetches these servers and runs the end-to-end suite on each: versions \
+         of Redis and Valkey with runs in one process, those of nats-server with runs over NATS."
             .to_owned(),
         table(rows).markdown().trim_end().to_owned(),
     ];
