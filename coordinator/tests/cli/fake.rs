@@ -18,7 +18,7 @@ fn listener(serve: fn(TcpStream)) -> String {
 }
 
 /// A port that nobody listens on.
-pub fn nobody() -> String {
+pub fn unused_port() -> String {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")

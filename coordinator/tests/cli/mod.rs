@@ -297,7 +297,7 @@ impl Ended {
 
     /// The log holds all of `texts`.
     #[track_caller]
-    pub fn says(&self, texts: &[&str]) -> &Self {
+    pub fn log_contains(&self, texts: &[&str]) -> &Self {
         for text in texts {
             assert!(self.stderr.contains(text), "`{text}` is not in the log\n{self}");
         }

@@ -54,7 +54,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_and_a_run_say_what_they_know() {
+async fn plan_and_run_report_known_counts() {
     let scene = Scene::set().await;
     scene.warm().await;
     let plan = scene.aggressive("plan", "", &[]);
@@ -79,7 +79,7 @@ async fn a_plan_and_a_run_say_what_they_know() {
         assert_eq!(plain[unknown], Value::Null, "they were not looked for: {plain:#}");
     }
     let ended = scene.aggressive("run", "", &["--json", "--log-format", "text"]);
-    ended.says(&["Aggressive cleanup: true"]);
+    ended.log_contains(&["Aggressive cleanup: true"]);
     let result = ended.exits(0).result("completed");
     assert_eq!((&result["inactiveUserCaches"], &result["cleanedKeys"]), (&Value::from(20), &Value::from(21)));
     let inactive = &result["inactive"];
@@ -99,7 +99,7 @@ async fn a_plan_and_a_run_say_what_they_know() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_refused_is_said_in_plan_log_and_result() {
+async fn refusals_are_reported_in_plan_log_and_result() {
     let scene = Scene::set().await;
     let why = "an empty set must never mean that everyone is inactive";
     let page = scene.aggressive("plan", "", &[]).exits(0).stdout.replace("\n  ", " ");
@@ -107,7 +107,7 @@ async fn what_is_refused_is_said_in_plan_log_and_result() {
     let plan = scene.aggressive("plan", "", &["--json"]).exits(0).json();
     assert!(plan["aggressiveCleanupRefused"].as_str().is_some_and(|text| text.contains(why)), "{plan}");
     let ended = scene.aggressive("run", "", &["--json", "--log-format", "text"]);
-    ended.says(&["Aggressive cleanup: true", "Aggressive cleanup was refused"]);
+    ended.log_contains(&["Aggressive cleanup: true", "Aggressive cleanup was refused"]);
     let result = ended.exits(0).result("completed");
     assert_eq!((&result["inactiveUserCaches"], &result["cleanedKeys"]), (&Value::from(0), &Value::from(1)));
     assert!(result["issues"].to_string().contains(why), "{result}");

@@ -45,7 +45,7 @@ async fn what_nodes_announce() {
     place.all("CONFIG SET cluster-preferred-endpoint-type hostname").await;
     check(&plan(place.url(), &[]), "127.0.0.1");
     place.all("CONFIG SET cluster-announce-hostname localhost").await;
-    let told = async |name: &str| {
+    let reported = async |name: &str| {
         for node in cluster.nodes() {
             let conn = node.conn().await.unwrap();
             // Of each node the hostname and the endpoint.
@@ -54,11 +54,11 @@ async fn what_nodes_announce() {
             }
         }
     };
-    told("localhost").await;
+    reported("localhost").await;
     check(&plan(place.url(), &[]), "localhost");
     // One that nobody here knows. They are called as they call themselves, wherever they are reached.
     place.all("CONFIG SET cluster-announce-hostname node.invalid").await;
-    told("node.invalid").await;
+    reported("node.invalid").await;
     plan(place.url(), &[]).fails(5, &["node.invalid:", "all 3 primaries", "`--nat`"]);
     check(&plan(place.url(), &["node.invalid=127.0.0.1".to_owned()]), "node.invalid");
     let each: Vec<String> =

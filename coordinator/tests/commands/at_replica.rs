@@ -65,11 +65,11 @@ async fn in_step_and_after_its_primary_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_was_never_synchronised_says_nothing() {
-    let nobody = crate::cli::fake::nobody();
-    let port = nobody.rsplit_once(':').expect("a port").1;
+async fn a_replica_that_never_synchronised_is_refused() {
+    let unused_port = crate::cli::fake::unused_port();
+    let port = unused_port.rsplit_once(':').expect("a port").1;
     let replica = Server::start(&["--replicaof", "127.0.0.1", port]).await.unwrap();
-    let said = ["has not been synchronised", &nobody, "try again"];
+    let said = ["has not been synchronised", &unused_port, "try again"];
     run(&replica.url(), &["--dry-run"]).fails(5, &said);
     plan(&replica.url()).fails(5, &said);
     run(&replica.url(), &[]).fails(1, &["is a replica and takes no writes"]);

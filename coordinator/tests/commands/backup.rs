@@ -184,7 +184,7 @@ const HASHES: [(&str, &[u8]); 2] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_of_another_version_say_which_servers_take_them() {
+async fn values_of_another_version_name_the_servers_that_accept_them() {
     let server = Server::start(&DIGEST).await.unwrap();
     let (place, folder) = (Place::standalone(&server).await, folder("versions"));
     save(&folder, "main", &HASHES).await;
@@ -217,7 +217,7 @@ async fn save(folder: &str, alias: &str, values: &[(&str, &[u8])]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_backup_says_which_of_several_deployments_it_is_of() {
+async fn a_backup_names_its_deployment_among_several() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = Place::standalone(&server).await;
     let (config, backup) = (folder("several.toml.d"), folder("several"));

@@ -75,7 +75,7 @@ async fn with_keys() -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_makes_a_plan_or_a_run_take_64_mib() {
+async fn no_reply_makes_a_plan_or_a_run_take_64_mib() {
     let (shared, handle, mut queue) = (with_keys().await, Handle::current(), cases());
     // Those that take long come first.
     queue.sort_by_key(|case| case.odd.takes_long());

@@ -104,7 +104,7 @@ fn with_all(meet: impl Fn(&Fleet, Vec<On>, &Handle) + Sync) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_makes_a_role_take_64_mib() {
+async fn no_reply_makes_a_role_take_64_mib() {
     with_all(|fleet, ons, handle| {
         ons.into_iter().for_each(|on| handle.block_on(fleet.meets(on, &Odd::AT_ONCE)));
     });
@@ -112,7 +112,7 @@ async fn no_answer_makes_a_role_take_64_mib() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes two minutes: each answer is waited for"]
-async fn no_answer_that_does_not_end_makes_a_role_take_64_mib() {
+async fn no_endless_reply_makes_a_role_take_64_mib() {
     with_all(|fleet, ons, handle| {
         for odd in [&[Odd::Dripping][..], &[Odd::ClaimedText], &[Odd::ClaimedArray]] {
             handle.block_on(fleet.meets(ons[0], odd));

@@ -95,7 +95,7 @@ const AGGRESSIVE: [&str; 5] =
     ["--aggressive", "--identity", "permissions:{user}:*", "--activity", "zset:permissions:warming"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_takes_four_connections_whatever_it_does() {
+async fn a_run_opens_at_most_four_connections() {
     let server = Server::start(&[]).await.unwrap();
     let place = Place::standalone(&server).await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("four-connections");
@@ -108,7 +108,7 @@ async fn a_run_takes_four_connections_whatever_it_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_does_one_by_transactions_and_one_that_waits_for_a_replica() {
+async fn a_run_opens_at_most_four_with_transactions_and_replica_waits() {
     let renamed = ["EVAL", "EVALSHA", "SCRIPT"].map(|name| ["--rename-command", name, ""]).concat();
     let server = Server::start(&renamed).await.unwrap();
     let place = Place::standalone(&server).await;
@@ -127,7 +127,7 @@ async fn so_does_one_by_transactions_and_one_that_waits_for_a_replica() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_does_one_at_each_node_of_a_cluster_and_behind_sentinels() {
+async fn a_run_opens_at_most_four_per_cluster_node_and_behind_sentinels() {
     let cluster = ClusterServers::start(3, 0).await.unwrap();
     let place = Place::cluster(&cluster).await;
     let stale = place.seed(60_000).await;
@@ -160,7 +160,7 @@ async fn so_does_one_at_each_node_of_a_cluster_and_behind_sentinels() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_takes_fewer_is_named_with_its_limit() {
+async fn a_server_with_a_lower_limit_is_named_with_it() {
     let server = Server::start(&[]).await.unwrap();
     let place = Place::standalone(&server).await;
     place.seed(1_000).await;

@@ -64,7 +64,7 @@ async fn crowded_role(broker: &Broker, name: &str, more: &[&str]) -> (Running, S
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_sent_requests_silence_no_role() {
+async fn half_sent_requests_block_no_role() {
     let server = NatsServer::start("").await.unwrap();
     let broker = Broker::start(&["--nats", &server.url()]).await;
     for name in ["serve", "scanner", "reaper", "reporter"] {
@@ -104,7 +104,7 @@ async fn half_sent_requests_silence_no_role() {
 
 /// A request has to be whole in time, and is closed otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_are_never_whole_are_closed() {
+async fn incomplete_requests_are_closed() {
     let server = NatsServer::start("").await.unwrap();
     let broker = Broker::start(&["--nats", &server.url()]).await;
     let token = file("crowded-token", &format!("{SECRET}\n"));

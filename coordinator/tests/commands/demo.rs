@@ -16,7 +16,7 @@ fn its_result_is_the_truth() {
     let ended = keysweep(&["demo", "--keys", "5000", "--log-format", "text"]).run();
     let page = &ended
         .exits(0)
-        .says(&["throwaway cluster", "Deleting ", "Cleanup complete", "[Demo] Report: "])
+        .log_contains(&["throwaway cluster", "Deleting ", "Cleanup complete", "[Demo] Report: "])
         .stdout;
     assert!(page.contains("completed") && page.contains("balanced"), "{ended}");
     let (_, truth) = page.split_once("What was put in:").expect("the truth stands below the result");
@@ -55,7 +55,7 @@ fn it_fits_a_terminal() {
 }
 
 #[test]
-fn without_redis_server_it_says_how_to_get_one() {
+fn without_redis_server_it_explains_how_to_install_one() {
     let shell = Path::new("/bin/sh");
     assert!(shell.exists(), "only the server is missing");
     let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("empty");

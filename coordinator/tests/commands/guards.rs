@@ -75,7 +75,7 @@ async fn a_full_disk_and_a_full_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_without_databases_says_so_and_tells_about_its_disk_on_every_node() {
+async fn a_cluster_without_databases_and_disk_errors_on_every_node() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
     let place = Place::cluster(&cluster).await;
     place.seed(300).await;
@@ -95,7 +95,7 @@ async fn a_cluster_without_databases_says_so_and_tells_about_its_disk_on_every_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_agreed() {
+async fn a_run_without_confirmation_is_refused() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = Place::standalone(&server).await;
     let stale = place.seed(300).await;

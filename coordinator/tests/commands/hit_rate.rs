@@ -94,7 +94,7 @@ impl Bench {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn look_ups_of_others_are_not_taken_for_the_applications() {
+async fn lookups_of_other_clients_are_not_counted_as_the_applications() {
     let mut bench = Bench::new().await;
     bench.run();
     // A server at which only keysweep and a tool look: no traffic, no rate, no advice.

@@ -23,7 +23,7 @@ fn partial(ended: &Ended, missing: &str, stale: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slots_that_nobody_serves_and_primaries_that_are_gone() {
+async fn unserved_slots_and_lost_primaries() {
     let args = [DIGEST[0], DIGEST[1], "--cluster-require-full-coverage", "no"];
     let cluster = ClusterServers::start_with(3, 0, &args, Some((100, 200))).await.unwrap();
     let place = Place::cluster(&cluster).await;

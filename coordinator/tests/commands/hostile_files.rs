@@ -85,16 +85,19 @@ async fn a_report_goes_through_no_link_of_another_user() {
     place.seed(100).await;
     let victim = scratch.trap("reports/permission-cache-cleanup");
     let ended = run(&place, &scratch, &["--report-dir", &scratch.text("reports")]).run();
-    ended.exits(0).says(&["the report was not written", "permission-cache-cleanup"]).result("completed");
+    ended
+        .exits(0)
+        .log_contains(&["the report was not written", "permission-cache-cleanup"])
+        .result("completed");
     untouched(&victim, &ended);
     // The folder itself is a link.
     let ended =
         run(&place, &scratch, &["--report-dir", &scratch.text("reports/permission-cache-cleanup")]).run();
-    ended.exits(0).says(&["the symbolic link", "belongs to user 65534", "name another place"]);
+    ended.exits(0).log_contains(&["the symbolic link", "belongs to user 65534", "name another place"]);
     untouched(&victim, &ended);
     // Our own reports, and what is learned, are for us alone.
     let ended = run(&place, &scratch, &["--report-dir", &scratch.text("own")]).run();
-    ended.exits(0).says(&["Report: "]);
+    ended.exits(0).log_contains(&["Report: "]);
     let folder = scratch.at("own/permission-cache-cleanup");
     let pages: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!((pages.len(), mode(&folder)), (2, 0o700), "{ended}");
@@ -136,21 +139,21 @@ async fn a_state_directory_that_is_not_ours_is_not_used() {
     fs::create_dir(&state).unwrap();
     lchown(&state, Some(MALLORY), Some(MALLORY)).unwrap();
     let words = ["belongs to user 65534, and this process runs as user 0", "--state-dir"];
-    run(&place, &scratch, &[]).run().exits(0).says(&words);
+    run(&place, &scratch, &[]).run().exits(0).log_contains(&words);
     lchown(&state, Some(0), Some(0)).unwrap();
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
-    run(&place, &scratch, &[]).run().exits(0).says(&["mode 777", "chmod go-w"]);
+    run(&place, &scratch, &[]).run().exits(0).log_contains(&["mode 777", "chmod go-w"]);
     fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
     run(&place, &scratch, &[]).run().exits(0);
     let file = state_file(&scratch, ".jsonl");
     fs::remove_file(&file).unwrap();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-    run(&place, &scratch, &[]).run().exits(0).says(&["is no plain file"]);
+    run(&place, &scratch, &[]).run().exits(0).log_contains(&["is no plain file"]);
 }
 
 /// A lock that somebody keeps ends no run, is waited for with an end, and is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_state_file_that_is_locked_for_ever_stops_nobody() {
+async fn a_permanently_locked_state_file_stops_no_run() {
     let (server, scratch) = (Server::start(&[]).await.unwrap(), Scratch::new());
     let place = Place::standalone(&server).await;
     place.seed(100).await;
@@ -159,7 +162,7 @@ async fn a_state_file_that_is_locked_for_ever_stops_nobody() {
     lock.lock_shared().unwrap();
     let held = format!("was locked for 5 s, now by process {} (`", std::process::id());
     let ended = run(&place, &scratch, &[]).run();
-    ended.exits(0).says(&[&held, "what is learned from here on is not kept"]).result("completed");
+    ended.exits(0).log_contains(&[&held, "what is learned from here on is not kept"]).result("completed");
     assert!(ended.took < Duration::from_secs(20), "{ended}");
     let stats = keysweep(&["stats", "--json", "--redis", place.url()])
         .env("KEYSWEEP_STATE_DIR", &scratch.text("state"));

@@ -103,7 +103,7 @@ async fn broker() -> (NatsServer, Broker) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_know_the_token_gets_nothing() {
+async fn requests_without_the_token_are_refused() {
     let (_server, broker) = broker().await;
     let (mut open, nobody) = role(&broker, "serve", &[]);
     open.wait_for(" is ready, NATS at");
@@ -141,10 +141,10 @@ async fn who_does_not_know_the_token_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_file_that_is_not_there_is_told_before_the_start() {
+async fn a_missing_token_file_is_reported_before_the_start() {
     let (_server, broker) = broker().await;
     let ended = broker.command(&["serve"], &["--api-token-file", "/nowhere/token"]).run();
-    ended.exits(2).says(&["flag --api-token-file", "/nowhere/token"]);
+    ended.exits(2).log_contains(&["flag --api-token-file", "/nowhere/token"]);
     // Others do not need it.
     let worker = broker.env("KEYSWEEP_API_TOKEN_FILE", "/nowhere/token").role("scanner");
     worker.signal("TERM");
@@ -175,13 +175,13 @@ async fn programs_start_watch_and_stop_runs() {
     assert_eq!(stats["jobQueue"]["completed"], 0);
     assert_eq!(stats["redisHealth"]["status"], "healthy");
     let cancel = format!("{path}/cancel");
-    let told = api.post(&cancel, &json!({ "cause": "enough" })).json(200);
-    assert_eq!(told, json!({ "runId": run, "cancelled": true, "ended": false }));
+    let reported = api.post(&cancel, &json!({ "cause": "enough" })).json(200);
+    assert_eq!(reported, json!({ "runId": run, "cancelled": true, "ended": false }));
 
     let workers = WORKERS.map(|name| role(&broker, name, &[]));
     assert_eq!(api.ended(&run)["result"]["status"], "cancelled");
-    let told = api.ask("POST", &cancel, "").json(200);
-    assert_eq!(told, json!({ "runId": run, "cancelled": false, "ended": true }));
+    let reported = api.ask("POST", &cancel, "").json(200);
+    assert_eq!(reported, json!({ "runId": run, "cancelled": false, "ended": true }));
 
     let started = api.ask("POST", "/api/runs", "").json(202);
     let result = api.ended(&started["runId"])["result"].clone();
@@ -209,7 +209,7 @@ async fn programs_start_watch_and_stop_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_answered_is_an_error_in_json() {
+async fn requests_without_a_valid_reply_get_a_json_error() {
     let (_server, broker) = broker().await;
     let broker = broker.env("KEYSWEEP_API_TOKEN", SECRET);
     let (mut service, api) = role(&broker, "serve", &[]);

@@ -135,7 +135,7 @@ fn a_reader_that_leaves_early_is_no_failure() {
 }
 
 #[test]
-fn a_check_names_every_problem_beside_a_missing_secret() {
+fn a_check_names_every_problem_in_addition_to_a_missing_secret() {
     let text = |more: &str| {
         format!("[redis.main]\nurls = [\"redis://a\"]\npassword_file = \"/no/such/secret\"\n{more}")
     };

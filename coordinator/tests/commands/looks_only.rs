@@ -104,7 +104,7 @@ fn plan(place: &Place, user: &str) -> (serde_json::Value, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_says_whether_it_could_ask_for_the_rights() {
+async fn a_plan_reports_whether_it_could_check_the_rights() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = Place::standalone(&server).await;
     let stale = place.seed(300).await;

@@ -15,7 +15,7 @@ async fn nats(config: &str) -> NatsServer {
 }
 
 #[test]
-fn nobody_says_where_nats_is() {
+fn a_missing_nats_url_is_named() {
     let run = RunId::new().to_string();
     let commands = [
         &["scanner"][..],
@@ -39,7 +39,7 @@ fn nobody_says_where_nats_is() {
 fn nobody_there() {
     // All at once: each waits for some seconds.
     let start = |words: &[&str], url: &str| keysweep(&[words, &["--json", "--nats", url]].concat()).start();
-    let url = format!("nats://{}", fake::nobody());
+    let url = format!("nats://{}", fake::unused_port());
     let with_login = url.replace("nats://", &format!("nats://me:{SECRET}@"));
     let refused = start(&["run", "--yes"], &with_login);
     let missing = "nats://no-such-host.invalid:4222";
@@ -48,7 +48,7 @@ fn nobody_there() {
     let others = others.map(|address| (start(&["stats"], &format!("nats://{address}")), address));
     let refused = refused.end();
     refused.fails(5, &[&url, "failed to reach NATS", "refused", "check `--nats` or `NATS_URL`"]);
-    refused.says(&["waiting for NATS at"]);
+    refused.log_contains(&["waiting for NATS at"]);
     assert!(refused.took < Duration::from_secs(9), "{refused}");
     unknown.end().fails(5, &[missing, "DNS"]);
     for (running, address) in others {
@@ -60,7 +60,7 @@ fn nobody_there() {
 
 #[test]
 fn ctrl_c_ends_the_wait_for_nats() {
-    let url = format!("nats://{}", fake::nobody());
+    let url = format!("nats://{}", fake::unused_port());
     let mut running = keysweep(&["run", "--yes", "--json", "--nats", &url]).start();
     running.wait_for("waiting for NATS").signal("INT");
     let ended = running.end();
@@ -135,7 +135,7 @@ async fn rights_that_are_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_of_somebody_else() {
+async fn a_stream_of_another_application() {
     let server = nats("").await;
     let url = server.url();
     let setup = |env: (&str, &str), more: &[&str]| {
@@ -172,8 +172,10 @@ async fn a_stream_of_somebody_else() {
     assert_eq!((&tasks["name"], &tasks["state"]), (&"OTHER_TASKS".into(), &"different".into()), "{differs}");
     assert_eq!(tasks["differences"][0]["found"], "33554432", "{differs}");
     let list = keysweep(&["runs", "list", "--nats", &url, "--nats-prefix", "other"]).run();
-    list.exits(0)
-        .says(&["`OTHER_TASKS` in NATS: bytes is `33554432`", "`keysweep nats setup --apply` changes it"]);
+    list.exits(0).log_contains(&[
+        "`OTHER_TASKS` in NATS: bytes is `33554432`",
+        "`keysweep nats setup --apply` changes it",
+    ]);
     assert_eq!(
         setup(none, &["--json", "--nats-prefix", "other", "--apply"]).exits(0).json()["pieces"][0]["state"],
         "changed"
@@ -217,16 +219,16 @@ async fn arguments_that_do_not_fit() {
 async fn an_alias_that_a_worker_does_not_know() {
     let server = nats("").await;
     let broker = Broker::start(&["--nats", &server.url()]).await;
-    let strangers = file("strangers.toml", "[redis.other]\nurls = [\"redis://127.0.0.1:1\"]\n");
-    let stranger = |name: &str| {
-        let args = [name, "--config", &strangers, "--nats", &server.url()];
+    let unknown_alias = file("strangers.toml", "[redis.other]\nurls = [\"redis://127.0.0.1:1\"]\n");
+    let unknown = |name: &str| {
+        let args = [name, "--config", &unknown_alias, "--nats", &server.url()];
         let mut role = keysweep(&args).start();
         role.wait_for("is ready");
         role
     };
-    let mut strangers = [stranger("scanner"), stranger("reaper")];
+    let mut unknown_alias = [unknown("scanner"), unknown("reaper")];
     let run = broker.command(&["run"], &["--yes", "--json", "--grace", "0s"]).start();
-    strangers[0].wait_for("no `[redis.main]` in our settings");
+    unknown_alias[0].wait_for("no `[redis.main]` in our settings");
     let workers = broker.workers();
     let ended = run.end();
     assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], broker.stale, "{ended}");
@@ -304,15 +306,19 @@ fn reported(broker: &Broker, id: &str) {
     let path = format!("{}/report-{id}.html", env!("CARGO_TARGET_TMPDIR"));
     let written = broker.command(&["runs", "report", id], &["--html", "-o", &path]).run();
     assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some(html.stdout.as_str()), "{written}");
-    written.exits(0).says(&[&path]);
+    written.exits(0).log_contains(&[&path]);
     broker
         .command(&["runs", "report", id, "-o", "/no/such/folder"], &[])
         .run()
         .exits(1)
-        .says(&["`/no/such`"]);
+        .log_contains(&["`/no/such`"]);
     broker.command(&["runs", "report", id], &["--json"]).run().fails(2, &["runs show --json"]);
     let unknown = RunId::new().to_string();
-    broker.command(&["runs", "report", &unknown], &[]).run().exits(2).says(&["there is no run", &unknown]);
+    broker
+        .command(&["runs", "report", &unknown], &[])
+        .run()
+        .exits(2)
+        .log_contains(&["there is no run", &unknown]);
     // The command that followed the run wrote it, too.
     let pid = std::process::id();
     let kept = format!("{}/{pid}/keysweep/reports/permission-cache-cleanup/{id}.html", cli::STATE);
@@ -320,7 +326,7 @@ fn reported(broker: &Broker, id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_remembered_of_a_run() {
+async fn records_kept_of_a_run() {
     let server = nats("").await;
     let broker = Broker::start(&["--nats", &server.url()]).await;
     let workers = broker.workers();

@@ -187,7 +187,7 @@ fn hollow(task: &ScanTask) -> Forged {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_login_of_a_scanner_forges_deletes_nothing_healthy() {
+async fn forgeries_with_a_scanners_login_delete_no_healthy_key() {
     let scene = Scene::new().await;
     let roles = ["reaper", "reporter"].map(|name| {
         let mut role = as_user(scene.broker.command(&[name], &[]), name).start();

@@ -123,11 +123,11 @@ async fn a_run_that_no_trusted_key_has_signed_deletes_nothing() {
     let key = new_key("ours.pem");
     let strict = workers(&broker, |command| worker(command, &key));
     // Another key than the one that the workers trust is refused before anything happens.
-    let stranger = new_key("stranger.pem");
+    let untrusted = new_key("stranger.pem");
     let run =
         |more: &[&str]| broker.command(&["run"], &[&["--yes", "--json", "--grace", "0s"], more].concat());
-    let mixed = run(&[]).env("KEYSWEEP_NATS_SIGNING_KEY_FILE", &stranger.0);
-    worker(mixed, &key).run().fails(2, &["the signing key", &stranger.1, "`[nats] trusted_keys`"]);
+    let mixed = run(&[]).env("KEYSWEEP_NATS_SIGNING_KEY_FILE", &untrusted.0);
+    worker(mixed, &key).run().fails(2, &["the signing key", &untrusted.1, "`[nats] trusted_keys`"]);
     let none = worker(run(&[]), &key).run();
     assert!(none.stderr.contains("`[nats] signing_key_file` is not"), "{none}");
     let dry = coordinator(run(&["--dry-run"]), &key).run();
@@ -149,8 +149,8 @@ async fn a_run_that_no_trusted_key_has_signed_deletes_nothing() {
     for role in strict {
         role.signal("TERM");
         let ended = role.end();
-        let says = ended.stderr.contains("is not signed") || ended.stderr.contains("reporter");
-        assert!(says, "{ended}");
+        let rejected = ended.stderr.contains("is not signed") || ended.stderr.contains("reporter");
+        assert!(rejected, "{ended}");
     }
     // Those who are not told whom to trust do as they always did, so the run was whole.
     let _trusting = workers(&broker, |command| command);
@@ -162,7 +162,7 @@ async fn a_run_that_no_trusted_key_has_signed_deletes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_is_stopped_by_who_has_the_key_and_by_nobody_else() {
+async fn a_run_is_stopped_only_with_a_trusted_key() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");
     let broker = Broker::start(&["--nats", &server.url()]).await;
     let key = new_key("cancels.pem");
@@ -192,7 +192,7 @@ async fn a_run_is_stopped_by_who_has_the_key_and_by_nobody_else() {
 
 /// What JetStream answered, and was stored again as it came.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_jetstream_has_stored_as_an_answer_counts_as_absent() {
+async fn a_reply_that_jetstream_stored_counts_as_absent() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");
     let nats = open(&server).await;
     shared::nats::setup::ensure(&nats).await.unwrap();

@@ -69,13 +69,17 @@ async fn every_role_works_as_its_own_user() {
     for (subject, kind) in
         [("$SRV.PING", "ping"), ("$SRV.INFO.keysweep", "info"), ("$SRV.STATS.keysweep", "stats")]
     {
-        let told = raw::request_as(&server, "keysweep-coordinator", &password("coordinator"), subject);
+        let reported = raw::request_as(&server, "keysweep-coordinator", &password("coordinator"), subject);
         let expected = format!("io.nats.micro.v1.{kind}_response");
-        assert_eq!((&told["name"], &told["type"]), (&"keysweep".into(), &expected.as_str().into()), "{told}");
+        assert_eq!(
+            (&reported["name"], &reported["type"]),
+            (&"keysweep".into(), &expected.as_str().into()),
+            "{reported}"
+        );
     }
     let mut program = Client::connect(&server, Some(("keysweep-client", &password("client"))));
-    let told = program.request("keysweep.api.stats", "", "{}");
-    assert!(String::from_utf8_lossy(&told.payload).contains("\"jobQueue\""), "{told:?}");
+    let reported = program.request("keysweep.api.stats", "", "{}");
+    assert!(String::from_utf8_lossy(&reported.payload).contains("\"jobQueue\""), "{reported:?}");
     let second = command(&broker, &["run"], &run, "coordinator");
     content(&second);
     assert_eq!(second.result("completed")["cleanedKeys"], 0, "{second}");
@@ -187,7 +191,7 @@ async fn may_write_only(server: &NatsServer, user: &str, allowed: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_writes_what_is_anothers() {
+async fn no_role_writes_subjects_of_another_role() {
     let server = server().await;
     shared::nats::setup::ensure(&connected(&server, "admin").await).await.unwrap();
     may_write_only(&server, "scanner", &["runs/1/report/2", "failures/1/task/2", "kept/1/2", "dead/1"]).await;
@@ -208,7 +212,7 @@ async fn nobody_writes_what_is_anothers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_asks_or_hands_on_what_is_anothers() {
+async fn no_role_requests_or_acks_for_another_role() {
     let server = server().await;
     shared::nats::setup::ensure(&connected(&server, "admin").await).await.unwrap();
     let check = |user: &'static str, topic: Topic, may: bool| {

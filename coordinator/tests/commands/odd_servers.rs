@@ -124,32 +124,32 @@ impl Lane {
         let sort = self.odd.script(&self.usual, seed);
         let args = *Rng::with_seed(seed).choice(COMMANDS.iter()).expect("one of them");
         let (ended, peak) = self.ended(args).await;
-        let told = self.odd.told();
+        let reported = self.odd.reported();
         let there = self.there().await;
         let gone: BTreeSet<&Vec<u8>> = before.difference(&there).collect();
         let wrong = gone.iter().find(|key| !stale.contains(**key)).map(|key| key.escape_ascii().to_string());
-        assert_eq!(wrong, None, "{sort:?}, {told}\n{ended}");
-        assert!(ended.code.is_some_and(|code| (0..=5).contains(&code)), "{sort:?}, {told}\n{ended}");
-        assert!(peak < PEAK_KIB_MAX, "{peak} KiB: {sort:?}, {told}\n{ended}");
+        assert_eq!(wrong, None, "{sort:?}, {reported}\n{ended}");
+        assert!(ended.code.is_some_and(|code| (0..=5).contains(&code)), "{sort:?}, {reported}\n{ended}");
+        assert!(peak < PEAK_KIB_MAX, "{peak} KiB: {sort:?}, {reported}\n{ended}");
         let writes = args[0] == "run" && !args.contains(&"--dry-run");
-        assert!(writes || gone.is_empty(), "{sort:?}, {told}\n{ended}");
+        assert!(writes || gone.is_empty(), "{sort:?}, {reported}\n{ended}");
         if sort == Sort::Faults {
-            is_true(&ended, writes, (gone.len() as u64, stale.len() as u64), &told);
+            is_true(&ended, writes, (gone.len() as u64, stale.len() as u64), &reported);
         }
         (ended.code, peak)
     }
 }
 
 /// What a result says of what was deleted, where the server did not lie.
-fn is_true(ended: &Ended, writes: bool, (gone, stale): (u64, u64), told: &str) {
+fn is_true(ended: &Ended, writes: bool, (gone, stale): (u64, u64), reported: &str) {
     let Ok(result) = serde_json::from_str::<Value>(&ended.stdout) else { return };
     let accounting = &result["accounting"];
     let (Some(deleted), true) = (accounting["deleted"].as_u64(), writes) else { return };
     let unconfirmed = accounting["unconfirmed"].as_u64().unwrap_or_default();
-    assert_eq!(accounting["balanced"], true, "{told}\n{ended}");
-    assert!(deleted <= gone && gone <= deleted + unconfirmed, "{gone} are gone: {told}\n{ended}");
+    assert_eq!(accounting["balanced"], true, "{reported}\n{ended}");
+    assert!(deleted <= gone && gone <= deleted + unconfirmed, "{gone} are gone: {reported}\n{ended}");
     if result["status"] == "completed" {
-        assert_eq!((gone, deleted), (stale, stale), "{told}\n{ended}");
+        assert_eq!((gone, deleted), (stale, stale), "{reported}\n{ended}");
     }
 }
 

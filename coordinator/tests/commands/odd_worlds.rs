@@ -28,7 +28,7 @@ fn slots_that_two_shards_claim_are_counted_at_neither() {
     let mut running = keysweep(&["run", "--yes", "--redis", &format!("redis://{address}")]).start();
     running.wait_for("waiting for it").signal("INT");
     let ended = running.end();
-    ended.says(&[
+    ended.log_contains(&[
         &address,
         "is not ready",
         "the nodes `aaaa` at `127.0.0.1:6379` and `bbbb` at `127.0.0.2:6379` both claim the slots 8000-9000",
@@ -42,7 +42,7 @@ fn a_host_name_that_is_none_is_refused_and_writes_nothing_to_the_terminal() {
     for format in ["text", "json"] {
         let url = format!("redis://{address}");
         let ended = keysweep(&["run", "--yes", "-vv", "--log-format", format, "--redis", &url]).run();
-        ended.exits(5).says(&["that is no host name", "cluster-announce-ip"]);
+        ended.exits(5).log_contains(&["that is no host name", "cluster-announce-ip"]);
         let all = format!("{}{}", ended.stdout, ended.stderr);
         let shown = |c: char| c == '\n' || shared::printable::is_printable(c);
         assert!(all.chars().all(shown), "{all:?}");
@@ -51,7 +51,7 @@ fn a_host_name_that_is_none_is_refused_and_writes_nothing_to_the_terminal() {
 }
 
 #[test]
-fn what_a_server_says_of_itself_moves_no_cursor() {
+fn text_from_a_server_moves_no_terminal_cursor() {
     let address = server(|words| match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["INFO", ..] => {
             let odd = INFO.replace("redis_version:7.0.15", "redis_version:7.0.15\u{1b}[31m\u{9b}2J\u{202e}");
@@ -93,7 +93,7 @@ fn crafted(folder: &Path, keys: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restoration_puts_back_no_lock_and_no_ledger() {
+async fn restore_skips_locks_and_ledgers() {
     let server = Server::start(&DIGEST).await.unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(RunId::new().to_string());
     crafted(&folder, &["keysweep:lock:job", "keysweep:ledger:{aaaa}:1:2:0", "permissions:1"]);
@@ -113,7 +113,7 @@ async fn a_restoration_puts_back_no_lock_and_no_ledger() {
 }
 
 #[test]
-fn answers_without_measure_are_cut_off_within_64_mb() {
+fn unbounded_replies_are_cut_off_within_64_mb() {
     let flood = |reply: Vec<u8>| {
         server(move |words| match words.first().map(String::as_str) {
             Some("INFO") => reply.clone(),
@@ -137,7 +137,7 @@ fn answers_without_measure_are_cut_off_within_64_mb() {
         let running = keysweep(&["plan", "--json", "--redis", &format!("redis://{address}")]).start();
         let (ended, peak_kib) = running.end_with_peak();
         println!("{what}: {peak_kib} KiB");
-        ended.exits(5).says(&[said]);
+        ended.exits(5).log_contains(&[said]);
         assert!((1..64 << 10).contains(&peak_kib), "{what}: {peak_kib} KiB\n{ended}");
     }
 }

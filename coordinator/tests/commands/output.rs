@@ -54,14 +54,14 @@ async fn the_documents_lines() {
         place.all(&format!("GET {key}")).await;
     }
     let ended = running.end();
-    ended.exits(0).says(&["Scan batch size: 50", "cleaned: 100, hitRate: '75.0%', avgTTL: '3"]);
+    ended.exits(0).log_contains(&["Scan batch size: 50", "cleaned: 100, hitRate: '75.0%', avgTTL: '3"]);
     // The alert is that of the issue, which is told once.
     let page = &ended.stdout;
     assert!(page.contains("`stale-keys` is firing: see the issue about it (since"), "{ended}");
     assert_eq!(page.matches("keys without TTL").count(), 1, "{ended}");
     // A dry run announces no deletion; nothing stale is no issue.
     let ended = run(&place, &["--dry-run", text[0], text[1]]).run();
-    ended.exits(0).says(&["Total permission keys found: 900", "cleaned: 0"]);
+    ended.exits(0).log_contains(&["Total permission keys found: 900", "cleaned: 0"]);
     assert!(!ended.stderr.contains("Deleting") && !ended.stderr.contains("Issues"), "{ended}");
 }
 
@@ -112,7 +112,7 @@ async fn a_report_is_written_where_it_is_wanted() {
     let written = run(&place, &["--dry-run", "--json", "--report-dir", &directory]).run();
     let id = written.exits(0).json()["runId"].as_str().expect("an id").to_owned();
     let page = |kind| format!("{directory}/permission-cache-cleanup/{id}.{kind}");
-    written.says(&[&format!("Report: {}", page("html"))]);
+    written.log_contains(&[&format!("Report: {}", page("html"))]);
     for kind in ["html", "md"] {
         let text = std::fs::read_to_string(page(kind)).expect("it is there");
         assert!(text.contains(&id) && text.contains("dry run"), "{text}");
@@ -127,12 +127,12 @@ async fn a_report_is_written_where_it_is_wanted() {
     );
     // A directory that cannot be made is a warning, and changes nothing about the run.
     let barred = run(&place, &["--dry-run", "--report-dir", &page("html")]).run();
-    barred.exits(0).says(&["the report was not written", &page("html")]);
+    barred.exits(0).log_contains(&["the report was not written", &page("html")]);
     std::fs::remove_dir_all(directory).expect("it goes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_reads_and_the_work_is_done_all_the_same() {
+async fn a_closed_output_does_not_stop_the_work() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = Place::standalone(&server).await;
     for more in [&[][..], &["--json", "-vv"], &["--log-format", "json"]] {

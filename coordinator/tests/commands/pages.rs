@@ -148,7 +148,7 @@ fn options(patterns: &[&str], protect: &[&str]) -> Options {
     }
 }
 
-fn survey(options: &Options, addresses: &[&str], version: &str, keys: u64, missing: SlotSet) -> Preflight {
+fn planned(options: &Options, addresses: &[&str], version: &str, keys: u64, missing: SlotSet) -> Preflight {
     let estimate = Estimate {
         matching_keys: keys,
         stale_ttl_keys: keys / 10,
@@ -250,22 +250,22 @@ fn the_page_of_a_result() {
 }
 
 #[test]
-fn the_question_says_about_only_of_what_is_estimated() {
+fn the_confirmation_prompt_marks_only_estimates_with_about() {
     let some = options(&["permissions:*"], &[]);
     let asked = |keys, options: &Options| {
         question::question(
-            &survey(options, &["127.0.0.1:7002"], "redis 7.0.15", keys, SlotSet::new()),
+            &planned(options, &["127.0.0.1:7002"], "redis 7.0.15", keys, SlotSet::new()),
             options,
         )
     };
     assert_eq!(asked(9_000, &some), "Delete 810 keys (about 263.7 KiB) on 127.0.0.1:7002?");
     assert_eq!(asked(135_234, &some), "Delete about 12,171 keys (3.9 MiB) on 127.0.0.1:7002?");
-    let mut none = survey(&some, &["127.0.0.1:7002"], "redis 7.0.15", 135_234, SlotSet::new());
+    let mut none = planned(&some, &["127.0.0.1:7002"], "redis 7.0.15", 135_234, SlotSet::new());
     none.estimate.stale_ttl_keys = 0;
     // None in a sample is not none.
     assert!(!question::nothing_to_do(&none));
-    let nobody_knows = "Delete what a full look finds (the sample has none) on 127.0.0.1:7002?";
-    assert_eq!(question::question(&none, &some), nobody_knows);
+    let unknown_count = "Delete what a full look finds (the sample has none) on 127.0.0.1:7002?";
+    assert_eq!(question::question(&none, &some), unknown_count);
     let mut expire = options(&["permissions:*"], &[]);
     expire.rules.action = Action::Expire { ttl_ms: 900_000, jitter_ms: 90_000 };
     assert_eq!(asked(135_234, &expire), "Give about 12,171 keys a TTL of 15m on 127.0.0.1:7002?");
@@ -275,11 +275,11 @@ fn the_question_says_about_only_of_what_is_estimated() {
 fn the_page_of_a_plan() {
     let some = options(&["permissions:*"], &["permissions:system:*"]);
     let addresses = ["127.0.0.1:7000", "127.0.0.1:7001", LONG_ADDRESS];
-    let page = plan_page::text(&survey(&some, &addresses, "redis 7.0.15", 123_456, SlotSet::new()), &some);
+    let page = plan_page::text(&planned(&some, &addresses, "redis 7.0.15", 123_456, SlotSet::new()), &some);
     recorded("page-plan.txt", &page);
     fits(&page);
     let page =
-        plan_page::text(&survey(&some, &["127.0.0.1:6379"], "valkey 8.1.1", 4_200, SlotSet::new()), &some);
+        plan_page::text(&planned(&some, &["127.0.0.1:6379"], "valkey 8.1.1", 4_200, SlotSet::new()), &some);
     recorded("page-plan-standalone.txt", &page);
     fits(&page);
     let patterns: Vec<String> = (0..60).map(|n| format!("permissions:tenant-{n}:*")).collect();
@@ -289,5 +289,5 @@ fn the_page_of_a_plan() {
     many.dry_run = true;
     let holes = SlotSet::from_ranges((0..200).map(|n| (n * 80, n * 80 + 7))).expect("good ranges");
     let addresses = [LONG_ADDRESS, "10.200.300.400:65535", LONG_ADDRESS];
-    fits(&plan_page::text(&survey(&many, &addresses, "redis 255.255.255", 999_999_999, holes), &many));
+    fits(&plan_page::text(&planned(&many, &addresses, "redis 255.255.255", 999_999_999, holes), &many));
 }

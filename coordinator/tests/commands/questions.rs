@@ -26,7 +26,7 @@ fn shows(ended: &Ended, texts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_question_says_what_happens_to_how_many_keys_and_where() {
+async fn the_confirmation_prompt_names_action_key_count_and_place() {
     let server = Server::start(&[]).await.unwrap();
     let place = Place::standalone(&server).await;
     place.seed(300).await;
@@ -44,7 +44,7 @@ async fn the_question_says_what_happens_to_how_many_keys_and_where() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_question_of_a_cluster_names_its_nodes() {
+async fn the_confirmation_prompt_of_a_cluster_names_its_nodes() {
     let cluster = ClusterServers::start(3, 0).await.unwrap();
     let place = Place::cluster(&cluster).await;
     place.seed(300).await;
@@ -55,7 +55,7 @@ async fn the_question_of_a_cluster_names_its_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_there_is_nothing_to_do_nothing_is_asked() {
+async fn a_run_with_nothing_to_do_prompts_for_nothing() {
     let server = Server::start(&[]).await.unwrap();
     let place = Place::standalone(&server).await;
     for n in 0..20 {
@@ -66,7 +66,7 @@ async fn where_there_is_nothing_to_do_nothing_is_asked() {
         keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).run()
     };
     let ended = run(&[]);
-    ended.exits(0).says(&["There is nothing to do", "`--yes` runs it all the same"]);
+    ended.exits(0).log_contains(&["There is nothing to do", "`--yes` runs it all the same"]);
     assert!(ended.stdout.contains("Plan of job") && !ended.stderr.contains("[y/N]"), "{ended}");
     let plan = run(&["--json"]).exits(0).json();
     assert_eq!(
@@ -76,12 +76,12 @@ async fn where_there_is_nothing_to_do_nothing_is_asked() {
     assert_eq!(run(&["--json", "--yes"]).exits(0).result("completed")["skippedKeys"], 20);
     // A stale key that is protected is none to do anything about.
     place.all("SET permissions:system:x y").await;
-    run(&["--protect", "permissions:system:*"]).exits(0).says(&["There is nothing to do"]);
-    run(&[]).exits(4).says(&["there is no terminal to ask on"]);
+    run(&["--protect", "permissions:system:*"]).exits(0).log_contains(&["There is nothing to do"]);
+    run(&[]).exits(4).log_contains(&["there is no terminal to ask on"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_no_key_matches_it_says_what_there_is() {
+async fn a_run_without_matching_keys_lists_existing_prefixes() {
     let server = Server::start(&[]).await.unwrap();
     let place = Place::standalone(&server).await;
     let args = ["--redis", place.url(), "--state-dir", "none"];
@@ -115,11 +115,12 @@ async fn where_no_key_matches_it_says_what_there_is() {
     assert_eq!(json["commonestPrefixes"][0]["prefix"], "user:");
     assert_eq!((&json["commonestPrefixes"][0]["percent"], &json["matchingKeys"]), (&60.0.into(), &0.into()));
     let ended = run(&["run"]);
-    ended.exits(0).says(&["There is nothing to do"]);
+    ended.exits(0).log_contains(&["There is nothing to do"]);
     // Where a run goes on all the same, its log says it.
     let ended = run(&["run", "--yes", "--json"]);
-    ended
-        .exits(0)
-        .says(&["No key matches `permissions:*`. There are 100 keys", "user: (60 %), session/ (39 %)"]);
+    ended.exits(0).log_contains(&[
+        "No key matches `permissions:*`. There are 100 keys",
+        "user: (60 %), session/ (39 %)",
+    ]);
     assert_eq!(ended.json()["scannedKeys"], 0);
 }

@@ -37,7 +37,7 @@ async fn a_primary_is_found_by_its_name() {
     let place = Place::standalone(&server).await;
     let stale = place.seed(600).await;
     place.all(&format!("ACL SETUSER me on >{SECRET} ~* +@all")).await;
-    let (sentinel, silent) = (Sentinel::start(NAME, &server, &[]).await.unwrap(), fake::nobody());
+    let (sentinel, silent) = (Sentinel::start(NAME, &server, &[]).await.unwrap(), fake::unused_port());
     let hosts = format!("{silent},{}", sentinel.address());
     let url = format!("redis+sentinel://me:{SECRET}@{hosts}/{NAME}");
     assert_eq!(plan(&url, &[]).exits(0).json()["staleTTLKeys"], stale);
@@ -87,7 +87,7 @@ async fn after_a_failover_the_other_server_is_found() {
     // A run that starts meanwhile waits for the failover.
     let planned = plan(&url, &[]);
     assert_eq!(planned.exits(0).json()["staleTTLKeys"], stale, "{planned}");
-    planned.says(&["waiting for it", "Sentinels call it the primary"]);
+    planned.log_contains(&["waiting for it", "Sentinels call it the primary"]);
     // The connection that was lost is made to the other server.
     client.forget(&node);
     let conn = client.conn(&node).await.unwrap();

@@ -47,7 +47,7 @@ async fn stopped_by(place: &Place, signal: &str, code: i32) {
     running.signal(signal);
     let ended = running.end();
     cancelled(&ended, code, stale);
-    ended.says(&[&format!("SIG{signal}: stopping at a safe point"), "Cleanup ended: {"]);
+    ended.log_contains(&[&format!("SIG{signal}: stopping at a safe point"), "Cleanup ended: {"]);
     assert_eq!(place.digest().await, before, "neither keys nor lock nor ledgers");
 }
 

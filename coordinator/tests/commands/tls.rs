@@ -58,7 +58,7 @@ fn refused(ended: &Ended, texts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_and_the_three_ways_to_say_how() {
+async fn a_server_with_tls_settings_from_file_variables_and_flags() {
     let there = Secured::start().await;
     let stale = there.place.seed(600).await;
     there.place.all(&format!("CONFIG SET requirepass {SECRET}")).await;
@@ -163,13 +163,13 @@ async fn certificates_that_are_no_good() {
     there.shows("old").await;
     let insecure = ["--insecure", "--cert", &cert, "--key", &key];
     let planned = plan(&there.url, &insecure);
-    assert_eq!(planned.exits(0).says(&["INSECURE", "--insecure"]).json()["insecure"], true);
+    assert_eq!(planned.exits(0).log_contains(&["INSECURE", "--insecure"]).json()["insecure"], true);
     let page = ["plan", "--redis", &there.url];
     let page = keysweep(&[&page[..], &insecure[..]].concat()).run();
     assert!(page.exits(0).stdout.contains("INSECURE"), "{page}");
     let run = ["run", "--yes", "--json", "--grace", "0s", "--redis", &there.url];
     let ended = keysweep(&[&run[..], &insecure[..]].concat()).run();
-    let result = ended.exits(0).says(&["INSECURE"]).result("completed");
+    let result = ended.exits(0).log_contains(&["INSECURE"]).result("completed");
     let issues = result["issues"].as_array().expect("a list");
     assert!(
         issues.iter().any(|issue| issue.as_str().is_some_and(|said| said.contains("`--insecure`"))),
@@ -178,7 +178,7 @@ async fn certificates_that_are_no_good() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ports_that_speak_the_other_way() {
+async fn tls_and_plain_ports_that_are_mixed_up() {
     let there = Secured::start().await;
     let plain = there.server.url();
     let client = there.ours.client();

@@ -47,7 +47,7 @@ fn a_mistyped_variable_is_an_error_of_every_command_that_reads_settings() {
 }
 
 #[test]
-fn what_reads_no_settings_needs_no_right_ones() {
+fn commands_without_settings_ignore_wrong_variables() {
     for command in [&["completions", "bash"][..], &["man"], &["--help"], &["--version"]] {
         keysweep(command).env("KEYSWEEP_DRYRUN", "1").run().exits(0);
     }

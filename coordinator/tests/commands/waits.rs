@@ -15,7 +15,7 @@ fn times(ended: &Ended, grace: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_wait_for_the_grace_is_told_once_with_its_reason() {
+async fn the_wait_for_the_grace_is_logged_once_with_its_reason() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = Place::standalone(&server).await;
     let run = |more: &[&str]| {
@@ -60,7 +60,7 @@ async fn the_wait_for_the_grace_is_told_once_with_its_reason() {
 
 /// Longer than the time after which nothing that moves is a reason to ask for a worker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_follows_a_run_is_not_told_that_a_worker_is_missing() {
+async fn following_a_waiting_run_reports_no_missing_worker() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");
     let broker = Broker::start(&["--nats", &server.url()]).await;
     broker.place.all("FLUSHALL").await;

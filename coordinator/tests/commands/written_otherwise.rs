@@ -63,7 +63,7 @@ async fn active_users_keep_their_caches_however_their_ids_are_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_set_of_which_nobody_is_met_is_refused_with_an_id_of_each_side() {
+async fn an_activity_set_that_matches_no_key_is_refused_with_an_id_of_each_side() {
     let (_server, place) = scene(|n| format!("permissions:{n}:x"), |n| Some(format!("zz-{n}-q"))).await;
     let result = run(&place, &[]);
     assert_eq!(place.keys("permissions:*").await, USERS as usize, "{result:#}");

@@ -28,14 +28,14 @@ async fn check(urls: Vec<String>, users: u64, action: Action) -> CleanupResult {
     let crowd = Crowd::of(users);
     crowd.seed(&options.access).await;
     let begun = Instant::now();
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let looked = begun.elapsed();
-    if survey.estimate.exact {
-        assert_eq!(survey.estimate.inactive_keys, Some(crowd.inactive.len() as u64));
-        assert_eq!(survey.estimate.stale_candidates(), crowd.stale.len() as u64);
+    if preflight.estimate.exact {
+        assert_eq!(preflight.estimate.inactive_keys, Some(crowd.inactive.len() as u64));
+        assert_eq!(preflight.estimate.stale_candidates(), crowd.stale.len() as u64);
     }
     let env = kit::env(&options, Timing::default());
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     crowd.check_numbers(&result, action);
     crowd::check_lookups(&result, 0);
     assert_eq!(result.inactive.active_users, Some(crowd.active_users()));
@@ -191,7 +191,7 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_knowing_who_is_active_nobody_is_inactive() {
+async fn without_activity_data_no_user_is_inactive() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         let options = crowd::options(urls, crowd::zset());
@@ -259,11 +259,11 @@ async fn every_delivery_twice() {
         env.queue = Arc::clone(&twice) as _;
         let crowd = Crowd::of(2_000);
         crowd.seed(&options.access).await;
-        let survey = kit::look(&options).await;
-        let result = kit::run_in(&env, &options, &survey).await.unwrap();
+        let preflight = kit::preflight_of(&options).await;
+        let result = kit::run_in(&env, &options, &preflight).await.unwrap();
         crowd.check_numbers(&result, Action::Delete);
         crowd.check_keys(&options.access, (true, true)).await;
-        assert!(twice.doubled() > survey.tasks.len() as u64);
+        assert!(twice.doubled() > preflight.tasks.len() as u64);
     }
 }
 
@@ -286,7 +286,7 @@ async fn inactive_users_caches_count_for_the_limit_on_deletions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_set_that_is_made_anew_while_it_is_read_says_nothing() {
+async fn a_set_that_is_recreated_while_it_is_read_is_not_used() {
     use shared::cluster::activity::{ActivityReadError, SetKind, read_members};
     use shared::messages::Lookups;
     let server = kit::standalone().await;

@@ -61,7 +61,7 @@ async fn soak_every_type_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_is_asked_for_comes_back_and_nothing_that_exists_is_replaced_unless_told_to() {
+async fn only_requested_keys_are_restored_and_existing_ones_stay_unless_replacing() {
     let (server, folder, keys) = (kit::standalone().await, Folder::new(), 210);
     let options = backup::saving(backup::options(vec![server.url()]), &folder);
     backup::seed(&options.access, keys).await;
@@ -127,7 +127,7 @@ async fn what_is_too_large_stays_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_damaged_file_the_place_is_named_and_the_rest_comes_back() {
+async fn of_a_damaged_file_the_place_is_named_and_the_rest_is_restored() {
     let (server, folder, keys) = (kit::standalone().await, Folder::new(), 2_000);
     let options = backup::saving(backup::options(vec![server.url()]), &folder);
     backup::seed(&options.access, keys).await;
@@ -154,7 +154,7 @@ async fn of_a_damaged_file_the_place_is_named_and_the_rest_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_runs_the_newest_value_comes_back_and_what_expired_does_not() {
+async fn of_several_runs_the_newest_value_is_restored_and_expired_keys_are_not() {
     let (server, folder) = (kit::standalone().await, Folder::new());
     let mut options = backup::saving(backup::options(vec![server.url()]), &folder);
     options.inactive.as_mut().unwrap().near_expiry_ms = 100;

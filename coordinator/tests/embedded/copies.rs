@@ -95,18 +95,18 @@ async fn changed_copies_of_batches_change_nothing() {
             }
             let truth = Truth::mixture(300, "");
             truth.seed(&options.access).await;
-            let survey = kit::look(&options).await;
+            let preflight = kit::preflight_of(&options).await;
             let mut env = kit::env(&options, Timing::default());
             env.queue = Arc::new(Copier { inner: Arc::clone(&env.queue), change });
-            let result = kit::run_in(&env, &options, &survey).await.unwrap();
-            let told = format!("{what}, cluster: {cluster}: {:#?}", result.issues);
+            let result = kit::run_in(&env, &options, &preflight).await.unwrap();
+            let reported = format!("{what}, cluster: {cluster}: {:#?}", result.issues);
             assert_eq!(
                 (result.status, result.accounting.deleted, result.accounting.unreached),
                 (Status::Completed, truth.stale.len() as u64, 0),
-                "{told}"
+                "{reported}"
             );
             truth.check_numbers(&result, Action::Delete);
-            assert_eq!(keys::existing(&options.access, &truth.stale).await.len(), 0, "{told}");
+            assert_eq!(keys::existing(&options.access, &truth.stale).await.len(), 0, "{reported}");
         }
     }
 }

@@ -49,9 +49,9 @@ async fn a_run_in_one_database_of_a_cluster_touches_no_other() {
     }
     options.access.db = 5;
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     assert_eq!(
-        survey.nodes.iter().map(|node| node.keys).sum::<u64>(),
+        preflight.nodes.iter().map(|node| node.keys).sum::<u64>(),
         truth.all(),
         "those of the database alone"
     );
@@ -68,7 +68,7 @@ async fn a_run_in_one_database_of_a_cluster_touches_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_of_a_cluster_without_a_stale_key_is_skipped_whatever_the_others_hold() {
+async fn a_cluster_database_without_stale_keys_is_skipped_independently_of_the_others() {
     let Some(cluster) = cluster().await else { return };
     let mut options = kit::options(cluster.urls());
     Truth::mixture(1_000, "").seed(&options.access).await;

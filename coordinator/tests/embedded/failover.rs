@@ -59,7 +59,7 @@ struct Held<'a> {
     cluster: &'a ClusterServers,
     options: Options,
     truth: Truth,
-    survey: Preflight,
+    planned: Preflight,
     /// The node, by its index, that has deleted what it had to.
     done: usize,
 }
@@ -72,13 +72,13 @@ impl<'a> Held<'a> {
         loop {
             let mut options = kit::options(cluster.urls());
             options.rules.delete_batch_keys = 10;
-            let survey = kit::look(&options).await;
+            let planned = kit::preflight_of(&options).await;
             let first =
-                survey.tasks.iter().map(|task| &task.node).min().expect("there are tasks").to_string();
+                planned.tasks.iter().map(|task| &task.node).min().expect("there are tasks").to_string();
             let done = (0..PRIMARIES).find(|index| cluster.id(*index) == first).expect("a primary");
             let lock = slot_of(format!("keysweep:lock:{}", options.job).as_bytes());
             if usize::from(lock) * PRIMARIES / 16_384 != done {
-                return Self { cluster, options, truth, survey, done };
+                return Self { cluster, options, truth, planned, done };
             }
         }
     }
@@ -97,15 +97,15 @@ impl<'a> Held<'a> {
         let mut env = kit::env(&self.options, timing);
         let gate = Gate::new(&env.queue, Topic::Tasks);
         env.queue = Arc::clone(&gate) as _;
-        let (progress, mut seen) = kit::progress(&self.survey);
-        let running = Box::pin(coordinator::embedded::run(&env, &self.options, &self.survey, progress));
+        let (progress, mut seen) = kit::progress(&self.planned);
+        let running = Box::pin(coordinator::embedded::run(&env, &self.options, &self.planned, progress));
         let here = |key: &&Vec<u8>| self.is_here(slot_of(key));
         let stale = self.truth.stale.iter().filter(here).count() as u64;
         let blowing = async {
             gate.allow(1);
             let all = |progress: &Progress| progress.totals.accounting.deleted >= stale;
             seen.wait_for(all).await.expect("the run is at work");
-            let first = self.survey.tasks.iter().find(|task| task.task == gate.published()[0]);
+            let first = self.planned.tasks.iter().find(|task| task.task == gate.published()[0]);
             assert_eq!(first.map(|task| task.node.to_string()).as_deref(), Some(self.cluster.id(self.done)));
             blow().await;
             gate.open();
@@ -116,7 +116,7 @@ impl<'a> Held<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_failover_brings_back_is_deleted_again_and_counted_apart() {
+async fn keys_that_a_failover_restores_are_deleted_again_and_counted_separately() {
     let cluster = cluster().await;
     let held = Held::new(&cluster).await;
     cut_off(held.primary()).await;
@@ -133,7 +133,7 @@ async fn what_a_failover_brings_back_is_deleted_again_and_counted_apart() {
 /// On a busy machine a replica may take longer to have a deletion than is waited for; what it has then is read again, and
 /// nothing of it is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_replica_had_is_not_read_again() {
+async fn replicated_deletions_are_not_read_again() {
     for _ in 0..3 {
         let cluster = cluster().await;
         let held = Held::new(&cluster).await;

@@ -94,10 +94,10 @@ async fn all_actions(urls: Vec<String>) {
         options.dry_run = action == Action::Report;
         options.max_delete_percent = 100;
         fill(&options).await;
-        let survey = kit::look(&options).await;
-        assert!(survey.estimate.exact);
+        let preflight = kit::preflight_of(&options).await;
+        assert!(preflight.estimate.exact);
         assert_eq!(
-            (survey.estimate.stale_ttl_keys, survey.estimate.protected_keys),
+            (preflight.estimate.stale_ttl_keys, preflight.estimate.protected_keys),
             (4 * EACH, EACH),
             "{action:?}"
         );
@@ -131,7 +131,7 @@ async fn hashes_whose_fields_expire_stay_on_a_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_nodes_that_have_such_hashes_are_asked() {
+async fn only_nodes_with_field_ttls_are_queried_for_them() {
     let cluster = kit::cluster().await;
     if !knows_field_ttls(&cluster.nodes()[0]).await {
         return;

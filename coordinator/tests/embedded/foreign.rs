@@ -42,7 +42,7 @@ async fn opaque_cursors_are_read_exactly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn named_servers_are_read_exactly_whatever_they_count_and_repeat() {
+async fn known_servers_are_read_exactly_despite_wrong_counts_and_repeats() {
     for (name, keyspace) in [
         ("kvrocks_version:2.9.0", Some("")),
         ("kvrocks_version:2.9.0", Some("keys=40000,expires=40000")),
@@ -64,7 +64,7 @@ async fn counts_that_are_old_hide_no_key() {
 
 /// The cursors change after the plan has looked at them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cursors_that_turn_opaque_in_the_middle_are_told() {
+async fn cursors_that_turn_opaque_during_a_run_are_reported() {
     let (result, ..) = run(Manner { opaque_from: Some(60), ..Manner::default() }).await;
     // Failed, where no task was done before.
     assert!(matches!(result.status, Status::Partial | Status::Failed), "{:?}", result.issues);
@@ -82,7 +82,7 @@ async fn plan(options: &Options, manner: Manner, port: u16) -> Result<Preflight,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scan_that_does_not_end_ends_the_plan_with_a_sentence() {
+async fn a_scan_that_does_not_end_ends_the_plan_with_an_error() {
     let server = Server::start(&[]).await.unwrap();
     let options = kit::options(vec![server.url()]);
     Truth::mixture(400, "").seed(&options.access).await;
@@ -113,7 +113,7 @@ async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
 
 /// After the plan, its scan does not end any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scan_that_does_not_end_in_the_middle_of_a_run_is_told() {
+async fn a_scan_that_stops_ending_during_a_run_is_reported() {
     let name = Some("kvrocks_version:2.9.0");
     let manner = Manner { name, circle_from: Some(60), ..Manner::default() };
     let (result, ..) = kit::in_time(run(manner)).await;

@@ -75,11 +75,11 @@ async fn attacked(
     options: &Options,
     forge: impl Fn(&ScanTask) -> Forged + Send + Sync + 'static,
 ) -> (CleanupResult, Context) {
-    let survey = kit::look(options).await;
+    let preflight = kit::preflight_of(options).await;
     let mut env = kit::env(options, Timing::default());
     env.queue = Arc::new(Forger::new(&env, forge));
     let begun = Instant::now();
-    let result = kit::run_in(&env, options, &survey).await.unwrap();
+    let result = kit::run_in(&env, options, &preflight).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
     (result, env)
 }
@@ -100,7 +100,7 @@ async fn refused(
 
 /// The batch of the audit: healthy keys of users who are said to be inactive, in a run that looks for stale keys alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn healthy_keys_of_a_stale_only_run_stay_however_they_are_listed() {
+async fn healthy_keys_of_a_stale_only_run_stay_in_forged_batches() {
     let scene = Scene::new().await;
     let expire = Action::Expire { ttl_ms: 60_000, jitter_ms: 0 };
     for action in [Action::Delete, expire] {
@@ -124,13 +124,13 @@ async fn healthy_keys_of_a_stale_only_run_stay_however_they_are_listed() {
 
 /// Listed truly, they are more than the limit allows: the run stops before the first one goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_is_kept_before_anything_is_deleted() {
+async fn the_limit_is_enforced_before_anything_is_deleted() {
     for parts in [1, 10] {
         let scene = Scene::new().await;
         let options = scene.options(2);
-        let survey = kit::look(&options).await;
+        let preflight = kit::preflight_of(&options).await;
         // The plan saw ten stale keys, and allows a hundred.
-        assert_eq!(survey.spec.guards.deletions_max, Some(100));
+        assert_eq!(preflight.spec.guards.deletions_max, Some(100));
         let conn = keys::conns(&options.access).await.remove(0);
         for key in &scene.healthy[..1_000] {
             conn.command(&[b"PERSIST", key]).await.unwrap();
@@ -141,7 +141,7 @@ async fn the_limit_is_kept_before_anything_is_deleted() {
             let of_part = |keys: &[Vec<u8>]| batch(task, Reason::Stale, keys, 0);
             Forged::honest(task, &stale.chunks(1_000 / parts).map(of_part).collect::<Vec<_>>())
         }));
-        let result = kit::run_in(&env, &options, &survey).await.unwrap();
+        let result = kit::run_in(&env, &options, &preflight).await.unwrap();
         assert_eq!((scene.gone().await, result.status), ((0, 0), Status::Cancelled));
         assert_eq!((result.accounting.unreached, result.accounting.balanced), (1_000, true));
         let cause = "1000 keys qualify for deletion, more than the limit of 100";
@@ -151,7 +151,7 @@ async fn the_limit_is_kept_before_anything_is_deleted() {
 
 /// What the other tests change one thing of: truly stale keys, listed as they are, go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_keeps_to_all_rules_acts() {
+async fn a_batch_that_follows_all_rules_is_applied() {
     let scene = Scene::new().await;
     let stale = scene.stale.clone();
     let forge = move |task: &ScanTask| Forged::honest(task, &[batch(task, Reason::Stale, &stale, 0)]);
@@ -162,7 +162,7 @@ async fn a_batch_that_keeps_to_all_rules_acts() {
 
 /// A batch that is wrong in one thing does nothing at all, although its keys are stale.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_rule_is_kept_by_the_reaper() {
+async fn the_reaper_enforces_each_rule() {
     let scene = Scene::new().await;
     let mut options = scene.options(100);
     options.rules.delete_batch_keys = 50;
@@ -361,7 +361,7 @@ async fn a_batch_that_cannot_be_carried_out_does_not_hold_up_its_run() {
 
 /// Whose key it is, and who is active, reapers judge by the run's own rules.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_active_users_stay_whatever_a_batch_says() {
+async fn keys_of_active_users_stay_in_forged_batches() {
     let scene = Scene::new().await;
     let options =
         Options { max_delete_percent: 100, ..crowd::options(vec![scene.server.url()], crowd::zset()) };

@@ -26,10 +26,10 @@ const TTL: &[u8] = b"3600000";
 
 /// A run of `options`, in which `change` is done once everything has been scanned and nothing been deleted.
 pub async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> CleanupResult {
-    let survey = kit::look(options).await;
+    let preflight = kit::preflight_of(options).await;
     let env = kit::env(options, Timing::default());
-    let (progress, mut seen) = kit::progress(&survey);
-    let running = kit::in_time(coordinator::embedded::run(&env, options, &survey, progress));
+    let (progress, mut seen) = kit::progress(&preflight);
+    let running = kit::in_time(coordinator::embedded::run(&env, options, &preflight, progress));
     let changing = kit::in_time(async {
         let scanned = seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
         assert_eq!(scanned.totals.accounting.deleted, 0, "the grace is not over");
@@ -192,9 +192,9 @@ async fn an_application_that_sets_and_then_expires_loses_nothing() {
     options.rules.grace_ms = 1_000;
     let (stop, access) = (Arc::new(AtomicBool::new(false)), options.access.clone());
     let (tell, written) = tokio::sync::oneshot::channel();
-    let mut crew = TaskGroup::default();
+    let mut task_group = TaskGroup::default();
     let stopped = Arc::clone(&stop);
-    crew.start("application", async move {
+    task_group.start("application", async move {
         tell.send(set_then_expire(&access, 7, &stopped).await).map_err(|_| "nobody asks any more")
     });
     let (mut runs, mut spared) = (0, 0);
@@ -220,7 +220,7 @@ async fn an_application_that_sets_and_then_expires_loses_nothing() {
     }
     stop.store(true, Ordering::Relaxed);
     let written = written.await.unwrap();
-    assert_eq!(crew.join().await, []);
+    assert_eq!(task_group.join().await, []);
     let ttls = keys::ask(&options.access, "PTTL", &written.keys).await;
     let lost = ttls.iter().filter(|ttl| **ttl <= 0).count();
     println!("{} keys written, {spared} seen in between and spared, in {runs} runs", written.keys.len());

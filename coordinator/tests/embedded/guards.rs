@@ -141,7 +141,7 @@ async fn a_run_that_finds_more_than_it_may_delete_stops_and_balances() {
         (options.max_delete_percent, options.rules.grace_ms) = (20, LONG_GRACE_MS);
         let early = Truth::mixture(10_000, "");
         early.seed(&options.access).await;
-        let survey = kit::look(&options).await;
+        let preflight = kit::preflight_of(&options).await;
         // They come after the survey, so that its estimate is far too low.
         let mut late = Truth::default();
         (0..20_000).for_each(|n| late.add(Class::Stale, format!("permissions:late:{n}")));
@@ -151,14 +151,14 @@ async fn a_run_that_finds_more_than_it_may_delete_stops_and_balances() {
         }
         seeder.finish().await.unwrap();
         let env = kit::env(&options, Timing::default());
-        let result = kit::run_in(&env, &options, &survey).await.unwrap();
-        let cancel = env.records(survey.spec.run).cancel().await.unwrap().expect("it was cancelled");
+        let result = kit::run_in(&env, &options, &preflight).await.unwrap();
+        let cancel = env.records(preflight.spec.run).cancel().await.unwrap().expect("it was cancelled");
         assert_eq!((cancel.kind, result.status), (CancelKind::Guard, Status::Cancelled));
         assert!(cancel.cause.contains("--max-delete-percent"), "{}", cancel.cause);
         assert_eq!(exit::of_result(&result, Some(cancel.kind)), exit::REFUSED);
         let accounting = result.accounting;
         assert!(accounting.balanced && accounting.deleted == 0, "{accounting:?}");
-        assert!(accounting.unreached > survey.estimate.cap(20).unwrap(), "{accounting:?}");
+        assert!(accounting.unreached > preflight.estimate.cap(20).unwrap(), "{accounting:?}");
         assert_eq!(accounting.unreached + accounting.protected, accounting.candidates);
         for truth in [&early, &late] {
             assert_eq!(keys::existing(&options.access, &truth.stale).await.len(), truth.stale.len());
@@ -174,14 +174,14 @@ async fn a_run_is_cancelled_in_the_middle() {
     options.rules.grace_ms = LONG_GRACE_MS;
     let truth = Truth::mixture(20_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
-    let (progress, mut seen) = kit::progress(&survey);
-    let running = kit::in_time(coordinator::embedded::run(&env, &options, &survey, progress));
+    let (progress, mut seen) = kit::progress(&preflight);
+    let running = kit::in_time(coordinator::embedded::run(&env, &options, &preflight, progress));
     let cancelling = async {
         seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
         let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
-        env.records(survey.spec.run).create_cancel(&cancel).await.unwrap();
+        env.records(preflight.spec.run).create_cancel(&cancel).await.unwrap();
         Instant::now()
     };
     let (result, cancelled) = tokio::join!(running, cancelling);
@@ -201,17 +201,17 @@ async fn a_run_that_is_cancelled_at_once_reads_nothing() {
     let options = kit::options(cluster.urls());
     let truth = Truth::mixture(5_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
     let cancel = Cancel { kind: CancelKind::Asked, cause: "before it began".to_owned() };
-    env.records(survey.spec.run).create_cancel(&cancel).await.unwrap();
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    env.records(preflight.spec.run).create_cancel(&cancel).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert_eq!((result.status, result.cleaned_keys), (Status::Cancelled, 0));
     assert!(result.accounting.balanced && !result.coverage.complete);
     let now = result.current_metrics;
     assert_eq!((now.total_keys, now.avg_ttl, result.coverage.extent), (None, None, Some(Extent::Nothing)));
-    let told = env.telemetry.text();
-    assert!(!told.contains("keysweep_matching_keys{"), "an unknown figure is not 0: {told}");
+    let reported = env.telemetry.text();
+    assert!(!reported.contains("keysweep_matching_keys{"), "an unknown figure is not 0: {reported}");
     truth.check_keys(&options.access, false).await;
 }
 
@@ -222,12 +222,12 @@ async fn a_run_ends_when_its_time_is_over() {
     (options.rules.grace_ms, options.max_runtime) = (LONG_GRACE_MS, Some(Duration::from_secs(1)));
     let truth = Truth::mixture(5_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
     let begun = Instant::now();
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
-    let cancel = env.records(survey.spec.run).cancel().await.unwrap().unwrap();
+    let cancel = env.records(preflight.spec.run).cancel().await.unwrap().unwrap();
     assert_eq!((cancel.kind, result.status), (CancelKind::Runtime, Status::Cancelled));
     assert_eq!((result.accounting.balanced, result.cleaned_keys), (true, 0));
     truth.check_keys(&options.access, false).await;
@@ -238,16 +238,16 @@ async fn the_time_of_a_run_counts_from_its_plan_with_any_driver() {
     let server = kit::standalone().await;
     let (mut options, begun) = (kit::options(vec![server.url()]), Instant::now());
     options.max_runtime = Some(Duration::from_secs(4));
-    let survey = kit::look(&options).await;
-    let (env, run) = (kit::env(&options, Timing::default()), survey.spec.run);
+    let preflight = kit::preflight_of(&options).await;
+    let (env, run) = (kit::env(&options, Timing::default()), preflight.spec.run);
     let records = env.records(run);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    survey.store(&records).await.unwrap();
+    preflight.store(&records).await.unwrap();
     // No worker runs, so only its time ends it.
-    let first = drive(&env, run, "the first", kit::progress(&survey).0);
+    let first = drive(&env, run, "the first", kit::progress(&preflight).0);
     assert!(tokio::time::timeout(Duration::from_secs(2), Box::pin(first)).await.is_err());
     assert!(records.cancel().await.unwrap().is_none());
-    let second = drive(&env, run, "the second", kit::progress(&survey).0);
+    let second = drive(&env, run, "the second", kit::progress(&preflight).0);
     let stopped = async {
         while records.cancel().await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -261,7 +261,7 @@ async fn the_time_of_a_run_counts_from_its_plan_with_any_driver() {
     let took = begun.elapsed().as_secs_f64();
     assert!((4.0..5.0).contains(&took), "{took}");
     // What was planned may not be begun any more.
-    let late = kit::run_in(&env, &options, &survey).await.unwrap_err();
+    let late = kit::run_in(&env, &options, &preflight).await.unwrap_err();
     assert!(late.out_of_time() && exit::of_error(&late) == exit::PARTIAL, "{late}");
 }
 
@@ -272,12 +272,12 @@ async fn no_node_gets_more_tasks_at_a_time_than_its_limit() {
     // Enough for several tasks per node.
     let truth = Truth::mixture(120_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
-    assert!(survey.nodes.iter().all(|node| node.tasks > TASKS_PER_NODE as u64), "{:?}", survey.nodes);
+    let preflight = kit::preflight_of(&options).await;
+    assert!(preflight.nodes.iter().all(|node| node.tasks > TASKS_PER_NODE as u64), "{:?}", preflight.nodes);
     let mut env = kit::env(&options, Timing::default());
     let crowd = Arc::new(Crowd::new(&env));
     env.queue = Arc::clone(&crowd) as _;
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     truth.check(&options.access, &result).await;
     let most: Vec<usize> = crowd.most().into_values().collect();
     assert_eq!(most, [TASKS_PER_NODE; 3], "the limit is used, and kept");
@@ -290,10 +290,10 @@ async fn a_stage_that_breaks_ends_the_run_with_an_error_and_frees_the_lock() {
     let truth = Truth::mixture(1_000, "");
     truth.seed(&options.access).await;
     for topic in [Topic::Tasks, Topic::Batches] {
-        let survey = kit::look(&options).await;
+        let preflight = kit::preflight_of(&options).await;
         let mut env = kit::env(&options, Timing::default());
         env.queue = Arc::new(Broken::new(Arc::clone(&env.queue), topic));
-        let error = kit::run_in(&env, &options, &survey).await.unwrap_err();
+        let error = kit::run_in(&env, &options, &preflight).await.unwrap_err();
         assert!(matches!(error, RunError::Stage(..)), "{error}");
         truth.check_keys(&options.access, false).await;
     }

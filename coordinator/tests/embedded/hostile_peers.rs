@@ -137,22 +137,22 @@ impl Case<'_> {
             max_runtime: Some(RUNTIME_MAX),
             ..kit::options(Vec::new())
         };
-        let survey = kit::look(&options).await;
+        let planned = kit::preflight_of(&options).await;
         if self.late {
             let late = truth.fresh.split_off(truth.fresh.len() - LATE);
             keys::ask(&access, "PERSIST", &late).await;
             late.into_iter().for_each(|key| truth.add(Class::Stale, key));
         }
-        let allowed = survey.spec.guards.deletions_max.expect("there is a limit");
+        let allowed = planned.spec.guards.deletions_max.expect("there is a limit");
         let timing = Timing { batch_lost_after: Duration::from_secs(4), ..kit::hasty() };
         let env = Context { distributed: self.lane % 2 == 1, ..kit::env(&options, timing) };
         let begun = Instant::now();
-        let result = tokio::time::timeout(END, self.stages(&env, &survey)).await;
+        let result = tokio::time::timeout(END, self.stages(&env, &planned)).await;
         let Ok(result) = result else {
             panic!(
                 "it does not end: {:?}: {}",
                 self.tamper.done(),
-                left(&env.records(survey.spec.run)).await
+                left(&env.records(planned.spec.run)).await
             );
         };
         assert!(begun.elapsed() < END);
@@ -178,17 +178,17 @@ impl Case<'_> {
 
     /// All stages, as an embedded run has them, each in surroundings of its own.
     async fn stages(&self, context: &Context, plan: &Preflight) -> Option<CleanupResult> {
-        let (run, shutdown, mut crew) = (plan.spec.run, CancellationToken::new(), TaskGroup::default());
+        let (run, shutdown, mut task_group) = (plan.spec.run, CancellationToken::new(), TaskGroup::default());
         for n in 0..2 {
             let scanner = Scanner::new(self.env_of(context, Role::Scanner), shutdown.clone());
-            crew.start(format!("scanner {n}"), async move { scanner.run(1).await });
+            task_group.start(format!("scanner {n}"), async move { scanner.run(1).await });
             let reaper = Reaper::new(self.env_of(context, Role::Reaper), shutdown.clone());
-            crew.start(format!("reaper {n}"), async move { reaper.run(1).await });
+            task_group.start(format!("reaper {n}"), async move { reaper.run(1).await });
         }
         plan.note(context).await;
         plan.store(&context.records(run)).await.unwrap();
         let (tampered, honest) = (self.env_of(context, Role::Reporter), context.clone());
-        crew.start("reporter", async move {
+        task_group.start("reporter", async move {
             // Who cannot read its records ends, and is started again.
             let mut env = &tampered;
             while let Err(e) = reporter::report(env, run, now_ms).await {
@@ -212,7 +212,7 @@ impl Case<'_> {
         };
         shutdown.cancel();
         if result.is_some() {
-            let bad = crew.join().await;
+            let bad = task_group.join().await;
             let panicked = bad.iter().find(|(_, exit)| matches!(exit, Exit::Panicked(_)));
             assert_eq!(panicked, None);
         }
@@ -221,23 +221,23 @@ impl Case<'_> {
 
     async fn check(&self) -> Option<Status> {
         let (result, truth, allowed) = self.run().await;
-        let (access, told) = (self.site.access(self.lane), self.tamper.done());
+        let (access, reported) = (self.site.access(self.lane), self.tamper.done());
         for (class, kept) in
             [("fresh", &truth.fresh), ("protected", &truth.protected), ("other", &truth.other)]
         {
             assert_eq!(
                 keys::existing(&access, kept).await.len(),
                 kept.len(),
-                "{class} keys are gone: {told:?}"
+                "{class} keys are gone: {reported:?}"
             );
         }
         let gone = (truth.stale.len() - keys::existing(&access, &truth.stale).await.len()) as u64;
         // Receipts are a reaper's word: who lies in them may have keys deleted that no longer count.
-        let receipts = told.iter().any(|what| what.starts_with("Receipt"));
-        assert!(gone <= allowed || receipts, "{gone} of {allowed} are deleted: {told:?}");
-        let result = result.unwrap_or_else(|| panic!("no result: {told:?}"));
+        let receipts = reported.iter().any(|what| what.starts_with("Receipt"));
+        assert!(gone <= allowed || receipts, "{gone} of {allowed} are deleted: {reported:?}");
+        let result = result.unwrap_or_else(|| panic!("no result: {reported:?}"));
         // What scanners and reapers lie about in reports and receipts cannot be known.
-        let lies = told.iter().any(|what| what.starts_with("Re") || what.starts_with("Task"));
+        let lies = reported.iter().any(|what| what.starts_with("Re") || what.starts_with("Task"));
         let lost = result.issues.iter().any(|issue| issue.contains("message was lost"));
         if !lies {
             assert!(result.accounting.balanced, "{result:#?}");
@@ -247,7 +247,7 @@ impl Case<'_> {
                 "{gone}: {result:#?}"
             );
             // Batches are not signed: a changed one may name other keys, of as many as the run allows, which are spared.
-            if result.status == Status::Completed && !told.iter().any(|what| what.starts_with("Batch")) {
+            if result.status == Status::Completed && !reported.iter().any(|what| what.starts_with("Batch")) {
                 truth.check_numbers(&result, Action::Delete);
                 assert_eq!(gone, truth.stale.len() as u64);
             }

@@ -44,10 +44,10 @@ async fn a_second_run_is_refused_or_waits() {
     options.rules.grace_ms = 2_500;
     let truth = Truth::mixture(3_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
-    let (progress, mut seen) = kit::progress(&survey);
-    let first = kit::in_time(embedded::run(&env, &options, &survey, progress));
+    let (progress, mut seen) = kit::progress(&preflight);
+    let first = kit::in_time(embedded::run(&env, &options, &preflight, progress));
     let second = kit::in_time(async {
         until_reaping(&mut seen).await;
         let refused = embedded::run_cleanup_now(&options).await.unwrap_err();
@@ -57,7 +57,7 @@ async fn a_second_run_is_refused_or_waits() {
         assert_eq!(job, options.job);
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let pid = format!("by process {} on `{}` since 2", std::process::id(), host.trim());
-        assert!(holder.starts_with(&pid) && holder.contains(&survey.spec.run.to_string()), "{holder}");
+        assert!(holder.starts_with(&pid) && holder.contains(&preflight.spec.run.to_string()), "{holder}");
         assert!(text.contains(&holder) && text.contains("--lock-wait"), "{text}");
         assert!((1..=LOCK_LEASE.as_secs() + 1).contains(&lease_left), "{lease_left} s");
         // A run that only reads needs no lock, and one that waits gets it.
@@ -144,18 +144,18 @@ async fn a_run_whose_lock_is_taken_away_stops_deleting() {
     options.rules.grace_ms = 60_000;
     let truth = Truth::mixture(3_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
-    let (progress, mut seen) = kit::progress(&survey);
+    let (progress, mut seen) = kit::progress(&preflight);
     let conn = keeper(&options).await;
-    let running = kit::in_time(embedded::run(&env, &options, &survey, progress));
+    let running = kit::in_time(embedded::run(&env, &options, &preflight, progress));
     let stealing = async {
         until_reaping(&mut seen).await;
         conn.command(&[b"SET", &lock_key(&options), b"thief", b"PX", b"60000"]).await.unwrap();
     };
     let (result, ()) = tokio::join!(running, stealing);
     let result = result.unwrap();
-    let cancel = env.records(survey.spec.run).cancel().await.unwrap().unwrap();
+    let cancel = env.records(preflight.spec.run).cancel().await.unwrap().unwrap();
     assert_eq!((result.status, cancel.kind), (Status::Cancelled, CancelKind::LockLost));
     assert!(
         result.issues.iter().any(|issue| issue.contains("the lock of the job was lost")),

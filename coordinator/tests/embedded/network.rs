@@ -96,9 +96,9 @@ async fn a_cut_at_the_beginning_ends_no_run() {
     let truth = Truth::mixture(200, "");
     for bytes in (0..6_000).step_by(300) {
         truth.seed(&ConnectOptions::open(vec![server.url()])).await;
-        let survey = kit::look(&options).await;
+        let preflight = kit::preflight_of(&options).await;
         proxy.weather.cut_after(bytes);
-        let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &survey).await.unwrap();
+        let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &preflight).await.unwrap();
         assert_eq!(result.status, Status::Completed, "after {bytes} bytes: {result:#?}");
         truth.check_keys(&options.access, true).await;
         proxy.weather.cut_after(-1);

@@ -40,10 +40,12 @@ async fn limit(nodes: &[Conn], (hard, soft, seconds): (u64, u64, u64)) {
 async fn closed(nodes: &[Conn]) -> Option<Vec<u64>> {
     let mut closed = Vec::new();
     for node in nodes {
-        let Reply::BulkString(told) = node.info_text("INFO stats").await.unwrap() else { panic!("no text") };
-        let told = String::from_utf8(told).unwrap();
+        let Reply::BulkString(reported) = node.info_text("INFO stats").await.unwrap() else {
+            panic!("no text")
+        };
+        let reported = String::from_utf8(reported).unwrap();
         let name = "client_output_buffer_limit_disconnections:";
-        closed.push(told.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().unwrap());
+        closed.push(reported.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().unwrap());
     }
     Some(closed)
 }

@@ -24,7 +24,7 @@ fn options(url: String, pace: Pace) -> Options {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gentle_run_does_all_of_its_work_and_says_what_it_saw() {
+async fn a_gentle_run_completes_and_reports_its_latency() {
     let server = kit::standalone().await;
     let options = options(server.url(), GENTLE);
     let truth = Truth::mixture(60_000, "");
@@ -83,18 +83,18 @@ async fn a_task_that_is_held_back_for_long_hands_its_rest_back() {
     let options = options(server.url(), limited(2_000));
     let truth = Truth::mixture(9_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     // Four ack deadlines are two seconds, and all of it takes more than four.
     let env = kit::env(&options, kit::hasty());
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     truth.check(&options.access, &result).await;
     let mut reports = 0;
-    let (records, mut revision) = (env.records(survey.spec.run), 0);
+    let (records, mut revision) = (env.records(preflight.spec.run), 0);
     while let Some((at, record)) = records.next_after(revision).await.unwrap() {
         revision = at;
         reports += usize::from(matches!(record, Some(shared::records::Record::Report(_))));
     }
-    assert!(reports > survey.tasks.len(), "{reports} reports of {} tasks", survey.tasks.len());
+    assert!(reports > preflight.tasks.len(), "{reports} reports of {} tasks", preflight.tasks.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,16 +103,16 @@ async fn a_run_that_waits_can_be_cancelled() {
     let options = options(server.url(), limited(20));
     let truth = Truth::mixture(5_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
-    let records = env.records(survey.spec.run);
+    let records = env.records(preflight.spec.run);
     let cancel = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
         records.create_cancel(&cancel).await.unwrap();
         Instant::now()
     };
-    let (result, cancelled) = tokio::join!(kit::run_in(&env, &options, &survey), cancel);
+    let (result, cancelled) = tokio::join!(kit::run_in(&env, &options, &preflight), cancel);
     let (result, took) = (result.unwrap(), cancelled.elapsed());
     assert_eq!(result.status, Status::Cancelled);
     // It would have waited for minutes.
@@ -122,13 +122,13 @@ async fn a_run_that_waits_can_be_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_full_speed_nobody_waits_and_nothing_is_probed() {
+async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
     let server = kit::standalone().await;
     let options = options(server.url(), Pace::default());
     let truth = Truth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let env = kit::env(&options, Timing::default());
-    let result = kit::run_in(&env, &options, &kit::look(&options).await).await.unwrap();
+    let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();
     truth.check(&options.access, &result).await;
     let pacing = &result.pacing;
     assert_eq!(

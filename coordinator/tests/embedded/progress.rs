@@ -12,9 +12,9 @@ use tokio::time::sleep;
 
 /// Every state of a run that a watcher sees who looks every 100 ms.
 async fn watched(options: &Options) -> (Vec<Progress>, shared::result::CleanupResult) {
-    let (env, survey) = (embedded::context(options), kit::look(options).await);
-    let (sender, receiver) = kit::progress(&survey);
-    let mut running = Box::pin(embedded::run(&env, options, &survey, sender));
+    let (env, preflight) = (embedded::context(options), kit::preflight_of(options).await);
+    let (sender, receiver) = kit::progress(&preflight);
+    let mut running = Box::pin(embedded::run(&env, options, &preflight, sender));
     let mut seen = Vec::new();
     loop {
         tokio::select! {

@@ -52,7 +52,7 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
     truth.fresh.extend(giant.fresh);
     truth.seed(&options.access).await;
     // A run looks as a plan does, and asks primaries for no keys beyond that.
-    kit::look(&options).await;
+    kit::preflight_of(&options).await;
     let mut planned = Vec::new();
     for node in cluster.primaries() {
         planned.push(listings(&node.conn().await.unwrap()).await);
@@ -85,8 +85,8 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
         read(&result).iter().find(|node| node.primary_tasks > 0).expect("one primary is read itself");
     let (why, tasks) = silent.why_not.first_key_value().expect("it is said why");
     assert!(why.contains("does not answer") && *tasks == silent.primary_tasks, "{silent:?}");
-    let told = |issue: &String| issue.contains("instead of a replica") && issue.contains(&silent.address);
-    assert!(result.issues.iter().any(told), "{:?}", result.issues);
+    let reported = |issue: &String| issue.contains("instead of a replica") && issue.contains(&silent.address);
+    assert!(result.issues.iter().any(reported), "{:?}", result.issues);
     cluster.nodes()[2].resume().unwrap();
     truth.check(&options.access, &result).await;
 }
@@ -143,7 +143,7 @@ async fn a_replica_that_stays_behind_or_is_cut_off_is_not_read() {
     valve.shut();
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
-    let planned = kit::look(&options).await;
+    let planned = kit::preflight_of(&options).await;
     let source = planned.nodes[0].read_from.as_ref().expect("it is said").sentence();
     assert!(source.contains("bytes behind after 200ms"), "{source}");
     let result = kit::run(&options).await;

@@ -53,9 +53,9 @@ pub async fn run_and_change(
     options: &Options,
     change: impl AsyncFnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + '_>>),
 ) -> CleanupResult {
-    let survey = kit::look(options).await;
-    let (progress, mut seen) = kit::progress(&survey);
-    let running = kit::in_time(coordinator::embedded::run(context, options, &survey, progress));
+    let preflight = kit::preflight_of(options).await;
+    let (progress, mut seen) = kit::progress(&preflight);
+    let running = kit::in_time(coordinator::embedded::run(context, options, &preflight, progress));
     let scanned = Box::pin(async move {
         seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
     });
@@ -171,7 +171,7 @@ async fn a_slot_that_stays_open_is_named_as_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_giant_slot_that_stays_open_is_given_up_as_one() {
+async fn a_giant_slot_that_stays_open_is_abandoned_as_one() {
     let cluster = kit::cluster().await;
     let mut options = kit::options(cluster.urls());
     options.rules.action = Action::Report;
@@ -184,9 +184,9 @@ async fn a_giant_slot_that_stays_open_is_given_up_as_one() {
     truth.seed(&options.access).await;
     cluster.open_slot(slot, from, to).await.unwrap();
     let env = kit::env(&options, kit::hasty());
-    let survey = kit::look(&options).await;
-    let (progress, seen) = kit::progress(&survey);
-    let running = coordinator::embedded::run(&env, &options, &survey, progress);
+    let preflight = kit::preflight_of(&options).await;
+    let (progress, seen) = kit::progress(&preflight);
+    let running = coordinator::embedded::run(&env, &options, &preflight, progress);
     let result = kit::in_time(running).await.unwrap();
     cluster.calm_slot(slot, from, to).await.unwrap();
     assert_eq!((result.status, result.coverage.missing), (Status::Partial, Some(slot.to_string())));
@@ -194,7 +194,7 @@ async fn a_giant_slot_that_stays_open_is_given_up_as_one() {
     // Every part of a pass hands the slot back, and only one of them starts the next pass.
     let passes = u64::from(shared::limits::REPLANS_MAX) + 2;
     let tasks = seen.borrow().totals.tasks;
-    let planned = survey.tasks.len() as u64;
+    let planned = preflight.tasks.len() as u64;
     assert!(tasks <= planned * passes, "{tasks} tasks from {planned}");
 }
 
@@ -225,10 +225,10 @@ async fn nothing_is_left(living: &[Server]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_goes_away_before_it_is_read_leaves_its_slots_uncovered() {
     let (cluster, options, truth) = mortal().await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     cluster.nodes()[2].kill().unwrap();
     let env = kit::env(&options, kit::hasty());
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert_eq!(result.status, Status::Partial, "{:?}", result.issues);
     assert_eq!(result.coverage.missing.as_deref(), Some("10922-16383"));
     assert!(

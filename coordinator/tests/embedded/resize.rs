@@ -66,8 +66,8 @@ async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTre
 }
 
 /// Replaces the tasks of `survey` by those that read `2^bits` parts of the table.
-fn cut(survey: &mut Preflight, bits: u32) {
-    let spec = &survey.spec;
+fn cut(planned: &mut Preflight, bits: u32) {
+    let spec = &planned.spec;
     let planner = Planner { run: spec.run, alias: spec.alias.clone(), replans: 0, round: 0 };
     let (node, pass, parts) = (&spec.nodes[0], TaskId::new(), 1_u64 << bits);
     let tasks = TASKS.min(parts);
@@ -80,21 +80,21 @@ fn cut(survey: &mut Preflight, bits: u32) {
         process: node.process.clone(),
     };
     let firsts = (0..tasks).map(|n| n * (parts / tasks));
-    survey.tasks = firsts.map(|first| planner.task(&node.node, Scope::Cursors(scope(first)), 0)).collect();
+    planned.tasks = firsts.map(|first| planner.task(&node.node, Scope::Cursors(scope(first)), 0)).collect();
 }
 
 /// One run over `2^bits` parts, while the table grows and shrinks.
 async fn run(server: &Server, options: &Options, bits: u32, noise: usize) -> (CleanupResult, BTreeSet<u64>) {
-    let mut survey = kit::look(options).await;
-    cut(&mut survey, bits);
-    let (stop, mut crew) = (Arc::new(AtomicBool::new(false)), TaskGroup::default());
+    let mut planned = kit::preflight_of(options).await;
+    cut(&mut planned, bits);
+    let (stop, mut task_group) = (Arc::new(AtomicBool::new(false)), TaskGroup::default());
     let (tell, sizes) = tokio::sync::oneshot::channel();
     let breathing = breathe(server.url(), noise, Arc::clone(&stop));
-    crew.start("writer", async move { tell.send(breathing.await).map_err(|_| "nobody asks any more") });
-    let result = kit::run_in(&kit::env(options, Timing::default()), options, &survey).await.unwrap();
+    task_group.start("writer", async move { tell.send(breathing.await).map_err(|_| "nobody asks any more") });
+    let result = kit::run_in(&kit::env(options, Timing::default()), options, &planned).await.unwrap();
     stop.store(true, Ordering::Relaxed);
     let sizes = sizes.await.unwrap();
-    assert_eq!(crew.join().await, []);
+    assert_eq!(task_group.join().await, []);
     (result, sizes)
 }
 

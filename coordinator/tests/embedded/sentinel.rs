@@ -48,11 +48,11 @@ async fn failed_over(topic: Topic, lossy: bool) {
     sentinel.knows_replicas(NAME, 1).await.unwrap();
     let mut options = kit::options(vec![format!("redis+sentinel://{}/{NAME}", sentinel.address())]);
     options.rules.delete_batch_keys = 10;
-    let (mut env, survey) = (kit::env(&options, Timing::default()), kit::look(&options).await);
+    let (mut env, preflight) = (kit::env(&options, Timing::default()), kit::preflight_of(&options).await);
     let gate = Gate::new(&env.queue, topic);
     env.queue = Arc::clone(&gate) as _;
-    let (progress, mut seen) = kit::progress(&survey);
-    let running = Box::pin(coordinator::embedded::run(&env, &options, &survey, progress));
+    let (progress, mut seen) = kit::progress(&preflight);
+    let running = Box::pin(coordinator::embedded::run(&env, &options, &preflight, progress));
     let failing = async {
         // The run has its lock by then.
         while gate.published().is_empty() {
@@ -60,8 +60,8 @@ async fn failed_over(topic: Topic, lossy: bool) {
         }
         if topic == Topic::Batches {
             // A batch that is delivered before it may act is put back, and its delivery is used up.
-            let records = env.records(survey.spec.run);
-            for task in &survey.tasks {
+            let records = env.records(preflight.spec.run);
+            for task in &preflight.tasks {
                 while records.grant(task.task).await.unwrap().is_none() {
                     sleep(Duration::from_millis(10)).await;
                 }
@@ -106,16 +106,16 @@ async fn failed_over(topic: Topic, lossy: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_replica_has_stays_done() {
+async fn replicated_deletions_stay_done() {
     Box::pin(failed_over(Topic::Batches, false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_replica_does_not_have_is_found_by_the_next_run() {
+async fn unreplicated_deletions_are_found_by_the_next_run() {
     Box::pin(failed_over(Topic::Batches, true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_not_read_is_not_taken_for_read() {
+async fn unread_keys_are_not_counted_as_read_after_a_failover() {
     Box::pin(failed_over(Topic::Tasks, false)).await;
 }

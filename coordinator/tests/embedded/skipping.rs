@@ -42,7 +42,7 @@ fn check_skipped(result: &CleanupResult) {
     let (skipped, nodes) = (&result.skipped, result.nodes.len() as u64);
     assert!((1_000 * nodes..=3_000 * nodes).contains(&skipped.sampled_keys), "{}", skipped.sampled_keys);
     assert!(skipped.why.is_some() && skipped.sample_error_percent.unwrap() < 3.2, "{skipped:?}");
-    let near = |told: u64| told.abs_diff(KEYS) < KEYS / 12;
+    let near = |reported: u64| reported.abs_diff(KEYS) < KEYS / 12;
     assert!(
         near(skipped.matching_keys) && result.current_metrics.total_keys.is_some_and(near),
         "{skipped:?}"
@@ -92,19 +92,19 @@ async fn only_nodes_without_stale_keys_are_skipped() {
 
 /// A key without TTL is written after the plan said that there is none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_to_be_skipped_is_read_if_a_stale_key_turns_up() {
+async fn a_node_planned_as_skipped_is_read_if_a_stale_key_appears() {
     let servers = ClusterServers::start(3, 0).await.unwrap();
     let server = Server::start(&[]).await.unwrap();
     for urls in [servers.urls(), vec![server.url()]] {
         fill(&urls, |_| false).await;
         let options = kit::options(urls.clone());
-        let survey = kit::look(&options).await;
-        assert!(survey.tasks.iter().all(|task| task.skip));
+        let preflight = kit::preflight_of(&options).await;
+        assert!(preflight.tasks.iter().all(|task| task.skip));
         let mut seeder = Seeder::connect(&urls).await.unwrap();
         seeder.set(name(7).as_bytes(), b"x", None).await.unwrap();
         seeder.finish().await.unwrap();
         let env = kit::env(&options, Timing::default());
-        let result = kit::run_in(&env, &options, &survey).await.unwrap();
+        let result = kit::run_in(&env, &options, &preflight).await.unwrap();
         assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 1), "{:?}", result.issues);
         assert!(result.coverage.complete && result.scanned_keys > 0);
     }

@@ -24,11 +24,11 @@ const DELAY_MS: u64 = 1_200;
 
 /// A run of `options` in which `slowing` happens once everything is deleted.
 async fn slowed(options: &Options, truth: &Truth, slowing: impl AsyncFnOnce()) -> CleanupResult {
-    let survey = kit::look(options).await;
+    let preflight = kit::preflight_of(options).await;
     let timing = Timing { primary_wait: WAIT, ..Timing::default() };
-    let (progress, mut seen) = kit::progress(&survey);
+    let (progress, mut seen) = kit::progress(&preflight);
     let env = kit::env(options, timing);
-    let running = Box::pin(embedded::run(&env, options, &survey, progress));
+    let running = Box::pin(embedded::run(&env, options, &preflight, progress));
     let stale = truth.stale.len() as u64;
     let slowing = async {
         // The receipts are stored, so that what comes after is the end of the run.
@@ -74,7 +74,7 @@ async fn a_server_that_answers_slowly_for_a_while_completes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_server_that_answers_slowly_to_the_end_nothing_is_claimed() {
+async fn a_server_that_stays_slow_to_the_end_is_reported_as_unknown() {
     let (server, truth) = standalone().await;
     let proxy = Proxy::before(server.port()).await;
     let options = kit::options(vec![proxy.url()]);

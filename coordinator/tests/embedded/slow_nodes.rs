@@ -51,16 +51,16 @@ async fn a_dry_run_over_slow_nodes() {
 
 /// One node, so that all scanners of an embedded run would be at it if they could.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_node_is_crowded() {
+async fn node_limit_holds() {
     let nodes = SlowNodes::start(1, 32, Service::default()).await;
     let options = options(&nodes);
-    let survey = kit::look(&options).await;
-    assert!(survey.tasks.len() > EMBEDDED_SCANS, "tasks have to wait for each other");
+    let preflight = kit::preflight_of(&options).await;
+    assert!(preflight.tasks.len() > EMBEDDED_SCANS, "tasks have to wait for each other");
     nodes.set_service(Service { command: Duration::ZERO, key: Duration::from_micros(3) });
-    let result = kit::run_in(&kit::env(&options, Timing::default()), &options, &survey).await.unwrap();
+    let result = kit::run_in(&kit::env(&options, Timing::default()), &options, &preflight).await.unwrap();
     check(&nodes, &result);
     let busy = Duration::from_micros(3 * 2 * nodes.keys());
     assert_eq!(nodes.busy(), [busy], "each key was listed and looked up, once");
     assert!(result.duration_ms >= busy.as_millis() as u64, "one thing after the other");
-    assert_eq!(nodes.tasks_at_once(&survey.tasks), [TASKS_PER_NODE]);
+    assert_eq!(nodes.tasks_at_once(&preflight.tasks), [TASKS_PER_NODE]);
 }

@@ -73,11 +73,11 @@ async fn a_task_that_meets_no_active_user_leaves_its_keys() {
     );
     assert_eq!((result.cleaned_keys, result.inactive_user_caches), (300, 300));
     assert!(result.accounting.balanced && result.status == Status::Completed, "{:?}", result.issues);
-    let told = result
+    let shown = result
         .issues
         .iter()
         .any(|issue| issue.starts_with("500 keys of apparently inactive users were kept"));
-    assert!(told, "{:?}", result.issues);
+    assert!(shown, "{:?}", result.issues);
     for (class, keys, left) in
         [("active", &half.active, 300), ("inactive", &half.inactive, 0), ("otherwise", &half.otherwise, 500)]
     {
@@ -97,8 +97,8 @@ async fn the_audit_trail_of_a_dry_run_does_not_name_what_would_be_left() {
     (options.dry_run, options.rules.action) = (true, Action::Report);
     let half = Half::seeded(&options).await;
     let env = Context { distributed: true, ..kit::env(&options, Timing::default()) };
-    let survey = kit::look(&options).await;
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let preflight = kit::preflight_of(&options).await;
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert_eq!(
         (result.inactive.held_back, result.accounting.reported),
         (Some(500), 300),

@@ -41,8 +41,8 @@ fn check_list(list: &Heaviest, truth: impl Fn(&str) -> u64, total: u64, what: &s
     assert!(error_max <= total / 50, "{what}: off by up to {error_max} of {total}");
     for row in &list.rows {
         let exact = truth(&row.prefix);
-        let told = row.low..=row.high.unwrap();
-        assert!(told.contains(&exact), "{what} of {}: {exact} is not in {told:?}", row.prefix);
+        let shown = row.low..=row.high.unwrap();
+        assert!(shown.contains(&exact), "{what} of {}: {exact} is not in {shown:?}", row.prefix);
     }
 }
 
@@ -109,10 +109,10 @@ async fn check(options: &Options, keys: u64, prefixes: u64) -> CleanupResult {
     let ttl = &result.metrics.ttl;
     assert_eq!(ttl.keys, exact.len() as u64);
     assert_eq!(ttl.histogram.iter().map(|bar| bar.keys).sum::<u64>(), ttl.keys);
-    for (told, q) in [(ttl.p50, 0.5), (ttl.p90, 0.9), (ttl.p99, 0.99)] {
-        let (told, exact) = (told.unwrap(), exact[(q * (exact.len() - 1) as f64) as usize]);
-        println!("p{}: {told:.0} s, exactly {exact:.0} s", q * 100.0);
-        assert!(told <= exact * 1.0101 && told >= (exact - passed) * 0.9899, "{q}: {told} for {exact}");
+    for (shown, q) in [(ttl.p50, 0.5), (ttl.p90, 0.9), (ttl.p99, 0.99)] {
+        let (shown, exact) = (shown.unwrap(), exact[(q * (exact.len() - 1) as f64) as usize]);
+        println!("p{}: {shown:.0} s, exactly {exact:.0} s", q * 100.0);
+        assert!(shown <= exact * 1.0101 && shown >= (exact - passed) * 0.9899, "{q}: {shown} for {exact}");
     }
     let lists = &result.metrics.prefixes;
     let of = |part: fn(&(u64, u64)) -> u64| {
@@ -163,10 +163,10 @@ async fn freed_memory_is_known_before() {
         sizes(&options, &names).await.values().filter(|(_, stale)| *stale).map(|(bytes, _)| bytes).sum();
     let exact =
         Some(ByteEstimate { estimate: truth, low: truth, high: Some(truth), samples: 9_000_u64.div_ceil(7) });
-    assert_eq!(kit::look(&options).await.freed, exact);
+    assert_eq!(kit::preflight_of(&options).await.freed, exact);
     let delete = options.rules.action;
     (options.dry_run, options.rules.action) = (true, Action::Report);
-    assert_eq!(kit::look(&options).await.freed, exact);
+    assert_eq!(kit::preflight_of(&options).await.freed, exact);
     let dry = kit::run(&options).await;
     assert_eq!((dry.freed_bytes, dry.accounting.reported), (exact, 9_000_u64.div_ceil(7)));
     assert_eq!(dry.metrics.prefixes.by_freed.rows[0].prefix, "permissions:");
@@ -206,14 +206,14 @@ async fn memory_of_sampled_runs_holds() {
     };
     for run in 0..4 {
         // As though there were many more keys, and nobody knew how much memory is used.
-        let mut survey = kit::look(&options).await;
-        survey.spec.measure = Measure { used_memory: None, whole: false, freed_one_in: 50 };
-        let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &survey).await.unwrap();
+        let mut preflight = kit::preflight_of(&options).await;
+        preflight.spec.measure = Measure { used_memory: None, whole: false, freed_one_in: 50 };
+        let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &preflight).await.unwrap();
         assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
         if run == 0 {
-            let (freed, told) = (sum("", true), result.freed_bytes.unwrap());
-            println!("{freed} freed, told {told:?}");
-            assert!(is_within(freed, told.low, told.estimate, None) && told.high.is_none(), "{told:?}");
+            let (freed, shown) = (sum("", true), result.freed_bytes.unwrap());
+            println!("{freed} freed, told {shown:?}");
+            assert!(is_within(freed, shown.low, shown.estimate, None) && shown.high.is_none(), "{shown:?}");
             continue;
         }
         let rows = &result.metrics.prefixes.by_memory.rows;
@@ -250,7 +250,7 @@ async fn keys_that_are_used_late() {
 
 /// A user who may not ask for memory gets everything else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_right_to_ask_for_memory() {
+async fn without_permission_for_memory_usage() {
     let server = kit::standalone().await;
     let options = kit::options(vec![server.url()]);
     seed(&options, 500, 10).await;

@@ -10,7 +10,7 @@ use crate::kit;
 use crate::kit::truth::Truth;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_a_database_that_took_the_place_of_the_one_that_was_scanned_stay() {
+async fn keys_of_a_swapped_database_stay() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
     options.rules.grace_ms = 1_500;
@@ -24,10 +24,10 @@ async fn keys_of_a_database_that_took_the_place_of_the_one_that_was_scanned_stay
         reply => panic!("{reply:?}"),
     };
     let before = there().await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
-    let (progress, mut seen) = kit::progress(&survey);
-    let running = kit::in_time(embedded::run(&env, &options, &survey, progress));
+    let (progress, mut seen) = kit::progress(&preflight);
+    let running = kit::in_time(embedded::run(&env, &options, &preflight, progress));
     let swapping = async {
         seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
         conn.info_text("SWAPDB 0 1").await.unwrap();

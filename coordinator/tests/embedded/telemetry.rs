@@ -52,13 +52,13 @@ impl Queue for FullOnce {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_metrics_of_a_run_are_what_its_result_says() {
+async fn metrics_of_a_run_equal_its_result() {
     let server = Server::start(&["--maxmemory", "1gb"]).await.expect("a server can be started");
     let options = kit::options(vec![server.url()]);
     Truth::mixture(3_000, "").seed(&options.access).await;
     let mut env = kit::env(&options, Timing::default());
     env.queue = Arc::new(FullOnce { inner: Arc::clone(&env.queue), refused: AtomicBool::new(false) });
-    let result = kit::run_in(&env, &options, &kit::look(&options).await).await.unwrap();
+    let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();
     assert_eq!(result.status, Status::Completed);
     let job = format!("job=\"{}\",redis=\"main\"", options.job);
     let listed = result.nodes.iter().map(|node| node.listed_keys).sum();
@@ -93,10 +93,10 @@ async fn failures_and_redeliveries_show() {
     // Such a run takes no lock, so it comes as far as its tasks.
     (options.dry_run, options.rules.action) = (true, Action::Report);
     Truth::mixture(1_000, "").seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, kit::hasty());
     server.kill().unwrap();
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert_eq!(result.status, Status::Failed);
     assert!(
         sum(&env, "keysweep_redis_failures_total", "kind=\"unreachable\"") >= 3.0,

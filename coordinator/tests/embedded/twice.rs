@@ -45,10 +45,10 @@ pub async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
     env.queue = Arc::clone(&twice) as _;
     let truth = Truth::mixture(keys, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let preflight = kit::preflight_of(&options).await;
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     truth.check(&options.access, &result).await;
-    let messages = survey.tasks.len() as u64;
+    let messages = preflight.tasks.len() as u64;
     assert!(twice.doubled() > messages, "{} deliveries were doubled, of {messages} tasks", twice.doubled());
 }
 
@@ -64,9 +64,9 @@ pub async fn cut_off(urls: Vec<String>, point: FailPoint, visit: u32, happens: b
     }
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let (env, plan) = kit::with_crash(kit::env(&options, timing()), FailPoints::at(point, visit));
-    let result = kit::run_in(&env, &options, &survey).await.unwrap();
+    let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert_eq!(plan.has_fired(), happens, "whether {point:?} was visited {visit} times");
     truth.check(&options.access, &result).await;
     if saves {

@@ -194,14 +194,14 @@ pub async fn run_in(
     let gate = Gate::new(&env.queue, Topic::Tasks);
     env.queue = Arc::clone(&gate) as _;
     gate.allow(rng.usize(1..=4));
-    let survey = kit::look(options).await;
-    let (progress, _seen) = kit::progress(&survey);
+    let preflight = kit::preflight_of(options).await;
+    let (progress, _seen) = kit::progress(&preflight);
     let trouble = async {
         trouble.await;
         gate.open();
     };
     let running = async {
-        let ran = Box::pin(coordinator::embedded::run(&env, options, &survey, progress));
+        let ran = Box::pin(coordinator::embedded::run(&env, options, &preflight, progress));
         tokio::join!(ran, trouble).0
     };
     tokio::select! {

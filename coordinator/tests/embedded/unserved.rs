@@ -49,9 +49,9 @@ fn check(result: &CleanupResult) {
 async fn a_slot_that_goes_before_it_is_read_is_the_only_one_that_is_not_covered() {
     let cluster = cluster().await;
     let options = filled(&cluster).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     drop_slot(&cluster).await;
-    let result = kit::run_in(&kit::env(&options, Timing::default()), &options, &survey).await.unwrap();
+    let result = kit::run_in(&kit::env(&options, Timing::default()), &options, &preflight).await.unwrap();
     check(&result);
     assert_eq!(result.coverage.slots_covered, Some(16_383));
     assert_eq!(result.coverage.missing, Some(SLOT.to_string()), "{:?}", result.coverage.causes);

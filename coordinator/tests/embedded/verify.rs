@@ -36,9 +36,9 @@ fn options(urls: Vec<String>) -> Options {
 
 /// A run within whose grace `change` is done, once all keys are read.
 async fn within_grace(options: &Options, change: impl Future<Output = ()>) -> CleanupResult {
-    let (env, survey) = (embedded::context(options), Box::pin(kit::look(options)).await);
-    let (sender, mut receiver) = kit::progress(&survey);
-    let running = Box::pin(embedded::run(&env, options, &survey, sender));
+    let (env, preflight) = (embedded::context(options), Box::pin(kit::preflight_of(options)).await);
+    let (sender, mut receiver) = kit::progress(&preflight);
+    let running = Box::pin(embedded::run(&env, options, &preflight, sender));
     let changing = async {
         receiver.wait_for(|progress: &Progress| progress.waits().is_some()).await.expect("it waits");
         Box::pin(change).await;
@@ -48,8 +48,8 @@ async fn within_grace(options: &Options, change: impl Future<Output = ()>) -> Cl
 }
 
 /// The key of a type with a fate, in a slot that follows from both.
-fn key(kind: &str, fate: &str) -> Vec<u8> {
-    format!("permissions:{{{kind}{fate}}}:x").into_bytes()
+fn key(kind: &str, outcome: &str) -> Vec<u8> {
+    format!("permissions:{{{kind}{outcome}}}:x").into_bytes()
 }
 
 async fn make(seeder: &mut Seeder, key: &[u8], command: &str) {
@@ -68,16 +68,16 @@ async fn make(seeder: &mut Seeder, key: &[u8], command: &str) {
 async fn rewritten(options: &Options) {
     let mut seeder = Seeder::open(&options.access).await.unwrap();
     for (kind, made, _) in TYPES {
-        for fate in ["left", "gone", "same", "other"] {
-            make(&mut seeder, &key(kind, fate), made).await;
+        for outcome in ["left", "gone", "same", "other"] {
+            make(&mut seeder, &key(kind, outcome), made).await;
         }
     }
     seeder.finish().await.unwrap();
     let result = within_grace(options, async {
         let mut seeder = Seeder::open(&options.access).await.unwrap();
         for (kind, made, other) in TYPES {
-            for (fate, command) in [("gone", None), ("same", Some(made)), ("other", Some(other))] {
-                let key = key(kind, fate);
+            for (outcome, command) in [("gone", None), ("same", Some(made)), ("other", Some(other))] {
+                let key = key(kind, outcome);
                 seeder.command(&key, &[b"DEL", &key]).await.unwrap();
                 if let Some(command) = command {
                     make(&mut seeder, &key, command).await;
@@ -87,9 +87,9 @@ async fn rewritten(options: &Options) {
         seeder.finish().await.unwrap();
     })
     .await;
-    let fate = |fate: &str| TYPES.map(|(kind, ..)| key(kind, fate)).to_vec();
+    let outcome = |outcome: &str| TYPES.map(|(kind, ..)| key(kind, outcome)).to_vec();
     let mut there: Vec<Vec<u8>> = contents(&options.access).await.into_keys().collect();
-    let mut expected = fate("other");
+    let mut expected = outcome("other");
     there.sort();
     expected.sort();
     assert_eq!(there, expected, "{:?}", result.issues);

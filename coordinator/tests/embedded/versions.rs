@@ -7,14 +7,14 @@ use shared::messages::{Action, DeleteBackend};
 use shared::result::Status;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn caches_of_inactive_users_stay_where_a_server_does_not_tell_when_they_expire() {
+async fn caches_of_inactive_users_stay_where_a_server_does_not_report_expiry_times() {
     let server = kit::standalone().await;
     let conn = server.conn().await.unwrap();
     let options = crowd::options(vec![server.url()], crowd::zset());
     let crowd = Crowd::of(500);
     crowd.seed(&options.access).await;
-    let survey = kit::look(&options).await;
-    let result = kit::run_in(&kit::env(&options, shared::context::Timing::default()), &options, &survey)
+    let preflight = kit::preflight_of(&options).await;
+    let result = kit::run_in(&kit::env(&options, shared::context::Timing::default()), &options, &preflight)
         .await
         .unwrap();
     assert_eq!((result.status, result.accounting.balanced), (Status::Completed, true), "{:?}", result.issues);
@@ -30,6 +30,6 @@ async fn caches_of_inactive_users_stay_where_a_server_does_not_tell_when_they_ex
     let asked = kit::keys::info(&options.access, "commandstats").await.concat();
     assert!(asked.contains("client") && !asked.contains("no-touch"), "{asked}");
     let expected =
-        if survey.spec.scripts_refused.is_some() { DeleteBackend::Watch } else { DeleteBackend::Lua };
+        if preflight.spec.scripts_refused.is_some() { DeleteBackend::Watch } else { DeleteBackend::Lua };
     assert_eq!(result.delete_backend, expected);
 }

@@ -97,7 +97,7 @@ pub struct Blows {
     next: Instant,
     /// Those who are down, and until when.
     down: Vec<(Instant, Cure)>,
-    told: Vec<String>,
+    reported: Vec<String>,
     pub tally: Tally,
 }
 
@@ -111,7 +111,7 @@ impl Blows {
             started: now,
             next: now,
             down: Vec::new(),
-            told: Vec::new(),
+            reported: Vec::new(),
             tally: Tally::default(),
         };
         blows.next = now + blows.ms(PAUSE_MS);
@@ -185,7 +185,7 @@ impl Blows {
     }
 
     fn tell(&mut self, what: &str) {
-        self.told.push(format!("{:7} ms  {what}", self.started.elapsed().as_millis()));
+        self.reported.push(format!("{:7} ms  {what}", self.started.elapsed().as_millis()));
     }
 
     fn ms(&mut self, range: std::ops::Range<u64>) -> Duration {
@@ -196,6 +196,6 @@ impl Blows {
 impl fmt::Display for Blows {
     /// What happened, a line each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.told.iter().try_for_each(|line| writeln!(f, "{line}"))
+        self.reported.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }

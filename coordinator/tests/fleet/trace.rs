@@ -99,9 +99,9 @@ fn check_events(fleet: &Fleet, result: &CleanupResult) {
     let [end] = ends.as_slice() else { panic!("{} ends\n{ended}", ends.len()) };
     assert_eq!(end["type"], "dev.keysweep.run.completed.v1");
     assert_eq!(end["subject"], result.run_id.to_string());
-    let told: CleanupResult =
+    let reported: CleanupResult =
         serde_json::from_value(end["data"].clone()).expect("the event holds the result");
-    assert_eq!(told, result.clone().without_keys(), "the result that subscribers got");
+    assert_eq!(reported, result.clone().without_keys(), "the result that subscribers got");
 }
 
 /// The trail names the stale keys, each of them once, and no other.

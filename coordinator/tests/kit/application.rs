@@ -37,7 +37,7 @@ impl Application {
             places.push((conn, name("there"), name("missing")));
         }
         let (counted, stop) = (Arc::new((AtomicU64::new(0), AtomicU64::new(0))), CancellationToken::new());
-        let (told, ended) = (Arc::clone(&counted), stop.clone());
+        let (reported, ended) = (Arc::clone(&counted), stop.clone());
         #[expect(
             clippy::disallowed_methods,
             reason = "the application is no part of keysweep, and is joined"
@@ -50,7 +50,7 @@ impl Application {
                         batch.add(&[b"GET", if n < percent { there } else { missing }]);
                     }
                     for reply in conn.batch(batch).await.unwrap() {
-                        let counter = if reply == Reply::Nil { &told.1 } else { &told.0 };
+                        let counter = if reply == Reply::Nil { &reported.1 } else { &reported.0 };
                         counter.fetch_add(1, Ordering::Relaxed);
                     }
                 }

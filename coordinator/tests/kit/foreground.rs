@@ -29,13 +29,13 @@ impl Foreground {
     /// Starts one that asks the first seed of `access`.
     pub fn start(access: &ConnectOptions) -> Self {
         let (access, stop) = (access.clone(), Arc::new(AtomicBool::new(false)));
-        let told = Arc::clone(&stop);
+        let reported = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let conn = access.connect_dedicated(&access.urls[0]).await.unwrap();
                 let mut took = Vec::new();
-                while !told.load(Ordering::Relaxed) {
+                while !reported.load(Ordering::Relaxed) {
                     let sent = Instant::now();
                     // In a cluster the key may be another node's, whose address comes at the same price.
                     let _ = conn.command(&[b"GET", b"application:key"]).await;

@@ -89,7 +89,7 @@ async fn join(
         read_reply(&mut server, &mut reply).await?;
         let reply = match command.as_slice() {
             _ if scans => scanned(&reply, &manner, &mut cursors.lock().unwrap()),
-            b"INFO" => told(&reply, words.len() > 1, &manner),
+            b"INFO" => reported(&reply, words.len() > 1, &manner),
             _ => reply,
         };
         client.write_all(&reply).await?;
@@ -134,7 +134,7 @@ fn joined(one: &[u8], other: &[u8]) -> Vec<u8> {
 }
 
 /// INFO as it likes to be seen.
-fn told(reply: &[u8], of_section: bool, manner: &Manner) -> Vec<u8> {
+fn reported(reply: &[u8], of_section: bool, manner: &Manner) -> Vec<u8> {
     let text = String::from_utf8_lossy(reply);
     let Some((_, body)) = text.split_once("\r\n").filter(|_| text.starts_with('$')) else {
         return reply.to_vec();

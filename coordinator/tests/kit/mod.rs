@@ -78,10 +78,10 @@ pub fn hasty() -> Timing {
 }
 
 /// What a run of `options` would do, agreed to.
-pub async fn look(options: &Options) -> Preflight {
-    let mut survey = preflight(options, RunId::new(), now_ms()).await.expect("the survey succeeds");
-    survey.try_out(options).await.expect("the rights suffice");
-    survey
+pub async fn preflight_of(options: &Options) -> Preflight {
+    let mut planned = preflight(options, RunId::new(), now_ms()).await.expect("the survey succeeds");
+    planned.try_out(options).await.expect("the rights suffice");
+    planned
 }
 
 /// One run from survey to result, as `keysweep run` does it.

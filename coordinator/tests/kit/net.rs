@@ -77,7 +77,7 @@ impl Counts {
 
 /// Workers at work. Dropping them aborts them.
 pub struct Workers {
-    crew: TaskGroup,
+    task_group: TaskGroup,
     shutdown: CancellationToken,
     envs: Vec<Context>,
 }
@@ -85,7 +85,7 @@ pub struct Workers {
 impl Workers {
     /// Nobody yet.
     pub fn none() -> Self {
-        Self { crew: TaskGroup::default(), shutdown: CancellationToken::new(), envs: Vec::new() }
+        Self { task_group: TaskGroup::default(), shutdown: CancellationToken::new(), envs: Vec::new() }
     }
 
     /// As many in `env` as told.
@@ -122,7 +122,7 @@ impl Workers {
         start: impl Fn(Context, CancellationToken) -> F + Send + 'static,
     ) {
         let (env, shutdown) = (context.clone(), self.shutdown.clone());
-        self.crew.start(name, async move {
+        self.task_group.start(name, async move {
             loop {
                 tokio::select! {
                     exit = start(env.clone(), shutdown.clone()) => return exit,
@@ -135,7 +135,7 @@ impl Workers {
     /// Lets them finish what is in hand; none of them may have failed.
     pub async fn stop(self) {
         self.shutdown.cancel();
-        assert_eq!(in_time(self.crew.join()).await, [], "how workers ended");
+        assert_eq!(in_time(self.task_group.join()).await, [], "how workers ended");
         for env in self.envs {
             in_time(env.queue.close()).await;
         }

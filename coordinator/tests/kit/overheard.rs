@@ -27,9 +27,9 @@ impl Overheard {
             stream.read_line(&mut line).await.unwrap();
         }
         let payloads = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut crew) = (Arc::clone(&payloads), TaskGroup::default());
-        crew.start("subscriber", async move { hear(stream, &kept).await });
-        Self { payloads, _crew: crew }
+        let (kept, mut task_group) = (Arc::clone(&payloads), TaskGroup::default());
+        task_group.start("subscriber", async move { hear(stream, &kept).await });
+        Self { payloads, _crew: task_group }
     }
 
     /// All payloads so far.

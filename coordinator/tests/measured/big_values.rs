@@ -64,7 +64,7 @@ async fn add_set(server: &Server, key: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_waits_while_a_set_of_a_million_members_is_deleted() {
+async fn no_client_waits_while_a_set_of_a_million_members_is_deleted() {
     let _turn = crate::TURN.lock().await;
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);

@@ -47,12 +47,12 @@ async fn check(options: &Options, keys: u64, context: &Context, run: impl AsyncF
     for result in [&first, &second] {
         assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
         let metrics = result.current_metrics;
-        let told = metrics.hit_rate.unwrap();
+        let reported = metrics.hit_rate.unwrap();
         println!(
-            "truth {truth} %, told {told:.2} % of {}, naive {naive:.2} %",
+            "truth {truth} %, told {reported:.2} % of {}, naive {naive:.2} %",
             metrics.hits.unwrap() + metrics.misses.unwrap()
         );
-        assert!((told - truth).abs() <= 0.5, "told {told:.3} %");
+        assert!((reported - truth).abs() <= 0.5, "told {reported:.3} %");
     }
     assert!((naive - truth).abs() > 10.0, "INFO alone would do: {naive:.2} %");
     let since = second.metrics.hit_rates.since_last_run.unwrap();
@@ -63,8 +63,10 @@ async fn check(options: &Options, keys: u64, context: &Context, run: impl AsyncF
 
 async fn embedded(options: &Options, keys: u64) {
     let env = kit::env(options, Timing::default());
-    check(options, keys, &env, async || kit::run_in(&env, options, &kit::look(options).await).await.unwrap())
-        .await;
+    check(options, keys, &env, async || {
+        kit::run_in(&env, options, &kit::preflight_of(options).await).await.unwrap()
+    })
+    .await;
 }
 
 async fn over_nats(options: &Options, keys: u64) {
@@ -72,8 +74,8 @@ async fn over_nats(options: &Options, keys: u64) {
     let env = net.env(options).await;
     let counts = Counts { scanners: 2, reapers: 2, reporters: 1 };
     check(options, keys, &env, async || {
-        let survey = kit::look(options).await;
-        let result = Box::pin(net::run_in(&env, options, &survey, counts)).await;
+        let preflight = kit::preflight_of(options).await;
+        let result = Box::pin(net::run_in(&env, options, &preflight, counts)).await;
         net::freed(&env, options).await;
         result
     })
@@ -88,7 +90,7 @@ async fn the_hit_rate_is_that_of_the_application() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_it_is_on_workers_and_a_cluster() {
+async fn the_hit_rate_is_that_of_the_application_on_workers_and_a_cluster() {
     let _turn = crate::TURN.lock().await;
     let cluster = kit::cluster().await;
     Box::pin(over_nats(&kit::options(cluster.urls()), 30_000)).await;
@@ -117,7 +119,7 @@ async fn without_traffic_there_is_no_rate() {
     Truth::mixture(2_000, "").seed(&options.access).await;
     let env = kit::env(&options, Timing::default());
     for n in 0..3 {
-        let result = kit::run_in(&env, &options, &kit::look(&options).await).await.unwrap();
+        let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();
         let rates = &result.metrics.hit_rates;
         let (metrics, since) = (result.current_metrics, rates.since_last_run.as_ref());
         assert_eq!(

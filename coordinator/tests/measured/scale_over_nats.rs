@@ -32,10 +32,10 @@ async fn dry_run(
     let nodes = SlowNodes::start(count, keys_per_slot, Service::default()).await;
     let mut options = kit::options(nodes.urls());
     (options.rules.action, options.dry_run) = (Action::Report, true);
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     nodes.set_service(service);
     let workers = Workers::start(&env, Counts { scanners, reapers: 0, reporters: 1 });
-    let held = net::submitted(&env, &options, &survey, "a test").await;
+    let held = net::submitted(&env, &options, &preflight, "a test").await;
     let begun = Instant::now();
     let result = kit::in_time(net::conducted(&env, held)).await;
     let took = begun.elapsed();
@@ -46,8 +46,8 @@ async fn dry_run(
     assert_eq!((result.cleaned_keys, result.accounting.reported), (0, nodes.stale()));
     let listed: Vec<u64> = result.nodes.iter().map(|row| row.listed_keys).collect();
     assert_eq!(listed, nodes.listed(), "every slot was listed once");
-    let most = nodes.tasks_at_once(&survey.tasks).into_iter().max().unwrap();
-    println!("{scanners} scanners, {count} nodes, {} tasks: {took:?}, {most} at once", survey.tasks.len());
+    let most = nodes.tasks_at_once(&preflight.tasks).into_iter().max().unwrap();
+    println!("{scanners} scanners, {count} nodes, {} tasks: {took:?}, {most} at once", preflight.tasks.len());
     assert!(most <= TASKS_PER_NODE, "{most} tasks at a node");
     (took, most)
 }
@@ -72,7 +72,7 @@ async fn four_scanners_are_three_times_as_fast_as_one() {
 
 /// Two nodes with tasks for all eight scanners, which would all be there if they could.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_node_is_crowded_however_many_scanners_there_are() {
+async fn node_limit_holds_with_any_number_of_scanners() {
     let _turn = crate::TURN.lock().await;
     let net = Net::start(Timing::default()).await;
     let service = Service { command: Duration::ZERO, key: Duration::from_micros(20) };

@@ -15,8 +15,8 @@ async fn on_workers_over_nats() {
     let env = net.env(&options).await;
     let crowd = Crowd::of(USERS);
     crowd.seed(&options.access).await;
-    let survey = kit::look(&options).await;
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let preflight = kit::preflight_of(&options).await;
+    let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
     crowd.check_numbers(&result, Action::Delete);
     crowd::check_lookups(&result, 0);
     net::drop_ledgers(&options).await;

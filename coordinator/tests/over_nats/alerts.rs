@@ -39,23 +39,23 @@ fn reach(context: Context, options: &Options, reach: JobIntegrations) -> Context
 
 async fn run(context: &Context, options: &Options) -> CleanupResult {
     let counts = Counts { scanners: 1, reapers: 1, reporters: 1 };
-    let result = net::run_in(context, options, &kit::look(options).await, counts).await;
+    let result = net::run_in(context, options, &kit::preflight_of(options).await, counts).await;
     net::freed(context, options).await;
     result
 }
 
 async fn events(context: &Context, job: &str) -> Vec<Value> {
-    let (mut told, mut revision) = (Vec::new(), 0);
+    let (mut reported, mut revision) = (Vec::new(), 0);
     while let Some(entry) = context.store.next_after(&format!("events/{job}/alert/"), revision).await.unwrap()
     {
         revision = entry.revision;
-        told.push(serde_json::from_slice(&entry.value).unwrap());
+        reported.push(serde_json::from_slice(&entry.value).unwrap());
     }
-    told
+    reported
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alert_is_told_once_and_its_end_as_well() {
+async fn an_alert_is_raised_once_and_resolved_once() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
     let (hook, slack) =
@@ -75,17 +75,17 @@ async fn an_alert_is_told_once_and_its_end_as_well() {
     assert_eq!((second.alerts[0].id, &second.alerts[0].since), (first.alerts[0].id, &first.alerts[0].since));
     let third = run(&env, &options).await;
     assert_eq!(third.alerts, []);
-    let told = events(&env, &options.job).await;
-    let types: Vec<&Value> = told.iter().map(|event| &event["type"]).collect();
+    let reported = events(&env, &options.job).await;
+    let types: Vec<&Value> = reported.iter().map(|event| &event["type"]).collect();
     assert_eq!(types, [&json!("dev.keysweep.alert.raised.v1"), &json!("dev.keysweep.alert.resolved.v1")]);
-    assert_eq!(told[0]["data"]["evidence"]["staleTTLKeys"], 11);
+    assert_eq!(reported[0]["data"]["evidence"]["staleTTLKeys"], 11);
     for receiver in [&hook, &slack] {
         assert_eq!(receiver.sent().len(), 2, "raised and resolved");
     }
     let posted: Value = serde_json::from_slice(&hook.sent()[0].body).unwrap();
     assert_eq!(
         (&posted["id"], &posted["data"]),
-        (&told[0]["id"], &told[0]["data"]),
+        (&reported[0]["id"], &reported[0]["data"]),
         "as subscribers are told"
     );
     let book = alerts::read(&*env.history_store, &options.job).await.unwrap();

@@ -41,14 +41,14 @@ struct Scene {
 
 /// A service that runs until dropped.
 struct Service {
-    crew: TaskGroup,
+    task_group: TaskGroup,
     shutdown: CancellationToken,
 }
 
 impl Service {
     async fn end(self) {
         self.shutdown.cancel();
-        assert_eq!(kit::in_time(self.crew.join()).await, []);
+        assert_eq!(kit::in_time(self.task_group.join()).await, []);
     }
 }
 
@@ -81,9 +81,9 @@ impl Scene {
 
     fn serve(&self, job: ServedJob, who: &'static str) -> Service {
         let (env, nats, shutdown) = (self.context.clone(), self.nats.clone(), CancellationToken::new());
-        let (mut crew, until) = (TaskGroup::default(), shutdown.clone());
-        crew.start("service", async move { serve(&env, &nats, vec![job], who, until).await });
-        Service { crew, shutdown }
+        let (mut task_group, until) = (TaskGroup::default(), shutdown.clone());
+        task_group.start("service", async move { serve(&env, &nats, vec![job], who, until).await });
+        Service { task_group, shutdown }
     }
 
     /// What the service answers to a program that starts a run.
@@ -225,7 +225,7 @@ async fn a_second_attempt_at_a_dry_run_is_one() {
 
 /// The service that conducts a run ends, and the next one has a job that asks for more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_a_run_over_does_what_it_was_asked_for() {
+async fn a_taken_over_run_keeps_its_request() {
     let mut scene = Scene::set().await;
     let service = scene.serve(scene.job(&scene.options), "the first");
     let run = scene.request(&json!({ "aggressiveCleanup": false })).await;
@@ -246,7 +246,7 @@ async fn who_takes_a_run_over_does_what_it_was_asked_for() {
 
 /// The same, and the run itself goes on: nothing is planned again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_is_gone_on_with_elsewhere_does_what_it_was_asked_for() {
+async fn a_resumed_run_keeps_its_request() {
     let mut scene = Scene::set().await;
     let service = scene.serve(scene.job(&scene.options), "the first");
     let run = scene.request(&json!({ "aggressiveCleanup": false })).await;

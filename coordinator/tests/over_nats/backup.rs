@@ -21,12 +21,12 @@ async fn a_bucket_gives_back_what_workers_deleted_even_where_one_was_cut_off() {
     options.backup = Some((BackupPlace::Bucket("saved".to_owned()), 4 << 20));
     backup::seed(&options.access, keys).await;
     let before = contents(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     // The first one to have saved a batch never deletes it; somebody else does.
     let cut = net::with_crash(&env, FailPoints::at(FailPoint::BackupWritten, 1));
     let mut workers = Workers::start(&cut, Counts { scanners: 0, reapers: 1, reporters: 0 });
     workers.add(&env, Counts::PAIRS);
-    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    let result = kit::in_time(net::driven(&env, &options, &preflight)).await;
     net::closed(&env, result.run_id).await;
     workers.stop().await;
     assert_eq!((result.status, result.cleaned_keys), (Status::Completed, keys), "{:?}", result.issues);
@@ -38,12 +38,12 @@ async fn a_bucket_gives_back_what_workers_deleted_even_where_one_was_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_without_a_place_delete_nothing_and_say_what_is_missing() {
+async fn workers_without_a_backup_target_delete_nothing_and_name_it() {
     let (net, server, folder) = (Net::start(kit::hasty()).await, kit::standalone().await, Folder::new());
     let options = backup::saving(backup::options(vec![server.url()]), &folder);
     backup::seed(&options.access, 100).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
+    let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
     assert_eq!((result.status, result.cleaned_keys), (Status::Cancelled, 0), "{:?}", result.issues);
     assert!(result.accounting.balanced && result.accounting.failed > 0, "{:?}", result.accounting);
     let said =
@@ -53,9 +53,9 @@ async fn workers_without_a_place_delete_nothing_and_say_what_is_missing() {
     // A worker that was given one for whatever comes.
     let places = BackupTargets::new([("another job".to_owned(), folder.place())], None);
     let env = Context { backups: Arc::new(places), ..env };
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     net::freed(&env, &options).await;
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
     assert_eq!((result.status, result.cleaned_keys), (Status::Completed, 100), "{:?}", result.issues);
     assert_eq!(restore(&backup::order(&options, &folder)).await.restored, 100);
     let types: BTreeMap<_, _> = contents(&options.access).await;

@@ -25,11 +25,11 @@ async fn deletion_stops_within_two_seconds() {
     let mut truth = Truth::mixture(60_000, "");
     (0..40_000).for_each(|n| truth.add(kit::truth::Class::Stale, format!("permissions:more:{n}")));
     truth.seed(&options.access).await;
-    let (mut env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (mut env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     // One batch of at most 4,000 keys each 200 ms and reaper: it would take far longer than the test looks.
     env.queue = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(200)) as Arc<_>;
     let workers = Workers::start(&env, Counts { scanners: 2, reapers: 1, reporters: 1 });
-    let records = env.records(survey.spec.run);
+    let records = env.records(preflight.spec.run);
     let stopping = async {
         net::until(async || keys::count(&options.access).await < truth.all()).await;
         let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
@@ -37,7 +37,7 @@ async fn deletion_stops_within_two_seconds() {
         tokio::time::sleep(STOP).await;
         keys::existing(&options.access, &truth.stale).await.len()
     };
-    let driving = Box::pin(net::driven(&env, &options, &survey));
+    let driving = Box::pin(net::driven(&env, &options, &preflight));
     let (result, left) = kit::in_time(Box::pin(async { tokio::join!(driving, stopping) })).await;
     net::closed(&env, result.run_id).await;
     workers.stop().await;

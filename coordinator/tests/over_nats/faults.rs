@@ -47,12 +47,12 @@ fn unreadable() -> [(Vec<u8>, &'static str); 4] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_can_read_is_put_aside_and_named() {
+async fn undecodable_messages_are_dead_lettered_and_named() {
     let (net, server) = (Net::start(timing()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
     let truth = Truth::mixture(12_000, "");
     truth.seed(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     for topic in [Topic::Tasks, Topic::Batches] {
         for (n, (payload, _)) in unreadable().into_iter().enumerate() {
             env.queue.publish(topic, &format!("unreadable/{n}"), payload).await.unwrap();
@@ -60,7 +60,7 @@ async fn what_nobody_can_read_is_put_aside_and_named() {
     }
     let workers = Workers::start(&env, Counts::PAIRS);
     net::until(async || net::dead_letters(&env).await.len() == 2 * unreadable().len()).await;
-    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    let result = kit::in_time(net::driven(&env, &options, &preflight)).await;
     // Long enough for what would come back.
     tokio::time::sleep(env.timing.ack_wait * 2).await;
     workers.stop().await;
@@ -94,15 +94,15 @@ async fn with_misled_workers(
     server.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     let truth = Truth::mixture(30_000, "");
     truth.seed(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let mut elsewhere = net.env(&options).await;
     elsewhere.access = wrong.into();
     let mut workers = Workers::start(&elsewhere, misled);
-    let held = net::submitted(&env, &options, &survey, "a test").await;
+    let held = net::submitted(&env, &options, &preflight, "a test").await;
     let conducting = Box::pin(net::conducted(&env, held));
     let joining = async {
         // Until one of them has failed.
-        let failures = format!("failures/{}/", survey.spec.run);
+        let failures = format!("failures/{}/", preflight.spec.run);
         let failed = async || env.store.next_after(&failures, 0).await.unwrap().is_some();
         if misled.scanners > 0 {
             net::until(failed).await;
@@ -130,8 +130,8 @@ fn main_is(url: String) -> BTreeMap<Alias, ConnectOptions> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_that_reach_nothing_leave_the_work_to_the_others() {
     let server = kit::standalone().await;
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    for wrong in [main_is(format!("redis://127.0.0.1:{nobody}")), BTreeMap::new()] {
+    let unused_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for wrong in [main_is(format!("redis://127.0.0.1:{unused_port}")), BTreeMap::new()] {
         for misled in [SCANNER, REAPER, Counts { reporters: 1, ..SCANNER }] {
             let (truth, result) = with_misled_workers(&server, wrong.clone(), misled).await;
             truth.check(&ConnectOptions::open(vec![server.url()]), &result).await;
@@ -162,12 +162,12 @@ async fn a_scanner_that_reaches_another_server_makes_the_run_partial_and_named()
     let options = kit::options(vec![server.url()]);
     let truth = Truth::mixture(30_000, "");
     truth.seed(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let mut elsewhere = net.env(&options).await;
     elsewhere.access = main_is(other.url()).into();
     let mut workers = Workers::start(&elsewhere, SCANNER);
     workers.add(&env, Counts { scanners: 0, reapers: 1, reporters: 1 });
-    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    let result = kit::in_time(net::driven(&env, &options, &preflight)).await;
     workers.stop().await;
     assert!(
         matches!(result.status, Status::Partial | Status::Failed) && !result.coverage.complete,
@@ -186,8 +186,8 @@ async fn a_scan_task_whose_message_vanished_is_handed_out_again() {
     let options = kit::options(vec![server.url()]);
     let truth = Truth::mixture(12_000, "");
     truth.seed(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
-    let held = net::submitted(&env, &options, &survey, "a test").await;
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
+    let held = net::submitted(&env, &options, &preflight, "a test").await;
     let begun = Instant::now();
     let conducting = Box::pin(net::conducted(&env, held));
     let losing = async {

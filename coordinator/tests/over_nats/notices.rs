@@ -35,9 +35,9 @@ async fn pair(net: &Net, options: &Options, receivers: &[&Receiver]) -> [Context
 }
 
 async fn run(context: &Context, options: &Options) {
-    let survey = kit::look(options).await;
-    kit::in_time(net::driven(context, options, &survey)).await;
-    net::closed(context, survey.spec.run).await;
+    let preflight = kit::preflight_of(options).await;
+    kit::in_time(net::driven(context, options, &preflight)).await;
+    net::closed(context, preflight.spec.run).await;
     net::freed(context, options).await;
 }
 
@@ -97,29 +97,29 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
 
 /// The gauge is told by those who serve the job, out of the book: each tells the same, and reporters nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_gauge_is_what_the_book_says() {
+async fn the_gauge_equals_the_alert_store() {
     let timing = Timing { notification_retry_delay: Duration::from_millis(100), ..Timing::default() };
     let (net, server) = (Net::start(timing).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
     let [reporting, serving] = pair(&net, &options, &[]).await;
-    let (mut crew, shutdown) = (TaskGroup::default(), CancellationToken::new());
+    let (mut task_group, shutdown) = (TaskGroup::default(), CancellationToken::new());
     let (env, job, until) = (serving.clone(), options.job.clone(), shutdown.clone());
-    crew.start("service", async move { alerting::deliver_pending(&env, &[job], &until).await });
+    task_group.start("service", async move { alerting::deliver_pending(&env, &[job], &until).await });
     let mut workers = Workers::start(&reporting, NO_REPORTER);
     workers.add(&reporting, REPORTER);
-    let says = |context: &Context, value: u8| {
+    let gauge_is = |context: &Context, value: u8| {
         let line =
             format!("keysweep_alerts_active{{job=\"{}\",alert=\"stale-keys\"}} {value}\n", options.job);
         context.telemetry.text().contains(&line)
     };
-    net::until(async || says(&serving, 0)).await;
+    net::until(async || gauge_is(&serving, 0)).await;
     stale(&options, 11).await;
     run(&reporting, &options).await;
-    net::until(async || says(&serving, 1)).await;
+    net::until(async || gauge_is(&serving, 1)).await;
     run(&reporting, &options).await;
-    net::until(async || says(&serving, 0)).await;
+    net::until(async || gauge_is(&serving, 0)).await;
     assert!(!reporting.telemetry.text().contains("keysweep_alerts_active{"));
     workers.stop().await;
     shutdown.cancel();
-    assert_eq!(crew.join().await, []);
+    assert_eq!(task_group.join().await, []);
 }

@@ -23,23 +23,23 @@ async fn without_nats_for(down: Duration) {
     let options = kit::options(cluster.urls());
     let truth = Truth::mixture(60_000, "");
     truth.seed(&options.access).await;
-    let (mut env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (mut env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let gate = Gate::new(&env.queue, Topic::Tasks);
     env.queue = Arc::clone(&gate) as _;
     let workers = Workers::start(&env, Counts::PAIRS);
-    net::submitted(&env, &options, &survey, "a test that leaves the run to the service").await;
+    net::submitted(&env, &options, &preflight, "a test that leaves the run to the service").await;
     let (shutdown, mut service) = (CancellationToken::new(), TaskGroup::default());
     let (nats, serving, stop) = (net.connect().await, net.env(&options).await, shutdown.clone());
     service.start("service", async move { serve(&serving, &nats, Vec::new(), "service", stop).await });
-    let records = env.records(survey.spec.run);
+    let records = env.records(preflight.spec.run);
     gate.allow(3);
-    net::until(async || net::reports(&records, &survey.tasks).await == 3).await;
+    net::until(async || net::reports(&records, &preflight.tasks).await == 3).await;
     net.server.kill().unwrap();
     // Some work is in hand meanwhile, and some is pulled in vain.
     gate.open();
     tokio::time::sleep(down).await;
     net.server.restart().await.unwrap();
-    let result = kit::in_time(net::followed(&env, &survey)).await;
+    let result = kit::in_time(net::followed(&env, &preflight)).await;
     println!("NATS was away for {down:?}, the run took {} ms", result.duration_ms);
     net::closed(&env, result.run_id).await;
     net::freed(&env, &options).await;
@@ -67,7 +67,7 @@ async fn workers_that_are_there_before_nats_wait_for_it() {
     let options = kit::options(vec![server.url()]);
     let truth = Truth::mixture(3_000, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     net.server.kill().unwrap();
     let early = async { Workers::start(&net.env(&options).await, Counts::PAIRS) };
     let late = async {
@@ -76,7 +76,7 @@ async fn workers_that_are_there_before_nats_wait_for_it() {
     };
     let (workers, ()) = kit::in_time(async { tokio::join!(early, late) }).await;
     let env = net.env(&options).await;
-    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    let result = kit::in_time(net::driven(&env, &options, &preflight)).await;
     workers.stop().await;
     net::drop_ledgers(&options).await;
     truth.check(&options.access, &result).await;
@@ -96,12 +96,12 @@ async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
         truth.add(Class::Stale, format!("permissions:{n:0988}"));
     }
     truth.seed(&options.access).await;
-    let (mut env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (mut env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     // Slower than scanners by far, so that the queue fills.
     let paced = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(500));
     env.queue = Arc::clone(&paced) as _;
     let env = net::with_crash(&env, FailPoints::at(FailPoint::BatchesPublished, 2));
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
     assert!(env.failpoints.has_fired());
     println!("the queue was full {} times, the run took {} ms", paced.full(), result.duration_ms);
     assert!(paced.full() > 0, "the queue was never full");

@@ -14,8 +14,8 @@ async fn workers_keep_to_the_budget_and_the_rate_limit_of_a_run() {
     let options = Options { pace, ..kit::options(cluster.urls()) };
     let truth = Truth::mixture(12_000, "");
     truth.seed(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
+    let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
     truth.check_numbers(&result, options.rules.action);
     truth.check_keys_of_workers(&options.access).await;
     let (keys, seconds) = (truth.all() as f64, result.duration_ms as f64 / 1_000.0);

@@ -29,7 +29,7 @@ async fn slow() -> (Net, kit::Ours, Options, Truth) {
 }
 
 /// The counts of the progress events of a run.
-async fn told(context: &Context, job: &str) -> Vec<u64> {
+async fn reported(context: &Context, job: &str) -> Vec<u64> {
     let (mut listed, mut revision) = (Vec::new(), 0);
     let prefix = format!("events/{job}/progress/");
     while let Some(entry) = context.store.next_after(&prefix, revision).await.unwrap() {
@@ -41,18 +41,18 @@ async fn told(context: &Context, job: &str) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_who_watches_sees_it_move() {
+async fn every_follower_sees_progress() {
     let (net, _cluster, options, truth) = slow().await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let workers = Workers::start(&env, COUNTS);
-    let records = env.records(survey.spec.run);
-    let held = net::submitted(&env, &options, &survey, "a test").await;
-    let (sender, receiver) = kit::progress(&survey);
+    let records = env.records(preflight.spec.run);
+    let held = net::submitted(&env, &options, &preflight, "a test").await;
+    let (sender, receiver) = kit::progress(&preflight);
     let (mut followed, mut asked) = (Vec::new(), Vec::new());
     let watching = async {
         loop {
             sleep(Duration::from_millis(200)).await;
-            let view = runs::find(&env, survey.spec.run).await.unwrap().expect("a run");
+            let view = runs::find(&env, preflight.spec.run).await.unwrap().expect("a run");
             followed.push(receiver.borrow().read.listed);
             asked.push(view.progress.expect("it has records").listed_keys);
         }
@@ -64,7 +64,7 @@ async fn everybody_who_watches_sees_it_move() {
         () = watching => unreachable!("it has no end"),
     };
     assert_eq!(result, same.unwrap());
-    net::closed(&env, survey.spec.run).await;
+    net::closed(&env, preflight.spec.run).await;
     workers.stop().await;
     truth.check_numbers(&result, options.rules.action);
     for seen in [&mut followed, &mut asked] {
@@ -72,28 +72,28 @@ async fn everybody_who_watches_sees_it_move() {
         seen.dedup();
         assert!(seen.len() >= 5, "it stood still: {seen:?}");
     }
-    let told = told(&env, &options.job).await;
-    assert!(told.first().is_some_and(|listed| *listed > 0), "{told:?}");
+    let reported = reported(&env, &options.job).await;
+    assert!(reported.first().is_some_and(|listed| *listed > 0), "{reported:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn notes_that_are_wrong_change_no_count() {
     let (net, _cluster, options, truth) = slow().await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let workers = Workers::start(&env, COUNTS);
-    let run = survey.spec.run;
+    let run = preflight.spec.run;
     let most = ReadSoFar { listed: u64::MAX, scanned: u64::MAX, stale: u64::MAX };
     let lying = async {
         loop {
             sleep(Duration::from_millis(50)).await;
-            for task in survey.tasks.iter().map(|task| task.task).chain([TaskId::new()]) {
+            for task in preflight.tasks.iter().map(|task| task.task).chain([TaskId::new()]) {
                 env.notes.publish(TaskNote { run, task, read: most });
                 env.notes.publish(TaskNote { run: RunId::new(), task, read: most });
             }
         }
     };
     let result = tokio::select! {
-        result = kit::in_time(net::driven(&env, &options, &survey)) => result,
+        result = kit::in_time(net::driven(&env, &options, &preflight)) => result,
         () = lying => unreachable!("it has no end"),
     };
     net::closed(&env, run).await;

@@ -29,7 +29,7 @@ struct Site {
     context: Context,
     options: Options,
     shutdown: CancellationToken,
-    crew: TaskGroup,
+    task_group: TaskGroup,
 }
 
 impl Site {
@@ -44,19 +44,20 @@ impl Site {
         let env =
             Context::connect(&nats, access, Timing { lease: Duration::from_secs(2), ..Timing::default() });
         let shutdown = CancellationToken::new();
-        let mut crew = TaskGroup::default();
+        let mut task_group = TaskGroup::default();
         let (scanner, reaper) =
             (Scanner::new(env.clone(), shutdown.clone()), Reaper::new(env.clone(), shutdown.clone()));
-        crew.start("scanner", async move { scanner.run(4).await });
-        crew.start("reaper", async move { reaper.run(4).await });
+        task_group.start("scanner", async move { scanner.run(4).await });
+        task_group.start("reaper", async move { reaper.run(4).await });
         let (reporting, until) = (env.clone(), shutdown.clone());
-        crew.start("reporter", async move { reporter::run(&reporting, until).await });
-        Self { _servers: (broker, redis), nats, context: env, options, shutdown, crew }
+        task_group.start("reporter", async move { reporter::run(&reporting, until).await });
+        Self { _servers: (broker, redis), nats, context: env, options, shutdown, task_group }
     }
 
     fn serve(&mut self, jobs: Vec<ServedJob>) {
         let (env, nats, shutdown) = (self.context.clone(), self.nats.clone(), self.shutdown.clone());
-        self.crew.start("service", async move { serve(&env, &nats, jobs, "the service", shutdown).await });
+        self.task_group
+            .start("service", async move { serve(&env, &nats, jobs, "the service", shutdown).await });
     }
 
     /// A job that is due every minute.
@@ -119,7 +120,7 @@ impl Site {
 
     async fn end(self) {
         self.shutdown.cancel();
-        assert_eq!(kit::in_time(self.crew.join()).await, []);
+        assert_eq!(kit::in_time(self.task_group.join()).await, []);
     }
 }
 
@@ -141,16 +142,16 @@ async fn missed(catch_up: bool) -> Site {
         }
     })
     .await;
-    let told = site.events("missed").await;
-    assert_eq!(told.len(), 1);
-    let count = told[0]["data"]["count"].as_u64().unwrap();
+    let reported = site.events("missed").await;
+    assert_eq!(reported.len(), 1);
+    let count = reported[0]["data"]["count"].as_u64().unwrap();
     assert!((59..=61).contains(&count), "{count}");
-    assert_eq!(told[0]["data"]["caughtUp"], catch_up);
+    assert_eq!(reported[0]["data"]["caughtUp"], catch_up);
     site
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missed_runs_are_reported_once_and_made_up_for_if_the_job_says_so() {
+async fn missed_runs_are_reported_once_and_caught_up_if_configured() {
     let mut site = missed(true).await;
     let lines = site.history_when(|lines| lines.first().is_some_and(|line| line.status.is_some())).await;
     assert_eq!((lines[0].status, lines[0].cleaned_keys), (Some(Status::Completed), 200));
@@ -164,7 +165,7 @@ async fn missed_runs_are_reported_once_and_made_up_for_if_the_job_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missed_runs_are_only_reported_otherwise() {
+async fn missed_runs_are_only_reported_by_default() {
     let site = missed(false).await;
     // The next minute may begin at any time, but not with this word.
     let late = |line: &RunLine| line.started_by.starts_with("schedule, late");
@@ -173,7 +174,7 @@ async fn missed_runs_are_only_reported_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_attempt_that_fails_is_followed_by_the_next_and_by_no_third() {
+async fn a_failed_attempt_is_retried_once() {
     let mut site = Site::start().await;
     let mut job = ServedJob { catch_up: true, ..site.job() };
     // Nobody listens there.

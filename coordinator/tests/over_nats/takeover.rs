@@ -49,7 +49,7 @@ struct Scene {
     net: Net,
     options: Options,
     truth: Truth,
-    survey: Preflight,
+    planned: Preflight,
     /// Where the workers are.
     context: Context,
     gate: Arc<Gate>,
@@ -63,19 +63,19 @@ impl Scene {
         let options = kit::options(cluster.urls());
         let truth = Truth::mixture(KEYS, "");
         truth.seed(&options.access).await;
-        let survey = kit::look(&options).await;
-        assert!(survey.tasks.len() > 8, "{} tasks", survey.tasks.len());
+        let planned = kit::preflight_of(&options).await;
+        assert!(planned.tasks.len() > 8, "{} tasks", planned.tasks.len());
         let mut env = net.env(&options).await;
         let gate = Gate::new(&env.queue, Topic::Tasks);
         env.queue = Arc::clone(&gate) as _;
         let workers = Workers::start(&env, Counts::PAIRS);
-        Self { net, options, truth, survey, context: env, gate, workers, _cluster: cluster }
+        Self { net, options, truth, planned, context: env, gate, workers, _cluster: cluster }
     }
 
     /// Returns when so many tasks have a report.
     async fn until_reported(&self, count: usize) {
-        let records = self.context.records(self.survey.spec.run);
-        net::until(async || net::reports(&records, &self.survey.tasks).await == count).await;
+        let records = self.context.records(self.planned.spec.run);
+        net::until(async || net::reports(&records, &self.planned.tasks).await == count).await;
     }
 
     /// Returns when `who` holds the job.
@@ -87,7 +87,7 @@ impl Scene {
     /// Lets the run end, and holds it against the truth.
     async fn end(self) -> CleanupResult {
         self.gate.open();
-        let result = kit::in_time(net::followed(&self.context, &self.survey)).await;
+        let result = kit::in_time(net::followed(&self.context, &self.planned)).await;
         net::closed(&self.context, result.run_id).await;
         net::freed(&self.context, &self.options).await;
         self.workers.stop().await;
@@ -107,25 +107,25 @@ impl Scene {
         println!("taken over after {taken:?}; two tasks were done meanwhile, in {meanwhile:?}");
         assert!(taken < LEASE + SLACK, "{taken:?}");
         net::until(async || self.took().await.len() == 2).await;
-        let records = self.context.records(self.survey.spec.run);
+        let records = self.context.records(self.planned.spec.run);
         let mut least = BTreeSet::new();
-        for task in &self.survey.tasks {
+        for task in &self.planned.tasks {
             if records.report(task.task).await.unwrap().is_none() {
                 least.insert(task.task);
             }
         }
-        assert_eq!(least.len(), self.survey.tasks.len() - 4);
+        assert_eq!(least.len(), self.planned.tasks.len() - 4);
         let known = self.reported_before("second").await;
         assert!(known.len() >= 2, "{known:?}");
         let most =
-            self.survey.tasks.iter().map(|task| task.task).filter(|task| !known.contains(task)).collect();
+            self.planned.tasks.iter().map(|task| task.task).filter(|task| !known.contains(task)).collect();
         Left { least, most }
     }
 
     /// The tasks that had a report when `who` took the run.
     async fn reported_before(&self, who: &str) -> BTreeSet<TaskId> {
         let (records, mut revision, mut reported) =
-            (self.context.records(self.survey.spec.run), 0, BTreeSet::new());
+            (self.context.records(self.planned.spec.run), 0, BTreeSet::new());
         loop {
             let (at, record) = records.next_after(revision).await.unwrap().expect("it took the run");
             revision = at;
@@ -145,7 +145,7 @@ impl Scene {
 
     /// The coordinators that took the run, in order, with their places in its log.
     async fn places(&self) -> Vec<(u64, String)> {
-        let (records, mut revision, mut took) = (self.context.records(self.survey.spec.run), 0, Vec::new());
+        let (records, mut revision, mut took) = (self.context.records(self.planned.spec.run), 0, Vec::new());
         while let Some((at, record)) = records.next_after(revision).await.unwrap() {
             revision = at;
             if let Some(Record::Decision { n, decision: Decision::LeaderElected { who, .. } }) = record {
@@ -176,7 +176,7 @@ struct Left {
 
 /// Another coordinator: a service without jobs of its own, which takes up what others leave.
 struct Service {
-    crew: TaskGroup,
+    task_group: TaskGroup,
     shutdown: CancellationToken,
     gate: Arc<Gate>,
 }
@@ -186,10 +186,10 @@ impl Service {
         let (nats, mut env) = (scene.net.connect().await, scene.net.env(&scene.options).await);
         let gate = Gate::new(&env.queue, Topic::Tasks);
         env.queue = Arc::clone(&gate) as _;
-        let (mut crew, shutdown) = (TaskGroup::default(), CancellationToken::new());
+        let (mut task_group, shutdown) = (TaskGroup::default(), CancellationToken::new());
         let stop = shutdown.clone();
-        crew.start(who, async move { serve(&env, &nats, Vec::new(), who, stop).await });
-        Self { crew, shutdown, gate }
+        task_group.start(who, async move { serve(&env, &nats, Vec::new(), who, stop).await });
+        Self { task_group, shutdown, gate }
     }
 
     /// It handed out what was left, once, and nothing that it knew to be done.
@@ -203,7 +203,7 @@ impl Service {
 
     async fn stop(self) {
         self.shutdown.cancel();
-        assert_eq!(kit::in_time(self.crew.join()).await, [], "how the service ended");
+        assert_eq!(kit::in_time(self.task_group.join()).await, [], "how the service ended");
     }
 }
 
@@ -215,7 +215,7 @@ fn held_by(error: SubmitError) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_that_submit_at_once_one_is_refused_and_told_by_whom() {
+async fn of_two_concurrent_submits_one_is_refused_with_the_holders_name() {
     let (net, server) = (Net::start(timing()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
     let truth = Truth::mixture(3_000, "");
@@ -223,19 +223,19 @@ async fn of_two_that_submit_at_once_one_is_refused_and_told_by_whom() {
     let who = |who: &str| Options { started_by: who.to_owned(), ..options.clone() };
     let (one, two) = (who("coordinator one"), who("coordinator two"));
     let (env_one, env_two) = (net.env(&one).await, net.env(&two).await);
-    let (survey_one, survey_two) = (kit::look(&one).await, kit::look(&two).await);
+    let (survey_one, survey_two) = (kit::preflight_of(&one).await, kit::preflight_of(&two).await);
     let (first, second) =
         tokio::join!(submit(&env_one, &one, &survey_one), submit(&env_two, &two, &survey_two));
-    let (env, survey, by, refused) = match (first, second) {
+    let (env, planned, by, refused) = match (first, second) {
         (Ok(_), Err(refused)) => (env_one, survey_one, "coordinator one", refused),
         (Err(refused), Ok(_)) => (env_two, survey_two, "coordinator two", refused),
         others => panic!("{others:?}"),
     };
     let text = held_by(refused);
-    let run = survey.spec.run.to_string();
+    let run = planned.spec.run.to_string();
     assert!(text.contains(&format!("by {by} since 2")) && text.contains(&run), "{text}");
     let workers = Workers::start(&env, Counts::PAIRS);
-    let held = net::taken(&env, &options, survey.spec.run, "a test").await;
+    let held = net::taken(&env, &options, planned.spec.run, "a test").await;
     let result = kit::in_time(net::conducted(&env, held)).await;
     workers.stop().await;
     net::drop_ledgers(&options).await;
@@ -243,10 +243,10 @@ async fn of_two_that_submit_at_once_one_is_refused_and_told_by_whom() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_coordinator_that_dies_is_followed_by_another() {
+async fn a_dead_coordinator_is_replaced() {
     let scene = Scene::start().await;
     let env = scene.net.env(&scene.options).await;
-    let held = net::submitted(&env, &scene.options, &scene.survey, "first").await;
+    let held = net::submitted(&env, &scene.options, &scene.planned, "first").await;
     let service = Service::start(&scene, "second").await;
     scene.gate.allow(2);
     let mut first = Box::pin(net::conducted(&env, held));
@@ -257,7 +257,7 @@ async fn a_coordinator_that_dies_is_followed_by_another() {
     assert_eq!(scene.took().await, ["first"]);
     drop(first);
     let left = scene.taken_over(Instant::now()).await;
-    check_told(&scene).await;
+    check_events(&scene).await;
     assert_eq!(scene.took().await, ["first", "second"]);
     scene.end().await;
     service.check(&left);
@@ -265,10 +265,10 @@ async fn a_coordinator_that_dies_is_followed_by_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_coordinator_that_stood_still_gives_way_when_it_goes_on() {
+async fn a_paused_coordinator_yields_after_a_takeover() {
     let scene = Scene::start().await;
     let env = scene.net.env(&scene.options).await;
-    let held = net::submitted(&env, &scene.options, &scene.survey, "first").await;
+    let held = net::submitted(&env, &scene.options, &scene.planned, "first").await;
     let service = Service::start(&scene, "second").await;
     scene.gate.allow(2);
     let (frozen, freeze) = watch::channel(false);
@@ -291,15 +291,15 @@ async fn a_coordinator_that_stood_still_gives_way_when_it_goes_on() {
 
 /// Without its lease: only the records keep it from deciding anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_former_coordinator_writes_is_refused() {
+async fn writes_of_a_former_coordinator_are_refused() {
     let scene = Scene::start().await;
     let env = scene.net.env(&scene.options).await;
-    let mut held = net::submitted(&env, &scene.options, &scene.survey, "first").await;
+    let mut held = net::submitted(&env, &scene.options, &scene.planned, "first").await;
     let service = Service::start(&scene, "second").await;
     scene.gate.allow(2);
     let (frozen, freeze) = watch::channel(false);
-    let run = scene.survey.spec.run;
-    let (progress, _) = kit::progress(&scene.survey);
+    let run = scene.planned.spec.run;
+    let (progress, _) = kit::progress(&scene.planned);
     let first = freezing(drive(&env, run, "first", progress), freeze);
     let second = async {
         scene.until_reported(2).await;
@@ -324,42 +324,42 @@ async fn what_a_former_coordinator_writes_is_refused() {
 
 /// Who runs a job without NATS has its lock in Redis alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn runs_with_and_without_nats_keep_each_other_away() {
+async fn runs_with_and_without_nats_exclude_each_other() {
     let (net, cluster) = (Net::start(timing()).await, kit::cluster().await);
     let mut options = kit::options(cluster.urls());
     options.rules.grace_ms = 2_500;
     let truth = Truth::mixture(3_000, "");
     truth.seed(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
-    let embedded_survey = kit::look(&options).await;
+    let (env, planned) = (net.env(&options).await, kit::preflight_of(&options).await);
+    let embedded_preflight = kit::preflight_of(&options).await;
     let embedded_env = kit::env(&options, Timing::default());
-    let (progress, mut seen) = kit::progress(&embedded_survey);
-    let first = kit::in_time(embedded::run(&embedded_env, &options, &embedded_survey, progress));
+    let (progress, mut seen) = kit::progress(&embedded_preflight);
+    let first = kit::in_time(embedded::run(&embedded_env, &options, &embedded_preflight, progress));
     let second = async {
         seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
-        let text = held_by(submit(&env, &options, &survey).await.unwrap_err());
-        assert!(text.contains(&embedded_survey.spec.run.to_string()), "{text}");
+        let text = held_by(submit(&env, &options, &planned).await.unwrap_err());
+        assert!(text.contains(&embedded_preflight.spec.run.to_string()), "{text}");
         let (hold, _) = lease::read_lease(&*env.store, &options.job).await.unwrap().unwrap();
         assert_eq!(hold.phase, LeasePhase::Free, "it gives the job back");
-        assert_eq!(env.records(survey.spec.run).spec().await.unwrap(), None, "and stores no run");
+        assert_eq!(env.records(planned.spec.run).spec().await.unwrap(), None, "and stores no run");
     };
     let (first, ()) = tokio::join!(first, second);
     truth.check(&options.access, &first.unwrap()).await;
     empty(&cluster).await;
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
-    let held = net::submitted(&env, &options, &survey, "a test").await;
+    let planned = kit::preflight_of(&options).await;
+    let held = net::submitted(&env, &options, &planned, "a test").await;
     // From the moment that it is submitted, and while it goes on.
     let check_refused = async || {
         let refused = embedded::run_cleanup_now(&options).await.unwrap_err();
         let RunError::Lock(LockError::Held { holder, .. }) = refused else { panic!("{refused}") };
-        assert!(holder.contains(&survey.spec.run.to_string()), "{holder}");
+        assert!(holder.contains(&planned.spec.run.to_string()), "{holder}");
     };
     check_refused().await;
     let workers = Workers::start(&env, Counts::PAIRS);
     let second = async {
-        let records = env.records(survey.spec.run);
-        net::until(async || net::reports(&records, &survey.tasks).await == survey.tasks.len()).await;
+        let records = env.records(planned.spec.run);
+        net::until(async || net::reports(&records, &planned.tasks).await == planned.tasks.len()).await;
         check_refused().await;
     };
     let (result, ()) = tokio::join!(Box::pin(kit::in_time(net::conducted(&env, held))), second);
@@ -375,7 +375,7 @@ async fn empty(cluster: &kit::Ours) {
 }
 
 /// That subscribers hear of the take-over.
-async fn check_told(scene: &Scene) {
-    let key = format!("{EVENTS}{}/taken/{}/2", scene.options.job, scene.survey.spec.run);
+async fn check_events(scene: &Scene) {
+    let key = format!("{EVENTS}{}/taken/{}/2", scene.options.job, scene.planned.spec.run);
     net::until(async || scene.context.store.get(&key).await.unwrap().is_some()).await;
 }

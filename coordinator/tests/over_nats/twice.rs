@@ -23,7 +23,7 @@ fn timing() -> Timing {
 }
 
 /// That a run ended once for those who read its history and its events.
-async fn check_told(context: &Context, result: &CleanupResult) {
+async fn check_events(context: &Context, result: &CleanupResult) {
     let line = net::closed(context, result.run_id).await;
     assert_eq!((line.status, line.cleaned_keys), (Some(Status::Completed), result.cleaned_keys));
     let (mut ends, mut revision) = (0, 0);
@@ -43,12 +43,12 @@ async fn delivered_twice(urls: Vec<String>, keys: u64) {
     env.queue = Arc::clone(&twice) as _;
     let truth = Truth::mixture(keys, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let preflight = kit::preflight_of(&options).await;
+    let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
     net::drop_ledgers(&options).await;
     truth.check(&options.access, &result).await;
-    check_told(&env, &result).await;
-    let messages = survey.tasks.len() as u64;
+    check_events(&env, &result).await;
+    let messages = preflight.tasks.len() as u64;
     println!("{} deliveries were doubled, of {messages} tasks and their batches", twice.doubled());
     assert!(twice.doubled() > messages, "{} deliveries were doubled", twice.doubled());
 }
@@ -62,13 +62,13 @@ async fn cut_off(net: &Net, urls: Vec<String>, point: FailPoint, visit: u32) {
     }
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&options.access).await;
-    let survey = kit::look(&options).await;
+    let preflight = kit::preflight_of(&options).await;
     let env = net::with_crash(&net.env(&options).await, FailPoints::at(point, visit));
     let workers = Workers::start(&env, Counts::PAIRS);
-    let result = kit::in_time(net::driven(&env, &options, &survey)).await;
+    let result = kit::in_time(net::driven(&env, &options, &preflight)).await;
     // The second of two reporters may be a little behind the first.
     net::until(async || env.failpoints.has_fired()).await;
-    check_told(&env, &result).await;
+    check_events(&env, &result).await;
     workers.stop().await;
     net::drop_ledgers(&options).await;
     truth.check(&options.access, &result).await;

@@ -21,12 +21,12 @@ async fn workers_delete_only_values_that_the_scanner_saw() {
     (options.rules.verify, options.rules.grace_ms) = (Verify::Value, 4_000);
     let truth = Truth::mixture(1_000, "");
     truth.seed(&options.access).await;
-    let (env, survey) = (net.env(&options).await, kit::look(&options).await);
+    let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let workers = Workers::start(&env, Counts::PAIRS);
-    let (records, count) = (env.records(survey.spec.run), survey.tasks.len());
+    let (records, count) = (env.records(preflight.spec.run), preflight.tasks.len());
     let (again, left) = truth.stale.split_at(truth.stale.len() / 2);
     let writing = async {
-        net::until(async || net::reports(&records, &survey.tasks).await == count).await;
+        net::until(async || net::reports(&records, &preflight.tasks).await == count).await;
         let mut seeder = Seeder::open(&options.access).await.unwrap();
         for key in again {
             seeder.set(key, b"read,write,other", None).await.unwrap();
@@ -35,7 +35,7 @@ async fn workers_delete_only_values_that_the_scanner_saw() {
         let there = keys::existing(&options.access, &truth.stale).await.len();
         assert_eq!(there, truth.stale.len(), "all of it within the grace");
     };
-    let driving = Box::pin(net::driven(&env, &options, &survey));
+    let driving = Box::pin(net::driven(&env, &options, &preflight));
     let (result, ()) = kit::in_time(Box::pin(async { tokio::join!(driving, writing) })).await;
     net::closed(&env, result.run_id).await;
     workers.stop().await;
@@ -59,8 +59,8 @@ async fn the_time_of_a_run_ends_it_on_workers() {
     (0..6_000).for_each(|n| truth.add(kit::truth::Class::Stale, format!("permissions:more:{n}")));
     truth.seed(&options.access).await;
     let (env, begun) = (net.env(&options).await, Instant::now());
-    let survey = kit::look(&options).await;
-    let result = net::run_in(&env, &options, &survey, Counts::PAIRS).await;
+    let preflight = kit::preflight_of(&options).await;
+    let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
     let took = begun.elapsed();
     println!("{took:?}: {:?}, {:?}", result.accounting, result.issues);
     assert!((4..14).contains(&took.as_secs()), "{took:?}");

@@ -105,7 +105,7 @@ async fn survive_all(seeds: impl Iterator<Item = u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_or_done_twice_whoever_dies() {
+async fn nothing_is_lost_or_done_twice_under_random_kills() {
     match kit::number("KEYSWEEP_CHAOS_SEED") {
         Some(seed) => drop(survive(seed).await),
         None => survive_all(1..=5).await,
@@ -114,7 +114,7 @@ async fn nothing_is_lost_or_done_twice_whoever_dies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes KEYSWEEP_SOAK_SEEDS runs of about half a minute"]
-async fn soak_nothing_is_lost_or_done_twice_whoever_dies() {
+async fn soak_nothing_is_lost_or_done_twice_under_random_kills() {
     let first = kit::number("KEYSWEEP_CHAOS_SEED").unwrap_or(1_000);
     survive_all(first..first + kit::number("KEYSWEEP_SOAK_SEEDS").unwrap_or(50)).await;
 }

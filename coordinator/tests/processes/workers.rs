@@ -74,7 +74,7 @@ async fn soak_a_run_with_a_service() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_nobody_drives_gets_a_driver() {
+async fn a_run_without_a_driver_gets_one() {
     let mut scene = Scene::set(&WORKERS).await;
     let ended = scene.fleet.command(&RUN).run();
     scene.check(&ended).await;
@@ -96,7 +96,7 @@ async fn a_run_is_started_and_followed_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_goes_on_without_whoever_started_it() {
+async fn a_run_continues_without_the_process_that_started_it() {
     for roles in [&ALL[..], &WORKERS] {
         let mut scene = Scene::set(roles).await;
         let running = scene.fleet.command(&RUN).start();
@@ -112,7 +112,7 @@ async fn a_run_goes_on_without_whoever_started_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_that_are_told_to_stop_finish_what_is_in_hand() {
+async fn stopped_workers_finish_inflight_work() {
     let mut scene = Scene::set(&ALL).await;
     let running = scene.fleet.command(&RUN).start();
     let run = trace::stored(&scene.context).await;
@@ -126,7 +126,7 @@ async fn workers_that_are_told_to_stop_finish_what_is_in_hand() {
         trace::under_way(&scene.context, run, kind).await;
         let place = scene.fleet.of(role)[0];
         let ended = scene.fleet.terminate(place);
-        ended.exits(0).says(&["finishes what is in hand", " ends"]);
+        ended.exits(0).log_contains(&["finishes what is in hand", " ends"]);
         println!("{} drained in {:?}", scene.fleet.name(place), ended.took);
     }
     // There was one only.

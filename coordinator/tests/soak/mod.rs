@@ -79,11 +79,11 @@ impl Cases {
             begun.elapsed().as_secs_f64(),
             peak_kib("self") >> 10,
         );
-        let told = panics()[before..].join("\n");
+        let reported = panics()[before..].join("\n");
         assert!(
-            failed.is_empty() && told.is_empty(),
+            failed.is_empty() && reported.is_empty(),
             "{}: of the seeds {failed:?} each can be tried alone with KEYSWEEP_CHAOS_SEED=<seed> KEYSWEEP_SOAK_SEEDS=1; \
-             what panicked:\n{told}",
+             what panicked:\n{reported}",
             self.name
         );
     }

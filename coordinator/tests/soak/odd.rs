@@ -130,7 +130,7 @@ struct State {
     /// How often each command was sent.
     counts: BTreeMap<String, u64>,
     first: BTreeMap<String, Vec<u8>>,
-    told: Vec<String>,
+    reported: Vec<String>,
 }
 
 /// See the module. All servers of a deployment share one.
@@ -169,9 +169,9 @@ impl Oddities {
     }
 
     /// The script, and what was answered oddly.
-    pub fn told(&self) -> String {
+    pub fn reported(&self) -> String {
         let state = self.0.lock().unwrap();
-        format!("{:?}; {:?}", state.rules, state.told)
+        format!("{:?}; {:?}", state.rules, state.reported)
     }
 
     /// `host:port` of somebody odd before `127.0.0.1:port`.
@@ -234,9 +234,9 @@ impl Oddities {
             .rules
             .iter()
             .find(|rule| rule.command == name && now >= rule.from && now - rule.from < rule.times)?;
-        let (odd, told) = (rule.odd, format!("{name} {now}: {:?}", rule.odd));
-        if state.told.len() < 20 {
-            state.told.push(told);
+        let (odd, reported) = (rule.odd, format!("{name} {now}: {:?}", rule.odd));
+        if state.reported.len() < 20 {
+            state.reported.push(reported);
         }
         Some(odd)
     }

@@ -38,7 +38,7 @@ async fn waited(pacer: &Pacer) -> (Duration, u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_holds_back_who_has_no_limit() {
+async fn nothing_delays_without_a_limit() {
     let pacer = Pacer::of(None, None);
     assert!(pacer.is_free() && pacer.window_keys().is_none());
     for _ in 0..1_000 {

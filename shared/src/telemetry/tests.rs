@@ -165,7 +165,7 @@ fn every_metric_moves() {
 }
 
 #[test]
-fn what_is_not_known_is_not_told() {
+fn unknown_values_are_not_reported() {
     let telemetry = busy();
     telemetry.ended(&Alias::new("main"), &result(None));
     telemetry.memory(&Alias::new("main"), None);
@@ -174,7 +174,7 @@ fn what_is_not_known_is_not_told() {
 }
 
 #[test]
-fn a_run_that_does_not_know_how_many_keys_there_are_leaves_what_was_told() {
+fn a_run_with_an_unknown_key_count_keeps_the_reported_one() {
     let telemetry = busy();
     let ended = |total_keys, avg_ttl, finished_at: &str| {
         let mut result = result(None);

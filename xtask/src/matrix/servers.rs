@@ -68,7 +68,7 @@ pub(super) const VERSIONS: [Version; 9] = [
                 "backup::a_small_string",
                 "backup::every_type",
                 "backup::of_",
-                "backup::only_what",
+                "backup::only_requested",
                 "backup::what_is_too_large",
                 "tls",
             ],

@@ -89,7 +89,7 @@ fn a_byte_that_changed_costs_one_block_and_is_named() {
 }
 
 #[test]
-fn a_file_that_was_cut_off_says_so_and_gives_what_is_there() {
+fn a_truncated_file_is_reported_and_read_up_to_the_cut() {
     let (header, entries) = (header(), entries());
     let bytes = file(&header, &entries);
     for length in 0..bytes.len() {

@@ -61,7 +61,7 @@ fn pages_of_both_kinds_and_ttls() {
 }
 
 #[test]
-fn moments_are_told_by_the_servers_clock() {
+fn times_follow_the_servers_clock() {
     let (_, seen, _) = read("*2 $1 2 $6 500999 :3000 :-1 :100 ", LookupKind::Expiry, 3, &[]).unwrap();
     let left =
         |left_ms, at_ms| KeyState { expires_at_ms: Some(at_ms), ..KeyState::only(Ttl::Remaining(left_ms)) };

@@ -33,7 +33,7 @@ activity = { zset = "permissions:warming" }
 const TWO_JOBS: &str = "[[job]]\nname = \"a\"\ngrace = \"2s\"\n[[job]]\nname = \"b\"\ngrace = \"3s\"\n";
 
 #[test]
-fn the_designs_example_works() {
+fn the_designs_example_is_accepted() {
     let contexts = Contexts::new("design", &[("prod", r#"{"url": "tls://nats-1"}"#)]);
     let env = [("XDG_CONFIG_HOME", &*contexts.home())];
     let check = |name, expected: &str| assert_eq!(shown(name, &[], &env, Some(DESIGN)), expected);

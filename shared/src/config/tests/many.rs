@@ -33,7 +33,7 @@ fn every_job_is_resolved_as_if_alone() {
 }
 
 #[test]
-fn one_url_does_not_stand_for_several_deployments() {
+fn one_url_is_not_used_for_several_deployments() {
     assert_eq!(
         all(&[], &[("REDIS_URL", "redis://x")], Some(JOBS)),
         "`REDIS_URL` gives one Redis deployment, but the jobs use several: `east`, `west`; leave it out, \

@@ -173,7 +173,7 @@ fn an_unknown_key_names_the_nearest() {
 }
 
 #[test]
-fn a_wrong_shape_says_what_to_write() {
+fn a_wrong_type_explains_what_to_write() {
     check_text(
         "[job]\nname = \"x\"\n",
         "keysweep.toml:1: jobs are a list: write `[[job]]` with two brackets",

@@ -17,7 +17,7 @@ fn has_nats(given_flags: &[(&'static str, &str)], env: &[(&str, &str)], text: &s
 }
 
 #[test]
-fn there_is_a_connection_only_if_somebody_asks_for_one() {
+fn a_connection_exists_only_if_requested() {
     assert!(!has_nats(&[], &[], ""));
     assert!(!has_nats(&[("--nats-prefix", "x")], &[("NATS_USER", "me")], "[nats]\nreplicas = 3\n"));
     assert!(!has_nats(&[], &[], "[nats]\nurl = []\n"));

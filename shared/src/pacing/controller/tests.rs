@@ -167,7 +167,7 @@ fn a_node_that_answers_no_probe_is_worked_at_the_floor() {
 }
 
 #[test]
-fn a_write_takes_a_fifth_of_the_budget_whatever_the_share_and_whatever_it_does() {
+fn a_write_takes_a_fifth_of_the_budget_at_any_duty_cycle() {
     let check = |key_ns: u64, expected: u64| {
         let mut controller = Controller::new(BUDGET, &[micros(100)]);
         for _ in 0..500 {

@@ -59,7 +59,7 @@ async fn processes_share_a_file_and_a_torn_line_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_lost_stops_nobody() {
+async fn a_lost_file_stops_no_run() {
     let folder = Scratch::new();
     let store = folder.store("s");
     store.create("a/1", b"x".to_vec()).await.unwrap();
@@ -89,7 +89,7 @@ async fn the_file_does_not_grow_for_ever() {
 
 /// Lines as somebody else may have written them, and what is read of them.
 #[tokio::test]
-async fn numbers_in_the_file_are_not_believed() {
+async fn numbers_in_the_file_are_not_trusted() {
     let folder = Scratch::new();
     let line =
         |key: &str, revision: u64| format!("{{\"key\":\"{key}\",\"revision\":{revision},\"value\":\"x\"}}\n");
