@@ -97,9 +97,9 @@ async fn tls_with_a_client_certificate() {
     let strange = [flags[0], flags[1], "--nats-ca", &other.path("ca.pem")];
     refused(&strange, &[], &["invalid peer certificate", hint]);
     let no_ca = [flags[0], flags[1], "--nats-ca", &key];
-    refused(&no_ca, &[], &[&key, "holds no certificate"]);
+    refused(&no_ca, &[], &[&key, "contains no certificate"]);
     let swapped = ["--nats", &tls, "--nats-ca", &ca, "--nats-cert", &key, "--nats-key", &cert];
-    refused(&swapped, &[], &[&key, "holds no certificate"]);
+    refused(&swapped, &[], &[&key, "contains no certificate"]);
     let unlike = other.path("client.key");
     let unlike = ["--nats", &tls, "--nats-ca", &ca, "--nats-cert", &cert, "--nats-key", &unlike];
     refused(&unlike, &[], &["failed to agree on TLS"]);

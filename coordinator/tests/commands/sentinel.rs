@@ -47,7 +47,7 @@ async fn a_primary_is_found_by_its_name() {
     assert_eq!(result["nodes"][0]["address"], place.url()["redis://".len()..], "{run}");
     // What is wrong, and with whom.
     let other = format!("redis+sentinel://{hosts}/other");
-    plan(&other, &[]).fails(2, &[&sentinel.address(), "watches no `other`", "SENTINEL MASTERS"]);
+    plan(&other, &[]).fails(2, &[&sentinel.address(), "monitors no `other`", "SENTINEL MASTERS"]);
     plan(&format!("redis+sentinel://{silent}/{NAME}"), &[])
         .fails(5, &[&silent, "it is a Sentinel", "refused"]);
     let wrong = format!("redis+sentinel://me:{SECRET}-not@{hosts}/{NAME}");

@@ -197,7 +197,7 @@ fn files_and_flags_that_do_not_fit() {
     let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| ours.path(name));
     let check = |flags: &[&str], texts: &[&str]| refused(&plan(url, flags), texts);
     check(&["--cacert", "/no/such.pem"], &["/no/such.pem", "No such file"]);
-    check(&["--cacert", &key], &[&key, "holds no certificate in PEM"]);
+    check(&["--cacert", &key], &[&key, "contains no certificate in PEM"]);
     check(&["--cacert", &ca, "--cert", &cert], &["`--cert` needs `key`", "`--key`"]);
     check(&["--cacert", &ca, "--cert", &cert, "--key", &cert], &[&cert, "holds no private key in PEM"]);
     let unlike = other.path("client.key");
@@ -209,7 +209,7 @@ fn files_and_flags_that_do_not_fit() {
     check(&["--cacert", &ca, "--cert", &first[0], "--key", &first[1]], &[&first[0], "of version 1"]);
     let broken =
         file("broken.pem", &format!("-----BEGIN PRIVATE KEY-----\n{SECRET}!\n-----END PRIVATE KEY-----\n"));
-    check(&["--cacert", &ca, "--cert", &cert, "--key", &broken], &[&broken, "no sound PEM"]);
+    check(&["--cacert", &ca, "--cert", &cert, "--key", &broken], &[&broken, "not valid PEM"]);
     check(&["--cacert", &ca, "--sni", "a b"], &["`--sni` is `a b`", "host name"]);
     let plain = plan("redis://127.0.0.1:1", &["--cacert", &ca]);
     refused(&plain, &["`--cacert` is about TLS", "`redis://127.0.0.1:1` asks for none", "`rediss://`"]);

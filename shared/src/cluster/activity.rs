@@ -1,5 +1,5 @@
-//! Reading who is active: the members of a sorted set or a set, page by page, with SCAN's relatives, which block
-//! nobody. What the scores mean is decided by whoever asks.
+//! Reads active users: the members of a sorted set or a set, page by page, with ZSCAN or SSCAN, which do not block the
+//! server. The caller interprets the scores.
 
 use redis::Value;
 
@@ -10,15 +10,15 @@ use super::reply_size::ReplyUnit;
 use crate::messages::Lookups;
 use crate::scan_end::ScanEnd;
 
-/// `COUNT` of one page, at most.
+/// The maximum `COUNT` of one page.
 const PAGE_MEMBERS: usize = 1_000;
 
-/// The sort of set.
+/// The type of the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetKind {
     /// A sorted set: its scores are times.
     Sorted,
-    /// A set: whoever is in it is active.
+    /// A set: every member is active.
     Plain,
 }
 
@@ -30,7 +30,7 @@ impl SetKind {
         }
     }
 
-    /// Items of a reply per member: itself, and its score if it has one.
+    /// Reply items per member: the member, and its score in a sorted set.
     fn items(self) -> usize {
         if self == Self::Sorted { 2 } else { 1 }
     }
@@ -39,29 +39,30 @@ impl SetKind {
 /// Why a set could not be read.
 #[derive(Clone, Debug)]
 pub enum ActivityReadError {
-    /// It holds nothing, or is not there: to Redis that is the same.
+    /// It is empty or does not exist: in Redis that is the same.
     Empty,
     /// The key is of another type.
     OtherType,
-    /// It lost many members, or all, while it was being read: it is being made anew.
+    /// It lost many members, or all, while it was being read: another client is rebuilding it.
     Shrank,
     /// The user may not read it.
     Forbidden {
         /// The ACL rule that is missing; `None` if it is about the key.
         rule: Option<String>,
     },
-    /// Nobody serves its slot.
+    /// No node serves its slot.
     NoOwner,
-    /// Anything else.
+    /// Any other error.
     Fault(RedisError),
 }
 
-/// Reads all members of the set at `key`, each at least once, and gives them to `each`, with their scores if they have
-/// any, until that returns `false`. Adds the look-ups that it made to `lookups`, also where it fails.
+/// Reads all members of the set at `key`, each at least once, and passes them to `each`, with their scores if they have
+/// any, until that returns `false`. Adds its lookups to `lookups`, also if it fails.
 ///
-/// What has been a member all the time is found. One that is made anew meanwhile, by deleting and filling it, would
-/// be read in part only: so its size is asked for with each page, and may not fall by more than a tenth. (One that is
-/// replaced at once, by RENAME, is read as a whole: cursors follow the members' hashes, which are the same.)
+/// A member that exists during the whole read is found. A set that is rebuilt meanwhile, by deleting and filling it,
+/// would be read only in part: so its size is queried with each page, and may not fall by more than a tenth. (A set
+/// that is replaced at once, by RENAME, is read completely: cursors follow the hashes of the members, which are the
+/// same.)
 ///
 /// # Errors
 /// When there are no members, or not all could be read.
@@ -76,11 +77,11 @@ pub async fn read_members(
     let (mut cursor, mut largest, mut end) = (b"0".to_vec(), 0, None);
     loop {
         let mut batch = Batch::new();
-        let asked = conn.fitting(ReplyUnit::Member, PAGE_MEMBERS);
-        batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", asked.to_string().as_bytes()]);
+        let count_arg = conn.fitting(ReplyUnit::Member, PAGE_MEMBERS);
+        batch.add(&[scan.as_bytes(), key, &cursor, b"COUNT", count_arg.to_string().as_bytes()]);
         batch.add(&[count.as_bytes(), key]);
         let mut replies = conn
-            .sized((ReplyUnit::Member, asked as u64), batch)
+            .sized((ReplyUnit::Member, count_arg as u64), batch)
             .await
             .map_err(ActivityReadError::Fault)?
             .into_iter();
@@ -110,7 +111,7 @@ pub async fn read_members(
             return Ok(());
         }
         let end = end.get_or_insert_with(|| ScanEnd::new(cursor, 0, size));
-        let on = end.check_progress(&next, asked as u64, members.len() as u64);
+        let on = end.check_progress(&next, count_arg as u64, members.len() as u64);
         on.map_err(|why| {
             ActivityReadError::Fault(RedisError::new(RedisErrorKind::Protocol, conn.address(), why))
         })?;

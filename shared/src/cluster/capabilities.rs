@@ -1,13 +1,13 @@
-//! Which [`DeleteBackend`] a server allows: scripts if it runs them, transactions otherwise. Hosted servers and proxies forbid
-//! scripts by rights, by renaming the commands, or by not knowing them. This tries them, once a run has been agreed to;
-//! before that, `rights.rs` asks.
+//! Which [`DeleteBackend`] a server allows: scripts if it runs them, transactions otherwise. Hosted servers and proxies
+//! forbid scripts by ACL, by renaming the commands, or by not having them. This module tries the commands after the
+//! plan is confirmed; before that, `permissions.rs` checks without writing.
 
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 use super::preflight::{self, MissingPermission, PermissionProbe};
 use crate::messages::DeleteBackend;
 
-/// What a way takes: commands in a form that has no effect, and the rules that allow them.
+/// Commands of a backend in a form that has no effect, and the ACL rules that allow them.
 type ProbeResult = [(&'static [&'static [u8]], &'static str)];
 
 const SCRIPTS: &ProbeResult = &[
@@ -16,16 +16,17 @@ const SCRIPTS: &ProbeResult = &[
     (&[b"SCRIPT", b"LOAD", b"return 1"], "+script|load"),
 ];
 
-/// EXEC without MULTI is an error, and says that EXEC is allowed. After MULTI, which comes last, the connection is closed.
+/// EXEC without MULTI returns an error which shows that EXEC is allowed. MULTI comes last, because the connection is
+/// then closed.
 const TRANSACTIONS: &ProbeResult =
     &[(&[b"EXEC"], "+exec"), (&[b"WATCH", b"keysweep:preflight"], "+watch"), (&[b"MULTI"], "+multi")];
 
-/// The way that a server allows, and why it is not the script, if it is not.
+/// The delete backend that a server allows, and why it is not the script, if it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The way.
+    /// The delete backend.
     pub delete_backend: DeleteBackend,
-    /// What the server said to a script.
+    /// The server's error for a script.
     pub refusal: Option<String>,
 }
 
@@ -44,16 +45,16 @@ fn questions(asked: &ProbeResult) -> Vec<PermissionProbe> {
     asked.iter().map(question).collect()
 }
 
-/// Asks the server behind `conn` which way it allows. If it is none, says what scripts lack.
+/// Determines the delete backend that the server behind `conn` allows. If there is none, returns what scripts lack.
 ///
 /// # Errors
-/// When the server fails, or takes no writes.
+/// When the server fails, or accepts no writes.
 pub async fn ask(conn: &Conn) -> Result<Result<Capabilities, Vec<MissingPermission>>, RedisError> {
     let lacking = refused(conn, SCRIPTS).await?;
     let Some(first) = lacking.first() else {
         return Ok(Ok(Capabilities { delete_backend: DeleteBackend::Lua, refusal: None }));
     };
-    // On a connection that is closed afterwards, because it may be left in a transaction.
+    // On a connection that is then closed, because it may be left in a transaction.
     let possible = refused(&*conn.dedicated().await?, TRANSACTIONS).await?.is_empty();
     let refusal = Some(first.detail.clone());
     Ok(if possible {
@@ -80,18 +81,18 @@ async fn refused(conn: &Conn, asked: &ProbeResult) -> Result<Vec<MissingPermissi
     Ok(lacking)
 }
 
-/// Whether an error says that the command is not to be had.
+/// Whether an error means that the command is unavailable.
 fn forbids(fault: &RedisError) -> Result<bool, RedisError> {
     match fault.kind {
         RedisErrorKind::PermissionDenied => Ok(true),
-        // `ERR EXEC without MULTI` is how a server says that it knows EXEC.
+        // `ERR EXEC without MULTI` shows that the server knows EXEC.
         RedisErrorKind::CommandError => Ok(!fault.detail.contains("without MULTI")),
         RedisErrorKind::NotWritable if !fault.detail.starts_with("OOM") => Err(fault.clone()),
         RedisErrorKind::Unavailable
         | RedisErrorKind::TooManyClients
         | RedisErrorKind::ConnectionLost
         | RedisErrorKind::Unreachable => Err(fault.clone()),
-        // The key of a question may belong to another server; the command is known there.
+        // The probe's key may belong to another server; the command is allowed here.
         _ => Ok(false),
     }
 }
@@ -101,9 +102,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_from_an_answer() {
-        let check = |kind, said: &str, expected: Option<bool>| {
-            assert_eq!(forbids(&RedisError::new(kind, "a:1", said)).ok(), expected, "{said}");
+    fn refusals_and_other_errors_are_distinguished() {
+        let check = |kind, text: &str, expected: Option<bool>| {
+            assert_eq!(forbids(&RedisError::new(kind, "a:1", text)).ok(), expected, "{text}");
         };
         check(
             RedisErrorKind::PermissionDenied,

@@ -1,4 +1,4 @@
-//! A standalone server or a cluster as one thing: who serves what, and a connection to each node.
+//! One client for a standalone server, a Sentinel deployment or a cluster: the topology, and a connection to each node.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use super::topology::{Primary, Topology, cluster_topology, host_and_port, standa
 use crate::ids::NodeId;
 use crate::limits::{ASK_ALL_TIMEOUT, ASK_TIMEOUT, DOWN_TIME};
 
-/// A Redis deployment with our connections to it. Each worker has its own, and shares its connections with the others.
+/// A Redis deployment and this process's connections to it. Each worker has its own client; connections are shared.
 pub struct RedisClient {
     access: ConnectOptions,
     state: Mutex<ClientState>,
@@ -27,13 +27,13 @@ pub struct RedisClient {
 struct ClientState {
     topology: Arc<Topology>,
     conns: Pool,
-    /// Nodes that could not be reached, since when, and how: they are not tried again for a while, so that
-    /// many messages for a dead node do not each wait for it.
+    /// Unreachable nodes, with the time and the error of the failed attempt. They are not retried for a while, so that
+    /// many messages for a dead node do not each wait for a timeout.
     down: BTreeMap<NodeId, (Instant, RedisError)>,
 }
 
 impl RedisClient {
-    /// Finds out, from the first seed that answers, what is there.
+    /// Discovers the topology from the first seed that answers.
     pub async fn discover(access: ConnectOptions) -> Result<Self, RedisError> {
         let (topology, conns) = Box::pin(explore(&access)).await?;
         let state = ClientState { topology: Arc::new(topology), conns, down: BTreeMap::new() };
@@ -44,7 +44,7 @@ impl RedisClient {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who serves what, as far as we know.
+    /// The last known topology.
     #[must_use]
     pub fn topology(&self) -> Arc<Topology> {
         Arc::clone(&self.state().topology)
@@ -56,10 +56,10 @@ impl RedisClient {
         self.access.db
     }
 
-    /// Asks again who serves what; Sentinels, which server is the primary now. If that is another one, connections
-    /// to the one before are given up, although it may still answer, as a replica: [`RedisClient::conn`] leads to the
-    /// new one from then on. It is the same node by its name, and another process: its cursors, counters and ledgers
-    /// are its own.
+    /// Queries the topology again; with Sentinels, the current primary. If the primary is another server now,
+    /// connections to the previous one are dropped even if it still answers as a replica, and [`RedisClient::conn`]
+    /// connects to the new one. The node keeps its name, but it is another process with its own cursors, counters and
+    /// ledgers.
     pub async fn refresh(&self) -> Result<Arc<Topology>, RedisError> {
         let topology = Box::pin(self.refresh_topology(None)).await?;
         let mut state = self.state();
@@ -71,8 +71,8 @@ impl RedisClient {
         Ok(Arc::clone(&state.topology))
     }
 
-    /// What the failure `fault` at `node` means: if its slots are served by others meanwhile, after a failover or
-    /// another change, it is a redirection. Whatever we knew of the node is asked for again.
+    /// Refreshes the topology and classifies `fault` at `node`: if other nodes serve its slots now, after a failover or
+    /// a resharding, the failure is a redirection. Everything cached about the node is queried again.
     pub async fn refresh_and_classify(&self, node: &NodeId, fault: RedisError) -> RedisError {
         let redirected = fault.kind == RedisErrorKind::Moved;
         let gone = matches!(
@@ -86,17 +86,17 @@ impl RedisClient {
         if !(redirected || known.cluster && (gone || fault.kind == RedisErrorKind::Unavailable)) {
             return fault;
         }
-        // One that does not answer, or has lost sight of the others, is not asked who serves its slots.
+        // A node that does not answer, or is partitioned from the others, is not queried for the topology.
         let failed = known.primaries.iter().find(|primary| primary.node == *node).filter(|_| !redirected);
-        // If nobody answers, the next attempt meets the same failure and asks again.
+        // If no node answers, the next attempt gets the same failure and refreshes again.
         let Ok(topology) = Box::pin(self.refresh_topology(failed)).await else { return fault };
         let serves = topology.primaries.iter().any(|primary| primary.node == *node);
         self.state().topology = Arc::new(topology);
         if serves || redirected { fault } else { RedisError { kind: RedisErrorKind::Moved, ..fault } }
     }
 
-    /// Who serves what, from the first of the seeds that answers, or else from a primary of the last topology: the
-    /// seeds may be gone while the others still know each other. `failed` is asked last.
+    /// The topology from the first seed that answers, or else from a primary of the last known topology: the seeds may
+    /// be gone while the other nodes still know each other. `failed` is queried last.
     async fn refresh_topology(&self, failed: Option<&Primary>) -> Result<Topology, RedisError> {
         let known = self.topology();
         let is_failed = |host: &str, port: u16| failed.is_some_and(|it| it.host == host && it.port == port);
@@ -117,12 +117,12 @@ impl RedisClient {
             if Instant::now() >= until {
                 break;
             }
-            let asked = async {
+            let reply = async {
                 let conn =
                     self.access.connect_node(&primary.host, primary.port, ConnectionUse::Commands).await?;
-                answered(&conn, ASK_TIMEOUT, cluster_topology(&conn, &primary.host)).await
+                reply_within(&conn, ASK_TIMEOUT, cluster_topology(&conn, &primary.host)).await
             };
-            if let Ok(topology) = within(asked).await {
+            if let Ok(topology) = within(reply).await {
                 return Ok(topology);
             }
         }
@@ -139,7 +139,7 @@ impl RedisClient {
     pub async fn conn(&self, node: &NodeId) -> Result<Conn, RedisError> {
         let primary = {
             let mut state = self.state();
-            // One that was closed for what was answered over it is of no use to anybody.
+            // A connection that was closed because of an oversized reply is of no use.
             if let Some(conn) = state.conns.get(node).filter(Conn::is_open) {
                 return Ok(conn);
             }
@@ -154,7 +154,7 @@ impl RedisClient {
             RedisError::new(
                 RedisErrorKind::Moved,
                 node.as_str(),
-                "it is no primary of this deployment any more",
+                "it is no longer a primary of this deployment",
             )
         };
         let primary = primary.ok_or_else(gone)?;
@@ -180,7 +180,7 @@ impl RedisClient {
         }
     }
 
-    /// A connection to a replica, which in a cluster may be asked for keys.
+    /// A connection to a replica. In a cluster it is set to READONLY, so that the replica serves reads.
     pub(super) async fn connect_replica(
         &self,
         host: &str,
@@ -194,7 +194,7 @@ impl RedisClient {
         Ok(conn)
     }
 
-    /// The connection of this process to `node`, a primary or a replica, for one of its uses.
+    /// This process's connection to `node`, a primary or a replica, for one of its uses.
     pub async fn connect_for(&self, node: &NodeId, to: ConnectionUse) -> Result<Conn, RedisError> {
         if let Some((host, port)) = self.replicas.address(node) {
             return self.connect_replica(&host, port, to).await;
@@ -214,14 +214,14 @@ impl RedisClient {
             RedisError::new(
                 RedisErrorKind::Moved,
                 node.as_str(),
-                "it is no primary of this deployment any more",
+                "it is no longer a primary of this deployment",
             )
         };
         let primary = topology.primaries.iter().find(|primary| primary.node == *node).ok_or_else(gone)?;
         self.access.connect_node(&primary.host, primary.port, to).await
     }
 
-    /// Forgets the connection to `node`, after it failed; the next use makes a new one.
+    /// Removes the connection to `node` after it failed; the next use makes a new one.
     pub fn forget(&self, node: &NodeId) {
         self.state().conns.remove(node);
     }
@@ -232,20 +232,20 @@ impl RedisClient {
     }
 }
 
-/// One server's answer, or a fault if it takes too long: there are others.
-async fn within<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+/// Limits one server's reply to [`ASK_TIMEOUT`], because other servers can answer instead.
+async fn within<T>(reply: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
     let slow =
         || RedisError::new(RedisErrorKind::Unreachable, "?", format!("no answer within {ASK_TIMEOUT:?}"));
-    timeout(ASK_TIMEOUT, asked).await.unwrap_or_else(|_| Err(slow()))
+    timeout(ASK_TIMEOUT, reply).await.unwrap_or_else(|_| Err(slow()))
 }
 
-/// What `conn` is `asked`, or a fault if it takes longer than `limit`. One that does not answer is not shared any longer.
-async fn answered<T>(
+/// Awaits a reply over `conn`, up to `limit`. On a timeout the connection is discarded and no longer shared.
+async fn reply_within<T>(
     conn: &Conn,
     limit: Duration,
-    asked: impl Future<Output = Result<T, RedisError>>,
+    reply: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, RedisError> {
-    timeout(limit, asked).await.unwrap_or_else(|_| {
+    timeout(limit, reply).await.unwrap_or_else(|_| {
         conn.discard();
         Err(RedisError::new(
             RedisErrorKind::Unreachable,
@@ -266,19 +266,19 @@ async fn explore(access: &ConnectOptions) -> Result<(Topology, Pool), RedisError
     Err(last)
 }
 
-/// What is there by the seed `url`, which has `limit` to say so, if there is one.
+/// The topology as the seed `url` reports it, within `limit` if there is one.
 async fn explore_seed(
     access: &ConnectOptions,
     url: &str,
     limit: Option<Duration>,
 ) -> Result<(Topology, Pool), RedisError> {
-    // The topology is the same in every database, and the nodes of a cluster may have only the first.
+    // The topology is the same in every database, and cluster nodes may have only database 0.
     let seed = ConnectOptions { db: 0, ..access.clone() }.connect_seed(url, ConnectionUse::Commands).await?;
-    let asked = async {
+    let reply = async {
         let cluster = node::status(&seed, 0).await?.cluster;
         Ok(if cluster { Some(cluster_topology(&seed, host_and_port(&seed).0).await?) } else { None })
     };
-    if let Some(topology) = answered(&seed, limit.unwrap_or(Duration::MAX), asked).await? {
+    if let Some(topology) = reply_within(&seed, limit.unwrap_or(Duration::MAX), reply).await? {
         return Ok((topology, Pool::new()));
     }
     let conn = access.connect_seed(url, ConnectionUse::Commands).await?;

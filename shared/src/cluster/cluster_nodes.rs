@@ -1,5 +1,5 @@
-//! Reads what a node says of itself in `CLUSTER NODES`: only there does it tell of its open slots (those being
-//! moved). What it says of others is passed over: it is asked around each task, and a cluster has many nodes.
+//! Parses a node's own line of `CLUSTER NODES`, which is the only place where it reports its open slots (those being
+//! moved). Other lines are skipped: this is queried around each task, and a cluster has many nodes.
 //!
 //! A line: `id ip:port@busport,hostname flags primary ping pong epoch link slot slot-slot [slot->-id]`.
 
@@ -7,10 +7,10 @@ use super::node::SlotView;
 use super::parse_error::ParseError;
 use crate::slot::{SLOTS, SlotSet};
 
-/// The slots that the asked node serves.
+/// The slots that the queried node serves.
 ///
 /// # Errors
-/// If its own line is missing or broken: slots left out would be a gap in coverage.
+/// When its own line is missing or malformed: skipped slots would be a gap in coverage.
 pub fn own_slots(text: &str) -> Result<SlotView, ParseError> {
     let own = text.lines().find(|line| line.contains("myself") && has_flag(line, "myself"));
     let line = own.ok_or_else(|| ParseError::new("the node's own line", text))?;
@@ -28,7 +28,7 @@ pub fn own_slots(text: &str) -> Result<SlotView, ParseError> {
             insert(&mut owned, first, last).ok_or_else(|| ParseError::new("a slot range", token))?;
         }
     }
-    // A replica serves none, whatever it shows.
+    // A replica serves no slots, even if its line lists some.
     let owned = if has_flag(line, "master") { owned } else { SlotSet::new() };
     Ok(SlotView { epoch, owned, open })
 }
@@ -41,7 +41,7 @@ fn insert(slots: &mut SlotSet, first: &str, last: &str) -> Option<()> {
     slots.insert_range(first.parse().ok()?, last.parse().ok()?).ok()
 }
 
-/// The slot of `93->-id]` (it goes to another node) and `77-<-id]` (it comes), the opening bracket being gone.
+/// The slot of `93->-id]` (migrating to another node) or `77-<-id]` (importing), without the opening bracket.
 fn open_slot(text: &str) -> Option<u16> {
     let (slot, rest) = text.strip_suffix(']')?.split_once('-')?;
     let (direction, _) = rest.split_once('-')?;
@@ -55,8 +55,8 @@ mod tests {
 
     use super::*;
 
-    /// From a cluster of redis-server 7.0.15 whose replica had been killed; then a hostname was added that is
-    /// no flag, and a gap in the slots.
+    /// From a cluster of redis-server 7.0.15 whose replica had been killed; a hostname that is not a flag and a gap in
+    /// the slots were added.
     const CAPTURED: &str = "\
 676368050199fd879908f0cb202b9bf21d1995de 127.0.0.1:17563@27563 slave,fail 6c0868928d695e8a96d843abeb43e5e01fbc6349 1795341072330 1795341071524 0 disconnected
 2904a29b1d72df3e17905daac700a09dd44fe083 127.0.0.1:17562@27562,myself master - 0 1795341075360 7 connected 8192-16383
@@ -68,20 +68,20 @@ mod tests {
     }
 
     #[test]
-    fn a_captured_reply() {
+    fn captured_reply_is_parsed() {
         let owned = set(&[(0, 90), (92, 8191)]);
         let expected = SlotView { epoch: 4, owned, open: set(&[(93, 93), (9000, 9000)]) };
         assert_eq!(own_slots(CAPTURED), Ok(expected));
     }
 
     #[test]
-    fn a_replica_serves_nothing() {
+    fn replica_serves_no_slots() {
         let view = own_slots("id :0@0 myself,slave,nofailover 2904 0 0 7 connected 0-5 [3->-x]").unwrap();
         assert_eq!((view.epoch, view.owned, view.open), (7, SlotSet::new(), set(&[(3, 3)])));
     }
 
     #[test]
-    fn a_broken_line_is_refused() {
+    fn malformed_line_is_refused() {
         let check = |end: &str, expected: &str| {
             let text = format!("id 1.1.1.1:1@2 myself,master - 0 0 {end}");
             assert_eq!(own_slots(&text).unwrap_err().to_string(), expected);
@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_harmless(text: String, slots in r"[0-9\[\]<> -]{0,40}") {
+        fn any_text_is_parsed_without_panic(text: String, slots in r"[0-9\[\]<> -]{0,40}") {
             let _ = own_slots(&text);
             let _ = own_slots(&format!("id 1.1.1.1:1@2 myself,master - 0 0 3 connected {slots}"));
         }

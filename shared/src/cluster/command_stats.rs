@@ -1,16 +1,16 @@
-//! What `INFO commandstats` says of look-ups that cannot be an application reading its cache. Pure.
+//! Counts, from `INFO commandstats`, the lookups that cannot be an application reading its cache. Pure.
 //!
-//! The server adds to `keyspace_hits` and `keyspace_misses` for every command that looks a key up to read it. Commands
-//! that make exactly one look-up in each call and return no value are a tool's, or a part of an application's that tells
-//! nothing of how good its cache is. Their number is known exactly, whoever called them, also inside scripts and
-//! transactions. Deliberately absent: EXISTS and TOUCH, which count one for each key and may be the application's;
-//! `SCAN … TYPE`, which counts one for each key on Redis and shows only as one call; and all commands that read values.
+//! The server increments `keyspace_hits` and `keyspace_misses` for every command that looks a key up to read it.
+//! Commands that make exactly one lookup per call and return no value come from a tool, or from a part of an
+//! application that is irrelevant to its cache hit rate. Their number is known exactly for any caller, scripts and
+//! transactions included. Deliberately absent: EXISTS and TOUCH, which count one per key and may be the application's;
+//! `SCAN … TYPE`, which counts one per key on Redis but appears only as one call; and all commands that read values.
 
 use super::info::Info;
 use crate::counter_snapshot::CommandCounts;
 
-/// Commands with exactly one look-up in each call, as the server names them. (Tried on Redis 7.0.15 and 8.0, Valkey 8.1
-/// and 9.1.) Redis 6.2 has one entry for all of OBJECT; `OBJECT HELP`, which looks nothing up, is in it.
+/// Commands with exactly one lookup per call, as the server names them. (Tried on Redis 7.0.15 and 8.0, Valkey 8.1 and
+/// 9.1.) Redis 6.2 has one entry for all of OBJECT; it includes `OBJECT HELP`, which looks nothing up.
 const ONE_LOOKUP: [&str; 15] = [
     "ttl",
     "pttl",
@@ -29,16 +29,16 @@ const ONE_LOOKUP: [&str; 15] = [
     "hpexpiretime",
 ];
 
-/// Commands in which a run of ours reads at most one value in each call, unless it saves or compares values: the scripts of
-/// the guard and of the lock, and the look at the fields of a hash.
+/// Commands in which a keysweep run reads at most one value per call, unless it backs up or compares values: the guard
+/// and lock scripts, and the query of hash fields.
 const SCRIPTS: [&str; 7] = ["eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro", "hrandfield"];
 
-/// Whether each call of `command` is one look-up that [`CommandCounts::one_lookup`] holds.
+/// Whether each call of `command` is one lookup, counted in [`CommandCounts::one_lookup`].
 pub(super) fn is_one_lookup(command: &str) -> bool {
     ONE_LOOKUP.iter().any(|known| known.eq_ignore_ascii_case(command))
 }
 
-/// The counts in a reply that holds the sections `stats` and `commandstats`; `None` if one of them is missing.
+/// The counts in a reply with the sections `stats` and `commandstats`; `None` if one of them is missing.
 pub(super) fn read(info: &Info) -> Option<CommandCounts> {
     if !info.has_any("cmdstat_") {
         return None;
@@ -81,7 +81,7 @@ mod tests {
         cmdstat_config|resetstat:calls=1,usec=101,usec_per_call=101.00,rejected_calls=0,failed_calls=0\r\n";
 
     #[test]
-    fn calls_that_are_one_lookup_each_are_added_up() {
+    fn one_lookup_commands_are_summed() {
         let expected = CommandCounts {
             one_lookup: 321,
             all: 70,
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_say_is_not_taken_to_have_counted_nothing() {
+    fn missing_statistics_are_not_zero() {
         assert_eq!(read(&Info::parse("keyspace_hits:4\r\nkeyspace_misses:1\r\n# Commandstats\r\n")), None);
         let hidden = CAPTURED.replace("keyspace_misses:1\r\n", "");
         assert_eq!(read(&Info::parse(hidden)), None);

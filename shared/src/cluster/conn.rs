@@ -1,5 +1,5 @@
-//! Commands to one server over a connection that is shared: bytes in, replies out, faults sorted.
-//! It never re-sends a command by itself: a command that timed out may have run.
+//! Commands to one server over a shared connection: bytes in, replies out, errors classified.
+//! It never resends a command automatically: a command that timed out may have run.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::listing::ScanConnection;
 use super::socket::{Dial, Expected};
 use crate::limits::RESPONSE_TIMEOUT;
 
-/// A connection to one server, as one user and in one database. Others of the process share it; requests are sent one
-/// behind the other without waiting for each other's answers. One that failed is of no use any more; the next one that
-/// is asked for is another one. It is closed when nobody has it any more.
+/// A shared connection to one server, as one user and in one database. Requests are pipelined: they are sent without
+/// waiting for the replies to earlier ones. A failed connection is not reused; the next request for a connection makes
+/// a new one. Dropping the last clone closes it.
 #[derive(Clone)]
 pub struct Conn {
     link: Arc<ServerConnection>,
     origin: Arc<ConnSource>,
-    /// Held while nobody else may send anything; see [`DedicatedConn`].
+    /// Set while this clone has exclusive use of the connection; see [`DedicatedConn`].
     alone: Option<Arc<ExclusiveGuard>>,
 }
 
@@ -33,16 +33,16 @@ pub(super) struct ConnSource {
     pub(super) connections: Arc<Connections>,
 }
 
-/// A connection that nobody else sends anything over: what a server remembers of a connection, such as what it watches,
-/// is its holder's alone. Dropping it closes the connection, unless it is kept.
+/// A connection for exclusive use: its server-side state, such as watched keys, belongs to the holder alone. Dropping
+/// it closes the connection, unless [`DedicatedConn::into_conn`] returns it to shared use.
 pub struct DedicatedConn {
     conn: Conn,
     kept: bool,
 }
 
 impl DedicatedConn {
-    /// Lets others have it again: nothing is watched on it, and it is in no transaction. It stays open for as long as
-    /// somebody has what this returns.
+    /// Returns it to shared use: it watches nothing and is in no transaction. It stays open while a clone of the
+    /// returned connection exists.
     #[must_use]
     pub fn into_conn(mut self) -> Conn {
         self.kept = true;
@@ -67,13 +67,13 @@ impl Deref for DedicatedConn {
 }
 
 impl Conn {
-    /// The one over `link`, as `dial` says.
+    /// A connection over `link`, with the settings of `dial`.
     pub(super) fn over(link: Arc<ServerConnection>, dial: Dial, connections: Arc<Connections>) -> Self {
         let identity = ConnIdentity::of(&dial);
         Self { link, origin: Arc::new(ConnSource { dial, identity, connections }), alone: None }
     }
 
-    /// The right to send. Dropping it lets others take their turn.
+    /// Acquires the right to send. Dropping the guard releases it.
     async fn turn(&self) -> Result<Option<SharedGuard>, RedisError> {
         if self.alone.is_some() {
             return Ok(None);
@@ -81,23 +81,23 @@ impl Conn {
         let ConnSource { dial, identity, .. } = &*self.origin;
         match self.link.try_enter(identity) {
             Some(turn) => Ok(Some(turn)),
-            // Boxed, because it is rare, and everybody who sends anything would carry along its state.
+            // Boxed, because it is rare, and its state would enlarge the future of every command.
             None => Box::pin(self.link.enter(dial, identity)).await.map(Some),
         }
     }
 
-    /// Makes sure that the server takes us, and has our database.
+    /// Authenticates as our user and selects our database.
     pub(super) async fn enter(&self) -> Result<(), RedisError> {
         self.turn().await.map(drop)
     }
 
-    /// The way to list keys of the same server.
+    /// A [`ScanConnection`] to the same server.
     #[must_use]
     pub fn lister(&self) -> ScanConnection {
         ScanConnection::new(Arc::clone(&self.origin))
     }
 
-    /// The connection for acts to the same server, once nobody else uses it.
+    /// The connection for deletes to the same server, once no other caller uses it.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -106,7 +106,7 @@ impl Conn {
         loop {
             let conn = Box::pin(connections.conn(dial, ConnectionUse::Acts)).await?;
             let held = conn.link.enter_exclusive(dial, identity).await;
-            // Whoever had it before may have closed it.
+            // The previous holder may have closed it.
             if conn.link.is_open() {
                 return Ok(DedicatedConn {
                     conn: Self { alone: Some(Arc::new(held?)), ..conn },
@@ -116,7 +116,7 @@ impl Conn {
         }
     }
 
-    /// How many connections this process has to the server.
+    /// The number of connections from this process to the server.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.origin.connections.in_use()
@@ -127,13 +127,12 @@ impl Conn {
         self.link.is_open()
     }
 
-    /// Closes it for all who share it, because it failed. What they wait for counts as lost.
+    /// Closes it for all who share it, because it failed. Their pending requests fail with a lost connection.
     pub(super) fn discard(&self) {
         self.link.discard();
     }
 
-    /// The fault that `error` is. A connection that broke, or over which an answer did not come in time, is not shared
-    /// any longer.
+    /// Converts `error`. A connection that broke, or whose reply timed out, is no longer shared.
     fn failed(&self, error: &redis::RedisError) -> RedisError {
         let fault = self.link.failed(&self.origin.dial, error);
         if matches!(
@@ -151,7 +150,7 @@ impl Conn {
         &self.origin.dial.address
     }
 
-    /// The user as whom it is used.
+    /// The user name of the connection.
     pub(super) fn user(&self) -> &str {
         self.origin.dial.info.redis_settings().username().unwrap_or("default")
     }
@@ -161,12 +160,12 @@ impl Conn {
         self.origin.dial.tls.is_some()
     }
 
-    /// Sends one command. An error answered by the server is a [`RedisError`].
+    /// Sends one command. An error reply becomes a [`RedisError`].
     pub async fn command(&self, args: &[&[u8]]) -> Result<Value, RedisError> {
         self.command_within(args, RESPONSE_TIMEOUT).await
     }
 
-    /// [`Conn::command`] with another time limit for the answer.
+    /// [`Conn::command`] with another reply timeout.
     pub async fn command_within(&self, args: &[&[u8]], limit: Duration) -> Result<Value, RedisError> {
         let (cmd, _turn) = (packed(args), self.turn().await?);
         let mut connection = self.link.connection();
@@ -175,19 +174,19 @@ impl Conn {
         reply.extract_error().map_err(|e| RedisError::from_redis(self.address(), &e))
     }
 
-    /// Sends one command given as words separated by blanks.
+    /// Sends one command, given as words separated by spaces.
     pub async fn info_text(&self, command: &str) -> Result<Value, RedisError> {
         let args: Vec<&[u8]> = command.split_whitespace().map(str::as_bytes).collect();
         self.command(&args).await
     }
 
-    /// Sends a batch in one write and returns one reply per command; a command that failed answers
-    /// [`Value::ServerError`] in its place.
+    /// Sends a batch in one write and returns one reply per command; the reply of a command that failed is
+    /// [`Value::ServerError`].
     pub async fn batch(&self, batch: Batch) -> Result<Vec<Value>, RedisError> {
         self.batch_for(Expected::Words, batch).await
     }
 
-    /// [`Conn::batch`] of commands to which so much is expected.
+    /// [`Conn::batch`] with another limit for the size of the replies.
     pub(super) async fn batch_for(&self, expected: Expected, batch: Batch) -> Result<Vec<Value>, RedisError> {
         let count = batch.0.len();
         if count == 0 {
@@ -204,7 +203,7 @@ impl Conn {
         }
     }
 
-    /// The fault that `reply` is, if it is one.
+    /// The error in `reply`, if it is an error reply.
     #[must_use]
     pub fn fault(&self, reply: &Value) -> Option<RedisError> {
         match reply {
@@ -214,7 +213,7 @@ impl Conn {
     }
 }
 
-/// Commands that travel in one write.
+/// Commands that are sent in one write.
 pub struct Batch(Pipeline);
 
 impl Default for Batch {
@@ -235,13 +234,13 @@ impl Batch {
         self.0.add_command(packed(args));
     }
 
-    /// How many commands there are.
+    /// The number of commands.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether it contains no command.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,4 +1,4 @@
-//! How to get at a deployment: its addresses, who we are there, and how its connections are made.
+//! How to connect to a deployment: addresses, login and connection settings.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -12,29 +12,29 @@ use super::socket::{Dial, Tls};
 use crate::config::{NatEntry, SentinelUrl, reachable, redact};
 use crate::limits::HOST_BYTES_MAX;
 
-/// How to get at a Redis deployment. `Debug` shows no secret.
+/// How to connect to a Redis deployment. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct ConnectOptions {
     /// Seed addresses, as `redis://host:port` URLs; `rediss://` with TLS.
     pub urls: Vec<String>,
-    /// User name; wins over one in a URL.
+    /// User name; takes precedence over one in a URL.
     pub username: Option<String>,
-    /// Password; wins over one in a URL.
+    /// Password; takes precedence over one in a URL.
     pub password: Option<String>,
     /// Logical database. Most clusters have only 0.
     pub db: u32,
-    /// How to speak TLS to every node; `None` if the deployment does not.
+    /// TLS settings for every node; `None` without TLS.
     pub tls: Option<Tls>,
-    /// Who we are to Sentinels.
+    /// The login for Sentinels.
     pub sentinels: RedisLogin,
-    /// Where servers are reached that announce other addresses.
+    /// Address map: where to reach servers that announce other addresses.
     pub nat: Vec<NatEntry>,
 }
 
 /// A user and a password. No `Debug`, because of the password.
 #[derive(Clone, Default)]
 pub struct RedisLogin {
-    /// The user; the default one if absent.
+    /// The user; the default user if absent.
     pub username: Option<String>,
     /// The password.
     pub password: Option<String>,
@@ -42,7 +42,7 @@ pub struct RedisLogin {
 
 impl std::fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access")
+        f.debug_struct("ConnectOptions")
             .field("seeds", &self.urls.len())
             .field("db", &self.db)
             .field("tls", &self.tls)
@@ -51,7 +51,7 @@ impl std::fmt::Debug for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Access without a password, for servers that we started ourselves.
+    /// Options without a password, for servers that we started ourselves.
     #[must_use]
     pub fn open(urls: Vec<String>) -> Self {
         Self {
@@ -65,13 +65,13 @@ impl ConnectOptions {
         }
     }
 
-    /// Whether connections are encrypted, but nobody knows with whom (`--insecure`).
+    /// Whether connections are encrypted, but server certificates are not verified (`--insecure`).
     #[must_use]
     pub fn is_insecure(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| !tls.verifies())
     }
 
-    /// The connection of this process to the seed `url`; if it names Sentinels, to the server that is the primary now.
+    /// This process's connection to the seed `url`; for a Sentinel URL, to the current primary.
     pub(super) async fn connect_seed(&self, url: &str, to: ConnectionUse) -> Result<Conn, RedisError> {
         let Some(sentinels) = SentinelUrl::parse(url) else {
             return connect(Dial::new(self.info(url)?, self.tls.clone()), Some(to)).await;
@@ -84,7 +84,7 @@ impl ConnectOptions {
         Ok(conn)
     }
 
-    /// Host and port of the seed `url`; empty and 0 for a socket file, for Sentinels, or if it is no address.
+    /// Host and port of the seed `url`; empty and 0 for a socket file, for Sentinels, or for an invalid address.
     pub(super) fn host_and_port(&self, url: &str) -> (String, u16) {
         match self.info(url).as_ref().map(ConnectionInfo::addr) {
             Ok(ConnectionAddr::Tcp(host, port)) => (host.clone(), *port),
@@ -92,7 +92,7 @@ impl ConnectOptions {
         }
     }
 
-    /// A connection of the caller's own to the seed `url`, beyond those that a process may have: for servers that we
+    /// A dedicated connection to the seed `url`, outside the connection limit of the process: for servers that we
     /// started ourselves, and for their tests.
     pub async fn connect_dedicated(&self, url: &str) -> Result<Conn, RedisError> {
         connect(Dial::new(self.info(url)?, self.tls.clone()), None).await
@@ -103,7 +103,7 @@ impl ConnectOptions {
         connect(self.node(host, port)?, None).await
     }
 
-    /// The connection of this process to a node of the deployment, with the credentials of the first seed.
+    /// This process's connection to a node of the deployment, with the credentials of the first seed.
     pub(super) async fn connect_node(
         &self,
         host: &str,
@@ -119,24 +119,24 @@ impl ConnectOptions {
         self.dial(self.info(&first)?, host.to_owned(), port)
     }
 
-    /// Connects to a Sentinel, with the login that is theirs.
+    /// Connects to a Sentinel, with the Sentinels' own login.
     pub(super) async fn connect_sentinel(&self, host: &str, port: u16) -> Result<Conn, RedisError> {
         let RedisLogin { username, password } = self.sentinels.clone();
-        let nobody = Self { username, password, db: 0, ..self.clone() };
+        let login = Self { username, password, db: 0, ..self.clone() };
         check_host(host, port)?;
-        let info = nobody.info("redis://sentinel")?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
+        let info = login.info("redis://sentinel")?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
         connect(Dial::new(info, self.tls.clone()), Some(ConnectionUse::Commands)).await
     }
 
-    /// Whether Sentinels say where the server is, so that it may be another one next time.
+    /// Whether Sentinels name the server, so that it may be another one next time.
     pub(super) fn uses_sentinels(&self) -> bool {
         self.urls.iter().any(|url| SentinelUrl::parse(url).is_some())
     }
 
-    /// The way to a server that announces itself as `host` and `port`.
+    /// The connection settings for a server that announces itself as `host` and `port`.
     ///
     /// # Errors
-    /// When that is no host.
+    /// When `host` is not a valid host name.
     fn dial(&self, info: ConnectionInfo, host: String, port: u16) -> Result<Dial, RedisError> {
         check_host(&host, port)?;
         let there = reachable(&self.nat, &host, port);
@@ -150,7 +150,7 @@ impl ConnectOptions {
         let bad = |e: redis::RedisError| {
             RedisError::new(RedisErrorKind::CommandError, redact(url), format!("not a Redis address: {e}"))
         };
-        // The client library opens no sockets for us, and so has to know nothing of TLS.
+        // The client library opens no sockets here, and does not need the TLS settings.
         let info = without_tls(url).as_str().into_connection_info().map_err(bad)?;
         let mut settings = info.redis_settings().clone();
         if let Some(user) = &self.username {
@@ -164,22 +164,23 @@ impl ConnectOptions {
     }
 }
 
-/// Servers and Sentinels name other servers. What is no host name would be written to logs and records, and is refused.
+/// Servers and Sentinels name other servers. An invalid host name is refused, because it would get into logs and
+/// records.
 fn check_host(host: &str, port: u16) -> Result<(), RedisError> {
     if (1..=HOST_BYTES_MAX).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    let detail = "that is no host name; check what the servers announce (`cluster-announce-ip`, \
+    let detail = "not a valid host name; check what the servers announce (`cluster-announce-ip`, \
                   `cluster-announce-hostname`, `replica-announce-ip`), or say where they are with `--nat`";
     Err(RedisError::new(RedisErrorKind::Protocol, format!("{host}:{port}"), detail))
 }
 
-/// Boxed, because whoever connects would else carry along the state of it all.
+/// Boxed, because the state of a connect is large and would enlarge the future of every caller.
 fn connect(dial: Dial, to: Option<ConnectionUse>) -> BoxFuture<'static, Result<Conn, RedisError>> {
     connections::connect(dial, to).boxed()
 }
 
-/// The same address under the scheme without TLS.
+/// The address with the scheme without TLS.
 fn without_tls(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("rediss") => format!("redis://{rest}"),

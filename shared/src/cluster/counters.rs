@@ -1,4 +1,4 @@
-//! The counters that an application keeps in a hash: its fields `hits`, `misses` and `errors`.
+//! Reads the counters that an application keeps in a hash: the fields `hits`, `misses` and `errors`.
 
 use redis::Value;
 
@@ -11,17 +11,17 @@ use crate::slot::slot_of;
 /// Reads the counters in the hash `key`.
 ///
 /// # Errors
-/// What is wrong, for people: it cannot be asked, it is no hash, or a field is no number.
+/// The reason, for display: the hash cannot be read, the key is not a hash, or a field is not a number.
 pub async fn read(client: &RedisClient, key: &Key) -> Result<Counters, String> {
     let name = key.shortened(60);
     let topology = client.topology();
     let owner = topology.owner(slot_of(key.as_bytes()));
-    let owner = owner.ok_or_else(|| format!("nobody serves the slot of the hash `{name}`"))?;
+    let owner = owner.ok_or_else(|| format!("no node serves the slot of the hash `{name}`"))?;
     let failed = |fault: super::RedisError| format!("the hash `{name}` cannot be read: {fault}");
     let conn = client.conn(&owner.node).await.map_err(failed)?;
     let reply = conn.command(&[b"HMGET", key.as_bytes(), b"hits", b"misses", b"errors"]).await;
     let Value::Array(fields) = reply.map_err(failed)? else {
-        return Err(format!("the hash `{name}` gives an unexpected answer"));
+        return Err(format!("the hash `{name}` returned an unexpected reply"));
     };
     if fields.iter().all(|field| *field == Value::Nil) {
         return Err(format!("there is no hash `{name}` with the fields `hits` and `misses`"));

@@ -1,6 +1,6 @@
-//! What keys hold, read so that it can be put back. Strings are read as they are, which costs a server much less than
-//! packing them (DUMP): small ones at first sight (GETRANGE, which answers the same of an empty string and of no key).
-//! Of everything else MEMORY USAGE says first whether it is small enough.
+//! Reads values of keys so that they can be restored. Strings are read as they are, which costs a server much less than
+//! DUMP: small ones in the first command (GETRANGE, whose reply is the same for an empty string and a missing key). For
+//! all other values, MEMORY USAGE first returns whether they are small enough.
 
 use redis::Value;
 
@@ -13,12 +13,12 @@ use crate::key::Key;
 use crate::limits::BACKUP_TEXT_MAX;
 use crate::messages::Lookups;
 
-/// What a key holds.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DumpedValue {
-    /// A string as it is, or what DUMP answered.
+    /// A string as it is, or the DUMP reply.
     pub value: Vec<u8>,
-    /// By which it is known again.
+    /// The expected content, to recognize the value later.
     pub seal: ExpectedContent,
 }
 
@@ -28,31 +28,31 @@ impl DumpedValue {
         Self { seal: ExpectedContent::of_text(&text), value: text }
     }
 
-    /// Its value as RESTORE takes it.
+    /// The value in the format of RESTORE.
     #[must_use]
     pub fn packed(self) -> Vec<u8> {
         if self.seal.is_text() { packed_string(&self.value) } else { self.value }
     }
 }
 
-/// What a first look at a key found.
+/// The result of the first query for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbedValue {
     /// A string of at most [`BACKUP_TEXT_MAX`] bytes.
     Text(DumpedValue),
-    /// Something else.
+    /// Another type, or a longer string.
     Other {
-        /// What it takes, about: the server weighs a few members of a large value.
+        /// Its approximate size: the server samples the members of a large value.
         bytes: u64,
         /// Whether it is a string.
         text: bool,
     },
-    /// Nothing, or a key that is served elsewhere.
+    /// No key, or a key that another node serves.
     Gone,
 }
 
 impl ProbedValue {
-    /// Bytes that its value takes, about.
+    /// The approximate size of the value in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {
@@ -63,7 +63,7 @@ impl ProbedValue {
     }
 }
 
-/// Looks at each of `keys`; and the look-ups that this took.
+/// Probes each of `keys`, and returns the lookups that this took.
 pub async fn probe(conn: &Conn, keys: &[&Key]) -> Result<(Vec<ProbedValue>, Lookups), RedisError> {
     // One byte more than a small string has.
     let end = BACKUP_TEXT_MAX.to_string();
@@ -72,8 +72,8 @@ pub async fn probe(conn: &Conn, keys: &[&Key]) -> Result<(Vec<ProbedValue>, Look
         batch.add(&[b"GETRANGE", key.as_bytes(), b"0", end.as_bytes()]);
     }
     let (mut found, mut lookups, mut others) = (Vec::new(), Lookups::default(), Vec::new());
-    let asked = (ReplyUnit::Text, keys.len() as u64);
-    for (at, reply) in conn.sized(asked, batch).await?.into_iter().enumerate() {
+    let request = (ReplyUnit::Text, keys.len() as u64);
+    for (at, reply) in conn.sized(request, batch).await?.into_iter().enumerate() {
         found.push(ProbedValue::Gone);
         match reply {
             Value::BulkString(text) if text.is_empty() => others.push((at, NonStringReply::Empty)),
@@ -85,18 +85,18 @@ pub async fn probe(conn: &Conn, keys: &[&Key]) -> Result<(Vec<ProbedValue>, Look
                 found[at] = ProbedValue::Text(DumpedValue::text(text));
             }
             reply if is_no_string(conn, &reply) => others.push((at, NonStringReply::NoText)),
-            // It is not here. Whether it may be deleted, its own server says.
+            // Another node serves it, and decides whether it may be deleted.
             reply if conn.fault(&reply).is_some_and(|fault| fault.kind == RedisErrorKind::Moved) => {}
             reply => return Err(refused(conn, &reply, "GETRANGE")),
         }
     }
     let mut batch = Batch::new();
     for (at, other) in &others {
-        batch.add(&[other.asked_with(), &[keys[*at].as_bytes()]].concat());
+        batch.add(&[other.next_command(), &[keys[*at].as_bytes()]].concat());
     }
     for ((at, other), reply) in others.into_iter().zip(conn.batch(batch).await?) {
         let (hits, misses) = match (other, reply) {
-            // MEMORY USAGE takes no look-up itself.
+            // MEMORY USAGE makes no lookup itself.
             (NonStringReply::Text | NonStringReply::NoText, Value::Int(bytes)) => {
                 found[at] =
                     ProbedValue::Other { bytes: bytes.unsigned_abs(), text: other == NonStringReply::Text };
@@ -108,11 +108,11 @@ pub async fn probe(conn: &Conn, keys: &[&Key]) -> Result<(Vec<ProbedValue>, Look
                 (2, 0)
             }
             (NonStringReply::Empty, Value::Nil) => (0, 2),
-            // Written in between: it is not what was found.
+            // Written in between: it is not the value that was probed.
             (NonStringReply::Empty, Value::BulkString(_)) => (1, 1),
             (NonStringReply::Empty, reply) if is_no_string(conn, &reply) => (1, 1),
             (other, reply) => {
-                let command = String::from_utf8_lossy(other.asked_with()[0]);
+                let command = String::from_utf8_lossy(other.next_command()[0]);
                 return Err(refused(conn, &reply, &command));
             }
         };
@@ -121,20 +121,20 @@ pub async fn probe(conn: &Conn, keys: &[&Key]) -> Result<(Vec<ProbedValue>, Look
     Ok((found, lookups))
 }
 
-/// What GETRANGE tells of a key that holds no small string.
+/// What GETRANGE shows of a key without a small string.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NonStringReply {
     /// An empty string, or no key.
     Empty,
     /// A string.
     Text,
-    /// Something else.
+    /// Another type.
     NoText,
 }
 
 impl NonStringReply {
-    /// The command that tells more, without the key.
-    fn asked_with(self) -> &'static [&'static [u8]] {
+    /// The next command for the key, without the key.
+    fn next_command(self) -> &'static [&'static [u8]] {
         match self {
             Self::Empty => &[b"GET"],
             Self::Text | Self::NoText => &[b"MEMORY", b"USAGE"],
@@ -142,8 +142,8 @@ impl NonStringReply {
     }
 }
 
-/// What each of `keys` holds, of which it was found whether that is a string, and the look-ups that this took. `None` for
-/// a key that is gone, or holds something else by now. All of them take about `bytes` bytes.
+/// The values of `keys`, each with whether the probe found a string, and the lookups that this took. `None` for a key
+/// that is gone or has changed its type. All of them take about `bytes` bytes.
 pub async fn values(
     conn: &Conn,
     keys: &[(&Key, bool)],
@@ -167,14 +167,14 @@ pub async fn values(
             reply => return Err(refused(conn, &reply, command(*text))),
         };
         let (hits, misses) = (u64::from(there), u64::from(!there));
-        // A string is read by GET, as an application would; DUMP is no application's read.
+        // A string is read by GET, as an application would read it; DUMP is not an application's read.
         lookups += if *text { Lookups::reads(hits, misses) } else { Lookups::of(hits, misses) };
         held.push(value);
     }
     Ok((held, lookups))
 }
 
-/// Whether it was answered that the key holds something else than a string.
+/// Whether the reply means that the key is not a string.
 pub(super) fn is_no_string(conn: &Conn, reply: &Value) -> bool {
     conn.fault(reply).is_some_and(|fault| fault.detail.starts_with("WRONGTYPE"))
 }

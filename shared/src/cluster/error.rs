@@ -1,4 +1,4 @@
-//! What can go wrong between us and a Redis server, sorted by what has to be done about it.
+//! Errors between keysweep and a Redis server, classified by how the caller handles them.
 
 use std::fmt;
 
@@ -7,47 +7,47 @@ use redis::{ErrorKind, ServerError, ServerErrorKind};
 use super::socket::TOO_MUCH;
 use crate::wire::shortened;
 
-/// What kind of failure it was. Code matches on this; people read [`RedisError`]'s text.
+/// The kind of failure. Code matches on the kind; people read the text of [`RedisError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisErrorKind {
-    /// No connection could be made: nothing was sent.
+    /// No connection could be made; nothing was sent.
     Unreachable,
-    /// The connection broke, or the answer did not come in time: the command may have run.
+    /// The connection broke, or the reply timed out: the command may have run.
     ConnectionLost,
-    /// The two ends do not agree on TLS, or one does not trust the other: nothing was sent.
+    /// The TLS handshake failed, or one side does not trust the other; nothing was sent.
     Tls,
-    /// The settings name something that is not there, such as a primary that Sentinels do not watch.
+    /// The configuration names something that does not exist, such as a primary that the Sentinels do not monitor.
     Misconfigured,
-    /// The connection was closed in the middle of an answer, because that is too large, or may be: another attempt asks for
+    /// The connection was closed in the middle of a reply that is, or may be, too large: the next attempt requests
     /// less.
     ReplyCutOff,
-    /// The server does not send the answer to the smallest request, or it is larger than is read.
+    /// The reply to the smallest possible request is larger than the server sends or the client reads.
     ReplyTooLarge,
-    /// What answers there does not speak Redis' protocol, or answered something unexpected.
+    /// The peer does not speak the Redis protocol, or returned an unexpected reply.
     Protocol,
-    /// User or password refused.
+    /// The server rejected the user or the password.
     Authentication,
-    /// The user lacks a right (`NOPERM`).
+    /// The user lacks a permission (`NOPERM`).
     PermissionDenied,
-    /// The slot is served elsewhere, by no server, or is being moved (`MOVED`, `ASK`, `TRYAGAIN`, and `CLUSTERDOWN` if
-    /// it is about this slot alone). Other slots of the server are not concerned.
+    /// Another node serves the slot, or none does, or the slot is being migrated (`MOVED`, `ASK`, `TRYAGAIN`, and
+    /// `CLUSTERDOWN` if it concerns this slot alone). Other slots of the server are not affected.
     Moved,
     /// The server cannot answer at the moment (`LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY`).
     Unavailable,
-    /// The server takes no more connections (`maxclients`).
+    /// The server accepts no more connections (`maxclients`).
     TooManyClients,
-    /// The server takes no writes (`READONLY`, `MISCONF`, `NOREPLICAS`, `OOM`).
+    /// The server accepts no writes (`READONLY`, `MISCONF`, `NOREPLICAS`, `OOM`).
     NotWritable,
-    /// The script is not known there (`NOSCRIPT`).
+    /// The server does not have the script (`NOSCRIPT`).
     NoScript,
-    /// This worker knows no such deployment, or knows another one by its name. Others may know it.
+    /// This worker has no deployment of that alias, or another one under it. Other workers may have the right one.
     WrongDeployment,
-    /// Any other error that the server answered.
+    /// Any other error reply.
     CommandError,
 }
 
 impl RedisErrorKind {
-    /// The word for it in metrics.
+    /// Its label in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl RedisErrorKind {
         }
     }
 
-    /// Whether the same request may succeed a little later, or elsewhere.
+    /// Whether the same request may succeed later, or on another worker.
     #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(
@@ -87,14 +87,14 @@ impl RedisErrorKind {
     }
 }
 
-/// A failure at one server: what, where, and what the server or the system said.
+/// A failure at one server: kind, address, and the text from the server or the operating system.
 #[derive(Clone, Debug)]
 pub struct RedisError {
-    /// The kind, for decisions.
+    /// The kind; code matches on it.
     pub kind: RedisErrorKind,
-    /// `host:port` of the server, or the alias where no server is known yet.
+    /// `host:port` of the server, or the alias if no server is known yet.
     pub address: String,
-    /// What the server or the operating system said.
+    /// The text from the server or the operating system.
     pub detail: String,
 }
 
@@ -104,13 +104,13 @@ impl RedisError {
         Self { kind, address: shortened(&address.into()), detail: shortened(&detail.into()) }
     }
 
-    /// An answer of a shape that the command cannot give.
+    /// A reply of a shape that the command cannot return.
     pub fn unexpected(address: &str, command: &str) -> Self {
-        Self::new(RedisErrorKind::Protocol, address, format!("an unexpected answer to `{command}`"))
+        Self::new(RedisErrorKind::Protocol, address, format!("unexpected reply to `{command}`"))
     }
 
-    /// The ACL rule that allows the command for lack of which the server refused (`NOPERM`), if its words name
-    /// the command, as those of Redis 7 and Valkey do: `… to run the 'cluster|shards' command`.
+    /// The ACL rule that would allow the command that the server refused (`NOPERM`), if the error text names the
+    /// command, as Redis 7 and Valkey do: `… to run the 'cluster|shards' command`.
     #[must_use]
     pub fn rule(&self) -> Option<String> {
         let (_, quoted) = self.detail.split_once(" to run the '")?;
@@ -118,18 +118,18 @@ impl RedisError {
         (self.kind == RedisErrorKind::PermissionDenied).then(|| format!("+{command}"))
     }
 
-    /// Whether more was answered than is read, by our own limits.
+    /// Whether the reply exceeded our own read limits.
     pub(super) fn is_too_much(&self) -> bool {
         self.kind == RedisErrorKind::Protocol && self.detail.contains(TOO_MUCH)
     }
 
-    /// Whether the server has no such command: it was renamed or switched off there, or is of another version. What
-    /// the user may do plays no part in it.
+    /// Whether the server does not have the command: it was renamed or disabled, or the version lacks it. The user's
+    /// permissions do not matter here.
     #[must_use]
     pub fn is_unknown_command(&self) -> bool {
-        let said = self.detail.to_ascii_lowercase();
+        let text = self.detail.to_ascii_lowercase();
         self.kind == RedisErrorKind::CommandError
-            && (said.contains("unknown command") || said.contains("unknown subcommand"))
+            && (text.contains("unknown command") || text.contains("unknown subcommand"))
     }
 
     pub(super) fn from_redis(address: &str, error: &redis::RedisError) -> Self {
@@ -143,11 +143,11 @@ impl RedisError {
 }
 
 impl RedisError {
-    /// What a server answered as an error, in its own words.
-    pub(super) fn from_words(address: &str, words: &[u8]) -> Self {
-        let words = String::from_utf8_lossy(words);
-        let code = words.split(' ').next().unwrap_or_default();
-        Self::new(kind_of_error(code, &words), address, words.trim_end())
+    /// An error reply, from its full text.
+    pub(super) fn from_text(address: &str, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let code = text.split(' ').next().unwrap_or_default();
+        Self::new(kind_of_error(code, &text), address, text.trim_end())
     }
 }
 
@@ -156,19 +156,19 @@ impl fmt::Display for RedisError {
         let what = match self.kind {
             RedisErrorKind::Unreachable => "cannot be reached",
             RedisErrorKind::ConnectionLost => "did not answer",
-            RedisErrorKind::Tls => "cannot be reached over TLS as it should",
-            RedisErrorKind::Misconfigured => "does not have what the settings name",
-            RedisErrorKind::ReplyCutOff => "has an answer that did not come whole",
-            RedisErrorKind::ReplyTooLarge => "has an answer that is too large",
+            RedisErrorKind::Tls => "cannot be reached over TLS",
+            RedisErrorKind::Misconfigured => "does not match the configuration",
+            RedisErrorKind::ReplyCutOff => "sent an incomplete reply",
+            RedisErrorKind::ReplyTooLarge => "has a reply that is too large",
             RedisErrorKind::Protocol => "does not answer as a Redis server does",
             RedisErrorKind::Authentication => "refused the user or the password",
-            RedisErrorKind::PermissionDenied => "refused a command for lack of rights",
-            RedisErrorKind::Moved => "does not answer for the slot",
+            RedisErrorKind::PermissionDenied => "denied permission for a command",
+            RedisErrorKind::Moved => "does not serve the slot",
             RedisErrorKind::Unavailable => "is not ready",
-            RedisErrorKind::TooManyClients => "takes too few connections (its limit is `maxclients`)",
+            RedisErrorKind::TooManyClients => "accepts no more connections (its limit is `maxclients`)",
             RedisErrorKind::NotWritable => "takes no writes",
-            RedisErrorKind::WrongDeployment => "is not what the run was planned for",
-            RedisErrorKind::NoScript | RedisErrorKind::CommandError => "answered with an error",
+            RedisErrorKind::WrongDeployment => "is not the deployment that the run was planned for",
+            RedisErrorKind::NoScript | RedisErrorKind::CommandError => "returned an error",
         };
         write!(f, "redis at `{}` {what}: {}", self.address, self.detail)
     }
@@ -196,27 +196,29 @@ fn kind_of(error: &redis::RedisError) -> RedisErrorKind {
         }
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => RedisErrorKind::Protocol,
         ErrorKind::Server(ServerErrorKind::NoScript) => RedisErrorKind::NoScript,
-        _ if error.detail().is_some_and(|said| said.contains(FULL)) => RedisErrorKind::TooManyClients,
-        // While a connection is made, the client library passes on the words, but not the code `NOPERM`.
-        _ if error.detail().is_some_and(|said| said.contains("has no permissions to")) => {
+        _ if error.detail().is_some_and(|text| text.contains(MAX_CLIENTS_TEXT)) => {
+            RedisErrorKind::TooManyClients
+        }
+        // While a connection is made, the client library passes on the error text, but not the code `NOPERM`.
+        _ if error.detail().is_some_and(|text| text.contains("has no permissions to")) => {
             RedisErrorKind::PermissionDenied
         }
         _ => {
-            let said = error.detail().unwrap_or_default();
-            error.code().map_or(RedisErrorKind::CommandError, |code| kind_of_error(code, said))
+            let text = error.detail().unwrap_or_default();
+            error.code().map_or(RedisErrorKind::CommandError, |code| kind_of_error(code, text))
         }
     }
 }
 
-/// What a server says to a connection that is one too many, before it closes it.
-pub(super) const FULL: &str = "max number of clients";
+/// Error text for a connection beyond `maxclients`; the server then closes the connection.
+pub(super) const MAX_CLIENTS_TEXT: &str = "max number of clients";
 
-/// The kind of an error that a server answered; `said` are its words, with or without the code.
-fn kind_of_error(code: &str, said: &str) -> RedisErrorKind {
+/// The kind of an error reply; `text` is its text, with or without the code.
+fn kind_of_error(code: &str, text: &str) -> RedisErrorKind {
     match code {
-        "ERR" if said.contains(FULL) => RedisErrorKind::TooManyClients,
-        // A cluster that goes on without some slots (`cluster-require-full-coverage no`) says so of each of them.
-        "CLUSTERDOWN" if said.contains("Hash slot not served") => RedisErrorKind::Moved,
+        "ERR" if text.contains(MAX_CLIENTS_TEXT) => RedisErrorKind::TooManyClients,
+        // A cluster without full coverage (`cluster-require-full-coverage no`) returns this for each slot it lacks.
+        "CLUSTERDOWN" if text.contains("Hash slot not served") => RedisErrorKind::Moved,
         "MOVED" | "ASK" | "TRYAGAIN" => RedisErrorKind::Moved,
         "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => RedisErrorKind::Unavailable,
         "READONLY" | "MISCONF" | "NOREPLICAS" | "OOM" => RedisErrorKind::NotWritable,
@@ -232,9 +234,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_of_the_slot_or_of_the_server() {
-        let check = |said: &str, expected| {
-            assert_eq!(RedisError::from_words("a:1", said.as_bytes()).kind, expected, "{said}");
+    fn slot_errors_and_server_errors_are_distinguished() {
+        let check = |text: &str, expected| {
+            assert_eq!(RedisError::from_text("a:1", text.as_bytes()).kind, expected, "{text}");
         };
         check("CLUSTERDOWN Hash slot not served", RedisErrorKind::Moved);
         check("CLUSTERDOWN The cluster is down", RedisErrorKind::Unavailable);
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_command_names_its_rule() {
+    fn permission_error_names_the_acl_rule() {
         let check = |kind, detail: &str, expected: Option<&str>| {
             assert_eq!(RedisError::new(kind, "a:1", detail).rule().as_deref(), expected, "{detail}");
         };

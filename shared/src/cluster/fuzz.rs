@@ -1,5 +1,5 @@
-//! Hostile answers of servers about themselves; those to listings are in `listing/tests.rs`. What reads the protocol
-//! for these is the client library, which is tried with them.
+//! Fuzzes the parsers of server descriptions with hostile replies; replies to listings are fuzzed in
+//! `listing/tests.rs`. The client library decodes the protocol here, and is exercised, too.
 
 use super::info::Info;
 use super::replication_info::ReplicationInfo;
@@ -14,16 +14,16 @@ fn fuzz_info() {
         db0:keys=30,expires=10,avg_ttl=5000\r\n";
     let replica = "run_id:cd\r\nloading:0\r\nrole:slave\r\nmaster_link_status:up\r\nmaster_sync_in_progress:0\r\n\
         slave_repl_offset:14\r\nmaster_replid:8c5f\r\n";
-    let primary_said = ReplicationInfo::of(&Info::parse(primary));
+    let primary_state = ReplicationInfo::of(&Info::parse(primary));
     fuzz("info", vec![primary.into(), replica.into()], |bytes| {
         let info = Info::parse(bytes);
-        let said = ReplicationInfo::of(&info);
-        // Whoever is read has at least what the primary had.
-        if said.is_caught_up_with(&primary_said).is_ok() {
+        let state = ReplicationInfo::of(&info);
+        // A replica that is read has at least what the primary had.
+        if state.is_caught_up_with(&primary_state).is_ok() {
             assert!(
-                said.replica
-                    && said.offset >= primary_said.offset
-                    && said.replication_id == primary_said.replication_id
+                state.replica
+                    && state.offset >= primary_state.offset
+                    && state.replication_id == primary_state.replication_id
             );
         }
         let _ = (info.keyspace(0), info.number("maxmemory"));

@@ -1,5 +1,5 @@
-//! Guarded deletion: the script, its ledger keys, and what it answers. See `guard.lua` for why it is exact, and
-//! `guard/transactions.rs` for servers that run no scripts.
+//! Guarded deletion: the script, its ledger keys, and its replies. `guard.lua` explains why each deletion is exact;
+//! `guard/watch.rs` does the same on servers that run no scripts.
 
 mod executor;
 mod expected_content;
@@ -23,21 +23,21 @@ use crate::slot::tag_for;
 
 const SCRIPT: &str = include_str!("guard.lua");
 
-/// What a run does with candidates that still qualify.
+/// The action for candidates that still qualify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Act {
-    /// With stale ones. Those of inactive users are always deleted.
+    /// The action for stale candidates. Candidates of inactive users are always deleted.
     pub stale: Action,
-    /// Inactive users' keys that expire within so many milliseconds are left to do so.
+    /// Keys of inactive users that expire within this many milliseconds are left to expire.
     pub near_expiry_ms: u64,
-    /// How long nobody may have used a key, in milliseconds, where that is what makes it inactive.
+    /// Idle time in milliseconds from which a key counts as inactive, if idle time is the criterion.
     pub idle_ms: Option<u64>,
-    /// Whether stale hashes are asked whether their fields expire: where the server has such hashes.
+    /// Whether the guard checks the field TTLs of stale hashes: true if the server has hashes with field TTLs.
     pub fields: bool,
 }
 
 impl Act {
-    /// What `rules` ask for.
+    /// The action that `rules` request.
     #[must_use]
     pub fn of(rules: &Rules) -> Self {
         let inactive = rules.inactive.as_ref();
@@ -51,34 +51,34 @@ impl Act {
     }
 }
 
-/// What a script call is to do with the candidates.
+/// What a script call does with the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardMode {
-    /// Carry this out on those that still qualify.
+    /// Carry out the action on those that still qualify.
     Act(Act),
     /// Touch nothing; record this outcome for all, unless another one is recorded.
     Finalize(Outcome),
 }
 
 impl GuardMode {
-    /// Whether hashes of `group` are asked whether their fields expire.
+    /// Whether the guard checks the field TTLs of hashes in `group`.
     fn asks_fields(self, group: &Group) -> bool {
         matches!(self, Self::Act(act) if act.fields) && group.reason == Reason::Stale
     }
 }
 
-/// What a script call answered for one group.
+/// The result of a script call for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuardVerdict {
     /// One outcome per candidate.
     Outcomes(Vec<Outcome>),
-    /// Some candidates have no outcome, because they were left to a later call.
+    /// Some candidates have no outcome yet: they were left to a later call.
     Partial(Vec<Option<Outcome>>),
-    /// The grace is not over: so many milliseconds remain. Nothing was done.
+    /// The grace is not over: this many milliseconds remain. Nothing was done.
     TooEarly(u64),
     /// The batch is too old to act. Nothing was done by this call.
     Expired,
-    /// A call died half-way on the server: what it did is not known.
+    /// A call died half-way on the server: its effect is not known.
     Incomplete,
 }
 
@@ -114,7 +114,7 @@ pub fn ledger_key(run: RunId, batch: BatchId, group: usize, slot: u16) -> Vec<u8
     format!("keysweep:ledger:{{{}}}:{run}:{batch}:{group}", tag_for(slot)).into_bytes()
 }
 
-/// The ledger of one group. A run has many, so their names are made only when they are needed.
+/// The ledger of one group. A run has many, so key names are built only when needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ledger {
     /// The batch.
@@ -125,19 +125,19 @@ pub struct Ledger {
     pub slot: u16,
 }
 
-/// Loads the script and returns the name by which calls refer to it.
+/// Loads the script and returns its SHA-1 for EVALSHA.
 async fn load(conn: &Conn) -> Result<Vec<u8>, RedisError> {
     scripts::load(conn, SCRIPT).await
 }
 
-/// One group of a batch that is to be acted on.
+/// One group of a batch to act on.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
-    /// Its number in the batch.
+    /// Its index in the batch.
     pub number: usize,
     /// The group.
     pub group: &'a Group,
-    /// One per candidate, where those are only deleted that have been saved.
+    /// One per candidate, if only values that were backed up are deleted.
     pub expected: Option<&'a [ExpectedContent]>,
 }
 
@@ -147,7 +147,7 @@ impl<'a> From<&(usize, &'a Group)> for Part<'a> {
     }
 }
 
-/// Calls the script for several groups in one write. A group whose call failed has its fault in its place.
+/// Calls the script for several groups in one write. A group whose call failed has its error in its place.
 async fn call(
     conn: &Conn,
     script: &[u8],
@@ -161,14 +161,14 @@ async fn call(
     let replies = conn.batch(batch).await?.into_iter().zip(parts);
     Ok(replies
         .map(|(mut reply, part)| {
-            let beyond = take_lookups(&mut reply);
+            let extra_lookups = take_lookups(&mut reply);
             let verdict = verdict(conn, &reply, part.group.keys.len())?;
-            Ok(GuardReply { verdict, extra_lookups: beyond })
+            Ok(GuardReply { verdict, extra_lookups })
         })
         .collect())
 }
 
-/// Takes the numbers of look-ups off what the script answered, if it told them: behind a blank, which no letter is.
+/// Splits the lookup counts off the script's reply, if it contains them: they follow a space, which is not a letter.
 fn take_lookups(reply: &mut Value) -> Lookups {
     let Value::BulkString(answer) = reply else { return Lookups::default() };
     let Some(blank) = answer.iter().position(|byte| *byte == b' ').filter(|_| answer[0] != b'!') else {
@@ -181,8 +181,8 @@ fn take_lookups(reply: &mut Value) -> Lookups {
     Lookups { hits, misses: 0, reads }
 }
 
-/// What the ledgers of `groups` say, without touching anything: for servers that answer, but take no writes.
-/// `None` for a group that was never tried.
+/// Reads the ledgers of `groups` without writing, for servers that answer but accept no writes. `None` for a group that
+/// was never tried.
 pub async fn read_ledger(
     conn: &Conn,
     window: BatchWindow,
@@ -197,7 +197,7 @@ pub async fn read_ledger(
         .map(|(reply, (_, group))| match reply {
             Value::Nil => Ok(None),
             reply => match verdict(conn, &reply, group.keys.len()) {
-                // Its ledger is elsewhere, or not to be had.
+                // Its ledger is on another node, or cannot be read.
                 Err(fault) if fault.kind == RedisErrorKind::Moved => Ok(Some(GuardVerdict::Incomplete)),
                 verdict => verdict.map(Some),
             },
@@ -209,7 +209,7 @@ fn add_call(
     batch: &mut Batch,
     script: &[u8],
     (window, mode): (BatchWindow, GuardMode),
-    &Part { number, group, expected: seals }: &Part<'_>,
+    &Part { number, group, expected }: &Part<'_>,
 ) {
     let ledger = ledger_key(window.run, window.batch, number, group.slot);
     let count = (group.keys.len() + 1).to_string();
@@ -217,27 +217,27 @@ fn add_call(
     if mode.asks_fields(group) {
         word.insert_str(0, "fields:");
     }
-    if seals.is_some() {
+    if expected.is_some() {
         word.insert_str(0, "saved:");
     }
-    let seals: Option<(Vec<u8>, Vec<Vec<u8>>)> =
-        seals.map(|seals| seals.iter().map(ExpectedContent::argument).unzip());
+    let contents: Option<(Vec<u8>, Vec<Vec<u8>>)> =
+        expected.map(|expected| expected.iter().map(ExpectedContent::argument).unzip());
     let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
     let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
     args.extend(group.keys.iter().map(|key| key.as_bytes()));
     args.extend([word.as_bytes(), before.as_bytes(), after.as_bytes()]);
     args.extend(more.iter().map(String::as_bytes));
-    if let Some((kinds, seals)) = &seals {
+    if let Some((kinds, contents)) = &contents {
         args.push(kinds);
-        args.extend(seals.iter().map(Vec::as_slice));
+        args.extend(contents.iter().map(Vec::as_slice));
     }
     batch.add(&args);
 }
 
-/// The script's mode for `order`, and the arguments that belong to it.
-fn arguments(order: GuardAction<'_>, keys: usize) -> (String, Vec<String>) {
-    match order {
-        GuardAction::Finalize(outcome) => (format!("seal:{}", outcome.code()), Vec::new()),
+/// The script's mode for `action`, and the arguments that belong to it.
+fn arguments(action: GuardAction<'_>, keys: usize) -> (String, Vec<String>) {
+    match action {
+        GuardAction::Finalize(outcome) => (format!("record:{}", outcome.code()), Vec::new()),
         GuardAction::Delete => ("delete".to_owned(), Vec::new()),
         GuardAction::Expire { ttl_ms, jitter_ms } => {
             let ttl = |_| policy::spread(ttl_ms, jitter_ms).to_string();
@@ -280,25 +280,25 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<GuardVerdict, Redi
     Ok(all.map_or(GuardVerdict::Partial(outcomes), GuardVerdict::Outcomes))
 }
 
-/// The look-ups that the script made for these outcomes of candidates that were such for `reason`; `idle` says that
-/// idle times decide who is inactive, and `saved`, for each candidate that was saved before, whether it holds a string,
-/// which is read by GET and not by DUMP. A call that finds its ledger has made as many for nothing, and is not counted.
+/// The lookups that the script made for these outcomes of candidates with `reason`. `idle`: idle times decide which
+/// keys are inactive. `saved`: for each candidate that was backed up, whether it is a string, which is read by GET
+/// instead of DUMP. A call that finds its ledger has made as many lookups in vain; they are not counted.
 #[must_use]
 pub fn lookups(reason: Reason, idle: bool, saved: Option<&[bool]>, outcomes: &[Outcome]) -> Lookups {
     let found = |outcome: &Outcome| matches!(outcome, Outcome::Deleted | Outcome::Expired | Outcome::Spared);
     let count = outcomes.iter().filter(|outcome| found(outcome)).count() as u64;
     let texts = saved.unwrap_or_default().iter().zip(outcomes);
     let reads = texts.filter(|(text, outcome)| **text && found(outcome)).count() as u64;
-    // Each is asked when it expires, and maybe since when it is idle, and what it holds. What was
-    // asked of fields is told beside it.
+    // Each key is queried for its expiry, and maybe for its idle time and its value. Lookups of fields are reported
+    // separately.
     let hits = count * (1 + u64::from(reason == Reason::Inactive && idle) + u64::from(saved.is_some()));
     let hits = hits + outcomes.iter().filter(|outcome| **outcome == Outcome::FieldTtl).count() as u64;
     let misses = outcomes.iter().filter(|outcome| **outcome == Outcome::Vanished).count() as u64;
     Lookups { hits, misses, reads }
 }
 
-/// Removes ledger keys of `run` at one node. Returns how many there were. Where it cannot remove some at the moment,
-/// because their slots are changing hands, it removes the others all the same, and returns the fault.
+/// Removes ledger keys of `run` at one node and returns how many existed. If some cannot be removed at the moment,
+/// because their slots are moving, it removes the others and returns the error.
 pub async fn drop_ledgers(
     conn: &Conn,
     run: RunId,

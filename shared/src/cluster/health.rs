@@ -1,4 +1,4 @@
-//! A look at all primaries of a deployment: how they are, and what they have counted. Makes no look-ups of keys.
+//! Checks the health of all primaries of a deployment, and reads their counters. Makes no lookups of keys.
 
 use std::time::Instant;
 
@@ -13,17 +13,17 @@ use crate::limits::{LATENCY_MS_MAX, MEETING_TIMEOUT, MEMORY_PERCENT_MAX, UNMET_N
 use crate::messages::Lookups;
 use crate::metrics::{Health, NodeHealth, RedisHealth};
 
-/// What a look showed.
+/// The result of a health check.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HealthCheck {
-    /// How the deployment is.
+    /// The health of the deployment.
     pub health: RedisHealth,
     /// The counters of the primaries that answered.
     pub readings: Vec<NodeCounters>,
 }
 
 impl HealthCheck {
-    /// What there is to say of a deployment that could not be looked at.
+    /// The result for a deployment that could not be checked.
     #[must_use]
     pub fn failed(why: impl Into<String>) -> Self {
         let health = RedisHealth { problems: vec![why.into()], ..RedisHealth::default() };
@@ -31,37 +31,37 @@ impl HealthCheck {
     }
 }
 
-/// Looks at `deployment`. A primary that does not answer is no failure, but what the look shows.
+/// Checks `client`'s deployment. A primary that does not answer is part of the result, not an error.
 pub async fn check_health(client: &RedisClient) -> HealthCheck {
     let topology = client.topology();
-    let asked = topology.primaries.iter().map(|primary| ask(client, primary));
-    let (mut look, mut failed, mut silent) = (HealthCheck::default(), 0, 0);
-    let all = join_bounded_within(asked.collect(), MEETING_TIMEOUT).await;
+    let sent = topology.primaries.iter().map(|primary| ask(client, primary));
+    let (mut check, mut failed, mut silent) = (HealthCheck::default(), 0, 0);
+    let all = join_bounded_within(sent.collect(), MEETING_TIMEOUT).await;
     for (primary, answer) in topology.primaries.iter().zip(all) {
         silent += usize::from(answer.is_none());
         failed += usize::from(matches!(answer, Some(Err(_))));
         let Some(answer) = answer.filter(|answer| answer.is_ok() || failed <= UNMET_NAMED_MAX) else {
             continue;
         };
-        let (node, reading) = node_health(primary, answer, &mut look.health.problems);
-        look.health.nodes.push(node);
-        look.readings.extend(reading);
+        let (node, reading) = node_health(primary, answer, &mut check.health.problems);
+        check.health.nodes.push(node);
+        check.readings.extend(reading);
     }
     let further = failed.saturating_sub(UNMET_NAMED_MAX);
-    look.health.problems.extend(uncounted(topology.primaries.len(), silent, further));
-    let nodes = &look.health.nodes;
+    check.health.problems.extend(uncounted(topology.primaries.len(), silent, further));
+    let nodes = &check.health.nodes;
     let most = |part: fn(&NodeHealth) -> Option<f64>| nodes.iter().filter_map(part).reduce(f64::max);
-    look.health.latency = most(|node| node.latency);
-    look.health.memory_usage_percent = most(|node| node.memory_usage_percent);
-    look.health.status = overall(nodes);
-    if silent + further > 0 && look.health.status == Health::Healthy {
-        look.health.status = Health::Degraded;
+    check.health.latency = most(|node| node.latency);
+    check.health.memory_usage_percent = most(|node| node.memory_usage_percent);
+    check.health.status = overall(nodes);
+    if silent + further > 0 && check.health.status == Health::Healthy {
+        check.health.status = Health::Degraded;
     }
-    look
+    check
 }
 
-/// What there is to say of primaries that are not named one by one: those that were `silent`, and `further` ones that
-/// failed, of `all`.
+/// The problem line for primaries that are not listed individually: `silent` ones that did not answer, and `further`
+/// ones that failed, of `all`.
 fn uncounted(all: usize, silent: usize, further: usize) -> Option<String> {
     let limit = duration::show(MEETING_TIMEOUT);
     (silent + further > 0).then(|| {
@@ -69,7 +69,7 @@ fn uncounted(all: usize, silent: usize, further: usize) -> Option<String> {
     })
 }
 
-/// A deployment is as its worst primary, and unhealthy only where none answers.
+/// A deployment is as healthy as its worst primary, and unhealthy only if none answers.
 fn overall(nodes: &[NodeHealth]) -> Health {
     let is = |health: Health| nodes.iter().filter(move |node| node.status == health).count();
     if is(Health::Unhealthy) == nodes.len() {
@@ -83,9 +83,9 @@ fn overall(nodes: &[NodeHealth]) -> Health {
 
 async fn ask(client: &RedisClient, primary: &Primary) -> Result<(f64, NodeStatus), RedisError> {
     let conn = client.conn(&primary.node).await?;
-    let asked = Instant::now();
+    let sent = Instant::now();
     conn.info_text("PING").await?;
-    let latency = asked.elapsed().as_secs_f64() * 1_000.0;
+    let latency = sent.elapsed().as_secs_f64() * 1_000.0;
     Ok((latency, node::status_with_commands(&conn, client.db()).await?))
 }
 

@@ -1,6 +1,6 @@
-//! The lock of an embedded run: a key in Redis with a lease, so that two runs of a job never delete at the
-//! same time, whatever machine they are on. A holder that dies frees it when the lease ends. It is the same key in
-//! either [`DeleteBackend`], so that all runs meet at it.
+//! The lock of an embedded run: a key in Redis with a lease, so that two runs of a job never delete at the same time,
+//! on any machine. If the holder dies, the lock is released when the lease ends. Both [`DeleteBackend`]s use the same
+//! key, so that all runs of a job contend for it.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::wire;
 
 const SCRIPT: &str = include_str!("lock.lua");
 
-/// A plain `SET` is refused where the memory is full, and there a cleanup is needed most.
+/// Full memory rejects a plain `SET`, and that is when a cleanup is needed most.
 const TAKE: &str = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])";
 
-/// Who holds a lock, as the lock itself says.
+/// The holder of a lock, as stored in the lock itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The run.
     pub run: RunId,
-    /// The machine.
+    /// The host name.
     pub host: String,
-    /// The process there.
+    /// The process id on that host.
     pub pid: u32,
-    /// Since when, RFC 3339.
+    /// When it was acquired, RFC 3339.
     pub since: String,
 }
 
-/// A lock that we hold.
+/// A lock that this process has acquired.
 #[derive(Clone, Debug)]
 pub struct Lock {
     key: Vec<u8>,
@@ -44,7 +44,7 @@ pub struct Lock {
     delete_backend: DeleteBackend,
 }
 
-/// How often a transaction on the lock is tried again because the lock changed meanwhile.
+/// How often a transaction on the lock is retried because the lock changed meanwhile.
 const TRIES_MAX: u32 = 5;
 
 /// The key of a job's lock; in `slot`, if one is given.
@@ -56,53 +56,53 @@ pub fn lock_key(job: &str, slot: Option<u16>) -> Vec<u8> {
     }
 }
 
-/// Tries to take the lock `key` at the server that serves it; `None` if somebody has it.
+/// Tries to acquire the lock `key` at the server that serves it; `None` if another holder has it.
 ///
 /// # Errors
-/// Where the memory is full and no scripts are run, it cannot be taken.
+/// Fails on a server with full memory that runs no scripts.
 pub async fn take(
     conn: &Conn,
-    way: DeleteBackend,
+    backend: DeleteBackend,
     key: &[u8],
     holder: &Holder,
     lease: Duration,
 ) -> Result<Option<Lock>, RedisError> {
     let value = serde_json::to_vec(holder).map_err(|_| RedisError::unexpected(conn.address(), "SET"))?;
     let lease_ms = lease.as_millis().to_string();
-    let set = match way {
+    let set = match backend {
         DeleteBackend::Lua => scripts::eval(conn, TAKE, key, &[&value, lease_ms.as_bytes()]).await?,
         DeleteBackend::Watch => {
             conn.command(&[b"SET", key, &value, b"NX", b"PX", lease_ms.as_bytes()]).await?
         }
     };
-    Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease, delete_backend: way }))
+    Ok((set != Value::Nil).then(|| Lock { key: key.to_vec(), value, lease, delete_backend: backend }))
 }
 
-/// The lock `key` that `holder` took for a run which is ours now. Whether it still is held, renewing it tells.
+/// The lock `key` that `holder` acquired for a run which is ours now. [`Lock::renew`] shows whether it is still held.
 #[must_use]
-pub fn adopt(way: DeleteBackend, key: &[u8], holder: &Holder, lease: Duration) -> Lock {
-    // Written as it was taken, so that it is known as ours.
+pub fn adopt(backend: DeleteBackend, key: &[u8], holder: &Holder, lease: Duration) -> Lock {
+    // Encoded exactly as it was acquired, so that it is recognized as ours.
     Lock {
         key: key.to_vec(),
         value: serde_json::to_vec(holder).unwrap_or_default(),
         lease,
-        delete_backend: way,
+        delete_backend: backend,
     }
 }
 
-/// Look-ups that [`read_lock`] makes of a lock that is held.
+/// Lookups by [`read_lock`] of a lock that exists.
 pub const LOOK_HITS: u64 = 2;
 
-/// What stands at the key of a lock.
+/// The state of a lock's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockState {
-    /// Who holds it; `None` if its content is of another make.
+    /// The holder; `None` if the content has another format.
     pub holder: Option<Holder>,
-    /// How long it still lasts unless it is renewed; `None` if it never ends by itself, which no lock of ours does.
+    /// The remaining lease; `None` if the key never expires, which no lock of keysweep does.
     pub expires_in: Option<Duration>,
 }
 
-/// Looks who holds the lock `key`.
+/// Reads the state of the lock `key`.
 pub async fn read_lock(conn: &Conn, key: &[u8]) -> Result<LockState, RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"GET", key]);
@@ -111,7 +111,7 @@ pub async fn read_lock(conn: &Conn, key: &[u8]) -> Result<LockState, RedisError>
     let [value, left] = replies.as_slice() else { return Err(RedisError::unexpected(conn.address(), "GET")) };
     let holder = match value {
         Value::BulkString(value) => wire::from_json(value).ok(),
-        // It is no string, and so no lock of ours.
+        // It is not a string, and so not a lock of keysweep.
         other if is_no_string(conn, other) => None,
         other => conn.fault(other).map_or(Ok(None), Err)?,
     };
@@ -132,12 +132,12 @@ impl Lock {
         slot_of(&self.key)
     }
 
-    /// Starts the lease anew. `false`: the lock is lost, and whatever it guarded must stop.
+    /// Renews the lease. `false`: the lock is lost, and the work that it protected must stop.
     pub async fn renew(&self, conn: &Conn) -> Result<bool, RedisError> {
         self.call(conn, Some(self.lease)).await
     }
 
-    /// Frees the lock, if it still is ours.
+    /// Releases the lock, if it is still ours.
     pub async fn free(&self, conn: &Conn) -> Result<bool, RedisError> {
         self.call(conn, None).await
     }
@@ -155,7 +155,7 @@ impl Lock {
         }
     }
 
-    /// What `lock.lua` does, in a transaction that is refused if the lock has changed since it was found ours.
+    /// Does what `lock.lua` does, in a transaction that fails if the lock has changed since it was read.
     async fn transact(&self, conn: &Conn, lease_ms: Option<String>) -> Result<bool, RedisError> {
         let own = conn.dedicated().await?;
         let key = || self.key.clone();
@@ -177,6 +177,6 @@ impl Lock {
                 None => {}
             }
         }
-        Err(RedisError::new(RedisErrorKind::Unavailable, conn.address(), "the lock changes all the time"))
+        Err(RedisError::new(RedisErrorKind::Unavailable, conn.address(), "the lock keeps changing"))
     }
 }

@@ -1,4 +1,4 @@
-//! How much memory keys take, and how long they have not been used: asked of a sample of them.
+//! Queries the memory usage and the idle time of a sample of keys.
 
 use redis::Value;
 
@@ -7,27 +7,27 @@ use super::error::{RedisError, RedisErrorKind};
 use crate::key::Key;
 use crate::messages::Lookups;
 
-/// What is known of a key.
+/// The memory usage and idle time of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyMemory {
-    /// Bytes that it takes, with its name; `None` if it is gone or moved.
+    /// Bytes that it uses, including its name; `None` if it is gone or moved.
     pub bytes: Option<u64>,
-    /// Seconds since it was last used; `None` if that was not asked, or the server does not keep it.
+    /// Seconds since its last use; `None` if not queried, or if the server does not keep it.
     pub idle_s: Option<u64>,
 }
 
-/// What was found, and the look-ups that it took.
+/// The results, and the lookups that they took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyMemories {
     /// One per key, in their order.
     pub weights: Vec<KeyMemory>,
-    /// Look-ups made.
+    /// The lookups.
     pub lookups: Lookups,
-    /// Why memory could not be asked for, if it could not.
+    /// Why memory usage could not be queried, if it could not.
     pub refused: Option<String>,
 }
 
-/// Weighs `keys`; asks for the idle time of those that are marked.
+/// Queries the memory usage of `keys`, and the idle time of those that are marked.
 pub async fn memory_usage(conn: &Conn, keys: &[(Key, bool)]) -> Result<KeyMemories, RedisError> {
     let mut batch = Batch::new();
     for (key, idle) in keys {
@@ -59,7 +59,7 @@ pub async fn memory_usage(conn: &Conn, keys: &[(Key, bool)]) -> Result<KeyMemori
                     found.lookups.hits += 1;
                 }
                 Some(Value::Nil) => found.lookups.misses += 1,
-                // Refused because of another memory policy: that is said after the key was looked up.
+                // An error because of another memory policy comes after the key was looked up.
                 Some(reply)
                     if conn.fault(&reply).is_some_and(|f| {
                         f.kind == RedisErrorKind::CommandError && !f.is_unknown_command()

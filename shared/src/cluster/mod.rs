@@ -1,4 +1,4 @@
-//! Everything that is said to Redis, and the only files that name the `redis` crate.
+//! The Redis client: every command that keysweep sends, and the only files that name the `redis` crate.
 
 pub mod activity;
 pub mod capabilities;

@@ -1,15 +1,15 @@
-//! Several commands as one transaction (MULTI, EXEC), for locks and guards on servers that run no scripts.
+//! Sends several commands as one transaction (MULTI, EXEC), for locks and guards on servers that run no scripts.
 
 use redis::Value;
 
 use super::conn::{Batch, Conn};
 use super::error::RedisError;
 
-/// Sends `commands` as one transaction. `None` if something that the connection watches had changed, so that nothing
-/// was done; otherwise it was, but for the fault of a command that failed.
+/// Sends `commands` as one transaction. `None` if a watched key had changed, so that nothing was done; otherwise the
+/// transaction ran, and the inner error is that of a command that failed.
 ///
 /// # Errors
-/// When it was refused as a whole.
+/// When the transaction was rejected as a whole.
 pub(super) async fn transaction(
     conn: &Conn,
     commands: &[Vec<Vec<u8>>],
@@ -21,7 +21,7 @@ pub(super) async fn transaction(
     }
     batch.add(&[b"EXEC"]);
     let replies = conn.batch(batch).await?;
-    // The first fault says why; that of EXEC only says that there was one.
+    // The first error has the reason; that of EXEC only states that there was one.
     if let Some(fault) = replies.iter().find_map(|reply| conn.fault(reply)) {
         return Err(fault);
     }

@@ -1,4 +1,4 @@
-//! What one server says about itself: its process, its keys, its counters, and the slots it serves.
+//! What one server reports about itself: its process, keys, counters, and the slots it serves.
 
 use tokio::time::Instant;
 
@@ -17,38 +17,38 @@ use crate::pacing::Throttle;
 use crate::range::SlotListing;
 use crate::slot::SlotSet;
 
-/// A server's own account of itself, from one INFO.
+/// A server's status, from one INFO reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// `run_id`: names the process. Cursors and counters end with it.
+    /// `run_id`: identifies the process. Cursors and counters are valid only within one process.
     pub process: String,
-    /// `master_replid`: names what this server has written since it became a primary. It is another one after a
-    /// restart and after a failover.
+    /// `master_replid`: identifies what this server has written since it became a primary. It changes after a restart
+    /// and after a failover.
     pub replication_id: String,
-    /// Replicas that are connected.
+    /// Connected replicas.
     pub replicas: u64,
-    /// Version for people, such as `redis 7.0.15`.
+    /// Version for display, such as `redis 7.0.15`.
     pub version: String,
-    /// Its own name, if it is a server of another kind than Redis and Valkey that says so, such as `kvrocks 2.9.0`. Its
-    /// counts and cursors are not relied upon.
+    /// The server's own name and version if it is neither Redis nor Valkey and reports so, such as `kvrocks 2.9.0`. Its
+    /// counts and cursors are not trusted.
     pub foreign: Option<String>,
     /// Whether it knows all commands that a deletion needs (Redis 6.2 or newer, any Valkey).
     pub supported: bool,
-    /// Whether it tells at which moment a key expires (`PEXPIRETIME`: Redis 7.0 or newer, any Valkey).
+    /// Whether it has `PEXPIRETIME` (Redis 7.0 or newer, any Valkey).
     pub tells_expiry: bool,
     /// Whether it is part of a cluster.
     pub cluster: bool,
-    /// How it stands with its primary, if it is a replica.
+    /// Its replication state, if it is a replica.
     pub replica: Option<AsReplica>,
-    /// Connections that it takes beside those that it has; `None` if it does not say.
+    /// Connections that it still accepts in addition to the open ones; `None` if it does not report them.
     pub connections_left: Option<u64>,
     /// How long the process has run, in seconds.
     pub uptime_s: u64,
     /// Bytes of memory in use.
     pub used_memory: Option<u64>,
-    /// Its limit, if it has one.
+    /// Its memory limit, if it has one.
     pub max_memory: Option<u64>,
-    /// Keys in the database asked for.
+    /// Keys in the queried database.
     pub keys: u64,
     /// Those of them that have a TTL.
     pub expires: u64,
@@ -56,35 +56,35 @@ pub struct NodeStatus {
     pub field_ttls: u64,
     /// Keyspace counters since the process started.
     pub lookups: Lookups,
-    /// What command statistics say of them; `None` if they were not asked for, or the server does not tell.
+    /// Lookups by command statistics; `None` if they were not queried, or the server does not report them.
     pub commands: Option<CommandCounts>,
-    /// How often SWAPDB was called since the process started, or its statistics were reset; `None` as above.
+    /// How often SWAPDB was called since the process started or its statistics were reset; `None` as above.
     pub swaps: Option<u64>,
-    /// Whether memory is limited and keys are evicted at the limit: then the ledger may go early.
+    /// Whether memory is limited and keys are evicted at the limit: the ledger may then be evicted early.
     pub evicts: bool,
-    /// Whether it counts how often keys are used (an LFU policy), and so does not know since when they are not.
+    /// Whether it counts uses of keys (an LFU policy), and so does not report idle times.
     pub counts_uses: bool,
-    /// How it lists the keys of a slot best.
+    /// Its best way to list the keys of a slot.
     pub listing: SlotListing,
 }
 
-/// Fields `…_version` of Redis, Valkey and what keeps to their tables (KeyDB names itself nowhere else), and those of
+/// `…_version` fields of Redis, Valkey and compatible servers (KeyDB names itself nowhere else), and those of
 /// libraries, modules and formats.
 const OWN_VERSIONS: &[&str] =
     &["redis", "valkey", "keydb", "gcc", "clang", "allocator", "module", "rdb", "lua", "os"];
 
-/// Asks a server for its status, as to database `db`.
+/// Queries a server's status, with the key counts of database `db`.
 pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, RedisError> {
     of_info(conn, db, &Info::parse(text(conn, "INFO", conn.info_text("INFO").await?)?))
 }
 
-/// The same with [`NodeStatus::commands`]: all of it from one reply, because two would not fit together. It costs a
-/// server about twice as much as [`status`], and so is asked at the beginning and the end of a run and between runs.
+/// [`status`] with [`NodeStatus::commands`], all from one reply, because two replies would not be consistent. It costs
+/// a server about twice as much as [`status`], so it is queried at the beginning and the end of a run and between runs.
 pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, RedisError> {
-    // Redis 6.2 takes one section in a call, so all of them are asked for.
+    // Redis 6.2 accepts one section per call, so all sections are requested.
     match text(conn, "INFO", conn.info_text("INFO all").await?).map(Info::parse) {
         Ok(info) if process(&info).is_some() => of_info(conn, db, &info),
-        // A proxy that does not know sections says so, or answers nothing.
+        // A proxy that does not know sections returns an error or an empty reply.
         Err(fault) if fault.kind != RedisErrorKind::CommandError => Err(fault),
         _ => status(conn, db).await,
     }
@@ -108,7 +108,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> 
         replication_id: info.text("master_replid").unwrap_or_default().to_owned(),
         replicas: info.number("connected_slaves").unwrap_or_default(),
         version: version(info),
-        // What another server takes for its version of Redis says little: its commands are tried.
+        // The Redis version that another kind of server reports says little: preflight tries its commands.
         supported: foreign.is_some() || from_redis(info, (6, 2)),
         tells_expiry: from_redis(info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
@@ -134,14 +134,14 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> 
 }
 
 impl NodeStatus {
-    /// How full its memory is, 0 to 100 % of its limit; `None` if it has none.
+    /// Memory in use as a percentage of the limit, 0 to 100; `None` without a limit.
     #[must_use]
     pub fn memory_percent(&self) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
         self.used_memory.zip(self.max_memory).map(|(used, limit)| used as f64 * 100.0 / limit as f64)
     }
 
-    /// What `node` has counted, with the look-ups of ours that come right afterwards.
+    /// The counters of `node`, with our own lookups that follow right after the reading.
     #[must_use]
     pub fn counters(&self, node: &NodeId, own_after: Lookups) -> NodeCounters {
         NodeCounters {
@@ -157,7 +157,7 @@ impl NodeStatus {
     }
 }
 
-/// What `maxclients` leaves: replicas and the links of a cluster count into it, and not into `connected_clients`.
+/// What `maxclients` leaves. It includes replicas and cluster links, which `connected_clients` does not count.
 fn connections_left(info: &Info) -> Option<u64> {
     let others =
         ["connected_slaves", "cluster_connections"].map(|name| info.number(name).unwrap_or_default());
@@ -165,13 +165,13 @@ fn connections_left(info: &Info) -> Option<u64> {
     Some(info.number("maxclients")?.saturating_sub(taken))
 }
 
-/// What names the process: `run_id`, or where there is none, what else is another one after a restart.
+/// What identifies the process: `run_id`, or where it is missing, another field that changes on a restart.
 fn process(info: &Info) -> Option<String> {
-    let told = ["run_id", "process_id", "master_replid"].into_iter();
-    told.filter_map(|name| info.text(name)).find(|value| !value.is_empty()).map(str::to_owned)
+    let fields = ["run_id", "process_id", "master_replid"].into_iter();
+    fields.filter_map(|name| info.text(name)).find(|value| !value.is_empty()).map(str::to_owned)
 }
 
-/// The name of a server of another kind: a field such as `kvrocks_version` that neither Redis nor Valkey has.
+/// The name of another kind of server: a field such as `kvrocks_version` that neither Redis nor Valkey has.
 fn foreign(info: &Info) -> Option<String> {
     info.names_ending("_version").find_map(|(name, version)| {
         let kind = name.strip_suffix("_version")?;
@@ -189,8 +189,8 @@ fn version(info: &Info) -> String {
     }
 }
 
-/// Redis 7.4 and Valkey 8 keep one table per slot and scan them in order. Valkey calls itself Redis 7.2
-/// for the sake of old clients, so it is asked first.
+/// Redis 7.4 and Valkey 8 keep one table per slot and scan them in order. Valkey reports Redis 7.2 for compatibility
+/// with old clients, so its own version is checked first.
 fn listing(info: &Info) -> SlotListing {
     if foreign(info).is_some() {
         return SlotListing::KeysInSlot;
@@ -199,32 +199,32 @@ fn listing(info: &Info) -> SlotListing {
     if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot }
 }
 
-/// Whether it is Redis from the version (major, minor) on, or any Valkey: all of them came after Redis 7.0.
+/// Whether it is Redis of at least this version (major, minor), or any Valkey: all Valkey versions follow Redis 7.0.
 fn from_redis(info: &Info, wanted: (u32, u32)) -> bool {
     at_least(info, "valkey_version", (0, 0)) || at_least(info, "redis_version", wanted)
 }
 
-/// Whether the version under `name` is there, and at least `wanted` (major, minor).
+/// Whether the version under `name` exists and is at least `wanted` (major, minor).
 fn at_least(info: &Info, name: &str, wanted: (u32, u32)) -> bool {
     let Some(version) = info.text(name) else { return false };
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= wanted
 }
 
-/// The slots that a node serves at one moment, as it says itself: open slots show nowhere else.
+/// The slots that a node serves at one moment, as the node itself reports them: open slots are shown nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotView {
-    /// The node's config epoch: it changes when slots change hands.
+    /// The node's config epoch: it changes when slots change owners.
     pub epoch: u64,
-    /// Slots it serves; none if it is no primary.
+    /// Slots it serves; empty if it is not a primary.
     pub owned: SlotSet,
-    /// Slots that are being moved from or to it.
+    /// Slots that are being migrated from or to it.
     pub open: SlotSet,
 }
 
 impl SlotView {
-    /// Of `slots`, those that were served here and closed both now and at an `earlier` look. None, if the config
-    /// epoch has changed: a slot may have gone and come back.
+    /// Those of `slots` that were served here and closed both now and in an `earlier` view. Empty if the config epoch
+    /// has changed: a slot may have moved away and back.
     #[must_use]
     pub fn stable_since(&self, earlier: &Self, slots: &SlotSet) -> SlotSet {
         if self.epoch != earlier.epoch {
@@ -235,17 +235,17 @@ impl SlotView {
     }
 }
 
-/// Asks a node of a cluster for the slots it serves.
+/// Queries a cluster node for the slots it serves.
 pub async fn slot_view(conn: &Conn) -> Result<SlotView, RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"CLUSTER", b"NODES"]);
     let reply = conn.sized((ReplyUnit::Description, 1), batch).await?.pop().unwrap_or(redis::Value::Nil);
-    let said = text(conn, "CLUSTER NODES", reply)?;
-    cluster_nodes::own_slots(&said)
+    let reply_text = text(conn, "CLUSTER NODES", reply)?;
+    cluster_nodes::own_slots(&reply_text)
         .map_err(|e| RedisError::new(RedisErrorKind::Protocol, conn.address(), e.to_string()))
 }
 
-/// Keys in each of `slots`, in their order.
+/// The number of keys in each of `slots`, in their order.
 pub async fn slot_counts(
     conn: &Conn,
     slots: &SlotSet,
@@ -266,14 +266,14 @@ pub async fn slot_counts(
     Ok(counts)
 }
 
-/// Whether database `db` has hashes with a field that expires, as far as the server knows such. It may have none of them
-/// any more.
+/// Whether database `db` has hashes with field TTLs, as far as the server keeps track of them. It may no longer have
+/// any.
 pub async fn field_ttls(conn: &Conn, db: u32) -> Result<bool, RedisError> {
-    let said = text(conn, "INFO", conn.info_text("INFO keyspace").await?)?;
-    Ok(Info::parse(said).keyspace(db).field_ttls > 0)
+    let reply_text = text(conn, "INFO", conn.info_text("INFO keyspace").await?)?;
+    Ok(Info::parse(reply_text).keyspace(db).field_ttls > 0)
 }
 
-/// The server's clock as [`time_ms`] tells it, and [`field_ttls`], in one write.
+/// The server's clock as [`time_ms`] returns it, and [`field_ttls`], in one write.
 pub async fn time_and_field_ttls(conn: &Conn, db: u32) -> Result<(u64, bool), RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"TIME"]);
@@ -282,22 +282,22 @@ pub async fn time_and_field_ttls(conn: &Conn, db: u32) -> Result<(u64, bool), Re
     let (Some(time), Some(keyspace)) = (replies.next(), replies.next()) else {
         return Err(RedisError::unexpected(conn.address(), "TIME"));
     };
-    let said = text(conn, "INFO", keyspace)?;
-    Ok((server_time(conn, &time)?, Info::parse(said).keyspace(db).field_ttls > 0))
+    let reply_text = text(conn, "INFO", keyspace)?;
+    Ok((server_time(conn, &time)?, Info::parse(reply_text).keyspace(db).field_ttls > 0))
 }
 
-/// How often SWAPDB was called there; `None` if the server does not tell.
+/// How often SWAPDB was called; `None` if the server does not report it.
 pub async fn swaps(conn: &Conn) -> Result<Option<u64>, RedisError> {
-    let said = text(conn, "INFO", conn.info_text("INFO commandstats").await?)?;
-    Ok(command_stats::swaps(&Info::parse(said)))
+    let reply_text = text(conn, "INFO", conn.info_text("INFO commandstats").await?)?;
+    Ok(command_stats::swaps(&Info::parse(reply_text)))
 }
 
-/// The server's clock, in milliseconds since the epoch.
+/// The server's clock, in milliseconds since the Unix epoch.
 pub async fn time_ms(conn: &Conn) -> Result<u64, RedisError> {
     server_time(conn, &conn.info_text("TIME").await?)
 }
 
-/// What TIME answered, in milliseconds since the epoch.
+/// Parses the reply to TIME, in milliseconds since the Unix epoch.
 pub(super) fn server_time(conn: &Conn, reply: &redis::Value) -> Result<u64, RedisError> {
     let unexpected = || conn.fault(reply).unwrap_or_else(|| RedisError::unexpected(conn.address(), "TIME"));
     let redis::Value::Array(parts) = reply else { return Err(unexpected()) };
@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_of_another_kind_name_themselves() {
+    fn other_kinds_of_servers_are_recognized_by_their_version_field() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(foreign(&Info::parse(text)).as_deref(), expected, "{text}");
         };
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_decide_what_is_supported_and_how_slots_are_listed() {
+    fn version_determines_support_and_slot_listing() {
         let check = |text: &str, supported, tells_expiry, expected| {
             let info = Info::parse(text);
             let known = (from_redis(&info, (6, 2)), from_redis(&info, (7, 0)));

@@ -1,4 +1,4 @@
-//! The error of everything that reads what a server says about itself and its cluster.
+//! The error type of all parsers of what a server reports about itself and its cluster.
 
 use std::fmt::{self, Write};
 
@@ -6,10 +6,10 @@ use redis::Value;
 
 use crate::printable::one_line;
 
-/// How much of an offending text is shown, in characters.
+/// How many characters of a malformed text are shown.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Text or a reply that does not have the form it has on any known server.
+/// A text or reply that does not have the form known from servers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("parse {what} in `{shown}`")]
 pub struct ParseError {
@@ -18,7 +18,7 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    /// `what` names the missing or broken part; of `text` the first 80 characters are kept, escaped.
+    /// `what` names the missing or malformed part; the first 80 characters of `text` are kept, escaped.
     pub(crate) fn new(what: &'static str, text: &str) -> Self {
         let beginning: String = text.chars().take(SHOWN_CHARS_MAX).collect();
         Self { what, shown: one_line(&beginning).chars().take(SHOWN_CHARS_MAX).collect() }
@@ -33,7 +33,7 @@ impl ParseError {
     }
 }
 
-/// Takes a text in up to as much as is shown of it.
+/// A writer that keeps only as much as is shown.
 struct Beginning(String);
 
 impl fmt::Write for Beginning {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_short_and_on_one_line() {
+    fn message_is_short_and_on_one_line() {
         let error = ParseError::new("a node id", &format!("a\nb{}", "é".repeat(100)));
         assert_eq!(error.to_string(), format!("parse a node id in `a\\nb{}`", "é".repeat(76)));
         let long = Value::BulkString(vec![b'x'; 1 << 20]);

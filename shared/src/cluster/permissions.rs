@@ -1,6 +1,6 @@
-//! Whether the user may do what a run writes, and in which way, asked before anybody has agreed to it: nothing that is
-//! sent here is a write, or a script that could be one. A script that may only read asks the server what the user may
-//! run (`EVAL_RO`, from Redis 7.0 on). Where no scripts run, `ACL DRYRUN` tells the same.
+//! Which write permissions the user has, and which delete backend they allow. This runs before the plan is confirmed:
+//! it sends no write command, and no script that could write. A read-only script (`EVAL_RO`, from Redis 7.0 on) asks
+//! the server which commands the user may run. On servers that run no scripts, `ACL DRYRUN` does the same.
 
 use redis::Value;
 
@@ -12,26 +12,26 @@ use crate::messages::DeleteBackend;
 
 const SCRIPT: &str = include_str!("rights.lua");
 
-/// What is known of the rights to write.
+/// What is known about the permissions to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PermissionCheck {
-    /// What is missing; and how a run may act, if nothing is.
+    /// The capabilities of the server, or the missing permissions.
     Known(Result<Capabilities, Vec<MissingPermission>>),
-    /// The server does not tell; why.
+    /// The server cannot report permissions; the reason.
     Unknown(String),
 }
 
-/// What a server says of one command.
+/// The server's answer about one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum PermissionAnswer {
     Allowed,
-    /// The user may not; its words, if it used any.
+    /// The user may not run it; the server's error text, if any.
     Forbidden(Option<String>),
-    /// It has no such command.
+    /// The server does not have the command.
     Absent(String),
 }
 
-/// Asks the server behind `conn` for the rights to write that `needs` takes.
+/// Checks the write permissions for `needs` at the server behind `conn`.
 ///
 /// # Errors
 /// When the server fails.
@@ -40,30 +40,34 @@ pub async fn ask(conn: &Conn, needs: &RequiredPermissions<'_>) -> Result<Permiss
         [writing(needs), capabilities::scripts(), capabilities::transactions()];
     let counts = (writes.len(), scripts.len());
     let questions: Vec<PermissionProbe> = writes.into_iter().chain(scripts).chain(transactions).collect();
-    let (said, no_scripts) = match by_script(conn, &questions).await? {
-        Ok(said) => (said, None),
+    let (answers, no_scripts) = match by_script(conn, &questions).await? {
+        Ok(answers) => (answers, None),
         Err(refusal) => match by_dry_run(conn, &questions).await? {
-            // A server that refuses a script for another reason than rights runs none.
-            Ok(said) => (said, (!is_absent(&refusal)).then_some(refusal.detail)),
+            // A server that rejects a script for another reason than permissions runs none.
+            Ok(answers) => (answers, (!is_absent(&refusal)).then_some(refusal.detail)),
             Err(other) => {
                 let why = format!("`EVAL_RO`: {}; `ACL DRYRUN`: {}", refusal.detail, other.detail);
                 return Ok(PermissionCheck::Unknown(why));
             }
         },
     };
-    if said.len() != questions.len() {
+    if answers.len() != questions.len() {
         return Err(RedisError::unexpected(conn.address(), "EVAL_RO"));
     }
-    Ok(PermissionCheck::Known(classify_answer(questions.into_iter().zip(said).collect(), counts, no_scripts)))
+    Ok(PermissionCheck::Known(classify_answer(
+        questions.into_iter().zip(answers).collect(),
+        counts,
+        no_scripts,
+    )))
 }
 
-/// Whether `refusal` says no more than that this command is not to be had, or not by this user.
+/// Whether `refusal` only means that the command does not exist or the user may not run it.
 fn is_absent(refusal: &RedisError) -> bool {
     refusal.kind == RedisErrorKind::PermissionDenied || refusal.is_unknown_command()
 }
 
-/// What is missing of the `answers`, of which the first are about writes, the next about scripts, as many as `counts`
-/// says, and the others about transactions. `no_scripts` is what the server said if it runs none.
+/// Classifies `answers`: first those about writes, then those about scripts, as many as `counts` gives, and the rest
+/// about transactions. `no_scripts` is the server's error text if it runs no scripts.
 fn classify_answer(
     mut answers: Vec<(PermissionProbe, PermissionAnswer)>,
     counts: (usize, usize),
@@ -71,19 +75,19 @@ fn classify_answer(
 ) -> Result<Capabilities, Vec<MissingPermission>> {
     let transactions = answers.split_off(counts.0 + counts.1);
     let scripts = answers.split_off(counts.0);
-    let refused = |(question, said): &(PermissionProbe, PermissionAnswer)| {
-        (!question.about_keys && *said != PermissionAnswer::Allowed).then(|| question.command())
+    let refused = |(question, answer): &(PermissionProbe, PermissionAnswer)| {
+        (!question.about_keys && *answer != PermissionAnswer::Allowed).then(|| question.command())
     };
     let commands: Vec<String> = answers.iter().filter_map(refused).collect();
-    let lacks = |(question, said)| lacking(question, said, &commands);
+    let lacks = |(question, answer)| lacking(question, answer, &commands);
     let mut missing: Vec<MissingPermission> = answers.into_iter().filter_map(lacks).collect();
     missing.dedup_by(|a, b| a.rule == b.rule && a.command == b.command);
     let lacking_scripts: Vec<MissingPermission> =
         scripts.into_iter().filter_map(|it| lacking(it.0, it.1, &[])).collect();
     let refusal = no_scripts.or_else(|| lacking_scripts.first().map(|first| first.detail.clone()));
-    let way = match refusal {
+    let capabilities = match refusal {
         None => Some(Capabilities { delete_backend: DeleteBackend::Lua, refusal: None }),
-        Some(_) if transactions.iter().all(|(_, said)| *said == PermissionAnswer::Allowed) => {
+        Some(_) if transactions.iter().all(|(_, answer)| *answer == PermissionAnswer::Allowed) => {
             Some(Capabilities { delete_backend: DeleteBackend::Watch, refusal })
         }
         Some(_) => {
@@ -91,21 +95,21 @@ fn classify_answer(
             None
         }
     };
-    way.filter(|_| missing.is_empty()).ok_or(missing)
+    capabilities.filter(|_| missing.is_empty()).ok_or(missing)
 }
 
-/// What is missing where the server says this; `commands` are those that the user may not run, whatever the key.
+/// The missing permission for this answer; `commands` are those that the user may not run on any key.
 fn lacking(
     question: PermissionProbe,
-    said: PermissionAnswer,
+    answer: PermissionAnswer,
     commands: &[String],
 ) -> Option<MissingPermission> {
     let command = question.command();
-    match said {
+    match answer {
         PermissionAnswer::Allowed => None,
         PermissionAnswer::Absent(detail) => Some(unknown(&question, detail)),
         PermissionAnswer::Forbidden(Some(words)) => found(question, words),
-        // A script is not told why. A command that is refused for any key is named by a question of its own.
+        // A script gets no reason. A command that is denied for all keys has a probe of its own.
         PermissionAnswer::Forbidden(None) if question.about_keys && commands.contains(&command) => None,
         PermissionAnswer::Forbidden(None) => {
             let what = if question.about_keys {
@@ -119,10 +123,10 @@ fn lacking(
     }
 }
 
-/// The server's fault where it does not answer, and the inner one where it does not let us ask.
+/// The outer error: the server failed. The inner one: the server does not allow the query.
 type Answers = Result<Result<Vec<PermissionAnswer>, RedisError>, RedisError>;
 
-/// The fault of a question, sorted: whether it is no more than a refusal of the question.
+/// Classifies the error of a query: the inner error is only a refusal of the query.
 fn sorted<T>(answer: Result<T, RedisError>) -> Result<Result<T, RedisError>, RedisError> {
     match answer {
         Err(fault)
@@ -141,7 +145,7 @@ async fn by_script(conn: &Conn, questions: &[PermissionProbe]) -> Answers {
         args.push(count.as_bytes());
         args.extend(question.args.iter().map(Vec::as_slice));
     }
-    let said = |(question, reply): (&PermissionProbe, Value)| match reply {
+    let answers = |(question, reply): (&PermissionProbe, Value)| match reply {
         Value::BulkString(word) => match &*word {
             b"yes" => Some(PermissionAnswer::Allowed),
             b"no" => Some(PermissionAnswer::Forbidden(None)),
@@ -152,7 +156,7 @@ async fn by_script(conn: &Conn, questions: &[PermissionProbe]) -> Answers {
     };
     let unexpected = || RedisError::unexpected(conn.address(), "EVAL_RO");
     let answer = match sorted(conn.command(&args).await)? {
-        Ok(Value::Array(replies)) => questions.iter().zip(replies).map(said).collect::<Option<_>>(),
+        Ok(Value::Array(replies)) => questions.iter().zip(replies).map(answers).collect::<Option<_>>(),
         Ok(_) => None,
         Err(fault) => return Ok(Err(fault)),
     };
@@ -195,9 +199,9 @@ mod tests {
 
     const REFUSED: PermissionAnswer = PermissionAnswer::Forbidden(None);
 
-    /// What comes of answers to SET, to UNLINK on our own and on the users' keys, to EVAL, and to EXEC.
+    /// The result of answers to SET, to UNLINK on our own keys and the users' keys, to EVAL, and to EXEC.
     fn check(
-        said: &[PermissionAnswer; 5],
+        answers: &[PermissionAnswer; 5],
         no_scripts: Option<&str>,
         expected: Result<DeleteBackend, &[&str]>,
     ) {
@@ -209,17 +213,17 @@ mod tests {
             question("EVAL x 0", "+eval"),
             question("EXEC", "+exec"),
         ];
-        let answers = questions.into_iter().zip(said.iter().cloned()).collect();
-        let judged = classify_answer(answers, (3, 1), no_scripts.map(str::to_owned));
+        let probes = questions.into_iter().zip(answers.iter().cloned()).collect();
+        let classified = classify_answer(probes, (3, 1), no_scripts.map(str::to_owned));
         let rules = |missing: Vec<MissingPermission>| {
             missing.into_iter().map(|it| it.rule.unwrap_or(it.command)).collect::<Vec<_>>()
         };
         let expected = expected.map_err(|rules| rules.iter().map(|rule| (*rule).to_owned()).collect());
-        assert_eq!(judged.map(|allowed| allowed.delete_backend).map_err(rules), expected, "{said:?}");
+        assert_eq!(classified.map(|allowed| allowed.delete_backend).map_err(rules), expected, "{answers:?}");
     }
 
     #[test]
-    fn what_is_missing_and_the_way() {
+    fn answers_determine_missing_rules_and_delete_backend() {
         let yes = || PermissionAnswer::Allowed;
         let words = |words: &str| PermissionAnswer::Forbidden(Some(words.to_owned()));
         check(&[yes(), yes(), yes(), yes(), REFUSED], None, Ok(DeleteBackend::Lua));
@@ -227,7 +231,7 @@ mod tests {
         check(&[yes(), yes(), yes(), yes(), yes()], Some("disabled here"), Ok(DeleteBackend::Watch));
         check(&[yes(), yes(), yes(), REFUSED, REFUSED], None, Err(&["+eval"]));
         check(&[REFUSED, yes(), yes(), yes(), yes()], None, Err(&["+set"]));
-        // The command is named once, and the keys only where it is about them.
+        // The command is named once, and the keys only if the answer is about them.
         check(&[yes(), REFUSED, REFUSED, yes(), yes()], None, Err(&["+unlink"]));
         check(&[yes(), yes(), REFUSED, yes(), yes()], None, Err(&["~a:*"]));
         check(

@@ -1,18 +1,18 @@
-//! Connections that are kept for their next use. Each holds about as much memory as the longest answer that it ever
-//! read, and in a large cluster that is long, so only those used last are kept.
+//! Connections kept for their next use. Each holds about as much memory as the longest reply it ever read, which is
+//! long in a large cluster, so only the most recently used ones are kept.
 
 use super::conn::Conn;
 use crate::ids::NodeId;
 use crate::limits::CONNS_MAX;
 
-/// See the module. Whoever uses one that is given up keeps it until he is done.
+/// A pool of the most recently used connections. A caller that uses an evicted connection keeps it until it is done.
 pub(super) struct Pool<C = Conn> {
-    /// The one used last is at the end.
+    /// The most recently used one is last.
     conns: Vec<(NodeId, C)>,
 }
 
 impl<C: Clone> Pool<C> {
-    /// One without connections.
+    /// An empty pool.
     pub(super) fn new() -> Self {
         Self { conns: Vec::new() }
     }
@@ -33,12 +33,12 @@ impl<C: Clone> Pool<C> {
         self.conns.push((node, conn));
     }
 
-    /// Gives up the connection to `node`.
+    /// Removes the connection to `node`.
     pub(super) fn remove(&mut self, node: &NodeId) {
         self.conns.retain(|(known, _)| known != node);
     }
 
-    /// Gives up all of them.
+    /// Removes all connections.
     pub(super) fn clear(&mut self) {
         self.conns.clear();
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_used_last_are_kept() {
+    fn most_recently_used_connections_are_kept() {
         let mut pool = Pool::<usize>::new();
         let node = |n: usize| NodeId::new(n.to_string());
         (0..CONNS_MAX).for_each(|n| pool.insert(node(n), n));
@@ -57,7 +57,7 @@ mod tests {
         pool.insert(node(CONNS_MAX), CONNS_MAX);
         let kept: Vec<usize> = (0..=CONNS_MAX).filter_map(|n| pool.get(&node(n))).collect();
         let expected: Vec<usize> = (0..=CONNS_MAX).filter(|n| *n != 1).collect();
-        assert_eq!(kept, expected, "the one that nobody used for longest is gone");
+        assert_eq!(kept, expected, "the least recently used one is evicted");
         pool.insert(node(5), 500);
         pool.remove(&node(6));
         assert_eq!((pool.get(&node(5)), pool.get(&node(6))), (Some(500), None));

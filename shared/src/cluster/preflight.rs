@@ -1,6 +1,6 @@
-//! Whether the user may do all that a run does, asked before it starts: what a script that is stopped half-way has
-//! done is not known. Each question is the command itself in a form that has no effect. Commands that could write are
-//! only asked so once a run has been agreed to ([`tried`]); before that, `rights.rs` asks about them.
+//! Checks before a run starts whether the user has all permissions that the run needs: the effect of a script that
+//! stops half-way is not known. Each probe is the command itself in a form that has no effect. Write commands are
+//! probed so only after the plan is confirmed ([`tried`]); before that, `permissions.rs` checks them.
 
 use redis::Value;
 use uuid::Uuid;
@@ -14,17 +14,17 @@ use crate::messages::Lookups;
 use crate::printable::Printable;
 use crate::slot::tag_for;
 
-/// The rule that allows a run its own keys: the lock, and the ledgers.
+/// The ACL rule that allows a run its own keys: the lock and the ledgers.
 pub const OWN_KEYS: &str = "~keysweep:*";
 
-/// A right that is missing, and the ACL rule that gives it; or a command that the server does not have.
+/// A missing permission and the ACL rule that grants it, or a command that the server does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingPermission {
-    /// What was refused, such as `UNLINK`.
+    /// The refused command, such as `UNLINK`.
     pub command: String,
     /// The rule to add, such as `+unlink`; `None` where no rule helps, because the server has no such command.
     pub rule: Option<String>,
-    /// What the server said.
+    /// The server's error text.
     pub detail: String,
 }
 
@@ -41,7 +41,7 @@ impl PermissionProbe {
         String::from_utf8_lossy(words).into_owned()
     }
 
-    /// What the server counts if the command finds nothing.
+    /// The lookups that the server counts if the command finds no key.
     fn miss(&self) -> Lookups {
         let command = self.command();
         match command.as_str() {
@@ -60,22 +60,23 @@ pub(super) fn args(args: Vec<Vec<u8>>, rule: &str) -> PermissionProbe {
     PermissionProbe { args, rule: rule.to_owned(), about_keys: false }
 }
 
-/// What a run does that takes rights.
+/// What a run does that needs permissions.
 #[derive(Clone, Copy, Debug)]
 pub struct RequiredPermissions<'a> {
-    /// In a cluster, a slot that the server serves, because only there it says that it takes no writes.
+    /// In a cluster, a slot that the server serves: only for its own slots does a server report that it accepts no
+    /// writes.
     pub slot: Option<u16>,
-    /// It writes, or would if it were agreed to.
+    /// The run writes, or would after confirmation.
     pub writes: bool,
-    /// The keys that it looks at, and maybe deletes.
+    /// The keys that the run reads and may delete.
     pub patterns: &'a [Pattern],
-    /// It looks for inactive users' keys.
+    /// The run looks for keys of inactive users.
     pub inactive: bool,
-    /// It asks for how long keys were not used.
+    /// The run reads idle times.
     pub idle: bool,
-    /// It saves what it deletes, or compares it.
+    /// The run backs up values before it deletes them, or compares them.
     pub saves: bool,
-    /// The server has hashes whose fields expire, so it asks about those.
+    /// The server has hashes with field TTLs, so the run queries those.
     pub field_ttls: bool,
 }
 
@@ -85,13 +86,13 @@ fn absent(needs: &RequiredPermissions<'_>) -> String {
     format!("keysweep:preflight:{tag}{}", Uuid::now_v7())
 }
 
-/// The rights that a run needs on a node to read.
+/// The read permissions that a run needs on a node.
 fn reading(needs: &RequiredPermissions<'_>, absent: &str) -> Vec<PermissionProbe> {
     let mut all = vec![
         question("INFO server", "+info"),
         question("TIME", "+time"),
         question(&format!("PTTL {absent}"), "+pttl"),
-        // It matches nothing, so that no name comes back, however long names are there.
+        // The pattern matches nothing, so that no key comes back: keys may be very long.
         question(&format!("SCAN 0 COUNT 1 MATCH {absent}"), "+scan"),
     ];
     if needs.inactive {
@@ -122,7 +123,8 @@ fn reading(needs: &RequiredPermissions<'_>, absent: &str) -> Vec<PermissionProbe
     all
 }
 
-/// The rights that a run needs on a node to write, but for those of its way to act (`way.rs`); none if it does not.
+/// The write permissions that a run needs on a node, except those of its delete backend (`capabilities.rs`); none if
+/// the run does not write.
 pub(super) fn writing(needs: &RequiredPermissions<'_>) -> Vec<PermissionProbe> {
     if !needs.writes {
         return Vec::new();
@@ -131,15 +133,15 @@ pub(super) fn writing(needs: &RequiredPermissions<'_>) -> Vec<PermissionProbe> {
     let mut all = vec![
         question(&format!("SET {absent} x XX"), "+set"),
         question(&format!("UNLINK {absent}"), "+unlink"),
-        // Whatever it does with keys, its lock is renewed so.
+        // Every run renews its lock with PEXPIRE.
         question(&format!("PEXPIRE {absent} 60000"), "+pexpire"),
     ];
     all.extend(key_questions(needs.patterns, b"UNLINK"));
     all
 }
 
-/// For each pattern that leaves room for it, the question whether matching keys may be touched at all. The
-/// name that is tried ends in a fresh UUID, so that no such key exists.
+/// For each pattern that allows it, a probe whether matching keys may be accessed at all. The probed name ends in a
+/// fresh UUID, so that no such key exists.
 fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<PermissionProbe> {
     let probe = |pattern: &Pattern| {
         let pattern = pattern.as_bytes();
@@ -154,7 +156,7 @@ fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<PermissionProbe> {
     patterns.iter().filter_map(probe).collect()
 }
 
-/// Asks the server behind `conn` what it takes to read, and says which look-ups that took.
+/// Checks the read permissions at the server behind `conn`, and returns the lookups that this took.
 ///
 /// # Errors
 /// When the server fails.
@@ -165,11 +167,11 @@ pub async fn missing(
     ask(conn, reading(needs, &absent(needs))).await
 }
 
-/// Tries what it takes to write, for a run that has been agreed to: these are write commands, although without an
-/// effect. They look nothing up.
+/// Tries the write permissions of a run that is confirmed: these are write commands, although without an effect. They
+/// make no lookups.
 ///
 /// # Errors
-/// When the server fails, or takes no writes. A full memory is no error: what a run does works there too.
+/// When the server fails, or accepts no writes. A full memory is not an error, because a run works there, too.
 pub async fn tried(
     conn: &Conn,
     needs: &RequiredPermissions<'_>,
@@ -177,8 +179,8 @@ pub async fn tried(
     Ok(ask(conn, writing(needs)).await?.0)
 }
 
-/// An answer that is an error for another reason than rights (`MOVED`, `NOSCRIPT`) is a yes, but for a command that the
-/// server does not know (`rename-command`), and for a server that takes no writes, which is a fault.
+/// An error for another reason than permissions (`MOVED`, `NOSCRIPT`) means that the command is allowed. Exceptions: a
+/// command that the server does not know (`rename-command`), and a server that accepts no writes, which is an error.
 async fn ask(
     conn: &Conn,
     questions: Vec<PermissionProbe>,
@@ -190,7 +192,7 @@ async fn ask(
     }
     let (mut missing, mut lookups) = (Vec::new(), Lookups::default());
     for (question, reply) in questions.into_iter().zip(conn.batch_for(Expected::Data, batch).await?) {
-        // A key that is not there is a miss; the other commands look nothing up.
+        // A key that does not exist is a miss; the other commands make no lookup.
         let nothing = match &reply {
             Value::BulkString(text) => text.is_empty(),
             Value::SimpleString(kind) => kind == "none",
@@ -201,7 +203,7 @@ async fn ask(
             lookups += question.miss();
         }
         let Some(fault) = conn.fault(&reply) else { continue };
-        // A key of a pattern may belong to a slot of another server, or of none; only its right is asked for.
+        // A key of a pattern may belong to a slot of another server, or of none; only the permission matters here.
         match fault.kind {
             RedisErrorKind::PermissionDenied => missing.extend(found(question, fault.detail)),
             _ if fault.is_unknown_command() => missing.push(unknown(&question, fault.detail)),
@@ -216,10 +218,10 @@ async fn ask(
     Ok((missing, lookups))
 }
 
-/// The refusal may be about the key and not about the command; the server's words tell. A command that is
-/// refused to a question about keys is missing anyway, by a question of its own.
+/// The error may be about the key instead of the command; its text shows which. A command that is refused to a probe
+/// about keys is reported by a probe of its own.
 pub(super) fn found(question: PermissionProbe, detail: String) -> Option<MissingPermission> {
-    // The last one is how `ACL DRYRUN` says it.
+    // The last text is the one of `ACL DRYRUN`.
     let about_key = ["access one of the keys", "access a key", "permissions to access the '"];
     let key_refused = about_key.iter().any(|words| detail.contains(words));
     let command = question.command();
@@ -241,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn look_ups_are_noted_as_command_statistics_count_them() {
+    fn lookups_of_probes_match_command_statistics() {
         let miss = |words: &str| question(words, "").miss();
         for words in ["PTTL x", "OBJECT IDLETIME x", "DUMP x", "TYPE x", "HPTTL x FIELDS 1 f"] {
             assert_eq!(miss(words), Lookups::of(0, 1), "{words}");
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_about_a_command_or_about_a_key() {
+    fn refusals_of_commands_and_of_keys_are_distinguished() {
         let check = |question: PermissionProbe, detail: &str, expected: Option<&str>| {
             let found = found(question, detail.to_owned());
             assert_eq!(found.and_then(|missing| missing.rule).as_deref(), expected, "{detail}");

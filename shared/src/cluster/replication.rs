@@ -1,4 +1,4 @@
-//! Whether what was written to a primary would survive a failover.
+//! Determines whether writes to a primary would survive a failover.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use super::info::{Info, part};
 use super::reply::text;
 use crate::limits::{REPLICA_WAIT, REPLICAS_CAUGHT_UP_WAIT};
 
-/// The pause between two looks at the offsets of replicas; a replica tells its own about once a second.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The interval between two reads of the replicas' offsets; a replica reports its own about once a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a primary's replicas have.
+/// The state of a primary's replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicationState {
-    /// There are none.
+    /// The primary has no replicas.
     None,
-    /// All of them have what had been written when they were asked.
+    /// All replicas have what had been written when they were queried.
     InStep,
-    /// Not all of them had it in time.
+    /// Not all replicas caught up in time.
     Behind,
 }
 
-/// Waits until `replicas` replicas have what was written over `conn`, which only we use: the server holds up all of
-/// its connection meanwhile. `false` if they did not in time, or we may not ask.
+/// Waits until `replicas` replicas have what was written over `conn`, which must be used exclusively: WAIT blocks the
+/// connection. `false` on a timeout, or if the user may not run WAIT.
 pub async fn wait(conn: &Conn, replicas: u64) -> Result<bool, RedisError> {
     let ms = REPLICA_WAIT.as_millis();
     match conn.info_text(&format!("WAIT {replicas} {ms}")).await {
@@ -41,7 +41,7 @@ pub async fn wait(conn: &Conn, replicas: u64) -> Result<bool, RedisError> {
     }
 }
 
-/// Replicas that are connected to a primary.
+/// The number of connected replicas of a primary.
 pub async fn connected(conn: &Conn) -> Result<u64, RedisError> {
     Ok(ask(conn).await?.number("connected_slaves").unwrap_or_default())
 }
@@ -50,31 +50,32 @@ async fn ask(conn: &Conn) -> Result<Info, RedisError> {
     Ok(Info::parse(text(conn, "INFO replication", conn.info_text("INFO replication").await?)?))
 }
 
-/// Waits until all replicas of a primary have whatever anybody has written there by now. What it says holds for its
-/// history, which comes with it; `None` if the server does not name it.
+/// Waits until all replicas of a primary have everything written there so far, by any client. The result is valid for
+/// the returned replication id; `None` if the server does not report one.
 pub async fn caught_up(conn: &Conn) -> Result<(Option<String>, ReplicationState), RedisError> {
     let until = Instant::now() + REPLICAS_CAUGHT_UP_WAIT;
     let mut wanted = None;
     loop {
         let info = ask(conn).await?;
-        let history = info.text("master_replid").filter(|history| !history.is_empty()).map(str::to_owned);
+        let replication_id =
+            info.text("master_replid").filter(|replication_id| !replication_id.is_empty()).map(str::to_owned);
         let (offset, offsets) = offsets(&info);
         if offsets.is_empty() {
-            return Ok((history, ReplicationState::None));
+            return Ok((replication_id, ReplicationState::None));
         }
-        let (first, wanted) = &*wanted.get_or_insert((history.clone(), offset));
-        // One that has just become a primary has written nothing of ours.
-        if *first == history && offsets.iter().all(|has| has >= wanted) {
-            return Ok((history, ReplicationState::InStep));
+        let (first, wanted) = &*wanted.get_or_insert((replication_id.clone(), offset));
+        // A server that has just become a primary does not have our writes.
+        if *first == replication_id && offsets.iter().all(|has| has >= wanted) {
+            return Ok((replication_id, ReplicationState::InStep));
         }
-        if *first != history || Instant::now() >= until {
-            return Ok((history, ReplicationState::Behind));
+        if *first != replication_id || Instant::now() >= until {
+            return Ok((replication_id, ReplicationState::Behind));
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// How far the history has come, and what each replica has of it; one whose link is down has nothing.
+/// The offset of the primary, and that of each replica; a replica whose link is down counts as 0.
 fn offsets(info: &Info) -> (u64, Vec<u64>) {
     let offset = |n: u64| {
         let line = info.text(&format!("slave{n}"))?;
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replica_that_is_not_online_has_nothing() {
+    fn replica_that_is_not_online_counts_as_empty() {
         let check = |text: &str, expected: (u64, &[u64])| {
             let (offset, offsets) = offsets(&Info::parse(text));
             assert_eq!((offset, &offsets[..]), expected, "{text}");

@@ -1,42 +1,41 @@
-//! What INFO says of replication: how far a server is, whom it follows, and who follows it. Pure.
+//! The replication fields of INFO: a server's offset, its primary, and its replicas. Pure.
 
 use super::info::{Info, part};
 use crate::limits::REPLICAS_MAX;
 use crate::messages::{AsReplica, Link};
 
-/// A server's place in its chain of replication.
+/// A server's position in its replication chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplicationInfo {
-    /// `run_id`: names the process.
+    /// `run_id`: identifies the process.
     pub process: String,
     /// Whether it is a replica.
     pub replica: bool,
-    /// `master_replid`: the history that its data belongs to. That of a replica in step is its primary's.
+    /// `master_replid`: the history of its data. A replica in sync has that of its primary.
     pub replication_id: String,
     /// How many bytes of that history it has: written, on a primary; executed, on a replica.
     pub offset: u64,
-    /// Whether a replica is connected with its primary, and not just taking a whole copy over.
+    /// Whether a replica is connected to its primary and not in a full resync.
     pub linked: bool,
-    /// Whether it is loading its data.
+    /// Whether it is loading its data set.
     pub loading: bool,
-    /// Seconds since a replica heard of its primary.
+    /// Seconds since a replica last received data from its primary.
     pub last_io_s: u64,
-    /// `host` and `port` of those who follow it and are in step, as they announce themselves; [`REPLICAS_MAX`] at
-    /// most.
+    /// `host` and `port` of its replicas that are online, as they announce themselves; at most [`REPLICAS_MAX`].
     pub followers: Vec<(String, u16)>,
 }
 
-/// Why a replica cannot be read in place of its primary.
+/// Why a replica cannot be read instead of its primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotInSync {
-    /// It follows nobody, somebody else, or has lost its primary; in words.
+    /// It follows no primary or another one, or has lost its primary; the reason.
     Useless(&'static str),
-    /// It lacks so many bytes.
+    /// It lacks this many bytes.
     Behind(u64),
 }
 
 impl ReplicationInfo {
-    /// Reads what is there. Where a field is absent, nothing good is taken for granted.
+    /// Parses the fields. An absent field counts as the unfavorable value.
     #[must_use]
     pub fn of(info: &Info) -> Self {
         let replica = info.text("role") == Some("slave");
@@ -55,15 +54,15 @@ impl ReplicationInfo {
         }
     }
 
-    /// Whether this replica holds what `primary` held at the moment that its own account was made. Whatever existed
-    /// then, and was not removed since, is found here.
+    /// Whether this replica has what `primary` had when its own INFO was read. A key that existed then, and was not
+    /// removed since, is found here.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     pub fn is_caught_up_with(&self, primary: &Self) -> Result<(), NotInSync> {
         let useless = |why| Err(NotInSync::Useless(why));
         match self {
-            _ if !self.replica => useless("is no replica any more"),
+            _ if !self.replica => useless("is no longer a replica"),
             _ if self.loading => useless("is loading its data set"),
             _ if !self.linked => useless("has no link to its primary"),
             _ if self.replication_id.is_empty() || self.replication_id != primary.replication_id => {
@@ -75,14 +74,14 @@ impl ReplicationInfo {
     }
 }
 
-/// How a server stands with its primary, if it is a replica. Where a field is absent, nothing good is taken for granted.
+/// The replication state of a server, if it is a replica. An absent field counts as the unfavorable value.
 pub(super) fn as_replica(info: &Info) -> Option<AsReplica> {
     if info.text("role") != Some("slave") {
         return None;
     }
     let part = |name| info.text(name).unwrap_or("?");
     let primary = format!("{}:{}", part("master_host"), part("master_port"));
-    // A server that has never had a link says -1, which is no such number.
+    // A server that has never had a link reports -1, which is not a valid number here.
     let lost_for = info.number("master_link_down_since_seconds");
     let (link, age_seconds) = match info.text("master_link_status") {
         _ if info.number("master_sync_in_progress") == Some(1) => (Link::Copying, None),
@@ -93,7 +92,7 @@ pub(super) fn as_replica(info: &Info) -> Option<AsReplica> {
     Some(AsReplica { primary, link, age_seconds })
 }
 
-/// Reads `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`; `None` for one that is not in step.
+/// Parses `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`; `None` for a replica that is not online.
 fn follower(text: &str) -> Option<(String, u16)> {
     let port = part(text, "port")?.parse().ok()?;
     (part(text, "state") == Some("online")).then_some((part(text, "ip")?.to_owned(), port))
@@ -115,9 +114,9 @@ mod tests {
         slave_repl_offset:1414\r\nmaster_replid:8c5f\r\nmaster_repl_offset:1414\r\n";
 
     #[test]
-    fn what_a_primary_and_its_replica_say() {
+    fn primary_and_replica_are_parsed() {
         let primary = ReplicationInfo::of(&Info::parse(PRIMARY));
-        assert_eq!(primary.followers, [("127.0.0.1".to_owned(), 6380)], "only those in step");
+        assert_eq!(primary.followers, [("127.0.0.1".to_owned(), 6380)], "only online replicas");
         assert_eq!((primary.offset, primary.replica), (1_414, false));
         let replica = ReplicationInfo::of(&Info::parse(REPLICA));
         assert_eq!((replica.offset, replica.last_io_s, replica.linked), (1_414, 3, true));
@@ -125,15 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_says_how_old_its_data_is() {
+    fn replica_reports_the_age_of_its_data() {
         let check = |info: &str, expected: Option<(Link, Option<u64>)>| {
-            let said = as_replica(&Info::parse(info));
-            assert_eq!(said.map(|said| (said.link, said.age_seconds)), expected, "{info}");
+            let state = as_replica(&Info::parse(info));
+            assert_eq!(state.map(|state| (state.link, state.age_seconds)), expected, "{info}");
         };
         check(PRIMARY, None);
         check(REPLICA, Some((Link::Up, Some(3))));
         check(&REPLICA.replace("progress:0", "progress:1"), Some((Link::Copying, None)));
-        // From redis-server 7.0.15 whose primary has gone, and from one that never met its own.
+        // From redis-server 7.0.15 whose primary has gone, and from one that never had a link.
         let down = REPLICA.replace("status:up", "status:down").replace("ago:3", "ago:-1");
         check(&format!("{down}master_link_down_since_seconds:70\r\n"), Some((Link::Lost, Some(70))));
         check(&format!("{down}master_link_down_since_seconds:-1\r\n"), Some((Link::Never, None)));
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_is_read_only_if_it_has_everything() {
+    fn replica_is_read_only_if_it_is_caught_up() {
         let primary = ReplicationInfo::of(&Info::parse(PRIMARY));
         let check = |from: &str, to: &str, expected: NotInSync| {
             assert!(REPLICA.contains(from), "{from}");
@@ -153,7 +152,7 @@ mod tests {
         check("status:up", "status:down", NotInSync::Useless("has no link to its primary"));
         check("progress:0", "progress:1", NotInSync::Useless("has no link to its primary"));
         check("loading:0", "loading:1", NotInSync::Useless("is loading its data set"));
-        check("role:slave", "role:master", NotInSync::Useless("is no replica any more"));
+        check("role:slave", "role:master", NotInSync::Useless("is no longer a replica"));
         let other = NotInSync::Useless("follows another history than the primary's");
         check("replid:8c5f", "replid:0000", other.clone());
         check("master_replid:8c5f\r\n", "", other);
@@ -161,11 +160,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_harmless(bytes: Vec<u8>, rows in "(slave[0-9]:[a-z0-9=,.:]{0,40}\r\n){0,20}") {
+        fn any_bytes_are_parsed_without_panic(bytes: Vec<u8>, rows in "(slave[0-9]:[a-z0-9=,.:]{0,40}\r\n){0,20}") {
             for info in [Info::parse(bytes), Info::parse(rows)] {
-                let said = ReplicationInfo::of(&info);
-                prop_assert!(said.followers.len() <= REPLICAS_MAX);
-                prop_assert!(said.is_caught_up_with(&said).is_ok() <= said.replica);
+                let state = ReplicationInfo::of(&info);
+                prop_assert!(state.followers.len() <= REPLICAS_MAX);
+                prop_assert!(state.is_caught_up_with(&state).is_ok() <= state.replica);
             }
         }
     }

@@ -6,11 +6,11 @@ use super::conn::Conn;
 use super::error::{RedisError, RedisErrorKind};
 use crate::limits::{COUNT_MAX, SELF_TOLD_BYTES_MAX};
 
-/// The text that `command` answered.
+/// The text in the reply to `command`.
 pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, RedisError> {
     let too_long = |bytes: usize| {
-        let said = format!("an answer of {bytes} bytes to `{command}`; the limit is {SELF_TOLD_BYTES_MAX}");
-        RedisError::new(RedisErrorKind::Protocol, conn.address(), said)
+        let detail = format!("a reply of {bytes} bytes to `{command}`; the limit is {SELF_TOLD_BYTES_MAX}");
+        RedisError::new(RedisErrorKind::Protocol, conn.address(), detail)
     };
     match reply {
         Value::BulkString(bytes) if bytes.len() > SELF_TOLD_BYTES_MAX => Err(too_long(bytes.len())),
@@ -26,7 +26,7 @@ pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, R
     }
 }
 
-/// The number that `command` answered.
+/// The number in the reply to `command`.
 pub(super) fn number(conn: &Conn, command: &str, reply: &Value) -> Result<u64, RedisError> {
     match reply {
         Value::Int(n) if *n >= 0 && n.unsigned_abs() <= COUNT_MAX => Ok(n.unsigned_abs()),

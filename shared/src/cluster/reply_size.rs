@@ -1,10 +1,11 @@
-//! How much one write may ask of a server. A server may have a limit on the bytes of answers that wait for a client
-//! (`client-output-buffer-limit`), and closes the connection where an answer exceeds it. The limit itself is not readable
-//! for everybody, so it is learned: from then on, one write asks for about as much as has been answered in one piece. One
-//! [`ReplySize`] per server and process is shared by all connections, so that a task does not learn it again.
+//! Learns how much one write may request of a server. A server may limit the bytes of pending replies per client
+//! (`client-output-buffer-limit`), and closes the connection if a reply exceeds the limit. Not every user may read the
+//! limit, so it is learned: after a cut, one write requests about as much as has been received in one piece. All
+//! connections of a process to a server share one [`ReplySize`], so that a task does not learn it again.
 //!
-//! What fits is what has come whole, a quarter less after each cut; or half of the least that was cut off, if that is more.
-//! Each larger answer that comes whole raises it again, so it stays near the limit. An hour after the last cut it is forgotten, because the limit may have been changed.
+//! The estimate is the largest complete reply, a quarter less after each cut, or half of the smallest reply that was
+//! cut off, if that is more. Each larger complete reply raises it again, so it stays near the limit. An hour after the
+//! last cut it is dropped, because the limit may have been changed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use crate::limits::{
     SMALLEST_PAGE_BYTES_MAX,
 };
 
-/// What a write asks for: the answer grows with the number of them.
+/// The unit of a request: the reply grows with the number of units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyUnit {
     /// One of the `COUNT` of a SCAN.
@@ -32,18 +33,18 @@ pub enum ReplyUnit {
     Text,
     /// A byte of a value.
     ValueByte,
-    /// What a server tells of itself, in one text.
+    /// A server's description of itself, in one text.
     Description,
-    /// Who serves what in its cluster, in one piece.
+    /// The topology of a cluster, in one piece.
     Topology,
 }
 
 const ITEMS: usize = 8;
 
-/// How much the last answer counts in the mean size of an item.
+/// The weight of the last reply in the mean size of an item.
 const MEAN_WEIGHT: f64 = 0.2;
 
-/// What a server says of itself that tells why it closed a connection.
+/// The status fields that show why a server closed a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OutputLimitStats {
     /// The process: see `run_id` of INFO.
@@ -53,9 +54,9 @@ pub(super) struct OutputLimitStats {
 }
 
 impl OutputLimitStats {
-    /// What `INFO server` and `INFO stats` say; `None` if they name no process.
-    pub(super) fn of(told: &[u8]) -> Option<Self> {
-        let info = Info::parse(told);
+    /// Parses `INFO server` and `INFO stats`; `None` if they identify no process.
+    pub(super) fn of(sections: &[u8]) -> Option<Self> {
+        let info = Info::parse(sections);
         let process = info.text("run_id")?.to_owned();
         Some(Self { process, cut: info.number("client_output_buffer_limit_disconnections") })
     }
@@ -70,54 +71,54 @@ impl OutputLimitStats {
     }
 }
 
-/// Why the answer to a write did not come whole.
+/// Why the reply to a write is incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CutCause {
-    /// It counts a connection more that it closed because of its limit.
+    /// The server closed the connection because of its limit, as its counter shows.
     Limit,
-    /// It does not tell.
+    /// The server does not report the cause.
     Unknown,
-    /// It has more bytes than we read, so we closed the connection.
+    /// The reply exceeds our byte limit for listings, so the client closed the connection.
     TooLong,
-    /// It has more than is read of what commands are answered, so we closed the connection.
+    /// The reply exceeds our limit for commands, so the client closed the connection.
     TooMuch,
-    /// It has more bytes than this process can hold beside other answers, so we closed the connection.
+    /// The replies exceed the memory that this process may use for them, so the client closed the connection.
     Crowded,
-    /// It was not for its limit, or the server is another process.
+    /// Another cause than the limit, or the server is another process now.
     Other,
 }
 
-/// See the module.
+/// The learned reply sizes of one server.
 #[derive(Default)]
 pub(super) struct ReplySize(Mutex<SizeState>);
 
 #[derive(Default)]
 struct SizeState {
-    /// Bytes that were answered in one piece, at the most; less after a cut.
+    /// The largest complete reply in bytes; lowered after a cut.
     whole: f64,
-    /// The fewest bytes, by the mean size of what was asked for, that were cut off.
+    /// The smallest reply that was cut off, in bytes, estimated from the mean item size.
     least_cut: Option<f64>,
-    /// The last time that an answer was cut off; `None` if none was, lately.
+    /// When a reply was last cut off; `None` if none was recently.
     cut_at: Option<Instant>,
     items: [KnownSize; ITEMS],
     account: Option<OutputLimitStats>,
-    /// Connections in a row that were closed for a reason that is not known.
+    /// Consecutive connections that were closed for an unknown reason.
     closed: u32,
-    /// The smallest value that was cut off when it was asked for alone, in bytes.
+    /// The smallest value that was cut off when it was requested alone, in bytes.
     value_cut: Option<u64>,
     logged: bool,
 }
 
 #[derive(Clone, Copy, Default)]
 struct KnownSize {
-    /// Mean bytes of one; 0 if unknown.
+    /// Mean bytes per item; 0 if unknown.
     mean: f64,
-    /// Fewer than were cut off, until so many have come whole.
+    /// Half the number of items that were cut off, until a reply is complete.
     most: Option<u64>,
 }
 
 impl ReplySize {
-    /// That of the server at `address`, for all who ask for it in this process.
+    /// The shared instance for the server at `address`.
     pub(super) fn of(address: &str) -> Arc<Self> {
         static KNOWN: Mutex<BTreeMap<String, Arc<ReplySize>>> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,17 +132,17 @@ impl ReplySize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of answers that one write may ask for.
+    /// Bytes of replies that one write may request.
     pub(super) fn bytes(&self) -> u64 {
         self.state().bytes()
     }
 
-    /// How many of `item` one write may ask for, where `taken` bytes of answers are asked for beside; at least one.
+    /// How many of `item` one write may request in addition to `taken` bytes of replies; at least one.
     pub(super) fn items(&self, item: ReplyUnit, taken: u64) -> u64 {
         self.state().fitting(item, taken)
     }
 
-    /// Takes in that so many of `item` were answered by so many bytes.
+    /// Records a complete reply: `items` of `item` took `bytes`.
     pub(super) fn answered(&self, item: ReplyUnit, items: u64, bytes: u64) {
         let mut state = self.state();
         let (bytes, known) = (bytes as f64, &mut state.items[item as usize]);
@@ -154,8 +155,8 @@ impl ReplySize {
         state.closed = 0;
     }
 
-    /// Takes in that the answer to so many of an item was cut off by the server at `address`, or too long. The first time
-    /// is logged.
+    /// Records that the reply to `items` of `item` from the server at `address` was cut off or too long. Logs the first
+    /// one.
     pub(super) fn cut(&self, address: &str, (item, items): (ReplyUnit, u64), cause: CutCause) {
         let mut state = self.state();
         if !state.is_limited() {
@@ -165,39 +166,40 @@ impl ReplySize {
         known.most = Some((items / 2).max(1));
         let mean = if item == ReplyUnit::ValueByte { 1.0 } else { known.mean };
         if mean > 0.0 {
-            let asked = items as f64 * mean;
-            state.least_cut = Some(state.least_cut.map_or(asked, |least| least.min(asked)));
+            let requested = items as f64 * mean;
+            state.least_cut = Some(state.least_cut.map_or(requested, |least| least.min(requested)));
         }
         state.whole *= 0.75;
         state.cut_at = Some(Instant::now());
         if !std::mem::replace(&mut state.logged, true) {
             tracing::warn!(
                 redis = address,
-                "an answer was not read whole: {}: one write asks for less from now on",
+                "a reply was incomplete: {}; one write requests less from now on",
                 describe(cause)
             );
         }
     }
 
-    /// What was told last.
+    /// The last recorded status.
     pub(super) fn account(&self) -> Option<OutputLimitStats> {
         self.state().account.clone()
     }
 
-    /// Takes in that a single value of about so many bytes was cut off: it, and larger ones, are not asked for any more.
+    /// Records that a single value of about `bytes` bytes was cut off: values of that size or more are no longer
+    /// requested.
     pub(super) fn value_cut(&self, bytes: u64) {
         let mut state = self.state();
         state.value_cut = Some(state.value_cut.map_or(bytes, |known| known.min(bytes)));
     }
 
-    /// Values of so many bytes are too large to be sent.
+    /// Values of this many bytes or more are too large to be sent.
     pub(super) fn value_bytes_end(&self) -> u64 {
         let state = self.state();
         state.value_cut.filter(|_| state.is_limited()).unwrap_or(u64::MAX)
     }
 
-    /// Takes in what a server says of itself, which is compared with what it says later. Another process may have another
-    /// limit.
+    /// Records a server's status, to compare it with a later one. Another process may have another limit, so the
+    /// estimate starts over.
     pub(super) fn observe(&self, account: &OutputLimitStats) {
         let mut state = self.state();
         if state.account.as_ref().is_some_and(|known| known.process != account.process) {
@@ -206,9 +208,9 @@ impl ReplySize {
         state.account = Some(account.clone());
     }
 
-    /// Takes in that the answer to so many of an item did not come whole because of `cause`. Whether that is taken for the
-    /// size of the answer: where the server does not tell, if it happened before and nothing was answered since, or if
-    /// its limit was met before and less can be asked for.
+    /// Records that the reply to `items` of an item is incomplete because of `cause`. Returns whether the size of the
+    /// reply counts as the reason. If the server does not report the cause, it does if the connection was closed before
+    /// and nothing was answered since, or if the limit was reached before and less can be requested.
     pub(super) fn is_for_size(&self, cause: CutCause, items: u64) -> bool {
         let mut state = self.state();
         state.closed += 1;
@@ -240,30 +242,30 @@ impl SizeState {
     }
 }
 
-/// What to say where even `asked`, which cannot be less, was cut off because of `cause`.
-pub(super) fn too_large(asked: &str, cause: CutCause) -> String {
+/// The error text if `request`, the smallest possible one, was cut off because of `cause`.
+pub(super) fn too_large(request: &str, cause: CutCause) -> String {
     match cause {
         CutCause::TooLong => format!(
-            "the answer to {asked} has more than {SMALLEST_PAGE_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is as much \
+            "the reply to {request} has more than {SMALLEST_PAGE_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is the \
              as is read of one"
         ),
-        CutCause::Crowded => format!("the answer to {asked}: {}", describe(cause)),
-        _ => format!("it did not send the answer to {asked}: {}", describe(cause)),
+        CutCause::Crowded => format!("the reply to {request}: {}", describe(cause)),
+        _ => format!("the server did not send the reply to {request}: {}", describe(cause)),
     }
 }
 
-/// What happened.
+/// The text for `cause`.
 pub(super) fn describe(cause: CutCause) -> String {
     match cause {
         CutCause::Limit => "the server closed the connection in the middle of an answer, and its count of connections closed \
                          for `client-output-buffer-limit` rose"
             .to_owned(),
         CutCause::TooLong => format!(
-            "it has more than {REPLY_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is as much as is read of one"
+            "it has more than {REPLY_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is the read limit"
         ),
-        CutCause::TooMuch => "it has more than is read of one".to_owned(),
+        CutCause::TooMuch => "it is larger than the read limit".to_owned(),
         CutCause::Crowded => {
-            "it was cut off because this process held as many bytes of answers as it may at a time".to_owned()
+            "it was cut off because this process held its maximum number of reply bytes".to_owned()
         }
         CutCause::Unknown | CutCause::Other => "the server closed the connection in the middle of an answer, and did so again; \
                                           its `client-output-buffer-limit` may be the cause"

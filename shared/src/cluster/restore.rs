@@ -1,4 +1,4 @@
-//! Putting keys back as they were saved: RESTORE, which never replaces a key unless it is told to.
+//! Restores saved keys with RESTORE, which replaces an existing key only on request.
 
 use redis::Value;
 use uuid::Uuid;
@@ -7,17 +7,17 @@ use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 use crate::backup::BackupEntry;
 
-/// What became of one key.
+/// The outcome for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restored {
-    /// It is there again.
+    /// It was restored.
     Done,
-    /// There is a key of this name, which was left alone.
+    /// A key of this name exists and was left unchanged.
     Existing,
 }
 
-/// Puts `entries` back in one write, each with the value and the expiry that it had. A key whose call failed has its
-/// fault in its place.
+/// Restores `entries` in one write, each with its saved value and expiry. A key whose call failed has its error in its
+/// place.
 pub async fn restore(
     conn: &Conn,
     entries: &[&BackupEntry],
@@ -28,7 +28,7 @@ pub async fn restore(
         let expiry = entry.expires_at_ms.unwrap_or(0).to_string();
         let mut args: Vec<&[u8]> = vec![b"RESTORE", entry.key.as_bytes(), expiry.as_bytes(), &entry.value];
         args.extend(replace.then_some(&b"REPLACE"[..]));
-        // Without an expiry, 0 says so.
+        // An expiry of 0 means none.
         args.extend(entry.expires_at_ms.map(|_| &b"ABSTTL"[..]));
         batch.add(&args);
     }
@@ -44,10 +44,10 @@ pub async fn restore(
     Ok(replies.iter().map(restored).collect())
 }
 
-/// Asks whether our user may do it, by a call that has no effect: nothing is no value.
+/// Checks whether our user may run RESTORE, by a call without an effect: an empty value is invalid.
 ///
 /// # Errors
-/// When he may not, or the server cannot be asked.
+/// When the user may not, or the server fails.
 pub async fn check(conn: &Conn) -> Result<(), RedisError> {
     let absent = format!("keysweep:preflight:{}", Uuid::now_v7());
     match conn.command(&[b"RESTORE", absent.as_bytes(), b"0", b""]).await {

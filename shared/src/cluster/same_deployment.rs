@@ -1,40 +1,39 @@
-//! Whether what a process knows by the name of a deployment is the one that the run was planned for. A worker may be
-//! set up wrongly: it would delete what nobody planned, and take what it does not find for vanished. Pure.
+//! Verifies that the deployment behind an alias is the one that the run was planned for. A misconfigured worker would
+//! delete keys that are not in the plan, and report keys that it does not find as vanished. Pure.
 
 use super::error::{RedisError, RedisErrorKind};
 use super::topology::Topology;
 use crate::ids::NodeId;
 use crate::messages::RunSpec;
 
-/// Refuses a cluster that has none of the nodes that the run was planned for, be it as replicas by now.
+/// Refuses a cluster that has none of the planned nodes, not even as replicas.
 pub fn verify_topology(spec: &RunSpec, topology: &Topology) -> Result<(), RedisError> {
     if topology.cluster == spec.cluster && spec.nodes.iter().any(|planned| topology.has(&planned.node)) {
         return Ok(());
     }
-    let detail =
-        "none of the nodes of the plan is there; all were replaced, or this worker is set up for others";
+    let detail = "none of the planned nodes exists; all were replaced, or this worker is configured for another deployment";
     Err(RedisError::new(RedisErrorKind::WrongDeployment, spec.alias.as_str(), detail))
 }
 
-/// Refuses a standalone server that is another process than the run was planned for: nothing else tells it from
-/// others. In a cluster, nodes have names that outlast their processes.
+/// Refuses a standalone server that is another process than the planned one, because nothing else distinguishes it. In
+/// a cluster, node ids outlast processes.
 pub fn verify_process(spec: &RunSpec, node: &NodeId, process: &str) -> Result<(), RedisError> {
     let planned = spec.nodes.iter().find(|planned| planned.node == *node);
     if spec.cluster || planned.is_some_and(|planned| planned.process == process) {
         return Ok(());
     }
-    let detail = "the server was restarted or replaced, or this worker is set up for another one";
+    let detail = "the server was restarted or replaced, or this worker is configured for another one";
     Err(RedisError::new(RedisErrorKind::WrongDeployment, spec.alias.as_str(), detail))
 }
 
-/// Whether it can be noticed that databases were swapped since the run was planned: clusters swap none.
+/// Whether a swap of databases since the plan can be detected: clusters cannot swap databases.
 #[must_use]
 pub fn counts_swaps(spec: &RunSpec) -> bool {
     !spec.cluster && spec.nodes.iter().any(|planned| planned.swaps.is_some())
 }
 
-/// Refuses a server on which SWAPDB was called since the run was planned: other keys than those that were looked at may
-/// have their names now.
+/// Refuses a server on which SWAPDB was called since the run was planned: other keys than the scanned ones may have
+/// their names now.
 pub fn verify_swaps(
     spec: &RunSpec,
     node: &NodeId,
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_is_ours_if_it_has_a_node_of_the_plan() {
+    fn deployment_with_a_planned_node_is_accepted() {
         let check = |cluster: bool, there: &[&str], expected: bool| {
             let checked = verify_topology(&spec(true, &["a", "b", "c"]), &topology(cluster, there));
             assert_eq!(checked.is_ok(), expected, "{there:?}");
@@ -102,32 +101,35 @@ mod tests {
         check(true, &["a", "new", "newer"], true);
         check(true, &["x", "y", "z"], false);
         let replaced = verify_topology(&spec(true, &["r"]), &topology(true, &["x"]));
-        assert!(replaced.is_ok(), "its primary of the plan is a replica now");
+        assert!(replaced.is_ok(), "the planned primary is a replica now");
         check(true, &[], false);
         check(false, &["a"], false);
     }
 
     #[test]
-    fn a_server_whose_databases_were_swapped_is_refused() {
+    fn server_with_swapped_databases_is_refused() {
         let check = |swaps: Option<u64>, expected: bool| {
             let checked = verify_swaps(&spec(false, &["a"]), &NodeId::new("a"), "a:1", swaps);
             assert_eq!(checked.is_ok(), expected, "{swaps:?}");
-            assert!(checked.is_ok() || !checked.unwrap_err().kind.is_transient(), "it does not get better");
+            assert!(checked.is_ok() || !checked.unwrap_err().kind.is_transient(), "a retry does not help");
         };
         check(Some(3), true);
         check(Some(4), false);
-        // The statistics were reset, or are hidden: it is not known.
+        // The statistics were reset, or are hidden: a swap cannot be detected.
         check(Some(0), true);
         check(None, true);
         assert!(!counts_swaps(&spec(true, &["a"])));
     }
 
     #[test]
-    fn a_standalone_server_is_ours_if_it_is_the_same_process() {
+    fn standalone_server_is_accepted_if_it_is_the_same_process() {
         let check = |cluster: bool, process: &str, expected: bool| {
             let checked = verify_process(&spec(cluster, &["a"]), &NodeId::new("a"), process);
             assert_eq!(checked.is_ok(), expected, "{process}");
-            assert!(checked.is_ok() || checked.unwrap_err().kind.is_transient(), "others may do it");
+            assert!(
+                checked.is_ok() || checked.unwrap_err().kind.is_transient(),
+                "another worker may succeed"
+            );
         };
         check(false, "process of a", true);
         check(false, "process of b", false);

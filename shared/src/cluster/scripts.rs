@@ -1,33 +1,33 @@
-//! Scripts of ours on servers old and new. Redis 7.0 and Valkey read flags from a script's first line; Redis 6.2 takes
-//! that line for a mistake, and needs something else in its place.
+//! Runs keysweep's scripts on old and new servers. Redis 7.0 and Valkey read flags from a script's first line; Redis
+//! 6.2 rejects that line, and needs another first line instead.
 
 use redis::Value;
 
 use super::conn::Conn;
 use super::error::{RedisError, RedisErrorKind};
 
-/// The first line of scripts that work at full memory, as servers from Redis 7.0 on read it.
+/// The first line of scripts that must run at full memory, for Redis 7.0 and newer.
 const FLAGS: &str = "#!lua flags=allow-oom\n";
 
-/// What does the same for Redis 6.2: a script that has begun a write may go on writing at full memory, whatever came of
-/// the first one. This one is refused for its argument, and so does nothing.
+/// The replacement for Redis 6.2: a script that has begun a write may continue to write at full memory, regardless of
+/// the result of the first write. This write is rejected for its argument, so it has no effect.
 const FIRST_WRITE: &str = "redis.pcall('PEXPIRE', KEYS[1], 'none')\n";
 
-/// `script` for Redis 6.2. Scripts without flags are the same everywhere.
+/// `script` for Redis 6.2. Scripts without flags need no change.
 fn older(script: &str) -> Option<String> {
     script.strip_prefix(FLAGS).map(|rest| format!("{FIRST_WRITE}{rest}"))
 }
 
 /// Whether the server could not read the flags.
-fn unread(fault: &RedisError) -> bool {
+fn flags_unsupported(fault: &RedisError) -> bool {
     fault.kind == RedisErrorKind::CommandError && fault.detail.contains("compiling script")
 }
 
-/// Loads `script` and returns the name by which calls refer to it.
+/// Loads `script` and returns its SHA-1 for EVALSHA.
 pub(super) async fn load(conn: &Conn, script: &str) -> Result<Vec<u8>, RedisError> {
     let sent = async |text: &str| conn.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]).await;
     let loaded = match (sent(script).await, older(script)) {
-        (Err(fault), Some(older)) if unread(&fault) => sent(&older).await,
+        (Err(fault), Some(older)) if flags_unsupported(&fault) => sent(&older).await,
         (sent, _) => sent,
     };
     match loaded? {
@@ -44,7 +44,7 @@ pub(super) async fn eval(conn: &Conn, script: &str, key: &[u8], args: &[&[u8]]) 
         conn.command(&all).await
     };
     match (sent(script).await, older(script)) {
-        (Err(fault), Some(older)) if unread(&fault) => sent(&older).await,
+        (Err(fault), Some(older)) if flags_unsupported(&fault) => sent(&older).await,
         (answer, _) => answer,
     }
 }
@@ -54,15 +54,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_replaced_where_there_are_some() {
+    fn flags_are_replaced_for_redis_6_2() {
         assert_eq!(
             older("#!lua flags=allow-oom\nreturn 1").as_deref(),
             Some("redis.pcall('PEXPIRE', KEYS[1], 'none')\nreturn 1")
         );
         assert_eq!(older("return 1"), None);
-        assert!(
-            older(include_str!("guard.lua")).is_some(),
-            "the first line of the guard is as it is replaced"
-        );
+        assert!(older(include_str!("guard.lua")).is_some(), "the guard script starts with the flags");
     }
 }

@@ -1,5 +1,5 @@
-//! Sentinels: which server is the primary of that name now. Asked whenever a connection is made, so that whoever lost
-//! one finds the server that took over.
+//! Queries Sentinels for the current primary. This happens whenever a connection is made, so that a client that lost
+//! its connection finds the new primary.
 
 use redis::Value;
 
@@ -8,18 +8,18 @@ use super::connect_options::ConnectOptions;
 use super::error::{RedisError, RedisErrorKind};
 use crate::config::SentinelUrl;
 
-/// The host and port of the primary, by the first Sentinel that knows it.
+/// Host and port of the primary, from the first Sentinel that knows it.
 ///
 /// # Errors
-/// What the last one said: [`RedisErrorKind::Unreachable`], [`RedisErrorKind::Authentication`] of the Sentinels' own login, or
-/// [`RedisErrorKind::Misconfigured`] where they watch nothing of that name.
+/// The error of the last Sentinel: [`RedisErrorKind::Unreachable`], [`RedisErrorKind::Authentication`] of the
+/// Sentinels' own login, or [`RedisErrorKind::Misconfigured`] if they monitor no primary of that name.
 pub(super) async fn primary(access: &ConnectOptions, url: &SentinelUrl) -> Result<(String, u16), RedisError> {
     let mut last = RedisError::new(RedisErrorKind::Unreachable, "?", "no Sentinel given");
     for (host, port) in &url.sentinels {
         match ask(access, (host, *port), &url.primary).await {
             Ok(found) => return Ok(found),
             Err(fault) => {
-                tracing::debug!(error = %fault, "a Sentinel does not help");
+                tracing::debug!(error = %fault, "Sentinel query failed");
                 last = fault;
             }
         }
@@ -32,7 +32,7 @@ async fn ask(
     (host, port): (&str, u16),
     primary: &str,
 ) -> Result<(String, u16), RedisError> {
-    let said = |fault: RedisError| {
+    let with_hint = |fault: RedisError| {
         let way_out = match fault.kind {
             RedisErrorKind::Authentication => {
                 "; Sentinels have a login of their own: `--sentinel-user`, and the password in \
@@ -40,18 +40,20 @@ async fn ask(
             }
             _ => "",
         };
-        RedisError { detail: format!("it is a Sentinel, and says: {}{way_out}", fault.detail), ..fault }
+        RedisError { detail: format!("it is a Sentinel, and returned: {}{way_out}", fault.detail), ..fault }
     };
-    let conn = access.connect_sentinel(host, port).await.map_err(said)?;
-    let question: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", primary.as_bytes()];
-    match conn.command(&question).await.map_err(said)? {
+    let conn = access.connect_sentinel(host, port).await.map_err(with_hint)?;
+    let command: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", primary.as_bytes()];
+    match conn.command(&command).await.map_err(with_hint)? {
         Value::Array(parts) => {
             parse(&parts).ok_or_else(|| RedisError::unexpected(conn.address(), "SENTINEL"))
         }
         Value::Nil => Err(RedisError::new(
             RedisErrorKind::Misconfigured,
             conn.address(),
-            format!("it is a Sentinel, and watches no `{primary}`; `SENTINEL MASTERS` lists what it watches"),
+            format!(
+                "it is a Sentinel, and monitors no `{primary}`; `SENTINEL MASTERS` lists what it monitors"
+            ),
         )),
         _ => Err(RedisError::unexpected(conn.address(), "SENTINEL")),
     }
@@ -63,7 +65,7 @@ fn parse(parts: &[Value]) -> Option<(String, u16)> {
     Some((host, str::from_utf8(port).ok()?.parse().ok()?))
 }
 
-/// Makes sure that the server behind `conn` is a primary: until a failover is over, Sentinels name the old one.
+/// Verifies that the server behind `conn` is a primary: during a failover, Sentinels still name the old one.
 ///
 /// # Errors
 /// [`RedisErrorKind::Unavailable`] if it is not.
@@ -73,7 +75,7 @@ pub(super) async fn check(conn: &Conn, url: &SentinelUrl) -> Result<(), RedisErr
     match info.text("role") {
         Some("slave") => {
             let detail = format!(
-                "Sentinels call it the primary of `{}`, but it is a replica, as while a failover goes on",
+                "Sentinels call it the primary of `{}`, but it is a replica, as during a failover",
                 url.primary
             );
             Err(RedisError::new(RedisErrorKind::Unavailable, conn.address(), detail))
@@ -82,7 +84,7 @@ pub(super) async fn check(conn: &Conn, url: &SentinelUrl) -> Result<(), RedisErr
     }
 }
 
-/// A primary that cannot be reached is one that is about to be replaced.
+/// A primary that cannot be reached is likely to be replaced soon.
 pub(super) fn soon(url: &SentinelUrl, fault: RedisError) -> RedisError {
     if fault.kind != RedisErrorKind::Unreachable {
         return fault;

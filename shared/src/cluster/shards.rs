@@ -1,5 +1,5 @@
-//! Reads who owns which slots from the replies of `CLUSTER SHARDS` (from Redis 7.0 on) and `CLUSTER SLOTS`
-//! (older servers). Deliberately absent: whether all slots are covered, and any connecting.
+//! Parses the slot owners from the replies of `CLUSTER SHARDS` (from Redis 7.0 on) and `CLUSTER SLOTS` (older servers).
+//! Deliberately absent: whether all slots are covered, and any I/O.
 
 mod reply;
 
@@ -11,12 +11,12 @@ use crate::ids::NodeId;
 use crate::limits::NODE_ID_BYTES_MAX;
 use crate::slot::SlotSet;
 
-/// A primary with its replicas, and the slots they hold.
+/// A primary with its replicas and slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// The slots of the shard; `CLUSTER SHARDS` also lists shards without any.
     pub slots: SlotSet,
-    /// Its nodes as listed. In the midst of a failover there may be no primary, or more than one.
+    /// Its nodes as listed. During a failover there may be no primary, or more than one.
     pub nodes: Vec<ShardNode>,
 }
 
@@ -25,18 +25,18 @@ pub struct Shard {
 pub struct ShardNode {
     /// The node's name.
     pub id: NodeId,
-    /// The announced endpoint (IP address or hostname, as the cluster prefers). Empty means "the host you
-    /// asked": the server announces none (null) or does not know its own address yet (empty text).
+    /// The announced endpoint (IP address or hostname, as the cluster prefers). Empty means the host that was queried:
+    /// the server announces none (null) or does not know its own address yet (empty string).
     pub host: String,
-    /// The port without TLS, or the only port where there is no such; 0 if unknown. In the reply of
-    /// `CLUSTER SLOTS` it is the port that suits the connection the question came over.
+    /// The port without TLS, or the only port if there is no such port; 0 if unknown. In the reply of `CLUSTER SLOTS`
+    /// it is the port for the type of connection over which the command was sent.
     pub port: u16,
-    /// The port with TLS, where `CLUSTER SHARDS` names one.
+    /// The port with TLS, if `CLUSTER SHARDS` names one.
     pub tls_port: Option<u16>,
-    /// Whether this is the primary.
+    /// Whether it is the primary.
     pub primary: bool,
-    /// Whether the node's health is `online`. `CLUSTER SLOTS` lists no failed replicas and tells nothing
-    /// about primaries: there it is always true.
+    /// Whether the node's health is `online`. `CLUSTER SLOTS` lists no failed replicas and reports no health of
+    /// primaries: there it is always true.
     pub online: bool,
 }
 
@@ -48,10 +48,10 @@ impl ShardNode {
     }
 }
 
-/// Reads the reply of `CLUSTER SHARDS`; unknown names in it are skipped.
+/// Parses the reply of `CLUSTER SHARDS`; unknown names in it are skipped.
 ///
 /// # Errors
-/// On anything that lacks slots, nodes, ids or roles, or has them in another form.
+/// When slots, nodes, ids or roles are missing or malformed.
 pub fn parse_shards(reply: &Value) -> Result<Vec<Shard>, ParseError> {
     items(reply, "the shards")?.iter().map(parse_shard).collect()
 }
@@ -68,7 +68,7 @@ fn parse_shard(value: &Value) -> Result<Shard, ParseError> {
     })
 }
 
-/// Reads first and last slot of each range from one array of numbers.
+/// Parses the first and last slot of each range from one array of numbers.
 fn parse_flat_ranges(value: &Value) -> Result<SlotSet, ParseError> {
     let (pairs, rest) = items(value, "the slots of a shard")?.as_chunks::<2>();
     let mut slots = SlotSet::new();
@@ -97,11 +97,11 @@ fn parse_shard_node(value: &Value) -> Result<ShardNode, ParseError> {
     })
 }
 
-/// Reads the reply of `CLUSTER SLOTS`. Its rows are ranges; those of one primary become one shard, with
-/// the nodes of the first row, since the server writes the same replicas into each.
+/// Parses the reply of `CLUSTER SLOTS`. Its rows are ranges; those of one primary become one shard, with the nodes of
+/// the first row, because the server writes the same replicas into each.
 ///
 /// # Errors
-/// On a row or a node in another form, and on nodes without id (before Redis 4.0).
+/// When a row or a node is malformed, or a node has no id (before Redis 4.0).
 pub fn parse_slots(reply: &Value) -> Result<Vec<Shard>, ParseError> {
     let primary_of = |shard: &Shard| shard.nodes.first().map(|node| node.id.clone());
     let mut shards: Vec<Shard> = Vec::new();
@@ -116,7 +116,7 @@ pub fn parse_slots(reply: &Value) -> Result<Vec<Shard>, ParseError> {
     Ok(shards)
 }
 
-/// Reads `[first, last, primary, replica…]`.
+/// Parses `[first, last, primary, replica…]`.
 fn parse_row(row: &Value) -> Result<Shard, ParseError> {
     let [first, last, nodes @ ..] = items(row, "a slot range")? else {
         return Err(ParseError::of_value("a slot range", row));
@@ -130,7 +130,7 @@ fn parse_row(row: &Value) -> Result<Shard, ParseError> {
     Ok(Shard { slots, nodes: nodes.collect::<Result<_, _>>()? })
 }
 
-/// Reads `[endpoint, port, id, metadata]`; the metadata came with Redis 7.0 and hold what the endpoint is not.
+/// Parses `[endpoint, port, id, metadata]`; metadata exists from Redis 7.0 on and contains the alternative endpoint.
 fn parse_row_node(value: &Value, primary: bool) -> Result<ShardNode, ParseError> {
     let [endpoint, port, id, more @ ..] = items(value, "a node")? else {
         return Err(ParseError::of_value("a node", value));
@@ -142,15 +142,15 @@ fn parse_row_node(value: &Value, primary: bool) -> Result<ShardNode, ParseError>
     Ok(ShardNode { id, host: host(Some(endpoint), ip), port, tls_port: None, primary, online: true })
 }
 
-/// The name of a node, which is part of records and logs.
+/// The node id, which appears in records and logs.
 fn node_id(id: &str, node: &Value) -> Result<NodeId, ParseError> {
     let is_name =
         (1..=NODE_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     if is_name { Ok(NodeId::new(id)) } else { Err(ParseError::of_value("the id of a node", node)) }
 }
 
-/// The host to connect to. `?` stands for a preferred but unset hostname: there the IP address, if known,
-/// is better than the host that was asked, which may be another node's.
+/// The host to connect to. `?` means a preferred but unset hostname: then the IP address, if known, is better than the
+/// host that was queried, which may be another node's.
 fn host(endpoint: Option<&Value>, ip: Option<&Value>) -> String {
     match endpoint.and_then(text) {
         Some(name) if name == "?" => {
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// Decodes RESP in which a space stands for each end of line.
+    /// Decodes RESP in which a space replaces each end of line.
     fn reply(resp: &str) -> Value {
         redis::parse_redis_value(resp.replace(' ', "\r\n").as_bytes()).unwrap()
     }
@@ -187,12 +187,12 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    /// The end of a node in redis-server 7.0.15's `CLUSTER SHARDS`, the ids of the tests being shortened.
+    /// The end of a node in redis-server 7.0.15's `CLUSTER SHARDS`; the tests use shortened ids.
     const ONLINE: &str = "$4 role $6 master $18 replication-offset :14 $6 health $6 online ";
     const FAILED: &str = "$4 role $7 replica $18 replication-offset :0 $6 health $4 fail ";
 
     #[test]
-    fn shards_in_both_protocols() {
+    fn shards_are_parsed_in_both_protocols() {
         let at = |port| format!("$4 port :{port} $2 ip $9 127.0.0.1 $8 endpoint $9 127.0.0.1 ");
         let (a, b) = (at(17_561), at(17_563));
         let slots = "$5 slots *6 :0 :100 :200 :200 :300 :16383 $5 nodes *2";
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_and_ports_of_shards() {
+    fn endpoints_and_ports_of_shards_are_parsed() {
         let check_node = |parts: &str, host: &str, port, tls_port| {
             let fields = format!("$2 id $1 a {parts}{ONLINE}");
             let count = reply(&format!("*99 {fields}{}", ":0 ".repeat(99)));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_replies_are_refused() {
+    fn malformed_replies_are_refused() {
         let message = |resp: &str| parse_shards(&reply(resp)).unwrap_err().to_string();
         assert_eq!(message("$1 x "), "parse the shards in `bulk-string('\"x\"')`");
         assert!(message("*1 *4 $5 slots *1 :3 $5 nodes *0 ").starts_with("parse the slots of a shard in"));
@@ -263,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_reply_is_harmless(reply in any_reply()) {
+        fn any_reply_is_parsed_without_panic(reply in any_reply()) {
             let _ = (parse_shards(&reply), parse_slots(&reply), parse_shard_node(&reply), parse_row(&reply));
         }
     }

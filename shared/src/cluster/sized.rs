@@ -1,6 +1,7 @@
-//! Reads by the client library whose answers may be larger than the server sends in one piece: see [`ReplySize`]. The
-//! connection of one that was cut off is lost for all who share it, so it is not asked again here: the fault says that the
-//! next attempt asks for less ([`RedisErrorKind::ReplyCutOff`]), or that nothing less can be asked for ([`RedisErrorKind::ReplyTooLarge`]).
+//! Reads through the client library whose replies may be larger than the server sends in one piece: see [`ReplySize`].
+//! A cut-off reply loses the connection for all who share it, so the read is not retried here: the error states that
+//! the next attempt requests less ([`RedisErrorKind::ReplyCutOff`]), or that nothing less can be requested
+//! ([`RedisErrorKind::ReplyTooLarge`]).
 
 use std::sync::Arc;
 
@@ -16,30 +17,30 @@ impl Conn {
         ReplySize::of(self.address())
     }
 
-    /// How many of `item` one write may ask for, of at most `most`.
+    /// How many of `item` one write may request, at most `most`.
     pub(super) fn fitting(&self, item: ReplyUnit, most: usize) -> usize {
         usize::try_from(self.size().items(item, 0)).unwrap_or(usize::MAX).clamp(1, most)
     }
 
-    /// Beginnings of strings that one write may ask for ([`super::dump::probe`]), at most.
+    /// The maximum number of string prefixes that one write may request ([`super::dump::probe`]).
     #[must_use]
     pub fn texts_at_once(&self) -> usize {
         self.fitting(ReplyUnit::Text, usize::MAX)
     }
 
-    /// Bytes of values that one write may ask for ([`super::dump::values`]), about.
+    /// The approximate number of value bytes that one write may request ([`super::dump::values`]).
     #[must_use]
     pub fn value_bytes_at_once(&self) -> u64 {
         self.size().items(ReplyUnit::ValueByte, 0)
     }
 
-    /// Values of so many bytes, or more, are not sent by the server.
+    /// The server does not send values of this many bytes or more.
     #[must_use]
     pub fn value_bytes_end(&self) -> u64 {
         self.size().value_bytes_end()
     }
 
-    /// [`Conn::batch`] of reads, whose answers grow with so many of `item`.
+    /// [`Conn::batch`] for reads whose replies grow with this many of `item`.
     ///
     /// # Errors
     /// As there, and see the module.
@@ -58,10 +59,10 @@ impl Conn {
                 Ok(replies)
             }
             Err(fault) if fault.kind == RedisErrorKind::ConnectionLost => {
-                // Boxed, because to connect is a large state that every read would carry along.
+                // Boxed, because the state of a connect is large and would enlarge the future of every read.
                 Err(Box::pin(self.cut_off(fault, (item, items), alone)).await)
             }
-            // What a server tells of itself comes in one piece.
+            // A server's description of itself comes in one piece.
             Err(fault)
                 if fault.is_too_much() && !matches!(item, ReplyUnit::Description | ReplyUnit::Topology) =>
             {
@@ -71,7 +72,7 @@ impl Conn {
         }
     }
 
-    /// What `fault` means, which is that more was answered than is read.
+    /// Converts `fault`, which means that a reply exceeded the read limit.
     fn too_much(&self, fault: RedisError, (item, items): (ReplyUnit, u64), alone: bool) -> RedisError {
         let size = self.size();
         size.cut(self.address(), (item, items), CutCause::TooMuch);
@@ -86,11 +87,11 @@ impl Conn {
         RedisError { kind, ..fault }
     }
 
-    /// What `lost` means, by what the server says of itself now.
+    /// Converts `lost`, using the server's current status.
     async fn cut_off(&self, lost: RedisError, (item, items): (ReplyUnit, u64), alone: bool) -> RedisError {
         let (size, address) = (self.size(), self.address());
         let before = size.account();
-        // Who connects takes in what the server says.
+        // Connecting records the status of the server.
         if self.lister().connect().await.is_err() {
             return lost;
         }
@@ -107,16 +108,16 @@ impl Conn {
             if alone && item == ReplyUnit::ValueByte {
                 size.value_cut(items);
             } else if items <= 1 {
-                let said = too_large("the smallest request", cause);
-                return RedisError::new(RedisErrorKind::ReplyTooLarge, address, said);
+                let detail = too_large("the smallest request", cause);
+                return RedisError::new(RedisErrorKind::ReplyTooLarge, address, detail);
             }
         }
-        let said = format!("{}; its `client-output-buffer-limit` may be the cause", lost.detail);
-        RedisError::new(RedisErrorKind::ReplyCutOff, address, said)
+        let detail = format!("{}; its `client-output-buffer-limit` may be the cause", lost.detail);
+        RedisError::new(RedisErrorKind::ReplyCutOff, address, detail)
     }
 }
 
-/// Bytes that a server sends for `reply`, about.
+/// The approximate number of bytes that a server sends for `reply`.
 fn bytes_of(reply: &Value) -> u64 {
     const FRAME: u64 = 8;
     match reply {

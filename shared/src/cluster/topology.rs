@@ -1,4 +1,4 @@
-//! Who serves what: read from what a node says of its cluster, and of a standalone server.
+//! The topology: primaries, replicas and slots, as reported by a cluster node or for a standalone server.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,18 +12,18 @@ use crate::ids::NodeId;
 use crate::limits::REPLICAS_MAX;
 use crate::slot::SlotSet;
 
-/// The one node of a standalone deployment.
+/// The node name of a standalone deployment.
 const STANDALONE: &str = "standalone";
 
-/// The name of the one node of a standalone deployment.
+/// The node of a standalone deployment.
 pub(super) fn standalone_node() -> NodeId {
     NodeId::new(STANDALONE)
 }
 
-/// A primary, as the deployment's topology names it.
+/// A primary in the topology of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Primary {
-    /// Its identity.
+    /// Its node id.
     pub node: NodeId,
     /// Host name or address.
     pub host: String,
@@ -31,23 +31,23 @@ pub struct Primary {
     pub port: u16,
     /// The slots it serves; empty on a standalone server.
     pub slots: SlotSet,
-    /// Host and port of its replicas; in a cluster only, as a standalone server tells them itself.
+    /// Host and port of its replicas; only in a cluster, because a standalone server reports them itself.
     pub replicas: Vec<(String, u16)>,
 }
 
-/// Who serves what.
+/// The primaries and replicas of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
     /// Whether it is a cluster.
     pub cluster: bool,
     /// The primaries.
     pub primaries: Vec<Primary>,
-    /// The replicas: one of them may be a primary the next time.
+    /// The replicas: one of them may become a primary.
     pub replicas: BTreeSet<NodeId>,
 }
 
 impl Topology {
-    /// Whether `node` belongs to it, in whatever role.
+    /// Whether `node` belongs to it, as a primary or a replica.
     #[must_use]
     pub fn has(&self, node: &NodeId) -> bool {
         self.replicas.contains(node) || self.primaries.iter().any(|primary| primary.node == *node)
@@ -83,17 +83,17 @@ pub(super) fn standalone(conn: &Conn) -> Topology {
     Topology { cluster: false, primaries: vec![primary], replicas: BTreeSet::new() }
 }
 
-/// The topology as the node behind `conn`, which we reached as `host`, sees it.
+/// The topology as reported by the node behind `conn`, which was reached as `host`.
 pub(super) async fn cluster_topology(conn: &Conn, host: &str) -> Result<Topology, RedisError> {
     let shards = ask_shards(conn).await?;
     topology_of(shards, host, conn.encrypted())
         .map_err(|twice| RedisError::new(RedisErrorKind::Unavailable, conn.address(), twice))
 }
 
-/// The topology that `shards` describe to a client that reached their teller as `host`.
+/// The topology of `shards`, as reported by a node that was reached as `host`.
 ///
 /// # Errors
-/// Says which slots two primaries claim: keys there would be read, counted and acted on at both.
+/// Names the slots that two primaries claim: keys there would be read, counted and acted on at both.
 fn topology_of(shards: Vec<Shard>, host: &str, tls: bool) -> Result<Topology, String> {
     let replicas = shards.iter().flat_map(|shard| &shard.nodes).filter(|node| !node.primary);
     let replicas = replicas.map(|node| node.id.clone()).collect();
@@ -115,7 +115,7 @@ fn topology_of(shards: Vec<Shard>, host: &str, tls: bool) -> Result<Topology, St
     Ok(Topology { cluster: true, primaries, replicas })
 }
 
-/// Which slots `late` claims although one of `primaries` has them.
+/// The error for slots that `late` claims although one of `primaries` has them.
 fn claimed_twice(primaries: &[Primary], late: &Primary) -> String {
     let both =
         |primary: &&Primary| primary.node != late.node && !primary.slots.intersection(&late.slots).is_empty();
@@ -123,14 +123,14 @@ fn claimed_twice(primaries: &[Primary], late: &Primary) -> String {
     let first = primaries.iter().find(both);
     let slots = first.map(|first| first.slots.intersection(&late.slots)).unwrap_or_default();
     format!(
-        "the nodes {} and {} both claim the slots {slots}, so whose keys they are is not known; see \
+        "the nodes {} and {} both claim the slots {slots}, so the owner of their keys is unknown; see \
          `redis-cli --cluster check`",
         first.map(name).unwrap_or_default(),
         name(late)
     )
 }
 
-/// What `CLUSTER` answers to `about`: it grows with the cluster.
+/// The reply of `CLUSTER` to the subcommand `about`: it grows with the cluster.
 async fn description(seed: &Conn, about: &[u8]) -> Result<Value, RedisError> {
     let mut batch = Batch::new();
     batch.add(&[b"CLUSTER", about]);
@@ -153,9 +153,9 @@ async fn ask_shards(seed: &Conn) -> Result<Vec<Shard>, RedisError> {
     }
 }
 
-/// The primary of a shard that serves slots. `asked` is the host that we asked, for servers that know
-/// themselves by no address.
-fn primary_of(shard: Shard, asked: &str, tls: bool) -> Option<Primary> {
+/// The primary of a shard that serves slots. `queried` is the host that was queried, for servers that do not know
+/// their own address.
+fn primary_of(shard: Shard, queried: &str, tls: bool) -> Option<Primary> {
     if shard.slots.is_empty() {
         return None;
     }
@@ -163,11 +163,11 @@ fn primary_of(shard: Shard, asked: &str, tls: bool) -> Option<Primary> {
     primaries.sort_by_key(|node| !node.online);
     let node = primaries.into_iter().next()?;
     let at = |node: &ShardNode| {
-        let host = if node.host.is_empty() { asked } else { &node.host };
+        let host = if node.host.is_empty() { queried } else { &node.host };
         (host.to_owned(), node.port_for(tls))
     };
     let (host, port) = at(&node);
-    // Whether they are well, they say themselves: what others know of a new one is old.
+    // The replicas' health is read from themselves: what other nodes report of a new one is outdated.
     let replicas = replicas.iter().take(REPLICAS_MAX).map(at).collect();
     Some(Primary { node: node.id, host, port, slots: shard.slots, replicas })
 }
@@ -190,33 +190,33 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_two_primaries_claim_refuse_the_topology() {
+    fn topology_is_refused_if_two_primaries_claim_slots() {
         let shards = vec![shard("a", 1, 0, 100), shard("b", 2, 101, 200), shard("c", 3, 90, 150)];
-        let said = topology_of(shards, "asked", false).unwrap_err();
+        let error = topology_of(shards, "queried", false).unwrap_err();
         assert_eq!(
-            said,
-            "the nodes `a` at `10.0.0.1:1` and `c` at `10.0.0.1:3` both claim the slots 90-100, so whose keys they are \
-             is not known; see `redis-cli --cluster check`"
+            error,
+            "the nodes `a` at `10.0.0.1:1` and `c` at `10.0.0.1:3` both claim the slots 90-100, so the owner of their \
+             keys is unknown; see `redis-cli --cluster check`"
         );
     }
 
     #[test]
-    fn a_primary_that_is_listed_twice_counts_once() {
+    fn primary_listed_twice_counts_once() {
         let shards = vec![
             shard("a", 1, 0, 100),
             shard("b", 2, 101, 200),
             shard("a", 1, 50, 100),
             shard("a", 1, 300, 300),
         ];
-        let topology = topology_of(shards, "asked", false).unwrap();
+        let topology = topology_of(shards, "queried", false).unwrap();
         let slots: Vec<String> = topology.primaries.iter().map(|primary| primary.slots.to_string()).collect();
         assert_eq!(slots, ["0-100, 300", "101-200"]);
     }
 
     #[test]
-    fn a_primary_that_is_listed_twice_takes_no_slots_of_others() {
+    fn primary_listed_twice_cannot_claim_slots_of_others() {
         let shards = vec![shard("a", 1, 0, 100), shard("b", 2, 101, 200), shard("a", 1, 150, 160)];
-        let said = topology_of(shards, "asked", false).unwrap_err();
-        assert!(said.contains("`b` at `10.0.0.1:2` and `a`") && said.contains("150-160"), "{said}");
+        let error = topology_of(shards, "queried", false).unwrap_err();
+        assert!(error.contains("`b` at `10.0.0.1:2` and `a`") && error.contains("150-160"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Reads what keys hold, some at a time: as many in one write as their sizes allow, and none that is too large. Each step
-//! is one write, so that whoever reads can wait for a turn before it.
+//! Reads the values of keys in steps: as many per write as their sizes allow, and none that is too large. Each step is
+//! one write, so that the caller can wait for a rate limit permit before it.
 
 use std::collections::VecDeque;
 
@@ -10,34 +10,34 @@ use crate::key::Key;
 use crate::limits::{BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS};
 use crate::messages::Lookups;
 
-/// What was read of a key.
+/// The result for one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueContent {
-    /// This, of which the server holds about so many bytes.
+    /// The value; the server uses about this many bytes for it.
     Held(DumpedValue, u64),
-    /// It takes about so many bytes, which is too much, or the server does not send them.
+    /// The value takes about this many bytes, which is too much, or the server does not send it.
     TooLarge(u64),
-    /// It is gone, served elsewhere, or has just become something else.
+    /// The key is gone, served by another node, or has just changed its type.
     Gone,
 }
 
-/// See the module.
+/// Reads the values of a list of keys.
 #[derive(Debug)]
 pub struct ValueReader<'k> {
     keys: Vec<&'k Key>,
-    /// The first of them that was not looked at.
+    /// The index of the first key that was not probed.
     next: usize,
     value_bytes_max: u64,
-    /// Values that take so many bytes are not asked for: the node does not send them.
+    /// Values of this many bytes or more are not requested: the node does not send them.
     bytes_end: u64,
     bytes_at_once: u64,
-    /// Keys that were looked at, by their places, in pieces whose values one write asks for.
+    /// Probed keys by their indexes, in parts whose values one write requests.
     parts: VecDeque<Vec<(usize, ProbedValue)>>,
 }
 
 impl<'k> ValueReader<'k> {
-    /// Will read `keys` behind `conn`, but no value of more than `value_bytes_max` bytes. All of it goes by what is known
-    /// now of how much the server sends in one piece.
+    /// A reader of `keys` behind `conn` that skips values of more than `value_bytes_max` bytes. It uses what is known
+    /// now of the reply sizes of the server.
     #[must_use]
     pub fn new(conn: &Conn, keys: Vec<&'k Key>, value_bytes_max: u64) -> Self {
         let bytes_at_once = conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
@@ -45,13 +45,13 @@ impl<'k> ValueReader<'k> {
         Self { keys, next: 0, value_bytes_max, bytes_end, bytes_at_once, parts: VecDeque::new() }
     }
 
-    /// Bytes of values, about, that one write asks for.
+    /// The approximate number of value bytes that one write requests.
     #[must_use]
     pub fn bytes_at_once(&self) -> u64 {
         self.bytes_at_once
     }
 
-    /// How many keys the next step is about, of at most `most`; 0 if all are read.
+    /// How many keys the next step covers, at most `most`; 0 if all are read.
     #[must_use]
     pub fn keys_next(&self, conn: &Conn, most: u64) -> usize {
         if let Some(part) = self.parts.front() {
@@ -61,8 +61,8 @@ impl<'k> ValueReader<'k> {
         most.min(conn.texts_at_once()).min(self.keys.len() - self.next)
     }
 
-    /// Reads on, in one write that is about at most `most` keys. What was read, each with its place among the keys, in
-    /// their order; and the look-ups that it took.
+    /// Reads the next step in one write that covers at most `most` keys. Returns the results with the indexes of their
+    /// keys, in order, and the lookups that this took.
     pub async fn step(
         &mut self,
         conn: &Conn,
@@ -71,8 +71,8 @@ impl<'k> ValueReader<'k> {
         if let Some(part) = self.parts.front() {
             let wanted = part.iter().filter_map(|(at, found)| Some((self.keys[*at], self.wants(found)?)));
             let wanted: Vec<(&Key, bool)> = wanted.collect();
-            let asked = part.iter().filter(|(_, found)| self.wants(found).is_some());
-            let bytes = asked.map(|(_, found)| found.bytes()).sum();
+            let requested = part.iter().filter(|(_, found)| self.wants(found).is_some());
+            let bytes = requested.map(|(_, found)| found.bytes()).sum();
             let (values, lookups) = dump::values(conn, &wanted, bytes).await?;
             let part = self.parts.pop_front().unwrap_or_default();
             return Ok((self.contents(part, values), lookups));
@@ -87,7 +87,7 @@ impl<'k> ValueReader<'k> {
         Ok((self.contents(read.unwrap_or_default(), Vec::new()), lookups))
     }
 
-    /// Whether it is a string, for what is still to be asked for.
+    /// Whether it is a string, for a value that is still to be requested.
     fn wants(&self, found: &ProbedValue) -> Option<bool> {
         match found {
             ProbedValue::Other { bytes, text } => {
@@ -97,7 +97,7 @@ impl<'k> ValueReader<'k> {
         }
     }
 
-    /// `found` in pieces whose values one write asks for. All but the first have such values.
+    /// Splits `found` into parts whose values one write requests. All parts but the first have such values.
     fn parts(&self, found: Vec<(usize, ProbedValue)>) -> VecDeque<Vec<(usize, ProbedValue)>> {
         let mut parts: VecDeque<Vec<_>> = VecDeque::new();
         let mut bytes = 0;
@@ -117,7 +117,7 @@ impl<'k> ValueReader<'k> {
         parts
     }
 
-    /// What `part` holds; `values` are of those keys that were asked for.
+    /// The results for `part`; `values` are those of the requested keys.
     fn contents(
         &self,
         part: Vec<(usize, ProbedValue)>,
@@ -125,20 +125,20 @@ impl<'k> ValueReader<'k> {
     ) -> Vec<(usize, ValueContent)> {
         let mut values = values.into_iter();
         let content = |found: ProbedValue| {
-            let weighs = found.bytes();
+            let size = found.bytes();
             let held = match found {
                 ProbedValue::Text(held) => Some(held),
                 ref other if self.wants(other).is_some() => values.next().flatten(),
-                ProbedValue::Other { .. } => return ValueContent::TooLarge(weighs),
+                ProbedValue::Other { .. } => return ValueContent::TooLarge(size),
                 ProbedValue::Gone => None,
             };
             let Some(held) = held else { return ValueContent::Gone };
-            // The server weighs only some members of a large value.
-            let weighs = weighs.max(held.value.len() as u64);
+            // For a large value, the server estimates the size from a sample of its members.
+            let size = size.max(held.value.len() as u64);
             if held.value.len() as u64 > self.value_bytes_max {
-                return ValueContent::TooLarge(weighs);
+                return ValueContent::TooLarge(size);
             }
-            ValueContent::Held(held, weighs)
+            ValueContent::Held(held, size)
         };
         let (places, found): (Vec<usize>, Vec<ProbedValue>) = part.into_iter().unzip();
         places.into_iter().zip(found.into_iter().map(content)).collect()

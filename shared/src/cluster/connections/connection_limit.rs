@@ -1,5 +1,5 @@
-//! How many sockets to a server may be open at a time. Every socket has a [`ConnectionPermit`] of its own, which goes with it: this
-//! is what keeps a process from opening more, whatever its parts do.
+//! Limits how many sockets to a server are open at a time. Every socket has its own [`ConnectionPermit`], which lives
+//! as long as the socket; so a process cannot open more, no matter what its parts do.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::CONNECTIONS_MAX;
 
-/// See the module. Clones share the seats.
+/// The limit of one server. Clones share it.
 #[derive(Clone)]
 pub(in crate::cluster) struct ConnectionLimit(Arc<Semaphore>);
 
-/// The right to one socket. Dropping it, after the socket was closed, lets the next one be opened.
+/// The right to open one socket. Dropping it, after the socket was closed, releases it for the next one.
 pub(in crate::cluster) struct ConnectionPermit(
     #[expect(dead_code, reason = "it is dropped")] OwnedSemaphorePermit,
 );
@@ -23,17 +23,17 @@ impl Default for ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    /// Waits for a seat. They are never closed, so there is one in the end.
+    /// Waits for a permit. The semaphore is never closed, so this returns one eventually.
     pub(in crate::cluster) async fn take(&self) -> Option<ConnectionPermit> {
         Arc::clone(&self.0).acquire_owned().await.ok().map(ConnectionPermit)
     }
 
-    /// A seat, if one is free.
+    /// A permit, if one is free.
     pub(in crate::cluster) fn try_take(&self) -> Option<ConnectionPermit> {
         Arc::clone(&self.0).try_acquire_owned().ok().map(ConnectionPermit)
     }
 
-    /// Seats that are taken.
+    /// Permits in use.
     pub(super) fn in_use(&self) -> usize {
         CONNECTIONS_MAX.saturating_sub(self.0.available_permits())
     }

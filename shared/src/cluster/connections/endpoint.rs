@@ -1,5 +1,5 @@
-//! Which server an address means: names are looked up before connections are counted, because several names may lead to
-//! one server.
+//! Resolves an address to a server: names are resolved before connections are counted, because several names may lead
+//! to one server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,10 +21,10 @@ pub(in crate::cluster) enum Endpoint {
     Unix(PathBuf),
 }
 
-/// The addresses that `dial` may mean, in the order in which they are tried: first those that are `open` already.
+/// The addresses that `dial` may resolve to, in the order in which they are tried: first those with open connections.
 ///
 /// # Errors
-/// When its name cannot be looked up.
+/// When the name cannot be resolved.
 pub(super) async fn endpoints(
     dial: &Dial,
     open: impl Fn(&Endpoint) -> bool,
@@ -32,13 +32,13 @@ pub(super) async fn endpoints(
     match dial.info.addr() {
         ConnectionAddr::Tcp(host, port) => {
             let found = timeout(CONNECT_TIMEOUT, lookup_host((host.as_str(), *port))).await;
-            let found = found.map_err(|_| dial.unreachable("its name was not looked up in time"))?;
+            let found = found.map_err(|_| dial.unreachable("its name was not resolved in time"))?;
             let found = found.map_err(|e| dial.unreachable(e))?;
             let mut found: Vec<Endpoint> = found.map(Endpoint::Tcp).collect();
             found.sort_by_key(|endpoint| !open(endpoint));
             Ok(found)
         }
         ConnectionAddr::Unix(path) => Ok(vec![Endpoint::Unix(path.clone())]),
-        other => Err(dial.unreachable(format!("no connections of this kind are made: {other}"))),
+        other => Err(dial.unreachable(format!("unsupported kind of connection: {other}"))),
     }
 }

@@ -1,8 +1,8 @@
-//! One connection that is shared: by all parts of a process, whoever they are there and whichever database they mean.
+//! One connection that all parts of a process share, for any user and any database.
 //!
-//! A server remembers of a connection who it is, and its database. So before a part that is another one, or means
-//! another database, sends anything, all answers to what was sent before have come, and AUTH and SELECT have been
-//! answered; what is sent meanwhile waits. Where all are the same, nobody waits for anybody.
+//! A server remembers user and database per connection. So before a part with another user or database sends anything,
+//! all pending replies must have arrived, and AUTH and SELECT must have succeeded; other senders wait meanwhile. If all
+//! parts use the same user and database, no part waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::cluster::error::{RedisError, RedisErrorKind};
 use crate::cluster::socket::{BoundedSocket, CloseReason, Dial, Expected, Expecting, OnItsWay};
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 
-/// Who somebody is at a server, and which database they mean. No `Debug`, because of the password.
+/// A user and a database at a server. No `Debug`, because of the password.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::cluster) struct ConnIdentity {
     user: Option<String>,
@@ -28,18 +28,18 @@ pub(in crate::cluster) struct ConnIdentity {
 }
 
 impl ConnIdentity {
-    /// The one of `dial`.
+    /// The identity of `dial`.
     pub(in crate::cluster) fn of(dial: &Dial) -> Self {
         let settings = dial.info.redis_settings();
         let word = |word: Option<&str>| word.map(str::to_owned);
         Self { user: word(settings.username()), password: word(settings.password()), db: settings.db() }
     }
 
-    /// What makes a connection that is somebody else's this one's, but for the database.
+    /// The AUTH command that switches a connection to this user.
     fn login(&self) -> Vec<&[u8]> {
         match (&self.user, &self.password) {
             (None, Some(password)) => vec![b"AUTH", password.as_bytes()],
-            // A user without a password takes any; one with a password refuses this one.
+            // A user without a password accepts any; one with a password refuses this one.
             (user, password) => vec![
                 b"AUTH",
                 user.as_deref().unwrap_or("default").as_bytes(),
@@ -53,32 +53,32 @@ impl ConnIdentity {
     }
 }
 
-/// The right to send over a connection that is somebody. It is `None` where that is not known, because a change was not
-/// seen to its end.
+/// The right to send over a connection with this identity. The value is `None` if the identity is unknown, because a
+/// change of it was not completed.
 pub(in crate::cluster) type SharedGuard = OwnedRwLockReadGuard<Option<ConnIdentity>>;
 
-/// The same with nobody else beside.
+/// The exclusive right to send over a connection.
 pub(in crate::cluster) type ExclusiveGuard = OwnedRwLockWriteGuard<Option<ConnIdentity>>;
 
-/// See the module. Dropping it closes it.
+/// A shared connection to one server. Dropping it closes it.
 pub(in crate::cluster) struct ServerConnection {
     connection: MultiplexedConnection,
-    /// What moves bytes between connection and socket. Ending it closes the socket.
+    /// The task that moves bytes between connection and socket. Ending it closes the socket.
     driver: AbortOnDropHandle<()>,
-    /// Whether it failed, so that nobody is given it any more.
+    /// Whether it failed and is no longer handed out.
     discarded: AtomicBool,
-    /// Why its socket was left.
+    /// Why its socket was closed.
     left: CloseReason,
-    /// What is expected over it.
+    /// The requests in flight over it.
     expecting: Expecting,
-    /// Who it is now.
+    /// Its current identity.
     now: Arc<RwLock<Option<ConnIdentity>>>,
-    /// The turn of one that takes the place of a connection for listings.
+    /// The permit of a connection that takes the place of a listing connection.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl ServerConnection {
-    /// Connects to the server of `all` as `dial` says; `name` is for the server's list of clients.
+    /// Connects to the server of `all` with the settings of `dial`; `name` is for the server's client list.
     pub(super) async fn connect(
         all: &Connections,
         dial: &Dial,
@@ -90,13 +90,12 @@ impl ServerConnection {
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
         let meeting = MultiplexedConnection::new_with_config(dial.info.redis_settings(), socket, config);
         let met = timeout(CONNECT_TIMEOUT, meeting).await;
-        let late =
-            |_| RedisError::new(RedisErrorKind::Unreachable, &*dial.address, "it did not answer in time");
+        let late = |_| RedisError::new(RedisErrorKind::Unreachable, &*dial.address, "no reply in time");
         let (connection, driver) = match met.map_err(late)? {
             Ok(met) => met,
             Err(e) => {
                 let fault = all.explain(dial, RedisError::from_redis(&dial.address, &e)).await;
-                // Nothing of ours was done yet.
+                // No command of ours has run yet.
                 let kind = if fault.kind == RedisErrorKind::ConnectionLost {
                     RedisErrorKind::Unreachable
                 } else {
@@ -122,11 +121,11 @@ impl ServerConnection {
         }
     }
 
-    /// Names the connection. Servers or users that do not allow it work as well, so a refusal is ignored.
+    /// Names the connection. Servers or users that do not allow it work as well, so an error is ignored.
     ///
-    /// `CLIENT NO-TOUCH` must not be sent: Redis 8.0.2 and 8.0.6 and Valkey 8.1.1 then crash at the next look at a key
-    /// in a slot that is being moved (redis/redis#14415, valkey-io/valkey#2347). PTTL, PEXPIRETIME, OBJECT IDLETIME,
-    /// MEMORY USAGE and listings leave idle times alone without it.
+    /// `CLIENT NO-TOUCH` must not be sent: Redis 8.0.2 and 8.0.6 and Valkey 8.1.1 then crash at the next lookup of a
+    /// key in a slot that is being moved (redis/redis#14415, valkey-io/valkey#2347). PTTL, PEXPIRETIME, OBJECT
+    /// IDLETIME, MEMORY USAGE and listings do not change idle times even without it.
     async fn introduce(&self, dial: &Dial, name: &str) -> Result<(), RedisError> {
         let mut pipe = redis::Pipeline::new();
         pipe.add_command(packed(&[b"CLIENT", b"SETNAME", name.as_bytes()]));
@@ -145,23 +144,23 @@ impl ServerConnection {
         }
     }
 
-    /// The fault that `error` is.
+    /// Converts `error`.
     pub(in crate::cluster) fn failed(&self, dial: &Dial, error: &redis::RedisError) -> RedisError {
         let fault = RedisError::from_redis(&dial.address, error);
         match (fault.kind, self.left.text()) {
-            (RedisErrorKind::ConnectionLost, Some(said)) => {
-                RedisError::new(RedisErrorKind::Protocol, &*dial.address, said)
+            (RedisErrorKind::ConnectionLost, Some(text)) => {
+                RedisError::new(RedisErrorKind::Protocol, &*dial.address, text)
             }
             _ => fault,
         }
     }
 
-    /// Says how much may be answered from now on, until what this returns is dropped.
+    /// Raises the reply limit to `expected` until the returned guard is dropped.
     pub(in crate::cluster) fn expect(&self, expected: Expected) -> OnItsWay {
         self.expecting.now(expected)
     }
 
-    /// What sends commands over it.
+    /// The client library's handle to send commands.
     pub(in crate::cluster) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
     }
@@ -171,19 +170,19 @@ impl ServerConnection {
         !self.discarded.load(Ordering::Relaxed) && !self.driver.is_finished()
     }
 
-    /// Closes it for all who share it, because it failed. What they wait for counts as lost.
+    /// Closes it for all who share it, because it failed. Their pending requests fail with a lost connection.
     pub(in crate::cluster) fn discard(&self) {
         self.discarded.store(true, Ordering::Relaxed);
         self.driver.abort();
     }
 
-    /// The right to send as `wanted`, which the connection is already, if nobody waits who is another one. Dropping it lets
-    /// another identity take its turn.
+    /// The right to send as `wanted`, if the connection has that identity already and no other identity waits. Dropping
+    /// it lets another identity in.
     pub(in crate::cluster) fn try_enter(&self, wanted: &ConnIdentity) -> Option<SharedGuard> {
         Arc::clone(&self.now).try_read_owned().ok().filter(|now| now.as_ref() == Some(wanted))
     }
 
-    /// The same, once the connection is `wanted`.
+    /// The right to send, once the connection is switched to `wanted`.
     pub(in crate::cluster) async fn enter(
         &self,
         dial: &Dial,
@@ -197,7 +196,7 @@ impl ServerConnection {
         Ok(self.enter_exclusive(dial, wanted).await?.downgrade())
     }
 
-    /// The same with nobody else beside.
+    /// The exclusive right to send, once the connection is switched to `wanted`.
     pub(in crate::cluster) async fn enter_exclusive(
         &self,
         dial: &Dial,
@@ -209,7 +208,7 @@ impl ServerConnection {
             return Err(RedisError::new(
                 RedisErrorKind::ConnectionLost,
                 &*dial.address,
-                "it is not known who the connection is",
+                "the identity of the connection is unknown",
             ));
         };
         let changed = self.change(dial, &mut is, wanted).await;
@@ -220,7 +219,7 @@ impl ServerConnection {
         changed.map(|()| now)
     }
 
-    /// Makes the connection, which `is` somebody, the one `wanted`.
+    /// Switches the connection from identity `is` to `wanted`.
     async fn change(
         &self,
         dial: &Dial,

@@ -1,18 +1,18 @@
-//! The connections of this process to one server: [`CONNECTIONS_MAX`] at most, whatever part of it asks for them, so
-//! that it is known before a run what it takes of a server's `maxclients`.
+//! The connections of this process to one server, at most [`CONNECTIONS_MAX`] for all its parts together, so that a
+//! run's share of a server's `maxclients` is known in advance.
 //!
-//! | connection | who uses it |
+//! | connection | used by |
 //! |---|---|
-//! | commands | all parts of the process, side by side: plan, lock, slots, clocks, samples of keys |
-//! | acts | reapers: scripts, and waiting for replicas, which holds up a connection; or transactions, one at a time |
-//! | listings (2) | a window of keys at a time; while a latency budget is kept, probes have one of them |
+//! | commands | all parts of the process, concurrently: plan, lock, slots, clocks, samples of keys |
+//! | acts | reapers: scripts and WAIT, which blocks a connection; or transactions, one at a time |
+//! | listings (2) | one window of keys at a time; while a latency budget is kept, probes use one of them |
 //!
-//! Each is made when it is first used, and closed with the last one who holds it. [`ConnectionLimit`] are counted below all of
-//! that, by the socket: a mistake here makes somebody wait, and opens no fifth connection.
+//! Each is made at its first use, and closed when its last holder drops it. A [`ConnectionLimit`] counts the sockets
+//! below all of this: a mistake here makes a caller wait, and never opens a fifth connection.
 //!
 //! A server is an address (IP and port, or a socket file), reached over TLS with one set of certificates, or without
-//! TLS. All users and all databases of a process share its connections (see [`ServerConnection`]). A server with two addresses is
-//! two servers here.
+//! TLS. All users and databases of a process share its connections (see [`ServerConnection`]). A server with two
+//! addresses counts as two servers.
 
 mod connection_limit;
 mod endpoint;
@@ -35,19 +35,19 @@ use super::error::{RedisError, RedisErrorKind};
 use super::socket::{Dial, Socket, explain, open};
 use crate::limits::LISTINGS_AT_ONCE;
 
-/// What a connection that is shared is for.
+/// The purpose of a shared connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionUse {
-    /// Commands of all kinds, of all parts.
+    /// Commands of all kinds.
     Commands,
-    /// What reapers do.
+    /// Deletes and other actions of reapers.
     Acts,
-    /// Measuring how long a server takes to answer.
+    /// Latency probes.
     Probes,
 }
 
 impl ConnectionUse {
-    /// What the server's list of clients calls it.
+    /// The connection name in the server's client list.
     fn name(self) -> &'static str {
         match self {
             Self::Commands => "keysweep",
@@ -57,14 +57,14 @@ impl ConnectionUse {
     }
 }
 
-/// See the module.
+/// The connections to one server.
 pub(super) struct Connections {
     endpoint: Endpoint,
-    seats: ConnectionLimit,
+    limit: ConnectionLimit,
     commands: Turns<Slot>,
     acts: Turns<Slot>,
     probes: Turns<Slot>,
-    /// A permit per connection that lists, or probes.
+    /// One permit per connection that lists or probes.
     listings: Arc<Semaphore>,
     lines: Mutex<Weak<IdleListings>>,
 }
@@ -72,24 +72,24 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Slot {
     link: Weak<ServerConnection>,
-    /// Why the last attempt to connect failed, and when that was.
+    /// The error of the last failed attempt to connect, and its time.
     failed: Option<(Instant, RedisError)>,
 }
 
-/// A server, and which certificates are used there.
+/// A server, and the identity of its TLS settings.
 type Name = (Endpoint, usize);
 
 struct KnownServers {
     /// Outlives the connections, whose sockets are closed a moment later.
-    seats: ConnectionLimit,
+    limit: ConnectionLimit,
     all: Weak<Connections>,
 }
 
 /// The servers that this process is connected to.
 static KNOWN: LazyLock<Mutex<BTreeMap<Name, KnownServers>>> = LazyLock::new(Mutex::default);
 
-/// The connection of this process to the server that `dial` leads to, for this use; made if there is none. With `None`,
-/// one that is not counted: for servers that we started ourselves, and their tests.
+/// This process's connection to the server of `dial` for this use; made if there is none. With `None`, one that is not
+/// counted: for servers that we started ourselves, and their tests.
 ///
 /// # Errors
 /// When it cannot be made, or the server refuses the user or the database.
@@ -113,10 +113,10 @@ fn of(name: Name) -> Arc<Connections> {
     if let Some(all) = known.get(&name).and_then(|known| known.all.upgrade()) {
         return all;
     }
-    known.retain(|_, known| known.all.strong_count() > 0 || known.seats.in_use() > 0);
-    let seats = known.get(&name).map(|known| known.seats.clone()).unwrap_or_default();
-    let all = Arc::new(Connections::new(name.0.clone(), seats.clone()));
-    known.insert(name, KnownServers { seats, all: Arc::downgrade(&all) });
+    known.retain(|_, known| known.all.strong_count() > 0 || known.limit.in_use() > 0);
+    let limit = known.get(&name).map(|known| known.limit.clone()).unwrap_or_default();
+    let all = Arc::new(Connections::new(name.0.clone(), limit.clone()));
+    known.insert(name, KnownServers { limit, all: Arc::downgrade(&all) });
     all
 }
 
@@ -125,10 +125,10 @@ fn is_open(name: &Name) -> bool {
 }
 
 impl Connections {
-    fn new(endpoint: Endpoint, seats: ConnectionLimit) -> Self {
+    fn new(endpoint: Endpoint, limit: ConnectionLimit) -> Self {
         Self {
             endpoint,
-            seats,
+            limit,
             commands: Turns::default(),
             acts: Turns::default(),
             probes: Turns::default(),
@@ -166,7 +166,7 @@ impl Connections {
         if let Some(link) = slot.link.upgrade().filter(|link| link.is_open()) {
             return Ok((link, false));
         }
-        // Whoever waited while another one tried in vain need not try once more.
+        // A caller that waited while another attempt failed does not retry at once.
         if let Some((_, fault)) = slot.failed.as_ref().filter(|(at, _)| *at >= asked) {
             return Err(fault.clone());
         }
@@ -186,23 +186,23 @@ impl Connections {
         }
     }
 
-    /// A socket to the server.
+    /// Opens a socket to the server.
     pub(super) async fn open(&self, dial: &Dial) -> Result<Box<dyn Socket>, RedisError> {
-        open(dial, &self.endpoint, &self.seats).await
+        open(dial, &self.endpoint, &self.limit).await
     }
 
-    /// Why the first words over a socket failed with `fault`.
+    /// Finds the reason why the first exchange over a socket failed with `fault`.
     pub(super) async fn explain(&self, dial: &Dial, fault: RedisError) -> RedisError {
-        explain(dial, &self.endpoint, &self.seats, fault).await
+        explain(dial, &self.endpoint, &self.limit, fault).await
     }
 
-    /// Waits for the turn to list. Dropping the permit lets the next one in.
+    /// Waits for a permit to list. Dropping it lets the next caller list.
     pub(super) async fn turn_to_list(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
+        // The semaphore is never closed.
         self.listings.acquire().await.ok()
     }
 
-    /// The same for as long as a link lives. The connection that listed in this turn is closed.
+    /// A permit for as long as a link lives. One idle listing connection is closed in exchange.
     async fn turn_to_probe(&self) -> Option<OwnedSemaphorePermit> {
         let turn = Arc::clone(&self.listings).acquire_owned().await.ok();
         if let Some(lines) = lock(&self.lines).upgrade() {
@@ -211,12 +211,12 @@ impl Connections {
         turn
     }
 
-    /// Turns that nobody has, each of which may have a connection that waits for its next use.
+    /// Free permits; each allows one idle connection.
     pub(super) fn turns_left(&self) -> usize {
         self.listings.available_permits()
     }
 
-    /// The connections that listed and wait for their next use. Dropping the last of these closes them.
+    /// The idle listing connections. Dropping the last reference closes them.
     pub(super) fn lines(&self) -> Arc<IdleListings> {
         let mut place = lock(&self.lines);
         place.upgrade().unwrap_or_else(|| {
@@ -228,7 +228,7 @@ impl Connections {
 
     /// Connections that are open now.
     pub(super) fn in_use(&self) -> usize {
-        self.seats.in_use()
+        self.limit.in_use()
     }
 }
 

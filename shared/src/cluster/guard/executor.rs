@@ -1,4 +1,4 @@
-//! The two ways to act as one: what a node needs for either, and the call.
+//! The two delete backends: what a node needs for either, and the call.
 
 use super::watch::WatchPool;
 use super::{BatchWindow, GuardMode, GuardVerdict, Part, call, load};
@@ -6,35 +6,35 @@ use crate::cluster::conn::Conn;
 use crate::cluster::error::RedisError;
 use crate::messages::{DeleteBackend, Lookups};
 
-/// What it takes to act at one node.
+/// A delete backend that is ready for use at one node.
 #[derive(Clone)]
 pub enum GuardExecutor {
-    /// The name of the script, which is loaded there.
+    /// The SHA-1 of the loaded script.
     Lua(Vec<u8>),
-    /// What transactions go over.
+    /// The connection for transactions.
     Watch(WatchPool),
 }
 
-/// What a call answered for one group.
+/// The reply of a call for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardReply {
-    /// What became of it.
+    /// The result.
     pub verdict: GuardVerdict,
-    /// Look-ups that it took beyond those that [`super::lookups`] tells of its outcomes.
+    /// Lookups in addition to those that [`super::lookups`] computes from the outcomes.
     pub extra_lookups: Lookups,
 }
 
 impl GuardExecutor {
-    /// Makes the server behind `conn` ready for `way`.
-    pub async fn prepare(conn: &Conn, way: DeleteBackend) -> Result<Self, RedisError> {
-        Ok(match way {
+    /// Prepares the server behind `conn` for the delete backend.
+    pub async fn prepare(conn: &Conn, backend: DeleteBackend) -> Result<Self, RedisError> {
+        Ok(match backend {
             DeleteBackend::Lua => Self::Lua(load(conn).await?),
             DeleteBackend::Watch => Self::Watch(WatchPool::default()),
         })
     }
 
-    /// Acts on several groups. A group that failed has its fault in its place. `again` says that calls before had
-    /// something left to this one (see [`super::ExpectedContent::Later`]).
+    /// Acts on several groups. A group that failed has its error in its place. `again`: earlier calls left something
+    /// to this one (see [`super::ExpectedContent::Later`]).
     pub async fn call(
         &self,
         conn: &Conn,
@@ -46,7 +46,7 @@ impl GuardExecutor {
             Self::Lua(script) => {
                 let mut answers = call(conn, script, (window, mode), parts).await?;
                 for answer in answers.iter_mut().flatten() {
-                    // The script asks a ledger that it has not made what it holds.
+                    // The script reads a ledger that another call has created.
                     answer.extra_lookups += Lookups::reads(u64::from(again), 0);
                 }
                 Ok(answers)

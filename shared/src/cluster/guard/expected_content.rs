@@ -1,52 +1,52 @@
-//! By which a value is known again: what was saved of a candidate, or what its scanner saw.
+//! The expected content of a candidate: what was backed up, or what the scanner saw.
 
 use sha1::{Digest, Sha1};
 
 use crate::messages::Fingerprint;
 
-/// How scripts write a SHA-1.
+/// The digits of a SHA-1 as scripts write it.
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// What is known of one candidate that is only deleted if it has been saved, or if it still holds what it held at the scan.
+/// What is known of a candidate that is deleted only if it was backed up, or only if it is unchanged since the scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedContent {
-    /// It is a string with this SHA-1, which was saved; only that string is deleted.
+    /// A string with this SHA-1 was backed up; only that string is deleted.
     Text([u8; 20]),
-    /// Its value was saved; only that value is deleted.
+    /// The value was backed up; only that value is deleted.
     Value {
-        /// Bytes that DUMP answered.
+        /// Length of the DUMP reply in bytes.
         bytes: usize,
-        /// The last of them, which hold a checksum.
+        /// Its last bytes, which contain a checksum.
         tail: [u8; 8],
     },
-    /// It was not there. If it is now, it is another one.
+    /// The key did not exist. If it exists now, it is another value.
     Absent,
-    /// It could not be saved, or nothing is known of its value at the scan, so it is not deleted, and fails.
+    /// The value could not be backed up, or is unknown since the scan: the key is not deleted, and the candidate fails.
     Unsaved,
-    /// It is left to a later call for the same group.
+    /// Left to a later call for the same group.
     Later,
 }
 
 impl ExpectedContent {
-    /// The seal of a key that holds the string `text`. SHA-1 is what servers offer to scripts.
+    /// The expected content of a key with the string `text`. SHA-1 is the hash that servers offer to scripts.
     #[must_use]
     pub fn of_text(text: &[u8]) -> Self {
         Self::Text(Sha1::digest(text).into())
     }
 
-    /// The seal of a key of which DUMP answered `value`.
+    /// The expected content of a key with the DUMP reply `value`.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
-        // DUMP never answers less than a version and a checksum.
+        // A DUMP reply has at least a version and a checksum.
         value.last_chunk().map_or(Self::Absent, |tail| Self::Value { bytes: value.len(), tail: *tail })
     }
 
-    /// The seal of a candidate of which `fingerprint` was taken at the scan.
+    /// The expected content of a candidate with this `fingerprint` from the scan.
     #[must_use]
     pub fn of_scan(fingerprint: &Fingerprint) -> Self {
         match *fingerprint {
             Fingerprint::Text { sha1, .. } => Self::Text(sha1),
-            // A length that this machine cannot hold is that of no value.
+            // A length beyond this machine's `usize` matches no value.
             Fingerprint::Value { bytes, tail } => {
                 usize::try_from(bytes).map_or(Self::Absent, |bytes| Self::Value { bytes, tail })
             }
@@ -55,18 +55,18 @@ impl ExpectedContent {
         }
     }
 
-    /// The command that tells what the key holds now.
+    /// The command that reads the current value.
     pub(super) fn lookup_command(&self) -> &'static [u8] {
         if self.is_text() { b"GET" } else { b"DUMP" }
     }
 
-    /// Whether what was saved is a string, which GET reads.
+    /// Whether the saved value is a string, which GET reads.
     #[must_use]
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
     }
 
-    /// Whether `value`, which that command answered, is what was saved.
+    /// Whether `value`, the reply to that command, is the expected content.
     pub(super) fn fits(&self, value: &[u8]) -> bool {
         match self {
             Self::Text(_) => Self::of_text(value) == *self,
@@ -75,7 +75,7 @@ impl ExpectedContent {
         }
     }
 
-    /// How the script is told: a letter, and what belongs to it.
+    /// Its arguments for the script: a letter, and the value that belongs to it.
     pub(super) fn argument(&self) -> (u8, Vec<u8>) {
         match self {
             Self::Text(digest) => (

@@ -1,22 +1,22 @@
-//! What `guard.lua` decides, for servers that run no scripts: which letter a candidate gets by what was read of it,
-//! and which commands carry that out. Pure.
+//! The decisions of `guard.lua`, for servers that run no scripts: the letter of a candidate from what was read of it,
+//! and the commands that carry it out. Pure.
 
 use super::{ExpectedContent, GuardMode};
 use crate::limits::EXPIRY_EXACT_BEFORE_MS;
 use crate::messages::{Action, Group, Reason};
 use crate::outcome::Outcome;
 
-/// The letter of a candidate that is not decided yet: nothing was done with it.
+/// The letter of a candidate that is not decided yet; nothing was done with it.
 pub(super) const OPEN: u8 = b'.';
 
-/// What is to be done with the candidates of one group.
+/// The action on the candidates of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GuardAction<'a> {
     /// Delete those that have no TTL.
     Delete,
-    /// Give those that have no TTL one of so many milliseconds, and up to so many more.
+    /// Set a TTL of `ttl_ms`, and up to `jitter_ms` more, on those that have none.
     Expire { ttl_ms: u64, jitter_ms: u64 },
-    /// Delete those that expire when they were seen to, not soon, and that nobody used for so many seconds.
+    /// Delete those that still expire at the time seen by the scan, not soon, and that were idle for `idle_s` seconds.
     Inactive { near_expiry_ms: u64, idle_s: Option<u64>, expires_at_ms: &'a [u64] },
     /// Touch nothing.
     Finalize(Outcome),
@@ -25,18 +25,18 @@ pub(super) enum GuardAction<'a> {
 /// What was read of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyReading {
-    /// PTTL, or PEXPIRETIME for [`Order::Inactive`].
+    /// PTTL, or PEXPIRETIME for [`GuardAction::Inactive`].
     pub(super) expiry: i64,
-    /// OBJECT IDLETIME, if it was asked for and answered.
+    /// OBJECT IDLETIME, if it was queried and returned.
     pub(super) idle_s: Option<u64>,
-    /// Whether it holds what was saved of it, where only that is deleted.
+    /// Whether its value is the one that was backed up, if only that is deleted.
     pub(super) saved: bool,
-    /// Whether it is a hash whose fields expire, if that was asked for.
+    /// Whether it is a hash whose fields expire, if that was queried.
     pub(super) fields_expire: bool,
 }
 
 impl<'a> GuardAction<'a> {
-    /// What `mode` means for `group`.
+    /// The action of `mode` for `group`.
     pub(super) fn of(mode: GuardMode, group: &'a Group) -> Self {
         let act = match mode {
             GuardMode::Act(act) => act,
@@ -45,17 +45,17 @@ impl<'a> GuardAction<'a> {
         match (group.reason, act.stale) {
             (Reason::Inactive, _) => Self::Inactive {
                 near_expiry_ms: act.near_expiry_ms,
-                // The server tells idle times in whole seconds.
+                // The server reports idle times in whole seconds.
                 idle_s: act.idle_ms.map(|ms| ms.div_ceil(1_000)),
                 expires_at_ms: &group.expires_at_ms,
             },
             (Reason::Stale, Action::Expire { ttl_ms, jitter_ms }) => Self::Expire { ttl_ms, jitter_ms },
-            // A run that only reports has no batches.
+            // A report-only run has no batches.
             (Reason::Stale, Action::Delete | Action::Report) => Self::Delete,
         }
     }
 
-    /// Whether it waits for the grace, and looks at keys.
+    /// Whether it waits for the grace and reads keys.
     pub(super) fn acts(self) -> bool {
         !matches!(self, Self::Finalize(_))
     }
@@ -65,12 +65,12 @@ impl<'a> GuardAction<'a> {
         matches!(self, Self::Inactive { idle_s: Some(_), .. })
     }
 
-    /// The command that tells when a key expires.
+    /// The command that reads a key's expiry.
     pub(super) fn lookup_command(self) -> &'static [u8] {
         if matches!(self, Self::Inactive { .. }) { b"PEXPIRETIME" } else { b"PTTL" }
     }
 
-    /// The letter of candidate `index`, of which `reading` was read when it was `now_ms`.
+    /// The letter of candidate `index`, from what was read at `now_ms`.
     pub(super) fn outcome_code(self, index: usize, reading: KeyReading, now_ms: u64) -> u8 {
         let outcome = match (self, reading.expiry) {
             (Self::Finalize(outcome), _) => outcome,
@@ -81,11 +81,11 @@ impl<'a> GuardAction<'a> {
             (Self::Delete | Self::Expire { .. }, _) => Outcome::Spared,
             (Self::Inactive { near_expiry_ms, idle_s, expires_at_ms }, at) => {
                 let at = u64::try_from(at).ok();
-                // As the script, to which later moments look alike.
+                // As in the script, which cannot compare later times exactly.
                 let same = at.is_some_and(|at| at < EXPIRY_EXACT_BEFORE_MS)
                     && at == expires_at_ms.get(index).copied();
                 let far = at.is_some_and(|at| at.saturating_sub(now_ms) > near_expiry_ms);
-                // A server that does not know how long it was not used has not said that it was not.
+                // Without a reported idle time, the key does not count as idle.
                 let idle = idle_s.is_none_or(|wanted| reading.idle_s.is_some_and(|idle| idle >= wanted));
                 if same && far && idle { Outcome::Deleted } else { Outcome::Spared }
             }
@@ -94,8 +94,8 @@ impl<'a> GuardAction<'a> {
         outcome.code() as u8
     }
 
-    /// The commands that do to `group` what `letters` say, given that nothing but these letters has changed: those of
-    /// `before` were open where they differ.
+    /// The commands that carry out `letters` on `group`. Only letters that differ from `before`, where they were open,
+    /// are carried out.
     pub(super) fn effects(self, group: &Group, before: &[u8], letters: &[u8]) -> Vec<Vec<Vec<u8>>> {
         let new = |wanted: Outcome| {
             let letter = wanted.code() as u8;
@@ -106,9 +106,9 @@ impl<'a> GuardAction<'a> {
         };
         match self {
             Self::Delete | Self::Inactive { .. } => {
-                let doomed: Vec<Vec<u8>> = new(Outcome::Deleted).collect();
-                let unlink = || [vec![b"UNLINK".to_vec()], doomed.clone()].concat();
-                if doomed.is_empty() { Vec::new() } else { vec![unlink()] }
+                let to_delete: Vec<Vec<u8>> = new(Outcome::Deleted).collect();
+                let unlink = || [vec![b"UNLINK".to_vec()], to_delete.clone()].concat();
+                if to_delete.is_empty() { Vec::new() } else { vec![unlink()] }
             }
             Self::Expire { ttl_ms, jitter_ms } => new(Outcome::Expired)
                 .map(|key| {
@@ -121,14 +121,14 @@ impl<'a> GuardAction<'a> {
     }
 }
 
-/// A TTL of `ttl_ms` and up to `jitter_ms` more: keys that are repaired together do not expire together.
+/// A TTL of `ttl_ms` plus up to `jitter_ms`, so that keys repaired together do not expire together.
 pub(super) fn spread(ttl_ms: u64, jitter_ms: u64) -> u64 {
     ttl_ms + fastrand::u64(0..=jitter_ms)
 }
 
-/// What is decided of a candidate without a look at it, by its seal; `None` if it takes one.
-pub(super) fn decided(seal: Option<&ExpectedContent>) -> Option<u8> {
-    match seal {
+/// The letter that follows from the expected content alone, without reading the key; `None` if the key must be read.
+pub(super) fn decided(expected: Option<&ExpectedContent>) -> Option<u8> {
+    match expected {
         Some(ExpectedContent::Unsaved) => Some(Outcome::Failed.code() as u8),
         Some(ExpectedContent::Later) => Some(OPEN),
         Some(ExpectedContent::Text(_) | ExpectedContent::Value { .. } | ExpectedContent::Absent) | None => {
@@ -143,7 +143,7 @@ mod tests {
     use crate::key::Key;
 
     #[test]
-    fn a_letter_follows_from_what_was_read() {
+    fn letter_follows_from_the_key_reading() {
         let check = |order: GuardAction<'_>, expiry, idle_s, expected: u8| {
             let reading = KeyReading { expiry, idle_s, saved: true, fields_expire: false };
             let letter = order.outcome_code(0, reading, 1_000);
@@ -179,11 +179,11 @@ mod tests {
         }
         let other = |expiry| KeyReading { expiry, idle_s: None, saved: false, fields_expire: false };
         let letters = [-1, -2, 5].map(|expiry| GuardAction::Delete.outcome_code(0, other(expiry), 1_000));
-        assert_eq!(letters, *b"svs", "what is not saved is not deleted");
+        assert_eq!(letters, *b"svs", "a value that was not saved is not deleted");
     }
 
     #[test]
-    fn only_what_was_open_is_done() {
+    fn only_open_candidates_are_acted_on() {
         let keys = ["a", "b", "c", "d"].map(|key| Key::new(key.as_bytes())).to_vec();
         let group = Group {
             slot: 0,

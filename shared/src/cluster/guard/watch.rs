@@ -1,23 +1,23 @@
-//! Guarded deletion on servers that run no scripts: the same answers as those of `guard.lua`, in two writes.
+//! Guarded deletion on servers that run no scripts: the same replies as `guard.lua`, in two writes.
 //!
-//! The first write makes the ledger with a `.` for each candidate (nothing was done yet), watches ledger and
-//! candidates, and reads the clock, the ledger, and when each candidate expires. What is to become of them follows
-//! from that (`judge.rs`). The second write is a transaction: the letters into the ledger, and the effect. The server
-//! refuses it as a whole if anything that is watched has changed meanwhile, so what was read still held when it acted:
+//! The first write creates the ledger with a `.` per candidate (nothing done yet), watches ledger and candidates, and
+//! reads the clock, the ledger, and the expiry of each candidate. The outcomes follow from that (`policy.rs`). The
+//! second write is a transaction: the letters into the ledger, and the effect. The server rejects it as a whole if
+//! anything watched has changed, so everything that was read still holds when the transaction runs:
 //!
-//! - a candidate that was written, given a TTL, made or removed: its group is halved and read again; a single one that
-//!   changes each time is in use, and spared;
-//! - another attempt at the batch, which writes the same ledger: of two, one is refused, and reads then what the other
-//!   has done;
-//! - a batch that became too old meanwhile: its ledger expires at that moment, and a key that expires has changed.
-//!   A ledger that is evicted or removed has changed as well.
+//! - A candidate was written, given a TTL, created or removed: its group is halved and read again. A single key that
+//!   changes each time is in use, and is spared.
+//! - Another attempt at the batch writes the same ledger: one of the two is rejected, and then reads what the other one
+//!   has done.
+//! - The batch has become too old: its ledger expires at that moment, and an expired key counts as changed. So does a
+//!   ledger that is evicted or removed.
 //!
-//! Beyond what the script does, a ledger may be done in part, when its keys were halved: the next attempt goes on where
-//! it stands. Watches belong to a connection, so one group after the other has one to itself; where it did not come to its
-//! end, the connection is closed, which drops its watches.
+//! Unlike with the script, a ledger may be partly done after its keys were halved: the next attempt continues from
+//! there. Watches belong to a connection, so each group has the connection to itself in turn; if a group does not
+//! finish, the connection is closed, which drops its watches.
 //!
-//! Limitations: reading a key is no change, so a key that is idle when it is looked at and read before the transaction
-//! is deleted all the same. And a full memory takes no ledger, so there is no effect either.
+//! Limitations: reading a key is not a change, so a key that is idle at the first write and read before the transaction
+//! is still deleted. At full memory the ledger cannot be written, so there is no effect either.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,10 +37,10 @@ use crate::limits::FIELDS_KEYS_AT_ONCE;
 use crate::messages::Lookups;
 use crate::outcome::Outcome;
 
-/// How often a single key that changes each time is read again, before it is spared.
+/// How often a single key that changes each time is read again before it is spared.
 const TRIES_MAX: u32 = 10;
 
-/// The connection that transactions go over, kept open between them.
+/// The connection for transactions, kept open between them.
 #[derive(Clone, Default)]
 pub struct WatchPool(Arc<Mutex<Option<Conn>>>);
 
@@ -76,32 +76,32 @@ impl WatchPool {
     }
 }
 
-/// What one pass over a group came to.
+/// The result of one pass over a group.
 enum WatchPass {
-    /// What it wanted to do is done. Something may be left.
+    /// The pass is done. Candidates may be left.
     Done,
-    /// Something had changed; nothing was done.
+    /// A watched key had changed; nothing was done.
     Changed,
-    /// There is nothing more to do.
+    /// Nothing is left to do.
     End(GuardVerdict),
 }
 
-/// A group that is worked on.
+/// A group in progress.
 struct WatchWork<'a> {
     conn: &'a Conn,
     window: BatchWindow,
     ledger: Vec<u8>,
     order: GuardAction<'a>,
     part: Part<'a>,
-    /// The letters as far as we know them.
+    /// The letters as far as this call knows them.
     letters: Vec<u8>,
-    /// Those that this call decided.
+    /// The outcomes that this call decided.
     committed: Vec<Outcome>,
-    /// Whether hashes are asked whether their fields expire.
+    /// Whether field TTLs of hashes are queried.
     asks_fields: bool,
-    /// Whether each of those was saved as a string.
+    /// For each of those outcomes, whether the value was saved as a string.
     texts: Vec<bool>,
-    /// Whether the connection may watch something.
+    /// Whether the connection may be watching keys.
     watching: bool,
     made: Lookups,
 }
@@ -127,12 +127,12 @@ impl<'a> WatchWork<'a> {
         }
     }
 
-    /// What was saved of a candidate, if that counts.
+    /// The expected content of a candidate, if there is one.
     fn finalize(&self, index: usize) -> Option<&'a ExpectedContent> {
         self.part.expected.filter(|_| self.order.acts())?.get(index)
     }
 
-    /// Candidates that are this call's to decide, and not decided yet.
+    /// Candidates that this call must decide and has not decided yet.
     fn due(&self) -> Vec<usize> {
         let is_due = |index: &usize| {
             self.letters[*index] == OPEN && self.finalize(*index) != Some(&ExpectedContent::Later)
@@ -144,7 +144,7 @@ impl<'a> WatchWork<'a> {
     async fn finish(&mut self) -> Result<GuardReply, RedisError> {
         let count = self.letters.len();
         let (mut step, mut tries) = (count.max(1), 0);
-        // Each pass gets something done, halves the step, or is one of the tries of a key.
+        // Each pass makes progress, halves the step, or is one of the tries of a key.
         for _ in 0..count * (TRIES_MAX as usize + 2) + 64 {
             let due = self.due();
             let next = &due[..step.min(due.len())];
@@ -156,7 +156,7 @@ impl<'a> WatchWork<'a> {
                 WatchPass::Changed => tries += 1,
             }
         }
-        let why = "the ledger of the batch does not stay; is the server evicting keys?";
+        let why = "the ledger of the batch keeps disappearing; is the server evicting keys?";
         Err(RedisError::new(RedisErrorKind::Unavailable, self.conn.address(), why))
     }
 
@@ -166,31 +166,31 @@ impl<'a> WatchWork<'a> {
         GuardReply { verdict, extra_lookups: self.made.minus(known) }
     }
 
-    /// Reads the candidates `next` and does what is to be done; spares them unread if they are `given_up`.
+    /// Reads the candidates `next` and acts on them; spares them unread if they are `given_up`.
     async fn pass(&mut self, next: &[usize], given_up: bool) -> Result<WatchPass, RedisError> {
-        let takes_look =
+        let needs_read =
             |index: &usize| !given_up && self.order.acts() && decided(self.finalize(*index)).is_none();
-        let looked: Vec<usize> = next.iter().copied().filter(takes_look).collect();
-        let Some(seen) = self.read_keys(&looked).await? else { return Ok(WatchPass::Changed) };
+        let read: Vec<usize> = next.iter().copied().filter(needs_read).collect();
+        let Some(seen) = self.read_keys(&read).await? else { return Ok(WatchPass::Changed) };
         if seen.now_ms >= self.window.not_after_ms {
             return Ok(WatchPass::End(self.is_expired()));
         }
         if self.order.acts() && seen.now_ms < self.window.not_before_ms {
-            // A ledger in which nothing is recorded goes, unless it has changed meanwhile.
+            // A ledger in which nothing is recorded is removed, unless it has changed meanwhile.
             if seen.ledger.iter().all(|letter| *letter == OPEN) {
                 self.transact(&[vec![b"UNLINK".to_vec(), self.ledger.clone()]]).await?;
             }
             return Ok(WatchPass::End(GuardVerdict::TooEarly(self.window.not_before_ms - seen.now_ms)));
         }
         if seen.ledger.len() != self.letters.len() {
-            // Voided, because of an effect that was refused.
+            // Voided, because an effect was rejected.
             return if seen.ledger.is_empty() {
                 Ok(WatchPass::End(GuardVerdict::Incomplete))
             } else {
                 Err(RedisError::unexpected(self.conn.address(), "GET"))
             };
         }
-        // Whatever this call did is known, even if the ledger was lost since.
+        // What this call did is known, even if the ledger was lost since.
         for (ours, theirs) in self.letters.iter_mut().zip(&seen.ledger) {
             if *ours == OPEN {
                 *ours = *theirs;
@@ -222,12 +222,12 @@ impl<'a> WatchWork<'a> {
         if self.due().is_empty() { Ok(WatchPass::End(self.verdict()?)) } else { Ok(WatchPass::Done) }
     }
 
-    /// What the letters say.
+    /// The verdict of the letters.
     fn verdict(&self) -> Result<GuardVerdict, RedisError> {
         super::verdict(self.conn, &Value::BulkString(self.letters.clone()), self.letters.len())
     }
 
-    /// It is too late: what this call has done is known, whatever the ledger would have said of the rest.
+    /// The batch expired: only what this call has done is known, not what the ledger recorded of the rest.
     fn is_expired(&self) -> GuardVerdict {
         if self.committed.is_empty() {
             return GuardVerdict::Expired;
@@ -236,7 +236,7 @@ impl<'a> WatchWork<'a> {
         GuardVerdict::Outcomes(self.letters.iter().map(known).collect())
     }
 
-    /// The first write: makes the ledger if there is none, watches, reads. `None` if the ledger went at once.
+    /// The first write: creates the ledger if there is none, watches, reads. `None` if the ledger disappeared at once.
     async fn read_keys(&mut self, next: &[usize]) -> Result<Option<WatchedState>, RedisError> {
         let (open, end) = (vec![OPEN; self.letters.len()], self.window.not_after_ms.to_string());
         let keys = || next.iter().map(|index| self.part.group.keys[*index].as_bytes());
@@ -250,8 +250,8 @@ impl<'a> WatchWork<'a> {
             if self.order.asks_idle() {
                 batch.add(&[b"OBJECT", b"IDLETIME", key]);
             }
-            if let Some(seal) = self.finalize(*index) {
-                batch.add(&[seal.lookup_command(), key]);
+            if let Some(expected) = self.finalize(*index) {
+                batch.add(&[expected.lookup_command(), key]);
             }
         }
         self.watching = true;
@@ -278,7 +278,7 @@ impl<'a> WatchWork<'a> {
         if self.asks_fields {
             self.read_field_ttls(&mut readings).await?;
         }
-        // A ledger that is gone because its time has come is no riddle.
+        // A ledger that has expired at its time is expected.
         let late = now_ms >= self.window.not_after_ms;
         Ok(match ledger {
             Some(ledger) => Some(WatchedState { now_ms, ledger, readings }),
@@ -287,7 +287,7 @@ impl<'a> WatchWork<'a> {
         })
     }
 
-    /// What the next of the `replies` say of a candidate.
+    /// Parses the next of the `replies` into the reading of a candidate.
     fn reading(
         &mut self,
         index: usize,
@@ -302,27 +302,28 @@ impl<'a> WatchWork<'a> {
         let asks_idle = self.order.asks_idle();
         let idle_s = match asks_idle.then(|| replies.next()).flatten() {
             Some(Value::Int(seconds)) => Some(seconds.unsigned_abs()),
-            // It is gone, or the server does not know, which it says after it has looked the key up.
+            // The key is gone, or the server has no idle times, which it reports after it has read the key up.
             _ => None,
         };
         let counter = if expiry == -2 { &mut self.made.misses } else { &mut self.made.hits };
         *counter += 1 + u64::from(asks_idle);
         let saved = match self.finalize(index) {
             None => true,
-            Some(seal) => self.fits(seal, replies.next())?,
+            Some(expected) => self.fits(expected, replies.next())?,
         };
         Ok(KeyReading { expiry, idle_s, saved, fields_expire: false })
     }
 
-    /// Whether the value that `reply` holds is the one that was saved.
-    fn fits(&mut self, seal: &ExpectedContent, reply: Option<Value>) -> Result<bool, RedisError> {
+    /// Whether the value in `reply` is the saved one.
+    fn fits(&mut self, expected: &ExpectedContent, reply: Option<Value>) -> Result<bool, RedisError> {
         let unexpected = || RedisError::unexpected(self.conn.address(), "DUMP");
-        // It may be gone since it was asked for its expiry.
+        // It may be gone since its expiry was read.
         let gone = reply == Some(Value::Nil);
         let (hits, misses) = (u64::from(!gone), u64::from(gone));
-        self.made += if seal.is_text() { Lookups::reads(hits, misses) } else { Lookups::of(hits, misses) };
+        self.made +=
+            if expected.is_text() { Lookups::reads(hits, misses) } else { Lookups::of(hits, misses) };
         match reply {
-            Some(Value::BulkString(value)) => Ok(seal.fits(&value)),
+            Some(Value::BulkString(value)) => Ok(expected.fits(&value)),
             Some(Value::Nil) => Ok(false),
             Some(other) if is_no_string(self.conn, &other) => Ok(false),
             Some(other) => Err(self.conn.fault(&other).unwrap_or_else(unexpected)),
@@ -330,7 +331,7 @@ impl<'a> WatchWork<'a> {
         }
     }
 
-    /// What is watched may be asked further questions: what they say holds, or the second write is refused.
+    /// Watched keys may be queried further: if they change, the second write is rejected.
     async fn read_field_ttls(
         &mut self,
         readings: &mut BTreeMap<usize, KeyReading>,
@@ -350,7 +351,7 @@ impl<'a> WatchWork<'a> {
         Ok(())
     }
 
-    /// The second write. `false` if something had changed, and nothing was done.
+    /// The second write. `false` if a watched key had changed and nothing was done.
     async fn execute(&mut self, letters: &[u8]) -> Result<bool, RedisError> {
         let effects = self.order.effects(self.part.group, &self.letters, letters);
         let record = [b"SET".to_vec(), self.ledger.clone(), letters.to_vec(), b"KEEPTTL".to_vec()];
@@ -358,12 +359,12 @@ impl<'a> WatchWork<'a> {
         commands.extend(effects);
         let Some(refused) = self.transact(&commands).await? else { return Ok(false) };
         let Some(refused) = refused else { return Ok(true) };
-        // The server began, and refused a part: what was recorded is not true then.
+        // The transaction ran, and the server rejected one of its commands: the recorded outcome is wrong.
         self.conn.command(&[b"SET", &self.ledger, b"", b"XX", b"KEEPTTL"]).await?;
         Err(refused)
     }
 
-    /// Ends the watch of the connection, too.
+    /// Runs a transaction, which also ends the watches of the connection.
     async fn transact(
         &mut self,
         commands: &[Vec<Vec<u8>>],
@@ -374,10 +375,10 @@ impl<'a> WatchWork<'a> {
     }
 }
 
-/// What the first write saw.
+/// What the first write read.
 struct WatchedState {
     now_ms: u64,
     ledger: Vec<u8>,
-    /// By the number of the candidate.
+    /// By the index of the candidate.
     readings: BTreeMap<usize, KeyReading>,
 }

@@ -1,4 +1,4 @@
-//! How much is read of what one write is answered: as much as fits what it asked. Pure.
+//! The read limit for the replies to one write, derived from the request. Pure.
 
 use super::Listing;
 use super::listing_socket::CloseCause;
@@ -7,28 +7,28 @@ use crate::limits::{
     SMALLEST_PAGE_BYTES_MAX,
 };
 
-/// See the module.
+/// How many bytes and keys are read of the replies to one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     bytes: usize,
-    /// Of all answers to listings that the process holds.
+    /// The limit for all listing replies in this process together.
     all: usize,
 }
 
 impl Limit {
-    /// That of the answers to so many look-ups, and to `listings`, of which one key alone may be as long as all of them.
-    /// SCAN with `COUNT 1` cannot be asked for less, and lists all keys of a bucket.
-    pub(super) fn of(looks: usize, listings: &[Listing]) -> Self {
-        let looked_up = looks.saturating_mul(LOOK_ANSWER_BYTES_MAX).saturating_add(READ_BYTES);
+    /// The limit for this many lookups and for `listings`. A single key may be as long as all of them together. `SCAN`
+    /// with `COUNT 1` is the smallest request, and still returns all keys of a bucket.
+    pub(super) fn of(lookups: usize, listings: &[Listing]) -> Self {
+        let lookup_bytes = lookups.saturating_mul(LOOK_ANSWER_BYTES_MAX).saturating_add(READ_BYTES);
         let (bytes, all) = match listings {
-            [] => (looked_up.min(REPLY_BYTES_MAX), REPLIES_BYTES_MAX),
+            [] => (lookup_bytes.min(REPLY_BYTES_MAX), REPLIES_BYTES_MAX),
             [Listing::Scan { count: ..=1, .. }] => (SMALLEST_PAGE_BYTES_MAX, SMALLEST_PAGE_BYTES_MAX),
             _ => (REPLY_BYTES_MAX, REPLIES_BYTES_MAX),
         };
         Self { bytes, all }
     }
 
-    /// What an answer of so many bytes and keys exceeds, while this process holds `all` bytes of answers.
+    /// What a reply of `bytes` and `keys` exceeds, while this process holds `all` bytes of replies.
     pub(super) fn exceeded(self, bytes: usize, keys: usize, all: usize) -> Option<CloseCause> {
         if bytes > self.bytes || keys > REPLY_KEYS_MAX {
             return Some(CloseCause::TooLong);
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_fits_what_is_asked() {
+    fn limit_depends_on_the_request() {
         let scan = [Listing::Scan { cursor: 0, count: 2 }];
         let smallest = [Listing::Scan { cursor: 0, count: 1 }];
         let check = |limit: Limit, (bytes, keys, all): (usize, usize, usize), expected| {
@@ -51,7 +51,7 @@ mod tests {
         check(Limit::of(0, &scan), (REPLY_BYTES_MAX, 1, REPLY_BYTES_MAX), None);
         check(Limit::of(0, &scan), (REPLY_BYTES_MAX + 1, 1, REPLY_BYTES_MAX + 1), Some(CloseCause::TooLong));
         check(Limit::of(0, &scan), (1_000, REPLY_KEYS_MAX + 1, 1_000), Some(CloseCause::TooLong));
-        // The longest key that is deleted is listed whatever others hold.
+        // The longest key that can be deleted is listed no matter what other readers hold.
         check(Limit::of(0, &scan), (REPLY_BYTES_LEAST, 1, 100 * REPLIES_BYTES_MAX), None);
         check(
             Limit::of(0, &scan),

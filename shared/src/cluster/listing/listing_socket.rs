@@ -1,6 +1,6 @@
-//! A connection of its own for listings and look-ups. They are nearly all that is ever asked, so their answers are
-//! read here and not through the client library: it makes a value of its own of every key and of every number, which
-//! costs the client more than all else that it does with a key. For everything else there is [`Conn`].
+//! A dedicated connection for listings and lookups. They are nearly all requests, so their replies are parsed here and
+//! not by the client library: it allocates a value for every key and every number, which costs the client more than all
+//! other work per key. For all other commands use [`Conn`].
 //!
 //! [`Conn`]: crate::cluster::Conn
 
@@ -21,40 +21,40 @@ use crate::cluster::reply_size::{CutCause, OutputLimitStats, ReplySize};
 use crate::cluster::socket::{Dial, Socket};
 use crate::limits::{GREETING_BYTES_MAX, READ_BYTES, RESPONSE_TIMEOUT};
 
-/// What the server's list of clients calls it.
+/// The connection name in the server's client list.
 const NAME: &str = "keysweep-lists";
 
-/// See the module. One that failed is of no use any more. Dropping it closes the connection.
+/// A connection for listings. After an error it cannot be used again. Dropping it closes the connection.
 pub(in crate::cluster) struct ListingSocket {
     all: Arc<Connections>,
     pub(super) dial: Dial,
     socket: Box<dyn Socket>,
     pub(super) request: Vec<u8>,
-    /// What is known of the server's answers.
+    /// What is known about the reply sizes of the server.
     pub(super) size: Arc<ReplySize>,
-    /// What the server said of itself when this was connected; `None` if it does not.
+    /// The server's status when this connected; `None` if it reports none.
     pub(super) account: Option<OutputLimitStats>,
-    /// Whether it reads a replica of a cluster.
+    /// Whether it reads from a cluster replica.
     readonly: bool,
-    /// Whether no listing may be asked for twice.
+    /// Whether no listing may be requested twice.
     pub(super) once: bool,
-    /// How the last answer ended that did not come whole.
+    /// How the last incomplete reply ended.
     pub(super) broken: Option<CloseCause>,
 }
 
-/// How an answer ended early.
+/// How a reply ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CloseCause {
     /// The server closed the connection.
     Closed,
-    /// It has more than is read of one.
+    /// The reply is larger than the read limit.
     TooLong,
-    /// It has more than this process can hold beside what it holds already.
+    /// The reply is larger than this process can hold in addition to the others.
     Crowded,
 }
 
 impl CloseCause {
-    /// Why, as far as it shows by itself.
+    /// The cause, as far as this end of the connection shows it.
     pub(super) fn cause(self) -> CutCause {
         match self {
             Self::Closed => CutCause::Unknown,
@@ -65,7 +65,7 @@ impl CloseCause {
 }
 
 impl ListingSocket {
-    /// Connects to the server of `all` as `dial` says, to the same database and as the same user as any connection.
+    /// Connects to the server of `all` with the settings of `dial`: same database and user as any connection.
     pub(super) async fn connect(all: &Arc<Connections>, dial: &Dial) -> Result<Self, RedisError> {
         let mut line = Self {
             all: Arc::clone(all),
@@ -87,9 +87,9 @@ impl ListingSocket {
         }
     }
 
-    /// The same on a new connection.
+    /// Connects again, with the same settings.
     pub(super) async fn connect_again(&mut self) -> Result<(), RedisError> {
-        // The one before is closed first: servers may allow few.
+        // The previous connection is closed first, because the server may allow few.
         self.socket = Box::new(tokio::io::empty());
         self.socket = self.all.open(&self.dial).await?;
         self.handshake().await?;
@@ -98,23 +98,23 @@ impl ListingSocket {
 
     async fn handshake(&mut self) -> Result<(), RedisError> {
         self.broken = None;
-        let met = timeout(RESPONSE_TIMEOUT, async {
+        let status = timeout(RESPONSE_TIMEOUT, async {
             self.introduce().await?;
             self.ask_account().await
         });
-        self.account = met.await.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))?;
+        self.account = status.await.unwrap_or_else(|_| Err(self.lost(&"no reply in time")))?;
         if let Some(account) = &self.account {
             self.size.observe(account);
         }
         Ok(())
     }
 
-    /// Whether it still stands, after nothing was expected over it for a while: a server may close what is idle.
+    /// Whether it is still open after it was idle: a server may close idle connections.
     pub(super) fn is_open(&mut self) -> bool {
         self.socket.read(&mut [0]).now_or_never().is_none()
     }
 
-    /// Says who we are, and which database we mean. Servers or users that do not allow the name work as well.
+    /// Sends login, database and connection name. Servers or users that do not allow the name work as well.
     async fn introduce(&mut self) -> Result<(), RedisError> {
         let settings = self.dial.info.redis_settings();
         let (mut needed, db) = (0, settings.db().to_string());
@@ -135,10 +135,10 @@ impl ListingSocket {
         refused.into_iter().take(needed).flatten().next().map_or(Ok(()), Err)
     }
 
-    /// Asks to be answered by a replica of a cluster, which otherwise sends us to its primary. Once is enough.
+    /// Sends READONLY, so that a cluster replica answers instead of redirecting to its primary. Once is enough.
     ///
     /// # Errors
-    /// As any connection's.
+    /// The same as for any connection.
     pub(super) async fn readonly(&mut self) -> Result<(), RedisError> {
         if self.readonly {
             return Ok(());
@@ -150,44 +150,44 @@ impl ListingSocket {
         command(&mut self.request, &[b"READONLY"]);
         self.send().await?;
         let refused = timeout(RESPONSE_TIMEOUT, self.refused(1)).await;
-        let refused = refused.unwrap_or_else(|_| Err(self.lost(&"no answer in time")))?;
+        let refused = refused.unwrap_or_else(|_| Err(self.lost(&"no reply in time")))?;
         self.readonly = true;
         refused.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
-    /// What the server says of itself; `None` if it does not, or not to us.
+    /// The server's status; `None` if it reports none, or not to this user.
     async fn ask_account(&mut self) -> Result<Option<OutputLimitStats>, RedisError> {
-        // Redis 6.2 takes one section in a call.
+        // Redis 6.2 accepts one section per call.
         command(&mut self.request, &[b"INFO", b"server"]);
         command(&mut self.request, &[b"INFO", b"stats"]);
         self.send().await?;
-        let (mut said, mut at, mut told, mut answers) = (Vec::new(), 0, Vec::new(), 0);
+        let (mut received, mut at, mut sections, mut answers) = (Vec::new(), 0, Vec::new(), 0);
         while answers < 2 {
-            match item(&said, &mut at) {
-                Ok(None) => self.receive_greeting(&mut said).await?,
+            match item(&received, &mut at) {
+                Ok(None) => self.receive_greeting(&mut received).await?,
                 Ok(Some(RespItem::Text(place))) => {
                     answers += 1;
-                    told.extend_from_slice(&said[place]);
+                    sections.extend_from_slice(&received[place]);
                 }
                 Ok(Some(RespItem::Error(_) | RespItem::Nil)) => answers += 1,
                 Ok(Some(_)) | Err(_) => return Err(RedisError::unexpected(&self.dial.address, "INFO")),
             }
         }
-        Ok(OutputLimitStats::of(&told))
+        Ok(OutputLimitStats::of(&sections))
     }
 
-    /// Waits for the answers to so many commands that answer OK, and nothing else: the fault that each answers instead.
+    /// Waits for the replies to `commands` commands, each `OK` or an error, and returns the error of each.
     ///
     /// # Errors
-    /// [`RedisErrorKind::TooManyClients`] as soon as the server says so, because it answers nothing after it.
+    /// [`RedisErrorKind::TooManyClients`] as soon as the server returns it, because no reply follows.
     async fn refused(&mut self, commands: usize) -> Result<Vec<Option<RedisError>>, RedisError> {
-        let (mut said, mut at, mut refused) = (Vec::new(), 0, Vec::new());
-        while refused.len() < commands || at < said.len() {
-            match item(&said, &mut at) {
-                Ok(None) => self.receive_greeting(&mut said).await?,
+        let (mut received, mut at, mut refused) = (Vec::new(), 0, Vec::new());
+        while refused.len() < commands || at < received.len() {
+            match item(&received, &mut at) {
+                Ok(None) => self.receive_greeting(&mut received).await?,
                 Ok(Some(RespItem::Status(_))) if refused.len() < commands => refused.push(None),
                 Ok(Some(RespItem::Error(words))) if refused.len() < commands => {
-                    let fault = RedisError::from_words(&self.dial.address, &said[words]);
+                    let fault = RedisError::from_text(&self.dial.address, &received[words]);
                     if fault.kind == RedisErrorKind::TooManyClients {
                         return Err(fault);
                     }
@@ -202,7 +202,7 @@ impl ListingSocket {
     pub(super) async fn send(&mut self) -> Result<(), RedisError> {
         let sent = async {
             self.socket.write_all(&self.request).await?;
-            // What TLS has encrypted may still wait for the socket.
+            // TLS may buffer encrypted data until a flush.
             self.socket.flush().await
         };
         let sent = sent.await;
@@ -211,16 +211,16 @@ impl ListingSocket {
         sent.map_err(|e| self.failed(&e))
     }
 
-    /// [`Line::receive`] of what is answered before the first listing.
+    /// [`ListingSocket::receive`] for replies before the first listing.
     async fn receive_greeting(&mut self, bytes: &mut Vec<u8>) -> Result<(), RedisError> {
         if bytes.len() < GREETING_BYTES_MAX {
             return self.receive(bytes).await;
         }
-        let said = format!("more than {GREETING_BYTES_MAX} bytes in answer to `CLIENT SETNAME` or `INFO`");
-        Err(RedisError::new(RedisErrorKind::Protocol, self.dial.address.as_str(), said))
+        let detail = format!("more than {GREETING_BYTES_MAX} bytes in reply to `CLIENT SETNAME` or `INFO`");
+        Err(RedisError::new(RedisErrorKind::Protocol, self.dial.address.as_str(), detail))
     }
 
-    /// Appends what the server sends next.
+    /// Appends the next bytes from the server.
     pub(super) async fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<(), RedisError> {
         bytes.reserve(READ_BYTES);
         match self.socket.read_buf(bytes).await {
@@ -245,7 +245,7 @@ impl ListingSocket {
         self.lost(error)
     }
 
-    pub(super) fn lost(&self, said: &dyn fmt::Display) -> RedisError {
-        RedisError::new(RedisErrorKind::ConnectionLost, self.dial.address.as_str(), said.to_string())
+    pub(super) fn lost(&self, detail: &dyn fmt::Display) -> RedisError {
+        RedisError::new(RedisErrorKind::ConnectionLost, self.dial.address.as_str(), detail.to_string())
     }
 }

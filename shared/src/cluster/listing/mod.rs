@@ -22,16 +22,16 @@ use crate::messages::Lookups;
 pub enum Listing {
     /// `SCAN cursor COUNT count`.
     Scan {
-        /// Where to go on.
+        /// The cursor to continue from.
         cursor: u64,
-        /// How many buckets to visit, about.
+        /// The approximate number of buckets to visit.
         count: u32,
     },
     /// `CLUSTER GETKEYSINSLOT slot count`.
     KeysInSlot {
         /// The slot.
         slot: u16,
-        /// Keys to return at most.
+        /// The maximum number of keys to return.
         count: u64,
     },
 }
@@ -39,27 +39,27 @@ pub enum Listing {
 /// The TTL of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
-    /// So many milliseconds are left.
+    /// This many milliseconds are left.
     Remaining(u64),
     /// The key has none.
     Persistent,
-    /// The key has none, but it is a hash whose fields expire: see [`crate::cluster::fields`], which says so.
+    /// The key has none, but it is a hash whose fields all expire, as far as [`crate::cluster::fields`] checks.
     FieldTtls,
     /// There is no such key.
     Gone,
-    /// The slot of the key is served elsewhere now.
+    /// Another node serves the slot of the key now.
     Moved,
 }
 
 impl Ttl {
-    /// What is left, in milliseconds; 0 without one.
+    /// The remaining milliseconds; 0 without a TTL.
     #[inline]
     #[must_use]
     pub fn remaining_ms(self) -> u64 {
         if let Self::Remaining(ms) = self { ms } else { 0 }
     }
 
-    /// The look-up that it took, as the server counts it. A redirected one counts nowhere.
+    /// The lookup for this reply, as the server counts it. A redirected one is not counted.
     #[inline]
     #[must_use]
     fn lookup(self) -> Lookups {
@@ -71,24 +71,24 @@ impl Ttl {
     }
 }
 
-/// What is asked about each key that is looked up.
+/// What is queried about each key that is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupKind {
     /// Its TTL.
     Ttl,
-    /// The moment at which it expires, by the server's clock.
+    /// Its expiry time by the server's clock.
     Expiry,
-    /// That, and how long nobody has used it.
+    /// Its expiry time and its idle time.
     ExpiryAndIdle,
 }
 
 impl LookupKind {
-    /// Whether moments are told, which are compared with the server's clock.
+    /// Whether absolute expiry times are reported, which are compared with the server's clock.
     fn needs_clock(self) -> bool {
         self != Self::Ttl
     }
 
-    /// Bytes that one look-up is answered by, about.
+    /// The approximate size of one lookup reply in bytes.
     fn answer_bytes(self) -> u64 {
         match self {
             Self::Ttl => 12,
@@ -98,19 +98,19 @@ impl LookupKind {
     }
 }
 
-/// What a look at a key showed.
+/// The state of a key from one lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyState {
     /// Its TTL.
     pub ttl: Ttl,
-    /// When it expires, in milliseconds of the server's clock; only if asked for, and if it has a TTL.
+    /// When it expires, in milliseconds of the server's clock; only if queried, and if it has a TTL.
     pub expires_at_ms: Option<u64>,
-    /// For how long nobody has used it; only if asked for, and where the server keeps such times.
+    /// Its idle time; only if queried, and if the server keeps idle times.
     pub idle_ms: Option<u64>,
 }
 
 impl KeyState {
-    /// A look that asked for the TTL alone.
+    /// The state from a lookup of the TTL alone.
     #[inline]
     #[must_use]
     pub fn only(ttl: Ttl) -> Self {

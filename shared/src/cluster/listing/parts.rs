@@ -1,8 +1,9 @@
-//! One window in as many pieces as its answers need. Nearly always that is one write. A server that closes the connection
-//! in the middle of an answer, because its limit (`client-output-buffer-limit`) is reached, is asked again for less, on a
-//! new connection; from then on less is asked for at once. The same is done where an answer has more than we read, or than
-//! the process can hold beside other answers. Listings that do not fit beside others are left out: whoever
-//! walks asks for them with the next window. Nothing is asked of another process than before: its cursors are others.
+//! Splits one window into as many writes as its replies need, nearly always one. If the server closes the connection in
+//! the middle of a reply, because its limit (`client-output-buffer-limit`) is reached, the rest is requested again in
+//! smaller pieces on a new connection; later requests start with the smaller size. The same happens if a reply exceeds
+//! our read limit, or the memory that this process may use for replies. Listings that do not fit are left out, and the
+//! caller requests them with the next window. Nothing is requested again from another server process: its cursors
+//! differ.
 
 use tokio::time::timeout;
 
@@ -16,22 +17,22 @@ use crate::cluster::error::{RedisError, RedisErrorKind};
 use crate::cluster::reply_size::{CutCause, ReplyUnit, describe, too_large};
 use crate::limits::{ASK_TIMEOUT, RESPONSE_TIMEOUT};
 
-/// Bytes around a key in an answer, about.
+/// The approximate number of bytes around a key in a reply.
 const KEY_FRAME_BYTES: u64 = 8;
 
 /// What is left of a window.
 struct RemainingLookups {
-    /// Look-ups.
-    looks: usize,
-    /// How many of them one write may have.
-    looks_most: usize,
-    /// How many items the listings of one write may ask for.
-    items_most: u64,
-    /// Whether look-ups and listings are sent in writes of their own.
-    apart: bool,
+    /// Lookups left.
+    lookups: usize,
+    /// The maximum number of lookups in one write.
+    lookups_max: usize,
+    /// The maximum number of items that the listings of one write request.
+    items_max: u64,
+    /// Whether lookups and listings are sent in separate writes.
+    separate: bool,
 }
 
-/// How a part of a window is asked for again.
+/// How a part of a window is requested again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retry {
     Same,
@@ -42,70 +43,70 @@ impl ListingSocket {
     /// See [`super::ScanConnection::window`].
     ///
     /// # Errors
-    /// As there. Nothing more can be asked of this one then.
+    /// As there. This connection cannot be used afterwards.
     pub(super) async fn window<'k>(
         &mut self,
         listings: &[Listing],
         look_up: impl ExactSizeIterator<Item = &'k [u8]> + Clone,
-        ask: LookupKind,
+        kind: LookupKind,
         answers: &mut WindowReply,
     ) -> Result<(), RedisError> {
         answers.clear();
         let all = look_up.len();
         let mut left =
-            RemainingLookups { looks: all, looks_most: usize::MAX, items_most: u64::MAX, apart: false };
+            RemainingLookups { lookups: all, lookups_max: usize::MAX, items_max: u64::MAX, separate: false };
         loop {
-            let beside = left.looks as u64 * ask.answer_bytes();
-            let apart = !listings.is_empty() && (left.apart || 2 * beside > self.size.bytes());
-            let looks = left.looks.min(left.looks_most);
-            let lists = looks == left.looks && !(apart && looks > 0);
-            let most = self.size.items(item_of(listings), beside).min(left.items_most);
-            let asked = if lists { fitting(listings, most) } else { Vec::new() };
-            if looks == 0 && asked.is_empty() {
+            let lookup_bytes = left.lookups as u64 * kind.answer_bytes();
+            let separate = !listings.is_empty() && (left.separate || 2 * lookup_bytes > self.size.bytes());
+            let lookups = left.lookups.min(left.lookups_max);
+            let lists = lookups == left.lookups && !(separate && lookups > 0);
+            let most = self.size.items(item_of(listings), lookup_bytes).min(left.items_max);
+            let requested = if lists { fitting(listings, most) } else { Vec::new() };
+            if lookups == 0 && requested.is_empty() {
                 return Ok(());
             }
-            let keys = look_up.clone().skip(all - left.looks).take(looks);
-            match self.exchange(&asked, keys, ask, answers).await {
-                Ok(()) => (left.looks, left.looks_most) = (left.looks - looks, usize::MAX),
+            let keys = look_up.clone().skip(all - left.lookups).take(lookups);
+            match self.exchange(&requested, keys, kind, answers).await {
+                Ok(()) => (left.lookups, left.lookups_max) = (left.lookups - lookups, usize::MAX),
                 Err(fault) => {
-                    let again = self.recover(fault, &asked).await?;
+                    let again = self.recover(fault, &requested).await?;
                     if let Retry::Less(cause) = again
-                        && !self.asks_less(&mut left, looks, (&asked, listings, cause), answers)?
+                        && !self.request_less(&mut left, lookups, (&requested, listings, cause), answers)?
                     {
                         return Ok(());
                     }
-                    left.apart = true;
+                    left.separate = true;
                     continue;
                 }
             }
             if lists {
-                self.note(&asked, answers);
-                answers.unanswered(PageState::NotAsked, listings.len() - asked.len());
+                self.note(&requested, answers);
+                answers.unanswered(PageState::NotAsked, listings.len() - requested.len());
                 return Ok(());
             }
         }
     }
 
-    /// Lowers what the next write has. `false`: the only listing was a slot's, which cannot be asked for in parts.
-    fn asks_less(
+    /// Lowers the size of the next write. `false`: the only listing was of a slot, which cannot be requested in parts.
+    fn request_less(
         &self,
         left: &mut RemainingLookups,
-        looks: usize,
-        (asked, listings, cause): (&[Listing], &[Listing], CutCause),
+        lookups: usize,
+        (requested, listings, cause): (&[Listing], &[Listing], CutCause),
         answers: &mut WindowReply,
     ) -> Result<bool, RedisError> {
-        match (asked, items_in(asked)) {
-            // Look-ups alone, whose answers are short.
-            ([], _) if looks > 1 => left.looks_most = looks / 2,
-            (_, 2..) => left.items_most = items_in(asked) / 2,
-            // It was not alone.
-            ([_], _) if looks > 0 => {}
+        match (requested, items_in(requested)) {
+            // Only lookups, whose replies are short.
+            ([], _) if lookups > 1 => left.lookups_max = lookups / 2,
+            (_, 2..) => left.items_max = items_in(requested) / 2,
+            // The listing was not alone in the write.
+            ([_], _) if lookups > 0 => {}
             ([Listing::KeysInSlot { .. }], _) => {
                 answers.unanswered(PageState::TooLarge, 1);
                 answers.unanswered(PageState::NotAsked, listings.len() - 1);
                 return Ok(false);
             }
-            _ => return Err(self.smallest(asked, cause)),
+            _ => return Err(self.smallest(requested, cause)),
         }
         Ok(true)
     }
@@ -114,66 +115,68 @@ impl ListingSocket {
         &mut self,
         listings: &[Listing],
         look_up: impl ExactSizeIterator<Item = &'k [u8]>,
-        ask: LookupKind,
+        kind: LookupKind,
         answers: &mut WindowReply,
     ) -> Result<(), RedisError> {
         self.request.clear();
-        let (looks, mark) = (look_up.len(), answers.mark());
-        let limit = Limit::of(looks, listings);
-        write(&mut self.request, listings, look_up, ask);
+        let (lookups, mark) = (look_up.len(), answers.mark());
+        let limit = Limit::of(lookups, listings);
+        write(&mut self.request, listings, look_up, kind);
         let in_time = timeout(RESPONSE_TIMEOUT, async {
             self.send().await?;
-            let WindowReply { bytes, found, held } = &mut *answers;
+            let WindowReply { bytes, found, budget } = &mut *answers;
             let address = self.dial.address.clone();
-            let mut replies = Replies::new(&address, ask, looks, listings, found).begin_at(bytes.len());
+            let mut replies = Replies::new(&address, kind, lookups, listings, found).begin_at(bytes.len());
             while !replies.read(bytes)? {
                 self.receive(bytes).await?;
-                if let Some(broken) = limit.exceeded(bytes.len(), replies.listed(), held.reserve(bytes.len()))
+                if let Some(broken) =
+                    limit.exceeded(bytes.len(), replies.listed(), budget.reserve(bytes.len()))
                 {
                     return Err(self.cut_off(broken, listings));
                 }
             }
             Ok(())
         });
-        let done = in_time.await.unwrap_or_else(|_| Err(self.lost(&"no answer in time")));
+        let done = in_time.await.unwrap_or_else(|_| Err(self.lost(&"no reply in time")));
         if done.is_err() {
             answers.back_to(&mark);
         }
         done
     }
 
-    /// That an answer is not read to its end. No look-up is answered by more than is read.
+    /// The error for a reply that is not read to its end. Lookup replies alone never exceed the limit.
     fn cut_off(&mut self, broken: CloseCause, listings: &[Listing]) -> RedisError {
         if listings.is_empty() {
-            let said = "more was answered than was asked for, by `PTTL` or `OBJECT IDLETIME`";
-            return RedisError::new(RedisErrorKind::Protocol, self.dial.address.as_str(), said);
+            let detail = "the reply is larger than requested, by `PTTL` or `OBJECT IDLETIME`";
+            return RedisError::new(RedisErrorKind::Protocol, self.dial.address.as_str(), detail);
         }
         self.broken = Some(broken);
         self.lost(&describe(broken.cause()))
     }
 
-    /// Takes in how large the answer to `asked` was.
-    fn note(&self, asked: &[Listing], answers: &WindowReply) {
-        if asked.is_empty() {
+    /// Records the size of the replies to `requested`.
+    fn note(&self, requested: &[Listing], answers: &WindowReply) {
+        if requested.is_empty() {
             return;
         }
         let bytes = |page: super::Page<'_>| page.bytes() as u64 + KEY_FRAME_BYTES * page.keys.len() as u64;
-        self.size.answered(item_of(asked), items_in(asked), answers.pages().map(bytes).sum());
+        self.size.answered(item_of(requested), items_in(requested), answers.pages().map(bytes).sum());
     }
 
-    /// Connects again after `lost`, if the answer to `asked` was cut off for its size, or may have been.
-    async fn recover(&mut self, lost: RedisError, asked: &[Listing]) -> Result<Retry, RedisError> {
+    /// Connects again after `lost`, if the reply to `requested` was cut off for its size, or may have been.
+    async fn recover(&mut self, lost: RedisError, requested: &[Listing]) -> Result<Retry, RedisError> {
         let Some(broken) = self.broken.take() else { return Err(lost) };
         let Some(before) = self.account.clone().filter(|_| !self.once) else {
-            // Whoever asks from the beginning asks for less; if the server closed the connection, once it happens again.
+            // A caller that starts over requests less. If the server closed the connection, only from the second time
+            // on.
             let cause = broken.cause();
-            if self.size.is_for_size(cause, items_in(asked)) {
-                self.cut(asked, cause);
+            if self.size.is_for_size(cause, items_in(requested)) {
+                self.cut(requested, cause);
             }
             return Err(match broken {
                 CloseCause::Closed => lost,
-                _ if items_in(asked) > 1 => RedisError { kind: RedisErrorKind::ReplyCutOff, ..lost },
-                _ => self.smallest(asked, cause),
+                _ if items_in(requested) > 1 => RedisError { kind: RedisErrorKind::ReplyCutOff, ..lost },
+                _ => self.smallest(requested, cause),
             });
         };
         let connected = timeout(ASK_TIMEOUT, Box::pin(self.connect_again())).await;
@@ -183,31 +186,31 @@ impl ListingSocket {
             _ if before.process == now.process => broken.cause(),
             _ => CutCause::Other,
         };
-        let for_size = self.size.is_for_size(cause, items_in(asked));
+        let for_size = self.size.is_for_size(cause, items_in(requested));
         match cause {
             CutCause::Other => Err(lost),
             CutCause::Unknown if !for_size => Ok(Retry::Same),
             _ => {
-                self.cut(asked, cause);
+                self.cut(requested, cause);
                 Ok(Retry::Less(cause))
             }
         }
     }
 
-    fn cut(&self, asked: &[Listing], cause: CutCause) {
-        if !asked.is_empty() {
-            self.size.cut(&self.dial.address, (item_of(asked), items_in(asked)), cause);
+    fn cut(&self, requested: &[Listing], cause: CutCause) {
+        if !requested.is_empty() {
+            self.size.cut(&self.dial.address, (item_of(requested), items_in(requested)), cause);
         }
     }
 
-    /// What it means that the answer to `asked` was cut off, which cannot be less.
-    fn smallest(&self, asked: &[Listing], cause: CutCause) -> RedisError {
-        let what = match asked {
-            [] => "a look at one key",
+    /// The error if the reply to `requested`, the smallest possible request, was cut off.
+    fn smallest(&self, requested: &[Listing], cause: CutCause) -> RedisError {
+        let what = match requested {
+            [] => "a lookup of one key",
             [Listing::KeysInSlot { .. }, ..] => "the keys of one slot",
             [Listing::Scan { .. }, ..] => "the smallest page of SCAN (`COUNT 1`)",
         };
-        // Others give back what they hold.
+        // Retrying helps, because other readers release what they hold.
         let kind = if cause == CutCause::Crowded {
             RedisErrorKind::ReplyCutOff
         } else {
@@ -217,12 +220,12 @@ impl ListingSocket {
     }
 }
 
-/// What the answers to `listings` grow with.
+/// The unit by which the replies to `listings` grow.
 fn item_of(listings: &[Listing]) -> ReplyUnit {
     if matches!(listings, [Listing::KeysInSlot { .. }, ..]) { ReplyUnit::Slot } else { ReplyUnit::Key }
 }
 
-/// How many of these `listings` ask for.
+/// How many of these units `listings` request.
 fn items_in(listings: &[Listing]) -> u64 {
     let items = |listing: &Listing| match listing {
         Listing::Scan { count, .. } => u64::from(*count).max(1),
@@ -231,8 +234,8 @@ fn items_in(listings: &[Listing]) -> u64 {
     listings.iter().map(items).sum()
 }
 
-/// Those of `listings` that ask for at most so many items, the first one at least; pages of SCAN are made smaller, so that
-/// as many as possible are asked for.
+/// The prefix of `listings` that requests at most this many items, but at least the first listing; SCAN pages are made
+/// smaller so that as many listings as possible fit.
 fn fitting(listings: &[Listing], most: u64) -> Vec<Listing> {
     if items_in(listings) <= most {
         return listings.to_vec();
@@ -251,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listings_are_made_smaller_before_some_are_left_out() {
+    fn listings_shrink_before_some_are_left_out() {
         let scan = |count| Listing::Scan { cursor: 7, count };
         let slot = |slot| Listing::KeysInSlot { slot, count: 10 };
         let check = |listings: &[Listing], most, expected: &[Listing]| {

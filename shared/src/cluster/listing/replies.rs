@@ -1,4 +1,4 @@
-//! What one window is answered: put together from bytes that come in pieces, without an allocation per key.
+//! Parses the replies to one window from bytes that arrive in pieces, without an allocation per key.
 
 use super::resp::{Malformed, RespItem, item, plain_number, plain_text};
 use super::window_reply::ReplyItems;
@@ -6,10 +6,10 @@ use super::{KeyState, Listing, LookupKind, Ttl};
 use crate::cluster::error::{RedisError, RedisErrorKind};
 use crate::messages::Lookups;
 
-/// What is waited for.
+/// The expected next item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// `TIME`: an array of two texts.
+    /// `TIME`: an array of two bulk strings.
     Clock,
     Seconds,
     Micros,
@@ -23,17 +23,17 @@ enum Next {
     Cursor,
     /// The keys of a SCAN.
     Keys,
-    /// So many more keys of the page.
+    /// This many more keys of the page.
     Key(usize),
     Nothing,
 }
 
-/// See the module.
+/// An incremental parser of the replies to one window.
 pub(super) struct Replies<'a> {
     address: &'a str,
-    ask: LookupKind,
-    looks: usize,
-    /// Those whose pages are to come.
+    kind: LookupKind,
+    lookups: usize,
+    /// Listings whose pages are still to come.
     listings: &'a [Listing],
     next: Next,
     /// Bytes read so far.
@@ -44,23 +44,23 @@ pub(super) struct Replies<'a> {
 }
 
 impl<'a> Replies<'a> {
-    /// Those to `looks` look-ups and then `listings`, sent to the server at `address`; what they say goes to `found`,
-    /// behind what is there.
+    /// A parser of the replies to `lookups` lookups and then `listings`, sent to the server at `address`; the results
+    /// are appended to `found`.
     pub(super) fn new(
         address: &'a str,
-        ask: LookupKind,
-        looks: usize,
+        kind: LookupKind,
+        lookups: usize,
         listings: &'a [Listing],
         found: &'a mut ReplyItems,
     ) -> Self {
-        let (next, clock) = (Next::Nothing, ask.needs_clock() && looks > 0);
-        let looks = found.seen.len() + looks;
-        let mut replies = Self { address, ask, looks, listings, next, at: 0, now_ms: 0, cursor: 0, found };
-        replies.next = if clock { Next::Clock } else { replies.next_look() };
+        let (next, clock) = (Next::Nothing, kind.needs_clock() && lookups > 0);
+        let lookups = found.seen.len() + lookups;
+        let mut replies = Self { address, kind, lookups, listings, next, at: 0, now_ms: 0, cursor: 0, found };
+        replies.next = if clock { Next::Clock } else { replies.next_lookup() };
         replies
     }
 
-    /// They begin at byte `at`.
+    /// The replies begin at byte `at`.
     pub(super) fn begin_at(self, at: usize) -> Self {
         Self { at, ..self }
     }
@@ -70,11 +70,11 @@ impl<'a> Replies<'a> {
         self.found.listed()
     }
 
-    /// Reads on in `bytes`, which begin with those of earlier calls. `true` if all has come.
+    /// Continues in `bytes`, which begin with those of earlier calls. `true` if all replies have arrived.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<bool, RedisError> {
         while self.next != Next::Nothing {
             match self.next {
-                Next::Expiry if self.ask == LookupKind::Ttl => self.plain_ttls(bytes),
+                Next::Expiry if self.kind == LookupKind::Ttl => self.plain_ttls(bytes),
                 Next::Key(left) => self.plain_keys(left, bytes),
                 _ => {}
             }
@@ -87,12 +87,13 @@ impl<'a> Replies<'a> {
                 Err(Malformed) => return Err(self.unexpected("a window")),
             }
         }
-        // What comes still later looks like the first answer to the next window, and has another shape nearly always.
+        // A late surplus reply would be taken for the first reply to the next window; it nearly always has another
+        // shape.
         if self.at < bytes.len() { Err(self.unexpected("a window")) } else { Ok(true) }
     }
 
-    fn next_look(&self) -> Next {
-        if self.found.seen.len() < self.looks {
+    fn next_lookup(&self) -> Next {
+        if self.found.seen.len() < self.lookups {
             Next::Expiry
         } else if self.listings.is_empty() {
             Next::Nothing
@@ -101,19 +102,19 @@ impl<'a> Replies<'a> {
         }
     }
 
-    /// Reads TTLs as long as nothing but whole numbers comes, which is nearly always: a loop for nothing else costs half
-    /// as much as [`Replies::take`], which reads on where this stops.
+    /// Reads TTLs as long as only plain numbers arrive, which is nearly always: a loop for that case alone costs half
+    /// as much as [`Replies::take`], which continues where this stops.
     fn plain_ttls(&mut self, bytes: &[u8]) {
-        while self.found.seen.len() < self.looks {
+        while self.found.seen.len() < self.lookups {
             let Some((number, end)) = plain_number(bytes, self.at) else { return };
             let Some(ttl) = ttl(number) else { return };
             self.found.add_state(KeyState::only(ttl));
             self.at = end;
         }
-        self.next = self.next_look();
+        self.next = self.next_lookup();
     }
 
-    /// The same for keys, of which `left` are to come.
+    /// The same for keys, `left` of which are still to come.
     fn plain_keys(&mut self, mut left: usize, bytes: &[u8]) {
         while left > 0 {
             let Some((place, end)) = plain_text(bytes, self.at) else { break };
@@ -121,7 +122,7 @@ impl<'a> Replies<'a> {
             self.at = end;
             left -= 1;
         }
-        self.next = if left > 0 { Next::Key(left) } else { self.next_look() };
+        self.next = if left > 0 { Next::Key(left) } else { self.next_lookup() };
     }
 
     fn take(&mut self, item: RespItem, bytes: &[u8]) -> Result<(), RedisError> {
@@ -146,7 +147,7 @@ impl<'a> Replies<'a> {
             (Next::Micros, RespItem::Text(place)) => {
                 let micros = self.digits(&bytes[place], "TIME")?;
                 self.now_ms = self.now_ms.saturating_add(micros / 1_000);
-                self.next_look()
+                self.next_lookup()
             }
             (_, RespItem::Error(place)) => return Err(self.error(&bytes[place])),
             _ => return Err(self.unexpected("a window")),
@@ -156,7 +157,7 @@ impl<'a> Replies<'a> {
 
     fn page(&mut self, cursor: u64, count: usize) -> Next {
         self.found.page(cursor);
-        if count == 0 { self.next_look() } else { Next::Key(count) }
+        if count == 0 { self.next_lookup() } else { Next::Key(count) }
     }
 
     fn expiry(&mut self, item: &RespItem, bytes: &[u8]) -> Result<Next, RedisError> {
@@ -169,13 +170,13 @@ impl<'a> Replies<'a> {
             _ => return Err(self.unexpected("PTTL")),
         };
         let mut seen = KeyState::only(ttl);
-        // The server tells moments then; what is left until one is by its own clock.
-        if let (Ttl::Remaining(at_ms), true) = (ttl, self.ask.needs_clock()) {
+        // The server returns absolute times then; the remaining time is relative to its own clock.
+        if let (Ttl::Remaining(at_ms), true) = (ttl, self.kind.needs_clock()) {
             seen.expires_at_ms = Some(at_ms);
             seen.ttl = Ttl::Remaining(at_ms.saturating_sub(self.now_ms));
         }
         self.found.add_state(seen);
-        Ok(if self.ask == LookupKind::ExpiryAndIdle { Next::Idle } else { self.next_look() })
+        Ok(if self.kind == LookupKind::ExpiryAndIdle { Next::Idle } else { self.next_lookup() })
     }
 
     fn idle(&mut self, item: &RespItem, bytes: &[u8]) -> Result<Next, RedisError> {
@@ -187,9 +188,9 @@ impl<'a> Replies<'a> {
         let counted = Lookups::of(u64::from(*item != RespItem::Nil), u64::from(*item == RespItem::Nil));
         if let Some(seen) = self.found.seen.last_mut() {
             match (item, fault) {
-                // Its slot has just moved.
+                // The slot has just moved.
                 (_, Some(fault)) if fault.kind == RedisErrorKind::Moved => seen.ttl = Ttl::Moved,
-                // The server counts how often keys are used, and not since when they are not (LFU).
+                // The server counts uses instead of idle time (LFU).
                 (_, Some(fault)) if fault.kind == RedisErrorKind::CommandError => {
                     self.found.lookups += counted;
                 }
@@ -201,7 +202,7 @@ impl<'a> Replies<'a> {
                 _ => self.found.lookups += counted,
             }
         }
-        Ok(self.next_look())
+        Ok(self.next_lookup())
     }
 
     fn digits(&self, text: &[u8], command: &str) -> Result<u64, RedisError> {
@@ -210,7 +211,7 @@ impl<'a> Replies<'a> {
     }
 
     fn error(&self, words: &[u8]) -> RedisError {
-        RedisError::from_words(self.address, words)
+        RedisError::from_text(self.address, words)
     }
 
     fn unexpected(&self, command: &str) -> RedisError {
@@ -218,7 +219,7 @@ impl<'a> Replies<'a> {
     }
 }
 
-/// What PTTL or PEXPIRETIME means by `number`.
+/// The TTL for the `number` that PTTL or PEXPIRETIME returned.
 #[inline]
 fn ttl(number: i64) -> Option<Ttl> {
     match number {

@@ -1,23 +1,23 @@
-//! What one window asks, as bytes.
+//! Encodes the requests of one window as bytes.
 
 use super::{Listing, LookupKind};
 
 /// Digits of the longest number.
 const DIGITS_MAX: usize = 20;
 
-/// Appends the look-ups of `look_up`, and then the listings.
+/// Appends the lookups of `look_up`, and then the listings.
 pub(super) fn write<'a>(
     out: &mut Vec<u8>,
     listings: &[Listing],
     look_up: impl ExactSizeIterator<Item = &'a [u8]>,
-    ask: LookupKind,
+    kind: LookupKind,
 ) {
-    if ask.needs_clock() && look_up.len() > 0 {
+    if kind.needs_clock() && look_up.len() > 0 {
         command(out, &[b"TIME"]);
     }
     let expiry: &[u8] =
-        if ask.needs_clock() { b"*2\r\n$11\r\nPEXPIRETIME\r\n" } else { b"*2\r\n$4\r\nPTTL\r\n" };
-    // What stands before a key, with its length: that of the key before it is mostly the same.
+        if kind.needs_clock() { b"*2\r\n$11\r\nPEXPIRETIME\r\n" } else { b"*2\r\n$4\r\nPTTL\r\n" };
+    // The bytes before a key, with its length: consecutive keys mostly have the same length.
     let (mut head, mut length) = (Vec::new(), usize::MAX);
     for key in look_up {
         if key.len() != length {
@@ -29,7 +29,7 @@ pub(super) fn write<'a>(
         out.extend_from_slice(&head);
         out.extend_from_slice(key);
         out.extend_from_slice(b"\r\n");
-        if ask == LookupKind::ExpiryAndIdle {
+        if kind == LookupKind::ExpiryAndIdle {
             command(out, &[b"OBJECT", b"IDLETIME", key]);
         }
     }
@@ -88,10 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_a_window() {
-        let check = |listings: &[Listing], keys: &[&str], ask, expected: &str| {
+    fn window_requests_are_encoded() {
+        let check = |listings: &[Listing], keys: &[&str], kind, expected: &str| {
             let mut out = Vec::new();
-            write(&mut out, listings, keys.iter().map(|key| key.as_bytes()), ask);
+            write(&mut out, listings, keys.iter().map(|key| key.as_bytes()), kind);
             assert_eq!(String::from_utf8(out).unwrap().replace("\r\n", " "), expected);
         };
         let scan = Listing::Scan { cursor: u64::MAX, count: 100 };

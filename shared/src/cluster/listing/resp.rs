@@ -1,45 +1,44 @@
-//! Items of the protocol that listings and look-ups are answered in (RESP2), read from bytes of which the rest may
-//! not have come yet. Nothing is copied: texts are told by their place.
+//! Parses RESP2 items of the replies to listings and lookups, from a buffer that may be incomplete. Nothing is copied:
+//! strings are returned as ranges of the buffer.
 
 use std::ops::Range;
 
 use crate::limits::REPLY_LINE_BYTES_MAX;
 
-/// The largest text that a server can hold, in bytes: its `proto-max-bulk-len`.
+/// The largest string that a server can hold, in bytes: its `proto-max-bulk-len`.
 const TEXT_BYTES_MAX: usize = 512 << 20;
 
-/// The most items that one array is believed to have.
+/// The largest array length that is accepted.
 const ITEMS_MAX: usize = 1 << 28;
 
-/// Digits that fit into 64 bits whatever they are. Longer numbers are rare: see [`long_number`].
+/// A number of this many digits always fits into 64 bits. Longer numbers are rare: see [`long_number`].
 const SAFE_DIGITS: usize = 18;
 
 /// Bytes of the longest number of 64 bits, its sign included.
 const NUMBER_BYTES_MAX: usize = 20;
 
-/// One item; an array is followed by its own items.
+/// One item; the items of an array follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RespItem {
     /// A whole number.
     Number(i64),
-    /// Where a text stands.
+    /// The range of a bulk string.
     Text(Range<usize>),
-    /// Where a status stands, such as `OK`.
+    /// The range of a status, such as `OK`.
     Status(Range<usize>),
-    /// Where the words of an error stand, its code first.
+    /// The range of an error text, its code first.
     Error(Range<usize>),
-    /// An array of so many items.
+    /// An array of this many items.
     Array(usize),
-    /// Nothing: a text or an array that is not there.
+    /// Null: a missing string or array.
     Nil,
 }
 
-/// These bytes are no such item.
+/// The bytes are not a valid item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Reads the item that begins at `at`, and moves `at` behind it. `None`, with `at` where it was, if its end has not
-/// come yet.
+/// Reads the item at `at`, and moves `at` behind it. `None`, with `at` unchanged, if the item is incomplete.
 #[inline]
 pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<RespItem>, Malformed> {
     let Some(kind) = bytes.get(*at) else { return Ok(None) };
@@ -58,13 +57,13 @@ pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<RespItem>, Mal
     }))
 }
 
-/// The number at `at` and where the next item begins, if it is one, and all there.
+/// The number at `at` and the position of the next item, if it is a complete number.
 #[inline]
 pub(super) fn plain_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
     if bytes.get(at) == Some(&b':') { number(bytes, at + 1).ok()? } else { None }
 }
 
-/// The place of the text at `at` and where the next item begins, if it is one, and all there.
+/// The range of the string at `at` and the position of the next item, if it is a complete string.
 #[inline]
 pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
     match text(bytes, at + 1) {
@@ -73,7 +72,7 @@ pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize
     }
 }
 
-/// The number that begins at `at`, and where the next item begins. Runs for each key listed and each TTL.
+/// The number at `at` and the position of the next item. Runs for each key listed and each TTL.
 #[inline]
 fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
     let there = bytes.get(at..).unwrap_or_default();
@@ -85,7 +84,7 @@ fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
             if count == SAFE_DIGITS {
                 return long_number(bytes, at);
             }
-            // So few digits cannot overflow: nothing is checked here.
+            // So few digits cannot overflow, so nothing is checked here.
             value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
             continue;
         }
@@ -102,7 +101,7 @@ fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
     Ok(None)
 }
 
-/// [`number`] for those of more than [`SAFE_DIGITS`] digits: all of 64 bits are read, and what is larger is refused.
+/// [`number`] for more than [`SAFE_DIGITS`] digits: all 64-bit numbers are accepted, larger ones are refused.
 #[cold]
 fn long_number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
     let there = bytes.get(at..).unwrap_or_default();
@@ -143,13 +142,13 @@ fn array(bytes: &[u8], at: usize) -> Result<Option<(RespItem, usize)>, Malformed
     Ok(Some((RespItem::Array(count), end)))
 }
 
-/// Where the line ends that begins at `at`.
+/// The end of the line that begins at `at`.
 fn line(bytes: &[u8], at: usize) -> Result<Option<usize>, Malformed> {
     let there = bytes.get(at..).unwrap_or_default();
-    let looked_at = &there[..there.len().min(REPLY_LINE_BYTES_MAX)];
-    match looked_at.windows(2).position(|pair| pair == b"\r\n") {
+    let searched = &there[..there.len().min(REPLY_LINE_BYTES_MAX)];
+    match searched.windows(2).position(|pair| pair == b"\r\n") {
         Some(length) => Ok(Some(at + length)),
-        // Otherwise each piece of an endless line would be looked through from its beginning.
+        // Otherwise each piece of an endless line would be searched from its beginning.
         None if there.len() >= REPLY_LINE_BYTES_MAX => Err(Malformed),
         None => Ok(None),
     }
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_item() {
+    fn all_item_kinds_are_parsed() {
         let check = |bytes: &[u8], expected: &[RespItem]| {
             assert_eq!(all(bytes).as_deref(), Ok(expected), "{}", bytes.escape_ascii());
         };
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_64_bits_have_all_their_digits() {
+    fn numbers_of_64_bits_are_parsed_exactly() {
         for number in [i64::MAX, i64::MIN, i64::MAX - 1, 999_999_999_999_999_999, 1_000_000_000_000_000_000] {
             let bytes = format!(":{number}\r\n:1\r\n").into_bytes();
             assert_eq!(all(&bytes), Ok(vec![RespItem::Number(number), RespItem::Number(1)]));
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_item_is_refused() {
+    fn malformed_items_are_refused() {
         let check = |bytes: &[u8]| assert_eq!(all(bytes), Err(Malformed), "{}", bytes.escape_ascii());
         check(b"HTTP/1.1 400 Bad Request\r\n");
         check(b":\r\n");
@@ -217,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_in_pieces_give_the_same_and_garbage_does_no_harm(
+        fn pieces_give_the_same_result_and_garbage_is_harmless(
             bytes in prop::collection::vec(prop_oneof![Just(b':'), Just(b'$'), Just(b'*'), Just(b'-'), Just(b'\r'),
                 Just(b'\n'), b'0'..=b'9', any::<u8>()], 0..40),
             cut in 0_usize..40,

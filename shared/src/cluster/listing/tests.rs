@@ -1,4 +1,4 @@
-//! Replies, cut anywhere: what is made of them, and what is refused.
+//! Replies that are cut at any byte: the parsed results, and what is refused.
 
 use super::replies::Replies;
 use super::window_reply::{KeySpan, WindowReply};
@@ -10,19 +10,19 @@ use crate::messages::Lookups;
 const SCAN: Listing = Listing::Scan { cursor: 0, count: 10 };
 const SLOT: Listing = Listing::KeysInSlot { slot: 1, count: 10 };
 
-/// The cursor to go on from, and the keys.
+/// The next cursor, and the keys.
 type Page = (u64, Vec<String>);
 
-/// What is made of `bytes` that come in two pieces, cut at `cut`.
+/// Parses `bytes` that arrive in two pieces, cut at `cut`.
 fn read_cut(
     bytes: &[u8],
     cut: usize,
-    ask: LookupKind,
-    looks: usize,
+    kind: LookupKind,
+    lookups: usize,
     listings: &[Listing],
 ) -> Result<(Vec<Page>, Vec<KeyState>, Lookups), RedisError> {
     let mut answers = WindowReply { bytes: bytes.to_vec(), ..WindowReply::default() };
-    let mut replies = Replies::new("a:1", ask, looks, listings, &mut answers.found);
+    let mut replies = Replies::new("a:1", kind, lookups, listings, &mut answers.found);
     replies.read(&bytes[..cut])?;
     assert!(replies.read(bytes)?, "all of it is there");
     let text = |place: &KeySpan| String::from_utf8(answers.key(*place).to_vec()).unwrap();
@@ -30,17 +30,17 @@ fn read_cut(
     Ok((pages.collect(), answers.seen().to_vec(), answers.lookups()))
 }
 
-/// Reads `bytes`, cut anywhere.
+/// Parses `bytes`, cut at every position.
 fn read(
     bytes: &str,
-    ask: LookupKind,
-    looks: usize,
+    kind: LookupKind,
+    lookups: usize,
     listings: &[Listing],
 ) -> Result<(Vec<Page>, Vec<KeyState>, Lookups), RedisErrorKind> {
     let bytes = bytes.replace(' ', "\r\n").into_bytes();
-    let whole = read_cut(&bytes, 0, ask, looks, listings).map_err(|fault| fault.kind);
+    let whole = read_cut(&bytes, 0, kind, lookups, listings).map_err(|fault| fault.kind);
     for cut in 1..bytes.len() {
-        let again = read_cut(&bytes, cut, ask, looks, listings).map_err(|fault| fault.kind);
+        let again = read_cut(&bytes, cut, kind, lookups, listings).map_err(|fault| fault.kind);
         assert_eq!(again, whole, "cut at {cut}");
     }
     whole
@@ -51,7 +51,7 @@ fn page(next: u64, keys: &[&str]) -> Page {
 }
 
 #[test]
-fn pages_of_both_kinds_and_ttls() {
+fn pages_of_both_kinds_and_ttls_are_parsed() {
     let bytes = ":5 :-1 :-2 *2 $2 17 *2 $1 a $0  *2 $1 b $2 cd *0 ";
     let (pages, seen, lookups) = read(bytes, LookupKind::Ttl, 3, &[SCAN, SLOT, SLOT]).unwrap();
     assert_eq!(pages, [page(17, &["a", ""]), page(0, &["b", "cd"]), page(0, &[])]);
@@ -71,7 +71,7 @@ fn times_follow_the_servers_clock() {
 }
 
 #[test]
-fn idle_times_and_their_lookups() {
+fn idle_times_and_their_lookups_are_parsed() {
     let check = |bytes: &str, expected: KeyState, hits, misses| {
         let (_, seen, lookups) =
             read(&format!("*2 $1 0 $1 0 {bytes}"), LookupKind::ExpiryAndIdle, 1, &[]).unwrap();
@@ -85,19 +85,19 @@ fn idle_times_and_their_lookups() {
 }
 
 #[test]
-fn room_is_used_again_and_what_was_in_it_is_gone() {
+fn buffer_is_reused_and_cleared() {
     let mut answers = WindowReply::default();
-    let mut read = |bytes: &str, looks, listings: &[Listing]| {
+    let mut read = |bytes: &str, lookups, listings: &[Listing]| {
         answers.clear();
         answers.bytes.extend_from_slice(bytes.replace(' ', "\r\n").as_bytes());
         let WindowReply { bytes, found, .. } = &mut answers;
-        assert!(Replies::new("a:1", LookupKind::Ttl, looks, listings, found).read(bytes).unwrap());
+        assert!(Replies::new("a:1", LookupKind::Ttl, lookups, listings, found).read(bytes).unwrap());
         (answers.keys().collect::<Vec<_>>().concat(), answers.seen().len(), answers.lookups().hits)
     };
     assert_eq!(read(":1 :2 *2 $1 a $2 bc *1 $1 d ", 2, &[SLOT, SLOT]), (b"abcd".to_vec(), 2, 2));
     assert_eq!(read(":3 *1 $1 e ", 1, &[SLOT]), (b"e".to_vec(), 1, 1));
     assert_eq!(read("*0 ", 0, &[SLOT]), (Vec::new(), 0, 0));
-    // What one answer needed once is not kept for ever.
+    // A large buffer is not kept for ever.
     let long = REPLY_BYTES_MAX;
     read(&format!("*1 ${long} {} ", "x".repeat(long)), 0, &[SLOT]);
     read("*0 ", 0, &[SLOT]);
@@ -105,7 +105,7 @@ fn room_is_used_again_and_what_was_in_it_is_gone() {
 }
 
 #[test]
-fn slots_that_moved_show_key_by_key_and_other_errors_end_the_window() {
+fn moved_slots_are_reported_per_key_and_other_errors_end_the_window() {
     assert_eq!(
         read("-ASK :1 ", LookupKind::Ttl, 2, &[]).unwrap().1,
         [Ttl::Moved, Ttl::Remaining(1)].map(KeyState::only)
@@ -116,9 +116,9 @@ fn slots_that_moved_show_key_by_key_and_other_errors_end_the_window() {
 }
 
 #[test]
-fn answers_of_another_shape_are_refused() {
-    let check = |bytes: &str, looks, listings: &[Listing]| {
-        assert_eq!(read(bytes, LookupKind::Ttl, looks, listings), Err(RedisErrorKind::Protocol), "{bytes}");
+fn replies_of_another_shape_are_refused() {
+    let check = |bytes: &str, lookups, listings: &[Listing]| {
+        assert_eq!(read(bytes, LookupKind::Ttl, lookups, listings), Err(RedisErrorKind::Protocol), "{bytes}");
     };
     check("$1 a ", 1, &[]);
     check(":-3 ", 1, &[]);
@@ -127,7 +127,7 @@ fn answers_of_another_shape_are_refused() {
     check("*1 :1 ", 0, &[SLOT]);
     check(":1 ", 0, &[SLOT]);
     check("HTTP/1.1 ", 1, &[]);
-    // More than was asked for.
+    // More replies than requests.
     check(":1 :2 ", 1, &[]);
     check("*0 :1 ", 0, &[SLOT]);
 }
@@ -142,9 +142,9 @@ fn fuzz_windows() {
     ];
     let seeds = seeds.map(|seed| seed.replace(' ', "\r\n").into_bytes()).to_vec();
     crate::hostile::fuzz("windows", seeds, |bytes| {
-        for ask in [LookupKind::Ttl, LookupKind::Expiry, LookupKind::ExpiryAndIdle] {
+        for kind in [LookupKind::Ttl, LookupKind::Expiry, LookupKind::ExpiryAndIdle] {
             let mut answers = WindowReply { bytes: bytes.to_vec(), ..WindowReply::default() };
-            let mut replies = Replies::new("a:1", ask, 3, &[SCAN, SLOT, SLOT], &mut answers.found);
+            let mut replies = Replies::new("a:1", kind, 3, &[SCAN, SLOT, SLOT], &mut answers.found);
             let whole = replies.read(&bytes[..bytes.len() / 2]).and_then(|_| replies.read(bytes));
             if let Ok(true) = whole {
                 assert_eq!((answers.pages().count(), answers.seen().len()), (3, 3));

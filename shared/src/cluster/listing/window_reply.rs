@@ -1,15 +1,15 @@
-//! What one window was answered. Whoever reads many windows reads them into the same few of these: rooms of this size
-//! that come and go leave holes in memory that nothing else fits into.
+//! The replies to one window. A caller reuses the same few of these for all windows: buffers of this size that are
+//! allocated and freed fragment the memory.
 
 use super::{KeyState, Ttl};
 use crate::cluster::reply_budget::{LISTINGS, ReplyBudget};
 use crate::limits::{READ_BYTES, REPLY_BYTES_MAX};
 use crate::messages::Lookups;
 
-/// Bytes of room that are kept for the next window: names, and what stands around them. Most windows need a tenth of it.
+/// Bytes of buffer that are kept for the next window: keys and their framing. Most windows need a tenth of it.
 pub(super) const KEPT_BYTES: usize = 1 << 20;
 
-/// Where a key stands in the bytes that the server sent.
+/// The span of a key in the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySpan {
     begin: u32,
@@ -25,45 +25,45 @@ impl KeySpan {
     }
 }
 
-/// What became of a listing command.
+/// The state of a listing command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageState {
-    /// It was answered.
+    /// It was answered completely.
     Whole,
-    /// It was not sent, because its answer would not have fitted beside the others.
+    /// It was not sent, because its reply would not have fitted in addition to the others.
     NotAsked,
-    /// Its answer is larger than the server sends, or than is read, and cannot be asked for in parts.
+    /// Its reply is larger than the server sends or the client reads, and cannot be requested in parts.
     TooLarge,
 }
 
-/// What a listing command answered.
+/// The reply to one listing command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<'a> {
-    /// What became of it; without keys if it was not answered.
+    /// Its state; without keys if it was not answered.
     pub state: PageState,
-    /// The cursor to go on from; 0 at the end, and for slots.
+    /// The cursor to continue from; 0 at the end, and for slots.
     pub next: u64,
-    /// Where the keys stand, see [`WindowReply::key`].
+    /// The spans of the keys, see [`WindowReply::key`].
     pub keys: &'a [KeySpan],
 }
 
 impl Page<'_> {
-    /// Bytes of all its keys.
+    /// Total bytes of its keys.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.keys.iter().map(|place| place.length()).sum()
     }
 }
 
-/// See the module.
+/// The replies to one window, with a reusable buffer.
 pub struct WindowReply {
     pub(super) bytes: Vec<u8>,
     pub(super) found: ReplyItems,
-    /// That of the bytes.
-    pub(super) held: ReplyBudget,
+    /// The share of the bytes in the process-wide budget.
+    pub(super) budget: ReplyBudget,
 }
 
-/// What was found in the bytes.
+/// What was parsed from the bytes.
 #[derive(Default)]
 pub(super) struct ReplyItems {
     keys: Vec<KeySpan>,
@@ -72,14 +72,14 @@ pub(super) struct ReplyItems {
     pub(super) lookups: Lookups,
 }
 
-/// A page, and where its keys begin among all.
+/// A page, and the index of its first key.
 struct PageMark {
     state: PageState,
     next: u64,
     begin: usize,
 }
 
-/// How far answers had come.
+/// A position in the replies to return to.
 pub(super) struct ReplyMark {
     bytes: usize,
     keys: usize,
@@ -89,12 +89,12 @@ pub(super) struct ReplyMark {
 
 impl Default for WindowReply {
     fn default() -> Self {
-        Self { bytes: Vec::new(), found: ReplyItems::default(), held: ReplyBudget::of(&LISTINGS) }
+        Self { bytes: Vec::new(), found: ReplyItems::default(), budget: ReplyBudget::of(&LISTINGS) }
     }
 }
 
 impl WindowReply {
-    /// What a server would answer to listings with these pages: the cursor of each, and its keys.
+    /// The replies that a server would return for these pages: the cursor of each, and its keys.
     pub fn of<K: AsRef<[u8]>>(pages: impl IntoIterator<Item = (u64, Vec<K>)>) -> Self {
         let mut answers = Self::default();
         for (next, keys) in pages {
@@ -108,7 +108,7 @@ impl WindowReply {
         answers
     }
 
-    /// The pages, in the order in which they were asked for.
+    /// The pages, in the order of the request.
     pub fn pages(&self) -> impl Iterator<Item = Page<'_>> {
         let ReplyItems { keys, pages, .. } = &self.found;
         let ends = pages.iter().skip(1).map(|page| page.begin).chain(std::iter::once(keys.len()));
@@ -120,7 +120,7 @@ impl WindowReply {
         pages.iter().zip(ends).map(page)
     }
 
-    /// How many keys were listed.
+    /// The number of listed keys.
     #[must_use]
     pub fn listed(&self) -> usize {
         self.found.keys.len()
@@ -131,25 +131,25 @@ impl WindowReply {
         self.found.keys.iter().map(|place| self.key(*place))
     }
 
-    /// The key at a place of these answers.
+    /// The key at a span of these replies.
     #[inline]
     #[must_use]
     pub fn key(&self, place: KeySpan) -> &[u8] {
         &self.bytes[place.begin as usize..][..place.length as usize]
     }
 
-    /// What was seen of each key that was looked up, in their order.
+    /// The state of each looked-up key, in their order.
     #[must_use]
     pub fn seen(&self) -> &[KeyState] {
         &self.found.seen
     }
 
-    /// Says more of the TTL of the key that was looked up as number `index`.
+    /// Sets a more precise TTL for the lookup number `index`.
     pub fn set_ttl(&mut self, index: usize, ttl: Ttl) {
         self.found.seen[index].ttl = ttl;
     }
 
-    /// The look-ups that they took, as the server counts them.
+    /// The lookups that the replies took, as the server counts them.
     #[must_use]
     pub fn lookups(&self) -> Lookups {
         self.found.lookups
@@ -160,10 +160,10 @@ impl WindowReply {
         ReplyMark { bytes: self.bytes.len(), keys: keys.len(), pages: pages.len(), seen: seen.len() }
     }
 
-    /// Forgets what came after `mark`, but for the look-ups: the server has made them.
+    /// Discards what was received after `mark`, except the lookup counts: the server has made those lookups.
     pub(super) fn back_to(&mut self, mark: &ReplyMark) {
         self.bytes.truncate(mark.bytes);
-        self.held.reserve(mark.bytes);
+        self.budget.reserve(mark.bytes);
         self.found.keys.truncate(mark.keys);
         self.found.pages.truncate(mark.pages);
         self.found.seen.truncate(mark.seen);
@@ -177,7 +177,7 @@ impl WindowReply {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
-        self.held.reserve(0);
+        self.budget.reserve(0);
         let ReplyItems { keys, pages, seen, lookups } = &mut self.found;
         keys.clear();
         keys.shrink_to(KEPT_BYTES / size_of::<KeySpan>());
@@ -189,7 +189,7 @@ impl WindowReply {
 }
 
 impl ReplyItems {
-    /// A page begins.
+    /// Begins a page.
     pub(super) fn page(&mut self, next: u64) {
         self.page_with(PageState::Whole, next);
     }
@@ -203,16 +203,16 @@ impl ReplyItems {
         self.keys.len()
     }
 
-    /// A key of the page that began last, between these places.
+    /// Adds a key to the page that began last.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "as said below")]
     pub(super) fn key(&mut self, begin: usize, end: usize) {
-        // Room doubles as it grows, and nothing is read once there is more than a reply may have.
+        // The buffer doubles as it grows, and nothing is read beyond the reply limit.
         const { assert!(2 * REPLY_BYTES_MAX + READ_BYTES <= u32::MAX as usize) };
         self.keys.push(KeySpan { begin: begin as u32, length: (end - begin) as u32 });
     }
 
-    /// What was seen of the next key that was looked up.
+    /// Adds the state of the next looked-up key.
     #[inline]
     pub(super) fn add_state(&mut self, seen: KeyState) {
         self.lookups += seen.ttl.lookup();

@@ -1,5 +1,5 @@
-//! Access to the parts of replies, whichever of the two protocols they came in: maps arrive as such in
-//! RESP3, and as arrays of alternating names and values in RESP2.
+//! Access to the parts of RESP2 and RESP3 replies: RESP3 has maps, RESP2 has arrays of alternating names and values
+//! instead.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use redis::Value;
 use crate::cluster::parse_error::ParseError;
 use crate::limits::SHARDS_MAX;
 
-/// The elements of an array or set, twice [`SHARDS_MAX`] at most; `what` names it in the error.
+/// The elements of an array or set, at most twice [`SHARDS_MAX`]; `what` names it in the error.
 ///
 /// # Errors
 /// On any other reply.
@@ -31,7 +31,7 @@ pub(super) fn field<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// A reply that is text, with bytes that are no UTF-8 replaced; `None` for null.
+/// A text reply, with invalid UTF-8 replaced; `None` for null.
 pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes)),
@@ -40,7 +40,7 @@ pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A slot or a port, be it a number or text.
+/// A slot or a port, as a number or as text.
 pub(super) fn number(value: &Value) -> Option<u16> {
     match value {
         Value::Int(number) => u16::try_from(*number).ok(),

@@ -1,5 +1,5 @@
-//! Counts what a server answers under the client library, which reads a whole answer before its size can be looked at: a
-//! server that sends more to one write than any request of ours can ask for is left.
+//! Counts the bytes of replies below the client library, which reads a whole reply before its size can be checked: the
+//! connection is closed if a server sends more than any of our requests can return.
 
 use std::io;
 use std::pin::Pin;
@@ -17,35 +17,35 @@ use crate::limits::{
     WORDS_BYTES_MAX, WORDS_LINES_MAX,
 };
 
-/// How the error begins; what a fault is is told by it, because the client library passes on its words alone.
-pub(in crate::cluster) const TOO_MUCH: &str = "more was answered than was asked for";
+/// The beginning of the error text, by which the error is recognized: the client library passes on only the text.
+pub(in crate::cluster) const TOO_MUCH: &str = "the reply is larger than requested";
 
 /// The largest value that this process reads, in bytes; 0 if it reads none.
 static VALUE_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Says that values of up to `bytes` bytes are read from now on, by this process.
+/// Allows replies with values of up to `bytes` bytes from now on, in this process.
 pub fn expect_values(bytes: u64) {
     VALUE_BYTES.fetch_max(usize::try_from(bytes).unwrap_or(usize::MAX), Ordering::Relaxed);
 }
 
-/// How much may be answered to a request.
+/// The expected size of the replies to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cluster) enum Expected {
     /// A few words for each command.
     Words,
-    /// What keys hold: members of sets, names of fields, values.
+    /// Content of keys: set members, field names, values.
     Data,
-    /// What a cluster says of itself, in one piece.
+    /// A description of the cluster, in one piece.
     Description,
 }
 
-/// See [`Expected`].
+/// The limits for an [`Expected`].
 struct Limits {
     bytes: usize,
     lines: usize,
-    /// Of all answers that the process holds, counted as in [`Counted::weight`].
+    /// The limit for all replies that the process holds, measured as in [`BoundedSocket::weight`].
     all: usize,
-    /// What is read in any case.
+    /// What may be read in any case.
     least: usize,
 }
 
@@ -62,19 +62,19 @@ impl Expected {
         if values == 0 {
             return Limits { bytes, lines, all, least };
         }
-        // Values have lines of their own.
+        // Values contain line ends of their own.
         let bytes = bytes.saturating_add(values.saturating_mul(ANSWER_VALUES_FACTOR));
         Limits { bytes, lines: usize::MAX, all: usize::MAX, least }
     }
 }
 
-/// Requests on their way over a connection to which more than words are expected. They share the connection, so the
-/// largest counts.
+/// Requests in flight over a connection that expect more than words. They share the connection, so the largest one
+/// counts.
 #[derive(Clone, Default)]
 pub(in crate::cluster) struct Expecting(Arc<[AtomicUsize; 2]>);
 
 impl Expecting {
-    /// Says that a request is on its way, until what this returns is dropped.
+    /// Registers a request until the returned guard is dropped.
     pub(in crate::cluster) fn now(&self, expected: Expected) -> OnItsWay {
         let place: Option<usize> = match expected {
             Expected::Words => None,
@@ -96,7 +96,7 @@ impl Expecting {
     }
 }
 
-/// See [`Expecting::now`].
+/// The guard of [`Expecting::now`].
 pub(in crate::cluster) struct OnItsWay {
     all: Expecting,
     place: Option<usize>,
@@ -110,25 +110,25 @@ impl Drop for OnItsWay {
     }
 }
 
-/// A socket of commands. See the module.
+/// A socket for commands that enforces reply limits.
 pub(in crate::cluster) struct BoundedSocket {
     socket: Box<dyn Socket>,
-    /// Bytes that came since the last write.
+    /// Bytes received since the last write.
     bytes: usize,
-    /// Ends of lines in them: every element of an answer has one.
+    /// Line ends among them: every element of a reply has one.
     lines: usize,
-    held: ReplyBudget,
+    budget: ReplyBudget,
     expecting: Expecting,
     left: CloseReason,
 }
 
-/// Why a socket was left, if it was for what came over it. Clones share it: the client library tells only those who wait
-/// for the answer that it was reading.
+/// Why a socket was closed because of what it received. Clones share it, because the client library returns the error
+/// only to callers that wait for the reply.
 #[derive(Clone, Default)]
 pub(in crate::cluster) struct CloseReason(Arc<OnceLock<String>>);
 
 impl CloseReason {
-    /// The error.
+    /// The error text.
     pub(in crate::cluster) fn text(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
@@ -137,34 +137,34 @@ impl CloseReason {
 impl BoundedSocket {
     pub(in crate::cluster) fn new(socket: Box<dyn Socket>) -> Self {
         let (expecting, left) = (Expecting::default(), CloseReason::default());
-        Self { socket, bytes: 0, lines: 0, held: ReplyBudget::of(&COMMANDS), expecting, left }
+        Self { socket, bytes: 0, lines: 0, budget: ReplyBudget::of(&COMMANDS), expecting, left }
     }
 
-    /// Why it was left, to be asked later.
+    /// The close reason, to be read later.
     pub(in crate::cluster) fn close_reason(&self) -> CloseReason {
         self.left.clone()
     }
 
-    /// To say what is expected.
+    /// A handle to register requests in flight.
     pub(in crate::cluster) fn expecting(&self) -> Expecting {
         self.expecting.clone()
     }
 
-    /// Bytes that the client library holds for what came, at the least.
+    /// The minimum number of bytes that the client library holds for what was received.
     fn weight(&self) -> usize {
         self.bytes.saturating_add(self.lines.saturating_mul(ANSWER_LINE_BYTES))
     }
 
-    fn count(&mut self, came: &[u8]) -> io::Result<()> {
-        self.bytes = self.bytes.saturating_add(came.len());
-        self.lines += came.iter().filter(|byte| **byte == b'\n').count();
+    fn count(&mut self, received: &[u8]) -> io::Result<()> {
+        self.bytes = self.bytes.saturating_add(received.len());
+        self.lines += received.iter().filter(|byte| **byte == b'\n').count();
         let weight = self.weight();
-        let held = self.held.reserve(weight);
+        let total = self.budget.reserve(weight);
         let Limits { bytes, lines, all, least } = self.expecting.most().limits();
         let what = match () {
             () if self.bytes > bytes => format!("{TOO_MUCH}: more than {bytes} bytes to one request"),
             () if self.lines > lines => format!("{TOO_MUCH}: more than {lines} lines to one request"),
-            () if held > all && weight > least => {
+            () if total > all && weight > least => {
                 format!("{TOO_MUCH}: more than {all} bytes to all requests of this process")
             }
             () => return Ok(()),
@@ -190,7 +190,7 @@ impl AsyncRead for BoundedSocket {
 impl AsyncWrite for BoundedSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         (self.bytes, self.lines) = (0, 0);
-        self.held.reserve(0);
+        self.budget.reserve(0);
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 

@@ -1,6 +1,6 @@
-//! The sockets of all connections to Redis: TCP, TLS and Unix. This is the only place that opens any, so that
-//! commands and listings reach a server in the same way and fail with the same words; and each takes a [`ConnectionPermit`], so that
-//! there are never more than a server is to bear. What is said over them, the login included, is absent.
+//! The sockets of all connections to Redis: TCP, TLS and Unix. Only this module opens sockets, so that commands and
+//! listings reach a server in the same way and fail with the same messages. Each socket takes a [`ConnectionPermit`],
+//! which bounds the connections per server. What is sent over them, the login included, is elsewhere.
 //!
 //! [`ConnectionPermit`]: super::connections::ConnectionPermit
 
@@ -29,32 +29,32 @@ pub(super) use self::bounded::{BoundedSocket, CloseReason, Expected, Expecting, 
 use self::permit_socket::PermitSocket;
 pub use self::tls::{Tls, TlsError, TlsFiles};
 use super::connections::{ConnectionLimit, ConnectionPermit, Endpoint};
-use super::error::{FULL, RedisError, RedisErrorKind};
+use super::error::{MAX_CLIENTS_TEXT, RedisError, RedisErrorKind};
 use crate::limits::{CONNECT_TIMEOUT, TLS_PATIENCE};
 
-/// An open connection, whatever it runs over. What is written may be kept until it is flushed.
+/// An open connection of any transport. Written data may be buffered until a flush.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for S {}
 
-/// No line that a server answers to PING is longer.
+/// The maximum length of a reply to PING.
 const LINE_BYTES_MAX: usize = 1024;
 
-/// Where a server is, how to get there, and as whom.
+/// A server's address, how to reach it, and the login.
 #[derive(Clone)]
 pub(super) struct Dial {
     /// Address, user, password and database.
     pub(super) info: ConnectionInfo,
-    /// How to speak TLS; `None` without.
+    /// The TLS settings; `None` without TLS.
     pub(super) tls: Option<Tls>,
-    /// `host:port`, for people: as the server announces itself.
+    /// `host:port` for messages, as the server announces itself.
     pub(super) address: String,
-    /// Where it is reached, if that is another address.
+    /// The address where it is reached, if another one.
     via: Option<String>,
 }
 
 impl Dial {
-    /// The way to the server at `info`, which is called as its address is.
+    /// The settings for the server at `info`, named by its address.
     pub(super) fn new(info: ConnectionInfo, tls: Option<Tls>) -> Self {
         let address = match info.addr() {
             ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
@@ -63,17 +63,17 @@ impl Dial {
         Self { info, tls, address, via: None }
     }
 
-    /// The same way to a server that announces itself as `address`.
+    /// The same for a server that announces itself as `address`.
     pub(super) fn announced_as(self, address: String) -> Self {
         Self { via: Some(self.address), address, ..self }
     }
 
-    fn fault(&self, kind: RedisErrorKind, said: impl fmt::Display) -> RedisError {
+    fn fault(&self, kind: RedisErrorKind, text: impl fmt::Display) -> RedisError {
         let via = self.via.as_ref().map(|via| format!(" (reached at `{via}`)"));
-        RedisError::new(kind, self.address.as_str(), format!("{said}{}", via.unwrap_or_default()))
+        RedisError::new(kind, self.address.as_str(), format!("{text}{}", via.unwrap_or_default()))
     }
 
-    /// `fault`, with whom the server refused: passwords change, also while a run goes on.
+    /// Adds the user name to a login `fault`: passwords may change while a run is in progress.
     pub(super) fn blame(&self, fault: RedisError) -> RedisError {
         if fault.kind != RedisErrorKind::Authentication {
             return fault;
@@ -82,16 +82,16 @@ impl Dial {
         RedisError { detail: format!("{} (user `{user}`)", fault.detail), ..fault }
     }
 
-    pub(super) fn unreachable(&self, said: impl fmt::Display) -> RedisError {
-        self.fault(RedisErrorKind::Unreachable, said)
+    pub(super) fn unreachable(&self, text: impl fmt::Display) -> RedisError {
+        self.fault(RedisErrorKind::Unreachable, text)
     }
 
-    /// Who is trusted, and who we are, over TLS; 0 without TLS. Each reading of certificates is another one.
+    /// An identity of the TLS settings; 0 without TLS. Certificates that are read again get another one.
     pub(super) fn tls_identity(&self) -> usize {
         self.tls.as_ref().map_or(0, |tls| Arc::as_ptr(&tls.config).addr())
     }
 
-    /// The host that the settings or the server name, for TLS.
+    /// The host name from the settings or the server, for TLS.
     fn host(&self) -> &str {
         match self.info.addr() {
             ConnectionAddr::Tcp(host, _) => host,
@@ -100,54 +100,54 @@ impl Dial {
     }
 }
 
-/// Opens a socket within [`CONNECT_TIMEOUT`], once there is a seat. Over TLS the two ends know each other when this
+/// Opens a socket within [`CONNECT_TIMEOUT`], after waiting for a permit. With TLS, the handshake is complete when this
 /// returns.
 ///
 /// # Errors
-/// [`RedisErrorKind::Unreachable`], and [`RedisErrorKind::Tls`] where the two ends do not agree on TLS.
+/// [`RedisErrorKind::Unreachable`], or [`RedisErrorKind::Tls`] if the TLS handshake fails.
 pub(super) async fn open(
     dial: &Dial,
     to: &Endpoint,
-    seats: &ConnectionLimit,
+    limit: &ConnectionLimit,
 ) -> Result<Box<dyn Socket>, RedisError> {
-    // Boxed, because a handshake is a large state that everybody who connects would carry along.
-    let opened = timeout(CONNECT_TIMEOUT, Box::pin(open_at_leisure(dial, to, seats))).await;
-    opened.unwrap_or_else(|_| Err(dial.unreachable("the connection was not made in time")))
+    // Boxed, because the state of a handshake is large and would enlarge the future of every caller.
+    let opened = timeout(CONNECT_TIMEOUT, Box::pin(open_unbounded(dial, to, limit))).await;
+    opened.unwrap_or_else(|_| Err(dial.unreachable("the connection timed out")))
 }
 
-async fn open_at_leisure(
+async fn open_unbounded(
     dial: &Dial,
     to: &Endpoint,
-    seats: &ConnectionLimit,
+    limit: &ConnectionLimit,
 ) -> Result<Box<dyn Socket>, RedisError> {
-    let seat =
-        seats.take().await.ok_or_else(|| dial.unreachable("this process opens no more connections"))?;
+    let permit =
+        limit.take().await.ok_or_else(|| dial.unreachable("this process has no connection permit left"))?;
     match (to, &dial.tls) {
-        (Endpoint::Tcp(at), None) => Ok(Box::new(tcp(*at, seat).await.map_err(|e| dial.unreachable(e))?)),
-        (Endpoint::Tcp(at), Some(tls)) => Ok(Box::new(encrypted(dial, (*at, seat, seats), tls).await?)),
+        (Endpoint::Tcp(at), None) => Ok(Box::new(tcp(*at, permit).await.map_err(|e| dial.unreachable(e))?)),
+        (Endpoint::Tcp(at), Some(tls)) => Ok(Box::new(encrypted(dial, (*at, permit, limit), tls).await?)),
         (Endpoint::Unix(path), _) => {
             let socket = UnixStream::connect(path).await.map_err(|e| dial.unreachable(e))?;
-            Ok(Box::new(PermitSocket::new(socket, seat)))
+            Ok(Box::new(PermitSocket::new(socket, permit)))
         }
     }
 }
 
-async fn tcp(at: SocketAddr, seat: ConnectionPermit) -> io::Result<PermitSocket<TcpStream>> {
+async fn tcp(at: SocketAddr, permit: ConnectionPermit) -> io::Result<PermitSocket<TcpStream>> {
     let socket = TcpStream::connect(at).await?;
     socket.set_nodelay(true)?;
-    Ok(PermitSocket::new(socket, seat))
+    Ok(PermitSocket::new(socket, permit))
 }
 
-/// A TLS connection over which the server has answered once: with TLS 1.3, whether it takes our certificate shows
-/// only with its first answer.
+/// A TLS connection over which the server has answered once: with TLS 1.3, only its first reply shows whether it
+/// accepts our certificate.
 async fn encrypted(
     dial: &Dial,
-    (at, seat, seats): (SocketAddr, ConnectionPermit, &ConnectionLimit),
+    (at, permit, limit): (SocketAddr, ConnectionPermit, &ConnectionLimit),
     tls: &Tls,
 ) -> Result<TlsStream<PermitSocket<TcpStream>>, RedisError> {
     let host = dial.host();
     let failed = |e: io::Error| match tls_diagnostics::of(&e, host) {
-        Some(said) => dial.fault(RedisErrorKind::Tls, said),
+        Some(text) => dial.fault(RedisErrorKind::Tls, text),
         None => dial.unreachable(e),
     };
     let name = match &tls.name {
@@ -155,7 +155,7 @@ async fn encrypted(
         None => ServerName::try_from(host.to_owned())
             .map_err(|_| dial.fault(RedisErrorKind::Tls, tls_diagnostics::no_name(host)))?,
     };
-    let socket = tcp(at, seat).await.map_err(|e| dial.unreachable(e))?;
+    let socket = tcp(at, permit).await.map_err(|e| dial.unreachable(e))?;
     let mut meeting = Box::pin(async {
         let mut stream = TlsConnector::from(tls.config.clone()).connect(name, socket).await?;
         greet(&mut stream).await?;
@@ -165,7 +165,7 @@ async fn encrypted(
         met = &mut meeting => met,
         () = sleep(TLS_PATIENCE) => {
             // A server without TLS waits for the end of a line that never comes.
-            if probe::speaks_plainly(at, seats).await {
+            if probe::speaks_plainly(at, limit).await {
                 return Err(dial.fault(RedisErrorKind::Tls, tls_diagnostics::PLAIN));
             }
             meeting.await
@@ -173,14 +173,14 @@ async fn encrypted(
     };
     match met {
         Ok(stream) => Ok(stream),
-        Err(e) if tls_diagnostics::may_be_plain(&e) && probe::speaks_plainly(at, seats).await => {
+        Err(e) if tls_diagnostics::may_be_plain(&e) && probe::speaks_plainly(at, limit).await => {
             Err(dial.fault(RedisErrorKind::Tls, tls_diagnostics::PLAIN))
         }
         Err(e) => Err(failed(e)),
     }
 }
 
-/// Asks for one answer, whatever it is: PING may be asked for a password, or be forbidden.
+/// Waits for any reply to PING: a server may demand a password, or forbid PING.
 async fn greet(stream: &mut TlsStream<PermitSocket<TcpStream>>) -> io::Result<()> {
     stream.write_all(b"PING\r\n").await?;
     stream.flush().await?;
@@ -192,22 +192,24 @@ async fn greet(stream: &mut TlsStream<PermitSocket<TcpStream>>) -> io::Result<()
     Err(io::Error::new(io::ErrorKind::InvalidData, "it does not answer as a Redis server does"))
 }
 
-/// Why a connection without TLS failed at its first words: the server wants TLS, or takes no more connections.
+/// Why a connection without TLS failed at the first exchange: the server requires TLS, or accepts no more connections.
 pub(super) async fn explain(
     dial: &Dial,
     to: &Endpoint,
-    seats: &ConnectionLimit,
+    limit: &ConnectionLimit,
     fault: RedisError,
 ) -> RedisError {
     let about_words = matches!(fault.kind, RedisErrorKind::ConnectionLost | RedisErrorKind::Protocol);
     let (Endpoint::Tcp(at), None, true) = (to, &dial.tls, about_words) else { return fault };
-    if probe::speaks_tls(dial.host(), *at, seats).await {
+    if probe::speaks_tls(dial.host(), *at, limit).await {
         return dial.fault(RedisErrorKind::Tls, tls_diagnostics::ENCRYPTED);
     }
-    let said = probe::says_first(*at, seats).await.unwrap_or_default();
-    let said = String::from_utf8_lossy(&said);
-    match said.strip_prefix('-') {
-        Some(said) if said.contains(FULL) => dial.fault(RedisErrorKind::TooManyClients, said.trim_end()),
+    let text = probe::says_first(*at, limit).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    match text.strip_prefix('-') {
+        Some(text) if text.contains(MAX_CLIENTS_TEXT) => {
+            dial.fault(RedisErrorKind::TooManyClients, text.trim_end())
+        }
         _ => fault,
     }
 }

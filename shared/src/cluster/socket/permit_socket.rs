@@ -1,4 +1,5 @@
-//! A socket with its seat, so that the one lasts as long as the other. All bytes to and from servers pass here.
+//! A socket together with its permit, so that both have the same lifetime. All bytes to and from servers pass through
+//! it.
 
 use std::io;
 use std::pin::Pin;
@@ -8,16 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::cluster::connections::ConnectionPermit;
 
-/// See the module. Dropping it closes the socket, and then gives the seat back.
+/// A socket and its permit. Dropping it closes the socket, and then releases the permit.
 pub(super) struct PermitSocket<S> {
     // Fields are dropped in this order.
     socket: S,
-    _seat: ConnectionPermit,
+    _permit: ConnectionPermit,
 }
 
 impl<S> PermitSocket<S> {
-    pub(super) fn new(socket: S, seat: ConnectionPermit) -> Self {
-        Self { socket, _seat: seat }
+    pub(super) fn new(socket: S, permit: ConnectionPermit) -> Self {
+        Self { socket, _permit: permit }
     }
 }
 

@@ -1,5 +1,5 @@
-//! How to speak TLS: whom to trust, who we are, and which name the server's certificate has to hold. Its files are
-//! read once, when the settings are; only what is in them is kept. `Debug` shows none of it.
+//! The TLS settings: trusted authorities, our own certificate, and the name that the server's certificate must have.
+//! The files are read once, with the configuration; only their content is kept. `Debug` shows none of it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,23 +14,23 @@ use thiserror::Error;
 use super::tls_diagnostics;
 use super::unverified::Unverified;
 
-/// What the settings say about TLS.
+/// The TLS part of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificates of the authorities to trust, in PEM; the system's own if absent.
+    /// The certificates of the trusted authorities, in PEM; the system's own if absent.
     pub ca: Option<PathBuf>,
-    /// Our certificate, with those that vouch for it, and its private key, both in PEM.
+    /// Our certificate with its chain, and its private key, both in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// The name that servers' certificates have to hold, instead of the host that we connect to.
+    /// The name that server certificates must have, instead of the host that we connect to.
     pub sni: Option<String>,
-    /// Take any certificate.
+    /// Accept any certificate.
     pub insecure: bool,
 }
 
-/// Why TLS cannot be set up. A path, and what is wrong with the file.
+/// Why TLS cannot be set up.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file that cannot be read, or holds something else.
+    /// A file that cannot be read, or has unexpected content.
     #[error("cannot use `{}`: {problem}", path.display())]
     File {
         /// The file.
@@ -38,15 +38,15 @@ pub enum TlsError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The system has no certificates.
-    #[error("this system has no certificates of authorities ({0}); name a file with some with `--cacert`")]
+    /// The system has no certificates of authorities.
+    #[error("this system has no certificate authorities ({0}); name a file with some with `--cacert`")]
     NoAuthorities(String),
-    /// A name that no certificate can hold.
+    /// A name that no certificate can have.
     #[error("`--sni` is `{0}`; it takes a host name or an address")]
     Name(String),
 }
 
-/// See the module. Clones share it.
+/// TLS settings that are ready for use. Clones share them.
 #[derive(Clone)]
 pub struct Tls {
     pub(super) config: Arc<ClientConfig>,
@@ -64,7 +64,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// A file that is of no use, or a name that is none.
+    /// When a file cannot be used, or the name is not valid.
     pub fn new(files: &TlsFiles) -> Result<Self, TlsError> {
         let builder = builder();
         let builder = match &files.insecure {
@@ -82,7 +82,7 @@ impl Tls {
         })
     }
 
-    /// Whether the server has to prove who it is.
+    /// Whether server certificates are verified.
     #[must_use]
     pub fn verifies(&self) -> bool {
         self.verifies
@@ -96,7 +96,7 @@ fn builder() -> ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
     builder.expect("ring has the ciphers of TLS 1.2 and 1.3")
 }
 
-/// A client that trusts nobody and is nobody.
+/// A client that trusts no authority and has no certificate.
 pub(super) fn unverified() -> ClientConfig {
     builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
@@ -108,7 +108,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
         Some(path) => {
             for certificate in certificates(path)? {
                 let problem =
-                    |e: rustls::Error| unusable(path, format!("it holds a broken certificate: {e}"));
+                    |e: rustls::Error| unusable(path, format!("it contains an invalid certificate: {e}"));
                 roots.add(certificate).map_err(problem)?;
             }
         }
@@ -125,7 +125,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// With our certificate, if we have one.
+/// Adds our certificate, if there is one.
 fn identified(
     builder: ConfigBuilder<ClientConfig, WantsClientCert>,
     identity: Option<&(PathBuf, PathBuf)>,
@@ -133,9 +133,7 @@ fn identified(
     let Some((cert, key)) = identity else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(cert)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| match e {
-        pem::Error::NoItemsFound => {
-            unusable(key, "it holds no private key in PEM, or one that a password locks")
-        }
+        pem::Error::NoItemsFound => unusable(key, "it contains no private key in PEM, or an encrypted one"),
         other => broken(key, &other),
     })?;
     builder.with_client_auth_cert(chain, secret).map_err(|e| match e {
@@ -149,14 +147,14 @@ fn identified(
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(path).map_err(|e| broken(path, &e))?;
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|e| broken(path, &e))?;
-    if found.is_empty() { Err(unusable(path, "it holds no certificate in PEM")) } else { Ok(found) }
+    if found.is_empty() { Err(unusable(path, "it contains no certificate in PEM")) } else { Ok(found) }
 }
 
-/// What the reader of PEM says. It repeats no line of the file, which may be one of a key.
+/// The error of the PEM reader. It shows no line of the file, which may be one of a private key.
 fn broken(path: &Path, error: &pem::Error) -> TlsError {
     match error {
         pem::Error::Io(e) => unusable(path, e),
-        _ => unusable(path, "it is no sound PEM"),
+        _ => unusable(path, "it is not valid PEM"),
     }
 }
 

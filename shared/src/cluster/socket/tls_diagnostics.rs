@@ -1,4 +1,4 @@
-//! What is said when the two ends do not agree on TLS: what is wrong, at which end, and the way out.
+//! Messages for TLS failures: what is wrong, at which end, and how to fix it.
 
 use std::io;
 
@@ -6,37 +6,37 @@ use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// A server without TLS was spoken TLS to.
+/// The server does not speak TLS.
 pub(super) const PLAIN: &str = "this port speaks no TLS; write `redis://` instead of `rediss://`, or give the \
                                 server's `tls-port`";
 
-/// A server with TLS was spoken to without.
+/// The server requires TLS.
 pub(super) const ENCRYPTED: &str = "this port speaks TLS only; write `rediss://` instead of `redis://`";
 
 /// A host that no certificate can be for.
 pub(super) fn no_name(host: &str) -> String {
-    format!("`{host}` is no name that a certificate can hold; say which one it holds with `--sni`")
+    format!("`{host}` is not a name that a certificate can have; set the name with `--sni`")
 }
 
-/// What is wrong, if `error` is about TLS. `host` is what we connected to.
+/// The problem, if `error` is about TLS. `host` is what we connected to.
 pub(super) fn of(error: &io::Error, host: &str) -> Option<String> {
     let inner = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match inner {
         Error::InvalidCertificate(what) => of_certificate(what, host),
         Error::AlertReceived(alert) => of_alert(*alert),
-        Error::InvalidMessage(_) => "it does not answer as a TLS server does; check host and port".to_owned(),
-        Error::PeerIncompatible(_) => format!("it speaks no TLS that we do (1.2 and 1.3): {inner}"),
+        Error::InvalidMessage(_) => "it does not speak TLS; check the host and the port".to_owned(),
+        Error::PeerIncompatible(_) => format!("it supports no TLS version of ours (1.2 and 1.3): {inner}"),
         other => other.to_string(),
     })
 }
 
-/// Whether what failed so may be a server that speaks no TLS.
+/// Whether the peer of this failure may be a server without TLS.
 pub(super) fn may_be_plain(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     matches!(inner, Some(Error::InvalidMessage(_))) || error.kind() == io::ErrorKind::UnexpectedEof
 }
 
-/// What is wrong with the server's certificate.
+/// The problem with the server's certificate.
 fn of_certificate(what: &CertificateError, host: &str) -> String {
     match what {
         CertificateError::UnknownIssuer => {
@@ -54,7 +54,7 @@ fn of_certificate(what: &CertificateError, host: &str) -> String {
         }
         CertificateError::Expired => "its certificate has expired; the server needs a new one".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("its certificate is valid from {} on only; check both clocks", date(*not_before))
+            format!("its certificate is valid from {} on; check both clocks", date(*not_before))
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let holds = match presented.as_slice() {
@@ -72,7 +72,7 @@ fn of_certificate(what: &CertificateError, host: &str) -> String {
     }
 }
 
-/// What `openssl x509 -req` makes without extensions.
+/// A certificate that `openssl x509 -req` makes without extensions.
 const OLD: &str = "is of version 1 of X.509, which has no place for host names and is not read; issue it with \
                    `subjectAltName`";
 
@@ -81,7 +81,7 @@ fn is_old(what: &CertificateError) -> bool {
     matches!(what, CertificateError::Other(inner) if format!("{inner:?}").contains("UnsupportedCertVersion"))
 }
 
-/// What is wrong with a certificate of ours.
+/// The problem with our own certificate.
 pub(super) fn of_ours(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(what) if is_old(what) => format!("it {OLD}"),
@@ -95,13 +95,13 @@ fn plain(name: &str) -> String {
     format!("`{}`", inner.trim_matches('"'))
 }
 
-/// What the server says of us.
+/// The problem that the server reports about our certificate.
 fn of_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::CertificateRequired => {
             "it wants a client certificate; name ours and its key with `--cert` and `--key`".to_owned()
         }
-        // TLS 1.2 has no other word for it, but uses this one also where ciphers differ.
+        // TLS 1.2 has no other alert for it, but uses this one also for incompatible ciphers.
         AlertDescription::HandshakeFailure => {
             "it broke off TLS, as a server does that wants a client certificate; name ours and its key with `--cert` \
              and `--key`"

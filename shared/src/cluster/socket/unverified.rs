@@ -1,12 +1,12 @@
-//! Takes any certificate, for `--insecure`. The connection is encrypted then, but nobody knows with whom. That the
-//! other end has the key of the certificate that it shows is checked all the same: it costs nothing.
+//! Accepts any certificate, for `--insecure`. The connection is then encrypted, but the server's identity is unknown.
+//! The server must still prove that it has the key of its certificate, because that check costs nothing.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// See the module.
+/// A verifier that accepts any certificate.
 #[derive(Debug)]
 pub(super) struct Unverified(CryptoProvider);
 
