@@ -1,4 +1,4 @@
-//! Taking a sample: what it needs to know, and the application's counters wherever they are kept.
+//! Collects a counter snapshot: its metadata, and the application's counters from their source.
 
 use crate::cluster::health::HealthCheck;
 use crate::cluster::{RedisClient, counters};
@@ -7,21 +7,21 @@ use crate::http::{Integrations, prometheus};
 use crate::ids::{Alias, RunId};
 use crate::messages::HitRateSource;
 
-/// For what a sample is taken.
+/// Metadata of a snapshot.
 #[derive(Clone, Debug)]
 pub struct SnapshotMeta {
     /// The job.
     pub job: String,
     /// The deployment.
     pub redis: Alias,
-    /// The run, unless it is taken between runs.
+    /// The run; `None` between runs.
     pub run: Option<RunId>,
-    /// Where in the run.
+    /// The phase of the run.
     pub moment: SnapshotPhase,
 }
 
 impl SnapshotMeta {
-    /// The sample of `look`, taken at `at_ms`.
+    /// The snapshot of `look`, taken at `at_ms`.
     #[must_use]
     pub fn snapshot(self, look: &HealthCheck, application: Option<Counters>, at_ms: u64) -> CounterSnapshot {
         CounterSnapshot {
@@ -39,7 +39,7 @@ impl SnapshotMeta {
     }
 }
 
-/// What the application of `job` has counted; `None` where Redis itself counts for it.
+/// The hits and misses that the application of `job` has counted; `None` if Redis counts them.
 ///
 /// # Errors
 /// What is wrong with the source, for people.
@@ -51,23 +51,23 @@ pub async fn application_counters(
     match source {
         HitRateSource::Redis => Ok(None),
         HitRateSource::Hash(key) => counters::read(client, key).await.map(Some),
-        HitRateSource::Prometheus => asked(outside, job).await.map(Some),
+        HitRateSource::Prometheus => query_prometheus(outside, job).await.map(Some),
     }
 }
 
-/// The counters that Prometheus knows.
-async fn asked(outside: &Integrations, job: &str) -> Result<Counters, String> {
+/// The counters from Prometheus.
+async fn query_prometheus(outside: &Integrations, job: &str) -> Result<Counters, String> {
     let source = outside.prometheus(job);
     let source = source.ok_or("the settings of this process name no Prometheus for the job")?;
     let client = outside.client().map_err(|e| e.to_string())?;
     let one = async |query: &str| match prometheus::query(client, &source.url, query).await {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is checked to fit")]
         Ok(Some(value)) if (0.0..1e18).contains(&value) => Ok(Some(value as u64)),
-        Ok(Some(value)) => Err(format!("the query `{query}` gives {value}, which is no count")),
+        Ok(Some(value)) => Err(format!("the query `{query}` gives {value}, which is not a count")),
         Ok(None) => Ok(None),
         Err(e) => Err(e.to_string()),
     };
-    let none = |query: &str| format!("the query `{query}` has no result at Prometheus");
+    let none = |query: &str| format!("the query `{query}` has no result in Prometheus");
     Ok(Counters {
         hits: one(&source.hits).await?.ok_or_else(|| none(&source.hits))?,
         misses: one(&source.misses).await?.ok_or_else(|| none(&source.misses))?,

@@ -1,4 +1,5 @@
-//! Many nodes that are asked, some of them at a time: a connection to each of a thousand would take its memory.
+//! Waits for many nodes, a limited number at a time: a connection to each of a thousand nodes would take too much
+//! memory.
 
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::limits::NODES_AT_ONCE;
 
-/// Waits for all of `nodes`: their outcomes, in order.
+/// Waits for all futures in `nodes`, at most [`NODES_AT_ONCE`] at a time. Returns the outcomes in order.
 pub async fn join_bounded<F: Future>(nodes: Vec<F>) -> Vec<F::Output> {
     stream::iter(nodes).buffered(NODES_AT_ONCE).collect().await
 }
 
-/// Waits for `nodes` until `limit` is over: their outcomes, in order; `None` for those that had none by then, because they
-/// were slow, or their turn had not come. These are dropped.
+/// Like [`join_bounded`], for `limit` at most. Returns the outcomes in order, `None` for futures that had not finished
+/// by then, because they were slow or not started yet. These are dropped.
 pub async fn join_bounded_within<F: Future>(nodes: Vec<F>, limit: Duration) -> Vec<Option<F::Output>> {
     let mut outcomes: Vec<Option<F::Output>> = nodes.iter().map(|_| None).collect();
     let numbered = nodes.into_iter().enumerate().map(async |(n, node)| (n, node.await));
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_than_that_are_waited_for() {
+    async fn waits_for_a_limited_number_of_nodes() {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (now, most) = (&now, &most);
         let nodes = || {
@@ -53,10 +54,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_that_never_answer_are_not_waited_for_and_keep_no_other_away() {
+    async fn slow_nodes_time_out_and_do_not_block_others() {
         let (limit, silent) = (Duration::from_secs(60), Duration::from_secs(5));
         let begun = Instant::now();
-        // Every other one is silent; the first one for ever.
+        // Every second node is slow; the first one never answers.
         let nodes = (0..10_000_u64).map(|n| async move {
             match n {
                 0 => std::future::pending().await,
@@ -69,6 +70,6 @@ mod tests {
         assert_eq!((begun.elapsed(), outcomes[0]), (limit, None));
         assert!((0..10_000).zip(&outcomes).all(|(n, outcome)| outcome.is_none_or(|outcome| outcome == n)));
         let had = outcomes.iter().flatten().count();
-        assert!((600..900).contains(&had), "some 32 every other silence: {had}");
+        assert!((600..900).contains(&had), "about 32 of every second node's delay: {had}");
     }
 }

@@ -1,5 +1,5 @@
-//! What a stage needs of the outside world: queue, store, the way to Redis, and time limits. Built once per
-//! process; the only place where the modes differ.
+//! The dependencies of a stage: queue, store, Redis connections, and time limits. Built once per process; the only
+//! place where embedded and distributed mode differ.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,42 +22,42 @@ use crate::store::{MemoryStore, Store};
 use crate::task_notes::TaskNotes;
 use crate::telemetry::Telemetry;
 
-/// How long after its life a batch without a receipt is waited for.
+/// How long to wait for a receipt after the batch has expired.
 const BATCH_SLACK: Duration = Duration::from_secs(60);
 
-/// The surroundings of a stage. Clones share everything.
+/// The dependencies of a stage. Clones share everything.
 #[derive(Clone)]
 pub struct Context {
     /// The work queues.
     pub queue: Arc<dyn Queue>,
-    /// The records.
+    /// The records of runs.
     pub store: Arc<dyn Store>,
-    /// What outlives a run: the history of runs, samples of the cache, alerts. Over NATS it is the same store.
+    /// Data that outlives a run: run history, counter snapshots, alerts. Over NATS it is the same store.
     pub history_store: Arc<dyn Store>,
-    /// How to reach each deployment. Never in a message.
+    /// The connection options of each deployment. Never part of a message.
     pub access: Arc<BTreeMap<Alias, ConnectOptions>>,
     /// Time limits and retry rules.
     pub timing: Timing,
-    /// Where a test cuts workers off.
+    /// The failpoints at which tests stop workers.
     pub failpoints: Arc<FailPoints>,
-    /// Whether others read what is kept beside the records: events, history and audit trail. Within one process
-    /// nobody does.
+    /// Whether other processes read the data next to the records: events, history and audit trail. No process does in
+    /// embedded mode.
     pub distributed: bool,
-    /// Scan tasks that may be handed out at a time. Their batches have to fit the queue together, because none
-    /// of them counts before its task's report is stored, which happens when all are in the queue: scanners
-    /// that wait for room would wait for each other.
+    /// Scan tasks that may be in flight at a time. All of their batches must fit into the queue together: a batch acts
+    /// only after its task's report is stored, and the report is stored after the last batch is queued. Scanners that
+    /// wait for room would otherwise deadlock.
     pub max_inflight_tasks: usize,
-    /// Whom jobs tell about alerts and ask for counters, over HTTP. Empty until it is set.
+    /// Webhooks for alerts and Prometheus servers for counters, by job. Empty until it is set.
     pub integrations: Arc<Integrations>,
-    /// Where this process saves what it deletes, by job. Empty until it is set.
+    /// Where this process backs up the keys that it deletes, by job. Empty until it is set.
     pub backups: Arc<BackupTargets>,
     /// The metrics of this process.
     pub telemetry: Arc<Telemetry>,
-    /// How fast this process works at each node.
+    /// The rate limits of this process, by node.
     pub pacers: Arc<Pacers>,
-    /// Who is active in the runs that this process works on.
+    /// The active users of the runs that this process works on.
     pub activities: Arc<ActivityCache>,
-    /// Where scanners tell how far they are.
+    /// Where scanners publish their progress.
     pub notes: TaskNotes,
 }
 
@@ -80,7 +80,7 @@ pub struct Timing {
     pub notification_retry_delay: Duration,
     /// How long records of runs are kept.
     pub retention: Duration,
-    /// How long a batch without a receipt is waited for once its grace is over: its message must be lost then.
+    /// How long to wait for a receipt once the batch's grace is over. After that, its message counts as lost.
     pub batch_lost_after: Duration,
 }
 
@@ -101,7 +101,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// The pause after the `failures`-th failure (from 1).
+    /// The delay after the `failures`-th failure (from 1): doubles each time, up to `retry_delay_max`.
     #[must_use]
     pub fn pause(&self, failures: u32) -> Duration {
         let doubled = self.retry_delay.saturating_mul(1 << failures.saturating_sub(1).min(16));
@@ -110,7 +110,7 @@ impl Timing {
 }
 
 impl Context {
-    /// Everything within this process.
+    /// Queue and store in memory, for embedded mode.
     #[must_use]
     pub fn in_process(access: BTreeMap<Alias, ConnectOptions>, timing: Timing) -> Self {
         let queue =
@@ -133,7 +133,7 @@ impl Context {
         }
     }
 
-    /// With queue and store in NATS, shared with all who name the same prefix there.
+    /// Queue and store in NATS, shared with every process that uses the same prefix.
     #[must_use]
     pub fn connect(nats: &Nats, access: BTreeMap<Alias, ConnectOptions>, timing: Timing) -> Self {
         let store: Arc<dyn Store> = Arc::new(NatsStore::new(nats.clone()));
@@ -155,19 +155,19 @@ impl Context {
         }
     }
 
-    /// Tells subscribers, if there can be any. What cannot be told is no reason to stop a run.
+    /// Publishes an event, in distributed mode. A failure is logged and does not stop the run.
     pub async fn emit_event(&self, event: &Event) {
         if self.distributed
             && let Err(e) = events::emit(&*self.store, event).await
         {
-            tracing::warn!(error = %e, kind = event.kind.as_str(), "failed to tell an event");
+            tracing::warn!(error = %e, kind = event.kind.as_str(), "failed to publish an event");
         }
     }
 
-    /// Posts a notice to one hook of its job, and counts it. Takes a minute at most.
+    /// Posts a notification to one webhook of its job, and counts the attempt. Takes a minute at most.
     ///
     /// # Errors
-    /// When the hook did not take it.
+    /// When the webhook does not accept it.
     pub async fn notify(&self, hook: &Webhook, notice: &AlertNotification) -> Result<(), WebError> {
         let posted = match self.integrations.client() {
             Ok(client) => webhook::post(client, hook, notice).await,
@@ -177,7 +177,7 @@ impl Context {
         posted
     }
 
-    /// The way to database `db` of a deployment, if this process knows it.
+    /// The connection options for database `db` of a deployment, if this process has them.
     #[must_use]
     pub fn access(&self, alias: &Alias, db: u32) -> Option<ConnectOptions> {
         self.access.get(alias).map(|access| ConnectOptions { db, ..access.clone() })

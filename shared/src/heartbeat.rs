@@ -1,5 +1,5 @@
-//! What whoever works on a message does now and then: it keeps the message its own while the work advances or waits,
-//! and notices when its run is to stop.
+//! Periodic work of a message's handler: extends the ack deadline while the work advances or waits, and checks whether
+//! the run was cancelled.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::pacing::{Pacer, Permit};
 use crate::queue::Delivery;
 use crate::records::Records;
 
-/// How often somebody at work looks whether the run goes on.
+/// How often a handler checks whether the run was cancelled.
 const CANCEL_CHECK: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The times at which the deadline was last extended and the cancellation last checked.
 pub struct Heartbeat {
     progress_every: Duration,
     progressed: Instant,
@@ -21,14 +21,14 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// For work that begins now.
+    /// Starts both intervals now.
     #[must_use]
     pub fn new(context: &Context) -> Self {
         let now = Instant::now();
         Self { progress_every: context.timing.ack_wait / 3, progressed: now, checked: now }
     }
 
-    /// Called after each step. `false`: the run was cancelled.
+    /// Call it after each step. `false`: the run was cancelled.
     pub async fn tick(&mut self, records: &Records, delivery: &Delivery) -> bool {
         if self.progressed.elapsed() >= self.progress_every {
             self.progressed = Instant::now();
@@ -42,7 +42,7 @@ impl Heartbeat {
         !matches!(records.cancel().await, Ok(Some(_)))
     }
 
-    /// Waits for the next turn at a node. `None`: the run was cancelled.
+    /// Waits for a permit to work at a node. `None`: the run was cancelled.
     pub async fn acquire<'p>(
         &mut self,
         pacer: &'p Pacer,
@@ -50,8 +50,8 @@ impl Heartbeat {
         delivery: &Delivery,
     ) -> Option<Permit<'p>> {
         loop {
-            if let Some(turn) = pacer.acquire().await {
-                return Some(turn);
+            if let Some(permit) = pacer.acquire().await {
+                return Some(permit);
             }
             if !self.tick(records, delivery).await {
                 return None;

@@ -1,4 +1,4 @@
-//! Named tasks that are always joined, panics included. The only place that spawns.
+//! Named tasks that are always joined, panics included. The only module that spawns tasks.
 
 use std::any::Any;
 use std::fmt;
@@ -16,7 +16,7 @@ pub enum Exit {
     Done,
     /// It returned an error.
     Failed(String),
-    /// It panicked: a bug of ours.
+    /// It panicked: a bug.
     Panicked(String),
 }
 
@@ -53,18 +53,18 @@ impl TaskGroup {
         });
     }
 
-    /// Forgets the tasks that have ended.
+    /// Removes the tasks that have ended.
     pub fn reap(&mut self) {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// How many tasks there are, those that have ended and were not asked for included.
+    /// The number of tasks, including ended ones that were not returned yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no tasks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
@@ -78,7 +78,7 @@ impl TaskGroup {
         }
     }
 
-    /// Waits for all tasks; returns those that did not end well.
+    /// Waits for all tasks; returns those that failed or panicked.
     pub async fn join(mut self) -> Vec<(String, Exit)> {
         let mut bad = Vec::new();
         while let Some((name, exit)) = self.next().await {
@@ -90,22 +90,22 @@ impl TaskGroup {
     }
 }
 
-/// A thread of its own, for tasks that must not wait for what the others do. They end by themselves, and fail nobody;
-/// dropping it ends them where they are.
+/// A runtime with one thread, for tasks that must not be delayed by others. Their failures are ignored; dropping it
+/// aborts them.
 pub struct DedicatedRuntime(Option<Runtime>);
 
 impl DedicatedRuntime {
-    /// A thread called `name`. If the system gives none, nothing will be done there.
+    /// A runtime whose thread is called `name`. If the thread cannot be created, its tasks never run.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let built = Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build();
         if let Err(e) = &built {
-            tracing::warn!(name, error = %e, "there is no thread for it");
+            tracing::warn!(name, error = %e, "failed to create a thread");
         }
         Self(built.ok())
     }
 
-    /// Starts `work` there.
+    /// Starts `work` on it.
     pub fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = &self.0 {
             drop(runtime.spawn(work));
@@ -115,20 +115,20 @@ impl DedicatedRuntime {
 
 impl Drop for DedicatedRuntime {
     fn drop(&mut self) {
-        // Waiting for it is not allowed where other tasks run.
+        // A blocking shutdown is not allowed within another runtime.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn text(panic: &(dyn Any + Send)) -> String {
     let owned = panic.downcast_ref::<String>().cloned();
     owned.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
 }
 
-/// Starts `work`, whose end `tracker` waits for and whose outcome nobody needs.
+/// Starts `work`, whose outcome is ignored. `tracker` waits for its end.
 pub fn detach(tracker: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
     tracker.spawn(work);
 }
@@ -138,15 +138,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_exit_is_told() {
-        let mut crew = TaskGroup::default();
-        crew.start("good", async { Ok::<(), String>(()) });
-        crew.start("bad", async { Err("no luck") });
-        crew.start("ugly", async {
+    async fn every_exit_is_reported() {
+        let mut group = TaskGroup::default();
+        group.start("good", async { Ok::<(), String>(()) });
+        group.start("bad", async { Err("no luck") });
+        group.start("ugly", async {
             assert_eq!(1, 2, "a bug");
             Ok::<(), String>(())
         });
-        let mut bad = crew.join().await;
+        let mut bad = group.join().await;
         bad.sort_by_key(|(name, _)| name.clone());
         assert_eq!(bad.len(), 2);
         assert_eq!(bad[0], ("bad".to_owned(), Exit::Failed("no luck".to_owned())));

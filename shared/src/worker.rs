@@ -1,5 +1,5 @@
-//! The loop that scanners and reapers share: pull, handle, and answer the queue. Order is an invariant here:
-//! a message is acknowledged only after its handler has stored everything that it produced.
+//! The loop that scanners and reapers share: pull, handle, acknowledge. Its order is an invariant: a message is
+//! acknowledged only after its handler has stored everything that it produced.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -29,39 +29,39 @@ use crate::wire::{self, WireError};
 /// How long one pull waits for a message.
 const PULL_WAIT: Duration = Duration::from_secs(1);
 
-/// What a handler wants done with a message.
+/// How the worker answers the queue after a message was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// It is finished.
+    /// Acknowledge it.
     Done,
-    /// It is not its time yet; no failure.
+    /// Deliver it again after this delay. Does not count as a failure.
     Requeue(Duration),
 }
 
 /// Why a message could not be handled.
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// A server failed.
+    /// Redis failed.
     #[error(transparent)]
     Redis(#[from] RedisError),
-    /// The records failed.
+    /// A record could not be read or written.
     #[error(transparent)]
     Records(#[from] RecordError),
     /// The queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// What is to be deleted could not be saved.
+    /// The keys could not be backed up before they are deleted.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// The message asks for something that cannot be done.
+    /// The message is valid, but cannot be carried out.
     #[error("{0}")]
     Message(String),
-    /// The message asks for something that its run does not allow: nothing of it may be done.
+    /// The run does not allow what the message asks for. Nothing of it is done.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Without knowing who is active, nothing may be done.
+/// Without the list of active users, the message cannot be handled.
 impl From<ActivityError> for Failure {
     fn from(error: ActivityError) -> Self {
         match error {
@@ -72,26 +72,25 @@ impl From<ActivityError> for Failure {
 }
 
 impl Failure {
-    /// Whether trying again may help.
+    /// Whether a retry may succeed.
     #[must_use]
     pub fn transient(&self) -> bool {
         match self {
             Self::Redis(fault) => fault.kind.is_transient(),
-            // Another worker may have a place; one that could not use its own has tried for long enough.
+            // Another worker may have a backup target. A target that failed was retried for long enough.
             Self::Backup(e) => matches!(e, BackupError::NoPlace(_)),
             Self::Records(_) | Self::Queue(_) => true,
             Self::Message(_) | Self::Refused(_) => false,
         }
     }
 
-    /// Whether queue or store failed, which says nothing about the message: it is tried again for as long as it
-    /// takes.
+    /// Whether queue or store failed. Such a failure is no fault of the message, which is retried without limit.
     fn is_ours(&self) -> bool {
         matches!(self, Self::Records(RecordError::Store(_)) | Self::Queue(_))
     }
 }
 
-/// One stage's way with one kind of message.
+/// Handles one kind of message for a stage.
 pub trait Handler: Send + Sync {
     /// The message.
     type Message: DeserializeOwned + Send + Sync;
@@ -99,28 +98,28 @@ pub trait Handler: Send + Sync {
     /// The queue it comes from.
     const TOPIC: Topic;
 
-    /// The run of a message, and its identity within the run.
+    /// The run of a message, and the message's identity within the run.
     fn identity(&self, message: &Self::Message) -> (RunId, String);
 
     /// The deployment that a message is about.
     fn redis<'a>(&self, message: &'a Self::Message) -> &'a Alias;
 
-    /// Does the work, and stores what it produced. Called more than once for the same message.
+    /// Does the work and stores what it produced. Must be idempotent: it runs once per delivery.
     fn handle(
         &self,
         message: &Self::Message,
         delivery: &Delivery,
     ) -> impl Future<Output = Result<Disposition, Failure>> + Send;
 
-    /// Ends a message that failed for good: stores the record that says so.
+    /// Ends a message after its last failure: stores the record that says so.
     fn give_up(
         &self,
         message: &Self::Message,
         failure: &Failure,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Ends what a message that cannot be read, for `reason`, is about, as far as it says that. It is put aside once that
-    /// is done.
+    /// Ends the work item of a message that cannot be decoded, as far as the payload identifies it. `reason` is the
+    /// decoding error. The message is dead-lettered afterwards.
     fn undecodable(
         &self,
         _payload: &[u8],
@@ -130,22 +129,22 @@ pub trait Handler: Send + Sync {
     }
 }
 
-/// Handles messages, `at_once` at a time, until `shutdown`; then finishes those in hand.
+/// Handles messages, `at_once` at a time, until `shutdown`; then finishes those in flight.
 ///
 /// # Errors
-/// When the queue fails for good.
+/// When the queue fails permanently.
 pub async fn run<H: Handler>(
     context: &Context,
     handler: &H,
     at_once: usize,
     shutdown: CancellationToken,
 ) -> Result<(), QueueError> {
-    // Messages in a row whose server could not be reached from here.
+    // Consecutive messages whose Redis server could not be reached from this process.
     let out_of_reach = AtomicU32::new(0);
     let mut in_hand = FuturesUnordered::new();
     let mut pulling: Option<Pull<'_>> = None;
     loop {
-        // Whoever answers in the queue's name may send more than was asked for.
+        // A peer that publishes to the reply subject may deliver more messages than requested.
         let free = at_once.saturating_sub(in_hand.len());
         if pulling.is_none() && free > 0 {
             pulling = Some(context.queue.pull(H::TOPIC, free, PULL_WAIT));
@@ -168,8 +167,8 @@ pub async fn run<H: Handler>(
 
 type Pull<'a> = BoxFuture<'a, Result<Vec<Delivery>, QueueError>>;
 
-/// What the pull under way brings, if there is one. It is not begun anew whenever a message is done: what the
-/// queue has sent already would go back there.
+/// The result of the pull in flight, if there is one. A pull is kept when a message is done: restarting it would
+/// requeue messages that the queue has already sent.
 async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueError> {
     match pulling {
         Some(pulling) => pulling.await,
@@ -177,7 +176,7 @@ async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueEr
     }
 }
 
-/// Handles one delivery and answers the queue. An answer that gets lost only means another delivery.
+/// Handles one delivery and acknowledges or requeues it. A lost acknowledgement only causes a redelivery.
 async fn settle<H: Handler>(context: &Context, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
     let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
         _ if let Err(why) = &delivery.trust => untrusted(context, H::TOPIC, why, &delivery).await,
@@ -192,14 +191,15 @@ async fn settle<H: Handler>(context: &Context, handler: &H, delivery: Delivery, 
     if let Err(e) = answered {
         tracing::warn!(error = %e, "failed to answer the queue");
     }
-    // A worker that reaches nothing leaves the messages to those who do.
+    // A worker that reaches no server leaves the messages to workers that do.
     match out_of_reach.load(Ordering::Relaxed) {
         0 => {}
         count => sleep(context.timing.pause(count)).await,
     }
 }
 
-/// Ends a message that cannot be read, or leaves it to a worker of another version for a while.
+/// Dead-letters a message that cannot be decoded. A message of another version is first requeued for a while, for
+/// workers of that version.
 async fn undecodable<H: Handler>(
     context: &Context,
     handler: &H,
@@ -208,24 +208,24 @@ async fn undecodable<H: Handler>(
 ) -> Disposition {
     let (topic, reason) = (H::TOPIC, error.to_string());
     if matches!(error, WireError::Format(_)) && delivery.deliveries < context.timing.max_failures {
-        tracing::warn!(?topic, %error, "left a message to workers of another version");
+        tracing::warn!(?topic, %error, "requeued a message for workers of another version");
         return Disposition::Requeue(context.timing.retry_delay_max);
     }
     match handler.undecodable(&delivery.payload, &reason).await {
         Ok(Disposition::Done) => {
-            tracing::error!(?topic, %error, "put a message aside that cannot be read");
+            tracing::error!(?topic, %error, "undecodable message, dead-lettered");
             dead_letter(context, topic, None, reason, delivery).await
         }
         Ok(later) => later,
         Err(e) => {
-            tracing::warn!(?topic, error = %e, "failed to end what cannot be read");
+            tracing::warn!(?topic, error = %e, "failed to end an undecodable message");
             Disposition::Requeue(context.timing.retry_delay_max)
         }
     }
 }
 
-/// Leaves what is not believed here to workers who may know its key for a while, and then puts it aside. Nothing of it is
-/// done.
+/// Dead-letters a message whose signature is not accepted. It is first requeued for a while, for workers that may have
+/// its key. Nothing of it is done.
 async fn untrusted(
     context: &Context,
     topic: Topic,
@@ -234,10 +234,10 @@ async fn untrusted(
 ) -> (Disposition, DeliveryOutcome) {
     let others_may = matches!(why, SignatureError::Unsigned | SignatureError::UnknownKey(_));
     if others_may && delivery.deliveries < context.timing.max_failures {
-        tracing::warn!(?topic, "left a message to others: {why}");
+        tracing::warn!(?topic, "requeued a message for other workers: {why}");
         return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
-    tracing::error!(?topic, "put a message aside that is not believed: {why}");
+    tracing::error!(?topic, "untrusted message, dead-lettered: {why}");
     (dead_letter(context, topic, None, why.to_string(), delivery).await, DeliveryOutcome::Undecodable)
 }
 
@@ -253,7 +253,7 @@ async fn dead_letter(
     match dead_letter::publish(&*context.store, letter).await {
         Ok(()) => Disposition::Done,
         Err(e) => {
-            tracing::warn!(error = %e, "failed to keep a dead letter");
+            tracing::warn!(error = %e, "failed to store a dead letter");
             Disposition::Requeue(context.timing.retry_delay_max)
         }
     }
@@ -283,7 +283,7 @@ async fn attempt<H: Handler>(
     }
     let (run, what) = handler.identity(message);
     if failure.is_ours() {
-        tracing::warn!(%run, what, error = %failure, "queue or store failed, will be tried again");
+        tracing::warn!(%run, what, error = %failure, "queue or store failed, will retry");
         return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
     if let Failure::Redis(fault) = &failure {
@@ -305,10 +305,10 @@ async fn attempt<H: Handler>(
     };
     let count = failures.count;
     if failure.transient() && !is_enough(context, &records, failures).await {
-        tracing::debug!(%run, what, error = %failure, count, "failed, will be tried again");
+        tracing::debug!(%run, what, error = %failure, count, "failed, will retry");
         return (Disposition::Requeue(context.timing.pause(count)), DeliveryOutcome::Failed);
     }
-    tracing::warn!(%run, what, error = %failure, count, "given up");
+    tracing::warn!(%run, what, error = %failure, "giving up after {count} failures, dead-lettered");
     match handler.give_up(message, &failure).await {
         Ok(()) => (
             dead_letter(context, H::TOPIC, Some(run), failure.to_string(), delivery).await,
@@ -321,7 +321,7 @@ async fn attempt<H: Handler>(
     }
 }
 
-/// Whether something failed often or long enough to be given up: nobody waits for a run that is to stop.
+/// Whether to give up after these failures. The limit is lower while the run is stopping.
 async fn is_enough(context: &Context, records: &Records, failures: Failures) -> bool {
     let lasted = Duration::from_millis(now_ms().saturating_sub(failures.since_ms));
     let stopping = || async { matches!(records.cancel().await, Ok(Some(_))) };

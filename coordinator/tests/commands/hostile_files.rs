@@ -162,7 +162,7 @@ async fn a_permanently_locked_state_file_stops_no_run() {
     lock.lock_shared().unwrap();
     let held = format!("was locked for 5 s, now by process {} (`", std::process::id());
     let ended = run(&place, &scratch, &[]).run();
-    ended.exits(0).log_contains(&[&held, "what is learned from here on is not kept"]).result("completed");
+    ended.exits(0).log_contains(&[&held, "new entries are kept in memory only"]).result("completed");
     assert!(ended.took < Duration::from_secs(20), "{ended}");
     let stats = keysweep(&["stats", "--json", "--redis", place.url()])
         .env("KEYSWEEP_STATE_DIR", &scratch.text("state"));

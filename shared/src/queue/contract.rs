@@ -1,5 +1,5 @@
-//! What every [`Queue`] must do. An implementation calls each of these with a fresh queue.
-//! They panic where the contract is broken.
+//! The contract of every [`Queue`]. An implementation calls each function with an empty queue. A function panics if
+//! the contract is violated.
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests, called by tests")]
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::{Delivery, Queue, QueueError, Topic};
 
 const NOW: Duration = Duration::from_millis(20);
 
-/// Publishes under an id of its own.
+/// Publishes under a unique id.
 async fn send(queue: &dyn Queue, topic: Topic, payload: Vec<u8>) -> Result<(), QueueError> {
     queue.publish(topic, &Uuid::now_v7().to_string(), payload).await
 }
@@ -21,8 +21,8 @@ async fn pull_one(queue: &dyn Queue, wait: Duration) -> Option<Delivery> {
     queue.pull(Topic::Tasks, 1, wait).await.unwrap().pop()
 }
 
-/// First in, first out; what is acknowledged does not come back.
-pub async fn delivers_in_order_and_forgets_what_is_acknowledged(queue: &dyn Queue) {
+/// First in, first out; an acknowledged message is not redelivered.
+pub async fn delivers_in_order_and_removes_acknowledged_messages(queue: &dyn Queue) {
     for n in 0..10_u8 {
         send(queue, Topic::Tasks, vec![n]).await.unwrap();
     }
@@ -38,7 +38,7 @@ pub async fn delivers_in_order_and_forgets_what_is_acknowledged(queue: &dyn Queu
     assert!(pull_one(queue, NOW).await.is_none());
 }
 
-/// A delivery that nobody answers comes back after the ack deadline, and not before.
+/// An unacknowledged delivery is redelivered after the ack deadline, and not before.
 pub async fn redelivers_after_the_deadline(queue: &dyn Queue, ack_wait: Duration) {
     send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     let first = pull_one(queue, NOW).await.unwrap();
@@ -52,8 +52,8 @@ pub async fn redelivers_after_the_deadline(queue: &dyn Queue, ack_wait: Duration
     assert!(pull_one(queue, ack_wait * 2).await.is_none());
 }
 
-/// Progress keeps a message with its worker.
-pub async fn progress_moves_the_deadline(queue: &dyn Queue, ack_wait: Duration) {
+/// Extending the deadline delays the redelivery.
+pub async fn extending_the_deadline_delays_redelivery(queue: &dyn Queue, ack_wait: Duration) {
     send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     let delivery = pull_one(queue, NOW).await.unwrap();
     for _ in 0..6 {
@@ -64,8 +64,8 @@ pub async fn progress_moves_the_deadline(queue: &dyn Queue, ack_wait: Duration) 
     delivery.handle.ack().await.unwrap();
 }
 
-/// A message that is put back comes again after the delay.
-pub async fn puts_back_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
+/// A requeued message is redelivered after the delay.
+pub async fn requeues_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
     send(queue, Topic::Tasks, b"x".to_vec()).await.unwrap();
     let delivery = pull_one(queue, NOW).await.unwrap();
     delivery.handle.nak(ack_wait / 4).await.unwrap();
@@ -76,8 +76,8 @@ pub async fn puts_back_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
     again.handle.ack().await.unwrap();
 }
 
-/// A full queue refuses without losing anything, and takes again when there is room.
-pub async fn refuses_when_full_and_takes_again(queue: &dyn Queue, bytes_max: usize) {
+/// A full queue refuses messages without losing any, and accepts them again when there is room.
+pub async fn refuses_when_full_and_accepts_again(queue: &dyn Queue, bytes_max: usize) {
     let mut taken = 0;
     let full = loop {
         match send(queue, Topic::Tasks, vec![0; 1_000]).await {
@@ -96,15 +96,15 @@ pub async fn refuses_when_full_and_takes_again(queue: &dyn Queue, bytes_max: usi
     assert!(pull_one(queue, NOW).await.is_none());
 }
 
-/// What is published on one topic is not delivered on the other.
-pub async fn topics_are_apart(queue: &dyn Queue) {
+/// A message of one topic is not delivered on the other.
+pub async fn topics_are_separate(queue: &dyn Queue) {
     send(queue, Topic::Batches, b"b".to_vec()).await.unwrap();
     assert!(pull_one(queue, NOW).await.is_none());
     let batch = queue.pull(Topic::Batches, 5, NOW).await.unwrap().pop().unwrap();
     batch.handle.ack().await.unwrap();
 }
 
-/// A pull on an empty queue waits, returns nothing, and is woken by a message.
+/// A pull on an empty queue waits, returns nothing on timeout, and is woken by a message.
 pub async fn an_empty_pull_waits_and_ends(queue: &dyn Queue) {
     let since = Instant::now();
     assert!(pull_one(queue, Duration::from_millis(100)).await.is_none());
@@ -116,8 +116,8 @@ pub async fn an_empty_pull_waits_and_ends(queue: &dyn Queue) {
     pulled.unwrap().handle.ack().await.unwrap();
 }
 
-/// Several pullers, some of whom forget their messages: every message is acknowledged by exactly one.
-pub async fn loses_and_doubles_nothing(queue: &dyn Queue) {
+/// Several consumers, some of which drop their deliveries: every message is acknowledged by exactly one.
+pub async fn concurrent_consumers_lose_and_duplicate_nothing(queue: &dyn Queue) {
     for n in 0..100_u8 {
         send(queue, Topic::Tasks, vec![n]).await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! The queue of an embedded run. It carries encoded bytes and keeps to the same deadlines, redeliveries and
-//! bounds as a server would, so that both modes take one path.
+//! The queue of embedded mode. It carries encoded bytes and keeps the same deadlines, redeliveries and limits as NATS,
+//! so that both modes share one code path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ pub struct MemoryQueue {
 }
 
 impl MemoryQueue {
-    /// A queue whose deliveries are invisible for `ack_wait`, and which holds at most so many bytes per topic.
+    /// A queue with the ack deadline `ack_wait` and at most so many bytes per topic.
     #[must_use]
     pub fn new(ack_wait: Duration, tasks_bytes_max: usize, batches_bytes_max: usize) -> Self {
         Self {
@@ -57,7 +57,7 @@ struct QueueLane {
     ack_wait: Duration,
     bytes_max: usize,
     state: Mutex<LaneState>,
-    /// Told when a message may have become visible.
+    /// Notified when a message may have become visible.
     changed: Notify,
 }
 
@@ -66,8 +66,7 @@ struct LaneState {
     next: u64,
     bytes: usize,
     messages: BTreeMap<u64, QueuedMessage>,
-    /// When each message can be pulled (again). A message in somebody's hands is simply one that becomes
-    /// visible at its ack deadline.
+    /// When each message becomes visible. A delivered message becomes visible again at its ack deadline.
     visible: BTreeSet<(Instant, u64)>,
 }
 
@@ -116,7 +115,7 @@ impl QueueLane {
         }
     }
 
-    /// What is visible now, and when the next message will be.
+    /// The messages that are visible now, and when the next one becomes visible.
     fn take(self: &Arc<Self>, max: usize) -> (Vec<Delivery>, Option<Instant>) {
         let now = Instant::now();
         let mut state = self.state();
@@ -201,14 +200,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_contract_holds() {
-        contract::delivers_in_order_and_forgets_what_is_acknowledged(&queue()).await;
+    async fn passes_the_queue_contract() {
+        contract::delivers_in_order_and_removes_acknowledged_messages(&queue()).await;
         contract::redelivers_after_the_deadline(&queue(), ACK_WAIT).await;
-        contract::progress_moves_the_deadline(&queue(), ACK_WAIT).await;
-        contract::puts_back_after_the_delay(&queue(), ACK_WAIT).await;
-        contract::refuses_when_full_and_takes_again(&queue(), 10_000).await;
-        contract::topics_are_apart(&queue()).await;
+        contract::extending_the_deadline_delays_redelivery(&queue(), ACK_WAIT).await;
+        contract::requeues_after_the_delay(&queue(), ACK_WAIT).await;
+        contract::refuses_when_full_and_accepts_again(&queue(), 10_000).await;
+        contract::topics_are_separate(&queue()).await;
         contract::an_empty_pull_waits_and_ends(&queue()).await;
-        contract::loses_and_doubles_nothing(&queue()).await;
+        contract::concurrent_consumers_lose_and_duplicate_nothing(&queue()).await;
     }
 }

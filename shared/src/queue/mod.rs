@@ -1,5 +1,5 @@
-//! The work queue between stages: bounded, redelivering. The in-memory one is here, that over NATS in
-//! `shared/src/nats/`; whatever implements [`Queue`] has to pass [`contract`].
+//! The work queue between stages: bounded, redelivers unacknowledged messages. The in-memory queue is here, the NATS
+//! queue in `shared/src/nats/`. Every implementation of [`Queue`] must pass [`contract`].
 
 pub mod contract;
 mod memory;
@@ -24,7 +24,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// The word for it in outputs.
+    /// Its name in output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,10 +34,10 @@ impl Topic {
     }
 }
 
-/// Why a queue did not take or give a message.
+/// Why the queue did not accept or deliver a message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QueueError {
-    /// The queue holds as many bytes as it may: back-pressure, try again later.
+    /// The queue has reached its limit in bytes. This is backpressure: retry later.
     #[error("the queue is full")]
     Full,
     /// The queue cannot be used at the moment.
@@ -45,14 +45,14 @@ pub enum QueueError {
     Unavailable(String),
 }
 
-/// A queue of opaque messages. A message stays until it is acknowledged: whoever pulls it has it to himself
-/// for the ack deadline, after which somebody else gets it.
+/// A queue of opaque messages. A message stays in the queue until it is acknowledged. A delivery is exclusive until
+/// its ack deadline; then the message is redelivered.
 pub trait Queue: Send + Sync {
-    /// Stores `payload`; when this returns `Ok`, it will be delivered at least once. A queue that still knows a
-    /// message of the same `id` may take it for the same one.
+    /// Stores `payload`. After `Ok`, it is delivered at least once. The queue may drop a message whose `id` it has
+    /// seen recently as a duplicate.
     fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>>;
 
-    /// Up to `max` messages; waits up to `wait` for the first. Empty if there was none.
+    /// Up to `max` messages; waits up to `wait` for the first. Empty if none arrived.
     fn pull(
         &self,
         topic: Topic,
@@ -60,31 +60,31 @@ pub trait Queue: Send + Sync {
         wait: Duration,
     ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>>;
 
-    /// Waits until nothing is under way that a dropped pull has left behind. Called before a process ends.
+    /// Waits until the queue has cleaned up after dropped pulls. Called before a process exits.
     fn close(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
 }
 
-/// What can be said about a delivery to the queue that made it.
+/// Acknowledges or requeues one delivery.
 pub trait AckHandle: Send + Sync {
-    /// The work is done and stored: forget the message. Not fenced: a late call ends a redelivery, too.
+    /// Removes the message: its work is done and stored. Not fenced: a late call also ends a redelivery.
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>>;
-    /// Deliver it again after `delay`.
+    /// Redelivers the message after `delay`.
     fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>>;
-    /// The work goes on: the ack deadline starts anew.
+    /// Restarts the ack deadline, because the work goes on.
     fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>>;
 }
 
-/// One delivery of a message. Dropping it leaves the message to its ack deadline.
+/// One delivery of a message. If it is dropped, the message is redelivered after its ack deadline.
 #[derive(Clone)]
 pub struct Delivery {
     /// The message.
     pub payload: Arc<[u8]>,
-    /// How often it has been delivered, this time included.
+    /// The number of deliveries, including this one.
     pub deliveries: u32,
-    /// Whether it is to be believed, where orders have to be signed.
+    /// Whether its signature was accepted, where signatures are required.
     pub trust: Result<(), SignatureError>,
-    /// To answer.
+    /// Answers the queue.
     pub handle: Arc<dyn AckHandle>,
 }

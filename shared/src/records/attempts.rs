@@ -1,28 +1,28 @@
-//! Whether a batch was tried at its node, which its receipt rests on: a batch that is not known to be untried is
-//! unconfirmed, not unreached. There is one note for each batch, written once: a worker that tries it and one that ends it
-//! untried cannot both write it.
+//! Records whether a batch was attempted at its node. The batch's receipt depends on it: a batch that may have been
+//! attempted is unconfirmed, not unreached. Each batch has one note, created once. So a worker that attempts the batch
+//! and one that ends it unattempted cannot both succeed.
 
 use super::{RecordError, Records, decode, encode};
 use crate::ids::BatchId;
 use crate::outcome::Outcome;
 use crate::store::{Created, Entry};
 
-/// What the note of a batch says to a worker that is about to try it.
+/// The result of creating the note before an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptMark {
-    /// No delivery was tried before.
+    /// No earlier delivery was attempted.
     First,
-    /// An earlier delivery came as far.
+    /// An earlier delivery was attempted.
     Again,
-    /// It was ended untried: it may not be tried any more.
+    /// The batch was ended unattempted: it may no longer be attempted.
     Ended,
 }
 
-/// What stands in the note of a batch that was ended untried; there is nothing in that of one that was tried.
+/// The content of the note if the batch was ended unattempted. The note of an attempted batch is empty.
 const ENDED: &str = "ended";
 
 impl Records {
-    /// Notes that a batch is about to be tried at its node.
+    /// Records that the batch is about to be attempted at its node.
     pub async fn create_attempt(&self, batch: BatchId) -> Result<AttemptMark, RecordError> {
         Ok(match self.note_attempt(batch, None).await? {
             Created::Now(_) => AttemptMark::First,
@@ -31,8 +31,8 @@ impl Records {
         })
     }
 
-    /// Ends a batch of which no ledger says what was done: it is unreached, and no delivery may try it any more, unless
-    /// one came as far as trying it; then it is unconfirmed.
+    /// Ends a batch that has no ledger. It is unreached, and may no longer be attempted. If a delivery was attempted
+    /// already, it is unconfirmed.
     pub async fn end_untried(&self, batch: BatchId) -> Result<Outcome, RecordError> {
         Ok(match self.note_attempt(batch, Some(ENDED)).await? {
             Created::Before(entry) if !is_ended(&entry) => Outcome::Unconfirmed,
@@ -40,7 +40,7 @@ impl Records {
         })
     }
 
-    /// Whether a delivery of the batch came as far as trying it.
+    /// Whether a delivery of the batch was attempted.
     pub async fn attempted(&self, batch: BatchId) -> Result<bool, RecordError> {
         Ok(self.store.get(&self.attempt_key(batch)).await?.is_some_and(|entry| !is_ended(&entry)))
     }
@@ -55,7 +55,7 @@ impl Records {
     }
 }
 
-/// A note that cannot be read does not say that it is untried.
+/// An undecodable note does not prove that the batch was unattempted.
 fn is_ended(entry: &Entry) -> bool {
     decode::<Option<String>>(entry).is_ok_and(|what| what.as_deref() == Some(ENDED))
 }
@@ -70,7 +70,7 @@ mod tests {
     use crate::wire;
 
     #[tokio::test]
-    async fn a_batch_is_tried_or_ended_untried_but_not_both() {
+    async fn a_batch_is_either_attempted_or_ended_unattempted() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let records = Records::new(Arc::clone(&store), RunId::new());
         let (tried, ended, older) = (BatchId::new(), BatchId::new(), BatchId::new());
@@ -81,7 +81,7 @@ mod tests {
             assert_eq!(records.end_untried(ended).await.expect("noted"), Outcome::Unreached);
         }
         assert_eq!(records.create_attempt(ended).await.expect("noted"), AttemptMark::Ended);
-        // As earlier versions note it.
+        // The note as earlier versions write it.
         let note = wire::encode(&()).expect("it is encoded");
         store.create(&records.attempt_key(older), note).await.expect("noted");
         assert_eq!(records.end_untried(older).await.expect("noted"), Outcome::Unconfirmed);

@@ -1,8 +1,8 @@
-//! The records of a run in the store: which there are, under which keys, and typed access to them.
+//! The records of a run in the store: their keys, and typed access to them.
 //!
-//! A run is complete when every task of its task lists has a report, every report with a rest has a task
-//! list that follows it, and every batch that the reports list has a receipt. Nothing is incremented
-//! anywhere: whoever reads the records knows the state.
+//! A run is complete when every task of its task lists has a report, every report with a remainder has a task list
+//! that follows it, and every batch that the reports list has a receipt. No record is a counter that is incremented:
+//! the state of a run follows from its records alone.
 
 mod attempts;
 mod place;
@@ -34,16 +34,16 @@ pub enum RecordError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The content failed.
+    /// The content cannot be encoded or decoded.
     #[error("record `{key}`")]
     Wire {
         /// The key of the record.
         key: String,
-        /// What is wrong with it.
+        /// The error.
         source: WireError,
     },
-    /// It is not to be believed.
-    #[error("record `{key}` is not believed: {why}")]
+    /// Its signature was not accepted.
+    #[error("record `{key}` is not trusted: {why}")]
     BadSignature {
         /// The key of the record.
         key: String,
@@ -52,8 +52,9 @@ pub enum RecordError {
     },
 }
 
-/// Whether what stands at `key` is an order: something that only whoever starts and stops runs may say, because others
-/// act on it. Where orders have to be signed, these are. Scan tasks, which stand in a queue, are orders as well.
+/// Whether the record at `key` is an order: other processes act on it, so only processes that start and stop runs may
+/// write it. Orders must be signed where signatures are required. Scan tasks, which are in a queue, are orders as
+/// well.
 pub(crate) fn is_order(key: &str) -> bool {
     let mut words = key.split('/');
     match (words.next(), words.next(), words.next()) {
@@ -63,12 +64,12 @@ pub(crate) fn is_order(key: &str) -> bool {
     }
 }
 
-/// Look-ups at one node.
+/// Lookups at one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLookups {
     /// The node.
     pub node: NodeId,
-    /// Look-ups since the run started.
+    /// Lookups since the run started.
     pub lookups: Lookups,
 }
 
@@ -86,7 +87,7 @@ impl Records {
         Self { store, run }
     }
 
-    /// The run.
+    /// The run's id.
     #[must_use]
     pub fn run(&self) -> RunId {
         self.run
@@ -96,29 +97,29 @@ impl Records {
         format!("runs/{}/{rest}", self.run)
     }
 
-    /// Stores the run. `false` if it was stored before.
+    /// Stores the spec. `false` if it was stored before.
     pub async fn create_spec(&self, spec: &RunSpec) -> Result<bool, RecordError> {
         self.create(&self.key("spec"), spec).await
     }
 
-    /// The run as it was started.
+    /// The spec: the run as it was started.
     pub async fn spec(&self) -> Result<Option<RunSpec>, RecordError> {
         self.get(&self.key("spec")).await
     }
 
-    /// The same, where one that is not believed counts as none: what it asks for is not done.
+    /// Like `spec`, but `None` if its signature is not accepted. Such a spec is not carried out.
     pub async fn verified_spec(&self) -> Result<Option<RunSpec>, RecordError> {
         match self.spec().await {
             Err(RecordError::BadSignature { key, why }) => {
-                tracing::warn!(record = key, "not believed: {why}");
+                tracing::warn!(record = key, "untrusted record: {why}");
                 Ok(None)
             }
             read => read,
         }
     }
 
-    /// Stores the plan: its tasks first, so that a run with a spec has its tasks. Returns the number of the
-    /// log's next entry.
+    /// Stores the plan: its tasks first, so that a run with a spec has its tasks. Returns the number of the log's next
+    /// entry.
     pub async fn create_plan(&self, spec: &RunSpec, tasks: &[ScanTask]) -> Result<u64, RecordError> {
         let mut next = 0;
         for decision in Decision::list(None, tasks) {
@@ -129,13 +130,13 @@ impl Records {
         Ok(next)
     }
 
-    /// Enters a decision as number `n` of the log. `false` if somebody else did: then the run is driven by
-    /// him, and no longer by us.
+    /// Appends a decision as entry `n` of the run log. `false` if another process did: then that process is the leader
+    /// of the run, and this one is not.
     pub async fn append(&self, n: u64, decision: &Decision) -> Result<bool, RecordError> {
         self.create(&self.key(&format!("log/{n:012}")), decision).await
     }
 
-    /// Stores a report. `false` if another attempt was first: then its batches count, and ours do not.
+    /// Stores a report. `false` if another attempt was first: then the batches of that attempt count.
     pub async fn create_report(&self, report: &TaskReport) -> Result<bool, RecordError> {
         self.create(&self.key(&format!("report/{}", report.task)), report).await
     }
@@ -146,21 +147,21 @@ impl Records {
         Ok(report.map(|report| place::report(self.run, task, report)))
     }
 
-    /// Lets the batches of a task act. `false` if they may already. Only the driver of a run does that.
+    /// Lets the batches of a task act. `false` if a grant exists. Only the leader of a run calls it.
     pub async fn create_grant(&self, grant: &Grant) -> Result<bool, RecordError> {
         self.create(&self.key(&format!("grant/{}", grant.task)), grant).await
     }
 
-    /// Which batches of a task may act, once that is decided.
+    /// The grant of a task, once it is stored.
     pub async fn grant(&self, task: TaskId) -> Result<Option<Grant>, RecordError> {
         match self.get(&self.key(&format!("grant/{task}"))).await {
-            // Somebody else's lets nothing act.
+            // A grant of another origin lets no batch act.
             Err(RecordError::BadSignature { .. }) => Ok(None),
             granted => Ok(granted?.filter(|grant: &Grant| (grant.run, grant.task) == (self.run, task))),
         }
     }
 
-    /// Stores a receipt. `false` if there is one.
+    /// Stores a receipt. `false` if one exists.
     pub async fn create_receipt(&self, receipt: &Receipt) -> Result<bool, RecordError> {
         self.create(&self.key(&format!("receipt/{}", receipt.batch)), receipt).await
     }
@@ -171,13 +172,12 @@ impl Records {
         Ok(receipt.map(|receipt| place::receipt(self.run, batch, receipt)))
     }
 
-    /// Tells everybody to stop. The first cause stays.
+    /// Cancels the run. The first cause stays.
     pub async fn create_cancel(&self, cancel: &Cancel) -> Result<bool, RecordError> {
         self.create(&self.key("cancel"), cancel).await
     }
 
-    /// Whether, and why, the run is to stop.
-    /// What claims to be one, and is not believed, stops nothing.
+    /// Whether the run is cancelled, and why. A record whose signature is not accepted cancels nothing.
     pub async fn cancel(&self) -> Result<Option<Cancel>, RecordError> {
         match self.get(&self.key("cancel")).await {
             Err(RecordError::BadSignature { .. }) => Ok(None),
@@ -185,12 +185,12 @@ impl Records {
         }
     }
 
-    /// Says that what the run is to delete cannot be saved. Whoever drives the run stops it then: a worker may not.
+    /// Records that the keys cannot be backed up. The leader of the run then cancels it; a worker may not.
     pub async fn create_unsaved(&self, cause: &str) -> Result<bool, RecordError> {
         self.create(&self.key("unsaved"), &wire::shortened(cause)).await
     }
 
-    /// Notes, before they are made, reads of values that find a key and that no report or receipt will speak of.
+    /// Counts reads of values that find a key and that no report or receipt will include. Called before the reads.
     pub async fn count_hits(&self, who: &str, node: &NodeId, hits: u64) -> Result<(), RecordError> {
         let key = self.key(&format!("lookups/{who}"));
         let none = || NodeLookups { node: node.clone(), lookups: Lookups::default() };
@@ -202,7 +202,7 @@ impl Records {
         self.replace(&key, add).await.map(|_| ())
     }
 
-    /// Stores the result: the end of the run. `false` if somebody else was first.
+    /// Stores the result, which ends the run. `false` if another process was first.
     pub async fn create_result(&self, result: &CleanupResult) -> Result<bool, RecordError> {
         self.create(&self.key("result"), result).await
     }
@@ -212,56 +212,55 @@ impl Records {
         self.get(&self.key("result")).await
     }
 
-    /// The records that are there after `revision`, one at a time, with their revisions.
+    /// The records after `revision`, one at a time, with their revisions.
     pub async fn next_after(&self, revision: u64) -> Result<Option<(u64, Option<Record>)>, RecordError> {
         let prefix = self.key("");
         let Some(entry) = self.store.next_after(&prefix, revision).await? else { return Ok(None) };
         Ok(Some((entry.revision, watch::record(self.run, &prefix, &entry)?)))
     }
 
-    /// Stores how far the run is by those who are at work, for people who watch. Others may write it as well, and the
-    /// last one stays.
+    /// Stores the progress that the workers report, for display. Any process may write it; the last write stays.
     pub async fn write_so_far(&self, read: &ReadSoFar) -> Result<(), RecordError> {
         let key = self.so_far_key("now");
         let revision = self.store.get(&key).await?.map(|entry| entry.revision);
-        // If somebody was faster, it is just as good.
+        // If another writer was faster, its progress is just as good.
         store::write(&*self.store, &key, encode(&key, read)?, revision).await?;
         Ok(())
     }
 
-    /// How far the run is by those who are at work, if they have told; never exact.
+    /// The progress that the workers report, if any; an estimate.
     pub async fn so_far(&self) -> Result<Option<ReadSoFar>, RecordError> {
         self.get(&self.so_far_key("now")).await
     }
 
-    /// The same, now and whenever it is told.
+    /// Watches the progress.
     pub async fn watch_so_far(&self) -> Result<SoFarWatch, RecordError> {
         Ok(SoFarWatch::new(self.store.watch(&self.so_far_key("")).await?))
     }
 
-    /// Apart from the other records: it is replaced all the time, and counts nowhere.
+    /// Separate from the other records, because it is replaced often and nothing depends on it.
     fn so_far_key(&self, rest: &str) -> String {
         format!("progress/{}/{rest}", self.run)
     }
 
-    /// All records, those that are there and those that come.
+    /// Watches all records: existing ones, then new ones.
     pub async fn watch(&self) -> Result<RecordWatch, RecordError> {
         let prefix = self.key("");
         Ok(RecordWatch::new(self.store.watch(&prefix).await?, self.run, prefix))
     }
 
-    /// Stores part `n` of the users who are active.
+    /// Stores part `n` of the active users.
     pub async fn create_users(&self, n: usize, part: &ByteBuf) -> Result<bool, RecordError> {
         self.create(&self.users_key(n), part).await
     }
 
-    /// Part `n` of the users who are active.
+    /// Part `n` of the active users.
     pub async fn users(&self, n: usize) -> Result<Option<ByteBuf>, RecordError> {
         self.get(&self.users_key(n)).await
     }
 
-    /// Apart from the other records, which everybody reads who follows the run. A worker that knows nothing of normal
-    /// forms looks for users elsewhere, finds none, and does nothing.
+    /// Separate from the other records, which every process that follows the run reads. A worker that does not support
+    /// normal forms looks for users under another key, finds none, and does nothing.
     fn users_key(&self, n: usize) -> String {
         format!("activity/{}/forms-{n}", self.run)
     }
@@ -276,7 +275,7 @@ impl Records {
         self.replace(&key, add).await
     }
 
-    /// Replaces a record by what `change` makes of it; the new one.
+    /// Replaces a record by the result of `change`. Returns the new record.
     async fn replace<T: Serialize + DeserializeOwned>(
         &self,
         key: &str,
@@ -302,7 +301,7 @@ impl Records {
     }
 }
 
-/// How often something failed, and since when.
+/// The number of failures, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
     /// Failures so far.

@@ -1,26 +1,26 @@
-//! What a record is about is said by the place where it stands: each place takes one record, and only the first. A report
-//! that speaks of another task than the one at whose place it stands was not written by a scanner of ours. Nobody can
-//! store the true one there any more, so its task has failed, and the run goes on without it. Pure.
+//! Checks that a record belongs to its key: each key accepts one record, the first. A report under the key of another
+//! task was not written by a scanner of keysweep. The true report can no longer be stored there, so the task has
+//! failed, and the run goes on without it. Pure.
 
 use crate::ids::{BatchId, RunId, TaskId};
 use crate::messages::{Receipt, TaskFailure, TaskReport};
 use crate::outcome::Outcome;
 
-/// The report at the place of `task`.
+/// The report under the key of `task`.
 pub(super) fn report(run: RunId, task: TaskId, report: TaskReport) -> TaskReport {
     if (report.run, report.task) == (run, task) {
         return report;
     }
-    let cause = "a report on another task is stored in the place of its report".to_owned();
+    let cause = "a report on another task is stored under the key of its report".to_owned();
     TaskReport::abandoned(run, task, report.node, TaskFailure { cause, node_failed: false })
 }
 
-/// The receipt at the place of `batch`. Whether the batch was tried is not known.
+/// The receipt under the key of `batch`. It is not known whether the batch was attempted.
 pub(super) fn receipt(run: RunId, batch: BatchId, receipt: Receipt) -> Receipt {
     if (receipt.run, receipt.batch) == (run, batch) {
         return receipt;
     }
-    let cause = "a receipt of another batch is stored in the place of its receipt";
+    let cause = "a receipt of another batch is stored under the key of its receipt";
     Receipt::whole(run, batch, receipt.node, receipt.scan_generation, Outcome::Unconfirmed, cause)
 }
 
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn records_of_others_end_what_they_stand_in_the_place_of() {
+    async fn a_record_under_a_wrong_key_ends_the_task_or_batch_of_that_key() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let (run, other_run) = (RunId::new(), RunId::new());
         let records = Records::new(Arc::clone(&store), run);
@@ -78,7 +78,7 @@ mod tests {
         put(format!("grant/{task}"), wire::encode(&grant).expect("it is encoded")).await;
         assert_eq!(records.grant(task).await.expect("it is read"), None);
         put("report/none".to_owned(), wire::encode(&sealed(run, task)).expect("it is encoded")).await;
-        // True ones are what they are, and whoever watches sees the same.
+        // Records under their own keys are returned unchanged, and a watch sees the same.
         assert!(records.create_report(&sealed(run, task)).await.expect("it is stored"));
         let (mut revision, mut seen) = (0, Vec::new());
         while let Some((at, record)) = records.next_after(revision).await.expect("it is read") {

@@ -1,6 +1,6 @@
-//! The decisions of whoever drives a run, in one order: entry `n` is created once, so that a coordinator which
-//! lost its lease finds its next place taken and is out. Whoever reads the entries in order knows what was
-//! decided; what a coordinator left unfinished, its successor decides anew.
+//! The decisions of the leader of a run, in one order. Entry `n` is created once: a coordinator that lost its lease
+//! finds its next entry taken and stops. The entries in order are the state of the run. A decision that a coordinator
+//! left incomplete is decided again by its successor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,16 +13,16 @@ use crate::messages::{ScanTask, TaskFailure};
 /// One entry of a run's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Decision {
-    /// A coordinator begins to drive the run. What was decided in parts before, and not completed, is void.
+    /// A coordinator becomes the leader of the run. Task lists that are incomplete are void.
     LeaderElected {
-        /// How many coordinators there have been, this one included: the fencing epoch.
+        /// The number of leaders so far, including this one: the fencing epoch.
         epoch: u64,
-        /// Who, for people.
+        /// The process, for people.
         who: String,
     },
-    /// A part of a list of tasks: long lists do not fit one record.
+    /// A part of a list of tasks, because a long list does not fit one record.
     Tasks {
-        /// The task whose rest they read; the tasks of the plan follow none.
+        /// The task whose remainder they cover; `None` for the tasks of the plan.
         after: Option<TaskId>,
         /// Which part of the list this is.
         part: u32,
@@ -33,33 +33,33 @@ pub enum Decision {
     },
     /// These tasks will not be read, for this reason.
     Abandon {
-        /// The tasks, with the nodes that they were for.
+        /// The tasks and their nodes.
         tasks: Vec<(TaskId, NodeId)>,
         /// Why.
         loss: TaskFailure,
     },
-    /// The driver has asked whether what was done still holds. The slots of what does not are read again: the list
-    /// of their tasks follows `id`.
+    /// A failover check: whether the writes of the run still exist. Slots whose writes may be lost are scanned again:
+    /// the list of their tasks follows `id`.
     Check {
-        /// Names the list.
+        /// Identifies the list.
         id: TaskId,
-        /// The round of those tasks: 1 for those of the first check.
+        /// The scan generation of those tasks: 1 for those of the first check.
         round: u32,
-        /// Histories, by node, that are no more, or of which it is not known.
+        /// Replication ids, by node, that are gone, or of which it is not known.
         gone: Vec<(NodeId, String)>,
-        /// Those of `gone` whose node did not say; absent from versions that did not keep them apart.
+        /// Those of `gone` whose node did not answer; absent from versions that did not distinguish them.
         #[serde(default)]
         unknown: Vec<(NodeId, String)>,
-        /// Histories, by node, that all replicas have.
+        /// Replication ids, by node, that all replicas have.
         safe: Vec<(NodeId, String)>,
     },
 }
 
 impl Decision {
-    /// The parts of a list of tasks; at least one.
+    /// Splits a list of tasks into its parts; at least one.
     #[must_use]
     pub fn list(after: Option<TaskId>, tasks: &[ScanTask]) -> Vec<Self> {
-        // Every slot is in one task, so that a part is small however scattered the slots are.
+        // Every slot is in one task, so a part is small however scattered the slots are.
         let mut chunks: Vec<&[ScanTask]> = tasks.chunks(LIST_TASKS_MAX).collect();
         if chunks.is_empty() {
             chunks.push(&[]);
@@ -69,7 +69,7 @@ impl Decision {
         numbered.map(|(part, tasks)| Self::Tasks { after, part, parts, tasks: tasks.to_vec() }).collect()
     }
 
-    /// The decisions that give up `tasks`.
+    /// The decisions that abandon `tasks`.
     #[must_use]
     pub fn abandon(tasks: &[ScanTask], loss: &TaskFailure) -> Vec<Self> {
         let named = |tasks: &[ScanTask]| tasks.iter().map(|task| (task.task, task.node.clone())).collect();
@@ -80,7 +80,7 @@ impl Decision {
     }
 }
 
-/// The lists of tasks, put together from their parts.
+/// The lists of tasks, assembled from their parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskLists {
     partial: BTreeMap<Option<TaskId>, BTreeMap<u32, Vec<ScanTask>>>,
@@ -88,7 +88,7 @@ pub struct TaskLists {
 }
 
 impl TaskLists {
-    /// Takes a decision in. The tasks of the list that it completes, and what that list follows.
+    /// Applies a decision. Returns the tasks of the list that it completes, and the task that the list follows.
     pub fn apply(&mut self, decision: &Decision) -> Option<(Option<TaskId>, Vec<ScanTask>)> {
         match decision {
             Decision::LeaderElected { .. } => self.partial.clear(),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_counts_when_all_its_parts_are_there() {
+    fn a_list_is_complete_with_its_last_part() {
         let all = tasks(LIST_TASKS_MAX + 1);
         let parts = Decision::list(None, &all);
         let mut lists = TaskLists::default();
@@ -149,18 +149,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_a_list() {
+    fn an_empty_list_is_complete() {
         let parts = Decision::list(None, &[]);
         assert_eq!(TaskLists::default().apply(&parts[0]), Some((None, Vec::new())));
     }
 
     #[test]
-    fn a_successor_decides_anew_what_was_not_completed() {
+    fn a_new_leader_decides_incomplete_lists_again() {
         let (old, new) = (tasks(LIST_TASKS_MAX + 1), tasks(1));
         let mut lists = TaskLists::default();
         lists.apply(&Decision::list(None, &old)[0]);
         lists.apply(&Decision::LeaderElected { epoch: 2, who: "b".to_owned() });
         assert_eq!(lists.apply(&Decision::list(None, &new)[0]), Some((None, new)));
-        assert_eq!(lists.apply(&Decision::list(None, &old)[1]), None, "nothing is mixed");
+        assert_eq!(lists.apply(&Decision::list(None, &old)[1]), None, "lists are not mixed");
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the records of a run, those that are there and those that come.
+//! Watches the records of a run: existing ones, then new ones.
 
 use super::{Decision, NodeLookups, RecordError, decode, place};
 use crate::ids::RunId;
@@ -10,37 +10,37 @@ use crate::task_notes::ReadSoFar;
 /// One record of a run, decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// The run as it was started.
+    /// The spec: the run as it was started.
     Spec(Box<RunSpec>),
-    /// A decision of whoever drives the run.
+    /// A decision of the leader.
     Decision {
         /// Its number in the log.
         n: u64,
         /// What was decided.
         decision: Decision,
     },
-    /// What came of a task.
+    /// The result of a task.
     Report(Box<TaskReport>),
     /// The batches of a task may act.
     Grant(Box<Grant>),
-    /// What came of a batch.
+    /// The result of a batch.
     Receipt(Box<Receipt>),
-    /// The run is to stop.
+    /// The run is cancelled.
     Cancel(Cancel),
-    /// What was to be deleted could not be saved: the cause, for people.
+    /// Keys could not be backed up: the cause, for people.
     Unsaved(String),
-    /// Look-ups that no report or receipt speaks of, such as those of the lock.
+    /// Lookups that no report or receipt includes, such as those of the lock.
     Lookups {
-        /// Who made them, since the run started.
+        /// The process that made them.
         who: String,
-        /// Where and how many.
+        /// The node and the number of lookups.
         lookups: NodeLookups,
     },
     /// The run has ended.
     Result(Box<CleanupResult>),
 }
 
-/// A view on the records of a run.
+/// A watch on the records of a run.
 pub struct RecordWatch {
     watch: Box<dyn Watch>,
     run: RunId,
@@ -52,7 +52,7 @@ impl RecordWatch {
         Self { watch, run, prefix }
     }
 
-    /// The next record; waits for it. Dropping the future loses nothing.
+    /// The next record; waits for it. Dropping the future loses no record.
     pub async fn next(&mut self) -> Result<Record, RecordError> {
         loop {
             let entry = self.watch.next().await?;
@@ -63,7 +63,7 @@ impl RecordWatch {
     }
 }
 
-/// A view on how far a run is.
+/// A watch on the progress of a run.
 pub struct SoFarWatch {
     watch: Box<dyn Watch>,
 }
@@ -73,19 +73,18 @@ impl SoFarWatch {
         Self { watch }
     }
 
-    /// How far it is now; waits until that is told. Dropping the future loses nothing.
+    /// The present progress; waits for it. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<ReadSoFar, RecordError> {
         let entry = self.watch.next().await?;
         decode(&entry)
     }
 }
 
-/// The record of `run` that `entry` holds, below `prefix`; `None` if it is of no kind that we know, or stands at a place
-/// where nobody looks for it.
+/// The record of `run` in `entry`, below `prefix`; `None` if its kind is unknown or its key does not belong to it.
 pub(super) fn record(run: RunId, prefix: &str, entry: &Entry) -> Result<Option<Record>, RecordError> {
     if let Err(why) = &entry.trust {
-        // As though it were not there.
-        tracing::warn!(record = entry.key, "not believed: {why}");
+        // Treated as absent.
+        tracing::warn!(record = entry.key, "untrusted record: {why}");
         return Ok(None);
     }
     let name = entry.key.strip_prefix(prefix).unwrap_or_default();

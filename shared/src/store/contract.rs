@@ -1,5 +1,5 @@
-//! What every [`Store`] must do. An implementation calls each of these with a fresh store.
-//! They panic where the contract is broken.
+//! The contract of every [`Store`]. An implementation calls each function with an empty store. A function panics if
+//! the contract is violated.
 #![expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
@@ -17,8 +17,8 @@ use super::{Created, Store};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Create-once: the first value stays, and the second caller is shown it.
-pub async fn the_first_to_create_wins(store: &dyn Store) {
+/// Create-once: the first value stays, and the second caller gets it.
+pub async fn the_first_create_wins(store: &dyn Store) {
     assert_eq!(store.get("runs/a/1").await.unwrap(), None);
     let Created::Now(revision) = store.create("runs/a/1", b"one".to_vec()).await.unwrap() else {
         panic!("an empty store had an entry")
@@ -42,8 +42,8 @@ pub async fn updates_are_fenced_by_revision(store: &dyn Store) {
     assert_eq!(store.get("locks/k").await.unwrap().unwrap().value, b"2");
 }
 
-/// A watch gives the entries below its prefix, those that were there first, each at its latest revision.
-pub async fn a_watch_shows_what_is_and_what_comes(store: &dyn Store) {
+/// A watch returns the entries below its prefix, existing ones first, each at its latest revision.
+pub async fn a_watch_returns_existing_and_new_entries(store: &dyn Store) {
     let Created::Now(first) = store.create("runs/r/1", b"old".to_vec()).await.unwrap() else {
         panic!("not created")
     };
@@ -61,15 +61,15 @@ pub async fn a_watch_shows_what_is_and_what_comes(store: &dyn Store) {
     assert_eq!(next.unwrap().key, "runs/r/3");
 }
 
-/// A wait that is given up does not swallow the entry that comes next.
-pub async fn a_dropped_wait_loses_nothing(store: &dyn Store) {
+/// A dropped `next` does not lose the next entry.
+pub async fn a_dropped_next_loses_no_entry(store: &dyn Store) {
     let mut watch = store.watch("runs/w/").await.unwrap();
     assert!(timeout(SHORT, watch.next()).await.is_err());
     store.create("runs/w/1", vec![]).await.unwrap();
     assert_eq!(timeout(SHORT * 50, watch.next()).await.unwrap().unwrap().key, "runs/w/1");
 }
 
-/// Of many who create the same entry one succeeds, and of many who update it one does.
+/// Of many concurrent creates of one entry, exactly one succeeds, and likewise of many updates.
 pub async fn concurrent_writers_agree(store: &dyn Store) {
     let created = join_all((0..8_u8).map(|n| store.create("locks/c", vec![n]))).await;
     let winners: Vec<u64> = created
@@ -82,7 +82,7 @@ pub async fn concurrent_writers_agree(store: &dyn Store) {
     assert_eq!(revisions.len(), 1);
 }
 
-/// Entries are found one after the other, by prefix and revision, and the last one has none after it.
+/// Entries are found one after the other, by prefix and revision, and none after the last one.
 pub async fn entries_follow_each_other(store: &dyn Store) {
     let Created::Now(first) = store.create("runs/x/1", b"1".to_vec()).await.unwrap() else {
         panic!("not created")

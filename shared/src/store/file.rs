@@ -1,10 +1,10 @@
-//! A store in one file, for what outlives a run where there is no NATS: one JSON document per line, appended.
-//! Several processes may share the file; each operation holds its lock and reads first what others have added.
-//! Values are text. A line that was cut off by a crash is dropped by the next writer. A file that cannot be used any
-//! more (a full disk, a lock that somebody keeps) is no reason to stop anybody: from then on, what is written is kept
-//! in memory alone, and [`Store::trouble`] says why.
+//! A store in one file, for data that outlives a run in embedded mode: one JSON document per line, appended. Several
+//! processes may share the file; each operation takes its lock and first reads what other processes have added. Values
+//! are text. The next writer drops a line that was cut off by a crash. If the file becomes unusable (a full disk, a
+//! lock that is never released), the process continues: from then on, entries are kept in memory only, and
+//! [`Store::trouble`] reports why.
 //!
-//! The file is used on threads where blocking is allowed, and no operation takes longer than [`FILE_TIMEOUT`].
+//! The file is used on blocking threads only, and no operation takes longer than [`FILE_TIMEOUT`].
 
 mod known;
 mod lock;
@@ -26,30 +26,30 @@ use super::{Created, Entry, Store, StoreError, Watch};
 use crate::files::{FileError, Folder};
 use crate::limits::{FILE_TIMEOUT, REVISION_MAX};
 
-/// How often a watch looks at the file.
+/// How often a watch reads the file.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Entries in a file. Clones are the same store.
+/// Entries in a file. Clones share the store.
 #[derive(Clone)]
 pub struct FileStore(Arc<FileShared>);
 
 struct FileShared {
     folder: Folder,
     name: String,
-    /// What has been read of the file; only on threads where blocking is allowed.
+    /// What has been read of the file; used on blocking threads only.
     known: Mutex<LogFile>,
-    /// Why the file was given up.
+    /// Why the file is no longer used.
     lost: OnceLock<String>,
-    /// What is known from then on.
+    /// The entries from then on.
     memory: Mutex<LogFile>,
 }
 
 impl FileStore {
-    /// The store in the file at `path`. The file is made if it is missing, with its folder, which has to be our own.
-    /// Does not wait for the lock.
+    /// Opens the store in the file at `path`. Creates the file if it is missing, and its folder, which must belong to
+    /// the current user. Does not wait for the lock.
     ///
     /// # Errors
-    /// When the file cannot be made, read or written.
+    /// When the file cannot be created, read or written.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let folder = Folder::private(path.parent().unwrap_or(Path::new(".")))?;
@@ -58,7 +58,8 @@ impl FileStore {
         Ok(Self(Arc::new(FileShared { folder, name, known, lost: OnceLock::new(), memory })))
     }
 
-    /// Does `what` with the content of the file known, and with the file, unless that is lost.
+    /// Runs `what` with the current content of the file and the file, or with the memory if the file is no longer
+    /// used.
     async fn with<T: Send + 'static>(
         &self,
         what: impl Fn(Option<&mut File>, &mut LogFile) -> io::Result<T> + Clone + Send + 'static,
@@ -91,7 +92,7 @@ impl FileStore {
                     return Err(io::Error::other("its revisions are used up: move the file away"));
                 }
                 let revision = known.table.latest() + 1;
-                // In the file first: what is not there is not in the store.
+                // The file first: an entry that is not in the file is not in the store.
                 known.append(file, &LogLine { key: key.clone(), revision, value: text.clone() })?;
             }
             Ok(known.table.write(&key, text.clone().into_bytes(), expected))
@@ -109,7 +110,7 @@ impl FileShared {
         self.folder.path().join(&self.name)
     }
 
-    /// Does `what` with the file locked and its content known. Blocks.
+    /// Runs `what` with the file locked and its content read. Blocks.
     fn locked<T>(&self, what: impl FnOnce(&mut File, &mut LogFile) -> io::Result<T>) -> io::Result<T> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(why) = self.lost.get() {
@@ -117,7 +118,7 @@ impl FileShared {
         }
         let done = self.used(&mut known, what);
         if let Err(e) = &done {
-            // What has been read so far is the memory from here on.
+            // From here on, the memory starts with what was read so far.
             *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut *known);
             self.lose(&e.to_string());
         }
@@ -129,7 +130,7 @@ impl FileShared {
         known: &mut LogFile,
         what: impl FnOnce(&mut File, &mut LogFile) -> io::Result<T>,
     ) -> io::Result<T> {
-        // A lock beside the file: the file itself is replaced now and then.
+        // A separate lock file, because the file itself is replaced sometimes.
         let _lock = lock::take(&self.folder, &format!("{}.lock", self.name))?;
         let mut file = self.folder.open(&self.name)?;
         known.catch_up(&mut file)?;
@@ -138,10 +139,10 @@ impl FileShared {
         Ok(done)
     }
 
-    /// Gives the file up, and says why, once.
+    /// Stops using the file, and logs the reason once.
     fn lose(&self, why: &str) {
         if self.lost.set(why.to_owned()).is_ok() {
-            tracing::warn!("{}: {why}; what is learned from here on is not kept", self.path().display());
+            tracing::warn!("{}: {why}; new entries are kept in memory only", self.path().display());
         }
     }
 }
@@ -153,7 +154,7 @@ impl Store for FileStore {
             match self.write(&key, value, None).await? {
                 Ok(revision) => Ok(Created::Now(revision)),
                 Err(Some(entry)) => Ok(Created::Before(entry)),
-                Err(None) => Err(StoreError(format!("`{key}` is neither there nor absent"))),
+                Err(None) => Err(StoreError(format!("`{key}` is neither present nor absent"))),
             }
         }
         .boxed()

@@ -1,4 +1,4 @@
-//! The store of an embedded run. It lives as long as the process.
+//! The store of embedded mode. It lives as long as the process.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use super::table::EntryTable;
 use super::{Created, Entry, Store, StoreError, Watch};
 
-/// Entries in this process.
+/// Entries in memory.
 pub struct MemoryStore(Arc<MemoryShared>);
 
 struct MemoryShared {
-    /// The values are packed.
+    /// The values are compressed.
     table: Mutex<EntryTable>,
-    /// The latest revision, for those who wait.
+    /// The latest revision, for waiting watches.
     latest: watch::Sender<u64>,
 }
 
@@ -46,15 +46,15 @@ impl MemoryShared {
     }
 }
 
-/// A run in one process keeps the reports of all its tasks and the receipts of all its batches until it ends, which is
-/// most of what its memory grows by with the number of keys.
+/// Compresses a value. A run in one process keeps the reports of all its tasks and the receipts of all its batches
+/// until it ends. They are most of the memory that grows with the number of keys.
 fn packed(value: &[u8]) -> Vec<u8> {
     let mut packed = compress_prepend_size(value);
     packed.shrink_to_fit();
     packed
 }
 
-#[expect(clippy::expect_used, reason = "it is what we packed")]
+#[expect(clippy::expect_used, reason = "it was packed by this store")]
 fn unpacked(entry: Entry) -> Entry {
     let value = decompress_size_prepended(&entry.value).expect("it was packed here");
     Entry { value, ..entry }
@@ -65,7 +65,7 @@ impl Store for MemoryStore {
         let created = match self.0.write(key, &value, None) {
             Ok(revision) => Ok(Created::Now(revision)),
             Err(Some(entry)) => Ok(Created::Before(entry)),
-            Err(None) => Err(StoreError(format!("`{key}` is neither there nor absent"))),
+            Err(None) => Err(StoreError(format!("`{key}` is neither present nor absent"))),
         };
         async move { created }.boxed()
     }
@@ -119,7 +119,7 @@ impl Watch for MemoryWatch {
                     return Ok(entry);
                 }
                 self.seen = self.seen.max(latest);
-                // The sender lives in `shared`, which we hold.
+                // The sender is in `shared`, which this watch keeps alive.
                 self.latest.changed().await.map_err(|e| StoreError(e.to_string()))?;
             }
         }
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_out_is_what_went_in(value: Vec<u8>, times in 0_usize..100) {
+        fn packed_values_are_unpacked_unchanged(value: Vec<u8>, times in 0_usize..100) {
             let value = value.repeat(times);
             let shared = MemoryStore::default().0;
             prop_assert!(shared.write("key", &value, None).is_ok());
@@ -147,16 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn much_of_the_same_takes_little_room() {
+    fn repetitive_values_pack_small() {
         assert!(packed(&b"a letter for each key".repeat(1_000)).capacity() < 200);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_contract_holds() {
-        contract::the_first_to_create_wins(&MemoryStore::default()).await;
+    async fn passes_the_store_contract() {
+        contract::the_first_create_wins(&MemoryStore::default()).await;
         contract::updates_are_fenced_by_revision(&MemoryStore::default()).await;
-        contract::a_watch_shows_what_is_and_what_comes(&MemoryStore::default()).await;
-        contract::a_dropped_wait_loses_nothing(&MemoryStore::default()).await;
+        contract::a_watch_returns_existing_and_new_entries(&MemoryStore::default()).await;
+        contract::a_dropped_next_loses_no_entry(&MemoryStore::default()).await;
         contract::concurrent_writers_agree(&MemoryStore::default()).await;
         contract::entries_follow_each_other(&MemoryStore::default()).await;
     }

@@ -1,6 +1,6 @@
-//! What stages remember: entries that are created once, and few that are replaced by revision. The
-//! ones in memory and in a file are here, that over NATS in `shared/src/nats/`; whatever implements [`Store`] has to pass
-//! [`contract`].
+//! The store of what stages record: entries that are created once, and a few that are replaced by revision. The
+//! in-memory and file stores are here, the NATS store in `shared/src/nats/`. Every implementation of [`Store`] must
+//! pass [`contract`].
 
 pub mod contract;
 mod file;
@@ -15,7 +15,7 @@ use crate::signing::SignatureError;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 
-/// Why the store did not answer.
+/// Why the store failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the store is unavailable: {0}")]
 pub struct StoreError(pub String);
@@ -27,30 +27,31 @@ pub struct Entry {
     pub key: String,
     /// The value.
     pub value: Vec<u8>,
-    /// Revisions grow over the whole store.
+    /// The revision. Revisions increase over the whole store.
     pub revision: u64,
-    /// Whether it is to be believed, where orders have to be signed.
+    /// Whether its signature was accepted, where signatures are required.
     pub trust: Result<(), SignatureError>,
 }
 
-/// What came of an attempt to create an entry.
+/// The result of an attempt to create an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// It is ours, at this revision.
+    /// Created now, at this revision.
     Now(u64),
-    /// It was there before, with this content.
+    /// It existed already, with this content.
     Before(Entry),
 }
 
-/// A store of small entries. What is written is kept when the call returns.
+/// A store of small entries. A write is durable when the call returns.
 pub trait Store: Send + Sync {
-    /// Writes the entry unless there is one: the first caller wins, for ever.
+    /// Creates the entry unless it exists. The first caller wins, permanently.
     fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>>;
 
-    /// The entry, if there is one.
+    /// The entry, if it exists.
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
 
-    /// Replaces the entry if its revision still is `revision`; the new revision, or `None` if it is not.
+    /// Compare-and-set: replaces the entry if its revision is still `revision`. Returns the new revision, or `None` if
+    /// it has changed.
     fn update(
         &self,
         key: &str,
@@ -61,18 +62,18 @@ pub trait Store: Send + Sync {
     /// The first entry after `revision` whose key starts with `prefix` (which ends with `/`), if there is one.
     fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
 
-    /// All entries whose key starts with `prefix`, those that are there and then those that come, each at
-    /// its latest revision, in the order of revisions.
+    /// Watches the entries whose key starts with `prefix`: existing ones, then new ones, each at its latest revision,
+    /// in the order of revisions.
     fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
 
-    /// Why what is written is not kept, and what was kept may be missing, if that is so.
+    /// Why entries are not durable and older ones may be missing, if so.
     fn trouble(&self) -> Option<String> {
         None
     }
 }
 
-/// Writes an entry if its revision still is `expected`, or if there still is none. The new revision, or `None` if
-/// somebody else was faster.
+/// Writes an entry if its revision is still `expected`, or if it still does not exist. Returns the new revision, or
+/// `None` if another writer was faster.
 ///
 /// # Errors
 /// When the store fails.
@@ -91,8 +92,8 @@ pub async fn write(
     }
 }
 
-/// A view on the entries below a prefix.
+/// A watch on the entries below a prefix.
 pub trait Watch: Send {
-    /// The next entry; waits for it. Dropping the future loses nothing.
+    /// The next entry; waits for it. Dropping the future loses no entry.
     fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>>;
 }

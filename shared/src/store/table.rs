@@ -1,21 +1,21 @@
-//! Entries by key and by revision, in memory: what the stores of one machine have in common.
+//! Entries by key and by revision, in memory: shared by the in-memory store and the file store.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::Entry;
 
-/// See the module.
+/// Entries with two indexes.
 #[derive(Default)]
 pub(super) struct EntryTable {
     entries: BTreeMap<String, (u64, Vec<u8>)>,
-    /// The key written at each revision, as long as it is the key's latest.
+    /// The key written at each revision; only each key's latest revision.
     order: BTreeMap<u64, String>,
     latest: u64,
 }
 
 impl EntryTable {
-    /// Writes if the present revision of `key` is `expected`; otherwise says what is there.
+    /// Writes the entry if the revision of `key` is `expected`; otherwise returns the present entry.
     pub(super) fn write(
         &mut self,
         key: &str,
@@ -30,12 +30,12 @@ impl EntryTable {
         Ok(revision)
     }
 
-    /// Whether the present revision of `key` is `expected`; `None` if it is not there.
+    /// Whether the revision of `key` is `expected`; `None`: the key does not exist.
     pub(super) fn is_at(&self, key: &str, expected: Option<u64>) -> bool {
         self.entries.get(key).map(|(revision, _)| *revision) == expected
     }
 
-    /// Writes an entry as it is.
+    /// Inserts an entry with its revision.
     pub(super) fn put(&mut self, key: &str, value: Vec<u8>, revision: u64) {
         if let Some((old, _)) = self.entries.insert(key.to_owned(), (revision, value)) {
             self.order.remove(&old);
@@ -58,7 +58,7 @@ impl EntryTable {
         self.entry(key)
     }
 
-    /// All entries, the newest first.
+    /// All entries, newest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = Entry> {
         self.order.values().rev().filter_map(|key| self.entry(key))
     }
@@ -67,7 +67,7 @@ impl EntryTable {
         self.entries.len()
     }
 
-    /// Forgets the oldest entries beyond `count`.
+    /// Removes the oldest entries beyond `count`.
     pub(super) fn keep_newest(&mut self, count: usize) {
         while self.entries.len() > count {
             let Some((_, key)) = self.order.pop_first() else { break };

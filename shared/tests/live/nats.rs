@@ -47,14 +47,14 @@ macro_rules! contract {
 async fn the_queue_keeps_the_contract() {
     use queues as contract_of;
     contract!(NatsQueue::new;
-        delivers_in_order_and_forgets_what_is_acknowledged,
+        delivers_in_order_and_removes_acknowledged_messages,
         redelivers_after_the_deadline(ACK_WAIT),
-        progress_moves_the_deadline(ACK_WAIT),
-        puts_back_after_the_delay(ACK_WAIT),
-        refuses_when_full_and_takes_again(100_000),
-        topics_are_apart,
+        extending_the_deadline_delays_redelivery(ACK_WAIT),
+        requeues_after_the_delay(ACK_WAIT),
+        refuses_when_full_and_accepts_again(100_000),
+        topics_are_separate,
         an_empty_pull_waits_and_ends,
-        loses_and_doubles_nothing,
+        concurrent_consumers_lose_and_duplicate_nothing,
     );
 }
 
@@ -62,10 +62,10 @@ async fn the_queue_keeps_the_contract() {
 async fn the_store_keeps_the_contract() {
     use stores as contract_of;
     contract!(NatsStore::new;
-        the_first_to_create_wins,
+        the_first_create_wins,
         updates_are_fenced_by_revision,
-        a_watch_shows_what_is_and_what_comes,
-        a_dropped_wait_loses_nothing,
+        a_watch_returns_existing_and_new_entries,
+        a_dropped_next_loses_no_entry,
         concurrent_writers_agree,
         entries_follow_each_other,
     );

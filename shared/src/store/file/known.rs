@@ -1,5 +1,5 @@
-//! What has been read of a store's file, and what is appended to it. Nothing in the file is believed: lines, revisions
-//! and the size of the file have bounds.
+//! What has been read of a store's file, and what is appended to it. The content of the file is untrusted: lines,
+//! revisions and the size of the file have limits.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -12,18 +12,18 @@ use crate::limits::{
 };
 use crate::store::table::EntryTable;
 
-/// See the module.
+/// The content of the file as far as it was read.
 #[derive(Default)]
 pub(super) struct LogFile {
     /// Bytes of the file that are in the table.
     bytes: u64,
     lines: u64,
-    /// Names the file: a shorter or another one is read from its beginning.
+    /// Identifies the file. If the file is shorter or has another generation, it is read from its start.
     generation: u64,
     pub(super) table: EntryTable,
 }
 
-/// A line of the file. The first line has no key, and its revision names the file.
+/// A line of the file. The first line has no key; its revision is the file's generation.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LogLine {
     pub(super) key: String,
@@ -32,7 +32,7 @@ pub(super) struct LogLine {
 }
 
 impl LogFile {
-    /// Reads what was added since, or all of it if it is another file.
+    /// Reads what was added since the last call, or all of it if the file was replaced.
     pub(super) fn catch_up(&mut self, file: &mut File) -> io::Result<()> {
         let length = file.metadata()?.len();
         if length == 0 {
@@ -67,13 +67,13 @@ impl LogFile {
         }
         if left_out > 0 {
             tracing::warn!(
-                "{left_out} lines of the history are damaged or of another version; they are left out"
+                "{left_out} lines of the history are damaged or of another version; they are skipped"
             );
         }
         if self.bytes < length { file.set_len(self.bytes) } else { Ok(()) }
     }
 
-    /// Takes a line in; `false` if it is none that we write: of another version, or with a revision that does not follow.
+    /// Applies a line. `false` if it is not valid: of another version, or with a revision that does not follow.
     fn take(&mut self, line: &[u8]) -> bool {
         let Ok(line) = serde_json::from_slice::<LogLine>(line) else { return false };
         if line.key.is_empty() {
@@ -104,8 +104,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Writes a new file with the latest entries alone, if much of the present one is out of date, or it is long. Others
-    /// notice by its name in the first line.
+    /// Writes a new file with the latest entries only, if much of the present one is outdated or it is long. Other
+    /// processes notice by the generation in the first line.
     pub(super) fn rewrite_if_long(&mut self, folder: &Folder, name: &str) -> io::Result<()> {
         let entries = self.table.len();
         let long = self.lines > 2 * entries as u64 + FILE_LINES_SPARE
@@ -139,7 +139,7 @@ impl LogFile {
     }
 }
 
-/// The name that the file's first line gives it.
+/// The generation in the file's first line.
 fn generation(file: &mut File) -> io::Result<Option<u64>> {
     let mut start = [0; 128];
     file.seek(SeekFrom::Start(0))?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::files::Folder;
 use crate::limits::{FILE_LOCK_POLL, FILE_LOCK_WAIT};
 
-/// The lock `name`, which is held until the file is dropped.
+/// Takes the lock `name`. It is held until the returned file is dropped.
 pub(super) fn take(folder: &Folder, name: &str) -> io::Result<File> {
     let (file, begun) = (folder.open(name)?, Instant::now());
     loop {
@@ -27,19 +27,19 @@ pub(super) fn take(folder: &Folder, name: &str) -> io::Result<File> {
     }
 }
 
-/// Who holds a lock of `file`, as far as the system says so.
+/// The process that holds a lock of `file`, if the system reports it.
 fn holder(file: &File) -> Option<String> {
     let inode = file.metadata().ok()?.ino();
     let pid = pid_of(&fs::read_to_string("/proc/locks").ok()?, inode)?;
-    // It may have ended, and left the lock to a child.
+    // That process may have ended and left the lock to a child.
     let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) else {
         return Some(format!("process {pid}"));
     };
     Some(format!("process {pid} (`{}`)", name.trim_end().escape_debug()))
 }
 
-/// The process that holds a lock of the file `inode`, by the lines of `/proc/locks`:
-/// `1: FLOCK  ADVISORY  WRITE 4711 fd:00:131085 0 EOF`. Lines with `->` are of those who wait.
+/// The process that holds a lock of the file `inode`, by the lines of `/proc/locks`: `1: FLOCK  ADVISORY  WRITE 4711
+/// fd:00:131085 0 EOF`. Lines with `->` are processes that wait.
 fn pid_of(locks: &str, inode: u64) -> Option<u32> {
     let end = format!(":{inode}");
     locks.lines().find_map(|line| {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_is_found_by_its_file() {
+    fn finds_the_holder_by_inode() {
         let locks = "1: POSIX  ADVISORY  WRITE 1 fd:00:42 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 2 fd:00:42 0 EOF\n\
                      2: FLOCK  ADVISORY  READ  3 fd:00:142 0 EOF\n3: FLOCK  ADVISORY  READ  4 fd:00:42 0 EOF\n";
         assert_eq!(pid_of(locks, 42), Some(4));

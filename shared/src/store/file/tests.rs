@@ -1,5 +1,5 @@
-//! The store in a file: the contract of every store, several processes, and files that were damaged or are not ours.
-#![expect(clippy::disallowed_methods, reason = "what others write is not written by `files`")]
+//! The file store: the contract of every store, several processes, and files that are damaged or not our own.
+#![expect(clippy::disallowed_methods, reason = "writes files as other programs would")]
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use super::*;
 use crate::limits::{FILE_LINES_SPARE, FILE_LOCK_WAIT, HISTORY_FILE_BYTES_MAX, HISTORY_LINE_BYTES_MAX};
 use crate::store::contract;
 
-/// A folder that goes with the test.
+/// A folder that is removed with the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -33,12 +33,12 @@ impl Drop for Scratch {
 }
 
 #[tokio::test]
-async fn the_contract_holds() {
+async fn passes_the_store_contract() {
     let folder = Scratch::new();
-    contract::the_first_to_create_wins(&folder.store("1")).await;
+    contract::the_first_create_wins(&folder.store("1")).await;
     contract::updates_are_fenced_by_revision(&folder.store("2")).await;
-    contract::a_watch_shows_what_is_and_what_comes(&folder.store("3")).await;
-    contract::a_dropped_wait_loses_nothing(&folder.store("4")).await;
+    contract::a_watch_returns_existing_and_new_entries(&folder.store("3")).await;
+    contract::a_dropped_next_loses_no_entry(&folder.store("4")).await;
     contract::concurrent_writers_agree(&folder.store("5")).await;
     contract::entries_follow_each_other(&folder.store("6")).await;
 }
@@ -72,7 +72,7 @@ async fn a_lost_file_stops_no_run() {
 }
 
 #[tokio::test]
-async fn the_file_does_not_grow_for_ever() {
+async fn the_file_is_rewritten_before_it_grows_long() {
     let folder = Scratch::new();
     let (one, two) = (folder.store("s"), folder.store("s"));
     let Created::Now(mut revision) = one.create("a/1", b"0".to_vec()).await.unwrap() else {
@@ -87,7 +87,7 @@ async fn the_file_does_not_grow_for_ever() {
     assert_eq!((last.value, last.revision), ((2 * FILE_LINES_SPARE - 1).to_string().into_bytes(), revision));
 }
 
-/// Lines as somebody else may have written them, and what is read of them.
+/// Lines as another program may have written them, and what is read of them.
 #[tokio::test]
 async fn numbers_in_the_file_are_not_trusted() {
     let folder = Scratch::new();
@@ -109,13 +109,13 @@ async fn numbers_in_the_file_are_not_trusted() {
     while let Some(entry) = store.next_after("a/", revision).await.unwrap() {
         revision = entry.revision;
         keys.push(entry.key);
-        assert!(keys.len() < 10, "it goes round: {keys:?}");
+        assert!(keys.len() < 10, "it repeats: {keys:?}");
     }
     assert_eq!(keys, ["a/1", "a/7"]);
     assert_eq!(store.next_after("a/", u64::MAX).await.unwrap(), None);
     assert_eq!(store.create("a/8", b"y".to_vec()).await.unwrap(), Created::Now(7));
     assert_eq!(store.trouble(), None);
-    // The last revision that there is: nobody reads a later one, so none is written.
+    // The last possible revision: no entry could follow it.
     folder.holds(&[line("", 8), line("a/1", REVISION_MAX)].concat());
     let used_up = folder.store("s");
     used_up.create("a/2", b"y".to_vec()).await.unwrap();
@@ -124,7 +124,7 @@ async fn numbers_in_the_file_are_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_file_or_a_line_that_is_too_long_is_given_up() {
+async fn a_file_or_line_that_is_too_long_is_rejected() {
     let folder = Scratch::new();
     let long = "x".repeat(usize::try_from(HISTORY_LINE_BYTES_MAX).unwrap());
     folder.holds(&format!("{{\"key\":\"\",\"revision\":7,\"value\":\"\"}}\n{long}{long}\n"));
@@ -139,9 +139,9 @@ async fn a_file_or_a_line_that_is_too_long_is_given_up() {
     assert_eq!(store.get("a").await.unwrap().unwrap().value, b"x");
 }
 
-/// Values that are large make the file long before it has many lines.
+/// Large values make the file long before it has many lines.
 #[tokio::test]
-async fn a_file_of_large_values_is_written_again_with_the_newest() {
+async fn a_file_of_large_values_is_rewritten_with_the_newest() {
     let folder = Scratch::new();
     let store = folder.store("s");
     let value = vec![b'x'; 1 << 20];
@@ -155,9 +155,9 @@ async fn a_file_of_large_values_is_written_again_with_the_newest() {
     assert!(folder.store("s").get("a/0").await.unwrap().is_none());
 }
 
-/// Somebody holds the lock and does not give it back: nobody waits for ever, and the runtime goes on meanwhile.
+/// A process holds the lock and does not release it: no operation waits forever, and the runtime is not blocked.
 #[tokio::test]
-async fn a_lock_that_is_kept_is_named_and_blocks_nothing() {
+async fn a_held_lock_is_reported_and_does_not_block() {
     let folder = Scratch::new();
     let store = folder.store("s");
     store.create("a/1", b"x".to_vec()).await.unwrap();
@@ -174,9 +174,9 @@ async fn a_lock_that_is_kept_is_named_and_blocks_nothing() {
         }
     }
     assert!(begun.elapsed() < FILE_LOCK_WAIT * 3, "{:?}", begun.elapsed());
-    assert!(ticks > 20, "the runtime stood still: {ticks}");
+    assert!(ticks > 20, "the runtime was blocked: {ticks}");
     let said = store.trouble().unwrap();
     let holder = format!("s.lock` was locked for 5 s, now by process {} (`", std::process::id());
     assert!(said.contains(&holder), "{said}");
-    assert_eq!(store.get("a/1").await.unwrap().unwrap().value, b"x", "what was read is known");
+    assert_eq!(store.get("a/1").await.unwrap().unwrap().value, b"x", "entries read before remain known");
 }
