@@ -121,7 +121,7 @@ async fn rights_that_are_missing() {
         1,
         &["create the stream `KEYSWEEP_TASKS`", "STREAM.CREATE.KEYSWEEP_TASKS"],
     );
-    lacks(&["scanner"], "looks", 1, &["look at the stream `KEYSWEEP_TASKS`", "STREAM.INFO.KEYSWEEP_TASKS"]);
+    lacks(&["scanner"], "looks", 1, &["query the stream `KEYSWEEP_TASKS`", "STREAM.INFO.KEYSWEEP_TASKS"]);
     keysweep(&["nats", "setup", "--apply", "--nats", &url("all")]).run().exits(0);
     let consumer =
         ["look at the consumer `KEYSWEEP_TASKS > workers`", "CONSUMER.INFO.KEYSWEEP_TASKS.workers"];
@@ -157,8 +157,11 @@ async fn a_stream_of_another_application() {
         assert!(applied.stdout.contains(text), "{applied}");
     }
     let role = keysweep(&["scanner", "--json", "--nats", &url]).run();
-    let texts =
-        ["`KEYSWEEP_TASKS` in NATS is not as keysweep needs it", "retention is `limits`", "--nats-prefix"];
+    let texts = [
+        "`KEYSWEEP_TASKS` in NATS does not have the configuration that keysweep needs",
+        "retention is `limits`",
+        "--nats-prefix",
+    ];
     role.fails(1, &texts);
     let now = raw::request(&server, "$JS.API.STREAM.INFO.KEYSWEEP_TASKS", &json!({}));
     assert_eq!(now["config"], made["config"], "it is as it was");

@@ -91,7 +91,7 @@ async fn tls_with_a_client_certificate() {
     plain[1] = &url;
     keysweep(&[&["nats", "setup"], &plain[..]].concat()).run().exits(0);
     let hint = "check `--nats-ca`, `--nats-cert` and `--nats-key`";
-    refused(&flags[..4], &[], &["failed to agree on TLS", hint]);
+    refused(&flags[..4], &[], &["the TLS handshake with NATS", hint]);
     refused(&flags[..2], &[], &["invalid peer certificate", hint]);
     let other = Certificates::make();
     let strange = [flags[0], flags[1], "--nats-ca", &other.path("ca.pem")];
@@ -102,7 +102,7 @@ async fn tls_with_a_client_certificate() {
     refused(&swapped, &[], &[&key, "contains no certificate"]);
     let unlike = other.path("client.key");
     let unlike = ["--nats", &tls, "--nats-ca", &ca, "--nats-cert", &cert, "--nats-key", &unlike];
-    refused(&unlike, &[], &["failed to agree on TLS"]);
+    refused(&unlike, &[], &["the TLS handshake with NATS"]);
     let deaf = nats("").await;
     refused(&["--nats", &deaf.url(), "--nats-ca", &ca], &[], &[&deaf.url(), "whether the server speaks TLS"]);
 }
@@ -172,12 +172,12 @@ async fn room_for_streams() {
     // Enough for the other streams, and not for the audit trail.
     let server = nats("jetstream { max_file_store: 2GB, max_memory_store: 1MB }").await;
     let setup = ["nats", "setup", "--apply", "--json", "--nats", &server.url()];
-    let files = ["`KV_keysweep_audit`", "set aside 2304 MiB", "`max_file_store`", "`[nats] audit_bytes`"];
+    let files = ["`KV_keysweep_audit`", "reserve 2304 MiB", "`max_file_store`", "`[nats] audit_bytes`"];
     keysweep(&setup).run().fails(1, &files);
     let memory = keysweep(&setup).env("KEYSWEEP_NATS_PREFIX", "mem").env("KEYSWEEP_NATS_STORAGE", "memory");
     memory.run().fails(1, &["`MEM_TASKS`", "`max_memory_store`"]);
     let worker = keysweep(&["scanner", "--nats", &server.url(), "--redis", "redis://127.0.0.1:1"]).run();
     worker.exits(1);
-    assert!(worker.stderr.contains("set aside 2304 MiB"), "{worker}");
+    assert!(worker.stderr.contains("reserve 2304 MiB"), "{worker}");
     keysweep(&setup).env("KEYSWEEP_NATS_AUDIT_BYTES", "1048576").run().exits(0);
 }

@@ -198,7 +198,7 @@ async fn forgeries_with_a_scanners_login_delete_no_healthy_key() {
     for action in [&[][..], &expire] {
         for (listed, limit, why) in [
             // As in the audit.
-            (0, "2", "with a number of keys that no batch has"),
+            (0, "2", "with an impossible number of keys"),
             (1, "2", "its number of keys differs from the report"),
             (4_000, "2", "more than the limit of"),
             (4_000, "100", "does not look for inactive users"),

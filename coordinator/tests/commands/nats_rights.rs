@@ -46,7 +46,7 @@ fn command(broker: &Broker, words: &[&str], more: &[&str], user: &str) -> Ended 
 fn content(ended: &Ended) {
     ended.exits(0);
     let refused = ended.stderr.to_ascii_lowercase().contains("violation");
-    assert!(!refused && !ended.stderr.contains("NATS complains"), "{ended}");
+    assert!(!refused && !ended.stderr.contains("NATS reported an error"), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,7 +105,7 @@ async fn healthy_keys_of_a_stale_only_run_stay_in_forged_batches() {
     let expire = Action::Expire { ttl_ms: 60_000, jitter_ms: 0 };
     for action in [Action::Delete, expire] {
         for (keys, why) in [
-            (0, "with a number of keys that no batch has"),
+            (0, "with an impossible number of keys"),
             (1, "its number of keys differs from the report"),
             (4_000, "does not look for inactive users"),
         ] {
@@ -199,7 +199,7 @@ async fn batches_without_fingerprints_are_refused_where_values_are_compared() {
     let mut options = scene.options(100);
     options.rules.verify = Verify::Value;
     for (verified, why) in
-        [(false, "its scanner compares no values"), (true, "one of its groups has no fingerprints")]
+        [(false, "its scanner took no fingerprints"), (true, "one of its groups has no fingerprints")]
     {
         let stale = scene.stale.clone();
         let forge = move |task: &ScanTask| {
@@ -236,17 +236,17 @@ async fn reports_that_fit_no_planned_task_are_refused() {
     })
     .await;
     // Such deletions would not count into the limit.
-    check("another run, round or node", |report, batch| {
+    check("another run, scan generation or node", |report, batch| {
         (report.scan_generation, batch.scan_generation) = (1, 1);
     })
     .await;
-    check("another run, round or node", |report, batch| {
+    check("another run, scan generation or node", |report, batch| {
         report.node = NodeId::new("other");
         batch.node = report.node.clone();
     })
     .await;
-    check("that no batch has", |report, _| report.batches[0].deletes += 1).await;
-    check("that no batch has", |report, _| {
+    check("an impossible number of keys", |report, _| report.batches[0].deletes += 1).await;
+    check("an impossible number of keys", |report, _| {
         (report.batches[0].keys, report.batches[0].deletes) = (u64::MAX, u64::MAX);
     })
     .await;

@@ -1,27 +1,27 @@
-//! Telling everybody that a run is to stop.
+//! The record that cancels a run.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a run is to stop before its end.
+/// Why a run is cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
-    /// The sort of cause; it decides the exit code.
+    /// The kind of cause. It decides the exit code.
     pub kind: CancelKind,
     /// The cause, for people.
     pub cause: String,
 }
 
-/// Who or what stops a run.
+/// What cancels a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CancelKind {
-    /// Somebody asked for it.
+    /// A user or a client requested it.
     Asked,
-    /// A guard refused to go on.
+    /// A guard stopped the run.
     Guard,
-    /// The time allowed is over.
+    /// The run exceeded its maximum runtime.
     Runtime,
-    /// The lock was lost.
+    /// The lock in Redis was lost.
     LockLost,
-    /// What was to be deleted could not be saved.
+    /// Keys could not be backed up.
     Backup,
 }

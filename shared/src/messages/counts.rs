@@ -1,10 +1,10 @@
-//! What a scan task counts.
+//! The counts of a scan task.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::COUNT_MAX;
 
-/// Reads a number of keys that somebody expects: no more than there can be, so that it can be added to.
+/// Deserializes an expected number of keys. A value above [`COUNT_MAX`] is capped, so that sums cannot overflow.
 pub(super) fn expected<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     u64::deserialize(deserializer).map(|keys| keys.min(COUNT_MAX))
 }
@@ -12,70 +12,72 @@ pub(super) fn expected<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64
 /// What was counted while scanning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanCounts {
-    /// Keys listed, of whatever pattern.
+    /// Keys listed, including those that match no pattern.
     pub listed: u64,
-    /// Matching keys that existed when looked at.
+    /// Matching keys that existed when they were checked.
     pub scanned: u64,
-    /// Those without TTL.
+    /// Matching keys without TTL.
     pub stale: u64,
     /// Keys with a TTL whose user is inactive, and that do not expire soon.
     pub inactive: u64,
-    /// Keys of inactive users that expire soon by themselves.
+    /// Keys of inactive users that expire soon anyway.
     pub near_expiry: u64,
-    /// Keys with a TTL whose user the template does not tell.
+    /// Keys with a TTL from which the template extracts no user.
     pub unknown_user: u64,
-    /// Stale or inactive keys that a protected pattern keeps.
+    /// Stale or inactive keys that match a protected pattern.
     pub protected: u64,
     /// Stale or inactive keys that are only reported.
     pub reported: u64,
     /// Stale or inactive keys longer than [`crate::limits::KEY_BYTES_MAX`].
     pub too_long: u64,
-    /// Sum of the TTLs of scanned keys that have one, in milliseconds, and of skipped ones as the sample tells.
+    /// Sum of the TTLs, in milliseconds, of scanned keys that have one, plus those of skipped keys as estimated from
+    /// the sample.
     pub ttl_sum_ms: u64,
-    /// Keys of nodes that were skipped, of whatever pattern: none of them was without TTL.
+    /// Keys of skipped nodes, including those that match no pattern: none of them was without TTL.
     #[serde(default)]
     pub skipped: u64,
-    /// Those of them that match, by the sample.
+    /// Skipped keys that match, as estimated from the sample.
     #[serde(default)]
     pub skipped_matching: u64,
     /// Matching keys in the samples.
     #[serde(default)]
     pub sampled: u64,
-    /// Hashes without a TTL of their own whose fields expire. They are not among the stale ones.
+    /// Hashes without a key TTL whose fields expire. They do not count as stale.
     #[serde(default)]
     pub field_ttl: u64,
     /// Keys with a TTL of active users.
     #[serde(default)]
     pub active_user: u64,
-    /// Keys with a TTL whose users are not active, and that do not expire soon, in tasks that met no active user: they
-    /// count as nothing else. See [`super::SampledUsers`].
+    /// Keys with a TTL whose users are not active, and that do not expire soon, in tasks that found no active user.
+    /// They count as nothing else. See [`super::SampledUsers`].
     #[serde(default)]
     pub held_back: u64,
-    /// Stale keys among `protected`. Scanners of earlier versions send none: all their stale keys count as not protected.
+    /// Stale keys among `protected`. Scanners of earlier versions do not send it: all their stale keys count as not
+    /// protected.
     #[serde(default)]
     pub stale_protected: u64,
 }
 
 impl ScanCounts {
-    /// Stale keys that no protected pattern keeps.
+    /// Stale keys that match no protected pattern.
     #[must_use]
     pub fn stale_unprotected(&self) -> u64 {
         self.stale.saturating_sub(self.stale_protected)
     }
 
-    /// Matching keys that there are: scanned, and skipped.
+    /// Matching keys that exist: scanned and skipped.
     #[must_use]
     pub fn matching(&self) -> u64 {
         self.scanned.saturating_add(self.skipped_matching)
     }
 
-    /// Keys of whatever pattern that are behind us: listed, or skipped.
+    /// Keys that are done, including those that match no pattern: listed or skipped.
     #[must_use]
     pub fn passed(&self) -> u64 {
         self.listed.saturating_add(self.skipped)
     }
 
-    /// Takes a TTL in.
+    /// Adds a TTL.
     #[inline]
     pub fn add_ttl(&mut self, ms: u64) {
         self.ttl_sum_ms = self.ttl_sum_ms.saturating_add(ms);
@@ -114,7 +116,7 @@ mod tests {
     use crate::wire;
 
     #[test]
-    fn keys_that_a_message_expects_can_be_added_to() {
+    fn expected_keys_do_not_overflow() {
         let scope = Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot };
         let task = ScanTask {
             run: RunId::new(),

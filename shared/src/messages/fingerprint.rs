@@ -1,36 +1,36 @@
-//! By which a value is known again that was seen at the scan. Of a string the server can tell a SHA-1; of other values it
-//! tells a checksum in what DUMP answers.
+//! Fingerprints that identify the value that a key had at the scan. For a string, the server computes a SHA-1; for
+//! other values, the fingerprint is the checksum in the reply of DUMP.
 
 use std::fmt;
 
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What is known of the value of one candidate.
+/// The fingerprint of a candidate's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fingerprint {
-    /// It is a string.
+    /// A string.
     Text {
         /// Its length in bytes.
         bytes: u64,
         /// Its SHA-1.
         sha1: [u8; 20],
     },
-    /// It is something else.
+    /// A value of another type.
     Value {
-        /// Bytes that DUMP answered.
+        /// The length of DUMP's reply in bytes.
         bytes: u64,
-        /// The last of them, which hold a CRC-64.
+        /// The last bytes of DUMP's reply, which contain a CRC-64.
         tail: [u8; 8],
     },
-    /// It takes more than [`crate::limits::VERIFY_VALUE_BYTES_MAX`], or the server does not send it.
+    /// The value takes more than [`crate::limits::VERIFY_VALUE_BYTES_MAX`], or the server does not return it.
     TooLarge,
-    /// The key was gone again, or held a value of another type, when its value was asked for.
+    /// The key no longer existed, or had a value of another type, when its value was read.
     Gone,
 }
 
 impl Fingerprint {
-    /// Bytes that it takes to compare the value.
+    /// The bytes that must be read to compare the value.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {
@@ -40,7 +40,8 @@ impl Fingerprint {
     }
 }
 
-/// As bytes, because there are many: a checksum and behind it the length; one byte or none where there is no checksum.
+/// Serialized as bytes, because there are many: a checksum followed by the length; one byte or none where there is no
+/// checksum.
 impl Serialize for Fingerprint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let with = |checksum: &[u8], bytes: u64| [checksum, &bytes.to_be_bytes()].concat();
@@ -95,9 +96,10 @@ mod tests {
     use crate::messages::{Group, ReapBatch, Reason};
     use crate::wire::{FORMAT, FORMAT_VERIFIED, decode, encode, encode_as};
 
-    /// Workers of earlier versions would delete what was written again meanwhile: they read format 1, in rows of four.
+    /// Workers of earlier versions would delete values that were rewritten in the meantime: they read format 1, in
+    /// rows of four.
     #[test]
-    fn batches_with_fingerprints_are_none_that_earlier_versions_read() {
+    fn earlier_versions_do_not_read_batches_with_fingerprints() {
         type Earlier = (u16, Reason, Vec<Key>, Vec<u64>);
         let group = Group {
             slot: 7,
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_read_as_it_was_written_and_no_other_length_is_one() {
+    fn fingerprints_round_trip_and_other_lengths_are_rejected() {
         let all = [
             Fingerprint::Text { bytes: u64::MAX, sha1: [7; 20] },
             Fingerprint::Value { bytes: 3, tail: [9; 8] },

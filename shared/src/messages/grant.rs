@@ -1,6 +1,6 @@
-//! What lets the batches of a scan task act. Scanners state in reports which batches there are; the driver of the run
-//! compares that with the task that it planned and with the limits of the run, and stores a grant. Reapers act on
-//! grants alone.
+//! The grant that allows the batches of a scan task to act. Scanners list their batches in reports. The leader of the
+//! run compares a report with the task that it planned and with the limits of the run, and stores a grant. Reapers act
+//! on grants only.
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::ids::{BatchId, NodeId, RunId, TaskId};
 use crate::limits::{BATCH_KEYS_MAX, TASK_BATCHES_MAX};
 use crate::slot::SlotSet;
 
-/// The batches of one task that may act. Stored once per task, by the driver of the run.
+/// The batches of one task that may act. Stored once per task, by the leader of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The run.
@@ -19,15 +19,15 @@ pub struct Grant {
     pub task: TaskId,
     /// The node that the task was planned for.
     pub node: NodeId,
-    /// The round of the task.
+    /// The scan generation of the task.
     pub scan_generation: u32,
-    /// The slots of the task; none on a standalone server.
+    /// The slots of the task; empty on a standalone server.
     pub slots: SlotSet,
-    /// The batches, with the candidates in each and the digest of its message.
+    /// The batches, each with its number of candidates and the digest of its message.
     pub batches: Vec<ListedBatch>,
 }
 
-/// What has to be known of a batch to end it: all that is read of one that is not as a batch has to be.
+/// The identity of a batch: all that is read of an invalid batch in order to end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct BatchHead {
     /// The run.
@@ -45,19 +45,19 @@ impl From<&ReapBatch> for BatchHead {
 }
 
 impl Grant {
-    /// What may be granted of `report` on `task` in a run of `rules`.
+    /// The grant for `report` on `task` in a run with `rules`.
     ///
     /// # Errors
-    /// Why the report cannot be one on this task, for people.
+    /// Why the report cannot belong to this task, for people.
     pub fn of(task: &ScanTask, report: &TaskReport, rules: &Rules) -> Result<Self, String> {
         let refused = |what: &str| Err(format!("a report was refused: {what}"));
         if (report.run, report.scan_generation, &report.node) != (task.run, task.scan_generation, &task.node)
         {
-            return refused("it is of another run, round or node than its task");
+            return refused("it is of another run, scan generation or node than its task");
         }
         if rules.verify == Verify::Value && !report.verified {
             return refused(
-                "its scanner compares no values, as the run asks (`verify`); is it of an earlier version?",
+                "its scanner took no fingerprints, which the run requires (`verify`); is it of an earlier version?",
             );
         }
         if report.batches.len() > TASK_BATCHES_MAX {
@@ -70,7 +70,7 @@ impl Grant {
             (1..=BATCH_KEYS_MAX as u64).contains(&listed.keys) && listed.deletes <= listed.keys
         };
         if !report.batches.iter().all(is_possible) {
-            return refused("it lists a batch with a number of keys that no batch has");
+            return refused("it lists a batch with an impossible number of keys");
         }
         Ok(Self {
             run: task.run,
@@ -82,8 +82,8 @@ impl Grant {
         })
     }
 
-    /// What `report` claims, compared with nothing: for runs of earlier versions, in which that is enough, and for
-    /// batches that will not act.
+    /// A grant of all that `report` claims, without checks: for runs of earlier versions, which have no grants, and
+    /// for batches that will not act.
     #[must_use]
     pub fn claimed(report: &TaskReport) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl Grant {
         }
     }
 
-    /// What is known of `batch`, if it may act.
+    /// The listing of `batch`, if it may act.
     #[must_use]
     pub fn batch(&self, batch: BatchId) -> Option<&ListedBatch> {
         self.batches.iter().find(|listed| listed.batch == batch)
@@ -104,7 +104,7 @@ impl Grant {
 }
 
 impl ListedBatch {
-    /// How `batch` is listed in a run that does `action` with stale keys, but for the digest of its message.
+    /// The listing of `batch` in a run that does `action` with stale keys, without the digest of its message.
     #[must_use]
     pub fn of(batch: &ReapBatch, action: Action) -> Self {
         let deletes = |group: &&Group| group.reason.is_deleted(action);
@@ -116,19 +116,19 @@ impl ListedBatch {
         }
     }
 
-    /// The same, for the message `payload` alone.
+    /// The listing of the message `payload`, with its digest.
     #[must_use]
     pub fn sent_as(self, payload: &[u8]) -> Self {
         Self { digest: Some(digest_of(payload)), ..self }
     }
 
-    /// Whether `payload` is the message that is listed, as far as the listing tells.
+    /// Whether `payload` is the listed message, as far as the listing identifies it.
     #[must_use]
     pub fn is_sent_as(&self, payload: &[u8]) -> bool {
         self.digest.is_none_or(|listed| listed == digest_of(payload))
     }
 
-    /// The candidates in it, and those that may be deleted.
+    /// The number of candidates, and of those that may be deleted.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
         (self.keys, self.deletes)
@@ -174,26 +174,26 @@ mod tests {
             let said = Grant::of(&task, &report, &rules).unwrap_err();
             assert!(said.contains(what), "{said}");
         };
-        let another = "another run, round or node";
+        let another = "another run, scan generation or node";
         refuses(TaskReport { scan_generation: 0, ..good.clone() }, another);
         refuses(TaskReport { run: RunId::new(), ..good.clone() }, another);
         refuses(TaskReport { node: NodeId::new("m"), ..good.clone() }, another);
         for listed in [listed(0, 0), listed(4_001, 0), listed(5, 6), listed(u64::MAX, u64::MAX)] {
-            refuses(TaskReport { batches: vec![listed], ..good.clone() }, "that no batch has");
+            refuses(TaskReport { batches: vec![listed], ..good.clone() }, "an impossible number of keys");
         }
         let strict = Rules { verify: Verify::Value, ..rules.clone() };
-        assert!(Grant::of(&task, &good, &strict).unwrap_err().contains("compares no values"));
+        assert!(Grant::of(&task, &good, &strict).unwrap_err().contains("took no fingerprints"));
         assert!(Grant::of(&task, &TaskReport { verified: true, ..good.clone() }, &strict).is_ok());
         let many = (0..=TASK_BATCHES_MAX).map(|_| listed(1, 1)).collect();
         refuses(TaskReport { batches: many, ..good }, "lists 1001 batches, more than 1000");
     }
 
     #[test]
-    fn a_listing_knows_its_message_and_one_of_an_earlier_version_knows_none() {
+    fn a_listing_matches_only_its_own_message() {
         let older = ListedBatch { batch: BatchId::new(), keys: 1, deletes: 1, digest: None };
         assert!(older.is_sent_as(b"this") && older.is_sent_as(b"that"));
         let listed = older.clone().sent_as(b"abc");
-        // That of FIPS 180-2.
+        // The example of FIPS 180-2.
         assert_eq!(listed.digest, Some(0xba78_16bf_8f01_cfea_4141_40de_5dae_2223));
         assert!(listed.is_sent_as(b"abc") && !listed.is_sent_as(b"abd"));
         for listed in [older, listed] {

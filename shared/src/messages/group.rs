@@ -1,4 +1,4 @@
-//! What is made of a group that somebody sent: only one that a script can be called with.
+//! Validates a group that was received: it must be one that a script can be called with.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{Fingerprint, Group, Reason};
 use crate::key::Key;
 use crate::limits::{BATCH_KEYS_MAX, GROUP_KEYS_MAX};
 
-/// A group as it came.
+/// A group as received.
 #[derive(Deserialize)]
 pub(super) struct GroupRecord {
     #[serde(deserialize_with = "crate::slot::deserialize")]
@@ -46,7 +46,7 @@ impl TryFrom<GroupRecord> for Group {
     }
 }
 
-/// Reads the groups of a batch: no more than a batch may hold, whatever the message claims.
+/// Deserializes the groups of a batch: no more keys than a batch may contain, whatever the message claims.
 pub(super) fn of_a_batch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Group>, D::Error> {
     deserializer.deserialize_seq(Groups)
 }

@@ -1,4 +1,5 @@
-//! What the stages tell each other. A cluster is named by its alias here, never by address or secret.
+//! The messages and records that the stages exchange. A deployment is identified by its alias here, never by address
+//! or secret.
 
 mod cancel;
 mod counts;
@@ -40,33 +41,34 @@ pub use spec::{
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
 
-/// Keyspace counters of one node, in look-ups.
+/// Keyspace counters of one node, in lookups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookups {
-    /// Look-ups that found a key.
+    /// Lookups that found a key.
     pub hits: u64,
-    /// Look-ups that found none.
+    /// Lookups that found none.
     pub misses: u64,
-    /// Of both, our own by commands that applications read values with, too (GET, ZSCAN and others). The server's
-    /// command statistics cannot tell them apart. Older workers do not say: theirs count as the application's.
+    /// Lookups of both kinds made by keysweep with commands that applications also use to read values (GET, ZSCAN and
+    /// others). The server's command statistics cannot distinguish them. Absent from older workers: their lookups
+    /// count as the application's.
     #[serde(default)]
     pub reads: u64,
 }
 
 impl Lookups {
-    /// Look-ups by commands that read no value.
+    /// Lookups by commands that read no value.
     #[must_use]
     pub const fn of(hits: u64, misses: u64) -> Self {
         Self { hits, misses, reads: 0 }
     }
 
-    /// Look-ups by commands that read values.
+    /// Lookups by commands that read values.
     #[must_use]
     pub const fn reads(hits: u64, misses: u64) -> Self {
         Self { hits, misses, reads: hits.saturating_add(misses) }
     }
 
-    /// Those that are not among `known`.
+    /// The lookups that are not among `known`.
     #[must_use]
     pub const fn minus(self, known: Self) -> Self {
         Self {
@@ -102,17 +104,18 @@ pub struct ScanTask {
     pub alias: Alias,
     /// The node that the plan expects to serve it.
     pub node: NodeId,
-    /// What to read.
+    /// The slots or ranges to scan.
     pub scope: Scope,
-    /// Keys expected there.
+    /// The expected number of keys.
     #[serde(deserialize_with = "counts::expected")]
     pub keys: u64,
     /// How often this part of the keyspace was planned before.
     pub reschedules: u32,
-    /// Whether its keys need no look if the node has none without TTL, as it had none when this was planned.
+    /// Whether its keys may be skipped if the node has no key without TTL. The node had none when the task was
+    /// planned.
     #[serde(default)]
     pub skip: bool,
-    /// The round of reading; above 0 it is read once more, because what was deleted may have come back.
+    /// The scan generation. Above 0, the part is scanned again, because deletions may have been undone.
     #[serde(default)]
     pub scan_generation: u32,
 }
@@ -122,12 +125,12 @@ pub struct ScanTask {
 pub enum Reason {
     /// It has no TTL.
     Stale,
-    /// It belongs to a user who was not active for long.
+    /// It belongs to a user who is inactive.
     Inactive,
 }
 
 impl Reason {
-    /// The word for it in outputs.
+    /// Its name in output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -136,14 +139,14 @@ impl Reason {
         }
     }
 
-    /// Whether candidates for it are deleted in a run that does `action` with stale keys.
+    /// Whether candidates with this reason are deleted in a run that does `action` with stale keys.
     #[must_use]
     pub fn is_deleted(self, action: Action) -> bool {
         self == Self::Inactive || action == Action::Delete
     }
 }
 
-/// Candidates of one slot: what one script call acts upon.
+/// Candidates of one slot: the unit of one script call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "group::GroupRecord")]
 pub struct Group {
@@ -153,14 +156,15 @@ pub struct Group {
     pub reason: Reason,
     /// The keys.
     pub keys: Vec<Key>,
-    /// For [`Reason::Inactive`]: when each key was to expire, in milliseconds of the server's clock. A key that
-    /// expires later by now was refreshed, and is spared. Empty otherwise.
+    /// For [`Reason::Inactive`]: when each key was to expire, in milliseconds of the server's clock. A key that now
+    /// expires later was refreshed, and is spared. Empty otherwise.
     pub expires_at_ms: Vec<u64>,
-    /// What each key held at the scan, where only that may be deleted ([`Verify::Value`]); empty otherwise.
+    /// The fingerprint of each key's value at the scan, if only an unchanged value may be deleted ([`Verify::Value`]);
+    /// empty otherwise.
     pub fingerprints: Vec<Fingerprint>,
 }
 
-/// There are many of them, so they travel as rows, without the names of the columns. The last one is there only if it is
+/// Serialized as a row without column names, because there are many groups. The last column is present only if it is
 /// needed: earlier versions do not know it (see [`ReapBatch::format`]).
 impl Serialize for Group {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -179,59 +183,60 @@ pub struct ReapBatch {
     pub run: RunId,
     /// The batch.
     pub batch: BatchId,
-    /// The task whose [`Grant`] must list it before it may act.
+    /// The task. Its [`Grant`] must list the batch before the batch may act.
     pub task: TaskId,
     /// The deployment.
     pub alias: Alias,
-    /// The node that held the keys when they were seen.
+    /// The node that held the keys at the scan.
     pub node: NodeId,
-    /// The node's own time (milliseconds since the epoch) before which nothing may be done: the grace.
+    /// The node's own time, in milliseconds since the epoch, before which the batch must not act: the end of the
+    /// grace.
     pub not_before_ms: u64,
-    /// The node's own time from which on nothing may be done any more.
+    /// The node's own time from which on the batch must not act: it has expired.
     pub not_after_ms: u64,
     /// The candidates: at least one, and at most [`crate::limits::BATCH_KEYS_MAX`].
     #[serde(deserialize_with = "group::of_a_batch")]
     pub groups: Vec<Group>,
-    /// The round of its task.
+    /// The scan generation of its task.
     #[serde(default)]
     pub scan_generation: u32,
 }
 
 impl ReapBatch {
-    /// Candidates in the batch.
+    /// The number of candidates.
     #[must_use]
     pub fn keys(&self) -> u64 {
         self.groups.iter().map(|g| g.keys.len() as u64).sum()
     }
 
-    /// The format in which it travels: with fingerprints, one that workers refuse which would not look at them, and
-    /// delete other values.
+    /// The wire format. A batch with fingerprints uses a format that earlier workers refuse, because they would ignore
+    /// the fingerprints and delete changed values.
     #[must_use]
     pub fn format(&self) -> u8 {
         if self.groups.iter().any(|group| !group.fingerprints.is_empty()) { FORMAT_VERIFIED } else { FORMAT }
     }
 
-    /// Its message.
+    /// The encoded message.
     ///
     /// # Errors
-    /// When it is too large for one.
+    /// When it exceeds the size limit.
     pub fn encoded(&self) -> Result<Vec<u8>, WireError> {
         wire::encode_as(self.format(), self)
     }
 }
 
-/// Why a part of a task was not covered by it.
+/// Why a part of a task was not covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequeueReason {
-    /// The task held as many candidates as it may.
+    /// The task reached its limit of candidates.
     Full,
-    /// The slot moved, or was being moved.
+    /// The slot moved or was migrating.
     Unstable,
-    /// The slot holds too many keys for one reply.
+    /// The slot contains too many keys for one reply.
     Giant,
     /// The server did not list the slots in order.
     Unordered,
-    /// The node has a key without TTL, so it is not skipped.
+    /// The node has a key without TTL, so it must not be skipped.
     HasPersistentKeys,
 }
 
@@ -240,13 +245,13 @@ pub enum RequeueReason {
 pub struct Remainder {
     /// Why.
     pub reason: RequeueReason,
-    /// What.
+    /// The slots or ranges.
     pub scope: Scope,
-    /// The pass over giant slots that hands them back, if one does: all its parts will.
+    /// The scan of giant slots that returns them, if one does. All its parts are then planned again.
     pub pass: Option<TaskId>,
 }
 
-/// Why a task was given up.
+/// Why a task failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFailure {
     /// What happened, for people.
@@ -260,57 +265,58 @@ pub struct TaskFailure {
 pub struct ListedBatch {
     /// The batch.
     pub batch: BatchId,
-    /// Candidates in it.
+    /// The number of candidates in it.
     pub keys: u64,
-    /// Those of them that may be deleted, and not only given a TTL.
+    /// The number of candidates that may be deleted, as opposed to given a TTL.
     pub deletes: u64,
-    /// Of its message: the first 16 bytes of the SHA-256. Reapers pass over any other message of the same batch. Earlier
-    /// versions give none, and then the counts decide alone.
+    /// The first 16 bytes of the SHA-256 of its message. Reapers ignore any other message of the same batch. Absent
+    /// from earlier versions; then only the counts are compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<u128>,
 }
 
-/// What came of a scan task. Stored once per task: the first attempt that stores it counts.
+/// The result of a scan task. Stored once per task: the first attempt that stores it counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
     /// The run.
     pub run: RunId,
     /// The task.
     pub task: TaskId,
-    /// The node that was read.
+    /// The node that was scanned.
     pub node: NodeId,
-    /// What was read completely.
+    /// What was scanned completely.
     pub covered: Covered,
     /// What must be planned again.
     pub remainder: Vec<Remainder>,
-    /// Set if the task was given up; nothing is covered then.
+    /// Set if the task failed; nothing is covered then.
     pub lost: Option<TaskFailure>,
     /// Counts over what was covered.
     pub counts: ScanCounts,
     /// The batches that count.
     pub batches: Vec<ListedBatch>,
-    /// Beginnings of keys that are too long, at most [`crate::limits::DETAILS_MAX`].
+    /// Prefixes of keys that are too long, at most [`crate::limits::DETAILS_MAX`].
     pub long_keys: Vec<String>,
-    /// Look-ups made, to be taken off the hit rate.
+    /// Lookups made by the task, to be subtracted from the hit rate.
     pub lookups: Lookups,
     /// Whether keys may have been counted twice.
     pub approximate: bool,
-    /// What was seen beside the counts.
+    /// Statistics in addition to the counts.
     #[serde(default)]
     pub statistics: Box<ScanStatistics>,
-    /// How the task was held back.
+    /// What pacing did during the task.
     #[serde(default)]
     pub pacing: Box<NodePacing>,
-    /// Who was read, where the run asks for replicas.
+    /// The server that was read, if the run reads replicas.
     #[serde(default)]
     pub source: Option<Box<ReadSource>>,
-    /// The round of the task.
+    /// The scan generation of the task.
     #[serde(default)]
     pub scan_generation: u32,
-    /// The node's history that was read; only asked for above round 0.
+    /// The node's replication id during the scan; only set above scan generation 0.
     #[serde(default)]
     pub replication_id: Option<String>,
-    /// Whether its batches hold fingerprints of values, as [`Verify::Value`] asks for. Earlier versions make none.
+    /// Whether its batches contain fingerprints of values, as [`Verify::Value`] requires. Earlier versions do not
+    /// produce any.
     #[serde(default)]
     pub verified: bool,
 }
@@ -325,7 +331,7 @@ impl TaskReport {
         }
     }
 
-    /// The report that gives a task up which nobody reads any more.
+    /// The report that ends a task that no worker will scan any more.
     #[must_use]
     pub fn abandoned(run: RunId, task: TaskId, node: NodeId, loss: TaskFailure) -> Self {
         Self::empty(run, task, node, Some(loss))
@@ -353,25 +359,25 @@ impl TaskReport {
         }
     }
 
-    /// The report that gives `task` up.
+    /// The report that ends `task` as failed.
     #[must_use]
     pub fn lost(task: &ScanTask, cause: impl Into<String>, node_failed: bool) -> Self {
         Self { lost: Some(TaskFailure { cause: cause.into(), node_failed }), ..Self::blank(task) }
     }
 }
 
-/// What a task read completely.
+/// What a task scanned completely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Covered {
     /// These slots.
     Slots(SlotSet),
-    /// These parts of a table, as part of a pass over it.
+    /// Ranges of a cursor table, as part of a scan of the whole table.
     Ranges {
-        /// The pass; all its parts together cover the table.
+        /// The scan. All its parts together cover the table.
         pass: TaskId,
-        /// The giant slots that the pass is for; none on a standalone server.
+        /// The giant slots that are scanned; `None` on a standalone server.
         slots: Option<SlotSet>,
-        /// The parts.
+        /// The ranges.
         ranges: Vec<CursorRange>,
     },
 }

@@ -1,30 +1,30 @@
-//! What pacing did and saw at one node while a task or a batch was at work there. Mergeable, and of bounded size.
+//! What pacing did and measured at one node during a task or a batch. Mergeable, and of bounded size.
 
 use serde::{Deserialize, Serialize};
 
 use crate::sketch::Quantiles;
 
-/// See the module. What a process did at a node is told once, by the task or the batch that ends next.
+/// Pacing statistics of one node. What a process did at a node is reported once, by the next task or batch that ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodePacing {
-    /// Times that the share of the node's time was halved.
+    /// Times that the duty cycle at the node was halved.
     pub slowed_down: u64,
-    /// Milliseconds in which the node was left alone, so that others are served.
+    /// Milliseconds in which the node was left idle for other clients.
     pub latency_wait_ms: u64,
     /// Milliseconds that tasks waited for the rate limit.
     pub rate_wait_ms: u64,
-    /// The lowest share of the node's time, above 0 and up to 1; `None` without a latency budget.
+    /// The lowest duty cycle at the node, above 0 and up to 1; `None` without a latency budget.
     pub share_min: Option<f64>,
-    /// What a probe took before the first work there, in microseconds: the lowest, if several processes measured.
+    /// The probe latency before the first work there, in microseconds: the lowest, if several processes measured.
     pub before_us: Option<u64>,
-    /// What probes took since, in microseconds.
+    /// The probe latencies since, in microseconds.
     pub probes_us: Quantiles,
-    /// Probes that took longer than before and the budget.
+    /// Probes that exceeded the latency before plus the budget.
     pub late: u64,
 }
 
 impl NodePacing {
-    /// Takes that of another task in.
+    /// Merges the statistics of another task.
     pub fn merge(&mut self, other: &Self) {
         self.slowed_down = self.slowed_down.saturating_add(other.slowed_down);
         self.latency_wait_ms = self.latency_wait_ms.saturating_add(other.latency_wait_ms);
@@ -35,7 +35,7 @@ impl NodePacing {
         self.late = self.late.saturating_add(other.late);
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there is nothing to report.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

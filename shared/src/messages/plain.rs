@@ -1,12 +1,12 @@
-//! Orders without anything special: what demonstrations and tests begin with, to change what they are about.
+//! Plain specs and rules: a starting point for demos and tests.
 
 use super::{Action, Application, Attempt, Guards, Measure, Pace, ReadFrom, Rules, RunSpec, Verify};
 use crate::glob::{Pattern, PatternError};
 use crate::ids::{Alias, RunId};
 
 impl Rules {
-    /// Keys without TTL that match one of `patterns`, and none of `protect`, are deleted, up to 100 in a batch, however
-    /// new they are.
+    /// Rules that delete keys without TTL that match one of `patterns` and none of `protect`, up to 100 in a batch,
+    /// without grace.
     ///
     /// # Errors
     /// When a pattern is too long.
@@ -27,7 +27,7 @@ impl Rules {
 }
 
 impl RunSpec {
-    /// A run of job `job` on the standalone server `main`, at full speed, without limits, and of no node yet.
+    /// A run of job `job` on the standalone server `main`, at full speed, without limits, and without nodes.
     #[must_use]
     pub fn plain(run: RunId, rules: Rules) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What became of a batch, and who alone knows it.
+//! The recorded result of a batch, and which writes are not replicated yet.
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -9,7 +9,7 @@ use crate::outcome::{self, Outcome};
 use crate::slot::SlotSet;
 use crate::wire::shortened;
 
-/// What became of one group, key by key.
+/// The outcomes of one group, key by key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct GroupReceipt {
     /// The slot.
@@ -22,7 +22,7 @@ pub struct GroupReceipt {
     pub outcomes: Vec<Outcome>,
 }
 
-/// As with [`super::Group`].
+/// Serialized like [`super::Group`].
 impl Serialize for GroupReceipt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.slot, self.reason, outcome::codes::text(&self.outcomes)).serialize(serializer)
@@ -36,35 +36,34 @@ pub struct Receipt {
     pub run: RunId,
     /// The batch.
     pub batch: BatchId,
-    /// The node that the batch was for.
+    /// The node of the batch.
     pub node: NodeId,
     /// One per group, in the batch's order.
     pub groups: Vec<GroupReceipt>,
-    /// Look-ups made, to be taken off the hit rate.
+    /// Lookups made by the batch, to be subtracted from the hit rate.
     pub lookups: Lookups,
-    /// Why keys were not reached, failed or are unconfirmed, for people.
+    /// Why keys are unreached, failed or unconfirmed, for people.
     pub cause: Option<String>,
-    /// How the batch was held back, if it was.
+    /// What pacing did during the batch, if anything.
     #[serde(default)]
     pub pacing: Option<Box<NodePacing>>,
-    /// The round of the batch's task.
+    /// The scan generation of the batch's task.
     #[serde(default)]
     pub scan_generation: u32,
-    /// Who alone knows what was done.
+    /// Writes that no replica has confirmed.
     #[serde(default)]
     pub unreplicated: Vec<UnreplicatedWrites>,
-    /// The outcome of all candidates of the batch, however many its grant lists, where `groups` is empty because nothing
-    /// of the batch was done. Earlier versions never say it, and do not understand it.
+    /// The outcome of all candidates of the batch, however many its grant lists. Set where `groups` is empty because
+    /// the batch did not act. Earlier versions neither write nor understand it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all: Option<Outcome>,
-    /// The memory of the keys that were deleted. Absent where none was, and in receipts of earlier versions.
+    /// The memory of the deleted keys. Absent if none was deleted, and in receipts of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freed: Option<Box<PrefixMemory>>,
 }
 
 impl Receipt {
-    /// The receipt of a batch that was not acted on, and of which nothing but its identity has to be known. It always
-    /// fits a message.
+    /// The receipt of a batch that did not act. It needs only the batch's identity, and always fits a message.
     #[must_use]
     pub fn whole(
         run: RunId,
@@ -90,14 +89,14 @@ impl Receipt {
     }
 }
 
-/// Slots in which something was done that no replica is known to have. If another history takes the place of this
-/// one, by a failover or a restart, it may be undone.
+/// Slots with writes that no replica is known to have. A failover or a restart to another replication id may undo
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreplicatedWrites {
     /// The node.
     pub node: NodeId,
-    /// Its history then; empty if unknown.
+    /// Its replication id at that time; empty if unknown.
     pub replication_id: String,
-    /// The slots; none on a standalone server.
+    /// The slots; empty on a standalone server.
     pub slots: SlotSet,
 }

@@ -1,5 +1,5 @@
-//! What a server that is a replica says of its data, when a run or a plan was given its address: how it stands with its
-//! primary, and how old what it holds is.
+//! The state of a replica that was given as an address of a run or a plan: its link to the primary, and the age of its
+//! data.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AsReplica {
-    /// `host:port` of the server that it follows.
+    /// `host:port` of its primary.
     pub primary: String,
-    /// How it stands with it.
+    /// The state of its link to the primary.
     pub link: Link,
-    /// With a link: seconds since the last word of the primary. Without: seconds since the link was lost. Its data is at
-    /// least so old. Null where the server does not say.
+    /// With a link: seconds since the last message from the primary. Without: seconds since the link was lost. Its
+    /// data is at least that old. `None` if the server does not report it.
     pub age_seconds: Option<u64>,
 }
 
-/// How a replica stands with its primary.
+/// The state of a replica's link to its primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Link {
     /// It is connected.
     Up,
-    /// It was connected, and is no longer.
+    /// It was connected and no longer is.
     Lost,
-    /// It is receiving a whole copy: what it holds until then is an older state, or none.
+    /// It is receiving a full copy. Until then it has an older state of the data, or none.
     Copying,
-    /// It has not been connected since its process started, or since it was told to follow this primary.
+    /// It has not been connected since its process started, or since it was configured to follow this primary.
     Never,
 }
 
 impl AsReplica {
-    /// Whether what it holds was its primary's at some known moment, so that reading it says something.
+    /// Whether its data was the primary's at some known time, so that reading it is meaningful.
     #[must_use]
     pub fn is_synchronised(&self) -> bool {
         matches!(self.link, Link::Up | Link::Lost)
@@ -43,7 +43,7 @@ impl AsReplica {
         self.link == Link::Up
     }
 
-    /// All of it in a sentence about the server at `address`.
+    /// The state as a sentence about the server at `address`.
     #[must_use]
     pub fn sentence(&self, address: &str) -> String {
         let primary = &self.primary;

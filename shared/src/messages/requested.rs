@@ -1,34 +1,34 @@
-//! What was asked of a run: the part that its other rules do not say, and whether two runs were asked for the same.
-//! Whoever goes on with a run, or tries it again, does what was asked of it, whatever the job is configured to do by then.
+//! The request of a run: the options that its other rules do not contain, and whether two runs have the same request.
+//! A coordinator that resumes or retries a run uses its request, even if the job's configuration has changed since.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Guards, InactivePolicy, Rules, RunSpec};
 use crate::ids::RunId;
 
-/// What was asked of a run beside its [`Rules`] and its limits.
+/// The request of a run in addition to its [`Rules`] and limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestedOptions {
     /// Whether the caches of inactive users are removed as well.
     pub aggressive: bool,
-    /// How they are found, if that is set up.
+    /// How they are found, if configured.
     pub inactive: Option<InactivePolicy>,
-    /// Whether keys are looked at also on nodes that have none without TTL.
+    /// Whether keys are also scanned on nodes that have none without TTL.
     pub every_key: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: u8,
 }
 
 impl RunSpec {
-    /// Whether `other` was asked for the same. What a plan finds out, who asked, and which attempt it is make no
-    /// difference. Of a run that an older version has planned it is not known what was asked.
+    /// Whether `other` has the same request. Findings of the plan, the client, and the number of the attempt are
+    /// ignored. Two runs differ if an older version planned one of them, because it stored no request.
     #[must_use]
     pub fn has_same_request(&self, other: &Self) -> bool {
         self.requested.is_some() && self.order(self.run) == other.order(self.run)
     }
 
-    /// What was asked, as a spec of `run` without anything else. All fields are named, so that one which is added is
-    /// decided on here.
+    /// The request as a spec of `run` without anything else. All fields are named, so that a new field forces a
+    /// decision here.
     fn order(&self, run: RunId) -> Self {
         let Self {
             run: _,
@@ -49,7 +49,7 @@ impl RunSpec {
             inactive_refused: _,
             sampled_users: _,
             scripts_refused: _,
-            // What it recommends, not what it does.
+            // It changes recommendations, not actions.
             application: _,
             pace,
             read_from,
@@ -61,7 +61,7 @@ impl RunSpec {
             requested: asked,
         } = self.clone();
         let guards = Guards { runtime_max_ms, ..Guards::default() };
-        // Who was active when each of them was planned.
+        // The users who were active when each run was planned.
         let rules = Rules { inactive: None, ..rules };
         Self {
             job,
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_all_that_makes_a_difference() {
+    fn only_the_request_is_compared() {
         let check = |change: fn(&mut RunSpec), expected: bool| {
             let (one, mut other) = (spec(), spec());
             change(&mut other);

@@ -1,5 +1,5 @@
-//! What a scan task saw of the keys that it read, beside what it counts: mergeable, and of bounded size. Keys of
-//! slots that were handed back are in it, too; `dropped` says how many they may be.
+//! Statistics of the keys that a scan task read, in addition to its counts: mergeable, and of bounded size. Keys of
+//! slots that are planned again are included; `dropped` is an upper bound for their number.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::limits::PREFIX_SAMPLES_MAX;
 use crate::memory::PrefixMemory;
 use crate::sketch::{HeavyHitters, Quantiles};
 
-/// The upper ends of the bars of the histogram of TTLs, in milliseconds; a last bar has none.
+/// The upper bounds of the buckets of the TTL histogram, in milliseconds; a last bucket has none.
 pub const TTL_BARS_MS: [u64; 11] = [
     1_000,
     10_000,
@@ -24,44 +24,44 @@ pub const TTL_BARS_MS: [u64; 11] = [
     30 * 86_400_000,
 ];
 
-/// See the module.
+/// Statistics of the keys of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScanStatistics {
     /// TTLs in milliseconds, of keys that have one.
     pub ttls: Quantiles,
-    /// The same keys by the bars of [`TTL_BARS_MS`].
+    /// The same keys by the buckets of [`TTL_BARS_MS`].
     pub ttl_bars: [u64; TTL_BARS_MS.len() + 1],
     /// Keys by prefix.
     pub keys: HeavyHitters,
     /// Keys without TTL by prefix.
     pub stale: HeavyHitters,
-    /// Memory by prefix. A report of an earlier version says nothing of it in this way.
+    /// Memory by prefix. Reports of earlier versions do not have it in this form.
     #[serde(default = "PrefixMemory::unknown")]
     pub weights: PrefixMemory,
-    /// The same of keys that would be deleted and are only reported.
+    /// The same for keys that would be deleted and are only reported.
     #[serde(default = "PrefixMemory::unknown")]
     pub reported: PrefixMemory,
-    /// A key for some of the prefixes, the heavy ones among them.
+    /// An example key for some of the prefixes, the heaviest ones among them.
     pub examples: BTreeMap<String, String>,
-    /// Why it could not be, if it could not.
+    /// Why memory could not be measured, if so.
     pub refused: Option<String>,
     /// Sampled keys in the last fifth of the configured TTL.
     pub late: u64,
-    /// Those of them that were used in that time.
+    /// Those of them that were accessed in that time.
     pub late_used: u64,
-    /// Keys that are in here and do not count, because their slots are read again.
+    /// Keys that are included here and do not count, because their slots are planned again.
     pub dropped: u64,
 }
 
 impl ScanStatistics {
-    /// Counts the TTL of `keys` keys into its bar.
+    /// Counts the TTL of `keys` keys in its bucket.
     #[inline]
     pub fn add_to_bars(&mut self, ms: u64, keys: u64) {
         let bar = TTL_BARS_MS.iter().position(|end| ms <= *end).unwrap_or(TTL_BARS_MS.len());
         self.ttl_bars[bar] += keys;
     }
 
-    /// Takes those of another task in.
+    /// Merges the statistics of another task.
     pub fn merge(&mut self, other: &Self) {
         self.ttls.merge(&other.ttls);
         for (bar, more) in self.ttl_bars.iter_mut().zip(other.ttl_bars) {
@@ -92,11 +92,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_that_says_nothing_of_memory_does_not_say_that_there_is_none() {
+    fn a_report_without_memory_leaves_it_unknown() {
         let now = serde_json::to_value(ScanStatistics::default()).unwrap();
         let mut before: BTreeMap<String, serde_json::Value> = serde_json::from_value(now).unwrap();
         before.retain(|field, _| !["weights", "reported"].contains(&field.as_str()));
-        // Earlier versions said it in another way.
+        // Earlier versions report it in another form.
         before.insert("memory".to_owned(), serde_json::json!([[1, 2], 3, 4, 5]));
         let before: ScanStatistics = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
         let mut run = ScanStatistics::default();

@@ -1,4 +1,4 @@
-//! How to reach NATS, and what to keep there: settings, resolved. Secrets do not show in `Debug`.
+//! The options of the NATS connection and of the streams: settings, resolved. Secrets do not appear in `Debug`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,45 +6,45 @@ use std::time::Duration;
 use crate::config::{NatsSettings, Secret, Storage};
 use crate::signing::{Authority, KeyError, PublicKey, SigningKey};
 
-/// The way to a NATS deployment, and the sizes of what we keep there.
+/// The options of a NATS connection, and the limits of the streams.
 #[derive(Clone, Debug)]
 pub struct NatsOptions {
-    /// Seeds without logins: `nats://host:4222` or `tls://host:4222`.
+    /// Seed addresses without logins: `nats://host:4222` or `tls://host:4222`.
     pub urls: Vec<String>,
-    /// Who we are.
+    /// The credentials.
     pub login: NatsAuth,
-    /// A file with the certificates that the server's is checked against; the system's own if absent.
+    /// A file with the CA certificates that the server's certificate is checked against; the system's if absent.
     pub ca: Option<PathBuf>,
-    /// Our own certificate and its key.
+    /// The client certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// The first word of subjects and buckets; in capitals, of streams.
+    /// The first token of subjects and buckets; in capitals, of streams.
     pub prefix: String,
     /// The JetStream domain.
     pub domain: Option<String>,
-    /// The file with the key that signs orders; only for those who give some.
+    /// The file with the key that signs orders; only for processes that give orders.
     pub signing_key: Option<PathBuf>,
-    /// Public keys whose signatures are accepted; without any, nothing has to be signed.
+    /// Public keys whose signatures are accepted; if empty, no signature is required.
     pub trusted_keys: Vec<PublicKey>,
     /// Copies of each stream.
     pub replicas: usize,
-    /// Where streams are kept.
+    /// The storage type of streams.
     pub storage: Storage,
     /// How long a delivered message is invisible to others.
     pub ack_wait: Duration,
     /// How long the records of a run are kept.
     pub keep: Duration,
-    /// Finished runs that are remembered.
+    /// Finished runs that are kept in the history.
     pub history_runs: u64,
-    /// Bytes of the audit trail; the oldest entries go first.
+    /// Bytes of the audit trail; the oldest entries are removed first.
     pub audit_bytes: u64,
-    /// Bytes of each work queue; a full one slows down those who fill it.
+    /// Bytes of each work queue. A full queue slows down its publishers.
     pub queue_bytes: u64,
 }
 
-/// Who we are to NATS.
+/// The credentials for NATS.
 #[derive(Clone, Debug, Default)]
 pub enum NatsAuth {
-    /// Nobody.
+    /// None.
     #[default]
     Open,
     /// A name and its password.
@@ -58,7 +58,7 @@ pub enum NatsAuth {
 }
 
 impl NatsOptions {
-    /// A server without logins, and everything as by default.
+    /// A server without logins, and defaults for everything else.
     #[must_use]
     pub fn open(url: impl Into<String>) -> Self {
         Self {
@@ -80,13 +80,14 @@ impl NatsOptions {
         }
     }
 
-    /// The same without the key that signs: workers give no orders, and cannot, then.
+    /// The same options without the signing key: workers give no orders and must not be able to.
     #[must_use]
     pub fn of_worker(self) -> Self {
         Self { signing_key: None, ..self }
     }
 
-    /// The keys whose orders are accepted, and the key that signs ours. What our own key signed is always accepted.
+    /// The public keys whose orders are accepted, and the signing key. Orders signed by the own key are always
+    /// accepted.
     ///
     /// # Errors
     /// When the key cannot be read, or is not among the trusted ones.
@@ -103,7 +104,7 @@ impl NatsOptions {
         Ok(Authority { prefix: self.prefix.clone(), signing, trusted })
     }
 
-    /// What `settings` say.
+    /// The options in `settings`.
     #[must_use]
     pub fn from_settings(settings: &NatsSettings) -> Self {
         let NatsSettings { user, password, token, creds, nkey, .. } = settings.clone();

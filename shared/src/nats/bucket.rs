@@ -17,14 +17,15 @@ use super::connect::{Nats, chain};
 use super::layout::bucket_stream;
 use crate::wire::from_json;
 
-/// Bytes of one message of an object, as the clients of NATS cut them.
+/// Bytes of one message of an object, the chunk size of NATS clients.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// See the module. What is stored is stored by the server when a call returns; whether it is on a disk then is the
-/// server's business (`sync_interval`).
+/// A bucket of the object store. An object is stored by the server when `put` returns; when it reaches the disk
+/// depends on the server (`sync_interval`).
 ///
-/// Objects are written and read here, in the format that all clients of NATS share. The client library's own way needs
-/// more rights than we give: it rolls up (with which a writer could empty the bucket), purges, and reads by consumers.
+/// Objects are written and read here, in the format that all NATS clients share. The client library's own object store
+/// needs more rights than keysweep grants: it rolls up (with which a writer could empty the bucket), purges, and reads
+/// through consumers.
 pub struct ObjectBucket {
     nats: Nats,
     name: String,
@@ -50,10 +51,10 @@ impl ObjectBucket {
         &self.name
     }
 
-    /// Opens it; makes it if it is missing.
+    /// Opens it; creates it if it is missing.
     ///
     /// # Errors
-    /// What NATS said.
+    /// The error of NATS.
     pub async fn make(&self) -> Result<(), String> {
         let config = match self.nats.js.get_stream(bucket_stream(&self.name)).await {
             Ok(stream) => stream.cached_info().config.clone(),
@@ -61,7 +62,7 @@ impl ObjectBucket {
                 let made = self.nats.js.create_stream(self.nats.layout.object_bucket(&self.name)).await;
                 let way_out = || {
                     format!(
-                        "; `keysweep nats setup --apply` makes it if a job has `backup = \"nats://{}\"`",
+                        "; `keysweep nats setup --apply` creates it if a job has `backup = \"nats://{}\"`",
                         self.name
                     )
                 };
@@ -84,11 +85,11 @@ impl ObjectBucket {
         self.stream.get_or_try_init(open).await
     }
 
-    /// Stores an object, as a whole; makes the bucket if it is missing. One of the same name is replaced for readers, and
-    /// stays in the bucket.
+    /// Stores an object as a whole; creates the bucket if it is missing. Readers then see it instead of an older one
+    /// of the same name, which stays in the bucket.
     ///
     /// # Errors
-    /// What NATS said.
+    /// The error of NATS.
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
         if self.stream.get().is_none() {
             self.make().await?;
@@ -113,9 +114,9 @@ impl ObjectBucket {
         for chunk in chunks {
             self.publish(self.chunks(&info), chunk.to_vec()).await?;
         }
-        // Only now is it there.
-        let told = serde_json::to_vec(&info).map_err(|e| e.to_string())?;
-        self.publish(self.meta(name), told).await
+        // The object exists once its metadata is published.
+        let meta = serde_json::to_vec(&info).map_err(|e| e.to_string())?;
+        self.publish(self.meta(name), meta).await
     }
 
     async fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), String> {
@@ -127,12 +128,12 @@ impl ObjectBucket {
     /// The names of all objects.
     ///
     /// # Errors
-    /// What NATS said.
+    /// The error of NATS.
     pub async fn list(&self) -> Result<Vec<String>, String> {
         let (all, mut after, mut there) = (format!("$O.{}.M.>", self.name), 0, BTreeMap::new());
         while let Some(message) = self.next(&all, after).await? {
             after = message.sequence;
-            // What is not of an object's making is no object.
+            // A message that is not object metadata is ignored.
             if let Ok(info) = from_json::<ObjectInfo>(&message.payload) {
                 there.insert(info.name, info.deleted);
             }
@@ -140,16 +141,16 @@ impl ObjectBucket {
         Ok(there.into_iter().filter(|(_, deleted)| !deleted).map(|(name, _)| name).collect())
     }
 
-    /// The bytes of an object, `most` of them at most, checked by their digest.
+    /// The content of an object, at most `most` bytes, checked by its digest.
     ///
     /// # Errors
-    /// What NATS said, that there are more, or that they are not what was stored.
+    /// When NATS fails, the object is larger, or its digest does not match.
     pub async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, String> {
         let found = self.stream().await?.direct_get_last_for_subject(self.meta(name)).await;
         let message = found.map_err(|e| format!("`{name}`: {}", self.why(&e)))?;
         let info: ObjectInfo = from_json(&message.payload).map_err(|e| format!("`{name}`: {e}"))?;
         if info.deleted || !info.nuid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(format!("`{name}` is no object that can be read"));
+            return Err(format!("`{name}` is not a readable object"));
         }
         let (subject, mut after, mut bytes) = (self.chunks(&info), 0, Vec::new());
         while bytes.len() < info.size
@@ -164,7 +165,7 @@ impl ObjectBucket {
         if info.digest.is_none_or(|wanted| wanted == sha256(&bytes)) && bytes.len() == info.size {
             Ok(bytes)
         } else {
-            Err(format!("`{name}` is not as it was stored"))
+            Err(format!("`{name}` does not match its digest"))
         }
     }
 
@@ -190,7 +191,7 @@ impl ObjectBucket {
     }
 }
 
-/// A digest, as objects have it.
+/// A digest in the format of the object store.
 fn sha256(bytes: &[u8]) -> String {
     format!("SHA-256={}", BASE64_URL_SAFE.encode(digest(&SHA256, bytes)))
 }

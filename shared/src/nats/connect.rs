@@ -1,4 +1,4 @@
-//! The connection to NATS: made once per process, and kept by the client through restarts of the server.
+//! The connection to NATS: created once per process; the client reconnects when the server restarts.
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +18,13 @@ use crate::limits::TASK_QUEUE_BYTES;
 use crate::queue::Topic;
 use crate::signing::{Authority, KeyError};
 
-/// How long JetStream may take to answer.
+/// The timeout of JetStream requests.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For how long a complaint of the server is told with what fails.
+/// How long a server error is kept, to explain failed requests.
 const COMPLAINT_KEPT: Duration = Duration::from_secs(10);
 
-/// The pause between two attempts to reach a server.
+/// The delay between two connection attempts.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Why NATS cannot be used.
@@ -40,7 +40,7 @@ pub enum NatsError {
         /// What happened.
         cause: String,
     },
-    /// The login was refused, or its files cannot be used.
+    /// The server rejects the login, or its files cannot be used.
     #[error(
         "failed to log in to NATS at `{urls}`: {cause}; check the login (`--nats-creds`, `--nats-nkey`, `--nats-user`, `NATS_TOKEN`) and the certificates"
     )]
@@ -50,9 +50,9 @@ pub enum NatsError {
         /// What happened.
         cause: String,
     },
-    /// The two ends do not agree on TLS, or do not trust each other.
+    /// The TLS handshake failed, or one side does not trust the other.
     #[error(
-        "failed to agree on TLS with NATS at `{urls}`: {cause}; check `--nats-ca`, `--nats-cert` and `--nats-key`, and whether the server speaks TLS"
+        "the TLS handshake with NATS at `{urls}` failed: {cause}; check `--nats-ca`, `--nats-cert` and `--nats-key`, and whether the server speaks TLS"
     )]
     Tls {
         /// The seeds, without secrets.
@@ -60,12 +60,12 @@ pub enum NatsError {
         /// What happened.
         cause: String,
     },
-    /// JetStream is off, or not for this account.
+    /// JetStream is disabled, or not enabled for this account.
     #[error(
         "NATS at `{0}` has no JetStream for this account; start the server with `-js`, or enable it for the account"
     )]
     NoJetStream(String),
-    /// Nobody answers for a JetStream domain.
+    /// The JetStream domain does not exist.
     #[error(
         "NATS at `{urls}` reaches no JetStream domain `{domain}`; check `--nats-domain`, or leave it out where the server has none"
     )]
@@ -75,24 +75,24 @@ pub enum NatsError {
         /// The domain.
         domain: String,
     },
-    /// A stream or consumer is not as we need it.
+    /// A stream or consumer does not have the required configuration.
     #[error("{0}")]
     Layout(String),
-    /// The key that signs cannot be used.
+    /// The signing key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Something was not answered, or refused.
+    /// A request failed or timed out.
     #[error("failed to {what}: {cause}")]
     Request {
-        /// What was asked for.
+        /// The request.
         what: String,
-        /// What the server said, if anything.
+        /// The error of the server, if any.
         cause: String,
     },
 }
 
 impl NatsError {
-    /// Whether it may be otherwise in a moment, as where a server has just started. A right that is missing stays so.
+    /// Whether a retry may succeed, such as while a server starts. A missing permission is permanent.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
@@ -103,30 +103,30 @@ impl NatsError {
     }
 }
 
-/// A connection to NATS, and the names of what we keep there. Clones share it.
+/// A connection to NATS, and the names of the streams. Clones share it.
 #[derive(Clone)]
 pub struct Nats {
     pub(super) client: Client,
     pub(super) js: Context,
     pub(super) layout: Arc<Layout>,
     pub(super) urls: Arc<str>,
-    /// Whose orders are believed.
+    /// The keys whose orders are accepted.
     pub(super) authority: Arc<Authority>,
     /// Whether JetStream is imported from another account.
     pub(super) imported: bool,
-    /// The last thing that the server complained about, such as a missing right: a refused request is not
-    /// answered at all, so this says why.
+    /// The server's last asynchronous error, such as a missing permission. A request without permission gets no reply,
+    /// so this explains its timeout.
     complaint: Complaint,
 }
 
-/// What a server said that is no answer to anything, and when.
+/// The server's last asynchronous error, and when it arrived.
 pub(super) type Complaint = Arc<Mutex<Option<(Instant, String)>>>;
 
 impl Nats {
-    /// Connects as `name`. Tries for `patience`; for ever if there is none, and says that it waits.
+    /// Connects as `name`. Retries for `patience`; forever without it, and logs that it waits.
     ///
     /// # Errors
-    /// When no server answered in time, or the login is refused.
+    /// When no server is reachable in time, or the login is rejected.
     pub async fn connect(
         access: &NatsOptions,
         name: &str,
@@ -169,13 +169,14 @@ impl Nats {
         }
     }
 
-    /// Whether the connection stands.
+    /// Whether the client is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
-    /// Scan tasks whose batches fit the queue together, with room for what attempts left behind that were cut off.
+    /// The number of scan tasks whose batches fit into the queue together, with room for the remains of aborted
+    /// attempts.
     pub(crate) fn tasks_at_once_max(&self) -> usize {
         let bytes = usize::try_from(self.layout.queue_bytes()).unwrap_or(usize::MAX);
         (bytes / 4 * 3 / TASK_QUEUE_BYTES).max(1)
@@ -187,9 +188,9 @@ impl Nats {
         &self.urls
     }
 
-    /// Sends what is still to be sent, and closes the connection.
+    /// Flushes pending messages, and closes the connection.
     pub async fn close(&self) {
-        // Nobody waits for what could not be sent: the server will deliver again.
+        // Messages that could not be sent are lost without harm: the server redelivers.
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, async {
             let _ = self.client.flush().await;
             let _ = self.client.drain().await;
@@ -197,7 +198,7 @@ impl Nats {
         .await;
     }
 
-    /// JetStream does not answer.
+    /// The error for a JetStream that does not reply.
     pub(super) fn no_jetstream(&self) -> NatsError {
         let urls = self.urls.to_string();
         match self.layout.domain() {
@@ -206,23 +207,23 @@ impl Nats {
         }
     }
 
-    /// `cause`, with what the server complained about a moment ago.
+    /// `cause`, with the server's last error if it is recent.
     pub(super) fn explain(&self, cause: impl std::fmt::Display) -> String {
         match self.complaint(|at| at.elapsed() < COMPLAINT_KEPT) {
-            Some(complaint) => format!("{cause} (the server said: {complaint})"),
+            Some(complaint) => format!("{cause} (NATS reported: {complaint})"),
             None => cause.to_string(),
         }
     }
 
-    /// The right that the server refused since `began` for a subject that holds one of `words`. Who lacks it need
-    /// not ask again.
+    /// The permission that the server denied since `began` for a subject that contains one of `words`. A retry is then
+    /// useless.
     pub(super) fn refusal(&self, began: Instant, words: &[&str]) -> Option<String> {
         let complaint = self.complaint(|at| at >= began)?;
         let refused = complaint.to_ascii_lowercase().contains("permissions violation");
         (refused && words.iter().any(|word| complaint.contains(word))).then_some(complaint)
     }
 
-    /// Whether the last thing that the server complained about is a right to publish or subscribe to `subject`.
+    /// Whether the server's last error is a missing permission to publish or subscribe to `subject`.
     pub(super) fn has_refused(&self, subject: &str) -> bool {
         self.complaint(|_| true).is_some_and(|complaint| complaint.contains(subject))
     }
@@ -233,7 +234,7 @@ impl Nats {
     }
 }
 
-/// Why it is no use to try again; `None` if it may be.
+/// The error if a retry is useless; `None` if it may succeed.
 fn permanent(e: &ConnectError, urls: &str, cause: &str) -> Option<NatsError> {
     let (urls, cause) = (urls.to_owned(), cause.to_owned());
     let io = e.source().and_then(|source| source.downcast_ref::<std::io::Error>());
@@ -248,24 +249,24 @@ fn permanent(e: &ConnectError, urls: &str, cause: &str) -> Option<NatsError> {
     }
 }
 
-/// Logs what happens to the connection, and keeps what the server complains about.
+/// Logs connection events, and keeps the server's errors.
 pub(super) fn observe(event: &Event, complaint: &Complaint) {
     match event {
         Event::ServerError(error) => {
             let text = error.to_string();
-            tracing::warn!(error = text, "NATS complains");
+            tracing::warn!(error = text, "NATS reported an error");
             *complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), text));
         }
         Event::ClientError(ClientError::Other(text)) if text.contains("authorization") => {
-            tracing::warn!(error = text, "NATS refuses the login; it will be tried again");
+            tracing::warn!(error = text, "NATS rejected the login; will retry");
         }
-        Event::Disconnected => tracing::warn!("the connection to NATS is lost; it will be made again"),
+        Event::Disconnected => tracing::warn!("the connection to NATS is lost; reconnecting"),
         Event::Connected => tracing::debug!("connected to NATS"),
         other => tracing::debug!("NATS: {other}"),
     }
 }
 
-/// An error with its sources, each said once.
+/// An error with its sources, without repetitions.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

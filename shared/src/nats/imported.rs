@@ -1,6 +1,7 @@
-//! Where the API of JetStream is: in our own account, or imported from the account of keysweep, below the prefix. Roles
-//! have accounts of their own there (`deploy/nats-account.conf`), because JetStream publishes answers at any reply subject
-//! that a request names: in one account, a login with a single right to its API can have answers published everywhere.
+//! Finds the JetStream API: in the own account, or imported from the account of keysweep, below the prefix. In the
+//! second setup, each role has its own account (`deploy/nats-account.conf`), because JetStream publishes replies to
+//! any reply subject that a request contains: within one account, a login with a single API permission can make
+//! JetStream publish anywhere.
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
@@ -10,18 +11,18 @@ use super::access::NatsOptions;
 use super::connect::ANSWER_TIMEOUT;
 use super::setup::{no_responders, off};
 
-/// The way to JetStream for `access`, found by asking for `stream`, which need not exist; and whether it is imported.
+/// The JetStream context for `access`, found by requesting `stream`, which need not exist; and whether it is imported.
 pub(super) async fn context(client: &Client, access: &NatsOptions, stream: &str) -> (Context, bool) {
     let own = below(client, access.domain.as_deref());
     if is_there(&own, stream).await {
         return (own, false);
     }
     let imported = below(client, Some(&access.prefix));
-    // If neither answers, what is asked next says so.
+    // If neither replies, the next request reports it.
     if is_there(&imported, stream).await { (imported, true) } else { (own, false) }
 }
 
-/// Whether somebody answers for JetStream, whatever he says; or may, and is slow.
+/// Whether JetStream replies, with any result, or may exist and is slow.
 async fn is_there(js: &Context, stream: &str) -> bool {
     match js.get_stream(stream).await.map_err(|e| (e.kind(), no_responders(&e))) {
         Ok(_) => true,
@@ -30,7 +31,7 @@ async fn is_there(js: &Context, stream: &str) -> bool {
     }
 }
 
-/// With the API at `$JS.<domain>.API`.
+/// The context whose API is at `$JS.<domain>.API`.
 fn below(client: &Client, domain: Option<&str>) -> Context {
     let builder = ContextBuilder::new().timeout(ANSWER_TIMEOUT).ack_timeout(ANSWER_TIMEOUT);
     match domain {

@@ -1,19 +1,19 @@
-//! What we keep in NATS: streams, buckets and consumers, under which names and with which limits. Pure.
+//! The streams, buckets and consumers in NATS, with their names and limits. Pure.
 //!
 //! | stream | subjects | content |
 //! |---|---|---|
 //! | `KEYSWEEP_TASKS`, `KEYSWEEP_BATCHES` | `keysweep.tasks`, `keysweep.batches` | the work queues |
 //! | `KEYSWEEP_EVENTS` | `keysweep.events.>` | events for subscribers |
-//! | `KEYSWEEP_DEAD` | `keysweep.dead.>` | messages that nobody could handle |
+//! | `KEYSWEEP_DEAD` | `keysweep.dead.>` | dead letters |
 //! | `KV_keysweep_runs` | `$KV.keysweep_runs.>` | the records of runs |
-//! | `KV_keysweep_locks` | `$KV.keysweep_locks.>` | who drives which job, and what its schedule did |
-//! | `KV_keysweep_history` | `$KV.keysweep_history.>` | one line per run |
-//! | `KV_keysweep_samples` | `$KV.keysweep_samples.>` | samples of counters, alerts, weekly summaries |
+//! | `KV_keysweep_locks` | `$KV.keysweep_locks.>` | leases of jobs, and the state of their schedules |
+//! | `KV_keysweep_history` | `$KV.keysweep_history.>` | one entry per run |
+//! | `KV_keysweep_samples` | `$KV.keysweep_samples.>` | counter snapshots, alerts, weekly summaries |
 //! | `KV_keysweep_audit` | `$KV.keysweep_audit.>` | deleted keys |
 //!
-//! What scanners tell of tasks at work goes to `keysweep.notes.<run>`, which no stream keeps.
+//! The progress of tasks goes to `keysweep.notes.<run>`, which no stream stores.
 //!
-//! All but the queues keep one message per subject, which is what makes "create once" possible.
+//! Every stream except the queues keeps one message per subject, which makes create-once possible.
 
 use std::time::Duration;
 
@@ -29,13 +29,13 @@ use crate::queue::Topic;
 /// The name of the consumer of each work queue.
 pub(super) const WORKERS: &str = "workers";
 
-/// Messages of a work queue that may be in workers' hands at a time.
+/// Messages of a work queue that may be unacknowledged at a time.
 const IN_HAND_MAX: i64 = 10_000;
 
-/// How long a task that is published again is known to be the same one.
+/// The deduplication window of a task that is published again.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
-/// The first words of the store's keys, and the bucket that holds them.
+/// The first words of the store's keys, and their buckets.
 const BUCKETS: [(&str, &str); 15] = [
     ("runs", "runs"),
     ("activity", "runs"),
@@ -54,14 +54,14 @@ const BUCKETS: [(&str, &str); 15] = [
     ("events", "events"),
 ];
 
-/// Names and limits.
+/// Names and limits of streams and consumers.
 #[derive(Clone, Debug)]
 pub struct Layout {
     access: NatsOptions,
 }
 
 impl Layout {
-    /// The layout that `access` asks for.
+    /// The layout for `access`.
     #[must_use]
     pub fn new(access: &NatsOptions) -> Self {
         Self { access: access.clone() }
@@ -73,13 +73,13 @@ impl Layout {
         self.access.queue_bytes
     }
 
-    /// Whether there are followers, which may answer before they have caught up.
+    /// Whether there are followers, which may reply before they have caught up.
     #[must_use]
     pub fn is_replicated(&self) -> bool {
         self.access.replicas > 1
     }
 
-    /// Servers that keep a copy of each stream.
+    /// The number of replicas of each stream.
     #[must_use]
     pub fn replicas(&self) -> usize {
         self.access.replicas
@@ -109,14 +109,14 @@ impl Layout {
         format!("{}.api.{endpoint}", self.access.prefix)
     }
 
-    /// The subject of what scanners tell of a run that they are reading. No stream keeps it.
+    /// The subject of the progress messages of a run. No stream stores it.
     #[must_use]
     pub fn notes_subject(&self, run: RunId) -> String {
         format!("{}.notes.{run}", self.access.prefix)
     }
 
-    /// The stream and the subject of an entry or a prefix of the store; `None` for a key of no bucket, and for one that
-    /// would be a command of its own, as several words or lines are, or another's entries, as wildcards are.
+    /// The stream and the subject of an entry or a prefix of the store. `None` for a key of no bucket, and for an
+    /// unsafe key: spaces or line breaks would inject a command, and wildcards would match other entries.
     #[must_use]
     pub fn place(&self, key: &str) -> Option<(String, String)> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"*>".contains(&byte);
@@ -125,12 +125,12 @@ impl Layout {
         Some((stream, format!("{subjects}{}", key.replace('/', "."))))
     }
 
-    /// The stream of the entries that `key`, which may have wildcards, is about.
+    /// The stream of the entries of `key`, which may contain wildcards.
     pub(super) fn stream_of(&self, key: &str) -> Option<String> {
         bucket(key).map(|bucket| self.bucket_names(bucket).0)
     }
 
-    /// The stream of a bucket, and how its subjects begin.
+    /// The stream of a bucket, and the prefix of its subjects.
     fn bucket_names(&self, bucket: &str) -> (String, String) {
         match bucket {
             "dead" | "events" => (self.stream_name(bucket), format!("{}.", self.access.prefix)),
@@ -147,7 +147,7 @@ impl Layout {
         dotted.replace('.', "/")
     }
 
-    /// All streams, as we want them.
+    /// All streams with their required configuration.
     #[must_use]
     pub fn streams(&self) -> Vec<Config> {
         let keep = self.access.keep;
@@ -160,30 +160,30 @@ impl Layout {
         streams.push(Config {
             max_age: keep,
             max_bytes: EVENTS_BYTES_MAX,
-            ..self.stream_config("dead", "messages that nobody could handle")
+            ..self.stream_config("dead", "dead letters")
         });
         streams.push(Config { max_age: keep, ..self.bucket("runs", "records of runs") });
-        streams.push(Config { max_age: keep, ..self.bucket("locks", "who drives which job") });
+        streams.push(Config { max_age: keep, ..self.bucket("locks", "leases of jobs") });
         let runs = i64::try_from(self.access.history_runs).unwrap_or(i64::MAX);
-        streams.push(Config { max_messages: runs, ..self.bucket("history", "one line per run") });
+        streams.push(Config { max_messages: runs, ..self.bucket("history", "one entry per run") });
         streams.push(Config {
             max_age: SAMPLES_KEPT,
             max_bytes: EVENTS_BYTES_MAX,
-            ..self.bucket("samples", "samples of counters, alerts, weekly summaries")
+            ..self.bucket("samples", "counter snapshots, alerts, weekly summaries")
         });
         let bytes = i64::try_from(self.access.audit_bytes).unwrap_or(i64::MAX);
         streams.push(Config { max_bytes: bytes, ..self.bucket("audit", "deleted keys") });
         streams
     }
 
-    /// The bytes that all streams set aside together, for each of their replicas.
+    /// The bytes that all streams reserve together, for each replica.
     #[must_use]
     pub fn bytes_set_aside(&self) -> i64 {
         self.streams().iter().map(|stream| stream.max_bytes.max(0)).sum()
     }
 
-    /// The consumer of a work queue: one for all workers, and deliveries without limit, because a message that
-    /// fails for good is ended by a record, never by the server.
+    /// The consumer of a work queue: one for all workers, with unlimited deliveries, because keysweep ends a message
+    /// that fails permanently by a record; the server must not drop it.
     #[must_use]
     pub fn consumer(&self) -> pull::Config {
         pull::Config {
@@ -213,7 +213,7 @@ impl Layout {
         }
     }
 
-    /// A stream of things that are created once and kept for a while.
+    /// A stream of entries that are created once and expire.
     fn stream_config(&self, name: &str, what: &str) -> Config {
         Config {
             subjects: vec![format!("{}.{name}.>", self.access.prefix)],
@@ -223,7 +223,7 @@ impl Layout {
         }
     }
 
-    /// A bucket as the key-value clients of NATS know it, so that people can look into it with them.
+    /// A bucket in the format of NATS key-value clients, so that people can inspect it with them.
     fn bucket(&self, name: &str, what: &str) -> Config {
         Config {
             name: self.bucket_stream(name),
@@ -235,7 +235,7 @@ impl Layout {
         }
     }
 
-    /// The stream of a bucket of the object store, as the clients of NATS know it, but for roll-ups.
+    /// The stream of a bucket of the object store in the format of NATS clients, but without roll-ups.
     #[must_use]
     pub fn object_bucket(&self, name: &str) -> Config {
         Config {
@@ -249,7 +249,7 @@ impl Layout {
         }
     }
 
-    /// The bucket that `deploy/nats-account.conf` has rights for.
+    /// The bucket for which `deploy/nats-account.conf` grants permissions.
     #[must_use]
     pub fn usual_bucket(&self) -> String {
         format!("{}_backup", self.access.prefix)
@@ -268,9 +268,10 @@ impl Layout {
             max_messages: -1,
             max_messages_per_subject: -1,
             max_consumers: -1,
-            // Room for the headers of our largest message.
+            // Room for the headers of the largest message.
             max_message_size: i32::try_from(MESSAGE_BYTES_MAX + HEADER_BYTES).unwrap_or(-1),
-            // We neither delete nor purge. With roll-ups, who may write to one subject could empty the whole stream.
+            // keysweep neither deletes nor purges. With roll-ups, a client that may write to one subject could empty
+            // the stream.
             allow_rollup: false,
             deny_delete: true,
             deny_purge: true,
@@ -297,13 +298,13 @@ pub(super) fn bucket_stream(name: &str) -> String {
     format!("OBJ_{name}")
 }
 
-/// The bucket of the entries that `key` is about.
+/// The bucket of the entries of `key`.
 fn bucket(key: &str) -> Option<&'static str> {
     let first = key.split('/').next()?;
     BUCKETS.iter().find(|(word, _)| *word == first).map(|(_, bucket)| *bucket)
 }
 
-/// The word for a queue in subjects.
+/// The name of a queue in subjects.
 pub(super) fn topic_name(topic: Topic) -> &'static str {
     match topic {
         Topic::Tasks => "tasks",
@@ -316,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_have_places_and_come_back_from_them() {
+    fn keys_and_subjects_round_trip() {
         let layout = Layout::new(&NatsOptions { prefix: "ks-1".to_owned(), ..NatsOptions::open("nats://x") });
         let check = |key: &str, stream: &str, subject: &str| {
             assert_eq!(layout.place(key), Some((stream.to_owned(), subject.to_owned())));
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_in_a_stream() {
+    fn every_subject_is_in_a_stream() {
         let layout = Layout::new(&NatsOptions::open("nats://x"));
         let streams = layout.streams();
         for (word, _) in BUCKETS {

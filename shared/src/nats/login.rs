@@ -1,5 +1,5 @@
-//! What the client is told before it connects: login, certificates, pauses. Files are looked into here, because
-//! the client does not name one that it cannot use.
+//! The options of the NATS client: login, certificates, reconnect delays. Files are checked here, because the client's
+//! errors do not name the file.
 
 use std::io;
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::limits::LOGIN_FILE_BYTES_MAX;
 
 use super::connect::{ANSWER_TIMEOUT, Complaint, NatsError, observe};
 
-/// The longest pause between two attempts to connect again.
+/// The reconnect delay grows by `STEP` per attempt, up to `STEPS_MAX` steps.
 const STEPS_MAX: usize = 20;
 const STEP: Duration = Duration::from_millis(50);
 
 /// The characters of an nkey seed.
 const SEED_CHARS: usize = 58;
 
-/// The client's options for `access`, whose seeds are `shown` in errors.
+/// The client's options for `access`. `shown` are the seed addresses for errors.
 pub(super) async fn settled(
     access: &NatsOptions,
     name: &str,
@@ -36,7 +36,7 @@ pub(super) async fn settled(
         .name(name)
         .request_timeout(Some(ANSWER_TIMEOUT))
         .reconnect_delay_callback(|attempts| {
-            // Attempts count from 1, and nothing has to be waited for before the first.
+            // Attempts count from 1; the first one is not delayed.
             STEP * u32::try_from(attempts.saturating_sub(1).min(STEPS_MAX)).unwrap_or_default()
         })
         .event_callback(move |event| {
@@ -55,7 +55,7 @@ pub(super) async fn settled(
         }
         NatsAuth::Nkey(path) => {
             let text = read(path).map_err(|e| unusable(path, e))?;
-            let none = || unusable(path, invalid("it holds no nkey seed (a line that begins with `SU`)"));
+            let none = || unusable(path, invalid("it contains no nkey seed (a line that begins with `SU`)"));
             options.nkey(seed(&text).ok_or_else(none)?.to_owned())
         }
     };
@@ -76,7 +76,7 @@ pub(super) async fn settled(
     })
 }
 
-/// The seed in a file as `nk` writes it, be it bare or between marks.
+/// The seed in a file as `nk` writes it, with or without the marks around it.
 fn seed(text: &str) -> Option<&str> {
     let is_seed = |line: &&str| {
         line.len() == SEED_CHARS && line.starts_with("SU") && line.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -84,17 +84,17 @@ fn seed(text: &str) -> Option<&str> {
     text.lines().map(str::trim).find(is_seed)
 }
 
-/// Without what it says, the client finds nothing in a PEM file and goes on as if there were none.
+/// Fails if a PEM file does not contain `what`. The client would silently continue without it.
 fn holds(path: &Path, what: &str) -> io::Result<()> {
     let there =
         read(path)?.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim().ends_with(what));
     let what = what.trim_end_matches('-').to_ascii_lowercase();
-    if there { Ok(()) } else { Err(invalid(&format!("it holds no {what} in PEM"))) }
+    if there { Ok(()) } else { Err(invalid(&format!("it contains no {what} in PEM"))) }
 }
 
 fn read(path: &Path) -> io::Result<String> {
     read_text(path, LOGIN_FILE_BYTES_MAX).map_err(|e| match e.kind() {
-        io::ErrorKind::InvalidData => invalid("it is no text"),
+        io::ErrorKind::InvalidData => invalid("it is not text"),
         _ => e,
     })
 }

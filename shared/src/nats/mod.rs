@@ -1,5 +1,5 @@
-//! The queue and the store over NATS JetStream, and what else we say to NATS: events for subscribers and a
-//! service for programs. The only folder that names `async_nats`.
+//! The queue and the store over NATS JetStream, and the other uses of NATS: events for subscribers and a service for
+//! programs. The only folder that names `async_nats`.
 
 mod access;
 mod bucket;

@@ -1,5 +1,5 @@
-//! The work queues over JetStream: a work-queue stream and one consumer each. What is pulled is one message
-//! at a time, so that no worker hoards what others could do.
+//! The work queues over JetStream: a work-queue stream and one consumer each. A pull requests one message at a time,
+//! so that no worker buffers messages that others could handle.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use crate::queue::{AckHandle, Delivery, Queue, QueueError, Topic};
 use crate::signing::SignatureError;
 use crate::supervision;
 
-/// How long a pull waits beyond its time for a server that has gone.
+/// How long a pull waits beyond its expiry for a server that does not reply.
 const OVERTIME: Duration = Duration::from_secs(1);
 
-/// The pause after a pull that failed.
+/// The delay after a failed pull.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The acknowledgement, on the wire.
+/// The payload of an acknowledgement.
 const ACK: &str = "+ACK";
 
 /// The queues in JetStream.
@@ -37,12 +37,12 @@ pub struct NatsQueue {
     nats: Nats,
     tasks: OnceCell<PullConsumer>,
     batches: OnceCell<PullConsumer>,
-    /// Pulls under way.
+    /// Pulls in flight.
     pulls: TaskTracker,
 }
 
 impl NatsQueue {
-    /// The queues behind `nats`.
+    /// The queues of the connection `nats`.
     #[must_use]
     pub fn new(nats: Nats) -> Self {
         Self { nats, tasks: OnceCell::new(), batches: OnceCell::new(), pulls: TaskTracker::new() }
@@ -65,7 +65,7 @@ impl NatsQueue {
     fn refused(&self, error: &PublishError) -> QueueError {
         match full(error) {
             Some(cause) => {
-                tracing::debug!(cause, "the queue takes no more at the moment");
+                tracing::debug!(cause, "the queue is full");
                 QueueError::Full
             }
             None => self.unavailable(&chain(error)),
@@ -73,8 +73,7 @@ impl NatsQueue {
     }
 }
 
-/// What a server says that has no room for a message now, be it that the stream or the account is full, or the
-/// disk.
+/// The cause if a server has no room for a message: the stream, the account or the disk is full.
 fn full(error: &PublishError) -> Option<String> {
     if error.kind() != PublishErrorKind::Other {
         return None;
@@ -124,8 +123,8 @@ impl Queue for NatsQueue {
             match pulled {
                 Ok(delivery) => Ok(delivery.into_iter().collect()),
                 Err(e) => {
-                    // A worker outlives its server: it asks again until there is one.
-                    tracing::debug!(error = %e, "nothing can be pulled at the moment");
+                    // A worker outlives its server: it retries until one is available.
+                    tracing::debug!(error = %e, "failed to pull, will retry");
                     sleep(RETRY).await;
                     Ok(Vec::new())
                 }
@@ -144,8 +143,8 @@ impl Queue for NatsQueue {
 }
 
 impl NatsQueue {
-    /// One message. The server may have sent it already when our caller loses interest, so the pull is a task
-    /// of its own, which puts back what nobody takes.
+    /// Pulls one message. The server may have sent it already when the caller drops the future. So the pull is a
+    /// separate task, which requeues a message that is no longer wanted.
     async fn pull_one(
         &self,
         topic: Topic,
@@ -157,7 +156,7 @@ impl NatsQueue {
         supervision::detach(&self.pulls, async move {
             let pulled = fetch(&nats, topic, &consumer, wait).await;
             if let Err(Ok(Some(unwanted))) = sender.send(pulled) {
-                // If this fails, it comes again after the ack deadline.
+                // If this fails, the message is redelivered after the ack deadline.
                 let _ = unwanted.handle.nak(Duration::ZERO).await;
             }
         });
@@ -181,7 +180,7 @@ async fn fetch(
     }
 }
 
-/// Whether `message` is to be believed. Only tasks are orders.
+/// Whether the signature of `message` is accepted. Only tasks are orders.
 fn trust(nats: &Nats, topic: Topic, message: &jetstream::Message) -> Result<(), SignatureError> {
     let header = |name| message.headers.as_ref().and_then(|headers| headers.get(name));
     match topic {
@@ -217,7 +216,7 @@ impl NatsHandle {
 impl AckHandle for NatsHandle {
     fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
         async move {
-            // A request, so that the server has taken it when this returns.
+            // A request, so that the server has processed it when this returns.
             let Some(reply) = self.message.reply.clone() else { return Ok(()) };
             let asked = self.nats.client.request(reply, ACK.into()).await;
             asked.map(drop).map_err(|e| QueueError::Unavailable(self.nats.explain(chain(&e))))

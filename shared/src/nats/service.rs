@@ -1,6 +1,6 @@
-//! What programs may ask over NATS: a service in the sense of its service protocol (`$SRV.PING`, `INFO` and
-//! `STATS` answer for it), whose endpoints are subjects below our prefix. What is asked and answered is JSON
-//! and not made here.
+//! The API for programs over NATS: a service according to the NATS service protocol (`$SRV.PING`, `INFO` and `STATS`
+//! work for it), whose endpoints are subjects below the prefix. Requests and replies are JSON, which other modules
+//! encode and decode.
 
 use async_nats::RequestErrorKind;
 use async_nats::service::ServiceExt;
@@ -18,31 +18,31 @@ const NAME: &str = "keysweep";
 
 /// A running service. Dropping it ends it.
 pub struct Service {
-    /// Held, because dropping it ends the endpoints.
+    /// Kept, because dropping it ends the endpoints.
     _service: async_nats::service::Service,
     requests: SelectAll<BoxStream<'static, Request>>,
 }
 
-/// A request that waits for its answer.
+/// A request that waits for its reply.
 pub struct Request {
-    /// The endpoint it came to.
+    /// The endpoint it was sent to.
     pub endpoint: &'static str,
-    /// What is asked.
+    /// The payload.
     pub payload: Vec<u8>,
-    /// Why it is refused without being read, if it is.
+    /// Why it is rejected without being decoded, if so.
     pub no_request: Option<&'static str>,
     inner: async_nats::service::Request,
 }
 
-/// What JetStream adds to the subjects that it acknowledges by.
+/// The prefix of JetStream's acknowledgement subjects.
 const JETSTREAM: &str = "$JS.";
 
-/// The header that the server adds to requests from other accounts, where it is told to.
+/// The header that the server adds to requests from other accounts, if configured.
 const REQUEST_INFO: &str = "Nats-Request-Info";
 
-/// Why `message` is no request, if it is none. JetStream sends what it has stored, and what it has to say, to whatever
-/// reply subject somebody names, and he needs no right to publish there. Such a message has no body, or headers of
-/// JetStream's, or no reply subject, or one for acknowledgements.
+/// Why `message` is not a request, if so. JetStream sends stored messages and replies to any reply subject that a
+/// client names, even without permission to publish there. Such a message has no body, or JetStream headers, or no
+/// reply subject, or one for acknowledgements.
 fn no_request(message: &async_nats::Message) -> Option<&'static str> {
     let names =
         || message.headers.iter().flat_map(|headers| headers.iter()).map(|(name, _)| name.to_string());
@@ -53,36 +53,36 @@ fn no_request(message: &async_nats::Message) -> Option<&'static str> {
     match &message.reply {
         None => Some("it has no reply subject"),
         Some(reply) if reply.starts_with(JETSTREAM) => Some("it was sent by JetStream"),
-        _ if message.status.is_some() || names().any(of_jetstream) => Some("it has headers of JetStream's"),
-        _ if message.payload.is_empty() => Some("it has no body; `{}` asks for what is usual"),
+        _ if message.status.is_some() || names().any(of_jetstream) => Some("it has JetStream headers"),
+        _ if message.payload.is_empty() => Some("it has no body; send `{}` for the defaults"),
         _ => None,
     }
 }
 
-/// Whether there is somebody who waits for an answer.
+/// Whether a client waits for a reply.
 fn can_be_answered(message: &async_nats::Message) -> bool {
     message.reply.as_ref().is_some_and(|reply| !reply.starts_with(JETSTREAM))
 }
 
-/// What came of asking the service.
+/// The result of a request to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceReply {
-    /// The answer.
+    /// The reply.
     Given(Vec<u8>),
-    /// It was refused: a code as in HTTP, and why.
+    /// The service rejected it: a code as in HTTP, and the reason.
     Refused(usize, String),
     /// No service is running.
     Nobody,
 }
 
 impl Service {
-    /// Starts answering at `endpoints`.
+    /// Starts serving `endpoints`.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// When the server rejects it.
     pub async fn start(nats: &Nats, version: &str, endpoints: &[&'static str]) -> Result<Self, NatsError> {
         let failed = |cause: String| NatsError::Request { what: "start the service".to_owned(), cause };
-        let builder = nats.client.service_builder().description("cleans Redis of keys that nobody needs");
+        let builder = nats.client.service_builder().description("deletes unneeded keys from Redis");
         let service = builder.start(NAME, version).await.map_err(|e| failed(nats.explain(e)))?;
         let mut requests = SelectAll::new();
         for name in endpoints {
@@ -111,12 +111,12 @@ fn stream(name: &'static str, endpoint: Endpoint) -> BoxStream<'static, Request>
 }
 
 impl Request {
-    /// Answers, or refuses with a code as in HTTP and the reason.
+    /// Replies with the result, or with a code as in HTTP and the reason.
     pub async fn answer(self, answer: Result<Vec<u8>, (usize, String)>) {
         if !can_be_answered(&self.inner.message) {
             return;
         }
-        // The reason travels in a header, which is one line, and may repeat what was asked.
+        // The reason is sent in a header, which is one line, and may quote the request.
         let refused = |(code, why): (usize, String)| ServiceError { code, status: one_line(&why) };
         let answer = answer.map(Into::into).map_err(refused);
         if let Err(e) = self.inner.respond(answer).await {
@@ -125,10 +125,10 @@ impl Request {
     }
 }
 
-/// Asks the service.
+/// Sends a request to the service.
 ///
 /// # Errors
-/// When NATS fails, or the service does not answer in time.
+/// When NATS fails, or the service does not reply in time.
 pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<ServiceReply, NatsError> {
     match nats.client.request(nats.layout.api_subject(endpoint), payload.into()).await {
         Ok(message) => {
@@ -144,7 +144,7 @@ pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<Servic
         }
         Err(e) if e.kind() == RequestErrorKind::NoResponders => Ok(ServiceReply::Nobody),
         Err(e) => {
-            let what = format!("ask the service for `{endpoint}`");
+            let what = format!("send `{endpoint}` to the service");
             Err(NatsError::Request { what, cause: nats.explain(chain(&e)) })
         }
     }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_jetstream_sends_is_no_request() {
+    fn messages_from_jetstream_are_not_requests() {
         let request = || Message {
             subject: "keysweep.api.run".into(),
             reply: Some("_INBOX.1".into()),

@@ -1,5 +1,5 @@
-//! Creates what is missing in NATS and compares what is there with what we need. A difference is named and
-//! left alone, unless somebody asks for it to be applied.
+//! Creates missing streams and consumers in NATS, and compares existing ones with the required configuration. A
+//! difference is reported and only changed on request.
 
 use std::fmt;
 
@@ -14,47 +14,47 @@ use super::layout::{WORKERS, bucket_stream};
 use crate::limits::{HEADER_BYTES, MESSAGE_BYTES_MAX};
 use crate::queue::Topic;
 
-/// How the names of streams of the object store begin.
+/// The prefix of the streams of object store buckets.
 const BUCKETS: &str = "OBJ_";
 
-/// One stream or consumer, and how it stands.
+/// The state of one stream or consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Piece {
-    /// Its name; a consumer's follows its stream's.
+    /// Its name; a consumer's includes its stream's.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: PieceState,
-    /// In what it differs from what we need.
+    /// Its differences from the required configuration.
     pub differences: Vec<Difference>,
 }
 
-/// How a stream or consumer stands.
+/// The state of a stream or consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PieceState {
-    /// As we need it.
+    /// It has the required configuration.
     Right,
-    /// Not there.
+    /// It does not exist.
     Missing,
-    /// Made just now.
+    /// It was created.
     Created,
-    /// There, and other than we need it.
+    /// It differs from the required configuration.
     Different,
-    /// Changed just now to what we need.
+    /// It was changed to the required configuration.
     Changed,
 }
 
-/// A setting that is other than we need it.
+/// A setting that differs from the required one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The setting.
     pub setting: &'static str,
-    /// What we need.
+    /// The required value.
     pub wanted: String,
-    /// What is there.
+    /// The present value.
     pub found: String,
-    /// Whether nothing works without it.
+    /// Whether keysweep cannot work without it.
     pub essential: bool,
 }
 
@@ -67,18 +67,18 @@ impl fmt::Display for Difference {
 /// What [`setup`] may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetupMode {
-    /// Look only.
+    /// Compare only.
     Look,
     /// Create what is missing.
     Create,
-    /// Create what is missing, and change what can be changed.
+    /// Create what is missing, and change what differs and can be changed.
     Apply,
 }
 
-/// Makes NATS ready for a role: creates what is missing, and refuses what cannot work.
+/// Prepares NATS for a role: creates what is missing, and rejects an unusable configuration.
 ///
 /// # Errors
-/// When JetStream cannot be used, or a stream is not what we need; the text names both values.
+/// When JetStream is unavailable, or a stream is unusable; the text contains both values.
 pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
     check_room(nats)?;
     for piece in setup(nats, SetupMode::Create).await? {
@@ -86,7 +86,7 @@ pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
             piece.differences.iter().filter(|d| d.essential).map(ToString::to_string).collect();
         if !essential.is_empty() {
             return Err(NatsError::Layout(format!(
-                "`{}` in NATS is not as keysweep needs it: {}; delete it if it is a leftover, or choose another `--nats-prefix`",
+                "`{}` in NATS does not have the configuration that keysweep needs: {}; delete it if it is a leftover, or choose another `--nats-prefix`",
                 piece.name,
                 essential.join(", ")
             )));
@@ -101,25 +101,25 @@ pub async fn ensure(nats: &Nats) -> Result<(), NatsError> {
     Ok(())
 }
 
-/// Refuses a server that takes no messages as long as ours: no run could use it.
+/// Rejects a server whose message size limit is too small for keysweep: no run could use it.
 ///
 /// # Errors
-/// When that is so; the text names both values.
+/// If so; the text contains both values.
 pub fn check_room(nats: &Nats) -> Result<(), NatsError> {
     let (room, needed) = (nats.client.server_info().max_payload, MESSAGE_BYTES_MAX + HEADER_BYTES);
     if room >= needed {
         return Ok(());
     }
     Err(NatsError::Layout(format!(
-        "NATS at `{}` takes messages of {room} bytes at most, and keysweep needs {needed}; raise `max_payload` there",
+        "NATS at `{}` accepts messages of {room} bytes at most, and keysweep needs {needed}; raise `max_payload` there",
         nats.urls()
     )))
 }
 
-/// Goes through all streams and consumers.
+/// Compares all streams and consumers.
 ///
 /// # Errors
-/// When JetStream does not answer, or refuses.
+/// When JetStream does not reply, or rejects a request.
 pub async fn setup(nats: &Nats, mode: SetupMode) -> Result<Vec<Piece>, NatsError> {
     let mut pieces = Vec::new();
     for wanted in nats.layout.streams() {
@@ -127,7 +127,7 @@ pub async fn setup(nats: &Nats, mode: SetupMode) -> Result<Vec<Piece>, NatsError
     }
     for topic in [Topic::Tasks, Topic::Batches] {
         let stream = nats.layout.queue_stream(topic);
-        // Nothing to compare below a stream that is missing.
+        // The consumers of a missing stream need no comparison.
         let missing = |piece: &Piece| piece.name == stream && piece.state == PieceState::Missing;
         if pieces.iter().any(missing) {
             continue;
@@ -137,10 +137,10 @@ pub async fn setup(nats: &Nats, mode: SetupMode) -> Result<Vec<Piece>, NatsError
     Ok(pieces)
 }
 
-/// Goes through the buckets for backups: those of `names`, and the one that the account has rights for, if it is there.
+/// Compares the buckets for backups: those of `names`, and the one that the account has permissions for, if it exists.
 ///
 /// # Errors
-/// When JetStream does not answer, or refuses.
+/// When JetStream does not reply, or rejects a request.
 pub async fn buckets(nats: &Nats, names: &[String], mode: SetupMode) -> Result<Vec<Piece>, NatsError> {
     let usual = nats.layout.usual_bucket();
     let mut pieces = Vec::new();
@@ -160,7 +160,7 @@ async fn stream(nats: &Nats, wanted: &Config, mode: SetupMode) -> Result<Piece, 
             return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
         }
         let created = nats.js.create_stream(wanted.clone()).await;
-        // Another process may have been faster; it made the same.
+        // If another process was faster, it created the same.
         created.map(drop).map_err(|e| cannot_create(nats, &name, &e))?;
         return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
     };
@@ -188,7 +188,7 @@ async fn find_stream(nats: &Nats, name: &str) -> Result<Option<Config>, NatsErro
             }
             GetStreamErrorKind::JetStream(said) if off(said.error_code()) => Err(nats.no_jetstream()),
             GetStreamErrorKind::Request if no_responders(&e) => Err(nats.no_jetstream()),
-            _ => Err(request(nats, &format!("look at the stream `{name}`"), &chain(&e))),
+            _ => Err(request(nats, &format!("query the stream `{name}`"), &chain(&e))),
         },
     }
 }
@@ -197,7 +197,7 @@ pub(super) fn off(code: ErrorCode) -> bool {
     [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT].contains(&code)
 }
 
-/// Where no JetStream is, nobody listens to its requests.
+/// Without JetStream, its API subjects have no responders.
 pub(super) fn no_responders(error: &(dyn std::error::Error + 'static)) -> bool {
     let source = error.source();
     let request = source.and_then(|s| s.downcast_ref::<async_nats::jetstream::context::RequestError>());
@@ -216,18 +216,18 @@ fn cannot_create(
             if said.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED =>
         {
             NatsError::Layout(format!(
-                "failed to create the stream `{name}` with the replicas that the settings ask for: {said}; only a cluster keeps several, so set `[nats] replicas` to 1"
+                "failed to create the stream `{name}` with the replicas of the settings: {said}; only a cluster supports several, so set `[nats] replicas` to 1"
             ))
         }
         CreateStreamErrorKind::JetStream(said) if full(said.error_code()) => NatsError::Layout(format!(
-            "failed to create the stream `{name}`: {said}; keysweep's streams set aside {} MiB together: allow them in NATS (`max_file_store` or `max_memory_store` of the server, or the account's limit), or set less in `[nats] audit_bytes` and `queue_bytes`",
+            "failed to create the stream `{name}`: {said}; keysweep's streams reserve {} MiB together: allow them in NATS (`max_file_store` or `max_memory_store` of the server, or the account's limit), or set less in `[nats] audit_bytes` and `queue_bytes`",
             nats.layout.bytes_set_aside() >> 20,
         )),
         _ => request(nats, &format!("create the stream `{name}`"), &chain(e)),
     }
 }
 
-/// A stream sets its bytes aside when it is created, however little is in it.
+/// A stream reserves its bytes when it is created, however little is in it.
 fn full(code: ErrorCode) -> bool {
     let codes = [
         ErrorCode::STORAGE_RESOURCES_EXCEEDED,
@@ -246,12 +246,12 @@ async fn consumer(nats: &Nats, stream: &str, mode: SetupMode) -> Result<Piece, N
     let found: Result<PullConsumer, _> = nats.js.get_consumer_from_stream(WORKERS, stream).await;
     let make = || async {
         let made = nats.js.create_consumer_on_stream(wanted.clone(), stream).await;
-        made.map(drop).map_err(|e| request(nats, &format!("make the consumer `{name}`"), &chain(&e)))
+        made.map(drop).map_err(|e| request(nats, &format!("create the consumer `{name}`"), &chain(&e)))
     };
     let found = match found {
         Ok(found) => found,
         Err(e) if !is_missing(&e) => {
-            return Err(request(nats, &format!("look at the consumer `{name}`"), &chain(&e)));
+            return Err(request(nats, &format!("query the consumer `{name}`"), &chain(&e)));
         }
         Err(_) if mode == SetupMode::Look => {
             return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
@@ -278,7 +278,7 @@ fn is_missing(e: &ConsumerError) -> bool {
     matches!(e.kind(), ConsumerErrorKind::JetStream(said) if said.error_code() == ErrorCode::CONSUMER_NOT_FOUND)
 }
 
-/// `found` with all that can be changed as `wanted`; what we do not look at stays as it is.
+/// `found` with everything changed that can be changed to `wanted`; other settings stay.
 fn changed_to(wanted: &Config, found: Config) -> Config {
     Config {
         storage: wanted.storage,
@@ -293,7 +293,7 @@ fn changed_to(wanted: &Config, found: Config) -> Config {
     }
 }
 
-/// The same for a bucket: its sizes and its age are for the user to choose.
+/// The same for a bucket. The user chooses its sizes and its maximum age.
 fn bucket_changed_to(wanted: &Config, found: Config) -> Config {
     Config { allow_direct: wanted.allow_direct, allow_rollup: wanted.allow_rollup, ..found }
 }
@@ -301,13 +301,13 @@ fn bucket_changed_to(wanted: &Config, found: Config) -> Config {
 fn bucket_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
     let differences = stream_differences(wanted, found);
     let ours = |difference: &Difference| ["subjects", "direct get", "roll-up"].contains(&difference.setting);
-    // All of them can be changed but the subjects.
+    // All of them can be changed except the subjects.
     let weighed =
         |difference: Difference| Difference { essential: difference.setting == "subjects", ..difference };
     differences.into_iter().filter(ours).map(weighed).collect()
 }
 
-/// What of `found` is not as `wanted`. Pure.
+/// The differences of `found` from `wanted`. Pure.
 fn stream_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |setting, wanted: String, found: String, essential| {
@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_are_named_and_the_essential_ones_told_apart() {
+    fn differences_are_reported_and_essential_ones_marked() {
         let layout = Layout::new(&NatsOptions::open("nats://x"));
         let wanted = layout.streams().swap_remove(0);
         assert_eq!(stream_differences(&wanted, &wanted), []);

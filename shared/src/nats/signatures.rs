@@ -1,5 +1,5 @@
-//! How signatures travel: in a header beside the message, whose bytes stay as they are. What is signed, and what a
-//! signature is, stands in `shared/src/signing.rs`.
+//! Signatures in NATS: each is sent in a header next to the message, whose payload stays unchanged.
+//! `shared/src/signing.rs` defines what is signed and how.
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_STREAM;
@@ -12,22 +12,22 @@ pub(super) const SIGNATURE: &str = "Keysweep-Signature";
 /// How a message of a stream was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadPath {
-    /// As it is stored.
+    /// As stored.
     Stored,
-    /// By a direct get, which adds where the message stands to its headers.
+    /// By a direct get, which adds the message's position to its headers.
     Direct,
 }
 
-/// Whether JetStream published this message as an answer to somebody, and it was stored again: then it has the headers
-/// that JetStream adds to such an answer.
+/// Whether JetStream published this message as a reply, and it was then stored in a stream: it has the headers of such
+/// a reply.
 pub(super) fn is_redirected(headers: &HeaderMap, read: ReadPath) -> bool {
     headers.get_all(NATS_STREAM).count() > usize::from(read == ReadPath::Direct)
 }
 
-/// The signature of what belongs at `place`; `None` where orders need none.
+/// The signature of the order at `place`; `None` where no signature is required.
 ///
 /// # Errors
-/// Where they do, and we have no key.
+/// When one is required and there is no signing key.
 pub(super) fn signature(
     authority: &Authority,
     place: &str,
@@ -35,7 +35,7 @@ pub(super) fn signature(
 ) -> Result<Option<String>, String> {
     match authority.sign(place, payload) {
         None if authority.is_strict() => Err(format!(
-            "`{place}` would not be believed: `[nats] trusted_keys` is set, and `[nats] signing_key_file` is not"
+            "`{place}` would not be accepted: `[nats] trusted_keys` is set, and `[nats] signing_key_file` is not"
         )),
         signature => Ok(signature),
     }

@@ -1,7 +1,7 @@
-//! The store over JetStream: one message per key. Creating and replacing carry the sequence that the key is
-//! expected to have, so the server refuses whoever comes second. Reading needs no consumer: the next message
-//! of a prefix after a sequence is asked for, and whatever is published below the prefix wakes those who
-//! wait. So nothing has to be made anew when a server restarts.
+//! The store over JetStream: one message per key. Create and update carry the expected sequence of the key, so the
+//! server rejects the slower of two writers. Reads need no consumer: they request the next message of a prefix after a
+//! sequence, and any message below the prefix wakes waiting watches. So nothing must be recreated when a server
+//! restarts.
 
 use std::time::Duration;
 
@@ -22,24 +22,25 @@ use crate::records::is_order;
 use crate::signing::SignatureError;
 use crate::store::{Created, Entry, Store, StoreError, Watch};
 
-/// Names the attempt that wrote a message. An answer may get lost, and then only this tells whether what
-/// stands there is ours.
+/// Identifies the attempt that wrote a message. If the reply to a write is lost, the header shows whether the stored
+/// message is its own.
 const WRITER: &str = "Keysweep-Writer";
 
-/// The first and the longest pause of whoever waits for an entry.
-const LOOK_AGAIN: Duration = Duration::from_millis(4);
-const LOOK_AGAIN_MAX: Duration = Duration::from_millis(250);
+/// The first and the longest pause of a waiting watch.
+const CHECK_EVERY: Duration = Duration::from_millis(4);
+const CHECK_EVERY_MAX: Duration = Duration::from_millis(250);
 
-/// The longest pause in an account that imports: what another importing account writes wakes nobody there (a message that
-/// came by a service import takes part in no stream import; seen with nats-server 2.9, 2.10 and 2.15).
-const LOOK_AGAIN_IMPORTED: Duration = Duration::from_millis(40);
+/// The longest pause in an account that imports JetStream: there, messages of other importing accounts wake no watch
+/// (a message that came through a service import takes part in no stream import; seen with nats-server 2.9, 2.10 and
+/// 2.15).
+const CHECK_EVERY_IMPORTED: Duration = Duration::from_millis(40);
 
-/// The first and the longest pause after a request that was not answered.
+/// The first and the longest delay after a request without reply.
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// After how long somebody is told that the server does not answer.
-const SAY_SO: Duration = Duration::from_secs(10);
+/// After how long to log that the server does not reply.
+const LOG_AFTER: Duration = Duration::from_secs(10);
 
 /// Entries in JetStream.
 #[derive(Clone)]
@@ -48,7 +49,7 @@ pub struct NatsStore {
     timeout: Duration,
 }
 
-/// What came of a conditional write.
+/// The result of a conditional write.
 enum Put {
     Done(u64),
     /// The key is not at the expected sequence.
@@ -56,7 +57,7 @@ enum Put {
 }
 
 impl NatsStore {
-    /// The store behind `nats`. What is not answered is tried again, for two minutes at most.
+    /// The store of the connection `nats`. A request without reply is retried for two minutes at most.
     #[must_use]
     pub fn new(nats: Nats) -> Self {
         Self { nats, timeout: STORE_PATIENCE }
@@ -74,7 +75,7 @@ impl NatsStore {
         Ok((stream, subject))
     }
 
-    /// Writes `key` if it is at the sequence `expected`; 0 is that of a key that is absent.
+    /// Writes `key` if it is at the sequence `expected`; 0: if it does not exist.
     async fn put(&self, key: &str, value: Vec<u8>, expected: u64) -> Result<Put, StoreError> {
         let (stream, subject) = self.place(key).await?;
         let signature = self.signature(key, &value)?;
@@ -106,7 +107,7 @@ impl NatsStore {
                 }
                 Err(e) => {
                     retry.pause(&chain(&e)).await?;
-                    // It may be only the answer that was lost.
+                    // Perhaps only the reply was lost.
                     let stored = leader_get(&stream, &subject, &mut retry).await?;
                     if let Some(stored) = stored.filter(ours) {
                         return Ok(Put::Done(stored.sequence));
@@ -116,7 +117,7 @@ impl NatsStore {
         }
     }
 
-    /// What goes with an order, where we have a key.
+    /// The signature of an order, if there is a signing key.
     fn signature(&self, key: &str, value: &[u8]) -> Result<Option<String>, StoreError> {
         if !is_order(key) {
             return Ok(None);
@@ -124,7 +125,7 @@ impl NatsStore {
         signatures::signature(&self.nats.authority, key, value).map_err(StoreError)
     }
 
-    /// The latest message at exactly this key, as the stream's leader has it.
+    /// The latest message of exactly this key, from the stream's leader.
     async fn latest(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let (stream, subject) = self.place(key).await?;
         let mut retry = self.retry(&subject);
@@ -132,12 +133,12 @@ impl NatsStore {
         Ok(message.map(|message| self.entry(message, ReadPath::Stored)))
     }
 
-    /// Whether `entry`, which is not believed, may give way to what we write.
-    fn gives_way(&self, entry: &Entry) -> bool {
+    /// Whether `entry`, whose signature is not accepted, may be overwritten.
+    fn may_be_overwritten(&self, entry: &Entry) -> bool {
         entry.trust.is_err() && (!is_order(&entry.key) || self.nats.authority.signing.is_some())
     }
 
-    /// Patience with what is asked about `subject`.
+    /// The retry policy of requests about `subject`.
     fn retry(&self, subject: &str) -> StoreRetry<'_> {
         let (nats, since, patience) = (&self.nats, Instant::now(), self.timeout);
         let stream = nats.layout.stream_of(&nats.layout.key(subject));
@@ -156,12 +157,12 @@ impl NatsStore {
         Entry { key, value: message.payload.into(), revision: message.sequence, trust }
     }
 
-    /// An entry as it is read. One that is no order, and was put there by JetStream, counts as none.
+    /// A message as an entry. One that JetStream put there, and that is no order, is ignored.
     fn verified(&self, message: StreamMessage) -> Option<Entry> {
         let entry = self.entry(message, ReadPath::Direct);
         let kept = entry.trust.is_ok() || is_order(&entry.key);
         if !kept {
-            tracing::debug!(key = entry.key, "not believed: {}", SignatureError::Redirected);
+            tracing::debug!(key = entry.key, "untrusted entry: {}", SignatureError::Redirected);
         }
         kept.then_some(entry)
     }
@@ -207,8 +208,8 @@ impl Store for NatsStore {
     fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
         let key = key.to_owned();
         async move {
-            // What is published reaches those who subscribe to the subject even if the stream refuses it. If this is
-            // not answered, what follows says why, or tries again.
+            // A publish reaches the subscribers of the subject even if the stream rejects it. If there is no reply,
+            // the next steps report the reason or retry.
             if key.starts_with(EVENTS) {
                 let (stream, subject) = self.place(&key).await?;
                 if let Ok(message) = stream.get_last_raw_message_by_subject(&subject).await {
@@ -222,9 +223,9 @@ impl Store for NatsStore {
                 if let Put::Done(revision) = self.put(&key, value.clone(), 0).await? {
                     return Ok(Created::Now(revision));
                 }
-                // It may have grown too old between the two answers: then it can be created after all.
+                // The entry may have expired between the two replies. Then it can be created after all.
                 let Some(entry) = self.latest(&key).await? else { continue };
-                if !self.gives_way(&entry) {
+                if !self.may_be_overwritten(&entry) {
                     return Ok(Created::Before(entry));
                 }
                 if let Put::Done(revision) = self.put(&key, value.clone(), entry.revision).await? {
@@ -243,7 +244,7 @@ impl Store for NatsStore {
             loop {
                 match stream.direct_get_last_for_subject(subject.clone()).await {
                     Ok(message) => return Ok(self.verified(message)),
-                    // A follower may not have it yet; much depends on what is not there, so the leader is asked.
+                    // A follower may not have it yet. Since absence matters, the leader is queried.
                     Err(e)
                         if e.kind() == DirectGetErrorKind::NotFound && self.nats.layout.is_replicated() =>
                     {
@@ -295,7 +296,7 @@ impl Store for NatsStore {
                 all,
                 seen: 0,
                 hints: Some(hints),
-                pause: LOOK_AGAIN,
+                pause: CHECK_EVERY,
             };
             Ok(Box::new(watch) as Box<dyn Watch>)
         }
@@ -308,13 +309,13 @@ struct NatsWatch {
     stream: Stream<()>,
     all: String,
     seen: u64,
-    /// What is published below the prefix, stored or not: a reason to look, no more. `None` once it ended.
+    /// Messages below the prefix, stored or not: only a hint to check. `None` once the subscription ended.
     hints: Option<Subscriber>,
     pause: Duration,
 }
 
 impl NatsWatch {
-    /// Waits for a hint, or until it is time to look anyway.
+    /// Waits for a hint, or until the next regular check.
     async fn hint(&mut self) {
         let hinted = match &mut self.hints {
             Some(hints) => timeout(self.pause, hints.next()).await,
@@ -325,14 +326,14 @@ impl NatsWatch {
         };
         match hinted {
             Ok(Some(_)) => {
-                self.pause = LOOK_AGAIN;
-                // Those that have come as well are a reason to look once, and not once each.
+                self.pause = CHECK_EVERY;
+                // Several pending hints cause one check.
                 while let Some(Some(Some(_))) = self.hints.as_mut().map(|hints| hints.next().now_or_never()) {
                 }
             }
             Ok(None) => self.hints = None,
             Err(_) => {
-                let longest = if self.store.nats.imported { LOOK_AGAIN_IMPORTED } else { LOOK_AGAIN_MAX };
+                let longest = if self.store.nats.imported { CHECK_EVERY_IMPORTED } else { CHECK_EVERY_MAX };
                 self.pause = (self.pause * 2).min(longest);
             }
         }
@@ -343,11 +344,11 @@ impl Watch for NatsWatch {
     fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
         async move {
             loop {
-                // Waiting is all that a watch is for, so it outlasts any server.
+                // A watch has nothing to do but wait, so it outlasts any outage of the server.
                 let next = self.store.next_of(&self.stream, &self.all, self.seen, Duration::MAX);
                 if let Some(entry) = next.await? {
                     self.seen = entry.revision;
-                    self.pause = LOOK_AGAIN;
+                    self.pause = CHECK_EVERY;
                     return Ok(entry);
                 }
                 self.hint().await;
@@ -357,27 +358,27 @@ impl Watch for NatsWatch {
     }
 }
 
-/// Patience with a server that does not answer at the moment.
+/// Retries requests to a server that does not reply.
 struct StoreRetry<'a> {
     nats: &'a Nats,
     since: Instant,
     patience: Duration,
     pause: Duration,
     told: bool,
-    /// What a right that is missing would be about: the stream, and the subject.
+    /// The stream and the subject, to recognize a missing permission.
     words: Vec<String>,
 }
 
 impl StoreRetry<'_> {
-    /// Waits a little, or gives up with `cause`: when the time is over, or at once if we lack the right to ask.
+    /// Waits, or fails with `cause`: when the time is over, or at once if a permission is missing.
     async fn pause(&mut self, cause: &str) -> Result<(), StoreError> {
         let waited = self.since.elapsed();
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         if waited >= self.patience || self.nats.refusal(self.since, &words).is_some() {
             return Err(StoreError(self.nats.explain(cause)));
         }
-        if waited > SAY_SO && !self.told {
-            tracing::warn!(cause = self.nats.explain(cause), "the store does not answer, will go on trying");
+        if waited > LOG_AFTER && !self.told {
+            tracing::warn!(cause = self.nats.explain(cause), "the store does not reply, will keep retrying");
             self.told = true;
         }
         sleep(self.pause).await;
