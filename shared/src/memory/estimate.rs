@@ -1,27 +1,27 @@
-//! What was measured of a group of keys, and what follows from that. Pure.
+//! Estimates of the memory of a group of keys from its measured keys. Pure.
 
 use serde::{Deserialize, Serialize};
 
-/// Standard deviations between an estimate and its lower bound: 97.5 % of a normal distribution lie above. Sizes have a
-/// long tail upwards, so that the bound holds more often than that.
+/// Standard deviations between an estimate and its lower bound: 97.5 % of a normal distribution lie above it. Sizes
+/// have a long upper tail, so the bound holds more often.
 pub const DEVIATIONS: f64 = 1.96;
 
 /// Bytes of memory, with bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ByteEstimate {
-    /// The estimate: what was measured, and the mean of that for each key that was not.
+    /// The estimate: measured bytes, and their mean for each key that was not measured.
     pub estimate: u64,
-    /// At least so many.
+    /// The lower bound.
     pub low: u64,
-    /// At most so many; null if that is not known.
+    /// The upper bound; null if unknown.
     pub high: Option<u64>,
     /// Keys that were measured.
     pub samples: u64,
 }
 
 impl ByteEstimate {
-    /// No bytes, for sure.
+    /// Exactly no bytes.
     pub const NOTHING: Self = Self { estimate: 0, low: 0, high: Some(0), samples: 0 };
 
     /// Whether every key was measured.
@@ -30,7 +30,7 @@ impl ByteEstimate {
         self.high == Some(self.low)
     }
 
-    /// The sum with what is known of other keys.
+    /// The sum with the estimate of other keys.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let sum = u64::saturating_add;
@@ -43,7 +43,7 @@ impl ByteEstimate {
     }
 }
 
-/// What was measured of some keys. What is known of others is added to it.
+/// The measurements of some keys. Measurements of other keys can be added.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MemoryEstimate {
     /// Keys that were measured.
@@ -54,12 +54,12 @@ pub struct MemoryEstimate {
     pub rest: u64,
     /// The variance of that, in square bytes.
     pub variance: f64,
-    /// Whether there are others.
+    /// Whether there are keys that were not measured.
     pub unmeasured: bool,
 }
 
 impl MemoryEstimate {
-    /// Adds what is known of other keys.
+    /// Adds the measurements of other keys.
     pub fn add(&mut self, other: &Self) {
         self.samples = self.samples.saturating_add(other.samples);
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -74,14 +74,14 @@ impl MemoryEstimate {
         self.bytes.saturating_add(self.rest)
     }
 
-    /// Bytes of all keys, at least.
+    /// The lower bound of the bytes of all keys.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a bound needs no more than 52 bits")]
     pub fn low(&self) -> u64 {
         whole(self.estimate() as f64 - DEVIATIONS * self.variance.sqrt()).clamp(self.bytes, self.estimate())
     }
 
-    /// The estimate with its bounds. It has an upper one if every key was measured.
+    /// The estimate with its bounds. The upper bound is known if every key was measured.
     #[must_use]
     pub fn bounds(&self) -> ByteEstimate {
         let (estimate, low) = (self.estimate(), self.low());
@@ -89,7 +89,7 @@ impl MemoryEstimate {
     }
 }
 
-/// The whole number below, from 0 on.
+/// Rounds down, to 0 at least.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,15 +1,15 @@
-//! How much memory groups of keys take, from those keys that were measured (MEMORY USAGE): figures with bounds that hold
-//! whatever the distribution of sizes is. Pure.
+//! The memory of groups of keys, estimated from keys that were measured (MEMORY USAGE): figures with bounds that hold
+//! for any distribution of sizes. Pure.
 //!
-//! A sample says how much there is at least. It never says how much there is at most: one key of a gigabyte among
-//! millions of small ones is not in it, and the interval of a normal distribution around its mean does not hold then (of
-//! 95 %, 46 to 80 % were seen on Pareto distributions). So there is an upper bound only where every key of a group was
-//! measured, or where the memory that the servers use leaves no room for more. It is unknown otherwise.
+//! A sample gives a lower bound. It never gives an upper bound: one key of a gigabyte among millions of small ones is
+//! not in the sample, and the interval of a normal distribution around its mean does not hold then (of 95 %, 46 to 80
+//! % were seen on Pareto distributions). So there is an upper bound only if every key of a group was measured, or if
+//! the memory that the servers use leaves no room for more. Otherwise it is unknown.
 //!
-//! Two figures stay estimates all the same: MEMORY USAGE looks at five members of a value with many, and a key may change
-//! while others are measured.
+//! Two errors remain: MEMORY USAGE samples five members of a value with many, and a key may change while others are
+//! measured.
 //!
-//! Groups are opaque: whoever samples says which group a key belongs to, and under which names it is told.
+//! Groups are opaque: the caller defines the group of a key and the names under which it is reported.
 
 mod estimate;
 mod prefix_memory;

@@ -1,4 +1,4 @@
-//! What is known of the memory of many groups: of a task, and added up of a run. Pure.
+//! The memory of many groups: of a task, and merged over a run. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,33 +9,33 @@ use super::estimate::{ByteEstimate, MemoryEstimate};
 use crate::limits::{MEMORY_ROWS_MAX, MEMORY_ROWS_SENT_MAX, MEMORY_SAMPLES_MIN, PREFIX_BYTES_MAX};
 use crate::prefix::group;
 
-/// An upper bound that rests on all memory in use is told if it is at most so many times the lower one. Others say nothing
-/// that is worth knowing.
+/// An upper bound that is derived from the memory in use is reported if it is at most so many times the lower bound. A
+/// higher one is not informative.
 const CEILING_TIMES: u64 = 2;
 
-/// See the module. Names end with a colon, and one that has another colon is a part of the group up to its first.
+/// Memory by name. Names end with a colon. A name with another colon is a part of the group up to its first colon.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "PrefixMemoryRecord")]
 pub struct PrefixMemory {
     all: MemoryEstimate,
     rows: BTreeMap<String, PrefixMemoryRow>,
-    /// What a name that is not among the rows may weigh.
+    /// The maximum memory of a name that is not among the rows.
     omitted: u64,
-    /// In how many parts nothing is known of names that are not among the rows.
+    /// The number of merged parts in which names that are not among the rows are unknown.
     blind: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct PrefixMemoryRow {
     weighed: MemoryEstimate,
-    /// The sums of `omitted` and `blind` over the parts that told of this name.
+    /// The sums of `omitted` and `blind` over the parts that reported this name.
     omitted: u64,
     blind: u64,
 }
 
 impl PrefixMemory {
-    /// What a part knows of `all` its keys and of names; `blind` says that nothing is known of others. No more than
-    /// `rows_max` are kept.
+    /// One part: the estimate of all keys and those of names. `blind`: other names are unknown. Keeps at most
+    /// `rows_max` names.
     pub(super) fn of(
         all: MemoryEstimate,
         rows: impl Iterator<Item = (String, MemoryEstimate)>,
@@ -49,14 +49,14 @@ impl PrefixMemory {
         weights
     }
 
-    /// Those of a part that says nothing of memory.
+    /// A part that does not report memory.
     #[must_use]
     pub fn unknown() -> Self {
         let all = MemoryEstimate { unmeasured: true, ..MemoryEstimate::default() };
         Self { all, blind: 1, ..Self::default() }
     }
 
-    /// Takes those of another part in.
+    /// Merges another part.
     pub fn merge(&mut self, other: &Self) {
         self.all.add(&other.all);
         for (name, row) in &other.rows {
@@ -107,28 +107,28 @@ impl PrefixMemory {
         self.all.samples
     }
 
-    /// Whether any key was measured, or should have been.
+    /// Whether any key was or should have been measured.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// All keys, which take no more than `ceiling` bytes, if that is known.
+    /// The estimate of all keys, which take no more than `ceiling` bytes, if known.
     #[must_use]
     pub fn all(&self, ceiling: Option<u64>) -> ByteEstimate {
         bounded(self.all.bounds(), ceiling)
     }
 
-    /// Every name that rests on enough samples, the heaviest first. All keys together take no more than `ceiling` bytes,
-    /// if that is known. No part weighs more than its group.
+    /// Every name with enough samples, heaviest first. All keys together take no more than `ceiling` bytes, if known.
+    /// No part exceeds its group.
     #[must_use]
     pub fn rows(&self, ceiling: Option<u64>) -> Vec<(String, ByteEstimate)> {
         let mut told: BTreeMap<&str, ByteEstimate> = BTreeMap::new();
         let lows = self.lows();
-        // A group comes before its parts, because its name is their beginning.
+        // A group sorts before its parts, because its name is their prefix.
         for (name, row) in &self.rows {
             let within = group(name);
-            // What takes memory beside it, at least.
+            // The lower bound of the other memory.
             let others = |within: Option<&str>| {
                 let all: u64 = lows.get(&within).copied().unwrap_or_default();
                 all.saturating_sub(row.weighed.low())
@@ -158,7 +158,7 @@ impl PrefixMemory {
         told
     }
 
-    /// What all names of a group weigh at least, and under `None` all groups.
+    /// The lower bound of each group's names together, and of all groups under `None`.
     fn lows(&self) -> BTreeMap<Option<&str>, u64> {
         let mut lows = BTreeMap::new();
         for (name, row) in &self.rows {
@@ -169,7 +169,7 @@ impl PrefixMemory {
     }
 }
 
-/// `one` with `most` as its upper bound, if it has none and that says enough.
+/// `one` with the upper bound `most`, if it has none and `most` is informative.
 fn bounded(one: ByteEstimate, most: Option<u64>) -> ByteEstimate {
     let most =
         most.filter(|most| *most <= one.low.saturating_mul(CEILING_TIMES)).map(|most| most.max(one.low));
@@ -179,10 +179,10 @@ fn bounded(one: ByteEstimate, most: Option<u64>) -> ByteEstimate {
     }
 }
 
-/// A figure as it travels: without the names of its parts, because there are many of them.
+/// An estimate on the wire: a tuple without field names, because there are many.
 type Cells = (u64, u64, u64, f64, bool);
 
-/// What is sent.
+/// The wire format.
 #[derive(Serialize, Deserialize)]
 struct PrefixMemoryRecord {
     all: Cells,
@@ -209,17 +209,17 @@ impl TryFrom<PrefixMemoryRecord> for PrefixMemory {
         let weighed = |(samples, bytes, rest, variance, open): Cells| {
             let good = variance.is_finite() && variance >= 0.0;
             let weighed = MemoryEstimate { samples, bytes, rest, variance, unmeasured: open };
-            if good { Ok(weighed) } else { Err("a variance that is no number from 0 on".to_owned()) }
+            if good { Ok(weighed) } else { Err("a variance that is not a number from 0 on".to_owned()) }
         };
         if sent.rows.len() > MEMORY_ROWS_SENT_MAX {
             return Err(format!(
-                "memory of {} names, and there may be {MEMORY_ROWS_SENT_MAX}",
+                "memory of {} names, more than the limit of {MEMORY_ROWS_SENT_MAX}",
                 sent.rows.len()
             ));
         }
         let mut rows = BTreeMap::new();
         for (name, cells, omitted, blind) in sent.rows {
-            // Each byte may be escaped, by four letters.
+            // Each byte may be escaped as four characters.
             if name.len() > 4 * PREFIX_BYTES_MAX + '…'.len_utf8() {
                 return Err(format!("memory of a name of {} bytes", name.len()));
             }

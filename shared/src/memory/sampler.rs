@@ -1,4 +1,5 @@
-//! Which keys are measured: so many of each group outright, and of the others one in so many at random. Pure.
+//! Stratified sampling of keys to measure: the first keys of each group, and of the others one in so many at random.
+//! Pure.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -8,39 +9,39 @@ use super::strata::{GroupCounts, StratifiedSample};
 /// How many keys are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampleRate {
-    /// Keys that are measured outright, over all groups.
+    /// The number of keys that are measured outright, over all groups.
     pub outright: u64,
-    /// The same in each group: groups of no more keys are measured whole.
+    /// The same per group: smaller groups are measured completely.
     pub per_group: u64,
     /// Of all other keys, one in so many is measured.
     pub one_in: u64,
 }
 
-/// As what a key is measured.
+/// Why a key is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SampleKind {
-    /// As one of the first of its group, of which all are.
+    /// It is one of the first of its group, all of which are measured.
     Outright,
-    /// As one that stands for others.
+    /// It was drawn at random and represents others.
     Drawn,
 }
 
-/// Chooses keys, one after the other.
+/// Selects keys, one after the other.
 pub struct Sampler {
     rate: SampleRate,
-    /// Keys that may still be taken outright.
+    /// Keys that may still be measured outright.
     left: u64,
-    /// Keys that are passed over before the next one is drawn.
+    /// Keys to skip before the next one is drawn.
     gap: u64,
     counts: GroupCounts,
-    /// Stands for the group of the last key.
+    /// The hash of the last key's group.
     last: u64,
-    /// Where that group is counted; not known if there are too many groups.
+    /// The index of that group's count; `None` if there are too many groups.
     last_place: Option<usize>,
 }
 
 impl Sampler {
-    /// A sampler that has seen no key yet.
+    /// A sampler without keys.
     #[must_use]
     pub fn new(rate: SampleRate) -> Self {
         let (last, mut counts) = (group_hash(&[]), GroupCounts::default());
@@ -48,32 +49,32 @@ impl Sampler {
         Self { rate, left: rate.outright, gap: gap(rate.one_in), counts, last, last_place }
     }
 
-    /// What is known of the keys that were measured; see [`StratifiedSample::finish`].
+    /// The estimates of the measured keys; see [`StratifiedSample::finish`].
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
     pub fn finish(&self, strata: StratifiedSample, rows_max: usize) -> PrefixMemory {
         strata.finish(&self.counts, self.rate.one_in as f64, rows_max)
     }
 
-    /// One that chooses in the same way, and has seen no key yet.
+    /// An empty sampler with the same rates.
     #[must_use]
     pub fn fresh(&self) -> Self {
         Self::new(self.rate)
     }
 
-    /// One in so many of the keys that are not taken outright is drawn.
+    /// The sampling rate of keys that are not measured outright: one in so many.
     #[must_use]
     pub fn one_in(&self) -> u64 {
         self.rate.one_in
     }
 
-    /// A number that stands for the group of the last key: see [`group_hash`].
+    /// The hash of the last key's group: see [`group_hash`].
     #[must_use]
     pub fn last_hash(&self) -> u64 {
         self.last
     }
 
-    /// Whether a key of `group` is to be measured.
+    /// Whether to measure a key of `group`.
     pub fn take(&mut self, group: &[u8]) -> Option<SampleKind> {
         let group = group_hash(group);
         if self.last != group {
@@ -82,7 +83,7 @@ impl Sampler {
         self.take_again()
     }
 
-    /// Whether another key of the last group is.
+    /// Whether to measure another key of the last group.
     #[inline]
     pub fn take_again(&mut self) -> Option<SampleKind> {
         if self.left > 0 && self.counts.outright(self.last_place, self.rate.per_group) {
@@ -99,19 +100,19 @@ impl Sampler {
     }
 }
 
-/// A number that stands for `group`.
+/// The hash of `group`.
 #[must_use]
 pub fn group_hash(group: &[u8]) -> u64 {
     xxh3_64(group)
 }
 
-/// Whether `key` is one of those of which one in `one_in` is drawn: whoever asks, and whenever.
+/// Whether `key` is in the sample of one in `one_in`. The answer is the same for all processes and at all times.
 #[must_use]
 pub fn is_drawn(key: &[u8], one_in: u64) -> bool {
     xxh3_64(key).is_multiple_of(one_in.max(1))
 }
 
-/// How many keys are passed over: at random, because what an application writes may have a rhythm.
+/// The number of keys to skip: random, because the application's keys may be periodic.
 fn gap(one_in: u64) -> u64 {
     fastrand::u64(..(2 * one_in).saturating_sub(1).max(1))
 }

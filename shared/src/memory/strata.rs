@@ -1,4 +1,4 @@
-//! From measured keys to what is known of their groups. Pure.
+//! Estimates the memory of groups from measured keys. Pure.
 
 use hashbrown::{HashMap, HashSet, HashTable};
 
@@ -6,21 +6,21 @@ use super::estimate::{DEVIATIONS, MemoryEstimate, whole};
 use super::prefix_memory::PrefixMemory;
 use super::sampler::SampleKind;
 
-/// Groups whose keys are counted, at most. Keys of others stand for as many as one in so many does.
+/// The maximum number of groups whose keys are counted. For other groups, each drawn key represents the sampling rate.
 const GROUPS_MAX: usize = 1_024;
 
-/// Drawn keys of a group from which on their mean is taken for all: with fewer, groups of which none was drawn would be
-/// missing from the sum, so each stands for as many as one in so many does.
+/// The number of drawn keys of a group from which on their mean is used for all its keys. With fewer, groups without a
+/// drawn key would be missing from the sum, so each drawn key represents the sampling rate.
 const MEAN_OF_MIN: u64 = 10;
 
-/// How many keys there are of each group, beside those that are measured outright.
+/// The number of keys of each group that are not measured outright.
 #[derive(Default)]
 pub struct GroupCounts {
-    /// What stands for a group, which is a hash already, and its place among `groups`.
+    /// The hash of each group, and its index in `groups`.
     places: HashTable<(u64, usize)>,
     groups: Vec<GroupCount>,
     all: u64,
-    /// Whether they are not counted at all.
+    /// Whether keys are not counted.
     uncounted: bool,
 }
 
@@ -31,13 +31,13 @@ struct GroupCount {
 }
 
 impl GroupCounts {
-    /// Those of keys that are not counted: each that is drawn stands for as many as one in so many does.
+    /// Counts for keys that are not counted: each drawn key represents the sampling rate.
     #[must_use]
     pub fn none() -> Self {
         Self { uncounted: true, ..Self::default() }
     }
 
-    /// The place of the group that `hash` stands for; `None` if there are too many.
+    /// The index of the group with this hash; `None` if there are too many groups.
     pub(super) fn place(&mut self, hash: u64) -> Option<usize> {
         let known = self.known(hash);
         if known.is_some() || self.groups.len() == GROUPS_MAX {
@@ -53,7 +53,7 @@ impl GroupCounts {
         self.places.find(hash, |(other, _)| *other == hash).map(|(_, place)| *place)
     }
 
-    /// Whether a further key of a group is among its first `most`.
+    /// Whether another key of a group is among its first `most`.
     #[inline]
     pub(super) fn outright(&mut self, place: Option<usize>, most: u64) -> bool {
         let Some(group) = place.and_then(|place| self.groups.get_mut(place)) else { return false };
@@ -71,7 +71,7 @@ impl GroupCounts {
         }
     }
 
-    /// The same, of the group that `hash` stands for.
+    /// Counts a key of the group with this hash.
     pub fn count(&mut self, hash: u64) {
         let place = self.place(hash);
         self.add(place);
@@ -82,25 +82,25 @@ impl GroupCounts {
     }
 }
 
-/// Keys that were measured, by the names under which they are told.
+/// Measured keys, by the names under which they are reported.
 #[derive(Default)]
 pub struct StratifiedSample {
     all: MeasuredKeys,
     rows: HashMap<String, MeasuredKeys>,
-    /// Groups of which a key was measured.
+    /// The hashes of groups of which a key was measured.
     groups: HashSet<u64>,
 }
 
-/// What was measured of a name.
+/// The measurements of a name.
 #[derive(Default)]
 struct MeasuredKeys {
-    /// The group that it is, if it is a whole one.
+    /// The group, if the name is a whole group.
     group: Option<u64>,
     outright: Sum,
     drawn: Sum,
 }
 
-/// Keys, their bytes, and the squares of these.
+/// Keys, their bytes, and the sum of the squared bytes.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     keys: u64,
@@ -109,8 +109,8 @@ struct Sum {
 }
 
 impl StratifiedSample {
-    /// Adds a key of `bytes` bytes that was taken as `take` says. It is told under the name of its group, which `group`
-    /// stands for, and under `other` names within that.
+    /// Adds a key of `bytes` bytes that was selected as `take`. It is reported under the name of its group, whose hash
+    /// is `group`, and under `other` names within that.
     pub fn add<'n>(
         &mut self,
         (name, group): (Option<&str>, u64),
@@ -128,13 +128,13 @@ impl StratifiedSample {
         other.for_each(|name| self.row(name).add(take, bytes));
     }
 
-    /// The same with `names` of which the first is the group's, and the others are those of its parts.
+    /// Adds a key under `names`: the first is the group's, the others are those of its parts.
     pub fn add_named(&mut self, names: &[String], group: u64, take: SampleKind, bytes: u64) {
         let (name, parts) = match names.split_first() {
             Some((name, parts)) => (Some(name.as_str()), parts),
             None => (None, &[][..]),
         };
-        // A name that was cut is the same for both.
+        // A name that was shortened is the same for both.
         let parts = parts.iter().map(String::as_str).filter(|part| Some(*part) != name);
         self.add((name, group), parts, take, bytes);
     }
@@ -143,12 +143,12 @@ impl StratifiedSample {
         self.rows.entry_ref(name).or_default()
     }
 
-    /// What is known of all groups, of which there are `counts` keys beside those taken outright. Of these, one in
-    /// `one_in` was drawn. No more than `rows_max` names are told.
+    /// The estimates of all groups. `counts` are the keys that were not measured outright; one in `one_in` of them was
+    /// drawn. Reports at most `rows_max` names.
     #[must_use]
     pub fn finish(self, counts: &GroupCounts, one_in: f64, rows_max: usize) -> PrefixMemory {
         let all = self.all.estimate((!counts.uncounted).then_some(counts.all), one_in);
-        // Nothing is known of groups that were not counted, or of which no key was measured.
+        // Groups that were not counted, or of which no key was measured, are unknown.
         let counted: u64 = counts.groups.iter().map(|group| group.others).sum();
         let unseen =
             |(hash, place): &(u64, usize)| counts.groups[*place].others > 0 && !self.groups.contains(hash);
@@ -172,7 +172,7 @@ impl MeasuredKeys {
         sum.squares += square(bytes);
     }
 
-    /// What is known of all keys, of which `others` were not taken outright; `None` if they were not counted.
+    /// The estimate of all keys, of which `others` were not measured outright; `None` if they were not counted.
     fn estimate(&self, others: Option<u64>, one_in: f64) -> MemoryEstimate {
         let Self { outright, drawn, .. } = self;
         let bytes = outright.bytes.saturating_add(drawn.bytes);
@@ -185,7 +185,7 @@ impl MeasuredKeys {
 }
 
 impl Sum {
-    /// What those who were not drawn weigh, the variance of that, and whether there may be any.
+    /// The bytes of keys that were not drawn, the variance of that, and whether there may be any.
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
     fn stands_for(&self, all: Option<u64>, one_in: f64) -> (f64, f64, bool) {
         let (drawn, bytes) = (self.keys as f64, self.bytes as f64);
@@ -195,8 +195,8 @@ impl Sum {
                 let all = all as f64;
                 let spread = ((self.squares - bytes * bytes / drawn) / (drawn - 1.0)).max(0.0);
                 let rest = (all - drawn) * bytes / drawn;
-                // Keys of a kind of which none was drawn, and that may be tiny, are no more than three in as many as were
-                // drawn, 19 times out of 20.
+                // Keys of a kind without a drawn key, which may be tiny, are no more than three in as many as were
+                // drawn, with a probability of 95 %.
                 let unseen = unseen_deviation(rest, drawn);
                 (rest, all * (all - drawn) * spread / drawn + unseen * unseen, true)
             }
@@ -208,7 +208,8 @@ impl Sum {
     }
 }
 
-/// The deviation of `rest` bytes that are told by `drawn` keys, for the sake of kinds of keys of which none was drawn.
+/// The standard deviation of `rest` bytes estimated from `drawn` keys that accounts for kinds of keys without a drawn
+/// key.
 #[must_use]
 pub fn unseen_deviation(rest: f64, drawn: f64) -> f64 {
     3.0 * rest / drawn / DEVIATIONS

@@ -1,4 +1,4 @@
-//! Whether what is stated of memory holds: populations of known sizes, each sampled with 200 seeds.
+//! Tests whether reported bounds of memory hold: populations of known sizes, each sampled with 200 seeds.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use crate::wire;
 
 const SEEDS: u64 = 200;
 
-/// What a run within its budget measures.
+/// The sampling rates of a run within its budget.
 const WHOLE: SampleRate =
     SampleRate { outright: MEASURED_WHOLE_KEYS, per_group: u64::MAX, one_in: MEASURED_ONE_IN };
 
-/// What one beyond it measures.
+/// The sampling rates of a larger run.
 const SAMPLED: SampleRate =
     SampleRate { outright: MEASURED_OUTRIGHT, per_group: MEASURED_OF_PREFIX, one_in: MEASURED_ONE_IN };
 
-/// Keys, each with its size and the place of its names: of its group, and of a part of that.
+/// Keys, each with its size and the index of its names: of its group, and of a part of it.
 struct Population {
     names: Vec<(String, String)>,
     keys: Vec<(usize, u64)>,
@@ -31,7 +31,7 @@ impl Population {
         self.keys.iter().map(|(_, size)| size).sum()
     }
 
-    /// What each name takes.
+    /// The true memory of each name.
     fn truth(&self) -> BTreeMap<&str, u64> {
         let mut sizes = vec![0; self.names.len()];
         self.keys.iter().for_each(|(place, size)| sizes[*place] += size);
@@ -72,7 +72,7 @@ fn zipf(rng: &mut Rng) -> Population {
     Population { names: names.collect(), keys: (0..FEW).map(|_| key(rng)).collect() }
 }
 
-/// Keys of a population, so that it is drawn anew for each seed in time.
+/// Keys of a population: few enough to draw it again for each seed.
 const FEW: usize = 12_000;
 
 type Draw = fn(&mut Rng) -> Population;
@@ -91,7 +91,7 @@ const POPULATIONS: [(&str, Draw); 10] = [
     ("zipf prefixes", zipf),
 ];
 
-/// What four tasks of a run tell of `population`, through messages.
+/// What four tasks of a run report of `population`, through messages.
 fn told(population: &Population, rate: SampleRate) -> PrefixMemory {
     let mut run = PrefixMemory::default();
     for task in 0..4 {
@@ -109,7 +109,7 @@ fn told(population: &Population, rate: SampleRate) -> PrefixMemory {
     run
 }
 
-/// How well stated intervals hold.
+/// How often reported intervals hold.
 #[derive(Default)]
 struct Score {
     rows: u64,
@@ -138,7 +138,7 @@ fn is_group(name: &str) -> bool {
     name.matches(':').count() == 1
 }
 
-/// What is `told` of `population`, into `score`.
+/// Adds the result `told` of `population` to `score`.
 fn score(population: &Population, told: &PrefixMemory, in_use: Option<u64>, score: &mut Score) {
     let truth = population.truth();
     score.add(population.all(), &told.all(in_use));
@@ -161,7 +161,7 @@ fn score(population: &Population, told: &PrefixMemory, in_use: Option<u64>, scor
 }
 
 #[test]
-fn stated_intervals_hold_on_every_named_population() {
+fn reported_intervals_hold_on_every_population() {
     println!("{:<18} {:>14} {:>14} {:>14}", "held / finite, %", "whole", "sampled", "memory known");
     for (name, draw) in POPULATIONS {
         let [mut whole, mut sampled, mut known] =
@@ -188,9 +188,9 @@ fn stated_intervals_hold_on_every_named_population() {
     }
 }
 
-/// What is not listed, or not known of some part, shows in the bounds of the others.
+/// Rows that are omitted, and parts with unknown names, widen the bounds of the others.
 #[test]
-fn rows_that_were_left_out_and_parts_that_know_nothing_are_in_the_bounds() {
+fn omitted_rows_and_unknown_parts_widen_the_bounds() {
     let rate = WHOLE;
     let task = |sizes: &[(&str, u64)], rows_max| {
         let (mut sampler, mut strata) = (Sampler::new(rate), StratifiedSample::default());
@@ -213,7 +213,7 @@ fn rows_that_were_left_out_and_parts_that_know_nothing_are_in_the_bounds() {
             .collect();
         assert_eq!(rows, expected);
     };
-    // In the first task, what is not listed weighs 300 bytes at most.
+    // In the first task, omitted names take at most 300 bytes.
     check(
         &run,
         &[("a:", 1_100, 1_100, Some(1_100)), ("b:", 700, 700, Some(700)), ("c:", 200, 200, Some(500))],
@@ -222,13 +222,13 @@ fn rows_that_were_left_out_and_parts_that_know_nothing_are_in_the_bounds() {
     run.merge(&PrefixMemory::unknown());
     check(&run, &[("a:", 1_100, 1_100, None), ("b:", 700, 700, None), ("c:", 200, 200, None)]);
     assert_eq!((run.all(None).high, run.all(Some(3_000)).high), (None, Some(3_000)));
-    assert_eq!(run.all(Some(90_000)).high, None, "that says nothing");
+    assert_eq!(run.all(Some(90_000)).high, None, "that is not informative");
     // Of 3,000 bytes, others take 900 at least.
     assert_eq!(run.rows(Some(3_000))[0].1.high, Some(2_100));
 }
 
 #[test]
-fn figures_that_cannot_be_are_not_read() {
+fn impossible_figures_are_rejected() {
     let good = PrefixMemory::unknown();
     assert_eq!(wire::decode::<PrefixMemory>(&wire::encode(&good).unwrap()).unwrap(), good);
     let cells = |variance: f64| (1_u64, 2_u64, 3_u64, variance, true);

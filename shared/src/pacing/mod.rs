@@ -1,6 +1,6 @@
-//! Pacing: how fast a run may go without the application beside it noticing. `controller.rs` decides the share of
-//! a node's time that we take, `bucket.rs` keeps the rate limit (both pure); `node.rs`, `probe.rs` and `pacers.rs` are
-//! the shell around them: turns, probes, pauses. `breaks.rs` is for requests before and after a run.
+//! Pacing: how fast a run may go without affecting the application's latency. `controller.rs` decides the share of a
+//! node's time that the run uses, `token_bucket.rs` enforces the rate limit (both pure); `node.rs`, `probe.rs` and
+//! `pacers.rs` add the permits, probes and pauses. `throttle.rs` is for requests before and after a run.
 
 mod controller;
 mod node;

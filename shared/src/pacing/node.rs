@@ -1,6 +1,6 @@
-//! One node that is paced: who may ask it next, and when. Tasks and batches of this process share it.
+//! The pacing state of one node, shared by the tasks and batches of this process.
 //!
-//! One piece of our work is at the node at a time: a request of the application waits for one of ours at most.
+//! One write of this process is at the node at a time, so a request of the application waits for one write at most.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::limits::{PACE_CREDIT, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
 use crate::messages::NodePacing;
 use crate::telemetry::Telemetry;
 
-/// See the module.
+/// The pacing state of one node.
 pub(super) struct NodePacer {
     /// The deployment, and `host:port`, for people.
     alias: Alias,
@@ -22,7 +22,7 @@ pub(super) struct NodePacer {
     telemetry: Arc<Telemetry>,
     /// The permit to work at the node; dropping it lets the next one in.
     pub(super) gate: Semaphore,
-    /// Filled once the node was probed before the first work there.
+    /// Set once the node was probed before the first work there.
     pub(super) probed: OnceCell<()>,
     start: Instant,
     state: Mutex<NodePacerState>,
@@ -32,17 +32,17 @@ struct NodePacerState {
     controller: Controller,
     /// Tasks and batches that work at the node.
     users: usize,
-    /// When the last one went.
+    /// When the last one left.
     left: Instant,
-    /// Whether somebody probes the node.
+    /// Whether a task probes the node.
     probing: bool,
-    /// Whether a piece of ours is at work there.
+    /// Whether work of this process is at the node.
     busy: bool,
-    /// When the last piece ended.
+    /// When the last work ended.
     worked: Instant,
-    /// When the node may be asked again.
+    /// When the node may be used again.
     free_at: Instant,
-    /// What nobody has told yet.
+    /// Statistics that were not reported yet.
     unreported: NodePacing,
 }
 
@@ -78,7 +78,7 @@ impl NodePacer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what probes took before the first work.
+    /// Sets the baseline from probe latencies before the first work.
     pub(super) fn probed_before(&self, budget: Duration, before: &[Duration]) {
         let mut state = self.state();
         state.controller = Controller::new(budget, before);
@@ -86,7 +86,7 @@ impl NodePacer {
         self.telemetry.paced(&self.alias, &self.address, state.controller.duty_cycle());
     }
 
-    /// A task or a batch begins to work here. Whether somebody has to begin to probe.
+    /// A task or a batch starts to work here. Returns whether the caller must start probing.
     pub(super) fn enter(&self) -> bool {
         let mut state = self.state();
         state.users += 1;
@@ -100,7 +100,7 @@ impl NodePacer {
         state.left = Instant::now();
     }
 
-    /// Whether whoever probes is to go on.
+    /// Whether to continue probing.
     pub(super) fn is_probed_on(&self) -> bool {
         let mut state = self.state();
         state.probing = state.users > 0 || state.left.elapsed() < PROBE_LINGER;
@@ -110,16 +110,16 @@ impl NodePacer {
         state.probing
     }
 
-    /// For how long nobody has worked here.
+    /// How long no work was done here.
     pub(super) fn unused(&self) -> Duration {
         let state = self.state();
         if state.users > 0 { Duration::ZERO } else { state.left.elapsed() }
     }
 
-    /// A probe that was sent at `sent` took so long.
+    /// Records a probe that was sent at `sent`.
     pub(super) fn observe(&self, sent: Instant, took: Duration) {
         let mut state = self.state();
-        // Those who waited behind our last piece are served first.
+        // Requests that waited for our last write are served first.
         let quiet = !state.busy && state.worked + PROBE_EVERY <= sent;
         let seen = state.controller.observe(self.start.elapsed(), took, quiet);
         let share = state.controller.duty_cycle();
@@ -131,29 +131,29 @@ impl NodePacer {
         self.telemetry.probed((&self.alias, &self.address), took, share, seen == ProbeVerdict::Halved);
     }
 
-    /// When the node may be asked again.
+    /// When the node may be used again.
     pub(super) fn free_at(&self) -> Instant {
         self.state().free_at
     }
 
-    /// The node was left alone for so long.
+    /// Records a pause of this length.
     pub(super) fn waited(&self, waited: Duration) {
         self.state().unreported.latency_wait_ms += millis(waited);
         self.telemetry.held_back(&self.alias, "latency", waited);
     }
 
-    /// A piece of work begins.
+    /// Work begins.
     pub(super) fn begin(&self) {
         self.state().busy = true;
     }
 
-    /// A piece of work ended that began at `began`, and listed so many keys, or acted on them. Timers are coarse, so a
-    /// pause may begin a little early when the one before took a little long.
+    /// Work ended that began at `began` and listed or changed so many keys. Timers are coarse, so a pause may begin a
+    /// little early if the previous one was a little long.
     pub(super) fn end(&self, work: WorkKind, began: Instant, keys: u64) {
         let now = Instant::now();
         let mut state = self.state();
         (state.busy, state.worked) = (false, now);
-        // The way there and back does not keep the node busy.
+        // The round trip does not keep the node busy.
         let took = (now - began).saturating_sub(state.controller.baseline());
         state.controller.worked(work, took, keys);
         let from = state.free_at.max(began.checked_sub(PACE_CREDIT).unwrap_or(began));
@@ -168,7 +168,7 @@ impl NodePacer {
         self.state().controller.duty_cycle()
     }
 
-    /// What has happened since this was asked last.
+    /// The statistics since the last call.
     pub(super) fn take_stats(&self) -> NodePacing {
         let mut state = self.state();
         let next = NodePacing {

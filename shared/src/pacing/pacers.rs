@@ -1,13 +1,13 @@
 //! The pacers of a process: one per run and node, shared by the tasks and batches at work there. At full speed there
 //! are none: no probe, no pause.
 //!
-//! Whoever works at a node asks for its turn before each piece of work, and says when it ended:
+//! A task acquires a permit before each piece of work at a node, and reports its end:
 //!
 //! ```text
-//! let pacer = env.pacers.enter(&spec, &deployment, &node, &telemetry).await;
-//! let turn = loop { match pacer.turn().await { Some(turn) => break turn, None => /* beat, look for a cancel */ } };
-//! … one write of at most pacer.window_keys() keys, and its answer …
-//! turn.done(keys);
+//! let pacer = context.pacers.enter(&spec, &client, &node, &telemetry).await;
+//! let permit = loop { match pacer.acquire().await { Some(permit) => break permit, None => /* tick */ } };
+//! … one write of at most pacer.window_keys() keys, and its reply …
+//! permit.done(keys);
 //! ```
 
 use std::collections::BTreeMap;
@@ -28,20 +28,20 @@ use crate::messages::{NodePacing, RunSpec};
 use crate::supervision::DedicatedRuntime;
 use crate::telemetry::Telemetry;
 
-/// See the module.
+/// The pacers of a process.
 pub struct Pacers {
-    /// Whether other processes work at the same runs, so that a rate limit is divided.
+    /// Whether other processes work on the same runs, so that a rate limit is divided.
     others: bool,
     start: Instant,
     nodes: Mutex<BTreeMap<(RunId, NodeId), Arc<NodePacer>>>,
-    /// The bucket of the run at work, where this process does all of it.
+    /// The token bucket of the present run, if this process does all of it.
     bucket: Mutex<Option<(RunId, Arc<Mutex<TokenBucket>>)>>,
-    /// Made for the first probe. Dropping it ends them all.
+    /// Created for the first probe. Dropping it ends all probes.
     prober: OnceLock<DedicatedRuntime>,
 }
 
 impl Pacers {
-    /// Pacers of a process that does a run alone, or among `others`.
+    /// The pacers of a process that does a run alone, or together with `others`.
     #[must_use]
     pub fn new(others: bool) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Pacers {
         }
     }
 
-    /// A task of the run `spec` begins to read at `node`. The first one waits until the node was probed.
+    /// A task of the run `spec` starts to read at `node`. The first one waits until the node was probed.
     pub async fn enter(
         &self,
         spec: &RunSpec,
@@ -67,7 +67,7 @@ impl Pacers {
         pacer
     }
 
-    /// A batch begins to act there. The rate limit is about keys that are read: no more of them are acted on.
+    /// A batch starts to act there. The rate limit applies to reads only: batches act on no more keys than are read.
     pub async fn enter_to_act(
         &self,
         spec: &RunSpec,
@@ -105,7 +105,7 @@ impl Pacers {
         pacer
     }
 
-    /// The smallest share of a node's time that is taken now; `None` if nothing is paced.
+    /// The smallest share of a node's time that is used now; `None` if nothing is paced.
     #[must_use]
     pub fn duty_cycle_now(&self) -> Option<f64> {
         let nodes = self.nodes();
@@ -125,7 +125,7 @@ impl Pacers {
         telemetry: &Arc<Telemetry>,
     ) -> Arc<NodePacer> {
         let mut nodes = self.nodes();
-        // What was learned of a node is of use for as long as the run goes on there.
+        // The state of a node is useful as long as the run works there.
         nodes.retain(|_, pacer| pacer.unused() < PACERS_KEPT);
         let new = || {
             let planned = spec.nodes.iter().find(|planned| planned.node == *node);
@@ -135,8 +135,8 @@ impl Pacers {
         Arc::clone(nodes.entry((spec.run, node.clone())).or_insert_with(new))
     }
 
-    /// The bucket that a task of the run takes its keys from. Among others, each task has its own: there are never more
-    /// than [`TASKS_PER_NODE`] of a node at a time, over all of them.
+    /// The token bucket of a task. If other processes work on the run, each task has its own: at most
+    /// [`TASKS_PER_NODE`] tasks of a node run at a time, over all processes.
     fn bucket(&self, spec: &RunSpec, limit: u64) -> Arc<Mutex<TokenBucket>> {
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
         let (limit, tasks) = (limit as f64, (spec.nodes.len().max(1) * TASKS_PER_NODE) as f64);
@@ -152,7 +152,7 @@ impl Pacers {
     }
 }
 
-/// The pace of one task or batch at one node. Dropping it says that it ended there.
+/// Paces one task or batch at one node. Drop it when the task ends there.
 pub struct Pacer {
     work: WorkKind,
     start: Instant,
@@ -164,7 +164,7 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// The pace of one who works at `node`, under the limit of `bucket`.
+    /// A pacer at `node` with the limit of `bucket`.
     #[cfg(test)]
     pub(super) fn of(node: Option<Arc<NodePacer>>, bucket: Option<Arc<Mutex<TokenBucket>>>) -> Self {
         if let Some(node) = &node {
@@ -175,8 +175,8 @@ impl Pacer {
         Self { work: WorkKind::Reads, start, alias, node, bucket, telemetry, rate_wait }
     }
 
-    /// Waits for the next turn to work at the node, but not for long: with `None`, whoever waits may say that it still
-    /// does, see whether it is to stop, and ask again.
+    /// Waits for a permit to work at the node, for a short time. After `None`, the caller may extend its deadline,
+    /// check for cancellation, and call again.
     pub async fn acquire(&self) -> Option<Permit<'_>> {
         let until = Instant::now() + PACE_PIECE;
         if let Some(bucket) = &self.bucket {
@@ -209,7 +209,7 @@ impl Pacer {
         Some(Permit { pacer: self, began: Instant::now(), keys: 0, _permit: permit })
     }
 
-    /// Keys that the next piece of work may ask for; `None` if nothing holds it back.
+    /// The maximum number of keys of the next write; `None` without limits.
     #[must_use]
     pub fn window_keys(&self) -> Option<u64> {
         let by_time = self.node.as_ref().map(|node| node.window_keys(self.work));
@@ -217,13 +217,13 @@ impl Pacer {
         by_time.into_iter().chain(by_rate).min()
     }
 
-    /// Whether anything holds the work back.
+    /// Whether there are limits.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.node.is_none() && self.bucket.is_none()
     }
 
-    /// What pacing did and saw at the node, as far as nobody has told it yet.
+    /// The statistics of the node that were not reported yet.
     #[must_use]
     pub fn stats(&self) -> NodePacing {
         let mut told = self.node.as_ref().map(|node| node.take_stats()).unwrap_or_default();
@@ -240,19 +240,19 @@ impl Drop for Pacer {
     }
 }
 
-/// The right to work at the node. Dropping it ends the piece of work; [`Permit::done`] also says what it read.
+/// The permit to work at the node. Dropping it ends the work; [`Permit::done`] also records the number of keys.
 #[must_use]
 pub struct Permit<'a> {
     pacer: &'a Pacer,
     began: Instant,
     /// Keys that were listed or acted on, once it is done.
     keys: u64,
-    /// Dropping it, after the end was noted, lets the next one in.
+    /// Dropped after the end was recorded; then the next task may work.
     _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl Permit<'_> {
-    /// The piece of work ended, and so many keys were listed, or acted on.
+    /// The work ended; so many keys were listed or changed.
     pub fn done(mut self, keys: u64) {
         self.keys = keys;
         if let Some(bucket) = &self.pacer.bucket {
@@ -269,7 +269,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Waits until `to`, or until `until` if that comes first; how long that took.
+/// Waits until `to`, or until `until` if that is earlier. Returns how long.
 async fn pause(to: Instant, until: Instant) -> Duration {
     let from = Instant::now();
     sleep_until(to.min(until)).await;

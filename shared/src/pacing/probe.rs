@@ -1,5 +1,5 @@
-//! Probing a node: a PING on a connection that carries nothing else, so that it waits only for what the node does.
-//! Probes run in a thread of their own, so that they do not wait for what this process does.
+//! Probes a node: a PING on a connection that carries nothing else, so that its latency depends on the node only.
+//! Probes run on their own thread, so that they do not wait for the work of this process.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::cluster::{Conn, ConnectionUse, RedisClient, RedisError, RedisErrorKin
 use crate::ids::NodeId;
 use crate::limits::{PROBE_BEFORE_EVERY, PROBE_EVERY, PROBE_TIMEOUT, PROBES_BEFORE};
 
-/// Who is probed.
+/// The node to probe.
 #[derive(Clone)]
 pub(super) struct ProbeTarget {
     pub(super) client: Arc<RedisClient>,
@@ -30,8 +30,7 @@ impl ProbeTarget {
     }
 }
 
-/// What one probe took; `None` if the connection is of no use any more. A node that refuses PING answers all the
-/// same.
+/// The latency of one probe, and whether the connection remains usable. A node that rejects PING has replied, too.
 async fn probe(conn: &Conn) -> (Duration, bool) {
     let sent = Instant::now();
     match conn.command_within(&[b"PING"], PROBE_TIMEOUT).await {
@@ -40,7 +39,7 @@ async fn probe(conn: &Conn) -> (Duration, bool) {
     }
 }
 
-/// Tells what probes take before the first work; none if the node does not answer. Dropping the receiver changes
+/// Sends the probe latencies before the first work; none if the node does not reply. Dropping the receiver changes
 /// nothing.
 pub(super) async fn before(target: ProbeTarget, told: oneshot::Sender<Vec<Duration>>) {
     let mut before = Vec::new();
@@ -58,7 +57,7 @@ pub(super) async fn before(target: ProbeTarget, told: oneshot::Sender<Vec<Durati
     let _ = told.send(before);
 }
 
-/// Probes a node until nobody works there any more. What fails is a late probe, and nothing else.
+/// Probes a node until no task works there any more. A failed probe counts as late.
 pub(super) async fn keep_probing(target: ProbeTarget, pacer: Weak<NodePacer>) {
     let mut conn: Option<Conn> = None;
     loop {

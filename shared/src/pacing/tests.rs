@@ -1,4 +1,4 @@
-//! Turns, in paused time: how long one waits for them, and who has to.
+//! Permits, in paused time: how long they are waited for.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Waits for a turn as long as it takes; how long it took, and in how many pieces.
+/// Waits for a permit; returns how long that took, and how many calls.
 async fn waited(pacer: &Pacer) -> (Duration, u32) {
     let (from, mut pieces) = (Instant::now(), 1);
     loop {
@@ -49,7 +49,7 @@ async fn nothing_delays_without_a_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_piece_of_work_the_node_is_left_alone() {
+async fn the_node_is_idle_after_work() {
     let pacer = Pacer::of(Some(node()), None);
     let turn = pacer.acquire().await.expect("at once");
     sleep(ms(30)).await;
@@ -62,11 +62,11 @@ async fn after_a_piece_of_work_the_node_is_left_alone() {
     );
     let told = pacer.stats();
     assert!(told.latency_wait_ms >= 60 && told.rate_wait_ms == 0, "{told:?}");
-    assert_eq!(pacer.stats().latency_wait_ms, 0, "it is told once");
+    assert_eq!(pacer.stats().latency_wait_ms, 0, "it is reported once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_waits_are_cut_into_pieces() {
+async fn long_waits_return_in_between() {
     let bucket = Arc::new(Mutex::new(TokenBucket::new(100.0, Duration::ZERO)));
     let pacer = Pacer::of(None, Some(bucket));
     pacer.acquire().await.expect("at once").done(500);

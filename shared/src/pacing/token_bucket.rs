@@ -1,25 +1,25 @@
-//! The rate limit: how many keys may be read by now. Pure: time is an argument.
+//! The rate limit: a token bucket of keys. Pure: time is an argument.
 //!
-//! How many keys a write lists is known only when it has been answered, so keys are taken off afterwards: the
-//! balance may go below zero, and nothing more is asked for until time has made up for it.
+//! The number of keys in a reply is known only afterwards, so tokens are taken afterwards: the balance may become
+//! negative, and no key may be requested until it is positive again.
 
 use std::time::Duration;
 
 use crate::limits::RATE_BURST;
 
-/// See the module.
+/// A token bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenBucket {
     keys_per_s: f64,
-    /// Keys that may be read at once; below zero after more were read than there was time for.
+    /// The number of keys that may be read now; negative after more were read than allowed.
     balance: f64,
-    /// When `balance` was right.
+    /// The time of `balance`.
     at: Duration,
 }
 
 impl TokenBucket {
-    /// A bucket that lets `keys_per_s` keys pass, empty at `now` (a time since any fixed moment). Rates below one
-    /// key in a day count as that.
+    /// A bucket that allows `keys_per_s`, empty at `now` (a time since a fixed moment). The lowest rate is one key per
+    /// day.
     #[must_use]
     pub fn new(keys_per_s: f64, now: Duration) -> Self {
         Self { keys_per_s: keys_per_s.max(1.0 / 86_400.0), balance: 0.0, at: now }
@@ -32,14 +32,14 @@ impl TokenBucket {
         if missing <= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(missing / self.keys_per_s) }
     }
 
-    /// So many keys were read.
+    /// Takes `keys` tokens.
     pub fn take(&mut self, now: Duration, keys: u64) {
         #[expect(clippy::cast_precision_loss, reason = "far fewer keys than 2^52")]
         let keys = keys as f64;
         (self.balance, self.at) = (self.balance_at(now) - keys, now);
     }
 
-    /// Keys that may be asked for in one write, so that it is not followed by a long silence.
+    /// The number of keys that one write may request, so that no long pause follows.
     #[must_use]
     pub fn window_keys(&self) -> u64 {
         #[expect(
@@ -51,7 +51,7 @@ impl TokenBucket {
         keys
     }
 
-    /// What is saved up while nothing is read is no more than what [`RATE_BURST`] brings.
+    /// The balance at `now`, at most that of [`RATE_BURST`].
     fn balance_at(&self, now: Duration) -> f64 {
         let brought = now.saturating_sub(self.at).as_secs_f64() * self.keys_per_s;
         (self.balance + brought).min(self.keys_per_s * RATE_BURST.as_secs_f64())
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_kept_whatever_the_windows() {
+    fn the_rate_holds_for_all_window_sizes() {
         for (keys_per_s, keys, window) in
             [(1_000.0, 20_000, 64), (50_000.0, 1_000_000, 1_000), (12.5, 500, 100), (0.5, 64, 1)]
         {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_saves_up_little() {
+    fn an_idle_bucket_saves_little() {
         let mut bucket = TokenBucket::new(1_000.0, Duration::ZERO);
         let now = Duration::from_secs(3_600);
         bucket.take(now, 1_100);

@@ -6,7 +6,7 @@ use datasketches::frequencies::{ErrorType, FrequentItemsSketch};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_bytes::ByteBuf;
 
-/// Counters of a sketch of heavy prefixes; a power of two. A weight is off by at most 3.5 parts of it in the sum.
+/// Counters of the sketch; a power of two. A weight is off by at most 3.5 / 512 of the sum.
 pub(super) const HEAVY_COUNTERS: usize = 512;
 
 /// The heaviest of very many names.
@@ -15,7 +15,7 @@ pub struct HeavyHitters {
     sketch: FrequentItemsSketch<String>,
     /// The sum of all weights, also of those that have no name here.
     total: u64,
-    /// By how much weights were too low before they came here.
+    /// The error of weights before they were added here.
     error: u64,
     /// The variance of weights that were counted in samples.
     variance: u64,
@@ -30,7 +30,7 @@ impl Default for HeavyHitters {
 }
 
 impl HeavyHitters {
-    /// Names whose weights are known up to `error`, and up to chance with this `variance`, out of a sum of `total`.
+    /// Names whose weights have an error up to `error`, and a sampling `variance`, out of a sum of `total`.
     pub(super) fn of(
         names: impl Iterator<Item = (String, u64)>,
         total: u64,
@@ -43,7 +43,8 @@ impl HeavyHitters {
         heavy
     }
 
-    /// None yet, whose weights will be off by `error` either way 19 times out of 20, because they are those of a sample.
+    /// An empty sketch for weights of a sample, which are off by `error` in either direction with a probability of 95
+    /// %.
     #[must_use]
     pub fn off_by(error: u64) -> Self {
         let deviation = error / 2;
@@ -52,14 +53,14 @@ impl HeavyHitters {
 
     /// Adds to the weight of a name.
     pub fn add(&mut self, name: &str, weight: u64) {
-        // The library takes no sum beyond what it can hold.
+        // The library rejects a sum that it cannot represent.
         if let Some(total) = self.total.checked_add(weight) {
             self.total = total;
             self.sketch.update_with_count_ref(name, weight);
         }
     }
 
-    /// Takes another sketch in.
+    /// Merges another sketch.
     pub fn merge(&mut self, other: &Self) {
         if let Some(total) = self.total.checked_add(other.total) {
             self.total = total;
@@ -75,20 +76,20 @@ impl HeavyHitters {
         self.total
     }
 
-    /// By how much a weight may be too low; a name that is missing weighs no more. Samples are off by more than this in one
-    /// of a million cases.
+    /// The maximum by which a weight is too low, and the maximum weight of a missing name. Sampled weights exceed it
+    /// in one of a million cases.
     #[must_use]
     pub fn error_max(&self) -> u64 {
         self.error.saturating_add(self.sketch.maximum_error()).saturating_add(self.spread())
     }
 
-    /// By how much a weight that was counted in samples may be off in either direction; what was not is never too high.
+    /// The maximum error of a sampled weight in either direction; other weights are never too high.
     #[must_use]
     pub fn spread(&self) -> u64 {
         5 * self.variance.isqrt()
     }
 
-    /// The heaviest names, at most `count`, with the least that they weigh.
+    /// The heaviest names, at most `count`, with their lower bounds.
     #[must_use]
     pub fn heaviest(&self, count: usize) -> Vec<(String, u64)> {
         let rows = self.sketch.frequent_items(ErrorType::NoFalseNegatives);
@@ -122,7 +123,7 @@ impl<'de> Deserialize<'de> for HeavyHitters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (bytes, total, error, variance) = <(ByteBuf, u64, u64, u64)>::deserialize(deserializer)?;
         let larger = || de::Error::custom("a sketch of prefixes that is larger than it may be");
-        // Room is made for as many counters as the fourth byte says, before they are read.
+        // The library allocates as many counters as the fourth byte states, before it reads them.
         if bytes
             .get(3)
             .is_none_or(|log2| 1_usize.checked_shl(u32::from(*log2)).is_none_or(|n| n > HEAVY_COUNTERS))
@@ -130,7 +131,7 @@ impl<'de> Deserialize<'de> for HeavyHitters {
             return Err(larger());
         }
         let sketch = FrequentItemsSketch::deserialize(&bytes).map_err(de::Error::custom)?;
-        // A sketch of another size would make ours grow, and one that holds more than the sum says would end it.
+        // A sketch of another size would make ours grow, and one that exceeds its stated sum would end the process.
         let beyond = [sketch.total_weight(), sketch.maximum_error()].into_iter().any(|weight| weight > total);
         if sketch.max_map_size() > HEAVY_COUNTERS || beyond {
             return Err(larger());

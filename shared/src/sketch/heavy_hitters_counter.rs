@@ -1,5 +1,5 @@
-//! Gathering the heaviest of very many names where each key counts: by hashes, without making a text of a name that
-//! is seen once. Names are kept of those only that may be heavy, and what has none is within the bound.
+//! Counts the heaviest of very many names, per key: by hashes, without creating a string for a name that is seen once.
+//! Only names that may be heavy are stored; the others are within the error bound.
 
 use std::collections::HashMap;
 
@@ -11,33 +11,33 @@ use super::heavy_hitters::HeavyHitters;
 /// Counters, a power of two.
 const COUNTERS: usize = 1_024;
 
-/// Names that are kept at most.
+/// The maximum number of stored names.
 const NAMES_MAX: usize = 2 * COUNTERS;
 
-/// Once names had to be given up, one in so many is looked at whether its name should be kept.
+/// Once names were dropped, one in so many keys is checked whether its name should be stored.
 const NAMED_ONE_IN: u32 = 8;
 
-/// Names that are told in the end.
+/// The maximum number of names in the result.
 const TOLD_MAX: usize = 128;
 
-/// Bits that remember what was seen once, a power of two.
+/// Bits of the filter for names seen once, a power of two.
 const ONCE_BITS: usize = 1 << 17;
 
-/// See the module.
+/// Counts the heaviest names.
 pub struct HeavyHittersCounter {
-    /// One of so many keys is given to us, at random, and stands for them all.
+    /// The counter receives a random sample of one in so many keys.
     one_in: u64,
     sketch: FrequentItemsSketch<u64>,
     names: HashMap<u64, String>,
     /// The sum of all weights.
     total: u64,
-    /// Once names had to be given up, one that comes for the first time only sets its bit here: nearly all of them
-    /// never come again. (Two may share a bit; then the second one is taken for known.)
+    /// Once names were dropped, a new name only sets its bit here: nearly all of them never occur again. (If two share
+    /// a bit, the second one counts as known.)
     once: Vec<u64>,
-    /// The most that a name lost in this way.
+    /// The most weight that a name lost to the filter.
     lost: u64,
     turn: u32,
-    /// The name that came last, how often in a row, and what it weighs since: many keys in a row often begin alike.
+    /// The last name, how often it repeated, and its weight since: many consecutive keys have the same prefix.
     last: Vec<u8>,
     last_times: u64,
     last_weight: u64,
@@ -63,13 +63,13 @@ impl Default for HeavyHittersCounter {
 }
 
 impl HeavyHittersCounter {
-    /// Gathers a sample: one of `one_in` keys, with the weight of all of them.
+    /// A counter for a sample of one in `one_in` keys, each with the weight of all of them.
     #[must_use]
     pub fn one_in(one_in: u64) -> Self {
         Self { one_in, ..Self::default() }
     }
 
-    /// Adds `weight` to what is called by `bytes`; `name` makes a text of them.
+    /// Adds `weight` to the name with these `bytes`; `name` makes a string of them.
     pub fn add(&mut self, bytes: &[u8], weight: u64, name: impl Fn(&[u8]) -> String) {
         if self.last != bytes {
             self.flush(&name);
@@ -79,7 +79,7 @@ impl HeavyHittersCounter {
         self.add_again(weight);
     }
 
-    /// Adds `weight` to the name that came last.
+    /// Adds `weight` to the last name.
     #[inline]
     pub fn add_again(&mut self, weight: u64) {
         self.last_times += 1;
@@ -100,7 +100,7 @@ impl HeavyHittersCounter {
         }
         self.turn = self.turn.wrapping_add(1);
         if exact || self.turn.is_multiple_of(NAMED_ONE_IN) {
-            // As long as everything is kept, whatever is new gets its name; then, whatever is seen again.
+            // While everything is stored, a new name is stored; later, a name that is seen again.
             let new = self.sketch.lower_bound(&hash) == 0;
             if new == exact {
                 self.names.entry(hash).or_insert_with(|| name(&self.last));
@@ -122,7 +122,7 @@ impl HeavyHittersCounter {
         first
     }
 
-    /// All that was gathered.
+    /// The result.
     #[must_use]
     pub fn finish(mut self, name: impl Fn(&[u8]) -> String) -> HeavyHitters {
         self.flush(name);
@@ -135,7 +135,7 @@ impl HeavyHittersCounter {
                 _ => error = error.max(row.upper_bound()),
             }
         }
-        // Of a weight w, so many keys came as of w / n ones each of which comes with the chance 1 / n.
+        // A weight w comes from w / n keys, each of which is sampled with the probability 1 / n.
         let heaviest = told.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
         let variance = heaviest.saturating_mul(self.one_in - 1);
         HeavyHitters::of(told.into_iter(), self.total, (error.saturating_add(self.lost), variance))
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn heavy_ones_among_very_many_are_within_the_bound() {
+    fn heavy_names_among_very_many_are_within_the_bound() {
         let mut gather = HeavyHittersCounter::default();
         let mut exact: HashMap<String, u64> = HashMap::new();
         for n in 0..200_000_u64 {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gathered_in_parts_stays_within_the_bound() {
+    fn merged_counters_stay_within_the_bound() {
         let mut merged = HeavyHitters::default();
         for part in 0..10 {
             let mut gather = HeavyHittersCounter::default();

@@ -1,20 +1,20 @@
-//! Counting very many whole numbers for their percentiles: by their leading bits, which costs a tenth of what the
-//! logarithm of each does.
+//! Counts very many integers for percentiles: by their leading bits, which costs a tenth of computing the logarithm of
+//! each.
 
 use super::quantiles::Quantiles;
 
-/// Leading bits that are told apart: values are off by less than 0.05 %.
+/// Leading bits that are distinguished: values are off by less than 0.05 %.
 const BITS: u32 = 11;
 
-/// See the module.
+/// Counts of integers by their leading bits.
 #[derive(Default)]
 pub struct LogHistogram {
-    /// By the number of bits that were cut off, and then by those that are left.
+    /// Indexed by the number of dropped bits, and then by the remaining bits.
     counts: Vec<u64>,
 }
 
 impl LogHistogram {
-    /// Takes a value in that comes so many times.
+    /// Adds a value `times` times.
     #[inline]
     pub fn add(&mut self, value: u64, times: u64) {
         let cut = (u64::BITS - value.leading_zeros()).saturating_sub(BITS);
@@ -25,12 +25,12 @@ impl LogHistogram {
         self.counts[place] += times;
     }
 
-    /// All that was counted.
+    /// The quantile sketch of all values.
     #[must_use]
     pub fn finish(self) -> Quantiles {
         let mut quantiles = Quantiles::default();
         for (place, times) in self.counts.into_iter().enumerate().filter(|(_, times)| *times > 0) {
-            // The leading bit is always set once others are cut off, so half of the places are enough.
+            // The leading bit is always set once bits are dropped, so half of the indices suffice.
             let cut = (place >> (BITS - 1)).saturating_sub(1);
             let least = (place - (cut << (BITS - 1))) as f64;
             let middle = if cut > 0 { least + 0.5 } else { least };
@@ -60,13 +60,13 @@ mod tests {
         assert_eq!(fine.count(), plain.count());
         for q in [0.0, 0.1, 0.5, 0.9, 0.99, 1.0] {
             let (told, expected) = (fine.quantile(q).unwrap(), plain.quantile(q).unwrap());
-            // A value on the edge of a bucket may come into the next one, 2 % away.
+            // A value at the edge of a bucket may fall into the next one, 2 % away.
             assert!((told / expected - 1.0).abs() < 0.0205, "{q}: {told} for {expected}");
         }
     }
 
     #[test]
-    fn each_value_comes_back_as_it_was() {
+    fn each_value_round_trips() {
         for value in (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) + (1 << bit) / 3]) {
             let mut fine = LogHistogram::default();
             fine.add(value, 1);

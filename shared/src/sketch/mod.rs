@@ -1,5 +1,5 @@
-//! Summaries of very many values in bounded memory, which workers make for themselves and which are merged.
-//! They travel in the forms of the libraries that make them, which check what they read.
+//! Sketches of very many values in bounded memory, which workers compute and the coordinator merges. They are sent in
+//! the formats of their libraries, and validated when they are read.
 
 mod heavy_hitters;
 mod heavy_hitters_counter;

@@ -6,8 +6,8 @@ use sketches_ddsketch::{Config, DDSketch};
 
 use super::validate;
 
-/// Percentiles of positive numbers, off by at most 1 %: that is how the library makes sketches by default, and the
-/// only way in which it reads them.
+/// A quantile sketch of positive numbers with an error of at most 1 %: the library's default, and the only error that
+/// it reads.
 #[derive(Clone)]
 pub struct Quantiles(DDSketch);
 
@@ -18,24 +18,24 @@ impl Default for Quantiles {
 }
 
 impl Quantiles {
-    /// Takes a value in that comes so many times.
+    /// Adds a value `times` times.
     pub fn add(&mut self, value: f64, times: u64) {
         self.0.add_with_count(value, times);
     }
 
-    /// Takes another sketch in.
+    /// Merges another sketch.
     pub fn merge(&mut self, other: &Self) {
-        // All are made alike, so it cannot fail.
+        // It cannot fail, since all sketches have the same parameters.
         let _ = self.0.merge(&other.0);
     }
 
-    /// Values taken in.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.count() as u64
     }
 
-    /// The value that a share of `q` (0 to 1) of all values do not exceed, within 1 %; `None` without values.
+    /// The `q`-quantile (0 to 1) of all values, within 1 %; `None` without values.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
         self.0.quantile(q).ok().flatten()
@@ -64,10 +64,10 @@ impl<'de> Deserialize<'de> for Quantiles {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = ByteBuf::deserialize(deserializer)?;
         validate::check(&bytes).map_err(|validate::InvalidSketch| {
-            de::Error::custom("a sketch of percentiles that is none of ours")
+            de::Error::custom("a quantile sketch with other parameters")
         })?;
         let read = DDSketch::from_java_bytes(&bytes).map_err(de::Error::custom)?;
-        // One that was made in another way cannot be merged, now or later.
+        // A sketch with other parameters cannot be merged, now or later.
         let mut sketch = Self::default();
         sketch.0.merge(&read).map_err(de::Error::custom)?;
         Ok(sketch)

@@ -1,21 +1,20 @@
-//! What a sketch of percentiles that somebody sent has to look like before the library reads it: that one takes every
-//! number in it as true, and ends the process where they cannot be. Only the form in which ours are written is let
-//! through, with numbers that no run can exceed.
+//! Validates a received quantile sketch before the library reads it: the library trusts every number, and ends the
+//! process on impossible ones. Only the format that keysweep writes is accepted, with numbers that a run can reach.
 
 /// Bins of one half of a sketch, as the library keeps them.
 const BINS_MAX: u64 = 2_048;
 
-/// The farthest bin from 1: beyond the largest number there is, at one percent a bin.
+/// The bin farthest from 1: beyond the largest number, at one percent per bin.
 const INDEX_MAX: u64 = 1 << 16;
 
 /// Values in one sketch.
 const COUNT_MAX: f64 = (1_u64 << 40) as f64;
 
-/// Why it is not let through.
+/// The sketch is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidSketch;
 
-/// Lets `bytes` through, or does not.
+/// Accepts or rejects `bytes`.
 pub(super) fn check(bytes: &[u8]) -> Result<(), InvalidSketch> {
     let mut input = Input(bytes);
     // Each part at most once.
@@ -26,11 +25,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), InvalidSketch> {
         }
         seen.push(flag);
         match flag {
-            // All values, and those that are zero.
+            // All values, and the zeros.
             0xa0 | 0x04 => drop(input.count().ok_or(InvalidSketch)?),
             // Sum, smallest and largest.
             0x84 | 0x88 | 0x8c if input.number().is_some_and(f64::is_finite) => {}
-            // How bins are numbered.
+            // The index mapping.
             0x02 => {
                 let (base, shift) = (input.number(), input.number());
                 let good = base.is_some_and(|base| base > 1.0 && base < 2.0) && shift == Some(0.0);
@@ -38,12 +37,13 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), InvalidSketch> {
                     return Err(InvalidSketch);
                 }
             }
-            // Bins of the positive and of the negative half: how far on from the one before, and how many values.
+            // Bins of the positive and of the negative half: the distance from the previous bin, and the number of
+            // values.
             0x05 | 0x07 => bins(&mut input).ok_or(InvalidSketch)?,
             _ => return Err(InvalidSketch),
         }
     }
-    // The numbering is always told.
+    // The index mapping is mandatory.
     if seen.contains(&0x02) { Ok(()) } else { Err(InvalidSketch) }
 }
 
@@ -58,7 +58,7 @@ fn bins(input: &mut Input<'_>) -> Option<()> {
     (all <= COUNT_MAX).then_some(())
 }
 
-/// What is left to read.
+/// The rest of the input.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -74,7 +74,7 @@ impl Input<'_> {
         Some(f64::from_le_bytes(*bytes))
     }
 
-    /// A whole number in groups of seven bits, the lowest first; the ninth byte is full.
+    /// An integer in groups of seven bits, the lowest first; the ninth byte is full.
     fn whole(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..=56).step_by(7) {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_we_write_is_let_through_and_impossible_numbers_are_not() {
+    fn valid_sketches_are_accepted_and_impossible_numbers_rejected() {
         let mut sketch = DDSketch::new(Config::defaults());
         assert_eq!(check(&sketch.to_java_bytes()), Ok(()));
         for n in 0..100_000_u64 {
@@ -124,14 +124,14 @@ mod tests {
         sketch.add_with_count(-5.0, 1);
         let good = sketch.to_java_bytes();
         assert_eq!(check(&good), Ok(()));
-        // Only between two parts nothing is amiss.
+        // Only cuts between two parts are valid.
         let whole = (0..good.len()).filter(|cut| check(&good[..*cut]).is_ok()).count();
         assert!(whole <= 3, "{whole} of {} pieces", good.len());
         let mapping = &DDSketch::new(Config::defaults()).to_java_bytes()[..];
         let check_more = |more: &[u8], expected| {
             assert_eq!(check(&[mapping, more].concat()), expected, "{}", more.escape_ascii());
         };
-        // Bins that are far away, twice the same part, parts that are unknown, too many bins, an endless sum.
+        // Distant bins, a repeated part, unknown parts, too many bins, an infinite sum.
         check_more(&[0x05, 0], Ok(()));
         check_more(&[0x05, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], Err(InvalidSketch));
         check_more(&[0x05, 0, 0x05, 0], Err(InvalidSketch));

@@ -1,4 +1,4 @@
-//! A controller beside a server in simulation: it works, pauses and is probed, all in simulated time.
+//! A controller with a simulated server: works, pauses and is probed, all in simulated time.
 
 use super::*;
 
@@ -8,11 +8,11 @@ struct Server {
     base: Duration,
     /// What one key costs.
     per_key: Duration,
-    /// The share of probes that are late whatever we do.
+    /// The share of probes that are late for other reasons.
     noise: f64,
 }
 
-/// What came of a simulation.
+/// The result of a simulation.
 struct Outcome {
     /// The share of late probes.
     late: f64,
@@ -44,7 +44,7 @@ impl Server {
         Controller::new(BUDGET, &before)
     }
 
-    /// Lets `controller` work from `from` on for `length`.
+    /// Lets `controller` work from `from` for `length`.
     fn work(
         &self,
         controller: &mut Controller,
@@ -92,7 +92,7 @@ fn the_share_settles_where_one_probe_of_a_hundred_is_late() {
         server.work(&mut controller, &mut rng, (seconds(0), seconds(5)));
         let settled = server.work(&mut controller, &mut rng, (seconds(5), seconds(300)));
         println!("{per_key_ns} ns: late {:.4}, share {:.3}", settled.late, settled.share);
-        // Where the smallest writes at the smallest share are late already, nothing helps.
+        // If the smallest writes at the smallest share are late already, the controller cannot help.
         let floor = per_key_ns == 400_000;
         assert!(floor || (0.004..0.015).contains(&settled.late), "{per_key_ns} ns: {}", settled.late);
         assert!(settled.share >= SHARE_MIN && settled.share < 0.8);
@@ -101,7 +101,7 @@ fn the_share_settles_where_one_probe_of_a_hundred_is_late() {
 }
 
 #[test]
-fn a_server_that_does_not_feel_us_is_worked_at_full_speed() {
+fn a_fast_server_is_used_at_full_speed() {
     let (server, mut rng) = (Server::fair(250), fastrand::Rng::with_seed(2));
     let mut controller = server.controller(&mut rng);
     server.work(&mut controller, &mut rng, (seconds(0), seconds(2)));
@@ -112,7 +112,7 @@ fn a_server_that_does_not_feel_us_is_worked_at_full_speed() {
 }
 
 #[test]
-fn noise_of_others_does_not_bring_us_down() {
+fn noise_does_not_lower_the_share() {
     for noise in [0.005, 0.01, 0.03, 0.08] {
         let (server, mut rng) = (Server { noise, ..Server::fair(500) }, fastrand::Rng::with_seed(3));
         let mut controller = server.controller(&mut rng);
@@ -124,7 +124,7 @@ fn noise_of_others_does_not_bring_us_down() {
 }
 
 #[test]
-fn noise_is_no_excuse_for_what_we_do_ourselves() {
+fn noise_does_not_hide_our_own_late_probes() {
     let (server, mut rng) = (Server { noise: 0.03, ..Server::fair(66_000) }, fastrand::Rng::with_seed(4));
     let mut controller = server.controller(&mut rng);
     server.work(&mut controller, &mut rng, (seconds(0), seconds(10)));
@@ -134,7 +134,7 @@ fn noise_is_no_excuse_for_what_we_do_ourselves() {
 }
 
 #[test]
-fn a_load_that_comes_and_goes_is_followed() {
+fn the_share_follows_a_changing_load() {
     let (calm, mut rng) = (Server::fair(250), fastrand::Rng::with_seed(5));
     // Under load, the same keys wait behind the application's commands.
     let loaded = Server::fair(66_000);
@@ -150,7 +150,7 @@ fn a_load_that_comes_and_goes_is_followed() {
 }
 
 #[test]
-fn a_node_that_answers_no_probe_is_worked_at_the_floor() {
+fn a_node_that_answers_no_probe_is_used_at_the_minimum() {
     let mut controller = Controller::new(BUDGET, &[micros(100)]);
     let mut now = Duration::ZERO;
     for _ in 0..100 {
