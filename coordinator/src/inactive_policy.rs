@@ -30,13 +30,13 @@ fn source(source: &ActivitySetting) -> ActivitySource {
 pub enum InactivePolicyError {
     /// Nothing says who is active.
     #[error(
-        "`aggressiveCleanup` is on ({0}), but nothing says who is active; set `activity` to `zset:KEY`, `set:KEY` or \
-         `idletime`, or `aggressiveCleanup` to false"
+        "`aggressive_cleanup` is on ({0}), but nothing says who is active; set `activity` to `zset:KEY`, `set:KEY` or \
+         `idletime`, or `aggressive_cleanup` to false"
     )]
     NoActivity(String),
     /// Nothing says whose a key is.
     #[error(
-        "`aggressiveCleanup` is on ({0}), and `activity` names users, but nothing says which user a key belongs to; \
+        "`aggressive_cleanup` is on ({0}), and `activity` names users, but nothing says which user a key belongs to; \
          set `identity`, such as `permissions:{{user}}:*`"
     )]
     NoIdentity(String),
@@ -52,7 +52,7 @@ pub enum InactivePolicyError {
     },
     /// Servers do not keep such times.
     #[error(
-        "`inactivityThresholdDays` is `{days}`, but Redis tells idle times of up to {max} days only; with the activity \
+        "`inactivity_threshold_days` is `{days}`, but Redis tells idle times of up to {max} days only; with the activity \
          `idletime` it takes a whole number from 1 to {max}"
     )]
     Idle {
@@ -64,17 +64,17 @@ pub enum InactivePolicyError {
     /// Saving a key is a use of it.
     #[error(
         "`backup` is set, and `activity` is `idletime`: to save a key counts as a use of it, so none would be idle any \
-         more; leave out one of them, or `aggressiveCleanup`"
+         more; leave out one of them, or `aggressive_cleanup`"
     )]
     IdleSaved,
     /// Idle times, and values that are compared.
     #[error(
         "`verify` is `value`, and `activity` is `idletime`: to read a value counts as a use of the key, so none would be \
-         idle any more; leave out one of them, or `aggressiveCleanup`"
+         idle any more; leave out one of them, or `aggressive_cleanup`"
     )]
     IdleVerified,
     /// Not a number of days.
-    #[error("`inactivityThresholdDays` is `{0}`; it takes a whole number from 1 to {DAYS_MAX}")]
+    #[error("`inactivity_threshold_days` is `{0}`; it takes a whole number from 1 to {DAYS_MAX}")]
     Days(u32),
 }
 
@@ -181,14 +181,14 @@ mod tests {
             let error = options(flags).unwrap_err().to_string();
             assert!(words.iter().all(|word| error.contains(word)), "{error}");
         };
-        check(&[ON], &["`aggressiveCleanup` is on (flag --aggressive)", "`activity`", "zset:KEY"]);
+        check(&[ON], &["`aggressive_cleanup` is on (flag --aggressive)", "`activity`", "zset:KEY"]);
         check(&[ON, IDENTITY], &["`activity`"]);
         check(&[ON, ZSET], &["`identity`", "`permissions:{user}:*`"]);
         check(&[("--identity", "permissions:*")], &["`identity`", "flag --identity", "no `{user}`"]);
         check(&[("--identity", "{user}:{user}")], &["more than once"]);
         check(&[("--identity", "p:{{user}:*")], &["`p:{{user}:*` has a `{` without its counterpart"]);
         let idle = ("--activity", "idletime");
-        check(&[ON, idle, ("--inactivity-days", "195")], &["`inactivityThresholdDays`", "194 days"]);
+        check(&[ON, idle, ("--inactivity-days", "195")], &["`inactivity_threshold_days`", "194 days"]);
         assert!(options(&[ON, idle, ("--inactivity-days", "194")]).is_ok());
         assert!(options(&[idle, ("--inactivity-days", "195")]).unwrap().inactive.is_none());
         let backup = ("--backup", "/backups");

@@ -42,7 +42,7 @@ pub struct Options {
     /// Whether nothing is run: a plan may be made where a run that writes could not start.
     pub only_plan: bool,
     /// Whether keys are looked at also on nodes that have none without TTL.
-    pub every_key: bool,
+    pub full_scan: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: u8,
     /// After which time the run is stopped.
@@ -110,7 +110,7 @@ impl Options {
             inactive: None,
             dry_run: false,
             only_plan: false,
-            every_key: false,
+            full_scan: false,
             max_delete_percent: 100,
             max_runtime: None,
             lock_wait: Duration::ZERO,
@@ -165,7 +165,7 @@ impl Options {
             inactive,
             dry_run: settings.dry_run.value,
             only_plan: false,
-            every_key: settings.every_key.value,
+            full_scan: settings.full_scan.value,
             max_delete_percent: settings.max_delete_percent.value,
             max_runtime: settings.max_runtime.value,
             lock_wait: settings.lock_wait.value,
@@ -252,7 +252,8 @@ static TOLD: Once = Once::new();
 /// # Errors
 /// When a file is of no use.
 pub fn access(deployment: &RedisSettings, db: u32) -> Result<ConnectOptions, OptionsError> {
-    let RedisSettings { urls, username, password, tls, sentinel_user, sentinel_password, nat } = deployment;
+    let RedisSettings { urls, username, password, tls, sentinel_user, sentinel_password, address_map } =
+        deployment;
     let word = |secret: &Option<Secret>| secret.as_ref().map(Secret::expose).map(str::to_owned);
     let encrypted = urls.value.iter().any(RedisUrl::is_encrypted);
     let files = TlsFiles {
@@ -271,7 +272,7 @@ pub fn access(deployment: &RedisSettings, db: u32) -> Result<ConnectOptions, Opt
             username: sentinel_user.value.clone(),
             password: word(&sentinel_password.value),
         },
-        nat: nat.value.clone(),
+        address_map: address_map.value.clone(),
     };
     if access.is_insecure() {
         // Once is enough, however many commands and jobs of a process read the settings.

@@ -46,7 +46,7 @@ impl Options {
             requested: Some(RequestedOptions {
                 aggressive: self.aggressive,
                 inactive: self.inactive.clone(),
-                every_key: self.every_key,
+                full_scan: self.full_scan,
                 max_delete_percent: self.max_delete_percent,
             }),
         }
@@ -89,7 +89,7 @@ impl Options {
             grants: _,
             requested: asked,
         } = first.clone();
-        let RequestedOptions { aggressive, inactive, every_key, max_delete_percent } = asked?;
+        let RequestedOptions { aggressive, inactive, full_scan, max_delete_percent } = asked?;
         let Self {
             job: _,
             display_name: _,
@@ -100,7 +100,7 @@ impl Options {
             inactive: _,
             dry_run: _,
             only_plan: _,
-            every_key: _,
+            full_scan: _,
             max_delete_percent: _,
             max_runtime: _,
             lock_wait,
@@ -127,7 +127,7 @@ impl Options {
             inactive,
             dry_run,
             only_plan: false,
-            every_key,
+            full_scan,
             max_delete_percent,
             max_runtime: runtime_max_ms.map(Duration::from_millis),
             lock_wait,

@@ -91,7 +91,7 @@ impl SampledUserIds {
         };
         Some(format!(
             "none of {} sampled keys with a user is of an active one: the id in `{}` is `{}`, and an active id is `{}`; {fits}. \
-             `--allow-no-active` (`allowNoActive`) removes inactive users' keys all the same",
+             `--allow-no-active` (`allow_no_active`) removes inactive users' keys all the same",
             self.keys,
             key.shortened(SHOWN_BYTES),
             id.shortened(SHOWN_BYTES),

@@ -108,8 +108,7 @@ impl UnreachableNodes {
 
     /// Why there is no primary that could be met.
     pub(crate) fn all(&self, first: &Primary) -> RedisError {
-        const NAT: &str =
-            "if the addresses that it announces mean nothing from here, say where they are with `--nat`";
+        const NAT: &str = "if the addresses that it announces mean nothing from here, say where they are with `--address-map`";
         let all = grouped(self.primaries as u64);
         match &self.last {
             Some(fault) if self.unmet.count == 0 => {

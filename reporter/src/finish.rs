@@ -117,7 +117,7 @@ fn failover_rescan(fold: &Fold, spec: &RunSpec) -> FailoverRescan {
     let again = fold.totals.rescanned;
     FailoverRescan {
         // A replaced standalone server is left to the next run.
-        slots: (spec.cluster && !slots.is_empty()).then(|| slots.to_string()),
+        rescanned: (spec.cluster && !slots.is_empty()).then(|| slots.to_string()),
         replaced: fold.durability().replaced().into_iter().collect(),
         unconfirmed: fold.durability().unconfirmed().into_iter().collect(),
         redeleted: again.deleted,
@@ -237,7 +237,7 @@ fn coverage(fold: &Fold, spec: &RunSpec) -> Coverage {
         slots_covered: Some(covered.len() as u64),
         missing: (!missing.is_empty()).then(|| missing.to_string()),
         causes,
-        undone: (!fold.undone.is_empty()).then(|| fold.undone.to_string()),
+        unresolved: (!fold.undone.is_empty()).then(|| fold.undone.to_string()),
     }
 }
 

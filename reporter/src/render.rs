@@ -216,7 +216,7 @@ fn skipped(page: &mut String, result: &CleanupResult) {
         let sampled = grouped(skipped.sampled_keys);
         let line = format!(
             "{why}. Their TTLs and prefixes are estimated from a sample of {sampled} keys; shares are accurate to \
-             {error} percentage points. `--every-key` scans all keys."
+             {error} percentage points. `--full-scan` scans all keys."
         );
         let _ = writeln!(page, "  {:<11} {}", "skipped", wrap(&line, 14));
     }

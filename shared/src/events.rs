@@ -17,7 +17,7 @@ pub const EVENTS: &str = "events/";
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A run has begun.
     Started,
@@ -50,7 +50,7 @@ impl EventKind {
         match self {
             Self::Started => "started",
             Self::Progress => "progress",
-            Self::TakenOver => "taken",
+            Self::TakenOver => "taken_over",
             Self::Issue => "issue",
             Self::Alert => "alert",
             Self::Summary => "summary",

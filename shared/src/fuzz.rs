@@ -266,7 +266,7 @@ fn fuzz_documents() {
 fn fuzz_settings() {
     let file = "[redis.main]\nurls = [\"rediss://me:pw@a:1/2\"]\npassword_file = \"p\"\n[nats]\nurl = \"nats://u:p@h:4222\"\n\
         ack_wait = \"5s\"\n[[job]]\nname = \"j\"\nredis = \"main\"\npatterns = [\"a:*\"]\nschedule = \"0 */6 * * *\"\n\
-        grace = \"1s\"\nmaxDeletePercent = 50\nreadFrom = \"replica\"\naggressiveCleanup = false\n";
+        grace = \"1s\"\nmax_delete_percent = 50\nread_from = \"replica\"\naggressive_cleanup = false\n";
     fuzz("job files", vec![file.into()], |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let path = Path::new("keysweep.toml");

@@ -311,7 +311,7 @@ pub struct Accounting {
 pub struct FailoverRescan {
     /// The slots, as ranges such as `0-5460`; null if there were none, and on a standalone server, which is not read
     /// again within a run.
-    pub slots: Option<String>,
+    pub rescanned: Option<String>,
     /// The servers, by their names in the cluster.
     pub replaced: Vec<NodeId>,
     /// Those that did not say whether what was deleted there is still deleted.

@@ -123,8 +123,13 @@ impl Connections {
     /// The time limits that the settings say.
     #[must_use]
     pub fn timing(&self) -> Timing {
-        let NatsSettings { ack_wait, lease, keep, .. } = &self.nats;
-        Timing { ack_wait: ack_wait.value, lease: lease.value, retention: keep.value, ..Timing::default() }
+        let NatsSettings { ack_wait, lease, retention, .. } = &self.nats;
+        Timing {
+            ack_wait: ack_wait.value,
+            lease: lease.value,
+            retention: retention.value,
+            ..Timing::default()
+        }
     }
 }
 

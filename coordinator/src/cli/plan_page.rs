@@ -107,7 +107,7 @@ fn findings(page: &mut String, plan: &Preflight) {
     let skipped: u64 = plan.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
     if skipped > 0 {
         let skipped = grouped(skipped);
-        let why = "their nodes have none without TTL (`--every-key` looks at all)";
+        let why = "their nodes have none without TTL (`--full-scan` looks at all)";
         note(page, &format!("{skipped} keys need no look: {why}"));
     }
     if estimate.protected_keys > 0 {

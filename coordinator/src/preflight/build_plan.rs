@@ -121,7 +121,7 @@ impl<'a> PlanBuilder<'a> {
         let (options, status) = (self.options, &there.status);
         SampleOptions {
             // Where only keys without TTL are looked for, a node without such keys has no candidates.
-            skip: !options.every_key
+            skip: !options.full_scan
                 && !options.aggressive
                 && status.keys > 0
                 && status.expires >= status.keys,

@@ -78,7 +78,7 @@ fn options(rng: &mut Rng) -> Options {
         inactive,
         dry_run,
         only_plan: false,
-        every_key: rng.bool(),
+        full_scan: rng.bool(),
         max_delete_percent: rng.u8(..=100),
         max_runtime: some(rng, |rng| Duration::from_millis(rng.u64(..1 << 40))),
         lock_wait: Duration::from_millis(rng.u64(..1_000)),

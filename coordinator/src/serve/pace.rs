@@ -9,9 +9,10 @@ use crate::options::millis;
 
 /// The job's `pace` with what the request changes. The same values are good as in every other place.
 pub(super) fn changed(mut pace: Pace, request: &RunRequest) -> ApiResult<Pace> {
-    let check = |name, text: &str| config::check(name, text).map_err(|why| ApiError { code: 400, why });
+    let check =
+        |name, field, text: &str| config::check(name, field, text).map_err(|why| ApiError { code: 400, why });
     if let Some(text) = &request.latency_budget {
-        check("latencyBudget", text)?;
+        check("latency_budget", "latencyBudget", text)?;
         if request.max_speed == Some(true) {
             let why = "`maxSpeed` goes without a latency budget, but `latencyBudget` sets one; leave one of them out";
             return refused(400, why);
@@ -23,7 +24,7 @@ pub(super) fn changed(mut pace: Pace, request: &RunRequest) -> ApiResult<Pace> {
         pace.latency_budget_ms = duration::parse(LATENCY_BUDGET).ok().map(millis);
     }
     if let Some(keys) = request.rate_limit {
-        check("rateLimit", &keys.to_string())?;
+        check("rate_limit", "rateLimit", &keys.to_string())?;
         pace.keys_per_s_max = Some(keys);
     }
     Ok(pace)

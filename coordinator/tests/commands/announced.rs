@@ -8,7 +8,7 @@ use shared::servers::{ClusterServers, Server};
 
 fn plan(url: &str, nat: &[String]) -> Ended {
     let mut args = vec!["plan", "--json", "-vv", "--redis", url];
-    args.extend(nat.iter().flat_map(|entry| ["--nat", entry.as_str()]));
+    args.extend(nat.iter().flat_map(|entry| ["--address-map", entry.as_str()]));
     keysweep(&args).run()
 }
 
@@ -59,7 +59,7 @@ async fn what_nodes_announce() {
     // One that nobody here knows. They are called as they call themselves, wherever they are reached.
     place.all("CONFIG SET cluster-announce-hostname node.invalid").await;
     reported("node.invalid").await;
-    plan(place.url(), &[]).fails(5, &["node.invalid:", "all 3 primaries", "`--nat`"]);
+    plan(place.url(), &[]).fails(5, &["node.invalid:", "all 3 primaries", "`--address-map`"]);
     check(&plan(place.url(), &["node.invalid=127.0.0.1".to_owned()]), "node.invalid");
     let each: Vec<String> =
         ports.iter().map(|port| format!("node.invalid:{port}=127.0.0.1:{port}")).collect();
@@ -67,14 +67,14 @@ async fn what_nodes_announce() {
     let wrong: Vec<String> = ports.iter().map(|port| format!("node.invalid:{port}=127.0.0.1:1")).collect();
     plan(place.url(), &wrong).fails(5, &["node.invalid:", "(reached at `127.0.0.1:1`)"]);
     plan(place.url(), &["node.invalid".to_owned()])
-        .fails(2, &["`--nat` is `node.invalid`", "10.0.0.1:6379="]);
+        .fails(2, &["`--address-map` is `node.invalid`", "10.0.0.1:6379="]);
     let run = [
         "run",
         "--yes",
         "--json",
         "--grace",
         "0s",
-        "--nat",
+        "--address-map",
         "node.invalid=127.0.0.1",
         "--redis",
         place.url(),

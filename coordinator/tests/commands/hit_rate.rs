@@ -65,7 +65,7 @@ impl Bench {
     fn command(&self, args: &[&str], state: &str) -> crate::cli::Keysweep {
         let state = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("hit-rate-{}-{state}", self.place.url().replace(['/', ':'], "-")));
-        let args = [args, &["--redis", self.place.url(), "--every-key"]].concat();
+        let args = [args, &["--redis", self.place.url(), "--full-scan"]].concat();
         keysweep(&args).env("KEYSWEEP_STATE_DIR", state.to_str().unwrap()).env("KEYSWEEP_GRACE", "0s")
     }
 

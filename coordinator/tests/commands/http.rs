@@ -196,7 +196,7 @@ async fn programs_start_watch_and_stop_runs() {
     assert_eq!(api.get("/api/stats").json(200)["jobQueue"]["completed"], 1);
 
     let [scanner, reaper, reporter] = workers.each_ref().map(|(_, api)| api.get("/metrics").body);
-    let job = "job=\"permission-cache-cleanup\",redis=\"main\"";
+    let job = "cleanup_job=\"permission-cache-cleanup\",redis=\"main\"";
     for (text, line) in [
         (scanner, format!("keysweep_keys_scanned_total{{{job}}} {KEYS}")),
         (reaper, format!("keysweep_keys_reaped_total{{{job},outcome=\"deleted\"}} {}", broker.stale)),

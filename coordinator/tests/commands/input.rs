@@ -43,13 +43,13 @@ fn flags_and_variables_that_make_no_sense() {
     check(&["--redis", &format!("redis://me:{SECRET}/{SECRET}@cache:1")], &["`--redis`", "***"]);
     check(&["--password-file", "/no/such/file"], &["--password-file", "/no/such/file"]);
     check(&["--config", "/no/such/file"], &["--config", "/no/such/file"]);
-    check(&["--aggressive"], &["`aggressiveCleanup`", "flag --aggressive", "`activity`", "zset:KEY"]);
+    check(&["--aggressive"], &["`aggressive_cleanup`", "flag --aggressive", "`activity`", "zset:KEY"]);
     check(&["--aggressive", "--activity", "zset:a"], &["`identity`", "`permissions:{user}:*`"]);
     check(&["--identity", "permissions:*"], &["`identity`", "flag --identity", "has no `{user}`"]);
     check(&["--identity", "{user}:{user}"], &["`identity`", "more than once"]);
     check(&["--activity", "list:a"], &["`--activity`", "`zset:…`, `set:…`, `idletime`"]);
     let idle = ["--aggressive", "--activity", "idletime", "--inactivity-days", "195"];
-    check(&idle, &["`inactivityThresholdDays`", "`195`", "from 1 to 194"]);
+    check(&idle, &["`inactivity_threshold_days`", "`195`", "from 1 to 194"]);
     let verified = ["--aggressive", "--activity", "idletime", "--verify", "value"];
     check(&verified, &["`verify` is `value`", "`activity` is `idletime`", "leave out one of them"]);
     let bad = |name: &str, value: &str| keysweep(&["run", "--json"]).env(name, value).run();
@@ -82,7 +82,7 @@ fn job_files_that_make_no_sense() {
     check("type.toml", "[[job]]\nname = \"a\"\ngrace = 5\n", &["type.toml:3", "`grace`", "500ms"]);
     check(
         "value.toml",
-        "[[job]]\nname = \"a\"\nmaxDeletePercent = 150\n",
+        "[[job]]\nname = \"a\"\nmax_delete_percent = 150\n",
         &["value.toml:3", "from 0 to 100"],
     );
     check("name.toml", "[[job]]\nname = \"a b\"\n", &["name.toml:2", "`name`", "letters"]);
@@ -94,7 +94,7 @@ fn settings_are_shown_with_their_origins_and_without_secrets() {
         "origins.toml",
         &format!(
             "[redis.main]\nurls = [\"redis://me:{SECRET}@cache:6379\"]\n\n[[job]]\nname = \"nightly\"\n\
-             redis = \"main\"\npatterns = [\"sessions:*\"]\ngrace = \"3s\"\nscanBatchSize = 500\n"
+             redis = \"main\"\npatterns = [\"sessions:*\"]\ngrace = \"3s\"\nscan_batch_size = 500\n"
         ),
     );
     let path = path.to_str().expect("the path is UTF-8");
@@ -113,11 +113,11 @@ fn settings_are_shown_with_their_origins_and_without_secrets() {
         assert_eq!(row["value"], value, "{json:#}");
         assert!(row["origin"].as_str().is_some_and(|at| at.ends_with(origin)), "{name}: {json:#}");
     };
-    origin("scanBatchSize", "50", "flag --scan-batch-size");
-    origin("inactivityThresholdDays", "7", "CACHE_INACTIVITY_THRESHOLD_DAYS");
+    origin("scan_batch_size", "50", "flag --scan-batch-size");
+    origin("inactivity_threshold_days", "7", "CACHE_INACTIVITY_THRESHOLD_DAYS");
     origin("grace", "3s", "origins.toml:8");
     origin("urls", "redis://me:***@cache:6379", "origins.toml:2");
-    origin("deleteBatchSize", "100", "default");
+    origin("delete_batch_size", "100", "default");
     let page = show(&[]).stdout;
     assert!(page.contains("origins.toml:8") && page.contains("flag --scan-batch-size"), "{page}");
     // `--job` chooses one of the file's jobs.
@@ -158,16 +158,16 @@ fn a_check_names_every_problem_in_addition_to_a_missing_secret() {
     };
     check("secret.toml", "[[job]]\nname = \"a\"\n", 0, &[]);
     let jobs = "cert = \"c.pem\"\n\
-        [[job]]\nname = \"a\"\nschedule = \"never\"\naggressiveCleanup = true\n\
-        [[job]]\nname = \"b\"\nschedule = \"soon\"\nmaxSpeed = true\nlatencyBudget = \"2ms\"\n\
-        [[job]]\nname = \"c\"\nschedule = \"late\"\ngrace = 5\nmaxDeletePercent = 150\nactivity = \"list:a\"\naggressiveCleanup = true\n";
+        [[job]]\nname = \"a\"\nschedule = \"never\"\naggressive_cleanup = true\n\
+        [[job]]\nname = \"b\"\nschedule = \"soon\"\nmax_speed = true\nlatency_budget = \"2ms\"\n\
+        [[job]]\nname = \"c\"\nschedule = \"late\"\ngrace = 5\nmax_delete_percent = 150\nactivity = \"list:a\"\naggressive_cleanup = true\n";
     let problems = [
         "`grace` is `5`",
-        "`maxDeletePercent` is `150`",
+        "`max_delete_percent` is `150`",
         "`activity` is",
         "`cert` needs `key`",
         "`cert` is about TLS",
-        "`maxSpeed` goes without a latency budget",
+        "`max_speed` goes without a latency budget",
         "`schedule` of job `a`",
         "`schedule` of job `b`",
         "`schedule` of job `c`",

@@ -59,11 +59,11 @@ async fn every_look(place: &Place) {
     let idle = ["--aggressive", "--activity", "idletime"];
     let repair = ["--action", "expire", "--expire-ttl", "1h"];
     for more in
-        [&[][..], &["--json"], &["--dry-run"], &repair, &["--backup", folder], &idle, &["--every-key"]]
+        [&[][..], &["--json"], &["--dry-run"], &repair, &["--backup", folder], &idle, &["--full-scan"]]
     {
         only_looks(place, || look(&[&["plan"], more].concat()), 0).await;
     }
-    for more in [&["--json"][..], &repair, &["--backup", folder], &idle, &["--every-key", "--max-speed"]] {
+    for more in [&["--json"][..], &repair, &["--backup", folder], &idle, &["--full-scan", "--max-speed"]] {
         only_looks(place, || look(&[&["run", "--dry-run"], more].concat()), 0).await;
     }
     only_looks(place, || look(&["run", "--action", "report"]), 0).await;

@@ -63,7 +63,7 @@ impl Lane {
             let before: Vec<String> = ports.iter().map(|port| odd.before(*port)).collect();
             flags.push(format!("redis://{}", before[0]));
             for (port, there) in ports.iter().zip(&before) {
-                flags.extend(["--nat".to_owned(), format!("127.0.0.1:{port}={there}")]);
+                flags.extend(["--address-map".to_owned(), format!("127.0.0.1:{port}={there}")]);
             }
             (Place::cluster(&cluster).await, (None, Some(cluster)))
         } else {

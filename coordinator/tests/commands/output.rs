@@ -168,7 +168,7 @@ async fn a_run_that_ends_no_task_announces_no_numbers() {
     let place = Place::standalone(&server).await;
     place.seed(1_000).await;
     let slow =
-        ["--dry-run", "--every-key", "--rate-limit", "20", "--max-runtime", "3s", "--log-format", "text"];
+        ["--dry-run", "--full-scan", "--rate-limit", "20", "--max-runtime", "3s", "--log-format", "text"];
     let ended = run(&place, &slow).run();
     assert!(
         ended.stderr.contains("Starting cleanup process...") && !ended.stderr.contains("keys found"),

@@ -84,11 +84,11 @@ impl Guarded {
                 "[redis.main]\nurls = [\"{url}\"]\npassword = \"{REDIS}\"\n\
                  [nats]\nurl = \"{}\"\nuser = \"ks\"\npassword = \"{NATS}\"\n\
                  [serve]\napi_token = \"{API}\"\n\
-                 [[job]]\nname = \"secret\"\nredis = \"main\"\ngrace = \"0s\"\nstateDir = \"{state}\"\n\
-                 webhooks = [\"http://u:{HOOK}@127.0.0.1:1/{HOOK}\"]\nwebhookSecret = \"{SIGNING}\"\n\
-                 slackWebhooks = [\"http://127.0.0.1:1/services/{SLACK}\"]\n\
-                 hitRate = \"prometheus:http://u:{PROMETHEUS}@127.0.0.1:1\"\nhitsQuery = \"a\"\nmissesQuery = \"b\"\n\
-                 attempts = 1\nmaxSpeed = true\n",
+                 [[job]]\nname = \"secret\"\nredis = \"main\"\ngrace = \"0s\"\nstate_dir = \"{state}\"\n\
+                 webhooks = [\"http://u:{HOOK}@127.0.0.1:1/{HOOK}\"]\nwebhook_secret = \"{SIGNING}\"\n\
+                 slack_webhooks = [\"http://127.0.0.1:1/services/{SLACK}\"]\n\
+                 hit_rate = \"prometheus:http://u:{PROMETHEUS}@127.0.0.1:1\"\nhits_query = \"a\"\nmisses_query = \"b\"\n\
+                 attempts = 1\nmax_speed = true\n",
                 nats.url()
             ),
         );
@@ -255,9 +255,9 @@ fn debug_shows_no_secret() {
     let text = format!(
         "[redis.main]\nurls = [\"redis://default:{IN_URL}@h:1\"]\npassword = \"{REDIS}\"\n\
          [nats]\nurl = \"nats://u:{NATS}@h:4222\"\n[serve]\napi_token = \"{API}\"\n\
-         [[job]]\nname = \"secret\"\nwebhooks = [\"http://u:{HOOK}@h/{HOOK}\"]\nwebhookSecret = \"{SIGNING}\"\n\
-         slackWebhooks = [\"http://h/{SLACK}\"]\nhitRate = \"prometheus:http://u:{PROMETHEUS}@h:1\"\n\
-         hitsQuery = \"a\"\nmissesQuery = \"b\"\n"
+         [[job]]\nname = \"secret\"\nwebhooks = [\"http://u:{HOOK}@h/{HOOK}\"]\nwebhook_secret = \"{SIGNING}\"\n\
+         slack_webhooks = [\"http://h/{SLACK}\"]\nhit_rate = \"prometheus:http://u:{PROMETHEUS}@h:1\"\n\
+         hits_query = \"a\"\nmisses_query = \"b\"\n"
     );
     let file = JobFile::parse(Path::new("keysweep.toml"), &text).unwrap();
     let mut flags = FlagLayer::default();

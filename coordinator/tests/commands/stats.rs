@@ -99,7 +99,7 @@ async fn the_history_is_that_of_a_job_and_of_the_keys_it_counts() {
         let ended = state.command(&args).env("KEYSWEEP_PATTERN", pattern).run();
         ended.exits(0).json()
     };
-    let run = |pattern: &str| of(&["run", "--yes", "--every-key"], pattern);
+    let run = |pattern: &str| of(&["run", "--yes", "--full-scan"], pattern);
     let first = run("rl:*");
     assert_eq!((&first["job"], &first["currentMetrics"]["totalKeys"]), (&json!("nightly"), &json!(40)));
     let other = run("user:*");

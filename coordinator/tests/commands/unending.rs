@@ -67,7 +67,7 @@ fn thousands_of_primaries_where_nothing_listens_end_the_plan_soon() {
     // Nothing listens at the first port of any of them.
     let url = cluster_of(5_000, |n| (format!("127.77.{}.{}", n / 250, n % 250 + 1), 1));
     let ended = keysweep(&["run", "--dry-run", "--attempts", "1", "--redis", &url]).run();
-    ended.exits(5).log_contains(&["like all 5,000 primaries of the cluster", "--nat"]);
+    ended.exits(5).log_contains(&["like all 5,000 primaries of the cluster", "--address-map"]);
     assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
     names_few(&ended);
 }

@@ -67,5 +67,5 @@ async fn a_mistyped_variable_changes_nothing_and_what_kubernetes_sets_is_left_al
     run("KEYSWEEP_DRYRUN").fails(2, &["KEYSWEEP_DRY_RUN"]);
     assert_eq!(run("KEYSWEEP_DRY_RUN").exits(0).result("completed")["staleTTLKeys"], 10);
     // All of them were still there.
-    assert_eq!(run("KEYSWEEP_EVERY_KEY").exits(0).result("completed")["cleanedKeys"], 10);
+    assert_eq!(run("KEYSWEEP_FULL_SCAN").exits(0).result("completed")["cleanedKeys"], 10);
 }

@@ -147,8 +147,8 @@ async fn replicated_deletions_are_not_read_again() {
         held.truth.check_numbers(&result, Action::Delete);
         held.truth.check_keys(&held.options.access, true).await;
         let again = result.failover;
-        assert_eq!((again.redeleted, again.accounting), (0, balanced()), "{:?}", again.slots);
-        if again.slots.is_none() {
+        assert_eq!((again.redeleted, again.accounting), (0, balanced()), "{:?}", again.rescanned);
+        if again.rescanned.is_none() {
             assert_eq!(again.replaced, []);
             return;
         }
@@ -192,7 +192,7 @@ async fn without_another_primary_the_slots_whose_deletions_are_in_doubt_are_name
     let touched: BTreeSet<u16> = held.truth.stale.iter().map(|key| slot_of(key)).collect();
     let expected: Vec<u16> = touched.into_iter().filter(|slot| held.is_here(*slot)).collect();
     assert_eq!(named, expected, "{:?}", result.coverage);
-    assert_eq!((result.coverage.undone, result.accounting.balanced), (None, true));
+    assert_eq!((result.coverage.unresolved, result.accounting.balanced), (None, true));
 }
 
 /// The slots of `ranges`, such as `1-3, 7`.

@@ -9,7 +9,7 @@ use crate::kit::proxy::Proxy;
 use crate::kit::truth::Truth;
 use fastrand::Rng;
 use shared::cluster::{ConnectOptions, RedisErrorKind};
-use shared::config::NatEntry;
+use shared::config::AddressMapping;
 use shared::result::Status;
 use shared::servers::{ClusterServers, Server};
 use tokio::time::sleep;
@@ -41,16 +41,16 @@ async fn storm(nodes: &[Proxy], mut rng: Rng) {
 async fn network_scenario(servers: &[Server], urls: Vec<String>, seed: u64) {
     println!("network before {} servers", servers.len());
     let mut rng = kit::seeded(seed);
-    let (mut proxies, mut nat) = (Vec::new(), Vec::new());
+    let (mut proxies, mut address_map) = (Vec::new(), Vec::new());
     for server in servers {
         let proxy = Proxy::before(server.port()).await;
         let there = proxy.url().replace("redis://", "");
-        nat.extend(NatEntry::parse(&format!("127.0.0.1:{}={there}", server.port())));
+        address_map.extend(AddressMapping::parse(&format!("127.0.0.1:{}={there}", server.port())));
         proxies.push(proxy);
     }
     let direct = ConnectOptions::open(urls);
     let mut options = slow(proxies.iter().map(Proxy::url).collect());
-    options.access.nat = nat;
+    options.access.address_map = address_map;
     kit::rights::least(&mut options.access, servers).await;
     let truth = Truth::mixture(KEYS, "");
     truth.seed(&direct).await;

@@ -38,7 +38,7 @@ async fn a_key_that_expires_at_the_last_moment_is_read_like_any_other() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         // Also on nodes of the cluster that have no stale key.
-        let result = check(&Options { every_key: true, ..kit::options(urls) }, 1, 1).await;
+        let result = check(&Options { full_scan: true, ..kit::options(urls) }, 1, 1).await;
         assert_eq!(result.scanned_keys, 3);
         let avg_ttl_s = result.current_metrics.avg_ttl.unwrap();
         assert!((4.5e15..4.7e15).contains(&avg_ttl_s), "{avg_ttl_s}");

@@ -92,7 +92,7 @@ async fn failed_over(topic: Topic, lossy: bool) {
     // What a server read that is gone counts only if its replica had all that was done by then.
     let missing = (topic == Topic::Tasks || lossy).then_some("database 0");
     assert_eq!(result.coverage.missing.as_deref(), missing);
-    assert_eq!((result.failover.slots.as_deref(), result.failover.redeleted), (None, 0));
+    assert_eq!((result.failover.rescanned.as_deref(), result.failover.redeleted), (None, 0));
     let left = keys::existing(&there, &truth.stale).await.len() as u64;
     let (stale, account) = (truth.stale.len() as u64, &result.accounting);
     if lossy {

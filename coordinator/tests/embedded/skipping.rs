@@ -61,8 +61,8 @@ async fn a_healthy_cluster_is_skipped_and_a_switch_reads_it() {
     fill(&servers.urls(), |_| false).await;
     let options = kit::options(servers.urls());
     check_skipped(&kit::run(&options).await);
-    let every_key = Options { every_key: true, ..options };
-    let all = kit::run(&every_key).await;
+    let full_scan = Options { full_scan: true, ..options };
+    let all = kit::run(&full_scan).await;
     assert_eq!((all.status, all.scanned_keys, all.skipped_keys), (Status::Completed, KEYS, 0));
     assert_eq!(all.skipped, shared::result::Skipped::default());
     let aggressive = crowd::options(servers.urls(), ActivitySource::IdleTime);

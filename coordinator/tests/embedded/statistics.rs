@@ -197,7 +197,7 @@ async fn memory_of_sampled_runs_holds() {
     seeder.finish().await.unwrap();
     let mut options = options;
     options.rules.patterns = vec![Pattern::new("*").unwrap()];
-    options.every_key = true;
+    options.full_scan = true;
     let names = kit::keys::matching(&options.access, "*").await;
     let sizes = sizes(&options, &names).await;
     let sum = |prefix: &str, stale: bool| {

@@ -60,7 +60,7 @@ async fn metrics_of_a_run_equal_its_result() {
     env.queue = Arc::new(FullOnce { inner: Arc::clone(&env.queue), refused: AtomicBool::new(false) });
     let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();
     assert_eq!(result.status, Status::Completed);
-    let job = format!("job=\"{}\",redis=\"main\"", options.job);
+    let job = format!("cleanup_job=\"{}\",redis=\"main\"", options.job);
     let listed = result.nodes.iter().map(|node| node.listed_keys).sum();
     check(&env, "keysweep_keys_listed_total", &job, listed);
     check(&env, "keysweep_keys_scanned_total", &job, result.scanned_keys);
@@ -105,7 +105,7 @@ async fn failures_and_redeliveries_show() {
     );
     for (name, part) in [
         ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"failed\""),
-        ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"given_up\""),
+        ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"dead_lettered\""),
         ("keysweep_redeliveries_total", "queue=\"tasks\""),
     ] {
         assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.text());

@@ -218,7 +218,7 @@ pub async fn check(options: &Options, (access, truth): (&ConnectOptions, &Truth)
     let left = keys::existing(access, &truth.stale).await;
     let (account, again) = (&result.accounting, &result.failover);
     assert!(account.balanced && again.accounting.is_balanced(), "{result:#?}");
-    let named = result.coverage.missing.as_deref().into_iter().chain(result.coverage.undone.as_deref());
+    let named = result.coverage.missing.as_deref().into_iter().chain(result.coverage.unresolved.as_deref());
     let excused: Vec<u16> = named.flat_map(slots).collect();
     println!(
         "{:?}: {} deleted, {} redeleted, {} stale keys left, {} slots named, read again {:?}",
@@ -227,7 +227,7 @@ pub async fn check(options: &Options, (access, truth): (&ConnectOptions, &Truth)
         again.redeleted,
         left.len(),
         excused.len(),
-        again.slots.as_ref().map(String::len)
+        again.rescanned.as_ref().map(String::len)
     );
     match result.status {
         Status::Completed => {

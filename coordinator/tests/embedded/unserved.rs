@@ -76,7 +76,7 @@ async fn lost_before_its_deletions(folder: Option<&Folder>) {
     assert!(result.coverage.complete, "{:?}", result.coverage.causes);
     let undone = result.accounting.unreached + result.accounting.unconfirmed;
     assert_eq!((undone, result.accounting.failed), (LOST, 0), "{:?}", result.accounting);
-    assert_eq!(result.coverage.undone, Some(SLOT.to_string()));
+    assert_eq!(result.coverage.unresolved, Some(SLOT.to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ fn of_a_run(runtime: &tokio::runtime::Runtime, keys: u64) -> u64 {
             seeder.set(key.as_bytes(), b"x", Some(3_600_000)).await.unwrap();
         }
         seeder.finish().await.unwrap();
-        let options = Options { every_key: true, ..kit::options(vec![server.url()]) };
+        let options = Options { full_scan: true, ..kit::options(vec![server.url()]) };
         (server, options)
     });
     // One thread does all the work, so the counter of this thread sees it.

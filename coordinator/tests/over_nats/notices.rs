@@ -108,8 +108,10 @@ async fn the_gauge_equals_the_alert_store() {
     let mut workers = Workers::start(&reporting, NO_REPORTER);
     workers.add(&reporting, REPORTER);
     let gauge_is = |context: &Context, value: u8| {
-        let line =
-            format!("keysweep_alerts_active{{job=\"{}\",alert=\"stale-keys\"}} {value}\n", options.job);
+        let line = format!(
+            "keysweep_alerts_active{{cleanup_job=\"{}\",alert=\"stale-keys\"}} {value}\n",
+            options.job
+        );
         context.telemetry.text().contains(&line)
     };
     net::until(async || gauge_is(&serving, 0)).await;

@@ -376,6 +376,6 @@ async fn empty(cluster: &kit::Ours) {
 
 /// That subscribers hear of the take-over.
 async fn check_events(scene: &Scene) {
-    let key = format!("{EVENTS}{}/taken/{}/2", scene.options.job, scene.planned.spec.run);
+    let key = format!("{EVENTS}{}/taken_over/{}/2", scene.options.job, scene.planned.spec.run);
     net::until(async || scene.context.store.get(&key).await.unwrap().is_some()).await;
 }

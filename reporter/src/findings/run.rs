@@ -77,7 +77,7 @@ pub(super) fn undone_slots(facts: &Facts) -> Vec<Finding> {
             format!("Unprocessed candidates remain in slots {slots}; run the job again to process them");
         issue("undone-slots", Severity::Warning, sentence, [("slots", json!(slots))])
     };
-    facts.coverage.undone.iter().map(found).collect()
+    facts.coverage.unresolved.iter().map(found).collect()
 }
 
 pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
@@ -97,7 +97,7 @@ pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
         ];
         issue("read-again", Severity::Warning, sentence, evidence)
     };
-    again.slots.iter().map(found).collect()
+    again.rescanned.iter().map(found).collect()
 }
 
 fn servers(again: &FailoverRescan) -> String {
@@ -169,7 +169,7 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
 pub(super) fn held_back(facts: &Facts) -> Vec<Finding> {
     let sentence = format!(
         "{} keys of apparently inactive users were kept: their scan tasks found no active user, so ids may be \
-         formatted differently from those in the activity source; `--allow-no-active` (`allowNoActive`) removes these \
+         formatted differently from those in the activity source; `--allow-no-active` (`allow_no_active`) removes these \
          keys anyway",
         facts.held_back
     );

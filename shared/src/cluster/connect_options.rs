@@ -9,7 +9,7 @@ use super::connections::{self, ConnectionUse};
 use super::error::{RedisError, RedisErrorKind};
 use super::sentinel;
 use super::socket::{Dial, Tls};
-use crate::config::{NatEntry, SentinelUrl, reachable, redact};
+use crate::config::{AddressMapping, SentinelUrl, reachable, redact};
 use crate::limits::HOST_BYTES_MAX;
 
 /// How to connect to a Redis deployment. `Debug` shows no secret.
@@ -28,7 +28,7 @@ pub struct ConnectOptions {
     /// The login for Sentinels.
     pub sentinels: RedisLogin,
     /// Address map: where to reach servers that announce other addresses.
-    pub nat: Vec<NatEntry>,
+    pub address_map: Vec<AddressMapping>,
 }
 
 /// A user and a password. No `Debug`, because of the password.
@@ -61,7 +61,7 @@ impl ConnectOptions {
             db: 0,
             tls: None,
             sentinels: RedisLogin::default(),
-            nat: Vec::new(),
+            address_map: Vec::new(),
         }
     }
 
@@ -139,7 +139,7 @@ impl ConnectOptions {
     /// When `host` is not a valid host name.
     fn dial(&self, info: ConnectionInfo, host: String, port: u16) -> Result<Dial, RedisError> {
         check_host(&host, port)?;
-        let there = reachable(&self.nat, &host, port);
+        let there = reachable(&self.address_map, &host, port);
         let announced = format!("{host}:{port}");
         let (host, port) = there.clone().unwrap_or((host, port));
         let dial = Dial::new(info.set_addr(ConnectionAddr::Tcp(host, port)), self.tls.clone());
@@ -171,7 +171,7 @@ fn check_host(host: &str, port: u16) -> Result<(), RedisError> {
         return Ok(());
     }
     let detail = "not a valid host name; check what the servers announce (`cluster-announce-ip`, \
-                  `cluster-announce-hostname`, `replica-announce-ip`), or say where they are with `--nat`";
+                  `cluster-announce-hostname`, `replica-announce-ip`), or say where they are with `--address-map`";
     Err(RedisError::new(RedisErrorKind::Protocol, format!("{host}:{port}"), detail))
 }
 

@@ -52,21 +52,21 @@ impl RedisErrorKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
-            Self::ConnectionLost => "lost",
+            Self::ConnectionLost => "connection_lost",
             Self::Tls => "tls",
-            Self::Misconfigured => "misnamed",
+            Self::Misconfigured => "misconfigured",
             Self::ReplyCutOff => "cut_off",
             Self::ReplyTooLarge => "too_large",
             Self::Protocol => "protocol",
             Self::Authentication => "authentication",
-            Self::PermissionDenied => "forbidden",
+            Self::PermissionDenied => "permission_denied",
             Self::Moved => "moved",
-            Self::Unavailable => "not_ready",
+            Self::Unavailable => "unavailable",
             Self::TooManyClients => "full",
             Self::NotWritable => "not_writable",
             Self::NoScript => "no_script",
-            Self::WrongDeployment => "stranger",
-            Self::CommandError => "refused",
+            Self::WrongDeployment => "wrong_deployment",
+            Self::CommandError => "command_error",
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) fn soon(url: &SentinelUrl, fault: RedisError) -> RedisError {
     }
     let detail = format!(
         "{}; Sentinels call it the primary of `{}`. If it is up, and its address means nothing from here, say where it \
-         is with `--nat {}=HOST:PORT`",
+         is with `--address-map {}=HOST:PORT`",
         fault.detail, url.primary, fault.address
     );
     RedisError { kind: RedisErrorKind::Unavailable, detail, ..fault }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::address_map::AddressMapping;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::{JobFile, no_such_alias};
 use super::layers::{FlagLayer, Layers};
 use super::login::{self, Credentials};
-use super::nat::NatEntry;
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::secret::Secret;
@@ -37,7 +37,7 @@ pub struct RedisSettings {
     /// The password for them.
     pub sentinel_password: Setting<Option<Secret>>,
     /// Where servers are reached that announce other addresses.
-    pub nat: Setting<Vec<NatEntry>>,
+    pub address_map: Setting<Vec<AddressMapping>>,
 }
 
 /// Every deployment that a worker may be asked to go to: one for each `[redis.<alias>]` of the file,
@@ -92,7 +92,7 @@ pub(super) fn deployment(layers: &Layers<'_>) -> Result<RedisSettings, ConfigErr
         tls,
         sentinel_user: layers.optional("sentinel_user", parse::line)?,
         sentinel_password: login::secret(layers, "sentinel_password", "sentinel_password_file")?,
-        nat: layers.list("nat", parse::address)?,
+        address_map: layers.list("address_map", parse::address)?,
     })
 }
 

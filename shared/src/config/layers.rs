@@ -274,10 +274,10 @@ fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError> {
 ///
 /// # Errors
 /// What is wrong, and what would be right.
-pub fn check(name: &'static str, text: &str) -> Result<(), String> {
+pub fn check(name: &'static str, field: &str, text: &str) -> Result<(), String> {
     let spec = row(name).map_err(|e| e.to_string())?;
     let shown = || parse::shown(spec.kind, text);
-    parse::check(spec.kind, text).map_err(|right| format!("`{name}` is `{}`; it takes {right}", shown()))
+    parse::check(spec.kind, text).map_err(|right| format!("`{field}` is `{}`; it takes {right}", shown()))
 }
 
 /// The uniform error of a bad value.

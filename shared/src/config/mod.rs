@@ -8,6 +8,7 @@
 //! time zone means anything, which the code that uses them says.
 
 mod address;
+mod address_map;
 mod deployment;
 mod display;
 pub mod duration;
@@ -16,7 +17,6 @@ mod error;
 mod file;
 mod layers;
 mod login;
-mod nat;
 mod nats;
 mod origin;
 mod pace;
@@ -39,6 +39,7 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
+pub use address_map::{AddressMapping, reachable};
 pub use deployment::{RedisSettings, deployments};
 pub use display::DisplayRow;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
@@ -46,7 +47,6 @@ pub use error::{ConfigError, FilePosition};
 pub use file::{DEFAULT_FILE, JobFile, check_file, read_text};
 pub use layers::{FlagLayer, check};
 pub use login::SecretSource;
-pub use nat::{NatEntry, reachable};
 pub use nats::{NatsSettings, NatsUrl, Storage};
 pub use origin::{Origin, Setting};
 pub use parse::is_name;

@@ -71,7 +71,7 @@ pub struct NatsSettings {
     /// A process that was silent for so long counts as gone.
     pub lease: Setting<Duration>,
     /// How long records of runs are kept.
-    pub keep: Setting<Duration>,
+    pub retention: Setting<Duration>,
     /// How many finished runs are remembered.
     pub history_runs: Setting<u32>,
     /// The most bytes of the audit stream.
@@ -142,7 +142,7 @@ fn connection(
         storage: layers.must("nats.storage", parse::choice)?.map(storage),
         ack_wait: layers.must("nats.ack_wait", parse::time)?,
         lease: layers.must("nats.lease", parse::time)?,
-        keep: layers.must("nats.keep", parse::time)?,
+        retention: layers.must("nats.retention", parse::time)?,
         history_runs: layers.must("nats.history_runs", parse::whole)?,
         audit_bytes: layers.must("nats.audit_bytes", parse::bytes)?,
         queue_bytes: layers.must("nats.queue_bytes", parse::bytes)?,

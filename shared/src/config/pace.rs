@@ -15,15 +15,15 @@ use super::parse;
 pub(super) fn latency_budget(
     layers: &Layers<'_>,
 ) -> Result<(Setting<Option<Duration>>, Setting<bool>), ConfigError> {
-    let budget = layers.must("latencyBudget", parse::time)?;
-    let max_speed = layers.must("maxSpeed", parse::switch)?;
+    let budget = layers.must("latency_budget", parse::time)?;
+    let max_speed = layers.must("max_speed", parse::switch)?;
     if !max_speed.value {
         return Ok((budget.map(Some), max_speed));
     }
     let (of_budget, of_speed) = (budget.origin.rank(), max_speed.origin.rank());
     if budget.origin != Origin::Default && of_budget == of_speed {
         let (speed, budget) =
-            (subject(&max_speed.origin, "maxSpeed"), subject(&budget.origin, "latencyBudget"));
+            (subject(&max_speed.origin, "max_speed"), subject(&budget.origin, "latency_budget"));
         let problem = ConfigError::Contradiction(format!(
             "{speed} goes without a latency budget, but {budget} sets one; leave one of them out (a `--rate-limit` \
              may stand beside either)"

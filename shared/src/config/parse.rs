@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address_map::AddressMapping;
 use super::duration;
-use super::nat::NatEntry;
 use super::nats::NatsUrl;
 use super::redact::redact;
 use super::secret::{MASK, Secret};
@@ -140,7 +140,7 @@ pub(super) fn choice(kind: SettingKind, text: &str) -> Parsed<&'static str> {
     found.ok_or_else(|| kind.expected())
 }
 
-/// The name of a field as the table writes it: `aggressiveCleanup`, given so or as `aggressive_cleanup`.
+/// The name of a field as the table writes it: `aggressive_cleanup`, given so or as `aggressive_cleanup`.
 pub(super) fn field(kind: SettingKind, text: &str) -> Parsed<&'static str> {
     let is = |word: &&&str| {
         let capital =
@@ -213,8 +213,8 @@ pub(super) fn url(kind: SettingKind, text: &str) -> Parsed<RedisUrl> {
     RedisUrl::parse(text).ok_or_else(|| kind.expected() + encoding_hint(text))
 }
 
-pub(super) fn address(kind: SettingKind, text: &str) -> Parsed<NatEntry> {
-    NatEntry::parse(text).ok_or_else(|| kind.expected())
+pub(super) fn address(kind: SettingKind, text: &str) -> Parsed<AddressMapping> {
+    AddressMapping::parse(text).ok_or_else(|| kind.expected())
 }
 
 /// Length only; whether it is a good pattern is the matcher's to say.

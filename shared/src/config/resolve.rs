@@ -183,14 +183,14 @@ fn job_settings<'a>(
     let redis = deployment::deployment(&layers)?;
 
     let configured_ttl = layers.must("configured_ttl", parse::time)?;
-    let expire_ttl = layers.one("expireTtl", parse::time)?.unwrap_or_else(|| configured_ttl.clone());
+    let expire_ttl = layers.one("expire_ttl", parse::time)?.unwrap_or_else(|| configured_ttl.clone());
     let tenth = || expire_ttl.derive(expire_ttl.value / 10);
     let jitter = layers.one("jitter", parse::time)?.unwrap_or_else(tenth);
     let display_name =
         layers.one("display_name", parse::line)?.unwrap_or_else(|| job.derive(pascal_case(&job.value)));
 
     let state_dir = state_dir(&layers)?;
-    let report_dir = match layers.one("reportDir", parse::path)?.map(login::located) {
+    let report_dir = match layers.one("report_dir", parse::path)?.map(login::located) {
         Some(given) => given.map(Some),
         None => state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))),
     };
@@ -207,43 +207,43 @@ fn job_settings<'a>(
         action: layers.must("action", parse::choice)?.map(action),
         grace: layers.must("grace", parse::time)?,
         verify: layers.must("verify", parse::choice)?.map(verify),
-        dry_run: layers.must("dryRun", parse::switch)?,
-        every_key: layers.must("everyKey", parse::switch)?,
-        aggressive_cleanup: layers.must("aggressiveCleanup", parse::switch)?,
-        inactivity_threshold_days: layers.must("inactivityThresholdDays", parse::whole)?,
+        dry_run: layers.must("dry_run", parse::switch)?,
+        full_scan: layers.must("full_scan", parse::switch)?,
+        aggressive_cleanup: layers.must("aggressive_cleanup", parse::switch)?,
+        inactivity_threshold_days: layers.must("inactivity_threshold_days", parse::whole)?,
         identity: layers.optional("identity", parse::line)?,
         activity: layers.optional("activity", parse::source)?.map(|source| source.map(place)),
-        near_expiry: layers.must("nearExpiry", parse::time)?,
-        allow_no_active: layers.must("allowNoActive", parse::switch)?,
-        hit_rate: layers.must("hitRate", parse::source)?.map(place),
+        near_expiry: layers.must("near_expiry", parse::time)?,
+        allow_no_active: layers.must("allow_no_active", parse::switch)?,
+        hit_rate: layers.must("hit_rate", parse::source)?.map(place),
         queries: Queries {
-            hits: layers.optional("hitsQuery", parse::line)?,
-            misses: layers.optional("missesQuery", parse::line)?,
-            errors: layers.optional("errorsQuery", parse::line)?,
+            hits: layers.optional("hits_query", parse::line)?,
+            misses: layers.optional("misses_query", parse::line)?,
+            errors: layers.optional("errors_query", parse::line)?,
         },
-        generate_report: layers.must("generateReport", parse::switch)?,
+        generate_report: layers.must("generate_report", parse::switch)?,
         report_dir,
         state_dir,
         backup: backup(&layers)?,
-        backup_value_max: layers.must("backupValueMax", parse::bytes)?,
-        sample_every: layers.must("sampleEvery", parse::time)?,
+        backup_value_max: layers.must("backup_value_max", parse::bytes)?,
+        sample_every: layers.must("sample_every", parse::time)?,
         webhooks: layers.list("webhooks", parse::secret_url)?,
-        webhook_secret: login::secret(&layers, "webhookSecret", "webhookSecretFile")?,
-        slack_webhooks: layers.list("slackWebhooks", parse::secret_url)?,
-        scan_batch_size: layers.must("scanBatchSize", parse::whole)?,
-        delete_batch_size: layers.must("deleteBatchSize", parse::whole)?,
+        webhook_secret: login::secret(&layers, "webhook_secret", "webhook_secret_file")?,
+        slack_webhooks: layers.list("slack_webhooks", parse::secret_url)?,
+        scan_batch_size: layers.must("scan_batch_size", parse::whole)?,
+        delete_batch_size: layers.must("delete_batch_size", parse::whole)?,
         latency_budget,
-        rate_limit: layers.optional("rateLimit", parse::whole)?,
+        rate_limit: layers.optional("rate_limit", parse::whole)?,
         max_speed,
-        reads_replicas: layers.must("readFrom", parse::choice)?.map(|word| word == "replica"),
-        replica_lag: layers.must("replicaLag", parse::time)?,
-        max_delete_percent: layers.must("maxDeletePercent", parse::whole)?,
-        max_runtime: layers.optional("maxRuntime", parse::time)?,
-        lock_wait: layers.must("lockWait", parse::time)?,
+        reads_replicas: layers.must("read_from", parse::choice)?.map(|word| word == "replica"),
+        replica_lag: layers.must("replica_lag", parse::time)?,
+        max_delete_percent: layers.must("max_delete_percent", parse::whole)?,
+        max_runtime: layers.optional("max_runtime", parse::time)?,
+        lock_wait: layers.must("lock_wait", parse::time)?,
         allow_override: layers.list("allow_override", parse::field)?,
         attempts: layers.must("attempts", parse::whole)?,
-        retry_backoff: layers.must("retryBackoff", parse::time)?,
-        catch_up: layers.must("catchUp", parse::switch)?,
+        retry_backoff: layers.must("retry_backoff", parse::time)?,
+        catch_up: layers.must("catch_up", parse::switch)?,
         schedule: layers.must("schedule", parse::line)?,
         timezone: layers.must("timezone", parse::line)?,
         api_token: login::unread(&layers, "serve.api_token", "serve.api_token_file")?,
@@ -279,7 +279,7 @@ fn backup(layers: &Layers<'_>) -> Result<Setting<Option<BackupPlace>>, ConfigErr
 
 /// The directory that is named, unless its name is `none`; else the one that is customary, if it is known.
 fn state_dir(layers: &Layers<'_>) -> Result<Setting<Option<PathBuf>>, ConfigError> {
-    if let Some(given) = layers.one("stateDir", parse::path)? {
+    if let Some(given) = layers.one("state_dir", parse::path)? {
         let keeps = given.value != Path::new("none");
         return Ok(login::located(given).map(|dir| keeps.then_some(dir)));
     }

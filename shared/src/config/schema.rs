@@ -169,16 +169,20 @@ impl SchemaReader<'_> {
 
     /// The known keys of one sort of table.
     fn entries(&mut self, content: &DeTable<'_>, section: Section) -> BTreeMap<String, RawEntry> {
-        let settings = SETTINGS.iter().filter(|spec| spec.section == section);
-        let known: Vec<&str> = settings.map(SettingDef::key).collect();
+        let settings: Vec<&SettingDef> = SETTINGS.iter().filter(|spec| spec.section == section).collect();
         let mut entries = BTreeMap::new();
         for (key, value) in content.iter() {
             let name = key.get_ref().as_ref();
-            if known.contains(&name) {
-                let entry = self.entry(key, value);
-                entries.extend(entry.map(|entry| (name.to_owned(), entry)));
-            } else {
+            let Some(setting) = settings.iter().find(|setting| setting.is_called(name)) else {
+                let known: Vec<&str> = settings.iter().map(|setting| setting.key()).collect();
                 self.unknown(key, &known, belongs_elsewhere(name, section));
+                continue;
+            };
+            if let Some(entry) = self.entry(key, value)
+                && entries.insert(setting.key().to_owned(), entry).is_some()
+            {
+                let message = format!("`{}` is given twice, in two spellings", setting.key());
+                self.shape(key, &message);
             }
         }
         entries

@@ -8,9 +8,11 @@ use super::size;
 /// One setting: its names in every layer, its default and the values it takes.
 #[derive(Clone, Copy, Debug)]
 pub struct SettingDef {
-    /// The name in JSON and in `config show`, unique in the table: the key in the job file, which
+    /// The name in `config show`, unique in the table: the key in the job file, which
     /// for `[nats]` and `[serve]` stands behind the table's name, as in `nats.password`.
     pub name: &'static str,
+    /// Another spelling of the key in the job file: the source document's.
+    pub alias: Option<&'static str>,
     /// The table of the job file that holds the key.
     pub section: Section,
     /// The command-line flag with its dashes; settings of a schedule or of the output have none.
@@ -124,6 +126,7 @@ impl SettingDef {
     pub(super) const fn job(name: &'static str, env: &'static str, kind: SettingKind) -> Self {
         Self {
             name,
+            alias: None,
             section: Section::Job,
             flag: None,
             env,
@@ -168,6 +171,16 @@ impl SettingDef {
     pub(super) const fn flag(mut self, flag: &'static str) -> Self {
         self.flag = Some(flag);
         self
+    }
+
+    pub(super) const fn alias(mut self, key: &'static str) -> Self {
+        self.alias = Some(key);
+        self
+    }
+
+    /// Whether `key` stands for this setting in its table of the job file.
+    pub(super) fn is_called(&self, key: &str) -> bool {
+        self.key() == key || self.alias == Some(key)
     }
 
     pub(super) const fn other_env(mut self, name: &'static str) -> Self {

@@ -134,7 +134,7 @@ pub struct Settings {
     /// No write command is sent.
     pub dry_run: Setting<bool>,
     /// Whether keys are looked at also on nodes that have none without TTL.
-    pub every_key: Setting<bool>,
+    pub full_scan: Setting<bool>,
     /// Inactive users' keys go as well.
     pub aggressive_cleanup: Setting<bool>,
     /// Days without activity that make a user inactive.

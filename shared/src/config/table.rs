@@ -58,9 +58,11 @@ pub const SETTINGS: &[SettingDef] = &[
     SettingDef::redis("sentinel_password_file", "KEYSWEEP_SENTINEL_PASSWORD_FILE", SettingKind::Path)
         .flag("--sentinel-password-file")
         .help("File that holds the password at the Sentinels"),
-    SettingDef::redis("nat", "KEYSWEEP_NAT", SettingKind::Addresses).flag("--nat").help(
-        "Where a server is reached that announces another address: announced=reachable; may be repeated",
-    ),
+    SettingDef::redis("address_map", "KEYSWEEP_ADDRESS_MAP", SettingKind::Addresses)
+        .flag("--address-map")
+        .help(
+            "Where a server is reached that announces another address: announced=reachable; may be repeated",
+        ),
     SettingDef::redis("cacert", "KEYSWEEP_CACERT", SettingKind::Path)
         .flag("--cacert")
         .derived("the system's")
@@ -94,7 +96,7 @@ pub const SETTINGS: &[SettingDef] = &[
         .flag("--action")
         .default("delete")
         .help("What to do with stale keys: delete, expire or report"),
-    SettingDef::job("expireTtl", "KEYSWEEP_EXPIRE_TTL", SettingKind::seconds(1, 3_650 * DAY_S))
+    SettingDef::job("expire_ttl", "KEYSWEEP_EXPIRE_TTL", SettingKind::seconds(1, 3_650 * DAY_S))
         .flag("--expire-ttl")
         .derived("configured_ttl, or 15m")
         .help("TTL that the action expire gives"),
@@ -110,24 +112,27 @@ pub const SETTINGS: &[SettingDef] = &[
         .flag("--verify")
         .default("ttl")
         .help("What must be the same at both looks for a key to be deleted: ttl, or value as well"),
-    SettingDef::job("dryRun", "KEYSWEEP_DRY_RUN", SettingKind::Switch)
+    SettingDef::job("dry_run", "KEYSWEEP_DRY_RUN", SettingKind::Switch)
         .flag("--dry-run")
         .default("false")
         .help("Report only; send no write command at all"),
-    SettingDef::job("everyKey", "KEYSWEEP_EVERY_KEY", SettingKind::Switch)
-        .flag("--every-key")
+    SettingDef::job("full_scan", "KEYSWEEP_FULL_SCAN", SettingKind::Switch)
+        .flag("--full-scan")
         .default("false")
         .help("Look at every key, also on nodes that have none without TTL"),
-    SettingDef::job("aggressiveCleanup", "KEYSWEEP_AGGRESSIVE", SettingKind::Switch)
+    SettingDef::job("aggressive_cleanup", "KEYSWEEP_AGGRESSIVE", SettingKind::Switch)
+        .alias("aggressiveCleanup")
         .flag("--aggressive")
         .other_env("AGGRESSIVE_CACHE_CLEANUP")
         .default("false")
         .help("Also remove the keys of inactive users"),
     SettingDef::job(
-        "inactivityThresholdDays",
+        "inactivity_threshold_days",
         "KEYSWEEP_INACTIVITY_DAYS",
         SettingKind::Whole { min: 1, max: 36_500 },
     )
+    .alias("inactivityThresholdDays")
+    .alias("inactivityThresholdDays")
     .flag("--inactivity-days")
     .other_env("CACHE_INACTIVITY_THRESHOLD_DAYS")
     .default("30")
@@ -138,32 +143,33 @@ pub const SETTINGS: &[SettingDef] = &[
     SettingDef::job("activity", "KEYSWEEP_ACTIVITY", SettingKind::Source(&["zset:", "set:", "idletime"]))
         .flag("--activity")
         .help("Who is active: zset:KEY (scores are times), set:KEY, or idletime"),
-    SettingDef::job("nearExpiry", "KEYSWEEP_NEAR_EXPIRY", SettingKind::seconds(0, 365 * DAY_S))
+    SettingDef::job("near_expiry", "KEYSWEEP_NEAR_EXPIRY", SettingKind::seconds(0, 365 * DAY_S))
         .flag("--near-expiry")
         .default("5m")
         .help("Keys of inactive users that expire so soon are left to do so"),
-    SettingDef::job("allowNoActive", "KEYSWEEP_ALLOW_NO_ACTIVE", SettingKind::Switch)
+    SettingDef::job("allow_no_active", "KEYSWEEP_ALLOW_NO_ACTIVE", SettingKind::Switch)
         .flag("--allow-no-active")
         .default("false")
         .help("Remove keys of inactive users even if no key of an active one is met"),
-    SettingDef::job("hitRate", "KEYSWEEP_HIT_RATE", SettingKind::Source(&["redis", "hash:", "prometheus:"]))
+    SettingDef::job("hit_rate", "KEYSWEEP_HIT_RATE", SettingKind::Source(&["redis", "hash:", "prometheus:"]))
         .flag("--hit-rate")
         .default("redis")
         .help("Where hits and misses are counted: redis, hash:KEY, or prometheus:URL"),
-    SettingDef::job("hitsQuery", "KEYSWEEP_HITS_QUERY", SettingKind::Text)
+    SettingDef::job("hits_query", "KEYSWEEP_HITS_QUERY", SettingKind::Text)
         .help("Prometheus query of the application's hits, a counter"),
-    SettingDef::job("missesQuery", "KEYSWEEP_MISSES_QUERY", SettingKind::Text)
+    SettingDef::job("misses_query", "KEYSWEEP_MISSES_QUERY", SettingKind::Text)
         .help("Prometheus query of the application's misses, a counter"),
-    SettingDef::job("errorsQuery", "KEYSWEEP_ERRORS_QUERY", SettingKind::Text)
+    SettingDef::job("errors_query", "KEYSWEEP_ERRORS_QUERY", SettingKind::Text)
         .help("Prometheus query of the application's errors, a counter"),
-    SettingDef::job("generateReport", "KEYSWEEP_GENERATE_REPORT", SettingKind::Switch)
+    SettingDef::job("generate_report", "KEYSWEEP_GENERATE_REPORT", SettingKind::Switch)
+        .alias("generateReport")
         .default("true")
         .help("Write a report of each run, as HTML and Markdown"),
-    SettingDef::job("reportDir", "KEYSWEEP_REPORT_DIR", SettingKind::Path)
+    SettingDef::job("report_dir", "KEYSWEEP_REPORT_DIR", SettingKind::Path)
         .flag("--report-dir")
         .derived("reports in --state-dir")
         .help("Directory for the reports of runs"),
-    SettingDef::job("stateDir", "KEYSWEEP_STATE_DIR", SettingKind::Path)
+    SettingDef::job("state_dir", "KEYSWEEP_STATE_DIR", SettingKind::Path)
         .flag("--state-dir")
         .derived("keysweep in $XDG_STATE_HOME, or in ~/.local/state")
         .help("Directory for the history of runs without NATS; `none` keeps none"),
@@ -171,66 +177,71 @@ pub const SETTINGS: &[SettingDef] = &[
         .flag("--backup")
         .help("Save each key there before it is deleted: a directory, or nats://BUCKET"),
     SettingDef::job(
-        "backupValueMax",
+        "backup_value_max",
         "KEYSWEEP_BACKUP_VALUE_MAX",
         SettingKind::Bytes { min: 1_024, max: 256 * MIB },
     )
     .flag("--backup-value-max")
     .default(BACKUP_VALUE_MAX)
     .help("With --backup, keys that take more bytes are left alone"),
-    SettingDef::job("sampleEvery", "KEYSWEEP_SAMPLE_EVERY", SettingKind::seconds(1, DAY_S))
+    SettingDef::job("sample_every", "KEYSWEEP_SAMPLE_EVERY", SettingKind::seconds(1, DAY_S))
         .default("1h")
         .help("How often serve takes a sample of the cache between runs"),
     SettingDef::job("webhooks", "KEYSWEEP_WEBHOOKS", SettingKind::SecretUrls)
         .help("URLs that alerts are posted to, as JSON"),
-    SettingDef::job("webhookSecret", "KEYSWEEP_WEBHOOK_SECRET", SettingKind::Secret)
+    SettingDef::job("webhook_secret", "KEYSWEEP_WEBHOOK_SECRET", SettingKind::Secret)
         .help("Secret that signs what is posted to webhooks"),
-    SettingDef::job("webhookSecretFile", "KEYSWEEP_WEBHOOK_SECRET_FILE", SettingKind::Path)
+    SettingDef::job("webhook_secret_file", "KEYSWEEP_WEBHOOK_SECRET_FILE", SettingKind::Path)
         .help("File that holds that secret"),
-    SettingDef::job("slackWebhooks", "KEYSWEEP_SLACK_WEBHOOKS", SettingKind::SecretUrls)
+    SettingDef::job("slack_webhooks", "KEYSWEEP_SLACK_WEBHOOKS", SettingKind::SecretUrls)
         .help("Slack-compatible URLs that alerts are posted to"),
-    SettingDef::job("scanBatchSize", "KEYSWEEP_SCAN_BATCH_SIZE", SettingKind::Whole { min: 1, max: 10_000 })
-        .flag("--scan-batch-size")
-        .default("100")
-        .help("Keys to ask for per SCAN call"),
     SettingDef::job(
-        "deleteBatchSize",
+        "scan_batch_size",
+        "KEYSWEEP_SCAN_BATCH_SIZE",
+        SettingKind::Whole { min: 1, max: 10_000 },
+    )
+    .alias("scanBatchSize")
+    .flag("--scan-batch-size")
+    .default("100")
+    .help("Keys to ask for per SCAN call"),
+    SettingDef::job(
+        "delete_batch_size",
         "KEYSWEEP_DELETE_BATCH_SIZE",
         SettingKind::Whole { min: 1, max: 1_000 },
     )
     .flag("--delete-batch-size")
     .default("100")
     .help("Keys per deletion call"),
-    SettingDef::job("latencyBudget", "KEYSWEEP_LATENCY_BUDGET", LATENCY_BUDGETS)
+    SettingDef::job("latency_budget", "KEYSWEEP_LATENCY_BUDGET", LATENCY_BUDGETS)
         .flag("--latency-budget")
         .default(LATENCY_BUDGET)
         .help("How much the p99 of the application's requests may grow"),
-    SettingDef::job("rateLimit", "KEYSWEEP_RATE_LIMIT", SettingKind::Whole { min: 1, max: 1_000_000_000 })
+    SettingDef::job("rate_limit", "KEYSWEEP_RATE_LIMIT", SettingKind::Whole { min: 1, max: 1_000_000_000 })
         .flag("--rate-limit")
         .help("Keys that the whole run may read in a second"),
-    SettingDef::job("maxSpeed", "KEYSWEEP_MAX_SPEED", SettingKind::Switch)
+    SettingDef::job("max_speed", "KEYSWEEP_MAX_SPEED", SettingKind::Switch)
         .flag("--max-speed")
         .default("false")
         .help("Go as fast as the servers can, without a latency budget"),
-    SettingDef::job("readFrom", "KEYSWEEP_READ_FROM", SettingKind::Choice(&["primary", "replica"]))
+    SettingDef::job("read_from", "KEYSWEEP_READ_FROM", SettingKind::Choice(&["primary", "replica"]))
         .flag("--read-from")
         .default("primary")
         .help("Whom to ask for keys and TTLs: primary or replica"),
-    SettingDef::job("replicaLag", "KEYSWEEP_REPLICA_LAG", SettingKind::seconds(0, 3_600))
+    SettingDef::job("replica_lag", "KEYSWEEP_REPLICA_LAG", SettingKind::seconds(0, 3_600))
         .default(REPLICA_LAG)
         .help("How far behind a replica may be; beyond it, its primary is asked"),
     SettingDef::job(
-        "maxDeletePercent",
+        "max_delete_percent",
         "KEYSWEEP_MAX_DELETE_PERCENT",
         SettingKind::Whole { min: 0, max: 100 },
     )
     .flag("--max-delete-percent")
     .default("50")
     .help("Refuse to delete more than this share of the matching keys"),
-    SettingDef::job("maxRuntime", "KEYSWEEP_MAX_RUNTIME", SettingKind::seconds(1, 30 * DAY_S))
+    SettingDef::job("max_runtime", "KEYSWEEP_MAX_RUNTIME", SettingKind::seconds(1, 30 * DAY_S))
         .flag("--max-runtime")
         .help("End the run after this time, which counts from the start of its planning"),
-    SettingDef::job("lockWait", "KEYSWEEP_LOCK_WAIT", SettingKind::seconds(0, DAY_S))
+    SettingDef::job("lock_wait", "KEYSWEEP_LOCK_WAIT", SettingKind::seconds(0, DAY_S))
         .flag("--lock-wait")
         .default("0s")
         .help("How long to wait for another run of the job to end"),
@@ -240,10 +251,10 @@ pub const SETTINGS: &[SettingDef] = &[
         .flag("--attempts")
         .default("2")
         .help("How often a run is tried before it counts as failed"),
-    SettingDef::job("retryBackoff", "KEYSWEEP_RETRY_BACKOFF", SettingKind::seconds(0, DAY_S))
+    SettingDef::job("retry_backoff", "KEYSWEEP_RETRY_BACKOFF", SettingKind::seconds(0, DAY_S))
         .default("30s")
         .help("How long to wait before a run is tried again"),
-    SettingDef::job("catchUp", "KEYSWEEP_CATCH_UP", SettingKind::Switch)
+    SettingDef::job("catch_up", "KEYSWEEP_CATCH_UP", SettingKind::Switch)
         .default("false")
         .help("Make up for a run that was due while nobody was there"),
     SettingDef::job("schedule", "KEYSWEEP_SCHEDULE", SettingKind::Text)
@@ -330,7 +341,7 @@ pub const SETTINGS: &[SettingDef] = &[
     SettingDef::nats("nats.lease", "KEYSWEEP_NATS_LEASE", SettingKind::seconds(1, 600))
         .default("15s")
         .help("Time after which a process that is silent counts as gone"),
-    SettingDef::nats("nats.keep", "KEYSWEEP_NATS_KEEP", SettingKind::seconds(DAY_S, 365 * DAY_S))
+    SettingDef::nats("nats.retention", "KEYSWEEP_NATS_RETENTION", SettingKind::seconds(DAY_S, 365 * DAY_S))
         .default("7d")
         .help("How long records of runs are kept"),
     SettingDef::nats(

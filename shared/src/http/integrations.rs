@@ -55,7 +55,7 @@ pub struct Integrations {
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// A query is missing.
-    #[error("`hitRate` is a Prometheus, which is asked for hits and misses: set `{0}`, too")]
+    #[error("`hit_rate` is a Prometheus, which is asked for hits and misses: set `{0}`, too")]
     NoQuery(&'static str),
     /// An address cannot be read.
     #[error("`{setting}`: {source}")]
@@ -74,7 +74,7 @@ impl Webhooks {
     /// When an address cannot be read.
     pub fn from_settings(settings: &Settings) -> Result<Self, SourceError> {
         check("webhooks", &settings.webhooks.value)?;
-        check("slackWebhooks", &settings.slack_webhooks.value)?;
+        check("slack_webhooks", &settings.slack_webhooks.value)?;
         Ok(Self {
             generic: settings.webhooks.value.clone(),
             secret: settings.webhook_secret.value.clone(),
@@ -101,12 +101,12 @@ impl PrometheusSource {
             return Ok(None);
         }
         let url = Secret::new(&source.what);
-        check("hitRate", std::slice::from_ref(&url))?;
+        check("hit_rate", std::slice::from_ref(&url))?;
         let queries = &settings.queries;
         Ok(Some(Self {
             url,
-            hits: queries.hits.value.clone().ok_or(SourceError::NoQuery("hitsQuery"))?,
-            misses: queries.misses.value.clone().ok_or(SourceError::NoQuery("missesQuery"))?,
+            hits: queries.hits.value.clone().ok_or(SourceError::NoQuery("hits_query"))?,
+            misses: queries.misses.value.clone().ok_or(SourceError::NoQuery("misses_query"))?,
             errors: queries.errors.value.clone(),
         }))
     }
@@ -195,8 +195,8 @@ mod tests {
     fn what_cannot_be_used_is_said_before_it_is_needed() {
         let error = |pairs: &[(&'static str, &'static str)]| reach(pairs).unwrap_err().to_string();
         let source = ("KEYSWEEP_HIT_RATE", "prometheus:http://prometheus:9090");
-        assert!(error(&[source]).ends_with("set `hitsQuery`, too"));
-        assert!(error(&[source, ("KEYSWEEP_HITS_QUERY", "a")]).ends_with("set `missesQuery`, too"));
+        assert!(error(&[source]).ends_with("set `hits_query`, too"));
+        assert!(error(&[source, ("KEYSWEEP_HITS_QUERY", "a")]).ends_with("set `misses_query`, too"));
         let error = error(&[("KEYSWEEP_WEBHOOKS", "https://:SECRET")]);
         assert!(error.starts_with("`webhooks`: ") && !error.contains("SECRET"), "{error}");
     }

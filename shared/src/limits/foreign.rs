@@ -36,7 +36,7 @@ pub const REPLY_LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of a text that a server tells of itself: INFO, CLUSTER NODES. Those of a thousand nodes take less than one
 /// MiB.
-pub const SELF_TOLD_BYTES_MAX: usize = 16 << 20;
+pub const SELF_TOLD_BYTES_MAX: usize = 8 << 20;
 
 /// Shards, and nodes of one shard, in a description of a cluster: it has no more slots.
 pub const SHARDS_MAX: usize = 16_384;

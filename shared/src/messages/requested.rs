@@ -14,7 +14,7 @@ pub struct RequestedOptions {
     /// How they are found, if configured.
     pub inactive: Option<InactivePolicy>,
     /// Whether keys are also scanned on nodes that have none without TTL.
-    pub every_key: bool,
+    pub full_scan: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: u8,
 }
@@ -86,7 +86,7 @@ mod tests {
 
     fn spec() -> RunSpec {
         let asked =
-            RequestedOptions { aggressive: false, inactive: None, every_key: false, max_delete_percent: 50 };
+            RequestedOptions { aggressive: false, inactive: None, full_scan: false, max_delete_percent: 50 };
         RunSpec {
             requested: Some(asked),
             ..RunSpec::plain(RunId::new(), Rules::deleting(&["a"], &[]).unwrap())
@@ -114,7 +114,7 @@ mod tests {
         check(|spec| spec.read_from = ReadFrom::Replica { lag_max_ms: 1 }, false);
         check(|spec| spec.backup = Some(BackupPolicy { place: "/b".to_owned(), value_bytes_max: 1 }), false);
         check(|spec| spec.requested.as_mut().unwrap().aggressive = true, false);
-        check(|spec| spec.requested.as_mut().unwrap().every_key = true, false);
+        check(|spec| spec.requested.as_mut().unwrap().full_scan = true, false);
         check(|spec| spec.requested.as_mut().unwrap().max_delete_percent = 51, false);
         check(|spec| spec.requested = None, false);
         let older = RunSpec { requested: None, ..spec() };

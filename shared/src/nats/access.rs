@@ -32,7 +32,7 @@ pub struct NatsOptions {
     /// How long a delivered message is invisible to others.
     pub ack_wait: Duration,
     /// How long the records of a run are kept.
-    pub keep: Duration,
+    pub retention: Duration,
     /// Finished runs that are kept in the history.
     pub history_runs: u64,
     /// Bytes of the audit trail; the oldest entries are removed first.
@@ -73,7 +73,7 @@ impl NatsOptions {
             replicas: 1,
             storage: Storage::File,
             ack_wait: crate::limits::ACK_WAIT,
-            keep: Duration::from_secs(7 * 86_400),
+            retention: Duration::from_secs(7 * 86_400),
             history_runs: 1_000,
             audit_bytes: 1 << 30,
             queue_bytes: 256 << 20,
@@ -129,7 +129,7 @@ impl NatsOptions {
             replicas: usize::from(settings.replicas.value),
             storage: settings.storage.value,
             ack_wait: settings.ack_wait.value,
-            keep: settings.keep.value,
+            retention: settings.retention.value,
             history_runs: u64::from(settings.history_runs.value),
             audit_bytes: settings.audit_bytes.value,
             queue_bytes: settings.queue_bytes.value,

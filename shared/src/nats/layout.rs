@@ -150,7 +150,7 @@ impl Layout {
     /// All streams with their required configuration.
     #[must_use]
     pub fn streams(&self) -> Vec<Config> {
-        let keep = self.access.keep;
+        let retention = self.access.retention;
         let mut streams: Vec<Config> = [Topic::Tasks, Topic::Batches].map(|topic| self.queue(topic)).into();
         streams.push(Config {
             max_age: EVENTS_KEPT,
@@ -158,12 +158,12 @@ impl Layout {
             ..self.stream_config("events", "events for subscribers, as CloudEvents JSON")
         });
         streams.push(Config {
-            max_age: keep,
+            max_age: retention,
             max_bytes: EVENTS_BYTES_MAX,
             ..self.stream_config("dead", "dead letters")
         });
-        streams.push(Config { max_age: keep, ..self.bucket("runs", "records of runs") });
-        streams.push(Config { max_age: keep, ..self.bucket("locks", "leases of jobs") });
+        streams.push(Config { max_age: retention, ..self.bucket("runs", "records of runs") });
+        streams.push(Config { max_age: retention, ..self.bucket("locks", "leases of jobs") });
         let runs = i64::try_from(self.access.history_runs).unwrap_or(i64::MAX);
         streams.push(Config { max_messages: runs, ..self.bucket("history", "one entry per run") });
         streams.push(Config {

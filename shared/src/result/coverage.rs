@@ -47,5 +47,5 @@ pub struct Coverage {
     /// Slots that were read, and of whose candidates some failed, were not reached or are unconfirmed; null on a
     /// standalone server, or if there are none.
     #[serde(default)]
-    pub undone: Option<String>,
+    pub unresolved: Option<String>,
 }

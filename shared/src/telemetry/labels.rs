@@ -13,9 +13,9 @@ macro_rules! labels {
 
 labels! {
     /// A job at a deployment.
-    Place { job: String, redis: String }
+    Place { cleanup_job: String, redis: String }
     /// What became of something of a job at a deployment.
-    PlaceOutcome { job: String, redis: String, outcome: &'static str }
+    PlaceOutcome { cleanup_job: String, redis: String, outcome: &'static str }
     /// A deployment.
     Redis { redis: String }
     /// A sort of request to a deployment.
@@ -27,9 +27,9 @@ labels! {
     /// What became of a delivery of one of the queues.
     QueueOutcome { queue: &'static str, outcome: &'static str }
     /// An alert of a job.
-    AlertOf { job: String, alert: String }
+    AlertOf { cleanup_job: String, alert: String }
     /// What became of a post to a hook of a job.
-    Post { job: String, hook: &'static str, outcome: &'static str }
+    Post { cleanup_job: String, hook: &'static str, outcome: &'static str }
     /// A node at work.
     Node { redis: String, node: String }
     /// Why work is held back.

@@ -52,10 +52,10 @@ impl DeliveryOutcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Requeued => "put_back",
+            Self::Requeued => "requeued",
             Self::Failed => "failed",
-            Self::DeadLettered => "given_up",
-            Self::Undecodable => "unreadable",
+            Self::DeadLettered => "dead_lettered",
+            Self::Undecodable => "undecodable",
         }
     }
 }
@@ -102,8 +102,11 @@ impl Telemetry {
             *counts.entry(*outcome).or_default() += 1;
         }
         for (outcome, keys) in counts {
-            let labels =
-                PlaceOutcome { job: job.to_owned(), redis: redis.to_string(), outcome: outcome.as_str() };
+            let labels = PlaceOutcome {
+                cleanup_job: job.to_owned(),
+                redis: redis.to_string(),
+                outcome: outcome.as_str(),
+            };
             self.metrics.keys_reaped.get_or_create(&labels).inc_by(keys);
         }
     }
@@ -142,8 +145,11 @@ impl Telemetry {
     /// A run has its result.
     pub fn ended(&self, redis: &Alias, result: &CleanupResult) {
         let (place, metrics) = (place(&result.job, redis), &self.metrics);
-        let Place { job, redis } = place.clone();
-        metrics.runs.get_or_create(&PlaceOutcome { job, redis, outcome: result.status.as_str() }).inc();
+        let Place { cleanup_job, redis } = place.clone();
+        metrics
+            .runs
+            .get_or_create(&PlaceOutcome { cleanup_job, redis, outcome: result.status.as_str() })
+            .inc();
         let seconds = Duration::from_millis(result.duration_ms).as_secs_f64();
         metrics.run_duration.get_or_create(&place).observe(seconds);
         match result.current_metrics.hit_rate {
@@ -182,7 +188,7 @@ impl Telemetry {
     pub fn alerts(&self, job: &str, names: &[&str], active: &[Alert]) {
         let active = active.iter().map(|alert| alert.alert.as_str()).collect::<BTreeSet<_>>();
         for alert in names {
-            let labels = AlertOf { job: job.to_owned(), alert: (*alert).to_owned() };
+            let labels = AlertOf { cleanup_job: job.to_owned(), alert: (*alert).to_owned() };
             self.metrics.alerts_active.get_or_create(&labels).set(i64::from(active.contains(alert)));
         }
     }
@@ -216,13 +222,13 @@ impl Telemetry {
     /// A notice was posted to a hook, or could not be.
     pub fn posted(&self, job: &str, hook: &Webhook, delivered: bool) {
         let outcome = if delivered { "delivered" } else { "failed" };
-        let labels = Post { job: job.to_owned(), hook: hook.as_str(), outcome };
+        let labels = Post { cleanup_job: job.to_owned(), hook: hook.as_str(), outcome };
         self.metrics.webhook_posts.get_or_create(&labels).inc();
     }
 }
 
 fn place(job: &str, redis: &Alias) -> Place {
-    Place { job: job.to_owned(), redis: redis.to_string() }
+    Place { cleanup_job: job.to_owned(), redis: redis.to_string() }
 }
 
 fn at_node(redis: &Alias, node: &str) -> Node {

@@ -124,10 +124,11 @@ impl Default for MetricFamilies {
             alerts_active: add.metric("alerts_active", "Whether an alert holds, 0 or 1"),
             webhook_posts: add
                 .metric("webhook_posts", "Notices posted to webhooks, repetitions not counted, by outcome"),
-            pace_share: add.metric("pace_share", "Share of a node's time that this process takes, up to 1"),
-            pace_slowdowns: add.metric("pace_slowdowns", "Times that the share of a node's time was halved"),
+            pace_share: add.metric("duty_cycle", "Share of a node's time that this process takes, up to 1"),
+            pace_slowdowns: add
+                .metric("pacing_slowdowns", "Times that the share of a node's time was halved"),
             pace_waits: add.seconds(
-                "pace_waits",
+                "pacing_waits",
                 "Time that work was held back, for the latency of others or for the rate limit",
                 Family::default(),
             ),

@@ -127,33 +127,33 @@ fn every_metric_moves() {
     let telemetry = busy();
     let text = telemetry.text();
     for line in [
-        "keysweep_keys_listed_total{job=\"j\",redis=\"main\"} 9",
-        "keysweep_keys_scanned_total{job=\"j\",redis=\"main\"} 8",
-        "keysweep_keys_stale_total{job=\"j\",redis=\"main\"} 7",
-        "keysweep_keys_inactive_total{job=\"j\",redis=\"main\"} 6",
-        "keysweep_keys_protected_total{job=\"j\",redis=\"main\"} 5",
-        "keysweep_keys_reported_total{job=\"j\",redis=\"main\"} 4",
-        "keysweep_keys_reaped_total{job=\"j\",redis=\"main\",outcome=\"deleted\"} 2",
-        "keysweep_keys_reaped_total{job=\"j\",redis=\"main\",outcome=\"spared\"} 1",
+        "keysweep_keys_listed_total{cleanup_job=\"j\",redis=\"main\"} 9",
+        "keysweep_keys_scanned_total{cleanup_job=\"j\",redis=\"main\"} 8",
+        "keysweep_keys_stale_total{cleanup_job=\"j\",redis=\"main\"} 7",
+        "keysweep_keys_inactive_total{cleanup_job=\"j\",redis=\"main\"} 6",
+        "keysweep_keys_protected_total{cleanup_job=\"j\",redis=\"main\"} 5",
+        "keysweep_keys_reported_total{cleanup_job=\"j\",redis=\"main\"} 4",
+        "keysweep_keys_reaped_total{cleanup_job=\"j\",redis=\"main\",outcome=\"deleted\"} 2",
+        "keysweep_keys_reaped_total{cleanup_job=\"j\",redis=\"main\",outcome=\"spared\"} 1",
         "keysweep_deliveries_total{queue=\"tasks\",outcome=\"done\"} 1",
         "keysweep_deliveries_total{queue=\"batches\",outcome=\"failed\"} 1",
         "keysweep_redeliveries_total{queue=\"batches\"} 1",
         "keysweep_queue_full_waits_total{queue=\"batches\"} 1",
         "keysweep_redis_request_duration_seconds_sum{redis=\"main\",request=\"window\"} 0.002",
-        "keysweep_redis_failures_total{redis=\"main\",kind=\"not_ready\"} 1",
-        "keysweep_runs_total{job=\"j\",redis=\"main\",outcome=\"partial\"} 1",
-        "keysweep_run_duration_seconds_sum{job=\"j\",redis=\"main\"} 4.0",
-        "keysweep_hit_ratio{job=\"j\",redis=\"main\"} 0.785",
-        "keysweep_matching_keys{job=\"j\",redis=\"main\"} 12",
-        "keysweep_average_ttl_seconds{job=\"j\",redis=\"main\"} 450.5",
-        "keysweep_matching_keys_timestamp_seconds{job=\"j\",redis=\"main\"} 100",
+        "keysweep_redis_failures_total{redis=\"main\",kind=\"unavailable\"} 1",
+        "keysweep_runs_total{cleanup_job=\"j\",redis=\"main\",outcome=\"partial\"} 1",
+        "keysweep_run_duration_seconds_sum{cleanup_job=\"j\",redis=\"main\"} 4.0",
+        "keysweep_hit_ratio{cleanup_job=\"j\",redis=\"main\"} 0.785",
+        "keysweep_matching_keys{cleanup_job=\"j\",redis=\"main\"} 12",
+        "keysweep_average_ttl_seconds{cleanup_job=\"j\",redis=\"main\"} 450.5",
+        "keysweep_matching_keys_timestamp_seconds{cleanup_job=\"j\",redis=\"main\"} 100",
         "keysweep_memory_used_ratio{redis=\"main\"} 0.5",
-        "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 1",
-        "keysweep_alerts_active{job=\"j\",alert=\"errors-high\"} 0",
-        "keysweep_webhook_posts_total{job=\"j\",hook=\"slack\",outcome=\"delivered\"} 1",
-        "keysweep_pace_share{redis=\"main\",node=\"h:1\"} 0.25",
-        "keysweep_pace_slowdowns_total{redis=\"main\"} 1",
-        "keysweep_pace_waits_seconds_total{redis=\"main\",reason=\"latency\"} 1.5",
+        "keysweep_alerts_active{cleanup_job=\"j\",alert=\"stale-keys\"} 1",
+        "keysweep_alerts_active{cleanup_job=\"j\",alert=\"errors-high\"} 0",
+        "keysweep_webhook_posts_total{cleanup_job=\"j\",hook=\"slack\",outcome=\"delivered\"} 1",
+        "keysweep_duty_cycle{redis=\"main\",node=\"h:1\"} 0.25",
+        "keysweep_pacing_slowdowns_total{redis=\"main\"} 1",
+        "keysweep_pacing_waits_seconds_total{redis=\"main\",reason=\"latency\"} 1.5",
         "keysweep_probe_duration_seconds_sum{redis=\"main\"} 0.003",
         concat!("keysweep_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "# EOF",
@@ -161,7 +161,7 @@ fn every_metric_moves() {
         check(&text, line);
     }
     telemetry.alerts("j", &["stale-keys", "errors-high"], &[]);
-    check(&telemetry.text(), "keysweep_alerts_active{job=\"j\",alert=\"stale-keys\"} 0");
+    check(&telemetry.text(), "keysweep_alerts_active{cleanup_job=\"j\",alert=\"stale-keys\"} 0");
 }
 
 #[test]
@@ -184,12 +184,12 @@ fn a_run_with_an_unknown_key_count_keeps_the_reported_one() {
         telemetry.text()
     };
     let cancelled = ended(None, None, "1970-01-01T01:00:00Z");
-    check(&cancelled, "keysweep_matching_keys{job=\"j\",redis=\"main\"} 12");
-    check(&cancelled, "keysweep_average_ttl_seconds{job=\"j\",redis=\"main\"} 450.5");
-    check(&cancelled, "keysweep_matching_keys_timestamp_seconds{job=\"j\",redis=\"main\"} 100");
+    check(&cancelled, "keysweep_matching_keys{cleanup_job=\"j\",redis=\"main\"} 12");
+    check(&cancelled, "keysweep_average_ttl_seconds{cleanup_job=\"j\",redis=\"main\"} 450.5");
+    check(&cancelled, "keysweep_matching_keys_timestamp_seconds{cleanup_job=\"j\",redis=\"main\"} 100");
     let emptied = ended(Some(0), None, "1970-01-01T01:00:00Z");
-    check(&emptied, "keysweep_matching_keys{job=\"j\",redis=\"main\"} 0");
-    check(&emptied, "keysweep_matching_keys_timestamp_seconds{job=\"j\",redis=\"main\"} 3600");
+    check(&emptied, "keysweep_matching_keys{cleanup_job=\"j\",redis=\"main\"} 0");
+    check(&emptied, "keysweep_matching_keys_timestamp_seconds{cleanup_job=\"j\",redis=\"main\"} 3600");
     assert!(!has(&emptied, "keysweep_average_ttl_seconds"));
 }
 

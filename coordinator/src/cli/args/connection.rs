@@ -57,8 +57,8 @@ pub struct ConnectionArgs {
     pub sentinel_user: Option<String>,
     #[arg(long, value_name = "FILE", help = about("--sentinel-password-file"), help_heading = REDIS)]
     pub sentinel_password_file: Option<String>,
-    #[arg(long, value_name = "ANNOUNCED=REACHABLE", help = about("--nat"), help_heading = REDIS)]
-    pub nat: Vec<String>,
+    #[arg(long, value_name = "ANNOUNCED=REACHABLE", help = about("--address-map"), help_heading = REDIS)]
+    pub address_map: Vec<String>,
     #[command(flatten)]
     pub tls: TlsArgs,
     #[command(flatten)]
@@ -74,7 +74,7 @@ impl ConnectionArgs {
             .value("--password-file", self.password_file.as_deref())
             .value("--sentinel-user", self.sentinel_user.as_deref())
             .value("--sentinel-password-file", self.sentinel_password_file.as_deref())
-            .values("--nat", &self.nat);
+            .values("--address-map", &self.address_map);
         self.tls.add_to(layer);
         self.net.nats.add_to(layer);
     }

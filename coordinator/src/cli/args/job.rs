@@ -23,8 +23,8 @@ pub struct JobArgs {
     pub pattern: Vec<String>,
     #[arg(long, value_name = "GLOB", help = about("--protect"), help_heading = SELECTION)]
     pub protect: Vec<String>,
-    #[arg(long, help = about("--every-key"), help_heading = SELECTION)]
-    pub every_key: bool,
+    #[arg(long, help = about("--full-scan"), help_heading = SELECTION)]
+    pub full_scan: bool,
     #[arg(long, help = about("--aggressive"), help_heading = SELECTION)]
     pub aggressive: bool,
     #[arg(long, value_name = "N", help = about("--inactivity-days"), help_heading = SELECTION)]
@@ -104,7 +104,7 @@ impl JobArgs {
             .value("--expire-ttl", self.expire_ttl.as_deref())
             .value("--jitter", self.jitter.as_deref())
             .switch("--dry-run", self.dry_run)
-            .switch("--every-key", self.every_key)
+            .switch("--full-scan", self.full_scan)
             .value("--backup", self.backup.as_deref())
             .value("--backup-value-max", self.backup_value_max.as_deref())
             .value("--grace", self.grace.as_deref())

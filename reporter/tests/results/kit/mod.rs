@@ -140,7 +140,7 @@ pub fn troubled(status: Status) -> CleanupResult {
         slots_covered: Some(13_264),
         missing: Some(missing.join(", ")),
         causes: [("node unreachable".to_owned(), 31), ("slots moved too often".to_owned(), 2)].into(),
-        undone: None,
+        unresolved: None,
     };
     result.inactive = Box::new(InactiveCaches {
         refused: Some("the sorted set `permissions:warming` is empty".to_owned()),

@@ -21,14 +21,29 @@ protect = ["permissions:system:*"]
 schedule = "0 */6 * * *"
 timezone = "Europe/Berlin"
 action = "delete"
-scanBatchSize = 1_00
-aggressiveCleanup = false
-inactivityThresholdDays = 30
-generateReport = true
+scan_batch_size = 1_00
+aggressive_cleanup = false
+inactivity_threshold_days = 30
+generate_report = true
 configured_ttl = "15m"
 identity = "permissions:{user}:*"
 activity = { zset = "permissions:warming" }
 "#;
+
+/// The keys that the source document names keep its spelling beside ours.
+#[test]
+fn the_documents_own_names_are_aliases() {
+    let text = "[[job]]\nname = \"j\"\nscanBatchSize = 50\naggressiveCleanup = false\n\
+                inactivityThresholdDays = 7\ngenerateReport = false\n";
+    for (name, expected) in [
+        ("scan_batch_size", "50 (keysweep.toml:3)"),
+        ("aggressive_cleanup", "false (keysweep.toml:4)"),
+        ("inactivity_threshold_days", "7 (keysweep.toml:5)"),
+        ("generate_report", "false (keysweep.toml:6)"),
+    ] {
+        assert_eq!(shown(name, &[], &[], Some(text)), expected);
+    }
+}
 
 const TWO_JOBS: &str = "[[job]]\nname = \"a\"\ngrace = \"2s\"\n[[job]]\nname = \"b\"\ngrace = \"3s\"\n";
 
@@ -43,8 +58,8 @@ fn the_designs_example_is_accepted() {
     check("username", "keysweep (keysweep.toml:4)");
     check("redis", "main (keysweep.toml:12)");
     check("timezone", "Europe/Berlin (keysweep.toml:16)");
-    check("scanBatchSize", "100 (keysweep.toml:18)");
-    check("generateReport", "true (keysweep.toml:21)");
+    check("scan_batch_size", "100 (keysweep.toml:18)");
+    check("generate_report", "true (keysweep.toml:21)");
     let names = check_file(Path::new(FILE), DESIGN).expect("no problems");
     assert_eq!(names, ["permission-cache-cleanup"]);
 }
@@ -157,7 +172,7 @@ fn toml_like() -> impl Strategy<Value = String> {
         "{",
         "password = \"x\"\n",
         "db = 0x1f\n",
-        "dryRun = 1979-05-27\n",
+        "dry_run = 1979-05-27\n",
         "name = []\n",
     ];
     proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..20).prop_map(|all| all.concat())

@@ -25,18 +25,18 @@ const SCAN: &str = "it takes a whole number from 1 to 10000";
 
 #[test]
 fn a_bad_value_names_its_place_its_text_and_what_is_right() {
-    check_job("scanBatchSize = \"abc\"", &format!("keysweep.toml:3: `scanBatchSize` is `abc`; {SCAN}"));
-    check_job("scanBatchSize = 0", &format!("keysweep.toml:3: `scanBatchSize` is `0`; {SCAN}"));
+    check_job("scan_batch_size = \"abc\"", &format!("keysweep.toml:3: `scan_batch_size` is `abc`; {SCAN}"));
+    check_job("scan_batch_size = 0", &format!("keysweep.toml:3: `scan_batch_size` is `0`; {SCAN}"));
     check_job(
-        "scanBatchSize = [1, 2]",
-        &format!("keysweep.toml:3: `scanBatchSize` is `a list of 2`; {SCAN}"),
+        "scan_batch_size = [1, 2]",
+        &format!("keysweep.toml:3: `scan_batch_size` is `a list of 2`; {SCAN}"),
     );
     check_flag("--scan-batch-size", "10001", &format!("`--scan-batch-size` is `10001`; {SCAN}"));
     check_flag("--scan-batch-size", "+5", &format!("`--scan-batch-size` is `+5`; {SCAN}"));
     let env = [("KEYSWEEP_SCAN_BATCH_SIZE", "-1")];
     assert_eq!(shown("grace", &[], &env, None), format!("`KEYSWEEP_SCAN_BATCH_SIZE` is `-1`; {SCAN}"));
     check_flag("--action", "drop", "`--action` is `drop`; it takes one of `delete`, `expire`, `report`");
-    check_job("dryRun = \"maybe\"", "keysweep.toml:3: `dryRun` is `maybe`; it takes `true` or `false`");
+    check_job("dry_run = \"maybe\"", "keysweep.toml:3: `dry_run` is `maybe`; it takes `true` or `false`");
     check_flag(
         "--max-delete-percent",
         "101",
@@ -66,8 +66,8 @@ fn a_size_without_a_unit_gets_a_hint() {
     check_flag(flag, "4", &format!("{said} `4`; {right}; a unit is missing: write `4KiB` or `4MiB`"));
     check_flag(flag, "4MB", &format!("{said} `4MB`; {right}"));
     check_flag(flag, "1GiB", &format!("{said} `1GiB`; {right}"));
-    assert_eq!(shown("backupValueMax", &[(flag, "4MiB")], &[], None), "4194304 (flag --backup-value-max)");
-    assert_eq!(shown("backupValueMax", &[(flag, "2048")], &[], None), "2048 (flag --backup-value-max)");
+    assert_eq!(shown("backup_value_max", &[(flag, "4MiB")], &[], None), "4194304 (flag --backup-value-max)");
+    assert_eq!(shown("backup_value_max", &[(flag, "2048")], &[], None), "2048 (flag --backup-value-max)");
 }
 
 #[test]
@@ -75,13 +75,13 @@ fn full_speed_and_a_latency_budget_exclude_each_other_within_a_layer() {
     let both = [("--latency-budget", "2ms"), ("--max-speed", "true")];
     let right = "leave one of them out (a `--rate-limit` may stand beside either)";
     assert_eq!(
-        shown("maxSpeed", &both, &[], None),
+        shown("max_speed", &both, &[], None),
         format!("`--max-speed` goes without a latency budget, but `--latency-budget` sets one; {right}")
     );
     check_job(
-        "maxSpeed = true\nlatencyBudget = \"2ms\"",
+        "max_speed = true\nlatency_budget = \"2ms\"",
         &format!(
-            "keysweep.toml:3: `maxSpeed` goes without a latency budget, but keysweep.toml:4: `latencyBudget` sets one; \
+            "keysweep.toml:3: `max_speed` goes without a latency budget, but keysweep.toml:4: `latency_budget` sets one; \
              {right}"
         ),
     );
@@ -92,19 +92,19 @@ fn full_speed_and_a_latency_budget_exclude_each_other_within_a_layer() {
     );
     check_flag("--rate-limit", "0", "`--rate-limit` is `0`; it takes a whole number from 1 to 1000000000");
     // The higher layer wins, as everywhere.
-    let text = "[[job]]\nname = \"j\"\nlatencyBudget = \"2ms\"\n";
+    let text = "[[job]]\nname = \"j\"\nlatency_budget = \"2ms\"\n";
     let fast = [("--max-speed", "true"), ("--rate-limit", "5")];
-    assert_eq!(shown("latencyBudget", &fast, &[], Some(text)), "none (flag --max-speed)");
+    assert_eq!(shown("latency_budget", &fast, &[], Some(text)), "none (flag --max-speed)");
     let env = [("KEYSWEEP_MAX_SPEED", "true")];
     assert_eq!(
-        shown("latencyBudget", &[("--latency-budget", "3ms")], &env, None),
+        shown("latency_budget", &[("--latency-budget", "3ms")], &env, None),
         "3ms (flag --latency-budget)"
     );
     assert_eq!(
-        shown("maxSpeed", &[("--latency-budget", "3ms")], &env, None),
+        shown("max_speed", &[("--latency-budget", "3ms")], &env, None),
         "false (flag --latency-budget)"
     );
-    assert_eq!(shown("latencyBudget", &[], &[], None), "1ms (default)");
+    assert_eq!(shown("latency_budget", &[], &[], None), "1ms (default)");
 }
 
 #[test]
@@ -149,8 +149,16 @@ fn control_characters_are_escaped() {
 #[test]
 fn an_unknown_key_names_the_nearest() {
     check_job(
-        "scan_batch_size = 5",
-        "keysweep.toml:3: unknown key `scan_batch_size`; did you mean `scanBatchSize`?",
+        "scan_batchsize = 5",
+        "keysweep.toml:3: unknown key `scan_batchsize`; did you mean `scan_batch_size`?",
+    );
+    check_job(
+        "deleteBatchSize = 5",
+        "keysweep.toml:3: unknown key `deleteBatchSize`; did you mean `delete_batch_size`?",
+    );
+    check_job(
+        "scan_batch_size = 5\nscanBatchSize = 6",
+        "keysweep.toml:3: `scan_batch_size` is given twice, in two spellings",
     );
     check_job("colour = 5", "keysweep.toml:3: unknown key `colour`");
     check_job("urls = []", "keysweep.toml:3: unknown key `urls`; it belongs under `[redis.<alias>]`");
@@ -218,7 +226,7 @@ fn bad_toml_names_line_and_column() {
 fn a_check_goes_on_after_each_problem() {
     let text = "[redis.main]\nurls = [\"redis://a\"]\npassword_file = \"/no/such/secret\"\nkey = \"k\"\n\
                 [nats]\nurl = \"nats://n\"\npassword = \"p\"\n\
-                [[job]]\nname = \"a\"\nmaxSpeed = true\nlatencyBudget = \"2ms\"\n\
+                [[job]]\nname = \"a\"\nmax_speed = true\nlatency_budget = \"2ms\"\n\
                 [[job]]\nname = \"b\"\ngrace = 5\nredis = \"north\"\n";
     let CheckedFile { jobs, problems, unread } = check_jobs(Path::new(FILE), text);
     let starts = |problems: &[ConfigError], expected: &[&str]| {
@@ -231,7 +239,7 @@ fn a_check_goes_on_after_each_problem() {
     let expected = [
         "keysweep.toml:7: `nats.password` needs `nats.user`",
         "keysweep.toml:4: `key` needs `cert`",
-        "keysweep.toml:10: `maxSpeed` goes without a latency budget",
+        "keysweep.toml:10: `max_speed` goes without a latency budget",
         "keysweep.toml:15: `redis` is `north`",
         "keysweep.toml:14: `grace` is `5`",
     ];

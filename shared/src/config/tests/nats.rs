@@ -92,7 +92,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
         };
         let text = match spec.name {
             "nats.ack_wait" | "nats.lease" => "9m",
-            "nats.keep" => "2d",
+            "nats.retention" => "2d",
             _ => &*text,
         };
         for variable in [Some(spec.env), spec.other_env].into_iter().flatten() {
@@ -135,7 +135,7 @@ fn values_have_bounds_and_the_file_is_checked() {
         "nats.prefix",
         "`--nats-prefix` is `a.b`; it takes up to 64 letters, digits, `-` and `_`, and at least one",
     );
-    let text = "[nats]\nreplicas = 6\nurl = [\"http://me:hush@h\"]\ncontext = \"../x\"\nkeep = \"5m\"\n";
+    let text = "[nats]\nreplicas = 6\nurl = [\"http://me:hush@h\"]\ncontext = \"../x\"\nretention = \"5m\"\n";
     let problems = check_file(Path::new(FILE), text).expect_err("problems");
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let starts: Vec<&str> = lines.iter().map(|line| line.split(';').next().unwrap_or("")).collect();
@@ -145,7 +145,7 @@ fn values_have_bounds_and_the_file_is_checked() {
             "keysweep.toml:2: `nats.replicas` is `6`",
             "keysweep.toml:3: `nats.url` is `http://me:***@h`",
             "keysweep.toml:4: `nats.context` is `../x`",
-            "keysweep.toml:5: `nats.keep` is `5m`",
+            "keysweep.toml:5: `nats.retention` is `5m`",
         ]
     );
 }

@@ -24,7 +24,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
                 "redis",
                 "password_file",
                 "sentinel_password_file",
-                "webhookSecretFile",
+                "webhook_secret_file",
                 "serve.api_token_file",
             ]
             .contains(&spec.name)
@@ -51,7 +51,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             SettingKind::Place => "nats://b",
             SettingKind::Urls => "redis://h",
             SettingKind::Addresses => "a=b",
-            SettingKind::Fields(_) => "dryRun",
+            SettingKind::Fields(_) => "dry_run",
             SettingKind::Source(["redis", ..]) => "hash:h",
             SettingKind::Source(_) => "zset:z",
             SettingKind::SecretUrls => "https://h",
@@ -122,8 +122,8 @@ fn the_documents_variables_work_as_they_are() {
     ];
     let check = |name, expected: &str| assert_eq!(shown(name, &[], &env, None), expected);
     check("schedule", "5 * * * * (environment PERMISSION_CACHE_CLEANUP_CRON)");
-    check("aggressiveCleanup", "true (environment AGGRESSIVE_CACHE_CLEANUP)");
-    check("inactivityThresholdDays", "60 (environment CACHE_INACTIVITY_THRESHOLD_DAYS)");
+    check("aggressive_cleanup", "true (environment AGGRESSIVE_CACHE_CLEANUP)");
+    check("inactivity_threshold_days", "60 (environment CACHE_INACTIVITY_THRESHOLD_DAYS)");
     check("urls", "redis://a:1, redis://b:2 (environment REDIS_URL)");
     let both = [("KEYSWEEP_REDIS", "redis://c"), ("REDIS_URL", "redis://a")];
     assert_eq!(shown("urls", &[], &both, None), "redis://c (environment KEYSWEEP_REDIS)");
@@ -147,10 +147,10 @@ fn a_list_of_a_higher_layer_replaces_the_lower_one() {
 fn derived_defaults_carry_the_origin_of_their_source() {
     let text = format!("{JOB}configured_ttl = \"30m\"\n");
     let check = |name, expected: &str| assert_eq!(shown(name, &[], &[], Some(&text)), expected);
-    check("expireTtl", "30m (keysweep.toml:3)");
+    check("expire_ttl", "30m (keysweep.toml:3)");
     check("jitter", "3m (keysweep.toml:3)");
     check("display_name", "Nightly (keysweep.toml:2)");
-    assert_eq!(shown("expireTtl", &[], &[], None), "15m (default)");
+    assert_eq!(shown("expire_ttl", &[], &[], None), "15m (default)");
     assert_eq!(shown("jitter", &[("--expire-ttl", "1h")], &[], None), "6m (flag --expire-ttl)");
     assert_eq!(shown("display_name", &[], &[], None), "PermissionCacheCleanup (default)");
 }

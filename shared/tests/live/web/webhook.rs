@@ -208,8 +208,8 @@ async fn an_env_posts_to_the_hooks_of_the_job_and_counts() {
     assert_eq!((good.sent().len(), bad.sent().len()), (1, 1));
     let text = env.telemetry.text();
     for line in [
-        "keysweep_webhook_posts_total{job=\"nightly\",hook=\"slack\",outcome=\"delivered\"} 1",
-        "keysweep_webhook_posts_total{job=\"nightly\",hook=\"generic\",outcome=\"failed\"} 1",
+        "keysweep_webhook_posts_total{cleanup_job=\"nightly\",hook=\"slack\",outcome=\"delivered\"} 1",
+        "keysweep_webhook_posts_total{cleanup_job=\"nightly\",hook=\"generic\",outcome=\"failed\"} 1",
     ] {
         assert!(text.contains(line), "`{line}` is not in\n{text}");
     }

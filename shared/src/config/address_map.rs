@@ -7,12 +7,12 @@ use super::address::{join, split};
 
 /// One line of the map: `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for every port of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NatEntry {
+pub struct AddressMapping {
     announced: (String, Option<u16>),
     reachable: (String, Option<u16>),
 }
 
-impl NatEntry {
+impl AddressMapping {
     /// Reads `announced=reachable`. `None` unless both are hosts, with a port on neither side, on both, or on the left
     /// alone, which is kept then: all ports of a host would end at one otherwise.
     #[must_use]
@@ -24,7 +24,7 @@ impl NatEntry {
     }
 }
 
-impl fmt::Display for NatEntry {
+impl fmt::Display for AddressMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [announced, reachable] = [&self.announced, &self.reachable].map(|(host, port)| join(host, *port));
         write!(f, "{announced}={reachable}")
@@ -34,10 +34,11 @@ impl fmt::Display for NatEntry {
 /// Where to reach what is announced as `host` and `port`; `None` if the map says nothing about it. An entry with the
 /// port wins over one without.
 #[must_use]
-pub fn reachable(map: &[NatEntry], host: &str, port: u16) -> Option<(String, u16)> {
+pub fn reachable(map: &[AddressMapping], host: &str, port: u16) -> Option<(String, u16)> {
     let of = |wanted: Option<u16>| {
-        let names =
-            |entry: &&NatEntry| entry.announced.0.eq_ignore_ascii_case(host) && entry.announced.1 == wanted;
+        let names = |entry: &&AddressMapping| {
+            entry.announced.0.eq_ignore_ascii_case(host) && entry.announced.1 == wanted
+        };
         map.iter().find(names)
     };
     let entry = of(Some(port)).or_else(|| of(None))?;
@@ -52,7 +53,11 @@ mod tests {
     #[test]
     fn entries_are_read_and_shown() {
         let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(NatEntry::parse(text).map(|entry| entry.to_string()).as_deref(), expected, "{text}");
+            assert_eq!(
+                AddressMapping::parse(text).map(|entry| entry.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
         };
         check("10.0.0.1:6379=cache:7001", Some("10.0.0.1:6379=cache:7001"));
         check("10.0.0.1 = cache", Some("10.0.0.1=cache"));
@@ -65,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_exact_entry_wins() {
-        let map = ["a=z", "a:1=x:11", "b:2=y"].map(|text| NatEntry::parse(text).unwrap());
+        let map = ["a=z", "a:1=x:11", "b:2=y"].map(|text| AddressMapping::parse(text).unwrap());
         let check = |host: &str, port: u16, expected: Option<(&str, u16)>| {
             let expected = expected.map(|(host, port)| (host.to_owned(), port));
             assert_eq!(reachable(&map, host, port), expected, "{host}:{port}");
