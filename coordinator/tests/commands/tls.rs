@@ -199,7 +199,7 @@ fn files_and_flags_that_do_not_fit() {
     check(&["--cacert", "/no/such.pem"], &["/no/such.pem", "No such file"]);
     check(&["--cacert", &key], &[&key, "contains no certificate in PEM"]);
     check(&["--cacert", &ca, "--cert", &cert], &["`--cert` needs `key`", "`--key`"]);
-    check(&["--cacert", &ca, "--cert", &cert, "--key", &cert], &[&cert, "holds no private key in PEM"]);
+    check(&["--cacert", &ca, "--cert", &cert, "--key", &cert], &[&cert, "contains no private key in PEM"]);
     let unlike = other.path("client.key");
     check(
         &["--cacert", &ca, "--cert", &cert, "--key", &unlike],
