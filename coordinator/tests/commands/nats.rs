@@ -123,8 +123,7 @@ async fn rights_that_are_missing() {
     );
     lacks(&["scanner"], "looks", 1, &["query the stream `KEYSWEEP_TASKS`", "STREAM.INFO.KEYSWEEP_TASKS"]);
     keysweep(&["nats", "setup", "--apply", "--nats", &url("all")]).run().exits(0);
-    let consumer =
-        ["look at the consumer `KEYSWEEP_TASKS > workers`", "CONSUMER.INFO.KEYSWEEP_TASKS.workers"];
+    let consumer = ["query the consumer `KEYSWEEP_TASKS > workers`", "CONSUMER.INFO.KEYSWEEP_TASKS.workers"];
     lacks(&["nats", "setup"], "consumes", 1, &consumer);
     lacks(&["runs", "list"], "reads", 5, &["DIRECT.GET.KV_keysweep_history"]);
     let broker = Broker::start(&["--nats", &url("holds")]).await;
