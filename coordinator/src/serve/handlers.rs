@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::config;
 use shared::config::is_name;
 use shared::history::{self, RunLine};
 use shared::ids::{Alias, RunId};
@@ -215,6 +216,8 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
     if let Some(days) = request.inactivity_threshold_days
         && let Some(order) = options.inactive.take()
     {
+        config::check("inactivity_threshold_days", "inactivityThresholdDays", &days.to_string())
+            .map_err(|why| ApiError { code: 400, why })?;
         let order = inactive_policy::after_days(order, days)
             .map_err(|e| ApiError { code: 400, why: e.to_string() })?;
         options.inactive = Some(order);

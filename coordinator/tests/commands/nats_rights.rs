@@ -49,6 +49,21 @@ fn content(ended: &Ended) {
     assert!(!refused && !ended.stderr.contains("NATS reported an error"), "{ended}");
 }
 
+/// The service responds to what `nats micro info keysweep` requests.
+fn check_micro_service(server: &NatsServer) {
+    for (subject, kind) in
+        [("$SRV.PING", "ping"), ("$SRV.INFO.keysweep", "info"), ("$SRV.STATS.keysweep", "stats")]
+    {
+        let reported = raw::request_as(server, "keysweep-coordinator", &password("coordinator"), subject);
+        let expected = format!("io.nats.micro.v1.{kind}_response");
+        assert_eq!(
+            (&reported["name"], &reported["type"]),
+            (&"keysweep".into(), &expected.as_str().into()),
+            "{reported}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_role_works_as_its_own_user() {
     let server = server().await;
@@ -65,18 +80,7 @@ async fn every_role_works_as_its_own_user() {
     assert_eq!(first.result("completed")["cleanedKeys"], broker.stale, "{first}");
     // Driven by the service.
     let service = role(&broker, "serve", "coordinator");
-    // As `nats micro info keysweep` asks.
-    for (subject, kind) in
-        [("$SRV.PING", "ping"), ("$SRV.INFO.keysweep", "info"), ("$SRV.STATS.keysweep", "stats")]
-    {
-        let reported = raw::request_as(&server, "keysweep-coordinator", &password("coordinator"), subject);
-        let expected = format!("io.nats.micro.v1.{kind}_response");
-        assert_eq!(
-            (&reported["name"], &reported["type"]),
-            (&"keysweep".into(), &expected.as_str().into()),
-            "{reported}"
-        );
-    }
+    check_micro_service(&server);
     let mut program = Client::connect(&server, Some(("keysweep-client", &password("client"))));
     let reported = program.request("keysweep.api.stats", "", "{}");
     assert!(String::from_utf8_lossy(&reported.payload).contains("\"jobQueue\""), "{reported:?}");

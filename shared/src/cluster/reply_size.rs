@@ -246,8 +246,8 @@ impl SizeState {
 pub(super) fn too_large(request: &str, cause: CutCause) -> String {
     match cause {
         CutCause::TooLong => format!(
-            "the reply to {request} has more than {SMALLEST_PAGE_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, which is the \
-             as is read of one"
+            "the reply to {request} has more than {SMALLEST_PAGE_BYTES_MAX} bytes or {REPLY_KEYS_MAX} keys, the limit \
+             for one reply"
         ),
         CutCause::Crowded => format!("the reply to {request}: {}", describe(cause)),
         _ => format!("the server did not send the reply to {request}: {}", describe(cause)),
