@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 const CEILING_KIB: u64 = 64 << 10;
 
 /// The same of a run whose nodes describe their cluster so, again and again.
-const DESCRIBED_AGAIN_KIB: u64 = 112 << 10;
+const DESCRIBED_AGAIN_KIB: u64 = 96 << 10;
 
 /// By when all nodes know each other's addresses.
 const KNOWN_BY: Duration = Duration::from_secs(20);
