@@ -78,7 +78,7 @@ pub const LANES_MAX: u32 = 8;
 pub const KEYS_PER_PART_MIN: u64 = 1_024;
 
 /// Bytes of candidates, as they travel, that one scan task holds before it commits what it has and returns the rest.
-pub const TASK_CANDIDATE_BYTES_MAX: usize = 2 << 20;
+pub const TASK_CANDIDATE_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes of names that one write of a scan task may list; what is beyond is asked for again. Names are short
 /// nearly always, so this only matters where very long ones are kept.
@@ -112,7 +112,7 @@ pub const HEADER_BYTES: usize = 2 << 10;
 pub const TASKS_QUEUE_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes that the in-memory queue of reap batches may hold.
-pub const BATCHES_QUEUE_BYTES_MAX: usize = 20 << 20;
+pub const BATCHES_QUEUE_BYTES_MAX: usize = 32 << 20;
 
 /// Scan tasks that an embedded run works on at a time.
 pub const EMBEDDED_SCANS: usize = 4;

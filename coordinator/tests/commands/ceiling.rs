@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 const CEILING_KIB: u64 = 64 << 10;
 
 /// The same of a run with names of almost 1 MB, of which it holds several at every stage.
-const LONG_NAMES_KIB: u64 = 72 << 10;
+const LONG_NAMES_KIB: u64 = 80 << 10;
 
 /// Processes that are at work side by side.
 const AT_ONCE: usize = 6;
