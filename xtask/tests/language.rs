@@ -2,9 +2,13 @@
 //! search for are banned.
 #![cfg(test)]
 
+mod tree;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use tree::{files, root};
 
 const CRATES: [&str; 7] = ["coordinator", "scanner", "reaper", "reporter", "shared", "xtask", "examples"];
 
@@ -49,26 +53,14 @@ const PLAIN: [&str; 9] = [
     "scanner/",
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// Files below `folder` with one of `extensions`, by path below the root.
-fn files(folder: &Path, extensions: &[&str]) -> Vec<(String, String)> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.unwrap().path();
-        let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && !path.ends_with("target") {
-            found.extend(files(&path, extensions));
-        } else if extensions.contains(&extension.as_str()) {
-            let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-            found.push((name, fs::read_to_string(&path).unwrap()));
-        }
-    }
-    found.sort();
-    found
+/// Files below `folder` with one of `extensions`, by path below the root, with their texts.
+fn texts(folder: &Path, extensions: &[&str]) -> Vec<(String, String)> {
+    let paths = extensions.iter().flat_map(|extension| files(folder, extension));
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        (name, fs::read_to_string(&path).unwrap())
+    };
+    paths.map(named).collect()
 }
 
 /// The name of the type that `line` defines, if it does at the outermost level.
@@ -88,7 +80,7 @@ fn no_type_name_is_defined_twice_in_one_crate() {
     let mut seen = 0;
     for name in CRATES {
         let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (file, text) in files(&root().join(name).join("src"), &["rs"]) {
+        for (file, text) in texts(&root().join(name).join("src"), &["rs"]) {
             if file.ends_with("tests.rs") || file.contains("/tests/") {
                 continue;
             }
@@ -133,7 +125,7 @@ fn banned(line: &str) -> Option<&'static str> {
 fn plain_files_hold_no_banned_words() {
     let mut found = Vec::new();
     let mut lines = 0;
-    for (file, text) in files(&root(), &["rs", "md", "lua", "html", "toml", "js", "sh"]) {
+    for (file, text) in texts(&root(), &["rs", "md", "lua", "html", "toml", "js", "sh"]) {
         if !PLAIN.iter().any(|plain| file.starts_with(plain)) {
             continue;
         }

@@ -2,28 +2,16 @@
 //! Links to other hosts are not followed.
 #![cfg(test)]
 
+mod tree;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use tree::{files, root};
+
 /// Folders with pages, besides the root itself.
 const FOLDERS: [&str; 2] = ["docs", "deploy"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// The files below `folder` whose names end in `extension`.
-fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files(&path, extension, found);
-        } else if path.extension().is_some_and(|e| e == extension) {
-            found.push(path);
-        }
-    }
-}
 
 /// All pages: path and text.
 fn pages() -> BTreeMap<PathBuf, String> {
@@ -32,7 +20,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
     let mut paths: Vec<PathBuf> =
         in_root.filter(|path| path.is_file() && path.extension().is_some_and(|e| e == "md")).collect();
     for folder in FOLDERS {
-        files(&root.join(folder), "md", &mut paths);
+        paths.extend(files(&root.join(folder), "md"));
     }
     assert!(paths.len() > 15, "{} pages: this test looks in the wrong place", paths.len());
     paths
@@ -179,7 +167,7 @@ fn the_threat_model_cites_tests_that_exist() {
         let mut sources = Vec::new();
         for path in paths {
             assert!(path.exists(), "the threat model cites `{}`, which does not exist", path.display());
-            if path.is_file() { sources.push(path) } else { files(&path, "rs", &mut sources) }
+            if path.is_file() { sources.push(path) } else { sources.extend(files(&path, "rs")) }
         }
         let text: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
         for test in tests {
@@ -197,9 +185,7 @@ fn the_book_lists_every_page() {
     let docs = root().join("docs");
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
     let listed: BTreeSet<PathBuf> = links(&summary).iter().map(|link| normal(&docs.join(link))).collect();
-    let mut pages = Vec::new();
-    files(&docs, "md", &mut pages);
-    for page in pages.iter().filter(|page| !page.ends_with("SUMMARY.md")) {
+    for page in files(&docs, "md").iter().filter(|page| !page.ends_with("SUMMARY.md")) {
         assert!(listed.contains(page), "`docs/SUMMARY.md` does not list {}", page.display());
     }
 }

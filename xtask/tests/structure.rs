@@ -2,10 +2,13 @@
 //! purpose comments, and limits for file and function length.
 #![cfg(test)]
 
+mod tree;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use shared::invariants::Invariant;
+
+use tree::{files, root};
 
 const STAGES: [&str; 3] = ["scanner", "reaper", "reporter"];
 const CRATES: [&str; 7] = ["coordinator", "scanner", "reaper", "reporter", "shared", "xtask", "examples"];
@@ -30,29 +33,10 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 5] = [
     ("shared/src/config/resolve.rs", "job_settings", 83),
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
-
 /// All source files with their text, by path below the root.
 fn sources() -> Vec<(String, String)> {
     let root = root();
-    let files = CRATES.iter().flat_map(|name| rust_files(&root.join(name)));
+    let files = CRATES.iter().flat_map(|name| files(&root.join(name), "rs"));
     let named = files.map(|path| {
         let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
         (name, fs::read_to_string(&path).unwrap())
