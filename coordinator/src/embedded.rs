@@ -10,6 +10,7 @@ use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
 use shared::backup::{BackupError, BackupTarget, BackupTargets};
+use shared::cluster::Throttle;
 use shared::cluster::guard::{self, Ledger};
 use shared::cluster::{RedisClient, RedisError, RedisErrorKind};
 use shared::concurrency::join_bounded;
@@ -21,7 +22,6 @@ use shared::http::Integrations;
 use shared::ids::{NodeId, RunId};
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use shared::messages::GroupReceipt;
-use shared::pacing::Throttle;
 use shared::records::{Record, RecordError, Records};
 use shared::result::CleanupResult;
 use shared::slot::SlotSet;
@@ -114,7 +114,7 @@ pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunErro
 #[must_use]
 pub fn context(options: &Options) -> Context {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-    let outside = Integrations::new([(options.job.clone(), options.reach())]);
+    let outside = Integrations::new([(options.job.clone(), options.integrations.clone())]);
     let backups =
         Arc::new(BackupTargets::new(backup_place(options).map(|place| (options.job.clone(), place)), None));
     let context = Context {

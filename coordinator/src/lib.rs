@@ -14,9 +14,11 @@ pub mod estimate;
 pub mod exit;
 pub mod follow;
 pub mod inactive_policy;
+mod integrations;
 pub mod job_lock;
 pub mod leader;
 pub mod lease;
+mod nats_context;
 pub mod options;
 pub mod plan;
 pub mod plan_progress;
@@ -40,3 +42,5 @@ pub mod state;
 pub mod statistics;
 pub mod submit;
 mod unreachable_nodes;
+
+pub use nats_context::nats_context;

@@ -18,9 +18,8 @@ use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
 use serde_json::json;
-use shared::config::{
-    self, BackupPlace, ConfigError, Destinations, Environment, JobFile, Origin, Settings, read_text,
-};
+use shared::config::{self, BackupPlace, ConfigError, Destinations, Environment, JobFile, Origin, Settings};
+use shared::files::read_text;
 use shared::limits::JOB_FILE_BYTES_MAX;
 use shared::messages::Attempt;
 use shared::printable;

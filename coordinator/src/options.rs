@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::cluster::{ConnectOptions, RedisLogin, Tls, TlsError, TlsFiles};
 use shared::config::{self, BackupPlace, Origin, RedisSettings, RedisUrl, Secret, Settings};
 use shared::glob::{Pattern, PatternError};
-use shared::http::{JobIntegrations, PrometheusSource, SourceError, Webhooks};
+use shared::http::JobIntegrations;
 use shared::ids::Alias;
 use shared::key::Key;
 use shared::messages::{
@@ -17,6 +17,7 @@ use shared::selection::Selection;
 use thiserror::Error;
 
 use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolicyError};
+use crate::integrations::{IntegrationError, integrations};
 use crate::process_id::myself;
 
 /// Everything that one run needs to know.
@@ -61,10 +62,8 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Where a report of the run is written; `None` if it is not.
     pub report_dir: Option<PathBuf>,
-    /// Who is told about alerts.
-    pub hooks: Webhooks,
-    /// Who counts the look-ups of the application, if it is a Prometheus.
-    pub prometheus: Option<PrometheusSource>,
+    /// The webhooks for alerts, and the Prometheus server that counts the application's lookups.
+    pub integrations: JobIntegrations,
     /// How fast it may go.
     pub pace: Pace,
     /// Whom scan tasks ask.
@@ -93,7 +92,7 @@ pub enum OptionsError {
     Inactive(#[from] InactivePolicyError),
     /// Somebody outside who could not be reached.
     #[error(transparent)]
-    Outside(#[from] SourceError),
+    Outside(#[from] IntegrationError),
 }
 
 impl Options {
@@ -120,8 +119,7 @@ impl Options {
             application: Application::default(),
             state_dir: None,
             report_dir: None,
-            hooks: Webhooks::default(),
-            prometheus: None,
+            integrations: JobIntegrations::default(),
             pace: Pace::default(),
             read_from: ReadFrom::default(),
             backup: None,
@@ -179,8 +177,7 @@ impl Options {
             },
             state_dir: settings.state_dir.value.clone(),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
-            hooks: Webhooks::from_settings(settings)?,
-            prometheus: PrometheusSource::from_settings(settings)?,
+            integrations: integrations(settings)?,
             pace: pace(settings),
             read_from: read_from(settings),
             backup: settings.backup.value.clone().map(|place| (place, settings.backup_value_max.value)),
@@ -221,12 +218,6 @@ impl Options {
     #[must_use]
     pub fn selection(&self) -> Selection {
         Selection::of(&self.alias, self.access.db, &self.rules)
-    }
-
-    /// Whom the job has to do with over HTTP.
-    #[must_use]
-    pub fn reach(&self) -> JobIntegrations {
-        JobIntegrations { hooks: self.hooks.clone(), prometheus: self.prometheus.clone() }
     }
 }
 

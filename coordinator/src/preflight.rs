@@ -185,7 +185,7 @@ fn reads(spec: &RunSpec) -> RunReads {
 
 /// A sample with what the application itself has counted so far. What is wrong with that, the result says.
 async fn counted_before(client: &RedisClient, options: &Options, run: RunId, now_ms: u64) -> CounterSnapshot {
-    let outside = Integrations::new([(options.job.clone(), options.reach())]);
+    let outside = Integrations::new([(options.job.clone(), options.integrations.clone())]);
     let source = &options.application.hit_rate;
     let application = collect::application_counters(client, source, (&outside, &options.job)).await;
     let purpose = SnapshotMeta {

@@ -1,9 +1,9 @@
 //! Planning anew what a task handed back, with what its nodes hold by now.
 
+use shared::cluster::Throttle;
 use shared::cluster::{RedisClient, RedisError, node};
 use shared::ids::NodeId;
 use shared::messages::ScanTask;
-use shared::pacing::Throttle;
 use shared::range::SlotListing;
 use shared::slot::SlotSet;
 

@@ -3,16 +3,16 @@
 use scanner::sample::{KeySample, SampleRequest, SampledTables, classify_fields, sample};
 use scanner::sample_whole::sample_whole;
 use scanner::{Classification, Classifier, Treatment};
+use shared::cluster::Throttle;
 use shared::cluster::memory_usage::memory_usage;
 use shared::cluster::{Conn, RedisClient, RedisError, Ttl, node};
-use shared::counter_snapshot::NodeCounters;
+use shared::counters::NodeCounters;
 use shared::key::Key;
 use shared::limits::{
     MEASURED_AT_ONCE, PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN,
 };
 use shared::memory::ByteEstimate;
 use shared::messages::{Action, Lookups, PlannedNode, Reason};
-use shared::pacing::Throttle;
 use tokio::time::Instant;
 
 use crate::check_node::CheckedNode;

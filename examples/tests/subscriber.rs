@@ -108,8 +108,9 @@ async fn shows_how_runs_end() {
     let settings = resolve(&flags, &Environment::default(), None).unwrap();
     let options = Options::from_settings(&settings).unwrap();
     let access = [(options.alias.clone(), options.access.clone())].into();
-    let env =
-        |nats: Nats| Context::connect(&nats, std::collections::BTreeMap::clone(&access), Timing::default());
+    let env = |nats: Nats| {
+        coordinator::nats_context(&nats, std::collections::BTreeMap::clone(&access), Timing::default())
+    };
     let (scanner, reaper) = (env(connect(&server, "scanner").await), env(connect(&server, "reaper").await));
     let (reporter, ours) =
         (env(connect(&server, "reporter").await), env(connect(&server, "coordinator").await));

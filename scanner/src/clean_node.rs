@@ -2,10 +2,10 @@
 //! (`keys` equals `expires`). Its slots are covered without a scan, and a sample of its keys supplies the statistics.
 //! The check happens when the task runs, not when it was planned, and between two reads of the slot ownership.
 
+use shared::cluster::Throttle;
 use shared::cluster::{RedisError, ScanConnection, Ttl, node};
 use shared::limits::{MEASURED_AT_ONCE, SAMPLE_BYTES_MAX, SKIPPED_SAMPLE_KEYS};
 use shared::messages::{Covered, Remainder, RequeueReason, RunSpec, ScanCounts, ScanTask, TaskReport};
-use shared::pacing::Throttle;
 use shared::range::{Scope, SlotListing};
 use shared::slot::SlotSet;
 use tokio::time::Instant;

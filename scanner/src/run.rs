@@ -202,7 +202,7 @@ impl Scanner {
         let (id, mut pause) = (batch.to_string(), Duration::from_millis(1));
         loop {
             match self.context.queue.publish(Topic::Batches, &id, payload.clone()).await {
-                Err(QueueError::Full) => self.context.telemetry.waited(Topic::Batches),
+                Err(QueueError::Full) => self.context.telemetry.waited(Topic::Batches.as_str()),
                 published => return Ok(published.map(|()| true)?),
             }
             if self.shutdown.is_cancelled() || !heartbeat.tick(records, delivery).await {

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
+use shared::cluster::Throttle;
 use shared::cluster::{
     Conn, KeyState, Listing, LookupKind, RedisError, RedisErrorKind, ScanConnection, Ttl, WindowReply, fields,
 };
 use shared::key::{self, Key};
 use shared::limits::FIELDS_KEYS_AT_ONCE;
 use shared::messages::Lookups;
-use shared::pacing::Throttle;
 use shared::range::SlotListing;
 use shared::scan_end::ScanEnd;
 use shared::slot::SLOTS;

@@ -126,9 +126,9 @@ impl HashSample {
 
 #[cfg(test)]
 mod tests {
+    use shared::cluster::Throttle;
     use shared::cluster::Ttl;
     use shared::messages::Rules;
-    use shared::pacing::Throttle;
 
     use super::*;
 

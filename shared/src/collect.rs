@@ -2,7 +2,8 @@
 
 use crate::cluster::health::HealthCheck;
 use crate::cluster::{RedisClient, counters};
-use crate::counter_snapshot::{CounterSnapshot, Counters, RunReads, SnapshotPhase};
+use crate::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
+use crate::counters::Counters;
 use crate::http::{Integrations, prometheus};
 use crate::ids::{Alias, RunId};
 use crate::messages::HitRateSource;

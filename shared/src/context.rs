@@ -1,5 +1,5 @@
 //! The dependencies of a stage: queue, store, Redis connections, and time limits. Built once per process; the only
-//! place where embedded and distributed mode differ.
+//! difference between embedded and distributed mode.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use crate::failpoint::FailPoints;
 use crate::http::{Integrations, WebError, Webhook, webhook};
 use crate::ids::{Alias, RunId};
 use crate::limits;
-use crate::nats::{Nats, NatsQueue, NatsStore};
 use crate::pacing::Pacers;
 use crate::queue::{MemoryQueue, Queue};
 use crate::records::Records;
@@ -133,28 +132,6 @@ impl Context {
         }
     }
 
-    /// Queue and store in NATS, shared with every process that uses the same prefix.
-    #[must_use]
-    pub fn connect(nats: &Nats, access: BTreeMap<Alias, ConnectOptions>, timing: Timing) -> Self {
-        let store: Arc<dyn Store> = Arc::new(NatsStore::new(nats.clone()));
-        Self {
-            queue: Arc::new(NatsQueue::new(nats.clone())),
-            history_store: Arc::clone(&store),
-            store,
-            access: Arc::new(access),
-            timing,
-            failpoints: Arc::default(),
-            distributed: true,
-            max_inflight_tasks: nats.tasks_at_once_max(),
-            integrations: Arc::default(),
-            backups: Arc::new(BackupTargets::new([], Some(nats))),
-            telemetry: Arc::default(),
-            pacers: Arc::new(Pacers::new(true)),
-            activities: Arc::default(),
-            notes: TaskNotes::Nats(Box::new(nats.clone())),
-        }
-    }
-
     /// Publishes an event, in distributed mode. A failure is logged and does not stop the run.
     pub async fn emit_event(&self, event: &Event) {
         if self.distributed
@@ -173,7 +150,7 @@ impl Context {
             Ok(client) => webhook::post(client, hook, notice).await,
             Err(e) => Err(e),
         };
-        self.telemetry.posted(&notice.alert.job, hook, posted.is_ok());
+        self.telemetry.posted(&notice.alert.job, hook.as_str(), posted.is_ok());
         posted
     }
 

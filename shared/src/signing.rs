@@ -16,7 +16,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use thiserror::Error;
 
-use crate::config::read_text;
+use crate::files::read_text;
 use crate::limits::LOGIN_FILE_BYTES_MAX;
 
 /// Bytes of a public key.

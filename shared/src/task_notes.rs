@@ -2,13 +2,16 @@
 //! of order or never: no count of a run, and no decision, rests on one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::ids::{RunId, TaskId};
 use crate::limits::TASK_NOTES_KEPT;
-use crate::nats::{Nats, Subscription};
 use crate::wire;
 
 /// Keys that were read so far.
@@ -39,11 +42,20 @@ pub struct TaskNote {
 pub enum TaskNotes {
     /// Within this process.
     Memory(broadcast::Sender<TaskNote>),
-    /// Over NATS, without JetStream.
-    Nats(Box<Nats>),
+    /// Between processes.
+    Remote(Arc<dyn NoteChannel>),
 }
 
-/// Somebody who listens to the notes of one run.
+/// Carries notes between processes, without storing them.
+pub trait NoteChannel: Send + Sync {
+    /// Publishes a note of `run`. Never waits: where no one subscribes, or the broker is unreachable, the note is lost.
+    fn publish(&self, run: RunId, payload: Vec<u8>);
+
+    /// The payloads of the notes of `run`; `None` if subscribing fails.
+    fn subscribe(&self, run: RunId) -> BoxFuture<'_, Option<BoxStream<'static, Vec<u8>>>>;
+}
+
+/// A subscription to the notes of one run.
 pub struct NoteListener {
     run: RunId,
     source: NoteSource,
@@ -51,7 +63,7 @@ pub struct NoteListener {
 
 enum NoteSource {
     Memory(broadcast::Receiver<TaskNote>),
-    Nats(Box<Subscription>),
+    Remote(BoxStream<'static, Vec<u8>>),
     Nobody,
 }
 
@@ -73,9 +85,9 @@ impl TaskNotes {
         match self {
             // An error says that nobody listens.
             Self::Memory(sender) => drop(sender.send(note)),
-            Self::Nats(nats) => {
+            Self::Remote(channel) => {
                 if let Ok(payload) = wire::encode(&note) {
-                    nats.publish_core(note.run, payload);
+                    channel.publish(note.run, payload);
                 }
             }
         }
@@ -85,10 +97,9 @@ impl TaskNotes {
     pub async fn listen(&self, run: RunId) -> NoteListener {
         let source = match self {
             Self::Memory(sender) => NoteSource::Memory(sender.subscribe()),
-            Self::Nats(nats) => nats
-                .subscribe_core(run)
-                .await
-                .map_or(NoteSource::Nobody, |heard| NoteSource::Nats(Box::new(heard))),
+            Self::Remote(channel) => {
+                channel.subscribe(run).await.map_or(NoteSource::Nobody, NoteSource::Remote)
+            }
         };
         NoteListener { run, source }
     }
@@ -108,7 +119,7 @@ impl NoteListener {
                         None
                     }
                 },
-                NoteSource::Nats(heard) => match heard.next().await {
+                NoteSource::Remote(heard) => match heard.next().await {
                     Some(payload) => wire::decode(&payload).ok(),
                     None => {
                         self.source = NoteSource::Nobody;

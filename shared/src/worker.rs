@@ -183,7 +183,7 @@ async fn settle<H: Handler>(context: &Context, handler: &H, delivery: Delivery, 
         Ok(message) => attempt(context, handler, &message, &delivery, out_of_reach).await,
         Err(e) => (undecodable(context, handler, &e, &delivery).await, DeliveryOutcome::Undecodable),
     };
-    context.telemetry.delivered(H::TOPIC, outcome, delivery.deliveries);
+    context.telemetry.delivered(H::TOPIC.as_str(), outcome, delivery.deliveries);
     let answered = match disposition {
         Disposition::Done => delivery.handle.ack().await,
         Disposition::Requeue(delay) => delivery.handle.nak(delay).await,
@@ -287,7 +287,7 @@ async fn attempt<H: Handler>(
         return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
     if let Failure::Redis(fault) = &failure {
-        context.telemetry.failed(handler.redis(message), fault);
+        context.telemetry.failed(handler.redis(message), fault.kind.as_str());
         if fault.kind.is_transient() {
             out_of_reach.fetch_add(1, Ordering::Relaxed);
         }

@@ -10,12 +10,14 @@ use shared::config::{
     self, BackupPlace, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, SecretSource, Settings,
 };
 use shared::context::{Context, Timing};
-use shared::http::{Integrations, JobIntegrations};
+use shared::http::Integrations;
 use shared::ids::Alias;
 use shared::nats::{Nats, NatsError, NatsOptions, setup};
 use tokio::time::{Instant, sleep};
 
 use super::error::CommandError;
+use crate::integrations::integrations;
+use crate::nats_context;
 use crate::options::{self, OptionsError};
 use crate::process_id::hostname;
 
@@ -71,7 +73,7 @@ impl Connections {
             Ok((alias.clone(), access))
         });
         let access: BTreeMap<Alias, ConnectOptions> = access.collect::<Result<_, OptionsError>>()?;
-        let reach = |job: &Settings| Ok((job.job.value.clone(), JobIntegrations::from_settings(job)?));
+        let reach = |job: &Settings| Ok((job.job.value.clone(), integrations(job)?));
         let outside = jobs.iter().map(reach).collect::<Result<Vec<_>, OptionsError>>()?;
         let api_token = jobs.iter().find_map(|job| job.api_token.value.clone());
         Ok(Self { jobs, access, integrations: Arc::new(Integrations::new(outside)), api_token, nats })
@@ -93,8 +95,8 @@ impl Connections {
         let nats = Nats::connect(&access, &name, patience).await?;
         ready(&nats, patience.unwrap_or(JETSTREAM_PATIENCE)).await?;
         let outside = Arc::clone(&self.integrations);
-        let backups = Arc::new(BackupTargets::new(self.places(&nats), Some(&nats)));
-        let env = Context::connect(&nats, self.access.clone(), self.timing());
+        let backups = Arc::new(BackupTargets::new(self.places(&nats), Some(Arc::new(nats.clone()))));
+        let env = nats_context(&nats, self.access.clone(), self.timing());
         Ok(NatsConnection { context: Context { integrations: outside, backups, ..env }, nats })
     }
 

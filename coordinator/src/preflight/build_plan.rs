@@ -1,9 +1,10 @@
 //! The steps of a look around: all nodes are met, then their keys are listed, then judged. Nodes that are down are left out
 //! at each step.
 
+use shared::cluster::Throttle;
 use shared::cluster::{RedisClient, Topology};
 use shared::concurrency::{join_bounded, join_bounded_within};
-use shared::counter_snapshot::NodeCounters;
+use shared::counters::NodeCounters;
 use shared::ids::RunId;
 use shared::limits::{
     MEETING_TIMEOUT, SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX, SAMPLE_BYTES_SUM, SAMPLE_KEYS, SAMPLE_KEYS_LEAST,
@@ -11,7 +12,6 @@ use shared::limits::{
 };
 use shared::memory::ByteEstimate;
 use shared::messages::{PlannedNode, ScanTask};
-use shared::pacing::Throttle;
 use shared::slot::SlotSet;
 
 use scanner::Classifier;

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use shared::backup::{BackupEntry, refused_version};
-use shared::cluster::restore::{self, Restored};
-use shared::cluster::{ConnectOptions, RedisClient, RedisError, RedisErrorKind, node};
+use shared::backup::BackupEntry;
+use shared::cluster::restore::{self, RestoreEntry, Restored};
+use shared::cluster::{ConnectOptions, RedisClient, RedisError, RedisErrorKind, node, refused_version};
 use shared::ids::NodeId;
 use shared::limits::{RESTORE_PAUSE, RESTORE_ROUNDS_MAX, RESTORE_WRITE_BYTES, RESTORE_WRITE_KEYS};
 use shared::slot::slot_of;
@@ -189,7 +189,7 @@ async fn put_once(
     if write.is_empty() {
         return Ok(());
     }
-    let entries: Vec<&BackupEntry> = write.iter().map(|(entry, _)| entry).collect();
+    let entries: Vec<_> = write.iter().map(|(entry, _)| restore_entry(entry)).collect();
     let answers = restore::restore(&conn, &entries, replace).await?;
     for ((entry, confirmed), answer) in std::mem::take(write).into_iter().zip(answers) {
         match answer {
@@ -206,6 +206,10 @@ async fn put_once(
         }
     }
     Ok(())
+}
+
+fn restore_entry(entry: &BackupEntry) -> RestoreEntry<'_> {
+    RestoreEntry { key: &entry.key, value: &entry.value, expires_at_ms: entry.expires_at_ms }
 }
 
 /// Why a server refused `entry`, and what can be done about it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fastrand::Rng;
 use proptest::prelude::*;
 use shared::glob::Pattern;
-use shared::http::Webhooks;
+use shared::http::JobIntegrations;
 use shared::ids::Alias;
 use shared::key::Key;
 use shared::messages::{
@@ -92,8 +92,7 @@ fn options(rng: &mut Rng) -> Options {
         },
         state_dir: some(rng, |rng| PathBuf::from(format!("/state/{}", rng.u8(..)))),
         report_dir: some(rng, |rng| PathBuf::from(format!("/reports/{}", rng.u8(..)))),
-        hooks: Webhooks::default(),
-        prometheus: None,
+        integrations: JobIntegrations::default(),
         pace: Pace {
             latency_budget_ms: some(rng, |rng| rng.u64(..100)),
             keys_per_s_max: some(rng, |rng| rng.u64(..100)),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, Running, keysweep, with_small_files};
-use shared::backup::{self, BackupEntry, FileKind, FileName, Header, Saved, packed_string};
-use shared::cluster::Reply;
+use shared::backup::{self, BackupEntry, FileKind, FileName, Header, Saved};
+use shared::cluster::{Reply, packed_string};
 use shared::ids::{Alias, BatchId, NodeId, RunId};
 use shared::key::Key;
 use shared::messages::Reason;

@@ -9,7 +9,8 @@ use crate::cli::raw::Client;
 use crate::cli::{Ended, Keysweep, Running, raw};
 use futures_util::future::join_all;
 use shared::config::Secret;
-use shared::nats::{Nats, NatsAuth, NatsOptions, NatsQueue, NatsStore, ObjectBucket, ask};
+use shared::nats::{Nats, NatsAuth, NatsOptions, NatsQueue, NatsStore, ask};
+use shared::object_store::ObjectStore;
 use shared::queue::{Queue, Topic};
 use shared::servers::NatsServer;
 use shared::store::Store;
@@ -97,7 +98,7 @@ async fn every_role_works_as_its_own_user() {
     content(&third);
     assert_eq!(third.result("completed")["inactiveUserCaches"], 1, "{third}");
     // What is deleted goes into the bucket, and comes back.
-    ObjectBucket::new(connected(&server, "admin").await, "keysweep_backup").make().await.unwrap();
+    connected(&server, "admin").await.bucket("keysweep_backup").make().await.unwrap();
     let stale = broker.place.seed(300).await;
     let backup = ["--backup", "nats://keysweep_backup"];
     let fourth = command(&broker, &["run"], &[&run[..], &backup].concat(), "coordinator");

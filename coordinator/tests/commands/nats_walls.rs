@@ -6,8 +6,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::nats::NatsStore;
 use shared::nats::setup::{SetupMode, ensure, setup};
-use shared::nats::{NatsStore, ObjectBucket};
+use shared::object_store::ObjectStore;
 use shared::servers::NatsServer;
 use shared::store::Store;
 
@@ -78,7 +79,7 @@ fn client(server: &NatsServer, user: &str) -> Client {
 async fn furnish(server: &NatsServer) {
     let admin = connected(server, "admin").await;
     ensure(&admin).await.unwrap();
-    ObjectBucket::new(admin, "keysweep_backup").make().await.unwrap();
+    admin.bucket("keysweep_backup").make().await.unwrap();
     let mut coordinator = client(server, "coordinator");
     for target in TARGETS.iter().filter(|target| !target.contains(".api.")) {
         // The account gives these to nobody but their role.
@@ -328,7 +329,7 @@ async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
     // What stands there stays, whoever writes beside it.
     let store = NatsStore::new(nats.clone());
     store.create("runs/1/receipt/3", b"a receipt".to_vec()).await.unwrap();
-    ObjectBucket::new(nats, "keysweep_backup").put("an object", &[7; 300_000]).await.unwrap();
+    nats.bucket("keysweep_backup").put("an object", &[7; 300_000]).await.unwrap();
     for subject in
         ["$KV.keysweep_runs.failures.1.task.2", "$O.keysweep_backup.M.9", "keysweep.events.n.started.1"]
     {

@@ -269,7 +269,7 @@ fn debug_shows_no_secret() {
     let shown = format!(
         "{file:?} {flags:?} {env:?} {settings:?} {options:?} {nats:?} {:?} {:?} {:?}",
         options.access,
-        options.reach(),
+        options.integrations.clone(),
         settings.rows()
     );
     clean("Debug", shown.as_bytes());

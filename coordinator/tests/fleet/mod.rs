@@ -126,7 +126,11 @@ impl Fleet {
             NatsOptions { prefix: self.prefix.clone(), ack_wait: ACK_WAIT, ..NatsOptions::open(&*self.nats) };
         let nats = Nats::connect(&nats, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap();
         let access = BTreeMap::from([(Alias::new("main"), access.clone())]);
-        Context::connect(&nats, access, Timing { ack_wait: ACK_WAIT, lease: LEASE, ..Timing::default() })
+        coordinator::nats_context(
+            &nats,
+            access,
+            Timing { ack_wait: ACK_WAIT, lease: LEASE, ..Timing::default() },
+        )
     }
 
     /// The places of `role`.

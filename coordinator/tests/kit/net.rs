@@ -58,7 +58,7 @@ impl Net {
     /// The surroundings of one process.
     pub async fn env(&self, options: &Options) -> Context {
         let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-        Context::connect(&self.connect().await, access, self.timing)
+        coordinator::nats_context(&self.connect().await, access, self.timing)
     }
 }
 

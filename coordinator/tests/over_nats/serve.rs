@@ -41,8 +41,11 @@ impl Site {
         let options = kit::options(vec![redis.url()]);
         kit::truth::Truth::mixture(2_000, "").seed(&options.access).await;
         let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
-        let env =
-            Context::connect(&nats, access, Timing { lease: Duration::from_secs(2), ..Timing::default() });
+        let env = coordinator::nats_context(
+            &nats,
+            access,
+            Timing { lease: Duration::from_secs(2), ..Timing::default() },
+        );
         let shutdown = CancellationToken::new();
         let mut task_group = TaskGroup::default();
         let (scanner, reaper) =

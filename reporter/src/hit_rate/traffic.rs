@@ -8,9 +8,8 @@
 
 use std::ops::AddAssign;
 
-use shared::counter_snapshot::{
-    CommandCounts, CounterSnapshot, Counters, NodeCounters, RunReads, SnapshotPhase,
-};
+use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
+use shared::counters::{CommandCounts, Counters, NodeCounters};
 use shared::ids::RunId;
 use shared::messages::Lookups;
 

@@ -3,7 +3,8 @@
 use reporter::alerts::{AlertState, ConditionInput, NAMES, conditions, evaluate};
 use reporter::hit_rate::CounterSnapshots;
 use shared::alerts::{AlertStore, AlertTransition};
-use shared::counter_snapshot::{CommandCounts, CounterSnapshot, NodeCounters, RunReads, SnapshotPhase};
+use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
+use shared::counters::{CommandCounts, NodeCounters};
 use shared::history::RunLine;
 use shared::ids::{Alias, NodeId, RunId};
 use shared::messages::{HitRateSource, Lookups, Rules};

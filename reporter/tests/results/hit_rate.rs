@@ -4,9 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use reporter::hit_rate::CounterSnapshots;
-use shared::counter_snapshot::{
-    CommandCounts, CounterSnapshot, Counters, NodeCounters, RunReads, SnapshotPhase,
-};
+use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
+use shared::counters::{CommandCounts, Counters, NodeCounters};
 use shared::ids::{Alias, NodeId, RunId};
 use shared::key::Key;
 use shared::messages::{HitRateSource, Lookups};

@@ -6,13 +6,9 @@ mod error;
 mod format;
 mod frame;
 mod name;
-mod rdb_string;
 mod target;
-mod version;
 
 pub use error::BackupError;
 pub use format::{BackupEntry, Damage, Decoded, Header, Recorded, Saved, decode, encode_outcomes};
 pub use name::{FileKind, FileName};
-pub use rdb_string::packed_string;
 pub use target::{BackupListing, BackupTarget, BackupTargets};
-pub use version::refused_version;

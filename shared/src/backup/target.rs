@@ -11,7 +11,7 @@ use super::error::BackupError;
 use super::name::FileName;
 use crate::limits::BACKUP_READ_MAX;
 use crate::messages::BackupPolicy;
-use crate::nats::{Nats, ObjectBucket};
+use crate::object_store::{ObjectBucket, ObjectStore};
 
 /// A place for backups. Clones are the same place.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ pub enum BackupTarget {
     /// A directory of this machine.
     #[expect(private_interfaces, reason = "made by `Place::directory` alone")]
     Directory(Arc<Directory>),
-    /// A bucket of the object store of NATS.
-    Bucket(Arc<ObjectBucket>),
+    /// A bucket of an object store.
+    Bucket(Arc<dyn ObjectBucket>),
 }
 
 /// What lies at a place.
@@ -41,10 +41,10 @@ impl BackupTarget {
         Self::Directory(Arc::new(Directory { path: path.into() }))
     }
 
-    /// The bucket `name` of `nats`.
+    /// The bucket `name` of an object store.
     #[must_use]
-    pub fn bucket(nats: &Nats, name: &str) -> Self {
-        Self::Bucket(Arc::new(ObjectBucket::new(nats.clone(), name)))
+    pub fn bucket(store: &dyn ObjectStore, name: &str) -> Self {
+        Self::Bucket(store.bucket(name))
     }
 
     /// Tries whether something can be stored there; makes the place if it is missing.
@@ -54,7 +54,7 @@ impl BackupTarget {
     pub async fn check(&self) -> Result<(), BackupError> {
         match self {
             Self::Directory(directory) => on_disk(directory, Directory::check).await,
-            Self::Bucket(bucket) => bucket.make().await.map_err(failed(bucket, "make")),
+            Self::Bucket(bucket) => bucket.make().await.map_err(failed(&**bucket, "make")),
         }
     }
 
@@ -69,7 +69,7 @@ impl BackupTarget {
             }
             Self::Bucket(bucket) => {
                 let put = bucket.put(&name.to_string(), &bytes).await;
-                put.map_err(failed(bucket, "store in"))
+                put.map_err(failed(&**bucket, "store in"))
             }
         }
     }
@@ -83,7 +83,7 @@ impl BackupTarget {
             Self::Directory(directory) => on_disk(directory, Directory::list).await,
             Self::Bucket(bucket) => {
                 let mut listed = BackupListing::default();
-                for name in bucket.list().await.map_err(failed(bucket, "list"))? {
+                for name in bucket.list().await.map_err(failed(&**bucket, "list"))? {
                     match name.parse() {
                         Ok(name) => listed.files.push(name),
                         Err(_) => listed.foreign.push(name),
@@ -103,7 +103,7 @@ impl BackupTarget {
             Self::Directory(directory) => on_disk(directory, move |directory| directory.get(&name)).await,
             Self::Bucket(bucket) => {
                 let got = bucket.get(&name.to_string(), BACKUP_READ_MAX).await;
-                got.map_err(failed(bucket, "read"))
+                got.map_err(failed(&**bucket, "read"))
             }
         }
     }
@@ -129,7 +129,7 @@ async fn on_disk<T: Send + 'static>(
     done.map_err(stopped)?
 }
 
-fn failed(bucket: &ObjectBucket, what: &'static str) -> impl Fn(String) -> BackupError {
+fn failed(bucket: &dyn ObjectBucket, what: &'static str) -> impl Fn(String) -> BackupError {
     move |why| BackupError::Bucket { what, bucket: bucket.name().to_owned(), why }
 }
 
@@ -137,15 +137,26 @@ fn failed(bucket: &ObjectBucket, what: &'static str) -> impl Fn(String) -> Backu
 #[derive(Default)]
 pub struct BackupTargets {
     jobs: BTreeMap<String, BackupTarget>,
-    /// Where buckets are; those that were used are remembered, since each is opened once.
-    nats: Option<(Nats, Mutex<BTreeMap<String, BackupTarget>>)>,
+    buckets: Option<OpenBuckets>,
+}
+
+/// The buckets that were used: each is opened once.
+struct OpenBuckets {
+    store: Arc<dyn ObjectStore>,
+    opened: Mutex<BTreeMap<String, BackupTarget>>,
 }
 
 impl BackupTargets {
     /// Those of these jobs.
     #[must_use]
-    pub fn new(jobs: impl IntoIterator<Item = (String, BackupTarget)>, nats: Option<&Nats>) -> Self {
-        Self { jobs: jobs.into_iter().collect(), nats: nats.map(|nats| (nats.clone(), Mutex::default())) }
+    pub fn new(
+        jobs: impl IntoIterator<Item = (String, BackupTarget)>,
+        buckets: Option<Arc<dyn ObjectStore>>,
+    ) -> Self {
+        Self {
+            jobs: jobs.into_iter().collect(),
+            buckets: buckets.map(|store| OpenBuckets { store, opened: Mutex::default() }),
+        }
     }
 
     /// The place for what `order` of `job` wants to be saved. A bucket is the same for all; a directory is what our own
@@ -153,11 +164,8 @@ impl BackupTargets {
     /// whatever comes.
     #[must_use]
     pub fn of(&self, job: &str, order: &BackupPolicy) -> Option<BackupTarget> {
-        if let Some((name, (nats, known))) = order.place.strip_prefix("nats://").zip(self.nats.as_ref()) {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            return Some(
-                known.entry(name.to_owned()).or_insert_with(|| BackupTarget::bucket(nats, name)).clone(),
-            );
+        if let Some((name, buckets)) = order.place.strip_prefix("nats://").zip(self.buckets.as_ref()) {
+            return Some(buckets.open(name));
         }
         let only = || self.jobs.values().next().filter(|_| self.jobs.len() == 1);
         self.jobs.get(job).or_else(only).cloned()
@@ -172,5 +180,12 @@ impl BackupTargets {
             place.check().await?;
         }
         Ok(())
+    }
+}
+
+impl OpenBuckets {
+    fn open(&self, name: &str) -> BackupTarget {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.entry(name.to_owned()).or_insert_with(|| BackupTarget::bucket(&*self.store, name)).clone()
     }
 }

@@ -7,7 +7,7 @@
 //! `SCAN … TYPE`, which counts one per key on Redis but appears only as one call; and all commands that read values.
 
 use super::info::Info;
-use crate::counter_snapshot::CommandCounts;
+use crate::counters::CommandCounts;
 
 /// Commands with exactly one lookup per call, as the server names them. (Tried on Redis 7.0.15 and 8.0, Valkey 8.1 and
 /// 9.1.) Redis 6.2 has one entry for all of OBJECT; it includes `OBJECT HELP`, which looks nothing up.

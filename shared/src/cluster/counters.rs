@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::client::RedisClient;
-use crate::counter_snapshot::Counters;
+use crate::counters::Counters;
 use crate::key::Key;
 use crate::printable::one_line;
 use crate::slot::slot_of;

@@ -15,10 +15,10 @@ use self::policy::GuardAction;
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 use super::scripts;
+use super::throttle::Throttle;
 use crate::ids::{BatchId, RunId};
 use crate::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use crate::outcome::Outcome;
-use crate::pacing::Throttle;
 use crate::slot::tag_for;
 
 const SCRIPT: &str = include_str!("guard.lua");

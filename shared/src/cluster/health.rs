@@ -8,7 +8,7 @@ use super::node::{self, NodeStatus};
 use super::topology::Primary;
 use crate::concurrency::join_bounded_within;
 use crate::config::duration;
-use crate::counter_snapshot::NodeCounters;
+use crate::counters::NodeCounters;
 use crate::limits::{LATENCY_MS_MAX, MEETING_TIMEOUT, MEMORY_PERCENT_MAX, UNMET_NAMED_MAX};
 use crate::messages::Lookups;
 use crate::metrics::{Health, NodeHealth, RedisHealth};

@@ -26,6 +26,8 @@ mod parse_error;
 pub mod permissions;
 mod pool;
 pub mod preflight;
+mod rdb_string;
+mod rdb_version;
 pub mod replica;
 pub mod replication;
 mod replication_info;
@@ -39,6 +41,7 @@ mod sentinel;
 mod shards;
 mod sized;
 mod socket;
+mod throttle;
 mod topology;
 pub mod values;
 
@@ -51,6 +54,9 @@ pub use listing::{
     KeySpan, KeyState, Listing, LookupKind, Page, PageState, ScanConnection, Ttl, WindowReply,
 };
 pub use parse_error::ParseError;
+pub use rdb_string::packed_string;
+pub use rdb_version::refused_version;
 pub use redis::Value as Reply;
 pub use socket::{Tls, TlsError, TlsFiles, expect_values};
+pub use throttle::Throttle;
 pub use topology::{Primary, Topology};

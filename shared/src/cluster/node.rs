@@ -10,10 +10,10 @@ use super::info::Info;
 use super::replication_info;
 use super::reply::{number, text};
 use super::reply_size::ReplyUnit;
-use crate::counter_snapshot::{CommandCounts, NodeCounters};
+use super::throttle::Throttle;
+use crate::counters::{CommandCounts, NodeCounters};
 use crate::ids::NodeId;
 use crate::messages::{AsReplica, Lookups};
-use crate::pacing::Throttle;
 use crate::range::SlotListing;
 use crate::slot::SlotSet;
 

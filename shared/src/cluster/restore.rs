@@ -5,7 +5,18 @@ use uuid::Uuid;
 
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
-use crate::backup::BackupEntry;
+use crate::key::Key;
+
+/// A key to restore.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreEntry<'a> {
+    /// Its name.
+    pub key: &'a Key,
+    /// Its value, as DUMP returns it.
+    pub value: &'a [u8],
+    /// When it expires, in milliseconds since the epoch; `None` for never.
+    pub expires_at_ms: Option<u64>,
+}
 
 /// The outcome for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +31,13 @@ pub enum Restored {
 /// place.
 pub async fn restore(
     conn: &Conn,
-    entries: &[&BackupEntry],
+    entries: &[RestoreEntry<'_>],
     replace: bool,
 ) -> Result<Vec<Result<Restored, RedisError>>, RedisError> {
     let mut batch = Batch::new();
     for entry in entries {
         let expiry = entry.expires_at_ms.unwrap_or(0).to_string();
-        let mut args: Vec<&[u8]> = vec![b"RESTORE", entry.key.as_bytes(), expiry.as_bytes(), &entry.value];
+        let mut args: Vec<&[u8]> = vec![b"RESTORE", entry.key.as_bytes(), expiry.as_bytes(), entry.value];
         args.extend(replace.then_some(&b"REPLACE"[..]));
         // An expiry of 0 means none.
         args.extend(entry.expires_at_ms.map(|_| &b"ABSTTL"[..]));

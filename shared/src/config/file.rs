@@ -1,8 +1,6 @@
 //! The job file: finding it, reading it, choosing a job in it, and checking all of it at once.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::iter::repeat;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +13,7 @@ use super::raw::RawTable;
 use super::schema::{self, JobFileTables};
 use super::setting_def::SettingDef;
 use super::table;
+use crate::files::read_text;
 use crate::limits::JOB_FILE_BYTES_MAX;
 
 /// The file that is taken from the working directory if nobody names one.
@@ -172,19 +171,6 @@ pub(super) fn no_such_alias(
         _ => format!("the alias of one of {}", quoted(&names)),
     };
     bad(spec, origin, alias, expected)
-}
-
-/// At most `bytes_max` bytes of a text file; a longer one is an error.
-///
-/// # Errors
-/// When it cannot be read, is no text, or is longer.
-pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
-        return Ok(text);
-    }
-    Err(std::io::Error::other(format!("the file is longer than {bytes_max} bytes")))
 }
 
 /// The line of a problem in the file, to sort by.

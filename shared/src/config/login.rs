@@ -7,13 +7,13 @@
 use std::path::PathBuf;
 
 use super::error::ConfigError;
-use super::file::read_text;
 use super::layers::Layers;
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::raw::directory;
 use super::secret::Secret;
 use super::url::{RedisUrl, UrlLogin};
+use crate::files::read_text;
 use crate::limits::SECRET_FILE_BYTES_MAX;
 
 /// Who to log in as.

@@ -44,7 +44,7 @@ pub use deployment::{RedisSettings, deployments};
 pub use display::DisplayRow;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub use error::{ConfigError, FilePosition};
-pub use file::{DEFAULT_FILE, JobFile, check_file, read_text};
+pub use file::{DEFAULT_FILE, JobFile, check_file};
 pub use layers::{FlagLayer, check};
 pub use login::SecretSource;
 pub use nats::{NatsSettings, NatsUrl, Storage};

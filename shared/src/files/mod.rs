@@ -10,11 +10,13 @@
 
 mod error;
 mod folder;
+mod read;
 mod replace;
 mod walk;
 
 pub use error::FileError;
 pub use folder::{Folder, UNFINISHED};
+pub use read::read_text;
 pub use replace::replace;
 
 /// The user of this process, by number: whose files and folders are our own.

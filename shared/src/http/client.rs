@@ -77,6 +77,14 @@ impl WebClient {
     }
 }
 
+/// Checks that `secret` is an HTTP address with a host.
+///
+/// # Errors
+/// [`WebErrorKind::Address`], without the address.
+pub fn check_address(secret: &Secret) -> Result<(), WebError> {
+    address(secret, "read").map(drop)
+}
+
 /// An address, checked.
 pub(super) fn address(secret: &Secret, what: &'static str) -> Result<Url, WebError> {
     let url =

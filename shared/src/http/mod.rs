@@ -12,9 +12,9 @@ pub mod prometheus;
 mod token;
 pub mod webhook;
 
-pub use client::{RetryPolicy, WebClient, place};
+pub use client::{RetryPolicy, WebClient, check_address, place};
 pub use error::{WebError, WebErrorKind};
-pub use integrations::{Integrations, JobIntegrations, PrometheusSource, SourceError, Webhooks};
+pub use integrations::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
 pub use notification::signature;
 pub use token::constant_time_eq;
 pub use webhook::Webhook;

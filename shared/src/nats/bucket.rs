@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
@@ -9,12 +10,15 @@ use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use ring::digest::{SHA256, digest};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::connect::{Nats, chain};
 use super::layout::bucket_stream;
+use crate::object_store::{ObjectBucket, ObjectStore};
 use crate::wire::from_json;
 
 /// Bytes of one message of an object, the chunk size of NATS clients.
@@ -26,36 +30,20 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// Objects are written and read here, in the format that all NATS clients share. The client library's own object store
 /// needs more rights than keysweep grants: it rolls up (with which a writer could empty the bucket), purges, and reads
 /// through consumers.
-pub struct ObjectBucket {
+pub(super) struct Bucket {
     nats: Nats,
     name: String,
     stream: OnceCell<Stream>,
 }
 
-impl fmt::Debug for ObjectBucket {
+impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bucket").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl ObjectBucket {
-    /// The bucket of this name: letters, digits, `-` and `_`.
-    #[must_use]
-    pub fn new(nats: Nats, name: impl Into<String>) -> Self {
-        Self { nats, name: name.into(), stream: OnceCell::new() }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Opens it; creates it if it is missing.
-    ///
-    /// # Errors
-    /// The error of NATS.
-    pub async fn make(&self) -> Result<(), String> {
+impl Bucket {
+    async fn make(&self) -> Result<(), String> {
         let config = match self.nats.js.get_stream(bucket_stream(&self.name)).await {
             Ok(stream) => stream.cached_info().config.clone(),
             Err(e) if matches!(e.kind(), GetStreamErrorKind::JetStream(_)) => {
@@ -85,12 +73,8 @@ impl ObjectBucket {
         self.stream.get_or_try_init(open).await
     }
 
-    /// Stores an object as a whole; creates the bucket if it is missing. Readers then see it instead of an older one
-    /// of the same name, which stays in the bucket.
-    ///
-    /// # Errors
-    /// The error of NATS.
-    pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+    /// An older object of the same name stays in the bucket.
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
         if self.stream.get().is_none() {
             self.make().await?;
             self.stream().await?;
@@ -125,11 +109,7 @@ impl ObjectBucket {
         sent.await.map(drop).map_err(|e| self.why(&e))
     }
 
-    /// The names of all objects.
-    ///
-    /// # Errors
-    /// The error of NATS.
-    pub async fn list(&self) -> Result<Vec<String>, String> {
+    async fn list(&self) -> Result<Vec<String>, String> {
         let (all, mut after, mut there) = (format!("$O.{}.M.>", self.name), 0, BTreeMap::new());
         while let Some(message) = self.next(&all, after).await? {
             after = message.sequence;
@@ -141,11 +121,7 @@ impl ObjectBucket {
         Ok(there.into_iter().filter(|(_, deleted)| !deleted).map(|(name, _)| name).collect())
     }
 
-    /// The content of an object, at most `most` bytes, checked by its digest.
-    ///
-    /// # Errors
-    /// When NATS fails, the object is larger, or its digest does not match.
-    pub async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, String> {
+    async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, String> {
         let found = self.stream().await?.direct_get_last_for_subject(self.meta(name)).await;
         let message = found.map_err(|e| format!("`{name}`: {}", self.why(&e)))?;
         let info: ObjectInfo = from_json(&message.payload).map_err(|e| format!("`{name}`: {e}"))?;
@@ -188,6 +164,34 @@ impl ObjectBucket {
 
     fn why(&self, error: &(dyn std::error::Error + 'static)) -> String {
         self.nats.explain(chain(error))
+    }
+}
+
+impl ObjectStore for Nats {
+    fn bucket(&self, name: &str) -> Arc<dyn ObjectBucket> {
+        Arc::new(Bucket { nats: self.clone(), name: name.to_owned(), stream: OnceCell::new() })
+    }
+}
+
+impl ObjectBucket for Bucket {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn make(&self) -> BoxFuture<'_, Result<(), String>> {
+        self.make().boxed()
+    }
+
+    fn put<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
+        self.put(name, bytes).boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        self.list().boxed()
+    }
+
+    fn get<'a>(&'a self, name: &'a str, bytes_max: u64) -> BoxFuture<'a, Result<Vec<u8>, String>> {
+        self.get(name, bytes_max).boxed()
     }
 }
 

@@ -177,7 +177,7 @@ impl Nats {
 
     /// The number of scan tasks whose batches fit into the queue together, with room for the remains of aborted
     /// attempts.
-    pub(crate) fn tasks_at_once_max(&self) -> usize {
+    pub fn max_inflight_tasks(&self) -> usize {
         let bytes = usize::try_from(self.layout.queue_bytes()).unwrap_or(usize::MAX);
         (bytes / 4 * 3 / TASK_QUEUE_BYTES).max(1)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::ConnectOptions;
 
 use super::access::{NatsAuth, NatsOptions};
-use crate::config::read_text;
+use crate::files::read_text;
 use crate::limits::LOGIN_FILE_BYTES_MAX;
 
 use super::connect::{ANSWER_TIMEOUT, Complaint, NatsError, observe};

@@ -16,9 +16,7 @@ mod store;
 mod walls;
 
 pub use access::{NatsAuth, NatsOptions};
-pub use bucket::ObjectBucket;
 pub use connect::{Nats, NatsError};
-pub use core_messages::Subscription;
 pub use queue::NatsQueue;
 pub use service::{Request, Service, ServiceReply, ask};
 pub use store::NatsStore;

@@ -10,13 +10,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cluster::RedisError;
-use crate::http::Webhook;
 use crate::ids::Alias;
 use crate::messages::{Receipt, ScanCounts};
 use crate::metrics::Alert;
 use crate::outcome::Outcome;
-use crate::queue::Topic;
 use crate::result::CleanupResult;
 
 use self::labels::{
@@ -112,8 +109,8 @@ impl Telemetry {
     }
 
     /// A delivery ended, the `deliveries`-th of its message.
-    pub fn delivered(&self, topic: Topic, outcome: DeliveryOutcome, deliveries: u32) {
-        let (queue, outcome) = (topic.as_str(), outcome.as_str());
+    pub fn delivered(&self, queue: &'static str, outcome: DeliveryOutcome, deliveries: u32) {
+        let outcome = outcome.as_str();
         self.metrics.deliveries.get_or_create(&QueueOutcome { queue, outcome }).inc();
         if deliveries > 1 {
             self.metrics.redeliveries.get_or_create(&Queue { queue }).inc();
@@ -121,8 +118,8 @@ impl Telemetry {
     }
 
     /// A message waited, because its queue was full.
-    pub fn waited(&self, topic: Topic) {
-        self.metrics.queue_full_waits.get_or_create(&Queue { queue: topic.as_str() }).inc();
+    pub fn waited(&self, queue: &'static str) {
+        self.metrics.queue_full_waits.get_or_create(&Queue { queue }).inc();
     }
 
     /// A request to Redis was answered.
@@ -137,8 +134,8 @@ impl Telemetry {
     }
 
     /// A request to Redis failed.
-    pub fn failed(&self, redis: &Alias, fault: &RedisError) {
-        let labels = Failure { redis: redis.to_string(), kind: fault.kind.as_str() };
+    pub fn failed(&self, redis: &Alias, kind: &'static str) {
+        let labels = Failure { redis: redis.to_string(), kind };
         self.metrics.redis_failures.get_or_create(&labels).inc();
     }
 
@@ -220,9 +217,9 @@ impl Telemetry {
     }
 
     /// A notice was posted to a hook, or could not be.
-    pub fn posted(&self, job: &str, hook: &Webhook, delivered: bool) {
+    pub fn posted(&self, job: &str, hook: &'static str, delivered: bool) {
         let outcome = if delivered { "delivered" } else { "failed" };
-        let labels = Post { cleanup_job: job.to_owned(), hook: hook.as_str(), outcome };
+        let labels = Post { cleanup_job: job.to_owned(), hook, outcome };
         self.metrics.webhook_posts.get_or_create(&labels).inc();
     }
 }

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::config::environment::{Environment, HOME, XDG_CONFIG_HOME};
 use crate::config::error::ConfigError;
-use crate::config::file::read_text;
 use crate::config::origin::{Origin, Setting};
+use crate::files::read_text;
 use crate::limits::SECRET_FILE_BYTES_MAX;
 
 /// The keys that are read.

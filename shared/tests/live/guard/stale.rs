@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use shared::cluster::Throttle;
 use shared::cluster::guard::{self, Act, BatchWindow, GuardMode, GuardReply, GuardVerdict, Ledger, Part};
 use shared::cluster::{RedisError, Reply, node};
 use shared::ids::BatchId;
 use shared::messages::{Action, DeleteBackend, Lookups, Reason};
 use shared::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
-use shared::pacing::Throttle;
 
 use super::bench::Bench;
 

@@ -1,0 +1,31 @@
+//! The context of distributed mode: queue, store, backups and progress over NATS.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::backup::BackupTargets;
+use shared::cluster::ConnectOptions;
+use shared::context::{Context, Timing};
+use shared::ids::Alias;
+use shared::nats::{Nats, NatsQueue, NatsStore};
+use shared::pacing::Pacers;
+use shared::store::Store;
+use shared::task_notes::TaskNotes;
+
+/// Queue and store in NATS, shared with every process that uses the same prefix. `access` has the connection options of
+/// each Redis deployment.
+#[must_use]
+pub fn nats_context(nats: &Nats, access: BTreeMap<Alias, ConnectOptions>, timing: Timing) -> Context {
+    let store: Arc<dyn Store> = Arc::new(NatsStore::new(nats.clone()));
+    Context {
+        queue: Arc::new(NatsQueue::new(nats.clone())),
+        history_store: Arc::clone(&store),
+        store,
+        distributed: true,
+        max_inflight_tasks: nats.max_inflight_tasks(),
+        backups: Arc::new(BackupTargets::new([], Some(Arc::new(nats.clone())))),
+        pacers: Arc::new(Pacers::new(true)),
+        notes: TaskNotes::Remote(Arc::new(nats.clone())),
+        ..Context::in_process(access, timing)
+    }
+}
