@@ -1,5 +1,5 @@
-//! The one binary, `keysweep`: parses the command line, resolves the settings, runs a command, and turns how
-//! that ended into an exit code.
+//! The binary `keysweep`: parses the command line, resolves the settings, runs a command, and maps its end to an exit
+//! code.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -25,8 +25,8 @@ use shared::messages::Attempt;
 use shared::printable;
 use tokio::runtime::Runtime;
 
-/// Half of the processors: on those of servers that run beside us, the servers come first. One thread reads more than
-/// a million keys a second.
+/// Half of the processors: Redis servers on the same machine have priority. One thread reads more than a million keys
+/// per second.
 fn runtime() -> std::io::Result<Runtime> {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let ended = match runtime {
         Ok(runtime) => {
             let ended = runtime.block_on(Box::pin(command(&cli)));
-            // A question on the terminal may still wait for its answer; nobody needs it any more.
+            // A question on the terminal may still wait for its answer; it is not needed any more.
             runtime.shutdown_background();
             ended
         }
@@ -63,9 +63,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help and version on stdout, or what is wrong with the command line on stderr.
+/// Prints help and version on stdout, and errors of the command line on stderr.
 fn unparsed(e: &clap::Error) -> ExitCode {
-    // Nobody is left to tell if this fails.
+    // If this fails, the error cannot be reported either.
     let _ = e.print();
     let code = u8::try_from(e.exit_code()).unwrap_or(exit::USAGE);
     if code != exit::DONE && std::env::args_os().any(|arg| arg == "--json") {
@@ -76,7 +76,7 @@ fn unparsed(e: &clap::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// A program that reads stdout gets its one document in any case.
+/// Prints the one JSON document that a program expects on stdout, also for errors.
 fn print_json_error(message: &str, code: u8) {
     let document = format!("{:#}", json!({ "error": message, "exitCode": code }));
     let _ = writeln!(io::stdout(), "{}", printable::json(&document));
@@ -86,7 +86,7 @@ fn print_json_error(message: &str, code: u8) {
 struct Ended {
     code: u8,
     message: String,
-    /// Whether it is what a signal asked for, and no failure.
+    /// Whether a signal requested this end, so that it is no failure.
     asked: bool,
 }
 
@@ -111,7 +111,7 @@ impl From<ConfigError> for Ended {
 
 impl From<io::Error> for Ended {
     fn from(e: io::Error) -> Self {
-        // A reader that has seen enough (`| head`) is no failure.
+        // A closed pipe (`| head`) is no failure.
         let code = if e.kind() == io::ErrorKind::BrokenPipe { exit::DONE } else { exit::FAILED };
         Self::new(code, e)
     }
@@ -183,25 +183,26 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
     }
 }
 
-/// `keysweep run`: in this process, or on workers if the settings say where NATS is.
+/// `keysweep run`: in this process, or on workers if the settings have the address of NATS.
 async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Ended> {
     let settings = settings(cli)?;
-    // A person who starts a run sees how it ended, so it is not tried again unless somebody asked for that.
+    // An interactive user sees how the run ended, so it is retried only if the attempts are set.
     let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };
     let attempt = Attempt { of, ..Attempt::default() };
     let options = Options { attempt, ..options(&settings)? };
     let mut site = settings.nats.is_some().then(|| site(cli)).transpose()?;
     if let Some(site) = &mut site {
-        // What is planned and what is done are at the same place.
+        // The plan and the run use the same connection.
         site.access.insert(options.alias.clone(), options.access.clone());
     }
     if args.detach && site.is_none() {
-        let message = "`--detach` needs workers: say where NATS is with `--nats URL`, `NATS_URL` or `[nats]`";
+        let message =
+            "`--detach` needs workers: set the address of NATS with `--nats URL`, `NATS_URL` or `[nats]`";
         return Err(Ended::new(exit::USAGE, message));
     }
     if let (Some((BackupPlace::Bucket(bucket), _)), None) = (&options.backup, &site) {
         let message =
-            format!("`--backup nats://{bucket}` needs workers: say where NATS is with `--nats URL`");
+            format!("`--backup nats://{bucket}` needs workers: set the address of NATS with `--nats URL`");
         return Err(Ended::new(exit::USAGE, message));
     }
     let starter = starter(cli);
@@ -210,7 +211,7 @@ async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Ended> 
     Ok(run::run(&options, settings.retry_backoff.value, &start, how).await?)
 }
 
-/// The job file and the environment that the settings come from.
+/// The job file and the environment, as sources of settings.
 fn sources(cli: &Cli) -> Result<(Environment, Option<JobFile>), ConfigError> {
     let environment = Environment::snapshot()?;
     let file = JobFile::find(cli.config_file(), &environment)?;
@@ -236,7 +237,7 @@ fn options(settings: &Settings) -> Result<Options, Ended> {
     Options::from_settings(settings).map_err(|e| Ended::new(exit::USAGE, e))
 }
 
-/// Where things are, for commands that work over NATS.
+/// The connections of commands over NATS.
 fn site(cli: &Cli) -> Result<Connections, Ended> {
     let (environment, file) = sources(cli)?;
     let site = Connections::resolve(cli.command.name(), &cli.flags(), &environment, file.as_ref());

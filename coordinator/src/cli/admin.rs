@@ -1,5 +1,5 @@
-//! What a role answers over HTTP: whether the process lives and is ready for work, which an orchestrator asks, and
-//! its metrics for Prometheus; and, if it is the service, programs through its API.
+//! The HTTP endpoints of a role: liveness and readiness for an orchestrator, and metrics for Prometheus. The service
+//! also serves its API here.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use super::error::CommandError;
 use super::listen;
 
-/// What is known of this process.
+/// The state of this process that readiness depends on.
 #[derive(Default)]
 pub(super) struct Health {
     nats: OnceLock<Nats>,
@@ -27,13 +27,13 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// NATS is connected, and what we need is there.
+    /// Records that NATS is connected and its streams and buckets exist.
     pub(super) fn connected(&self, nats: Nats) {
-        // It is set once.
+        // Set once; a second call has no effect.
         let _ = self.nats.set(nats);
     }
 
-    /// No work is taken any more.
+    /// Records that the process takes no more work.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -54,9 +54,9 @@ fn metrics(telemetry: &Telemetry) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry.text())
 }
 
-/// Answers at `address` for as long as `crew` lives; does nothing without an address.
+/// Serves at `address` until `tasks` is dropped; does nothing without an address.
 pub(super) async fn start(
-    crew: &mut TaskGroup,
+    tasks: &mut TaskGroup,
     address: Option<SocketAddr>,
     health: Arc<Health>,
     telemetry: Arc<Telemetry>,
@@ -77,6 +77,6 @@ pub(super) async fn start(
         .route("/metrics", get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }))
         .with_state(telemetry)
         .merge(api.unwrap_or_default());
-    crew.start("health", listen::serve(listener, router));
+    tasks.start("health", listen::serve(listener, router));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `keysweep config check`: everything that is wrong with a job file, whatever flags and environment are here.
+//! `keysweep config check`: reports every mistake in a job file, independent of flags and environment.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use shared::config::{self, CheckedFile, Settings};
 use crate::options::{Options, OptionsError};
 use crate::schedule::Schedule;
 
-/// The jobs of the file, or everything that is wrong with it; and which files and contexts cannot be read here. The
-/// latter are no mistakes of the file, because they may be there where keysweep runs.
+/// The jobs of the file, or its mistakes; and the files and contexts that cannot be read here. The latter are not
+/// mistakes of the job file: they may exist where keysweep runs.
 pub fn check(file: &Path, text: &str) -> (Result<Vec<String>, Vec<String>>, Vec<String>) {
     let texts = |problems: Vec<_>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (names, mut problems) = match config::check_file(file, text) {

@@ -1,6 +1,5 @@
-//! Who is connected over HTTP, and which connection has to go when there is no room for a new one (pure). Only those go
-//! that have asked for nothing: a client that sends its request at once is answered, however many others are connected
-//! from the same address and say nothing.
+//! The open HTTP connections, and which one to close when a new one finds no room (pure). Only idle connections are
+//! closed: a client that sends its request at once is answered, however many idle connections its address has.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-/// How many connections there may be.
+/// Limits of open connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionLimits {
     /// In all.
@@ -21,25 +20,25 @@ pub(super) struct ConnectionLimits {
 /// A connection. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenConnection {
-    /// Requests that are being answered.
-    asked: Arc<AtomicUsize>,
-    /// It has to go.
+    /// Number of requests in progress.
+    in_progress: Arc<AtomicUsize>,
+    /// Cancelled when the connection must close.
     pub(super) leave: CancellationToken,
 }
 
 impl OpenConnection {
-    /// Counts a request as being answered until what is returned is dropped.
-    pub(super) fn asks(&self) -> ActiveRequest {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        ActiveRequest(Arc::clone(&self.asked))
+    /// Counts a request as in progress until the returned value is dropped.
+    pub(super) fn begin_request(&self) -> ActiveRequest {
+        self.in_progress.fetch_add(1, Ordering::Relaxed);
+        ActiveRequest(Arc::clone(&self.in_progress))
     }
 
     fn waits(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) == 0
+        self.in_progress.load(Ordering::Relaxed) == 0
     }
 }
 
-/// See [`Guest::asks`].
+/// Drop guard of [`OpenConnection::begin_request`].
 pub(super) struct ActiveRequest(Arc<AtomicUsize>);
 
 impl Drop for ActiveRequest {
@@ -48,23 +47,23 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// Whether a new connection was admitted.
+/// The decision on a new connection.
 #[derive(Debug)]
 pub(super) enum Admission {
     /// There was room.
     Free(u64, OpenConnection),
-    /// There is room because another one has to go.
+    /// There is room because an idle connection is closed.
     Cleared(u64, OpenConnection),
-    /// There is none: all are being answered.
+    /// No room: all connections have a request in progress.
     Refused,
 }
 
-/// See the module.
+/// The open connections.
 #[derive(Debug)]
 pub(super) struct ConnectionTable {
     room: ConnectionLimits,
     next: u64,
-    /// By the order in which they came.
+    /// By order of arrival.
     present: BTreeMap<u64, (IpAddr, OpenConnection)>,
 }
 
@@ -73,7 +72,7 @@ impl ConnectionTable {
         Self { room, next: 0, present: BTreeMap::new() }
     }
 
-    /// Takes in a connection from `address`, if there is room or another one can go.
+    /// Admits a connection from `address`, if there is room or an idle one can be closed.
     pub(super) fn enter(&mut self, address: IpAddr) -> Admission {
         let from = network(address);
         let full_for_it = self.from(from).count() >= self.room.per_address;
@@ -85,44 +84,44 @@ impl ConnectionTable {
             return self.seated(from, Admission::Free);
         };
         let Some(goes) = goes else { return Admission::Refused };
-        if let Some((_, guest)) = self.present.remove(&goes) {
-            guest.leave.cancel();
+        if let Some((_, connection)) = self.present.remove(&goes) {
+            connection.leave.cancel();
         }
         self.seated(from, Admission::Cleared)
     }
 
-    /// Forgets a connection that has ended.
+    /// Removes a connection that has ended.
     pub(super) fn leave(&mut self, number: u64) {
         self.present.remove(&number);
     }
 
     fn seated(&mut self, from: IpAddr, entry: fn(u64, OpenConnection) -> Admission) -> Admission {
-        let (number, guest) = (self.next, OpenConnection::default());
+        let (number, connection) = (self.next, OpenConnection::default());
         self.next += 1;
-        self.present.insert(number, (from, guest.clone()));
-        entry(number, guest)
+        self.present.insert(number, (from, connection.clone()));
+        entry(number, connection)
     }
 
     fn from(&self, from: IpAddr) -> impl Iterator<Item = (u64, &OpenConnection)> {
         let same = self.present.iter().filter(move |(_, (address, _))| *address == from);
-        same.map(|(number, (_, guest))| (*number, guest))
+        same.map(|(number, (_, connection))| (*number, connection))
     }
 
     fn longest_waiting(&self, from: IpAddr) -> Option<u64> {
-        self.from(from).find(|(_, guest)| guest.waits()).map(|(number, _)| number)
+        self.from(from).find(|(_, connection)| connection.waits()).map(|(number, _)| number)
     }
 
-    /// The address with the most connections that have asked for nothing.
+    /// The address with the most idle connections.
     fn most_waiting(&self) -> Option<IpAddr> {
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        for (address, _) in self.present.values().filter(|(_, guest)| guest.waits()) {
+        for (address, _) in self.present.values().filter(|(_, connection)| connection.waits()) {
             *counts.entry(*address).or_default() += 1;
         }
         counts.into_iter().max_by_key(|(_, count)| *count).map(|(address, _)| address)
     }
 }
 
-/// What counts as one address: of IPv6 the /64, which one client has to itself as a rule.
+/// The unit that the limit per address counts: for IPv6 the /64, which usually belongs to one client.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
@@ -140,54 +139,56 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn enter(guests: &mut ConnectionTable, from: &str) -> (u64, OpenConnection) {
-        match guests.enter(address(from)) {
-            Admission::Free(number, guest) | Admission::Cleared(number, guest) => (number, guest),
+    fn enter(table: &mut ConnectionTable, from: &str) -> (u64, OpenConnection) {
+        match table.enter(address(from)) {
+            Admission::Free(number, connection) | Admission::Cleared(number, connection) => {
+                (number, connection)
+            }
             Admission::Refused => panic!("no room for {from}"),
         }
     }
 
     #[test]
-    fn an_address_that_says_nothing_pushes_out_its_own_oldest() {
-        let mut guests = ConnectionTable::new(ROOM);
-        let (_, other) = enter(&mut guests, "10.0.0.2");
-        let (_, first) = enter(&mut guests, "10.0.0.1");
-        let (_, second) = enter(&mut guests, "10.0.0.1");
-        assert!(matches!(guests.enter(address("10.0.0.1")), Admission::Cleared(..)));
+    fn idle_connections_of_an_address_are_closed_oldest_first() {
+        let mut table = ConnectionTable::new(ROOM);
+        let (_, other) = enter(&mut table, "10.0.0.2");
+        let (_, first) = enter(&mut table, "10.0.0.1");
+        let (_, second) = enter(&mut table, "10.0.0.1");
+        assert!(matches!(table.enter(address("10.0.0.1")), Admission::Cleared(..)));
         assert!(first.leave.is_cancelled() && !second.leave.is_cancelled() && !other.leave.is_cancelled());
-        assert_eq!(guests.present.len(), 3);
+        assert_eq!(table.present.len(), 3);
     }
 
     #[test]
-    fn who_is_being_answered_stays() {
-        let mut guests = ConnectionTable::new(ROOM);
-        let (_, first) = enter(&mut guests, "10.0.0.1");
-        let (_, second) = enter(&mut guests, "10.0.0.1");
-        let asking = first.asks();
-        assert!(matches!(guests.enter(address("10.0.0.1")), Admission::Cleared(..)));
+    fn connections_with_a_request_in_progress_stay() {
+        let mut table = ConnectionTable::new(ROOM);
+        let (_, first) = enter(&mut table, "10.0.0.1");
+        let (_, second) = enter(&mut table, "10.0.0.1");
+        let asking = first.begin_request();
+        assert!(matches!(table.enter(address("10.0.0.1")), Admission::Cleared(..)));
         assert!(second.leave.is_cancelled() && !first.leave.is_cancelled());
-        let busy: Vec<_> = guests.present.values().map(|(_, guest)| guest.asks()).collect();
-        assert!(matches!(guests.enter(address("10.0.0.1")), Admission::Refused));
+        let busy: Vec<_> = table.present.values().map(|(_, connection)| connection.begin_request()).collect();
+        assert!(matches!(table.enter(address("10.0.0.1")), Admission::Refused));
         drop((asking, busy));
-        assert!(matches!(guests.enter(address("10.0.0.1")), Admission::Cleared(..)));
+        assert!(matches!(table.enter(address("10.0.0.1")), Admission::Cleared(..)));
         assert!(first.leave.is_cancelled());
     }
 
     #[test]
-    fn where_all_is_full_the_address_with_the_most_gives_way() {
-        let mut guests = ConnectionTable::new(ROOM);
-        let (_, quiet) = enter(&mut guests, "10.0.0.2");
-        let (_, first) = enter(&mut guests, "10.0.0.1");
-        let (number, _) = enter(&mut guests, "10.0.0.1");
-        enter(&mut guests, "10.0.0.3");
-        assert!(matches!(guests.enter(address("10.0.0.4")), Admission::Cleared(..)));
+    fn a_full_table_closes_a_connection_of_the_address_with_most() {
+        let mut table = ConnectionTable::new(ROOM);
+        let (_, quiet) = enter(&mut table, "10.0.0.2");
+        let (_, first) = enter(&mut table, "10.0.0.1");
+        let (number, _) = enter(&mut table, "10.0.0.1");
+        enter(&mut table, "10.0.0.3");
+        assert!(matches!(table.enter(address("10.0.0.4")), Admission::Cleared(..)));
         assert!(first.leave.is_cancelled() && !quiet.leave.is_cancelled());
-        guests.leave(number);
-        assert!(matches!(guests.enter(address("10.0.0.5")), Admission::Free(..)));
+        table.leave(number);
+        assert!(matches!(table.enter(address("10.0.0.5")), Admission::Free(..)));
     }
 
     #[test]
-    fn addresses_of_one_network_are_one() {
+    fn addresses_of_one_network_count_as_one() {
         let same = |one: &str, two: &str| network(address(one)) == network(address(two));
         assert!(same("2001:db8::1", "2001:db8::2:3") && !same("2001:db8::1", "2001:db8:0:1::1"));
         assert!(same("::ffff:10.0.0.1", "10.0.0.1") && !same("10.0.0.1", "10.0.0.2"));

@@ -1,4 +1,4 @@
-//! Where things are for a command that works over NATS: the jobs, the deployments, and NATS itself.
+//! The connections that a command over NATS needs: the jobs, their Redis deployments, and NATS.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,42 +21,42 @@ use crate::nats_context;
 use crate::options::{self, OptionsError};
 use crate::process_id::hostname;
 
-/// How long a command for people waits for NATS. Roles wait for ever.
+/// How long an interactive command waits for NATS. Roles wait without limit.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long roles wait for JetStream of a NATS that answers.
 const JETSTREAM_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The roles that give no orders.
+/// The roles that never publish runs or grants.
 const WORKERS: [&str; 3] = ["scanner", "reaper", "reporter"];
 
-/// See the module.
+/// What a command over NATS connects to.
 pub struct Connections {
     /// The settings of every job.
     pub jobs: Vec<Settings>,
-    /// The way to each deployment.
+    /// How to connect to each deployment.
     pub access: BTreeMap<Alias, ConnectOptions>,
-    /// Whom each job has to do with over HTTP.
+    /// The HTTP integrations of each job.
     pub integrations: Arc<Integrations>,
-    /// What programs prove with that they may use the HTTP API.
+    /// The bearer token that clients of the HTTP API must send.
     pub api_token: Option<SecretSource>,
-    /// The way to NATS.
+    /// How to connect to NATS.
     pub nats: NatsSettings,
 }
 
-/// A connection to NATS, and what stages need of it.
+/// A connection to NATS, and the context built on it.
 pub struct NatsConnection {
     /// The connection.
     pub nats: Nats,
-    /// The surroundings of a stage.
+    /// What a stage needs to run.
     pub context: Context,
 }
 
 impl Connections {
-    /// What flags, environment and job file say, for `keysweep <command>`.
+    /// Resolves flags, environment and job file for `keysweep <command>`.
     ///
     /// # Errors
-    /// Bad settings, or none about NATS.
+    /// Bad settings, or no address of NATS.
     pub fn resolve(
         command: &str,
         flags: &FlagLayer,
@@ -79,8 +79,8 @@ impl Connections {
         Ok(Self { jobs, access, integrations: Arc::new(Integrations::new(outside)), api_token, nats })
     }
 
-    /// Connects as `role` and makes sure that what we need is there. Waits for NATS for `patience`; for ever, if
-    /// there is none.
+    /// Connects as `role` and checks that the streams and buckets exist. Waits up to `patience` for NATS; without
+    /// limit if it is `None`.
     ///
     /// # Errors
     /// When NATS cannot be reached or used.
@@ -100,7 +100,7 @@ impl Connections {
         Ok(NatsConnection { context: Context { integrations: outside, backups, ..env }, nats })
     }
 
-    /// Where each job saves what it deletes, if it does.
+    /// The backup target of each job that has one.
     fn places(&self, nats: &Nats) -> Vec<(String, BackupTarget)> {
         let place = |job: &Settings| {
             let place = match job.backup.value.as_ref()? {
@@ -112,7 +112,7 @@ impl Connections {
         self.jobs.iter().filter_map(place).collect()
     }
 
-    /// The buckets that jobs save to.
+    /// The NATS buckets that jobs save to.
     #[must_use]
     pub fn buckets(&self) -> Vec<String> {
         let bucket = |job: &Settings| match job.backup.value.as_ref()? {
@@ -122,7 +122,7 @@ impl Connections {
         self.jobs.iter().filter_map(bucket).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The time limits that the settings say.
+    /// The time limits from the settings.
     #[must_use]
     pub fn timing(&self) -> Timing {
         let NatsSettings { ack_wait, lease, retention, .. } = &self.nats;
@@ -135,7 +135,7 @@ impl Connections {
     }
 }
 
-/// Makes sure that what we need is there. A server that has just started takes a moment until JetStream answers.
+/// Checks that the streams and buckets exist. JetStream of a server that has just started takes a moment to answer.
 async fn ready(nats: &Nats, patience: Duration) -> Result<(), NatsError> {
     let until = Instant::now() + patience;
     loop {
@@ -149,16 +149,16 @@ async fn ready(nats: &Nats, patience: Duration) -> Result<(), NatsError> {
     }
 }
 
-/// Why there is no site.
+/// Why the connections could not be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionsError {
     /// Bad settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Settings that cannot be carried out.
+    /// Settings that cannot be used.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// Nobody says where NATS is.
+    /// No address of NATS is set.
     #[error(
         "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
     )]

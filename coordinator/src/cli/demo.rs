@@ -1,4 +1,4 @@
-//! `keysweep demo`: a throwaway cluster with sample data, one run, its result, and the truth beside it.
+//! `keysweep demo`: a throwaway cluster with sample data, one run, its result, and the expected numbers next to it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::exit;
 use crate::options::Options;
 use crate::process_id::myself;
 
-/// The seed of the sample data: every demo shows the same.
+/// The seed of the sample data: every demo has the same keys.
 const SEED: u64 = 1;
 
 /// Why the demo ended early.
@@ -97,7 +97,7 @@ fn options(urls: Vec<String>) -> Result<Options, PatternError> {
     })
 }
 
-/// A new folder for the report in the system's temporary directory, where it stays.
+/// Creates a folder for the report in the system's temporary directory; it is not removed.
 fn report_dir() -> Option<PathBuf> {
     match Folder::temporary("keysweep-demo") {
         Ok(folder) => Some(folder.path().to_owned()),
@@ -108,7 +108,7 @@ fn report_dir() -> Option<PathBuf> {
     }
 }
 
-/// The truth that the seeding knows, for comparison with the result above it.
+/// The counts known from seeding, to compare with the result above them.
 fn checked(truth: &ExpectedCounts, left: u64) -> String {
     let expected = truth.total() - truth.stale;
     format!(

@@ -1,4 +1,4 @@
-//! Why a command ends without what was asked for, and the exit code that this means.
+//! The errors that end a command, and their exit codes.
 
 use std::io;
 
@@ -21,42 +21,42 @@ use crate::schedule::ScheduleError;
 use crate::serve::{ServeError, StartError};
 use crate::submit::SubmitError;
 
-/// Why a command ends without a result.
+/// The errors that end a command.
 #[derive(Debug, Error)]
 pub enum CommandError {
-    /// The run has none.
+    /// The run has no result.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The run was not started.
+    /// The run was not started on workers.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// The run was not started.
+    /// The job could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Nobody agreed to the plan.
+    /// The plan was not confirmed.
     #[error("{0}")]
     Consent(&'static str),
-    /// A signal came before anything was changed.
+    /// A signal arrived before anything was changed.
     #[error("stopped by {1}; nothing was changed")]
     Stopped(u8, &'static str),
-    /// The run was left before it came to a safe point.
-    #[error("left before a safe point; ledgers and lock expire by themselves")]
+    /// The process ended before the run reached a safe point.
+    #[error("stopped before a safe point; ledgers and lock expire automatically")]
     Left(u8),
-    /// Nothing can be saved where it is to be.
+    /// The backup target cannot be written.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// A restoration was left.
-    #[error("left before a safe point; what is back stays, and the same command goes on")]
+    /// A restoration ended before a safe point.
+    #[error("stopped before a safe point; restored keys stay, and the same command continues")]
     LeftRestoring(u8),
-    /// Nothing could be put back.
+    /// Nothing could be restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// A signal ended the watching of a run that goes on without us.
+    /// A signal detached from a run that continues.
     #[error(
         "Detached. Run {1} continues.\n`keysweep runs attach {1}` follows it.\n`keysweep runs cancel {1}` stops it."
     )]
     Detached(u8, RunId),
-    /// Signals ended the watching of a run that is to stop.
+    /// Signals detached from a run that was cancelled.
     #[error("Detached. Run {1} {0}.\n`keysweep runs attach {1}` shows how it ends.")]
     DetachedStopping(Interrupted, RunId),
     /// Signals or output failed.
@@ -65,10 +65,10 @@ pub enum CommandError {
     /// The settings do not fit the command.
     #[error("{0}")]
     Usage(String),
-    /// The settings cannot be carried out.
+    /// The settings cannot be used.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// The schedule cannot be carried out.
+    /// The schedule cannot be used.
     #[error("`schedule` of job `{job}`: {source}")]
     Schedule {
         /// The job.
@@ -91,28 +91,28 @@ pub enum CommandError {
     /// A run could not be driven.
     #[error(transparent)]
     Conduct(#[from] LeaderError),
-    /// The service ended by itself.
+    /// The service ended unexpectedly.
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// The reporter failed.
     #[error(transparent)]
     Reporter(#[from] reporter::ReporterError),
-    /// No run, or not one alone, is meant.
+    /// The reference matches no run, or several.
     #[error(transparent)]
     Ref(#[from] RefError),
-    /// There is no such run.
+    /// The run does not exist.
     #[error("there is no run `{0}`; `keysweep runs list` shows those that are remembered")]
     NoRun(RunId),
-    /// The run has no result that could be shown.
+    /// The run has no result to show.
     #[error("run `{0}` has no result: `keysweep runs attach {0}` follows it if it goes on")]
     NoReport(RunId),
-    /// Work was still in hand when the time for it was over.
-    #[error("what was in hand was not finished within {0} s; it is delivered to others")]
+    /// Work was in progress when the shutdown deadline passed.
+    #[error("work in progress was not finished within {0} s; it is redelivered to other workers")]
     NotDrained(u64),
 }
 
 impl CommandError {
-    /// Whether it is no failure, but what somebody asked for by a signal.
+    /// Whether a signal requested this end, so that it is no failure.
     #[must_use]
     pub fn is_detached(&self) -> bool {
         matches!(self, Self::Detached(..) | Self::DetachedStopping(..))

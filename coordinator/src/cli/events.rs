@@ -1,4 +1,4 @@
-//! `keysweep events`: what subscribers are told, on a terminal.
+//! `keysweep events`: prints the published events on a terminal.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -65,14 +65,14 @@ fn oldest(text: &str) -> Result<Timestamp, CommandError> {
     Timestamp::now().checked_sub(ago).map_err(|e| bad(&e))
 }
 
-/// Prints an event that is wanted; `false` if nobody reads any more.
+/// Prints an event that passes the filter; `false` if stdout is closed.
 fn print_event(
     entry: &Entry,
     wanted: impl Fn(&Value) -> bool,
     show: OutputMode,
 ) -> Result<bool, CommandError> {
     let Ok(event) = wire::from_json::<Value>(&entry.value) else {
-        tracing::warn!(key = entry.key, "an event that is no JSON");
+        tracing::warn!(key = entry.key, "an event is not JSON");
         return Ok(true);
     };
     if !wanted(&event) {
@@ -85,7 +85,7 @@ fn print_event(
     }
 }
 
-/// Figures of events of runs.
+/// Figures shown for events of runs.
 const OF_RUNS: [&str; 9] = [
     "state",
     "listedKeys",
@@ -98,7 +98,7 @@ const OF_RUNS: [&str; 9] = [
     "issue",
 ];
 
-/// Figures of a summary.
+/// Figures shown for a summary.
 const OF_SUMMARIES: [&str; 10] = [
     "from",
     "to",
@@ -112,7 +112,7 @@ const OF_SUMMARIES: [&str; 10] = [
     "growthPercentMax",
 ];
 
-/// An event for people: when, what and which run in one line; the job and the figures below it, wrapped.
+/// An event as text: time, type and run in one line; the job and the figures below it, wrapped.
 fn sentence(event: &Value) -> String {
     let text = |name: &str| event[name].as_str().unwrap_or("?");
     let kind = kind(text("type"));
@@ -129,7 +129,7 @@ fn sentence(event: &Value) -> String {
     };
     let line = std::iter::once(job.to_owned()).chain(said).collect::<Vec<_>>().join(", ");
     let time = text("time").get(..19).unwrap_or(text("time")).replace('T', " ");
-    // It comes from NATS: nothing in it moves the cursor.
+    // The texts come from NATS: escape control characters, so that they cannot move the cursor.
     let shown = |text: &str| Printable(text.as_bytes()).to_string();
     let head = shown(&format!("{time}  {kind:<9}  {}", text("subject")));
     format!("{head}\n    {}", wrap(&shown(&line), 4))
@@ -145,7 +145,7 @@ fn kind(event_type: &str) -> &str {
     }
 }
 
-/// Which alert it is about, and what happened to it.
+/// The alert and its change of state.
 fn alert(data: &Value) -> String {
     let text = |name: &str| data[name].as_str().unwrap_or("?");
     format!("{} {} ({}): {}", text("alert"), text("change"), text("severity"), text("sentence"))

@@ -1,4 +1,4 @@
-//! The texts that stand after the flags in `--help`: examples and exit codes.
+//! The texts after the flags in `--help`: examples and exit codes.
 
 /// After the help of `keysweep`.
 pub(super) const MAIN: &str = "\

@@ -1,6 +1,6 @@
-//! The end of the process, whatever the rest of it does: a thread of its own listens for SIGINT and SIGTERM, too. After
-//! the first one the command has a while to end by itself, and after the second one a moment for its last words; then
-//! the thread ends the process, even if all others hang in the system.
+//! Ends the process even if it hangs: a separate thread also listens for SIGINT and SIGTERM. After the first signal
+//! the command has a deadline to end; after the second one it has a moment to print its last message. Then the thread
+//! exits the process, even if all other threads are blocked in system calls.
 
 use std::sync::Once;
 use std::thread;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::signals::Signals;
 
-/// Starts the thread; the first call does, and the others do nothing.
+/// Starts the thread on the first call; later calls do nothing.
 pub(super) fn start() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
@@ -30,7 +30,7 @@ fn watch() {
     }
 }
 
-/// Returns when the process has to end; its exit code.
+/// Returns the exit code when the process must end.
 async fn end() -> std::io::Result<u8> {
     let mut signals = Signals::listen()?;
     let (code, name) = signals.next().await;
@@ -40,9 +40,9 @@ async fn end() -> std::io::Result<u8> {
             Ok(code)
         }
         () = sleep(GOING_TIMEOUT) => {
-            let words = format!("{name}: not at an end after {} s; leaving", GOING_TIMEOUT.as_secs());
-            // If nothing reads our stderr, writing to it can block for ever.
-            let _ = thread::Builder::new().spawn(move || tracing::error!("{words}"));
+            let message = format!("{name}: not finished after {} s; exiting", GOING_TIMEOUT.as_secs());
+            // If no process reads our stderr, writing to it can block without limit.
+            let _ = thread::Builder::new().spawn(move || tracing::error!("{message}"));
             sleep(Duration::from_millis(200)).await;
             Ok(code)
         }

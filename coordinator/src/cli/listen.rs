@@ -1,5 +1,6 @@
-//! The HTTP server of every role, with limits: connections, the time for the head of a request, and the lifetime of a
-//! connection. Idle connections take neither file descriptors nor answers from other clients (`guests.rs`).
+//! The HTTP server of every role, with limits: number of connections, time to read the head of a request, and lifetime
+//! of a connection. Idle connections exhaust neither file descriptors nor the service of other clients
+//! (`connection_table.rs`).
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -24,61 +25,61 @@ use tokio::time::{Instant, sleep};
 
 use super::connection_table::{Admission, ConnectionLimits, ConnectionTable, OpenConnection};
 
-/// How long no connection is accepted after `accept` failed, usually because the process has no file descriptors left.
+/// How long to pause after `accept` failed, usually because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers at `listener` by `router`, for ever.
+/// Serves `router` at `listener`; never returns.
 pub(super) async fn serve(listener: TcpListener, router: Router) -> Result<(), Infallible> {
-    let room =
+    let limits =
         ConnectionLimits { total: HTTP_CONNECTIONS_MAX, per_address: HTTP_CONNECTIONS_PER_ADDRESS_MAX };
-    let guests = Arc::new(Mutex::new(ConnectionTable::new(room)));
-    let (mut crew, mut log) = (TaskGroup::default(), Log::default());
+    let table = Arc::new(Mutex::new(ConnectionTable::new(limits)));
+    let (mut tasks, mut log) = (TaskGroup::default(), Log::default());
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                log.log(|more| tracing::warn!(error = %e, "HTTP: a connection could not be taken{more}"));
+                log.log(|more| tracing::warn!(error = %e, "HTTP: failed to accept a connection{more}"));
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        crew.reap();
-        // Those that have to go are gone in a moment, and keep their files until then.
-        while crew.len() > HTTP_CONNECTIONS_MAX {
-            crew.next().await;
+        tasks.reap();
+        // Closing connections keep their file descriptors for a moment.
+        while tasks.len() > HTTP_CONNECTIONS_MAX {
+            tasks.next().await;
         }
-        let (number, guest) = match lock(&guests).enter(address.ip()) {
-            Admission::Free(number, guest) => (number, guest),
-            Admission::Cleared(number, guest) => {
+        let (number, connection) = match lock(&table).enter(address.ip()) {
+            Admission::Free(number, connection) => (number, connection),
+            Admission::Cleared(number, connection) => {
                 log.crowded(address.ip());
-                (number, guest)
+                (number, connection)
             }
             Admission::Refused => {
                 log.crowded(address.ip());
                 continue;
             }
         };
-        let (guests, router) = (Arc::clone(&guests), router.clone());
-        crew.start("HTTP connection", async move {
-            connection(stream, address, router, &guest).await;
-            lock(&guests).leave(number);
+        let (table, router) = (Arc::clone(&table), router.clone());
+        tasks.start("HTTP connection", async move {
+            serve_one(stream, address, router, &connection).await;
+            lock(&table).leave(number);
             Ok::<(), Infallible>(())
         });
     }
 }
 
-fn lock(guests: &Mutex<ConnectionTable>) -> std::sync::MutexGuard<'_, ConnectionTable> {
-    guests.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(table: &Mutex<ConnectionTable>) -> std::sync::MutexGuard<'_, ConnectionTable> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers the requests of one connection until it ends, has to go, or has lasted long enough.
-async fn connection(stream: TcpStream, address: SocketAddr, router: Router, guest: &OpenConnection) {
+/// Serves one connection until it ends, must close, or reaches its maximum lifetime.
+async fn serve_one(stream: TcpStream, address: SocketAddr, router: Router, connection: &OpenConnection) {
     let service = TowerToHyperService::new(router);
     let service = service_fn(|request: Request<Incoming>| {
-        let (asking, answer) = (guest.asks(), service.call(request.map(Body::new)));
+        let (active, answer) = (connection.begin_request(), service.call(request.map(Body::new)));
         async move {
             let answer = answer.await;
-            drop(asking);
+            drop(active);
             answer
         }
     });
@@ -92,18 +93,18 @@ async fn connection(stream: TcpStream, address: SocketAddr, router: Router, gues
             }
             return;
         }
-        () = guest.leave.cancelled() => return,
+        () = connection.leave.cancelled() => return,
         () = sleep(HTTP_CONNECTION_LIFE) => conn.as_mut().graceful_shutdown(),
     }
-    // What it has asked for is still answered, if it reads that.
+    // A request in progress is still answered.
     tokio::select! {
         _ = conn => {}
-        () = guest.leave.cancelled() => {}
+        () = connection.leave.cancelled() => {}
         () = sleep(HTTP_CONNECTION_LIFE) => {}
     }
 }
 
-/// Says what happens to connections, once in a while, with how many times it happened.
+/// Logs connection problems at a limited rate, with how often they occurred.
 #[derive(Default)]
 struct Log {
     last: Option<Instant>,

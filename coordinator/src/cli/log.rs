@@ -1,4 +1,5 @@
-//! Log lines on stderr: plain sentences for people, JSON for programs. They step aside for a progress bar.
+//! Log lines on stderr: plain sentences for people, JSON for programs. While a progress bar is shown, lines are
+//! written above it.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,15 +18,15 @@ use tracing_subscriber::registry::LookupSpan;
 use super::args::{LogFormat, OutputArgs};
 use crate::run_log;
 
-/// The bar that lines have to be written above, while there is one.
+/// The progress bar that lines must be written above, if one is shown.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Lets log lines be written above `bar`, or straight to stderr again.
+/// Writes log lines above `bar`, or straight to stderr.
 pub(super) fn write_above(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
-/// Starts logging as the flags say, for a command that `is_service` or not. Called once.
+/// Initializes logging from the flags, for a command that `is_service` or not. Called once.
 pub fn init(output: &OutputArgs, is_service: bool) {
     let level = match (output.quiet, output.verbose) {
         (true, _) => "error",
@@ -33,8 +34,7 @@ pub fn init(output: &OutputArgs, is_service: bool) {
         (false, 1) => "debug",
         (false, _) => "trace",
     };
-    // Libraries speak up only at the highest verbosity.
-    // The client of NATS calls an error what we tell in our own words, or try again.
+    // Libraries log only at the highest verbosity. async-nats logs errors that we report in our own messages or retry.
     let others = if output.verbose > 1 { "debug" } else { "error,async_nats=off" };
     let ours = ["coordinator", "scanner", "reaper", "reporter", "shared", "keysweep"];
     let ours: String = ours.iter().map(|name| format!(",{name}={level}")).collect();
@@ -42,7 +42,7 @@ pub fn init(output: &OutputArgs, is_service: bool) {
     let left_out = if has_lines { run_log::INSTEAD } else { run_log::LINES };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{others}{ours},{left_out}=off")))
-        // Escape sequences in a log that is kept are a nuisance, and on a terminal they say nothing more.
+        // Escape sequences are noise in a stored log, and carry no information on a terminal.
         .with_ansi(false)
         .with_writer(Stderr { json: matches!(output.log_format, Some(LogFormat::Json)) });
     match output.log_format {
@@ -51,8 +51,7 @@ pub fn init(output: &OutputArgs, is_service: bool) {
     }
 }
 
-/// `[Name] sentence`, `warning: phrase: error=…`: no module paths. Those of a service, which somebody reads later, have
-/// their time and their level, too.
+/// `[Name] sentence`, `warning: phrase: error=…`: no module paths. Lines of a service also have time and level.
 struct TextFormat {
     timed: bool,
 }
@@ -77,15 +76,15 @@ where
             Level::INFO if !self.timed => {}
             level => write!(writer, "{}: ", level.as_str().to_ascii_lowercase())?,
         }
-        // Its fields are said in the words.
+        // The sentence already includes the fields.
         let fields = event.metadata().target() != run_log::LINES;
         event.record(&mut MessageVisitor { writer: &mut writer, fields });
         writeln!(writer)
     }
 }
 
-/// Writes the message of an event, and its other fields if they are wanted. What others put into them moves no cursor,
-/// and a field stays on its line.
+/// Writes the message of an event, and its other fields on request. Control characters are escaped, so that text from
+/// outside cannot move the cursor and a field stays on its line.
 struct MessageVisitor<'a, 'w> {
     writer: &'a mut Writer<'w>,
     fields: bool,
@@ -93,7 +92,7 @@ struct MessageVisitor<'a, 'w> {
 
 impl Visit for MessageVisitor<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // If a log line cannot be written, there is no place to say so.
+        // If a log line cannot be written, the error cannot be reported either.
         let _ = match field.name() {
             "message" => write!(self.writer, "{}", printable::page(&format!("{value:?}"))),
             name if self.fields => write!(self.writer, " {name}={}", one_line(&format!("{value:?}"))),
@@ -121,7 +120,7 @@ impl Write for Stderr {
         let escaped = self.json.then(|| printable::json(&String::from_utf8_lossy(line)));
         let shown = escaped.as_deref().map_or(line, str::as_bytes);
         let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // A reader that has gone (`2>&1 | head`) loses lines; it must not bring the run down.
+        // A closed stderr (`2>&1 | head`) loses lines; it must not end the run.
         let _ = match bar {
             Some(bar) => bar.suspend(|| io::stderr().write_all(shown)),
             None => io::stderr().write_all(shown),

@@ -1,4 +1,5 @@
-//! `keysweep nats keys`: a key that signs what the coordinator orders, and the line for the settings of workers.
+//! `keysweep nats keys`: the key that signs the coordinator's messages, and the line with its public half for the
+//! settings of workers.
 
 use serde_json::json;
 use shared::files;
@@ -9,10 +10,10 @@ use super::error::CommandError;
 use super::run::OutputMode;
 use crate::exit;
 
-/// Makes the file, for its owner alone, unless it is there; prints its public half.
+/// Creates the file, readable by its owner only, unless it exists; prints the public half.
 ///
 /// # Errors
-/// When the file cannot be written, or holds something else.
+/// When the file cannot be written, or contains something else.
 pub fn nats_keys(args: &KeysArgs, show: OutputMode) -> Result<u8, CommandError> {
     let made = std::fs::symlink_metadata(&args.file).is_err();
     if made {
@@ -26,7 +27,7 @@ pub fn nats_keys(args: &KeysArgs, show: OutputMode) -> Result<u8, CommandError> 
     } else {
         format!("trusted_keys = [\"{public}\"]\n")
     })?;
-    let state = if made { "made" } else { "there already" };
+    let state = if made { "created" } else { "present already" };
     tracing::info!(
         "`{file}` is {state}: `[nats] signing_key_file` for those who start runs; the line above, under `[nats]`, for all"
     );

@@ -1,4 +1,4 @@
-//! `keysweep nats setup`: what we keep in NATS, and how it stands.
+//! `keysweep nats setup`: the streams and buckets that keysweep uses in NATS, and their state.
 
 use serde_json::json;
 use shared::nats::setup::{Piece, PieceState, SetupMode, buckets, check_room, setup};
@@ -10,7 +10,7 @@ use super::error::CommandError;
 use super::run::OutputMode;
 use crate::exit;
 
-/// `keysweep nats setup`: 0 if all is as we need it, 1 if something is missing or differs.
+/// `keysweep nats setup`: 0 if everything is as required, 1 if something is missing or differs.
 ///
 /// # Errors
 /// When NATS cannot be used.
@@ -21,20 +21,20 @@ pub async fn nats_setup(site: &Connections, args: &SetupArgs, show: OutputMode) 
     let mode = if args.apply { SetupMode::Apply } else { SetupMode::Look };
     let mut pieces = setup(&nats, mode).await?;
     pieces.extend(buckets(&nats, &site.buckets(), mode).await?);
-    let walls = missing_walls(&nats, true);
+    let protections = missing_walls(&nats, true);
     nats.close().await;
     show.print(&if show.json {
-        format!("{:#}\n", json!({ "pieces": pieces, "missingWalls": walls }))
+        format!("{:#}\n", json!({ "pieces": pieces, "missingWalls": protections }))
     } else {
-        page(&pieces, args.apply) + &missing_walls_text(&walls)
+        page(&pieces, args.apply) + &missing_protections_text(&protections)
     })?;
     let open = pieces.iter().any(|piece| matches!(piece.state, PieceState::Missing | PieceState::Different));
     Ok(if open { exit::FAILED } else { exit::DONE })
 }
 
-/// The walls that are missing, one a line.
-fn missing_walls_text(walls: &[&str]) -> String {
-    walls.iter().map(|wall| format!("A wall is missing: {wall}.\n")).collect()
+/// The missing protections, one per line.
+fn missing_protections_text(protections: &[&str]) -> String {
+    protections.iter().map(|protection| format!("Missing protection: {protection}.\n")).collect()
 }
 
 fn page(pieces: &[Piece], apply: bool) -> String {

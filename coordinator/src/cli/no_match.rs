@@ -1,4 +1,4 @@
-//! What a plan says where no key matches: how many keys there are, and how most of them begin. Pure.
+//! What a plan reports when no key matches: how many keys exist, and their most frequent prefixes. Pure.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::options::Options;
 use crate::preflight::Preflight;
 
-/// Beginnings that are shown.
+/// Prefixes shown.
 const SHOWN: usize = 8;
 
 /// The lines for people, below the table of nodes. Writing to a string cannot fail.
@@ -26,7 +26,7 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
         let _ = writeln!(
             page,
             "\n  {}",
-            wrap(&format!("`--pattern '{prefix}*'` would look at the first of them."), 2)
+            wrap(&format!("`--pattern '{prefix}*'` would select the first of them."), 2)
         );
     }
     page
@@ -44,21 +44,21 @@ pub fn sentence(plan: &Preflight, options: &Options) -> String {
     match keys {
         0 => format!("No key matches {patterns}: {database} is empty."),
         keys if sampled == 0 => format!(
-            "No key matches {patterns}. Of the {} keys that there are, none was listed that is not keysweep's own.",
+            "No key matches {patterns}. Of the {} existing keys, the sample lists only keysweep's own.",
             grouped(keys)
         ),
         keys if sampled < keys => format!(
-            "No key matches {patterns}. There are {} keys; most of them begin like this, by a sample of {}:",
+            "No key matches {patterns}. There are {} keys. The most frequent prefixes, from a sample of {}:",
             grouped(keys),
             grouped(sampled)
         ),
         keys => {
-            format!("No key matches {patterns}. There are {} keys, which begin like this:", grouped(keys))
+            format!("No key matches {patterns}. There are {} keys. Their prefixes:", grouped(keys))
         }
     }
 }
 
-/// The same on one line: the sentence with the beginnings behind it.
+/// The same on one line: the sentence, then the prefixes.
 #[must_use]
 pub fn line(plan: &Preflight, options: &Options) -> String {
     let name = |alike: &CommonPrefix| alike.prefix.clone().unwrap_or_else(|| "no separator".to_owned());
@@ -67,7 +67,7 @@ pub fn line(plan: &Preflight, options: &Options) -> String {
     format!("{} {}", sentence(plan, options), all.join(", ")).trim_end().to_owned()
 }
 
-/// The beginnings for programs: `[{"prefix", "percent", "example"}]`; `null` where some key matches.
+/// The prefixes as JSON: `[{"prefix", "percent", "example"}]`; `null` if some key matches.
 #[must_use]
 pub fn json(plan: &Preflight) -> Value {
     if plan.estimate.matching_keys > 0 {
@@ -97,7 +97,7 @@ fn share(alike: &CommonPrefix) -> String {
     if alike.percent < 1.0 { "< 1 %".to_owned() } else { format!("{:.0} %", alike.percent) }
 }
 
-/// Whether a prefix means itself as a pattern, in quotes of a shell.
+/// Whether a prefix has no special meaning as a pattern or in the quotes of a shell.
 fn is_plain(prefix: &str) -> bool {
     !prefix.contains(['*', '?', '[', ']', '\\', '\'', '…'])
 }

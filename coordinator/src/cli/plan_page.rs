@@ -13,11 +13,11 @@ use crate::preflight::{NodePreflight, Preflight};
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
-/// The plan for people. Writing to a string cannot fail, so results of `writeln!` are dropped.
+/// The plan as a page of text. Writing to a string cannot fail, so results of `writeln!` are dropped.
 #[must_use]
 pub fn text(plan: &Preflight, options: &Options) -> String {
     let mut page = String::new();
-    asked(&mut page, plan, options);
+    headline(&mut page, plan, options);
     nodes(&mut page, plan);
     let estimate = &plan.estimate;
     if estimate.matching_keys == 0 {
@@ -43,7 +43,7 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
     trim_lines(&page)
 }
 
-/// A sentence of its own.
+/// A sentence on its own line.
 fn note(page: &mut String, sentence: &str) {
     let _ = writeln!(page, "  {}", wrap(sentence, 2));
 }
@@ -53,8 +53,8 @@ fn precision(plan: &Preflight) -> &'static str {
     if plan.estimate.exact { "counted" } else { "estimated from a sample" }
 }
 
-/// What is asked for.
-fn asked(page: &mut String, plan: &Preflight, options: &Options) {
+/// The headline: the job, its action, patterns and rules.
+fn headline(page: &mut String, plan: &Preflight, options: &Options) {
     let patterns =
         |list: &[shared::glob::Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let rules = &options.rules;
@@ -101,36 +101,39 @@ fn nodes(page: &mut String, plan: &Preflight) {
     }
 }
 
-/// What the matching keys are beside stale.
+/// Counts of matching keys other than stale ones.
 fn findings(page: &mut String, plan: &Preflight) {
     let estimate = &plan.estimate;
     let skipped: u64 = plan.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
     if skipped > 0 {
         let skipped = grouped(skipped);
-        let why = "their nodes have none without TTL (`--full-scan` looks at all)";
-        note(page, &format!("{skipped} keys need no look: {why}"));
+        let why = "their nodes have no key without TTL (`--full-scan` reads them all)";
+        note(page, &format!("{skipped} keys are skipped: {why}"));
     }
     if estimate.protected_keys > 0 {
         note(page, &format!("{} of the stale keys are protected", grouped(estimate.protected_keys)));
     }
     if plan.spec.rules.inactive.is_some() {
         let (inactive, sure) = (grouped(estimate.inactive_candidates()), precision(plan));
-        note(page, &format!("{inactive} have a TTL, and users who were not active for long: {sure}"));
+        note(page, &format!("{inactive} have a TTL and belong to inactive users: {sure}"));
     }
     if let Some((met, percent)) = plan.spec.sampled_users.and_then(|met| Some((met, met.active_percent()?))) {
         let keys = grouped(met.keys);
         note(
             page,
-            &format!("{percent:.1}% of the {keys} sampled keys with a TTL and a user are of active users"),
+            &format!("{percent:.1}% of the {keys} sampled keys with a TTL and a user belong to active users"),
         );
     }
 }
 
-/// What is not as it should be.
+/// Warnings about the plan.
 fn warnings(page: &mut String, plan: &Preflight) {
     let spec = &plan.spec;
     if spec.insecure {
-        note(page, "INSECURE: any certificate is taken (`--insecure`), so nobody knows whose keys these are");
+        note(
+            page,
+            "INSECURE: any certificate is taken (`--insecure`), so the servers' identity is not verified",
+        );
     }
     if let Some(why) = &spec.inactive_refused {
         note(page, &format!("Aggressive cleanup is REFUSED: {why}"));
@@ -139,17 +142,17 @@ fn warnings(page: &mut String, plan: &Preflight) {
         note(page, &format!("{why}; transactions would check and delete keys instead"));
     }
     if let Some(why) = &plan.rights_unchecked {
-        note(page, &format!("RIGHTS NOT CHECKED: {why}. A run tries them before it changes anything"));
+        note(page, &format!("RIGHTS NOT CHECKED: {why}. A run checks them before it changes anything"));
     }
     for node in &spec.unreachable_nodes {
-        note(page, &format!("LEFT OUT: {} (slots {})", node.cause, node.slots));
+        note(page, &format!("EXCLUDED: {} (slots {})", node.cause, node.slots));
     }
     if !plan.missing.is_empty() {
-        note(page, &format!("NOT COVERED, because nobody serves them: slots {}", plan.missing));
+        note(page, &format!("NOT COVERED, because no node serves them: slots {}", plan.missing));
     }
 }
 
-/// Where it stands who is active, and how many are.
+/// The source of activity, and the number of active users.
 fn activity(plan: &Preflight, source: &str) -> String {
     match plan.spec.rules.inactive.as_ref().map(|rule| (&rule.activity, rule.threshold_ms / DAY_MS)) {
         Some((ActivityRule::Users { users, .. }, days)) => {
@@ -189,13 +192,13 @@ fn row(page: &mut String, node: &str, cells: [String; 5]) {
     let _ = writeln!(page, "  {node:<21} {version:<12} {slots:>6} {keys:>11} {matching:>11} {stale:>11}");
 }
 
-/// What is wrong with the servers that were looked at, as sentences.
+/// Problems of the checked servers, as sentences.
 fn issues(plan: &Preflight) -> Vec<String> {
     let replica = |node: &NodePreflight| node.replica.as_ref().map(|replica| replica.sentence(&node.address));
     plan.nodes.iter().filter_map(replica).collect()
 }
 
-/// The plan for programs.
+/// The plan as JSON.
 #[must_use]
 pub fn json(plan: &Preflight, options: &Options) -> Value {
     let estimate = &plan.estimate;

@@ -1,4 +1,4 @@
-//! What is shown of planning and of a run as it goes, on terminals only.
+//! Progress bars of planning and of a run, on terminals only.
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
@@ -18,19 +18,19 @@ use crate::plan_progress::PlanStep;
 /// Two lines, so that hundreds of millions of keys fit 80 columns.
 const TEMPLATE: &str = "{msg:9} [{bar:32}] {percent:>3}%  {rate} keys/s  {left}\n          {human_pos} of {human_len} keys{prefix}";
 
-/// How often something that moves is drawn.
+/// Redraw interval of a spinner.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long keys have to come before it is said how much time is left.
+/// How long keys must arrive before the remaining time is shown.
 const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
-/// How often it is drawn in a second at most.
+/// Maximum redraws per second.
 const DRAWN_PER_S: u8 = 20;
 
-/// After so long everything that there was when we began to watch has been read.
+/// After this time everything stored before we attached has been read.
 const CAUGHT_UP: Duration = Duration::from_millis(500);
 
-/// Something that is drawn at the bottom of the terminal. Log lines go above it. Dropping it wipes it off.
+/// A bar at the bottom of the terminal. Log lines go above it. Dropping it removes it.
 struct ProgressBars(ProgressBar);
 
 impl ProgressBars {
@@ -53,8 +53,8 @@ impl Drop for ProgressBars {
     }
 }
 
-/// The terminal, whose cursor stands at the start of the last line that was drawn, and not behind its end: the `^C` that it
-/// echoes there would begin another line, so that one line too few is wiped off.
+/// A terminal that leaves the cursor at the start of the last drawn line, not behind its end: the `^C` that the
+/// terminal echoes there would wrap to another line, and one line too few would be cleared.
 #[derive(Debug)]
 struct Terminal(Term);
 
@@ -95,7 +95,7 @@ impl TermLike for Terminal {
         self.0.clear_line()
     }
 
-    /// The end of a drawing.
+    /// Ends a drawing.
     fn flush(&self) -> io::Result<()> {
         self.0.write_str("\r")?;
         self.0.flush()
@@ -106,7 +106,7 @@ fn is_shown(quiet: bool) -> bool {
     !quiet && std::io::stderr().is_terminal()
 }
 
-/// Shows the steps of a survey while `work` does it.
+/// Shows the steps of the preflight while `work` runs it.
 pub(super) async fn planning<T>(
     mut steps: watch::Receiver<PlanStep>,
     quiet: bool,
@@ -126,8 +126,8 @@ pub(super) async fn planning<T>(
     }
 }
 
-/// Shows `progress` until its sender is gone, and how fast `pacers` let the run go, if it is theirs. Does nothing off a
-/// terminal, or if `quiet`.
+/// Shows `progress` until its sender is dropped, and the current duty cycle from `pacers` for an in-process run. Does
+/// nothing off a terminal, or if `quiet`.
 pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option<&Pacers>, quiet: bool) {
     if !is_shown(quiet) {
         return;
@@ -141,7 +141,7 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option
         bar.set_length(now.keys.max(now.read.listed));
         bar.set_position(now.read.listed);
         if first.keys == 0 && bar.elapsed() < CAUGHT_UP {
-            // What was read before we came is no speed.
+            // Keys read before we attached must not count as speed.
             bar.reset_eta();
         }
         let waits = now.waits();
@@ -165,7 +165,7 @@ fn rate(state: &ProgressState, out: &mut dyn Write) {
     let _ = write!(out, "{:>9}", grouped(state.per_sec() as u64));
 }
 
-/// The time left, once it is known: keys come, and have come for a while.
+/// The remaining time, once keys have arrived for [`KNOWN_AFTER`].
 fn time_left(state: &ProgressState, out: &mut dyn Write) {
     let moves = state.per_sec() > f64::EPSILON && state.pos() > 0 && state.elapsed() >= KNOWN_AFTER;
     if moves && state.len().is_some_and(|len| state.pos() < len) {

@@ -1,4 +1,4 @@
-//! What a run asks before it changes anything: what will happen to how many keys, and where. Pure.
+//! The confirmation that a run asks for: what changes, for how many keys, and where. Pure.
 
 use reporter::{bytes, grouped};
 use shared::config::duration;
@@ -36,13 +36,13 @@ pub fn question(plan: &Preflight, options: &Options) -> String {
     format!("{what} {}?", place(plan, options))
 }
 
-/// Whether the plan knows that no key is to be changed: every key was looked at, or needs no look.
+/// Whether the plan is certain that no key changes: every key was read, or is skipped.
 #[must_use]
 pub fn nothing_to_do(plan: &Preflight) -> bool {
     is_counted(plan) && plan.missing.is_empty() && plan.estimate.candidates() == 0
 }
 
-/// Whether the numbers of keys to be changed are counted, and not estimated. A node that is skipped has none.
+/// Whether the numbers of keys to change are exact, not estimated. A skipped node has none.
 fn is_counted(plan: &Preflight) -> bool {
     plan.nodes.iter().all(|node| node.estimate.exact || node.skipped)
 }
@@ -51,15 +51,15 @@ fn is_counted(plan: &Preflight) -> bool {
 fn keys(count: u64, exact: bool) -> String {
     let about = if exact { "" } else { "about " };
     match (count, exact) {
-        // A sample without any does not say that there are none.
-        (0, false) => "what a full look finds (the sample has none)".to_owned(),
+        // A sample without such keys does not prove that there are none.
+        (0, false) => "what a full scan finds (the sample has none)".to_owned(),
         (1, _) => format!("{about}1 key"),
         _ => format!("{about}{} keys", grouped(count)),
     }
 }
 
-/// ` (1.2 GiB)`: the memory that is freed, where the number of keys is `exact` or said to be about right; empty if that
-/// is not known.
+/// ` (1.2 GiB)`: the memory to free, where the number of keys is `exact` or the estimate is reliable; empty if
+/// unknown.
 fn memory(plan: &Preflight, exact: bool) -> String {
     match plan.freed.filter(|freed| freed.estimate > 0) {
         Some(freed) if exact && !freed.is_exact() => format!(" (about {})", bytes(freed.estimate)),

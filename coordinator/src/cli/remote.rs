@@ -1,5 +1,5 @@
-//! `keysweep run --nats`: a run that workers do. It goes on if this command dies, whether or not a service is
-//! there to drive it: where none takes it up, a process of its own is started for that.
+//! `keysweep run --nats`: a run on workers. The run continues if this command dies, whether or not a service drives
+//! it: if no service takes it, this command starts a separate driver process.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -32,22 +32,22 @@ use crate::state::RunState;
 use crate::submit::{Submitted, submit};
 use crate::{exit, report};
 
-/// How long a run may wait for a service before we start somebody who drives it.
+/// How long a run may wait for a service before we start a driver process.
 const SERVICE_WAIT: Duration = Duration::from_secs(1);
 
-/// How often the hold of a run is looked at.
+/// How often the lease of a run is read.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// After how long without any progress somebody is told that workers may be missing.
+/// How long without progress before we warn that workers may be missing.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// How to start a process that drives a run: the arguments of this one.
+/// How to start a driver process: the arguments of this one.
 pub struct DriverSpawner {
-    /// The flags that settle where Redis and NATS are, as they were given.
+    /// The connection flags, as they were given.
     pub flags: Vec<String>,
 }
 
-/// Starts what `looked` planned, and follows it unless told to `detach`.
+/// Starts the planned run, and follows it unless `detach` is set.
 pub(super) async fn run(
     net: &NatsConnection,
     options: &Options,
@@ -64,7 +64,7 @@ pub(super) async fn run(
     };
     let run = submitted.run();
     if matches!(submitted, Submitted::Resumed(_)) {
-        tracing::warn!("an earlier run of the job was left by whoever drove it; going on with run {run}");
+        tracing::warn!("the process that drove an earlier run of the job is gone; resuming run {run}");
     }
     if detach {
         tokio::select! {
@@ -86,8 +86,8 @@ pub(super) async fn run(
     watched(net, options, run, starter, Some(signals), show).await
 }
 
-/// Follows `run` to its result and prints that. With `signals`, the first one stops the run; without, the caller
-/// decides what a signal does.
+/// Follows `run` to its result and prints that. With `signals`, the first one cancels the run; without, the caller
+/// handles signals.
 pub(super) async fn watched(
     net: &NatsConnection,
     options: &Options,
@@ -99,7 +99,7 @@ pub(super) async fn watched(
     let records = net.context.records(run);
     let (sender, receiver) = watch::channel(Progress::start(0));
     let (seen, signal) = watch::channel(None);
-    let (told, idle, lines) = (receiver.clone(), receiver.clone(), RunLog::with(options, run));
+    let (logged, idle, lines) = (receiver.clone(), receiver.clone(), RunLog::with(options, run));
     let ended = CancellationToken::new();
     let following = async {
         let result = follow(&records, &sender).await;
@@ -110,7 +110,7 @@ pub(super) async fn watched(
     let watching = async {
         let ((), (), (), ()) = tokio::join!(
             progress::show(receiver, None, show.quiet),
-            lines.announce(told),
+            lines.announce(logged),
             warn_if_idle(idle, &ended),
             guard(&net.context, &options.job, run, starter, &ended)
         );
@@ -135,7 +135,7 @@ pub(super) async fn watched(
     Ok(stopped.filter(|_| result.status == Status::Cancelled).unwrap_or(code))
 }
 
-/// Prints a result; the exit code that it means.
+/// Prints a result; returns its exit code.
 pub(super) async fn printed(
     records: &Records,
     result: &CleanupResult,
@@ -150,9 +150,9 @@ pub(super) async fn printed(
     Ok(exit::of_result(result, cancel.map(|cancel| cancel.kind)))
 }
 
-/// Says that workers may be missing, if nothing moves.
+/// Warns that workers may be missing, if there is no progress.
 async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationToken) {
-    let (mut before, mut since, mut told) = (*progress.borrow(), Instant::now(), false);
+    let (mut before, mut since, mut warned) = (*progress.borrow(), Instant::now(), false);
     loop {
         tokio::select! {
             () = ended.cancelled() => return,
@@ -160,28 +160,28 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
         }
         let now = *progress.borrow();
         if now != before {
-            (before, since, told) = (now, Instant::now(), false);
+            (before, since, warned) = (now, Instant::now(), false);
         }
-        // What waits for its grace is not idle.
+        // Waiting for the grace is not idle.
         let grace = Duration::from_millis(now.waits().map_or(0, |waiting| waiting.grace_ms));
-        if since.elapsed() < IDLE + grace || told {
+        if since.elapsed() < IDLE + grace || warned {
             continue;
         }
-        told = true;
+        warned = true;
         let role = match now.state {
             RunState::Planned | RunState::Scanning => "scanner",
             RunState::Reaping => "reaper",
             RunState::Reporting | RunState::Ended(_) => "reporter",
         };
         tracing::warn!(
-            "nothing has moved for {} s ({} keys listed so far): is a `keysweep {role}` running, and does it reach Redis?",
+            "no progress for {} s ({} keys listed so far): is a `keysweep {role}` running, and does it reach Redis?",
             IDLE.as_secs(),
             grouped(now.read.listed)
         );
     }
 }
 
-/// Sees to it that somebody drives the run until it has ended.
+/// Makes sure that a process drives the run until it has ended.
 async fn guard(context: &Context, job: &str, run: RunId, starter: &DriverSpawner, ended: &CancellationToken) {
     while !ended.is_cancelled() {
         let guarded = tokio::select! {
@@ -189,7 +189,7 @@ async fn guard(context: &Context, job: &str, run: RunId, starter: &DriverSpawner
             guarded = driven(context, job, run, starter) => guarded,
         };
         if let Err(e) = guarded {
-            tracing::warn!(error = %e, "cannot tell whether somebody drives the run");
+            tracing::warn!(error = %e, "failed to check whether a process drives the run");
         }
         tokio::select! {
             () = ended.cancelled() => return,
@@ -198,7 +198,7 @@ async fn guard(context: &Context, job: &str, run: RunId, starter: &DriverSpawner
     }
 }
 
-/// Waits until somebody drives the run, or it has ended; starts somebody where nobody does it by himself.
+/// Waits until a process drives the run, or it has ended; starts a driver if none does.
 async fn driven(
     context: &Context,
     job: &str,
@@ -212,36 +212,37 @@ async fn driven(
         if hold.run != run || hold.phase == LeasePhase::Free {
             return Ok(());
         }
-        let sighting = seen.get_or_insert_with(|| ObservedLease::now(hold.clone(), revision));
-        let changed = sighting.revision != revision;
-        sighting.observe(hold.clone(), revision);
+        let observed = seen.get_or_insert_with(|| ObservedLease::now(hold.clone(), revision));
+        let changed = observed.revision != revision;
+        observed.observe(hold.clone(), revision);
         if hold.phase == LeasePhase::Driven && (changed || hold.recently_renewed(context.timing.lease)) {
             return Ok(());
         }
         let wait = if hold.phase == LeasePhase::Waiting { SERVICE_WAIT } else { context.timing.lease };
         let recently = started.is_some_and(|at| at.elapsed() < context.timing.lease);
-        if sighting.unchanged() >= wait && !recently {
-            start(run, sighting.revision, starter)?;
+        if observed.unchanged() >= wait && !recently {
+            start(run, observed.revision, starter)?;
             started = Some(Instant::now());
         }
         sleep(LOOK).await;
     }
 }
 
-/// Starts a process that drives `run` and outlives us. It takes the hold as it is at `revision`, or not at all.
+/// Starts a process that drives `run` and outlives us. It acquires the lease only at `revision`.
 fn start(run: RunId, revision: u64, starter: &DriverSpawner) -> Result<(), CommandError> {
     use std::os::unix::process::CommandExt;
 
     let mut command = std::process::Command::new(std::env::current_exe()?);
     command.args(["--quiet", "drive", &run.to_string(), &revision.to_string()]).args(&starter.flags);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // A group of its own: Ctrl-C in our terminal is for us.
+    // A separate process group: Ctrl-C in our terminal is for us.
     command.process_group(0).spawn()?;
     Ok(())
 }
 
-/// `keysweep drive`: drives one run to its end, whose hold was seen to be open at `revision`. A hold that is lost
-/// because NATS was away is taken again; a NATS that stays away for [`NATS_GONE_AFTER`] ends the process.
+/// `keysweep drive`: drives one run to its end; its lease was seen to be acquirable at `revision`. A lease that is
+/// lost because NATS was unreachable is acquired again; if NATS stays unreachable for [`NATS_GONE_AFTER`], the process
+/// ends.
 ///
 /// # Errors
 /// When NATS cannot be used, or the run not be driven.
@@ -285,8 +286,8 @@ async fn drive_on(
     }
 }
 
-/// Waits until the hold of the run is open again, which we lost because NATS was away; its revision then, or `None` if
-/// somebody else drives the run, it has ended, or we are to stop.
+/// Waits until the lease of the run, which was lost because NATS was unreachable, is acquirable again. Returns its
+/// revision, or `None` if another process drives the run, it has ended, or we must stop.
 async fn open_again(
     context: &Context,
     job: &str,
@@ -298,23 +299,23 @@ async fn open_again(
         let (hold, revision) = match lease::read_lease(&*context.store, job).await {
             Ok(Some(there)) => there,
             Ok(None) => return Ok(None),
-            // A NATS that is away for long comes back, and nobody else may be there to drive the run. One that is
-            // gone for good is not waited for.
+            // NATS may be unreachable for long and come back, and no other process may exist to drive the run. The
+            // wait is bounded all the same.
             Err(e) => {
                 if away.get_or_insert_with(Instant::now).elapsed() >= NATS_GONE_AFTER {
                     return Err(e.into());
                 }
-                tracing::warn!(error = %e, "cannot tell whether somebody drives the run");
+                tracing::warn!(error = %e, "failed to check whether a process drives the run");
                 sleep(LOOK).await;
                 continue;
             }
         };
         away = None;
-        let sighting = seen.get_or_insert_with(|| ObservedLease::now(hold.clone(), revision));
-        if hold.run != run || hold.phase == LeasePhase::Free || sighting.revision != revision {
+        let observed = seen.get_or_insert_with(|| ObservedLease::now(hold.clone(), revision));
+        if hold.run != run || hold.phase == LeasePhase::Free || observed.revision != revision {
             return Ok(None);
         }
-        if hold.is_acquirable(sighting.unchanged(), context.timing.lease) {
+        if hold.is_acquirable(observed.unchanged(), context.timing.lease) {
             return Ok(Some(revision));
         }
         sleep(LOOK).await;
@@ -333,13 +334,13 @@ mod tests {
 
     use super::*;
 
-    /// A NATS that is gone for good: the store over it says so after two minutes.
+    /// A store whose NATS never comes back: it fails after two minutes.
     struct Gone;
 
     fn gone<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
         async {
             sleep(Duration::from_secs(120)).await;
-            Err(StoreError("nobody there".to_owned()))
+            Err(StoreError("no responders".to_owned()))
         }
         .boxed()
     }
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_nats_that_is_gone_for_good_is_given_up() {
+    async fn a_driver_gives_up_a_nats_that_stays_unreachable() {
         let env =
             Context { store: Arc::new(Gone), ..Context::in_process(BTreeMap::new(), Timing::default()) };
         let (begun, never) = (Instant::now(), CancellationToken::new());

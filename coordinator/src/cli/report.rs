@@ -1,4 +1,4 @@
-//! `keysweep runs report`: the page of a run that has ended, made from its stored result.
+//! `keysweep runs report`: the page of a run that has ended, rendered from its stored result.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use super::error::CommandError;
 use super::run::{OutputMode, print};
 use crate::{exit, run_log};
 
-/// Prints the page, or writes it where the flags say.
+/// Prints the page, or writes it to the file from the flags.
 ///
 /// # Errors
 /// When there is no such run, or it has not ended; when NATS cannot be used, or the file not be written.

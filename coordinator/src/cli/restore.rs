@@ -1,4 +1,4 @@
-//! `keysweep restore`: from flags to the printed account.
+//! `keysweep restore`: from flags to the printed summary.
 
 use std::fmt::Write;
 
@@ -19,17 +19,17 @@ use crate::exit;
 use crate::options;
 use crate::restore::{self, RestoreFilter, RestoreRequest, RestoreSummary};
 
-/// Why nothing is put back where nobody can be asked.
+/// The error when there is no terminal to confirm on.
 const NO_TERMINAL: &str =
-    "this puts keys back, and there is no terminal to ask on: look at it with `--dry-run`, then add `--yes`";
+    "this restores keys, and there is no terminal to confirm on: check it with `--dry-run`, then add `--yes`";
 
-/// Damages that the page names.
+/// Damaged places that the page lists.
 const DAMAGES_SHOWN: usize = 20;
 
 /// `keysweep restore`.
 ///
 /// # Errors
-/// When nothing can be put back.
+/// When nothing can be restored.
 pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) -> Result<u8, CommandError> {
     let place = place(to.nats.as_ref(), &args.from).await?;
     let (alias, deployment) = choose(to, &place, args).await?;
@@ -39,7 +39,7 @@ pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) ->
     if !args.dry_run && !args.yes {
         let page = plan(&order, found.files(), found.runs, deployment);
         tokio::select! {
-            agreed = tokio::task::spawn_blocking(move || ask(&page, "Put them back?", NO_TERMINAL)) => {
+            agreed = tokio::task::spawn_blocking(move || ask(&page, "Restore them?", NO_TERMINAL)) => {
                 agreed.map_err(std::io::Error::other)??;
             }
             (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
@@ -50,7 +50,7 @@ pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) ->
     let (account, signal) = tokio::select! {
         account = &mut restoring => (account?, None),
         (code, name) = signals.next() => {
-            tracing::warn!("{name}: stopping at a safe point; once more to leave at once");
+            tracing::warn!("{name}: stopping at a safe point; repeat the signal to exit at once");
             stop.cancel();
             tokio::select! {
                 account = &mut restoring => (account?, Some(code)),
@@ -70,7 +70,7 @@ pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) ->
     })
 }
 
-/// The deployment to put back into: the only one, or the only one that the backup has keys of.
+/// The deployment to restore into: the only one, or the only one that the backup has keys of.
 async fn choose<'a>(
     to: &'a Destinations,
     place: &BackupTarget,
@@ -82,11 +82,11 @@ async fn choose<'a>(
     if let (Some(only), None) = (candidates.next(), candidates.next()) {
         return Ok(only);
     }
-    let found = restore::whose(place, args.run, known).await?;
+    let found = restore::owners(place, args.run, known).await?;
     let fitting: Vec<_> = known.iter().filter(|(alias, _)| found.contains(alias)).collect();
     let problem = match fitting.as_slice() {
         [only] => return Ok(*only),
-        [] if found.is_empty() => "has no file that says which deployment it is of".to_owned(),
+        [] if found.is_empty() => "has no file that names its deployment".to_owned(),
         [] => {
             let found = names(&found);
             format!("has keys of {found}, and the job file has only {}", all())
@@ -129,7 +129,7 @@ fn order(
 async fn place(nats: Option<&NatsSettings>, from: &str) -> Result<BackupTarget, CommandError> {
     let Some(bucket) = from.strip_prefix("nats://") else { return Ok(BackupTarget::directory(from)) };
     let no_nats =
-        || CommandError::Usage(format!("`{from}`: say where NATS is with `--nats URL` or `NATS_URL`"));
+        || CommandError::Usage(format!("`{from}`: set the address of NATS with `--nats URL` or `NATS_URL`"));
     let nats = nats.ok_or_else(no_nats)?;
     let access = NatsOptions::from_settings(nats);
     let nats = Nats::connect(&access.of_worker(), "keysweep-restore", Some(PATIENCE)).await?;
@@ -140,18 +140,18 @@ fn plan(order: &RestoreRequest, files: usize, runs: usize, deployment: &RedisSet
     let urls: Vec<String> = deployment.urls.value.iter().map(ToString::to_string).collect();
     let existing = if order.replace { "are REPLACED" } else { "are left alone" };
     let page = format!(
-        "{} files with keys that {runs} runs deleted, to be put back into {}; keys that exist {existing}",
+        "{} files with keys that {runs} runs deleted, to restore into {}; keys that exist {existing}",
         grouped(files as u64),
         urls.join(", ")
     );
     format!("{}\n", wrap(&page, 0))
 }
 
-/// The account for people. Writing to a string cannot fail, so results of `writeln!` are dropped.
+/// The summary as text. Writing to a string cannot fail, so results of `writeln!` are dropped.
 fn page(account: &RestoreSummary, order: &RestoreRequest) -> String {
     let mut page = String::new();
     let head = match (&account.stopped, account.dry_run) {
-        (Some(_), _) => "ENDED before its end",
+        (Some(_), _) => "INCOMPLETE",
         (None, true) => "read, as a dry run: nothing was changed",
         (None, false) => "put back",
     };
@@ -170,19 +170,16 @@ fn page(account: &RestoreSummary, order: &RestoreRequest) -> String {
     };
     if account.unconfirmed > 0 {
         let keys = grouped(account.unconfirmed);
-        note(
-            "unconfirmed",
-            &format!("of {keys} of these keys it is not known whether keysweep deleted them"),
-        );
+        note("unconfirmed", &format!("for {keys} of these keys it is unknown whether keysweep deleted them"));
     }
     if account.unfinished_files > 0 {
         let files = grouped(account.unfinished_files);
-        note("unfinished", &format!("{files} files, on whose account nothing was deleted"));
+        note("unfinished", &format!("{files} files of batches that deleted nothing"));
     }
     if !account.foreign_files.is_empty() {
         note(
             "foreign",
-            &format!("{} files that are no backups", grouped(account.foreign_files.len() as u64)),
+            &format!("{} files that are not backups", grouped(account.foreign_files.len() as u64)),
         );
     }
     for (cause, keys) in &account.causes {

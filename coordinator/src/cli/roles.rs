@@ -1,4 +1,5 @@
-//! The long-running roles: each waits for NATS, works until SIGTERM or SIGINT, finishes what is in hand, and ends.
+//! The long-running roles: each waits for NATS, works until SIGTERM or SIGINT, finishes the work in progress, and
+//! ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::serve::{HttpApi, ServedJob, serve_with_http};
 /// `keysweep scanner`.
 ///
 /// # Errors
-/// When NATS cannot be used, or work is left in hand.
+/// When NATS cannot be used, or work in progress is not finished in time.
 pub async fn scanner(site: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
     let at_once = usize::from(args.at_once);
     role("scanner", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
@@ -45,7 +46,7 @@ pub async fn reaper(site: &Connections, args: &ReaperArgs) -> Result<u8, Command
     let args = &args.worker;
     let at_once = usize::from(args.at_once);
     role("reaper", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
-        // Now, and not when the first run waits for it.
+        // Check now, and not when the first run waits for it.
         net.context.backups.check().await?;
         Ok(Reaper::new(net.context, shutdown).run(at_once).await?)
     })
@@ -66,7 +67,7 @@ pub async fn reporter(site: &Connections, args: &RoleArgs) -> Result<u8, Command
 /// `keysweep serve`.
 ///
 /// # Errors
-/// As for a scanner, or when a job's settings cannot be carried out.
+/// As for a scanner, or when a job's settings cannot be used.
 pub async fn coordinator(site: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
     let jobs: Vec<ServedJob> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
     let who = myself();
@@ -95,7 +96,7 @@ fn job(settings: &shared::config::Settings) -> Result<ServedJob, CommandError> {
     })
 }
 
-/// A role from its start to its end.
+/// Runs a role from its start to its end.
 async fn role(
     name: &str,
     site: &Connections,
@@ -103,9 +104,9 @@ async fn role(
     work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
-    let (health, mut crew) = (Arc::new(Health::default()), TaskGroup::default());
+    let (health, mut tasks) = (Arc::new(Health::default()), TaskGroup::default());
     let telemetry = Arc::new(Telemetry::default());
-    admin::start(&mut crew, admin_addr, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
+    admin::start(&mut tasks, admin_addr, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
     let mut net = tokio::select! {
         net = site.connect(name, None) => net?,
         _ = signals.next() => return Ok(exit::DONE),
@@ -114,15 +115,15 @@ async fn role(
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.context.queue));
     health.connected(nats.clone());
     tracing::info!("{name} is ready, NATS at {}", nats.urls());
-    for wall in missing_walls(&nats, name == "coordinator") {
-        tracing::info!("a wall is missing: {wall}");
+    for protection in missing_walls(&nats, name == "coordinator") {
+        tracing::info!("missing protection: {protection}");
     }
     let shutdown = CancellationToken::new();
     let mut working = Box::pin(work(net, shutdown.clone()));
     let worked = tokio::select! {
         worked = &mut working => worked,
         (_, signal) = signals.next() => {
-            tracing::info!("{signal}: {name} finishes what is in hand");
+            tracing::info!("{signal}: {name} finishes the work in progress");
             health.drain();
             shutdown.cancel();
             tokio::select! {
@@ -133,7 +134,7 @@ async fn role(
             }
         }
     };
-    // What NATS has sent meanwhile goes back; a NATS that is down is not waited for.
+    // Requeue the messages that NATS has prefetched to us; do not wait for a NATS that is down.
     tokio::select! {
         () = queue.close() => {}
         () = sleep(DRAIN_TIMEOUT / 4) => {}

@@ -29,10 +29,10 @@ use crate::serve::record_failure;
 use crate::submit::check_free;
 use crate::{exit, report, schedule};
 
-/// Why a run does not start where nobody can be asked.
-const NO_TERMINAL: &str = "this run changes keys, and there is no terminal to ask on: look at it with `keysweep plan`, then add `--yes`";
+/// The error when there is no terminal to confirm on.
+const NO_TERMINAL: &str = "this run changes keys, and there is no terminal to confirm on: check it with `keysweep plan`, then add `--yes`";
 
-/// How a command shows what it does.
+/// How a command prints.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputMode {
     /// One JSON document instead of a page.
@@ -44,18 +44,18 @@ pub struct OutputMode {
 /// `keysweep plan`.
 ///
 /// # Errors
-/// When the survey fails.
+/// When the preflight fails.
 pub async fn plan(options: &Options, show: OutputMode) -> Result<u8, CommandError> {
     let options = &Options { only_plan: true, ..options.clone() };
     let time = RunTime::begin(now_ms(), options.max_runtime);
-    let survey = preflight_with_terminal(options, RunId::new(), time, show).await?;
-    // Its look-ups are not the application's.
-    survey.note_plan(&embedded::context(options)).await;
-    show.print(&planned(&survey, options, show))?;
-    Ok(if survey.is_whole() { exit::DONE } else { exit::PARTIAL })
+    let plan = preflight_with_terminal(options, RunId::new(), time, show).await?;
+    // The plan's own lookups must not count as the application's.
+    plan.note_plan(&embedded::context(options)).await;
+    show.print(&planned(&plan, options, show))?;
+    Ok(if plan.is_whole() { exit::DONE } else { exit::PARTIAL })
 }
 
-/// Looks around for a run, and shows what that does.
+/// Runs the preflight, with its progress on the terminal.
 async fn preflight_with_terminal(
     options: &Options,
     run: RunId,
@@ -63,21 +63,21 @@ async fn preflight_with_terminal(
     show: OutputMode,
 ) -> Result<Preflight, RunError> {
     let (planning, steps) = PlanProgress::shown();
-    let surveying = Box::pin(preflight_with_progress(options, run, time, &planning));
-    Ok(progress::planning(steps, show.quiet, surveying).await?)
+    let work = Box::pin(preflight_with_progress(options, run, time, &planning));
+    Ok(progress::planning(steps, show.quiet, work).await?)
 }
 
-/// How a run is started.
+/// How to start a run.
 pub struct RunStart<'a> {
-    /// Whether the plan is agreed to beforehand.
+    /// Whether the plan is confirmed in advance.
     pub yes: bool,
     /// Whether the command only starts the run, on workers.
     pub detach: bool,
-    /// Where NATS is, if workers do the run, and how to start who drives it.
+    /// The connection to NATS, if workers do the run, and how to start a driver process.
     pub workers: Option<(&'a Connections, &'a DriverSpawner)>,
 }
 
-/// `keysweep run`: as many attempts as the options allow, one after the other.
+/// `keysweep run`: as many attempts as the options allow, one after another.
 ///
 /// # Errors
 /// When there is no result.
@@ -99,11 +99,11 @@ pub async fn run(
         let out_of_time = matches!(&ended, Err(CommandError::Run(e)) if e.out_of_time());
         let failed = out_of_time || matches!(code, exit::FAILED | exit::UNREACHABLE);
         if let (Err(e), true, None, false) = (&ended, failed, start.workers, by_hand) {
-            // An attempt without a result is one that failed. Over NATS, services note theirs. A person at a terminal sees
-            // it, and may just have mistyped an address.
+            // Record an attempt without a result as failed. Over NATS, services record theirs. An interactive user
+            // sees the error, and may just have mistyped an address.
             let noted = record_failure(&embedded::context(&once), &once, &e.to_string()).await;
             if let Err(e) = noted {
-                tracing::warn!(error = %e, "failed to note an attempt that failed");
+                tracing::warn!(error = %e, "failed to record a failed attempt");
             }
         }
         if !matches!(code, exit::FAILED | exit::UNREACHABLE) || attempt.number >= attempt.of {
@@ -112,7 +112,7 @@ pub async fn run(
         let pause = schedule::backoff(backoff, attempt.number);
         let cause = ended.err().map(|e| format!(": {e}")).unwrap_or_default();
         tracing::warn!(
-            "attempt {} of {} failed{cause}; the next one comes in {} s",
+            "attempt {} of {} failed{cause}; the next one starts in {} s",
             attempt.number,
             attempt.of,
             pause.as_secs()
@@ -137,11 +137,11 @@ async fn attempt_once(
         Some((site, _)) => Some(connected(site, options, &mut signals).await?),
         None => None,
     };
-    // This command makes the attempts, and no service beside it: to others each is the last.
+    // This command makes the attempts, not a service: for other processes each one is the last.
     let last =
         Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
     let look = preflight_with_terminal(if net.is_some() { &last } else { options }, run, time, show);
-    // Nothing has been changed yet, so a signal may end the survey, or the question, at once.
+    // Nothing has been changed yet, so a signal may end the preflight, or the question, at once.
     let mut looked = tokio::select! {
         looked = look => looked?,
         (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
@@ -182,7 +182,7 @@ async fn attempt_once(
     })
 }
 
-/// The connection to NATS, where nobody else is at work on the job.
+/// The connection to NATS, if no other process works on the job.
 async fn connected(
     site: &Connections,
     options: &Options,
@@ -199,20 +199,20 @@ async fn connected(
     }
 }
 
-/// Asks whether the run that was planned is to go ahead.
+/// Asks for confirmation of the plan.
 async fn agreed(plan: &Preflight, options: &Options, signals: &mut Signals) -> Result<(), CommandError> {
     let (page, asked) = (plan_page::text(plan, options), question::question(plan, options));
     tokio::select! {
         agreed = tokio::task::spawn_blocking(move || ask(&page, &asked, NO_TERMINAL)) => agreed.map_err(io::Error::other)?,
         (code, name) = signals.next() => {
-            // The question stands unanswered on its line.
+            // End the line of the unanswered question.
             let _ = writeln!(io::stderr());
             Err(CommandError::Stopped(code, name))
         }
     }
 }
 
-/// Shows a plan by which no key is to be changed, in place of a run. A run with `--yes` has a result all the same.
+/// Shows a plan that changes no key, instead of a run. With `--yes` the run happens, and has a result.
 fn nothing_to_do(plan: &Preflight, options: &Options, show: OutputMode) -> Result<u8, CommandError> {
     show.print(&planned(plan, options, show))?;
     if !show.json {
@@ -221,17 +221,17 @@ fn nothing_to_do(plan: &Preflight, options: &Options, show: OutputMode) -> Resul
     Ok(exit::DONE)
 }
 
-/// A plan as it is printed.
+/// Renders a plan.
 fn planned(plan: &Preflight, options: &Options, show: OutputMode) -> String {
     if show.json { format!("{:#}\n", plan_page::json(plan, options)) } else { plan_page::text(plan, options) }
 }
 
-/// Whether another attempt follows, whose result is the one that is printed.
+/// Whether another attempt follows, whose result will be printed instead.
 pub(super) fn tried_again(result: &CleanupResult, options: &Options) -> bool {
     result.status == Status::Failed && options.attempt.number < options.attempt.of
 }
 
-/// Runs with a progress bar and an ear for signals. The result, and the exit code of a signal that came.
+/// Runs with a progress bar, and handles signals. Returns the result, and the exit code of a signal.
 async fn run_watched(
     context: &Context,
     options: &Options,
@@ -241,11 +241,11 @@ async fn run_watched(
 ) -> Result<(CleanupResult, Option<u8>), CommandError> {
     let (sender, receiver) = watch::channel(Progress::start(embedded::keys(plan)));
     let (seen, signal) = watch::channel(None);
-    let (told, lines) = (receiver.clone(), RunLog::of(&plan.spec));
+    let (logged, lines) = (receiver.clone(), RunLog::of(&plan.spec));
     let running = Box::pin(embedded::run(context, options, plan, sender));
     let watching = async {
         let shown = progress::show(receiver, Some(&context.pacers), show.quiet);
-        let ((), ()) = tokio::join!(shown, lines.announce(told));
+        let ((), ()) = tokio::join!(shown, lines.announce(logged));
     };
     let done = async {
         let (result, ()) = tokio::join!(running, watching);
@@ -255,7 +255,7 @@ async fn run_watched(
         result = done => {
             let stopped = *signal.borrow();
             match (result, stopped) {
-                // It was still waiting for the lock.
+                // The run was still waiting for the lock.
                 (Err(RunError::Lock(_)), Some((code, name))) => Err(CommandError::Stopped(code, name)),
                 (result, stopped) => Ok((result?, stopped.map(|(code, _)| code))),
             }
@@ -273,13 +273,14 @@ pub(super) fn page(result: &CleanupResult, options: &Options, show: OutputMode) 
 }
 
 impl OutputMode {
-    /// Writes `text`, a page or a document as this says, to stdout. What others put into it moves no cursor.
+    /// Writes `text`, a page or a JSON document, to stdout. Control characters in a page are escaped, so that text
+    /// from outside cannot move the cursor.
     pub(super) fn print(self, text: &str) -> io::Result<()> {
         print(&if self.json { printable::json(text) } else { printable::page(text) })
     }
 }
 
-/// Writes to stdout. A reader that has seen enough (`| head`) changes nothing about how a run ended.
+/// Writes to stdout. A closed pipe (`| head`) does not change the exit code.
 pub(super) fn print(page: &str) -> io::Result<()> {
     match io::stdout().write_all(page.as_bytes()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -287,7 +288,7 @@ pub(super) fn print(page: &str) -> io::Result<()> {
     }
 }
 
-/// Shows the plan and asks the question. Off a terminal nobody can answer.
+/// Shows the plan and asks the question. Fails off a terminal.
 pub(super) fn ask(page: &str, question: &str, no_terminal: &'static str) -> Result<(), CommandError> {
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     if !stdin.is_terminal() || !stderr.is_terminal() {
@@ -300,6 +301,6 @@ pub(super) fn ask(page: &str, question: &str, no_terminal: &'static str) -> Resu
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
-        Err(CommandError::Consent("nothing was changed, because the plan was not agreed to"))
+        Err(CommandError::Consent("nothing was changed, because the plan was not confirmed"))
     }
 }

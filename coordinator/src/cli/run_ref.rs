@@ -1,4 +1,4 @@
-//! What people write for a run: its id, the beginning of it, or `last`.
+//! References to runs on the command line: an id, a prefix of one, or `last`.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -11,40 +11,40 @@ use thiserror::Error;
 
 use super::error::CommandError;
 
-/// Ids that an error names at most.
+/// Maximum ids that an error lists.
 const NAMED_MAX: usize = 10;
 
-/// See the module.
+/// A reference to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunRef {
     /// An id.
     Whole(RunId),
-    /// The beginning of one, without hyphens, or what is none.
+    /// A prefix of an id, without hyphens, or an invalid text.
     Begins(String),
     /// The run that was started last.
     Last,
 }
 
-/// Why no run, or not one alone, is meant.
+/// Why a reference matches no run, or several.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RefError {
     /// It cannot be an id.
-    #[error("`{0}` is no run id, no beginning of one, and not `last`; `keysweep runs list` shows the ids")]
+    #[error("`{0}` is not a run id, a prefix of one, or `last`; `keysweep runs list` shows the ids")]
     NoId(String),
-    /// None begins so.
-    #[error("no run that is remembered has an id that begins with `{0}`; `keysweep runs list` shows them")]
+    /// No id has this prefix.
+    #[error("no remembered run has an id that begins with `{0}`; `keysweep runs list` shows them")]
     None(String),
-    /// Several begin so.
-    #[error("`{text}` is the beginning of {of} run ids, give more of the one that is meant: {named}")]
+    /// Several ids have this prefix.
+    #[error("`{text}` is a prefix of {of} run ids, use a longer one: {named}")]
     Several {
-        /// What was written.
+        /// The reference.
         text: String,
-        /// How many.
+        /// Number of matches.
         of: usize,
         /// The newest of them.
         named: String,
     },
-    /// There is no last one.
+    /// There are no runs.
     #[error("no runs are remembered")]
     NoRuns,
 }
@@ -52,7 +52,7 @@ pub enum RefError {
 impl FromStr for RunRef {
     type Err = Infallible;
 
-    /// What is no id is told when it is looked for, in our words.
+    /// An invalid text is reported by the search, with our own error message.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match (text, text.parse()) {
             ("last", _) => Self::Last,
@@ -63,10 +63,10 @@ impl FromStr for RunRef {
 }
 
 impl RunRef {
-    /// The run that is meant. One that is written out is not looked for.
+    /// The run that is referenced. A complete id is returned without a search.
     ///
     /// # Errors
-    /// When none is meant, or several, or the store fails.
+    /// When no run matches, or several do, or the store fails.
     pub(super) async fn find(&self, context: &Context) -> Result<RunId, CommandError> {
         if let Self::Whole(run) = self {
             return Ok(*run);
@@ -76,7 +76,7 @@ impl RunRef {
         Ok(self.among(&ids)?)
     }
 
-    /// The one of `ids`, the oldest first, that is meant.
+    /// The referenced run among `ids`, which are sorted oldest first.
     fn among(&self, ids: &[RunId]) -> Result<RunId, RefError> {
         let text = match self {
             Self::Whole(run) => return Ok(*run),
@@ -126,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_meant_by_its_beginning_as_long_as_it_is_one() {
+    fn a_run_is_found_by_a_unique_prefix() {
         check(IDS[0], Ok(IDS[0]));
         check("01a20c9a-6dbd", Ok(IDS[1]));
         check("01A20C9A6DBC", Ok(IDS[0]));
         check("01a20c9b", Ok(IDS[2]));
         check("last", Ok(IDS[2]));
-        check("01a20c9a", Err("2 run ids, give more of the one that is meant: 01a20c9a-6dbd-"));
+        check("01a20c9a", Err("2 run ids, use a longer one: 01a20c9a-6dbd-"));
         check("01a2ff", Err("begins with `01a2ff`"));
         for nonsense in ["yesterday", "", "-", "01a20c9b-0000-7348-9a95-dba77261579a0", "0x1"] {
             let Ok(run) = nonsense.parse::<RunRef>();

@@ -1,4 +1,4 @@
-//! `keysweep runs`: the runs on workers that are remembered.
+//! `keysweep runs`: the remembered runs on workers.
 
 use std::io::{self, Write};
 
@@ -116,7 +116,7 @@ async fn attach(
     }
 }
 
-/// The options that a run was started with, as far as showing it needs them.
+/// The options that a run was started with, as far as its display needs them.
 fn options(site: &Connections, spec: &RunSpec) -> Result<Options, CommandError> {
     let any = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
     Ok(Options {
@@ -128,16 +128,16 @@ fn options(site: &Connections, spec: &RunSpec) -> Result<Options, CommandError> 
 }
 
 async fn cancel(net: &NatsConnection, run: RunId, show: OutputMode) -> Result<u8, CommandError> {
-    let told = crate::runs::cancel(&net.context, run, format!("asked to by {}", myself())).await?;
-    let told = told.ok_or(CommandError::NoRun(run))?;
-    let text = match (told.ended, told.cancelled) {
+    let cancelled = crate::runs::cancel(&net.context, run, format!("requested by {}", myself())).await?;
+    let cancelled = cancelled.ok_or(CommandError::NoRun(run))?;
+    let text = match (cancelled.ended, cancelled.cancelled) {
         (true, _) => format!("run {run} has ended already\n"),
         (false, true) => {
             format!("run {run} stops at a safe point; `keysweep runs attach {run}` shows its result\n")
         }
-        (false, false) => format!("run {run} was told to stop before\n"),
+        (false, false) => format!("run {run} was cancelled before\n"),
     };
-    show.print(&if show.json { format!("{:#}\n", json!(told)) } else { text })?;
+    show.print(&if show.json { format!("{:#}\n", json!(cancelled)) } else { text })?;
     Ok(exit::DONE)
 }
 
@@ -158,7 +158,7 @@ async fn print_audit(net: &NatsConnection, run: RunId, all: bool) -> Result<u8, 
     if known { Ok(exit::DONE) } else { Err(CommandError::NoRun(run)) }
 }
 
-/// Prints the keys that qualified and were left alone; how many entries of the trail hold them.
+/// Prints the candidates that were kept; returns how many audit entries contain them.
 async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandError> {
     let (mut revision, mut entries, mut unnamed) = (0, 0_u64, 0_u64);
     while let Some((at, entry)) = audit::next_kept(&*net.context.store, run, revision).await? {
@@ -178,7 +178,7 @@ async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandErro
     }
     if unnamed > 0 {
         tracing::warn!(
-            "{} more keys that are protected or only reported stand in no trail: a scan task names {} KiB of them",
+            "{} more keys that are protected or only reported are in no audit entry: a scan task lists up to {} KiB of them",
             grouped(unnamed),
             KEPT_NAMES_BYTES_MAX >> 10
         );
@@ -186,7 +186,7 @@ async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandErro
     Ok(entries)
 }
 
-/// The line of a key, with what there is to say about it.
+/// The line of a key with its details.
 fn line(key: &Key, about: &Value) -> String {
     let mut line = about.clone();
     let (name, value) = named(key);
@@ -215,7 +215,7 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
     text
 }
 
-/// The key as `key`, or, if it is no UTF-8, as `keyBase64`, so that none is told wrongly.
+/// The key as `key`, or as `keyBase64` if it is not UTF-8, so that it is exact in both cases.
 fn named(key: &Key) -> (&'static str, Value) {
     match str::from_utf8(key.as_bytes()) {
         Ok(text) => ("key", json!(text)),
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_audit_line_tells_the_key_whatever_it_is_made_of() {
+    fn an_audit_line_has_the_exact_key_for_any_bytes() {
         let keys = vec![
             (Key::new(*b"permissions:1"), Outcome::Deleted),
             (Key::new(*b"\xff\x00"), Outcome::Expired),

@@ -1,4 +1,4 @@
-//! `keysweep runs list`: the runs that are remembered, the newest first.
+//! `keysweep runs list`: the remembered runs, newest first.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::error::CommandError;
 use super::run::OutputMode;
 use crate::exit;
 
-/// Prints the runs that the flags ask for.
+/// Prints the runs that the flags select.
 ///
 /// # Errors
 /// When the store fails.
@@ -45,7 +45,7 @@ pub(super) async fn list(
     Ok(exit::DONE)
 }
 
-/// A line with how long the run took, or has taken so far, in milliseconds; null if its times cannot be read.
+/// Adds the duration of the run, up to `now` if it has not ended, in milliseconds; null if its times cannot be parsed.
 fn with_duration(line: &RunLine, now: Timestamp) -> Value {
     let mut value = line.told();
     value["durationMs"] =
@@ -59,19 +59,19 @@ fn took(line: &RunLine, now: Timestamp) -> Option<Duration> {
         Some(time) => time.parse().ok()?,
         None => now,
     };
-    // A clock that was set back leaves no time.
+    // A clock that was set back gives no duration.
     Some(Duration::try_from(ended.duration_since(begun)).unwrap_or_default())
 }
 
-/// The runs as a table of 80 columns: the id is what other commands ask for, so it is not cut.
+/// The runs as a table of 80 columns. Ids are never cut: other commands take them.
 pub(super) fn listed(lines: &[RunLine], now: Timestamp) -> String {
     if lines.is_empty() {
-        return "no runs are remembered that are asked for\n".to_owned();
+        return "no remembered runs match\n".to_owned();
     }
     let mut page = format!("{:<36}  {:<16}  {:<9}  {:>13}\n", "run", "started", "status", "deleted");
     for line in lines {
         let started = line.started_at.get(..16).unwrap_or(&line.started_at).replace('T', " ");
-        // What a run that goes on has deleted so far is not in its line.
+        // The line of an active run does not include its deletions so far.
         let deleted = line.status.map_or_else(|| "-".to_owned(), |_| grouped(line.cleaned_keys));
         page.push_str(&format!(
             "{:<36}  {started:<16}  {:<9}  {deleted:>13}\n",
@@ -101,7 +101,7 @@ fn for_people(took: Duration) -> String {
     }
 }
 
-/// The word for how a run stands.
+/// The word for the state of a run.
 pub(super) fn status_text(status: Option<Status>) -> &'static str {
     status.map_or("running", Status::as_str)
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_goes_on_has_no_counts_yet() {
+    fn an_active_run_has_no_counts_yet() {
         let line = RunLine::failed(RunId::new(), "nightly", &Alias::new("main"), 0, "no answer");
         let now = Timestamp::from_second(7_380).expect("a time");
         let shown = |status| {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_tells_how_long_it_took() {
+    fn a_run_shows_its_duration() {
         let line = RunLine::failed(RunId::new(), "nightly", &Alias::new("main"), 0, "no answer");
         let ended = |finished: Option<&str>| RunLine {
             finished_at: finished.map(str::to_owned),

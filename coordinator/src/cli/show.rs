@@ -1,5 +1,5 @@
-//! What `config show`, `config check`, `completions` and `man` print. Each gives its text or writes
-//! into what it is handed; printing is `main`'s.
+//! Output of `config show`, `config check`, `completions` and `man`. Each function returns its text or writes it to
+//! the given writer; `main` prints.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use shared::config::{DisplayRow, Settings};
 use super::args;
 use crate::schedule::Schedule;
 
-/// How many of the next times of a schedule are shown.
+/// How many next times of a schedule are shown.
 const NEXT_TIMES: usize = 3;
 
 /// The settings as aligned columns: name, value, origin.
@@ -32,7 +32,7 @@ pub fn settings(rows: &[DisplayRow]) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// When `keysweep serve` starts the job, and what is wrong with that otherwise.
+/// When `keysweep serve` starts the job, or why it cannot.
 #[must_use]
 pub fn schedule(settings: &Settings, now: Timestamp) -> (String, Value) {
     match Schedule::parse(&settings.schedule.value, &settings.timezone.value) {
@@ -56,7 +56,7 @@ pub fn settings_json(rows: &[DisplayRow], runs: &Value) -> String {
     format!("{:#}\n", json!({ "settings": rows, "runs": runs }))
 }
 
-/// The outcome of a check for people: the jobs, or one problem per line; and what could not be read here.
+/// The result of a check as text: the jobs, or one mistake per line; and what could not be read here.
 #[must_use]
 pub fn checked<E: Display>(path: &Path, outcome: &Result<Vec<String>, Vec<E>>, unread: &[String]) -> String {
     let page = match outcome {
@@ -85,7 +85,7 @@ pub fn checked_json<E: Display>(
 /// Writes the completion script of a shell.
 ///
 /// # Errors
-/// `out` refuses the text.
+/// When `out` fails.
 pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
     // The generator panics when a write fails, so it writes into memory.
     let mut script = Vec::new();
@@ -96,7 +96,7 @@ pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
 /// Writes the manual: the page of `keysweep`, then one page per subcommand.
 ///
 /// # Errors
-/// `out` refuses the text.
+/// When `out` fails.
 pub fn man(out: &mut dyn Write) -> io::Result<()> {
     let mut root = args::command().disable_help_subcommand(true);
     root.build();

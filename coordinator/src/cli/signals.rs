@@ -12,23 +12,23 @@ use tokio::time::sleep;
 use super::force_exit;
 use crate::exit;
 
-/// The exit code and the name of a signal that came.
+/// The exit code and the name of a signal that arrived.
 pub(super) type Seen = Option<(u8, &'static str)>;
 
-/// A run was left before it came to a safe point.
+/// The process ends before the run reached a safe point.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupted {
     /// The exit code.
     pub code: u8,
-    /// Whether the run was told to stop.
+    /// Whether the cancellation of the run was stored.
     pub announced: bool,
 }
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.announced {
-            true => "was told to stop, and stops at a safe point",
-            false => "may continue: it could not be told to stop",
+            true => "was cancelled and stops at a safe point",
+            false => "may continue: it could not be cancelled",
         })
     }
 }
@@ -40,8 +40,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From here on the signals do nothing by themselves, but the second one ends the process in any case
-    /// (`last_resort.rs`).
+    /// From now on the signals have no default effect; the second one ends the process in any case (`force_exit.rs`).
     pub(super) fn catch() -> io::Result<Self> {
         force_exit::start();
         Self::listen()
@@ -59,17 +58,17 @@ impl Signals {
         }
     }
 
-    /// Cancels the run at the first signal, which it tells to `seen`; then waits for a second one, or for the
-    /// deadline. Never returns otherwise: it is raced against the run.
+    /// Cancels the run at the first signal, which it sends to `seen`; then waits for a second one, or for the
+    /// deadline. It returns only then: the caller races it against the run.
     pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Seen>) -> Interrupted {
         let (code, name) = self.next().await;
         seen.send_replace(Some((code, name)));
-        tracing::warn!("{name}: stopping at a safe point; once more to leave at once");
-        let cancel = Cancel { kind: CancelKind::Asked, cause: format!("asked to by {name}") };
-        let mut told = false;
+        tracing::warn!("{name}: stopping at a safe point; repeat the signal to exit at once");
+        let cancel = Cancel { kind: CancelKind::Asked, cause: format!("requested by {name}") };
+        let mut announced = false;
         let stopping = async {
             match records.create_cancel(&cancel).await {
-                Ok(_) => told = true,
+                Ok(_) => announced = true,
                 Err(e) => tracing::error!(error = %e, "failed to stop the run"),
             }
             sleep(DRAIN_TIMEOUT).await;
@@ -77,10 +76,10 @@ impl Signals {
         let code = tokio::select! {
             (code, _) = self.next() => code,
             () = stopping => {
-                tracing::error!("no safe point within {} s; leaving", DRAIN_TIMEOUT.as_secs());
+                tracing::error!("no safe point within {} s; exiting", DRAIN_TIMEOUT.as_secs());
                 code
             }
         };
-        Interrupted { code, announced: told }
+        Interrupted { code, announced }
     }
 }

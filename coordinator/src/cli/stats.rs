@@ -1,4 +1,4 @@
-//! `keysweep stats`: how queue, cache and Redis do: asked of a service, or found out here where none runs.
+//! `keysweep stats`: state of queue, cache and Redis: from a service, or computed here if none runs.
 
 use std::fmt::Write;
 
@@ -33,30 +33,30 @@ pub async fn stats(site: &Connections, show: OutputMode) -> Result<u8, CommandEr
     let answer = ask(&net.nats, STATS_ENDPOINT, request).await?;
     let statistics = if let ServiceReply::Given(answer) = &answer {
         wire::from_json(answer)
-            .map_err(|e| CommandError::Usage(format!("the service answers in another form: {e}")))?
+            .map_err(|e| CommandError::Usage(format!("the response of the service cannot be decoded: {e}")))?
     } else {
         if let ServiceReply::Refused(_, why) = &answer {
-            tracing::warn!("the service refused ({why}); found out without it");
+            tracing::warn!("the service refused ({why}); computed without it");
         } else {
-            tracing::info!("no `keysweep serve` is running; found out without it");
+            tracing::info!("no `keysweep serve` is running; computed without it");
         }
         let (source, selection) = (&options.application.hit_rate, named(first, &options));
         let selection = selection.as_ref().filter(|_| job.is_some());
         let found = cleanup_statistics(&net.context, alias, job, source, selection).await?;
-        // Keys are those of one job.
+        // A sample of keys is for one job.
         if job.is_some() { with_sample(found, &net.context, &options).await } else { found }
     };
     net.nats.close().await;
     shown(&statistics, show)
 }
 
-/// `keysweep stats` without NATS: by the history of this machine.
+/// `keysweep stats` without NATS: from the history on this machine.
 ///
 /// # Errors
-/// When the history cannot be read, or the settings cannot be carried out.
+/// When the history cannot be read, or the settings cannot be used.
 pub async fn local_stats(settings: &Settings, show: OutputMode) -> Result<u8, CommandError> {
     let options = Options::from_settings(settings)?;
-    // Without its history, statistics would say that nothing has been run.
+    // Fail without the history: the statistics would report that nothing has run.
     embedded::past(&options).map_err(std::io::Error::from)?;
     let env = embedded::context(&options);
     let (job, source) = (Some(options.job.as_str()), &options.application.hit_rate);
@@ -68,7 +68,8 @@ pub async fn local_stats(settings: &Settings, show: OutputMode) -> Result<u8, Co
     shown(&with_sample(found, &env, &options).await, show)
 }
 
-/// The selection of keys that the figures are for, if the settings name patterns. `None`: that of the last run.
+/// The selection of keys that the figures are for, if the settings name patterns. `None`: the selection of the last
+/// run.
 fn named(settings: &Settings, options: &Options) -> Option<Selection> {
     (settings.patterns.origin != Origin::Default).then(|| options.selection())
 }
@@ -79,7 +80,7 @@ fn shown(statistics: &Statistics, show: OutputMode) -> Result<u8, CommandError> 
     Ok(exit::DONE)
 }
 
-/// The page for people: one line per subject, what is wrong below it.
+/// The page as text: one line per subject, problems below it.
 #[must_use]
 pub fn page(statistics: &Statistics) -> String {
     let mut page = String::new();
@@ -131,9 +132,9 @@ fn cache(page: &mut String, cache: &CacheHealth) {
 }
 
 fn window(window: Option<&HitRateWindow>) -> String {
-    let Some(window) = window else { return "not known: there are no samples of that time".to_owned() };
+    let Some(window) = window else { return "unknown: there are no samples of that time".to_owned() };
     match (window.hit_rate, window.lookups, &window.why_unknown) {
-        (Some(rate), Some(lookups), _) => format!("hit rate {rate:.1}% of {} look-ups", grouped(lookups)),
+        (Some(rate), Some(lookups), _) => format!("hit rate {rate:.1}% of {} lookups", grouped(lookups)),
         (None, Some(0), _) => "no traffic".to_owned(),
         (_, _, Some(why)) => format!("hit rate unknown: {why}"),
         _ => "hit rate unknown".to_owned(),
@@ -156,10 +157,10 @@ fn week(page: &mut String, statistics: &Statistics) {
 
 fn redis(page: &mut String, redis: &RedisHealth) {
     let latency = redis.latency.map_or_else(|| "no answer".to_owned(), |ms| format!("latency {ms:.2} ms"));
-    let told = redis.latency.is_some() && redis.nodes.iter().all(|node| node.used_memory_bytes.is_some());
+    let known = redis.latency.is_some() && redis.nodes.iter().all(|node| node.used_memory_bytes.is_some());
     let memory = match redis.memory_usage_percent {
         Some(percent) => format!("memory {percent:.1}% full"),
-        None if told => "memory without limit".to_owned(),
+        None if known => "memory without limit".to_owned(),
         None => "memory unknown".to_owned(),
     };
     let _ = writeln!(page, "  redis   {}, {latency}, {memory}", redis.status.as_str());

@@ -1,5 +1,5 @@
-//! Putting back what runs deleted, from where they saved it: the newest files first, never over a key that exists unless
-//! told to. Whatever was put back before exists, so a restoration that was cut off is simply begun again.
+//! Restores deleted keys from backups: the newest files first; existing keys are replaced only on request. Restored
+//! keys exist, so an interrupted restoration is resumed by running it again.
 
 mod owner;
 mod select;
@@ -13,56 +13,56 @@ use shared::time::now_ms;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-pub use owner::whose;
+pub use owner::owners;
 pub use select::RestoreFilter;
 pub use summary::{FileDamage, RestoreSummary};
 
 use select::{EntryDecision, EntrySelector, RecordedOutcomes};
 use writer::RestoreTarget;
 
-/// No run deletes such keys, so no run has saved them: somebody made the file.
-const OWN_KEYS: &str = "keys of keysweep itself (locks, ledgers) are never put back, and no run saves them; do not trust this backup";
+/// No run deletes such keys, so no run has saved them: another program created the file.
+const OWN_KEYS: &str = "keys of keysweep itself (locks, ledgers) are never restored, and no run saves them; do not trust this backup";
 
-/// What is to be put back, and where.
+/// What to restore, and where.
 #[derive(Clone, Debug)]
 pub struct RestoreRequest {
-    /// Where it was saved.
+    /// The backup target.
     pub place: BackupTarget,
-    /// The run that deleted it; all, if there is none.
+    /// The run that deleted the keys; `None`: all runs.
     pub run: Option<RunId>,
-    /// Which of its keys.
+    /// The filter on keys.
     pub wanted: RestoreFilter,
-    /// The deployment that it is put back into.
+    /// The deployment to restore into.
     pub alias: Alias,
-    /// The way to it.
+    /// How to connect to it.
     pub access: ConnectOptions,
-    /// Whether keys that exist are replaced.
+    /// Whether existing keys are replaced.
     pub replace: bool,
     /// Whether the files are only read and checked.
     pub dry_run: bool,
 }
 
-/// Why nothing could be put back.
+/// Why nothing could be restored.
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// The files cannot be read.
     #[error(transparent)]
     Backup(#[from] BackupError),
     /// There are none.
-    #[error("`{place}` holds no backup{of}; `--backup` of `keysweep run` says where it saves")]
+    #[error("`{place}` contains no backup{of}; `--backup` of `keysweep run` sets where backups are saved")]
     Empty {
-        /// The place.
+        /// The backup target.
         place: String,
-        /// Of which run.
+        /// The suffix that names the run.
         of: String,
     },
     /// Redis cannot be used.
-    #[error("{}", with_way_out(.0))]
+    #[error("{}", with_remedy(.0))]
     Redis(#[from] RedisError),
 }
 
-/// A fault, and what somebody can do about it.
-fn with_way_out(fault: &RedisError) -> String {
+/// An error, with its remedy.
+fn with_remedy(fault: &RedisError) -> String {
     match (fault.kind, fault.rule()) {
         (RedisErrorKind::PermissionDenied, Some(rule)) => {
             format!("{fault}; allow it with the ACL rule `{rule}`")
@@ -74,30 +74,30 @@ fn with_way_out(fault: &RedisError) -> String {
     }
 }
 
-/// What lies at the place of an order.
+/// The files that a request selects.
 #[derive(Debug)]
 pub struct FoundFiles {
-    /// Files with keys, the newest first.
+    /// Files with keys, newest first.
     saves: Vec<FileName>,
-    /// Files that say what became of them.
+    /// Files with the outcomes of those keys.
     notes: Vec<FileName>,
-    /// Runs that they are of.
+    /// Number of runs that they belong to.
     pub runs: usize,
     account: RestoreSummary,
 }
 
 impl FoundFiles {
-    /// Files with keys.
+    /// Number of files with keys.
     #[must_use]
     pub fn files(&self) -> usize {
         self.saves.len()
     }
 }
 
-/// Looks what there is for `order`, without reading it.
+/// Lists the files for `order`, without reading them.
 ///
 /// # Errors
-/// When that cannot be listed, or is nothing.
+/// When they cannot be listed, or there are none.
 pub async fn find(order: &RestoreRequest) -> Result<FoundFiles, RestoreError> {
     let listed = order.place.list().await?;
     let ours = listed.files.into_iter().filter(|name| order.run.is_none_or(|run| run == name.run));
@@ -124,10 +124,10 @@ fn empty(place: &BackupTarget, run: Option<RunId>) -> RestoreError {
     RestoreError::Empty { place: place.to_string(), of }
 }
 
-/// Puts back what was `found`. At `stop`, what is in hand is finished.
+/// Restores what was `found`. At `stop`, the work in progress is finished.
 ///
 /// # Errors
-/// When Redis cannot be used at all. What cannot be read or put back is in the account.
+/// When Redis cannot be used at all. Keys that cannot be read or restored are counted in the summary.
 pub async fn restore(
     order: &RestoreRequest,
     found: FoundFiles,
@@ -150,9 +150,10 @@ pub async fn restore(
         }
         let decoded = read(order, name, &mut account).await;
         account.files += 1;
-        if let Err(fault) = put_back(order, (name, decoded), &mut judge, target.as_mut(), &mut account).await
+        if let Err(fault) =
+            restore_file(order, (name, decoded), &mut judge, target.as_mut(), &mut account).await
         {
-            account.stopped = Some(format!("{fault}; what is back stays, and the same command goes on"));
+            account.stopped = Some(format!("{fault}; restored keys stay, and the same command continues"));
             break;
         }
     }
@@ -160,11 +161,11 @@ pub async fn restore(
 }
 
 fn stopped(mut account: RestoreSummary) -> RestoreSummary {
-    account.stopped = Some("it was asked to stop; the same command goes on".to_owned());
+    account.stopped = Some("it was stopped by a signal; the same command continues".to_owned());
     account.balance()
 }
 
-/// Reads a file; what is wrong with it goes into the account.
+/// Reads a file; damage is recorded in the summary.
 async fn read(order: &RestoreRequest, name: FileName, account: &mut RestoreSummary) -> Decoded {
     let decoded = match order.place.get(name).await {
         Ok(bytes) => decode(&bytes),
@@ -177,11 +178,11 @@ async fn read(order: &RestoreRequest, name: FileName, account: &mut RestoreSumma
     decoded
 }
 
-/// Deals with the keys of one file.
+/// Restores the keys of one file.
 ///
 /// # Errors
-/// When the server is gone.
-async fn put_back(
+/// When the server is unreachable.
+async fn restore_file(
     order: &RestoreRequest,
     (name, decoded): (FileName, Decoded),
     judge: &mut EntrySelector,
@@ -192,7 +193,7 @@ async fn put_back(
     account.read += keys;
     let Some(header) = decoded.header else {
         if keys > 0 {
-            account.fail("a file does not say which deployment it is of".to_owned(), keys);
+            account.fail("a file does not name its deployment".to_owned(), keys);
         }
         return Ok(());
     };

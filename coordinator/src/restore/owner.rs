@@ -1,4 +1,4 @@
-//! Which deployments the files of a backup are of.
+//! Finds the deployments that the files of a backup belong to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use shared::ids::{Alias, RunId};
 
 use super::{RestoreError, empty};
 
-/// The deployments that the files of `run` (of all runs, if there is none) at `place` are of. Reads no further than to
-/// the second one that is `known`. Files that cannot be read are passed over here: restoring names them.
+/// The deployments of the files of `run` (of all runs, if `None`) at `place`. Stops at the second one that is `known`.
+/// Files that cannot be read are skipped here: the restoration reports them.
 ///
 /// # Errors
 /// When the files cannot be listed, or there are none.
-pub async fn whose<T>(
+pub async fn owners<T>(
     place: &BackupTarget,
     run: Option<RunId>,
     known: &BTreeMap<Alias, T>,

@@ -1,4 +1,4 @@
-//! Which of the saved keys are put back. Pure.
+//! Selects the saved keys to restore. Pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,10 +10,10 @@ use shared::messages::Reason;
 use shared::outcome::Outcome;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What is asked for.
+/// The filter of a restoration.
 #[derive(Clone, Debug, Default)]
 pub struct RestoreFilter {
-    /// Keys that match one of these; all, if there is none.
+    /// Keys that match one of these; all keys, if empty.
     pub patterns: Vec<Pattern>,
     /// Keys that were deleted for this reason.
     pub reason: Option<Reason>,
@@ -27,12 +27,13 @@ impl RestoreFilter {
     }
 }
 
-/// What became of the candidates of batches, as far as it was noted.
+/// The recorded outcomes of the candidates of batches.
 #[derive(Debug, Default)]
 pub(super) struct RecordedOutcomes(HashMap<BatchId, BTreeMap<u32, Vec<Outcome>>>);
 
 impl RecordedOutcomes {
-    /// Takes in what one file notes of `batch`. All attempts at a batch have the same outcomes, but one may know less.
+    /// Adds the outcomes of `batch` from one file. All attempts at a batch have the same outcomes, but one may have
+    /// recorded fewer.
     pub(super) fn add(&mut self, batch: BatchId, recorded: Vec<Recorded>) {
         let groups = self.0.entry(batch).or_default();
         for Recorded { group, outcomes } in recorded {
@@ -55,33 +56,33 @@ impl RecordedOutcomes {
     }
 }
 
-/// What is to be done with a saved key.
+/// What to do with a saved key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryDecision {
-    /// It was not asked for.
+    /// The filter excludes it.
     Filtered,
     /// It is a key of keysweep itself.
     Own,
-    /// We did not delete it, so it is not ours to put back.
+    /// We did not delete it, so it must not be restored.
     Kept,
-    /// A newer file has it, too.
+    /// A newer file contains it, too.
     Older,
     /// It would have expired by now.
     Expired,
-    /// It is put back; `confirmed` says that we deleted it for sure.
+    /// It is restored; `confirmed`: its deletion is recorded.
     Back {
-        /// See there.
+        /// Whether its deletion is recorded.
         confirmed: bool,
     },
 }
 
-/// Judges the keys of a backup, the newest files first.
+/// Decides on the keys of a backup, newest files first.
 #[derive(Debug, Default)]
 pub(super) struct EntrySelector {
     pub(super) wanted: RestoreFilter,
     pub(super) outcomes: RecordedOutcomes,
-    /// Hashes of the keys that were judged: of those that stand in several files, the newest counts. 128 bits, so that no
-    /// two keys have the same.
+    /// Hashes of the keys decided on: if several files contain a key, the newest counts. 128 bits, so that collisions
+    /// are practically impossible.
     seen: HashSet<u128>,
 }
 
@@ -90,7 +91,7 @@ impl EntrySelector {
         Self { wanted, outcomes, seen: HashSet::new() }
     }
 
-    /// What is to be done with `entry` of `batch` in database `db`, if it is `now_ms` by the server's clock.
+    /// What to do with `entry` of `batch` in database `db`, if `now_ms` is the server's time.
     pub(super) fn decide(
         &mut self,
         (batch, db): (BatchId, u32),
@@ -103,7 +104,7 @@ impl EntrySelector {
         if is_own(entry.key.as_bytes()) {
             return EntryDecision::Own;
         }
-        // What lived on after an older file was written makes that one's value obsolete, too.
+        // A key that was kept when a newer file was written makes the older file's value obsolete, too.
         let name = [&db.to_le_bytes()[..], entry.key.as_bytes()].concat();
         if !self.seen.insert(xxh3_128(&name)) {
             return EntryDecision::Older;
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_we_deleted_comes_back_or_what_nobody_knows() {
+    fn deleted_keys_and_unconfirmed_keys_are_restored() {
         let (mut judge, batch) = judge(RestoreFilter::default(), b"dsvfune");
         let mut check = |batch, index, expected| {
             let key = format!("key {index}");
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn locks_and_ledgers_of_keysweep_are_never_put_back() {
+    fn locks_and_ledgers_are_never_restored() {
         let (mut judge, batch) = judge(RestoreFilter::default(), b"d");
         for key in ["keysweep:lock:job", "keysweep:ledger:{aaaa}:1"] {
             assert_eq!(judge.decide((batch, 0), &entry(key, 0, None), 0), EntryDecision::Own, "{key}");
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_saves_of_a_key_the_first_one_met_counts() {
+    fn the_first_of_two_saves_of_a_key_counts() {
         let (mut judge, batch) = judge(RestoreFilter::default(), b"dsdd");
         let mut check = |db, index, expires_at_ms, expected| {
             assert_eq!(judge.decide((batch, db), &entry("key", index, expires_at_ms), 100), expected);
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_notes_each_adds_what_the_other_does_not_know() {
+    fn outcomes_of_two_files_are_merged() {
         let (batch, letters) = (BatchId::new(), |text: &[u8]| {
             text.iter().map(|letter| Outcome::from_code(*letter).unwrap()).collect::<Vec<_>>()
         });
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_stays_away() {
+    fn filtered_keys_are_not_restored() {
         let patterns = vec![Pattern::new(*b"a:*").unwrap(), Pattern::new(*b"b:*").unwrap()];
         let (mut judge, batch) = judge(RestoreFilter { patterns, reason: Some(Reason::Stale) }, b"dddd");
         let mut check = |key, expires_at_ms, expected| {

@@ -1,4 +1,4 @@
-//! The account of a restoration: what became of every key that was read. Pure.
+//! The summary of a restoration: the outcome of every key that was read. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,71 +6,71 @@ use serde::Serialize;
 use shared::backup::Damage;
 use shared::limits::{DAMAGES_NAMED_MAX, RESTORE_CAUSES_MAX};
 
-/// What stands for the causes beyond [`RESTORE_CAUSES_MAX`].
+/// Collects the causes beyond [`RESTORE_CAUSES_MAX`].
 const OTHER_CAUSES: &str = "other causes";
 
-/// What became of the keys of a backup: `read` is the sum of all the others up to `failed`.
+/// Numbers of keys by outcome: `read` is the sum of all others up to `failed`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreSummary {
     /// Keys that were read.
     pub read: u64,
-    /// Are there again.
+    /// Restored.
     pub restored: u64,
-    /// Would be put back if no key of the name exists: a dry run does not ask the server.
+    /// Would be restored if no key of the name exists: a dry run does not check that on the server.
     pub restorable: u64,
-    /// Were left alone, because a key of the name exists.
+    /// Skipped, because a key of the name exists.
     pub existing: u64,
     /// Would have expired by now.
     pub expired: u64,
-    /// Were not asked for.
+    /// Excluded by the filter.
     pub filtered: u64,
     /// Belong to another deployment.
     pub elsewhere: u64,
-    /// Were saved, but not deleted by us.
+    /// Saved, but not deleted by us.
     pub kept: u64,
-    /// Stand in a newer file as well, which counts.
+    /// A newer file contains them; its value counts.
     pub older: u64,
-    /// Could not be put back.
+    /// Could not be restored.
     pub failed: u64,
     /// Whether the sum is right.
     pub balanced: bool,
 
-    /// Those of the restored or restorable of which is not known whether we deleted them: the run was cut off there.
+    /// Those of the restored or restorable keys whose deletion is not recorded: the run was interrupted there.
     pub unconfirmed: u64,
-    /// Keys that a damaged file has lost, as far as it says how many there were.
+    /// Keys lost in damaged files, as far as the files state how many there were.
     pub lost: u64,
     /// Files that were read.
     pub files: u64,
-    /// Files that were being written when their writer ended: nothing was deleted on their account.
+    /// Incomplete files, whose writer died: nothing was deleted on their basis.
     pub unfinished_files: u64,
-    /// What is not intact.
+    /// Damaged places in files.
     pub damages: Vec<FileDamage>,
-    /// How often something was damaged.
+    /// Number of damaged places.
     pub damaged: u64,
-    /// Files that are none of ours.
+    /// Files that are not backups.
     pub foreign_files: Vec<String>,
-    /// Why keys could not be put back, with their number.
+    /// Why keys could not be restored, with their number.
     pub causes: BTreeMap<String, u64>,
-    /// Why it ended before its end, if it did.
+    /// Why the restoration ended early, if it did.
     pub stopped: Option<String>,
-    /// Whether nothing was changed.
+    /// Whether it was a dry run.
     pub dry_run: bool,
 }
 
-/// A damage, and where it is.
+/// A damaged place in a file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FileDamage {
-    /// The file, as its place lists it.
+    /// The file, as the backup target lists it.
     pub file: String,
-    /// Bytes from its beginning.
+    /// Offset in bytes.
     pub offset: u64,
-    /// What is wrong there.
+    /// The problem.
     pub what: String,
 }
 
 impl RestoreSummary {
-    /// Enters what is not intact in `file`: `damages`, and others that are not named, `damaged` in all.
+    /// Records damage in `file`: the listed `damages`, of `damaged` in total.
     pub(super) fn damage(&mut self, file: &impl ToString, damages: &[Damage], damaged: u64) {
         self.damaged = self.damaged.saturating_add(damaged);
         let room = DAMAGES_NAMED_MAX.saturating_sub(self.damages.len());
@@ -82,37 +82,37 @@ impl RestoreSummary {
         self.damages.extend(damages.iter().take(room).map(named));
     }
 
-    /// Enters `keys` keys that could not be put back.
+    /// Counts `keys` keys that could not be restored.
     pub(super) fn fail(&mut self, cause: String, keys: u64) {
         self.failed += keys;
         let known = self.causes.len() < RESTORE_CAUSES_MAX || self.causes.contains_key(&cause);
         *self.causes.entry(if known { cause } else { OTHER_CAUSES.to_owned() }).or_default() += keys;
     }
 
-    /// The outcomes by name, in the order in which they are shown.
+    /// The outcomes by name, in display order.
     #[must_use]
     pub fn rows(&self) -> [(&'static str, u64, &'static str); 9] {
         [
-            ("restored", self.restored, "are there again"),
-            ("restorable", self.restorable, "would be put back, if no key of the name exists"),
-            ("existing", self.existing, "left alone: a key of the name exists"),
+            ("restored", self.restored, "restored"),
+            ("restorable", self.restorable, "would be restored, if no key of the name exists"),
+            ("existing", self.existing, "skipped: a key of the name exists"),
             ("expired", self.expired, "would have expired by now"),
-            ("filtered", self.filtered, "not asked for"),
+            ("filtered", self.filtered, "excluded by the filter"),
             ("elsewhere", self.elsewhere, "of another deployment"),
             ("kept", self.kept, "saved, but not deleted by us"),
-            ("older", self.older, "saved once more later, which counts"),
-            ("failed", self.failed, "could not be put back"),
+            ("older", self.older, "a newer save counts"),
+            ("failed", self.failed, "could not be restored"),
         ]
     }
 
-    /// Closes the account.
+    /// Computes `balanced`.
     #[must_use]
     pub(super) fn balance(mut self) -> Self {
         self.balanced = self.read == self.rows().iter().map(|(_, keys, _)| keys).sum::<u64>();
         self
     }
 
-    /// Whether all that was asked for, and is not there already, is back.
+    /// Whether every selected key exists now.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.balanced && self.failed == 0 && (self.damaged, self.lost) == (0, 0) && self.stopped.is_none()

@@ -1,5 +1,5 @@
-//! The way back into Redis: each key to the node that serves its slot, again and again while slots move or servers are
-//! not ready.
+//! Writes keys back into Redis: each key to the node that serves its slot, with retries while slots move or servers
+//! are unavailable.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use tokio::time::sleep;
 use super::summary::RestoreSummary;
 use super::{RestoreError, RestoreRequest};
 
-/// Keys that expire within so many milliseconds are not put back any more: they would have expired on their way.
+/// Keys that expire within so many milliseconds are not restored: they would expire on the way.
 const EXPIRY_MARGIN_MS: u64 = 1_000;
 
-/// Where keys are put back.
+/// The connections to the deployment to restore into.
 pub(super) struct RestoreTarget {
     access: ConnectOptions,
     replace: bool,
@@ -29,11 +29,11 @@ pub(super) struct RestoreTarget {
     ahead_ms: i64,
 }
 
-/// A key on its way, and whether it is sure that we deleted it.
+/// A key to restore, and whether its deletion is recorded.
 type Back = (BackupEntry, bool);
 
 impl RestoreTarget {
-    /// Connects, and checks that our user may do it everywhere.
+    /// Connects, and checks the permissions of our user on every node.
     pub(super) async fn connect(order: &RestoreRequest) -> Result<Self, RestoreError> {
         let client = RedisClient::discover(order.access.clone()).await?;
         let mut ahead_ms = 0;
@@ -46,15 +46,15 @@ impl RestoreTarget {
         Ok(Self { access: order.access.clone(), replace: order.replace, databases, ahead_ms })
     }
 
-    /// The server's clock.
+    /// The server's time.
     pub(super) fn now_ms(&self) -> u64 {
         now_ms().saturating_add_signed(self.ahead_ms)
     }
 
-    /// Puts `keys` back into database `db`.
+    /// Restores `keys` into database `db`.
     ///
     /// # Errors
-    /// When the server is gone for long; what was not put back is not in the account then but as `failed`.
+    /// When the server is unreachable for long; keys that were not restored are counted as `failed` then.
     pub(super) async fn put(
         &mut self,
         db: u32,
@@ -67,13 +67,13 @@ impl RestoreTarget {
             Err(fault) => return Err(record_failures(&keys, fault, account)),
         };
         let (mut left, mut last) = (keys, None);
-        for round in 0..RESTORE_ROUNDS_MAX {
+        for attempt in 0..RESTORE_ROUNDS_MAX {
             if left.is_empty() {
                 return Ok(());
             }
-            if round > 0 {
+            if attempt > 0 {
                 sleep(RESTORE_PAUSE).await;
-                // If this fails, the next round meets the same and asks again.
+                // If this fails, the next attempt meets the same error and refreshes again.
                 let _ = client.refresh().await;
             }
             let nodes = by_node(client, left, &mut last);
@@ -111,7 +111,7 @@ fn record_failures(keys: &[Back], fault: RedisError, account: &mut RestoreSummar
     fault
 }
 
-/// `keys` by the node that serves them, and those that nobody serves at the moment.
+/// `keys` by the node that serves them, and the keys whose slot no node serves at the moment.
 fn by_node(
     client: &RedisClient,
     keys: Vec<Back>,
@@ -133,7 +133,7 @@ fn by_node(
     (unserved, nodes)
 }
 
-/// What came of keys at one node.
+/// The result of restoring keys at one node.
 #[derive(Default)]
 struct WriteResult {
     restored: u64,
@@ -141,7 +141,7 @@ struct WriteResult {
     existing: u64,
     expired: u64,
     failed: Vec<String>,
-    /// Keys to be tried again, and why.
+    /// Keys to retry, and why.
     again: Vec<Back>,
     fault: Option<RedisError>,
 }
@@ -162,7 +162,7 @@ async fn put_at(client: &RedisClient, node: NodeId, keys: Vec<Back>, replace: bo
         if let Err(fault) = put_once(client, &node, &mut write, replace, &mut done).await {
             client.forget(&node);
             if fault.kind.is_transient() {
-                // The calls may have been carried out: such keys are counted as existing then.
+                // The calls may have been executed: such keys are counted as existing then.
                 done.again.extend(write.into_iter().chain(keys));
                 done.fault = Some(fault);
                 return done;
@@ -181,7 +181,7 @@ async fn put_once(
     done: &mut WriteResult,
 ) -> Result<(), RedisError> {
     let conn = client.conn(node).await?;
-    // RESTORE of what has expired removes what is there, and makes nothing.
+    // RESTORE with an expiry in the past removes the existing key, and creates nothing.
     let soon = node::time_ms(&conn).await? + EXPIRY_MARGIN_MS;
     let before = write.len();
     write.retain(|(entry, _)| entry.expires_at_ms.is_none_or(|at_ms| at_ms > soon));
@@ -212,7 +212,7 @@ fn restore_entry(entry: &BackupEntry) -> RestoreEntry<'_> {
     RestoreEntry { key: &entry.key, value: &entry.value, expires_at_ms: entry.expires_at_ms }
 }
 
-/// Why a server refused `entry`, and what can be done about it.
+/// Why a server refused `entry`, with the remedy.
 fn why(fault: &RedisError, entry: &BackupEntry) -> String {
     match refused_version(&fault.detail, &entry.value) {
         Some(more) => format!("{fault}; {more}"),

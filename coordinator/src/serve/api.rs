@@ -1,4 +1,4 @@
-//! The part of the service that answers programs over NATS, in JSON. What they are answered stands in `answers.rs`.
+//! The part of the service that serves its API over NATS, in JSON. The handlers are in `handlers.rs`.
 
 use std::sync::Arc;
 
@@ -9,40 +9,40 @@ use super::ServiceState;
 use super::handlers::{self, ApiResult, write};
 use super::request::parse;
 
-/// Where statistics are asked for.
+/// The endpoint for statistics.
 pub const STATS_ENDPOINT: &str = "stats";
 
 /// All endpoints; their subjects are `keysweep.api.<endpoint>`.
 const ENDPOINTS: [&str; 3] = [STATS_ENDPOINT, "run", "cancel"];
 
-/// Answers programs until the shutdown.
+/// Serves requests until the shutdown.
 pub(super) async fn run(shared: &Arc<ServiceState>, nats: &Nats) -> Result<(), NatsError> {
-    // One request may look around in Redis for a while; the others do not wait for it.
-    let mut crew = TaskGroup::default();
+    // One request may run a preflight for a while; the others do not wait for it.
+    let mut tasks = TaskGroup::default();
     let mut service = Service::start(nats, env!("CARGO_PKG_VERSION"), &ENDPOINTS).await?;
-    let mut told = false;
+    let mut logged = false;
     loop {
         let request = tokio::select! {
             () = shared.shutdown.cancelled() => return Ok(()),
-            Some(_) = crew.next() => continue,
+            Some(_) = tasks.next() => continue,
             request = service.next() => request,
         };
         let Some(request) = request else {
             return Err(NatsError::Request {
-                what: "go on serving".to_owned(),
+                what: "continue to serve".to_owned(),
                 cause: "the service ended".to_owned(),
             });
         };
         if let Some(why) = request.no_request {
-            // Once: who sends one may send many.
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(endpoint = request.endpoint, "refused a message that is no request: {why}");
+            // Logged once: the sender may send many.
+            if !std::mem::replace(&mut logged, true) {
+                tracing::warn!(endpoint = request.endpoint, "rejected an invalid request: {why}");
             }
-            request.answer(Err((400, format!("the message is no request: {why}")))).await;
+            request.answer(Err((400, format!("the request is invalid: {why}")))).await;
             continue;
         }
         let shared = Arc::clone(shared);
-        crew.start(request.endpoint, async move {
+        tasks.start(request.endpoint, async move {
             let answer = answer(&shared, &request).await;
             request.answer(answer.map_err(|refusal| (usize::from(refusal.code), refusal.why))).await;
             Ok::<(), NatsError>(())

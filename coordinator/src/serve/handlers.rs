@@ -1,5 +1,5 @@
-//! What programs are answered, whatever they ask through: they start and stop runs, look at them, and ask for
-//! statistics. NATS (`api.rs`) and HTTP (`http.rs`) both come here.
+//! The handlers of the service's API: start and cancel runs, list and show them, and return statistics. NATS
+//! (`api.rs`) and HTTP (`http.rs`) both call them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,20 +18,20 @@ use crate::runs::{self, Cancelled, RunView};
 use crate::statistics::{Statistics, cleanup_statistics, with_sample};
 use crate::submit::Submitted;
 
-/// What a program says to start a run: the document's option names. It may only be gentler than the job, but in the
-/// fields that the job's `allow_override` names.
+/// The request to start a run, with the document's option names. It may only be gentler than the job, except in the
+/// fields that the job's `allow_override` lists.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RunRequest {
-    /// The job; may be left out where there is only one.
+    /// The job; optional if there is only one.
     pub job: Option<String>,
     /// Keys per listing command.
     pub scan_batch_size: Option<u32>,
-    /// Whether inactive users' keys go as well.
+    /// Whether keys of inactive users are deleted, too.
     pub aggressive_cleanup: Option<bool>,
     /// Days without activity that make a user inactive.
     pub inactivity_threshold_days: Option<u32>,
-    /// Whether inactive users' keys go also where none of an active one is met.
+    /// Whether keys of inactive users are deleted even if the sample has no key of an active one.
     pub allow_no_active: Option<bool>,
     /// Whether metrics and recommendations are collected.
     pub generate_report: Option<bool>,
@@ -41,13 +41,13 @@ pub struct RunRequest {
     pub latency_budget: Option<String>,
     /// Keys that the run may read in a second.
     pub rate_limit: Option<u64>,
-    /// Whether nothing is held back for the application's latency.
+    /// Whether the run ignores the application's latency.
     pub max_speed: Option<bool>,
-    /// Who asks, for the history.
+    /// The client, for the history.
     pub started_by: Option<String>,
 }
 
-/// What it is answered.
+/// The response to a [`RunRequest`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunAnswer {
@@ -57,7 +57,7 @@ pub struct RunAnswer {
     pub left: bool,
 }
 
-/// Whose statistics are asked for.
+/// The deployment or job to return statistics for.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct StatsRequest {
@@ -65,7 +65,7 @@ pub(super) struct StatsRequest {
     pub(super) redis: Option<Alias>,
 }
 
-/// Which run is to stop, and why.
+/// The run to cancel, and why.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CancelRequest {
@@ -73,7 +73,7 @@ pub(super) struct CancelRequest {
     pub(super) cause: Option<String>,
 }
 
-/// Which runs are asked for.
+/// The runs to list.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct RunsRequest {
@@ -81,22 +81,22 @@ pub(super) struct RunsRequest {
     pub(super) limit: Option<usize>,
 }
 
-/// Runs, the newest last.
+/// Runs, newest last.
 #[derive(Serialize)]
 pub(super) struct Runs {
     runs: Vec<Value>,
 }
 
-/// Why there is no answer.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct ApiError {
-    /// A code as in HTTP.
+    /// An HTTP status code.
     pub(super) code: u16,
-    /// The reason, for people.
+    /// The reason, as text.
     pub(super) why: String,
 }
 
-/// An answer, or why there is none.
+/// A response, or an error response.
 pub(super) type ApiResult<T> = Result<T, ApiError>;
 
 pub(super) fn refused<T>(code: u16, why: impl Into<String>) -> ApiResult<T> {
@@ -107,12 +107,12 @@ fn failed(e: impl std::fmt::Display) -> ApiError {
     ApiError { code: 500, why: e.to_string() }
 }
 
-/// The bytes of an answer.
+/// Serializes a response.
 pub(super) fn write(answer: &impl Serialize) -> ApiResult<Vec<u8>> {
     serde_json::to_vec(answer).map_err(failed)
 }
 
-/// A text of a request that is kept or shown, if it is not too long.
+/// A text from a request that is stored or shown; an error if it is too long.
 fn text(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
     match text {
         Some(text) if text.len() > REQUEST_TEXT_BYTES_MAX => {
@@ -122,7 +122,7 @@ fn text(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
     }
 }
 
-/// Starts a run, and returns as soon as it waits for workers.
+/// Starts a run, and returns as soon as it is stored and waits for workers.
 pub(super) async fn start(shared: &ServiceState, request: &RunRequest) -> ApiResult<RunAnswer> {
     let job = choose(shared, request.job.as_deref())?;
     let options = options(job, request)?;
@@ -133,17 +133,17 @@ pub(super) async fn start(shared: &ServiceState, request: &RunRequest) -> ApiRes
     Ok(RunAnswer { run_id: submitted.run(), left })
 }
 
-/// Tells a run to stop.
+/// Cancels a run.
 pub(super) async fn cancel(shared: &ServiceState, request: CancelRequest) -> ApiResult<Cancelled> {
-    let cause = text("cause", request.cause)?.unwrap_or_else(|| "asked to by a program".to_owned());
+    let cause = text("cause", request.cause)?.unwrap_or_else(|| "requested through the API".to_owned());
     let run = request.run_id;
     match runs::cancel(&shared.context, run, cause).await.map_err(failed)? {
-        Some(told) => Ok(told),
+        Some(cancelled) => Ok(cancelled),
         None => refused(404, format!("there is no run `{run}`")),
     }
 }
 
-/// The runs that are remembered. A job is known if it is served, or was once.
+/// The remembered runs. A job is known if it is served, or was once.
 pub(super) async fn runs(shared: &ServiceState, request: &RunsRequest) -> ApiResult<Runs> {
     let mut runs = history::read(&*shared.context.history_store).await.map_err(failed)?;
     if let Some(job) = &request.job {
@@ -156,7 +156,7 @@ pub(super) async fn runs(shared: &ServiceState, request: &RunsRequest) -> ApiRes
     Ok(Runs { runs: runs[surplus..].iter().map(RunLine::told).collect() })
 }
 
-/// One of them.
+/// The state of one run.
 pub(super) async fn run(shared: &ServiceState, run: RunId) -> ApiResult<RunView> {
     match runs::find(&shared.context, run).await.map_err(failed)? {
         Some(view) => Ok(view),
@@ -164,12 +164,12 @@ pub(super) async fn run(shared: &ServiceState, run: RunId) -> ApiResult<RunView>
     }
 }
 
-/// How jobs, cache and Redis do.
+/// The state of jobs, cache and Redis.
 pub(super) async fn stats(shared: &ServiceState, request: &StatsRequest) -> ApiResult<Statistics> {
-    // Entries of the store are found by it.
+    // Keys of store entries contain it.
     if let Some(redis) = request.redis.as_ref().filter(|redis| !is_name(redis.as_str())) {
         let shown = Printable(redis.as_str().chars().take(40).collect::<String>().as_bytes()).to_string();
-        return refused(400, format!("`redis` is `{shown}`, which is no name of a deployment"));
+        return refused(400, format!("`redis` is `{shown}`, which is not a name of a deployment"));
     }
     let job = match (request.job.as_deref(), &request.redis) {
         (Some(name), _) => Some(choose(shared, Some(name))?),
@@ -183,7 +183,7 @@ pub(super) async fn stats(shared: &ServiceState, request: &StatsRequest) -> ApiR
         (None, None) => return refused(404, "no job is served"),
     };
     let job_name = request.job.as_deref();
-    // Keys are those of one job.
+    // A sample of keys is for one job.
     let one = job.filter(|_| job_name.is_some() || shared.jobs.len() == 1);
     let selection = one.map(|job| job.options.selection());
     let found = cleanup_statistics(&shared.context, redis, job_name, source, selection.as_ref());
@@ -206,7 +206,7 @@ fn choose<'a>(shared: &'a ServiceState, name: Option<&str>) -> ApiResult<&'a Ser
     }
 }
 
-/// The job's options with what the request changes.
+/// The job's options, changed by the request.
 pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Options> {
     let mut options = job.options.clone();
     options.aggressive = request.aggressive_cleanup.unwrap_or(options.aggressive);

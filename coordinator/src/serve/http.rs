@@ -1,5 +1,5 @@
-//! The part of the service that answers programs over HTTP, in JSON, if they know the token. What they are answered
-//! stands in `answers.rs`; `docs/http.md` describes it.
+//! The part of the service that serves its API over HTTP, in JSON, to clients that send the token. The handlers are in
+//! `handlers.rs`; `docs/http.md` describes the API.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -26,31 +26,31 @@ use super::ServiceState;
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, refused, write};
 use super::request::{FieldKind, RequestFields, of_query, parse};
 
-/// Runs that are being started at a time. Starting one looks around in Redis first.
+/// Maximum concurrent starts of runs. Each one begins with a preflight.
 const STARTS_MAX: usize = 16;
 
-/// What is said where no token is set.
+/// The response if no token is set.
 const OFF: &str = "the HTTP API is off; to turn it on, set a token with `--api-token-file`, \
                    `KEYSWEEP_API_TOKEN`, or `api_token_file` under `[serve]` in the job file";
 
-/// The HTTP side of a service: made before the service, which it answers for once it is there.
+/// The HTTP API of a service. It is created before the service, and rejects requests until the service is attached.
 pub struct HttpApi {
     token: Option<Secret>,
     service: OnceLock<Arc<ServiceState>>,
-    /// Runs being started. A caller who does not wait for the answer does not stop that half-way.
+    /// Starts of runs in progress. A client that closes its connection does not interrupt them.
     starts: Mutex<TaskGroup>,
 }
 
 impl HttpApi {
-    /// Answers those who know `token`; nobody, if there is none.
+    /// Serves clients that send `token`; without one, the API is off.
     #[must_use]
     pub fn new(token: Option<Secret>) -> Arc<Self> {
         Arc::new(Self { token, service: OnceLock::new(), starts: Mutex::default() })
     }
 
-    /// From now on, `service` answers.
+    /// Serves requests with `service` from now on.
     pub(super) fn attach(&self, service: Arc<ServiceState>) {
-        // It is attached once.
+        // Attached once; a second call has no effect.
         let _ = self.service.set(service);
     }
 
@@ -62,15 +62,15 @@ impl HttpApi {
         }
     }
 
-    /// Everything below `/api`.
+    /// All routes below `/api`.
     pub fn router(self: &Arc<Self>) -> Router {
         let api = Router::new()
             .route("/stats", get(stats))
             .route("/runs", get(runs).post(start))
             .route("/runs/{id}", get(run))
             .route("/runs/{id}/cancel", post(cancel))
-            .fallback(|| async { error_response(404, "there is no such page; see `docs/http.md`") })
-            .method_not_allowed_fallback(|| async { error_response(405, "this page takes another method") })
+            .fallback(|| async { error_response(404, "there is no such path; see `docs/http.md`") })
+            .method_not_allowed_fallback(|| async { error_response(405, "this path takes another method") })
             .layer(middleware::from_fn_with_state(Arc::clone(self), guard))
             .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
             .with_state(Arc::clone(self));
@@ -80,7 +80,7 @@ impl HttpApi {
 
 type SharedApi = State<Arc<HttpApi>>;
 
-/// Lets through who knows the token.
+/// Rejects requests without the token.
 async fn guard(State(api): SharedApi, request: Request, next: Next) -> Response {
     let Some(token) = &api.token else { return error_response(403, OFF) };
     if presented_token(request.headers()).is_some_and(|given| constant_time_eq(token, given)) {
@@ -96,7 +96,7 @@ async fn guard(State(api): SharedApi, request: Request, next: Next) -> Response 
     response
 }
 
-/// The request with its body read, for which there is a time and a size.
+/// The request with its body, which must arrive within a time and size limit.
 async fn whole(request: Request) -> ApiResult<Request> {
     let (parts, body) = request.into_parts();
     let reading = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
@@ -111,7 +111,7 @@ fn presented_token(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-/// The pairs of a query, if it can be read.
+/// The pairs of a query, if it can be parsed.
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 async fn stats(State(api): SharedApi, query: Pairs) -> Response {
@@ -139,7 +139,7 @@ async fn cancel(
     answered(200, cancelled.await)
 }
 
-/// What may be said to stop a run.
+/// The body of a request to cancel a run.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CancelBody {
@@ -162,7 +162,7 @@ async fn start(State(api): SharedApi, body: Result<Bytes, BytesRejection>) -> Re
                 return refused(503, "too many runs are being started; try again in a moment");
             }
             starts.start("starting a run", async move {
-                // Whoever asked may have gone.
+                // The client may have disconnected.
                 let _ = answer.send(handlers::start(&service, &request).await);
                 Ok::<(), String>(())
             });
@@ -195,7 +195,8 @@ fn sent(body: Result<Bytes, BytesRejection>) -> ApiResult<Bytes> {
 }
 
 fn run_id(text: &str) -> ApiResult<RunId> {
-    text.parse().map_err(|_| ApiError { code: 400, why: format!("`{}` is no run id", text.escape_debug()) })
+    text.parse()
+        .map_err(|_| ApiError { code: 400, why: format!("`{}` is not a run id", text.escape_debug()) })
 }
 
 fn answered<T: Serialize>(status: u16, answer: ApiResult<T>) -> Response {

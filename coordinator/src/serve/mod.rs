@@ -1,5 +1,5 @@
-//! The coordinator as a service: it drives the runs that wait or were left, starts those that are due, looks at the
-//! cache between them, and answers programs.
+//! The coordinator as a service: it drives runs that wait or have lost their coordinator, starts scheduled runs,
+//! samples the cache between runs, and serves the API.
 
 mod api;
 mod handlers;
@@ -32,31 +32,31 @@ pub use handlers::{RunAnswer, RunRequest};
 pub use http::HttpApi;
 pub use start::{StartError, record_failure, start_run};
 
-/// A job that the service knows.
+/// A job that the service serves.
 #[derive(Clone, Debug)]
 pub struct ServedJob {
-    /// What its runs do.
+    /// The options of its runs.
     pub options: Options,
-    /// What is done with stale keys in a run that is no dry run.
+    /// The action on stale keys in a run that is not a dry run.
     pub action: Action,
-    /// Fields of [`RunRequest`] in which a request may ask for more than the job, of [`shared::config::OVERRIDES`].
+    /// Fields of [`RunRequest`] that may exceed the job's values, from [`shared::config::OVERRIDES`].
     pub allow_override: Vec<&'static str>,
     /// When it is due.
     pub schedule: Schedule,
-    /// How many attempts it has.
+    /// Maximum attempts.
     pub attempts: u32,
-    /// The pause before the second attempt; it doubles from there.
+    /// The delay before the second attempt; it doubles for each further one.
     pub backoff: Duration,
-    /// How often a sample is taken between runs.
+    /// Interval of samples between runs.
     pub sample_every: Duration,
-    /// Whether it is run at once if it was due while no service was there.
+    /// Whether a run that was due while no service was running starts at once.
     pub catch_up: bool,
 }
 
-/// Why the service ended by itself.
+/// Why the service ended unexpectedly.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// NATS refused.
+    /// NATS failed.
     #[error(transparent)]
     Nats(#[from] NatsError),
     /// The store failed for good.
@@ -85,7 +85,7 @@ impl ServiceState {
     }
 }
 
-/// Serves `jobs` until `shutdown`; hands over what it drives then.
+/// Serves `jobs` until `shutdown`; then releases the runs that it drives.
 ///
 /// # Errors
 /// When NATS or the store fail for good.
@@ -99,7 +99,7 @@ pub async fn serve(
     serve_with_http(context, nats, jobs, who, shutdown, &HttpApi::new(None)).await
 }
 
-/// [`serve`], which answers through `http` as well.
+/// [`serve`], and the API over `http` as well.
 ///
 /// # Errors
 /// As for [`serve`].
@@ -118,26 +118,26 @@ pub async fn serve_with_http(
         shutdown: shutdown.clone(),
     });
     http.attach(Arc::clone(&shared));
-    let mut crew = TaskGroup::default();
+    let mut tasks = TaskGroup::default();
     let claims = Arc::clone(&shared);
-    crew.start("the part that drives runs", async move { takeover::run(&claims).await });
+    tasks.start("the part that drives runs", async move { takeover::run(&claims).await });
     for number in 0..shared.jobs.len() {
         let schedules = Arc::clone(&shared);
-        crew.start("the part that starts runs", async move { schedules::run(&schedules, number).await });
+        tasks.start("the part that starts runs", async move { schedules::run(&schedules, number).await });
         let samples = Arc::clone(&shared);
-        crew.start("the part that takes samples", async move { sampling::run(&samples, number).await });
+        tasks.start("the part that takes samples", async move { sampling::run(&samples, number).await });
     }
     let (notices, until) = (Arc::clone(&shared), shutdown.clone());
     let names: Vec<String> = shared.jobs.iter().map(|job| job.options.job.clone()).collect();
-    crew.start("the part that delivers alerts", async move {
+    tasks.start("the part that delivers alerts", async move {
         alerting::deliver_pending(&notices.context, &names, &until).await
     });
     let (answers, nats) = (Arc::clone(&shared), nats.clone());
-    crew.start("the part that answers programs", async move { api::run(&answers, &nats).await });
-    while let Some((part, exit)) = crew.next().await {
+    tasks.start("the part that answers programs", async move { api::run(&answers, &nats).await });
+    while let Some((part, exit)) = tasks.next().await {
         if !shutdown.is_cancelled() {
             shutdown.cancel();
-            crew.join().await;
+            tasks.join().await;
             return Err(ServeError::Part(part, exit));
         }
     }

@@ -1,6 +1,6 @@
-//! Requests from programs may only be gentler than their job: fewer deletions, or less load. What a request asks for
-//! beyond that is refused, but in the fields that the job's `allow_override` names. People on the command line and
-//! programs that call the library own the configuration, and are not asked here. Pure.
+//! Requests through the API may only be gentler than their job: fewer deletions, or less load. Anything beyond that is
+//! refused, except in the fields that the job's `allow_override` lists. Users of the command line and of the library
+//! own the configuration, and are not restricted here. Pure.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use super::ServedJob;
 use super::handlers::{ApiResult, RunRequest, refused};
 use crate::inactive_policy::DAY_MS;
 
-/// A field in which a request asks for more than its job.
+/// A field in which a request exceeds its job.
 #[derive(Debug, PartialEq, Eq)]
 struct OverrideViolation {
     field: &'static str,
-    /// What the request says there.
+    /// The value in the request.
     requested: String,
-    /// What the job says.
+    /// The value of the job.
     has: String,
 }
 
-/// Refuses a request, whose values are within their bounds, that asks for more than `job` and what its
-/// `allow_override` names.
+/// Refuses a request that exceeds `job` in a field that its `allow_override` does not list. The values are within
+/// their bounds.
 ///
 /// # Errors
 /// 403, with the fields, the job's values and `allow_override`.
@@ -47,10 +47,11 @@ pub(super) fn check(job: &ServedJob, request: &RunRequest) -> ApiResult<()> {
     refused(403, why)
 }
 
-/// Where `request` asks for more than `job`. All fields are named, so that one which is added is decided on here.
+/// The fields in which `request` exceeds `job`. The pattern lists all fields, so that a new one cannot be forgotten
+/// here.
 fn widenings(job: &ServedJob, request: &RunRequest) -> Vec<OverrideViolation> {
     let RunRequest {
-        // Neutral: which job, who asks, and whether a report is written.
+        // Neutral: the job, the client, and whether a report is written.
         job: _,
         started_by: _,
         generate_report: _,
@@ -65,10 +66,10 @@ fn widenings(job: &ServedJob, request: &RunRequest) -> Vec<OverrideViolation> {
     } = request;
     let options = &job.options;
     let mut found = Vec::new();
-    // A larger page keeps the server busy for longer at a time.
+    // A larger page blocks the server for longer.
     more(&mut found, "scanBatchSize", *scan_batch_size, options.rules.scan_batch_keys);
     more(&mut found, "aggressiveCleanup", *aggressive_cleanup, options.aggressive);
-    // Without them it does not matter who counts as inactive.
+    // Without the removal of inactive users' keys, their threshold has no effect.
     let aggressive = aggressive_cleanup.unwrap_or(options.aggressive);
     if let Some(order) = options.inactive.as_ref().filter(|_| aggressive) {
         let days = order.threshold_ms / DAY_MS;
@@ -97,7 +98,7 @@ fn widenings(job: &ServedJob, request: &RunRequest) -> Vec<OverrideViolation> {
     found
 }
 
-/// Adds a field to `found` whose value is `asked`, if that is more than the job `has`.
+/// Adds a field with the value `asked` to `found`, if that exceeds the job's value `has`.
 fn more<T: Ord + Display>(found: &mut Vec<OverrideViolation>, field: &'static str, asked: Option<T>, has: T) {
     if let Some(asked) = asked.filter(|asked| *asked > has) {
         found.push(OverrideViolation::new(field, asked, has));

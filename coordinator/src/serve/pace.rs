@@ -1,4 +1,4 @@
-//! What a program's request changes about the pace of a run. Pure.
+//! Applies a request's fields to the pace of a run. Pure.
 
 use shared::config::{self, duration};
 use shared::limits::LATENCY_BUDGET;
@@ -7,14 +7,14 @@ use shared::messages::Pace;
 use super::handlers::{ApiError, ApiResult, RunRequest, refused};
 use crate::options::millis;
 
-/// The job's `pace` with what the request changes. The same values are good as in every other place.
+/// The job's `pace`, changed by the request. The bounds are those of the settings.
 pub(super) fn changed(mut pace: Pace, request: &RunRequest) -> ApiResult<Pace> {
     let check =
         |name, field, text: &str| config::check(name, field, text).map_err(|why| ApiError { code: 400, why });
     if let Some(text) = &request.latency_budget {
         check("latency_budget", "latencyBudget", text)?;
         if request.max_speed == Some(true) {
-            let why = "`maxSpeed` goes without a latency budget, but `latencyBudget` sets one; leave one of them out";
+            let why = "`maxSpeed` means no latency budget, but `latencyBudget` sets one; omit one of them";
             return refused(400, why);
         }
         pace.latency_budget_ms = duration::parse(text).ok().map(millis);
@@ -56,7 +56,7 @@ mod tests {
         check(r#"{"latencyBudget": "0s"}"#, Err("`latencyBudget` is `0s`; it takes a duration"));
         check(r#"{"latencyBudget": "fast"}"#, Err("`latencyBudget` is `fast`"));
         check(r#"{"rateLimit": 0}"#, Err("`rateLimit` is `0`; it takes a whole number from 1"));
-        check(r#"{"maxSpeed": true, "latencyBudget": "2ms"}"#, Err("leave one of them out"));
+        check(r#"{"maxSpeed": true, "latencyBudget": "2ms"}"#, Err("omit one of them"));
         let free = changed(Pace::default(), &serde_json::from_str(r#"{"maxSpeed": false}"#).expect("JSON"));
         assert_eq!(free.expect("good").latency_budget_ms, Some(1), "the default");
     }

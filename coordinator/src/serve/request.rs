@@ -1,5 +1,4 @@
-//! Reading what programs ask: a body or a query into a request. What is wrong with it is said in words of the request, and
-//! not of a parser.
+//! Parses the body or query of an API request. Errors name the fields of the request, not the types of the parser.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -9,7 +8,7 @@ use shared::printable::Printable;
 
 use super::handlers::{ApiResult, CancelRequest, RunRequest, RunsRequest, StatsRequest, refused};
 
-/// What a field takes.
+/// The type of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FieldKind {
     /// A text.
@@ -18,11 +17,11 @@ pub(super) enum FieldKind {
     Whole(u64),
     /// `true` or `false`.
     Switch,
-    /// The id of a run. It has to be there.
+    /// The id of a run; required.
     Run,
 }
 
-/// A request, and which fields it may have.
+/// A request, and its fields.
 pub(super) trait RequestFields: DeserializeOwned {
     const FIELDS: &'static [(&'static str, FieldKind)];
 }
@@ -79,7 +78,7 @@ impl FieldKind {
         }
     }
 
-    /// The value that a text of a query stands for.
+    /// The value of a query parameter.
     fn of_text(self, text: String) -> Value {
         match self {
             Self::Whole(_) => text.parse::<u64>().map_or(Value::String(text), Value::from),
@@ -89,7 +88,7 @@ impl FieldKind {
     }
 }
 
-/// What a body says. One that is empty asks for what is usual.
+/// Parses a body. An empty one is a request with the defaults.
 pub(super) fn parse<T: RequestFields>(body: &[u8]) -> ApiResult<T> {
     if body.len() > REQUEST_BYTES_MAX {
         return refused(413, format!("the request is longer than {REQUEST_BYTES_MAX} bytes"));
@@ -97,12 +96,12 @@ pub(super) fn parse<T: RequestFields>(body: &[u8]) -> ApiResult<T> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => read(fields),
-        Ok(_) => refused(400, "the request cannot be read: it is no JSON object"),
-        Err(_) => refused(400, "the request cannot be read: it is no JSON"),
+        Ok(_) => refused(400, "the request cannot be parsed: it is not a JSON object"),
+        Err(_) => refused(400, "the request cannot be parsed: it is not JSON"),
     }
 }
 
-/// What a query says.
+/// Parses a query.
 pub(super) fn of_query<T: RequestFields>(pairs: Vec<(String, String)>) -> ApiResult<T> {
     let mut fields = Map::new();
     for (name, text) in pairs {
@@ -134,10 +133,10 @@ fn read<T: RequestFields>(fields: Map<String, Value>) -> ApiResult<T> {
     if let Some((name, takes)) = missing {
         return refused(400, format!("`{name}` is missing: give {}", takes.description()));
     }
-    serde_json::from_value(Value::Object(fields)).or_else(|_| refused(400, "the request cannot be read"))
+    serde_json::from_value(Value::Object(fields)).or_else(|_| refused(400, "the request cannot be parsed"))
 }
 
-/// A name that somebody gave, as far as it is shown.
+/// A name from a request, cut for display.
 fn shown(name: &str) -> String {
     Printable(name.chars().take(40).collect::<String>().as_bytes()).to_string()
 }
@@ -148,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// A request with every field, which the list knows and the type takes.
+    /// Checks a request with every field: the list has them, and the type accepts them.
     #[track_caller]
     fn whole<T: RequestFields>() {
         let value = |takes: &FieldKind| match takes {
@@ -169,7 +168,7 @@ mod tests {
         whole::<StatsRequest>();
         whole::<CancelRequest>();
         whole::<RunsRequest>();
-        // And the other way round.
+        // And in the other direction.
         let written = serde_json::to_value(RunRequest::default()).expect("it can be written");
         let known: BTreeSet<&str> = RunRequest::FIELDS.iter().map(|(name, _)| *name).collect();
         let written: BTreeSet<&str> =
@@ -187,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_words_of_the_request() {
-        refuses::<RunRequest>("{", "it is no JSON");
-        refuses::<RunRequest>("[]", "no JSON object");
-        refuses::<RunRequest>(&"[".repeat(60_000), "it is no JSON");
+    fn errors_name_the_fields_of_the_request() {
+        refuses::<RunRequest>("{", "it is not JSON");
+        refuses::<RunRequest>("[]", "not a JSON object");
+        refuses::<RunRequest>(&"[".repeat(60_000), "it is not JSON");
         refuses::<RunRequest>(r#"{"colour": 1}"#, "unknown field `colour`; there are `job`, ");
         refuses::<RunRequest>(
             r#"{"scanBatchSize": "9"}"#,

@@ -1,5 +1,5 @@
-//! The part of the service that looks at the cache between runs: samples at regular times, alerts judged by them, and
-//! a summary of each week. Of several services, the first one to store a sample or a summary counts.
+//! The part of the service that samples the cache between runs: samples at regular times, alerts evaluated on them,
+//! and a summary of each week. Several services may run: the first one to store a sample or a summary wins.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use super::{ServedJob, ServiceState};
 
-/// How long a sample in hand may take after the shutdown.
+/// How long a sample in progress may take after the shutdown.
 const LEFT_AFTER: Duration = Duration::from_secs(3);
 
 /// 1970-01-05 was a Monday.
@@ -34,7 +34,7 @@ pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), Stor
         tokio::select! {
             taken = sample(shared, job, slot) => {
                 if let Err(e) = taken {
-                    tracing::warn!(job = job.options.job, error = %e, "no sample");
+                    tracing::warn!(job = job.options.job, error = %e, "failed to collect counters");
                 }
             }
             () = out_of_time(shared) => return Ok(()),
@@ -48,14 +48,14 @@ pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), Stor
     }
 }
 
-/// Returns when a sample in hand is to be left: one that is cut off does no harm, and a store that does not answer keeps
-/// nobody from ending.
+/// Returns when a sample in progress should be aborted. Aborting one does no harm, and a store that does not respond
+/// must not block the shutdown.
 async fn out_of_time(shared: &ServiceState) {
     shared.shutdown.cancelled().await;
     sleep(LEFT_AFTER).await;
 }
 
-/// Takes the sample of one slot of time, and does what follows from it.
+/// Takes the sample of one time slot, evaluates alerts on it and publishes both.
 async fn sample(
     shared: &ServiceState,
     job: &ServedJob,
@@ -91,7 +91,7 @@ async fn sample(
     Ok(())
 }
 
-/// Tells what happened in the week that has ended, once.
+/// Publishes the summary of the week that has ended, once.
 async fn summarise(
     shared: &ServiceState,
     job: &ServedJob,
@@ -101,7 +101,7 @@ async fn summarise(
     let (name, source) = (&job.options.job, &job.options.application.hit_rate);
     let week = now_ms().saturating_sub(FIRST_MONDAY_MS) / WEEK_MS;
     let monday_ms = FIRST_MONDAY_MS + week * WEEK_MS;
-    // Of a week of which nothing is known, there is nothing to tell.
+    // A week without samples has no summary.
     if !all.iter().any(|sample| (monday_ms - WEEK_MS..monday_ms).contains(&sample.at_ms)) {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! The part of the service that starts the runs which are due. Of several services, the one that claims a due time
-//! first starts its run.
+//! The part of the service that starts scheduled runs. Several services may run: the first one to claim a due time
+//! starts its run.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::takeover::{StartOutcome, begin, retry};
 use super::{ServedJob, ServiceState};
 use crate::options::Options;
 
-/// The longest sleep before the clock is looked at again: it may have been set.
+/// The longest sleep between two reads of the clock, which may have been set.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Starts the runs of job `number` as they are due, until the shutdown.
+/// Starts the runs of job `number` when they are due, until the shutdown.
 pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     let name = &job.options.display_name;
@@ -30,7 +30,7 @@ pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), Stor
         if !wait_until(shared, next).await {
             break;
         }
-        // The machine may have slept over several: they are one run.
+        // The machine may have been suspended over several due times: they are one run.
         let now = Timestamp::now().max(next);
         let due = job.schedule.missed(last, now).map_or(next, |missed| missed.last);
         last = now;
@@ -45,8 +45,8 @@ fn next_text(job: &ServedJob) -> String {
     job.schedule.next_after(Timestamp::now()).map_or_else(|| "never".to_owned(), |next| next.to_string())
 }
 
-/// Reports the times that were due since the last one that somebody claimed, and makes up for them if the job says
-/// so. The moment from which on we look for due times.
+/// Reports the due times since the last claimed one, and starts one run for them if the job requires it. Returns the
+/// time from which due times are awaited.
 async fn catch_up(shared: &ServiceState, job: &ServedJob) -> Result<Timestamp, StoreError> {
     let now = Timestamp::now();
     let Some(last) = last_claimed(shared, job).await? else { return Ok(now) };
@@ -56,7 +56,9 @@ async fn catch_up(shared: &ServiceState, job: &ServedJob) -> Result<Timestamp, S
         return Ok(now);
     }
     let name = &job.options.display_name;
-    tracing::warn!("[{name}] {count} runs were due while no coordinator was there, from {first} to {latest}");
+    tracing::warn!(
+        "[{name}] {count} runs were due while no coordinator was running, from {first} to {latest}"
+    );
     let data = json!({ "count": count, "first": first.to_string(), "last": latest.to_string(), "caughtUp": job.catch_up });
     let event = Event::once(&job.options.job, RunId::new(), EventKind::Missed, now_ms(), data);
     shared.context.emit_event(&event).await;
@@ -75,7 +77,7 @@ async fn start(shared: &ServiceState, job: &ServedJob, why: &str) {
     }
 }
 
-/// Waits until the clock shows `when`. `false` if the shutdown came first.
+/// Waits until the clock reaches `when`. `false` if the shutdown came first.
 async fn wait_until(shared: &ServiceState, when: Timestamp) -> bool {
     loop {
         let left = Duration::try_from(when.duration_since(Timestamp::now())).unwrap_or_default();
@@ -89,14 +91,14 @@ async fn wait_until(shared: &ServiceState, when: Timestamp) -> bool {
     }
 }
 
-/// Claims a due time of a job; `false` if another service was faster.
+/// Claims a due time of a job; `false` if another service has claimed it.
 async fn claim(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> Result<bool, StoreError> {
     let key = format!("{}{}", prefix(job), due.as_millisecond());
     let value = shared.process_id.clone().into_bytes();
     Ok(matches!(shared.context.store.create(&key, value).await?, Created::Now(_)))
 }
 
-/// The latest due time of a job that somebody claimed.
+/// The latest due time of a job that a service claimed.
 async fn last_claimed(shared: &ServiceState, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
     let (prefix, mut revision, mut last) = (prefix(job), 0, None);
     while let Some(entry) = shared.context.store.next_after(&prefix, revision).await? {

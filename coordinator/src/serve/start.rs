@@ -1,4 +1,4 @@
-//! Starting a run of a job: look around, and store what is to be done.
+//! Starts a run of a job: preflight, then the records that define the run.
 
 use reporter::alerting;
 use serde_json::json;
@@ -19,16 +19,16 @@ use crate::submit::{SubmitError, Submitted, check_free, submit};
 /// Why a run was not started.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The look around failed.
+    /// The preflight failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// It could not be stored, or somebody else runs the job.
+    /// It could not be stored, or another process runs the job.
     #[error(transparent)]
     Submit(#[from] SubmitError),
 }
 
 impl StartError {
-    /// Whether the job is being run, or a guard refused: then another attempt changes nothing.
+    /// Whether the job is being run, or a guard refused: then another attempt has the same result.
     #[must_use]
     pub fn refused(&self) -> bool {
         let run = match self {
@@ -38,14 +38,16 @@ impl StartError {
         crate::exit::of_error(run) == crate::exit::REFUSED
     }
 
-    /// Whether the time that the job allows was over. Such a run is not attempted again, like one that is stopped for it.
+    /// Whether the job's time limit was exceeded. Such a run is not attempted again, like one that is cancelled at its
+    /// limit.
     #[must_use]
     pub fn out_of_time(&self) -> bool {
         matches!(self, Self::Run(e) | Self::Submit(SubmitError::Run(e)) if e.out_of_time())
     }
 }
 
-/// Starts a run that workers do, and returns as soon as it waits for them: the library's way to a run over NATS.
+/// Starts a run on workers, and returns as soon as it is stored and waits for them: the library's way to start a run
+/// over NATS.
 ///
 /// # Errors
 /// When it cannot start.
@@ -56,8 +58,7 @@ pub async fn start_run(context: &Context, options: &Options) -> Result<Submitted
     Ok(submit(context, options, &looked).await?)
 }
 
-/// Notes an attempt that failed before it had a run, so that it does not go unseen. Returns the id under which it
-/// stands in the history.
+/// Records an attempt that failed before it had a run, so that it is visible. Returns its id in the history.
 ///
 /// # Errors
 /// When the store fails.

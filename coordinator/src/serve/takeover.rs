@@ -1,4 +1,4 @@
-//! The part of the service that drives runs: those that wait for somebody, and those whose coordinator has gone.
+//! The part of the service that drives runs: those that wait for a driver, and those whose coordinator has died.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::lease::{self, HOLDS, Lease, LeasePhase, LeaseRecord, ObservedLease};
 use crate::options::Options;
 use crate::schedule::backoff;
 
-/// How often the holds are looked at whose time may have come.
+/// How often the observed leases are checked.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Drives what is to be driven, until the shutdown.
+/// Drives runs until the shutdown.
 pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), StoreError> {
     let mut watch = shared.context.store.watch(HOLDS).await?;
     let mut seen: BTreeMap<String, ObservedLease> = BTreeMap::new();
-    let (mut crew, mut driving) = (TaskGroup::default(), BTreeSet::new());
-    // Attempts that failed; a run that ends waits until we have heard of it.
+    let (mut tasks, mut driving) = (TaskGroup::default(), BTreeSet::new());
+    // Failed attempts; the task of a run ends only when its failure has been received.
     let (failed, mut failures) = mpsc::channel(1);
     while !shared.shutdown.is_cancelled() {
         tokio::select! {
@@ -37,56 +37,56 @@ pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), Sto
                     seen.entry(job).or_insert_with(|| ObservedLease::now(hold.clone(), entry.revision)).observe(hold, entry.revision);
                 }
             }
-            Some((job, _)) = crew.next() => drop(driving.remove(&job)),
+            Some((job, _)) = tasks.next() => drop(driving.remove(&job)),
             Some(FailedRun { job, attempt }) = failures.recv() => {
                 let shared = std::sync::Arc::clone(shared);
-                crew.start("another attempt", async move { retry(&shared, &job, attempt).await });
+                tasks.start("another attempt", async move { retry(&shared, &job, attempt).await });
             }
             () = sleep(TICK) => {}
         }
-        for (job, sighting) in &seen {
-            if driving.contains(job) || !is_ours_to_take(shared, sighting) {
+        for (job, observed) in &seen {
+            if driving.contains(job) || !may_take_over(shared, observed) {
                 continue;
             }
-            let taken = take(shared, job, sighting).await.unwrap_or_else(|e| {
-                tracing::warn!(job, error = %e, "failed to take a run over, will try again");
+            let taken = take(shared, job, observed).await.unwrap_or_else(|e| {
+                tracing::warn!(job, error = %e, "failed to take over a run, will retry");
                 None
             });
             if let Some(held) = taken {
                 driving.insert(job.clone());
                 let (shared, failed) = (std::sync::Arc::clone(shared), failed.clone());
-                crew.start(job.clone(), async move { drive(&shared, held, &failed).await });
+                tasks.start(job.clone(), async move { drive(&shared, held, &failed).await });
             }
         }
     }
-    // Nobody hears of failed attempts any more.
+    // Failed attempts are not received any more.
     drop(failures);
-    crew.join().await;
+    tasks.join().await;
     Ok(())
 }
 
-fn is_ours_to_take(shared: &ServiceState, sighting: &ObservedLease) -> bool {
-    sighting.record.phase != LeasePhase::Free
-        && sighting.record.is_acquirable(sighting.unchanged(), shared.context.timing.lease)
-        && shared.context.access.contains_key(&sighting.record.redis)
+fn may_take_over(shared: &ServiceState, observed: &ObservedLease) -> bool {
+    observed.record.phase != LeasePhase::Free
+        && observed.record.is_acquirable(observed.unchanged(), shared.context.timing.lease)
+        && shared.context.access.contains_key(&observed.record.redis)
 }
 
-/// Takes a hold to drive its run; frees it, if the run was never stored.
+/// Acquires the lease of a run to drive it; frees it, if the run was never stored.
 async fn take(
     shared: &ServiceState,
     job: &str,
-    sighting: &ObservedLease,
+    observed: &ObservedLease,
 ) -> Result<Option<Lease>, StoreError> {
     let store = &*shared.context.store;
-    let stored = shared.context.records(sighting.record.run).spec().await;
+    let stored = shared.context.records(observed.record.run).spec().await;
     let phase = if matches!(stored, Ok(None)) { LeasePhase::Free } else { LeasePhase::Driven };
     let hold =
-        LeaseRecord::begin(sighting.record.run, sighting.record.redis.clone(), phase, &shared.process_id);
-    let held = lease::take(store, job, Some(sighting.revision), hold).await?;
+        LeaseRecord::begin(observed.record.run, observed.record.redis.clone(), phase, &shared.process_id);
+    let held = lease::take(store, job, Some(observed.revision), hold).await?;
     Ok(held.filter(|_| phase == LeasePhase::Driven))
 }
 
-/// An attempt that failed, and what it was to do.
+/// A failed attempt, and its specification.
 struct FailedRun {
     job: ServedJob,
     attempt: Attempt,
@@ -106,7 +106,7 @@ async fn drive(
                 let spec = shared.context.records(run).spec().await.map_err(DriveError::from)?;
                 if let Some(options) = spec.and_then(|spec| retry_options(shared, &spec, job)) {
                     let job = ServedJob { options, ..job.clone() };
-                    // If this fails, we are shutting down.
+                    // This fails only during the shutdown.
                     let attempt = Attempt { previous: Some(run), ..result.attempt };
                     let _ = failed.send(FailedRun { job, attempt }).await;
                 }
@@ -114,30 +114,29 @@ async fn drive(
             Ok(())
         }
         Ok(LeaderExit::Released) => {
-            tracing::info!(%run, job, "handed a run over");
+            tracing::info!(%run, job, "released a run");
             Ok(())
         }
         Ok(LeaderExit::LeaseLost) => Ok(()),
         Err(e) => {
-            tracing::error!(%run, job, error = %e, "failed to drive a run; it is taken up again when its lease ends");
+            tracing::error!(%run, job, error = %e, "failed to drive a run; it can be taken over when its lease ends");
             Err(e)
         }
     }
 }
 
-/// The options of another attempt at the run `first`: they are those of that run, whatever the job says by now.
+/// The options of another attempt at the run `first`: those of that run, even if the job has changed.
 fn retry_options(shared: &ServiceState, first: &RunSpec, job: &ServedJob) -> Option<Options> {
     let access = shared.context.access(&first.alias, first.db);
     let options = access.and_then(|access| Options::retry_of(first, access, &job.options));
     if options.is_none() {
         let run = first.run;
-        tracing::warn!(%run, "no further attempt: it is not known here what the run was asked for, or how to reach its servers");
+        tracing::warn!(%run, "no further attempt: the options of the run or the address of its servers are not known here");
     }
     options
 }
 
-/// Starts the attempts that follow one which failed, until one starts or none is left. What becomes of it, whoever
-/// drives it sees.
+/// Starts the attempts after a failed one, until one starts or none is left. The driver of the run handles its result.
 pub(super) async fn retry(
     shared: &ServiceState,
     job: &ServedJob,
@@ -149,7 +148,7 @@ pub(super) async fn retry(
             job = job.options.job,
             attempt = failed.number,
             of = failed.of,
-            "failed; the next attempt comes in {} s",
+            "failed; the next attempt starts in {} s",
             pause.as_secs()
         );
         tokio::select! {
@@ -165,11 +164,11 @@ pub(super) async fn retry(
     Ok(())
 }
 
-/// What came of starting an attempt.
+/// The result of starting an attempt.
 pub(super) enum StartOutcome {
-    /// It runs, or must not be tried again.
+    /// It runs, or must not be retried.
     Done,
-    /// It failed, and stands in the history under this id.
+    /// It failed, and is recorded in the history under this id.
     Failed(Option<shared::ids::RunId>),
 }
 
@@ -195,7 +194,7 @@ pub(super) async fn begin(
             tracing::error!(job = options.job, error = %e, "no run could be started");
             let noted = record_failure(&shared.context, &options, &e.to_string()).await;
             if let Err(e) = &noted {
-                tracing::error!(error = %e, "failed to note an attempt that failed");
+                tracing::error!(error = %e, "failed to record a failed attempt");
             }
             if e.out_of_time() { StartOutcome::Done } else { StartOutcome::Failed(noted.ok()) }
         }

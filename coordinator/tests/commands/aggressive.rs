@@ -62,8 +62,8 @@ async fn plan_and_run_report_known_counts() {
     for line in [
         "delete keys without TTL, and keys of inactive users",
         "zset:permissions:warming: 1 users were active within 30 days",
-        "20 have a TTL, and users who were not active for long: counted",
-        "50.0% of the 40 sampled keys with a TTL and a user are of active users",
+        "20 have a TTL and belong to inactive users: counted",
+        "50.0% of the 40 sampled keys with a TTL and a user belong to active users",
         "21 keys would be deleted (51.2%), within the limit of 90%",
     ] {
         assert!(page.contains(line), "{line}\n{page}");

@@ -89,7 +89,7 @@ async fn half_sent_requests_block_no_role() {
             }
             if name == "serve" {
                 let asked = broker.command(&["stats", "--json"], &[]).run();
-                assert!(!asked.exits(0).stderr.contains("found out without it"), "{asked}");
+                assert!(!asked.exits(0).stderr.contains("computed without it"), "{asked}");
             }
             drop(held);
         }

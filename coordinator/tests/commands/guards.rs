@@ -103,13 +103,13 @@ async fn a_run_without_confirmation_is_refused() {
     let url = place.url().to_owned();
     // Off a terminal.
     let ended = keysweep(&["run", "--json", "--redis", &url]).run();
-    ended.fails(4, &["there is no terminal to ask on", "keysweep plan", "--yes"]);
+    ended.fails(4, &["there is no terminal to confirm on", "keysweep plan", "--yes"]);
     // More than the limit, with and without --yes.
     let ended = run(&url, &["--max-delete-percent", "5"]);
     ended.fails(4, &["30 of 300", "limit of 5 %", "--max-delete-percent 10", "--dry-run"]);
     // On a terminal.
     for (answer, code, text) in
-        [("n\r", 4, "was not agreed to"), ("\r", 4, "not agreed"), ("\u{3}", 130, "SIGINT")]
+        [("n\r", 4, "was not confirmed"), ("\r", 4, "not confirmed"), ("\u{3}", 130, "SIGINT")]
     {
         let mut running = on_terminal(&["run", "--redis", &url]).start();
         running.wait_for("Delete 30 keys (").wait_for("KiB) on 127.0.0.1:").wait_for("? [y/N]").types(answer);

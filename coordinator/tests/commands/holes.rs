@@ -32,7 +32,7 @@ async fn unserved_slots_and_lost_primaries() {
     partial(&run(&urls, "0s").run(), "100-200", stale);
     let plan = keysweep(&["plan", "--redis", &urls[0]]).run();
     assert!(
-        plan.exits(3).stdout.contains("NOT COVERED, because nobody serves them: slots 100-200"),
+        plan.exits(3).stdout.contains("NOT COVERED, because no node serves them: slots 100-200"),
         "{plan}"
     );
     // A primary goes half-way through; not the one that has the lock.

@@ -218,8 +218,8 @@ async fn requests_without_a_valid_reply_get_a_json_error() {
     let nowhere = "/api/runs/01980a1c-0000-7000-8000-000000000000";
     api.get(nowhere).refused(404, "there is no run");
     api.post(&format!("{nowhere}/cancel"), &json!({})).refused(404, "there is no run");
-    api.get("/api/runs/seven").refused(400, "`seven` is no run id");
-    api.get("/api/elsewhere").refused(404, "no such page");
+    api.get("/api/runs/seven").refused(400, "`seven` is not a run id");
+    api.get("/api/elsewhere").refused(404, "no such path");
     api.ask("DELETE", "/api/runs", "").refused(405, "another method");
     api.get("/api/runs?limit=many").refused(400, "`limit` takes a whole number");
     api.get("/api/runs?colour=red").refused(400, "unknown field `colour`; there are `job`, `limit`");

@@ -197,7 +197,7 @@ async fn arguments_that_do_not_fit() {
     for word in ["show", "attach", "cancel", "audit"] {
         let ended = command(&["runs", word, &unknown]).run();
         ended.fails(2, &[&format!("there is no run `{unknown}`"), "`keysweep runs list`"]);
-        command(&["runs", word, "yesterday"]).run().fails(2, &["`yesterday` is no run id", "not `last`"]);
+        command(&["runs", word, "yesterday"]).run().fails(2, &["`yesterday` is not a run id", "or `last`"]);
         command(&["runs", word, "01a2"]).run().fails(2, &["begins with `01a2`"]);
         command(&["runs", word, "last"]).run().fails(2, &["no runs are remembered"]);
     }

@@ -396,5 +396,5 @@ async fn the_service_ignores_messages_that_jetstream_sends() {
     let answer: Value = serde_json::from_slice(&answered.payload).expect("JSON");
     assert!(answer["runId"].is_string(), "{answered:?}");
     service.signal("TERM");
-    service.end().exits(0).log_contains(&["refused a message that is no request"]);
+    service.end().exits(0).log_contains(&["rejected an invalid request"]);
 }

@@ -104,7 +104,7 @@ async fn restore_skips_locks_and_ledgers() {
         .run();
     let account = ended.exits(3).json();
     let causes = account["causes"].to_string();
-    assert!(causes.contains("keys of keysweep itself (locks, ledgers) are never put back"), "{ended}");
+    assert!(causes.contains("keys of keysweep itself (locks, ledgers) are never restored"), "{ended}");
     assert_eq!((&account["failed"], &account["restored"]), (&json!(2), &json!(1)), "{ended}");
     let conn = server.conn().await.unwrap();
     let there = conn.info_text("EXISTS keysweep:lock:job keysweep:ledger:{aaaa}:1:2:0").await.unwrap();

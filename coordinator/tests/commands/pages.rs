@@ -264,7 +264,7 @@ fn the_confirmation_prompt_marks_only_estimates_with_about() {
     none.estimate.stale_ttl_keys = 0;
     // None in a sample is not none.
     assert!(!question::nothing_to_do(&none));
-    let unknown_count = "Delete what a full look finds (the sample has none) on 127.0.0.1:7002?";
+    let unknown_count = "Delete what a full scan finds (the sample has none) on 127.0.0.1:7002?";
     assert_eq!(question::question(&none, &some), unknown_count);
     let mut expire = options(&["permissions:*"], &[]);
     expire.rules.action = Action::Expire { ttl_ms: 900_000, jitter_ms: 90_000 };

@@ -77,7 +77,7 @@ async fn a_run_with_nothing_to_do_prompts_for_nothing() {
     // A stale key that is protected is none to do anything about.
     place.all("SET permissions:system:x y").await;
     run(&["--protect", "permissions:system:*"]).exits(0).log_contains(&["There is nothing to do"]);
-    run(&[]).exits(4).log_contains(&["there is no terminal to ask on"]);
+    run(&[]).exits(4).log_contains(&["there is no terminal to confirm on"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,11 +102,11 @@ async fn a_run_without_matching_keys_lists_existing_prefixes() {
     let plan = run(&["plan"]);
     let shown = &plan.exits(0).stdout;
     for text in [
-        "No key matches `permissions:*`. There are 100 keys, which begin like this:",
+        "No key matches `permissions:*`. There are 100 keys. Their prefixes:",
         "user:                     60 %   user:",
         "session/                  39 %   session/",
         "(no separator)             1 %   lonely",
-        "`--pattern 'user:*'` would look at the first of them.",
+        "`--pattern 'user:*'` would select the first of them.",
     ] {
         assert!(shown.contains(text), "`{text}`\n{plan}");
     }
@@ -119,7 +119,7 @@ async fn a_run_without_matching_keys_lists_existing_prefixes() {
     // Where a run goes on all the same, its log says it.
     let ended = run(&["run", "--yes", "--json"]);
     ended.exits(0).log_contains(&[
-        "No key matches `permissions:*`. There are 100 keys",
+        "No key matches `permissions:*`. There are 100 keys.",
         "user: (60 %), session/ (39 %)",
     ]);
     assert_eq!(ended.json()["scannedKeys"], 0);

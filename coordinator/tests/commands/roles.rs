@@ -135,7 +135,7 @@ async fn a_role_that_drains_is_not_ready() {
     becomes(&address, 503, "draining");
     broker.redis.resume().unwrap();
     let ended = scanner.end();
-    ended.exits(0).log_contains(&["SIGTERM: scanner finishes what is in hand", "scanner ends"]);
+    ended.exits(0).log_contains(&["SIGTERM: scanner finishes the work in progress", "scanner ends"]);
     let workers = broker.workers();
     let attached = broker.command(&["runs", "attach", &run], &["--json"]).run();
     assert_eq!(attached.exits(0).result("completed")["cleanedKeys"], broker.stale, "{attached}");

@@ -60,10 +60,10 @@ async fn a_run_on_a_standalone_server_is_interrupted() {
     let mut running = patient(&place, "nightly");
     server.pause().unwrap();
     running.signal("INT");
-    running.wait_for("once more to leave at once").signal("INT");
+    running.wait_for("repeat the signal to exit at once").signal("INT");
     let ended = running.end();
     server.resume().unwrap();
-    ended.fails(130, &["left before a safe point", "expire by themselves"]);
+    ended.fails(130, &["stopped before a safe point", "expire automatically"]);
     assert!(ended.took < Duration::from_secs(8), "{ended}");
 }
 

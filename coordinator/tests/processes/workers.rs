@@ -126,7 +126,7 @@ async fn stopped_workers_finish_inflight_work() {
         trace::under_way(&scene.context, run, kind).await;
         let place = scene.fleet.of(role)[0];
         let ended = scene.fleet.terminate(place);
-        ended.exits(0).log_contains(&["finishes what is in hand", " ends"]);
+        ended.exits(0).log_contains(&["finishes the work in progress", " ends"]);
         println!("{} drained in {:?}", scene.fleet.name(place), ended.took);
     }
     // There was one only.
