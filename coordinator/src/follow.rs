@@ -7,8 +7,8 @@ use shared::result::CleanupResult;
 use shared::task_notes::ReadSoFar;
 use tokio::sync::watch;
 
-use crate::drive::{Progress, advance};
-use crate::state::RunState;
+use crate::drive::Progress;
+use crate::run_phase::RunPhase;
 
 /// Follows a run to its result, and tells how far it is.
 ///
@@ -19,7 +19,7 @@ pub async fn follow(
     progress: &watch::Sender<Progress>,
 ) -> Result<CleanupResult, RecordError> {
     let (mut watch, mut so_far) = (records.watch().await?, records.watch_so_far().await?);
-    let (mut fold, mut state, mut told) = (Fold::default(), RunState::Planned, ReadSoFar::default());
+    let (mut fold, mut state, mut told) = (Fold::default(), RunPhase::Planned, ReadSoFar::default());
     loop {
         let record = tokio::select! {
             record = watch.next() => record?,
@@ -32,14 +32,14 @@ pub async fn follow(
             }
         };
         if let Record::Result(result) = record {
-            progress.send_modify(|progress| progress.state = RunState::Ended(result.status));
+            progress.send_modify(|progress| progress.state = RunPhase::Ended(result.status));
             return Ok(*result);
         }
         if let Record::Decision { decision: Decision::LeaderElected { epoch: 2.., who }, .. } = &record {
             tracing::warn!("the run was left by its coordinator; {who} goes on with it");
         }
         fold.apply(&record);
-        state = advance(state, &fold);
+        state = state.advanced(&fold);
         progress.send_modify(|progress| {
             *progress = Progress::new(state, fold.spec().map_or(0, RunSpec::keys), fold.totals(), told);
         });

@@ -32,15 +32,16 @@ mod retry;
 mod rights;
 mod run_events;
 pub mod run_log;
+pub mod run_phase;
 pub mod run_time;
 pub mod runs;
 mod sample_node;
 mod sampled_users;
 pub mod schedule;
 pub mod serve;
-pub mod state;
 pub mod statistics;
 pub mod submit;
+pub mod task_ids;
 mod unreachable_nodes;
 
 pub use nats_context::nats_context;

@@ -1,11 +1,13 @@
 //! The plan: from what the nodes hold to scan tasks, and from the rest of a task to those that follow it.
 //! Every slot or position asked for is in exactly one task. Pure.
 
-use shared::ids::{Alias, NodeId, RunId, TaskId};
+use shared::ids::{Alias, NodeId, RunId};
 use shared::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS, TASKS_OF_TABLES_MAX};
 use shared::messages::ScanTask;
 use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
 use shared::slot::SlotSet;
+
+use crate::task_ids::TaskIds;
 
 /// The fewest keys for which a task of its own is made.
 const TASK_KEYS_MIN: u64 = 10_000;
@@ -38,22 +40,30 @@ pub struct Planner {
     /// The deployment.
     pub alias: Alias,
     /// How often the parts in question were planned before.
-    pub replans: u32,
-    /// The round of reading; see [`ScanTask::scan_generation`].
-    pub round: u32,
+    pub reschedules: u32,
+    /// See [`ScanTask::scan_generation`].
+    pub scan_generation: u32,
+    /// The ids of new tasks and passes.
+    pub ids: TaskIds,
 }
 
 impl Planner {
+    /// A planner of first tasks.
+    #[must_use]
+    pub fn new(run: RunId, alias: Alias, ids: TaskIds) -> Self {
+        Self { run, alias, reschedules: 0, scan_generation: 0, ids }
+    }
+
     /// The tasks that read all keys of a standalone server.
     #[must_use]
-    pub fn database(&self, node: &NodeKeys) -> Vec<ScanTask> {
+    pub fn database(&mut self, node: &NodeKeys) -> Vec<ScanTask> {
         self.pass(node, ScanTable::Database, node.keys, None, TASKS_OF_TABLES_MAX)
     }
 
     /// The tasks that read all keys in the slots of `node.slots`. Those in `giant` are read in ranges, as are
     /// those with too many keys.
     #[must_use]
-    pub fn slots(&self, node: &NodeKeys, giant: &SlotSet) -> Vec<ScanTask> {
+    pub fn slots(&mut self, node: &NodeKeys, giant: &SlotSet) -> Vec<ScanTask> {
         let is_giant = |slot: u16, keys: u64| keys > SLOT_KEYS_MAX || giant.contains(slot);
         let (giants, plain): (Vec<_>, Vec<_>) =
             node.slots.iter().partition(|(slot, keys)| is_giant(*slot, *keys));
@@ -84,26 +94,26 @@ impl Planner {
 
     /// One task.
     #[must_use]
-    pub fn task(&self, node: &NodeId, scope: Scope, keys: u64) -> ScanTask {
+    pub fn task(&mut self, node: &NodeId, scope: Scope, keys: u64) -> ScanTask {
         ScanTask {
             run: self.run,
-            task: TaskId::new(),
+            task: self.ids.take(),
             alias: self.alias.clone(),
             node: node.clone(),
             scope,
             keys,
-            reschedules: self.replans,
+            reschedules: self.reschedules,
             skip: false,
-            scan_generation: self.round,
+            scan_generation: self.scan_generation,
         }
     }
 
     /// The one task of a node that has no key without TTL. `slots` are its slots, none on a standalone server.
     #[must_use]
-    pub fn skipped(&self, node: &NodeKeys, slots: &SlotSet) -> ScanTask {
+    pub fn skipped(&mut self, node: &NodeKeys, slots: &SlotSet) -> ScanTask {
         let scope = if slots.is_empty() {
             Scope::Cursors(CursorScope {
-                pass: TaskId::new(),
+                pass: self.ids.take(),
                 table: ScanTable::Database,
                 ranges: vec![CursorRange::WHOLE],
                 bits: 0,
@@ -116,7 +126,7 @@ impl Planner {
         ScanTask { skip: true, ..self.task(&node.node, scope, node.keys) }
     }
 
-    fn plain_slots(&self, node: &NodeKeys, slots: &[(u16, u64)]) -> Vec<ScanTask> {
+    fn plain_slots(&mut self, node: &NodeKeys, slots: &[(u16, u64)]) -> Vec<ScanTask> {
         let all: u64 = slots.iter().map(|(_, keys)| keys).sum();
         // Whole slots fill no task to the brim: without a slot more, what is left would be one more task.
         let slot_keys = all / (slots.len() as u64).max(1);
@@ -136,14 +146,14 @@ impl Planner {
         tasks
     }
 
-    fn slot_task(&self, node: &NodeKeys, slots: &mut Vec<u16>, keys: &mut u64) -> ScanTask {
+    fn slot_task(&mut self, node: &NodeKeys, slots: &mut Vec<u16>, keys: &mut u64) -> ScanTask {
         let scope = Scope::Slots { slots: slots.drain(..).collect(), listing: node.listing };
         self.task(&node.node, scope, std::mem::take(keys))
     }
 
     /// The tasks of one pass over `table`, in which `keys` keys are expected, `tasks_max` at most.
     fn pass(
-        &self,
+        &mut self,
         node: &NodeKeys,
         table: ScanTable,
         keys: u64,
@@ -153,7 +163,7 @@ impl Planner {
         let opaque = node.one_lane && table == ScanTable::Database;
         let table = if opaque { ScanTable::Opaque { at: 0 } } else { table };
         let (bits, tasks) = if opaque { (0, 1) } else { cut(keys, tasks_max) };
-        let (pass, parts) = (TaskId::new(), 1_u64 << bits);
+        let (pass, parts) = (self.ids.take(), 1_u64 << bits);
         let per_task = parts / tasks;
         let scope = |first: u64| CursorScope {
             pass,
@@ -182,11 +192,12 @@ fn cut(keys: u64, tasks_max: u64) -> (u32, u64) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use shared::ids::TaskId;
 
     use super::*;
 
     fn planner() -> Planner {
-        Planner { run: RunId::new(), alias: Alias::new("main"), replans: 0, round: 0 }
+        Planner::new(RunId::new(), Alias::new("main"), TaskIds::random())
     }
 
     fn node(slots: Vec<(u16, u64)>, listing: SlotListing) -> NodeKeys {

@@ -12,7 +12,7 @@ use crate::plan::{NodeKeys, Planner};
 /// The tasks that read all of a standalone server that was not skipped after all.
 pub(crate) async fn replan_database(
     client: &RedisClient,
-    planner: &Planner,
+    planner: &mut Planner,
     node: &NodeId,
 ) -> Result<Vec<ScanTask>, RedisError> {
     let status = client.status(node).await?;
@@ -30,7 +30,7 @@ pub(crate) async fn replan_database(
 /// The tasks that follow the rest of a task, with the slots' owners as they are now.
 pub(crate) async fn replan(
     client: &RedisClient,
-    planner: &Planner,
+    planner: &mut Planner,
     slots: &SlotSet,
     giant: &SlotSet,
     listing: Option<SlotListing>,

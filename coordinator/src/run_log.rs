@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::drive::Progress;
 use crate::options::Options;
-use crate::state::RunState;
+use crate::run_phase::RunPhase;
 
 /// The target of these lines, by which they are switched off.
 pub const LINES: &str = "keysweep::lines";
@@ -117,7 +117,7 @@ impl RunLog {
         let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };
         while progress.changed().await.is_ok() {
             let Progress { totals, state, keys: planned, .. } = *progress.borrow_and_update();
-            if matches!(state, RunState::Planned | RunState::Scanning) {
+            if matches!(state, RunPhase::Planned | RunPhase::Scanning) {
                 continue;
             }
             if planned > 0 && totals.counts.listed == 0 && totals.counts.skipped == 0 {

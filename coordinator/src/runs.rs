@@ -9,8 +9,8 @@ use shared::messages::{Cancel, CancelKind};
 use shared::records::RecordError;
 use shared::result::CleanupResult;
 
-use crate::drive::{Progress, advance};
-use crate::state::RunState;
+use crate::drive::Progress;
+use crate::run_phase::RunPhase;
 
 /// All that is known of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -105,7 +105,7 @@ pub async fn so_far(context: &Context, run: RunId) -> Result<Option<Progress>, R
     }
     let Some(spec) = fold.spec() else { return Ok(None) };
     let told = records.so_far().await?.unwrap_or_default();
-    Ok(Some(Progress::new(advance(RunState::Planned, &fold), spec.keys(), fold.totals(), told)))
+    Ok(Some(Progress::new(RunPhase::Planned.advanced(&fold), spec.keys(), fold.totals(), told)))
 }
 
 /// Tells a run to stop at a safe point; `None` if there is no such run.

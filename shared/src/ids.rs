@@ -56,6 +56,14 @@ uuid_id!(
     BatchId
 );
 
+impl TaskId {
+    /// The next id. A process may use the ids that follow one that it drew at random: another random id is nowhere near.
+    #[must_use]
+    pub fn successor(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128().wrapping_add(1)))
+    }
+}
+
 /// The identity under which something is said of a task's batches as a whole: no batch has it.
 impl From<TaskId> for BatchId {
     fn from(task: TaskId) -> Self {

@@ -28,7 +28,7 @@ use crate::options::Options;
 use crate::preflight::Preflight;
 use crate::process_id::myself;
 use crate::run_log::{INSTEAD, RunLog};
-use crate::state::RunState;
+use crate::run_phase::RunPhase;
 use crate::submit::{Submitted, submit};
 use crate::{exit, report};
 
@@ -169,9 +169,9 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
         }
         warned = true;
         let role = match now.state {
-            RunState::Planned | RunState::Scanning => "scanner",
-            RunState::Reaping => "reaper",
-            RunState::Reporting | RunState::Ended(_) => "reporter",
+            RunPhase::Planned | RunPhase::Scanning => "scanner",
+            RunPhase::Reaping => "reaper",
+            RunPhase::Reporting | RunPhase::Ended(_) => "reporter",
         };
         tracing::warn!(
             "no progress for {} s ({} keys listed so far): is a `keysweep {role}` running, and does it reach Redis?",

@@ -18,10 +18,10 @@ use shared::time::now_ms;
 use tokio::time::Instant;
 
 use super::grants::Grants;
-use super::{DriveError, Epoch, Progress, advance, exactly};
+use super::{DriveError, Epoch, Progress, exactly};
 use crate::dispatch::Dispatch;
 use crate::run_events;
-use crate::state::RunState;
+use crate::run_phase::RunPhase;
 
 /// One coordinator's hold of a run.
 pub(super) struct Driver<'a> {
@@ -53,7 +53,7 @@ pub(super) struct Driver<'a> {
     /// Since when we ask whether what was done still holds, and when we ask again.
     pub(super) failover_check: Option<(Instant, Instant)>,
     pub(super) fold: Fold,
-    pub(super) state: RunState,
+    pub(super) state: RunPhase,
     pub(super) started: Instant,
     /// The time of the run that counts, before we drove it.
     pub(super) before: Duration,
@@ -95,7 +95,7 @@ impl<'a> Driver<'a> {
             grants: Grants::default(),
             failover_check: None,
             fold: Fold::default(),
-            state: RunState::Planned,
+            state: RunPhase::Planned,
             started: Instant::now(),
             before,
             last_progress_at: Instant::now(),
@@ -122,7 +122,7 @@ impl<'a> Driver<'a> {
         if self.live {
             self.check_deletions().await?;
         }
-        self.state = advance(self.state, &self.fold);
+        self.state = self.state.advanced(&self.fold);
         Ok(())
     }
 

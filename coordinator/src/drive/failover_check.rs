@@ -16,6 +16,7 @@ use super::driver::Driver;
 use super::reschedule::without_sample;
 use crate::plan::Planner;
 use crate::replan::replan;
+use crate::task_ids::TaskIds;
 
 /// What is known of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +99,10 @@ impl Driver<'_> {
     }
 
     async fn rescan_tasks(&mut self, round: u32, slots: SlotSet) -> Vec<ScanTask> {
-        let planner = Planner { run: self.spec.run, alias: self.spec.alias.clone(), replans: 0, round };
+        let planner = Planner::new(self.spec.run, self.spec.alias.clone(), TaskIds::random());
+        let mut planner = Planner { scan_generation: round, ..planner };
         let planned = match self.deployment().await {
-            Ok(deployment) => replan(deployment, &planner, &slots, &SlotSet::new(), None).await,
+            Ok(deployment) => replan(deployment, &mut planner, &slots, &SlotSet::new(), None).await,
             Err(fault) => Err(fault),
         };
         let (mut tasks, unserved) = planned.unwrap_or_else(|fault| {
@@ -109,7 +111,7 @@ impl Driver<'_> {
         });
         let somewhere = self.spec.nodes.first().map(|planned| planned.node.clone());
         let unserved = (!unserved.is_empty()).then_some(unserved);
-        tasks.extend(somewhere.zip(unserved).map(|(node, slots)| without_sample(&planner, &node, slots)));
+        tasks.extend(somewhere.zip(unserved).map(|(node, slots)| without_sample(&mut planner, &node, slots)));
         tasks
     }
 }

@@ -9,7 +9,7 @@ mod watchdog;
 
 use std::time::Duration;
 
-use reporter::{Fold, Totals, WaitingBatches};
+use reporter::{Totals, WaitingBatches};
 use shared::context::Context;
 use shared::ids::RunId;
 use shared::records::{Decision, Record, RecordError, Records};
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use self::driver::Driver;
-use crate::state::{RunEvent, RunState, next};
+use crate::run_phase::{PhaseEvent, RunPhase, next};
 
 /// Why a run could not be driven to its end.
 #[derive(Debug, Error)]
@@ -44,7 +44,7 @@ pub enum DriveError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Its state.
-    pub state: RunState,
+    pub state: RunPhase,
     /// Keys that the plan expects to list.
     pub keys: u64,
     /// The sums so far, exact: of tasks and batches that have ended.
@@ -58,16 +58,16 @@ impl Progress {
     /// Before the first task.
     #[must_use]
     pub fn start(keys: u64) -> Self {
-        Self::new(RunState::Planned, keys, Totals::default(), ReadSoFar::default())
+        Self::new(RunPhase::Planned, keys, Totals::default(), ReadSoFar::default())
     }
 
     /// How far a run is by `totals`, and by what was `told` of tasks at work.
     #[must_use]
-    pub fn new(state: RunState, keys: u64, totals: Totals, told: ReadSoFar) -> Self {
+    pub fn new(state: RunPhase, keys: u64, totals: Totals, told: ReadSoFar) -> Self {
         let exact = exactly(&totals);
         let read = match state {
             // What is told may be of slots that have moved meanwhile: no more is shown than there is.
-            RunState::Planned | RunState::Scanning => {
+            RunPhase::Planned | RunPhase::Scanning => {
                 exact.max(ReadSoFar { listed: told.listed.min(keys), ..told })
             }
             _ => exact,
@@ -79,7 +79,7 @@ impl Progress {
     #[must_use]
     pub fn waits(&self) -> Option<WaitingBatches> {
         let waiting = self.totals.waiting;
-        (self.state == RunState::Reaping && waiting.keys > 0).then_some(waiting)
+        (self.state == RunPhase::Reaping && waiting.keys > 0).then_some(waiting)
     }
 }
 
@@ -137,7 +137,7 @@ pub async fn drive(
         }
         if let Event::Record(record) = event {
             if let Record::Result(result) = *record {
-                driver.state = next(driver.state, RunEvent::Result(result.status)).unwrap_or(driver.state);
+                driver.state = next(driver.state, PhaseEvent::Result(result.status)).unwrap_or(driver.state);
                 return Ok(*result);
             }
             driver.handle(&record).await?;
@@ -177,17 +177,4 @@ async fn take(records: &Records, who: &str) -> Result<Epoch, RecordError> {
             return Ok(taken);
         }
     }
-}
-
-/// The state a run is in by its records, coming from `state`.
-pub(crate) fn advance(mut state: RunState, fold: &Fold) -> RunState {
-    let steps = [
-        (fold.planned(), RunEvent::Released),
-        (fold.scanned(), RunEvent::Scanned),
-        (fold.complete(), RunEvent::Reaped),
-    ];
-    for (_, event) in steps.into_iter().filter(|(due, _)| *due) {
-        state = next(state, event).unwrap_or(state);
-    }
-    state
 }

@@ -9,6 +9,7 @@ use shared::slot::SlotSet;
 use super::driver::Driver;
 use crate::plan::Planner;
 use crate::replan::{replan, replan_database};
+use crate::task_ids::TaskIds;
 
 /// Whether a rest is read on as it is: the positions of a pass that were not reached.
 fn is_continued(rest: &Remainder) -> bool {
@@ -16,7 +17,7 @@ fn is_continued(rest: &Remainder) -> bool {
 }
 
 /// The task that reads `slots` at `node`, of which nobody says who serves them: it is handed back and planned again.
-pub(super) fn without_sample(planner: &Planner, node: &NodeId, slots: SlotSet) -> ScanTask {
+pub(super) fn without_sample(planner: &mut Planner, node: &NodeId, slots: SlotSet) -> ScanTask {
     planner.task(node, Scope::Slots { slots, listing: SlotListing::KeysInSlot }, 0)
 }
 
@@ -25,21 +26,22 @@ impl Driver<'_> {
     pub(super) async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
         let replans = self.fold.reschedules(report.task);
         let again = report.remainder.iter().any(|rest| rest.reason == RequeueReason::Unstable);
-        let planner = Planner {
-            run: report.run,
-            alias: self.spec.alias.clone(),
-            replans: if again { replans.saturating_add(1) } else { replans },
-            round: report.scan_generation,
+        let mut planner = Planner {
+            reschedules: if again { replans.saturating_add(1) } else { replans },
+            scan_generation: report.scan_generation,
+            ..Planner::new(report.run, self.spec.alias.clone(), TaskIds::random())
         };
         let mut tasks = Vec::new();
         for rest in &report.remainder {
-            match self.follow_rest(&planner, &report.node, rest).await {
+            match self.follow_rest(&mut planner, &report.node, rest).await {
                 Ok(followed) => tasks.extend(followed),
                 Err(fault) => {
                     // Tried again as it was, after a pause, and not for ever.
                     tracing::warn!(error = %fault, "planned again without looking");
                     self.client = None;
-                    let planner = Planner { replans: replans.saturating_add(1), ..planner.clone() };
+                    let ids = TaskIds::random();
+                    let mut planner =
+                        Planner { reschedules: replans.saturating_add(1), ids, ..planner.clone() };
                     tasks.push(planner.task(&report.node, rest.scope.clone(), 0));
                 }
             }
@@ -49,7 +51,7 @@ impl Driver<'_> {
 
     async fn follow_rest(
         &mut self,
-        planner: &Planner,
+        planner: &mut Planner,
         node: &NodeId,
         rest: &Remainder,
     ) -> Result<Vec<ScanTask>, RedisError> {

@@ -24,6 +24,7 @@ use crate::plan::Planner;
 use crate::plan_progress::{PlanProgress, PlanStep};
 use crate::sample_node::{ListedNode, NodeSample, SampleOptions, classify_sample, list};
 use crate::sampled_users::SampledUserIds;
+use crate::task_ids::TaskIds;
 use crate::unreachable_nodes::UnreachableNodes;
 
 /// See the module.
@@ -143,7 +144,7 @@ impl<'a> PlanBuilder<'a> {
         let client = self.client;
         let rules = activity.rules(&self.options.rules);
         let selector = &Classifier::new(&rules, activity.activity());
-        let planner = Planner { run, alias: self.options.alias.clone(), replans: 0, round: 0 };
+        let mut planner = Planner::new(run, self.options.alias.clone(), TaskIds::random());
         let judging = listed.into_iter().map(|(there, listed)| async move {
             let judged = classify_sample((client, &there), listed, selector).await;
             (there, judged.map_err(PreflightError::from))
@@ -155,7 +156,7 @@ impl<'a> PlanBuilder<'a> {
             for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == looked.node.node) {
                 looked.reading.own_after += *own;
             }
-            let tasks = self.tasks(&planner, &there, &looked);
+            let tasks = self.tasks(&mut planner, &there, &looked);
             found.add(looked, tasks);
         }
         found.missing = found.missing.union(&self.down.slots);
@@ -165,7 +166,7 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    fn tasks(&self, planner: &Planner, there: &CheckedNode<'_>, looked: &NodeSample) -> Vec<ScanTask> {
+    fn tasks(&self, planner: &mut Planner, there: &CheckedNode<'_>, looked: &NodeSample) -> Vec<ScanTask> {
         match (looked.row.skipped, self.cluster) {
             (true, _) => vec![planner.skipped(&looked.keys, &there.primary.slots)],
             (false, true) => planner.slots(&looked.keys, &SlotSet::new()),

@@ -10,7 +10,7 @@ use crate::kit;
 use crate::kit::keys;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
-use coordinator::state::RunState;
+use coordinator::run_phase::RunPhase;
 use shared::cluster::ConnectOptions;
 use shared::context::Timing;
 use shared::messages::Action;
@@ -31,7 +31,7 @@ pub async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> Cl
     let (progress, mut seen) = kit::progress(&preflight);
     let running = kit::in_time(coordinator::embedded::run(&env, options, &preflight, progress));
     let changing = kit::in_time(async {
-        let scanned = seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+        let scanned = seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
         assert_eq!(scanned.totals.accounting.deleted, 0, "the grace is not over");
         drop(scanned);
         change().await;

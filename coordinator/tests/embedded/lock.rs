@@ -10,7 +10,7 @@ use coordinator::embedded::{self, RunError};
 use coordinator::exit;
 use coordinator::job_lock::LockError;
 use coordinator::options::Options;
-use coordinator::state::RunState;
+use coordinator::run_phase::RunPhase;
 use shared::cluster::Conn;
 use shared::cluster::lock::Holder;
 use shared::context::Timing;
@@ -34,7 +34,7 @@ async fn keeper(options: &Options) -> Conn {
 }
 
 async fn until_reaping(seen: &mut watch::Receiver<Progress>) {
-    seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+    seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

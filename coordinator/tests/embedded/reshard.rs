@@ -7,7 +7,7 @@ use crate::kit;
 use crate::kit::keys;
 use crate::kit::truth::{Class, Truth};
 use coordinator::options::Options;
-use coordinator::state::RunState;
+use coordinator::run_phase::RunPhase;
 use shared::context::{Context, Timing};
 use shared::messages::Action;
 use shared::result::{CleanupResult, Status};
@@ -57,7 +57,7 @@ pub async fn run_and_change(
     let (progress, mut seen) = kit::progress(&preflight);
     let running = kit::in_time(coordinator::embedded::run(context, options, &preflight, progress));
     let scanned = Box::pin(async move {
-        seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+        seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
     });
     let changing = kit::in_time(change(scanned));
     let (result, ()) = tokio::join!(running, changing);

@@ -10,6 +10,7 @@ use crate::kit::truth::{Class, Truth};
 use coordinator::options::Options;
 use coordinator::plan::Planner;
 use coordinator::preflight::Preflight;
+use coordinator::task_ids::TaskIds;
 use fastrand::Rng;
 use shared::cluster::{Conn, Reply};
 use shared::context::Timing;
@@ -68,7 +69,7 @@ async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTre
 /// Replaces the tasks of `survey` by those that read `2^bits` parts of the table.
 fn cut(planned: &mut Preflight, bits: u32) {
     let spec = &planned.spec;
-    let planner = Planner { run: spec.run, alias: spec.alias.clone(), replans: 0, round: 0 };
+    let mut planner = Planner::new(spec.run, spec.alias.clone(), TaskIds::random());
     let (node, pass, parts) = (&spec.nodes[0], TaskId::new(), 1_u64 << bits);
     let tasks = TASKS.min(parts);
     let scope = |first: u64| CursorScope {

@@ -2,6 +2,7 @@
 
 use coordinator::options::Options;
 use coordinator::plan::{NodeKeys, Planner};
+use coordinator::task_ids::TaskIds;
 use shared::ids::{NodeId, RunId};
 use shared::messages::{PlannedNode, RunSpec, ScanTask};
 use shared::range::SlotListing;
@@ -11,7 +12,7 @@ use shared::time::now_ms;
 /// A run of `options` over a standalone server with so few `keys` that one task reads them.
 pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
     let (run, node, process) = (RunId::new(), NodeId::new("standalone"), "a process".to_owned());
-    let planner = Planner { run, alias: options.alias.clone(), replans: 0, round: 0 };
+    let mut planner = Planner::new(run, options.alias.clone(), TaskIds::random());
     let there = NodeKeys {
         node: node.clone(),
         keys,

@@ -17,8 +17,8 @@ use coordinator::leader::{LeaderExit, run_as_leader};
 use coordinator::lease::{self, LeasePhase};
 use coordinator::options::Options;
 use coordinator::preflight::Preflight;
+use coordinator::run_phase::RunPhase;
 use coordinator::serve::serve;
-use coordinator::state::RunState;
 use coordinator::submit::{SubmitError, submit};
 use shared::context::{Context, Timing};
 use shared::events::EVENTS;
@@ -336,7 +336,7 @@ async fn runs_with_and_without_nats_exclude_each_other() {
     let (progress, mut seen) = kit::progress(&embedded_preflight);
     let first = kit::in_time(embedded::run(&embedded_env, &options, &embedded_preflight, progress));
     let second = async {
-        seen.wait_for(|progress| progress.state == RunState::Reaping).await.unwrap();
+        seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
         let text = held_by(submit(&env, &options, &planned).await.unwrap_err());
         assert!(text.contains(&embedded_preflight.spec.run.to_string()), "{text}");
         let (hold, _) = lease::read_lease(&*env.store, &options.job).await.unwrap().unwrap();
